@@ -1,0 +1,1 @@
+"""Every setting, how it is read and how it is swapped."""

@@ -1,0 +1,80 @@
+"""Every error that a person may read, by whose fault it is.
+
+TollkeeperError            text = what happened, where, and what to do
+├── ApiError               answered over HTTP in OpenAI's shape
+│   ├── CallerError        the caller's fault: retrying the same request gives the same answer
+│   ├── ProviderError      the provider's fault, or the way to it
+│   └── OwnError           ours: no durable ledger, draining, a bug
+└── SetupError             what keeps a command or the server from starting; carries the exit code
+    ├── ConfigError        2
+    ├── PortError          3
+    └── LedgerError        4
+"""
+
+from collections.abc import Mapping
+
+
+class TollkeeperError(Exception):
+    """The root; its text is written for the one who reads it."""
+
+
+class ApiError(TollkeeperError):
+    """An answer with a status of 4xx or 5xx.
+
+    code is a stable word (docs/errors.md lists them all); type is OpenAI's class of error; param names the field
+    at fault. should_retry becomes the header x-should-retry, which OpenAI's SDKs obey before the status.
+    """
+
+    default_type = "api_error"
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        type_: str | None = None,
+        param: str | None = None,
+        retry_after_s: int | None = None,
+        should_retry: bool | None = None,
+        close: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.type = type_ or self.default_type
+        self.param = param
+        self.retry_after_s = retry_after_s
+        self.should_retry = should_retry
+        self.close = close  # the connection cannot be used again: the rest of the request was not read
+        self.headers = dict(headers or {})
+
+
+class CallerError(ApiError):
+    default_type = "invalid_request_error"
+
+
+class ProviderError(ApiError):
+    default_type = "provider_error"
+
+
+class OwnError(ApiError):
+    default_type = "server_error"
+
+
+class SetupError(TollkeeperError):
+    exit_code = 1
+
+
+class ConfigError(SetupError):
+    exit_code = 2
+
+
+class PortError(SetupError):
+    exit_code = 3
+
+
+class LedgerError(SetupError):
+    exit_code = 4

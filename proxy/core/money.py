@@ -1,0 +1,54 @@
+"""Money is an integer number of pico-USD (1e-12 USD); this file is the only door from text to money and back.
+
+No float takes part in arithmetic on money. What cannot be converted raises MoneyError; it never becomes 0.
+"""
+
+from decimal import ROUND_CEILING, Decimal, InvalidOperation, localcontext
+
+PUSD_PER_USD = 10**12
+MAX_PUSD = 2**63 - 1  # one SQLite INTEGER; 9.2 million USD
+_MAX_LITERAL_CHARS = 64  # a cost of 40 digits is a fault of the provider, not money
+
+
+class MoneyError(ValueError):
+    """The text is no amount of money that one INTEGER of pico-USD can hold."""
+
+
+def usd_to_pusd(text: str) -> tuple[int, bool]:
+    """Give pico-USD for a decimal literal in USD such as ``0.000168`` or ``1.68e-4``, and whether it was exact.
+
+    Digits finer than a pico-USD are rounded up (an amount is never booked below what was charged) and told by False.
+    Raises MoneyError for anything that is not a finite, non-negative number within MAX_PUSD.
+    """
+    if len(text) > _MAX_LITERAL_CHARS:
+        raise MoneyError(f"a money literal of {len(text)} characters; at most {_MAX_LITERAL_CHARS} are read")
+    try:
+        usd = Decimal(text)
+    except InvalidOperation:
+        raise MoneyError("not a decimal number") from None
+    if not usd.is_finite() or usd < 0:
+        raise MoneyError("not a finite, non-negative number")
+    if usd and usd.adjusted() > 7:  # keeps 1e999999 from building a huge integer; 9.2e6 USD is the most a row holds
+        raise MoneyError("more than one ledger row can hold")
+    with localcontext() as context:
+        context.prec = _MAX_LITERAL_CHARS + 20
+        exact = usd.scaleb(12)
+        if exact and exact.adjusted() < 0:
+            return 1, False
+        pusd = int(exact.to_integral_value(rounding=ROUND_CEILING))
+    if pusd > MAX_PUSD:
+        raise MoneyError("more than one ledger row can hold")
+    return pusd, pusd == exact
+
+
+def pusd_to_usd(pusd: int) -> str:
+    """Give the exact decimal text in USD without exponent and without trailing zeros: 168000000 -> '0.000168'."""
+    sign = "-" if pusd < 0 else ""
+    whole, rest = divmod(abs(pusd), PUSD_PER_USD)
+    fraction = f"{rest:012d}".rstrip("0")
+    return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
+
+
+def tokens_cost_pusd(tokens: int, price_ausd_per_token: int) -> int:
+    """Multiply tokens by a price in atto-USD (1e-18 USD) a token; the result in pico-USD is rounded up."""
+    return -(-tokens * price_ausd_per_token // 10**6)

@@ -1,0 +1,49 @@
+"""The form of a user's token: ``tk-``, 43 base62 characters (256 random bits), 6 of CRC32 over all before them.
+
+The checksum tells a typing mistake from an unknown token without a look at the list. Only the SHA-256 of the
+whole token is ever stored.
+"""
+
+import hashlib
+import secrets
+import string
+import zlib
+
+_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+PREFIX = "tk-"
+_RANDOM_CHARS = 43  # 62**43 > 2**256
+_CRC_CHARS = 6  # 62**6 > 2**32
+LENGTH = len(PREFIX) + _RANDOM_CHARS + _CRC_CHARS
+
+
+def _base62(number: int, width: int) -> str:
+    digits = []
+    for _ in range(width):
+        number, rest = divmod(number, 62)
+        digits.append(_ALPHABET[rest])
+    return "".join(reversed(digits))
+
+
+def _checksum(text: str) -> str:
+    return _base62(zlib.crc32(text.encode()), _CRC_CHARS)
+
+
+def new_token() -> str:
+    """Make a token from 256 bits of the system's randomness."""
+    body = PREFIX + _base62(secrets.randbits(256), _RANDOM_CHARS)
+    return body + _checksum(body)
+
+
+def is_well_formed(token: str) -> bool:
+    """Tell whether the checksum holds; says nothing about whether anybody owns the token."""
+    return (
+        len(token) == LENGTH
+        and token.isascii()
+        and token.startswith(PREFIX)
+        and token[-_CRC_CHARS:] == _checksum(token[:-_CRC_CHARS])
+    )
+
+
+def token_hash(token: str) -> str:
+    """Give the SHA-256 in hex: the only form in which a token is kept."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

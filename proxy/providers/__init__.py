@@ -1,0 +1,1 @@
+"""Everything beyond our socket: connections, provider rows, prices, look-ups."""

@@ -1,0 +1,1 @@
+"""A fake provider with faults to switch on and books of its own."""

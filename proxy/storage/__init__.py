@@ -1,0 +1,1 @@
+"""Our disk: the ledger, its schema, users, reports."""
