@@ -13,6 +13,8 @@ TollkeeperError            text = what happened, where, and what to do
 
 from collections.abc import Mapping
 
+import orjson
+
 
 class TollkeeperError(Exception):
     """The root; its text is written for the one who reads it."""
@@ -50,6 +52,12 @@ class ApiError(TollkeeperError):
         self.should_retry = should_retry
         self.close = close  # the connection cannot be used again: the rest of the request was not read
         self.headers = dict(headers or {})
+
+
+def error_body(error: ApiError, request_id: str | None) -> bytes:
+    """Give OpenAI's shape of an error as JSON, with the id of the request beside it."""
+    body = {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+    return orjson.dumps(body if request_id is None else {**body, "request_id": request_id})
 
 
 class CallerError(ApiError):

@@ -1,0 +1,220 @@
+"""Assembly: opens every part in order and closes them in reverse; the only file that knows them all."""
+
+import asyncio
+import gc
+import logging
+import sqlite3
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+
+from proxy.config.live import LiveConfig
+from proxy.config.load import Loaded
+from proxy.config.schema import Settings
+from proxy.core.clock import SystemClock
+from proxy.core.errors import SetupError
+from proxy.jobs.refresh_models import refresh_models
+from proxy.jobs.runner import JobRunner
+from proxy.jobs.settle_pending import SettlePending
+from proxy.pipeline.directory import build_directory
+from proxy.pipeline.parts import Parts, Snapshot
+from proxy.pipeline.route import PresetRow, resolve
+from proxy.providers.build import build_providers
+from proxy.providers.catalogue import Catalogue
+from proxy.providers.rows import ProviderRow
+from proxy.storage import users
+from proxy.storage.ledger import SqliteLedger, open_ledger, set_labels
+from proxy.web.gate import allowed_hosts
+from proxy.web.listen import bound_port, listen_tcp, listen_unix, socket_path
+from proxy.web.routes import answer, answer_socket
+from proxy.web.server import make_server
+from proxy.web.state import State
+
+log = logging.getLogger("tollkeeper.app")
+
+_GC_THRESHOLD = 50_000  # the start's objects are frozen; what a request makes dies by reference counts
+_CUT_WAIT_S = 5.0  # after the drain: time for requests that were cut to reach the ledger
+
+
+class App:
+    """A running proxy: start(), then drain() and close()."""
+
+    def __init__(self, load: Callable[[], Loaded]) -> None:
+        self._clock = SystemClock()
+        self._stack = AsyncExitStack()
+        self._providers: dict[str, ProviderRow] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._servers: list[web.Server] = []
+        self._sockets: list[asyncio.Server] = []
+        self._runner = JobRunner()
+        self.live: LiveConfig[Snapshot] = LiveConfig(load, self._build)
+        self.ledger: SqliteLedger
+        self.catalogue: Catalogue
+        self.parts: Parts
+        self.pending: SettlePending
+        self.port = 0
+        self.taken_up = 0  # requests that the last run left open
+
+    async def start(self, loaded: Loaded) -> None:
+        """Open everything; raises SetupError, with all that was opened closed again. Never waits for the network."""
+        try:
+            await self._start(loaded)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _start(self, loaded: Loaded) -> None:
+        settings = loaded.settings
+        loop = asyncio.get_running_loop()
+        database = settings.database
+        self.ledger = open_ledger(
+            database,
+            loop,
+            purpose="tollkeeper serve",
+            busy_timeout_s=float(settings.ledger.busy_timeout_s),
+            queue_max=settings.ledger.queue_max,
+        )
+        self._stack.push_async_callback(self._close_ledger)
+        self.catalogue = Catalogue(database.absolute().parent, database.name, self._clock)
+        await self.live.start()
+        self._stack.push_async_callback(self._close_providers)
+        await self.catalogue.load(self.live.current.providers)
+        self.pending = SettlePending(self.ledger, self.live, self._clock)
+        self._stack.push_async_callback(self.pending.close)
+        self.parts = Parts(
+            ledger=self.ledger,
+            clock=self._clock,
+            live=self.live,
+            catalogue=self.catalogue,
+            look_up_later=self.pending.look_up_later,
+        )
+        self.taken_up = await self.pending.start()
+        await self._listen(settings)
+        self._runner.start("refresh_models", lambda: refresh_models(self.catalogue, self.live))
+        self._runner.start("watch_config", self.live.run)
+        self._stack.push_async_callback(self._runner.close)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GC_THRESHOLD)
+
+    async def _listen(self, settings: Settings) -> None:
+        state = State(
+            parts=self.parts,
+            change=self.change,
+            reload=self.live.reload,
+            config_problem=lambda: self.live.problem,
+            pending=lambda: self.pending.waiting,
+        )
+        head_timeout_s = float(settings.server.head_timeout_s)
+        users_server = make_server(
+            state, answer, self.ledger.ids, self._clock, gated=True, head_timeout_s=head_timeout_s
+        )
+        socket_server = make_server(
+            state, answer_socket, self.ledger.ids, self._clock, gated=False, head_timeout_s=head_timeout_s
+        )
+        self._servers = [users_server, socket_server]
+        tcp = await listen_tcp(users_server, settings.server.host, settings.server.port)
+        self._sockets.append(tcp)
+        self.port = bound_port(tcp)
+        path = socket_path(settings.database)
+        if path is not None:
+            self._sockets.append(await listen_unix(socket_server, path))
+            self._stack.callback(path.unlink, missing_ok=True)
+
+    async def _build(self, settings: Settings) -> Snapshot:
+        """Build a whole snapshot from settings and the users in the database."""
+        rows, tokens, hashes = await self.ledger.change(_directory_rows)
+        await self.ledger.change(lambda db: _label(db, settings))
+        providers = build_providers(settings.providers, self._providers)
+        presets = {
+            name: PresetRow(
+                name,
+                tuple(resolve(target, settings.providers) for target in preset.targets),
+                preset.defaults,
+                preset.system,
+                preset.use_case,
+            )
+            for name, preset in settings.presets.items()
+        }
+        replaced = [
+            row
+            for name, row in self._providers.items()
+            if providers.get(name) is None or providers[name].transport is not row.transport
+        ]
+        self._providers = providers
+        self._close_later(replaced)
+        return Snapshot(
+            settings=settings,
+            directory=build_directory(settings, rows, tokens, hashes),
+            providers=providers,
+            presets=presets,
+            hosts=allowed_hosts(settings.server.host, settings.server.hosts),
+            zone=ZoneInfo(settings.timezone),
+        )
+
+    def _close_later(self, replaced: list[ProviderRow]) -> None:
+        """Close the connections of rows that are gone once the requests that began with them have ended."""
+        loop = asyncio.get_running_loop()
+        for row in replaced:
+            loop.call_later(row.deadlines.total_s, self._close_now, row)
+
+    def _close_now(self, row: ProviderRow) -> None:
+        task = asyncio.ensure_future(row.transport.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def change(self, call: Callable[[sqlite3.Connection], Any]) -> Any:
+        """Change users or tokens, then rebuild what is in force."""
+        result = await self.ledger.change(call)
+        await self.live.rebuild()
+        return result
+
+    async def drain(self) -> int:
+        """Stop taking requests, wait for those that run; give how many were left when time was up."""
+        self.parts.draining = True
+        for server in self._sockets:
+            server.close()
+        deadline_s = self._clock.monotonic_s() + float(self.live.settings.server.shutdown_timeout_s)
+        while self.parts.in_flight and (left_s := deadline_s - self._clock.monotonic_s()) > 0:
+            await asyncio.wait(list(self.parts.in_flight), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        return len(self.parts.in_flight)
+
+    async def close(self) -> None:
+        """Cut what still runs, settle it, close every part."""
+        for socket_server in self._sockets:
+            socket_server.close()
+        for server in self._servers:
+            await server.shutdown(_CUT_WAIT_S)
+        if hasattr(self, "parts") and self.parts.in_flight:
+            await asyncio.wait(list(self.parts.in_flight), timeout=_CUT_WAIT_S)
+        await self._stack.aclose()
+
+    async def _close_ledger(self) -> None:
+        unwritten = await self.ledger.close()
+        if unwritten:
+            log.error("ledger.unwritten", extra={"requests": unwritten})
+
+    async def _close_providers(self) -> None:
+        for row in self._providers.values():
+            await row.transport.close()
+
+
+def _directory_rows(
+    connection: sqlite3.Connection,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, str]]:
+    return users.list_users(connection), users.list_tokens(connection), users.token_hashes(connection)
+
+
+def _label(connection: sqlite3.Connection, settings: Settings) -> None:
+    set_labels(
+        connection,
+        currency_code=settings.currency.code,
+        currency_usd_rate=str(settings.currency.usd_rate),
+        timezone=str(settings.timezone),
+    )
+
+
+__all__ = ["App", "SetupError"]

@@ -1,0 +1,99 @@
+"""tollkeeper serve: run the proxy until it is told to stop."""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+import click
+
+from proxy import __version__
+from proxy.app import App
+from proxy.cli.logs import set_up_logs
+from proxy.cli.settings import config_option, loader
+from proxy.config.load import Loaded
+
+
+@click.command()
+@config_option
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on; 0 takes a free one.")
+def serve(config_path: Path | None, host: str | None, port: int | None) -> None:
+    """Run the proxy.
+
+    Ctrl-C or SIGTERM lets open requests finish; a second one cuts them. SIGHUP reads the configuration again, which
+    also happens by itself when the file changes.
+    """
+    started_s = time.perf_counter()
+    overrides = {
+        name: str(value) for name, value in (("server.host", host), ("server.port", port)) if value is not None
+    }
+    load = loader(config_path, overrides)
+    loaded = load()
+    set_up_logs(loaded.settings.log.level, loaded.settings.log.format)
+    sys.exit(run_loop(lambda: _serve(load, loaded, started_s)))
+
+
+def run_loop(main: Callable[[], Coroutine[None, None, int]]) -> int:
+    """Run a coroutine on uvloop where there is one."""
+    if sys.platform == "win32":
+        return asyncio.run(main())
+    import uvloop  # noqa: PLC0415 - not there on Windows
+
+    return uvloop.run(main())
+
+
+async def _serve(load: Callable[[], Loaded], loaded: Loaded, started_s: float) -> int:
+    stop = asyncio.Event()
+    cut = asyncio.Event()
+    app = App(load)
+    await app.start(loaded)
+    _on_signals(app, stop, cut)
+    _say_ready(app, loaded, time.perf_counter() - started_s)
+    await stop.wait()
+    click.echo("Stopping: no new requests; open ones finish. Once more to cut them.", err=True)
+    draining = asyncio.ensure_future(app.drain())
+    cutting = asyncio.ensure_future(cut.wait())
+    await asyncio.wait((draining, cutting), return_when=asyncio.FIRST_COMPLETED)
+    for task in (draining, cutting):
+        task.cancel()
+    await asyncio.gather(draining, cutting, return_exceptions=True)
+    await app.close()
+    return 0
+
+
+def _on_signals(app: App, stop: asyncio.Event, cut: asyncio.Event) -> None:
+    def told_to_stop() -> None:
+        (cut if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    if sys.platform == "win32":
+        signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(told_to_stop))
+        return
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told_to_stop)
+    loop.add_signal_handler(signal.SIGHUP, app.live.reload_now)
+
+
+def _say_ready(app: App, loaded: Loaded, took_s: float) -> None:
+    settings = loaded.settings
+    host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
+    url = f"http://{host}:{app.port}/v1"
+    where = str(loaded.path) if loaded.path else "no configuration file"
+    counts = f"{len(settings.providers)} providers, {len(settings.presets)} presets"
+    lines = [
+        f"tollkeeper {__version__}   {where} ({counts}, {len(app.live.current.directory)} tokens)",
+        "",
+        f"  API         {url}",
+        f"  Ledger      {settings.database}",
+    ]
+    if app.taken_up:
+        lines.append(f"              {app.taken_up} requests of the last run are being settled")
+    lines += [
+        "",
+        f"  export OPENAI_BASE_URL={url}",
+        f"Ready in {took_s:.2f} s. Ctrl-C stops after open requests finish.",
+    ]
+    click.echo("\n".join(lines), err=True)

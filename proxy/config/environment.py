@@ -1,0 +1,60 @@
+"""What the process environment says about settings: TOLLKEEPER_* and the provider's key."""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import get_origin
+
+from proxy.config.schema import Settings
+
+_SECTIONS = ("server", "currency", "log", "ledger")
+_SHORT = {
+    "TOLLKEEPER_HOST": ("server", "host"),
+    "TOLLKEEPER_PORT": ("server", "port"),
+    "TOLLKEEPER_DATABASE": ("database",),
+    "TOLLKEEPER_TIMEZONE": ("timezone",),
+    "TOLLKEEPER_ADMIN_TOKEN": ("admin_token",),
+    "TOLLKEEPER_LOG_LEVEL": ("log", "level"),
+    "TOLLKEEPER_LOG_FORMAT": ("log", "format"),
+}
+_NO_SETTING = ("TOLLKEEPER_CONFIG",)  # the path of the file itself
+
+
+def _table() -> dict[str, tuple[str, ...]]:
+    table: dict[str, tuple[str, ...]] = dict(_SHORT)
+    for section in _SECTIONS:
+        model = Settings.model_fields[section].annotation
+        for name in getattr(model, "model_fields", {}):
+            table[f"TOLLKEEPER_{section}__{name}".upper()] = (section, name)
+    return table
+
+
+VARIABLES: Mapping[str, tuple[str, ...]] = _table()
+
+
+def overrides_in(environ: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Give (path of the setting, text, name of the variable); an empty variable counts as not set."""
+    for name, path in VARIABLES.items():
+        if environ.get(name):
+            yield path, environ[name], name
+
+
+def is_list(path: tuple[str, ...]) -> bool:
+    """Tell whether the setting is a list, which a variable or flag gives with commas."""
+    annotation: object = Settings
+    for name in path:
+        annotation = getattr(annotation, "model_fields", {})[name].annotation
+    return get_origin(annotation) is tuple
+
+
+def likely_slips(environ: Mapping[str, str], used: set[str]) -> Iterator[str]:
+    """Give a warning for each TOLLKEEPER_* variable that sets nothing but looks like one that would."""
+    for name in sorted(environ):
+        if (
+            name.startswith("TOLLKEEPER_")
+            and name not in VARIABLES
+            and name not in used
+            and name not in _NO_SETTING
+        ):
+            close = get_close_matches(name, VARIABLES, 1, 0.85)
+            if close:
+                yield f"the environment variable {name} sets nothing. Did you mean {close[0]}?"

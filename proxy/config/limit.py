@@ -1,0 +1,189 @@
+"""A limit on cost, requests, tokens or concurrency, and the short form in which people write it.
+
+==============  ==================================================  ==========================================
+kind            short form                                          amount
+==============  ==================================================  ==========================================
+cost            ``$2/day``  ``$500/30d``  ``$100`` (= ``$100/total``)  pico-USD (up to twelve decimals)
+requests        ``60/minute``                                       requests
+tokens          ``1M/day``  ``1_000_000/day``                       tokens, in and out together
+concurrency     ``4``                                               open requests at once; it has no window
+==============  ==================================================  ==========================================
+
+The long form is ``{amount: $2, window: day, mode: soft}``. A window is one of the calendar words or rolling
+``Nd`` and ``Nh``.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any, Literal, cast
+
+from proxy.config.mistake import SettingError
+from proxy.core.money import MoneyError, usd_to_pusd
+
+Kind = Literal["cost", "requests", "tokens", "concurrency"]
+Mode = Literal["hard", "soft"]
+
+CALENDAR = ("minute", "hour", "day", "week", "month", "total")
+MODES = ("hard", "soft")
+_ROLLING = re.compile(r"([1-9][0-9]{0,3})([dh])", re.ASCII)
+_MAX_HOURS = 366 * 24  # rolling sums are kept by the hour; a year of them is where memory and retention end
+_COUNT = re.compile(r"([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?)([kKMB]?)", re.ASCII)
+_MONEY = re.compile(r"\$?([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?)", re.ASCII)
+_FACTORS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}
+_MAX_COUNT = 10**15  # more tokens than a user can send in a life; fits one SQLite INTEGER with room for sums
+_OTHER_WORDS = {
+    "s": "minute",
+    "sec": "minute",
+    "second": "minute",
+    "m": "minute",
+    "min": "minute",
+    "h": "hour",
+    "d": "day",
+    "daily": "day",
+    "w": "week",
+    "mo": "month",
+    "year": "365d",
+    "ever": "total",
+    "lifetime": "total",
+}
+_WINDOWS = "minute, hour, day, week, month, total, or rolling like 30d and 12h"
+_EXAMPLES = {"cost": "$2/day", "requests": "60/minute", "tokens": "1M/day", "concurrency": "4"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """amount in the kind's unit (cost: pico-USD); window is "" for concurrency, it counts open requests."""
+
+    kind: Kind
+    amount: int
+    window: str
+    mode: Mode = "hard"
+
+
+def parse_limit(kind: Kind, value: object) -> Limit:
+    """Read the short or the long form; raise SettingError with a text that shows how to write it."""
+    if isinstance(value, Limit):
+        return value
+    if isinstance(value, Mapping):
+        return _from_block(kind, value)
+    amount, slash, window = _text(kind, value).partition("/")
+    return _limit(kind, amount.strip(), window.strip() if slash else None, "hard")
+
+
+def is_rolling(window: str) -> bool:
+    return _ROLLING.fullmatch(window) is not None
+
+
+def _text(kind: Kind, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise SettingError(f"must be a limit like {_EXAMPLES[kind]}")
+    return str(value).strip()
+
+
+def _from_block(kind: Kind, block: Mapping[object, object]) -> Limit:
+    for key in block:
+        if key not in ("amount", "window", "mode"):
+            close = get_close_matches(str(key), ("amount", "window", "mode"), 1)
+            advice = f'Did you mean "{close[0]}"?' if close else "A limit has amount, window and mode."
+            raise SettingError(f'unknown key "{key}"', advice, key=str(key), show=False)
+    if block.get("amount") is None:
+        raise SettingError(
+            "amount is missing", f"Write amount: {_EXAMPLES[kind].partition('/')[0]}", show=False
+        )
+    mode = block.get("mode")
+    if mode is not None and mode not in MODES:
+        raise SettingError('must be "hard" or "soft"', key="mode")
+    window = block.get("window")
+    amount = _text(kind, block["amount"])
+    if "/" in amount:
+        raise SettingError("must be the amount alone", "The window stands in window:.", key="amount")
+    return _limit(
+        kind,
+        amount,
+        None if window is None else str(window).strip(),
+        cast("Mode", mode or "hard"),
+        keys=("amount", "window"),
+    )
+
+
+def _limit(
+    kind: Kind,
+    amount: str,
+    window: str | None,
+    mode: Mode,
+    keys: tuple[str | None, str | None] = (None, None),
+) -> Limit:
+    return Limit(kind, _AMOUNTS[kind](kind, amount, keys[0]), _window(kind, window, keys[1]), mode)
+
+
+def _cost(kind: Kind, text: str, key: str | None) -> int:
+    match = _MONEY.fullmatch(text)
+    if match is None:
+        raise SettingError(f"must be an amount in USD like {_EXAMPLES[kind]}", key=key)
+    try:
+        pusd, exact = usd_to_pusd(match[1].replace("_", ""))
+    except MoneyError as error:
+        raise SettingError("must be an amount of at most $9,000,000", key=key) from error
+    if not exact:
+        raise SettingError("must have at most twelve decimals", key=key)
+    return pusd
+
+
+def _count(kind: Kind, text: str, key: str | None) -> int:
+    match = _COUNT.fullmatch(text)
+    if match is None or len(text) > 40:
+        raise SettingError(f"must be a limit like {_EXAMPLES[kind]}", key=key)
+    number = Decimal(match[1].replace("_", "")) * _FACTORS[match[2]]
+    if number != int(number):
+        raise SettingError(f"must be a whole number of {kind}", key=key)
+    if not 1 <= number <= _MAX_COUNT:
+        raise SettingError("must be at least 1" if number < 1 else "must be at most 1000000B", key=key)
+    return int(number)
+
+
+def _open(kind: Kind, text: str, key: str | None) -> int:
+    if not re.fullmatch(r"[-+]?[0-9]{1,9}", text, re.ASCII):
+        raise SettingError(f"must be a whole number of open requests like {_EXAMPLES[kind]}", key=key)
+    if int(text) < 1:
+        raise SettingError("must be at least 1", key=key)
+    return int(text)
+
+
+_AMOUNTS: dict[Kind, Callable[[Kind, str, str | None], int]] = {
+    "cost": _cost,
+    "requests": _count,
+    "tokens": _count,
+    "concurrency": _open,
+}
+
+
+def _window(kind: Kind, window: str | None, key: str | None) -> str:
+    if kind == "concurrency":
+        if window is not None:
+            raise SettingError(
+                "counts what is open now and has no window", "Write the number alone.", key=key
+            )
+        return ""
+    if window is None:
+        if kind == "cost":
+            return "total"
+        raise SettingError("needs a window", f"Write it like {_EXAMPLES[kind]}.", key=key)
+    if window in CALENDAR:
+        return window
+    match = _ROLLING.fullmatch(window)
+    if match and int(match[1]) * (24 if match[2] == "d" else 1) <= _MAX_HOURS:
+        return window
+    if match:
+        raise SettingError("must have a window of at most 366d", "For all time write total.", key=key)
+    raise SettingError(f"must have a window of {_WINDOWS}", _did_you_mean(window), key=key)
+
+
+def _did_you_mean(window: str) -> str:
+    word = window.lower()
+    guess: Any = _OTHER_WORDS.get(word) or _OTHER_WORDS.get(word.removesuffix("s"))
+    if guess is None:
+        guess = next(iter(get_close_matches(word, CALENDAR, 1, 0.6)), None)
+    return f'Did you mean "{guess}"?' if guess else ""

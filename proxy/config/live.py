@@ -1,0 +1,215 @@
+"""The settings in force, swapped as a whole when the file changes.
+
+A request takes ``current`` once and keeps it to its end. What is built from new settings replaces the old in
+one assignment or not at all: a file with a mistake leaves the old in force, and ``problem`` says why.
+"""
+
+import asyncio
+import inspect
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
+
+from proxy.config.load import Loaded
+from proxy.config.schema import Settings
+from proxy.core.errors import ConfigError
+
+S = TypeVar("S")
+Signature = tuple[tuple[int, ...] | None, ...]
+_log = logging.getLogger(__name__)
+
+
+class LiveConfig(Generic[S]):
+    """Hold what build makes of the settings, and make it anew when a watched file changes.
+
+    load reads and checks the file (raises ConfigError); it runs in a thread. build turns settings into the
+    snapshot that requests use; it runs on the event loop and may be a coroutine. What it raises keeps the
+    old snapshot too.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Loaded],
+        build: Callable[[Settings], S | Awaitable[S]],
+        *,
+        poll_s: float = 0.5,  # with reading and building, a change is in force within a second
+    ) -> None:
+        self._load = load
+        self._build = build
+        self._poll_s = poll_s
+        self._snapshot: S | None = None
+        self._loaded: Loaded | None = None
+        self._problem: str | None = None
+        self._refused = ""  # fingerprint or text of what was refused last, so that it is logged once
+        self._signature: Signature = ()
+        self._look_again = False
+        self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()
+
+    @property
+    def current(self) -> S:
+        if self._snapshot is None:
+            raise RuntimeError("start() was not awaited")
+        return self._snapshot
+
+    @property
+    def loaded(self) -> Loaded:
+        if self._loaded is None:
+            raise RuntimeError("start() was not awaited")
+        return self._loaded
+
+    @property
+    def settings(self) -> Settings:
+        return self.loaded.settings
+
+    @property
+    def problem(self) -> str | None:
+        """Say why the file as it is now is not in force; None while it is."""
+        return self._problem
+
+    async def start(self) -> S:
+        """Load and build for the first time; what load or build raises travels on."""
+        loaded = await asyncio.to_thread(self._load)
+        self._signature = await asyncio.to_thread(_signature, loaded.watched)
+        self._look_again = True
+        snapshot = await self._built(loaded.settings)
+        self._loaded, self._snapshot = loaded, snapshot
+        for warning in loaded.warnings:
+            _log.warning("%s", warning)
+        return snapshot
+
+    def reload_now(self) -> None:
+        """Ask for a reload soon; safe in a signal handler of the loop."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Watch the files until cancelled."""
+        while True:
+            asked = await self._wait()
+            try:
+                if asked or await self._has_changed():
+                    await self.reload()
+            except Exception:  # noqa: BLE001 - the watcher outlives any single reload; the log tells it
+                _log.exception("reloading the configuration failed; the old one stays in force")
+
+    async def reload(self) -> str | None:
+        """Load, build and swap now; give the problem, or None when what the file says is in force."""
+        async with self._turn:
+            before = await asyncio.to_thread(_signature, self.loaded.watched)
+            try:
+                loaded = await asyncio.to_thread(self._load)
+            except ConfigError as error:
+                self._signature = before
+                return self._refuse(str(error))
+            after = await asyncio.to_thread(_signature, loaded.watched)
+            # A file written again within one tick of its clock keeps its time and perhaps its size: look
+            # once more.
+            self._look_again = loaded.fingerprint != self.loaded.fingerprint or before != after
+            self._signature = after
+            return await self._swap(loaded)
+
+    async def rebuild(self) -> None:
+        """Build the snapshot anew from the same settings: something else that it is made of has changed."""
+        async with self._turn:
+            self._snapshot = await self._built(self.loaded.settings)
+
+    async def _swap(self, loaded: Loaded) -> str | None:
+        old = self.loaded
+        if loaded.fingerprint == old.fingerprint and loaded.settings == old.settings:
+            if self._problem is not None:
+                _log.info("the configuration is valid again and as it was")
+            self._accept()
+            return None
+        settings, waiting = keep_until_restart(old.settings, loaded.settings)
+        try:
+            snapshot = await self._built(settings)
+        except ConfigError as error:
+            return self._refuse(str(error))
+        self._snapshot = snapshot
+        self._loaded = Loaded(
+            settings, loaded.path, loaded.warnings, loaded.fingerprint, loaded.watched, loaded.origins
+        )
+        self._accept()
+        _log.info("configuration %s is in force", loaded.fingerprint)
+        for warning in loaded.warnings:
+            _log.warning("%s", warning)
+        if waiting:
+            _log.warning("a new value of %s needs a restart; the rest is in force", ", ".join(waiting))
+        return None
+
+    async def _built(self, settings: Settings) -> S:
+        result = self._build(settings)
+        if inspect.isawaitable(result):
+            return await result
+        return result
+
+    def _accept(self) -> None:
+        self._problem = None
+        self._refused = ""
+
+    def _refuse(self, text: str) -> str:
+        self._problem = text
+        if text != self._refused:
+            _log.error("the configuration was not taken; the old one stays in force:\n%s", text)
+        self._refused = text
+        return text
+
+    async def _wait(self) -> bool:
+        """Wait for the next look; tell whether a reload was asked for."""
+        try:
+            async with asyncio.timeout(self._poll_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        self._wake.clear()
+        return True
+
+    async def _has_changed(self) -> bool:
+        if self._look_again:
+            self._look_again = False
+            return True
+        return await asyncio.to_thread(_signature, self.loaded.watched) != self._signature
+
+
+def keep_until_restart(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
+    """Give the new settings with what a running proxy cannot change as it was, and the names of those."""
+    update: dict[str, object] = {}
+    names: list[str] = []
+    for name, field in Settings.model_fields.items():
+        was, now = getattr(old, name), getattr(new, name)
+        if was == now:
+            continue
+        if _needs_restart(field.json_schema_extra):
+            update[name] = was
+            names.append(name)
+        elif isinstance(was, BaseModel):
+            inner = {
+                key: getattr(was, key)
+                for key, field in type(was).model_fields.items()
+                if _needs_restart(field.json_schema_extra) and getattr(was, key) != getattr(now, key)
+            }
+            if inner:
+                update[name] = now.model_copy(update=inner)
+                names += [f"{name}.{key}" for key in inner]
+    return new.model_copy(update=update), names
+
+
+def _needs_restart(extra: object) -> bool:
+    return isinstance(extra, dict) and extra.get("restart") is True
+
+
+def _signature(paths: tuple[Path, ...]) -> Signature:
+    """Stat each file, following links: Kubernetes swaps a link and leaves the file's own name alone."""
+    found: list[tuple[int, ...] | None] = []
+    for path in paths:
+        try:
+            stat = os.stat(path)  # noqa: PTH116 - called twice a second for the life of the process
+        except OSError:
+            found.append(None)
+        else:
+            found.append((stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size, stat.st_mode))
+    return tuple(found)

@@ -1,0 +1,547 @@
+"""The door from a file to settings: read, parse, put in variables, check, and say every mistake at once.
+
+Where a value comes from, strongest first: flag, TOLLKEEPER_* variable, file, default.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
+
+from proxy.config import tree
+from proxy.config.environment import is_list, likely_slips, overrides_in
+from proxy.config.explain import Finding, findings
+from proxy.config.locate import Path as SettingPath
+from proxy.config.locate import Place, locate, written
+from proxy.config.masking import is_sensitive, mask, mask_line, secrets_in
+from proxy.config.mistake import Mark, Mistake, SettingError
+from proxy.config.references import mistakes_across, warnings_across
+from proxy.config.scalars import NULLS, NUMBER, Plain
+from proxy.config.schema import BASE_URLS, Settings, default_base_url
+from proxy.config.syntax import split_lines
+from proxy.config.variables import names_in, substitute
+from proxy.core.errors import ConfigError
+from proxy.core.secret import Secret
+
+_KEYS = {"api_key": "OPENROUTER_API_KEY", "management_key": "OPENROUTER_MANAGEMENT_KEY"}
+_MAX_KEY_BYTES = 64 * 1024  # a key has about a hundred characters; the wrong file may be a disk image
+_MAX_SHOWN = 100  # mistakes; a file with more of them is broken as a whole
+_WIDTH = 120  # of a line of the file that is shown
+# Where containers mount secrets: readable by all inside, but only the container has the mount.
+_MOUNTS = (Path("/run/secrets"), Path("/var/run/secrets"))
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings and what belongs to them.
+
+    path: the file, None where there was none. warnings: sentences for the log. fingerprint: changes when the
+    text of the file or of a key file changes. watched: the files whose change asks for a new load. origins:
+    where each value that is no default comes from, by its path as written ("config.yaml:8",
+    "TOLLKEEPER_PORT", "--port").
+    """
+
+    settings: Settings
+    path: Path | None
+    warnings: tuple[str, ...]
+    fingerprint: str
+    watched: tuple[Path, ...] = ()
+    origins: Mapping[SettingPath, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def find_config(explicit: str | Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    """Give the file to read, or None where there is none.
+
+    Order: explicit (-c), TOLLKEEPER_CONFIG, ./config.yaml, $XDG_CONFIG_HOME/tollkeeper/config.yaml,
+    /etc/tollkeeper/config.yaml. Raises ConfigError when a file that was named does not exist.
+    """
+    for named, source in ((explicit, "-c"), (environ.get("TOLLKEEPER_CONFIG"), "TOLLKEEPER_CONFIG")):
+        if named:
+            path = cwd / Path(named).expanduser()
+            if not path.is_file():
+                raise ConfigError(f"{path}: there is no such file ({source}). Make one with: tollkeeper init")
+            return path
+    home = environ.get("XDG_CONFIG_HOME") or str(_home(environ) / ".config")
+    for folder in (cwd, Path(home) / "tollkeeper", Path("/etc/tollkeeper")):
+        if (folder / "config.yaml").is_file():
+            return folder / "config.yaml"
+    return None
+
+
+def data_dir(environ: Mapping[str, str]) -> Path:
+    """Give the folder for data where no file says one: $STATE_DIRECTORY (systemd), else the user's own."""
+    state = environ.get("STATE_DIRECTORY", "").split(":")[0]  # systemd separates several by colons
+    if state:
+        return Path(state)
+    return Path(environ.get("XDG_DATA_HOME") or _home(environ) / ".local" / "share") / "tollkeeper"
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+
+
+def load_file(path: Path, environ: Mapping[str, str], overrides: Mapping[str, str] | None = None) -> Loaded:
+    """Read a file; overrides are flags by dotted name ("server.port"), stronger than environ.
+
+    Raises ConfigError with one paragraph for each mistake: file:line:column, what is wrong, what to do, the
+    line.
+    """
+    raw, mode = _read(path)
+    source = _Source(path, _decode(path, raw), environ)
+    reading = _Reading(source)
+    reading.take_file()
+    reading.take_overrides(overrides or {})
+    reading.take_keys()
+    settings = reading.settle()
+    reading.warn_about_modes(mode)
+    return reading.loaded(settings, raw)
+
+
+def load_default(environ: Mapping[str, str], overrides: Mapping[str, str] | None = None) -> Loaded:
+    """Give the settings of a start without any file: OPENROUTER_API_KEY is enough."""
+    reading = _Reading(_Source(None, "", environ))
+    reading.take_file()
+    reading.take_overrides(overrides or {})
+    reading.take_keys()
+    return reading.loaded(reading.settle(), b"")
+
+
+def _read(path: Path) -> tuple[bytes, int]:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            raw = file.read(tree.MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from error
+    if len(raw) > tree.MAX_BYTES:
+        raise ConfigError(
+            f"{path}: larger than {tree.MAX_BYTES // 2**20} MiB; that is no configuration file."
+        )
+    if os.name == "posix" and mode & stat.S_IWOTH:
+        raise ConfigError(
+            f"{path}: everybody on this machine may write to it, and so send your keys elsewhere. "
+            f"Run: chmod o-w {path}"
+        )
+    return raw, mode
+
+
+def _decode(path: Path, raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
+        raise ConfigError(f"{_shown(path)}:{line}:{column}  not UTF-8. Save the file as UTF-8.") from None
+
+
+def _shown(path: Path) -> str:
+    """Name a file as short as it is clear: from the current folder where it lies below it."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    path: Path | None
+    text: str
+    environ: Mapping[str, str]
+
+    @property
+    def shown(self) -> str:
+        return _shown(self.path) if self.path is not None else "settings"
+
+    @property
+    def folder(self) -> Path:
+        return self.path.absolute().parent if self.path is not None else data_dir(self.environ)
+
+
+class _Reading:
+    """One pass over one file; collects what is wrong until settle() says it all."""
+
+    def __init__(self, source: _Source) -> None:
+        self._source = source
+        self._root: tree.Node | None = None
+        self._data: dict[str, Any] = {}
+        self._mistakes: list[Mistake] = []
+        self._warnings: list[str] = []
+        self._lost: set[SettingPath] = set()  # values that could not be had: no second mistake about them
+        self._given: dict[SettingPath, str] = {}  # set by a flag or variable: its name
+        self._origins: dict[SettingPath, str] = {}
+        self._variables: set[str] = set()
+        self._from_variables: set[SettingPath] = set()
+        self._secrets: set[str] = set()
+        self._key_files: dict[Path, bytes] = {}
+
+    # --- the steps, in order
+
+    def take_file(self) -> None:
+        try:
+            parsed = tree.parse(self._source.text)
+        except tree.Unreadable as error:
+            self._mistakes.append(error.mistake)
+            raise self._error() from None
+        self._root = parsed.root
+        self._mistakes.extend(parsed.mistakes)
+        self._secrets.update(secrets_in(parsed.root))
+        if isinstance(parsed.root, tree.Mapping):
+            self._data = self._value(parsed.root, ())
+        elif parsed.root is not None:
+            self._mistakes.append(Mistake('the file must hold settings ("name: value").', parsed.root.mark))
+
+    def take_overrides(self, flags: Mapping[str, str]) -> None:
+        for path, text, name in overrides_in(self._source.environ):
+            self._override(path, text, name)
+        for dotted, text in flags.items():
+            path = tuple(dotted.split("."))
+            self._override(path, text, f"--{path[-1].replace('_', '-')}")
+
+    def take_keys(self) -> None:
+        environ = self._source.environ
+        if (
+            not self._data.get("providers")
+            and ("providers",) not in self._lost
+            and environ.get("OPENROUTER_API_KEY")
+        ):
+            self._data["providers"] = {"openrouter": {}}
+        providers = self._data.get("providers")
+        if not isinstance(providers, dict):
+            return
+        for name in providers:
+            if providers[name] is None:
+                providers[name] = {}
+            if isinstance(providers[name], dict):
+                self._key_from_environment(name, providers[name])
+                for key in _KEYS:
+                    self._key_from_file(name, providers[name], key)
+
+    def settle(self) -> Settings:
+        """Give the settings, or raise ConfigError with every mistake there is."""
+        self._resolve_database()
+        settings = None
+        try:
+            settings = Settings.model_validate(self._data)
+        except ValidationError as error:
+            for finding in findings(error.errors(include_url=False, include_input=False)):
+                self._report(finding)
+        for path, text in mistakes_across(self._data):
+            if not self._is_lost(path):
+                self._mistakes.append(self._mistake(locate(self._root, path), text))
+        if not self._data.get("providers") and not self._mistakes:
+            self._mistakes.append(Mistake(self._no_provider()))
+        if self._mistakes or settings is None:
+            raise self._error()
+        for path, text in warnings_across(self._data):
+            self._warn(locate(self._root, path), text)
+        self._warnings += likely_slips(self._source.environ, self._variables)
+        return settings
+
+    def warn_about_modes(self, mode: int) -> None:
+        if os.name != "posix" or self._source.path is None:
+            return
+        if mode & stat.S_IWGRP:
+            self._warnings.append(
+                f"{self._source.shown}: its group may write to it. chmod g-w keeps it yours."
+            )
+        if mode & (stat.S_IRGRP | stat.S_IROTH):
+            for path in self._literal_keys():
+                self._warn(
+                    locate(self._root, path),
+                    "a key stands in a file that others may read. Write ${VAR}, or: chmod 600.",
+                )
+
+    def loaded(self, settings: Settings, raw: bytes) -> Loaded:
+        digest = hashlib.sha256(raw)
+        for path in sorted(self._key_files):
+            digest.update(b"\0" + str(path).encode() + b"\0" + self._key_files[path])
+        main = (self._source.path,) if self._source.path is not None else ()
+        return Loaded(
+            settings,
+            self._source.path,
+            tuple(mask(text, self._secrets) for text in self._warnings),
+            digest.hexdigest()[:16],
+            (*main, *sorted(self._key_files)),
+            MappingProxyType({**self._origins, **self._given}),
+        )
+
+    # --- from nodes to values
+
+    def _value(self, node: tree.Node, path: SettingPath) -> Any:
+        if isinstance(node, tree.Mapping):
+            return {name: self._value(entry.node, (*path, name)) for name, entry in node.entries.items()}
+        if isinstance(node, tree.Sequence):
+            return [self._value(item, (*path, number)) for number, item in enumerate(node.items)]
+        self._origins[path] = f"{self._source.shown}:{node.mark.line + 1}"
+        text = self._with_variables(node, path)
+        if not node.plain:
+            return text
+        return None if text in NULLS else Plain(text)
+
+    def _with_variables(self, node: tree.Scalar, path: SettingPath) -> str:
+        names = names_in(node.text)
+        if names:
+            self._variables.update(names)
+            self._from_variables.add(path)
+        try:
+            text = substitute(node.text, self._source.environ)
+        except SettingError as error:
+            self._lost.add(path)
+            self._mistakes.append(
+                self._mistake(
+                    locate(self._root, path), _sentences(error.must, self._advice(path, error.advice))
+                )
+            )
+            return ""
+        if names and any(is_sensitive(step) for step in path):
+            self._secrets.add(text)
+        return text
+
+    def _advice(self, path: SettingPath, advice: str) -> str:
+        """Tell what to do about a variable that is not set."""
+        if path[-1:] != ("api_key",):
+            return advice or "Set it, or write ${NAME:-value} for a value without it."
+        provider = self._source_block(path[:-1])
+        hosted = provider is not None and path[-2] == "openrouter" and "base_url" not in provider.entries
+        made = " A key is made at https://openrouter.ai/keys" if hosted else ""
+        return f"{advice or 'Set it,'}{' Set it,' if advice else ''} or use api_key_file:.{made}"
+
+    def _source_block(self, path: SettingPath) -> tree.Mapping | None:
+        node = locate(self._root, path).node
+        return node if isinstance(node, tree.Mapping) else None
+
+    # --- flags, variables, key files
+
+    def _override(self, path: tuple[str, ...], text: str, name: str) -> None:
+        block = self._data
+        for step in path[:-1]:
+            inner = block.setdefault(step, {})
+            if inner is None:
+                inner = block[step] = {}
+            if not isinstance(inner, dict):
+                return  # the file has no block there, which is reported as it is
+            block = inner
+        value: Any = [Plain(part.strip()) for part in text.split(",")] if is_list(path) else Plain(text)
+        if path == ("database",):
+            value = Plain(_expanded(text).absolute()) if "://" not in text else Plain(text)
+        block[path[-1]] = value
+        self._given[path] = name
+        self._lost.discard(path)
+        if is_sensitive(path[-1]):
+            self._secrets.add(text)
+
+    def _key_from_environment(self, name: str, block: dict[str, Any]) -> None:
+        """Take OPENROUTER_API_KEY where the file names no key, but never send it to another address."""
+        kind = block.get("kind") or ("openrouter" if name == "openrouter" else "openai")
+        url = block.get("base_url") or default_base_url(name, kind)
+        if name != "openrouter" or str(url).rstrip("/") != BASE_URLS["openrouter"]:
+            return
+        for key, variable in _KEYS.items():
+            path: SettingPath = ("providers", name, key)
+            older = block.get("provisioning_key") if key == "management_key" else None
+            if (
+                block.get(key) is None
+                and block.get(f"{key}_file") is None
+                and older is None
+                and path not in self._lost
+            ):
+                text = self._source.environ.get(variable)
+                if text:
+                    block[key] = text
+                    self._given[path] = variable
+                    self._secrets.add(text)
+
+    def _key_from_file(self, name: str, block: dict[str, Any], key: str) -> None:
+        path: SettingPath = ("providers", name, f"{key}_file")
+        text = block.get(f"{key}_file")
+        if not isinstance(text, str) or not text or "\0" in text:
+            return
+        if block.get(key) is not None:
+            found = locate(self._root, path)
+            self._mistakes.append(self._mistake(found, f"stands beside {key}. Keep one of them."))
+            return
+        file = self._source.folder / _expanded(text)
+        block[f"{key}_file"] = file
+        self._key_files[file] = b""
+        try:
+            raw = self._read_key(file)
+            block[key] = _key_text(raw)
+            self._key_files[file] = hashlib.sha256(raw).digest()
+            self._secrets.add(block[key].reveal())
+        except SettingError as error:
+            self._lost.add((*path[:-1], key))
+            self._mistakes.append(
+                self._mistake(locate(self._root, path), _sentences(error.must, error.advice))
+            )
+
+    def _read_key(self, file: Path) -> bytes:
+        try:
+            with file.open("rb") as opened:
+                mode = os.fstat(opened.fileno()).st_mode
+                raw = opened.read(_MAX_KEY_BYTES + 1)
+        except OSError as error:
+            raise SettingError(f"{file} cannot be read: {error.strerror}", "It must hold the key.") from error
+        if os.name == "posix" and mode & 0o027 and not self._is_mounted(file):
+            raise SettingError(
+                f"{file} is open to others (mode {mode & 0o777:04o})", f"Run: chmod 600 {file}"
+            )
+        return raw
+
+    def _is_mounted(self, file: Path) -> bool:
+        credentials = self._source.environ.get("CREDENTIALS_DIRECTORY")
+        folders = (*_MOUNTS, Path(credentials)) if credentials else _MOUNTS
+        return any(file.absolute().is_relative_to(folder) for folder in folders)
+
+    def _resolve_database(self) -> None:
+        value = self._data.get("database")
+        state = self._source.environ.get("STATE_DIRECTORY")
+        if value is None:
+            folder = data_dir(self._source.environ) if state else self._source.folder
+            self._data["database"] = folder / "tollkeeper.db"
+        elif isinstance(value, str) and value not in ("", ":memory:") and "://" not in value:
+            self._data["database"] = self._source.folder / _expanded(value)
+
+    def _literal_keys(self) -> Iterable[SettingPath]:
+        yield from self._literals(("admin_token",))
+        providers = self._data.get("providers")
+        for name in providers if isinstance(providers, dict) else {}:
+            for key in ("api_key", "management_key"):
+                yield from self._literals(("providers", name, key))
+
+    def _literals(self, path: SettingPath) -> Iterable[SettingPath]:
+        node = locate(self._root, path).node
+        if (
+            path not in self._given
+            and isinstance(node, tree.Scalar)
+            and node.text
+            and not names_in(node.text)
+        ):
+            yield path
+
+    # --- from findings to texts
+
+    def _report(self, finding: Finding) -> None:
+        place = locate(self._root, finding.path)
+        if self._is_lost(place.path):
+            return
+        text = finding.must
+        if finding.show and not finding.at_key:
+            text += self._found(place, finding.path)
+        self._mistakes.append(
+            self._mistake(place, _sentences(text, finding.advice), at_key=finding.at_key, path=finding.path)
+        )
+
+    def _is_lost(self, path: SettingPath) -> bool:
+        return any(path[: len(lost)] == lost for lost in self._lost)
+
+    def _found(self, place: Place, path: SettingPath) -> str:
+        if any(is_sensitive(step) for step in path):
+            return ""
+        if self._given_by(path) is not None:
+            return ""
+        if not isinstance(place.node, tree.Scalar):
+            return ""
+        text = place.node.text
+        if place.path in self._from_variables:
+            return f"; found the value of {text[:60]}"
+        if place.node.plain and (text in NULLS or NUMBER.fullmatch(text)):
+            return f"; found {text or 'nothing'}"
+        shown = "".join(char if char.isprintable() else "?" for char in text[:60])
+        return f'; found "{shown}{"..." if len(text) > 60 else ""}"'
+
+    def _given_by(self, path: SettingPath) -> str | None:
+        return next((name for at, name in self._given.items() if path[: len(at)] == at), None)
+
+    def _mistake(
+        self, place: Place, text: str, *, at_key: bool = False, path: SettingPath | None = None
+    ) -> Mistake:
+        given = self._given_by(path if path is not None else place.path)
+        if given is not None:
+            return Mistake(text, None, written(path or place.path), given)
+        return Mistake(text, place.key_mark if at_key else place.mark, written(place.path))
+
+    def _warn(self, place: Place, text: str) -> None:
+        where = f":{place.mark.line + 1}:{place.mark.column + 1}" if place.node is not None else ""
+        self._warnings.append(f"{self._source.shown}{where}  {written(place.path)}: {text}")
+
+    def _no_provider(self) -> str:
+        if self._source.path is None:
+            return (
+                "there is no configuration file and OPENROUTER_API_KEY is not set. "
+                "Set it, or make a file with: tollkeeper init"
+            )
+        return (
+            "providers: none is there. Set OPENROUTER_API_KEY, or write providers: {openrouter: "
+            '{api_key: "${OPENROUTER_API_KEY}"}}.'
+        )
+
+    def _error(self) -> ConfigError:
+        lines = split_lines(self._source.text)
+        order = sorted(
+            self._mistakes, key=lambda one: (one.mark.line, one.mark.column) if one.mark else (-1, 0)
+        )
+        paragraphs = [_paragraph(self._source.shown, lines, one, self._secrets) for one in order[:_MAX_SHOWN]]
+        if len(order) > _MAX_SHOWN:
+            paragraphs.append(f"and {len(order) - _MAX_SHOWN} more mistakes.")
+        text = "\n".join(dict.fromkeys(paragraphs))
+        return ConfigError(
+            text.encode(errors="replace").decode()
+        )  # bytes of the environment that are no UTF-8
+
+
+def _key_text(raw: bytes) -> Secret:
+    if len(raw) > _MAX_KEY_BYTES:
+        raise SettingError("the file is too large to hold a key", "It must hold the key alone.")
+    try:
+        text = raw.decode("ascii").strip()
+    except UnicodeDecodeError:
+        raise SettingError("the file holds no key", "It must hold the key alone, as plain text.") from None
+    if not text or not text.isprintable() or " " in text:
+        raise SettingError("the file holds no key", "It must hold the key alone, in one line.")
+    return Secret(text)
+
+
+def _expanded(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # ~ of a user who does not exist: then it is a name like any other
+        return Path(text)
+
+
+def _sentences(must: str, advice: str) -> str:
+    text = must if must.endswith((".", "?", "!")) else f"{must}."
+    return f"{text} {advice}" if advice else text
+
+
+def _paragraph(shown: str, lines: list[str], mistake: Mistake, secrets: Iterable[str]) -> str:
+    """Write one mistake: place, setting, text, and the line with a caret."""
+    text = mask(mistake.text, secrets)
+    named = f"{mistake.path}: " if mistake.path else ""
+    if mistake.origin:
+        return f"{mistake.origin} ({mistake.path}): {text}"
+    if mistake.mark is None:
+        return f"{shown}  {named}{text}"
+    head = f"{shown}:{mistake.mark.line + 1}:{mistake.mark.column + 1}  {named}{text}"
+    excerpt = _excerpt(lines, mistake.mark, secrets)
+    if mistake.above is not None:
+        excerpt = f"{_numbered(lines, mistake.above, 0, secrets)}\n{excerpt}"
+    return f"{head}\n{excerpt}" if excerpt else head
+
+
+def _excerpt(lines: list[str], mark: Mark, secrets: Iterable[str]) -> str:
+    if mark.line >= len(lines):
+        return ""
+    start = max(0, mark.column - _WIDTH // 2) if len(lines[mark.line]) > _WIDTH else 0
+    return f"{_numbered(lines, mark.line, start, secrets)}\n       | {' ' * (mark.column - start)}^"
+
+
+def _numbered(lines: list[str], number: int, start: int, secrets: Iterable[str]) -> str:
+    masked = mask_line(lines[number], secrets)[start : start + _WIDTH]
+    shown = "".join(char if char.isprintable() else " " for char in masked)
+    return f"{number + 1:>6} | {shown}".rstrip()

@@ -1,0 +1,179 @@
+"""Checks that span several settings, on the data of a file whose single values may still be wrong.
+
+They run beside the checks of the schema, so that a file with a bad number and an unknown group shows both at
+once; whatever has not the expected shape is the schema's to report and is passed over here.
+"""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+from urllib.parse import urlsplit
+
+from proxy.config.schema import default_base_url
+from proxy.config.values import is_loopback
+
+Path = tuple[str | int, ...]
+Finding = tuple[Path, str]
+
+
+def mistakes_across(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Give (path, whole sentences) for each reference that leads nowhere and each clash."""
+    yield from _groups(data)
+    yield from _tokens(data)
+    yield from _targets(data)
+    yield from _keys(data)
+
+
+def warnings_across(data: Mapping[str, Any]) -> Iterator[Finding]:
+    yield from _plain_http(data)
+    yield from _near_providers(data)
+    yield from _odd_models(data)
+
+
+def _block(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = data.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _blocks(data: Mapping[str, Any], name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for key, value in _block(data, name).items():
+        if isinstance(value, Mapping):
+            yield key, value
+
+
+def _suggest(word: str, words: Mapping[str, Any]) -> str:
+    close = get_close_matches(word, list(words), 1, 0.6)
+    return f' Did you mean "{close[0]}"?' if close else ""
+
+
+def _groups(data: Mapping[str, Any]) -> Iterator[Finding]:
+    groups = _block(data, "groups")
+    for name, user in _blocks(data, "users"):
+        group = user.get("group")
+        if isinstance(group, str) and group not in groups:
+            hint = _suggest(group, groups) or " Add it under groups:."
+            yield ("users", name, "group"), f'there is no group "{group}".{hint}'
+
+
+def _hashes(user: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    if isinstance(user.get("token_hash"), str):
+        yield ("token_hash",), user["token_hash"]
+    for name in ("token_hashes", "tokens"):
+        listed = user.get(name)
+        for number, item in enumerate(listed if isinstance(listed, list) else []):
+            if isinstance(item, str):
+                yield (name, number), item
+            elif isinstance(item, Mapping) and isinstance(item.get("hash"), str):
+                yield (name, number, "hash"), item["hash"]
+
+
+def _tokens(data: Mapping[str, Any]) -> Iterator[Finding]:
+    owners: dict[str, str] = {}
+    for name, user in _blocks(data, "users"):
+        for path, digits in _hashes(user):
+            first = owners.setdefault(digits.lower(), name)
+            if first != name:
+                yield (
+                    ("users", name, *path),
+                    f'is the token of user "{first}" too. Each user needs their own.',
+                )
+            elif any(
+                digits.lower() == other.lower()
+                for at, other in _hashes(user)
+                if at < path and at[0] == path[0]
+            ):
+                yield ("users", name, *path), "stands in this list twice."
+
+
+def _targets_of(data: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    for name, preset in _block(data, "presets").items():
+        targets = preset.get("targets") if isinstance(preset, Mapping) else preset
+        listed = targets if isinstance(targets, list) else [targets]
+        for number, target in enumerate(listed):
+            if isinstance(target, str):
+                yield ("presets", name, "targets", number), target
+
+
+def _targets(data: Mapping[str, Any]) -> Iterator[Finding]:
+    providers = _block(data, "providers")
+    presets = _block(data, "presets")
+    if not providers:
+        return
+    default = next(iter(providers))
+    for path, target in _targets_of(data):
+        first, slash, rest = target.partition("/")
+        if first in providers and slash:
+            if not rest:
+                yield path, f'names no model. Write {first}/ and a model of provider "{first}".'
+        elif target in presets:
+            yield path, f'"{target}" is a preset itself. Write its models here.'
+        elif _is_openrouter(default, providers[default]) and not (slash and first and rest):
+            hint = _suggest(target, {**presets, **{f"{name}/": None for name in providers}})
+            yield path, f'"{target}" names nothing: models of {default} are written maker/model.{hint}'
+
+
+def _is_openrouter(name: str, provider: object) -> bool:
+    kind = provider.get("kind") if isinstance(provider, Mapping) else None
+    return (kind or ("openrouter" if name == "openrouter" else "openai")) == "openrouter"
+
+
+def _keys(data: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, provider in _block(data, "providers").items():
+        block = provider if isinstance(provider, Mapping) else {}
+        if provider is not None and not isinstance(provider, Mapping):
+            continue
+        kind = "openrouter" if _is_openrouter(name, block) else "openai"
+        hosted = default_base_url(name, kind)
+        if hosted is None or (block.get("base_url") or hosted) != hosted:
+            continue
+        if block.get("api_key") is None and block.get("api_key_file") is None:
+            url = (
+                "https://openrouter.ai/keys"
+                if kind == "openrouter"
+                else "https://platform.openai.com/api-keys"
+            )
+            variable = "OPENROUTER_API_KEY" if kind == "openrouter" else "OPENAI_API_KEY"
+            advice = f"Write api_key: ${{{variable}}}, or use api_key_file:. A key is made at {url}"
+            yield ("providers", name, "api_key"), f"is missing. {advice}"
+
+
+def _plain_http(data: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, provider in _blocks(data, "providers"):
+        url = provider.get("base_url")
+        if not isinstance(url, str) or not url.startswith("http://") or provider.get("api_key") is None:
+            continue
+        try:
+            host = urlsplit(url).hostname
+        except ValueError:
+            continue
+        if host and not is_loopback(host):
+            yield (
+                ("providers", name, "base_url"),
+                "the key and all prompts cross the network unencrypted. Use https.",
+            )
+
+
+def _near_providers(data: Mapping[str, Any]) -> Iterator[Finding]:
+    providers = _block(data, "providers")
+    for path, target in _targets_of(data):
+        first, slash, _ = target.partition("/")
+        if slash and first not in providers:
+            close = get_close_matches(first, [name for name in providers if name != "openrouter"], 1, 0.8)
+            if close:
+                hint = f'Did you mean "{close[0]}/"?'
+                yield path, f'"{first}" is no provider, so this is a model of the first one. {hint}'
+
+
+def _odd_models(data: Mapping[str, Any]) -> Iterator[Finding]:
+    presets = _block(data, "presets")
+    providers = _block(data, "providers")
+    if not providers or not _is_openrouter(*next(iter(providers.items()))):
+        return
+    holders: list[tuple[Path, Mapping[str, Any]]] = [(("defaults",), _block(data, "defaults"))]
+    holders += [((kind, name), block) for kind in ("groups", "users") for name, block in _blocks(data, kind)]
+    for path, block in holders:
+        listed = block.get("models")
+        for number, model in enumerate(listed if isinstance(listed, list) else [listed]):
+            if isinstance(model, str) and not set("/*?[") & set(model) and model not in presets:
+                text = f'"{model}" is no preset and no maker/model, so it allows nothing.'
+                yield (*path, "models", number), text + _suggest(model, presets)

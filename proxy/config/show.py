@@ -1,0 +1,206 @@
+"""Settings for people and editors: what is in force and where from, the JSON Schema, the example file."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from proxy.config.limit import Limit
+from proxy.config.load import Loaded
+from proxy.config.locate import Path as SettingPath
+from proxy.config.locate import written
+from proxy.config.schema import Limits, Settings
+from proxy.core.money import pusd_to_usd
+from proxy.core.secret import Secret
+
+
+def example() -> str:
+    """Give config.example.yaml, which is part of the installed package."""
+    return (files("proxy.config") / "example.yaml").read_text(encoding="utf-8")
+
+
+def effective(loaded: Loaded) -> Iterator[tuple[str, Any, str]]:
+    """Give (setting, value, where from) of every setting in force; secrets are ``***``.
+
+    Values are text, numbers, flags, None, and lists or blocks that are empty.
+    """
+    for path, value in _leaves(loaded.settings, ()):
+        yield written(path), value, _origin(loaded, path)
+
+
+def as_json(loaded: Loaded) -> dict[str, Any]:
+    """Give the settings in force as JSON's types; secrets are ``***``."""
+    value = _plain(loaded.settings)
+    assert isinstance(value, dict)  # noqa: S101 - tells the type checker what a block becomes
+    return value
+
+
+def _leaves(value: Any, path: SettingPath) -> Iterator[tuple[SettingPath, Any]]:
+    if isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _leaves(getattr(value, name), (*path, name))
+    elif isinstance(value, dict) and value:
+        for name, item in value.items():
+            yield from _leaves(item, (*path, name))
+    elif isinstance(value, tuple | list) and value:
+        for number, item in enumerate(value):
+            yield from _leaves(item, (*path, number))
+    else:
+        yield path, _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Limit):
+        return limit_text(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, Secret | Path):
+        return str(value)
+    return value
+
+
+def limit_text(limit: Limit) -> str:
+    """Write a limit in its short form, with "soft" behind it where it is."""
+    amount = f"${pusd_to_usd(limit.amount)}" if limit.kind == "cost" else str(limit.amount)
+    window = f"/{limit.window}" if limit.window else ""
+    return f"{amount}{window}{' soft' if limit.mode == 'soft' else ''}"
+
+
+def _origin(loaded: Loaded, path: SettingPath) -> str:
+    """Find the place of a value, also where a short form leaves out "targets" or a list around one value."""
+    alone = path[:-1] if isinstance(path[-1], int) else path
+    for form in (path, alone):
+        for at in (form, tuple(step for step in form if step != "targets")):
+            if at in loaded.origins:
+                return loaded.origins[at]
+    if alone == path:
+        return "default"
+    # A limit in its long form: its parts stand in lines of their own.
+    parts = (at for at in loaded.origins if at[: len(path)] == path or at[:-1] == alone)
+    return loaded.origins.get(next(parts, ()), "default")
+
+
+# --- JSON Schema
+
+_VARIABLE = {"type": "string", "pattern": r"\$\{"}
+
+
+def json_schema() -> dict[str, Any]:
+    """Give the JSON Schema of the file, with short forms, ``${VAR}`` anywhere, and names without a value."""
+    schema = Settings.model_json_schema()
+    definitions = schema["$defs"]
+    for block in [schema, *definitions.values()]:
+        for name, field in block.get("properties", {}).items():
+            block["properties"][name] = _as_written(field)
+    definitions["Provider"][
+        "required"
+    ] = []  # base_url is known for two names; the program says where it is missing
+    definitions["Provider"]["properties"]["provisioning_key"] = {
+        **definitions["Provider"]["properties"]["management_key"],
+        "deprecated": True,
+    }
+    preset = definitions["Preset"]
+    definitions["Preset"] = {
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}, preset]
+    }
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "Tollkeeper's configuration"
+    return schema
+
+
+def _as_written(field: dict[str, Any]) -> dict[str, Any]:
+    """Allow what a person may write for a field besides its value."""
+    notes: dict[str, Any] = {key: field[key] for key in ("description", "default", "title") if key in field}
+    if field.get("why"):
+        notes["description"] = f"{notes['description']} Default: {field['why']}"
+    value: dict[str, Any] = {
+        key: item for key, item in field.items() if key not in (*notes, "why", "restart", "description")
+    }
+    value = _with_variables(value)
+    return {**notes, "anyOf": [value, {"type": "null"}, _VARIABLE]}
+
+
+def _with_variables(value: dict[str, Any]) -> dict[str, Any]:
+    """Let ${VAR} and one value instead of a list of one stand inside containers too."""
+    if value.get("type") == "array" and isinstance(value.get("items"), dict):
+        items = {"anyOf": [_with_variables(value["items"]), _VARIABLE]}
+        return {"anyOf": [{**value, "items": items}, items]}
+    if isinstance(value.get("additionalProperties"), dict):
+        inner = _with_variables(value["additionalProperties"])
+        return {**value, "additionalProperties": {"anyOf": [inner, {"type": "null"}, _VARIABLE]}}
+    if "anyOf" in value:
+        return {**value, "anyOf": [_with_variables(option) for option in value["anyOf"]]}
+    return value
+
+
+def schema_blocks() -> dict[str, type[BaseModel]]:
+    """Give each block of settings by its path in the documentation; names are written <name>."""
+    from proxy.config.schema import (  # noqa: PLC0415 - only documentation asks
+        Attribution,
+        Currency,
+        Defaults,
+        Group,
+        Ledger,
+        Log,
+        Preset,
+        Price,
+        Provider,
+        Server,
+        Token,
+        User,
+    )
+
+    return {
+        "": Settings,
+        "server": Server,
+        "currency": Currency,
+        "log": Log,
+        "ledger": Ledger,
+        "providers.<name>": Provider,
+        "providers.<name>.attribution": Attribution,
+        "providers.<name>.prices.<model>": Price,
+        "presets.<name>": Preset,
+        "limits": Limits,
+        "defaults": Defaults,
+        "groups.<name>": Group,
+        "users.<name>": User,
+        "users.<name>.tokens[]": Token,
+    }
+
+
+def reference() -> str:
+    """Give the table of all settings in Markdown, as docs/configuration.md has it."""
+    lines = ["| Setting | Default | What it does | Why that default |", "|---|---|---|---|"]
+    for prefix, block in schema_blocks().items():
+        for name, field in block.model_fields.items():
+            path = f"{prefix}.{name}" if prefix else name
+            extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+            restart = " Needs a restart." if extra.get("restart") else ""
+            default = (
+                "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
+            )
+            lines.append(f"| `{path}` | {default} | {field.description}{restart} | {extra.get('why', '')} |")
+    return "\n".join(lines)
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return "see below"
+    plain = _plain(value)
+    if plain in (None, [], {}):
+        return "none"
+    if isinstance(plain, bool):
+        return f"`{str(plain).lower()}`"
+    return f"`{plain}`"

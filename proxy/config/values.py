@@ -1,0 +1,297 @@
+"""The types of single settings: what may be written, and what comes out. Each raises SettingError."""
+
+import ipaddress
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from proxy.config.mistake import SettingError
+from proxy.config.scalars import FLAGS, NUMBER, WHOLE
+from proxy.core.secret import Secret
+
+_UNITS = {
+    "": 1,
+    "B": 1,
+    "kB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+}
+_SIZE = re.compile(r"([0-9]{1,15})\s*([A-Za-z]*)", re.ASCII)
+NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
+PRESET_NAME = re.compile(r"[A-Za-z0-9._@:/-]{1,128}", re.ASCII)
+PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", re.ASCII)
+_HEADER_TEXT = re.compile(r"[\x20-\x7e]*")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
+_HASH = re.compile(r"sha256:([0-9a-fA-F]{64})", re.ASCII)
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and WHOLE.fullmatch(value):
+        return int(value)
+    raise SettingError("must be a whole number")
+
+
+def _number(value: object) -> Decimal:
+    if isinstance(value, str) and NUMBER.fullmatch(value):
+        return Decimal(value)
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return Decimal(value)
+    raise SettingError("must be a number")
+
+
+def _usd(value: object) -> Decimal:
+    return _number(value[1:] if isinstance(value, str) and value.startswith("$") else value)
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, float):
+        return value
+    try:
+        return float(_number(value))
+    except SettingError:
+        raise SettingError("must be a number of seconds") from None
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value in FLAGS:
+        return FLAGS[value]
+    raise SettingError("must be true or false")
+
+
+def _size(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2] not in _UNITS:
+        raise SettingError("must be a size in bytes or like 32MiB")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _moment(value: object) -> datetime:
+    if isinstance(value, datetime) and value.tzinfo:
+        return value.astimezone(UTC)
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise SettingError("must be a time with its zone like 2027-01-31T00:00:00Z")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise SettingError("must be a time between the years 1 and 9999") from None
+
+
+def _token_hash(value: object) -> str:
+    if isinstance(value, str) and value.startswith("tk-"):
+        raise SettingError(
+            "is the token itself; only its hash belongs here",
+            "Write sha256: and the 64 hex digits of its SHA-256.",
+            show=False,
+        )
+    match = _HASH.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise SettingError('must be "sha256:" and 64 hex digits', show=False)
+    return match[1].lower()
+
+
+def _zone(value: str) -> str:
+    from zoneinfo import ZoneInfo, available_timezones  # noqa: PLC0415 - reading zones costs 10 ms; UTC needs none
+
+    if value == "UTC":
+        return value
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError):
+        from difflib import get_close_matches  # noqa: PLC0415 - only for the text of a mistake
+
+        close = get_close_matches(value, available_timezones(), 1, 0.6)
+        advice = f'Did you mean "{close[0]}"?' if close else "Write a name like Europe/Stockholm."
+        raise SettingError("must be the name of a time zone", advice) from None
+    return value
+
+
+def _base_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise SettingError("must be a URL like https://api.example.com/v1") from None
+    if parts.scheme not in ("http", "https") or not host or not re.fullmatch(r"[\x21-\x7e]+", value):
+        raise SettingError("must be a URL like https://api.example.com/v1")
+    if parts.username is not None or parts.password is not None:
+        raise SettingError("must not hold a user or password", "Use api_key: or headers:.", show=False)
+    if parts.query or parts.fragment:
+        raise SettingError("must end with its path, without ? and #", show=False)
+    return value.rstrip("/")
+
+
+def _origin(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or value != f"{parts.scheme}://{parts.netloc}":
+        raise SettingError("must be an origin like https://app.example.com, without a path")
+    return value.lower()
+
+
+def is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach the address."""
+    if is_ip(host):
+        return ipaddress.ip_address(host).is_loopback
+    return host.lower() == "localhost"
+
+
+def _host_name(value: str) -> str:
+    if not _HOST.fullmatch(value) and not is_ip(value):
+        raise SettingError("must be a host name or an IP address without port")
+    return value.lower()
+
+
+def _path(value: object) -> Path:
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        raise SettingError("must be the path of a file")
+    return Path(value)
+
+
+def _database(value: object) -> Path:
+    if isinstance(value, str) and "://" in value:
+        raise SettingError("must be the path of a file; other databases are not supported", show=False)
+    if value == ":memory:":
+        raise SettingError("must be the path of a file", "A ledger in memory would forget what was spent.")
+    return _path(value)
+
+
+def _secret(value: object) -> Secret:
+    text = value.reveal() if isinstance(value, Secret) else value
+    if not isinstance(text, str):
+        raise SettingError("must be text", show=False)
+    if not text:
+        raise SettingError("is empty", show=False)
+    # A key travels in a header: a line break in it would start another header.
+    if not _HEADER_TEXT.fullmatch(text) or text != text.strip():
+        raise SettingError("holds a space at an end, a line break or a character beyond ASCII", show=False)
+    return Secret(text)
+
+
+class _SecretSchema:
+    """Lets pydantic keep a Secret without ever holding its text in an error or a dump."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            _secret,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                str, return_schema=core_schema.str_schema()
+            ),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "writeOnly": True}
+
+
+def _header_name(value: object) -> str:
+    name = _text(value)
+    if not _HEADER_NAME.fullmatch(name):
+        raise SettingError("is no name of a header", show=False)
+    if name.lower() in ("authorization", "host", "content-length", "transfer-encoding", "connection"):
+        raise SettingError("is a header that Tollkeeper sets itself", show=False)
+    return name
+
+
+def _name(pattern: re.Pattern[str], must: str, value: object) -> str:
+    name = _text(value)
+    if not pattern.fullmatch(name):
+        raise SettingError(must, show=must.startswith("must"))
+    return name
+
+
+def as_list(value: object) -> object:
+    """Let one value stand for a list of one."""
+    if value is None or isinstance(value, list | tuple):
+        return value
+    return [value]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise SettingError("must be text")
+    return str(value)
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Number = Annotated[Decimal, BeforeValidator(_number), WithJsonSchema({"type": "number"})]
+Usd = Annotated[Decimal, BeforeValidator(_usd), WithJsonSchema({"type": ["number", "string"]})]
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Size = Annotated[int, BeforeValidator(_size), WithJsonSchema({"type": ["integer", "string"]})]
+Moment = Annotated[
+    datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+SecretText = Annotated[Secret, _SecretSchema()]
+TokenHash = Annotated[
+    str,
+    PlainValidator(_token_hash),
+    WithJsonSchema({"type": "string", "pattern": "^sha256:[0-9a-fA-F]{64}$"}),
+]
+Text = Annotated[str, BeforeValidator(_text)]
+
+
+def _checked(check: Any) -> Any:
+    return BeforeValidator(lambda value: check(_text(value)))
+
+
+Zone = Annotated[str, _checked(_zone)]
+BaseUrl = Annotated[str, _checked(_base_url)]
+Origin = Annotated[str, _checked(_origin)]
+HostName = Annotated[str, _checked(_host_name)]
+FilePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
+DatabasePath = Annotated[Path, BeforeValidator(_database), WithJsonSchema({"type": "string"})]
+HeaderName = Annotated[str, BeforeValidator(_header_name)]
+_PERSON = "a name is 1 to 64 letters, digits or . _ @ -"
+UserName = Annotated[str, BeforeValidator(partial(_name, NAME, _PERSON))]
+PresetName = Annotated[
+    str,
+    BeforeValidator(
+        partial(_name, PRESET_NAME, "a preset's name is 1 to 128 letters, digits or . _ @ : / -")
+    ),
+]
+ProviderName = Annotated[
+    str,
+    BeforeValidator(partial(_name, PROVIDER_NAME, "a provider's name is 1 to 64 letters, digits or . _ -")),
+]
+CurrencyCode = Annotated[
+    str, BeforeValidator(partial(_name, re.compile("[A-Z]{3}"), "must be three capital letters like SEK"))
+]

@@ -1,0 +1,91 @@
+"""accept: read the body within its bounds of size and time, then parse it once."""
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from proxy.config.schema import Server
+from proxy.core.errors import ApiError, CallerError
+from proxy.pipeline.call import Call
+from proxy.wire.body import BodyError, check_chat, parse_body
+
+
+async def accept(call: Call, server: Server) -> tuple[dict[str, Any], int]:
+    """Give the parsed body of a chat completion and its size in bytes as it was sent; raises CallerError."""
+    request = call.request
+    _check_headers(request, server.body_max_bytes)
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+    raw = await _read(request, server)
+    try:
+        body = parse_body(raw)
+        check_chat(body)
+    except BodyError as error:
+        raise CallerError(400, error.code, str(error), param=error.param) from None
+    return body, len(raw)
+
+
+def _check_headers(request: web.BaseRequest, max_bytes: int) -> None:
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise CallerError(
+            415,
+            "unsupported_content_encoding",
+            "The body is compressed. Send it uncompressed, without a Content-Encoding header.",
+            close=True,
+        )
+    content_type = request.headers.get("Content-Type", "")
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise CallerError(
+            415,
+            "unsupported_content_type",
+            'Send the body as JSON, with "Content-Type: application/json".',
+            close=True,
+        )
+    length = request.content_length
+    if length is not None and length > max_bytes:
+        raise _too_large(max_bytes)
+
+
+def _too_large(max_bytes: int) -> ApiError:
+    return CallerError(
+        413,
+        "body_too_large",
+        f"The body is larger than the {max_bytes} bytes that are taken here."
+        " Send less, or ask the operator to raise server.body_max_bytes.",
+        close=True,
+    )
+
+
+async def _read(request: web.BaseRequest, server: Server) -> bytes:
+    content = request.content
+    if content.is_eof():  # the common case: all of it came with the head, and no timer is needed
+        return await _collect(request, server.body_max_bytes)
+    try:
+        async with asyncio.timeout(server.body_timeout_s):
+            return await _collect(request, server.body_max_bytes)
+    except TimeoutError:
+        raise CallerError(
+            408,
+            "body_timeout",
+            f"The body did not arrive within {server.body_timeout_s:g} s. Send it faster, or in smaller requests.",
+            close=True,
+        ) from None
+
+
+async def _collect(request: web.BaseRequest, max_bytes: int) -> bytes:
+    content = request.content
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while piece := await content.readany():
+            size += len(piece)
+            if size > max_bytes:
+                raise _too_large(max_bytes)
+            pieces.append(piece)
+    except (ConnectionError, web.RequestPayloadError, HttpProcessingError):
+        raise CallerError(400, "body_incomplete", "The body ended before it was complete.", close=True) from None
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -1,0 +1,65 @@
+"""One HTTP request of a client while it is being answered."""
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import web
+
+from proxy.storage.rows import id_text
+
+
+class Call:
+    """The client's side: what it sent, how to write to it, and whether it is still there."""
+
+    __slots__ = ("_on_gone", "gone", "id", "request", "request_id", "started_ms", "started_s")
+
+    def __init__(self, request: web.BaseRequest, id_: int, started_ms: int, started_s: float) -> None:
+        self.request = request
+        self.id = id_
+        self.request_id = id_text(id_)
+        self.started_ms = started_ms
+        self.started_s = started_s  # monotonic
+        self.gone = False
+        self._on_gone: Callable[[], None] | None = None
+
+    def set_gone(self) -> None:
+        """Note that the client hung up; called by the server as soon as the connection is lost."""
+        if not self.gone:
+            self.gone = True
+            if self._on_gone is not None:
+                self._on_gone()
+
+    def when_gone(self, callback: Callable[[], None] | None) -> None:
+        """Have callback called when the client hangs up; at once if it has."""
+        self._on_gone = callback
+        if self.gone and callback is not None:
+            callback()
+
+    def cut(self) -> None:
+        """Drop the connection of a client that does not read."""
+        transport = self.request.transport
+        if transport is not None:
+            transport.abort()
+        self.set_gone()
+
+    async def write(self, response: web.StreamResponse, data: bytes, stall_s: float) -> None:
+        """Write data to a prepared response. A client that reads nothing for stall_s is cut off.
+
+        Writing to a client that has gone does nothing: the answer is read to its end for the ledger's sake.
+        """
+        if self.gone or not data:
+            return
+        transport = self.request.transport
+        if transport is None or transport.is_closing():
+            self.set_gone()
+            return
+        try:
+            if transport.get_write_buffer_size() == 0:
+                await response.write(data)
+            else:
+                async with asyncio.timeout(stall_s):
+                    await response.write(data)
+        except TimeoutError:
+            self.cut()
+        except ConnectionError:
+            self.set_gone()

@@ -1,0 +1,56 @@
+"""The directory of tokens, from the configuration and from the database; the configuration wins on a clash."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from proxy.config.schema import Settings
+from proxy.pipeline.authenticate import Directory, Identity, TokenRow
+
+
+def build_directory(
+    settings: Settings,
+    users: Sequence[Mapping[str, Any]],
+    tokens: Sequence[Mapping[str, Any]],
+    hashes: Mapping[str, str],
+) -> Directory:
+    """Give the directory. users, tokens and hashes are rows of storage/users.py."""
+    return Directory([*_database_rows(settings, users, tokens, hashes), *_config_rows(settings)])
+
+
+def _config_rows(settings: Settings) -> Iterator[TokenRow]:
+    for name, user in settings.users.items():
+        for token in user.all_tokens:
+            ends = [_ms(moment) for moment in (token.expires_at, user.expires_at) if moment is not None]
+            yield TokenRow(
+                hash=token.hash,
+                identity=Identity(name, user.group, token.label),
+                expires_ms=min(ends, default=None),
+                disabled=token.disabled,
+                user_disabled=user.disabled,
+            )
+
+
+def _database_rows(
+    settings: Settings,
+    users: Sequence[Mapping[str, Any]],
+    tokens: Sequence[Mapping[str, Any]],
+    hashes: Mapping[str, str],
+) -> Iterator[TokenRow]:
+    by_name = {user["name"]: user for user in users}
+    for token in tokens:
+        name = token["user"]
+        own = settings.users.get(name)
+        row = by_name.get(name)
+        if row is None:
+            continue
+        yield TokenRow(
+            hash=hashes[token["id"]],
+            identity=Identity(name, own.group if own is not None else row["group"], token["id"], "database"),
+            expires_ms=token["expires_ms"],
+            disabled=token["disabled"],
+            user_disabled=own.disabled if own is not None else row["disabled"],
+        )
+
+
+def _ms(moment: Any) -> int:
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,45 @@
+"""The parts that the steps work with; app.py makes them, run.py hands them on."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from proxy.config.schema import Settings
+from proxy.core.clock import Clock
+from proxy.pipeline.authenticate import Directory
+from proxy.pipeline.route import PresetRow
+from proxy.providers.catalogue import Catalogue
+from proxy.providers.rows import ProviderRow
+from proxy.storage.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One whole configuration, built before it is swapped in; a request keeps the one it began with."""
+
+    settings: Settings
+    directory: Directory
+    providers: Mapping[str, ProviderRow]
+    presets: Mapping[str, PresetRow]
+    hosts: frozenset[str]
+    zone: ZoneInfo
+
+
+class Live(Protocol):
+    """The configuration in force."""
+
+    @property
+    def current(self) -> Snapshot: ...
+
+
+@dataclass(slots=True)
+class Parts:
+    ledger: Ledger
+    clock: Clock
+    live: Live
+    catalogue: Catalogue
+    look_up_later: Callable[[int], None]  # a pending request's id -> the job that settles it
+    in_flight: set[asyncio.Task[object]] = field(default_factory=set)
+    draining: bool = False

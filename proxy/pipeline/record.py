@@ -1,0 +1,144 @@
+"""record: write the end of a request, exactly once, whatever happened to it."""
+
+import asyncio
+import logging
+
+from proxy.pipeline.call import Call
+from proxy.pipeline.dispatch import Attempt
+from proxy.pipeline.parts import Parts
+from proxy.pipeline.reserve import Reservation
+from proxy.pipeline.settle import Heard, Terms, Verdict, settle
+from proxy.policy.pricing import Price, cost_from_usage_pusd
+from proxy.storage.rows import AttemptEnd, RequestEnd
+from proxy.storage.writer import EndedTwiceError
+from proxy.wire.usage import Usage
+
+log = logging.getLogger("tollkeeper.record")
+
+_MODEL_CHARS_MAX = 256
+
+
+class Booking:
+    """One request's way into the ledger: reserved when made, ended by the first call of end()."""
+
+    def __init__(self, call: Call, reservation: Reservation, parts: Parts, settle_wait_s: float) -> None:
+        self._call = call
+        self._reservation = reservation
+        self._parts = parts
+        self._settle_wait_s = settle_wait_s
+        self.attempt: Attempt | None = None
+        self.verdict: Verdict | None = None
+
+    async def end(self, status: int, error: str | None = None) -> Verdict:
+        """Decide the cost and write it; returns when it is on disk, or when the disk has refused for too long.
+
+        status is what the client gets. After the wait the row stays open in the ledger and counts in full, and the
+        writer goes on trying: the client is not kept waiting for a broken disk.
+        """
+        if self.verdict is not None:
+            return self.verdict
+        self.verdict = verdict = self._decide()
+        end = self._row(verdict, status, error)
+        written = asyncio.ensure_future(self._write(end))
+        self._parts.in_flight.add(written)
+        written.add_done_callback(self._parts.in_flight.discard)
+        done, _ = await asyncio.wait((written,), timeout=self._settle_wait_s)
+        if not done:
+            log.error("settle.waiting", extra={"request_id": self._call.request_id})
+        return verdict
+
+    async def _write(self, end: RequestEnd) -> None:
+        try:
+            await self._parts.ledger.end(end)
+        except EndedTwiceError:
+            log.error("settle.twice", extra={"request_id": self._call.request_id})
+            raise
+        if end.state == "pending":
+            self._parts.look_up_later(end.id)
+
+    def _decide(self) -> Verdict:
+        attempt = self.attempt
+        if attempt is None:
+            return Verdict("released", 0, "none", frozenset())
+        price = self._parts.catalogue.price(attempt.provider, attempt.target.model)
+        terms = Terms(
+            reports_cost=attempt.provider.dialect.reports_cost,
+            has_generations=attempt.provider.dialect.has_generations,
+            reserved_pusd=self._reservation.amount_pusd,
+            price_usage=lambda usage: usage_cost_pusd(price, usage),
+        )
+        return settle(attempt.heard, terms)
+
+    def _row(self, verdict: Verdict, status: int, error: str | None) -> RequestEnd:
+        row, attempt, call = self._reservation.row, self.attempt, self._call
+        heard = attempt.heard if attempt is not None else Heard()
+        usage = heard.usage
+        now_s = self._parts.clock.monotonic_s()
+        return RequestEnd(
+            id=row.id,
+            started_ms=row.started_ms,
+            user=row.user,
+            group_name=row.group_name,
+            use_case=row.use_case,
+            finished_ms=self._parts.clock.now_ms(),
+            model=_short(heard.model) or (attempt.target.model if attempt is not None else None),
+            provider=attempt.provider.name if attempt is not None else None,
+            status=status,
+            finish_reason=word(heard.finish_reason),
+            input_tokens=usage.input_tokens if usage is not None else None,
+            output_tokens=usage.output_tokens if usage is not None else None,
+            cached_tokens=usage.cached_tokens if usage is not None else None,
+            reasoning_tokens=usage.reasoning_tokens if usage is not None else None,
+            cost_pusd=verdict.cost_pusd,
+            cost_source=verdict.cost_source,
+            state=verdict.state,
+            ttft_ms=None if heard.first_byte_s is None else int((heard.first_byte_s - call.started_s) * 1000),
+            duration_ms=int((now_s - call.started_s) * 1000),
+            attempts=attempt.n if attempt is not None else 0,
+            generation_id=_short(heard.generation_id),
+            error=error or heard.error,
+            flags=" ".join(sorted(verdict.flags)) or None,
+            last_attempt=None if attempt is None else self._attempt_row(attempt, verdict, now_s),
+        )
+
+    def _attempt_row(self, attempt: Attempt, verdict: Verdict, now_s: float) -> AttemptEnd:
+        heard, usage = attempt.heard, attempt.heard.usage
+        return AttemptEnd(
+            request_id=self._reservation.id,
+            n=attempt.n,
+            outcome=heard.error or "ok",
+            status=heard.status,
+            served_model=_short(heard.model),
+            served_by=_short(heard.served_by),
+            generation_id=_short(heard.generation_id),
+            input_tokens=usage.input_tokens if usage is not None else None,
+            output_tokens=usage.output_tokens if usage is not None else None,
+            cached_tokens=usage.cached_tokens if usage is not None else None,
+            reasoning_tokens=usage.reasoning_tokens if usage is not None else None,
+            cost_pusd=verdict.cost_pusd,
+            cost_source=verdict.cost_source,
+            ttft_ms=None if heard.first_byte_s is None else int((heard.first_byte_s - attempt.started_s) * 1000),
+            duration_ms=int((now_s - attempt.started_s) * 1000),
+        )
+
+
+def usage_cost_pusd(price: Price | None, usage: Usage) -> int | None:
+    """Give tokens x price, rounded up; None without a price or without both counts."""
+    if price is None or usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    return cost_from_usage_pusd(
+        price,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_tokens or 0,
+        reasoning_tokens=usage.reasoning_tokens or 0,
+    )
+
+
+def word(text: str | None) -> str | None:
+    """Keep a word of the provider's; a text that could quote an answer is none."""
+    return text if text is not None and len(text) <= 64 and text.replace("_", "").replace("-", "").isalnum() else None
+
+
+def _short(text: str | None) -> str | None:
+    return None if text is None else text[:_MODEL_CHARS_MAX]

@@ -1,0 +1,255 @@
+"""relay: the provider's bytes to the client as they come; the meter listens; the last bytes wait for the settlement.
+
+finish() settles and returns when the row is on disk. It is called before the last byte goes to the client, and the
+answer is read to its end for the ledger's sake when the client has gone, or cut off where that stops the bill.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from proxy.core.errors import ProviderError, error_body
+from proxy.core.money import pusd_to_usd
+from proxy.pipeline.call import Call
+from proxy.pipeline.dispatch import Attempt, broken
+from proxy.pipeline.parts import Snapshot
+from proxy.pipeline.settle import BROKEN, HUNG_UP, Heard, Verdict
+from proxy.providers.transport import Answer, TransportError
+from proxy.wire.answer import read_answer
+from proxy.wire.headers import pick_response_headers
+from proxy.wire.meter import StreamMeter
+from proxy.wire.sse import error_event
+
+Finish = Callable[[int], Awaitable[Verdict]]  # takes the status that the client gets
+
+_CLIENT_GONE_STATUS = 499  # nginx's word for a client that closed the request
+_WHOLE_MAX_BYTES = 64 << 20  # an answer that is not a stream is held back until its cost is known
+_AFTER_DONE_S = 1.0  # a provider that keeps the connection open after [DONE] must not keep the client waiting
+_SPACE = b" \t\r\n"
+
+
+async def relay(call: Call, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> web.StreamResponse:
+    """Pass the answer on; gives the response, which is complete unless the server still has to write it."""
+    answer = attempt.answer
+    assert answer is not None
+    content_type = (answer.header("Content-Type") or "").partition(";")[0].strip().lower()
+    if content_type == "text/event-stream":
+        return await _Stream(call, attempt, answer, finish, snapshot).run()
+    return await _Whole(call, attempt, answer, finish, snapshot).run()
+
+
+def response_headers(call: Call, attempt: Attempt) -> dict[str, str]:
+    headers = {} if attempt.answer is None else dict(pick_response_headers(attempt.answer.headers))
+    headers["x-request-id"] = call.request_id
+    headers["x-tollkeeper-model"] = attempt.target.model
+    headers["x-tollkeeper-provider"] = attempt.target.provider
+    headers["x-tollkeeper-attempts"] = str(attempt.n)
+    return headers
+
+
+class _Relay:
+    """What both kinds of answers share: when the client goes, what to do with the provider."""
+
+    def __init__(self, call: Call, attempt: Attempt, answer: Answer, finish: Finish, snapshot: Snapshot) -> None:
+        self.call = call
+        self.attempt = attempt
+        self.answer = answer
+        self.finish = finish
+        self.stall_s = snapshot.settings.server.write_timeout_s
+        self.heard: Heard = attempt.heard
+        self.response: web.StreamResponse | None = None
+
+    def status(self) -> int:
+        return _CLIENT_GONE_STATUS if self.call.gone else self.answer.status
+
+    def note_broken(self, error: TransportError) -> ProviderError:
+        failure = broken(error, self.attempt.provider)
+        self.heard.flags.add(BROKEN)
+        self.heard.error = failure.code
+        return failure
+
+    def when_gone(self) -> None:
+        """The client hung up: close the provider's connection where that ends the charge."""
+        self.heard.flags.add(HUNG_UP)
+        if self.may_abort():
+            self.heard.aborted = True
+            self.answer.abort()
+
+    def may_abort(self) -> bool:
+        policy = self.attempt.provider.on_disconnect
+        if policy == "drain":
+            return False
+        return policy == "abort" or self.attempt.provider.dialect.cancel_stops_bill(self.heard.served_by)
+
+    async def begin(self) -> web.StreamResponse:
+        """Send the head of an answer whose end is not known yet."""
+        headers = response_headers(self.call, self.attempt)
+        headers["cache-control"] = "no-store"
+        headers["x-accel-buffering"] = "no"  # nginx in front must not collect the pieces
+        response = web.StreamResponse(status=self.answer.status, headers=headers)
+        if not self.call.gone:
+            try:
+                await response.prepare(self.call.request)
+            except ConnectionError:
+                self.call.set_gone()
+        self.response = response
+        return response
+
+    async def write(self, data: bytes) -> None:
+        if self.response is not None:
+            await self.call.write(self.response, data, self.stall_s)
+
+
+class _Stream(_Relay):
+    """Server-sent events: forwarded as they come, from ``data: [DONE]`` on held until the settlement is on disk."""
+
+    async def run(self) -> web.StreamResponse:
+        meter = StreamMeter(hide_usage=self.attempt.hide_usage)
+        response = await self.begin()
+        self.call.when_gone(lambda: self._gone(meter))
+        failure: ProviderError | None = None
+        try:
+            await self._pump(meter)
+        except TransportError as error:
+            failure = self.note_broken(error)
+        rest = meter.finish()
+        self._hear(meter)
+        if self.heard.aborted or (failure is not None and meter.done):
+            failure = None  # cut by us, or nothing but the end of the connection was missing
+        if failure is None and not self.heard.aborted and not meter.done and not self._ended_well(meter):
+            failure = self.note_broken(TransportError("broken", "the stream ended early", dispatched=True))
+        self.heard.complete = failure is None and not self.heard.aborted
+        await self.finish(self.status())
+        await self.write(rest + meter.held)
+        if failure is not None:
+            await self.write(error_event(failure.code, failure.message, failure.type, self.call.request_id))
+        return response
+
+    async def _pump(self, meter: StreamMeter) -> None:
+        answer, heard = self.answer, self.heard
+        while not meter.done:
+            chunk = await answer.read()
+            if not chunk:
+                return
+            forward = meter.feed(chunk)
+            if heard.first_byte_s is None and meter.content_seen:
+                heard.first_byte_s = asyncio.get_running_loop().time()
+            if forward:
+                await self.write(forward)
+            if self.call.gone and not heard.aborted:
+                self._gone(meter)
+        await self._after_done(meter)
+
+    async def _after_done(self, meter: StreamMeter) -> None:
+        """Read what may follow [DONE], but not for long."""
+        try:
+            async with asyncio.timeout(_AFTER_DONE_S):
+                while chunk := await self.answer.read():
+                    meter.feed(chunk)
+        except TimeoutError:
+            self.answer.abort()
+
+    def _gone(self, meter: StreamMeter) -> None:
+        self.heard.served_by = meter.provider or self.heard.served_by
+        self.when_gone()
+
+    def _hear(self, meter: StreamMeter) -> None:
+        heard = self.heard
+        heard.usage = meter.usage
+        heard.model = meter.model
+        heard.served_by = meter.provider or heard.served_by
+        heard.generation_id = heard.generation_id or meter.generation_id
+        heard.finish_reason = meter.finish_reason
+        heard.content_seen = meter.content_seen
+        heard.failed = meter.error_seen
+        if meter.error_seen and heard.error is None:
+            heard.error = "upstream_error"
+
+    def _ended_well(self, meter: StreamMeter) -> bool:
+        """Without [DONE] a stream still ended if its usage came, or if it said itself that it failed."""
+        return meter.usage is not None or meter.error_seen
+
+
+class _Whole(_Relay):
+    """An answer in one piece: held back until it is complete and settled; only keep-alive padding passes before."""
+
+    async def run(self) -> web.StreamResponse:
+        self.call.when_gone(self._gone)
+        try:
+            body = await self._read()
+        except TransportError as error:
+            return await self._truncated(self.note_broken(error))
+        self._hear(body)
+        self.heard.complete = True
+        verdict = await self.finish(self.status())
+        if self.response is not None:
+            await self.write(body)
+            return self.response
+        headers = response_headers(self.call, self.attempt)
+        if verdict.cost_pusd is not None and verdict.state == "settled":
+            headers["x-tollkeeper-cost-usd"] = pusd_to_usd(verdict.cost_pusd)
+        return web.Response(status=self.answer.status, headers=headers, body=body)
+
+    def _gone(self) -> None:
+        """Note it, but read on: closing an answer that is not a stream never stops the bill."""
+        self.heard.flags.add(HUNG_UP)
+        if self.attempt.provider.on_disconnect == "abort":
+            self.heard.aborted = True
+            self.answer.abort()
+
+    async def _read(self) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        while chunk := await self.answer.read():
+            if not pieces:
+                chunk = await self._pass_padding(chunk)
+                if not chunk:
+                    continue
+            pieces.append(chunk)
+            size += len(chunk)
+            if size > _WHOLE_MAX_BYTES:
+                self.answer.abort()
+                raise TransportError("broken", "the answer is larger than 64 MiB", dispatched=True)
+        self.heard.first_byte_s = asyncio.get_running_loop().time()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _pass_padding(self, chunk: bytes) -> bytes:
+        """Forward white space at once, so that no timer on the way runs out while the model works."""
+        body = chunk.lstrip(_SPACE)
+        padding = chunk[: len(chunk) - len(body)]
+        if padding:
+            if self.response is None:
+                await self.begin()
+            await self.write(padding)
+        return body
+
+    def _hear(self, body: bytes) -> None:
+        heard = self.heard
+        told = read_answer(body)
+        if told is None:
+            return
+        heard.usage = told.usage
+        heard.model = told.model
+        heard.served_by = told.provider or heard.served_by
+        heard.generation_id = heard.generation_id or told.generation_id
+        heard.finish_reason = told.finish_reason
+        heard.content_seen = told.has_choices
+        heard.failed = told.error_seen
+        if heard.failed:
+            heard.error = "upstream_error"
+
+    async def _truncated(self, failure: ProviderError) -> web.StreamResponse:
+        """Never pass a part off as the whole: what was held back is dropped, the client gets an error."""
+        await self.finish(_CLIENT_GONE_STATUS if self.call.gone else failure.status)
+        if self.response is None:
+            raise failure
+        await self.write(error_body(failure, self.call.request_id))
+        return self.response
+
+
+def pass_on(call: Call, attempt: Attempt) -> web.Response:
+    """Give the provider's own error, byte for byte, under its own status."""
+    assert attempt.answer is not None
+    headers = response_headers(call, attempt)
+    return web.Response(status=attempt.answer.status, headers=headers, body=attempt.error_body)

@@ -1,0 +1,52 @@
+"""The whole journey of one request. Read this first: each step is a file of its own beside this one."""
+
+from aiohttp import web
+
+from proxy.core.errors import ApiError
+from proxy.pipeline.accept import accept
+from proxy.pipeline.authenticate import authenticate
+from proxy.pipeline.call import Call
+from proxy.pipeline.dispatch import dispatch, request_headers
+from proxy.pipeline.parts import Parts
+from proxy.pipeline.record import Booking
+from proxy.pipeline.relay import pass_on, relay
+from proxy.pipeline.reserve import reserve
+from proxy.pipeline.route import plan_route
+from proxy.pipeline.tags import read_tags
+
+
+async def run(call: Call, parts: Parts) -> web.StreamResponse:
+    """Answer one chat completion; raises ApiError where there is none to give.
+
+    Authentication comes before the body is read: nobody without a token makes us hold 32 MiB. After reserve() the
+    request ends in exactly one settlement, on success, failure and hang-up alike.
+    """
+    snapshot = parts.live.current
+    identity = authenticate(call.request.headers, snapshot.directory, call.started_ms)
+    body, size_bytes = await accept(call, snapshot.settings.server)
+    sent = request_headers(call)
+    tags = read_tags(call.request.headers, body)
+    route = plan_route(body, snapshot.presets, snapshot.settings.providers)
+    reservation = await reserve(call, identity, route, tags, size_bytes, parts, snapshot)
+    booking = Booking(call, reservation, parts, snapshot.settings.ledger.settle_wait_s)
+    status, error = 500, "internal_error"
+    try:
+        if not call.gone:
+            attempt = await dispatch(call, reservation, sent, booking, parts, snapshot)
+            if attempt.failure is None:
+                return await relay(call, attempt, booking.end, snapshot)
+            status, error = attempt.failure.status, attempt.failure.code
+            if not attempt.error_body:
+                raise attempt.failure
+            await booking.end(status, error)
+            return pass_on(call, attempt)
+        raise client_gone()
+    except ApiError as failure:
+        status, error = failure.status, failure.code
+        raise
+    finally:
+        await booking.end(status, error)
+
+
+def client_gone() -> ApiError:
+    return ApiError(499, "client_gone", "The client closed the connection before an answer began.")

@@ -1,0 +1,48 @@
+"""What a client says about its request beside the body: use case, session, tags."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from proxy.core.errors import CallerError
+
+_TEXT_CHARS_MAX = 256  # the length of a session id at OpenRouter
+_TAGS_MAX = 16  # as OpenAI's metadata
+_SESSION_HEADERS = ("x-session-id", "session-id", "X-OpenWebUI-Chat-Id")
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    use_case: str | None
+    session_id: str | None
+    pairs: str | None  # a JSON object of strings
+
+
+def read_tags(headers: Mapping[str, str], body: Mapping[str, Any]) -> Tags:
+    """Read the tags; raises CallerError where X-Tollkeeper-Tags is not k=v,k=v."""
+    use_case = headers.get("X-Tollkeeper-Use-Case")
+    pairs = headers.get("X-Tollkeeper-Tags")
+    session = body.get("session_id")  # the body wins, as at OpenRouter
+    if not isinstance(session, str):
+        session = next((value for name in _SESSION_HEADERS if (value := headers.get(name))), None)
+    return Tags(
+        use_case[:_TEXT_CHARS_MAX] if use_case else None,
+        session[:_TEXT_CHARS_MAX] if session else None,
+        _pairs(pairs) if pairs else None,
+    )
+
+
+def _pairs(text: str) -> str:
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip():
+            raise CallerError(400, "invalid_tags", "X-Tollkeeper-Tags must read key=value,key=value.")
+        found[name.strip()[:64]] = value.strip()[:_TEXT_CHARS_MAX]
+    if len(found) > _TAGS_MAX:
+        raise CallerError(
+            400, "invalid_tags", f"X-Tollkeeper-Tags holds {len(found)} tags; at most {_TAGS_MAX} are kept."
+        )
+    return orjson.dumps(found).decode()

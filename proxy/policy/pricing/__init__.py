@@ -1,0 +1,63 @@
+"""Prices, and what a request can cost at most: price, catalogue, facts (of a body), bound."""
+
+from proxy.policy.pricing.bound import (
+    FLOOR_TOKENS,
+    Clamped,
+    Unaffordable,
+    Unbounded,
+    clamp_output_tokens,
+    input_bound_tokens,
+    output_limit_tokens,
+    unpriced_features,
+    worst_case_pusd,
+)
+from proxy.policy.pricing.catalogue import (
+    Catalogue,
+    CatalogueEntry,
+    Found,
+    Move,
+    accept_refresh,
+    diff_catalogue,
+    find_price,
+    parse_catalogue,
+    parse_openrouter_model,
+)
+from proxy.policy.pricing.facts import BodyFacts, Endpoint, read_facts
+from proxy.policy.pricing.price import (
+    Override,
+    Price,
+    PriceError,
+    cost_from_usage_pusd,
+    price_from_config,
+    rates_at,
+)
+
+__all__ = [
+    "FLOOR_TOKENS",
+    "BodyFacts",
+    "Catalogue",
+    "CatalogueEntry",
+    "Clamped",
+    "Endpoint",
+    "Found",
+    "Move",
+    "Override",
+    "Price",
+    "PriceError",
+    "Unaffordable",
+    "Unbounded",
+    "accept_refresh",
+    "clamp_output_tokens",
+    "cost_from_usage_pusd",
+    "diff_catalogue",
+    "find_price",
+    "input_bound_tokens",
+    "output_limit_tokens",
+    "parse_catalogue",
+    "parse_openrouter_model",
+    "price_from_config",
+    "rates_at",
+    "read_facts",
+    "unpriced_features",
+    "worst_case_pusd",
+]

@@ -1,0 +1,212 @@
+"""The most that a request can cost, before it is sent; and the output length that a budget can pay."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from proxy.policy.pricing.facts import BodyFacts
+from proxy.policy.pricing.price import AUSD_PER_PUSD, Price, PriceError
+
+# A token covers at least one byte of the body, but some text is added at the provider: a chat template with a
+# default system prompt (about 70 tokens for gpt-oss), and for tools an instruction on how to call them
+# (up to 530 tokens for Claude). Short bodies would not cover that.
+TEMPLATE_TOKENS = 256
+TOOLS_TOKENS = 1024
+
+FLOOR_TOKENS = 256  # an answer shorter than this helps nobody who did not ask for one so short
+
+
+class Unbounded(PriceError):  # noqa: N818  it says what the request is, and reads so where it is caught
+    """No price list bounds this request: the text names the limit that is missing."""
+
+
+class _Terms(NamedTuple):
+    """One target's bound as a function of the output length: fixed_pusd + output tokens times rate."""
+
+    fixed_pusd: int
+    output_ausd: int  # for one token in each of the choices
+    output_max_tokens: int | None
+
+    def cost_pusd(self, output_tokens: int) -> int:
+        return self.fixed_pusd - (-output_tokens * self.output_ausd // AUSD_PER_PUSD)
+
+    def affordable_tokens(self, budget_pusd: int) -> int | None:
+        """Give the greatest output length that the budget pays for; None: any; -1: not even none."""
+        left_pusd = budget_pusd - self.fixed_pusd
+        if left_pusd < 0:
+            return -1
+        return left_pusd * AUSD_PER_PUSD // self.output_ausd if self.output_ausd else None
+
+
+def input_bound_tokens(price: Price, facts: BodyFacts) -> int:
+    """Give the most tokens that the prompt can count as.
+
+    Raises Unbounded where only a context length would tell, and the list has none.
+    """
+    context = price.context_tokens
+    image_tokens = 0
+    if facts.whole_context:
+        if context is None:
+            raise Unbounded(f"{facts.whole_context}, and the price list has no context length")
+        return context
+    if facts.images:
+        if price.image_tokens_max is None:
+            if context is None:
+                raise Unbounded("an image, and the price list has no context length")
+            return context
+        image_tokens = facts.images * price.image_tokens_max
+    text_bytes = facts.size_bytes - facts.data_url_bytes
+    tokens = text_bytes + image_tokens + TEMPLATE_TOKENS + (TOOLS_TOKENS if facts.has_tools else 0)
+    return tokens if context is None or tokens < context else context
+
+
+def output_limit_tokens(price: Price) -> int | None:
+    """Give the most output tokens of the model in one choice, by its list; None without a figure."""
+    limit = price.output_max_tokens
+    context = price.context_tokens
+    return context if limit is None or (context is not None and context < limit) else limit
+
+
+def _terms(price: Price, facts: BodyFacts) -> _Terms:
+    prompt = input_bound_tokens(price, facts)
+    has_media = bool(facts.images or facts.whole_context)
+    dearest = price.base_dearest
+    input_ausd = dearest.media_input_ausd if has_media else dearest.input_ausd
+    output_ausd, request_pusd, image_pusd = dearest.output_ausd, dearest.request_pusd, dearest.image_pusd
+    for min_prompt_tokens, override in price.override_dearest:
+        if prompt > min_prompt_tokens:
+            input_ausd = max(input_ausd, override.media_input_ausd if has_media else override.input_ausd)
+            output_ausd = max(output_ausd, override.output_ausd)
+            request_pusd = max(request_pusd, override.request_pusd)
+            image_pusd = max(image_pusd, override.image_pusd)
+    fixed_pusd = -(-prompt * input_ausd // AUSD_PER_PUSD) + request_pusd + facts.images * image_pusd
+    if facts.has_prediction:
+        # Rejected tokens of a prediction are charged as output, outside max_tokens; they are in the body.
+        fixed_pusd -= -facts.size_bytes * facts.choices * output_ausd // AUSD_PER_PUSD
+    return _Terms(
+        fixed_pusd, output_ausd * facts.choices if facts.generates else 0, output_limit_tokens(price)
+    )
+
+
+def worst_case_pusd(prices: Iterable[Price], facts: BodyFacts, max_output_tokens: int | None = None) -> int:
+    """Give the most that the request can cost on the dearest target of its route, in pico-USD.
+
+    max_output_tokens is what is sent (after a clamp); without it, the client's own. A target's own maximum
+    bounds it too. Raises Unbounded where neither says anything, and PriceError for a route without targets.
+    """
+    asked = facts.max_output_tokens if max_output_tokens is None else max_output_tokens
+    worst = -1
+    for price in prices:
+        terms = _terms(price, facts)
+        if terms.output_ausd:
+            limit = terms.output_max_tokens
+            output = limit if asked is None else asked if limit is None or asked < limit else limit
+            if output is None:
+                raise Unbounded("no max_tokens in the request, and no maximum in the price list")
+            cost = terms.cost_pusd(max(output, 0))
+        else:
+            cost = terms.fixed_pusd
+        worst = max(worst, cost)
+    if worst < 0:
+        raise PriceError("a route without targets has no price")
+    return worst
+
+
+def unpriced_features(facts: BodyFacts, prices: Iterable[Price] = ()) -> list[str]:
+    """Name what can cost money and is in no bound.
+
+    These are plugins, server tools, service tiers, web search, and price keys that are not known here.
+    """
+    names = list(facts.unpriced)
+    for price in prices:
+        names += [name for name in price.unpriced if name not in names]
+        if facts.wants_image_output and price.image_output_ausd is None and "image output" not in names:
+            names.append("image output")
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class Clamped:
+    """The request fits: send max_tokens (None: leave it out, nothing is paid by it) and reserve reserve_pusd.
+
+    lowered tells whether max_tokens is below what the client asked for and the model can give; the client is
+    then told.
+    """
+
+    max_tokens: int | None
+    reserve_pusd: int
+    lowered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unaffordable:
+    """It does not fit: floor_tokens of output need needed_pusd, what is left pays for affordable_tokens."""
+
+    needed_pusd: int
+    floor_tokens: int
+    affordable_tokens: int
+
+
+def clamp_output_tokens(
+    prices: Sequence[Price],
+    facts: BodyFacts,
+    headroom_pusd: int,
+    *,
+    cap_tokens: int | None = None,
+    may_lower: bool = True,
+) -> Clamped | Unaffordable:
+    """Choose the max_tokens to send so that the worst case fits into headroom_pusd.
+
+    It is the least of what the client asked for (else the greatest maximum of a target), cap_tokens, and what
+    half of the headroom pays for, so that two requests at once both pass; but not below 256, nor below the
+    client's own smaller figure, as long as the whole headroom pays for that. The number is always to be
+    written into the body: another host of the same model may have a greater maximum than the list says.
+    may_lower=False (the setting `on_unaffordable: refuse`) takes all or nothing. Raises Unbounded as
+    worst_case_pusd does.
+    """
+    all_terms = [_terms(price, facts) for price in prices]
+    if not all_terms:
+        raise PriceError("a route without targets has no price")
+    natural = _natural_tokens(all_terms, facts.max_output_tokens)
+    wanted = cap_tokens if natural is None else natural if cap_tokens is None else min(natural, cap_tokens)
+    if wanted is None:
+        reserve = max(terms.fixed_pusd for terms in all_terms)
+        return (
+            Clamped(None, reserve, lowered=False) if reserve <= headroom_pusd else Unaffordable(reserve, 0, 0)
+        )
+    floor = min(FLOOR_TOKENS, wanted) if may_lower else wanted
+    fits = _affordable(all_terms, headroom_pusd, wanted)
+    if fits < floor:
+        return Unaffordable(_bound_at(all_terms, floor), floor, max(fits, 0))
+    chosen = max(_affordable(all_terms, headroom_pusd // 2, wanted), floor)
+    return Clamped(chosen, _bound_at(all_terms, chosen), lowered=natural is not None and chosen < natural)
+
+
+def _natural_tokens(all_terms: Sequence[_Terms], asked: int | None) -> int | None:
+    """Give the output length before any lowering; None: none is named and no target charges for it."""
+    limits = [terms.output_max_tokens for terms in all_terms if terms.output_ausd]
+    if None in limits or not limits:
+        if asked is None and limits:
+            raise Unbounded("no max_tokens in the request, and no maximum in the price list")
+        return None if asked is None else max(asked, 0)
+    greatest = max(limit for limit in limits if limit is not None)
+    return greatest if asked is None else max(min(asked, greatest), 0)
+
+
+def _bound_at(all_terms: Sequence[_Terms], output_tokens: int) -> int:
+    return max(terms.cost_pusd(_capped(output_tokens, terms.output_max_tokens)) for terms in all_terms)
+
+
+def _capped(tokens: int, limit: int | None) -> int:
+    return tokens if limit is None or tokens < limit else limit
+
+
+def _affordable(all_terms: Sequence[_Terms], budget_pusd: int, wanted: int) -> int:
+    """Give the greatest output length up to wanted that the budget pays for on every target; -1 for none."""
+    most = wanted
+    for terms in all_terms:
+        tokens = terms.affordable_tokens(budget_pusd)
+        limit = terms.output_max_tokens
+        if tokens is not None and (limit is None or tokens < limit):
+            most = min(most, tokens)
+    return most

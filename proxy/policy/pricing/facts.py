@@ -1,0 +1,237 @@
+"""What a request body says about its own cost: read once, before any price is known."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+Endpoint = Literal["chat", "responses", "messages", "completions", "embeddings"]
+
+
+class BodyFacts(NamedTuple):
+    """The facts that a bound on the cost rests on.
+
+    size_bytes is the JSON body as it is sent; data_url_bytes is the part of it that is encoded media, not
+    text. whole_context is a reason why the prompt may be as long as the context (a file, audio, something not
+    in the body), or empty. unpriced names what the body asks for that costs money by no price of a token.
+    """
+
+    size_bytes: int
+    max_output_tokens: int | None = None
+    choices: int = 1
+    generates: bool = True  # False: embeddings have no output tokens
+    data_url_bytes: int = 0
+    images: int = 0
+    whole_context: str = ""
+    has_tools: bool = False
+    has_prediction: bool = False
+    wants_image_output: bool = False
+    models: tuple[str, ...] = ()
+    service_tier: str | None = None
+    unpriced: tuple[str, ...] = ()
+
+
+_OUTPUT_KEYS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_RARE_KEYS = frozenset(
+    {
+        *("n", "best_of", "prompt", "input", "models", "tools", "functions", "deferred_tools", "prediction"),
+        *("plugins", "service_tier", "web_search_options", "search_parameters", "modalities", "preset"),
+        *("previous_response_id", "conversation", "mcp_servers", "container", "speed", "inference_geo"),
+    }
+)
+_RARE_MESSAGE_KEYS = frozenset({"audio", "images"})
+
+# Tools that the client runs itself. All other types run at the provider, at a price of their own.
+_CLIENT_TOOLS = frozenset({None, "function", "custom", "local_shell", "apply_patch"})
+_CLIENT_TOOL_PREFIXES = ("bash_", "text_editor_", "computer_", "memory_")  # Anthropic's, with a date behind
+_PLAIN_TIERS = frozenset(
+    {"auto", "default", "flex", "standard", "standard_only"}
+)  # flex is below the list price
+_FREE_PLUGINS = frozenset({"context-compression"})  # on by default at OpenRouter for short contexts
+_FEE_FIELDS = {  # fields that by their presence add a charge
+    "web_search_options": "web search (web_search_options)",
+    "search_parameters": "web search (search_parameters)",
+    "mcp_servers": "remote tools (mcp_servers)",
+    "container": "a code container (container)",
+    "preset": "a preset of the provider (preset)",
+}
+_TEXT_PARTS = frozenset(
+    {
+        *("text", "input_text", "output_text", "summary_text", "reasoning_text", "refusal", "thinking"),
+        *("redacted_thinking", "tool_use", "function_call", "custom_tool_call", "reasoning", "message"),
+    }
+)
+_MAX_DEPTH = 8
+
+
+class _Media:
+    """What the walk over content parts finds."""
+
+    __slots__ = ("images", "url_bytes", "whole_context")
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.url_bytes = 0
+        self.whole_context = ""
+
+
+def read_facts(body: Mapping[str, Any], size_bytes: int, endpoint: Endpoint = "chat") -> BodyFacts:
+    """Read the facts from a parsed body whose JSON as sent has size_bytes. Types are already checked.
+
+    Content is looked at only where it is a list of parts; text is never read. The length of encoded media is
+    the length of its string, which is at most its bytes in the JSON.
+    """
+    asked = None
+    for key in _OUTPUT_KEYS:
+        value = body.get(key)
+        # Where two names disagree the provider may obey either, so the greater one counts.
+        if type(value) is int and (asked is None or value > asked):
+            asked = value
+    media = None
+    messages = body.get("messages")
+    if messages:
+        for message in messages:
+            content = message.get("content")
+            if (content.__class__ is not str and content is not None) or not _RARE_MESSAGE_KEYS.isdisjoint(
+                message
+            ):
+                media = media or _Media()
+                _walk_item(message, media, 0)
+    model = body.get("model")
+    plain_model = model is None or (":" not in model and "@" not in model)
+    if media is None and plain_model and endpoint == "chat" and _RARE_KEYS.isdisjoint(body):
+        return BodyFacts(size_bytes, asked)
+    return _rare_facts(body, size_bytes, endpoint, asked, media or _Media())
+
+
+def _rare_facts(
+    body: Mapping[str, Any], size_bytes: int, endpoint: Endpoint, asked: int | None, media: _Media
+) -> BodyFacts:
+    _walk_input(body, endpoint, media)
+    models = tuple(m for m in (body.get("model"), *(body.get("models") or ())) if isinstance(m, str))
+    tools = [*(body.get("tools") or ()), *(body.get("functions") or ()), *(body.get("deferred_tools") or ())]
+    tier = body.get("service_tier")
+    modalities = body.get("modalities") or ()
+    return BodyFacts(
+        size_bytes=size_bytes,
+        max_output_tokens=asked,
+        choices=_choices(body, endpoint),
+        generates=endpoint != "embeddings",
+        data_url_bytes=min(media.url_bytes, size_bytes),
+        images=media.images,
+        whole_context=media.whole_context,
+        has_tools=bool(tools),
+        has_prediction=body.get("prediction") is not None,
+        wants_image_output="image" in modalities,
+        models=models,
+        service_tier=tier if isinstance(tier, str) else None,
+        unpriced=tuple(_unpriced(body, models, tools)),
+    )
+
+
+def _choices(body: Mapping[str, Any], endpoint: Endpoint) -> int:
+    counts = [value for key in ("n", "best_of") if type(value := body.get(key)) is int]
+    choices = max(1, *counts) if counts else 1
+    prompt = body.get("prompt")
+    if endpoint == "completions" and isinstance(prompt, list) and prompt and not isinstance(prompt[0], int):
+        return choices * len(prompt)  # each prompt of a list is answered n times
+    return choices
+
+
+def _walk_input(body: Mapping[str, Any], endpoint: Endpoint, media: _Media) -> None:
+    if body.get("previous_response_id") is not None or body.get("conversation") is not None:
+        media.whole_context = "earlier turns that the provider keeps"
+    if isinstance(body.get("prompt"), dict):
+        media.whole_context = "a prompt that the provider keeps"
+    items = body.get("input")
+    if endpoint in ("responses", "embeddings", "chat") and isinstance(items, list):
+        for item in items:
+            if isinstance(item, dict):
+                _walk_item(item, media, 0)
+    if endpoint == "messages" and isinstance(body.get("system"), list):
+        _walk_parts(body["system"], media, 0)
+
+
+def _walk_item(item: Mapping[str, Any], media: _Media, depth: int) -> None:
+    """Walk a message, or an item of the Responses API: a message, a call of a tool, or its output."""
+    if "role" not in item and "content" not in item:
+        _walk_part(item, media, depth)
+        return
+    if item.get("audio") is not None:
+        media.whole_context = "audio"
+    for image in item.get("images") or ():
+        _walk_part(image, media, depth)
+    content = item.get("content")
+    if isinstance(content, list):
+        _walk_parts(content, media, depth)
+    elif content is not None and not isinstance(content, str):
+        media.whole_context = "content of an unknown shape"
+
+
+def _walk_parts(parts: list[Any], media: _Media, depth: int) -> None:
+    for part in parts:
+        if part.__class__ is not str:
+            _walk_part(part, media, depth)
+
+
+def _walk_part(part: Any, media: _Media, depth: int) -> None:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind in _TEXT_PARTS:
+        return
+    if kind in ("image_url", "input_image", "image", "computer_screenshot"):
+        media.images += 1
+        media.url_bytes += _encoded_bytes(part)
+    elif kind in ("tool_result", "function_call_output", "custom_tool_call_output") and depth < _MAX_DEPTH:
+        inner = part.get("content", part.get("output"))
+        if isinstance(inner, list):
+            _walk_parts(inner, media, depth + 1)
+    else:
+        # Audio, video, files, and every part of a kind not known here: only the context bounds them.
+        media.whole_context = f"a part of type {kind}"
+        media.url_bytes += _encoded_bytes(part) if isinstance(part, dict) else 0
+
+
+def _encoded_bytes(part: Mapping[str, Any]) -> int:
+    """Give the characters of base64 in a part: a data URL, or the data of audio, files and sources."""
+    total = 0
+    for key in ("image_url", "video_url", "input_audio", "file", "source"):
+        inner = part.get(key)
+        if isinstance(inner, str):
+            total += len(inner) if inner.startswith("data:") else 0
+        elif isinstance(inner, dict):
+            total += _encoded_chars(inner)
+    return total + _encoded_chars(part)
+
+
+def _encoded_chars(part: Mapping[str, Any]) -> int:
+    total = 0
+    for key in ("url", "data", "file_data"):
+        text = part.get(key)
+        is_text_source = key == "data" and part.get("type") == "text"
+        if isinstance(text, str) and not is_text_source and (key != "url" or text.startswith("data:")):
+            total += len(text)
+    return total
+
+
+def _unpriced(body: Mapping[str, Any], models: tuple[str, ...], tools: list[Any]) -> list[str]:
+    names = [text for key, text in _FEE_FIELDS.items() if body.get(key) is not None]
+    for plugin in body.get("plugins") or ():
+        name = plugin.get("id") if isinstance(plugin, dict) else plugin
+        enabled = not isinstance(plugin, dict) or plugin.get("enabled") is not False
+        if enabled and name not in _FREE_PLUGINS:
+            names.append(f"plugin {name}")
+    for tool in tools:
+        kind = tool.get("type") if isinstance(tool, dict) else "?"
+        if kind not in _CLIENT_TOOLS and not str(kind).startswith(_CLIENT_TOOL_PREFIXES):
+            names.append(f"server tool {kind}")
+    tier = body.get("service_tier")
+    if tier is not None and tier not in _PLAIN_TIERS:
+        names.append(f"service tier {tier}")
+    if body.get("speed") not in (None, "standard"):
+        names.append(f"speed {body['speed']}")
+    if body.get("inference_geo") not in (None, "global"):
+        names.append(f"inference_geo {body['inference_geo']}")
+    for model in models:
+        if "@preset/" in model:
+            names.append(f"a preset of the provider ({model})")
+        if model.endswith(":online"):
+            names.append(f"web search ({model})")
+    return names

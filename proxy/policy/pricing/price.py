@@ -1,0 +1,269 @@
+"""A price list of one model as integers, and the cost of counted tokens by it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, Decimal, InvalidOperation, localcontext
+from typing import Any
+
+from proxy.core.money import MoneyError, usd_to_pusd
+
+AUSD_PER_USD = 10**18
+AUSD_PER_PUSD = 10**6
+_MAX_LITERAL_CHARS = 64
+_MAX_USD_EXPONENT = 3  # 1,000 USD a token is a fault of the list, not a price
+
+
+class PriceError(ValueError):
+    """A price that cannot be read, or a request whose worst case no price list bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Prices that replace some of the base while a condition holds; later matching ones win, key by key.
+
+    Source: OpenRouter's PricingOverride: prompt tokens strictly above min_prompt_tokens, and the UTC time in
+    [utc_start_min, utc_end_min), minutes of the day, which may wrap over midnight. unknown_condition stands
+    for a condition that this program does not know: it may hold at any time.
+    """
+
+    rates: tuple[tuple[str, int], ...]  # names of the fields of Price, with their unit
+    min_prompt_tokens: int | None = None
+    utc_start_min: int | None = None
+    utc_end_min: int | None = None
+    unknown_condition: bool = False
+
+    def holds(self, prompt_tokens: int, minute_utc: int | None) -> bool | None:
+        """Tell whether the condition holds; None where it depends on something not known here."""
+        if self.min_prompt_tokens is not None and prompt_tokens <= self.min_prompt_tokens:
+            return False
+        if self.utc_start_min is not None and self.utc_end_min is not None:
+            if minute_utc is None:
+                return None
+            start, end = self.utc_start_min, self.utc_end_min
+            inside = start <= minute_utc < end if start <= end else not end <= minute_utc < start
+            if not inside:
+                return False
+        return None if self.unknown_condition else True
+
+
+@dataclass(frozen=True, slots=True)
+class _Dearest:
+    """The dearest rates that a set of prices can come to: text input, media input, output, and flat fees."""
+
+    input_ausd: int
+    media_input_ausd: int
+    output_ausd: int
+    request_pusd: int
+    image_pusd: int
+
+
+_TEXT_INPUT = ("input_ausd", "cached_ausd", "cache_write_ausd", "cache_write_1h_ausd", "other_input_ausd")
+_MEDIA_INPUT = (*_TEXT_INPUT, "audio_ausd", "audio_cached_ausd", "image_token_ausd")
+_OUTPUT = ("output_ausd", "reasoning_ausd", "audio_output_ausd", "image_output_ausd", "other_output_ausd")
+
+
+def _dearest(rates: dict[str, int | None]) -> _Dearest:
+    def most(names: Iterable[str]) -> int:
+        return max((rates.get(name) or 0 for name in names), default=0)
+
+    return _Dearest(
+        most(_TEXT_INPUT), most(_MEDIA_INPUT), most(_OUTPUT), most(("request_pusd",)), most(("image_pusd",))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one model costs. `_ausd` = atto-USD (1e-18 USD) a token, `_pusd` = pico-USD (1e-12 USD) apiece.
+
+    None means that the list has no such price: cached and cache-writing tokens then count as input,
+    reasoning as output. unpriced names what may cost money on top and has no price that bounds it.
+    """
+
+    input_ausd: int
+    output_ausd: int
+    cached_ausd: int | None = None
+    cache_write_ausd: int | None = None
+    cache_write_1h_ausd: int | None = None
+    reasoning_ausd: int | None = None
+    image_token_ausd: int | None = None
+    image_output_ausd: int | None = None
+    audio_ausd: int | None = None
+    audio_cached_ausd: int | None = None
+    audio_output_ausd: int | None = None
+    other_input_ausd: int | None = None  # the dearest key of a name not known here that begins with input_
+    other_output_ausd: int | None = None  # the dearest key of a name not known here that ends with _output
+    request_pusd: int = 0
+    image_pusd: int | None = None
+    web_search_pusd: int | None = None
+    overrides: tuple[Override, ...] = ()
+    context_tokens: int | None = None
+    output_max_tokens: int | None = None
+    image_tokens_max: int | None = None  # set by the operator: the most tokens that one image counts as
+    unpriced: tuple[str, ...] = ()
+    source: str = "config"
+    base_dearest: _Dearest = field(init=False, repr=False, compare=False)
+    override_dearest: tuple[tuple[int, _Dearest], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Worked out once: a bound is wanted for every request, a price list changes every few minutes at
+        # most.
+        object.__setattr__(self, "base_dearest", _dearest(self.rates()))
+        reach = tuple((o.min_prompt_tokens or 0, _dearest(dict(o.rates))) for o in self.overrides)
+        object.__setattr__(self, "override_dearest", reach)
+
+    def rates(self) -> dict[str, int | None]:
+        """Give every field that is an amount of money, by name."""
+        return {name: getattr(self, name) for name in RATE_FIELDS}
+
+    @property
+    def is_free(self) -> bool:
+        """Tell whether nothing that the list names costs anything, under any condition."""
+        worst = (self.base_dearest, *(d for _, d in self.override_dearest))
+        return not any(d.media_input_ausd or d.output_ausd or d.request_pusd or d.image_pusd for d in worst)
+
+
+RATE_FIELDS: tuple[str, ...] = (
+    *(
+        "input_ausd",
+        "output_ausd",
+        "cached_ausd",
+        "cache_write_ausd",
+        "cache_write_1h_ausd",
+        "reasoning_ausd",
+    ),
+    *("image_token_ausd", "image_output_ausd", "audio_ausd", "audio_cached_ausd", "audio_output_ausd"),
+    *("other_input_ausd", "other_output_ausd", "request_pusd", "image_pusd", "web_search_pusd"),
+)
+
+
+def rates_at(price: Price, prompt_tokens: int, minute_utc: int | None = None) -> dict[str, int | None]:
+    """Give the rates that hold for a prompt of this length, at this minute of the UTC day.
+
+    Where a condition cannot be decided (minute_utc None, or a condition not known here) the dearer one
+    counts.
+    """
+    rates = price.rates()
+    for override in price.overrides:
+        holds = override.holds(prompt_tokens, minute_utc)
+        if holds is False:
+            continue
+        for name, value in override.rates:
+            rates[name] = value if holds else max(value, _or_default(rates, name))
+    return rates
+
+
+_DEFAULT_OF = {  # what a missing price falls back to
+    "cached_ausd": "input_ausd",
+    "cache_write_ausd": "input_ausd",
+    "cache_write_1h_ausd": "cache_write_ausd",
+    "reasoning_ausd": "output_ausd",
+}
+
+
+def _or_default(rates: dict[str, int | None], name: str) -> int:
+    value = rates.get(name)
+    if value is None and name in _DEFAULT_OF:
+        return _or_default(rates, _DEFAULT_OF[name])
+    return value or 0
+
+
+def cost_from_usage_pusd(
+    price: Price,
+    input_tokens: int,
+    output_tokens: int,
+    cached_tokens: int = 0,
+    cache_write_tokens: int = 0,
+    *,
+    reasoning_tokens: int = 0,
+    images: int = 0,
+    minute_utc: int | None = None,
+) -> int:
+    """Give the cost in pico-USD, rounded up once, for a provider that counts tokens but names no cost.
+
+    input_tokens includes cached and cache-writing tokens, output_tokens includes reasoning, as OpenAI counts.
+    Parts that claim to be more than their whole count as the whole.
+    """
+    rates = rates_at(price, input_tokens, minute_utc)
+    cached = min(cached_tokens, input_tokens)
+    written = min(cache_write_tokens, input_tokens - cached)
+    thought = min(reasoning_tokens, output_tokens)
+    cost_ausd = (
+        (input_tokens - cached - written) * _or_default(rates, "input_ausd")
+        + cached * _or_default(rates, "cached_ausd")
+        + written * _or_default(rates, "cache_write_ausd")
+        + (output_tokens - thought) * _or_default(rates, "output_ausd")
+        + thought * _or_default(rates, "reasoning_ausd")
+    )
+    fees_pusd = _or_default(rates, "request_pusd") + images * _or_default(rates, "image_pusd")
+    return -(-cost_ausd // AUSD_PER_PUSD) + fees_pusd
+
+
+def usd_to_ausd(text: str) -> int:
+    """Read a decimal literal in USD as atto-USD; what is finer is rounded up.
+
+    Raises PriceError for all but a finite, non-negative decimal of at most 64 characters under 10,000 USD.
+    """
+    if len(text) > _MAX_LITERAL_CHARS:
+        raise PriceError(f"a price of {len(text)} characters; at most {_MAX_LITERAL_CHARS} are read")
+    try:
+        usd = Decimal(text)
+    except InvalidOperation:
+        raise PriceError(f"{text!r} is not a decimal number") from None
+    if not usd.is_finite() or usd < 0:
+        raise PriceError(f"{text!r} is not a finite, non-negative number")
+    if usd and usd.adjusted() > _MAX_USD_EXPONENT:
+        raise PriceError(f"{text!r} USD for one token")
+    if usd and usd.adjusted() < -_MAX_LITERAL_CHARS:
+        return 1
+    with localcontext() as context:
+        context.prec = 3 * _MAX_LITERAL_CHARS
+        return int(usd.scaleb(18).to_integral_value(rounding=ROUND_CEILING))
+
+
+def price_from_config(
+    *,
+    input: Decimal | str,  # noqa: A002  the word of the configuration file
+    output: Decimal | str,
+    cached: Decimal | str | None = None,
+    cache_write: Decimal | str | None = None,
+    reasoning: Decimal | str | None = None,
+    request: Decimal | str = "0",
+    image: Decimal | str | None = None,
+    context_tokens: int | None = None,
+    output_max_tokens: int | None = None,
+    image_tokens_max: int | None = None,
+) -> Price:
+    """Build a price from what an operator writes: USD per million tokens; request and image in USD apiece.
+
+    Raises PriceError with the name of the value that is no price.
+    """
+
+    def token(name: str, value: Decimal | str) -> int:
+        try:
+            ausd_for_million = usd_to_ausd(str(value))
+        except PriceError as error:
+            raise PriceError(f"{name}: {error}") from None
+        return -(-ausd_for_million // 10**6)
+
+    def piece(name: str, value: Decimal | str) -> int:
+        try:
+            return usd_to_pusd(str(value))[0]
+        except MoneyError as error:
+            raise PriceError(f"{name}: {error}") from None
+
+    optional: dict[str, Any] = {
+        f"{name}_ausd": token(name, value)
+        for name, value in (("cached", cached), ("cache_write", cache_write), ("reasoning", reasoning))
+        if value is not None
+    }
+    return Price(
+        input_ausd=token("input", input),
+        output_ausd=token("output", output),
+        request_pusd=piece("request", request),
+        image_pusd=None if image is None else piece("image", image),
+        context_tokens=context_tokens,
+        output_max_tokens=output_max_tokens,
+        image_tokens_max=image_tokens_max,
+        source="config",
+        **optional,
+    )

@@ -1,0 +1,183 @@
+"""What each provider offers and at what price: from its /models, refreshed in the background, last good copy on disk.
+
+A list that is malformed, or that moves prices more than tenfold, does not replace the last good one; what was held
+back stands in ``problem`` until a refresh is taken whole. A model without a price has None, never 0.
+"""
+
+import asyncio
+import fnmatch
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from proxy.core.clock import Clock
+from proxy.policy.pricing import Catalogue as Prices
+from proxy.policy.pricing import Price, PriceError, accept_refresh, find_price, parse_catalogue
+from proxy.providers.rows import ProviderRow
+from proxy.providers.transport import Deadlines, TransportError
+
+log = logging.getLogger("tollkeeper.catalogue")
+
+_DEADLINES = Deadlines(connect_s=5, header_s=30, idle_s=30, total_s=60)
+_LIST_MAX_BYTES = 32 << 20  # OpenRouter's is 0.5 MB in 2026
+_UNKNOWN_REFRESH_S = 30.0  # a name the list lacks makes it refresh at once, but not more often than this
+_NO_PRICES = Prices({})
+
+
+@dataclass(slots=True)
+class Listing:
+    """One provider's list as it was taken last. models: id -> its JSON object in OpenAI's list shape."""
+
+    prices: Prices = _NO_PRICES
+    models: Mapping[str, bytes] = field(default_factory=dict)
+    fetched_ms: int | None = None
+    tried_s: float | None = None
+    problem: str | None = None
+
+
+class CatalogueError(Exception):
+    """A list that cannot be taken; the text says why."""
+
+
+class Catalogue:
+    """All lists, by provider."""
+
+    def __init__(self, folder: Path, database_name: str, clock: Clock) -> None:
+        self._folder = folder
+        self._database_name = database_name
+        self._clock = clock
+        self._listings: dict[str, Listing] = {}
+        self._refreshing: dict[str, asyncio.Task[None]] = {}
+
+    def listing(self, provider: str) -> Listing:
+        found = self._listings.get(provider)
+        if found is None:
+            found = self._listings[provider] = Listing()
+        return found
+
+    def price(self, provider: ProviderRow, model: str) -> Price | None:
+        """Give the operator's own price for a model, else the list's, else None."""
+        for pattern, price in provider.own_prices:
+            if fnmatch.fnmatchcase(model, pattern):
+                return price
+        found = find_price(self.listing(provider.name).prices, model)
+        return None if found is None else found.price
+
+    def names(self) -> list[str]:
+        """List every model id of every list, for hints on misspelt names."""
+        return [name for listing in self._listings.values() for name in listing.models]
+
+    async def load(self, providers: Mapping[str, ProviderRow]) -> None:
+        """Take the last good copies from disk, so that prices are known before the network answers."""
+        for name in providers:
+            await asyncio.to_thread(self._load, name)
+
+    def _load(self, provider: str) -> None:
+        path = self._path(provider)
+        try:
+            raw = path.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            log.warning("catalogue.unreadable", extra={"path": str(path), "problem": error.strerror})
+            return
+        listing = self.listing(provider)
+        try:
+            payload = orjson.loads(raw)
+            listing.prices = parse_catalogue(payload)
+            listing.models = _listed(payload)
+            listing.fetched_ms = int(path.stat().st_mtime * 1000)
+        except (ValueError, CatalogueError, PriceError) as error:
+            log.warning("catalogue.unreadable", extra={"path": str(path), "problem": str(error)})
+
+    async def refresh(self, provider: ProviderRow) -> None:
+        """Fetch the list once; several callers share one fetch. A failure keeps the old list and is noted."""
+        running = self._refreshing.get(provider.name)
+        if running is None:
+            running = asyncio.ensure_future(self._refresh(provider))
+            self._refreshing[provider.name] = running
+            running.add_done_callback(lambda _: self._refreshing.pop(provider.name, None))
+        await asyncio.shield(running)
+
+    async def refresh_for(self, provider: ProviderRow, model: str) -> Price | None:
+        """Refresh because the list lacks a model, at most every half minute; give its price if it has one now."""
+        tried = self.listing(provider.name).tried_s
+        if tried is None or self._clock.monotonic_s() - tried >= _UNKNOWN_REFRESH_S:
+            await self.refresh(provider)
+        return self.price(provider, model)
+
+    async def _refresh(self, provider: ProviderRow) -> None:
+        listing = self.listing(provider.name)
+        listing.tried_s = self._clock.monotonic_s()
+        try:
+            raw = await _fetch(provider)
+            payload = orjson.loads(raw)
+            fresh = parse_catalogue(payload)
+            moves: list[Any] = []
+            if listing.prices.entries:
+                fresh, moves = accept_refresh(listing.prices, fresh)
+            models = _listed(payload)
+        except (TransportError, ValueError, CatalogueError, PriceError) as error:
+            if listing.problem is None:
+                log.warning("catalogue.held_back", extra={"provider": provider.name, "problem": str(error)})
+            listing.problem = str(error)
+            return
+        listing.prices, listing.models, listing.fetched_ms = fresh, models, self._clock.now_ms()
+        listing.problem = f"{len(moves)} prices moved more than tenfold and are held back" if moves else None
+        if moves:
+            log.warning("catalogue.held_back", extra={"provider": provider.name, "problem": listing.problem})
+            return  # the copy on disk stays the one that was taken whole
+        await asyncio.to_thread(self._save, provider.name, raw)
+
+    def _path(self, provider: str) -> Path:
+        return self._folder / f"{self._database_name}.models-{provider}.json"
+
+    def _save(self, provider: str, raw: bytes) -> None:
+        path = self._path(provider)
+        half = path.with_suffix(".half")
+        try:
+            half.write_bytes(raw)
+            os.replace(half, path)  # noqa: PTH105 - Path.replace is the same; os names the atomic call
+        except OSError as error:
+            log.warning("catalogue.unsaved", extra={"path": str(path), "problem": error.strerror})
+
+
+async def _fetch(provider: ProviderRow) -> bytes:
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity", **provider.auth_headers()}
+    answer = await provider.transport.send("GET", provider.url("/models"), headers, None, _DEADLINES)
+    pieces = []
+    size = 0
+    while piece := await answer.read():
+        pieces.append(piece)
+        size += len(piece)
+        if size > _LIST_MAX_BYTES:
+            answer.abort()
+            raise CatalogueError("the list is larger than 32 MiB")
+    if answer.status != 200:
+        raise CatalogueError(f"GET /models answered {answer.status}")
+    return b"".join(pieces)
+
+
+def _listed(payload: Any) -> dict[str, bytes]:
+    """Give each model as one JSON object in OpenAI's list shape with the provider's own fields kept."""
+    data = payload.get("data") if isinstance(payload, dict) else None
+    if not isinstance(data, list):
+        raise CatalogueError("GET /models gave no list")
+    listed = {}
+    for entry in data:
+        if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
+            raise CatalogueError("GET /models lists something without an id")
+        created = entry.get("created")
+        shape = {
+            **entry,
+            "object": "model",
+            "created": created if isinstance(created, int) else 0,
+            "owned_by": entry.get("owned_by") or entry["id"].partition("/")[0],
+        }
+        listed[entry["id"]] = orjson.dumps(shape)
+    return listed

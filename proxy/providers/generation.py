@@ -1,0 +1,103 @@
+"""Look an answer up at the provider after the fact: GET /generation?id=."""
+
+import re
+from dataclasses import dataclass
+from json import JSONDecodeError, loads
+
+from proxy.core.money import MoneyError, usd_to_pusd
+from proxy.providers.rows import ProviderRow
+from proxy.providers.transport import Deadlines, TransportError
+
+_DEADLINES = Deadlines(connect_s=5, header_s=20, idle_s=20, total_s=30)
+_BODY_MAX_BYTES = 1 << 20  # a record is about 2 KB
+_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")  # it comes from the wire and goes into a URL
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What the provider says an answer came to. cost_pusd includes the upstream's bill for an own key."""
+
+    cost_pusd: int
+    cost_exact: bool
+    model: str | None
+    served_by: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    finish_reason: str | None
+
+
+class GenerationUnknownError(Exception):
+    """The provider has no record of it (yet): 404."""
+
+
+class GenerationUnavailableError(Exception):
+    """The provider could not be asked, or its answer made no sense; nothing is known."""
+
+
+def is_generation_id(text: str) -> bool:
+    return _ID.fullmatch(text) is not None
+
+
+async def look_up(provider: ProviderRow, generation_id: str) -> Generation:
+    """Ask once. Raises GenerationUnknownError or GenerationUnavailableError."""
+    if not is_generation_id(generation_id):
+        raise GenerationUnavailableError("the id is not one that can be asked for")
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity", **provider.auth_headers()}
+    try:
+        answer = await provider.transport.send(
+            "GET", provider.url(f"/generation?id={generation_id}"), headers, None, _DEADLINES
+        )
+        body = b""
+        while chunk := await answer.read():
+            body += chunk
+            if len(body) > _BODY_MAX_BYTES:
+                answer.abort()
+                raise GenerationUnavailableError("the record is larger than 1 MiB")
+    except TransportError as error:
+        raise GenerationUnavailableError(str(error)) from None
+    if answer.status == 404:
+        raise GenerationUnknownError(generation_id)
+    if answer.status != 200:
+        raise GenerationUnavailableError(f"the provider answered {answer.status}")
+    return read_generation(body, generation_id)
+
+
+def read_generation(body: bytes, generation_id: str) -> Generation:
+    """Read the record; numbers keep their literal, so that the cost stays exact."""
+    try:
+        data = loads(body, parse_float=str, parse_int=str)["data"]
+        if data["id"] != generation_id:
+            raise GenerationUnavailableError("the record is that of another id")
+        cost_pusd, exact = usd_to_pusd(_literal(data["total_cost"]))
+        if data.get("is_byok") is True and data.get("upstream_inference_cost") is not None:
+            upstream_pusd, upstream_exact = usd_to_pusd(_literal(data["upstream_inference_cost"]))
+            cost_pusd, exact = cost_pusd + upstream_pusd, exact and upstream_exact
+    except (JSONDecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, MoneyError) as error:
+        raise GenerationUnavailableError(f"the record cannot be read ({type(error).__name__})") from None
+    return Generation(
+        cost_pusd=cost_pusd,
+        cost_exact=exact,
+        model=_text(data.get("model")),
+        served_by=_text(data.get("provider_name")),
+        input_tokens=_count(data.get("native_tokens_prompt")),
+        output_tokens=_count(data.get("native_tokens_completion")),
+        cached_tokens=_count(data.get("native_tokens_cached")),
+        reasoning_tokens=_count(data.get("native_tokens_reasoning")),
+        finish_reason=_text(data.get("finish_reason")),
+    )
+
+
+def _literal(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("money must be a number")
+    return value
+
+
+def _text(value: object) -> str | None:
+    return value[:256] if isinstance(value, str) else None
+
+
+def _count(value: object) -> int | None:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16 else None

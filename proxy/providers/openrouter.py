@@ -1,0 +1,64 @@
+"""What only OpenRouter does: usage.cost in each answer, a look-up by generation id, attribution headers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from proxy.providers.rows import Prepared
+
+# Providers whose generation, and bill, ends when a stream is closed: OpenRouter's documentation, streaming page, 2026.
+_CANCELLABLE = frozenset(
+    name.casefold()
+    for name in [
+        "OpenAI",
+        "Azure",
+        "Anthropic",
+        "Fireworks",
+        "Mancer",
+        "Recursal",
+        "AnyScale",
+        "Lepton",
+        "OctoAI",
+        "Novita",
+        "DeepInfra",
+        "Together",
+        "Cohere",
+        "Hyperbolic",
+        "Infermatic",
+        "Avian",
+        "xAI",
+        "Cloudflare",
+        "SFCompute",
+        "Nineteen",
+        "Liquid",
+        "Friendli",
+        "Chutes",
+        "DeepSeek",
+    ]
+)
+
+
+class OpenRouterDialect:
+    reports_cost = True
+    has_generations = True
+
+    def __init__(self, referer: str, title: str) -> None:
+        self._referer = referer
+        self._title = title
+
+    def prepare(self, body: dict[str, Any], model: str) -> Prepared:
+        """Ask for the cost. OpenRouter sends it anyway today; the switch is harmless and older deployments need it."""
+        usage = body.get("usage")
+        asked = {**usage, "include": True} if isinstance(usage, dict) else {"include": True}
+        return Prepared({**body, "model": model, "usage": asked}, hide_usage=False)
+
+    def headers(self, sent: Mapping[str, str]) -> Mapping[str, str]:
+        """Name this application only where the client did not name its own."""
+        added = {}
+        if "http-referer" not in sent and self._referer:
+            added["HTTP-Referer"] = self._referer
+        if "x-title" not in sent and "x-openrouter-title" not in sent and self._title:
+            added["X-OpenRouter-Title"] = self._title
+        return added
+
+    def cancel_stops_bill(self, served_by: str | None) -> bool:
+        return served_by is not None and served_by.casefold() in _CANCELLABLE

@@ -1,0 +1,60 @@
+"""A provider is a row of data; what only one of them does differently stands in a file of its own.
+
+No other part asks which provider it talks to: it reads these fields.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from proxy.core.secret import Secret
+from proxy.policy.pricing import Price
+from proxy.providers.transport import Deadlines, Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A body as one provider wants it. hide_usage: only we asked for the usage; it is taken out on the way down."""
+
+    body: dict[str, Any]
+    hide_usage: bool
+
+
+class Dialect(Protocol):
+    """What differs between kinds of providers."""
+
+    reports_cost: bool  # usage.cost is what is charged
+    has_generations: bool  # an answer can be looked up by its id afterwards
+
+    def prepare(self, body: dict[str, Any], model: str) -> Prepared: ...
+
+    def headers(self, sent: Mapping[str, str]) -> Mapping[str, str]:
+        """Give headers to add to those that the client sent (names in lower case)."""
+        ...
+
+    def cancel_stops_bill(self, served_by: str | None) -> bool:
+        """Tell whether closing a stream ends the charge; served_by is the provider behind the provider."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRow:
+    """One configured provider with its key and its connections."""
+
+    name: str
+    kind: str
+    base_url: str
+    key: Secret | None
+    key_label: str
+    deadlines: Deadlines
+    on_disconnect: str  # auto | drain | abort
+    extra_headers: Mapping[str, str]
+    own_prices: tuple[tuple[str, Price], ...]  # (glob of model names, price), the first match wins
+    dialect: Dialect
+    transport: Transport
+
+    def url(self, path: str) -> str:
+        return self.base_url + path
+
+    def auth_headers(self) -> dict[str, str]:
+        return {} if self.key is None else {"Authorization": f"Bearer {self.key.reveal()}"}

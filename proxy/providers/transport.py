@@ -1,0 +1,218 @@
+"""Connections to providers, behind one small interface: send a request, read the answer piece by piece, or abort.
+
+Foreign errors end here: aiohttp's exceptions carry the Authorization header in their repr, so none leaves this file.
+TransportError says where it broke and whether a byte of the request may have reached the provider.
+"""
+
+import asyncio
+import io
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp import DummyCookieJar
+
+Kind = Literal["unreachable", "tls", "connect_timeout", "header_timeout", "idle_timeout", "total_timeout", "broken"]
+
+# Cloudflare and load balancers keep idle connections for minutes; a local uvicorn closes them after 5 s, and a
+# request sent into a closing connection cannot be told from a billed one.
+_KEEPALIVE_REMOTE_S = 30.0
+_KEEPALIVE_LOCAL_S = 4.0
+_DNS_CACHE_S = 60
+_LARGE_BODY_BYTES = 1 << 20  # aiohttp sends bytes in one write and warns above this; a stream is written in pieces
+_READ_BUFFER_BYTES = 1 << 18  # back-pressure: reading from the provider pauses at twice this
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long each part of an exchange may take, in seconds. Keep-alive bytes count as life, but not for total_s."""
+
+    connect_s: float
+    header_s: float
+    idle_s: float
+    total_s: float
+
+
+class TransportError(Exception):
+    """The exchange broke. dispatched False: certainly no byte of the request was sent."""
+
+    def __init__(self, kind: Kind, text: str, *, dispatched: bool) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.dispatched = dispatched
+
+
+class Answer(Protocol):
+    """An answer whose headers have arrived."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+
+    def header(self, name: str) -> str | None: ...
+
+    async def read(self) -> bytes:
+        """Give the next piece as it came, b"" at the end; raises TransportError when it breaks."""
+        ...
+
+    def abort(self) -> None:
+        """Close the connection now; a pending read() raises."""
+        ...
+
+
+class Transport(Protocol):
+    """The way to one provider."""
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadlines: Deadlines
+    ) -> Answer: ...
+
+    async def close(self) -> None: ...
+
+
+class _Watch:
+    """One timer an exchange for the idle and the total deadline; a chunk costs one assignment."""
+
+    __slots__ = ("_answer", "_deadlines", "_handle", "_loop", "_start", "expired", "last")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, start: float, deadlines: Deadlines, answer: "AiohttpAnswer"
+    ) -> None:
+        self._loop = loop
+        self._start = start
+        self._deadlines = deadlines
+        self._answer = answer
+        self.last = loop.time()
+        self.expired: Kind | None = None
+        self._handle = loop.call_at(self._due()[0], self._check)
+
+    def _due(self) -> tuple[float, Kind]:
+        idle = self.last + self._deadlines.idle_s
+        total = self._start + self._deadlines.total_s
+        return (idle, "idle_timeout") if idle < total else (total, "total_timeout")
+
+    def _check(self) -> None:
+        due, kind = self._due()
+        if self._loop.time() >= due:
+            self.expired = kind
+            self._answer.abort()
+        else:
+            self._handle = self._loop.call_at(due, self._check)
+
+    def stop(self) -> None:
+        self._handle.cancel()
+
+
+class AiohttpAnswer:
+    """Answer over aiohttp's client."""
+
+    __slots__ = ("_content", "_response", "_watch", "headers", "status")
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        loop: asyncio.AbstractEventLoop,
+        start: float,
+        deadlines: Deadlines,
+    ) -> None:
+        self._response = response
+        self._content = response.content
+        self.status = response.status
+        self.headers: Sequence[tuple[str, str]] = tuple(response.headers.items())
+        self._watch = _Watch(loop, start, deadlines, self)
+
+    def header(self, name: str) -> str | None:
+        return self._response.headers.get(name)
+
+    async def read(self) -> bytes:
+        try:
+            chunk = await self._content.readany()
+        except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError):
+            self._watch.stop()
+            self._response.close()
+            raise self._broken() from None
+        if not chunk:
+            self._watch.stop()
+            if self._watch.expired:
+                raise self._broken()
+        else:
+            self._watch.last = asyncio.get_running_loop().time()
+        return chunk
+
+    def _broken(self) -> TransportError:
+        if self._watch.expired == "idle_timeout":
+            return TransportError(
+                "idle_timeout", "the provider went silent in the middle of its answer", dispatched=True
+            )
+        if self._watch.expired == "total_timeout":
+            return TransportError("total_timeout", "the provider took longer than the total time-out", dispatched=True)
+        return TransportError(
+            "broken", "the connection to the provider broke in the middle of its answer", dispatched=True
+        )
+
+    def abort(self) -> None:
+        self._watch.stop()
+        self._response.close()
+
+
+class AiohttpTransport:
+    """The reference transport: aiohttp's client, one pool a provider."""
+
+    def __init__(self, base_url: str) -> None:
+        local = urlsplit(base_url).scheme == "http"
+        self._connector = aiohttp.TCPConnector(
+            limit=0,  # concurrency is limited by quotas, not by a pool that would queue unseen
+            keepalive_timeout=_KEEPALIVE_LOCAL_S if local else _KEEPALIVE_REMOTE_S,
+            ttl_dns_cache=_DNS_CACHE_S,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=self._connector,
+            cookie_jar=DummyCookieJar(),  # one user's cookie must never travel with another's request
+            auto_decompress=False,
+            trust_env=False,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            read_bufsize=_READ_BUFFER_BYTES,
+            timeout=aiohttp.ClientTimeout(total=None),
+        )
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadlines: Deadlines
+    ) -> AiohttpAnswer:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        data = io.BytesIO(body) if body is not None and len(body) > _LARGE_BODY_BYTES else body
+        try:
+            async with asyncio.timeout(deadlines.header_s):
+                response = await self._session.request(
+                    method,
+                    url,
+                    data=data,
+                    headers=headers,
+                    allow_redirects=False,  # the key goes to the configured host and nowhere else
+                    timeout=aiohttp.ClientTimeout(total=None, connect=deadlines.connect_s),
+                )
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise _translate(error) from None
+        return AiohttpAnswer(response, loop, start, deadlines)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+def _translate(error: Exception) -> TransportError:
+    """Give our error for aiohttp's, before the headers of an answer have arrived."""
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return TransportError("connect_timeout", "no connection within the connect time-out", dispatched=False)
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return TransportError("tls", "the provider's TLS certificate or handshake was refused", dispatched=False)
+        case aiohttp.ClientConnectorError():
+            return TransportError("unreachable", "no connection could be made", dispatched=False)
+        case aiohttp.InvalidURL():
+            return TransportError("unreachable", "base_url is no valid address", dispatched=False)
+        case TimeoutError():
+            return TransportError("header_timeout", "no answer began within the header time-out", dispatched=True)
+        case _:
+            return TransportError("broken", "the connection broke before an answer began", dispatched=True)

@@ -1,0 +1,323 @@
+"""The account behind the keys: credits, keys with their limits, activity by day, look-ups of generations.
+
+Amounts are pico-USD inside and JSON numbers in USD on the wire. A key's window counts from its start in UTC.
+"""
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import orjson
+
+from proxy.core.money import PUSD_PER_USD, pusd_to_usd, usd_to_pusd
+from proxy.simulator.books import Generation
+
+MANAGEMENT_PREFIX = "sk-or-v1-management"
+_WORKSPACE = "00000000-0000-4000-8000-000000000001"
+_KEPT_DAYS = 30  # /activity gives the last 30 completed days
+
+
+def usd(pusd: int) -> Any:
+    """Give a JSON number with the exact digits."""
+    return orjson.Fragment(pusd_to_usd(pusd).encode())
+
+
+def key_hash(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _iso(created: int) -> str:
+    return datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def window_start(now: int, reset: str | None) -> int:
+    """Give the unix second at which a daily, weekly (Monday) or monthly window began; 0 for none."""
+    day = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    starts = {
+        "daily": day,
+        "weekly": day - timedelta(days=day.weekday()),
+        "monthly": day.replace(day=1),
+    }
+    return int(starts[reset].timestamp()) if reset in starts else 0
+
+
+@dataclass(slots=True)
+class Key:
+    """One API key; spent_pusd by day of the epoch is enough for every window."""
+
+    hash: str
+    label: str
+    name: str
+    created: int
+    updated: int
+    limit_pusd: int | None = None
+    limit_reset: str | None = None
+    include_byok: bool = False
+    disabled: bool = False
+    expires_at: str | None = None
+    last_used: int | None = None
+    listed: bool = True
+    spent: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    byok_spent: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+
+    def used_pusd(self, now: int, reset: str | None, *, byok: bool = False) -> int:
+        first_day = window_start(now, reset) // 86_400
+        days = self.byok_spent if byok else self.spent
+        return sum(amount for day, amount in days.items() if day >= first_day)
+
+    def counted_pusd(self, now: int) -> int:
+        used = self.used_pusd(now, self.limit_reset)
+        return used + self.used_pusd(now, self.limit_reset, byok=True) if self.include_byok else used
+
+    def remaining_pusd(self, now: int) -> int | None:
+        return None if self.limit_pusd is None else max(0, self.limit_pusd - self.counted_pusd(now))
+
+    def figures(self, now: int) -> dict[str, Any]:
+        remaining = self.remaining_pusd(now)
+        body: dict[str, Any] = {
+            "limit": None if self.limit_pusd is None else usd(self.limit_pusd),
+            "limit_remaining": None if remaining is None else usd(remaining),
+            "limit_reset": self.limit_reset,
+            "include_byok_in_limit": self.include_byok,
+        }
+        for prefix, byok in (("usage", False), ("byok_usage", True)):
+            body[prefix] = usd(self.used_pusd(now, None, byok=byok))
+            for reset in ("daily", "weekly", "monthly"):
+                body[f"{prefix}_{reset}"] = usd(self.used_pusd(now, reset, byok=byok))
+        return body
+
+    def shown(self, now: int) -> dict[str, Any]:
+        return {
+            "hash": self.hash,
+            "name": self.name,
+            "label": self.label,
+            "disabled": self.disabled,
+            "created_at": _iso(self.created),
+            "updated_at": _iso(self.updated),
+            "last_used_at": None if self.last_used is None else _iso(self.last_used),
+            "expires_at": self.expires_at,
+            "creator_user_id": None,
+            "external_user": None,
+            "workspace_id": _WORKSPACE,
+        } | self.figures(now)
+
+
+class KeyFieldError(ValueError):
+    """A field of a key has a wrong value; the text says which."""
+
+
+@dataclass(slots=True)
+class _Day:
+    usage_pusd: int = 0
+    byok_pusd: int = 0
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    cached_tokens: int = 0
+
+
+@dataclass(slots=True)
+class Account:
+    """Everything that OpenRouter tells about money outside of an answer."""
+
+    total_credits_pusd: int = 1000 * PUSD_PER_USD
+    keys: dict[str, Key] = field(default_factory=dict)
+    used_pusd: int = 0
+    _days: dict[tuple[date, str, str, str], _Day] = field(default_factory=lambda: defaultdict(_Day))
+
+    def key(self, secret: str, now: int) -> Key:
+        """Give the key; one that was never made through /keys is known all the same, without a limit."""
+        hashed = key_hash(secret)
+        found = self.keys.get(hashed)
+        if found is None:
+            label = f"{secret[:12]}...{secret[-3:]}"
+            found = self.keys[hashed] = Key(hashed, label, "simulator", now, now, listed=False)
+        return found
+
+    def charge(self, generation: Generation, permaslug: str) -> None:
+        """Count a closed generation on its key, on the credits and in the activity of its day."""
+        cost = generation.charged_pusd - generation.upstream_pusd
+        day = generation.created // 86_400
+        key = self.keys.get(generation.key_sha256)
+        if key is not None:
+            key.spent[day] += cost
+            key.byok_spent[day] += generation.upstream_pusd
+            key.last_used = generation.created
+        self.used_pusd += cost
+        when = datetime.fromtimestamp(generation.created, UTC).date()
+        row = self._days[when, generation.model, permaslug, generation.provider]
+        row.usage_pusd += cost
+        row.byok_pusd += generation.upstream_pusd
+        row.requests += 1
+        row.prompt_tokens += generation.prompt_tokens
+        row.completion_tokens += generation.completion_tokens
+        row.reasoning_tokens += generation.reasoning_tokens
+        row.cached_tokens += generation.cached_tokens
+
+    def forget(self) -> None:
+        """Start over: no keys, nothing used."""
+        self.keys.clear()
+        self._days.clear()
+        self.used_pusd = 0
+
+    # --- bodies
+
+    def credits(self) -> dict[str, Any]:
+        return {"data": {"total_credits": usd(self.total_credits_pusd), "total_usage": usd(self.used_pusd)}}
+
+    def key_info(self, secret: str, now: int) -> dict[str, Any]:
+        key = self.key(secret, now)
+        management = secret.startswith(MANAGEMENT_PREFIX)
+        return {
+            "data": {
+                "label": key.label,
+                **key.figures(now),
+                "is_free_tier": False,
+                "is_management_key": management,
+                "is_provisioning_key": management,
+                "creator_user_id": None,
+                "expires_at": key.expires_at,
+                "rate_limit": {"requests": -1, "interval": "10s", "note": "deprecated"},
+                "free_model_daily_requests": {"used": 0, "limit": 1000, "remaining": 1000},
+                "budgets": [],
+                "effective_budget": None,
+                "organization_id": None,
+                "workspace_id": None,
+                "allowed_data_regions": ["global"],
+            }
+        }
+
+    def activity(self, now: int, only: str | None) -> dict[str, Any]:
+        """Give the completed days; raises KeyFieldError for a date that is not one of them."""
+        today = datetime.fromtimestamp(now, UTC).date()
+        first = today - timedelta(days=_KEPT_DAYS)
+        if only is not None:
+            try:
+                wanted = date.fromisoformat(only)
+            except ValueError:
+                raise KeyFieldError("Date must be in YYYY-MM-DD format") from None
+            if not first <= wanted < today:
+                raise KeyFieldError("Date must be within the last 30 (completed) UTC days")
+        rows = []
+        for (day, model, permaslug, provider), row in sorted(self._days.items(), reverse=True):
+            if not first <= day < today or (only is not None and day.isoformat() != only):
+                continue
+            rows.append(
+                {
+                    "date": day.isoformat(),
+                    "model": model,
+                    "model_permaslug": permaslug,
+                    "endpoint_id": str(uuid5(NAMESPACE_URL, f"{permaslug}@{provider}")),
+                    "provider_name": provider,
+                    "usage": usd(row.usage_pusd),
+                    "byok_usage_inference": usd(row.byok_pusd),
+                    "requests": row.requests,
+                    "prompt_tokens": row.prompt_tokens,
+                    "completion_tokens": row.completion_tokens,
+                    "reasoning_tokens": row.reasoning_tokens,
+                    "cached_tokens": row.cached_tokens,
+                }
+            )
+        return {"data": rows}
+
+    def list_keys(self, now: int, offset: int, *, include_disabled: bool) -> dict[str, Any]:
+        shown = [k for k in self.keys.values() if k.listed and (include_disabled or not k.disabled)]
+        return {"data": [key.shown(now) for key in shown[offset : offset + 100]]}
+
+    def create_key(self, secret: str, fields: dict[str, Any], now: int) -> dict[str, Any]:
+        """Make a key from the fields of POST /keys; raises KeyFieldError."""
+        name = fields.get("name")
+        if not isinstance(name, str) or not name:
+            raise KeyFieldError("name: a non-empty string is required")
+        hashed = key_hash(secret)
+        key = Key(hashed, f"{secret[:12]}...{secret[-3:]}", name, now, now)
+        self._change(key, fields, now)
+        key.expires_at = fields.get("expires_at")
+        self.keys[hashed] = key
+        return {"data": key.shown(now), "key": secret}
+
+    def change_key(self, hashed: str, fields: dict[str, Any], now: int) -> dict[str, Any] | None:
+        key = self.keys.get(hashed)
+        if key is None:
+            return None
+        self._change(key, fields, now)
+        return {"data": key.shown(now)}
+
+    @staticmethod
+    def _change(key: Key, fields: dict[str, Any], now: int) -> None:
+        if "limit" in fields:
+            limit = fields["limit"]
+            if limit is not None and (
+                isinstance(limit, bool) or not isinstance(limit, int | float) or limit < 0
+            ):
+                raise KeyFieldError("limit: a non-negative number or null is required")
+            key.limit_pusd = None if limit is None else usd_to_pusd(repr(limit))[0]
+        reset = fields.get("limit_reset", key.limit_reset)
+        if reset not in (None, "daily", "weekly", "monthly"):
+            raise KeyFieldError("limit_reset: must be daily, weekly, monthly or null")
+        key.limit_reset = reset
+        key.name = fields.get("name", key.name)
+        key.disabled = bool(fields.get("disabled", key.disabled))
+        key.include_byok = bool(fields.get("include_byok_in_limit", key.include_byok))
+        key.updated = now
+
+
+def generation_body(generation: Generation) -> dict[str, Any]:
+    """Write ``GET /generation``: total_cost is what was charged, times follow from the tokens."""
+    other = generation.lookup is not None and generation.lookup.generation_other_id
+    took_ms = 100 + 10 * generation.completion_tokens
+    upstream = usd(generation.upstream_pusd) if generation.is_byok else 0
+    total = orjson.Fragment(generation.total_json.encode())
+    return {
+        "data": {
+            "id": generation.id[::-1] if other else generation.id,
+            "model": generation.model,
+            "created_at": _iso(generation.created),
+            "total_cost": total,
+            "usage": total,
+            "upstream_inference_cost": upstream,
+            "cache_discount": None,
+            "is_byok": generation.is_byok,
+            "tokens_prompt": generation.prompt_tokens,
+            "tokens_completion": generation.completion_tokens,
+            "native_tokens_prompt": generation.prompt_tokens,
+            "native_tokens_completion": generation.completion_tokens,
+            "native_tokens_reasoning": generation.reasoning_tokens,
+            "native_tokens_cached": generation.cached_tokens,
+            "native_tokens_completion_images": 0,
+            "cancelled": generation.cancelled,
+            "streamed": generation.streamed,
+            "latency": 100,
+            "generation_time": took_ms,
+            "moderation_latency": None,
+            "finish_reason": generation.finish_reason,
+            "native_finish_reason": generation.native_finish_reason,
+            "provider_name": generation.provider,
+            "provider_responses": [{"status": generation.status, "provider_name": generation.provider}],
+            "origin": "",
+            "app_id": None,
+            "http_referer": None,
+            "user_agent": None,
+            "external_user": generation.user,
+            "session_id": generation.session_id,
+            "request_id": None,
+            "preset_id": None,
+            "router": None,
+            "service_tier": None,
+            "data_region": "global",
+            "api_type": "embeddings" if generation.endpoint == "embeddings" else "completions",
+            "upstream_id": None,
+            "workspace_id": None,
+            "num_media_prompt": 0,
+            "num_media_completion": 0,
+            "num_search_results": 0,
+            "num_fetches": 0,
+            "num_input_audio_prompt": 0,
+            "web_search_engine": None,
+            "response_cache_source_id": None,
+        }
+    }

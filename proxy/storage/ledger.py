@@ -1,0 +1,211 @@
+"""The ledger: requests, attempts, adjustments and the hourly roll-up in one SQLite file.
+
+Fails closed: what is awaited here is on disk when the await ends, or it raises LedgerUnavailableError and nothing was
+written. A file that is broken, foreign, newer or owned by another process raises LedgerError at open.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from proxy.core.errors import LedgerError
+from proxy.storage import statements
+from proxy.storage.lock import OwnerLock
+from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd, RequestIds, Unfinished
+from proxy.storage.schema.migrate import make_views, migrate
+from proxy.storage.writer import Operation, Writer
+
+T = TypeVar("T")
+
+_MARK_FILE = "PRAGMA application_id = 0x746F6C6C"  # "toll": lets file(1) and others tell whose file it is
+
+
+class Ledger(Protocol):
+    """What the pipeline needs of a ledger; every await ends after the commit."""
+
+    ids: RequestIds
+
+    @property
+    def problem(self) -> str | None:
+        """What the disk said last; None while commits succeed."""
+        ...
+
+    async def open(self, row: OpenRow, attempt: AttemptRow) -> None:
+        """Make the request and its first attempt durable: only then may a byte go upstream."""
+        ...
+
+    async def add_attempt(self, attempt: AttemptRow, reserved_pusd: int | None = None) -> None:
+        """Make a further attempt durable, with the reservation raised to reserved_pusd where it is given."""
+        ...
+
+    def end_attempt(self, end: AttemptEnd) -> None:
+        """Queue how an attempt that is not the last one ended."""
+        ...
+
+    def note_generation(self, request_id: int, n: int, generation_id: str) -> None:
+        """Queue the provider's id of an attempt, so that a crash leaves something to look up."""
+        ...
+
+    async def end(self, end: RequestEnd) -> None:
+        """Settle, release or set pending; raises EndedTwiceError if the request has ended already."""
+        ...
+
+    async def change(self, call: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a rarer change in the writer's transaction."""
+        ...
+
+    async def unfinished(self, request_id: int | None = None) -> list[Unfinished]:
+        """List what is open or pending, oldest first; only one request where its id is given."""
+        ...
+
+
+class SqliteLedger:
+    """The ledger on one SQLite file with one writer thread; opened by open_ledger()."""
+
+    def __init__(self, connection: sqlite3.Connection, lock: OwnerLock, writer: Writer) -> None:
+        self._connection = connection
+        self._lock = lock
+        self._writer = writer
+        last = connection.execute("SELECT ifnull(max(id), 0) FROM requests").fetchone()[0]
+        self.ids = RequestIds(last)
+
+    @property
+    def problem(self) -> str | None:
+        return self._writer.problem
+
+    async def open(self, row: OpenRow, attempt: AttemptRow) -> None:
+        await self._written(Operation(None, opened=row, attempt=attempt))
+
+    async def add_attempt(self, attempt: AttemptRow, reserved_pusd: int | None = None) -> None:
+        extend = None if reserved_pusd is None else (attempt.request_id, reserved_pusd)
+        await self._written(Operation(None, attempt=attempt, extend=extend))
+
+    def end_attempt(self, end: AttemptEnd) -> None:
+        self._writer.submit(Operation(None, attempt_end=end))
+
+    def note_generation(self, request_id: int, n: int, generation_id: str) -> None:
+        self._writer.submit(Operation(None, generation=(request_id, n, generation_id)))
+
+    async def end(self, end: RequestEnd) -> None:
+        await self._written(Operation(None, end=end))
+
+    async def change(self, call: Callable[[sqlite3.Connection], T]) -> T:
+        result: T = await self._written(Operation(None, call=call))
+        return result
+
+    async def _written(self, operation: Operation) -> Any:
+        operation.future = asyncio.get_running_loop().create_future()
+        self._writer.submit(operation)
+        return await operation.future
+
+    async def unfinished(self, request_id: int | None = None) -> list[Unfinished]:
+        rows = await self.change(lambda connection: connection.execute(statements.UNFINISHED, (request_id,)).fetchall())
+        return [Unfinished(*row) for row in rows]
+
+    async def close(self) -> int:
+        """Write what is queued, fold the WAL into the file, free the lock; give how many ends could not be written."""
+        kept = await asyncio.to_thread(self._writer.stop)
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except (
+            sqlite3.OperationalError
+        ):  # a full disk or a reader: the WAL stays beside the file and is read at the next start
+            pass
+        finally:
+            self._connection.close()
+            self._lock.release()
+        return len([operation for operation in kept if operation.end is not None])
+
+
+def open_ledger(
+    path: Path, loop: asyncio.AbstractEventLoop, *, purpose: str, busy_timeout_s: float, queue_max: int
+) -> SqliteLedger:
+    """Open or make the ledger as its one owner. purpose says who we are to the next one who tries."""
+    make_private_file(path)
+    lock = OwnerLock(path)
+    lock.acquire(purpose)
+    try:
+        connection = connect_owner(path, busy_timeout_s)
+    except BaseException:
+        lock.release()
+        raise
+    writer = Writer(connection, loop, queue_max)
+    ledger = SqliteLedger(connection, lock, writer)
+    writer.start()
+    return ledger
+
+
+def make_private_file(path: Path) -> None:
+    """Make an empty 0600 file where there is none: SQLite gives -wal and -shm the mode of the file."""
+    if path.exists():
+        return
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise LedgerError(
+            f"{path}: the ledger cannot be made ({error.strerror}). Choose another place with database:."
+        ) from None
+
+
+def connect_owner(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    """Connect as the owner that holds the lock: pragmas, a check of the whole file, migrations."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=busy_timeout_s)
+    try:
+        _prepare(connection, path)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise LedgerError(_explain(path, error)) from None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    execute = connection.execute
+    mode = execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise LedgerError(
+            f"{path}: this file system cannot hold a WAL (a network drive?). Put the ledger on a local disk."
+        )
+    execute("PRAGMA synchronous = FULL")  # NORMAL loses acknowledged rows in a power cut
+    execute("PRAGMA foreign_keys = ON")
+    found = execute("PRAGMA quick_check(1)").fetchone()[0]  # 0.13 s for a million rows
+    if found != "ok":
+        raise LedgerError(f"{path} is damaged: {found}. {_RESTORE}")
+    migrate(connection, path)
+    execute(_MARK_FILE)
+
+
+_RESTORE = "Keep the file, restore the newest back-up beside it, and see docs/ledger.md, 'A damaged file'."
+
+
+def _explain(path: Path, error: sqlite3.DatabaseError) -> str:
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return (
+            f"{path} is locked by another program (a database browser with an open transaction?)."
+            " Close it there, then start again."
+        )
+    if "readonly" in text:
+        return f"{path} cannot be written: {text}. Check its owner and mode, and those of its folder."
+    if "not a database" in text or "malformed" in text:
+        return f"{path} is damaged or no SQLite file: {text}. {_RESTORE}"
+    return f"{path}: {text}."
+
+
+def set_labels(connection: sqlite3.Connection, *, currency_code: str, currency_usd_rate: str, timezone: str) -> None:
+    """Note the settings that the views show, and make the views anew where the currency's name changed."""
+    for name, value in (
+        ("currency_code", currency_code),
+        ("currency_usd_rate", currency_usd_rate),
+        ("timezone", timezone),
+    ):
+        connection.execute(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, value)
+        )
+    make_views(connection, currency_code)

@@ -1,0 +1,77 @@
+"""Bring a ledger file to the newest shape, one transaction a step, a copy of the file first.
+
+Fails closed: a file of a newer program, a broken file or a failed step raises LedgerError and leaves the file as it
+was. Each step ends by setting ``PRAGMA user_version`` to its number.
+"""
+
+import re
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+from proxy.core.errors import LedgerError
+
+STEPS = ("0001.sql",)
+SCHEMA_VERSION = len(STEPS)
+MIN_SQLITE = (3, 37, 0)  # STRICT tables
+
+
+def _script(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> Path:
+    copy = path.with_name(f"{path.name}.v{version}.backup")
+    copy.unlink(missing_ok=True)
+    connection.execute("VACUUM INTO ?", (str(copy),))
+    copy.chmod(0o600)
+    return copy
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Take the steps that are missing. connection is in autocommit mode; path is its file."""
+    if sqlite3.sqlite_version_info < MIN_SQLITE:
+        raise LedgerError(f"SQLite {sqlite3.sqlite_version} is too old; the ledger needs 3.37 (November 2021).")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise LedgerError(
+            f"{path} was written by a newer tollkeeper (schema {version}; this one knows {SCHEMA_VERSION})."
+            f" Upgrade, or restore {path.name}.v{SCHEMA_VERSION}.backup."
+        )
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if version == 0 and tables:
+        raise LedgerError(f"{path} is an SQLite file of another program. Choose another file with database:.")
+    if version and version < SCHEMA_VERSION:
+        _back_up(connection, path, version)
+    for number in range(version + 1, SCHEMA_VERSION + 1):
+        _take_step(connection, number)
+
+
+def _take_step(connection: sqlite3.Connection, number: int) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in _statements(_script(STEPS[number - 1])):
+            connection.execute(statement)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def make_views(connection: sqlite3.Connection, currency_code: str) -> None:
+    """Make the views anew; the currency's code is part of a column's name."""
+    if not re.fullmatch("[A-Za-z]{3}", currency_code):
+        raise LedgerError("currency.code: three letters, such as SEK.")
+    for statement in _statements(_script("views.sql").replace("{currency}", currency_code.lower())):
+        connection.execute(statement)
+
+
+def _statements(script: str) -> list[str]:
+    """Cut a script into statements: executescript would commit the transaction that a step runs in."""
+    found, current = [], ""
+    for line in script.splitlines():
+        current += line + "\n"
+        if sqlite3.complete_statement(current):
+            found.append(current)
+            current = ""
+    return found

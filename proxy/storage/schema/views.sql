@@ -1,0 +1,29 @@
+-- The contract for reports, notebooks and scripts. Made anew at each start, for the local currency is a setting.
+-- Sum money by sum(cost_pusd) / 1e12: integers add up exactly, floats drift.
+DROP VIEW IF EXISTS usage;
+CREATE VIEW usage AS
+SELECT
+    'req_' || printf('%016x', r.id) AS request_id,
+    strftime('%Y-%m-%dT%H:%M:%S', r.started_ms / 1000, 'unixepoch')
+        || printf('.%03dZ', r.started_ms % 1000) AS ts,
+    r.day, r.user, r.group_name, r.token_id, r.endpoint, r.use_case, r.session_id, r.tags,
+    r.requested_model, r.model, r.provider, r.status, r.state,
+    r.input_tokens, r.output_tokens, r.cached_tokens, r.reasoning_tokens,
+    r.input_tokens + r.output_tokens AS total_tokens,
+    r.cost_pusd + ifnull(a.amount_pusd, 0) AS cost_pusd,
+    (r.cost_pusd + ifnull(a.amount_pusd, 0)) / 1e12 AS cost_usd,
+    (r.cost_pusd + ifnull(a.amount_pusd, 0)) / 1e12
+        * (SELECT CAST(value AS REAL) FROM meta WHERE name = 'currency_usd_rate') AS cost_local,
+    r.cost_source, r.reserved_pusd, r.generation_id, r.attempts, r.streamed,
+    r.ttft_ms, r.duration_ms, r.error, r.finish_reason, r.flags
+FROM requests r
+LEFT JOIN (SELECT request_id, sum(amount_pusd) AS amount_pusd FROM adjustments GROUP BY request_id) a
+    ON a.request_id = r.id;
+
+DROP VIEW IF EXISTS ai_usage_logs;
+CREATE VIEW ai_usage_logs AS
+SELECT
+    user AS user_id, model, provider, use_case,
+    input_tokens AS prompt_tokens, output_tokens AS completion_tokens, total_tokens,
+    cost_usd, cost_local AS "cost_{currency}", generation_id, status, ts AS created_at
+FROM usage;

@@ -1,0 +1,74 @@
+"""The SQL of the hot path: one statement a table and a group of requests.
+
+A whole group travels as one JSON array, so that the writer takes the interpreter's lock once a group and not once a
+row. json_extract and not ``->>``: the latter needs SQLite 3.38.
+"""
+
+
+def _insert(table: str, columns: str) -> str:
+    fields = ", ".join(f"json_extract(value, '$[{n}]')" for n in range(len(columns.split(","))))
+    return f"INSERT INTO {table} ({columns}) SELECT {fields} FROM json_each(?)"  # noqa: S608 - constants of this file
+
+
+def _update(table: str, key: str, columns: str, condition: str = "TRUE") -> str:
+    names = [name.strip() for name in columns.split(",")]
+    keys = [name.strip() for name in key.split(",")]
+    sets = ", ".join(f"{name} = json_extract(value, '$[{n + len(keys)}]')" for n, name in enumerate(names))
+    where = " AND ".join(f"{table}.{name} = json_extract(value, '$[{n}]')" for n, name in enumerate(keys))
+    return f"UPDATE {table} SET {sets} FROM json_each(?) WHERE {where} AND {condition}"  # noqa: S608 - constants
+
+
+OPEN = _insert(
+    "requests",
+    "id, started_ms, day, user, group_name, token_id, endpoint, requested_model, use_case, session_id, tags,"
+    " reserved_pusd, streamed",
+)
+
+ATTEMPT = _insert("attempts", "request_id, n, started_ms, provider, key, model")
+
+ATTEMPT_END = _update(
+    "attempts",
+    "request_id, n",
+    "outcome, status, served_model, served_by, generation_id, input_tokens, output_tokens, cached_tokens,"
+    " reasoning_tokens, cost_pusd, cost_source, ttft_ms, duration_ms",
+)
+
+GENERATION = _update("attempts", "request_id, n", "generation_id")
+
+EXTEND = _update("requests", "id", "reserved_pusd", "requests.state = 'open'")
+
+# a request ends at most once: a second end finds no row, and RETURNING tells the writer so
+END = (
+    _update(
+        "requests",
+        "id",
+        "finished_ms, model, provider, status, finish_reason, input_tokens, output_tokens, cached_tokens,"
+        " reasoning_tokens, cost_pusd, cost_source, state, ttft_ms, duration_ms, attempts, generation_id, error, flags",
+        "requests.state IN ('open', 'pending')",
+    )
+    + " RETURNING id"
+)
+
+HOURLY = (
+    _insert(
+        "usage_hourly",
+        "hour_ms, user, group_name, model, provider, use_case, requests, errors, input_tokens, output_tokens,"
+        " cached_tokens, reasoning_tokens, cost_pusd",
+    )
+    + """ WHERE TRUE
+    ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, errors = errors + excluded.errors,
+        input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
+        cached_tokens = cached_tokens + excluded.cached_tokens,
+        reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens, cost_pusd = cost_pusd + excluded.cost_pusd"""
+)
+
+UNFINISHED = """
+SELECT r.id, r.state, r.started_ms, r.user, r.group_name, r.use_case, r.requested_model, r.reserved_pusd,
+    r.finished_ms, r.status, r.model, r.finish_reason, r.input_tokens, r.output_tokens, r.cached_tokens,
+    r.reasoning_tokens, r.ttft_ms, r.duration_ms, ifnull(a.n, 0), r.error, r.flags,
+    a.n, a.provider, a.model, a.status, a.outcome, a.served_model, a.served_by, a.generation_id, a.ttft_ms,
+    a.duration_ms
+FROM requests r LEFT JOIN attempts a
+    ON a.request_id = r.id AND a.n = (SELECT max(n) FROM attempts WHERE request_id = r.id)
+WHERE r.state IN ('open', 'pending') AND (?1 IS NULL OR r.id = ?1) ORDER BY r.id
+"""

@@ -1,0 +1,86 @@
+"""/admin/v1: what the operator changes and asks.
+
+Over the Unix socket the file's mode is the credential; over TCP the operator's token is.
+"""
+
+import hmac
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from proxy.core.errors import CallerError
+from proxy.pipeline.authenticate import credential
+from proxy.pipeline.call import Call
+from proxy.storage.operations import OPERATIONS
+from proxy.storage.users import Missing, UserError
+from proxy.web.state import State
+
+_BODY_MAX_BYTES = 1 << 20
+PREFIX = "/admin/v1/"
+
+
+def check_operator(call: Call, state: State) -> None:
+    """Raise unless the operator's token came with the request. Without one in the configuration /admin is closed."""
+    token = state.parts.live.current.settings.admin_token
+    if token is None:
+        raise CallerError(
+            403,
+            "admin_closed",
+            "No admin_token is configured, so /admin is closed. The command line works over its socket.",
+            type_="permission_error",
+        )
+    sent = credential(call.request.headers)
+    if not hmac.compare_digest(sent.encode(errors="surrogateescape"), token.reveal().encode()):
+        raise CallerError(401, "invalid_api_key", "That is not the operator's token (admin_token).")
+
+
+async def admin(call: Call, state: State, path: str) -> web.StreamResponse:
+    """Run POST /admin/v1/<noun>/<verb> with a JSON object as body; the answer is {"data": ...}."""
+    if call.request.method != "POST":
+        raise CallerError(405, "method_not_allowed", "Use POST.", headers={"Allow": "POST"})
+    name = path.replace("/", ".")
+    if name == "reload":
+        problem = await state.reload()
+        if problem is not None:
+            raise CallerError(422, "invalid_config", problem)
+        return _data({"reloaded": True})
+    operation = OPERATIONS.get(name)
+    if operation is None:
+        raise CallerError(404, "unknown_url", f"There is no {PREFIX}{path[:60]}. There are: {_listed()}.")
+    fields = await _fields(call)
+    actor = str(fields.pop("actor", "operator"))[:64]
+    now_ms = call.started_ms
+    try:
+        data = await state.change(lambda db: operation(db, now_ms, actor, fields))
+    except Missing as error:
+        raise CallerError(404, "not_found", str(error)) from None
+    except UserError as error:
+        raise CallerError(400, "invalid_change", str(error)) from None
+    return _data(data)
+
+
+def _listed() -> str:
+    return ", ".join(PREFIX + name.replace(".", "/") for name in (*OPERATIONS, "reload"))
+
+
+async def _fields(call: Call) -> dict[str, Any]:
+    request = call.request
+    if request.content_type != "application/json":
+        raise CallerError(415, "unsupported_content_type", "Send the body as JSON.", close=True)
+    body = b""
+    while piece := await request.content.readany():
+        body += piece
+        if len(body) > _BODY_MAX_BYTES:
+            raise CallerError(413, "body_too_large", "The body is larger than 1 MiB.", close=True)
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise CallerError(400, "invalid_json", "The body is no JSON.") from None
+    if not isinstance(fields, dict):
+        raise CallerError(400, "invalid_json", "The body must be a JSON object.")
+    return fields
+
+
+def _data(data: object) -> web.Response:
+    return web.Response(body=orjson.dumps({"data": data}), content_type="application/json")

@@ -1,0 +1,24 @@
+"""POST /v1/chat/completions."""
+
+import asyncio
+
+from aiohttp import web
+
+from proxy.core.errors import OwnError
+from proxy.pipeline.call import Call
+from proxy.pipeline.run import run
+from proxy.web.state import State
+
+
+async def chat_completions(call: Call, state: State) -> web.StreamResponse:
+    """Hand the call to the pipeline; while it runs, shutdown waits for it."""
+    parts = state.parts
+    if parts.draining:
+        raise OwnError(503, "draining", "The proxy is stopping. Try again in a moment.", retry_after_s=5, close=True)
+    task = asyncio.current_task()
+    assert task is not None
+    parts.in_flight.add(task)
+    try:
+        return await run(call, parts)
+    finally:
+        parts.in_flight.discard(task)

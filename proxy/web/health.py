@@ -1,0 +1,38 @@
+"""/healthz: the loop is alive. /readyz: may traffic be sent here."""
+
+import orjson
+from aiohttp import web
+
+from proxy.pipeline.call import Call
+from proxy.web.state import State
+
+
+def _json(status: int, body: object) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
+
+
+async def healthz(_call: Call, _state: State) -> web.StreamResponse:
+    return _json(200, {"status": "ok"})
+
+
+async def readyz(call: Call, state: State) -> web.StreamResponse:
+    """Answer 200 only if the ledger takes writes, the configuration in force is the one on disk, and nothing drains."""
+    checks = {
+        "ledger": state.parts.ledger.problem or "ok",
+        "config": "ok" if state.config_problem() is None else f"stale: {state.config_problem()}",
+        "draining": "yes" if state.parts.draining else "no",
+    }
+    ready = checks["ledger"] == "ok" and checks["config"] == "ok" and not state.parts.draining
+    body: dict[str, object] = {"status": "ready" if ready else "not ready", **checks}
+    if call.request.query_string == "verbose":
+        body["catalogue"] = {
+            name: {
+                "models": len(listing.models),
+                "fetched_ms": listing.fetched_ms,
+                "problem": listing.problem,
+            }
+            for name in state.parts.live.current.providers
+            if (listing := state.parts.catalogue.listing(name))
+        }
+        body["pending"] = state.pending()
+    return _json(200 if ready else 503, body)

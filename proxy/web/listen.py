@@ -1,0 +1,98 @@
+"""Open the sockets: TCP for users, a Unix socket beside the ledger for the command line."""
+
+import asyncio
+import errno
+import hashlib
+import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+from aiohttp import web
+
+from proxy.core.errors import PortError
+
+_BACKLOG = 4096  # aiohttp's 128 loses connections of a burst of 500 for seconds
+_UNIX_PATH_MAX_BYTES = 100  # sun_path holds 108 on Linux, 104 on macOS
+
+
+def socket_path(database: Path) -> Path | None:
+    """Give where the command line finds a running proxy; None where the system has no Unix sockets.
+
+    It is beside the ledger, or in the temporary folder where that path is too long for a socket.
+    """
+    if sys.platform == "win32":
+        return None
+    path = database.absolute().with_name(database.name + ".sock")
+    if len(os.fsencode(path)) <= _UNIX_PATH_MAX_BYTES:
+        return path
+    digest = hashlib.sha256(os.fsencode(database.absolute())).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"tollkeeper-{os.getuid()}-{digest}.sock"
+
+
+async def listen_tcp(server: web.Server, host: str, port: int) -> asyncio.Server:
+    """Listen, or raise PortError that names who holds the port."""
+    try:
+        return await asyncio.get_running_loop().create_server(server, host, port, backlog=_BACKLOG)
+    except OSError as error:
+        raise PortError(_explain(host, port, error)) from None
+
+
+async def listen_unix(server: web.Server, path: Path) -> asyncio.Server:
+    """Listen for the owner of the ledger only. The caller holds the ledger's lock, so an old file is a dead one."""
+    path.unlink(missing_ok=True)  # noqa: ASYNC240 - once, before anything is served
+    old_mask = os.umask(0o177)
+    try:
+        return await asyncio.get_running_loop().create_unix_server(server, str(path))
+    finally:
+        os.umask(old_mask)
+
+
+def _explain(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        holder = port_holder(port)
+        by = f" by {holder}" if holder else ""
+        return f"Port {port} on {host} is taken{by}. Stop it, or: tollkeeper serve --port {port + 1}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            f"Port {port} on {host} may not be opened (ports below 1024 need rights). Try: tollkeeper serve --port 8787"
+        )
+    return f"{host}:{port} cannot be listened on: {error.strerror or error}. Check server.host and server.port."
+
+
+def port_holder(port: int) -> str | None:
+    """Name the process that listens on a port, where /proc tells: 'process 4121 (tollkeeper)'."""
+    inodes = _listening_inodes(port)
+    if not inodes:
+        return None
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            for descriptor in (process / "fd").iterdir():
+                if descriptor.is_symlink() and str(descriptor.readlink()) in inodes:
+                    return f"process {process.name} ({(process / 'comm').read_text().strip()})"
+        except OSError:  # another user's process, or one that just ended
+            continue
+    return None
+
+
+def _listening_inodes(port: int) -> set[str]:
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:  # 0A: listening
+                found.add(f"socket:[{fields[9]}]")
+    return found
+
+
+def bound_port(server: asyncio.Server) -> int:
+    """Give the port that was taken where 0 was asked for."""
+    for sock in server.sockets:
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            return int(sock.getsockname()[1])
+    raise AssertionError("a TCP server has a TCP socket")

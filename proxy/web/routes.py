@@ -1,0 +1,85 @@
+"""One table of all paths. Authentication belongs to the handlers, never to a list of paths; the raw path is matched."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from proxy.core.errors import CallerError
+from proxy.pipeline.call import Call
+from proxy.web.admin import PREFIX, admin, check_operator
+from proxy.web.chat import chat_completions
+from proxy.web.health import healthz, readyz
+from proxy.web.models import list_models, show_model
+from proxy.web.state import State
+
+Handler = Callable[[Call, State], Awaitable[web.StreamResponse]]
+
+_V1: Mapping[tuple[str, str], Handler] = {
+    ("POST", "/chat/completions"): chat_completions,
+    ("GET", "/models"): list_models,
+}
+
+_OTHERS: Mapping[tuple[str, str], Handler] = {
+    ("GET", "/healthz"): healthz,
+    ("GET", "/readyz"): readyz,
+}
+
+_PREFIXES = ("/v1", "/api/v1", "")  # the alias for people who swap only the host, and the forgotten /v1
+
+ROUTES: Mapping[tuple[str, str], Handler] = {
+    **{(method, prefix + path): handler for prefix in _PREFIXES for (method, path), handler in _V1.items()},
+    **_OTHERS,
+}
+
+_METHODS: Mapping[str, list[str]] = {
+    path: sorted({method for method, other in ROUTES if other == path}) for _, path in ROUTES
+}
+
+_MODEL_PREFIXES = tuple(f"{prefix}/models/" for prefix in _PREFIXES)
+
+PATHS = (*sorted({f"{method} {path}" for method, path in ROUTES}), "GET /v1/models/{id}", f"POST {PREFIX}...")
+
+
+async def answer(call: Call, state: State) -> web.StreamResponse:
+    """Find the handler of a request and run it; raises CallerError where there is none."""
+    request = call.request
+    path = request.raw_path.partition("?")[0]
+    method = "GET" if request.method == "HEAD" else request.method
+    handler = ROUTES.get((method, path))
+    if handler is not None:
+        return await handler(call, state)
+    if path.startswith(PREFIX):
+        check_operator(call, state)
+        return await admin(call, state, path.removeprefix(PREFIX))
+    if method == "GET":
+        for prefix in _MODEL_PREFIXES:
+            if path.startswith(prefix) and len(path) > len(prefix):
+                return await show_model(call, state, path.removeprefix(prefix))
+    raise _unknown(path)
+
+
+async def answer_socket(call: Call, state: State) -> web.StreamResponse:
+    """Answer on the Unix socket beside the ledger: the operator's API, health and nothing that spends."""
+    path = call.request.raw_path.partition("?")[0]
+    if path.startswith(PREFIX):
+        return await admin(call, state, path.removeprefix(PREFIX))
+    handler = _OTHERS.get((call.request.method, path))
+    if handler is not None:
+        return await handler(call, state)
+    raise CallerError(404, "unknown_url", f"The socket answers {PREFIX}..., /healthz and /readyz.")
+
+
+def _unknown(path: str) -> CallerError:
+    if path in _METHODS:
+        allowed = ", ".join(_METHODS[path])
+        return CallerError(
+            405, "method_not_allowed", f"{path} takes {allowed}.", headers={"Allow": allowed}, close=True
+        )
+    if path.startswith(("/v1/v1", "/api/v1/v1")):
+        return CallerError(404, "unknown_url", "Your base URL ends in /v1 twice. Take one off.", close=True)
+    return CallerError(
+        404,
+        "unknown_url",
+        "There is nothing at this path. Your base URL should end in /v1. There are: " + ", ".join(PATHS) + ".",
+        close=True,
+    )

@@ -1,0 +1,163 @@
+"""HTTP on a socket: aiohttp's low-level server, our error pages, and word of clients that hang up.
+
+aiohttp's own page for a bad request quotes the head it could not read, token included; ours quotes nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+
+from proxy.core.clock import Clock
+from proxy.core.errors import ApiError, CallerError, OwnError
+from proxy.pipeline.call import Call
+from proxy.storage.rows import RequestIds, id_text
+from proxy.web.errors import error_response
+from proxy.web.gate import check_gate
+from proxy.web.state import State
+
+log = logging.getLogger("tollkeeper.web")
+
+_KEEPALIVE_S = 75.0  # longer than the 60 s of common load balancers, so that they close first
+_HEAD_MAX_BYTES = 8190  # one header line, as nginx and Apache take
+_HEADERS_MAX = 100
+
+Answer = Callable[[Call, State], Awaitable[web.StreamResponse]]
+
+
+class _Connection(web.RequestHandler):
+    """One client connection."""
+
+    __slots__ = ("_head_timeout_s", "_head_timer", "call")
+
+    def __init__(
+        self, manager: web.Server, *, head_timeout_s: float, loop: asyncio.AbstractEventLoop, **settings: Any
+    ) -> None:
+        super().__init__(manager, loop=loop, **settings)
+        self.call: Call | None = None
+        self._head_timeout_s = head_timeout_s
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._head_timer = self._loop.call_later(self._head_timeout_s, self._head_late)
+
+    def head_arrived(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_late(self) -> None:
+        """A connection that has sent no whole head since it was opened is closed without a word."""
+        self._head_timer = None
+        self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        if self.call is not None:
+            self.call.set_gone()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002 - aiohttp's signature
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it quotes the request
+    ) -> web.StreamResponse:
+        self.head_arrived()
+        if status == 400:
+            error: ApiError = CallerError(400, "bad_request", "That is no HTTP/1.1 request.", close=True)
+        else:
+            log.error("web.failed", extra={"problem": type(exc).__name__})
+            error = OwnError(
+                500,
+                "internal_error",
+                "The proxy failed. The operator finds the reason in its log.",
+                close=True,
+            )
+        response = error_response(error, None)
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    """aiohttp's server with our connections."""
+
+    def __init__(
+        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], head_timeout_s: float
+    ) -> None:
+        super().__init__(handler, request_factory=_request, access_log=None)
+        self._head_timeout_s = head_timeout_s
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(
+            self,
+            head_timeout_s=self._head_timeout_s,
+            loop=self._loop,
+            access_log=None,
+            keepalive_timeout=_KEEPALIVE_S,
+            max_line_size=_HEAD_MAX_BYTES,
+            max_field_size=_HEAD_MAX_BYTES,
+            max_headers=_HEADERS_MAX,
+            auto_decompress=False,
+            lingering_time=2.0,
+        )
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: AbstractStreamWriter,
+    task: "asyncio.Task[None]",
+) -> web.BaseRequest:
+    return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
+
+
+def make_server(
+    state: State, answer: Answer, ids: RequestIds, clock: Clock, *, gated: bool, head_timeout_s: float
+) -> web.Server:
+    """Give the protocol factory for one listening socket. gated False: the Unix socket, which no web page reaches."""
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        now_ms = clock.now_ms()
+        call = Call(request, ids.next(now_ms), now_ms, clock.monotonic_s())
+        connection = request.protocol
+        if isinstance(connection, _Connection):
+            connection.head_arrived()
+            connection.call = call
+        try:
+            if gated:
+                check_gate(request, state.parts.live.current)
+            response = await answer(call, state)
+        except ApiError as error:
+            log.info(
+                "web.refused",
+                extra={"request_id": call.request_id, "status": error.status, "code": error.code},
+            )
+            response = error_response(error, call.request_id)
+        except Exception:
+            log.exception("web.failed", extra={"request_id": call.request_id})
+            response = error_response(_internal(call.id), call.request_id)
+        finally:
+            if isinstance(connection, _Connection):
+                connection.call = None
+        response.headers.setdefault("Server", "tollkeeper")
+        return response
+
+    return _Server(handle, head_timeout_s)
+
+
+def _internal(request_id: int) -> OwnError:
+    return OwnError(
+        500,
+        "internal_error",
+        f"The proxy failed. The operator finds the reason in its log under {id_text(request_id)}.",
+    )

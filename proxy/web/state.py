@@ -1,0 +1,23 @@
+"""What the handlers are given beside the call."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from proxy.pipeline.parts import Parts
+
+
+class Change(Protocol):
+    """Run a change in the ledger's file; when it returns, tokens and users in force are those on disk."""
+
+    def __call__(self, call: Callable[[sqlite3.Connection], Any]) -> Awaitable[Any]: ...
+
+
+@dataclass(slots=True)
+class State:
+    parts: Parts
+    change: Change
+    reload: Callable[[], Awaitable[str | None]]  # gives the problem, or None where the file is in force now
+    config_problem: Callable[[], str | None]
+    pending: Callable[[], int]

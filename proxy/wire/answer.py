@@ -1,0 +1,100 @@
+"""An answer that is not streamed, and what one JSON message of either kind says of itself."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from proxy.wire.usage import Usage, read_exactly, read_usage
+
+# Codes are words or numbers. Anything else could be a text, and texts can quote a prompt.
+_CODE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is kept of an answer; never its text, nor the text of an error.
+
+    error_code and error_type are words such as "502" and "provider_unavailable"; either may be None although
+    error_seen is True. An error may stand beside choices, and under status 200.
+    """
+
+    generation_id: str | None
+    model: str | None
+    provider: str | None
+    finish_reason: str | None
+    usage: Usage | None
+    error_seen: bool
+    error_code: str | None
+    error_type: str | None
+    has_choices: bool
+
+
+def read_answer(body: bytes) -> Answer | None:
+    """Read the JSON of /chat/completions, /completions or /embeddings; None if it is no JSON object.
+
+    White space before it, which keeps slow calls alive, is skipped.
+    """
+    message = read_message(body)
+    if message is None:
+        return None
+    choices = choices_of(message)
+    error = error_of(message)
+    return Answer(
+        generation_id=text_of(message, "id"),
+        model=text_of(message, "model"),
+        provider=text_of(message, "provider"),
+        finish_reason=next((reason for c in choices if (reason := text_of(c, "finish_reason"))), None),
+        usage=read_usage(message, body),
+        error_seen=error is not None,
+        error_code=error_code(error),
+        error_type=error_type(error),
+        has_choices=bool(choices),
+    )
+
+
+def read_message(data: bytes) -> dict[str, Any] | None:
+    """Parse a JSON object; one with a flaw in it leniently, if it may tell a usage or an error."""
+    try:
+        message = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        tells = b'"usage"' in data or b'"error"' in data
+        message = read_exactly(data) if tells else None
+    return message if isinstance(message, dict) else None
+
+
+def text_of(message: dict[str, Any], key: str) -> str | None:
+    """Give a string that is there and not empty, else None."""
+    value = message.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def choices_of(message: dict[str, Any]) -> list[dict[str, Any]]:
+    choices = message.get("choices")
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+
+
+def error_of(message: dict[str, Any]) -> Any:
+    """Give the error of a message or of one of its choices; None if there is none or it is empty."""
+    for part in (message, *choices_of(message)):
+        if part.get("error"):
+            return part["error"]
+    return None
+
+
+def error_code(error: Any) -> str | None:
+    code = error.get("code") if isinstance(error, dict) else None
+    return str(code) if type(code) is int and 0 <= code < 10**6 else _word(code)
+
+
+def error_type(error: Any) -> str | None:
+    """Give OpenRouter's ``metadata.error_type`` or OpenAI's ``type``."""
+    if not isinstance(error, dict):
+        return None
+    metadata = error.get("metadata")
+    return (_word(metadata.get("error_type")) if isinstance(metadata, dict) else None) or _word(error.get("type"))
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) and _CODE.fullmatch(value) else None

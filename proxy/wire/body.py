@@ -1,0 +1,260 @@
+"""A request's body: read once, checked, written again.
+
+What is priced must be what is sent, so the body that goes upstream is always the parse written out again,
+never the bytes that came in. For that to be safe a body that means two things (a key given twice) is refused,
+and no value may change on the way: a number that neither 64 bits nor a double can hold travels as the literal
+it was.
+"""
+
+import json
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+import orjson
+
+MAX_LEVELS: Final = 254
+"""Levels of nesting that are accepted: what orjson writes. It reads more, but each body is written again."""
+
+MAX_OUTPUT_TOKENS: Final = 2**31
+"""No model writes this much; it keeps every sum that is made of it far inside 64 bits."""
+
+MAX_CHOICES: Final = 128
+"""OpenAI's own limit of ``n``."""
+
+MAX_MODEL_CHARS: Final = 256
+_MAX_NAME_CHARS: Final = 64
+_HALF_PAIR: Final = "a string holds half a surrogate pair (\\ud800 to \\udfff alone)"
+_CLEARER: Final = {  # orjson's own texts where they ask for a guess
+    "number is infinity when parsed as double": "a number is larger than a double can hold",
+    "no low surrogate in string": _HALF_PAIR,
+    "invalid high surrogate in string": _HALF_PAIR,
+    "unexpected character, expected a JSON value": "a value is expected (NaN and Infinity are none)",
+}
+
+Code = Literal[
+    "empty_body",
+    "invalid_encoding",
+    "invalid_json",
+    "duplicate_key",
+    "too_deep",
+    "invalid_type",
+    "invalid_value",
+    "missing_required_parameter",
+]
+
+
+class BodyError(ValueError):
+    """The body cannot be served; answered with 400.
+
+    The text is for the caller and quotes nothing of the body but the name of a field. code is one of Code,
+    param is the field at fault or None.
+    """
+
+    def __init__(self, code: Code, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code: Code = code
+        self.param = param
+
+
+def parse_body(raw: bytes) -> dict[str, Any]:
+    """Give the JSON object in raw, in which dump_body finds every value unchanged.
+
+    A number that would change (beyond 64 bits, or more digits than a double keeps) stands in it as
+    orjson.Fragment, which is neither int nor float. Raises BodyError.
+    """
+    body = _load(raw)
+    if not isinstance(body, dict):
+        raise BodyError("invalid_type", f"The body must be a JSON object; found {_kind(body)}.")
+    try:
+        same = orjson.dumps(body) == raw
+    except orjson.JSONEncodeError:
+        same = None
+    if same is None:  # outside the except block: the error would carry the body along as its context
+        raise BodyError("too_deep", f"The body is nested deeper than {MAX_LEVELS} levels.")
+    # SDKs write JSON without spaces, as orjson does. Equal bytes prove that nothing was lost, for a tenth of
+    # the time that the exact parse below takes.
+    return body if same else _parse_exactly(raw)
+
+
+def dump_body(body: dict[str, Any]) -> bytes:
+    """Write what parse_body gave, or a body of plain values, as compact UTF-8 JSON; keys keep their order."""
+    return orjson.dumps(body)
+
+
+def _load(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        problem = (error.msg, error.lineno, error.colno)
+    # Raised here and not in the except block, for a JSONDecodeError holds the whole document.
+    raise _syntax_error(raw, *problem)
+
+
+def _syntax_error(raw: bytes, problem: str, line: int, column: int) -> BodyError:
+    if not raw.strip():
+        return BodyError("empty_body", "The body is empty. Send a JSON object.")
+    if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) or b"\x00" in raw[:4]:
+        # A NUL among the first four bytes is how UTF-16 and UTF-32 show without a mark (RFC 4627, part 3).
+        return BodyError("invalid_encoding", "The body is not plain UTF-8. Send UTF-8 without a byte order mark.")
+    if "valid UTF-8" in problem:
+        return BodyError("invalid_encoding", "The body is not valid UTF-8. Send the JSON encoded as UTF-8.")
+    if "depth" in problem or "ecursion" in problem:
+        return BodyError("too_deep", f"The body is nested deeper than {MAX_LEVELS} levels.")
+    problem = _CLEARER.get(problem, problem)
+    return BodyError("invalid_json", f"The body is not valid JSON: {problem} (line {line}, column {column}).")
+
+
+def _parse_exactly(raw: bytes) -> dict[str, Any]:
+    """Parse again, slower, to see what the fast parse cannot tell: keys given twice and inexact numbers."""
+    body: dict[str, Any] = json.loads(
+        raw.decode(), parse_int=_exact_int, parse_float=_exact_float, object_pairs_hook=_object
+    )
+    return body
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            shown = _shown(name)
+            raise BodyError("duplicate_key", f"{shown or 'A field'} is given twice. Give every field once.", shown)
+        seen.add(name)
+    raise AssertionError("fewer members than pairs, yet no name twice")
+
+
+def _exact_int(literal: str) -> Any:
+    if len(literal) > 20:  # -2**63 and 2**64 - 1 have 20 characters; int() refuses over 4300 digits
+        return orjson.Fragment(literal)
+    number = int(literal)
+    return number if -(2**63) <= number < 2**64 else orjson.Fragment(literal)
+
+
+def _exact_float(literal: str) -> Any:
+    number = float(literal)
+    return number if Decimal(repr(number)) == Decimal(literal) else orjson.Fragment(literal)
+
+
+def _shown(name: str) -> str | None:
+    """Give the name if it may stand in an error's text; a name can be as long and odd as any other string."""
+    return name if 0 < len(name) <= _MAX_NAME_CHARS and name.isprintable() else None
+
+
+def check_chat(body: dict[str, Any]) -> None:
+    """Check the types of what the proxy itself reads of a chat completion; the provider judges the rest.
+
+    Raises BodyError with code invalid_type, invalid_value or missing_required_parameter.
+    """
+    _check_model(body)
+    _check_messages(body)
+    stream = body.get("stream")
+    if stream is not None and type(stream) is not bool:
+        raise BodyError("invalid_type", f"stream must be true or false; found {_kind(stream)}.", "stream")
+    _check_integer(body, "max_tokens", MAX_OUTPUT_TOKENS)
+    _check_integer(body, "max_completion_tokens", MAX_OUTPUT_TOKENS)
+    _check_integer(body, "n", MAX_CHOICES)
+    options = body.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise BodyError("invalid_type", f"stream_options must be an object; found {_kind(options)}.", "stream_options")
+    _check_models(body)
+
+
+def _check_model(body: dict[str, Any]) -> None:
+    if "model" not in body:
+        raise BodyError(
+            "missing_required_parameter",
+            "model is missing. GET /v1/models lists the models you may use.",
+            "model",
+        )
+    model = body["model"]
+    if not isinstance(model, str):
+        raise BodyError("invalid_type", f"model must be a string; found {_kind(model)}.", "model")
+    if not 0 < len(model) <= MAX_MODEL_CHARS or not model.isprintable():
+        raise BodyError(
+            "invalid_value", f"model must be a name of 1 to {MAX_MODEL_CHARS} printable characters.", "model"
+        )
+
+
+def _check_messages(body: dict[str, Any]) -> None:
+    if "messages" not in body:
+        raise BodyError(
+            "missing_required_parameter", "messages is missing: a list of at least one message.", "messages"
+        )
+    messages = body["messages"]
+    if not isinstance(messages, list):
+        raise BodyError("invalid_type", f"messages must be a list; found {_kind(messages)}.", "messages")
+    if not messages:
+        raise BodyError("invalid_value", "messages must hold at least one message; the list is empty.", "messages")
+    for i, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise BodyError(
+                "invalid_type", f"messages[{i}] must be an object; found {_kind(message)}.", f"messages[{i}]"
+            )
+        if not isinstance(message.get("role"), str):
+            found = _kind(message["role"]) if "role" in message else "none"
+            raise BodyError(
+                "invalid_type", f"messages[{i}].role must be a string; found {found}.", f"messages[{i}].role"
+            )
+
+
+def _check_integer(body: dict[str, Any], name: str, most: int) -> None:
+    value = body.get(name)
+    if value is None:
+        return
+    if type(value) is not int:  # a bool is an int to isinstance, and 1.0 or 2**64 is none to the provider
+        raise BodyError("invalid_type", f"{name} must be an integer of at least 1; found {_kind(value)}.", name)
+    if value < 1:
+        raise BodyError("invalid_value", f"{name} must be at least 1; found {value}.", name)
+    if value > most:
+        raise BodyError("invalid_value", f"{name} must be at most {most}; found {value}.", name)
+
+
+def _check_models(body: dict[str, Any]) -> None:
+    models = body.get("models")
+    if models is None:
+        return
+    if not isinstance(models, list):
+        raise BodyError("invalid_type", f"models must be a list of strings; found {_kind(models)}.", "models")
+    for i, model in enumerate(models):
+        if not isinstance(model, str):
+            raise BodyError("invalid_type", f"models[{i}] must be a string; found {_kind(model)}.", f"models[{i}]")
+        if not 0 < len(model) <= MAX_MODEL_CHARS or not model.isprintable():
+            text = f"models[{i}] must be a name of 1 to {MAX_MODEL_CHARS} printable characters."
+            raise BodyError("invalid_value", text, f"models[{i}]")
+
+
+def output_tokens_max(body: dict[str, Any]) -> int | None:
+    """Give the most tokens the caller asked for: the larger of max_tokens and max_completion_tokens.
+
+    The body has passed check_chat.
+    """
+    asked = [body[name] for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None]
+    return max(asked, default=None)
+
+
+def is_stream(body: dict[str, Any]) -> bool:
+    return body.get("stream") is True
+
+
+def wants_usage(body: dict[str, Any]) -> bool:
+    """Tell whether the caller asked for the usage chunk of a stream, in the way that OpenAI defines."""
+    options = body.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, str):
+        return "a string"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, int):
+        return "an integer"
+    return "a number that is no integer of 64 bits"  # a float, or the literal of a number that no float can hold

@@ -1,0 +1,111 @@
+"""Which headers travel, each way: an allow-list, for what nobody thought of must not leak or lie.
+
+Names are compared in lower case. Left out on purpose on the way up:
+- authorization, x-api-key, cookie, helicone-auth: the caller's secrets; the provider gets the operator's key.
+- openai-organization, openai-project: they name the caller's account, and the key is the operator's.
+- user-agent, x-stainless-*: they tell the provider which machine and SDK each user has, and the firewall in
+  front of a provider judges the operator's address by them. The transport names itself.
+- accept, accept-encoding, content-type, content-length, host and all hop-by-hop headers: the transport's own.
+- idempotency-key: the proxy may send one request to several targets.
+- baggage: carries whatever the caller's own services put into it.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+MAX_VALUE_BYTES: Final = 8192
+"""As much as common servers take in one header line."""
+
+_REQUEST_NAMES: Final = frozenset(
+    {
+        "http-referer",
+        "x-title",
+        "x-session-id",
+        "x-anthropic-beta",
+        "openai-beta",
+        "traceparent",
+        "tracestate",
+    }
+)
+_REQUEST_PREFIXES: Final = ("x-openrouter-", "anthropic-", "helicone-")
+_REQUEST_REFUSED: Final = frozenset({"helicone-auth"})
+
+_RESPONSE_NAMES: Final = frozenset(
+    {
+        "content-type",
+        "cache-control",
+        "retry-after",
+        "retry-after-ms",
+        "x-generation-id",
+        "x-provider-name",
+        "cf-ray",
+    }
+)
+_RESPONSE_PREFIXES: Final = ("x-ratelimit-", "x-openrouter-", "openai-", "anthropic-")
+_RESPONSE_REFUSED: Final = frozenset(  # they name the operator's account
+    {"openai-organization", "openai-project", "anthropic-organization-id"}
+)
+
+_NAME: Final = re.compile(r"[a-z0-9-]{1,64}")
+# Controls would end the line or cut it short; surrogates are bytes that were no UTF-8 and cannot be written
+# again.
+_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+
+
+class HeaderError(ValueError):
+    """A header that would travel upstream must not; answered with 400. name is the header, in lower case."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+def pick_request_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Give the caller's headers that travel upstream, in their order, names in lower case.
+
+    Raises HeaderError for one whose value holds a control character, broken UTF-8 or over MAX_VALUE_BYTES
+    bytes: the caller asked for something by it, and leaving it out would change the request without a word.
+    """
+    picked = []
+    for name, value in headers:
+        lower = name.lower()
+        if not _travels(lower, _REQUEST_NAMES, _REQUEST_PREFIXES, _REQUEST_REFUSED):
+            continue
+        if (problem := _problem(value)) is not None:
+            raise HeaderError(lower, f"The header {lower} {problem}.")
+        picked.append((lower, value))
+    return picked
+
+
+def pick_response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Give the provider's headers that travel down, in their order, names in lower case.
+
+    Its x-request-id becomes x-upstream-request-id, for x-request-id is the proxy's own. A header that cannot
+    be sent is left out: the answer has been paid for and must arrive.
+    """
+    picked = []
+    for name, value in headers:
+        lower = name.lower()
+        if lower == "x-request-id":
+            lower = "x-upstream-request-id"
+        elif not _travels(lower, _RESPONSE_NAMES, _RESPONSE_PREFIXES, _RESPONSE_REFUSED):
+            continue
+        if _problem(value) is None:
+            picked.append((lower, value))
+    return picked
+
+
+def _travels(lower: str, names: frozenset[str], prefixes: tuple[str, ...], refused: frozenset[str]) -> bool:
+    if lower in names:
+        return True
+    return lower.startswith(prefixes) and lower not in refused and _NAME.fullmatch(lower) is not None
+
+
+def _problem(value: str) -> str | None:
+    if _FORBIDDEN.search(value) is not None:
+        return "holds a control character or broken UTF-8"
+    # A character has at most four bytes, so that most values need not be encoded to be measured.
+    if len(value) * 4 > MAX_VALUE_BYTES and len(value.encode()) > MAX_VALUE_BYTES:
+        return f"is longer than {MAX_VALUE_BYTES} bytes"
+    return None

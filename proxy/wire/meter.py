@@ -1,0 +1,214 @@
+"""Listen to a stream on its way to the client: pass the bytes, note what they say."""
+
+from typing import Any, Final
+
+from proxy.wire.answer import choices_of, error_code, error_of, error_type, read_message, text_of
+from proxy.wire.hide import without_usage
+from proxy.wire.sse import EventSplitter, data_spans, find_done, last_line, split_events
+from proxy.wire.usage import Usage, read_usage
+
+MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+"""Room for a picture in one event; what is larger passes unread."""
+
+
+class StreamMeter:
+    """Feed it every chunk of the upstream's body; send the client what feed gives back.
+
+    From the line ``data: [DONE]`` on nothing is given back but kept in ``held``, to be sent when the
+    settlement is on disk. With hide_usage the usage that only the proxy asked for is taken out (see hide.py),
+    and an event is given back when it is complete; otherwise all that is given back plus ``held`` is, byte
+    for byte, what came in.
+
+    At the end of the body call finish(). The attributes are true at any time for what has come so far:
+
+    generation_id   the first id seen
+    model, provider the last seen
+    finish_reason   the last that was not null
+    usage           the last that made sense, wherever it came: first, after an error, after [DONE]
+    error_seen      an ``error`` that was not empty; error_code and error_type are words of it, never its text
+    content_seen    some delta said more than a role: the point of no return for a fallback
+    done            [DONE] came
+    oversized       something was too large to be read and passed unread
+    data_lines      how many lines with data came: about one a token with most providers
+    """
+
+    __slots__ = (
+        "_events",
+        "_held",
+        "_hide_usage",
+        "_line",
+        "_max_event_bytes",
+        "_nothing_begun",
+        "content_seen",
+        "data_lines",
+        "done",
+        "error_code",
+        "error_seen",
+        "error_type",
+        "finish_reason",
+        "generation_id",
+        "model",
+        "oversized",
+        "provider",
+        "usage",
+    )
+
+    def __init__(self, hide_usage: bool = False, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._hide_usage = hide_usage
+        self._max_event_bytes = max_event_bytes
+        self._events = EventSplitter(max_event_bytes)
+        self._line = b""  # the end of what was given back, if it ended within a line
+        self._held = bytearray()
+        self._nothing_begun = False  # content was seen, and the last chunk ended with an event
+        self.generation_id: str | None = None
+        self.model: str | None = None
+        self.provider: str | None = None
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.error_seen = False
+        self.error_code: str | None = None
+        self.error_type: str | None = None
+        self.content_seen = False
+        self.done = False
+        self.oversized = False
+        self.data_lines = 0
+
+    @property
+    def held(self) -> bytes:
+        """The bytes from ``data: [DONE]`` on; at most max_event_bytes, what comes beyond is dropped."""
+        return bytes(self._held)
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take the next bytes from upstream, give those that may go to the client now."""
+        # find is half as dear as `in`; this is the way of nearly every chunk of a stream.
+        if (
+            self._nothing_begun
+            and chunk[-2:] == b"\n\n"
+            and chunk.find(b'"usage"') < 0
+            and chunk.find(b'"error"') < 0
+            and chunk.find(b"[DONE]") < 0
+            and chunk.count(b'"finish_reason"') == chunk.count(b'"finish_reason":null')
+            and len(chunk) <= self._max_event_bytes
+        ):
+            self.data_lines += chunk.count(b"data:")
+            return chunk
+        given = self._feed_hiding(chunk) if self._hide_usage else self._feed_passing(chunk)
+        self._nothing_begun = self.content_seen and not self.done and not self._line and self._events.is_between_events
+        return given
+
+    def finish(self) -> bytes:
+        """Take the end of the body: read an event that no empty line ended; give what hiding kept back."""
+        begun = self._events.finish()
+        self._nothing_begun = False
+        if self._hide_usage:
+            return self._hide(begun)
+        self._read(begun)
+        return b""
+
+    def _feed_passing(self, chunk: bytes) -> bytes:
+        given = self._hold(chunk) if self.done else self._until_done(chunk)
+        _, events, _ = self._events.feed(chunk)
+        self._read(events)
+        self.oversized |= self._events.oversized
+        return given
+
+    def _until_done(self, chunk: bytes) -> bytes:
+        window = self._line + chunk
+        at = find_done(window) if b"[DONE]" in window else -1
+        self._line = last_line(window)
+        if at < 0:
+            return chunk
+        self.done = True
+        # Of a line that came in pieces the first ones have gone; clients act on its end, and that is held.
+        at = max(0, at - (len(window) - len(chunk)))
+        self._hold(chunk[at:])
+        return chunk[:at]
+
+    def _feed_hiding(self, chunk: bytes) -> bytes:
+        ended, events, begun = self._events.feed(chunk)
+        self.oversized |= self._events.oversized
+        return self._give(ended) + self._hide(events) + self._give(begun)
+
+    def _hide(self, events: bytes) -> bytes:
+        if b"[DONE]" not in events and self._is_silent(events):  # saves reading what only needs to be cut
+            self.data_lines += events.count(b"data:")
+            if b'"usage"' in events:
+                events = b"".join([without_usage(event) for event in split_events(events)])
+            return self._give(events)
+        return b"".join([self._hide_one(event) for event in split_events(events)])
+
+    def _hide_one(self, event: bytes) -> bytes:
+        self.data_lines += event.count(b"data:")
+        self._read_one(event)
+        if b'"usage"' in event and len(event) <= self._max_event_bytes:
+            event = without_usage(event)
+        if self.done or b"[DONE]" not in event or (at := find_done(event)) < 0:
+            return self._give(event)
+        self.done = True
+        self._hold(event[at:])
+        return event[:at]
+
+    def _give(self, part: bytes) -> bytes:
+        return self._hold(part) if self.done else part
+
+    def _hold(self, part: bytes) -> bytes:
+        room = self._max_event_bytes - len(self._held)
+        self.oversized |= len(part) > room
+        self._held += part[: max(0, room)]
+        return b""
+
+    def _read(self, events: bytes) -> None:
+        self.data_lines += events.count(b"data:")
+        if not self._is_silent(events):
+            for event in split_events(events):
+                self._read_one(event)
+
+    def _is_silent(self, events: bytes) -> bool:
+        """Tell whether complete events surely say nothing that is still of interest, by scans alone."""
+        return (
+            self.content_seen
+            and len(events) <= self._max_event_bytes
+            and events.count(b'"usage"') == events.count(b'"usage":null')
+            and events.count(b'"error"') == events.count(b'"error":null')
+            and events.count(b'"finish_reason"') == events.count(b'"finish_reason":null')
+        )
+
+    def _read_one(self, event: bytes) -> None:
+        if len(event) > self._max_event_bytes:
+            self.oversized = True
+            return
+        if self._is_silent(event):
+            return
+        spans = data_spans(event)
+        if spans:
+            data = b"\n".join([event[slice(*span)] for span in spans])
+        elif event.lstrip().startswith(b"{"):
+            data = event  # plain JSON where a stream was asked for
+        else:
+            return
+        message = read_message(data)
+        if message is not None:
+            self._note(message, data)
+
+    def _note(self, message: dict[str, Any], data: bytes) -> None:
+        self.generation_id = self.generation_id or text_of(message, "id")
+        self.model = text_of(message, "model") or self.model
+        self.provider = text_of(message, "provider") or self.provider
+        for choice in choices_of(message):
+            self.finish_reason = text_of(choice, "finish_reason") or self.finish_reason
+            self.content_seen = self.content_seen or _says_something(choice)
+        error = error_of(message)
+        if error is not None:
+            self.error_seen = True
+            self.error_code = error_code(error) or self.error_code
+            self.error_type = error_type(error) or self.error_type
+        self.usage = read_usage(message, data) or self.usage
+
+
+def _says_something(choice: dict[str, Any]) -> bool:
+    """Tell whether a choice has content of any kind: text, reasoning, tool calls, refusal, audio."""
+    for key in ("delta", "message"):
+        part = choice.get(key)
+        if isinstance(part, dict) and any(value for name, value in part.items() if name != "role"):
+            return True
+    return bool(choice.get("text"))

@@ -1,0 +1,196 @@
+"""Usage: what a provider says that an answer took, in tokens and money.
+
+The cost is read from the literal in the JSON, never by way of a float: with 16 digits every tenth amount
+would be wrong.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple
+
+from proxy.core.money import MAX_PUSD, MoneyError, usd_to_pusd
+
+MAX_TOKENS: Final = 2**53
+"""Beyond, a double skips integers: whoever wrote such a count did not count."""
+
+CostProblem = Literal[
+    "not_a_number", "string", "negative", "too_large", "too_many_digits", "unreadable", "upstream_missing"
+]
+
+_MAX_LITERAL_CHARS: Final = 64  # what core.money reads
+_NUMBER_AFTER_KEY: Final = re.compile(rb"\s*:\s*(-?[0-9][0-9.eE+-]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Counts are None where the provider gave none, or gave nonsense.
+
+    cost_pusd is what the request cost in all; None if no cost was given, or if it is doubtful, which
+    cost_problem then names. cost_exact is False where the amount was finer than a pico-USD and rounded up.
+    With is_byok the account's own key was used at the provider behind the provider, whose bill comes on top
+    of the fee: upstream_pusd is that bill, and is in cost_pusd. Without is_byok it is None: the cost is all.
+    """
+
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    cost_pusd: int | None
+    cost_exact: bool
+    cost_problem: CostProblem | None
+    is_byok: bool
+    upstream_pusd: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageShape:
+    """Where an endpoint's answers carry what: each a path of keys."""
+
+    usage: tuple[str, ...]
+    input_tokens: tuple[str, ...]
+    output_tokens: tuple[str, ...]
+    cached_tokens: tuple[str, ...]
+    reasoning_tokens: tuple[str, ...]
+
+
+CHAT: Final = UsageShape(
+    usage=("usage",),
+    input_tokens=("prompt_tokens",),
+    output_tokens=("completion_tokens",),
+    cached_tokens=("prompt_tokens_details", "cached_tokens"),
+    reasoning_tokens=("completion_tokens_details", "reasoning_tokens"),
+)
+"""/chat/completions, /completions and /embeddings, streamed or not."""
+
+
+class _NumberText(str):
+    """A number as it was written, told apart from a JSON string."""
+
+    __slots__ = ()
+
+
+def read_exactly(raw: bytes) -> Any:
+    """Parse JSON, each number that is no plain integer kept as text; None if it is none.
+
+    Slow, and more lenient than orjson: NaN, 1e400, half surrogates and broken UTF-8 pass, so that an answer
+    with a flaw in one place still tells the rest.
+    """
+    try:
+        return json.loads(
+            raw.decode("utf-8-sig", "replace"),
+            parse_int=_int,
+            parse_float=_NumberText,
+            parse_constant=_NumberText,
+        )
+    except (ValueError, RecursionError):
+        return None
+
+
+def _int(literal: str) -> int | _NumberText:
+    return int(literal) if len(literal) <= _MAX_LITERAL_CHARS else _NumberText(literal)
+
+
+def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT) -> Usage | None:
+    """Give the usage in message, the parse of raw; None if there is none, or nothing in it makes sense."""
+    usage = _at(message, shape.usage)
+    if not isinstance(usage, dict):
+        return None
+    input_tokens = _count(_at(usage, shape.input_tokens))
+    output_tokens = _count(_at(usage, shape.output_tokens))
+    if input_tokens is None and output_tokens is None and usage.get("cost") is None:
+        return None
+    is_byok = usage.get("is_byok") is True
+    total = _Amount.read(message, raw, (*shape.usage, "cost"))
+    upstream = _NO_AMOUNT
+    if is_byok:  # otherwise it is a part of the cost, and adding it would book it twice
+        upstream = _Amount.read(message, raw, (*shape.usage, "cost_details", "upstream_inference_cost"))
+        total = _with_upstream(total, upstream)
+    return Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cached_tokens=_count(_at(usage, shape.cached_tokens)),
+        reasoning_tokens=_count(_at(usage, shape.reasoning_tokens)),
+        cost_pusd=total.pusd,
+        cost_exact=total.exact,
+        cost_problem=total.problem,
+        is_byok=is_byok,
+        upstream_pusd=upstream.pusd,
+    )
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value <= MAX_TOKENS else None
+
+
+class _Amount(NamedTuple):
+    pusd: int | None
+    exact: bool = True
+    problem: CostProblem | None = None
+
+    @classmethod
+    def read(cls, message: Mapping[str, Any], raw: bytes, path: tuple[str, ...]) -> "_Amount":
+        value = _at(message, path)
+        if type(value) is float:
+            value = _literal(raw, path[-1], value) or _at(read_exactly(raw), path)
+            if not isinstance(value, int | _NumberText):
+                return cls(None, problem="unreadable")
+        if value is None:
+            return cls(None)
+        if type(value) is int:
+            return cls.of_literal(str(value))
+        if isinstance(value, _NumberText):
+            return cls.of_literal(value)
+        return cls(None, problem="string" if isinstance(value, str) else "not_a_number")
+
+    @classmethod
+    def of_literal(cls, literal: str) -> "_Amount":
+        try:
+            return cls(*usd_to_pusd(literal))
+        except MoneyError:
+            return cls(None, problem=_problem(literal))
+
+
+_NO_AMOUNT: Final = _Amount(None)
+
+
+def _literal(raw: bytes, key: str, value: float) -> _NumberText | None:
+    """Give the literal of value by looking for its key in raw; None unless it certainly is this one."""
+    quoted = b'"%b"' % key.encode()
+    at = raw.find(quoted)
+    if at < 0 or raw.find(quoted, at + 1) >= 0 or b"\\u00" in raw:  # an escape could hide a second such key
+        return None
+    match = _NUMBER_AFTER_KEY.match(raw, at + len(quoted))
+    if match is None:
+        return None
+    literal = match[1].decode()
+    return _NumberText(literal) if float(literal) == value else None
+
+
+def _problem(literal: str) -> CostProblem:
+    if literal.endswith(("NaN", "Infinity")):
+        return "not_a_number"
+    if literal.startswith("-"):
+        return "negative"
+    return "too_many_digits" if len(literal) > _MAX_LITERAL_CHARS else "too_large"
+
+
+def _with_upstream(fee: _Amount, upstream: _Amount) -> _Amount:
+    """Add what the provider behind bills; an amount of which one half is missing is none."""
+    if fee.pusd is None:
+        return fee
+    if upstream.pusd is None:
+        return _Amount(None, problem=upstream.problem or "upstream_missing")
+    total = fee.pusd + upstream.pusd
+    if total > MAX_PUSD:
+        return _Amount(None, problem="too_large")
+    return _Amount(total, fee.exact and upstream.exact)

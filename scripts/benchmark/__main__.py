@@ -1,0 +1,95 @@
+"""scripts/bench: CPU, latency, memory and start of tollkeeper beside nginx, in one run on this machine."""
+
+import argparse
+import datetime as dt
+import json
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from machine import BenchError, describe, require_tools, two_cores
+from report import count_text, lines, markdown
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rounds import FULL, SHORT, Bench, Figures, Plan
+
+_EVIDENCE = Path(__file__).resolve().parents[2] / "docs" / "evidence"
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description=__doc__,
+        epilog="Exit codes: 0 measured and the ledger agrees with the upstream, 1 it does not, 2 nothing "
+        "measured. No figure ever fails the run: gates are printed as ok or over.",
+    )
+    parser.add_argument("--short", action="store_true", help="about 40 s instead of 5 minutes; rougher figures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds as JSON")
+    parser.add_argument("--report", action="store_true", help="write docs/evidence/bench-DATE.md")
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        default=Path("/var/tmp"),  # noqa: S108  a real disk; we make a folder of our own in it
+        help="where the ledger lies meanwhile; a real disk, for requests wait for it (default %(default)s)",
+    )
+    return parser.parse_args()
+
+
+def measure(plan: Plan, parent: Path, console: Console) -> Figures:
+    with tempfile.TemporaryDirectory(prefix="tollkeeper-bench-", dir=parent) as folder:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, disable=not console.is_terminal, refresh_per_second=2) as progress:
+            task = progress.add_task("starting")
+
+            def say(what: str) -> None:
+                progress.update(task, advance=1, description=what)
+                if not console.is_terminal:
+                    console.print(f"bench: {what}", highlight=False)
+
+            bench = Bench(Path(folder), plan, two_cores(), say)
+            progress.update(task, total=bench.steps)
+            return bench.run()
+
+
+def main() -> int:
+    arguments = parse()
+    talk = Console(stderr=True, soft_wrap=True)
+    plan = SHORT if arguments.short else FULL
+    try:
+        require_tools()
+        figures = measure(plan, arguments.dir, talk)
+    except BenchError as error:
+        talk.print(f"bench: {error}", style="red", highlight=False, markup=False)
+        return 2
+    measured = lines(figures, plan)
+    counted = count_text(figures.counts)
+    how = "Short run: rough figures." if arguments.short else "Full run."
+    table = Table(title=f"{describe()['cpu']}; nginx {describe()['nginx']}; commit {describe()['commit']}")
+    for column in ("", "direct", "nginx", "tollkeeper", "beside", "gate", ""):
+        table.add_column(column, justify="left" if not column else "right")
+    for one in measured:
+        style = {"ok": "green", "over": "red"}.get(one.verdict, "")
+        verdict = f"[{style}]{one.verdict}[/]" if style else ""
+        row = (one.what, one.direct, one.nginx, one.tollkeeper, one.beside, one.gate)
+        table.add_row(*(text.replace("[", r"\[") for text in row), verdict)
+    width = None if sys.stdout.isatty() else 160  # a log has no width of its own
+    output = Console(width=width)
+    output.print(table)
+    output.print(f"{how} Medians of interleaved rounds, [smallest..largest].", markup=False, highlight=False)
+    output.print(f"Count: {counted}", markup=False, highlight=False)
+    now = dt.datetime.now(tz=dt.UTC)
+    if arguments.json:
+        document = {"when": now.isoformat(), "machine": describe(), "plan": asdict(plan), **figures.as_json()}
+        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+    if arguments.report:
+        _EVIDENCE.mkdir(parents=True, exist_ok=True)
+        file = _EVIDENCE / f"bench-{now:%Y-%m-%d}.md"
+        file.write_text(markdown(measured, figures.counts, describe(), f"{now:%Y-%m-%d}", how))
+        talk.print(f"bench: wrote {file}", highlight=False)
+    return 0 if all(one.agrees for one in figures.counts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""Figures turned into lines for people: what was measured, the spread, and whether the gate holds."""
+
+from dataclasses import dataclass
+from statistics import median
+
+from rounds import Count, Figures, Plan
+
+# Gates of the reference path (aiohttp's server, own pool upstream), as ratios to nginx in the same run.
+JSON_GATE = 10.0
+CHUNK_GATE = 2.5
+RSS_GATE_MB = 70.0
+START_GATE_S = 0.7
+
+
+@dataclass(frozen=True)
+class Line:
+    what: str
+    direct: str
+    nginx: str
+    tollkeeper: str
+    beside: str  # the ratio to nginx, or what is added to direct
+    gate: str = ""
+    ok: bool | None = None  # None: nothing is promised
+
+    @property
+    def verdict(self) -> str:
+        return {None: "", True: "ok", False: "over"}[self.ok]
+
+
+def lines(figures: Figures, plan: Plan) -> list[Line]:
+    json_ratio = paired_ratio(figures.json_us)
+    chunk_ratio = paired_ratio(figures.chunk_us)
+    rss_mb = median(figures.idle_rss_mb["tollkeeper"])
+    start_s = median(figures.start_s["tollkeeper"])
+    rate = plan.latency_rate
+    json_ok, chunk_ok = json_ratio <= JSON_GATE, chunk_ratio <= CHUNK_GATE
+    p50, p99, delay = figures.latency_p50_us, figures.latency_p99_us, figures.chunk_delay_us
+    per_json, per_chunk = figures.json_us, figures.chunk_us
+    idle, loaded, start = figures.idle_rss_mb, figures.loaded_rss_mb, figures.start_s
+    return [
+        _line("CPU a JSON request, µs", per_json, f"{json_ratio:.2f} x nginx", gate=_most(JSON_GATE), ok=json_ok),
+        _line("JSON requests a second, one core", figures.json_per_s, digits=0),
+        _line("CPU a chunk, µs", per_chunk, f"{chunk_ratio:.2f} x nginx", gate=_most(CHUNK_GATE), ok=chunk_ok),
+        _line("delay of a chunk, p50 µs", delay, _added(delay), digits=0),
+        _line(f"latency at {rate}/s, p50 µs", p50, _added(p50), digits=0),
+        _line(f"latency at {rate}/s, p99 µs", p99, _added(p99), digits=0),
+        _line("memory idle, RSS MB", idle, gate=f"< {RSS_GATE_MB:g}", ok=rss_mb < RSS_GATE_MB),
+        _line("memory after the load, RSS MB", loaded),
+        _line("start to first answer, s", start, digits=3, gate=f"< {START_GATE_S}", ok=start_s < START_GATE_S),
+    ]
+
+
+def _most(ratio: float) -> str:
+    return f"≤ {ratio:g} x"
+
+
+def _line(
+    what: str,
+    series: dict[str, list[float]],
+    beside: str = "",
+    *,
+    digits: int = 1,
+    gate: str = "",
+    ok: bool | None = None,
+) -> Line:
+    direct, nginx, tollkeeper = (spread(series.get(n, []), digits) for n in ("direct", "nginx", "tollkeeper"))
+    return Line(what, direct, nginx, tollkeeper, beside, gate, ok)
+
+
+def paired_ratio(series: dict[str, list[float]]) -> float:
+    """Give the median over the rounds of tollkeeper's figure divided by nginx's of the same round."""
+    return median(ours / theirs for ours, theirs in zip(series["tollkeeper"], series["nginx"], strict=True))
+
+
+def _added(series: dict[str, list[float]]) -> str:
+    def over_direct(name: str) -> float:
+        return median(one - floor for one, floor in zip(series[name], series["direct"], strict=True))
+
+    return f"{over_direct('tollkeeper'):+.0f} (nginx {over_direct('nginx'):+.0f})"
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Give the median, with the smallest and largest round behind it: 16.8 [15.7..17.9]."""
+    if not values:
+        return "-"
+    middle = f"{median(values):.{digits}f}"
+    return middle if len(values) == 1 else f"{middle} [{min(values):.{digits}f}..{max(values):.{digits}f}]"
+
+
+def count_text(counts: list[Count]) -> str:
+    """Say in one line whether the ledger has a row for each answer, and where it has not."""
+    answered = sum(one.answered_by_upstream for one in counts)
+    rows = sum(one.rows for one in counts)
+    text = f"{answered} answers of the upstream, {rows} rows in the ledger"
+    wrong = [one for one in counts if not one.agrees]
+    if not wrong:
+        return f"{text}, all settled: they agree"
+    return "\n".join(
+        [
+            f"{text}: THEY DO NOT AGREE",
+            *(
+                f"  {one.load}: {one.answered_by_upstream} answers, {one.rows} rows, "
+                f"{one.unsettled} not settled, {one.failed} failed"
+                for one in wrong
+            ),
+        ]
+    )
+
+
+def markdown(measured: list[Line], counts: list[Count], machine: dict[str, str], when: str, how: str) -> str:
+    where = (
+        f"{machine['cpu']}; {machine['system']}; Python {machine['python']}; nginx {machine['nginx']}; "
+        f"commit {machine['commit']}. {how}"
+    )
+    reading = (
+        "How it is measured and how to read it: [benchmarks.md](../benchmarks.md). "
+        "Medians of interleaved rounds, [smallest..largest]."
+    )
+    head = ("", "direct", "nginx", "tollkeeper", "beside", "gate", "")
+    rows = ((one.what, one.direct, one.nginx, one.tollkeeper, one.beside, one.gate, one.verdict) for one in measured)
+    table = [_row(head), "|---" * len(head) + "|", *map(_row, rows)]
+    count = f"Count: {count_text(counts)}."
+    return "\n".join([f"# Bench of {when}", "", where, reading, "", *table, "", count, ""])
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"

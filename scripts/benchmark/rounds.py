@@ -1,0 +1,266 @@
+"""The measurements, in interleaved rounds: a machine that changes its speed changes it for everybody."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from machine import BenchError
+from systems import Nginx, Service, Tollkeeper, Upstream
+from upstream import JSON_MODEL
+
+_HERE = Path(__file__).parent
+_CONNECTIONS = 64
+_SETTLE_S = 60  # rows of clients that hung up wait for the provider's figure
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how often; short is for CI, full for figures to quote."""
+
+    json_rounds: int
+    json_s: int
+    stream_rounds: int
+    streams: int
+    events: int
+    interval_ms: int
+    latency_rounds: int
+    latency_s: int
+    latency_rate: int
+    starts: int
+
+
+SHORT = Plan(
+    json_rounds=2, json_s=2, stream_rounds=1, streams=100, events=100, interval_ms=20,
+    latency_rounds=1, latency_s=3, latency_rate=100, starts=3,
+)  # fmt: skip
+FULL = Plan(
+    json_rounds=6, json_s=4, stream_rounds=3, streams=100, events=200, interval_ms=20,
+    latency_rounds=3, latency_s=10, latency_rate=100, starts=7,
+)  # fmt: skip
+
+
+@dataclass
+class Count:
+    """One load held against the books: answers of the upstream and rows of the ledger that it left."""
+
+    load: str
+    answered_by_upstream: int
+    rows: int
+    new_generations: int
+    unsettled: int
+    failed: int
+
+    @property
+    def agrees(self) -> bool:
+        return self.answered_by_upstream == self.rows and not self.unsettled and not self.failed
+
+
+@dataclass
+class Figures:
+    """Measured values by system ("direct", "nginx", "tollkeeper"), one a round in the order of the rounds."""
+
+    json_us: dict[str, list[float]] = field(default_factory=dict)  # CPU of the proxy a request
+    json_per_s: dict[str, list[float]] = field(default_factory=dict)
+    chunk_us: dict[str, list[float]] = field(default_factory=dict)  # CPU of the proxy a streamed event
+    chunk_delay_us: dict[str, list[float]] = field(default_factory=dict)  # p50
+    latency_p50_us: dict[str, list[float]] = field(default_factory=dict)
+    latency_p99_us: dict[str, list[float]] = field(default_factory=dict)
+    idle_rss_mb: dict[str, list[float]] = field(default_factory=dict)
+    loaded_rss_mb: dict[str, list[float]] = field(default_factory=dict)
+    start_s: dict[str, list[float]] = field(default_factory=dict)
+    counts: list[Count] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "counts": [{**asdict(one), "agrees": one.agrees} for one in self.counts],
+        }
+
+
+def add(series: dict[str, list[float]], name: str, value: float) -> None:
+    series.setdefault(name, []).append(value)
+
+
+class Bench:
+    """All measurements of one run; say is told what is being done, in one line each."""
+
+    def __init__(self, folder: Path, plan: Plan, cores: tuple[int, int], say: Callable[[str], None]) -> None:
+        proxy_core, self._load_core = cores
+        self._plan = plan
+        self._say = say
+        self.figures = Figures()
+        self._upstream = Upstream(folder, self._load_core, events=plan.events, interval_ms=plan.interval_ms)
+        self._nginx = Nginx(folder, proxy_core, self._upstream.port)
+        self._tollkeeper = Tollkeeper(folder, proxy_core, self._upstream.port)
+        self._systems: tuple[Service, ...] = (self._nginx, self._tollkeeper, self._upstream)
+
+    @property
+    def steps(self) -> int:
+        plan = self._plan
+        return plan.starts + 3 * (1 + plan.json_rounds + plan.stream_rounds + plan.latency_rounds)
+
+    def run(self) -> Figures:
+        try:
+            self._upstream.start()
+            self._measure_starts()
+            self._warm_up()
+            for n in range(self._plan.latency_rounds):
+                self._each(f"latency at {self._plan.latency_rate}/s, round {n + 1}", self._latency)
+            for n in range(self._plan.json_rounds):
+                self._each(f"JSON requests, round {n + 1}", self._json)
+            for n in range(self._plan.stream_rounds):
+                self._each(f"{self._plan.streams} streams, round {n + 1}", self._streams)
+            for proxy in (self._nginx, self._tollkeeper):
+                add(self.figures.loaded_rss_mb, proxy.name, proxy.rss_mb())
+        finally:
+            for service in (self._nginx, self._tollkeeper, self._upstream):
+                service.stop()
+        return self.figures
+
+    def _measure_starts(self) -> None:
+        """Start both proxies a few times; the last start stays. Memory is read after the first answer."""
+        self._say("first start, which compiles and reads files from disk (not counted)")
+        self._tollkeeper.start()
+        self._tollkeeper.stop()
+        for n in range(self._plan.starts):
+            self._say(f"start {n + 1}")
+            for proxy in (self._nginx, self._tollkeeper):
+                proxy.stop()
+                add(self.figures.start_s, proxy.name, proxy.start())
+        self._tollkeeper.ask()
+        time.sleep(1)
+        for proxy in (self._nginx, self._tollkeeper):
+            add(self.figures.idle_rss_mb, proxy.name, proxy.rss_mb())
+
+    def _warm_up(self) -> None:
+        for system in self._systems:
+            self._say(f"warming up {system.name}")
+            self._counted(system, "warm-up", partial(self._failures_of_wrk, system, 1))
+
+    def _each(self, load: str, measure: Callable[[Service, str], None]) -> None:
+        for system in self._systems:
+            self._say(f"{load}: {system.name}")
+            measure(system, load)
+
+    def _counted(self, system: Service, load: str, run: Callable[[], int]) -> int:
+        """Run a load that gives its failures; hold the ledger against the upstream; give its answers."""
+        upstream_before = self._upstream.answers()
+        books_before = self._tollkeeper.ledgered()
+        failed = run()
+        if system is not self._tollkeeper:
+            if failed:
+                raise BenchError(f"{load}: {failed} requests to {system.name} failed; nothing can be compared with it")
+            return self._upstream.answers() - upstream_before
+        books = self._settled_books()
+        answered = self._upstream.answers() - upstream_before
+        self.figures.counts.append(
+            Count(
+                load=load,
+                answered_by_upstream=answered,
+                rows=books.rows - books_before.rows,
+                new_generations=books.generations - books_before.generations,
+                unsettled=books.unsettled,
+                failed=failed,
+            )
+        )
+        return answered
+
+    def _settled_books(self) -> Any:
+        deadline = time.monotonic() + _SETTLE_S
+        books = self._tollkeeper.ledgered()
+        while time.monotonic() < deadline:
+            time.sleep(0.3)
+            books, before = self._tollkeeper.ledgered(), books
+            if not books.unsettled and books == before:
+                break
+        return books
+
+    def _json(self, system: Service, load: str) -> None:
+        rate = 0.0
+
+        def run() -> int:
+            nonlocal rate
+            answered, seconds, failed = self._wrk(system, self._plan.json_s)
+            rate = answered / seconds
+            time.sleep(0.2)  # what is written after the answer belongs to the request
+            return failed
+
+        cpu_before_s = system.cpu_s()
+        answered = self._counted(system, load, run)
+        used_us = (system.cpu_s() - cpu_before_s) * 1e6
+        if system is not self._upstream:
+            add(self.figures.json_us, system.name, used_us / answered)
+        add(self.figures.json_per_s, system.name, rate)
+
+    def _wrk(self, system: Service, seconds: int) -> tuple[int, float, int]:
+        """Keep 64 connections busy; give answered requests, seconds, failures."""
+        command = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{seconds}s", "-s", str(_HERE / "chat.lua")]
+        output = self._on_load_core([*command, f"http://127.0.0.1:{system.port}", "--", self._token, JSON_MODEL])
+        line = next((one for one in output.splitlines() if one.startswith("BENCH ")), None)
+        if line is None:
+            raise BenchError(f"wrk did not end as it should:\n{output[-2000:]}")
+        answered, not_2xx, broken, took_s = line.split()[1:]
+        return int(answered), float(took_s), int(not_2xx) + int(broken)
+
+    def _failures_of_wrk(self, system: Service, seconds: int) -> int:
+        return self._wrk(system, seconds)[2]
+
+    def _streams(self, system: Service, load: str) -> None:
+        plan = self._plan
+        outcome: dict[str, Any] = {}
+
+        def run() -> int:
+            outcome.update(self._load("streams", system, str(plan.streams), str(plan.events), str(plan.interval_ms)))
+            return int(outcome["failed"])
+
+        cpu_before_s = system.cpu_s()
+        self._counted(system, load, run)
+        used_us = (system.cpu_s() - cpu_before_s) * 1e6
+        if system is not self._upstream:
+            add(self.figures.chunk_us, system.name, used_us / outcome["events"])
+        add(self.figures.chunk_delay_us, system.name, percentile(outcome["delays_us"], 50))
+
+    def _latency(self, system: Service, load: str) -> None:
+        plan = self._plan
+        outcome: dict[str, Any] = {}
+
+        def run() -> int:
+            outcome.update(
+                self._load("latency", system, str(plan.latency_rate), str(plan.latency_s), str(_CONNECTIONS))
+            )
+            return int(outcome["failed"])
+
+        self._counted(system, load, run)
+        add(self.figures.latency_p50_us, system.name, percentile(outcome["delays_us"], 50))
+        add(self.figures.latency_p99_us, system.name, percentile(outcome["delays_us"], 99))
+
+    def _load(self, kind: str, system: Service, *numbers: str) -> dict[str, Any]:
+        script = [sys.executable, str(_HERE / "load.py"), kind, str(system.port), self._token]
+        outcome: dict[str, Any] = json.loads(self._on_load_core([*script, *numbers]))
+        if not outcome["answered"]:
+            raise BenchError(f"{kind}: {system.name} answered nothing: {outcome['first_failure']}")
+        if outcome["failed"]:
+            self._say(f"{outcome['failed']} failed, the first: {outcome['first_failure']}")
+        return outcome
+
+    @property
+    def _token(self) -> str:
+        return self._tollkeeper.token
+
+    def _on_load_core(self, command: list[str]) -> str:
+        ran = subprocess.run(
+            ["taskset", "-c", str(self._load_core), *command], capture_output=True, text=True, check=False
+        )
+        if ran.returncode != 0:
+            raise BenchError(f"{command[0]} failed with {ran.returncode}:\n{(ran.stderr or ran.stdout)[-2000:]}")
+        return ran.stdout
+
+
+def percentile(ordered: list[float], percent: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]

@@ -1,0 +1,227 @@
+"""The processes that are measured, each started as its users start it: upstream, nginx, tollkeeper."""
+
+import getpass
+import grp
+import http.client
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from machine import BenchError, cpu_s, free_port, rss_mb
+from upstream import JSON_MODEL
+
+from proxy.core.token import new_token, token_hash
+
+_ROOT = Path(__file__).resolve().parents[2]
+_START_S = 20  # far beyond any sane start; a machine that is busy must not fail the bench
+_STOP_S = 30
+_LOOK_EVERY_S = 0.001  # the resolution of the measured start
+_UPSTREAM_KEY = "sk-or-v1-bench"
+
+_NGINX_CONF = """
+{user}
+worker_processes 1;
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+events {{ worker_connections 4096; }}
+http {{
+    access_log {folder}/access.log;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    keepalive_requests 1000000000;
+    upstream provider {{ server 127.0.0.1:{upstream}; keepalive 512; keepalive_requests 1000000000; }}
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        location /v1/ {{
+            proxy_pass http://provider/api/v1/;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Authorization "Bearer {key}";
+            proxy_buffering off;
+        }}
+    }}
+}}
+"""
+
+
+@dataclass
+class Ledgered:
+    """What the ledger says: rows of requests that went upstream, rows not settled, different generations."""
+
+    rows: int
+    unsettled: int
+    generations: int
+
+
+class Service:
+    """A process on one core that answers HTTP on a loopback port; its output goes to a file."""
+
+    name = "service"
+
+    def __init__(self, folder: Path, core: int) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._core = core
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    @property
+    def first_path(self) -> str:
+        raise NotImplementedError
+
+    def start(self) -> float:
+        """Start it; give the seconds from the start of the process to its first answer with status 200."""
+        log = self.folder / f"{self.name}.log"
+        hidden = ("TOLLKEEPER_", "OPENROUTER_", "PYTHONDONTWRITEBYTECODE")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
+        environment["PYTHONPATH"] = str(_ROOT)
+        with log.open("ab") as output:
+            begun = time.perf_counter()
+            self._process = subprocess.Popen(
+                ["taskset", "-c", str(self._core), *self.command()],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        while not self._answers():
+            if self._process.poll() is not None:
+                raise BenchError(f"{self.name} ended at once:\n{_last_lines(log)}")
+            if time.perf_counter() - begun > _START_S:
+                self.stop()
+                raise BenchError(f"{self.name} did not answer within {_START_S} s:\n{_last_lines(log)}")
+            time.sleep(_LOOK_EVERY_S)
+        return time.perf_counter() - begun
+
+    def _answers(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", self.first_path)
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise BenchError(f"{self.name} did not end within {_STOP_S} s of SIGTERM") from None
+        finally:
+            self._process = None
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise BenchError(f"{self.name} does not run")
+        return self._process.pid
+
+    def cpu_s(self) -> float:
+        return cpu_s(self.pid)
+
+    def rss_mb(self) -> float:
+        return rss_mb(self.pid)
+
+
+class Upstream(Service):
+    name = "direct"
+    first_path = "/_bench/count"
+
+    def __init__(self, folder: Path, core: int, *, events: int, interval_ms: int) -> None:
+        super().__init__(folder, core)
+        self._pace = [str(events), str(interval_ms)]
+
+    def command(self) -> list[str]:
+        return [sys.executable, str(Path(__file__).with_name("upstream.py")), str(self.port), *self._pace]
+
+    def answers(self) -> int:
+        """Give the chat requests that it has answered since its start."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", "/_bench/count")
+            return int(json.loads(connection.getresponse().read())["answers"])
+        finally:
+            connection.close()
+
+
+class Nginx(Service):
+    name = "nginx"
+    first_path = "/v1/models"
+
+    def __init__(self, folder: Path, core: int, upstream_port: int) -> None:
+        super().__init__(folder, core)
+        self._conf = folder / "nginx.conf"
+        # Started by root, its worker would change to a user of its own, who may not look into this folder.
+        user = f"user {getpass.getuser()} {grp.getgrgid(os.getgid()).gr_name};" if os.getuid() == 0 else ""
+        self._conf.write_text(
+            _NGINX_CONF.format(user=user, folder=folder, port=self.port, upstream=upstream_port, key=_UPSTREAM_KEY)
+        )
+
+    def command(self) -> list[str]:
+        return ["nginx", "-p", str(self.folder), "-c", str(self._conf), "-e", str(self.folder / "error.log")]
+
+
+class Tollkeeper(Service):
+    name = "tollkeeper"
+    first_path = "/healthz"
+
+    def __init__(self, folder: Path, core: int, upstream_port: int) -> None:
+        super().__init__(folder, core)
+        self.token = new_token()
+        self._ledger = folder / "ledger.db"
+        self._config = folder / "config.yaml"
+        self._config.write_text(
+            f"server: {{host: 127.0.0.1, port: {self.port}}}\n"
+            f'database: "{self._ledger}"\n'
+            "providers:\n"
+            f'  openrouter: {{api_key: {_UPSTREAM_KEY}, base_url: "http://127.0.0.1:{upstream_port}/api/v1"}}\n'
+            f'users:\n  bench: {{token_hash: "sha256:{token_hash(self.token)}"}}\n'
+        )
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "proxy", "serve", "-c", str(self._config)]
+
+    def ask(self) -> None:
+        """Have one chat request answered, or say why not."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        chat = {"model": JSON_MODEL, "messages": [{"role": "user", "content": "Hej"}], "max_tokens": 80}
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        try:
+            connection.request("POST", "/v1/chat/completions", json.dumps(chat), headers)
+            answer = connection.getresponse()
+            body = answer.read()
+            if answer.status != http.HTTPStatus.OK:
+                raise BenchError(f"tollkeeper answered {answer.status} to a chat request: {body[:500]!r}")
+        finally:
+            connection.close()
+
+    def ledgered(self) -> Ledgered:
+        ledger = sqlite3.connect(f"{self._ledger.as_uri()}?mode=ro", uri=True, timeout=10)
+        try:
+            row = ledger.execute(
+                "select coalesce(sum(attempts > 0), 0), coalesce(sum(state in ('open', 'pending')), 0),"
+                " count(distinct generation_id) from usage"
+            ).fetchone()
+        finally:
+            ledger.close()
+        return Ledgered(*row)
+
+
+def _last_lines(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-15:]) or "(it said nothing)"

@@ -1,0 +1,690 @@
+"""Prices are read exactly, and the worst case of a request is never below what its usage can cost."""
+
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.policy.pricing import (
+    FLOOR_TOKENS,
+    BodyFacts,
+    Catalogue,
+    CatalogueEntry,
+    Clamped,
+    Override,
+    Price,
+    PriceError,
+    Unaffordable,
+    Unbounded,
+    accept_refresh,
+    clamp_output_tokens,
+    cost_from_usage_pusd,
+    diff_catalogue,
+    find_price,
+    input_bound_tokens,
+    output_limit_tokens,
+    parse_catalogue,
+    parse_openrouter_model,
+    price_from_config,
+    read_facts,
+    unpriced_features,
+    worst_case_pusd,
+)
+
+
+def _model(model_id: str = "openai/gpt-4o-mini", pricing: object = None, **more: object) -> dict[str, object]:
+    entry: dict[str, object] = {
+        "id": model_id,
+        "canonical_slug": model_id,
+        "context_length": 128000,
+        "pricing": {"prompt": "0.00000015", "completion": "0.0000006"} if pricing is None else pricing,
+        "top_provider": {"context_length": 128000, "max_completion_tokens": 16384},
+    }
+    return {**entry, **more}
+
+
+def _price(**pricing: object) -> Price:
+    base = {"prompt": "0.000003", "completion": "0.000015"}
+    price, reason = parse_openrouter_model(_model(pricing={**base, **pricing}))
+    assert price is not None, reason
+    return price
+
+
+# Reading a price list
+
+
+def test_prices_are_read_as_whole_atto_usd() -> None:
+    price, reason = parse_openrouter_model(
+        _model(
+            pricing={
+                "prompt": "0.00000015",
+                "completion": "6e-7",
+                "input_cache_read": "0.000000075",
+                "request": "0.005",
+                "image": "0.001445",
+                "web_search": "0.01",
+            }
+        )
+    )
+    assert reason is None
+    assert price is not None
+    assert (price.input_ausd, price.output_ausd, price.cached_ausd) == (150 * 10**9, 600 * 10**9, 75 * 10**9)
+    assert (price.request_pusd, price.image_pusd, price.web_search_pusd) == (5 * 10**9, 1445 * 10**6, 10**10)
+    assert (price.context_tokens, price.output_max_tokens) == (128000, 16384)
+    assert price.unpriced == ()  # web search costs only where it is asked for
+
+
+@given(st.integers(0, 10**18), st.integers(0, 20))
+def test_every_decimal_is_read_exactly_or_rounded_up(digits: int, scale: int) -> None:
+    exact = Decimal(digits).scaleb(-scale)
+    if exact >= 1000:
+        exact = exact % 1000
+    price, _ = parse_openrouter_model(_model(pricing={"prompt": str(exact), "completion": "0"}))
+    assert price is not None
+    assert 0 <= Decimal(price.input_ausd).scaleb(-18) - exact < Decimal("1e-18")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-0.5",
+        "-2",
+        "NaN",
+        "Infinity",
+        "",
+        "free",
+        "1,5",
+        "0x1",
+        "1e400",
+        "99999",
+        "1" * 65,
+        None,
+        0.5,
+        1,
+        True,
+    ],
+)
+def test_what_is_no_price_raises(text: object) -> None:
+    with pytest.raises(PriceError):
+        parse_openrouter_model(
+            _model(pricing={"prompt": text, "completion": "0"} if text is not None else {})
+        )
+
+
+@pytest.mark.parametrize("key", ["prompt", "completion", "request", "input_cache_read"])
+def test_minus_one_is_a_dynamic_price_and_never_a_number(key: str) -> None:
+    price, reason = parse_openrouter_model(_model(pricing={"prompt": "0", "completion": "0", key: "-1"}))
+    assert price is None
+    assert reason is not None
+
+
+def test_zero_is_a_real_price() -> None:
+    price, _ = parse_openrouter_model(_model("m/x:free", pricing={"prompt": "0", "completion": "0"}))
+    assert price is not None
+    assert price.is_free
+    assert worst_case_pusd([price], BodyFacts(5000)) == 0
+
+
+def test_a_free_price_with_a_costly_override_is_not_free() -> None:
+    assert not _price(
+        prompt="0", completion="0", overrides=[{"min_prompt_tokens": 10, "prompt": "0.000001"}]
+    ).is_free
+
+
+@pytest.mark.parametrize("discount", [-0.1, 1.5, "0.1", True])
+def test_a_discount_out_of_range_raises(discount: object) -> None:
+    with pytest.raises(PriceError, match="discount"):
+        _price(discount=discount)
+
+
+def test_a_discount_never_lowers_the_bound() -> None:
+    assert _price(discount=0.5) == _price()
+
+
+def test_price_keys_not_known_here_count_by_their_family_or_are_named() -> None:
+    price = _price(input_video="0.00001", hologram_output="0.0001", teleport="0.5", nothing="0")
+    assert price.other_input_ausd == 10**13
+    assert price.other_output_ausd == 10**14
+    assert price.unpriced == ("price key teleport",)
+    assert unpriced_features(BodyFacts(1), [price]) == ["price key teleport"]
+    assert worst_case_pusd([price], BodyFacts(744, 1)) == (744 + 256) * 10**7 + 10**8
+
+
+def test_models_that_search_by_themselves_are_named() -> None:
+    pricing = {"prompt": "0.000001", "completion": "0.000001", "web_search": "0.005"}
+    price, _ = parse_openrouter_model(_model("perplexity/sonar", pricing=pricing))
+    assert price is not None
+    assert unpriced_features(BodyFacts(1), [price]) == ["the model's own web search"]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {},
+        ["x"],
+        [{"min_prompt_tokens": "many", "prompt": "1"}],
+        [{"min_prompt_tokens": 5, "prompt": "-1"}],
+        [{"utc_start": "1630", "prompt": "0.1"}],
+        [{"utc_start": "1675", "utc_end": "1700", "prompt": "0.1"}],
+        [{"utc_start": "2500", "utc_end": "0100", "prompt": "0.1"}],
+    ],
+)
+def test_malformed_overrides_raise(overrides: object) -> None:
+    if overrides == {}:
+        overrides = {"prompt": "1"}
+    with pytest.raises(PriceError):
+        _price(overrides=overrides)
+
+
+def test_a_price_of_the_configuration_is_per_million_tokens() -> None:
+    price = price_from_config(input=Decimal("0.25"), output="2", cached="0.025", image="0.001")
+    assert (price.input_ausd, price.output_ausd, price.cached_ausd) == (25 * 10**10, 2 * 10**12, 25 * 10**9)
+    assert price.image_pusd == 10**9
+    with pytest.raises(PriceError, match="output"):
+        price_from_config(input="1", output="-1")
+    with pytest.raises(PriceError, match="request"):
+        price_from_config(input="1", output="1", request="NaN")
+
+
+# The catalogue
+
+
+def test_one_bad_price_leaves_the_others() -> None:
+    models = [_model(f"a/m{i}") for i in range(20)]
+    models.append(_model("a/bad", pricing={"prompt": "-3", "completion": "0"}))
+    catalogue = parse_catalogue({"data": models})
+    assert catalogue.entries["a/m0"].price is not None
+    bad = catalogue.entries["a/bad"]
+    assert bad.price is None
+    assert bad.reason is not None
+    assert "-3" in bad.reason
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        None,
+        [],
+        {},
+        {"data": []},
+        {"data": {}},
+        {"data": ["x"]},
+        {"data": [{"id": 5}]},
+        {"data": [{"name": "no id"}]},
+        {"error": {"message": "busy"}},
+        {"data": [_model("a/b"), _model("a/b")]},
+        {"data": [_model("a/b", pricing={"prompt": "NaN", "completion": "0"})]},
+        {
+            "data": [
+                _model(f"a/m{i}", pricing={"prompt": 0.5, "completion": "0"} if i < 12 else None)
+                for i in range(99)
+            ]
+        },
+    ],
+)
+def test_a_malformed_list_is_refused_whole(payload: object) -> None:
+    with pytest.raises(PriceError):
+        parse_catalogue(payload)
+
+
+def _catalogue() -> Catalogue:
+    free = {"prompt": "0", "completion": "0"}
+    dynamic = {"prompt": "-1", "completion": "-1"}
+    return parse_catalogue(
+        {
+            "data": [
+                _model("deepseek/r1:free", pricing=free, canonical_slug="deepseek/r1-0528"),
+                _model("deepseek/r1", canonical_slug="deepseek/r1-0528"),
+                _model("only/free:free", pricing=free, canonical_slug="only/free"),
+                _model("anthropic/claude-sonnet-4.5", canonical_slug="anthropic/claude-4.5-sonnet-20250929"),
+                _model(
+                    "~anthropic/claude-latest", pricing=dynamic, alias_target="anthropic/claude-sonnet-4.5"
+                ),
+                _model("~x/latest", pricing=dynamic, alias_target={"slug": "deepseek/r1"}),
+                _model("openrouter/auto", pricing=dynamic),
+            ]
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "suffix"),
+    [
+        ("deepseek/r1", "deepseek/r1", None),
+        ("deepseek/r1:free", "deepseek/r1:free", None),
+        ("deepseek/r1-0528", "deepseek/r1", None),  # never the free one that shares the slug
+        ("anthropic/claude-4.5-sonnet-20250929", "anthropic/claude-sonnet-4.5", None),
+        ("anthropic/claude-4.5-sonnet-20250929:nitro", "anthropic/claude-sonnet-4.5", "nitro"),
+        ("anthropic/claude-sonnet-4.5:floor", "anthropic/claude-sonnet-4.5", "floor"),
+        ("anthropic/claude-sonnet-4.5:exacto", "anthropic/claude-sonnet-4.5", "exacto"),
+        ("anthropic/claude-sonnet-4.5:online", "anthropic/claude-sonnet-4.5", "online"),
+        ("~anthropic/claude-latest", "anthropic/claude-sonnet-4.5", None),
+        ("~x/latest", "deepseek/r1", None),
+        ("openrouter/auto", "openrouter/auto", None),
+        ("deepseek/r1:free:online", "deepseek/r1:free", "online"),
+    ],
+)
+def test_a_model_is_found_by_all_its_names(name: str, expected: str, suffix: str | None) -> None:
+    found = find_price(_catalogue(), name)
+    assert found is not None
+    assert (found.entry.id, found.suffix) == (expected, suffix)
+    assert found.searches_web == (suffix == "online")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["anthropic/claude-sonnet-4.5:free", "only/free", "deepseek/r1:thinking", "nobody/knows", "", ":online"],
+)
+def test_a_variant_that_is_not_listed_is_unknown(name: str) -> None:
+    assert find_price(_catalogue(), name) is None
+
+
+def test_a_router_has_no_price() -> None:
+    found = find_price(_catalogue(), "openrouter/auto")
+    assert found is not None
+    assert found.price is None
+    assert found.entry.reason is not None
+
+
+def test_the_operators_price_wins() -> None:
+    own = price_from_config(input="9", output="9")
+    catalogue = _catalogue().with_prices({"openrouter/auto": own, "local/qwen": own})
+    for name in ("openrouter/auto", "local/qwen"):
+        found = find_price(catalogue, name)
+        assert found is not None
+        assert found.price == own
+
+
+def _list_of(prices: dict[str, str]) -> Catalogue:
+    return parse_catalogue(
+        {
+            "data": [
+                _model(name, pricing={"prompt": prompt, "completion": "0.00001"})
+                for name, prompt in prices.items()
+            ]
+        }
+    )
+
+
+def test_a_move_of_more_than_tenfold_is_held_back_on_the_dear_side() -> None:
+    names = {f"a/m{i}": "0.000001" for i in range(40)}
+    old = _list_of(names)
+    new = _list_of({**names, "a/m1": "0.0000000999", "a/m2": "0.00001", "a/m3": "0.0000101", "a/m4": "0"})
+    moves = diff_catalogue(old, new)
+    assert [(m.model, m.before, m.after) for m in moves] == [
+        ("a/m1", 10**12, 999 * 10**8),
+        ("a/m3", 10**12, 101 * 10**11),
+        ("a/m4", 10**12, 0),
+    ]
+    merged, held = accept_refresh(old, new)
+    assert held == moves
+    expected = {"a/m1": 10**12, "a/m2": 10**13, "a/m3": 101 * 10**11, "a/m4": 10**12, "a/m5": 10**12}
+    for name, ausd in expected.items():
+        price = merged.entries[name].price
+        assert price is not None
+        assert price.input_ausd == ausd
+    again, held = accept_refresh(merged, new, accepted=frozenset({"a/m1", "a/m4"}))
+    assert held == []
+    lowered = again.entries["a/m4"].price
+    assert lowered is not None
+    assert lowered.input_ausd == 0
+
+
+def test_a_list_that_changed_its_unit_is_refused_whole() -> None:
+    names = {f"a/m{i}": "0.000001" for i in range(40)}
+    with pytest.raises(PriceError, match="40 of 40"):
+        accept_refresh(_list_of(names), _list_of(dict.fromkeys(names, "1")))
+
+
+# Facts of a body
+
+
+def _facts(body: dict[str, object], endpoint: str = "chat") -> BodyFacts:
+    return read_facts(body, len(json.dumps(body)), endpoint)  # type: ignore[arg-type]
+
+
+def _user(*parts: object) -> dict[str, object]:
+    return {"model": "a/b", "messages": [{"role": "user", "content": list(parts)}]}
+
+
+def test_a_plain_chat_has_nothing_but_its_size() -> None:
+    body: dict[str, object] = {
+        "model": "a/b",
+        "messages": [{"role": "user", "content": "data:image/png;base64,AAAA"}],
+    }
+    assert _facts(body) == BodyFacts(len(json.dumps(body)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "tokens"),
+    [
+        ({"max_tokens": 5}, 5),
+        ({"max_completion_tokens": 7}, 7),
+        ({"max_output_tokens": 9}, 9),
+        ({"max_tokens": 5, "max_completion_tokens": 700}, 700),
+        ({"max_tokens": None}, None),
+        ({"max_tokens": 0}, 0),
+        ({}, None),
+    ],
+)
+def test_the_greatest_output_length_counts(fields: dict[str, object], tokens: int | None) -> None:
+    assert _facts({"model": "a/b", "messages": [], **fields}).max_output_tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("body", "endpoint", "choices"),
+    [
+        ({"n": 3}, "chat", 3),
+        ({"n": None}, "chat", 1),
+        ({"n": 2, "best_of": 4, "prompt": "x"}, "completions", 4),
+        ({"n": 2, "prompt": ["x", "y", "z"]}, "completions", 6),
+        ({"prompt": [1, 2, 3]}, "completions", 1),
+        ({"prompt": [[1, 2], [3]]}, "completions", 2),
+    ],
+)
+def test_every_choice_is_counted(body: dict[str, object], endpoint: str, choices: int) -> None:
+    assert _facts({"model": "a/b", **body}, endpoint).choices == choices
+
+
+def test_images_are_taken_out_of_the_bytes() -> None:
+    url = "data:image/png;base64," + "A" * 5000
+    for part in (
+        {"type": "image_url", "image_url": {"url": url}},
+        {"type": "input_image", "image_url": url},
+        {"type": "image", "source": {"type": "base64", "data": url}},
+    ):
+        body = _user({"type": "text", "text": "what?"}, part)
+        facts = _facts(body)
+        assert (facts.images, facts.data_url_bytes, facts.whole_context) == (1, len(url), "")
+        assert facts.size_bytes - facts.data_url_bytes < 200
+    linked = _facts(_user({"type": "image_url", "image_url": {"url": "https://x.test/" + "a" * 500}}))
+    assert (linked.images, linked.data_url_bytes) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _user({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}),
+        _user(
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}}
+        ),
+        _user({"type": "video_url", "video_url": {"url": "https://x.test/v"}}),
+        _user({"type": "hologram"}),
+        _user({"text": "no type"}),
+        _user(5),
+        {"model": "a/b", "messages": [{"role": "assistant", "audio": {"id": "audio_1"}}]},
+        {"model": "a/b", "messages": [{"role": "user", "content": {"odd": "shape"}}]},
+        {"model": "a/b", "input": "go on", "previous_response_id": "resp_1"},
+        {"model": "a/b", "prompt": {"id": "pmpt_1"}},
+        {"model": "a/b", "input": [{"type": "item_reference", "id": "x"}]},
+    ],
+)
+def test_what_the_bytes_do_not_tell_counts_as_the_whole_context(body: dict[str, object]) -> None:
+    facts = _facts(body)
+    assert facts.whole_context
+    assert input_bound_tokens(price_from_config(input="1", output="1", context_tokens=32768), facts) == 32768
+    with pytest.raises(Unbounded):
+        input_bound_tokens(price_from_config(input="1", output="1"), facts)
+
+
+def test_images_inside_tool_results_are_found() -> None:
+    image = {"type": "image", "source": {"type": "base64", "data": "A" * 100}}
+    facts = _facts(_user({"type": "tool_result", "tool_use_id": "t", "content": [image, image]}), "messages")
+    assert (facts.images, facts.data_url_bytes) == (2, 200)
+    body: dict[str, object] = {
+        "model": "a/b",
+        "input": [{"type": "function_call_output", "call_id": "c", "output": [{"type": "input_image"}]}],
+    }
+    assert _facts(body, "responses").images == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"plugins": [{"id": "web"}]}, ["plugin web"]),
+        ({"plugins": [{"id": "web", "enabled": False}, {"id": "context-compression"}]}, []),
+        ({"tools": [{"type": "openrouter:web_search"}]}, ["server tool openrouter:web_search"]),
+        ({"tools": [{"type": "web_search_20250305", "name": "w"}]}, ["server tool web_search_20250305"]),
+        ({"tools": [{"type": "function"}, {"name": "mine"}, {"type": "bash_20250124"}]}, []),
+        ({"service_tier": "priority"}, ["service tier priority"]),
+        ({"service_tier": "default"}, []),
+        ({"service_tier": None}, []),
+        ({"web_search_options": {}}, ["web search (web_search_options)"]),
+        ({"models": ["x/y:online", "x/z"]}, ["web search (x/y:online)"]),
+        ({"model": "a/b:online"}, ["web search (a/b:online)"]),
+        ({"model": "a/b@preset/p"}, ["a preset of the provider (a/b@preset/p)"]),
+        ({"preset": "p"}, ["a preset of the provider (preset)"]),
+        ({"speed": "fast"}, ["speed fast"]),
+    ],
+)
+def test_what_costs_on_top_is_named(fields: dict[str, object], names: list[str]) -> None:
+    facts = _facts({"model": "a/b", "messages": [], **fields})
+    assert unpriced_features(facts) == names
+
+
+def test_image_output_needs_a_price() -> None:
+    facts = _facts({"model": "a/b", "messages": [], "modalities": ["text", "image"]})
+    assert unpriced_features(facts, [_price()]) == ["image output"]
+    assert unpriced_features(facts, [_price(image_output="0.00003")]) == []
+
+
+# The bound
+
+
+def test_the_dearest_target_counts() -> None:
+    cheap = price_from_config(input="0", output="0")
+    dear = price_from_config(input="1", output="10", context_tokens=10000)
+    facts = BodyFacts(size_bytes=744, max_output_tokens=100)
+    assert worst_case_pusd([cheap, dear], facts) == worst_case_pusd([dear, cheap], facts) == 10**9 + 10**9
+    with pytest.raises(PriceError):
+        worst_case_pusd([], facts)
+
+
+def test_without_any_output_length_there_is_no_bound() -> None:
+    with pytest.raises(Unbounded):
+        worst_case_pusd([price_from_config(input="1", output="1")], BodyFacts(10))
+    assert worst_case_pusd([price_from_config(input="1", output="0")], BodyFacts(744)) == 10**9
+
+
+def test_an_override_counts_only_where_the_prompt_can_reach_it() -> None:
+    price = _price(overrides=[{"min_prompt_tokens": 10000, "prompt": "0.000006", "completion": "0.0000225"}])
+    assert worst_case_pusd([price], BodyFacts(10000 - 256, 100)) == 10000 * 3 * 10**6 + 100 * 15 * 10**6
+    assert worst_case_pusd([price], BodyFacts(10001 - 256, 100)) == 10001 * 6 * 10**6 + 100 * 225 * 10**5
+
+
+def test_a_price_by_time_of_day_always_counts() -> None:
+    price = _price(overrides=[{"utc_start": "2200", "utc_end": "0600", "prompt": "0.00001"}])
+    assert worst_case_pusd([price], BodyFacts(744, 0)) == 10**10
+    assert cost_from_usage_pusd(price, 100, 0, minute_utc=12 * 60) == 100 * 3 * 10**6
+    assert cost_from_usage_pusd(price, 100, 0, minute_utc=0) == 10**9
+    assert cost_from_usage_pusd(price, 100, 0, minute_utc=6 * 60) == 100 * 3 * 10**6
+    assert cost_from_usage_pusd(price, 100, 0) == 10**9
+
+
+def test_cached_and_written_tokens_have_their_own_price() -> None:
+    price = _price(input_cache_read="0.0000003", input_cache_write="0.00000375")
+    assert (
+        cost_from_usage_pusd(price, 1000, 10, 600, 100)
+        == (300 * 30 + 600 * 3 + 10 * 150) * 10**5 + 375 * 10**6
+    )
+    assert cost_from_usage_pusd(price, 10, 0, 9999) == 10 * 3 * 10**5
+    assert cost_from_usage_pusd(_price(internal_reasoning="0.0001"), 0, 10, reasoning_tokens=4) == 490 * 10**6
+
+
+def test_rejected_predictions_are_output_on_top() -> None:
+    body: dict[str, object] = {
+        "model": "a/b",
+        "messages": [],
+        "max_tokens": 10,
+        "prediction": {"content": "x" * 900},
+    }
+    price = price_from_config(input="0", output="1")
+    facts = _facts(body)
+    assert worst_case_pusd([price], facts) == (10 + facts.size_bytes) * 10**6
+
+
+ausd = st.one_of(st.just(0), st.integers(0, 10**15), st.integers(0, 5))
+optional_ausd = st.none() | ausd
+RATES = {
+    "cached_ausd": optional_ausd,
+    "cache_write_ausd": optional_ausd,
+    "cache_write_1h_ausd": optional_ausd,
+    "reasoning_ausd": optional_ausd,
+    "image_pusd": st.none() | st.integers(0, 10**10),
+}
+overrides = st.builds(
+    Override,
+    rates=st.dictionaries(
+        st.sampled_from(["input_ausd", "output_ausd", "cached_ausd", "cache_write_ausd", "reasoning_ausd"]),
+        ausd,
+    ).map(lambda rates: tuple(rates.items())),
+    min_prompt_tokens=st.none() | st.integers(0, 20000),
+    utc_start_min=st.just(600),
+    utc_end_min=st.integers(0, 1440),
+    unknown_condition=st.booleans(),
+)
+prices = st.builds(
+    Price,
+    input_ausd=ausd,
+    output_ausd=ausd,
+    **RATES,
+    request_pusd=st.integers(0, 10**10),
+    overrides=st.lists(overrides, max_size=3).map(tuple),
+    context_tokens=st.integers(1, 100_000),
+    output_max_tokens=st.none() | st.integers(1, 50_000),
+)
+facts_of_bodies = st.builds(
+    BodyFacts,
+    size_bytes=st.integers(0, 50_000),
+    max_output_tokens=st.none() | st.integers(0, 60_000),
+    choices=st.integers(1, 5),
+    images=st.integers(0, 3),
+    whole_context=st.sampled_from(["", "a file"]),
+    has_tools=st.booleans(),
+    generates=st.just(True),
+    data_url_bytes=st.just(0),
+    has_prediction=st.just(False),
+    wants_image_output=st.just(False),
+    models=st.just(()),
+    service_tier=st.none(),
+    unpriced=st.just(()),
+)
+
+
+def _usage_cost(data: st.DataObject, price: Price, facts: BodyFacts, max_tokens: int | None) -> int:
+    """Draw a usage within the bounds and price it."""
+    limit = output_limit_tokens(price)
+    assert limit is not None
+    output = data.draw(st.integers(0, min(limit, limit if max_tokens is None else max_tokens)))
+    prompt = data.draw(st.integers(0, input_bound_tokens(price, facts)))
+    return cost_from_usage_pusd(
+        price,
+        prompt,
+        output * facts.choices,
+        data.draw(st.integers(0, prompt)),
+        data.draw(st.integers(0, prompt)),
+        reasoning_tokens=data.draw(st.integers(0, output)),
+        images=facts.images,
+        minute_utc=data.draw(st.none() | st.integers(0, 1439)),
+    )
+
+
+@given(st.lists(prices, min_size=1, max_size=3), facts_of_bodies, st.data())
+def test_no_usage_within_the_bounds_costs_more_than_the_worst_case(
+    route: list[Price], facts: BodyFacts, data: st.DataObject
+) -> None:
+    worst = worst_case_pusd(route, facts)
+    for price in route:
+        assert _usage_cost(data, price, facts, facts.max_output_tokens) <= worst
+
+
+# The clamp
+
+
+@given(
+    route=st.lists(prices, min_size=1, max_size=3),
+    facts=facts_of_bodies,
+    headroom=st.integers(0, 10**14),
+    cap=st.none() | st.integers(1, 60_000),
+    may_lower=st.booleans(),
+    data=st.data(),
+)
+def test_a_clamped_request_fits_and_is_as_long_as_it_may_be(
+    route: list[Price],
+    facts: BodyFacts,
+    headroom: int,
+    cap: int | None,
+    *,
+    may_lower: bool,
+    data: st.DataObject,
+) -> None:
+    result = clamp_output_tokens(route, facts, headroom, cap_tokens=cap, may_lower=may_lower)
+    if isinstance(result, Unaffordable):
+        assert result.needed_pusd > headroom
+        assert worst_case_pusd(route, facts, result.floor_tokens) == result.needed_pusd
+        if result.affordable_tokens:
+            assert worst_case_pusd(route, facts, result.affordable_tokens) <= headroom
+        assert worst_case_pusd(route, facts, result.affordable_tokens + 1) > headroom
+        return
+    assert result.reserve_pusd <= headroom
+    assert result.reserve_pusd == worst_case_pusd(route, facts, result.max_tokens)
+    for price in route:
+        assert _usage_cost(data, price, facts, result.max_tokens) <= result.reserve_pusd
+    if result.max_tokens is None:
+        assert facts.max_output_tokens is None
+        assert cap is None
+        return
+    if cap is not None:
+        assert result.max_tokens <= cap
+    if facts.max_output_tokens is not None:
+        assert result.max_tokens <= facts.max_output_tokens
+        assert result.lowered or any(
+            result.max_tokens >= min(facts.max_output_tokens, output_limit_tokens(p) or 0) for p in route
+        )
+    if result.reserve_pusd > headroom // 2:
+        assert not may_lower or result.max_tokens <= FLOOR_TOKENS
+
+
+OPENCODE = BodyFacts(size_bytes=2000, max_output_tokens=32000)
+GPT = price_from_config(input="0.25", output="2", context_tokens=400000, output_max_tokens=128000)
+
+
+def test_one_request_takes_at_most_half_of_what_is_left() -> None:
+    left = 20 * 10**9  # $0.02
+    first = clamp_output_tokens([GPT], OPENCODE, left)
+    assert isinstance(first, Clamped)
+    assert first.lowered
+    assert first.reserve_pusd <= left // 2 < worst_case_pusd([GPT], OPENCODE, (first.max_tokens or 0) + 1)
+    second = clamp_output_tokens([GPT], OPENCODE, left - first.reserve_pusd)
+    assert isinstance(second, Clamped)
+
+
+def test_the_floor_may_take_more_than_half() -> None:
+    needed = worst_case_pusd([GPT], OPENCODE, FLOOR_TOKENS)
+    assert clamp_output_tokens([GPT], OPENCODE, needed) == Clamped(FLOOR_TOKENS, needed, lowered=True)
+    refused = clamp_output_tokens([GPT], OPENCODE, needed - 1)
+    assert refused == Unaffordable(needed, FLOOR_TOKENS, FLOOR_TOKENS - 1)
+
+
+def test_a_smaller_maximum_of_the_client_is_left_alone() -> None:
+    facts = OPENCODE._replace(max_output_tokens=20)
+    needed = worst_case_pusd([GPT], facts)
+    assert clamp_output_tokens([GPT], facts, needed) == Clamped(20, needed, lowered=False)
+    assert clamp_output_tokens([GPT], facts, needed - 1) == Unaffordable(needed, 20, 19)
+
+
+def test_all_or_nothing_when_lowering_is_switched_off() -> None:
+    needed = worst_case_pusd([GPT], OPENCODE)
+    assert clamp_output_tokens([GPT], OPENCODE, needed, may_lower=False) == Clamped(
+        32000, needed, lowered=False
+    )
+    assert isinstance(clamp_output_tokens([GPT], OPENCODE, needed - 1, may_lower=False), Unaffordable)
+
+
+def test_free_models_pass_with_nothing_left() -> None:
+    free = price_from_config(input="0", output="0")
+    assert clamp_output_tokens([free], OPENCODE, 0) == Clamped(32000, 0, lowered=False)
+    entry = CatalogueEntry("a/b:free", free)
+    assert find_price(Catalogue({"a/b:free": entry}), "a/b:free") is not None

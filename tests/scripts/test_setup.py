@@ -1,0 +1,122 @@
+"""scripts/setup on machines where it cannot work: it says what is wrong and what to do."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ("bash", "cat", "cut", "df", "dirname", "grep", "head", "mv", "rm", "sed", "tail", "uname")
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="bash scripts")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Give what scripts/setup reads, in a folder whose name has a space."""
+    folder = tmp_path / "a checkout"
+    (folder / "scripts").mkdir(parents=True)
+    shutil.copy(ROOT / "scripts" / "setup", folder / "scripts" / "setup")
+    for name in ("pyproject.toml", "requirements.lock", "requirements-dev.lock"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    """Give a folder to be the whole PATH: the usual tools, no Python."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for tool in TOOLS:
+        path = shutil.which(tool)
+        assert path, f"this machine has no {tool}"
+        (folder / tool).symlink_to(path)
+    return folder
+
+
+def run_setup(checkout: Path, tools: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "PATH": str(tools),
+        "HOME": str(checkout.parent),
+        "PYENV_ROOT": str(checkout.parent),
+        **more,
+    }
+    return subprocess.run(
+        [str(checkout / "scripts" / "setup"), *arguments],
+        env=environment,
+        cwd=checkout.parent,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def fake_python(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def own_python_elsewhere() -> bool:
+    """Tell whether setup would find a Python in the places that it looks at beside PATH."""
+    return any(Path(place).exists() for place in ("/opt/homebrew/bin/python3", "/usr/local/bin/python3"))
+
+
+@pytest.mark.skipif(own_python_elsewhere(), reason="a Python lies outside PATH where setup looks too")
+def test_no_python(checkout: Path, tools: Path) -> None:
+    ran = run_setup(checkout, tools)
+    assert ran.returncode == 1
+    assert "no Python 3.11 or newer was found." in ran.stderr
+    assert "apt-get install python3" in ran.stderr
+    assert not (checkout / ".venv").exists()
+
+
+@pytest.mark.skipif(own_python_elsewhere(), reason="a Python lies outside PATH where setup looks too")
+def test_old_python_is_named(checkout: Path, tools: Path) -> None:
+    fake_python(tools / "python3", 'case $1 in --version) echo "Python 3.9.2" ;; *) exit 1 ;; esac')
+    ran = run_setup(checkout, tools)
+    assert ran.returncode == 1
+    assert "too old:" in ran.stderr
+    assert "python3 (Python 3.9.2)" in ran.stderr
+
+
+@pytest.mark.skipif(own_python_elsewhere(), reason="a Python lies outside PATH where setup looks too")
+def test_python_without_venv_module(checkout: Path, tools: Path) -> None:
+    fake_python(tools / "python3", f'case "$*" in *ensurepip*) exit 1 ;; esac\nexec "{sys.executable}" "$@"')
+    ran = run_setup(checkout, tools)
+    assert ran.returncode == 1
+    assert "has no venv module" in ran.stderr
+    assert f"apt-get install python3.{sys.version_info.minor}-venv" in ran.stderr
+
+
+def test_index_out_of_reach(checkout: Path, tools: Path) -> None:
+    """Nothing listens on port 1 of loopback, so pip is refused at once."""
+    ran = run_setup(
+        checkout,
+        tools,
+        TOLLKEEPER_PYTHON=sys.executable,
+        PIP_CONFIG_FILE=os.devnull,
+        PIP_INDEX_URL="https://127.0.0.1:1/simple",
+        PIP_RETRIES="0",
+        PIP_NO_CACHE_DIR="1",
+    )
+    assert ran.returncode == 1
+    assert "the package index could not be reached" in ran.stderr
+    assert "HTTPS_PROXY" in ran.stderr
+    assert not (checkout / ".venv" / "setup-stamp").exists(), "a failed setup must not count as done"
+
+
+def test_unknown_argument(checkout: Path, tools: Path) -> None:
+    ran = run_setup(checkout, tools, "--devel")
+    assert ran.returncode == 2
+    assert "unknown argument --devel" in ran.stderr
+
+
+def test_missing_file_of_the_checkout(checkout: Path, tools: Path) -> None:
+    (checkout / "requirements.lock").unlink()
+    ran = run_setup(checkout, tools)
+    assert ran.returncode == 1
+    assert "requirements.lock is missing" in ran.stderr
