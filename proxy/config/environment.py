@@ -49,12 +49,7 @@ def is_list(path: tuple[str, ...]) -> bool:
 def likely_slips(environ: Mapping[str, str], used: set[str]) -> Iterator[str]:
     """Give a warning for each TOLLKEEPER_* variable that sets nothing but looks like one that would."""
     for name in sorted(environ):
-        if (
-            name.startswith("TOLLKEEPER_")
-            and name not in VARIABLES
-            and name not in used
-            and name not in _NO_SETTING
-        ):
+        if name.startswith("TOLLKEEPER_") and name not in VARIABLES and name not in used and name not in _NO_SETTING:
             close = get_close_matches(name, VARIABLES, 1, 0.85)
             if close:
                 yield f"the environment variable {name} sets nothing. Did you mean {close[0]}?"

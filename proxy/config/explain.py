@@ -8,6 +8,7 @@ from proxy.config.locate import KEY, Path, block_at
 from proxy.config.mistake import SettingError
 from proxy.config.schema import Limits, Settings
 
+NO_BLOCK = "must be a block of settings (name: value)"
 _LIMIT_WORDS = {
     "rpm": "requests: 60/minute",
     "rpm_limit": "requests: 60/minute",
@@ -89,8 +90,13 @@ def _finding(path: Path, error: Mapping[str, Any]) -> Finding:
         path = (*path, wrong.key) if wrong.key is not None else path
         return Finding(path, wrong.must, wrong.advice, at_key=at_key, show=wrong.show)
     rule = _TEXTS.get(error["type"])
-    must = rule.format(**context) if rule else f"is not valid ({error['type']})"
+    bounds = {key: _bare_number(value) for key, value in context.items()}
+    must = rule.format(**bounds) if rule else f"is not valid ({error['type']})"
     return Finding(path, must.replace("'", '"'), "", at_key=at_key, show=True)
+
+
+def _bare_number(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 _TEXTS = {
@@ -99,8 +105,8 @@ _TEXTS = {
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
-    "model_type": "must be a block of settings (name: value)",
-    "dict_type": "must be a block of settings (name: value)",
+    "model_type": NO_BLOCK,
+    "dict_type": NO_BLOCK,
     "tuple_type": "must be a list",
     "too_short": "must have at least {min_length} entry",
     "string_type": "must be text",

@@ -90,9 +90,7 @@ def _from_block(kind: Kind, block: Mapping[object, object]) -> Limit:
             advice = f'Did you mean "{close[0]}"?' if close else "A limit has amount, window and mode."
             raise SettingError(f'unknown key "{key}"', advice, key=str(key), show=False)
     if block.get("amount") is None:
-        raise SettingError(
-            "amount is missing", f"Write amount: {_EXAMPLES[kind].partition('/')[0]}", show=False
-        )
+        raise SettingError("amount is missing", f"Write amount: {_EXAMPLES[kind].partition('/')[0]}", show=False)
     mode = block.get("mode")
     if mode is not None and mode not in MODES:
         raise SettingError('must be "hard" or "soft"', key="mode")
@@ -163,9 +161,7 @@ _AMOUNTS: dict[Kind, Callable[[Kind, str, str | None], int]] = {
 def _window(kind: Kind, window: str | None, key: str | None) -> str:
     if kind == "concurrency":
         if window is not None:
-            raise SettingError(
-                "counts what is open now and has no window", "Write the number alone.", key=key
-            )
+            raise SettingError("counts what is open now and has no window", "Write the number alone.", key=key)
         return ""
     if window is None:
         if kind == "cost":

@@ -20,6 +20,7 @@ from proxy.core.errors import ConfigError
 
 S = TypeVar("S")
 Signature = tuple[tuple[int, ...] | None, ...]
+_RETRY_TICKS = 10
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +48,7 @@ class LiveConfig(Generic[S]):
         self._refused = ""  # fingerprint or text of what was refused last, so that it is logged once
         self._signature: Signature = ()
         self._look_again = False
+        self._ticks = 0
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
 
@@ -169,7 +171,9 @@ class LiveConfig(Generic[S]):
         return True
 
     async def _has_changed(self) -> bool:
-        if self._look_again:
+        self._ticks += 1
+        # What a refused file lacks may come from outside what is watched, such as a key file that is made now.
+        if self._look_again or (self._problem is not None and self._ticks % _RETRY_TICKS == 0):
             self._look_again = False
             return True
         return await asyncio.to_thread(_signature, self.loaded.watched) != self._signature

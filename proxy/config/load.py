@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from proxy.config import tree
 from proxy.config.environment import is_list, likely_slips, overrides_in
-from proxy.config.explain import Finding, findings
+from proxy.config.explain import NO_BLOCK, Finding, findings
 from proxy.config.locate import Path as SettingPath
 from proxy.config.locate import Place, locate, written
 from proxy.config.masking import is_sensitive, mask, mask_line, secrets_in
@@ -24,7 +24,7 @@ from proxy.config.mistake import Mark, Mistake, SettingError
 from proxy.config.references import mistakes_across, warnings_across
 from proxy.config.scalars import NULLS, NUMBER, Plain
 from proxy.config.schema import BASE_URLS, Settings, default_base_url
-from proxy.config.syntax import split_lines
+from proxy.config.syntax import missing_space, split_lines
 from proxy.config.variables import names_in, substitute
 from proxy.core.errors import ConfigError
 from proxy.core.secret import Secret
@@ -120,13 +120,10 @@ def _read(path: Path) -> tuple[bytes, int]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from error
     if len(raw) > tree.MAX_BYTES:
-        raise ConfigError(
-            f"{path}: larger than {tree.MAX_BYTES // 2**20} MiB; that is no configuration file."
-        )
+        raise ConfigError(f"{path}: larger than {tree.MAX_BYTES // 2**20} MiB; that is no configuration file.")
     if os.name == "posix" and mode & stat.S_IWOTH:
         raise ConfigError(
-            f"{path}: everybody on this machine may write to it, and so send your keys elsewhere. "
-            f"Run: chmod o-w {path}"
+            f"{path}: everybody on this machine may write to it, and so send your keys elsewhere. Run: chmod o-w {path}"
         )
     return raw, mode
 
@@ -194,7 +191,7 @@ class _Reading:
         if isinstance(parsed.root, tree.Mapping):
             self._data = self._value(parsed.root, ())
         elif parsed.root is not None:
-            self._mistakes.append(Mistake('the file must hold settings ("name: value").', parsed.root.mark))
+            self._mistakes.append(self._no_block(parsed.root))
 
     def take_overrides(self, flags: Mapping[str, str]) -> None:
         for path, text, name in overrides_in(self._source.environ):
@@ -205,11 +202,7 @@ class _Reading:
 
     def take_keys(self) -> None:
         environ = self._source.environ
-        if (
-            not self._data.get("providers")
-            and ("providers",) not in self._lost
-            and environ.get("OPENROUTER_API_KEY")
-        ):
+        if not self._data.get("providers") and ("providers",) not in self._lost and environ.get("OPENROUTER_API_KEY"):
             self._data["providers"] = {"openrouter": {}}
         providers = self._data.get("providers")
         if not isinstance(providers, dict):
@@ -247,9 +240,7 @@ class _Reading:
         if os.name != "posix" or self._source.path is None:
             return
         if mode & stat.S_IWGRP:
-            self._warnings.append(
-                f"{self._source.shown}: its group may write to it. chmod g-w keeps it yours."
-            )
+            self._warnings.append(f"{self._source.shown}: its group may write to it. chmod g-w keeps it yours.")
         if mode & (stat.S_IRGRP | stat.S_IROTH):
             for path in self._literal_keys():
                 self._warn(
@@ -270,6 +261,13 @@ class _Reading:
             (*main, *sorted(self._key_files)),
             MappingProxyType({**self._origins, **self._given}),
         )
+
+    def _no_block(self, root: tree.Node) -> Mistake:
+        found = missing_space(root.text) if isinstance(root, tree.Scalar) and root.plain else None
+        if found is None:
+            return Mistake('the file must hold settings ("name: value").', root.mark)
+        name, column = found
+        return Mistake(f'a space is missing after "{name}:".', Mark(root.mark.line, root.mark.column + column))
 
     # --- from nodes to values
 
@@ -294,9 +292,7 @@ class _Reading:
         except SettingError as error:
             self._lost.add(path)
             self._mistakes.append(
-                self._mistake(
-                    locate(self._root, path), _sentences(error.must, self._advice(path, error.advice))
-                )
+                self._mistake(locate(self._root, path), _sentences(error.must, self._advice(path, error.advice)))
             )
             return ""
         if names and any(is_sensitive(step) for step in path):
@@ -345,12 +341,7 @@ class _Reading:
         for key, variable in _KEYS.items():
             path: SettingPath = ("providers", name, key)
             older = block.get("provisioning_key") if key == "management_key" else None
-            if (
-                block.get(key) is None
-                and block.get(f"{key}_file") is None
-                and older is None
-                and path not in self._lost
-            ):
+            if block.get(key) is None and block.get(f"{key}_file") is None and older is None and path not in self._lost:
                 text = self._source.environ.get(variable)
                 if text:
                     block[key] = text
@@ -376,9 +367,7 @@ class _Reading:
             self._secrets.add(block[key].reveal())
         except SettingError as error:
             self._lost.add((*path[:-1], key))
-            self._mistakes.append(
-                self._mistake(locate(self._root, path), _sentences(error.must, error.advice))
-            )
+            self._mistakes.append(self._mistake(locate(self._root, path), _sentences(error.must, error.advice)))
 
     def _read_key(self, file: Path) -> bytes:
         try:
@@ -388,9 +377,7 @@ class _Reading:
         except OSError as error:
             raise SettingError(f"{file} cannot be read: {error.strerror}", "It must hold the key.") from error
         if os.name == "posix" and mode & 0o027 and not self._is_mounted(file):
-            raise SettingError(
-                f"{file} is open to others (mode {mode & 0o777:04o})", f"Run: chmod 600 {file}"
-            )
+            raise SettingError(f"{file} is open to others (mode {mode & 0o777:04o})", f"Run: chmod 600 {file}")
         return raw
 
     def _is_mounted(self, file: Path) -> bool:
@@ -416,12 +403,7 @@ class _Reading:
 
     def _literals(self, path: SettingPath) -> Iterable[SettingPath]:
         node = locate(self._root, path).node
-        if (
-            path not in self._given
-            and isinstance(node, tree.Scalar)
-            and node.text
-            and not names_in(node.text)
-        ):
+        if path not in self._given and isinstance(node, tree.Scalar) and node.text and not names_in(node.text):
             yield path
 
     # --- from findings to texts
@@ -433,9 +415,15 @@ class _Reading:
         text = finding.must
         if finding.show and not finding.at_key:
             text += self._found(place, finding.path)
-        self._mistakes.append(
-            self._mistake(place, _sentences(text, finding.advice), at_key=finding.at_key, path=finding.path)
-        )
+        advice = finding.advice or self._missing_space(finding, place)
+        self._mistakes.append(self._mistake(place, _sentences(text, advice), at_key=finding.at_key, path=finding.path))
+
+    def _missing_space(self, finding: Finding, place: Place) -> str:
+        """Tell why a block reads as text: ``server:`` with ``port:8787`` below it."""
+        if finding.must != NO_BLOCK or not isinstance(place.node, tree.Scalar):
+            return ""
+        found = missing_space(place.node.text)
+        return f'A space is missing after "{found[0]}:".' if found is not None else ""
 
     def _is_lost(self, path: SettingPath) -> bool:
         return any(path[: len(lost)] == lost for lost in self._lost)
@@ -458,9 +446,7 @@ class _Reading:
     def _given_by(self, path: SettingPath) -> str | None:
         return next((name for at, name in self._given.items() if path[: len(at)] == at), None)
 
-    def _mistake(
-        self, place: Place, text: str, *, at_key: bool = False, path: SettingPath | None = None
-    ) -> Mistake:
+    def _mistake(self, place: Place, text: str, *, at_key: bool = False, path: SettingPath | None = None) -> Mistake:
         given = self._given_by(path if path is not None else place.path)
         if given is not None:
             return Mistake(text, None, written(path or place.path), given)
@@ -483,16 +469,12 @@ class _Reading:
 
     def _error(self) -> ConfigError:
         lines = split_lines(self._source.text)
-        order = sorted(
-            self._mistakes, key=lambda one: (one.mark.line, one.mark.column) if one.mark else (-1, 0)
-        )
+        order = sorted(self._mistakes, key=lambda one: (one.mark.line, one.mark.column) if one.mark else (-1, 0))
         paragraphs = [_paragraph(self._source.shown, lines, one, self._secrets) for one in order[:_MAX_SHOWN]]
         if len(order) > _MAX_SHOWN:
             paragraphs.append(f"and {len(order) - _MAX_SHOWN} more mistakes.")
         text = "\n".join(dict.fromkeys(paragraphs))
-        return ConfigError(
-            text.encode(errors="replace").decode()
-        )  # bytes of the environment that are no UTF-8
+        return ConfigError(text.encode(errors="replace").decode())  # bytes of the environment that are no UTF-8
 
 
 def _key_text(raw: bytes) -> Secret:
@@ -522,9 +504,10 @@ def _sentences(must: str, advice: str) -> str:
 def _paragraph(shown: str, lines: list[str], mistake: Mistake, secrets: Iterable[str]) -> str:
     """Write one mistake: place, setting, text, and the line with a caret."""
     text = mask(mistake.text, secrets)
-    named = f"{mistake.path}: " if mistake.path else ""
+    path = mask(mistake.path, secrets)  # a key may stand where a name belongs
+    named = f"{path}: " if path else ""
     if mistake.origin:
-        return f"{mistake.origin} ({mistake.path}): {text}"
+        return f"{mistake.origin} ({path}): {text}"
     if mistake.mark is None:
         return f"{shown}  {named}{text}"
     head = f"{shown}:{mistake.mark.line + 1}:{mistake.mark.column + 1}  {named}{text}"

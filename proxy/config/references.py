@@ -77,11 +77,7 @@ def _tokens(data: Mapping[str, Any]) -> Iterator[Finding]:
                     ("users", name, *path),
                     f'is the token of user "{first}" too. Each user needs their own.',
                 )
-            elif any(
-                digits.lower() == other.lower()
-                for at, other in _hashes(user)
-                if at < path and at[0] == path[0]
-            ):
+            elif any(digits.lower() == other.lower() for at, other in _hashes(user) if at < path and at[0] == path[0]):
                 yield ("users", name, *path), "stands in this list twice."
 
 
@@ -127,11 +123,7 @@ def _keys(data: Mapping[str, Any]) -> Iterator[Finding]:
         if hosted is None or (block.get("base_url") or hosted) != hosted:
             continue
         if block.get("api_key") is None and block.get("api_key_file") is None:
-            url = (
-                "https://openrouter.ai/keys"
-                if kind == "openrouter"
-                else "https://platform.openai.com/api-keys"
-            )
+            url = "https://openrouter.ai/keys" if kind == "openrouter" else "https://platform.openai.com/api-keys"
             variable = "OPENROUTER_API_KEY" if kind == "openrouter" else "OPENAI_API_KEY"
             advice = f"Write api_key: ${{{variable}}}, or use api_key_file:. A key is made at {url}"
             yield ("providers", name, "api_key"), f"is missing. {advice}"

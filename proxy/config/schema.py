@@ -80,8 +80,8 @@ def setting(
     return Field(default=default, description=help_, json_schema_extra=notes, ge=ge, gt=gt, le=le)
 
 
-def required(help_: str) -> Any:
-    return Field(description=help_, json_schema_extra={"why": "", "restart": False})
+def required(help_: str, *, ge: float | None = None, le: float | None = None) -> Any:
+    return Field(description=help_, json_schema_extra={"why": "", "restart": False}, ge=ge, le=le)
 
 
 class Block(BaseModel):
@@ -97,9 +97,7 @@ class Block(BaseModel):
         if data is None:
             return {}
         if isinstance(data, Mapping):
-            return {
-                key: value for key, value in data.items() if value is not None or key not in cls.model_fields
-            }
+            return {key: value for key, value in data.items() if value is not None or key not in cls.model_fields}
         return data
 
 
@@ -246,8 +244,8 @@ class Ledger(Block):
 class Price(Block):
     """USD; tokens per million of them."""
 
-    input: Usd = Field(description="USD per million input tokens.", ge=0, le=10**6)
-    output: Usd = Field(description="USD per million output tokens.", ge=0, le=10**6)
+    input: Usd = required("USD per million input tokens.", ge=0, le=10**6)
+    output: Usd = required("USD per million output tokens.", ge=0, le=10**6)
     cached_input: Usd | None = setting(
         None,
         "USD per million input tokens read from the provider's cache.",
@@ -262,9 +260,7 @@ class Price(Block):
         ge=0,
         le=10**6,
     )
-    request: Usd = setting(
-        Decimal(0), "USD per request on top.", "Few providers have such a fee.", ge=0, le=10**6
-    )
+    request: Usd = setting(Decimal(0), "USD per request on top.", "Few providers have such a fee.", ge=0, le=10**6)
 
     @field_validator("input", "output", "cached_input", "cache_write", "request")
     @classmethod
@@ -301,9 +297,7 @@ class Attribution(Block):
     referer: Text | None = setting(
         None, "HTTP-Referer: the address of your application.", "Nothing is told without your wish."
     )
-    title: Text | None = setting(
-        None, "X-Title: the name of your application.", "Nothing is told without your wish."
-    )
+    title: Text | None = setting(None, "X-Title: the name of your application.", "Nothing is told without your wish.")
 
 
 class Provider(Block):
@@ -331,9 +325,7 @@ class Provider(Block):
         "OpenRouter's management key (older name: provisioning_key), for its own account of what was spent.",
         "Without it the ledger is kept, but not held against the provider's figures.",
     )
-    management_key_file: FilePath | None = setting(
-        None, "A file that holds the management key.", "As api_key_file."
-    )
+    management_key_file: FilePath | None = setting(None, "A file that holds the management key.", "As api_key_file.")
     prices: dict[str, Price] = setting(
         {},
         "Prices by model name; * stands for any text, and the first that fits counts.",
@@ -395,9 +387,7 @@ class Provider(Block):
                 key="provisioning_key",
                 show=False,
             )
-        renamed = {
-            ("management_key" if key == "provisioning_key" else key): value for key, value in data.items()
-        }
+        renamed = {("management_key" if key == "provisioning_key" else key): value for key, value in data.items()}
         return {key: value for key, value in renamed.items() if key != "management_key" or value is not None}
 
 
@@ -416,7 +406,7 @@ def _json_value(value: object) -> Any:
 class Preset(Block):
     """A virtual model. A list of targets, or a single one, is its short form."""
 
-    targets: Annotated[tuple[Text, ...], BeforeValidator(as_list), Field(min_length=1)] = required(
+    targets: Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(as_list)] = required(
         "What to call, best first: provider/model, or a model of the first provider."
     )
     defaults: dict[str, Any] = setting(
@@ -487,12 +477,8 @@ class Limits(Block):
         (), "Money: $2/day, [$50/hour, $500/30d], $100 for all time.", "No limit."
     )
     requests: Annotated[tuple[_Requests, ...], *_LISTED] = setting((), "Requests: 60/minute.", "No limit.")
-    tokens: Annotated[tuple[_Tokens, ...], *_LISTED] = setting(
-        (), "Tokens, in and out together: 1M/day.", "No limit."
-    )
-    concurrency: Annotated[tuple[_Concurrency, ...], *_LISTED] = setting(
-        (), "Requests open at once: 4.", "No limit."
-    )
+    tokens: Annotated[tuple[_Tokens, ...], *_LISTED] = setting((), "Tokens, in and out together: 1M/day.", "No limit.")
+    concurrency: Annotated[tuple[_Concurrency, ...], *_LISTED] = setting((), "Requests open at once: 4.", "No limit.")
 
     @property
     def all(self) -> tuple[Limit, ...]:
@@ -503,7 +489,7 @@ class Allowance(Block):
     """What is the same for everyone, a group and a user."""
 
     limits: Limits = setting(Limits, "What each of them may use.", "No limit.")
-    models: Annotated[tuple[Text, ...], BeforeValidator(as_list), Field(min_length=1)] | None = setting(
+    models: Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(as_list)] | None = setting(
         None, "Models and presets that may be asked for; * stands for any text.", "All."
     )
     max_tokens: Whole | None = setting(
@@ -526,9 +512,7 @@ class Group(Allowance):
 class Token(Block):
     """One of several tokens of a user."""
 
-    hash: TokenHash = required(
-        "sha256: and the 64 hex digits of the token's SHA-256; kept as the digits alone."
-    )
+    hash: TokenHash = required("sha256: and the 64 hex digits of the token's SHA-256; kept as the digits alone.")
     name: UserName | None = setting(
         None, "What the token is called in lists and in the ledger.", "The first digits of the hash."
     )
@@ -546,19 +530,13 @@ class User(Allowance):
         "sha256: and the 64 hex digits of the SHA-256 of the user's only token.",
         "The token itself is never stored.",
     )
-    token_hashes: tuple[TokenHash, ...] = setting(
-        (), "The same for several tokens.", "One is the usual case."
-    )
+    token_hashes: tuple[TokenHash, ...] = setting((), "The same for several tokens.", "One is the usual case.")
     tokens: tuple[Token, ...] = setting(
         (), "The same with a name, an end or a switch for each.", "One is the usual case."
     )
     group: UserName | None = setting(None, "The group whose limits hold for this user too.", "None.")
-    disabled: Flag = setting(
-        False, "Refuse all requests of this user.", "A user is let in until told otherwise."
-    )
-    expires_at: Moment | None = setting(
-        None, "When the user stops to be let in, like 2027-01-31T00:00:00Z.", "Never."
-    )
+    disabled: Flag = setting(False, "Refuse all requests of this user.", "A user is let in until told otherwise.")
+    expires_at: Moment | None = setting(None, "When the user stops to be let in, like 2027-01-31T00:00:00Z.", "Never.")
 
     @property
     def all_tokens(self) -> tuple[Token, ...]:
@@ -575,9 +553,7 @@ class Settings(Block):
         "Beside the configuration, or in $STATE_DIRECTORY where systemd gives one.",
         restart=True,
     )
-    timezone: Zone = setting(
-        "UTC", "Where days and months begin, like Europe/Stockholm.", "The same on every machine."
-    )
+    timezone: Zone = setting("UTC", "Where days and months begin, like Europe/Stockholm.", "The same on every machine.")
     currency: Currency = setting(Currency, "What reports show beside USD.")
     admin_token: SecretText | None = setting(
         None,
@@ -595,9 +571,7 @@ class Settings(Block):
     limits: Limits = setting(Limits, "What everyone may use together.", "No limit.")
     defaults: Defaults = setting(Defaults, "What holds for each user.", "No limit.")
     groups: dict[UserName, Group] = setting({}, "Users who share limits, by name.", "None.")
-    users: dict[UserName, User] = setting(
-        {}, "Who may call, by name. Further users may live in the database.", "None."
-    )
+    users: dict[UserName, User] = setting({}, "Who may call, by name. Further users may live in the database.", "None.")
 
     @field_validator("providers", mode="before")
     @classmethod
@@ -615,9 +589,7 @@ def _with_kind(name: object, block: object) -> object:
         block = {}
     if not isinstance(block, Mapping):
         return block
-    filled = {
-        key: value for key, value in block.items() if key not in ("kind", "base_url") or value is not None
-    }
+    filled = {key: value for key, value in block.items() if key not in ("kind", "base_url") or value is not None}
     filled.setdefault("kind", "openrouter" if name == "openrouter" else "openai")
     url = default_base_url(name, filled["kind"])
     if url is not None:

@@ -35,7 +35,7 @@ def effective(loaded: Loaded) -> Iterator[tuple[str, Any, str]]:
 def as_json(loaded: Loaded) -> dict[str, Any]:
     """Give the settings in force as JSON's types; secrets are ``***``."""
     value = _plain(loaded.settings)
-    assert isinstance(value, dict)  # noqa: S101 - tells the type checker what a block becomes
+    assert isinstance(value, dict)
     return value
 
 
@@ -94,6 +94,7 @@ def _origin(loaded: Loaded, path: SettingPath) -> str:
 
 # --- JSON Schema
 
+_BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum"}  # pydantic's words where it knows no type
 _VARIABLE = {"type": "string", "pattern": r"\$\{"}
 
 
@@ -104,9 +105,7 @@ def json_schema() -> dict[str, Any]:
     for block in [schema, *definitions.values()]:
         for name, field in block.get("properties", {}).items():
             block["properties"][name] = _as_written(field)
-    definitions["Provider"][
-        "required"
-    ] = []  # base_url is known for two names; the program says where it is missing
+    definitions["Provider"]["required"] = []  # base_url is known for two names; the program says where it is missing
     definitions["Provider"]["properties"]["provisioning_key"] = {
         **definitions["Provider"]["properties"]["management_key"],
         "deprecated": True,
@@ -142,7 +141,7 @@ def _with_variables(value: dict[str, Any]) -> dict[str, Any]:
         return {**value, "additionalProperties": {"anyOf": [inner, {"type": "null"}, _VARIABLE]}}
     if "anyOf" in value:
         return {**value, "anyOf": [_with_variables(option) for option in value["anyOf"]]}
-    return value
+    return {_BOUNDS.get(key, key): item for key, item in value.items()}
 
 
 def schema_blocks() -> dict[str, type[BaseModel]]:
@@ -188,9 +187,7 @@ def reference() -> str:
             path = f"{prefix}.{name}" if prefix else name
             extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
             restart = " Needs a restart." if extra.get("restart") else ""
-            default = (
-                "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
-            )
+            default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
             lines.append(f"| `{path}` | {default} | {field.description}{restart} | {extra.get('why', '')} |")
     return "\n".join(lines)
 

@@ -51,6 +51,12 @@ def explain(text: str, error: yaml.YAMLError) -> Mistake:
     return Mistake(f"this is not YAML: {trouble.problem}.", _inside(trouble.lines, at))
 
 
+def missing_space(line: str) -> tuple[str, int] | None:
+    """Give the name in ``name:value`` and the column of its colon, or None."""
+    match = _MISSING_SPACE.fullmatch(line)
+    return (match[1], match.end(1)) if match is not None else None
+
+
 def _line(lines: list[str], number: int) -> str:
     return lines[number] if 0 <= number < len(lines) else ""
 
@@ -69,9 +75,7 @@ def _control_character(text: str) -> Mistake:
     for number, line in enumerate(split_lines(text)):
         for column, character in enumerate(line):
             if not character.isprintable() and character not in "\t\r\x85\ufeff":
-                return Mistake(
-                    f"a character U+{ord(character):04X} that YAML does not allow.", Mark(number, column)
-                )
+                return Mistake(f"a character U+{ord(character):04X} that YAML does not allow.", Mark(number, column))
     return Mistake("a character that YAML does not allow.")
 
 
@@ -128,9 +132,9 @@ def _no_space_after_colon(it: _Trouble) -> Mistake | None:
     # above.
     first = it.begun.line if it.begun is not None else it.at.line - 1
     for number in range(it.at.line, max(first, 0) - 1, -1):
-        match = _MISSING_SPACE.fullmatch(_line(it.lines, number))
-        if match is not None:
-            return Mistake(f'a space is missing after "{match[1]}:".', Mark(number, match.end(1)))
+        found = missing_space(_line(it.lines, number))
+        if found is not None:
+            return Mistake(f'a space is missing after "{found[0]}:".', Mark(number, found[1]))
     return None
 
 

@@ -100,9 +100,7 @@ class _Builder:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event.anchor, mark)
         if getattr(event, "tag", None) is not None:
-            self._mistakes.append(
-                Mistake("tags like !x have no meaning here. Put quotes around the text.", mark)
-            )
+            self._mistakes.append(Mistake("tags like !x have no meaning here. Put quotes around the text.", mark))
         node: Node
         if isinstance(event, yaml.ScalarEvent):
             node = Scalar(event.value, bool(event.implicit[0]), mark)
@@ -120,9 +118,7 @@ class _Builder:
     def _alias(self, name: str | None, mark: Mark) -> Node:
         if name is None or name not in self._anchors:
             text = f'"*{name}" refers to an anchor &{name} that does not stand before it. '
-            raise Unreadable(
-                Mistake(f'{text}If the text itself is meant, put quotes around it: "*{name}".', mark)
-            )
+            raise Unreadable(Mistake(f'{text}If the text itself is meant, put quotes around it: "*{name}".', mark))
         return self._anchors[name]
 
     def _sequence(self, mark: Mark, depth: int) -> Sequence:
@@ -145,9 +141,7 @@ class _Builder:
             elif key.text in node.entries:
                 first = node.entries[key.text].key_mark.line + 1
                 self._mistakes.append(
-                    Mistake(
-                        f'"{key.text}" stands here a second time; the first is in line {first}.', key_mark
-                    )
+                    Mistake(f'"{key.text}" stands here a second time; the first is in line {first}.', key_mark)
                 )
             else:
                 node.entries[key.text] = Entry(key_mark, value)
@@ -156,9 +150,7 @@ class _Builder:
     def _grow(self, node: Sequence | Mapping, child: Node) -> None:
         node.size += child.size
         if node.size > MAX_NODES:
-            raise Unreadable(
-                Mistake(f"more than {MAX_NODES} values; a file of settings has fewer.", node.mark)
-            )
+            raise Unreadable(Mistake(f"more than {MAX_NODES} values; a file of settings has fewer.", node.mark))
 
 
 def _mark(event: yaml.Event) -> Mark:

@@ -211,14 +211,10 @@ class _SecretSchema:
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             _secret,
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                str, return_schema=core_schema.str_schema()
-            ),
+            serialization=core_schema.plain_serializer_function_ser_schema(str, return_schema=core_schema.str_schema()),
         )
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"type": "string", "writeOnly": True}
 
 
@@ -257,9 +253,7 @@ Usd = Annotated[Decimal, BeforeValidator(_usd), WithJsonSchema({"type": ["number
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Size = Annotated[int, BeforeValidator(_size), WithJsonSchema({"type": ["integer", "string"]})]
-Moment = Annotated[
-    datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})
-]
+Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 SecretText = Annotated[Secret, _SecretSchema()]
 TokenHash = Annotated[
     str,
@@ -284,9 +278,7 @@ _PERSON = "a name is 1 to 64 letters, digits or . _ @ -"
 UserName = Annotated[str, BeforeValidator(partial(_name, NAME, _PERSON))]
 PresetName = Annotated[
     str,
-    BeforeValidator(
-        partial(_name, PRESET_NAME, "a preset's name is 1 to 128 letters, digits or . _ @ : / -")
-    ),
+    BeforeValidator(partial(_name, PRESET_NAME, "a preset's name is 1 to 128 letters, digits or . _ @ : / -")),
 ]
 ProviderName = Annotated[
     str,

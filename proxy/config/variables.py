@@ -6,9 +6,7 @@ from difflib import get_close_matches
 
 from proxy.config.mistake import SettingError
 
-_REFERENCE = re.compile(
-    r"\$(?:\$|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<how>:-|:\?)(?P<rest>[^}]*))?\}|\{)"
-)
+_REFERENCE = re.compile(r"\$(?:\$|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<how>:-|:\?)(?P<rest>[^}]*))?\}|\{)")
 
 
 def names_in(text: str) -> list[str]:
@@ -31,9 +29,7 @@ def _value(match: re.Match[str], environ: Mapping[str, str]) -> str:
         return "$"
     name = match["name"]
     if name is None:
-        raise SettingError(
-            "${ begins a variable: write ${NAME}, ${NAME:-default} or ${NAME:?text}", show=False
-        )
+        raise SettingError("${ begins a variable: write ${NAME}, ${NAME:-default} or ${NAME:?text}", show=False)
     if match["how"] == ":-":
         return environ.get(name) or match["rest"]
     if match["how"] == ":?":
@@ -43,9 +39,7 @@ def _value(match: re.Match[str], environ: Mapping[str, str]) -> str:
             raise SettingError(text.rstrip("."), show=False)
         return value
     if name not in environ:
-        raise SettingError(
-            f"the environment variable {name} is not set", _did_you_mean(name, environ), show=False
-        )
+        raise SettingError(f"the environment variable {name} is not set", _did_you_mean(name, environ), show=False)
     return environ[name]
 
 

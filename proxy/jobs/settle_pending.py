@@ -5,11 +5,10 @@ Fails closed: until a figure is on disk the reservation stays in force, over res
 
 import asyncio
 import logging
-from dataclasses import replace
 
 from proxy.core.clock import Clock
 from proxy.pipeline.parts import Live
-from proxy.pipeline.record import word
+from proxy.pipeline.record import uncounted_tokens, word
 from proxy.pipeline.settle import (
     CRASH,
     FAILED,
@@ -44,6 +43,7 @@ class SettlePending:
         self._clock = clock
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._closed = False
 
     @property
     def waiting(self) -> int:
@@ -57,7 +57,9 @@ class SettlePending:
         return len(left)
 
     def look_up_later(self, request_id: int) -> None:
-        self._begin(request_id)
+        """Take a request up; after close() the next start does."""
+        if not self._closed:
+            self._begin(request_id)
 
     def _begin(self, request_id: int) -> None:
         task = asyncio.ensure_future(self._settle(request_id))
@@ -71,6 +73,7 @@ class SettlePending:
 
     async def close(self) -> None:
         """Stop asking; what has no figure yet stays pending on disk and is taken up at the next start."""
+        self._closed = True
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -152,11 +155,13 @@ def _end(row: Unfinished, verdict: Verdict, found: Generation | None, now_ms: in
         generation_id=row.generation_id,
         error="crash" if crashed else row.error,
         flags=" ".join(sorted(verdict.flags)) or None,
+        uncounted_tokens=uncounted_tokens(
+            verdict, row.input_tokens is not None or row.output_tokens is not None, row.reserved_tokens
+        ),
         last_attempt=None,
     )
     if found is not None:
-        end = replace(
-            end,
+        end = end._replace(
             model=row.model or found.model or end.model,
             finish_reason=row.finish_reason or word(found.finish_reason),
             input_tokens=found.input_tokens if row.input_tokens is None else row.input_tokens,
@@ -166,7 +171,7 @@ def _end(row: Unfinished, verdict: Verdict, found: Generation | None, now_ms: in
         )
     if row.attempt_n is None:
         return end
-    return replace(end, last_attempt=_attempt_end(row, end, found, crashed=crashed))
+    return end._replace(last_attempt=_attempt_end(row, end, found, crashed=crashed))
 
 
 def _attempt_end(row: Unfinished, end: RequestEnd, found: Generation | None, *, crashed: bool) -> AttemptEnd:

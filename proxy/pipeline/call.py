@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Callable
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from proxy.storage.rows import id_text
+
+
+_DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the client
 
 
 class Call:
@@ -49,16 +52,20 @@ class Call:
         """
         if self.gone or not data:
             return
-        transport = self.request.transport
+        request = self.request
+        transport = request.transport
         if transport is None or transport.is_closing():
             self.set_gone()
             return
         try:
-            if transport.get_write_buffer_size() == 0:
-                await response.write(data)
+            if request.version == HttpVersion11:
+                # as response.write() does for a chunked body, at a quarter of its cost for a chunk of a stream
+                transport.write(b"%x\r\n%b\r\n" % (len(data), data))
             else:
+                await response.write(data)
+            if transport.get_write_buffer_size() > _DRAIN_BYTES:
                 async with asyncio.timeout(stall_s):
-                    await response.write(data)
+                    await request.writer.drain()
         except TimeoutError:
             self.cut()
         except ConnectionError:

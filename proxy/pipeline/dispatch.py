@@ -32,6 +32,7 @@ class Attempt:
     heard: Heard
     answer: Answer | None = None
     hide_usage: bool = False
+    streamed: bool = False  # asked for as a stream
     error_body: bytes = b""
     failure: ApiError | None = None
 
@@ -85,7 +86,8 @@ async def _try(attempt: Attempt, reservation: Reservation, sent: list[tuple[str,
     provider, heard = attempt.provider, attempt.heard
     prepared = provider.dialect.prepare(reservation.route.body, attempt.target.model)
     attempt.hide_usage = prepared.hide_usage
-    headers = _headers(sent, provider, streamed=reservation.row.streamed)
+    attempt.streamed = bool(reservation.row.streamed)
+    headers = _headers(sent, provider, streamed=attempt.streamed)
     try:
         answer = await provider.transport.send(
             "POST", provider.url("/chat/completions"), headers, _encode(prepared), provider.deadlines

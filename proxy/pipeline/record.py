@@ -10,7 +10,6 @@ from proxy.pipeline.reserve import Reservation
 from proxy.pipeline.settle import Heard, Terms, Verdict, settle
 from proxy.policy.pricing import Price, cost_from_usage_pusd
 from proxy.storage.rows import AttemptEnd, RequestEnd
-from proxy.storage.writer import EndedTwiceError
 from proxy.wire.usage import Usage
 
 log = logging.getLogger("tollkeeper.record")
@@ -38,23 +37,23 @@ class Booking:
         if self.verdict is not None:
             return self.verdict
         self.verdict = verdict = self._decide()
-        end = self._row(verdict, status, error)
-        written = asyncio.ensure_future(self._write(end))
-        self._parts.in_flight.add(written)
-        written.add_done_callback(self._parts.in_flight.discard)
-        done, _ = await asyncio.wait((written,), timeout=self._settle_wait_s)
-        if not done:
-            log.error("settle.waiting", extra={"request_id": self._call.request_id})
+        written = self._parts.ledger.end(self._row(verdict, status, error), self._written)
+        timer = asyncio.get_running_loop().call_later(self._settle_wait_s, self._stop_waiting, written)
+        await written
+        timer.cancel()
         return verdict
 
-    async def _write(self, end: RequestEnd) -> None:
-        try:
-            await self._parts.ledger.end(end)
-        except EndedTwiceError:
-            log.error("settle.twice", extra={"request_id": self._call.request_id})
-            raise
-        if end.state == "pending":
-            self._parts.look_up_later(end.id)
+    def _stop_waiting(self, written: asyncio.Future[None]) -> None:
+        if not written.done():
+            log.error("settle.waiting", extra={"request_id": self._call.request_id})
+            written.set_result(None)
+
+    def _written(self, error: Exception | None) -> None:
+        """The end is on disk, or could never get there: called by the ledger, whoever still waits."""
+        if error is not None:
+            log.error("settle.failed", extra={"request_id": self._call.request_id, "problem": str(error)})
+        elif self.verdict is not None and self.verdict.state == "pending":
+            self._parts.look_up_later(self._reservation.id)
 
     def _decide(self) -> Verdict:
         attempt = self.attempt
@@ -98,7 +97,28 @@ class Booking:
             generation_id=_short(heard.generation_id),
             error=error or heard.error,
             flags=" ".join(sorted(verdict.flags)) or None,
-            last_attempt=None if attempt is None else self._attempt_row(attempt, verdict, now_s),
+            uncounted_tokens=uncounted_tokens(verdict, usage is not None, row.reserved_tokens),
+            last_attempt=self._unsent_row() if attempt is None else self._attempt_row(attempt, verdict, now_s),
+        )
+
+    def _unsent_row(self) -> AttemptEnd:
+        """Close the attempt that was made durable with the reservation, but was never begun."""
+        return AttemptEnd(
+            request_id=self._reservation.id,
+            n=1,
+            outcome="not_sent",
+            status=None,
+            served_model=None,
+            served_by=None,
+            generation_id=None,
+            input_tokens=None,
+            output_tokens=None,
+            cached_tokens=None,
+            reasoning_tokens=None,
+            cost_pusd=0,
+            cost_source="none",
+            ttft_ms=None,
+            duration_ms=None,
         )
 
     def _attempt_row(self, attempt: Attempt, verdict: Verdict, now_s: float) -> AttemptEnd:
@@ -120,6 +140,12 @@ class Booking:
             ttft_ms=None if heard.first_byte_s is None else int((heard.first_byte_s - attempt.started_s) * 1000),
             duration_ms=int((now_s - attempt.started_s) * 1000),
         )
+
+
+def uncounted_tokens(verdict: Verdict, counted: bool, reserved_tokens: int | None) -> int:
+    """Give the tokens that token limits count for a charged request whose tokens nobody counted."""
+    guessed = verdict.state == "settled" and not counted and verdict.cost_source in ("reservation", "estimate", "none")
+    return (reserved_tokens or 0) if guessed else 0
 
 
 def usage_cost_pusd(price: Price | None, usage: Usage) -> int | None:

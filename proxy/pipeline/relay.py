@@ -14,7 +14,9 @@ from proxy.core.money import pusd_to_usd
 from proxy.pipeline.call import Call
 from proxy.pipeline.dispatch import Attempt, broken
 from proxy.pipeline.parts import Snapshot
+from proxy.pipeline.reply import whole_reply
 from proxy.pipeline.settle import BROKEN, HUNG_UP, Heard, Verdict
+from proxy.providers.inflate import ENCODINGS
 from proxy.providers.transport import Answer, TransportError
 from proxy.wire.answer import read_answer
 from proxy.wire.headers import pick_response_headers
@@ -27,6 +29,7 @@ _CLIENT_GONE_STATUS = 499  # nginx's word for a client that closed the request
 _WHOLE_MAX_BYTES = 64 << 20  # an answer that is not a stream is held back until its cost is known
 _AFTER_DONE_S = 1.0  # a provider that keeps the connection open after [DONE] must not keep the client waiting
 _SPACE = b" \t\r\n"
+_TAIL_BYTES = 4  # the longest end of an event: CR LF CR LF
 
 
 async def relay(call: Call, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> web.StreamResponse:
@@ -34,13 +37,20 @@ async def relay(call: Call, attempt: Attempt, finish: Finish, snapshot: Snapshot
     answer = attempt.answer
     assert answer is not None
     content_type = (answer.header("Content-Type") or "").partition(";")[0].strip().lower()
-    if content_type == "text/event-stream":
-        return await _Stream(call, attempt, answer, finish, snapshot).run()
-    return await _Whole(call, attempt, answer, finish, snapshot).run()
+    # some servers name their stream text/plain; JSON where a stream was asked for is an answer that is none
+    is_stream = content_type == "text/event-stream" or (attempt.streamed and content_type != "application/json")
+    kind = _Stream if is_stream else _Whole
+    try:
+        return await kind(call, attempt, answer, finish, snapshot).run()
+    finally:
+        call.when_gone(None)  # a call that knows its relay is a circle, and the garbage collector's work
 
 
 def response_headers(call: Call, attempt: Attempt) -> dict[str, str]:
     headers = {} if attempt.answer is None else dict(pick_response_headers(attempt.answer.headers))
+    encoding = None if attempt.answer is None else attempt.answer.header("Content-Encoding")
+    if encoding and encoding.strip().lower() not in ENCODINGS:  # those the transport has undone
+        headers["content-encoding"] = encoding
     headers["x-request-id"] = call.request_id
     headers["x-tollkeeper-model"] = attempt.target.model
     headers["x-tollkeeper-provider"] = attempt.target.provider
@@ -104,27 +114,40 @@ class _Relay:
 class _Stream(_Relay):
     """Server-sent events: forwarded as they come, from ``data: [DONE]`` on held until the settlement is on disk."""
 
+    tail = b""  # the last bytes that went to the client
+
     async def run(self) -> web.StreamResponse:
         meter = StreamMeter(hide_usage=self.attempt.hide_usage)
         response = await self.begin()
         self.call.when_gone(lambda: self._gone(meter))
-        failure: ProviderError | None = None
+        broke: TransportError | None = None
         try:
             await self._pump(meter)
         except TransportError as error:
-            failure = self.note_broken(error)
+            broke = error
         rest = meter.finish()
         self._hear(meter)
-        if self.heard.aborted or (failure is not None and meter.done):
-            failure = None  # cut by us, or nothing but the end of the connection was missing
-        if failure is None and not self.heard.aborted and not meter.done and not self._ended_well(meter):
-            failure = self.note_broken(TransportError("broken", "the stream ended early", dispatched=True))
+        failure = self._failure(meter, broke)
         self.heard.complete = failure is None and not self.heard.aborted
         await self.finish(self.status())
-        await self.write(rest + meter.held)
-        if failure is not None:
-            await self.write(error_event(failure.code, failure.message, failure.type, self.call.request_id))
+        if failure is None:
+            await self.write(rest + meter.held)
+        else:  # rest is a begun event that the client has not seen yet: without its end it says nothing
+            event = error_event(failure.code, failure.message, failure.type, self.call.request_id)
+            await self.write(_gap(self.tail) + event)
         return response
+
+    def _failure(self, meter: StreamMeter, broke: TransportError | None) -> ProviderError | None:
+        """Give what the client must be told: that the answer is not whole. A missing [DONE] alone is no loss."""
+        if self.heard.aborted or meter.done or meter.error_seen:
+            return None
+        if broke is None:
+            if meter.usage is not None and (meter.usage_is_last or meter.finish_reason is not None):  # no [DONE]
+                return None
+            broke = TransportError("broken", "the stream ended early", dispatched=True)
+        elif meter.usage is not None and meter.finish_reason is not None:
+            return None
+        return self.note_broken(broke)
 
     async def _pump(self, meter: StreamMeter) -> None:
         answer, heard = self.answer, self.heard
@@ -136,6 +159,7 @@ class _Stream(_Relay):
             if heard.first_byte_s is None and meter.content_seen:
                 heard.first_byte_s = asyncio.get_running_loop().time()
             if forward:
+                self.tail = forward if len(forward) >= _TAIL_BYTES else self.tail[-_TAIL_BYTES:] + forward
                 await self.write(forward)
             if self.call.gone and not heard.aborted:
                 self._gone(meter)
@@ -156,7 +180,8 @@ class _Stream(_Relay):
 
     def _hear(self, meter: StreamMeter) -> None:
         heard = self.heard
-        heard.usage = meter.usage
+        # what a stream that broke off had counted on its way is not what it cost
+        heard.usage = meter.usage if meter.done or meter.usage_is_last else None
         heard.model = meter.model
         heard.served_by = meter.provider or heard.served_by
         heard.generation_id = heard.generation_id or meter.generation_id
@@ -166,9 +191,12 @@ class _Stream(_Relay):
         if meter.error_seen and heard.error is None:
             heard.error = "upstream_error"
 
-    def _ended_well(self, meter: StreamMeter) -> bool:
-        """Without [DONE] a stream still ended if its usage came, or if it said itself that it failed."""
-        return meter.usage is not None or meter.error_seen
+
+def _gap(tail: bytes) -> bytes:
+    """Give the line ends that must come before an event of our own: none where the last one ended."""
+    if not tail or tail.endswith((b"\n\n", b"\r\r", b"\r\n\r\n")):
+        return b""
+    return b"\n" if tail.endswith((b"\n", b"\r")) else b"\n\n"
 
 
 class _Whole(_Relay):
@@ -189,7 +217,7 @@ class _Whole(_Relay):
         headers = response_headers(self.call, self.attempt)
         if verdict.cost_pusd is not None and verdict.state == "settled":
             headers["x-tollkeeper-cost-usd"] = pusd_to_usd(verdict.cost_pusd)
-        return web.Response(status=self.answer.status, headers=headers, body=body)
+        return whole_reply(self.call.request, self.answer.status, headers, body, self.call.started_ms)
 
     def _gone(self) -> None:
         """Note it, but read on: closing an answer that is not a stream never stops the bill."""

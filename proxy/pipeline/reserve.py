@@ -9,7 +9,7 @@ from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.route import Route, Target
 from proxy.pipeline.tags import Tags
-from proxy.policy.pricing import BodyFacts, Price, read_facts, worst_case_pusd
+from proxy.policy.pricing import BodyFacts, Price, Unbounded, read_facts, worst_case_pusd
 from proxy.storage.rows import AttemptRow, OpenRow
 from proxy.storage.writer import LedgerUnavailableError
 
@@ -53,7 +53,8 @@ async def reserve(
         session_id=tags.session_id,
         tags=tags.pairs,
         reserved_pusd=amount,
-        streamed=route.body.get("stream") is True,
+        reserved_tokens=None,
+        streamed=int(route.body.get("stream") is True),
     )
     try:
         await parts.ledger.open(row, first_attempt(row, route.targets[0], snapshot))
@@ -63,14 +64,17 @@ async def reserve(
 
 
 def worst_case(targets: tuple[Target, ...], facts: BodyFacts, parts: Parts, snapshot: Snapshot) -> int | None:
-    """Give the worst case in pico-USD over all targets, or None where one of them has no known price."""
+    """Give the worst case in pico-USD over all targets, or None where one of them has no price or no bound."""
     prices: list[Price] = []
     for target in targets:
         price = parts.catalogue.price(snapshot.providers[target.provider], target.model)
         if price is None:
             return None
         prices.append(price)
-    return worst_case_pusd(prices, facts)
+    try:
+        return worst_case_pusd(prices, facts)
+    except Unbounded:  # neither the request nor the price list says how long the answer may be
+        return None
 
 
 def first_attempt(row: OpenRow, target: Target, snapshot: Snapshot) -> AttemptRow:

@@ -18,6 +18,7 @@ OVER = "over_reservation"
 DOUBTFUL = "cost_doubtful"  # a cost came that cannot be one, or 0 for a priced answer
 UNKNOWN = "cost_unknown"  # no figure and no reservation to fall back on
 UNMETERED = "usage_missing"
+UNPRICED = "cost_missing"  # usage came, but no cost in it
 CRASH = "crash"
 HUNG_UP = "client_gone"
 BROKEN = "answer_broken"
@@ -91,6 +92,8 @@ def settle(heard: Heard, terms: Terms) -> Verdict:
             return _settled(priced, "price", flags, terms.reserved_pusd, exact=True)
     if heard.usage is None:
         flags.add(UNMETERED)
+    elif terms.reports_cost and cost is None and heard.usage.cost_problem is None:
+        flags.add(UNPRICED)
     if heard.failed and not heard.content_seen:
         flags.add(FAILED)
     if terms.has_generations and heard.generation_id is not None:
@@ -107,7 +110,7 @@ def give_up(reserved_pusd: int | None, source: str, flags: set[str]) -> Verdict:
 
 def settle_looked_up(cost_pusd: int, flags: set[str], reserved_pusd: int | None, *, exact: bool) -> Verdict:
     """Book the provider's own record of the generation."""
-    return _settled(cost_pusd, "generation", flags - {UNMETERED, DOUBTFUL}, reserved_pusd, exact=exact)
+    return _settled(cost_pusd, "generation", flags - {UNMETERED, UNPRICED, DOUBTFUL}, reserved_pusd, exact=exact)
 
 
 def _settled(cost_pusd: int, source: str, flags: set[str], reserved_pusd: int | None, *, exact: bool) -> Verdict:

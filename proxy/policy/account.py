@@ -185,7 +185,7 @@ class Account:
             at_ms
             for buckets in (self._minutes, self._quarters, self._hours)
             for at_ms, amounts in buckets.items()
-            if at_ms + HOUR_MS > span.start_ms and any(amounts)
+            if at_ms >= span.start_ms and any(amounts)
         ]
         used += [held.started_ms for held in self.open.values() if held.started_ms >= span.start_ms]
         first = min(used, default=None)

@@ -121,21 +121,31 @@ def refusal_order(quota: Quota) -> tuple[int, int, int, str, int]:
     return _KIND_ORDER[quota.kind], length, scope, quota.scope, quota.amount
 
 
-def fine_hours(now_ms: int, zone: ZoneInfo, horizon_days: int = HORIZON_DAYS) -> list[int]:
-    """List the hours of UTC (their starts) that a rebuild must take from rows, not from the hourly roll-up.
+class FineRows(NamedTuple):
+    """What a rebuild takes from rows instead of the hourly roll-up: all from since_ms on, and these hours."""
 
-    These are the running hour and the one before (windows of minutes and of local hours), and in zones off
-    UTC by parts of an hour each hour in which a day begins.
+    since_ms: int
+    hours: frozenset[int]
+
+    def covers(self, at_ms: int) -> bool:
+        return at_ms >= self.since_ms or at_ms - at_ms % HOUR_MS in self.hours
+
+
+def fine_rows(now_ms: int, zone: ZoneInfo, horizon_days: int = HORIZON_DAYS) -> FineRows:
+    """Tell which rows a rebuild needs one by one.
+
+    These are the running hour, the one before and what follows (minutes and local hours), and in
+    zones off UTC by parts of an hour each hour of UTC in which a day begins.
     """
     this_ms = now_ms - now_ms % HOUR_MS
-    hours = {this_ms, this_ms - HOUR_MS}
+    hours = set()
     at_ms = this_ms
     while at_ms > this_ms - horizon_days * 24 * HOUR_MS:
         start_ms = window_at("day", zone, at_ms).start_ms
         if start_ms % HOUR_MS:
             hours.add(start_ms - start_ms % HOUR_MS)
         at_ms = start_ms - 1
-    return sorted(hours)
+    return FineRows(this_ms - HOUR_MS, frozenset(hours))
 
 
 class QuotaBook:
@@ -180,7 +190,7 @@ class QuotaBook:
         return Admitted(request_id, now_ms)
 
     def extend(self, request_id: object, more: Amounts, quotas: Sequence[Quota]) -> Admitted | Refused:
-        """Reserve more for an open request, in its own windows: for an attempt after one that may be billed."""
+        """Reserve more for an open request, in its own windows, before an attempt after one that may be billed."""
         held = self._held(request_id)
         more = more._replace(requests=0)
         refusals = self._refusals(held.started_ms, more, quotas, new=False)
@@ -224,9 +234,7 @@ class QuotaBook:
 
     # What limits say
 
-    def headroom_pusd(
-        self, quotas: Iterable[Quota], now_ms: int, *, ignore_reserved: bool = False
-    ) -> int | None:
+    def headroom_pusd(self, quotas: Iterable[Quota], now_ms: int, *, ignore_reserved: bool = False) -> int | None:
         """Give what the tightest hard cost limit leaves, at least 0; None without one.
 
         ignore_reserved gives what would be left if all open requests came to nothing.
@@ -268,7 +276,7 @@ class QuotaBook:
     # Rebuilding
 
     def load_hours(self, rows: Iterable[SettledRow]) -> None:
-        """Add hours of the roll-up; those of fine_hours must come through load_rows instead."""
+        """Add hours of the roll-up; what fine_rows covers must come through load_rows instead."""
         for row in rows:
             for account in self._accounts_for(scopes_of(row.user, row.group)):
                 account.settle_hour(row.at_ms, row.cost_pusd, row.tokens, row.requests)
@@ -357,18 +365,14 @@ class QuotaBook:
             account = self._account(quota.scope)
             if kind == "concurrency":
                 if new and account.running >= amount:
-                    refusals.append(
-                        Refused(quota, 0, account.running, 1, None, only_reservations_in_way=True)
-                    )
+                    refusals.append(Refused(quota, 0, account.running, 1, None, only_reservations_in_way=True))
                 continue
             index = KINDS[kind]
             needed = amounts[index]
             if not needed and (index != COST or amounts.is_priced):
                 continue  # what costs nothing passes also when everything is spent
             if index == COST and not amounts.is_priced and mode == "hard":
-                raise QuotaError(
-                    "a request without a price under a hard cost limit must be refused before this"
-                )
+                raise QuotaError("a request without a price under a hard cost limit must be refused before this")
             span = account.span(window, zone, at_ms)
             used, reserved = span.settled[index], span.reserved[index]
             if mode == "hard" or index == REQUESTS:

@@ -74,11 +74,11 @@ class Catalogue:
 
     async def load(self, providers: Mapping[str, ProviderRow]) -> None:
         """Take the last good copies from disk, so that prices are known before the network answers."""
-        for name in providers:
-            await asyncio.to_thread(self._load, name)
+        for provider in providers.values():
+            await asyncio.to_thread(self._load, provider)
 
-    def _load(self, provider: str) -> None:
-        path = self._path(provider)
+    def _load(self, provider: ProviderRow) -> None:
+        path = self._path(provider.name)
         try:
             raw = path.read_bytes()
         except FileNotFoundError:
@@ -86,10 +86,10 @@ class Catalogue:
         except OSError as error:
             log.warning("catalogue.unreadable", extra={"path": str(path), "problem": error.strerror})
             return
-        listing = self.listing(provider)
+        listing = self.listing(provider.name)
         try:
             payload = orjson.loads(raw)
-            listing.prices = parse_catalogue(payload)
+            listing.prices = _prices(provider, payload)
             listing.models = _listed(payload)
             listing.fetched_ms = int(path.stat().st_mtime * 1000)
         except (ValueError, CatalogueError, PriceError) as error:
@@ -117,7 +117,7 @@ class Catalogue:
         try:
             raw = await _fetch(provider)
             payload = orjson.loads(raw)
-            fresh = parse_catalogue(payload)
+            fresh = _prices(provider, payload)
             moves: list[Any] = []
             if listing.prices.entries:
                 fresh, moves = accept_refresh(listing.prices, fresh)
@@ -161,6 +161,11 @@ async def _fetch(provider: ProviderRow) -> bytes:
     if answer.status != 200:
         raise CatalogueError(f"GET /models answered {answer.status}")
     return b"".join(pieces)
+
+
+def _prices(provider: ProviderRow, payload: Any) -> Prices:
+    """Read the prices of a list. OpenAI and servers like it list none: theirs stand in the configuration."""
+    return parse_catalogue(payload) if provider.dialect.reports_cost else _NO_PRICES
 
 
 def _listed(payload: Any) -> dict[str, bytes]:

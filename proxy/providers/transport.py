@@ -7,6 +7,7 @@ TransportError says where it broke and whether a byte of the request may have re
 import asyncio
 import io
 import ssl
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import DummyCookieJar
+
+from proxy.providers.inflate import ENCODINGS, Inflater
 
 Kind = Literal["unreachable", "tls", "connect_timeout", "header_timeout", "idle_timeout", "total_timeout", "broken"]
 
@@ -23,6 +26,8 @@ _KEEPALIVE_REMOTE_S = 30.0
 _KEEPALIVE_LOCAL_S = 4.0
 _DNS_CACHE_S = 60
 _LARGE_BODY_BYTES = 1 << 20  # aiohttp sends bytes in one write and warns above this; a stream is written in pieces
+_HEADER_MAX_BYTES = 1 << 16  # the answer is paid for: an odd header is left out, and the answer kept
+_HEADERS_MAX = 1000
 _READ_BUFFER_BYTES = 1 << 18  # back-pressure: reading from the provider pauses at twice this
 
 
@@ -83,7 +88,7 @@ class _Watch:
         self._loop = loop
         self._start = start
         self._deadlines = deadlines
-        self._answer = answer
+        self._answer: AiohttpAnswer | None = answer
         self.last = loop.time()
         self.expired: Kind | None = None
         self._handle = loop.call_at(self._due()[0], self._check)
@@ -97,18 +102,20 @@ class _Watch:
         due, kind = self._due()
         if self._loop.time() >= due:
             self.expired = kind
-            self._answer.abort()
+            if self._answer is not None:
+                self._answer.abort()
         else:
             self._handle = self._loop.call_at(due, self._check)
 
     def stop(self) -> None:
         self._handle.cancel()
+        self._answer = None  # the circle of answer and watch ends here
 
 
 class AiohttpAnswer:
     """Answer over aiohttp's client."""
 
-    __slots__ = ("_content", "_response", "_watch", "headers", "status")
+    __slots__ = ("_content", "_inflater", "_response", "_watch", "headers", "status")
 
     def __init__(
         self,
@@ -120,6 +127,7 @@ class AiohttpAnswer:
         self._response = response
         self._content = response.content
         self.status = response.status
+        self._inflater = _inflater(response.headers.get("Content-Encoding"))
         self.headers: Sequence[tuple[str, str]] = tuple(response.headers.items())
         self._watch = _Watch(loop, start, deadlines, self)
 
@@ -127,6 +135,22 @@ class AiohttpAnswer:
         return self._response.headers.get(name)
 
     async def read(self) -> bytes:
+        if self._inflater is None:
+            return await self._read()
+        try:
+            while not (piece := self._inflater.take()):
+                chunk = await self._read()
+                if not chunk and self._inflater.ended:
+                    return b""
+                self._inflater.feed(chunk)
+        except zlib.error:
+            self.abort()
+            raise TransportError(
+                "broken", "the provider's answer is compressed and cannot be unpacked", dispatched=True
+            ) from None
+        return piece
+
+    async def _read(self) -> bytes:
         try:
             chunk = await self._content.readany()
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError):
@@ -174,6 +198,8 @@ class AiohttpTransport:
             trust_env=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             read_bufsize=_READ_BUFFER_BYTES,
+            max_field_size=_HEADER_MAX_BYTES,
+            max_headers=_HEADERS_MAX,
             timeout=aiohttp.ClientTimeout(total=None),
         )
 
@@ -199,6 +225,11 @@ class AiohttpTransport:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def _inflater(encoding: str | None) -> Inflater | None:
+    name = (encoding or "").strip().lower()
+    return Inflater(name) if name in ENCODINGS else None
 
 
 def _translate(error: Exception) -> TransportError:

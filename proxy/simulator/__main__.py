@@ -29,9 +29,7 @@ async def _run(arguments: argparse.Namespace) -> int:
     try:
         await simulator.start(arguments.host, arguments.port)
     except OSError as error:
-        sys.stderr.write(
-            f"the simulator cannot listen on {arguments.host}:{arguments.port}: {error.strerror}\n"
-        )
+        sys.stderr.write(f"the simulator cannot listen on {arguments.host}:{arguments.port}: {error.strerror}\n")
         return 3
     sys.stdout.write(f"simulator ready {simulator.url}\n")
     sys.stdout.flush()

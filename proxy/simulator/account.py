@@ -251,9 +251,7 @@ class Account:
     def _change(key: Key, fields: dict[str, Any], now: int) -> None:
         if "limit" in fields:
             limit = fields["limit"]
-            if limit is not None and (
-                isinstance(limit, bool) or not isinstance(limit, int | float) or limit < 0
-            ):
+            if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or limit < 0):
                 raise KeyFieldError("limit: a non-negative number or null is required")
             key.limit_pusd = None if limit is None else usd_to_pusd(repr(limit))[0]
         reset = fields.get("limit_reset", key.limit_reset)

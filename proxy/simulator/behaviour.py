@@ -24,24 +24,16 @@ class Behaviour(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     # --- what is said
-    completion_tokens: int = Field(
-        16, ge=0, description="Tokens of the answer; the request's maximum cuts it short"
-    )
-    prompt_tokens: int | None = Field(
-        None, ge=0, description="Tokens of the prompt; else counted from the messages"
-    )
+    completion_tokens: int = Field(16, ge=0, description="Tokens of the answer; the request's maximum cuts it short")
+    prompt_tokens: int | None = Field(None, ge=0, description="Tokens of the prompt; else counted from the messages")
     cached_tokens: int = Field(0, ge=0, description="Part of the prompt tokens that was read from a cache")
-    cache_write_tokens: int = Field(
-        0, ge=0, description="Part of the prompt tokens that was written to a cache"
-    )
+    cache_write_tokens: int = Field(0, ge=0, description="Part of the prompt tokens that was written to a cache")
     reasoning_tokens: int = Field(0, ge=0, description="Tokens of reasoning, on top of completion_tokens")
     content: str | None = Field(None, description="Say this text instead of made-up words")
     refusal: str | None = Field(None, description="Refuse with this text (message.refusal)")
     finish_reason: str | None = Field(None, description="Overrule stop, length or tool_calls")
     native_finish_reason: str | None = Field(None, description="The provider's own word for it")
-    tool_calls: int | None = Field(
-        None, ge=0, description="Call the first N tools; else only where tool_choice asks"
-    )
+    tool_calls: int | None = Field(None, ge=0, description="Call the first N tools; else only where tool_choice asks")
     zero_completion: bool = Field(False, description="No token and a blank finish reason; is not charged")
     choice_error: bool = Field(
         False, description="Not streamed: choices[0].error beside part of the content; is not charged"
@@ -50,9 +42,7 @@ class Behaviour(BaseModel):
     obfuscation: bool = Field(False, description="OpenAI mode: the field obfuscation on every streamed chunk")
 
     # --- who answers
-    provider: str | None = Field(
-        None, description="provider on the wire; decides whether an aborted stream costs less"
-    )
+    provider: str | None = Field(None, description="provider on the wire; decides whether an aborted stream costs less")
     served_model: str | None = Field(
         None,
         description="model on the wire: plain (default), permaslug, or any id to serve and charge instead",
@@ -64,16 +54,10 @@ class Behaviour(BaseModel):
     # --- money and usage
     cost_literal: str | None = Field(None, description="JSON text put behind cost verbatim, legal or not")
     cost_missing: bool = Field(False, description="usage without cost")
-    cost_random: bool = Field(
-        False, description="A made-up cost of up to 18 digits, different for each generation"
-    )
+    cost_random: bool = Field(False, description="A made-up cost of up to 18 digits, different for each generation")
     extra_cost_pusd: int = Field(0, ge=0, description="Added to tokens x price, as server tools do")
-    cost_in_generation: str | None = Field(
-        None, description="JSON text of total_cost in /generation, verbatim"
-    )
-    byok: bool = Field(
-        False, description="Own provider key: cost is the fee, upstream_inference_cost the bill"
-    )
+    cost_in_generation: str | None = Field(None, description="JSON text of total_cost in /generation, verbatim")
+    byok: bool = Field(False, description="Own provider key: cost is the fee, upstream_inference_cost the bill")
     is_byok_missing: bool = Field(False, description="usage without is_byok")
     upstream_cost: Literal["same", "null", "missing"] = Field(
         "same", description="cost_details.upstream_inference_cost where there is no own key"
@@ -104,9 +88,7 @@ class Behaviour(BaseModel):
     big_content_bytes: int = Field(0, ge=0, description="One token of the content is this long")
     body: str | None = Field(None, description="This text as the whole body, verbatim")
     content_type: str | None = Field(None, description="Overrules Content-Type")
-    content_encoding: Literal["gzip", "deflate"] | None = Field(
-        None, description="Compress, whatever was accepted"
-    )
+    content_encoding: Literal["gzip", "deflate"] | None = Field(None, description="Compress, whatever was accepted")
     framing: Literal["chunked", "length", "close"] | None = Field(
         None, description="How the body's end is told; streams default to chunked, OpenAI's JSON to length"
     )
@@ -129,9 +111,7 @@ class Behaviour(BaseModel):
     error: str | None = Field(None, description="Answer with this error of the list in the documentation")
     error_status: int | None = Field(None, ge=100, le=999, description="Another status for the error")
     error_message: str | None = Field(None, description="Another text for the error")
-    error_in_200: bool = Field(
-        False, description="The error with status 200; in a stream as first and only event"
-    )
+    error_in_200: bool = Field(False, description="The error with status 200; in a stream as first and only event")
     retry_after: str | None = Field(None, description="Retry-After of an error, verbatim; empty = none")
     stream_error_after: int | None = Field(None, ge=0, description="Streamed: an error event after N tokens")
     stream_error_code: int | str = Field(502, description="error.code of that event")

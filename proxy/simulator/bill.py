@@ -82,9 +82,7 @@ def _charged(literal: str) -> int | None:
         return None
 
 
-def bill(
-    behaviour: Behaviour, price: Price, tokens: Tokens, *, seed: int, sequence: int, whole: bool
-) -> Bill:
+def bill(behaviour: Behaviour, price: Price, tokens: Tokens, *, seed: int, sequence: int, whole: bool) -> Bill:
     """Price what was generated. whole = to its end; only then do the literals of the behaviour count."""
     prompt = input_ausd(price, tokens)
     completion = output_ausd(price, tokens)
@@ -161,9 +159,7 @@ def chat_usage(behaviour: Behaviour, bill: Bill, *, openai: bool) -> Any:
             "rejected_prediction_tokens": 0,
         }
         return usage
-    usage |= _money(
-        behaviour, bill, ("upstream_inference_prompt_cost", "upstream_inference_completions_cost")
-    )
+    usage |= _money(behaviour, bill, ("upstream_inference_prompt_cost", "upstream_inference_completions_cost"))
     usage["prompt_tokens_details"] = {
         "cached_tokens": tokens.cached,
         "cache_write_tokens": tokens.cache_write,

@@ -74,9 +74,7 @@ def _reasoning_detail(words: str) -> dict[str, Any]:
 
 def _spoilt(data: bytes, reply: Reply) -> bytes:
     """Put bytes that are no UTF-8 behind the first content, if the behaviour wants them."""
-    return (
-        data.replace(b'"content":"', b'"content":"' + _NO_UTF8, 1) if reply.behaviour.invalid_utf8 else data
-    )
+    return data.replace(b'"content":"', b'"content":"' + _NO_UTF8, 1) if reply.behaviour.invalid_utf8 else data
 
 
 class _Chunks:
@@ -130,13 +128,10 @@ class _Chunks:
         text = orjson.dumps(words)
         if kind == "call":
             made = self.reply.calls[call]
-            text = (
-                b'"tool_calls":[{"index":%d,"id":%b,"type":"function","function":{"name":%b,"arguments":""}}]'
-                % (
-                    call,
-                    orjson.dumps(made.id),
-                    orjson.dumps(made.name),
-                )
+            text = b'"tool_calls":[{"index":%d,"id":%b,"type":"function","function":{"name":%b,"arguments":""}}]' % (
+                call,
+                orjson.dumps(made.id),
+                orjson.dumps(made.name),
             )
         elif kind == "arguments":
             kind_text = b"" if self.reply.openai else b'"type":"function",'
@@ -149,9 +144,7 @@ class _Chunks:
         else:
             text = b'"%b":%b' % (kind.encode(), text)
         if not self.reply.openai:
-            return self.delta(
-                choice, (b'"content":null,' if kind in ("call", "arguments") else b"") + text + _ROLE
-            )
+            return self.delta(choice, (b'"content":null,' if kind in ("call", "arguments") else b"") + text + _ROLE)
         return self.delta(choice, (b'"role":"assistant",' if first else b"") + text)
 
 

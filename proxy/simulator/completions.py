@@ -12,7 +12,7 @@ from proxy.simulator.reply import Event, Reply, said
 
 def _envelope(reply: Reply) -> dict[str, Any]:
     envelope: dict[str, Any] = {
-        "id": reply.id.replace("chatcmpl-", "cmpl-"),
+        "id": reply.id,
         "object": "text_completion",
         "created": reply.created,
         "model": reply.model,
@@ -61,6 +61,4 @@ def _error(reply: Reply, tokens: int) -> Event:
     code, message = reply.behaviour.stream_error_code, reply.behaviour.stream_error_message
     if reply.openai:
         return Event("error", orjson.dumps(openai_error(500, message, code=str(code))), tokens)
-    return Event(
-        "error", orjson.dumps(_envelope(reply) | openrouter_error(code, message) | {"choices": []}), tokens
-    )
+    return Event("error", orjson.dumps(_envelope(reply) | openrouter_error(code, message) | {"choices": []}), tokens)

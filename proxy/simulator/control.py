@@ -19,9 +19,7 @@ class _WrongError(Exception):
 
 
 class Control:
-    def __init__(
-        self, script: Script, books: Books, received: Received, account: Account, stamp: Stamp
-    ) -> None:
+    def __init__(self, script: Script, books: Books, received: Received, account: Account, stamp: Stamp) -> None:
         self._script = script
         self._books = books
         self._received = received

@@ -95,13 +95,10 @@ FAULTS: dict[str, Fault] = {
         "Guardrail budget exceeded",
         {"limit_source": "openrouter_guardrail_budget", "limit_usd": 5, "spend_usd": 5.2},
     ),
-    "workspace-budget": Fault(
-        403, "Workspace budget exceeded", {"limit_source": "openrouter_workspace_budget"}
-    ),
+    "workspace-budget": Fault(403, "Workspace budget exceeded", {"limit_source": "openrouter_workspace_budget"}),
     "moderation": Fault(
         403,
-        'Your chosen model requires moderation and your input was flagged for "violence". '
-        "No credits were charged.",
+        'Your chosen model requires moderation and your input was flagged for "violence". No credits were charged.',
         {
             "reasons": ["violence"],
             "flagged_input": "…",
@@ -161,9 +158,7 @@ FAULTS: dict[str, Fault] = {
             **_UPSTREAM,
             "raw": "upstream connect error",
             "error_type": "provider_unavailable",
-            "previous_errors": [
-                {"provider": "Google AI Studio", "code": "provider_unavailable", "status": 502}
-            ],
+            "previous_errors": [{"provider": "Google AI Studio", "code": "provider_unavailable", "status": 502}],
         },
     ),
     "overloaded": Fault(
@@ -193,9 +188,7 @@ _OPENAI_CODES: dict[int, tuple[str, str | None]] = {
 }
 
 
-def openai_error(
-    status: int, message: str, param: str | None = None, code: str | None = None
-) -> dict[str, Any]:
+def openai_error(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
     """Write an error as OpenAI does: all four keys, ``code`` a string or null."""
     kind, usual = _OPENAI_CODES.get(status, ("server_error", None))
     return {"error": {"message": message, "type": kind, "param": param, "code": code or usual}}

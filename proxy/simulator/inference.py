@@ -2,17 +2,18 @@
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
 
-from proxy.simulator import chat, completions, embeddings, faults, headers, messages, responses, sse
-from proxy.simulator.account import MANAGEMENT_PREFIX, Account
+from proxy.simulator import embeddings, faults, headers, messages, sse
+from proxy.simulator.account import Account
+from proxy.simulator.api import APIS, Api
 from proxy.simulator.behaviour import Behaviour, BehaviourError, Script
 from proxy.simulator.bill import CANCELLING_PROVIDERS, Bill
 from proxy.simulator.books import Books, Generation, Refused
+from proxy.simulator.check import Asked, RefusedError, check_body, check_key
 from proxy.simulator.connection import Connection, Request
 from proxy.simulator.faults import FAULTS, Fault
 from proxy.simulator.play import Answer, Player, Progress, Stopped
@@ -20,121 +21,13 @@ from proxy.simulator.prices import Catalogue, Model
 from proxy.simulator.reply import Event, Reply, compose, count_prompt
 from proxy.simulator.stamp import Stamp
 
-# OpenAI refuses what it does not know; the names are those of its own packages of November 2026.
-_OPENAI_CHAT_FIELDS = frozenset(
-    (
-        *(
-            "audio",
-            "frequency_penalty",
-            "function_call",
-            "functions",
-            "logit_bias",
-            "logprobs",
-            "stream",
-            "messages",
-        ),
-        *(
-            "max_completion_tokens",
-            "max_tokens",
-            "metadata",
-            "modalities",
-            "model",
-            "moderation",
-            "n",
-            "prediction",
-        ),
-        *(
-            "parallel_tool_calls",
-            "presence_penalty",
-            "prompt_cache_key",
-            "prompt_cache_options",
-            "reasoning_effort",
-        ),
-        *(
-            "prompt_cache_retention",
-            "response_format",
-            "safety_identifier",
-            "seed",
-            "service_tier",
-            "stop",
-            "store",
-        ),
-        *(
-            "stream_options",
-            "temperature",
-            "tool_choice",
-            "tools",
-            "top_logprobs",
-            "top_p",
-            "user",
-            "verbosity",
-        ),
-        "web_search_options",
-    )
-)
-_MANY_CHOICES = 128  # OpenAI's bound on n
-
-
-@dataclass(frozen=True, slots=True)
-class Api:
-    """One way to ask: its path, what must be in the body, and how the reply is written."""
-
-    path: str
-    required: str
-    body: Callable[[Reply], bytes]
-    events: Callable[[Reply], Iterator[Event]] | None
-    comment: bytes
-    anthropic: bool = False
-
-
-APIS: dict[str, Api] = {
-    api.path: api
-    for api in (
-        Api("chat/completions", "messages", chat.body, chat.events, sse.CHAT_COMMENT),
-        Api("completions", "prompt", completions.body, completions.events, sse.CHAT_COMMENT),
-        Api("embeddings", "input", lambda reply: embeddings.body(reply, {}), None, sse.OTHER_COMMENT),
-        Api("responses", "input", responses.body, responses.events, sse.OTHER_COMMENT),
-        Api("messages", "messages", messages.body, messages.events, sse.OTHER_COMMENT, anthropic=True),
-    )
-}
-
-
-class _RefusedError(Exception):
-    """The request gets this fault instead of a generation; model fills the text."""
-
-    def __init__(
-        self, fault: Fault, model: str = "", param: str | None = None, code: str | None = None
-    ) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
-        self.model = model
-        self.param = param
-        self.code = code
-
-
-@dataclass(slots=True)
-class _Asked:
-    """One request while it is answered."""
-
-    api: Api
-    openai: bool
-    sequence: int
-    now: int
-    key: str
-    key_sha256: str
-    body: dict[str, Any]
-    model: str
-    stream: bool
-    session_id: str | None
-    user: str | None
+_OPENAI_ID_PREFIXES = {"completions": "cmpl", "responses": "resp", "embeddings": "embd"}
 
 
 class Inference:
     """Serves chat completions and its sisters; the only writer of the books."""
 
-    def __init__(
-        self, catalogue: Catalogue, script: Script, books: Books, account: Account, stamp: Stamp
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, script: Script, books: Books, account: Account, stamp: Stamp) -> None:
         self._catalogue = catalogue
         self._script = script
         self._books = books
@@ -150,13 +43,13 @@ class Inference:
                 await self._raw(connection, asked, behaviour.raw_response)
                 return
             self._check_script(asked, behaviour)
-            self._check_key(request, asked)
-            self._check_body(asked)
+            check_key(asked, self._account)
+            check_body(asked)
             if behaviour.body is not None:
                 await self._literal(connection, asked, behaviour)
                 return
             reply, permaslug = self._reply(asked, behaviour)
-        except _RefusedError as refused:
+        except RefusedError as refused:
             await self._refuse(connection, asked, behaviour, refused)
             return
         await self._generate(connection, asked, reply, permaslug)
@@ -165,19 +58,17 @@ class Inference:
         """Serve ``POST /messages/count_tokens``; costs nothing and is not in the books."""
         asked = self._read(request, APIS["messages"], openai=False)
         try:
-            self._check_key(request, asked)
-            self._check_body(asked)
-        except _RefusedError as refused:
+            check_key(asked, self._account)
+            check_body(asked)
+        except RefusedError as refused:
             await self._refuse(connection, asked, self._script.base, refused)
             return
         data = orjson.dumps(messages.count_tokens_body(count_prompt(asked.body)))
-        await self._play(
-            connection, asked, self._script.base, sse.whole(data, self._script.base, 0), length=len(data)
-        )
+        await self._play(connection, asked, self._script.base, sse.whole(data, self._script.base, 0), length=len(data))
 
     # --- reading and checking
 
-    def _read(self, request: Request, api: Api, *, openai: bool) -> _Asked:
+    def _read(self, request: Request, api: Api, *, openai: bool) -> Asked:
         """Read what can be read; whatever is wrong with it is refused afterwards."""
         try:
             parsed = orjson.loads(request.body)
@@ -188,15 +79,14 @@ class Inference:
         key = authorization.removeprefix("Bearer ") if authorization.startswith("Bearer ") else ""
         key = key or request.headers.get("x-api-key", "")
         now = self._stamp.now()
-        session = (
-            body.get("session_id") or request.headers.get("x-session-id") or body.get("prompt_cache_key")
-        )
+        session = body.get("session_id") or request.headers.get("x-session-id") or body.get("prompt_cache_key")
         model, user = body.get("model"), body.get("user")
-        return _Asked(
+        return Asked(
             api,
             openai,
             self._stamp.next(),
             now,
+            authorization,
             key,
             self._account.key(key, now).hash,
             body,
@@ -206,87 +96,22 @@ class Inference:
             user if isinstance(user, str) else None,
         )
 
-    def _behaviour(self, request: Request, asked: _Asked) -> Behaviour:
+    def _behaviour(self, request: Request, asked: Asked) -> Behaviour:
         try:
             return self._script.for_request(
                 request.target.partition("?")[0], asked.model, request.headers.get("x-sim-behaviour")
             )
         except BehaviourError as error:
-            raise _RefusedError(Fault(400, str(error))) from None
+            raise RefusedError(Fault(400, str(error))) from None
 
     @staticmethod
-    def _check_script(asked: _Asked, behaviour: Behaviour) -> None:
+    def _check_script(asked: Asked, behaviour: Behaviour) -> None:
         if behaviour.error is not None:
-            raise _RefusedError(FAULTS[behaviour.error], asked.model)
-
-    def _check_key(self, request: Request, asked: _Asked) -> None:
-        if asked.openai:
-            if not asked.key:
-                raise _RefusedError(
-                    Fault(
-                        401,
-                        "You didn't provide an API key. You need to provide your API key in an "
-                        "Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
-                    )
-                )
-            if not asked.key.startswith("sk-"):
-                shown = f"{asked.key[:4]}***{asked.key[-4:]}"
-                raise _RefusedError(
-                    Fault(
-                        401,
-                        f"Incorrect API key provided: {shown}. You can find your API key at "
-                        "https://platform.openai.com/account/api-keys.",
-                    )
-                )
-            return
-        if not asked.key:
-            name = "no-auth" if "authorization" not in request.headers else "missing-header"
-            raise _RefusedError(FAULTS[name])
-        if not asked.key.startswith("sk-or-v1-"):
-            raise _RefusedError(FAULTS["user-not-found"])
-        if asked.key.startswith(MANAGEMENT_PREFIX):
-            raise _RefusedError(Fault(403, "Management keys cannot be used for inference"))
-        key = self._account.keys[asked.key_sha256]
-        if key.disabled:
-            raise _RefusedError(Fault(401, "API key is disabled", {"error_type": "authentication"}))
-        if key.remaining_pusd(asked.now) == 0:
-            window = key.limit_reset or "total"
-            text = f"Key limit exceeded ({window} limit). Manage it using https://openrouter.ai/settings/keys"
-            raise _RefusedError(Fault(403, text, {"limit_source": "openrouter_key_limit"}))
-
-    def _check_body(self, asked: _Asked) -> None:
-        body, api = asked.body, asked.api
-        if not body:
-            raise _RefusedError(Fault(400, "We could not parse the JSON body of your request."))
-        if not body.get(api.required):
-            raise _RefusedError(
-                Fault(400, f"Missing required parameter: '{api.required}'."), param=api.required
-            )
-        for name, kind in (("messages", list), ("stream", bool), ("n", int)):
-            if body.get(name) is not None and not isinstance(body[name], kind):
-                raise _RefusedError(
-                    Fault(400, f"Invalid type for '{name}'."), param=name, code="invalid_type"
-                )
-        if isinstance(body.get("n"), int) and not 1 <= body["n"] <= _MANY_CHOICES:
-            raise _RefusedError(Fault(400, f"'n' must be from 1 to {_MANY_CHOICES}."), param="n")
-        if asked.openai:
-            self._check_openai(asked)
-
-    @staticmethod
-    def _check_openai(asked: _Asked) -> None:
-        if asked.api.path != "chat/completions":
-            return
-        for name in asked.body:
-            if name not in _OPENAI_CHAT_FIELDS:
-                fault = Fault(400, f"Unknown parameter: '{name}'.")
-                raise _RefusedError(fault, param=name, code="unknown_parameter")
-        if asked.body.get("stream_options") is not None and not asked.stream:
-            fault = Fault(400, "The 'stream_options' parameter is only allowed when 'stream' is enabled.")
-            raise _RefusedError(fault, param="stream_options", code="invalid_value")
+            raise RefusedError(FAULTS[behaviour.error], asked.model)
 
     # --- who answers
 
-    def _reply(self, asked: _Asked, behaviour: Behaviour) -> tuple[Reply, str]:
+    def _reply(self, asked: Asked, behaviour: Behaviour) -> tuple[Reply, str]:
         requested, model = self._served(asked, behaviour)
         shown = requested if asked.openai or requested.startswith("sim/") else model.id
         if behaviour.served_model == "permaslug":
@@ -296,7 +121,7 @@ class Inference:
             asked.body,
             behaviour,
             identity=(
-                self._stamp.generation_id(created, asked.sequence, openai=asked.openai),
+                self._id(asked),
                 asked.sequence,
                 self._stamp.seed,
                 created,
@@ -308,7 +133,12 @@ class Inference:
             reply.pieces, reply.reasoning, reply.calls = [], [], []
         return reply, model.permaslug
 
-    def _served(self, asked: _Asked, behaviour: Behaviour) -> tuple[str, Model]:
+    def _id(self, asked: Asked) -> str:
+        if asked.openai:
+            return self._stamp.openai_id(_OPENAI_ID_PREFIXES.get(asked.api.path, "chatcmpl"), asked.sequence)
+        return self._stamp.generation_id(asked.now, asked.sequence)
+
+    def _served(self, asked: Asked, behaviour: Behaviour) -> tuple[str, Model]:
         """Give the first model of the request's list that does not fail.
 
         As OpenRouter's own fallback does.
@@ -323,30 +153,28 @@ class Inference:
         names = [asked.model] if asked.model else []
         if not asked.openai and isinstance(more, list):
             names += [m for m in more if isinstance(m, str)]
-        names = names or (
-            [] if asked.openai else ["openai/gpt-4o-mini"]
-        )  # OpenRouter: the account's default model
-        last = _RefusedError(Fault(400, "you must provide a model parameter"), param="model")
+        names = names or ([] if asked.openai else ["openai/gpt-4o-mini"])  # OpenRouter: the account's default model
+        last = RefusedError(Fault(400, "you must provide a model parameter"), param="model")
         for name in names:
             model = find(name)
             if model is None:
                 last = self._unknown_model(name, openai=asked.openai)
             elif name in behaviour.fail_models or model.id in behaviour.fail_models:
-                last = _RefusedError(FAULTS["provider-error"], name)
+                last = RefusedError(FAULTS["provider-error"], name)
             else:
                 return name, model
         raise last
 
     @staticmethod
-    def _unknown_model(name: str, *, openai: bool) -> _RefusedError:
+    def _unknown_model(name: str, *, openai: bool) -> RefusedError:
         if openai:
             text = f"The model `{name}` does not exist or you do not have access to it."
-            return _RefusedError(Fault(404, text), code="model_not_found")
-        return _RefusedError(FAULTS["invalid-model"], name)
+            return RefusedError(Fault(404, text), code="model_not_found")
+        return RefusedError(FAULTS["invalid-model"], name)
 
     # --- answering
 
-    async def _generate(self, connection: Connection, asked: _Asked, reply: Reply, permaslug: str) -> None:
+    async def _generate(self, connection: Connection, asked: Asked, reply: Reply, permaslug: str) -> None:
         behaviour = reply.behaviour
         generation = self._open(asked, reply)
         progress = Progress()
@@ -401,9 +229,9 @@ class Inference:
         if not generation.finished:
             close(_broken_bill(reply, progress, streamed=asked.stream), cancelled=asked.stream)
 
-    def _open(self, asked: _Asked, reply: Reply) -> Generation:
+    def _open(self, asked: Asked, reply: Reply) -> Generation:
         generation = Generation(
-            responses.response_id(reply) if asked.api.path == "responses" else reply.id,
+            reply.id,
             asked.sequence,
             asked.api.path,
             reply.model,
@@ -438,16 +266,13 @@ class Inference:
         self._books.close(generation, bill.charged_pusd)
         self._account.charge(generation, permaslug)
 
-    async def _refuse(
-        self, connection: Connection, asked: _Asked, behaviour: Behaviour, refused: _RefusedError
-    ) -> None:
+    async def _refuse(self, connection: Connection, asked: Asked, behaviour: Behaviour, refused: RefusedError) -> None:
         fault = refused.fault
         status = behaviour.error_status or fault.status if behaviour.error is not None else fault.status
         message = (behaviour.error_message or fault.message).replace("{model}", refused.model)
         extra = list(fault.headers.items())
         metadata = {
-            k: v.replace("{model}", refused.model) if isinstance(v, str) else v
-            for k, v in fault.metadata.items()
+            k: v.replace("{model}", refused.model) if isinstance(v, str) else v for k, v in fault.metadata.items()
         }
         if fault.reset_after_ms is not None:
             extra.append(("X-RateLimit-Reset", str(asked.now * 1000 + fault.reset_after_ms)))
@@ -460,9 +285,7 @@ class Inference:
         elif asked.api.anthropic:
             body = faults.anthropic_error(status, message)
         else:
-            body = faults.openrouter_error(
-                status, message, metadata, "user_simulator" if status != 401 else None
-            )
+            body = faults.openrouter_error(status, message, metadata, "user_simulator" if status != 401 else None)
         sent = 200 if behaviour.error_in_200 else status
         self._note(asked, sent)
         if fault.body == "html":
@@ -491,21 +314,19 @@ class Inference:
             content_type=content_type,
         )
 
-    async def _literal(self, connection: Connection, asked: _Asked, behaviour: Behaviour) -> None:
+    async def _literal(self, connection: Connection, asked: Asked, behaviour: Behaviour) -> None:
         """Answer with the text of the behaviour; nothing is charged."""
         data = (behaviour.body or "").encode("utf-8", "surrogatepass")
         self._note(asked, 200)
         events = sse.whole(data, behaviour, 0)
-        await self._play(
-            connection, asked, behaviour, events, length=_length(data, behaviour), stream=asked.stream
-        )
+        await self._play(connection, asked, behaviour, events, length=_length(data, behaviour), stream=asked.stream)
 
-    async def _raw(self, connection: Connection, asked: _Asked, characters: str) -> None:
+    async def _raw(self, connection: Connection, asked: Asked, characters: str) -> None:
         self._note(asked, 0)
         await connection.send(characters.encode("latin-1", "replace"))
         connection.cut(reset=False)
 
-    def _note(self, asked: _Asked, status: int) -> None:
+    def _note(self, asked: Asked, status: int) -> None:
         self._books.errors.append(
             Refused(
                 asked.sequence,
@@ -521,7 +342,7 @@ class Inference:
     async def _play(
         self,
         connection: Connection,
-        asked: _Asked,
+        asked: Asked,
         behaviour: Behaviour,
         events: Iterable[Event],
         *,

@@ -28,9 +28,7 @@ class _RefusedError(Exception):
 class Management:
     """Serves everything under the base path that is no inference."""
 
-    def __init__(
-        self, catalogue: Catalogue, script: Script, books: Books, account: Account, stamp: Stamp
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, script: Script, books: Books, account: Account, stamp: Stamp) -> None:
         self._catalogue = catalogue
         self._script = script
         self._books = books
@@ -99,9 +97,7 @@ class Management:
 
     def _openrouter(self, request: Request, path: str, query: dict[str, list[str]]) -> Result:
         if path in ("models", "embeddings/models") and request.method == "GET":
-            outputs = (
-                "embeddings" if path.startswith("embeddings") else query.get("output_modalities", [None])[0]
-            )
+            outputs = "embeddings" if path.startswith("embeddings") else query.get("output_modalities", [None])[0]
             return 200, self._models(outputs)
         parts = path.split("/")
         if parts[0] == "models" and parts[-1] == "endpoints" and request.method == "GET":

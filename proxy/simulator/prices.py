@@ -33,18 +33,12 @@ class Price:
     cache_write: int | None = None
     cache_write_1h: int | None = None
     request: int = 0
-    above_prompt_tokens: int | None = (
-        None  # strictly more prompt tokens than this: ``above`` holds for all of them
-    )
+    above_prompt_tokens: int | None = None  # strictly more prompt tokens than this: ``above`` holds for all of them
     above: "Price | None" = None
     dynamic: bool = False  # a router: listed as "-1", charged as the model that it picks
 
     def at(self, prompt_tokens: int) -> "Price":
-        if (
-            self.above is not None
-            and self.above_prompt_tokens is not None
-            and prompt_tokens > self.above_prompt_tokens
-        ):
+        if self.above is not None and self.above_prompt_tokens is not None and prompt_tokens > self.above_prompt_tokens:
             return self.above
         return self
 
@@ -128,14 +122,10 @@ def _tiered(base: Price, above_prompt_tokens: int, above: Price) -> Price:
 _FREE = Price(0, 0)
 _ROUTER = Price(0, 0, dynamic=True)
 _SEES = ("text", "image")
-_CLAUDE_SONNET = _tiered(
-    _price("3", "15", "0.30", "3.75", "6"), 200_000, _price("6", "22.5", "0.60", "7.5", "12")
-)
+_CLAUDE_SONNET = _tiered(_price("3", "15", "0.30", "3.75", "6"), 200_000, _price("6", "22.5", "0.60", "7.5", "12"))
 
 CATALOGUE: tuple[Model, ...] = (
-    Model(
-        "openai/gpt-4o", _price("2.50", "10", "1.25"), "OpenAI", slug="openai/gpt-4o-2024-11-20", inputs=_SEES
-    ),
+    Model("openai/gpt-4o", _price("2.50", "10", "1.25"), "OpenAI", slug="openai/gpt-4o-2024-11-20", inputs=_SEES),
     Model(
         "openai/gpt-4o-mini",
         _price("0.15", "0.60", "0.075"),
@@ -187,9 +177,7 @@ CATALOGUE: tuple[Model, ...] = (
         65_535,
         inputs=("text", "image", "file", "audio"),
     ),
-    Model(
-        "google/gemini-2.5-flash-lite", _price("0.10", "0.40", "0.01", "0.0833"), "Google", 1_048_576, 65_535
-    ),
+    Model("google/gemini-2.5-flash-lite", _price("0.10", "0.40", "0.01", "0.0833"), "Google", 1_048_576, 65_535),
     Model(
         "google/gemini-2.5-pro",
         _tiered(_price("1.25", "10", "0.125", "0.375"), 200_000, _price("2.5", "15", "0.25")),
@@ -200,9 +188,7 @@ CATALOGUE: tuple[Model, ...] = (
     ),
     Model("deepseek/deepseek-v3.2", _price("0.26", "0.38", "0.13"), "DeepSeek", 163_840, 65_536),
     Model("meta-llama/llama-3.3-70b-instruct", _price("0.59", "0.79", "0.295"), "Groq", 131_072, 32_768),
-    Model(
-        "mistralai/mistral-small-3.2-24b-instruct", _price("0.10", "0.30", "0.01"), "Mistral", 131_072, None
-    ),
+    Model("mistralai/mistral-small-3.2-24b-instruct", _price("0.10", "0.30", "0.01"), "Mistral", 131_072, None),
     Model(
         "x-ai/grok-4.7",
         _tiered(_price("2", "6", "0.50"), 200_000, _price("4", "12", "1")),
@@ -220,15 +206,9 @@ CATALOGUE: tuple[Model, ...] = (
     Model("openrouter/auto", _ROUTER, "OpenRouter", 2_000_000, None, picks="openai/gpt-4o-mini"),
     Model("openrouter/free", _FREE, "OpenRouter", None, None, picks="openai/gpt-oss-20b:free"),
     Model("openrouter/pareto-code", _ROUTER, "OpenRouter", None, None, picks="openai/gpt-5-mini"),
-    Model(
-        "openai/text-embedding-3-small", _price("0.02", "0"), "OpenAI", 8_192, None, outputs=("embeddings",)
-    ),
-    Model(
-        "openai/text-embedding-3-large", _price("0.13", "0"), "OpenAI", 8_192, None, outputs=("embeddings",)
-    ),
-    Model(
-        "openai/text-embedding-ada-002", _price("0.10", "0"), "OpenAI", 8_192, None, outputs=("embeddings",)
-    ),
+    Model("openai/text-embedding-3-small", _price("0.02", "0"), "OpenAI", 8_192, None, outputs=("embeddings",)),
+    Model("openai/text-embedding-3-large", _price("0.13", "0"), "OpenAI", 8_192, None, outputs=("embeddings",)),
+    Model("openai/text-embedding-ada-002", _price("0.10", "0"), "OpenAI", 8_192, None, outputs=("embeddings",)),
 )
 SCRIPTED_MODEL = "openai/gpt-4o-mini"  # ids of the form sim/<behaviour> cost what this one costs
 CREATED_S = 1_721_260_800  # one release day for all: nothing reads it

@@ -59,6 +59,7 @@ class Reply:
     native: str | None = "completed"
     choices: int = 1
     include_usage: bool = True
+    _whole_bill: Bill | None = None
 
     @property
     def whole_tokens(self) -> int:
@@ -72,8 +73,10 @@ class Reply:
         return Tokens(self.prompt_tokens, completion, cached, written, reasoning)
 
     def bill(self) -> Bill:
-        """Price the whole answer."""
-        return self._bill(self.whole_tokens, whole=True)
+        """Price the whole answer (once: the wire and the books ask for it)."""
+        if self._whole_bill is None:
+            self._whole_bill = self._bill(self.whole_tokens, whole=True)
+        return self._whole_bill
 
     def bill_so_far(self, completion: int) -> Bill:
         """Price an answer that ended after so many tokens."""

@@ -14,14 +14,9 @@ def _id(reply: Reply, prefix: str, index: int = 0) -> str:
     return f"{prefix}_{text.alphanumerics(text.number(reply.seed, f'{prefix}{index}', reply.sequence), 32)}"
 
 
-def response_id(reply: Reply) -> str:
-    """Give the id that the object carries: OpenRouter's is the generation's."""
-    return _id(reply, "resp") if reply.openai else reply.id
-
-
 def _response(reply: Reply, status: str, output: list[Any]) -> dict[str, Any]:
     return {
-        "id": response_id(reply),
+        "id": reply.id,
         "object": "response",
         "created_at": reply.created,
         "completed_at": reply.created if status == "completed" else None,
@@ -60,9 +55,7 @@ def _output(reply: Reply) -> list[dict[str, Any]]:
     output: list[dict[str, Any]] = []
     if reply.reasoning:
         summary = [{"type": "summary_text", "text": "".join(reply.reasoning)}]
-        output.append(
-            {"type": "reasoning", "id": _id(reply, "rs"), "summary": summary, "status": "completed"}
-        )
+        output.append({"type": "reasoning", "id": _id(reply, "rs"), "summary": summary, "status": "completed"})
     for index, call in enumerate(reply.calls):
         output.append(
             {
@@ -103,7 +96,9 @@ def events(reply: Reply) -> Iterator[Event]:
     for number, (kind, name, fields, tokens) in enumerate(_typed(reply)):
         data = orjson.dumps({"type": name, "sequence_number": number} | fields)
         yield Event(kind, data, tokens, name if reply.openai else None)
-    if reply.behaviour.done and not reply.openai:
+    failed = reply.behaviour.stream_error_after is not None
+    told = reply.behaviour.stream_error_done if failed else reply.behaviour.done
+    if told and not reply.openai:
         yield Event("done", b"[DONE]", reply.whole_tokens)
 
 

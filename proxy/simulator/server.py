@@ -7,11 +7,12 @@ import asyncio
 
 from proxy.core.clock import Clock, SystemClock
 from proxy.simulator.account import Account
+from proxy.simulator.api import APIS
 from proxy.simulator.behaviour import Behaviour, Script
 from proxy.simulator.books import Books
 from proxy.simulator.connection import Connection, Request, head_bytes
 from proxy.simulator.control import Control
-from proxy.simulator.inference import APIS, Inference
+from proxy.simulator.inference import Inference
 from proxy.simulator.management import Management
 from proxy.simulator.prices import Catalogue
 from proxy.simulator.received import DEFAULT_KEPT, Received

@@ -45,7 +45,8 @@ class Stamp:
         """Give letters and digits that follow from seed, purpose and sequence."""
         return text.alphanumerics(text.number(self.seed, purpose, sequence), length)
 
-    def generation_id(self, created: int, sequence: int, *, openai: bool) -> str:
-        if openai:
-            return f"chatcmpl-{self.word('gen', sequence, 29)}"
+    def openai_id(self, prefix: str, sequence: int) -> str:
+        return f"{prefix}-{self.word('gen', sequence, 21)}"
+
+    def generation_id(self, created: int, sequence: int) -> str:
         return f"gen-{created}-{self.word('gen', sequence, 20)}"

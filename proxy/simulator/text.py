@@ -53,8 +53,8 @@ def pieces(text: str, size: int = 4) -> list[str]:
 
 
 def number(seed: int, purpose: str, sequence: int) -> int:
-    """Give 128 bits that follow from the three arguments alone."""
-    digest = hashlib.blake2b(f"{seed}:{purpose}:{sequence}".encode(), digest_size=16).digest()
+    """Give 384 bits (64 letters and digits) that follow from the three arguments alone."""
+    digest = hashlib.blake2b(f"{seed}:{purpose}:{sequence}".encode(), digest_size=48).digest()
     return int.from_bytes(digest, "big")
 
 

@@ -16,7 +16,7 @@ from proxy.storage import statements
 from proxy.storage.lock import OwnerLock
 from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd, RequestIds, Unfinished
 from proxy.storage.schema.migrate import make_views, migrate
-from proxy.storage.writer import Operation, Writer
+from proxy.storage.writer import Done, Operation, Writer
 
 T = TypeVar("T")
 
@@ -49,8 +49,11 @@ class Ledger(Protocol):
         """Queue the provider's id of an attempt, so that a crash leaves something to look up."""
         ...
 
-    async def end(self, end: RequestEnd) -> None:
-        """Settle, release or set pending; raises EndedTwiceError if the request has ended already."""
+    def end(self, end: RequestEnd, done: Done | None = None) -> asyncio.Future[None]:
+        """Settle, release or set pending; raises EndedTwiceError if the request has ended already.
+
+        done is called after the commit, also when the awaiting one has given up.
+        """
         ...
 
     async def change(self, call: Callable[[sqlite3.Connection], T]) -> T:
@@ -65,10 +68,13 @@ class Ledger(Protocol):
 class SqliteLedger:
     """The ledger on one SQLite file with one writer thread; opened by open_ledger()."""
 
-    def __init__(self, connection: sqlite3.Connection, lock: OwnerLock, writer: Writer) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, lock: OwnerLock, writer: Writer, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._connection = connection
         self._lock = lock
         self._writer = writer
+        self._loop = loop
         last = connection.execute("SELECT ifnull(max(id), 0) FROM requests").fetchone()[0]
         self.ids = RequestIds(last)
 
@@ -77,11 +83,11 @@ class SqliteLedger:
         return self._writer.problem
 
     async def open(self, row: OpenRow, attempt: AttemptRow) -> None:
-        await self._written(Operation(None, opened=row, attempt=attempt))
+        await self._submit(Operation(None, opened=row, attempt=attempt))
 
     async def add_attempt(self, attempt: AttemptRow, reserved_pusd: int | None = None) -> None:
         extend = None if reserved_pusd is None else (attempt.request_id, reserved_pusd)
-        await self._written(Operation(None, attempt=attempt, extend=extend))
+        await self._submit(Operation(None, attempt=attempt, extend=extend))
 
     def end_attempt(self, end: AttemptEnd) -> None:
         self._writer.submit(Operation(None, attempt_end=end))
@@ -89,17 +95,17 @@ class SqliteLedger:
     def note_generation(self, request_id: int, n: int, generation_id: str) -> None:
         self._writer.submit(Operation(None, generation=(request_id, n, generation_id)))
 
-    async def end(self, end: RequestEnd) -> None:
-        await self._written(Operation(None, end=end))
+    def end(self, end: RequestEnd, done: Done | None = None) -> asyncio.Future[None]:
+        return self._submit(Operation(None, done, end=end))
 
     async def change(self, call: Callable[[sqlite3.Connection], T]) -> T:
-        result: T = await self._written(Operation(None, call=call))
+        result: T = await self._submit(Operation(None, call=call))
         return result
 
-    async def _written(self, operation: Operation) -> Any:
-        operation.future = asyncio.get_running_loop().create_future()
+    def _submit(self, operation: Operation) -> asyncio.Future[Any]:
+        operation.future = future = self._loop.create_future()
         self._writer.submit(operation)
-        return await operation.future
+        return future
 
     async def unfinished(self, request_id: int | None = None) -> list[Unfinished]:
         rows = await self.change(lambda connection: connection.execute(statements.UNFINISHED, (request_id,)).fetchall())
@@ -133,7 +139,7 @@ def open_ledger(
         lock.release()
         raise
     writer = Writer(connection, loop, queue_max)
-    ledger = SqliteLedger(connection, lock, writer)
+    ledger = SqliteLedger(connection, lock, writer, loop)
     writer.start()
     return ledger
 

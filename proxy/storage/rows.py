@@ -1,9 +1,10 @@
 """The rows that a request leaves, as values handed to the ledger.
 
-Field order is the order of the columns that the writer fills; ids are built by RequestIds.
+Named tuples where a request makes one: they are built in a tenth of the time of a frozen dataclass, and are the row.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 ID_PREFIX = "req_"
 _COUNTER_BITS = 21  # two million requests in one millisecond; 42 bits of milliseconds last until the year 2109
@@ -43,9 +44,11 @@ def id_number(text: str) -> int | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRow:
-    """A request before its first byte goes upstream. reserved_pusd None: some target has no known price."""
+class OpenRow(NamedTuple):
+    """A request before its first byte goes upstream. reserved_pusd None: some target has no known price.
+
+    The fields are the columns of statements.OPEN in order; streamed is 0 or 1.
+    """
 
     id: int
     started_ms: int
@@ -59,29 +62,15 @@ class OpenRow:
     session_id: str | None
     tags: str | None
     reserved_pusd: int | None
-    streamed: bool
-
-    def columns(self) -> tuple[object, ...]:
-        return (
-            self.id,
-            self.started_ms,
-            self.day,
-            self.user,
-            self.group_name,
-            self.token_id,
-            self.endpoint,
-            self.requested_model,
-            self.use_case,
-            self.session_id,
-            self.tags,
-            self.reserved_pusd,
-            int(self.streamed),
-        )
+    reserved_tokens: int | None
+    streamed: int
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRow:
-    """One upstream call before its first byte; key is a label, never the key itself."""
+class AttemptRow(NamedTuple):
+    """One upstream call before its first byte; key is a label, never the key itself.
+
+    The fields are the columns of statements.ATTEMPT in order.
+    """
 
     request_id: int
     n: int
@@ -90,13 +79,12 @@ class AttemptRow:
     key: str
     model: str
 
-    def columns(self) -> tuple[object, ...]:
-        return (self.request_id, self.n, self.started_ms, self.provider, self.key, self.model)
 
+class AttemptEnd(NamedTuple):
+    """How one upstream call ended; outcome is a word of docs/ledger.md.
 
-@dataclass(frozen=True, slots=True)
-class AttemptEnd:
-    """How one upstream call ended. outcome is a word of docs/ledger.md."""
+    The fields are the columns of statements.ATTEMPT_END in order.
+    """
 
     request_id: int
     n: int
@@ -114,35 +102,17 @@ class AttemptEnd:
     ttft_ms: int | None
     duration_ms: int | None
 
-    def columns(self) -> tuple[object, ...]:
-        return (
-            self.request_id,
-            self.n,
-            self.outcome,
-            self.status,
-            self.served_model,
-            self.served_by,
-            self.generation_id,
-            self.input_tokens,
-            self.output_tokens,
-            self.cached_tokens,
-            self.reasoning_tokens,
-            self.cost_pusd,
-            self.cost_source,
-            self.ttft_ms,
-            self.duration_ms,
-        )
+
+_END_COLUMNS = 19  # the first fields of RequestEnd, those of statements.END
 
 
-@dataclass(frozen=True, slots=True)
-class RequestEnd:
-    """What a request came to. state is pending, settled or released; cost_pusd None: nobody can tell."""
+class RequestEnd(NamedTuple):
+    """What a request came to. state is pending, settled or released; cost_pusd None: nobody can tell.
+
+    The fields up to flags are the columns of statements.END in order; the rest say where the roll-up counts it.
+    """
 
     id: int
-    started_ms: int
-    user: str
-    group_name: str | None
-    use_case: str | None
     finished_ms: int
     model: str | None
     provider: str | None
@@ -161,30 +131,20 @@ class RequestEnd:
     generation_id: str | None
     error: str | None
     flags: str | None
+    started_ms: int
+    user: str
+    group_name: str | None
+    use_case: str | None
+    uncounted_tokens: int  # what was reserved, where nobody counted the tokens of a charged request
     last_attempt: AttemptEnd | None
 
+    @property
+    def quota_tokens(self) -> int:
+        """What token limits count."""
+        return (self.input_tokens or 0) + (self.output_tokens or 0) + self.uncounted_tokens
+
     def columns(self) -> tuple[object, ...]:
-        return (
-            self.id,
-            self.finished_ms,
-            self.model,
-            self.provider,
-            self.status,
-            self.finish_reason,
-            self.input_tokens,
-            self.output_tokens,
-            self.cached_tokens,
-            self.reasoning_tokens,
-            self.cost_pusd,
-            self.cost_source,
-            self.state,
-            self.ttft_ms,
-            self.duration_ms,
-            self.attempts,
-            self.generation_id,
-            self.error,
-            self.flags,
-        )
+        return self[:_END_COLUMNS]
 
     def hourly_columns(self) -> tuple[object, ...]:
         return (
@@ -200,6 +160,7 @@ class RequestEnd:
             self.output_tokens or 0,
             self.cached_tokens or 0,
             self.reasoning_tokens or 0,
+            self.uncounted_tokens,
             self.cost_pusd or 0,
         )
 
@@ -219,6 +180,7 @@ class Unfinished:
     use_case: str | None
     requested_model: str
     reserved_pusd: int | None
+    reserved_tokens: int | None
     finished_ms: int | None
     status: int | None
     model: str | None

@@ -21,7 +21,7 @@ def _update(table: str, key: str, columns: str, condition: str = "TRUE") -> str:
 OPEN = _insert(
     "requests",
     "id, started_ms, day, user, group_name, token_id, endpoint, requested_model, use_case, session_id, tags,"
-    " reserved_pusd, streamed",
+    " reserved_pusd, reserved_tokens, streamed",
 )
 
 ATTEMPT = _insert("attempts", "request_id, n, started_ms, provider, key, model")
@@ -53,22 +53,38 @@ HOURLY = (
     _insert(
         "usage_hourly",
         "hour_ms, user, group_name, model, provider, use_case, requests, errors, input_tokens, output_tokens,"
-        " cached_tokens, reasoning_tokens, cost_pusd",
+        " cached_tokens, reasoning_tokens, uncounted_tokens, cost_pusd",
     )
     + """ WHERE TRUE
     ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, errors = errors + excluded.errors,
         input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
         cached_tokens = cached_tokens + excluded.cached_tokens,
-        reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens, cost_pusd = cost_pusd + excluded.cost_pusd"""
+        reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+        uncounted_tokens = uncounted_tokens + excluded.uncounted_tokens, cost_pusd = cost_pusd + excluded.cost_pusd"""
 )
 
 UNFINISHED = """
 SELECT r.id, r.state, r.started_ms, r.user, r.group_name, r.use_case, r.requested_model, r.reserved_pusd,
-    r.finished_ms, r.status, r.model, r.finish_reason, r.input_tokens, r.output_tokens, r.cached_tokens,
+    r.reserved_tokens, r.finished_ms, r.status, r.model, r.finish_reason, r.input_tokens, r.output_tokens, r.cached_tokens,
     r.reasoning_tokens, r.ttft_ms, r.duration_ms, ifnull(a.n, 0), r.error, r.flags,
     a.n, a.provider, a.model, a.status, a.outcome, a.served_model, a.served_by, a.generation_id, a.ttft_ms,
     a.duration_ms
 FROM requests r LEFT JOIN attempts a
     ON a.request_id = r.id AND a.n = (SELECT max(n) FROM attempts WHERE request_id = r.id)
 WHERE r.state IN ('open', 'pending') AND (?1 IS NULL OR r.id = ?1) ORDER BY r.id
+"""
+
+# what quota totals are rebuilt from: hours of the roll-up, and the rows of the hours that are needed one by one
+QUOTA_HOURS = """
+SELECT hour_ms, user, group_name, sum(cost_pusd), sum(input_tokens + output_tokens + uncounted_tokens), sum(requests)
+FROM usage_hourly GROUP BY hour_ms, user, group_name
+"""
+
+QUOTA_ROWS = """
+SELECT started_ms, user, group_name, ifnull(cost_pusd, 0),
+    ifnull(input_tokens, 0) + ifnull(output_tokens, 0)
+        + CASE WHEN state = 'settled' AND input_tokens IS NULL AND output_tokens IS NULL
+            AND cost_source IN ('reservation', 'estimate', 'none') THEN ifnull(reserved_tokens, 0) ELSE 0 END,
+    1
+FROM requests WHERE id >= ?1 AND id < ?2 AND state IN ('settled', 'released')
 """

@@ -54,7 +54,7 @@ _SET_USER = {
 }
 _LIST_TOKENS = """SELECT id, user, name, hint, created_ms, expires_ms, disabled FROM tokens
     WHERE ?1 IS NULL OR user = ?1 ORDER BY user, created_ms"""
-_FIND_TOKEN = "SELECT id, user, name, hint, created_ms, expires_ms, disabled FROM tokens WHERE id = ?"
+_FIND_TOKEN = "SELECT id, user, name, hint, created_ms, expires_ms, disabled FROM tokens WHERE id = ?"  # noqa: S105 - SQL, no password
 _SET_TOKEN = {
     "disabled": "UPDATE tokens SET disabled = ? WHERE id = ?",
     "expires_ms": "UPDATE tokens SET expires_ms = ? WHERE id = ?",

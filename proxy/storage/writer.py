@@ -11,7 +11,7 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd
 log = logging.getLogger("tollkeeper.ledger")
 
 _RETRY_S = 0.25  # how often ends that could not be committed are tried again while nothing else arrives
-_GROUP_MAX = 1000  # rows in one transaction: beyond this the time of a commit grows with nothing gained
+_GROUP_MAX = 1000  # operations in one transaction: beyond this the time of a commit grows with nothing gained
 
 
 class LedgerUnavailableError(TollkeeperError):
@@ -35,11 +35,19 @@ class EndedTwiceError(TollkeeperError):
     """A second end for one request: a fault of ours, never written."""
 
 
+Done = Callable[[Exception | None], None]
+
+
 @dataclass(slots=True)
 class Operation:
-    """One whole thing to be written, all of it or nothing."""
+    """One whole thing to be written, all of it or nothing.
+
+    done is called in the event loop after the commit, or with what refused it, also when nobody awaits future any
+    more. must_land: money may have been spent, so this may wait for the disk but is never dropped.
+    """
 
     future: asyncio.Future[Any] | None
+    done: Done | None = None
     opened: OpenRow | None = None
     attempt: AttemptRow | None = None
     attempt_end: AttemptEnd | None = None
@@ -52,17 +60,49 @@ class Operation:
 
     @property
     def must_land(self) -> bool:
-        """Money may have been spent: this may wait, but is never dropped."""
         return self.end is not None or self.attempt_end is not None or self.generation is not None
 
 
 @dataclass(slots=True)
-class _Group:
-    operations: list[Operation] = field(default_factory=list)
-    stop: bool = False
+class _Rows:
+    """The rows of one group, by statement."""
+
+    opened: list[Sequence[object]] = field(default_factory=list)
+    attempts: list[Sequence[object]] = field(default_factory=list)
+    extensions: list[Sequence[object]] = field(default_factory=list)
+    generations: list[Sequence[object]] = field(default_factory=list)
+    attempt_ends: list[Sequence[object]] = field(default_factory=list)
+    ends: list[Sequence[object]] = field(default_factory=list)
+    hourly: list[Sequence[object]] = field(default_factory=list)
+    calls: list[Operation] = field(default_factory=list)
 
 
-def _json(rows: list[tuple[object, ...]]) -> str:
+def _collect(operations: list[Operation]) -> _Rows:
+    rows = _Rows()
+    for operation in operations:
+        if operation.opened is not None:
+            rows.opened.append(operation.opened[:])
+        if operation.attempt is not None:
+            rows.attempts.append(operation.attempt[:])
+        if operation.extend is not None:
+            rows.extensions.append(operation.extend)
+        if operation.generation is not None:
+            rows.generations.append(operation.generation)
+        if operation.attempt_end is not None:
+            rows.attempt_ends.append(operation.attempt_end[:])
+        end = operation.end
+        if end is not None:
+            rows.ends.append(end.columns())
+            if end.last_attempt is not None:
+                rows.attempt_ends.append(end.last_attempt[:])
+            if end.state != "pending":
+                rows.hourly.append(end.hourly_columns())
+        if operation.call is not None:
+            rows.calls.append(operation)
+    return rows
+
+
+def _json(rows: list[Sequence[object]]) -> str:
     return orjson.dumps(rows).decode()
 
 
@@ -79,9 +119,13 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop, queue_max: int) -> None:
         self._connection = connection
         self._loop = loop
-        self._queue: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
+        # None ends the thread. Operations are handed over once a turn of the loop: a wake-up costs more than a row.
+        self._queue: queue.SimpleQueue[list[Operation] | None] = queue.SimpleQueue()
         self._queue_max = queue_max
+        self._incoming: list[Operation] = []
+        self._waiting = 0  # operations that were submitted and not yet resolved
         self._kept: list[Operation] = []
+        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self.problem: str | None = None  # what the disk said last; None while commits succeed
 
@@ -90,43 +134,44 @@ class Writer:
 
     def submit(self, operation: Operation) -> None:
         """Queue an operation; its future is resolved after the commit. A full queue refuses new requests."""
-        if not operation.must_land and self._queue.qsize() >= self._queue_max:
+        if self._waiting >= self._queue_max and not operation.must_land:
             raise LedgerUnavailableError(f"{self._queue_max} operations already wait for the disk")
-        self._queue.put(operation)
+        self._waiting += 1
+        self._incoming.append(operation)
+        if len(self._incoming) == 1:
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        if self._incoming:
+            self._queue.put(self._incoming)
+            self._incoming = []
 
     def stop(self) -> list[Operation]:
-        """Write what is queued, end the thread and give back what could not be written."""
+        """Write what is queued, end the thread and give back what could not be written. Blocks: call it in a thread."""
+        self._hand_over()
         self._queue.put(None)
         self._thread.join()
         return self._kept
 
     def _run(self) -> None:
-        while True:
-            group = self._next_group()
-            if group.operations:
-                self._write(group.operations)
-            if group.stop:
-                return
+        while not self._stopping:
+            operations = self._next_group()
+            if operations:
+                self._write(operations)
 
-    def _next_group(self) -> _Group:
+    def _next_group(self) -> list[Operation]:
         """Wait for something to do, then take all that is there, what was kept from a failure first."""
-        group = _Group()
+        group, self._kept = self._kept, []
         try:
-            first = self._queue.get(timeout=_RETRY_S) if self._kept else self._queue.get()
-            group.stop = first is None
-            if first is not None:
-                group.operations.append(first)
-            while len(group.operations) < _GROUP_MAX:
-                more = self._queue.get_nowait()
-                if more is None:
-                    group.stop = True
-                else:
-                    group.operations.append(more)
+            batch = self._queue.get(timeout=_RETRY_S) if group else self._queue.get()
+            while batch is not None:
+                group += batch
+                if len(group) >= _GROUP_MAX:
+                    return group
+                batch = self._queue.get_nowait()
+            self._stopping = True
         except queue.Empty:
             pass
-        if self._kept:
-            group.operations[:0] = self._kept
-            self._kept = []
         return group
 
     def _write(self, operations: list[Operation]) -> None:
@@ -148,51 +193,37 @@ class Writer:
             self._resolve(operations)
 
     def _transaction(self, operations: list[Operation]) -> None:
+        rows = _collect(operations)
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         try:
-            self._apply(operations)
+            self._apply(rows)
             execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
                 execute("ROLLBACK")
             raise
 
-    def _apply(self, operations: list[Operation]) -> None:
+    def _apply(self, rows: _Rows) -> None:
+        """Run the statements in the order in which the rows of one request depend on each other."""
         execute = self._connection.execute
-        opened = [o.opened.columns() for o in operations if o.opened is not None]
-        if opened:
-            execute(statements.OPEN, (_json(opened),))
-        attempts = [o.attempt.columns() for o in operations if o.attempt is not None]
-        if attempts:
-            execute(statements.ATTEMPT, (_json(attempts),))
-        extensions = [o.extend for o in operations if o.extend is not None]
-        if extensions:
-            execute(statements.EXTEND, (_json(list(extensions)),))
-        generations = [o.generation for o in operations if o.generation is not None]
-        if generations:
-            execute(statements.GENERATION, (_json(list(generations)),))
-        attempt_ends = [o.attempt_end.columns() for o in operations if o.attempt_end is not None]
-        attempt_ends += [
-            o.end.last_attempt.columns() for o in operations if o.end is not None and o.end.last_attempt is not None
-        ]
-        if attempt_ends:
-            execute(statements.ATTEMPT_END, (_json(attempt_ends),))
-        self._apply_ends([o for o in operations if o.end is not None])
-        for operation in operations:
-            if operation.call is not None:
-                self._apply_call(operation)
-
-    def _apply_ends(self, operations: list[Operation]) -> None:
-        ends = [o.end for o in operations if o.end is not None]
-        if not ends:
-            return
-        rows = self._connection.execute(statements.END, (_json([end.columns() for end in ends]),)).fetchall()
-        if len(rows) != len(ends):
-            raise EndedTwiceError(f"{len(ends) - len(rows)} of {len(ends)} requests had ended already")
-        hourly = [end.hourly_columns() for end in ends if end.state != "pending"]
-        if hourly:
-            self._connection.execute(statements.HOURLY, (_json(hourly),))
+        for statement, group in (
+            (statements.OPEN, rows.opened),
+            (statements.ATTEMPT, rows.attempts),
+            (statements.EXTEND, rows.extensions),
+            (statements.GENERATION, rows.generations),
+            (statements.ATTEMPT_END, rows.attempt_ends),
+        ):
+            if group:
+                execute(statement, (_json(group),))
+        if rows.ends:
+            ended = execute(statements.END, (_json(rows.ends),)).fetchall()
+            if len(ended) != len(rows.ends):
+                raise EndedTwiceError(f"{len(rows.ends) - len(ended)} of {len(rows.ends)} requests had ended already")
+        if rows.hourly:
+            execute(statements.HOURLY, (_json(rows.hourly),))
+        for operation in rows.calls:
+            self._apply_call(operation)
 
     def _apply_call(self, operation: Operation) -> None:
         """Run a rarer change in a savepoint, so that its failure is its own."""
@@ -200,7 +231,7 @@ class Writer:
         self._connection.execute("SAVEPOINT call")
         try:
             operation.result = operation.call(self._connection)
-        except Exception as error:  # noqa: BLE001 - handed on to the one who asked, or kept and tried again
+        except Exception as error:
             if _is_the_disk(error):
                 raise
             self._connection.execute("ROLLBACK TO call")
@@ -213,25 +244,28 @@ class Writer:
             log.error("ledger.unavailable", extra={"problem": str(error)})
         self.problem = str(error)
         refused = [o for o in operations if not o.must_land]
-        self._kept = [o for o in operations if o.must_land]
+        self._kept = [*self._kept, *(o for o in operations if o.must_land)]
         for operation in refused:
             operation.error = LedgerUnavailableError(str(error))
         self._resolve(refused)
 
     def _resolve(self, operations: list[Operation]) -> None:
         try:
-            self._loop.call_soon_threadsafe(_set_results, operations)
+            self._loop.call_soon_threadsafe(self._set_results, operations)
         except RuntimeError:  # the loop is closed: nobody waits any more, and what is committed is committed
             log.info("ledger.unheard", extra={"operations": len(operations)})
 
-
-def _set_results(operations: list[Operation]) -> None:
-    for operation in operations:
-        future = operation.future
-        if future is None or future.done():
-            if operation.error is not None:
-                log.error("ledger.refused", extra={"problem": str(operation.error)})
-        elif operation.error is not None:
-            future.set_exception(operation.error)
-        else:
-            future.set_result(operation.result)
+    def _set_results(self, operations: list[Operation]) -> None:
+        self._waiting -= len(operations)
+        for operation in operations:
+            error = operation.error
+            if operation.done is not None:
+                operation.done(error)
+            future = operation.future
+            if future is None or future.done():
+                if error is not None:
+                    log.error("ledger.refused", extra={"problem": str(error)})
+            elif error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(operation.result)

@@ -149,7 +149,8 @@ def make_server(
         finally:
             if isinstance(connection, _Connection):
                 connection.call = None
-        response.headers.setdefault("Server", "tollkeeper")
+        if isinstance(response, web.StreamResponse):
+            response.headers.setdefault("Server", "tollkeeper")
         return response
 
     return _Server(handle, head_timeout_s)

@@ -25,6 +25,8 @@ class StreamMeter:
     model, provider the last seen
     finish_reason   the last that was not null
     usage           the last that made sense, wherever it came: first, after an error, after [DONE]
+    usage_is_last   it came when all was said: with or after a finish reason or an error, or without a choice. Otherwise
+                    it counts what had been said so far, and is the whole only if the stream came to its end
     error_seen      an ``error`` that was not empty; error_code and error_type are words of it, never its text
     content_seen    some delta said more than a role: the point of no return for a fallback
     done            [DONE] came
@@ -51,6 +53,7 @@ class StreamMeter:
         "oversized",
         "provider",
         "usage",
+        "usage_is_last",
     )
 
     def __init__(self, hide_usage: bool = False, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
@@ -65,6 +68,7 @@ class StreamMeter:
         self.provider: str | None = None
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
+        self.usage_is_last = False
         self.error_seen = False
         self.error_code: str | None = None
         self.error_type: str | None = None
@@ -202,7 +206,10 @@ class StreamMeter:
             self.error_seen = True
             self.error_code = error_code(error) or self.error_code
             self.error_type = error_type(error) or self.error_type
-        self.usage = read_usage(message, data) or self.usage
+        usage = read_usage(message, data)
+        if usage is not None:
+            self.usage = usage
+            self.usage_is_last = self.finish_reason is not None or self.error_seen or not choices_of(message)
 
 
 def _says_something(choice: dict[str, Any]) -> bool:

@@ -108,9 +108,7 @@ def test_every_decimal_is_read_exactly_or_rounded_up(digits: int, scale: int) ->
 )
 def test_what_is_no_price_raises(text: object) -> None:
     with pytest.raises(PriceError):
-        parse_openrouter_model(
-            _model(pricing={"prompt": text, "completion": "0"} if text is not None else {})
-        )
+        parse_openrouter_model(_model(pricing={"prompt": text, "completion": "0"} if text is not None else {}))
 
 
 @pytest.mark.parametrize("key", ["prompt", "completion", "request", "input_cache_read"])
@@ -128,9 +126,7 @@ def test_zero_is_a_real_price() -> None:
 
 
 def test_a_free_price_with_a_costly_override_is_not_free() -> None:
-    assert not _price(
-        prompt="0", completion="0", overrides=[{"min_prompt_tokens": 10, "prompt": "0.000001"}]
-    ).is_free
+    assert not _price(prompt="0", completion="0", overrides=[{"min_prompt_tokens": 10, "prompt": "0.000001"}]).is_free
 
 
 @pytest.mark.parametrize("discount", [-0.1, 1.5, "0.1", True])
@@ -218,8 +214,7 @@ def test_one_bad_price_leaves_the_others() -> None:
         {"data": [_model("a/b", pricing={"prompt": "NaN", "completion": "0"})]},
         {
             "data": [
-                _model(f"a/m{i}", pricing={"prompt": 0.5, "completion": "0"} if i < 12 else None)
-                for i in range(99)
+                _model(f"a/m{i}", pricing={"prompt": 0.5, "completion": "0"} if i < 12 else None) for i in range(99)
             ]
         },
     ],
@@ -239,9 +234,7 @@ def _catalogue() -> Catalogue:
                 _model("deepseek/r1", canonical_slug="deepseek/r1-0528"),
                 _model("only/free:free", pricing=free, canonical_slug="only/free"),
                 _model("anthropic/claude-sonnet-4.5", canonical_slug="anthropic/claude-4.5-sonnet-20250929"),
-                _model(
-                    "~anthropic/claude-latest", pricing=dynamic, alias_target="anthropic/claude-sonnet-4.5"
-                ),
+                _model("~anthropic/claude-latest", pricing=dynamic, alias_target="anthropic/claude-sonnet-4.5"),
                 _model("~x/latest", pricing=dynamic, alias_target={"slug": "deepseek/r1"}),
                 _model("openrouter/auto", pricing=dynamic),
             ]
@@ -299,12 +292,7 @@ def test_the_operators_price_wins() -> None:
 
 def _list_of(prices: dict[str, str]) -> Catalogue:
     return parse_catalogue(
-        {
-            "data": [
-                _model(name, pricing={"prompt": prompt, "completion": "0.00001"})
-                for name, prompt in prices.items()
-            ]
-        }
+        {"data": [_model(name, pricing={"prompt": prompt, "completion": "0.00001"}) for name, prompt in prices.items()]}
     )
 
 
@@ -407,9 +395,7 @@ def test_images_are_taken_out_of_the_bytes() -> None:
     "body",
     [
         _user({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}),
-        _user(
-            {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}}
-        ),
+        _user({"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}}),
         _user({"type": "video_url", "video_url": {"url": "https://x.test/v"}}),
         _user({"type": "hologram"}),
         _user({"text": "no type"}),
@@ -505,10 +491,7 @@ def test_a_price_by_time_of_day_always_counts() -> None:
 
 def test_cached_and_written_tokens_have_their_own_price() -> None:
     price = _price(input_cache_read="0.0000003", input_cache_write="0.00000375")
-    assert (
-        cost_from_usage_pusd(price, 1000, 10, 600, 100)
-        == (300 * 30 + 600 * 3 + 10 * 150) * 10**5 + 375 * 10**6
-    )
+    assert cost_from_usage_pusd(price, 1000, 10, 600, 100) == (300 * 30 + 600 * 3 + 10 * 150) * 10**5 + 375 * 10**6
     assert cost_from_usage_pusd(price, 10, 0, 9999) == 10 * 3 * 10**5
     assert cost_from_usage_pusd(_price(internal_reasoning="0.0001"), 0, 10, reasoning_tokens=4) == 490 * 10**6
 
@@ -677,9 +660,7 @@ def test_a_smaller_maximum_of_the_client_is_left_alone() -> None:
 
 def test_all_or_nothing_when_lowering_is_switched_off() -> None:
     needed = worst_case_pusd([GPT], OPENCODE)
-    assert clamp_output_tokens([GPT], OPENCODE, needed, may_lower=False) == Clamped(
-        32000, needed, lowered=False
-    )
+    assert clamp_output_tokens([GPT], OPENCODE, needed, may_lower=False) == Clamped(32000, needed, lowered=False)
     assert isinstance(clamp_output_tokens([GPT], OPENCODE, needed - 1, may_lower=False), Unaffordable)
 
 

@@ -106,9 +106,7 @@ def test_hours_and_minutes_tile(name: str) -> None:
         for month in months:
             begin_ms = window_bounds(window, zone, _ms(2026, month, 1))[0]
             at_ms = begin_ms
-            for start, end in _step(
-                window, zone, begin_ms, begin_ms + (31 if window == "hour" else 1) * 24 * HOUR_MS
-            ):
+            for start, end in _step(window, zone, begin_ms, begin_ms + (31 if window == "hour" else 1) * 24 * HOUR_MS):
                 assert start == at_ms < end <= start + length_ms(window)
                 assert window_bounds(window, zone, (start + end) // 2) == (start, end)
                 assert window_bounds(window, zone, end - 1) == (start, end)
@@ -158,6 +156,14 @@ def test_a_date_that_a_zone_left_out_has_no_window() -> None:
     local = datetime.fromtimestamp(end // 1000, UTC).astimezone(zone)
     assert (local.month, local.day, local.hour) == (12, 31, 0)
     assert window_bounds("day", zone, end)[0] == end
+
+
+def test_a_day_begins_when_the_clock_jumps_over_its_midnight() -> None:
+    zone = ZoneInfo("America/Toronto")  # on 30 March 1919 the clock went from 23:30 to 00:30
+    jump_ms = _ms(1919, 3, 31, 4, 30)
+    assert window_bounds("day", zone, jump_ms)[0] == jump_ms
+    assert window_bounds("day", zone, jump_ms - 1)[1] == jump_ms
+    assert window_bounds("day", zone, jump_ms + 20 * MINUTE_MS)[0] == jump_ms
 
 
 def test_a_clock_set_back_over_midnight_does_not_reopen_yesterday() -> None:

@@ -1,15 +1,20 @@
 """Every body is held against the models of the official packages, and by hand against what they cannot prove."""
 
 import json
+import re
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openrouter import components
-from pydantic import ValidationError
+from openai.types.responses import Response
+from openrouter import components, operations
+from pydantic import TypeAdapter, ValidationError
 
 from proxy.simulator.behaviour import NAMED_BEHAVIOURS
 from proxy.simulator.faults import FAULTS
+from proxy.simulator.reply import count_prompt
 
 from .sse_lines import chunks, done, events
 
@@ -27,7 +32,7 @@ BODY = {"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "content": 
 UNREADABLE = {
     name
     for name, fields in NAMED_BEHAVIOURS.items()
-    if "stop_at" in fields and "hang_ms" not in fields or "raw_response" in fields or "body" in fields
+    if ("stop_at" in fields and "hang_ms" not in fields) or "raw_response" in fields or "body" in fields
 } | {"lying-content-encoding", "many-headers", "cost-nan", "cost-huge", "usage-absurd"}
 REFUSED = {name for name, fields in NAMED_BEHAVIOURS.items() if "error" in fields and not fields.get("error_in_200")}
 OK = sorted(set(NAMED_BEHAVIOURS) - UNREADABLE - REFUSED)
@@ -211,3 +216,56 @@ async def test_equal_sequences_give_equal_bytes(client: httpx.AsyncClient) -> No
         return answers
 
     assert await run({}) == await run({"usage": {"include": True}})
+
+
+@pytest.mark.parametrize("name", ["ok", "reasoning", "refusal", "byok", "length", "usage-missing"])
+async def test_responses_are_valid_for_both_packages(client: httpx.AsyncClient, name: str) -> None:
+    asked = {"model": f"sim/{name}", "input": "Say something."}
+    whole = (await client.post("/api/v1/responses", json=asked)).json()
+    components.OpenResponsesResult.model_validate(whole)
+    Response.model_validate(whole)
+    answer = await client.post("/api/v1/responses", json={**asked, "stream": True})
+    assert answer.text.startswith(": \n\n")
+    assert done(answer.content)
+    found = chunks(answer.content)
+    for number, event in enumerate(found):
+        assert event["sequence_number"] == number
+        TypeAdapter(components.StreamEvents).validate_python(event)
+    assert found[-1]["response"].get("usage") == whole.get("usage")
+
+
+async def test_a_failed_response_stream_says_so(client: httpx.AsyncClient) -> None:
+    asked = {"model": "sim/midstream-error-after-3", "input": "Say something.", "stream": True}
+    answer = await client.post("/api/v1/responses", json=asked)
+    assert chunks(answer.content)[-1]["type"] == "response.failed"
+    assert not done(answer.content)
+
+
+async def test_embeddings_are_valid(client: httpx.AsyncClient) -> None:
+    asked = {"model": "openai/text-embedding-3-small", "input": ["a", "b"]}
+    body = (await client.post("/api/v1/embeddings", json=asked)).json()
+    operations.CreateEmbeddingsResponseBody.model_validate(body)
+    assert len(body["data"]) == 2
+    assert body["usage"]["cost"] == 0.00000002
+
+
+async def test_ids_look_like_the_real_ones(client: httpx.AsyncClient) -> None:
+    made = [(await client.post(CHAT, json=BODY)) for _ in range(50)]
+    ids = {answer.json()["id"] for answer in made}
+    assert len(ids) == 50
+    assert all(re.fullmatch(r"gen-1793539200-[0-9A-Za-z]{20}", found) for found in ids)
+    assert all(answer.headers["x-generation-id"] == answer.json()["id"] for answer in made)
+
+
+parts = st.one_of(
+    st.builds(lambda text: {"type": "text", "text": text}, st.text(max_size=40)),
+    st.builds(lambda url: {"type": "image_url", "image_url": {"url": url}}, st.text(max_size=40)),
+)
+contents = st.text(max_size=200) | st.lists(parts, max_size=5) | st.none()
+
+
+@given(st.lists(st.builds(lambda content: {"role": "user", "content": content}, contents), min_size=1, max_size=5))
+def test_a_prompt_never_has_more_tokens_than_bytes(messages: list) -> None:
+    body = {"model": "m", "messages": messages}
+    assert 1 <= count_prompt(body) <= len(json.dumps(body, ensure_ascii=False).encode())
+    assert count_prompt(body) == count_prompt({**body, "usage": {"include": True}})

@@ -59,7 +59,7 @@ async def test_the_books_say_what_the_wire_said(client: httpx.AsyncClient, name:
     assert entry["finished"]
     (wanted,) = shown["generations"]
     record = exact((await client.get(f"/api/v1/generation?id={wanted}")).text)
-    if name not in {"generation-other-cost"}:
+    if name != "generation-other-cost":
         upstream = record["data"]["upstream_inference_cost"] if record["data"]["is_byok"] else 0
         assert pusd(record["data"]["total_cost"] + upstream) == entry["charged_pusd"]
 
@@ -147,9 +147,7 @@ def test_tokens_times_price_is_exact(price: Price, fresh: int, cached: int, writ
 
 @given(st.integers(), st.integers(1, 10**6))
 def test_a_random_cost_is_charged_as_it_is_told(seed: int, sequence: int) -> None:
-    made = bill(
-        Behaviour(cost_random=True), CATALOGUE[0].price, Tokens(1, 1), seed=seed, sequence=sequence, whole=True
-    )
+    made = bill(Behaviour(cost_random=True), CATALOGUE[0].price, Tokens(1, 1), seed=seed, sequence=sequence, whole=True)
     assert made.cost_json is not None
     told = json.loads(made.cost_json, parse_float=Decimal, parse_int=Decimal)
     assert 0 < told < 1

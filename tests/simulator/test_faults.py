@@ -1,6 +1,7 @@
 """Each way to break off is seen on a raw socket, and the books say what it cost."""
 
 import asyncio
+import contextlib
 import gzip
 import json
 import zlib
@@ -46,10 +47,8 @@ async def exchange(simulator: Simulator, raw: bytes, *, silence_s: float = 2) ->
         return got, "silence"
     finally:
         writer.close()
-        try:
+        with contextlib.suppress(ConnectionResetError):
             await writer.wait_closed()
-        except ConnectionResetError:
-            pass
 
 
 async def books(client: httpx.AsyncClient) -> dict[str, Any]:
@@ -198,7 +197,11 @@ async def test_raw_and_illegal_answers_go_out_as_they_are(simulator: Simulator, 
 
 
 async def test_what_is_no_http_gets_400(simulator: Simulator) -> None:
-    for raw in (b"hello\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n"):
+    for raw in (
+        b"hello\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+    ):
         got, end = await exchange(simulator, raw)
         assert got.startswith(b"HTTP/1.1 400")
         assert end == "fin"

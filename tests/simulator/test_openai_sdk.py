@@ -85,9 +85,7 @@ async def test_openai_tells_usage_only_when_asked(simulator: Simulator, client: 
     body = {"model": "gpt-4o-mini", "messages": MESSAGES, "stream": True}
     without = await client.post("/openai/v1/chat/completions", json=body)
     assert "usage" not in without.text
-    with_it = await client.post(
-        "/openai/v1/chat/completions", json={**body, "stream_options": {"include_usage": True}}
-    )
+    with_it = await client.post("/openai/v1/chat/completions", json={**body, "stream_options": {"include_usage": True}})
     assert with_it.text.count('"usage":null') == 17
     assert '"choices":[],"usage":{' in with_it.text
     assert with_it.headers["x-ratelimit-remaining-requests"]
@@ -131,9 +129,7 @@ async def test_an_image_counts_a_fixed_number_of_tokens(sdk: openai.AsyncOpenAI)
     for size in (1_000, 100_000):
         url = "data:image/png;base64," + base64.b64encode(b"\x00" * size).decode()
         parts = [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": url}}]
-        answer = await sdk.chat.completions.create(
-            model=model_of(sdk), messages=[{"role": "user", "content": parts}]
-        )
+        answer = await sdk.chat.completions.create(model=model_of(sdk), messages=[{"role": "user", "content": parts}])
         assert answer.usage is not None
         counts.append(answer.usage.prompt_tokens)
     assert counts == [86, 86]
@@ -195,9 +191,7 @@ async def test_models(sdk: openai.AsyncOpenAI) -> None:
         ("midstream-error-after-3", openai.APIError),
     ],
 )
-async def test_errors_become_the_packages_exceptions(
-    sdk: openai.AsyncOpenAI, name: str, kind: type[Exception]
-) -> None:
+async def test_errors_become_the_packages_exceptions(sdk: openai.AsyncOpenAI, name: str, kind: type[Exception]) -> None:
     with pytest.raises(kind):
         async for _ in await sdk.chat.completions.create(model=f"sim/{name}", messages=MESSAGES, stream=True):
             pass

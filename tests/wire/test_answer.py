@@ -90,9 +90,7 @@ def test_a_field_that_is_no_text_is_none(field: str, value: Any) -> None:
     assert {"id": found.generation_id, "model": found.model, "provider": found.provider}[field] is None
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b" \n", b"[]", b"null", b"5", b'"x"', b"<html>502</html>", b"{", b"\xff\xfe"]
-)
+@pytest.mark.parametrize("body", [b"", b" \n", b"[]", b"null", b"5", b'"x"', b"<html>502</html>", b"{", b"\xff\xfe"])
 def test_what_is_no_object_is_no_answer(body: bytes) -> None:
     assert read_answer(body) is None
 
@@ -108,10 +106,7 @@ def test_one_flaw_does_not_hide_the_rest(flaw: bytes) -> None:
 def test_deep_nesting_is_no_crash() -> None:
     assert read_answer(b'{"usage":' + b"[" * 100_000) is None
     assert (
-        read_answer(
-            b'{"usage":{"cost":0.1234,"prompt_tokens":1},"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
-        )
-        is None
+        read_answer(b'{"usage":{"cost":0.1234,"prompt_tokens":1},"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}") is None
     )
 
 

@@ -26,9 +26,7 @@ CANARY = "Kanarienvogel"
 
 def exactly(raw: bytes) -> Any:
     """Parse with numbers as Decimal and objects as pairs, so that nothing is lost, the order included."""
-    return json.loads(
-        raw, parse_int=Decimal, parse_float=Decimal, object_pairs_hook=lambda pairs: ("object", pairs)
-    )
+    return json.loads(raw, parse_int=Decimal, parse_float=Decimal, object_pairs_hook=lambda pairs: ("object", pairs))
 
 
 def nested(levels: int, opening: bytes = b"[", closing: bytes = b"]") -> bytes:
@@ -47,9 +45,7 @@ def number_literals(draw: st.DrawFn) -> str:
         text += "." + draw(digits)
     if draw(st.booleans()):
         text += (
-            draw(st.sampled_from(["e", "E"]))
-            + draw(st.sampled_from(["", "-", "+"]))
-            + str(draw(st.integers(0, 200)))
+            draw(st.sampled_from(["e", "E"])) + draw(st.sampled_from(["", "-", "+"])) + str(draw(st.integers(0, 200)))
         )
     return text
 
@@ -60,9 +56,7 @@ spaces = st.sampled_from(["", "", " ", "\n", "\t \r\n"])
 
 @st.composite
 def json_texts(draw: st.DrawFn, levels: int = 3) -> str:
-    kind = draw(
-        st.sampled_from(["number", "string", "word", "list", "object"] if levels else ["number", "string"])
-    )
+    kind = draw(st.sampled_from(["number", "string", "word", "list", "object"] if levels else ["number", "string"]))
     match kind:
         case "number":
             return draw(number_literals())
@@ -82,9 +76,7 @@ def json_objects(draw: st.DrawFn, levels: int = 3) -> str:
     members = []
     for name in draw(st.lists(text, max_size=4, unique=True)):
         key = json.dumps(name, ensure_ascii=draw(st.booleans()))
-        members.append(
-            f"{draw(spaces)}{key}{draw(spaces)}:{draw(spaces)}{draw(json_texts(levels))}{draw(spaces)}"
-        )
+        members.append(f"{draw(spaces)}{key}{draw(spaces)}:{draw(spaces)}{draw(json_texts(levels))}{draw(spaces)}")
     return "{" + ",".join(members) + "}"
 
 
@@ -246,9 +238,7 @@ def test_a_damaged_body_never_crashes_and_is_never_quoted(data: st.DataObject) -
         assert exactly(dump_body(body)) == exactly(bytes(raw))
     else:
         assert CANARY not in str(error) + repr(error.args)
-        assert (
-            error.__context__ is None
-        )  # orjson's error holds the document, and loggers print what is chained
+        assert error.__context__ is None  # orjson's error holds the document, and loggers print what is chained
 
 
 MESSAGES = [{"role": "user", "content": "hi"}]

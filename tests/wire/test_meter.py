@@ -49,13 +49,7 @@ PROCESSING = b": OPENROUTER PROCESSING\n\n"
 EMPTY = {"role": "assistant", "content": ""}
 DONE = b"data: [DONE]\n\n"
 STOP = event(message(choice(EMPTY, "stop")))
-START = (
-    PROCESSING * 2
-    + event(message(choice(EMPTY)))
-    + say(" h\u00e9\U0001f600")
-    + PROCESSING
-    + say(f" {CANARY}")
-)
+START = PROCESSING * 2 + event(message(choice(EMPTY))) + say(" h\u00e9\U0001f600") + PROCESSING + say(f" {CANARY}")
 USAGE_A = event(message(choice(EMPTY, "stop"), usage=usage()))
 USAGE_C = event(message([], usage=usage()))
 ERROR = event(
@@ -91,9 +85,7 @@ SHAPE_A = START + STOP + USAGE_A + DONE
 
 CASES = {
     "shape A: usage beside a repeated finish": Case(SHAPE_A),
-    "shape B: usage beside an empty delta": Case(
-        START + STOP + event(message(choice(EMPTY), usage=usage())) + DONE
-    ),
+    "shape B: usage beside an empty delta": Case(START + STOP + event(message(choice(EMPTY), usage=usage())) + DONE),
     "shape C: usage without a choice": Case(START + STOP + USAGE_C + DONE),
     "OpenAI: usage null in every chunk": Case(OPENAI),
     "CRLF": Case(SHAPE_A.replace(b"\n", b"\r\n")),
@@ -103,16 +95,12 @@ CASES = {
     "other fields, blank lines, no space after the colon": Case(
         b"\n\nretry: 5\n\n" + SHAPE_A.replace(b"data: ", b"event: message\nid: 7\ndata:") + b"\n\n\n"
     ),
-    "data on several lines": Case(
-        START + STOP + USAGE_C.replace(b',"model"', b'\ndata: ,\ndata:"model"') + DONE
-    ),
+    "data on several lines": Case(START + STOP + USAGE_C.replace(b',"model"', b'\ndata: ,\ndata:"model"') + DONE),
     "error in the middle, usage after it, no end": Case(
         START + ERROR + USAGE_C, finish_reason="error", done=False, error=("502", "provider_unavailable")
     ),
     "error and usage in one event": Case(
-        START
-        + event(message([], error={"code": "x_1", "type": "t", "message": CANARY}, usage=usage()))
-        + DONE,
+        START + event(message([], error={"code": "x_1", "type": "t", "message": CANARY}, usage=usage())) + DONE,
         finish_reason=None,
         error=("x_1", "t"),
     ),
@@ -133,12 +121,7 @@ CASES = {
         say("a", usage=usage(1, 0.1)) + say("b", usage=usage(2, 0.2)) + USAGE_A + DONE
     ),
     "usage twice, then one that says nothing": Case(
-        START
-        + STOP
-        + event(message([], usage=usage(3)))
-        + USAGE_C
-        + event(message([], usage={"x": 1}))
-        + DONE
+        START + STOP + event(message([], usage=usage(3))) + USAGE_C + event(message([], usage={"x": 1})) + DONE
     ),
     "usage after the end": Case(START + STOP + DONE + PROCESSING + USAGE_C),
     "last event unended": Case(START + STOP + USAGE_A.rstrip(b"\n"), done=False),
@@ -302,6 +285,19 @@ def test_hiding_keeps_an_event_back_until_it_is_whole() -> None:
     assert meter.feed(PROCESSING + whole[:-1]) == PROCESSING
     assert meter.feed(whole[-1:] + b"data") == whole.replace(b',"usage":null', b"")
     assert meter.finish() == b"data"
+
+
+@pytest.mark.parametrize(
+    "deep",
+    [
+        b'data: {"choices":[{"delta":{"a":1,"usage":null}}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a"}}],"x":{"a":1,"usage":null}}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a"}}],"x":[{"a":1,"usage":null},1]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a"}}],"x":{"a":1,"usage":null,"b":"}"}}\n\n',
+    ],
+)
+def test_usage_deeper_down_is_not_hidden(deep: bytes) -> None:
+    assert run([deep], hide=True)[1] == deep
 
 
 def test_usage_given_twice_in_one_event_is_hidden() -> None:

@@ -18,16 +18,12 @@ from proxy.wire.sse import (
 )
 
 LINE_ENDS = [b"\n", b"\r\n", b"\r"]
-lines = st.sampled_from(
-    [b"", b"data: {}", b": x", b"data: \xff", b"id: 1", b"data:", b"\xef\xbb\xbfdata: [DONE]"]
-)
+lines = st.sampled_from([b"", b"data: {}", b": x", b"data: \xff", b"id: 1", b"data:", b"\xef\xbb\xbfdata: [DONE]"])
 
 
 @st.composite
 def streams(draw: st.DrawFn) -> bytes:
-    return b"".join(
-        draw(st.lists(st.builds(lambda a, b: a + b, lines, st.sampled_from(LINE_ENDS)), max_size=12))
-    )
+    return b"".join(draw(st.lists(st.builds(lambda a, b: a + b, lines, st.sampled_from(LINE_ENDS)), max_size=12)))
 
 
 @st.composite
@@ -89,11 +85,7 @@ def test_an_oversized_event_passes_and_the_next_is_read(end: bytes) -> None:
         for i in range(0, len(text), size):
             ended, events, begun = splitter.feed(text[i : i + size])
             passed, whole = passed + ended + begun, whole + events
-        assert (
-            (passed + whole + splitter.finish())
-            .replace(b"\n", b"")
-            .endswith(b"data: y" + end.replace(b"\n", b""))
-        )
+        assert (passed + whole + splitter.finish()).replace(b"\n", b"").endswith(b"data: y" + end.replace(b"\n", b""))
         assert b"data: y" in whole
         assert splitter.is_between_events
 
@@ -135,9 +127,7 @@ def test_what_looks_like_the_end_is_not(text: bytes) -> None:
 
 
 def test_openai_raises_the_error_event() -> None:
-    body = KEEP_ALIVE + error_event(
-        "upstream_auth", 'OpenRouter refused "team".\n', "provider_error", "req_1"
-    )
+    body = KEEP_ALIVE + error_event("upstream_auth", 'OpenRouter refused "team".\n', "provider_error", "req_1")
     with openai.OpenAI(api_key="x", base_url="http://127.0.0.1:9") as client:
         response = httpx.Response(200, content=body, request=httpx.Request("POST", "http://127.0.0.1:9"))
         stream = openai.Stream(cast_to=ChatCompletionChunk, response=response, client=client)

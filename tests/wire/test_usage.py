@@ -36,9 +36,7 @@ def amounts(draw: st.DrawFn) -> str:
     digits = draw(st.integers(0, 10**18 - 1))
     places = draw(st.integers(12, 24))
     plain = f"{Decimal(digits).scaleb(-places):f}"
-    return draw(
-        st.sampled_from([plain, f"{digits}e-{places}", f"{digits}E-{places:03}", f"{digits}.0e-{places}"])
-    )
+    return draw(st.sampled_from([plain, f"{digits}e-{places}", f"{digits}E-{places:03}", f"{digits}.0e-{places}"]))
 
 
 @given(amounts(), st.sampled_from(["", '"cost":1.5,', '"a":{"cost":[]},', '"t":"\\u00e9",']))
@@ -98,27 +96,30 @@ def test_no_cost_is_no_problem() -> None:
     assert read(TOKENS) == Usage(12, 5, None, None, None, True, None, False, None)
 
 
+# One double stands for all of these, so that only the right literal gives the right pico-dollars.
+RIGHT, DECOY = "123456.789012345678", "123456.789012345671"
+
+
 @pytest.mark.parametrize(
     ("usage", "before", "after"),
     [
-        (f'{TOKENS},"cost":0.12345678901234567', '"x":{"cost":0.5},', ""),
-        (f'{TOKENS},"cost":0.12345678901234567', "", ',"x":{"cost":0.123456789012345671}'),
-        (f'{TOKENS},"\\u0063ost":0.12345678901234567', '"x":{"cost":0.123456789012345671},', ""),
-        (f'{TOKENS},"cost":5,"cost":0.12345678901234567', "", ""),
-        (f'{TOKENS},"cost":0.12345678901234567', '"x":"\\"cost\\":9",', ""),
-        (f'{TOKENS},"cost" \n:\t0.12345678901234567', "", ""),
+        (f'"cost":{RIGHT}', f'"x":{{"cost":{DECOY}}},', ""),
+        (f'"cost":{RIGHT}', "", f',"x":{{"cost":{DECOY}}}'),
+        (f'"\\u0063ost":{RIGHT}', f'"x":{{"cost":{DECOY}}},', ""),
+        (f'"cost":{DECOY},"cost":{RIGHT}', "", ""),
+        (f'"cost":{RIGHT}', f'"x":"\\"cost\\":{DECOY}",', ""),
+        (f'"cost" \n:\t{RIGHT}', "", ""),
     ],
 )
 def test_another_cost_nearby_is_not_taken_for_it(usage: str, before: str, after: str) -> None:
-    found = read(usage, before, after)
+    assert float(RIGHT) == float(DECOY)
+    found = read(f"{TOKENS},{usage}", before, after)
     assert found is not None
-    assert (found.cost_pusd, found.cost_exact) == (123_456_789_013, False)
+    assert (found.cost_pusd, found.cost_exact) == (123_456_789_012_345_678, True)
 
 
 def byok(fee: str, upstream: str, is_byok: str = "true") -> Usage:
-    found = read(
-        f'{TOKENS},"cost":{fee},"is_byok":{is_byok},"cost_details":{{"upstream_inference_cost":{upstream}}}'
-    )
+    found = read(f'{TOKENS},"cost":{fee},"is_byok":{is_byok},"cost_details":{{"upstream_inference_cost":{upstream}}}')
     assert found is not None
     return found
 
@@ -152,14 +153,11 @@ def test_half_a_bill_is_no_cost(fee: str, upstream: str, problem: str | None) ->
     assert (found.cost_pusd, found.cost_problem) == (None, problem)
 
 
-@pytest.mark.parametrize(
-    "count", ["-1", "1.0", '"5"', "true", "null", "[]", "9007199254740993", "1" * 50, "1e3"]
-)
+@pytest.mark.parametrize("count", ["-1", "1.0", '"5"', "true", "null", "[]", "9007199254740993", "1" * 50, "1e3"])
 def test_an_absurd_count_is_none_and_spoils_nothing_else(count: str) -> None:
-    found = read(
-        f'"prompt_tokens":7,"completion_tokens":{count},"cost":0.5,'
-        f'"prompt_tokens_details":{{"cached_tokens":{count}}},"completion_tokens_details":{{"reasoning_tokens":{count}}}'
-    )
+    parts = f'"prompt_tokens_details":{{"cached_tokens":{count}}}'
+    parts += f',"completion_tokens_details":{{"reasoning_tokens":{count}}}'
+    found = read(f'"prompt_tokens":7,"completion_tokens":{count},"cost":0.5,{parts}')
     assert found == Usage(7, None, None, None, 5 * 10**11, True, None, False, None)
 
 

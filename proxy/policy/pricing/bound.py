@@ -83,9 +83,7 @@ def _terms(price: Price, facts: BodyFacts) -> _Terms:
     if facts.has_prediction:
         # Rejected tokens of a prediction are charged as output, outside max_tokens; they are in the body.
         fixed_pusd -= -facts.size_bytes * facts.choices * output_ausd // AUSD_PER_PUSD
-    return _Terms(
-        fixed_pusd, output_ausd * facts.choices if facts.generates else 0, output_limit_tokens(price)
-    )
+    return _Terms(fixed_pusd, output_ausd * facts.choices if facts.generates else 0, output_limit_tokens(price))
 
 
 def worst_case_pusd(prices: Iterable[Price], facts: BodyFacts, max_output_tokens: int | None = None) -> int:
@@ -171,9 +169,7 @@ def clamp_output_tokens(
     wanted = cap_tokens if natural is None else natural if cap_tokens is None else min(natural, cap_tokens)
     if wanted is None:
         reserve = max(terms.fixed_pusd for terms in all_terms)
-        return (
-            Clamped(None, reserve, lowered=False) if reserve <= headroom_pusd else Unaffordable(reserve, 0, 0)
-        )
+        return Clamped(None, reserve, lowered=False) if reserve <= headroom_pusd else Unaffordable(reserve, 0, 0)
     floor = min(FLOOR_TOKENS, wanted) if may_lower else wanted
     fits = _affordable(all_terms, headroom_pusd, wanted)
     if fits < floor:

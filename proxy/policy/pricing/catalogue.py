@@ -25,9 +25,7 @@ _PIECE_KEYS = {"request": "request_pusd", "image": "image_pusd", "web_search": "
 _CONDITION_KEYS = frozenset({"min_prompt_tokens", "utc_start", "utc_end"})
 _NO_PRICE_KEYS = frozenset({"discount", "overrides"})
 _DYNAMIC = "-1"
-_IMAGE_TOKEN_BELOW_PUSD = (
-    10**8
-)  # "image" below 0.0001 USD is taken for a price per token as well as per image
+_IMAGE_TOKEN_BELOW_PUSD = 10**8  # "image" below 0.0001 USD is taken for a price per token as well as per image
 
 # Variants that OpenRouter makes of any model by sorting or by a plugin; all other suffixes are models of
 # their own.
@@ -232,9 +230,7 @@ def _override(entry: Any) -> tuple[Override, list[str]]:
     if not isinstance(entry, Mapping):
         raise PriceError("pricing.overrides holds something that is not an object")
     conditions = {
-        key
-        for key in entry
-        if key not in _TOKEN_KEYS and key not in _PIECE_KEYS and not isinstance(entry[key], str)
+        key for key in entry if key not in _TOKEN_KEYS and key not in _PIECE_KEYS and not isinstance(entry[key], str)
     }
     if any(value == _DYNAMIC for value in entry.values()):
         raise PriceError("pricing.overrides holds -1, which is not a price")

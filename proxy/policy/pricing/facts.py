@@ -42,9 +42,7 @@ _RARE_MESSAGE_KEYS = frozenset({"audio", "images"})
 # Tools that the client runs itself. All other types run at the provider, at a price of their own.
 _CLIENT_TOOLS = frozenset({None, "function", "custom", "local_shell", "apply_patch"})
 _CLIENT_TOOL_PREFIXES = ("bash_", "text_editor_", "computer_", "memory_")  # Anthropic's, with a date behind
-_PLAIN_TIERS = frozenset(
-    {"auto", "default", "flex", "standard", "standard_only"}
-)  # flex is below the list price
+_PLAIN_TIERS = frozenset({"auto", "default", "flex", "standard", "standard_only"})  # flex is below the list price
 _FREE_PLUGINS = frozenset({"context-compression"})  # on by default at OpenRouter for short contexts
 _FEE_FIELDS = {  # fields that by their presence add a charge
     "web_search_options": "web search (web_search_options)",
@@ -90,9 +88,7 @@ def read_facts(body: Mapping[str, Any], size_bytes: int, endpoint: Endpoint = "c
     if messages:
         for message in messages:
             content = message.get("content")
-            if (content.__class__ is not str and content is not None) or not _RARE_MESSAGE_KEYS.isdisjoint(
-                message
-            ):
+            if (content.__class__ is not str and content is not None) or not _RARE_MESSAGE_KEYS.isdisjoint(message):
                 media = media or _Media()
                 _walk_item(message, media, 0)
     model = body.get("model")

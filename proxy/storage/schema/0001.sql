@@ -25,6 +25,7 @@ CREATE TABLE requests (
     cached_tokens INTEGER,
     reasoning_tokens INTEGER,
     reserved_pusd INTEGER,              -- NULL: no price is known for a target of the route
+    reserved_tokens INTEGER,            -- NULL: no bound is known
     cost_pusd INTEGER CHECK (cost_pusd >= 0),
     cost_source TEXT NOT NULL DEFAULT 'none'
         CHECK (cost_source IN ('provider', 'generation', 'price', 'estimate', 'reservation', 'none')),
@@ -82,6 +83,7 @@ CREATE TABLE usage_hourly (
     output_tokens INTEGER NOT NULL,
     cached_tokens INTEGER NOT NULL,
     reasoning_tokens INTEGER NOT NULL,
+    uncounted_tokens INTEGER NOT NULL,  -- reserved by requests whose tokens nobody counted; token limits count them
     cost_pusd INTEGER NOT NULL,
     PRIMARY KEY (hour_ms, user, group_name, model, provider, use_case)
 ) STRICT, WITHOUT ROWID;

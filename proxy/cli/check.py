@@ -1,0 +1,254 @@
+"""tollkeeper check: is everything there that serving needs? Configuration, provider keys, ledger, clock; no server."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from proxy.cli.settings import config_option, loader
+from proxy.core.errors import ConfigError, LedgerError, SetupError
+
+if TYPE_CHECKING:
+    from proxy.config.load import Loaded
+    from proxy.config.schema import Provider, Settings
+    from proxy.providers.rows import ProviderRow
+
+_SKEW_WARN_S = 5  # a Date header has whole seconds and travels for some tenths of one
+_SKEW_FAIL_S = 300  # budgets of a day would reset minutes off; TLS certificates soon fail too
+_TIMEOUT_S = 10.0
+_BODY_MAX_BYTES = 1 << 20
+_MARKS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One finding. fix says what to do, "" where nothing is; exit_code is what a failure of this kind gives."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    text: str
+    fix: str = ""
+    exit_code: int = 1
+
+
+@click.command()
+@config_option
+@click.option("--offline", is_flag=True, help="Ask no provider.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(config_path: Path | None, *, offline: bool, as_json: bool) -> None:
+    """Check configuration, provider keys, ledger and clock without serving.
+
+    Each line is ok, warn or fail, with what to do. Exit codes: 0 all may serve, 2 configuration, 4 ledger, 1 others.
+    """
+    lines = list(_lines(config_path, offline=offline))
+    if as_json:
+        shown = [{key: value for key, value in asdict(line).items() if key != "exit_code"} for line in lines]
+        click.echo(json.dumps(shown, indent=2))
+    else:
+        for line in lines:
+            _print(line)
+    failed = [line.exit_code for line in lines if line.state == "fail"]
+    sys.exit(next((code for code in (ConfigError.exit_code, LedgerError.exit_code) if code in failed), bool(failed)))
+
+
+def _print(line: Line) -> None:
+    mark = click.style(f"{line.state:5}", fg=_MARKS[line.state])  # echo leaves colours out where there is no terminal
+    first, *more = line.text.splitlines() or [""]
+    click.echo(f"{mark} {line.name:12} {first}")
+    for text in [*more, *([line.fix] if line.fix else [])]:
+        click.echo(f"{'':19}{text}")
+
+
+def _lines(config_path: Path | None, *, offline: bool) -> Iterable[Line]:
+    try:
+        loaded = loader(config_path, {})()
+    except SetupError as error:
+        yield Line("config", "fail", str(error), exit_code=error.exit_code)
+        return
+    yield from _config(loaded)
+    yield from _ledger(loaded.settings)
+    if offline:
+        yield Line("providers", "ok", "not asked (--offline)")
+    else:
+        yield from asyncio.run(_providers(loaded.settings))
+
+
+# --- configuration
+
+
+def _config(loaded: "Loaded") -> Iterable[Line]:
+    settings = loaded.settings
+    where = str(loaded.path) if loaded.path is not None else "no file; defaults and environment"
+    yield Line("config", "ok", f"{where}: {len(settings.providers)} providers, {len(settings.presets)} presets")
+    for warning in loaded.warnings:
+        yield Line("config", "warn", warning)
+
+
+# --- ledger
+
+
+def _ledger(settings: "Settings") -> Iterable[Line]:
+    from proxy.storage.reports import open_reader  # noqa: PLC0415 - keeps --help quick
+
+    path = settings.database
+    if not path.exists() or path.stat().st_size == 0:
+        yield _new_ledger(path)
+        return
+    if path.stat().st_mode & 0o077 and sys.platform != "win32":
+        yield Line("ledger", "warn", f"{path} is open to others on this machine", f"Run: chmod 600 '{path}'")
+    try:
+        connection = open_reader(path)
+    except LedgerError as error:
+        yield _failed(str(error))
+        return
+    try:
+        yield _content(connection, path)
+    finally:
+        connection.close()
+    yield _owner(settings)
+
+
+def _failed(text: str, fix: str = "") -> Line:
+    return Line("ledger", "fail", text, fix, exit_code=LedgerError.exit_code)
+
+
+def _new_ledger(path: Path) -> Line:
+    import os  # noqa: PLC0415 - keeps --help quick
+
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        return _failed(f"{path} is not there, and {folder} cannot be written", "Choose another place with database:")
+    return Line("ledger", "ok", f"{path} is not there yet; the first start makes it")
+
+
+def _content(connection: Any, path: Path) -> Line:
+    import sqlite3  # noqa: PLC0415 - keeps --help quick
+
+    try:
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        left = connection.execute("SELECT count(*) FROM requests WHERE state IN ('open', 'pending')").fetchone()[0]
+        requests = connection.execute("SELECT count(*) FROM requests").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        return _failed(
+            f"{path} is damaged: {found}", "Keep the file and restore the newest back-up beside it (docs/ledger.md)."
+        )
+    unsettled = f", {left} not settled yet" if left else ""
+    return Line("ledger", "ok", f"{path}: {requests} requests{unsettled}")
+
+
+def _owner(settings: "Settings") -> Line:
+    """Tell whether somebody owns the ledger. The lock's file is never made here: it would belong to who checks."""
+    from proxy.storage.lock import OwnerLock  # noqa: PLC0415 - keeps --help quick
+
+    lock = OwnerLock(settings.database)
+    if not lock.path.exists():
+        return Line("owner", "ok", "no process has the ledger")
+    try:
+        lock.acquire("tollkeeper check")
+    except LedgerError as error:
+        return Line("owner", "ok", str(error).partition(". ")[0])
+    lock.release()
+    return Line("owner", "ok", "no process has the ledger")
+
+
+# --- providers
+
+
+async def _providers(settings: "Settings") -> list[Line]:
+    from proxy.providers.build import build_providers  # noqa: PLC0415 - brings aiohttp
+
+    rows = build_providers(settings.providers, {})
+    try:
+        found = await asyncio.gather(
+            *(_provider(row, settings.providers[name], first=n == 0) for n, (name, row) in enumerate(rows.items()))
+        )
+    finally:
+        for row in rows.values():
+            await row.transport.close()
+    return [line for lines in found for line in lines]
+
+
+async def _provider(row: "ProviderRow", settings: "Provider", *, first: bool) -> list[Line]:
+    """Ask for what tells whether the key is good. Only the first provider, which most models go to, can fail."""
+    from proxy.providers.transport import TransportError  # noqa: PLC0415 - as above
+
+    bad: Literal["warn", "fail"] = "fail" if first else "warn"
+    path = "/key" if row.kind == "openrouter" else "/models"
+    if row.kind == "openrouter" and row.key is None:
+        return [Line(row.name, bad, "no key is configured", f"Set providers.{row.name}.api_key or api_key_file")]
+    try:
+        status, date, body = await _get(row, path)
+    except TransportError as error:
+        return [Line(row.name, bad, f"{row.base_url}: {error}", "Check base_url and the network; serve starts anyway")]
+    lines = [_answered(row, status, body, bad)]
+    if date is not None:
+        lines += _clock(row.name, date, time.time(), remote=settings.base_url.startswith("https:"))
+    return lines
+
+
+async def _get(row: "ProviderRow", path: str) -> tuple[int, str | None, bytes]:
+    from proxy.providers.transport import Deadlines  # noqa: PLC0415 - as above
+
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity", **row.extra_headers, **row.auth_headers()}
+    deadlines = Deadlines(min(row.deadlines.connect_s, _TIMEOUT_S), _TIMEOUT_S, _TIMEOUT_S, 2 * _TIMEOUT_S)
+    answer = await row.transport.send("GET", row.url(path), headers, None, deadlines)
+    body = b""
+    while piece := await answer.read():
+        body += piece
+        if len(body) > _BODY_MAX_BYTES:
+            answer.abort()
+            break
+    return answer.status, answer.header("Date"), body
+
+
+def _answered(row: "ProviderRow", status: int, body: bytes, bad: Literal["warn", "fail"]) -> Line:
+    if status == 200:
+        return Line(row.name, "ok", f"{row.base_url} takes the key{_key_facts(body)}" if row.key else "answers")
+    if status in (401, 403):
+        where = "https://openrouter.ai/keys" if row.kind == "openrouter" else "its operator"
+        return Line(
+            row.name,
+            "fail",
+            f"{row.base_url} refuses the key ({status})",
+            f"Put a valid one into providers.{row.name}.api_key; see {where}",
+        )
+    if status == 404 and row.kind != "openrouter":
+        return Line(row.name, "warn", f"{row.base_url}/models does not exist", "Should base_url end in /v1?")
+    return Line(row.name, bad, f"{row.base_url} answered {status}", "Try again; if it stays, check base_url")
+
+
+def _key_facts(body: bytes) -> str:
+    """Give what OpenRouter tells about a key; nothing where it tells something else."""
+    try:
+        data = json.loads(body)["data"]
+        left = data.get("limit_remaining")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""
+    return f", ${left} left of its limit" if isinstance(left, int | float) else ", which has no limit of its own"
+
+
+def _clock(name: str, date: str, now_s: float, *, remote: bool) -> list[Line]:
+    try:
+        ahead_s = round(now_s - parsedate_to_datetime(date).timestamp())
+    except ValueError:
+        return []
+    if abs(ahead_s) <= _SKEW_WARN_S:
+        return [Line("clock", "ok", f"agrees with {name}")] if remote else []
+    side = "ahead of" if ahead_s > 0 else "behind"
+    return [
+        Line(
+            "clock",
+            "fail" if abs(ahead_s) >= _SKEW_FAIL_S else "warn",
+            f"This machine's clock is {abs(ahead_s)} s {side} {name}'s Date header",
+            "Budgets reset by this clock. Fix NTP.",
+        )
+    ]

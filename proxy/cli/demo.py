@@ -1,0 +1,183 @@
+"""tollkeeper demo: a simulated provider and the proxy on this machine; no key, no network, no cost."""
+
+import asyncio
+import contextlib
+import json
+import secrets
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from proxy.cli.private_file import write_private
+from proxy.core.errors import PortError, SetupError
+from proxy.core.token import is_well_formed, new_token, token_hash
+
+_MARK = "# Made by tollkeeper demo"
+_USER = "demo"
+_DRAIN_S = 10
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo"),
+    show_default=True,
+    help="Where config.yaml, demo.env and the ledger lie; a second run takes them up.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the proxy: 8787, with --check a free one.")
+@click.option("--check", is_flag=True, help="Make two calls with the openai package, compare the books, and end.")
+def demo(folder: Path, port: int | None, *, check: bool) -> None:
+    """Start a simulated provider and the proxy; print how to call it; run until Ctrl-C.
+
+    It needs no key and no network: answers are made up, costs are those of a real price list.
+    """
+    from proxy.cli.serve import run_loop  # noqa: PLC0415 - brings aiohttp; keeps --help quick
+    from proxy.cli.simulated import simulator  # noqa: PLC0415
+
+    chosen = port if port is not None else 0 if check else 8787
+    folder = folder.absolute()
+    _make_folder(folder)
+    _check_free(folder)
+    keys = _keys(folder / "demo.env")
+    with simulator() as url:
+        write_private(folder / "config.yaml", _config(url, chosen, keys))
+        sys.exit(run_loop(lambda: _run(folder, url, keys, check=check)))
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The user's token and the operator's; kept in demo.env, so that a second run has the same."""
+
+    token: str
+    admin_token: str
+
+
+def _make_folder(folder: Path) -> None:
+    config = folder / "config.yaml"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        foreign = config.exists() and not config.read_text(errors="replace").startswith(_MARK)
+    except OSError as error:
+        raise SetupError(f"{folder}: {error.strerror}. Choose another folder: tollkeeper demo --dir D") from None
+    if foreign:
+        raise SetupError(f"{config} was not made by demo and is left alone. Choose another folder: --dir D")
+
+
+def _check_free(folder: Path) -> None:
+    """Refuse while another demo runs in the folder, before its files are touched. Raises LedgerError."""
+    from proxy.storage.lock import OwnerLock  # noqa: PLC0415 - keeps --help quick
+
+    lock = OwnerLock(folder / "tollkeeper.db")
+    lock.acquire("tollkeeper demo")
+    lock.release()
+
+
+def _keys(env: Path) -> Keys:
+    try:
+        lines = env.read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        lines = []
+    found = dict(line.split("=", 1) for line in lines if "=" in line)
+    token, admin_token = found.get("OPENAI_API_KEY", ""), found.get("TOLLKEEPER_ADMIN_TOKEN", "")
+    return Keys(
+        token if is_well_formed(token) else new_token(),
+        admin_token if len(admin_token) >= 32 and admin_token.isalnum() else secrets.token_hex(24),
+    )
+
+
+def _config(url: str, port: int, keys: Keys) -> str:
+    # JSON strings are YAML strings
+    return f"""{_MARK}, anew at each start: copy it before you change it.
+server: {{host: 127.0.0.1, port: {port}, shutdown_timeout_s: {_DRAIN_S}}}
+database: ./tollkeeper.db
+admin_token: {json.dumps(keys.admin_token)}
+providers:
+  openrouter:                        # the simulator
+    base_url: {json.dumps(f"{url}/api/v1")}
+    api_key: sk-or-v1-demo
+presets:
+  fast: [openai/gpt-5-mini]
+users:
+  {_USER}: {{token_hash: "sha256:{token_hash(keys.token)}"}}
+"""
+
+
+async def _run(folder: Path, url: str, keys: Keys, *, check: bool) -> int:
+    from proxy.app import App  # noqa: PLC0415 - as above
+    from proxy.cli.logs import set_up_logs  # noqa: PLC0415
+    from proxy.config.load import Loaded, load_file  # noqa: PLC0415
+
+    def load() -> Loaded:
+        return load_file(folder / "config.yaml", {})  # settings of the environment are for the real proxy
+
+    loaded = load()
+    set_up_logs("warning" if check else "info", "auto")
+    stop = _stop_event()
+    app = App(load)
+    try:
+        await app.start(loaded)
+    except PortError as error:
+        raise PortError(str(error).replace("tollkeeper serve", "tollkeeper demo")) from None
+    try:
+        base_url = f"http://127.0.0.1:{app.port}/v1"
+        write_private(folder / "demo.env", _env(base_url, url, keys))
+        if check:
+            from proxy.cli.demo_check import check_demo  # noqa: PLC0415 - needs the openai package
+
+            return await asyncio.to_thread(check_demo, base_url, keys.token, url, folder / "tollkeeper.db")
+        click.echo(_how_to_call(base_url, url, folder, keys))
+        sys.stdout.flush()
+        await stop.wait()
+        click.echo("Stopping.", err=True)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(app.drain(), _DRAIN_S)
+        return 0
+    finally:
+        await app.close()
+
+
+def _stop_event() -> asyncio.Event:
+    """Give an event that Ctrl-C, SIGTERM or a closed terminal sets."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    if sys.platform == "win32":
+        signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(stop.set))
+    else:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _env(base_url: str, url: str, keys: Keys) -> str:
+    return (
+        f"OPENAI_BASE_URL={base_url}\n"
+        f"OPENAI_API_KEY={keys.token}\n"
+        f"TOLLKEEPER_ADMIN_TOKEN={keys.admin_token}\n"
+        f"SIMULATOR_URL={url}\n"
+    )
+
+
+def _how_to_call(base_url: str, url: str, folder: Path, keys: Keys) -> str:
+    env = folder / "demo.env"
+    return f"""
+The proxy answers at {base_url}; behind it is a simulated provider ({url}). Nothing costs money.
+
+  curl {base_url}/chat/completions \\
+    -H "Authorization: Bearer {keys.token}" -H "Content-Type: application/json" \\
+    -d '{{"model": "openai/gpt-5-mini", "messages": [{{"role": "user", "content": "Hej!"}}]}}'
+
+  # your code does not change:   set -a; . '{env}'; set +a
+  from openai import OpenAI
+  answer = OpenAI(base_url="{base_url}", api_key="{keys.token}").chat.completions.create(
+      model="openai/gpt-5-mini", messages=[{{"role": "user", "content": "Hej!"}}])
+  print(answer.choices[0].message.content, answer.usage.cost)
+
+  tollkeeper usage --by user,model -c '{folder / "config.yaml"}'
+
+Ctrl-C ends it.
+"""

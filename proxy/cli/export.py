@@ -1,0 +1,125 @@
+"""tollkeeper export: the rows of view `usage` as a file."""
+
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from proxy.cli.ledger_options import opened_source, range_ms, range_options
+from proxy.core.errors import SetupError
+
+if TYPE_CHECKING:
+    from proxy.storage.export import Slice
+
+_NOT_YET = {
+    "parquet": "Parquet is not there yet. Export CSV or JSON lines: pandas, polars and duckdb read both.",
+    "focus": "FOCUS is not there yet. Export CSV; docs/export.md names the columns.",
+}
+
+
+@click.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "jsonl", *_NOT_YET]),
+    help="csv (default) or jsonl; left out, the end of the file's name tells.",
+)
+@click.option("-o", "--output", default="-", help="File to write, whole or not at all; - is stdout.", show_default=True)
+@click.option("--user", "users", multiple=True, help="Only this user; may be repeated.")
+@click.option("--model", "models", multiple=True, help='Only these models, such as "openai/*"; may be repeated.')
+@click.option("--columns", help="Names with commas between them, in the order wanted. Default: all.")
+@range_options
+def export(
+    form: str | None,
+    output: str,
+    users: tuple[str, ...],
+    models: tuple[str, ...],
+    columns: str | None,
+    since: str | None,
+    until: str | None,
+    database: Path | None,
+    config_path: Path | None,
+) -> None:
+    """Write one row for each request, as CSV or JSON lines. Works while the proxy runs, and when it does not."""
+    from proxy.core.clock import SystemClock  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.export import Selection, csv_encoder, jsonl_encoder, slices  # noqa: PLC0415
+    from proxy.storage.reports import labels  # noqa: PLC0415
+
+    form = form or ("jsonl" if output.endswith((".jsonl", ".ndjson")) else "csv")
+    if form in _NOT_YET:
+        raise click.ClickException(_NOT_YET[form])
+    chosen = _columns(columns)
+    with opened_source(config_path, database) as source:
+        connection = source.connection
+        since_ms, until_ms = range_ms(source, since, until, SystemClock().now_ms())
+        selection = Selection(chosen, since_ms, until_ms, users, models)
+        encoder = csv_encoder if form == "csv" else jsonl_encoder
+        head, encode = encoder(chosen, labels(connection).usd_rate)
+        rows = 0
+        with _opened(output) as file:
+            file.write(head)
+            for piece in _with_progress(slices(connection, selection), output):
+                file.write(encode(piece.rows))
+                rows += len(piece.rows)
+    click.echo(f"{rows} rows", err=True)
+
+
+def _columns(text: str | None) -> tuple[str, ...]:
+    from proxy.storage.export import COLUMNS  # noqa: PLC0415 - keeps --help quick
+
+    if text is None:
+        return COLUMNS
+    chosen = tuple(name.strip() for name in text.split(",") if name.strip())
+    unknown = [name for name in chosen if name not in COLUMNS]
+    if unknown or not chosen:
+        raise click.BadParameter(
+            f"{', '.join(unknown) or 'nothing'}: no such column. There are: {', '.join(COLUMNS)}",
+            param_hint="--columns",
+        )
+    if len(set(chosen)) < len(chosen):
+        raise click.BadParameter("a column stands there twice.", param_hint="--columns")
+    return chosen
+
+
+@contextmanager
+def _opened(output: str) -> Iterator[IO[bytes]]:
+    """Open stdout, a device, or a file that takes its name only when it is whole."""
+    if output == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    path = Path(output).resolve()
+    half = path.with_name(f".{path.name}.half")
+    try:
+        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+            with path.open("wb") as file:
+                yield file
+            return
+        half.unlink(missing_ok=True)
+        half.touch(mode=0o600, exist_ok=False)
+        with half.open("wb") as file:
+            yield file
+        half.replace(path)
+    except OSError as error:
+        raise SetupError(f"{output}: cannot be written ({error.strerror}).") from None
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def _with_progress(pieces: "Iterator[Slice]", output: str) -> "Iterator[Slice]":
+    """Draw a bar on stderr where a person sees it and the rows do not run through it."""
+    if not sys.stderr.isatty() or (output == "-" and sys.stdout.isatty()):
+        yield from pieces
+        return
+    from rich.console import Console  # noqa: PLC0415 - costs 40 ms; wanted only where it draws
+    from rich.progress import Progress  # noqa: PLC0415
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("export", total=1.0)
+        for piece in pieces:
+            yield piece
+            progress.update(task, completed=piece.done)

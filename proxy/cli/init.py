@@ -1,0 +1,206 @@
+"""tollkeeper init: a configuration, a first user and a token, so that serve can start."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+
+from proxy.cli.private_file import write_private
+from proxy.core.errors import SetupError
+from proxy.core.token import PREFIX
+
+if TYPE_CHECKING:
+    from proxy.config.schema import Settings
+
+_VARIABLE = "OPENROUTER_API_KEY"
+_KEY_CHARS_MAX = 512
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._@-]")
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Ask nothing: the key comes from OPENROUTER_API_KEY or --key-file.")
+@click.option("--force", is_flag=True, help="Replace config.yaml and openrouter.key. The ledger is kept.")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Where to write; the current folder when left out.",
+)
+@click.option("--key-file", help="A file that holds the OpenRouter key; - is stdin.")
+@click.option("--user", help="Name of the first user; your name on this machine when left out.")
+def init(folder: Path, key_file: str | None, user: str | None, *, yes: bool, force: bool) -> None:
+    """Write config.yaml, make the ledger with a first user, and print their token.
+
+    The key is never taken from an option: others could read it in the list of processes.
+    """
+    from proxy.cli.admin import actor  # noqa: PLC0415 - keeps --help quick
+
+    folder = folder.absolute()
+    _check_free(folder, force=force)
+    key = _key(key_file, os.environ, ask=not yes and sys.stdin.isatty())
+    name = user or _NOT_IN_NAMES.sub("", actor())[:64] or "me"
+    made = _files(key)
+    _write(folder, made)
+    try:
+        token = _first_token(_settings(folder), name)
+    except BaseException:
+        if not force:  # nothing was here before: leave nothing behind
+            for file in made:
+                (folder / file).unlink(missing_ok=True)
+        raise
+    _say(folder, name, key, token)
+
+
+def _check_free(folder: Path, *, force: bool) -> None:
+    for file in ("config.yaml", "openrouter.key"):
+        if (folder / file).exists() and not force:
+            raise SetupError(
+                f"{folder / file} is there already and is left alone. Choose another folder (--dir), or replace it"
+                " with --force; the ledger is kept either way."
+            )
+
+
+# --- the key
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    text: str
+    from_variable: bool
+
+
+def _key(key_file: str | None, environ: Mapping[str, str], *, ask: bool) -> _Key:
+    if key_file is not None:
+        return _Key(_checked(_read(key_file), key_file), from_variable=False)
+    if environ.get(_VARIABLE):
+        return _Key(_checked(environ[_VARIABLE], _VARIABLE), from_variable=True)
+    if not ask:
+        raise SetupError(
+            f"There is no key, and nobody to ask. Set {_VARIABLE}, or give --key-file FILE (- is stdin)."
+            " A key is made at https://openrouter.ai/keys"
+        )
+    click.echo("A key is made at https://openrouter.ai/keys", err=True)
+    return _Key(
+        _checked(click.prompt("OpenRouter key (not shown)", hide_input=True, err=True), "The key"), from_variable=False
+    )
+
+
+def _read(key_file: str) -> str:
+    if key_file == "-":
+        return sys.stdin.readline()
+    try:
+        with Path(key_file).open(encoding="utf-8", errors="replace") as file:
+            return file.read(_KEY_CHARS_MAX + 2)
+    except OSError as error:
+        raise SetupError(f"{key_file} cannot be read: {error.strerror}. It must hold the key.") from None
+
+
+def _checked(text: str, source: str) -> str:
+    """Give a key without blanks around it, or say what is wrong without quoting it."""
+    key = text.strip()
+    if not key or len(key) > _KEY_CHARS_MAX or not key.isascii() or not key.isprintable() or " " in key:
+        raise SetupError(f"{source} holds no key: it must be one line of plain characters without blanks.")
+    if key.startswith(PREFIX):
+        raise SetupError(f"{source} holds a token of Tollkeeper. What is needed is your OpenRouter key (sk-or-...).")
+    if not key.startswith("sk-or-"):
+        click.echo("Note: keys of OpenRouter begin with sk-or-; tollkeeper check tells whether it works.", err=True)
+    return key
+
+
+# --- the files
+
+
+def _files(key: _Key) -> dict[str, str]:
+    """Give every file by name, the configuration last: it is what counts as being there."""
+    from proxy.config.show import json_schema  # noqa: PLC0415 - building the models takes longer than --help may
+
+    files = {"config.schema.json": json.dumps(json_schema(), indent=1) + "\n"}
+    if key.from_variable:
+        return {**files, "config.yaml": _config(f"api_key: ${{{_VARIABLE}}}")}
+    return {**files, "openrouter.key": key.text + "\n", "config.yaml": _config("api_key_file: openrouter.key")}
+
+
+def _config(key_line: str) -> str:
+    return f"""# yaml-language-server: $schema=./config.schema.json
+# Every setting, with comments: tollkeeper config example. A change takes effect within a second.
+
+server: {{host: 127.0.0.1, port: 8787}}
+database: ./tollkeeper.db            # users, tokens, and what was spent
+timezone: {_timezone()}              # where days and months begin
+
+providers:
+  openrouter:
+    {key_line}
+    # management_key: ${{OPENROUTER_MANAGEMENT_KEY}}    # unlocks activity check
+
+# presets:                           # virtual models: clients ask for "fast"
+#   fast: [openai/gpt-5-mini]
+# defaults:                          # for each user
+#   limits: {{cost: [$2/day, $20/month]}}
+"""
+
+
+def _timezone() -> str:
+    """Give the zone that this machine is set to, UTC where it does not say."""
+    _, found, name = str(Path("/etc/localtime").resolve()).partition("zoneinfo/")
+    try:
+        return ZoneInfo(name).key if found else "UTC"
+    except (ZoneInfoNotFoundError, ValueError):
+        return "UTC"
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            write_private(folder / name, text)
+    except OSError as error:
+        raise SetupError(f"{folder}: cannot be written ({error.strerror}). Choose another folder: --dir D") from None
+
+
+# --- the first user
+
+
+def _settings(folder: Path) -> "Settings":
+    from proxy.config.load import load_file  # noqa: PLC0415 - as above
+
+    return load_file(folder / "config.yaml", os.environ).settings
+
+
+def _first_token(settings: "Settings", name: str) -> dict[str, Any]:
+    from proxy.cli.admin import operator  # noqa: PLC0415 - as above
+    from proxy.cli.people import all_users  # noqa: PLC0415
+
+    known = any(user["name"] == name for user in all_users(settings))  # a ledger that was kept
+    with operator(settings, "tollkeeper init") as do:
+        if not known:
+            do("users.add", {"name": name})
+        token: dict[str, Any] = do("tokens.add", {"user": name})
+    return token
+
+
+def _say(folder: Path, name: str, key: _Key, token: dict[str, Any]) -> None:
+    from proxy.cli.users import say_token  # noqa: PLC0415 - as above
+
+    config = folder / "config.yaml"
+    click.echo(f"Wrote {config}{'' if key.from_variable else ' and openrouter.key (mode 0600)'}.", err=True)
+    say_token(name, token)
+    here = folder == Path.cwd()
+    option = "" if here else f" -c '{config}'"
+    kept = f"\n  ({_VARIABLE} must be set for it, as it is now)" if key.from_variable else ""
+    click.echo(
+        f"""
+Next:
+  tollkeeper check{option}
+  tollkeeper serve{option}{kept}
+  export OPENAI_BASE_URL=http://127.0.0.1:8787/v1 OPENAI_API_KEY=<the token above>""",
+        err=True,
+    )

@@ -1,0 +1,79 @@
+"""What the commands that read the ledger have in common: which file, which zone, which range of time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from proxy.cli.settings import config_option, loader
+from proxy.core.errors import LedgerError
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_database_option = click.option(
+    "--database",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Read this ledger, such as a copy, without a configuration.",
+)
+_since_option = click.option("--since", help="From then on: 7d, 24h, 2026-11-01, 2026-11-01T08:00. Default: all.")
+_until_option = click.option("--until", help="Before that moment (same forms; a date is its first instant).")
+
+
+def range_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --since, --until, --database and -c."""
+    for option in (config_option, _database_option, _until_option, _since_option):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An open, read-only ledger, and the zone in which its dates are meant."""
+
+    connection: "sqlite3.Connection"
+    zone: ZoneInfo
+    currency_code: str
+    usd_rate: str
+
+
+@contextmanager
+def opened_source(config_path: Path | None, database: Path | None) -> Iterator[Source]:
+    """Open the ledger of the configuration, or a file by name; what goes wrong while it is read is a SetupError."""
+    import sqlite3  # noqa: PLC0415 - keeps --help quick
+
+    source = _open(config_path, database)
+    try:
+        yield source
+    except sqlite3.DatabaseError as error:
+        raise LedgerError(f"The ledger cannot be read: {error}. tollkeeper check tells more.") from None
+    finally:
+        source.connection.close()
+
+
+def _open(config_path: Path | None, database: Path | None) -> Source:
+    from proxy.storage.reports import labels, open_reader  # noqa: PLC0415 - keeps --help quick
+
+    if database is not None:
+        connection = open_reader(database)
+        kept = labels(connection)
+        return Source(connection, ZoneInfo(kept.timezone), kept.currency_code, kept.usd_rate)
+    settings = loader(config_path, {})().settings
+    connection = open_reader(settings.database)
+    currency = settings.currency
+    return Source(connection, ZoneInfo(settings.timezone), currency.code, str(currency.usd_rate))
+
+
+def range_ms(source: Source, since: str | None, until: str | None, now_ms: int) -> tuple[int | None, int | None]:
+    """Read --since and --until; raises click.BadParameter."""
+    from proxy.cli.when import moment_ms  # noqa: PLC0415 - keeps --help quick
+
+    since_ms = None if since is None else moment_ms(since, source.zone, now_ms, option="--since")
+    until_ms = None if until is None else moment_ms(until, source.zone, now_ms, option="--until")
+    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
+        raise click.BadParameter("it is not after --since, so nothing lies between them.", param_hint="--until")
+    return since_ms, until_ms

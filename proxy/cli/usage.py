@@ -1,0 +1,156 @@
+"""tollkeeper usage: what was spent, by whom and on what."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from proxy.cli.ledger_options import Source, opened_source, range_ms, range_options
+
+if TYPE_CHECKING:
+    from proxy.storage.reports import Spent, Unsettled
+
+_WORDS = ("user", "group", "model", "provider", "use_case", "day")
+_FIGURES = ("requests", "errors", "input_tokens", "output_tokens")
+
+
+@click.command()
+@click.option("--by", default="user", show_default=True, help=f"Words with commas between them: {', '.join(_WORDS)}.")
+@click.option("--user", help="Only this user.")
+@range_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+def usage(
+    by: str,
+    user: str | None,
+    since: str | None,
+    until: str | None,
+    database: Path | None,
+    config_path: Path | None,
+    *,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Show requests, tokens and cost. Works while the proxy runs, and when it does not."""
+    from proxy.core.clock import SystemClock  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.reports import unsettled, usage_by  # noqa: PLC0415
+
+    if as_json and as_csv:
+        raise click.UsageError("Give --json or --csv.")
+    words = _words(by)
+    with opened_source(config_path, database) as source:
+        connection = source.connection
+        since_ms, until_ms = range_ms(source, since, until, SystemClock().now_ms())
+        rows = usage_by(connection, words, source.zone, since_ms=since_ms, until_ms=until_ms, user=user)
+        rest = unsettled(connection, since_ms=since_ms, until_ms=until_ms, user=user)
+    if as_json:
+        click.echo(json.dumps(_document(words, rows, rest, source), indent=2))
+    elif as_csv:
+        _print_csv(words, rows, source)
+    else:
+        _print_table(words, rows, source)
+    _say_unsettled(rest)
+
+
+def _words(by: str) -> tuple[str, ...]:
+    words = tuple(word.strip() for word in by.split(",") if word.strip())
+    unknown = [word for word in words if word not in _WORDS]
+    if unknown or not words or len(set(words)) < len(words):
+        raise click.BadParameter(f"write some of {', '.join(_WORDS)}, each once.", param_hint="--by")
+    return words
+
+
+def _total(rows: "list[Spent]") -> "Spent":
+    from proxy.storage.reports import Spent  # noqa: PLC0415 - keeps --help quick
+
+    return Spent(
+        ("total",),
+        sum(row.requests for row in rows),
+        sum(row.errors for row in rows),
+        sum(row.input_tokens for row in rows),
+        sum(row.output_tokens for row in rows),
+        sum(row.cost_pusd for row in rows),
+    )
+
+
+def _money(pusd: int, source: Source) -> dict[str, str]:
+    """Give the cost in USD, and in the local currency where that is another one; exact decimal texts."""
+    from proxy.core.money import pusd_to_usd  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.export import pusd_to_local  # noqa: PLC0415
+
+    found = {"cost_usd": pusd_to_usd(pusd)}
+    if source.currency_code.upper() != "USD":
+        found[f"cost_{source.currency_code.lower()}"] = pusd_to_local(pusd, source.usd_rate)
+    return found
+
+
+def _figures(row: "Spent") -> dict[str, int]:
+    return {name: getattr(row, name) for name in _FIGURES}
+
+
+def _document(words: tuple[str, ...], rows: "list[Spent]", rest: "Unsettled", source: Source) -> dict[str, object]:
+    def entry(row: "Spent") -> dict[str, object]:
+        return {**_figures(row), "cost_pusd": row.cost_pusd, **_money(row.cost_pusd, source)}
+
+    return {
+        "by": words,
+        "rows": [{**dict(zip(words, row.key, strict=True)), **entry(row)} for row in rows],
+        "total": entry(_total(rows)),
+        "open": rest.open,
+        "pending": rest.pending,
+        "flagged": rest.flagged,
+    }
+
+
+def _print_csv(words: tuple[str, ...], rows: "list[Spent]", source: Source) -> None:
+    import csv  # noqa: PLC0415 - keeps --help quick
+
+    from proxy.storage.export import safe_cell  # noqa: PLC0415
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow((*words, *_FIGURES, "cost_pusd", *_money(0, source)))
+    for row in rows:
+        texts = [safe_cell(text) for text in row.key]
+        writer.writerow((*texts, *_figures(row).values(), row.cost_pusd, *_money(row.cost_pusd, source).values()))
+
+
+def _print_table(words: tuple[str, ...], rows: "list[Spent]", source: Source) -> None:
+    from proxy.cli.table import print_table  # noqa: PLC0415 - keeps --help quick
+
+    if not rows:
+        click.echo("Nothing was spent in this time.", err=True)
+        return
+    total = _total(rows)
+    money = tuple(_money(0, source))
+    print_table(
+        (*words, *_FIGURES, *money),
+        [
+            (*(text or None for text in row.key), *_figures(row).values(), *_shown(row.cost_pusd, source))
+            for row in rows
+        ],
+        total=("total", *[""] * (len(words) - 1), *_figures(total).values(), *_shown(total.cost_pusd, source)),
+        right=frozenset((*_FIGURES, *money)),
+    )
+
+
+def _shown(pusd: int, source: Source) -> list[str]:
+    """Give money for eyes: all with six decimals, so that points stand in one column; more where they are needed."""
+    return [_padded(text) for text in _money(pusd, source).values()]
+
+
+def _padded(text: str) -> str:
+    whole, _, fraction = text.partition(".")
+    return f"{whole}.{fraction:0<6}"
+
+
+def _say_unsettled(rest: "Unsettled") -> None:
+    notes = (
+        (rest.open, "still running (or left by a crash): not in these sums"),
+        (rest.pending, "waiting for the provider's figure: not in these sums"),
+        (rest.flagged, "in these sums, but flagged: see column flags of tollkeeper export"),
+    )
+    for count, text in notes:
+        if count:
+            click.echo(f"Note: {count} request{'s' if count != 1 else ''} {text}.", err=True)

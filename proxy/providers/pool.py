@@ -1,0 +1,177 @@
+"""The fast transport: one pool of connections to one origin, read by llhttp, with one timer for all deadlines.
+
+It costs a fraction of what a general HTTP client does, because it does nothing else: no redirects, no cookies, no
+decompression, no proxies, no retries. AiohttpTransport is the yardstick that it must equal; docs/transport.md has the
+differences.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+
+from proxy.providers.pool_address import Addresses, connect
+from proxy.providers.pool_answer import PooledAnswer
+from proxy.providers.pool_connection import Connection
+from proxy.providers.pool_origin import Origin, tls_context
+from proxy.providers.pool_request import HeaderRefusedError, request_head
+from proxy.providers.transport import Deadlines, TransportError
+
+# Cloudflare and load balancers keep idle connections for minutes; a local uvicorn closes them after 5 s, and a
+# request sent into a closing connection cannot be told from a billed one.
+_KEEPALIVE_REMOTE_S = 30.0
+_KEEPALIVE_LOCAL_S = 4.0
+_TICK_MAX_S = 0.25  # how late a deadline may be noticed; deadlines below 2 s are looked after more often
+_TICK_MIN_S = 0.005
+_TICKS_A_DEADLINE = 8
+_NEVER_S = float("inf")
+
+
+class PooledTransport:
+    """The connections to one origin. verify: what a provider's certificate is held against, instead of the default."""
+
+    def __init__(self, base_url: str, *, verify: ssl.SSLContext | None = None) -> None:
+        self._origin: Origin | None
+        try:
+            self._origin = Origin(base_url)
+        except ValueError:  # told by send(), as for every address that leads nowhere
+            self._origin = None
+            return
+        self._addresses = Addresses(self._origin.host, self._origin.port)
+        self._tls = None if self._origin.local else verify or tls_context()
+        self._keepalive_s = _KEEPALIVE_LOCAL_S if self._origin.local else _KEEPALIVE_REMOTE_S
+        self._open: set[Connection] = set()
+        self._idle: dict[Connection, None] = {}  # oldest first; the newest is used first, so that the rest can end
+        self._active: set[PooledAnswer] = set()
+        self._closed = False
+        self._drained: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._sweep = _Sweep(self._look)
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadlines: Deadlines
+    ) -> PooledAnswer:
+        """Give the answer when its head is complete; raises TransportError, or ValueError for a URL elsewhere."""
+        origin = self._origin
+        if origin is None:
+            raise TransportError("unreachable", "base_url is no valid address", dispatched=False)
+        try:
+            head = request_head(method, origin.target(url), origin.host_header, headers, body)
+        except HeaderRefusedError as error:
+            raise TransportError("broken", str(error), dispatched=False) from None
+        loop = self._loop = asyncio.get_running_loop()
+        start_s = loop.time()
+        connection = self._take(start_s)
+        if connection is None:
+            connection = await self._connect(loop, start_s, deadlines)
+        answer = connection.begin(start_s, deadlines)
+        self._active.add(answer)
+        self._sweep.expect(loop, start_s, deadlines)
+        if not connection.write(head, body):
+            assert body is not None
+            await connection.write_large(answer, head, body)
+        while not answer.status:
+            await answer.wait()
+        return answer
+
+    async def close(self) -> None:
+        """End every exchange and connection; returns when the last one is closed."""
+        if self._origin is None:
+            return
+        self._closed = True
+        self._addresses.close()
+        for answer in list(self._active):
+            answer.fail("broken", "the connection was closed here")
+        for connection in list(self._open):
+            connection.abort()
+        if self._open:
+            self._drained = self._drained or asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._drained)
+        self._sweep.stop()
+
+    def _take(self, now_s: float) -> Connection | None:
+        """Give the connection that was used last, if one is fit for use."""
+        while self._idle:
+            connection, _ = self._idle.popitem()
+            if connection.usable and now_s - connection.idle_since_s < self._keepalive_s:
+                return connection
+            connection.abort()
+        return None
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop, start_s: float, deadlines: Deadlines) -> Connection:
+        if self._closed:
+            raise _unreachable("the connections to this provider are closed")
+        connection = Connection(loop, self)
+        try:
+            async with asyncio.timeout_at(start_s + min(deadlines.connect_s, deadlines.header_s)):
+                await self._establish(loop, connection)
+        except TimeoutError:
+            raise TransportError(
+                "connect_timeout", "no connection within the connect time-out", dispatched=False
+            ) from None
+        except (ssl.SSLError, ssl.CertificateError):
+            raise TransportError(
+                "tls", "the provider's TLS certificate or handshake was refused", dispatched=False
+            ) from None
+        except OSError:
+            raise _unreachable("no connection could be made") from None
+        finally:
+            if connection.usable and self._closed:
+                connection.abort()
+        if not connection.usable:
+            raise _unreachable("the provider closed the connection before it was used")
+        return connection
+
+    async def _establish(self, loop: asyncio.AbstractEventLoop, connection: Connection) -> None:
+        origin = self._origin
+        assert origin is not None
+        try:
+            sock = await connect(await self._addresses.get())
+        except OSError:
+            self._addresses.forget()
+            raise
+        if self._tls is None:
+            await loop.create_connection(lambda: connection, sock=sock)
+        else:
+            await loop.create_connection(
+                lambda: connection, sock=sock, ssl=self._tls, server_hostname=origin.server_hostname
+            )
+
+    # What connections tell.
+
+    def made(self, connection: Connection) -> None:
+        self._open.add(connection)
+
+    def ended(self, connection: Connection, answer: PooledAnswer, *, reusable: bool) -> None:
+        self._active.discard(answer)
+        if reusable and not self._closed:
+            connection.idle_since_s = self._loop.time()
+            self._idle[connection] = None
+        else:
+            connection.abort()
+
+    def lost(self, connection: Connection, answer: PooledAnswer | None) -> None:
+        self._idle.pop(connection, None)
+        if answer is not None:
+            self._active.discard(answer)
+        if connection.transport is None or connection.transport.is_closing():
+            self._open.discard(connection)
+            if self._drained is not None and not self._open and not self._drained.done():
+                self._drained.set_result(None)
+
+    def _look(self, now_s: float) -> float:
+        """Hold all against their deadlines; gives when to look again."""
+        for answer in list(self._active):
+            answer.check(now_s)
+        while self._idle:
+            connection = next(iter(self._idle))
+            if now_s - connection.idle_since_s < self._keepalive_s:
+                break
+            del self._idle[connection]
+            connection.abort()
+        if self._active:
+            return now_s
+        return next(iter(self._idle)).idle_since_s + self._keepalive_s if self._idle else _NEVER_S
+
+
+def _unreachable(text: str) -> TransportError:
+    return TransportError("unreachable", text, dispatched=False)

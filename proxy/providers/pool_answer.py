@@ -1,0 +1,157 @@
+"""One answer of the pool: its head, the bytes of its body that nobody has read yet, and how it ended."""
+
+import asyncio
+
+from proxy.providers.transport import Deadlines, Kind, TransportError
+
+
+class PooledAnswer:
+    """Answer over a pooled connection, from the moment the request is about to be sent.
+
+    The connection writes head, pieces and end into it; the reader takes them out. What arrived before a break is
+    handed out before the break is raised.
+    """
+
+    __slots__ = (
+        "_by_name",
+        "_failure",
+        "_last_s",
+        "_loop",
+        "_start_s",
+        "_transport",
+        "_waiter",
+        "complete",
+        "deadlines",
+        "fed",
+        "headers",
+        "paused",
+        "pieces",
+        "status",
+        "unread_bytes",
+    )
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, start_s: float, deadlines: Deadlines
+    ) -> None:
+        self.status = 0  # 0: the head has not arrived
+        self.headers: tuple[tuple[str, str], ...] = ()
+        self.pieces: list[bytes] = []
+        self.unread_bytes = 0
+        self.complete = False
+        self.paused = False  # reading is stopped until the reader has caught up
+        self.fed = True  # something arrived since the last sweep
+        self.deadlines = deadlines
+        self._loop = loop
+        self._transport = transport
+        self._start_s = start_s
+        self._last_s = start_s
+        self._waiter: asyncio.Future[None] | None = None
+        self._failure: tuple[Kind, str] | None = None
+        self._by_name: dict[str, str] | None = None
+
+    # The reader's side.
+
+    def header(self, name: str) -> str | None:
+        """Give the first value of a header, whatever its case."""
+        found = self._by_name
+        if found is None:
+            found = self._by_name = {key.lower(): value for key, value in reversed(self.headers)}
+        return found.get(name.lower())
+
+    async def read(self) -> bytes:
+        while True:
+            pieces = self.pieces
+            if pieces:
+                self.pieces = []
+                self.unread_bytes = 0
+                if self.paused:
+                    self._resume()
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if self.complete:
+                return b""
+            await self.wait()
+
+    async def wait(self) -> None:
+        """Wait until something happened; raises TransportError after a break. Cancelled, it ends the exchange."""
+        if self._failure is not None:
+            raise TransportError(*self._failure, dispatched=True)
+        if self._waiter is not None:
+            raise RuntimeError("two tasks read one answer")
+        waiter = self._waiter = self._loop.create_future()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Close the connection now, unless the answer is complete: then the connection is no longer its own."""
+        if not self.complete:
+            self.pieces = []
+            self.unread_bytes = 0
+            self.fail("broken", "the exchange was ended here")
+
+    def _resume(self) -> None:
+        self.paused = False
+        self.fed = True
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # The connection's side.
+
+    @property
+    def failed(self) -> bool:
+        return self._failure is not None
+
+    def wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def pause(self) -> None:
+        self.paused = True
+        self._transport.pause_reading()
+
+    def finish(self) -> None:
+        """The message is complete; the connection may be used for another exchange."""
+        if self.paused:
+            self._resume()
+        self.complete = True
+        self.wake()
+
+    def fail(self, kind: Kind, text: str) -> None:
+        """End the exchange and its connection, unless it has ended already."""
+        if self.complete or self._failure is not None:
+            return
+        self._failure = (kind, text)
+        self._transport.abort()
+        self.wake()
+
+    def lose(self) -> None:
+        """The connection is gone before the message was complete."""
+        if self.status:
+            self.fail("broken", "the connection to the provider broke in the middle of its answer")
+        else:
+            self.fail("broken", "the connection broke before an answer began")
+
+    def check(self, now_s: float) -> None:
+        """Hold the exchange against its deadlines; called by the sweep."""
+        if self.fed or self.paused:  # while reading is paused it is the client who is slow
+            self.fed = False
+            self._last_s = now_s
+        deadlines = self.deadlines
+        total_s = self._start_s + deadlines.total_s
+        if not self.status:
+            header_s = self._start_s + deadlines.header_s
+            if now_s >= min(header_s, total_s):
+                self.fail("header_timeout", "no answer began within the header time-out")
+            return
+        idle_s = self._last_s + deadlines.idle_s
+        if now_s < min(idle_s, total_s):
+            return
+        if idle_s < total_s:
+            self.fail("idle_timeout", "the provider went silent in the middle of its answer")
+        else:
+            self.fail("total_timeout", "the provider took longer than the total time-out")

@@ -1,0 +1,31 @@
+"""The ways to ask for tokens: one row for each path. Pure."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from proxy.simulator import chat, completions, embeddings, messages, responses, sse
+from proxy.simulator.reply import Event, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One way to ask: its path, what must be in the body, and how the reply is written."""
+
+    path: str
+    required: str
+    body: Callable[[Reply], bytes]
+    events: Callable[[Reply], Iterator[Event]] | None
+    comment: bytes
+    anthropic: bool = False
+
+
+APIS: dict[str, Api] = {
+    api.path: api
+    for api in (
+        Api("chat/completions", "messages", chat.body, chat.events, sse.CHAT_COMMENT),
+        Api("completions", "prompt", completions.body, completions.events, sse.CHAT_COMMENT),
+        Api("embeddings", "input", lambda reply: embeddings.body(reply, {}), None, sse.OTHER_COMMENT),
+        Api("responses", "input", responses.body, responses.events, sse.OTHER_COMMENT),
+        Api("messages", "messages", messages.body, messages.events, sse.OTHER_COMMENT, anthropic=True),
+    )
+}

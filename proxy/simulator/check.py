@@ -1,0 +1,154 @@
+"""What a request must be before it gets an answer; the first thing that is wrong is refused. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.simulator.account import MANAGEMENT_PREFIX, Account
+from proxy.simulator.api import Api
+from proxy.simulator.faults import FAULTS, Fault
+
+# OpenAI refuses what it does not know; the names are those of its own packages of November 2026.
+_OPENAI_CHAT_FIELDS = frozenset(
+    (
+        *(
+            "audio",
+            "frequency_penalty",
+            "function_call",
+            "functions",
+            "logit_bias",
+            "logprobs",
+            "stream",
+            "messages",
+        ),
+        *(
+            "max_completion_tokens",
+            "max_tokens",
+            "metadata",
+            "modalities",
+            "model",
+            "moderation",
+            "n",
+            "prediction",
+        ),
+        *(
+            "parallel_tool_calls",
+            "presence_penalty",
+            "prompt_cache_key",
+            "prompt_cache_options",
+            "reasoning_effort",
+        ),
+        *(
+            "prompt_cache_retention",
+            "response_format",
+            "safety_identifier",
+            "seed",
+            "service_tier",
+            "stop",
+            "store",
+        ),
+        *(
+            "stream_options",
+            "temperature",
+            "tool_choice",
+            "tools",
+            "top_logprobs",
+            "top_p",
+            "user",
+            "verbosity",
+        ),
+        "web_search_options",
+    )
+)
+_MANY_CHOICES = 128  # OpenAI's bound on n
+
+
+class RefusedError(Exception):
+    """The request gets this fault instead of a generation; model fills the text."""
+
+    def __init__(self, fault: Fault, model: str = "", param: str | None = None, code: str | None = None) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+        self.model = model
+        self.param = param
+        self.code = code
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request while it is answered."""
+
+    api: Api
+    openai: bool
+    sequence: int
+    now: int
+    authorization: str
+    key: str
+    key_sha256: str
+    body: dict[str, Any]
+    model: str
+    stream: bool
+    session_id: str | None
+    user: str | None
+
+
+def check_key(asked: Asked, account: Account) -> None:
+    if asked.openai:
+        if not asked.key:
+            raise RefusedError(
+                Fault(
+                    401,
+                    "You didn't provide an API key. You need to provide your API key in an "
+                    "Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
+                )
+            )
+        if not asked.key.startswith("sk-"):
+            shown = f"{asked.key[:4]}***{asked.key[-4:]}"
+            raise RefusedError(
+                Fault(
+                    401,
+                    f"Incorrect API key provided: {shown}. You can find your API key at "
+                    "https://platform.openai.com/account/api-keys.",
+                )
+            )
+        return
+    if not asked.key:
+        name = "no-auth" if not asked.authorization else "missing-header"
+        raise RefusedError(FAULTS[name])
+    if not asked.key.startswith("sk-or-v1-"):
+        raise RefusedError(FAULTS["user-not-found"])
+    if asked.key.startswith(MANAGEMENT_PREFIX):
+        raise RefusedError(Fault(403, "Management keys cannot be used for inference"))
+    key = account.keys[asked.key_sha256]
+    if key.disabled:
+        raise RefusedError(Fault(401, "API key is disabled", {"error_type": "authentication"}))
+    if key.remaining_pusd(asked.now) == 0:
+        window = key.limit_reset or "total"
+        text = f"Key limit exceeded ({window} limit). Manage it using https://openrouter.ai/settings/keys"
+        raise RefusedError(Fault(403, text, {"limit_source": "openrouter_key_limit"}))
+
+
+def check_body(asked: Asked) -> None:
+    body, api = asked.body, asked.api
+    if not body:
+        raise RefusedError(Fault(400, "We could not parse the JSON body of your request."))
+    if not body.get(api.required):
+        raise RefusedError(Fault(400, f"Missing required parameter: '{api.required}'."), param=api.required)
+    for name, kind in (("messages", list), ("stream", bool), ("n", int)):
+        if body.get(name) is not None and not isinstance(body[name], kind):
+            raise RefusedError(Fault(400, f"Invalid type for '{name}'."), param=name, code="invalid_type")
+    if isinstance(body.get("n"), int) and not 1 <= body["n"] <= _MANY_CHOICES:
+        raise RefusedError(Fault(400, f"'n' must be from 1 to {_MANY_CHOICES}."), param="n")
+    if asked.openai:
+        _check_openai(asked)
+
+
+def _check_openai(asked: Asked) -> None:
+    if asked.api.path != "chat/completions":
+        return
+    for name in asked.body:
+        if name not in _OPENAI_CHAT_FIELDS:
+            fault = Fault(400, f"Unknown parameter: '{name}'.")
+            raise RefusedError(fault, param=name, code="unknown_parameter")
+    if asked.body.get("stream_options") is not None and not asked.stream:
+        fault = Fault(400, "The 'stream_options' parameter is only allowed when 'stream' is enabled.")
+        raise RefusedError(fault, param="stream_options", code="invalid_value")

@@ -1,0 +1,38 @@
+"""Read what quota totals are rebuilt from, at start, before a request is let in.
+
+Reads the roll-up, and single rows only of the hours that a window may begin in the middle of: start-up does not grow
+with the number of requests.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+
+from proxy.policy.quota import FineRows, SettledRow
+from proxy.policy.window import HOUR_MS
+from proxy.storage import statements
+from proxy.storage.rows import id_floor
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    hours: list[SettledRow]
+    rows: list[SettledRow]
+
+
+def read_totals(connection: sqlite3.Connection, fine: FineRows) -> Totals:
+    """Give all that was settled, each amount once: as an hour or as a row."""
+    hours = [
+        SettledRow(at_ms, user, group or None, cost_pusd, tokens, requests)
+        for at_ms, user, group, cost_pusd, tokens, requests in connection.execute(statements.QUOTA_HOURS)
+        if not fine.covers(at_ms)
+    ]
+    rows: list[SettledRow] = []
+    for begin_ms, end_ms in _spans(fine):
+        found = connection.execute(statements.QUOTA_ROWS, (id_floor(begin_ms), id_floor(end_ms)))
+        rows += [SettledRow(*row) for row in found if fine.covers(row[0])]
+    return Totals(hours, rows)
+
+
+def _spans(fine: FineRows) -> list[tuple[int, int]]:
+    single = [(hour_ms, hour_ms + HOUR_MS) for hour_ms in sorted(fine.hours) if hour_ms < fine.since_ms]
+    return [*single, (fine.since_ms, 1 << 41)]

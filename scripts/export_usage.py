@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""Export the ledger's usage as CSV or JSON lines: `tollkeeper export` as a script of its own.
+
+Runs from a checkout, or wherever the tollkeeper package is installed; export_usage.py --help lists the options.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+_CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def _prepare() -> None:
+    """Let the checkout around this file be imported, with the packages of its .venv where this Python has none."""
+    if not (_CHECKOUT / "proxy" / "cli" / "export.py").is_file():
+        return
+    sys.path.insert(0, str(_CHECKOUT))
+    own = _CHECKOUT / ".venv" / "bin" / "python"
+    try:
+        import click  # noqa: F401, PLC0415 - looks whether the packages are there
+        import pydantic  # noqa: F401, PLC0415
+    except ModuleNotFoundError as error:
+        if own.exists() and Path(sys.prefix).resolve() != own.parents[1].resolve():
+            os.execv(own, [str(own), str(Path(__file__).resolve()), *sys.argv[1:]])  # noqa: S606 - our own interpreter
+        sys.exit(f"export_usage.py: the package {error.name} is missing. Run scripts/setup once, then this again.")
+
+
+def main() -> None:
+    _prepare()
+    from proxy.cli.export import export  # noqa: PLC0415 - after the path is set
+    from proxy.core.errors import SetupError  # noqa: PLC0415
+
+    try:
+        export.main(prog_name="export_usage.py")
+    except SetupError as error:
+        print(f"export_usage.py: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

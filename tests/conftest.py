@@ -1,0 +1,25 @@
+"""Fixtures for every test: a whole installation, in the test's loop or as a process (tests/support/ has the parts)."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.control import Controls
+from tests.support.stand import Stand
+from tests.support.stand import simulator as run_simulator
+from tests.support.stand import stand as run_stand
+
+
+@pytest.fixture
+async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
+    """A proxy and its simulator in the test's loop; nothing may be left of them."""
+    async with run_stand(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+async def sim() -> AsyncIterator[Controls]:
+    """A simulator alone, for a proxy that runs as a process."""
+    async with run_simulator() as found:
+        yield found

@@ -1,0 +1,58 @@
+"""A wall clock that leaps opens no window."""
+
+import random
+
+from proxy.policy.clock_guard import OFF_MS, STEP_MS, ClockGuard
+
+WALL = 1_790_000_000_000
+
+
+def test_both_clocks_together_are_the_wall_clock() -> None:
+    guard = ClockGuard(WALL, 5.0)
+    assert guard.now_ms(WALL + 3_600_000, 3605.0) == WALL + 3_600_000
+    assert guard.now_ms(WALL + 3_600_000 + STEP_MS, 3605.0) == WALL + 3_600_000 + STEP_MS
+    assert guard.stepped_ms == 0
+
+
+def test_after_a_leap_time_goes_on_by_the_monotonic_clock() -> None:
+    guard = ClockGuard(WALL, 0.0)
+    leap = 40 * 86_400_000
+    assert guard.now_ms(WALL + leap, 1.0) == WALL + 1000
+    assert guard.stepped_ms == leap - 1000
+    assert guard.now_ms(WALL + leap + 60_000, 61.0) == WALL + 61_000
+    assert guard.now_ms(WALL + 62_000, 62.0) == WALL + 62_000  # the clock was put right
+    assert guard.stepped_ms == 0
+
+
+def test_a_clock_put_back_is_treated_alike() -> None:
+    guard = ClockGuard(WALL, 0.0)
+    assert guard.now_ms(WALL - 3_600_000, 1.0) == WALL + 1000
+
+
+def test_a_provider_confirms_a_laptop_that_slept() -> None:
+    guard = ClockGuard(WALL, 0.0)
+    slept = 8 * 3_600_000
+    assert guard.now_ms(WALL + slept, 1.0) == WALL + 1000
+    assert guard.confirm(WALL + slept - 900, WALL + slept, 1.0)
+    assert guard.now_ms(WALL + slept + 1000, 2.0) == WALL + slept + 1000
+
+
+def test_a_clock_that_a_provider_contradicts_stands_still() -> None:
+    guard = ClockGuard(WALL, 0.0)
+    assert not guard.confirm(WALL - OFF_MS - 1, WALL, 0.0)
+    assert guard.now_ms(WALL + 86_400_000, 86_400.0) == WALL
+    assert guard.off_ms == OFF_MS + 1
+    assert guard.confirm(WALL + 86_400_000, WALL + 86_400_000, 86_400.0)
+    assert guard.now_ms(WALL + 86_400_001, 86_400.001) == WALL + 86_400_001
+
+
+def test_no_single_step_moves_time_by_more_than_its_bound() -> None:
+    dice = random.Random(4)
+    guard, wall, monotonic, last = ClockGuard(WALL, 0.0), WALL, 0.0, WALL
+    for _ in range(20_000):
+        passed = dice.random() * 20
+        monotonic += passed
+        wall += round(passed * 1000) + dice.choice((0, 0, 0, 5_000, -5_000, 10**10, -(10**10)))
+        now = guard.now_ms(wall, monotonic)
+        assert abs(now - last - passed * 1000) <= STEP_MS + 2
+        last = now

@@ -1,0 +1,184 @@
+"""The simulator's books against the ledger, request by request. Nothing here is lenient; each rule says why it holds."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+from typing import Any
+
+from .client import Seen
+from .draw import Ask, Plan
+from .views import Books, LedgerView
+
+_EXACT = frozenset({"provider", "generation", "price"})
+_PUSD_PER_USD = 10**12
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One disagreement; session is the request's, or "-"."""
+
+    session: str
+    text: str
+
+
+def compare(plan: Plan, books: Books, ledger: LedgerView, seen: Iterable[Seen]) -> list[Difference]:
+    """Give every disagreement between the books, the ledger and what the clients saw."""
+    asks = {ask.session: ask for ask in plan.asks}
+    found = [
+        *_presence(asks, books, ledger),
+        *_rows(asks, books, ledger),
+        *_books_themselves(books),
+        *_totals(ledger),
+    ]
+    for one in seen:
+        found += [
+            Difference(one.ask.session, f"{text} [{one.ask.behaviour}, {one.ask.hang_up.place}]")
+            for text in _client(one, ledger)
+        ]
+    return found
+
+
+def _presence(asks: dict[str, Ask], books: Books, ledger: LedgerView) -> Iterator[Difference]:
+    """Whoever reached the provider has exactly one row, and no row is anybody else's."""
+    for session in sorted(books.sessions - asks.keys()):
+        yield Difference(session, "in the books, but nobody asked for it")
+    for session, rows in ledger.by_session.items():
+        if session not in asks:
+            yield Difference(session, "in the ledger, but nobody asked for it")
+        if len(rows) != 1:
+            yield Difference(session, f"{len(rows)} rows in the ledger")
+    for session in sorted(books.sessions - ledger.by_session.keys()):
+        yield Difference(session, "reached the provider, but has no row in the ledger")
+
+
+def _rows(asks: dict[str, Ask], books: Books, ledger: LedgerView) -> Iterator[Difference]:
+    for row in ledger.rows:
+        session = str(row["session_id"])
+        ask = asks.get(session)
+        attempts = ledger.attempts_of[row["request_id"]]
+        generations = books.by_session.get(session, {})
+        reached = len(generations) + books.refused_by_session[session]
+        problems = [
+            *_cost(row, generations),
+            *_attempts(row, attempts, generations, reached),
+            *([] if ask is None else _knowable(row, ask)),
+        ]
+        about = "" if ask is None else f" [{ask.model}, {ask.behaviour}, {'stream' if ask.stream else 'plain'}"
+        about += "" if ask is None else f", {ask.hang_up.place}; {row['state']} {row['cost_source']} {row['flags']}]"
+        for problem in problems:
+            yield Difference(session, problem + about)
+
+
+def _cost(row: dict[str, Any], generations: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Hold a row's amount against what was charged for its session."""
+    charged = sum(generation["charged_pusd"] for generation in generations.values())
+    cost, source, state, flags = row["cost_pusd"], row["cost_source"], row["state"], (row["flags"] or "").split()
+    if state in ("open", "pending"):
+        yield f"still {state}"
+    elif source in _EXACT:
+        if cost != charged:
+            yield f"{source}: {cost} pico-USD in the ledger, {charged} charged"
+        yield from _rounding(generations, flags, source)
+    elif state == "released":
+        if cost != 0 or source != "none" or charged:
+            yield f"released with {cost} from {source}, but {charged} charged"
+    elif source in ("reservation", "estimate"):
+        if cost != row["reserved_pusd"]:
+            yield f"charged {cost}, which is not the reservation of {row['reserved_pusd']}"
+        if cost < charged:
+            yield f"reservation of {cost} pico-USD booked, but {charged} charged"
+        if not flags:
+            yield "not exact, and no flag says why"
+    elif row["reserved_pusd"] is not None or cost is not None or "cost_unknown" not in flags:
+        yield f"settled at {cost} from {source} with a reservation of {row['reserved_pusd']}"
+    if row["reserved_pusd"] is not None and cost is not None and cost > row["reserved_pusd"]:
+        if "over_reservation" not in flags:
+            yield f"{cost} is over the reservation of {row['reserved_pusd']} without the flag"
+
+
+def _rounding(generations: dict[str, dict[str, Any]], flags: list[str], source: str) -> Iterator[str]:
+    """An amount finer than a pico-USD is rounded up and says so; no other one says so."""
+    if source == "price" or len(generations) != 1:
+        return
+    usd = literal_usd(next(iter(generations.values()))["cost_literal"])
+    if usd is not None and ("cost_rounded" in flags) != ((usd * _PUSD_PER_USD).denominator != 1):
+        yield f"literal of {usd} USD, but flags {flags}"
+
+
+def literal_usd(literal: str | None) -> Fraction | None:
+    """Read a cost as it went over the wire, by another way than the program's; None where it is no legal amount."""
+    if literal is None or literal.startswith('"'):
+        return None
+    try:
+        usd = Fraction(literal)
+    except ValueError:
+        return None
+    return usd if 0 <= usd < 10**6 else None
+
+
+def _attempts(
+    row: dict[str, Any], attempts: list[dict[str, Any]], generations: dict[str, dict[str, Any]], reached: int
+) -> Iterator[str]:
+    """Each upstream call has a row of its own, and the parts sum to the whole."""
+    total = sum(attempt["cost_pusd"] or 0 for attempt in attempts)
+    if total != (row["cost_pusd"] or 0):
+        yield f"its attempts cost {total}, the request {row['cost_pusd']}"
+    if reached > len(attempts):
+        yield f"reached the provider {reached} times in {len(attempts)} attempts"
+    if any(attempt["outcome"] == "open" for attempt in attempts):
+        yield "an attempt is still open"
+    ids = {attempt["generation_id"] for attempt in attempts} - {None}
+    if not ids <= generations.keys():
+        yield f"generation {sorted(ids - generations.keys())} is not in the books under this session"
+    if row["generation_id"] is not None and row["generation_id"] not in ids:
+        yield f"generation {row['generation_id']} is on no attempt"
+
+
+def _knowable(row: dict[str, Any], ask: Ask) -> Iterator[str]:
+    """Where the provider had named the generation and answers for it, the exact cost was to be had."""
+    if row["generation_id"] is not None and row["cost_source"] == "reservation" and not ask.look_up_fails:
+        yield f"booked at the reservation although {row['generation_id']} can be looked up"
+
+
+def _books_themselves(books: Books) -> Iterator[Difference]:
+    """The witness must be sound: all closed, sums right, each legal literal rounded up as exact arithmetic does."""
+    if books.open:
+        yield Difference("-", f"{books.open} generations are still open in the books")
+    total = 0
+    for id_, generation in books.generations.items():
+        total += generation["charged_pusd"]
+        usd = literal_usd(generation["cost_literal"])
+        if usd is not None and ceil(usd * _PUSD_PER_USD) + generation["upstream_pusd"] != generation["charged_pusd"]:
+            yield Difference(
+                str(generation["session_id"]), f"books: {id_} charged {generation['charged_pusd']} for {usd} USD"
+            )
+    if total != books.total_pusd:
+        yield Difference("-", f"books: {books.total_pusd} in all, but the generations sum to {total}")
+
+
+def _totals(ledger: LedgerView) -> Iterator[Difference]:
+    for text in ledger.damage():
+        yield Difference("-", f"integrity_check: {text}")
+    kept, summed = ledger.rollup(), ledger.rollup_of_rows()
+    for key in sorted(kept.keys() | summed.keys()):
+        if kept.get(key) != summed.get(key):
+            yield Difference("-", f"usage_hourly {key}: {kept.get(key)}, but its rows sum to {summed.get(key)}")
+
+
+def _client(seen: Seen, ledger: LedgerView) -> Iterator[str]:
+    """What a client was told must hold: an answer that it has whole is settled, whatever was killed afterwards."""
+    if seen.stuck:
+        yield "the client got no end of its answer"
+    if not seen.whole or seen.status != 200:
+        return
+    rows = ledger.by_session.get(seen.ask.session, [])
+    if not rows or rows[0]["request_id"] != seen.headers.get("x-request-id"):
+        yield f"answered under {seen.headers.get('x-request-id')}, which is not the row"
+        return
+    row = rows[0]
+    if "crash" in (row["flags"] or "").split():
+        yield "the client has the whole answer, but a crash lost its settlement"
+    told_usd = seen.headers.get("x-tollkeeper-cost-usd")
+    if told_usd is not None and Fraction(told_usd) * _PUSD_PER_USD != row["cost_pusd"]:
+        yield f"the client was told {told_usd} USD, the row says {row['cost_pusd']} pico-USD"

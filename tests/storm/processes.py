@@ -1,0 +1,240 @@
+"""The simulator and the proxy as real processes on loopback, started and ended by their own handles."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, build_opener, ProxyHandler
+
+import orjson
+import yaml
+
+from proxy.core.money import pusd_to_usd
+from proxy.core.token import new_token, token_hash
+from proxy.simulator.prices import SCRIPTED_MODEL, Catalogue
+
+from .draw import DEAR, OPENROUTER_PROVIDERS, PLAIN_PROVIDER, USERS, Plan
+
+ROOT = Path(__file__).resolve().parents[2]
+PROVIDER_KEY = "sk-or-v1-canarykey00000000000000000000000000000000000000000000000000"
+PLAIN_KEY = "sk-canarykey000000000000000000000000"
+# Named behaviours whose charge is not tokens x list price, or whose prompt is longer than what was sent.
+_CHARGED_OTHERWISE = ("sim/cost-*", "sim/byok*", "sim/cache*", "sim/long-context")
+_START_S = 30.0
+_STOP_S = 60.0
+
+
+class ProcessError(Exception):
+    """A process did not start, or ended as it should not have."""
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+    return port
+
+
+def http_json(url: str, fields: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> Any:
+    """Ask one of our processes; POST where fields are given. Raises OSError when there is no 200."""
+    data = None if fields is None else orjson.dumps(fields)
+    request = Request(url, data=data, headers={"Content-Type": "application/json", **(headers or {})})  # noqa: S310  loopback
+    with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:
+        return orjson.loads(answer.read())
+
+
+def _environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENROUTER", "TOLLKEEPER"))}
+    return {**kept, "PYTHONPATH": str(ROOT), **more}
+
+
+def _end(process: subprocess.Popen[str], limit_s: float) -> int:
+    process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise ProcessError(f"process {process.args!r} did not end within {limit_s:g} s of SIGTERM") from None
+
+
+class SimulatorProcess:
+    """The provider; it outlives every proxy, and its books are the witness."""
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        self._log = (folder / "simulator.log").open("w")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "proxy.simulator", "--port", "0", "--seed", str(seed)],
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            cwd=folder,
+            env=_environment(),
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.startswith("simulator ready "):
+            self.close()
+            raise ProcessError(f"the simulator did not start; see {self._log.name}")
+        self.url = line.split()[-1]
+
+    def set_behaviour(self, model: str, fields: dict[str, Any]) -> None:
+        http_json(f"{self.url}/_sim/behaviour", {"for": f"model:{model}", **fields})
+
+    def books(self) -> dict[str, Any]:
+        books: dict[str, Any] = http_json(f"{self.url}/_sim/books")
+        return books
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            _end(self._process, 10)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._log.close()
+
+
+class ProxyProcess:
+    """The proxy, one run after the other on the same ledger and port."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self._folder = folder
+        self.port = port
+        self.log_path = folder / "proxy.log"
+        self._log = self.log_path.open("ab")
+        self._process: subprocess.Popen[str] | None = None
+        self.run = 0
+
+    @property
+    def ledger_path(self) -> Path:
+        return self._folder / "ledger.db"
+
+    def spawn(self) -> None:
+        """Start it; ready() tells when it answers."""
+        self.run += 1
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "proxy", "serve", "-c", str(self._folder / "config.yaml")],
+            stdout=self._log,
+            stderr=self._log,
+            text=True,
+            cwd=self._folder,
+            env=_environment(STORM_KEY=PROVIDER_KEY, STORM_PLAIN_KEY=PLAIN_KEY),
+        )
+
+    def ready(self) -> bool:
+        """Tell whether it takes requests; raises ProcessError if it has ended."""
+        self.check_alive()
+        try:
+            http_json(f"http://127.0.0.1:{self.port}/readyz")
+        except OSError:
+            return False
+        return True
+
+    def check_alive(self) -> None:
+        if self._process is None or self._process.poll() is not None:
+            code = None if self._process is None else self._process.returncode
+            raise ProcessError(f"the proxy ended by itself (exit {code}); see {self.log_path}")
+
+    def start(self) -> None:
+        """Start it and wait until it takes requests; for the first start, and blocking."""
+        self.spawn()
+        deadline_s = time.monotonic() + _START_S
+        while not self.ready():
+            if time.monotonic() > deadline_s:
+                raise ProcessError(f"the proxy was not ready within {_START_S:g} s; see {self.log_path}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """SIGKILL, which nothing in it can catch."""
+        self.check_alive()
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; give the exit code."""
+        assert self._process is not None
+        return _end(self._process, _STOP_S)
+
+    def close(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+
+def write_config(folder: Path, plan: Plan, simulator_url: str, port: int, lookup_timeout_s: int) -> dict[str, str]:
+    """Write config.yaml into folder; give each user's token."""
+    tokens = {user: new_token() for user in USERS}
+    common = {"header_timeout_s": 2, "idle_timeout_s": 2, "total_timeout_s": 20, "connect_timeout_s": 2}
+    providers: dict[str, Any] = {
+        name: {
+            "kind": "openrouter",
+            "base_url": f"{simulator_url}/api/v1",
+            "api_key": "${STORM_KEY}",
+            "on_disconnect": name,
+            "prices": _prices(plan),
+            **common,
+        }
+        for name in OPENROUTER_PROVIDERS
+    }
+    providers[PLAIN_PROVIDER] = {
+        "kind": "openai",
+        "base_url": f"{simulator_url}/openai/v1",
+        "api_key": "${STORM_PLAIN_KEY}",
+        "prices": {"*": _own_price(SCRIPTED_MODEL)},
+        **common,
+    }
+    config = {
+        "server": {"host": "127.0.0.1", "port": port, "shutdown_timeout_s": 30},
+        "database": str(folder / "ledger.db"),
+        "ledger": {"lookup_timeout_s": lookup_timeout_s},
+        "log": {"level": "debug", "format": "json"},
+        "providers": providers,
+        "presets": {name: {"targets": list(targets), "use_case": name} for name, targets in plan.chains.items()},
+        "groups": {"crew": {}},
+        "users": {
+            user: {"token_hash": f"sha256:{token_hash(token)}", **({"group": "crew"} if n % 2 else {})}
+            for n, (user, token) in enumerate(tokens.items())
+        },
+    }
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    path.chmod(0o600)
+    return tokens
+
+
+def _prices(plan: Plan) -> dict[str, Any]:
+    """Price what the simulator's list lacks, as an operator would; the first pattern that fits counts.
+
+    What is charged by something else than tokens stands above the most that is ever charged for it: the promise that
+    a reservation covers the cost rests on a price list that the provider keeps.
+    """
+    dear = {"input": 100, "output": 100, "request": 1.1}
+    prices: dict[str, Any] = dict.fromkeys((f"*:{DEAR}*", *_CHARGED_OTHERWISE), dear)
+    for name in plan.scripted:
+        base, colon, _ = name.partition(":")
+        if colon:
+            prices[f"{base}:v*"] = _own_price(base)
+    prices["sim/*"] = _own_price(SCRIPTED_MODEL)
+    return prices
+
+
+def _own_price(name: str) -> dict[str, str]:
+    """Give the simulator's price of a model in the configuration's unit, USD a million tokens."""
+    model = Catalogue().find(name)
+    assert model is not None
+    price = model.price
+    if price.above is not None:  # the configuration knows no tiers: the dearer one bounds both
+        price = price.above
+    fields = {
+        "input": price.prompt,
+        "output": price.completion,
+        "cached_input": price.cache_read,
+        "cache_write": price.cache_write,
+    }
+    # atto-USD a token is the same number as pico-USD a million tokens
+    return {field: pusd_to_usd(amount) for field, amount in fields.items() if amount is not None}

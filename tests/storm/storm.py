@@ -1,0 +1,238 @@
+"""The run itself: many clients at once, the proxy killed and started again, then quiet and the comparison."""
+
+import asyncio
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .client import Client, NotUpError, Seen
+from .compare import Difference, compare
+from .draw import ANSWER_CANARY, PROMPT_CANARY, Ask, Plan
+from .processes import (
+    PLAIN_KEY,
+    PROVIDER_KEY,
+    ProcessError,
+    ProxyProcess,
+    SimulatorProcess,
+    free_port,
+    http_json,
+    write_config,
+)
+from .views import Books, LedgerView
+
+_READY_S = 30.0
+_TRIES = 100  # of one client to find the proxy up
+_QUIET_EXTRA_S = 60.0  # after the last look-up must have given up
+
+Say = Callable[[int, str], None]  # requests done so far, what is going on
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a storm found. counts: name -> how many; differences empty means that books and ledger agree."""
+
+    plan: Plan
+    differences: list[Difference]
+    seen: Counter[str] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)
+    facts: dict[str, int] = field(default_factory=dict)
+    took_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Field:
+    """What the tasks of one storm share."""
+
+    plan: Plan
+    proxy: ProxyProcess
+    tokens: dict[str, str]
+    say: Say
+    up: asyncio.Event
+    begun: int = 0
+    done: int = 0
+    kills: int = 0
+    refused: int = 0
+    seen: list[Seen] = field(default_factory=list)
+    started: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+
+async def storm(plan: Plan, folder: Path, *, clients: int, lookup_timeout_s: int, say: Say) -> Outcome:
+    """Run the plan in folder, which is left with the ledger and the logs in it. Raises ProcessError."""
+    begun_s = time.monotonic()
+    say(0, "starting")
+    simulator = SimulatorProcess(plan.seed, folder)
+    proxy: ProxyProcess | None = None
+    try:
+        for model, fields in plan.scripted.items():
+            simulator.set_behaviour(model, dict(fields))
+        port = free_port()
+        tokens = write_config(folder, plan, simulator.url, port, lookup_timeout_s)
+        proxy = ProxyProcess(folder, port)
+        proxy.start()
+        await _wait_for_prices(proxy, tokens)
+        ground = _Field(plan, proxy, tokens, say, asyncio.Event())
+        ground.up.set()
+        await _blow(ground, clients)
+        say(ground.done, "waiting for look-ups")
+        waited_s = await _wait_for_quiet(proxy, lookup_timeout_s + _QUIET_EXTRA_S)
+        books = await _closed_books(simulator)
+        say(ground.done, "comparing")
+        exit_code = proxy.stop()
+        with LedgerView(proxy.ledger_path) as ledger:
+            differences = compare(plan, books, ledger, ground.seen)
+            rows = ledger.classes()
+            facts = _facts(ground, books, ledger, waited_s)
+        if exit_code != 0:
+            differences.append(Difference("-", f"SIGTERM: the proxy ended with exit code {exit_code}"))
+        differences += _leaks(folder, proxy, tokens)
+        return Outcome(plan, differences, _classes(ground.seen), rows, facts, time.monotonic() - begun_s)
+    finally:
+        if proxy is not None:
+            proxy.close()
+        simulator.close()
+
+
+async def _wait_for_prices(proxy: ProxyProcess, tokens: dict[str, str]) -> None:
+    headers = {"Authorization": f"Bearer {next(iter(tokens.values()))}"}
+    for _ in range(200):
+        if http_json(f"http://127.0.0.1:{proxy.port}/v1/models", headers=headers)["data"]:
+            return
+        await asyncio.sleep(0.05)
+    raise ProcessError("the proxy has no price list after 10 s")
+
+
+# --- under load
+
+
+async def _blow(ground: _Field, clients: int) -> None:
+    waiting = asyncio.Queue[Ask]()
+    for ask in ground.plan.asks:
+        waiting.put_nowait(ask)
+    killer = asyncio.create_task(_kill(ground))
+    try:
+        await asyncio.gather(*(_client(ground, waiting) for _ in range(clients)))
+        await killer
+    finally:
+        killer.cancel()
+        await asyncio.gather(killer, return_exceptions=True)
+
+
+async def _client(ground: _Field, waiting: "asyncio.Queue[Ask]") -> None:
+    client = Client(ground.proxy.port, ground.tokens)
+    try:
+        while not waiting.empty():
+            ask = waiting.get_nowait()
+            async with ground.started:
+                ground.begun += 1
+                ground.started.notify_all()
+            ground.seen.append(await _ask(ground, client, ask))
+            ground.done += 1
+            ground.say(ground.done, f"{ground.kills} of {len(ground.plan.kills)} kills")
+    finally:
+        client.close()
+
+
+async def _ask(ground: _Field, client: Client, ask: Ask) -> Seen:
+    for _ in range(_TRIES):
+        await ground.up.wait()
+        try:
+            return await client.ask(ask, ground.proxy.run)
+        except NotUpError:
+            ground.refused += 1
+            await asyncio.sleep(0.05)
+    raise ProcessError("the proxy is up, but takes no connection")
+
+
+async def _kill(ground: _Field) -> None:
+    for kill in ground.plan.kills:
+        async with ground.started:
+            await ground.started.wait_for(lambda at=kill.at_request: ground.begun > at)  # type: ignore[misc]
+        await asyncio.sleep(kill.delay_s)
+        ground.up.clear()
+        ground.proxy.kill()
+        ground.kills += 1
+        ground.proxy.spawn()
+        async with asyncio.timeout(_READY_S):
+            while not await asyncio.to_thread(ground.proxy.ready):
+                await asyncio.sleep(0.01)
+        ground.up.set()
+
+
+# --- afterwards
+
+
+async def _wait_for_quiet(proxy: ProxyProcess, limit_s: float) -> float:
+    """Wait until no row is open or pending, or time is up (the comparison then says so); give how long it took."""
+    begun_s = time.monotonic()
+    while time.monotonic() - begun_s < limit_s:
+        proxy.check_alive()
+        with sqlite3.connect(f"file:{proxy.ledger_path}?mode=ro", uri=True) as connection:
+            left = connection.execute("SELECT count(*) FROM requests WHERE state IN ('open', 'pending')").fetchone()[0]
+        connection.close()
+        if not left:
+            break
+        await asyncio.sleep(0.2)
+    return time.monotonic() - begun_s
+
+
+async def _closed_books(simulator: SimulatorProcess) -> Books:
+    """Give the books once everything in them is closed; the simulator may still hear of the last hang-ups."""
+    for _ in range(100):
+        books = Books(simulator.books())
+        if not books.open:
+            break
+        await asyncio.sleep(0.1)
+    return books
+
+
+def _leaks(folder: Path, proxy: ProxyProcess, tokens: dict[str, str]) -> list[Difference]:
+    """Look for secrets, prompts and answers in all that the proxy wrote."""
+    canaries = {
+        "the provider's key": PROVIDER_KEY,
+        "the plain provider's key": PLAIN_KEY,
+        "a prompt": PROMPT_CANARY,
+        "an answer": ANSWER_CANARY,
+        **{f"the token of {user}": token for user, token in tokens.items()},
+    }
+    written = [*folder.glob(f"{proxy.ledger_path.name}*"), proxy.log_path]
+    found = []
+    for path in written:
+        data = path.read_bytes()
+        found += [
+            Difference("-", f"{path.name} holds {what}") for what, canary in canaries.items() if canary.encode() in data
+        ]
+    return found
+
+
+def _classes(seen: list[Seen]) -> Counter[str]:
+    counter: Counter[str] = Counter()
+    for one in seen:
+        kind = "streamed" if one.ask.stream else "plain"
+        if one.stuck:
+            what = "stuck"
+        elif one.left:
+            what = f"left {one.ask.hang_up.place.replace('_', ' ')}"
+        elif one.broken:
+            what = "connection broken"
+        else:
+            what = "answered 200" if one.status == 200 else "answered with an error"
+        counter[f"{kind}, {what}"] += 1
+    return counter
+
+
+def _facts(ground: _Field, books: Books, ledger: LedgerView, waited_s: float) -> dict[str, int]:
+    return {
+        "requests sent": len(ground.seen),
+        "reached the provider": books.requests,
+        "generations in its books": len(books.generations),
+        "rows in the ledger": len(ledger.rows),
+        "attempts in the ledger": len(ledger.attempts),
+        "kills of the proxy": ground.kills,
+        "connections refused meanwhile": ground.refused,
+        "charged in the books (pico-USD)": books.total_pusd,
+        "booked in the ledger (pico-USD)": ledger.total_pusd,
+        "seconds until nothing was pending": int(waited_s),
+    }
