@@ -19,14 +19,17 @@ from proxy.core.errors import SetupError
 from proxy.jobs.refresh_models import refresh_models
 from proxy.jobs.runner import JobRunner
 from proxy.jobs.settle_pending import SettlePending
+from proxy.pipeline.desk import Desk
 from proxy.pipeline.directory import build_directory
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.route import PresetRow, resolve
+from proxy.policy.quota import QuotaBook, fine_rows, scopes_of
 from proxy.providers.build import build_providers
 from proxy.providers.catalogue import Catalogue
 from proxy.providers.rows import ProviderRow
 from proxy.storage import users
 from proxy.storage.ledger import SqliteLedger, open_ledger, set_labels
+from proxy.storage.totals import read_totals
 from proxy.web.gate import allowed_hosts
 from proxy.web.listen import bound_port, listen_tcp, listen_unix, socket_path
 from proxy.web.routes import answer, answer_socket
@@ -82,13 +85,15 @@ class App:
         await self.live.start()
         self._stack.push_async_callback(self._close_providers)
         await self.catalogue.load(self.live.current.providers)
-        self.pending = SettlePending(self.ledger, self.live, self._clock)
+        desk = await self._open_desk(settings)
+        self.pending = SettlePending(self.ledger, self.live, self._clock, desk)
         self._stack.push_async_callback(self.pending.close)
         self.parts = Parts(
             ledger=self.ledger,
             clock=self._clock,
             live=self.live,
             catalogue=self.catalogue,
+            desk=desk,
             look_up_later=self.pending.look_up_later,
         )
         self.taken_up = await self.pending.start()
@@ -99,6 +104,19 @@ class App:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD)
+
+    async def _open_desk(self, settings: Settings) -> Desk:
+        """Rebuild all totals from the ledger; what is open there counts in full from the first moment."""
+        zone = ZoneInfo(settings.timezone)
+        fine = fine_rows(self._clock.now_ms(), zone)
+        totals = await self.ledger.change(lambda db: read_totals(db, fine))
+        book = QuotaBook(zone)
+        book.load_hours(totals.hours)
+        book.load_rows(totals.rows)
+        for row in await self.ledger.unfinished():
+            scopes = scopes_of(row.user, row.group_name)
+            book.load_open(row.id, scopes, row.started_ms, row.reserved_pusd or 0, row.reserved_tokens or 0)
+        return Desk(book)
 
     async def _listen(self, settings: Settings) -> None:
         state = State(

@@ -155,7 +155,10 @@ def _owner(settings: "Settings") -> Line:
     try:
         lock.acquire("tollkeeper check")
     except LedgerError as error:
-        return Line("owner", "ok", str(error).partition(". ")[0])
+        text = str(error)
+        if " is in use by " not in text:
+            return Line("owner", "fail", text, exit_code=LedgerError.exit_code)
+        return Line("owner", "ok", text.partition(". One process")[0])
     lock.release()
     return Line("owner", "ok", "no process has the ledger")
 
@@ -212,7 +215,9 @@ async def _get(row: "ProviderRow", path: str) -> tuple[int, str | None, bytes]:
 
 def _answered(row: "ProviderRow", status: int, body: bytes, bad: Literal["warn", "fail"]) -> Line:
     if status == 200:
-        return Line(row.name, "ok", f"{row.base_url} takes the key{_key_facts(body)}" if row.key else "answers")
+        return Line(
+            row.name, "ok", f"{row.base_url} takes the key{_key_facts(body)}" if row.key else f"{row.base_url} answers"
+        )
     if status in (401, 403):
         where = "https://openrouter.ai/keys" if row.kind == "openrouter" else "its operator"
         return Line(

@@ -134,7 +134,7 @@ def _config(key_line: str) -> str:
 
 server: {{host: 127.0.0.1, port: 8787}}
 database: ./tollkeeper.db            # users, tokens, and what was spent
-timezone: {_timezone()}              # where days and months begin
+timezone: {_timezone():27}# where days and months begin
 
 providers:
   openrouter:
@@ -151,8 +151,10 @@ providers:
 def _timezone() -> str:
     """Give the zone that this machine is set to, UTC where it does not say."""
     _, found, name = str(Path("/etc/localtime").resolve()).partition("zoneinfo/")
+    if not found or name == "Etc/UTC":
+        return "UTC"
     try:
-        return ZoneInfo(name).key if found else "UTC"
+        return ZoneInfo(name).key
     except (ZoneInfoNotFoundError, ValueError):
         return "UTC"
 

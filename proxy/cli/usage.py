@@ -1,7 +1,6 @@
 """tollkeeper usage: what was spent, by whom and on what."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,15 +104,19 @@ def _document(words: tuple[str, ...], rows: "list[Spent]", rest: "Unsettled", so
 
 
 def _print_csv(words: tuple[str, ...], rows: "list[Spent]", source: Source) -> None:
-    import csv  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.export import csv_lines, safe_cell  # noqa: PLC0415 - keeps --help quick
 
-    from proxy.storage.export import safe_cell  # noqa: PLC0415
-
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow((*words, *_FIGURES, "cost_pusd", *_money(0, source)))
-    for row in rows:
-        texts = [safe_cell(text) for text in row.key]
-        writer.writerow((*texts, *_figures(row).values(), row.cost_pusd, *_money(row.cost_pusd, source).values()))
+    head = (*words, *_FIGURES, "cost_pusd", *_money(0, source))
+    lines = [
+        (
+            *(safe_cell(text) for text in row.key),
+            *_figures(row).values(),
+            row.cost_pusd,
+            *_money(row.cost_pusd, source).values(),
+        )
+        for row in rows
+    ]
+    click.echo(csv_lines([head, *lines]), nl=False)
 
 
 def _print_table(words: tuple[str, ...], rows: "list[Spent]", source: Source) -> None:

@@ -241,6 +241,33 @@ class Ledger(Block):
     )
 
 
+def typed_status(value: object) -> object:
+    """Give a whole number for one that was written as text, as an environment variable is."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+
+
+class Quotas(Block):
+    """How limits refuse; the limits themselves stand under limits, defaults, groups and users."""
+
+    wait_s: Seconds = setting(
+        3,
+        "Longest wait of a request that would fit but for reservations of other open requests.",
+        "Tools that send two requests at once get both answers; a client notices no more than a slow model.",
+        ge=0,
+        le=60,
+    )
+    on_unaffordable: Literal["clamp", "refuse"] = setting(
+        "clamp",
+        "clamp lowers max_tokens to what a hard cost limit can still pay; refuse answers 402 instead.",
+        "Clients that ask for 32000 tokens each time would be refused with most of their money left.",
+    )
+    budget_status: Annotated[Literal[400, 402, 429], BeforeValidator(typed_status)] = setting(
+        402,
+        "Status of a refusal because a budget is spent: 402, 429 or 400.",
+        "402 is OpenRouter's own for no credits; hardly any client tries it again.",
+    )
+
+
 class Price(Block):
     """USD; tokens per million of them."""
 
@@ -553,7 +580,12 @@ class Settings(Block):
         "Beside the configuration, or in $STATE_DIRECTORY where systemd gives one.",
         restart=True,
     )
-    timezone: Zone = setting("UTC", "Where days and months begin, like Europe/Stockholm.", "The same on every machine.")
+    timezone: Zone = setting(
+        "UTC",
+        "Where days and months begin, like Europe/Stockholm.",
+        "The same on every machine.",
+        restart=True,
+    )
     currency: Currency = setting(Currency, "What reports show beside USD.")
     admin_token: SecretText | None = setting(
         None,
@@ -562,6 +594,7 @@ class Settings(Block):
     )
     log: Log = setting(Log, "What is written to stderr.")
     ledger: Ledger = setting(Ledger, "How spending is put on disk.")
+    quotas: Quotas = setting(Quotas, "How limits refuse.")
     providers: dict[ProviderName, Provider] = setting(
         {},
         "Where answers come from, by name. Models that name no provider go to the first.",

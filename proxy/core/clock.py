@@ -1,7 +1,13 @@
 """Time as a part that is handed in, so that tests can move it."""
 
 import time
+from datetime import UTC, datetime
 from typing import Protocol
+
+
+def iso_utc(ms: int) -> str:
+    """Write milliseconds since 1970 as ISO 8601 in UTC to the second: 2026-11-21T00:00:00Z."""
+    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Clock(Protocol):

@@ -7,6 +7,7 @@ import asyncio
 import logging
 
 from proxy.core.clock import Clock
+from proxy.pipeline.desk import Desk
 from proxy.pipeline.parts import Live
 from proxy.pipeline.record import uncounted_tokens, word
 from proxy.pipeline.settle import (
@@ -37,10 +38,11 @@ _AT_ONCE = 8  # look-ups in parallel: a crash under load leaves hundreds
 class SettlePending:
     """One task for each request that waits for its figure."""
 
-    def __init__(self, ledger: Ledger, live: Live, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, live: Live, clock: Clock, desk: Desk) -> None:
         self._ledger = ledger
         self._live = live
         self._clock = clock
+        self._desk = desk
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._closed = False
@@ -89,7 +91,7 @@ class SettlePending:
             flags.add(CRASH)
         provider = self._live.current.providers.get(row.provider or "")
         if row.generation_id is None or provider is None or not provider.dialect.has_generations:
-            await self._ledger.end(_end(row, self._uncertain(row, provider, flags), None, self._clock.now_ms()))
+            await self._write(row, _end(row, self._uncertain(row, provider, flags), None, self._clock.now_ms()))
             return
         found, always_unknown = await self._ask(provider, row.generation_id)
         if found is not None:
@@ -99,7 +101,14 @@ class SettlePending:
             verdict = Verdict("released", 0, "none", frozenset(flags))
         else:
             verdict = give_up(row.reserved_pusd, "reservation", flags)
-        await self._ledger.end(_end(row, verdict, found, self._clock.now_ms()))
+        await self._write(row, _end(row, verdict, found, self._clock.now_ms()))
+
+    async def _write(self, row: Unfinished, end: RequestEnd) -> None:
+        """Count what exceeds the reservation before the commit, the rest after it."""
+        excess_pusd = (end.cost_pusd or 0) - (row.reserved_pusd or 0)
+        if excess_pusd > 0:
+            self._desk.excess(end.id, excess_pusd)
+        await self._ledger.end(end, lambda error: None if error is not None else self._desk.ended(end))
 
     def _uncertain(self, row: Unfinished, provider: ProviderRow | None, flags: set[str]) -> Verdict:
         if row.state == "open" and self._live.current.settings.ledger.crash_reservation == "release":

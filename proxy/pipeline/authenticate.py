@@ -7,6 +7,7 @@ from typing import Protocol
 
 from proxy.core.errors import CallerError
 from proxy.core.token import PREFIX, is_well_formed, token_hash
+from proxy.pipeline.allowance import Allowance
 
 _OPENROUTER_PREFIX = "sk-or-"
 _TOKEN_CHARS_MAX = 512  # longer ones are nobody's token; hashing a megabyte would be work for free
@@ -14,12 +15,12 @@ _TOKEN_CHARS_MAX = 512  # longer ones are nobody's token; hashing a megabyte wou
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks, by which token."""
+    """Who asks, by which token, and what that user may use."""
 
     user: str
     group: str | None
     token_id: str
-    source: str = "config"  # or database
+    allowance: Allowance
 
 
 @dataclass(frozen=True, slots=True)

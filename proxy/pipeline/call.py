@@ -7,14 +7,13 @@ from aiohttp import HttpVersion11, web
 
 from proxy.storage.rows import id_text
 
-
 _DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the client
 
 
 class Call:
     """The client's side: what it sent, how to write to it, and whether it is still there."""
 
-    __slots__ = ("_on_gone", "gone", "id", "request", "request_id", "started_ms", "started_s")
+    __slots__ = ("_on_gone", "gone", "id", "request", "request_id", "started_ms", "started_s", "told")
 
     def __init__(self, request: web.BaseRequest, id_: int, started_ms: int, started_s: float) -> None:
         self.request = request
@@ -23,6 +22,7 @@ class Call:
         self.started_ms = started_ms
         self.started_s = started_s  # monotonic
         self.gone = False
+        self.told: Callable[[], dict[str, str]] = dict  # headers that every answer to this user carries
         self._on_gone: Callable[[], None] | None = None
 
     def set_gone(self) -> None:

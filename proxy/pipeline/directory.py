@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from proxy.config.schema import Settings
+from proxy.config.schema import Allowance, Settings
+from proxy.pipeline.allowance import build_allowance
 from proxy.pipeline.authenticate import Directory, Identity, TokenRow
 
 
@@ -19,11 +20,12 @@ def build_directory(
 
 def _config_rows(settings: Settings) -> Iterator[TokenRow]:
     for name, user in settings.users.items():
+        allowance = build_allowance(settings, name, user.group, user)
         for token in user.all_tokens:
             ends = [_ms(moment) for moment in (token.expires_at, user.expires_at) if moment is not None]
             yield TokenRow(
                 hash=token.hash,
-                identity=Identity(name, user.group, token.label),
+                identity=Identity(name, user.group, token.label, allowance),
                 expires_ms=min(ends, default=None),
                 disabled=token.disabled,
                 user_disabled=user.disabled,
@@ -43,13 +45,20 @@ def _database_rows(
         row = by_name.get(name)
         if row is None:
             continue
+        group = own.group if own is not None else row["group"]
+        allowance = build_allowance(settings, name, group, own if own is not None else _own(row))
         yield TokenRow(
             hash=hashes[token["id"]],
-            identity=Identity(name, own.group if own is not None else row["group"], token["id"], "database"),
+            identity=Identity(name, group, token["id"], allowance),
             expires_ms=token["expires_ms"],
             disabled=token["disabled"],
             user_disabled=own.disabled if own is not None else row["disabled"],
         )
+
+
+def _own(row: Mapping[str, Any]) -> Allowance:
+    """Read limits, models and max_tokens of a user in the database; users.set has checked them."""
+    return Allowance.model_validate(row["settings"])
 
 
 def _ms(moment: Any) -> int:

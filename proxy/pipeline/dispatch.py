@@ -35,6 +35,7 @@ class Attempt:
     streamed: bool = False  # asked for as a stream
     error_body: bytes = b""
     failure: ApiError | None = None
+    told_max_tokens: int | None = None
 
 
 def request_headers(call: Call) -> list[tuple[str, str]]:
@@ -66,6 +67,7 @@ async def dispatch(
         if n > 1:
             await _add_attempt(reservation, n, target, provider, parts)
         attempt = sink.attempt = Attempt(n, target, provider, parts.clock.monotonic_s(), Heard(dispatched=True))
+        attempt.told_max_tokens = reservation.told_max_tokens
         await _try(attempt, reservation, sent, parts)
         if attempt.failure is None or n == len(targets) or call.gone or _stop_after(attempt):
             return attempt

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from proxy.config.schema import Settings
 from proxy.core.clock import Clock
 from proxy.pipeline.authenticate import Directory
+from proxy.pipeline.desk import Desk
 from proxy.pipeline.route import PresetRow
 from proxy.providers.catalogue import Catalogue
 from proxy.providers.rows import ProviderRow
@@ -40,6 +41,7 @@ class Parts:
     clock: Clock
     live: Live
     catalogue: Catalogue
+    desk: Desk
     look_up_later: Callable[[int], None]  # a pending request's id -> the job that settles it
     in_flight: set[asyncio.Task[object]] = field(default_factory=set)
     draining: bool = False

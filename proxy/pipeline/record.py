@@ -27,6 +27,7 @@ class Booking:
         self._settle_wait_s = settle_wait_s
         self.attempt: Attempt | None = None
         self.verdict: Verdict | None = None
+        self._row_end: RequestEnd | None = None
 
     async def end(self, status: int, error: str | None = None) -> Verdict:
         """Decide the cost and write it; returns when it is on disk, or when the disk has refused for too long.
@@ -37,7 +38,9 @@ class Booking:
         if self.verdict is not None:
             return self.verdict
         self.verdict = verdict = self._decide()
-        written = self._parts.ledger.end(self._row(verdict, status, error), self._written)
+        self._row_end = end = self._row(verdict, status, error)
+        self._note_excess(end)
+        written = self._parts.ledger.end(end, self._written)
         timer = asyncio.get_running_loop().call_later(self._settle_wait_s, self._stop_waiting, written)
         await written
         timer.cancel()
@@ -52,8 +55,16 @@ class Booking:
         """The end is on disk, or could never get there: called by the ledger, whoever still waits."""
         if error is not None:
             log.error("settle.failed", extra={"request_id": self._call.request_id, "problem": str(error)})
-        elif self.verdict is not None and self.verdict.state == "pending":
-            self._parts.look_up_later(self._reservation.id)
+        elif self._row_end is not None:
+            self._parts.desk.ended(self._row_end)
+            if self._row_end.state == "pending":
+                self._parts.look_up_later(self._reservation.id)
+
+    def _note_excess(self, end: RequestEnd) -> None:
+        """What raises a total counts before the commit, what lowers it after."""
+        excess_pusd = (end.cost_pusd or 0) - (self._reservation.amount_pusd or 0)
+        if end.state == "settled" and excess_pusd > 0:
+            self._parts.desk.excess(end.id, excess_pusd)
 
     def _decide(self) -> Verdict:
         attempt = self.attempt

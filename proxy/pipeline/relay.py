@@ -51,6 +51,9 @@ def response_headers(call: Call, attempt: Attempt) -> dict[str, str]:
     encoding = None if attempt.answer is None else attempt.answer.header("Content-Encoding")
     if encoding and encoding.strip().lower() not in ENCODINGS:  # those the transport has undone
         headers["content-encoding"] = encoding
+    headers.update(call.told())
+    if attempt.told_max_tokens is not None:
+        headers["x-tollkeeper-max-tokens"] = str(attempt.told_max_tokens)
     headers["x-request-id"] = call.request_id
     headers["x-tollkeeper-model"] = attempt.target.model
     headers["x-tollkeeper-provider"] = attempt.target.provider

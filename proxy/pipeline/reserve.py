@@ -1,27 +1,34 @@
-"""reserve: the worst case of the dearest target, durable before the first byte goes upstream."""
+"""reserve: the worst case of the dearest target, held in memory and on disk before the first byte goes upstream."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from proxy.core.errors import OwnError
+from proxy.core.errors import ApiError, OwnError
+from proxy.pipeline.admit import Admission, Refusal, Wanted, admit, with_max_tokens
 from proxy.pipeline.authenticate import Identity
 from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
+from proxy.pipeline.refusal import features_unpriced, not_bounded, not_priced
 from proxy.pipeline.route import Route, Target
 from proxy.pipeline.tags import Tags
-from proxy.policy.pricing import BodyFacts, Price, Unbounded, read_facts, worst_case_pusd
+from proxy.policy.pricing import BodyFacts, Price, Unbounded, read_facts, unpriced_features
 from proxy.storage.rows import AttemptRow, OpenRow
 from proxy.storage.writer import LedgerUnavailableError
+from proxy.wire.body import dump_body
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What was set aside for one request; amount_pusd None: some target has no known price."""
+    """What was set aside for one request; amount_pusd None: some target has no known price.
+
+    route is the one to walk, its body with the max_tokens that was reserved for; told_max_tokens: it was lowered.
+    """
 
     row: OpenRow
     amount_pusd: int | None
     route: Route
     identity: Identity
+    told_max_tokens: int | None
 
     @property
     def id(self) -> int:
@@ -37,10 +44,115 @@ async def reserve(
     parts: Parts,
     snapshot: Snapshot,
 ) -> Reservation:
-    """Write the open row and its first attempt; returns when they are on disk, else raises OwnError 503."""
+    """Admit the request and write its open row and first attempt; returns when they are on disk.
+
+    Raises CallerError for a refusal, OwnError 503 where the disk refuses: then nothing is held and nothing was sent.
+    """
+    admission = await _admission(call, identity, route, size_bytes, parts, snapshot)
+    row = _row(call, identity, route, tags, admission, snapshot)
+    try:
+        await parts.ledger.open(row, first_attempt(row, route.targets[0], snapshot))
+    except LedgerUnavailableError as error:
+        parts.desk.cancel(call.id)
+        raise ledger_down(str(error)) from None
+    if admission.max_tokens is not None:
+        body = with_max_tokens(route.body, admission.max_tokens)
+        route = Route(route.targets, body, route.requested_model, route.use_case)
+    told = admission.max_tokens if admission.lowered else None
+    return Reservation(row, admission.amount_pusd, route, identity, told)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What reserve() would do with a request now."""
+
+    amount_pusd: int | None
+    max_tokens: int | None
+    refusal: ApiError | None
+
+
+async def quote(
+    call: Call, identity: Identity, route: Route, size_bytes: int, parts: Parts, snapshot: Snapshot
+) -> Quote:
+    """Tell what a request could cost at most and whether it would be let in; nothing stays held."""
+    try:
+        wanted = await _wanted(call, identity, route, size_bytes, parts, snapshot)
+        outcome = _ask(wanted, parts, snapshot)
+    except ApiError as error:
+        return Quote(None, None, error)
+    if isinstance(outcome, Refusal):
+        return Quote(None, None, outcome.error)
+    parts.desk.cancel(call.id)
+    return Quote(outcome.amount_pusd, outcome.max_tokens, None)
+
+
+async def _wanted(
+    call: Call, identity: Identity, route: Route, size_bytes: int, parts: Parts, snapshot: Snapshot
+) -> Wanted:
+    """Gather what the desk needs to know; raises CallerError where no bound can be given under a hard cost limit."""
+    allowance = identity.allowance
+    if allowance.has_hard_cost:
+        size_bytes = len(dump_body(route.body))  # the bytes as they are sent: every token covers at least one
     facts = read_facts(route.body, size_bytes)
-    amount = worst_case(route.targets, facts, parts, snapshot)
-    row = OpenRow(
+    prices = await _prices(route, facts, parts, snapshot, must_know=allowance.has_hard_cost)
+    if allowance.has_hard_cost and (names := unpriced_features(facts, prices or ())):
+        raise features_unpriced(names)
+    return Wanted(call.id, call.started_ms, allowance, facts, prices)
+
+
+def _ask(wanted: Wanted, parts: Parts, snapshot: Snapshot) -> Admission | Refusal:
+    try:
+        return admit(wanted, parts.desk, snapshot)
+    except Unbounded as error:
+        raise not_bounded(str(error)) from None
+
+
+async def _admission(
+    call: Call, identity: Identity, route: Route, size_bytes: int, parts: Parts, snapshot: Snapshot
+) -> Admission:
+    """Ask the desk, and again when open requests end, as long as waiting may help and is worth it."""
+    wanted = await _wanted(call, identity, route, size_bytes, parts, snapshot)
+    deadline_s = call.started_s + snapshot.settings.quotas.wait_s
+    while True:
+        outcome = _ask(wanted, parts, snapshot)
+        if isinstance(outcome, Admission):
+            return outcome
+        left_s = deadline_s - parts.clock.monotonic_s()
+        if not _worth_waiting(outcome, call, left_s):
+            raise outcome.error
+        await parts.desk.changed(left_s)
+
+
+def _worth_waiting(outcome: Refusal, call: Call, left_s: float) -> bool:
+    return outcome.waiting_helps and left_s > 0 and not call.gone
+
+
+async def _prices(
+    route: Route, facts: BodyFacts, parts: Parts, snapshot: Snapshot, *, must_know: bool
+) -> tuple[Price, ...] | None:
+    """Give the prices of all targets, and of the models that the client lets the provider fall back on.
+
+    None: at least one is not known. must_know: a hard cost limit applies, so the list is refreshed once for a name it
+    lacks, and a model without a price is refused.
+    """
+    prices: list[Price] = []
+    wanted = [(target.provider, target.model) for target in route.targets]
+    wanted += [(route.targets[0].provider, model) for model in facts.models if model != route.requested_model]
+    for provider_name, model in wanted:
+        provider = snapshot.providers[provider_name]
+        price = parts.catalogue.price(provider, model)
+        if price is None and must_know:
+            price = await parts.catalogue.refresh_for(provider, model)
+            if price is None:
+                raise not_priced(model)
+        if price is None:
+            return None
+        prices.append(price)
+    return tuple(prices)
+
+
+def _row(call: Call, identity: Identity, route: Route, tags: Tags, admission: Admission, snapshot: Snapshot) -> OpenRow:
+    return OpenRow(
         id=call.id,
         started_ms=call.started_ms,
         day=day_text(call.started_ms, snapshot),
@@ -52,29 +164,10 @@ async def reserve(
         use_case=tags.use_case or route.use_case,
         session_id=tags.session_id,
         tags=tags.pairs,
-        reserved_pusd=amount,
-        reserved_tokens=None,
+        reserved_pusd=admission.amount_pusd,
+        reserved_tokens=admission.tokens,
         streamed=int(route.body.get("stream") is True),
     )
-    try:
-        await parts.ledger.open(row, first_attempt(row, route.targets[0], snapshot))
-    except LedgerUnavailableError as error:
-        raise ledger_down(str(error)) from None
-    return Reservation(row, amount, route, identity)
-
-
-def worst_case(targets: tuple[Target, ...], facts: BodyFacts, parts: Parts, snapshot: Snapshot) -> int | None:
-    """Give the worst case in pico-USD over all targets, or None where one of them has no price or no bound."""
-    prices: list[Price] = []
-    for target in targets:
-        price = parts.catalogue.price(snapshot.providers[target.provider], target.model)
-        if price is None:
-            return None
-        prices.append(price)
-    try:
-        return worst_case_pusd(prices, facts)
-    except Unbounded:  # neither the request nor the price list says how long the answer may be
-        return None
 
 
 def first_attempt(row: OpenRow, target: Target, snapshot: Snapshot) -> AttemptRow:

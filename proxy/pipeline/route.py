@@ -6,6 +6,7 @@ from typing import Any
 
 from proxy.config.schema import Provider, split_target
 from proxy.core.errors import CallerError
+from proxy.pipeline.authenticate import Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,29 @@ class Route:
     use_case: str | None
 
 
-def plan_route(body: dict[str, Any], presets: Mapping[str, PresetRow], providers: Mapping[str, Provider]) -> Route:
-    """Choose the targets; providers are the configured ones, the default one first. Raises CallerError 404."""
+def plan_route(
+    body: dict[str, Any], identity: Identity, presets: Mapping[str, PresetRow], providers: Mapping[str, Provider]
+) -> Route:
+    """Choose the targets; providers are the configured ones, the default one first. Raises CallerError 403 or 404."""
     model: str = body["model"]
+    for asked in (model, *(body.get("models") or ())):
+        if not identity.allowance.allows(asked):
+            raise _not_allowed(asked, identity)
     preset = presets.get(model)
     if preset is None:
         return Route((resolve(model, providers),), body, model, None)
     return Route(preset.targets, _under(preset, body), model, preset.use_case)
+
+
+def _not_allowed(model: str, identity: Identity) -> CallerError:
+    may = ", ".join(identity.allowance.models or ())
+    return CallerError(
+        403,
+        "model_not_allowed",
+        f'User "{identity.user}" may use: {may}. Ask the operator to add "{model}" to users.{identity.user}.models.',
+        type_="permission_error",
+        param="model",
+    )
 
 
 def resolve(model: str, providers: Mapping[str, Provider]) -> Target:

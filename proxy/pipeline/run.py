@@ -1,5 +1,7 @@
 """The whole journey of one request. Read this first: each step is a file of its own beside this one."""
 
+from functools import partial
+
 from aiohttp import web
 
 from proxy.core.errors import ApiError
@@ -13,6 +15,7 @@ from proxy.pipeline.relay import pass_on, relay
 from proxy.pipeline.reserve import reserve
 from proxy.pipeline.route import plan_route
 from proxy.pipeline.tags import read_tags
+from proxy.pipeline.told import quota_headers
 
 
 async def run(call: Call, parts: Parts) -> web.StreamResponse:
@@ -23,10 +26,12 @@ async def run(call: Call, parts: Parts) -> web.StreamResponse:
     """
     snapshot = parts.live.current
     identity = authenticate(call.request.headers, snapshot.directory, call.started_ms)
+    if identity.allowance.quotas:
+        call.told = partial(quota_headers, identity.allowance, parts.desk, call.started_ms)
     body, size_bytes = await accept(call, snapshot.settings.server)
     sent = request_headers(call)
     tags = read_tags(call.request.headers, body)
-    route = plan_route(body, snapshot.presets, snapshot.settings.providers)
+    route = plan_route(body, identity, snapshot.presets, snapshot.settings.providers)
     reservation = await reserve(call, identity, route, tags, size_bytes, parts, snapshot)
     booking = Booking(call, reservation, parts, snapshot.settings.ledger.settle_wait_s)
     status, error = 500, "internal_error"

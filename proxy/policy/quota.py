@@ -273,6 +273,10 @@ class QuotaBook:
         """Give what is open, by request."""
         return dict(self._open)
 
+    def open_in(self, scope: str) -> int:
+        """Count what is open in a scope."""
+        return len(self._account(scope).open)
+
     # Rebuilding
 
     def load_hours(self, rows: Iterable[SettledRow]) -> None:

@@ -7,7 +7,7 @@ differences.
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from proxy.providers.pool_address import Addresses, connect
 from proxy.providers.pool_answer import PooledAnswer
@@ -33,15 +33,16 @@ class PooledTransport:
         self._origin: Origin | None
         try:
             self._origin = Origin(base_url)
+            self._addresses = Addresses(self._origin.host, self._origin.port)
         except ValueError:  # told by send(), as for every address that leads nowhere
             self._origin = None
             return
-        self._addresses = Addresses(self._origin.host, self._origin.port)
         self._tls = None if self._origin.local else verify or tls_context()
         self._keepalive_s = _KEEPALIVE_LOCAL_S if self._origin.local else _KEEPALIVE_REMOTE_S
         self._open: set[Connection] = set()
         self._idle: dict[Connection, None] = {}  # oldest first; the newest is used first, so that the rest can end
         self._active: set[PooledAnswer] = set()
+        self._connecting: set[asyncio.Timeout] = set()
         self._closed = False
         self._drained: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -81,12 +82,14 @@ class PooledTransport:
         self._addresses.close()
         for answer in list(self._active):
             answer.fail("broken", "the connection was closed here")
+        for timeout in self._connecting:
+            timeout.reschedule(self._loop.time())
         for connection in list(self._open):
             connection.abort()
+        self._sweep.stop()
         if self._open:
             self._drained = self._drained or asyncio.get_running_loop().create_future()
             await asyncio.shield(self._drained)
-        self._sweep.stop()
 
     def _take(self, now_s: float) -> Connection | None:
         """Give the connection that was used last, if one is fit for use."""
@@ -101,22 +104,27 @@ class PooledTransport:
         if self._closed:
             raise _unreachable("the connections to this provider are closed")
         connection = Connection(loop, self)
+        timeout = asyncio.timeout_at(start_s + min(deadlines.connect_s, deadlines.header_s))
         try:
-            async with asyncio.timeout_at(start_s + min(deadlines.connect_s, deadlines.header_s)):
+            async with timeout:
+                self._connecting.add(timeout)
                 await self._establish(loop, connection)
         except TimeoutError:
+            if self._closed:
+                raise _unreachable("the connections to this provider are closed") from None
             raise TransportError(
                 "connect_timeout", "no connection within the connect time-out", dispatched=False
             ) from None
-        except (ssl.SSLError, ssl.CertificateError):
+        except ssl.SSLError:
             raise TransportError(
                 "tls", "the provider's TLS certificate or handshake was refused", dispatched=False
             ) from None
         except OSError:
             raise _unreachable("no connection could be made") from None
         finally:
-            if connection.usable and self._closed:
-                connection.abort()
+            self._connecting.discard(timeout)
+        if self._closed:
+            connection.abort()
         if not connection.usable:
             raise _unreachable("the provider closed the connection before it was used")
         return connection
@@ -141,7 +149,7 @@ class PooledTransport:
     def made(self, connection: Connection) -> None:
         self._open.add(connection)
 
-    def ended(self, connection: Connection, answer: PooledAnswer, *, reusable: bool) -> None:
+    def freed(self, connection: Connection, answer: PooledAnswer, *, reusable: bool) -> None:
         self._active.discard(answer)
         if reusable and not self._closed:
             connection.idle_since_s = self._loop.time()
@@ -149,14 +157,16 @@ class PooledTransport:
         else:
             connection.abort()
 
-    def lost(self, connection: Connection, answer: PooledAnswer | None) -> None:
+    def stale(self, connection: Connection) -> None:
         self._idle.pop(connection, None)
+
+    def gone(self, connection: Connection, answer: PooledAnswer | None) -> None:
+        self._idle.pop(connection, None)
+        self._open.discard(connection)
         if answer is not None:
             self._active.discard(answer)
-        if connection.transport is None or connection.transport.is_closing():
-            self._open.discard(connection)
-            if self._drained is not None and not self._open and not self._drained.done():
-                self._drained.set_result(None)
+        if self._drained is not None and not self._open and not self._drained.done():
+            self._drained.set_result(None)
 
     def _look(self, now_s: float) -> float:
         """Hold all against their deadlines; gives when to look again."""
@@ -170,7 +180,66 @@ class PooledTransport:
             connection.abort()
         if self._active:
             return now_s
+        self._sweep.forget()
         return next(iter(self._idle)).idle_since_s + self._keepalive_s if self._idle else _NEVER_S
+
+
+class _Sweep:
+    """One timer for all exchanges: it runs while there are any, and then once more for the idle connections.
+
+    look(now_s) gives when to look again, in the loop's time; infinity when nothing is left to look after.
+    """
+
+    __slots__ = ("_deadlines", "_due_s", "_late", "_look", "_loop", "_tick_s", "_timer")
+
+    def __init__(self, look: Callable[[float], float]) -> None:
+        self._look = look
+        self._loop: asyncio.AbstractEventLoop
+        self._timer: asyncio.TimerHandle | None = None
+        self._due_s = _NEVER_S
+        self._tick_s = _TICK_MAX_S
+        self._deadlines: Deadlines | None = None
+        self._late = False
+
+    def expect(self, loop: asyncio.AbstractEventLoop, now_s: float, deadlines: Deadlines) -> None:
+        """An exchange with these deadlines begins now."""
+        if deadlines is not self._deadlines:
+            self._deadlines = deadlines
+            shortest_s = min(deadlines.header_s, deadlines.idle_s, deadlines.total_s)
+            self._tick_s = max(_TICK_MIN_S, min(self._tick_s, shortest_s / _TICKS_A_DEADLINE))
+        if self._due_s > now_s + self._tick_s:
+            self._loop = loop
+            self._arm(now_s + self._tick_s)
+
+    def forget(self) -> None:
+        """No exchange is under way; the next one says how often to look."""
+        self._deadlines = None
+        self._tick_s = _TICK_MAX_S
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        self._due_s = _NEVER_S
+
+    def _arm(self, due_s: float) -> None:
+        self.stop()
+        self._due_s = due_s
+        self._timer = self._loop.call_at(due_s, self._run)
+
+    def _run(self) -> None:
+        now_s = self._loop.time()
+        if now_s > self._due_s + _TICK_MAX_S and not self._late:
+            # The loop stood still. What arrived meanwhile is read first: timers may run before sockets.
+            self._late = True
+            self._arm(now_s + _TICK_MIN_S)
+            return
+        self._late = False
+        again_s = self._look(now_s)
+        if again_s == _NEVER_S:
+            self.stop()
+        else:
+            self._arm(max(again_s, now_s + self._tick_s))
 
 
 def _unreachable(text: str) -> TransportError:

@@ -38,9 +38,7 @@ class Addresses:
     async def _look_up(self) -> Sequence[Info]:
         loop = asyncio.get_running_loop()
         try:
-            infos = await loop.getaddrinfo(
-                self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
-            )
+            infos = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
             self._found = _interleave([(info[0], info[4]) for info in infos])
             self._until_s = loop.time() + _CACHE_S
             return self._found
@@ -87,9 +85,7 @@ async def connect(infos: Sequence[Info]) -> socket.socket:
         while waiting or running:
             if waiting:
                 running.add(asyncio.ensure_future(_connect_one(waiting.pop(0))))
-            await asyncio.wait(
-                running, timeout=_HEAD_START_S if waiting else None, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait(running, timeout=_HEAD_START_S if waiting else None, return_when=asyncio.FIRST_COMPLETED)
             for task in [task for task in running if task.done()]:
                 running.discard(task)
                 error = task.exception()

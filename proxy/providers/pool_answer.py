@@ -143,15 +143,12 @@ class PooledAnswer:
             self._last_s = now_s
         deadlines = self.deadlines
         total_s = self._start_s + deadlines.total_s
-        if not self.status:
-            header_s = self._start_s + deadlines.header_s
-            if now_s >= min(header_s, total_s):
-                self.fail("header_timeout", "no answer began within the header time-out")
+        part_s = self._last_s + deadlines.idle_s if self.status else self._start_s + deadlines.header_s
+        if now_s < min(part_s, total_s):
             return
-        idle_s = self._last_s + deadlines.idle_s
-        if now_s < min(idle_s, total_s):
-            return
-        if idle_s < total_s:
+        if total_s <= part_s:
+            self.fail("total_timeout", "the provider took longer than the total time-out")
+        elif self.status:
             self.fail("idle_timeout", "the provider went silent in the middle of its answer")
         else:
-            self.fail("total_timeout", "the provider took longer than the total time-out")
+            self.fail("header_timeout", "no answer began within the header time-out")

@@ -25,11 +25,17 @@ class _RefusedError(Exception):
 class Owner(Protocol):
     """What a connection tells to the pool that it belongs to."""
 
-    def made(self, connection: "Connection") -> None: ...
+    def made(self, connection: "Connection") -> None:
+        """It is open."""
 
-    def ended(self, connection: "Connection", answer: PooledAnswer, *, reusable: bool) -> None: ...
+    def freed(self, connection: "Connection", answer: PooledAnswer, *, reusable: bool) -> None:
+        """Its answer is complete."""
 
-    def lost(self, connection: "Connection", answer: PooledAnswer | None) -> None: ...
+    def stale(self, connection: "Connection") -> None:
+        """The provider is closing it while it is idle."""
+
+    def gone(self, connection: "Connection", answer: PooledAnswer | None) -> None:
+        """It is closed; answer is the one that was under way."""
 
 
 class Connection(asyncio.Protocol):
@@ -57,7 +63,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
         self._loop = loop
         self._owner = owner
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._parser = httptools.HttpResponseParser(self)
         self._answer: PooledAnswer | None = None
         self._head: list[tuple[str, str]] = []
         self._bare_bytes = 0  # what came since the last byte of body
@@ -136,7 +142,7 @@ class Connection(asyncio.Protocol):
         if answer is None:  # an answer that nobody asked for
             self.abort()
             return
-        if answer.failed or self._parser is None:
+        if answer.failed:
             return
         answer.fed = True
         before_bytes = answer.unread_bytes
@@ -160,26 +166,26 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         if self._answer is None:
-            self._owner.lost(self, None)
+            self._owner.stale(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         answer, self._answer = self._answer, None
-        self._parser = None  # it holds this object, and this object holds it
+        del self._parser  # it holds this object, and this object holds it
         if answer is not None:
             if self._until_close and exc is None and not answer.failed:
                 answer.finish()
             else:
                 answer.lose()
-        self._owner.lost(self, answer)
         self.transport = None
+        self._owner.gone(self, answer)
 
     def _end(self, answer: PooledAnswer, *, reusable: bool) -> None:
+        transport = self.transport
+        assert transport is not None
         self._answer = None
         answer.finish()
-        reusable = reusable and not self._unsent and self.usable
-        self._owner.ended(self, answer, reusable=reusable)
-        if not reusable:
-            self.abort()
+        sent = not self._unsent and not transport.get_write_buffer_size()
+        self._owner.freed(self, answer, reusable=reusable and sent and not transport.is_closing())
 
     def _refuse(self, answer: PooledAnswer, error: Exception) -> None:
         if self._done:  # the answer is whole; only what follows it is wrong
@@ -206,8 +212,8 @@ class Connection(asyncio.Protocol):
         head.append((name.decode("latin-1"), value.decode("latin-1").rstrip(" \t")))
 
     def on_headers_complete(self) -> None:
-        assert self._parser is not None
-        assert self._answer is not None
+        answer = self._answer
+        assert answer is not None
         head, self._head = self._head, []
         if self._bare_bytes + self._new_bytes > _HEAD_MAX_BYTES and _size(head) > _HEAD_MAX_BYTES:
             self._stop("a head of more than 64 KB")
@@ -218,9 +224,9 @@ class Connection(asyncio.Protocol):
         self._keep = self._parser.should_keep_alive()
         if not self._keep:
             self._until_close = self._ends_with_connection(status, head)
-        self._answer.status = status
-        self._answer.headers = tuple(head)
-        self._answer.wake()
+        answer.status = status
+        answer.headers = tuple(head)
+        answer.wake()
 
     def on_body(self, data: bytes) -> None:
         answer = self._answer

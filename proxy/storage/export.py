@@ -6,9 +6,8 @@ the view, with two differences: money in USD and in the local currency is exact 
 """
 
 import csv
-import io
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any, Literal
@@ -140,13 +139,25 @@ def csv_encoder(columns: Sequence[str], usd_rate: str) -> tuple[bytes, Encode]:
     cells = [_csv_cell(_COLUMNS[name][0], Decimal(usd_rate)) for name in columns]
 
     def encode(rows: Sequence[Row]) -> bytes:
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        for row in rows:
-            writer.writerow([None if value is None else cell(value) for cell, value in zip(cells, row, strict=True)])
-        return text.getvalue().encode()
+        return csv_lines(
+            [None if value is None else cell(value) for cell, value in zip(cells, row, strict=True)] for row in rows
+        ).encode()
 
     return (",".join(columns) + "\n").encode(), encode
+
+
+class _Lines(list[str]):
+    """Takes what csv.writer writes, a line at a time, and ends it as Unix does."""
+
+    def write(self, line: str) -> None:
+        self.append(line.removesuffix("\r\n") + "\n")
+
+
+def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
+    """Give rows as CSV. The writer must end lines by CR LF, or it leaves a CR within a cell unquoted."""
+    lines = _Lines()
+    csv.writer(lines, lineterminator="\r\n").writerows(rows)
+    return "".join(lines)
 
 
 def _csv_cell(kind: Kind, rate: Decimal) -> Convert:

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from pydantic import ValidationError
 
+from proxy.config.schema import Allowance
 from proxy.core.errors import TollkeeperError
 from proxy.core.token import new_token, token_hash
 
@@ -43,6 +45,15 @@ def _note(
         "INSERT INTO audit (ts_ms, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)",
         (now_ms, actor, action, subject, orjson.dumps(detail).decode()),
     )
+
+
+def _check_settings(value: Any) -> None:
+    try:
+        Allowance.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"settings.{where}: {first['msg']}. See docs/quotas.md.") from None
 
 
 _LIST_USERS = "SELECT name, group_name, settings, disabled, created_ms FROM users ORDER BY name"
@@ -113,6 +124,8 @@ def set_user(
     for key, value in changes.items():
         if key not in _SET_USER:
             raise UserError(f"{key!r} is nothing that a user has: {', '.join(_SET_USER)}.")
+        if key == "settings":
+            _check_settings(value)
         stored = orjson.dumps(value).decode() if key == "settings" else int(value) if key == "disabled" else value
         connection.execute(_SET_USER[key], (stored, name))
     _note(connection, now_ms, actor, "users.set", name, changes)

@@ -1,15 +1,18 @@
 """Every error in OpenAI's shape, at every door."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from aiohttp import web
 
 from proxy.core.errors import ApiError, error_body
 
 
-def error_response(error: ApiError, request_id: str | None) -> web.Response:
-    """Give the answer for an error; the headers tell SDKs whether and when to try again."""
-    headers = {"Content-Type": "application/json", **error.headers}
+def error_response(
+    error: ApiError, request_id: str | None, told: Mapping[str, str] = MappingProxyType({})
+) -> web.Response:
+    """Give the answer for an error; the headers tell SDKs whether and when to try again. told: what limits say."""
+    headers = {"Content-Type": "application/json", **told, **error.headers}
     if request_id is not None:
         headers["x-request-id"] = request_id
     headers.update(_retry_headers(error))

@@ -8,7 +8,9 @@ from proxy.core.errors import CallerError
 from proxy.pipeline.call import Call
 from proxy.web.admin import PREFIX, admin, check_operator
 from proxy.web.chat import chat_completions
+from proxy.web.explain import explain
 from proxy.web.health import healthz, readyz
+from proxy.web.me import my_limits, my_usage
 from proxy.web.models import list_models, show_model
 from proxy.web.state import State
 
@@ -16,6 +18,9 @@ Handler = Callable[[Call, State], Awaitable[web.StreamResponse]]
 
 _V1: Mapping[tuple[str, str], Handler] = {
     ("POST", "/chat/completions"): chat_completions,
+    ("POST", "/explain"): explain,
+    ("GET", "/me/limits"): my_limits,
+    ("GET", "/me/usage"): my_usage,
     ("GET", "/models"): list_models,
 }
 

@@ -142,7 +142,7 @@ def make_server(
                 "web.refused",
                 extra={"request_id": call.request_id, "status": error.status, "code": error.code},
             )
-            response = error_response(error, call.request_id)
+            response = error_response(error, call.request_id, call.told())
         except Exception:
             log.exception("web.failed", extra={"request_id": call.request_id})
             response = error_response(_internal(call.id), call.request_id)

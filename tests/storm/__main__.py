@@ -114,9 +114,9 @@ def main() -> int:
         return 2
     command = shlex.join(["scripts/storm", *sys.argv[1:]])
     if isinstance(outcome, KillOutcome):
-        tables, page, name = [("The run", kills_table(outcome))], kills_page, "storm-ledger"
+        tables, page, name = [("The run", kills_table(outcome))], kills_page(outcome, command), "storm-ledger"
     else:
-        tables, page, name = storm_tables(outcome), storm_page, "storm"
+        tables, page, name = storm_tables(outcome), storm_page(outcome, command), "storm"
     for title, counts in tables:
         print_counts(title, counts)
     print(f"\nseed {arguments.seed}, {outcome.took_s:.0f} s: {verdict(outcome.differences)}")
@@ -124,7 +124,7 @@ def main() -> int:
         print(f"  {line}")
     if arguments.report:
         path = _EVIDENCE / f"{name}-{dt.datetime.now(dt.UTC):%Y-%m-%d}.md"
-        path.write_text(page(outcome, command))
+        path.write_text(page)
         print(f"written: docs/evidence/{path.name}")
     return 1 if outcome.differences else 0
 

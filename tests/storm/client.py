@@ -22,7 +22,8 @@ class Seen:
     """What the client saw of its request.
 
     whole: the answer came to the end of its HTTP framing. done: with ``data: [DONE]``. left: it hung up as planned.
-    broken: the connection ended before. stuck: nothing ended for too long. under: which run of the proxy it was sent to.
+    broken: the connection ended before. killed: the proxy was killed meanwhile. stuck: nothing ended for too long.
+    under: which run of the proxy it was sent to.
     """
 
     ask: Ask
@@ -34,6 +35,7 @@ class Seen:
     done: bool = False
     left: bool = False
     broken: bool = False
+    killed: bool = False
     stuck: bool = False
     tail: bytes = b""  # the last bytes of the body, for what is looked for in it
 
@@ -95,15 +97,16 @@ class _Answer:
 
 @dataclass(slots=True)
 class _Line:
-    """One connection to the proxy."""
+    """One connection to the proxy, to its run of this number."""
 
+    under: int
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
     def drop(self, *, reset: bool) -> None:
         """Close at once; with RST where asked, which also throws away what was not sent yet."""
         sock = self.writer.get_extra_info("socket")
-        if reset and sock is not None:
+        if reset and sock is not None and sock.fileno() >= 0:  # it is gone when the other side was faster
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.writer.transport.abort()
         else:
@@ -126,7 +129,7 @@ class Client:
     async def ask(self, ask: Ask, under: int) -> Seen:
         """Send a request and see what comes; raises NotUpError when nobody listens."""
         seen = Seen(ask, under)
-        line = await self._connect()
+        line = await self._connect(under)
         keep = False
         try:
             async with asyncio.timeout(_LIMIT_S):
@@ -141,14 +144,14 @@ class Client:
             line.drop(reset=ask.hang_up.reset or seen.stuck)
         return seen
 
-    async def _connect(self) -> _Line:
+    async def _connect(self, under: int) -> _Line:
         line, self._line = self._line, None
-        if line is not None and not line.reader.at_eof() and line.reader.exception() is None:
+        if line is not None and line.under == under and not line.reader.at_eof():
             return line
         if line is not None:
             line.drop(reset=False)
         try:
-            return _Line(*await asyncio.open_connection("127.0.0.1", self._port))
+            return _Line(under, *await asyncio.open_connection("127.0.0.1", self._port))
         except OSError:
             raise NotUpError from None
 
@@ -207,7 +210,7 @@ def _leaves(ask: Ask, answer: _Answer, received: int) -> bool:
         return received >= ask.hang_up.at
     if place == "at_usage":
         return b'"usage":{' in answer.body or b'"finish_reason":"stop"' in answer.body
-    return place == "at_done" and b"data: [DONE]" in answer.body
+    return bool(place == "at_done" and b"data: [DONE]" in answer.body)
 
 
 def _note(seen: Seen, answer: _Answer) -> None:

@@ -1,4 +1,4 @@
-"""The simulator's books against the ledger, request by request. Nothing here is lenient; each rule says why it holds."""
+"""The simulator's books against the ledger, request by request; nothing here is lenient."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -92,9 +92,9 @@ def _cost(row: dict[str, Any], generations: dict[str, dict[str, Any]]) -> Iterat
             yield "not exact, and no flag says why"
     elif row["reserved_pusd"] is not None or cost is not None or "cost_unknown" not in flags:
         yield f"settled at {cost} from {source} with a reservation of {row['reserved_pusd']}"
-    if row["reserved_pusd"] is not None and cost is not None and cost > row["reserved_pusd"]:
-        if "over_reservation" not in flags:
-            yield f"{cost} is over the reservation of {row['reserved_pusd']} without the flag"
+    over = row["reserved_pusd"] is not None and cost is not None and cost > row["reserved_pusd"]
+    if over and "over_reservation" not in flags:
+        yield f"{cost} is over the reservation of {row['reserved_pusd']} without the flag"
 
 
 def _rounding(generations: dict[str, dict[str, Any]], flags: list[str], source: str) -> Iterator[str]:
@@ -170,6 +170,8 @@ def _client(seen: Seen, ledger: LedgerView) -> Iterator[str]:
     """What a client was told must hold: an answer that it has whole is settled, whatever was killed afterwards."""
     if seen.stuck:
         yield "the client got no end of its answer"
+    if seen.broken and not seen.killed:
+        yield "the connection broke, but nobody killed the proxy"
     if not seen.whole or seen.status != 200:
         return
     rows = ledger.by_session.get(seen.ask.session, [])

@@ -1,4 +1,4 @@
-"""What a storm asks, all of it drawn from the seed: requests, how the simulator plays them, hang-ups and kills. Pure."""
+"""What a storm asks, all drawn from the seed: requests, how the simulator plays them, hang-ups and kills. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, build_opener, ProxyHandler
+from urllib.request import ProxyHandler, Request, build_opener
 
 import orjson
 import yaml
@@ -113,7 +113,7 @@ class ProxyProcess:
         return self._folder / "ledger.db"
 
     def spawn(self) -> None:
-        """Start it; ready() tells when it answers."""
+        """Start it; wait_ready() waits until it takes requests."""
         self.run += 1
         self._process = subprocess.Popen(
             [sys.executable, "-m", "proxy", "serve", "-c", str(self._folder / "config.yaml")],
@@ -138,9 +138,8 @@ class ProxyProcess:
             code = None if self._process is None else self._process.returncode
             raise ProcessError(f"the proxy ended by itself (exit {code}); see {self.log_path}")
 
-    def start(self) -> None:
-        """Start it and wait until it takes requests; for the first start, and blocking."""
-        self.spawn()
+    def wait_ready(self) -> None:
+        """Block until it takes requests; raises ProcessError."""
         deadline_s = time.monotonic() + _START_S
         while not self.ready():
             if time.monotonic() > deadline_s:

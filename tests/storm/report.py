@@ -27,7 +27,7 @@ def storm_tables(outcome: Outcome) -> list[tuple[str, list[tuple[str, int]]]]:
     """Give the counts of a storm as titled lists."""
     return [
         ("The run", list(outcome.facts.items())),
-        ("What clients saw", sorted(outcome.seen.items())),
+        ("What clients saw", sorted(outcome.clients.items())),
         ("Where the cost of a row is from", sorted(outcome.rows.items())),
     ]
 
@@ -56,16 +56,18 @@ def difference_lines(differences: list[Difference]) -> list[str]:
 def storm_page(outcome: Outcome, command: str) -> str:
     """Write the page of a storm."""
     plan = outcome.plan
+    about = (
+        f"{len(plan.asks)} requests with faults and hang-ups, {len(plan.kills)} SIGKILLs of the proxy under load."
+        " What is compared, and how to read the words of the last table: [storm.md](../storm.md)."
+    )
     parts = [
         "# Storm: the simulator's books against the ledger",
         "",
-        f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC · `{command}` · seed {plan.seed} · {outcome.took_s:.0f} s ·"
-        f" **{verdict(outcome.differences)}**",
+        _headline(command, plan.seed, outcome.took_s, outcome.differences),
         "",
         f"{versions()}.",
         "",
-        f"{len(plan.asks)} requests with faults and hang-ups, {len(plan.kills)} SIGKILLs of the proxy under load,"
-        " one ledger. What is compared, and how to read the words of the last table: [storm.md](../storm.md).",
+        about,
         "",
     ]
     for title, counts in storm_tables(outcome):
@@ -79,8 +81,7 @@ def kills_page(outcome: KillOutcome, command: str) -> str:
     parts = [
         "# Storm: SIGKILLs of the ledger's writer",
         "",
-        f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC · `{command}` · seed {outcome.seed} · {outcome.took_s:.0f} s ·"
-        f" **{verdict(outcome.differences)}**",
+        _headline(command, outcome.seed, outcome.took_s, outcome.differences),
         "",
         f"{versions()}.",
         "",
@@ -88,6 +89,11 @@ def kills_page(outcome: KillOutcome, command: str) -> str:
     parts += _table("The run", kills_table(outcome))
     parts += _differences(outcome.differences)
     return "\n".join(parts)
+
+
+def _headline(command: str, seed: int, took_s: float, differences: list[Difference]) -> str:
+    now = dt.datetime.now(dt.UTC)
+    return f"{now:%Y-%m-%d %H:%M} UTC · `{command}` · seed {seed} · {took_s:.0f} s · **{verdict(differences)}**"
 
 
 def _table(title: str, counts: list[tuple[str, int]]) -> list[str]:

@@ -23,7 +23,6 @@ from .processes import (
 )
 from .views import Books, LedgerView
 
-_READY_S = 30.0
 _TRIES = 100  # of one client to find the proxy up
 _QUIET_EXTRA_S = 60.0  # after the last look-up must have given up
 
@@ -32,14 +31,19 @@ Say = Callable[[int, str], None]  # requests done so far, what is going on
 
 @dataclass(slots=True)
 class Outcome:
-    """What a storm found. counts: name -> how many; differences empty means that books and ledger agree."""
+    """What a storm found; no differences means that books, ledger and clients agree.
+
+    clients and rows: how many requests ended in which way for the client, and where their cost is from.
+    """
 
     plan: Plan
+    books: Books
+    seen: list[Seen]
     differences: list[Difference]
-    seen: Counter[str] = field(default_factory=Counter)
-    rows: Counter[str] = field(default_factory=Counter)
-    facts: dict[str, int] = field(default_factory=dict)
-    took_s: float = 0.0
+    clients: Counter[str]
+    rows: Counter[str]
+    facts: dict[str, int]
+    took_s: float
 
 
 @dataclass(slots=True)
@@ -71,7 +75,8 @@ async def storm(plan: Plan, folder: Path, *, clients: int, lookup_timeout_s: int
         port = free_port()
         tokens = write_config(folder, plan, simulator.url, port, lookup_timeout_s)
         proxy = ProxyProcess(folder, port)
-        proxy.start()
+        proxy.spawn()
+        proxy.wait_ready()
         await _wait_for_prices(proxy, tokens)
         ground = _Field(plan, proxy, tokens, say, asyncio.Event())
         ground.up.set()
@@ -88,7 +93,8 @@ async def storm(plan: Plan, folder: Path, *, clients: int, lookup_timeout_s: int
         if exit_code != 0:
             differences.append(Difference("-", f"SIGTERM: the proxy ended with exit code {exit_code}"))
         differences += _leaks(folder, proxy, tokens)
-        return Outcome(plan, differences, _classes(ground.seen), rows, facts, time.monotonic() - begun_s)
+        took_s = time.monotonic() - begun_s
+        return Outcome(plan, books, ground.seen, differences, _classes(ground.seen), rows, facts, took_s)
     finally:
         if proxy is not None:
             proxy.close()
@@ -111,13 +117,10 @@ async def _blow(ground: _Field, clients: int) -> None:
     waiting = asyncio.Queue[Ask]()
     for ask in ground.plan.asks:
         waiting.put_nowait(ask)
-    killer = asyncio.create_task(_kill(ground))
-    try:
-        await asyncio.gather(*(_client(ground, waiting) for _ in range(clients)))
-        await killer
-    finally:
-        killer.cancel()
-        await asyncio.gather(killer, return_exceptions=True)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_kill(ground))
+        for _ in range(clients):
+            tasks.create_task(_client(ground, waiting))
 
 
 async def _client(ground: _Field, waiting: "asyncio.Queue[Ask]") -> None:
@@ -139,10 +142,13 @@ async def _ask(ground: _Field, client: Client, ask: Ask) -> Seen:
     for _ in range(_TRIES):
         await ground.up.wait()
         try:
-            return await client.ask(ask, ground.proxy.run)
+            seen = await client.ask(ask, ground.proxy.run)
         except NotUpError:
             ground.refused += 1
             await asyncio.sleep(0.05)
+        else:
+            seen.killed = ground.proxy.run != seen.under
+            return seen
     raise ProcessError("the proxy is up, but takes no connection")
 
 
@@ -155,9 +161,7 @@ async def _kill(ground: _Field) -> None:
         ground.proxy.kill()
         ground.kills += 1
         ground.proxy.spawn()
-        async with asyncio.timeout(_READY_S):
-            while not await asyncio.to_thread(ground.proxy.ready):
-                await asyncio.sleep(0.01)
+        await asyncio.to_thread(ground.proxy.wait_ready)
         ground.up.set()
 
 

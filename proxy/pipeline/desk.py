@@ -1,0 +1,67 @@
+"""The desk where quotas are kept: the book of totals, and those who wait for a reservation to end.
+
+Fails closed: nothing passes that the book did not admit in one step without an await.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from proxy.policy.quota import Admitted, Amounts, Quota, QuotaBook, Refused
+from proxy.storage.rows import RequestEnd
+
+
+class Desk:
+    """One book and its waiting line; everything is called from the event loop."""
+
+    def __init__(self, book: QuotaBook) -> None:
+        self.book = book
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def reserve(
+        self, id_: int, scopes: tuple[str, ...], now_ms: int, amounts: Amounts, quotas: Sequence[Quota]
+    ) -> Admitted | Refused:
+        return self.book.check_and_reserve(id_, scopes, now_ms, amounts, quotas)
+
+    def open_in(self, scope: str) -> int:
+        """Count the reservations that are open in a scope."""
+        return self.book.open_in(scope)
+
+    def cancel(self, id_: int) -> None:
+        """Give a reservation back whose row was never written."""
+        self.book.release(id_, counts=False)
+        self._wake()
+
+    def excess(self, id_: int, cost_pusd: int) -> None:
+        """Count what a request cost above its reservation, before its row is on disk."""
+        self.book.note_excess(id_, cost_pusd)
+
+    def ended(self, end: RequestEnd) -> None:
+        """Count an end that is on disk: what lowers a total happens only now."""
+        if end.state == "pending":
+            self.book.stop_running(end.id)
+        elif end.state == "released":
+            self.book.release(end.id)
+        else:
+            self.book.settle(end.id, end.cost_pusd or 0, end.quota_tokens)
+        self._wake()
+
+    async def changed(self, timeout_s: float) -> None:
+        """Wait until some reservation ends, at most timeout_s."""
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        timer = loop.call_later(timeout_s, _wake_one, future)
+        self._waiting.add(future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+            self._waiting.discard(future)
+
+    def _wake(self) -> None:
+        for future in self._waiting:
+            _wake_one(future)
+
+
+def _wake_one(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,41 @@
+"""What every answer tells a user about limits: the money left, and OpenAI's x-ratelimit-* headers."""
+
+from proxy.core.clock import iso_utc
+from proxy.core.money import pusd_to_usd
+from proxy.pipeline.allowance import Allowance
+from proxy.pipeline.desk import Desk
+from proxy.policy.quota import LimitRow
+
+
+def quota_headers(allowance: Allowance, desk: Desk, now_ms: int) -> dict[str, str]:
+    """Give the headers for a user with limits; of several limits of a kind the one that leaves least is told."""
+    headers: dict[str, str] = {}
+    rows = desk.book.limits_view(allowance.quotas, now_ms)
+    cost = _tightest(rows, "cost")
+    if cost is not None:
+        headers["x-tollkeeper-budget-remaining-usd"] = pusd_to_usd(cost.remaining)
+        if cost.resets_at_ms is not None:
+            headers["x-tollkeeper-budget-resets-at"] = iso_utc(cost.resets_at_ms)
+    for kind in ("requests", "tokens"):
+        row = _tightest(rows, kind)
+        if row is not None:
+            headers[f"x-ratelimit-limit-{kind}"] = str(row.limit)
+            headers[f"x-ratelimit-remaining-{kind}"] = str(row.remaining)
+            if row.resets_at_ms is not None:
+                headers[f"x-ratelimit-reset-{kind}"] = go_duration(row.resets_at_ms - now_ms)
+    return headers
+
+
+def _tightest(rows: list[LimitRow], kind: str) -> LimitRow | None:
+    return min((row for row in rows if row.kind == kind), key=lambda row: row.remaining, default=None)
+
+
+def go_duration(ms: int) -> str:
+    """Write a length of time as OpenAI does in x-ratelimit-reset-*: 12ms, 1s, 6m0s, 1h2m3s."""
+    if ms < 1000:
+        return f"{max(ms, 0)}ms"
+    minutes, seconds = divmod(-(-ms // 1000), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{seconds}s"
+    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"

@@ -1,0 +1,51 @@
+"""One user's own usage, read beside the writer on a connection that cannot write.
+
+Reads the roll-up, and the rows of the one hour that a window begins in the middle of.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiosqlite
+
+from proxy.core.money import pusd_to_usd
+from proxy.storage.rows import HOUR_MS, id_floor
+
+_SQL = """
+SELECT model, sum(requests), sum(input_tokens), sum(output_tokens), sum(cost_pusd) FROM (
+    SELECT model, requests, input_tokens, output_tokens, cost_pusd FROM usage_hourly WHERE user = ?1 AND hour_ms >= ?3
+    UNION ALL
+    SELECT ifnull(model, ''), 1, ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cost_pusd, 0)
+    FROM requests WHERE id >= ?4 AND id < ?5 AND user = ?1 AND started_ms >= ?2 AND started_ms < ?3
+        AND state IN ('settled', 'released')
+) GROUP BY model ORDER BY 5 DESC, 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsage:
+    model: str
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    cost_pusd: int
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "model": self.model,
+            "requests": self.requests,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cost": pusd_to_usd(self.cost_pusd),
+            "cost_pusd": self.cost_pusd,
+        }
+
+
+async def usage_by_model(database: Path, user: str, start_ms: int) -> list[ModelUsage]:
+    """Give what a user's requests that began at start_ms or later came to, dearest model first."""
+    whole_ms = -(-start_ms // HOUR_MS) * HOUR_MS  # the first full hour of the roll-up
+    parameters = (user, start_ms, whole_ms, id_floor(start_ms), id_floor(whole_ms))
+    async with aiosqlite.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        await connection.execute("PRAGMA query_only = ON")
+        async with connection.execute(_SQL, parameters) as rows:
+            return [ModelUsage(*row) for row in await rows.fetchall()]

@@ -1,0 +1,80 @@
+"""GET /v1/me/limits and /v1/me/usage: a user's own figures."""
+
+from collections.abc import Mapping
+
+import orjson
+from aiohttp import web
+
+from proxy.core.clock import iso_utc
+from proxy.core.errors import CallerError
+from proxy.core.money import pusd_to_usd
+from proxy.pipeline.authenticate import Identity, authenticate
+from proxy.pipeline.call import Call
+from proxy.policy.quota import LimitRow
+from proxy.policy.window import window_at
+from proxy.storage.mine import usage_by_model
+from proxy.web.state import State
+
+_WINDOWS = ("day", "week", "month", "total")
+
+
+def _identity(call: Call, state: State) -> Identity:
+    return authenticate(call.request.headers, state.parts.live.current.directory, call.started_ms)
+
+
+def limit_json(row: LimitRow) -> dict[str, object]:
+    """Give one limit: money as decimal strings in USD with ``_pusd`` integers beside them, counts as integers."""
+    shown: dict[str, object] = {"scope": row.scope, "kind": row.kind, "window": row.window, "mode": row.mode}
+    for name in ("limit", "used", "reserved", "remaining"):
+        value: int = getattr(row, name)
+        if row.kind == "cost":
+            shown[name] = pusd_to_usd(value)
+            shown[f"{name}_pusd"] = value
+        else:
+            shown[name] = value
+    shown["resets_at"] = None if row.resets_at_ms is None else iso_utc(row.resets_at_ms)
+    return shown
+
+
+async def my_limits(call: Call, state: State) -> web.StreamResponse:
+    """List every window that holds for the user, in the order in which refusals are told."""
+    identity = _identity(call, state)
+    rows = state.parts.desk.book.limits_view(identity.allowance.quotas, call.started_ms)
+    body: Mapping[str, object] = {
+        "user": identity.user,
+        "group": identity.group,
+        "models": identity.allowance.models,
+        "max_tokens": identity.allowance.max_tokens,
+        "limits": [limit_json(row) for row in rows],
+    }
+    return _json(call, body)
+
+
+async def my_usage(call: Call, state: State) -> web.StreamResponse:
+    """Give what the user spent in ``?window=`` day (default), week, month or total, by model."""
+    identity = _identity(call, state)
+    window = call.request.query.get("window", "day")
+    if window not in _WINDOWS:
+        raise CallerError(400, "invalid_value", f"window must be one of {', '.join(_WINDOWS)}.", param="window")
+    snapshot = state.parts.live.current
+    start_ms = window_at(window, snapshot.zone, call.started_ms).start_ms
+    rows = await usage_by_model(snapshot.settings.database, identity.user, start_ms)
+    cost_pusd = sum(row.cost_pusd for row in rows)
+    body = {
+        "user": identity.user,
+        "window": window,
+        "since": None if window == "total" else iso_utc(start_ms),
+        "requests": sum(row.requests for row in rows),
+        "cost": pusd_to_usd(cost_pusd),
+        "cost_pusd": cost_pusd,
+        "models": [row.as_json() for row in rows],
+    }
+    return _json(call, body)
+
+
+def _json(call: Call, body: object) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(body),
+        content_type="application/json",
+        headers={"x-request-id": call.request_id, **call.told()},
+    )

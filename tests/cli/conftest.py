@@ -1,0 +1,50 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command_line import ROOT, CommandLine
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> CommandLine:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    return CommandLine(folder)
+
+
+@pytest.fixture
+def simulator(tmp_path: Path) -> Iterator[str]:
+    """Run the simulator as a process; give its address."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "proxy.simulator"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().removeprefix("simulator ready ").strip()
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+
+
+@pytest.fixture
+def configured(cli: CommandLine, simulator: str) -> CommandLine:
+    """Give a command line with a configuration: the simulator as provider, one user in the file."""
+    config = cli.folder / "config.yaml"
+    config.write_text(
+        f"""
+providers: {{openrouter: {{base_url: "{simulator}/api/v1", api_key: sk-or-v1-canary-key}}}}
+groups: {{family: {{}}}}
+users: {{anna: {{token_hash: "sha256:{"0f" * 32}", group: family}}}}
+"""
+    )
+    config.chmod(0o600)
+    return cli

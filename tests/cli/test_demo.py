@@ -1,0 +1,150 @@
+"""demo: the whole thing on one machine, without key or network."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import openai
+import pytest
+
+from tests.cli.command_line import CommandLine
+
+
+def env_of(folder: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in (folder / "demo.env").read_text().splitlines())
+
+
+def is_answering(url: str) -> bool:
+    host, _, port = url.removeprefix("http://").partition("/")[0].partition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
+def ready(cli: CommandLine) -> bool:
+    return "Ctrl-C ends it." in (cli.folder / "out.log").read_text()
+
+
+def test_check(cli: CommandLine) -> None:
+    ran = cli.ok("demo", "--check", "--dir", "a demo")
+    lines = ran.stdout.splitlines()
+    assert lines[0].startswith("plain")
+    assert lines[1].startswith("streamed")
+    assert all("usage.cost" in line for line in lines[:2])
+    assert all("settled" in line and "provider" in line for line in lines[3:5])
+    assert "to the pico-dollar" in ran.stderr
+    assert not is_answering(env_of(cli.folder / "a demo")["SIMULATOR_URL"])
+    again = cli.ok("demo", "--check", "--dir", "a demo")
+    assert len(again.stdout.splitlines()) == 5  # only its own two rows
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_told_to_stop(cli: CommandLine, number: signal.Signals) -> None:
+    folder = cli.folder / "demo"
+    with cli.running("demo", "--port", "0", ready=lambda: ready(cli)) as process:
+        env = env_of(folder)
+        assert set(env) == {"OPENAI_BASE_URL", "OPENAI_API_KEY", "TOLLKEEPER_ADMIN_TOKEN", "SIMULATOR_URL"}
+        said = (cli.folder / "out.log").read_text()
+        assert env["OPENAI_BASE_URL"] in said
+        assert env["OPENAI_API_KEY"] in said
+        with openai.OpenAI(base_url=env["OPENAI_BASE_URL"], api_key=env["OPENAI_API_KEY"], max_retries=0) as client:
+            answer = client.chat.completions.create(model="fast", messages=[{"role": "user", "content": "Hej!"}])
+        assert answer.choices[0].message.content
+        process.send_signal(number)
+        assert process.wait(60) == 0
+    assert not is_answering(env["SIMULATOR_URL"])
+    assert not is_answering(env["OPENAI_BASE_URL"])
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert modes["config.yaml"] == modes["demo.env"] == modes["tollkeeper.db"] == 0o600
+    assert "demo" in cli.ok("usage", "-c", "demo/config.yaml").stdout
+
+
+def test_a_second_run_has_the_same_token_and_ledger(cli: CommandLine) -> None:
+    cli.ok("demo", "--check")
+    first = env_of(cli.folder / "demo")
+    cli.ok("demo", "--check")
+    second = env_of(cli.folder / "demo")
+    assert first["OPENAI_API_KEY"] == second["OPENAI_API_KEY"]
+    assert first["TOLLKEEPER_ADMIN_TOKEN"] == second["TOLLKEEPER_ADMIN_TOKEN"]
+    total = json.loads(cli.ok("usage", "-c", "demo/config.yaml", "--json").stdout)["total"]
+    assert total["requests"] == 4
+
+
+def test_a_taken_port(cli: CommandLine) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ran = cli.run("demo", "--port", str(port))
+    assert ran.returncode == 3
+    assert f"Port {port} on 127.0.0.1 is taken" in ran.stderr
+    assert f"tollkeeper demo --port {port + 1}" in ran.stderr
+    assert not (cli.folder / "demo" / "demo.env").exists()
+
+
+def test_two_demos_in_one_folder(cli: CommandLine) -> None:
+    with cli.running("demo", "--port", "0", ready=lambda: ready(cli)):
+        before = (cli.folder / "demo" / "config.yaml").read_bytes()
+        ran = cli.run("demo", "--port", "0")
+        assert ran.returncode == 4
+        assert "is in use by" in ran.stderr
+        assert (cli.folder / "demo" / "config.yaml").read_bytes() == before
+
+
+def test_a_configuration_of_somebody_else_is_left_alone(cli: CommandLine) -> None:
+    config = cli.folder / "config.yaml"
+    config.write_text("server: {port: 1}\n")
+    ran = cli.run("demo", "--dir", ".")
+    assert ran.returncode == 1
+    assert "left alone" in ran.stderr
+    assert config.read_text() == "server: {port: 1}\n"
+
+
+def test_the_real_key_and_settings_of_the_environment_stay_out(cli: CommandLine) -> None:
+    ran = cli.ok(
+        "demo", "--check", OPENROUTER_API_KEY="sk-or-v1-canary", TOLLKEEPER_PORT="1", TOLLKEEPER_DATABASE="x.db"
+    )
+    assert "sk-or-v1-canary" not in ran.stdout + ran.stderr
+    assert not (cli.folder / "x.db").exists()
+    for path in cli.folder.rglob("*"):
+        assert path.is_dir() or b"sk-or-v1-canary" not in path.read_bytes()
+
+
+def test_without_the_openai_package_check_says_so(cli: CommandLine) -> None:
+    shadow = cli.folder / "shadow" / "openai"
+    shadow.mkdir(parents=True)
+    (shadow / "__init__.py").write_text("raise ImportError\n")
+    paths = f"{cli.folder / 'shadow'}{os.pathsep}{cli.environ['PYTHONPATH']}"
+    ran = cli.run("demo", "--check", PYTHONPATH=paths)
+    assert ran.returncode == 1
+    assert "pip install openai" in ran.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_the_simulator_ends_with_a_demo_that_was_killed(cli: CommandLine) -> None:
+    with cli.running("demo", "--port", "0", ready=lambda: ready(cli)) as process:
+        url = env_of(cli.folder / "demo")["SIMULATOR_URL"]
+        assert is_answering(url)
+        process.kill()
+        process.wait(60)
+        deadline_s = time.monotonic() + 30
+        while is_answering(url):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+    cli.ok("demo", "--check")  # what the kill left is no obstacle
+
+
+def test_env_file_is_one_that_shells_read(cli: CommandLine) -> None:
+    cli.ok("demo", "--check", "--dir", "a demo")
+    ran = subprocess.run(
+        ["sh", "-c", 'set -a; . "./a demo/demo.env"; printenv OPENAI_API_KEY'],
+        cwd=cli.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == env_of(cli.folder / "a demo")["OPENAI_API_KEY"]

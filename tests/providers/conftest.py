@@ -1,0 +1,49 @@
+"""Every test of the transports runs over both of them, on asyncio's own loop and on uvloop."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import pytest
+import uvloop
+
+from proxy.providers.pool import PooledTransport
+from proxy.providers.transport import AiohttpTransport
+from tests.support.leaks import nothing_leaks
+
+Make = Callable[..., AiohttpTransport | PooledTransport]
+_OF_TRANSPORTS = ("test_transport", "test_pool")
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    if item.path.name.startswith(_OF_TRANSPORTS):
+        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
+
+
+@pytest.fixture(params=["aiohttp", "pool"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which transport: for what the two are allowed to do differently."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def make(kind: str) -> AsyncIterator[Make]:
+    """Make transports that are closed when the test ends; no task and no descriptor may be left then."""
+    made: list[AiohttpTransport | PooledTransport] = []
+
+    def build(base_url: str, verify: ssl.SSLContext | None = None) -> AiohttpTransport | PooledTransport:
+        if kind == "pool":
+            made.append(PooledTransport(base_url, verify=verify))
+        else:
+            made.append(AiohttpTransport(base_url))
+            if verify is not None:
+                made[-1]._connector._ssl = verify  # it takes no context of its own
+        return made[-1]
+
+    async with nothing_leaks():
+        yield build
+        for transport in made:
+            await transport.close()

@@ -1,0 +1,88 @@
+"""What the storm has found so far, each case on its own."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.pipeline.settle import Heard, Terms, settle
+from proxy.wire.meter import StreamMeter
+from proxy.wire.usage import Usage
+
+from .draw import DEAR, Ask, HangUp, Plan
+from .storm import storm
+
+NEVER = HangUp("nowhere", 0.0, reset=False)
+
+
+def chunk(delta: str = "x", finish: str | None = None, usage: str = "") -> bytes:
+    reason = "null" if finish is None else f'"{finish}"'
+    counted = f',"usage":{usage}' if usage else ""
+    text = f'{{"id":"g","choices":[{{"index":0,"delta":{{"content":"{delta}"}},"finish_reason":{reason}}}]{counted}}}'
+    return f"data: {text}\n\n".encode()
+
+
+USAGE = '{"prompt_tokens":3,"completion_tokens":1,"cost":0.5}'
+
+
+@pytest.mark.parametrize(
+    ("stream", "last"),
+    [
+        (chunk() + chunk(usage=USAGE), False),
+        (chunk() + chunk(usage=USAGE) + chunk(finish="stop"), False),
+        (chunk() + chunk(finish="stop", usage=USAGE), True),
+        (chunk() + chunk(finish="stop") + chunk("", usage=USAGE), True),
+        (chunk() + chunk(finish="stop") + b'data: {"choices":[],"usage":' + USAGE.encode() + b"}\n\n", True),
+        (chunk() + b'data: {"error":{"code":502},"choices":[]}\n\n' + chunk("", usage=USAGE), True),
+        (chunk(usage=USAGE) + chunk(finish="stop", usage=USAGE), True),
+    ],
+)
+def test_a_usage_on_the_way_is_told_from_the_last_one(stream: bytes, last: bool) -> None:
+    meter = StreamMeter()
+    meter.feed(stream)
+    assert meter.usage is not None
+    assert meter.usage_is_last is last
+
+
+@pytest.mark.parametrize("stop_with", ["rst", "fin"])
+@pytest.mark.parametrize("usage_at", ["every", "first"])
+def test_a_stream_that_breaks_costs_what_the_provider_says_afterwards(
+    tmp_path: Path, usage_at: str, stop_with: str
+) -> None:
+    """The usage so far was once taken for the whole: 0.000026 USD booked of 0.39 charged."""
+    broken = {
+        "provider": "Groq",  # it bills the whole answer
+        "usage_at": usage_at,
+        "cost_random": True,
+        "stop_at": "after_chunks",
+        "stop_after": 5,
+        "stop_with": stop_with,
+        "generation_delay_ms": 100,
+    }
+    seen = _storm(tmp_path, broken, requests=4)
+    assert all(b'"upstream_broken"' in tail for tail in seen)
+
+
+def _storm(folder: Path, behaviour: dict[str, Any], requests: int) -> list[bytes]:
+    """Ask for one behaviour only; books and ledger must agree. Give the ends of the answers."""
+    model = f"openai/gpt-5-mini:{DEAR}0"
+    asks = tuple(
+        Ask(n, f"found-{n}", "anna", model, "scripted", False, True, 1000, NEVER, n % 2 == 0, False)
+        for n in range(requests)
+    )
+    plan = Plan(1, asks, (), {model: behaviour}, {})
+    outcome = asyncio.run(storm(plan, folder, clients=4, lookup_timeout_s=5, say=lambda _done, _what: None))
+    assert outcome.differences == []
+    assert outcome.rows == {"settled, generation": requests}
+    return [one.tail for one in outcome.seen]
+
+
+def test_a_usage_without_a_cost_is_flagged() -> None:
+    """Once it was charged at the reservation without a word why."""
+    usage = Usage(3, 5, None, None, None, True, None, False, None)
+    heard = Heard(dispatched=True, status=200, usage=usage, content_seen=True, complete=True)
+    terms = Terms(reports_cost=True, has_generations=True, reserved_pusd=700, price_usage=lambda _: 8)
+    verdict = settle(heard, terms)
+    assert (verdict.state, verdict.cost_pusd, verdict.cost_source) == ("settled", 700, "reservation")
+    assert verdict.flags == {"cost_missing"}
