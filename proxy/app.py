@@ -50,6 +50,7 @@ class App:
         self._stack = AsyncExitStack()
         self._providers: dict[str, ProviderRow] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._replaced: list[ProviderRow] = []  # no longer configured, perhaps still in use
         self._servers: list[web.Server] = []
         self._sockets: list[asyncio.Server] = []
         self._runner = JobRunner()
@@ -177,9 +178,11 @@ class App:
         """Close the connections of rows that are gone once the requests that began with them have ended."""
         loop = asyncio.get_running_loop()
         for row in replaced:
+            self._replaced.append(row)
             loop.call_later(row.deadlines.total_s, self._close_now, row)
 
     def _close_now(self, row: ProviderRow) -> None:
+        self._replaced.remove(row)
         task = asyncio.ensure_future(row.transport.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -195,10 +198,7 @@ class App:
         self.parts.draining = True
         for server in self._sockets:
             server.close()
-        deadline_s = self._clock.monotonic_s() + float(self.live.settings.server.shutdown_timeout_s)
-        while self.parts.in_flight and (left_s := deadline_s - self._clock.monotonic_s()) > 0:
-            await asyncio.wait(list(self.parts.in_flight), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-        return len(self.parts.in_flight)
+        return await self.parts.in_flight.wait_empty(float(self.live.settings.server.shutdown_timeout_s))
 
     async def close(self) -> None:
         """Cut what still runs, settle it, close every part."""
@@ -206,8 +206,8 @@ class App:
             socket_server.close()
         for server in self._servers:
             await server.shutdown(_CUT_WAIT_S)
-        if hasattr(self, "parts") and self.parts.in_flight:
-            await asyncio.wait(list(self.parts.in_flight), timeout=_CUT_WAIT_S)
+        if hasattr(self, "parts"):
+            await self.parts.in_flight.wait_empty(_CUT_WAIT_S)
         await self._stack.aclose()
 
     async def _close_ledger(self) -> None:
@@ -216,7 +216,7 @@ class App:
             log.error("ledger.unwritten", extra={"requests": unwritten})
 
     async def _close_providers(self) -> None:
-        for row in self._providers.values():
+        for row in (*self._providers.values(), *self._replaced):
             await row.transport.close()
 
 

@@ -3,10 +3,12 @@
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from proxy.config.load import Loaded, find_config, load_default, load_file
+if TYPE_CHECKING:
+    from proxy.config.load import Loaded
 
 config_option = click.option(
     "-c",
@@ -17,11 +19,13 @@ config_option = click.option(
 )
 
 
-def loader(config_path: Path | None, overrides: Mapping[str, str]) -> Callable[[], Loaded]:
+def loader(config_path: Path | None, overrides: Mapping[str, str]) -> "Callable[[], Loaded]":
     """Give a function that reads the configuration anew each time; it raises ConfigError."""
+    from proxy.config.load import find_config, load_default, load_file  # noqa: PLC0415 - 100 ms; --help stays quick
+
     path = find_config(config_path, os.environ, Path.cwd())
 
-    def load() -> Loaded:
+    def load() -> "Loaded":
         if path is None:
             return load_default(os.environ, overrides)
         return load_file(path, os.environ, overrides)

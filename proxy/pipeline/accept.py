@@ -45,6 +45,11 @@ def _check_headers(request: web.BaseRequest, max_bytes: int) -> None:
             'Send the body as JSON, with "Content-Type: application/json".',
             close=True,
         )
+    expect = request.headers.get("Expect")
+    if expect is not None and expect.lower() != "100-continue":
+        raise CallerError(
+            417, "expectation_failed", 'The Expect header may hold nothing but "100-continue".', close=True
+        )
     length = request.content_length
     if length is not None and length > max_bytes:
         raise _too_large(max_bytes)
@@ -62,8 +67,11 @@ def _too_large(max_bytes: int) -> ApiError:
 
 async def _read(request: web.BaseRequest, server: Server) -> bytes:
     content = request.content
-    if content.is_eof():  # the common case: all of it came with the head, and no timer is needed
-        return await _collect(request, server.body_max_bytes)
+    if content.is_eof():  # the common case: all of it came with the head, and nothing is waited for
+        raw = content.read_nowait() if not content.at_eof() else b""
+        if len(raw) > server.body_max_bytes:
+            raise _too_large(server.body_max_bytes)
+        return raw
     try:
         async with asyncio.timeout(server.body_timeout_s):
             return await _collect(request, server.body_max_bytes)

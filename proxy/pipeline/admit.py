@@ -9,6 +9,7 @@ from proxy.pipeline.desk import Desk
 from proxy.pipeline.parts import Snapshot
 from proxy.pipeline.refusal import quota_refused, unaffordable
 from proxy.policy.pricing import (
+    FLOOR_TOKENS,
     BodyFacts,
     Clamped,
     Price,
@@ -16,9 +17,10 @@ from proxy.policy.pricing import (
     Unbounded,
     clamp_output_tokens,
     input_bound_tokens,
+    output_limit_tokens,
     worst_case_pusd,
 )
-from proxy.policy.quota import Admitted, Amounts, Quota, Refused
+from proxy.policy.quota import Admitted, Amounts, Refused
 
 _TEMPLATE_TOKENS = 256  # as in policy/pricing/bound.py: what a provider adds to a prompt
 
@@ -78,52 +80,41 @@ def _refusal(refused: Refused, wanted: Wanted, desk: Desk, snapshot: Snapshot) -
 
 def _fit(wanted: Wanted, desk: Desk, snapshot: Snapshot) -> Admission | Refusal:
     allowance = wanted.allowance
-    cap = _cap(wanted, desk)
+    natural = _natural_tokens(wanted)
+    cap = _cap(wanted, natural, desk, may_lower=snapshot.settings.quotas.on_unaffordable == "clamp")
     if wanted.prices is not None and allowance.has_hard_cost:
         return _fit_budget(wanted, cap, desk, snapshot)
-    asked = wanted.facts.max_output_tokens
-    send = cap if cap is not None and (asked is None or asked > cap) else None
-    amount = _worst_case(wanted, send)
-    return Admission(amount, _tokens(wanted, send), send, lowered=send is not None)
+    send = cap if cap is not None and (natural is None or natural > cap) else None
+    lowered = send is not None
+    if send is None and wanted.facts.max_output_tokens is None and allowance.has_hard_tokens:
+        send = natural  # another host of the same model may have a greater maximum than the list says
+    return Admission(_worst_case(wanted, send), _tokens(wanted, send), send, lowered=lowered)
 
 
 def _fit_budget(wanted: Wanted, cap: int | None, desk: Desk, snapshot: Snapshot) -> Admission | Refusal:
     """Lower max_tokens until the worst case fits into the tightest hard cost limit."""
     assert wanted.prices is not None
-    quotas, now_ms = wanted.allowance.quotas, wanted.now_ms
     may_lower = snapshot.settings.quotas.on_unaffordable == "clamp"
-    left = desk.book.headroom_pusd(quotas, now_ms)
+    left = desk.book.headroom_pusd(wanted.allowance.quotas, wanted.now_ms)
     assert left is not None
     found = clamp_output_tokens(wanted.prices, wanted.facts, left, cap_tokens=cap, may_lower=may_lower)
     if isinstance(found, Clamped):
         return Admission(found.reserve_pusd, _tokens(wanted, found.max_tokens), found.max_tokens, found.lowered)
-    free = desk.book.headroom_pusd(quotas, now_ms, ignore_reserved=True)
-    assert free is not None
-    later = clamp_output_tokens(wanted.prices, wanted.facts, free, cap_tokens=cap, may_lower=may_lower)
-    return Refusal(_unaffordable(found, left, wanted, desk, snapshot), isinstance(later, Clamped))
+    return _unaffordable(found, wanted, desk, snapshot)
 
 
-def _unaffordable(found: Unaffordable, left_pusd: int, wanted: Wanted, desk: Desk, snapshot: Snapshot) -> CallerError:
-    """Name the limit that leaves least; one that is spent is told as spent."""
-    rows = [
-        row
-        for row in desk.book.limits_view(wanted.allowance.quotas, wanted.now_ms)
-        if row.kind == "cost" and row.mode == "hard"
-    ]
-    tightest = min(rows, key=lambda row: row.remaining)
-    quota = Quota(tightest.scope, tightest.kind, tightest.limit, tightest.window, tightest.mode)
+def _unaffordable(found: Unaffordable, wanted: Wanted, desk: Desk, snapshot: Snapshot) -> Refusal:
+    """Tell the limit that comes first in the fixed order, of whatever kind; money is told with what it would pay."""
+    amounts = Amounts(found.needed_pusd, _tokens(wanted, found.floor_tokens) or 0)
+    refused = desk.book.refused(wanted.now_ms, amounts, wanted.allowance.quotas)
+    assert refused is not None, "what is left does not pay for it"
+    quota = refused.quota
+    left_pusd = quota.amount - refused.used - refused.reserved
+    if quota.kind != "cost" or quota.mode != "hard" or left_pusd <= 0:
+        return _refusal(refused, wanted, desk, snapshot)
     status = snapshot.settings.quotas.budget_status
-    if tightest.remaining == 0:
-        refused = Refused(
-            quota,
-            tightest.used,
-            tightest.reserved,
-            found.needed_pusd,
-            tightest.resets_at_ms,
-            only_reservations_in_way=False,
-        )
-        return quota_refused(refused, desk.open_in(quota.scope), wanted.now_ms, snapshot.zone, status)
-    return unaffordable(found, left_pusd, quota, tightest.resets_at_ms, wanted.now_ms, snapshot.zone, status)
+    error = unaffordable(found, left_pusd, quota, refused.resets_at_ms, wanted.now_ms, snapshot.zone, status)
+    return Refusal(error, refused.only_reservations_in_way)
 
 
 def _worst_case(wanted: Wanted, max_tokens: int | None) -> int | None:
@@ -136,16 +127,31 @@ def _worst_case(wanted: Wanted, max_tokens: int | None) -> int | None:
         return None
 
 
-def _cap(wanted: Wanted, desk: Desk) -> int | None:
-    """Give the longest answer that the user's max_tokens and hard token limits allow."""
+def _natural_tokens(wanted: Wanted) -> int | None:
+    """Give the longest answer before any lowering: what the client asked for, else the greatest of the models'."""
+    if wanted.facts.max_output_tokens is not None:
+        return wanted.facts.max_output_tokens
+    limits = [output_limit_tokens(price) for price in wanted.prices or ()]
+    known = [limit for limit in limits if limit is not None]
+    return max(known) if known and len(known) == len(limits) else None
+
+
+def _cap(wanted: Wanted, natural: int | None, desk: Desk, *, may_lower: bool) -> int | None:
+    """Give the longest answer that the user's max_tokens and hard token limits allow.
+
+    As with money, one request takes at most half of the tokens that are left, and is not cut below 256: where not even
+    that fits the reservation refuses, and names the limit.
+    """
     cap = wanted.allowance.max_tokens
-    if not wanted.allowance.has_tokens:
+    if not wanted.allowance.has_hard_tokens or (natural is not None and not may_lower):
         return cap
+    known = [tokens for tokens in (natural, cap) if tokens is not None]
+    floor = min([FLOOR_TOKENS, *known])
     for row in desk.book.limits_view(wanted.allowance.quotas, wanted.now_ms):
         if row.kind == "tokens" and row.mode == "hard":
             room = (row.remaining - _input_tokens(wanted)) // wanted.facts.choices
-            if room >= 1:  # with no room at all the reservation refuses, and names the limit
-                cap = room if cap is None else min(cap, room)
+            most = max(room // 2, floor)
+            cap = most if cap is None else min(cap, most)
     return cap
 
 
@@ -153,7 +159,7 @@ def _tokens(wanted: Wanted, max_tokens: int | None) -> int | None:
     """Give the most tokens of the request, in and out, where a token limit asks for them."""
     if not wanted.allowance.has_tokens:
         return None
-    output = max_tokens if max_tokens is not None else wanted.facts.max_output_tokens
+    output = max_tokens if max_tokens is not None else _natural_tokens(wanted)
     return _input_tokens(wanted) + (output or 0) * wanted.facts.choices
 
 

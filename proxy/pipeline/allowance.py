@@ -24,6 +24,7 @@ class Allowance(NamedTuple):
     has_hard_cost: bool
     has_cost: bool
     has_tokens: bool
+    has_hard_tokens: bool
     has_rates: bool  # limits on requests or tokens: those that x-ratelimit-* headers tell
 
     def allows(self, model: str) -> bool:
@@ -49,6 +50,7 @@ def build_allowance(settings: Settings, user: str, group: str | None, own: Allow
         has_hard_cost=any(quota.mode == "hard" for quota in cost),
         has_cost=bool(cost),
         has_tokens=any(quota.kind == "tokens" for quota in quotas),
+        has_hard_tokens=any(quota.kind == "tokens" and quota.mode == "hard" for quota in quotas),
         has_rates=any(quota.kind in ("tokens", "requests") for quota in quotas),
     )
 

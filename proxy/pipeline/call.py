@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from aiohttp import HttpVersion11, web
 
+from proxy.core.clock import Clock
 from proxy.storage.rows import id_text
 
 _DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the client
@@ -13,14 +14,15 @@ _DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the clien
 class Call:
     """The client's side: what it sent, how to write to it, and whether it is still there."""
 
-    __slots__ = ("_on_gone", "gone", "id", "request", "request_id", "started_ms", "started_s", "told")
+    __slots__ = ("_on_gone", "clock", "gone", "id", "request", "request_id", "started_ms", "started_s", "told")
 
-    def __init__(self, request: web.BaseRequest, id_: int, started_ms: int, started_s: float) -> None:
+    def __init__(self, request: web.BaseRequest, id_: int, clock: Clock, now_ms: int) -> None:
         self.request = request
         self.id = id_
         self.request_id = id_text(id_)
-        self.started_ms = started_ms
-        self.started_s = started_s  # monotonic
+        self.clock = clock
+        self.started_ms = now_ms
+        self.started_s = clock.monotonic_s()
         self.gone = False
         self.told: Callable[[], dict[str, str]] = dict  # headers that every answer to this user carries
         self._on_gone: Callable[[], None] | None = None

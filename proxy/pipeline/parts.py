@@ -1,6 +1,5 @@
 """The parts that the steps work with; app.py makes them, run.py hands them on."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,6 +9,7 @@ from proxy.config.schema import Settings
 from proxy.core.clock import Clock
 from proxy.pipeline.authenticate import Directory
 from proxy.pipeline.desk import Desk
+from proxy.pipeline.in_flight import InFlight
 from proxy.pipeline.route import PresetRow
 from proxy.providers.catalogue import Catalogue
 from proxy.providers.rows import ProviderRow
@@ -43,5 +43,5 @@ class Parts:
     catalogue: Catalogue
     desk: Desk
     look_up_later: Callable[[int], None]  # a pending request's id -> the job that settles it
-    in_flight: set[asyncio.Task[object]] = field(default_factory=set)
+    in_flight: InFlight = field(default_factory=InFlight)
     draining: bool = False

@@ -41,7 +41,7 @@ class Booking:
         self._row_end = end = self._row(verdict, status, error)
         self._note_excess(end)
         written = self._parts.ledger.end(end, self._written)
-        timer = asyncio.get_running_loop().call_later(self._settle_wait_s, self._stop_waiting, written)
+        timer = written.get_loop().call_later(self._settle_wait_s, self._stop_waiting, written)
         await written
         timer.cancel()
         return verdict
@@ -108,7 +108,7 @@ class Booking:
             generation_id=_short(heard.generation_id),
             error=error or heard.error,
             flags=" ".join(sorted(verdict.flags)) or None,
-            uncounted_tokens=uncounted_tokens(verdict, usage is not None, row.reserved_tokens),
+            uncounted_tokens=uncounted_tokens(verdict, _is_counted(usage), row.reserved_tokens),
             last_attempt=self._unsent_row() if attempt is None else self._attempt_row(attempt, verdict, now_s),
         )
 
@@ -157,6 +157,11 @@ def uncounted_tokens(verdict: Verdict, counted: bool, reserved_tokens: int | Non
     """Give the tokens that token limits count for a charged request whose tokens nobody counted."""
     guessed = verdict.state == "settled" and not counted and verdict.cost_source in ("reservation", "estimate", "none")
     return (reserved_tokens or 0) if guessed else 0
+
+
+def _is_counted(usage: Usage | None) -> bool:
+    """Tell whether any tokens were counted; a start tells the same by the columns of the row."""
+    return usage is not None and (usage.input_tokens is not None or usage.output_tokens is not None)
 
 
 def usage_cost_pusd(price: Price | None, usage: Usage) -> int | None:

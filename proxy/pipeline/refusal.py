@@ -30,7 +30,8 @@ def quota_refused(refused: Refused, open_requests: int, now_ms: int, zone: ZoneI
         return _rate(f"{text} Try again in {after_s} s.", after_s)
     text = (
         f"{refused.quota.amount} {kind} {_per(refused.quota.window)} for {_whose(refused.quota)} are used up"
-        f" ({refused.used} used{_open(open_requests)}, {refused.needed} needed).{_resets(refused.resets_at_ms, now_ms, zone)}"
+        f" ({refused.used} used{_open(open_requests)}, {refused.needed} needed)."
+        f"{_resets(refused.resets_at_ms, now_ms, zone)}"
     )
     return _budget(text, refused, budget_status)
 
@@ -46,13 +47,15 @@ def unaffordable(
 ) -> CallerError:
     """Refuse what does not fit even with the shortest answer; say how many tokens would."""
     fits = (
-        f", enough for max_tokens {found.affordable_tokens}. Send a shorter prompt, ask for fewer tokens, or use a cheaper model."
+        f", enough for max_tokens {found.affordable_tokens}."
+        " Send a shorter prompt, ask for fewer tokens, or use a cheaper model."
         if found.affordable_tokens > 0
         else ". Send a shorter prompt, or use a cheaper model."
     )
     text = (
         f"This request needs {money(found.needed_pusd)} even with max_tokens {found.floor_tokens};"
-        f" {money(headroom_pusd)} is left of the {_limit_name(quota)} of {_whose(quota)}{fits}{_resets(resets_at_ms, now_ms, zone)}"
+        f" {money(headroom_pusd)} is left of the {_limit_name(quota)} of {_whose(quota)}{fits}"
+        f"{_resets(resets_at_ms, now_ms, zone)}"
     )
     return _with_reset(text, resets_at_ms, budget_status)
 
@@ -70,8 +73,8 @@ def not_bounded(why: str) -> CallerError:
 
 def features_unpriced(names: list[str]) -> CallerError:
     return _no_price(
-        f"Under a hard cost limit this request is refused, because it asks for what has no price in tokens: {', '.join(names)}."
-        " Leave it out, or ask the operator for a soft limit."
+        "Under a hard cost limit this request is refused, because it asks for what has no price in tokens:"
+        f" {', '.join(names)}. Leave it out, or ask the operator for a soft limit."
     )
 
 

@@ -29,6 +29,7 @@ _CLIENT_GONE_STATUS = 499  # nginx's word for a client that closed the request
 _WHOLE_MAX_BYTES = 64 << 20  # an answer that is not a stream is held back until its cost is known
 _AFTER_DONE_S = 1.0  # a provider that keeps the connection open after [DONE] must not keep the client waiting
 _SPACE = b" \t\r\n"
+_SPACES = frozenset((b" ", b"\t", b"\r", b"\n"))
 _TAIL_BYTES = 4  # the longest end of an event: CR LF CR LF
 
 
@@ -160,7 +161,7 @@ class _Stream(_Relay):
                 return
             forward = meter.feed(chunk)
             if heard.first_byte_s is None and meter.content_seen:
-                heard.first_byte_s = asyncio.get_running_loop().time()
+                heard.first_byte_s = self.call.clock.monotonic_s()
             if forward:
                 self.tail = forward if len(forward) >= _TAIL_BYTES else self.tail[-_TAIL_BYTES:] + forward
                 await self.write(forward)
@@ -183,8 +184,9 @@ class _Stream(_Relay):
 
     def _hear(self, meter: StreamMeter) -> None:
         heard = self.heard
-        # what a stream that broke off had counted on its way is not what it cost
-        heard.usage = meter.usage if meter.done or meter.usage_is_last else None
+        # what a stream that broke off or failed had counted on its way is not what it cost
+        ended = meter.done and not meter.error_seen
+        heard.usage = meter.usage if ended or meter.usage_is_last else None
         heard.model = meter.model
         heard.served_by = meter.provider or heard.served_by
         heard.generation_id = heard.generation_id or meter.generation_id
@@ -233,7 +235,7 @@ class _Whole(_Relay):
         pieces: list[bytes] = []
         size = 0
         while chunk := await self.answer.read():
-            if not pieces:
+            if not pieces and chunk[:1] in _SPACES:
                 chunk = await self._pass_padding(chunk)
                 if not chunk:
                     continue
@@ -242,7 +244,7 @@ class _Whole(_Relay):
             if size > _WHOLE_MAX_BYTES:
                 self.answer.abort()
                 raise TransportError("broken", "the answer is larger than 64 MiB", dispatched=True)
-        self.heard.first_byte_s = asyncio.get_running_loop().time()
+        self.heard.first_byte_s = self.call.clock.monotonic_s()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def _pass_padding(self, chunk: bytes) -> bytes:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from proxy.core.errors import ApiError, OwnError
 from proxy.pipeline.admit import Admission, Refusal, Wanted, admit, with_max_tokens
@@ -91,7 +93,7 @@ async def _wanted(
 ) -> Wanted:
     """Gather what the desk needs to know; raises CallerError where no bound can be given under a hard cost limit."""
     allowance = identity.allowance
-    if allowance.has_hard_cost:
+    if allowance.has_hard_cost or allowance.has_tokens:
         size_bytes = len(dump_body(route.body))  # the bytes as they are sent: every token covers at least one
     facts = read_facts(route.body, size_bytes)
     prices = await _prices(route, facts, parts, snapshot, must_know=allowance.has_hard_cost)
@@ -155,7 +157,7 @@ def _row(call: Call, identity: Identity, route: Route, tags: Tags, admission: Ad
     return OpenRow(
         id=call.id,
         started_ms=call.started_ms,
-        day=day_text(call.started_ms, snapshot),
+        day=day_text(call.started_ms, snapshot.zone),
         user=identity.user,
         group_name=identity.group,
         token_id=identity.token_id,
@@ -175,8 +177,14 @@ def first_attempt(row: OpenRow, target: Target, snapshot: Snapshot) -> AttemptRo
     return AttemptRow(row.id, 1, row.started_ms, provider.name, provider.key_label, target.model)
 
 
-def day_text(ms: int, snapshot: Snapshot) -> str:
-    return datetime.fromtimestamp(ms // 1000, snapshot.zone).date().isoformat()
+@lru_cache(maxsize=8)
+def _day_of_quarter(quarter: int, zone: ZoneInfo) -> str:
+    """Give the date of a quarter of an hour since 1970: in every zone days begin on one."""
+    return datetime.fromtimestamp(quarter * 900, zone).date().isoformat()
+
+
+def day_text(ms: int, zone: ZoneInfo) -> str:
+    return _day_of_quarter(ms // 900_000, zone)
 
 
 def ledger_down(reason: str) -> OwnError:

@@ -189,6 +189,11 @@ class QuotaBook:
         self._reserve(request_id, scopes, now_ms, amounts, running=True)
         return Admitted(request_id, now_ms)
 
+    def refused(self, now_ms: int, amounts: Amounts, quotas: Sequence[Quota]) -> Refused | None:
+        """Tell which limit would refuse a request, if any; nothing is changed."""
+        refusals = self._refusals(now_ms, amounts, quotas, new=True)
+        return _told(refusals) if refusals else None
+
     def extend(self, request_id: object, more: Amounts, quotas: Sequence[Quota]) -> Admitted | Refused:
         """Reserve more for an open request, in its own windows, before an attempt after one that may be billed."""
         held = self._held(request_id)

@@ -105,9 +105,16 @@ class Catalogue:
         await asyncio.shield(running)
 
     async def refresh_for(self, provider: ProviderRow, model: str) -> Price | None:
-        """Refresh because the list lacks a model, at most every half minute; give its price if it has one now."""
+        """Refresh because the list lacks a model, at most every half minute; give its price if it has one now.
+
+        One that is under way is waited for: it may bring the model.
+        """
         tried = self.listing(provider.name).tried_s
-        if tried is None or self._clock.monotonic_s() - tried >= _UNKNOWN_REFRESH_S:
+        if (
+            provider.name in self._refreshing
+            or tried is None
+            or self._clock.monotonic_s() - tried >= _UNKNOWN_REFRESH_S
+        ):
             await self.refresh(provider)
         return self.price(provider, model)
 

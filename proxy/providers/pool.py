@@ -45,7 +45,7 @@ class PooledTransport:
         self._connecting: set[asyncio.Timeout] = set()
         self._closed = False
         self._drained: asyncio.Future[None] | None = None
-        self._loop: asyncio.AbstractEventLoop
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._sweep = _Sweep(self._look)
 
     async def send(
@@ -59,7 +59,9 @@ class PooledTransport:
             head = request_head(method, origin.target(url), origin.host_header, headers, body)
         except HeaderRefusedError as error:
             raise TransportError("broken", str(error), dispatched=False) from None
-        loop = self._loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None:  # asked for once: CPython 3.11 makes a system call of it
+            loop = self._loop = asyncio.get_running_loop()
         start_s = loop.time()
         connection = self._take(start_s)
         if connection is None:
@@ -83,7 +85,7 @@ class PooledTransport:
         for answer in list(self._active):
             answer.fail("broken", "the connection was closed here")
         for timeout in self._connecting:
-            timeout.reschedule(self._loop.time())
+            timeout.reschedule(asyncio.get_running_loop().time())
         for connection in list(self._open):
             connection.abort()
         self._sweep.stop()
@@ -152,6 +154,7 @@ class PooledTransport:
     def freed(self, connection: Connection, answer: PooledAnswer, *, reusable: bool) -> None:
         self._active.discard(answer)
         if reusable and not self._closed:
+            assert self._loop is not None
             connection.idle_since_s = self._loop.time()
             self._idle[connection] = None
         else:

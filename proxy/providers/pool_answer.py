@@ -1,7 +1,11 @@
 """One answer of the pool: its head, the bytes of its body that nobody has read yet, and how it ended."""
 
 import asyncio
+import zlib
+from collections.abc import Coroutine
+from typing import Any
 
+from proxy.providers.inflate import ENCODINGS, Inflater
 from proxy.providers.transport import Deadlines, Kind, TransportError
 
 
@@ -15,6 +19,7 @@ class PooledAnswer:
     __slots__ = (
         "_by_name",
         "_failure",
+        "_inflater",
         "_last_s",
         "_loop",
         "_start_s",
@@ -48,6 +53,7 @@ class PooledAnswer:
         self._waiter: asyncio.Future[None] | None = None
         self._failure: tuple[Kind, str] | None = None
         self._by_name: dict[str, str] | None = None
+        self._inflater: Inflater | None = None
 
     # The reader's side.
 
@@ -58,7 +64,11 @@ class PooledAnswer:
             found = self._by_name = {key.lower(): value for key, value in reversed(self.headers)}
         return found.get(name.lower())
 
-    async def read(self) -> bytes:
+    def read(self) -> Coroutine[Any, Any, bytes]:
+        """Give the next piece, b"" at the end; no coroutine stands between the reader and an answer as it came."""
+        return self._read() if self._inflater is None else self._unpack(self._inflater)
+
+    async def _read(self) -> bytes:
         while True:
             pieces = self.pieces
             if pieces:
@@ -70,6 +80,19 @@ class PooledAnswer:
             if self.complete:
                 return b""
             await self.wait()
+
+    async def _unpack(self, inflater: Inflater) -> bytes:
+        try:
+            while not (piece := inflater.take()):
+                chunk = await self._read()
+                if not chunk and inflater.ended:
+                    return b""
+                inflater.feed(chunk)
+        except zlib.error:
+            text = "the provider's answer is compressed and cannot be unpacked"
+            self.fail("broken", text)
+            raise TransportError("broken", text, dispatched=True) from None
+        return piece
 
     async def wait(self) -> None:
         """Wait until something happened; raises TransportError after a break. Cancelled, it ends the exchange."""
@@ -102,6 +125,15 @@ class PooledAnswer:
     @property
     def failed(self) -> bool:
         return self._failure is not None
+
+    def begin(self, status: int, headers: tuple[tuple[str, str], ...]) -> None:
+        """The head is complete."""
+        self.status = status
+        self.headers = headers
+        encoding = (self.header("content-encoding") or "").strip().lower()
+        if encoding in ENCODINGS:
+            self._inflater = Inflater(encoding)
+        self.wake()
 
     def wake(self) -> None:
         waiter = self._waiter

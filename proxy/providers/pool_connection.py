@@ -11,8 +11,9 @@ import httptools
 from proxy.providers.pool_answer import PooledAnswer
 from proxy.providers.transport import Deadlines
 
-_HEAD_MAX_BYTES = 64 << 10  # also the most that may come without a byte of body: chunk sizes, extensions, trailers
-_HEADERS_MAX = 256
+# The answer is paid for, so an odd head is no reason to lose it; these only bound the memory.
+_HEAD_MAX_BYTES = 256 << 10  # also the most that may come without a byte of body: chunk sizes, extensions, trailers
+_HEADERS_MAX = 1000
 _INTERIM_MAX = 8  # answers with a 1xx status before the real one
 _UNREAD_MAX_BYTES = 256 << 10  # reading pauses above this; the reader takes all there is, and reading goes on
 _WRITE_BYTES = 256 << 10  # a body up to this goes out with its head; a larger one in pieces of this, as they drain
@@ -157,7 +158,7 @@ class Connection(asyncio.Protocol):
         elif answer.unread_bytes == before_bytes:
             self._bare_bytes += len(data)
             if self._bare_bytes > _HEAD_MAX_BYTES:
-                answer.fail("broken", "the provider's answer holds more than 64 KB without a byte of its body")
+                answer.fail("broken", "the provider's answer holds more than 256 KB without a byte of its body")
         else:
             self._bare_bytes = 0
             if answer.unread_bytes > _UNREAD_MAX_BYTES and not answer.paused:
@@ -216,7 +217,7 @@ class Connection(asyncio.Protocol):
         assert answer is not None
         head, self._head = self._head, []
         if self._bare_bytes + self._new_bytes > _HEAD_MAX_BYTES and _size(head) > _HEAD_MAX_BYTES:
-            self._stop("a head of more than 64 KB")
+            self._stop("a head of more than 256 KB")
         status = self._parser.get_status_code()
         if status < 200:
             self._note_interim(status)
@@ -224,9 +225,7 @@ class Connection(asyncio.Protocol):
         self._keep = self._parser.should_keep_alive()
         if not self._keep:
             self._until_close = self._ends_with_connection(status, head)
-        answer.status = status
-        answer.headers = tuple(head)
-        answer.wake()
+        answer.begin(status, tuple(head))
 
     def on_body(self, data: bytes) -> None:
         answer = self._answer

@@ -8,8 +8,10 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
 
 from proxy.core.errors import LedgerError
 from proxy.storage import statements
@@ -113,7 +115,8 @@ class SqliteLedger:
 
     async def close(self) -> int:
         """Write what is queued, fold the WAL into the file, free the lock; give how many ends could not be written."""
-        kept = await asyncio.to_thread(self._writer.stop)
+        self._writer.finish()
+        kept = await asyncio.to_thread(self._writer.join)
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except (
@@ -158,17 +161,61 @@ def make_private_file(path: Path) -> None:
 
 
 def connect_owner(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
-    """Connect as the owner that holds the lock: pragmas, a check of the whole file, migrations."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=busy_timeout_s)
+    """Connect as the owner that holds the lock: a check of the whole file, pragmas, migrations."""
     try:
-        _prepare(connection, path)
+        _check(path, busy_timeout_s)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=busy_timeout_s)
+        try:
+            _prepare(connection, path)
+        except BaseException:
+            connection.close()
+            raise
     except sqlite3.DatabaseError as error:
-        connection.close()
-        raise LedgerError(_explain(path, error)) from None
-    except BaseException:
-        connection.close()
-        raise
+        raise LedgerError(_explain(path, str(error))) from None
+    except UnicodeDecodeError:  # SQLite's text quotes the damaged schema
+        raise LedgerError(_explain(path, "malformed database schema")) from None
     return connection
+
+
+def _check(path: Path, busy_timeout_s: float) -> None:
+    """Read the whole file before anything may write to it.
+
+    On a connection that cannot write: one that can folds the WAL into the file when it closes, also when the file has
+    just been found damaged, or the WAL is that of another one.
+    """
+    wal = path.with_name(f"{path.name}-wal")
+    if not path.exists() or path.stat().st_size == 0:
+        if wal.exists() and wal.stat().st_size > 0:  # SQLite would delete the WAL and begin anew
+            raise LedgerError(f"{path} is empty, but {wal.name} is not: the ledger has been lost. {_RESTORE}")
+        return
+    # a journal is left only where the making of the file broke off; it takes a writer to roll that back
+    mode = "rw" if path.with_name(f"{path.name}-journal").exists() else "ro"
+    with closing(sqlite3.connect(f"{_uri(path)}?mode={mode}", uri=True, timeout=busy_timeout_s)) as connection:
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]  # 0.13 s for a million rows
+        if found != "ok":
+            raise LedgerError(f"{path} is damaged: {found}. {_RESTORE}")
+        seen = _identity(connection)
+    if wal.exists() and seen is not None:
+        with closing(sqlite3.connect(f"{_uri(path)}?immutable=1", uri=True)) as connection:  # the file without its WAL
+            own = _identity(connection)
+        if own is not None and own != seen:
+            raise LedgerError(
+                f"{wal} belongs to another ledger than {path.name}, and would overwrite it. Move it away, together with"
+                f" {path.name}-shm, then start again."
+            )
+
+
+def _uri(path: Path) -> str:
+    return "file:" + quote(str(path.absolute()))
+
+
+def _identity(connection: sqlite3.Connection) -> str | None:
+    """Give the ledger's random name; None where there is none yet or this part of the file cannot be read."""
+    try:
+        row = connection.execute("SELECT value FROM meta WHERE name = 'ledger_id'").fetchone()
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
+        return None
+    return None if row is None else str(row[0])
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
@@ -179,19 +226,17 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"{path}: this file system cannot hold a WAL (a network drive?). Put the ledger on a local disk."
         )
     execute("PRAGMA synchronous = FULL")  # NORMAL loses acknowledged rows in a power cut
+    execute("PRAGMA fullfsync = ON")  # macOS: its plain fsync leaves the data in the drive's cache
     execute("PRAGMA foreign_keys = ON")
-    found = execute("PRAGMA quick_check(1)").fetchone()[0]  # 0.13 s for a million rows
-    if found != "ok":
-        raise LedgerError(f"{path} is damaged: {found}. {_RESTORE}")
     migrate(connection, path)
+    execute("INSERT OR IGNORE INTO meta VALUES ('ledger_id', lower(hex(randomblob(16))))")
     execute(_MARK_FILE)
 
 
 _RESTORE = "Keep the file, restore the newest back-up beside it, and see docs/ledger.md, 'A damaged file'."
 
 
-def _explain(path: Path, error: sqlite3.DatabaseError) -> str:
-    text = str(error)
+def _explain(path: Path, text: str) -> str:
     if "locked" in text or "busy" in text:
         return (
             f"{path} is locked by another program (a database browser with an open transaction?)."

@@ -113,6 +113,10 @@ def _is_the_disk(error: Exception) -> bool:
     )
 
 
+def _write_nothing_new(connection: sqlite3.Connection) -> None:
+    connection.execute("UPDATE meta SET value = value WHERE name = 'ledger_id'")
+
+
 class Writer:
     """Owns the connection; everything that changes the ledger goes through submit()."""
 
@@ -125,7 +129,8 @@ class Writer:
         self._incoming: list[Operation] = []
         self._waiting = 0  # operations that were submitted and not yet resolved
         self._kept: list[Operation] = []
-        self._stopping = False
+        self._finished = False  # of the loop: nothing more is taken
+        self._stopping = False  # of the thread: all that was taken is here
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self.problem: str | None = None  # what the disk said last; None while commits succeed
 
@@ -134,6 +139,8 @@ class Writer:
 
     def submit(self, operation: Operation) -> None:
         """Queue an operation; its future is resolved after the commit. A full queue refuses new requests."""
+        if self._finished:
+            raise LedgerUnavailableError("the ledger is closed")
         if self._waiting >= self._queue_max and not operation.must_land:
             raise LedgerUnavailableError(f"{self._queue_max} operations already wait for the disk")
         self._waiting += 1
@@ -146,10 +153,15 @@ class Writer:
             self._queue.put(self._incoming)
             self._incoming = []
 
-    def stop(self) -> list[Operation]:
-        """Write what is queued, end the thread and give back what could not be written. Blocks: call it in a thread."""
-        self._hand_over()
-        self._queue.put(None)
+    def finish(self) -> None:
+        """Take nothing more. Call it in the loop, which alone hands operations over."""
+        if not self._finished:
+            self._finished = True
+            self._hand_over()
+            self._queue.put(None)
+
+    def join(self) -> list[Operation]:
+        """Wait until all that was taken is written and give back what could not be. Blocks: call it in a thread."""
         self._thread.join()
         return self._kept
 
@@ -158,12 +170,14 @@ class Writer:
             operations = self._next_group()
             if operations:
                 self._write(operations)
+            elif self.problem is not None and not self._stopping:
+                self._probe()
 
     def _next_group(self) -> list[Operation]:
         """Wait for something to do, then take all that is there, what was kept from a failure first."""
         group, self._kept = self._kept, []
         try:
-            batch = self._queue.get(timeout=_RETRY_S) if group else self._queue.get()
+            batch = self._queue.get(timeout=_RETRY_S if self.problem is not None else None)
             while batch is not None:
                 group += batch
                 if len(group) >= _GROUP_MAX:
@@ -187,10 +201,22 @@ class Writer:
                 for operation in operations:
                     self._write([operation])
         else:
-            if self.problem is not None:
-                log.warning("ledger.recovered", extra={"problem": self.problem})
-                self.problem = None
+            self._note_success()
             self._resolve(operations)
+
+    def _probe(self) -> None:
+        """Learn whether the disk takes writes again: while /readyz is red, nobody else may come and try."""
+        try:
+            self._transaction([Operation(None, call=_write_nothing_new)])
+        except sqlite3.DatabaseError as error:
+            self.problem = str(error)
+        else:
+            self._note_success()
+
+    def _note_success(self) -> None:
+        if self.problem is not None:
+            log.warning("ledger.recovered", extra={"problem": self.problem})
+            self.problem = None
 
     def _transaction(self, operations: list[Operation]) -> None:
         rows = _collect(operations)
@@ -260,7 +286,7 @@ class Writer:
         for operation in operations:
             error = operation.error
             if operation.done is not None:
-                operation.done(error)
+                self._call_done(operation.done, error)
             future = operation.future
             if future is None or future.done():
                 if error is not None:
@@ -269,3 +295,10 @@ class Writer:
                 future.set_exception(error)
             else:
                 future.set_result(operation.result)
+
+    def _call_done(self, done: Done, error: Exception | None) -> None:
+        """Call one operation's callback, whose failure must not leave the rest of the group without an answer."""
+        try:
+            done(error)
+        except Exception:
+            log.exception("ledger.callback")

@@ -1,7 +1,5 @@
 """POST /v1/chat/completions."""
 
-import asyncio
-
 from aiohttp import web
 
 from proxy.core.errors import OwnError
@@ -15,10 +13,8 @@ async def chat_completions(call: Call, state: State) -> web.StreamResponse:
     parts = state.parts
     if parts.draining:
         raise OwnError(503, "draining", "The proxy is stopping. Try again in a moment.", retry_after_s=5, close=True)
-    task = asyncio.current_task()
-    assert task is not None
-    parts.in_flight.add(task)
+    parts.in_flight.add(call)
     try:
         return await run(call, parts)
     finally:
-        parts.in_flight.discard(task)
+        parts.in_flight.remove(call)

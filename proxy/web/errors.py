@@ -12,7 +12,7 @@ def error_response(
     error: ApiError, request_id: str | None, told: Mapping[str, str] = MappingProxyType({})
 ) -> web.Response:
     """Give the answer for an error; the headers tell SDKs whether and when to try again. told: what limits say."""
-    headers = {"Content-Type": "application/json", **told, **error.headers}
+    headers = {"Content-Type": "application/json", "Server": "tollkeeper", **told, **error.headers}
     if request_id is not None:
         headers["x-request-id"] = request_id
     headers.update(_retry_headers(error))

@@ -24,8 +24,8 @@ def check_gate(request: web.BaseRequest, snapshot: Snapshot) -> None:
     if not request.raw_path.startswith("/"):
         raise CallerError(400, "invalid_target", "The request line must hold a path, such as /v1/models.", close=True)
     _check_host(request.headers.getall("Host", []), snapshot.hosts)
-    origin = request.headers.get("Origin")
-    if origin is not None and origin not in snapshot.settings.server.origins:
+    origins = request.headers.getall("Origin", ())
+    if any(origin not in snapshot.settings.server.origins for origin in origins):
         raise CallerError(
             403,
             "origin_not_allowed",

@@ -8,10 +8,12 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from proxy.core.errors import PortError
+
+if TYPE_CHECKING:  # the command line asks for socket_path only, and need not wait for aiohttp
+    from aiohttp import web
 
 _BACKLOG = 4096  # aiohttp's 128 loses connections of a burst of 500 for seconds
 _UNIX_PATH_MAX_BYTES = 100  # sun_path holds 108 on Linux, 104 on macOS
@@ -31,7 +33,7 @@ def socket_path(database: Path) -> Path | None:
     return Path(tempfile.gettempdir()) / f"tollkeeper-{os.getuid()}-{digest}.sock"
 
 
-async def listen_tcp(server: web.Server, host: str, port: int) -> asyncio.Server:
+async def listen_tcp(server: "web.Server", host: str, port: int) -> asyncio.Server:
     """Listen, or raise PortError that names who holds the port."""
     try:
         return await asyncio.get_running_loop().create_server(server, host, port, backlog=_BACKLOG)
@@ -39,7 +41,7 @@ async def listen_tcp(server: web.Server, host: str, port: int) -> asyncio.Server
         raise PortError(_explain(host, port, error)) from None
 
 
-async def listen_unix(server: web.Server, path: Path) -> asyncio.Server:
+async def listen_unix(server: "web.Server", path: Path) -> asyncio.Server:
     """Listen for the owner of the ledger only. The caller holds the ledger's lock, so an old file is a dead one."""
     path.unlink(missing_ok=True)  # noqa: ASYNC240 - once, before anything is served
     old_mask = os.umask(0o177)

@@ -75,8 +75,9 @@ async def answer_socket(call: Call, state: State) -> web.StreamResponse:
 
 
 def _unknown(path: str) -> CallerError:
-    if path in _METHODS:
-        allowed = ", ".join(_METHODS[path])
+    methods = _METHODS.get(path) or (["GET"] if path.startswith(_MODEL_PREFIXES) else None)
+    if methods:
+        allowed = ", ".join(methods)
         return CallerError(
             405, "method_not_allowed", f"{path} takes {allowed}.", headers={"Allow": allowed}, close=True
         )

@@ -8,8 +8,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
@@ -47,13 +48,19 @@ class _Connection(web.RequestHandler):
         super().connection_made(transport)
         self._head_timer = self._loop.call_later(self._head_timeout_s, self._head_late)
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head_timer is None and self._waiter is not None and not self._waiter.done():
+            # a further request has begun on a connection that was idle, and its head is not whole yet
+            self._head_timer = self._loop.call_later(self._head_timeout_s, self._head_late)
+
     def head_arrived(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
     def _head_late(self) -> None:
-        """A connection that has sent no whole head since it was opened is closed without a word."""
+        """A connection that sends no whole head in time is closed without a word."""
         self._head_timer = None
         self.force_close()
 
@@ -73,7 +80,7 @@ class _Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         self.head_arrived()
         if status == 400:
-            error: ApiError = CallerError(400, "bad_request", "That is no HTTP/1.1 request.", close=True)
+            error: ApiError = _unreadable(exc)
         else:
             log.error("web.failed", extra={"problem": type(exc).__name__})
             error = OwnError(
@@ -111,6 +118,18 @@ class _Server(web.Server):
         )
 
 
+def _unreadable(exc: BaseException | None) -> CallerError:
+    if isinstance(exc, LineTooLong) or "Too many headers" in str(exc):
+        return CallerError(
+            431,
+            "header_too_large",
+            f"The request line or a header is longer than {_HEAD_MAX_BYTES} bytes, or there are more than"
+            f" {_HEADERS_MAX} headers. Send less.",
+            close=True,
+        )
+    return CallerError(400, "bad_request", "That is no HTTP/1.1 request.", close=True)
+
+
 def _request(
     message: RawRequestMessage,
     payload: StreamReader,
@@ -118,7 +137,7 @@ def _request(
     writer: AbstractStreamWriter,
     task: "asyncio.Task[None]",
 ) -> web.BaseRequest:
-    return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
+    return web.BaseRequest(message, payload, protocol, writer, task, task.get_loop())
 
 
 def make_server(
@@ -128,7 +147,7 @@ def make_server(
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         now_ms = clock.now_ms()
-        call = Call(request, ids.next(now_ms), now_ms, clock.monotonic_s())
+        call = Call(request, ids.next(now_ms), clock, now_ms)
         connection = request.protocol
         if isinstance(connection, _Connection):
             connection.head_arrived()
@@ -143,6 +162,8 @@ def make_server(
                 extra={"request_id": call.request_id, "status": error.status, "code": error.code},
             )
             response = error_response(error, call.request_id, call.told())
+            if request.version not in (HttpVersion10, HttpVersion11):
+                request._cache["version"] = HttpVersion11  # noqa: SLF001 - else the answer begins with the odd one
         except Exception:
             log.exception("web.failed", extra={"request_id": call.request_id})
             response = error_response(_internal(call.id), call.request_id)

@@ -1,8 +1,7 @@
 """An answer that is not streamed, and what one JSON message of either kind says of itself."""
 
 import re
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -12,8 +11,7 @@ from proxy.wire.usage import Usage, read_exactly, read_usage
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What is kept of an answer; never its text, nor the text of an error.
 
     error_code and error_type are words such as "502" and "provider_unavailable"; either may be None although

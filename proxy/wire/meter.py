@@ -209,7 +209,13 @@ class StreamMeter:
         usage = read_usage(message, data)
         if usage is not None:
             self.usage = usage
-            self.usage_is_last = self.finish_reason is not None or self.error_seen or not choices_of(message)
+            self.usage_is_last = self.error_seen or self._ends(choices_of(message))
+
+    def _ends(self, choices: list[dict[str, Any]]) -> bool:
+        """Tell whether nothing can follow a message with these choices; with n > 1 another choice may still speak."""
+        if not choices or any(text_of(choice, "finish_reason") for choice in choices):
+            return True
+        return self.finish_reason is not None and not any(_says_something(choice) for choice in choices)
 
 
 def _says_something(choice: dict[str, Any]) -> bool:

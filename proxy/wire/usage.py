@@ -23,8 +23,7 @@ _MAX_LITERAL_CHARS: Final = 64  # what core.money reads
 _NUMBER_AFTER_KEY: Final = re.compile(rb"\s*:\s*(-?[0-9][0-9.eE+-]*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Counts are None where the provider gave none, or gave nonsense.
 
     cost_pusd is what the request cost in all; None if no cost was given, or if it is doubtful, which
@@ -95,29 +94,38 @@ def _int(literal: str) -> int | _NumberText:
 def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT) -> Usage | None:
     """Give the usage in message, the parse of raw; None if there is none, or nothing in it makes sense."""
     usage = _at(message, shape.usage)
-    if not isinstance(usage, dict):
+    if usage.__class__ is not dict:
         return None
-    input_tokens = _count(_at(usage, shape.input_tokens))
-    output_tokens = _count(_at(usage, shape.output_tokens))
-    if input_tokens is None and output_tokens is None and usage.get("cost") is None:
+    input_tokens = _count_at(usage, shape.input_tokens)
+    output_tokens = _count_at(usage, shape.output_tokens)
+    cost = usage.get("cost")
+    if input_tokens is None and output_tokens is None and cost is None:
         return None
     is_byok = usage.get("is_byok") is True
-    total = _Amount.read(message, raw, (*shape.usage, "cost"))
+    total = _NO_AMOUNT if cost is None else _Amount.read(message, raw, (*shape.usage, "cost"))
     upstream = _NO_AMOUNT
     if is_byok:  # otherwise it is a part of the cost, and adding it would book it twice
         upstream = _Amount.read(message, raw, (*shape.usage, "cost_details", "upstream_inference_cost"))
         total = _with_upstream(total, upstream)
     return Usage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cached_tokens=_count(_at(usage, shape.cached_tokens)),
-        reasoning_tokens=_count(_at(usage, shape.reasoning_tokens)),
-        cost_pusd=total.pusd,
-        cost_exact=total.exact,
-        cost_problem=total.problem,
-        is_byok=is_byok,
-        upstream_pusd=upstream.pusd,
+        input_tokens,
+        output_tokens,
+        _count_at(usage, shape.cached_tokens),
+        _count_at(usage, shape.reasoning_tokens),
+        total.pusd,
+        total.exact,
+        total.problem,
+        is_byok,
+        upstream.pusd,
     )
+
+
+def _count_at(usage: Any, path: tuple[str, ...]) -> int | None:
+    for key in path:
+        if usage.__class__ is not dict:
+            return None
+        usage = usage.get(key)
+    return usage if usage.__class__ is int and 0 <= usage <= MAX_TOKENS else None
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:
@@ -126,10 +134,6 @@ def _at(value: Any, path: tuple[str, ...]) -> Any:
             return None
         value = value.get(key)
     return value
-
-
-def _count(value: Any) -> int | None:
-    return value if type(value) is int and 0 <= value <= MAX_TOKENS else None
 
 
 class _Amount(NamedTuple):

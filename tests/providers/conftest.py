@@ -9,6 +9,7 @@ import uvloop
 
 from proxy.providers.pool import PooledTransport
 from proxy.providers.transport import AiohttpTransport
+from tests.providers.scripted import always, plain, serving
 from tests.support.leaks import nothing_leaks
 
 Make = Callable[..., AiohttpTransport | PooledTransport]
@@ -43,6 +44,8 @@ async def make(kind: str) -> AsyncIterator[Make]:
                 made[-1]._connector._ssl = verify  # it takes no context of its own
         return made[-1]
 
+    async with serving(always(plain(b""))):  # uvloop opens descriptors of its own when it first listens
+        pass
     async with nothing_leaks():
         yield build
         for transport in made:

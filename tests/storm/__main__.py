@@ -5,6 +5,7 @@ import contextlib
 import datetime as dt
 import secrets
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -104,6 +105,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome | KillOutcom
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that being told to stop also ends what it started
     arguments = parse()
     console = Console(stderr=True, soft_wrap=True)
     console.print(f"storm: seed {arguments.seed}", highlight=False)
@@ -112,6 +114,9 @@ def main() -> int:
     except (ProcessError, OSError) as error:
         console.print(f"storm: {error}", highlight=False)
         return 2
+    except KeyboardInterrupt:
+        console.print("storm: stopped", highlight=False)
+        return 130
     command = shlex.join(["scripts/storm", *sys.argv[1:]])
     if isinstance(outcome, KillOutcome):
         tables, page, name = [("The run", kills_table(outcome))], kills_page(outcome, command), "storm-ledger"

@@ -23,6 +23,7 @@ class Seen:
 
     whole: the answer came to the end of its HTTP framing. done: with ``data: [DONE]``. left: it hung up as planned.
     broken: the connection ended before. killed: the proxy was killed meanwhile. stuck: nothing ended for too long.
+    garbled: what came is no HTTP.
     under: which run of the proxy it was sent to.
     """
 
@@ -37,6 +38,7 @@ class Seen:
     broken: bool = False
     killed: bool = False
     stuck: bool = False
+    garbled: bool = False
     tail: bytes = b""  # the last bytes of the body, for what is looked for in it
 
 
@@ -138,6 +140,8 @@ class Client:
             seen.stuck = True
         except (OSError, EOFError):
             seen.broken = not seen.whole
+        except ValueError:
+            seen.garbled = True
         if keep:
             self._line = line
         else:

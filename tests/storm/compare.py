@@ -170,6 +170,8 @@ def _client(seen: Seen, ledger: LedgerView) -> Iterator[str]:
     """What a client was told must hold: an answer that it has whole is settled, whatever was killed afterwards."""
     if seen.stuck:
         yield "the client got no end of its answer"
+    if seen.garbled:
+        yield "the client got bytes that are no HTTP answer"
     if seen.broken and not seen.killed:
         yield "the connection broke, but nobody killed the proxy"
     if not seen.whole or seen.status != 200:

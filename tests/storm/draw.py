@@ -82,6 +82,7 @@ class Ask:
     plain: bool
     stream: bool
     max_tokens: int | None
+    choices: int
     hang_up: HangUp
     keep_alive: bool
     look_up_fails: bool
@@ -95,6 +96,8 @@ class Ask:
             body["stream"] = True
         if self.max_tokens is not None:
             body["max_tokens"] = self.max_tokens
+        if self.choices != 1:
+            body["n"] = self.choices
         if not self.plain:  # OpenAI refuses fields that it does not know; there the header carries it
             body["session_id"] = self.session
         return body
@@ -145,6 +148,7 @@ def _ask(rng: Random, seed: int, n: int, scripted: Mapping[str, Mapping[str, Any
         plain=plain,
         stream=rng.random() < 0.6,
         max_tokens=max_tokens,
+        choices=rng.choices((1, 2, 3), (92, 5, 3))[0],
         hang_up=_hang_up(rng),
         keep_alive=rng.random() < 0.6,
         look_up_fails=not _LOOK_UP_FIELDS.isdisjoint(fields),

@@ -217,6 +217,8 @@ def _classes(seen: list[Seen]) -> Counter[str]:
         kind = "streamed" if one.ask.stream else "plain"
         if one.stuck:
             what = "stuck"
+        elif one.garbled:
+            what = "garbled"
         elif one.left:
             what = f"left {one.ask.hang_up.place.replace('_', ' ')}"
         elif one.broken:

@@ -31,6 +31,7 @@ USAGE = '{"prompt_tokens":3,"completion_tokens":1,"cost":0.5}'
     [
         (chunk() + chunk(usage=USAGE), False),
         (chunk() + chunk(usage=USAGE) + chunk(finish="stop"), False),
+        (chunk() + chunk(finish="stop") + chunk("of another choice", usage=USAGE), False),
         (chunk() + chunk(finish="stop", usage=USAGE), True),
         (chunk() + chunk(finish="stop") + chunk("", usage=USAGE), True),
         (chunk() + chunk(finish="stop") + b'data: {"choices":[],"usage":' + USAGE.encode() + b"}\n\n", True),
@@ -64,11 +65,26 @@ def test_a_stream_that_breaks_costs_what_the_provider_says_afterwards(
     assert all(b'"upstream_broken"' in tail for tail in seen)
 
 
+@pytest.mark.parametrize("form", ["choice", "empty_choices"])
+@pytest.mark.parametrize("usage_at", ["every", "first"])
+def test_a_stream_that_fails_costs_what_the_provider_says_afterwards(tmp_path: Path, usage_at: str, form: str) -> None:
+    """The usage before the error was once taken for the whole, because [DONE] came: 0.99 USD booked, none charged."""
+    failing = {
+        "usage_at": usage_at,
+        "cost_random": True,
+        "stream_error_after": 5,
+        "stream_error_form": form,
+        "stream_error_done": True,
+    }
+    seen = _storm(tmp_path, failing, requests=4)
+    assert all(b"data: [DONE]" in tail for tail in seen)
+
+
 def _storm(folder: Path, behaviour: dict[str, Any], requests: int) -> list[bytes]:
     """Ask for one behaviour only; books and ledger must agree. Give the ends of the answers."""
     model = f"openai/gpt-5-mini:{DEAR}0"
     asks = tuple(
-        Ask(n, f"found-{n}", "anna", model, "scripted", False, True, 1000, NEVER, n % 2 == 0, False)
+        Ask(n, f"found-{n}", "anna", model, "scripted", False, True, 1000, 1, NEVER, n % 2 == 0, False)
         for n in range(requests)
     )
     plan = Plan(1, asks, (), {model: behaviour}, {})

@@ -1,0 +1,211 @@
+"""Power cuts at every write of the ledger: the writer's own transactions, on a disk that forgets what was not synced.
+
+One life of a ledger is recorded: it is opened as the proxy opens it, transactions run, it is closed. Then, for every
+point of the recording, states that the disk may be in are built as real files, opened as at the next start, and held
+against what had been acknowledged by then. The next life goes on from one of those states, so that recoveries are cut
+as well.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import apsw
+
+from proxy.core.errors import LedgerError
+from proxy.storage.ledger import _prepare, connect_owner
+from proxy.storage.writer import Writer
+
+from .disk import Disk
+from .recorder import Acknowledged, Note, Recorder
+from .workload import Request, State, Workload
+
+Progress = Callable[[int, str], None]
+
+_NAME = "ledger.db"
+_TRANSACTIONS = 40  # in one life
+_TEXTS_MAX = 20
+_ROLLUP = """
+SELECT hour_ms, user, group_name, model, provider, use_case, requests, errors, input_tokens, output_tokens, cost_pusd
+FROM usage_hourly ORDER BY 1, 2
+"""
+_ROLLUP_OF_ROWS = """
+SELECT started_ms - started_ms % 3600000, user, ifnull(group_name, ''), ifnull(model, ''), ifnull(provider, ''),
+    ifnull(use_case, ''), count(*), sum(error IS NOT NULL), sum(ifnull(input_tokens, 0)), sum(ifnull(output_tokens, 0)),
+    sum(ifnull(cost_pusd, 0))
+FROM requests WHERE state IN ('settled', 'released') GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2
+"""
+
+
+@dataclass(slots=True)
+class PowerCuts:
+    """What came of it. A state counts once, under the worst that was found in it."""
+
+    seed: int
+    synchronous: str
+    states: int = 0
+    lives: int = 0
+    commits: int = 0
+    writes: int = 0
+    unopened: int = 0  # states that could not be opened or failed quick_check
+    lost: int = 0  # states in which something acknowledged is missing or older than acknowledged
+    wrong: int = 0  # states that no sequence of commits ever had, or whose roll-up is not the sum of its rows
+    took_s: float = 0.0
+    texts: list[str] = field(default_factory=list)
+
+    @property
+    def failures(self) -> int:
+        return self.unopened + self.lost + self.wrong
+
+
+@dataclass(slots=True)
+class _Life:
+    """One recording: the files at its start, all notes, and what the ledger holds after each commit."""
+
+    files: dict[str, bytes]
+    notes: list[Note]
+    held: list[State]
+
+
+def run_power_cuts(
+    seed: int, states: int, progress: Progress, *, synchronous: str | None = None, a_point: int = 3
+) -> PowerCuts:
+    """Try so many states, a_point of them at each point of a recording. The same seed tries the same ones.
+
+    synchronous is the default of the ledger where it is None. progress is told the states so far, and a text.
+    """
+    rng = Random(seed)
+    report = PowerCuts(seed, synchronous or "as the ledger sets it")
+    begun_s = time.monotonic()
+    with _fast_folder() as folder:
+        files: dict[str, bytes] = {}
+        rows: State = {}
+        while report.states < states:
+            life = _live(folder, files, rows, rng, synchronous)
+            report.lives += 1
+            report.commits += len(life.held) - 1
+            report.writes += sum(not isinstance(note, Acknowledged) for note in life.notes)
+            goes_on = _cut_everywhere(folder, life, rng, report, min(states, report.states + a_point * len(life.notes)))
+            # a ledger grows from life to life; now and then one begins anew, so that its making is cut too
+            files, rows = goes_on if goes_on is not None and rng.random() < 0.7 else ({}, {})
+            report.took_s = time.monotonic() - begun_s
+            progress(report.states, f"{report.lives} lives, {report.failures} failures")
+    return report
+
+
+@contextmanager
+def _fast_folder() -> Iterator[Path]:
+    """Give a folder in memory where there is one: which writes were synced is in the notes, not on this disk."""
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
+    with TemporaryDirectory(prefix="power-cut-", dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+def _write_files(folder: Path, files: dict[str, bytes]) -> None:
+    for old in folder.iterdir():
+        old.unlink()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+
+
+def _live(folder: Path, files: dict[str, bytes], rows: State, rng: Random, synchronous: str | None) -> _Life:
+    _write_files(folder, files)
+    path = folder / _NAME
+    workload = Workload(rng, rows)
+    held = [dict(rows)]
+    loop = asyncio.new_event_loop()  # the writer wants one; its thread is not started, so that nothing runs in it
+    with closing(loop), Recorder() as recorder:
+        connection = apsw.Connection(str(path), vfs=recorder.name)
+        _prepare(connection, path)  # type: ignore[arg-type]  # apsw has all of sqlite3's surface that is used here
+        if synchronous is not None:
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
+        # small enough that every life has several checkpoints; 1000 pages are SQLite's default
+        connection.execute(f"PRAGMA wal_autocheckpoint = {rng.choice((10, 40, 1000))}")
+        writer = Writer(connection, loop, 1)  # type: ignore[arg-type]  # as above
+        for number in range(1, _TRANSACTIONS + 1):
+            group = workload.group()
+            writer._transaction(group)
+            recorder.acknowledge(number)
+            held.append(dict(workload.rows))
+        if rng.random() < 0.5:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # as SqliteLedger.close()
+        connection.close()
+    return _Life(files, recorder.notes, held)
+
+
+def _cut_everywhere(
+    folder: Path, life: _Life, rng: Random, report: PowerCuts, until: int
+) -> tuple[dict[str, bytes], State] | None:
+    """Cut at every point of a life; give one of the states that were good, to go on from."""
+    disk = Disk(life.files)
+    acknowledged = 0
+    each = max(1, -(-(until - report.states) // len(life.notes)))
+    goes_on: tuple[dict[str, bytes], State] | None = None
+    for at, note in enumerate(life.notes):
+        disk.follow(note)
+        if isinstance(note, Acknowledged):
+            acknowledged = note.commit
+        for _ in range(min(each, until - report.states)):
+            files = disk.left_by_cut(rng)
+            found = _examine(folder, files, life.held, acknowledged, report, f"life {report.lives}, point {at}")
+            if found is not None and rng.random() < 0.05:
+                goes_on = files, found
+    return goes_on
+
+
+def _examine(
+    folder: Path, files: dict[str, bytes], held: list[State], acknowledged: int, report: PowerCuts, where: str
+) -> State | None:
+    """Start on what the cut left, and compare; give what was found if it is as it must be."""
+    report.states += 1
+    _write_files(folder, files)
+    try:
+        with closing(connect_owner(folder / _NAME, 1.0)) as connection:
+            found = _read(connection)
+            sums = [connection.execute(sql).fetchall() for sql in (_ROLLUP, _ROLLUP_OF_ROWS)]
+    except (LedgerError, sqlite3.Error) as error:
+        report.unopened += 1
+        _tell(report, f"{where}: {error}")
+        return None
+    if sums[0] != sums[1]:
+        report.wrong += 1
+        _tell(report, f"{where}: usage_hourly is not the sum of the rows")
+        return None
+    if found in held[acknowledged : acknowledged + 2]:  # the commit under way may have come through or not
+        return found
+    if found in held[:acknowledged]:
+        report.lost += 1
+        _tell(report, f"{where}: {_missing(found, held[acknowledged])} acknowledged changes are gone")
+    else:
+        report.wrong += 1
+        _tell(report, f"{where}: half of a transaction, or rows that were never written")
+    return None
+
+
+def _missing(found: State, held: State) -> int:
+    return sum(found.get(id_) != row for id_, row in held.items())
+
+
+def _tell(report: PowerCuts, text: str) -> None:
+    if len(report.texts) < _TEXTS_MAX:
+        report.texts.append(text)
+
+
+def _read(connection: sqlite3.Connection) -> State:
+    attempts: dict[int, list[tuple[str, str | None]]] = {}
+    for id_, outcome, generation_id in connection.execute(
+        "SELECT request_id, outcome, generation_id FROM attempts ORDER BY request_id, n"
+    ):
+        attempts.setdefault(id_, []).append((outcome, generation_id))
+    return {
+        row[0]: Request(*row[1:], tuple(attempts.pop(row[0], ())))
+        for row in connection.execute(
+            "SELECT id, started_ms, user, state, reserved_pusd, cost_pusd, cost_source FROM requests"
+        )
+    } | {id_: Request(0, "", "an attempt without its request", 0, None, "", ()) for id_ in attempts}

@@ -1,0 +1,219 @@
+"""One installation that a test reconfigures, restarts and moves through time: simulator, proxy, ledger, real sockets.
+
+Wall time stands still until the test moves it, so that no window ends in the middle of a test; the monotonic clock,
+by which everything waits, is the true one.
+"""
+
+import gc
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from proxy.app import App
+from proxy.config.load import load_file
+from proxy.core.money import pusd_to_usd
+from tests.support.control import Controls
+from tests.support.installation import ADMIN_TOKEN, settings, token_hash_of, token_of, write_config
+from tests.support.leaks import nothing_leaks
+from tests.support.patience import eventually
+from proxy.web.listen import socket_path
+from tests.support.raw import Answer, Client, ask, connect, connect_unix, request_bytes
+from tests.support.stand import CHAT, MESSAGES, MODEL, read_rows, simulator
+
+START = "2026-11-18T10:20:30Z"  # a Wednesday in the middle of everything
+INPUT_PUSD, OUTPUT_PUSD = 150_000, 600_000  # of MODEL, a token; as the simulator lists and charges it
+MODEL_OUTPUT_MAX = 16_384
+MODEL_CONTEXT = 128_000
+ANSWER_TOKENS = 16  # what the simulator says unless told otherwise
+
+
+def ms_of(iso: str) -> int:
+    return int(datetime.fromisoformat(iso).timestamp() * 1000)
+
+
+def user(name: str, **more: Any) -> dict[str, Any]:
+    """Give a user of the configuration with the token that tests know."""
+    return {"token_hash": token_hash_of(name), **more}
+
+
+def usd(pusd: int) -> str:
+    return pusd_to_usd(pusd)
+
+
+def cost(pusd: int, window: str = "total", mode: str = "hard") -> dict[str, str]:
+    """Give a cost limit, exact to the pico-USD."""
+    return {"amount": usd(pusd), "window": window, "mode": mode}
+
+
+def error_of(answer: Answer) -> dict[str, Any]:
+    found: dict[str, Any] = answer.json()["error"]
+    return found
+
+
+class SteeredClock:
+    """Wall time as the test says; monotonic time as it is."""
+
+    def __init__(self, now_ms: int) -> None:
+        self.ms = now_ms
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+
+class Place:
+    """A proxy that can be configured anew and restarted on the same ledger; amounts are pico-USD."""
+
+    def __init__(self, folder: Path, sim: Controls, more: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.sim = sim
+        self.clock = SteeredClock(ms_of(START))
+        self.more = dict(more)
+        self.app: App
+        self._gc_threshold = gc.get_threshold()
+        self._path = self._write()
+
+    def _write(self) -> Path:
+        return write_config(self.folder, settings(self.sim.url, self.more))
+
+    async def start(self, *, models_known: bool = True) -> None:
+        def load() -> Any:
+            return load_file(self._path, {})
+
+        self.app = App(load)
+        self.app._clock = self.clock
+        try:
+            await self.app.start(load())
+            if models_known:
+                await eventually(self._models_known)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        await self.app.close()
+        gc.unfreeze()  # what a proxy of its own process sets for itself
+        gc.set_threshold(*self._gc_threshold)
+
+    async def restart(self, **more: Any) -> None:
+        await self.stop()
+        await self.start(**more)
+
+    async def _models_known(self) -> bool:
+        listings = [self.app.catalogue.listing(name) for name in self.app.live.current.providers]
+        return all(listing.tried_s is not None and (listing.models or listing.problem) for listing in listings)
+
+    async def configure(self, more: Mapping[str, Any]) -> None:
+        """Replace the configuration and have it taken, as an operator would."""
+        self.more = dict(more)
+        self._write()
+        answer = await ask(self.app.port, "POST", "/admin/v1/reload", {}, token=ADMIN_TOKEN)
+        assert answer.status == 200, answer.body
+
+    def move_to(self, iso: str, plus_ms: int = 0) -> None:
+        self.clock.ms = ms_of(iso) + plus_ms
+
+    async def operate(self, name: str, fields: Mapping[str, Any]) -> Any:
+        """Change users and tokens over the Unix socket beside the ledger."""
+        path = socket_path(self.folder / "ledger.db")
+        assert path is not None
+        async with await connect_unix(str(path)) as client:
+            await client.send(request_bytes("POST", f"/admin/v1/{name.replace('.', '/')}", fields))
+            answer = await client.read_answer()
+        assert answer.status == 200, answer.body
+        return answer.json()["data"]
+
+    async def ask(self, who: str, method: str, path: str, body: Any = None, **more: Any) -> Answer:
+        """Ask as a user of the configuration, or with a token."""
+        token = who if who.startswith("tk-") else token_of(who)
+        return await ask(self.app.port, method, path, body, token=token, **more)
+
+    async def chat(self, who: str = "anna", /, **fields: Any) -> Answer:
+        return await self.ask(who, "POST", CHAT, body_of(**fields))
+
+    async def begin_chat(self, who: str = "anna", /, **fields: Any) -> Client:
+        """Send a request and give the connection, with nothing read."""
+        client = await connect(self.app.port)
+        await client.send(request_bytes("POST", CHAT, body_of(**fields), token=token_of(who)))
+        return client
+
+    async def explain(self, who: str = "anna", /, **fields: Any) -> dict[str, Any]:
+        answer = await self.ask(who, "POST", "/v1/explain", body_of(**fields))
+        assert answer.status == 200, answer.body
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def worst_case(self, who: str = "anna", /, **fields: Any) -> int:
+        """Give what a request would have set aside at most; no limit may be in its way."""
+        found = (await self.explain(who, **fields))["worst_case_pusd"]
+        assert isinstance(found, int)
+        return found
+
+    async def limits(self, who: str = "anna") -> list[dict[str, Any]]:
+        answer = await self.ask(who, "GET", "/v1/me/limits")
+        assert answer.status == 200, answer.body
+        found: list[dict[str, Any]] = answer.json()["limits"]
+        return found
+
+    async def limit(self, who: str = "anna", kind: str = "cost") -> dict[str, Any]:
+        """Give the only limit of a kind."""
+        (found,) = [row for row in await self.limits(who) if row["kind"] == kind]
+        return found
+
+    async def spend_by_price(self, extra_pusd: int) -> None:
+        """Have the simulator charge this much for each answer, and say so."""
+        await self.sim.behave("all", cost_literal=usd(extra_pusd))
+
+    async def arrived(self, count: int) -> list[dict[str, Any]]:
+        """Wait until count requests have reached the provider, and give their bodies."""
+
+        async def look() -> list[dict[str, Any]]:
+            found = await self.sim.requests()
+            return found if len(found) >= count else []
+
+        found = await eventually(look)
+        assert len(found) == count
+        return [entry["json"] for entry in found]
+
+    async def quiet(self, left: int = 0) -> None:
+        """Wait until so many requests are under way and no figure is awaited."""
+
+        async def look() -> bool:
+            return len(self.app.parts.in_flight) == left and not self.app.pending.waiting
+
+        await eventually(look)
+
+    def rows(self, query: str = "SELECT * FROM usage ORDER BY request_id") -> list[dict[str, Any]]:
+        return read_rows(self.folder / "ledger.db", query)
+
+    async def check_books(self) -> None:
+        """Hold the ledger against the simulator's books, generation by generation, and the totals against the rows."""
+        await self.quiet()
+        books = await self.sim.books()
+        charged = {id_: one["charged_pusd"] for id_, one in books["generations"].items()}
+        booked = {row["generation_id"]: row["cost_pusd"] for row in self.rows() if row["generation_id"]}
+        assert booked == charged
+        assert sum(row["cost_pusd"] for row in self.rows()) == books["total_pusd"]
+        assert self.app.parts.desk.book.audit() == []
+
+
+def body_of(**fields: Any) -> dict[str, Any]:
+    return {"model": MODEL, "messages": MESSAGES, "max_tokens": ANSWER_TOKENS, **fields}
+
+
+@asynccontextmanager
+async def place(folder: Path, more: Mapping[str, Any] | None = None) -> AsyncIterator[Place]:
+    """Run an installation; more is laid over the configuration of tests/support. Nothing may be left of it."""
+    async with nothing_leaks(), simulator() as sim:
+        found = Place(folder, sim, more or {})
+        await found.start()
+        await sim.forget()
+        try:
+            yield found
+        finally:
+            await found.stop()
