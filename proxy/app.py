@@ -196,8 +196,10 @@ class App:
     async def drain(self) -> int:
         """Stop taking requests, wait for those that run; give how many were left when time was up."""
         self.parts.draining = True
-        for server in self._sockets:
-            server.close()
+        for socket_server in self._sockets:
+            socket_server.close()
+        for server in self._servers:
+            server.pre_shutdown()
         return await self.parts.in_flight.wait_empty(float(self.live.settings.server.shutdown_timeout_s))
 
     async def close(self) -> None:

@@ -191,6 +191,11 @@ class Account:
         first = min(used, default=None)
         return None if first is None else first - first % HOUR_MS
 
+    @property
+    def folded_ms(self) -> int:
+        """Give the instant before which minutes are no longer told apart."""
+        return self._fold_ms
+
     def bucket_count(self) -> int:
         return len(self._minutes) + len(self._quarters) + len(self._hours)
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
-from urllib.parse import quote
 
 from proxy.core.errors import LedgerError
 from proxy.storage import statements
@@ -189,24 +188,21 @@ def _check(path: Path, busy_timeout_s: float) -> None:
             raise LedgerError(f"{path} is empty, but {wal.name} is not: the ledger has been lost. {_RESTORE}")
         return
     # a journal is left only where the making of the file broke off; it takes a writer to roll that back
+    uri = path.absolute().as_uri()
     mode = "rw" if path.with_name(f"{path.name}-journal").exists() else "ro"
-    with closing(sqlite3.connect(f"{_uri(path)}?mode={mode}", uri=True, timeout=busy_timeout_s)) as connection:
+    with closing(sqlite3.connect(f"{uri}?mode={mode}", uri=True, timeout=busy_timeout_s)) as connection:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]  # 0.13 s for a million rows
         if found != "ok":
             raise LedgerError(f"{path} is damaged: {found}. {_RESTORE}")
         seen = _identity(connection)
     if wal.exists() and seen is not None:
-        with closing(sqlite3.connect(f"{_uri(path)}?immutable=1", uri=True)) as connection:  # the file without its WAL
+        with closing(sqlite3.connect(f"{uri}?immutable=1", uri=True)) as connection:  # the file without its WAL
             own = _identity(connection)
         if own is not None and own != seen:
             raise LedgerError(
                 f"{wal} belongs to another ledger than {path.name}, and would overwrite it. Move it away, together with"
                 f" {path.name}-shm, then start again."
             )
-
-
-def _uri(path: Path) -> str:
-    return "file:" + quote(str(path.absolute()))
 
 
 def _identity(connection: sqlite3.Connection) -> str | None:

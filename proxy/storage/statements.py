@@ -1,21 +1,54 @@
 """The SQL of the hot path: one statement a table and a group of requests.
 
-A whole group travels as one JSON array, so that the writer takes the interpreter's lock once a group and not once a
-row. json_extract and not ``->>``: the latter needs SQLite 3.38.
+The rows of a group travel as parameters of one statement, so that the writer takes the interpreter's lock once a
+statement and not once a row; as a JSON array they would cost twice as much. Groups are cut into powers of two, so that
+few statements have to be prepared.
 """
 
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import NamedTuple
 
-def _insert(table: str, columns: str) -> str:
-    fields = ", ".join(f"json_extract(value, '$[{n}]')" for n in range(len(columns.split(","))))
-    return f"INSERT INTO {table} ({columns}) SELECT {fields} FROM json_each(?)"  # noqa: S608 - constants of this file
+_MOST_ROWS = 64  # SQLite takes 32,766 parameters; beyond this a row gets no cheaper
 
 
-def _update(table: str, key: str, columns: str, condition: str = "TRUE") -> str:
-    names = [name.strip() for name in columns.split(",")]
+class Many(NamedTuple):
+    """A statement over several rows: before, the rows as VALUES, after. width: the values of one row."""
+
+    before: str
+    width: int
+    after: str
+
+    def runs(self, rows: Sequence[Sequence[object]]) -> Iterator[tuple[str, tuple[object, ...]]]:
+        """Give statements and their parameters for all rows, in order."""
+        done = 0
+        while done < len(rows):
+            size = min(_MOST_ROWS, 1 << ((len(rows) - done).bit_length() - 1))
+            yield _text(self, size), tuple(chain.from_iterable(rows[done : done + size]))
+            done += size
+
+
+@lru_cache(maxsize=128)
+def _text(many: Many, rows: int) -> str:
+    row = f"({', '.join('?' * many.width)})"
+    return f"{many.before} VALUES {', '.join([row] * rows)}{many.after}"
+
+
+def _insert(table: str, columns: str, after: str = "") -> Many:
+    return Many(f"INSERT INTO {table} ({columns})", len(columns.split(",")), after)
+
+
+def _update(table: str, key: str, columns: str, condition: str = "TRUE", after: str = "") -> Many:
     keys = [name.strip() for name in key.split(",")]
-    sets = ", ".join(f"{name} = json_extract(value, '$[{n + len(keys)}]')" for n, name in enumerate(names))
-    where = " AND ".join(f"{table}.{name} = json_extract(value, '$[{n}]')" for n, name in enumerate(keys))
-    return f"UPDATE {table} SET {sets} FROM json_each(?) WHERE {where} AND {condition}"  # noqa: S608 - constants
+    names = [name.strip() for name in columns.split(",")]
+    sets = ", ".join(f"{name} = v.column{n}" for n, name in enumerate(names, len(keys) + 1))
+    where = " AND ".join(f"{table}.{name} = v.column{n}" for n, name in enumerate(keys, 1))
+    return Many(
+        f"UPDATE {table} SET {sets} FROM (",  # noqa: S608 - constants of this file
+        len(keys) + len(names),
+        f") AS v WHERE {where} AND {condition}{after}",
+    )
 
 
 OPEN = _insert(
@@ -38,35 +71,31 @@ GENERATION = _update("attempts", "request_id, n", "generation_id")
 EXTEND = _update("requests", "id", "reserved_pusd", "requests.state = 'open'")
 
 # a request ends at most once: a second end finds no row, and RETURNING tells the writer so
-END = (
-    _update(
-        "requests",
-        "id",
-        "finished_ms, model, provider, status, finish_reason, input_tokens, output_tokens, cached_tokens,"
-        " reasoning_tokens, cost_pusd, cost_source, state, ttft_ms, duration_ms, attempts, generation_id, error, flags",
-        "requests.state IN ('open', 'pending')",
-    )
-    + " RETURNING id"
+END = _update(
+    "requests",
+    "id",
+    "finished_ms, model, provider, status, finish_reason, input_tokens, output_tokens, cached_tokens,"
+    " reasoning_tokens, cost_pusd, cost_source, state, ttft_ms, duration_ms, attempts, generation_id, error, flags",
+    "requests.state IN ('open', 'pending')",
+    " RETURNING id",
 )
 
-HOURLY = (
-    _insert(
-        "usage_hourly",
-        "hour_ms, user, group_name, model, provider, use_case, requests, errors, input_tokens, output_tokens,"
-        " cached_tokens, reasoning_tokens, uncounted_tokens, cost_pusd",
-    )
-    + """ WHERE TRUE
+HOURLY = _insert(
+    "usage_hourly",
+    "hour_ms, user, group_name, model, provider, use_case, requests, errors, input_tokens, output_tokens,"
+    " cached_tokens, reasoning_tokens, uncounted_tokens, cost_pusd",
+    """
     ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, errors = errors + excluded.errors,
         input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
         cached_tokens = cached_tokens + excluded.cached_tokens,
         reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
-        uncounted_tokens = uncounted_tokens + excluded.uncounted_tokens, cost_pusd = cost_pusd + excluded.cost_pusd"""
+        uncounted_tokens = uncounted_tokens + excluded.uncounted_tokens, cost_pusd = cost_pusd + excluded.cost_pusd""",
 )
 
 UNFINISHED = """
 SELECT r.id, r.state, r.started_ms, r.user, r.group_name, r.use_case, r.requested_model, r.reserved_pusd,
-    r.reserved_tokens, r.finished_ms, r.status, r.model, r.finish_reason, r.input_tokens, r.output_tokens, r.cached_tokens,
-    r.reasoning_tokens, r.ttft_ms, r.duration_ms, ifnull(a.n, 0), r.error, r.flags,
+    r.reserved_tokens, r.finished_ms, r.status, r.model, r.finish_reason, r.input_tokens, r.output_tokens,
+    r.cached_tokens, r.reasoning_tokens, r.ttft_ms, r.duration_ms, ifnull(a.n, 0), r.error, r.flags,
     a.n, a.provider, a.model, a.status, a.outcome, a.served_model, a.served_by, a.generation_id, a.ttft_ms,
     a.duration_ms
 FROM requests r LEFT JOIN attempts a

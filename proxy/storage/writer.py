@@ -15,8 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from proxy.core.errors import TollkeeperError
 from proxy.storage import statements
 from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd
@@ -100,10 +98,6 @@ def _collect(operations: list[Operation]) -> _Rows:
         if operation.call is not None:
             rows.calls.append(operation)
     return rows
-
-
-def _json(rows: list[Sequence[object]]) -> str:
-    return orjson.dumps(rows).decode()
 
 
 def _is_the_disk(error: Exception) -> bool:
@@ -240,14 +234,14 @@ class Writer:
             (statements.GENERATION, rows.generations),
             (statements.ATTEMPT_END, rows.attempt_ends),
         ):
-            if group:
-                execute(statement, (_json(group),))
+            for sql, values in statement.runs(group):
+                execute(sql, values)
         if rows.ends:
-            ended = execute(statements.END, (_json(rows.ends),)).fetchall()
+            ended = [row for sql, values in statements.END.runs(rows.ends) for row in execute(sql, values).fetchall()]
             if len(ended) != len(rows.ends):
                 raise EndedTwiceError(f"{len(rows.ends) - len(ended)} of {len(rows.ends)} requests had ended already")
-        if rows.hourly:
-            execute(statements.HOURLY, (_json(rows.hourly),))
+        for sql, values in statements.HOURLY.runs(rows.hourly):
+            execute(sql, values)
         for operation in rows.calls:
             self._apply_call(operation)
 

@@ -64,6 +64,17 @@ class _Connection(web.RequestHandler):
         self._head_timer = None
         self.force_close()
 
+    def close_if_idle(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self.force_close()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
+        """Cut a handler that still runs; wait until it has settled, timeout seconds at most."""
+        self.close_if_idle()
+        if self._current_request is not None and self._task_handler is not None:
+            self._task_handler.cancel()
+        await super().shutdown(timeout)
+
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         if self._head_timer is not None:
@@ -102,6 +113,12 @@ class _Server(web.Server):
     ) -> None:
         super().__init__(handler, request_factory=_request, access_log=None)
         self._head_timeout_s = head_timeout_s
+
+    def pre_shutdown(self) -> None:
+        """Close the connections that only wait for a next request; those with a request go on."""
+        for connection in list(self._connections):
+            if isinstance(connection, _Connection):
+                connection.close_if_idle()
 
     def __call__(self) -> web.RequestHandler:
         return _Connection(

@@ -132,4 +132,6 @@ def _sectors(change: Write | Truncate) -> list[Write | Truncate]:
 
 
 def _garbled(change: Write | Truncate, rng: Random) -> Write | Truncate:
-    return change if isinstance(change, Truncate) else Write(change.name, change.offset, rng.randbytes(len(change.data)))
+    return (
+        change if isinstance(change, Truncate) else Write(change.name, change.offset, rng.randbytes(len(change.data)))
+    )

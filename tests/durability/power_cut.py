@@ -21,6 +21,7 @@ import apsw
 from proxy.core.errors import LedgerError
 from proxy.storage.ledger import _prepare, connect_owner
 from proxy.storage.writer import Writer
+from tests.storage.made_requests import ROLLUP, ROLLUP_OF_ROWS
 
 from .disk import Disk
 from .recorder import Acknowledged, Note, Recorder
@@ -31,16 +32,6 @@ Progress = Callable[[int, str], None]
 _NAME = "ledger.db"
 _TRANSACTIONS = 40  # in one life
 _TEXTS_MAX = 20
-_ROLLUP = """
-SELECT hour_ms, user, group_name, model, provider, use_case, requests, errors, input_tokens, output_tokens, cost_pusd
-FROM usage_hourly ORDER BY 1, 2
-"""
-_ROLLUP_OF_ROWS = """
-SELECT started_ms - started_ms % 3600000, user, ifnull(group_name, ''), ifnull(model, ''), ifnull(provider, ''),
-    ifnull(use_case, ''), count(*), sum(error IS NOT NULL), sum(ifnull(input_tokens, 0)), sum(ifnull(output_tokens, 0)),
-    sum(ifnull(cost_pusd, 0))
-FROM requests WHERE state IN ('settled', 'released') GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2
-"""
 
 
 @dataclass(slots=True)
@@ -168,7 +159,7 @@ def _examine(
     try:
         with closing(connect_owner(folder / _NAME, 1.0)) as connection:
             found = _read(connection)
-            sums = [connection.execute(sql).fetchall() for sql in (_ROLLUP, _ROLLUP_OF_ROWS)]
+            sums = [connection.execute(sql).fetchall() for sql in (ROLLUP, ROLLUP_OF_ROWS)]
     except (LedgerError, sqlite3.Error) as error:
         report.unopened += 1
         _tell(report, f"{where}: {error}")

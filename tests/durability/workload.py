@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from random import Random
 
-from proxy.storage.rows import HOUR_MS, AttemptEnd, AttemptRow, OpenRow, RequestEnd, RequestIds
+from proxy.storage.rows import HOUR_MS, RequestIds
 from proxy.storage.writer import Operation
+from tests.storage.made_requests import START_MS, attempt_end, attempt_row, open_row, request_end
 
-START_MS = 1_790_000_000_000  # in September 2026
 _USERS = ("anna", "bob", "carl")
 
 
@@ -47,25 +47,11 @@ class Workload:
         rng = self._rng
         started_ms = START_MS + rng.randrange(4) * HOUR_MS
         id_, user, reserved = self._ids.next(started_ms), rng.choice(_USERS), rng.randrange(10**12)
-        row = OpenRow(
-            id=id_,
-            started_ms=started_ms,
-            day="2026-09-21",
-            user=user,
-            group_name=None,
-            token_id="t",
-            endpoint="chat/completions",
-            requested_model="m",
-            use_case=None,
-            session_id="s" * rng.randrange(300),  # so that rows reach over pages in many ways
-            tags=None,
-            reserved_pusd=reserved,
-            reserved_tokens=None,
-            streamed=0,
-        )
+        filling = "s" * rng.randrange(300)  # so that rows reach over pages in many ways
+        row = open_row(id_, started_ms=started_ms, user=user, reserved_pusd=reserved, session_id=filling)
         self.rows[id_] = Request(started_ms, user, "open", reserved, None, "none", (("open", None),))
         self._unfinished.append(id_)
-        return Operation(None, opened=row, attempt=AttemptRow(id_, 1, started_ms, "p", "k", "m"))
+        return Operation(None, opened=row, attempt=attempt_row(id_))
 
     def _go_on(self, id_: int) -> Operation:
         row, rng = self.rows[id_], self._rng
@@ -82,9 +68,11 @@ class Workload:
         if kind == "attempt":
             reserved = row.reserved_pusd + rng.randrange(10**9)
             self.rows[id_] = replace(row, reserved_pusd=reserved, attempts=(*row.attempts, ("open", None)))
-            return Operation(None, attempt=AttemptRow(id_, n + 1, START_MS, "p", "k", "m"), extend=(id_, reserved))
+            return Operation(None, attempt=attempt_row(id_, n + 1), extend=(id_, reserved))
         self._change_last(id_, row, "upstream_error", None)
-        return Operation(None, attempt_end=_attempt_end(id_, n, "upstream_error", 0, "none"))
+        return Operation(
+            None, attempt_end=attempt_end(id_, n, outcome="upstream_error", cost_pusd=0, cost_source="none")
+        )
 
     def _change_last(self, id_: int, row: Request, outcome: str, generation_id: str | None) -> None:
         self.rows[id_] = replace(row, attempts=(*row.attempts[:-1], (outcome, generation_id)))
@@ -96,54 +84,6 @@ class Workload:
         self._change_last(id_, replace(row, state=state, cost_pusd=cost, cost_source=source), "ok", None)
         if state != "pending":
             self._unfinished.remove(id_)
-        return Operation(None, end=_end(id_, row, state, cost, source))
-
-
-def _attempt_end(id_: int, n: int, outcome: str, cost_pusd: int | None, source: str) -> AttemptEnd:
-    return AttemptEnd(
-        request_id=id_,
-        n=n,
-        outcome=outcome,
-        status=200,
-        served_model="m",
-        served_by=None,
-        generation_id=None,
-        input_tokens=3,
-        output_tokens=5,
-        cached_tokens=None,
-        reasoning_tokens=None,
-        cost_pusd=cost_pusd,
-        cost_source=source,
-        ttft_ms=1,
-        duration_ms=2,
-    )
-
-
-def _end(id_: int, row: Request, state: str, cost_pusd: int | None, source: str) -> RequestEnd:
-    return RequestEnd(
-        id=id_,
-        finished_ms=row.started_ms + 2,
-        model="m",
-        provider="p",
-        status=200,
-        finish_reason="stop",
-        input_tokens=3,
-        output_tokens=5,
-        cached_tokens=None,
-        reasoning_tokens=None,
-        cost_pusd=cost_pusd,
-        cost_source=source,
-        state=state,
-        ttft_ms=1,
-        duration_ms=2,
-        attempts=len(row.attempts),
-        generation_id=None,
-        error=None,
-        flags=None,
-        started_ms=row.started_ms,
-        user=row.user,
-        group_name=None,
-        use_case=None,
-        uncounted_tokens=0,
-        last_attempt=_attempt_end(id_, len(row.attempts), "ok", cost_pusd, source),
-    )
+        begun = open_row(id_, started_ms=row.started_ms, user=row.user)
+        end = request_end(begun, n=len(row.attempts), state=state, cost_pusd=cost, cost_source=source)
+        return Operation(None, end=end)

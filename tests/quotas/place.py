@@ -199,7 +199,8 @@ class Place:
         booked = {row["generation_id"]: row["cost_pusd"] for row in self.rows() if row["generation_id"]}
         assert booked == charged
         assert sum(row["cost_pusd"] for row in self.rows()) == books["total_pusd"]
-        assert self.app.parts.desk.book.audit() == []
+        faults = self.app.parts.desk.book.audit()
+        assert faults == [], faults
 
 
 def body_of(**fields: Any) -> dict[str, Any]:

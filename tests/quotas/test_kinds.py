@@ -174,18 +174,18 @@ async def test_groups(opened: Open, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_everyone_together(opened: Open, kind: str) -> None:
     """One case after the other; each begins with all that the ones before it have spent."""
-    people = {"anna": user("anna"), "ben": user("ben", group="family")}
-    place = await opened({"users": people})
+    people = {"users": {"anna": user("anna"), "ben": user("ben", group="family")}, "groups": {"family": {}}}
+    place = await opened(people)
     unit = await settle_at_worst(place, "anna")
     figure = "used_pusd" if kind == "cost" else "used"
     room = 10**6 * getattr(unit, kind)
     for case in [case for case in CASES if case.kind == kind]:
         place.move_to(START)
-        await place.configure({"users": people, **case.limits(room)})
+        await place.configure({**people, **case.limits(room)})
         used = (await place.limit(kind=kind))[figure]
 
         async def allow(requests: int, case: Case = case, used: int = used) -> None:
-            await place.configure({"users": people, **case.limits(used + case.room_for(requests, unit))})
+            await place.configure({**people, **case.limits(used + case.room_for(requests, unit))})
 
         await allow(3)
         for who in ("anna", "ben", "anna"):

@@ -1,0 +1,88 @@
+"""docs/errors.md lists every code that an answer can carry, with its status and whose fault it is."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+from proxy.wire.body import Code
+
+_ROOT = Path(__file__).parents[2]
+_CLASSES = {"CallerError", "ProviderError", "OwnError", "ApiError"}
+_WRAPPERS = {"_refused": "CallerError"}  # functions that take status, code and text like the class they make
+_SECTIONS = {"Your request": "CallerError", "The provider": "ProviderError", "The proxy": "OwnError"}
+_ROW = re.compile(r"^\| `(\w+)` \| (\d{3}) \| .+ \| .+ \|$", re.MULTILINE)
+
+
+def on_the_page() -> dict[str, tuple[str, int]]:
+    """Give code -> (class, status)."""
+    found: dict[str, tuple[str, int]] = {}
+    for section in (_ROOT / "docs" / "errors.md").read_text().split("\n## ")[1:]:
+        title, _, text = section.partition("\n")
+        for code, status in _ROW.findall(text):
+            assert code not in found, f"{code} is listed twice"
+            found[code] = (_SECTIONS.get(title, "ApiError"), int(status))
+    return found
+
+
+def in_the_code() -> Iterator[tuple[str, str, int | None, str]]:
+    """Give (class, code, status or None where it is no constant, place) of every error that is made."""
+    for path in sorted((_ROOT / "proxy").rglob("*.py")):
+        if "simulator" in path.parts:
+            continue
+        tree = ast.parse(path.read_text())
+        for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]:
+            for call in [node for node in ast.walk(function) if isinstance(node, ast.Call)]:
+                name = getattr(call.func, "id", "")
+                if name not in _CLASSES | set(_WRAPPERS) or len(call.args) < 2:
+                    continue
+                if function.name in _WRAPPERS:  # what it is called with is what counts
+                    continue
+                status = call.args[0].value if isinstance(call.args[0], ast.Constant) else None
+                place = f"{path.relative_to(_ROOT)}:{call.lineno}"
+                for code in _codes(call.args[1], function):
+                    yield _WRAPPERS.get(name, name), code, status, place
+
+
+def _codes(node: ast.expr, function: ast.AST) -> list[str]:
+    """Give what a code can be: a literal, one of two, a name that was given one of them, or what the body's check says."""
+    if isinstance(node, ast.Constant):
+        return [str(node.value)]
+    if isinstance(node, ast.IfExp):
+        return _codes(node.body, function) + _codes(node.orelse, function)
+    if isinstance(node, ast.Name):
+        values = [
+            assign.value
+            for assign in ast.walk(function)
+            if isinstance(assign, ast.Assign) and any(getattr(t, "id", "") == node.id for t in assign.targets)
+        ]
+        return [code for value in values for code in _codes(value, function)]
+    assert ast.unparse(node) == "error.code", f"write the code out: {ast.unparse(node)}"
+    return list(get_args(Code))
+
+
+def test_every_code_is_on_the_page() -> None:
+    page = on_the_page()
+    for class_, code, status, place in in_the_code():
+        assert code in page, f"docs/errors.md lacks {code} ({place})"
+        assert page[code][0] == class_, f"docs/errors.md has {code} under another class than {class_} ({place})"
+        if status is not None:
+            assert page[code][1] == status, f"docs/errors.md has {code} with {page[code][1]}, not {status} ({place})"
+
+
+def test_the_page_lists_nothing_else() -> None:
+    assert set(on_the_page()) - {code for _, code, _, _ in in_the_code()} == {"crash"}
+
+
+def test_the_search_sees_them_all() -> None:
+    """As many errors are found as the text of the code makes, so that a new way to make one is not overlooked."""
+    found = {(place, class_) for class_, _, _, place in in_the_code()}
+    assert len(found) > 50
+    raised = re.compile(rf"\b({'|'.join(_CLASSES | set(_WRAPPERS))})\(\n?\s*[\w.]+,")
+    count = sum(
+        len(raised.findall(path.read_text()))
+        for path in (_ROOT / "proxy").rglob("*.py")
+        if "simulator" not in path.parts
+    )
+    assert len(found) >= count - 2  # the wrapper's own call and its definition
