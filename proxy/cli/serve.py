@@ -11,9 +11,11 @@ import click
 
 from proxy import __version__
 from proxy.app import App
+from proxy.cli.admin import actor
 from proxy.cli.logs import set_up_logs
 from proxy.cli.settings import config_option, loader
 from proxy.config.load import Loaded
+from proxy.storage.users import add_token, add_user
 
 
 @click.command()
@@ -51,6 +53,8 @@ async def _serve(load: Callable[[], Loaded], loaded: Loaded, started_s: float) -
     app = App(load)
     await app.start(loaded)
     _on_signals(app, stop, cut)
+    if loaded.path is None and len(app.live.current.directory) == 0:
+        await _first_token(app)
     _say_ready(app, loaded, time.perf_counter() - started_s)
     await stop.wait()
     click.echo("Stopping: no new requests; open ones finish. Once more to cut them.", err=True)
@@ -62,6 +66,16 @@ async def _serve(load: Callable[[], Loaded], loaded: Loaded, started_s: float) -
     await asyncio.gather(draining, cutting, return_exceptions=True)
     await app.close()
     return 0
+
+
+async def _first_token(app: App) -> None:
+    """Without a configuration file and without users there is nobody who could call: make one user and say so."""
+    name = actor()
+    now_ms = app.parts.clock.now_ms()
+    await app.change(lambda db: add_user(db, now_ms, "serve", name, None))
+    made = await app.change(lambda db: add_token(db, now_ms, "serve", name, None, None))
+    click.echo(f"Made user {name!r}. The token is shown once; it goes where an OpenAI key would:", err=True)
+    click.echo(made["token"])
 
 
 def _on_signals(app: App, stop: asyncio.Event, cut: asyncio.Event) -> None:

@@ -5,6 +5,7 @@ that does not exist, two users with one token) is checked in references.py, and 
 both. Reading files, ``${VAR}`` and the environment happen before: here values are text, numbers and blocks.
 """
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import partial
@@ -53,6 +54,8 @@ from proxy.config.values import (
 )
 
 MIB = 2**20
+FOREVER = "forever"
+_DAYS = re.compile(r"[1-9][0-9]{0,4}d", re.ASCII)
 _DAY_S = 86_400
 _AUSD_PER_TOKEN = 10**12  # 1 USD per million tokens = 1e-6 USD a token = 1e12 atto-USD a token
 BASE_URLS = {"openrouter": "https://openrouter.ai/api/v1", "openai": "https://api.openai.com/v1"}
@@ -82,6 +85,19 @@ def setting(
 
 def required(help_: str, *, ge: float | None = None, le: float | None = None) -> Any:
     return Field(description=help_, json_schema_extra={"why": "", "restart": False}, ge=ge, le=le)
+
+
+def _kept_for(value: object) -> str:
+    if isinstance(value, str) and (value == FOREVER or _DAYS.fullmatch(value)):
+        return str(value)
+    raise SettingError("must be a number of days like 400d, or forever")
+
+
+KeptFor = Annotated[
+    str,
+    BeforeValidator(_kept_for),
+    WithJsonSchema({"type": "string", "pattern": r"^([1-9][0-9]{0,4}d|forever)$"}),
+]
 
 
 class Block(BaseModel):
@@ -239,6 +255,21 @@ class Ledger(Block):
         ge=0,
         le=7 * _DAY_S,
     )
+
+
+class Retention(Block):
+    """What is removed from the ledger with time; sums by the hour stay for ever."""
+
+    rows: KeptFor = setting(
+        "forever",
+        "How long single requests are kept, in days like 400d, or forever; their sums by the hour stay.",
+        "Nothing is removed without your wish; a million requests take 300 MB.",
+    )
+
+    @property
+    def rows_days(self) -> int | None:
+        """Days that rows are kept; None: for ever."""
+        return None if self.rows == FOREVER else int(self.rows.removesuffix("d"))
 
 
 def typed_status(value: object) -> object:
@@ -594,6 +625,7 @@ class Settings(Block):
     )
     log: Log = setting(Log, "What is written to stderr.")
     ledger: Ledger = setting(Ledger, "How spending is put on disk.")
+    retention: Retention = setting(Retention, "What is removed from the ledger with time.")
     quotas: Quotas = setting(Quotas, "How limits refuse.")
     providers: dict[ProviderName, Provider] = setting(
         {},

@@ -14,7 +14,7 @@ _DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the clien
 class Call:
     """The client's side: what it sent, how to write to it, and whether it is still there."""
 
-    __slots__ = ("_on_gone", "clock", "gone", "id", "request", "request_id", "started_ms", "started_s", "told")
+    __slots__ = ("_on_gone", "began", "clock", "gone", "id", "request", "request_id", "started_ms", "started_s", "told")
 
     def __init__(self, request: web.BaseRequest, id_: int, clock: Clock, now_ms: int) -> None:
         self.request = request
@@ -24,6 +24,7 @@ class Call:
         self.started_ms = now_ms
         self.started_s = clock.monotonic_s()
         self.gone = False
+        self.began = False  # the head of an answer has gone out: nothing else can be answered any more
         self.told: Callable[[], dict[str, str]] = dict  # headers that every answer to this user carries
         self._on_gone: Callable[[], None] | None = None
 

@@ -102,6 +102,7 @@ class _Relay:
         headers["cache-control"] = "no-store"
         headers["x-accel-buffering"] = "no"  # nginx in front must not collect the pieces
         response = web.StreamResponse(status=self.answer.status, headers=headers)
+        self.call.began = True
         if not self.call.gone:
             try:
                 await response.prepare(self.call.request)

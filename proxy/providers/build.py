@@ -8,7 +8,7 @@ from proxy.policy.pricing import Price
 from proxy.providers.openai import OpenAIDialect
 from proxy.providers.openrouter import OpenRouterDialect
 from proxy.providers.rows import Dialect, ProviderRow
-from proxy.providers.transport import AiohttpTransport, Deadlines
+from proxy.providers.transport import AiohttpTransport, Deadlines, Transport
 
 
 def build_providers(providers: Mapping[str, Provider], old: Mapping[str, ProviderRow]) -> dict[str, ProviderRow]:
@@ -18,7 +18,7 @@ def build_providers(providers: Mapping[str, Provider], old: Mapping[str, Provide
 
 def _build(name: str, provider: Provider, old: ProviderRow | None) -> ProviderRow:
     base_url = str(provider.base_url).rstrip("/")
-    transport = old.transport if old is not None and old.base_url == base_url else AiohttpTransport(base_url)
+    transport = old.transport if old is not None and old.base_url == base_url else make_transport(base_url)
     return ProviderRow(
         name=name,
         kind=provider.kind,
@@ -37,6 +37,17 @@ def _build(name: str, provider: Provider, old: ProviderRow | None) -> ProviderRo
         dialect=_dialect(provider),
         transport=transport,
     )
+
+
+def make_transport(base_url: str) -> Transport:
+    """Give the fast transport, or the reference one where httptools is not installed, as on Windows."""
+    try:
+        from proxy.providers.pool import PooledTransport  # noqa: PLC0415 - it may be missing
+    except ModuleNotFoundError as error:
+        if error.name != "httptools":
+            raise
+        return AiohttpTransport(base_url)
+    return PooledTransport(base_url)
 
 
 def _dialect(provider: Provider) -> Dialect:

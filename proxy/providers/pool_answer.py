@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from proxy.providers.inflate import ENCODINGS, Inflater
@@ -39,7 +39,7 @@ class PooledAnswer:
         self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, start_s: float, deadlines: Deadlines
     ) -> None:
         self.status = 0  # 0: the head has not arrived
-        self.headers: tuple[tuple[str, str], ...] = ()
+        self.headers: Sequence[tuple[str, str]] = ()
         self.pieces: list[bytes] = []
         self.unread_bytes = 0
         self.complete = False

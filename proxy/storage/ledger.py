@@ -16,7 +16,7 @@ from proxy.core.errors import LedgerError
 from proxy.storage import statements
 from proxy.storage.lock import OwnerLock
 from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd, RequestIds, Unfinished
-from proxy.storage.schema.migrate import make_views, migrate
+from proxy.storage.schema.migrate import known_version, make_views, migrate
 from proxy.storage.writer import Done, Operation, Writer
 
 T = TypeVar("T")
@@ -194,6 +194,7 @@ def _check(path: Path, busy_timeout_s: float) -> None:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]  # 0.13 s for a million rows
         if found != "ok":
             raise LedgerError(f"{path} is damaged: {found}. {_RESTORE}")
+        known_version(connection, path)
         seen = _identity(connection)
     if wal.exists() and seen is not None:
         with closing(sqlite3.connect(f"{uri}?immutable=1", uri=True)) as connection:  # the file without its WAL

@@ -4,6 +4,7 @@ Over the Unix socket the file's mode is the credential; over TCP the operator's 
 """
 
 import hmac
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -14,8 +15,14 @@ from proxy.pipeline.authenticate import credential
 from proxy.pipeline.call import Call
 from proxy.storage.operations import OPERATIONS
 from proxy.storage.users import Missing, UserError
+from proxy.web.backup import backup
+from proxy.web.explain import explain_for
 from proxy.web.state import State
 
+_ASKED: Mapping[str, Callable[[Call, State, Mapping[str, Any]], Awaitable[Any]]] = {
+    "backup": backup,
+    "explain": explain_for,
+}
 _BODY_MAX_BYTES = 1 << 20
 PREFIX = "/admin/v1/"
 
@@ -45,6 +52,9 @@ async def admin(call: Call, state: State, path: str) -> web.StreamResponse:
         if problem is not None:
             raise CallerError(422, "invalid_config", problem)
         return _data({"reloaded": True})
+    asked = _ASKED.get(name)
+    if asked is not None:
+        return _data(await asked(call, state, await _fields(call)))
     operation = OPERATIONS.get(name)
     if operation is None:
         raise CallerError(404, "unknown_url", f"There is no {PREFIX}{path[:60]}. There are: {_listed()}.")
@@ -61,7 +71,7 @@ async def admin(call: Call, state: State, path: str) -> web.StreamResponse:
 
 
 def _listed() -> str:
-    return ", ".join(PREFIX + name.replace(".", "/") for name in (*OPERATIONS, "reload"))
+    return ", ".join(PREFIX + name.replace(".", "/") for name in (*OPERATIONS, *_ASKED, "reload"))
 
 
 async def _fields(call: Call) -> dict[str, Any]:

@@ -1,17 +1,24 @@
 """POST /v1/explain: where a request would go and what it could cost at most; nothing is sent, held or booked."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import orjson
 from aiohttp import web
 
-from proxy.core.errors import ApiError
+from proxy.core.errors import ApiError, CallerError
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.accept import accept
-from proxy.pipeline.authenticate import authenticate
+from proxy.pipeline.allowance import build_allowance
+from proxy.pipeline.authenticate import Identity, authenticate
 from proxy.pipeline.call import Call
+from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.reserve import quote
 from proxy.pipeline.route import plan_route
+from proxy.storage.users import Missing, find_user
 from proxy.web.me import limit_json
 from proxy.web.state import State
+from proxy.wire.body import BodyError, check_chat, dump_body, parse_body
 
 
 async def explain(call: Call, state: State) -> web.StreamResponse:
@@ -20,10 +27,65 @@ async def explain(call: Call, state: State) -> web.StreamResponse:
     snapshot = parts.live.current
     identity = authenticate(call.request.headers, snapshot.directory, call.started_ms)
     body, size_bytes = await accept(call, snapshot.settings.server)
+    shown = await explained(call, identity, body, size_bytes, parts, snapshot)
+    return web.Response(
+        body=orjson.dumps(shown), content_type="application/json", headers={"x-request-id": call.request_id}
+    )
+
+
+async def explain_for(call: Call, state: State, fields: Mapping[str, Any]) -> dict[str, object]:
+    """Answer the operator: fields are body, and user (left out or null: one who has nothing of their own)."""
+    user = fields.get("user")
+    if user is not None and not isinstance(user, str):
+        raise CallerError(400, "invalid_value", "user: the name of a user is needed.", param="user")
+    parts = state.parts
+    snapshot = parts.live.current
+    row = None
+    if user is not None and user not in snapshot.settings.users:
+        row = await parts.ledger.change(lambda db: _find(db, user))
+    body, size_bytes = chat_body(fields.get("body"))
+    return await explained(call, identity_of(user, row, snapshot), body, size_bytes, parts, snapshot)
+
+
+def _find(connection: Any, user: str) -> dict[str, Any]:
+    try:
+        return find_user(connection, user)
+    except Missing as error:
+        raise CallerError(404, "not_found", str(error)) from None
+
+
+def identity_of(user: str | None, row: Mapping[str, Any] | None, snapshot: Snapshot) -> Identity:
+    """Give who a user is, without any token; row is that of the database where the file does not have the user."""
+    settings = snapshot.settings
+    name, own, group = user or "", None, None
+    if user in settings.users:
+        own = settings.users[name]
+        group = own.group
+    elif row is not None:
+        from proxy.config.schema import Allowance
+        own, group = Allowance.model_validate(row["settings"]), row["group"]
+    return Identity(name, group, "", build_allowance(settings, name, group, own))
+
+
+def chat_body(value: object) -> tuple[dict[str, Any], int]:
+    """Give the body of a chat completion and its size in bytes; raises CallerError where it is none."""
+    try:
+        body = parse_body(orjson.dumps(value))
+        check_chat(body)
+    except (BodyError, TypeError) as error:
+        code, param = (error.code, error.param) if isinstance(error, BodyError) else ("invalid_json", None)
+        raise CallerError(400, code, f"body: {error}", param=param) from None
+    return body, len(dump_body(body))
+
+
+async def explained(
+    call: Call, identity: Identity, body: dict[str, Any], size_bytes: int, parts: Parts, snapshot: Snapshot
+) -> dict[str, object]:
+    """Give the answer as JSON's types; raises CallerError for a model that the user may not use."""
     route = plan_route(body, identity, snapshot.presets, snapshot.settings.providers)
     quoted = await quote(call, identity, route, size_bytes, parts, snapshot)
     rows = parts.desk.book.limits_view(identity.allowance.quotas, call.started_ms)
-    shown = {
+    return {
         "user": identity.user,
         "requested_model": route.requested_model,
         "targets": [{"provider": target.provider, "model": target.model} for target in route.targets],
@@ -34,9 +96,6 @@ async def explain(call: Call, state: State) -> web.StreamResponse:
         "max_tokens": quoted.max_tokens,
         "limits": [limit_json(row) for row in rows],
     }
-    return web.Response(
-        body=orjson.dumps(shown), content_type="application/json", headers={"x-request-id": call.request_id}
-    )
 
 
 def _refusal(error: ApiError) -> dict[str, object]:

@@ -184,6 +184,8 @@ def make_server(
         except Exception:
             log.exception("web.failed", extra={"request_id": call.request_id})
             response = error_response(_internal(call.id), call.request_id)
+            if call.began:  # half an answer has gone out: a second one would be taken for its rest
+                call.cut()
         finally:
             if isinstance(connection, _Connection):
                 connection.call = None

@@ -1,4 +1,4 @@
-"""What a disk may hold after the power was cut: all that was synced, and of the rest anything. (Pure.)
+"""What a disk may hold after the power was cut: all that was synced, and of the rest anything; no I/O here.
 
 An unsynced write may be missing, be there in part (torn at sectors of 512 bytes), hold garbage within the range that
 was being written, or have come before an earlier one. Entries of the folder are held apart from the contents of files.

@@ -1,4 +1,4 @@
-"""Random groups of operations as requests make them, with a model of what each commit leaves. (Pure.)"""
+"""Random groups of operations as requests make them, with a model of what each commit leaves; no I/O here."""
 
 from dataclasses import dataclass, replace
 from random import Random

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tests.support.leaks import descriptors
 from tests.support.patience import eventually
 from tests.support.raw import Client, connect, request_bytes
 from tests.support.stand import CHAT, MESSAGES, MODEL, Stand
@@ -15,6 +16,7 @@ from tests.support.stand import stand as run_stand
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _PAUSE_MS = 300  # what the provider waits where the client hangs up: long enough to be in the middle of it
+_FEW = 40  # descriptors: a stand has about 20 with its idle connections, and a hundred hang-ups come one by one
 _LONG = {"completion_tokens": 30}
 
 
@@ -86,11 +88,10 @@ async def _only_generation(stand: Stand) -> dict[str, Any]:
 
 
 async def _nothing_left(stand: Stand) -> None:
-    """No task of the request is left, no connection to the provider is in use, and the next request works."""
+    """No request is under way on either side, no connection is left but idle ones, and the next request works."""
 
     async def look() -> bool:
-        connectors = [row.transport._connector for row in stand.app.live.current.providers.values()]
-        return not stand.app.parts.in_flight and not any(connector._acquired for connector in connectors)
+        return not stand.app.parts.in_flight and not (await stand.sim.books())["open"] and len(descriptors()) < _FEW
 
     await eventually(look)
     assert (await stand.chat()).status == 200
@@ -148,7 +149,7 @@ async def test_plain(stand: Stand, policy: str, point: str) -> None:
     assert row["status"] == (200 if point == "after the answer" else 499)
     if policy != "abort" or point == "after the answer":
         assert row["cost_source"] == "provider"
-    else:
+    elif point == "within padding":
         assert row["cost_source"] == "generation"
     await _nothing_left(stand)
 
@@ -163,11 +164,11 @@ async def test_a_provider_without_look_up(stand: Stand, policy: str, point: str)
     await _hang_up(stand, body, behaviour, moment, reset=True)
     (row,) = await stand.settled()
     generation = await _only_generation(stand)
-    if policy == "abort" and point != "after done":
+    if policy == "abort" and point in ("after a chunk", "before usage"):
         assert row["cost_source"] == "estimate"
         assert row["cost_pusd"] == row["reserved_pusd"] >= generation["charged_pusd"]
         assert "usage_missing" in row["flags"]
-    else:
+    elif policy != "abort" or point == "after done":  # before headers: all of it may have come with them
         assert row["cost_source"] == "price"
         assert row["cost_pusd"] == generation["charged_pusd"]
     await _nothing_left(stand)

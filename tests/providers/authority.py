@@ -1,6 +1,6 @@
 """A certificate authority made for one test run, and the certificates that it signs."""
 
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 from pathlib import Path
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-_DAY = datetime.timedelta(days=1)
+_DAY = dt.timedelta(days=1)
 
 
 class Authority:
@@ -20,7 +20,7 @@ class Authority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         constraints = x509.BasicConstraints(ca=True, path_length=None)
         self._certificate = (
             _builder(self._name, self._name, self._key, now - 9 * _DAY, now + 9 * _DAY)
@@ -36,7 +36,7 @@ class Authority:
     def server(self, name: str, *, expired: bool = False) -> ssl.SSLContext:
         """Give the context of a server that shows a certificate for a host name or an address."""
         key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         start, end = (now - 3 * _DAY, now - _DAY) if expired else (now - _DAY, now + _DAY)
         certificate = (
             _builder(x509.Name([]), self._name, key, start, end)
@@ -67,8 +67,8 @@ def _builder(
     subject: x509.Name,
     issuer: x509.Name,
     key: ec.EllipticCurvePrivateKey,
-    start: datetime.datetime,
-    end: datetime.datetime,
+    start: dt.datetime,
+    end: dt.datetime,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()

@@ -31,8 +31,18 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def make(kind: str) -> AsyncIterator[Make]:
-    """Make transports that are closed when the test ends; no task and no descriptor may be left then."""
+async def watched() -> AsyncIterator[None]:
+    """No task and no descriptor may be left when the test ends."""
+    async with serving(always(plain(b""))):  # uvloop opens descriptors of its own when it first listens
+        pass
+    async with nothing_leaks():
+        yield
+
+
+@pytest.fixture
+async def make(kind: str, watched: None) -> AsyncIterator[Make]:
+    """Make transports that are closed when the test ends."""
+    del watched
     made: list[AiohttpTransport | PooledTransport] = []
 
     def build(base_url: str, verify: ssl.SSLContext | None = None) -> AiohttpTransport | PooledTransport:
@@ -44,9 +54,6 @@ async def make(kind: str) -> AsyncIterator[Make]:
                 made[-1]._connector._ssl = verify  # it takes no context of its own
         return made[-1]
 
-    async with serving(always(plain(b""))):  # uvloop opens descriptors of its own when it first listens
-        pass
-    async with nothing_leaks():
-        yield build
-        for transport in made:
-            await transport.close()
+    yield build
+    for transport in made:
+        await transport.close()

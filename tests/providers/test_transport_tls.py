@@ -116,7 +116,7 @@ async def test_cancelled_within_the_handshake(make: Make, authority: Authority) 
 async def test_an_old_version_is_refused(make: Make, authority: Authority) -> None:
     tls = authority.server("127.0.0.1")
     tls.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         tls.minimum_version = tls.maximum_version = ssl.TLSVersion.TLSv1_1
     async with serving(always(plain(b"hi")), tls) as server:
         with pytest.raises(TransportError) as caught:

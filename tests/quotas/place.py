@@ -5,6 +5,7 @@ by which everything waits, is the true one.
 """
 
 import gc
+import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -54,16 +55,17 @@ def error_of(answer: Answer) -> dict[str, Any]:
 
 
 class SteeredClock:
-    """Wall time as the test says; monotonic time as it is."""
+    """Wall time as the test says; monotonic time as it is, plus what the test puts it ahead by."""
 
     def __init__(self, now_ms: int) -> None:
         self.ms = now_ms
+        self.ahead_s = 0.0
 
     def now_ms(self) -> int:
         return self.ms
 
     def monotonic_s(self) -> float:
-        return time.monotonic()
+        return time.monotonic() + self.ahead_s
 
 
 class Place:
@@ -75,6 +77,7 @@ class Place:
         self.clock = SteeredClock(ms_of(START))
         self.more = dict(more)
         self.app: App
+        self.clients: list[Client] = []  # closed at the end, also where a test fails in the middle
         self._gc_threshold = gc.get_threshold()
         self._path = self._write()
 
@@ -139,6 +142,7 @@ class Place:
     async def begin_chat(self, who: str = "anna", /, **fields: Any) -> Client:
         """Send a request and give the connection, with nothing read."""
         client = await connect(self.app.port)
+        self.clients.append(client)
         await client.send(request_bytes("POST", CHAT, body_of(**fields), token=token_of(who)))
         return client
 
@@ -165,9 +169,21 @@ class Place:
         (found,) = [row for row in await self.limits(who) if row["kind"] == kind]
         return found
 
-    async def spend_by_price(self, extra_pusd: int) -> None:
+    async def charge(self, pusd: int) -> None:
         """Have the simulator charge this much for each answer, and say so."""
-        await self.sim.behave("all", cost_literal=usd(extra_pusd))
+        await self.sim.behave("all", cost_literal=usd(pusd))
+
+    async def input_tokens(self, who: str = "rich", /, **fields: Any) -> int:
+        """Give the bound on the prompt of a request of MODEL; who has a hard cost limit that nothing reaches."""
+        shown = await self.explain(who, **fields)
+        tokens, rest = divmod(shown["worst_case_pusd"] - shown["max_tokens"] * OUTPUT_PUSD, INPUT_PUSD)
+        assert rest == 0
+        found: int = tokens
+        return found
+
+    async def limit_of(self, scope: str, kind: str, who: str = "anna") -> dict[str, Any]:
+        (found,) = [row for row in await self.limits(who) if (row["scope"], row["kind"]) == (scope, kind)]
+        return found
 
     async def arrived(self, count: int) -> list[dict[str, Any]]:
         """Wait until count requests have reached the provider, and give their bodies."""
@@ -178,7 +194,7 @@ class Place:
 
         found = await eventually(look)
         assert len(found) == count
-        return [entry["json"] for entry in found]
+        return [json.loads(entry["json"]) for entry in found]
 
     async def quiet(self, left: int = 0) -> None:
         """Wait until so many requests are under way and no figure is awaited."""
@@ -217,4 +233,6 @@ async def place(folder: Path, more: Mapping[str, Any] | None = None) -> AsyncIte
         try:
             yield found
         finally:
+            for client in found.clients:
+                await client.close()
             await found.stop()

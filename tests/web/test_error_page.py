@@ -46,7 +46,7 @@ def in_the_code() -> Iterator[tuple[str, str, int | None, str]]:
 
 
 def _codes(node: ast.expr, function: ast.AST) -> list[str]:
-    """Give what a code can be: a literal, one of two, a name that was given one of them, or what the body's check says."""
+    """Give what a code can be: a literal, one of two, a name that was given one, or what the check of a body says."""
     if isinstance(node, ast.Constant):
         return [str(node.value)]
     if isinstance(node, ast.IfExp):

@@ -4,8 +4,10 @@ Fails closed: a file of a newer program, a broken file or a failed step raises L
 was. Each step ends by setting ``PRAGMA user_version`` to its number.
 """
 
+import os
 import re
 import sqlite3
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -23,38 +25,54 @@ def _script(name: str) -> str:
 def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> Path:
     copy = path.with_name(f"{path.name}.v{version}.backup")
     copy.unlink(missing_ok=True)
-    connection.execute("VACUUM INTO ?", (str(copy),))
-    copy.chmod(0o600)
+    # VACUUM fills an empty file that is there, and so never a file that others may read; it does not sync it
+    descriptor = os.open(copy, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        connection.execute("VACUUM INTO ?", (str(copy),))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
     return copy
 
 
-def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Take the steps that are missing. connection is in autocommit mode; path is its file."""
+def known_version(connection: sqlite3.Connection, path: Path, newest: int = SCHEMA_VERSION) -> int:
+    """Give the file's version, 0 where it is empty; raises LedgerError for one that is newer or not a ledger."""
     if sqlite3.sqlite_version_info < MIN_SQLITE:
         raise LedgerError(f"SQLite {sqlite3.sqlite_version} is too old; the ledger needs 3.37 (November 2021).")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
+    if version > newest:
         raise LedgerError(
-            f"{path} was written by a newer tollkeeper (schema {version}; this one knows {SCHEMA_VERSION})."
-            f" Upgrade, or restore {path.name}.v{SCHEMA_VERSION}.backup."
+            f"{path} was written by a newer tollkeeper (schema {version}; this one knows {newest})."
+            f" Upgrade, or restore {path.name}.v{newest}.backup."
         )
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if version == 0 and tables:
         raise LedgerError(f"{path} is an SQLite file of another program. Choose another file with database:.")
-    if version and version < SCHEMA_VERSION:
+    return int(version)
+
+
+def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str] | None = None) -> None:
+    """Take the steps that are missing. connection is in autocommit mode; path is its file.
+
+    steps are SQL scripts, the first for an empty file; None: those of this program.
+    """
+    steps = [_script(name) for name in STEPS] if steps is None else steps
+    version = known_version(connection, path, len(steps))
+    if version and version < len(steps):
         _back_up(connection, path, version)
-    for number in range(version + 1, SCHEMA_VERSION + 1):
-        _take_step(connection, number)
+    for script in steps[version:]:
+        _take_step(connection, script)
 
 
-def _take_step(connection: sqlite3.Connection, number: int) -> None:
+def _take_step(connection: sqlite3.Connection, script: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statement in _statements(_script(STEPS[number - 1])):
+        for statement in _statements(script):
             connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
 
 

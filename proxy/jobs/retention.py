@@ -1,0 +1,107 @@
+"""Remove rows that are older than retention.rows, in small slices between the commits of requests."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from proxy.config.schema import Allowance, Settings
+from proxy.core.clock import Clock
+from proxy.pipeline.allowance import build_allowance
+from proxy.pipeline.parts import Live, Snapshot
+from proxy.policy.quota import Quota
+from proxy.storage.ledger import Ledger
+from proxy.storage.reports import open_reader
+from proxy.storage.retention import Removable, find_removable, removable, remove_rows, without_unfinished
+from proxy.storage.users import list_users
+
+log = logging.getLogger("tollkeeper.retention")
+
+_EVERY_S = 3600.0  # the age is in days: an hour more or less is nothing
+_FIRST_S = 30.0  # a start has better things to do
+_SLICE = 300  # rows of one transaction: a few milliseconds of the writer's time
+_PAUSE_S = 0.05  # between slices; 6,000 rows a second, and the writer is free for nearly all of it
+_DAY_MS = 86_400_000
+
+
+def configured_quotas(settings: Settings, users: Sequence[Mapping[str, Any]]) -> frozenset[Quota]:
+    """Give every limit that holds for anybody. users are rows of storage/users.py; the configuration's win."""
+    quotas: set[Quota] = set(build_allowance(settings, "", None, None).quotas)
+    quotas = {quota for quota in quotas if quota.scope == "all"}
+    for group in settings.groups:
+        found = build_allowance(settings, "", group, None).quotas
+        quotas.update(quota for quota in found if quota.scope == f"group:{group}")
+    for name, user in settings.users.items():
+        quotas.update(build_allowance(settings, name, user.group, user).quotas)
+    for row in users:
+        if row["name"] not in settings.users:
+            own = Allowance.model_validate(row["settings"])
+            quotas.update(build_allowance(settings, row["name"], row["group"], own).quotas)
+    return frozenset(quotas)
+
+
+class Retention:
+    """The job. It reads beside the writer, and hands it only what is to go."""
+
+    def __init__(self, ledger: Ledger, live: Live, clock: Clock) -> None:
+        self._ledger = ledger
+        self._live = live
+        self._clock = clock
+        self._told: tuple[str, ...] = ()
+
+    async def run(self) -> None:
+        """Run until cancelled; a change of the setting holds from the next hour on."""
+        await asyncio.sleep(_FIRST_S)
+        while True:
+            await self.remove_old()
+            await asyncio.sleep(_EVERY_S)
+
+    async def remove_old(self) -> int:
+        """Remove all that may go now; give how many requests went."""
+        removed, after_id = 0, 0
+        snapshot, what = None, None
+        while True:
+            if snapshot is not self._live.current:  # at first, and when limits may have changed on the way
+                snapshot = self._live.current
+                what = await self._plan(snapshot)
+            if what is None:
+                break
+            ids = await asyncio.to_thread(_find, snapshot.settings.database, what, after_id)
+            if not ids:
+                break
+            removed += await self._ledger.change(partial(remove_rows, ids=ids))
+            after_id = ids[-1]
+            await asyncio.sleep(_PAUSE_S)
+        if removed:
+            log.info("retention.removed", extra={"requests": removed})
+        return removed
+
+    async def _plan(self, snapshot: Snapshot) -> Removable | None:
+        """Tell what may go; None where rows are kept forever."""
+        age_days = snapshot.settings.retention.rows_days
+        if age_days is None:
+            return None
+        quotas = configured_quotas(snapshot.settings, await self._ledger.change(list_users))
+        now_ms = self._clock.now_ms()
+        what = await asyncio.to_thread(removable, age_days * _DAY_MS, now_ms, snapshot.zone, quotas)
+        self._tell(what)
+        return await asyncio.to_thread(_without_unfinished, snapshot.settings.database, what)
+
+    def _tell(self, what: Removable) -> None:
+        if what.held_by != self._told:
+            self._told = what.held_by
+            if what.held_by:
+                log.warning("retention.held", extra={"limits": ", ".join(what.held_by)})
+
+
+def _without_unfinished(database: Path, what: Removable) -> Removable:
+    with closing(open_reader(database)) as connection:
+        return without_unfinished(connection, what)
+
+
+def _find(database: Path, what: Removable, after_id: int) -> list[int]:
+    with closing(open_reader(database)) as connection:
+        return find_removable(connection, what, after_id, _SLICE)

@@ -1,0 +1,546 @@
+"""Recompute the ledger from its rows and say what does not add up.
+
+Read-only, in one read transaction, beside a running proxy or without one. What retention has removed is known by its
+mark: older hours are held against the rows that are left. A limit that was passed is a difference unless the rows say
+why (flag over_reservation, adjustments) or the limit was changed after the requests had been let in.
+"""
+
+import sqlite3
+import struct
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from proxy.core.clock import iso_utc
+from proxy.core.money import pusd_to_usd
+from proxy.policy.quota import Quota, refusal_order
+from proxy.policy.window import window_at
+from proxy.storage.limit_audit import Asked, Ended, explain_excess
+from proxy.storage.retention import removed_before_ms
+from proxy.storage.rows import HOUR_MS, id_floor, id_text
+
+LISTED = 50
+_FOREVER_MS = (1 << 41) // HOUR_MS * HOUR_MS  # in the year 2039, as in totals.py
+_KINDS = {"cost": 0, "tokens": 1, "requests": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that does not add up. check is a word of docs/ledger.md; where is a request, an hour, a limit."""
+
+    check: str
+    where: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the configuration says. limits_changed_ms: no limit was changed later; None: not known to have been."""
+
+    quotas: Collection[Quota]
+    zone: ZoneInfo
+    limits_changed_ms: int | None
+    longest_request_s: float
+    longest_look_up_s: float
+
+
+@dataclass(slots=True)
+class Findings:
+    """differences holds the first LISTED of count; notes are worth reading but are no differences."""
+
+    requests: int = 0
+    attempts: int = 0
+    adjustments: int = 0
+    open: int = 0
+    pending: int = 0
+    cost_pusd: int = 0
+    removed_before_ms: int = 0
+    count: int = 0
+    differences: list[Difference] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, difference: Difference) -> None:
+        self.count += 1
+        if len(self.differences) < LISTED:
+            self.differences.append(difference)
+
+
+def audit(connection: sqlite3.Connection, expected: Expected, now_ms: int) -> Findings:
+    """Check everything. connection is read-only and in autocommit mode; raises sqlite3.DatabaseError."""
+    findings = Findings()
+    connection.execute("BEGIN")  # one snapshot: what is settled meanwhile is in all sums or in none
+    try:
+        ledger = _Ledger(connection, removed_before_ms(connection))
+        findings.removed_before_ms = ledger.removed_before_ms
+        for check in (_integrity, _rows, _attempts, _generations, _adjustments, _rollup, _users):
+            for difference in _guarded(check, ledger):
+                findings.add(difference)
+        _unfinished(ledger, expected, now_ms, findings)
+        _limits(ledger, expected, now_ms, findings)
+        _count(ledger, findings)
+    finally:
+        connection.execute("ROLLBACK")
+    return findings
+
+
+class _Ledger:
+    """The snapshot, and the sums that several checks need."""
+
+    def __init__(self, connection: sqlite3.Connection, removed_ms: int) -> None:
+        self.execute = connection.execute
+        self.removed_before_ms = removed_ms
+        self.rows: dict[_Key, _Figures] = {}  # sums of what has ended, by key of the roll-up
+        self.rollup: dict[_Key, _Figures] = {}
+        self.is_summed = False
+
+
+_Key = tuple[int, str, str, str, str, str]  # hour_ms, user, group, model, provider, use case
+_Figures = tuple[int, ...]  # in the order of _FIGURES
+_FIGURES = (
+    "requests",
+    "errors",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "uncounted_tokens",
+    "cost_pusd",
+)
+_Check = Callable[[_Ledger], Iterator[Difference]]
+
+
+def _guarded(check: _Check, ledger: _Ledger) -> Iterator[Difference]:
+    """Run a check; sums that no INTEGER can hold are a finding and not a failure."""
+    try:
+        yield from check(ledger)
+    except sqlite3.OperationalError as error:
+        if "overflow" not in str(error):
+            raise
+        yield Difference(check.__name__.strip("_"), "-", "amounts that are too large to be added up")
+
+
+def _integrity(ledger: _Ledger) -> Iterator[Difference]:
+    for (text,) in ledger.execute(f"PRAGMA integrity_check({LISTED})"):
+        if text != "ok":
+            yield Difference("integrity", "file", text)
+
+
+# --- each request by itself
+
+
+def _flagged(word: str) -> str:
+    return f"(flags IS NOT NULL AND instr(' ' || flags || ' ', ' {word} ') > 0)"
+
+
+_UNCOUNTED = (
+    "CASE WHEN state = 'settled' AND input_tokens IS NULL AND output_tokens IS NULL"
+    " AND cost_source IN ('reservation', 'estimate', 'none') THEN ifnull(reserved_tokens, 0) ELSE 0 END"
+)
+
+_TOKENS = f"ifnull(input_tokens, 0) + ifnull(output_tokens, 0) + {_UNCOUNTED}"
+
+_ENDED = "state IN ('settled', 'released')"
+
+_ROW_FAULTS = (
+    (
+        "min(ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cached_tokens, 0), ifnull(reasoning_tokens, 0),"
+        " ifnull(cost_pusd, 0), ifnull(reserved_pusd, 0), ifnull(reserved_tokens, 0), ifnull(ttft_ms, 0),"
+        " ifnull(duration_ms, 0), attempts, started_ms) < 0",
+        "an amount is below 0",
+    ),
+    ("id >> 21 < started_ms", "its id was given before the time at which it began"),
+    (
+        "abs(julianday(day) - julianday(date(started_ms / 1000, 'unixepoch'))) > 1"
+        " OR julianday(day) IS NULL OR julianday(started_ms / 1000, 'unixepoch') IS NULL",
+        "its day is not the date on which it began, in any time zone",
+    ),
+    (
+        "state = 'open' AND (finished_ms IS NOT NULL OR cost_pusd IS NOT NULL OR cost_source <> 'none'"
+        " OR status IS NOT NULL OR model IS NOT NULL)",
+        "it is open, but something of an end stands in it",
+    ),
+    ("state <> 'open' AND (finished_ms IS NULL OR status IS NULL)", "it has ended, but at no time or with no status"),
+    (
+        "state = 'pending' AND (cost_pusd IS NOT NULL OR cost_source <> 'none')",
+        "it waits for a cost, but has one",
+    ),
+    (
+        "state = 'released' AND (cost_pusd IS NOT 0 OR cost_source <> 'none')",
+        "it was released (not billed), but cost something or names a source",
+    ),
+    (
+        f"state = 'settled' AND cost_pusd IS NULL AND (cost_source <> 'none' OR NOT {_flagged('cost_unknown')})",
+        "it is settled without a cost, and not flagged cost_unknown",
+    ),
+    (
+        f"state = 'settled' AND cost_pusd IS NOT NULL AND (cost_source = 'none' OR {_flagged('cost_unknown')})",
+        "it is settled with a cost that comes from nowhere",
+    ),
+    (
+        "cost_source IN ('reservation', 'estimate') AND cost_pusd IS NOT reserved_pusd",
+        "it was charged at its reservation, but at another amount",
+    ),
+    (
+        f"state = 'settled' AND ifnull(cost_pusd > reserved_pusd, 0) <> {_flagged('over_reservation')}",
+        "flag over_reservation and the amounts contradict each other",
+    ),
+)
+
+
+def _cases(faults: tuple[tuple[str, str], ...]) -> str:
+    return "CASE " + " ".join(f"WHEN {condition} THEN '{text}'" for condition, text in faults) + " END"
+
+
+def _rows(ledger: _Ledger) -> Iterator[Difference]:
+    sql = f"SELECT id, {_cases(_ROW_FAULTS)} AS fault FROM requests WHERE fault IS NOT NULL"  # noqa: S608 - constants
+    for id_, text in ledger.execute(sql):
+        yield Difference("request", id_text(id_), text)
+
+
+# --- requests and their attempts
+
+_ATTEMPT_FAULTS = (
+    ("r.id IS NULL", "attempts without a request"),
+    ("a.count <> a.last OR a.below > 0", "its attempts are not numbered 1, 2, 3 ..."),
+    ("a.negative > 0", "an amount of an attempt is below 0"),
+    ("a.first_ms <> r.started_ms", "its first attempt was made durable at another time than itself"),
+    ("r.state <> 'open' AND a.open > 0", "it has ended, but an attempt has not"),
+    (
+        "r.state <> 'open' AND r.attempts <> a.count"
+        " AND NOT (r.attempts = 0 AND a.count = 1 AND a.outcome = 'not_sent')",
+        "it names another number of attempts than there are",
+    ),
+    ("r.state <> 'open' AND a.cost <> ifnull(r.cost_pusd, 0)", "its attempts cost another sum than itself"),
+    (
+        "r.state <> 'open' AND (a.cost_source <> r.cost_source OR a.cost_pusd IS NOT r.cost_pusd)",
+        "its last attempt has another cost than itself",
+    ),
+    (
+        "r.state <> 'open' AND (a.input_tokens IS NOT r.input_tokens OR a.output_tokens IS NOT r.output_tokens"
+        " OR a.cached_tokens IS NOT r.cached_tokens OR a.reasoning_tokens IS NOT r.reasoning_tokens)",
+        "its last attempt has other tokens than itself",
+    ),
+    (
+        "r.state <> 'open' AND (a.generation_id IS NOT r.generation_id OR a.provider <> ifnull(r.provider, a.provider))",
+        "its last attempt was another generation than itself, or at another provider",
+    ),
+)
+
+# SQLite takes the bare columns of a group from the row that holds its max(n): the last attempt
+_LAST_ATTEMPTS = """
+SELECT request_id, max(n) AS last, count(*) AS count, sum(n < 1) AS below, sum(outcome = 'open') AS open,
+    sum(ifnull(cost_pusd, 0)) AS cost, sum(CASE n WHEN 1 THEN started_ms ELSE 0 END) AS first_ms,
+    sum(min(ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cached_tokens, 0), ifnull(reasoning_tokens, 0),
+        ifnull(cost_pusd, 0), ifnull(ttft_ms, 0), ifnull(duration_ms, 0)) < 0) AS negative,
+    outcome, provider, cost_pusd, cost_source, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
+    generation_id
+FROM attempts GROUP BY request_id
+"""
+
+
+def _attempts(ledger: _Ledger) -> Iterator[Difference]:
+    sql = (
+        f"SELECT a.request_id, {_cases(_ATTEMPT_FAULTS)} AS fault"  # noqa: S608 - constants of this file
+        f" FROM ({_LAST_ATTEMPTS}) a LEFT JOIN requests r ON r.id = a.request_id WHERE fault IS NOT NULL"
+    )
+    for id_, text in ledger.execute(sql):
+        yield Difference("attempt", id_text(id_), text)
+    for (id_,) in ledger.execute(
+        "SELECT id FROM requests WHERE NOT EXISTS (SELECT 1 FROM attempts WHERE request_id = requests.id)"
+    ):
+        yield Difference("attempt", id_text(id_), "a request without any attempt")
+
+
+def _generations(ledger: _Ledger) -> Iterator[Difference]:
+    """The same generation charged twice. Servers that only count tokens may give an id to many answers."""
+    for provider, generation_id, count, first in ledger.execute(
+        "SELECT provider, generation_id, count(*), min(request_id) FROM attempts"
+        " WHERE generation_id IS NOT NULL AND cost_source IN ('provider', 'generation', 'reservation')"
+        " GROUP BY generation_id, provider HAVING count(*) > 1"
+    ):
+        text = f"generation {generation_id} of {provider} stands on {count} attempts"
+        yield Difference("generation", id_text(first), text)
+
+
+def _adjustments(ledger: _Ledger) -> Iterator[Difference]:
+    for id_, request_id, state, cost_pusd, total_pusd in ledger.execute(
+        "SELECT a.id, a.request_id, r.state, r.cost_pusd, sum(a.amount_pusd) FROM adjustments a"
+        " LEFT JOIN requests r ON r.id = a.request_id GROUP BY a.request_id"
+    ):
+        if state is None:
+            yield Difference("adjustment", id_text(request_id), f"adjustment {id_} corrects a request that is not there")
+        elif state not in ("settled", "released"):
+            yield Difference("adjustment", id_text(request_id), f"adjustment {id_} corrects a request that is {state}")
+        elif (cost_pusd or 0) + total_pusd < 0:
+            text = f"adjustments take {-total_pusd} from a cost of {cost_pusd or 0} pico-USD"
+            yield Difference("adjustment", id_text(request_id), text)
+
+
+# --- the roll-up
+
+_KEY = (
+    f"started_ms - started_ms % {HOUR_MS}, user, ifnull(group_name, ''), ifnull(model, ''), ifnull(provider, ''),"
+    " ifnull(use_case, '')"
+)
+_SUM_ROWS = (
+    f"SELECT {_KEY}, count(*), sum(error IS NOT NULL), sum(ifnull(input_tokens, 0)), sum(ifnull(output_tokens, 0)),"  # noqa: S608 - constants
+    f" sum(ifnull(cached_tokens, 0)), sum(ifnull(reasoning_tokens, 0)), sum({_UNCOUNTED}), sum(ifnull(cost_pusd, 0))"
+    f" FROM requests WHERE {_ENDED} GROUP BY 1, 2, 3, 4, 5, 6"
+)
+_SUM_ADJUSTMENTS = (
+    f"SELECT {_KEY}, sum(a.amount_pusd) FROM adjustments a JOIN requests ON requests.id = a.request_id"  # noqa: S608 - constants
+    f" WHERE {_ENDED} GROUP BY 1, 2, 3, 4, 5, 6"
+)
+_ROLLUP = f"SELECT hour_ms, user, group_name, model, provider, use_case, {', '.join(_FIGURES)} FROM usage_hourly"  # noqa: S608 - constants
+
+
+def _rollup(ledger: _Ledger) -> Iterator[Difference]:
+    """Hold each hour against its requests and adjustments."""
+    rows = {row[:6]: row[6:] for row in ledger.execute(_SUM_ROWS)}
+    for row in ledger.execute(_SUM_ADJUSTMENTS):
+        figures = rows[row[:6]]
+        rows[row[:6]] = (*figures[:-1], figures[-1] + row[6])
+    ledger.rows, ledger.rollup = rows, {row[:6]: row[6:] for row in ledger.execute(_ROLLUP)}
+    ledger.is_summed = True
+    for key in sorted(ledger.rows.keys() | ledger.rollup.keys()):
+        kept, summed = ledger.rollup.get(key), ledger.rows.get(key)
+        if kept != summed and not _removed(key[0], kept, summed, ledger.removed_before_ms):
+            yield Difference("rollup", _key_text(key), _told(kept, summed))
+    for key, kept in ledger.rollup.items():
+        if key[0] % HOUR_MS or min(kept) < 0:
+            yield Difference("rollup", _key_text(key), "it begins within an hour, or an amount is below 0")
+
+
+def _removed(hour_ms: int, kept: _Figures | None, summed: _Figures | None, removed_ms: int) -> bool:
+    """Tell whether retention explains that an hour has fewer rows than it counts; more than that it never has."""
+    if hour_ms >= removed_ms or kept is None:
+        return False
+    if summed is None:
+        return True
+    return summed[0] < kept[0] and all(part <= whole for part, whole in zip(summed, kept, strict=True))
+
+
+def _key_text(key: _Key) -> str:
+    return f"{iso_utc(key[0]) if 0 <= key[0] < _FOREVER_MS else key[0]} {' '.join(repr(text) for text in key[1:])}"
+
+
+def _told(kept: _Figures | None, summed: _Figures | None) -> str:
+    if kept is None:
+        return "requests that the roll-up does not know"
+    if summed is None:
+        return "the roll-up counts requests that are not there"
+    named = zip(_FIGURES, kept, summed, strict=True)
+    return ", ".join(f"{name} is {has}, rows say {wants}" for name, has, wants in named if has != wants)
+
+
+def _users(ledger: _Ledger) -> Iterator[Difference]:
+    """All users together are the total."""
+    if not ledger.is_summed:
+        return
+    requests, cost_pusd = ledger.execute(
+        f"SELECT count(*), ifnull(sum(cost_pusd), 0) FROM requests WHERE {_ENDED}"  # noqa: S608 - constants
+    ).fetchone()
+    (adjusted_pusd,) = ledger.execute("SELECT ifnull(sum(amount_pusd), 0) FROM adjustments").fetchone()
+    by_user: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for key, figures in ledger.rows.items():
+        by_user[key[1]][0] += figures[0]
+        by_user[key[1]][1] += figures[-1]
+    found = [sum(sums) for sums in zip(*by_user.values(), strict=True)] or [0, 0]
+    if found != [requests, cost_pusd + adjusted_pusd]:
+        text = (
+            f"users sum to {found[0]} requests and {found[1]} pico-USD,"
+            f" all rows to {requests} and {cost_pusd + adjusted_pusd}"
+        )
+        yield Difference("total", "all users", text)
+
+
+# --- what has not ended
+
+
+def _unfinished(ledger: _Ledger, expected: Expected, now_ms: int, findings: Findings) -> None:
+    """A request that is open for longer than any request takes was lost sight of."""
+    open_ms = now_ms - int(expected.longest_request_s * 1000)
+    pending_ms = open_ms - int(expected.longest_look_up_s * 1000)
+    for id_, state, started_ms in ledger.execute(
+        "SELECT id, state, started_ms FROM requests WHERE state IN ('open', 'pending') ORDER BY id"
+    ):
+        if state == "open":
+            findings.open += 1
+            if started_ms < open_ms:
+                text = f"open since {iso_utc(started_ms)}: no request takes so long. The next start settles it"
+                findings.add(Difference("open", id_text(id_), text))
+        else:
+            findings.pending += 1
+            if started_ms < pending_ms:
+                findings.notes.append(f"{id_text(id_)} waits for its cost since {iso_utc(started_ms)}.")
+
+
+def _count(ledger: _Ledger, findings: Findings) -> None:
+    findings.requests = ledger.execute("SELECT count(*) FROM requests").fetchone()[0]
+    findings.attempts = ledger.execute("SELECT count(*) FROM attempts").fetchone()[0]
+    findings.adjustments = ledger.execute("SELECT count(*) FROM adjustments").fetchone()[0]
+    findings.cost_pusd = sum(figures[-1] for figures in ledger.rollup.values())
+
+
+# --- limits
+
+
+def _limits(ledger: _Ledger, expected: Expected, now_ms: int, findings: Findings) -> None:
+    """In no window that is open now is more settled and reserved than its limit, or it is said why."""
+    if not ledger.is_summed:
+        return
+    sums = _WindowSums(ledger)
+    for quota in sorted(set(expected.quotas), key=refusal_order):
+        if quota.kind == "concurrency" or (quota.mode == "soft" and quota.kind != "requests"):
+            continue  # soft limits may be passed by what was under way; concurrency is not in the rows
+        window = window_at(quota.window, expected.zone, now_ms)
+        span = (window.start_ms, _FOREVER_MS if window.end_ms is None else window.end_ms)
+        settled, reserved = sums.amounts(quota, span)
+        excess = settled + reserved - quota.amount
+        if excess <= 0:
+            continue
+        changed_ms = expected.limits_changed_ms
+        is_explained, why = explain_excess(quota, excess, changed_ms, _asked(ledger, quota, span))
+        text = (
+            f"{_amount(quota, settled)} settled and {_amount(quota, reserved)} reserved"
+            f" are {_amount(quota, excess)} over the limit of {_amount(quota, quota.amount)}: {why}"
+        )
+        where = f"{quota.scope} {quota.kind}/{quota.window}"
+        if is_explained:
+            findings.notes.append(f"{where}: {text}.")
+        else:
+            findings.add(Difference("limit", where, text))
+
+
+def _amount(quota: Quota, amount: int) -> str:
+    return f"${pusd_to_usd(amount)}" if quota.kind == "cost" else f"{amount} {quota.kind}"
+
+
+def _is_in(scope: str, user: str, group: str | None) -> bool:
+    kind, _, name = scope.partition(":")
+    return kind == "all" or name == (user if kind == "user" else group)
+
+
+class _WindowSums:
+    """What windows hold: whole hours from the sums by hour, the hours at their edges from single rows."""
+
+    def __init__(self, ledger: _Ledger) -> None:
+        self._ledger = ledger
+        self._hours: dict[tuple[int, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+        for key in ledger.rows.keys() | ledger.rollup.keys():
+            figures = ledger.rows.get(key)
+            if key[0] < ledger.removed_before_ms:  # its rows may be gone
+                figures = ledger.rollup.get(key, figures)
+            if figures is not None:
+                total = self._hours[key[:3]]
+                total[0] += figures[7]
+                total[1] += figures[2] + figures[3] + figures[6]
+                total[2] += figures[0]
+        self._edges: dict[tuple[int, int], list[tuple[str, str, int, int, int]]] = {}
+        self._held = ledger.execute(
+            "SELECT started_ms, user, group_name, ifnull(reserved_pusd, 0), ifnull(reserved_tokens, 0), 1"
+            " FROM requests WHERE state IN ('open', 'pending')"
+        ).fetchall()
+
+    def amounts(self, quota: Quota, span: tuple[int, int]) -> tuple[int, int]:
+        """Give what is settled and what is reserved of a quota's kind in a window, in its scope."""
+        start_ms, end_ms = span
+        index = _KINDS[quota.kind]
+        first_ms, last_ms = -(-start_ms // HOUR_MS) * HOUR_MS, end_ms // HOUR_MS * HOUR_MS
+        settled = 0
+        if first_ms <= last_ms:
+            edges = [(start_ms, first_ms), (last_ms, end_ms)]
+            for (hour_ms, user, group), figures in self._hours.items():
+                if first_ms <= hour_ms < last_ms and _is_in(quota.scope, user, group):
+                    settled += figures[index]
+        else:
+            edges = [span]
+        for user, group, *figures in chain.from_iterable(self._edge(*edge) for edge in edges if edge[0] < edge[1]):
+            if _is_in(quota.scope, user, group):
+                settled += figures[index]
+        reserved = sum(
+            row[3 + index] for row in self._held if start_ms <= row[0] < end_ms and _is_in(quota.scope, row[1], row[2])
+        )
+        return settled, reserved
+
+    def _edge(self, start_ms: int, end_ms: int) -> list[tuple[str, str, int, int, int]]:
+        found = self._edges.get((start_ms, end_ms))
+        if found is None:
+            found = self._edges[start_ms, end_ms] = self._ledger.execute(
+                "SELECT user, ifnull(group_name, ''), sum(ifnull(cost_pusd, 0) + ifnull("  # noqa: S608 - constants
+                "(SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id), 0)),"
+                f" sum({_TOKENS}), count(*) FROM requests"
+                f" WHERE id >= ?1 AND started_ms >= ?2 AND started_ms < ?3 AND {_ENDED} GROUP BY 1, 2",
+                (id_floor(start_ms), start_ms, end_ms),
+            ).fetchall()
+        return found
+
+
+def _asked(ledger: _Ledger, quota: Quota, span: tuple[int, int]) -> Iterator[Asked]:
+    """Give every request of a window and scope in the order in which they were let in."""
+    kind, _, name = quota.scope.partition(":")
+    column = {"user": "user = ?4", "group": "group_name IS ?4"}.get(kind, "?4 IS NOT NULL")
+    held = {"cost": "reserved_pusd", "tokens": "reserved_tokens", "requests": "1"}[quota.kind]
+    used = {"cost": "cost_pusd", "tokens": _TOKENS, "requests": "1"}[quota.kind]
+    found = ledger.execute(
+        f"SELECT id, started_ms, finished_ms, state, {held}, {used}, {_flagged('over_reservation')},"  # noqa: S608 - constants
+        " (SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id)"
+        f" FROM requests WHERE id >= ?1 AND started_ms >= ?2 AND started_ms < ?3 AND {column} ORDER BY id",
+        (id_floor(span[0]), span[0], span[1], name),
+    )
+    for id_, started_ms, finished_ms, state, reserved, amount, flagged, adjusted in found:
+        ended = None
+        if state in ("settled", "released"):
+            corrected = (adjusted or 0) if quota.kind == "cost" else 0
+            ended = Ended(finished_ms or started_ms, amount or 0, corrected, bool(flagged))
+        yield Asked(id_, started_ms, reserved, ended)
+
+
+# --- the files around it
+
+_WAL_MAGIC = (0x377F0682, 0x377F0683)  # https://www.sqlite.org/fileformat2.html#walformat
+_WAL_HEADER = struct.Struct(">III")  # magic, version, size of a page
+
+
+def look_at_wal(database: Path) -> tuple[bytes | None, bool]:
+    """Give the head of the file ``-wal`` (None: there is none) and whether the owner's lock file lies there.
+
+    Call it before the ledger is opened: opening makes an empty ``-wal``.
+    """
+    wal = database.with_name(database.name + "-wal")
+    has_lock_file = database.with_name(database.name + ".lock").exists()
+    try:
+        with wal.open("rb") as file:
+            return file.read(_WAL_HEADER.size), has_lock_file
+    except FileNotFoundError:
+        return None, has_lock_file
+
+
+def wal_notes(connection: sqlite3.Connection, head: bytes | None, *, has_lock_file: bool, is_owned: bool) -> list[str]:
+    """Say what is odd about the ``-wal``; is_owned: a process has the ledger open for writing."""
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        return []  # a copy made by tollkeeper backup: one file holds everything
+    if head is None and is_owned:
+        return [
+            "A proxy runs, but its -wal is missing: somebody deleted it. Stop the proxy, keep all files, and compare"
+            " this ledger with the newest back-up."
+        ]
+    if head is None and not has_lock_file:
+        return [
+            "There is no -wal and no .lock beside this file: it looks like a copy of the .db alone. What the -wal held"
+            " is not in it. Use tollkeeper backup for copies."
+        ]
+    if not head:
+        return []
+    if len(head) < _WAL_HEADER.size:
+        return ["The -wal is cut off within its head; SQLite leaves it out. Compare with the newest back-up."]
+    magic, _, page_size = _WAL_HEADER.unpack(head)
+    if magic not in _WAL_MAGIC or page_size != connection.execute("PRAGMA page_size").fetchone()[0]:
+        return ["The -wal is not one of this ledger; SQLite leaves it out. Compare with the newest back-up."]
+    if not is_owned:
+        return ["No proxy runs, and its -wal holds rows: it was killed. The next start takes them up; keep both files."]
+    return []

@@ -1,0 +1,66 @@
+"""Errors carry what the answer needs, and nothing else about a request."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.errors import (
+    ApiError,
+    CallerError,
+    ConfigError,
+    LedgerError,
+    OwnError,
+    PortError,
+    ProviderError,
+    SetupError,
+    TollkeeperError,
+    error_body,
+)
+
+
+@pytest.mark.parametrize(
+    ("class_", "type_"),
+    [
+        (ApiError, "api_error"),
+        (CallerError, "invalid_request_error"),
+        (ProviderError, "provider_error"),
+        (OwnError, "server_error"),
+    ],
+)
+def test_fault_and_type(class_: type[ApiError], type_: str) -> None:
+    error = class_(418, "code", "Text.")
+    assert (error.status, error.code, error.message, error.type, str(error)) == (418, "code", "Text.", type_, "Text.")
+    assert class_(418, "code", "Text.", type_="other").type == "other"
+    assert (error.param, error.retry_after_s, error.should_retry, error.close, error.headers) == (
+        *(None, None, None, False, {}),
+    )
+    assert isinstance(error, TollkeeperError)
+
+
+@pytest.mark.parametrize(("class_", "code"), [(SetupError, 1), (ConfigError, 2), (PortError, 3), (LedgerError, 4)])
+def test_exit_codes(class_: type[SetupError], code: int) -> None:
+    assert class_("text").exit_code == code
+    assert issubclass(class_, TollkeeperError)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.none() | st.text("ab_", max_size=5))
+def test_body(text: str, param: str | None) -> None:
+    """Always the four keys of OpenAI's shape, whatever the text holds."""
+    body = json.loads(error_body(CallerError(400, "code", text, param=param), "req_1"))
+    assert body == {
+        "error": {"message": text, "type": "invalid_request_error", "param": param, "code": "code"},
+        "request_id": "req_1",
+    }
+
+
+def test_body_without_a_request() -> None:
+    assert set(json.loads(error_body(OwnError(500, "code", "Text."), None))) == {"error"}
+
+
+def test_headers_are_a_copy() -> None:
+    given_ = {"Allow": "GET"}
+    error = CallerError(405, "code", "Text.", headers=given_)
+    error.headers["X"] = "y"
+    assert given_ == {"Allow": "GET"}

@@ -1,0 +1,178 @@
+"""A ledger's file reaches the newest shape step by step, or stays as it was."""
+
+import asyncio
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from proxy.core.errors import LedgerError
+from proxy.storage.ledger import connect_owner, open_ledger
+from proxy.storage.schema.migrate import SCHEMA_VERSION, STEPS, _script, make_views, migrate
+from tests.storage.made_requests import START_MS, open_row
+
+SHIPPED = [_script(name) for name in STEPS]
+NEXT = (
+    "ALTER TABLE requests ADD COLUMN colour TEXT;\n"
+    "UPDATE requests SET colour = 'red';\n"
+    "CREATE TABLE colours (name TEXT PRIMARY KEY) STRICT;\n"
+    f"PRAGMA user_version = {SCHEMA_VERSION + 1};\n"
+)
+ROOT = Path(__file__).parents[2]
+
+
+def _made(path: Path, rows: int = 3) -> None:
+    with closing(connect_owner(path, 1.0)) as connection:
+        connection.execute("BEGIN")
+        for n in range(rows):
+            row = open_row(n + 1)
+            connection.execute(
+                "INSERT INTO requests (id, started_ms, day, user, token_id, endpoint, requested_model, streamed)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (row.id, START_MS, row.day, row.user, row.token_id, row.endpoint, row.requested_model, row.streamed),
+            )
+        connection.execute("COMMIT")
+
+
+def _version(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _upgrade(path: Path, script: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, path, [*SHIPPED, script])
+
+
+def test_an_empty_file_gets_every_step(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(connect_owner(path, 1.0)) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        strict = dict(connection.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main'"))
+        assert connection.execute("PRAGMA application_id").fetchone() == (0x746F6C6C,)
+    assert {"requests", "attempts", "adjustments", "usage_hourly", "users", "tokens", "audit", "meta"} <= tables
+    assert all(strict[name] for name in tables if not name.startswith("sqlite_"))
+    assert _version(path) == SCHEMA_VERSION
+    assert list(tmp_path.glob("*.backup")) == []
+
+
+def test_each_step_says_which_it_is() -> None:
+    numbers = [re.findall(r"PRAGMA user_version = (\d+);", script) for script in SHIPPED]
+    assert numbers == [[str(n)] for n in range(1, len(SHIPPED) + 1)]
+
+
+def test_a_file_that_is_up_to_date_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    _made(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        before = connection.execute("PRAGMA schema_version").fetchone()
+        migrate(connection, path)
+        assert connection.execute("PRAGMA schema_version").fetchone() == before
+    assert list(tmp_path.glob("*.backup")) == []
+
+
+def test_an_upgrade_copies_the_file_first(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    _made(path)
+    stale = tmp_path / f"ledger.db.v{SCHEMA_VERSION}.backup"
+    stale.write_text("of an upgrade that broke off")
+    _upgrade(path, NEXT)
+    assert _version(path) == SCHEMA_VERSION + 1
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM requests WHERE colour = 'red'").fetchone() == (3,)
+    assert stale.stat().st_mode & 0o777 == 0o600
+    assert _version(stale) == SCHEMA_VERSION
+    with closing(connect_owner(stale, 1.0)) as connection:  # the copy is a ledger that this program can go on with
+        assert connection.execute("SELECT count(*) FROM requests").fetchone() == (3,)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        NEXT.replace("CREATE TABLE colours", "CREATE TABLE requests"),
+        NEXT.replace("'red'", "no_such_column"),
+        NEXT.replace("PRAGMA", "INSERT INTO colours VALUES ('a'), ('a');\nPRAGMA"),
+    ],
+)
+def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path, broken: str) -> None:
+    path = tmp_path / "ledger.db"
+    _made(path)
+    with pytest.raises(sqlite3.DatabaseError):
+        _upgrade(path, broken)
+    assert _version(path) == SCHEMA_VERSION
+    with closing(connect_owner(path, 1.0)) as connection:
+        assert "colour" not in [row[1] for row in connection.execute("PRAGMA table_info(requests)")]
+        assert connection.execute("SELECT count(*) FROM requests").fetchone() == (3,)
+    _upgrade(path, NEXT)
+    assert _version(path) == SCHEMA_VERSION + 1
+
+
+def test_a_newer_file_is_refused_and_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    _made(path)
+    _upgrade(path, NEXT)
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match=rf"newer tollkeeper \(schema {SCHEMA_VERSION + 1}; this one knows"):
+        connect_owner(path, 1.0)
+    assert path.read_bytes() == before
+
+
+async def test_a_file_of_another_program_is_refused_and_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match="of another program"):
+        open_ledger(path, asyncio.get_running_loop(), purpose="a test", busy_timeout_s=1.0, queue_max=9)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("code", ["", "S", "SEKK", "S'K", "12A", 'a"b'])
+def test_a_currency_code_that_would_be_sql_is_refused(tmp_path: Path, code: str) -> None:
+    with (
+        closing(connect_owner(tmp_path / "ledger.db", 1.0)) as connection,
+        pytest.raises(LedgerError, match="three letters"),
+    ):
+        make_views(connection, code)
+
+
+KILLED = """
+import sqlite3, sys
+from pathlib import Path
+from tests.storage.test_migrate import _upgrade, NEXT
+print("ready", flush=True)
+_upgrade(Path(sys.argv[1]), NEXT)
+"""
+
+
+def test_a_migration_that_is_killed_is_whole_or_not_begun(tmp_path: Path) -> None:
+    """SIGKILL at a random moment, again and again on the same file, until one gets through."""
+    path = tmp_path / "ledger.db"
+    _made(path, 20_000)
+    rng = Random(7)
+    kills = 0
+    while _version(path) == SCHEMA_VERSION:
+        with subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, cwd=ROOT, stderr=subprocess.PIPE
+        ) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"ready\n"
+            if kills < 12:
+                time.sleep(rng.uniform(0, 0.02))
+                os.kill(child.pid, signal.SIGKILL)
+                kills += 1
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            columns = [row[1] for row in connection.execute("PRAGMA table_info(requests)")]
+            whole = connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION + 1,)
+            assert ("colour" in columns) == whole
+            assert connection.execute("SELECT count(*) FROM requests").fetchone() == (20_000,)
+    assert kills > 0
