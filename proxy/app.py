@@ -17,18 +17,22 @@ from proxy.config.schema import Settings
 from proxy.core.clock import SystemClock
 from proxy.core.errors import SetupError
 from proxy.jobs.refresh_models import refresh_models
+from proxy.jobs.retention import Retention
 from proxy.jobs.runner import JobRunner
 from proxy.jobs.settle_pending import SettlePending
 from proxy.pipeline.desk import Desk
 from proxy.pipeline.directory import build_directory
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.route import PresetRow, resolve
+from proxy.policy.guarded_clock import GuardedClock
 from proxy.policy.quota import QuotaBook, fine_rows, scopes_of
 from proxy.providers.build import build_providers
 from proxy.providers.catalogue import Catalogue
 from proxy.providers.rows import ProviderRow
-from proxy.storage import users
+from proxy.storage import statements, users
 from proxy.storage.ledger import SqliteLedger, open_ledger, set_labels
+from proxy.storage.retention import readable_rows
+from proxy.storage.rows import Unfinished
 from proxy.storage.totals import read_totals
 from proxy.web.gate import allowed_hosts
 from proxy.web.listen import bound_port, listen_tcp, listen_unix, socket_path
@@ -46,7 +50,7 @@ class App:
     """A running proxy: start(), then drain() and close()."""
 
     def __init__(self, load: Callable[[], Loaded]) -> None:
-        self._clock = SystemClock()
+        self._clock = GuardedClock(SystemClock())
         self._stack = AsyncExitStack()
         self._providers: dict[str, ProviderRow] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -82,7 +86,7 @@ class App:
             queue_max=settings.ledger.queue_max,
         )
         self._stack.push_async_callback(self._close_ledger)
-        self.catalogue = Catalogue(database.absolute().parent, database.name, self._clock)
+        self.catalogue = Catalogue(database.absolute().parent, database.name, self._clock, self._clock.hear_date)
         await self.live.start()
         self._stack.push_async_callback(self._close_providers)
         await self.catalogue.load(self.live.current.providers)
@@ -99,8 +103,11 @@ class App:
         )
         self.taken_up = await self.pending.start()
         await self._listen(settings)
-        self._runner.start("refresh_models", lambda: refresh_models(self.catalogue, self.live))
+        self._runner.start(
+            "refresh_models", lambda: refresh_models(self.catalogue, self.live, lambda: self._clock.problem)
+        )
         self._runner.start("watch_config", self.live.run)
+        self._runner.start("retention", Retention(self.ledger, self.live, self._clock).run)
         self._stack.push_async_callback(self._runner.close)
         gc.collect()
         gc.freeze()
@@ -108,16 +115,8 @@ class App:
 
     async def _open_desk(self, settings: Settings) -> Desk:
         """Rebuild all totals from the ledger; what is open there counts in full from the first moment."""
-        zone = ZoneInfo(settings.timezone)
-        fine = fine_rows(self._clock.now_ms(), zone)
-        totals = await self.ledger.change(lambda db: read_totals(db, fine))
-        book = QuotaBook(zone)
-        book.load_hours(totals.hours)
-        book.load_rows(totals.rows)
-        for row in await self.ledger.unfinished():
-            scopes = scopes_of(row.user, row.group_name)
-            book.load_open(row.id, scopes, row.started_ms, row.reserved_pusd or 0, row.reserved_tokens or 0)
-        return Desk(book)
+        zone, now_ms = ZoneInfo(settings.timezone), self._clock.now_ms()
+        return Desk(await self.ledger.change(lambda db: rebuilt_book(db, zone, now_ms)))
 
     async def _listen(self, settings: Settings) -> None:
         state = State(
@@ -125,6 +124,7 @@ class App:
             change=self.change,
             reload=self.live.reload,
             config_problem=lambda: self.live.problem,
+            clock_problem=lambda: self._clock.problem,
             pending=lambda: self.pending.waiting,
         )
         head_timeout_s = float(settings.server.head_timeout_s)
@@ -148,16 +148,6 @@ class App:
         rows, tokens, hashes = await self.ledger.change(_directory_rows)
         await self.ledger.change(lambda db: _label(db, settings))
         providers = build_providers(settings.providers, self._providers)
-        presets = {
-            name: PresetRow(
-                name,
-                tuple(resolve(target, settings.providers) for target in preset.targets),
-                preset.defaults,
-                preset.system,
-                preset.use_case,
-            )
-            for name, preset in settings.presets.items()
-        }
         replaced = [
             row
             for name, row in self._providers.items()
@@ -169,7 +159,7 @@ class App:
             settings=settings,
             directory=build_directory(settings, rows, tokens, hashes),
             providers=providers,
-            presets=presets,
+            presets=preset_rows(settings),
             hosts=allowed_hosts(settings.server.host, settings.server.hosts),
             zone=ZoneInfo(settings.timezone),
         )
@@ -220,6 +210,32 @@ class App:
     async def _close_providers(self) -> None:
         for row in (*self._providers.values(), *self._replaced):
             await row.transport.close()
+
+
+def rebuilt_book(connection: sqlite3.Connection, zone: ZoneInfo, now_ms: int) -> QuotaBook:
+    """Give the quota totals that a ledger's rows and roll-up come to."""
+    totals = read_totals(connection, readable_rows(connection, fine_rows(now_ms, zone)))
+    book = QuotaBook(zone)
+    book.load_hours(totals.hours)
+    book.load_rows(totals.rows)
+    for row in (Unfinished(*found) for found in connection.execute(statements.UNFINISHED, (None,))):
+        scopes = scopes_of(row.user, row.group_name)
+        book.load_open(row.id, scopes, row.started_ms, row.reserved_pusd or 0, row.reserved_tokens or 0)
+    return book
+
+
+def preset_rows(settings: Settings) -> dict[str, PresetRow]:
+    """Give the presets of a configuration with their targets resolved."""
+    return {
+        name: PresetRow(
+            name,
+            tuple(resolve(target, settings.providers) for target in preset.targets),
+            preset.defaults,
+            preset.system,
+            preset.use_case,
+        )
+        for name, preset in settings.presets.items()
+    }
 
 
 def _directory_rows(

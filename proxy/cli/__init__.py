@@ -11,9 +11,12 @@ from proxy.core.errors import SetupError
 
 # command -> (module, attribute, help); the help stands here so that listing imports nothing
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "audit": ("proxy.cli.audit", "audit", "Recompute the ledger from its rows; say what does not add up."),
+    "backup": ("proxy.cli.backup", "backup", "Copy the ledger, also while the proxy runs."),
     "check": ("proxy.cli.check", "check", "Check configuration, provider keys and ledger without serving."),
     "config": ("proxy.cli.config", "config", "Show the settings, their schema, or an example file."),
     "demo": ("proxy.cli.demo", "demo", "Start a simulated provider and the proxy, to try things out."),
+    "explain": ("proxy.cli.explain", "explain", "Show where a request would go and what it could cost at most."),
     "export": ("proxy.cli.export", "export", "Write the ledger's rows as CSV or JSON lines."),
     "init": ("proxy.cli.init", "init", "Write a configuration, a first user and a token."),
     "serve": ("proxy.cli.serve", "serve", "Run the proxy."),

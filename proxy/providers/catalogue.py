@@ -8,7 +8,7 @@ import asyncio
 import fnmatch
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,18 @@ class CatalogueError(Exception):
 class Catalogue:
     """All lists, by provider."""
 
-    def __init__(self, folder: Path, database_name: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database_name: str,
+        clock: Clock,
+        hear_date: Callable[[str | None], None] = lambda _: None,
+    ) -> None:
+        """hear_date is given the Date header of each list that comes over TLS."""
         self._folder = folder
         self._database_name = database_name
         self._clock = clock
+        self._hear_date = hear_date
         self._listings: dict[str, Listing] = {}
         self._refreshing: dict[str, asyncio.Task[None]] = {}
 
@@ -122,7 +130,7 @@ class Catalogue:
         listing = self.listing(provider.name)
         listing.tried_s = self._clock.monotonic_s()
         try:
-            raw = await _fetch(provider)
+            raw = await _fetch(provider, self._hear_date)
             payload = orjson.loads(raw)
             fresh = _prices(provider, payload)
             moves: list[Any] = []
@@ -154,9 +162,11 @@ class Catalogue:
             log.warning("catalogue.unsaved", extra={"path": str(path), "problem": error.strerror})
 
 
-async def _fetch(provider: ProviderRow) -> bytes:
+async def _fetch(provider: ProviderRow, hear_date: Callable[[str | None], None]) -> bytes:
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", **provider.auth_headers()}
     answer = await provider.transport.send("GET", provider.url("/models"), headers, None, _DEADLINES)
+    if provider.base_url.startswith("https:"):  # a server on this machine would only repeat this machine's clock
+        hear_date(answer.header("Date"))
     pieces = []
     size = 0
     while piece := await answer.read():

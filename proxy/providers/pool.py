@@ -193,7 +193,7 @@ class _Sweep:
     look(now_s) gives when to look again, in the loop's time; infinity when nothing is left to look after.
     """
 
-    __slots__ = ("_deadlines", "_due_s", "_late", "_look", "_loop", "_tick_s", "_timer")
+    __slots__ = ("_deadlines", "_due_s", "_look", "_loop", "_tick_s", "_timer")
 
     def __init__(self, look: Callable[[float], float]) -> None:
         self._look = look
@@ -202,7 +202,6 @@ class _Sweep:
         self._due_s = _NEVER_S
         self._tick_s = _TICK_MAX_S
         self._deadlines: Deadlines | None = None
-        self._late = False
 
     def expect(self, loop: asyncio.AbstractEventLoop, now_s: float, deadlines: Deadlines) -> None:
         """An exchange with these deadlines begins now."""
@@ -232,12 +231,6 @@ class _Sweep:
 
     def _run(self) -> None:
         now_s = self._loop.time()
-        if now_s > self._due_s + _TICK_MAX_S and not self._late:
-            # The loop stood still. What arrived meanwhile is read first: timers may run before sockets.
-            self._late = True
-            self._arm(now_s + _TICK_MIN_S)
-            return
-        self._late = False
         again_s = self._look(now_s)
         if again_s == _NEVER_S:
             self.stop()

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from proxy.core.clock import iso_utc
@@ -50,7 +49,10 @@ class Expected:
 
 @dataclass(slots=True)
 class Findings:
-    """differences holds the first LISTED of count; notes are worth reading but are no differences."""
+    """counts says how many differences each check found; differences holds LISTED of them, some of each check.
+
+    notes are worth reading but are no differences.
+    """
 
     requests: int = 0
     attempts: int = 0
@@ -59,14 +61,28 @@ class Findings:
     pending: int = 0
     cost_pusd: int = 0
     removed_before_ms: int = 0
-    count: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def count(self) -> int:
+        return sum(self.counts.values())
+
     def add(self, difference: Difference) -> None:
-        self.count += 1
-        if len(self.differences) < LISTED:
+        count = self.counts[difference.check] = self.counts.get(difference.check, 0) + 1
+        if count <= LISTED:
             self.differences.append(difference)
+
+    def trim(self) -> None:
+        """Keep LISTED differences: the same number of each check, as far as there are so many."""
+        places: dict[str, int] = {}
+        ranked = []
+        for number, difference in enumerate(self.differences):
+            place = places[difference.check] = places.get(difference.check, 0) + 1
+            ranked.append((place, number))
+        kept = sorted(number for _, number in sorted(ranked)[:LISTED])
+        self.differences = [self.differences[number] for number in kept]
 
 
 def audit(connection: sqlite3.Connection, expected: Expected, now_ms: int) -> Findings:
@@ -82,6 +98,7 @@ def audit(connection: sqlite3.Connection, expected: Expected, now_ms: int) -> Fi
         _unfinished(ledger, expected, now_ms, findings)
         _limits(ledger, expected, now_ms, findings)
         _count(ledger, findings)
+        findings.trim()
     finally:
         connection.execute("ROLLBACK")
     return findings
@@ -147,20 +164,26 @@ _ENDED = "state IN ('settled', 'released')"
 
 _ROW_FAULTS = (
     (
-        "min(ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cached_tokens, 0), ifnull(reasoning_tokens, 0),"
-        " ifnull(cost_pusd, 0), ifnull(reserved_pusd, 0), ifnull(reserved_tokens, 0), ifnull(ttft_ms, 0),"
-        " ifnull(duration_ms, 0), attempts, started_ms) < 0",
+        (
+            "min(ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cached_tokens, 0),"
+            " ifnull(reasoning_tokens, 0), ifnull(cost_pusd, 0), ifnull(reserved_pusd, 0),"
+            " ifnull(reserved_tokens, 0), ifnull(ttft_ms, 0), ifnull(duration_ms, 0), attempts, started_ms) < 0"
+        ),
         "an amount is below 0",
     ),
     ("id >> 21 < started_ms", "its id was given before the time at which it began"),
     (
-        "abs(julianday(day) - julianday(date(started_ms / 1000, 'unixepoch'))) > 1"
-        " OR julianday(day) IS NULL OR julianday(started_ms / 1000, 'unixepoch') IS NULL",
+        (
+            "abs(julianday(day) - julianday(date(started_ms / 1000, 'unixepoch'))) > 1"
+            " OR julianday(day) IS NULL OR julianday(started_ms / 1000, 'unixepoch') IS NULL"
+        ),
         "its day is not the date on which it began, in any time zone",
     ),
     (
-        "state = 'open' AND (finished_ms IS NOT NULL OR cost_pusd IS NOT NULL OR cost_source <> 'none'"
-        " OR status IS NOT NULL OR model IS NOT NULL)",
+        (
+            "state = 'open' AND (finished_ms IS NOT NULL OR cost_pusd IS NOT NULL OR cost_source <> 'none'"
+            " OR status IS NOT NULL OR model IS NOT NULL)"
+        ),
         "it is open, but something of an end stands in it",
     ),
     ("state <> 'open' AND (finished_ms IS NULL OR status IS NULL)", "it has ended, but at no time or with no status"),
@@ -173,19 +196,20 @@ _ROW_FAULTS = (
         "it was released (not billed), but cost something or names a source",
     ),
     (
-        f"state = 'settled' AND cost_pusd IS NULL AND (cost_source <> 'none' OR NOT {_flagged('cost_unknown')})",
-        "it is settled without a cost, and not flagged cost_unknown",
+        f"(state = 'settled' AND cost_pusd IS NULL) <> {_flagged('cost_unknown')}",
+        "flag cost_unknown and its cost contradict each other",
     ),
     (
-        f"state = 'settled' AND cost_pusd IS NOT NULL AND (cost_source = 'none' OR {_flagged('cost_unknown')})",
-        "it is settled with a cost that comes from nowhere",
+        "state = 'settled' AND (cost_pusd IS NULL) <> (cost_source = 'none')",
+        "it is settled with a cost that comes from nowhere, or with a source of no cost",
     ),
+    ("cost_source = 'reservation' AND flags IS NULL", "it was charged at its reservation, and no flag says why"),
     (
         "cost_source IN ('reservation', 'estimate') AND cost_pusd IS NOT reserved_pusd",
         "it was charged at its reservation, but at another amount",
     ),
     (
-        f"state = 'settled' AND ifnull(cost_pusd > reserved_pusd, 0) <> {_flagged('over_reservation')}",
+        f"(state = 'settled' AND ifnull(cost_pusd > reserved_pusd, 0)) <> {_flagged('over_reservation')}",
         "flag over_reservation and the amounts contradict each other",
     ),
 )
@@ -210,22 +234,27 @@ _ATTEMPT_FAULTS = (
     ("a.first_ms <> r.started_ms", "its first attempt was made durable at another time than itself"),
     ("r.state <> 'open' AND a.open > 0", "it has ended, but an attempt has not"),
     (
-        "r.state <> 'open' AND r.attempts <> a.count"
-        " AND NOT (r.attempts = 0 AND a.count = 1 AND a.outcome = 'not_sent')",
+        (
+            "r.state <> 'open' AND r.attempts <> a.count"
+            " AND NOT (r.attempts = 0 AND a.count = 1 AND a.outcome = 'not_sent')"
+        ),
         "it names another number of attempts than there are",
     ),
     ("r.state <> 'open' AND a.cost <> ifnull(r.cost_pusd, 0)", "its attempts cost another sum than itself"),
+    ("r.state <> 'open' AND a.unknown > (a.cost_pusd IS NULL)", "an attempt before its last one has no cost"),
     (
         "r.state <> 'open' AND (a.cost_source <> r.cost_source OR a.cost_pusd IS NOT r.cost_pusd)",
         "its last attempt has another cost than itself",
     ),
     (
-        "r.state <> 'open' AND (a.input_tokens IS NOT r.input_tokens OR a.output_tokens IS NOT r.output_tokens"
-        " OR a.cached_tokens IS NOT r.cached_tokens OR a.reasoning_tokens IS NOT r.reasoning_tokens)",
+        (
+            "r.state <> 'open' AND (a.input_tokens IS NOT r.input_tokens OR a.output_tokens IS NOT r.output_tokens"
+            " OR a.cached_tokens IS NOT r.cached_tokens OR a.reasoning_tokens IS NOT r.reasoning_tokens)"
+        ),
         "its last attempt has other tokens than itself",
     ),
     (
-        "r.state <> 'open' AND (a.generation_id IS NOT r.generation_id OR a.provider <> ifnull(r.provider, a.provider))",
+        "r.state <> 'open' AND (a.generation_id IS NOT r.generation_id OR a.provider <> r.provider)",
         "its last attempt was another generation than itself, or at another provider",
     ),
 )
@@ -233,6 +262,7 @@ _ATTEMPT_FAULTS = (
 # SQLite takes the bare columns of a group from the row that holds its max(n): the last attempt
 _LAST_ATTEMPTS = """
 SELECT request_id, max(n) AS last, count(*) AS count, sum(n < 1) AS below, sum(outcome = 'open') AS open,
+    sum(cost_pusd IS NULL) AS unknown,
     sum(ifnull(cost_pusd, 0)) AS cost, sum(CASE n WHEN 1 THEN started_ms ELSE 0 END) AS first_ms,
     sum(min(ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cached_tokens, 0), ifnull(reasoning_tokens, 0),
         ifnull(cost_pusd, 0), ifnull(ttft_ms, 0), ifnull(duration_ms, 0)) < 0) AS negative,
@@ -272,7 +302,9 @@ def _adjustments(ledger: _Ledger) -> Iterator[Difference]:
         " LEFT JOIN requests r ON r.id = a.request_id GROUP BY a.request_id"
     ):
         if state is None:
-            yield Difference("adjustment", id_text(request_id), f"adjustment {id_} corrects a request that is not there")
+            yield Difference(
+                "adjustment", id_text(request_id), f"adjustment {id_} corrects a request that is not there"
+            )
         elif state not in ("settled", "released"):
             yield Difference("adjustment", id_text(request_id), f"adjustment {id_} corrects a request that is {state}")
         elif (cost_pusd or 0) + total_pusd < 0:
@@ -430,13 +462,13 @@ class _WindowSums:
 
     def __init__(self, ledger: _Ledger) -> None:
         self._ledger = ledger
-        self._hours: dict[tuple[int, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+        self._hours: dict[tuple[str, str], dict[int, list[int]]] = defaultdict(dict)  # by user and group
         for key in ledger.rows.keys() | ledger.rollup.keys():
             figures = ledger.rows.get(key)
             if key[0] < ledger.removed_before_ms:  # its rows may be gone
                 figures = ledger.rollup.get(key, figures)
             if figures is not None:
-                total = self._hours[key[:3]]
+                total = self._hours[key[1], key[2]].setdefault(key[0], [0, 0, 0])
                 total[0] += figures[7]
                 total[1] += figures[2] + figures[3] + figures[6]
                 total[2] += figures[0]
@@ -451,14 +483,11 @@ class _WindowSums:
         start_ms, end_ms = span
         index = _KINDS[quota.kind]
         first_ms, last_ms = -(-start_ms // HOUR_MS) * HOUR_MS, end_ms // HOUR_MS * HOUR_MS
+        edges = [span] if first_ms > last_ms else [(start_ms, first_ms), (last_ms, end_ms)]
         settled = 0
-        if first_ms <= last_ms:
-            edges = [(start_ms, first_ms), (last_ms, end_ms)]
-            for (hour_ms, user, group), figures in self._hours.items():
-                if first_ms <= hour_ms < last_ms and _is_in(quota.scope, user, group):
-                    settled += figures[index]
-        else:
-            edges = [span]
+        for (user, group), hours in self._hours.items():
+            if _is_in(quota.scope, user, group):
+                settled += sum(figures[index] for at_ms, figures in hours.items() if first_ms <= at_ms < last_ms)
         for user, group, *figures in chain.from_iterable(self._edge(*edge) for edge in edges if edge[0] < edge[1]):
             if _is_in(quota.scope, user, group):
                 settled += figures[index]
@@ -520,27 +549,27 @@ def look_at_wal(database: Path) -> tuple[bytes | None, bool]:
         return None, has_lock_file
 
 
-def wal_notes(connection: sqlite3.Connection, head: bytes | None, *, has_lock_file: bool, is_owned: bool) -> list[str]:
+def odd_wal(connection: sqlite3.Connection, head: bytes | None, *, has_lock_file: bool, is_owned: bool) -> str | None:
     """Say what is odd about the ``-wal``; is_owned: a process has the ledger open for writing."""
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        return []  # a copy made by tollkeeper backup: one file holds everything
+        return None  # a copy made by tollkeeper backup: one file holds everything
     if head is None and is_owned:
-        return [
-            "A proxy runs, but its -wal is missing: somebody deleted it. Stop the proxy, keep all files, and compare"
-            " this ledger with the newest back-up."
-        ]
+        return (
+            "A proxy runs, but its -wal is missing: somebody deleted it. Stop the proxy, keep all files, and"
+            " compare this ledger with the newest back-up."
+        )
     if head is None and not has_lock_file:
-        return [
-            "There is no -wal and no .lock beside this file: it looks like a copy of the .db alone. What the -wal held"
-            " is not in it. Use tollkeeper backup for copies."
-        ]
+        return (
+            "There is no -wal and no .lock beside this file: it looks like a copy of the .db alone. What the -wal"
+            " held is not in it. Use tollkeeper backup for copies."
+        )
     if not head:
-        return []
+        return None
     if len(head) < _WAL_HEADER.size:
-        return ["The -wal is cut off within its head; SQLite leaves it out. Compare with the newest back-up."]
+        return "The -wal is cut off within its head; SQLite leaves it out. Compare with the newest back-up."
     magic, _, page_size = _WAL_HEADER.unpack(head)
     if magic not in _WAL_MAGIC or page_size != connection.execute("PRAGMA page_size").fetchone()[0]:
-        return ["The -wal is not one of this ledger; SQLite leaves it out. Compare with the newest back-up."]
+        return "The -wal is not one of this ledger; SQLite leaves it out. Compare with the newest back-up."
     if not is_owned:
-        return ["No proxy runs, and its -wal holds rows: it was killed. The next start takes them up; keep both files."]
-    return []
+        return "No proxy runs, and its -wal holds rows: it was killed. The next start takes them up; keep both files."
+    return None

@@ -239,8 +239,10 @@ def _explain(path: Path, text: str) -> str:
             f"{path} is locked by another program (a database browser with an open transaction?)."
             " Close it there, then start again."
         )
-    if "readonly" in text:
-        return f"{path} cannot be written: {text}. Check its owner and mode, and those of its folder."
+    if "full" in text or "I/O error" in text:
+        return f"{path} cannot be read or written: {text}. Free space on its disk, or look whether it fails."
+    if "readonly" in text or "unable to open" in text:
+        return f"{path} cannot be opened for writing: {text}. Check its owner and mode, and those of its folder."
     if "not a database" in text or "malformed" in text:
         return f"{path} is damaged or no SQLite file: {text}. {_RESTORE}"
     return f"{path}: {text}."

@@ -92,6 +92,7 @@ HOURLY = _insert(
         uncounted_tokens = uncounted_tokens + excluded.uncounted_tokens, cost_pusd = cost_pusd + excluded.cost_pusd""",
 )
 
+# one request (?1) or, where it is NULL, all: a range of ids, so that one is found without reading the table
 UNFINISHED = """
 SELECT r.id, r.state, r.started_ms, r.user, r.group_name, r.use_case, r.requested_model, r.reserved_pusd,
     r.reserved_tokens, r.finished_ms, r.status, r.model, r.finish_reason, r.input_tokens, r.output_tokens,
@@ -100,13 +101,15 @@ SELECT r.id, r.state, r.started_ms, r.user, r.group_name, r.use_case, r.requeste
     a.duration_ms
 FROM requests r LEFT JOIN attempts a
     ON a.request_id = r.id AND a.n = (SELECT max(n) FROM attempts WHERE request_id = r.id)
-WHERE r.state IN ('open', 'pending') AND (?1 IS NULL OR r.id = ?1) ORDER BY r.id
+WHERE r.state IN ('open', 'pending') AND r.id BETWEEN ifnull(?1, 0) AND ifnull(?1, 9223372036854775807)
+ORDER BY r.id
 """
 
 # what quota totals are rebuilt from: hours of the roll-up, and the rows of the hours that are needed one by one
 QUOTA_HOURS = """
-SELECT hour_ms, user, group_name, sum(cost_pusd), sum(input_tokens + output_tokens + uncounted_tokens), sum(requests)
-FROM usage_hourly GROUP BY hour_ms, user, group_name
+SELECT hour_ms, user, nullif(group_name, ''), sum(cost_pusd), sum(input_tokens + output_tokens + uncounted_tokens),
+    sum(requests)
+FROM usage_hourly WHERE hour_ms < ?1 GROUP BY hour_ms, user, group_name
 """
 
 QUOTA_ROWS = """

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from proxy.config.schema import Allowance
 from proxy.core.errors import ApiError, CallerError
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.accept import accept
@@ -57,12 +58,12 @@ def _find(connection: Any, user: str) -> dict[str, Any]:
 def identity_of(user: str | None, row: Mapping[str, Any] | None, snapshot: Snapshot) -> Identity:
     """Give who a user is, without any token; row is that of the database where the file does not have the user."""
     settings = snapshot.settings
-    name, own, group = user or "", None, None
-    if user in settings.users:
-        own = settings.users[name]
-        group = own.group
+    name = user or ""
+    own: Allowance | None = None
+    group: str | None = None
+    if name in settings.users:
+        own, group = settings.users[name], settings.users[name].group
     elif row is not None:
-        from proxy.config.schema import Allowance
         own, group = Allowance.model_validate(row["settings"]), row["group"]
     return Identity(name, group, "", build_allowance(settings, name, group, own))
 

@@ -34,5 +34,6 @@ async def readyz(call: Call, state: State) -> web.StreamResponse:
             for name in state.parts.live.current.providers
             if (listing := state.parts.catalogue.listing(name))
         }
+        body["clock"] = state.clock_problem() or "ok"
         body["pending"] = state.pending()
     return _json(200 if ready else 503, body)

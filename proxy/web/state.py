@@ -20,4 +20,5 @@ class State:
     change: Change
     reload: Callable[[], Awaitable[str | None]]  # gives the problem, or None where the file is in force now
     config_problem: Callable[[], str | None]
+    clock_problem: Callable[[], str | None]
     pending: Callable[[], int]

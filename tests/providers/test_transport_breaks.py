@@ -58,6 +58,14 @@ async def test_a_host_that_drops_packets(make: Make) -> None:
         assert await broken(get(make, url, replace(DEADLINES, connect_s=0.2))) == ("connect_timeout", False)
 
 
+async def test_the_header_time_out_while_it_still_connects(make: Make, kind: str) -> None:
+    with DeafListener() as deaf:
+        url = f"http://127.0.0.1:{deaf.port}"
+        got = await broken(get(make, url, replace(DEADLINES, header_s=0.2)))
+        # aiohttp cannot tell where it was
+        assert got == (("header_timeout", True) if kind == "aiohttp" else ("connect_timeout", False))
+
+
 async def test_silence_before_the_head(make: Make) -> None:
     async with serving(Peer.ended) as server:
         assert await broken(get(make, server.url, replace(DEADLINES, header_s=0.2))) == ("header_timeout", True)

@@ -15,7 +15,7 @@ Open = Callable[..., Any]
 
 @pytest.fixture
 async def opened(tmp_path: Path) -> AsyncIterator[Open]:
-    """Give a function that opens the test's installation: `await opened({"limits": ...})`."""
+    """Give a function that opens the test's installation with a configuration, and closes it at the end."""
     async with AsyncExitStack() as stack:
 
         async def open_(more: Mapping[str, Any] | None = None) -> Place:

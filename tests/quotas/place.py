@@ -16,11 +16,11 @@ from typing import Any
 from proxy.app import App
 from proxy.config.load import load_file
 from proxy.core.money import pusd_to_usd
+from proxy.web.listen import socket_path
 from tests.support.control import Controls
 from tests.support.installation import ADMIN_TOKEN, settings, token_hash_of, token_of, write_config
 from tests.support.leaks import nothing_leaks
 from tests.support.patience import eventually
-from proxy.web.listen import socket_path
 from tests.support.raw import Answer, Client, ask, connect, connect_unix, request_bytes
 from tests.support.stand import CHAT, MESSAGES, MODEL, read_rows, simulator
 
@@ -89,7 +89,7 @@ class Place:
             return load_file(self._path, {})
 
         self.app = App(load)
-        self.app._clock = self.clock
+        self.app._clock = self.clock  # type: ignore[assignment]
         try:
             await self.app.start(load())
             if models_known:
@@ -133,8 +133,7 @@ class Place:
 
     async def ask(self, who: str, method: str, path: str, body: Any = None, **more: Any) -> Answer:
         """Ask as a user of the configuration, or with a token."""
-        token = who if who.startswith("tk-") else token_of(who)
-        return await ask(self.app.port, method, path, body, token=token, **more)
+        return await ask(self.app.port, method, path, body, token=_token(who), **more)
 
     async def chat(self, who: str = "anna", /, **fields: Any) -> Answer:
         return await self.ask(who, "POST", CHAT, body_of(**fields))
@@ -143,7 +142,7 @@ class Place:
         """Send a request and give the connection, with nothing read."""
         client = await connect(self.app.port)
         self.clients.append(client)
-        await client.send(request_bytes("POST", CHAT, body_of(**fields), token=token_of(who)))
+        await client.send(request_bytes("POST", CHAT, body_of(**fields), token=_token(who)))
         return client
 
     async def explain(self, who: str = "anna", /, **fields: Any) -> dict[str, Any]:
@@ -196,6 +195,19 @@ class Place:
         assert len(found) == count
         return [json.loads(entry["json"]) for entry in found]
 
+    async def models(self) -> list[dict[str, Any]]:
+        """Give what the simulator lists at OpenRouter's address, asked past the proxy."""
+        found: list[dict[str, Any]] = (await ask(self.sim.port, "GET", "/api/v1/models")).json()["data"]
+        return found
+
+    async def list_models(self, models: list[dict[str, Any]], **more: Any) -> None:
+        """Have the simulator list these instead."""
+        await self.sim.behave("path:/models", body=json.dumps({"data": models}), **more)
+
+    async def refresh(self) -> None:
+        """Fetch the list of models, as the background job does."""
+        await self.app.catalogue.refresh(self.app.live.current.providers["openrouter"])
+
     async def quiet(self, left: int = 0) -> None:
         """Wait until so many requests are under way and no figure is awaited."""
 
@@ -217,6 +229,10 @@ class Place:
         assert sum(row["cost_pusd"] for row in self.rows()) == books["total_pusd"]
         faults = self.app.parts.desk.book.audit()
         assert faults == [], faults
+
+
+def _token(who: str) -> str:
+    return who if who.startswith("tk-") else token_of(who)
 
 
 def body_of(**fields: Any) -> dict[str, Any]:

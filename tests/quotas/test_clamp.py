@@ -104,7 +104,7 @@ async def test_never_below_256(opened: Open) -> None:
     error = error_of(answer)
     assert error["code"] == error["type"] == "insufficient_quota"
     assert error["message"] == (
-        f'This request needs ${usd(limit)} even with max_tokens 256; ${usd(limit - 1)} is left of the budget of'
+        f"This request needs ${usd(limit)} even with max_tokens 256; ${usd(limit - 1)} is left of the budget of"
         ' user "anna", enough for max_tokens 255. Send a shorter prompt, ask for fewer tokens, or use a cheaper model.'
     )
     assert answer.header("x-should-retry") == "false"
@@ -150,7 +150,7 @@ async def test_all_or_nothing(opened: Open) -> None:
 
 
 async def test_two_calls_of_one_turn_both_pass(opened: Open) -> None:
-    """opencode asks for a title and for the answer at once, each with 32000: both are lowered, both are let in."""
+    """A title and the answer are asked for at once, each with 32000: both are lowered, both are let in."""
     place = await opened(anna_with(10**10))
     await place.sim.behave("all", delay_ms=200)
     answers = await asyncio.gather(*(place.chat(max_tokens=OPENCODE, stream=True) for _ in range(2)))
@@ -213,9 +213,7 @@ async def test_whoever_hangs_up_while_waiting_takes_nothing(opened: Open) -> Non
 
 @pytest.mark.parametrize(("asked", "sent", "told"), [(500, 100, "100"), (100, 100, None), (50, 50, None)])
 @pytest.mark.parametrize("limits", [{}, {"cost": "$1000"}, {"tokens": "1M/day"}], ids=["free", "cost", "tokens"])
-async def test_the_cap_of_a_user(
-    opened: Open, limits: dict[str, Any], asked: int, sent: int, told: str | None
-) -> None:
+async def test_the_cap_of_a_user(opened: Open, limits: dict[str, Any], asked: int, sent: int, told: str | None) -> None:
     place = await opened(world({"max_tokens": 100, "limits": limits}))
     assert (await place.chat(max_tokens=asked)).header(TOLD) == told
     assert (await place.chat(max_tokens=None)).header(TOLD) == "100"

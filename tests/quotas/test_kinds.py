@@ -66,9 +66,7 @@ async def settle_at_worst(place: Place, who: str) -> Unit:
     worst = await place.worst_case(who, max_tokens=OUTPUT_TOKENS)
     input_tokens, rest = divmod(worst - OUTPUT_TOKENS * OUTPUT_PUSD, INPUT_PUSD)
     assert rest == 0
-    await place.sim.behave(
-        "all", prompt_tokens=input_tokens, completion_tokens=OUTPUT_TOKENS, cost_literal=usd(worst)
-    )
+    await place.sim.behave("all", prompt_tokens=input_tokens, completion_tokens=OUTPUT_TOKENS, cost_literal=usd(worst))
     return Unit(worst, input_tokens + OUTPUT_TOKENS)
 
 
@@ -167,7 +165,9 @@ async def test_users(opened: Open, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_groups(opened: Open, kind: str) -> None:
     place = await opened()
-    members = {case.name: (f"{case.name}-a", f"{case.name}-b") for case in CASES if case.kind == kind}
+    members: dict[str, tuple[str, ...]] = {
+        case.name: (f"{case.name}-a", f"{case.name}-b") for case in CASES if case.kind == kind
+    }
     await one_life(place, members, "groups")
 
 
@@ -200,6 +200,34 @@ async def test_everyone_together(opened: Open, kind: str) -> None:
     assert await place.limits("anna") == before
     await is_refused(place, "anna", CASES[-1]._replace(kind=kind))
     await place.check_books()
+
+
+@pytest.mark.parametrize(
+    ("window", "start", "end"),
+    [
+        ("day", "2026-10-25T00:30:00+02:00", "2026-10-26T00:00:00+01:00"),  # 25 hours long
+        ("day", "2026-03-29T23:30:00+02:00", "2026-03-30T00:00:00+02:00"),
+        ("month", "2026-02-28T22:59:59+00:00", "2026-03-01T00:00:00+01:00"),
+        ("month", "2026-12-31T12:00:00+01:00", "2027-01-01T00:00:00+01:00"),
+        ("week", "2026-10-25T02:30:00+01:00", "2026-10-26T00:00:00+01:00"),
+        ("hour", "2026-10-25T02:59:59+02:00", "2026-10-25T02:00:00+01:00"),  # the hour that comes twice
+    ],
+)
+async def test_windows_of_the_zone(opened: Open, window: str, start: str, end: str) -> None:
+    """They end by the wall clock of the configuration, to the millisecond, and a clock that goes back frees nothing."""
+    place = await opened({"timezone": "Europe/Stockholm", "users": {"anna": user("anna")}})
+    place.move_to(start)
+    limits = {"requests": {"amount": 1, "window": window}}
+    await place.configure({"timezone": "Europe/Stockholm", "users": {"anna": user("anna", limits=limits)}})
+    assert (await place.chat()).status == 200
+    place.move_to(end, -1)
+    assert (await place.chat()).status == 402
+    place.move_to(end)
+    assert (await place.chat()).status == 200
+    place.move_to(start)
+    assert (await place.chat()).status == 402
+    await place.restart()
+    assert (await place.chat()).status == 402
 
 
 def concurrency(scope: str, most: int) -> dict[str, Any]:

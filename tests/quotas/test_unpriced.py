@@ -54,10 +54,11 @@ async def test_an_unknown_price_is_refused_under_a_hard_limit(opened: Open) -> N
 
 async def test_a_new_model_works_as_soon_as_it_is_listed(opened: Open) -> None:
     place = await opened(world(HARD))
-    listed = json.loads((await place.ask("anna", "GET", "/v1/models")).body)["data"]
+    listed = await place.models()
+    await place.sim.forget()
     old = next(model for model in listed if model["id"] == MODEL)
     fresh = {**old, "id": UNLISTED, "canonical_slug": UNLISTED}
-    await place.sim.behave("path:/models", body=json.dumps({"data": [*listed, fresh]}), delay_ms=100)
+    await place.list_models([*listed, fresh], delay_ms=100)
     assert (await place.chat(model=UNLISTED)).status == 402
     place.clock.ahead_s += 31
     first = await place.begin_chat(model=UNLISTED)
@@ -118,7 +119,7 @@ async def test_free_models_are_free_when_the_budget_is_spent(opened: Open) -> No
 
 
 async def test_fallbacks_of_the_client_count_at_the_dearest(opened: Open) -> None:
-    """The client lets the provider choose among several models: the dearest is set aside, the one that served booked."""
+    """The provider chooses among several models: the dearest is set aside, the one that served booked."""
     place = await opened(world(HARD))
     alone = await place.worst_case(max_tokens=300)
     together = await place.worst_case(max_tokens=300, models=["anthropic/claude-opus-5", "openai/gpt-5-nano"])
@@ -239,6 +240,18 @@ async def test_prices_that_rise_with_the_prompt(opened: Open) -> None:
     assert (await place.chat(model=model, messages=text)).status == 200
     (row,) = place.rows()
     assert row["cost_pusd"] == row["reserved_pusd"]
+    assert row["flags"] is None
+    await place.check_books()
+
+
+async def test_every_byte_may_be_a_token(opened: Open) -> None:
+    """Three bytes a character, and a token for each of them: still inside what was set aside."""
+    place = await opened(world(HARD))
+    text = "猫" * 2000
+    await place.sim.behave("next", prompt_tokens=3 * len(text))
+    assert (await place.chat(messages=[{"role": "user", "content": text}])).status == 200
+    (row,) = place.rows()
+    assert row["cost_pusd"] <= row["reserved_pusd"]
     assert row["flags"] is None
     await place.check_books()
 

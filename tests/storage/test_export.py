@@ -7,6 +7,7 @@ import random
 import sqlite3
 import threading
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def test_any_text_survives_csv(text: str) -> None:
 def test_local_money_is_exact(pusd: int, rate: Decimal) -> None:
     text = pusd_to_local(pusd, str(rate))
     assert "E" not in text.upper()
-    assert Decimal(text) * 10**21 == pusd * int(rate * 10**9)
+    assert Fraction(text) * 10**21 == pusd * int(rate * 10**9)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,11 @@ async def rows(folder: Path) -> list[dict[str, Any]]:
 
 async def streaming(process: Process, sim: Controls, **behaviour: Any) -> Client:
     """Begin a stream that takes its time, and give its connection once content has come."""
+
+    async def priced() -> bool:  # a request that comes before the first list of models reserves nothing
+        return MODEL.encode() in (await process.ask("GET", "/v1/models")).body
+
+    await eventually(priced)
     await sim.behave(**{"completion_tokens": 30, "pace_ms": 30, "provider": "OpenAI", **behaviour})
     client = await connect(process.port)
     body = {"model": MODEL, "messages": MESSAGES, "stream": True}

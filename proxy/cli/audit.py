@@ -1,0 +1,140 @@
+"""tollkeeper audit: hold the ledger against its own rows."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from proxy.cli.settings import config_option, loader
+from proxy.core.errors import LedgerError
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from proxy.config.load import Loaded
+    from proxy.config.schema import Settings
+    from proxy.storage.audit import Expected, Findings
+
+_MARGIN_S = 60.0  # on top of all timeouts of a request: the disk, the drain
+
+
+@click.command()
+@click.option(
+    "--database",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Check this ledger, such as a copy, without a configuration: limits are left out.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@config_option
+def audit(database: Path | None, config_path: Path | None, *, as_json: bool) -> None:
+    """Recompute the ledger from its rows and say what does not add up. Reads only, also while the proxy runs.
+
+    Exit code 0: everything adds up; 1: it does not; 4: the ledger cannot be read.
+    """
+    import sqlite3  # noqa: PLC0415 - keeps --help quick
+
+    loaded = None if database is not None else loader(config_path, {})()
+    path = database or (loaded.settings.database if loaded is not None else Path())
+    try:
+        findings = _audit(path, loaded)
+    except sqlite3.DatabaseError as error:
+        raise LedgerError(f"{path} cannot be read: {error}. See docs/ledger.md, 'A damaged file'.") from None
+    if as_json:
+        click.echo(json.dumps(_document(findings), indent=2))
+    else:
+        _print(findings)
+    sys.exit(1 if findings.count else 0)
+
+
+def _audit(path: Path, loaded: "Loaded | None") -> "Findings":
+    from proxy.cli.running import is_running  # noqa: PLC0415 - keeps --help quick
+    from proxy.core.clock import SystemClock  # noqa: PLC0415
+    from proxy.storage.audit import audit as audit_ledger  # noqa: PLC0415
+    from proxy.storage.audit import look_at_wal, odd_wal  # noqa: PLC0415
+    from proxy.storage.reports import open_reader  # noqa: PLC0415
+
+    is_owned = loaded is not None and is_running(loaded.settings)
+    head, has_lock_file = look_at_wal(path)
+    connection = open_reader(path)
+    try:
+        odd = odd_wal(connection, head, has_lock_file=has_lock_file, is_owned=is_owned)
+        findings = audit_ledger(connection, _expected(connection, loaded), SystemClock().now_ms())
+    finally:
+        connection.close()
+    if odd is not None:
+        findings.notes.insert(0, odd)
+    return findings
+
+
+def _expected(connection: "sqlite3.Connection", loaded: "Loaded | None") -> "Expected":
+    from proxy.jobs.retention import configured_quotas  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.audit import Expected  # noqa: PLC0415
+    from proxy.storage.reports import labels  # noqa: PLC0415
+    from proxy.storage.users import list_users  # noqa: PLC0415
+
+    if loaded is None:
+        return Expected((), ZoneInfo(labels(connection).timezone), None, _forever_s(), _forever_s())
+    settings = loaded.settings
+    return Expected(
+        quotas=configured_quotas(settings, list_users(connection)),
+        zone=ZoneInfo(settings.timezone),
+        limits_changed_ms=_limits_changed_ms(connection, loaded),
+        longest_request_s=_longest_request_s(settings),
+        longest_look_up_s=float(settings.ledger.lookup_timeout_s),
+    )
+
+
+def _forever_s() -> float:
+    """Without a configuration nobody knows how long a request may take; what a copy holds open is no fault."""
+    return 1e9
+
+
+def _limits_changed_ms(connection: "sqlite3.Connection", loaded: "Loaded") -> int | None:
+    """Give when a limit was changed at the latest: the file's own time, or the last change of a user."""
+    moments = [
+        row[0]
+        for row in connection.execute("SELECT max(ts_ms) FROM audit WHERE action LIKE 'users.%'")
+        if row[0] is not None
+    ]
+    if loaded.path is not None:
+        moments.append(int(loaded.path.stat().st_mtime * 1000))
+    return max(moments, default=None)
+
+
+def _longest_request_s(settings: "Settings") -> float:
+    """Give how long a request may be open: every target may take its whole time."""
+    server, targets = settings.server, max((len(preset.targets) for preset in settings.presets.values()), default=1)
+    slowest = max((float(provider.total_timeout_s) for provider in settings.providers.values()), default=0.0)
+    waits = server.body_timeout_s + settings.quotas.wait_s + settings.ledger.settle_wait_s + server.shutdown_timeout_s
+    return slowest * targets + float(waits) + _MARGIN_S
+
+
+def _document(findings: "Findings") -> dict[str, Any]:
+    from proxy.core.money import pusd_to_usd  # noqa: PLC0415 - keeps --help quick
+
+    found = asdict(findings)
+    return {"ok": not findings.count, "count": findings.count, **found, "cost_usd": pusd_to_usd(findings.cost_pusd)}
+
+
+def _print(findings: "Findings") -> None:
+    from proxy.cli.table import printable  # noqa: PLC0415 - keeps --help quick
+    from proxy.core.clock import iso_utc  # noqa: PLC0415
+    from proxy.core.money import pusd_to_usd  # noqa: PLC0415
+
+    click.echo(
+        f"{findings.requests} requests, {findings.attempts} attempts, {findings.adjustments} adjustments,"
+        f" {pusd_to_usd(findings.cost_pusd)} USD; {findings.open} open, {findings.pending} pending"
+    )
+    if findings.removed_before_ms:
+        click.echo(f"Rows before {iso_utc(findings.removed_before_ms)} may have been removed (retention.rows).")
+    for note in findings.notes:
+        click.echo(f"Note: {printable(note)}", err=True)
+    for difference in findings.differences:
+        click.echo(printable(f"{difference.check:10} {difference.where}: {difference.text}"))
+    if findings.count > len(findings.differences):
+        click.echo(f"... and {findings.count - len(findings.differences)} more")
+    click.echo("Everything adds up." if not findings.count else f"{findings.count} differences.")

@@ -1,0 +1,111 @@
+"""tollkeeper explain: where a request would go, what it could cost at most, and which limits hold for it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from proxy.cli.settings import config_option, loader
+from proxy.core.errors import LedgerError
+
+if TYPE_CHECKING:
+    from proxy.config.schema import Settings
+
+_LONGEST_S = 60.0  # a model that the list lacks makes the proxy fetch the list
+_MESSAGES = [{"role": "user", "content": "Hello"}]
+
+
+@click.command()
+@click.argument("model")
+@click.option("--user", help="Whose limits; left out: those of a user who has used nothing and has none of their own.")
+@click.option("--max-tokens", type=click.IntRange(min=1), help="The max_tokens of the request.")
+@click.option(
+    "--messages",
+    type=click.File("rb"),
+    help="JSON: a list of messages, or the whole body of a request; - is stdin. Default: one short message.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@config_option
+def explain(
+    model: str, user: str | None, max_tokens: int | None, messages: Any, config_path: Path | None, *, as_json: bool
+) -> None:
+    """Show where a request for MODEL would go and what it could cost at most. Nothing is sent or held.
+
+    The running proxy is asked. Where none runs, configuration, ledger and the last list of prices on disk tell.
+    """
+    from proxy.cli.running import ask_running  # noqa: PLC0415 - keeps --help quick
+
+    body = _body(model, max_tokens, messages)
+    settings = loader(config_path, {})().settings
+    found = ask_running(settings, "explain", {"user": user, "body": body}, timeout_s=_LONGEST_S)
+    if found is None:
+        found = _without_proxy(settings, user, body)
+        click.echo("No proxy runs: prices are those of the last list on disk.", err=True)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _print(found)
+
+
+def _body(model: str, max_tokens: int | None, messages: Any) -> dict[str, Any]:
+    body: dict[str, Any] = {"messages": _MESSAGES}
+    if messages is not None:
+        try:
+            read = json.loads(messages.read())
+        except ValueError:
+            raise click.BadParameter("that is no JSON.", param_hint="--messages") from None
+        if not isinstance(read, dict | list):
+            raise click.BadParameter("a list of messages, or a whole body, is needed.", param_hint="--messages")
+        body = read if isinstance(read, dict) else {"messages": read}
+    more = {} if max_tokens is None else {"max_tokens": max_tokens}
+    return {**body, "model": model, **more}
+
+
+def _without_proxy(settings: "Settings", user: str | None, body: dict[str, Any]) -> dict[str, Any]:
+    import asyncio  # noqa: PLC0415 - keeps --help quick
+    import sqlite3  # noqa: PLC0415
+
+    from proxy.cli.offline import explain_offline  # noqa: PLC0415
+    from proxy.core.errors import ApiError  # noqa: PLC0415
+
+    try:
+        return asyncio.run(explain_offline(settings, user, body))
+    except ApiError as error:
+        raise click.ClickException(error.message) from None
+    except sqlite3.DatabaseError as error:
+        raise LedgerError(f"{settings.database} cannot be read: {error}. tollkeeper check tells more.") from None
+
+
+def _print(found: dict[str, Any]) -> None:
+    from proxy.cli.table import print_table, printable  # noqa: PLC0415 - keeps --help quick
+
+    for n, target in enumerate(found["targets"], 1):
+        click.echo(printable(f"{'Route' if n == 1 else '':12}{n}. {target['model']} at {target['provider']}"))
+    worst = found["worst_case"]
+    if worst is not None:
+        tokens = "" if found["max_tokens"] is None else f", with max_tokens {found['max_tokens']}"
+        click.echo(f"{'Worst case':12}${worst}{tokens}")
+    elif found["admitted"]:
+        click.echo(f"{'Worst case':12}not known: there is no price for it")
+    refusal = found["refusal"]
+    if refusal is None:
+        click.echo(f"{'Now':12}it would be let in")
+    else:
+        click.echo(printable(f"{'Now':12}refused ({refusal['status']} {refusal['code']}): {refusal['message']}"))
+    if not found["limits"]:
+        click.echo(f"{'Limits':12}none")
+        return
+    click.echo()
+    names = ("scope", "kind", "window", "mode", "limit", "used", "reserved", "remaining", "resets_at")
+    sys.stdout.flush()
+    print_table(
+        names,
+        [tuple(_cell(limit[name]) for name in names) for limit in found["limits"]],
+        right=frozenset(("limit", "used", "reserved", "remaining")),
+    )
+
+
+def _cell(value: Any) -> str | None:
+    return None if value is None or value == "" else str(value)

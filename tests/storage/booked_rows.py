@@ -1,0 +1,156 @@
+"""Ledgers that the real writer wrote: every way in which a request can end, at any time, with all its parts."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from proxy.pipeline.record import uncounted_tokens
+from proxy.pipeline.settle import Verdict
+from proxy.storage.ledger import SqliteLedger, open_ledger, set_labels
+from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd
+
+START_MS = 1_790_000_000_000  # in September 2026
+DAY_MS = 86_400_000
+USERS = (("anna", "family"), ("bob", None), ("carl", "family"))
+WAYS = ("provider", "price", "reservation", "unknown", "released", "not_sent", "over", "second", "pending", "open")
+
+
+@asynccontextmanager
+async def booked(path: Path) -> AsyncIterator[SqliteLedger]:
+    """Open or make a ledger as the proxy does."""
+    ledger = open_ledger(path, asyncio.get_running_loop(), purpose="test", busy_timeout_s=5.0, queue_max=10_000)
+    await ledger.change(lambda db: set_labels(db, currency_code="USD", currency_usd_rate="1", timezone="UTC"))
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+async def book(
+    ledger: SqliteLedger,
+    started_ms: int,
+    chance: random.Random,
+    *,
+    way: str = "provider",
+    user: tuple[str, str | None] = USERS[0],
+    reserved_pusd: int = 5_000_000,
+    cost_pusd: int | None = None,
+    duration_ms: int = 1500,
+) -> int:
+    """Take one request through the ledger and give its id. cost_pusd None: drawn, within the reservation."""
+    id_ = ledger.ids.next(started_ms)
+    reserved = None if way == "unknown" else reserved_pusd
+    row = OpenRow(
+        id=id_,
+        started_ms=started_ms,
+        day=_day(started_ms),
+        user=user[0],
+        group_name=user[1],
+        token_id="tok",
+        endpoint="chat/completions",
+        requested_model="fast",
+        use_case=chance.choice((None, "sms")),
+        session_id=None,
+        tags=None,
+        reserved_pusd=reserved,
+        reserved_tokens=chance.choice((None, 4000)),
+        streamed=chance.randrange(2),
+    )
+    await ledger.open(row, AttemptRow(id_, 1, started_ms, "openrouter", "main", "openai/gpt-5-mini"))
+    if way == "open":
+        return id_
+    last = 1
+    if way == "second":
+        ledger.end_attempt(_attempt_end(id_, 1, Verdict("released", 0, "none", frozenset()), "upstream_error", chance))
+        await ledger.add_attempt(AttemptRow(id_, 2, started_ms + 10, "openrouter", "main", "meta/llama"))
+        last = 2
+    drawn = chance.randrange(1, reserved_pusd + 1)
+    verdict = _verdict(way, drawn if cost_pusd is None else cost_pusd, reserved_pusd)
+    outcome = "not_sent" if way == "not_sent" else "ok"
+    attempt = _attempt_end(id_, last, verdict, outcome, chance)
+    await ledger.end(_end(row, verdict, attempt, way, started_ms + duration_ms))
+    return id_
+
+
+async def book_many(ledger: SqliteLedger, count: int, *, seed: int = 1, step_ms: int = 600_000) -> None:
+    """Book requests of all kinds, one each step."""
+    chance = random.Random(seed)
+    for n in range(count):
+        way = WAYS[n % len(WAYS)] if n % 3 == 0 else "provider"
+        await book(ledger, START_MS + n * step_ms, chance, way=way, user=chance.choice(USERS))
+
+
+def _day(ms: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(ms / 1000, UTC).date().isoformat()
+
+
+def _verdict(way: str, cost_pusd: int, reserved_pusd: int) -> Verdict:
+    if way == "reservation":
+        return Verdict("settled", reserved_pusd, "reservation", frozenset({"usage_missing"}))
+    if way == "unknown":
+        return Verdict("settled", None, "none", frozenset({"cost_unknown"}))
+    if way in ("released", "not_sent"):
+        return Verdict("released", 0, "none", frozenset())
+    if way == "pending":
+        return Verdict("pending", None, "none", frozenset({"usage_missing"}))
+    if way == "over":
+        return Verdict("settled", reserved_pusd + cost_pusd, "provider", frozenset({"over_reservation"}))
+    return Verdict("settled", cost_pusd, "price" if way == "price" else "provider", frozenset())
+
+
+def _attempt_end(id_: int, n: int, verdict: Verdict, outcome: str, chance: random.Random) -> AttemptEnd:
+    counted = verdict.cost_source in ("provider", "price")
+    sent = outcome != "not_sent" and verdict.cost_source != "none"
+    return AttemptEnd(
+        request_id=id_,
+        n=n,
+        outcome=outcome,
+        status=200 if sent else None,
+        served_model="openai/gpt-5-mini" if sent else None,
+        served_by="OpenAI" if sent else None,
+        generation_id=f"gen-{id_}-{n}" if sent else None,
+        input_tokens=chance.randrange(1, 2000) if counted else None,
+        output_tokens=chance.randrange(1, 900) if counted else None,
+        cached_tokens=chance.randrange(1, 9) if counted else None,
+        reasoning_tokens=chance.randrange(1, 9) if counted else None,
+        cost_pusd=verdict.cost_pusd,
+        cost_source=verdict.cost_source,
+        ttft_ms=12,
+        duration_ms=40,
+    )
+
+
+def _end(row: OpenRow, verdict: Verdict, attempt: AttemptEnd, way: str, finished_ms: int) -> RequestEnd:
+    failed = way in ("released", "not_sent")
+    counted = attempt.input_tokens is not None
+    return RequestEnd(
+        id=row.id,
+        finished_ms=finished_ms,
+        model=None if way == "not_sent" else "openai/gpt-5-mini",
+        provider=None if way == "not_sent" else "openrouter",
+        status=502 if failed else 200,
+        finish_reason=None if failed else "stop",
+        input_tokens=attempt.input_tokens,
+        output_tokens=attempt.output_tokens,
+        cached_tokens=attempt.cached_tokens,
+        reasoning_tokens=attempt.reasoning_tokens,
+        cost_pusd=verdict.cost_pusd,
+        cost_source=verdict.cost_source,
+        state=verdict.state,
+        ttft_ms=12,
+        duration_ms=40,
+        attempts=0 if way == "not_sent" else attempt.n,
+        generation_id=attempt.generation_id,
+        error="upstream_error" if failed else None,
+        flags=" ".join(sorted(verdict.flags)) or None,
+        started_ms=row.started_ms,
+        user=row.user,
+        group_name=row.group_name,
+        use_case=row.use_case,
+        uncounted_tokens=uncounted_tokens(verdict, counted, row.reserved_tokens),
+        last_attempt=attempt,
+    )
