@@ -45,6 +45,9 @@ class Inflater:
         if self._undo is None or not (self._input or self._full):
             return b""
         if self._undo.eof:  # several gzip members may follow one another
+            if not self._input:  # the last one ended with the piece before
+                self._full = False
+                return b""
             self._undo = zlib.decompressobj(wbits=31)
         given = self._undo.decompress(self._input, _PIECE_BYTES)
         self._full = len(given) == _PIECE_BYTES
