@@ -28,6 +28,8 @@ def usd_to_pusd(text: str) -> tuple[int, bool]:
         return int(whole) * PUSD_PER_USD + (int(fraction) * 10 ** (12 - len(fraction)) if fraction else 0), True
     if len(text) > _MAX_LITERAL_CHARS:
         raise MoneyError(f"a money literal of {len(text)} characters; at most {_MAX_LITERAL_CHARS} are read")
+    if "_" in text:  # Decimal reads 1_0 as 10
+        raise MoneyError("not a decimal number")
     try:
         usd = Decimal(text)
     except InvalidOperation:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from proxy.pipeline.parts import Live, Snapshot
 from proxy.policy.quota import Quota
 from proxy.storage.ledger import Ledger
 from proxy.storage.reports import open_reader
-from proxy.storage.retention import Removable, find_removable, removable, remove_rows, without_unfinished
+from proxy.storage.retention import Removable, find_removable, plan_removal, remove_rows
 from proxy.storage.users import list_users
 
 log = logging.getLogger("tollkeeper.retention")
@@ -46,10 +46,13 @@ def configured_quotas(settings: Settings, users: Sequence[Mapping[str, Any]]) ->
 class Retention:
     """The job. It reads beside the writer, and hands it only what is to go."""
 
-    def __init__(self, ledger: Ledger, live: Live, clock: Clock) -> None:
+    def __init__(
+        self, ledger: Ledger, live: Live, clock: Clock, clock_problem: Callable[[], str | None] = lambda: None
+    ) -> None:
         self._ledger = ledger
         self._live = live
         self._clock = clock
+        self._clock_problem = clock_problem  # while there is one nothing is removed: nobody knows how old a row is
         self._told: tuple[str, ...] = ()
 
     async def run(self) -> None:
@@ -80,15 +83,15 @@ class Retention:
         return removed
 
     async def _plan(self, snapshot: Snapshot) -> Removable | None:
-        """Tell what may go; None where rows are kept forever."""
+        """Tell what may go; None where rows are kept forever, or nobody knows the time."""
         age_days = snapshot.settings.retention.rows_days
-        if age_days is None:
+        if age_days is None or self._clock_problem() is not None:
             return None
         quotas = configured_quotas(snapshot.settings, await self._ledger.change(list_users))
         now_ms = self._clock.now_ms()
-        what = await asyncio.to_thread(removable, age_days * _DAY_MS, now_ms, snapshot.zone, quotas)
+        what = await asyncio.to_thread(_plan, snapshot, age_days * _DAY_MS, now_ms, quotas)
         self._tell(what)
-        return await asyncio.to_thread(_without_unfinished, snapshot.settings.database, what)
+        return what
 
     def _tell(self, what: Removable) -> None:
         if what.held_by != self._told:
@@ -97,9 +100,9 @@ class Retention:
                 log.warning("retention.held", extra={"limits": ", ".join(what.held_by)})
 
 
-def _without_unfinished(database: Path, what: Removable) -> Removable:
-    with closing(open_reader(database)) as connection:
-        return without_unfinished(connection, what)
+def _plan(snapshot: Snapshot, age_ms: int, now_ms: int, quotas: frozenset[Quota]) -> Removable:
+    with closing(open_reader(snapshot.settings.database)) as connection:
+        return plan_removal(connection, age_ms, now_ms, snapshot.zone, quotas)
 
 
 def _find(database: Path, what: Removable, after_id: int) -> list[int]:

@@ -30,6 +30,8 @@ _WHOLE_MAX_BYTES = 64 << 20  # an answer that is not a stream is held back until
 _AFTER_DONE_S = 1.0  # a provider that keeps the connection open after [DONE] must not keep the client waiting
 _SPACE = b" \t\r\n"
 _SPACES = frozenset((b" ", b"\t", b"\r", b"\n"))
+# Some SDKs sleep for as long as they are told, hours if so: nobody is told more than a minute.
+_RETRY_MOST = {"retry-after": 60, "retry-after-ms": 60_000}
 _TAIL_BYTES = 4  # the longest end of an event: CR LF CR LF
 
 
@@ -286,4 +288,7 @@ def pass_on(call: Call, attempt: Attempt) -> web.Response:
     """Give the provider's own error, byte for byte, under its own status."""
     assert attempt.answer is not None
     headers = response_headers(call, attempt)
+    for name, most in _RETRY_MOST.items():
+        if (value := headers.get(name)) is not None and value.isascii() and value.isdigit() and int(value) > most:
+            headers[name] = str(most)
     return web.Response(status=attempt.answer.status, headers=headers, body=attempt.error_body)

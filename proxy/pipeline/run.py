@@ -1,5 +1,6 @@
 """The whole journey of one request. Read this first: each step is a file of its own beside this one."""
 
+import asyncio
 from functools import partial
 
 from aiohttp import web
@@ -48,6 +49,9 @@ async def run(call: Call, parts: Parts) -> web.StreamResponse:
         raise client_gone()
     except ApiError as failure:
         status, error = failure.status, failure.code
+        raise
+    except asyncio.CancelledError:
+        status, error = 503, "cut"  # the proxy was told twice to stop
         raise
     finally:
         await booking.end(status, error)

@@ -173,10 +173,8 @@ _ROW_FAULTS = (
     ),
     ("id >> 21 < started_ms", "its id was given before the time at which it began"),
     (
-        (
-            "abs(julianday(day) - julianday(date(started_ms / 1000, 'unixepoch'))) > 1"
-            " OR julianday(day) IS NULL OR julianday(started_ms / 1000, 'unixepoch') IS NULL"
-        ),
+        # the date's midnight in UTC is at most 14 hours after the start (east) and 37 before it (west, a long day)
+        "ifnull(started_ms / 86400000.0 + 2440587.5 - julianday(day), 9) NOT BETWEEN -0.6 AND 1.6",
         "its day is not the date on which it began, in any time zone",
     ),
     (
@@ -338,9 +336,10 @@ def _rollup(ledger: _Ledger) -> Iterator[Difference]:
         rows[row[:6]] = (*figures[:-1], figures[-1] + row[6])
     ledger.rows, ledger.rollup = rows, {row[:6]: row[6:] for row in ledger.execute(_ROLLUP)}
     ledger.is_summed = True
-    for key in sorted(ledger.rows.keys() | ledger.rollup.keys()):
+    unequal = {key for key, _ in ledger.rows.items() ^ ledger.rollup.items()}
+    for key in sorted(unequal):
         kept, summed = ledger.rollup.get(key), ledger.rows.get(key)
-        if kept != summed and not _removed(key[0], kept, summed, ledger.removed_before_ms):
+        if not _removed(key[0], kept, summed, ledger.removed_before_ms):
             yield Difference("rollup", _key_text(key), _told(kept, summed))
     for key, kept in ledger.rollup.items():
         if key[0] % HOUR_MS or min(kept) < 0:

@@ -17,6 +17,7 @@ from proxy.policy.window import HOUR_MS, TOTAL, window_at
 from proxy.storage.rows import id_floor
 
 _MARK = "rows_removed_before_ms"
+_DAY_MS = 24 * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +72,20 @@ ORDER BY id LIMIT ?6
 """  # noqa: S608 - a constant
 
 
-def without_unfinished(connection: sqlite3.Connection, what: Removable) -> Removable:
-    """Keep the hours in which a request is open or pending: their sums still change. Older hours gain no new ones."""
+def plan_removal(
+    connection: sqlite3.Connection, age_ms: int, now_ms: int, zone: ZoneInfo, quotas: Collection[Quota]
+) -> Removable:
+    """Tell what may go from this ledger.
+
+    Age counts back from a day after the newest request at most: a clock that starts years ahead empties nothing. Hours
+    in which a request is open or pending are kept, for their sums still change; older hours gain no new ones.
+    """
+    newest = connection.execute("SELECT started_ms FROM requests ORDER BY id DESC LIMIT 1").fetchone()
+    if newest is not None:
+        now_ms = min(now_ms, newest[0] + _DAY_MS)
     unfinished = connection.execute("SELECT started_ms FROM requests WHERE state IN ('open', 'pending')")
     hours = {started_ms - started_ms % HOUR_MS for (started_ms,) in unfinished}
+    what = removable(age_ms, now_ms, zone, quotas)
     return replace(what, hours=what.hours | hours)
 
 

@@ -23,16 +23,6 @@ def read_totals(connection: sqlite3.Connection, fine: FineRows) -> Totals:
     """Give all that was settled, each amount once: as an hour or as a row."""
     found = map(SettledRow._make, connection.execute(statements.QUOTA_HOURS, (fine.since_ms,)))
     hours = [row for row in found if row.at_ms not in fine.hours] if fine.hours else list(found)
-    rows: list[SettledRow]
-
-
-def read_totals(connection: sqlite3.Connection, fine: FineRows) -> Totals:
-    """Give all that was settled, each amount once: as an hour or as a row."""
-    hours = [
-        SettledRow(at_ms, user, group or None, cost_pusd, tokens, requests)
-        for at_ms, user, group, cost_pusd, tokens, requests in connection.execute(statements.QUOTA_HOURS)
-        if not fine.covers(at_ms)
-    ]
     rows: list[SettledRow] = []
     for begin_ms, end_ms in _spans(fine):
         begun = connection.execute(statements.QUOTA_ROWS, (id_floor(begin_ms), id_floor(end_ms)))

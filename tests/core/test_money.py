@@ -70,7 +70,7 @@ def test_literals(text: str, pusd: int, exact: bool) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", " ", "x", "1,5", "$1", "0x1", "1e", "--1", "1 2", "NaN", "sNaN", "Infinity", "-Infinity"),
+        *("", " ", "x", "1,5", "$1", "0x1", "1e", "--1", "1 2", "NaN", "sNaN", "Infinity", "-Infinity", "1_0", "0.0_1"),
         *("-0.01", "-1e-30", "1e400", "1e999999999", "9223372.036854775808", "10000000", "0." + "1" * 63),
     ],
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ class FaultyDisk(apsw.VFS):
         self.name = f"faulty-{next(_numbers)}"
         self.done = 0
         self.failed = 0
+        self.sync_s = 0.0  # how long each sync takes on top
         self._fails_from: int | None = None
         self._code = 0
         super().__init__(self.name, base="")
@@ -67,6 +69,7 @@ class _File(apsw.VFSFile):
 
     def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
         self._disk.touch()
+        time.sleep(self._disk.sync_s)
         super().xSync(flags)
 
 

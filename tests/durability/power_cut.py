@@ -194,9 +194,12 @@ def _read(connection: sqlite3.Connection) -> State:
         "SELECT request_id, outcome, generation_id FROM attempts ORDER BY request_id, n"
     ):
         attempts.setdefault(id_, []).append((outcome, generation_id))
-    return {
-        row[0]: Request(*row[1:], tuple(attempts.pop(row[0], ())))
-        for row in connection.execute(
-            "SELECT id, started_ms, user, state, reserved_pusd, cost_pusd, cost_source FROM requests"
-        )
-    } | {id_: Request(0, "", "an attempt without its request", 0, None, "", ()) for id_ in attempts}
+    found: State = {}
+    for id_, started_ms, user, state, reserved_pusd, cost_pusd, source in connection.execute(
+        "SELECT id, started_ms, user, state, reserved_pusd, cost_pusd, cost_source FROM requests"
+    ):
+        tried = tuple(attempts.pop(id_, ()))
+        found[id_] = Request(started_ms, user, state, reserved_pusd, cost_pusd, source, tried)
+    for id_ in attempts:
+        found[id_] = Request(0, "", "an attempt without its request", 0, None, "", ())
+    return found

@@ -133,6 +133,25 @@ async def test_what_waits_for_a_broken_disk_is_bounded(tmp_path: Path) -> None:
             assert ledger._writer._waiting == 0
 
 
+async def test_a_slow_disk_holds_up_what_waits_for_it_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with FaultyDisk() as disk:
+        async with _running(path, disk, queue_max=4) as ledger:
+            disk.sync_s = 0.3
+            rows = [open_row(ledger.ids.next(START_MS)) for _ in range(20)]
+            tasks = [asyncio.ensure_future(ledger.open(row, attempt_row(row.id))) for row in rows]
+            ticks = 0
+            while not tasks[0].done():
+                await asyncio.sleep(0.01)
+                ticks += 1
+            disk.sync_s = 0.0
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            assert ticks > 2  # the loop, and with it every stream, went on
+            assert [type(outcome) for outcome in outcomes] == [type(None)] * 4 + [LedgerUnavailableError] * 16
+            assert ledger.problem is None  # slow is no fault
+    assert len(read(path, "SELECT id FROM requests")) == 4
+
+
 async def test_the_problem_stands_while_the_disk_is_broken_and_then_goes_by_itself(tmp_path: Path) -> None:
     """Nobody else may come and try, for /readyz is red: the writer tries, and only a write that got through counts."""
     with FaultyDisk() as disk:

@@ -52,7 +52,7 @@ def _states(notes: list[Note], files: dict[str, bytes], draws: int = 400) -> set
 
 
 def test_what_was_synced_is_always_there() -> None:
-    notes = [Write("a", 0, b"new"), Sync("a", folder=False)]
+    notes: list[Note] = [Write("a", 0, b"new"), Sync("a", folder=False)]
     assert _states(notes, {"a": b"old and longer"}) == {(("a", b"new and longer"),)}
 
 

@@ -170,9 +170,13 @@ async def test_waits_for_the_reservation_of_another(opened: Open) -> None:
     first = await place.begin_chat(max_tokens=OPENCODE, stream=True)
     await place.arrived(1)
     second = asyncio.ensure_future(place.chat(max_tokens=256))
-    body = await first.read_until(b"[DONE]")
-    assert len(await place.sim.requests()) == 1  # until here the second had not been let in
-    assert b"200 OK" in body
+
+    async def waits() -> bool:
+        return bool(place.app.parts.desk._waiting)
+
+    await eventually(waits)
+    assert len(await place.sim.requests()) == 1
+    assert b"200 OK" in await first.read_until(b"[DONE]")
     assert (await second).status == 200
     await first.close()
     await place.check_books()

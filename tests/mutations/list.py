@@ -1,0 +1,567 @@
+"""Bugs to put in on purpose, and the tests that must fail with each.
+
+Each stands for a failure that was seen in a proxy that people use, or for a mistake that is easy to make here. `old`
+must stand exactly once in the file; the tests must pass without the change. Failures of parts that this program does
+not have yet (balances of accounts that read zero) are not in the list.
+"""
+
+from typing import NamedTuple
+
+
+class Patch(NamedTuple):
+    """A change of one file of the tree."""
+
+    file: str
+    old: str
+    new: str
+
+
+class Mutation(NamedTuple):
+    """failure: what went wrong elsewhere, or would go wrong here. tests: pytest's names of those that must fail."""
+
+    name: str
+    failure: str
+    patches: tuple[Patch, ...]
+    tests: tuple[str, ...]
+
+
+_BURST = "tests/quotas/test_bursts.py::test_exactly_as_many_as_there_is_room_for"
+_CLAMP = "tests/quotas/test_clamp.py::test_"
+_KINDS = "tests/quotas/test_kinds.py::test_"
+_REFUSALS = "tests/quotas/test_refusals.py::test_"
+_SETTLING = "tests/quotas/test_settling.py::test_"
+_UNPRICED = "tests/quotas/test_unpriced.py::test_"
+_CATALOGUE = "tests/quotas/test_catalogue.py::test_"
+_DATABASE = "tests/quotas/test_database_users.py::test_"
+
+_ADMIT = "proxy/pipeline/admit.py"
+_ALLOWANCE = "proxy/pipeline/allowance.py"
+_APP = "proxy/app.py"
+_BOUND = "proxy/policy/pricing/bound.py"
+_DESK = "proxy/pipeline/desk.py"
+_QUOTA = "proxy/policy/quota.py"
+_RECORD = "proxy/pipeline/record.py"
+_RESERVE = "proxy/pipeline/reserve.py"
+_SETTLE = "proxy/pipeline/settle.py"
+
+MUTATIONS: tuple[Mutation, ...] = (
+    Mutation(
+        "check-then-add",
+        "The limit is checked in one step and the amount added in a later one: everyone in between passes.",
+        (
+            Patch(
+                _DESK,
+                "        return self.book.check_and_reserve(id_, scopes, now_ms, amounts, quotas)",
+                "        refused = self.book.refused(now_ms, amounts, quotas)\n"
+                "        add = lambda: self.book.check_and_reserve(id_, scopes, now_ms, amounts, ())\n"
+                "        asyncio.get_running_loop().call_soon(add)\n"
+                "        return refused or Admitted(id_, now_ms)",
+            ),
+        ),
+        (_BURST,),
+    ),
+    Mutation(
+        "counted-after-the-answer",
+        "Nothing is set aside: only what has ended counts, so that all that run at once pass.",
+        (
+            Patch(
+                _QUOTA,
+                "        self._reserve(request_id, scopes, now_ms, amounts, running=True)",
+                "        self._reserve(request_id, scopes, now_ms, Amounts(0, 0), running=True)",
+            ),
+        ),
+        (_BURST,),
+    ),
+    Mutation(
+        "hold-shrunk-to-what-is-left",
+        "A reservation above what is left is shrunk to it, and the request let in.",
+        (
+            Patch(
+                _ADMIT,
+                "    return _unaffordable(found, wanted, desk, snapshot)",
+                "    if left:\n        return Admission(left, _tokens(wanted, None), None, lowered=False)\n"
+                "    return _unaffordable(found, wanted, desk, snapshot)",
+            ),
+        ),
+        (_BURST, f"{_CLAMP}never_below_256"),
+    ),
+    Mutation(
+        "no-price-no-reservation",
+        "A model whose price is not known passes a cost limit with nothing set aside.",
+        (
+            Patch(_RESERVE, "                raise not_priced(model)", "                return None"),
+            Patch(
+                _QUOTA,
+                '            if index == COST and not amounts.is_priced and mode == "hard":',
+                "            if False:",
+            ),
+        ),
+        (f"{_UNPRICED}an_unknown_price_is_refused_under_a_hard_limit",),
+    ),
+    Mutation(
+        "no-price-is-zero",
+        "What the list does not price counts as free.",
+        (
+            Patch(
+                "proxy/policy/pricing/catalogue.py",
+                '        return None, "its price depends on the model that it picks"',
+                "        return Price(0, 0), None",
+            ),
+        ),
+        (f"{_UNPRICED}minus_one_is_no_price",),
+    ),
+    Mutation(
+        "money-in-floats",
+        "Totals are kept as floating point, and drift from the sum of the rows.",
+        (
+            Patch(
+                "proxy/policy/account.py",
+                "                settled[0] += cost_pusd\n",
+                "                settled[0] = int((settled[0] / 1e12 + cost_pusd / 1e12) * 1e12)\n",
+            ),
+        ),
+        (f"{_SETTLING}a_restart_changes_no_figure",),
+    ),
+    Mutation(
+        "comparison-with-slop",
+        "The limit is compared with a tolerance for rounding, and passed by it.",
+        (
+            Patch(
+                _QUOTA,
+                "left = quota.amount - span.settled[COST]",
+                "left = quota.amount + 1 - span.settled[COST]",
+            ),
+            Patch(
+                _QUOTA,
+                "                if used + reserved + needed <= amount:",
+                "                if used + reserved + needed <= amount + 1:",
+            ),
+        ),
+        (f"{_CLAMP}never_below_256",),
+    ),
+    Mutation(
+        "no-hold-for-the-rich",
+        "Users with a hundred times the amount left skip the reservation.",
+        (
+            Patch(
+                _QUOTA,
+                "        self._reserve(request_id, scopes, now_ms, amounts, running=True)",
+                "        left = self.headroom_pusd(quotas, now_ms)\n"
+                "        if left is not None and left >= 100 * amounts.cost_pusd:\n"
+                "            amounts = amounts._replace(cost_pusd=0)\n"
+                "        self._reserve(request_id, scopes, now_ms, amounts, running=True)",
+            ),
+        ),
+        (_BURST,),
+    ),
+    Mutation(
+        "no-max-tokens-counts-nothing",
+        "A request that names no max_tokens is taken for one without an answer.",
+        (
+            Patch(
+                _BOUND,
+                "    return greatest if asked is None else max(min(asked, greatest), 0)",
+                "    return 0 if asked is None else max(min(asked, greatest), 0)",
+            ),
+        ),
+        (f"{_CLAMP}a_client_that_names_no_maximum",),
+    ),
+    Mutation(
+        "four-characters-a-token",
+        "The prompt is estimated by its characters: too low for Chinese, code and base64.",
+        (
+            Patch(
+                _BOUND,
+                "    text_bytes = facts.size_bytes - facts.data_url_bytes\n",
+                "    text_bytes = (facts.size_bytes - facts.data_url_bytes) // 4\n",
+            ),
+        ),
+        (f"{_UNPRICED}every_byte_may_be_a_token",),
+    ),
+    Mutation(
+        "images-cost-nothing",
+        "Only text is counted, so that an image is free until the bill comes.",
+        (Patch(_BOUND, "    if facts.images:\n", "    if False:\n"),),
+        (f"{_UNPRICED}media_count_as_the_whole_context",),
+    ),
+    Mutation(
+        "choices-count-once",
+        "n answers are asked for and one is set aside.",
+        (
+            Patch(
+                _BOUND,
+                "output_ausd * facts.choices if facts.generates else 0",
+                "output_ausd if facts.generates else 0",
+            ),
+        ),
+        (f"{_CLAMP}more_choices_cost_more",),
+    ),
+    Mutation(
+        "long-prompts-at-the-base-price",
+        "Prices that rise with the length of the prompt are not looked at.",
+        (Patch(_BOUND, "        if prompt > min_prompt_tokens:", "        if prompt < 0 > min_prompt_tokens:"),),
+        (f"{_UNPRICED}prices_that_rise_with_the_prompt",),
+    ),
+    Mutation(
+        "fees-without-a-price",
+        "Web search and other extras pass a cost limit although no price of a token covers them.",
+        (
+            Patch(
+                "proxy/policy/pricing/bound.py",
+                "    names = list(facts.unpriced)\n",
+                "    names: list[str] = []\n",
+            ),
+        ),
+        (f"{_UNPRICED}what_no_price_bounds_is_refused_by_name",),
+    ),
+    Mutation(
+        "all-of-it-for-the-first",
+        "One request takes all that is left, and the second of the same turn is refused.",
+        (
+            Patch(
+                _BOUND,
+                "    chosen = max(_affordable(all_terms, headroom_pusd // 2, wanted), floor)",
+                "    chosen = max(_affordable(all_terms, headroom_pusd, wanted), floor)",
+            ),
+        ),
+        (f"{_CLAMP}two_calls_of_one_turn_both_pass",),
+    ),
+    Mutation(
+        "lowered-without-a-word",
+        "max_tokens is lowered and the client is not told.",
+        (Patch(_RESERVE, "    told = admission.max_tokens if admission.lowered else None", "    told = None"),),
+        (f"{_CLAMP}lowered_to_half_of_what_is_left",),
+    ),
+    Mutation(
+        "reservation-lost-on-cancel",
+        "A reservation leaks when the client goes: in time false refusals, and then limits are switched off.",
+        (
+            Patch(
+                _RECORD,
+                "            self._parts.desk.ended(self._row_end)\n",
+                "            if not self._call.gone:\n                self._parts.desk.ended(self._row_end)\n",
+            ),
+        ),
+        (f"{_SETTLING}a_cancelled_request_leaves_no_reservation",),
+    ),
+    Mutation(
+        "reservation-lost-on-a-full-disk",
+        "A reservation whose row could not be written is never given back.",
+        (
+            Patch(
+                _RESERVE, "        parts.desk.cancel(call.id)\n        raise ledger_down", "        raise ledger_down"
+            ),
+        ),
+        (f"{_SETTLING}no_reservation_on_disk_no_request",),
+    ),
+    Mutation(
+        "crash-leaves-it-open",
+        "What a crash left open is never settled: it stays set aside for ever.",
+        (
+            Patch(
+                "proxy/jobs/settle_pending.py",
+                "        for row in left:\n            self._begin(row.id)\n",
+                "",
+            ),
+        ),
+        (f"{_SETTLING}what_a_kill_leaves_counts_from_the_first_moment",),
+    ),
+    Mutation(
+        "crash-frees-it",
+        "What was open when the process died is forgotten at the next start.",
+        (
+            Patch(
+                "proxy/jobs/settle_pending.py",
+                '        if row.state == "open" and self._live.current.settings.ledger.crash_reservation == "release":',
+                '        if row.state == "open":',
+            ),
+        ),
+        (f"{_SETTLING}what_a_kill_leaves_counts_from_the_first_moment",),
+    ),
+    Mutation(
+        "crash-not-counted-at-start",
+        "Open rows count again only once somebody has looked them up: until then there is room that is not there.",
+        (
+            Patch(
+                _APP,
+                "book.load_open(row.id, scopes, row.started_ms, row.reserved_pusd or 0, row.reserved_tokens or 0)",
+                "book.load_open(row.id, scopes, row.started_ms, 0, 0)",
+            ),
+        ),
+        (f"{_SETTLING}a_figure_that_comes_late",),
+    ),
+    Mutation(
+        "limiter-never-registered",
+        "A kind of limit is read, checked and documented, and nobody asks it.",
+        (
+            Patch(
+                _ALLOWANCE,
+                '_KINDS = ("cost", "requests", "tokens", "concurrency")',
+                '_KINDS = ("cost", "requests", "concurrency")',
+            ),
+        ),
+        (f"{_KINDS}users[tokens]",),
+    ),
+    Mutation(
+        "group-limits-not-asked",
+        "The limit of a group holds only for users without limits of their own, or not at all.",
+        (
+            Patch(
+                _ALLOWANCE,
+                '        *_quotas(f"group:{group}", group_settings.limits.all if group_settings else ()),\n',
+                "",
+            ),
+        ),
+        (f"{_KINDS}groups[cost]",),
+    ),
+    Mutation(
+        "database-users-without-limits",
+        "Users made at run time get a token and no limits.",
+        (
+            Patch(
+                "proxy/pipeline/directory.py",
+                "own if own is not None else _own(row))",
+                "own)",
+            ),
+        ),
+        (f"{_DATABASE}the_same_limits",),
+    ),
+    Mutation(
+        "missing-cost-is-zero",
+        "A row without a cost is summed as nothing.",
+        (
+            Patch(
+                _SETTLE,
+                '    return Verdict("settled", reserved_pusd, source, frozenset(flags))',
+                '    return Verdict("settled", 0, source, frozenset(flags))',
+            ),
+        ),
+        (f"{_SETTLING}a_figure_that_never_comes",),
+    ),
+    Mutation(
+        "spend-queued-in-memory",
+        "Rows wait in memory for the next flush while the client has its answer; a stop loses them.",
+        (
+            Patch(
+                _RECORD,
+                "        written = self._parts.ledger.end(end, self._written)\n",
+                "        asyncio.get_running_loop().call_later(3, self._parts.ledger.end, end, self._written)\n"
+                "        return verdict\n"
+                "        written = self._parts.ledger.end(end, self._written)\n",
+            ),
+        ),
+        (f"{_SETTLING}a_bill_above_the_worst_case",),
+    ),
+    Mutation(
+        "counters-lost-on-restart",
+        "Counters live in memory and begin at zero after each deploy.",
+        (
+            Patch(_APP, "        book.load_hours(totals.hours)\n", ""),
+            Patch(_APP, "        book.load_rows(totals.rows)\n", ""),
+        ),
+        (f"{_KINDS}users[cost]",),
+    ),
+    Mutation(
+        "hour-counted-twice-on-restart",
+        "The rebuild takes an hour from the roll-up and from its rows.",
+        (
+            Patch(
+                "proxy/storage/totals.py",
+                "        if not fine.covers(at_ms)\n",
+                "",
+            ),
+        ),
+        (f"{_SETTLING}a_restart_changes_no_figure",),
+    ),
+    Mutation(
+        "hang-up-is-free",
+        "A client that closes before the usage comes pays nothing: free answers for whoever wants them.",
+        (
+            Patch(
+                _SETTLE,
+                "    cost = None if heard.usage is None else heard.usage.cost_pusd\n",
+                "    cost = None if heard.usage is None else heard.usage.cost_pusd\n"
+                "    if HUNG_UP in flags and cost is None:\n"
+                '        return Verdict("released", 0, "none", frozenset(flags))\n',
+            ),
+        ),
+        (f"{_SETTLING}whoever_hangs_up_pays",),
+    ),
+    Mutation(
+        "no-look-up",
+        "What was broken off is guessed, though the provider would tell what it charged.",
+        (
+            Patch(
+                _SETTLE,
+                "    if terms.has_generations and heard.generation_id is not None:\n",
+                "    if False:\n",
+            ),
+        ),
+        (f"{_SETTLING}a_figure_that_comes_late",),
+    ),
+    Mutation(
+        "pending-frees-the-hold",
+        "While the figure is looked up the money counts as free.",
+        (Patch(_DESK, "            self.book.stop_running(end.id)", "            self.book.release(end.id)"),),
+        (f"{_SETTLING}a_figure_that_comes_late",),
+    ),
+    Mutation(
+        "price-of-the-requested-model",
+        "The limit is asked with the (free) model that was named, and the paid fallback answers.",
+        (
+            Patch(
+                _RESERVE,
+                "for model in facts.models if model != route.requested_model]",
+                "for model in facts.models if False]",
+            ),
+        ),
+        (f"{_UNPRICED}a_free_model_with_a_paid_fallback_is_paid",),
+    ),
+    Mutation(
+        "price-of-the-first-target",
+        "Of a route only the first target is priced.",
+        (Patch(_RESERVE, "for target in route.targets]", "for target in route.targets[:1]]"),),
+        (f"{_SETTLING}the_dearest_target_of_a_preset_is_set_aside",),
+    ),
+    Mutation(
+        "blind-retry",
+        "After a break in the middle of an exchange the next target is asked at once: both are billed.",
+        (Patch("proxy/policy/fallback.py", 'return "stop" if dispatched else "next_target"', 'return "next_target"'),),
+        (f"{_SETTLING}no_second_try_after_one_that_may_be_billed",),
+    ),
+    Mutation(
+        "windows-in-utc",
+        "Days begin at midnight in UTC whatever the time zone says.",
+        (Patch(_APP, "        book = QuotaBook(zone)\n", '        book = QuotaBook(ZoneInfo("UTC"))\n'),),
+        (f"{_KINDS}windows_of_the_zone", f"{_REFUSALS}the_reset_is_told_in_the_zone_of_the_windows"),
+    ),
+    Mutation(
+        "a-month-of-thirty-days",
+        "A month is thirty days from its first.",
+        (
+            Patch(
+                "proxy/policy/window.py",
+                "        return (first + timedelta(days=31)).replace(day=1)",
+                "        return first + timedelta(days=30)",
+            ),
+        ),
+        (f"{_KINDS}windows_of_the_zone",),
+    ),
+    Mutation(
+        "reset-by-a-job",
+        "Totals are set to zero now and then instead of being looked up by their window.",
+        (
+            Patch(
+                _QUOTA,
+                "            account.fold(now_ms, self.zone, self._horizon_ms)",
+                "            account.__init__(account.scope)",
+            ),
+        ),
+        (f"{_KINDS}users[cost]",),
+    ),
+    Mutation(
+        "edit-zeroes-the-spend",
+        "Changing a limit sets what was spent to zero.",
+        (
+            Patch(
+                _APP,
+                '        """Build a whole snapshot from settings and the users in the database."""\n',
+                '        """Build a whole snapshot from settings and the users in the database."""\n'
+                '        if hasattr(self, "parts"):\n'
+                "            self.parts.desk.book._accounts.clear()\n"
+                "            self.parts.desk.book._accounts_of.clear()\n",
+            ),
+        ),
+        (f"{_KINDS}users[cost]", f"{_DATABASE}a_change_keeps_what_was_spent"),
+    ),
+    Mutation(
+        "first-usage-wins",
+        "Usage of the first chunk, a preview, is booked.",
+        (
+            Patch(
+                "proxy/wire/meter.py",
+                "            self.usage = usage\n",
+                "            self.usage = self.usage or usage\n",
+            ),
+        ),
+        (f"{_SETTLING}the_last_usage_counts",),
+    ),
+    Mutation(
+        "usage-from-the-last-chunk-only",
+        "Usage is looked for in the chunk that ends the answer, and missed where it stands elsewhere.",
+        (
+            Patch(
+                "proxy/wire/meter.py",
+                "        if usage is not None:\n",
+                "        if usage is not None and self._ends(choices_of(message)):\n",
+            ),
+        ),
+        (f"{_SETTLING}the_last_usage_counts",),
+    ),
+    Mutation(
+        "settled-twice",
+        "A request that ended is ended again, and counts twice in the roll-up.",
+        (
+            Patch(_RECORD, "        if self.verdict is not None:\n            return self.verdict\n", ""),
+            Patch("proxy/storage/statements.py", "    \"requests.state IN ('open', 'pending')\",\n", '    "TRUE",\n'),
+        ),
+        (f"{_SETTLING}a_restart_changes_no_figure",),
+    ),
+    Mutation(
+        "bill-capped-at-the-reservation",
+        "What exceeds the worst case is hidden by booking the worst case.",
+        (
+            Patch(
+                _SETTLE,
+                '    return Verdict("settled", cost_pusd, source, frozenset(more))',
+                '    return Verdict("settled", min(cost_pusd, reserved_pusd or 0), source, frozenset(more))',
+            ),
+        ),
+        (f"{_SETTLING}a_bill_above_the_worst_case",),
+    ),
+    Mutation(
+        "wild-prices-taken",
+        "A price list that changed its unit, or a model a thousand times cheaper, is taken as it comes.",
+        (
+            Patch(
+                "proxy/providers/catalogue.py",
+                "                fresh, moves = accept_refresh(listing.prices, fresh)",
+                "                accept_refresh",
+            ),
+        ),
+        (
+            f"{_CATALOGUE}prices_that_all_move_are_a_change_of_unit",
+            f"{_CATALOGUE}a_fall_does_not_count_until_it_is_confirmed",
+        ),
+    ),
+    Mutation(
+        "broken-list-empties-the-prices",
+        "A list that cannot be read replaces the good one.",
+        (
+            Patch(
+                "proxy/providers/catalogue.py",
+                "            listing.problem = str(error)\n            return\n",
+                "            listing.problem, listing.prices = str(error), _NO_PRICES\n            return\n",
+            ),
+        ),
+        (f"{_CATALOGUE}a_broken_list_changes_nothing",),
+    ),
+    Mutation(
+        "no-last-good-copy",
+        "A restart while the provider is away knows no price.",
+        (Patch(_APP, "        await self.catalogue.load(self.live.current.providers)\n", ""),),
+        (f"{_CATALOGUE}the_last_good_copy_is_there_after_a_restart_without_the_provider",),
+    ),
+    Mutation(
+        "curable-refusal-first",
+        "Of several refusals one is told that waiting would cure, and the request waits in vain.",
+        (
+            Patch(
+                _QUOTA,
+                "key=lambda refused: (refused.only_reservations_in_way, refusal_order(refused.quota))",
+                "key=lambda refused: refusal_order(refused.quota)",
+            ),
+        ),
+        (f"{_REFUSALS}what_waiting_cannot_cure_is_told_at_once[limit0]",),
+    ),
+)
