@@ -263,7 +263,7 @@ class Retention(Block):
     rows: KeptFor = setting(
         "forever",
         "How long single requests are kept, in days like 400d, or forever; their sums by the hour stay.",
-        "Nothing is removed without your wish; a million requests take 300 MB.",
+        "Nothing is removed without your wish; a million requests take about 350 MB.",
     )
 
     @property

@@ -1,6 +1,7 @@
 """The disk fails at every single operation of the ledger, in every way, and gets well again."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -169,6 +170,23 @@ async def test_the_problem_stands_while_the_disk_is_broken_and_then_goes_by_itse
             disk.heal()
             await _is_well(ledger)
             assert read(tmp_path / "ledger.db", "SELECT count(*) FROM meta WHERE name = 'probe'") == [(0,)]
+
+
+async def test_a_group_with_a_bad_row_on_a_broken_disk_keeps_every_end(tmp_path: Path) -> None:
+    """The bad row makes the writer try each one alone, and then the disk refuses each one alone."""
+    path = tmp_path / "ledger.db"
+    with FaultyDisk() as disk:
+        async with _running(path, disk) as ledger:
+            rows = [await opened(ledger) for _ in range(3)]
+            bad = open_row(ledger.ids.next(START_MS), streamed=7)
+            disk.break_at(0, apsw.SQLITE_FULL)
+            opening = asyncio.ensure_future(ledger.open(bad, attempt_row(bad.id)))
+            ends = [ledger.end(request_end(row)) for row in rows]  # in the same turn, and so in the same group
+            with pytest.raises(sqlite3.IntegrityError):
+                await opening
+            disk.heal()
+            await asyncio.wait_for(asyncio.gather(*ends), 30)
+    assert read(path, "SELECT state FROM requests") == [("settled",)] * 3
 
 
 async def test_an_end_that_never_lands_is_counted_at_the_close(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--only", action="append", metavar="NAME", help="only this one (may be given several times)")
     parser.add_argument("--list", action="store_true", help="print names and what they stand for, run nothing")
+    parser.add_argument("--why", action="store_true", help="print what made the tests fail, too")
     parser.add_argument(
         "--jobs", type=int, default=2, help="copies of the tree to work on at once (default %(default)s)"
     )
@@ -70,12 +71,15 @@ def run_all(mutations: list[Mutation], folder: Path, jobs: int) -> list[Result]:
     return [results[mutation.name] for mutation in mutations]
 
 
-def show(results: list[Result]) -> None:
+def show(results: list[Result], *, why: bool) -> None:
     width = max(len(result.mutation.name) for result in results)
     print()
     for name, outcome, failure in [(r.mutation.name, r.outcome, r.mutation.failure) for r in results]:
         print(f"{outcome:9} {name:{width}}  {failure}")
     for result in results:
+        if why and result.outcome == "caught":
+            print(f"\n== {result.mutation.name}")
+            print("\n".join(line for line in result.said.splitlines() if line.startswith(("E ", "FAILED", "ERROR"))))
         if result.outcome != "caught":
             print(f"\n== {result.mutation.name}: {result.outcome}\n{result.said}")
 
@@ -94,7 +98,7 @@ def main() -> int:
     except MutationError as error:
         print(f"scripts/mutations: {error}", file=sys.stderr)
         return 2
-    show(results)
+    show(results, why=arguments.why)
     caught = sum(result.outcome == "caught" for result in results)
     print(f"\n{caught} of {len(results)} caught in {time.monotonic() - begun_s:.0f} s")
     return 0 if caught == len(results) else 1

@@ -50,12 +50,16 @@ MUTATIONS: tuple[Mutation, ...] = (
         "The limit is checked in one step and the amount added in a later one: everyone in between passes.",
         (
             Patch(
-                _DESK,
-                "        return self.book.check_and_reserve(id_, scopes, now_ms, amounts, quotas)",
-                "        refused = self.book.refused(now_ms, amounts, quotas)\n"
-                "        add = lambda: self.book.check_and_reserve(id_, scopes, now_ms, amounts, ())\n"
-                "        asyncio.get_running_loop().call_soon(add)\n"
-                "        return refused or Admitted(id_, now_ms)",
+                _RESERVE,
+                "        if isinstance(outcome, Admission):\n            return outcome\n",
+                "        if isinstance(outcome, Admission):\n"
+                "            from asyncio import sleep\n"
+                "            from proxy.policy.quota import Amounts\n"
+                "            parts.desk.cancel(call.id)\n"
+                "            await sleep(0)\n"
+                "            amounts = Amounts(outcome.amount_pusd or 0, outcome.tokens or 0)\n"
+                "            parts.desk.reserve(call.id, wanted.allowance.scopes, wanted.now_ms, amounts, ())\n"
+                "            return outcome\n",
             ),
         ),
         (_BURST,),
@@ -356,8 +360,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         "counters-lost-on-restart",
         "Counters live in memory and begin at zero after each deploy.",
         (
-            Patch(_APP, "        book.load_hours(totals.hours)\n", ""),
-            Patch(_APP, "        book.load_rows(totals.rows)\n", ""),
+            Patch(_APP, "book.load_hours(totals.hours)", "pass"),
+            Patch(_APP, "book.load_rows(totals.rows)", "pass"),
         ),
         (f"{_KINDS}users[cost]",),
     ),
@@ -367,8 +371,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 "proxy/storage/totals.py",
-                "        if not fine.covers(at_ms)\n",
-                "",
+                "connection.execute(statements.QUOTA_HOURS, (fine.since_ms,))",
+                "connection.execute(statements.QUOTA_HOURS, (1 << 60,))",
             ),
         ),
         (f"{_SETTLING}a_restart_changes_no_figure",),
@@ -432,7 +436,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "windows-in-utc",
         "Days begin at midnight in UTC whatever the time zone says.",
-        (Patch(_APP, "        book = QuotaBook(zone)\n", '        book = QuotaBook(ZoneInfo("UTC"))\n'),),
+        (Patch(_APP, "book = QuotaBook(zone)", 'book = QuotaBook(ZoneInfo("UTC"))'),),
         (f"{_KINDS}windows_of_the_zone", f"{_REFUSALS}the_reset_is_told_in_the_zone_of_the_windows"),
     ),
     Mutation(
@@ -446,6 +450,18 @@ MUTATIONS: tuple[Mutation, ...] = (
             ),
         ),
         (f"{_KINDS}windows_of_the_zone",),
+    ),
+    Mutation(
+        "clock-that-leaps",
+        "A wall clock that leaps opens a new window, and with it a new budget.",
+        (
+            Patch(
+                "proxy/policy/guarded_clock.py",
+                "        return self._guard.now_ms(self._clock.now_ms(), self._clock.monotonic_s())",
+                "        return self._clock.now_ms()",
+            ),
+        ),
+        (f"{_KINDS}a_clock_that_leaps_frees_nothing",),
     ),
     Mutation(
         "reset-by-a-job",

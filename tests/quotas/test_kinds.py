@@ -4,6 +4,7 @@ Each case lets three requests in and refuses the fourth; a raised limit lets one
 a lowered one refuses; a restart changes no figure; and the window ends at the very millisecond that was told.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from itertools import product
 from typing import Any, NamedTuple
@@ -228,6 +229,21 @@ async def test_windows_of_the_zone(opened: Open, window: str, start: str, end: s
     assert (await place.chat()).status == 402
     await place.restart()
     assert (await place.chat()).status == 402
+
+
+async def test_a_clock_that_leaps_frees_nothing(opened: Open) -> None:
+    """Forty days ahead at once, as after a fault of NTP: the windows of now stay."""
+    limits = {"requests": [{"amount": 1, "window": window} for window in ENDS if window != "minute"]}
+    place = await opened({"users": {"anna": user("anna", limits=limits)}})
+    place.guarded = True
+    place.clock.ms = time.time_ns() // 10**6
+    await place.restart()
+    assert (await place.chat()).status == 200
+    before = await place.limits()
+    place.clock.ms += 40 * 24 * 3_600_000
+    assert (await place.chat()).status == 402
+    after = await place.limits()
+    assert [row["used"] for row in after] == [row["used"] for row in before] == [1] * len(before)
 
 
 def concurrency(scope: str, most: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -401,3 +402,24 @@ def test_a_difference_says_where(copy: Path) -> None:
         isinstance(difference, Difference) and "cost_pusd is" in difference.text for difference in found.differences
     )
     assert all("'bob'" in difference.where for difference in found.differences)
+
+
+# --- the page
+
+PAGE = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text(encoding="utf-8")
+
+
+def test_the_page_names_every_check_flag_state_and_table(sound: Path) -> None:
+    from proxy.pipeline import settle
+
+    flags = {value for name, value in vars(settle).items() if name.isupper() and isinstance(value, str)}
+    assert {"cost_unknown", "crash"} < flags
+    checks = {check for _, check in PLANTED.values()} | {"integrity", "open", "limit", "total"}
+    with closing(open_reader(sound)) as connection:
+        tables = {
+            name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")
+        }
+        assert {name for (name,) in connection.execute("SELECT name FROM meta")} <= set(re.findall(r"`(\w+)`", PAGE))
+    sources = {"provider", "generation", "price", "estimate", "reservation", "none"}
+    for word in flags | checks | sources | {name for name in tables if not name.startswith("sqlite_")}:
+        assert f"`{word}`" in PAGE, word
