@@ -49,7 +49,7 @@ def operator(settings: "Settings", purpose: str) -> Iterator[Do]:
     """
     deadline_s = time.monotonic() + _STARTING_S
     while True:
-        door = _door(settings)
+        door = find_door(settings)
         if door is not None:
             yield partial(_ask, door)
             return
@@ -70,7 +70,7 @@ def operator(settings: "Settings", purpose: str) -> Iterator[Do]:
 # --- a proxy runs
 
 
-def _door(settings: "Settings") -> Connect | None:
+def find_door(settings: "Settings") -> Connect | None:
     """Give how to connect to the running proxy; None where none answers (yet)."""
     from proxy.web.listen import socket_path  # noqa: PLC0415 - wanted by commands that change something only
 
@@ -151,10 +151,10 @@ def _ask(connect: Connect, name: str, fields: Mapping[str, Any]) -> Any:
         ) from None
     finally:
         connection.close()
-    return _data(response.status, raw)
+    return answer_data(response.status, raw)
 
 
-def _data(status: int, raw: bytes) -> Any:
+def answer_data(status: int, raw: bytes) -> Any:
     try:
         answer = json.loads(raw)
         if status == http.client.OK:

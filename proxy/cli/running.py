@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from proxy.cli.admin import _data, _door
+from proxy.cli.admin import answer_data, find_door
 
 if TYPE_CHECKING:
     from proxy.config.schema import Settings
@@ -18,7 +18,7 @@ def ask_running(settings: "Settings", name: str, fields: Mapping[str, Any], *, t
 
     Raises click.ClickException with the text of a refusal, LedgerError where the socket may not be used.
     """
-    connect = _door(settings)
+    connect = find_door(settings)
     if connect is None:
         return None
     connection = connect()
@@ -35,8 +35,8 @@ def ask_running(settings: "Settings", name: str, fields: Mapping[str, Any], *, t
         raise click.ClickException(f"The running proxy broke off ({type(error).__name__}). Try again.") from None
     finally:
         connection.close()
-    return _data(response.status, raw)
+    return answer_data(response.status, raw)
 
 
 def is_running(settings: "Settings") -> bool:
-    return _door(settings) is not None
+    return find_door(settings) is not None
