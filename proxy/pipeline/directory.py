@@ -50,7 +50,7 @@ def _database_rows(
         yield TokenRow(
             hash=hashes[token["id"]],
             identity=Identity(name, group, token["id"], allowance),
-            expires_ms=token["expires_ms"],
+            expires_ms=_first(token["expires_ms"], None if own is None else own.expires_at),
             disabled=token["disabled"],
             user_disabled=own.disabled if own is not None else row["disabled"],
         )
@@ -59,6 +59,14 @@ def _database_rows(
 def _own(row: Mapping[str, Any]) -> Allowance:
     """Read limits, models and max_tokens of a user in the database; users.set has checked them."""
     return Allowance.model_validate(row["settings"])
+
+
+def _first(expires_ms: int | None, user_ends: Any) -> int | None:
+    """Give the earlier end of a token and of its user."""
+    ends = [] if expires_ms is None else [expires_ms]
+    if user_ends is not None:
+        ends.append(_ms(user_ends))
+    return min(ends, default=None)
 
 
 def _ms(moment: Any) -> int:

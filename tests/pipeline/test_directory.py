@@ -1,0 +1,55 @@
+"""Who is let in: the configuration and the database together."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from proxy.config.schema import Settings
+from proxy.core.errors import CallerError
+from proxy.core.token import new_token, token_hash
+from proxy.pipeline.authenticate import authenticate
+from proxy.pipeline.directory import build_directory
+
+END = datetime(2027, 1, 1, tzinfo=UTC)
+END_MS = int(END.timestamp() * 1000)
+
+
+class Sent:
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def getall(self, key: str, default: list[str]) -> list[str]:
+        return [f"Bearer {self._token}"] if key == "Authorization" else default
+
+
+def database(token: str, *, expires_ms: int | None = None) -> tuple[list[dict], list[dict], dict[str, str]]:
+    user = {"name": "anna", "group": None, "settings": {}, "disabled": False}
+    row = {"id": "tok_1", "user": "anna", "expires_ms": expires_ms, "disabled": False}
+    return [user], [row], {"tok_1": token_hash(token)}
+
+
+@pytest.mark.parametrize("expires_ms", [None, END_MS + 1000])
+def test_a_configured_users_end_holds_for_tokens_in_the_database(expires_ms: int | None) -> None:
+    token = new_token()
+    settings = Settings.model_validate({"users": {"anna": {"expires_at": END.isoformat()}}})
+    directory = build_directory(settings, *database(token, expires_ms=expires_ms))
+    assert authenticate(Sent(token), directory, END_MS - 1).user == "anna"
+    with pytest.raises(CallerError) as caught:
+        authenticate(Sent(token), directory, END_MS)
+    assert caught.value.code == "token_expired"
+
+
+def test_a_token_that_ends_before_its_user_ends_first() -> None:
+    token = new_token()
+    settings = Settings.model_validate({"users": {"anna": {"expires_at": END.isoformat()}}})
+    directory = build_directory(settings, *database(token, expires_ms=END_MS - 5000))
+    with pytest.raises(CallerError):
+        authenticate(Sent(token), directory, END_MS - 5000)
+
+
+def test_a_user_who_is_disabled_in_the_configuration_is_refused_by_any_token() -> None:
+    token = new_token()
+    directory = build_directory(Settings.model_validate({"users": {"anna": {"disabled": True}}}), *database(token))
+    with pytest.raises(CallerError) as caught:
+        authenticate(Sent(token), directory, 0)
+    assert caught.value.status == 403
