@@ -24,6 +24,22 @@ _STOP_S = 30
 _LOOK_EVERY_S = 0.001  # the resolution of the measured start
 _UPSTREAM_KEY = "sk-or-v1-bench"
 
+# The group's second limit stands in for one of the top level, which would hold for the user without limits too.
+_TOLLKEEPER_CONFIG = """
+server: {{host: 127.0.0.1, port: {port}}}
+database: "{ledger}"
+providers:
+  openrouter: {{api_key: {key}, base_url: "http://127.0.0.1:{upstream}/api/v1"}}
+groups:
+  office: {{limits: {{cost: [$1000000/day, $1000000/month]}}}}
+users:
+  bench: {{token_hash: "sha256:{hash}"}}
+  limited:
+    token_hash: "sha256:{limited_hash}"
+    group: office
+    limits: {{cost: [$1000000/day, $1000000/month], requests: 1000000000/minute}}
+"""
+
 _NGINX_CONF = """
 {user}
 worker_processes 1;
@@ -183,19 +199,24 @@ class Tollkeeper(Service):
 
     def __init__(self, folder: Path, core: int, upstream_port: int) -> None:
         super().__init__(folder, core)
-        self.token = new_token()
-        self._ledger = folder / "ledger.db"
-        self._config = folder / "config.yaml"
-        self._config.write_text(
-            f"server: {{host: 127.0.0.1, port: {self.port}}}\n"
-            f'database: "{self._ledger}"\n'
-            "providers:\n"
-            f'  openrouter: {{api_key: {_UPSTREAM_KEY}, base_url: "http://127.0.0.1:{upstream_port}/api/v1"}}\n'
-            f'users:\n  bench: {{token_hash: "sha256:{token_hash(self.token)}"}}\n'
+        folder.mkdir(exist_ok=True)
+        self.token = new_token()  # of a user without any limit
+        self.limited_token = new_token()  # of one with three limits and two of the group
+        self.ledger = folder / "ledger.db"
+        self.config = folder / "config.yaml"
+        self.config.write_text(
+            _TOLLKEEPER_CONFIG.format(
+                port=self.port,
+                ledger=self.ledger,
+                key=_UPSTREAM_KEY,
+                upstream=upstream_port,
+                hash=token_hash(self.token),
+                limited_hash=token_hash(self.limited_token),
+            )
         )
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "proxy", "serve", "-c", str(self._config)]
+        return [sys.executable, "-m", "proxy", "serve", "-c", str(self.config)]
 
     def ask(self) -> None:
         """Have one chat request answered, or say why not."""
@@ -212,7 +233,7 @@ class Tollkeeper(Service):
             connection.close()
 
     def ledgered(self) -> Ledgered:
-        ledger = sqlite3.connect(f"{self._ledger.as_uri()}?mode=ro", uri=True, timeout=10)
+        ledger = sqlite3.connect(f"{self.ledger.as_uri()}?mode=ro", uri=True, timeout=10)
         try:
             row = ledger.execute(
                 "select coalesce(sum(attempts > 0), 0), coalesce(sum(state in ('open', 'pending')), 0),"
