@@ -7,6 +7,7 @@ time that is written to the ledger's row, so that a book rebuilt from the rows e
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -114,6 +115,7 @@ def scopes_of(user: str, group: str | None) -> tuple[str, ...]:
     return (f"user:{user}", f"group:{group}", "all") if group else (f"user:{user}", "all")
 
 
+@lru_cache(maxsize=4096)
 def refusal_order(quota: Quota) -> tuple[int, int, int, str, int]:
     """Sort refusals: by kind, then the longest window, then user, group, all, then the lowest amount."""
     length = 0 if quota.kind == "concurrency" else -length_ms(quota.window)
@@ -413,11 +415,11 @@ class QuotaBook:
     def _resets_at_ms(self, quota: Quota, now_ms: int) -> int | None:
         if quota.kind == "concurrency":
             return None
-        hours = rolling_hours(quota.window)
-        if hours is None:
-            return window_at(quota.window, self.zone, now_ms).until_ms
         account = self._account(quota.scope)
         span = account.span(quota.window, self.zone, now_ms)
+        hours = rolling_hours(quota.window)
+        if hours is None:
+            return None if quota.window == TOTAL else span.until_ms
         oldest_ms = account.oldest_hour_ms(span)
         return None if oldest_ms is None else oldest_ms + (hours + 1) * HOUR_MS
 

@@ -17,6 +17,7 @@ from upstream import JSON_MODEL
 
 _HERE = Path(__file__).parent
 _CONNECTIONS = 64
+_REST_S = 0.2
 _SETTLE_S = 60  # rows of clients that hung up wait for the provider's figure
 
 
@@ -220,7 +221,7 @@ class Bench:
         if lane.service is not self._tollkeeper:
             if failed:
                 raise BenchError(f"{load}: {failed} requests to {lane.name} failed; nothing can be compared with it")
-            return self._upstream.answers() - upstream_before
+            return self._answers_at_rest() - upstream_before
         books = self._settled_books()
         answered = self._upstream.answers() - upstream_before
         self.figures.counts.append(
@@ -234,6 +235,14 @@ class Bench:
             )
         )
         return answered
+
+    def _answers_at_rest(self) -> int:
+        """Count once nothing more arrives: nginx passes on what it had accepted when wrk hung up, for a while."""
+        answers, before = self._upstream.answers(), -1
+        while answers != before:
+            time.sleep(_REST_S)
+            answers, before = self._upstream.answers(), answers
+        return answers
 
     def _settled_books(self) -> Any:
         deadline = time.monotonic() + _SETTLE_S
