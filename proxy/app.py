@@ -6,7 +6,7 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
@@ -40,6 +40,9 @@ from proxy.web.routes import answer, answer_socket
 from proxy.web.server import make_server
 from proxy.web.state import State
 
+if TYPE_CHECKING:
+    from proxy.web.lane import LaneServer
+
 log = logging.getLogger("tollkeeper.app")
 
 _GC_THRESHOLD = 50_000  # the start's objects are frozen; what a request makes dies by reference counts
@@ -55,7 +58,7 @@ class App:
         self._providers: dict[str, ProviderRow] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._replaced: list[ProviderRow] = []  # no longer configured, perhaps still in use
-        self._servers: list[web.Server] = []
+        self._servers: list["web.Server | LaneServer"] = []
         self._sockets: list[asyncio.Server] = []
         self._runner = JobRunner()
         self.live: LiveConfig[Snapshot] = LiveConfig(load, self._build)
@@ -136,13 +139,32 @@ class App:
             state, answer_socket, self.ledger.ids, self._clock, gated=False, head_timeout_s=head_timeout_s
         )
         self._servers = [users_server, socket_server]
-        tcp = await listen_tcp(users_server, settings.server.host, settings.server.port)
+        lane = self._lane(settings, state, users_server) if settings.server.lane else None
+        if lane is not None:
+            self._servers.insert(0, lane)
+        tcp = await listen_tcp(lane or users_server, settings.server.host, settings.server.port)
         self._sockets.append(tcp)
         self.port = bound_port(tcp)
         path = socket_path(settings.database)
         if path is not None:
             self._sockets.append(await listen_unix(socket_server, path))
             self._stack.callback(path.unlink, missing_ok=True)
+
+    def _lane(self, settings: Settings, state: State, users_server: web.Server) -> "LaneServer | None":
+        try:
+            from proxy.web.lane import LaneServer  # noqa: PLC0415 - httptools may be missing
+        except ModuleNotFoundError as error:
+            if error.name != "httptools":
+                raise
+            return None
+        return LaneServer(
+            state,
+            self.ledger.ids,
+            self._clock,
+            users_server,
+            head_timeout_s=float(settings.server.head_timeout_s),
+            loop=asyncio.get_running_loop(),
+        )
 
     async def _build(self, settings: Settings) -> Snapshot:
         """Build a whole snapshot from settings and the users in the database."""

@@ -9,17 +9,21 @@ from aiohttp.http_exceptions import HttpProcessingError
 from proxy.config.schema import Server
 from proxy.core.errors import ApiError, CallerError
 from proxy.pipeline.call import Call
+from proxy.pipeline.client import Headers
 from proxy.wire.body import BodyError, check_chat, parse_body
 
 
 async def accept(call: Call, server: Server) -> tuple[dict[str, Any], int]:
     """Give the parsed body of a chat completion and its size in bytes as it was sent; raises CallerError."""
-    request = call.request
-    _check_headers(request, server.body_max_bytes)
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0
-    raw = await _read(request, server)
+    headers = call.client.headers
+    _check_headers(headers, server.body_max_bytes)
+    if headers.get("Expect", "").lower() == "100-continue":
+        await _continue(call.request)
+    raw = call.client.body  # the common case: all of it came with the head, and nothing is waited for
+    if raw is None:
+        raw = await _read(call.request, server)
+    elif len(raw) > server.body_max_bytes:
+        raise _too_large(server.body_max_bytes)
     try:
         body = parse_body(raw)
         check_chat(body)
@@ -28,8 +32,13 @@ async def accept(call: Call, server: Server) -> tuple[dict[str, Any], int]:
     return body, len(raw)
 
 
-def _check_headers(request: web.BaseRequest, max_bytes: int) -> None:
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+async def _continue(request: web.BaseRequest) -> None:
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0
+
+
+def _check_headers(headers: Headers, max_bytes: int) -> None:
+    encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise CallerError(
             415,
@@ -37,7 +46,7 @@ def _check_headers(request: web.BaseRequest, max_bytes: int) -> None:
             "The body is compressed. Send it uncompressed, without a Content-Encoding header.",
             close=True,
         )
-    content_type = request.headers.get("Content-Type", "")
+    content_type = headers.get("Content-Type", "")
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise CallerError(
             415,
@@ -45,13 +54,13 @@ def _check_headers(request: web.BaseRequest, max_bytes: int) -> None:
             'Send the body as JSON, with "Content-Type: application/json".',
             close=True,
         )
-    expect = request.headers.get("Expect")
+    expect = headers.get("Expect")
     if expect is not None and expect.lower() != "100-continue":
         raise CallerError(
             417, "expectation_failed", 'The Expect header may hold nothing but "100-continue".', close=True
         )
-    length = request.content_length
-    if length is not None and length > max_bytes:
+    length = headers.get("Content-Length")
+    if length is not None and int(length) > max_bytes:  # the parser let digits pass only
         raise _too_large(max_bytes)
 
 
@@ -66,12 +75,6 @@ def _too_large(max_bytes: int) -> ApiError:
 
 
 async def _read(request: web.BaseRequest, server: Server) -> bytes:
-    content = request.content
-    if content.is_eof():  # the common case: all of it came with the head, and nothing is waited for
-        raw = content.read_nowait() if not content.at_eof() else b""
-        if len(raw) > server.body_max_bytes:
-            raise _too_large(server.body_max_bytes)
-        return raw
     try:
         async with asyncio.timeout(server.body_timeout_s):
             return await _collect(request, server.body_max_bytes)

@@ -1,11 +1,11 @@
 """One HTTP request of a client while it is being answered."""
 
-import asyncio
 from collections.abc import Callable
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
 from proxy.core.clock import Clock
+from proxy.pipeline.client import AiohttpClient, Client
 from proxy.storage.rows import id_text
 
 _DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the client
@@ -14,10 +14,10 @@ _DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the clien
 class Call:
     """The client's side: what it sent, how to write to it, and whether it is still there."""
 
-    __slots__ = ("_on_gone", "began", "clock", "gone", "id", "request", "request_id", "started_ms", "started_s", "told")
+    __slots__ = ("_on_gone", "began", "client", "clock", "gone", "id", "request_id", "started_ms", "started_s", "told")
 
-    def __init__(self, request: web.BaseRequest, id_: int, clock: Clock, now_ms: int) -> None:
-        self.request = request
+    def __init__(self, client: Client, id_: int, clock: Clock, now_ms: int) -> None:
+        self.client = client
         self.id = id_
         self.request_id = id_text(id_)
         self.clock = clock
@@ -27,6 +27,12 @@ class Call:
         self.began = False  # the head of an answer has gone out: nothing else can be answered any more
         self.told: Callable[[], dict[str, str]] = dict  # headers that every answer to this user carries
         self._on_gone: Callable[[], None] | None = None
+
+    @property
+    def request(self) -> web.BaseRequest:
+        """Give aiohttp's request, for the handlers that only its server calls."""
+        assert isinstance(self.client, AiohttpClient)
+        return self.client.request
 
     def set_gone(self) -> None:
         """Note that the client hung up; called by the server as soon as the connection is lost."""
@@ -43,32 +49,31 @@ class Call:
 
     def cut(self) -> None:
         """Drop the connection of a client that does not read."""
-        transport = self.request.transport
+        transport = self.client.transport
         if transport is not None:
             transport.abort()
         self.set_gone()
 
-    async def write(self, response: web.StreamResponse, data: bytes, stall_s: float) -> None:
-        """Write data to a prepared response. A client that reads nothing for stall_s is cut off.
+    def write(self, data: bytes) -> bool:
+        """Write a piece of the answer that was begun; False when so much is unsent that drained() should be awaited.
 
         Writing to a client that has gone does nothing: the answer is read to its end for the ledger's sake.
         """
         if self.gone or not data:
-            return
-        request = self.request
-        transport = request.transport
+            return True
+        client = self.client
+        transport = client.transport
         if transport is None or transport.is_closing():
             self.set_gone()
-            return
+            return True
+        # as a response's write() does for a chunked body, at a quarter of its cost for a chunk of a stream
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if client.chunked else data)
+        return transport.get_write_buffer_size() <= _DRAIN_BYTES
+
+    async def drained(self, stall_s: float) -> None:
+        """Wait until most is sent. A client that reads nothing for stall_s is cut off."""
         try:
-            if request.version == HttpVersion11:
-                # as response.write() does for a chunked body, at a quarter of its cost for a chunk of a stream
-                transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-            else:
-                await response.write(data)
-            if transport.get_write_buffer_size() > _DRAIN_BYTES:
-                async with asyncio.timeout(stall_s):
-                    await request.writer.drain()
+            await self.client.drained(stall_s)
         except TimeoutError:
             self.cut()
         except ConnectionError:

@@ -41,7 +41,7 @@ class Attempt:
 def request_headers(call: Call) -> list[tuple[str, str]]:
     """Give the client's headers that travel; raises CallerError for one that must not."""
     try:
-        return pick_request_headers(call.request.headers.items())
+        return pick_request_headers(call.client.headers.items())
     except HeaderError as error:
         raise CallerError(400, "invalid_header", str(error), param=error.name) from None
 

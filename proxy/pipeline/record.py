@@ -1,8 +1,8 @@
 """record: write the end of a request, exactly once, whatever happened to it."""
 
-import asyncio
 import logging
 
+from proxy.core.waiter import Waiter
 from proxy.pipeline.call import Call
 from proxy.pipeline.dispatch import Attempt
 from proxy.pipeline.parts import Parts
@@ -46,7 +46,7 @@ class Booking:
         timer.cancel()
         return verdict
 
-    def _stop_waiting(self, written: asyncio.Future[None]) -> None:
+    def _stop_waiting(self, written: Waiter[None]) -> None:
         if not written.done():
             log.error("settle.waiting", extra={"request_id": self._call.request_id})
             written.set_result(None)

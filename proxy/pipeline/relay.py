@@ -7,14 +7,13 @@ answer is read to its end for the ledger's sake when the client has gone, or cut
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
-
 from proxy.core.errors import ProviderError, error_body
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.call import Call
+from proxy.pipeline.client import Reply
 from proxy.pipeline.dispatch import Attempt, broken
 from proxy.pipeline.parts import Snapshot
-from proxy.pipeline.reply import whole_reply
+from proxy.pipeline.reply import Whole
 from proxy.pipeline.settle import BROKEN, HUNG_UP, Heard, Verdict
 from proxy.providers.inflate import ENCODINGS
 from proxy.providers.transport import Answer, TransportError
@@ -35,7 +34,7 @@ _RETRY_MOST = {"retry-after": 60, "retry-after-ms": 60_000}
 _TAIL_BYTES = 4  # the longest end of an event: CR LF CR LF
 
 
-async def relay(call: Call, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> web.StreamResponse:
+async def relay(call: Call, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> Reply:
     """Pass the answer on; gives the response, which is complete unless the server still has to write it."""
     answer = attempt.answer
     assert answer is not None
@@ -74,7 +73,7 @@ class _Relay:
         self.finish = finish
         self.stall_s = snapshot.settings.server.write_timeout_s
         self.heard: Heard = attempt.heard
-        self.response: web.StreamResponse | None = None
+        self.response: Reply | None = None
 
     def status(self) -> int:
         return _CLIENT_GONE_STATUS if self.call.gone else self.answer.status
@@ -98,38 +97,41 @@ class _Relay:
             return False
         return policy == "abort" or self.attempt.provider.dialect.cancel_stops_bill(self.heard.served_by)
 
-    async def begin(self) -> web.StreamResponse:
+    async def begin(self) -> Reply:
         """Send the head of an answer whose end is not known yet."""
         headers = response_headers(self.call, self.attempt)
         headers["cache-control"] = "no-store"
         headers["x-accel-buffering"] = "no"  # nginx in front must not collect the pieces
-        response = web.StreamResponse(status=self.answer.status, headers=headers)
-        self.call.began = True
-        if not self.call.gone:
+        call = self.call
+        call.began = True
+        response: Reply = Whole(b"")
+        if not call.gone:
             try:
-                await response.prepare(self.call.request)
+                response = await call.client.begin(self.answer.status, headers, call.started_ms)
             except ConnectionError:
-                self.call.set_gone()
+                call.set_gone()
         self.response = response
         return response
 
     async def write(self, data: bytes) -> None:
-        if self.response is not None:
-            await self.call.write(self.response, data, self.stall_s)
+        if not self.call.write(data):
+            await self.call.drained(self.stall_s)
 
 
 class _Stream(_Relay):
     """Server-sent events: forwarded as they come, from ``data: [DONE]`` on held until the settlement is on disk."""
 
+    meter: StreamMeter
     tail = b""  # the last bytes that went to the client
+    stopped = False  # nothing came after [DONE], and we went
 
-    async def run(self) -> web.StreamResponse:
-        meter = StreamMeter(hide_usage=self.attempt.hide_usage)
+    async def run(self) -> Reply:
+        meter = self.meter = StreamMeter(hide_usage=self.attempt.hide_usage)
         response = await self.begin()
-        self.call.when_gone(lambda: self._gone(meter))
+        self.call.when_gone(self._gone)
         broke: TransportError | None = None
         try:
-            await self._pump(meter)
+            await self._pump()
         except TransportError as error:
             broke = error
         rest = meter.finish()
@@ -156,33 +158,46 @@ class _Stream(_Relay):
             return None
         return self.note_broken(broke)
 
-    async def _pump(self, meter: StreamMeter) -> None:
-        answer, heard = self.answer, self.heard
-        while not meter.done:
-            chunk = await answer.read()
-            if not chunk:
+    async def _pump(self) -> None:
+        """Pass everything on up to [DONE]; where the client is slow, reading waits for it."""
+        while not await self.answer.pump(self._take):
+            if self.meter.done:
+                await self._after_done()
                 return
-            forward = meter.feed(chunk)
-            if heard.first_byte_s is None and meter.content_seen:
-                heard.first_byte_s = self.call.clock.monotonic_s()
-            if forward:
-                self.tail = forward if len(forward) >= _TAIL_BYTES else self.tail[-_TAIL_BYTES:] + forward
-                await self.write(forward)
-            if self.call.gone and not heard.aborted:
-                self._gone(meter)
-        await self._after_done(meter)
+            await self.call.drained(self.stall_s)
 
-    async def _after_done(self, meter: StreamMeter) -> None:
+    def _take(self, chunk: bytes) -> bool:
+        """Pass one piece on; False: there is something to wait for before the next."""
+        meter, heard = self.meter, self.heard
+        forward = meter.feed(chunk)
+        if heard.first_byte_s is None and meter.content_seen:
+            heard.first_byte_s = self.call.clock.monotonic_s()
+        may_go_on = True
+        if forward:
+            self.tail = forward if len(forward) >= _TAIL_BYTES else self.tail[-_TAIL_BYTES:] + forward
+            may_go_on = self.call.write(forward)
+        if self.call.gone and not heard.aborted:
+            self._gone()
+        return may_go_on and not meter.done
+
+    async def _after_done(self) -> None:
         """Read what may follow [DONE], but not for long."""
+        timer = asyncio.get_running_loop().call_later(_AFTER_DONE_S, self._stop_reading)
         try:
-            async with asyncio.timeout(_AFTER_DONE_S):
-                while chunk := await self.answer.read():
-                    meter.feed(chunk)
-        except TimeoutError:
-            self.answer.abort()
+            while chunk := await self.answer.read():
+                self.meter.feed(chunk)
+        except TransportError:
+            if not self.stopped:
+                raise
+        finally:
+            timer.cancel()
 
-    def _gone(self, meter: StreamMeter) -> None:
-        self.heard.served_by = meter.provider or self.heard.served_by
+    def _stop_reading(self) -> None:
+        self.stopped = True
+        self.answer.abort()
+
+    def _gone(self) -> None:
+        self.heard.served_by = self.meter.provider or self.heard.served_by
         self.when_gone()
 
     def _hear(self, meter: StreamMeter) -> None:
@@ -210,7 +225,7 @@ def _gap(tail: bytes) -> bytes:
 class _Whole(_Relay):
     """An answer in one piece: held back until it is complete and settled; only keep-alive padding passes before."""
 
-    async def run(self) -> web.StreamResponse:
+    async def run(self) -> Reply:
         self.call.when_gone(self._gone)
         try:
             body = await self._read()
@@ -225,7 +240,7 @@ class _Whole(_Relay):
         headers = response_headers(self.call, self.attempt)
         if verdict.cost_pusd is not None and verdict.state == "settled":
             headers["x-tollkeeper-cost-usd"] = pusd_to_usd(verdict.cost_pusd)
-        return whole_reply(self.call.request, self.answer.status, headers, body, self.call.started_ms)
+        return self.call.client.whole(self.answer.status, headers, body, self.call.started_ms)
 
     def _gone(self) -> None:
         """Note it, but read on: closing an answer that is not a stream never stops the bill."""
@@ -275,7 +290,7 @@ class _Whole(_Relay):
         if heard.failed:
             heard.error = "upstream_error"
 
-    async def _truncated(self, failure: ProviderError) -> web.StreamResponse:
+    async def _truncated(self, failure: ProviderError) -> Reply:
         """Never pass a part off as the whole: what was held back is dropped, the client gets an error."""
         await self.finish(_CLIENT_GONE_STATUS if self.call.gone else failure.status)
         if self.response is None:
@@ -284,11 +299,11 @@ class _Whole(_Relay):
         return self.response
 
 
-def pass_on(call: Call, attempt: Attempt) -> web.Response:
+def pass_on(call: Call, attempt: Attempt) -> Reply:
     """Give the provider's own error, byte for byte, under its own status."""
     assert attempt.answer is not None
     headers = response_headers(call, attempt)
     for name, most in _RETRY_MOST.items():
         if (value := headers.get(name)) is not None and value.isascii() and value.isdigit() and int(value) > most:
             headers[name] = str(most)
-    return web.Response(status=attempt.answer.status, headers=headers, body=attempt.error_body)
+    return call.client.whole(attempt.answer.status, headers, attempt.error_body, call.started_ms)

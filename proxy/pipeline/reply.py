@@ -8,9 +8,8 @@ import functools
 from collections.abc import Mapping
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import cast
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
 _REASONS: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
 _DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the client
@@ -22,25 +21,37 @@ def http_date(second: int) -> str:
     return formatdate(second, usegmt=True)
 
 
-def whole_reply(
-    request: web.BaseRequest, status: int, headers: Mapping[str, str], body: bytes, now_ms: int
-) -> web.StreamResponse:
-    """Give the response for a body that is complete. Our own reason phrase: the provider's is never copied."""
-    if request.version != HttpVersion11 or not request.keep_alive:
-        return web.Response(status=status, headers=headers, body=body)
-    head = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}"]
-    head += [f"{name}: {value}" for name, value in headers.items()]
-    head.append(f"Content-Length: {len(body)}\r\nDate: {http_date(now_ms // 1000)}\r\nServer: tollkeeper\r\n\r\n")
-    return cast(web.StreamResponse, _Whole("\r\n".join(head).encode("latin-1", "replace") + body))
+def whole_bytes(status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> bytes:
+    """Give an answer as it is written. Our own reason phrase: the provider's is never copied."""
+    return _head(status, headers, f"Content-Length: {len(body)}", now_ms) + body
 
 
-class _Whole:
-    """A response as aiohttp's server uses one."""
+def stream_head(status: int, headers: Mapping[str, str], now_ms: int) -> bytes:
+    """Give the head of an answer in chunks."""
+    return _head(status, headers, "Transfer-Encoding: chunked", now_ms)
 
-    __slots__ = ("_data", "_request", "keep_alive")
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+def _head(status: int, headers: Mapping[str, str], framing: str, now_ms: int) -> bytes:
+    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines.append(f"{framing}\r\nDate: {http_date(now_ms // 1000)}\r\nServer: tollkeeper\r\n\r\n")
+    return "\r\n".join(lines).encode("latin-1", "replace")
+
+
+class Streamed:
+    """An answer in chunks that is complete but for its last, empty one."""
+
+    __slots__ = ()
+
+
+class Whole:
+    """A complete answer; to aiohttp's server a response."""
+
+    __slots__ = ("_request", "close", "data", "keep_alive")
+
+    def __init__(self, data: bytes, *, close: bool = False) -> None:
+        self.data = data
+        self.close = close
         self._request: web.BaseRequest | None = None
         self.keep_alive = True
 
@@ -49,9 +60,9 @@ class _Whole:
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client closed the connection")
         self._request = request
-        transport.write(self._data)
+        transport.write(self.data)
 
     async def write_eof(self) -> None:
         request = self._request
-        if request is not None and len(self._data) > _DRAIN_BYTES:
+        if request is not None and len(self.data) > _DRAIN_BYTES:
             await request.writer.drain()

@@ -3,12 +3,11 @@
 import asyncio
 from functools import partial
 
-from aiohttp import web
-
 from proxy.core.errors import ApiError
 from proxy.pipeline.accept import accept
 from proxy.pipeline.authenticate import authenticate
 from proxy.pipeline.call import Call
+from proxy.pipeline.client import Reply
 from proxy.pipeline.dispatch import dispatch, request_headers
 from proxy.pipeline.parts import Parts
 from proxy.pipeline.record import Booking
@@ -19,19 +18,19 @@ from proxy.pipeline.tags import read_tags
 from proxy.pipeline.told import quota_headers
 
 
-async def run(call: Call, parts: Parts) -> web.StreamResponse:
+async def run(call: Call, parts: Parts) -> Reply:
     """Answer one chat completion; raises ApiError where there is none to give.
 
     Authentication comes before the body is read: nobody without a token makes us hold 32 MiB. After reserve() the
     request ends in exactly one settlement, on success, failure and hang-up alike.
     """
     snapshot = parts.live.current
-    identity = authenticate(call.request.headers, snapshot.directory, call.started_ms)
+    identity = authenticate(call.client.headers, snapshot.directory, call.started_ms)
     if identity.allowance.quotas:
         call.told = partial(quota_headers, identity.allowance, parts.desk, call.started_ms)
     body, size_bytes = await accept(call, snapshot.settings.server)
     sent = request_headers(call)
-    tags = read_tags(call.request.headers, body)
+    tags = read_tags(call.client.headers, body)
     route = plan_route(body, identity, snapshot.presets, snapshot.settings.providers)
     reservation = await reserve(call, identity, route, tags, size_bytes, parts, snapshot)
     booking = Booking(call, reservation, parts, snapshot.settings.ledger.settle_wait_s)

@@ -65,7 +65,8 @@ class PooledTransport:
         start_s = loop.time()
         connection = self._take(start_s)
         if connection is None:
-            connection = await self._connect(loop, start_s, deadlines)
+            # a task of its own: time-outs need one, and those who send may run without
+            connection = await loop.create_task(self._connect(loop, start_s, deadlines))
         answer = connection.begin(start_s, deadlines)
         self._active.add(answer)
         self._sweep.expect(loop, start_s, deadlines)

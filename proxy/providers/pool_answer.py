@@ -5,8 +5,9 @@ import zlib
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from proxy.core.waiter import Waiter
 from proxy.providers.inflate import ENCODINGS, Inflater
-from proxy.providers.transport import Deadlines, Kind, TransportError
+from proxy.providers.transport import Deadlines, Kind, Take, TransportError, read_to
 
 
 class PooledAnswer:
@@ -19,6 +20,7 @@ class PooledAnswer:
     __slots__ = (
         "_by_name",
         "_failure",
+        "_fault",
         "_inflater",
         "_last_s",
         "_loop",
@@ -32,6 +34,8 @@ class PooledAnswer:
         "paused",
         "pieces",
         "status",
+        "stopped",
+        "take",
         "unread_bytes",
     )
 
@@ -50,8 +54,11 @@ class PooledAnswer:
         self._transport = transport
         self._start_s = start_s
         self._last_s = start_s
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: Waiter[None] | None = None
         self._failure: tuple[Kind, str] | None = None
+        self._fault: Exception | None = None
+        self.take: Take | None = None  # who waits in pump()
+        self.stopped = False  # take said that it is enough for now
         self._by_name: dict[str, str] | None = None
         self._inflater: Inflater | None = None
 
@@ -70,13 +77,8 @@ class PooledAnswer:
 
     async def _read(self) -> bytes:
         while True:
-            pieces = self.pieces
-            if pieces:
-                self.pieces = []
-                self.unread_bytes = 0
-                if self.paused:
-                    self._resume()
-                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if self.pieces:
+                return self._taken()
             if self.complete:
                 return b""
             await self.wait()
@@ -94,18 +96,64 @@ class PooledAnswer:
             raise TransportError("broken", text, dispatched=True) from None
         return piece
 
+    def pump(self, take: Take) -> Coroutine[Any, Any, bool]:
+        """Hand each piece to take; pieces that came together come as one. What take raises is raised here."""
+        return self._pump(take) if self._inflater is None else read_to(self, take)
+
+    async def _pump(self, take: Take) -> bool:
+        while True:
+            if self.pieces:
+                if not take(self._taken()):
+                    return False
+            elif self.complete:
+                return True
+            else:
+                self.take = take
+                try:
+                    await self.wait()
+                finally:
+                    self.take = None  # take mostly knows this object: a circle ends here
+                if self.stopped:
+                    self.stopped = False
+                    return False
+
+    def pass_pieces(self, take: Take) -> None:
+        """Give what came to the one who waits in pump(), without waking it; called by the connection."""
+        try:
+            may_go_on = take(self._taken())
+        except Exception as error:  # noqa: BLE001 - raised again in pump()
+            self._fault = error
+            self.wake()
+            return
+        if not may_go_on:
+            self.take = None
+            self.stopped = True
+            self.wake()
+
+    def _taken(self) -> bytes:
+        pieces = self.pieces
+        self.pieces = []
+        self.unread_bytes = 0
+        if self.paused:
+            self._resume()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
     async def wait(self) -> None:
         """Wait until something happened; raises TransportError after a break. Cancelled, it ends the exchange."""
         if self._failure is not None:
             raise TransportError(*self._failure, dispatched=True)
         if self._waiter is not None:
             raise RuntimeError("two tasks read one answer")
-        waiter = self._waiter = self._loop.create_future()
+        waiter: Waiter[None] = Waiter(self._loop)
+        self._waiter = waiter
         try:
             await waiter
         except asyncio.CancelledError:
             self.abort()
             raise
+        if self._fault is not None:
+            fault, self._fault = self._fault, None
+            raise fault
 
     def abort(self) -> None:
         """Close the connection now, unless the answer is complete: then the connection is no longer its own."""
@@ -133,7 +181,6 @@ class PooledAnswer:
         encoding = (self.header("content-encoding") or "").strip().lower()
         if encoding in ENCODINGS:
             self._inflater = Inflater(encoding)
-        self.wake()
 
     def wake(self) -> None:
         waiter = self._waiter
@@ -147,11 +194,10 @@ class PooledAnswer:
         self._transport.pause_reading()
 
     def finish(self) -> None:
-        """The message is complete; the connection may be used for another exchange."""
+        """The message is complete; the connection may be used for another exchange. wake() follows."""
         if self.paused:
             self._resume()
         self.complete = True
-        self.wake()
 
     def fail(self, kind: Kind, text: str) -> None:
         """End the exchange and its connection, unless it has ended already."""

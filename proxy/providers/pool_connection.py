@@ -147,6 +147,7 @@ class Connection(asyncio.Protocol):
             return
         answer.fed = True
         before_bytes = answer.unread_bytes
+        had_head = answer.status != 0
         self._new_bytes = len(data)
         try:
             self._parser.feed_data(data)
@@ -159,8 +160,13 @@ class Connection(asyncio.Protocol):
             self._bare_bytes += len(data)
             if self._bare_bytes > _HEAD_MAX_BYTES:
                 answer.fail("broken", "the provider's answer holds more than 256 KB without a byte of its body")
+            elif answer.status and not had_head:
+                answer.wake()
         else:
             self._bare_bytes = 0
+            if answer.take is not None:
+                answer.pass_pieces(answer.take)
+                return
             if answer.unread_bytes > _UNREAD_MAX_BYTES and not answer.paused:
                 answer.pause()
             answer.wake()
@@ -179,6 +185,8 @@ class Connection(asyncio.Protocol):
                 answer.lose()
         self.transport = None
         self._owner.gone(self, answer)
+        if answer is not None:
+            answer.wake()
 
     def _end(self, answer: PooledAnswer, *, reusable: bool) -> None:
         transport = self.transport
@@ -187,6 +195,7 @@ class Connection(asyncio.Protocol):
         answer.finish()
         sent = not self._unsent and not transport.get_write_buffer_size()
         self._owner.freed(self, answer, reusable=reusable and sent and not transport.is_closing())
+        answer.wake()  # last: the one who waits may send its next request at once
 
     def _refuse(self, answer: PooledAnswer, error: Exception) -> None:
         if self._done:  # the answer is whole; only what follows it is wrong

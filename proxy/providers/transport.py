@@ -8,9 +8,9 @@ import asyncio
 import io
 import ssl
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -50,6 +50,17 @@ class TransportError(Exception):
         self.dispatched = dispatched
 
 
+Take = Callable[[bytes], bool]  # takes the next piece; False: it wants no further one for now
+
+
+async def read_to(answer: "Answer", take: Take) -> bool:
+    """Do what pump() does, one read after the other."""
+    while piece := await answer.read():
+        if not take(piece):
+            return False
+    return True
+
+
 class Answer(Protocol):
     """An answer whose headers have arrived."""
 
@@ -60,6 +71,10 @@ class Answer(Protocol):
 
     async def read(self) -> bytes:
         """Give the next piece as it came, b"" at the end; raises TransportError when it breaks."""
+        ...
+
+    async def pump(self, take: Take) -> bool:
+        """Hand each piece to take as it comes; True at the end, False as soon as take says so. Raises as read()."""
         ...
 
     def abort(self) -> None:
@@ -150,6 +165,9 @@ class AiohttpAnswer:
             ) from None
         return piece
 
+    def pump(self, take: Take) -> Coroutine[Any, Any, bool]:
+        return read_to(self, take)
+
     async def _read(self) -> bytes:
         try:
             chunk = await self._content.readany()
@@ -210,18 +228,24 @@ class AiohttpTransport:
         start = loop.time()
         data = io.BytesIO(body) if body is not None and len(body) > _LARGE_BODY_BYTES else body
         try:
-            async with asyncio.timeout(deadlines.header_s):
-                response = await self._session.request(
-                    method,
-                    url,
-                    data=data,
-                    headers=headers,
-                    allow_redirects=False,  # the key goes to the configured host and nowhere else
-                    timeout=aiohttp.ClientTimeout(total=None, connect=deadlines.connect_s),
-                )
+            # a task of its own: time-outs need one, and those who send may run without
+            response = await loop.create_task(self._request(method, url, headers, data, deadlines))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise _translate(error) from None
         return AiohttpAnswer(response, loop, start, deadlines)
+
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str], data: Any, deadlines: Deadlines
+    ) -> aiohttp.ClientResponse:
+        async with asyncio.timeout(deadlines.header_s):
+            return await self._session.request(
+                method,
+                url,
+                data=data,
+                headers=headers,
+                allow_redirects=False,  # the key goes to the configured host and nowhere else
+                timeout=aiohttp.ClientTimeout(total=None, connect=deadlines.connect_s),
+            )
 
     async def close(self) -> None:
         await self._session.close()

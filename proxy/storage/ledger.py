@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from proxy.core.errors import LedgerError
+from proxy.core.waiter import Waiter
 from proxy.storage import statements
 from proxy.storage.lock import OwnerLock
 from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd, RequestIds, Unfinished
@@ -50,7 +51,7 @@ class Ledger(Protocol):
         """Queue the provider's id of an attempt, so that a crash leaves something to look up."""
         ...
 
-    def end(self, end: RequestEnd, done: Done | None = None) -> asyncio.Future[None]:
+    def end(self, end: RequestEnd, done: Done | None = None) -> Waiter[None]:
         """Settle, release or set pending; raises EndedTwiceError if the request has ended already.
 
         done is called after the commit, also when the awaiting one has given up.
@@ -96,15 +97,15 @@ class SqliteLedger:
     def note_generation(self, request_id: int, n: int, generation_id: str) -> None:
         self._writer.submit(Operation(None, generation=(request_id, n, generation_id)))
 
-    def end(self, end: RequestEnd, done: Done | None = None) -> asyncio.Future[None]:
+    def end(self, end: RequestEnd, done: Done | None = None) -> Waiter[None]:
         return self._submit(Operation(None, done, end=end))
 
     async def change(self, call: Callable[[sqlite3.Connection], T]) -> T:
         result: T = await self._submit(Operation(None, call=call))
         return result
 
-    def _submit(self, operation: Operation) -> asyncio.Future[Any]:
-        operation.future = future = self._loop.create_future()
+    def _submit(self, operation: Operation) -> Waiter[Any]:
+        operation.future = future = Waiter[Any](self._loop)
         self._writer.submit(operation)
         return future
 

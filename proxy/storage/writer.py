@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.core.errors import TollkeeperError
+from proxy.core.waiter import Waiter
 from proxy.storage import statements
 from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd
 
@@ -44,7 +45,7 @@ class Operation:
     more. must_land: money may have been spent, so this may wait for the disk but is never dropped.
     """
 
-    future: asyncio.Future[Any] | None
+    future: Waiter[Any] | None
     done: Done | None = None
     opened: OpenRow | None = None
     attempt: AttemptRow | None = None

@@ -1,14 +1,13 @@
 """POST /v1/chat/completions."""
 
-from aiohttp import web
-
 from proxy.core.errors import OwnError
 from proxy.pipeline.call import Call
+from proxy.pipeline.client import Reply
 from proxy.pipeline.run import run
 from proxy.web.state import State
 
 
-async def chat_completions(call: Call, state: State) -> web.StreamResponse:
+async def chat_completions(call: Call, state: State) -> Reply:
     """Hand the call to the pipeline; while it runs, shutdown waits for it."""
     parts = state.parts
     if parts.draining:

@@ -6,20 +6,36 @@ from types import MappingProxyType
 from aiohttp import web
 
 from proxy.core.errors import ApiError, error_body
+from proxy.pipeline.reply import Whole, whole_bytes
 
 
 def error_response(
     error: ApiError, request_id: str | None, told: Mapping[str, str] = MappingProxyType({})
 ) -> web.Response:
-    """Give the answer for an error; the headers tell SDKs whether and when to try again. told: what limits say."""
-    headers = {"Content-Type": "application/json", "Server": "tollkeeper", **told, **error.headers}
-    if request_id is not None:
-        headers["x-request-id"] = request_id
-    headers.update(_retry_headers(error))
+    """Give the answer for an error. told: what limits say."""
+    headers = {"Server": "tollkeeper", **error_headers(error, request_id, told)}
     response = web.Response(status=error.status, headers=headers, body=error_body(error, request_id))
     if error.close:
         response.force_close()
     return response
+
+
+def error_whole(error: ApiError, request_id: str, told: Mapping[str, str], now_ms: int) -> Whole:
+    """Give the same answer for HTTP/1.1 as it is written."""
+    headers = error_headers(error, request_id, told)
+    if error.close:
+        headers["Connection"] = "close"
+    data = whole_bytes(error.status, headers, error_body(error, request_id), now_ms)
+    return Whole(data, close=error.close)
+
+
+def error_headers(error: ApiError, request_id: str | None, told: Mapping[str, str]) -> dict[str, str]:
+    """Give what goes with an error; the headers tell SDKs whether and when to try again."""
+    headers = {"Content-Type": "application/json", **told, **error.headers}
+    if request_id is not None:
+        headers["x-request-id"] = request_id
+    headers.update(_retry_headers(error))
+    return headers
 
 
 def _retry_headers(error: ApiError) -> Mapping[str, str]:

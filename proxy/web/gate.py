@@ -6,6 +6,7 @@ A web page that points its own name at 127.0.0.1 reaches a local server; the Hos
 from aiohttp import HttpVersion10, HttpVersion11, web
 
 from proxy.core.errors import CallerError
+from proxy.pipeline.client import Headers
 from proxy.pipeline.parts import Snapshot
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -23,9 +24,14 @@ def check_gate(request: web.BaseRequest, snapshot: Snapshot) -> None:
         raise CallerError(505, "http_version_not_supported", "Speak HTTP/1.1.", close=True)
     if not request.raw_path.startswith("/"):
         raise CallerError(400, "invalid_target", "The request line must hold a path, such as /v1/models.", close=True)
-    _check_host(request.headers.getall("Host", []), snapshot.hosts)
-    origins = request.headers.getall("Origin", ())
-    if any(origin not in snapshot.settings.server.origins for origin in origins):
+    check_names(request.headers, snapshot)
+
+
+def check_names(headers: Headers, snapshot: Snapshot) -> None:
+    """Raise CallerError for a Host or an Origin that may not call here."""
+    _check_host(headers.getall("Host", []), snapshot.hosts)
+    origins = headers.getall("Origin", ())
+    if origins and any(origin not in snapshot.settings.server.origins for origin in origins):
         raise CallerError(
             403,
             "origin_not_allowed",

@@ -17,6 +17,7 @@ from aiohttp.streams import StreamReader
 from proxy.core.clock import Clock
 from proxy.core.errors import ApiError, CallerError, OwnError
 from proxy.pipeline.call import Call
+from proxy.pipeline.client import AiohttpClient
 from proxy.storage.rows import RequestIds, id_text
 from proxy.web.errors import error_response
 from proxy.web.gate import check_gate
@@ -24,7 +25,7 @@ from proxy.web.state import State
 
 log = logging.getLogger("tollkeeper.web")
 
-_KEEPALIVE_S = 75.0  # longer than the 60 s of common load balancers, so that they close first
+KEEPALIVE_S = 75.0  # longer than the 60 s of common load balancers, so that they close first
 _HEAD_MAX_BYTES = 8190  # one header line, as nginx and Apache take
 _HEADERS_MAX = 100
 
@@ -126,7 +127,7 @@ class _Server(web.Server):
             head_timeout_s=self._head_timeout_s,
             loop=self._loop,
             access_log=None,
-            keepalive_timeout=_KEEPALIVE_S,
+            keepalive_timeout=KEEPALIVE_S,
             max_line_size=_HEAD_MAX_BYTES,
             max_field_size=_HEAD_MAX_BYTES,
             max_headers=_HEADERS_MAX,
@@ -164,7 +165,7 @@ def make_server(
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         now_ms = clock.now_ms()
-        call = Call(request, ids.next(now_ms), clock, now_ms)
+        call = Call(AiohttpClient(request), ids.next(now_ms), clock, now_ms)
         connection = request.protocol
         if isinstance(connection, _Connection):
             connection.head_arrived()
@@ -174,16 +175,13 @@ def make_server(
                 check_gate(request, state.parts.live.current)
             response = await answer(call, state)
         except ApiError as error:
-            log.info(
-                "web.refused",
-                extra={"request_id": call.request_id, "status": error.status, "code": error.code},
-            )
+            log_refused(call, error)
             response = error_response(error, call.request_id, call.told())
             if request.version not in (HttpVersion10, HttpVersion11):
                 request._cache["version"] = HttpVersion11  # noqa: SLF001 - else the answer begins with the odd one
         except Exception:
             log.exception("web.failed", extra={"request_id": call.request_id})
-            response = error_response(_internal(call.id), call.request_id)
+            response = error_response(internal_error(call.id), call.request_id)
             if call.began:  # half an answer has gone out: a second one would be taken for its rest
                 call.cut()
         finally:
@@ -196,7 +194,11 @@ def make_server(
     return _Server(handle, head_timeout_s)
 
 
-def _internal(request_id: int) -> OwnError:
+def log_refused(call: Call, error: ApiError) -> None:
+    log.info("web.refused", extra={"request_id": call.request_id, "status": error.status, "code": error.code})
+
+
+def internal_error(request_id: int) -> OwnError:
     return OwnError(
         500,
         "internal_error",

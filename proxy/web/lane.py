@@ -1,0 +1,338 @@
+"""The short way for the one request that matters: a chat completion, sent as nearly every client sends it.
+
+A plain protocol takes the connection, llhttp reads the head, and the same pipeline as everywhere answers: without
+aiohttp's objects and without a task. Anything else, from another path to a head in two pieces, goes to aiohttp's server
+with all its bytes, and the connection stays there. So only whole heads of the plainest shape are ever read here.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import cast
+
+import httptools
+from aiohttp import web
+from multidict import CIMultiDict
+
+from proxy.core.clock import Clock
+from proxy.core.errors import ApiError
+from proxy.pipeline.call import Call
+from proxy.pipeline.client import Reply
+from proxy.pipeline.reply import Whole
+from proxy.storage.rows import RequestIds
+from proxy.web.chat import chat_completions
+from proxy.web.errors import error_whole
+from proxy.web.gate import check_names
+from proxy.web.lane_client import LaneClient
+from proxy.web.server import KEEPALIVE_S, internal_error, log_refused
+from proxy.web.state import State
+from proxy.web.stepper import Stepper
+
+log = logging.getLogger("tollkeeper.web")
+
+_STARTS = tuple(f"POST {prefix}/chat/completions HTTP/1.1\r\n".encode() for prefix in ("/v1", "/api/v1", ""))
+_HEAD_MAX_BYTES = 8190  # aiohttp takes that much in one line
+_HEADERS_MAX = 100
+_BODY_MAX_BYTES = 256 << 10  # what is held before it is known who asks; larger bodies are aiohttp's
+_BODY_WAIT_S = 0.25  # bodies follow their heads at once; a slow one is aiohttp's
+_BEHIND_MAX_BYTES = 64 << 10  # reading pauses when so much was sent before the answer to the last request
+_ODD_HEADERS = ("Transfer-Encoding", "Upgrade", "Expect")
+
+
+class _Head:
+    """llhttp's callbacks."""
+
+    __slots__ = ("complete", "headers", "with_body")
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[str, str]] = []
+        self.complete = False
+        self.with_body = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.decode(), value.decode().strip(" \t")))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+    def on_body(self, _data: bytes) -> None:
+        self.with_body = True
+
+
+def read_head(head: bytes) -> tuple[CIMultiDict[str], int] | None:
+    """Give the headers and the length of the body; None for a head that is not of the plainest shape.
+
+    head ends with its first empty line, and begins with one of the request lines of this file.
+    """
+    if not head.isascii():
+        return None
+    found = _Head()
+    parser = httptools.HttpRequestParser(found)
+    try:
+        parser.feed_data(head)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        return None
+    if not found.complete or found.with_body or not parser.should_keep_alive() or len(found.headers) > _HEADERS_MAX:
+        return None
+    headers = CIMultiDict(found.headers)
+    if any(name in headers for name in _ODD_HEADERS) or headers.get("Connection", "keep-alive").lower() != "keep-alive":
+        return None
+    lengths = headers.getall("Content-Length", ())
+    if len(lengths) != 1 or not lengths[0].isdigit() or not 0 < len(lengths[0]) < 10:
+        return None
+    return headers, int(lengths[0])
+
+
+class Lane(asyncio.Protocol):
+    """One client connection, until it is aiohttp's."""
+
+    __slots__ = (
+        "_behind",
+        "_call",
+        "_choked",
+        "_got",
+        "_headers",
+        "_idle_since_s",
+        "_loop",
+        "_missing_bytes",
+        "_server",
+        "_stepper",
+        "_timer",
+        "drained",
+        "transport",
+    )
+
+    def __init__(self, server: "LaneServer") -> None:
+        self._server = server
+        self._loop = server.loop
+        self._got = b""  # head and body of a request whose body is not complete
+        self._missing_bytes = 0
+        self._headers: CIMultiDict[str] | None = None
+        self._behind = b""  # what came before the last request was answered
+        self._call: Call | None = None
+        self._stepper: Stepper[Reply] | None = None
+        self._choked = False
+        self._idle_since_s = 0.0
+        self._timer: asyncio.TimerHandle
+        self.drained: asyncio.Future[None] | None = None
+        self.transport: asyncio.Transport | None = None
+
+    # asyncio's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # a server makes no other
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._timer = self._loop.call_later(self._server.head_timeout_s, self._late)
+        self._server.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._call is not None:
+            self._keep(data)
+        elif self._headers is not None:
+            self._more_body(data)
+        else:
+            self._begin(data)
+
+    def pause_writing(self) -> None:
+        self._choked = True
+
+    def resume_writing(self) -> None:
+        self._choked = False
+        if self.drained is not None and not self.drained.done():
+            self.drained.set_result(None)
+
+    @property
+    def choked(self) -> bool:
+        return self._choked
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._timer.cancel()
+        self._server.connections.discard(self)
+        self.transport = None
+        self.resume_writing()
+        if self._call is not None:
+            self._call.set_gone()
+
+    # A request comes in.
+
+    def _begin(self, data: bytes) -> None:
+        end = data.find(b"\r\n\r\n") + 4
+        read = read_head(data[:end]) if 4 <= end <= _HEAD_MAX_BYTES and data.startswith(_STARTS) else None
+        if read is None:
+            self._hand_over(data)
+            return
+        headers, length_bytes = read
+        missing_bytes = end + length_bytes - len(data)
+        if missing_bytes == 0:
+            self._run(headers, data[end:])
+        elif missing_bytes < 0 or length_bytes > _BODY_MAX_BYTES:
+            self._hand_over(data)
+        else:
+            self._headers, self._got, self._missing_bytes = headers, data, missing_bytes
+            self._set_timer(_BODY_WAIT_S)
+
+    def _more_body(self, data: bytes) -> None:
+        self._got += data
+        self._missing_bytes -= len(data)
+        if self._missing_bytes > 0:
+            return
+        headers, got = self._headers, self._got
+        assert headers is not None
+        self._headers, self._got = None, b""
+        if self._missing_bytes < 0:
+            self._hand_over(got)
+            return
+        self._set_timer(KEEPALIVE_S)
+        self._run(headers, got[got.find(b"\r\n\r\n") + 4 :])
+
+    def _keep(self, data: bytes) -> None:
+        """Keep what comes while a request is answered; it is read when the answer is out."""
+        self._behind += data
+        if len(self._behind) > _BEHIND_MAX_BYTES and self.transport is not None:
+            self.transport.pause_reading()
+
+    def _hand_over(self, data: bytes) -> None:
+        """Give the connection to aiohttp's server, with all that was read and not answered."""
+        transport = self.transport
+        assert transport is not None
+        self._timer.cancel()
+        self._server.connections.discard(self)
+        if transport.is_closing():
+            return
+        other = self._server.web_server()
+        transport.set_protocol(other)
+        other.connection_made(transport)
+        if self._choked:
+            other.pause_writing()
+        transport.resume_reading()
+        other.data_received(data)
+
+    # It is answered.
+
+    def _run(self, headers: CIMultiDict[str], body: bytes) -> None:
+        server = self._server
+        now_ms = server.clock.now_ms()
+        call = self._call = Call(LaneClient(self, headers, body), server.ids.next(now_ms), server.clock, now_ms)
+        self._stepper = Stepper(self._loop, _answer(call, server.state), self._answered)
+        self._stepper.step()
+
+    def _answered(self, reply: Reply | None, error: BaseException | None) -> None:
+        self._call = self._stepper = None
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if error is not None:  # cut at shutdown; all other failures were made an answer
+            transport.abort()
+            return
+        if isinstance(reply, Whole):
+            transport.write(reply.data)
+            closes = reply.close
+        else:
+            transport.write(b"0\r\n\r\n")
+            closes = False
+        if closes or self._server.stopping:
+            transport.close()
+            return
+        self._idle_since_s = self._loop.time()
+        if self._behind:
+            self._loop.call_soon(self._read_behind)
+
+    def _read_behind(self) -> None:
+        behind, self._behind = self._behind, b""
+        if self.transport is not None and not self.transport.is_closing() and self._call is None:
+            self._hand_over(behind)
+
+    # Time, and the end.
+
+    def _set_timer(self, after_s: float) -> None:
+        self._timer.cancel()
+        self._timer = self._loop.call_later(after_s, self._late)
+
+    def _late(self) -> None:
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if self._headers is not None:
+            got, self._got, self._headers = self._got, b"", None
+            self._hand_over(got)
+            return
+        left_s = self._idle_since_s + KEEPALIVE_S - self._loop.time() if self._idle_since_s else 0.0
+        if self._call is not None:
+            self._set_timer(KEEPALIVE_S)
+        elif left_s > 0:
+            self._set_timer(left_s)
+        else:
+            transport.abort()
+
+    def close_if_idle(self) -> None:
+        if self._call is None and self.transport is not None:
+            self.transport.close()
+
+    def cut(self) -> None:
+        """End the request under way; it settles."""
+        if self._stepper is not None:
+            self._stepper.cancel()
+        elif self.transport is not None:
+            self.transport.abort()
+
+    @property
+    def busy(self) -> bool:
+        return self._call is not None
+
+
+async def _answer(call: Call, state: State) -> Reply:
+    """Do as the handler of aiohttp's server does."""
+    try:
+        check_names(call.client.headers, state.parts.live.current)
+        return await chat_completions(call, state)
+    except ApiError as error:
+        log_refused(call, error)
+        return error_whole(error, call.request_id, call.told(), call.started_ms)
+    except Exception:
+        log.exception("web.failed", extra={"request_id": call.request_id})
+        if call.began:  # half an answer has gone out: a second one would be taken for its rest
+            call.cut()
+        return error_whole(internal_error(call.id), call.request_id, {}, call.started_ms)
+
+
+class LaneServer:
+    """The protocol factory of the users' socket, with what all its connections share."""
+
+    def __init__(
+        self,
+        state: State,
+        ids: RequestIds,
+        clock: Clock,
+        web_server: Callable[[], web.RequestHandler],
+        *,
+        head_timeout_s: float,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.state = state
+        self.ids = ids
+        self.clock = clock
+        self.web_server = web_server
+        self.head_timeout_s = head_timeout_s
+        self.loop = loop
+        self.connections: set[Lane] = set()
+        self.stopping = False
+
+    def __call__(self) -> Lane:
+        return Lane(self)
+
+    def pre_shutdown(self) -> None:
+        """Close the connections that only wait for a next request; those with a request close after it."""
+        self.stopping = True
+        for connection in list(self.connections):
+            connection.close_if_idle()
+
+    async def shutdown(self, timeout_s: float) -> None:
+        """Cut what still runs and wait until it has settled, timeout_s at most."""
+        until_s = self.loop.time() + timeout_s
+        for connection in list(self.connections):
+            connection.cut()
+        while any(connection.busy for connection in self.connections) and self.loop.time() < until_s:
+            await asyncio.sleep(0.01)

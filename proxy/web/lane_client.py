@@ -1,0 +1,65 @@
+"""A request of the lane, as the pipeline sees it."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from proxy.pipeline.client import Headers, Reply
+from proxy.pipeline.reply import Streamed, Whole, stream_head, whole_bytes
+
+
+class Connection(Protocol):
+    """What is needed of the connection."""
+
+    transport: asyncio.Transport | None
+    drained: asyncio.Future[None] | None
+
+    @property
+    def choked(self) -> bool:
+        """Tell whether more is unsent than the transport likes."""
+        ...
+
+
+class LaneClient:
+    """Client over a connection of the lane: HTTP/1.1 that is kept alive, all of the body here."""
+
+    __slots__ = ("_connection", "body", "headers")
+
+    chunked = True
+
+    def __init__(self, connection: Connection, headers: Headers, body: bytes) -> None:
+        self._connection = connection
+        self.headers = headers
+        self.body = body
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        return self._connection.transport
+
+    def whole(self, status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> Reply:
+        return Whole(whole_bytes(status, headers, body, now_ms))
+
+    async def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
+        transport = self._connection.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        transport.write(stream_head(status, headers, now_ms))
+        return Streamed()
+
+    async def drained(self, stall_s: float) -> None:
+        connection = self._connection
+        if not connection.choked:
+            return
+        loop = asyncio.get_running_loop()
+        waiter = connection.drained = loop.create_future()
+        timer = loop.call_later(stall_s, _give_up, waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            connection.drained = None
+
+
+def _give_up(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
