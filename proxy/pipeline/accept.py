@@ -9,18 +9,21 @@ from aiohttp.http_exceptions import HttpProcessingError
 from proxy.config.schema import Server
 from proxy.core.errors import ApiError, CallerError
 from proxy.pipeline.call import Call
-from proxy.pipeline.client import Headers
+from proxy.pipeline.said import Headers
 from proxy.wire.body import BodyError, check_chat, parse_body
 
 
 async def accept(call: Call, server: Server) -> tuple[dict[str, Any], int]:
     """Give the parsed body of a chat completion and its size in bytes as it was sent; raises CallerError."""
-    headers = call.client.headers
-    _check_headers(headers, server.body_max_bytes)
-    if headers.get("Expect", "").lower() == "100-continue":
-        await _continue(call.request)
+    said = call.client.said
+    if not said.is_json:
+        _check_headers(said.headers)
+        said.is_json = True
     raw = call.client.body  # the common case: all of it came with the head, and nothing is waited for
     if raw is None:
+        _check_length(said.headers, server.body_max_bytes)
+        if "Expect" in said.headers:  # 100-continue: nothing else has passed
+            await _continue(call.request)
         raw = await _read(call.request, server)
     elif len(raw) > server.body_max_bytes:
         raise _too_large(server.body_max_bytes)
@@ -37,7 +40,7 @@ async def _continue(request: web.BaseRequest) -> None:
     request.writer.output_size = 0
 
 
-def _check_headers(headers: Headers, max_bytes: int) -> None:
+def _check_headers(headers: Headers) -> None:
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise CallerError(
@@ -59,6 +62,9 @@ def _check_headers(headers: Headers, max_bytes: int) -> None:
         raise CallerError(
             417, "expectation_failed", 'The Expect header may hold nothing but "100-continue".', close=True
         )
+
+
+def _check_length(headers: Headers, max_bytes: int) -> None:
     length = headers.get("Content-Length")
     if length is not None and int(length) > max_bytes:  # the parser let digits pass only
         raise _too_large(max_bytes)

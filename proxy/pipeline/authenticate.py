@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from proxy.core.errors import CallerError
-from proxy.core.token import PREFIX, is_well_formed, token_hash
+from proxy.core.token import PREFIX, is_well_formed
 from proxy.pipeline.allowance import Allowance
 
 _OPENROUTER_PREFIX = "sk-or-"
@@ -54,12 +54,21 @@ class Headers(Protocol):
     def getall(self, key: str, default: list[str]) -> list[str]: ...
 
 
-def authenticate(headers: Headers, directory: Directory, now_ms: int) -> Identity:
+class Said(Protocol):
+    """Headers, and the hash of the token that they hold."""
+
+    @property
+    def headers(self) -> Headers: ...
+
+    @property
+    def token_hash(self) -> str: ...
+
+
+def authenticate(said: Said, directory: Directory, now_ms: int) -> Identity:
     """Find who asks; raises CallerError 401 or 403 that says what is wrong with the token."""
-    token = credential(headers)
-    row = directory.find(token_hash(token))
+    row = directory.find(said.token_hash)
     if row is None:
-        raise _unknown(token)
+        raise _unknown(credential(said.headers))
     if row.disabled or row.user_disabled:
         what = f"User {row.identity.user!r}" if row.user_disabled else f"This token of user {row.identity.user!r}"
         raise _refused(403, "token_disabled", f"{what} is disabled. Ask the operator.")

@@ -5,18 +5,16 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from aiohttp import HttpVersion11, web
-from multidict import CIMultiDict, CIMultiDictProxy
-
 from proxy.pipeline.reply import Streamed, Whole, whole_bytes
+from proxy.pipeline.said import Said
 
-Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 Reply = web.StreamResponse | Whole | Streamed
 
 
 class Client(Protocol):
     """One request of a client and the way back. transport None: the connection is gone."""
 
-    headers: Headers
+    said: Said
 
     @property
     def transport(self) -> asyncio.Transport | None: ...
@@ -47,11 +45,11 @@ class Client(Protocol):
 class AiohttpClient:
     """Client over a request of aiohttp's server."""
 
-    __slots__ = ("headers", "request")
+    __slots__ = ("request", "said")
 
     def __init__(self, request: web.BaseRequest) -> None:
         self.request = request
-        self.headers: Headers = request.headers
+        self.said = Said(request.headers)
 
     @property
     def transport(self) -> asyncio.Transport | None:

@@ -8,11 +8,12 @@ from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.reserve import Reservation, ledger_down
 from proxy.pipeline.route import Target
+from proxy.pipeline.said import Said
 from proxy.pipeline.settle import Heard
 from proxy.policy.fallback import after_break, after_status
 from proxy.providers.generation import is_generation_id
 from proxy.providers.rows import Prepared, ProviderRow
-from proxy.providers.transport import Answer, TransportError
+from proxy.providers.transport import Answer, SentHeaders, TransportError
 from proxy.storage.rows import AttemptEnd, AttemptRow
 from proxy.storage.writer import LedgerUnavailableError
 from proxy.wire.body import dump_body
@@ -38,12 +39,14 @@ class Attempt:
     told_max_tokens: int | None = None
 
 
-def request_headers(call: Call) -> list[tuple[str, str]]:
-    """Give the client's headers that travel; raises CallerError for one that must not."""
-    try:
-        return pick_request_headers(call.client.headers.items())
-    except HeaderError as error:
-        raise CallerError(400, "invalid_header", str(error), param=error.name) from None
+def request_headers(said: Said) -> Said:
+    """Pick the client's headers that travel; raises CallerError for one that must not."""
+    if said.sent is None:
+        try:
+            said.sent = pick_request_headers(said.headers.items())
+        except HeaderError as error:
+            raise CallerError(400, "invalid_header", str(error), param=error.name) from None
+    return said
 
 
 class Sink(Protocol):
@@ -55,7 +58,7 @@ class Sink(Protocol):
 async def dispatch(
     call: Call,
     reservation: Reservation,
-    sent: list[tuple[str, str]],
+    sent: Said,
     sink: Sink,
     parts: Parts,
     snapshot: Snapshot,
@@ -83,7 +86,7 @@ async def _add_attempt(reservation: Reservation, n: int, target: Target, provide
         raise ledger_down(str(error)) from None
 
 
-async def _try(attempt: Attempt, reservation: Reservation, sent: list[tuple[str, str]], parts: Parts) -> None:
+async def _try(attempt: Attempt, reservation: Reservation, sent: Said, parts: Parts) -> None:
     """Send the request and hear the head of the answer; all that happened is noted in attempt."""
     provider, heard = attempt.provider, attempt.heard
     prepared = provider.dialect.prepare(reservation.route.body, attempt.target.model)
@@ -121,8 +124,12 @@ def _encode(prepared: Prepared) -> bytes:
     return dump_body(prepared.body)
 
 
-def _headers(sent: list[tuple[str, str]], provider: ProviderRow, *, streamed: bool) -> dict[str, str]:
-    headers = dict(sent)
+def _headers(said: Said, provider: ProviderRow, *, streamed: bool) -> SentHeaders:
+    """Give the headers for a provider; those of the last request again where they are the same."""
+    last = said.upstream
+    if last is not None and last[0] is provider and last[1] is streamed:
+        return last[2]
+    headers = SentHeaders(said.sent or ())
     headers.update(provider.dialect.headers(headers))
     headers["Content-Type"] = "application/json"
     headers["Accept"] = "text/event-stream" if streamed else "application/json"
@@ -130,6 +137,7 @@ def _headers(sent: list[tuple[str, str]], provider: ProviderRow, *, streamed: bo
     headers["User-Agent"] = "tollkeeper"
     headers.update(provider.extra_headers)
     headers.update(provider.auth_headers())
+    said.upstream = (provider, streamed, headers)
     return headers
 
 

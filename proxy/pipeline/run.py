@@ -25,12 +25,12 @@ async def run(call: Call, parts: Parts) -> Reply:
     request ends in exactly one settlement, on success, failure and hang-up alike.
     """
     snapshot = parts.live.current
-    identity = authenticate(call.client.headers, snapshot.directory, call.started_ms)
+    identity = authenticate(call.client.said, snapshot.directory, call.started_ms)
     if identity.allowance.quotas:
         call.told = partial(quota_headers, identity.allowance, parts.desk, call.started_ms)
     body, size_bytes = await accept(call, snapshot.settings.server)
-    sent = request_headers(call)
-    tags = read_tags(call.client.headers, body)
+    sent = request_headers(call.client.said)
+    tags = read_tags(call.client.said, body)
     route = plan_route(body, identity, snapshot.presets, snapshot.settings.providers)
     reservation = await reserve(call, identity, route, tags, size_bytes, parts, snapshot)
     booking = Booking(call, reservation, parts, snapshot.settings.ledger.settle_wait_s)

@@ -1,32 +1,39 @@
 """What a client says about its request beside the body: use case, session, tags."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from proxy.core.errors import CallerError
+from proxy.pipeline.said import Headers, Said
 
 _TEXT_CHARS_MAX = 256  # the length of a session id at OpenRouter
 _TAGS_MAX = 16  # as OpenAI's metadata
 _SESSION_HEADERS = ("x-session-id", "session-id", "X-OpenWebUI-Chat-Id")
 
 
-@dataclass(frozen=True, slots=True)
-class Tags:
+class Tags(NamedTuple):
     use_case: str | None
     session_id: str | None
     pairs: str | None  # a JSON object of strings
 
 
-def read_tags(headers: Mapping[str, str], body: Mapping[str, Any]) -> Tags:
+def read_tags(said: Said, body: Mapping[str, Any]) -> Tags:
     """Read the tags; raises CallerError where X-Tollkeeper-Tags is not k=v,k=v."""
+    tags = said.tags
+    if tags is None:
+        tags = said.tags = _read_headers(said.headers)
+    session = body.get("session_id")
+    if not isinstance(session, str):
+        return tags
+    return tags._replace(session_id=session[:_TEXT_CHARS_MAX] or None)  # the body wins, as at OpenRouter
+
+
+def _read_headers(headers: Headers) -> Tags:
     use_case = headers.get("X-Tollkeeper-Use-Case")
     pairs = headers.get("X-Tollkeeper-Tags")
-    session = body.get("session_id")  # the body wins, as at OpenRouter
-    if not isinstance(session, str):
-        session = next((value for name in _SESSION_HEADERS if (value := headers.get(name))), None)
+    session = next((value for name in _SESSION_HEADERS if (value := headers.get(name))), None)
     return Tags(
         use_case[:_TEXT_CHARS_MAX] if use_case else None,
         session[:_TEXT_CHARS_MAX] if session else None,

@@ -41,6 +41,13 @@ class Deadlines:
     total_s: float
 
 
+class SentHeaders(dict[str, str]):
+    """Headers of a request that nobody changes any more, so that a transport may keep what it made of them."""
+
+    __slots__ = ("made",)
+    made: tuple[str, str, str, bytes]  # method, target and host, and the head of the request up to the body's length
+
+
 class TransportError(Exception):
     """The exchange broke. dispatched False: certainly no byte of the request was sent."""
 

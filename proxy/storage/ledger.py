@@ -105,7 +105,7 @@ class SqliteLedger:
         return result
 
     def _submit(self, operation: Operation) -> Waiter[Any]:
-        operation.future = future = Waiter[Any](self._loop)
+        operation.future = future = Waiter(self._loop)
         self._writer.submit(operation)
         return future
 

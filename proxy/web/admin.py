@@ -37,7 +37,7 @@ def check_operator(call: Call, state: State) -> None:
             "No admin_token is configured, so /admin is closed. The command line works over its socket.",
             type_="permission_error",
         )
-    sent = credential(call.client.headers)
+    sent = credential(call.client.said.headers)
     if not hmac.compare_digest(sent.encode(errors="surrogateescape"), token.reveal().encode()):
         raise CallerError(401, "invalid_api_key", "That is not the operator's token (admin_token).")
 

@@ -26,7 +26,7 @@ async def explain(call: Call, state: State) -> web.StreamResponse:
     """Take the body of a chat completion; answer with targets, the worst case, and whether it would be let in."""
     parts = state.parts
     snapshot = parts.live.current
-    identity = authenticate(call.client.headers, snapshot.directory, call.started_ms)
+    identity = authenticate(call.client.said, snapshot.directory, call.started_ms)
     body, size_bytes = await accept(call, snapshot.settings.server)
     shown = await explained(call, identity, body, size_bytes, parts, snapshot)
     return web.Response(

@@ -6,8 +6,8 @@ A web page that points its own name at 127.0.0.1 reaches a local server; the Hos
 from aiohttp import HttpVersion10, HttpVersion11, web
 
 from proxy.core.errors import CallerError
-from proxy.pipeline.client import Headers
 from proxy.pipeline.parts import Snapshot
+from proxy.pipeline.said import Headers
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 

@@ -7,6 +7,7 @@ with all its bytes, and the connection stays there. So only whole heads of the p
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import Callable
 from typing import cast
@@ -20,6 +21,7 @@ from proxy.core.errors import ApiError
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
 from proxy.pipeline.reply import Whole
+from proxy.pipeline.said import Said
 from proxy.storage.rows import RequestIds
 from proxy.web.chat import chat_completions
 from proxy.web.errors import error_whole
@@ -37,6 +39,8 @@ _HEADERS_MAX = 100
 _BODY_MAX_BYTES = 256 << 10  # what is held before it is known who asks; larger bodies are aiohttp's
 _BODY_WAIT_S = 0.25  # bodies follow their heads at once; a slow one is aiohttp's
 _BEHIND_MAX_BYTES = 64 << 10  # reading pauses when so much was sent before the answer to the last request
+_LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)\r\n", re.IGNORECASE)
+_LENGTH_DIGITS_MAX = 9
 _ODD_HEADERS = ("Transfer-Encoding", "Upgrade", "Expect")
 
 
@@ -60,6 +64,31 @@ class _Head:
         self.with_body = True
 
 
+class Head:
+    """One head that was read, and all others that differ from it in the digits of Content-Length only."""
+
+    __slots__ = ("_after", "_before", "said")
+
+    def __init__(self, head: bytes, headers: CIMultiDict[str]) -> None:
+        self.said = Said(headers)
+        self._before, self._after = b"", head  # nothing but itself, where the digits are not found
+        match = _LENGTH.search(head)
+        if match is not None:
+            self._before, self._after = head[: match.start(1)], head[match.end(1) :]
+
+    def again(self, data: bytes) -> tuple[int, int] | None:
+        """Give where the body of a request that begins with such a head starts, and its length."""
+        before, after = self._before, self._after
+        if not before or not data.startswith(before):
+            return None
+        start = len(before)
+        end = data.find(b"\r", start, start + _LENGTH_DIGITS_MAX + 1)
+        digits = data[start:end]
+        if end < 0 or not digits.isdigit() or not data.startswith(after, end):
+            return None
+        return end + len(after), int(digits)
+
+
 def read_head(head: bytes) -> tuple[CIMultiDict[str], int] | None:
     """Give the headers and the length of the body; None for a head that is not of the plainest shape.
 
@@ -79,7 +108,7 @@ def read_head(head: bytes) -> tuple[CIMultiDict[str], int] | None:
     if any(name in headers for name in _ODD_HEADERS) or headers.get("Connection", "keep-alive").lower() != "keep-alive":
         return None
     lengths = headers.getall("Content-Length", ())
-    if len(lengths) != 1 or not lengths[0].isdigit() or not 0 < len(lengths[0]) < 10:
+    if len(lengths) != 1 or not lengths[0].isdigit() or not 0 < len(lengths[0]) <= _LENGTH_DIGITS_MAX:
         return None
     return headers, int(lengths[0])
 
@@ -89,10 +118,11 @@ class Lane(asyncio.Protocol):
 
     __slots__ = (
         "_behind",
+        "_body_start",
         "_call",
         "_choked",
         "_got",
-        "_headers",
+        "_head",
         "_idle_since_s",
         "_loop",
         "_missing_bytes",
@@ -108,7 +138,8 @@ class Lane(asyncio.Protocol):
         self._loop = server.loop
         self._got = b""  # head and body of a request whose body is not complete
         self._missing_bytes = 0
-        self._headers: CIMultiDict[str] | None = None
+        self._body_start = 0
+        self._head: Head | None = None  # of the last request
         self._behind = b""  # what came before the last request was answered
         self._call: Call | None = None
         self._stepper: Stepper[Reply] | None = None
@@ -131,7 +162,7 @@ class Lane(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._call is not None:
             self._keep(data)
-        elif self._headers is not None:
+        elif self._got:
             self._more_body(data)
         else:
             self._begin(data)
@@ -159,34 +190,45 @@ class Lane(asyncio.Protocol):
     # A request comes in.
 
     def _begin(self, data: bytes) -> None:
-        end = data.find(b"\r\n\r\n") + 4
-        read = read_head(data[:end]) if 4 <= end <= _HEAD_MAX_BYTES and data.startswith(_STARTS) else None
+        read = self._read_head(data)
         if read is None:
             self._hand_over(data)
             return
-        headers, length_bytes = read
+        end, length_bytes = read
         missing_bytes = end + length_bytes - len(data)
         if missing_bytes == 0:
-            self._run(headers, data[end:])
+            self._run(data[end:])
         elif missing_bytes < 0 or length_bytes > _BODY_MAX_BYTES:
             self._hand_over(data)
         else:
-            self._headers, self._got, self._missing_bytes = headers, data, missing_bytes
+            self._got, self._body_start, self._missing_bytes = data, end, missing_bytes
             self._set_timer(_BODY_WAIT_S)
+
+    def _read_head(self, data: bytes) -> tuple[int, int] | None:
+        """Give where the body starts, and its length; the head is kept for the next request."""
+        if self._head is not None and (read := self._head.again(data)) is not None:
+            return read
+        end = data.find(b"\r\n\r\n") + 4
+        if not (4 <= end <= _HEAD_MAX_BYTES and data.startswith(_STARTS)):
+            return None
+        head = data[:end]
+        found = read_head(head)
+        if found is None:
+            return None
+        self._head = Head(head, found[0])
+        return end, found[1]
 
     def _more_body(self, data: bytes) -> None:
         self._got += data
         self._missing_bytes -= len(data)
         if self._missing_bytes > 0:
             return
-        headers, got = self._headers, self._got
-        assert headers is not None
-        self._headers, self._got = None, b""
+        got, self._got = self._got, b""
         if self._missing_bytes < 0:
             self._hand_over(got)
             return
         self._set_timer(KEEPALIVE_S)
-        self._run(headers, got[got.find(b"\r\n\r\n") + 4 :])
+        self._run(got[self._body_start :])
 
     def _keep(self, data: bytes) -> None:
         """Keep what comes while a request is answered; it is read when the answer is out."""
@@ -212,10 +254,11 @@ class Lane(asyncio.Protocol):
 
     # It is answered.
 
-    def _run(self, headers: CIMultiDict[str], body: bytes) -> None:
+    def _run(self, body: bytes) -> None:
         server = self._server
+        assert self._head is not None
         now_ms = server.clock.now_ms()
-        call = self._call = Call(LaneClient(self, headers, body), server.ids.next(now_ms), server.clock, now_ms)
+        call = self._call = Call(LaneClient(self, self._head.said, body), server.ids.next(now_ms), server.clock, now_ms)
         self._stepper = Stepper(self._loop, _answer(call, server.state), self._answered)
         self._stepper.step()
 
@@ -255,8 +298,8 @@ class Lane(asyncio.Protocol):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        if self._headers is not None:
-            got, self._got, self._headers = self._got, b"", None
+        if self._got:
+            got, self._got = self._got, b""
             self._hand_over(got)
             return
         left_s = self._idle_since_s + KEEPALIVE_S - self._loop.time() if self._idle_since_s else 0.0
@@ -286,7 +329,7 @@ class Lane(asyncio.Protocol):
 async def _answer(call: Call, state: State) -> Reply:
     """Do as the handler of aiohttp's server does."""
     try:
-        check_names(call.client.headers, state.parts.live.current)
+        check_names(call.client.said.headers, state.parts.live.current)
         return await chat_completions(call, state)
     except ApiError as error:
         log_refused(call, error)

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
-from proxy.pipeline.client import Headers, Reply
+from proxy.pipeline.client import Reply
 from proxy.pipeline.reply import Streamed, Whole, stream_head, whole_bytes
+from proxy.pipeline.said import Said
 
 
 class Connection(Protocol):
@@ -23,13 +24,13 @@ class Connection(Protocol):
 class LaneClient:
     """Client over a connection of the lane: HTTP/1.1 that is kept alive, all of the body here."""
 
-    __slots__ = ("_connection", "body", "headers")
+    __slots__ = ("_connection", "body", "said")
 
     chunked = True
 
-    def __init__(self, connection: Connection, headers: Headers, body: bytes) -> None:
+    def __init__(self, connection: Connection, said: Said, body: bytes) -> None:
         self._connection = connection
-        self.headers = headers
+        self.said = said
         self.body = body
 
     @property

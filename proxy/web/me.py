@@ -19,7 +19,7 @@ _WINDOWS = ("day", "week", "month", "total")
 
 
 def _identity(call: Call, state: State) -> Identity:
-    return authenticate(call.client.headers, state.parts.live.current.directory, call.started_ms)
+    return authenticate(call.client.said, state.parts.live.current.directory, call.started_ms)
 
 
 def limit_json(row: LimitRow) -> dict[str, object]:

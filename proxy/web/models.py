@@ -50,14 +50,14 @@ def _renamed(entry: bytes, id_: str) -> bytes:
 
 
 async def list_models(call: Call, state: State) -> web.StreamResponse:
-    authenticate(call.client.headers, state.parts.live.current.directory, call.started_ms)
+    authenticate(call.client.said, state.parts.live.current.directory, call.started_ms)
     body = b'{"object":"list","data":[' + b",".join(visible(state.parts).values()) + b"]}"
     return web.Response(body=body, content_type=_JSON, headers={"x-request-id": call.request_id})
 
 
 async def show_model(call: Call, state: State, encoded: str) -> web.StreamResponse:
     """Answer for one id; SDKs encode its slashes."""
-    authenticate(call.client.headers, state.parts.live.current.directory, call.started_ms)
+    authenticate(call.client.said, state.parts.live.current.directory, call.started_ms)
     id_ = unquote(encoded)
     models = visible(state.parts)
     entry = models.get(id_)
