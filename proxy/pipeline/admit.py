@@ -35,8 +35,7 @@ class Wanted(NamedTuple):
     prices: tuple[Price, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """What was reserved. max_tokens: to be written into the body; lowered: the client is told."""
 
     amount_pusd: int | None

@@ -10,6 +10,7 @@ from proxy.core.clock import Clock
 from proxy.pipeline.authenticate import Directory
 from proxy.pipeline.desk import Desk
 from proxy.pipeline.in_flight import InFlight
+from proxy.pipeline.patience import Patience
 from proxy.pipeline.route import PresetRow
 from proxy.providers.catalogue import Catalogue
 from proxy.providers.rows import ProviderRow
@@ -43,5 +44,6 @@ class Parts:
     catalogue: Catalogue
     desk: Desk
     look_up_later: Callable[[int], None]  # a pending request's id -> the job that settles it
+    patience: Patience = field(default_factory=Patience)
     in_flight: InFlight = field(default_factory=InFlight)
     draining: bool = False

@@ -41,9 +41,8 @@ class Booking:
         self._row_end = end = self._row(verdict, status, error)
         self._note_excess(end)
         written = self._parts.ledger.end(end, self._written)
-        timer = written.get_loop().call_later(self._settle_wait_s, self._stop_waiting, written)
+        self._parts.patience.expect(written, self._settle_wait_s, self._stop_waiting)
         await written
-        timer.cancel()
         return verdict
 
     def _stop_waiting(self, written: Waiter[None]) -> None:
@@ -70,14 +69,15 @@ class Booking:
         attempt = self.attempt
         if attempt is None:
             return Verdict("released", 0, "none", frozenset())
-        price = self._parts.catalogue.price(attempt.provider, attempt.target.model)
-        terms = Terms(
-            reports_cost=attempt.provider.dialect.reports_cost,
-            has_generations=attempt.provider.dialect.has_generations,
-            reserved_pusd=self._reservation.amount_pusd,
-            price_usage=lambda usage: usage_cost_pusd(price, usage),
-        )
+        dialect = attempt.provider.dialect
+        reserved_pusd = self._reservation.amount_pusd
+        terms = Terms(dialect.reports_cost, dialect.has_generations, reserved_pusd, self._price)
         return settle(attempt.heard, terms)
+
+    def _price(self, usage: Usage) -> int | None:
+        attempt = self.attempt
+        assert attempt is not None
+        return usage_cost_pusd(self._parts.catalogue.price(attempt.provider, attempt.target.model), usage)
 
     def _row(self, verdict: Verdict, status: int, error: str | None) -> RequestEnd:
         row, attempt, call = self._reservation.row, self.attempt, self._call

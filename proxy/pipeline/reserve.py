@@ -1,6 +1,7 @@
 """reserve: the worst case of the dearest target, held in memory and on disk before the first byte goes upstream."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 from datetime import datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -19,8 +20,7 @@ from proxy.storage.writer import LedgerUnavailableError
 from proxy.wire.body import dump_body
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """What was set aside for one request; amount_pusd None: some target has no known price.
 
     route is the one to walk, its body with the max_tokens that was reserved for; told_max_tokens: it was lowered.

@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.config.schema import Provider, split_target
 from proxy.core.errors import CallerError
 from proxy.pipeline.authenticate import Identity
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """One model at one provider (the name of a row of the configuration)."""
 
     provider: str
@@ -28,8 +27,7 @@ class PresetRow:
     use_case: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """Where a request may go, in order, and the body that goes there; model and usage are filled in a target."""
 
     targets: tuple[Target, ...]

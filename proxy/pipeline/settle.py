@@ -6,7 +6,7 @@ What cannot be learnt is charged at the reservation and flagged; nothing is ever
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from proxy.wire.usage import Usage
 
@@ -49,8 +49,7 @@ class Heard:
     first_byte_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The figure for a request. cost_pusd None stands with state pending, or where nobody can tell any more."""
 
     state: State
@@ -59,8 +58,7 @@ class Verdict:
     flags: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """What the provider and the route say about money.
 
     reserved_pusd None: no price is known. price_usage gives tokens x price, or None without a price.

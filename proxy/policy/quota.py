@@ -54,8 +54,7 @@ class Amounts(NamedTuple):
     is_priced: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """The request holds its worst case in all scopes until settle or release."""
 
     request_id: object

@@ -4,6 +4,7 @@ Strict where framing is concerned: what could be read in two ways ends the conne
 """
 
 import asyncio
+from functools import lru_cache
 from typing import Protocol, cast
 
 import httptools
@@ -219,7 +220,7 @@ class Connection(asyncio.Protocol):
         head = self._head
         if len(head) >= _HEADERS_MAX:
             self._stop(f"more than {_HEADERS_MAX} headers")
-        head.append((name.decode("latin-1"), value.decode("latin-1").rstrip(" \t")))
+        head.append((_name(name), value.decode("latin-1").rstrip(" \t")))
 
     def on_headers_complete(self) -> None:
         answer = self._answer
@@ -267,6 +268,11 @@ class Connection(asyncio.Protocol):
     def _stop(self, why: str) -> None:
         self._refusal = why
         raise _RefusedError(why)
+
+
+@lru_cache(maxsize=256)
+def _name(name: bytes) -> str:
+    return name.decode("latin-1")
 
 
 def _size(head: list[tuple[str, str]]) -> int:

@@ -5,15 +5,14 @@ No other part asks which provider it talks to: it reads these fields.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from proxy.core.secret import Secret
 from proxy.policy.pricing import Price
 from proxy.providers.transport import Deadlines, Transport
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A body as one provider wants it. hide_usage: only we asked for the usage; it is taken out on the way down."""
 
     body: dict[str, Any]

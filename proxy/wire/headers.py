@@ -12,6 +12,7 @@ Names are compared in lower case. Left out on purpose on the way up:
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 MAX_VALUE_BYTES: Final = 8192
@@ -86,14 +87,19 @@ def pick_response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str,
     """
     picked = []
     for name, value in headers:
-        lower = name.lower()
-        if lower == "x-request-id":
-            lower = "x-upstream-request-id"
-        elif not _travels(lower, _RESPONSE_NAMES, _RESPONSE_PREFIXES, _RESPONSE_REFUSED):
-            continue
-        if _problem(value) is None:
+        lower = _response_name(name)
+        if lower is not None and _problem(value) is None:
             picked.append((lower, value))
     return picked
+
+
+@lru_cache(maxsize=256)
+def _response_name(name: str) -> str | None:
+    """Give the name under which a header of the provider's travels down; None for one that does not."""
+    lower = name.lower()
+    if lower == "x-request-id":
+        return "x-upstream-request-id"
+    return lower if _travels(lower, _RESPONSE_NAMES, _RESPONSE_PREFIXES, _RESPONSE_REFUSED) else None
 
 
 def _travels(lower: str, names: frozenset[str], prefixes: tuple[str, ...], refused: frozenset[str]) -> bool:
@@ -103,6 +109,8 @@ def _travels(lower: str, names: frozenset[str], prefixes: tuple[str, ...], refus
 
 
 def _problem(value: str) -> str | None:
+    if len(value) * 4 <= MAX_VALUE_BYTES and value.isascii() and value.isprintable():
+        return None
     if _FORBIDDEN.search(value) is not None:
         return "holds a control character or broken UTF-8"
     # A character has at most four bytes, so that most values need not be encoded to be measured.

@@ -144,7 +144,7 @@ class _Amount(NamedTuple):
     @classmethod
     def read(cls, message: Mapping[str, Any], raw: bytes, path: tuple[str, ...]) -> "_Amount":
         value = _at(message, path)
-        if type(value) is float:
+        if value.__class__ is float:
             value = _literal(raw, path[-1], value) or _at(read_exactly(raw), path)
             if not isinstance(value, int | _NumberText):
                 return cls(None, problem="unreadable")

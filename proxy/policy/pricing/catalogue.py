@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.core.money import MoneyError, usd_to_pusd
 from proxy.policy.pricing.price import AUSD_PER_PUSD, RATE_FIELDS, Override, Price, PriceError, usd_to_ausd
@@ -99,8 +99,7 @@ def _weight(entry: CatalogueEntry) -> int:
     return entry.price.base_dearest.input_ausd + entry.price.base_dearest.output_ausd if entry.price else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A model in the catalogue; suffix is the variant (without its colon) that changes the routing only."""
 
     entry: CatalogueEntry
