@@ -164,7 +164,13 @@ def connect_owner(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     """Connect as the owner that holds the lock: a check of the whole file, pragmas, migrations."""
     try:
         _check(path, busy_timeout_s)
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=busy_timeout_s)
+        connection = sqlite3.connect(
+            path,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=busy_timeout_s,
+            cached_statements=statements.STATEMENTS,
+        )
         try:
             _prepare(connection, path)
         except BaseException:

@@ -146,7 +146,8 @@ class RequestEnd(NamedTuple):
     def columns(self) -> tuple[object, ...]:
         return self[:_END_COLUMNS]
 
-    def hourly_columns(self) -> tuple[object, ...]:
+    def hourly_key(self) -> tuple[object, ...]:
+        """Say which row of the roll-up counts it: the first columns of statements.HOURLY."""
         return (
             self.started_ms - self.started_ms % HOUR_MS,
             self.user,
@@ -154,6 +155,11 @@ class RequestEnd(NamedTuple):
             self.model or "",
             self.provider or "",
             self.use_case or "",
+        )
+
+    def hourly_amounts(self) -> tuple[int, ...]:
+        """Give what that row grows by: the other columns."""
+        return (
             1,
             int(self.error is not None),
             self.input_tokens or 0,

@@ -1,16 +1,20 @@
 """The SQL of the hot path: one statement a table and a group of requests.
 
 The rows of a group travel as parameters of one statement, so that the writer takes the interpreter's lock once a
-statement and not once a row; as a JSON array they would cost twice as much. Groups are cut into powers of two, so that
+statement and not once a row; as a JSON array they would cost twice as much. Groups are cut into a few sizes, so that
 few statements have to be prepared.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
-_MOST_ROWS = 64  # SQLite takes 32,766 parameters; beyond this a row gets no cheaper
+# Rows of one statement: SQLite takes 32,766 parameters, and beyond 64 rows a row gets no cheaper. Each size is prepared
+# and kept once a table, so the steps widen; most groups take two statements.
+_SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64)
+STATEMENTS = 8 * len(_SIZES)  # what a connection should keep prepared
 
 
 class Many(NamedTuple):
@@ -24,12 +28,12 @@ class Many(NamedTuple):
         """Give statements and their parameters for all rows, in order."""
         done = 0
         while done < len(rows):
-            size = min(_MOST_ROWS, 1 << ((len(rows) - done).bit_length() - 1))
+            size = _SIZES[bisect_right(_SIZES, len(rows) - done) - 1]
             yield _text(self, size), tuple(chain.from_iterable(rows[done : done + size]))
             done += size
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=STATEMENTS)
 def _text(many: Many, rows: int) -> str:
     row = f"({', '.join('?' * many.width)})"
     return f"{many.before} VALUES {', '.join([row] * rows)}{many.after}"

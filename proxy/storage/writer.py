@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import add
 from typing import Any
 
 from proxy.core.errors import TollkeeperError
@@ -72,7 +73,7 @@ class _Rows:
     generations: list[Sequence[object]] = field(default_factory=list)
     attempt_ends: list[Sequence[object]] = field(default_factory=list)
     ends: list[Sequence[object]] = field(default_factory=list)
-    hourly: list[Sequence[object]] = field(default_factory=list)
+    hourly: dict[tuple[object, ...], Sequence[int]] = field(default_factory=dict)  # sums by the key of a row
     calls: list[Operation] = field(default_factory=list)
 
 
@@ -95,7 +96,9 @@ def _collect(operations: list[Operation]) -> _Rows:
             if end.last_attempt is not None:
                 rows.attempt_ends.append(end.last_attempt[:])
             if end.state != "pending":
-                rows.hourly.append(end.hourly_columns())
+                key, amounts = end.hourly_key(), end.hourly_amounts()
+                held = rows.hourly.get(key)
+                rows.hourly[key] = amounts if held is None else tuple(map(add, held, amounts))
         if operation.call is not None:
             rows.calls.append(operation)
     return rows
@@ -242,7 +245,7 @@ class Writer:
             ended = [row for sql, values in statements.END.runs(rows.ends) for row in execute(sql, values).fetchall()]
             if len(ended) != len(rows.ends):
                 raise EndedTwiceError(f"{len(rows.ends) - len(ended)} of {len(rows.ends)} requests had ended already")
-        for sql, values in statements.HOURLY.runs(rows.hourly):
+        for sql, values in statements.HOURLY.runs([(*key, *amounts) for key, amounts in rows.hourly.items()]):
             execute(sql, values)
         for operation in rows.calls:
             self._apply_call(operation)

@@ -38,17 +38,21 @@ def read_answer(body: bytes) -> Answer | None:
     if message is None:
         return None
     choices = choices_of(message)
-    error = error_of(message)
+    error = message.get("error")
+    finish_reason = None
+    for choice in choices:
+        error = error or choice.get("error")
+        finish_reason = finish_reason or text_of(choice, "finish_reason")
     return Answer(
-        generation_id=text_of(message, "id"),
-        model=text_of(message, "model"),
-        provider=text_of(message, "provider"),
-        finish_reason=next((reason for c in choices if (reason := text_of(c, "finish_reason"))), None),
-        usage=read_usage(message, body),
-        error_seen=error is not None,
-        error_code=error_code(error),
-        error_type=error_type(error),
-        has_choices=bool(choices),
+        text_of(message, "id"),
+        text_of(message, "model"),
+        text_of(message, "provider"),
+        finish_reason,
+        read_usage(message, body),
+        bool(error),
+        error_code(error) if error else None,
+        error_type(error) if error else None,
+        bool(choices),
     )
 
 

@@ -102,7 +102,12 @@ def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT)
     if input_tokens is None and output_tokens is None and cost is None:
         return None
     is_byok = usage.get("is_byok") is True
-    total = _NO_AMOUNT if cost is None else _Amount.read(message, raw, (*shape.usage, "cost"))
+    if cost is None:
+        total = _NO_AMOUNT
+    elif cost.__class__ is float and (literal := _literal(raw, "cost", cost)) is not None:  # nearly every cost
+        total = _Amount.of_literal(literal)
+    else:
+        total = _Amount.read(message, raw, (*shape.usage, "cost"))
     upstream = _NO_AMOUNT
     if is_byok:  # otherwise it is a part of the cost, and adding it would book it twice
         upstream = _Amount.read(message, raw, (*shape.usage, "cost_details", "upstream_inference_cost"))
@@ -159,7 +164,8 @@ class _Amount(NamedTuple):
     @classmethod
     def of_literal(cls, literal: str) -> "_Amount":
         try:
-            return cls(*usd_to_pusd(literal))
+            pusd, exact = usd_to_pusd(literal)
+            return cls(pusd, exact)
         except MoneyError:
             return cls(None, problem=_problem(literal))
 
@@ -167,17 +173,20 @@ class _Amount(NamedTuple):
 _NO_AMOUNT: Final = _Amount(None)
 
 
+_QUOTED: Final = {"cost": b'"cost"'}
+
+
 def _literal(raw: bytes, key: str, value: float) -> _NumberText | None:
     """Give the literal of value by looking for its key in raw; None unless it certainly is this one."""
-    quoted = b'"%b"' % key.encode()
+    quoted = _QUOTED.get(key) or b'"%b"' % key.encode()
     at = raw.find(quoted)
     if at < 0 or raw.find(quoted, at + 1) >= 0 or b"\\u00" in raw:  # an escape could hide a second such key
         return None
     match = _NUMBER_AFTER_KEY.match(raw, at + len(quoted))
     if match is None:
         return None
-    literal = match[1].decode()
-    return _NumberText(literal) if float(literal) == value else None
+    literal = match[1]
+    return _NumberText(literal, "ascii") if float(literal) == value else None
 
 
 def _problem(literal: str) -> CostProblem:
