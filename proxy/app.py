@@ -58,7 +58,7 @@ class App:
         self._providers: dict[str, ProviderRow] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._replaced: list[ProviderRow] = []  # no longer configured, perhaps still in use
-        self._servers: list["web.Server | LaneServer"] = []
+        self._servers: list[web.Server | LaneServer] = []
         self._sockets: list[asyncio.Server] = []
         self._runner = JobRunner()
         self.live: LiveConfig[Snapshot] = LiveConfig(load, self._build)

@@ -15,13 +15,12 @@ class Waiter(Generic[T]):
     at once, within set_result(): so call that last.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_done", "_error", "_loop", "_result", "step")
+    __slots__ = ("_asyncio_future_blocking", "_callbacks", "_done", "_error", "_loop", "_result", "step")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asyncio_future_blocking = False  # the name by which asyncio.isfuture() and tasks know a future
         self._loop = loop
-        self._callback: Callable[[Any], object] | None = None
-        self._context: Context | None = None
+        self._callbacks: list[tuple[Callable[[Any], object], Context | None]] = []
         self._done = False
         self._error: BaseException | None = None
         self._result: T
@@ -47,29 +46,47 @@ class Waiter(Generic[T]):
         self.set_exception(asyncio.CancelledError())
         return True
 
+    def cancelled(self) -> bool:
+        return isinstance(self._error, asyncio.CancelledError)
+
+    def exception(self) -> BaseException | None:
+        return self._error
+
+    def cancelled(self) -> bool:
+        return isinstance(self._error, asyncio.CancelledError)
+
+    def exception(self) -> BaseException | None:
+        if self.cancelled():
+            raise asyncio.CancelledError
+        return self._error
+
     def result(self) -> T:
         if self._error is not None:
             raise self._error
         return self._result
 
     def add_done_callback(self, callback: Callable[[Self], object], *, context: Context | None = None) -> None:
-        self._callback, self._context = callback, context
         if self._done:
-            self._tell()
+            self._loop.call_soon(callback, self, context=context)
+        else:
+            self._callbacks.append((callback, context))
+
+    def remove_done_callback(self, callback: Callable[[Self], object]) -> int:
+        kept = [(other, context) for other, context in self._callbacks if other != callback]
+        removed = len(self._callbacks) - len(kept)
+        self._callbacks = kept
+        return removed
 
     def _finish(self) -> None:
         if self._done:
             raise asyncio.InvalidStateError("this waiter is done already")
         self._done = True
-        if self.step is not None:
-            self.step()
-        elif self._callback is not None:
-            self._tell()
-
-    def _tell(self) -> None:
-        callback, self._callback = self._callback, None
-        assert callback is not None
-        self._loop.call_soon(callback, self, context=self._context)
+        step, self.step = self.step, None
+        if step is not None:
+            step()
+        callbacks, self._callbacks = self._callbacks, []
+        for callback, context in callbacks:
+            self._loop.call_soon(callback, self, context=context)
 
     def __await__(self) -> Generator[Any, None, T]:
         if not self._done:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from aiohttp import HttpVersion11, web
+
 from proxy.pipeline.reply import Streamed, Whole, whole_bytes
 from proxy.pipeline.said import Said
 

@@ -1,9 +1,9 @@
 """reserve: the worst case of the dearest target, held in memory and on disk before the first byte goes upstream."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from proxy.core.errors import ApiError, OwnError

@@ -16,7 +16,7 @@ Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
 
 class Said:
-    """Headers that do not change, and what was read from them. Nothing here depends on the configuration or the time."""
+    """Headers that do not change, and what was read from them, which depends on neither configuration nor time."""
 
     __slots__ = ("_token_hash", "headers", "is_json", "sent", "tags", "upstream")
 

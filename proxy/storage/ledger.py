@@ -105,7 +105,8 @@ class SqliteLedger:
         return result
 
     def _submit(self, operation: Operation) -> Waiter[Any]:
-        operation.future = future = Waiter(self._loop)
+        future: Waiter[Any] = Waiter(self._loop)
+        operation.future = future
         self._writer.submit(operation)
         return future
 

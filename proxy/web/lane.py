@@ -264,6 +264,8 @@ class Lane(asyncio.Protocol):
 
     def _answered(self, reply: Reply | None, error: BaseException | None) -> None:
         self._call = self._stepper = None
+        if self._server.quiet is not None:
+            self._server.ended()
         transport = self.transport
         if transport is None or transport.is_closing():
             return
@@ -362,6 +364,7 @@ class LaneServer:
         self.loop = loop
         self.connections: set[Lane] = set()
         self.stopping = False
+        self.quiet: asyncio.Future[None] | None = None  # shutdown() waits for it
 
     def __call__(self) -> Lane:
         return Lane(self)
@@ -374,8 +377,16 @@ class LaneServer:
 
     async def shutdown(self, timeout_s: float) -> None:
         """Cut what still runs and wait until it has settled, timeout_s at most."""
-        until_s = self.loop.time() + timeout_s
         for connection in list(self.connections):
             connection.cut()
-        while any(connection.busy for connection in self.connections) and self.loop.time() < until_s:
-            await asyncio.sleep(0.01)
+        if self._is_busy():
+            self.quiet = self.loop.create_future()
+            await asyncio.wait((self.quiet,), timeout=timeout_s)
+
+    def ended(self) -> None:
+        """Note that a request has ended, while shutdown() waits for it."""
+        if self.quiet is not None and not self.quiet.done() and not self._is_busy():
+            self.quiet.set_result(None)
+
+    def _is_busy(self) -> bool:
+        return any(connection.busy for connection in self.connections)

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ def socket_path(database: Path) -> Path | None:
     return Path(tempfile.gettempdir()) / f"tollkeeper-{os.getuid()}-{digest}.sock"
 
 
-async def listen_tcp(server: "web.Server", host: str, port: int) -> asyncio.Server:
+async def listen_tcp(server: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> asyncio.Server:
     """Listen, or raise PortError that names who holds the port."""
     try:
         return await asyncio.get_running_loop().create_server(server, host, port, backlog=_BACKLOG)

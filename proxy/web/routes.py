@@ -2,10 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from aiohttp import web
-
 from proxy.core.errors import CallerError
 from proxy.pipeline.call import Call
+from proxy.pipeline.client import Reply
 from proxy.web.admin import PREFIX, admin, check_operator
 from proxy.web.chat import chat_completions
 from proxy.web.explain import explain
@@ -14,7 +13,7 @@ from proxy.web.me import my_limits, my_usage
 from proxy.web.models import list_models, show_model
 from proxy.web.state import State
 
-Handler = Callable[[Call, State], Awaitable[web.StreamResponse]]
+Handler = Callable[[Call, State], Awaitable[Reply]]
 
 _V1: Mapping[tuple[str, str], Handler] = {
     ("POST", "/chat/completions"): chat_completions,
@@ -45,7 +44,7 @@ _MODEL_PREFIXES = tuple(f"{prefix}/models/" for prefix in _PREFIXES)
 PATHS = (*sorted({f"{method} {path}" for method, path in ROUTES}), "GET /v1/models/{id}", f"POST {PREFIX}...")
 
 
-async def answer(call: Call, state: State) -> web.StreamResponse:
+async def answer(call: Call, state: State) -> Reply:
     """Find the handler of a request and run it; raises CallerError where there is none."""
     request = call.request
     path = request.raw_path.partition("?")[0]
@@ -63,7 +62,7 @@ async def answer(call: Call, state: State) -> web.StreamResponse:
     raise _unknown(path)
 
 
-async def answer_socket(call: Call, state: State) -> web.StreamResponse:
+async def answer_socket(call: Call, state: State) -> Reply:
     """Answer on the Unix socket beside the ledger: the operator's API, health and nothing that spends."""
     path = call.request.raw_path.partition("?")[0]
     if path.startswith(PREFIX):

@@ -6,7 +6,7 @@ aiohttp's own page for a bad request quotes the head it could not read, token in
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
@@ -17,7 +17,7 @@ from aiohttp.streams import StreamReader
 from proxy.core.clock import Clock
 from proxy.core.errors import ApiError, CallerError, OwnError
 from proxy.pipeline.call import Call
-from proxy.pipeline.client import AiohttpClient
+from proxy.pipeline.client import AiohttpClient, Reply
 from proxy.storage.rows import RequestIds, id_text
 from proxy.web.errors import error_response
 from proxy.web.gate import check_gate
@@ -29,7 +29,7 @@ KEEPALIVE_S = 75.0  # longer than the 60 s of common load balancers, so that the
 _HEAD_MAX_BYTES = 8190  # one header line, as nginx and Apache take
 _HEADERS_MAX = 100
 
-Answer = Callable[[Call, State], Awaitable[web.StreamResponse]]
+Answer = Callable[[Call, State], Awaitable[Reply]]
 
 
 class _Connection(web.RequestHandler):
@@ -173,7 +173,8 @@ def make_server(
         try:
             if gated:
                 check_gate(request, state.parts.live.current)
-            response = await answer(call, state)
+            # each reply to an AiohttpClient has what the server asks of a response
+            response = cast(web.StreamResponse, await answer(call, state))
         except ApiError as error:
             log_refused(call, error)
             response = error_response(error, call.request_id, call.told())

@@ -1,4 +1,4 @@
-"""The short way for chat completions: it takes what it should, hands over the rest, and nobody can tell the two apart."""
+"""The short way for chat completions: it takes what it should and hands over the rest; nobody can tell them apart."""
 
 import asyncio
 import json

@@ -42,7 +42,16 @@ def test_what_counts_as_the_same_head() -> None:
     assert head.again(data) == (end, len(_BODY))
     digits = b"%d\r\n" % len(_BODY)
     assert head.again(data.replace(digits, b"7\r\n")) == (end - len(digits) + 3, 7)
-    for other in (b"\r\n", b"+7\r\n", b"7 \r\n", b"7\n\r\n", b"1234567890\r\n", b"7\r\nX: y\r\n", b"7\r\r\n", b"\xb2\r\n"):
+    for other in (
+        b"\r\n",
+        b"+7\r\n",
+        b"7 \r\n",
+        b"7\n\r\n",
+        b"1234567890\r\n",
+        b"7\r\nX: y\r\n",
+        b"7\r\r\n",
+        b"\xb2\r\n",
+    ):
         assert head.again(data.replace(digits, other)) is None, other
     for at in range(end):
         if data[at : at + 1].isdigit() and at in range(data.index(_SIZE) + 16, data.index(_SIZE) + len(_SIZE)):
