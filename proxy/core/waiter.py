@@ -50,12 +50,6 @@ class Waiter(Generic[T]):
         return isinstance(self._error, asyncio.CancelledError)
 
     def exception(self) -> BaseException | None:
-        return self._error
-
-    def cancelled(self) -> bool:
-        return isinstance(self._error, asyncio.CancelledError)
-
-    def exception(self) -> BaseException | None:
         if self.cancelled():
             raise asyncio.CancelledError
         return self._error

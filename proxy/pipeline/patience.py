@@ -16,8 +16,11 @@ class Patience:
 
     def expect(self, written: Waiter[None], wait_s: float, give_up: Callable[[Waiter[None]], None]) -> None:
         """Have give_up called with a waiter that is not done after wait_s, or little later."""
+        waiting = self._waiting
+        while waiting and waiting[0][1].done():  # they hold whole requests, and the disk takes them in order
+            waiting.popleft()
         loop = written.get_loop()
-        self._waiting.append((loop.time() + wait_s, written, give_up))
+        waiting.append((loop.time() + wait_s, written, give_up))
         if not self._is_timed:
             self._is_timed = True
             loop.call_later(wait_s, self._look, loop)

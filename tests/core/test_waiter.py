@@ -74,8 +74,7 @@ async def test_a_stepper_goes_on_at_once() -> None:
 
     Stepper(loop, work(), lambda *end: ends.append(end)).step()
     waiter.set_result(7)
-    while not ends:
-        await asyncio.sleep(0)
+    await asyncio.sleep(0.1)
     assert ends == [(7, None)]
 
     other = _waiter()
