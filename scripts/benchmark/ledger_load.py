@@ -15,6 +15,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Awaitable
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -85,7 +86,7 @@ class Till:
         self._outcome.reserved += 1
         return row
 
-    def settle(self, row: OpenRow) -> asyncio.Future[None]:
+    def settle(self, row: OpenRow) -> Awaitable[None]:
         """Write what it came to; the future is done, and the book has heard of it, when it is on disk."""
         end = self._end(row)
         return self._ledger.end(end, partial(self._written, end))
