@@ -3,23 +3,21 @@
 from datetime import UTC, datetime
 
 import pytest
+from multidict import CIMultiDict
 
 from proxy.config.schema import Settings
 from proxy.core.errors import CallerError
 from proxy.core.token import new_token, token_hash
 from proxy.pipeline.authenticate import authenticate
 from proxy.pipeline.directory import build_directory
+from proxy.pipeline.said import Said
 
 END = datetime(2027, 1, 1, tzinfo=UTC)
 END_MS = int(END.timestamp() * 1000)
 
 
-class Sent:
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def getall(self, key: str, default: list[str]) -> list[str]:
-        return [f"Bearer {self._token}"] if key == "Authorization" else default
+def sent(token: str) -> Said:
+    return Said(CIMultiDict({"Authorization": f"Bearer {token}"}))
 
 
 def database(token: str, *, expires_ms: int | None = None) -> tuple[list[dict], list[dict], dict[str, str]]:
@@ -33,9 +31,9 @@ def test_a_configured_users_end_holds_for_tokens_in_the_database(expires_ms: int
     token = new_token()
     settings = Settings.model_validate({"users": {"anna": {"expires_at": END.isoformat()}}})
     directory = build_directory(settings, *database(token, expires_ms=expires_ms))
-    assert authenticate(Sent(token), directory, END_MS - 1).user == "anna"
+    assert authenticate(sent(token), directory, END_MS - 1).user == "anna"
     with pytest.raises(CallerError) as caught:
-        authenticate(Sent(token), directory, END_MS)
+        authenticate(sent(token), directory, END_MS)
     assert caught.value.code == "token_expired"
 
 
@@ -44,12 +42,12 @@ def test_a_token_that_ends_before_its_user_ends_first() -> None:
     settings = Settings.model_validate({"users": {"anna": {"expires_at": END.isoformat()}}})
     directory = build_directory(settings, *database(token, expires_ms=END_MS - 5000))
     with pytest.raises(CallerError):
-        authenticate(Sent(token), directory, END_MS - 5000)
+        authenticate(sent(token), directory, END_MS - 5000)
 
 
 def test_a_user_who_is_disabled_in_the_configuration_is_refused_by_any_token() -> None:
     token = new_token()
     directory = build_directory(Settings.model_validate({"users": {"anna": {"disabled": True}}}), *database(token))
     with pytest.raises(CallerError) as caught:
-        authenticate(Sent(token), directory, 0)
+        authenticate(sent(token), directory, 0)
     assert caught.value.status == 403
