@@ -17,13 +17,18 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _PAUSE_MS = 300  # what the provider waits where the client hangs up: long enough to be in the middle of it
 _FEW = 40  # descriptors: a stand has about 20 with its idle connections, and a hundred hang-ups come one by one
+_WAYS = [(policy, way) for policy in ("auto", "drain", "abort") for way in ("lane", "general")]
 _LONG = {"completion_tokens": 30}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["auto", "drain", "abort"])
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=_WAYS, ids=" ".join)
 async def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    policy = {"on_disconnect": request.param}
-    more = {"providers": {"openrouter": policy, "plain": policy}, "server": {"write_timeout_s": 0.5}}
+    on_disconnect, way = request.param
+    policy = {"on_disconnect": on_disconnect}
+    more = {
+        "providers": {"openrouter": policy, "plain": policy},
+        "server": {"write_timeout_s": 0.5, "lane": way == "lane"},
+    }
     async with run_stand(tmp_path_factory.mktemp("hangup"), more) as found:
         yield found
 

@@ -24,11 +24,13 @@ _SILENCE_S = 0.5  # behaviours that hang do so for ever; what came in this time 
 Check = Callable[[Answer, Answer], None]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=[True, False], ids=["lane", "general"])
+async def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
     short = {"header_timeout_s": 1, "idle_timeout_s": 1}
     folder = tmp_path_factory.mktemp("transparent")
-    async with run_stand(folder, {"providers": {"openrouter": short, "plain": short}}) as found:
+    async with run_stand(
+        folder, {"server": {"lane": request.param}, "providers": {"openrouter": short, "plain": short}}
+    ) as found:
         yield found
 
 

@@ -21,10 +21,11 @@ BODY_MAX_BYTES = 100_000
 GOOD = {"model": MODEL, "messages": MESSAGES}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=[True, False], ids=["lane", "general"])
+async def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
     more = {
         "server": {
+            "lane": request.param,
             "body_max_bytes": BODY_MAX_BYTES,
             "body_timeout_s": 0.5,
             "head_timeout_s": 2,
