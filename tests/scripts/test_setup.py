@@ -120,3 +120,18 @@ def test_missing_file_of_the_checkout(checkout: Path, tools: Path) -> None:
     ran = run_setup(checkout, tools)
     assert ran.returncode == 1
     assert "requirements.lock is missing" in ran.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only /proc tells what an interpreter is linked to")
+@pytest.mark.parametrize(("told", "is_static"), [("libpython3.11.so", False), ("ld-linux.so", True)])
+def test_a_python_in_a_shared_library_is_known_for_one(tmp_path: Path, told: str, is_static: bool) -> None:
+    """The library stands first and much follows, so that a reader that stops early would break the pipe."""
+    python = tmp_path / "python3"
+    python.write_text(f"#!/bin/sh\necho {told}\nexec head -c 4000000 /dev/zero\n")
+    python.chmod(0o755)
+    lines = (ROOT / "scripts" / "setup").read_text().splitlines()
+    begin = lines.index("is_static() {")
+    function = "\n".join(lines[begin : lines.index("}", begin) + 1])
+    script = f'set -euo pipefail\n{function}\nif is_static "$1"; then exit 0; else exit 7; fi\n'
+    ended = subprocess.run(["bash", "-c", script, "bash", str(python)], check=False)
+    assert ended.returncode == (0 if is_static else 7)
