@@ -1,0 +1,37 @@
+"""How many retries a provider gets, so that an outage is not multiplied by them. Pure: time is handed in."""
+
+from proxy.policy.rolling import Rolling
+
+FLOOR = 3
+"""Retries that are always allowed in a window: a share of few requests would be none."""
+
+_WINDOW_S = 60.0
+
+
+class RetryBudget:
+    """Retries of the last minute are at most a share of the first tries of that minute, plus FLOOR."""
+
+    __slots__ = ("_percent", "_tries")
+
+    def __init__(self, percent: float) -> None:
+        self._percent = percent
+        self._tries = Rolling(_WINDOW_S)  # all: tries of both kinds; marked: the retries
+
+    def tried(self, now_s: float) -> None:
+        """Note a first try of a target."""
+        self._tries.add(now_s)
+
+    def take(self, now_s: float) -> bool:
+        """Take one retry out of the budget; False: there is none left, do not retry."""
+        tries = self._tries
+        tries.move(now_s)
+        if (tries.marked + 1 - FLOOR) * 100 > (tries.all - tries.marked) * self._percent:
+            return False
+        tries.add(now_s, marked=True)
+        return True
+
+    def left(self, now_s: float) -> int:
+        """Give the retries that are left now, for display."""
+        tries = self._tries
+        tries.move(now_s)
+        return max(0, int((tries.all - tries.marked) * self._percent / 100) + FLOOR - tries.marked)
