@@ -1,0 +1,231 @@
+"""Breakers: when they open, how few they let through while the other side is down, and how they close."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from proxy.policy.breaker import Breaker, BreakerRules
+
+RULES = BreakerRules(
+    failures=5, error_rate_percent=50, min_attempts=20, window_s=60, cooldown_s=15, cooldown_max_s=300, probes=1
+)
+
+
+def fail(breaker: Breaker, now_s: float, times: int = 1, cooldown_s: float | None = None) -> None:
+    for _ in range(times):
+        pass_ = breaker.try_pass(now_s)
+        assert pass_
+        breaker.failed(now_s, pass_, cooldown_s)
+
+
+def succeed(breaker: Breaker, now_s: float, times: int = 1) -> None:
+    for _ in range(times):
+        pass_ = breaker.try_pass(now_s)
+        assert pass_
+        breaker.succeeded(now_s, pass_)
+
+
+def test_failures_in_a_row_open_it() -> None:
+    breaker = Breaker(RULES)
+    fail(breaker, 1000, 4)
+    succeed(breaker, 1000)
+    fail(breaker, 1000, 4)
+    assert breaker.state(1000) == "closed"
+    fail(breaker, 1000)
+    assert breaker.state(1000) == "open"
+    assert not breaker.try_pass(1014.9)
+    assert breaker.try_pass(1015)
+
+
+def test_a_rate_of_errors_opens_it() -> None:
+    breaker = Breaker(RULES)
+    for _ in range(9):
+        succeed(breaker, 1000)
+        fail(breaker, 1000)
+    succeed(breaker, 1000)
+    assert breaker.state(1000) == "closed", "nineteen attempts are too few to judge by"
+    fail(breaker, 1000)
+    assert breaker.state(1000) == "open"
+
+
+def test_errors_older_than_the_window_do_not_count() -> None:
+    breaker = Breaker(RULES)
+    for _ in range(9):
+        succeed(breaker, 1000)
+        fail(breaker, 1000)
+    succeed(breaker, 1061, 9)
+    fail(breaker, 1061, 4)
+    assert breaker.state(1061) == "closed"
+    assert breaker.view(1061)[2:4] == (13, 4)
+
+
+def test_a_probe_that_succeeds_closes_it() -> None:
+    breaker = Breaker(RULES)
+    fail(breaker, 0, 5)
+    probe = breaker.try_pass(15)
+    assert breaker.state(15) == "half_open"
+    assert not breaker.try_pass(15)
+    breaker.succeeded(16, probe)
+    assert breaker.state(16) == "closed"
+    fail(breaker, 16, 4)
+    assert breaker.state(16) == "closed", "what was before the outage is forgotten"
+
+
+def test_cool_downs_double_up_to_a_maximum_and_begin_anew_after_recovery() -> None:
+    breaker = Breaker(RULES)
+    fail(breaker, 0, 5)
+    now_s, waits = 0.0, []
+    for _ in range(7):
+        wait_s = breaker.view(now_s).retry_in_s
+        assert wait_s is not None
+        waits.append(wait_s)
+        now_s += wait_s
+        fail(breaker, now_s)
+    assert waits == [15, 30, 60, 120, 240, 300, 300]
+    now_s += 300
+    succeed(breaker, now_s)
+    fail(breaker, now_s, 5)
+    assert breaker.view(now_s).retry_in_s == 15
+
+
+def test_the_providers_own_wait_is_kept_up_to_the_maximum() -> None:
+    breaker = Breaker(RULES)
+    fail(breaker, 0, 5, cooldown_s=40)
+    assert breaker.view(0).retry_in_s == 40
+    breaker = Breaker(RULES)
+    fail(breaker, 0, 5, cooldown_s=86_400_000)
+    assert breaker.view(0).retry_in_s == 300
+
+
+def test_set_aside_opens_at_once_and_counts_no_failure() -> None:
+    breaker = Breaker(RULES)
+    breaker.set_aside(0, 12)
+    assert not breaker.try_pass(11.9)
+    assert breaker.view(0).failures_in_row == 0
+    breaker.set_aside(1, 2)
+    assert not breaker.try_pass(11.9), "a shorter word does not end a longer one"
+    assert breaker.try_pass(12)
+
+
+def test_no_wait_sets_nothing_aside() -> None:
+    breaker = Breaker(RULES)
+    breaker.set_aside(0, 0)
+    breaker.set_aside(0, -5)
+    assert breaker.state(0) == "closed"
+
+
+def test_a_probe_that_told_nothing_gives_its_place_back() -> None:
+    breaker = Breaker(RULES)
+    fail(breaker, 0, 5)
+    breaker.cancelled(15, breaker.try_pass(15))
+    assert breaker.state(15) == "half_open"
+    assert breaker.try_pass(15)
+
+
+def test_a_probe_that_never_reports_does_not_shut_the_way_for_ever() -> None:
+    breaker = Breaker(RULES)
+    fail(breaker, 0, 5)
+    lost = breaker.try_pass(15)
+    assert not breaker.try_pass(314)
+    assert breaker.try_pass(315)
+    breaker.succeeded(316, lost)
+    assert breaker.state(316) == "half_open", "the lost one reports too late to be heard"
+
+
+def test_an_attempt_of_before_tells_nothing_about_now() -> None:
+    breaker = Breaker(RULES)
+    old = breaker.try_pass(0)
+    fail(breaker, 0, 5)
+    breaker.succeeded(1, old)
+    assert breaker.state(1) == "open"
+    probe = breaker.try_pass(15)
+    breaker.failed(15, old)
+    breaker.cancelled(15, old)
+    assert breaker.state(15) == "half_open"
+    assert not breaker.try_pass(15)
+    breaker.succeeded(16, probe)
+    breaker.failed(16, old)
+    assert breaker.view(16).failures_in_row == 0
+
+
+def test_recent_attempts_of_the_ledger_can_open_it_at_the_start() -> None:
+    breaker = Breaker(RULES)
+    for at_s in range(5):
+        breaker.seed(100 + at_s, succeeded=False)
+    assert breaker.state(105) == "open"
+    assert breaker.state(119) == "half_open"
+
+
+def test_a_minute_of_outage_under_load_costs_few_attempts() -> None:
+    breaker = Breaker(RULES)
+    sent = 0
+    for i in range(60 * 50):
+        pass_ = breaker.try_pass(i / 50)
+        if pass_:
+            sent += 1
+            breaker.failed(i / 50, pass_)
+    assert sent == 5 + 2, "five open it; then probes after 15 s and 45 s"
+
+
+@pytest.mark.parametrize("probes", [1, 3])
+def test_probes_may_be_several(probes: int) -> None:
+    breaker = Breaker(RULES._replace(probes=probes))
+    fail(breaker, 0, 5)
+    assert sum(bool(breaker.try_pass(15)) for _ in range(10)) == probes
+
+
+class Traffic(RuleBasedStateMachine):
+    """Any order of attempts and their ends, with a count of our own of who is on the way."""
+
+    @initialize(
+        failures=st.integers(1, 6), probes=st.integers(1, 4), rate=st.integers(1, 100), least=st.integers(1, 30)
+    )
+    def start(self, failures: int, probes: int, rate: int, least: int) -> None:
+        self.rules = BreakerRules(failures, rate, least, 60, 15, 300, probes)
+        self.breaker = Breaker(self.rules)
+        self.now_s = 1000.0
+        self.out: list[tuple[int, bool]] = []  # the pass, and whether it was given while half open
+
+    @rule(seconds=st.floats(0, 400))
+    def time_passes(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    @rule(n=st.integers(1, 8))
+    def attempts_begin(self, n: int) -> None:
+        for _ in range(n):
+            before = self.breaker.state(self.now_s)
+            pass_ = self.breaker.try_pass(self.now_s)
+            assert not (before == "open" and pass_)
+            assert not (before == "closed" and not pass_)
+            if pass_:
+                self.out.append((pass_, before == "half_open"))
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data(), end=st.sampled_from(["succeeded", "failed", "cancelled", "aside"]))
+    def one_ends(self, data: st.DataObject, end: str) -> None:
+        pass_, _ = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
+        if end == "aside":
+            self.breaker.set_aside(self.now_s, 20)
+        else:
+            getattr(self.breaker, end)(self.now_s, pass_)
+
+    @invariant()
+    def no_more_probes_than_allowed(self) -> None:
+        if not hasattr(self, "breaker") or self.breaker.state(self.now_s) != "half_open":
+            return
+        current = self.breaker._pass
+        probes = sum(pass_ == current for pass_, half_open in self.out if half_open)
+        assert probes <= self.rules.probes
+        assert all(pass_ <= current for pass_, _ in self.out)
+
+    @invariant()
+    def it_never_waits_longer_than_the_maximum(self) -> None:
+        if hasattr(self, "breaker"):
+            view = self.breaker.view(self.now_s)
+            assert view.retry_in_s is None or 0 <= view.retry_in_s <= self.rules.cooldown_max_s
+            assert 0 <= view.errors <= view.attempts
+
+
+Traffic.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestTraffic = Traffic.TestCase
