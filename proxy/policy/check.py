@@ -1,0 +1,129 @@
+"""Whether an answer is what a preset promises: its speed, length, JSON, pattern. Pure."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+MAX_CHARS = 1_000_000
+"""A longer text is not read against a schema or a pattern; it fails as too_long_to_check."""
+
+
+class Schema(Protocol):
+    """A JSON schema ready to use: what build_schema gives."""
+
+    def is_valid(self, instance: Any) -> bool: ...
+
+
+class SchemaError(ValueError):
+    """A schema that cannot be used; the operator's fault. Its text says what is wrong."""
+
+
+class CheckRules(NamedTuple):
+    """What is checked; None and False: it is not. schema counts only beside json.
+
+    pattern comes from the operator's configuration and is searched for with Python's re, which a pattern such as
+    (a+)+$ can keep busy for ever: it must never be taken from a caller. The same holds for patterns within a schema.
+    """
+
+    too_slow_s: float | None = None
+    min_chars: int | None = None
+    json: bool = False
+    schema: Schema | None = None
+    pattern: re.Pattern[str] | None = None
+
+
+def check(rules: CheckRules, text: str | None, duration_s: float) -> tuple[str, ...]:
+    """Give the names of the checks that failed, in a fixed order; none: all is well.
+
+    too_slow, too_short, not_json, not_schema, no_pattern, too_long_to_check. text is answer_text(); None, an answer
+    that only calls tools, is held against the time alone. White space around the text is not counted.
+    """
+    failed = ["too_slow"] if rules.too_slow_s is not None and duration_s > rules.too_slow_s else []
+    if text is None:
+        return tuple(failed)
+    if rules.min_chars is not None and len(text.strip()) < rules.min_chars:
+        failed.append("too_short")
+    if len(text) > MAX_CHARS:
+        return (*failed, "too_long_to_check") if rules.json or rules.pattern is not None else tuple(failed)
+    if rules.json and (problem := _json_problem(text, rules.schema)) is not None:
+        failed.append(problem)
+    if rules.pattern is not None and rules.pattern.search(text) is None:
+        failed.append("no_pattern")
+    return tuple(failed)
+
+
+def _json_problem(text: str, schema: Schema | None) -> str | None:
+    try:
+        value = orjson.loads(text)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):  # the latter: half a surrogate pair
+        return "not_json"
+    if schema is None:
+        return None
+    try:
+        return None if schema.is_valid(value) else "not_schema"
+    except RecursionError:  # a schema that refers to itself around and around, or an answer nested too deep
+        return "not_schema"
+
+
+def answer_text(body: Mapping[str, Any]) -> str | None:
+    """Give the text of the first choice of a chat completion; None where it calls tools instead of speaking."""
+    choices = body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = first.get("message") if isinstance(first, Mapping) else None
+    if not isinstance(message, Mapping):
+        return ""
+    content = message.get("content")
+    if isinstance(content, list):
+        parts = (part.get("text") for part in content if isinstance(part, Mapping))
+        content = "".join(text for text in parts if isinstance(text, str))
+    if isinstance(content, str) and content:
+        return content
+    return None if message.get("tool_calls") or message.get("function_call") else ""
+
+
+def schema_in(response_format: Any) -> Mapping[str, Any] | None:
+    """Give the schema of a response_format of type json_schema; None where it has none."""
+    if not isinstance(response_format, Mapping) or response_format.get("type") != "json_schema":
+        return None
+    inner = response_format.get("json_schema")
+    schema = inner.get("schema") if isinstance(inner, Mapping) else None
+    return schema if isinstance(schema, Mapping) else None
+
+
+def build_schema(schema: Mapping[str, Any]) -> Schema:
+    """Make a schema ready to use; raises SchemaError.
+
+    It is JSON Schema as $schema says, else 2020-12. References lead to places in the schema itself; nothing is ever
+    fetched. The library costs 60 ms to import, so only a configuration that checks a schema does.
+    """
+    from jsonschema import exceptions, validators  # noqa: PLC0415 - see above
+    from referencing import Registry, Resource, jsonschema  # noqa: PLC0415
+    from referencing.exceptions import Unresolvable  # noqa: PLC0415
+
+    kind = validators.validator_for(schema, default=validators.Draft202012Validator)
+    try:
+        kind.check_schema(dict(schema))
+    except exceptions.SchemaError as error:
+        raise SchemaError(f"{error.json_path}: {error.message}") from None
+    resource = Resource.from_contents(dict(schema), default_specification=jsonschema.DRAFT202012)
+    resolver = Registry().resolver_with_root(resource)
+    for reference in _references(schema):
+        try:
+            resolver.lookup(reference)
+        except Unresolvable:
+            raise SchemaError(f"$ref {reference} leads to nothing within the schema") from None
+    return kind(dict(schema), registry=Registry())
+
+
+def _references(part: Any) -> list[str]:
+    found, rest = [], [part]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, Mapping):
+            found += [one[key] for key in ("$ref", "$dynamicRef") if isinstance(one.get(key), str)]
+            rest += one.values()
+        elif isinstance(one, list):
+            rest += one
+    return found
