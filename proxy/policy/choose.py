@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple
 from proxy.policy.breaker import State
 from proxy.policy.pricing.facts import BodyFacts
 from proxy.policy.pricing.price import AUSD_PER_PUSD, AUSD_PER_USD, Price
+from proxy.policy.supports import NOTHING_SAID, Supports
 
 Select = Literal["ordered", "cheapest", "fastest", "balanced"]
 
@@ -33,15 +34,6 @@ _NO_MATTER_AUSD = AUSD_PER_USD // 10_000
 _NO_MATTER_MS = 100.0
 # Ordinary text has 3 to 5 bytes a token, and the JSON around it fewer. At 8, what is over the context is so for sure.
 _BYTES_PER_TOKEN_MOST = 8
-
-
-class Supports(NamedTuple):
-    """What the catalogue says of a model; None: it does not say."""
-
-    tools: bool | None = None
-    vision: bool | None = None
-    json: bool | None = None
-    structured: bool | None = None
 
 
 class Needs(NamedTuple):
@@ -60,7 +52,7 @@ class Candidate(NamedTuple):
     name: str
     price: Price | None = None
     context_tokens: int | None = None
-    supports: Supports = Supports()
+    supports: Supports = NOTHING_SAID
     latency_ms: float | None = None
     error_rate: float | None = None
     breaker: State = "closed"
@@ -68,9 +60,9 @@ class Candidate(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A candidate by its index in what was handed in, and in words why it has its place, or none."""
+    """A candidate by its position in what was handed in, and in words why it has its place, or none."""
 
-    index: int
+    position: int
     reason: str
 
 
@@ -85,7 +77,7 @@ class Order(NamedTuple):
 class _Ranked(NamedTuple):
     """key sorts; unknown tells that the figure it should sort by is not known."""
 
-    index: int
+    position: int
     unknown: bool
     figure: float
     reason: str
@@ -114,7 +106,7 @@ def order(select: Select, candidates: Sequence[Candidate], needs: Needs, rnd01: 
     left_out = tuple(
         Placed(i, why) for i, candidate in enumerate(candidates) if (why := _cannot(candidate, needs)) is not None
     )
-    out = {placed.index for placed in left_out}
+    out = {placed.position for placed in left_out}
     able = [i for i in range(len(candidates)) if i not in out]
     if not able:
         placed = tuple(Placed(i, f"as configured, although {why}") for i, why in left_out)
@@ -162,14 +154,14 @@ def _drawn(candidates: Sequence[Candidate], weighted: list[int], point: float) -
 def _by_figure(select: Select, candidates: Sequence[Candidate], able: list[int], rnd01: float) -> list[Placed]:
     rank = {"cheapest": _cheapest, "fastest": _fastest, "balanced": _balanced}[select]
     ranked = sorted(rank(candidates, able), key=lambda r: (r.unknown, r.figure))  # stable: ties stay as configured
-    placed = [Placed(r.index, r.reason) for r in ranked]
+    placed = [Placed(r.position, r.reason) for r in ranked]
     if select == "cheapest" or rnd01 >= LEARN_SHARE:
         return placed
     unknown = [i for i in able if candidates[i].latency_ms is None and candidates[i].breaker == "closed"]
     if not unknown or len(unknown) == len(able):
         return placed
     first = unknown[int(rnd01 / LEARN_SHARE * len(unknown))]
-    return [Placed(first, "asked to learn how fast it is"), *(p for p in placed if p.index != first)]
+    return [Placed(first, "asked to learn how fast it is"), *(p for p in placed if p.position != first)]
 
 
 def _cheapest(candidates: Sequence[Candidate], able: list[int]) -> list[_Ranked]:
@@ -221,11 +213,11 @@ def _usd(ausd: int) -> str:
 
 
 def _open_last(placed: list[Placed], candidates: Sequence[Candidate]) -> list[Placed]:
-    is_open = [candidates[p.index].breaker == "open" for p in placed]
+    is_open = [candidates[p.position].breaker == "open" for p in placed]
     if all(is_open):
         return placed
     last = [
-        Placed(p.index, f"last, its breaker is open; {p.reason}")
+        Placed(p.position, f"last, its breaker is open; {p.reason}")
         for p, shut in zip(placed, is_open, strict=True)
         if shut
     ]

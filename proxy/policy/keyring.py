@@ -76,6 +76,7 @@ class KeyRing:
         chosen = self._by_turn(usable) if usable else self._by_probe(valid, model, now_ms)
         if chosen is not None:
             self._tried_ms[chosen] = now_ms
+            self._forget(self._keys[chosen].name, model, now_ms)
         return chosen
 
     def set_aside(self, name: str, until_ms: int, reason: str = "", model: str | None = None) -> None:
@@ -139,6 +140,16 @@ class KeyRing:
             model_aside = self._model_asides.get((name, model))
             until_ms = max(until_ms, 0 if model_aside is None else model_aside.until_ms)
         return until_ms
+
+    def _forget(self, name: str, model: str | None, now_ms: int) -> None:
+        """Drop what is over for a key, so that a ring with nothing set aside is quick again."""
+        aside = self._asides.get(name)
+        if aside is not None and aside.until_ms <= now_ms:
+            del self._asides[name]
+        place = (name, model or "")
+        aside = self._model_asides.get(place)
+        if aside is not None and aside.until_ms <= now_ms:
+            del self._model_asides[place]
 
     def _by_turn(self, usable: list[int]) -> int:
         first = min(self._keys[i].priority for i in usable)

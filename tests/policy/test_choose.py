@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.policy.choose import LEARN_SHARE, Candidate, Needs, Order, Select, Supports, mix_ausd, order, read_needs
+from proxy.policy.choose import LEARN_SHARE, Candidate, Needs, Order, Select, mix_ausd, order, read_needs
+from proxy.policy.pricing import parse_catalogue
 from proxy.policy.pricing.facts import read_facts
 from proxy.policy.pricing.price import Price
+from proxy.policy.supports import NOTHING_SAID, Supports, read_supports
+from proxy.simulator.prices import CATALOGUE, model_body
 
 USD_PER_M = 10**12  # 1 USD per million tokens in atto-USD a token
 NO_NEEDS = Needs()
@@ -20,7 +23,7 @@ def price(input_usd: float, output_usd: float) -> Price:
 
 
 def names(found: Order, candidates: list[Candidate]) -> list[str]:
-    return [candidates[placed.index].name for placed in found.placed]
+    return [candidates[placed.position].name for placed in found.placed]
 
 
 def chosen(select: Select, candidates: list[Candidate], needs: Needs = NO_NEEDS, rnd01: float = LATE) -> list[str]:
@@ -173,6 +176,32 @@ def test_what_a_body_needs() -> None:
     assert read_needs(plain, read_facts(plain, 80)) == Needs(json=True, input_tokens_least=10)
 
 
+@pytest.mark.parametrize(
+    ("model", "supports"),
+    [
+        ({"supported_parameters": ["tools"]}, Supports(True, None, False, False)),
+        ({"supported_parameters": ["response_format"]}, Supports(False, None, True, False)),
+        ({"supported_parameters": ["structured_outputs"]}, Supports(False, None, True, True)),
+        ({"architecture": {"input_modalities": ["text", "image"]}}, Supports(vision=True)),
+        ({"architecture": {"input_modalities": ["text"]}}, Supports(vision=False)),
+        ({"supported_parameters": [], "architecture": {"input_modalities": []}}, NOTHING_SAID),
+        ({"supported_parameters": "tools", "architecture": "text"}, NOTHING_SAID),
+        ({"supported_parameters": [1, None]}, NOTHING_SAID),
+        ({}, NOTHING_SAID),
+    ],
+)
+def test_what_the_catalogue_says_of_a_model(model: dict[str, object], supports: Supports) -> None:
+    assert read_supports(model) == supports
+
+
+def test_the_catalogue_keeps_what_models_support() -> None:
+    by_id = {model.id: model_body(model) for model in CATALOGUE}
+    catalogue = parse_catalogue({"data": list(by_id.values())})
+    for name, entry in catalogue.entries.items():
+        assert entry.supports == read_supports(by_id[name])
+        assert entry.supports.tools
+
+
 _CANDIDATES = st.lists(
     st.builds(
         Candidate,
@@ -201,9 +230,9 @@ def test_every_candidate_is_placed_or_left_out_once_with_a_reason(
 ) -> None:
     found = order(select, candidates, needs, rnd01)
     everyone = [*found.placed, *found.left_out]
-    assert sorted(placed.index for placed in everyone) == list(range(len(candidates)))
+    assert sorted(placed.position for placed in everyone) == list(range(len(candidates)))
     assert all(placed.reason for placed in everyone)
     assert bool(found.placed) == bool(candidates)
     if found.note is None:
-        opened = [candidates[placed.index].breaker == "open" for placed in found.placed]
+        opened = [candidates[placed.position].breaker == "open" for placed in found.placed]
         assert opened == sorted(opened), "nobody stands behind an open breaker"

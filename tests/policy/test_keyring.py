@@ -102,6 +102,15 @@ def test_of_keys_set_aside_the_soonest_back_is_asked() -> None:
     assert ring.choose(NOW_MS + PROBE_MS) is None
 
 
+def test_what_is_over_is_forgotten() -> None:
+    ring = KeyRing([KeyFacts("main")])
+    ring.set_aside("main", NOW_MS + 10)
+    ring.set_aside("main", NOW_MS + 10, model="m")
+    assert ring.choose(NOW_MS, model="m") is None
+    assert ring.choose(NOW_MS + 10, model="m") == 0
+    assert (ring._asides, ring._model_asides) == ({}, {})
+
+
 def test_a_later_end_stays() -> None:
     ring = KeyRing([KeyFacts("a"), KeyFacts("b")])
     ring.set_aside("a", NOW_MS + 5000, "bad key")

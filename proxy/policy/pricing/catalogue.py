@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from proxy.core.money import MoneyError, usd_to_pusd
 from proxy.policy.pricing.price import AUSD_PER_PUSD, RATE_FIELDS, Override, Price, PriceError, usd_to_ausd
+from proxy.policy.supports import NOTHING_SAID, Supports, read_supports
 
 _TOKEN_KEYS = {
     "prompt": "input_ausd",
@@ -48,6 +49,7 @@ class CatalogueEntry:
     reason: str | None = None
     canonical_slug: str | None = None
     alias_target: str | None = None
+    supports: Supports = NOTHING_SAID
 
 
 class Catalogue:
@@ -284,7 +286,12 @@ def parse_catalogue(payload: Any) -> Catalogue:
             price, reason = None, f"its price cannot be read: {error}"
             bad.append(f"{model['id']}: {error}")
         entries[model["id"]] = CatalogueEntry(
-            model["id"], price, reason, _text(model.get("canonical_slug")), _alias(model.get("alias_target"))
+            model["id"],
+            price,
+            reason,
+            _text(model.get("canonical_slug")),
+            _alias(model.get("alias_target")),
+            read_supports(model),
         )
     if len(bad) * _BAD_SHARE > max(len(entries), _FEW * _BAD_SHARE) or len(bad) == len(entries):
         raise PriceError(f"{len(bad)} of {len(entries)} prices cannot be read, first {bad[0]}")
