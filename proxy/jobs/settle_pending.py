@@ -164,6 +164,9 @@ def _end(row: Unfinished, verdict: Verdict, found: Generation | None, now_ms: in
         generation_id=row.generation_id,
         error="crash" if crashed else row.error,
         flags=" ".join(sorted(verdict.flags)) or None,
+        outcome="crash" if crashed else row.outcome or "ok",
+        upstream_status=row.attempt_status,
+        served_by=row.served_by or (found.served_by if found is not None else None),
         uncounted_tokens=uncounted_tokens(
             verdict, row.input_tokens is not None or row.output_tokens is not None, row.reserved_tokens
         ),

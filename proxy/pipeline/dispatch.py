@@ -6,7 +6,7 @@ from typing import Protocol
 from proxy.core.errors import ApiError, CallerError, ProviderError
 from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
-from proxy.pipeline.reserve import Reservation, ledger_down
+from proxy.pipeline.reserve import Reservation
 from proxy.pipeline.route import Target
 from proxy.pipeline.said import Said
 from proxy.pipeline.settle import Heard
@@ -14,8 +14,6 @@ from proxy.policy.fallback import after_break, after_status
 from proxy.providers.generation import is_generation_id
 from proxy.providers.rows import Prepared, ProviderRow
 from proxy.providers.transport import Answer, SentHeaders, TransportError
-from proxy.storage.rows import AttemptEnd, AttemptRow
-from proxy.storage.writer import LedgerUnavailableError
 from proxy.wire.body import dump_body
 from proxy.wire.headers import HeaderError, pick_request_headers
 
@@ -54,6 +52,10 @@ class Sink(Protocol):
 
     attempt: Attempt | None
 
+    async def further(self, failed: Attempt, target: Target, provider: ProviderRow) -> None:
+        """Make the next attempt durable, with the end of the one before it; raises OwnError 503."""
+        ...
+
 
 async def dispatch(
     call: Call,
@@ -67,23 +69,14 @@ async def dispatch(
     targets = reservation.route.targets
     for n, target in enumerate(targets, 1):
         provider = snapshot.providers[target.provider]
-        if n > 1:
-            await _add_attempt(reservation, n, target, provider, parts)
+        if sink.attempt is not None:
+            await sink.further(sink.attempt, target, provider)
         attempt = sink.attempt = Attempt(n, target, provider, parts.clock.monotonic_s(), Heard(dispatched=True))
         attempt.told_max_tokens = reservation.told_max_tokens
         await _try(attempt, reservation, sent, parts)
         if attempt.failure is None or n == len(targets) or call.gone or _stop_after(attempt):
             return attempt
-        parts.ledger.end_attempt(attempt_end(attempt, reservation.id, parts.clock.monotonic_s()))
     raise AssertionError("a route has at least one target")
-
-
-async def _add_attempt(reservation: Reservation, n: int, target: Target, provider: ProviderRow, parts: Parts) -> None:
-    row = AttemptRow(reservation.id, n, parts.clock.now_ms(), provider.name, provider.key_label, target.model)
-    try:
-        await parts.ledger.add_attempt(row)
-    except LedgerUnavailableError as error:
-        raise ledger_down(str(error)) from None
 
 
 async def _try(attempt: Attempt, reservation: Reservation, sent: Said, parts: Parts) -> None:
@@ -158,28 +151,6 @@ def _stop_after(attempt: Attempt) -> bool:
     if attempt.heard.status is None:
         return after_break(dispatched=attempt.heard.dispatched) == "stop"
     return after_status(attempt.heard.status) == "stop"
-
-
-def attempt_end(attempt: Attempt, request_id: int, now_s: float) -> AttemptEnd:
-    """Give the end of an attempt that was not billed."""
-    heard = attempt.heard
-    return AttemptEnd(
-        request_id=request_id,
-        n=attempt.n,
-        outcome=heard.error or "ok",
-        status=heard.status,
-        served_model=None,
-        served_by=heard.served_by,
-        generation_id=heard.generation_id,
-        input_tokens=None,
-        output_tokens=None,
-        cached_tokens=None,
-        reasoning_tokens=None,
-        cost_pusd=0,
-        cost_source="none",
-        ttft_ms=None,
-        duration_ms=int((now_s - attempt.started_s) * 1000),
-    )
 
 
 _TIMEOUTS = {"connect_timeout", "header_timeout", "idle_timeout", "total_timeout"}

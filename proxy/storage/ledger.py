@@ -16,9 +16,18 @@ from proxy.core.errors import LedgerError
 from proxy.core.waiter import Waiter
 from proxy.storage import statements
 from proxy.storage.lock import OwnerLock
-from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd, RequestIds, Unfinished
+from proxy.storage.rows import (
+    AttemptEnd,
+    AttemptRow,
+    Generation,
+    NewAttempt,
+    OpenRow,
+    RequestEnd,
+    RequestIds,
+    Unfinished,
+)
 from proxy.storage.schema.migrate import known_version, make_views, migrate
-from proxy.storage.writer import Done, Operation, Writer
+from proxy.storage.writer import Done, Operation, What, Writer
 
 T = TypeVar("T")
 
@@ -35,16 +44,15 @@ class Ledger(Protocol):
         """What the disk said last; None while commits succeed."""
         ...
 
-    async def open(self, row: OpenRow, attempt: AttemptRow) -> None:
+    def open(self, row: OpenRow) -> Waiter[None]:
         """Make the request and its first attempt durable: only then may a byte go upstream."""
         ...
 
-    async def add_attempt(self, attempt: AttemptRow, reserved_pusd: int | None = None) -> None:
-        """Make a further attempt durable, with the reservation raised to reserved_pusd where it is given."""
-        ...
+    def add_attempt(self, attempt: AttemptRow, before: AttemptEnd, reserved_pusd: int | None = None) -> Waiter[None]:
+        """Make a further attempt durable, with the end of the one before it.
 
-    def end_attempt(self, end: AttemptEnd) -> None:
-        """Queue how an attempt that is not the last one ended."""
+        The request's reservation is raised to reserved_pusd where it is given.
+        """
         ...
 
     def note_generation(self, request_id: int, n: int, generation_id: str) -> None:
@@ -84,30 +92,25 @@ class SqliteLedger:
     def problem(self) -> str | None:
         return self._writer.problem
 
-    async def open(self, row: OpenRow, attempt: AttemptRow) -> None:
-        await self._submit(Operation(None, opened=row, attempt=attempt))
+    def open(self, row: OpenRow) -> Waiter[None]:
+        return self._submit(row)
 
-    async def add_attempt(self, attempt: AttemptRow, reserved_pusd: int | None = None) -> None:
-        extend = None if reserved_pusd is None else (attempt.request_id, reserved_pusd)
-        await self._submit(Operation(None, attempt=attempt, extend=extend))
-
-    def end_attempt(self, end: AttemptEnd) -> None:
-        self._writer.submit(Operation(None, attempt_end=end))
+    def add_attempt(self, attempt: AttemptRow, before: AttemptEnd, reserved_pusd: int | None = None) -> Waiter[None]:
+        return self._submit(NewAttempt(attempt, before, reserved_pusd))
 
     def note_generation(self, request_id: int, n: int, generation_id: str) -> None:
-        self._writer.submit(Operation(None, generation=(request_id, n, generation_id)))
+        self._writer.submit(Operation(Generation(request_id, n, generation_id)))
 
     def end(self, end: RequestEnd, done: Done | None = None) -> Waiter[None]:
-        return self._submit(Operation(None, done, end=end))
+        return self._submit(end, done)
 
     async def change(self, call: Callable[[sqlite3.Connection], T]) -> T:
-        result: T = await self._submit(Operation(None, call=call))
+        result: T = await self._submit(call)
         return result
 
-    def _submit(self, operation: Operation) -> Waiter[Any]:
+    def _submit(self, what: What, done: Done | None = None) -> Waiter[Any]:
         future: Waiter[Any] = Waiter(self._loop)
-        operation.future = future
-        self._writer.submit(operation)
+        self._writer.submit(Operation(what, future, done))
         return future
 
     async def unfinished(self, request_id: int | None = None) -> list[Unfinished]:
@@ -127,7 +130,7 @@ class SqliteLedger:
         finally:
             self._connection.close()
             self._lock.release()
-        return len([operation for operation in kept if operation.end is not None])
+        return len([operation for operation in kept if isinstance(operation.what, RequestEnd)])
 
 
 def open_ledger(

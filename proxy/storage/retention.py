@@ -106,7 +106,7 @@ def remove_rows(connection: sqlite3.Connection, ids: Sequence[int]) -> int:
     if not gone:
         return 0
     listed = orjson.dumps([id_ for id_, _ in gone]).decode()
-    for table in ("attempts", "adjustments"):
+    for table in ("attempt_rows", "adjustments"):
         connection.execute(
             f"DELETE FROM {table} WHERE request_id IN (SELECT value FROM json_each(?))",  # noqa: S608 - see above
             (listed,),

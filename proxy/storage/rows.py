@@ -64,10 +64,13 @@ class OpenRow(NamedTuple):
     reserved_pusd: int | None
     reserved_tokens: int | None
     streamed: int
+    target_provider: str  # of the first attempt, as key and target_model
+    key: str
+    target_model: str
 
 
 class AttemptRow(NamedTuple):
-    """One upstream call before its first byte; key is a label, never the key itself.
+    """A further upstream call before its first byte, n from 2; key is a label, never the key itself.
 
     The fields are the columns of statements.ATTEMPT in order.
     """
@@ -81,9 +84,10 @@ class AttemptRow(NamedTuple):
 
 
 class AttemptEnd(NamedTuple):
-    """How one upstream call ended; outcome is a word of docs/ledger.md.
+    """How one upstream call of several ended; outcome is a word of docs/ledger.md.
 
-    The fields are the columns of statements.ATTEMPT_END in order.
+    The fields are the columns of statements.ATTEMPT_END in order. cost_pusd None: the figure is awaited, or nobody can
+    tell. reserved_pusd: what of the request's reservation stands for it; None for the last one.
     """
 
     request_id: int
@@ -101,15 +105,33 @@ class AttemptEnd(NamedTuple):
     cost_source: str
     ttft_ms: int | None
     duration_ms: int | None
+    reserved_pusd: int | None = None
 
 
-_END_COLUMNS = 19  # the first fields of RequestEnd, those of statements.END
+class NewAttempt(NamedTuple):
+    """A further attempt, the end of the one before it, and the request's reservation where it grows."""
+
+    attempt: AttemptRow
+    before: AttemptEnd
+    reserved_pusd: int | None = None
+
+
+class Generation(NamedTuple):
+    """The generation that an attempt under way turned out to be."""
+
+    request_id: int
+    n: int
+    generation_id: str
+
+
+_END_COLUMNS = 22  # the first fields of RequestEnd, those of statements.END
 
 
 class RequestEnd(NamedTuple):
     """What a request came to. state is pending, settled or released; cost_pusd None: nobody can tell.
 
-    The fields up to flags are the columns of statements.END in order; the rest say where the roll-up counts it.
+    The fields up to served_by are the columns of statements.END in order; the rest say where the roll-up counts it.
+    last_attempt: of several; a single one is told by outcome, upstream_status and served_by.
     """
 
     id: int
@@ -131,6 +153,9 @@ class RequestEnd(NamedTuple):
     generation_id: str | None
     error: str | None
     flags: str | None
+    outcome: str
+    upstream_status: int | None
+    served_by: str | None
     started_ms: int
     user: str
     group_name: str | None

@@ -14,7 +14,7 @@ from typing import NamedTuple
 # Rows of one statement: SQLite takes 32,766 parameters, and beyond 64 rows a row gets no cheaper. Each size is prepared
 # and kept once a table, so the steps widen; most groups take two statements.
 _SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64)
-STATEMENTS = 8 * len(_SIZES)  # what a connection should keep prepared
+STATEMENTS = 9 * len(_SIZES)  # what a connection should keep prepared
 
 
 class Many(NamedTuple):
@@ -58,19 +58,26 @@ def _update(table: str, key: str, columns: str, condition: str = "TRUE", after: 
 OPEN = _insert(
     "requests",
     "id, started_ms, day, user, group_name, token_id, endpoint, requested_model, use_case, session_id, tags,"
-    " reserved_pusd, reserved_tokens, streamed",
+    " reserved_pusd, reserved_tokens, streamed, target_provider, key, target_model",
 )
 
-ATTEMPT = _insert("attempts", "request_id, n, started_ms, provider, key, model")
+# a second attempt begins: the first one gets a row of its own (?1: the request)
+FIRST_ATTEMPT = """
+INSERT OR IGNORE INTO attempt_rows (request_id, n, started_ms, provider, key, model, generation_id)
+SELECT id, 1, started_ms, target_provider, key, target_model, generation_id FROM requests WHERE id = ?1
+"""
+
+ATTEMPT = _insert("attempt_rows", "request_id, n, started_ms, provider, key, model")
 
 ATTEMPT_END = _update(
-    "attempts",
+    "attempt_rows",
     "request_id, n",
     "outcome, status, served_model, served_by, generation_id, input_tokens, output_tokens, cached_tokens,"
-    " reasoning_tokens, cost_pusd, cost_source, ttft_ms, duration_ms",
+    " reasoning_tokens, cost_pusd, cost_source, ttft_ms, duration_ms, reserved_pusd",
 )
 
-GENERATION = _update("attempts", "request_id, n", "generation_id")
+FIRST_GENERATION = _update("requests", "id", "generation_id", "requests.state = 'open'")
+GENERATION = _update("attempt_rows", "request_id, n", "generation_id")
 
 EXTEND = _update("requests", "id", "reserved_pusd", "requests.state = 'open'")
 
@@ -79,7 +86,8 @@ END = _update(
     "requests",
     "id",
     "finished_ms, model, provider, status, finish_reason, input_tokens, output_tokens, cached_tokens,"
-    " reasoning_tokens, cost_pusd, cost_source, state, ttft_ms, duration_ms, attempts, generation_id, error, flags",
+    " reasoning_tokens, cost_pusd, cost_source, state, ttft_ms, duration_ms, attempts, generation_id, error, flags,"
+    " outcome, upstream_status, served_by",
     "requests.state IN ('open', 'pending')",
     " RETURNING id",
 )
@@ -96,17 +104,33 @@ HOURLY = _insert(
         uncounted_tokens = uncounted_tokens + excluded.uncounted_tokens, cost_pusd = cost_pusd + excluded.cost_pusd""",
 )
 
-# one request (?1) or, where it is NULL, all: a range of ids, so that one is found without reading the table
+# one request (?1) or, where it is NULL, all: a range of ids, so that one is found without reading the table, and that a
+# start reads only what came after the oldest unfinished request that the writer knew of (MARK)
 UNFINISHED = """
 SELECT r.id, r.state, r.started_ms, r.user, r.group_name, r.use_case, r.requested_model, r.reserved_pusd,
     r.reserved_tokens, r.finished_ms, r.status, r.model, r.finish_reason, r.input_tokens, r.output_tokens,
-    r.cached_tokens, r.reasoning_tokens, r.ttft_ms, r.duration_ms, ifnull(a.n, 0), r.error, r.flags,
-    a.n, a.provider, a.model, a.status, a.outcome, a.served_model, a.served_by, a.generation_id, a.ttft_ms,
-    a.duration_ms
-FROM requests r LEFT JOIN attempts a
-    ON a.request_id = r.id AND a.n = (SELECT max(n) FROM attempts WHERE request_id = r.id)
-WHERE r.state IN ('open', 'pending') AND r.id BETWEEN ifnull(?1, 0) AND ifnull(?1, 9223372036854775807)
+    r.cached_tokens, r.reasoning_tokens, r.ttft_ms, r.duration_ms,
+    ifnull(a.n, r.target_provider IS NOT NULL), r.error, r.flags,
+    CASE WHEN a.n IS NOT NULL THEN a.n WHEN r.target_provider IS NOT NULL THEN 1 END,
+    ifnull(a.provider, r.target_provider), ifnull(a.model, r.target_model), iif(a.n, a.status, r.upstream_status),
+    iif(a.n, a.outcome, r.outcome), iif(a.n, a.served_model, r.model), iif(a.n, a.served_by, r.served_by),
+    iif(a.n, a.generation_id, r.generation_id), iif(a.n, a.ttft_ms, r.ttft_ms), iif(a.n, a.duration_ms, r.duration_ms)
+FROM requests r LEFT JOIN attempt_rows a
+    ON a.request_id = r.id AND a.n = (SELECT max(n) FROM attempt_rows WHERE request_id = r.id)
+WHERE r.state IN ('open', 'pending') AND r.id BETWEEN
+    ifnull(?1, ifnull((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'unfinished_from'), 0))
+    AND ifnull(?1, 9223372036854775807)
 ORDER BY r.id
+"""
+
+# no request with a smaller id is unfinished
+MARK = """
+INSERT INTO meta VALUES ('unfinished_from', CAST(?1 AS TEXT)) ON CONFLICT DO UPDATE SET value = excluded.value
+"""
+
+MARKED = """
+SELECT ifnull((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'unfinished_from'), 0),
+    (SELECT ifnull(max(id), 0) FROM requests)
 """
 
 # what quota totals are rebuilt from: hours of the roll-up, and the rows of the hours that are needed one by one

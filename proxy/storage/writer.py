@@ -11,19 +11,22 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import add
-from typing import Any
+from typing import Any, cast
 
 from proxy.core.errors import TollkeeperError
 from proxy.core.waiter import Waiter
 from proxy.storage import statements
-from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd
+from proxy.storage.rows import Generation, NewAttempt, OpenRow, RequestEnd
 
 log = logging.getLogger("tollkeeper.ledger")
 
 _RETRY_S = 0.25  # how often ends that could not be committed are tried again while nothing else arrives
+_MARK_EVERY_S = 1.0
 _GROUP_MAX = 1000  # operations in one transaction: beyond this the time of a commit grows with nothing gained
 
 
@@ -38,36 +41,39 @@ class EndedTwiceError(TollkeeperError):
 Done = Callable[[Exception | None], None]
 
 
-@dataclass(slots=True)
+Call = Callable[[sqlite3.Connection], Any]  # a rarer change, in a savepoint of its own
+What = OpenRow | RequestEnd | NewAttempt | Generation | Call
+
+
 class Operation:
     """One whole thing to be written, all of it or nothing.
 
     done is called in the event loop after the commit, or with what refused it, also when nobody awaits future any
-    more. must_land: money may have been spent, so this may wait for the disk but is never dropped.
+    more.
     """
 
-    future: Waiter[Any] | None
-    done: Done | None = None
-    opened: OpenRow | None = None
-    attempt: AttemptRow | None = None
-    attempt_end: AttemptEnd | None = None
-    generation: tuple[int, int, str] | None = None
-    extend: tuple[int, int] | None = None
-    end: RequestEnd | None = None
-    call: Callable[[sqlite3.Connection], Any] | None = None
-    result: Any = None
-    error: Exception | None = None
+    __slots__ = ("done", "error", "future", "result", "what")
+
+    def __init__(self, what: What, future: Waiter[Any] | None = None, done: Done | None = None) -> None:
+        self.what = what
+        self.future = future
+        self.done = done
+        self.result: Any = None
+        self.error: Exception | None = None
 
     @property
     def must_land(self) -> bool:
-        return self.end is not None or self.attempt_end is not None or self.generation is not None
+        """Tell whether money may have been spent: then it may wait for the disk, but is never dropped."""
+        return isinstance(self.what, RequestEnd | Generation)
 
 
 @dataclass(slots=True)
 class _Rows:
-    """The rows of one group, by statement."""
+    """The rows of one group, by statement. unfinished and finished are ids of requests."""
 
     opened: list[Sequence[object]] = field(default_factory=list)
+    first_generations: list[Sequence[object]] = field(default_factory=list)
+    firsts: list[int] = field(default_factory=list)
     attempts: list[Sequence[object]] = field(default_factory=list)
     extensions: list[Sequence[object]] = field(default_factory=list)
     generations: list[Sequence[object]] = field(default_factory=list)
@@ -75,32 +81,49 @@ class _Rows:
     ends: list[Sequence[object]] = field(default_factory=list)
     hourly: dict[tuple[object, ...], Sequence[int]] = field(default_factory=dict)  # sums by the key of a row
     calls: list[Operation] = field(default_factory=list)
+    unfinished: list[int] = field(default_factory=list)
+    finished: list[int] = field(default_factory=list)
+
+    def add(self, operation: Operation) -> None:
+        what = operation.what
+        if isinstance(what, OpenRow):
+            self.opened.append(what)
+            self.unfinished.append(what.id)
+        elif isinstance(what, RequestEnd):
+            self._add_end(what)
+        elif isinstance(what, Generation):
+            if what.n == 1:
+                self.first_generations.append((what.request_id, what.generation_id))
+            self.generations.append(what)
+        elif isinstance(what, NewAttempt):
+            self._add_attempt(what)
+        else:
+            self.calls.append(operation)
+
+    def _add_end(self, end: RequestEnd) -> None:
+        self.ends.append(end.columns())
+        if end.last_attempt is not None:
+            self.attempt_ends.append(end.last_attempt)
+        if end.state != "pending":
+            self.finished.append(end.id)
+            key, amounts = end.hourly_key(), end.hourly_amounts()
+            held = self.hourly.get(key)
+            self.hourly[key] = amounts if held is None else tuple(map(add, held, amounts))
+
+    def _add_attempt(self, what: NewAttempt) -> None:
+        id_ = what.attempt.request_id
+        if what.before.n == 1:
+            self.firsts.append(id_)
+        self.attempts.append(what.attempt)
+        self.attempt_ends.append(what.before)
+        if what.reserved_pusd is not None:
+            self.extensions.append((id_, what.reserved_pusd))
 
 
 def _collect(operations: list[Operation]) -> _Rows:
     rows = _Rows()
     for operation in operations:
-        if operation.opened is not None:
-            rows.opened.append(operation.opened[:])
-        if operation.attempt is not None:
-            rows.attempts.append(operation.attempt[:])
-        if operation.extend is not None:
-            rows.extensions.append(operation.extend)
-        if operation.generation is not None:
-            rows.generations.append(operation.generation)
-        if operation.attempt_end is not None:
-            rows.attempt_ends.append(operation.attempt_end[:])
-        end = operation.end
-        if end is not None:
-            rows.ends.append(end.columns())
-            if end.last_attempt is not None:
-                rows.attempt_ends.append(end.last_attempt[:])
-            if end.state != "pending":
-                key, amounts = end.hourly_key(), end.hourly_amounts()
-                held = rows.hourly.get(key)
-                rows.hourly[key] = amounts if held is None else tuple(map(add, held, amounts))
-        if operation.call is not None:
-            rows.calls.append(operation)
+        rows.add(operation)
     return rows
 
 
@@ -131,6 +154,9 @@ class Writer:
         self._finished = False  # of the loop: nothing more is taken
         self._stopping = False  # of the thread: all that was taken is here
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._mark_id, self._newest_id = connection.execute(statements.MARKED).fetchone()
+        self._unfinished = {row[0] for row in connection.execute(statements.UNFINISHED, (None,)).fetchall()}
+        self._mark_due_s = 0.0
         self.problem: str | None = None  # what the disk said last; None while commits succeed
 
     def start(self) -> None:
@@ -171,6 +197,7 @@ class Writer:
                 self._write(operations)
             elif self.problem is not None and not self._stopping:
                 self._probe()
+        self._last_mark()
 
     def _next_group(self) -> list[Operation]:
         """Wait for something to do, then take all that is there, what was kept from a failure first."""
@@ -206,11 +233,19 @@ class Writer:
     def _probe(self) -> None:
         """Learn whether the disk takes writes again: while /readyz is red, nobody else may come and try."""
         try:
-            self._transaction([Operation(None, call=_write_nothing_new)])
+            self._transaction([Operation(_write_nothing_new)])
         except sqlite3.DatabaseError as error:
             self.problem = str(error)
         else:
             self._note_success()
+
+    def _last_mark(self) -> None:
+        """Leave the next start as little to read as can be; it only costs time where the disk refuses."""
+        self._mark_due_s = 0.0
+        try:
+            self._transaction([])
+        except sqlite3.DatabaseError as error:
+            log.info("ledger.unmarked", extra={"problem": str(error)})
 
     def _note_success(self) -> None:
         if self.problem is not None:
@@ -223,17 +258,29 @@ class Writer:
         execute("BEGIN IMMEDIATE")
         try:
             self._apply(rows)
+            mark_id = self._mark(rows)
             execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
                 execute("ROLLBACK")
             raise
+        self._mark_id = mark_id
+        self._unfinished.update(rows.unfinished)
+        self._unfinished.difference_update(rows.finished)
+        self._newest_id = max(self._newest_id, max(rows.unfinished, default=0))
 
     def _apply(self, rows: _Rows) -> None:
         """Run the statements in the order in which the rows of one request depend on each other."""
         execute = self._connection.execute
         for statement, group in (
             (statements.OPEN, rows.opened),
+            (statements.FIRST_GENERATION, rows.first_generations),
+        ):
+            for sql, values in statement.runs(group):
+                execute(sql, values)
+        for id_ in rows.firsts:
+            execute(statements.FIRST_ATTEMPT, (id_,))
+        for statement, group in (
             (statements.ATTEMPT, rows.attempts),
             (statements.EXTEND, rows.extensions),
             (statements.GENERATION, rows.generations),
@@ -250,12 +297,28 @@ class Writer:
         for operation in rows.calls:
             self._apply_call(operation)
 
+    def _mark(self, rows: _Rows) -> int:
+        """Note on disk below which id every request is finished, once a second, so that a start reads no more.
+
+        Ids are given before requests are opened, so one may be opened late: then the mark goes back with it. Gives what
+        the disk has once the transaction is committed.
+        """
+        mark_id: int = self._mark_id
+        if min(rows.unfinished, default=mark_id) < mark_id:
+            mark_id = min(rows.unfinished)
+        elif time.monotonic() >= self._mark_due_s:
+            self._mark_due_s = time.monotonic() + _MARK_EVERY_S
+            mark_id = min(chain(self._unfinished, rows.unfinished), default=self._newest_id)
+        if mark_id != self._mark_id:
+            self._connection.execute(statements.MARK, (mark_id,))
+        return mark_id
+
     def _apply_call(self, operation: Operation) -> None:
         """Run a rarer change in a savepoint, so that its failure is its own."""
-        assert operation.call is not None
+        call = cast(Call, operation.what)
         self._connection.execute("SAVEPOINT call")
         try:
-            operation.result = operation.call(self._connection)
+            operation.result = call(self._connection)
         except Exception as error:
             if _is_the_disk(error):
                 raise

@@ -43,6 +43,10 @@ class Usage(NamedTuple):
     upstream_pusd: int | None
 
 
+NO_USAGE: Final = Usage(None, None, None, None, None, True, None, False, None)
+"""What stands for a usage that nobody told."""
+
+
 @dataclass(frozen=True, slots=True)
 class UsageShape:
     """Where an endpoint's answers carry what: each a path of keys."""

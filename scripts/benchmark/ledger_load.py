@@ -37,7 +37,7 @@ from proxy.policy.guarded_clock import GuardedClock
 from proxy.policy.quota import Admitted, Amounts, QuotaBook
 from proxy.storage.ledger import SqliteLedger, open_ledger
 from proxy.storage.reports import open_reader
-from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd
+from proxy.storage.rows import OpenRow, RequestEnd
 
 _PARALLEL = 32
 _RESERVED_PUSD = 288_000_000  # 2,400 tokens in and 80 out at the prices of the bench's provider
@@ -81,8 +81,7 @@ class Till:
         )
         if not isinstance(admitted, Admitted):
             raise BenchError(f"a request of the bench was refused: {admitted.quota} is too low for it")
-        attempt = AttemptRow(row.id, 1, now_ms, "openrouter", "main", "bench/json")
-        await self._ledger.open(row, attempt)
+        await self._ledger.open(row)
         self._outcome.reserved += 1
         return row
 
@@ -113,27 +112,13 @@ class Till:
             reserved_pusd=_RESERVED_PUSD,
             reserved_tokens=None,
             streamed=0,
+            target_provider="openrouter",
+            key="main",
+            target_model="bench/json",
         )
 
     def _end(self, row: OpenRow) -> RequestEnd:
         generation_id = f"gen-{row.started_ms // 1000}-{row.id % 10**20:020}"
-        attempt = AttemptEnd(
-            request_id=row.id,
-            n=1,
-            outcome="ok",
-            status=200,
-            served_model="bench/json",
-            served_by="Bench",
-            generation_id=generation_id,
-            input_tokens=_INPUT_TOKENS,
-            output_tokens=_OUTPUT_TOKENS,
-            cached_tokens=0,
-            reasoning_tokens=0,
-            cost_pusd=_COST_PUSD,
-            cost_source="provider",
-            ttft_ms=90,
-            duration_ms=100,
-        )
         return RequestEnd(
             id=row.id,
             finished_ms=self.clock.now_ms(),
@@ -154,12 +139,15 @@ class Till:
             generation_id=generation_id,
             error=None,
             flags=None,
+            outcome="ok",
+            upstream_status=200,
+            served_by="Bench",
             started_ms=row.started_ms,
             user=row.user,
             group_name=row.group_name,
             use_case=row.use_case,
             uncounted_tokens=0,
-            last_attempt=attempt,
+            last_attempt=None,
         )
 
 

@@ -17,19 +17,13 @@ WITH RECURSIVE
 INSERT INTO requests (id, started_ms, finished_ms, day, user, group_name, token_id, endpoint, requested_model, model,
     provider, use_case, session_id, status, finish_reason, input_tokens, output_tokens, cached_tokens,
     reasoning_tokens, reserved_pusd, cost_pusd, cost_source, state, ttft_ms, duration_ms, streamed, attempts,
-    generation_id)
+    generation_id, target_provider, key, target_model, outcome, upstream_status)
 SELECT (at_ms << 21) + i % 2097152, at_ms, at_ms + 900, date(at_ms / 1000, 'unixepoch'), 'user-' || (i % 50),
     CASE i % 50 % 3 WHEN 0 THEN 'family' END, 'token', 'chat/completions', 'fast', 'bench/model-' || (i % 5),
     'openrouter', CASE i % 4 WHEN 0 THEN 'sms' END, 'session-' || (i / 20), 200, 'stop', 500 + i % 1000, 100, 0, 0,
-    900000000, 300000000 + i, 'provider', 'settled', 300, 900, 1, 1, 'gen-1793539200-' || printf('%020d', i)
+    900000000, 300000000 + i, 'provider', 'settled', 300, 900, 1, 1, 'gen-1793539200-' || printf('%020d', i),
+    'openrouter', 'main', 'bench/model-' || (i % 5), 'ok', 200
 FROM moments
-"""
-_ATTEMPTS = """
-INSERT INTO attempts (request_id, n, started_ms, provider, key, model, served_model, generation_id, status, outcome,
-    input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost_pusd, cost_source, ttft_ms, duration_ms)
-SELECT id, 1, started_ms, provider, 'main', model, model, generation_id, status, 'ok', input_tokens, output_tokens,
-    cached_tokens, reasoning_tokens, cost_pusd, cost_source, ttft_ms, duration_ms
-FROM requests
 """
 _HOURLY = """
 INSERT INTO usage_hourly (hour_ms, user, group_name, model, provider, use_case, requests, errors, input_tokens,
@@ -48,7 +42,6 @@ def make_ledger(path: Path, requests: int) -> None:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
         connection.execute(_REQUESTS, {"requests": requests, "begin_ms": begin_ms, "span_ms": span_ms})
-        connection.execute(_ATTEMPTS)
         connection.execute(_HOURLY, {"hour_ms": _HOUR_MS})
         connection.execute("COMMIT")
     file = os.open(path, os.O_RDWR)

@@ -23,7 +23,7 @@ async def _fill(path: Path) -> None:
 
 def _forget_what_is_open(db: sqlite3.Connection) -> None:
     """The rows are of September: what is open since then would be a difference."""
-    db.execute("DELETE FROM attempts WHERE request_id IN (SELECT id FROM requests WHERE state = 'open')")
+    db.execute("DELETE FROM attempt_rows WHERE request_id IN (SELECT id FROM requests WHERE state = 'open')")
     db.execute("DELETE FROM requests WHERE state = 'open'")
 
 

@@ -12,12 +12,12 @@ import pytest
 from proxy.storage import writer as writing
 from proxy.storage.ledger import SqliteLedger, _prepare, connect_owner
 from proxy.storage.lock import OwnerLock
+from proxy.storage.rows import OpenRow
 from proxy.storage.writer import LedgerUnavailableError, Writer
 from tests.storage.made_requests import (
     ROLLUP,
     ROLLUP_OF_ROWS,
     START_MS,
-    attempt_row,
     open_row,
     opened,
     read,
@@ -80,7 +80,7 @@ async def _break_once(path: Path, number: int, code: int) -> bool:
             for at in range(ROUNDS):
                 row = open_row(ledger.ids.next(START_MS))
                 try:
-                    await ledger.open(row, attempt_row(row.id))
+                    await ledger.open(row)
                 except LedgerUnavailableError:
                     refused.add(row.id)
                     assert ledger.problem is not None
@@ -126,12 +126,16 @@ async def test_what_waits_for_a_broken_disk_is_bounded(tmp_path: Path) -> None:
             for _ in range(200):
                 row = open_row(ledger.ids.next(START_MS))
                 with pytest.raises(LedgerUnavailableError):
-                    await ledger.open(row, attempt_row(row.id))
+                    await ledger.open(row)
             assert ledger._writer._waiting == len(ends)
             assert not any(end.done() for end in ends)
             disk.heal()
             await asyncio.gather(*ends)
             assert ledger._writer._waiting == 0
+
+
+async def _open(ledger: SqliteLedger, row: OpenRow) -> None:
+    await ledger.open(row)
 
 
 async def test_a_slow_disk_holds_up_what_waits_for_it_and_nothing_else(tmp_path: Path) -> None:
@@ -140,7 +144,7 @@ async def test_a_slow_disk_holds_up_what_waits_for_it_and_nothing_else(tmp_path:
         async with _running(path, disk, queue_max=4) as ledger:
             disk.sync_s = 0.3
             rows = [open_row(ledger.ids.next(START_MS)) for _ in range(20)]
-            tasks = [asyncio.ensure_future(ledger.open(row, attempt_row(row.id))) for row in rows]
+            tasks = [asyncio.ensure_future(_open(ledger, row)) for row in rows]
             ticks = 0
             while not tasks[0].done():
                 await asyncio.sleep(0.01)
@@ -160,7 +164,7 @@ async def test_the_problem_stands_while_the_disk_is_broken_and_then_goes_by_itse
             row = open_row(ledger.ids.next(START_MS))
             disk.break_at(0, apsw.SQLITE_FULL)
             with pytest.raises(LedgerUnavailableError):
-                await ledger.open(row, attempt_row(row.id))
+                await ledger.open(row)
 
             async def tried_often() -> bool:
                 assert ledger.problem is not None
@@ -180,7 +184,7 @@ async def test_a_group_with_a_bad_row_on_a_broken_disk_keeps_every_end(tmp_path:
             rows = [await opened(ledger) for _ in range(3)]
             bad = open_row(ledger.ids.next(START_MS), streamed=7)
             disk.break_at(0, apsw.SQLITE_FULL)
-            opening = asyncio.ensure_future(ledger.open(bad, attempt_row(bad.id)))
+            opening = asyncio.ensure_future(ledger.open(bad))
             ends = [ledger.end(request_end(row)) for row in rows]  # in the same turn, and so in the same group
             with pytest.raises(sqlite3.IntegrityError):
                 await opening

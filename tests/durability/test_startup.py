@@ -20,18 +20,15 @@ WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < :reques
 INSERT INTO requests (id, started_ms, finished_ms, day, user, group_name, token_id, endpoint, requested_model, model,
     provider, use_case, session_id, status, finish_reason, input_tokens, output_tokens, cached_tokens,
     reasoning_tokens, reserved_pusd, cost_pusd, cost_source, state, ttft_ms, duration_ms, streamed, attempts,
-    generation_id)
+    generation_id, target_provider, key, target_model, outcome)
 SELECT ((at) << 21) + i % 2097152, at, at + 900, date(at / 1000, 'unixepoch'), 'user-' || (i % 50),
     CASE i % 3 WHEN 0 THEN 'family' END, 'tok_1', 'chat/completions', 'fast', 'model-' || (i % 5), 'openrouter',
     CASE i % 4 WHEN 0 THEN 'sms' END, 'session-' || (i / 20), 200, 'stop', 500 + i % 1000, 100, 0, 0, 900000000,
     300000000 + i, CASE WHEN i % 10000 = 7 THEN 'none' ELSE 'provider' END,
-    CASE WHEN i % 10000 = 7 THEN 'open' ELSE 'settled' END, 300, 900, 1, 1, 'gen-' || i
+    CASE WHEN i % 10000 = 7 THEN 'open' ELSE 'settled' END, 300, 900, 1, 1, 'gen-' || i,
+    'openrouter', 'main', 'model', 'ok'
 FROM (SELECT i, {START_MS} + i * ({DAYS} * 86400000 / :requests) AS at FROM n)
 """  # noqa: S608 - numbers of this file
-ATTEMPTS = """
-INSERT INTO attempts (request_id, n, started_ms, provider, key, model, outcome, cost_pusd, cost_source)
-SELECT id, 1, started_ms, 'openrouter', 'main', 'model', 'ok', cost_pusd, cost_source FROM requests
-"""
 HOURLY = f"""
 INSERT INTO usage_hourly (hour_ms, user, group_name, model, provider, use_case, requests, errors, input_tokens,
     output_tokens, cached_tokens, reasoning_tokens, cost_pusd, uncounted_tokens)
@@ -44,7 +41,6 @@ def _fill(path: Path, requests: int) -> None:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
         connection.execute(FILL, {"requests": requests})
-        connection.execute(ATTEMPTS)
         connection.execute(HOURLY)
         connection.execute("COMMIT")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from random import Random
 
-from proxy.storage.rows import HOUR_MS, RequestIds
+from proxy.storage.rows import HOUR_MS, Generation, NewAttempt, RequestIds
 from proxy.storage.writer import Operation
 from tests.storage.made_requests import START_MS, attempt_end, attempt_row, open_row, request_end
 
@@ -51,12 +51,12 @@ class Workload:
         row = open_row(id_, started_ms=started_ms, user=user, reserved_pusd=reserved, session_id=filling)
         self.rows[id_] = Request(started_ms, user, "open", reserved, None, "none", (("open", None),))
         self._unfinished.append(id_)
-        return Operation(None, opened=row, attempt=attempt_row(id_))
+        return Operation(row)
 
     def _go_on(self, id_: int) -> Operation:
         row, rng = self.rows[id_], self._rng
         n = len(row.attempts)
-        kind = rng.choice(("end", "end", "end", "pending", "generation", "attempt", "attempt_end"))
+        kind = rng.choice(("end", "end", "end", "pending", "generation", "attempt"))
         if row.state == "pending" or kind == "end":
             return self._end(id_, "released" if row.state == "open" and rng.random() < 0.2 else "settled")
         if kind == "pending":
@@ -64,15 +64,12 @@ class Workload:
         if kind == "generation":
             generation_id = f"gen-{rng.randrange(10**9)}"
             self._change_last(id_, row, row.attempts[-1][0], generation_id)
-            return Operation(None, generation=(id_, n, generation_id))
-        if kind == "attempt":
-            reserved = row.reserved_pusd + rng.randrange(10**9)
-            self.rows[id_] = replace(row, reserved_pusd=reserved, attempts=(*row.attempts, ("open", None)))
-            return Operation(None, attempt=attempt_row(id_, n + 1), extend=(id_, reserved))
-        self._change_last(id_, row, "upstream_error", None)
-        return Operation(
-            None, attempt_end=attempt_end(id_, n, outcome="upstream_error", cost_pusd=0, cost_source="none")
-        )
+            return Operation(Generation(id_, n, generation_id))
+        reserved = row.reserved_pusd + rng.randrange(10**9)
+        ended = (*row.attempts[:-1], ("upstream_error", None))
+        self.rows[id_] = replace(row, reserved_pusd=reserved, attempts=(*ended, ("open", None)))
+        before = attempt_end(id_, n, outcome="upstream_error", cost_pusd=0, cost_source="none")
+        return Operation(NewAttempt(attempt_row(id_, n + 1), before, reserved))
 
     def _change_last(self, id_: int, row: Request, outcome: str, generation_id: str | None) -> None:
         self.rows[id_] = replace(row, attempts=(*row.attempts[:-1], (outcome, generation_id)))
@@ -86,4 +83,4 @@ class Workload:
             self._unfinished.remove(id_)
         begun = open_row(id_, started_ms=row.started_ms, user=row.user)
         end = request_end(begun, n=len(row.attempts), state=state, cost_pusd=cost, cost_source=source)
-        return Operation(None, end=end)
+        return Operation(end)

@@ -57,14 +57,17 @@ async def book(
         reserved_pusd=reserved,
         reserved_tokens=chance.choice((None, 4000)),
         streamed=chance.randrange(2),
+        target_provider="openrouter",
+        key="main",
+        target_model="openai/gpt-5-mini",
     )
-    await ledger.open(row, AttemptRow(id_, 1, started_ms, "openrouter", "main", "openai/gpt-5-mini"))
+    await ledger.open(row)
     if way == "open":
         return id_
     last = 1
     if way == "second":
-        ledger.end_attempt(_attempt_end(id_, 1, Verdict("released", 0, "none", frozenset()), "upstream_error", chance))
-        await ledger.add_attempt(AttemptRow(id_, 2, started_ms + 10, "openrouter", "main", "meta/llama"))
+        before = _attempt_end(id_, 1, Verdict("released", 0, "none", frozenset()), "upstream_error", chance)
+        await ledger.add_attempt(AttemptRow(id_, 2, started_ms + 10, "openrouter", "main", "meta/llama"), before)
         last = 2
     drawn = chance.randrange(1, reserved_pusd + 1)
     verdict = _verdict(way, drawn if cost_pusd is None else cost_pusd, reserved_pusd)
@@ -147,10 +150,13 @@ def _end(row: OpenRow, verdict: Verdict, attempt: AttemptEnd, way: str, finished
         generation_id=attempt.generation_id,
         error="upstream_error" if failed else None,
         flags=" ".join(sorted(verdict.flags)) or None,
+        outcome=attempt.outcome,
+        upstream_status=attempt.status,
+        served_by=attempt.served_by,
         started_ms=row.started_ms,
         user=row.user,
         group_name=row.group_name,
         use_case=row.use_case,
         uncounted_tokens=uncounted_tokens(verdict, counted, row.reserved_tokens),
-        last_attempt=attempt,
+        last_attempt=attempt if attempt.n > 1 else None,
     )

@@ -29,11 +29,14 @@ def open_row(id_: int, **changes: Any) -> OpenRow:
         reserved_pusd=1000,
         reserved_tokens=None,
         streamed=0,
+        target_provider="p",
+        key="main",
+        target_model="m",
     )
     return row._replace(**changes)
 
 
-def attempt_row(id_: int, n: int = 1) -> AttemptRow:
+def attempt_row(id_: int, n: int = 2) -> AttemptRow:
     return AttemptRow(id_, n, START_MS, "p", "main", "m")
 
 
@@ -59,7 +62,7 @@ def attempt_end(id_: int, n: int = 1, **changes: Any) -> AttemptEnd:
 
 
 def request_end(row: OpenRow, *, n: int = 1, **changes: Any) -> RequestEnd:
-    """End a request: settled at 700 where nothing else is said; its last attempt costs the same."""
+    """End a request: settled at 700 where nothing else is said; its last attempt, of several, costs the same."""
     end = RequestEnd(
         id=row.id,
         finished_ms=row.started_ms + 2,
@@ -80,6 +83,9 @@ def request_end(row: OpenRow, *, n: int = 1, **changes: Any) -> RequestEnd:
         generation_id=None,
         error=None,
         flags=None,
+        outcome="ok",
+        upstream_status=200,
+        served_by=None,
         started_ms=row.started_ms,
         user=row.user,
         group_name=row.group_name,
@@ -87,7 +93,7 @@ def request_end(row: OpenRow, *, n: int = 1, **changes: Any) -> RequestEnd:
         uncounted_tokens=0,
         last_attempt=None,
     )._replace(**changes)
-    if "last_attempt" in changes:
+    if "last_attempt" in changes or n == 1:
         return end
     last = attempt_end(row.id, n, cost_pusd=end.cost_pusd, cost_source=end.cost_source)
     return end._replace(last_attempt=last)
@@ -106,9 +112,9 @@ async def running(path: Path, *, queue_max: int = 1000, busy_timeout_s: float = 
 
 
 async def opened(ledger: SqliteLedger, **changes: Any) -> OpenRow:
-    """Open one request with its first attempt."""
+    """Open one request."""
     row = open_row(ledger.ids.next(changes.get("started_ms", START_MS)), **changes)
-    await ledger.open(row, attempt_row(row.id))
+    await ledger.open(row)
     return row
 
 

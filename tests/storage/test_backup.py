@@ -159,7 +159,7 @@ def test_a_damaged_ledger_is_not_copied(filled: Path, tmp_path: Path) -> None:
     copy_ledger(filled, damaged)
     size = damaged.stat().st_size
     with closing(sqlite3.connect(damaged)) as connection:
-        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'attempts'").fetchone()
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'requests'").fetchone()
         (page_size,) = connection.execute("PRAGMA page_size").fetchone()
     with damaged.open("r+b") as file:
         file.seek((page - 1) * page_size)

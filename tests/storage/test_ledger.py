@@ -60,8 +60,8 @@ async def test_what_was_opened_is_on_disk(path: Path) -> None:
 async def test_a_further_attempt_raises_the_reservation_with_it(path: Path) -> None:
     async with running(path) as ledger:
         row = await opened(ledger, reserved_pusd=1000)
-        await ledger.add_attempt(attempt_row(row.id, 2), 1900)
-        await ledger.add_attempt(attempt_row(row.id, 3))
+        await ledger.add_attempt(attempt_row(row.id, 2), attempt_end(row.id, 1), 1900)
+        await ledger.add_attempt(attempt_row(row.id, 3), attempt_end(row.id, 2))
         assert read(path, "SELECT reserved_pusd FROM requests") == [(1900,)]
         assert read(path, "SELECT n FROM attempts ORDER BY n") == [(1,), (2,), (3,)]
 
@@ -151,7 +151,7 @@ async def test_a_row_that_cannot_be_written_does_not_take_its_neighbours_along(p
         go, held = await _hold_writer(ledger)
         bad = poison._replace(id=ledger.ids.next(START_MS))
         rows = [open_row(ledger.ids.next(START_MS)) for _ in range(3)]
-        tasks = [asyncio.ensure_future(ledger.open(row, attempt_row(row.id))) for row in (rows[0], bad, *rows[1:])]
+        tasks = [asyncio.ensure_future(ledger.open(row)) for row in (rows[0], bad, *rows[1:])]
         await asyncio.sleep(0)  # all of them have submitted
         end = ledger.end(request_end(settled))
         go.set()
@@ -174,7 +174,7 @@ async def test_a_change_that_fails_is_undone_alone(path: Path) -> None:
     async with running(path) as ledger:
         go, held = await _hold_writer(ledger)
         row = open_row(ledger.ids.next(START_MS))
-        opening = asyncio.ensure_future(ledger.open(row, attempt_row(row.id)))
+        opening = asyncio.ensure_future(ledger.open(row))
         spoiling = asyncio.ensure_future(ledger.change(spoil))
         counting = asyncio.ensure_future(ledger.change(lambda db: db.execute("SELECT 41 + 1").fetchone()[0]))
         await asyncio.sleep(0)
@@ -192,11 +192,11 @@ async def test_all_of_a_request_may_be_one_group(path: Path) -> None:
     async with running(path) as ledger:
         go, held = await _hold_writer(ledger)
         row = open_row(ledger.ids.next(START_MS))
-        opening = asyncio.ensure_future(ledger.open(row, attempt_row(row.id)))
+        opening = asyncio.ensure_future(ledger.open(row))
         await asyncio.sleep(0)
         ledger.note_generation(row.id, 1, "gen-1")
-        ledger.end_attempt(attempt_end(row.id, 1, outcome="upstream_error", generation_id="gen-1", cost_pusd=0))
-        adding = asyncio.ensure_future(ledger.add_attempt(attempt_row(row.id, 2), 2000))
+        before = attempt_end(row.id, 1, outcome="upstream_error", generation_id="gen-1", cost_pusd=0)
+        adding = asyncio.ensure_future(ledger.add_attempt(attempt_row(row.id, 2), before, 2000))
         await asyncio.sleep(0)
         ledger.note_generation(row.id, 2, "gen-2")
         ending = ledger.end(request_end(row, n=2, last_attempt=attempt_end(row.id, 2, generation_id="gen-2")))
@@ -216,17 +216,17 @@ async def test_a_full_queue_refuses_what_is_new_and_takes_every_end(path: Path) 
         row = await opened(ledger)
         go, held = await _hold_writer(ledger)  # the first of the three
         waiting = [open_row(ledger.ids.next(START_MS)) for _ in range(2)]
-        tasks = [asyncio.ensure_future(ledger.open(new, attempt_row(new.id))) for new in waiting]
+        tasks = [asyncio.ensure_future(ledger.open(new)) for new in waiting]
         await asyncio.sleep(0)
         refused = open_row(ledger.ids.next(START_MS))
         with pytest.raises(LedgerUnavailableError, match="3 operations already wait"):
-            await ledger.open(refused, attempt_row(refused.id))
+            await ledger.open(refused)
         ledger.note_generation(row.id, 1, "gen-1")
         end = ledger.end(request_end(row))
         go.set()
         await asyncio.gather(held, *tasks, end)
         assert read(path, "SELECT count(*), sum(state = 'settled') FROM requests") == [(3, 1)]
-        await ledger.open(refused, attempt_row(refused.id))  # there is room again
+        await ledger.open(refused)  # there is room again
 
 
 async def test_done_is_called_after_the_commit_also_when_nobody_waits(path: Path) -> None:

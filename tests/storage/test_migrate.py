@@ -58,7 +58,7 @@ def test_an_empty_file_gets_every_step(tmp_path: Path) -> None:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
         strict = dict(connection.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main'"))
         assert connection.execute("PRAGMA application_id").fetchone() == (0x746F6C6C,)
-    assert {"requests", "attempts", "adjustments", "usage_hourly", "users", "tokens", "audit", "meta"} <= tables
+    assert {"requests", "attempt_rows", "adjustments", "usage_hourly", "users", "tokens", "audit", "meta"} <= tables
     assert all(strict[name] for name in tables if not name.startswith("sqlite_"))
     assert _version(path) == SCHEMA_VERSION
     assert list(tmp_path.glob("*.backup")) == []

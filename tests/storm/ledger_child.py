@@ -11,7 +11,7 @@ from random import Random
 
 from proxy.core.errors import TollkeeperError
 from proxy.storage.ledger import SqliteLedger, open_ledger, set_labels
-from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd
+from proxy.storage.rows import OpenRow, RequestEnd
 
 from .draw import USERS
 
@@ -54,7 +54,7 @@ async def _requests(ledger: SqliteLedger, pipe: int, rng: Random) -> None:
     for _ in range(_ROUNDS_MAX):
         started_ms = _START_MS + rng.randrange(3) * _HOUR_MS
         id_, user = ledger.ids.next(started_ms), rng.choice(USERS)
-        await ledger.open(_open(id_, started_ms, user, rng), AttemptRow(id_, 1, started_ms, "auto", "main", "m"))
+        await ledger.open(_open(id_, started_ms, user, rng))
         _say(pipe, f"o {id_}")
         if rng.random() < 0.5:
             ledger.note_generation(id_, 1, f"gen-{id_}")
@@ -83,6 +83,9 @@ def _open(id_: int, started_ms: int, user: str, rng: Random) -> OpenRow:
         reserved_pusd=rng.randrange(10**12),
         reserved_tokens=None,
         streamed=0,
+        target_provider="auto",
+        key="main",
+        target_model="m",
     )
 
 
@@ -90,20 +93,6 @@ def _end(
     id_: int, started_ms: int, user: str, cost_pusd: int | None, source: str, state: str, flags: str | None = None
 ) -> RequestEnd:
     tokens = {"input_tokens": 3, "output_tokens": 5, "cached_tokens": None, "reasoning_tokens": None}
-    attempt = AttemptEnd(
-        request_id=id_,
-        n=1,
-        outcome="ok",
-        status=200,
-        served_model="m",
-        served_by=None,
-        generation_id=None,
-        cost_pusd=cost_pusd,
-        cost_source=source,
-        ttft_ms=1,
-        duration_ms=2,
-        **tokens,
-    )
     return RequestEnd(
         id=id_,
         finished_ms=started_ms + 2,
@@ -120,11 +109,14 @@ def _end(
         generation_id=None,
         error=None,
         flags=flags,
+        outcome="ok",
+        upstream_status=200,
+        served_by=None,
         started_ms=started_ms,
         user=user,
         group_name=None,
         use_case=None,
         uncounted_tokens=0,
-        last_attempt=attempt,
+        last_attempt=None,
         **tokens,
     )

@@ -85,7 +85,7 @@ class Stand:
 
 
 def _empty(connection: sqlite3.Connection) -> None:
-    for table in ("requests", "attempts", "usage_hourly", "adjustments"):
+    for table in ("requests", "attempt_rows", "usage_hourly", "adjustments"):
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 - the names stand in the line above
 
 
