@@ -252,7 +252,7 @@ def preset_rows(settings: Settings) -> dict[str, PresetRow]:
     return {
         name: PresetRow(
             name,
-            tuple(resolve(target, settings.providers) for target in preset.targets),
+            tuple(resolve(one.target, settings.providers) for one in preset.targets if one.target is not None),
             preset.defaults,
             preset.system,
             preset.use_case,

@@ -213,7 +213,8 @@ class _Reading:
             if isinstance(providers[name], dict):
                 self._key_from_environment(name, providers[name])
                 for key in _KEYS:
-                    self._key_from_file(name, providers[name], key)
+                    self._key_from_file(("providers", name), providers[name], key)
+                self._several_keys_from_files(name, providers[name])
 
     def settle(self) -> Settings:
         """Give the settings, or raise ConfigError with every mistake there is."""
@@ -339,6 +340,8 @@ class _Reading:
         if name != "openrouter" or str(url).rstrip("/") != BASE_URLS["openrouter"]:
             return
         for key, variable in _KEYS.items():
+            if key == "api_key" and block.get("keys"):
+                continue
             path: SettingPath = ("providers", name, key)
             older = block.get("provisioning_key") if key == "management_key" else None
             if block.get(key) is None and block.get(f"{key}_file") is None and older is None and path not in self._lost:
@@ -348,8 +351,14 @@ class _Reading:
                     self._given[path] = variable
                     self._secrets.add(text)
 
-    def _key_from_file(self, name: str, block: dict[str, Any], key: str) -> None:
-        path: SettingPath = ("providers", name, f"{key}_file")
+    def _several_keys_from_files(self, name: str, block: dict[str, Any]) -> None:
+        keys = block.get("keys")
+        for number, one in enumerate(keys if isinstance(keys, list) else []):
+            if isinstance(one, dict):
+                self._key_from_file(("providers", name, "keys", number), one, "api_key")
+
+    def _key_from_file(self, at: SettingPath, block: dict[str, Any], key: str) -> None:
+        path: SettingPath = (*at, f"{key}_file")
         text = block.get(f"{key}_file")
         if not isinstance(text, str) or not text or "\0" in text:
             return
@@ -397,9 +406,12 @@ class _Reading:
     def _literal_keys(self) -> Iterable[SettingPath]:
         yield from self._literals(("admin_token",))
         providers = self._data.get("providers")
-        for name in providers if isinstance(providers, dict) else {}:
+        for name, provider in (providers if isinstance(providers, dict) else {}).items():
             for key in ("api_key", "management_key"):
                 yield from self._literals(("providers", name, key))
+            keys = provider.get("keys") if isinstance(provider, dict) else None
+            for number in range(len(keys) if isinstance(keys, list) else 0):
+                yield from self._literals(("providers", name, "keys", number, "api_key"))
 
     def _literals(self, path: SettingPath) -> Iterable[SettingPath]:
         node = locate(self._root, path).node

@@ -44,7 +44,16 @@ def secrets_in(node: Node | None, *, sensitive: bool = False) -> Iterator[str]:
             yield from secrets_in(item, sensitive=sensitive)
     elif isinstance(node, Mapping):
         for name, entry in node.entries.items():
-            yield from secrets_in(entry.node, sensitive=sensitive or is_sensitive(name))
+            if name == "keys" and not sensitive:
+                yield from _secrets_of_keys(entry.node)
+            else:
+                yield from secrets_in(entry.node, sensitive=sensitive or is_sensitive(name))
+
+
+def _secrets_of_keys(node: Node | None) -> Iterator[str]:
+    """Give those of a provider's keys: their names and weights are none, a text in place of a block may be one."""
+    for item in node.items if isinstance(node, Sequence) else (node,):
+        yield from secrets_in(item, sensitive=isinstance(item, Scalar))
 
 
 def mask(text: str, known: Iterable[str]) -> str:

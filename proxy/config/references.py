@@ -22,6 +22,10 @@ def mistakes_across(data: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _tokens(data)
     yield from _targets(data)
     yield from _keys(data)
+    yield from _several_keys(data)
+    yield from _own_keys(data)
+    yield from _use_cases(data)
+    yield from _handed_over(data)
 
 
 def warnings_across(data: Mapping[str, Any]) -> Iterator[Finding]:
@@ -88,6 +92,8 @@ def _targets_of(data: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         for number, target in enumerate(listed):
             if isinstance(target, str):
                 yield ("presets", name, "targets", number), target
+            elif isinstance(target, Mapping) and isinstance(target.get("target"), str):
+                yield ("presets", name, "targets", number, "target"), target["target"]
 
 
 def _targets(data: Mapping[str, Any]) -> Iterator[Finding]:
@@ -122,11 +128,53 @@ def _keys(data: Mapping[str, Any]) -> Iterator[Finding]:
         hosted = default_base_url(name, kind)
         if hosted is None or (block.get("base_url") or hosted) != hosted:
             continue
-        if block.get("api_key") is None and block.get("api_key_file") is None:
+        if block.get("api_key") is None and block.get("api_key_file") is None and not block.get("keys"):
             url = "https://openrouter.ai/keys" if kind == "openrouter" else "https://platform.openai.com/api-keys"
             variable = "OPENROUTER_API_KEY" if kind == "openrouter" else "OPENAI_API_KEY"
             advice = f"Write api_key: ${{{variable}}}, or use api_key_file:. A key is made at {url}"
             yield ("providers", name, "api_key"), f"is missing. {advice}"
+
+
+def _several_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, provider in _blocks(data, "providers"):
+        keys = provider.get("keys")
+        listed = keys if isinstance(keys, list) else []
+        if listed and (provider.get("api_key") is not None or provider.get("api_key_file") is not None):
+            yield ("providers", name, "keys"), "stands beside api_key. Make that one of the keys, or remove it."
+        for number, key in enumerate(listed):
+            if isinstance(key, Mapping) and key.get("api_key") is None and key.get("api_key_file") is None:
+                yield ("providers", name, "keys", number), "has no key. Write api_key: ${VAR}, or use api_key_file:."
+
+
+def _own_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
+    providers = _block(data, "providers")
+    for name, user in _blocks(data, "users"):
+        for provider in _block(user, "provider_keys"):
+            if provider not in providers:
+                text = f'there is no provider "{provider}".{_suggest(provider, providers)}'
+                yield ("users", name, "provider_keys", provider), text
+
+
+def _use_cases(data: Mapping[str, Any]) -> Iterator[Finding]:
+    presets = _block(data, "presets")
+    for name, preset in _block(data, "use_cases").items():
+        if isinstance(preset, str) and preset not in presets:
+            hint = _suggest(preset, presets) or " Add it under presets:."
+            yield ("use_cases", name), f'there is no preset "{preset}".{hint}'
+
+
+def _handed_over(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """hand_over needs targets that OpenRouter can take from one another."""
+    providers = _block(data, "providers")
+    default = next(iter(providers), None)
+    for name, preset in _blocks(data, "presets"):
+        hand_over = preset.get("hand_over")
+        if not isinstance(hand_over, str) or hand_over.lower() not in ("true", "yes", "on"):
+            continue
+        heads = [target.partition("/")[0] for path, target in _targets_of(data) if path[1] == name]
+        asked = {head if head in providers else default for head in heads}
+        if not any(one is not None and _is_openrouter(one, providers[one]) for one in asked):
+            yield ("presets", name, "hand_over"), "needs targets at OpenRouter; none of these is."
 
 
 def _plain_http(data: Mapping[str, Any]) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from proxy.config.limit import Limit
 from proxy.config.load import Loaded
 from proxy.config.locate import Path as SettingPath
 from proxy.config.locate import written
-from proxy.config.schema import Limits, Settings
+from proxy.config.schema import Limits, PresetTarget, Settings
 from proxy.core.money import pusd_to_usd
 from proxy.core.secret import Secret
 
@@ -40,7 +40,9 @@ def as_json(loaded: Loaded) -> dict[str, Any]:
 
 
 def _leaves(value: Any, path: SettingPath) -> Iterator[tuple[SettingPath, Any]]:
-    if isinstance(value, BaseModel):
+    if isinstance(value, PresetTarget) and value.model_fields_set == {"target"}:  # in its short form
+        yield path, value.target
+    elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
             yield from _leaves(getattr(value, name), (*path, name))
     elif isinstance(value, dict) and value:
@@ -110,10 +112,12 @@ def json_schema() -> dict[str, Any]:
         **definitions["Provider"]["properties"]["management_key"],
         "deprecated": True,
     }
-    preset = definitions["Preset"]
-    definitions["Preset"] = {
-        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}, preset]
-    }
+    texts = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+    for name, short in (("Preset", ({"type": "string"}, texts)), ("PresetTarget", ({"type": "string"},))):
+        definitions[name] = {"anyOf": [*short, definitions[name]]}
+    values = definitions["Variable"]["properties"]["values"]
+    definitions["Variable"]["properties"]["values"] = {**values, "anyOf": [*values["anyOf"], texts]}
+    definitions["Variable"] = {"anyOf": [{"type": "string"}, texts, definitions["Variable"]]}
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "Tollkeeper's configuration"
     return schema
@@ -148,19 +152,28 @@ def schema_blocks() -> dict[str, type[BaseModel]]:
     """Give each block of settings by its path in the documentation; names are written <name>."""
     from proxy.config.schema import (  # noqa: PLC0415 - only documentation asks
         Attribution,
+        Breaker,
+        Checks,
         Currency,
         Defaults,
         Group,
+        KeyLimits,
         Ledger,
         Log,
         Preset,
+        PresetTarget,
         Price,
         Provider,
+        ProviderKey,
         Quotas,
         Retention,
+        Retry,
+        Routing,
         Server,
+        Timeouts,
         Token,
         User,
+        Variable,
     )
 
     return {
@@ -171,10 +184,19 @@ def schema_blocks() -> dict[str, type[BaseModel]]:
         "ledger": Ledger,
         "quotas": Quotas,
         "retention": Retention,
+        "routing": Routing,
         "providers.<name>": Provider,
         "providers.<name>.attribution": Attribution,
         "providers.<name>.prices.<model>": Price,
+        "providers.<name>.keys[]": ProviderKey,
+        "providers.<name>.keys[].limits": KeyLimits,
+        "providers.<name>.timeouts.<model>": Timeouts,
+        "providers.<name>.breaker": Breaker,
+        "providers.<name>.retry": Retry,
         "presets.<name>": Preset,
+        "presets.<name>.targets[]": PresetTarget,
+        "presets.<name>.variables.<name>": Variable,
+        "presets.<name>.checks": Checks,
         "limits": Limits,
         "defaults": Defaults,
         "groups.<name>": Group,

@@ -66,8 +66,12 @@ def test_the_shape_that_users_edit(folder: Path) -> None:
     assert openrouter.management_key is None
     assert local.base_url == "http://127.0.0.1:11434/v1"
     assert local.prices["*"].output_ausd == 250_000_000_000
-    assert settings.presets["fast"].targets == ("openai/gpt-5-mini", "google/gemini-2.5-flash", "local/qwen3")
-    assert settings.presets["house"].targets == ("local/qwen3",)
+    assert tuple(one.target for one in settings.presets["fast"].targets) == (
+        "openai/gpt-5-mini",
+        "google/gemini-2.5-flash",
+        "local/qwen3",
+    )
+    assert tuple(one.target for one in settings.presets["house"].targets) == ("local/qwen3",)
     assert settings.presets["sms-classify"].defaults == {
         "temperature": 0.2,
         "max_tokens": 20,
@@ -427,6 +431,44 @@ _MISTAKES = [
     (
         "providers: {openrouter: }\npresets: {a: {targets: openrouter/}}\n",
         "config.yaml:2:24  presets.a.targets: names no model.",
+    ),
+    (
+        "providers: {p: {base_url: 'http://h/v1', api_key: x, keys: [{name: a, api_key: y}]}}\n",
+        "providers.p.keys: stands beside api_key. Make that one of the keys, or remove it.",
+    ),
+    (
+        "providers: {p: {base_url: 'http://h/v1', keys: [{name: a}]}}\n",
+        "providers.p.keys[0]: has no key. Write api_key: ${VAR}, or use api_key_file:.",
+    ),
+    (
+        "providers: {p: {base_url: 'http://h/v1', keys: [{name: a, api_key: x}, {name: a, api_key: y}]}}\n",
+        "providers.p.keys: has two keys of the name a.",
+    ),
+    (
+        "providers: {p: {base_url: 'http://h/v1', keys: [{name: a, api_key: x, valid_from: 2027-01-01T00:00:00Z,"
+        " valid_until: 2026-01-01T00:00:00Z}]}}\n",
+        "valid_until: ends before it begins.",
+    ),
+    ("presets: {a: b/c}\nuse_cases: {sms: aa}\n", 'use_cases.sms: there is no preset "aa". Did you mean "a"?'),
+    (
+        "users: {a: {provider_keys: {openruter: x}}}\n",
+        'users.a.provider_keys.openruter: there is no provider "openruter".',
+    ),
+    ("presets: {a: [{static: {default: x}}, b/c]}\n", "presets.a: has a static target before the last one."),
+    ("presets: {a: [b/c, {static: {x: y}}]}\n", "static: has no text for all other cases. Add default: and a text."),
+    ("presets: {a: [{weight: 1}]}\n", "presets.a[0]: needs either target or static."),
+    (
+        "presets: {a: {targets: b/c, system: 'in {x}', variables: {y: z}}}\n",
+        'presets.a.variables: "y" stands nowhere in system. Write {y} there.',
+    ),
+    (
+        "presets: {a: {targets: b/c, system: 'in {x}', variables: {x: {default: z, values: [q]}}}}\n",
+        "presets.a.variables.x.default: must be one of q.",
+    ),
+    ("presets: {a: {targets: b/c, checks: {pattern: '('}}}\n", "checks.pattern: is no regular expression:"),
+    (
+        "providers: {openrouter: , p: {base_url: 'http://h/v1'}}\npresets: {a: {targets: [p/c, p/d], hand_over: true}}\n",
+        "presets.a.hand_over: needs targets at OpenRouter; none of these is.",
     ),
     ("presets: {a: []}\n", "config.yaml:1:14  presets.a: must have at least 1 entry."),
     (
@@ -850,3 +892,21 @@ def test_any_value_at_any_setting_is_read_or_refused(tmp_path: Path, value: obje
     path.chmod(0o600)
     said = outcome(path)
     assert said is None or said.strip()
+
+
+def test_keys_of_a_provider_are_read_from_files_and_never_shown(tmp_path: Path) -> None:
+    file = tmp_path / "b.key"
+    file.write_text("sk-secret-of-b\n")
+    file.chmod(0o600)
+    loaded = load(
+        tmp_path,
+        "providers:\n  p:\n    base_url: http://h/v1\n    keys:\n"
+        "      - {name: main, api_key: sk-secret-of-a}\n      - {name: b, api_key_file: b.key, weight: 2}\n",
+    )
+    first, second = loaded.settings.providers["p"].keys
+    assert (first.api_key.reveal(), second.api_key.reveal(), second.weight) == ("sk-secret-of-a", "sk-secret-of-b", 2)
+    assert file in loaded.watched
+    with pytest.raises(ConfigError) as error:
+        load(tmp_path, "providers: {p: {base_url: 'http://h/v1', keys: [sk-secret-of-a, {name: main, weight: x}]}}\n")
+    assert "secret" not in str(error.value)
+    assert "main" in str(error.value)

@@ -1,0 +1,213 @@
+"""Settings of presets: virtual models with their targets, parameters, prompt and checks."""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from proxy.config.allowance import Limits
+from proxy.config.block import DAY_S, Block, required, setting
+from proxy.config.mistake import SettingError
+from proxy.config.provider import Timeouts
+from proxy.config.scalars import Plain, typed
+from proxy.config.values import Flag, Seconds, Text, UserName, Whole, as_list
+
+_VARIABLE = re.compile(r"(?<!\{)\{([A-Za-z_][A-Za-z0-9_]*)\}(?!\})", re.ASCII)
+DEFAULT = "default"  # the keyword of a static target's text for all that no other keyword fits
+
+
+def _json_value(value: object) -> Any:
+    if isinstance(value, Plain):
+        value = typed(value)
+    if isinstance(value, Decimal):
+        return float(value)  # a parameter of a model such as temperature; no money
+    if isinstance(value, Mapping):
+        return {str(key): _json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(item) for item in value]
+    return str(value) if isinstance(value, str) else value
+
+
+def _parameters(value: object) -> object:
+    if isinstance(value, Mapping):
+        for name in ("model", "messages", "stream"):
+            if name in value:
+                raise SettingError("is the client's to say and can have no default", key=name, show=False)
+        return _json_value(value)
+    return value
+
+
+Parameters = Annotated[dict[str, Any], BeforeValidator(_parameters)]
+
+
+class PresetTarget(Timeouts):
+    """One place where a preset's requests may go. A name alone is its short form."""
+
+    target: Text | None = setting(
+        None, "provider/model, or a model of the first provider.", "One of target and static is needed."
+    )
+    weight: Whole | None = setting(
+        None,
+        "Its share of the requests among the targets that have a weight: one of them is drawn, the others follow.",
+        "None: the order of the list holds.",
+        ge=0,
+        le=10**6,
+    )
+    defaults: Parameters = setting(
+        {}, "Fields of the body for this target, over the preset's and under the client's own.", "The preset's."
+    )
+    static: dict[Text, Text] = setting(
+        {},
+        "Texts by keyword, answered without any provider: that of the first keyword which the last message holds.",
+        "None.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: object) -> object:
+        if isinstance(data, str):
+            return {"target": data}
+        return data
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        if (self.target is None) is (not self.static):
+            raise SettingError(
+                "needs either target or static", "Write provider/model, or texts by keyword.", show=False
+            )
+        if self.static and DEFAULT not in self.static:
+            raise SettingError("has no text for all other cases", "Add default: and a text.", key="static", show=False)
+        return self
+
+
+class Variable(Block):
+    """A variable of a system prompt, taken from the request's metadata. A text or list alone is its short form."""
+
+    default: Text | None = setting(None, "Its value where the request has none.", "The request must have one.")
+    values: dict[Text, Text] = setting(
+        {}, "What may be said, and the text that stands for it; a list where both are the same.", "Anything."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: object) -> object:
+        if isinstance(data, str):
+            return {"default": data}
+        if isinstance(data, list | tuple):
+            return {"values": data}
+        return data
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+            return {str(one): str(one) for one in value}
+        return value
+
+    @model_validator(mode="after")
+    def _default_is_one(self) -> Self:
+        if self.default is not None and self.values and self.default not in self.values:
+            raise SettingError(f"must be one of {', '.join(self.values)}", key="default", show=False)
+        return self
+
+
+class Checks(Block):
+    """What an answer must be. What it is not becomes a flag of the request's row."""
+
+    too_slow_s: Seconds | None = setting(None, "Longest time for the whole answer.", "Any.", gt=0, le=DAY_S)
+    min_chars: Whole | None = setting(None, "Fewest characters of its text.", "Any.", ge=1, le=10**6)
+    valid_json: Flag = setting(
+        False, "Its text must be JSON, and fit the schema of response_format where there is one.", "Off."
+    )
+    pattern: Text | None = setting(None, "A regular expression that its text must hold somewhere.", "Any.")
+    on_failure: Literal["flag", "next_target"] = setting(
+        "flag",
+        "next_target tries the next target when the answer is not streamed.",
+        "The failed answer is paid for, and so is the next one.",
+    )
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                re.compile(value)
+            except re.error as error:
+                raise SettingError(f"is no regular expression: {error}", show=False) from None
+        return value
+
+    @property
+    def any(self) -> bool:
+        return bool(self.too_slow_s or self.min_chars or self.valid_json or self.pattern)
+
+
+class Preset(Timeouts):
+    """A virtual model. A list of targets, or a single one, is its short form."""
+
+    targets: Annotated[tuple[PresetTarget, ...], Field(min_length=1), BeforeValidator(as_list)] = required(
+        "What to call, best first: provider/model, or a model of the first provider."
+    )
+    select: Literal["ordered", "cheapest", "fastest", "balanced"] = setting(
+        "ordered",
+        "Which target that can do the job comes first: by the list, price, speed, or all of it with reliability.",
+        "The list says what you want.",
+    )
+    hand_over: Flag = setting(
+        False,
+        "Give OpenRouter the further targets of its own in one call (models), in place of trying them from here.",
+        "Each attempt is priced, recorded and stopped by itself when it is made from here.",
+    )
+    defaults: Parameters = setting(
+        {},
+        "Fields of the request's body that are used where the client sent none.",
+        "The client's own value wins.",
+    )
+    system: Text | None = setting(
+        None, "A system prompt, put before the messages; {name} is taken from the request's metadata.", "None."
+    )
+    variables: dict[Text, Variable] = setting(
+        {}, "What its variables may be and are by default.", "Any text, which the request must have."
+    )
+    response_format: dict[str, Any] | None = setting(
+        None, "The response_format that is used where the client sent none.", "None."
+    )
+    use_case: UserName | None = setting(
+        None, "The use case that its requests are booked under.", "A header of the client's wins."
+    )
+    limits: Limits = setting(Limits, "What each user may use by this preset; their other limits hold too.", "No limit.")
+    deadline_s: Seconds | None = setting(
+        None, "Longest time until an answer begins, over all targets.", "routing.deadline_s.", gt=0, le=DAY_S
+    )
+    checks: Checks = setting(Checks, "What an answer must be.", "Anything.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: object) -> object:
+        return {"targets": data} if isinstance(data, str | list | tuple) else data
+
+    @field_validator("targets")
+    @classmethod
+    def _static_is_last(cls, targets: tuple[PresetTarget, ...]) -> tuple[PresetTarget, ...]:
+        for target in targets[:-1]:
+            if target.static:
+                raise SettingError(
+                    "has a static target before the last one", "Nothing after it is ever asked.", show=False
+                )
+        return targets
+
+    @field_validator("response_format", mode="before")
+    @classmethod
+    def _json(cls, value: object) -> object:
+        return _json_value(value) if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _variables_are_used(self) -> Self:
+        used = set(_VARIABLE.findall(self.system or ""))
+        for name in self.variables:
+            if name not in used:
+                raise SettingError(
+                    f'"{name}" stands nowhere in system', f"Write {{{name}}} there.", key="variables", show=False
+                )
+        return self

@@ -1,0 +1,391 @@
+"""Settings of those who answer: providers with their keys, prices, time-outs and what to do when they fail."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Literal, Self
+
+from pydantic import field_validator, model_validator
+
+from proxy.config.allowance import CostLimits, RequestLimits
+from proxy.config.block import DAY_S, Block, required, setting
+from proxy.config.limit import Limit
+from proxy.config.mistake import SettingError
+from proxy.config.values import (
+    BaseUrl,
+    FilePath,
+    HeaderName,
+    Moment,
+    Number,
+    Seconds,
+    SecretText,
+    Text,
+    Usd,
+    UserName,
+    Whole,
+)
+
+_AUSD_PER_TOKEN = 10**12  # 1 USD per million tokens = 1e-6 USD a token = 1e12 atto-USD a token
+BASE_URLS = {"openrouter": "https://openrouter.ai/api/v1", "openai": "https://api.openai.com/v1"}
+OLDER_NAMES = {"management_key": "provisioning_key"}  # OpenRouter renamed it
+
+
+class Price(Block):
+    """USD; tokens per million of them."""
+
+    input: Usd = required("USD per million input tokens.", ge=0, le=10**6)
+    output: Usd = required("USD per million output tokens.", ge=0, le=10**6)
+    cached_input: Usd | None = setting(
+        None,
+        "USD per million input tokens read from the provider's cache.",
+        "Without it the price of input.",
+        ge=0,
+        le=10**6,
+    )
+    cache_write: Usd | None = setting(
+        None,
+        "USD per million input tokens written to the provider's cache.",
+        "Without it the price of input.",
+        ge=0,
+        le=10**6,
+    )
+    request: Usd = setting(Decimal(0), "USD per request on top.", "Few providers have such a fee.", ge=0, le=10**6)
+
+    @field_validator("input", "output", "cached_input", "cache_write", "request")
+    @classmethod
+    def _exact(cls, value: Decimal | None) -> Decimal | None:
+        # The twelfth decimal of USD per million tokens is one atto-USD a token, the unit of prices.
+        if value is not None and value * _AUSD_PER_TOKEN % 1:
+            raise SettingError("must have at most twelve decimals")
+        return value
+
+    @property
+    def input_ausd(self) -> int:
+        """Atto-USD (1e-18 USD) per input token."""
+        return int(self.input * _AUSD_PER_TOKEN)
+
+    @property
+    def output_ausd(self) -> int:
+        return int(self.output * _AUSD_PER_TOKEN)
+
+    @property
+    def cached_input_ausd(self) -> int:
+        return self.input_ausd if self.cached_input is None else int(self.cached_input * _AUSD_PER_TOKEN)
+
+    @property
+    def cache_write_ausd(self) -> int:
+        return self.input_ausd if self.cache_write is None else int(self.cache_write * _AUSD_PER_TOKEN)
+
+    @property
+    def request_pusd(self) -> int:
+        """Pico-USD (1e-12 USD) per request."""
+        return int(self.request * 10**12)
+
+
+class Attribution(Block):
+    referer: Text | None = setting(
+        None, "HTTP-Referer: the address of your application.", "Nothing is told without your wish."
+    )
+    title: Text | None = setting(None, "X-Title: the name of your application.", "Nothing is told without your wish.")
+
+
+class Timeouts(Block):
+    """Time-outs where they differ from the provider's; what is left out is as there."""
+
+    connect_timeout_s: Seconds | None = setting(
+        None, "Longest wait for a connection.", "The provider's.", gt=0, le=DAY_S
+    )
+    header_timeout_s: Seconds | None = setting(
+        None, "Longest wait for the first byte of an answer.", "The provider's.", gt=0, le=DAY_S
+    )
+    first_token_timeout_s: Seconds | None = setting(
+        None, "Longest wait for the first content of an answer.", "The provider's.", gt=0, le=DAY_S
+    )
+    idle_timeout_s: Seconds | None = setting(
+        None, "Longest silence inside an answer.", "The provider's.", gt=0, le=DAY_S
+    )
+    total_timeout_s: Seconds | None = setting(
+        None, "Longest time for a whole answer.", "The provider's.", gt=0, le=DAY_S
+    )
+
+
+class KeyLimits(Block):
+    """What may be used with one key of a provider. All of them are hard."""
+
+    cost: CostLimits = setting((), "Money: $50/day.", "No limit.")
+    requests: RequestLimits = setting((), "Requests: 1000/day.", "No limit.")
+
+    @property
+    def all(self) -> tuple[Limit, ...]:
+        return (*self.cost, *self.requests)
+
+
+class ProviderKey(Block):
+    """One of several keys of a provider. Those with the lowest priority number share the work by their weights."""
+
+    name: UserName = required("What the key is called in lists and in the ledger.")
+    api_key: SecretText | None = setting(None, "The key, best as ${VAR}.", "One of api_key and api_key_file is needed.")
+    api_key_file: FilePath | None = setting(None, "A file that holds the key.", "As the provider's api_key_file.")
+    priority: Whole = setting(
+        1,
+        "Keys with a higher number wait until those with a lower one cannot be used.",
+        "All keys are alike.",
+        ge=0,
+        le=1000,
+    )
+    weight: Whole = setting(
+        1, "Its share of the requests among keys of the same priority.", "All alike.", ge=1, le=10**6
+    )
+    limits: KeyLimits = setting(KeyLimits, "What may be used with it.", "No limit.")
+    valid_from: Moment | None = setting(None, "When it begins to be used, like 2027-01-31T00:00:00Z.", "At once.")
+    valid_until: Moment | None = setting(
+        None, "When it ends to be used. Two keys whose times overlap change over without a gap.", "Never."
+    )
+
+    @model_validator(mode="after")
+    def _has_a_time(self) -> Self:
+        if self.valid_from is not None and self.valid_until is not None and self.valid_from >= self.valid_until:
+            raise SettingError("ends before it begins", key="valid_until", show=False)
+        return self
+
+
+class Breaker(Block):
+    """When a provider, or a model of it, is left alone for a while because it fails."""
+
+    failures: Whole = setting(
+        5, "Failures one after the other that open it.", "One or two happen to a healthy provider.", ge=1, le=10_000
+    )
+    error_rate_percent: Number = setting(
+        Decimal(50),
+        "Share of failures within window_s that opens it.",
+        "Half of the requests lost is worse than none of them sent.",
+        gt=0,
+        le=100,
+    )
+    min_attempts: Whole = setting(
+        20,
+        "Attempts within window_s below which the share says nothing.",
+        "Of three requests two may fail by chance.",
+        ge=1,
+        le=1_000_000,
+    )
+    window_s: Seconds = setting(60, "How far back the share looks.", "Outages last minutes.", gt=0, le=DAY_S)
+    cooldown_s: Seconds = setting(
+        15,
+        "How long nothing is sent once it is open; then a probe is let through.",
+        "Short beside an outage, long beside a restart.",
+        gt=0,
+        le=DAY_S,
+    )
+    cooldown_max_s: Seconds = setting(
+        300,
+        "The longest such time: it doubles with each probe that fails.",
+        "Recovery is noticed within five minutes.",
+        gt=0,
+        le=DAY_S,
+    )
+    probes: Whole = setting(
+        1, "Requests at once that test whether it works again.", "One is enough to know.", ge=1, le=100
+    )
+
+
+class Retry(Block):
+    """When a target is asked again after a failure that may pass."""
+
+    attempts: Whole = setting(
+        2,
+        "Tries of one target, the first one included; 1: none is repeated.",
+        "A second try mends most short failures; SDKs repeat on their own as well.",
+        ge=1,
+        le=10,
+    )
+    backoff_s: Seconds = setting(
+        0.5,
+        "Wait before the second try; it doubles with each further one, with a part drawn by chance.",
+        "As OpenAI's SDKs.",
+        gt=0,
+        le=60,
+    )
+    backoff_max_s: Seconds = setting(8, "The longest such wait.", "As OpenAI's SDKs.", gt=0, le=600)
+    budget_percent: Number = setting(
+        Decimal(20),
+        "Further tries in a minute, as a share of the requests.",
+        "An outage is not multiplied: SDKs repeat as well.",
+        ge=0,
+        le=1000,
+    )
+
+
+class Provider(Block):
+    kind: Literal["openrouter", "openai"] = setting(
+        "openai",
+        "openrouter: reports its costs and can be asked for them; openai: any server with OpenAI's API.",
+        "The provider named openrouter is of kind openrouter without saying so.",
+    )
+    base_url: BaseUrl = required(
+        "Address of its API up to /v1. Needs no saying for openrouter (https://openrouter.ai/api/v1) "
+        "and openai (https://api.openai.com/v1)."
+    )
+    api_key: SecretText | None = setting(
+        None,
+        "Its key, best as ${VAR}.",
+        "Local servers need none; openrouter takes OPENROUTER_API_KEY from the environment.",
+    )
+    api_key_file: FilePath | None = setting(
+        None,
+        "A file that holds the key, instead of api_key.",
+        "For systemd credentials and Docker secrets; read again when it changes.",
+    )
+    keys: tuple[ProviderKey, ...] = setting(
+        (), "Several keys instead of api_key, each with a name.", "One key is the usual case."
+    )
+    management_key: SecretText | None = setting(
+        None,
+        "OpenRouter's management key (older name: provisioning_key), for its own account of what was spent.",
+        "Without it the ledger is kept, but not held against the provider's figures.",
+    )
+    management_key_file: FilePath | None = setting(None, "A file that holds the management key.", "As api_key_file.")
+    prices: dict[str, Price] = setting(
+        {},
+        "Prices by model name; * stands for any text, and the first that fits counts.",
+        "OpenRouter tells its prices; other servers need them here, or their use is booked at no cost.",
+    )
+    connect_timeout_s: Seconds = setting(
+        5,
+        "Longest wait for a connection, TLS included.",
+        "A healthy one takes well under a second; OpenAI's SDKs wait as long.",
+        gt=0,
+        le=DAY_S,
+    )
+    header_timeout_s: Seconds = setting(
+        300,
+        "Longest wait for the first byte of an answer.",
+        "Half of the 600 s that OpenAI's SDKs wait: an answer from elsewhere still reaches the client.",
+        gt=0,
+        le=DAY_S,
+    )
+    first_token_timeout_s: Seconds = setting(
+        300,
+        "Longest wait for the first content of an answer; keep-alive comments do not count.",
+        "As header_timeout_s: a model that thinks sends its thoughts, or nothing for minutes.",
+        gt=0,
+        le=DAY_S,
+    )
+    idle_timeout_s: Seconds = setting(
+        120,
+        "Longest silence inside an answer; keep-alive comments count as life.",
+        "OpenRouter sends a comment every few seconds; proxies on the way cut after 60 to 100 s of silence.",
+        gt=0,
+        le=DAY_S,
+    )
+    total_timeout_s: Seconds = setting(
+        1800,
+        "Longest time for a whole answer.",
+        "Above the 600 s of SDKs, which they count per read: a stream that still brings content is not cut.",
+        gt=0,
+        le=DAY_S,
+    )
+    timeouts: dict[Text, Timeouts] = setting(
+        {}, "Other time-outs by model name; * stands for any text, and the first that fits counts.", "The same for all."
+    )
+    max_concurrency: Whole | None = setting(
+        None,
+        "Requests that may be open at once; more wait in line, or go to the next target.",
+        "No bound. A server on your own machine may need one.",
+        ge=1,
+        le=100_000,
+    )
+    queue_max: Whole = setting(
+        100,
+        "Requests that may wait in line where max_concurrency is set.",
+        "More would wait too long.",
+        ge=0,
+        le=100_000,
+    )
+    queue_timeout_s: Seconds = setting(
+        10, "Longest wait in line.", "Then another target, or the client's own patience, is better.", ge=0, le=DAY_S
+    )
+    breaker: Breaker = setting(Breaker, "When it is left alone because it fails.")
+    retry: Retry = setting(Retry, "When a failed request is tried again there.")
+    on_disconnect: Literal["auto", "drain", "abort"] = setting(
+        "auto",
+        "When the client hangs up: drain reads the answer to its end for an exact cost, abort cancels it.",
+        "auto cancels where that stops the bill and drains where it does not.",
+    )
+    headers: dict[HeaderName, SecretText] = setting(
+        {},
+        "Further headers for each call to this provider. Their values are kept secret like keys.",
+        "Most need none.",
+    )
+    attribution: Attribution = setting(
+        Attribution,
+        "Who is calling, for providers that list applications; used where the client sent none.",
+        "Off.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_name(cls, data: object) -> object:
+        if not isinstance(data, Mapping) or "provisioning_key" not in data:
+            return data
+        if data.get("management_key") is not None:
+            raise SettingError(
+                "is the older name of management_key, which is set too",
+                "Keep one.",
+                key="provisioning_key",
+                show=False,
+            )
+        renamed = {("management_key" if key == "provisioning_key" else key): value for key, value in data.items()}
+        return {key: value for key, value in renamed.items() if key != "management_key" or value is not None}
+
+    @field_validator("keys")
+    @classmethod
+    def _names_differ(cls, keys: tuple[ProviderKey, ...]) -> tuple[ProviderKey, ...]:
+        names = [key.name for key in keys]
+        twins = {name for name in names if names.count(name) > 1}
+        if twins:
+            raise SettingError(f"has two keys of the name {min(twins)}", show=False)
+        return keys
+
+
+def with_kind(name: object, block: object) -> object:
+    """Fill in what the name of a provider says: its kind and the address of the two that everybody means."""
+    if isinstance(block, Provider):
+        return block
+    if block is None:
+        block = {}
+    if not isinstance(block, Mapping):
+        return block
+    filled = {key: value for key, value in block.items() if key not in ("kind", "base_url") or value is not None}
+    filled.setdefault("kind", "openrouter" if name == "openrouter" else "openai")
+    url = default_base_url(name, filled["kind"])
+    if url is not None:
+        filled.setdefault("base_url", url)
+    return filled
+
+
+def default_base_url(name: object, kind: object) -> str | None:
+    """Give the address that a provider has without saying so, or None where it must be written."""
+    if kind == "openrouter" or name == "openai":
+        return BASE_URLS[str(kind)] if kind in BASE_URLS else None
+    return None
+
+
+def split_target(target: str, providers: Mapping[str, Provider]) -> tuple[str, str]:
+    """Give (provider's name, model) of a preset's target or of a model that a client asked for.
+
+    The first segment counts as a provider when one has that name; else the whole is a model of the first
+    provider. OpenRouter has models of its own, such as openrouter/auto; its other names are always
+    maker/model, so a single segment after a provider of that kind and name is one of those. Raises
+    LookupError without any provider.
+    """
+    first, slash, rest = target.partition("/")
+    provider = providers.get(first) if slash else None
+    if provider is None:
+        return next(iter(providers), None) or _no_provider(), target
+    if first == "openrouter" and provider.kind == "openrouter" and "/" not in rest:
+        return first, target
+    return first, rest
+
+
+def _no_provider() -> str:
+    raise LookupError("no provider is configured")
