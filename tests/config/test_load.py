@@ -445,8 +445,8 @@ _MISTAKES = [
         "providers.p.keys: has two keys of the name a.",
     ),
     (
-        "providers: {p: {base_url: 'http://h/v1', keys: [{name: a, api_key: x, valid_from: 2027-01-01T00:00:00Z,"
-        " valid_until: 2026-01-01T00:00:00Z}]}}\n",
+        "providers: {p: {base_url: 'http://h/v1', keys:\n"
+        + "  [{name: a, api_key: x, valid_from: 2027-01-01T00:00:00Z, valid_until: 2026-01-01T00:00:00Z}]}}\n",
         "valid_until: ends before it begins.",
     ),
     ("presets: {a: b/c}\nuse_cases: {sms: aa}\n", 'use_cases.sms: there is no preset "aa". Did you mean "a"?'),
@@ -467,7 +467,7 @@ _MISTAKES = [
     ),
     ("presets: {a: {targets: b/c, checks: {pattern: '('}}}\n", "checks.pattern: is no regular expression:"),
     (
-        "providers: {openrouter: , p: {base_url: 'http://h/v1'}}\npresets: {a: {targets: [p/c, p/d], hand_over: true}}\n",
+        "providers: {openrouter: , p: {base_url: 'http://h/v1'}}\npresets: {a: {targets: [p/c], hand_over: true}}\n",
         "presets.a.hand_over: needs targets at OpenRouter; none of these is.",
     ),
     ("presets: {a: []}\n", "config.yaml:1:14  presets.a: must have at least 1 entry."),
