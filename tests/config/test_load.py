@@ -265,6 +265,13 @@ def test_find_config(tmp_path: Path) -> None:
 # --- mistakes: the exact texts
 
 _PROVIDER = "providers: {openrouter: }\n"
+_BACKWARDS = """
+providers:
+  p:
+    base_url: http://h/v1
+    keys: [{name: a, api_key: x, valid_from: 2027-01-01T00:00:00Z, valid_until: 2026-01-01T00:00:00Z}]
+"""
+
 _MISTAKES = [
     # YAML itself
     (
@@ -444,11 +451,7 @@ _MISTAKES = [
         "providers: {p: {base_url: 'http://h/v1', keys: [{name: a, api_key: x}, {name: a, api_key: y}]}}\n",
         "providers.p.keys: has two keys of the name a.",
     ),
-    (
-        "providers: {p: {base_url: 'http://h/v1', keys:\n"
-        + "  [{name: a, api_key: x, valid_from: 2027-01-01T00:00:00Z, valid_until: 2026-01-01T00:00:00Z}]}}\n",
-        "valid_until: ends before it begins.",
-    ),
+    (_BACKWARDS, "valid_until: ends before it begins."),
     ("presets: {a: b/c}\nuse_cases: {sms: aa}\n", 'use_cases.sms: there is no preset "aa". Did you mean "a"?'),
     (
         "users: {a: {provider_keys: {openruter: x}}}\n",
