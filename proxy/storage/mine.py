@@ -3,6 +3,8 @@
 Reads the roll-up, and the rows of the one hour that a window begins in the middle of.
 """
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,11 +43,30 @@ class ModelUsage:
         }
 
 
+async def spent_since(database: Path, user: str, starts_ms: Sequence[int]) -> list[int]:
+    """Give what a user has spent from each of these instants on, in pico-USD; each is the start of an hour of UTC.
+
+    Counts what is settled; what is still open or looked up is in none of them.
+    """
+    sums = ", ".join(f"ifnull(sum(cost_pusd) FILTER (WHERE hour_ms >= ?{n}), 0)" for n in range(2, len(starts_ms) + 2))
+    query = f"SELECT {sums} FROM usage_hourly WHERE user = ?1"  # noqa: S608 - numbers of parameters only
+    async with reading(database) as connection, connection.execute(query, (user, *starts_ms)) as rows:
+        found = await rows.fetchone()
+        assert found is not None, "a sum has one row"
+        return list(found)
+
+
+@asynccontextmanager
+async def reading(database: Path) -> AsyncIterator[aiosqlite.Connection]:
+    """Open the ledger for one reader, on a connection that cannot write."""
+    async with aiosqlite.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        await connection.execute("PRAGMA query_only = ON")
+        yield connection
+
+
 async def usage_by_model(database: Path, user: str, start_ms: int) -> list[ModelUsage]:
     """Give what a user's requests that began at start_ms or later came to, dearest model first."""
     whole_ms = -(-start_ms // HOUR_MS) * HOUR_MS  # the first full hour of the roll-up
     parameters = (user, start_ms, whole_ms, id_floor(start_ms), id_floor(whole_ms))
-    async with aiosqlite.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        await connection.execute("PRAGMA query_only = ON")
-        async with connection.execute(_SQL, parameters) as rows:
-            return [ModelUsage(*row) for row in await rows.fetchall()]
+    async with reading(database) as connection, connection.execute(_SQL, parameters) as rows:
+        return [ModelUsage(*row) for row in await rows.fetchall()]

@@ -2,13 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from aiohttp import web
+
 from proxy.core.errors import CallerError
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
 from proxy.web.admin import PREFIX, admin, check_operator
 from proxy.web.chat import chat_completions
 from proxy.web.explain import explain
+from proxy.web.generation import show_generation
 from proxy.web.health import healthz, readyz
+from proxy.web.key import show_credits, show_key
 from proxy.web.me import my_limits, my_usage
 from proxy.web.models import list_models, show_model
 from proxy.web.state import State
@@ -21,6 +25,10 @@ _V1: Mapping[tuple[str, str], Handler] = {
     ("GET", "/me/limits"): my_limits,
     ("GET", "/me/usage"): my_usage,
     ("GET", "/models"): list_models,
+    ("GET", "/key"): show_key,
+    ("GET", "/auth/key"): show_key,
+    ("GET", "/credits"): show_credits,
+    ("GET", "/generation"): show_generation,
 }
 
 _OTHERS: Mapping[tuple[str, str], Handler] = {
@@ -35,17 +43,21 @@ ROUTES: Mapping[tuple[str, str], Handler] = {
     **_OTHERS,
 }
 
-_METHODS: Mapping[str, list[str]] = {
-    path: sorted({method for method, other in ROUTES if other == path}) for _, path in ROUTES
-}
-
 _MODEL_PREFIXES = tuple(f"{prefix}/models/" for prefix in _PREFIXES)
 
-PATHS = (*sorted({f"{method} {path}" for method, path in ROUTES}), "GET /v1/models/{id}", f"POST {PREFIX}...")
+PATHS = (  # without the other prefixes
+    *(f"{method} /v1{path}" for method, path in _V1),
+    "GET /v1/models/{id}",
+    *(f"{method} {path}" for method, path in _OTHERS),
+    f"POST {PREFIX}...",
+)
 
 
 async def answer(call: Call, state: State) -> Reply:
-    """Find the handler of a request and run it; raises CallerError where there is none."""
+    """Find the handler of a request and run it; raises CallerError where there is none.
+
+    HEAD is answered as GET, of which the server sends the head only.
+    """
     request = call.request
     path = request.raw_path.partition("?")[0]
     method = "GET" if request.method == "HEAD" else request.method
@@ -55,11 +67,12 @@ async def answer(call: Call, state: State) -> Reply:
     if path.startswith(PREFIX):
         check_operator(call, state)
         return await admin(call, state, path.removeprefix(PREFIX))
-    if method == "GET":
-        for prefix in _MODEL_PREFIXES:
-            if path.startswith(prefix) and len(path) > len(prefix):
-                return await show_model(call, state, path.removeprefix(prefix))
-    raise _unknown(path)
+    if method == "GET" and (encoded := _model_in(path)) is not None:
+        return await show_model(call, state, encoded)
+    allowed = _allowed(path)
+    if method == "OPTIONS" and allowed:
+        return web.Response(status=204, headers={"Allow": allowed, "x-request-id": call.request_id})
+    raise _unknown(path, allowed)
 
 
 async def answer_socket(call: Call, state: State) -> Reply:
@@ -73,10 +86,23 @@ async def answer_socket(call: Call, state: State) -> Reply:
     raise CallerError(404, "unknown_url", f"The socket answers {PREFIX}..., /healthz and /readyz.")
 
 
-def _unknown(path: str) -> CallerError:
-    methods = _METHODS.get(path) or (["GET"] if path.startswith(_MODEL_PREFIXES) else None)
-    if methods:
-        allowed = ", ".join(methods)
+def _model_in(path: str) -> str | None:
+    """Give the model's name in a path, its slashes as they came; None where it holds none."""
+    for prefix in _MODEL_PREFIXES:
+        if path.startswith(prefix) and len(path) > len(prefix):
+            return path.removeprefix(prefix)
+    return None
+
+
+def _allowed(path: str) -> str:
+    """Give the methods that a path takes, for the header Allow; "" where there is nothing."""
+    methods = {method for method, other in ROUTES if other == path} or ({"GET"} if _model_in(path) else set())
+    more = {"OPTIONS", "HEAD"} if "GET" in methods else {"OPTIONS"} if methods else set()
+    return ", ".join(sorted(methods | more))
+
+
+def _unknown(path: str, allowed: str) -> CallerError:
+    if allowed:
         return CallerError(
             405, "method_not_allowed", f"{path} takes {allowed}.", headers={"Allow": allowed}, close=True
         )

@@ -2,10 +2,11 @@
 
 import sqlite3
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from proxy.pipeline.parts import Parts
+from proxy.web.shelf import Shelf
 
 
 class Change(Protocol):
@@ -22,3 +23,4 @@ class State:
     config_problem: Callable[[], str | None]
     clock_problem: Callable[[], str | None]
     pending: Callable[[], int]
+    shelf: Shelf = field(default_factory=Shelf)

@@ -432,13 +432,13 @@ async def test_a_token_of_a_megabyte(stand: Stand) -> None:
         ("POST", "/v1/images/generations", 404, "unknown_url", ""),
         ("GET", "/_sim/books", 404, "unknown_url", ""),
         ("GET", "/" + "a" * 8000, 404, "unknown_url", ""),
-        ("GET", "/v1/chat/completions", 405, "method_not_allowed", "takes POST"),
-        ("PUT", "/v1/chat/completions", 405, "method_not_allowed", "takes POST"),
+        ("GET", "/v1/chat/completions", 405, "method_not_allowed", "takes OPTIONS, POST"),
+        ("PUT", "/v1/chat/completions", 405, "method_not_allowed", "takes OPTIONS, POST"),
         ("DELETE", "/v1/models", 405, "method_not_allowed", "takes GET"),
         ("POST", "/v1/models", 405, "method_not_allowed", "takes GET"),
         ("POST", "/v1/models/x", 405, "method_not_allowed", "takes GET"),
         ("POST", "/healthz", 405, "method_not_allowed", "takes GET"),
-        ("OPTIONS", "/v1/chat/completions", 405, "method_not_allowed", "takes POST"),
+        ("OPTIONS", "/v1/nothing", 404, "unknown_url", ""),
         ("TRACE", "/v1/models", 405, "method_not_allowed", ""),
     ],
 )
@@ -446,13 +446,22 @@ async def test_path(stand: Stand, method: str, path: str, status: int, code: str
     got = await stand.ask(method, path, GOOD if method == "POST" else None)
     refused(got, status, code, text)
     if status == 405:
-        assert got.header("Allow") in ("GET", "POST", "GET, HEAD")
+        assert got.header("Allow") in ("GET, HEAD, OPTIONS", "OPTIONS, POST")
 
 
 @pytest.mark.parametrize("path", [CHAT, "/chat/completions", "/api/v1/chat/completions", CHAT + "?x=1"])
 async def test_other_names_of_the_path(stand: Stand, path: str) -> None:
     assert (await stand.ask("POST", path, GOOD)).status == 200
     await stand.clear()
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [(CHAT, "OPTIONS, POST"), ("/api/v1/models", "GET, HEAD, OPTIONS"), ("/models/x%2Fy", "GET, HEAD, OPTIONS")],
+)
+async def test_options(stand: Stand, path: str, methods: str) -> None:
+    got = await stand.ask("OPTIONS", path)
+    assert (got.status, got.header("Allow"), got.body) == (204, methods, b"")
 
 
 async def test_head(stand: Stand) -> None:

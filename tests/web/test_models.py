@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from proxy.web.shelf import Shelf
 from tests.support.control import Controls
-from tests.support.installation import settings, token_of, write_config
+from tests.support.installation import settings, token_hash_of, token_of, write_config
 from tests.support.patience import eventually
-from tests.support.raw import ask
+from tests.support.raw import ask, connect, request_bytes
 from tests.support.stand import MODEL, Stand, app_in_loop
 from tests.support.stand import stand as run_stand
 
@@ -86,3 +87,69 @@ async def test_while_no_provider_answers(tmp_path: Path, sim: Controls) -> None:
     async with app_in_loop(path) as app:
         again = (await ask(app.port, "GET", "/v1/models", token=token)).json()["data"]
     assert [model["id"] for model in again] == [model["id"] for model in all_]
+
+
+USERS = {"users": {"bo": {"token_hash": token_hash_of("bo"), "models": ["fast", "anthropic/*", "plain/gpt-4o*"]}}}
+
+
+async def test_only_what_the_token_may_use(tmp_path: Path) -> None:
+    """The list, one model, and the count in the refusal all follow the user's models."""
+    async with run_stand(tmp_path, {**PRESETS, **USERS}) as stand:
+        got = await stand.ask("GET", "/v1/models", token=token_of("bo"))
+        names = [model["id"] for model in got.json()["data"]]
+        assert names[0] == "fast"
+        assert "house" not in names
+        assert {"anthropic/claude-haiku-4.5", "plain/gpt-4o-mini"} <= set(names)
+        assert all(name == "fast" or name.startswith(("anthropic/", "plain/gpt-4o")) for name in names)
+        hidden = await stand.ask("GET", f"/v1/models/{MODEL}", token=token_of("bo"))
+        assert (hidden.status, hidden.json()["error"]["code"]) == (404, "model_not_found")
+        assert f"lists the {len(names)} you may use" in hidden.json()["error"]["message"]
+        assert (await stand.ask("GET", f"/v1/models/{MODEL}")).status == 200
+        everything = await stand.ask("GET", "/v1/models")
+        assert len(everything.json()["data"]) > len(names)
+
+
+async def test_a_preset_has_the_figures_of_its_first_target(tmp_path: Path) -> None:
+    """Clients build their token and price tables from the list; a preset must not be a hole in it."""
+    preset = {"presets": {"both": ["anthropic/claude-haiku-4.5", MODEL], "nowhere": ["plain/no-such-model"]}}
+    async with run_stand(tmp_path, preset) as stand:
+        models = {model["id"]: model for model in (await stand.ask("GET", "/v1/models")).json()["data"]}
+        both, haiku, mini = models["both"], models["anthropic/claude-haiku-4.5"], models[MODEL]
+        assert both["pricing"] == haiku["pricing"]
+        assert both["context_length"] == min(haiku["context_length"], mini["context_length"])
+        assert (both["name"], both["owned_by"]) == ("both", "tollkeeper")
+        assert "pricing" not in models["nowhere"]
+        one = (await stand.ask("GET", "/v1/models/both")).json()
+        assert one == both
+
+
+async def test_the_list_is_encoded_once(tmp_path: Path) -> None:
+    """The same bytes are given until a provider's list or the configuration is another; HEAD has their length."""
+    async with run_stand(tmp_path, {**PRESETS, **USERS}) as stand:
+        parts, shelf = stand.app.parts, Shelf()
+        allowance = parts.live.current.directory.find(token_hash_of("bo").removeprefix("sha256:")).identity.allowance
+        first = shelf.shown(parts, allowance, 1_793_539_200_000)
+        assert shelf.shown(parts, allowance, 1_793_539_999_000) is first
+        others = shelf.shown(parts, allowance._replace(models=None), 1_793_539_999_000)
+        assert len(others.models) > len(first.models)
+        assert shelf.shown(parts, allowance, 1_793_539_999_000) is first
+        await parts.catalogue.refresh(next(iter(parts.live.current.providers.values())))
+        again = shelf.shown(parts, allowance, 1_793_540_999_000)
+        assert again is not first
+        assert again.body == first.body
+        got = await stand.ask("GET", "/v1/models")
+        async with await connect(stand.port) as client:
+            await client.send(request_bytes("HEAD", "/v1/models", token=stand.token))
+            head = await client.read_answer(head_only=True)
+        assert (head.status, head.header("Content-Length")) == (200, str(len(got.body)))
+
+
+async def test_many_lists(tmp_path: Path) -> None:
+    """However many different lists of names there are, only some are kept."""
+    async with run_stand(tmp_path, PRESETS) as stand:
+        parts, shelf = stand.app.parts, Shelf()
+        allowance = parts.live.current.directory.find(token_hash_of("anna").removeprefix("sha256:")).identity.allowance
+        for n in range(100):
+            shown = shelf.shown(parts, allowance._replace(models=(f"nothing-{n}", "fast")), 1)
+            assert list(shown.models) == ["fast"]
+        assert len(shelf._shown) <= 32

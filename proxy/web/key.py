@@ -1,0 +1,116 @@
+"""GET /v1/key and /v1/credits: a user's own figures in OpenRouter's shape; never those of the provider's key.
+
+Amounts are JSON numbers in USD with all their digits, as OpenRouter writes them.
+"""
+
+from datetime import UTC
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+from aiohttp import web
+
+from proxy.core.clock import iso_utc
+from proxy.core.money import PUSD_PER_USD, pusd_to_usd
+from proxy.pipeline.authenticate import Identity, authenticate, credential
+from proxy.pipeline.call import Call
+from proxy.policy.quota import LimitRow
+from proxy.policy.window import window_bounds
+from proxy.storage.mine import spent_since
+from proxy.web.state import State
+
+_UTC = ZoneInfo(str(UTC))  # OpenRouter's days, weeks (from Monday) and months are those of UTC
+_RESETS = {"day": "daily", "week": "weekly", "month": "monthly"}  # the words that OpenRouter has
+_UNLIMITED_PUSD = 10**6 * PUSD_PER_USD  # the shape of /credits has no word for no limit
+
+
+async def show_key(call: Call, state: State) -> web.StreamResponse:
+    """Answer with limit and usage of the user, who may have several tokens."""
+    identity = _identity(call, state)
+    directory = state.parts.live.current.directory
+    row = directory.find(call.client.said.token_hash)
+    starts_ms = [0, *(window_bounds(window, _UTC, call.started_ms)[0] for window in _RESETS)]
+    total, day, week, month = await _spent(state, identity, starts_ms)
+    budgets = [(limit, _budget(limit)) for limit in _cost_limits(call, state, identity)]
+    limit, effective = min(budgets, key=lambda pair: pair[0].remaining, default=(None, None))
+    token = credential(call.client.said.headers)
+    data: dict[str, Any] = {
+        "label": f"{token[:7]}...{token[-3:]}",
+        "limit": None if limit is None else _usd(limit.limit),
+        "limit_remaining": None if limit is None else _usd(limit.remaining),
+        "limit_reset": None if limit is None else _RESETS.get(limit.window),
+        "include_byok_in_limit": True,
+        "usage": _usd(total),
+        "usage_daily": _usd(day),
+        "usage_weekly": _usd(week),
+        "usage_monthly": _usd(month),
+        "byok_usage": 0,  # what an own key at the provider cost is in usage, and counts against limits
+        "byok_usage_daily": 0,
+        "byok_usage_weekly": 0,
+        "byok_usage_monthly": 0,
+        "is_free_tier": False,
+        "is_management_key": False,
+        "is_provisioning_key": False,
+        "creator_user_id": identity.user,
+        "expires_at": None if row is None or row.expires_ms is None else iso_utc(row.expires_ms),
+        "rate_limit": {"requests": -1, "interval": "10s", "note": "deprecated"},
+        "free_model_daily_requests": {"used": 0, "limit": 0, "remaining": 0},
+        "budgets": [budget for _, budget in budgets],
+        "effective_budget": effective,
+        "organization_id": None,
+        "workspace_id": None,
+        "allowed_data_regions": ["global"],
+    }
+    return _json(call, data)
+
+
+async def show_credits(call: Call, state: State) -> web.StreamResponse:
+    """Answer with all that the user ever spent, and with that plus what the tightest limit leaves: the balance is true.
+
+    Without a limit on cost the balance is a million dollars.
+    """
+    identity = _identity(call, state)
+    (total,) = await _spent(state, identity, [0])
+    left = min((limit.remaining for limit in _cost_limits(call, state, identity)), default=_UNLIMITED_PUSD)
+    return _json(call, {"total_credits": _usd(total + left), "total_usage": _usd(total)})
+
+
+def _identity(call: Call, state: State) -> Identity:
+    return authenticate(call.client.said, state.parts.live.current.directory, call.started_ms)
+
+
+async def _spent(state: State, identity: Identity, starts_ms: list[int]) -> list[int]:
+    return await spent_since(state.parts.live.current.settings.database, identity.user, starts_ms)
+
+
+def _cost_limits(call: Call, state: State, identity: Identity) -> list[LimitRow]:
+    """Give every limit on cost that holds for the user: own, of the group, of everyone together."""
+    rows = state.parts.desk.book.limits_view(identity.allowance.quotas, call.started_ms)
+    return [row for row in rows if row.kind == "cost"]
+
+
+def _budget(limit: LimitRow) -> dict[str, Any]:
+    """Give a limit as OpenRouter shows a budget; what is reserved counts as spent until it is settled."""
+    return {
+        "scope": "key_limit" if limit.scope.startswith("user:") else "workspace",
+        "limit_usd": _usd(limit.limit),
+        "spend_usd": _usd(limit.used + limit.reserved),
+        "remaining_usd": _usd(limit.remaining),
+        "reset_interval": _RESETS.get(limit.window),
+        "resets_at": None if limit.resets_at_ms is None else iso_utc(limit.resets_at_ms),
+        "include_byok": True,
+        "guardrail_id": None,
+        "budget_id": None,
+    }
+
+
+def _usd(pusd: int) -> orjson.Fragment:
+    return orjson.Fragment(pusd_to_usd(pusd))
+
+
+def _json(call: Call, data: dict[str, Any]) -> web.Response:
+    return web.Response(
+        body=orjson.dumps({"data": data}),
+        content_type="application/json",
+        headers={"x-request-id": call.request_id, **call.told()},
+    )
