@@ -64,7 +64,7 @@ def parse_body(raw: bytes) -> dict[str, Any]:
     """
     body = _load(raw)
     if not isinstance(body, dict):
-        raise BodyError("invalid_type", f"The body must be a JSON object; found {_kind(body)}.")
+        raise BodyError("invalid_type", f"The body must be a JSON object; found {kind_of(body)}.")
     try:
         same = orjson.dumps(body) == raw
     except orjson.JSONEncodeError:
@@ -147,21 +147,27 @@ def check_chat(body: dict[str, Any]) -> None:
 
     Raises BodyError with code invalid_type, invalid_value or missing_required_parameter.
     """
-    _check_model(body)
-    _check_messages(body)
+    check_model(body)
+    check_messages(body)
+    check_stream(body)
+    check_integer(body, "max_tokens", MAX_OUTPUT_TOKENS)
+    check_integer(body, "max_completion_tokens", MAX_OUTPUT_TOKENS)
+    check_integer(body, "n", MAX_CHOICES)
+    check_models(body)
+
+
+def check_stream(body: dict[str, Any]) -> None:
     stream = body.get("stream")
     if stream is not None and type(stream) is not bool:
-        raise BodyError("invalid_type", f"stream must be true or false; found {_kind(stream)}.", "stream")
-    _check_integer(body, "max_tokens", MAX_OUTPUT_TOKENS)
-    _check_integer(body, "max_completion_tokens", MAX_OUTPUT_TOKENS)
-    _check_integer(body, "n", MAX_CHOICES)
+        raise BodyError("invalid_type", f"stream must be true or false; found {kind_of(stream)}.", "stream")
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
-        raise BodyError("invalid_type", f"stream_options must be an object; found {_kind(options)}.", "stream_options")
-    _check_models(body)
+        raise BodyError(
+            "invalid_type", f"stream_options must be an object; found {kind_of(options)}.", "stream_options"
+        )
 
 
-def _check_model(body: dict[str, Any]) -> None:
+def check_model(body: dict[str, Any]) -> None:
     if "model" not in body:
         raise BodyError(
             "missing_required_parameter",
@@ -170,56 +176,56 @@ def _check_model(body: dict[str, Any]) -> None:
         )
     model = body["model"]
     if not isinstance(model, str):
-        raise BodyError("invalid_type", f"model must be a string; found {_kind(model)}.", "model")
+        raise BodyError("invalid_type", f"model must be a string; found {kind_of(model)}.", "model")
     if not 0 < len(model) <= MAX_MODEL_CHARS or not model.isprintable():
         raise BodyError(
             "invalid_value", f"model must be a name of 1 to {MAX_MODEL_CHARS} printable characters.", "model"
         )
 
 
-def _check_messages(body: dict[str, Any]) -> None:
+def check_messages(body: dict[str, Any]) -> None:
     if "messages" not in body:
         raise BodyError(
             "missing_required_parameter", "messages is missing: a list of at least one message.", "messages"
         )
     messages = body["messages"]
     if not isinstance(messages, list):
-        raise BodyError("invalid_type", f"messages must be a list; found {_kind(messages)}.", "messages")
+        raise BodyError("invalid_type", f"messages must be a list; found {kind_of(messages)}.", "messages")
     if not messages:
         raise BodyError("invalid_value", "messages must hold at least one message; the list is empty.", "messages")
     for i, message in enumerate(messages):
         if not isinstance(message, dict):
             raise BodyError(
-                "invalid_type", f"messages[{i}] must be an object; found {_kind(message)}.", f"messages[{i}]"
+                "invalid_type", f"messages[{i}] must be an object; found {kind_of(message)}.", f"messages[{i}]"
             )
         if not isinstance(message.get("role"), str):
-            found = _kind(message["role"]) if "role" in message else "none"
+            found = kind_of(message["role"]) if "role" in message else "none"
             raise BodyError(
                 "invalid_type", f"messages[{i}].role must be a string; found {found}.", f"messages[{i}].role"
             )
 
 
-def _check_integer(body: dict[str, Any], name: str, most: int) -> None:
+def check_integer(body: dict[str, Any], name: str, most: int) -> None:
     value = body.get(name)
     if value is None:
         return
     if type(value) is not int:  # a bool is an int to isinstance, and 1.0 or 2**64 is none to the provider
-        raise BodyError("invalid_type", f"{name} must be an integer of at least 1; found {_kind(value)}.", name)
+        raise BodyError("invalid_type", f"{name} must be an integer of at least 1; found {kind_of(value)}.", name)
     if value < 1:
         raise BodyError("invalid_value", f"{name} must be at least 1; found {value}.", name)
     if value > most:
         raise BodyError("invalid_value", f"{name} must be at most {most}; found {value}.", name)
 
 
-def _check_models(body: dict[str, Any]) -> None:
+def check_models(body: dict[str, Any]) -> None:
     models = body.get("models")
     if models is None:
         return
     if not isinstance(models, list):
-        raise BodyError("invalid_type", f"models must be a list of strings; found {_kind(models)}.", "models")
+        raise BodyError("invalid_type", f"models must be a list of strings; found {kind_of(models)}.", "models")
     for i, model in enumerate(models):
         if not isinstance(model, str):
-            raise BodyError("invalid_type", f"models[{i}] must be a string; found {_kind(model)}.", f"models[{i}]")
+            raise BodyError("invalid_type", f"models[{i}] must be a string; found {kind_of(model)}.", f"models[{i}]")
         if not 0 < len(model) <= MAX_MODEL_CHARS or not model.isprintable():
             text = f"models[{i}] must be a name of 1 to {MAX_MODEL_CHARS} printable characters."
             raise BodyError("invalid_value", text, f"models[{i}]")
@@ -244,7 +250,8 @@ def wants_usage(body: dict[str, Any]) -> bool:
     return isinstance(options, dict) and options.get("include_usage") is True
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Name the type of a value for an error's text."""
     if value is None:
         return "null"
     if isinstance(value, bool):

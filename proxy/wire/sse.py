@@ -44,6 +44,11 @@ class EventSplitter:
     def is_between_events(self) -> bool:
         return not self._pending and not self._skipped_last
 
+    @property
+    def begun_bytes(self) -> int:
+        """Give how much of the begun event is kept."""
+        return len(self._pending)
+
     def feed(self, chunk: bytes) -> tuple[bytes, bytes, bytes]:
         """Give the end of an oversized event, the complete events after it, the begin of an oversized event.
 

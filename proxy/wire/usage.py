@@ -7,7 +7,7 @@ would be wrong.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 from proxy.core.money import MAX_PUSD, MoneyError, usd_to_pusd
@@ -56,6 +56,8 @@ class UsageShape:
     output_tokens: tuple[str, ...]
     cached_tokens: tuple[str, ...]
     reasoning_tokens: tuple[str, ...]
+    beside_input: tuple[tuple[str, ...], ...] = ()  # counts of the prompt that input_tokens leaves out
+    generates: bool = True  # False: there is no output to count
 
 
 CHAT: Final = UsageShape(
@@ -65,7 +67,37 @@ CHAT: Final = UsageShape(
     cached_tokens=("prompt_tokens_details", "cached_tokens"),
     reasoning_tokens=("completion_tokens_details", "reasoning_tokens"),
 )
-"""/chat/completions, /completions and /embeddings, streamed or not."""
+"""/chat/completions and /completions, streamed or not."""
+
+EMBEDDINGS: Final = UsageShape(
+    usage=("usage",),
+    input_tokens=("prompt_tokens",),
+    output_tokens=(),
+    cached_tokens=("prompt_tokens_details", "cached_tokens"),
+    reasoning_tokens=(),
+    generates=False,
+)
+
+RESPONSES: Final = UsageShape(
+    usage=("usage",),
+    input_tokens=("input_tokens",),
+    output_tokens=("output_tokens",),
+    cached_tokens=("input_tokens_details", "cached_tokens"),
+    reasoning_tokens=("output_tokens_details", "reasoning_tokens"),
+)
+"""A response; in a stream it stands in its last event, one level down: STREAMED_RESPONSES."""
+
+STREAMED_RESPONSES: Final = replace(RESPONSES, usage=("response", "usage"))
+
+MESSAGES: Final = UsageShape(
+    usage=("usage",),
+    input_tokens=("input_tokens",),
+    output_tokens=("output_tokens",),
+    cached_tokens=("cache_read_input_tokens",),
+    reasoning_tokens=("output_tokens_details", "thinking_tokens"),
+    beside_input=(("cache_read_input_tokens",), ("cache_creation_input_tokens",)),
+)
+"""A message, and the end of a streamed one. Anthropic counts cached tokens beside the input, all others inside."""
 
 
 class _NumberText(str):
@@ -101,10 +133,14 @@ def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT)
     if usage.__class__ is not dict:
         return None
     input_tokens = _count_at(usage, shape.input_tokens)
+    if shape.beside_input:
+        input_tokens = _with_beside(usage, input_tokens, shape)
     output_tokens = _count_at(usage, shape.output_tokens)
     cost = usage.get("cost")
     if input_tokens is None and output_tokens is None and cost is None:
         return None
+    if not shape.generates:
+        output_tokens = 0
     is_byok = usage.get("is_byok") is True
     if cost is None:
         total = _NO_AMOUNT
@@ -135,6 +171,13 @@ def _count_at(usage: Any, path: tuple[str, ...]) -> int | None:
             return None
         usage = usage.get(key)
     return usage if usage.__class__ is int and 0 <= usage <= MAX_TOKENS else None
+
+
+def _with_beside(usage: Any, input_tokens: int | None, shape: UsageShape) -> int | None:
+    counts = [count for path in shape.beside_input if (count := _count_at(usage, path)) is not None]
+    if input_tokens is None and not any(counts):
+        return None
+    return min((input_tokens or 0) + sum(counts), MAX_TOKENS)
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:

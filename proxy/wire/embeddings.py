@@ -1,0 +1,23 @@
+"""/embeddings: an answer of vectors, of which only the prompt is counted."""
+
+from proxy.wire.answer import Answer, error_code, error_type, read_message, text_of
+from proxy.wire.usage import EMBEDDINGS, read_usage
+
+
+def read_embeddings(body: bytes) -> Answer | None:
+    """Read the answer; None if it is no JSON object. OpenAI gives it no id."""
+    message = read_message(body)
+    if message is None:
+        return None
+    error = message.get("error")
+    return Answer(
+        text_of(message, "id"),
+        text_of(message, "model"),
+        text_of(message, "provider"),
+        None,
+        read_usage(message, body, EMBEDDINGS),
+        bool(error),
+        error_code(error) if error else None,
+        error_type(error) if error else None,
+        bool(message.get("data")),
+    )

@@ -1,0 +1,184 @@
+"""One table of the ways to ask for tokens: a row says all in which one differs from the others.
+
+No other part asks which endpoint it serves: it reads these fields.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol
+
+from proxy.core.endpoint import MAXIMUM
+from proxy.core.endpoint import Endpoint as Kind
+from proxy.wire.answer import Answer, read_answer
+from proxy.wire.body import check_chat
+from proxy.wire.check import check_completion, check_count_tokens, check_embedding, check_message, check_response
+from proxy.wire.embeddings import read_embeddings
+from proxy.wire.messages import MessagesMeter, message_error_event, read_message_answer
+from proxy.wire.meter import StreamMeter
+from proxy.wire.responses import ResponsesMeter, read_response, response_error_event
+from proxy.wire.sse import error_event
+from proxy.wire.usage import Usage
+
+ErrorShape = Literal["openai", "anthropic"]
+
+
+class Meter(Protocol):
+    """Listens to a stream on its way to the client; wire/meter.py tells what each attribute means."""
+
+    generation_id: str | None
+    model: str | None
+    provider: str | None
+    finish_reason: str | None
+    usage: Usage | None
+    usage_is_last: bool
+    error_seen: bool
+    error_code: str | None
+    error_type: str | None
+    content_seen: bool
+    done: bool
+    oversized: bool
+    data_lines: int
+
+    @property
+    def held(self) -> bytes: ...
+
+    def feed(self, chunk: bytes) -> bytes: ...
+
+    def finish(self) -> bytes: ...
+
+
+class ErrorEvent(Protocol):
+    """Write the event that ends a stream by an error; answer_id is the one that the stream gave before."""
+
+    def __call__(self, code: str, message: str, type_: str, request_id: str, answer_id: str | None) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One way to ask.
+
+    name        the word of the ledger, and the path behind /v1 and behind a provider's base URL
+    kind        the word that prices go by
+    maximum     the fields that bound the answer; the first is written where the request has none
+    check       raises BodyError for what the proxy cannot read of a body
+    read        reads an answer in one piece; None if it is no JSON object
+    meter       makes the listener of a stream, hide_usage handed in; None: this endpoint has no streams
+    error_event ends a stream that broke
+    errors      the shape of errors
+    asks_usage  the body can ask for usage (``usage.include``, ``stream_options``): elsewhere it comes unasked
+    system      the field that takes a preset's system prompt; None: the shape has no such thing
+    is_free     costs nothing and is not booked
+    """
+
+    name: str
+    kind: Kind
+    maximum: tuple[str, ...]
+    check: Callable[[dict[str, Any]], None]
+    read: Callable[[bytes], Answer | None]
+    meter: Callable[[bool], Meter] | None
+    error_event: ErrorEvent
+    errors: ErrorShape = "openai"
+    asks_usage: bool = False
+    system: Literal["messages", "instructions", "system"] | None = None
+    is_free: bool = False
+
+    @property
+    def path(self) -> str:
+        return f"/{self.name}"
+
+    def with_maximum(self, body: dict[str, Any], tokens: int | None) -> dict[str, Any]:
+        """Write how long the answer may be, under the names that the client used, else under the first."""
+        if tokens is None or not self.maximum:
+            return body
+        names = [name for name in self.maximum if body.get(name) is not None] or [self.maximum[0]]
+        return {**body, **dict.fromkeys(names, tokens)}
+
+    def with_system(self, body: dict[str, Any], prompt: str) -> dict[str, Any]:
+        """Put a preset's system prompt before what the client says; a shape without one stays as it is."""
+        if self.system == "messages":
+            return {**body, "messages": [{"role": "system", "content": prompt}, *body["messages"]]}
+        if self.system is None:
+            return body
+        return {**body, self.system: _before(prompt, body.get(self.system))}
+
+
+def _before(prompt: str, own: Any) -> Any:
+    """Put a text before the client's own, which is a text or a list of text blocks."""
+    if isinstance(own, list):
+        return [{"type": "text", "text": prompt}, *own]
+    return f"{prompt}\n\n{own}" if isinstance(own, str) and own else prompt
+
+
+def _chat_error_event(code: str, message: str, type_: str, request_id: str, answer_id: str | None) -> bytes:  # noqa: ARG001 - one signature for all shapes
+    return error_event(code, message, type_, request_id)
+
+
+CHAT: Final = Endpoint(
+    name="chat/completions",
+    kind="chat",
+    maximum=MAXIMUM["chat"],
+    check=check_chat,
+    read=read_answer,
+    meter=StreamMeter,
+    error_event=_chat_error_event,
+    asks_usage=True,
+    system="messages",
+)
+
+COMPLETIONS: Final = Endpoint(
+    name="completions",
+    kind="completions",
+    maximum=MAXIMUM["completions"],
+    check=check_completion,
+    read=read_answer,
+    meter=StreamMeter,
+    error_event=_chat_error_event,
+    asks_usage=True,
+)
+
+EMBEDDINGS: Final = Endpoint(
+    name="embeddings",
+    kind="embeddings",
+    maximum=MAXIMUM["embeddings"],
+    check=check_embedding,
+    read=read_embeddings,
+    meter=None,
+    error_event=_chat_error_event,
+)
+
+RESPONSES: Final = Endpoint(
+    name="responses",
+    kind="responses",
+    maximum=MAXIMUM["responses"],
+    check=check_response,
+    read=read_response,
+    meter=lambda _: ResponsesMeter(),
+    error_event=response_error_event,
+    system="instructions",
+)
+
+MESSAGES: Final = Endpoint(
+    name="messages",
+    kind="messages",
+    maximum=MAXIMUM["messages"],
+    check=check_message,
+    read=read_message_answer,
+    meter=lambda _: MessagesMeter(),
+    error_event=message_error_event,
+    errors="anthropic",
+    system="system",
+)
+
+COUNT_TOKENS: Final = Endpoint(
+    name="messages/count_tokens",
+    kind="messages",
+    maximum=(),
+    check=check_count_tokens,
+    read=read_message_answer,
+    meter=None,
+    error_event=message_error_event,
+    errors="anthropic",
+    is_free=True,
+)
+
+ENDPOINTS: Final = (CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, COUNT_TOKENS)

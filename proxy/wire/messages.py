@@ -1,0 +1,103 @@
+"""/messages, Anthropic's shape: what a message says of itself, in one piece and as a stream of typed events.
+
+Usage comes twice in a stream: ``message_start`` counts the prompt, ``message_delta`` what was written until then, and
+may say all of it again. OpenRouter tells the cost in the latter. ``message_stop`` is the end.
+"""
+
+from typing import Any, ClassVar, Final
+
+import orjson
+
+from proxy.wire.answer import Answer, error_code, error_type, read_message, text_of
+from proxy.wire.meter import MAX_EVENT_BYTES
+from proxy.wire.typed_meter import TypedMeter
+from proxy.wire.usage import MESSAGES, read_usage
+
+_FINISH: Final = {  # Anthropic's word -> that of chat completions
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+_MONEY: Final = frozenset({"cost", "cost_details", "is_byok"})  # of a count on the way; only the last is the cost
+
+
+def read_message_answer(body: bytes) -> Answer | None:
+    """Read a message that is not streamed; None if it is no JSON object."""
+    message = read_message(body)
+    if message is None:
+        return None
+    error = message.get("error")
+    return Answer(
+        text_of(message, "id"),
+        text_of(message, "model"),
+        text_of(message, "provider"),
+        finish_of(message),
+        read_usage(message, body, MESSAGES),
+        bool(error),
+        error_code(error) if error else None,
+        error_type(error) if error else None,
+        bool(message.get("content")),
+    )
+
+
+def finish_of(message: dict[str, Any]) -> str | None:
+    """Give why a message ended, in the words of chat completions; None while it has not."""
+    reason = text_of(message, "stop_reason")
+    return None if reason is None else _FINISH.get(reason, reason)
+
+
+class MessagesMeter(TypedMeter):
+    """The stream of a message."""
+
+    __slots__ = ("_counted",)
+    telling: ClassVar = (b'"message_start"', b'"message_delta"', b'"message_stop"', b'"usage"', b'"error"')
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        super().__init__(max_event_bytes)
+        self._counted: dict[str, Any] = {}  # what usage has said so far
+
+    def note(self, message: dict[str, Any], data: bytes) -> bool:
+        kind = text_of(message, "type") or ""
+        if kind == "message_start" and isinstance(message.get("message"), dict):
+            self.note_origin(message["message"])
+            self._count(message["message"].get("usage"), data)
+        elif kind == "message_delta":
+            delta = message.get("delta")
+            finish_reason = finish_of(delta) if isinstance(delta, dict) else None
+            self.finish_reason = finish_reason or self.finish_reason
+            self._count(message.get("usage"), data)
+            self.usage_is_last = self.usage is not None and self.finish_reason is not None
+        elif kind == "content_block_delta":
+            self.content_seen = True
+        elif kind == "content_block_start":
+            self.content_seen = self.content_seen or _says_something(message.get("content_block"))
+        elif kind == "message":  # a message in one piece where a stream was asked for
+            self.note_origin(message)
+            self.finish_reason = finish_of(message)
+            self.content_seen = bool(message.get("content"))
+            self.usage = read_usage(message, data, MESSAGES)
+            self.usage_is_last = self.usage is not None
+        if message.get("error"):
+            self.note_error(message["error"])
+        return kind in ("message_stop", "message")
+
+    def _count(self, usage: Any, data: bytes) -> None:
+        """Lay the counts of an event over those that came before: what it leaves out holds on, but for the cost."""
+        if not isinstance(usage, dict):
+            return
+        before = {name: value for name, value in self._counted.items() if name not in _MONEY}
+        self._counted = {**before, **{name: value for name, value in usage.items() if value is not None}}
+        self.usage = read_usage({"usage": self._counted}, data, MESSAGES) or self.usage
+
+
+def _says_something(block: Any) -> bool:
+    """Tell whether a block has content from its start: a call of a tool, or the result of one; text comes in deltas."""
+    return isinstance(block, dict) and (block.get("type") not in ("text", "thinking") or bool(block.get("text")))
+
+
+def message_error_event(code: str, message: str, type_: str, request_id: str, answer_id: str | None) -> bytes:  # noqa: ARG001 - one signature for all shapes
+    """Give the event that ends a stream by an error, in the form that Anthropic's SDKs raise."""
+    error = {"type": "api_error", "message": message, "code": code}
+    return b"event: error\ndata: " + orjson.dumps({"type": "error", "error": error, "request_id": request_id}) + b"\n\n"

@@ -1,0 +1,157 @@
+"""Listen to a stream whose events say by ``type`` what they are: what all such streams have in common."""
+
+from typing import Any, ClassVar
+
+from proxy.wire.answer import error_code, error_type, read_message, text_of
+from proxy.wire.meter import MAX_EVENT_BYTES
+from proxy.wire.sse import EventSplitter, data_spans, split_events
+from proxy.wire.usage import Usage
+
+
+class TypedMeter:
+    """Feed it every chunk of the upstream's body; send the client what feed gives back. As StreamMeter in all else.
+
+    From the event on that ends the stream nothing is given back but kept in ``held``, to be sent when the settlement
+    is on disk. Of an event that came in pieces the first ones have gone; clients act on its end, and that is held. All
+    that is given back plus ``held`` is, byte for byte, what came in. Usage comes unasked in these streams: nothing is
+    hidden.
+    """
+
+    __slots__ = (
+        "_events",
+        "_held",
+        "_max_event_bytes",
+        "_nothing_begun",
+        "content_seen",
+        "data_lines",
+        "done",
+        "error_code",
+        "error_seen",
+        "error_type",
+        "finish_reason",
+        "generation_id",
+        "model",
+        "oversized",
+        "provider",
+        "usage",
+        "usage_is_last",
+    )
+
+    telling: ClassVar[tuple[bytes, ...]]
+    """What stands in each event that is of interest once content was seen."""
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._events = EventSplitter(max_event_bytes)
+        self._held = bytearray()
+        self._nothing_begun = False  # content was seen, and the last chunk ended with an event
+        self.generation_id: str | None = None
+        self.model: str | None = None
+        self.provider: str | None = None
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.usage_is_last = False
+        self.error_seen = False
+        self.error_code: str | None = None
+        self.error_type: str | None = None
+        self.content_seen = False
+        self.done = False
+        self.oversized = False
+        self.data_lines = 0
+
+    @property
+    def held(self) -> bytes:
+        """The bytes from the last event on; at most max_event_bytes, what comes beyond is dropped."""
+        return bytes(self._held)
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take the next bytes from upstream, give those that may go to the client now."""
+        if self._nothing_begun and chunk[-2:] == b"\n\n" and self._is_silent(chunk):
+            self.data_lines += chunk.count(b"data:")
+            return chunk
+        was_done = self.done
+        begun_bytes = self._events.begun_bytes
+        ended, events, _ = self._events.feed(chunk)
+        self.oversized |= self._events.oversized
+        end_at = self._read(events, len(ended) - begun_bytes)
+        self._nothing_begun = self.content_seen and not self.done and self._events.is_between_events
+        if was_done:
+            end_at = 0
+        elif not self.done:
+            return chunk
+        self._hold(chunk[end_at:])
+        return chunk[:end_at]
+
+    def finish(self) -> bytes:
+        """Take the end of the body: read an event that no empty line ended. Gives b"", for all has been given."""
+        begun = self._events.finish()
+        self._nothing_begun = False
+        if begun:
+            self._read(begun, 0)
+        return b""
+
+    def note(self, message: dict[str, Any], data: bytes) -> bool:
+        """Note what an event says, data being its JSON; True: it ends the stream."""
+        raise NotImplementedError
+
+    def note_origin(self, answer: dict[str, Any]) -> None:
+        """Note who answers, from the object that stands for the whole answer."""
+        self.generation_id = self.generation_id or text_of(answer, "id")
+        self.model = text_of(answer, "model") or self.model
+        self.provider = text_of(answer, "provider") or self.provider
+
+    def note_error(self, error: Any) -> None:
+        self.error_seen = True
+        self.error_code = error_code(error) or self.error_code
+        self.error_type = error_type(error) or self.error_type
+
+    def _read(self, events: bytes, at: int) -> int:
+        """Read complete events, the first of which begins at an index of the chunk, before it if below 0.
+
+        Gives the index at which the event begins that ends the stream; any number where there is none.
+        """
+        self.data_lines += events.count(b"data:")
+        if self._is_silent(events):
+            return 0
+        end_at = 0
+        for event in split_events(events):
+            was_done = self.done
+            self._read_one(event)
+            if self.done and not was_done:
+                end_at = max(0, at)
+            at += len(event)
+        return end_at
+
+    def _read_one(self, event: bytes) -> None:
+        if len(event) > self._max_event_bytes:
+            self.oversized = True
+            return
+        if self._is_silent(event):
+            return
+        spans = data_spans(event)
+        if spans:
+            data = b"\n".join([event[slice(*span)] for span in spans])
+        elif event.lstrip().startswith(b"{"):
+            data = event  # plain JSON where a stream was asked for
+        else:
+            return
+        if data.startswith(b"[DONE]"):  # OpenRouter sends it behind the last event, too
+            self.done = True
+            return
+        message = read_message(data)
+        if message is not None and self.note(message, data):
+            self.done = True
+
+    def _is_silent(self, events: bytes) -> bool:
+        """Tell whether complete events surely say nothing that is still of interest, by scans alone."""
+        return (
+            self.content_seen
+            and len(events) <= self._max_event_bytes
+            and b"[DONE]" not in events
+            and not any(word in events for word in self.telling)
+        )
+
+    def _hold(self, part: bytes) -> None:
+        room = self._max_event_bytes - len(self._held)
+        self.oversized |= len(part) > room
+        self._held += part[: max(0, room)]
