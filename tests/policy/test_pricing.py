@@ -2,9 +2,10 @@
 
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.policy.pricing import (
@@ -32,6 +33,8 @@ from proxy.policy.pricing import (
     unpriced_features,
     worst_case_pusd,
 )
+from proxy.wire.body import BodyError
+from proxy.wire.endpoint import ENDPOINTS, Endpoint
 
 
 def _model(model_id: str = "openai/gpt-4o-mini", pricing: object = None, **more: object) -> dict[str, object]:
@@ -350,7 +353,7 @@ def test_a_plain_chat_has_nothing_but_its_size() -> None:
     [
         ({"max_tokens": 5}, 5),
         ({"max_completion_tokens": 7}, 7),
-        ({"max_output_tokens": 9}, 9),
+        ({"max_output_tokens": 9}, None),  # providers do not read it here
         ({"max_tokens": 5, "max_completion_tokens": 700}, 700),
         ({"max_tokens": None}, None),
         ({"max_tokens": 0}, 0),
@@ -359,6 +362,15 @@ def test_a_plain_chat_has_nothing_but_its_size() -> None:
 )
 def test_the_greatest_output_length_counts(fields: dict[str, object], tokens: int | None) -> None:
     assert _facts({"model": "a/b", "messages": [], **fields}).max_output_tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "tokens"), [("responses", 9), ("messages", 5), ("completions", 5), ("embeddings", None)]
+)
+def test_only_the_endpoints_own_maximum_bounds_the_answer(endpoint: str, tokens: int | None) -> None:
+    """A name that the provider does not read would make the bound too small."""
+    body: dict[str, object] = {"model": "a/b", "max_tokens": 5, "max_completion_tokens": 7, "max_output_tokens": 9}
+    assert _facts(body, endpoint).max_output_tokens == tokens
 
 
 @pytest.mark.parametrize(
@@ -448,6 +460,129 @@ def test_images_inside_tool_results_are_found() -> None:
 def test_what_costs_on_top_is_named(fields: dict[str, object], names: list[str]) -> None:
     facts = _facts({"model": "a/b", "messages": [], **fields})
     assert unpriced_features(facts) == names
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fields", "names"),
+    [
+        (
+            "responses",
+            {"previous_response_id": "resp_1"},
+            ["earlier turns that the provider keeps (previous_response_id)"],
+        ),
+        ("responses", {"conversation": "conv_1"}, ["earlier turns that the provider keeps (conversation)"]),
+        ("responses", {"prompt": {"id": "p"}}, ["a prompt that the provider keeps (prompt)"]),
+        (
+            "responses",
+            {"background": True},
+            ["an answer made in the background, whose usage comes later (background)"],
+        ),
+        ("responses", {"background": False, "store": True, "previous_response_id": None}, []),
+        ("responses", {"tools": [{"type": "web_search", "external_web_access": False}]}, ["server tool web_search"]),
+        ("responses", {"tools": [{"type": "namespace", "tools": [{"type": "function"}, {"type": "custom"}]}]}, []),
+        (
+            "responses",
+            {"tools": [{"type": "namespace", "tools": [{"type": "file_search"}]}, 5]},
+            ["server tool file_search", "server tool ?"],
+        ),
+        (
+            "responses",
+            {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
+            ["a file, whose parsing may have a price of its own (input_file)"],
+        ),
+        (
+            "messages",
+            {"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "base64"}}]}]},
+            ["a file, whose parsing may have a price of its own (document)"],
+        ),
+        (
+            "messages",
+            {"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "text"}}]}]},
+            [],
+        ),
+        ("messages", {"fallbacks": [{"model": "x/y"}]}, []),
+        ("messages", {"fallbacks": [{"model": "x/y", "speed": "fast"}]}, ["fallbacks that change more than the model"]),
+        ("messages", {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}}, []),
+        (
+            "messages",
+            {"context_management": {"edits": [{"type": "compact_20260112"}]}},
+            ["context management compact_20260112"],
+        ),
+        (
+            "responses",
+            {"context_management": [{"type": "compaction", "compact_threshold": 1}]},
+            ["context management compaction"],
+        ),
+        ("messages", {"mcp_servers": [{}]}, ["remote tools (mcp_servers)"]),
+        (
+            "messages",
+            {"max_tokens": 100, "thinking": {"type": "enabled", "budget_tokens": 100}},
+            ["a thinking budget of 100 tokens, which is not below the maximum of the answer"],
+        ),
+        ("messages", {"max_tokens": 101, "thinking": {"type": "enabled", "budget_tokens": 100}}, []),
+        ("chat", {"tools": {"odd": 1}}, ["tools of an unknown shape"]),
+    ],
+)
+def test_what_other_shapes_ask_for_on_top_is_named(endpoint: str, fields: dict[str, object], names: list[str]) -> None:
+    assert unpriced_features(_facts({"model": "a/b", **fields}, endpoint)) == names
+
+
+def test_models_to_fall_back_on_are_priced() -> None:
+    fields: dict[str, object] = {"model": "a/b", "models": ["c/d"], "fallbacks": [{"model": "e/f"}]}
+    assert _facts(fields, "messages").models == ("a/b", "c/d", "e/f")
+
+
+@pytest.mark.parametrize("prompt", ["Hello", ["Hello", "you"], [1, 2, 3], [[1, 2], [3]]])
+def test_embeddings_cost_their_input_alone(prompt: object) -> None:
+    """A token covers at least a byte of what is sent, as text and as numbers of tokens."""
+    facts = _facts({"model": "a/b", "input": prompt}, "embeddings")
+    price = price_from_config(input="1", output="7", context_tokens=8192)
+    assert not facts.generates
+    assert worst_case_pusd([price], facts) == input_bound_tokens(price, facts) * 10**6
+    assert facts.size_bytes < input_bound_tokens(price, facts)
+    fitted = clamp_output_tokens([price], facts, 10**12)
+    assert isinstance(fitted, Clamped)
+    assert fitted.max_tokens is None
+
+
+def test_a_thinking_budget_is_not_cut_into() -> None:
+    """The provider refuses a maximum that is not above the budget, so that one is refused here with the true price."""
+    body: dict[str, object] = {"model": "a/b", "max_tokens": 32000, "thinking": {"budget_tokens": 2000}}
+    for endpoint, fields in (("messages", body), ("chat", {**body, "reasoning": {"max_tokens": 2000}})):
+        facts = _facts(fields, endpoint)
+        needed = worst_case_pusd([GPT], facts, 2001)
+        assert clamp_output_tokens([GPT], facts, needed) == Clamped(2001, needed, lowered=True)
+        assert clamp_output_tokens([GPT], facts, needed - 1) == Unaffordable(needed, 2001, 2000)
+
+
+_KNOWN_KEYS = st.sampled_from(
+    [
+        *("model", "models", "messages", "input", "prompt", "tools", "functions", "deferred_tools", "plugins", "n"),
+        *("max_tokens", "max_output_tokens", "thinking", "reasoning", "fallbacks", "service_tier", "speed", "system"),
+        *("modalities", "prediction", "background", "context_management", "inference_geo", "best_of", "container"),
+    ]
+)
+_PART_KEYS = st.sampled_from(["type", "role", "content", "source", "image_url", "data", "url", "tools", "id", "model"])
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=4) | st.sampled_from(["image", "tool_result"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_PART_KEYS, inner, max_size=4),
+    max_leaves=14,
+)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(endpoint=st.sampled_from(ENDPOINTS), fields=st.dictionaries(_KNOWN_KEYS, _ANY, max_size=6))
+def test_facts_of_any_body_that_was_let_in(endpoint: Endpoint, fields: dict[str, Any]) -> None:
+    """Whatever passed the checks has facts: what no field's type is checked for raises nothing."""
+    body = {"model": "a/b", **fields}
+    try:
+        endpoint.check(body)
+    except BodyError:
+        return
+    facts = read_facts(body, len(json.dumps(body)), endpoint.kind)
+    assert facts.max_output_tokens is None or endpoint.maximum
+    assert 0 <= facts.data_url_bytes <= facts.size_bytes
+    unpriced_features(facts)
 
 
 def test_image_output_needs_a_price() -> None:

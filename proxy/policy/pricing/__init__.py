@@ -1,5 +1,6 @@
 """Prices, and what a request can cost at most: price, catalogue, facts (of a body), bound."""
 
+from proxy.core.endpoint import Endpoint
 from proxy.policy.pricing.bound import (
     FLOOR_TOKENS,
     Clamped,
@@ -22,7 +23,7 @@ from proxy.policy.pricing.catalogue import (
     parse_catalogue,
     parse_openrouter_model,
 )
-from proxy.policy.pricing.facts import BodyFacts, Endpoint, read_facts
+from proxy.policy.pricing.facts import BodyFacts, read_facts
 from proxy.policy.pricing.price import (
     Override,
     Price,

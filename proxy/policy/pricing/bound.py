@@ -156,10 +156,10 @@ def clamp_output_tokens(
     """Choose the max_tokens to send so that the worst case fits into headroom_pusd.
 
     It is the least of what the client asked for (else the greatest maximum of a target), cap_tokens, and what
-    half of the headroom pays for, so that two requests at once both pass; but not below 256, nor below the
-    client's own smaller figure, as long as the whole headroom pays for that. The number is always to be
-    written into the body: another host of the same model may have a greater maximum than the list says.
-    may_lower=False (the setting `on_unaffordable: refuse`) takes all or nothing. Raises Unbounded as
+    half of the headroom pays for, so that two requests at once both pass; but not below 256 or what a thinking
+    budget needs, nor below the client's own smaller figure, as long as the whole headroom pays for that. The
+    number is always to be written into the body: another host of the same model may have a greater maximum than
+    the list says. may_lower=False (the setting `on_unaffordable: refuse`) takes all or nothing. Raises Unbounded as
     worst_case_pusd does.
     """
     all_terms = [_terms(price, facts) for price in prices]
@@ -170,7 +170,7 @@ def clamp_output_tokens(
     if wanted is None:
         reserve = max(terms.fixed_pusd for terms in all_terms)
         return Clamped(None, reserve, lowered=False) if reserve <= headroom_pusd else Unaffordable(reserve, 0, 0)
-    floor = min(FLOOR_TOKENS, wanted) if may_lower else wanted
+    floor = min(max(FLOOR_TOKENS, facts.min_output_tokens), wanted) if may_lower else wanted
     fits = _affordable(all_terms, headroom_pusd, wanted)
     if fits < floor:
         return Unaffordable(_bound_at(all_terms, floor), floor, max(fits, 0))

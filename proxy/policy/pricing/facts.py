@@ -1,9 +1,9 @@
 """What a request body says about its own cost: read once, before any price is known."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-Endpoint = Literal["chat", "responses", "messages", "completions", "embeddings"]
+from proxy.core.endpoint import MAXIMUM, Endpoint
 
 
 class BodyFacts(NamedTuple):
@@ -24,19 +24,21 @@ class BodyFacts(NamedTuple):
     has_tools: bool = False
     has_prediction: bool = False
     wants_image_output: bool = False
+    min_output_tokens: int = 1  # a thinking budget needs a greater maximum, else the provider refuses the request
     models: tuple[str, ...] = ()
     service_tier: str | None = None
     unpriced: tuple[str, ...] = ()
 
 
-_OUTPUT_KEYS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _RARE_KEYS = frozenset(
     {
         *("n", "best_of", "prompt", "input", "models", "tools", "functions", "deferred_tools", "prediction"),
         *("plugins", "service_tier", "web_search_options", "search_parameters", "modalities", "preset"),
         *("previous_response_id", "conversation", "mcp_servers", "container", "speed", "inference_geo"),
+        *("thinking", "reasoning", "fallbacks", "background", "context_management"),
     }
 )
+_TURNS = frozenset({"chat", "messages"})  # the endpoints whose messages are checked to be turns
 _RARE_MESSAGE_KEYS = frozenset({"audio", "images"})
 
 # Tools that the client runs itself. All other types run at the provider, at a price of their own.
@@ -50,6 +52,8 @@ _FEE_FIELDS = {  # fields that by their presence add a charge
     "mcp_servers": "remote tools (mcp_servers)",
     "container": "a code container (container)",
     "preset": "a preset of the provider (preset)",
+    "previous_response_id": "earlier turns that the provider keeps (previous_response_id)",
+    "conversation": "earlier turns that the provider keeps (conversation)",
 }
 _TEXT_PARTS = frozenset(
     {
@@ -57,15 +61,20 @@ _TEXT_PARTS = frozenset(
         *("redacted_thinking", "tool_use", "function_call", "custom_tool_call", "reasoning", "message"),
     }
 )
+_FILES = frozenset({"input_file", "document"})
 _MAX_DEPTH = 8
+_WORD_CHARS_MAX = 64
+_TOOL_KEYS = ("tools", "functions", "deferred_tools")
+_LIST_KEYS = (*_TOOL_KEYS, "plugins", "fallbacks")
 
 
 class _Media:
     """What the walk over content parts finds."""
 
-    __slots__ = ("images", "url_bytes", "whole_context")
+    __slots__ = ("files", "images", "url_bytes", "whole_context")
 
     def __init__(self) -> None:
+        self.files = ""
         self.images = 0
         self.url_bytes = 0
         self.whole_context = ""
@@ -78,14 +87,14 @@ def read_facts(body: Mapping[str, Any], size_bytes: int, endpoint: Endpoint = "c
     the length of its string, which is at most its bytes in the JSON.
     """
     asked = None
-    for key in _OUTPUT_KEYS:
+    for key in MAXIMUM[endpoint]:
         value = body.get(key)
         # Where two names disagree the provider may obey either, so the greater one counts.
         if type(value) is int and (asked is None or value > asked):
             asked = value
     media = None
     messages = body.get("messages")
-    if messages:
+    if messages and endpoint in _TURNS:
         for message in messages:
             content = message.get("content")
             if (content.__class__ is not str and content is not None) or not _RARE_MESSAGE_KEYS.isdisjoint(message):
@@ -102,10 +111,17 @@ def _rare_facts(
     body: Mapping[str, Any], size_bytes: int, endpoint: Endpoint, asked: int | None, media: _Media
 ) -> BodyFacts:
     _walk_input(body, endpoint, media)
-    models = tuple(m for m in (body.get("model"), *(body.get("models") or ())) if isinstance(m, str))
-    tools = [*(body.get("tools") or ()), *(body.get("functions") or ()), *(body.get("deferred_tools") or ())]
+    fallbacks = [fallback.get("model") for fallback in _listed(body.get("fallbacks")) if isinstance(fallback, dict)]
+    named = (body.get("model"), *_listed(body.get("models")), *fallbacks)
+    models = tuple(name for name in named if isinstance(name, str))
+    tools = [tool for key in _TOOL_KEYS for tool in _listed(body.get(key))]
     tier = body.get("service_tier")
-    modalities = body.get("modalities") or ()
+    budget = _thinking_budget(body)
+    names = _unpriced(body, models, tools)
+    if media.files:
+        names.append(f"a file, whose parsing may have a price of its own ({media.files})")
+    if budget and asked is not None and budget >= asked:
+        names.append(f"a thinking budget of {budget} tokens, which is not below the maximum of the answer")
     return BodyFacts(
         size_bytes=size_bytes,
         max_output_tokens=asked,
@@ -116,11 +132,28 @@ def _rare_facts(
         whole_context=media.whole_context,
         has_tools=bool(tools),
         has_prediction=body.get("prediction") is not None,
-        wants_image_output="image" in modalities,
+        wants_image_output="image" in _listed(body.get("modalities")),
+        min_output_tokens=budget + 1,
         models=models,
         service_tier=tier if isinstance(tier, str) else None,
-        unpriced=tuple(_unpriced(body, models, tools)),
+        unpriced=tuple(names),
     )
+
+
+def _listed(value: Any) -> list[Any]:
+    """Give a list that is one; of a field that the proxy does not check the provider will say that it is none."""
+    return value if isinstance(value, list) else []
+
+
+def _thinking_budget(body: Mapping[str, Any]) -> int:
+    """Give the tokens of thinking asked for (Anthropic's way, OpenRouter's way); they are inside the maximum."""
+    budgets = [0]
+    for key, name in (("thinking", "budget_tokens"), ("reasoning", "max_tokens")):
+        part = body.get(key)
+        value = part.get(name) if isinstance(part, dict) else None
+        if type(value) is int:
+            budgets.append(value)
+    return max(budgets)
 
 
 def _choices(body: Mapping[str, Any], endpoint: Endpoint) -> int:
@@ -153,7 +186,7 @@ def _walk_item(item: Mapping[str, Any], media: _Media, depth: int) -> None:
         return
     if item.get("audio") is not None:
         media.whole_context = "audio"
-    for image in item.get("images") or ():
+    for image in _listed(item.get("images")):
         _walk_part(image, media, depth)
     content = item.get("content")
     if isinstance(content, list):
@@ -170,7 +203,7 @@ def _walk_parts(parts: list[Any], media: _Media, depth: int) -> None:
 
 def _walk_part(part: Any, media: _Media, depth: int) -> None:
     kind = part.get("type") if isinstance(part, dict) else None
-    if kind in _TEXT_PARTS:
+    if _is_one_of(kind, _TEXT_PARTS):
         return
     if kind in ("image_url", "input_image", "image", "computer_screenshot"):
         media.images += 1
@@ -179,10 +212,19 @@ def _walk_part(part: Any, media: _Media, depth: int) -> None:
         inner = part.get("content", part.get("output"))
         if isinstance(inner, list):
             _walk_parts(inner, media, depth + 1)
+    elif kind == "document" and _has_text_source(part):
+        return
     else:
+        if _is_one_of(kind, _FILES):
+            media.files = str(kind)
         # Audio, video, files, and every part of a kind not known here: only the context bounds them.
-        media.whole_context = f"a part of type {kind}"
+        media.whole_context = f"a part of type {_word(kind)}"
         media.url_bytes += _encoded_bytes(part) if isinstance(part, dict) else 0
+
+
+def _has_text_source(part: Mapping[str, Any]) -> bool:
+    source = part.get("source")
+    return isinstance(source, dict) and source.get("type") == "text"
 
 
 def _encoded_bytes(part: Mapping[str, Any]) -> int:
@@ -209,25 +251,66 @@ def _encoded_chars(part: Mapping[str, Any]) -> int:
 
 def _unpriced(body: Mapping[str, Any], models: tuple[str, ...], tools: list[Any]) -> list[str]:
     names = [text for key, text in _FEE_FIELDS.items() if body.get(key) is not None]
-    for plugin in body.get("plugins") or ():
+    names += [f"{key} of an unknown shape" for key in _LIST_KEYS if not isinstance(body.get(key) or [], list)]
+    for plugin in _listed(body.get("plugins")):
         name = plugin.get("id") if isinstance(plugin, dict) else plugin
         enabled = not isinstance(plugin, dict) or plugin.get("enabled") is not False
-        if enabled and name not in _FREE_PLUGINS:
-            names.append(f"plugin {name}")
+        if enabled and not _is_one_of(name, _FREE_PLUGINS):
+            names.append(f"plugin {_word(name)}")
     for tool in tools:
-        kind = tool.get("type") if isinstance(tool, dict) else "?"
-        if kind not in _CLIENT_TOOLS and not str(kind).startswith(_CLIENT_TOOL_PREFIXES):
-            names.append(f"server tool {kind}")
+        names += _server_tools(tool, 0)
     tier = body.get("service_tier")
-    if tier is not None and tier not in _PLAIN_TIERS:
-        names.append(f"service tier {tier}")
+    if tier is not None and not _is_one_of(tier, _PLAIN_TIERS):
+        names.append(f"service tier {_word(tier)}")
     if body.get("speed") not in (None, "standard"):
-        names.append(f"speed {body['speed']}")
+        names.append(f"speed {_word(body['speed'])}")
     if body.get("inference_geo") not in (None, "global"):
-        names.append(f"inference_geo {body['inference_geo']}")
+        names.append(f"inference_geo {_word(body['inference_geo'])}")
+    names += _kept_elsewhere(body)
     for model in models:
         if "@preset/" in model:
             names.append(f"a preset of the provider ({model})")
         if model.endswith(":online"):
             names.append(f"web search ({model})")
     return names
+
+
+def _server_tools(tool: Any, depth: int) -> list[str]:
+    """Name what runs at the provider in a tool, which may be a group of tools (namespace)."""
+    if not isinstance(tool, dict):
+        return ["server tool ?"]
+    kind = tool.get("type")
+    if kind == "namespace" and depth < _MAX_DEPTH and isinstance(tool.get("tools"), list):
+        return [name for inner in tool["tools"] for name in _server_tools(inner, depth + 1)]
+    if kind is None or _is_one_of(kind, _CLIENT_TOOLS) or str(kind).startswith(_CLIENT_TOOL_PREFIXES):
+        return []
+    return [f"server tool {_word(kind)}"]
+
+
+def _kept_elsewhere(body: Mapping[str, Any]) -> list[str]:
+    """Name what is worked on outside of the answer, or what is added to the prompt at the provider."""
+    names = []
+    if isinstance(body.get("prompt"), dict):  # it may hold tools as well as text
+        names.append("a prompt that the provider keeps (prompt)")
+    if body.get("background") is True:
+        names.append("an answer made in the background, whose usage comes later (background)")
+    management = body.get("context_management")
+    edits = management.get("edits") if isinstance(management, dict) else management
+    for edit in _listed(edits):
+        kind = edit.get("type") if isinstance(edit, dict) else None
+        if not str(kind).startswith("clear_"):  # clearing only takes away
+            names.append(f"context management {_word(kind)}")
+    for fallback in _listed(body.get("fallbacks")):
+        if not isinstance(fallback, dict) or set(fallback) != {"model"}:
+            names.append("fallbacks that change more than the model")
+            break
+    return names
+
+
+def _is_one_of(value: Any, words: frozenset[Any]) -> bool:
+    return isinstance(value, str) and value in words
+
+
+def _word(value: Any) -> str:
+    """Give a value for a text that is told to the client; of what is no short word, only that it is none."""
+    return value if isinstance(value, str) and len(value) <= _WORD_CHARS_MAX and value.isprintable() else "?"
