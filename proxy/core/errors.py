@@ -60,6 +60,32 @@ def error_body(error: ApiError, request_id: str | None) -> bytes:
     return orjson.dumps(body if request_id is None else {**body, "request_id": request_id})
 
 
+_ANTHROPIC_TYPES: Mapping[int, str] = {  # Anthropic's class of error for a status; all others are api_error
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    408: "timeout_error",
+    409: "invalid_request_error",
+    413: "request_too_large",
+    415: "invalid_request_error",
+    422: "invalid_request_error",
+    426: "invalid_request_error",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+
+def anthropic_error_body(error: ApiError, request_id: str | None) -> bytes:
+    """Give Anthropic's shape of an error as JSON; our stable word stands in it as ``code``, which its SDKs keep."""
+    kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
+    shown = {"type": kind, "message": error.message, "code": error.code, "param": error.param}
+    return orjson.dumps({"type": "error", "error": shown, "request_id": request_id})
+
+
 class CallerError(ApiError):
     default_type = "invalid_request_error"
 

@@ -1,20 +1,37 @@
-"""Every error in OpenAI's shape, at every door."""
+"""Every error at every door: in OpenAI's shape, and in Anthropic's where its programs call."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from aiohttp import web
 
-from proxy.core.errors import ApiError, error_body
+from proxy.core.errors import ApiError, anthropic_error_body, error_body
 from proxy.pipeline.reply import Whole, whole_bytes
+from proxy.wire.endpoint import ENDPOINTS, ErrorShape
+
+_ANTHROPIC_PATHS = tuple(endpoint.path for endpoint in ENDPOINTS if endpoint.errors == "anthropic")
+
+
+def error_shape(path: str) -> ErrorShape:
+    """Give the shape that programs expect at a path, whatever prefix it has and whether or not anything is there."""
+    return "anthropic" if path.partition("?")[0].endswith(_ANTHROPIC_PATHS) else "openai"
+
+
+def shaped(error: ApiError, request_id: str | None, shape: ErrorShape) -> bytes:
+    return anthropic_error_body(error, request_id) if shape == "anthropic" else error_body(error, request_id)
 
 
 def error_response(
-    error: ApiError, request_id: str | None, told: Mapping[str, str] = MappingProxyType({})
+    error: ApiError,
+    request_id: str | None,
+    told: Mapping[str, str] = MappingProxyType({}),
+    shape: ErrorShape = "openai",
 ) -> web.Response:
     """Give the answer for an error. told: what limits say."""
     headers = {"Server": "tollkeeper", **error_headers(error, request_id, told)}
-    response = web.Response(status=error.status, headers=headers, body=error_body(error, request_id))
+    if shape == "anthropic" and request_id is not None:
+        headers["request-id"] = request_id  # where Anthropic's SDKs look for it
+    response = web.Response(status=error.status, headers=headers, body=shaped(error, request_id, shape))
     if error.close:
         response.force_close()
     return response

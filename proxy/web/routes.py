@@ -16,6 +16,7 @@ from proxy.web.key import show_credits, show_key
 from proxy.web.me import my_limits, my_usage
 from proxy.web.models import list_models, show_model
 from proxy.web.state import State
+from proxy.web.upgrade import refuse_upgrade
 
 Handler = Callable[[Call, State], Awaitable[Reply]]
 
@@ -29,6 +30,7 @@ _V1: Mapping[tuple[str, str], Handler] = {
     ("GET", "/auth/key"): show_key,
     ("GET", "/credits"): show_credits,
     ("GET", "/generation"): show_generation,
+    ("GET", "/responses"): refuse_upgrade,
 }
 
 _OTHERS: Mapping[tuple[str, str], Handler] = {

@@ -19,7 +19,7 @@ from proxy.core.errors import ApiError, CallerError, OwnError
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import AiohttpClient, Reply
 from proxy.storage.rows import RequestIds, id_text
-from proxy.web.errors import error_response
+from proxy.web.errors import error_response, error_shape
 from proxy.web.gate import check_gate
 from proxy.web.state import State
 
@@ -177,12 +177,12 @@ def make_server(
             response = cast(web.StreamResponse, await answer(call, state))
         except ApiError as error:
             log_refused(call, error)
-            response = error_response(error, call.request_id, call.told())
+            response = error_response(error, call.request_id, call.told(), error_shape(request.raw_path))
             if request.version not in (HttpVersion10, HttpVersion11):
                 request._cache["version"] = HttpVersion11  # noqa: SLF001 - else the answer begins with the odd one
         except Exception:
             log.exception("web.failed", extra={"request_id": call.request_id})
-            response = error_response(internal_error(call.id), call.request_id)
+            response = error_response(internal_error(call.id), call.request_id, shape=error_shape(request.raw_path))
             if call.began:  # half an answer has gone out: a second one would be taken for its rest
                 call.cut()
         finally:

@@ -16,6 +16,7 @@ from proxy.core.errors import (
     ProviderError,
     SetupError,
     TollkeeperError,
+    anthropic_error_body,
     error_body,
 )
 
@@ -57,6 +58,42 @@ def test_body(text: str, param: str | None) -> None:
 
 def test_body_without_a_request() -> None:
     assert set(json.loads(error_body(OwnError(500, "code", "Text."), None))) == {"error"}
+
+
+@given(
+    st.integers(400, 599),
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.none() | st.text("ab_", max_size=5),
+    st.none() | st.just("req_1"),
+)
+def test_anthropic_body(status: int, text: str, param: str | None, request_id: str | None) -> None:
+    """The shape that Anthropic's SDKs read, with our own word beside."""
+    body = json.loads(anthropic_error_body(CallerError(status, "code", text, param=param), request_id))
+    assert body["error"].pop("type").endswith("_error") or status == 413
+    assert body == {
+        "type": "error",
+        "error": {"message": text, "code": "code", "param": param},
+        "request_id": request_id,
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "type_"),
+    [
+        (400, "invalid_request_error"),
+        (401, "authentication_error"),
+        (402, "billing_error"),
+        (403, "permission_error"),
+        (404, "not_found_error"),
+        (413, "request_too_large"),
+        (429, "rate_limit_error"),
+        (500, "api_error"),
+        (503, "api_error"),
+        (529, "overloaded_error"),
+    ],
+)
+def test_anthropic_types(status: int, type_: str) -> None:
+    assert json.loads(anthropic_error_body(ApiError(status, "code", "Text."), None))["error"]["type"] == type_
 
 
 def test_headers_are_a_copy() -> None:
