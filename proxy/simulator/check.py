@@ -8,56 +8,35 @@ from proxy.simulator.api import Api
 from proxy.simulator.faults import FAULTS, Fault
 
 # OpenAI refuses what it does not know; the names are those of its own packages of November 2026.
-_OPENAI_CHAT_FIELDS = frozenset(
-    (
-        *(
-            "audio",
-            "frequency_penalty",
-            "function_call",
-            "functions",
-            "logit_bias",
-            "logprobs",
-            "stream",
-            "messages",
-        ),
-        *(
-            "max_completion_tokens",
-            "max_tokens",
-            "metadata",
-            "modalities",
-            "model",
-            "moderation",
-            "n",
-            "prediction",
-        ),
-        *(
-            "parallel_tool_calls",
-            "presence_penalty",
-            "prompt_cache_key",
-            "prompt_cache_options",
-            "reasoning_effort",
-        ),
-        *(
-            "prompt_cache_retention",
-            "response_format",
-            "safety_identifier",
-            "seed",
-            "service_tier",
-            "stop",
-            "store",
-        ),
-        *(
-            "stream_options",
-            "temperature",
-            "tool_choice",
-            "tools",
-            "top_logprobs",
-            "top_p",
-            "user",
-            "verbosity",
-        ),
-        "web_search_options",
-    )
+_OPENAI_WORDS = {
+    "chat/completions": (
+        "audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens max_tokens "
+        "messages metadata modalities model moderation n parallel_tool_calls prediction presence_penalty "
+        "prompt_cache_key prompt_cache_options prompt_cache_retention reasoning_effort response_format "
+        "safety_identifier seed service_tier stop store stream stream_options temperature tool_choice tools "
+        "top_logprobs top_p user verbosity web_search_options"
+    ),
+    "completions": (
+        "best_of echo frequency_penalty logit_bias logprobs max_tokens model n presence_penalty prompt seed "
+        "stop stream stream_options suffix temperature top_p user"
+    ),
+    "embeddings": "dimensions encoding_format input model user",
+    "responses": (
+        "access_programs background context_management conversation image include input instructions "
+        "max_output_tokens max_tool_calls metadata model moderation parallel_tool_calls previous_response_id "
+        "prompt prompt_cache_key prompt_cache_options prompt_cache_retention reasoning safety_identifier "
+        "service_tier store stream stream_options temperature text tool_choice tools top_logprobs top_p "
+        "truncation user"
+    ),
+}
+_OPENAI_FIELDS = {path: frozenset(words.split()) for path, words in _OPENAI_WORDS.items()}
+_KINDS: tuple[tuple[str, type], ...] = (
+    ("messages", list),
+    ("stream", bool),
+    ("n", int),
+    ("max_tokens", int),
+    ("max_completion_tokens", int),
+    ("max_output_tokens", int),
 )
 _MANY_CHOICES = 128  # OpenAI's bound on n
 
@@ -133,7 +112,7 @@ def check_body(asked: Asked) -> None:
         raise RefusedError(Fault(400, "We could not parse the JSON body of your request."))
     if not body.get(api.required):
         raise RefusedError(Fault(400, f"Missing required parameter: '{api.required}'."), param=api.required)
-    for name, kind in (("messages", list), ("stream", bool), ("n", int)):
+    for name, kind in _KINDS:
         if body.get(name) is not None and not isinstance(body[name], kind):
             raise RefusedError(Fault(400, f"Invalid type for '{name}'."), param=name, code="invalid_type")
     if isinstance(body.get("n"), int) and not 1 <= body["n"] <= _MANY_CHOICES:
@@ -143,10 +122,9 @@ def check_body(asked: Asked) -> None:
 
 
 def _check_openai(asked: Asked) -> None:
-    if asked.api.path != "chat/completions":
-        return
+    known = _OPENAI_FIELDS[asked.api.path]
     for name in asked.body:
-        if name not in _OPENAI_CHAT_FIELDS:
+        if name not in known:
             fault = Fault(400, f"Unknown parameter: '{name}'.")
             raise RefusedError(fault, param=name, code="unknown_parameter")
     if asked.body.get("stream_options") is not None and not asked.stream:

@@ -28,6 +28,9 @@ def _choice(reply: Reply, index: int, words: str, finish: str | None) -> dict[st
 def body(reply: Reply) -> bytes:
     whole = _envelope(reply)
     whole["choices"] = [_choice(reply, i, "".join(reply.pieces), reply.finish) for i in range(reply.choices)]
+    if reply.behaviour.choice_error:
+        error = openrouter_error(reply.behaviour.stream_error_code, reply.behaviour.stream_error_message)
+        whole["choices"][0] |= error | {"finish_reason": "error"}
     return orjson.dumps(
         with_usage(whole, reply.behaviour, chat_usage(reply.behaviour, reply.bill(), openai=reply.openai))
     )
@@ -35,18 +38,22 @@ def body(reply: Reply) -> bytes:
 
 def events(reply: Reply) -> Iterator[Event]:
     behaviour = reply.behaviour
+    ends_early = behaviour.stream_error_after
     tokens = 0
+    if ends_early == 0:
+        yield from _error(reply, 0)
+        return
     for index in range(reply.choices):
         for _, _, words, count in said(reply):
-            if behaviour.stream_error_after is not None and tokens >= behaviour.stream_error_after:
-                yield _error(reply, tokens)
-                return
             tokens += count
             yield Event(
                 "chunk",
                 orjson.dumps(_envelope(reply) | {"choices": [_choice(reply, index, words, None)]}),
                 tokens,
             )
+            if ends_early is not None and tokens >= ends_early:
+                yield from _error(reply, tokens)
+                return
         last = _envelope(reply) | {"choices": [_choice(reply, index, "", reply.finish)]}
         yield Event("chunk", orjson.dumps(last), tokens)
     if reply.include_usage and behaviour.usage != "missing":
@@ -57,8 +64,20 @@ def events(reply: Reply) -> Iterator[Event]:
         yield Event("done", b"[DONE]", tokens)
 
 
-def _error(reply: Reply, tokens: int) -> Event:
-    code, message = reply.behaviour.stream_error_code, reply.behaviour.stream_error_message
+def _error(reply: Reply, tokens: int) -> Iterator[Event]:
+    """End the stream with an error event in one of the forms that chat completions have."""
+    behaviour = reply.behaviour
+    code, message = behaviour.stream_error_code, behaviour.stream_error_message
     if reply.openai:
-        return Event("error", orjson.dumps(openai_error(500, message, code=str(code))), tokens)
-    return Event("error", orjson.dumps(_envelope(reply) | openrouter_error(code, message) | {"choices": []}), tokens)
+        yield Event("error", orjson.dumps(openai_error(500, message, code=str(code))), tokens)
+    else:
+        form = behaviour.stream_error_form
+        choice = _choice(reply, 0, "", "error" if form == "choice" else None)
+        body = _envelope(reply) | openrouter_error(code, message)
+        body["choices"] = [] if form == "empty_choices" else [choice]
+        counted = chat_usage(behaviour, reply.bill_so_far(tokens), openai=False)
+        yield Event("error", orjson.dumps(body | {"usage": counted} if form == "with_usage" else body), tokens)
+        if form == "usage_after":
+            yield Event("usage", orjson.dumps(_envelope(reply) | {"choices": [], "usage": counted}), tokens)
+    if behaviour.stream_error_done:
+        yield Event("done", b"[DONE]", tokens)

@@ -49,6 +49,8 @@ def _stop_reason(reply: Reply) -> str | None:
 
 
 def body(reply: Reply) -> bytes:
+    if reply.behaviour.choice_error:
+        return orjson.dumps(anthropic_error(500, reply.behaviour.stream_error_message))
     message = _message(reply) | {"content": _blocks(reply), "stop_reason": _stop_reason(reply)}
     return orjson.dumps(with_usage(message, reply.behaviour, messages_usage(reply.behaviour, reply.bill())))
 
@@ -64,14 +66,15 @@ def events(reply: Reply) -> Iterator[Event]:
 
 def _typed(reply: Reply) -> Iterator[tuple[str, dict[str, Any], int]]:
     behaviour = reply.behaviour
+    ends_early = behaviour.stream_error_after
+    if ends_early == 0:
+        yield from _error(reply, 0)
+        return
     begun = with_usage(_message(reply), behaviour, messages_usage(behaviour, reply.bill_so_far(0)))
     yield "chunk", {"type": "message_start", "message": begun}, 0
     yield "chunk", {"type": "ping"}, 0
     tokens, index, open_part = 0, -1, ""
     for part, call, words, count in said(reply):
-        if behaviour.stream_error_after is not None and tokens >= behaviour.stream_error_after:
-            yield "error", anthropic_error(500, behaviour.stream_error_message), tokens
-            return
         tokens += count
         block = f"call{call}" if part in ("call", "arguments") else part
         if block != open_part:
@@ -82,6 +85,9 @@ def _typed(reply: Reply) -> Iterator[tuple[str, dict[str, Any], int]]:
         if part != "call":
             delta = {"type": "content_block_delta", "index": index, "delta": _delta(part, words)}
             yield "chunk", delta, tokens
+        if ends_early is not None and tokens >= ends_early:
+            yield from _error(reply, tokens)
+            return
     if open_part:
         yield "chunk", {"type": "content_block_stop", "index": index}, tokens
     last: dict[str, Any] = {
@@ -91,6 +97,21 @@ def _typed(reply: Reply) -> Iterator[tuple[str, dict[str, Any], int]]:
     yield "usage", dict(with_usage(last, behaviour, messages_usage(behaviour, reply.bill()))), tokens
     if behaviour.done:
         yield "done", {"type": "message_stop"}, tokens
+
+
+def _error(reply: Reply, tokens: int) -> Iterator[tuple[str, dict[str, Any], int]]:
+    """End the stream by an error; usage before or after it where the behaviour says so."""
+    behaviour = reply.behaviour
+    counted = {
+        "type": "message_delta",
+        "delta": {"stop_reason": None, "stop_sequence": None},
+        "usage": messages_usage(behaviour, reply.bill_so_far(tokens)),
+    }
+    if behaviour.stream_error_form == "with_usage":
+        yield "chunk", counted, tokens
+    yield "error", anthropic_error(500, behaviour.stream_error_message), tokens
+    if behaviour.stream_error_form == "usage_after":
+        yield "usage", counted, tokens
 
 
 def _block_start(reply: Reply, part: str, call: int, index: int) -> dict[str, Any]:

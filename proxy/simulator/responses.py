@@ -7,7 +7,10 @@ import orjson
 
 from proxy.simulator import text
 from proxy.simulator.bill import responses_usage, with_usage
-from proxy.simulator.reply import Event, Reply, said
+from proxy.simulator.reply import Call, Event, Reply, said
+
+_Typed = tuple[str, str, dict[str, Any], int]  # kind of Event, type, fields, tokens out by then
+_BLANK: dict[str, Any] = {"content": [], "arguments": "", "summary": []}  # of an item that has only begun
 
 
 def _id(reply: Reply, prefix: str, index: int = 0) -> str:
@@ -22,7 +25,7 @@ def _response(reply: Reply, status: str, output: list[Any]) -> dict[str, Any]:
         "completed_at": reply.created if status == "completed" else None,
         "status": status,
         "error": None,
-        "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
+        "incomplete_details": {"reason": _reason(reply)} if status == "incomplete" else None,
         "instructions": None,
         "metadata": {},
         "model": reply.model,
@@ -74,11 +77,20 @@ def _output(reply: Reply) -> list[dict[str, Any]]:
 
 
 def _status(reply: Reply) -> str:
-    return "incomplete" if reply.finish == "length" else "completed"
+    if reply.behaviour.choice_error:
+        return "failed"
+    stopped = reply.finish == "content_filter" and reply.refusal is None  # a refusal is a whole answer here
+    return "incomplete" if stopped or reply.finish == "length" else "completed"
+
+
+def _reason(reply: Reply) -> str:
+    return "content_filter" if reply.finish == "content_filter" else "max_output_tokens"
 
 
 def _whole(reply: Reply) -> dict[str, Any]:
     whole = _response(reply, _status(reply), _output(reply))
+    if reply.behaviour.choice_error:
+        whole["error"] = _told_error(reply)
     del whole["usage"]
     usage = responses_usage(reply.behaviour, reply.bill(), openai=reply.openai)
     return dict(with_usage(whole, reply.behaviour, usage))
@@ -93,7 +105,7 @@ def events(reply: Reply) -> Iterator[Event]:
 
     [DONE] only at OpenRouter.
     """
-    for number, (kind, name, fields, tokens) in enumerate(_typed(reply)):
+    for number, (kind, name, fields, tokens) in enumerate(_until_error(reply)):
         data = orjson.dumps({"type": name, "sequence_number": number} | fields)
         yield Event(kind, data, tokens, name if reply.openai else None)
     failed = reply.behaviour.stream_error_after is not None
@@ -102,48 +114,71 @@ def events(reply: Reply) -> Iterator[Event]:
         yield Event("done", b"[DONE]", reply.whole_tokens)
 
 
-def _typed(reply: Reply) -> Iterator[tuple[str, str, dict[str, Any], int]]:
+def _until_error(reply: Reply) -> Iterator[_Typed]:
+    """Give the events, cut short by an error once so many tokens are out; a shorter answer comes to its end."""
+    after = reply.behaviour.stream_error_after
+    if after == 0:
+        yield from _error(reply, 0)
+        return
+    for event in _typed(reply):
+        yield event
+        if after is not None and event[3] >= after and event[1].endswith(".delta"):
+            yield from _error(reply, event[3])
+            return
+
+
+def _typed(reply: Reply) -> Iterator[_Typed]:
     begun = _response(reply, "in_progress", [])
     yield "chunk", "response.created", {"response": begun}, 0
     yield "chunk", "response.in_progress", {"response": begun}, 0
     tokens = 0
     for index, item in enumerate(_output(reply)):
-        if item["type"] == "reasoning":
-            tokens = len(reply.reasoning)
         started = item | {"status": "in_progress"}
-        started |= {"content": []} if "content" in item else {}
-        started |= {"arguments": ""} if "arguments" in item else {}
+        started |= {name: blank for name, blank in _BLANK.items() if name in item}
         where = {"output_index": index}
         yield "chunk", "response.output_item.added", where | {"item": started}, tokens
-        if item["type"] == "message":
-            for event in _message(reply, item, where, tokens):
-                yield event
-                tokens = event[3]
-                if event[0] == "error":
-                    return
-        elif item["type"] == "function_call":
-            where |= {"item_id": item["id"]}
-            call = reply.calls[index - (1 if reply.reasoning else 0)]
-            for words in call.arguments:
-                tokens += 1
-                yield "chunk", "response.function_call_arguments.delta", where | {"delta": words}, tokens
-            done = where | {"arguments": item["arguments"], "name": call.name}
-            yield "chunk", "response.function_call_arguments.done", done, tokens
+        where |= {"item_id": item["id"]}
+        if item["type"] == "reasoning":
+            inner = _reasoning(reply, where)
+        elif item["type"] == "message":
+            inner = _message(reply, where, tokens)
+        else:
+            inner = _call(item, reply.calls[index - (1 if reply.reasoning else 0)], where, tokens)
+        for event in inner:
+            yield event
+            tokens = event[3]
         yield "chunk", "response.output_item.done", {"output_index": index, "item": item}, tokens
     yield "usage", f"response.{_status(reply)}", {"response": _whole(reply)}, reply.whole_tokens
 
 
-def _message(
-    reply: Reply, item: dict[str, Any], where: dict[str, Any], tokens: int
-) -> Iterator[tuple[str, str, dict[str, Any], int]]:
-    where = where | {"item_id": item["id"], "content_index": 0}
+def _reasoning(reply: Reply, where: dict[str, Any]) -> Iterator[_Typed]:
+    where = where | {"summary_index": 0}
+    name = "response.reasoning_summary"
+    tokens = 0
+    yield "chunk", f"{name}_part.added", where | {"part": {"type": "summary_text", "text": ""}}, tokens
+    for part, _, words, count in said(reply):
+        if part == "reasoning":
+            tokens += count
+            yield "chunk", f"{name}_text.delta", where | {"delta": words}, tokens
+    words = "".join(reply.reasoning)
+    yield "chunk", f"{name}_text.done", where | {"text": words}, tokens
+    yield "chunk", f"{name}_part.done", where | {"part": {"type": "summary_text", "text": words}}, tokens
+
+
+def _call(item: dict[str, Any], call: Call, where: dict[str, Any], tokens: int) -> Iterator[_Typed]:
+    for words in call.arguments:
+        tokens += 1
+        yield "chunk", "response.function_call_arguments.delta", where | {"delta": words}, tokens
+    done = where | {"arguments": item["arguments"], "name": call.name}
+    yield "chunk", "response.function_call_arguments.done", done, tokens
+
+
+def _message(reply: Reply, where: dict[str, Any], tokens: int) -> Iterator[_Typed]:
+    where = where | {"content_index": 0}
     kind = "refusal" if reply.refusal is not None else "output_text"
     more: dict[str, Any] = {} if kind == "refusal" else {"logprobs": []}
     yield "chunk", "response.content_part.added", where | {"part": _part(reply, "")}, tokens
     for part, _, words, count in said(reply):
-        if reply.behaviour.stream_error_after is not None and tokens >= reply.behaviour.stream_error_after:
-            yield "error", "response.failed", {"response": _failed(reply)}, tokens
-            return
         if part != "reasoning":
             tokens += count
             yield "chunk", f"response.{kind}.delta", where | {"delta": words} | more, tokens
@@ -153,6 +188,21 @@ def _message(
     yield "chunk", "response.content_part.done", where | {"part": _part(reply, words)}, tokens
 
 
-def _failed(reply: Reply) -> dict[str, Any]:
-    failed = _response(reply, "failed", [])
-    return failed | {"error": {"code": "server_error", "message": reply.behaviour.stream_error_message}}
+def _error(reply: Reply, tokens: int) -> Iterator[_Typed]:
+    """End the stream as the behaviour says: by response.failed, by a bare error, with usage or with both."""
+    form = reply.behaviour.stream_error_form
+    if form in ("empty_choices", "usage_after"):
+        told = _told_error(reply)
+        yield "error", "error", {"code": told["code"], "message": told["message"], "param": None}, tokens
+        if form == "empty_choices":
+            return
+    failed = _response(reply, "failed", []) | {"error": _told_error(reply)}
+    if form in ("with_usage", "usage_after"):
+        failed["usage"] = responses_usage(reply.behaviour, reply.bill_so_far(tokens), openai=reply.openai)
+    yield "usage" if form == "usage_after" else "error", "response.failed", {"response": failed}, tokens
+
+
+def _told_error(reply: Reply) -> dict[str, str]:
+    code = reply.behaviour.stream_error_code
+    word = code if isinstance(code, str) else "server_error"  # the codes of this API are words
+    return {"code": word, "message": reply.behaviour.stream_error_message}

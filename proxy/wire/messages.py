@@ -68,7 +68,10 @@ class MessagesMeter(TypedMeter):
             finish_reason = finish_of(delta) if isinstance(delta, dict) else None
             self.finish_reason = finish_reason or self.finish_reason
             self._count(message.get("usage"), data)
-            self.usage_is_last = self.usage is not None and self.finish_reason is not None
+            ends = self.finish_reason is not None or self.error_seen
+            self.usage_is_last = self.usage is not None and ends
+        elif kind == "message_stop":
+            self.usage_is_last = self.usage is not None
         elif kind == "content_block_delta":
             self.content_seen = True
         elif kind == "content_block_start":
