@@ -31,6 +31,8 @@ _KINDS = "tests/quotas/test_kinds.py::test_"
 _REFUSALS = "tests/quotas/test_refusals.py::test_"
 _SETTLING = "tests/quotas/test_settling.py::test_"
 _UNPRICED = "tests/quotas/test_unpriced.py::test_"
+_FIGURES = "tests/web/test_own_figures.py::test_"
+_TYPED = "tests/wire/test_typed_meters.py::test_"
 _CATALOGUE = "tests/quotas/test_catalogue.py::test_"
 _DATABASE = "tests/quotas/test_database_users.py::test_"
 
@@ -579,5 +581,47 @@ MUTATIONS: tuple[Mutation, ...] = (
             ),
         ),
         (f"{_REFUSALS}what_waiting_cannot_cure_is_told_at_once[limit0]",),
+    ),
+    Mutation(
+        "generations-of-others",
+        "Whoever knows or guesses an id reads what another user's request cost.",
+        (Patch("proxy/storage/own_request.py", " AND user = ?1\nORDER", "\nORDER"),),
+        (f"{_FIGURES}generation[False]",),
+    ),
+    Mutation(
+        "models-of-others",
+        "The list shows what the token may not use.",
+        (Patch("proxy/web/shelf.py", "models if allowance.models is None else", "models if True else"),),
+        ("tests/web/test_models.py::test_only_what_the_token_may_use",),
+    ),
+    Mutation(
+        "cached-tokens-left-out",
+        "Anthropic's cached tokens stand beside the input, and are not counted.",
+        (Patch("proxy/wire/usage.py", "    if shape.beside_input:\n", "    if False:\n"),),
+        (f"{_TYPED}counts_of_a_message_are_laid_over_each_other",),
+    ),
+    Mutation(
+        "another-endpoints-maximum",
+        "A maximum that the provider does not read bounds the answer.",
+        (
+            Patch(
+                "proxy/policy/pricing/facts.py",
+                "    for key in MAXIMUM[endpoint]:\n",
+                "    for key in [key for keys in MAXIMUM.values() for key in keys]:\n",
+            ),
+        ),
+        ("tests/policy/test_pricing.py::test_only_the_endpoints_own_maximum_bounds_the_answer[messages-5]",),
+    ),
+    Mutation(
+        "end-of-a-response-before-its-settlement",
+        "The event that ends a stream of typed events passes before the settlement is on disk.",
+        (
+            Patch(
+                "proxy/wire/typed_meter.py",
+                "        self._hold(chunk[end_at:])\n        return chunk[:end_at]\n",
+                "        return chunk\n",
+            ),
+        ),
+        (f"{_TYPED}whole",),
     ),
 )
