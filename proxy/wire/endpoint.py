@@ -3,7 +3,7 @@
 No other part asks which endpoint it serves: it reads these fields.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
@@ -92,6 +92,26 @@ class Endpoint:
             return body
         names = [name for name in self.maximum if body.get(name) is not None] or [self.maximum[0]]
         return {**body, **dict.fromkeys(names, tokens)}
+
+    def models(self, body: dict[str, Any]) -> tuple[str, ...]:
+        """Give every model that the checked body names: the one asked for, and those that the provider may fall to."""
+        fallbacks = (fallback["model"] for fallback in body.get("fallbacks") or ()) if self.kind == "messages" else ()
+        return (body["model"], *(body.get("models") or ()), *fallbacks)
+
+    def with_defaults(self, defaults: Mapping[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+        """Put a preset's parameters, named as for chat completions, under the client's own.
+
+        The maximum gets the name that it has here; where there is none it is left out.
+        """
+        if any(body.get(name) is not None for name in self.maximum):  # under whichever name: the client's own holds
+            defaults = {name: value for name, value in defaults.items() if name not in MAXIMUM["chat"]}
+        renamed = {}
+        for name, value in defaults.items():
+            if name in self.maximum or name not in MAXIMUM["chat"]:
+                renamed[name] = value
+            elif self.maximum:
+                renamed[self.maximum[0]] = value
+        return {**renamed, **body}
 
     def with_system(self, body: dict[str, Any], prompt: str) -> dict[str, Any]:
         """Put a preset's system prompt before what the client says; a shape without one stays as it is."""

@@ -127,6 +127,25 @@ def test_the_maximum_is_written_where_the_client_wrote_it() -> None:
     assert MESSAGES.with_maximum({"max_tokens": 9}, None) == {"max_tokens": 9}
 
 
+def test_defaults() -> None:
+    """A preset is written once, in the words of chat completions, and holds for each shape."""
+    defaults = {"temperature": 0, "max_tokens": 20}
+    assert CHAT.with_defaults(defaults, {"model": "m"}) == {"temperature": 0, "max_tokens": 20, "model": "m"}
+    assert CHAT.with_defaults(defaults, {"max_completion_tokens": 9}) == {"temperature": 0, "max_completion_tokens": 9}
+    assert RESPONSES.with_defaults(defaults, {"temperature": 1}) == {"temperature": 1, "max_output_tokens": 20}
+    assert RESPONSES.with_defaults(defaults, {"max_output_tokens": 5}) == {"temperature": 0, "max_output_tokens": 5}
+    assert EMBEDDINGS.with_defaults(defaults, {"input": "x"}) == {"temperature": 0, "input": "x"}
+    assert MESSAGES.with_defaults({"max_completion_tokens": 7}, {}) == {"max_tokens": 7}
+
+
+def test_every_model_that_may_answer_is_named() -> None:
+    """Each must be one that the user may use, and is paid for at its own price."""
+    body = {"model": "a", "models": ["b"], "fallbacks": [{"model": "c"}]}
+    assert MESSAGES.models(body) == ("a", "b", "c")
+    assert CHAT.models(body) == ("a", "b")
+    assert RESPONSES.models({"model": "a"}) == ("a",)
+
+
 def test_system_prompts() -> None:
     """Before the client's own words, in the place that each shape has for it."""
     turns = {"messages": TURNS}
