@@ -1,4 +1,4 @@
-"""scripts/bench: CPU, latency, memory and start of tollkeeper beside nginx, in one run on this machine."""
+"""scripts/bench: CPU, latency, memory and start of tollkeeper beside nginx and a bare relay of aiohttp, in one run."""
 
 import argparse
 import datetime as dt
@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from machine import BenchError, describe, require_tools, two_cores
-from report import count_text, ledger_count_text, lines, markdown
+from report import COLUMNS, count_text, ledger_count_text, lines, markdown
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -25,7 +25,9 @@ def parse() -> argparse.Namespace:
         epilog="Exit codes: 0 measured and the books agree, 1 they do not, 2 nothing "
         "measured. No figure ever fails the run: gates are printed as ok or over.",
     )
-    parser.add_argument("--short", action="store_true", help="less than a minute instead of 7 minutes; rougher figures")
+    parser.add_argument(
+        "--short", action="store_true", help="less than 90 seconds instead of 10 minutes; rougher figures"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds as JSON")
     parser.add_argument("--report", action="store_true", help="write docs/evidence/bench-DATE.md")
     parser.add_argument(
@@ -66,14 +68,13 @@ def main() -> int:
     measured = lines(figures, plan)
     how = "Short run: rough figures." if arguments.short else "Full run."
     table = Table(title=f"{describe()['cpu']}; nginx {describe()['nginx']}; commit {describe()['commit']}")
-    for column in ("", "direct", "nginx", "tollkeeper", "beside", "gate", ""):
+    for column in COLUMNS:
         table.add_column(column, justify="left" if not column else "right")
     for one in measured:
         style = {"ok": "green", "over": "red"}.get(one.verdict, "")
         verdict = f"[{style}]{one.verdict}[/]" if style else ""
-        row = (one.what, one.direct, one.nginx, one.tollkeeper, one.beside, one.gate)
-        table.add_row(*(text.replace("[", r"\[") for text in row), verdict)
-    width = None if sys.stdout.isatty() else 160  # a log has no width of its own
+        table.add_row(*(text.replace("[", r"\[") for text in one.cells[:-1]), verdict)
+    width = None if sys.stdout.isatty() else 200  # a log has no width of its own
     output = Console(width=width)
     output.print(table)
     output.print(f"{how} Medians of interleaved rounds, [smallest..largest].", markup=False, highlight=False)

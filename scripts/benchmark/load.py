@@ -1,11 +1,11 @@
 """Load for the bench on raw sockets, in a process of its own, so that it costs the measured proxy nothing.
 
-    python load.py streams PORT TOKEN STREAMS EVENTS INTERVAL_MS
-    python load.py latency PORT TOKEN RATE SECONDS CONNECTIONS
+    python load.py streams PORT TOKEN STREAMS EVENTS INTERVAL_MS MODEL
+    python load.py latency PORT TOKEN RATE SECONDS CONNECTIONS MODEL ...
 
-Prints one JSON object: answered, failed, events (streams only), delays_us (sorted). A delay is, for
-streams, from the upstream's write of an event to its arrival here (both read the same monotonic clock);
-for latency, from the request's write to the last byte of its answer.
+RATE is that of all models together, which are asked in turn. Prints one JSON object: answered, failed, events
+(streams only), delays_us (sorted) by model. A delay is, for streams, from the upstream's write of an event to its
+arrival here (both read the same monotonic clock); for latency, from the request's write to the last byte of its answer.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Outcome:
     answered: int = 0
     failed: int = 0
     events: int = 0
-    delays_us: list[float] = field(default_factory=list)
+    delays_us: dict[str, list[float]] = field(default_factory=dict)
     first_failure: str = ""
 
     def fail(self, what: str) -> None:
@@ -53,9 +53,10 @@ def chat_request(token: str, model: str, *, stream: bool) -> bytes:
 class StreamClient(asyncio.Protocol):
     """One connection, one streamed answer."""
 
-    def __init__(self, request: bytes, outcome: Outcome, ended: Callable[[], None]) -> None:
+    def __init__(self, request: bytes, outcome: Outcome, delays_us: list[float], ended: Callable[[], None]) -> None:
         self._request = request
         self._outcome = outcome
+        self._delays_us = delays_us
         self._ended = ended
         self._tail = b""
         self._head = True
@@ -77,7 +78,7 @@ class StreamClient(asyncio.Protocol):
         for match in _SENT_NS.finditer(data):
             end = match.end()
             self._outcome.events += 1
-            self._outcome.delays_us.append((now_ns - int(match[1])) / 1000)
+            self._delays_us.append((now_ns - int(match[1])) / 1000)
         if b"data: [DONE]" in data:
             self._finish(None)
         self._tail = data[max(end, len(data) - 40) :]  # an event or [DONE] may be cut anywhere
@@ -97,19 +98,20 @@ class StreamClient(asyncio.Protocol):
         self._ended()
 
 
-async def run_streams(port: int, token: str, streams: int, events: int, interval_ms: int) -> Outcome:
+async def run_streams(port: int, token: str, streams: int, events: int, interval_ms: int, model: str) -> Outcome:
     """Start the streams spread over one second and wait for the last."""
     loop = asyncio.get_running_loop()
     outcome = Outcome()
+    delays_us = outcome.delays_us.setdefault(model, [])
     all_ended = asyncio.Event()
-    request = chat_request(token, "bench/stream", stream=True)
+    request = chat_request(token, model, stream=True)
 
     def ended() -> None:
         if outcome.answered + outcome.failed == streams:
             all_ended.set()
 
     for _ in range(streams):
-        await loop.create_connection(lambda: StreamClient(request, outcome, ended), "127.0.0.1", port)
+        await loop.create_connection(lambda: StreamClient(request, outcome, delays_us, ended), "127.0.0.1", port)
         await asyncio.sleep(1 / streams)
     try:
         async with asyncio.timeout(events * interval_ms / 1000 + _GRACE_S):
@@ -128,13 +130,15 @@ class KeptConnection(asyncio.Protocol):
         self._outcome = outcome
         self._got = b""
         self._sent_ns = 0
+        self._delays_us: list[float] = []
         self.busy = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
-    def send(self, request: bytes) -> None:
+    def send(self, request: bytes, delays_us: list[float]) -> None:
         self.busy = True
+        self._delays_us = delays_us
         self._got = b""
         self._sent_ns = time.monotonic_ns()
         self._transport.write(request)
@@ -147,7 +151,7 @@ class KeptConnection(asyncio.Protocol):
         self.busy = False
         if self._got.startswith(b"HTTP/1.1 200"):
             self._outcome.answered += 1
-            self._outcome.delays_us.append((now_ns - self._sent_ns) / 1000)
+            self._delays_us.append((now_ns - self._sent_ns) / 1000)
         else:
             self._outcome.fail(self._got[:300].decode("utf-8", "replace"))
 
@@ -174,11 +178,13 @@ def _is_whole(answer: bytes) -> bool:
     return answer.endswith(b"0\r\n\r\n")
 
 
-async def run_latency(port: int, token: str, rate: float, seconds: float, connections: int) -> Outcome:
+async def run_latency(
+    port: int, token: str, rate: float, seconds: float, connections: int, models: list[str]
+) -> Outcome:
     """Send at a fixed rate whatever the answers do (an open loop), over connections opened beforehand."""
     loop = asyncio.get_running_loop()
     outcome = Outcome()
-    request = chat_request(token, "bench/json", stream=False)
+    turns = [(chat_request(token, model, stream=False), outcome.delays_us.setdefault(model, [])) for model in models]
     pool: list[KeptConnection] = []
     for _ in range(connections):
         _transport, connection = await loop.create_connection(lambda: KeptConnection(outcome), "127.0.0.1", port)
@@ -188,7 +194,7 @@ async def run_latency(port: int, token: str, rate: float, seconds: float, connec
         await asyncio.sleep(max(0.0, begun + n / rate - loop.time()))
         idle = next((c for c in pool[n % connections :] + pool[: n % connections] if not c.busy and c.open), None)
         if idle:
-            idle.send(request)
+            idle.send(*turns[n % len(turns)])
         else:
             outcome.fail(f"all {connections} connections were busy or closed")
     for tick in range(_GRACE_S * 100):
@@ -200,15 +206,16 @@ async def run_latency(port: int, token: str, rate: float, seconds: float, connec
     return outcome
 
 
-def main(kind: str, *numbers: str) -> None:
-    port, token, *rest = numbers
+def main(kind: str, port: str, token: str, *rest: str) -> None:
+    numbers, models = rest[:3], list(rest[3:])
     if kind == "streams":
-        streams, events, interval_ms = map(int, rest)
-        outcome = uvloop.run(run_streams(int(port), token, streams, events, interval_ms))
+        streams, events, interval_ms = map(int, numbers)
+        outcome = uvloop.run(run_streams(int(port), token, streams, events, interval_ms, models[0]))
     else:
-        rate, seconds, connections = map(float, rest)
-        outcome = uvloop.run(run_latency(int(port), token, rate, seconds, int(connections)))
-    outcome.delays_us.sort()
+        rate, seconds, connections = map(float, numbers)
+        outcome = uvloop.run(run_latency(int(port), token, rate, seconds, int(connections), models))
+    for delays_us in outcome.delays_us.values():
+        delays_us.sort()
     print(json.dumps(vars(outcome)))
 
 

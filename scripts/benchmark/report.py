@@ -8,9 +8,12 @@ from rounds import Count, Figures, LedgerCount, Plan
 # Gates of the reference path (aiohttp's server, own pool upstream), as ratios to nginx in the same run.
 JSON_GATE = 10.0
 CHUNK_GATE = 2.5
+ROUTE_GATE_PERCENT = 5.0  # over the plain model name, of the same round
 RSS_GATE_MB = 70.0
 START_GATE_S = 0.7
 GROWN_START_GATE_S = 2.0
+SYSTEMS = ("direct", "nginx", "aiohttp", "tollkeeper")
+COLUMNS = ("", *SYSTEMS, "beside", "gate", "")
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,9 @@ class Line:
     what: str
     direct: str
     nginx: str
+    aiohttp: str
     tollkeeper: str
-    beside: str  # the ratio to nginx, or what is added to direct
+    beside: str  # the ratio to nginx and aiohttp, or what is added
     gate: str = ""
     ok: bool | None = None  # None: nothing is promised
 
@@ -27,10 +31,16 @@ class Line:
     def verdict(self) -> str:
         return {None: "", True: "ok", False: "over"}[self.ok]
 
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Give the line as text, one for each of COLUMNS."""
+        values = (self.direct, self.nginx, self.aiohttp, self.tollkeeper)
+        return (self.what, *values, self.beside, self.gate, self.verdict)
+
 
 def lines(figures: Figures, plan: Plan) -> list[Line]:
-    json_ratio = paired_ratio(figures.json_us)
-    chunk_ratio = paired_ratio(figures.chunk_us)
+    json_ratio = paired_ratio(figures.json_us, "tollkeeper", "nginx")
+    chunk_ratio = paired_ratio(figures.chunk_us, "tollkeeper", "nginx")
     rss_mb = median(figures.idle_rss_mb["tollkeeper"])
     start_s = median(figures.start_s["tollkeeper"])
     rate = plan.latency_rate
@@ -41,13 +51,16 @@ def lines(figures: Figures, plan: Plan) -> list[Line]:
     limited, grown = _only(per_json, "limited"), _only(start, "grown")
     grown_ok = median(start["grown"]) < GROWN_START_GATE_S
     return [
-        _line("CPU a JSON request, µs", per_json, f"{json_ratio:.2f} x nginx", gate=_most(JSON_GATE), ok=json_ok),
+        _line("CPU a JSON request, µs", per_json, _times(per_json), gate=_most(JSON_GATE), ok=json_ok),
         _line("the same, five limits, µs", limited, _more(per_json, "limited", "over none", 1)),
+        _route_line("the same, route of two, µs", per_json),
         _line("JSON requests a second, one core", figures.json_per_s, digits=0),
-        _line("CPU a chunk, µs", per_chunk, f"{chunk_ratio:.2f} x nginx", gate=_most(CHUNK_GATE), ok=chunk_ok),
+        _line("CPU a chunk, µs", per_chunk, _times(per_chunk), gate=_most(CHUNK_GATE), ok=chunk_ok),
+        _line("the same, route of two, µs", _only(per_chunk, "route"), _percent_more(per_chunk)),
         _line("delay of a chunk, p50 µs", delay, _added(delay), digits=0),
         _line(f"latency at {rate}/s, p50 µs", p50, _added(p50), digits=0),
         _line(f"latency at {rate}/s, p99 µs", p99, _added(p99), digits=0),
+        _route_line("route of two and model in turn, p50 µs", figures.turns_p50_us, digits=0),
         _line("memory idle, RSS MB", idle, gate=f"< {RSS_GATE_MB:g}", ok=rss_mb < RSS_GATE_MB),
         _line("memory after the load, RSS MB", loaded),
         _line("start to first answer, s", start, digits=3, gate=f"< {START_GATE_S}", ok=start_s < START_GATE_S),
@@ -86,6 +99,24 @@ def _more(series: dict[str, list[float]], name: str, over: str, digits: int) -> 
     return f"{median(added):+.{digits}f} {over}"
 
 
+def _route_line(what: str, series: dict[str, list[float]], digits: int = 1) -> Line:
+    ok = _over_model_percent(series) <= ROUTE_GATE_PERCENT
+    gate = f"≤ {ROUTE_GATE_PERCENT:+g} %"
+    return _line(what, _only(series, "route"), _percent_more(series), digits=digits, gate=gate, ok=ok)
+
+
+def _percent_more(series: dict[str, list[float]]) -> str:
+    return f"{_over_model_percent(series):+.1f} % over the model"
+
+
+def _over_model_percent(series: dict[str, list[float]]) -> float:
+    return (paired_ratio(series, "route", "tollkeeper") - 1) * 100
+
+
+def _times(series: dict[str, list[float]]) -> str:
+    return ", ".join(f"{paired_ratio(series, 'tollkeeper', other):.2f} x {other}" for other in ("nginx", "aiohttp"))
+
+
 def _most(ratio: float) -> str:
     return f"≤ {ratio:g} x"
 
@@ -99,13 +130,13 @@ def _line(
     gate: str = "",
     ok: bool | None = None,
 ) -> Line:
-    direct, nginx, tollkeeper = (spread(series.get(n, []), digits) for n in ("direct", "nginx", "tollkeeper"))
-    return Line(what, direct, nginx, tollkeeper, beside, gate, ok)
+    direct, nginx, aiohttp, tollkeeper = (spread(series.get(name, []), digits) for name in SYSTEMS)
+    return Line(what, direct, nginx, aiohttp, tollkeeper, beside, gate, ok)
 
 
-def paired_ratio(series: dict[str, list[float]]) -> float:
-    """Give the median over the rounds of tollkeeper's figure divided by nginx's of the same round."""
-    return median(ours / theirs for ours, theirs in zip(series["tollkeeper"], series["nginx"], strict=True))
+def paired_ratio(series: dict[str, list[float]], name: str, over: str) -> float:
+    """Give the median over the rounds of one system's figure divided by another's of the same round."""
+    return median(ours / theirs for ours, theirs in zip(series[name], series[over], strict=True))
 
 
 def _added(series: dict[str, list[float]]) -> str:
@@ -170,9 +201,7 @@ def markdown(measured: list[Line], figures: Figures, machine: dict[str, str], wh
         "How it is measured and how to read it: [benchmarks.md](../benchmarks.md). "
         "Medians of interleaved rounds, [smallest..largest]."
     )
-    head = ("", "direct", "nginx", "tollkeeper", "beside", "gate", "")
-    rows = ((one.what, one.direct, one.nginx, one.tollkeeper, one.beside, one.gate, one.verdict) for one in measured)
-    table = [_row(head), "|---" * len(head) + "|", *map(_row, rows)]
+    table = [_row(COLUMNS), "|---" * len(COLUMNS) + "|", *(_row(one.cells) for one in measured)]
     counts = f"Count: {count_text(figures.counts)}.\nLedger alone: {ledger_count_text(figures.ledger_counts)}."
     return "\n".join([f"# Bench of {when}", "", where, reading, "", *table, "", counts, ""])
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from machine import BenchError
 from made_ledger import make_ledger
-from systems import Nginx, Service, Tollkeeper, Upstream
-from upstream import JSON_MODEL
+from systems import JSON_ROUTE, STREAM_ROUTE, AiohttpRelay, Nginx, Service, Tollkeeper, Upstream
+from upstream import JSON_MODEL, STREAM_MODEL
 
 _HERE = Path(__file__).parent
 _CONNECTIONS = 64
@@ -87,10 +87,10 @@ class LedgerCount:
 
 @dataclass
 class Figures:
-    """Measured values by system ("direct", "nginx", "tollkeeper"), one a round in the order of the rounds.
+    """Measured values by system ("direct", "nginx", "aiohttp", "tollkeeper"), one a round in the order of the rounds.
 
-    "limited" is tollkeeper asked by a user with limits, "grown" tollkeeper on a ledger of plan.grown_rows, "disk" a
-    bare write with fdatasync beside the ledger.
+    "limited" is tollkeeper asked by a user with limits, "route" tollkeeper asked for a preset of two targets, "grown"
+    tollkeeper on a ledger of plan.grown_rows, "disk" a bare write with fdatasync beside the ledger.
     """
 
     json_us: dict[str, list[float]] = field(default_factory=dict)  # CPU of the proxy a request
@@ -99,6 +99,7 @@ class Figures:
     chunk_delay_us: dict[str, list[float]] = field(default_factory=dict)  # p50
     latency_p50_us: dict[str, list[float]] = field(default_factory=dict)
     latency_p99_us: dict[str, list[float]] = field(default_factory=dict)
+    turns_p50_us: dict[str, list[float]] = field(default_factory=dict)  # model and route asked in turn
     idle_rss_mb: dict[str, list[float]] = field(default_factory=dict)
     loaded_rss_mb: dict[str, list[float]] = field(default_factory=dict)
     start_s: dict[str, list[float]] = field(default_factory=dict)
@@ -128,11 +129,13 @@ def add(series: dict[str, list[float]], name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class Lane:
-    """One way from the load to the upstream: a service, and the user who asks it."""
+    """One way from the load to the upstream: a service, the user who asks it, and what for."""
 
     name: str
     service: Service
     token: str
+    json_model: str = JSON_MODEL
+    stream_model: str = STREAM_MODEL
 
 
 class Bench:
@@ -148,16 +151,23 @@ class Bench:
         self._nginx = Nginx(folder, self._proxy_core, self._upstream.port)
         self._tollkeeper = ours = Tollkeeper(folder, self._proxy_core, self._upstream.port)
         self._grown = Tollkeeper(folder / "grown", self._proxy_core, self._upstream.port)
-        self._services: tuple[Service, ...] = (self._grown, self._nginx, ours, self._upstream)
-        nginx, tollkeeper, direct = (Lane(s.name, s, ours.token) for s in (self._nginx, ours, self._upstream))
-        self._lanes = (nginx, tollkeeper, direct)
-        self._json_lanes = (nginx, tollkeeper, Lane("limited", ours, ours.limited_token), direct)
+        self._aiohttp = AiohttpRelay(folder, self._proxy_core, self._upstream.port)
+        self._services: tuple[Service, ...] = (self._grown, self._nginx, self._aiohttp, ours, self._upstream)
+        nginx, aiohttp, tollkeeper, direct = (
+            Lane(s.name, s, ours.token) for s in (self._nginx, self._aiohttp, ours, self._upstream)
+        )
+        self._route = Lane("route", ours, ours.token, JSON_ROUTE, STREAM_ROUTE)
+        limited = Lane("limited", ours, ours.limited_token)
+        self._latency_lanes = (nginx, tollkeeper, direct)
+        self._stream_lanes = (nginx, aiohttp, tollkeeper, self._route, direct)
+        self._json_lanes = (nginx, aiohttp, limited, tollkeeper, self._route, direct)
 
     @property
     def steps(self) -> int:
         plan = self._plan
-        loads = len(self._json_lanes) * (1 + plan.json_rounds)
-        loads += len(self._lanes) * (plan.stream_rounds + plan.latency_rounds)
+        loads = len(self._json_lanes) * plan.json_rounds
+        loads += len(self._stream_lanes) * (1 + plan.stream_rounds)
+        loads += (len(self._latency_lanes) + 1) * plan.latency_rounds
         return 2 + plan.starts + loads + plan.ledger_rounds
 
     def run(self) -> Figures:
@@ -166,13 +176,14 @@ class Bench:
             self._measure_starts()
             self._warm_up()
             for n in range(self._plan.latency_rounds):
-                self._each(self._lanes, f"latency at {self._plan.latency_rate}/s, round {n + 1}", self._latency)
+                self._each(self._latency_lanes, f"latency at {self._plan.latency_rate}/s", n, self._latency)
+                self._latency_in_turn(n)
             for n in range(self._plan.ledger_rounds):
                 self._ledger_alone(n + 1)
             for n in range(self._plan.json_rounds):
-                self._each(self._json_lanes, f"JSON requests, round {n + 1}", self._json)
+                self._each(self._json_lanes, "JSON requests", n, self._json)
             for n in range(self._plan.stream_rounds):
-                self._each(self._lanes, f"{self._plan.streams} streams, round {n + 1}", self._streams)
+                self._each(self._stream_lanes, f"{self._plan.streams} streams", n, self._streams)
             for proxy in (self._nginx, self._tollkeeper):
                 add(self.figures.loaded_rss_mb, proxy.name, proxy.rss_mb())
         finally:
@@ -199,17 +210,20 @@ class Bench:
                 proxy.stop()
                 add(self.figures.start_s, proxy.name, proxy.start())
         self._tollkeeper.ask()
+        self._aiohttp.start()
         time.sleep(1)
         for proxy in (self._nginx, self._tollkeeper):
             add(self.figures.idle_rss_mb, proxy.name, proxy.rss_mb())
 
     def _warm_up(self) -> None:
-        for lane in self._json_lanes:
+        for lane in self._stream_lanes:
             self._say(f"warming up {lane.name}")
             self._counted(lane, "warm-up", partial(self._failures_of_wrk, lane, 1))
 
-    def _each(self, lanes: tuple[Lane, ...], load: str, measure: Callable[[Lane, str], None]) -> None:
-        for lane in lanes:
+    def _each(self, lanes: tuple[Lane, ...], what: str, n: int, measure: Callable[[Lane, str], None]) -> None:
+        """Measure all lanes once, every other round from the last to the first: no lane always follows another."""
+        load = f"{what}, round {n + 1}"
+        for lane in reversed(lanes) if n % 2 else lanes:
             self._say(f"{load}: {lane.name}")
             measure(lane, load)
 
@@ -275,7 +289,7 @@ class Bench:
         """Keep 64 connections busy; give answered requests, seconds, failures."""
         command = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{seconds}s", "-s", str(_HERE / "chat.lua")]
         output = self._on_core(
-            self._load_core, [*command, f"http://127.0.0.1:{lane.service.port}", "--", lane.token, JSON_MODEL]
+            self._load_core, [*command, f"http://127.0.0.1:{lane.service.port}", "--", lane.token, lane.json_model]
         )
         line = next((one for one in output.splitlines() if one.startswith("BENCH ")), None)
         if line is None:
@@ -291,7 +305,8 @@ class Bench:
         outcome: dict[str, Any] = {}
 
         def run() -> int:
-            outcome.update(self._load("streams", lane, str(plan.streams), str(plan.events), str(plan.interval_ms)))
+            numbers = (str(plan.streams), str(plan.events), str(plan.interval_ms))
+            outcome.update(self._load("streams", lane, *numbers, lane.stream_model))
             return int(outcome["failed"])
 
         cpu_before_s = lane.service.cpu_s()
@@ -299,19 +314,34 @@ class Bench:
         used_us = (lane.service.cpu_s() - cpu_before_s) * 1e6
         if lane.service is not self._upstream:
             add(self.figures.chunk_us, lane.name, used_us / outcome["events"])
-        add(self.figures.chunk_delay_us, lane.name, percentile(outcome["delays_us"], 50))
+        add(self.figures.chunk_delay_us, lane.name, percentile(outcome["delays_us"][lane.stream_model], 50))
 
     def _latency(self, lane: Lane, load: str) -> None:
+        delays_us = self._delays_us(lane, load, (lane.json_model,))[lane.json_model]
+        add(self.figures.latency_p50_us, lane.name, percentile(delays_us, 50))
+        add(self.figures.latency_p99_us, lane.name, percentile(delays_us, 99))
+
+    def _latency_in_turn(self, n: int) -> None:
+        """Ask for the model and for the route in turn, so that whatever slows one down slows the other down."""
+        lane, load = self._route, f"latency of model and route in turn, round {n + 1}"
+        self._say(load)
+        delays_us = self._delays_us(lane, load, (JSON_MODEL, lane.json_model))
+        add(self.figures.turns_p50_us, "tollkeeper", percentile(delays_us[JSON_MODEL], 50))
+        add(self.figures.turns_p50_us, lane.name, percentile(delays_us[lane.json_model], 50))
+
+    def _delays_us(self, lane: Lane, load: str, models: tuple[str, ...]) -> dict[str, list[float]]:
+        """Ask for each model at the plan's rate; give the delays by model, sorted."""
         plan = self._plan
         outcome: dict[str, Any] = {}
 
         def run() -> int:
-            outcome.update(self._load("latency", lane, str(plan.latency_rate), str(plan.latency_s), str(_CONNECTIONS)))
+            numbers = (str(plan.latency_rate * len(models)), str(plan.latency_s), str(_CONNECTIONS))
+            outcome.update(self._load("latency", lane, *numbers, *models))
             return int(outcome["failed"])
 
         self._counted(lane, load, run)
-        add(self.figures.latency_p50_us, lane.name, percentile(outcome["delays_us"], 50))
-        add(self.figures.latency_p99_us, lane.name, percentile(outcome["delays_us"], 99))
+        delays_us: dict[str, list[float]] = outcome["delays_us"]
+        return delays_us
 
     def _ledger_alone(self, number: int) -> None:
         """Reserve and settle without HTTP, where the proxy runs otherwise, on the same disk, for the limited user."""
@@ -336,9 +366,9 @@ class Bench:
         names = ("reserved", "rows", "unsettled", "faults")
         figures.ledger_counts.append(LedgerCount(load, **{name: found[name] for name in names}))
 
-    def _load(self, kind: str, lane: Lane, *numbers: str) -> dict[str, Any]:
+    def _load(self, kind: str, lane: Lane, *arguments: str) -> dict[str, Any]:
         script = [sys.executable, str(_HERE / "load.py"), kind, str(lane.service.port), lane.token]
-        outcome: dict[str, Any] = json.loads(self._on_core(self._load_core, [*script, *numbers]))
+        outcome: dict[str, Any] = json.loads(self._on_core(self._load_core, [*script, *arguments]))
         if not outcome["answered"]:
             raise BenchError(f"{kind}: {lane.name} answered nothing: {outcome['first_failure']}")
         if outcome["failed"]:

@@ -1,4 +1,4 @@
-"""The processes that are measured, each started as its users start it: upstream, nginx, tollkeeper."""
+"""The processes that are measured, each started as its users start it: upstream, nginx, a bare relay, tollkeeper."""
 
 import getpass
 import grp
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from machine import BenchError, cpu_s, free_port, rss_mb
-from upstream import JSON_MODEL
+from upstream import JSON_MODEL, STREAM_MODEL
 
 from proxy.core.token import new_token, token_hash
 
@@ -23,6 +23,10 @@ _START_S = 20  # far beyond any sane start; a machine that is busy must not fail
 _STOP_S = 30
 _LOOK_EVERY_S = 0.001  # the resolution of the measured start
 _UPSTREAM_KEY = "sk-or-v1-bench"
+JSON_ROUTE, STREAM_ROUTE = (
+    "json-route",
+    "stream-route",
+)  # presets: the model first, a spare at another provider behind it
 
 # The group's second limit stands in for one of the top level, which would hold for the user without limits too.
 _TOLLKEEPER_CONFIG = """
@@ -30,6 +34,10 @@ server: {{host: 127.0.0.1, port: {port}}}
 database: "{ledger}"
 providers:
   openrouter: {{api_key: {key}, base_url: "http://127.0.0.1:{upstream}/api/v1"}}
+  spare: {{kind: openai, api_key: {key}, base_url: "http://127.0.0.1:{upstream}/v1"}}
+presets:
+  {json_route}: [openrouter/{json_model}, spare/other]
+  {stream_route}: [openrouter/{stream_model}, spare/other]
 groups:
   office: {{limits: {{cost: [$1000000/day, $1000000/month]}}}}
 users:
@@ -193,6 +201,19 @@ class Nginx(Service):
         return ["nginx", "-p", str(self.folder), "-c", str(self._conf), "-e", str(self.folder / "error.log")]
 
 
+class AiohttpRelay(Service):
+    name = "aiohttp"
+    first_path = "/v1/models"
+
+    def __init__(self, folder: Path, core: int, upstream_port: int) -> None:
+        super().__init__(folder, core)
+        self._upstream = f"http://127.0.0.1:{upstream_port}/api/v1/"
+
+    def command(self) -> list[str]:
+        script = str(Path(__file__).with_name("aiohttp_relay.py"))
+        return [sys.executable, script, str(self.port), self._upstream, _UPSTREAM_KEY]
+
+
 class Tollkeeper(Service):
     name = "tollkeeper"
     first_path = "/healthz"
@@ -210,6 +231,10 @@ class Tollkeeper(Service):
                 ledger=self.ledger,
                 key=_UPSTREAM_KEY,
                 upstream=upstream_port,
+                json_route=JSON_ROUTE,
+                json_model=JSON_MODEL,
+                stream_route=STREAM_ROUTE,
+                stream_model=STREAM_MODEL,
                 hash=token_hash(self.token),
                 limited_hash=token_hash(self.limited_token),
             )

@@ -23,8 +23,15 @@ def figures(report: Any) -> Any:
     del report  # it has put the bench's folder on the path
     three = ("direct", "nginx", "tollkeeper")
     found = rounds.Figures()
-    found.json_us = {"nginx": [10.0, 20.0, 30.0], "tollkeeper": [90.0, 160.0, 300.0], "limited": [95.0, 167.0, 309.0]}
-    found.chunk_us = {"nginx": [10.0], "tollkeeper": [26.0]}
+    found.json_us = {
+        "nginx": [10.0, 20.0, 30.0],
+        "aiohttp": [100.0, 200.0, 300.0],
+        "tollkeeper": [90.0, 160.0, 300.0],
+        "limited": [95.0, 167.0, 309.0],
+        "route": [99.0, 166.4, 300.0],
+    }
+    found.chunk_us = {"nginx": [10.0], "aiohttp": [40.0], "tollkeeper": [26.0], "route": [26.0]}
+    found.turns_p50_us = {"tollkeeper": [500.0, 1000.0, 800.0], "route": [530.0, 1060.0, 800.0]}
     found.start_s = {"nginx": [0.1], "tollkeeper": [0.5, 0.6, 0.9], "grown": [1.5, 2.1, 2.3]}
     for series in ("json_per_s", "chunk_delay_us", "latency_p50_us", "latency_p99_us", "idle_rss_mb", "loaded_rss_mb"):
         setattr(found, series, {name: [60.0] for name in three})
@@ -37,11 +44,33 @@ def figures(report: Any) -> Any:
 def test_gates_hold_for_the_median_of_paired_rounds(report: Any, figures: Any) -> None:
     plan = import_module("rounds").SHORT
     shown = {line.what: line for line in report.lines(figures, plan)}
-    assert (shown["CPU a JSON request, µs"].beside, shown["CPU a JSON request, µs"].verdict) == ("9.00 x nginx", "ok")
-    assert shown["CPU a chunk, µs"].verdict == "over"
+    json_line, chunk_line = shown["CPU a JSON request, µs"], shown["CPU a chunk, µs"]
+    assert (json_line.beside, json_line.verdict) == ("9.00 x nginx, 0.90 x aiohttp", "ok")
+    assert (chunk_line.beside, chunk_line.verdict) == ("2.60 x nginx, 0.65 x aiohttp", "over")
     assert shown["start to first answer, s"].verdict == "ok"
     grown = shown["start on 100,000 requests, s"]
     assert (grown.tollkeeper, grown.beside, grown.verdict) == ("2.100 [1.500..2.300]", "+1.40 over empty", "over")
+
+
+def test_a_route_is_compared_with_its_first_model_of_the_same_round(report: Any, figures: Any) -> None:
+    found = report.lines(figures, import_module("rounds").SHORT)
+    cpu, chunk = (line for line in found if line.what == "the same, route of two, µs")
+    in_turn = next(line for line in found if line.what == "route of two and model in turn, p50 µs")
+    assert (cpu.tollkeeper, cpu.beside, cpu.verdict) == ("166.4 [99.0..300.0]", "+4.0 % over the model", "ok")
+    assert (chunk.beside, chunk.verdict) == ("+0.0 % over the model", "")
+    assert (in_turn.tollkeeper, in_turn.beside) == ("800 [530..1060]", "+6.0 % over the model")
+    assert (in_turn.gate, in_turn.verdict) == ("≤ +5 %", "over")
+
+
+def test_the_document_has_a_cell_for_each_column(report: Any, figures: Any) -> None:
+    found = report.lines(figures, import_module("rounds").SHORT)
+    machine = dict.fromkeys(("cpu", "system", "python", "nginx", "commit"), "x")
+    table = [
+        line for line in report.markdown(found, figures, machine, "2026-11-21", "").splitlines() if line[:1] == "|"
+    ]
+    assert len(table) == 2 + len(found)
+    assert {line.count("|") for line in table} == {len(report.COLUMNS) + 1}
+    assert "| CPU a chunk, µs | - | 10.0 | 40.0 | 26.0 | 2.60 x nginx, 0.65 x aiohttp | ≤ 2.5 x | over |" in table
 
 
 def test_limits_are_compared_with_none_of_the_same_round(report: Any, figures: Any) -> None:

@@ -106,16 +106,26 @@ def test_the_count_is_of_answers(port: int) -> None:
     assert json.loads(ask(port, "GET", "/_bench/count")[1])["answers"] == before + 1
 
 
-@pytest.mark.parametrize(("kind", "numbers"), [("streams", ("3", "5", "2")), ("latency", ("100", "0.1", "2"))])
-def test_the_load_client_counts_what_it_gets(port: int, kind: str, numbers: tuple[str, ...]) -> None:
-    command = [sys.executable, str(BENCHMARK / "load.py"), kind, str(port), "tk-x", *numbers]
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        ("streams", ("3", "5", "2", "one")),
+        ("latency", ("100", "0.1", "2", "one")),
+        ("latency", ("100", "0.1", "2", "one", "two")),
+    ],
+)
+def test_the_load_client_counts_what_it_gets(port: int, kind: str, arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, str(BENCHMARK / "load.py"), kind, str(port), "tk-x", *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     outcome = json.loads(ran.stdout)
     assert outcome["failed"] == 0
     if kind == "streams":
         assert (outcome["answered"], outcome["events"]) == (3, 3 * EVENTS)
-        assert len(outcome["delays_us"]) == 3 * EVENTS
+        assert len(outcome["delays_us"]["one"]) == 3 * EVENTS
     else:
+        models = arguments[3:]
         assert outcome["answered"] == 10
-        assert len(outcome["delays_us"]) == 10
-    assert outcome["delays_us"] == sorted(outcome["delays_us"])
+        assert {model: len(delays) for model, delays in outcome["delays_us"].items()} == dict.fromkeys(
+            models, 10 // len(models)
+        )
+    assert all(delays == sorted(delays) for delays in outcome["delays_us"].values())
