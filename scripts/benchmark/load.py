@@ -3,13 +3,16 @@
     python load.py streams PORT TOKEN STREAMS EVENTS INTERVAL_MS MODEL
     python load.py latency PORT TOKEN RATE SECONDS CONNECTIONS MODEL ...
 
-RATE is that of all models together, which are asked in turn. Prints one JSON object: answered, failed, events
-(streams only), delays_us (sorted) by model. A delay is, for streams, from the upstream's write of an event to its
-arrival here (both read the same monotonic clock); for latency, from the request's write to the last byte of its answer.
+RATE is that of all models together, which are asked equally often, in an order by chance.
+
+Prints one JSON object: answered, failed, events (streams only), delays_us (sorted) by model. A delay is, for
+streams, from the upstream's write of an event to its arrival here (both read the same monotonic clock);
+for latency, from the request's write to the last byte of its answer.
 """
 
 import asyncio
 import json
+import random
 import re
 import sys
 import time
@@ -190,7 +193,10 @@ async def run_latency(
         _transport, connection = await loop.create_connection(lambda: KeptConnection(outcome), "127.0.0.1", port)
         pool.append(connection)
     begun = loop.time()
+    order = random.Random(1)  # the same in every run
     for n in range(int(rate * seconds)):
+        if n % len(turns) == 0:
+            order.shuffle(turns)  # else every second moment and connection would be one model's
         await asyncio.sleep(max(0.0, begun + n / rate - loop.time()))
         idle = next((c for c in pool[n % connections :] + pool[: n % connections] if not c.busy and c.open), None)
         if idle:

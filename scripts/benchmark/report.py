@@ -60,7 +60,7 @@ def lines(figures: Figures, plan: Plan) -> list[Line]:
         _line("delay of a chunk, p50 µs", delay, _added(delay), digits=0),
         _line(f"latency at {rate}/s, p50 µs", p50, _added(p50), digits=0),
         _line(f"latency at {rate}/s, p99 µs", p99, _added(p99), digits=0),
-        _route_line("route of two and model in turn, p50 µs", figures.turns_p50_us, digits=0),
+        _route_line(f"route of two and model at {plan.mixed_rate}/s, p50 µs", figures.mixed_p50_us, digits=0),
         _line("memory idle, RSS MB", idle, gate=f"< {RSS_GATE_MB:g}", ok=rss_mb < RSS_GATE_MB),
         _line("memory after the load, RSS MB", loaded),
         _line("start to first answer, s", start, digits=3, gate=f"< {START_GATE_S}", ok=start_s < START_GATE_S),
@@ -106,7 +106,7 @@ def _route_line(what: str, series: dict[str, list[float]], digits: int = 1) -> L
 
 
 def _percent_more(series: dict[str, list[float]]) -> str:
-    return f"{_over_model_percent(series):+.1f} % over the model"
+    return f"{_over_model_percent(series):+z.1f} % over the model"
 
 
 def _over_model_percent(series: dict[str, list[float]]) -> float:

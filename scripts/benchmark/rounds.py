@@ -34,6 +34,7 @@ class Plan:
     latency_rounds: int
     latency_s: int
     latency_rate: int
+    mixed_rate: int  # of model and route together
     starts: int
     grown_rows: int  # requests in the ledger of the second start
     ledger_rounds: int
@@ -44,12 +45,12 @@ class Plan:
 
 SHORT = Plan(
     json_rounds=2, json_s=2, stream_rounds=1, streams=100, events=100, interval_ms=20,
-    latency_rounds=1, latency_s=2, latency_rate=100, starts=3,
+    latency_rounds=1, latency_s=2, latency_rate=100, mixed_rate=500, starts=3,
     grown_rows=100_000, ledger_rounds=1, ledger_rate=500, ledger_rate_s=2, ledger_flat_s=1,
 )  # fmt: skip
 FULL = Plan(
     json_rounds=6, json_s=4, stream_rounds=3, streams=100, events=200, interval_ms=20,
-    latency_rounds=3, latency_s=10, latency_rate=100, starts=7,
+    latency_rounds=3, latency_s=10, latency_rate=100, mixed_rate=500, starts=7,
     grown_rows=1_000_000, ledger_rounds=5, ledger_rate=500, ledger_rate_s=5, ledger_flat_s=2,
 )  # fmt: skip
 
@@ -99,7 +100,7 @@ class Figures:
     chunk_delay_us: dict[str, list[float]] = field(default_factory=dict)  # p50
     latency_p50_us: dict[str, list[float]] = field(default_factory=dict)
     latency_p99_us: dict[str, list[float]] = field(default_factory=dict)
-    turns_p50_us: dict[str, list[float]] = field(default_factory=dict)  # model and route asked in turn
+    mixed_p50_us: dict[str, list[float]] = field(default_factory=dict)  # model and route in one load
     idle_rss_mb: dict[str, list[float]] = field(default_factory=dict)
     loaded_rss_mb: dict[str, list[float]] = field(default_factory=dict)
     start_s: dict[str, list[float]] = field(default_factory=dict)
@@ -177,7 +178,7 @@ class Bench:
             self._warm_up()
             for n in range(self._plan.latency_rounds):
                 self._each(self._latency_lanes, f"latency at {self._plan.latency_rate}/s", n, self._latency)
-                self._latency_in_turn(n)
+                self._mixed_latency(n)
             for n in range(self._plan.ledger_rounds):
                 self._ledger_alone(n + 1)
             for n in range(self._plan.json_rounds):
@@ -317,25 +318,24 @@ class Bench:
         add(self.figures.chunk_delay_us, lane.name, percentile(outcome["delays_us"][lane.stream_model], 50))
 
     def _latency(self, lane: Lane, load: str) -> None:
-        delays_us = self._delays_us(lane, load, (lane.json_model,))[lane.json_model]
+        delays_us = self._delays_us(lane, load, self._plan.latency_rate, (lane.json_model,))[lane.json_model]
         add(self.figures.latency_p50_us, lane.name, percentile(delays_us, 50))
         add(self.figures.latency_p99_us, lane.name, percentile(delays_us, 99))
 
-    def _latency_in_turn(self, n: int) -> None:
-        """Ask for the model and for the route in turn, so that whatever slows one down slows the other down."""
-        lane, load = self._route, f"latency of model and route in turn, round {n + 1}"
+    def _mixed_latency(self, n: int) -> None:
+        """Ask for the model and for the route in one load: whatever slows one down slows the other down."""
+        lane, load = self._route, f"latency of model and route at {self._plan.mixed_rate}/s, round {n + 1}"
         self._say(load)
-        delays_us = self._delays_us(lane, load, (JSON_MODEL, lane.json_model))
-        add(self.figures.turns_p50_us, "tollkeeper", percentile(delays_us[JSON_MODEL], 50))
-        add(self.figures.turns_p50_us, lane.name, percentile(delays_us[lane.json_model], 50))
+        delays_us = self._delays_us(lane, load, self._plan.mixed_rate, (JSON_MODEL, lane.json_model))
+        add(self.figures.mixed_p50_us, "tollkeeper", percentile(delays_us[JSON_MODEL], 50))
+        add(self.figures.mixed_p50_us, lane.name, percentile(delays_us[lane.json_model], 50))
 
-    def _delays_us(self, lane: Lane, load: str, models: tuple[str, ...]) -> dict[str, list[float]]:
-        """Ask for each model at the plan's rate; give the delays by model, sorted."""
-        plan = self._plan
+    def _delays_us(self, lane: Lane, load: str, rate: int, models: tuple[str, ...]) -> dict[str, list[float]]:
+        """Ask for all models at a rate that they share; give the delays by model, sorted."""
         outcome: dict[str, Any] = {}
 
         def run() -> int:
-            numbers = (str(plan.latency_rate * len(models)), str(plan.latency_s), str(_CONNECTIONS))
+            numbers = (str(rate), str(self._plan.latency_s), str(_CONNECTIONS))
             outcome.update(self._load("latency", lane, *numbers, *models))
             return int(outcome["failed"])
 
