@@ -29,10 +29,9 @@ from proxy.policy.quota import QuotaBook, fine_rows, scopes_of
 from proxy.providers.build import build_providers
 from proxy.providers.catalogue import Catalogue
 from proxy.providers.rows import ProviderRow
-from proxy.storage import statements, users
-from proxy.storage.ledger import SqliteLedger, open_ledger, set_labels
+from proxy.storage import users
+from proxy.storage.ledger import SqliteLedger, open_ledger, read_unfinished, set_labels
 from proxy.storage.retention import readable_rows
-from proxy.storage.rows import Unfinished
 from proxy.storage.totals import read_totals
 from proxy.web.gate import allowed_hosts
 from proxy.web.listen import bound_port, listen_tcp, listen_unix, socket_path
@@ -241,9 +240,9 @@ def rebuilt_book(connection: sqlite3.Connection, zone: ZoneInfo, now_ms: int) ->
     book = QuotaBook(zone)
     book.load_hours(totals.hours)
     book.load_rows(totals.rows)
-    for row in (Unfinished(*found) for found in connection.execute(statements.UNFINISHED, (None,))):
+    for row in read_unfinished(connection):
         scopes = scopes_of(row.user, row.group_name)
-        book.load_open(row.id, scopes, row.started_ms, row.reserved_pusd or 0, row.reserved_tokens or 0)
+        book.load_open(row.id, scopes, row.started_ms, row.held_pusd, row.reserved_tokens or 0)
     return book
 
 

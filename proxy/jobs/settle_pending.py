@@ -5,18 +5,22 @@ Fails closed: until a figure is on disk the reservation stays in force, over res
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from proxy.core.clock import Clock
 from proxy.pipeline.desk import Desk
 from proxy.pipeline.parts import Live
-from proxy.pipeline.record import uncounted_tokens, word
+from proxy.pipeline.record import word
 from proxy.pipeline.settle import (
     CRASH,
     FAILED,
+    INEXACT,
     Verdict,
     give_up,
     settle_looked_up,
 )
+from proxy.pipeline.total import Part, add_up
 from proxy.providers.generation import (
     Generation,
     GenerationUnavailableError,
@@ -25,7 +29,7 @@ from proxy.providers.generation import (
 )
 from proxy.providers.rows import ProviderRow
 from proxy.storage.ledger import Ledger
-from proxy.storage.rows import AttemptEnd, RequestEnd, Unfinished
+from proxy.storage.rows import AttemptEnd, LeftAttempt, RequestEnd, Reserved, Unfinished
 
 log = logging.getLogger("tollkeeper.settle")
 
@@ -86,35 +90,43 @@ class SettlePending:
         if not rows:
             return
         row = rows[0]
-        flags = set((row.flags or "").split())
-        if row.state == "open":
-            flags.add(CRASH)
-        provider = self._live.current.providers.get(row.provider or "")
-        if row.generation_id is None or provider is None or not provider.dialect.has_generations:
-            await self._write(row, _end(row, self._uncertain(row, provider, flags), None, self._clock.now_ms()))
-            return
-        found, always_unknown = await self._ask(provider, row.generation_id)
-        if found is not None:
-            verdict = settle_looked_up(found.cost_pusd, flags, row.reserved_pusd, exact=found.cost_exact)
-        elif always_unknown and FAILED in flags:
-            # it said that it failed, sent nothing, and has no record of it after minutes of asking
-            verdict = Verdict("released", 0, "none", frozenset(flags))
-        else:
-            verdict = give_up(row.reserved_pusd, "reservation", flags)
-        await self._write(row, _end(row, verdict, found, self._clock.now_ms()))
-
-    async def _write(self, row: Unfinished, end: RequestEnd) -> None:
-        """Count what exceeds the reservation before the commit, the rest after it."""
-        excess_pusd = (end.cost_pusd or 0) - (row.reserved_pusd or 0)
-        if excess_pusd > 0:
-            self._desk.excess(end.id, excess_pusd)
+        shared = zip(row.attempts, row.shares(), strict=True)
+        found = await asyncio.gather(*(self._figure(row, attempt, share) for attempt, share in shared))
+        end = _end(row, found, self._clock.now_ms())
+        self._desk.cover(end.id, end.cost_pusd or 0)  # what exceeds the reservation counts before the commit
         await self._ledger.end(end, lambda error: None if error is not None else self._desk.ended(end))
 
-    def _uncertain(self, row: Unfinished, provider: ProviderRow | None, flags: set[str]) -> Verdict:
-        if row.state == "open" and self._live.current.settings.ledger.crash_reservation == "release":
+    async def _figure(self, row: Unfinished, attempt: LeftAttempt, share: Reserved) -> "_Figure":
+        """Give what one attempt came to: what is known, the provider's own record, or its share of the reservation."""
+        if attempt.outcome != "open" and attempt.cost_pusd is not None:
+            return _Figure(Part(_known(row, attempt), _attempt_end(row, attempt, share, None)), None)
+        flags = set((row.flags or "").split())
+        if attempt.outcome == "open":
+            flags.add(CRASH)
+        provider = self._live.current.providers.get(attempt.provider)
+        found = None
+        if attempt.generation_id is None or provider is None or not provider.dialect.has_generations:
+            verdict = self._uncertain(attempt, provider, share.cost_pusd, flags)
+        else:
+            found, always_unknown = await self._ask(provider, attempt.generation_id)
+            if found is not None:
+                verdict = settle_looked_up(found.cost_pusd, flags, share.cost_pusd, exact=found.cost_exact)
+            elif always_unknown and _said_that_it_failed(row, attempt):
+                # it said that it failed, sent nothing, and has no record of it after minutes of asking
+                verdict = Verdict("released", 0, "none", frozenset(flags))
+            else:
+                verdict = give_up(share.cost_pusd, "reservation", flags)
+        end = _attempt_end(row, attempt, share, found)
+        end = end._replace(cost_pusd=verdict.cost_pusd, cost_source=verdict.cost_source)
+        return _Figure(Part(verdict, end), found)
+
+    def _uncertain(
+        self, attempt: LeftAttempt, provider: ProviderRow | None, share_pusd: int | None, flags: set[str]
+    ) -> Verdict:
+        if attempt.outcome == "open" and self._live.current.settings.ledger.crash_reservation == "release":
             return Verdict("released", 0, "none", frozenset(flags))
         reports_cost = provider is None or provider.dialect.reports_cost
-        return give_up(row.reserved_pusd, "reservation" if reports_cost else "estimate", flags)
+        return give_up(share_pusd, "reservation" if reports_cost else "estimate", flags)
 
     async def _ask(self, provider: ProviderRow, generation_id: str) -> tuple[Generation | None, bool]:
         """Ask until it is known or time is up; also tell whether every answer was 'unknown'."""
@@ -137,9 +149,35 @@ class SettlePending:
         return None, always_unknown
 
 
-def _end(row: Unfinished, verdict: Verdict, found: Generation | None, now_ms: int) -> RequestEnd:
+class _Figure(NamedTuple):
+    """What one attempt came to, and the provider's record of it where it was looked up."""
+
+    part: Part
+    found: Generation | None
+
+
+def _known(row: Unfinished, attempt: LeftAttempt) -> Verdict:
+    """Give the verdict that stands in the row of an attempt. Flags of the request may be its own."""
+    if attempt.cost_source == "none":
+        return Verdict("released", 0, "none", frozenset())
+    flags = frozenset((row.flags or "").split())
+    if attempt.cost_source in ("provider", "generation", "price"):
+        flags -= INEXACT
+    return Verdict("settled", attempt.cost_pusd, attempt.cost_source, flags)
+
+
+def _said_that_it_failed(row: Unfinished, attempt: LeftAttempt) -> bool:
+    """Tell whether the provider said that it failed, with no content before; only the last may have had any."""
+    if attempt.n < row.attempts[-1].n:
+        return attempt.outcome == "upstream_error"
+    failed = FAILED in (row.flags or "").split()
+    return failed and (attempt.n == 1 or (attempt.outcome == "upstream_error" and attempt.ttft_ms is None))
+
+
+def _end(row: Unfinished, figures: Sequence[_Figure], now_ms: int) -> RequestEnd:
     """Give the end of a row with the figures that were found, the known ones kept."""
     crashed = row.state == "open"
+    last, found = row.attempts[-1], figures[-1].found
     end = RequestEnd(
         id=row.id,
         started_ms=row.started_ms,
@@ -147,61 +185,55 @@ def _end(row: Unfinished, verdict: Verdict, found: Generation | None, now_ms: in
         group_name=row.group_name,
         use_case=row.use_case,
         finished_ms=row.finished_ms or now_ms,
-        model=row.model or row.served_model or row.attempt_model,
-        provider=row.provider,
+        model=row.model or (found.model if found is not None else None) or last.served_model or last.model,
+        provider=last.provider,
         status=row.status or 500,
-        finish_reason=row.finish_reason,
-        input_tokens=row.input_tokens,
-        output_tokens=row.output_tokens,
-        cached_tokens=row.cached_tokens,
-        reasoning_tokens=row.reasoning_tokens,
-        cost_pusd=verdict.cost_pusd,
-        cost_source=verdict.cost_source,
-        state=verdict.state,
+        finish_reason=row.finish_reason or (word(found.finish_reason) if found is not None else None),
+        input_tokens=None,
+        output_tokens=None,
+        cached_tokens=None,
+        reasoning_tokens=None,
+        cost_pusd=None,
+        cost_source="none",
+        state="settled",
         ttft_ms=row.ttft_ms,
         duration_ms=row.duration_ms,
-        attempts=row.attempts,
-        generation_id=row.generation_id,
+        attempts=0,
+        generation_id=None,
         error="crash" if crashed else row.error,
-        flags=" ".join(sorted(verdict.flags)) or None,
-        outcome="crash" if crashed else row.outcome or "ok",
-        upstream_status=row.attempt_status,
-        served_by=row.served_by or (found.served_by if found is not None else None),
-        uncounted_tokens=uncounted_tokens(
-            verdict, row.input_tokens is not None or row.output_tokens is not None, row.reserved_tokens
-        ),
-        last_attempt=None,
+        flags=None,
+        outcome="ok",
+        upstream_status=None,
+        served_by=None,
+        uncounted_tokens=0,
+        attempt_ends=tuple(figure.part.end for figure in figures),
     )
-    if found is not None:
-        end = end._replace(
-            model=row.model or found.model or end.model,
-            finish_reason=row.finish_reason or word(found.finish_reason),
-            input_tokens=found.input_tokens if row.input_tokens is None else row.input_tokens,
-            output_tokens=found.output_tokens if row.output_tokens is None else row.output_tokens,
-            cached_tokens=found.cached_tokens if row.cached_tokens is None else row.cached_tokens,
-            reasoning_tokens=found.reasoning_tokens if row.reasoning_tokens is None else row.reasoning_tokens,
-        )
-    if row.attempt_n is None:
-        return end
-    return end._replace(last_attempt=_attempt_end(row, end, found, crashed=crashed))
+    return add_up(end, [figure.part for figure in figures], Reserved(row.reserved_pusd, row.reserved_tokens))
 
 
-def _attempt_end(row: Unfinished, end: RequestEnd, found: Generation | None, *, crashed: bool) -> AttemptEnd:
-    assert row.attempt_n is not None
+def _attempt_end(row: Unfinished, attempt: LeftAttempt, share: Reserved, found: Generation | None) -> AttemptEnd:
+    """Give the end of an attempt as far as it is known; the share of the last one is not written."""
+    is_last = attempt.n == row.attempts[-1].n
     return AttemptEnd(
         request_id=row.id,
-        n=row.attempt_n,
-        outcome="crash" if crashed else row.outcome or "ok",
-        status=row.attempt_status,
-        served_model=row.served_model or (found.model if found is not None else None),
-        served_by=row.served_by or (found.served_by if found is not None else None),
-        generation_id=row.generation_id,
-        input_tokens=end.input_tokens,
-        output_tokens=end.output_tokens,
-        cached_tokens=end.cached_tokens,
-        reasoning_tokens=end.reasoning_tokens,
-        cost_pusd=end.cost_pusd,
-        cost_source=end.cost_source,
-        ttft_ms=row.attempt_ttft_ms,
-        duration_ms=row.attempt_duration_ms,
+        n=attempt.n,
+        outcome="crash" if attempt.outcome == "open" else attempt.outcome,
+        status=attempt.status,
+        served_model=attempt.served_model or (found.model if found is not None else None),
+        served_by=attempt.served_by or (found.served_by if found is not None else None),
+        generation_id=attempt.generation_id,
+        input_tokens=_first(attempt.input_tokens, found.input_tokens if found is not None else None),
+        output_tokens=_first(attempt.output_tokens, found.output_tokens if found is not None else None),
+        cached_tokens=_first(attempt.cached_tokens, found.cached_tokens if found is not None else None),
+        reasoning_tokens=_first(attempt.reasoning_tokens, found.reasoning_tokens if found is not None else None),
+        cost_pusd=attempt.cost_pusd,
+        cost_source=attempt.cost_source,
+        ttft_ms=attempt.ttft_ms,
+        duration_ms=attempt.duration_ms,
+        reserved_pusd=None if is_last else share.cost_pusd,
+        reserved_tokens=None if is_last else share.tokens,
     )
+
+
+def _first(known: int | None, found: int | None) -> int | None:
+    return found if known is None else known

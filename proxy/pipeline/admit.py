@@ -66,14 +66,15 @@ def admit(wanted: Wanted, desk: Desk, snapshot: Snapshot) -> Admission | Refusal
     return _refusal(outcome, wanted, desk, snapshot)
 
 
-def _refusal(refused: Refused, wanted: Wanted, desk: Desk, snapshot: Snapshot) -> Refusal:
-    error = quota_refused(
-        refused,
-        desk.open_in(refused.quota.scope),
-        wanted.now_ms,
-        snapshot.zone,
-        snapshot.settings.quotas.budget_status,
+def refusal_of(refused: Refused, now_ms: int, desk: Desk, snapshot: Snapshot) -> CallerError:
+    """Give the answer for a limit that has no room."""
+    return quota_refused(
+        refused, desk.open_in(refused.quota.scope), now_ms, snapshot.zone, snapshot.settings.quotas.budget_status
     )
+
+
+def _refusal(refused: Refused, wanted: Wanted, desk: Desk, snapshot: Snapshot) -> Refusal:
+    error = refusal_of(refused, wanted.now_ms, desk, snapshot)
     return Refusal(error, refused.only_reservations_in_way and refused.quota.kind in ("cost", "tokens"))
 
 

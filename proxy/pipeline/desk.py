@@ -31,9 +31,24 @@ class Desk:
         self.book.release(id_, counts=False)
         self._wake()
 
+    def extend(self, id_: int, more: Amounts, quotas: Sequence[Quota]) -> Admitted | Refused:
+        """Hold more for an open request, before an attempt after one that may be billed."""
+        return self.book.extend(id_, more, quotas)
+
+    def take_back(self, id_: int, more: Amounts) -> None:
+        """Give an extension back whose row was never written."""
+        self.book.take_back(id_, more)
+        self._wake()
+
     def excess(self, id_: int, cost_pusd: int) -> None:
-        """Count what a request cost above its reservation, before its row is on disk."""
+        """Hold what an attempt cost above its share, whatever the limits say."""
         self.book.note_excess(id_, cost_pusd)
+
+    def cover(self, id_: int, cost_pusd: int) -> None:
+        """Hold at least so much for a request that cost more than was reserved, before its row is on disk."""
+        excess_pusd = cost_pusd - self.book.held_pusd(id_)
+        if excess_pusd > 0:
+            self.book.note_excess(id_, excess_pusd)
 
     def ended(self, end: RequestEnd) -> None:
         """Count an end that is on disk: what lowers a total happens only now."""

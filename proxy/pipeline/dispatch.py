@@ -52,8 +52,10 @@ class Sink(Protocol):
 
     attempt: Attempt | None
 
-    async def further(self, failed: Attempt, target: Target, provider: ProviderRow) -> None:
-        """Make the next attempt durable, with the end of the one before it; raises OwnError 503."""
+    async def further(
+        self, failed: Attempt, target: Target, provider: ProviderRow, key_label: str, *, maybe_billed: bool
+    ) -> ApiError | None:
+        """Make the next attempt durable, with the end of the one before it, or refuse it; raises OwnError 503."""
         ...
 
 
@@ -68,9 +70,11 @@ async def dispatch(
     """Give the attempt that answers, or the last one that did not, with its failure."""
     targets = reservation.route.targets
     for n, target in enumerate(targets, 1):
-        provider = snapshot.providers[target.provider]
-        if sink.attempt is not None:
-            await sink.further(sink.attempt, target, provider)
+        provider, failed = snapshot.providers[target.provider], sink.attempt
+        if failed is not None and await sink.further(
+            failed, target, provider, provider.key_label, maybe_billed=failed.heard.status is None
+        ):
+            return failed
         attempt = sink.attempt = Attempt(n, target, provider, parts.clock.monotonic_s(), Heard(dispatched=True))
         attempt.told_max_tokens = reservation.told_max_tokens
         await _try(attempt, reservation, sent, parts)

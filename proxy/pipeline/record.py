@@ -1,36 +1,44 @@
 """record: write the end of a request, exactly once, whatever happened to it."""
 
 import logging
+from typing import NamedTuple
 
+from proxy.core.errors import ApiError
 from proxy.core.waiter import Waiter
 from proxy.pipeline.call import Call
 from proxy.pipeline.dispatch import Attempt
-from proxy.pipeline.parts import Parts
+from proxy.pipeline.extend import bound_pusd, extend, shortfall
+from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.reserve import Reservation, ledger_down
 from proxy.pipeline.route import Target
 from proxy.pipeline.settle import Heard, Terms, Verdict, settle
+from proxy.pipeline.total import Part, add_up, held_pusd, rest, share, total_verdict
 from proxy.policy.pricing import Price, cost_from_usage_pusd
+from proxy.policy.quota import Amounts
 from proxy.providers.rows import ProviderRow
-from proxy.storage.rows import AttemptEnd, AttemptRow, RequestEnd
+from proxy.storage.rows import AttemptEnd, AttemptRow, RequestEnd, Reserved
 from proxy.storage.writer import LedgerUnavailableError
 from proxy.wire.usage import NO_USAGE, Usage
 
 log = logging.getLogger("tollkeeper.record")
 
 _MODEL_CHARS_MAX = 256
+_UNSENT = Verdict("released", 0, "none", frozenset())
+_NOTHING_MORE = Amounts(0, 0, requests=0)
 
 
 class Booking:
     """One request's way into the ledger: reserved when made, ended by the first call of end()."""
 
-    def __init__(self, call: Call, reservation: Reservation, parts: Parts, settle_wait_s: float) -> None:
+    def __init__(self, call: Call, reservation: Reservation, parts: Parts, snapshot: Snapshot) -> None:
         self._call = call
         self._reservation = reservation
         self._parts = parts
-        self._settle_wait_s = settle_wait_s
-        self.attempt: Attempt | None = None
+        self._snapshot = snapshot
+        self.attempt: Attempt | None = None  # under way, or the last one
         self.verdict: Verdict | None = None
         self._row_end: RequestEnd | None = None
+        self._past: _Past | None = None  # what came before it
 
     async def end(self, status: int, error: str | None = None) -> Verdict:
         """Decide the cost and write it; returns when it is on disk, or when the disk has refused for too long.
@@ -40,11 +48,14 @@ class Booking:
         """
         if self.verdict is not None:
             return self.verdict
-        self.verdict = verdict = self._decide()
-        self._row_end = end = self._row(verdict, status, error)
+        verdict = self._decide()
+        end = self._row(verdict, status, error)
+        if self._past is not None:
+            end, verdict = self._add_up(self._past, end, verdict)
+        self.verdict, self._row_end = verdict, end
         self._note_excess(end)
         written = self._parts.ledger.end(end, self._written)
-        self._parts.patience.expect(written, self._settle_wait_s, self._stop_waiting)
+        self._parts.patience.expect(written, self._snapshot.settings.ledger.settle_wait_s, self._stop_waiting)
         await written
         return verdict
 
@@ -64,16 +75,17 @@ class Booking:
 
     def _note_excess(self, end: RequestEnd) -> None:
         """What raises a total counts before the commit, what lowers it after."""
-        excess_pusd = (end.cost_pusd or 0) - (self._reservation.amount_pusd or 0)
-        if end.state == "settled" and excess_pusd > 0:
-            self._parts.desk.excess(end.id, excess_pusd)
+        if end.state == "settled" and (end.cost_pusd or 0) > (self._reservation.amount_pusd or 0):
+            self._parts.desk.cover(end.id, end.cost_pusd or 0)
 
     def _decide(self) -> Verdict:
-        attempt = self.attempt
-        if attempt is None:
-            return Verdict("released", 0, "none", frozenset())
+        if self.attempt is None:
+            return _UNSENT
+        left_pusd = self._reservation.amount_pusd if self._past is None else self._past.left().cost_pusd
+        return self._settle(self.attempt, left_pusd)
+
+    def _settle(self, attempt: Attempt, reserved_pusd: int | None) -> Verdict:
         dialect = attempt.provider.dialect
-        reserved_pusd = self._reservation.amount_pusd
         terms = Terms(dialect.reports_cost, dialect.has_generations, reserved_pusd, self._price)
         return settle(attempt.heard, terms)
 
@@ -82,22 +94,85 @@ class Booking:
         assert attempt is not None
         return usage_cost_pusd(self._parts.catalogue.price(attempt.provider, attempt.target.model), usage)
 
-    async def further(self, failed: Attempt, target: Target, provider: ProviderRow) -> None:
-        """Make the next attempt durable, with the end of the one before it; raises OwnError 503."""
-        clock, id_ = self._parts.clock, self._reservation.id
-        row = AttemptRow(id_, failed.n + 1, clock.now_ms(), provider.name, provider.key_label, target.model)
-        before = _attempt_end(id_, failed, Verdict("released", 0, "none", frozenset()), clock.monotonic_s())
+    # Several attempts
+
+    async def further(
+        self, failed: Attempt, target: Target, provider: ProviderRow, key_label: str, *, maybe_billed: bool
+    ) -> ApiError | None:
+        """End the attempt that failed with a verdict of its own, and make the next one durable.
+
+        More is set aside first where the failed one is billed or may be: maybe_billed is the word of the table of
+        failures. Gives the refusal where a limit has no room for that: nothing is changed then, and the failed attempt
+        is the last one. Raises OwnError 503 where the disk refuses: likewise.
+        """
+        id_, ledger, before = self._reservation.id, self._parts.ledger, self._past or self._none_past()
+        part = self._over(failed, before, maybe_billed=maybe_billed)
+        past, more = before.with_part(part, failed), _NOTHING_MORE
+        if maybe_billed or part.verdict.state != "released":
+            self._note_share_passed(part, before.left().cost_pusd)
+            more = self._shortfall(past.left(), target)
+            refusal = extend(self._reservation, more, self._parts, self._snapshot)
+            if refusal is not None:
+                return refusal
+            past = past.extended(more)
+        self._past, self.attempt = past, None
+        row = AttemptRow(id_, failed.n + 1, self._parts.clock.now_ms(), provider.name, key_label, target.model)
         try:
-            await self._parts.ledger.add_attempt(row, before)
+            await ledger.add_attempt(row, part.end, None if past.held == before.held else past.held)
         except LedgerUnavailableError as error:
+            self._past, self.attempt = (before if before.parts else None), failed
+            if more is not _NOTHING_MORE:
+                self._parts.desk.take_back(id_, more)
             raise ledger_down(str(error)) from None
+        return None
+
+    def _none_past(self) -> "_Past":
+        return _Past(self._first())
+
+    def _first(self) -> Reserved:
+        return Reserved(self._reservation.amount_pusd, self._reservation.row.reserved_tokens)
+
+    def _over(self, failed: Attempt, before: "_Past", *, maybe_billed: bool) -> Part:
+        """Give the attempt that failed with its verdict and its share of the reservation."""
+        left = before.left()
+        bound = bound_pusd(self._reservation, (failed.target,), self._parts, self._snapshot)
+        if left.cost_pusd is not None and bound is not None:
+            bound = min(bound, left.cost_pusd)
+        verdict = self._settle(failed, left.cost_pusd if bound is None else bound)
+        part = Part(verdict, _attempt_end(self._reservation.id, failed, verdict, self._parts.clock.monotonic_s()))
+        held = share(part, left, bound, maybe_billed=maybe_billed)
+        return Part(verdict, part.end._replace(reserved_pusd=held.cost_pusd, reserved_tokens=held.tokens))
+
+    def _note_share_passed(self, part: Part, left_pusd: int | None) -> None:
+        """Hold what an attempt cost above all that was left, before anything else is let in."""
+        excess_pusd = (part.verdict.cost_pusd or 0) - (left_pusd or 0)
+        if excess_pusd > 0:
+            self._parts.desk.excess(self._reservation.id, excess_pusd)
+
+    def _shortfall(self, left: Reserved, target: Target) -> Amounts:
+        targets = self._reservation.route.targets
+        following = targets[targets.index(target) :]
+        next_pusd = bound_pusd(self._reservation, following, self._parts, self._snapshot)
+        return shortfall(left, next_pusd, self._first())
+
+    def _add_up(self, past: "_Past", end: RequestEnd, verdict: Verdict) -> tuple[RequestEnd, Verdict]:
+        """Give the end of a request with several attempts: the sums over them, and the row of the last."""
+        n, id_ = len(past.parts) + 1, self._reservation.id
+        if self.attempt is None:
+            last = _unsent(id_, n)
+            end = end._replace(model=past.parts[-1].end.served_model or past.model, provider=past.provider)
+        else:
+            last = _attempt_end(id_, self.attempt, verdict, self._parts.clock.monotonic_s())
+        parts = [*past.parts, Part(verdict, last)]
+        self._parts.desk.cover(id_, held_pusd(parts, past.held))
+        total = total_verdict([part.verdict for part in parts], past.held.cost_pusd)
+        return add_up(end, parts, past.held)._replace(attempt_ends=(last,)), total
 
     def _row(self, verdict: Verdict, status: int, error: str | None) -> RequestEnd:
         row, attempt, call, clock = self._reservation.row, self.attempt, self._call, self._parts.clock
         heard = attempt.heard if attempt is not None else Heard()
         usage = heard.usage or NO_USAGE
         now_s = clock.monotonic_s()
-        last = None if attempt is None or attempt.n == 1 else _attempt_end(row.id, attempt, verdict, now_s)
         return RequestEnd(  # in the order of the fields: by their names it would take twice as long
             row.id,
             clock.now_ms(),
@@ -126,8 +201,51 @@ class Booking:
             row.group_name,
             row.use_case,
             uncounted_tokens(verdict, _is_counted(usage), row.reserved_tokens),
-            last,
+            (),
         )
+
+
+class _Past(NamedTuple):
+    """The attempts that are over, in order, each with its share of what the request holds; model and provider: last."""
+
+    held: Reserved
+    parts: tuple[Part, ...] = ()
+    model: str | None = None
+    provider: str | None = None
+
+    def left(self) -> Reserved:
+        return rest(self.held, (part.end for part in self.parts))
+
+    def with_part(self, part: Part, attempt: Attempt) -> "_Past":
+        return _Past(self.held, (*self.parts, part), attempt.target.model, attempt.provider.name)
+
+    def extended(self, more: Amounts) -> "_Past":
+        cost_pusd, tokens = self.held
+        held = Reserved(
+            None if cost_pusd is None else cost_pusd + more.cost_pusd, None if tokens is None else tokens + more.tokens
+        )
+        return self._replace(held=held)
+
+
+def _unsent(request_id: int, n: int) -> AttemptEnd:
+    """Close a further attempt that was made durable, but was never begun."""
+    return AttemptEnd(
+        request_id=request_id,
+        n=n,
+        outcome="not_sent",
+        status=None,
+        served_model=None,
+        served_by=None,
+        generation_id=None,
+        input_tokens=None,
+        output_tokens=None,
+        cached_tokens=None,
+        reasoning_tokens=None,
+        cost_pusd=0,
+        cost_source="none",
+        ttft_ms=None,
+        duration_ms=None,
+    )
 
 
 def _attempt_end(request_id: int, attempt: Attempt, verdict: Verdict, now_s: float) -> AttemptEnd:
@@ -153,8 +271,7 @@ def _attempt_end(request_id: int, attempt: Attempt, verdict: Verdict, now_s: flo
 
 def uncounted_tokens(verdict: Verdict, counted: bool, reserved_tokens: int | None) -> int:
     """Give the tokens that token limits count for a charged request whose tokens nobody counted."""
-    guessed = verdict.state == "settled" and not counted and verdict.cost_source in ("reservation", "estimate", "none")
-    return (reserved_tokens or 0) if guessed else 0
+    return (reserved_tokens or 0) if verdict.state == "settled" and not counted else 0
 
 
 def _is_counted(usage: Usage) -> bool:

@@ -33,7 +33,7 @@ async def run(call: Call, parts: Parts) -> Reply:
     tags = read_tags(call.client.said, body)
     route = plan_route(body, identity, snapshot.presets, snapshot.settings.providers)
     reservation = await reserve(call, identity, route, tags, size_bytes, parts, snapshot)
-    booking = Booking(call, reservation, parts, snapshot.settings.ledger.settle_wait_s)
+    booking = Booking(call, reservation, parts, snapshot)
     status, error = 500, "internal_error"
     try:
         if not call.gone:

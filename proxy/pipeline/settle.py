@@ -24,6 +24,8 @@ HUNG_UP = "client_gone"
 BROKEN = "answer_broken"
 FAILED = "answer_failed"  # the provider said that it failed, and sent no content
 
+INEXACT = frozenset({UNMETERED, UNPRICED, DOUBTFUL})  # they say why there was no figure, and go where one is found
+
 
 @dataclass(slots=True)
 class Heard:
@@ -108,7 +110,7 @@ def give_up(reserved_pusd: int | None, source: str, flags: set[str]) -> Verdict:
 
 def settle_looked_up(cost_pusd: int, flags: set[str], reserved_pusd: int | None, *, exact: bool) -> Verdict:
     """Book the provider's own record of the generation."""
-    return _settled(cost_pusd, "generation", flags - {UNMETERED, UNPRICED, DOUBTFUL}, reserved_pusd, exact=exact)
+    return _settled(cost_pusd, "generation", flags - INEXACT, reserved_pusd, exact=exact)
 
 
 def _settled(cost_pusd: int, source: str, flags: set[str], reserved_pusd: int | None, *, exact: bool) -> Verdict:

@@ -211,6 +211,17 @@ class QuotaBook:
             raise ValueError("an excess is not below 0")
         self._hold_more(self._held(request_id), cost_pusd, tokens)
 
+    def take_back(self, request_id: object, more: Amounts) -> None:
+        """Undo an extension that never came into force."""
+        held = self._held(request_id)
+        if more.cost_pusd > held.cost_pusd or more.tokens > held.tokens:
+            raise ValueError("more is taken back than is held")
+        self._hold_more(held, -more.cost_pusd, -more.tokens)
+
+    def held_pusd(self, request_id: object) -> int:
+        """Give what an open request holds."""
+        return self._held(request_id).cost_pusd
+
     def settle(self, request_id: object, cost_pusd: int, tokens: int) -> None:
         """End a request with what it came to, even above what it held. Call it once the row is on disk."""
         if cost_pusd < 0 or tokens < 0:

@@ -21,6 +21,7 @@ from proxy.policy.window import window_at
 from proxy.storage.limit_audit import Asked, Ended, explain_excess
 from proxy.storage.retention import removed_before_ms
 from proxy.storage.rows import HOUR_MS, id_floor, id_text
+from proxy.storage.statements import UNCOUNTED_TOKENS
 
 LISTED = 50
 _FOREVER_MS = (1 << 41) // HOUR_MS * HOUR_MS  # in the year 2039, as in totals.py
@@ -149,16 +150,17 @@ def _integrity(ledger: _Ledger) -> Iterator[Difference]:
 # --- each request by itself
 
 
-def _flagged(word: str) -> str:
-    return f"(flags IS NOT NULL AND instr(' ' || flags || ' ', ' {word} ') > 0)"
+def _flagged(word: str, table: str = "") -> str:
+    return f"({table}flags IS NOT NULL AND instr(' ' || {table}flags || ' ', ' {word} ') > 0)"
 
 
-_UNCOUNTED = (
-    "CASE WHEN state = 'settled' AND input_tokens IS NULL AND output_tokens IS NULL"
-    " AND cost_source IN ('reservation', 'estimate', 'none') THEN ifnull(reserved_tokens, 0) ELSE 0 END"
-)
+def _rank(column: str) -> str:
+    """Give how unsure a source is; the order of docs/ledger.md."""
+    sources = ("provider", "generation", "price", "estimate", "reservation")
+    return f"CASE {column} " + " ".join(f"WHEN '{name}' THEN {n}" for n, name in enumerate(sources, 1)) + " ELSE 0 END"
 
-_TOKENS = f"ifnull(input_tokens, 0) + ifnull(output_tokens, 0) + {_UNCOUNTED}"
+
+_TOKENS = f"ifnull(input_tokens, 0) + ifnull(output_tokens, 0) + {UNCOUNTED_TOKENS}"
 
 _ENDED = "state IN ('settled', 'released')"
 
@@ -167,7 +169,8 @@ _ROW_FAULTS = (
         (
             "min(ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cached_tokens, 0),"
             " ifnull(reasoning_tokens, 0), ifnull(cost_pusd, 0), ifnull(reserved_pusd, 0),"
-            " ifnull(reserved_tokens, 0), ifnull(ttft_ms, 0), ifnull(duration_ms, 0), attempts, started_ms) < 0"
+            " ifnull(reserved_tokens, 0), ifnull(uncounted_tokens, 0), ifnull(ttft_ms, 0), ifnull(duration_ms, 0),"
+            " attempts, started_ms) < 0"
         ),
         "an amount is below 0",
     ),
@@ -194,7 +197,11 @@ _ROW_FAULTS = (
         "it was released (not billed), but cost something or names a source",
     ),
     (
-        f"(state = 'settled' AND cost_pusd IS NULL) <> {_flagged('cost_unknown')}",
+        # of several attempts one may have a cost and another none
+        (
+            f"(state = 'settled' AND cost_pusd IS NULL) <> {_flagged('cost_unknown')}"
+            " AND (attempts <= 1 OR cost_pusd IS NULL)"
+        ),
         "flag cost_unknown and its cost contradict each other",
     ),
     (
@@ -203,7 +210,7 @@ _ROW_FAULTS = (
     ),
     ("cost_source = 'reservation' AND flags IS NULL", "it was charged at its reservation, and no flag says why"),
     (
-        "cost_source IN ('reservation', 'estimate') AND cost_pusd IS NOT reserved_pusd",
+        "cost_source IN ('reservation', 'estimate') AND cost_pusd IS NOT reserved_pusd AND attempts <= 1",
         "it was charged at its reservation, but at another amount",
     ),
     (
@@ -238,42 +245,69 @@ _ATTEMPT_FAULTS = (
         ),
         "it names another number of attempts than there are",
     ),
-    ("r.state <> 'open' AND a.cost <> ifnull(r.cost_pusd, 0)", "its attempts cost another sum than itself"),
-    ("r.state <> 'open' AND a.unknown > (a.cost_pusd IS NULL)", "an attempt before its last one has no cost"),
     (
-        "r.state <> 'open' AND (a.cost_source <> r.cost_source OR a.cost_pusd IS NOT r.cost_pusd)",
-        "its last attempt has another cost than itself",
+        "r.state IN ('settled', 'released') AND a.cost <> ifnull(r.cost_pusd, 0)",
+        "its attempts cost another sum than itself",
+    ),
+    ("r.state = 'pending' AND NOT a.unknown", "it waits for a cost, but none of its attempts does"),
+    (
+        f"r.state IN ('settled', 'released') AND a.unknown > 0 AND NOT {_flagged('cost_unknown', 'r.')}",
+        "it has ended, but an attempt has no cost",
+    ),
+    (
+        "r.state IN ('settled', 'released') AND a.rank <> (CASE WHEN r.cost_pusd > 0 THEN "
+        + _rank("r.cost_source")
+        + " ELSE 0 END)",
+        "the least sure of its attempts has another source than itself",
     ),
     (
         (
             "r.state <> 'open' AND (a.input_tokens IS NOT r.input_tokens OR a.output_tokens IS NOT r.output_tokens"
             " OR a.cached_tokens IS NOT r.cached_tokens OR a.reasoning_tokens IS NOT r.reasoning_tokens)"
         ),
-        "its last attempt has other tokens than itself",
+        "its attempts have other tokens than itself",
     ),
     (
-        "r.state <> 'open' AND (a.generation_id IS NOT r.generation_id OR a.provider <> r.provider)",
+        (
+            "r.state <> 'open' AND (a.generation_id IS NOT r.generation_id OR a.provider <> r.provider)"
+            " AND a.outcome <> 'not_sent'"
+        ),
         "its last attempt was another generation than itself, or at another provider",
+    ),
+    ("a.held > ifnull(r.reserved_pusd, 0)", "more is set aside for its attempts than it has reserved"),
+    (
+        (
+            "r.state IN ('settled', 'released') AND a.count > 1 AND (a.charged > 0 OR (a.cost_source IN"
+            " ('reservation', 'estimate') AND a.cost_pusd IS NOT r.reserved_pusd - a.held))"
+        ),
+        "an attempt was charged at what was set aside for it, but at another amount",
     ),
 )
 
-# SQLite takes the bare columns of a group from the row that holds its max(n): the last attempt
-_LAST_ATTEMPTS = """
+# SQLite takes the bare columns of a group from the row that holds its max(n): the last attempt. Its share is the rest.
+_SUMMED_ATTEMPTS = f"""
 SELECT request_id, max(n) AS last, count(*) AS count, sum(n < 1) AS below, sum(outcome = 'open') AS open,
-    sum(cost_pusd IS NULL) AS unknown,
+    sum(cost_pusd IS NULL AND outcome <> 'open') AS unknown,
     sum(ifnull(cost_pusd, 0)) AS cost, sum(CASE n WHEN 1 THEN started_ms ELSE 0 END) AS first_ms,
     sum(min(ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cached_tokens, 0), ifnull(reasoning_tokens, 0),
-        ifnull(cost_pusd, 0), ifnull(ttft_ms, 0), ifnull(duration_ms, 0)) < 0) AS negative,
-    outcome, provider, cost_pusd, cost_source, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
-    generation_id
-FROM attempts GROUP BY request_id
-"""
+        ifnull(cost_pusd, 0), ifnull(ttft_ms, 0), ifnull(duration_ms, 0), ifnull(reserved_pusd, 0),
+        ifnull(reserved_tokens, 0)) < 0) AS negative,
+    max(CASE WHEN cost_pusd > 0 THEN {_rank("cost_source")} ELSE 0 END) AS rank,
+    sum(CASE WHEN is_single THEN 0 ELSE ifnull(reserved_pusd, 0) END) AS held,
+    sum(NOT is_single AND reserved_pusd IS NOT NULL AND cost_source IN ('reservation', 'estimate')
+        AND cost_pusd IS NOT reserved_pusd) AS charged,
+    sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(cached_tokens) AS cached_tokens,
+    sum(reasoning_tokens) AS reasoning_tokens,
+    outcome, provider, cost_pusd, cost_source, generation_id
+FROM (SELECT *, n = 1 AND NOT EXISTS (SELECT 1 FROM attempt_rows WHERE attempt_rows.request_id = attempts.request_id)
+    AS is_single FROM attempts) GROUP BY request_id
+"""  # noqa: S608 - constants of this file
 
 
 def _attempts(ledger: _Ledger) -> Iterator[Difference]:
     sql = (
         f"SELECT a.request_id, {_cases(_ATTEMPT_FAULTS)} AS fault"  # noqa: S608 - constants of this file
-        f" FROM ({_LAST_ATTEMPTS}) a LEFT JOIN requests r ON r.id = a.request_id WHERE fault IS NOT NULL"
+        f" FROM ({_SUMMED_ATTEMPTS}) a LEFT JOIN requests r ON r.id = a.request_id WHERE fault IS NOT NULL"
     )
     for id_, text in ledger.execute(sql):
         yield Difference("attempt", id_text(id_), text)
@@ -318,7 +352,8 @@ _KEY = (
 )
 _SUM_ROWS = (
     f"SELECT {_KEY}, count(*), sum(error IS NOT NULL), sum(ifnull(input_tokens, 0)), sum(ifnull(output_tokens, 0)),"  # noqa: S608 - constants
-    f" sum(ifnull(cached_tokens, 0)), sum(ifnull(reasoning_tokens, 0)), sum({_UNCOUNTED}), sum(ifnull(cost_pusd, 0))"
+    f" sum(ifnull(cached_tokens, 0)), sum(ifnull(reasoning_tokens, 0)), sum({UNCOUNTED_TOKENS}),"
+    f" sum(ifnull(cost_pusd, 0))"
     f" FROM requests WHERE {_ENDED} GROUP BY 1, 2, 3, 4, 5, 6"
 )
 _SUM_ADJUSTMENTS = (

@@ -20,10 +20,12 @@ from proxy.storage.rows import (
     AttemptEnd,
     AttemptRow,
     Generation,
+    LeftAttempt,
     NewAttempt,
     OpenRow,
     RequestEnd,
     RequestIds,
+    Reserved,
     Unfinished,
 )
 from proxy.storage.schema.migrate import known_version, make_views, migrate
@@ -48,10 +50,10 @@ class Ledger(Protocol):
         """Make the request and its first attempt durable: only then may a byte go upstream."""
         ...
 
-    def add_attempt(self, attempt: AttemptRow, before: AttemptEnd, reserved_pusd: int | None = None) -> Waiter[None]:
+    def add_attempt(self, attempt: AttemptRow, before: AttemptEnd, reserved: Reserved | None = None) -> Waiter[None]:
         """Make a further attempt durable, with the end of the one before it.
 
-        The request's reservation is raised to reserved_pusd where it is given.
+        The request's reservation is raised to reserved where it is given.
         """
         ...
 
@@ -95,8 +97,8 @@ class SqliteLedger:
     def open(self, row: OpenRow) -> Waiter[None]:
         return self._submit(row)
 
-    def add_attempt(self, attempt: AttemptRow, before: AttemptEnd, reserved_pusd: int | None = None) -> Waiter[None]:
-        return self._submit(NewAttempt(attempt, before, reserved_pusd))
+    def add_attempt(self, attempt: AttemptRow, before: AttemptEnd, reserved: Reserved | None = None) -> Waiter[None]:
+        return self._submit(NewAttempt(attempt, before, reserved))
 
     def note_generation(self, request_id: int, n: int, generation_id: str) -> None:
         self._writer.submit(Operation(Generation(request_id, n, generation_id)))
@@ -114,8 +116,7 @@ class SqliteLedger:
         return future
 
     async def unfinished(self, request_id: int | None = None) -> list[Unfinished]:
-        rows = await self.change(lambda connection: connection.execute(statements.UNFINISHED, (request_id,)).fetchall())
-        return [Unfinished(*row) for row in rows]
+        return await self.change(lambda connection: read_unfinished(connection, request_id))
 
     async def close(self) -> int:
         """Write what is queued, fold the WAL into the file, free the lock; give how many ends could not be written."""
@@ -259,6 +260,16 @@ def _explain(path: Path, text: str) -> str:
     if "not a database" in text or "malformed" in text:
         return f"{path} is damaged or no SQLite file: {text}. {_RESTORE}"
     return f"{path}: {text}."
+
+
+def read_unfinished(connection: sqlite3.Connection, request_id: int | None = None) -> list[Unfinished]:
+    """Give what is open or pending with all its attempts, oldest first; only one request where its id is given."""
+    rows = connection.execute(statements.UNFINISHED, (request_id,)).fetchall()
+    return [Unfinished._make((*row, _attempts_of(connection, row[0]))) for row in rows]
+
+
+def _attempts_of(connection: sqlite3.Connection, request_id: int) -> tuple[LeftAttempt, ...]:
+    return tuple(map(LeftAttempt._make, connection.execute(statements.ATTEMPTS, (request_id,))))
 
 
 def set_labels(connection: sqlite3.Connection, *, currency_code: str, currency_usd_rate: str, timezone: str) -> None:

@@ -3,7 +3,6 @@
 Named tuples where a request makes one: they are built in a tenth of the time of a frozen dataclass, and are the row.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 ID_PREFIX = "req_"
@@ -87,7 +86,8 @@ class AttemptEnd(NamedTuple):
     """How one upstream call of several ended; outcome is a word of docs/ledger.md.
 
     The fields are the columns of statements.ATTEMPT_END in order. cost_pusd None: the figure is awaited, or nobody can
-    tell. reserved_pusd: what of the request's reservation stands for it; None for the last one.
+    tell. reserved_pusd and reserved_tokens: what of the request's reservation stands for it; None for the last one,
+    which has the rest, and where none is known.
     """
 
     request_id: int
@@ -106,6 +106,21 @@ class AttemptEnd(NamedTuple):
     ttft_ms: int | None
     duration_ms: int | None
     reserved_pusd: int | None = None
+    reserved_tokens: int | None = None
+
+
+class Reserved(NamedTuple):
+    """What a request holds in all; None: there is no price, or no limit that asks for tokens."""
+
+    cost_pusd: int | None
+    tokens: int | None
+
+    def without(self, cost_pusd: int | None, tokens: int | None) -> "Reserved":
+        """Take the share of an attempt away."""
+        return Reserved(
+            None if self.cost_pusd is None else self.cost_pusd - (cost_pusd or 0),
+            None if self.tokens is None else self.tokens - (tokens or 0),
+        )
 
 
 class NewAttempt(NamedTuple):
@@ -113,7 +128,7 @@ class NewAttempt(NamedTuple):
 
     attempt: AttemptRow
     before: AttemptEnd
-    reserved_pusd: int | None = None
+    reserved: Reserved | None = None
 
 
 class Generation(NamedTuple):
@@ -131,7 +146,8 @@ class RequestEnd(NamedTuple):
     """What a request came to. state is pending, settled or released; cost_pusd None: nobody can tell.
 
     The fields up to served_by are the columns of statements.END in order; the rest say where the roll-up counts it.
-    last_attempt: of several; a single one is told by outcome, upstream_status and served_by.
+    attempt_ends: of several attempts the last, and those whose figures came late; a single one is told by outcome,
+    upstream_status and served_by.
     """
 
     id: int
@@ -160,8 +176,8 @@ class RequestEnd(NamedTuple):
     user: str
     group_name: str | None
     use_case: str | None
-    uncounted_tokens: int  # what was reserved, where nobody counted the tokens of a charged request
-    last_attempt: AttemptEnd | None
+    uncounted_tokens: int  # what was reserved, where nobody counted the tokens of a charged attempt
+    attempt_ends: tuple[AttemptEnd, ...]
 
     @property
     def quota_tokens(self) -> int:
@@ -196,12 +212,34 @@ class RequestEnd(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A request that is open or pending, with all that is known of it and of its last attempt.
+class LeftAttempt(NamedTuple):
+    """One attempt of a request that has not ended. The fields are those of statements.ATTEMPTS in order.
 
-    The order of the fields is that of statements.UNFINISHED.
+    outcome ``open``: it was under way when the proxy went down. reserved_pusd and reserved_tokens as in AttemptEnd.
     """
+
+    n: int
+    provider: str
+    model: str
+    served_model: str | None
+    served_by: str | None
+    generation_id: str | None
+    status: int | None
+    outcome: str
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    cost_pusd: int | None
+    cost_source: str
+    ttft_ms: int | None
+    duration_ms: int | None
+    reserved_pusd: int | None
+    reserved_tokens: int | None
+
+
+class Unfinished(NamedTuple):
+    """A request that is open or pending; the fields up to flags are those of statements.UNFINISHED in order."""
 
     id: int
     state: str
@@ -216,22 +254,25 @@ class Unfinished:
     status: int | None
     model: str | None
     finish_reason: str | None
-    input_tokens: int | None
-    output_tokens: int | None
-    cached_tokens: int | None
-    reasoning_tokens: int | None
     ttft_ms: int | None
     duration_ms: int | None
-    attempts: int
     error: str | None
     flags: str | None
-    attempt_n: int | None
-    provider: str | None
-    attempt_model: str | None
-    attempt_status: int | None
-    outcome: str | None
-    served_model: str | None
-    served_by: str | None
-    generation_id: str | None
-    attempt_ttft_ms: int | None
-    attempt_duration_ms: int | None
+    attempts: tuple[LeftAttempt, ...]
+
+    def shares(self) -> list[Reserved]:
+        """Give what of the reservation stands for each attempt: the last one has the rest."""
+        left = Reserved(self.reserved_pusd, self.reserved_tokens)
+        shares = [Reserved(attempt.reserved_pusd, attempt.reserved_tokens) for attempt in self.attempts[:-1]]
+        for share in shares:
+            left = left.without(*share)
+        return [*shares, left]
+
+    @property
+    def held_pusd(self) -> int:
+        """What limits count for it: its reservation, and what attempts are known to have cost above their shares."""
+        excess = (
+            (attempt.cost_pusd or 0) - (share.cost_pusd or 0)
+            for attempt, share in zip(self.attempts, self.shares(), strict=False)
+        )
+        return (self.reserved_pusd or 0) + sum(pusd for pusd in excess if pusd > 0)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 # Rows of one statement: SQLite takes 32,766 parameters, and beyond 64 rows a row gets no cheaper. Each size is prepared
 # and kept once a table, so the steps widen; most groups take two statements.
 _SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64)
-STATEMENTS = 9 * len(_SIZES)  # what a connection should keep prepared
+STATEMENTS = 10 * len(_SIZES)  # what a connection should keep prepared
 
 
 class Many(NamedTuple):
@@ -73,13 +73,13 @@ ATTEMPT_END = _update(
     "attempt_rows",
     "request_id, n",
     "outcome, status, served_model, served_by, generation_id, input_tokens, output_tokens, cached_tokens,"
-    " reasoning_tokens, cost_pusd, cost_source, ttft_ms, duration_ms, reserved_pusd",
+    " reasoning_tokens, cost_pusd, cost_source, ttft_ms, duration_ms, reserved_pusd, reserved_tokens",
 )
 
 FIRST_GENERATION = _update("requests", "id", "generation_id", "requests.state = 'open'")
 GENERATION = _update("attempt_rows", "request_id, n", "generation_id")
 
-EXTEND = _update("requests", "id", "reserved_pusd", "requests.state = 'open'")
+EXTEND = _update("requests", "id", "reserved_pusd, reserved_tokens", "requests.state = 'open'")
 
 # a request ends at most once: a second end finds no row, and RETURNING tells the writer so
 END = _update(
@@ -91,6 +91,9 @@ END = _update(
     "requests.state IN ('open', 'pending')",
     " RETURNING id",
 )
+
+# of requests with several attempts: those of one are told by their row (UNCOUNTED_TOKENS)
+UNCOUNTED = _update("requests", "id", "uncounted_tokens")
 
 HOURLY = _insert(
     "usage_hourly",
@@ -108,19 +111,19 @@ HOURLY = _insert(
 # start reads only what came after the oldest unfinished request that the writer knew of (MARK)
 UNFINISHED = """
 SELECT r.id, r.state, r.started_ms, r.user, r.group_name, r.use_case, r.requested_model, r.reserved_pusd,
-    r.reserved_tokens, r.finished_ms, r.status, r.model, r.finish_reason, r.input_tokens, r.output_tokens,
-    r.cached_tokens, r.reasoning_tokens, r.ttft_ms, r.duration_ms,
-    ifnull(a.n, r.target_provider IS NOT NULL), r.error, r.flags,
-    CASE WHEN a.n IS NOT NULL THEN a.n WHEN r.target_provider IS NOT NULL THEN 1 END,
-    ifnull(a.provider, r.target_provider), ifnull(a.model, r.target_model), iif(a.n, a.status, r.upstream_status),
-    iif(a.n, a.outcome, r.outcome), iif(a.n, a.served_model, r.model), iif(a.n, a.served_by, r.served_by),
-    iif(a.n, a.generation_id, r.generation_id), iif(a.n, a.ttft_ms, r.ttft_ms), iif(a.n, a.duration_ms, r.duration_ms)
-FROM requests r LEFT JOIN attempt_rows a
-    ON a.request_id = r.id AND a.n = (SELECT max(n) FROM attempt_rows WHERE request_id = r.id)
+    r.reserved_tokens, r.finished_ms, r.status, r.model, r.finish_reason, r.ttft_ms, r.duration_ms, r.error, r.flags
+FROM requests r
 WHERE r.state IN ('open', 'pending') AND r.id BETWEEN
     ifnull(?1, ifnull((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'unfinished_from'), 0))
     AND ifnull(?1, 9223372036854775807)
 ORDER BY r.id
+"""
+
+# all attempts of one request (?1)
+ATTEMPTS = """
+SELECT n, provider, model, served_model, served_by, generation_id, status, outcome, input_tokens, output_tokens,
+    cached_tokens, reasoning_tokens, cost_pusd, cost_source, ttft_ms, duration_ms, reserved_pusd, reserved_tokens
+FROM attempts WHERE request_id = ?1 ORDER BY n
 """
 
 # no request with a smaller id is unfinished
@@ -133,6 +136,12 @@ SELECT ifnull((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'unfinished_
     (SELECT ifnull(max(id), 0) FROM requests)
 """
 
+# what token limits count, beside the tokens that were counted
+UNCOUNTED_TOKENS = (
+    "ifnull(uncounted_tokens, CASE WHEN state = 'settled' AND input_tokens IS NULL AND output_tokens IS NULL"
+    " THEN ifnull(reserved_tokens, 0) ELSE 0 END)"
+)
+
 # what quota totals are rebuilt from: hours of the roll-up, and the rows of the hours that are needed one by one
 QUOTA_HOURS = """
 SELECT hour_ms, user, nullif(group_name, ''), sum(cost_pusd), sum(input_tokens + output_tokens + uncounted_tokens),
@@ -140,11 +149,8 @@ SELECT hour_ms, user, nullif(group_name, ''), sum(cost_pusd), sum(input_tokens +
 FROM usage_hourly WHERE hour_ms < ?1 GROUP BY hour_ms, user, group_name
 """
 
-QUOTA_ROWS = """
+QUOTA_ROWS = f"""
 SELECT started_ms, user, group_name, ifnull(cost_pusd, 0),
-    ifnull(input_tokens, 0) + ifnull(output_tokens, 0)
-        + CASE WHEN state = 'settled' AND input_tokens IS NULL AND output_tokens IS NULL
-            AND cost_source IN ('reservation', 'estimate', 'none') THEN ifnull(reserved_tokens, 0) ELSE 0 END,
-    1
+    ifnull(input_tokens, 0) + ifnull(output_tokens, 0) + {UNCOUNTED_TOKENS}, 1
 FROM requests WHERE id >= ?1 AND id < ?2 AND state IN ('settled', 'released')
-"""
+"""  # noqa: S608 - constants of this file

@@ -79,6 +79,7 @@ class _Rows:
     generations: list[Sequence[object]] = field(default_factory=list)
     attempt_ends: list[Sequence[object]] = field(default_factory=list)
     ends: list[Sequence[object]] = field(default_factory=list)
+    uncounted: list[Sequence[object]] = field(default_factory=list)
     hourly: dict[tuple[object, ...], Sequence[int]] = field(default_factory=dict)  # sums by the key of a row
     calls: list[Operation] = field(default_factory=list)
     unfinished: list[int] = field(default_factory=list)
@@ -102,10 +103,11 @@ class _Rows:
 
     def _add_end(self, end: RequestEnd) -> None:
         self.ends.append(end.columns())
-        if end.last_attempt is not None:
-            self.attempt_ends.append(end.last_attempt)
+        self.attempt_ends += end.attempt_ends
         if end.state != "pending":
             self.finished.append(end.id)
+            if end.attempt_ends:
+                self.uncounted.append((end.id, end.uncounted_tokens))
             key, amounts = end.hourly_key(), end.hourly_amounts()
             held = self.hourly.get(key)
             self.hourly[key] = amounts if held is None else tuple(map(add, held, amounts))
@@ -116,8 +118,8 @@ class _Rows:
             self.firsts.append(id_)
         self.attempts.append(what.attempt)
         self.attempt_ends.append(what.before)
-        if what.reserved_pusd is not None:
-            self.extensions.append((id_, what.reserved_pusd))
+        if what.reserved is not None:
+            self.extensions.append((id_, *what.reserved))
 
 
 def _collect(operations: list[Operation]) -> _Rows:
@@ -292,6 +294,8 @@ class Writer:
             ended = [row for sql, values in statements.END.runs(rows.ends) for row in execute(sql, values).fetchall()]
             if len(ended) != len(rows.ends):
                 raise EndedTwiceError(f"{len(rows.ends) - len(ended)} of {len(rows.ends)} requests had ended already")
+            for sql, values in statements.UNCOUNTED.runs(rows.uncounted):
+                execute(sql, values)
         for sql, values in statements.HOURLY.runs([(*key, *amounts) for key, amounts in rows.hourly.items()]):
             execute(sql, values)
         for operation in rows.calls:

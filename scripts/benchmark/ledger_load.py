@@ -147,7 +147,7 @@ class Till:
             group_name=row.group_name,
             use_case=row.use_case,
             uncounted_tokens=0,
-            last_attempt=None,
+            attempt_ends=(),
         )
 
 

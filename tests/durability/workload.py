@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from random import Random
 
-from proxy.storage.rows import HOUR_MS, Generation, NewAttempt, RequestIds
+from proxy.storage.rows import HOUR_MS, Generation, NewAttempt, RequestIds, Reserved
 from proxy.storage.writer import Operation
 from tests.storage.made_requests import START_MS, attempt_end, attempt_row, open_row, request_end
 
@@ -69,7 +69,7 @@ class Workload:
         ended = (*row.attempts[:-1], ("upstream_error", None))
         self.rows[id_] = replace(row, reserved_pusd=reserved, attempts=(*ended, ("open", None)))
         before = attempt_end(id_, n, outcome="upstream_error", cost_pusd=0, cost_source="none")
-        return Operation(NewAttempt(attempt_row(id_, n + 1), before, reserved))
+        return Operation(NewAttempt(attempt_row(id_, n + 1), before, Reserved(reserved, None)))
 
     def _change_last(self, id_: int, row: Request, outcome: str, generation_id: str | None) -> None:
         self.rows[id_] = replace(row, attempts=(*row.attempts[:-1], (outcome, generation_id)))

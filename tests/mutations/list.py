@@ -278,8 +278,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 "proxy/jobs/settle_pending.py",
-                '        if row.state == "open" and self._live.current.settings.ledger.crash_reservation == "release":',
-                '        if row.state == "open":',
+                '        if attempt.outcome == "open" and self._live.current.settings.ledger.crash_reservation == "release":',
+                '        if attempt.outcome == "open":',
             ),
         ),
         (f"{_SETTLING}what_a_kill_leaves_counts_from_the_first_moment",),
@@ -290,7 +290,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 _APP,
-                "book.load_open(row.id, scopes, row.started_ms, row.reserved_pusd or 0, row.reserved_tokens or 0)",
+                "book.load_open(row.id, scopes, row.started_ms, row.held_pusd, row.reserved_tokens or 0)",
                 "book.load_open(row.id, scopes, row.started_ms, 0, 0)",
             ),
         ),

@@ -158,5 +158,5 @@ def _end(row: OpenRow, verdict: Verdict, attempt: AttemptEnd, way: str, finished
         group_name=row.group_name,
         use_case=row.use_case,
         uncounted_tokens=uncounted_tokens(verdict, counted, row.reserved_tokens),
-        last_attempt=attempt if attempt.n > 1 else None,
+        attempt_ends=(attempt,) if attempt.n > 1 else (),
     )

@@ -91,12 +91,12 @@ def request_end(row: OpenRow, *, n: int = 1, **changes: Any) -> RequestEnd:
         group_name=row.group_name,
         use_case=row.use_case,
         uncounted_tokens=0,
-        last_attempt=None,
+        attempt_ends=(),
     )._replace(**changes)
-    if "last_attempt" in changes or n == 1:
+    if "attempt_ends" in changes or n == 1:
         return end
     last = attempt_end(row.id, n, cost_pusd=end.cost_pusd, cost_source=end.cost_source)
-    return end._replace(last_attempt=last)
+    return end._replace(attempt_ends=(last,))
 
 
 @asynccontextmanager

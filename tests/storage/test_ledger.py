@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.storage.ledger import SqliteLedger, connect_owner, open_ledger, set_labels
-from proxy.storage.rows import HOUR_MS, OpenRow, RequestIds, id_number, id_text
+from proxy.storage.rows import HOUR_MS, OpenRow, RequestIds, Reserved, id_number, id_text
 from proxy.storage.writer import EndedTwiceError, LedgerUnavailableError
 from tests.storage.made_requests import (
     ROLLUP,
@@ -60,7 +60,7 @@ async def test_what_was_opened_is_on_disk(path: Path) -> None:
 async def test_a_further_attempt_raises_the_reservation_with_it(path: Path) -> None:
     async with running(path) as ledger:
         row = await opened(ledger, reserved_pusd=1000)
-        await ledger.add_attempt(attempt_row(row.id, 2), attempt_end(row.id, 1), 1900)
+        await ledger.add_attempt(attempt_row(row.id, 2), attempt_end(row.id, 1), Reserved(1900, None))
         await ledger.add_attempt(attempt_row(row.id, 3), attempt_end(row.id, 2))
         assert read(path, "SELECT reserved_pusd FROM requests") == [(1900,)]
         assert read(path, "SELECT n FROM attempts ORDER BY n") == [(1,), (2,), (3,)]
@@ -71,7 +71,8 @@ async def test_the_generation_is_there_before_the_end(path: Path) -> None:
         row = await opened(ledger)
         ledger.note_generation(row.id, 1, "gen-1")
         [left] = await ledger.unfinished()
-        assert (left.id, left.state, left.generation_id, left.attempt_n) == (row.id, "open", "gen-1", 1)
+        assert (left.id, left.state) == (row.id, "open")
+        assert [(attempt.n, attempt.generation_id) for attempt in left.attempts] == [(1, "gen-1")]
 
 
 @pytest.mark.parametrize(("state", "cost_pusd", "source"), [("settled", 700, "provider"), ("released", 0, "none")])
@@ -196,10 +197,10 @@ async def test_all_of_a_request_may_be_one_group(path: Path) -> None:
         await asyncio.sleep(0)
         ledger.note_generation(row.id, 1, "gen-1")
         before = attempt_end(row.id, 1, outcome="upstream_error", generation_id="gen-1", cost_pusd=0)
-        adding = asyncio.ensure_future(ledger.add_attempt(attempt_row(row.id, 2), before, 2000))
+        adding = asyncio.ensure_future(ledger.add_attempt(attempt_row(row.id, 2), before, Reserved(2000, None)))
         await asyncio.sleep(0)
         ledger.note_generation(row.id, 2, "gen-2")
-        ending = ledger.end(request_end(row, n=2, last_attempt=attempt_end(row.id, 2, generation_id="gen-2")))
+        ending = ledger.end(request_end(row, n=2, attempt_ends=(attempt_end(row.id, 2, generation_id="gen-2"),)))
         go.set()
         await asyncio.gather(held, opening, adding, ending)
         assert read(path, "SELECT n, outcome, generation_id, cost_pusd FROM attempts ORDER BY n") == [

@@ -117,6 +117,6 @@ def _end(
         group_name=None,
         use_case=None,
         uncounted_tokens=0,
-        last_attempt=None,
+        attempt_ends=(),
         **tokens,
     )

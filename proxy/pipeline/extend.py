@@ -1,0 +1,56 @@
+"""extend: set more aside before an attempt that follows one which may be billed."""
+
+from collections.abc import Sequence
+
+from proxy.core.errors import ApiError
+from proxy.pipeline.admit import refusal_of
+from proxy.pipeline.parts import Parts, Snapshot
+from proxy.pipeline.reserve import Reservation
+from proxy.pipeline.route import Target
+from proxy.policy.pricing import Price, Unbounded, read_facts, worst_case_pusd
+from proxy.policy.quota import Amounts, Refused
+from proxy.storage.rows import Reserved
+from proxy.wire.body import dump_body
+
+
+def bound_pusd(reservation: Reservation, targets: Sequence[Target], parts: Parts, snapshot: Snapshot) -> int | None:
+    """Give the most that one call to the dearest of these targets can cost; None: its price is not known (any more)."""
+    route = reservation.route
+    facts = read_facts(route.body, len(dump_body(route.body)))
+    prices: list[Price] = []
+    for target in targets:
+        provider = snapshot.providers[target.provider]
+        for model in (target.model, *(model for model in facts.models if model != route.requested_model)):
+            price = parts.catalogue.price(provider, model)
+            if price is None:
+                return None
+            prices.append(price)
+    try:
+        return worst_case_pusd(prices, facts)
+    except Unbounded:
+        return None
+
+
+def shortfall(left: Reserved, next_pusd: int | None, first: Reserved) -> Amounts:
+    """Give what is missing for one more attempt when left is what no attempt has taken.
+
+    next_pusd: the worst case of the targets that may follow; where it is not known, that of the whole route (first).
+    Tokens are bounded alike for all targets of a route.
+    """
+    bound = first.cost_pusd if next_pusd is None else next_pusd
+    return Amounts(
+        cost_pusd=0 if left.cost_pusd is None else max(0, (bound or 0) - left.cost_pusd),
+        tokens=0 if left.tokens is None else max(0, (first.tokens or 0) - left.tokens),
+        requests=0,
+        is_priced=left.cost_pusd is not None,
+    )
+
+
+def extend(reservation: Reservation, more: Amounts, parts: Parts, snapshot: Snapshot) -> ApiError | None:
+    """Hold more in all windows of the request, or say which limit has no room; then nothing is changed."""
+    if not more.cost_pusd and not more.tokens:
+        return None
+    outcome = parts.desk.extend(reservation.id, more, reservation.identity.allowance.quotas)
+    if isinstance(outcome, Refused):
+        return refusal_of(outcome, reservation.row.started_ms, parts.desk, snapshot)
+    return None
