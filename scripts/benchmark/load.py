@@ -193,7 +193,7 @@ async def run_latency(
         _transport, connection = await loop.create_connection(lambda: KeptConnection(outcome), "127.0.0.1", port)
         pool.append(connection)
     begun = loop.time()
-    order = random.Random(1)  # the same in every run
+    order = random.Random()
     for n in range(int(rate * seconds)):
         if n % len(turns) == 0:
             order.shuffle(turns)  # else every second moment and connection would be one model's
