@@ -255,9 +255,7 @@ _ATTEMPT_FAULTS = (
         "it has ended, but an attempt has no cost",
     ),
     (
-        "r.state IN ('settled', 'released') AND a.rank <> (CASE WHEN r.cost_pusd > 0 THEN "
-        + _rank("r.cost_source")
-        + " ELSE 0 END)",
+        f"r.state IN ('settled', 'released') AND r.cost_pusd > 0 AND a.sources >> {_rank('r.cost_source')} <> 1",
         "the least sure of its attempts has another source than itself",
     ),
     (
@@ -284,7 +282,8 @@ _ATTEMPT_FAULTS = (
     ),
 )
 
-# SQLite takes the bare columns of a group from the row that holds its max(n): the last attempt. Its share is the rest.
+# SQLite takes the bare columns of a group from the row that holds its only max(): the last attempt. Its share is the
+# rest. sources: a bit for each, so that the highest is the least sure.
 _SUMMED_ATTEMPTS = f"""
 SELECT request_id, max(n) AS last, count(*) AS count, sum(n < 1) AS below, sum(outcome = 'open') AS open,
     sum(cost_pusd IS NULL AND outcome <> 'open') AS unknown,
@@ -292,7 +291,7 @@ SELECT request_id, max(n) AS last, count(*) AS count, sum(n < 1) AS below, sum(o
     sum(min(ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cached_tokens, 0), ifnull(reasoning_tokens, 0),
         ifnull(cost_pusd, 0), ifnull(ttft_ms, 0), ifnull(duration_ms, 0), ifnull(reserved_pusd, 0),
         ifnull(reserved_tokens, 0)) < 0) AS negative,
-    max(CASE WHEN cost_pusd > 0 THEN {_rank("cost_source")} ELSE 0 END) AS rank,
+    sum(DISTINCT CASE WHEN cost_pusd > 0 THEN 1 << ({_rank("cost_source")}) ELSE 0 END) AS sources,
     sum(CASE WHEN is_single THEN 0 ELSE ifnull(reserved_pusd, 0) END) AS held,
     sum(NOT is_single AND reserved_pusd IS NOT NULL AND cost_source IN ('reservation', 'estimate')
         AND cost_pusd IS NOT reserved_pusd) AS charged,

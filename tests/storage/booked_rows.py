@@ -8,13 +8,15 @@ from pathlib import Path
 
 from proxy.pipeline.record import uncounted_tokens
 from proxy.pipeline.settle import Verdict
+from proxy.pipeline.total import Part, add_up
 from proxy.storage.ledger import SqliteLedger, open_ledger, set_labels
-from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd
+from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd, Reserved
 
 START_MS = 1_790_000_000_000  # in September 2026
 DAY_MS = 86_400_000
 USERS = (("anna", "family"), ("bob", None), ("carl", "family"))
 WAYS = ("provider", "price", "reservation", "unknown", "released", "not_sent", "over", "second", "pending", "open")
+SEVERAL = ("billed_before", "charged_before", "awaited_before")  # a second attempt after one that is or may be billed
 
 
 @asynccontextmanager
@@ -64,9 +66,13 @@ async def book(
     await ledger.open(row)
     if way == "open":
         return id_
+    if way in SEVERAL:
+        await _book_several(ledger, row, way, chance, started_ms + duration_ms)
+        return id_
     last = 1
     if way == "second":
         before = _attempt_end(id_, 1, Verdict("released", 0, "none", frozenset()), "upstream_error", chance)
+        before = before._replace(reserved_pusd=0, reserved_tokens=0)
         await ledger.add_attempt(AttemptRow(id_, 2, started_ms + 10, "openrouter", "main", "meta/llama"), before)
         last = 2
     drawn = chance.randrange(1, reserved_pusd + 1)
@@ -77,11 +83,33 @@ async def book(
     return id_
 
 
+async def _book_several(ledger: SqliteLedger, row: OpenRow, way: str, chance: random.Random, finished_ms: int) -> None:
+    assert row.reserved_pusd is not None
+    share_pusd, tokens = chance.randrange(1, row.reserved_pusd + 1), row.reserved_tokens
+    verdict = {
+        "billed_before": Verdict("settled", share_pusd, "provider", frozenset()),
+        "charged_before": Verdict("settled", share_pusd, "reservation", frozenset({"usage_missing"})),
+        "awaited_before": Verdict("pending", None, "none", frozenset({"answer_broken"})),
+    }[way]
+    first = _attempt_end(row.id, 1, verdict, "upstream_broken", chance)
+    first = first._replace(generation_id=f"gen-{row.id}-1", reserved_pusd=share_pusd, reserved_tokens=tokens)
+    held = Reserved(row.reserved_pusd + share_pusd, None if tokens is None else 2 * tokens)
+    await ledger.add_attempt(
+        AttemptRow(row.id, 2, row.started_ms + 10, "openrouter", "main", "meta/llama"), first, held
+    )
+    verdict_last = Verdict("settled", chance.randrange(row.reserved_pusd), "provider", frozenset())
+    last = _attempt_end(row.id, 2, verdict_last, "ok", chance)
+    end = _end(row, verdict_last, last, way, finished_ms)
+    summed = add_up(end, [Part(verdict, first), Part(verdict_last, last)], held)
+    await ledger.end(summed._replace(attempt_ends=(last,)))
+
+
 async def book_many(ledger: SqliteLedger, count: int, *, seed: int = 1, step_ms: int = 600_000) -> None:
     """Book requests of all kinds, one each step."""
     chance = random.Random(seed)
     for n in range(count):
-        way = WAYS[n % len(WAYS)] if n % 3 == 0 else "provider"
+        ways = (*WAYS, *SEVERAL)
+        way = ways[n % len(ways)] if n % 3 == 0 else "provider"
         await book(ledger, START_MS + n * step_ms, chance, way=way, user=chance.choice(USERS))
 
 
