@@ -278,8 +278,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 "proxy/jobs/settle_pending.py",
-                '        if attempt.outcome == "open" and self._live.current.settings.ledger.crash_reservation == "release":',
-                '        if attempt.outcome == "open":',
+                'attempt.outcome == "open" and self._live.current.settings.ledger.crash_reservation == "release":',
+                'attempt.outcome == "open":',
             ),
         ),
         (f"{_SETTLING}what_a_kill_leaves_counts_from_the_first_moment",),
