@@ -22,7 +22,8 @@ from proxy.jobs.runner import JobRunner
 from proxy.jobs.settle_pending import SettlePending
 from proxy.pipeline.desk import Desk
 from proxy.pipeline.directory import build_directory
-from proxy.pipeline.parts import Parts, Snapshot
+from proxy.pipeline.health import Health
+from proxy.pipeline.parts import Parts, Routing, Snapshot
 from proxy.pipeline.route import PresetRow, resolve
 from proxy.policy.guarded_clock import GuardedClock
 from proxy.policy.quota import QuotaBook, fine_rows, scopes_of
@@ -60,6 +61,7 @@ class App:
         self._servers: list[web.Server | LaneServer] = []
         self._sockets: list[asyncio.Server] = []
         self._runner = JobRunner()
+        self.health = Health(self._clock)
         self.live: LiveConfig[Snapshot] = LiveConfig(load, self._build)
         self.ledger: SqliteLedger
         self.catalogue: Catalogue
@@ -101,6 +103,7 @@ class App:
             live=self.live,
             catalogue=self.catalogue,
             desk=desk,
+            health=self.health,
             look_up_later=self.pending.look_up_later,
         )
         self.taken_up = await self.pending.start()
@@ -176,6 +179,7 @@ class App:
             if providers.get(name) is None or providers[name].transport is not row.transport
         ]
         self._providers = providers
+        self.health.configure(providers.values())
         self._close_later(replaced)
         return Snapshot(
             settings=settings,
@@ -184,6 +188,7 @@ class App:
             presets=preset_rows(settings),
             hosts=allowed_hosts(settings.server.host, settings.server.hosts),
             zone=ZoneInfo(settings.timezone),
+            routing=Routing(),
         )
 
     def _close_later(self, replaced: list[ProviderRow]) -> None:

@@ -186,7 +186,7 @@ async def _provider(row: "ProviderRow", settings: "Provider", *, first: bool) ->
 
     bad: Literal["warn", "fail"] = "fail" if first else "warn"
     path = "/key" if row.kind == "openrouter" else "/models"
-    if row.kind == "openrouter" and row.key is None:
+    if row.kind == "openrouter" and row.keys[0].secret is None:
         return [Line(row.name, bad, "no key is configured", f"Set providers.{row.name}.api_key or api_key_file")]
     try:
         status, date, body = await _get(row, path)
@@ -199,7 +199,7 @@ async def _provider(row: "ProviderRow", settings: "Provider", *, first: bool) ->
 
 
 async def _get(row: "ProviderRow", path: str) -> tuple[int, str | None, bytes]:
-    from proxy.providers.transport import Deadlines  # noqa: PLC0415 - as above
+    from proxy.providers.deadlines import Deadlines  # noqa: PLC0415 - as above
 
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", **row.extra_headers, **row.auth_headers()}
     deadlines = Deadlines(min(row.deadlines.connect_s, _TIMEOUT_S), _TIMEOUT_S, _TIMEOUT_S, 2 * _TIMEOUT_S)
@@ -216,7 +216,9 @@ async def _get(row: "ProviderRow", path: str) -> tuple[int, str | None, bytes]:
 def _answered(row: "ProviderRow", status: int, body: bytes, bad: Literal["warn", "fail"]) -> Line:
     if status == 200:
         return Line(
-            row.name, "ok", f"{row.base_url} takes the key{_key_facts(body)}" if row.key else f"{row.base_url} answers"
+            row.name,
+            "ok",
+            f"{row.base_url} takes the key{_key_facts(body)}" if row.keys[0].secret else f"{row.base_url} answers",
         )
     if status in (401, 403):
         where = "https://openrouter.ai/keys" if row.kind == "openrouter" else "its operator"

@@ -10,7 +10,7 @@ from proxy.core.clock import Clock, SystemClock
 from proxy.core.errors import CallerError
 from proxy.pipeline.authenticate import Directory
 from proxy.pipeline.desk import Desk
-from proxy.pipeline.parts import Snapshot
+from proxy.pipeline.parts import Routing, Snapshot
 from proxy.policy.quota import QuotaBook
 from proxy.providers.build import build_providers
 from proxy.providers.catalogue import Catalogue
@@ -51,7 +51,7 @@ async def explain_offline(settings: "Settings", user: str | None, body: dict[str
         await catalogue.load(providers)
         for name in providers:
             catalogue.listing(name).tried_s = clock.monotonic_s()  # a name that the list lacks is not looked for
-        snapshot = Snapshot(settings, Directory([]), providers, preset_rows(settings), frozenset(), zone)
+        snapshot = Snapshot(settings, Directory([]), providers, preset_rows(settings), frozenset(), zone, Routing())
         parsed, size_bytes = chat_body(body)
         call, parts = _Asked(0, clock.now_ms()), _Quoting(catalogue, Desk(book))
         identity = identity_of(user, row, snapshot)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from proxy.core.clock import Clock
-from proxy.pipeline.client import AiohttpClient, Client
+from proxy.pipeline.client import AiohttpClient, Client, Reply
 from proxy.storage.rows import id_text
 
 _DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the client
@@ -14,7 +14,20 @@ _DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the clien
 class Call:
     """The client's side: what it sent, how to write to it, and whether it is still there."""
 
-    __slots__ = ("_on_gone", "began", "client", "clock", "gone", "id", "request_id", "started_ms", "started_s", "told")
+    __slots__ = (
+        "_on_gone",
+        "began",
+        "client",
+        "clock",
+        "gone",
+        "id",
+        "reply",
+        "request_id",
+        "started_ms",
+        "started_s",
+        "streams",
+        "told",
+    )
 
     def __init__(self, client: Client, id_: int, clock: Clock, now_ms: int) -> None:
         self.client = client
@@ -25,6 +38,8 @@ class Call:
         self.started_s = clock.monotonic_s()
         self.gone = False
         self.began = False  # the head of an answer has gone out: nothing else can be answered any more
+        self.reply: Reply | None = None  # the one that was begun
+        self.streams = False  # it is a stream of events
         self.told: Callable[[], dict[str, str]] = dict  # headers that every answer to this user carries
         self._on_gone: Callable[[], None] | None = None
 

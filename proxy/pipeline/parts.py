@@ -2,19 +2,28 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from proxy.config.schema import Settings
 from proxy.core.clock import Clock
 from proxy.pipeline.authenticate import Directory
 from proxy.pipeline.desk import Desk
+from proxy.pipeline.health import Health
 from proxy.pipeline.in_flight import InFlight
 from proxy.pipeline.patience import Patience
-from proxy.pipeline.route import PresetRow
+from proxy.pipeline.route import PresetRow, Target
 from proxy.providers.catalogue import Catalogue
 from proxy.providers.rows import ProviderRow
 from proxy.storage.ledger import Ledger
+
+
+class Routing(NamedTuple):
+    """What holds for every route; retry_after_max_s: the longest wait that a provider may ask for."""
+
+    deadline_s: float = 600.0
+    attempts_max: int = 10
+    retry_after_max_s: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,12 @@ class Snapshot:
     presets: Mapping[str, PresetRow]
     hosts: frozenset[str]
     zone: ZoneInfo
+    routing: Routing
+    statics: Mapping[str, ProviderRow] = field(default_factory=dict)  # canned answers, by preset
+    use_cases: Mapping[str, str] = field(default_factory=dict)  # use case -> preset
+
+    def provider_of(self, target: Target) -> ProviderRow:
+        return self.providers[target.provider] if target.static is None else self.statics[target.static]
 
 
 class Live(Protocol):
@@ -43,6 +58,7 @@ class Parts:
     live: Live
     catalogue: Catalogue
     desk: Desk
+    health: Health
     look_up_later: Callable[[int], None]  # a pending request's id -> the job that settles it
     patience: Patience = field(default_factory=Patience)
     in_flight: InFlight = field(default_factory=InFlight)

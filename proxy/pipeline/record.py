@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from proxy.core.errors import ApiError
 from proxy.core.waiter import Waiter
+from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.call import Call
-from proxy.pipeline.dispatch import Attempt
 from proxy.pipeline.extend import bound_pusd, extend, shortfall
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.reserve import Reservation, ledger_down

@@ -9,14 +9,16 @@ from collections.abc import Awaitable, Callable
 
 from proxy.core.errors import ProviderError, error_body
 from proxy.core.money import pusd_to_usd
+from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
-from proxy.pipeline.dispatch import Attempt, broken
 from proxy.pipeline.parts import Snapshot
-from proxy.pipeline.reply import Whole
+from proxy.pipeline.refused import broken
+from proxy.pipeline.reply import Whole as WholeReply
 from proxy.pipeline.settle import BROKEN, HUNG_UP, Heard, Verdict
 from proxy.providers.inflate import ENCODINGS
 from proxy.providers.transport import Answer, TransportError
+from proxy.wire.answer import Answer as Told
 from proxy.wire.answer import read_answer
 from proxy.wire.headers import pick_response_headers
 from proxy.wire.meter import StreamMeter
@@ -29,8 +31,6 @@ _WHOLE_MAX_BYTES = 64 << 20  # an answer that is not a stream is held back until
 _AFTER_DONE_S = 1.0  # a provider that keeps the connection open after [DONE] must not keep the client waiting
 _SPACE = b" \t\r\n"
 _SPACES = frozenset((b" ", b"\t", b"\r", b"\n"))
-# Some SDKs sleep for as long as they are told, hours if so: nobody is told more than a minute.
-_RETRY_MOST = {"retry-after": 60, "retry-after-ms": 60_000}
 _TAIL_BYTES = 4  # the longest end of an event: CR LF CR LF
 
 
@@ -38,14 +38,20 @@ async def relay(call: Call, attempt: Attempt, finish: Finish, snapshot: Snapshot
     """Pass the answer on; gives the response, which is complete unless the server still has to write it."""
     answer = attempt.answer
     assert answer is not None
-    content_type = (answer.header("Content-Type") or "").partition(";")[0].strip().lower()
-    # some servers name their stream text/plain; JSON where a stream was asked for is an answer that is none
-    is_stream = content_type == "text/event-stream" or (attempt.streamed and content_type != "application/json")
-    kind = _Stream if is_stream else _Whole
+    kind = Stream if is_stream(attempt, answer) else Whole
     try:
-        return await kind(call, attempt, answer, finish, snapshot).run()
+        return await (attempt.opened or kind(call, attempt, answer, finish, snapshot)).run()
     finally:
         call.when_gone(None)  # a call that knows its relay is a circle, and the garbage collector's work
+
+
+def is_stream(attempt: Attempt, answer: Answer) -> bool:
+    """Tell by its content type whether an answer is a stream.
+
+    Some servers name their stream text/plain; JSON where a stream was asked for is an answer that is none.
+    """
+    content_type = (answer.header("Content-Type") or "").partition(";")[0].strip().lower()
+    return content_type == "text/event-stream" or (attempt.streamed and content_type != "application/json")
 
 
 def response_headers(call: Call, attempt: Attempt) -> dict[str, str]:
@@ -60,10 +66,12 @@ def response_headers(call: Call, attempt: Attempt) -> dict[str, str]:
     headers["x-tollkeeper-model"] = attempt.target.model
     headers["x-tollkeeper-provider"] = attempt.target.provider
     headers["x-tollkeeper-attempts"] = str(attempt.n)
+    if attempt.target.static is not None:
+        headers["x-tollkeeper-static"] = "1"
     return headers
 
 
-class _Relay:
+class Relay:
     """What both kinds of answers share: when the client goes, what to do with the provider."""
 
     def __init__(self, call: Call, attempt: Attempt, answer: Answer, finish: Finish, snapshot: Snapshot) -> None:
@@ -73,7 +81,16 @@ class _Relay:
         self.finish = finish
         self.stall_s = snapshot.settings.server.write_timeout_s
         self.heard: Heard = attempt.heard
-        self.response: Reply | None = None
+        self.response: Reply | None = call.reply
+
+    async def run(self) -> Reply:
+        """Pass the answer on to its end and settle."""
+        raise NotImplementedError
+
+    @property
+    def holds_error(self) -> bool:
+        """Tell whether what was not passed on yet is the provider's own error."""
+        return False
 
     def status(self) -> int:
         return _CLIENT_GONE_STATUS if self.call.gone else self.answer.status
@@ -98,19 +115,21 @@ class _Relay:
         return policy == "abort" or self.attempt.provider.dialect.cancel_stops_bill(self.heard.served_by)
 
     async def begin(self) -> Reply:
-        """Send the head of an answer whose end is not known yet."""
+        """Send the head of an answer whose end is not known yet, unless an earlier attempt has."""
+        if self.response is not None:
+            return self.response
         headers = response_headers(self.call, self.attempt)
         headers["cache-control"] = "no-store"
         headers["x-accel-buffering"] = "no"  # nginx in front must not collect the pieces
         call = self.call
         call.began = True
-        response: Reply = Whole(b"")
+        response: Reply = WholeReply(b"")
         if not call.gone:
             try:
                 response = await call.client.begin(self.answer.status, headers, call.started_ms)
             except ConnectionError:
                 call.set_gone()
-        self.response = response
+        self.response = call.reply = response
         return response
 
     async def write(self, data: bytes) -> None:
@@ -118,7 +137,7 @@ class _Relay:
             await self.call.drained(self.stall_s)
 
 
-class _Stream(_Relay):
+class Stream(Relay):
     """Server-sent events: forwarded as they come, from ``data: [DONE]`` on held until the settlement is on disk."""
 
     meter: StreamMeter
@@ -126,25 +145,36 @@ class _Stream(_Relay):
     stopped = False  # nothing came after [DONE], and we went
 
     async def run(self) -> Reply:
-        meter = self.meter = StreamMeter(hide_usage=self.attempt.hide_usage)
+        self.meter = StreamMeter(hide_usage=self.attempt.hide_usage)
         response = await self.begin()
         self.call.when_gone(self._gone)
-        broke: TransportError | None = None
+        await self.close(*self.ended(await self.passed_on()))
+        return response
+
+    async def passed_on(self) -> TransportError | None:
+        """Pass on all that comes; gives what broke it."""
         try:
             await self._pump()
         except TransportError as error:
-            broke = error
-        rest = meter.finish()
-        self._hear(meter)
-        failure = self._failure(meter, broke)
+            return error
+        return None
+
+    def ended(self, broke: TransportError | None) -> tuple[bytes, ProviderError | None]:
+        """Note all that was heard; gives what was kept back of it, and what the client must be told."""
+        rest = self.meter.finish()
+        self._hear(self.meter)
+        failure = self._failure(self.meter, broke)
         self.heard.complete = failure is None and not self.heard.aborted
+        return rest, failure
+
+    async def close(self, rest: bytes, failure: ProviderError | None) -> None:
+        """Settle, then send the end."""
         await self.finish(self.status())
         if failure is None:
-            await self.write(rest + meter.held)
+            await self.write(rest + self.meter.held)
         else:  # rest is a begun event that the client has not seen yet: without its end it says nothing
             event = error_event(failure.code, failure.message, failure.type, self.call.request_id)
-            await self.write(_gap(self.tail) + event)
-        return response
+            await self.write(gap(self.tail) + event)
 
     def _failure(self, meter: StreamMeter, broke: TransportError | None) -> ProviderError | None:
         """Give what the client must be told: that the answer is not whole. A missing [DONE] alone is no loss."""
@@ -160,11 +190,12 @@ class _Stream(_Relay):
 
     async def _pump(self) -> None:
         """Pass everything on up to [DONE]; where the client is slow, reading waits for it."""
-        while not await self.answer.pump(self._take):
-            if self.meter.done:
-                await self._after_done()
+        while not self.meter.done:
+            if await self.answer.pump(self._take):
                 return
-            await self.call.drained(self.stall_s)
+            if not self.meter.done:
+                await self.call.drained(self.stall_s)
+        await self._after_done()
 
     def _take(self, chunk: bytes) -> bool:
         """Pass one piece on; False: there is something to wait for before the next."""
@@ -172,13 +203,16 @@ class _Stream(_Relay):
         forward = meter.feed(chunk)
         if heard.first_byte_s is None and meter.content_seen:
             heard.first_byte_s = self.call.clock.monotonic_s()
-        may_go_on = True
-        if forward:
-            self.tail = forward if len(forward) >= _TAIL_BYTES else self.tail[-_TAIL_BYTES:] + forward
-            may_go_on = self.call.write(forward)
+            self.answer.awaits_content = False
+        may_go_on = self.forward(forward) if forward else True
         if self.call.gone and not heard.aborted:
             self._gone()
         return may_go_on and not meter.done
+
+    def forward(self, data: bytes) -> bool:
+        """Write a piece; False: drained() should be awaited."""
+        self.tail = data if len(data) >= _TAIL_BYTES else self.tail[-_TAIL_BYTES:] + data
+        return self.call.write(data)
 
     async def _after_done(self) -> None:
         """Read what may follow [DONE], but not for long."""
@@ -211,28 +245,32 @@ class _Stream(_Relay):
         heard.finish_reason = meter.finish_reason
         heard.content_seen = meter.content_seen
         heard.failed = meter.error_seen
-        if meter.error_seen and heard.error is None:
-            heard.error = "upstream_error"
+        if meter.error_seen:
+            heard.error_code = meter.error_code
+            heard.error = heard.error or "upstream_error"
 
 
-def _gap(tail: bytes) -> bytes:
+def gap(tail: bytes) -> bytes:
     """Give the line ends that must come before an event of our own: none where the last one ended."""
     if not tail or tail.endswith((b"\n\n", b"\r\r", b"\r\n\r\n")):
         return b""
     return b"\n" if tail.endswith((b"\n", b"\r")) else b"\n\n"
 
 
-class _Whole(_Relay):
+class Whole(Relay):
     """An answer in one piece: held back until it is complete and settled; only keep-alive padding passes before."""
 
     async def run(self) -> Reply:
         self.call.when_gone(self._gone)
         try:
-            body = await self._read()
+            body = await self.read()
         except TransportError as error:
-            return await self._truncated(self.note_broken(error))
-        self._hear(body)
-        self.heard.complete = True
+            return await self.truncated(self.note_broken(error))
+        self.hear(body)
+        return await self.give(body)
+
+    async def give(self, body: bytes) -> Reply:
+        """Settle, then pass the answer on."""
         verdict = await self.finish(self.status())
         if self.response is not None:
             await self.write(body)
@@ -249,7 +287,8 @@ class _Whole(_Relay):
             self.heard.aborted = True
             self.answer.abort()
 
-    async def _read(self) -> bytes:
+    async def read(self) -> bytes:
+        """Give the answer without its padding, which has gone to the client."""
         pieces: list[bytes] = []
         size = 0
         while chunk := await self.answer.read():
@@ -257,6 +296,7 @@ class _Whole(_Relay):
                 chunk = await self._pass_padding(chunk)
                 if not chunk:
                     continue
+            self.answer.awaits_content = False
             pieces.append(chunk)
             size += len(chunk)
             if size > _WHOLE_MAX_BYTES:
@@ -275,11 +315,13 @@ class _Whole(_Relay):
             await self.write(padding)
         return body
 
-    def _hear(self, body: bytes) -> None:
+    def hear(self, body: bytes) -> Told | None:
+        """Note what a complete answer says; None where it is no JSON object."""
         heard = self.heard
+        heard.complete = True
         told = read_answer(body)
         if told is None:
-            return
+            return None
         heard.usage = told.usage
         heard.model = told.model
         heard.served_by = told.provider or heard.served_by
@@ -288,22 +330,13 @@ class _Whole(_Relay):
         heard.content_seen = told.has_choices
         heard.failed = told.error_seen
         if heard.failed:
-            heard.error = "upstream_error"
+            heard.error, heard.error_code = "upstream_error", told.error_code
+        return told
 
-    async def _truncated(self, failure: ProviderError) -> Reply:
+    async def truncated(self, failure: ProviderError) -> Reply:
         """Never pass a part off as the whole: what was held back is dropped, the client gets an error."""
         await self.finish(_CLIENT_GONE_STATUS if self.call.gone else failure.status)
         if self.response is None:
             raise failure
         await self.write(error_body(failure, self.call.request_id))
         return self.response
-
-
-def pass_on(call: Call, attempt: Attempt) -> Reply:
-    """Give the provider's own error, byte for byte, under its own status."""
-    assert attempt.answer is not None
-    headers = response_headers(call, attempt)
-    for name, most in _RETRY_MOST.items():
-        if (value := headers.get(name)) is not None and value.isascii() and value.isdigit() and int(value) > most:
-            headers[name] = str(most)
-    return call.client.whole(attempt.answer.status, headers, attempt.error_body, call.started_ms)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from proxy.core.errors import ApiError, OwnError
@@ -11,6 +11,7 @@ from proxy.pipeline.admit import Admission, Refusal, Wanted, admit, with_max_tok
 from proxy.pipeline.authenticate import Identity
 from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
+from proxy.pipeline.place import Place
 from proxy.pipeline.refusal import features_unpriced, not_bounded, not_priced
 from proxy.pipeline.route import Route
 from proxy.pipeline.tags import Tags
@@ -41,6 +42,7 @@ async def reserve(
     call: Call,
     identity: Identity,
     route: Route,
+    first: Place,
     tags: Tags,
     size_bytes: int,
     parts: Parts,
@@ -51,7 +53,7 @@ async def reserve(
     Raises CallerError for a refusal, OwnError 503 where the disk refuses: then nothing is held and nothing was sent.
     """
     admission = await _admission(call, identity, route, size_bytes, parts, snapshot)
-    row = _row(call, identity, route, tags, admission, snapshot)
+    row = _row(call, identity, route, first, tags, admission, snapshot.zone)
     try:
         await parts.ledger.open(row)
     except LedgerUnavailableError as error:
@@ -59,7 +61,7 @@ async def reserve(
         raise ledger_down(str(error)) from None
     if admission.max_tokens is not None:
         body = with_max_tokens(route.body, admission.max_tokens)
-        route = Route(route.targets, body, route.requested_model, route.use_case)
+        route = route._replace(body=body, max_tokens=admission.max_tokens)
     told = admission.max_tokens if admission.lowered else None
     return Reservation(row, admission.amount_pusd, route, identity, told)
 
@@ -95,11 +97,45 @@ async def _wanted(
     allowance = identity.allowance
     if allowance.has_hard_cost or allowance.has_tokens:
         size_bytes = len(dump_body(route.body))  # the bytes as they are sent: every token covers at least one
-    facts = read_facts(route.body, size_bytes)
-    prices = await _prices(route, facts, parts, snapshot, must_know=allowance.has_hard_cost)
+    facts = read_facts(_naming_all(route), size_bytes)
+    for target in route.targets:
+        if target.defaults or target.handed:
+            facts = greater(facts, _facts(route.body_for(target)))
+    prices = await _prices(route, parts, snapshot, must_know=allowance.has_hard_cost)
     if allowance.has_hard_cost and (names := unpriced_features(facts, prices or ())):
         raise features_unpriced(names)
     return Wanted(call.id, call.started_ms, allowance, facts, prices)
+
+
+def _naming_all(route: Route) -> dict[str, Any]:
+    """Give the body with the models of all targets: some names stand for features that cost extra."""
+    if len(route.targets) == 1:
+        return route.body
+    return {**route.body, "models": [name for target in route.targets for name in (target.model, *target.handed)]}
+
+
+def _facts(body: dict[str, Any]) -> BodyFacts:
+    return read_facts(body, len(dump_body(body)))
+
+
+def greater(one: BodyFacts, other: BodyFacts) -> BodyFacts:
+    """Give what bounds both: two forms of one request, of which either may be sent."""
+    lengths = (one.max_output_tokens, other.max_output_tokens)
+    return BodyFacts(
+        size_bytes=max(one.size_bytes, other.size_bytes),
+        max_output_tokens=None if None in lengths else max(length for length in lengths if length is not None),
+        choices=max(one.choices, other.choices),
+        generates=one.generates or other.generates,
+        data_url_bytes=min(one.data_url_bytes, other.data_url_bytes),
+        images=max(one.images, other.images),
+        whole_context=one.whole_context or other.whole_context,
+        has_tools=one.has_tools or other.has_tools,
+        has_prediction=one.has_prediction or other.has_prediction,
+        wants_image_output=one.wants_image_output or other.wants_image_output,
+        models=tuple(dict.fromkeys((*one.models, *other.models))),
+        service_tier=one.service_tier or other.service_tier,
+        unpriced=tuple(dict.fromkeys((*one.unpriced, *other.unpriced))),
+    )
 
 
 def _ask(wanted: Wanted, parts: Parts, snapshot: Snapshot) -> Admission | Refusal:
@@ -129,17 +165,15 @@ def _worth_waiting(outcome: Refusal, call: Call, left_s: float) -> bool:
     return outcome.waiting_helps and left_s > 0 and not call.gone
 
 
-async def _prices(
-    route: Route, facts: BodyFacts, parts: Parts, snapshot: Snapshot, *, must_know: bool
-) -> tuple[Price, ...] | None:
-    """Give the prices of all targets, and of the models that the client lets the provider fall back on.
+async def _prices(route: Route, parts: Parts, snapshot: Snapshot, *, must_know: bool) -> tuple[Price, ...] | None:
+    """Give the prices of all targets, and of the models that a provider falls back on by itself.
 
     None: at least one is not known. must_know: a hard cost limit applies, so the list is refreshed once for a name it
     lacks, and a model without a price is refused.
     """
     prices: list[Price] = []
-    wanted = [(target.provider, target.model) for target in route.targets]
-    wanted += [(route.targets[0].provider, model) for model in facts.models if model != route.requested_model]
+    wanted = [(target.provider, target.model) for target in route.targets if target.static is None]
+    wanted += [(target.provider, model) for target in route.targets for model in target.handed]
     for provider_name, model in wanted:
         provider = snapshot.providers[provider_name]
         price = parts.catalogue.price(provider, model)
@@ -153,12 +187,13 @@ async def _prices(
     return tuple(prices)
 
 
-def _row(call: Call, identity: Identity, route: Route, tags: Tags, admission: Admission, snapshot: Snapshot) -> OpenRow:
-    target = route.targets[0]
+def _row(
+    call: Call, identity: Identity, route: Route, first: Place, tags: Tags, admission: Admission, zone: ZoneInfo
+) -> OpenRow:
     return OpenRow(  # in the order of the fields: by their names it would take twice as long
         call.id,
         call.started_ms,
-        day_text(call.started_ms, snapshot.zone),
+        day_text(call.started_ms, zone),
         identity.user,
         identity.group,
         identity.token_id,
@@ -170,9 +205,9 @@ def _row(call: Call, identity: Identity, route: Route, tags: Tags, admission: Ad
         admission.amount_pusd,
         admission.tokens,
         int(route.body.get("stream") is True),
-        target.provider,
-        snapshot.providers[target.provider].key_label,
-        target.model,
+        first.provider.name,
+        first.key.name,
+        first.target.model,
     )
 
 

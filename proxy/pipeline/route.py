@@ -1,19 +1,35 @@
-"""route: model name -> the ordered targets of the request. Pure."""
+"""route: model name -> the targets of the request and the body that goes there. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from proxy.config.schema import Provider, split_target
 from proxy.core.errors import CallerError
 from proxy.pipeline.authenticate import Identity
+from proxy.policy.choose import Select
+from proxy.policy.template import Variable, VariableError, fill, names_in
+from proxy.providers.deadlines import Deadlines
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_LENGTHS = ("max_tokens", "max_completion_tokens")
 
 
 class Target(NamedTuple):
-    """One model at one provider (the name of a row of the configuration)."""
+    """One model at one provider (the name of a row of the configuration).
+
+    defaults go under the client's own parameters and over the preset's. deadlines None: the provider's. handed: models
+    that this provider falls back on by itself. static: the preset whose canned texts answer; there is no provider then.
+    """
 
     provider: str
     model: str
+    deadlines: Deadlines | None = None
+    defaults: Mapping[str, Any] = _NOTHING
+    weight: int | None = None
+    handed: tuple[str, ...] = ()
+    static: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,32 +38,86 @@ class PresetRow:
 
     name: str
     targets: tuple[Target, ...]
-    defaults: Mapping[str, Any]
-    system: str | None
-    use_case: str | None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    system: str | None = None
+    use_case: str | None = None
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+    select: Select = "ordered"
+    deadline_s: float | None = None
 
 
 class Route(NamedTuple):
-    """Where a request may go, in order, and the body that goes there; model and usage are filled in a target."""
+    """Where a request may go, in order, and the body that goes there; model and usage are filled in a target.
+
+    own: the names of the fields that the client sent, which no default of a target replaces. max_tokens: the most that
+    may be asked for, where a limit lowered it. deadline_s: for the whole of it; None: routing.deadline_s.
+    """
 
     targets: tuple[Target, ...]
     body: dict[str, Any]
     requested_model: str
     use_case: str | None
+    preset: str | None = None
+    select: Select = "ordered"
+    own: frozenset[str] = frozenset()
+    max_tokens: int | None = None
+    deadline_s: float | None = None
+
+    def body_for(self, target: Target) -> dict[str, Any]:
+        """Give the body that goes to one target."""
+        if not target.defaults and not target.handed:
+            return self.body
+        body = {**self.body, **{name: value for name, value in target.defaults.items() if name not in self.own}}
+        if self.max_tokens is not None:
+            for name in _LENGTHS:
+                if type(body.get(name)) is int:
+                    body[name] = min(body[name], self.max_tokens)
+        if target.handed:
+            body["models"] = list(target.handed)
+        return body
 
 
 def plan_route(
-    body: dict[str, Any], identity: Identity, presets: Mapping[str, PresetRow], providers: Mapping[str, Provider]
+    body: dict[str, Any],
+    identity: Identity,
+    presets: Mapping[str, PresetRow],
+    providers: Mapping[str, Provider],
+    asked_use_case: str | None = None,
+    use_cases: Mapping[str, str] = _NOTHING,
 ) -> Route:
-    """Choose the targets; providers are the configured ones, the default one first. Raises CallerError 403 or 404."""
+    """Choose the targets; providers are the configured ones, the default one first.
+
+    asked_use_case is what the client's header says; use_cases gives the preset of one for a model that is no preset.
+    Raises CallerError 400 for a variable of the preset's prompt, 403 and 404 for the model.
+    """
     model: str = body["model"]
-    for asked in (model, *(body.get("models") or ())):
+    name = model
+    if model not in presets and asked_use_case is not None:
+        name = use_cases.get(asked_use_case, model)
+    others: Sequence[str] = body.get("models") or ()
+    for asked in (name, *others):
         if not identity.allowance.allows(asked):
             raise _not_allowed(asked, identity)
-    preset = presets.get(model)
-    if preset is None:
+    preset = presets.get(name)
+    if preset is None and not others:
         return Route((resolve(model, providers),), body, model, None)
-    return Route(preset.targets, _under(preset, body), model, preset.use_case)
+    targets = preset.targets if preset is not None else (resolve(model, providers),)
+    if others:  # the provider is not to walk them: each attempt is priced and booked here
+        body = {key: value for key, value in body.items() if key not in ("models", "route")}
+        targets = _with_others(targets, others, presets, providers)
+    if preset is None:
+        return Route(targets, body, model, None)
+    return Route(
+        targets,
+        _under(preset, body),
+        model,
+        preset.use_case,
+        preset.name,
+        preset.select,
+        frozenset(body),
+        None,
+        preset.deadline_s,
+    )
 
 
 def _not_allowed(model: str, identity: Identity) -> CallerError:
@@ -71,9 +141,46 @@ def resolve(model: str, providers: Mapping[str, Provider]) -> Target:
         ) from None
 
 
+def _with_others(
+    targets: tuple[Target, ...],
+    others: Sequence[str],
+    presets: Mapping[str, PresetRow],
+    providers: Mapping[str, Provider],
+) -> tuple[Target, ...]:
+    """Put the client's own list of models behind the targets, each once, a static one last."""
+    added = [
+        target
+        for other in others
+        for target in (presets[other].targets if other in presets else (resolve(other, providers),))
+    ]
+    found: dict[tuple[str, str], Target] = {}
+    for target in (*targets, *added):
+        found.setdefault((target.provider, target.model), target)
+    ordered = sorted(found.values(), key=lambda target: target.static is not None)
+    return tuple(ordered)
+
+
 def _under(preset: PresetRow, body: dict[str, Any]) -> dict[str, Any]:
     """Put the preset's parameters under the client's, and its system prompt before the client's messages."""
     merged = {**preset.defaults, **body}
     if preset.system is not None:
-        merged["messages"] = [{"role": "system", "content": preset.system}, *body["messages"]]
+        given = body.get("metadata")
+        given = given if isinstance(given, dict) else {}
+        prompt = _filled(preset.system, preset, given)
+        merged["messages"] = [{"role": "system", "content": prompt}, *body["messages"]]
+        used = names_in(preset.system)
+        if used & given.keys():  # they were meant for the prompt; providers take metadata only in some modes
+            merged["metadata"] = {name: value for name, value in given.items() if name not in used}
+            if not merged["metadata"]:
+                del merged["metadata"]
     return merged
+
+
+def _filled(system: str, preset: PresetRow, given: Mapping[str, Any]) -> str:
+    try:
+        return fill(system, preset.variables, given)
+    except VariableError as error:
+        problem = (str(error), f"metadata.{error.name}", error.problem)
+    text, param, problem_kind = problem  # outside the except block: the error would carry what was given along
+    code = "missing_required_parameter" if problem_kind == "missing" else "invalid_value"
+    raise CallerError(400, code, f'Preset "{preset.name}": {text}', param=param)

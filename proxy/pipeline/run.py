@@ -5,17 +5,21 @@ from functools import partial
 
 from proxy.core.errors import ApiError
 from proxy.pipeline.accept import accept
+from proxy.pipeline.arrange import arrange
+from proxy.pipeline.attempt import request_headers
 from proxy.pipeline.authenticate import authenticate
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
-from proxy.pipeline.dispatch import dispatch, request_headers
+from proxy.pipeline.dispatch import dispatch
+from proxy.pipeline.failed import tell_failure
 from proxy.pipeline.parts import Parts
 from proxy.pipeline.record import Booking
-from proxy.pipeline.relay import pass_on, relay
+from proxy.pipeline.relay import relay
 from proxy.pipeline.reserve import reserve
 from proxy.pipeline.route import plan_route
 from proxy.pipeline.tags import read_tags
 from proxy.pipeline.told import quota_headers
+from proxy.pipeline.walk import Walk
 
 
 async def run(call: Call, parts: Parts) -> Reply:
@@ -31,20 +35,19 @@ async def run(call: Call, parts: Parts) -> Reply:
     body, size_bytes = await accept(call, snapshot.settings.server)
     sent = request_headers(call.client.said)
     tags = read_tags(call.client.said, body)
-    route = plan_route(body, identity, snapshot.presets, snapshot.settings.providers)
-    reservation = await reserve(call, identity, route, tags, size_bytes, parts, snapshot)
+    route = plan_route(body, identity, snapshot.presets, snapshot.settings.providers, tags.use_case, snapshot.use_cases)
+    route = arrange(route, size_bytes, parts, snapshot)
+    walk = Walk(call, route, parts, snapshot)
+    reservation = await reserve(call, identity, route, walk.place, tags, size_bytes, parts, snapshot)
     booking = Booking(call, reservation, parts, snapshot)
     status, error = 500, "internal_error"
     try:
         if not call.gone:
-            attempt = await dispatch(call, reservation, sent, booking, parts, snapshot)
-            if attempt.failure is None:
+            attempt = await dispatch(call, walk, reservation, sent, booking, parts, snapshot)
+            if attempt.error is None:
                 return await relay(call, attempt, booking.end, snapshot)
-            status, error = attempt.failure.status, attempt.failure.code
-            if not attempt.error_body:
-                raise attempt.failure
-            await booking.end(status, error)
-            return pass_on(call, attempt)
+            status, error = attempt.error.status, attempt.error.code
+            return await tell_failure(call, walk.attempts, booking.end)
         raise client_gone()
     except ApiError as failure:
         status, error = failure.status, failure.code
@@ -53,6 +56,7 @@ async def run(call: Call, parts: Parts) -> Reply:
         status, error = 503, "cut"  # the proxy was told twice to stop
         raise
     finally:
+        walk.leave()
         await booking.end(status, error)
 
 

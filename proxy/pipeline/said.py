@@ -9,7 +9,7 @@ from proxy.pipeline.authenticate import credential
 
 if TYPE_CHECKING:
     from proxy.pipeline.tags import Tags
-    from proxy.providers.rows import ProviderRow
+    from proxy.providers.rows import Key, ProviderRow
     from proxy.providers.transport import SentHeaders
 
 Headers = CIMultiDict[str] | CIMultiDictProxy[str]
@@ -26,7 +26,8 @@ class Said:
         self.is_json = False  # the checks of accept.py have passed
         self.sent: list[tuple[str, str]] | None = None  # what travels to the provider
         self.tags: Tags | None = None
-        self.upstream: tuple[ProviderRow, bool, SentHeaders] | None = None  # what went there last: to whom, streamed
+        # what went there last: to whom, with which key, whether a stream was asked for
+        self.upstream: tuple[ProviderRow, Key, bool, SentHeaders] | None = None
 
     @property
     def token_hash(self) -> str:

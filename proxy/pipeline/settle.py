@@ -47,6 +47,8 @@ class Heard:
     complete: bool = False
     aborted: bool = False
     error: str | None = None  # code of docs/errors.md
+    canned: bool = False  # a static target's: nobody charges for it
+    error_code: str | None = None  # the provider's own word or number
     flags: set[str] = field(default_factory=set)
     first_byte_s: float | None = None
 
@@ -77,6 +79,8 @@ def settle(heard: Heard, terms: Terms) -> Verdict:
     flags = set(heard.flags)
     if not heard.dispatched:
         return Verdict("released", 0, "none", frozenset(flags))
+    if heard.canned:
+        return Verdict("settled", 0, "none", frozenset(flags))
     cost = None if heard.usage is None else heard.usage.cost_pusd
     if cost is not None and heard.usage is not None and terms.reports_cost:
         if not _doubtful_zero(heard.usage, terms):

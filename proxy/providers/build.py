@@ -4,11 +4,15 @@ from collections.abc import Mapping
 
 from proxy.config.schema import Price as PriceSettings
 from proxy.config.schema import Provider
+from proxy.policy.backoff import RetryRules
+from proxy.policy.breaker import BreakerRules
+from proxy.policy.keyring import KeyFacts
 from proxy.policy.pricing import Price
+from proxy.providers.deadlines import Deadlines
 from proxy.providers.openai import OpenAIDialect
 from proxy.providers.openrouter import OpenRouterDialect
-from proxy.providers.rows import Dialect, ProviderRow
-from proxy.providers.transport import AiohttpTransport, Deadlines, Transport
+from proxy.providers.rows import NO_KEY, Dialect, Key, ProviderRow
+from proxy.providers.transport import AiohttpTransport, Transport
 
 
 def build_providers(providers: Mapping[str, Provider], old: Mapping[str, ProviderRow]) -> dict[str, ProviderRow]:
@@ -23,8 +27,7 @@ def _build(name: str, provider: Provider, old: ProviderRow | None) -> ProviderRo
         name=name,
         kind=provider.kind,
         base_url=base_url,
-        key=provider.api_key,
-        key_label="main" if provider.api_key is not None else "none",
+        keys=_keys(provider),
         deadlines=Deadlines(
             connect_s=float(provider.connect_timeout_s),
             header_s=float(provider.header_timeout_s),
@@ -36,7 +39,21 @@ def _build(name: str, provider: Provider, old: ProviderRow | None) -> ProviderRo
         own_prices=tuple((pattern, own_price(price)) for pattern, price in provider.prices.items()),
         dialect=_dialect(provider),
         transport=transport,
+        retry=RetryRules(attempts=1, backoff_s=0.5, backoff_max_s=8.0, budget_percent=20.0),
+        breaker=BreakerRules(
+            failures=1_000_000,
+            error_rate_percent=50,
+            min_attempts=1_000_000,
+            window_s=60,
+            cooldown_s=15,
+            cooldown_max_s=300,
+            probes=1,
+        ),
     )
+
+
+def _keys(provider: Provider) -> tuple[Key, ...]:
+    return (NO_KEY,) if provider.api_key is None else (Key(KeyFacts("main"), provider.api_key),)
 
 
 def make_transport(base_url: str) -> Transport:

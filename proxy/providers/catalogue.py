@@ -18,8 +18,10 @@ import orjson
 from proxy.core.clock import Clock
 from proxy.policy.pricing import Catalogue as Prices
 from proxy.policy.pricing import Price, PriceError, accept_refresh, find_price, parse_catalogue
+from proxy.providers.deadlines import Deadlines
+from proxy.providers.model_facts import UNKNOWN, ModelFacts, read_model_facts
 from proxy.providers.rows import ProviderRow
-from proxy.providers.transport import Deadlines, TransportError
+from proxy.providers.transport import TransportError
 
 log = logging.getLogger("tollkeeper.catalogue")
 
@@ -35,6 +37,7 @@ class Listing:
 
     prices: Prices = _NO_PRICES
     models: Mapping[str, bytes] = field(default_factory=dict)
+    facts: dict[str, ModelFacts] = field(default_factory=dict)  # of models that were asked for
     fetched_ms: int | None = None
     tried_s: float | None = None
     problem: str | None = None
@@ -75,6 +78,18 @@ class Catalogue:
                 return price
         found = find_price(self.listing(provider.name).prices, model)
         return None if found is None else found.price
+
+    def facts(self, provider: ProviderRow, model: str) -> ModelFacts:
+        """Give what the list says that a model can do; of a variant like :free that of the model itself."""
+        listing = self.listing(provider.name)
+        name = model if model in listing.models else model.partition(":")[0]
+        found = listing.facts.get(name)
+        if found is None:
+            entry = listing.models.get(name)
+            if entry is None:  # the name is the caller's: it must not fill memory
+                return UNKNOWN
+            found = listing.facts[name] = read_model_facts(entry)
+        return found
 
     def names(self) -> list[str]:
         """List every model id of every list, for hints on misspelt names."""
@@ -143,6 +158,7 @@ class Catalogue:
             listing.problem = str(error)
             return
         listing.prices, listing.models, listing.fetched_ms = fresh, models, self._clock.now_ms()
+        listing.facts = {}
         listing.problem = f"{len(moves)} prices moved more than tenfold and are held back" if moves else None
         if moves:
             log.warning("catalogue.held_back", extra={"provider": provider.name, "problem": listing.problem})

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from json import JSONDecodeError, loads
 
 from proxy.core.money import MoneyError, usd_to_pusd
+from proxy.providers.deadlines import Deadlines
 from proxy.providers.rows import ProviderRow
-from proxy.providers.transport import Deadlines, TransportError
+from proxy.providers.transport import TransportError
 
 _DEADLINES = Deadlines(connect_s=5, header_s=20, idle_s=20, total_s=30)
 _BODY_MAX_BYTES = 1 << 20  # a record is about 2 KB

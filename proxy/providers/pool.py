@@ -9,12 +9,13 @@ import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 
+from proxy.providers.deadlines import Deadlines
 from proxy.providers.pool_address import Addresses, connect
 from proxy.providers.pool_answer import PooledAnswer
 from proxy.providers.pool_connection import Connection
 from proxy.providers.pool_origin import Origin, tls_context
 from proxy.providers.pool_request import HeaderRefusedError, request_head
-from proxy.providers.transport import Deadlines, TransportError
+from proxy.providers.transport import TransportError
 
 # Cloudflare and load balancers keep idle connections for minutes; a local uvicorn closes them after 5 s, and a
 # request sent into a closing connection cannot be told from a billed one.
@@ -208,7 +209,7 @@ class _Sweep:
         """An exchange with these deadlines begins now."""
         if deadlines is not self._deadlines:
             self._deadlines = deadlines
-            shortest_s = min(deadlines.header_s, deadlines.idle_s, deadlines.total_s)
+            shortest_s = min(deadlines.header_s, deadlines.idle_s, deadlines.total_s, deadlines.first_token_s)
             self._tick_s = max(_TICK_MIN_S, min(self._tick_s, shortest_s / _TICKS_A_DEADLINE))
         if self._due_s > now_s + self._tick_s:
             self._loop = loop

@@ -6,8 +6,9 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from proxy.core.waiter import Waiter
+from proxy.providers.deadlines import Deadlines
 from proxy.providers.inflate import ENCODINGS, Inflater
-from proxy.providers.transport import Deadlines, Kind, Take, TransportError, read_to
+from proxy.providers.transport import NO_CONTENT, Kind, Take, TransportError, read_to
 
 
 class PooledAnswer:
@@ -27,6 +28,7 @@ class PooledAnswer:
         "_start_s",
         "_transport",
         "_waiter",
+        "awaits_content",
         "complete",
         "deadlines",
         "fed",
@@ -49,6 +51,7 @@ class PooledAnswer:
         self.complete = False
         self.paused = False  # reading is stopped until the reader has caught up
         self.fed = True  # something arrived since the last sweep
+        self.awaits_content = False
         self.deadlines = deadlines
         self._loop = loop
         self._transport = transport
@@ -222,6 +225,9 @@ class PooledAnswer:
         deadlines = self.deadlines
         total_s = self._start_s + deadlines.total_s
         part_s = self._last_s + deadlines.idle_s if self.status else self._start_s + deadlines.header_s
+        if self.awaits_content and now_s >= self._start_s + deadlines.first_token_s and not self.paused:
+            self.fail("first_token_timeout", NO_CONTENT)
+            return
         if now_s < min(part_s, total_s):
             return
         if total_s <= part_s:

@@ -9,8 +9,8 @@ from typing import Protocol, cast
 
 import httptools
 
+from proxy.providers.deadlines import Deadlines
 from proxy.providers.pool_answer import PooledAnswer
-from proxy.providers.transport import Deadlines
 
 # The answer is paid for, so an odd head is no reason to lose it; these only bound the memory.
 _HEAD_MAX_BYTES = 256 << 10  # also the most that may come without a byte of body: chunk sizes, extensions, trailers

@@ -3,13 +3,18 @@
 No other part asks which provider it talks to: it reads these fields.
 """
 
+import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from proxy.core.secret import Secret
+from proxy.policy.backoff import RetryRules
+from proxy.policy.breaker import BreakerRules
+from proxy.policy.keyring import KeyFacts
 from proxy.policy.pricing import Price
-from proxy.providers.transport import Deadlines, Transport
+from proxy.providers.deadlines import Deadlines
+from proxy.providers.transport import Transport
 
 
 class Prepared(NamedTuple):
@@ -37,23 +42,53 @@ class Dialect(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a provider. secret None: the provider asks for none."""
+
+    facts: KeyFacts
+    secret: Secret | None
+
+    @property
+    def name(self) -> str:
+        return self.facts.name
+
+    def headers(self) -> dict[str, str]:
+        return {} if self.secret is None else {"Authorization": f"Bearer {self.secret.reveal()}"}
+
+
+NO_KEY = Key(KeyFacts("none"), None)
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderRow:
-    """One configured provider with its key and its connections."""
+    """One configured provider with its keys and its connections."""
 
     name: str
     kind: str
     base_url: str
-    key: Secret | None
-    key_label: str
+    keys: tuple[Key, ...]  # at least one
     deadlines: Deadlines
     on_disconnect: str  # auto | drain | abort
     extra_headers: Mapping[str, str]
     own_prices: tuple[tuple[str, Price], ...]  # (glob of model names, price), the first match wins
     dialect: Dialect
     transport: Transport
+    retry: RetryRules
+    breaker: BreakerRules
+    max_concurrency: int | None = None
+    queue_timeout_s: float = 10.0
+    queue_max: int = 100
+    model_deadlines: tuple[tuple[str, Deadlines], ...] = ()  # (glob of model names, deadlines), the first match wins
 
     def url(self, path: str) -> str:
         return self.base_url + path
 
     def auth_headers(self) -> dict[str, str]:
-        return {} if self.key is None else {"Authorization": f"Bearer {self.key.reveal()}"}
+        """Give the headers for calls of our own, which go out with the first key."""
+        return self.keys[0].headers()
+
+    def deadlines_for(self, model: str) -> Deadlines:
+        for pattern, deadlines in self.model_deadlines:
+            if fnmatch.fnmatchcase(model, pattern):
+                return deadlines
+        return self.deadlines

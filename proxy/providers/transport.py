@@ -9,16 +9,25 @@ import io
 import ssl
 import zlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import DummyCookieJar
 
+from proxy.providers.deadlines import Deadlines
 from proxy.providers.inflate import ENCODINGS, Inflater
 
-Kind = Literal["unreachable", "tls", "connect_timeout", "header_timeout", "idle_timeout", "total_timeout", "broken"]
+Kind = Literal[
+    "unreachable",
+    "tls",
+    "connect_timeout",
+    "header_timeout",
+    "first_token_timeout",
+    "idle_timeout",
+    "total_timeout",
+    "broken",
+]
 
 # Cloudflare and load balancers keep idle connections for minutes; a local uvicorn closes them after 5 s, and a
 # request sent into a closing connection cannot be told from a billed one.
@@ -29,16 +38,6 @@ _LARGE_BODY_BYTES = 1 << 20  # aiohttp sends bytes in one write and warns above 
 _HEADER_MAX_BYTES = 1 << 16  # the answer is paid for: an odd header is left out, and the answer kept
 _HEADERS_MAX = 1000
 _READ_BUFFER_BYTES = 1 << 18  # back-pressure: reading from the provider pauses at twice this
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """How long each part of an exchange may take, in seconds. Keep-alive bytes count as life, but not for total_s."""
-
-    connect_s: float
-    header_s: float
-    idle_s: float
-    total_s: float
 
 
 class SentHeaders(dict[str, str]):
@@ -57,6 +56,8 @@ class TransportError(Exception):
         self.dispatched = dispatched
 
 
+NO_CONTENT = "the provider sent signs of life, but no content within the first-token time-out"
+
 Take = Callable[[bytes], bool]  # takes the next piece; False: it wants no further one for now
 
 
@@ -69,10 +70,11 @@ async def read_to(answer: "Answer", take: Take) -> bool:
 
 
 class Answer(Protocol):
-    """An answer whose headers have arrived."""
+    """An answer whose headers have arrived. awaits_content: its reader still holds it against first_token_s."""
 
     status: int
     headers: Sequence[tuple[str, str]]
+    awaits_content: bool
 
     def header(self, name: str) -> str | None: ...
 
@@ -113,11 +115,15 @@ class _Watch:
         self._answer: AiohttpAnswer | None = answer
         self.last = loop.time()
         self.expired: Kind | None = None
-        self._handle = loop.call_at(self._due()[0], self._check)
+        # whether a first token is awaited is said only after this: look at that moment too
+        self._handle = loop.call_at(min(self._due()[0], start + deadlines.first_token_s), self._check)
 
     def _due(self) -> tuple[float, Kind]:
         idle = self.last + self._deadlines.idle_s
         total = self._start + self._deadlines.total_s
+        first_token = self._start + self._deadlines.first_token_s
+        if first_token < min(idle, total) and self._answer is not None and self._answer.awaits_content:
+            return first_token, "first_token_timeout"
         return (idle, "idle_timeout") if idle < total else (total, "total_timeout")
 
     def _check(self) -> None:
@@ -137,7 +143,7 @@ class _Watch:
 class AiohttpAnswer:
     """Answer over aiohttp's client."""
 
-    __slots__ = ("_content", "_inflater", "_response", "_watch", "headers", "status")
+    __slots__ = ("_content", "_inflater", "_response", "_watch", "awaits_content", "headers", "status")
 
     def __init__(
         self,
@@ -146,6 +152,7 @@ class AiohttpAnswer:
         start: float,
         deadlines: Deadlines,
     ) -> None:
+        self.awaits_content = False
         self._response = response
         self._content = response.content
         self.status = response.status
@@ -195,6 +202,8 @@ class AiohttpAnswer:
             return TransportError(
                 "idle_timeout", "the provider went silent in the middle of its answer", dispatched=True
             )
+        if self._watch.expired == "first_token_timeout":
+            return TransportError("first_token_timeout", NO_CONTENT, dispatched=True)
         if self._watch.expired == "total_timeout":
             return TransportError("total_timeout", "the provider took longer than the total time-out", dispatched=True)
         return TransportError(

@@ -417,8 +417,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 _RESERVE,
-                "for model in facts.models if model != route.requested_model]",
-                "for model in facts.models if False]",
+                "for target in route.targets if target.static is None]",
+                "for target in route.targets[:1] if target.static is None]",
             ),
         ),
         (f"{_UNPRICED}a_free_model_with_a_paid_fallback_is_paid",),
@@ -426,13 +426,25 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "price-of-the-first-target",
         "Of a route only the first target is priced.",
-        (Patch(_RESERVE, "for target in route.targets]", "for target in route.targets[:1]]"),),
+        (
+            Patch(
+                _RESERVE,
+                "for target in route.targets if target.static is None]",
+                "for target in route.targets[:1] if target.static is None]",
+            ),
+        ),
         (f"{_SETTLING}the_dearest_target_of_a_preset_is_set_aside",),
     ),
     Mutation(
         "blind-retry",
         "After a break in the middle of an exchange the next target is asked at once: both are billed.",
-        (Patch("proxy/policy/fallback.py", 'return "stop" if dispatched else "next_target"', 'return "next_target"'),),
+        (
+            Patch(
+                _RECORD,
+                "        if maybe_billed:\n            return ProviderError",
+                "        if False:\n            return ProviderError",
+            ),
+        ),
         (f"{_SETTLING}no_second_try_after_one_that_may_be_billed",),
     ),
     Mutation(

@@ -243,14 +243,14 @@ async def _read(client: Client) -> Answer:
 
 
 async def directly(stand: Stand, body: dict[str, Any], api: str, key: str) -> Answer:
-    await stand.sim.reset()
+    await stand.reset()
     async with await connect(stand.sim.port) as client:
         await client.send(request_bytes("POST", f"{api}/chat/completions", body, token=key))
         return await _read(client)
 
 
 async def through(stand: Stand, body: dict[str, Any]) -> Answer:
-    await stand.sim.reset()
+    await stand.reset()
     return await stand.ask("POST", CHAT, body)
 
 

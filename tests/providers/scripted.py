@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Self
 
-from proxy.providers.transport import Answer, Deadlines
+from proxy.providers.deadlines import Deadlines
+from proxy.providers.transport import Answer
 
 DEADLINES = Deadlines(connect_s=10, header_s=10, idle_s=10, total_s=30)
 KEY = "sk-or-v1-canary-of-the-key"

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.providers.transport import Deadlines, TransportError
+from proxy.providers.deadlines import Deadlines
+from proxy.providers.transport import TransportError
 from tests.providers.conftest import Make
 from tests.providers.scripted import (
     BODY,

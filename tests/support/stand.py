@@ -71,17 +71,19 @@ class Stand:
         return await eventually(look)
 
     async def clear(self) -> None:
-        """Empty the ledger and the simulator, once nothing is under way any more."""
+        """Empty the ledger, the simulator and what is known of providers, once nothing is under way any more."""
 
         async def idle() -> bool:
             return not self.app.parts.in_flight and not self.app.pending.waiting
 
         await eventually(idle)
         await self.app.ledger.change(_empty)
-        await self.sim.reset()
+        await self.reset()
 
     async def reset(self) -> None:
+        """Begin anew on both sides: no behaviour set, no breaker open, no key set aside."""
         await self.sim.reset()
+        self.app.health.forget()
 
 
 def _empty(connection: sqlite3.Connection) -> None:

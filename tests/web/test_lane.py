@@ -139,7 +139,7 @@ async def test_sent_before_the_answer(stand: Stand) -> None:
         answers = await _answers(client, [200] * 3)
     assert [got.status for got in answers] == [200] * 3
     assert answers[1].json() == {"status": "ok"}
-    await stand.sim.reset()
+    await stand.reset()
 
 
 async def _arrived(stand: Stand) -> bool:
@@ -192,5 +192,5 @@ async def test_a_client_that_does_not_read(stand: Stand) -> None:
     (row,) = await stand.settled()
     assert row["status"] in (200, 499)
     await client.hang_up()
-    await stand.sim.reset()
+    await stand.reset()
     await eventually(lambda: _none_left(stand))

@@ -1,0 +1,59 @@
+"""arrange: put the targets of a route in the order in which they are tried, and leave out those that cannot do it."""
+
+import random
+from typing import Any
+
+from proxy.pipeline.parts import Parts, Snapshot
+from proxy.pipeline.route import Route, Target
+from proxy.policy.choose import Candidate, Needs, Order, order, read_needs
+from proxy.policy.pricing import read_facts
+
+_PLAIN_BYTES = 16_384  # at 8 bytes a token a prompt of so many fits into every model's context
+_DEMANDS = frozenset(("tools", "functions", "response_format"))
+
+
+def arrange(route: Route, size_bytes: int, parts: Parts, snapshot: Snapshot) -> Route:
+    """Give the route as it is to be walked."""
+    if len(route.targets) == 1 or (route.select == "ordered" and _is_plain(route, size_bytes)):
+        return route
+    return arranged(route, size_bytes, parts, snapshot)[0]
+
+
+def arranged(route: Route, size_bytes: int, parts: Parts, snapshot: Snapshot) -> tuple[Route, Order]:
+    """Give it with the reasons; their indices are those of the targets that were handed in."""
+    asked = [target for target in route.targets if target.static is None]
+    needs = _needs(route.body, size_bytes)
+    found = order(route.select, [_candidate(target, parts, snapshot) for target in asked], needs, random.random())  # noqa: S311 - it shares requests out, no secret
+    placed = tuple(asked[one.position] for one in found.placed)
+    static = tuple(target for target in route.targets if target.static is not None)
+    return route._replace(targets=placed + static), found
+
+
+def _is_plain(route: Route, size_bytes: int) -> bool:
+    """Tell whether every model surely can do it, and nobody draws lots."""
+    if size_bytes > _PLAIN_BYTES or not _DEMANDS.isdisjoint(route.body):
+        return False
+    if any(message["content"].__class__ is list for message in route.body["messages"] if "content" in message):
+        return False
+    return all(target.weight is None for target in route.targets)
+
+
+def _needs(body: dict[str, Any], size_bytes: int) -> Needs:
+    return read_needs(body, read_facts(body, size_bytes))
+
+
+def _candidate(target: Target, parts: Parts, snapshot: Snapshot) -> Candidate:
+    provider = snapshot.providers[target.provider]
+    facts = parts.catalogue.facts(provider, target.model)
+    health = parts.health.of(provider)
+    recent = health.known(target.model)
+    return Candidate(
+        f"{target.model} at {provider.name}",
+        parts.catalogue.price(provider, target.model),
+        facts.context_tokens,
+        facts.supports,
+        None if recent is None else recent.latency_ms,
+        None if recent is None else recent.error_rate,
+        health.state(target.model),
+        target.weight,
+    )

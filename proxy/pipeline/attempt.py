@@ -1,0 +1,145 @@
+"""attempt: send a request to one target with one key, and hear the head of the answer."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.core.errors import ApiError, CallerError
+from proxy.pipeline.health import Pass
+from proxy.pipeline.parts import Parts
+from proxy.pipeline.refused import broken, error_object, is_json_object, refused
+from proxy.pipeline.reserve import Reservation
+from proxy.pipeline.route import Target
+from proxy.pipeline.said import Said
+from proxy.pipeline.settle import Heard
+from proxy.pipeline.waiting_line import WaitingLine
+from proxy.policy.failure import Failure
+from proxy.providers.deadlines import Deadlines
+from proxy.providers.generation import is_generation_id
+from proxy.providers.rows import Key, Prepared, ProviderRow
+from proxy.providers.transport import Answer, SentHeaders, TransportError
+from proxy.wire.body import dump_body
+from proxy.wire.headers import HeaderError, pick_request_headers
+from proxy.wire.retry_after import read_retry_after
+
+if TYPE_CHECKING:
+    from proxy.pipeline.relay import Relay
+
+_ERROR_BODY_MAX_BYTES = 1 << 20  # an error's body is read whole before it is passed on
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One upstream call.
+
+    failure is what the table decides by, and error what the client would be told of it; both None: the answer is one
+    to relay. error_body: the provider's own error, to be passed on. opened: the answer that was read up to its first
+    content.
+    """
+
+    n: int
+    target: Target
+    provider: ProviderRow
+    key: Key
+    started_s: float
+    deadlines: Deadlines
+    heard: Heard
+    answer: Answer | None = None
+    hide_usage: bool = False
+    streamed: bool = False  # asked for as a stream
+    error_body: bytes = b""
+    failure: Failure | None = None
+    error: ApiError | None = None
+    told_max_tokens: int | None = None
+    opened: "Relay | None" = None
+    passes: Pass | None = None  # of the breakers
+    line: WaitingLine | None = None  # where it has a place
+    is_noted: bool = False  # the breakers know that it answered
+
+    def fail(self, failure: Failure, error: ApiError) -> None:
+        self.failure = failure
+        self.error = error
+        self.heard.error = error.code
+
+
+def request_headers(said: Said) -> Said:
+    """Pick the client's headers that travel; raises CallerError for one that must not."""
+    if said.sent is None:
+        try:
+            said.sent = pick_request_headers(said.headers.items())
+        except HeaderError as error:
+            raise CallerError(400, "invalid_header", str(error), param=error.name) from None
+    return said
+
+
+async def send(attempt: Attempt, reservation: Reservation, sent: Said, parts: Parts) -> None:
+    """Send the request and hear the head of the answer; all that happened is noted in attempt."""
+    provider, heard = attempt.provider, attempt.heard
+    prepared = provider.dialect.prepare(reservation.route.body_for(attempt.target), attempt.target.model)
+    attempt.hide_usage = prepared.hide_usage
+    headers = _headers(sent, provider, attempt.key, streamed=attempt.streamed)
+    try:
+        answer = await provider.transport.send(
+            "POST", provider.url("/chat/completions"), headers, _encode(prepared), attempt.deadlines
+        )
+    except TransportError as error:
+        heard.dispatched = error.dispatched
+        attempt.fail(Failure("sent" if error.dispatched else "connect", kind=error.kind), broken(error, provider))
+        return
+    heard.status = answer.status
+    heard.canned = attempt.target.static is not None
+    generation_id = answer.header("X-Generation-Id")
+    if generation_id is not None and is_generation_id(generation_id):
+        heard.generation_id = generation_id
+    heard.served_by = answer.header("X-Provider-Name")
+    attempt.answer = answer
+    if 200 <= answer.status < 300:
+        if attempt.streamed and heard.generation_id is not None:
+            parts.ledger.note_generation(reservation.id, attempt.n, heard.generation_id)
+        return
+    await _hear_refusal(attempt, answer, parts)
+
+
+async def _hear_refusal(attempt: Attempt, answer: Answer, parts: Parts) -> None:
+    """Note a status that is not 2xx, with what the provider said beside it."""
+    body = await _read_error(answer)
+    error = error_object(body)
+    retry_after_s = read_retry_after(answer.header, error, parts.clock.now_ms())
+    told = refused(answer, body, attempt.provider, attempt.key.name)
+    attempt.fail(Failure("status", answer.status, None, error, retry_after_s), told)
+    if told.code == "upstream_error" and is_json_object(body):
+        attempt.error_body = body
+    attempt.heard.complete = True
+
+
+def _encode(prepared: Prepared) -> bytes:
+    return dump_body(prepared.body)
+
+
+def _headers(said: Said, provider: ProviderRow, key: Key, *, streamed: bool) -> SentHeaders:
+    """Give the headers for a provider; those of the last request again where they are the same."""
+    last = said.upstream
+    if last is not None and last[0] is provider and last[1] is key and last[2] is streamed:
+        return last[3]
+    headers = SentHeaders(said.sent or ())
+    headers.update(provider.dialect.headers(headers))
+    headers["Content-Type"] = "application/json"
+    headers["Accept"] = "text/event-stream" if streamed else "application/json"
+    headers["Accept-Encoding"] = "identity"  # the meter reads what passes, and the client gets what came
+    headers["User-Agent"] = "tollkeeper"
+    headers.update(provider.extra_headers)
+    headers.update(key.headers())
+    said.upstream = (provider, key, streamed, headers)
+    return headers
+
+
+async def _read_error(answer: Answer) -> bytes:
+    body = b""
+    try:
+        while piece := await answer.read():
+            body += piece
+            if len(body) > _ERROR_BODY_MAX_BYTES:
+                answer.abort()
+                return b""
+    except TransportError:  # the status is the answer; a body that broke off is left out
+        return b""
+    return body

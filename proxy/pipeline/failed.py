@@ -1,0 +1,92 @@
+"""failed: what the client gets when no target of the route answered.
+
+The last failure as its provider told it, so that every SDK raises the class that it would raise there. After more than
+one attempt the text lists them all, and SDKs are told not to go through the whole route again.
+"""
+
+from collections.abc import Sequence
+
+import orjson
+
+from proxy.core.errors import ApiError, error_body
+from proxy.pipeline.attempt import Attempt
+from proxy.pipeline.call import Call
+from proxy.pipeline.client import Reply
+from proxy.pipeline.relay import Finish, response_headers
+from proxy.wire.sse import error_event
+
+# Some SDKs sleep for as long as they are told, hours if so: nobody is told more than a minute.
+_RETRY_MOST = {"retry-after": 60, "retry-after-ms": 60_000}
+
+
+async def tell_failure(call: Call, attempts: Sequence[Attempt], finish: Finish) -> Reply:
+    """Give the answer for a route whose attempts have all failed; raises ApiError where it is one of our own."""
+    last = attempts[-1]
+    error = last.error
+    assert error is not None
+    if len(attempts) == 1 and last.opened is not None and last.opened.holds_error:
+        return await last.opened.run()  # the provider's own words, inside a 200
+    if call.reply is not None:
+        return await _inside(call, _listed(error, attempts), finish)
+    if last.error_body:
+        await finish(error.status)
+        return _pass_on(call, last, attempts)
+    raise _listed(error, attempts)
+
+
+async def _inside(call: Call, error: ApiError, finish: Finish) -> Reply:
+    """Tell it in an answer whose head has gone out."""
+    assert call.reply is not None
+    await finish(error.status)
+    if call.streams:
+        call.write(error_event(error.code, error.message, error.type, call.request_id))
+    else:
+        call.write(error_body(error, call.request_id))
+    return call.reply
+
+
+def _pass_on(call: Call, last: Attempt, attempts: Sequence[Attempt]) -> Reply:
+    """Give the provider's own error under its own status: byte for byte where it was the only attempt."""
+    assert last.answer is not None
+    headers = response_headers(call, last)
+    for name, most in _RETRY_MOST.items():
+        if (value := headers.get(name)) is not None and value.isascii() and value.isdigit() and int(value) > most:
+            headers[name] = str(most)
+    body = last.error_body
+    if len(attempts) > 1:
+        headers["x-should-retry"] = "false"
+        body = _with_list(body, attempts)
+    return call.client.whole(last.answer.status, headers, body, call.started_ms)
+
+
+def _with_list(body: bytes, attempts: Sequence[Attempt]) -> bytes:
+    """Put the list of attempts behind the message of a provider's error, and leave the rest as it is."""
+    try:
+        message = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body
+    error = message.get("error") if isinstance(message, dict) else None
+    if not isinstance(error, dict) or not isinstance(error.get("message"), str):
+        return body
+    told = {**error, "message": f"{error['message']} ({list_of(attempts)})"}
+    return orjson.dumps({**message, "error": told})
+
+
+def _listed(error: ApiError, attempts: Sequence[Attempt]) -> ApiError:
+    if len(attempts) > 1:
+        error.message = f"{error.message} ({list_of(attempts)})"
+        error.should_retry = False
+    return error
+
+
+def list_of(attempts: Sequence[Attempt]) -> str:
+    """List attempts in short: 3 attempts failed: openai/gpt-5-mini at openrouter 503, ..."""
+    each = ", ".join(f"{attempt.target.model} at {attempt.provider.name}: {_word(attempt)}" for attempt in attempts)
+    return f"{len(attempts)} attempts failed: {each}"
+
+
+def _word(attempt: Attempt) -> str:
+    failure, error = attempt.failure, attempt.error
+    if failure is not None and failure.where == "status":
+        return str(failure.status)
+    return "?" if error is None else error.code.removeprefix("upstream_")

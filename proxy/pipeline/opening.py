@@ -1,0 +1,211 @@
+"""opening: hold an answer back until it is sure to be one, so that a failure before can still go to the next target.
+
+A stream is held until its first content, an answer in one piece until it is read. Only keep-alive goes to the client
+before: comments ahead of the first event, padding ahead of the JSON. It takes the head along, so that from then on a
+failure of the whole route is told inside a 200.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from proxy.core.errors import ProviderError
+from proxy.pipeline.attempt import Attempt
+from proxy.pipeline.call import Call
+from proxy.pipeline.client import Reply
+from proxy.pipeline.parts import Snapshot
+from proxy.pipeline.refused import failed_inside
+from proxy.pipeline.relay import Finish, Stream, Whole, is_stream
+from proxy.pipeline.settle import BROKEN
+from proxy.policy.failure import Failure
+from proxy.providers.transport import Answer, TransportError
+from proxy.wire.answer import Answer as Told
+from proxy.wire.answer import error_of, read_message
+from proxy.wire.meter import StreamMeter
+from proxy.wire.sse import data_spans, split_events
+
+_HELD_MAX_BYTES = 1 << 20  # an event larger than this is no error; what is held goes out, whatever it says
+_AFTER_ERROR_S = 0.5  # usage may follow an error: it is waited for, but the next target is more urgent
+# Whole lines of comments, and empty ones; a CR at the very end may be half of a CR LF.
+_BEGUN_COMMENT = re.compile(rb"(?::[^\r\n]*)?\r?")
+_COMMENT_MAX_BYTES = 1 << 12
+_COMMENTS = re.compile(rb"(?:(?::[^\r\n]*)?(?:\r\n|\n|\r(?=[^\n])))*", re.DOTALL)
+
+
+async def open_answer(call: Call, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> None:
+    """Read an answer until it is sure to be one; what it failed by is noted in attempt."""
+    answer = attempt.answer
+    assert answer is not None
+    streams = is_stream(attempt, answer)
+    if call.reply is not None and streams is not call.streams:
+        answer.abort()
+        told = failed_inside(attempt.provider, "answered in another form than the one that has begun")
+        attempt.heard.flags.add(BROKEN)
+        attempt.fail(Failure("answer", answer.status), told)
+        return
+    kind = HeldStream if streams else HeldWhole
+    opened = kind(call, attempt, answer, finish, snapshot)
+    await opened.open()
+    attempt.opened = opened
+    if attempt.failure is not None:
+        call.when_gone(None)
+
+
+def error_in_events(events: bytes) -> Mapping[str, Any]:
+    """Give the first error object in a run of events; empty where it is none."""
+    for event in split_events(events):
+        message = read_message(b"\n".join([event[slice(*span)] for span in data_spans(event)]) or event)
+        error = None if message is None else error_of(message)
+        if error:
+            return error if isinstance(error, dict) else {}
+    return {}
+
+
+class HeldStream(Stream):
+    """A stream whose first events are kept until one of them has content."""
+
+    def __init__(self, call: Call, attempt: Attempt, answer: Answer, finish: Finish, snapshot: Snapshot) -> None:
+        super().__init__(call, attempt, answer, finish, snapshot)
+        self.meter = StreamMeter(hide_usage=attempt.hide_usage)
+        self._kept = bytearray()  # what came and has not gone out, in order
+        self._comments_bytes = 0  # how much of it may go out at once
+        self._has_data = False  # something other than comments has come
+        self._at_end = False
+        self._broke: TransportError | None = None
+        self._end: tuple[bytes, ProviderError | None] | None = None
+
+    async def open(self) -> None:
+        """Read up to the first content, or to what the answer fails by, which is noted in the attempt."""
+        meter, answer = self.meter, self.answer
+        self.call.when_gone(self._gone)
+        answer.awaits_content = True
+        try:
+            self._at_end = await self._keep_until_sure()
+        except TransportError as error:
+            self._at_end, self._broke = True, error
+        answer.awaits_content = False
+        if meter.content_seen or not (self._at_end or meter.error_seen):
+            return
+        if not self._at_end:
+            await self._keep_the_rest()
+        self._end = self.ended(self._broke)
+        if not self.call.gone:
+            self._judge(self._end[1])
+
+    @property
+    def holds_error(self) -> bool:
+        return self.meter.error_seen
+
+    def _judge(self, failure: ProviderError | None) -> None:
+        status, kind = self.answer.status, None if self._broke is None else self._broke.kind
+        if failure is not None:
+            self.attempt.fail(Failure("answer", status, kind), failure)
+        elif self.meter.error_seen:
+            error = error_in_events(bytes(self._kept))
+            told = failed_inside(self.attempt.provider, "failed before its answer began", error)
+            self.attempt.fail(Failure("answer", status, error=error), told)
+
+    async def run(self) -> Reply:
+        response = await self.begin()
+        kept, self._kept = bytes(self._kept), bytearray()
+        if not self.forward(kept):
+            await self.call.drained(self.stall_s)
+        if self._end is None:
+            self._end = self.ended(self._broke if self._at_end else await self.passed_on())
+        await self.close(*self._end)
+        return response
+
+    async def _keep_until_sure(self) -> bool:
+        """Tell whether the stream has ended."""
+        while not await self.answer.pump(self._keep):
+            await self._pass_comments()
+            if self._is_sure():
+                return False
+        return True
+
+    def _is_sure(self) -> bool:
+        meter = self.meter
+        return meter.content_seen or meter.error_seen or meter.done or len(self._kept) > _HELD_MAX_BYTES
+
+    def _keep(self, chunk: bytes) -> bool:
+        """Keep one piece; False: there is something to do before the next."""
+        self._kept += self.meter.feed(chunk)
+        if self.meter.content_seen and self.heard.first_byte_s is None:
+            self.heard.first_byte_s = self.call.clock.monotonic_s()
+        if not self._has_data:
+            self._find_comments()
+        return not (self._comments_bytes or self._is_sure())
+
+    def _find_comments(self) -> None:
+        match = _COMMENTS.match(self._kept)
+        self._comments_bytes = 0 if match is None else match.end()
+        begun = self._kept[self._comments_bytes :]
+        self._has_data = not _BEGUN_COMMENT.fullmatch(begun) or len(begun) > _COMMENT_MAX_BYTES
+
+    async def _pass_comments(self) -> None:
+        """Let signs of life through."""
+        if self._comments_bytes:
+            await self.begin()
+            self.call.streams = True
+            if not self.forward(bytes(self._kept[: self._comments_bytes])):
+                await self.call.drained(self.stall_s)
+            del self._kept[: self._comments_bytes]
+            self._comments_bytes = 0
+
+    async def _keep_the_rest(self) -> None:
+        """Read what follows an error, but not for long."""
+        timer = asyncio.get_running_loop().call_later(_AFTER_ERROR_S, self.answer.abort)
+        try:
+            while (chunk := await self.answer.read()) and len(self._kept) <= _HELD_MAX_BYTES:
+                self._kept += self.meter.feed(chunk)
+        except TransportError:
+            pass  # the error stands, however the stream ended behind it
+        finally:
+            timer.cancel()
+            self.answer.abort()
+
+
+class HeldWhole(Whole):
+    """An answer in one piece that is looked at before it is passed on."""
+
+    _body = b""
+    _problem: ProviderError | None = None  # it is not whole
+
+    async def open(self) -> None:
+        """Read all of it; what is no answer is noted in the attempt."""
+        self.call.when_gone(self._gone)
+        self.answer.awaits_content = True
+        try:
+            self._body = await self.read()
+        except TransportError as error:
+            self._problem = self.note_broken(error)
+            if not self.call.gone:
+                self.attempt.fail(Failure("answer", self.answer.status, error.kind), self._problem)
+            return
+        finally:
+            self.answer.awaits_content = False
+        told = self.hear(self._body)
+        if not self.call.gone:
+            self._judge(told)
+
+    @property
+    def holds_error(self) -> bool:
+        return self.heard.failed
+
+    def _judge(self, told: Told | None) -> None:
+        status = self.answer.status
+        if told is not None and told.error_seen:
+            message = read_message(self._body)
+            error = error_of(message) if message is not None else None
+            error = error if isinstance(error, dict) else {}
+            found = failed_inside(self.attempt.provider, f"answered {status} with an error in it", error)
+            self.attempt.fail(Failure("answer", status, error=error), found)
+        elif told is None or not told.has_choices:
+            found = failed_inside(self.attempt.provider, f"answered {status} with something that is no answer")
+            self.attempt.fail(Failure("answer", status, "no_answer"), found)
+
+    async def run(self) -> Reply:
+        if self._problem is not None:
+            return await self.truncated(self._problem)
+        return await self.give(self._body)

@@ -1,0 +1,16 @@
+"""A place on a route: one target of it, and the key that an attempt goes out with."""
+
+from typing import NamedTuple
+
+from proxy.pipeline.route import Target
+from proxy.providers.rows import Key, ProviderRow
+
+
+class Place(NamedTuple):
+    """at is the target's index on the route, key_index that of the key at its provider; -1: a key of the user's own."""
+
+    at: int
+    target: Target
+    provider: ProviderRow
+    key: Key
+    key_index: int

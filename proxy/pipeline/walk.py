@@ -1,0 +1,298 @@
+"""walk: where a request is on its route, which step may follow a failure, and the wait for it."""
+
+import asyncio
+import random
+from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
+
+from proxy.pipeline.attempt import Attempt
+from proxy.pipeline.call import Call
+from proxy.pipeline.parts import Parts, Snapshot
+from proxy.pipeline.place import Place
+from proxy.pipeline.record import Booking
+from proxy.pipeline.reserve import Reservation
+from proxy.pipeline.resting import busy, resting
+from proxy.pipeline.route import Route
+from proxy.pipeline.settle import BROKEN, HUNG_UP, Heard
+from proxy.policy.backoff import delay_s
+from proxy.policy.failure import Failure
+from proxy.policy.fallback import Decision, Step, decide
+from proxy.providers.deadlines import Deadlines
+
+_OURS = Decision("not_sent", ("next_target", "stop"), maybe_billed=False, blame="none")  # we kept it from being sent
+_KEPT_BACK = frozenset({"resting", "queue_full", "queue_timeout"})
+_LEFT_MIN_S = 0.05  # an attempt that may begin has at least this long
+
+
+class Move(NamedTuple):
+    """The next attempt: where, and after how long."""
+
+    place: Place
+    wait_s: float = 0.0
+
+
+class Walk:
+    """One request's way along its route. attempts are those that were begun, in order."""
+
+    def __init__(self, call: Call, route: Route, parts: Parts, snapshot: Snapshot) -> None:
+        """Choose the first place; raises ProviderError where no target can be asked now."""
+        self._call = call
+        self._route = route
+        self._parts = parts
+        self._snapshot = snapshot
+        self._reservation: Reservation
+        self._limit_s = route.deadline_s or snapshot.routing.deadline_s
+        self._deadline_s = call.started_s + self._limit_s
+        self._tries = 0  # of the place that is at hand
+        self._tried_keys: set[int] = set()  # of the target that is at hand
+        self.attempts: list[Attempt] = []
+        self.place = self._first()
+
+    def _first(self) -> Place:
+        place = self._next_place(0) or self._last_resort()
+        if place is None:
+            raise resting(self._route, self._parts.health, self._snapshot, self._call.clock)
+        return place
+
+    @property
+    def looks_at_answers(self) -> bool:
+        """Tell whether an answer that fails before its content could be followed by another, or somebody waits for it.
+
+        A probe's first content lets others in, so that it is looked out for.
+        """
+        place = self.place
+        if place.at + 1 < len(self._route.targets):
+            return True
+        health = self._parts.health.of(place.provider)
+        if place.key_index >= 0 and health.has_other_key(self._tried_keys):
+            return True
+        return health.is_probing(place.target.model)
+
+    def begin(self, reservation: Reservation) -> Attempt:
+        """Give the first attempt: its row was written with the reservation."""
+        self._reservation = reservation
+        return self._attempt(self.place)
+
+    async def enter(self, attempt: Attempt) -> bool:
+        """Take the passes of the breakers and a place in line; False: it must not be sent, and knows why."""
+        health = self._parts.health.of(attempt.provider)
+        attempt.passes = health.enter(attempt.target.model, attempt.started_s)
+        if attempt.passes is None:
+            attempt.heard.dispatched = False
+            told = resting(self._route, self._parts.health, self._snapshot, self._call.clock)
+            attempt.fail(Failure("connect", kind="resting"), told)
+            return False
+        if self._tries == 1:
+            health.budget.tried(attempt.started_s)
+        if health.line is None:
+            return True
+        unserved = await health.line.enter(self._call, self._left_s(attempt.provider.queue_timeout_s))
+        if unserved is not None:
+            attempt.heard.dispatched = False
+            attempt.fail(Failure("connect", kind=unserved), busy(attempt.provider, unserved))
+            return False
+        attempt.line = health.line
+        attempt.heard.dispatched = not self._call.gone
+        return not self._call.gone
+
+    def note_opened(self) -> None:
+        """Tell the breakers of an answer whose content has begun: what waits behind a probe need not wait longer."""
+        attempt = self.attempts[-1]
+        if attempt.failure is None and attempt.passes is not None and not self._call.gone:
+            attempt.is_noted = True
+            self._parts.health.of(attempt.provider).answered(attempt, attempt.passes)
+
+    async def go_on(self, booking: Booking) -> Attempt | None:
+        """Give the attempt that follows the last one, which failed; None where no step is left, or the client went."""
+        failed = self.attempts[-1]
+        assert failed.failure is not None
+        decision = self._decide(failed.failure)
+        self.leave(decision)
+        move = self._move(decision, failed.failure)
+        if move is None:
+            return None
+        if move.wait_s > 0:
+            await pause(self._call, move.wait_s)
+        if self._call.gone:
+            return None
+        target, provider, key = move.place.target, move.place.provider, move.place.key
+        refusal = await booking.further(failed, target, provider, key.name, maybe_billed=decision.maybe_billed)
+        if refusal is not None:
+            return None
+        return self._attempt(move.place)
+
+    def leave(self, decision: Decision | None = None) -> None:
+        """End the last attempt for breakers and line; after the first call it does nothing."""
+        if not self.attempts:
+            return
+        attempt = self.attempts[-1]
+        line, attempt.line = attempt.line, None
+        if line is not None:
+            line.leave()
+        passes, attempt.passes = attempt.passes, None
+        if passes is None:
+            return
+        health, heard = self._parts.health.of(attempt.provider), attempt.heard
+        failure = attempt.failure or late_failure(heard)
+        if HUNG_UP in heard.flags or not heard.dispatched:
+            if not attempt.is_noted:
+                health.untold(attempt.target.model, passes)
+        elif failure is not None:
+            health.failed(attempt, passes, decision or self._decide(failure), failure.retry_after_s)
+        elif not attempt.is_noted:
+            health.answered(attempt, passes)
+
+    def _decide(self, failure: Failure) -> Decision:
+        if failure.kind in _KEPT_BACK:
+            return _OURS
+        return decide(failure, self._parts.clock.now_ms())
+
+    def _move(self, decision: Decision, failure: Failure) -> Move | None:
+        """Take the first step that is possible."""
+        if len(self.attempts) >= self._snapshot.routing.attempts_max or self._left_s(1.0) <= _LEFT_MIN_S:
+            return None
+        for step in decision.steps:
+            move = self._try(step, decision, failure)
+            if move is not None or step == "stop":
+                return move
+        return None
+
+    def _try(self, step: Step, decision: Decision, failure: Failure) -> Move | None:
+        if step == "retry":
+            return self._retry(decision, failure)
+        place = None
+        if step == "next_key":
+            place = self._next_key()
+        elif step == "next_target":
+            place = self._next_place(self.place.at + 1)
+        return None if place is None else Move(place)
+
+    def _retry(self, decision: Decision, failure: Failure) -> Move | None:
+        """Try the same again, if tries, time and the provider's budget of retries allow it."""
+        place, now_s = self.place, self._parts.clock.monotonic_s()
+        rules = place.provider.retry
+        retries_max = rules.attempts - 1
+        if decision.retries_max is not None:
+            retries_max = min(retries_max, decision.retries_max)
+        told_s = failure.retry_after_s
+        if self._tries > retries_max or (told_s is not None and told_s > self._snapshot.routing.retry_after_max_s):
+            return None
+        wait_s = delay_s(self._tries, told_s, rules, random.random())  # noqa: S311 - it spreads retries, no secret
+        if now_s + wait_s + _LEFT_MIN_S > self._deadline_s:
+            return None
+        health = self._parts.health.of(place.provider)
+        if health.rests_s(place.target.model, now_s) is not None or not health.budget.take(now_s):
+            return None
+        return Move(place, wait_s)
+
+    def _next_key(self) -> Place | None:
+        place = self.place
+        if place.key_index < 0:
+            return None
+        health = self._parts.health.of(place.provider)
+        index = health.choose_key(place.target.model, self._parts.clock.now_ms(), self._tried_keys)
+        return None if index is None else place._replace(key=place.provider.keys[index], key_index=index)
+
+    def _next_place(self, at: int) -> Place | None:
+        """Give the first target from at on that can be asked now, with a key."""
+        targets = self._route.targets
+        while at < len(targets):
+            place = self._place(at)
+            if place is not None:
+                return place
+            at += 1
+        return None
+
+    def _last_resort(self) -> Place | None:
+        """Give a target whose keys are all set aside: where there is nothing else to ask, the provider tells best."""
+        now_ms, now_s = self._parts.clock.now_ms(), self._call.clock.monotonic_s()
+        for at, target in enumerate(self._route.targets):
+            provider = self._snapshot.provider_of(target)
+            health = self._parts.health.of(provider)
+            index = health.least_bad_key(target.model, now_ms)
+            if index is not None and health.rests_s(target.model, now_s) is None:
+                return Place(at, target, provider, provider.keys[index], index)
+        return None
+
+    def _place(self, at: int) -> Place | None:
+        target = self._route.targets[at]
+        provider = self._snapshot.provider_of(target)
+        health = self._parts.health.of(provider)
+        if health.rests_s(target.model, self._call.clock.monotonic_s()) is not None:
+            return None
+        index = health.choose_key(target.model, self._parts.clock.now_ms())
+        return None if index is None else Place(at, target, provider, provider.keys[index], index)
+
+    def _attempt(self, place: Place) -> Attempt:
+        before, self.place = self.place, place
+        if not self.attempts or before.at != place.at:
+            self._tries, self._tried_keys = 1, {place.key_index}
+        elif before.key_index == place.key_index:
+            self._tries += 1
+        else:
+            self._tried_keys.add(place.key_index)
+        now_s = self._parts.clock.monotonic_s()
+        attempt = Attempt(
+            len(self.attempts) + 1,
+            place.target,
+            place.provider,
+            place.key,
+            now_s,
+            self._deadlines(place, now_s),
+            Heard(dispatched=True),
+            streamed=bool(self._reservation.row.streamed),
+            told_max_tokens=self._reservation.told_max_tokens,
+        )
+        self.attempts.append(attempt)
+        return attempt
+
+    def _deadlines(self, place: Place, now_s: float) -> Deadlines:
+        """Give the time-outs of an attempt, none longer than what the route has left."""
+        deadlines = place.target.deadlines or place.provider.deadlines_for(place.target.model)
+        if len(self._route.targets) == 1 and self._route.deadline_s is None:
+            return deadlines
+        left_s = self._limit_s if not self.attempts else max(self._deadline_s - now_s, _LEFT_MIN_S)
+        return capped(deadlines, left_s, streamed=bool(self._reservation.row.streamed))
+
+    def _left_s(self, most_s: float) -> float:
+        return min(most_s, self._deadline_s - self._parts.clock.monotonic_s())
+
+
+@lru_cache(maxsize=256)
+def capped(deadlines: Deadlines, left_s: float, *, streamed: bool) -> Deadlines:
+    """Shorten what comes before the content of a stream, or all of an answer in one piece."""
+    return replace(
+        deadlines,
+        connect_s=min(deadlines.connect_s, left_s),
+        header_s=min(deadlines.header_s, left_s),
+        first_token_s=min(deadlines.first_token_s, left_s),
+        total_s=deadlines.total_s if streamed else min(deadlines.total_s, left_s),
+    )
+
+
+def late_failure(heard: Heard) -> Failure | None:
+    """Give how an answer failed while it was passed on; None if it did not."""
+    if not heard.failed and BROKEN not in heard.flags:
+        return None
+    code = heard.error_code
+    error = None if code is None else {"code": int(code) if code.isdigit() else code}
+    return Failure("content" if heard.content_seen else "answer", heard.status, error=error)
+
+
+async def pause(call: Call, wait_s: float) -> None:
+    """Wait, but not for a client that goes."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    timer = loop.call_later(wait_s, _wake, waiter)
+    call.when_gone(lambda: _wake(waiter))
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+        call.when_gone(None)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
