@@ -5,7 +5,8 @@ import gc
 import logging
 import sqlite3
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -32,6 +33,8 @@ from proxy.providers.catalogue import Catalogue
 from proxy.providers.rows import ProviderRow
 from proxy.storage import users
 from proxy.storage.ledger import SqliteLedger, open_ledger, read_unfinished, set_labels
+from proxy.storage.recent import PastAttempt, recent_attempts
+from proxy.storage.reports import open_reader
 from proxy.storage.retention import readable_rows
 from proxy.storage.totals import read_totals
 from proxy.web.gate import allowed_hosts
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("tollkeeper.app")
 
 _GC_THRESHOLD = 50_000  # the start's objects are frozen; what a request makes dies by reference counts
+_LATELY_MS = 3_600_000  # how far back attempts tell how a target does
 _CUT_WAIT_S = 5.0  # after the drain: time for requests that were cut to reach the ledger
 
 
@@ -95,6 +99,7 @@ class App:
         self._stack.push_async_callback(self._close_providers)
         await self.catalogue.load(self.live.current.providers)
         desk = await self._open_desk(settings)
+        self.health.seed(await asyncio.to_thread(_past, database, self._clock.now_ms() - _LATELY_MS))
         self.pending = SettlePending(self.ledger, self.live, self._clock, desk)
         self._stack.push_async_callback(self.pending.close)
         self.parts = Parts(
@@ -237,6 +242,11 @@ class App:
     async def _close_providers(self) -> None:
         for row in (*self._providers.values(), *self._replaced):
             await row.transport.close()
+
+
+def _past(database: Path, since_ms: int) -> list[PastAttempt]:
+    with closing(open_reader(database)) as connection:
+        return recent_attempts(connection, since_ms)
 
 
 def rebuilt_book(connection: sqlite3.Connection, zone: ZoneInfo, now_ms: int) -> QuotaBook:

@@ -81,8 +81,14 @@ def _without_proxy(settings: "Settings", user: str | None, body: dict[str, Any])
 def _print(found: dict[str, Any]) -> None:
     from proxy.cli.table import print_table, printable  # noqa: PLC0415 - keeps --help quick
 
+    several = len(found["targets"]) > 1
     for n, target in enumerate(found["targets"], 1):
-        click.echo(printable(f"{'Route' if n == 1 else '':12}{n}. {target['model']} at {target['provider']}"))
+        label = "Route" if n == 1 else ""
+        click.echo(printable(f"{label:12}{n}. {target['model']} at {target['provider']}{_why(target, several)}"))
+    for left in found["left_out"]:
+        click.echo(printable(f"{'Left out':12}{left['model']} at {left['provider']}: {left['reason']}"))
+    if found["note"]:
+        click.echo(printable(f"{'Note':12}{found['note']}"))
     worst = found["worst_case"]
     if worst is not None:
         tokens = "" if found["max_tokens"] is None else f", with max_tokens {found['max_tokens']}"
@@ -105,6 +111,15 @@ def _print(found: dict[str, Any]) -> None:
         [tuple(_cell(limit[name]) for name in names) for limit in found["limits"]],
         right=frozenset(("limit", "used", "reserved", "remaining")),
     )
+
+
+def _why(target: dict[str, Any], several: bool) -> str:
+    """Say what matters of a target beside its name: that it is asked first, and what speaks against it."""
+    words = ["asked first"] if target["chosen"] and several else []
+    words += [f"breaker {target['breaker']}"] if target["breaker"] != "closed" else []
+    words += [f"key: {target['key']}"] if target["key"] != "usable" else []
+    words += [target["reason"]] if target["reason"] != "as configured" else []
+    return f" ({'; '.join(words)})" if words else ""
 
 
 def _cell(value: Any) -> str | None:

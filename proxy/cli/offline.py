@@ -10,6 +10,7 @@ from proxy.core.clock import Clock, SystemClock
 from proxy.core.errors import CallerError
 from proxy.pipeline.authenticate import Directory
 from proxy.pipeline.desk import Desk
+from proxy.pipeline.health import Health
 from proxy.pipeline.parts import Routing, Snapshot
 from proxy.policy.quota import QuotaBook
 from proxy.providers.build import build_providers
@@ -38,6 +39,7 @@ class _Quoting:
 
     catalogue: Catalogue
     desk: Desk
+    health: Health
 
 
 async def explain_offline(settings: "Settings", user: str | None, body: dict[str, Any]) -> dict[str, Any]:
@@ -52,8 +54,10 @@ async def explain_offline(settings: "Settings", user: str | None, body: dict[str
         for name in providers:
             catalogue.listing(name).tried_s = clock.monotonic_s()  # a name that the list lacks is not looked for
         snapshot = Snapshot(settings, Directory([]), providers, preset_rows(settings), frozenset(), zone, Routing())
+        health = Health(clock)
+        health.configure(providers.values())
         parsed, size_bytes = chat_body(body)
-        call, parts = _Asked(0, clock.now_ms()), _Quoting(catalogue, Desk(book))
+        call, parts = _Asked(0, clock.now_ms()), _Quoting(catalogue, Desk(book), health)
         identity = identity_of(user, row, snapshot)
         return await explained(cast("Call", call), identity, parsed, size_bytes, cast("Parts", parts), snapshot)
     finally:

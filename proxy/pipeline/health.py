@@ -17,7 +17,9 @@ from proxy.policy.keyring import KeyRing, KeyView
 from proxy.policy.recent import Recent
 from proxy.policy.retry_budget import RetryBudget
 from proxy.providers.rows import ProviderRow
+from proxy.storage.recent import PastAttempt
 
+_FAILED = frozenset({"upstream_error", "upstream_broken", "upstream_timeout", "upstream_unreachable"})  # of the ledger
 _WORSE: tuple[State, ...] = ("closed", "half_open", "open")
 _MODELS_MAX = 1000  # names of models come from callers, and must not fill memory
 
@@ -47,15 +49,6 @@ class Attempted(Protocol):
 
     @property
     def heard(self) -> Heard: ...
-
-
-class Past(NamedTuple):
-    """One attempt of the ledger, as the start reads it."""
-
-    provider: str
-    model: str
-    failed: bool
-    latency_ms: float | None
 
 
 class ProviderView(NamedTuple):
@@ -273,12 +266,13 @@ class Health:
             found = self._others[row.name] = ProviderHealth(row, self._clock)
         return found
 
-    def seed(self, attempts: Iterable[Past]) -> None:
+    def seed(self, attempts: Iterable[PastAttempt]) -> None:
         """Take up what the ledger tells of attempts before the start, oldest first."""
         for past in attempts:
             found = self._providers.get(past.provider)
-            if found is not None:
-                found.recent(past.model).note(failed=past.failed, latency_ms=past.latency_ms)
+            failed = past.outcome in _FAILED
+            if found is not None and (failed or past.outcome == "ok"):
+                found.recent(past.model).note(failed=failed, latency_ms=past.ttft_ms)
 
     def forget(self) -> None:
         """Begin anew, as after a start without a ledger."""

@@ -13,6 +13,7 @@ from proxy.pipeline.health import Health
 from proxy.pipeline.in_flight import InFlight
 from proxy.pipeline.patience import Patience
 from proxy.pipeline.route import PresetRow, Target
+from proxy.pipeline.tally import Tally
 from proxy.providers.catalogue import Catalogue
 from proxy.providers.rows import ProviderRow
 from proxy.storage.ledger import Ledger
@@ -62,4 +63,5 @@ class Parts:
     look_up_later: Callable[[int], None]  # a pending request's id -> the job that settles it
     patience: Patience = field(default_factory=Patience)
     in_flight: InFlight = field(default_factory=InFlight)
+    tally: Tally = field(default_factory=Tally)
     draining: bool = False

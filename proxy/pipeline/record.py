@@ -53,6 +53,7 @@ class Booking:
         if self._past is not None:
             end, verdict = self._add_up(self._past, end, verdict)
         self.verdict, self._row_end = verdict, end
+        self._parts.tally.requests[status] += 1
         self._note_excess(end)
         written = self._parts.ledger.end(end, self._written)
         self._parts.patience.expect(written, self._snapshot.settings.ledger.settle_wait_s, self._stop_waiting)

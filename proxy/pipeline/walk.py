@@ -133,13 +133,17 @@ class Walk:
         passes, attempt.passes = attempt.passes, None
         if passes is None:
             return
+        self._parts.tally.attempts[attempt.provider.name, attempt.heard.error or "ok"] += 1
         health, heard = self._parts.health.of(attempt.provider), attempt.heard
         failure = attempt.failure or late_failure(heard)
         if HUNG_UP in heard.flags or not heard.dispatched:
             if not attempt.is_noted:
                 health.untold(attempt.target.model, passes)
         elif failure is not None:
-            health.failed(attempt, passes, decision or self._decide(failure), failure.retry_after_s)
+            decision = decision or self._decide(failure)
+            health.failed(attempt, passes, decision, failure.retry_after_s)
+            if decision.blame == "key" and decision.set_aside_s is not None:
+                self._parts.tally.set_asides[attempt.provider.name, attempt.key.name, decision.case] += 1
         elif not attempt.is_noted:
             health.answered(attempt, passes)
 
@@ -184,6 +188,7 @@ class Walk:
         health = self._parts.health.of(place.provider)
         if health.rests_s(place.target.model, now_s) is not None or not health.budget.take(now_s):
             return None
+        self._parts.tally.retries[place.provider.name] += 1
         return Move(place, wait_s)
 
     def _next_key(self) -> Place | None:

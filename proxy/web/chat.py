@@ -1,6 +1,6 @@
 """POST /v1/chat/completions."""
 
-from proxy.core.errors import OwnError
+from proxy.core.errors import CallerError, OwnError
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
 from proxy.pipeline.run import run
@@ -15,5 +15,8 @@ async def chat_completions(call: Call, state: State) -> Reply:
     parts.in_flight.add(call)
     try:
         return await run(call, parts)
+    except (CallerError, OwnError) as error:
+        parts.tally.refusals[error.status, error.code] += 1
+        raise
     finally:
         parts.in_flight.remove(call)

@@ -11,11 +11,13 @@ from proxy.core.errors import ApiError, CallerError
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.accept import accept
 from proxy.pipeline.allowance import build_allowance
+from proxy.pipeline.arrange import arranged
 from proxy.pipeline.authenticate import Identity, authenticate
 from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.reserve import quote
-from proxy.pipeline.route import plan_route
+from proxy.pipeline.route import Route, plan_route
+from proxy.policy.choose import Order
 from proxy.storage.users import Missing, find_user
 from proxy.web.me import limit_json
 from proxy.web.state import State
@@ -28,7 +30,7 @@ async def explain(call: Call, state: State) -> web.StreamResponse:
     snapshot = parts.live.current
     identity = authenticate(call.client.said, snapshot.directory, call.started_ms)
     body, size_bytes = await accept(call, snapshot.settings.server)
-    shown = await explained(call, identity, body, size_bytes, parts, snapshot)
+    shown = await explained(call, identity, body, size_bytes, parts, snapshot, with_headers=True)
     return web.Response(
         body=orjson.dumps(shown), content_type="application/json", headers={"x-request-id": call.request_id}
     )
@@ -80,16 +82,35 @@ def chat_body(value: object) -> tuple[dict[str, Any], int]:
 
 
 async def explained(
-    call: Call, identity: Identity, body: dict[str, Any], size_bytes: int, parts: Parts, snapshot: Snapshot
+    call: Call,
+    identity: Identity,
+    body: dict[str, Any],
+    size_bytes: int,
+    parts: Parts,
+    snapshot: Snapshot,
+    *,
+    with_headers: bool = False,
 ) -> dict[str, object]:
     """Give the answer as JSON's types; raises CallerError for a model that the user may not use."""
-    route = plan_route(body, identity, snapshot.presets, snapshot.settings.providers)
+    asked_use_case = call.client.said.headers.get("X-Tollkeeper-Use-Case") if with_headers else None
+    planned = plan_route(
+        body, identity, snapshot.presets, snapshot.settings.providers, asked_use_case, snapshot.use_cases
+    )
+    route, order = arranged(planned, size_bytes, parts, snapshot)
     quoted = await quote(call, identity, route, size_bytes, parts, snapshot)
     rows = parts.desk.book.limits_view(identity.allowance.quotas, call.started_ms)
     return {
         "user": identity.user,
         "requested_model": route.requested_model,
-        "targets": [{"provider": target.provider, "model": target.model} for target in route.targets],
+        "preset": route.preset,
+        "select": route.select,
+        "note": order.note,
+        "targets": targets_json(route, order, call.started_ms, parts, snapshot),
+        "left_out": [
+            {"provider": left.provider, "model": left.model, "reason": one.reason}
+            for one in order.left_out
+            for left in (planned.targets[one.position],)
+        ],
         "admitted": quoted.refusal is None,
         "refusal": None if quoted.refusal is None else _refusal(quoted.refusal),
         "worst_case": None if quoted.amount_pusd is None else pusd_to_usd(quoted.amount_pusd),
@@ -97,6 +118,33 @@ async def explained(
         "max_tokens": quoted.max_tokens,
         "limits": [limit_json(row) for row in rows],
     }
+
+
+def targets_json(route: Route, order: Order, now_ms: int, parts: Parts, snapshot: Snapshot) -> list[dict[str, object]]:
+    """Give the targets in the order of the walk: why each stands there, and whether it is the one asked first.
+
+    Nothing is touched: no probe is taken, no key's turn used up.
+    """
+    found: list[dict[str, object]] = []
+    is_chosen = False
+    for n, target in enumerate(route.targets):
+        provider = snapshot.provider_of(target)
+        health = parts.health.of(provider)
+        state = health.state(target.model)
+        key_in_ms = health.ring.usable_in_ms(now_ms, target.model)
+        may_go = state != "open" and key_in_ms == 0
+        found.append(
+            {
+                "provider": target.provider,
+                "model": target.model,
+                "chosen": may_go and not is_chosen,
+                "reason": order.placed[n].reason if n < len(order.placed) else "canned answers, when nothing else does",
+                "breaker": state,
+                "key": "none is valid" if key_in_ms is None else "usable" if key_in_ms == 0 else "set aside",
+            }
+        )
+        is_chosen = is_chosen or may_go
+    return found
 
 
 def _refusal(error: ApiError) -> dict[str, object]:

@@ -4,6 +4,7 @@ import orjson
 from aiohttp import web
 
 from proxy.pipeline.call import Call
+from proxy.web.condition import provider_json
 from proxy.web.state import State
 
 
@@ -34,6 +35,7 @@ async def readyz(call: Call, state: State) -> web.StreamResponse:
             for name in state.parts.live.current.providers
             if (listing := state.parts.catalogue.listing(name))
         }
+        body["providers"] = {name: provider_json(view) for name, view in state.parts.health.views().items()}
         body["clock"] = state.clock_problem() or "ok"
         body["pending"] = state.pending()
     return _json(200 if ready else 503, body)

@@ -14,6 +14,7 @@ from proxy.web.generation import show_generation
 from proxy.web.health import healthz, readyz
 from proxy.web.key import show_credits, show_key
 from proxy.web.me import my_limits, my_usage
+from proxy.web.metrics import metrics
 from proxy.web.models import list_models, show_model
 from proxy.web.state import State
 from proxy.web.upgrade import refuse_upgrade
@@ -36,6 +37,7 @@ _V1: Mapping[tuple[str, str], Handler] = {
 _OTHERS: Mapping[tuple[str, str], Handler] = {
     ("GET", "/healthz"): healthz,
     ("GET", "/readyz"): readyz,
+    ("GET", "/metrics"): metrics,
 }
 
 _PREFIXES = ("/v1", "/api/v1", "")  # the alias for people who swap only the host, and the forgotten /v1
@@ -85,7 +87,7 @@ async def answer_socket(call: Call, state: State) -> Reply:
     handler = _OTHERS.get((call.request.method, path))
     if handler is not None:
         return await handler(call, state)
-    raise CallerError(404, "unknown_url", f"The socket answers {PREFIX}..., /healthz and /readyz.")
+    raise CallerError(404, "unknown_url", f"The socket answers {PREFIX}..., /healthz, /readyz and /metrics.")
 
 
 def _model_in(path: str) -> str | None:

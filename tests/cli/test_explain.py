@@ -52,7 +52,8 @@ def test_with_and_without_a_proxy(limited: CommandLine) -> None:
         beside = [told(limited, *call) for call in calls]
     assert alone == beside
     nobody, anna, short, house, unknown = beside
-    assert nobody["targets"] == [{"provider": "openrouter", "model": MODEL}]
+    (target,) = nobody["targets"]
+    assert (target["provider"], target["model"], target["chosen"]) == ("openrouter", MODEL, True)
     assert [limit["scope"] for limit in nobody["limits"]] == ["user:", "user:"]
     assert {limit["scope"] for limit in anna["limits"]} == {"user:anna", "group:family"}
     assert 0 < short["worst_case_pusd"] < anna["worst_case_pusd"] <= 2 * 10**12

@@ -1,0 +1,98 @@
+"""GET /metrics: what happens now and what was counted since the start, in Prometheus' text format."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from proxy.pipeline.call import Call
+from proxy.pipeline.health import ProviderView
+from proxy.web.state import State
+
+_STATES = ("closed", "half_open", "open")
+_LINE = ("running", "waiting")
+
+
+async def metrics(_call: Call, state: State) -> web.StreamResponse:
+    """Answer with all of docs/metrics.md."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(state))
+    return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+class _Collector:
+    """Reads everything at the moment of the question; nothing is kept for it."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        parts = self._state.parts
+        tally = parts.tally
+        yield _counter("tollkeeper_requests", "Requests that were booked.", ("status",), _one(tally.requests))
+        yield _counter(
+            "tollkeeper_refusals", "Requests that were refused and left no row.", ("status", "code"), tally.refusals
+        )
+        yield _counter(
+            "tollkeeper_attempts", "Calls to providers that have ended.", ("provider", "outcome"), tally.attempts
+        )
+        yield _counter(
+            "tollkeeper_retries", "Attempts that tried the same target again.", ("provider",), _one(tally.retries)
+        )
+        yield _counter(
+            "tollkeeper_key_set_asides", "How often a key was set aside.", ("provider", "key", "case"), tally.set_asides
+        )
+        yield _gauge("tollkeeper_requests_in_flight", "Requests that are being answered.", len(parts.in_flight))
+        yield _gauge("tollkeeper_settlements_pending", "Requests whose cost is being looked up.", self._state.pending())
+        yield _gauge("tollkeeper_ledger_ok", "1 while the ledger takes writes.", int(parts.ledger.problem is None))
+        yield _gauge("tollkeeper_draining", "1 while the proxy is being stopped.", int(parts.draining))
+        yield from _of_providers(parts.health.views())
+
+
+def _of_providers(views: Mapping[str, ProviderView]) -> Iterator[Metric]:
+    breakers = GaugeMetricFamily(
+        "tollkeeper_breaker_state", "1 for the state that a provider's breaker is in.", labels=("provider", "state")
+    )
+    opened = CounterMetricFamily(
+        "tollkeeper_breaker_opened", "How often a provider's breaker has opened.", labels=("provider",)
+    )
+    models = GaugeMetricFamily(
+        "tollkeeper_models_resting", "Models of a provider whose breaker is open.", labels=("provider",)
+    )
+    keys = GaugeMetricFamily("tollkeeper_keys_set_aside", "Keys that are set aside now.", labels=("provider",))
+    retries = GaugeMetricFamily(
+        "tollkeeper_retries_left", "Retries that the budget still allows.", labels=("provider",)
+    )
+    lines = GaugeMetricFamily(
+        "tollkeeper_line", "Attempts in the line of a provider with max_concurrency.", labels=("provider", "place")
+    )
+    for name, view in views.items():
+        for state in _STATES:
+            breakers.add_metric((name, state), float(view.breaker.state == state))
+        opened.add_metric((name,), float(view.breaker.opened_count))
+        models.add_metric((name,), float(sum(model.state == "open" for model in view.models.values())))
+        keys.add_metric((name,), float(sum(key.set_aside_until_ms is not None for key in view.keys)))
+        retries.add_metric((name,), float(view.retries_left))
+        if view.running is not None and view.waiting is not None:
+            for place, count in zip(_LINE, (view.running, view.waiting), strict=True):
+                lines.add_metric((name, place), float(count))
+    yield from (breakers, opened, models, keys, retries, lines)
+
+
+def _one(counts: Mapping[int, int] | Mapping[str, int]) -> dict[tuple[str, ...], int]:
+    return {(str(label),): count for label, count in counts.items()}
+
+
+def _counter(name: str, text: str, labels: Iterable[str], counts: Mapping[Any, int]) -> Metric:
+    """Give a counter; the keys of counts are tuples, one value a label."""
+    family = CounterMetricFamily(name, text, labels=tuple(labels))
+    for values, count in counts.items():
+        family.add_metric(tuple(str(value) for value in values), float(count))
+    return family
+
+
+def _gauge(name: str, text: str, value: int) -> Metric:
+    return GaugeMetricFamily(name, text, value=float(value))
