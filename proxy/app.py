@@ -24,8 +24,8 @@ from proxy.jobs.settle_pending import SettlePending
 from proxy.pipeline.desk import Desk
 from proxy.pipeline.directory import build_directory
 from proxy.pipeline.health import Health
-from proxy.pipeline.parts import Parts, Routing, Snapshot
-from proxy.pipeline.route import PresetRow, resolve
+from proxy.pipeline.parts import Parts, Snapshot, routing_of
+from proxy.pipeline.presets import preset_rows, static_rows
 from proxy.policy.guarded_clock import GuardedClock
 from proxy.policy.quota import QuotaBook, fine_rows, scopes_of
 from proxy.providers.build import build_providers
@@ -193,7 +193,9 @@ class App:
             presets=preset_rows(settings),
             hosts=allowed_hosts(settings.server.host, settings.server.hosts),
             zone=ZoneInfo(settings.timezone),
-            routing=Routing(),
+            routing=routing_of(settings),
+            statics=static_rows(settings, lambda: self._clock.now_ms() // 1000),
+            use_cases=settings.use_cases,
         )
 
     def _close_later(self, replaced: list[ProviderRow]) -> None:
@@ -259,20 +261,6 @@ def rebuilt_book(connection: sqlite3.Connection, zone: ZoneInfo, now_ms: int) ->
         scopes = scopes_of(row.user, row.group_name)
         book.load_open(row.id, scopes, row.started_ms, row.held_pusd, row.reserved_tokens or 0)
     return book
-
-
-def preset_rows(settings: Settings) -> dict[str, PresetRow]:
-    """Give the presets of a configuration with their targets resolved."""
-    return {
-        name: PresetRow(
-            name,
-            tuple(resolve(one.target, settings.providers) for one in preset.targets if one.target is not None),
-            preset.defaults,
-            preset.system,
-            preset.use_case,
-        )
-        for name, preset in settings.presets.items()
-    }
 
 
 def _directory_rows(

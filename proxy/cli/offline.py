@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
-from proxy.app import preset_rows, rebuilt_book
+from proxy.app import rebuilt_book
 from proxy.core.clock import Clock, SystemClock
 from proxy.core.errors import CallerError
 from proxy.pipeline.authenticate import Directory
 from proxy.pipeline.desk import Desk
 from proxy.pipeline.health import Health
-from proxy.pipeline.parts import Routing, Snapshot
+from proxy.pipeline.parts import Snapshot, routing_of
+from proxy.pipeline.presets import preset_rows
 from proxy.policy.quota import QuotaBook
 from proxy.providers.build import build_providers
 from proxy.providers.catalogue import Catalogue
@@ -53,7 +54,9 @@ async def explain_offline(settings: "Settings", user: str | None, body: dict[str
         await catalogue.load(providers)
         for name in providers:
             catalogue.listing(name).tried_s = clock.monotonic_s()  # a name that the list lacks is not looked for
-        snapshot = Snapshot(settings, Directory([]), providers, preset_rows(settings), frozenset(), zone, Routing())
+        snapshot = Snapshot(
+            settings, Directory([]), providers, preset_rows(settings), frozenset(), zone, routing_of(settings)
+        )
         health = Health(clock)
         health.configure(providers.values())
         parsed, size_bytes = chat_body(body)

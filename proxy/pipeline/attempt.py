@@ -15,7 +15,8 @@ from proxy.pipeline.waiting_line import WaitingLine
 from proxy.policy.failure import Failure
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.generation import is_generation_id
-from proxy.providers.rows import Key, Prepared, ProviderRow
+from proxy.providers.key import Key
+from proxy.providers.rows import Prepared, ProviderRow
 from proxy.providers.transport import Answer, SentHeaders, TransportError
 from proxy.wire.body import dump_body
 from proxy.wire.headers import HeaderError, pick_request_headers

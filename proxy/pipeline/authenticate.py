@@ -2,12 +2,13 @@
 
 import hmac
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from proxy.core.errors import CallerError
 from proxy.core.token import PREFIX, is_well_formed
 from proxy.pipeline.allowance import Allowance
+from proxy.providers.key import Key
 
 _OPENROUTER_PREFIX = "sk-or-"
 _TOKEN_CHARS_MAX = 512  # longer ones are nobody's token; hashing a megabyte would be work for free
@@ -15,12 +16,13 @@ _TOKEN_CHARS_MAX = 512  # longer ones are nobody's token; hashing a megabyte wou
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks, by which token, and what that user may use."""
+    """Who asks, by which token, and what that user may use; own_keys are keys of the user's own, by provider."""
 
     user: str
     group: str | None
     token_id: str
     allowance: Allowance
+    own_keys: Mapping[str, Key] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from proxy.config.schema import Allowance, Settings
+from proxy.config.allowance import Allowance, User
+from proxy.config.schema import Settings
 from proxy.pipeline.allowance import build_allowance
 from proxy.pipeline.authenticate import Directory, Identity, TokenRow
+from proxy.policy.keyring import KeyFacts
+from proxy.providers.key import OWN, Key
 
 
 def build_directory(
@@ -25,7 +28,7 @@ def _config_rows(settings: Settings) -> Iterator[TokenRow]:
             ends = [_ms(moment) for moment in (token.expires_at, user.expires_at) if moment is not None]
             yield TokenRow(
                 hash=token.hash,
-                identity=Identity(name, user.group, token.label, allowance),
+                identity=Identity(name, user.group, token.label, allowance, own_keys(user)),
                 expires_ms=min(ends, default=None),
                 disabled=token.disabled,
                 user_disabled=user.disabled,
@@ -49,11 +52,16 @@ def _database_rows(
         allowance = build_allowance(settings, name, group, own if own is not None else _own(row))
         yield TokenRow(
             hash=hashes[token["id"]],
-            identity=Identity(name, group, token["id"], allowance),
+            identity=Identity(name, group, token["id"], allowance, {} if own is None else own_keys(own)),
             expires_ms=_first(token["expires_ms"], None if own is None else own.expires_at),
             disabled=token["disabled"],
             user_disabled=own.disabled if own is not None else row["disabled"],
         )
+
+
+def own_keys(user: User) -> dict[str, Key]:
+    """Give the keys of a user's own, by provider."""
+    return {provider: Key(KeyFacts(OWN), secret) for provider, secret in user.provider_keys.items()}
 
 
 def _own(row: Mapping[str, Any]) -> Allowance:

@@ -16,6 +16,7 @@ from proxy.policy.fallback import Decision
 from proxy.policy.keyring import KeyRing, KeyView
 from proxy.policy.recent import Recent
 from proxy.policy.retry_budget import RetryBudget
+from proxy.providers.key import OWN
 from proxy.providers.rows import ProviderRow
 from proxy.storage.recent import PastAttempt
 
@@ -212,7 +213,7 @@ class ProviderHealth:
 
     def _set_aside(self, attempt: Attempted, decision: Decision, for_s: float, now_s: float) -> None:
         model, key = attempt.target.model, attempt.key.name
-        if decision.blame == "key":
+        if decision.blame == "key" and key != OWN:
             until_ms = self._clock.now_ms() + int(for_s * 1000)
             self.ring.set_aside(key, until_ms, decision.case, model if decision.model_only else None)
         elif decision.blame == "model":

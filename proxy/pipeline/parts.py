@@ -22,9 +22,14 @@ from proxy.storage.ledger import Ledger
 class Routing(NamedTuple):
     """What holds for every route; retry_after_max_s: the longest wait that a provider may ask for."""
 
-    deadline_s: float = 600.0
-    attempts_max: int = 10
-    retry_after_max_s: float = 20.0
+    deadline_s: float
+    attempts_max: int
+    retry_after_max_s: float
+
+
+def routing_of(settings: Settings) -> Routing:
+    routing = settings.routing
+    return Routing(float(routing.deadline_s), routing.attempts_max, float(routing.retry_after_max_s))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from proxy.pipeline.route import Target
-from proxy.providers.rows import Key, ProviderRow
+from proxy.providers.key import Key
+from proxy.providers.rows import ProviderRow
 
 
 class Place(NamedTuple):

@@ -37,7 +37,7 @@ async def run(call: Call, parts: Parts) -> Reply:
     tags = read_tags(call.client.said, body)
     route = plan_route(body, identity, snapshot.presets, snapshot.settings.providers, tags.use_case, snapshot.use_cases)
     route = arrange(route, size_bytes, parts, snapshot)
-    walk = Walk(call, route, parts, snapshot)
+    walk = Walk(call, route, identity, parts, snapshot)
     reservation = await reserve(call, identity, route, walk.place, tags, size_bytes, parts, snapshot)
     booking = Booking(call, reservation, parts, snapshot)
     status, error = 500, "internal_error"

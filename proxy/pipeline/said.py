@@ -9,7 +9,8 @@ from proxy.pipeline.authenticate import credential
 
 if TYPE_CHECKING:
     from proxy.pipeline.tags import Tags
-    from proxy.providers.rows import Key, ProviderRow
+    from proxy.providers.key import Key
+    from proxy.providers.rows import ProviderRow
     from proxy.providers.transport import SentHeaders
 
 Headers = CIMultiDict[str] | CIMultiDictProxy[str]

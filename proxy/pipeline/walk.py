@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from proxy.pipeline.attempt import Attempt
+from proxy.pipeline.authenticate import Identity
 from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.place import Place
@@ -35,10 +36,11 @@ class Move(NamedTuple):
 class Walk:
     """One request's way along its route. attempts are those that were begun, in order."""
 
-    def __init__(self, call: Call, route: Route, parts: Parts, snapshot: Snapshot) -> None:
+    def __init__(self, call: Call, route: Route, identity: Identity, parts: Parts, snapshot: Snapshot) -> None:
         """Choose the first place; raises ProviderError where no target can be asked now."""
         self._call = call
         self._route = route
+        self._own_keys = identity.own_keys
         self._parts = parts
         self._snapshot = snapshot
         self._reservation: Reservation
@@ -226,6 +228,9 @@ class Walk:
         health = self._parts.health.of(provider)
         if health.rests_s(target.model, self._call.clock.monotonic_s()) is not None:
             return None
+        own = self._own_keys.get(provider.name)
+        if own is not None:
+            return Place(at, target, provider, own, -1)
         index = health.choose_key(target.model, self._parts.clock.now_ms())
         return None if index is None else Place(at, target, provider, provider.keys[index], index)
 

@@ -1,17 +1,20 @@
 """Settings of a provider -> its row, with the connections of the old row kept where the address is the same."""
 
+import fnmatch
 from collections.abc import Mapping
+from dataclasses import replace
 
-from proxy.config.schema import Price as PriceSettings
-from proxy.config.schema import Provider
+from proxy.config.provider import Price as PriceSettings
+from proxy.config.provider import Provider, ProviderKey, Timeouts
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
 from proxy.policy.keyring import KeyFacts
 from proxy.policy.pricing import Price
 from proxy.providers.deadlines import Deadlines
+from proxy.providers.key import NO_KEY, Key
 from proxy.providers.openai import OpenAIDialect
 from proxy.providers.openrouter import OpenRouterDialect
-from proxy.providers.rows import NO_KEY, Dialect, Key, ProviderRow
+from proxy.providers.rows import Dialect, ProviderRow
 from proxy.providers.transport import AiohttpTransport, Transport
 
 
@@ -28,32 +31,91 @@ def _build(name: str, provider: Provider, old: ProviderRow | None) -> ProviderRo
         kind=provider.kind,
         base_url=base_url,
         keys=_keys(provider),
-        deadlines=Deadlines(
-            connect_s=float(provider.connect_timeout_s),
-            header_s=float(provider.header_timeout_s),
-            idle_s=float(provider.idle_timeout_s),
-            total_s=float(provider.total_timeout_s),
-        ),
+        deadlines=_deadlines(provider),
         on_disconnect=provider.on_disconnect,
         extra_headers={name: value.reveal() for name, value in provider.headers.items()},
         own_prices=tuple((pattern, own_price(price)) for pattern, price in provider.prices.items()),
         dialect=_dialect(provider),
         transport=transport,
-        retry=RetryRules(attempts=1, backoff_s=0.5, backoff_max_s=8.0, budget_percent=20.0),
-        breaker=BreakerRules(
-            failures=1_000_000,
-            error_rate_percent=50,
-            min_attempts=1_000_000,
-            window_s=60,
-            cooldown_s=15,
-            cooldown_max_s=300,
-            probes=1,
+        retry=RetryRules(
+            attempts=provider.retry.attempts,
+            backoff_s=float(provider.retry.backoff_s),
+            backoff_max_s=float(provider.retry.backoff_max_s),
+            budget_percent=float(provider.retry.budget_percent),
+        ),
+        breaker=_breaker(provider),
+        max_concurrency=provider.max_concurrency,
+        queue_timeout_s=float(provider.queue_timeout_s),
+        queue_max=provider.queue_max,
+        model_deadlines=tuple(
+            (pattern, _overlaid(_deadlines(provider), own)) for pattern, own in provider.timeouts.items()
         ),
     )
 
 
+def deadlines_of(provider: Provider, model: str, *overrides: Timeouts) -> Deadlines | None:
+    """Give the time-outs of a model with further ones laid over them, the last on top; None: they change nothing."""
+    if all(value is None for override in overrides for value in _own(override).values()):
+        return None
+    deadlines = _deadlines(provider)
+    for pattern, own in provider.timeouts.items():
+        if fnmatch.fnmatchcase(model, pattern):
+            deadlines = _overlaid(deadlines, own)
+            break
+    for override in overrides:
+        deadlines = _overlaid(deadlines, override)
+    return deadlines
+
+
+def _deadlines(provider: Provider) -> Deadlines:
+    return Deadlines(
+        connect_s=float(provider.connect_timeout_s),
+        header_s=float(provider.header_timeout_s),
+        idle_s=float(provider.idle_timeout_s),
+        total_s=float(provider.total_timeout_s),
+        first_token_s=float(provider.first_token_timeout_s),
+    )
+
+
+def _own(override: Timeouts) -> dict[str, float | None]:
+    return {
+        "connect_s": override.connect_timeout_s,
+        "header_s": override.header_timeout_s,
+        "first_token_s": override.first_token_timeout_s,
+        "idle_s": override.idle_timeout_s,
+        "total_s": override.total_timeout_s,
+    }
+
+
+def _overlaid(deadlines: Deadlines, override: Timeouts) -> Deadlines:
+    return replace(deadlines, **{name: float(value) for name, value in _own(override).items() if value is not None})
+
+
+def _breaker(provider: Provider) -> BreakerRules:
+    rules = provider.breaker
+    return BreakerRules(
+        failures=rules.failures,
+        error_rate_percent=float(rules.error_rate_percent),
+        min_attempts=rules.min_attempts,
+        window_s=float(rules.window_s),
+        cooldown_s=float(rules.cooldown_s),
+        cooldown_max_s=float(rules.cooldown_max_s),
+        probes=rules.probes,
+    )
+
+
 def _keys(provider: Provider) -> tuple[Key, ...]:
-    return (NO_KEY,) if provider.api_key is None else (Key(KeyFacts("main"), provider.api_key),)
+    """Give the keys, the first of which is also for calls of our own; api_key alone is called main."""
+    if provider.api_key is not None:
+        return (Key(KeyFacts("main"), provider.api_key),)
+    return tuple(_key(key) for key in provider.keys) or (NO_KEY,)
+
+
+def _key(key: ProviderKey) -> Key:
+    bounds = [
+        None if moment is None else int(moment.timestamp() * 1000) for moment in (key.valid_from, key.valid_until)
+    ]
+    return Key(KeyFacts(key.name, key.priority, key.weight, bounds[0], bounds[1]), key.api_key)
 
 
 def make_transport(base_url: str) -> Transport:

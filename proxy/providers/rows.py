@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from proxy.core.secret import Secret
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
-from proxy.policy.keyring import KeyFacts
 from proxy.policy.pricing import Price
 from proxy.providers.deadlines import Deadlines
+from proxy.providers.key import Key
 from proxy.providers.transport import Transport
 
 
@@ -39,24 +38,6 @@ class Dialect(Protocol):
     def cancel_stops_bill(self, served_by: str | None) -> bool:
         """Tell whether closing a stream ends the charge; served_by is the provider behind the provider."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One key of a provider. secret None: the provider asks for none."""
-
-    facts: KeyFacts
-    secret: Secret | None
-
-    @property
-    def name(self) -> str:
-        return self.facts.name
-
-    def headers(self) -> dict[str, str]:
-        return {} if self.secret is None else {"Authorization": f"Bearer {self.secret.reveal()}"}
-
-
-NO_KEY = Key(KeyFacts("none"), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
 from proxy.policy.canned import canned_answer
 from proxy.providers.deadlines import Deadlines
+from proxy.providers.key import NO_KEY
 from proxy.providers.openai import OpenAIDialect
-from proxy.providers.rows import NO_KEY, Prepared, ProviderRow
+from proxy.providers.rows import Prepared, ProviderRow
 from proxy.providers.transport import Take, TransportError, read_to
 
 NAME = "static"

@@ -84,7 +84,7 @@ def test_for_people(limited: CommandLine) -> None:
     priced(limited)
     ran = limited.ok("explain", "house", "--user", "anna")
     lines = ran.stdout.splitlines()
-    assert lines[0] == "Route       1. openai/gpt-4o-mini at openrouter"
+    assert lines[0] == "Route       1. openai/gpt-4o-mini at openrouter (asked first)"
     assert lines[1].split() == ["2.", "meta-llama/llama-3.3-70b-instruct:free", "at", "openrouter"]
     assert any(line.startswith("Worst case  $") for line in lines)
     assert "Now         it would be let in" in lines

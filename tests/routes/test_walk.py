@@ -15,7 +15,7 @@ from proxy.pipeline.route import PresetRow, Target
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
 from proxy.policy.keyring import KeyFacts
-from proxy.providers.rows import Key
+from proxy.providers.key import Key
 from proxy.providers.static import static_row
 from tests.routes import laid
 from tests.support.installation import PROVIDER_KEY

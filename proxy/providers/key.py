@@ -1,0 +1,27 @@
+"""A provider's key: the name that lists and the ledger show, and the secret that they never do."""
+
+from dataclasses import dataclass
+
+from proxy.core.secret import Secret
+from proxy.policy.keyring import KeyFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a provider. secret None: the provider asks for none."""
+
+    facts: KeyFacts
+    secret: Secret | None
+
+    @property
+    def name(self) -> str:
+        return self.facts.name
+
+    def headers(self) -> dict[str, str]:
+        return {} if self.secret is None else {"Authorization": f"Bearer {self.secret.reveal()}"}
+
+
+NO_KEY = Key(KeyFacts("none"), None)
+
+OWN = "own"
+"""What the ledger calls a key that the user brought."""

@@ -1,0 +1,110 @@
+"""What the configuration says of routes is what the proxy does."""
+
+from pathlib import Path
+from typing import Any
+
+from proxy.providers.deadlines import Deadlines
+from proxy.providers.transport import TransportError
+from tests.support.installation import PROVIDER_KEY, token_hash_of
+from tests.support.stand import MODEL
+from tests.support.stand import stand as run_stand
+
+OTHER_KEY = "sk-or-v1-" + "0ddba11" * 8
+
+
+async def test_time_outs_from_the_provider_to_the_target(tmp_path: Path) -> None:
+    """Provider, name of the model, preset, target: each overrules the one before in what it says."""
+    more: dict[str, Any] = {
+        "providers": {
+            "openrouter": {
+                "header_timeout_s": 11,
+                "idle_timeout_s": 12,
+                "timeouts": {"openai/*": {"idle_timeout_s": 22, "total_timeout_s": 23, "first_token_timeout_s": 24}},
+            }
+        },
+        "presets": {
+            "mine": {
+                "targets": [{"target": MODEL, "first_token_timeout_s": 44}, "x-ai/grok-4.7"],
+                "total_timeout_s": 33,
+                "first_token_timeout_s": 34,
+            }
+        },
+    }
+    async with run_stand(tmp_path, more) as stand:
+        current = stand.app.live.current
+        first, second = (target.deadlines for target in current.presets["mine"].targets)
+        assert first == Deadlines(5, 11, 22, 33, 44)
+        assert second == Deadlines(5, 11, 12, 33, 34)
+        assert current.providers["openrouter"].deadlines_for(MODEL) == Deadlines(5, 11, 22, 23, 24)
+
+
+async def test_no_content_within_the_first_token_time_out(tmp_path: Path) -> None:
+    """Comments are life, but no content: the next target answers, and the client saw nothing but comments before."""
+    more: dict[str, Any] = {
+        "presets": {"two": [{"target": "openai/gpt-4.1-mini", "first_token_timeout_s": 0.2}, MODEL]},
+        "providers": {"openrouter": {"idle_timeout_s": 5}},
+    }
+    async with run_stand(tmp_path, more) as stand:
+        await stand.sim.behave("model:openai/gpt-4.1-mini", comments_before=1000, pace_ms=20)
+        row = stand.app.live.current.providers["openrouter"]
+        deadlines = Deadlines(5, 5, 5, 30, 0.2)
+        body = b'{"model":"openai/gpt-4.1-mini","stream":true,"messages":[{"role":"user","content":"Hi"}]}'
+        headers = {"Content-Type": "application/json", **row.auth_headers()}
+        answer = await row.transport.send("POST", row.url("/chat/completions"), headers, body, deadlines)
+        answer.awaits_content = True
+        try:
+            while await answer.read():
+                pass
+        except TransportError as error:
+            assert error.kind == "first_token_timeout"
+        else:
+            raise AssertionError("the stream came to its end")
+
+
+async def test_keys_by_priority_and_date(tmp_path: Path) -> None:
+    keys = [
+        {"name": "old", "api_key": OTHER_KEY, "valid_until": "2020-01-01T00:00:00Z"},
+        {"name": "reserve", "api_key": OTHER_KEY, "priority": 2},
+        {"name": "now", "api_key": PROVIDER_KEY, "valid_from": "2020-01-01T00:00:00Z"},
+    ]
+    async with run_stand(tmp_path, {"providers": {"openrouter": {"api_key": None, "keys": keys}}}) as stand:
+        assert (await stand.chat()).status == 200
+        await stand.sim.behave(error="credits-insufficient")
+        assert (await stand.chat()).status == 200
+        attempts = await stand.rows("SELECT key FROM attempts ORDER BY request_id, n")
+        assert [attempt["key"] for attempt in attempts] == ["now", "now", "reserve"]
+
+
+async def test_a_key_of_the_users_own(tmp_path: Path) -> None:
+    users = {"anna": {"token_hash": token_hash_of("anna"), "provider_keys": {"openrouter": OTHER_KEY}}}
+    async with run_stand(tmp_path, {"users": users}) as stand:
+        await stand.sim.behave(error="user-not-found")
+        refused = await stand.chat()
+        assert (refused.status, refused.json()["error"]["code"]) == (502, "upstream_auth")
+        assert (await stand.chat()).status == 200
+        assert {row["key"] for row in await stand.rows("SELECT key FROM attempts")} == {"own"}
+        assert all(
+            key["set_aside_until"] is None
+            for key in (await stand.ask("GET", "/readyz?verbose")).json()["providers"]["openrouter"]["keys"]
+        )
+
+
+async def test_targets_handed_over(tmp_path: Path) -> None:
+    """OpenRouter gets its further targets in one call, and the reservation covers the dearest of them."""
+    preset = {"targets": [MODEL, "plain/gpt-4o-mini", "openai/gpt-5"], "hand_over": True}
+    async with run_stand(tmp_path, {"presets": {"mine": preset}}) as stand:
+        await stand.sim.behave(fail_models=[MODEL])
+        answer = await stand.chat({"model": "mine", "max_tokens": 10})
+        assert (answer.status, answer.json()["model"]) == (200, "openai/gpt-5")
+        (row,) = await stand.settled()
+        assert (row["attempts"], row["model"]) == (1, "openai/gpt-5")
+        assert row["reserved_pusd"] >= row["cost_pusd"] > 0
+
+
+async def test_a_static_target_of_the_configuration(tmp_path: Path) -> None:
+    preset = {"targets": [MODEL, {"static": {"default": "Please call again."}}]}
+    async with run_stand(tmp_path, {"presets": {"phone": preset}}) as stand:
+        await stand.sim.behave(error="overloaded")
+        answer = await stand.chat({"model": "phone"})
+        assert answer.header("x-tollkeeper-static") == "1"
+        assert answer.json()["choices"][0]["message"]["content"] == "Please call again."
