@@ -12,6 +12,7 @@ from proxy.pipeline.route import Target
 from proxy.pipeline.said import Said
 from proxy.pipeline.settle import Heard
 from proxy.pipeline.waiting_line import WaitingLine
+from proxy.policy.check import CheckRules
 from proxy.policy.failure import Failure
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.generation import is_generation_id
@@ -25,6 +26,7 @@ from proxy.wire.retry_after import read_retry_after
 if TYPE_CHECKING:
     from proxy.pipeline.relay import Relay
 
+CHECK = "check"  # the kind of such a failure
 _ERROR_BODY_MAX_BYTES = 1 << 20  # an error's body is read whole before it is passed on
 
 
@@ -54,7 +56,14 @@ class Attempt:
     opened: "Relay | None" = None
     passes: Pass | None = None  # of the breakers
     line: WaitingLine | None = None  # where it has a place
+    checks: CheckRules | None = None
+    check_fails: bool = False  # one that the answer does not pass counts as a failure
     is_noted: bool = False  # the breakers know that it answered
+
+    def settle_for_it(self) -> None:
+        """Take an answer that only failed a check after all: it is paid for, and nothing better is to be had."""
+        if self.failure is not None and self.failure.kind == CHECK:
+            self.failure = self.error = self.heard.error = None
 
     def fail(self, failure: Failure, error: ApiError) -> None:
         self.failure = failure

@@ -30,5 +30,6 @@ async def dispatch(
             return attempt
         following = await walk.go_on(booking)
         if following is None:
+            attempt.settle_for_it()
             return attempt
         attempt = following

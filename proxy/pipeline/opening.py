@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.core.errors import ProviderError
-from proxy.pipeline.attempt import Attempt
+from proxy.pipeline.attempt import CHECK, Attempt
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
 from proxy.pipeline.parts import Snapshot
 from proxy.pipeline.refused import failed_inside
 from proxy.pipeline.relay import Finish, Stream, Whole, is_stream
 from proxy.pipeline.settle import BROKEN
+from proxy.policy.check import CheckRules, answer_text, check
 from proxy.policy.failure import Failure
 from proxy.providers.transport import Answer, TransportError
 from proxy.wire.answer import Answer as Told
@@ -204,6 +205,18 @@ class HeldWhole(Whole):
         elif told is None or not told.has_choices:
             found = failed_inside(self.attempt.provider, f"answered {status} with something that is no answer")
             self.attempt.fail(Failure("answer", status, "no_answer"), found)
+        elif self.attempt.checks is not None:
+            self._check(self.attempt.checks)
+
+    def _check(self, rules: CheckRules) -> None:
+        """Hold the answer against what the preset promises; what it is not becomes flags of the row."""
+        message = read_message(self._body) or {}
+        took_s = self.call.clock.monotonic_s() - self.attempt.started_s
+        failed = check(rules, answer_text(message), took_s)
+        self.heard.flags.update(f"check_{name}" for name in failed)
+        if failed and self.attempt.check_fails:
+            told = failed_inside(self.attempt.provider, f"answered, but not as the preset asks: {', '.join(failed)}")
+            self.attempt.fail(Failure("answer", self.answer.status, CHECK), told)
 
     async def run(self) -> Reply:
         if self._problem is not None:

@@ -1,11 +1,14 @@
 """Settings of presets -> their rows: targets resolved, time-outs merged, canned answers as providers."""
 
+import re
 from collections.abc import Callable, Mapping
 
 from proxy.config.preset import Preset, PresetTarget
 from proxy.config.provider import Provider
 from proxy.config.schema import Settings
+from proxy.core.errors import ConfigError
 from proxy.pipeline.route import PresetRow, Target, resolve
+from proxy.policy.check import CheckRules, SchemaError, build_schema, schema_in
 from proxy.policy.template import Variable
 from proxy.providers.build import deadlines_of
 from proxy.providers.rows import ProviderRow
@@ -40,6 +43,24 @@ def _row(name: str, preset: Preset, providers: Mapping[str, Provider]) -> Preset
         {key: Variable(one.default, one.values or None) for key, one in preset.variables.items()},
         preset.select,
         None if preset.deadline_s is None else float(preset.deadline_s),
+        _checks(name, preset) if preset.checks.any else None,
+        preset.checks.on_failure == "next_target",
+    )
+
+
+def _checks(name: str, preset: Preset) -> CheckRules:
+    checks = preset.checks
+    schema = schema_in(preset.response_format) if checks.valid_json else None
+    try:
+        built = None if schema is None else build_schema(schema)
+    except SchemaError as error:
+        raise ConfigError(f"presets.{name}.response_format: {error}") from None
+    return CheckRules(
+        None if checks.too_slow_s is None else float(checks.too_slow_s),
+        checks.min_chars,
+        checks.valid_json,
+        built,
+        None if checks.pattern is None else re.compile(checks.pattern),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from proxy.config.schema import Provider, split_target
 from proxy.core.errors import CallerError
 from proxy.pipeline.authenticate import Identity
+from proxy.policy.check import CheckRules
 from proxy.policy.choose import Select
 from proxy.policy.template import Variable, VariableError, fill, names_in
 from proxy.providers.deadlines import Deadlines
@@ -44,6 +45,8 @@ class PresetRow:
     variables: Mapping[str, Variable] = field(default_factory=dict)
     select: Select = "ordered"
     deadline_s: float | None = None
+    checks: CheckRules | None = None
+    check_moves_on: bool = False
 
 
 class Route(NamedTuple):
@@ -62,6 +65,8 @@ class Route(NamedTuple):
     own: frozenset[str] = frozenset()
     max_tokens: int | None = None
     deadline_s: float | None = None
+    checks: CheckRules | None = None  # what an answer must be
+    check_moves_on: bool = False  # what it is not goes to the next target, where it is not streamed
 
     def body_for(self, target: Target) -> dict[str, Any]:
         """Give the body that goes to one target."""
@@ -117,6 +122,8 @@ def plan_route(
         frozenset(body),
         None,
         preset.deadline_s,
+        preset.checks,
+        preset.check_moves_on,
     )
 
 

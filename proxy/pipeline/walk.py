@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from proxy.pipeline.attempt import Attempt
+from proxy.pipeline.attempt import CHECK, Attempt
 from proxy.pipeline.authenticate import Identity
 from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
@@ -23,6 +23,7 @@ from proxy.providers.deadlines import Deadlines
 
 _OURS = Decision("not_sent", ("next_target", "stop"), maybe_billed=False, blame="none")  # we kept it from being sent
 _KEPT_BACK = frozenset({"resting", "queue_full", "queue_timeout"})
+_CHECKED = Decision("check", ("next_target", "stop"), maybe_billed=True, blame="none")
 _LEFT_MIN_S = 0.05  # an attempt that may begin has at least this long
 
 
@@ -64,7 +65,7 @@ class Walk:
         A probe's first content lets others in, so that it is looked out for.
         """
         place = self.place
-        if place.at + 1 < len(self._route.targets):
+        if place.at + 1 < len(self._route.targets) or self._route.checks is not None:
             return True
         health = self._parts.health.of(place.provider)
         if place.key_index >= 0 and health.has_other_key(self._tried_keys):
@@ -152,6 +153,8 @@ class Walk:
     def _decide(self, failure: Failure) -> Decision:
         if failure.kind in _KEPT_BACK:
             return _OURS
+        if failure.kind == CHECK:
+            return _CHECKED
         return decide(failure, self._parts.clock.now_ms())
 
     def _move(self, decision: Decision, failure: Failure) -> Move | None:
@@ -253,6 +256,8 @@ class Walk:
             Heard(dispatched=True),
             streamed=bool(self._reservation.row.streamed),
             told_max_tokens=self._reservation.told_max_tokens,
+            checks=self._route.checks,
+            check_fails=self._route.check_moves_on and place.at + 1 < len(self._route.targets),
         )
         self.attempts.append(attempt)
         return attempt

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.transport import TransportError
+from proxy.providers.transport import TransportError, read_to
 from tests.support.installation import PROVIDER_KEY, token_hash_of
 from tests.support.stand import MODEL
 from tests.support.stand import stand as run_stand
@@ -39,7 +41,7 @@ async def test_time_outs_from_the_provider_to_the_target(tmp_path: Path) -> None
 
 
 async def test_no_content_within_the_first_token_time_out(tmp_path: Path) -> None:
-    """Comments are life, but no content: the next target answers, and the client saw nothing but comments before."""
+    """Comments are life, but no content."""
     more: dict[str, Any] = {
         "presets": {"two": [{"target": "openai/gpt-4.1-mini", "first_token_timeout_s": 0.2}, MODEL]},
         "providers": {"openrouter": {"idle_timeout_s": 5}},
@@ -52,13 +54,9 @@ async def test_no_content_within_the_first_token_time_out(tmp_path: Path) -> Non
         headers = {"Content-Type": "application/json", **row.auth_headers()}
         answer = await row.transport.send("POST", row.url("/chat/completions"), headers, body, deadlines)
         answer.awaits_content = True
-        try:
-            while await answer.read():
-                pass
-        except TransportError as error:
-            assert error.kind == "first_token_timeout"
-        else:
-            raise AssertionError("the stream came to its end")
+        with pytest.raises(TransportError) as caught:
+            await read_to(answer, lambda _piece: True)
+        assert caught.value.kind == "first_token_timeout"
 
 
 async def test_keys_by_priority_and_date(tmp_path: Path) -> None:
@@ -108,3 +106,17 @@ async def test_a_static_target_of_the_configuration(tmp_path: Path) -> None:
         answer = await stand.chat({"model": "phone"})
         assert answer.header("x-tollkeeper-static") == "1"
         assert answer.json()["choices"][0]["message"]["content"] == "Please call again."
+
+
+async def test_checks_of_answers(tmp_path: Path) -> None:
+    """An answer that is not what the preset promises is flagged, and passed on where nothing better is to be had."""
+    rules = {"valid_json": True, "min_chars": 5, "pattern": "yes"}
+    preset = {"targets": [MODEL], "checks": rules}
+    async with run_stand(tmp_path, {"presets": {"strict": preset}}) as stand:
+        for content, flags in (("no", "check_no_pattern check_not_json check_too_short"), ('{"a": "yes"}', None)):
+            await stand.clear()
+            await stand.sim.behave(content=content)
+            answer = await stand.chat({"model": "strict"})
+            assert answer.json()["choices"][0]["message"]["content"] == content
+            (row,) = await stand.settled()
+            assert row["flags"] == flags
