@@ -6,7 +6,7 @@ from proxy.core.errors import ApiError
 from proxy.pipeline.admit import refusal_of
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.reserve import Reservation
-from proxy.pipeline.route import Target
+from proxy.pipeline.route import Route, Target
 from proxy.policy.pricing import Price, Unbounded, read_facts, worst_case_pusd
 from proxy.policy.quota import Amounts, Refused
 from proxy.storage.rows import Reserved
@@ -15,18 +15,22 @@ from proxy.wire.body import dump_body
 
 def bound_pusd(reservation: Reservation, targets: Sequence[Target], parts: Parts, snapshot: Snapshot) -> int | None:
     """Give the most that one call to the dearest of these targets can cost; None: its price is not known (any more)."""
-    route = reservation.route
-    facts = read_facts(route.body, len(dump_body(route.body)))
+    worst = [_worst_pusd(reservation.route, target, parts, snapshot) for target in targets if target.static is None]
+    known = [pusd for pusd in worst if pusd is not None]
+    return max(known, default=0) if len(known) == len(worst) else None
+
+
+def _worst_pusd(route: Route, target: Target, parts: Parts, snapshot: Snapshot) -> int | None:
+    body = route.body_for(target)
+    provider = snapshot.provider_of(target)
     prices: list[Price] = []
-    for target in targets:
-        provider = snapshot.providers[target.provider]
-        for model in (target.model, *(model for model in facts.models if model != route.requested_model)):
-            price = parts.catalogue.price(provider, model)
-            if price is None:
-                return None
-            prices.append(price)
+    for model in (target.model, *target.handed):
+        price = parts.catalogue.price(provider, model)
+        if price is None:
+            return None
+        prices.append(price)
     try:
-        return worst_case_pusd(prices, facts)
+        return worst_case_pusd(prices, read_facts(body, len(dump_body(body))))
     except Unbounded:
         return None
 

@@ -437,15 +437,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "blind-retry",
-        "After a break in the middle of an exchange the next target is asked at once: both are billed.",
+        "After a break in the middle of an exchange the next target is asked without money for both.",
         (
             Patch(
                 _RECORD,
-                "        if maybe_billed:\n            return ProviderError",
-                "        if False:\n            return ProviderError",
+                "refusal = extend(self._reservation, more, self._parts, self._snapshot)",
+                "refusal = None",
             ),
         ),
-        (f"{_SETTLING}no_second_try_after_one_that_may_be_billed",),
+        (f"{_SETTLING}no_second_try_without_money_for_both",),
     ),
     Mutation(
         "windows-in-utc",

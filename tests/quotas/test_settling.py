@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -165,19 +166,31 @@ async def test_the_last_usage_counts(opened: Open) -> None:
     await place.check_books()
 
 
-async def test_no_second_try_after_one_that_may_be_billed(opened: Open) -> None:
-    """A target that broke off after the request had reached it may charge; another one must not charge as well."""
-    more = {**HARD, "presets": {"fast": ["openai/gpt-4o", MODEL]}}
-    place = await opened(more)
-    await place.sim.behave("model:openai/gpt-4o", stop_at="before_headers", stop_with="rst")
-    assert (await place.chat(model="fast")).status == 502
-    await place.quiet()
-    assert len(await place.sim.requests()) == 1
-    (row,) = place.rows()
-    assert (row["state"], row["cost_pusd"]) == ("settled", row["reserved_pusd"])
-    await place.sim.behave("model:openai/gpt-4o", error="overloaded")
-    assert (await place.chat(model="fast")).status == 200
-    assert len(await place.sim.requests()) == 3
+def _two_targets(limit_pusd: int) -> dict[str, Any]:
+    return {
+        "quotas": {"on_unaffordable": "refuse"},
+        "users": {"anna": user("anna", limits={"cost": cost(limit_pusd)}), "bob": user("bob")},
+        "presets": {"fast": ["openai/gpt-4o", MODEL]},
+    }
+
+
+async def test_no_second_try_without_money_for_both(opened: Open) -> None:
+    """A target that broke off after the request had reached it may charge: the next one needs money of its own."""
+    place = await opened(_two_targets(10**12))
+    worst = await place.worst_case("bob", model="fast", max_tokens=50)
+    second = await place.worst_case("bob", model=MODEL, max_tokens=50)
+    spent = sent = 0
+    for left_pusd, status, tries in ((worst + second // 2, 502, 1), (2 * worst, 200, 2)):
+        await place.configure(_two_targets(spent + left_pusd))
+        await place.sim.behave("model:openai/gpt-4o", stop_at="before_headers", stop_with="rst")
+        assert (await place.chat(model="fast", max_tokens=50)).status == status
+        await place.quiet()
+        sent += tries
+        assert len(await place.sim.requests()) == sent
+        row = place.rows()[-1]
+        assert (row["attempts"], row["state"]) == (tries, "settled")
+        assert 0 < row["cost_pusd"] <= row["reserved_pusd"] <= left_pusd
+        spent += row["cost_pusd"]
 
 
 async def test_the_dearest_target_of_a_preset_is_set_aside(opened: Open) -> None:

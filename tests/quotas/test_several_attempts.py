@@ -21,14 +21,15 @@ from hypothesis import strategies as st
 
 from proxy.app import rebuilt_book
 from proxy.core.errors import ApiError
+from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import AiohttpClient
-from proxy.pipeline.dispatch import Attempt
 from proxy.pipeline.record import Booking
 from proxy.pipeline.reserve import Reservation, reserve
 from proxy.pipeline.route import plan_route
 from proxy.pipeline.settle import BROKEN, Heard
 from proxy.pipeline.tags import Tags
+from proxy.pipeline.walk import Walk
 from proxy.storage.audit import Expected, audit
 from proxy.wire.usage import Usage
 from tests.quotas.place import Place, cost, user
@@ -104,7 +105,8 @@ async def _reserved(place: Place) -> tuple[Call, Reservation]:
     assert found is not None
     body = {"model": "route", "messages": MESSAGES, "max_tokens": 60}
     route = plan_route(body, found.identity, snapshot.presets, snapshot.settings.providers)
-    return call, await reserve(call, found.identity, route, Tags(None, None, None), 200, parts, snapshot)
+    first = Walk(call, route, found.identity, parts, snapshot).place
+    return call, await reserve(call, found.identity, route, first, Tags(None, None, None), 200, parts, snapshot)
 
 
 async def _play(place: Place, history: tuple[list[tuple[str, int]], str]) -> Told | None:
@@ -122,7 +124,8 @@ async def _play(place: Place, history: tuple[list[tuple[str, int]], str]) -> Tol
         target = targets[n - 1]
         provider = snapshot.providers[target.provider]
         heard, exact = await _heard(place, step, target.provider, f"{call.id:016x}{n:04d}")
-        booking.attempt = attempt = Attempt(n, target, provider, parts.clock.monotonic_s(), heard)
+        key, now_s = provider.keys[0], parts.clock.monotonic_s()
+        booking.attempt = attempt = Attempt(n, target, provider, key, now_s, provider.deadlines, heard)
         if heard.generation_id is not None:
             parts.ledger.note_generation(call.id, n, heard.generation_id)
         told.costs.append(exact)

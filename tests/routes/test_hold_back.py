@@ -1,5 +1,6 @@
 """A stream is held back until its first content while another target is left: the client sees one answer only."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -25,18 +26,16 @@ async def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         yield found
 
 
-# what the first target does before any content, and is certainly not billed -> how its attempt is called
+# what the first target does before any content -> how its attempt is called
 BEFORE_CONTENT: dict[str, tuple[dict[str, Any], str]] = {
-    "error event": ({"stream_error_after": 0, "stream_error_code": 429}, "upstream_error"),
-    "error event after comments": (
-        {"stream_error_after": 0, "stream_error_code": 404, "comments_before": 5},
-        "upstream_error",
-    ),
-    "error event and its end": (
-        {"stream_error_after": 0, "stream_error_code": 404, "stream_error_done": True},
-        "upstream_error",
-    ),
+    "error event": ({"named": "midstream-error-first"}, "upstream_error"),
+    "error event after comments": ({"stream_error_after": 0, "comments_before": 5}, "upstream_error"),
+    "reset after the head": ({"named": "rst-after-headers"}, "upstream_broken"),
+    "end after the head": ({"named": "fin-after-headers"}, "upstream_broken"),
+    "silence after the head": ({"named": "hang-after-headers"}, "upstream_timeout"),
+    "cut in the first event": ({"stop_at": "after_bytes", "stop_after": 60, "stop_with": "fin"}, "upstream_broken"),
     "status": ({"error": "overloaded"}, "upstream_error"),
+    "a page": ({"body": "<html>try later</html>", "content_type": "text/html"}, "upstream_broken"),
 }
 
 
@@ -55,3 +54,11 @@ async def test_a_failure_before_content_moves_on(stand: Stand, case: str) -> Non
     assert (row["status"], row["attempts"], row["model"], row["error"]) == (200, 2, SECOND, None)
     attempts = await stand.rows("SELECT * FROM attempts ORDER BY n")
     assert [attempt["outcome"] for attempt in attempts] == [outcome, "ok"]
+
+
+async def test_scratch(stand: Stand) -> None:
+    await stand.clear()
+    await stand.sim.behave(named="midstream-error-after-3")
+    answer = await stand.chat({"model": "two", "stream": True})
+    print(answer.body.decode())
+    await asyncio.sleep(0)
