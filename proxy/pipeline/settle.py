@@ -80,7 +80,7 @@ def settle(heard: Heard, terms: Terms) -> Verdict:
     if not heard.dispatched:
         return Verdict("released", 0, "none", frozenset(flags))
     if heard.canned:
-        return Verdict("settled", 0, "none", frozenset(flags))
+        return Verdict("released", 0, "none", frozenset(flags))
     cost = None if heard.usage is None else heard.usage.cost_pusd
     if cost is not None and heard.usage is not None and terms.reports_cost:
         if not _doubtful_zero(heard.usage, terms):

@@ -448,6 +448,18 @@ MUTATIONS: tuple[Mutation, ...] = (
         (f"{_SETTLING}no_second_try_without_money_for_both",),
     ),
     Mutation(
+        "only-the-last-attempt",
+        "A request that moved on is booked at what its last attempt cost.",
+        (
+            Patch(
+                "proxy/pipeline/total.py",
+                "    cost_pusd = sum(verdict.cost_pusd or 0 for verdict in known)\n",
+                "    cost_pusd = known[-1].cost_pusd or 0\n",
+            ),
+        ),
+        (f"{_SETTLING}a_second_try_after_one_that_may_be_billed_reserves_anew",),
+    ),
+    Mutation(
         "windows-in-utc",
         "Days begin at midnight in UTC whatever the time zone says.",
         (Patch(_APP, "book = QuotaBook(zone)", 'book = QuotaBook(ZoneInfo("UTC"))'),),

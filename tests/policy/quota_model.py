@@ -97,11 +97,15 @@ class World:
         self.refused += 1
         return None
 
-    def extend(self, row: Row, cost_pusd: int, tokens: int) -> None:
+    def extend(self, row: Row, cost_pusd: int, tokens: int, *, is_written: bool = True) -> None:
         quotas = [q for q in self.quotas if q.scope in row.scopes()]
         amounts = Amounts(cost_pusd, tokens, 0, cost_pusd, tokens)
         answer = self.book.extend(row.id, amounts, quotas)
-        if self._agrees(answer, row.at_ms, amounts, quotas, new=False):
+        if not self._agrees(answer, row.at_ms, amounts, quotas, new=False):
+            return
+        if not is_written:
+            self.book.take_back(row.id, amounts)
+        else:
             row.reserved_pusd += cost_pusd
             row.reserved_tokens += tokens
 
@@ -336,7 +340,7 @@ def operate(world: World, dice: random.Random, price_factor: int) -> None:
         else:
             world.settle(row, dice.randint(0, row.reserved_pusd), dice.randint(0, row.reserved_tokens))
     elif kind < 0.83 and open_rows:
-        world.extend(dice.choice(open_rows), dice.randint(0, 300), dice.randint(0, 100))
+        world.extend(dice.choice(open_rows), dice.randint(0, 300), dice.randint(0, 100), is_written=dice.random() < 0.9)
     elif kind < 0.85 and open_rows:
         world.hang_up(dice.choice(open_rows))
     elif kind < 0.87:

@@ -71,7 +71,7 @@ class Quotas(RuleBasedStateMachine):
         elif how == "exceed":
             self.world.settle(row, row.reserved_pusd + 7, row.reserved_tokens + 7)
         elif how == "extend":
-            self.world.extend(row, data.draw(st.integers(0, 500)), 0)
+            self.world.extend(row, data.draw(st.integers(0, 500)), 0, is_written=data.draw(st.booleans()))
         elif how == "hang_up":
             self.world.hang_up(row)
         else:

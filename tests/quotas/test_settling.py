@@ -193,6 +193,24 @@ async def test_no_second_try_without_money_for_both(opened: Open) -> None:
         spent += row["cost_pusd"]
 
 
+async def test_a_second_try_after_one_that_may_be_billed_reserves_anew(opened: Open) -> None:
+    """The first may be charged for: its share stays set aside, and is booked, beside what the second costs."""
+    place = await opened({**HARD, "presets": {"fast": ["openai/gpt-4o", MODEL]}})
+    await place.sim.behave("model:openai/gpt-4o", stop_at="before_headers", stop_with="rst")
+    assert (await place.chat(model="fast")).status == 200
+    await place.quiet()
+    assert len(await place.sim.requests()) == 2
+    (row,) = place.rows()
+    first, second = read_rows(place.folder / "ledger.db", "SELECT * FROM attempts ORDER BY n")
+    assert (first["cost_pusd"], first["cost_source"]) == (first["reserved_pusd"], "reservation")
+    assert second["cost_source"] == "provider"
+    assert row["cost_pusd"] == first["cost_pusd"] + second["cost_pusd"] <= row["reserved_pusd"]
+    assert (row["state"], row["cost_source"], row["attempts"]) == ("settled", "reservation", 2)
+    await place.sim.behave("model:openai/gpt-4o", error="overloaded")
+    assert (await place.chat(model="fast")).status == 200
+    assert place.rows()[1]["cost_source"] == "provider"
+
+
 async def test_the_dearest_target_of_a_preset_is_set_aside(opened: Open) -> None:
     """Whichever answers is booked at what it charged; what was set aside covers each of them."""
     place = await opened({**HARD, "presets": {"fast": ["openai/gpt-oss-20b:free", "openai/gpt-4o"]}})

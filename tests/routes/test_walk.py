@@ -312,7 +312,7 @@ async def test_a_canned_answer_comes_last(stand: Stand, stream: bool, said: str,
     assert found == text
     (booked,) = await stand.settled()
     assert (booked["provider"], booked["cost_pusd"], booked["cost_source"]) == ("static", 0, "none")
-    assert booked["state"] == "settled"
+    assert booked["state"] == "released"
     assert [attempt["provider"] for attempt in await stand.rows(ATTEMPTS)] == ["openrouter", "static"]
 
 

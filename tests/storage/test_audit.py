@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from proxy.policy.quota import Quota
@@ -169,6 +169,8 @@ def test_one_changed_cell_is_found(sound: Path, tmp_path_factory: pytest.TempPat
             f"SELECT {column}, {', '.join(keys)} FROM {table} WHERE {_ENDED[table]} ORDER BY {', '.join(keys)}"  # noqa: S608 - names of this file
         ).fetchall()
         row = data.draw(st.sampled_from(rows))
+        if table == "requests" and column.endswith("_tokens"):
+            assume(value or row[0])  # of the only attempt nothing else says whether it was 0 or not counted
         several = connection.execute("SELECT 1 FROM attempt_rows WHERE request_id = ?", row[1:2]).fetchone()
         connection.execute("PRAGMA ignore_check_constraints = ON")
         where = " AND ".join(f"{key} = ?" for key in keys)
