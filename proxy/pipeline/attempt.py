@@ -103,7 +103,8 @@ async def send(attempt: Attempt, reservation: Reservation, sent: Said, parts: Pa
     heard.served_by = answer.header("X-Provider-Name")
     attempt.answer = answer
     if 200 <= answer.status < 300:
-        if attempt.streamed and heard.generation_id is not None:
+        # a crash while it is waited for leaves something to look up; most short answers come with their head
+        if heard.generation_id is not None and (attempt.streamed or not answer.is_at_hand()):
             parts.ledger.note_generation(reservation.id, attempt.n, heard.generation_id)
         return
     await _hear_refusal(attempt, answer, parts)

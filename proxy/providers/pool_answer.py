@@ -74,6 +74,10 @@ class PooledAnswer:
             found = self._by_name = {key.lower(): value for key, value in reversed(self.headers)}
         return found.get(name.lower())
 
+    def is_at_hand(self) -> bool:
+        """Tell whether something other than padding came in the same read as the head."""
+        return bool(self.pieces) and not self.pieces[0][:1].isspace()
+
     def read(self) -> Coroutine[Any, Any, bytes]:
         """Give the next piece, b"" at the end; no coroutine stands between the reader and an answer as it came."""
         return self._read() if self._inflater is None else self._unpack(self._inflater)

@@ -40,6 +40,9 @@ class StaticAnswer:
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
+    def is_at_hand(self) -> bool:
+        return True
+
     async def read(self) -> bytes:
         body, self._body = self._body, b""
         return body

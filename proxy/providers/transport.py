@@ -78,6 +78,10 @@ class Answer(Protocol):
 
     def header(self, name: str) -> str | None: ...
 
+    def is_at_hand(self) -> bool:
+        """Tell whether content came together with the head: False also where nobody can tell."""
+        ...
+
     async def read(self) -> bytes:
         """Give the next piece as it came, b"" at the end; raises TransportError when it breaks."""
         ...
@@ -162,6 +166,9 @@ class AiohttpAnswer:
 
     def header(self, name: str) -> str | None:
         return self._response.headers.get(name)
+
+    def is_at_hand(self) -> bool:
+        return False  # aiohttp does not tell what has arrived
 
     async def read(self) -> bytes:
         if self._inflater is None:

@@ -318,6 +318,39 @@ async def figures(process: Process) -> tuple[int, int]:
     return row["used_pusd"], row["reserved_pusd"]
 
 
+@pytest.mark.parametrize("padding_units", [0, 400], ids=["silent", "padded"])
+async def test_a_kill_before_the_end_of_a_plain_answer(tmp_path: Path, sim: Controls, padding_units: int) -> None:
+    """Its generation was named before its body came, so that it is looked up and not charged at the worst case."""
+    config = hard_config(tmp_path, sim)
+    async with serving(tmp_path, config) as process, AsyncExitStack() as clients:
+        await sim.forget()
+        await sim.behave("all", padding_units=padding_units, pace_ms=10, stop_at="after_headers", stop_with="hang")
+        if padding_units:
+            await sim.behave("all", padding_units=padding_units, pace_ms=10)
+        client = await clients.enter_async_context(await connect(process.port))
+        fields = {"model": MODEL, "messages": MESSAGES, "max_tokens": 500}
+        await client.send(request_bytes("POST", CHAT, fields, token=process.token))
+
+        async def is_named() -> bool:
+            found = await asyncio.to_thread(read_rows, tmp_path / "ledger.db", "SELECT generation_id FROM requests")
+            return [row["generation_id"] is not None for row in found] == [True]
+
+        await eventually(is_named)
+        process.signal(signal.SIGKILL)
+        await process.ended()
+    await sim.normal()
+    async with serving(tmp_path, config):
+
+        async def is_settled() -> bool:
+            found = await asyncio.to_thread(read_rows, tmp_path / "ledger.db", "SELECT state FROM requests")
+            return [row["state"] for row in found] == ["settled"]
+
+        await eventually(is_settled)
+        (row,) = await asyncio.to_thread(read_rows, tmp_path / "ledger.db", "SELECT * FROM requests")
+        charged = (await sim.books())["generations"][row["generation_id"]]["charged_pusd"]
+        assert (row["cost_source"], row["cost_pusd"], row["flags"]) == ("generation", charged, "crash")
+
+
 async def test_what_a_kill_leaves_counts_from_the_first_moment(tmp_path: Path, sim: Controls) -> None:
     """SIGKILL with requests in every state; the next run holds them all, then settles each to the pico-USD."""
     config = hard_config(tmp_path, sim)
