@@ -10,6 +10,9 @@ from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _UTIME, _STIME, _PPID = 11, 12, 1  # fields of /proc/PID/stat, counted from the one after the command's ")"
+# Settings of whoever starts the bench that users do not have. Unbuffered, Python also loses the rest of a long line
+# when a machine is paused while it writes to a pipe.
+_HIDDEN = ("TOLLKEEPER_", "OPENROUTER_", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
 
 
 class BenchError(Exception):
@@ -60,6 +63,20 @@ def two_cores() -> tuple[int, int]:
     if len(cores) < 2:
         raise BenchError("The bench needs two cores: one for the proxy alone, one for upstream and load.")
     return cores[0], cores[1]
+
+
+def environment() -> dict[str, str]:
+    """Give the environment in which everything is started that is measured or that measures."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_HIDDEN)}
+
+
+def run_on_core(core: int, command: list[str]) -> str:
+    """Run a command on one core to its end and give what it printed; raises BenchError where it fails."""
+    pinned = ["taskset", "-c", str(core), *command]
+    ran = subprocess.run(pinned, capture_output=True, text=True, check=False, env=environment())
+    if ran.returncode != 0:
+        raise BenchError(f"{command[0]} failed with {ran.returncode}:\n{(ran.stderr or ran.stdout)[-2000:]}")
+    return ran.stdout
 
 
 def require_tools() -> None:

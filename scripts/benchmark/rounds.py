@@ -1,7 +1,6 @@
 """The measurements, in interleaved rounds: a machine that changes its speed changes it for everybody."""
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from machine import BenchError
+from machine import BenchError, run_on_core
 from made_ledger import make_ledger
 from systems import JSON_ROUTE, STREAM_ROUTE, AiohttpRelay, Nginx, Service, Tollkeeper, Upstream
 from upstream import JSON_MODEL, STREAM_MODEL
@@ -289,7 +288,7 @@ class Bench:
     def _wrk(self, lane: Lane, seconds: int) -> tuple[int, float, int]:
         """Keep 64 connections busy; give answered requests, seconds, failures."""
         command = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{seconds}s", "-s", str(_HERE / "chat.lua")]
-        output = self._on_core(
+        output = run_on_core(
             self._load_core, [*command, f"http://127.0.0.1:{lane.service.port}", "--", lane.token, lane.json_model]
         )
         line = next((one for one in output.splitlines() if one.startswith("BENCH ")), None)
@@ -352,7 +351,7 @@ class Bench:
         folder.mkdir()
         script = [sys.executable, str(_HERE / "ledger_load.py"), str(ours.config), ours.limited_token, str(folder)]
         numbers = (plan.ledger_rate, plan.ledger_rate_s, plan.ledger_flat_s)
-        found = json.loads(self._on_core(self._proxy_core, [*script, *map(str, numbers)]))
+        found = json.loads(run_on_core(self._proxy_core, [*script, *map(str, numbers)]))
         figures = self.figures
         for series, of, percent in (
             (figures.reserve_p50_us, "reserve_us", 50),
@@ -368,18 +367,12 @@ class Bench:
 
     def _load(self, kind: str, lane: Lane, *arguments: str) -> dict[str, Any]:
         script = [sys.executable, str(_HERE / "load.py"), kind, str(lane.service.port), lane.token]
-        outcome: dict[str, Any] = json.loads(self._on_core(self._load_core, [*script, *arguments]))
+        outcome: dict[str, Any] = json.loads(run_on_core(self._load_core, [*script, *arguments]))
         if not outcome["answered"]:
             raise BenchError(f"{kind}: {lane.name} answered nothing: {outcome['first_failure']}")
         if outcome["failed"]:
             self._say(f"{outcome['failed']} failed, the first: {outcome['first_failure']}")
         return outcome
-
-    def _on_core(self, core: int, command: list[str]) -> str:
-        ran = subprocess.run(["taskset", "-c", str(core), *command], capture_output=True, text=True, check=False)
-        if ran.returncode != 0:
-            raise BenchError(f"{command[0]} failed with {ran.returncode}:\n{(ran.stderr or ran.stdout)[-2000:]}")
-        return ran.stdout
 
 
 def percentile(ordered: list[float], percent: float) -> float:

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from machine import BenchError, cpu_s, free_port, rss_mb
+from machine import BenchError, cpu_s, environment, free_port, rss_mb
 from upstream import JSON_MODEL, STREAM_MODEL
 
 from proxy.core.token import new_token, token_hash
@@ -105,15 +105,12 @@ class Service:
     def start(self) -> float:
         """Start it; give the seconds from the start of the process to its first answer with status 200."""
         log = self.folder / f"{self.name}.log"
-        hidden = ("TOLLKEEPER_", "OPENROUTER_", "PYTHONDONTWRITEBYTECODE")
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
-        environment["PYTHONPATH"] = str(_ROOT)
         with log.open("ab") as output:
             begun = time.perf_counter()
             self._process = subprocess.Popen(
                 ["taskset", "-c", str(self._core), *self.command()],
                 cwd=self.folder,
-                env=environment,
+                env={**environment(), "PYTHONPATH": str(_ROOT)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

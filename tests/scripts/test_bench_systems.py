@@ -56,6 +56,25 @@ def ask(service: Any, chat: dict[str, object], token: str = "tk-x") -> tuple[htt
         return answer, answer.read()
 
 
+@pytest.mark.usefixtures("systems")  # puts the bench's folder on the path
+def test_nothing_is_started_with_the_settings_of_whoever_runs_the_bench(
+    core: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "OPENROUTER_API_KEY", "BENCH_OTHER"):
+        monkeypatch.setenv(name, "1")
+    script = "import json, os; print(json.dumps(dict(os.environ)))"
+    seen = json.loads(import_module("machine").run_on_core(core, [sys.executable, "-c", script]))
+    assert "BENCH_OTHER" in seen
+    assert not seen.keys() & {"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "OPENROUTER_API_KEY"}
+
+
+@pytest.mark.usefixtures("systems")  # puts the bench's folder on the path
+def test_a_load_that_fails_is_told(core: int) -> None:
+    machine = import_module("machine")
+    with pytest.raises(machine.BenchError, match=r"failed with 3:\nno such thing"):
+        machine.run_on_core(core, [sys.executable, "-c", "import sys; print('no such thing'); sys.exit(3)"])
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_bare_relay_passes_on_what_the_upstream_sends(
     systems: Any, core: int, upstream: Any, tmp_path: Path, stream: bool
