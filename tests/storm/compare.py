@@ -8,6 +8,7 @@ from typing import Any
 
 from .client import Seen
 from .draw import Ask, Plan
+from .limits import passed
 from .views import Books, LedgerView
 
 _EXACT = frozenset({"provider", "generation", "price"})
@@ -30,6 +31,7 @@ def compare(plan: Plan, books: Books, ledger: LedgerView, seen: Iterable[Seen]) 
         *_rows(asks, books, ledger),
         *_books_themselves(books),
         *_totals(ledger),
+        *(Difference("-", text) for text in passed(plan.limits, ledger.requests, books.charged())),
     ]
     for one in seen:
         found += [

@@ -8,7 +8,10 @@ from typing import Any, Literal
 from proxy.simulator.behaviour import NAMED_BEHAVIOURS
 from proxy.simulator.faults import FAULTS
 
+from .limits import Limit
+
 USERS = ("anna", "bo", "carl", "dora")
+LIMITED = ("eve", "finn", "gina")  # whose limits are tight
 PROMPT_CANARY = "canary-prompt-5f1d"
 ANSWER_CANARY = "canary-answer-c0de"
 
@@ -118,15 +121,17 @@ class Plan:
     kills: tuple[Kill, ...]
     scripted: Mapping[str, Mapping[str, Any]]  # model name -> behaviour
     chains: Mapping[str, tuple[str, ...]]  # preset -> targets
+    limits: tuple[Limit, ...] = ()
+    checks_starts: bool = False  # after each kill: the totals of the new run against the rows
 
 
-def draw(seed: int, requests: int, kills: int) -> Plan:
+def draw(seed: int, requests: int, kills: int, limits: tuple[Limit, ...] = (), *, checks_starts: bool = False) -> Plan:
     """Give the plan of a storm; the same for the same arguments."""
     rng = Random(seed)
     scripted = dict(_scripted_model(rng, number) for number in range(max(20, min(requests // 10, 600))))
     chains = _chains(rng)
     asks = tuple(_ask(rng, seed, n, scripted, tuple(chains)) for n in range(requests))
-    return Plan(seed, asks, _kills(rng, requests, kills), scripted, chains)
+    return Plan(seed, asks, _kills(rng, requests, kills), scripted, chains, limits, checks_starts)
 
 
 def _kills(rng: Random, requests: int, kills: int) -> tuple[Kill, ...]:
@@ -142,7 +147,7 @@ def _ask(rng: Random, seed: int, n: int, scripted: Mapping[str, Mapping[str, Any
     return Ask(
         n=n,
         session=f"storm-{seed}-{n}",
-        user=rng.choice(USERS),
+        user=rng.choice((*USERS, *LIMITED)),
         model=model,
         behaviour=behaviour,
         plain=plain,

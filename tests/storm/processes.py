@@ -17,7 +17,8 @@ from proxy.core.money import pusd_to_usd
 from proxy.core.token import new_token, token_hash
 from proxy.simulator.prices import SCRIPTED_MODEL, Catalogue
 
-from .draw import DEAR, OPENROUTER_PROVIDERS, PLAIN_PROVIDER, USERS, Plan
+from .draw import DEAR, LIMITED, OPENROUTER_PROVIDERS, PLAIN_PROVIDER, USERS, Plan
+from .limits import GROUPS, ZONE, configured
 
 ROOT = Path(__file__).resolve().parents[2]
 PROVIDER_KEY = "sk-or-v1-canarykey00000000000000000000000000000000000000000000000000"
@@ -167,7 +168,7 @@ class ProxyProcess:
 
 def write_config(folder: Path, plan: Plan, simulator_url: str, port: int, lookup_timeout_s: int) -> dict[str, str]:
     """Write config.yaml into folder; give each user's token."""
-    tokens = {user: new_token() for user in USERS}
+    tokens = {user: new_token() for user in (*USERS, *LIMITED)}
     common = {"header_timeout_s": 2, "idle_timeout_s": 2, "total_timeout_s": 20, "connect_timeout_s": 2}
     providers: dict[str, Any] = {
         name: {
@@ -194,16 +195,21 @@ def write_config(folder: Path, plan: Plan, simulator_url: str, port: int, lookup
         "log": {"level": "debug", "format": "json"},
         "providers": providers,
         "presets": {name: {"targets": list(targets), "use_case": name} for name, targets in plan.chains.items()},
-        "groups": {"crew": {}},
-        "users": {
-            user: {"token_hash": f"sha256:{token_hash(token)}", **({"group": "crew"} if n % 2 else {})}
-            for n, (user, token) in enumerate(tokens.items())
-        },
+        "timezone": ZONE,
+        "quotas": {"wait_s": 0.2},
+        "limits": configured(plan.limits, "all"),
+        "groups": {group: {"limits": configured(plan.limits, f"group:{group}")} for group in GROUPS.values()},
+        "users": {user: _user(plan, user, token) for user, token in tokens.items()},
     }
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     path.chmod(0o600)
     return tokens
+
+
+def _user(plan: Plan, name: str, token: str) -> dict[str, Any]:
+    group = {"group": GROUPS[name]} if name in GROUPS else {}
+    return {"token_hash": f"sha256:{token_hash(token)}", **group, "limits": configured(plan.limits, f"user:{name}")}
 
 
 def _prices(plan: Plan) -> dict[str, Any]:

@@ -1,18 +1,32 @@
-"""What a storm found, as lines on the terminal and as a dated page for docs/evidence."""
+"""What a storm found, as a dated page for docs/evidence: a section that runs again replaces what the page had of it."""
 
 import datetime as dt
 import os
 import platform
+import re
 import sqlite3
+from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 from proxy import __version__
 
-from .compare import Difference
-from .ledger_kills import KillOutcome
-from .storm import Outcome
+from .sections import SECTIONS, Result, Section
 
 _SHOWN = 20
+_HEAD = re.compile(r"\*\*(?P<verdict>[^*]+)\*\* · (?P<size>[^·]+) · seed (?P<seed>\d+) · (?P<took>[^·]+) · ")
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One section that was run. command: as a person types it."""
+
+    section: Section
+    size: int
+    seed: int
+    took_s: float
+    result: Result
+    command: str
 
 
 def versions() -> str:
@@ -23,85 +37,84 @@ def versions() -> str:
     )
 
 
-def storm_tables(outcome: Outcome) -> list[tuple[str, list[tuple[str, int]]]]:
-    """Give the counts of a storm as titled lists."""
-    return [
-        ("The run", list(outcome.facts.items())),
-        ("What clients saw", sorted(outcome.clients.items())),
-        ("Where the cost of a row is from", sorted(outcome.rows.items())),
-    ]
-
-
-def kills_table(outcome: KillOutcome) -> list[tuple[str, int]]:
-    return [
-        ("SIGKILLs of the writer", outcome.kills),
-        ("acknowledged commits", outcome.acknowledged),
-        ("rows in the files", outcome.rows),
-        ("rows taken up after a kill", outcome.taken_up),
-        ("ledger files", outcome.files),
-    ]
-
-
-def verdict(differences: list[Difference]) -> str:
+def verdict(differences: list[str]) -> str:
     return f"{len(differences)} differences" if differences else "no difference"
 
 
-def difference_lines(differences: list[Difference]) -> list[str]:
-    lines = [f"{one.session}: {one.text}" for one in differences[:_SHOWN]]
+def difference_lines(differences: list[str]) -> list[str]:
+    lines = differences[:_SHOWN]
     if len(differences) > _SHOWN:
-        lines.append(f"... and {len(differences) - _SHOWN} more")
+        lines = [*lines, f"... and {len(differences) - _SHOWN} more"]
     return lines
 
 
-def storm_page(outcome: Outcome, command: str) -> str:
-    """Write the page of a storm."""
-    plan = outcome.plan
-    about = (
-        f"{len(plan.asks)} requests with faults and hang-ups, {len(plan.kills)} SIGKILLs of the proxy under load."
-        " What is compared, and how to read the words of the last table: [storm.md](../storm.md)."
-    )
-    parts = [
-        "# Storm: the simulator's books against the ledger",
+def write_page(folder: Path, ran: list[Ran]) -> Path:
+    """Write or renew the page of today (UTC); sections of it that did not run now stay as they are."""
+    path = folder / f"storm-{dt.datetime.now(dt.UTC):%Y-%m-%d}.md"
+    path.write_text(page(path.read_text() if path.exists() else "", ran))
+    return path
+
+
+def page(old: str, ran: list[Ran]) -> str:
+    """Give the page with what ran now put in."""
+    blocks = _blocks(old) | {one.section.title: _block(one) for one in ran}
+    ordered = [section for section in SECTIONS if section.title in blocks]
+    lines = [
+        "# Storm",
         "",
-        _headline(command, plan.seed, outcome.took_s, outcome.differences),
+        "Written by `scripts/storm --report`. What is done and what must hold: [storm.md](../storm.md)."
+        " A seed draws the same again; which packet meets which kill it does not.",
         "",
-        f"{versions()}.",
-        "",
-        about,
+        "| | size | full size | seed | took | found |",
+        "|---|--:|--:|--:|--:|---|",
+        *(_summary(section, blocks[section.title]) for section in ordered),
         "",
     ]
-    for title, counts in storm_tables(outcome):
-        parts += _table(title, counts)
-    parts += _differences(outcome.differences)
-    return "\n".join(parts)
+    return "\n".join(lines) + "\n" + "\n".join(blocks[section.title] for section in ordered)
 
 
-def kills_page(outcome: KillOutcome, command: str) -> str:
-    """Write the page of a run against the ledger alone."""
-    parts = [
-        "# Storm: SIGKILLs of the ledger's writer",
-        "",
-        _headline(command, outcome.seed, outcome.took_s, outcome.differences),
-        "",
-        f"{versions()}.",
-        "",
-    ]
-    parts += _table("The run", kills_table(outcome))
-    parts += _differences(outcome.differences)
-    return "\n".join(parts)
+def _blocks(old: str) -> dict[str, str]:
+    """Take a page apart: title -> the section's text."""
+    found = {}
+    for part in re.split(r"^## ", old, flags=re.MULTILINE)[1:]:
+        title = part.partition("\n")[0]
+        if _HEAD.search(part):
+            found[title] = f"## {part.rstrip()}\n"
+    return found
 
 
-def _headline(command: str, seed: int, took_s: float, differences: list[Difference]) -> str:
+def _summary(section: Section, block: str) -> str:
+    head = _HEAD.search(block)
+    assert head is not None
+    cells = (section.title, head["size"], f"{section.full:,}", head["seed"], head["took"], head["verdict"])
+    return f"| {' | '.join(cells)} |"
+
+
+def _block(ran: Ran) -> str:
     now = dt.datetime.now(dt.UTC)
-    return f"{now:%Y-%m-%d %H:%M} UTC · `{command}` · seed {seed} · {took_s:.0f} s · **{verdict(differences)}**"
+    section = ran.section
+    lines = [
+        f"## {section.title}",
+        "",
+        f"**{verdict(ran.result.differences)}** · {ran.size:,} {section.unit} · seed {ran.seed} · {ran.took_s:.0f} s ·"
+        f" {now:%Y-%m-%d %H:%M} UTC · `{ran.command}`",
+        "",
+        f"{versions()}.",
+        "",
+        section.about,
+        "",
+    ]
+    for title, table in ran.result.tables:
+        lines += _table(title, table)
+    if ran.result.differences:
+        lines += ["### Differences", "", *(f"- {line}" for line in difference_lines(ran.result.differences)), ""]
+    return "\n".join(lines)
 
 
-def _table(title: str, counts: list[tuple[str, int]]) -> list[str]:
-    rows = [f"| {name} | {count:,} |" for name, count in counts]
-    return [f"## {title}", "", "| | |", "|---|--:|", *rows, ""]
+def _table(title: str, table: list[tuple[str, int | str]]) -> list[str]:
+    rows = [f"| {name} | {shown(value)} |" for name, value in table]
+    return [f"### {title}", "", "| | |", "|---|--:|", *rows, ""]
 
 
-def _differences(differences: list[Difference]) -> list[str]:
-    if not differences:
-        return []
-    return ["## Differences", "", *(f"- {line}" for line in difference_lines(differences)), ""]
+def shown(value: int | str) -> str:
+    return value if isinstance(value, str) else f"{value:,}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from .client import Client, NotUpError, Seen
 from .compare import Difference, compare
 from .draw import ANSWER_CANARY, PROMPT_CANARY, Ask, Plan
+from .limits import Filled, fullest
 from .processes import (
     PLAIN_KEY,
     PROVIDER_KEY,
@@ -21,10 +22,12 @@ from .processes import (
     http_json,
     write_config,
 )
+from .totals import disagreements, still_reserved
 from .views import Books, LedgerView
 
 _TRIES = 100  # of one client to find the proxy up
 _QUIET_EXTRA_S = 60.0  # after the last look-up must have given up
+_REST_S = 1.0  # by then nothing may be set aside any more
 
 Say = Callable[[int, str], None]  # requests done so far, what is going on
 
@@ -34,6 +37,7 @@ class Outcome:
     """What a storm found; no differences means that books, ledger and clients agree.
 
     clients and rows: how many requests ended in which way for the client, and where their cost is from.
+    filled: how full the limits became.
     """
 
     plan: Plan
@@ -43,6 +47,7 @@ class Outcome:
     clients: Counter[str]
     rows: Counter[str]
     facts: dict[str, int]
+    filled: list[Filled]
     took_s: float
 
 
@@ -59,6 +64,8 @@ class _Field:
     done: int = 0
     kills: int = 0
     refused: int = 0
+    starts_checked: int = 0
+    differences: list[Difference] = field(default_factory=list)  # found before the end
     seen: list[Seen] = field(default_factory=list)
     started: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -85,16 +92,18 @@ async def storm(plan: Plan, folder: Path, *, clients: int, lookup_timeout_s: int
         waited_s = await _wait_for_quiet(proxy, lookup_timeout_s + _QUIET_EXTRA_S)
         books = await _closed_books(simulator)
         say(ground.done, "comparing")
+        ground.differences += await _limits_at_rest(ground)
         exit_code = proxy.stop()
         with LedgerView(proxy.ledger_path) as ledger:
-            differences = compare(plan, books, ledger, ground.seen)
+            differences = [*ground.differences, *compare(plan, books, ledger, ground.seen)]
             rows = ledger.classes()
             facts = _facts(ground, books, ledger, waited_s)
+            filled = fullest(plan.limits, ledger.requests, books.charged())
         if exit_code != 0:
             differences.append(Difference("-", f"SIGTERM: the proxy ended with exit code {exit_code}"))
         differences += _leaks(folder, proxy, tokens)
         took_s = time.monotonic() - begun_s
-        return Outcome(plan, books, ground.seen, differences, _classes(ground.seen), rows, facts, took_s)
+        return Outcome(plan, books, ground.seen, differences, _classes(ground.seen), rows, facts, filled, took_s)
     finally:
         if proxy is not None:
             proxy.close()
@@ -162,7 +171,17 @@ async def _kill(ground: _Field) -> None:
         ground.kills += 1
         ground.proxy.spawn()
         await asyncio.to_thread(ground.proxy.wait_ready)
+        if ground.plan.checks_starts:
+            await _check_start(ground)
         ground.up.set()
+
+
+async def _check_start(ground: _Field) -> None:
+    """Hold the totals that the new run built against the rows, before anybody asks it for anything."""
+    proxy, plan = ground.proxy, ground.plan
+    texts = await disagreements(proxy.port, ground.tokens, plan.limits, proxy.ledger_path)
+    ground.differences += [Difference("-", f"after kill {ground.kills}: {text}") for text in texts]
+    ground.starts_checked += 1
 
 
 # --- afterwards
@@ -180,6 +199,15 @@ async def _wait_for_quiet(proxy: ProxyProcess, limit_s: float) -> float:
             break
         await asyncio.sleep(0.2)
     return time.monotonic() - begun_s
+
+
+async def _limits_at_rest(ground: _Field) -> list[Difference]:
+    """Nothing is pending any more: a second later nothing may be set aside, and the totals are those of the rows."""
+    proxy, limits = ground.proxy, ground.plan.limits
+    await asyncio.sleep(_REST_S)
+    texts = still_reserved(proxy.port, ground.tokens, limits)
+    texts += await disagreements(proxy.port, ground.tokens, limits, proxy.ledger_path)
+    return [Difference("-", f"at the end: {text}") for text in texts]
 
 
 async def _closed_books(simulator: SimulatorProcess) -> Books:
@@ -223,6 +251,8 @@ def _classes(seen: list[Seen]) -> Counter[str]:
             what = f"left {one.ask.hang_up.place.replace('_', ' ')}"
         elif one.broken:
             what = "connection broken"
+        elif one.status in (402, 429) and b'"insufficient_quota"' in one.tail:
+            what = "refused: a limit is reached"
         else:
             what = "answered 200" if one.status == 200 else "answered with an error"
         counter[f"{kind}, {what}"] += 1
@@ -230,6 +260,7 @@ def _classes(seen: list[Seen]) -> Counter[str]:
 
 
 def _facts(ground: _Field, books: Books, ledger: LedgerView, waited_s: float) -> dict[str, int]:
+    plan = ground.plan
     return {
         "requests sent": len(ground.seen),
         "reached the provider": books.requests,
@@ -237,6 +268,7 @@ def _facts(ground: _Field, books: Books, ledger: LedgerView, waited_s: float) ->
         "rows in the ledger": len(ledger.rows),
         "attempts in the ledger": len(ledger.attempts),
         "kills of the proxy": ground.kills,
+        **({"starts whose totals were held against the rows": ground.starts_checked} if plan.checks_starts else {}),
         "connections refused meanwhile": ground.refused,
         "charged in the books (pico-USD)": books.total_pusd,
         "booked in the ledger (pico-USD)": ledger.total_pusd,

@@ -24,6 +24,10 @@ class Books:
             self.by_session[str(generation["session_id"])][id_] = generation
         self.refused_by_session = Counter(str(refused["session_id"]) for refused in self.refused)
 
+    def charged(self) -> dict[str, int]:
+        """Give what was charged for each session, pico-USD."""
+        return {session: sum(g["charged_pusd"] for g in found.values()) for session, found in self.by_session.items()}
+
     @property
     def sessions(self) -> set[str]:
         """Every session that reached an endpoint which costs money."""
@@ -37,6 +41,7 @@ class LedgerView:
         self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         self._connection.row_factory = sqlite3.Row
         self.rows = self._all("SELECT * FROM usage")
+        self.requests = self._all("SELECT * FROM requests")
         self.attempts = self._all("SELECT * FROM attempts ORDER BY request_id, n")
         self.by_session: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in self.rows:
@@ -82,8 +87,9 @@ class LedgerView:
     def rollup_of_rows(self) -> dict[tuple[Any, ...], tuple[int, ...]]:
         """Sum the rows that have ended as usage_hourly should have them."""
         sums: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * 7)
-        rows = self._all("SELECT * FROM requests WHERE state IN ('settled', 'released')")
-        for row in rows:
+        for row in self.requests:
+            if row["state"] not in ("settled", "released"):
+                continue
             key = (
                 row["started_ms"] // _HOUR_MS * _HOUR_MS,
                 row["user"],
