@@ -114,6 +114,17 @@ def test_what_is_no_price_raises(text: object) -> None:
         parse_openrouter_model(_model(pricing={"prompt": text, "completion": "0"} if text is not None else {}))
 
 
+@pytest.mark.parametrize("key", ["prompt", "completion"])
+def test_a_price_that_is_null_is_missing(key: str) -> None:
+    """It leaves its model without one, and the rest of the list is taken."""
+    pricing = {"prompt": "0.000001", "completion": "0.000002", key: None}
+    with pytest.raises(PriceError, match=f"pricing.{key} is missing"):
+        parse_openrouter_model(_model(pricing=pricing))
+    entries = parse_catalogue({"data": [_model("bad/one", pricing=pricing), *[_model(f"m/{n}") for n in range(9)]]})
+    assert entries.entries["bad/one"].price is None
+    assert entries.entries["m/3"].price is not None
+
+
 @pytest.mark.parametrize("key", ["prompt", "completion", "request", "input_cache_read"])
 def test_minus_one_is_a_dynamic_price_and_never_a_number(key: str) -> None:
     price, reason = parse_openrouter_model(_model(pricing={"prompt": "0", "completion": "0", key: "-1"}))

@@ -145,7 +145,7 @@ def parse_openrouter_model(entry: Mapping[str, Any]) -> tuple[Price | None, str 
     if not isinstance(pricing, Mapping):
         raise PriceError("pricing is missing")
     for key in ("prompt", "completion"):
-        if key not in pricing:
+        if pricing.get(key) is None:
             raise PriceError(f"pricing.{key} is missing")
     _check_discount(pricing.get("discount"))
     if any(value == _DYNAMIC for value in pricing.values()):
