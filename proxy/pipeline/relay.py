@@ -19,7 +19,7 @@ from proxy.pipeline.settle import BROKEN, HUNG_UP, Heard, Verdict
 from proxy.providers.inflate import ENCODINGS
 from proxy.providers.transport import Answer, TransportError
 from proxy.wire.answer import Answer as Told
-from proxy.wire.answer import read_answer
+from proxy.wire.answer import is_cut_off, read_answer
 from proxy.wire.headers import pick_response_headers
 from proxy.wire.meter import StreamMeter
 from proxy.wire.sse import error_event
@@ -303,7 +303,10 @@ class Whole(Relay):
                 self.answer.abort()
                 raise TransportError("broken", "the answer is larger than 64 MiB", dispatched=True)
         self.heard.first_byte_s = self.call.clock.monotonic_s()
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if is_cut_off(body):
+            raise TransportError("broken", "the JSON of its answer ended early", dispatched=True)
+        return body
 
     async def _pass_padding(self, chunk: bytes) -> bytes:
         """Forward white space at once, so that no timer on the way runs out while the model works."""

@@ -9,6 +9,7 @@ from proxy.wire.usage import Usage, read_exactly, read_usage
 
 # Codes are words or numbers. Anything else could be a text, and texts can quote a prompt.
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
+_SPACE: Final = b" \t\r\n"
 
 
 class Answer(NamedTuple):
@@ -54,6 +55,20 @@ def read_answer(body: bytes) -> Answer | None:
         error_type(error) if error else None,
         bool(choices),
     )
+
+
+def is_cut_off(body: bytes) -> bool:
+    """Tell whether a body begins as a JSON object and ends within it.
+
+    It is all that tells of a break where a body ends with its connection.
+    """
+    text = body.strip(_SPACE)
+    if not text.startswith(b"{"):
+        return False
+    if not text.endswith(b"}"):
+        return True
+    # cut just behind an inner object; braces within texts are seldom uneven, so that this is seldom read twice
+    return text.count(b"{") > text.count(b"}") and read_exactly(text) is None
 
 
 def read_message(data: bytes) -> dict[str, Any] | None:

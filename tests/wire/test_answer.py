@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.wire.answer import Answer, read_answer
+from proxy.wire.answer import Answer, is_cut_off, read_answer
 
 CANARY = "Kanarienvogel"
 USAGE = {"prompt_tokens": 12, "completion_tokens": 5, "cost": 0.000168}
@@ -115,3 +115,19 @@ def test_embeddings_have_no_output() -> None:
     found = read(body)
     assert found.usage is not None
     assert (found.usage.input_tokens, found.usage.output_tokens, found.has_choices) == (8, None, False)
+
+
+def test_what_is_cut_off_anywhere_is_told() -> None:
+    whole = b" \n" + answer() + b"\r\n"
+    assert not is_cut_off(whole)
+    assert all(is_cut_off(whole[:at]) for at in range(3, len(whole) - 2))
+
+
+@pytest.mark.parametrize("text", ["{", "{{{", "}", '"{'])
+def test_braces_in_a_text_are_not_an_open_end(text: str) -> None:
+    assert not is_cut_off(answer(text=text))
+
+
+@pytest.mark.parametrize("body", [b"", b"  ", b"[1", b"null", b"<html>", b"{}", b"\x1f\x8b{", b'{"a": NaN}'])
+def test_what_is_no_object_is_not_cut_off(body: bytes) -> None:
+    assert not is_cut_off(body)
