@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from tests.faults.controls import CONTROLS
 from tests.mutations.list import MUTATIONS, Mutation
 from tests.mutations.run import MutationError, Result, check_clean, copy_tree, try_mutation
 
@@ -22,13 +23,17 @@ def parse() -> argparse.Namespace:
         prog="scripts/mutations", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", action="append", metavar="NAME", help="only this one (may be given several times)")
+    parser.add_argument(
+        "--faults", action="store_true", help="the bugs of docs/faults.md, a row each, instead of these"
+    )
     parser.add_argument("--list", action="store_true", help="print names and what they stand for, run nothing")
     parser.add_argument("--why", action="store_true", help="print what made the tests fail, too")
     parser.add_argument(
         "--jobs", type=int, default=2, help="copies of the tree to work on at once (default %(default)s)"
     )
     arguments = parser.parse_args()
-    names = {mutation.name for mutation in MUTATIONS}
+    arguments.bugs = CONTROLS if arguments.faults else MUTATIONS
+    names = {mutation.name for mutation in arguments.bugs}
     unknown = [name for name in arguments.only or () if name not in names]
     if unknown:
         parser.error(f"there is no {', '.join(unknown)}; --list shows all")
@@ -86,7 +91,7 @@ def show(results: list[Result], *, why: bool) -> None:
 
 def main() -> int:
     arguments = parse()
-    chosen = [mutation for mutation in MUTATIONS if not arguments.only or mutation.name in arguments.only]
+    chosen = [mutation for mutation in arguments.bugs if not arguments.only or mutation.name in arguments.only]
     if arguments.list:
         for mutation in chosen:
             print(f"{mutation.name}\n    {mutation.failure}\n    {' '.join(mutation.tests)}")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.controls import CONTROLS
 from tests.mutations.list import MUTATIONS, Mutation
 from tests.mutations.run import ROOT, check_clean, copy_tree, mutate, patched, try_mutation
 
@@ -16,7 +17,7 @@ def names(folder: Path, file: str) -> set[str]:
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+@pytest.mark.parametrize("mutation", [*MUTATIONS, *CONTROLS], ids=lambda mutation: mutation.name)
 def test_it_fits_the_tree(mutation: Mutation) -> None:
     """Each change stands in the code exactly once and is still Python; each test is there."""
     texts: dict[str, str] = {}
@@ -31,6 +32,7 @@ def test_it_fits_the_tree(mutation: Mutation) -> None:
 
 def test_names_are_unique() -> None:
     assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
+    assert len({control.name for control in CONTROLS}) == len(CONTROLS)
     assert set(SHORT) <= {mutation.name for mutation in MUTATIONS}
 
 

@@ -29,9 +29,11 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
 
+    def pem(self) -> str:
+        return self._certificate.public_bytes(serialization.Encoding.PEM).decode()
+
     def trust(self) -> ssl.SSLContext:
-        pem = self._certificate.public_bytes(serialization.Encoding.PEM).decode()
-        return ssl.create_default_context(cadata=pem)
+        return ssl.create_default_context(cadata=self.pem())
 
     def server(self, name: str, *, expired: bool = False) -> ssl.SSLContext:
         """Give the context of a server that shows a certificate for a host name or an address."""
