@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from proxy.config.allowance import Limits
 from proxy.config.block import DAY_S, Block, required, setting
 from proxy.config.mistake import SettingError
 from proxy.config.provider import Timeouts
@@ -176,7 +175,6 @@ class Preset(Timeouts):
     use_case: UserName | None = setting(
         None, "The use case that its requests are booked under.", "A header of the client's wins."
     )
-    limits: Limits = setting(Limits, "What each user may use by this preset; their other limits hold too.", "No limit.")
     deadline_s: Seconds | None = setting(
         None, "Longest time until an answer begins, over all targets.", "routing.deadline_s.", gt=0, le=DAY_S
     )

@@ -62,8 +62,10 @@ def page(old: str, ran: list[Ran]) -> str:
     lines = [
         "# Storm",
         "",
-        "Written by `scripts/storm --report`. What is done and what must hold: [storm.md](../storm.md)."
-        " A seed draws the same again; which packet meets which kill it does not.",
+        (
+            "Written by `scripts/storm --report`. What is done and what must hold: [storm.md](../storm.md)."
+            " A seed draws the same again; which packet meets which kill it does not."
+        ),
         "",
         "| | size | full size | seed | took | found |",
         "|---|--:|--:|--:|--:|---|",
@@ -96,8 +98,10 @@ def _block(ran: Ran) -> str:
     lines = [
         f"## {section.title}",
         "",
-        f"**{verdict(ran.result.differences)}** · {ran.size:,} {section.unit} · seed {ran.seed} · {ran.took_s:.0f} s ·"
-        f" {now:%Y-%m-%d %H:%M} UTC · `{ran.command}`",
+        (
+            f"**{verdict(ran.result.differences)}** · {ran.size:,} {section.unit} · seed {ran.seed} ·"
+            f" {ran.took_s:.0f} s · {now:%Y-%m-%d %H:%M} UTC · `{ran.command}`"
+        ),
         "",
         f"{versions()}.",
         "",
