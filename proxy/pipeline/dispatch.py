@@ -32,4 +32,5 @@ async def dispatch(
         if following is None:
             attempt.settle_for_it()
             return attempt
+        attempt.opened = None  # it knows the attempt: a circle, and the garbage collector's work
         attempt = following

@@ -24,8 +24,9 @@ async def tell_failure(call: Call, attempts: Sequence[Attempt], finish: Finish) 
     last = attempts[-1]
     error = last.error
     assert error is not None
-    if len(attempts) == 1 and last.opened is not None and last.opened.holds_error:
-        return await last.opened.run()  # the provider's own words, inside a 200
+    opened, last.opened = last.opened, None  # an attempt that knows its relay is a circle
+    if len(attempts) == 1 and opened is not None and opened.holds_error:
+        return await opened.run()  # the provider's own words, inside a 200
     if call.reply is not None:
         return await _inside(call, _listed(error, attempts), finish)
     if last.error_body:

@@ -39,8 +39,9 @@ async def relay(call: Call, attempt: Attempt, finish: Finish, snapshot: Snapshot
     answer = attempt.answer
     assert answer is not None
     kind = Stream if is_stream(attempt, answer) else Whole
+    opened, attempt.opened = attempt.opened, None  # an attempt that knows its relay is a circle too
     try:
-        return await (attempt.opened or kind(call, attempt, answer, finish, snapshot)).run()
+        return await (opened or kind(call, attempt, answer, finish, snapshot)).run()
     finally:
         call.when_gone(None)  # a call that knows its relay is a circle, and the garbage collector's work
 

@@ -1,6 +1,7 @@
 """Which step follows a failure: the same target again, another key, another target, or none."""
 
 import asyncio
+import gc
 import hashlib
 import json
 import re
@@ -11,6 +12,7 @@ import openai
 import pytest
 
 from proxy.core.secret import Secret
+from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.route import PresetRow, Target
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
@@ -46,6 +48,21 @@ async def test_the_next_target_answers(stand: Stand, stream: bool) -> None:
     (row,) = await stand.settled()
     assert (row["attempts"], row["model"], row["requested_model"]) == (2, SECOND, "two")
     assert [(a["outcome"], a["status"]) for a in await stand.rows(ATTEMPTS)] == [("upstream_error", 503), ("ok", 200)]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+async def test_what_a_request_made_dies_with_it(stand: Stand, stream: bool) -> None:
+    """Without the garbage collector, which would come late: circles of whole requests are memory that grows."""
+    assert (await stand.chat({"model": "two", "stream": stream})).status == 200
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(4):
+            assert (await stand.chat({"model": "two", "stream": stream})).status == 200
+        alive = [one for one in gc.get_objects() if isinstance(one, Attempt)]
+        assert len(alive) <= 1  # the last one may be held by the timer of its end
+    finally:
+        gc.enable()
 
 
 async def test_the_same_target_again(stand: Stand) -> None:
