@@ -773,7 +773,7 @@ def test_a_clamped_request_fits_and_is_as_long_as_it_may_be(
             result.max_tokens >= min(facts.max_output_tokens, output_limit_tokens(p) or 0) for p in route
         )
     if result.reserve_pusd > headroom // 2:
-        assert not may_lower or result.max_tokens <= FLOOR_TOKENS
+        assert not may_lower or result.max_tokens <= max(FLOOR_TOKENS, facts.min_output_tokens)
 
 
 OPENCODE = BodyFacts(size_bytes=2000, max_output_tokens=32000)
