@@ -20,7 +20,7 @@ class Waiter(Generic[T]):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asyncio_future_blocking = False  # the name by which asyncio.isfuture() and tasks know a future
         self._loop = loop
-        self._callbacks: list[tuple[Callable[[Any], object], Context | None]] = []
+        self._callbacks: list[tuple[Callable[[Any], object], Context | None]] | None = None  # a Stepper has none
         self._done = False
         self._error: BaseException | None = None
         self._result: T
@@ -63,11 +63,12 @@ class Waiter(Generic[T]):
         if self._done:
             self._loop.call_soon(callback, self, context=context)
         else:
-            self._callbacks.append((callback, context))
+            self._callbacks = [*(self._callbacks or ()), (callback, context)]
 
     def remove_done_callback(self, callback: Callable[[Self], object]) -> int:
-        kept = [(other, context) for other, context in self._callbacks if other != callback]
-        removed = len(self._callbacks) - len(kept)
+        before = self._callbacks or []
+        kept = [(other, context) for other, context in before if other != callback]
+        removed = len(before) - len(kept)
         self._callbacks = kept
         return removed
 
@@ -75,10 +76,14 @@ class Waiter(Generic[T]):
         if self._done:
             raise asyncio.InvalidStateError("this waiter is done already")
         self._done = True
-        step, self.step = self.step, None
+        step = self.step
         if step is not None:
+            self.step = None
             step()
-        callbacks, self._callbacks = self._callbacks, []
+        callbacks = self._callbacks
+        if callbacks is None:
+            return
+        self._callbacks = None
         for callback, context in callbacks:
             self._loop.call_soon(callback, self, context=context)
 
@@ -86,4 +91,6 @@ class Waiter(Generic[T]):
         if not self._done:
             self._asyncio_future_blocking = True
             yield self
-        return self.result()
+        if self._error is not None:
+            raise self._error
+        return self._result

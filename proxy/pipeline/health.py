@@ -102,7 +102,7 @@ class ProviderHealth:
 
     def rests_s(self, model: str, now_s: float) -> float | None:
         """Give how long the breakers still keep attempts away; None: they let one through. Takes no pass."""
-        if self.breaker.state(now_s) == "closed" and model not in self._models:
+        if model not in self._models and self.breaker.state(now_s) == "closed":
             return None
         taken = self.enter(model, now_s)
         if taken is None:
@@ -131,15 +131,13 @@ class ProviderHealth:
 
     def is_probing(self, model: str) -> bool:
         """Tell whether the next answer decides whether others are let in again."""
+        if self.breaker.is_closed and model not in self._models:
+            return False
         now_s = self._clock.monotonic_s()
         return any(breaker.state(now_s) == "half_open" for breaker in self._breakers(model))
 
     def choose_key(self, model: str, now_ms: int, excluded: Collection[int] = ()) -> int | None:
         return self.ring.choose(now_ms, excluded, model)
-
-    def has_other_key(self, tried: Collection[int]) -> bool:
-        """Tell whether there is a key that was not tried; a look at most, whatever state it is in."""
-        return len(self.row.keys) > len(tried)
 
     def least_bad_key(self, model: str, now_ms: int) -> int | None:
         """Give the first key that is valid by its dates, set aside or not; None where there is none."""

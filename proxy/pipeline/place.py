@@ -2,16 +2,21 @@
 
 from typing import NamedTuple
 
+from proxy.pipeline.health import ProviderHealth
 from proxy.pipeline.route import Target
 from proxy.providers.key import Key
 from proxy.providers.rows import ProviderRow
 
 
 class Place(NamedTuple):
-    """at is the target's index on the route, key_index that of the key at its provider; -1: a key of the user's own."""
+    """at is the target's index on the route, key_index that of the key at its provider; -1: a key of the user's own.
+
+    health is the provider's when the place was chosen.
+    """
 
     at: int
     target: Target
     provider: ProviderRow
     key: Key
     key_index: int
+    health: ProviderHealth

@@ -173,10 +173,10 @@ class Booking:
         row, attempt, call, clock = self._reservation.row, self.attempt, self._call, self._parts.clock
         heard = attempt.heard if attempt is not None else Heard()
         usage = heard.usage or NO_USAGE
-        now_s = clock.monotonic_s()
+        duration_ms = int((clock.monotonic_s() - call.started_s) * 1000)
         return RequestEnd(  # in the order of the fields: by their names it would take twice as long
             row.id,
-            clock.now_ms(),
+            call.started_ms + duration_ms,  # so that begin, length and end agree, whatever the wall clock did meanwhile
             _short(heard.model) or (attempt.target.model if attempt is not None else None),
             attempt.provider.name if attempt is not None else None,
             status,
@@ -189,7 +189,7 @@ class Booking:
             verdict.cost_source,
             verdict.state,
             None if heard.first_byte_s is None else int((heard.first_byte_s - call.started_s) * 1000),
-            int((now_s - call.started_s) * 1000),
+            duration_ms,
             attempt.n if attempt is not None else 0,
             _short(heard.generation_id),
             error or heard.error,

@@ -6,6 +6,7 @@ answer is read to its end for the ledger's sake when the client has gone, or cut
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 
 from proxy.core.errors import ProviderError, error_body
 from proxy.core.money import pusd_to_usd
@@ -51,8 +52,13 @@ def is_stream(attempt: Attempt, answer: Answer) -> bool:
 
     Some servers name their stream text/plain; JSON where a stream was asked for is an answer that is none.
     """
-    content_type = (answer.header("Content-Type") or "").partition(";")[0].strip().lower()
+    content_type = _plain(answer.header("Content-Type") or "")
     return content_type == "text/event-stream" or (attempt.streamed and content_type != "application/json")
+
+
+@lru_cache(maxsize=64)
+def _plain(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def response_headers(call: Call, attempt: Attempt) -> dict[str, str]:

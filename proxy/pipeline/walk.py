@@ -48,12 +48,12 @@ class Walk:
         self._limit_s = route.deadline_s or snapshot.routing.deadline_s
         self._deadline_s = call.started_s + self._limit_s
         self._tries = 0  # of the place that is at hand
-        self._tried_keys: set[int] = set()  # of the target that is at hand
+        self._tried_keys: tuple[int, ...] = ()  # of the target that is at hand
         self.attempts: list[Attempt] = []
         self.place = self._first()
 
     def _first(self) -> Place:
-        place = self._next_place(0) or self._last_resort()
+        place = self._next_place(0, self._call.started_s, self._call.started_ms) or self._last_resort()
         if place is None:
             raise resting(self._route, self._parts.health, self._snapshot, self._call.clock)
         return place
@@ -64,13 +64,12 @@ class Walk:
 
         A probe's first content lets others in, so that it is looked out for.
         """
-        place = self.place
-        if place.at + 1 < len(self._route.targets) or self._route.checks is not None:
+        place, route = self.place, self._route
+        if place.at + 1 < len(route.targets) or route.checks is not None:
             return True
-        health = self._parts.health.of(place.provider)
-        if place.key_index >= 0 and health.has_other_key(self._tried_keys):
+        if place.key_index >= 0 and len(place.provider.keys) > len(self._tried_keys):
             return True
-        return health.is_probing(place.target.model)
+        return place.health.is_probing(place.target.model)
 
     def begin(self, reservation: Reservation) -> Attempt:
         """Give the first attempt: its row was written with the reservation."""
@@ -79,7 +78,7 @@ class Walk:
 
     async def enter(self, attempt: Attempt) -> bool:
         """Take the passes of the breakers and a place in line; False: it must not be sent, and knows why."""
-        health = self._parts.health.of(attempt.provider)
+        health = self.place.health
         attempt.passes = health.enter(attempt.target.model, attempt.started_s)
         if attempt.passes is None:
             attempt.heard.dispatched = False
@@ -104,7 +103,7 @@ class Walk:
         attempt = self.attempts[-1]
         if attempt.failure is None and attempt.passes is not None and not self._call.gone:
             attempt.is_noted = True
-            self._parts.health.of(attempt.provider).answered(attempt, attempt.passes)
+            self.place.health.answered(attempt, attempt.passes)
 
     async def go_on(self, booking: Booking) -> Attempt | None:
         """Give the attempt that follows the last one, which failed; None where no step is left, or the client went."""
@@ -130,21 +129,23 @@ class Walk:
         if not self.attempts:
             return
         attempt = self.attempts[-1]
-        line, attempt.line = attempt.line, None
-        if line is not None:
-            line.leave()
-        passes, attempt.passes = attempt.passes, None
+        if attempt.line is not None:
+            attempt.line.leave()
+            attempt.line = None
+        passes = attempt.passes
         if passes is None:
             return
-        self._parts.tally.attempts[attempt.provider.name, attempt.heard.error or "ok"] += 1
-        health, heard = self._parts.health.of(attempt.provider), attempt.heard
+        attempt.passes = None
+        health, heard = self.place.health, attempt.heard
+        self._parts.tally.attempts[attempt.provider.name, heard.error or "ok"] += 1
         failure = attempt.failure or late_failure(heard)
         if HUNG_UP in heard.flags or not heard.dispatched:
             if not attempt.is_noted:
                 health.untold(attempt.target.model, passes)
         elif failure is not None:
             decision = decision or self._decide(failure)
-            health.failed(attempt, passes, decision, failure.retry_after_s)
+            # by its name: what is put aside holds for the configuration of now
+            self._parts.health.of(attempt.provider).failed(attempt, passes, decision, failure.retry_after_s)
             if decision.blame == "key" and decision.set_aside_s is not None:
                 self._parts.tally.set_asides[attempt.provider.name, attempt.key.name, decision.case] += 1
         elif not attempt.is_noted:
@@ -174,7 +175,8 @@ class Walk:
         if step == "next_key":
             place = self._next_key()
         elif step == "next_target":
-            place = self._next_place(self.place.at + 1)
+            clock = self._parts.clock
+            place = self._next_place(self.place.at + 1, clock.monotonic_s(), clock.now_ms())
         return None if place is None else Move(place)
 
     def _retry(self, decision: Decision, failure: Failure) -> Move | None:
@@ -190,7 +192,7 @@ class Walk:
         wait_s = delay_s(self._tries, told_s, rules, random.random())  # noqa: S311 - it spreads retries, no secret
         if now_s + wait_s + _LEFT_MIN_S > self._deadline_s:
             return None
-        health = self._parts.health.of(place.provider)
+        health = place.health
         if health.rests_s(place.target.model, now_s) is not None or not health.budget.take(now_s):
             return None
         self._parts.tally.retries[place.provider.name] += 1
@@ -200,15 +202,14 @@ class Walk:
         place = self.place
         if place.key_index < 0:
             return None
-        health = self._parts.health.of(place.provider)
-        index = health.choose_key(place.target.model, self._parts.clock.now_ms(), self._tried_keys)
+        index = place.health.choose_key(place.target.model, self._parts.clock.now_ms(), self._tried_keys)
         return None if index is None else place._replace(key=place.provider.keys[index], key_index=index)
 
-    def _next_place(self, at: int) -> Place | None:
+    def _next_place(self, at: int, now_s: float, now_ms: int) -> Place | None:
         """Give the first target from at on that can be asked now, with a key."""
         targets = self._route.targets
         while at < len(targets):
-            place = self._place(at)
+            place = self._place(at, now_s, now_ms)
             if place is not None:
                 return place
             at += 1
@@ -222,29 +223,30 @@ class Walk:
             health = self._parts.health.of(provider)
             index = health.least_bad_key(target.model, now_ms)
             if index is not None and health.rests_s(target.model, now_s) is None:
-                return Place(at, target, provider, provider.keys[index], index)
+                return Place(at, target, provider, provider.keys[index], index, health)
         return None
 
-    def _place(self, at: int) -> Place | None:
+    def _place(self, at: int, now_s: float, now_ms: int) -> Place | None:
         target = self._route.targets[at]
         provider = self._snapshot.provider_of(target)
         health = self._parts.health.of(provider)
-        if health.rests_s(target.model, self._call.clock.monotonic_s()) is not None:
+        if health.rests_s(target.model, now_s) is not None:
             return None
-        own = self._own_keys.get(provider.name)
-        if own is not None:
-            return Place(at, target, provider, own, -1)
-        index = health.choose_key(target.model, self._parts.clock.now_ms())
-        return None if index is None else Place(at, target, provider, provider.keys[index], index)
+        if self._own_keys:
+            own = self._own_keys.get(provider.name)
+            if own is not None:
+                return Place(at, target, provider, own, -1, health)
+        index = health.ring.choose(now_ms, (), target.model)
+        return None if index is None else Place(at, target, provider, provider.keys[index], index, health)
 
     def _attempt(self, place: Place) -> Attempt:
         before, self.place = self.place, place
         if not self.attempts or before.at != place.at:
-            self._tries, self._tried_keys = 1, {place.key_index}
+            self._tries, self._tried_keys = 1, (place.key_index,)
         elif before.key_index == place.key_index:
             self._tries += 1
         else:
-            self._tried_keys.add(place.key_index)
+            self._tried_keys += (place.key_index,)
         now_s = self._parts.clock.monotonic_s()
         attempt = Attempt(
             len(self.attempts) + 1,

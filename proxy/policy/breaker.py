@@ -71,8 +71,14 @@ class Breaker:
         self._opened_count = 0
 
     def state(self, now_s: float) -> State:
-        self._cool(now_s)
+        if self._state == "open":
+            self._cool(now_s)
         return self._state
+
+    @property
+    def is_closed(self) -> bool:
+        """Tell whether it lets all through; only what is reported changes that."""
+        return self._state == "closed"
 
     def try_pass(self, now_s: float) -> int:
         """Give a pass for one attempt, or 0: do not ask now.

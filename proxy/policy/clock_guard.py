@@ -34,7 +34,9 @@ class ClockGuard:
         expected_ms = self._anchor_ms + round((monotonic_s - self._anchor_s) * 1000)
         step_ms = wall_ms - expected_ms
         if -STEP_MS <= step_ms <= STEP_MS:
-            self._anchor_ms, self._anchor_s, self.stepped_ms = wall_ms, monotonic_s, 0
+            self._anchor_ms = wall_ms
+            self._anchor_s = monotonic_s
+            self.stepped_ms = 0
             return wall_ms
         self.stepped_ms = step_ms
         return expected_ms

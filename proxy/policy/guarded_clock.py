@@ -11,13 +11,11 @@ class GuardedClock:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.monotonic_s = clock.monotonic_s
         self._guard = ClockGuard(clock.now_ms(), clock.monotonic_s())
 
     def now_ms(self) -> int:
-        return self._guard.now_ms(self._clock.now_ms(), self._clock.monotonic_s())
-
-    def monotonic_s(self) -> float:
-        return self._clock.monotonic_s()
+        return self._guard.now_ms(self._clock.now_ms(), self.monotonic_s())
 
     def hear_date(self, header: str | None) -> None:
         """Hold the wall clock against a provider's Date header; one that cannot be read says nothing."""
@@ -27,7 +25,7 @@ class GuardedClock:
             date_ms = int(parsedate_to_datetime(header).timestamp() * 1000)
         except (ValueError, OverflowError):
             return
-        self._guard.confirm(date_ms, self._clock.now_ms(), self._clock.monotonic_s())
+        self._guard.confirm(date_ms, self._clock.now_ms(), self.monotonic_s())
 
     @property
     def problem(self) -> str | None:

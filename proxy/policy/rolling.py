@@ -10,19 +10,22 @@ class Rolling:
     counted in the newest slice.
     """
 
-    __slots__ = ("_counts", "_newest", "_slice_s", "all", "marked")
+    __slots__ = ("_counts", "_newest", "_slice", "_slice_s", "_until_s", "all", "marked")
 
     def __init__(self, window_s: float) -> None:
         self._slice_s = window_s / _SLICES
         self._counts = [[0, 0] for _ in range(_SLICES)]
         self._newest = 0
+        self._slice = self._counts[0]  # the newest one, up to _until_s
+        self._until_s = self._slice_s
         self.all = 0
         self.marked = 0
 
     def add(self, now_s: float, *, marked: bool = False) -> None:
         """Count one; marked tells whether it is one of the second count too."""
-        self.move(now_s)
-        counts = self._counts[self._newest % _SLICES]
+        if now_s >= self._until_s:
+            self.move(now_s)
+        counts = self._slice
         counts[0] += 1
         self.all += 1
         if marked:
@@ -41,6 +44,8 @@ class Rolling:
             self.marked -= counts[1]
             counts[0] = counts[1] = 0
         self._newest = newest
+        self._slice = self._counts[newest % _SLICES]
+        self._until_s = (newest + 1) * self._slice_s
 
     def clear(self) -> None:
         for counts in self._counts:

@@ -4,13 +4,14 @@ import ssl
 from urllib.parse import quote, urlsplit
 
 _PORTS = {"http": 80, "https": 443}
+_TARGETS_MAX = 100
 _QUOTE_SAFE = "%/:=&?~+!$,;'@()*[]-._"  # what a URL may hold beside letters and digits; an escape stays as it is
 
 
 class Origin:
     """Scheme, host and port of a base URL; raises ValueError for one that is no http(s) address."""
 
-    __slots__ = ("_key", "_prefix", "host", "host_header", "port", "scheme", "server_hostname")
+    __slots__ = ("_key", "_prefix", "_targets", "host", "host_header", "port", "scheme", "server_hostname")
 
     def __init__(self, base_url: str) -> None:
         parts = urlsplit(base_url)
@@ -24,6 +25,7 @@ class Origin:
         self.host_header = name if self.port == _PORTS[self.scheme] else f"{name}:{self.port}"
         self._key = (parts.scheme, parts.hostname, self.port)
         self._prefix = f"{base_url[: base_url.index(':')]}://{parts.netloc}"
+        self._targets: dict[str, str] = {}  # of the few URLs without a query
 
     @property
     def local(self) -> bool:
@@ -32,6 +34,14 @@ class Origin:
 
     def target(self, url: str) -> str:
         """Give path and query of a URL as they stand in a request line; raises ValueError for another origin."""
+        target = self._targets.get(url)
+        if target is None:
+            target = self._target(url)
+            if "?" not in url and len(self._targets) < _TARGETS_MAX:
+                self._targets[url] = target
+        return target
+
+    def _target(self, url: str) -> str:
         prefix = self._prefix
         if url.startswith(prefix) and url[len(prefix) : len(prefix) + 1] in {"/", "?", "#", ""}:
             target = url[len(prefix) :]

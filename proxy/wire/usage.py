@@ -165,12 +165,9 @@ def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT)
     )
 
 
-def _count_at(usage: Any, path: tuple[str, ...]) -> int | None:
-    for key in path:
-        if usage.__class__ is not dict:
-            return None
-        usage = usage.get(key)
-    return usage if usage.__class__ is int and 0 <= usage <= MAX_TOKENS else None
+def _count_at(usage: dict[str, Any], path: tuple[str, ...]) -> int | None:
+    count = usage.get(path[0]) if len(path) == 1 else _at(usage, path)
+    return count if count.__class__ is int and 0 <= count <= MAX_TOKENS else None
 
 
 def _with_beside(usage: Any, input_tokens: int | None, shape: UsageShape) -> int | None:
