@@ -18,7 +18,8 @@ from proxy.providers.build import build_providers
 from proxy.providers.catalogue import Catalogue
 from proxy.storage.reports import open_reader
 from proxy.storage.users import Missing, find_user
-from proxy.web.explain import chat_body, explained, identity_of
+from proxy.web.explain import body_in, explained, identity_of
+from proxy.wire.endpoint import CHAT, Endpoint
 
 if TYPE_CHECKING:
     from proxy.config.schema import Settings
@@ -32,6 +33,7 @@ class _Asked:
 
     id: int
     started_ms: int
+    endpoint: Endpoint = CHAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ async def explain_offline(settings: "Settings", user: str | None, body: dict[str
         )
         health = Health(clock)
         health.configure(providers.values())
-        parsed, size_bytes = chat_body(body)
+        parsed, size_bytes = body_in(body)
         call, parts = _Asked(0, clock.now_ms()), _Quoting(catalogue, Desk(book), health)
         identity = identity_of(user, row, snapshot)
         return await explained(cast("Call", call), identity, parsed, size_bytes, cast("Parts", parts), snapshot)

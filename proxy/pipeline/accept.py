@@ -10,11 +10,11 @@ from proxy.config.schema import Server
 from proxy.core.errors import ApiError, CallerError
 from proxy.pipeline.call import Call
 from proxy.pipeline.said import Headers
-from proxy.wire.body import BodyError, check_chat, parse_body
+from proxy.wire.body import BodyError, parse_body
 
 
 async def accept(call: Call, server: Server) -> tuple[dict[str, Any], int]:
-    """Give the parsed body of a chat completion and its size in bytes as it was sent; raises CallerError."""
+    """Give the parsed body, checked as its endpoint asks, and its size in bytes as it was sent; raises CallerError."""
     said = call.client.said
     if not said.is_json:
         _check_headers(said.headers)
@@ -29,7 +29,7 @@ async def accept(call: Call, server: Server) -> tuple[dict[str, Any], int]:
         raise _too_large(server.body_max_bytes)
     try:
         body = parse_body(raw)
-        check_chat(body)
+        call.endpoint.check(body)
     except BodyError as error:
         raise CallerError(400, error.code, str(error), param=error.param) from None
     return body, len(raw)

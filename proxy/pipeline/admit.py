@@ -1,7 +1,7 @@
 """admit: fit a request into what its user may still spend, or refuse it. No await between check and reservation."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from proxy.core.errors import CallerError
 from proxy.pipeline.allowance import Allowance
@@ -80,6 +80,8 @@ def _refusal(refused: Refused, wanted: Wanted, desk: Desk, snapshot: Snapshot) -
 
 def _fit(wanted: Wanted, desk: Desk, snapshot: Snapshot) -> Admission | Refusal:
     allowance = wanted.allowance
+    if wanted.prices is not None and not wanted.prices:  # canned answers only: no provider is asked
+        return Admission(0, 0 if allowance.has_tokens else None, None, lowered=False)
     natural = _natural_tokens(wanted)
     cap = _cap(wanted, natural, desk, may_lower=snapshot.settings.quotas.on_unaffordable == "clamp")
     if wanted.prices is not None and allowance.has_hard_cost:
@@ -129,6 +131,8 @@ def _worst_case(wanted: Wanted, max_tokens: int | None) -> int | None:
 
 def _natural_tokens(wanted: Wanted) -> int | None:
     """Give the longest answer before any lowering: what the client asked for, else the greatest of the models'."""
+    if not wanted.facts.generates:
+        return 0
     if wanted.facts.max_output_tokens is not None:
         return wanted.facts.max_output_tokens
     limits = [output_limit_tokens(price) for price in wanted.prices or ()]
@@ -146,7 +150,7 @@ def _cap(wanted: Wanted, natural: int | None, desk: Desk, *, may_lower: bool) ->
     if not wanted.allowance.has_hard_tokens or (natural is not None and not may_lower):
         return cap
     known = [tokens for tokens in (natural, cap) if tokens is not None]
-    floor = min([FLOOR_TOKENS, *known])
+    floor = min([max(FLOOR_TOKENS, wanted.facts.min_output_tokens), *known])
     for row in desk.book.limits_view(wanted.allowance.quotas, wanted.now_ms):
         if row.kind == "tokens" and row.mode == "hard":
             room = (row.remaining - _input_tokens(wanted)) // wanted.facts.choices
@@ -171,11 +175,3 @@ def _input_tokens(wanted: Wanted) -> int:
         return max(input_bound_tokens(price, wanted.facts) for price in wanted.prices)
     except Unbounded:
         return bound
-
-
-def with_max_tokens(body: dict[str, Any], max_tokens: int | None) -> dict[str, Any]:
-    """Write the maximum into the body, under the name that the client used; max_tokens where it used none."""
-    if max_tokens is None:
-        return body
-    names = [name for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None] or ["max_tokens"]
-    return {**body, **dict.fromkeys(names, max_tokens)}

@@ -1,12 +1,12 @@
 """arrange: put the targets of a route in the order in which they are tried, and leave out those that cannot do it."""
 
 import random
-from typing import Any
 
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.route import Route, Target
-from proxy.policy.choose import Candidate, Needs, Order, order, read_needs
+from proxy.policy.choose import Candidate, Order, order, read_needs
 from proxy.policy.pricing import read_facts
+from proxy.wire.endpoint import CHAT
 
 _PLAIN_BYTES = 16_384  # at 8 bytes a token a prompt of so many fits into every model's context
 _DEMANDS = frozenset(("tools", "functions", "response_format"))
@@ -22,7 +22,7 @@ def arrange(route: Route, size_bytes: int, parts: Parts, snapshot: Snapshot) -> 
 def arranged(route: Route, size_bytes: int, parts: Parts, snapshot: Snapshot) -> tuple[Route, Order]:
     """Give it with the reasons; their indices are those of the targets that were handed in."""
     asked = [target for target in route.targets if target.static is None]
-    needs = _needs(route.body, size_bytes)
+    needs = read_needs(route.body, read_facts(route.body, size_bytes, route.endpoint.kind))
     found = order(route.select, [_candidate(target, parts, snapshot) for target in asked], needs, random.random())  # noqa: S311 - it shares requests out, no secret
     placed = tuple(asked[one.position] for one in found.placed)
     static = tuple(target for target in route.targets if target.static is not None)
@@ -31,15 +31,11 @@ def arranged(route: Route, size_bytes: int, parts: Parts, snapshot: Snapshot) ->
 
 def _is_plain(route: Route, size_bytes: int) -> bool:
     """Tell whether every model surely can do it, and nobody draws lots."""
-    if size_bytes > _PLAIN_BYTES or not _DEMANDS.isdisjoint(route.body):
+    if route.endpoint is not CHAT or size_bytes > _PLAIN_BYTES or not _DEMANDS.isdisjoint(route.body):
         return False
     if any(message["content"].__class__ is list for message in route.body["messages"] if "content" in message):
         return False
     return all(target.weight is None for target in route.targets)
-
-
-def _needs(body: dict[str, Any], size_bytes: int) -> Needs:
-    return read_needs(body, read_facts(body, size_bytes))
 
 
 def _candidate(target: Target, parts: Parts, snapshot: Snapshot) -> Candidate:

@@ -49,6 +49,7 @@ class Attempt:
     answer: Answer | None = None
     hide_usage: bool = False
     streamed: bool = False  # asked for as a stream
+    may_stream: bool = True  # the endpoint knows streams
     error_body: bytes = b""
     failure: Failure | None = None
     error: ApiError | None = None
@@ -83,13 +84,14 @@ def request_headers(said: Said) -> Said:
 
 async def send(attempt: Attempt, reservation: Reservation, sent: Said, parts: Parts) -> None:
     """Send the request and hear the head of the answer; all that happened is noted in attempt."""
-    provider, heard = attempt.provider, attempt.heard
-    prepared = provider.dialect.prepare(reservation.route.body_for(attempt.target), attempt.target.model)
+    provider, heard, route = attempt.provider, attempt.heard, reservation.route
+    endpoint, target = route.endpoint, attempt.target
+    prepared = provider.dialect.prepare(route.body_for(target), target.model, asks_usage=endpoint.asks_usage)
     attempt.hide_usage = prepared.hide_usage
-    headers = _headers(sent, provider, attempt.key, streamed=attempt.streamed)
+    headers = upstream_headers(sent, provider, attempt.key, streamed=attempt.streamed)
     try:
         answer = await provider.transport.send(
-            "POST", provider.url("/chat/completions"), headers, _encode(prepared), attempt.deadlines
+            "POST", provider.url(endpoint.path), headers, _encode(prepared), attempt.deadlines
         )
     except TransportError as error:
         heard.dispatched = error.dispatched
@@ -112,7 +114,7 @@ async def send(attempt: Attempt, reservation: Reservation, sent: Said, parts: Pa
 
 async def _hear_refusal(attempt: Attempt, answer: Answer, parts: Parts) -> None:
     """Note a status that is not 2xx, with what the provider said beside it."""
-    body = await _read_error(answer)
+    body = await read_error(answer)
     error = error_object(body)
     retry_after_s = read_retry_after(answer.header, error, parts.clock.now_ms())
     told = refused(answer, body, attempt.provider, attempt.key.name)
@@ -126,7 +128,7 @@ def _encode(prepared: Prepared) -> bytes:
     return dump_body(prepared.body)
 
 
-def _headers(said: Said, provider: ProviderRow, key: Key, *, streamed: bool) -> SentHeaders:
+def upstream_headers(said: Said, provider: ProviderRow, key: Key, *, streamed: bool) -> SentHeaders:
     """Give the headers for a provider; those of the last request again where they are the same."""
     last = said.upstream
     if last is not None and last[0] is provider and last[1] is key and last[2] is streamed:
@@ -143,7 +145,7 @@ def _headers(said: Said, provider: ProviderRow, key: Key, *, streamed: bool) -> 
     return headers
 
 
-async def _read_error(answer: Answer) -> bytes:
+async def read_error(answer: Answer) -> bytes:
     body = b""
     try:
         while piece := await answer.read():

@@ -7,6 +7,7 @@ from aiohttp import web
 from proxy.core.clock import Clock
 from proxy.pipeline.client import AiohttpClient, Client, Reply
 from proxy.storage.rows import id_text
+from proxy.wire.endpoint import CHAT, Endpoint
 
 _DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the client
 
@@ -19,6 +20,7 @@ class Call:
         "began",
         "client",
         "clock",
+        "endpoint",
         "gone",
         "id",
         "reply",
@@ -31,6 +33,7 @@ class Call:
 
     def __init__(self, client: Client, id_: int, clock: Clock, now_ms: int) -> None:
         self.client = client
+        self.endpoint: Endpoint = CHAT
         self.id = id_
         self.request_id = id_text(id_)
         self.clock = clock

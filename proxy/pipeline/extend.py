@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from proxy.core.errors import ApiError
 from proxy.pipeline.admit import refusal_of
 from proxy.pipeline.parts import Parts, Snapshot
-from proxy.pipeline.reserve import Reservation
+from proxy.pipeline.reserve import Reservation, facts_for
 from proxy.pipeline.route import Route, Target
-from proxy.policy.pricing import Price, Unbounded, read_facts, worst_case_pusd
+from proxy.policy.pricing import Price, Unbounded, worst_case_pusd
 from proxy.policy.quota import Amounts, Refused
 from proxy.storage.rows import Reserved
-from proxy.wire.body import dump_body
 
 
 def bound_pusd(reservation: Reservation, targets: Sequence[Target], parts: Parts, snapshot: Snapshot) -> int | None:
@@ -21,7 +20,6 @@ def bound_pusd(reservation: Reservation, targets: Sequence[Target], parts: Parts
 
 
 def _worst_pusd(route: Route, target: Target, parts: Parts, snapshot: Snapshot) -> int | None:
-    body = route.body_for(target)
     provider = snapshot.provider_of(target)
     prices: list[Price] = []
     for model in (target.model, *target.handed):
@@ -30,7 +28,7 @@ def _worst_pusd(route: Route, target: Target, parts: Parts, snapshot: Snapshot) 
             return None
         prices.append(price)
     try:
-        return worst_case_pusd(prices, read_facts(body, len(dump_body(body))))
+        return worst_case_pusd(prices, facts_for(route, target))
     except Unbounded:
         return None
 

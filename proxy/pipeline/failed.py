@@ -8,12 +8,11 @@ from collections.abc import Sequence
 
 import orjson
 
-from proxy.core.errors import ApiError, error_body
+from proxy.core.errors import ApiError
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
 from proxy.pipeline.relay import Finish, response_headers
-from proxy.wire.sse import error_event
 
 # Some SDKs sleep for as long as they are told, hours if so: nobody is told more than a minute.
 _RETRY_MOST = {"retry-after": 60, "retry-after-ms": 60_000}
@@ -40,9 +39,9 @@ async def _inside(call: Call, error: ApiError, finish: Finish) -> Reply:
     assert call.reply is not None
     await finish(error.status)
     if call.streams:
-        call.write(error_event(error.code, error.message, error.type, call.request_id))
+        call.write(call.endpoint.error_event(error.code, error.message, error.type, call.request_id, None))
     else:
-        call.write(error_body(error, call.request_id))
+        call.write(call.endpoint.error_body(error, call.request_id))
     return call.reply
 
 

@@ -23,7 +23,6 @@ from proxy.policy.failure import Failure
 from proxy.providers.transport import Answer, TransportError
 from proxy.wire.answer import Answer as Told
 from proxy.wire.answer import error_of, read_message
-from proxy.wire.meter import StreamMeter
 from proxy.wire.sse import data_spans, split_events
 
 _HELD_MAX_BYTES = 1 << 20  # an event larger than this is no error; what is held goes out, whatever it says
@@ -57,10 +56,16 @@ def error_in_events(events: bytes) -> Mapping[str, Any]:
     """Give the first error object in a run of events; empty where it is none."""
     for event in split_events(events):
         message = read_message(b"\n".join([event[slice(*span)] for span in data_spans(event)]) or event)
-        error = None if message is None else error_of(message)
+        error = None if message is None else error_of(message) or _of_response(message)
         if error:
             return error if isinstance(error, dict) else {}
     return {}
+
+
+def _of_response(message: Mapping[str, Any]) -> Any:
+    """Give the error of a response that failed, which stands within it."""
+    response = message.get("response")
+    return response.get("error") if isinstance(response, dict) else None
 
 
 class HeldStream(Stream):
@@ -68,7 +73,7 @@ class HeldStream(Stream):
 
     def __init__(self, call: Call, attempt: Attempt, answer: Answer, finish: Finish, snapshot: Snapshot) -> None:
         super().__init__(call, attempt, answer, finish, snapshot)
-        self.meter = StreamMeter(hide_usage=attempt.hide_usage)
+        self.meter = self.listener()
         self._kept = bytearray()  # what came and has not gone out, in order
         self._comments_bytes = 0  # how much of it may go out at once
         self._has_data = False  # something other than comments has come

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 
-from proxy.core.errors import ProviderError, error_body
+from proxy.core.errors import ProviderError
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.call import Call
@@ -20,10 +20,9 @@ from proxy.pipeline.settle import BROKEN, HUNG_UP, Heard, Verdict
 from proxy.providers.inflate import ENCODINGS
 from proxy.providers.transport import Answer, TransportError
 from proxy.wire.answer import Answer as Told
-from proxy.wire.answer import is_cut_off, read_answer
+from proxy.wire.answer import is_cut_off
+from proxy.wire.endpoint import Meter
 from proxy.wire.headers import pick_response_headers
-from proxy.wire.meter import StreamMeter
-from proxy.wire.sse import error_event
 
 Finish = Callable[[int], Awaitable[Verdict]]  # takes the status that the client gets
 
@@ -52,6 +51,8 @@ def is_stream(attempt: Attempt, answer: Answer) -> bool:
 
     Some servers name their stream text/plain; JSON where a stream was asked for is an answer that is none.
     """
+    if not attempt.may_stream:
+        return False
     content_type = _plain(answer.header("Content-Type") or "")
     return content_type == "text/event-stream" or (attempt.streamed and content_type != "application/json")
 
@@ -75,6 +76,8 @@ def response_headers(call: Call, attempt: Attempt) -> dict[str, str]:
     headers["x-tollkeeper-attempts"] = str(attempt.n)
     if attempt.target.static is not None:
         headers["x-tollkeeper-static"] = "1"
+    if call.endpoint.errors == "anthropic":
+        headers["request-id"] = call.request_id  # where Anthropic's SDKs look for it
     return headers
 
 
@@ -147,16 +150,21 @@ class Relay:
 class Stream(Relay):
     """Server-sent events: forwarded as they come, from ``data: [DONE]`` on held until the settlement is on disk."""
 
-    meter: StreamMeter
+    meter: Meter
     tail = b""  # the last bytes that went to the client
     stopped = False  # nothing came after [DONE], and we went
 
     async def run(self) -> Reply:
-        self.meter = StreamMeter(hide_usage=self.attempt.hide_usage)
+        self.meter = self.listener()
         response = await self.begin()
         self.call.when_gone(self._gone)
         await self.close(*self.ended(await self.passed_on()))
         return response
+
+    def listener(self) -> Meter:
+        make = self.call.endpoint.meter
+        assert make is not None, "an endpoint without streams has no answer that is one"
+        return make(self.attempt.hide_usage)
 
     async def passed_on(self) -> TransportError | None:
         """Pass on all that comes; gives what broke it."""
@@ -180,13 +188,20 @@ class Stream(Relay):
         if failure is None:
             await self.write(rest + self.meter.held)
         else:  # rest is a begun event that the client has not seen yet: without its end it says nothing
-            event = error_event(failure.code, failure.message, failure.type, self.call.request_id)
+            event = self.call.endpoint.error_event(
+                failure.code, failure.message, failure.type, self.call.request_id, self.meter.generation_id
+            )
             await self.write(gap(self.tail) + event)
 
-    def _failure(self, meter: StreamMeter, broke: TransportError | None) -> ProviderError | None:
-        """Give what the client must be told: that the answer is not whole. A missing [DONE] alone is no loss."""
+    def _failure(self, meter: Meter, broke: TransportError | None) -> ProviderError | None:
+        """Give what the client must be told: that the answer is not whole.
+
+        A missing [DONE] alone is no loss; the last of typed events is what programs wait for.
+        """
         if self.heard.aborted or meter.done or meter.error_seen:
             return None
+        if not self.call.endpoint.asks_usage:
+            return self.note_broken(broke or TransportError("broken", "the stream ended early", dispatched=True))
         if broke is None:
             if meter.usage is not None and (meter.usage_is_last or meter.finish_reason is not None):  # no [DONE]
                 return None
@@ -241,7 +256,7 @@ class Stream(Relay):
         self.heard.served_by = self.meter.provider or self.heard.served_by
         self.when_gone()
 
-    def _hear(self, meter: StreamMeter) -> None:
+    def _hear(self, meter: Meter) -> None:
         heard = self.heard
         # what a stream that broke off or failed had counted on its way is not what it cost
         ended = meter.done and not meter.error_seen
@@ -329,7 +344,7 @@ class Whole(Relay):
         """Note what a complete answer says; None where it is no JSON object."""
         heard = self.heard
         heard.complete = True
-        told = read_answer(body)
+        told = self.call.endpoint.read(body)
         if told is None:
             return None
         heard.usage = told.usage
@@ -348,5 +363,5 @@ class Whole(Relay):
         await self.finish(_CLIENT_GONE_STATUS if self.call.gone else failure.status)
         if self.response is None:
             raise failure
-        await self.write(error_body(failure, self.call.request_id))
+        await self.write(self.call.endpoint.error_body(failure, self.call.request_id))
         return self.response

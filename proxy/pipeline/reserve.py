@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from proxy.core.errors import ApiError, OwnError
-from proxy.pipeline.admit import Admission, Refusal, Wanted, admit, with_max_tokens
+from proxy.pipeline.admit import Admission, Refusal, Wanted, admit
 from proxy.pipeline.authenticate import Identity
 from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.place import Place
 from proxy.pipeline.refusal import features_unpriced, not_bounded, not_priced
-from proxy.pipeline.route import Route
+from proxy.pipeline.route import Route, Target
 from proxy.pipeline.tags import Tags
 from proxy.policy.pricing import BodyFacts, Price, Unbounded, read_facts, unpriced_features
 from proxy.storage.rows import OpenRow
@@ -60,7 +60,7 @@ async def reserve(
         parts.desk.cancel(call.id)
         raise ledger_down(str(error)) from None
     if admission.max_tokens is not None:
-        body = with_max_tokens(route.body, admission.max_tokens)
+        body = route.endpoint.with_maximum(route.body, admission.max_tokens)
         route = route._replace(body=body, max_tokens=admission.max_tokens)
     told = admission.max_tokens if admission.lowered else None
     return Reservation(row, admission.amount_pusd, route, identity, told)
@@ -97,10 +97,10 @@ async def _wanted(
     allowance = identity.allowance
     if allowance.has_hard_cost or allowance.has_tokens:
         size_bytes = len(dump_body(route.body))  # the bytes as they are sent: every token covers at least one
-    facts = read_facts(_naming_all(route), size_bytes)
+    facts = read_facts(_naming_all(route), size_bytes, route.endpoint.kind)
     for target in route.targets:
         if target.defaults or target.handed:
-            facts = greater(facts, _facts(route.body_for(target)))
+            facts = greater(facts, facts_for(route, target))
     prices = await _prices(route, parts, snapshot, must_know=allowance.has_hard_cost)
     if allowance.has_hard_cost and (names := unpriced_features(facts, prices or ())):
         raise features_unpriced(names)
@@ -114,8 +114,10 @@ def _naming_all(route: Route) -> dict[str, Any]:
     return {**route.body, "models": [name for target in route.targets for name in (target.model, *target.handed)]}
 
 
-def _facts(body: dict[str, Any]) -> BodyFacts:
-    return read_facts(body, len(dump_body(body)))
+def facts_for(route: Route, target: Target) -> BodyFacts:
+    """Read the facts from the body that goes to one target."""
+    body = route.body_for(target)
+    return read_facts(body, len(dump_body(body)), route.endpoint.kind)
 
 
 def greater(one: BodyFacts, other: BodyFacts) -> BodyFacts:
@@ -135,6 +137,7 @@ def greater(one: BodyFacts, other: BodyFacts) -> BodyFacts:
         models=tuple(dict.fromkeys((*one.models, *other.models))),
         service_tier=one.service_tier or other.service_tier,
         unpriced=tuple(dict.fromkeys((*one.unpriced, *other.unpriced))),
+        min_output_tokens=max(one.min_output_tokens, other.min_output_tokens),
     )
 
 
@@ -197,7 +200,7 @@ def _row(
         identity.user,
         identity.group,
         identity.token_id,
-        "chat/completions",
+        route.endpoint.name,
         route.requested_model,
         tags.use_case or route.use_case,
         tags.session_id,

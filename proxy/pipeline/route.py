@@ -12,9 +12,9 @@ from proxy.policy.check import CheckRules
 from proxy.policy.choose import Select
 from proxy.policy.template import Variable, VariableError, fill, names_in
 from proxy.providers.deadlines import Deadlines
+from proxy.wire.endpoint import CHAT, Endpoint
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_LENGTHS = ("max_tokens", "max_completion_tokens")
 
 
 class Target(NamedTuple):
@@ -67,14 +67,16 @@ class Route(NamedTuple):
     deadline_s: float | None = None
     checks: CheckRules | None = None  # what an answer must be
     check_moves_on: bool = False  # what it is not goes to the next target, where it is not streamed
+    endpoint: Endpoint = CHAT
 
     def body_for(self, target: Target) -> dict[str, Any]:
         """Give the body that goes to one target."""
         if not target.defaults and not target.handed:
             return self.body
-        body = {**self.body, **{name: value for name, value in target.defaults.items() if name not in self.own}}
+        defaults = self.endpoint.renamed(target.defaults)
+        body = {**self.body, **{name: value for name, value in defaults.items() if name not in self.own}}
         if self.max_tokens is not None:
-            for name in _LENGTHS:
+            for name in self.endpoint.maximum:
                 if type(body.get(name)) is int:
                     body[name] = min(body[name], self.max_tokens)
         if target.handed:
@@ -89,32 +91,36 @@ def plan_route(
     providers: Mapping[str, Provider],
     asked_use_case: str | None = None,
     use_cases: Mapping[str, str] = _NOTHING,
+    endpoint: Endpoint = CHAT,
 ) -> Route:
     """Choose the targets; providers are the configured ones, the default one first.
 
     asked_use_case is what the client's header says; use_cases gives the preset of one for a model that is no preset.
-    Raises CallerError 400 for a variable of the preset's prompt, 403 and 404 for the model.
+    Raises CallerError 400 for a variable of the preset's prompt, and for a preset of canned answers at an endpoint that
+    has none; 403 and 404 for the model.
     """
     model: str = body["model"]
     name = model
     if model not in presets and asked_use_case is not None:
         name = use_cases.get(asked_use_case, model)
-    others: Sequence[str] = body.get("models") or ()
+    others = endpoint.others(body)
     for asked in (name, *others):
         if not identity.allowance.allows(asked):
             raise _not_allowed(asked, identity)
     preset = presets.get(name)
     if preset is None and not others:
-        return Route((resolve(model, providers),), body, model, None)
+        return Route((resolve(model, providers),), body, model, None, endpoint=endpoint)
     targets = preset.targets if preset is not None else (resolve(model, providers),)
     if others:  # the provider is not to walk them: each attempt is priced and booked here
-        body = {key: value for key, value in body.items() if key not in ("models", "route")}
+        body = endpoint.without_others(body)
         targets = _with_others(targets, others, presets, providers)
+    if endpoint is not CHAT:
+        targets = _asked(targets, name)
     if preset is None:
-        return Route(targets, body, model, None)
+        return Route(targets, body, model, None, endpoint=endpoint)
     return Route(
         targets,
-        _under(preset, body),
+        _under(preset, body, endpoint),
         model,
         preset.use_case,
         preset.name,
@@ -124,6 +130,7 @@ def plan_route(
         preset.deadline_s,
         preset.checks,
         preset.check_moves_on,
+        endpoint,
     )
 
 
@@ -167,14 +174,23 @@ def _with_others(
     return tuple(ordered)
 
 
-def _under(preset: PresetRow, body: dict[str, Any]) -> dict[str, Any]:
-    """Put the preset's parameters under the client's, and its system prompt before the client's messages."""
-    merged = {**preset.defaults, **body}
+def _asked(targets: tuple[Target, ...], name: str) -> tuple[Target, ...]:
+    """Leave canned answers out, which have the shape of chat completions; raises CallerError where nothing is left."""
+    asked = tuple(target for target in targets if target.static is None)
+    if not asked:
+        text = f'Preset "{name}" has canned answers only, and those are chat completions: POST /v1/chat/completions.'
+        raise CallerError(400, "invalid_value", text, param="model")
+    return asked
+
+
+def _under(preset: PresetRow, body: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]:
+    """Put the preset's parameters under the client's, and its system prompt before what the client says."""
+    merged = endpoint.with_defaults(preset.defaults, body)
     if preset.system is not None:
         given = body.get("metadata")
         given = given if isinstance(given, dict) else {}
         prompt = _filled(preset.system, preset, given)
-        merged["messages"] = [{"role": "system", "content": prompt}, *body["messages"]]
+        merged = dict(endpoint.with_system(merged, prompt))
         used = names_in(preset.system)
         if used & given.keys():  # they were meant for the prompt; providers take metadata only in some modes
             merged["metadata"] = {name: value for name, value in given.items() if name not in used}

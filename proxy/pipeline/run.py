@@ -23,7 +23,7 @@ from proxy.pipeline.walk import Walk
 
 
 async def run(call: Call, parts: Parts) -> Reply:
-    """Answer one chat completion; raises ApiError where there is none to give.
+    """Answer one request for tokens; raises ApiError where there is no answer to give.
 
     Authentication comes before the body is read: nobody without a token makes us hold 32 MiB. After reserve() the
     request ends in exactly one settlement, on success, failure and hang-up alike.
@@ -35,7 +35,15 @@ async def run(call: Call, parts: Parts) -> Reply:
     body, size_bytes = await accept(call, snapshot.settings.server)
     sent = request_headers(call.client.said)
     tags = read_tags(call.client.said, body)
-    route = plan_route(body, identity, snapshot.presets, snapshot.settings.providers, tags.use_case, snapshot.use_cases)
+    route = plan_route(
+        body,
+        identity,
+        snapshot.presets,
+        snapshot.settings.providers,
+        tags.use_case,
+        snapshot.use_cases,
+        call.endpoint,
+    )
     route = arrange(route, size_bytes, parts, snapshot)
     walk = Walk(call, route, identity, parts, snapshot)
     reservation = await reserve(call, identity, route, walk.place, tags, size_bytes, parts, snapshot)

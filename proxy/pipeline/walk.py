@@ -257,6 +257,7 @@ class Walk:
             self._deadlines(place, now_s),
             Heard(dispatched=True),
             streamed=bool(self._reservation.row.streamed),
+            may_stream=self._route.endpoint.meter is not None,
             told_max_tokens=self._reservation.told_max_tokens,
             checks=self._route.checks,
             check_fails=self._route.check_moves_on and place.at + 1 < len(self._route.targets),

@@ -68,9 +68,13 @@ def _json_problem(text: str, schema: Schema | None) -> str | None:
 
 
 def answer_text(body: Mapping[str, Any]) -> str | None:
-    """Give the text of the first choice of a chat completion; None where it calls tools instead of speaking."""
+    """Give the text of an answer, of its first choice where it has choices; None where it calls tools instead."""
     choices = body.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choices, list):
+        return _text_of_blocks(body)
+    first = choices[0] if choices else None
+    if isinstance(first, Mapping) and isinstance(first.get("text"), str):
+        return str(first["text"])
     message = first.get("message") if isinstance(first, Mapping) else None
     if not isinstance(message, Mapping):
         return ""
@@ -81,6 +85,19 @@ def answer_text(body: Mapping[str, Any]) -> str | None:
     if isinstance(content, str) and content:
         return content
     return None if message.get("tool_calls") or message.get("function_call") else ""
+
+
+def _text_of_blocks(body: Mapping[str, Any]) -> str | None:
+    """Give the text of a response (messages within ``output``) or of a message (blocks of ``content``)."""
+    items = [item for item in _list(body.get("output")) if isinstance(item, Mapping)] or [body]
+    blocks = [block for item in items for block in _list(item.get("content")) if isinstance(block, Mapping)]
+    texts = [block["text"] for block in blocks if isinstance(block.get("text"), str)]
+    calls = [one for one in (*items, *blocks) if str(one.get("type")).endswith(("_call", "tool_use"))]
+    return None if calls and not any(texts) else "".join(texts)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def schema_in(response_format: Any) -> Mapping[str, Any] | None:

@@ -145,8 +145,7 @@ class Catalogue:
         listing = self.listing(provider.name)
         listing.tried_s = self._clock.monotonic_s()
         try:
-            raw = await _fetch(provider, self._hear_date)
-            payload = orjson.loads(raw)
+            payload = await _fetch_lists(provider, self._hear_date)
             fresh = _prices(provider, payload)
             moves: list[Any] = []
             if listing.prices.entries:
@@ -163,7 +162,7 @@ class Catalogue:
         if moves:
             log.warning("catalogue.held_back", extra={"provider": provider.name, "problem": listing.problem})
             return  # the copy on disk stays the one that was taken whole
-        await asyncio.to_thread(self._save, provider.name, raw)
+        await asyncio.to_thread(self._save, provider.name, orjson.dumps(payload))
 
     def _path(self, provider: str) -> Path:
         return self._folder / f"{self._database_name}.models-{provider}.json"
@@ -178,9 +177,26 @@ class Catalogue:
             log.warning("catalogue.unsaved", extra={"path": str(path), "problem": error.strerror})
 
 
-async def _fetch(provider: ProviderRow, hear_date: Callable[[str | None], None]) -> bytes:
+async def _fetch_lists(provider: ProviderRow, hear_date: Callable[[str | None], None]) -> Any:
+    """Give the list of models; OpenRouter has its embedding models on a list of their own, which goes behind it."""
+    payload = await _fetch(provider, "/models", hear_date)
+    if payload is None:
+        raise CatalogueError("GET /models answered 404")
+    if not provider.dialect.reports_cost or not isinstance(payload, dict):
+        return payload
+    more = await _fetch(provider, "/embeddings/models", hear_date)
+    own, others = payload.get("data"), more.get("data") if isinstance(more, dict) else None
+    if isinstance(own, list) and own and isinstance(others, list):
+        known = {entry.get("id") for entry in own if isinstance(entry, dict)}
+        added = [entry for entry in others if not isinstance(entry, dict) or entry.get("id") not in known]
+        payload = {**payload, "data": own + added}
+    return payload
+
+
+async def _fetch(provider: ProviderRow, path: str, hear_date: Callable[[str | None], None]) -> Any:
+    """Give a list as it was parsed; None where there is nothing at its path (404)."""
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", **provider.auth_headers()}
-    answer = await provider.transport.send("GET", provider.url("/models"), headers, None, _DEADLINES)
+    answer = await provider.transport.send("GET", provider.url(path), headers, None, _DEADLINES)
     if provider.base_url.startswith("https:"):  # a server on this machine would only repeat this machine's clock
         hear_date(answer.header("Date"))
     pieces = []
@@ -191,9 +207,11 @@ async def _fetch(provider: ProviderRow, hear_date: Callable[[str | None], None])
         if size > _LIST_MAX_BYTES:
             answer.abort()
             raise CatalogueError("the list is larger than 32 MiB")
+    if answer.status == 404:
+        return None
     if answer.status != 200:
-        raise CatalogueError(f"GET /models answered {answer.status}")
-    return b"".join(pieces)
+        raise CatalogueError(f"GET {path} answered {answer.status}")
+    return orjson.loads(b"".join(pieces))
 
 
 def _prices(provider: ProviderRow, payload: Any) -> Prices:

@@ -10,9 +10,9 @@ class OpenAIDialect:
     reports_cost = False
     has_generations = False
 
-    def prepare(self, body: dict[str, Any], model: str) -> Prepared:
+    def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> Prepared:
         """Ask for usage in streams; never send stream_options without stream, which OpenAI answers with 400."""
-        if body.get("stream") is not True:
+        if not asks_usage or body.get("stream") is not True:
             return Prepared({**body, "model": model}, hide_usage=False)
         options = body.get("stream_options") or {}
         asked = options.get("include_usage") is True

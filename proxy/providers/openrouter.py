@@ -45,8 +45,10 @@ class OpenRouterDialect:
         self._referer = referer
         self._title = title
 
-    def prepare(self, body: dict[str, Any], model: str) -> Prepared:
+    def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> Prepared:
         """Ask for the cost. OpenRouter sends it anyway today; the switch is harmless and older deployments need it."""
+        if not asks_usage:
+            return Prepared({**body, "model": model}, hide_usage=False)
         usage = body.get("usage")
         asked = {**usage, "include": True} if isinstance(usage, dict) else {"include": True}
         return Prepared({**body, "model": model, "usage": asked}, hide_usage=False)

@@ -29,7 +29,9 @@ class Dialect(Protocol):
     reports_cost: bool  # usage.cost is what is charged
     has_generations: bool  # an answer can be looked up by its id afterwards
 
-    def prepare(self, body: dict[str, Any], model: str) -> Prepared: ...
+    def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> Prepared:
+        """Put the model in, and ask for usage where the endpoint has a way to ask."""
+        ...
 
     def headers(self, sent: Mapping[str, str]) -> Mapping[str, str]:
         """Give headers to add to those that the client sent (names in lower case)."""

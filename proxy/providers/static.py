@@ -22,7 +22,7 @@ _FOREVER_S = 86_400.0
 class StaticDialect(OpenAIDialect):
     """As OpenAI's, with the body as it is: nobody counts what costs nothing."""
 
-    def prepare(self, body: dict[str, Any], model: str) -> Prepared:
+    def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> Prepared:  # noqa: ARG002 - the protocol's signature
         return Prepared({**body, "model": model}, hide_usage=False)
 
 

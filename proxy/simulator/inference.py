@@ -295,6 +295,7 @@ class Inference:
             data, content_type = orjson.dumps(body), headers.JSON
         stream = behaviour.error_in_200 and asked.stream
         if stream:
+            content_type = headers.STREAM
             done = [Event("done", b"[DONE]", 0)] if behaviour.stream_error_done else []
             comment = None if asked.openai or asked.api.anthropic else asked.api.comment
             name = "error" if asked.api.anthropic else None

@@ -1,10 +1,13 @@
-"""POST /v1/chat/completions."""
+"""POST /v1/chat/completions, and its siblings of the table in wire/endpoint.py."""
+
+from collections.abc import Awaitable, Callable
 
 from proxy.core.errors import CallerError, OwnError
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
 from proxy.pipeline.run import run
 from proxy.web.state import State
+from proxy.wire.endpoint import Endpoint
 
 
 async def chat_completions(call: Call, state: State) -> Reply:
@@ -20,3 +23,13 @@ async def chat_completions(call: Call, state: State) -> Reply:
         raise
     finally:
         parts.in_flight.remove(call)
+
+
+def completions_of(endpoint: Endpoint) -> Callable[[Call, State], Awaitable[Reply]]:
+    """Give the handler of one endpoint: they differ by their row only."""
+
+    def handler(call: Call, state: State) -> Awaitable[Reply]:
+        call.endpoint = endpoint
+        return chat_completions(call, state)
+
+    return handler

@@ -21,11 +21,16 @@ from proxy.policy.choose import Order
 from proxy.storage.users import Missing, find_user
 from proxy.web.me import limit_json
 from proxy.web.state import State
-from proxy.wire.body import BodyError, check_chat, dump_body, parse_body
+from proxy.wire.body import BodyError, dump_body, parse_body
+from proxy.wire.endpoint import CHAT, ENDPOINTS, Endpoint
 
 
 async def explain(call: Call, state: State) -> web.StreamResponse:
-    """Take the body of a chat completion; answer with targets, the worst case, and whether it would be let in."""
+    """Take a body; answer with targets, the worst case, and whether it would be let in.
+
+    ``?endpoint=messages`` (or another) says which endpoint the body is for; without it that of chat completions.
+    """
+    call.endpoint = endpoint_named(call.request.query.get("endpoint"))
     parts = state.parts
     snapshot = parts.live.current
     identity = authenticate(call.client.said, snapshot.directory, call.started_ms)
@@ -37,7 +42,8 @@ async def explain(call: Call, state: State) -> web.StreamResponse:
 
 
 async def explain_for(call: Call, state: State, fields: Mapping[str, Any]) -> dict[str, object]:
-    """Answer the operator: fields are body, and user (left out or null: one who has nothing of their own)."""
+    """Answer the operator: fields are body, endpoint, and user (left out or null: one who has nothing of their own)."""
+    call.endpoint = endpoint_named(fields.get("endpoint"))
     user = fields.get("user")
     if user is not None and not isinstance(user, str):
         raise CallerError(400, "invalid_value", "user: the name of a user is needed.", param="user")
@@ -46,7 +52,7 @@ async def explain_for(call: Call, state: State, fields: Mapping[str, Any]) -> di
     row = None
     if user is not None and user not in snapshot.settings.users:
         row = await parts.ledger.change(lambda db: _find(db, user))
-    body, size_bytes = chat_body(fields.get("body"))
+    body, size_bytes = body_in(fields.get("body"), call.endpoint)
     return await explained(call, identity_of(user, row, snapshot), body, size_bytes, parts, snapshot)
 
 
@@ -70,11 +76,22 @@ def identity_of(user: str | None, row: Mapping[str, Any] | None, snapshot: Snaps
     return Identity(name, group, "", build_allowance(settings, name, group, own))
 
 
-def chat_body(value: object) -> tuple[dict[str, Any], int]:
-    """Give the body of a chat completion and its size in bytes; raises CallerError where it is none."""
+def endpoint_named(name: object) -> Endpoint:
+    """Give the endpoint that a name or path stands for; raises CallerError 400 for another."""
+    if name is None:
+        return CHAT
+    for endpoint in ENDPOINTS:
+        if name in (endpoint.name, endpoint.path) and not endpoint.is_free:
+            return endpoint
+    names = ", ".join(endpoint.name for endpoint in ENDPOINTS if not endpoint.is_free)
+    raise CallerError(400, "invalid_value", f"endpoint must be one of {names}.", param="endpoint")
+
+
+def body_in(value: object, endpoint: Endpoint = CHAT) -> tuple[dict[str, Any], int]:
+    """Give the body of a request and its size in bytes; raises CallerError where it is none."""
     try:
         body = parse_body(orjson.dumps(value))
-        check_chat(body)
+        endpoint.check(body)
     except (BodyError, TypeError) as error:
         code, param = (error.code, error.param) if isinstance(error, BodyError) else ("invalid_json", None)
         raise CallerError(400, code, f"body: {error}", param=param) from None
@@ -94,7 +111,13 @@ async def explained(
     """Give the answer as JSON's types; raises CallerError for a model that the user may not use."""
     asked_use_case = call.client.said.headers.get("X-Tollkeeper-Use-Case") if with_headers else None
     planned = plan_route(
-        body, identity, snapshot.presets, snapshot.settings.providers, asked_use_case, snapshot.use_cases
+        body,
+        identity,
+        snapshot.presets,
+        snapshot.settings.providers,
+        asked_use_case,
+        snapshot.use_cases,
+        call.endpoint,
     )
     route, order = arranged(planned, size_bytes, parts, snapshot)
     quoted = await quote(call, identity, route, size_bytes, parts, snapshot)

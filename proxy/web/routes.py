@@ -8,7 +8,8 @@ from proxy.core.errors import CallerError
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
 from proxy.web.admin import PREFIX, admin, check_operator
-from proxy.web.chat import chat_completions
+from proxy.web.chat import completions_of
+from proxy.web.count_tokens import count_tokens
 from proxy.web.explain import explain
 from proxy.web.generation import show_generation
 from proxy.web.health import healthz, readyz
@@ -18,11 +19,13 @@ from proxy.web.metrics import metrics
 from proxy.web.models import list_models, show_model
 from proxy.web.state import State
 from proxy.web.upgrade import refuse_upgrade
+from proxy.wire.endpoint import COUNT_TOKENS, ENDPOINTS
 
 Handler = Callable[[Call, State], Awaitable[Reply]]
 
 _V1: Mapping[tuple[str, str], Handler] = {
-    ("POST", "/chat/completions"): chat_completions,
+    **{("POST", endpoint.path): completions_of(endpoint) for endpoint in ENDPOINTS if not endpoint.is_free},
+    ("POST", COUNT_TOKENS.path): count_tokens,
     ("POST", "/explain"): explain,
     ("GET", "/me/limits"): my_limits,
     ("GET", "/me/usage"): my_usage,

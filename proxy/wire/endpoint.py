@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, Protocol
 
 from proxy.core.endpoint import MAXIMUM
 from proxy.core.endpoint import Endpoint as Kind
+from proxy.core.errors import ApiError, anthropic_error_body, error_body
 from proxy.wire.answer import Answer, read_answer
 from proxy.wire.body import check_chat
 from proxy.wire.check import check_completion, check_count_tokens, check_embedding, check_message, check_response
@@ -67,6 +68,7 @@ class Endpoint:
     errors      the shape of errors
     asks_usage  the body can ask for usage (``usage.include``, ``stream_options``): elsewhere it comes unasked
     system      the field that takes a preset's system prompt; None: the shape has no such thing
+    format      gives the fields that say what a chat completion's response_format says; None: there are none
     is_free     costs nothing and is not booked
     """
 
@@ -80,11 +82,17 @@ class Endpoint:
     errors: ErrorShape = "openai"
     asks_usage: bool = False
     system: Literal["messages", "instructions", "system"] | None = None
+    format: Callable[[Any], dict[str, Any]] | None = None
     is_free: bool = False
 
     @property
     def path(self) -> str:
         return f"/{self.name}"
+
+    def error_body(self, error: ApiError, request_id: str | None) -> bytes:
+        """Write an error that is not an event of a stream."""
+        shape = anthropic_error_body if self.errors == "anthropic" else error_body
+        return shape(error, request_id)
 
     def with_maximum(self, body: dict[str, Any], tokens: int | None) -> dict[str, Any]:
         """Write how long the answer may be, under the names that the client used, else under the first."""
@@ -93,25 +101,45 @@ class Endpoint:
         names = [name for name in self.maximum if body.get(name) is not None] or [self.maximum[0]]
         return {**body, **dict.fromkeys(names, tokens)}
 
-    def models(self, body: dict[str, Any]) -> tuple[str, ...]:
-        """Give every model that the checked body names: the one asked for, and those that the provider may fall to."""
-        fallbacks = (fallback["model"] for fallback in body.get("fallbacks") or ()) if self.kind == "messages" else ()
-        return (body["model"], *(body.get("models") or ()), *fallbacks)
+    def others(self, body: dict[str, Any]) -> tuple[str, ...]:
+        """Give the models that the checked body names beside the one asked for: those to fall back on."""
+        models = tuple(body.get("models") or ())
+        if self.kind != "messages":
+            return models
+        return (*models, *(fallback["model"] for fallback in body.get("fallbacks") or ()))
+
+    def without_others(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Take out the fields that name them, as far as they say nothing else."""
+        left_out = {"models", "route"}
+        if self.kind == "messages" and all(set(fallback) == {"model"} for fallback in body.get("fallbacks") or ()):
+            left_out.add("fallbacks")
+        return {name: value for name, value in body.items() if name not in left_out}
+
+    def renamed(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """Give parameters that are named as for chat completions under the names that they have here.
+
+        What this endpoint does not have is left out.
+        """
+        found: dict[str, Any] = {}
+        for name, value in defaults.items():
+            if name in MAXIMUM["chat"]:
+                if self.maximum:
+                    found[name if name in self.maximum else self.maximum[0]] = value
+            elif name == "response_format" and self.kind != "chat":
+                found.update(self.format(value) if self.format is not None else {})
+            else:
+                found[name] = value
+        return found
 
     def with_defaults(self, defaults: Mapping[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-        """Put a preset's parameters, named as for chat completions, under the client's own.
-
-        The maximum gets the name that it has here; where there is none it is left out.
-        """
+        """Put a preset's parameters, named as for chat completions, under the client's own."""
+        if not defaults:
+            return body
+        found = self.renamed(defaults)
         if any(body.get(name) is not None for name in self.maximum):  # under whichever name: the client's own holds
-            defaults = {name: value for name, value in defaults.items() if name not in MAXIMUM["chat"]}
-        renamed = {}
-        for name, value in defaults.items():
-            if name in self.maximum or name not in MAXIMUM["chat"]:
-                renamed[name] = value
-            elif self.maximum:
-                renamed[self.maximum[0]] = value
-        return {**renamed, **body}
+            for name in self.maximum:
+                found.pop(name, None)
+        return {**found, **body}
 
     def with_system(self, body: dict[str, Any], prompt: str) -> dict[str, Any]:
         """Put a preset's system prompt before what the client says; a shape without one stays as it is."""
@@ -127,6 +155,22 @@ def _before(prompt: str, own: Any) -> Any:
     if isinstance(own, list):
         return [{"type": "text", "text": prompt}, *own]
     return f"{prompt}\n\n{own}" if isinstance(own, str) and own else prompt
+
+
+def _text_format(response_format: Any) -> dict[str, Any]:
+    """Give the Responses API's way to say it: the schema one level up, under text.format."""
+    if not isinstance(response_format, dict):
+        return {}
+    inner = response_format.get("json_schema")
+    flat = {"type": response_format.get("type"), **inner} if isinstance(inner, dict) else response_format
+    return {"text": {"format": flat}}
+
+
+def _output_config(response_format: Any) -> dict[str, Any]:
+    """Give Anthropic's way to say it, which has schemas only."""
+    inner = response_format.get("json_schema") if isinstance(response_format, dict) else None
+    schema = inner.get("schema") if isinstance(inner, dict) else None
+    return {} if schema is None else {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
 
 
 def _chat_error_event(code: str, message: str, type_: str, request_id: str, answer_id: str | None) -> bytes:  # noqa: ARG001 - one signature for all shapes
@@ -175,6 +219,7 @@ RESPONSES: Final = Endpoint(
     meter=lambda _: ResponsesMeter(),
     error_event=response_error_event,
     system="instructions",
+    format=_text_format,
 )
 
 MESSAGES: Final = Endpoint(
@@ -187,6 +232,7 @@ MESSAGES: Final = Endpoint(
     error_event=message_error_event,
     errors="anthropic",
     system="system",
+    format=_output_config,
 )
 
 COUNT_TOKENS: Final = Endpoint(

@@ -274,8 +274,8 @@ CONTROLS: Final = (
         "U21-any-number-is-a-count",
         "Counts are taken as they come.",
         _USAGE,
-        "    return usage if usage.__class__ is int and 0 <= usage <= MAX_TOKENS else None",
-        "    return usage if usage.__class__ is int else None",
+        "    return count if count.__class__ is int and 0 <= count <= MAX_TOKENS else None",
+        "    return count if count.__class__ is int else None",
         "figures.py::test_u21_counts_that_cannot_be[huge-plain]",
     ),
     _one(

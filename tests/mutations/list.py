@@ -483,7 +483,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 "proxy/policy/guarded_clock.py",
-                "        return self._guard.now_ms(self._clock.now_ms(), self._clock.monotonic_s())",
+                "        return self._guard.now_ms(self._clock.now_ms(), self.monotonic_s())",
                 "        return self._clock.now_ms()",
             ),
         ),

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.installation import PROVIDER_KEY
+from tests.support.json_values import Literal, read, texts, values, write
 from tests.support.stand import CHAT, MESSAGES, MODEL, Stand
 from tests.support.stand import stand as run_stand
 
@@ -28,48 +28,7 @@ async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand
         yield found
 
 
-class Literal(str):
-    """A number as it is written."""
-
-    __slots__ = ()
-
-
-def write(value: Any) -> str:
-    """Write JSON with the literals as they are and spaces where a client might put some."""
-    match value:
-        case Literal():
-            return str(value)
-        case dict():
-            return "{ " + ", ".join(f"{json.dumps(key)} : {write(item)}" for key, item in value.items()) + "}"
-        case list():
-            return "[" + ",\n".join(write(item) for item in value) + "]"
-        case _:
-            return json.dumps(value, ensure_ascii=False)
-
-
-def read(text: str) -> Any:
-    """Read JSON so that nothing is lost: exact numbers, the order of keys, and whether a number is an integer."""
-    return json.loads(
-        text,
-        parse_float=lambda literal: ("number", Decimal(literal)),
-        object_pairs_hook=lambda pairs: ("object", pairs),
-    )
-
-
-_numbers = st.one_of(
-    st.integers(-(10**40), 10**40).map(lambda number: Literal(str(number))),
-    st.floats(allow_nan=False, allow_infinity=False).map(lambda number: Literal(repr(number))),
-    st.tuples(st.integers(0, 10**25), st.integers(0, 30), st.integers(-300, 240)).map(
-        lambda parts: Literal(f"{parts[0]}.{parts[1]:030d}e{parts[2]:+d}")
-    ),
-)
-_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-_values = st.recursive(
-    st.one_of(st.none(), st.booleans(), _numbers, _texts),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(_texts, inner, max_size=4)),
-    max_leaves=12,
-)
-_fields = st.dictionaries(_texts.filter(lambda name: name not in _KNOWN), _values, max_size=5)
+_fields = st.dictionaries(texts.filter(lambda name: name not in _KNOWN), values, max_size=5)
 
 _moderate = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -77,7 +36,7 @@ _moderate = settings(
 
 
 @_moderate
-@given(top=_fields, inner=_values, stream=st.booleans())
+@given(top=_fields, inner=values, stream=st.booleans())
 @example(
     top={"a": Literal("1e-400"), "b": Literal("-0"), "c": Literal("1E5"), "d": Literal("18446744073709551616")},
     inner=[],
@@ -100,7 +59,7 @@ async def test_a_request_arrives_as_it_was_sent(stand: Stand, top: dict[str, Any
 
 
 @_moderate
-@given(extra=_values, name=_texts)
+@given(extra=values, name=texts)
 async def test_an_answer_comes_down_as_it_was_sent(stand: Stand, extra: Any, name: str) -> None:
     body = write({"id": "gen-1", "unknown": extra, "choices": [{"message": {"content": "x", name: extra}}]})
     await stand.sim.behave(body=body)
@@ -109,7 +68,7 @@ async def test_an_answer_comes_down_as_it_was_sent(stand: Stand, extra: Any, nam
 
 
 @_moderate
-@given(extras=st.lists(_values, max_size=4), line_end=st.sampled_from(["\n", "\r\n", "\r"]))
+@given(extras=st.lists(values, max_size=4), line_end=st.sampled_from(["\n", "\r\n", "\r"]))
 async def test_events_come_down_as_they_were_sent(stand: Stand, extras: list[Any], line_end: str) -> None:
     chunks = [write({"choices": [{"delta": {"content": "x"}}], "unknown": extra}) for extra in extras]
     events = [

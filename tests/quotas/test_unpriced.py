@@ -32,7 +32,7 @@ def world(limits: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 async def lists_fetched(place: Place) -> int:
-    return len([one for one in await place.sim.requests("/models") if one["path"].startswith("/api/v1")])
+    return len([one for one in await place.sim.requests("/models") if one["path"] == "/api/v1/models"])
 
 
 async def test_an_unknown_price_is_refused_under_a_hard_limit(opened: Open) -> None:

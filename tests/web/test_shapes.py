@@ -21,7 +21,7 @@ def anthropic(got: Any, status: int, type_: str, code: str) -> None:
 @pytest.mark.parametrize("path", ["/messages", "/messages/count_tokens", "/messages?beta=true"])
 async def test_errors_at_messages(stand: Stand, prefix: str, path: str) -> None:
     """Whatever is wrong, the answer is one that Anthropic's SDKs read."""
-    anthropic(await stand.ask("PUT", prefix + path, token=None), 404, "not_found_error", "unknown_url")
+    anthropic(await stand.ask("PUT", prefix + path, token=None), 405, "invalid_request_error", "method_not_allowed")
 
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/models", "/messages/x", "/v1/nothing"])

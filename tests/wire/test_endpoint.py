@@ -141,9 +141,29 @@ def test_defaults() -> None:
 def test_every_model_that_may_answer_is_named() -> None:
     """Each must be one that the user may use, and is paid for at its own price."""
     body = {"model": "a", "models": ["b"], "fallbacks": [{"model": "c"}]}
-    assert MESSAGES.models(body) == ("a", "b", "c")
-    assert CHAT.models(body) == ("a", "b")
-    assert RESPONSES.models({"model": "a"}) == ("a",)
+    assert MESSAGES.others(body) == ("b", "c")
+    assert CHAT.others(body) == ("b",)
+    assert RESPONSES.others({"model": "a"}) == ()
+    assert MESSAGES.without_others(body) == {"model": "a"}
+    assert CHAT.without_others(body) == {"model": "a", "fallbacks": [{"model": "c"}]}
+    more = {"model": "a", "fallbacks": [{"model": "c", "max_tokens": 9}]}
+    assert MESSAGES.without_others(more) == more
+
+
+def test_a_presets_response_format() -> None:
+    """Each shape has its own way to say it; the client's own holds."""
+    schema = {"type": "object"}
+    asked = {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": schema}}}
+    assert CHAT.with_defaults(asked, {}) == asked
+    flat = {"type": "json_schema", "name": "x", "strict": True, "schema": schema}
+    assert RESPONSES.with_defaults(asked, {}) == {"text": {"format": flat}}
+    assert MESSAGES.with_defaults(asked, {}) == {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
+    assert RESPONSES.with_defaults(asked, {"text": {"verbosity": "low"}}) == {"text": {"verbosity": "low"}}
+    assert RESPONSES.renamed({"response_format": {"type": "json_object"}}) == {
+        "text": {"format": {"type": "json_object"}}
+    }
+    assert MESSAGES.renamed({"response_format": {"type": "json_object"}}) == {}
+    assert EMBEDDINGS.renamed({**asked, "dimensions": 8}) == {"dimensions": 8}
 
 
 def test_system_prompts() -> None:
