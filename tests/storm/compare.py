@@ -62,9 +62,9 @@ def _rows(asks: dict[str, Ask], books: Books, ledger: LedgerView) -> Iterator[Di
         generations = books.by_session.get(session, {})
         reached = len(generations) + books.refused_by_session[session]
         problems = [
-            *_cost(row, generations),
+            *_cost(row, attempts, generations),
             *_attempts(row, attempts, generations, reached),
-            *([] if ask is None else _knowable(row, ask)),
+            *([] if ask is None else _knowable(row, attempts, ask)),
         ]
         about = "" if ask is None else f" [{ask.model}, {ask.behaviour}, {'stream' if ask.stream else 'plain'}"
         about += "" if ask is None else f", {ask.hang_up.place}; {row['state']} {row['cost_source']} {row['flags']}]"
@@ -72,7 +72,7 @@ def _rows(asks: dict[str, Ask], books: Books, ledger: LedgerView) -> Iterator[Di
             yield Difference(session, problem + about)
 
 
-def _cost(row: dict[str, Any], generations: dict[str, dict[str, Any]]) -> Iterator[str]:
+def _cost(row: dict[str, Any], attempts: list[dict[str, Any]], generations: dict[str, dict[str, Any]]) -> Iterator[str]:
     """Hold a row's amount against what was charged for its session."""
     charged = sum(generation["charged_pusd"] for generation in generations.values())
     cost, source, state, flags = row["cost_pusd"], row["cost_source"], row["state"], (row["flags"] or "").split()
@@ -86,8 +86,7 @@ def _cost(row: dict[str, Any], generations: dict[str, dict[str, Any]]) -> Iterat
         if cost != 0 or source != "none" or charged:
             yield f"released with {cost} from {source}, but {charged} charged"
     elif source in ("reservation", "estimate"):
-        if cost != row["reserved_pusd"]:
-            yield f"charged {cost}, which is not the reservation of {row['reserved_pusd']}"
+        yield from _shares(row, attempts, generations)
         if cost < charged:
             yield f"reservation of {cost} pico-USD booked, but {charged} charged"
         if not flags:
@@ -97,6 +96,25 @@ def _cost(row: dict[str, Any], generations: dict[str, dict[str, Any]]) -> Iterat
     over = row["reserved_pusd"] is not None and cost is not None and cost > row["reserved_pusd"]
     if over and "over_reservation" not in flags:
         yield f"{cost} is over the reservation of {row['reserved_pusd']} without the flag"
+
+
+def _shares(
+    row: dict[str, Any], attempts: list[dict[str, Any]], generations: dict[str, dict[str, Any]]
+) -> Iterator[str]:
+    """A request is as sure as the least sure of its attempts: each is held against its own generation, or its share."""
+    if len(attempts) == 1 and row["cost_pusd"] != row["reserved_pusd"]:
+        yield f"charged {row['cost_pusd']}, which is not the reservation of {row['reserved_pusd']}"
+        return
+    left = row["reserved_pusd"]
+    for attempt in attempts if len(attempts) > 1 else ():
+        cost, source, share = attempt["cost_pusd"], attempt["cost_source"], attempt["reserved_pusd"]
+        share = left if attempt is attempts[-1] else share
+        if source in ("reservation", "estimate") and cost != share:
+            yield f"attempt {attempt['n']} charged {cost}, which is not its share of {share}"
+        charged = generations.get(attempt["generation_id"], {}).get("charged_pusd")
+        if source in _EXACT and cost != charged:
+            yield f"attempt {attempt['n']}, {source}: {cost} pico-USD in the ledger, {charged} charged"
+        left -= attempt["reserved_pusd"] or 0
 
 
 def _rounding(generations: dict[str, dict[str, Any]], flags: list[str], source: str) -> Iterator[str]:
@@ -137,10 +155,14 @@ def _attempts(
         yield f"generation {row['generation_id']} is on no attempt"
 
 
-def _knowable(row: dict[str, Any], ask: Ask) -> Iterator[str]:
+def _knowable(row: dict[str, Any], attempts: list[dict[str, Any]], ask: Ask) -> Iterator[str]:
     """Where the provider had named the generation and answers for it, the exact cost was to be had."""
-    if row["generation_id"] is not None and row["cost_source"] == "reservation" and not ask.look_up_fails:
-        yield f"booked at the reservation although {row['generation_id']} can be looked up"
+    if row["cost_source"] == "reservation" and not any(one["cost_source"] == "reservation" for one in attempts):
+        yield "booked at the reservation although the cost of each attempt is known or can be looked up"
+    for attempt in attempts:
+        named = attempt["generation_id"] is not None and attempt["cost_source"] == "reservation"
+        if named and not ask.look_up_fails:
+            yield f"booked at the reservation although {attempt['generation_id']} can be looked up"
 
 
 def _books_themselves(books: Books) -> Iterator[Difference]:
