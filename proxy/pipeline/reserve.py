@@ -174,6 +174,11 @@ async def _prices(route: Route, parts: Parts, snapshot: Snapshot, *, must_know: 
     None: at least one is not known. must_know: a hard cost limit applies, so the list is refreshed once for a name it
     lacks, and a model without a price is refused.
     """
+    first = route.targets[0]
+    if len(route.targets) == 1 and first.static is None and not first.handed:
+        price = parts.catalogue.price(snapshot.providers[first.provider], first.model)
+        if price is not None:
+            return (price,)
     prices: list[Price] = []
     wanted = [(target.provider, target.model) for target in route.targets if target.static is None]
     wanted += [(target.provider, model) for target in route.targets for model in target.handed]

@@ -24,6 +24,7 @@ HUNG_UP = "client_gone"
 BROKEN = "answer_broken"
 FAILED = "answer_failed"  # the provider said that it failed, and sent no content
 
+_NO_FLAGS: frozenset[str] = frozenset()
 INEXACT = frozenset({UNMETERED, UNPRICED, DOUBTFUL})  # they say why there was no figure, and go where one is found
 
 
@@ -76,16 +77,15 @@ class Terms(NamedTuple):
 
 def settle(heard: Heard, terms: Terms) -> Verdict:
     """Decide what a finished attempt cost, or that it must be looked up first."""
-    flags = set(heard.flags)
-    if not heard.dispatched:
-        return Verdict("released", 0, "none", frozenset(flags))
-    if heard.canned:
-        return Verdict("released", 0, "none", frozenset(flags))
+    if not heard.dispatched or heard.canned:
+        return Verdict("released", 0, "none", frozenset(heard.flags))
     cost = None if heard.usage is None else heard.usage.cost_pusd
+    flags = heard.flags
     if cost is not None and heard.usage is not None and terms.reports_cost:
         if not _doubtful_zero(heard.usage, terms):
             return _settled(cost, "provider", flags, terms.reserved_pusd, exact=heard.usage.cost_exact)
-        flags.add(DOUBTFUL)
+        flags = flags | {DOUBTFUL}
+    flags = set(flags)
     if heard.usage is not None and heard.usage.cost_problem is not None:
         flags.add(DOUBTFUL)
     if _certainly_unbilled(heard):
@@ -118,10 +118,13 @@ def settle_looked_up(cost_pusd: int, flags: set[str], reserved_pusd: int | None,
 
 
 def _settled(cost_pusd: int, source: str, flags: set[str], reserved_pusd: int | None, *, exact: bool) -> Verdict:
+    is_over = reserved_pusd is not None and cost_pusd > reserved_pusd
+    if exact and not is_over and not flags:  # nearly every one
+        return Verdict("settled", cost_pusd, source, _NO_FLAGS)
     more = set(flags)
     if not exact:
         more.add(ROUNDED)
-    if reserved_pusd is not None and cost_pusd > reserved_pusd:
+    if is_over:
         more.add(OVER)
     return Verdict("settled", cost_pusd, source, frozenset(more))
 

@@ -150,7 +150,8 @@ class Account:
         if at_ms < self._fold_ms:
             buckets, key = self._folded(at_ms, zone)
         else:
-            buckets, key = self._minutes, at_ms - at_ms % MINUTE_MS
+            buckets = self._minutes
+            key = at_ms - at_ms % MINUTE_MS
         amounts = buckets.get(key)
         if amounts is None:
             buckets[key] = [cost_pusd, tokens, requests]

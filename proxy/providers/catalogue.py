@@ -28,6 +28,7 @@ log = logging.getLogger("tollkeeper.catalogue")
 _DEADLINES = Deadlines(connect_s=5, header_s=30, idle_s=30, total_s=60)
 _LIST_MAX_BYTES = 32 << 20  # OpenRouter's is 0.5 MB in 2026
 _UNKNOWN_REFRESH_S = 30.0  # a name the list lacks makes it refresh at once, but not more often than this
+_PRICED_MAX = 1000  # names match an operator's glob as callers please, and must not fill memory
 _NO_PRICES = Prices({})
 
 
@@ -38,6 +39,8 @@ class Listing:
     prices: Prices = _NO_PRICES
     models: Mapping[str, bytes] = field(default_factory=dict)
     facts: dict[str, ModelFacts] = field(default_factory=dict)  # of models that were asked for
+    priced: dict[str, Price] = field(default_factory=dict)  # likewise, with the operator's own prices
+    priced_for: ProviderRow | None = None  # the configuration that they are of
     fetched_ms: int | None = None
     tried_s: float | None = None
     problem: str | None = None
@@ -73,11 +76,15 @@ class Catalogue:
 
     def price(self, provider: ProviderRow, model: str) -> Price | None:
         """Give the operator's own price for a model, else the list's, else None."""
-        for pattern, price in provider.own_prices:
-            if fnmatch.fnmatchcase(model, pattern):
-                return price
-        found = find_price(self.listing(provider.name).prices, model)
-        return None if found is None else found.price
+        listing = self.listing(provider.name)
+        if listing.priced_for is not provider:
+            listing.priced, listing.priced_for = {}, provider
+        price = listing.priced.get(model)
+        if price is None:
+            price = _price(provider, listing.prices, model)
+            if price is not None and len(listing.priced) < _PRICED_MAX:
+                listing.priced[model] = price
+        return price
 
     def facts(self, provider: ProviderRow, model: str) -> ModelFacts:
         """Give what the list says that a model can do; of a variant like :free that of the model itself."""
@@ -112,7 +119,7 @@ class Catalogue:
         listing = self.listing(provider.name)
         try:
             payload = orjson.loads(raw)
-            listing.prices = _prices(provider, payload)
+            listing.prices, listing.priced = _prices(provider, payload), {}
             listing.models = _listed(payload)
             listing.fetched_ms = int(path.stat().st_mtime * 1000)
         except (ValueError, CatalogueError, PriceError) as error:
@@ -157,7 +164,7 @@ class Catalogue:
             listing.problem = str(error)
             return
         listing.prices, listing.models, listing.fetched_ms = fresh, models, self._clock.now_ms()
-        listing.facts = {}
+        listing.facts, listing.priced = {}, {}
         listing.problem = f"{len(moves)} prices moved more than tenfold and are held back" if moves else None
         if moves:
             log.warning("catalogue.held_back", extra={"provider": provider.name, "problem": listing.problem})
@@ -212,6 +219,14 @@ async def _fetch(provider: ProviderRow, path: str, hear_date: Callable[[str | No
     if answer.status != 200:
         raise CatalogueError(f"GET {path} answered {answer.status}")
     return orjson.loads(b"".join(pieces))
+
+
+def _price(provider: ProviderRow, prices: Prices, model: str) -> Price | None:
+    for pattern, price in provider.own_prices:
+        if fnmatch.fnmatchcase(model, pattern):
+            return price
+    found = find_price(prices, model)
+    return None if found is None else found.price
 
 
 def _prices(provider: ProviderRow, payload: Any) -> Prices:

@@ -48,7 +48,7 @@ class Stepper(Generic[T]):
             return
         self._waits_for = future
         future._asyncio_future_blocking = False  # noqa: SLF001 - by this name tasks take a future over
-        if isinstance(future, Waiter):
+        if future.__class__ is Waiter:
             future.step = self.step
         else:
             future.add_done_callback(self.step)

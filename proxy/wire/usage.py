@@ -49,7 +49,7 @@ NO_USAGE: Final = Usage(None, None, None, None, None, True, None, False, None)
 
 @dataclass(frozen=True, slots=True)
 class UsageShape:
-    """Where an endpoint's answers carry what: each a path of keys."""
+    """Where an endpoint's answers carry what: each a path of keys; those of counts have two keys at most."""
 
     usage: tuple[str, ...]
     input_tokens: tuple[str, ...]
@@ -166,7 +166,11 @@ def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT)
 
 
 def _count_at(usage: dict[str, Any], path: tuple[str, ...]) -> int | None:
-    count = usage.get(path[0]) if len(path) == 1 else _at(usage, path)
+    if not path:  # the shape has no such count
+        return None
+    count = usage.get(path[0])
+    if len(path) == 2:
+        count = count.get(path[1]) if count.__class__ is dict else None
     return count if count.__class__ is int and 0 <= count <= MAX_TOKENS else None
 
 
