@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 from proxy.policy.failure import Failure
 from proxy.policy.window import window_bounds
 
-Next = Literal["stop", "next_target"]
 Step = Literal["retry", "next_key", "next_target", "stop"]
 Blame = Literal["request", "key", "model", "provider", "none"]
 Breaker = Literal["model", "provider"]
@@ -23,25 +22,6 @@ UNTIL_CHANGED_S: Final = 3600.0
 """How long a key is set aside that is refused for no stated time: a bad key, no credits, a limit without an end.
 
 A new key in the configuration begins afresh, and the key ring still asks now and then while it has no other."""
-
-# Statuses after which another target may do better: no credits, no key, no such model, too large for this model's
-# context, rate limits, the provider's own failures. 400 and 422 are the request's fault at every target.
-_NEXT_TARGET = frozenset(
-    {401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 527, 529}
-)
-
-
-def after_status(status: int) -> Next:
-    """Decide after an answer whose status is not 2xx; it was certainly not billed."""
-    return "next_target" if status in _NEXT_TARGET else "stop"
-
-
-def after_break(*, dispatched: bool) -> Next:
-    """Decide after an exchange that broke before an answer began.
-
-    Once a byte of the request may have reached the provider it may be billed: a second attempt could be paid twice.
-    """
-    return "stop" if dispatched else "next_target"
 
 
 class Decision(NamedTuple):
