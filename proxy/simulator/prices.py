@@ -203,6 +203,8 @@ CATALOGUE: tuple[Model, ...] = (
     Model("meta-llama/llama-3.3-70b-instruct:free", _FREE, "Chutes", 65_536, None),
     Model("deepseek/deepseek-v3.2:free", _FREE, "Chutes", 163_840, None),
     Model("openai/gpt-oss-20b:free", _FREE, "Chutes", 131_072, None),
+    # As a server on one's own machine calls it (Ollama); nobody sends a bill for that.
+    Model("openai/gpt-oss:20b", _FREE, "Ollama", 131_072, None),
     Model("openrouter/auto", _ROUTER, "OpenRouter", 2_000_000, None, picks="openai/gpt-4o-mini"),
     Model("openrouter/free", _FREE, "OpenRouter", None, None, picks="openai/gpt-oss-20b:free"),
     Model("openrouter/pareto-code", _ROUTER, "OpenRouter", None, None, picks="openai/gpt-5-mini"),
