@@ -46,8 +46,12 @@ class Controls:
 
     async def forget(self) -> None:
         """Forget requests and books; behaviours, seed and time stay."""
-        await self._ask("DELETE", "requests")
+        await self.forget_requests()
         await self._ask("DELETE", "books")
+
+    async def forget_requests(self) -> None:
+        """Forget what arrived; the books go on."""
+        await self._ask("DELETE", "requests")
 
     async def chat(self, body: dict[str, Any], *, api: str = "/api/v1", key: str) -> Answer:
         """Ask the simulator itself, past the proxy."""

@@ -121,7 +121,7 @@ async def stand(folder: Path, more: Mapping[str, Any] | None = None) -> AsyncIte
         path = write_config(folder, settings(sim.url, more))
         async with app_in_loop(path) as app:
             found = Stand(folder, app, sim)
-            await _models_known(app)
+            await models_known(app)
             await sim.forget()
             yield found
 
@@ -144,7 +144,7 @@ async def app_in_loop(path: Path, environ: Mapping[str, str] | None = None) -> A
         gc.set_threshold(*threshold)
 
 
-async def _models_known(app: App) -> None:
+async def models_known(app: App) -> None:
     """Wait for the first lists of models: a request that comes before them has no price."""
 
     async def look() -> bool:
