@@ -15,16 +15,16 @@ class Waiter(Generic[T]):
     at once, within set_result(): so call that last.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_callbacks", "_done", "_error", "_loop", "_result", "step")
+    # Of the class until they change: a request makes three of these.
+    _asyncio_future_blocking = False  # the name by which asyncio.isfuture() and tasks know a future
+    _callbacks: list[tuple[Callable[[Any], object], Context | None]] | None = None  # a Stepper has none
+    _done = False
+    _error: BaseException | None = None
+    _result: T
+    step: Callable[[], None] | None = None  # what goes on at once
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._asyncio_future_blocking = False  # the name by which asyncio.isfuture() and tasks know a future
         self._loop = loop
-        self._callbacks: list[tuple[Callable[[Any], object], Context | None]] | None = None  # a Stepper has none
-        self._done = False
-        self._error: BaseException | None = None
-        self._result: T
-        self.step: Callable[[], None] | None = None  # what goes on at once
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         return self._loop

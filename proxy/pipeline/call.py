@@ -15,36 +15,22 @@ _DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the clien
 class Call:
     """The client's side: what it sent, how to write to it, and whether it is still there."""
 
-    __slots__ = (
-        "_on_gone",
-        "began",
-        "client",
-        "clock",
-        "endpoint",
-        "gone",
-        "id",
-        "reply",
-        "request_id",
-        "started_ms",
-        "started_s",
-        "streams",
-        "told",
-    )
+    # Of the class until they change: a plain request changes none of them.
+    endpoint: Endpoint = CHAT
+    gone = False
+    began = False  # the head of an answer has gone out: nothing else can be answered any more
+    reply: Reply | None = None  # the one that was begun
+    streams = False  # it is a stream of events
+    told: Callable[[], dict[str, str]] = dict  # headers that every answer to this user carries
+    _on_gone: Callable[[], None] | None = None
 
     def __init__(self, client: Client, id_: int, clock: Clock, now_ms: int) -> None:
         self.client = client
-        self.endpoint: Endpoint = CHAT
         self.id = id_
         self.request_id = id_text(id_)
         self.clock = clock
         self.started_ms = now_ms
         self.started_s = clock.monotonic_s()
-        self.gone = False
-        self.began = False  # the head of an answer has gone out: nothing else can be answered any more
-        self.reply: Reply | None = None  # the one that was begun
-        self.streams = False  # it is a stream of events
-        self.told: Callable[[], dict[str, str]] = dict  # headers that every answer to this user carries
-        self._on_gone: Callable[[], None] | None = None
 
     @property
     def request(self) -> web.BaseRequest:

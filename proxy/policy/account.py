@@ -52,6 +52,8 @@ class Account:
     __slots__ = (
         "_before",
         "_before_ms",
+        "_bucket",
+        "_bucket_ms",
         "_fold_ms",
         "_hours",
         "_minutes",
@@ -73,6 +75,8 @@ class Account:
         self._before = [0, 0, 0]  # older than the horizon: only the total still counts it
         self._before_ms = 0  # the end of what _before holds
         self._fold_ms = 0
+        self._bucket: list[int] = []  # the one that was added to last, a minute of _minutes
+        self._bucket_ms = -1
 
     def span(self, window: str, zone: ZoneInfo, now_ms: int) -> Span:
         """Give the span of the window that now_ms lies in, worked out anew where another was in use."""
@@ -107,7 +111,8 @@ class Account:
     def reserve(self, held: Reservation) -> None:
         self.open[held.request_id] = held
         self.running += held.running
-        self.hold(held.started_ms, held.cost_pusd, held.tokens, held.requests)
+        if self.spans:
+            self.hold(held.started_ms, held.cost_pusd, held.tokens, held.requests)
 
     def hold(self, started_ms: int, cost_pusd: int, tokens: int, requests: int) -> None:
         """Add to what is reserved (or take from it) in every span that the instant lies in."""
@@ -147,18 +152,19 @@ class Account:
         _add(self._hours.setdefault(hour_ms - hour_ms % HOUR_MS, [0, 0, 0]), cost_pusd, tokens, requests)
 
     def _store(self, at_ms: int, cost_pusd: int, tokens: int, requests: int, zone: ZoneInfo) -> None:
+        minute_ms = at_ms - at_ms % MINUTE_MS
+        amounts = self._bucket if minute_ms == self._bucket_ms else self._bucket_at(at_ms, minute_ms, zone)
+        amounts[0] += cost_pusd
+        amounts[1] += tokens
+        amounts[2] += requests
+
+    def _bucket_at(self, at_ms: int, minute_ms: int, zone: ZoneInfo) -> list[int]:
         if at_ms < self._fold_ms:
             buckets, key = self._folded(at_ms, zone)
-        else:
-            buckets = self._minutes
-            key = at_ms - at_ms % MINUTE_MS
-        amounts = buckets.get(key)
-        if amounts is None:
-            buckets[key] = [cost_pusd, tokens, requests]
-        else:
-            amounts[0] += cost_pusd
-            amounts[1] += tokens
-            amounts[2] += requests
+            return buckets.setdefault(key, [0, 0, 0])
+        self._bucket_ms = minute_ms
+        self._bucket = self._minutes.setdefault(minute_ms, [0, 0, 0])
+        return self._bucket
 
     def _folded(self, at_ms: int, zone: ZoneInfo) -> tuple[dict[int, list[int]], int]:
         hour_ms = at_ms - at_ms % HOUR_MS
@@ -172,6 +178,7 @@ class Account:
         if before_ms <= self._fold_ms:
             return
         self._fold_ms = before_ms
+        self._bucket_ms = -1
         for at_ms in [at_ms for at_ms in self._minutes if at_ms < before_ms]:
             buckets, key = self._folded(at_ms, zone)
             _add(buckets.setdefault(key, [0, 0, 0]), *self._minutes.pop(at_ms))

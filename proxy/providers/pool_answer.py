@@ -18,52 +18,30 @@ class PooledAnswer:
     handed out before the break is raised.
     """
 
-    __slots__ = (
-        "_by_name",
-        "_failure",
-        "_fault",
-        "_inflater",
-        "_last_s",
-        "_loop",
-        "_start_s",
-        "_transport",
-        "_waiter",
-        "awaits_content",
-        "complete",
-        "deadlines",
-        "fed",
-        "headers",
-        "paused",
-        "pieces",
-        "status",
-        "stopped",
-        "take",
-        "unread_bytes",
-    )
+    # Of the class until they change: most answers change few of them.
+    status = 0  # 0: the head has not arrived
+    headers: Sequence[tuple[str, str]] = ()
+    unread_bytes = 0
+    complete = False
+    paused = False  # reading is stopped until the reader has caught up
+    fed = True  # something arrived since the last sweep
+    awaits_content = False
+    take: Take | None = None  # who waits in pump()
+    stopped = False  # take said that it is enough for now
+    _waiter: Waiter[None] | None = None
+    _failure: tuple[Kind, str] | None = None
+    _fault: Exception | None = None
+    _by_name: dict[str, str] | None = None
+    _inflater: Inflater | None = None
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, start_s: float, deadlines: Deadlines
     ) -> None:
-        self.status = 0  # 0: the head has not arrived
-        self.headers: Sequence[tuple[str, str]] = ()
         self.pieces: list[bytes] = []
-        self.unread_bytes = 0
-        self.complete = False
-        self.paused = False  # reading is stopped until the reader has caught up
-        self.fed = True  # something arrived since the last sweep
-        self.awaits_content = False
         self.deadlines = deadlines
         self._loop = loop
         self._transport = transport
-        self._start_s = start_s
-        self._last_s = start_s
-        self._waiter: Waiter[None] | None = None
-        self._failure: tuple[Kind, str] | None = None
-        self._fault: Exception | None = None
-        self.take: Take | None = None  # who waits in pump()
-        self.stopped = False  # take said that it is enough for now
-        self._by_name: dict[str, str] | None = None
-        self._inflater: Inflater | None = None
+        self._start_s = self._last_s = start_s
 
     # The reader's side.
 

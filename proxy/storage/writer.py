@@ -56,14 +56,13 @@ class Operation:
     more.
     """
 
-    __slots__ = ("done", "error", "future", "result", "what")
+    result: Any = None
+    error: Exception | None = None
 
     def __init__(self, what: What, future: Waiter[Any] | None = None, done: Done | None = None) -> None:
         self.what = what
         self.future = future
         self.done = done
-        self.result: Any = None
-        self.error: Exception | None = None
 
     @property
     def must_land(self) -> bool:
