@@ -12,7 +12,8 @@ from proxy.pipeline.route import Target
 from proxy.pipeline.settle import Heard
 from proxy.pipeline.waiting_line import WaitingLine
 from proxy.policy.breaker import Breaker, BreakerView, State
-from proxy.policy.fallback import Decision
+from proxy.policy.failure import Failure
+from proxy.policy.fallback import Decision, decide
 from proxy.policy.keyring import KeyRing, KeyView
 from proxy.policy.recent import Recent
 from proxy.policy.retry_budget import RetryBudget
@@ -269,8 +270,8 @@ class Health:
         """Take up what the ledger tells of attempts before the start, oldest first."""
         for past in attempts:
             found = self._providers.get(past.provider)
-            failed = past.outcome in _FAILED
-            if found is not None and (failed or past.outcome == "ok"):
+            failed = _has_failed(past, self._clock.now_ms())
+            if found is not None and failed is not None:
                 found.recent(past.model).note(failed=failed, latency_ms=past.ttft_ms)
 
     def forget(self) -> None:
@@ -279,3 +280,18 @@ class Health:
 
     def views(self) -> dict[str, ProviderView]:
         return {name: found.view() for name, found in self._providers.items()}
+
+
+def _has_failed(past: PastAttempt, now_ms: int) -> bool | None:
+    """Tell whether an attempt of the ledger counts as failed.
+
+    None: it tells nothing of the target. A caller's fault is none of its own, nor is a key's: keys begin afresh.
+    """
+    if past.outcome == "ok":
+        return False
+    if past.outcome not in _FAILED:
+        return None
+    if past.status is None or past.status < 300:
+        return True
+    decision = decide(Failure("status", past.status), now_ms)
+    return True if decision.counts or decision.set_aside_s is not None else None

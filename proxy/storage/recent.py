@@ -8,17 +8,21 @@ from proxy.storage.rows import id_floor
 _REQUESTS_MAX = 1000  # what came before these says little about now, and a start must not wait
 _FIRST = "SELECT min(id) FROM (SELECT id FROM requests WHERE id >= ? ORDER BY id DESC LIMIT ?)"
 _ATTEMPTS = (
-    "SELECT provider, model, outcome, ttft_ms FROM attempts WHERE request_id >= ? AND outcome <> 'open'"
+    "SELECT provider, model, outcome, status, ttft_ms FROM attempts WHERE request_id >= ? AND outcome <> 'open'"
     " ORDER BY request_id, n"
 )
 
 
 class PastAttempt(NamedTuple):
-    """One attempt that has ended. outcome is ``ok`` or a code of docs/errors.md; ttft_ms None: no content came."""
+    """One attempt that has ended. outcome is ``ok`` or a code of docs/errors.md.
+
+    status is the provider's, None where none came; ttft_ms None: no content came.
+    """
 
     provider: str
     model: str
     outcome: str
+    status: int | None
     ttft_ms: int | None
 
 
