@@ -1,7 +1,7 @@
 """What every transport does when an exchange does not end well: the kind of error, and whether anything was sent."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -117,6 +117,58 @@ async def test_a_body_that_drips_lives_until_the_total_time_out(make: Make) -> N
 
         assert await broken(read()) == ("total_timeout", True)
         assert len(got) > 5
+
+
+def drip(pieces: int) -> Callable[[Peer], Awaitable[None]]:
+    """Send so many comments, one after the other, and the end."""
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED)
+        for _ in range(pieces):
+            await peer.send(b"1\r\n:\r\n")
+            await asyncio.sleep(0.02)
+        await peer.send(b"0\r\n\r\n")
+        await peer.ended()
+
+    return play
+
+
+async def test_comments_are_no_content(make: Make) -> None:
+    """They are life for idle_s, but while content is awaited they do not stretch first_token_s."""
+    async with serving(drip(100_000)) as server:
+        deadlines = replace(DEADLINES, idle_s=5, total_s=30, first_token_s=0.2)
+        answer = await make(server.url).send("POST", server.url + "/x", HEADERS, BODY, deadlines)
+        answer.awaits_content = True
+        assert await broken(read_all(answer)) == ("first_token_timeout", True)
+
+
+async def test_silence_before_the_content_is_told_by_what_ends_first(make: Make) -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED)
+        await peer.ended()
+
+    async with serving(play) as server:
+        for idle_s, first_token_s, kind in ((0.1, 5, "idle_timeout"), (5, 0.1, "first_token_timeout")):
+            deadlines = replace(DEADLINES, idle_s=idle_s, first_token_s=first_token_s)
+            answer = await make(server.url).send("POST", server.url + "/x", HEADERS, BODY, deadlines)
+            answer.awaits_content = True
+            assert await broken(read_all(answer)) == (kind, True)
+
+
+@pytest.mark.parametrize("awaited", [0, 3], ids=["nobody awaits it", "it has come"])
+async def test_no_first_token_time_out_without_a_wait_for_it(make: Make, awaited: int) -> None:
+    """Whoever reads says whether content is still awaited; without that, or after it, the time-out says nothing."""
+    async with serving(drip(30)) as server:
+        deadlines = replace(DEADLINES, first_token_s=0.2)
+        answer = await make(server.url).send("POST", server.url + "/x", HEADERS, BODY, deadlines)
+        answer.awaits_content = awaited > 0
+        got = b""
+        while piece := await answer.read():
+            got += piece
+            answer.awaits_content = len(got) < awaited
+        assert got == b":" * 30
 
 
 async def test_a_reader_that_is_slow_is_no_silence(make: Make, kind: str) -> None:
