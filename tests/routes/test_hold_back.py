@@ -1,6 +1,5 @@
 """A stream is held back until its first content while another target is left: the client sees one answer only."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -56,9 +55,23 @@ async def test_a_failure_before_content_moves_on(stand: Stand, case: str) -> Non
     assert [attempt["outcome"] for attempt in attempts] == [outcome, "ok"]
 
 
-async def test_scratch(stand: Stand) -> None:
+@pytest.mark.parametrize(
+    ("behaviour", "outcome"),
+    [
+        ({"named": "midstream-error-after-3"}, "upstream_error"),
+        ({"named": "rst-after-3-chunks"}, "upstream_broken"),
+        ({"named": "hang-after-3-chunks"}, "upstream_timeout"),
+    ],
+)
+async def test_after_content_it_is_never_another_model(stand: Stand, behaviour: dict[str, Any], outcome: str) -> None:
     await stand.clear()
-    await stand.sim.behave(named="midstream-error-after-3")
+    await stand.sim.behave(**behaviour)
     answer = await stand.chat({"model": "two", "stream": True})
-    print(answer.body.decode())
-    await asyncio.sleep(0)
+    assert answer.status == 200
+    assert answer.body.count(b'"error":{') == 1
+    assert SECOND.encode() not in answer.body
+    (row,) = await stand.settled()
+    assert (row["attempts"], row["model"], row["error"]) == (1, FIRST, outcome)
+    assert len(await stand.sim.requests()) == 1
+    books = await stand.sim.books()
+    assert row["cost_pusd"] == books["total_pusd"]
