@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _VARIABLE = "OPENROUTER_API_KEY"
 _KEY_CHARS_MAX = 512
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._@-]")
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._@+-]")
 
 
 @click.command()

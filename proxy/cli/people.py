@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from proxy.pipeline.people import group_of
 from proxy.storage import users as stored
 from proxy.storage.reports import open_reader
 
@@ -14,9 +15,10 @@ Person = dict[str, Any]
 
 
 def all_users(settings: "Settings") -> list[Person]:
-    """List name, group, disabled, tokens (how many), created_ms, source (config or database), by name.
+    """List name, group, disabled, tokens (how many), created_ms, source (config or database), made_by, by name.
 
-    A user in both counts as the configuration's; in_database tells that tokens of the database work too.
+    A user in both counts as the configuration's; in_database tells that tokens of the database work too. made_by is the
+    token that named an end user first; their group is that of end_users where they were put into none.
     """
     in_database, tokens = _database(settings)
     rows = {user["name"]: user for user in in_database}
@@ -27,13 +29,19 @@ def all_users(settings: "Settings") -> list[Person]:
             "disabled": user.disabled,
             "expires_ms": _ms(user.expires_at),
             "created_ms": None,
+            "made_by": None,
             "source": "config",
             "in_database": name in rows,
         }
         for name, user in settings.users.items()
     ]
     found += [
-        {**{key: value for key, value in row.items() if key != "settings"}, "expires_ms": None, "in_database": True}
+        {
+            **{key: value for key, value in row.items() if key != "settings"},
+            "group": group_of(settings, row),
+            "expires_ms": None,
+            "in_database": True,
+        }
         for name, row in rows.items()
         if name not in settings.users
     ]
@@ -42,7 +50,7 @@ def all_users(settings: "Settings") -> list[Person]:
 
 
 def all_tokens(settings: "Settings", user: str | None = None) -> list[Person]:
-    """List id, user, name, hint (the last four characters), expires_ms, disabled, source; never a token."""
+    """List id, user, name, hint (the last four characters), expires_ms, disabled, trusted, source; never a token."""
     _, tokens = _database(settings)
     rows = [row for row in [*config_tokens(settings), *tokens] if user is None or row["user"] == user]
     return sorted(rows, key=lambda row: (row["user"], row["source"], row["created_ms"] or 0, row["id"]))
@@ -58,6 +66,7 @@ def config_tokens(settings: "Settings") -> list[Person]:
             "created_ms": None,
             "expires_ms": _ms(token.expires_at),
             "disabled": token.disabled,
+            "trusted": token.trusted,
             "source": "config",
         }
         for name, user in settings.users.items()

@@ -27,9 +27,12 @@ def tokens() -> None:
 @click.argument("user")
 @click.option("--name", help="What it is called in lists, such as laptop.")
 @click.option("--expires", help="When it stops to work: 30d, 12h, 2027-01-31, 2027-01-31T08:00.")
+@click.option("--trusted", is_flag=True, help="It speaks for end users, whom it names by header.")
 @_json_option
 @config_option
-def add(user: str, name: str | None, expires: str | None, *, as_json: bool, config_path: Path | None) -> None:
+def add(
+    user: str, name: str | None, expires: str | None, *, trusted: bool, as_json: bool, config_path: Path | None
+) -> None:
     """Make a further token for a user and print it: the only time that it can be seen."""
     from proxy.cli.admin import operator  # noqa: PLC0415 - keeps --help quick
     from proxy.cli.people import all_users  # noqa: PLC0415
@@ -40,7 +43,7 @@ def add(user: str, name: str | None, expires: str | None, *, as_json: bool, conf
     with operator(settings, f"tollkeeper tokens add {user}") as do:
         if known is not None and not known["in_database"]:  # tokens of the database belong to a row of the database
             do("users.add", {"name": user})
-        token = do("tokens.add", {"user": user, "name": name, "expires_ms": expires_ms})
+        token = do("tokens.add", {"user": user, "name": name, "expires_ms": expires_ms, "trusted": trusted})
     _print_new(token, as_json=as_json)
 
 
@@ -93,13 +96,14 @@ def list_(user: str | None, *, as_json: bool, config_path: Path | None) -> None:
             token["name"],
             f"...{token['hint']}" if token["hint"] else None,
             _state(token, now_ms),
+            "yes" if token["trusted"] else "no",
             shown(token["created_ms"], zone),
             shown(token["expires_ms"], zone) or "never",
             token["source"],
         )
         for token in found
     ]
-    print_table(("id", "user", "name", "ends in", "state", "created", "expires", "source"), rows)
+    print_table(("id", "user", "name", "ends in", "state", "trusted", "created", "expires", "source"), rows)
 
 
 def _state(token: dict[str, Any], now_ms: int) -> str:
@@ -141,6 +145,24 @@ def enable(id_: str, config_path: Path | None) -> None:
     """Take a disabled token again."""
     _do(config_path, "tokens.set", {"id": id_, "changes": {"disabled": False}})
     click.echo(f"Token {id_} is enabled.", err=True)
+
+
+@tokens.command()
+@click.argument("id_", metavar="ID")
+@config_option
+def trust(id_: str, config_path: Path | None) -> None:
+    """Believe whom a token names by header: each end user gets limits of their own."""
+    _do(config_path, "tokens.set", {"id": id_, "changes": {"trusted": True}})
+    click.echo(f"Token {id_} is trusted: it speaks for others.", err=True)
+
+
+@tokens.command()
+@click.argument("id_", metavar="ID")
+@config_option
+def distrust(id_: str, config_path: Path | None) -> None:
+    """Ignore whom a token names by header."""
+    _do(config_path, "tokens.set", {"id": id_, "changes": {"trusted": False}})
+    click.echo(f"Token {id_} is trusted no longer.", err=True)
 
 
 @tokens.command()

@@ -20,7 +20,8 @@ def users() -> None:
     """Add, list, change, disable and remove users.
 
     Users live in the configuration (users:) or in the database (these commands); the configuration wins on a clash. A
-    running proxy takes a change at once. What a user has spent stays in the ledger.
+    running proxy takes a change at once. What a user has spent stays in the ledger. End users, whom a trusted token or
+    a signed JWT names, are in the database from their first request on.
     """
 
 
@@ -75,8 +76,12 @@ def list_(*, as_json: bool, config_path: Path | None) -> None:
     if not found:
         click.echo("There is no user yet. Add one: tollkeeper users add NAME", err=True)
         return
-    rows = [(user["name"], user["group"], _state(user), user["tokens"], user["source"]) for user in found]
+    rows = [(user["name"], user["group"], _state(user), user["tokens"], _source(user)) for user in found]
     print_table(("user", "group", "state", "tokens", "source"), rows, right=frozenset({"tokens"}))
+
+
+def _source(user: dict[str, Any]) -> str:
+    return str(user["source"] if user["made_by"] is None else "end user")
 
 
 def _state(row: dict[str, Any]) -> str:
@@ -105,7 +110,8 @@ def show(name: str, *, as_json: bool, config_path: Path | None) -> None:
         ("user", name),
         ("group", user["group"] or "-"),
         ("state", _state(user)),
-        ("source", user["source"]),
+        ("source", _source(user)),
+        *([("named by", user["made_by"])] if user["made_by"] is not None else []),
         ("created", shown(user["created_ms"], zone) or "-"),
         ("expires", shown(user["expires_ms"], zone) or "never"),
     ):

@@ -106,6 +106,11 @@ class Token(Block):
     )
     expires_at: Moment | None = setting(None, "When it stops to work, like 2027-01-31T00:00:00Z.", "Never.")
     disabled: Flag = setting(False, "Refuse it.", "A token works until told otherwise.")
+    trusted: Flag = setting(
+        False,
+        "Believe the headers of end_users.user_header: the token speaks for others, each with limits of their own.",
+        "Anybody can write such a header.",
+    )
 
     @property
     def label(self) -> str:

@@ -202,6 +202,9 @@ class _Reading:
 
     def take_keys(self) -> None:
         environ = self._source.environ
+        end_users = self._data.get("end_users")
+        if isinstance(end_users, dict):
+            self._key_from_file(("end_users",), end_users, "jwt_secret")
         if not self._data.get("providers") and ("providers",) not in self._lost and environ.get("OPENROUTER_API_KEY"):
             self._data["providers"] = {"openrouter": {}}
         providers = self._data.get("providers")
@@ -405,6 +408,7 @@ class _Reading:
 
     def _literal_keys(self) -> Iterable[SettingPath]:
         yield from self._literals(("admin_token",))
+        yield from self._literals(("end_users", "jwt_secret"))
         providers = self._data.get("providers")
         for name, provider in (providers if isinstance(providers, dict) else {}).items():
             for key in ("api_key", "management_key"):

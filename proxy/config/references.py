@@ -57,6 +57,10 @@ def _groups(data: Mapping[str, Any]) -> Iterator[Finding]:
         if isinstance(group, str) and group not in groups:
             hint = _suggest(group, groups) or " Add it under groups:."
             yield ("users", name, "group"), f'there is no group "{group}".{hint}'
+    group = _block(data, "end_users").get("group")
+    if isinstance(group, str) and group not in groups:
+        hint = _suggest(group, groups) or " Add it under groups:."
+        yield ("end_users", "group"), f'there is no group "{group}".{hint}'
 
 
 def _hashes(user: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:

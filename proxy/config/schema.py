@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema, field_vali
 
 from proxy.config.allowance import Allowance, Defaults, Group, Limits, Token, User
 from proxy.config.block import DAY_S, Block, setting
+from proxy.config.end_users import EndUsers
 from proxy.config.mistake import SettingError
 from proxy.config.preset import Checks, Preset, PresetTarget, Variable
 from proxy.config.provider import (
@@ -59,6 +60,7 @@ __all__ = [
     "Checks",
     "Currency",
     "Defaults",
+    "EndUsers",
     "Group",
     "Ledger",
     "Limits",
@@ -349,6 +351,7 @@ class Settings(Block):
     limits: Limits = setting(Limits, "What everyone may use together.", "No limit.")
     defaults: Defaults = setting(Defaults, "What holds for each user.", "No limit.")
     groups: dict[UserName, Group] = setting({}, "Users who share limits, by name.", "None.")
+    end_users: EndUsers = setting(EndUsers, "People behind a service, whom its token names.")
     users: dict[UserName, User] = setting({}, "Who may call, by name. Further users may live in the database.", "None.")
 
     @field_validator("providers", mode="before")

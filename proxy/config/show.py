@@ -156,6 +156,7 @@ def schema_blocks() -> dict[str, type[BaseModel]]:
         Checks,
         Currency,
         Defaults,
+        EndUsers,
         Group,
         Ledger,
         Log,
@@ -198,6 +199,7 @@ def schema_blocks() -> dict[str, type[BaseModel]]:
         "limits": Limits,
         "defaults": Defaults,
         "groups.<name>": Group,
+        "end_users": EndUsers,
         "users.<name>": User,
         "users.<name>.tokens[]": Token,
     }

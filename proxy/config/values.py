@@ -33,7 +33,7 @@ _UNITS = {
     "GiB": 2**30,
 }
 _SIZE = re.compile(r"([0-9]{1,15})\s*([A-Za-z]*)", re.ASCII)
-NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
+NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}", re.ASCII)
 PRESET_NAME = re.compile(r"[A-Za-z0-9._@:/-]{1,128}", re.ASCII)
 PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", re.ASCII)
@@ -274,7 +274,7 @@ HostName = Annotated[str, _checked(_host_name)]
 FilePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
 DatabasePath = Annotated[Path, BeforeValidator(_database), WithJsonSchema({"type": "string"})]
 HeaderName = Annotated[str, BeforeValidator(_header_name)]
-_PERSON = "a name is 1 to 64 letters, digits or . _ @ -"
+_PERSON = "a name is 1 to 64 letters, digits or . _ @ + -"
 UserName = Annotated[str, BeforeValidator(partial(_name, NAME, _PERSON))]
 PresetName = Annotated[
     str,

@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from proxy.config.schema import Allowance, Settings
+from proxy.config.schema import Settings
 from proxy.core.clock import Clock
 from proxy.pipeline.allowance import build_allowance
 from proxy.pipeline.parts import Live, Snapshot
+from proxy.pipeline.people import stored_allowance
 from proxy.policy.quota import Quota
 from proxy.storage.ledger import Ledger
 from proxy.storage.reports import open_reader
@@ -38,8 +39,7 @@ def configured_quotas(settings: Settings, users: Sequence[Mapping[str, Any]]) ->
         quotas.update(build_allowance(settings, name, user.group, user).quotas)
     for row in users:
         if row["name"] not in settings.users:
-            own = Allowance.model_validate(row["settings"])
-            quotas.update(build_allowance(settings, row["name"], row["group"], own).quotas)
+            quotas.update(stored_allowance(settings, row).quotas)
     return frozenset(quotas)
 
 

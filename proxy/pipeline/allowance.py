@@ -1,8 +1,8 @@
 """What one user may use: the limits of every scope, the models, the longest answer. Pure.
 
-Limits of a user are the user's own, kind by kind, else those of defaults; a group's hold for its members together, the
-top level's for everyone together. All of them hold. Models and max_tokens are the user's, else the group's, else those
-of defaults.
+Limits of a user are the user's own, kind by kind, else those of end_users where a token named them, else those of
+defaults; a group's hold for its members together, the top level's for everyone together. All of them hold.
+Models and max_tokens are the user's, else those of end_users, else the group's, else those of defaults.
 """
 
 import fnmatch
@@ -32,12 +32,18 @@ class Allowance(NamedTuple):
         return self.models is None or any(fnmatch.fnmatchcase(model, pattern) for pattern in self.models)
 
 
-def build_allowance(settings: Settings, user: str, group: str | None, own: AllowanceSettings | None) -> Allowance:
-    """Put a user's allowance together; own is None for one who has nothing of their own."""
+def build_allowance(
+    settings: Settings,
+    user: str,
+    group: str | None,
+    own: AllowanceSettings | None,
+    template: AllowanceSettings | None = None,
+) -> Allowance:
+    """Put a user's allowance together; own is None for one who has nothing of their own. template: of end users."""
     group_settings = settings.groups.get(group) if group else None
-    levels = [level for level in (own, group_settings, settings.defaults) if level is not None]
+    levels = [level for level in (own, template, group_settings, settings.defaults) if level is not None]
     quotas = [
-        *_quotas(f"user:{user}", _user_limits(own, settings)),
+        *_quotas(f"user:{user}", _user_limits(own, template, settings)),
         *_quotas(f"group:{group}", group_settings.limits.all if group_settings else ()),
         *_quotas("all", settings.limits.all),
     ]
@@ -55,10 +61,15 @@ def build_allowance(settings: Settings, user: str, group: str | None, own: Allow
     )
 
 
-def _user_limits(own: AllowanceSettings | None, settings: Settings) -> tuple[Limit, ...]:
+def _user_limits(
+    own: AllowanceSettings | None, template: AllowanceSettings | None, settings: Settings
+) -> tuple[Limit, ...]:
     mine = own.limits if own is not None else Limits()
+    made = template.limits if template is not None else Limits()
     others = settings.defaults.limits
-    return tuple(limit for kind in _KINDS for limit in getattr(mine, kind) or getattr(others, kind))
+    return tuple(
+        limit for kind in _KINDS for limit in getattr(mine, kind) or getattr(made, kind) or getattr(others, kind)
+    )
 
 
 def _quotas(scope: str, limits: tuple[Limit, ...]) -> list[Quota]:

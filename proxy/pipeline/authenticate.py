@@ -3,11 +3,13 @@
 import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from proxy.core.errors import CallerError
 from proxy.core.token import PREFIX, is_well_formed
 from proxy.pipeline.allowance import Allowance
+from proxy.pipeline.end_users import Headers, Naming
+from proxy.pipeline.people import People
 from proxy.providers.key import Key
 
 _OPENROUTER_PREFIX = "sk-or-"
@@ -16,31 +18,39 @@ _TOKEN_CHARS_MAX = 512  # longer ones are nobody's token; hashing a megabyte wou
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks, by which token, and what that user may use; own_keys are keys of the user's own, by provider."""
+    """Who asks, by which token, and what that user may use; own_keys are keys of the user's own, by provider.
+
+    is_new: an end user whom the token named for the first time; enrol() makes them before anything is booked.
+    """
 
     user: str
     group: str | None
     token_id: str
     allowance: Allowance
     own_keys: Mapping[str, Key] = field(default_factory=dict)
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """One token of the directory; hash is the SHA-256 in hex."""
+    """One token of the directory; hash is the SHA-256 in hex. trusted: it speaks for others by plain headers."""
 
     hash: str
     identity: Identity
     expires_ms: int | None
     disabled: bool
     user_disabled: bool
+    trusted: bool = False
 
 
 class Directory:
-    """Every token that may come in, by its hash."""
+    """Every token that may come in, by its hash, and the people whom some of them may name."""
 
-    def __init__(self, rows: Iterable[TokenRow]) -> None:
+    def __init__(self, rows: Iterable[TokenRow], people: People | None = None, naming: Naming | None = None) -> None:
         self._rows: Mapping[str, TokenRow] = {row.hash: row for row in rows}
+        self._people = people
+        self._naming = naming
+        self.takes_jwt = naming is not None and naming.takes_jwt
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -49,11 +59,25 @@ class Directory:
         row = self._rows.get(hash_)
         return row if row is not None and hmac.compare_digest(row.hash, hash_) else None
 
+    def end_user(self, headers: Headers, row: TokenRow, now_ms: int) -> Identity:
+        """Give the one whom the token names, or its owner where it names nobody; raises CallerError."""
+        if self._people is None or self._naming is None:
+            return row.identity
+        name = self._naming.name(headers, now_ms, trusted=row.trusted)
+        if name is None:
+            return row.identity
+        person = self._people.find(name)
+        if person.disabled:
+            raise _refused(403, "token_disabled", f"User {name!r} is disabled. Ask the operator.")
+        if person.expires_ms is not None and now_ms >= person.expires_ms:
+            raise _refused(401, "token_expired", f"The time of user {name!r} is over. Ask the operator.")
+        token_id = row.identity.token_id
+        return Identity(name, person.group, token_id, person.allowance, person.own_keys, person.is_new)
 
-class Headers(Protocol):
-    """What is needed of a multi-dict of headers."""
-
-    def getall(self, key: str, default: list[str]) -> list[str]: ...
+    def add_person(self, row: Mapping[str, Any]) -> None:
+        """Note an end user who has just been made; row is that of storage/users.py."""
+        if self._people is not None:
+            self._people.add(row)
 
 
 class Said(Protocol):
@@ -80,6 +104,8 @@ def authenticate(said: Said, directory: Directory, now_ms: int) -> Identity:
             "token_expired",
             f"This token of user {row.identity.user!r} has expired. Ask the operator for a new one.",
         )
+    if row.trusted or directory.takes_jwt:
+        return directory.end_user(said.headers, row, now_ms)
     return row.identity
 
 

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from proxy.config.allowance import Allowance, User
 from proxy.config.schema import Settings
 from proxy.pipeline.allowance import build_allowance
 from proxy.pipeline.authenticate import Directory, Identity, TokenRow
-from proxy.policy.keyring import KeyFacts
-from proxy.providers.key import OWN, Key
+from proxy.pipeline.end_users import Naming
+from proxy.pipeline.people import People, group_of, moment_ms, own_keys, stored_allowance
 
 
 def build_directory(
@@ -18,20 +17,22 @@ def build_directory(
     hashes: Mapping[str, str],
 ) -> Directory:
     """Give the directory. users, tokens and hashes are rows of storage/users.py."""
-    return Directory([*_database_rows(settings, users, tokens, hashes), *_config_rows(settings)])
+    rows = [*_database_rows(settings, users, tokens, hashes), *_config_rows(settings)]
+    return Directory(rows, People(settings, users), Naming(settings.end_users))
 
 
 def _config_rows(settings: Settings) -> Iterator[TokenRow]:
     for name, user in settings.users.items():
         allowance = build_allowance(settings, name, user.group, user)
         for token in user.all_tokens:
-            ends = [_ms(moment) for moment in (token.expires_at, user.expires_at) if moment is not None]
+            ends = [moment_ms(moment) for moment in (token.expires_at, user.expires_at) if moment is not None]
             yield TokenRow(
                 hash=token.hash,
                 identity=Identity(name, user.group, token.label, allowance, own_keys(user)),
                 expires_ms=min(ends, default=None),
                 disabled=token.disabled,
                 user_disabled=user.disabled,
+                trusted=token.trusted,
             )
 
 
@@ -48,34 +49,21 @@ def _database_rows(
         row = by_name.get(name)
         if row is None:
             continue
-        group = own.group if own is not None else row["group"]
-        allowance = build_allowance(settings, name, group, own if own is not None else _own(row))
+        group = own.group if own is not None else group_of(settings, row)
+        allowance = stored_allowance(settings, row) if own is None else build_allowance(settings, name, group, own)
         yield TokenRow(
             hash=hashes[token["id"]],
             identity=Identity(name, group, token["id"], allowance, {} if own is None else own_keys(own)),
             expires_ms=_first(token["expires_ms"], None if own is None else own.expires_at),
             disabled=token["disabled"],
             user_disabled=own.disabled if own is not None else row["disabled"],
+            trusted=token["trusted"],
         )
-
-
-def own_keys(user: User) -> dict[str, Key]:
-    """Give the keys of a user's own, by provider."""
-    return {provider: Key(KeyFacts(OWN), secret) for provider, secret in user.provider_keys.items()}
-
-
-def _own(row: Mapping[str, Any]) -> Allowance:
-    """Read limits, models and max_tokens of a user in the database; users.set has checked them."""
-    return Allowance.model_validate(row["settings"])
 
 
 def _first(expires_ms: int | None, user_ends: Any) -> int | None:
     """Give the earlier end of a token and of its user."""
     ends = [] if expires_ms is None else [expires_ms]
     if user_ends is not None:
-        ends.append(_ms(user_ends))
+        ends.append(moment_ms(user_ends))
     return min(ends, default=None)
-
-
-def _ms(moment: Any) -> int:
-    return int(moment.timestamp() * 1000)

@@ -11,6 +11,7 @@ from proxy.pipeline.authenticate import authenticate
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
 from proxy.pipeline.dispatch import dispatch
+from proxy.pipeline.enrol import enrol
 from proxy.pipeline.failed import tell_failure
 from proxy.pipeline.parts import Parts
 from proxy.pipeline.record import Booking
@@ -45,6 +46,8 @@ async def run(call: Call, parts: Parts) -> Reply:
         call.endpoint,
     )
     route = arrange(route, size_bytes, parts, snapshot)
+    if identity.is_new:
+        await enrol(call, identity, parts, snapshot)
     walk = Walk(call, route, identity, parts, snapshot)
     reservation = await reserve(call, identity, route, walk.place, tags, size_bytes, parts, snapshot)
     booking = Booking(call, reservation, parts, snapshot)

@@ -30,12 +30,21 @@ def _optional_ms(fields: Mapping[str, Any], name: str) -> int | None:
     return value
 
 
+def _flag(fields: Mapping[str, Any], name: str) -> bool:
+    value = fields.get(name, False)
+    if not isinstance(value, bool):
+        raise UserError(f"{name}: true or false is needed.")
+    return value
+
+
 def _changes(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     value = fields.get("changes")
     if not isinstance(value, dict) or not value:
         raise UserError("changes: an object with at least one field is needed.")
     if not isinstance(value.get("disabled", False), bool):
         raise UserError("disabled: true or false is needed.")
+    if not isinstance(value.get("trusted", False), bool):
+        raise UserError("trusted: true or false is needed.")
     if not isinstance(value.get("settings", {}), dict):
         raise UserError("settings: an object is needed.")
     if not isinstance(value.get("group"), str | None):
@@ -53,7 +62,13 @@ OPERATIONS: Mapping[str, Operation] = {
     "users.remove": lambda db, now, who, f: users.remove_user(db, now, who, _text(f, "name")),
     "tokens.list": lambda db, _now, _who, f: users.list_tokens(db, _optional_text(f, "user")),
     "tokens.add": lambda db, now, who, f: users.add_token(
-        db, now, who, _text(f, "user"), _optional_text(f, "name"), _optional_ms(f, "expires_ms")
+        db,
+        now,
+        who,
+        _text(f, "user"),
+        _optional_text(f, "name"),
+        _optional_ms(f, "expires_ms"),
+        trusted=_flag(f, "trusted"),
     ),
     "tokens.set": lambda db, now, who, f: users.set_token(db, now, who, _text(f, "id"), _changes(f)),
     "tokens.rotate": lambda db, now, who, f: users.rotate_token(

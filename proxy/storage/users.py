@@ -17,11 +17,15 @@ from proxy.config.schema import Allowance
 from proxy.core.errors import TollkeeperError
 from proxy.core.token import new_token, token_hash
 
-_NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 
 
 class UserError(TollkeeperError):
     """A change that cannot be made; the text says why and what to do."""
+
+
+class TooManyUsersError(UserError):
+    """As many end users were made as may be."""
 
 
 class Missing(UserError):  # noqa: N818 - it says what the thing is
@@ -30,7 +34,7 @@ class Missing(UserError):  # noqa: N818 - it says what the thing is
 
 def _check_name(name: str, what: str) -> None:
     if not _NAME.fullmatch(name):
-        raise UserError(f"{name!r} cannot be the name of a {what}: 1 to 64 letters, digits, and . _ @ - only.")
+        raise UserError(f"{name!r} cannot be the name of a {what}: 1 to 64 letters, digits, and . _ @ + - only.")
 
 
 def _note(
@@ -56,38 +60,41 @@ def _check_settings(value: Any) -> None:
         raise UserError(f"settings.{where}: {first['msg']}. See docs/quotas.md.") from None
 
 
-_LIST_USERS = "SELECT name, group_name, settings, disabled, created_ms FROM users ORDER BY name"
-_FIND_USER = "SELECT name, group_name, settings, disabled, created_ms FROM users WHERE name = ?"
+_LIST_USERS = "SELECT name, group_name, settings, disabled, created_ms, made_by FROM users ORDER BY name"
+_FIND_USER = "SELECT name, group_name, settings, disabled, created_ms, made_by FROM users WHERE name = ?"
 _SET_USER = {
     "group": "UPDATE users SET group_name = ? WHERE name = ?",
     "disabled": "UPDATE users SET disabled = ? WHERE name = ?",
     "settings": "UPDATE users SET settings = ? WHERE name = ?",
 }
-_LIST_TOKENS = """SELECT id, user, name, hint, created_ms, expires_ms, disabled FROM tokens
+_LIST_TOKENS = """SELECT id, user, name, hint, created_ms, expires_ms, disabled, trusted FROM tokens
     WHERE ?1 IS NULL OR user = ?1 ORDER BY user, created_ms"""
-_FIND_TOKEN = "SELECT id, user, name, hint, created_ms, expires_ms, disabled FROM tokens WHERE id = ?"  # noqa: S105 - SQL, no password
+_FIND_TOKEN = "SELECT id, user, name, hint, created_ms, expires_ms, disabled, trusted FROM tokens WHERE id = ?"  # noqa: S105 - SQL, no password
 _SET_TOKEN = {
     "disabled": "UPDATE tokens SET disabled = ? WHERE id = ?",
     "expires_ms": "UPDATE tokens SET expires_ms = ? WHERE id = ?",
+    "trusted": "UPDATE tokens SET trusted = ? WHERE id = ?",
 }
-_TOKEN_COLUMNS = ("id", "user", "name", "hint", "created_ms", "expires_ms", "disabled")
+_TOKEN_COLUMNS = ("id", "user", "name", "hint", "created_ms", "expires_ms", "disabled", "trusted")
 
 
 def _user(row: tuple[Any, ...]) -> dict[str, Any]:
-    name, group, settings, disabled, created_ms = row
+    name, group, settings, disabled, created_ms, made_by = row
     return {
         "name": name,
         "group": group,
         "settings": orjson.loads(settings),
         "disabled": bool(disabled),
         "created_ms": created_ms,
+        "made_by": made_by,
         "source": "database",
     }
 
 
 def _token(row: tuple[Any, ...]) -> dict[str, Any]:
     found = dict(zip(_TOKEN_COLUMNS, row, strict=True))
-    return {**found, "disabled": bool(found["disabled"]), "source": "database"}
+    flags = {"disabled": bool(found["disabled"]), "trusted": bool(found["trusted"])}
+    return {**found, **flags, "source": "database"}
 
 
 def list_users(connection: sqlite3.Connection) -> list[dict[str, Any]]:
@@ -113,6 +120,25 @@ def add_user(connection: sqlite3.Connection, now_ms: int, actor: str, name: str,
             f"User {name!r} exists already. Give another token with: tollkeeper tokens add {name}"
         ) from None
     _note(connection, now_ms, actor, "users.add", name, {"group": group})
+    return find_user(connection, name)
+
+
+def note_end_user(
+    connection: sqlite3.Connection, *, now_ms: int, name: str, token_id: str, users_max: int
+) -> dict[str, Any]:
+    """Give the row of a user whom a token named; it is made where there is none.
+
+    Raises TooManyUsersError where users_max were made so already. What the audit notes is no change of a limit.
+    """
+    _check_name(name, "user")
+    row = connection.execute(_FIND_USER, (name,)).fetchone()
+    if row is not None:
+        return _user(row)
+    count = connection.execute("SELECT count(*) FROM users WHERE made_by IS NOT NULL").fetchone()[0]
+    if count >= users_max:
+        raise TooManyUsersError(f"There are {count} end users already.")
+    connection.execute("INSERT INTO users (name, created_ms, made_by) VALUES (?, ?, ?)", (name, now_ms, token_id))
+    _note(connection, now_ms, f"token {token_id}", "end_users.add", name, {})
     return find_user(connection, name)
 
 
@@ -166,16 +192,19 @@ def add_token(
     user: str,
     name: str | None,
     expires_ms: int | None,
+    *,
+    trusted: bool = False,
 ) -> dict[str, Any]:
-    """Make a token; the answer holds it under ``token``, for the only time."""
+    """Make a token; the answer holds it under ``token``, for the only time. trusted: it may name end users."""
     find_user(connection, user)
     token = new_token()
     token_id = "tok_" + secrets.token_hex(6)
     label = name or token_id
     _check_name(label, "token")
     connection.execute(
-        "INSERT INTO tokens (id, hash, user, name, hint, created_ms, expires_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (token_id, token_hash(token), user, label, token[-4:], now_ms, expires_ms),
+        "INSERT INTO tokens (id, hash, user, name, hint, created_ms, expires_ms, trusted)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (token_id, token_hash(token), user, label, token[-4:], now_ms, expires_ms, int(trusted)),
     )
     _note(
         connection,
@@ -183,7 +212,7 @@ def add_token(
         actor,
         "tokens.add",
         token_id,
-        {"user": user, "name": label, "expires_ms": expires_ms},
+        {"user": user, "name": label, "expires_ms": expires_ms, "trusted": trusted},
     )
     return {**find_token(connection, token_id), "token": token}
 
@@ -191,7 +220,7 @@ def add_token(
 def set_token(
     connection: sqlite3.Connection, now_ms: int, actor: str, token_id: str, changes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Change disabled or expires_ms."""
+    """Change disabled, trusted or expires_ms."""
     find_token(connection, token_id)
     for key, value in changes.items():
         if key not in _SET_TOKEN:
@@ -206,7 +235,7 @@ def rotate_token(
 ) -> dict[str, Any]:
     """Make a successor; the old token works for overlap_ms more."""
     old = find_token(connection, token_id)
-    fresh = add_token(connection, now_ms, actor, old["user"], old["name"], None)
+    fresh = add_token(connection, now_ms, actor, old["user"], old["name"], None, trusted=old["trusted"])
     set_token(connection, now_ms, actor, token_id, {"expires_ms": now_ms + overlap_ms})
     return fresh
 

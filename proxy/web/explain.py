@@ -6,7 +6,6 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from proxy.config.schema import Allowance
 from proxy.core.errors import ApiError, CallerError
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.accept import accept
@@ -15,6 +14,7 @@ from proxy.pipeline.arrange import arranged
 from proxy.pipeline.authenticate import Identity, authenticate
 from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
+from proxy.pipeline.people import group_of, stored_allowance
 from proxy.pipeline.reserve import quote
 from proxy.pipeline.route import Route, plan_route
 from proxy.policy.choose import Order
@@ -67,12 +67,10 @@ def identity_of(user: str | None, row: Mapping[str, Any] | None, snapshot: Snaps
     """Give who a user is, without any token; row is that of the database where the file does not have the user."""
     settings = snapshot.settings
     name = user or ""
-    own: Allowance | None = None
-    group: str | None = None
-    if name in settings.users:
-        own, group = settings.users[name], settings.users[name].group
-    elif row is not None:
-        own, group = Allowance.model_validate(row["settings"]), row["group"]
+    if name not in settings.users and row is not None:
+        return Identity(name, group_of(settings, row), "", stored_allowance(settings, row))
+    own = settings.users.get(name)
+    group = None if own is None else own.group
     return Identity(name, group, "", build_allowance(settings, name, group, own))
 
 

@@ -206,3 +206,40 @@ def test_files_are_private(configured: CommandLine) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in configured.folder.iterdir() if path.is_file()}
     assert set(modes.values()) == {0o600}, modes
     assert not Path(configured.folder / "tollkeeper.db-wal").exists()
+
+
+def test_trust_is_shown_given_and_taken(configured: CommandLine) -> None:
+    cli = configured
+    cli.ok("users", "add", "webui", "--no-token")
+    cli.ok("tokens", "add", "webui", "--trusted", "--name", "chat")
+    cli.ok("tokens", "add", "webui", "--name", "other")
+
+    def trusted() -> dict[str, bool]:
+        return {token["name"]: token["trusted"] for token in cli.read("tokens", "list", "webui")}
+
+    assert trusted() == {"chat": True, "other": False}
+    (plain,) = [token["id"] for token in cli.read("tokens", "list", "webui") if not token["trusted"]]
+    cli.ok("tokens", "trust", plain)
+    assert trusted() == {"chat": True, "other": True}
+    cli.ok("tokens", "distrust", plain)
+    assert trusted() == {"chat": True, "other": False}
+    assert "trusted" in cli.ok("tokens", "list").stdout
+
+
+def test_end_users_are_listed_as_what_they_are(configured: CommandLine) -> None:
+    cli = configured
+    with cli.serving():
+        token = new_token(cli.ok("users", "add", "webui"))
+        (token_id,) = ids(cli, "webui")
+        cli.ok("tokens", "trust", token_id)
+        address = urlsplit(cli.base_url())
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
+        body = json.dumps({"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "content": "Hej"}]})
+        named = {"X-OpenWebUI-User-Email": "eva@example.com", "Content-Type": "application/json"}
+        connection.request("POST", "/v1/chat/completions", body, {"Authorization": f"Bearer {token}", **named})
+        connection.getresponse().read()
+        connection.close()
+    (eva,) = [user for user in cli.read("users", "list") if user["name"] == "eva@example.com"]
+    assert (eva["source"], eva["made_by"], eva["tokens"]) == ("database", token_id, 0)
+    assert "end user" in cli.ok("users", "list").stdout
+    assert token_id in cli.ok("users", "show", "eva@example.com").stdout

@@ -332,7 +332,7 @@ _MISTAKES = [
         "defaults: {limits: {max_budget: 5, budget_duration: 30d, max_parallel_requests: 2}}\n",
         'config.yaml:1:21  defaults.limits.max_budget: unknown key "max_budget". Write cost: $10/month.',
     ),
-    ("users: {a b: {}}\n", "config.yaml:1:9  users.a b: a name is 1 to 64 letters, digits or . _ @ -."),
+    ("users: {a b: {}}\n", "config.yaml:1:9  users.a b: a name is 1 to 64 letters, digits or . _ @ + -."),
     ("providers: {a/b: {base_url: 'http://x/v1'}}\n", "config.yaml:1:13  providers.a/b: a provider's name is 1 to 64"),
     ("log: {<<: {level: info}}\n", 'config.yaml:1:7  log.<<: unknown key "<<". Merge keys belong to YAML 1.1.'),
     # values

@@ -65,6 +65,7 @@ def test_the_example_names_every_setting() -> None:
     used = {(block.__name__, name) for block, name in _names_used(root, ())}
     # Key files cannot stand beside the keys that are used, so they are there as comments.
     used |= {("Provider", name) for name in re.findall(r"^    # (\w+_file): ", example(), re.MULTILINE)}
+    used |= {("EndUsers", name) for name in re.findall(r"^  # (\w+_file): ", example(), re.MULTILINE)}
     used |= {("ProviderKey", name) for name in re.findall(r"^        # (\w+_file): ", example(), re.MULTILINE)}
     wanted = {(block.__name__, name) for block in schema_blocks().values() for name in block.model_fields}
     assert wanted - used == set()

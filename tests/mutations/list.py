@@ -35,6 +35,7 @@ _FIGURES = "tests/web/test_own_figures.py::test_"
 _TYPED = "tests/wire/test_typed_meters.py::test_"
 _CATALOGUE = "tests/quotas/test_catalogue.py::test_"
 _DATABASE = "tests/quotas/test_database_users.py::test_"
+_END_USERS = "tests/identity/test_end_users.py::test_"
 
 _ADMIT = "proxy/pipeline/admit.py"
 _ALLOWANCE = "proxy/pipeline/allowance.py"
@@ -326,11 +327,51 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 "proxy/pipeline/directory.py",
-                "own if own is not None else _own(row))",
-                "own)",
+                "stored_allowance(settings, row) if own is None else build_allowance(settings, name, group, own)",
+                "build_allowance(settings, name, group, own)",
             ),
         ),
         (f"{_DATABASE}the_same_limits",),
+    ),
+    Mutation(
+        "anybody-names-anybody",
+        "A header that any client can write names the user: whoever knows a name spends that user's money.",
+        (
+            Patch(
+                "proxy/pipeline/end_users.py", "self._written(headers) if trusted else None", "self._written(headers)"
+            ),
+        ),
+        (f"{_END_USERS}a_header_from_any_other_token_is_ignored_and_stays_here",),
+    ),
+    Mutation(
+        "jwt-without-an-end",
+        "A signed name is believed for ever: one that leaked is a key that nobody can take back.",
+        (Patch("proxy/wire/user_jwt.py", "        if now_s >= ends_s:", "        if now_s >= ends_s + 10**9:"),),
+        (f"{_END_USERS}a_jwt_that_does_not_hold_is_refused",),
+    ),
+    Mutation(
+        "jwt-says-how-it-is-checked",
+        "The head of a token chooses the algorithm by which it is checked.",
+        (Patch("proxy/wire/user_jwt.py", '_ALGORITHMS = ["HS256"]', '_ALGORITHMS = ["HS256", "HS512"]'),),
+        (f"{_END_USERS}a_jwt_that_does_not_hold_is_refused",),
+    ),
+    Mutation(
+        "end-users-without-limits",
+        "Users made on first sight have the limits of nobody once they have a row.",
+        (
+            Patch(
+                "proxy/pipeline/people.py",
+                'settings.end_users if row["made_by"] is not None else None\n    own',
+                "None\n    own",
+            ),
+        ),
+        (f"{_END_USERS}own_then_template_then_group_then_defaults",),
+    ),
+    Mutation(
+        "users-without-end",
+        "Each new name makes a row: a service that makes names up fills the disk.",
+        (Patch("proxy/storage/users.py", "    if count >= users_max:", "    if count > users_max + 10**6:"),),
+        (f"{_END_USERS}no_more_than_users_max_are_made",),
     ),
     Mutation(
         "missing-cost-is-zero",

@@ -21,8 +21,8 @@ def sent(token: str) -> Said:
 
 
 def database(token: str, *, expires_ms: int | None = None) -> tuple[list[dict], list[dict], dict[str, str]]:
-    user = {"name": "anna", "group": None, "settings": {}, "disabled": False}
-    row = {"id": "tok_1", "user": "anna", "expires_ms": expires_ms, "disabled": False}
+    user = {"name": "anna", "group": None, "settings": {}, "disabled": False, "made_by": None}
+    row = {"id": "tok_1", "user": "anna", "expires_ms": expires_ms, "disabled": False, "trusted": False}
     return [user], [row], {"tok_1": token_hash(token)}
 
 
