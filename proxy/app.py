@@ -4,8 +4,9 @@ import asyncio
 import gc
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -21,13 +22,14 @@ from proxy.jobs.refresh_models import refresh_models
 from proxy.jobs.retention import Retention
 from proxy.jobs.runner import JobRunner
 from proxy.jobs.settle_pending import SettlePending
+from proxy.pipeline.allowance import use_case_quotas
 from proxy.pipeline.desk import Desk
 from proxy.pipeline.directory import build_directory
 from proxy.pipeline.health import Health
 from proxy.pipeline.parts import Parts, Snapshot, routing_of
 from proxy.pipeline.presets import preset_rows, static_rows
 from proxy.policy.guarded_clock import GuardedClock
-from proxy.policy.quota import QuotaBook, fine_rows, scopes_of
+from proxy.policy.quota import QuotaBook, SettledRow, fine_rows, scopes_of, use_case_scope
 from proxy.providers.build import build_providers
 from proxy.providers.catalogue import Catalogue
 from proxy.providers.rows import ProviderRow
@@ -127,7 +129,8 @@ class App:
     async def _open_desk(self, settings: Settings) -> Desk:
         """Rebuild all totals from the ledger; what is open there counts in full from the first moment."""
         zone, now_ms = ZoneInfo(settings.timezone), self._clock.now_ms()
-        return Desk(await self.ledger.change(lambda db: rebuilt_book(db, zone, now_ms)))
+        quotas = self.live.current.use_case_quotas
+        return Desk(await self.ledger.change(lambda db: rebuilt_book(db, zone, now_ms, quotas)))
 
     async def _listen(self, settings: Settings) -> None:
         state = State(
@@ -186,6 +189,8 @@ class App:
         self._providers = providers
         self.health.configure(providers.values())
         self._close_later(replaced)
+        quotas = use_case_quotas(settings)
+        await self._take_up(quotas, ZoneInfo(settings.timezone))
         return Snapshot(
             settings=settings,
             directory=build_directory(settings, rows, tokens, hashes),
@@ -196,7 +201,17 @@ class App:
             routing=routing_of(settings),
             statics=static_rows(settings, lambda: self._clock.now_ms() // 1000),
             use_cases=settings.use_cases,
+            use_case_quotas=quotas,
         )
+
+    async def _take_up(self, quotas: Mapping[str, object], zone: ZoneInfo) -> None:
+        """Sum up the past of use cases whose first limit comes with a reload; a start sums up all of them."""
+        if not hasattr(self, "parts"):
+            return
+        book, now_ms = self.parts.desk.book, self._clock.now_ms()
+        for use_case in quotas.keys() - self.live.current.use_case_quotas.keys():
+            hours, rows = await self.ledger.change(partial(past_of, use_case=use_case, zone=zone, now_ms=now_ms))
+            book.load_scope(use_case_scope(use_case), hours, rows)
 
     def _close_later(self, replaced: list[ProviderRow]) -> None:
         """Close the connections of rows that are gone once the requests that began with them have ended."""
@@ -251,16 +266,37 @@ def _past(database: Path, since_ms: int) -> list[PastAttempt]:
         return recent_attempts(connection, since_ms)
 
 
-def rebuilt_book(connection: sqlite3.Connection, zone: ZoneInfo, now_ms: int) -> QuotaBook:
-    """Give the quota totals that a ledger's rows and roll-up come to."""
+def rebuilt_book(
+    connection: sqlite3.Connection, zone: ZoneInfo, now_ms: int, use_cases: Collection[str] = ()
+) -> QuotaBook:
+    """Give the quota totals that a ledger's rows and roll-up come to; use_cases: those that have limits."""
     totals = read_totals(connection, readable_rows(connection, fine_rows(now_ms, zone)))
     book = QuotaBook(zone)
     book.load_hours(totals.hours)
     book.load_rows(totals.rows)
+    for use_case in use_cases:
+        found = read_totals(connection, readable_rows(connection, fine_rows(now_ms, zone)), use_case)
+        book.load_scope(use_case_scope(use_case), found.hours, found.rows)
     for row in read_unfinished(connection):
-        scopes = scopes_of(row.user, row.group_name)
+        scopes = scopes_of(row.user, row.group_name, row.use_case if row.use_case in use_cases else None)
         book.load_open(row.id, scopes, row.started_ms, row.held_pusd, row.reserved_tokens or 0)
     return book
+
+
+def past_of(
+    connection: sqlite3.Connection, *, use_case: str, zone: ZoneInfo, now_ms: int
+) -> tuple[list[SettledRow], list[SettledRow]]:
+    """Give what was booked under a use case, by hours and by rows.
+
+    What is open now counts at what it holds, for good: on the limit's side.
+    """
+    totals = read_totals(connection, readable_rows(connection, fine_rows(now_ms, zone)), use_case)
+    held = [
+        SettledRow(row.started_ms, row.user, row.group_name, row.held_pusd, row.reserved_tokens or 0, 1)
+        for row in read_unfinished(connection)
+        if row.use_case == use_case
+    ]
+    return totals.hours, [*totals.rows, *held]
 
 
 def _directory_rows(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from proxy.config.allowance import Limits
 from proxy.config.block import DAY_S, Block, required, setting
 from proxy.config.mistake import SettingError
 from proxy.config.provider import Timeouts
@@ -173,7 +174,12 @@ class Preset(Timeouts):
         None, "The response_format that is used where the client sent none.", "None."
     )
     use_case: UserName | None = setting(
-        None, "The use case that its requests are booked under.", "A header of the client's wins."
+        None,
+        "The use case that its requests are booked under.",
+        "A header of the client's wins, but where the preset has limits.",
+    )
+    limits: Limits = setting(
+        Limits, "What all may use together of all that is booked under use_case, which must be set.", "No limit."
     )
     deadline_s: Seconds | None = setting(
         None, "Longest time until an answer begins, over all targets.", "routing.deadline_s.", gt=0, le=DAY_S
@@ -199,6 +205,14 @@ class Preset(Timeouts):
     @classmethod
     def _json(cls, value: object) -> object:
         return _json_value(value) if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _limits_have_a_use_case(self) -> Self:
+        if self.limits.all and self.use_case is None:
+            raise SettingError(
+                "hold for what is booked under use_case", "Set use_case, best to the preset's name.", key="limits"
+            )
+        return self
 
     @model_validator(mode="after")
     def _variables_are_used(self) -> Self:

@@ -10,7 +10,7 @@ from typing import Any
 
 from proxy.config.schema import Settings
 from proxy.core.clock import Clock
-from proxy.pipeline.allowance import build_allowance
+from proxy.pipeline.allowance import build_allowance, use_case_quotas
 from proxy.pipeline.parts import Live, Snapshot
 from proxy.pipeline.people import stored_allowance
 from proxy.policy.quota import Quota
@@ -40,6 +40,8 @@ def configured_quotas(settings: Settings, users: Sequence[Mapping[str, Any]]) ->
     for row in users:
         if row["name"] not in settings.users:
             quotas.update(stored_allowance(settings, row).quotas)
+    for found in use_case_quotas(settings).values():
+        quotas.update(found)
     return frozenset(quotas)
 
 

@@ -6,12 +6,13 @@ Models and max_tokens are the user's, else those of end_users, else the group's,
 """
 
 import fnmatch
+from functools import lru_cache
 from typing import NamedTuple
 
 from proxy.config.limit import Limit
 from proxy.config.schema import Allowance as AllowanceSettings
 from proxy.config.schema import Limits, Settings
-from proxy.policy.quota import Quota, scopes_of
+from proxy.policy.quota import Quota, scopes_of, use_case_scope
 
 _KINDS = ("cost", "requests", "tokens", "concurrency")
 
@@ -47,12 +48,34 @@ def build_allowance(
         *_quotas(f"group:{group}", group_settings.limits.all if group_settings else ()),
         *_quotas("all", settings.limits.all),
     ]
+    models = next((level.models for level in levels if level.models is not None), None)
+    max_tokens = next((level.max_tokens for level in levels if level.max_tokens is not None), None)
+    without = Allowance((), (), models, max_tokens, *(False,) * 5)
+    return _with_quotas(without, scopes_of(user, group), tuple(quotas))
+
+
+def use_case_quotas(settings: Settings) -> dict[str, tuple[Quota, ...]]:
+    """Give the limits of presets by the use case that they hold for, over all users together."""
+    found: dict[str, tuple[Quota, ...]] = {}
+    for preset in settings.presets.values():
+        if preset.use_case is not None and preset.limits.all:
+            quotas = _quotas(use_case_scope(preset.use_case), preset.limits.all)
+            found[preset.use_case] = (*found.get(preset.use_case, ()), *quotas)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def with_use_case(allowance: Allowance, use_case: str, quotas: tuple[Quota, ...]) -> Allowance:
+    """Add the limits of a use case to those of a user."""
+    return _with_quotas(allowance, (*allowance.scopes, use_case_scope(use_case)), (*allowance.quotas, *quotas))
+
+
+def _with_quotas(allowance: Allowance, scopes: tuple[str, ...], quotas: tuple[Quota, ...]) -> Allowance:
+    """Give an allowance with other limits, and what they come to."""
     cost = [quota for quota in quotas if quota.kind == "cost"]
-    return Allowance(
-        scopes=scopes_of(user, group),
-        quotas=tuple(quotas),
-        models=next((level.models for level in levels if level.models is not None), None),
-        max_tokens=next((level.max_tokens for level in levels if level.max_tokens is not None), None),
+    return allowance._replace(
+        scopes=scopes,
+        quotas=quotas,
         has_hard_cost=any(quota.mode == "hard" for quota in cost),
         has_cost=bool(cost),
         has_tokens=any(quota.kind == "tokens" for quota in quotas),

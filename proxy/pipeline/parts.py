@@ -14,6 +14,7 @@ from proxy.pipeline.in_flight import InFlight
 from proxy.pipeline.patience import Patience
 from proxy.pipeline.route import PresetRow, Target
 from proxy.pipeline.tally import Tally
+from proxy.policy.quota import Quota
 from proxy.providers.catalogue import Catalogue
 from proxy.providers.rows import ProviderRow
 from proxy.storage.ledger import Ledger
@@ -45,6 +46,7 @@ class Snapshot:
     routing: Routing
     statics: Mapping[str, ProviderRow] = field(default_factory=dict)  # canned answers, by preset
     use_cases: Mapping[str, str] = field(default_factory=dict)  # use case -> preset
+    use_case_quotas: Mapping[str, tuple[Quota, ...]] = field(default_factory=dict)
 
     def provider_of(self, target: Target) -> ProviderRow:
         return self.providers[target.provider] if target.static is None else self.statics[target.static]

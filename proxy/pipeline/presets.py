@@ -45,6 +45,7 @@ def _row(name: str, preset: Preset, providers: Mapping[str, Provider]) -> Preset
         None if preset.deadline_s is None else float(preset.deadline_s),
         _checks(name, preset) if preset.checks.any else None,
         preset.checks.on_failure == "next_target",
+        bool(preset.limits.all),
     )
 
 

@@ -131,7 +131,7 @@ def _per(window: str) -> str:
 
 def _whose(quota: Quota) -> str:
     scope, _, name = quota.scope.partition(":")
-    return "everyone together" if scope == "all" else f'{scope} "{name}"'
+    return "everyone together" if scope == "all" else f'{scope.replace("_", " ")} "{name}"'
 
 
 def _resets(resets_at_ms: int | None, now_ms: int, zone: ZoneInfo) -> str:

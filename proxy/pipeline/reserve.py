@@ -207,7 +207,7 @@ def _row(
         identity.token_id,
         route.endpoint.name,
         route.requested_model,
-        tags.use_case or route.use_case,
+        route.use_case,
         tags.session_id,
         tags.pairs,
         admission.amount_pusd,

@@ -47,13 +47,15 @@ class PresetRow:
     deadline_s: float | None = None
     checks: CheckRules | None = None
     check_moves_on: bool = False
+    is_limited: bool = False  # its use case has limits of its own, which no header of the client's leads around
 
 
 class Route(NamedTuple):
     """Where a request may go, in order, and the body that goes there; model and usage are filled in a target.
 
-    own: the names of the fields that the client sent, which no default of a target replaces. max_tokens: the most that
-    may be asked for, where a limit lowered it. deadline_s: for the whole of it; None: routing.deadline_s.
+    use_case: what it is booked under. own: the names of the fields that the client sent, which no default of a target
+    replaces. max_tokens: the most that may be asked for, where a limit lowered it. deadline_s: for the whole of it;
+    None: routing.deadline_s.
     """
 
     targets: tuple[Target, ...]
@@ -109,7 +111,7 @@ def plan_route(
             raise _not_allowed(asked, identity)
     preset = presets.get(name)
     if preset is None and not others:
-        return Route((resolve(model, providers),), body, model, None, endpoint=endpoint)
+        return Route((resolve(model, providers),), body, model, asked_use_case, endpoint=endpoint)
     targets = preset.targets if preset is not None else (resolve(model, providers),)
     if others:  # the provider is not to walk them: each attempt is priced and booked here
         body = endpoint.without_others(body)
@@ -117,12 +119,12 @@ def plan_route(
     if endpoint is not CHAT:
         targets = _asked(targets, name)
     if preset is None:
-        return Route(targets, body, model, None, endpoint=endpoint)
+        return Route(targets, body, model, asked_use_case, endpoint=endpoint)
     return Route(
         targets,
         _under(preset, body, endpoint),
         model,
-        preset.use_case,
+        preset.use_case if preset.is_limited else asked_use_case or preset.use_case,
         preset.name,
         preset.select,
         frozenset(body),

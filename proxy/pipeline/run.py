@@ -1,19 +1,21 @@
 """The whole journey of one request. Read this first: each step is a file of its own beside this one."""
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 
 from proxy.core.errors import ApiError
 from proxy.pipeline.accept import accept
+from proxy.pipeline.allowance import with_use_case
 from proxy.pipeline.arrange import arrange
 from proxy.pipeline.attempt import request_headers
-from proxy.pipeline.authenticate import authenticate
+from proxy.pipeline.authenticate import Identity, authenticate
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
 from proxy.pipeline.dispatch import dispatch
 from proxy.pipeline.enrol import enrol
 from proxy.pipeline.failed import tell_failure
-from proxy.pipeline.parts import Parts
+from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.record import Booking
 from proxy.pipeline.relay import relay
 from proxy.pipeline.reserve import reserve
@@ -45,6 +47,9 @@ async def run(call: Call, parts: Parts) -> Reply:
         snapshot.use_cases,
         call.endpoint,
     )
+    if route.use_case is not None and route.use_case in snapshot.use_case_quotas:
+        identity = limited(identity, route.use_case, snapshot)
+        call.told = partial(quota_headers, identity.allowance, parts.desk, call.started_ms)
     route = arrange(route, size_bytes, parts, snapshot)
     if identity.is_new:
         await enrol(call, identity, parts, snapshot)
@@ -69,6 +74,12 @@ async def run(call: Call, parts: Parts) -> Reply:
     finally:
         walk.leave()
         await booking.end(status, error)
+
+
+def limited(identity: Identity, use_case: str, snapshot: Snapshot) -> Identity:
+    """Give who asks, under the limits of a use case too."""
+    quotas = snapshot.use_case_quotas[use_case]
+    return replace(identity, allowance=with_use_case(identity.allowance, use_case, quotas))
 
 
 def client_gone() -> ApiError:

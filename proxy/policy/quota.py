@@ -18,7 +18,7 @@ Kind = Literal["cost", "requests", "tokens", "concurrency"]
 Mode = Literal["hard", "soft"]
 
 _KIND_ORDER = {"cost": 0, "tokens": 1, "requests": 2, "concurrency": 3}
-_SCOPE_ORDER = {"user": 0, "group": 1, "all": 2}
+_SCOPE_ORDER = {"user": 0, "group": 1, "all": 2, "use_case": 3}
 HORIZON_DAYS = 400  # the longest rolling window of a configuration is 366 days
 
 
@@ -29,7 +29,7 @@ class QuotaError(RuntimeError):
 class Quota(NamedTuple):
     """One limit on one scope.
 
-    scope is `user:<name>`, `group:<name>` or `all`; amount is in pico-USD for cost, else a count;
+    scope is `user:<name>`, `group:<name>`, `all` or `use_case:<name>`; amount is in pico-USD for cost, else a count;
     window is a word of proxy.policy.window; concurrency has none ("").
     """
 
@@ -109,9 +109,14 @@ class SettledRow(NamedTuple):
     requests: int
 
 
-def scopes_of(user: str, group: str | None) -> tuple[str, ...]:
-    """Give the scopes that a user's request counts in."""
-    return (f"user:{user}", f"group:{group}", "all") if group else (f"user:{user}", "all")
+def scopes_of(user: str, group: str | None, use_case: str | None = None) -> tuple[str, ...]:
+    """Give the scopes that a user's request counts in; use_case: one that has limits."""
+    scopes = (f"user:{user}", f"group:{group}", "all") if group else (f"user:{user}", "all")
+    return scopes if use_case is None else (*scopes, use_case_scope(use_case))
+
+
+def use_case_scope(use_case: str) -> str:
+    return f"use_case:{use_case}"
 
 
 @lru_cache(maxsize=4096)
@@ -307,6 +312,18 @@ class QuotaBook:
         for row in rows:
             for account in self._accounts_for(scopes_of(row.user, row.group)):
                 account.settle(row.at_ms, row.cost_pusd, row.tokens, row.requests, self.zone)
+
+    def load_scope(self, scope: str, hours: Iterable[SettledRow], rows: Iterable[SettledRow]) -> None:
+        """Fill the account of one scope anew, whatever was kept of it: its first limit has come into force.
+
+        What is open and counts in it must be loaded after this; a request that is open already stays out of it.
+        """
+        account = self._accounts[scope] = Account(scope)
+        self._accounts_of.clear()
+        for row in hours:
+            account.settle_hour(row.at_ms, row.cost_pusd, row.tokens, row.requests)
+        for row in rows:
+            account.settle(row.at_ms, row.cost_pusd, row.tokens, row.requests, self.zone)
 
     def load_open(
         self, request_id: object, scopes: tuple[str, ...], started_ms: int, cost_pusd: int, tokens: int

@@ -485,9 +485,9 @@ def _amount(quota: Quota, amount: int) -> str:
     return f"${pusd_to_usd(amount)}" if quota.kind == "cost" else f"{amount} {quota.kind}"
 
 
-def _is_in(scope: str, user: str, group: str | None) -> bool:
+def _is_in(scope: str, user: str, group: str | None, use_case: str | None) -> bool:
     kind, _, name = scope.partition(":")
-    return kind == "all" or name == (user if kind == "user" else group)
+    return kind == "all" or name == {"user": user, "group": group, "use_case": use_case}[kind]
 
 
 class _WindowSums:
@@ -495,19 +495,20 @@ class _WindowSums:
 
     def __init__(self, ledger: _Ledger) -> None:
         self._ledger = ledger
-        self._hours: dict[tuple[str, str], dict[int, list[int]]] = defaultdict(dict)  # by user and group
+        # by user, group and use case
+        self._hours: dict[tuple[str, str, str], dict[int, list[int]]] = defaultdict(dict)
         for key in ledger.rows.keys() | ledger.rollup.keys():
             figures = ledger.rows.get(key)
             if key[0] < ledger.removed_before_ms:  # its rows may be gone
                 figures = ledger.rollup.get(key, figures)
             if figures is not None:
-                total = self._hours[key[1], key[2]].setdefault(key[0], [0, 0, 0])
+                total = self._hours[key[1], key[2], key[5]].setdefault(key[0], [0, 0, 0])
                 total[0] += figures[7]
                 total[1] += figures[2] + figures[3] + figures[6]
                 total[2] += figures[0]
-        self._edges: dict[tuple[int, int], list[tuple[str, str, int, int, int]]] = {}
+        self._edges: dict[tuple[int, int], list[tuple[str, str, str, int, int, int]]] = {}
         self._held = ledger.execute(
-            "SELECT started_ms, user, group_name, ifnull(reserved_pusd, 0), ifnull(reserved_tokens, 0), 1"
+            "SELECT started_ms, user, group_name, use_case, ifnull(reserved_pusd, 0), ifnull(reserved_tokens, 0), 1"
             " FROM requests WHERE state IN ('open', 'pending')"
         ).fetchall()
 
@@ -518,25 +519,26 @@ class _WindowSums:
         first_ms, last_ms = -(-start_ms // HOUR_MS) * HOUR_MS, end_ms // HOUR_MS * HOUR_MS
         edges = [span] if first_ms > last_ms else [(start_ms, first_ms), (last_ms, end_ms)]
         settled = 0
-        for (user, group), hours in self._hours.items():
-            if _is_in(quota.scope, user, group):
+        for key, hours in self._hours.items():
+            if _is_in(quota.scope, *key):
                 settled += sum(figures[index] for at_ms, figures in hours.items() if first_ms <= at_ms < last_ms)
-        for user, group, *figures in chain.from_iterable(self._edge(*edge) for edge in edges if edge[0] < edge[1]):
-            if _is_in(quota.scope, user, group):
+        found = chain.from_iterable(self._edge(*edge) for edge in edges if edge[0] < edge[1])
+        for user, group, use_case, *figures in found:
+            if _is_in(quota.scope, user, group, use_case):
                 settled += figures[index]
         reserved = sum(
-            row[3 + index] for row in self._held if start_ms <= row[0] < end_ms and _is_in(quota.scope, row[1], row[2])
+            row[4 + index] for row in self._held if start_ms <= row[0] < end_ms and _is_in(quota.scope, *row[1:4])
         )
         return settled, reserved
 
-    def _edge(self, start_ms: int, end_ms: int) -> list[tuple[str, str, int, int, int]]:
+    def _edge(self, start_ms: int, end_ms: int) -> list[tuple[str, str, str, int, int, int]]:
         found = self._edges.get((start_ms, end_ms))
         if found is None:
             found = self._edges[start_ms, end_ms] = self._ledger.execute(
-                "SELECT user, ifnull(group_name, ''), sum(ifnull(cost_pusd, 0) + ifnull("  # noqa: S608 - constants
+                "SELECT user, ifnull(group_name, ''), ifnull(use_case, ''), sum(ifnull(cost_pusd, 0) + ifnull("  # noqa: S608 - constants
                 "(SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id), 0)),"
                 f" sum({_TOKENS}), count(*) FROM requests"
-                f" WHERE id >= ?1 AND started_ms >= ?2 AND started_ms < ?3 AND {_ENDED} GROUP BY 1, 2",
+                f" WHERE id >= ?1 AND started_ms >= ?2 AND started_ms < ?3 AND {_ENDED} GROUP BY 1, 2, 3",
                 (id_floor(start_ms), start_ms, end_ms),
             ).fetchall()
         return found
@@ -545,7 +547,8 @@ class _WindowSums:
 def _asked(ledger: _Ledger, quota: Quota, span: tuple[int, int]) -> Iterator[Asked]:
     """Give every request of a window and scope in the order in which they were let in."""
     kind, _, name = quota.scope.partition(":")
-    column = {"user": "user = ?4", "group": "group_name IS ?4"}.get(kind, "?4 IS NOT NULL")
+    columns = {"user": "user = ?4", "group": "group_name IS ?4", "use_case": "use_case IS ?4"}
+    column = columns.get(kind, "?4 IS NOT NULL")
     held = {"cost": "reserved_pusd", "tokens": "reserved_tokens", "requests": "1"}[quota.kind]
     used = {"cost": "cost_pusd", "tokens": _TOKENS, "requests": "1"}[quota.kind]
     found = ledger.execute(

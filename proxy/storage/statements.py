@@ -146,11 +146,11 @@ UNCOUNTED_TOKENS = (
 QUOTA_HOURS = """
 SELECT hour_ms, user, nullif(group_name, ''), sum(cost_pusd), sum(input_tokens + output_tokens + uncounted_tokens),
     sum(requests)
-FROM usage_hourly WHERE hour_ms < ?1 GROUP BY hour_ms, user, group_name
+FROM usage_hourly WHERE hour_ms < ?1 AND (?2 IS NULL OR use_case = ?2) GROUP BY hour_ms, user, group_name
 """
 
 QUOTA_ROWS = f"""
 SELECT started_ms, user, group_name, ifnull(cost_pusd, 0),
     ifnull(input_tokens, 0) + ifnull(output_tokens, 0) + {UNCOUNTED_TOKENS}, 1
-FROM requests WHERE id >= ?1 AND id < ?2 AND state IN ('settled', 'released')
+FROM requests WHERE id >= ?1 AND id < ?2 AND state IN ('settled', 'released') AND (?3 IS NULL OR use_case = ?3)
 """  # noqa: S608 - constants of this file

@@ -19,13 +19,13 @@ class Totals:
     rows: list[SettledRow]
 
 
-def read_totals(connection: sqlite3.Connection, fine: FineRows) -> Totals:
-    """Give all that was settled, each amount once: as an hour or as a row."""
-    found = map(SettledRow._make, connection.execute(statements.QUOTA_HOURS, (fine.since_ms,)))
+def read_totals(connection: sqlite3.Connection, fine: FineRows, use_case: str | None = None) -> Totals:
+    """Give all that was settled, each amount once: as an hour or as a row; of one use case, where it is given."""
+    found = map(SettledRow._make, connection.execute(statements.QUOTA_HOURS, (fine.since_ms, use_case)))
     hours = [row for row in found if row.at_ms not in fine.hours] if fine.hours else list(found)
     rows: list[SettledRow] = []
     for begin_ms, end_ms in _spans(fine):
-        begun = connection.execute(statements.QUOTA_ROWS, (id_floor(begin_ms), id_floor(end_ms)))
+        begun = connection.execute(statements.QUOTA_ROWS, (id_floor(begin_ms), id_floor(end_ms), use_case))
         rows += [row for row in map(SettledRow._make, begun) if fine.covers(row.at_ms)]
     return Totals(hours, rows)
 

@@ -17,6 +17,7 @@ from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.people import group_of, stored_allowance
 from proxy.pipeline.reserve import quote
 from proxy.pipeline.route import Route, plan_route
+from proxy.pipeline.run import limited
 from proxy.policy.choose import Order
 from proxy.storage.users import Missing, find_user
 from proxy.web.me import limit_json
@@ -117,6 +118,8 @@ async def explained(
         snapshot.use_cases,
         call.endpoint,
     )
+    if planned.use_case is not None and planned.use_case in snapshot.use_case_quotas:
+        identity = limited(identity, planned.use_case, snapshot)
     route, order = arranged(planned, size_bytes, parts, snapshot)
     quoted = await quote(call, identity, route, size_bytes, parts, snapshot)
     rows = parts.desk.book.limits_view(identity.allowance.quotas, call.started_ms)

@@ -414,8 +414,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 "proxy/storage/totals.py",
-                "connection.execute(statements.QUOTA_HOURS, (fine.since_ms,))",
-                "connection.execute(statements.QUOTA_HOURS, (1 << 60,))",
+                "connection.execute(statements.QUOTA_HOURS, (fine.since_ms, use_case))",
+                "connection.execute(statements.QUOTA_HOURS, (1 << 60, use_case))",
             ),
         ),
         (f"{_SETTLING}a_restart_changes_no_figure",),

@@ -118,6 +118,8 @@ class Place:
 
     async def _models_known(self) -> bool:
         listings = [self.app.catalogue.listing(name) for name in self.app.live.current.providers]
+        if self.app.catalogue._refreshing:  # the copy on disk is written last
+            return False
         return all(listing.tried_s is not None and (listing.models or listing.problem) for listing in listings)
 
     async def configure(self, more: Mapping[str, Any]) -> None:

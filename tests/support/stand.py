@@ -149,6 +149,8 @@ async def models_known(app: App) -> None:
 
     async def look() -> bool:
         listings = [app.catalogue.listing(name) for name in app.live.current.providers]
+        if app.catalogue._refreshing:  # the copy on disk is written last
+            return False
         return all(listing.tried_s is not None and (listing.models or listing.problem) for listing in listings)
 
     await eventually(look)
