@@ -161,12 +161,21 @@ class Walk:
     def _move(self, decision: Decision, failure: Failure) -> Move | None:
         """Take the first step that is possible."""
         if len(self.attempts) >= self._snapshot.routing.attempts_max or self._left_s(1.0) <= _LEFT_MIN_S:
-            return None
+            return self._canned(decision)
         for step in decision.steps:
             move = self._try(step, decision, failure)
             if move is not None or step == "stop":
                 return move
         return None
+
+    def _canned(self, decision: Decision) -> Move | None:
+        """Go to the canned answers, which end a route also when its time is over: they need none."""
+        at = len(self._route.targets) - 1
+        if self._route.targets[at].static is None or "next_target" not in decision.steps:
+            return None
+        clock = self._parts.clock
+        place = self._next_place(max(at, self.place.at + 1), clock.monotonic_s(), clock.now_ms())
+        return None if place is None else Move(place)
 
     def _try(self, step: Step, decision: Decision, failure: Failure) -> Move | None:
         if step == "retry":

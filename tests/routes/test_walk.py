@@ -333,6 +333,23 @@ async def test_a_canned_answer_comes_last(stand: Stand, stream: bool, said: str,
     assert [attempt["provider"] for attempt in await stand.rows(ATTEMPTS)] == ["openrouter", "static"]
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("over", [{"deadline_s": 0.3}, {"attempts_max": 1}], ids=lambda over: next(iter(over)))
+async def test_a_canned_answer_needs_no_time(stand: Stand, over: dict[str, Any], stream: bool) -> None:
+    """The first target uses up what there is for all of them; the line is not dead for that."""
+    static = Target("static", "static", static="phone")
+    row = PresetRow("phone", (Target("openrouter", FIRST), Target("openrouter", SECOND), static))
+    laid.preset(stand, row, statics={"phone": static_row(TEXTS, lambda: 1_793_539_200)})
+    laid.routing(stand, **over)
+    await stand.sim.behave(**({"delay_ms": 20_000} if "deadline_s" in over else {"error": "overloaded"}))
+    answer = await stand.chat({"model": "phone", "stream": stream})
+    assert (answer.status, answer.header("x-tollkeeper-static")) == (200, "1")
+    assert TEXTS["default"] in answer.body.decode()
+    assert [attempt["provider"] for attempt in await stand.rows(ATTEMPTS)] == ["openrouter", "static"]
+    await stand.sim.behave(error="bad-parameter")
+    assert (await stand.chat({"model": "phone", "stream": stream})).status == 400
+
+
 async def test_metrics(stand: Stand) -> None:
     """Each metric of the page is there, and none besides; they count what happened."""
     laid.provider(stand, max_concurrency=5, retry=QUICK)
