@@ -18,11 +18,12 @@ from proxy.pipeline.parts import Snapshot
 from proxy.pipeline.refused import failed_inside
 from proxy.pipeline.relay import Finish, Stream, Whole, is_stream
 from proxy.pipeline.settle import BROKEN
-from proxy.policy.check import CheckRules, answer_text, check
+from proxy.policy.check import MAX_CHARS, answer_text, check
 from proxy.policy.failure import Failure
 from proxy.providers.transport import Answer, TransportError
 from proxy.wire.answer import Answer as Told
 from proxy.wire.answer import error_of, read_message
+from proxy.wire.spoken import Spoken
 from proxy.wire.sse import data_spans, split_events
 
 _HELD_MAX_BYTES = 1 << 20  # an event larger than this is no error; what is held goes out, whatever it says
@@ -44,7 +45,7 @@ async def open_answer(call: Call, attempt: Attempt, finish: Finish, snapshot: Sn
         attempt.heard.flags.add(BROKEN)
         attempt.fail(Failure("answer", answer.status), told)
         return
-    kind = HeldStream if streams else HeldWhole
+    kind = (HeldStream if attempt.checks is None else CheckedStream) if streams else HeldWhole
     opened = kind(call, attempt, answer, finish, snapshot)
     await opened.open()
     attempt.opened = opened
@@ -172,6 +173,38 @@ class HeldStream(Stream):
             self.answer.abort()
 
 
+class CheckedStream(HeldStream):
+    """One that is held against what the preset promises. Its end tells, and by then it has gone out: it is flagged."""
+
+    def __init__(self, call: Call, attempt: Attempt, answer: Answer, finish: Finish, snapshot: Snapshot) -> None:
+        super().__init__(call, attempt, answer, finish, snapshot)
+        self._spoken = Spoken(MAX_CHARS)
+
+    def _keep(self, chunk: bytes) -> bool:
+        self._spoken.feed(chunk)
+        return super()._keep(chunk)
+
+    def _take(self, chunk: bytes) -> bool:
+        self._spoken.feed(chunk)
+        return super()._take(chunk)
+
+    def ended(self, broke: TransportError | None) -> tuple[bytes, ProviderError | None]:
+        found = super().ended(broke)
+        if self.heard.complete and not self.heard.failed:
+            self._spoken.finish()
+            failed_checks(self.call, self.attempt, self._spoken.text)
+        return found
+
+
+def failed_checks(call: Call, attempt: Attempt, text: str | None) -> tuple[str, ...]:
+    """Hold a complete answer against what the preset promises; what it is not becomes flags of the row."""
+    if attempt.checks is None:
+        return ()
+    failed = check(attempt.checks, text, call.clock.monotonic_s() - attempt.started_s)
+    attempt.heard.flags.update(f"check_{name}" for name in failed)
+    return failed
+
+
 class HeldWhole(Whole):
     """An answer in one piece that is looked at before it is passed on."""
 
@@ -211,17 +244,10 @@ class HeldWhole(Whole):
             found = failed_inside(self.attempt.provider, f"answered {status} with something that is no answer")
             self.attempt.fail(Failure("answer", status, "no_answer"), found)
         elif self.attempt.checks is not None:
-            self._check(self.attempt.checks)
-
-    def _check(self, rules: CheckRules) -> None:
-        """Hold the answer against what the preset promises; what it is not becomes flags of the row."""
-        message = read_message(self._body) or {}
-        took_s = self.call.clock.monotonic_s() - self.attempt.started_s
-        failed = check(rules, answer_text(message), took_s)
-        self.heard.flags.update(f"check_{name}" for name in failed)
-        if failed and self.attempt.check_fails:
-            told = failed_inside(self.attempt.provider, f"answered, but not as the preset asks: {', '.join(failed)}")
-            self.attempt.fail(Failure("answer", self.answer.status, CHECK), told)
+            failed = failed_checks(self.call, self.attempt, answer_text(read_message(self._body) or {}))
+            if failed and self.attempt.check_fails:
+                why = f"answered, but not as the preset asks: {', '.join(failed)}"
+                self.attempt.fail(Failure("answer", status, CHECK), failed_inside(self.attempt.provider, why))
 
     async def run(self) -> Reply:
         if self._problem is not None:

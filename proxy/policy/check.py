@@ -68,36 +68,45 @@ def _json_problem(text: str, schema: Schema | None) -> str | None:
 
 
 def answer_text(body: Mapping[str, Any]) -> str | None:
-    """Give the text of an answer, of its first choice where it has choices; None where it calls tools instead."""
-    choices = body.get("choices")
-    if not isinstance(choices, list):
-        return _text_of_blocks(body)
-    first = choices[0] if choices else None
-    if isinstance(first, Mapping) and isinstance(first.get("text"), str):
-        return str(first["text"])
-    message = first.get("message") if isinstance(first, Mapping) else None
-    if not isinstance(message, Mapping):
+    """Give the text of an answer, of its first choice; None where it calls tools instead of speaking.
+
+    The answer may be a chat completion, a completion, a response or a message.
+    """
+    choices, output = body.get("choices"), body.get("output")
+    if isinstance(choices, list):
+        return _of_choice(choices[0] if choices else None)
+    if isinstance(output, list):
+        messages = [item for item in output if isinstance(item, Mapping) and item.get("type") == "message"]
+        text = "".join(_joined(message.get("content")) for message in messages)
+        return text or (None if _has_call(output) else "")
+    content = body.get("content")
+    return _joined(content) or (None if isinstance(content, list) and _has_call(content) else "")
+
+
+def _of_choice(choice: Any) -> str | None:
+    if not isinstance(choice, Mapping):
         return ""
-    content = message.get("content")
-    if isinstance(content, list):
-        parts = (part.get("text") for part in content if isinstance(part, Mapping))
-        content = "".join(text for text in parts if isinstance(text, str))
-    if isinstance(content, str) and content:
+    message = choice.get("message")
+    if not isinstance(message, Mapping):
+        text = choice.get("text")
+        return text if isinstance(text, str) else ""
+    text = _joined(message.get("content"))
+    return text or (None if message.get("tool_calls") or message.get("function_call") else "")
+
+
+def _joined(content: Any) -> str:
+    """Give the text of a content: a text itself, or parts."""
+    if isinstance(content, str):
         return content
-    return None if message.get("tool_calls") or message.get("function_call") else ""
+    if not isinstance(content, list):
+        return ""
+    parts = (part.get("text") for part in content if isinstance(part, Mapping))
+    return "".join(text for text in parts if isinstance(text, str))
 
 
-def _text_of_blocks(body: Mapping[str, Any]) -> str | None:
-    """Give the text of a response (messages within ``output``) or of a message (blocks of ``content``)."""
-    items = [item for item in _list(body.get("output")) if isinstance(item, Mapping)] or [body]
-    blocks = [block for item in items for block in _list(item.get("content")) if isinstance(block, Mapping)]
-    texts = [block["text"] for block in blocks if isinstance(block.get("text"), str)]
-    calls = [one for one in (*items, *blocks) if str(one.get("type")).endswith(("_call", "tool_use"))]
-    return None if calls and not any(texts) else "".join(texts)
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _has_call(parts: list[Any]) -> bool:
+    kinds = (part.get("type") for part in parts if isinstance(part, Mapping))
+    return any(isinstance(kind, str) and kind.endswith(("_call", "tool_use")) for kind in kinds)
 
 
 def schema_in(response_format: Any) -> Mapping[str, Any] | None:

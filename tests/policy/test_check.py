@@ -108,6 +108,12 @@ def answer(message: object) -> dict[str, Any]:
         (answer(None), ""),
         ({"choices": []}, ""),
         ({"choices": [1]}, ""),
+        ({"choices": [{"text": "Hi."}]}, "Hi."),
+        ({"output": [{"type": "message", "content": [{"type": "output_text", "text": "Hi."}]}]}, "Hi."),
+        ({"output": [{"type": "reasoning", "content": [{"text": "Hm."}]}, {"type": "message", "content": None}]}, ""),
+        ({"output": [{"type": "function_call", "name": "f"}]}, None),
+        ({"content": [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Hi."}]}, "Hi."),
+        ({"content": [{"type": "tool_use", "name": "f"}]}, None),
         ({}, ""),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.transport import TransportError, read_to
 from tests.support.installation import PROVIDER_KEY, token_hash_of
-from tests.support.stand import MODEL
+from tests.support.stand import MESSAGES, MODEL
 from tests.support.stand import stand as run_stand
 
 OTHER_KEY = "sk-or-v1-" + "0ddba11" * 8
@@ -108,15 +108,58 @@ async def test_a_static_target_of_the_configuration(tmp_path: Path) -> None:
         assert answer.json()["choices"][0]["message"]["content"] == "Please call again."
 
 
-async def test_checks_of_answers(tmp_path: Path) -> None:
+ASKED: dict[str, dict[str, Any]] = {
+    "chat/completions": {"messages": MESSAGES},
+    "completions": {"prompt": "Say something."},
+    "responses": {"input": "Say something."},
+    "messages": {"messages": MESSAGES, "max_tokens": 100},
+}
+
+
+@pytest.mark.parametrize("lane", [True, False], ids=["lane", "general"])
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("endpoint", ASKED)
+async def test_checks_of_answers(tmp_path: Path, endpoint: str, stream: bool, lane: bool) -> None:
     """An answer that is not what the preset promises is flagged, and passed on where nothing better is to be had."""
     rules = {"valid_json": True, "min_chars": 5, "pattern": "yes"}
     preset = {"targets": [MODEL], "checks": rules}
-    async with run_stand(tmp_path, {"presets": {"strict": preset}}) as stand:
-        for content, flags in (("no", "check_no_pattern check_not_json check_too_short"), ('{"a": "yes"}', None)):
+    async with run_stand(tmp_path, {"presets": {"strict": preset}, "server": {"lane": lane}}) as stand:
+        body = {"model": "strict", "stream": stream, **ASKED[endpoint]}
+        cases = (
+            ("no", "check_no_pattern check_not_json check_too_short"),
+            ('{"a": "yes, naïve 橋"}', None),
+            ("yes but no JSON", "check_not_json"),
+        )
+        for content, flags in cases:
             await stand.clear()
             await stand.sim.behave(content=content)
-            answer = await stand.chat({"model": "strict"})
-            assert answer.json()["choices"][0]["message"]["content"] == content
+            answer = await stand.ask("POST", f"/v1/{endpoint}", body)
+            assert (answer.status, answer.end) == (200, "complete")
             (row,) = await stand.settled()
-            assert row["flags"] == flags
+            assert (row["flags"], row["attempts"]) == (flags, 1)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+async def test_the_next_target_where_an_answer_is_not_as_asked(tmp_path: Path, stream: bool) -> None:
+    """Both answers are paid for; a stream has gone out when its end can be judged."""
+    checks = {"valid_json": True, "on_failure": "next_target"}
+    preset = {"targets": ["openai/gpt-4.1-mini", MODEL], "checks": checks}
+    async with run_stand(tmp_path, {"presets": {"strict": preset}}) as stand:
+        await stand.sim.behave(content="no JSON")
+        await stand.sim.behave(content="[1]")
+        answer = await stand.chat({"model": "strict", "stream": stream})
+        assert answer.status == 200
+        (row,) = await stand.settled()
+        assert (row["attempts"], row["flags"]) == (1 if stream else 2, "check_not_json")
+        books = await stand.sim.books()
+        assert (row["cost_pusd"], len(books["generations"])) == (books["total_pusd"], row["attempts"])
+
+
+@pytest.mark.parametrize("behaviour", [{"named": "rst-after-3-chunks"}, {"named": "midstream-error-after-3"}])
+async def test_half_a_stream_is_not_checked(tmp_path: Path, behaviour: dict[str, Any]) -> None:
+    preset = {"targets": [MODEL], "checks": {"valid_json": True}}
+    async with run_stand(tmp_path, {"presets": {"strict": preset}}) as stand:
+        await stand.sim.behave(**behaviour)
+        await stand.chat({"model": "strict", "stream": True})
+        (row,) = await stand.settled()
+        assert "check" not in (row["flags"] or "")
