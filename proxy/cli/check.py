@@ -89,6 +89,17 @@ def _config(loaded: "Loaded") -> Iterable[Line]:
     yield Line("config", "ok", f"{where}: {len(settings.providers)} providers, {len(settings.presets)} presets")
     for warning in loaded.warnings:
         yield Line("config", "warn", warning)
+    yield from _presets(settings)
+
+
+def _presets(settings: "Settings") -> Iterable[Line]:
+    """Build the presets: a schema that cannot be used shows only then."""
+    from proxy.pipeline.presets import preset_rows  # noqa: PLC0415 - keeps --help quick
+
+    try:
+        preset_rows(settings)
+    except ConfigError as error:
+        yield Line("presets", "fail", str(error), exit_code=error.exit_code)
 
 
 # --- ledger

@@ -229,6 +229,16 @@ def test_check_makes_nothing(configured: CommandLine) -> None:
     assert {path.name for path in configured.folder.iterdir()} == before
 
 
+def test_check_finds_a_schema_that_cannot_be_used(configured: CommandLine) -> None:
+    config = configured.folder / "config.yaml"
+    schema = "{type: json_schema, json_schema: {schema: {type: lots}}}"
+    preset = f"{{targets: openai/gpt-4o-mini, response_format: {schema}, checks: {{valid_json: true}}}}"
+    config.write_text(f"{config.read_text()}presets: {{a: {preset}}}\n")
+    code, found, text = states(configured, "--offline")
+    assert (code, found["presets"]) == (2, "fail")
+    assert "presets.a.response_format" in text
+
+
 def test_check_finds_a_refused_key_and_does_not_show_it(configured: CommandLine) -> None:
     config = configured.folder / "config.yaml"
     config.write_text(config.read_text().replace("sk-or-v1-canary-key", "canary-of-a-wrong-key"))
