@@ -118,10 +118,10 @@ class Walk:
             await pause(self._call, move.wait_s)
         if self._call.gone:
             return None
-        target, provider, key = move.place.target, move.place.provider, move.place.key
-        refusal = await booking.further(failed, target, provider, key.name, maybe_billed=decision.maybe_billed)
-        if refusal is not None:
-            return None
+        if not await _is_booked(booking, failed, move, decision):
+            move = None if move.place.target.static is not None else self._canned(decision)
+            if move is None or not await _is_booked(booking, failed, move, decision):
+                return None
         return self._attempt(move.place)
 
     def leave(self, decision: Decision | None = None) -> None:
@@ -169,7 +169,7 @@ class Walk:
         return None
 
     def _canned(self, decision: Decision) -> Move | None:
-        """Go to the canned answers, which end a route also when its time is over: they need none."""
+        """Go to the canned answers: they end a route also when its time is over or the money is spent."""
         at = len(self._route.targets) - 1
         if self._route.targets[at].static is None or "next_target" not in decision.steps:
             return None
@@ -284,6 +284,15 @@ class Walk:
 
     def _left_s(self, most_s: float) -> float:
         return min(most_s, self._deadline_s - self._parts.clock.monotonic_s())
+
+
+async def _is_booked(booking: Booking, failed: Attempt, move: Move, decision: Decision) -> bool:
+    """Tell whether the next attempt is on disk; False: a limit has no room for it."""
+    place = move.place
+    refusal = await booking.further(
+        failed, place.target, place.provider, place.key.name, maybe_billed=decision.maybe_billed
+    )
+    return refusal is None
 
 
 @lru_cache(maxsize=256)

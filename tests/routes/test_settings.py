@@ -108,6 +108,25 @@ async def test_a_static_target_of_the_configuration(tmp_path: Path) -> None:
         assert answer.json()["choices"][0]["message"]["content"] == "Please call again."
 
 
+async def test_a_static_target_costs_nothing(tmp_path: Path) -> None:
+    """An attempt that may have been billed has taken what there is; the next target cannot be paid for, a text can."""
+    more: dict[str, Any] = {
+        "presets": {"phone": ["openai/gpt-5-mini", MODEL, {"static": {"default": "Please call again."}}]},
+        "users": {"anna": {"token_hash": token_hash_of("anna"), "limits": {"cost": "$0.0025"}}},
+        "quotas": {"on_unaffordable": "refuse", "wait_s": 0},
+    }
+    async with run_stand(tmp_path, more) as stand:
+        await stand.sim.behave(named="rst-before-headers")
+        answer = await stand.chat({"model": "phone", "max_tokens": 1000})
+        assert (answer.status, answer.header("x-tollkeeper-static")) == (200, "1")
+        (row,) = await stand.settled()
+        assert [attempt["provider"] for attempt in await stand.rows("SELECT * FROM attempts ORDER BY n")] == [
+            "openrouter",
+            "static",
+        ]
+        assert 2_000_000_000 < row["cost_pusd"] <= row["reserved_pusd"] <= 2_500_000_000
+
+
 ASKED: dict[str, dict[str, Any]] = {
     "chat/completions": {"messages": MESSAGES},
     "completions": {"prompt": "Say something."},
