@@ -14,7 +14,7 @@ from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.place import Place
 from proxy.pipeline.refusal import features_unpriced, not_bounded, not_priced
 from proxy.pipeline.route import Route, Target
-from proxy.pipeline.tags import Tags
+from proxy.pipeline.tags import Tags, pairs_of
 from proxy.policy.pricing import BodyFacts, Price, Unbounded, read_facts, unpriced_features
 from proxy.storage.rows import OpenRow
 from proxy.storage.writer import LedgerUnavailableError
@@ -209,7 +209,7 @@ def _row(
         route.requested_model,
         route.use_case,
         tags.session_id,
-        tags.pairs,
+        pairs_of(tags, route.body),
         admission.amount_pusd,
         admission.tokens,
         int(route.body.get("stream") is True),

@@ -10,7 +10,8 @@ from proxy.pipeline.said import Headers, Said
 
 _TEXT_CHARS_MAX = 256  # the length of a session id at OpenRouter
 _TAGS_MAX = 16  # as OpenAI's metadata
-_SESSION_HEADERS = ("x-session-id", "session-id", "X-OpenWebUI-Chat-Id")
+_NAME_CHARS_MAX = 64
+_SESSION_HEADERS = ("x-session-id", "session-id", "session_id", "X-OpenWebUI-Chat-Id")
 
 
 class Tags(NamedTuple):
@@ -30,6 +31,22 @@ def read_tags(said: Said, body: Mapping[str, Any]) -> Tags:
     return tags._replace(session_id=session[:_TEXT_CHARS_MAX] or None)  # the body wins, as at OpenRouter
 
 
+def pairs_of(tags: Tags, body: Mapping[str, Any]) -> str | None:
+    """Give the tags of the row: those of the header, then the body's metadata, then its user; a JSON object of strings.
+
+    body is the one that goes out: what a preset's prompt took from metadata is part of a prompt, and no tag.
+    """
+    metadata, user = body.get("metadata"), body.get("user")
+    if metadata is None and user is None:
+        return tags.pairs
+    found: dict[str, str] = {} if tags.pairs is None else orjson.loads(tags.pairs)
+    given = {**({"user": user} if isinstance(user, str) else {}), **(metadata if isinstance(metadata, dict) else {})}
+    for name, value in given.items():
+        if len(found) < _TAGS_MAX and isinstance(value, str) and name:
+            found.setdefault(name[:_NAME_CHARS_MAX], value[:_TEXT_CHARS_MAX])
+    return orjson.dumps(found).decode() if found else None
+
+
 def _read_headers(headers: Headers) -> Tags:
     use_case = headers.get("X-Tollkeeper-Use-Case")
     pairs = headers.get("X-Tollkeeper-Tags")
@@ -47,7 +64,7 @@ def _pairs(text: str) -> str:
         name, equals, value = part.partition("=")
         if not equals or not name.strip():
             raise CallerError(400, "invalid_tags", "X-Tollkeeper-Tags must read key=value,key=value.")
-        found[name.strip()[:64]] = value.strip()[:_TEXT_CHARS_MAX]
+        found[name.strip()[:_NAME_CHARS_MAX]] = value.strip()[:_TEXT_CHARS_MAX]
     if len(found) > _TAGS_MAX:
         raise CallerError(
             400, "invalid_tags", f"X-Tollkeeper-Tags holds {len(found)} tags; at most {_TAGS_MAX} are kept."
