@@ -239,6 +239,13 @@ class Ledger(Block):
         "What becomes of the reservation of a request that a crash left open, if its cost cannot be learnt.",
         "It may have been billed, and no crash may free money.",
     )
+    idempotency_kept_s: Seconds = setting(
+        DAY_S,
+        "How long the Idempotency-Key of a request that is over is remembered, a day at most.",
+        "Longer than any program tries again; only hashes are kept, about 100 bytes each.",
+        ge=0,
+        le=DAY_S,
+    )
     lookup_timeout_s: Seconds = setting(
         600,
         "How long the provider is asked what a broken-off request cost, before its reservation is booked.",

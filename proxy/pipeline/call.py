@@ -1,6 +1,7 @@
 """One HTTP request of a client while it is being answered."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -8,6 +9,9 @@ from proxy.core.clock import Clock
 from proxy.pipeline.client import AiohttpClient, Client, Reply
 from proxy.storage.rows import id_text
 from proxy.wire.endpoint import CHAT, Endpoint
+
+if TYPE_CHECKING:
+    from proxy.pipeline.claim import Claim
 
 _DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the client
 
@@ -22,6 +26,7 @@ class Call:
     reply: Reply | None = None  # the one that was begun
     streams = False  # it is a stream of events
     told: Callable[[], dict[str, str]] = dict  # headers that every answer to this user carries
+    claim: "Claim | None" = None  # of one that came with an Idempotency-Key
     _on_gone: Callable[[], None] | None = None
 
     def __init__(self, client: Client, id_: int, clock: Clock, now_ms: int) -> None:

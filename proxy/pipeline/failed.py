@@ -38,6 +38,8 @@ async def _inside(call: Call, error: ApiError, finish: Finish) -> Reply:
     """Tell it in an answer whose head has gone out."""
     assert call.reply is not None
     await finish(error.status)
+    if call.claim is not None:
+        call.claim.error = error
     if call.streams:
         call.write(call.endpoint.error_event(error.code, error.message, error.type, call.request_id, None))
     else:
@@ -56,6 +58,8 @@ def _pass_on(call: Call, last: Attempt, attempts: Sequence[Attempt]) -> Reply:
     if len(attempts) > 1:
         headers["x-should-retry"] = "false"
         body = _with_list(body, attempts)
+    if call.claim is not None:
+        call.claim.keep(last.answer.status, headers, body)
     return call.client.whole(last.answer.status, headers, body, call.started_ms)
 
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from proxy.config.schema import Settings
 from proxy.core.clock import Clock
 from proxy.pipeline.authenticate import Directory
+from proxy.pipeline.claim import Claims
 from proxy.pipeline.desk import Desk
 from proxy.pipeline.health import Health
 from proxy.pipeline.in_flight import InFlight
@@ -70,5 +71,6 @@ class Parts:
     look_up_later: Callable[[int], None]  # a pending request's id -> the job that settles it
     patience: Patience = field(default_factory=Patience)
     in_flight: InFlight = field(default_factory=InFlight)
+    claims: Claims = field(default_factory=Claims)
     tally: Tally = field(default_factory=Tally)
     draining: bool = False

@@ -13,6 +13,7 @@ from proxy.core.money import pusd_to_usd
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
+from proxy.pipeline.gone import CLIENT_GONE_STATUS
 from proxy.pipeline.parts import Snapshot
 from proxy.pipeline.refused import broken
 from proxy.pipeline.reply import Whole as WholeReply
@@ -26,7 +27,6 @@ from proxy.wire.headers import pick_response_headers
 
 Finish = Callable[[int], Awaitable[Verdict]]  # takes the status that the client gets
 
-_CLIENT_GONE_STATUS = 499  # nginx's word for a client that closed the request
 _WHOLE_MAX_BYTES = 64 << 20  # an answer that is not a stream is held back until its cost is known
 _AFTER_DONE_S = 1.0  # a provider that keeps the connection open after [DONE] must not keep the client waiting
 _SPACE = b" \t\r\n"
@@ -103,7 +103,7 @@ class Relay:
         return False
 
     def status(self) -> int:
-        return _CLIENT_GONE_STATUS if self.call.gone else self.answer.status
+        return CLIENT_GONE_STATUS if self.call.gone else self.answer.status
 
     def note_broken(self, error: TransportError) -> ProviderError:
         failure = broken(error, self.attempt.provider)
@@ -294,12 +294,17 @@ class Whole(Relay):
     async def give(self, body: bytes) -> Reply:
         """Settle, then pass the answer on."""
         verdict = await self.finish(self.status())
+        claim = self.call.claim
         if self.response is not None:
+            if claim is not None:
+                claim.keep(self.answer.status, response_headers(self.call, self.attempt), body)
             await self.write(body)
             return self.response
         headers = response_headers(self.call, self.attempt)
         if verdict.cost_pusd is not None and verdict.state == "settled":
             headers["x-tollkeeper-cost-usd"] = pusd_to_usd(verdict.cost_pusd)
+        if claim is not None:
+            claim.keep(self.answer.status, headers, body)
         return self.call.client.whole(self.answer.status, headers, body, self.call.started_ms)
 
     def _gone(self) -> None:
@@ -360,8 +365,10 @@ class Whole(Relay):
 
     async def truncated(self, failure: ProviderError) -> Reply:
         """Never pass a part off as the whole: what was held back is dropped, the client gets an error."""
-        await self.finish(_CLIENT_GONE_STATUS if self.call.gone else failure.status)
+        await self.finish(CLIENT_GONE_STATUS if self.call.gone else failure.status)
         if self.response is None:
             raise failure
+        if self.call.claim is not None:
+            self.call.claim.error = failure
         await self.write(self.call.endpoint.error_body(failure, self.call.request_id))
         return self.response

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -55,6 +55,8 @@ async def reserve(
     admission = await _admission(call, identity, route, size_bytes, parts, snapshot)
     row = _row(call, identity, route, first, tags, admission, snapshot.zone)
     try:
+        if call.claim is not None:
+            await parts.ledger.change(partial(call.claim.note, request_id=call.id))
         await parts.ledger.open(row)
     except LedgerUnavailableError as error:
         parts.desk.cancel(call.id)

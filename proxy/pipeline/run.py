@@ -15,6 +15,8 @@ from proxy.pipeline.client import Reply
 from proxy.pipeline.dispatch import dispatch
 from proxy.pipeline.enrol import enrol
 from proxy.pipeline.failed import tell_failure
+from proxy.pipeline.gone import client_gone
+from proxy.pipeline.once import once
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.record import Booking
 from proxy.pipeline.relay import relay
@@ -38,6 +40,10 @@ async def run(call: Call, parts: Parts) -> Reply:
     body, size_bytes = await accept(call, snapshot.settings.server)
     sent = request_headers(call.client.said)
     tags = read_tags(call.client.said, body)
+    if tags.idempotency_key is not None:
+        joined = await once(call, identity, tags.idempotency_key, body, parts, snapshot)
+        if joined is not None:
+            return joined
     route = plan_route(
         body,
         identity,
@@ -80,7 +86,3 @@ def limited(identity: Identity, use_case: str, snapshot: Snapshot) -> Identity:
     """Give who asks, under the limits of a use case too."""
     quotas = snapshot.use_case_quotas[use_case]
     return replace(identity, allowance=with_use_case(identity.allowance, use_case, quotas))
-
-
-def client_gone() -> ApiError:
-    return ApiError(499, "client_gone", "The client closed the connection before an answer began.")

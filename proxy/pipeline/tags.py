@@ -18,6 +18,7 @@ class Tags(NamedTuple):
     use_case: str | None
     session_id: str | None
     pairs: str | None  # a JSON object of strings
+    idempotency_key: str | None = None
 
 
 def read_tags(said: Said, body: Mapping[str, Any]) -> Tags:
@@ -55,7 +56,15 @@ def _read_headers(headers: Headers) -> Tags:
         use_case[:_TEXT_CHARS_MAX] if use_case else None,
         session[:_TEXT_CHARS_MAX] if session else None,
         _pairs(pairs) if pairs else None,
+        _key(headers),
     )
+
+
+def _key(headers: Headers) -> str | None:
+    keys = set(headers.getall("Idempotency-Key", ()))
+    if len(keys) > 1:
+        raise CallerError(400, "invalid_header", "Several different Idempotency-Key came in one request. Send one.")
+    return keys.pop() if keys else None
 
 
 def _pairs(text: str) -> str:

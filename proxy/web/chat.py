@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from proxy.core.errors import CallerError, OwnError
+from proxy.core.errors import ApiError, CallerError, OwnError
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
 from proxy.pipeline.run import run
@@ -18,11 +18,16 @@ async def chat_completions(call: Call, state: State) -> Reply:
     parts.in_flight.add(call)
     try:
         return await run(call, parts)
-    except (CallerError, OwnError) as error:
-        parts.tally.refusals[error.status, error.code] += 1
+    except ApiError as error:
+        if call.claim is not None and error.code != "client_gone":  # of that one nobody else is to hear
+            call.claim.error = error
+        if isinstance(error, CallerError | OwnError):
+            parts.tally.refusals[error.status, error.code] += 1
         raise
     finally:
         parts.in_flight.remove(call)
+        if call.claim is not None:
+            parts.claims.end(call.claim)
 
 
 def completions_of(endpoint: Endpoint) -> Callable[[Call, State], Awaitable[Reply]]:

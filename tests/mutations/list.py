@@ -35,6 +35,7 @@ _FIGURES = "tests/web/test_own_figures.py::test_"
 _TYPED = "tests/wire/test_typed_meters.py::test_"
 _CATALOGUE = "tests/quotas/test_catalogue.py::test_"
 _DATABASE = "tests/quotas/test_database_users.py::test_"
+_REPEATED = "tests/once/test_once.py::test_"
 _END_USERS = "tests/identity/test_end_users.py::test_"
 
 _ADMIT = "proxy/pipeline/admit.py"
@@ -42,6 +43,7 @@ _ALLOWANCE = "proxy/pipeline/allowance.py"
 _APP = "proxy/app.py"
 _BOUND = "proxy/policy/pricing/bound.py"
 _DESK = "proxy/pipeline/desk.py"
+_ONCE = "proxy/pipeline/once.py"
 _QUOTA = "proxy/policy/quota.py"
 _RECORD = "proxy/pipeline/record.py"
 _RESERVE = "proxy/pipeline/reserve.py"
@@ -372,6 +374,47 @@ MUTATIONS: tuple[Mutation, ...] = (
         "Each new name makes a row: a service that makes names up fills the disk.",
         (Patch("proxy/storage/users.py", "    if count >= users_max:", "    if count > users_max + 10**6:"),),
         (f"{_END_USERS}no_more_than_users_max_are_made",),
+    ),
+    Mutation(
+        "repeated-at-once",
+        "A key is looked up only when its request is over: what comes meanwhile is sent and billed again.",
+        (
+            Patch(
+                _ONCE,
+                "    while (claim := parts.claims.find(hashes)) is not None:",
+                "    while (claim := None) is not None:",
+            ),
+            Patch(
+                "proxy/pipeline/claim.py",
+                "del self._claims[claim.hashes.key]",
+                "self._claims.pop(claim.hashes.key, None)",
+            ),
+        ),
+        (f"{_REPEATED}fifty_at_once_are_one[True]",),
+    ),
+    Mutation(
+        "keys-in-memory",
+        "A restart forgets which keys came before.",
+        (Patch(_RESERVE, "        if call.claim is not None:\n", "        if False:\n"),),
+        (f"{_REPEATED}what_is_over_is_not_done_again[True-False]",),
+    ),
+    Mutation(
+        "retry-of-what-may-be-billed",
+        "A failure frees the key, also one that the provider may have billed.",
+        (Patch("proxy/policy/repeat.py", '"anew" if failed and is_free else "over"', '"anew" if failed else "over"'),),
+        (f"{_REPEATED}what_failed_and_may_be_billed_does_not[silent]",),
+    ),
+    Mutation(
+        "a-failure-keeps-the-key",
+        "An SDK that tries again with the same key is told of its failure for a day.",
+        (Patch("proxy/policy/repeat.py", '"anew" if failed and is_free else "over"', '"over"'),),
+        (f"{_REPEATED}what_failed_and_cost_nothing_runs_anew[overloaded-False]",),
+    ),
+    Mutation(
+        "keys-of-everybody",
+        "Two users who take the same key get each other's request.",
+        (Patch(_ONCE, 'whose = f"{len(user)}:{user}{key}".encode()', "whose = key.encode()"),),
+        (f"{_REPEATED}a_key_is_the_users_own",),
     ),
     Mutation(
         "missing-cost-is-zero",

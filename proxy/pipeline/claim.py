@@ -1,0 +1,81 @@
+"""claim: one request that holds an Idempotency-Key while it is under way, and those that wait for its answer."""
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from proxy.core.errors import ApiError
+from proxy.storage.idempotency import KeyHashes, note_key
+
+
+class Kept(NamedTuple):
+    """A complete answer, as long as somebody may still join it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Claim:
+    """What the request came to is noted in answer or error; where neither is, its row tells."""
+
+    __slots__ = ("_waiting", "answer", "error", "hashes", "request_id", "since_id", "streams")
+
+    def __init__(self, hashes: KeyHashes, request_id: str, since_id: int, *, streams: bool) -> None:
+        self.hashes = hashes
+        self.request_id = request_id
+        self.since_id = since_id  # keys of older requests are forgotten
+        self.streams = streams
+        self.answer: Kept | None = None
+        self.error: ApiError | None = None
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def keep(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Note the answer that the client gets."""
+        self.answer = Kept(status, headers, body)
+
+    def waiter(self) -> asyncio.Future[None]:
+        """Give what is done when the request is over; forget() it when nobody waits any more."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        return future
+
+    def forget(self, future: asyncio.Future[None]) -> None:
+        self._waiting.discard(future)
+
+    def end(self) -> None:
+        """Let those who wait go on."""
+        for future in self._waiting:
+            wake(future)
+
+    def note(self, connection: sqlite3.Connection, request_id: int) -> None:
+        """Write the key: before the request's own row, and so before anything is sent."""
+        note_key(connection, self.hashes, request_id, self.since_id)
+
+
+class Claims:
+    """The claims of requests that are under way, by the hash of their key. One ledger has one owner: these are all."""
+
+    def __init__(self) -> None:
+        self._claims: dict[bytes, Claim] = {}
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def find(self, hashes: KeyHashes) -> Claim | None:
+        return self._claims.get(hashes.key)
+
+    def add(self, claim: Claim) -> Claim:
+        self._claims[claim.hashes.key] = claim
+        return claim
+
+    def end(self, claim: Claim) -> None:
+        """Free the key: the request is over, and its row says how."""
+        del self._claims[claim.hashes.key]
+        claim.end()
+
+
+def wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
