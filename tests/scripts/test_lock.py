@@ -1,5 +1,6 @@
 """The lists that a fresh machine installs from: whole, hashed, and of no machine in particular."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -11,6 +12,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = ("requirements.lock", "requirements-dev.lock")
+CLIENTS = "tests/clients/requirements"
 
 
 def entries(lock: str) -> list[str]:
@@ -37,7 +39,7 @@ def declared(*groups: str) -> list[Requirement]:
     return [Requirement(text) for text in texts]
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, f"{CLIENTS}.lock"])
 def test_every_entry_has_hashes_and_no_address(lock: str) -> None:
     for entry in entries(lock):
         assert re.search(r"--hash=sha256:[0-9a-f]{64}( |$)", entry), f"{entry[:60]} has no hash"
@@ -54,6 +56,24 @@ def test_the_lock_fits_what_pyproject_asks_for(lock: str, groups: list[str]) -> 
         name = canonicalize_name(requirement.name)
         assert name in versions, f"{lock} lacks {name}: run scripts/lock"
         assert requirement.specifier.contains(versions[name]), f"{lock} has {name} {versions[name]}: run scripts/lock"
+
+
+def test_the_clients_are_those_that_are_asked_for() -> None:
+    versions = pinned(f"{CLIENTS}.lock")
+    for line in (ROOT / f"{CLIENTS}.in").read_text().splitlines():
+        if not line.startswith("#"):
+            asked = Requirement(line)
+            assert asked.specifier.contains(versions[canonicalize_name(asked.name)]), f"{line}: run scripts/lock"
+
+
+def test_the_node_clients_have_hashes_and_no_address() -> None:
+    folder = ROOT / "tests/clients/node"
+    packages = json.loads((folder / "package-lock.json").read_text())["packages"]
+    assert packages.pop("")["dependencies"] == json.loads((folder / "package.json").read_text())["dependencies"]
+    assert packages
+    for name, entry in packages.items():
+        assert entry["integrity"].startswith("sha512-"), name
+        assert "resolved" not in entry, name
 
 
 def test_tests_run_on_the_versions_that_users_get() -> None:

@@ -1,0 +1,12 @@
+"""openai-node."""
+
+from tests.clients.matrix import Matrix
+
+
+class TestChat(Matrix):
+    program_file = "node/openai_node.mjs"
+
+
+class TestResponses(Matrix):
+    program_file = "node/openai_node.mjs"
+    endpoint = "responses"

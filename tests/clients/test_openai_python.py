@@ -1,0 +1,12 @@
+"""The official package of OpenAI."""
+
+from tests.clients.matrix import Matrix
+
+
+class TestChat(Matrix):
+    program_file = "python/openai_sdk.py"
+
+
+class TestResponses(Matrix):
+    program_file = "python/openai_sdk.py"
+    endpoint = "responses"
