@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -26,14 +26,17 @@ from proxy.pipeline.allowance import use_case_quotas
 from proxy.pipeline.desk import Desk
 from proxy.pipeline.directory import build_directory
 from proxy.pipeline.health import Health
+from proxy.pipeline.key_use import PastUse
 from proxy.pipeline.parts import Parts, Snapshot, routing_of
 from proxy.pipeline.presets import preset_rows, static_rows
 from proxy.policy.guarded_clock import GuardedClock
 from proxy.policy.quota import QuotaBook, SettledRow, fine_rows, scopes_of, use_case_scope
+from proxy.policy.window import window_at
 from proxy.providers.build import build_providers
 from proxy.providers.catalogue import Catalogue
 from proxy.providers.rows import ProviderRow
 from proxy.storage import users
+from proxy.storage.key_use import read_key_use
 from proxy.storage.ledger import SqliteLedger, open_ledger, read_unfinished, set_labels
 from proxy.storage.recent import PastAttempt, recent_attempts
 from proxy.storage.reports import open_reader
@@ -187,6 +190,7 @@ class App:
             if providers.get(name) is None or providers[name].transport is not row.transport
         ]
         self._providers = providers
+        await self._take_up_keys(providers.values(), ZoneInfo(settings.timezone))
         self.health.configure(providers.values())
         self._close_later(replaced)
         quotas = use_case_quotas(settings)
@@ -203,6 +207,17 @@ class App:
             use_cases=settings.use_cases,
             use_case_quotas=quotas,
         )
+
+    async def _take_up_keys(self, rows: Iterable[ProviderRow], zone: ZoneInfo) -> None:
+        """Sum up the past of keys whose first limit this configuration brings."""
+        use, now_ms = self.health.use, self._clock.now_ms()
+        use.zone = zone
+        for row in rows:
+            for key in row.keys:
+                if key.quotas and not use.knows(scope := key.quotas[0].scope):
+                    since_ms = min(window_at(quota.window, zone, now_ms).start_ms for quota in key.quotas)
+                    read = partial(read_key_use, provider=row.name, key=key.name, since_ms=since_ms)
+                    use.load(scope, map(PastUse._make, await self.ledger.change(read)))
 
     async def _take_up(self, quotas: Mapping[str, object], zone: ZoneInfo) -> None:
         """Sum up the past of use cases whose first limit comes with a reload; a start sums up all of them."""

@@ -6,7 +6,9 @@ from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
+from proxy.config.allowance import CostLimits, RequestLimits
 from proxy.config.block import DAY_S, Block, required, setting
+from proxy.config.limit import Limit
 from proxy.config.mistake import SettingError
 from proxy.config.values import (
     BaseUrl,
@@ -106,6 +108,17 @@ class Timeouts(Block):
     )
 
 
+class KeyLimits(Block):
+    """What may be used with one key of a provider. One that is used up is left aside until a window ends."""
+
+    cost: CostLimits = setting((), "Money: $50/day.", "No limit.")
+    requests: RequestLimits = setting((), "Requests to the provider: 1000/day.", "No limit.")
+
+    @property
+    def all(self) -> tuple[Limit, ...]:
+        return (*self.cost, *self.requests)
+
+
 class ProviderKey(Block):
     """One of several keys of a provider. Those with the lowest priority number share the work by their weights."""
 
@@ -122,6 +135,7 @@ class ProviderKey(Block):
     weight: Whole = setting(
         1, "Its share of the requests among keys of the same priority.", "All alike.", ge=1, le=10**6
     )
+    limits: KeyLimits = setting(KeyLimits, "What may be used with it before others take over.", "No limit.")
     valid_from: Moment | None = setting(None, "When it begins to be used, like 2027-01-31T00:00:00Z.", "At once.")
     valid_until: Moment | None = setting(
         None, "When it ends to be used. Two keys whose times overlap change over without a gap.", "Never."

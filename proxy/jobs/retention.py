@@ -90,6 +90,7 @@ class Retention:
         if age_days is None or self._clock_problem() is not None:
             return None
         quotas = configured_quotas(snapshot.settings, await self._ledger.change(list_users))
+        quotas |= {quota for row in snapshot.providers.values() for key in row.keys for quota in key.quotas}
         now_ms = self._clock.now_ms()
         what = await asyncio.to_thread(_plan, snapshot, age_days * _DAY_MS, now_ms, quotas)
         self._tell(what)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.errors import ApiError, CallerError
 from proxy.pipeline.health import Pass
+from proxy.pipeline.key_use import Held
 from proxy.pipeline.parts import Parts
 from proxy.pipeline.refused import broken, error_object, is_json_object, refused
 from proxy.pipeline.reserve import Reservation
@@ -60,6 +61,7 @@ class Attempt:
     checks: CheckRules | None = None
     check_fails: bool = False  # one that the answer does not pass counts as a failure
     is_noted: bool = False  # the breakers know that it answered
+    key_held: Held | None = None  # of the limits of its key
 
     def settle_for_it(self) -> None:
         """Take an answer that only failed a check after all: it is paid for, and nothing better is to be had."""

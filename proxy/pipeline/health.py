@@ -6,8 +6,10 @@ keeps its state. The plain path, one key and nothing failing, costs a few look-u
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple, Protocol
+from zoneinfo import ZoneInfo
 
 from proxy.core.clock import Clock
+from proxy.pipeline.key_use import KeyUse
 from proxy.pipeline.route import Target
 from proxy.pipeline.settle import Heard
 from proxy.pipeline.waiting_line import WaitingLine
@@ -67,11 +69,25 @@ class ProviderView(NamedTuple):
 class ProviderHealth:
     """The state of one provider under one configuration of it."""
 
-    __slots__ = ("_clock", "_models", "_recent", "_told_to_wait", "breaker", "budget", "line", "ring", "row")
+    __slots__ = (
+        "_clock",
+        "_has_limits",
+        "_models",
+        "_recent",
+        "_told_to_wait",
+        "_use",
+        "breaker",
+        "budget",
+        "line",
+        "ring",
+        "row",
+    )
 
-    def __init__(self, row: ProviderRow, clock: Clock) -> None:
+    def __init__(self, row: ProviderRow, clock: Clock, use: KeyUse) -> None:
         self.row = row
         self._clock = clock
+        self._use = use
+        self._has_limits = any(key.quotas for key in row.keys)
         self.breaker = Breaker(row.breaker)
         self.budget = RetryBudget(row.retry.budget_percent)
         self.ring = KeyRing([key.facts for key in row.keys])
@@ -84,7 +100,7 @@ class ProviderHealth:
 
     def under(self, row: ProviderRow) -> "ProviderHealth":
         """Give the state under another configuration: what it leaves as it was is kept."""
-        found = ProviderHealth(row, self._clock)
+        found = ProviderHealth(row, self._clock, self._use)
         found._recent = self._recent
         if row.breaker == self.row.breaker:
             found.breaker, found._models = self.breaker, self._models
@@ -138,13 +154,20 @@ class ProviderHealth:
         return any(breaker.state(now_s) == "half_open" for breaker in self._breakers(model))
 
     def choose_key(self, model: str, now_ms: int, excluded: Collection[int] = ()) -> int | None:
+        if self._has_limits:
+            excluded = (*excluded, *self.used_up(now_ms))
         return self.ring.choose(now_ms, excluded, model)
+
+    def used_up(self, now_ms: int) -> tuple[int, ...]:
+        """Give the keys whose own limits are reached."""
+        return self._use.used_up(self.row.keys, now_ms) if self._has_limits else ()
 
     def least_bad_key(self, model: str, now_ms: int) -> int | None:
         """Give the first key that is valid by its dates, set aside or not; None where there is none."""
         if self.ring.usable_in_ms(now_ms, model) is None:
             return None
-        return next((i for i, view in enumerate(self.ring.view(now_ms)) if view.valid), None)
+        used_up = self.used_up(now_ms)
+        return next((i for i, view in enumerate(self.ring.view(now_ms)) if view.valid and i not in used_up), None)
 
     # After it.
 
@@ -247,6 +270,7 @@ class Health:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.use = KeyUse(ZoneInfo("UTC"))  # the configuration tells the zone
         self._providers: dict[str, ProviderHealth] = {}
         self._others: dict[str, ProviderHealth] = {}  # static ones, and those of requests that outlived their row
 
@@ -255,7 +279,7 @@ class Health:
         before = self._providers
         self._others = {}
         self._providers = {
-            row.name: before[row.name].under(row) if row.name in before else ProviderHealth(row, self._clock)
+            row.name: before[row.name].under(row) if row.name in before else ProviderHealth(row, self._clock, self.use)
             for row in rows
         }
 
@@ -263,7 +287,7 @@ class Health:
         """Give the state of a provider; a request may still walk a configuration that is gone."""
         found = self._providers.get(row.name) or self._others.get(row.name)
         if found is None:
-            found = self._others[row.name] = ProviderHealth(row, self._clock)
+            found = self._others[row.name] = ProviderHealth(row, self._clock, self.use)
         return found
 
     def seed(self, attempts: Iterable[PastAttempt]) -> None:
@@ -276,7 +300,9 @@ class Health:
 
     def forget(self) -> None:
         """Begin anew, as after a start without a ledger."""
-        self._providers = {name: ProviderHealth(found.row, self._clock) for name, found in self._providers.items()}
+        self._providers = {
+            name: ProviderHealth(found.row, self._clock, self.use) for name, found in self._providers.items()
+        }
 
     def views(self) -> dict[str, ProviderView]:
         return {name: found.view() for name, found in self._providers.items()}

@@ -48,10 +48,12 @@ class Booking:
         """
         if self.verdict is not None:
             return self.verdict
-        verdict = self._decide()
+        own = verdict = self._decide()
         end = self._row(verdict, status, error)
         if self._past is not None:
             end, verdict = self._add_up(self._past, end, verdict)
+        if self.attempt is not None:
+            self._end_key(self.attempt, own)
         self.verdict, self._row_end = verdict, end
         self._parts.tally.requests[status] += 1
         self._note_excess(end)
@@ -59,6 +61,12 @@ class Booking:
         self._parts.patience.expect(written, self._snapshot.settings.ledger.settle_wait_s, self._stop_waiting)
         await written
         return verdict
+
+    def _end_key(self, attempt: Attempt, verdict: Verdict) -> None:
+        """Count what an attempt cost for the limits of its key."""
+        held, attempt.key_held = attempt.key_held, None
+        if held is not None:
+            self._parts.health.use.end(held, verdict.cost_pusd)
 
     def _stop_waiting(self, written: Waiter[None]) -> None:
         if not written.done():
@@ -117,6 +125,7 @@ class Booking:
                 return refusal
             past = past.extended(more)
         self._past, self.attempt = past, None
+        self._end_key(failed, part.verdict)
         row = AttemptRow(id_, failed.n + 1, self._parts.clock.now_ms(), provider.name, key_label, target.model)
         try:
             await ledger.add_attempt(row, part.end, None if past.held == before.held else past.held)

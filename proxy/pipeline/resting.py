@@ -28,7 +28,9 @@ def resting(route: Route, health: Health, snapshot: Snapshot, clock: Clock) -> A
             asked_for = asked_for and is_told
         else:
             asked_for = False
-            texts.append(f"no key of {provider.name} is valid at this time")
+            is_used_up = found.used_up(clock.now_ms())
+            why = "has anything left of its own limits" if is_used_up else "is valid at this time"
+            texts.append(f"no key of {provider.name} {why}")
     wait_s = min(max(math.ceil(min(waits, default=0.0)), 1), _TOLD_MAX_S)
     why = f"Nothing was sent: {'; '.join(texts)}."
     if asked_for:

@@ -22,6 +22,8 @@ from proxy.policy.fallback import Decision, Step, decide
 from proxy.providers.deadlines import Deadlines
 
 _OURS = Decision("not_sent", ("next_target", "stop"), maybe_billed=False, blame="none")  # we kept it from being sent
+_USED_UP = "key_used_up"
+_NEXT_KEY = Decision("key_used_up", ("next_key", "next_target", "stop"), maybe_billed=False, blame="none")
 _KEPT_BACK = frozenset({"resting", "queue_full", "queue_timeout"})
 _CHECKED = Decision("check", ("next_target", "stop"), maybe_billed=True, blame="none")
 _LEFT_MIN_S = 0.05  # an attempt that may begin has at least this long
@@ -79,6 +81,8 @@ class Walk:
     async def enter(self, attempt: Attempt) -> bool:
         """Take the passes of the breakers and a place in line; False: it must not be sent, and knows why."""
         health = self.place.health
+        if attempt.key.quotas and not self._hold_key(attempt):
+            return False
         attempt.passes = health.enter(attempt.target.model, attempt.started_s)
         if attempt.passes is None:
             attempt.heard.dispatched = False
@@ -97,6 +101,17 @@ class Walk:
         attempt.line = health.line
         attempt.heard.dispatched = not self._call.gone
         return not self._call.gone
+
+    def _hold_key(self, attempt: Attempt) -> bool:
+        """Count the attempt for the limits of its key, which others may have used up since it was chosen."""
+        use, key = self._parts.health.use, attempt.key
+        if use.used_up((key,), self._parts.clock.now_ms()):
+            attempt.heard.dispatched = False
+            told = resting(self._route, self._parts.health, self._snapshot, self._call.clock)
+            attempt.fail(Failure("connect", kind=_USED_UP), told)
+            return False
+        attempt.key_held = use.begin(key, self._call.started_ms, self._reservation.amount_pusd or 0)
+        return True
 
     def note_opened(self) -> None:
         """Tell the breakers of an answer whose content has begun: what waits behind a probe need not wait longer."""
@@ -156,6 +171,8 @@ class Walk:
             return _OURS
         if failure.kind == CHECK:
             return _CHECKED
+        if failure.kind == _USED_UP:
+            return _NEXT_KEY
         return decide(failure, self._parts.clock.now_ms())
 
     def _move(self, decision: Decision, failure: Failure) -> Move | None:
@@ -245,7 +262,7 @@ class Walk:
             own = self._own_keys.get(provider.name)
             if own is not None:
                 return Place(at, target, provider, own, -1, health)
-        index = health.ring.choose(now_ms, (), target.model)
+        index = health.choose_key(target.model, now_ms)
         return None if index is None else Place(at, target, provider, provider.keys[index], index, health)
 
     def _attempt(self, place: Place) -> Attempt:

@@ -10,6 +10,7 @@ from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
 from proxy.policy.keyring import KeyFacts
 from proxy.policy.pricing import Price
+from proxy.policy.quota import Quota
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.key import NO_KEY, Key
 from proxy.providers.openai import OpenAIDialect
@@ -30,7 +31,7 @@ def _build(name: str, provider: Provider, old: ProviderRow | None) -> ProviderRo
         name=name,
         kind=provider.kind,
         base_url=base_url,
-        keys=_keys(provider),
+        keys=_keys(name, provider),
         deadlines=_deadlines(provider),
         on_disconnect=provider.on_disconnect,
         extra_headers={name: value.reveal() for name, value in provider.headers.items()},
@@ -104,18 +105,20 @@ def _breaker(provider: Provider) -> BreakerRules:
     )
 
 
-def _keys(provider: Provider) -> tuple[Key, ...]:
+def _keys(name: str, provider: Provider) -> tuple[Key, ...]:
     """Give the keys, the first of which is also for calls of our own; api_key alone is called main."""
     if provider.api_key is not None:
         return (Key(KeyFacts("main"), provider.api_key),)
-    return tuple(_key(key) for key in provider.keys) or (NO_KEY,)
+    return tuple(_key(name, key) for key in provider.keys) or (NO_KEY,)
 
 
-def _key(key: ProviderKey) -> Key:
+def _key(provider: str, key: ProviderKey) -> Key:
     bounds = [
         None if moment is None else int(moment.timestamp() * 1000) for moment in (key.valid_from, key.valid_until)
     ]
-    return Key(KeyFacts(key.name, key.priority, key.weight, bounds[0], bounds[1]), key.api_key)
+    scope = f"key:{provider}/{key.name}"
+    quotas = tuple(Quota(scope, limit.kind, limit.amount, limit.window) for limit in key.limits.all)
+    return Key(KeyFacts(key.name, key.priority, key.weight, bounds[0], bounds[1]), key.api_key, quotas)
 
 
 def make_transport(base_url: str) -> Transport:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from proxy.core.secret import Secret
 from proxy.policy.keyring import KeyFacts
+from proxy.policy.quota import Quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,7 @@ class Key:
 
     facts: KeyFacts
     secret: Secret | None
+    quotas: tuple[Quota, ...] = ()  # limits of its own
 
     @property
     def name(self) -> str:

@@ -156,7 +156,8 @@ def targets_json(route: Route, order: Order, now_ms: int, parts: Parts, snapshot
         health = parts.health.of(provider)
         state = health.state(target.model)
         key_in_ms = health.ring.usable_in_ms(now_ms, target.model)
-        may_go = state != "open" and key_in_ms == 0
+        is_used_up = len(health.used_up(now_ms)) == len(provider.keys)
+        may_go = state != "open" and key_in_ms == 0 and not is_used_up
         found.append(
             {
                 "provider": target.provider,
@@ -164,11 +165,17 @@ def targets_json(route: Route, order: Order, now_ms: int, parts: Parts, snapshot
                 "chosen": may_go and not is_chosen,
                 "reason": order.placed[n].reason if n < len(order.placed) else "canned answers, when nothing else does",
                 "breaker": state,
-                "key": "none is valid" if key_in_ms is None else "usable" if key_in_ms == 0 else "set aside",
+                "key": "used up" if is_used_up else _key_word(key_in_ms),
             }
         )
         is_chosen = is_chosen or may_go
     return found
+
+
+def _key_word(usable_in_ms: int | None) -> str:
+    if usable_in_ms is None:
+        return "none is valid"
+    return "usable" if usable_in_ms == 0 else "set aside"
 
 
 def _refusal(error: ApiError) -> dict[str, object]:

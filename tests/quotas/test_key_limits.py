@@ -1,0 +1,124 @@
+"""Limits of a provider's keys: one that is used up is left aside until its window ends, also after a restart."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from proxy.simulator.account import key_hash
+from tests.quotas.place import Place, cost, error_of
+from tests.support.installation import STEADY
+from tests.support.stand import MODEL
+
+Open = Callable[..., Awaitable[Place]]
+KEYS = {name: f"sk-or-v1-{name * 64}"[:73] for name in "abc"}
+
+
+def world(place_url: str, limits: dict[str, Any], *, second: bool = True, chain: bool = False) -> dict[str, Any]:
+    keys: list[dict[str, Any]] = [{"name": "a", "api_key": KEYS["a"], "priority": 1, "limits": limits}]
+    if second:
+        keys.append({"name": "b", "api_key": KEYS["b"], "priority": 2})
+    own = {"base_url": f"{place_url}/api/v1", "api_key": None, "keys": keys, **STEADY}
+    return {"providers": {"openrouter": own}, "presets": {"chain": [MODEL, "plain/gpt-4o-mini"]} if chain else {}}
+
+
+async def configured(opened: Open, limits: dict[str, Any], **more: Any) -> Place:
+    place = await opened()
+    await place.configure(world(place.sim.url, limits, **more))
+    await place.sim.forget()
+    return place
+
+
+async def used(place: Place) -> list[str]:
+    """Give the keys that reached the provider, in order."""
+    names = {f"sha256:{key_hash(key)}": name for name, key in KEYS.items()}
+    return [names[dict(sent["headers"])["Authorization"]] for sent in await place.sim.requests()]
+
+
+async def test_the_next_key_takes_over(opened: Open) -> None:
+    place = await configured(opened, {"requests": "2/day"})
+    for _ in range(4):
+        assert (await place.chat()).status == 200
+    assert await used(place) == ["a", "a", "b", "b"]
+    assert [row["key"] for row in place.rows("SELECT key FROM attempts ORDER BY request_id")] == ["a", "a", "b", "b"]
+    place.move_to("2026-11-19T00:00:00Z")
+    assert (await place.chat()).status == 200
+    assert (await used(place))[-1] == "a"
+    await place.check_books()
+
+
+async def test_a_restart_knows_what_was_used(opened: Open) -> None:
+    place = await configured(opened, {"requests": "2/day"})
+    assert (await place.chat()).status == 200
+    await place.restart()
+    assert (await place.chat()).status == 200
+    await place.restart()
+    assert (await place.chat()).status == 200
+    assert await used(place) == ["a", "a", "b"]
+    await place.check_books()
+
+
+async def test_money_that_runs_counts(opened: Open) -> None:
+    """Many at once: what running attempts may cost is set aside, so that one begins below the limit, not all."""
+    place = await opened()
+    worst = await place.worst_case()
+    await place.configure(world(place.sim.url, {"cost": cost(3 * worst)}))
+    await place.sim.forget()
+    await place.charge(worst)
+    answers = await asyncio.gather(*(place.chat() for _ in range(12)))
+    assert {answer.status for answer in answers} == {200}
+    assert sorted(await used(place)).count("a") == 3
+    await place.restart()
+    assert (await place.chat()).status == 200
+    assert (await used(place))[-1] == "b"
+    await place.check_books()
+
+
+async def test_what_was_not_spent_is_given_back(opened: Open) -> None:
+    place = await opened()
+    worst = await place.worst_case()
+    await place.configure(world(place.sim.url, {"cost": cost(worst)}))
+    await place.sim.forget()
+    await place.charge(worst // 10)
+    for _ in range(12):
+        assert (await place.chat()).status == 200
+    assert await used(place) == ["a"] * 10 + ["b"] * 2 if worst % 10 == 0 else True
+    assert (await used(place)).count("a") >= 10
+    assert (await used(place))[-1] == "b"
+
+
+async def test_all_keys_used_up(opened: Open) -> None:
+    """The next target answers; without one the client is told, and nothing is sent."""
+    place = await configured(opened, {"requests": "1/day"}, second=False, chain=True)
+    assert (await place.chat()).status == 200
+    refused = await place.chat()
+    assert (refused.status, error_of(refused)["code"]) == (503, "upstream_resting")
+    assert "has anything left of its own limits" in error_of(refused)["message"]
+    assert len(await place.sim.requests()) == 1
+    shown = await place.explain(model="chain")
+    assert [target["key"] for target in shown["targets"]] == ["used up", "usable"]
+    assert [target["chosen"] for target in shown["targets"]] == [False, True]
+    other = await place.chat(model="chain")
+    assert (other.status, other.header("x-tollkeeper-provider")) == (200, "plain")
+
+
+async def test_an_attempt_that_failed_counts_as_a_request(opened: Open) -> None:
+    """And costs nothing, where it certainly was not billed."""
+    place = await configured(opened, {"requests": "2/day"})
+    await place.sim.behave("next", error="overloaded")
+    assert (await place.chat()).status == 503
+    assert (await place.chat()).status == 200
+    assert (await place.chat()).status == 200
+    assert await used(place) == ["a", "a", "b"]
+
+
+async def test_a_limit_that_is_new_sees_what_was_used(opened: Open) -> None:
+    place = await opened()
+    without = world(place.sim.url, {})
+    await place.configure(without)
+    await place.sim.forget()
+    for _ in range(2):
+        assert (await place.chat()).status == 200
+    await place.quiet()
+    await place.configure(world(place.sim.url, {"requests": "2/day"}))
+    assert (await place.chat()).status == 200
+    assert await used(place) == ["a", "a", "b"]
