@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from pydantic import BaseModel
 
-from proxy.cli.config import config
+from proxy.cli import tollkeeper
 from proxy.config import tree
 from proxy.config.environment import VARIABLES
 from proxy.config.load import Loaded, load_file
@@ -276,20 +276,20 @@ def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
 
 
 def test_config_example_prints_the_file(runner: CliRunner) -> None:
-    result = runner.invoke(config, ["example"])
+    result = runner.invoke(tollkeeper, ["config", "example"])
     assert result.exit_code == 0
     assert result.stdout == example()
 
 
 def test_config_schema_prints_json(runner: CliRunner) -> None:
-    result = runner.invoke(config, ["schema"])
+    result = runner.invoke(tollkeeper, ["config", "schema"])
     assert result.exit_code == 0
     assert json.loads(result.stdout) == json.loads(json.dumps(json_schema()))
 
 
 def test_config_show_masks_and_tells_origins(runner: CliRunner, tmp_path: Path) -> None:
     load(tmp_path, "log: {level: debug}\n")
-    result = runner.invoke(config, ["show"])
+    result = runner.invoke(tollkeeper, ["config", "show"])
     assert result.exit_code == 0
     assert re.search(r"^log\.level +debug +\(config\.yaml:1\)$", result.stdout, re.MULTILINE)
     assert re.search(r"^providers\.openrouter\.api_key +\*\*\* +\(OPENROUTER_API_KEY\)$", result.stdout, re.MULTILINE)
@@ -298,7 +298,7 @@ def test_config_show_masks_and_tells_origins(runner: CliRunner, tmp_path: Path) 
 
 def test_config_show_as_json(runner: CliRunner, tmp_path: Path) -> None:
     load(tmp_path, "log: {level: debug}\n")
-    result = runner.invoke(config, ["show", "--json", "--changed"])
+    result = runner.invoke(tollkeeper, ["config", "show", "--json", "--changed"])
     document = json.loads(result.stdout)
     assert document["settings"]["log"] == {"level": "debug", "format": "auto"}
     assert document["settings"]["providers"]["openrouter"]["api_key"] == "***"
@@ -309,7 +309,7 @@ def test_config_show_as_json(runner: CliRunner, tmp_path: Path) -> None:
 
 def test_config_show_of_a_broken_file_exits_with_2(runner: CliRunner, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("xyzzy: 1\n")
-    result = runner.invoke(config, ["show"])
+    result = runner.invoke(tollkeeper, ["config", "show"])
     assert result.exit_code == 2
     assert 'unknown key "xyzzy"' in result.stderr
     assert result.stdout == ""
