@@ -12,6 +12,7 @@ TollkeeperError            text = what happened, where, and what to do
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
@@ -84,6 +85,17 @@ def anthropic_error_body(error: ApiError, request_id: str | None) -> bytes:
     kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
     shown = {"type": kind, "message": error.message, "code": error.code, "param": error.param}
     return orjson.dumps({"type": "error", "error": shown, "request_id": request_id})
+
+
+def openrouter_error_body(error: ApiError, request_id: str | None) -> bytes:
+    """Give OpenRouter's shape of an error as JSON; its SDKs take no ``code`` but the status, our word stands below."""
+    shown = openrouter_error(error.status, error.code, error.message, error.type)
+    body = {"error": {**shown, "param": error.param}}
+    return orjson.dumps(body if request_id is None else {**body, "request_id": request_id})
+
+
+def openrouter_error(status: int, code: str, message: str, type_: str) -> dict[str, Any]:
+    return {"message": message, "type": type_, "code": status, "metadata": {"error_type": code}}
 
 
 class CallerError(ApiError):

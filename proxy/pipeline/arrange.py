@@ -6,7 +6,6 @@ from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.route import Route, Target
 from proxy.policy.choose import Candidate, Order, order, read_needs
 from proxy.policy.pricing import read_facts
-from proxy.wire.endpoint import CHAT
 
 _PLAIN_BYTES = 16_384  # at 8 bytes a token a prompt of so many fits into every model's context
 _DEMANDS = frozenset(("tools", "functions", "response_format"))
@@ -31,7 +30,7 @@ def arranged(route: Route, size_bytes: int, parts: Parts, snapshot: Snapshot) ->
 
 def _is_plain(route: Route, size_bytes: int) -> bool:
     """Tell whether every model surely can do it, and nobody draws lots."""
-    if route.endpoint is not CHAT or size_bytes > _PLAIN_BYTES or not _DEMANDS.isdisjoint(route.body):
+    if route.endpoint.kind != "chat" or size_bytes > _PLAIN_BYTES or not _DEMANDS.isdisjoint(route.body):
         return False
     if any(message["content"].__class__ is list for message in route.body["messages"] if "content" in message):
         return False

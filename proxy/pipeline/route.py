@@ -116,7 +116,7 @@ def plan_route(
     if others:  # the provider is not to walk them: each attempt is priced and booked here
         body = endpoint.without_others(body)
         targets = _with_others(targets, others, presets, providers)
-    if endpoint is not CHAT:
+    if endpoint.kind != "chat":
         targets = _asked(targets, name)
     if preset is None:
         return Route(targets, body, model, asked_use_case, endpoint=endpoint)

@@ -1,24 +1,23 @@
-"""Every error at every door: in OpenAI's shape, and in Anthropic's where its programs call."""
+"""Every error at every door: in OpenAI's shape, and in Anthropic's or OpenRouter's where their programs call."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from aiohttp import web
 
-from proxy.core.errors import ApiError, anthropic_error_body, error_body
+from proxy.core.errors import ApiError
 from proxy.pipeline.reply import Whole, whole_bytes
-from proxy.wire.endpoint import ENDPOINTS, ErrorShape
+from proxy.wire.endpoint import ENDPOINTS, ERROR_BODIES, ErrorShape
 
+_OPENROUTER_START = "/api/v1/"
 _ANTHROPIC_PATHS = tuple(endpoint.path for endpoint in ENDPOINTS if endpoint.errors == "anthropic")
 
 
 def error_shape(path: str) -> ErrorShape:
     """Give the shape that programs expect at a path, whatever prefix it has and whether or not anything is there."""
-    return "anthropic" if path.partition("?")[0].endswith(_ANTHROPIC_PATHS) else "openai"
-
-
-def shaped(error: ApiError, request_id: str | None, shape: ErrorShape) -> bytes:
-    return anthropic_error_body(error, request_id) if shape == "anthropic" else error_body(error, request_id)
+    if path.partition("?")[0].endswith(_ANTHROPIC_PATHS):
+        return "anthropic"
+    return "openrouter" if path.startswith(_OPENROUTER_START) else "openai"
 
 
 def error_response(
@@ -31,18 +30,18 @@ def error_response(
     headers = {"Server": "tollkeeper", **error_headers(error, request_id, told)}
     if shape == "anthropic" and request_id is not None:
         headers["request-id"] = request_id  # where Anthropic's SDKs look for it
-    response = web.Response(status=error.status, headers=headers, body=shaped(error, request_id, shape))
+    response = web.Response(status=error.status, headers=headers, body=ERROR_BODIES[shape](error, request_id))
     if error.close:
         response.force_close()
     return response
 
 
-def error_whole(error: ApiError, request_id: str, told: Mapping[str, str], now_ms: int) -> Whole:
+def error_whole(error: ApiError, request_id: str, told: Mapping[str, str], shape: ErrorShape, now_ms: int) -> Whole:
     """Give the same answer for HTTP/1.1 as it is written."""
     headers = error_headers(error, request_id, told)
     if error.close:
         headers["Connection"] = "close"
-    data = whole_bytes(error.status, headers, error_body(error, request_id), now_ms)
+    data = whole_bytes(error.status, headers, ERROR_BODIES[shape](error, request_id), now_ms)
     return Whole(data, close=error.close)
 
 

@@ -30,10 +30,12 @@ from proxy.web.lane_client import LaneClient
 from proxy.web.server import KEEPALIVE_S, internal_error, log_refused
 from proxy.web.state import State
 from proxy.web.stepper import Stepper
+from proxy.wire.endpoint import OPENROUTER_CHAT
 
 log = logging.getLogger("tollkeeper.web")
 
 _STARTS = tuple(f"POST {prefix}/chat/completions HTTP/1.1\r\n".encode() for prefix in ("/v1", "/api/v1", ""))
+_OPENROUTER_START = b"POST /api/v1/"
 _HEAD_MAX_BYTES = 8190  # aiohttp takes that much in one line
 _HEADERS_MAX = 100
 _BODY_MAX_BYTES = 256 << 10  # what is held before it is known who asks; larger bodies are aiohttp's
@@ -67,10 +69,11 @@ class _Head:
 class Head:
     """One head that was read, and all others that differ from it in the digits of Content-Length only."""
 
-    __slots__ = ("_after", "_before", "said")
+    __slots__ = ("_after", "_before", "for_openrouter", "said")
 
     def __init__(self, head: bytes, headers: CIMultiDict[str]) -> None:
         self.said = Said(headers)
+        self.for_openrouter = head.startswith(_OPENROUTER_START)
         self._before, self._after = b"", head  # nothing but itself, where the digits are not found
         match = _LENGTH.search(head)
         if match is not None:
@@ -259,6 +262,8 @@ class Lane(asyncio.Protocol):
         assert self._head is not None
         now_ms = server.clock.now_ms()
         call = self._call = Call(LaneClient(self, self._head.said, body), server.ids.next(now_ms), server.clock, now_ms)
+        if self._head.for_openrouter:
+            call.endpoint = OPENROUTER_CHAT
         self._stepper = Stepper(self._loop, _answer(call, server.state), self._answered)
         self._stepper.step()
 
@@ -335,12 +340,12 @@ async def _answer(call: Call, state: State) -> Reply:
         return await chat_completions(call, state)
     except ApiError as error:
         log_refused(call, error)
-        return error_whole(error, call.request_id, call.told(), call.started_ms)
+        return error_whole(error, call.request_id, call.told(), call.endpoint.errors, call.started_ms)
     except Exception:
         log.exception("web.failed", extra={"request_id": call.request_id})
         if call.began:  # half an answer has gone out: a second one would be taken for its rest
             call.cut()
-        return error_whole(internal_error(call.id), call.request_id, {}, call.started_ms)
+        return error_whole(internal_error(call.id), call.request_id, {}, call.endpoint.errors, call.started_ms)
 
 
 class LaneServer:

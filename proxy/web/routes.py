@@ -19,7 +19,7 @@ from proxy.web.metrics import metrics
 from proxy.web.models import list_models, show_model
 from proxy.web.state import State
 from proxy.web.upgrade import refuse_upgrade
-from proxy.wire.endpoint import COUNT_TOKENS, ENDPOINTS
+from proxy.wire.endpoint import COUNT_TOKENS, ENDPOINTS, as_openrouter
 
 Handler = Callable[[Call, State], Awaitable[Reply]]
 
@@ -47,6 +47,11 @@ _PREFIXES = ("/v1", "/api/v1", "")  # the alias for people who swap only the hos
 
 ROUTES: Mapping[tuple[str, str], Handler] = {
     **{(method, prefix + path): handler for prefix in _PREFIXES for (method, path), handler in _V1.items()},
+    **{
+        ("POST", f"/api/v1{endpoint.path}"): completions_of(as_openrouter(endpoint))
+        for endpoint in ENDPOINTS
+        if not endpoint.is_free
+    },
     **_OTHERS,
 }
 

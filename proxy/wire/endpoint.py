@@ -4,12 +4,12 @@ No other part asks which endpoint it serves: it reads these fields.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Protocol
 
 from proxy.core.endpoint import MAXIMUM
 from proxy.core.endpoint import Endpoint as Kind
-from proxy.core.errors import ApiError, anthropic_error_body, error_body
+from proxy.core.errors import ApiError, anthropic_error_body, error_body, openrouter_error_body
 from proxy.wire.answer import Answer, read_answer
 from proxy.wire.body import check_chat
 from proxy.wire.check import check_completion, check_count_tokens, check_embedding, check_message, check_response
@@ -17,10 +17,16 @@ from proxy.wire.embeddings import read_embeddings
 from proxy.wire.messages import MessagesMeter, message_error_event, read_message_answer
 from proxy.wire.meter import StreamMeter
 from proxy.wire.responses import ResponsesMeter, read_response, response_error_event
-from proxy.wire.sse import error_event
+from proxy.wire.sse import error_event, openrouter_error_event
 from proxy.wire.usage import Usage
 
-ErrorShape = Literal["openai", "anthropic"]
+ErrorShape = Literal["openai", "anthropic", "openrouter"]
+
+ERROR_BODIES: Final[Mapping[ErrorShape, Callable[[ApiError, str | None], bytes]]] = {
+    "openai": error_body,
+    "anthropic": anthropic_error_body,
+    "openrouter": openrouter_error_body,
+}
 
 
 class Meter(Protocol):
@@ -91,8 +97,7 @@ class Endpoint:
 
     def error_body(self, error: ApiError, request_id: str | None) -> bytes:
         """Write an error that is not an event of a stream."""
-        shape = anthropic_error_body if self.errors == "anthropic" else error_body
-        return shape(error, request_id)
+        return ERROR_BODIES[self.errors](error, request_id)
 
     def with_maximum(self, body: dict[str, Any], tokens: int | None) -> dict[str, Any]:
         """Write how long the answer may be, under the names that the client used, else under the first."""
@@ -246,5 +251,16 @@ COUNT_TOKENS: Final = Endpoint(
     errors="anthropic",
     is_free=True,
 )
+
+
+def as_openrouter(endpoint: Endpoint) -> Endpoint:
+    """Give the same endpoint for programs that take us for OpenRouter; Anthropic's shapes are the same there."""
+    if endpoint.errors != "openai":
+        return endpoint
+    event = openrouter_error_event if endpoint.error_event is _chat_error_event else endpoint.error_event
+    return replace(endpoint, errors="openrouter", error_event=event)
+
+
+OPENROUTER_CHAT: Final = as_openrouter(CHAT)
 
 ENDPOINTS: Final = (CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, COUNT_TOKENS)

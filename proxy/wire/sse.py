@@ -5,10 +5,12 @@ inside, so these bytes never stand in a value.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import orjson
+
+from proxy.core.errors import openrouter_error
 
 KEEP_ALIVE: Final = b": TOLLKEEPER PROCESSING\n\n"
 """A comment, which clients skip. Never an ``id:`` field: openai-python trips over the empty event after
@@ -142,3 +144,23 @@ def error_event(code: str, message: str, type_: str, request_id: str) -> bytes:
     """
     error = {"message": message, "type": type_, "param": None, "code": code}
     return b"data: " + orjson.dumps({"error": error, "request_id": request_id}) + b"\n\n"
+
+
+_STATUSES: Final[Mapping[str, int]] = {"upstream_timeout": 504, "internal_error": 500, "cut": 503}  # else 502
+
+
+def openrouter_error_event(code: str, message: str, type_: str, request_id: str, answer_id: str | None) -> bytes:
+    """Give the same event as a chunk of OpenRouter's, whose SDKs refuse one that lacks a field of theirs.
+
+    No choices: langchain-openrouter takes no notice of an error beside one.
+    """
+    chunk = {
+        "id": answer_id or request_id,
+        "object": "chat.completion.chunk",
+        "created": 0,
+        "model": "",
+        "choices": [],
+        "error": openrouter_error(_STATUSES.get(code, 502), code, message, type_),
+        "request_id": request_id,
+    }
+    return b"data: " + orjson.dumps(chunk) + b"\n\n"

@@ -21,6 +21,7 @@ class Matrix:
     program_file: ClassVar[str]
     endpoint: ClassVar[str] = "chat"
     spent_attempts: ClassVar[int] = 1  # what docs/clients.md tells for a spent budget
+    base: ClassVar[str] = "/v1"
     streams: ClassVar[bool] = True
     retries: ClassVar[int] = 1  # where the provider fails; its own setting, which is often more, would take minutes
 
@@ -40,7 +41,7 @@ class Matrix:
         return Turn(**{**given, "endpoint": self.endpoint, **more})
 
     def proxied(self, served: Stand, **more: Any) -> Turn:
-        given = {"base_url": f"http://127.0.0.1:{served.port}/v1", "token": token_of("anna"), "model": MODEL}
+        given = {"base_url": f"http://127.0.0.1:{served.port}{self.base}", "token": token_of("anna"), "model": MODEL}
         return Turn(**{**given, "endpoint": self.endpoint, **more})
 
     async def both(self, served: Stand, program: Program, behaviour: dict[str, Any], **more: Any) -> tuple[Any, Any]:
@@ -105,6 +106,15 @@ class Matrix:
         assert arrived[1] == arrived[0] > 0
         rows = await served.ended(arrived[1])
         assert {(row["state"], row["cost_pusd"]) for row in rows} == {("released", 0)}
+
+    async def test_a_stream_that_breaks(self, served: Stand, program: Program) -> None:
+        """The client raises, with our text."""
+        if not self.streams:
+            pytest.skip("there is nothing to stream")
+        await served.clear()
+        await served.sim.behave("next", stop_at="after_chunks", stop_after=6, stop_with="rst")
+        given = await program.take(self.proxied(served, stream=True))
+        assert "broke in the middle" in given["raised"]["text"]
 
     async def test_a_wrong_token(self, served: Stand, program: Program, stream: bool) -> None:
         """The client takes it for what it is, and shows our text."""

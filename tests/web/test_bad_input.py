@@ -63,8 +63,11 @@ def refused(got: Answer, status: int, code: str, text: str = "", *, head_read: b
     assert got.content_type == "application/json"
     body: dict[str, Any] = got.json()
     error: dict[str, Any] = body["error"]
-    assert set(error) == {"message", "type", "param", "code"}
-    assert error["code"] == code
+    assert set(error) - {"metadata"} == {"message", "type", "param", "code"}
+    if "metadata" in error:  # under /api/v1
+        assert (error["code"], error["metadata"]) == (status, {"error_type": code})
+    else:
+        assert error["code"] == code
     assert text in error["message"]
     assert error["message"][0].isupper() or error["message"][0] in "\"'/" or error["param"]
     if head_read:
