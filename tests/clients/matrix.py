@@ -20,9 +20,9 @@ class Matrix:
 
     program_file: ClassVar[str]
     endpoint: ClassVar[str] = "chat"
+    model: ClassVar[str] = MODEL
     spent_attempts: ClassVar[int] = 1  # what docs/clients.md tells for a spent budget
     base: ClassVar[str] = "/v1"
-    streams: ClassVar[bool] = True
     retries: ClassVar[int] = 1  # where the provider fails; its own setting, which is often more, would take minutes
 
     @property
@@ -31,17 +31,19 @@ class Matrix:
 
     @pytest.fixture(params=[False, True], ids=["plain", "streamed"])
     def stream(self, request: pytest.FixtureRequest) -> bool:
-        if request.param and not self.streams:
-            pytest.skip("there is nothing to stream")
         return bool(request.param)
 
     def direct(self, served: Stand, **more: Any) -> Turn:
         """A turn past the proxy."""
-        given = {"base_url": f"{served.sim.url}/api/v1", "token": PROVIDER_KEY, "model": MODEL}
+        given = {"base_url": f"{served.sim.url}/api/v1", "token": PROVIDER_KEY, "model": self.model}
         return Turn(**{**given, "endpoint": self.endpoint, **more})
 
     def proxied(self, served: Stand, **more: Any) -> Turn:
-        given = {"base_url": f"http://127.0.0.1:{served.port}{self.base}", "token": token_of("anna"), "model": MODEL}
+        given = {
+            "base_url": f"http://127.0.0.1:{served.port}{self.base}",
+            "token": token_of("anna"),
+            "model": self.model,
+        }
         return Turn(**{**given, "endpoint": self.endpoint, **more})
 
     async def both(self, served: Stand, program: Program, behaviour: dict[str, Any], **more: Any) -> tuple[Any, Any]:
@@ -98,7 +100,7 @@ class Matrix:
         more = {"stream": stream, "retries": self.retries}
         for turn in (self.direct(served, **more), self.proxied(served, **more)):
             await served.clear()
-            await served.sim.behave(f"model:{MODEL}", error=error, **fields)
+            await served.sim.behave(f"model:{self.model}", error=error, **fields)
             found.append(await program.take(turn))
             arrived.append(len(await self.asked(served)))
         assert found[1] == found[0]
@@ -109,8 +111,6 @@ class Matrix:
 
     async def test_a_stream_that_breaks(self, served: Stand, program: Program) -> None:
         """The client raises, with our text."""
-        if not self.streams:
-            pytest.skip("there is nothing to stream")
         await served.clear()
         await served.sim.behave("next", stop_at="after_chunks", stop_after=6, stop_with="rst")
         given = await program.take(self.proxied(served, stream=True))
@@ -157,3 +157,16 @@ class Matrix:
         """What arrived at the simulator to be answered by a model."""
         ends = ("/chat/completions", "/responses", "/messages", "/embeddings")
         return [entry for end in ends for entry in await served.sim.requests(end)]
+
+
+class Embeddings(Matrix):
+    """The same where there is nothing to stream and no tool."""
+
+    endpoint = "embeddings"
+    model = "openai/text-embedding-3-small"
+    test_a_tool_call = None
+    test_a_stream_that_breaks = None
+
+    @pytest.fixture(params=[False], ids=["plain"])
+    def stream(self) -> bool:
+        return False

@@ -1,6 +1,6 @@
 """openai-node."""
 
-from tests.clients.matrix import Matrix
+from tests.clients.matrix import Embeddings, Matrix
 
 
 class TestChat(Matrix):
@@ -10,3 +10,7 @@ class TestChat(Matrix):
 class TestResponses(Matrix):
     program_file = "node/openai_node.mjs"
     endpoint = "responses"
+
+
+class TestEmbeddings(Embeddings):
+    program_file = "node/openai_node.mjs"

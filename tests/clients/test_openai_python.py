@@ -1,6 +1,6 @@
 """The official package of OpenAI."""
 
-from tests.clients.matrix import Matrix
+from tests.clients.matrix import Embeddings, Matrix
 
 
 class TestChat(Matrix):
@@ -10,3 +10,7 @@ class TestChat(Matrix):
 class TestResponses(Matrix):
     program_file = "python/openai_sdk.py"
     endpoint = "responses"
+
+
+class TestEmbeddings(Embeddings):
+    program_file = "python/openai_sdk.py"

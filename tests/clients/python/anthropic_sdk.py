@@ -13,7 +13,7 @@ def take(turn: Turn) -> Any:
     tools = {"tools": [{"name": "weather", "input_schema": WEATHER_SCHEMA}]} if turn.tool else {}
     asked = {"model": turn.model, "messages": [{"role": "user", "content": WORDS}], **tools}
     with anthropic.Anthropic(**turn.settings()) as client:
-        if turn.endpoint == "count_tokens":
+        if turn.endpoint == "messages/count_tokens":
             return client.messages.count_tokens(**asked).model_dump()
         if not turn.stream:
             return client.messages.create(**asked, max_tokens=100).model_dump()

@@ -12,7 +12,9 @@ def take(turn: Turn) -> Any:
     os.environ["OPENAI_BASE_URL"] = turn.base_url
     os.environ["OPENAI_API_KEY"] = turn.token
     if turn.endpoint == "embeddings":
-        return OpenAIEmbeddings(model=turn.model, check_embedding_ctx_length=False).embed_documents([WORDS])
+        # else it sends the ids of tokens, for which it fetches a table from elsewhere
+        embeddings = OpenAIEmbeddings(model=turn.model, check_embedding_ctx_length=False, **turn.settings())
+        return embeddings.embed_documents([WORDS])
     chat: Any = ChatOpenAI(model=turn.model, **turn.settings())
     if turn.tool:
         chat = chat.bind_tools([weather])
