@@ -49,6 +49,9 @@ class Waiter(Generic[T]):
     def cancelled(self) -> bool:
         return isinstance(self._error, asyncio.CancelledError)
 
+    def _make_cancelled_error(self) -> asyncio.CancelledError:  # the name by which asyncio.gather() asks
+        return asyncio.CancelledError()
+
     def exception(self) -> BaseException | None:
         if self.cancelled():
             raise asyncio.CancelledError

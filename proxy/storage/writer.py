@@ -210,7 +210,8 @@ class Writer:
         group, self._kept = self._kept, []
         count = len(group)
         try:
-            batch = self._queue.get(timeout=_RETRY_S if self.problem is not None else None)
+            # what was kept is tried again also where the disk has taken something else since
+            batch = self._queue.get(timeout=_RETRY_S if group or self.problem is not None else None)
             if self._last_count >= _GATHER_FROM and batch is not None:
                 time.sleep(_GATHER_S)
             while batch is not None:

@@ -92,3 +92,11 @@ async def test_a_stepper_is_cancelled() -> None:
     ((result, error),) = ends
     assert result is None
     assert isinstance(error, asyncio.CancelledError)
+
+
+async def test_a_wait_for_several_can_be_given_up() -> None:
+    """asyncio.gather() asks each for its error of cancellation, by a name that futures have."""
+    waiters: list[Waiter[int]] = [Waiter(asyncio.get_running_loop()) for _ in range(2)]
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.gather(*waiters), 0.01)
+    assert all(waiter.cancelled() for waiter in waiters)

@@ -29,6 +29,7 @@ class FaultyDisk(apsw.VFS):
         self.sync_s = 0.0  # how long each sync takes on top
         self._fails_from: int | None = None
         self._code = 0
+        self._times = 0
         super().__init__(self.name, base="")
 
     def __enter__(self) -> Self:
@@ -37,9 +38,9 @@ class FaultyDisk(apsw.VFS):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.unregister()
 
-    def break_at(self, number: int, code: int) -> None:
-        """Fail from the operation on that comes after so many others, with one of SQLite's result codes."""
-        self._fails_from, self._code = self.done + number, code
+    def break_at(self, number: int, code: int, times: int = 1 << 30) -> None:
+        """Fail from the operation on that comes after so many others, so many times, with one of SQLite's codes."""
+        self._fails_from, self._code, self._times = self.done + number, code, times
 
     def heal(self) -> None:
         self._fails_from = None
@@ -47,6 +48,9 @@ class FaultyDisk(apsw.VFS):
     def touch(self) -> None:
         if self._fails_from is not None and self.done >= self._fails_from:
             self.failed += 1
+            self._times -= 1
+            if not self._times:
+                self.heal()
             raise apsw.exception_for(self._code)
         self.done += 1
 

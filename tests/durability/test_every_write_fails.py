@@ -193,6 +193,24 @@ async def test_a_group_with_a_bad_row_on_a_broken_disk_keeps_every_end(tmp_path:
     assert read(path, "SELECT state FROM requests") == [("settled",)] * 3
 
 
+@pytest.mark.parametrize("times", [1, 2])
+async def test_an_end_that_was_kept_lands_without_a_further_request(tmp_path: Path, times: int) -> None:
+    """The disk refuses some of a group that is written one by one, and takes the rest: then nothing says it is ill."""
+    path = tmp_path / "ledger.db"
+    with FaultyDisk() as disk:
+        async with _running(path, disk) as ledger:
+            rows = [await opened(ledger) for _ in range(3)]
+            bad = open_row(ledger.ids.next(START_MS), streamed=7)
+            disk.break_at(0, apsw.SQLITE_FULL, times)
+            opening = asyncio.ensure_future(ledger.open(bad))
+            ends = [ledger.end(request_end(row)) for row in rows]
+            with pytest.raises(sqlite3.IntegrityError):
+                await opening
+            await asyncio.wait_for(asyncio.gather(*ends), 30)
+            assert disk.failed == times
+    assert read(path, "SELECT state FROM requests") == [("settled",)] * 3
+
+
 async def test_an_end_that_never_lands_is_counted_at_the_close(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     lock, loop = OwnerLock(path), asyncio.get_running_loop()
