@@ -14,8 +14,8 @@ pytest.register_assert_rewrite("tests.clients.matrix")
 
 _CONFIG = {
     "users": {
+        "anna": {"limits": {"cost": "$100/month"}},
         "spender": {"token_hash": token_hash_of("spender"), "limits": {"cost": "$0.01/month"}},
-        "hasty": {"token_hash": token_hash_of("hasty"), "limits": {"requests": "1/minute"}},
         "narrow": {"token_hash": token_hash_of("narrow"), "models": ["anthropic/*"]},
     }
 }

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = ("requirements.lock", "requirements-dev.lock")
-CLIENTS = "tests/clients/requirements"
+CLIENTS = ("tests/clients/requirements", "tests/clients/by_hand/requirements")
 
 
 def entries(lock: str) -> list[str]:
@@ -39,7 +39,7 @@ def declared(*groups: str) -> list[Requirement]:
     return [Requirement(text) for text in texts]
 
 
-@pytest.mark.parametrize("lock", [*LOCKS, f"{CLIENTS}.lock"])
+@pytest.mark.parametrize("lock", [*LOCKS, *(f"{name}.lock" for name in CLIENTS)])
 def test_every_entry_has_hashes_and_no_address(lock: str) -> None:
     for entry in entries(lock):
         assert re.search(r"--hash=sha256:[0-9a-f]{64}( |$)", entry), f"{entry[:60]} has no hash"
@@ -58,9 +58,10 @@ def test_the_lock_fits_what_pyproject_asks_for(lock: str, groups: list[str]) -> 
         assert requirement.specifier.contains(versions[name]), f"{lock} has {name} {versions[name]}: run scripts/lock"
 
 
-def test_the_clients_are_those_that_are_asked_for() -> None:
-    versions = pinned(f"{CLIENTS}.lock")
-    for line in (ROOT / f"{CLIENTS}.in").read_text().splitlines():
+@pytest.mark.parametrize("name", CLIENTS)
+def test_the_clients_are_those_that_are_asked_for(name: str) -> None:
+    versions = pinned(f"{name}.lock")
+    for line in (ROOT / f"{name}.in").read_text().splitlines():
         if not line.startswith("#"):
             asked = Requirement(line)
             assert asked.specifier.contains(versions[canonicalize_name(asked.name)]), f"{line}: run scripts/lock"
