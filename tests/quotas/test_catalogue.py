@@ -55,6 +55,7 @@ async def test_a_broken_list_changes_nothing(opened: Open, behaviour: dict[str, 
     await place.refresh()
     assert problem_of(place) is not None
     assert await place.worst_case() == before
+    assert await place.worst_case(model="openai/gpt-4.1-mini") > 0  # a price that nobody had asked for yet
     assert (place.folder / CACHE).read_bytes() == kept
     assert (await place.chat()).status == 200
     await place.sim.normal()
