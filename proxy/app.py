@@ -190,16 +190,17 @@ class App:
             if providers.get(name) is None or providers[name].transport is not row.transport
         ]
         self._providers = providers
-        await self._take_up_keys(providers.values(), ZoneInfo(settings.timezone))
         self.health.configure(providers.values())
         self._close_later(replaced)
+        presets = preset_rows(settings)  # the last that may refuse the settings: what is summed up below holds for them
         quotas = use_case_quotas(settings)
+        await self._take_up_keys(providers.values(), ZoneInfo(settings.timezone))
         await self._take_up(quotas, ZoneInfo(settings.timezone))
         return Snapshot(
             settings=settings,
             directory=build_directory(settings, rows, tokens, hashes),
             providers=providers,
-            presets=preset_rows(settings),
+            presets=presets,
             hosts=allowed_hosts(settings.server.host, settings.server.hosts),
             zone=ZoneInfo(settings.timezone),
             routing=routing_of(settings),
@@ -209,15 +210,16 @@ class App:
         )
 
     async def _take_up_keys(self, rows: Iterable[ProviderRow], zone: ZoneInfo) -> None:
-        """Sum up the past of keys whose first limit this configuration brings."""
+        """Sum up the past of keys whose limits are new or changed in this configuration."""
         use, now_ms = self.health.use, self._clock.now_ms()
         use.zone = zone
-        for row in rows:
-            for key in row.keys:
-                if key.quotas and not use.knows(scope := key.quotas[0].scope):
-                    since_ms = min(window_at(quota.window, zone, now_ms).start_ms for quota in key.quotas)
-                    read = partial(read_key_use, provider=row.name, key=key.name, since_ms=since_ms)
-                    use.load(scope, map(PastUse._make, await self.ledger.change(read)))
+        limited = [(row.name, key) for row in rows for key in row.keys if key.quotas]
+        use.forget_others({key.quotas[0].scope for _, key in limited})
+        for provider, key in limited:
+            if not use.knows(key):
+                since_ms = min(window_at(quota.window, zone, now_ms).start_ms for quota in key.quotas)
+                read = partial(read_key_use, provider=provider, key=key.name, since_ms=since_ms)
+                use.load(key, map(PastUse._make, await self.ledger.change(read)))
 
     async def _take_up(self, quotas: Mapping[str, object], zone: ZoneInfo) -> None:
         """Sum up the past of use cases whose first limit comes with a reload; a start sums up all of them."""

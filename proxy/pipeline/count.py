@@ -35,11 +35,11 @@ async def count(call: Call, parts: Parts) -> Reply:
         if key is None:
             continue
         try:
-            return await _ask(call, route, target, provider, key)
+            return await _ask(call, route, target, provider, key, is_last=target is route.targets[-1])
         except ApiError as error:
             failure = error
-            if 400 <= error.status < 500 and error.status not in (402, 404, 429):
-                break  # the request is at fault
+            if not _may_go_on(error.status):
+                break
     raise failure or resting(route, parts.health, snapshot, call.clock)
 
 
@@ -47,11 +47,17 @@ def _key(identity: Identity, provider: ProviderRow, target: Target, call: Call, 
     own = identity.own_keys.get(provider.name)
     if own is not None:
         return own
-    index = parts.health.of(provider).ring.choose(call.started_ms, (), target.model)
+    index = parts.health.of(provider).choose_key(target.model, call.started_ms)
     return None if index is None else provider.keys[index]
 
 
-async def _ask(call: Call, route: Route, target: Target, provider: ProviderRow, key: Key) -> Reply:
+def _may_go_on(status: int) -> bool:
+    """Tell whether another target may answer: other statuses of 4xx say that the request is at fault."""
+    return status >= 500 or status in (402, 404, 429)
+
+
+async def _ask(call: Call, route: Route, target: Target, provider: ProviderRow, key: Key, *, is_last: bool) -> Reply:
+    """Ask one target; its own refusal is passed on where no other could answer, else raised."""
     said = request_headers(call.client.said)
     prepared = provider.dialect.prepare(route.body_for(target), target.model, asks_usage=False)
     headers = upstream_headers(said, provider, key, streamed=False)
@@ -64,7 +70,8 @@ async def _ask(call: Call, route: Route, target: Target, provider: ProviderRow, 
         raise broken(error, provider) from None
     if not 200 <= answer.status < 300:
         told = refused(answer, body, provider, key.name)
-        if told.code != "upstream_error" or not is_json_object(body):
+        is_passed_on = told.code == "upstream_error" and is_json_object(body)
+        if not is_passed_on or (not is_last and _may_go_on(answer.status)):
             raise told
     elif not is_json_object(body):
         raise failed_inside(provider, "answered with something that is no count")

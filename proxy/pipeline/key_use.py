@@ -4,7 +4,7 @@ A key is used up when what was spent with it, and what running attempts have set
 may begin below it, whatever it comes to. Limits of users are kept elsewhere (desk.py), and to the pico-USD.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -36,6 +36,7 @@ class KeyUse:
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
         self._accounts: dict[str, Account] = {}
+        self._loaded: dict[str, tuple[Quota, ...]] = {}  # the limits that an account was summed up for
 
     def used_up(self, keys: Sequence[Key], now_ms: int) -> tuple[int, ...]:
         """Give the indices of the keys that must not be used now."""
@@ -56,14 +57,23 @@ class KeyUse:
         spent_pusd = held.cost_pusd if cost_pusd is None else cost_pusd
         held.account.settle(held.started_ms, spent_pusd, 0, 0, self.zone)
 
-    def knows(self, scope: str) -> bool:
-        return scope in self._accounts
+    def knows(self, key: Key) -> bool:
+        """Tell whether the past of a key is known as far back as its limits reach."""
+        return self._loaded.get(key.quotas[0].scope) == key.quotas
 
-    def load(self, scope: str, past: Iterable[PastUse]) -> None:
-        """Take up what the ledger has of a key whose limits are new here."""
+    def load(self, key: Key, past: Iterable[PastUse]) -> None:
+        """Take up what the ledger has of a key whose limits are new or changed; attempts under way are in it."""
+        scope = key.quotas[0].scope
         account = self._accounts[scope] = Account(scope)
+        self._loaded[scope] = key.quotas
         for one in past:
             account.settle(one.started_ms, one.cost_pusd, 0, 1, self.zone)
+
+    def forget_others(self, scopes: Collection[str]) -> None:
+        """Drop the keys that have no limits any more: nothing is counted for them."""
+        for scope in self._loaded.keys() - scopes:
+            del self._loaded[scope]
+            self._accounts.pop(scope, None)
 
     def _reached(self, quota: Quota, now_ms: int) -> bool:
         span = self._account(quota.scope).span(quota.window, self.zone, now_ms)

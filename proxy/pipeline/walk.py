@@ -81,8 +81,6 @@ class Walk:
     async def enter(self, attempt: Attempt) -> bool:
         """Take the passes of the breakers and a place in line; False: it must not be sent, and knows why."""
         health = self.place.health
-        if attempt.key.quotas and not self._hold_key(attempt):
-            return False
         attempt.passes = health.enter(attempt.target.model, attempt.started_s)
         if attempt.passes is None:
             attempt.heard.dispatched = False
@@ -92,7 +90,7 @@ class Walk:
         if self._tries == 1:
             health.budget.tried(attempt.started_s)
         if health.line is None:
-            return True
+            return not attempt.key.quotas or self._hold_key(attempt)
         unserved = await health.line.enter(self._call, self._left_s(attempt.provider.queue_timeout_s))
         if unserved is not None:
             attempt.heard.dispatched = False
@@ -100,7 +98,7 @@ class Walk:
             return False
         attempt.line = health.line
         attempt.heard.dispatched = not self._call.gone
-        return not self._call.gone
+        return not self._call.gone and (not attempt.key.quotas or self._hold_key(attempt))
 
     def _hold_key(self, attempt: Attempt) -> bool:
         """Count the attempt for the limits of its key, which others may have used up since it was chosen."""

@@ -24,6 +24,7 @@ async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
     more = {
         "presets": {
             "two": TWO,
+            "other-first": ["plain/gpt-4o-mini", MODEL],
             "terse": {"targets": [MODEL], "system": "Be {manner}.", "defaults": {"max_tokens": 33, "temperature": 0.5}},
             "phone": {"targets": [{"static": {"default": "One moment."}}]},
         },
@@ -269,3 +270,12 @@ async def test_explain_says_what_is_reserved(stand: Stand, path: str) -> None:
     assert row["reserved_pusd"] == explained.json()["worst_case_pusd"]
     wrong = await stand.ask("POST", "/v1/explain?endpoint=nothing", BODIES[path])
     assert (wrong.status, wrong.json()["error"]["param"]) == (400, "endpoint")
+
+
+async def test_counting_goes_on_to_a_target_that_can(stand: Stand) -> None:
+    """The first provider has no such path and answers 404; alone, its own answer is passed on."""
+    got = await stand.ask("POST", "/v1/messages/count_tokens", {"model": "other-first", "messages": MESSAGES})
+    assert (got.status, got.header("x-tollkeeper-provider")) == (200, "openrouter"), got.body
+    got = await stand.ask("POST", "/v1/messages/count_tokens", {"model": "plain/gpt-4o-mini", "messages": MESSAGES})
+    assert (got.status, got.header("x-tollkeeper-provider")) == (404, "plain"), got.body
+    assert await stand.rows() == []

@@ -122,3 +122,21 @@ async def test_a_limit_that_is_new_sees_what_was_used(opened: Open) -> None:
     await place.configure(world(place.sim.url, {"requests": "2/day"}))
     assert (await place.chat()).status == 200
     assert await used(place) == ["a", "a", "b"]
+
+
+async def test_a_changed_limit_sees_what_was_used_before(opened: Open) -> None:
+    """Also by a longer window than the first one's, and after a time without any limit."""
+    place = await opened()
+    place.move_to("2026-11-17T12:00:00Z")
+    await place.configure(world(place.sim.url, {"requests": "5/day"}))
+    await place.sim.forget()
+    assert (await place.chat()).status == 200
+    place.move_to("2026-11-18T12:00:00Z")
+    await place.configure(world(place.sim.url, {}))
+    assert (await place.chat()).status == 200
+    await place.configure(world(place.sim.url, {"requests": "5/day"}))
+    assert (await place.chat()).status == 200
+    await place.quiet()
+    await place.configure(world(place.sim.url, {"requests": "3/month"}))
+    assert (await place.chat()).status == 200
+    assert await used(place) == ["a", "a", "a", "b"]
