@@ -56,11 +56,13 @@ class Breaker:
         "_rules",
         "_state",
         "_until_s",
+        "is_closed",
     )
 
     def __init__(self, rules: BreakerRules) -> None:
         self._rules = rules
         self._state: State = "closed"
+        self.is_closed = True  # it lets all through; only what is reported changes that
         self._pass = 1
         self._attempts = Rolling(rules.window_s)
         self._failures_in_row = 0
@@ -75,18 +77,13 @@ class Breaker:
             self._cool(now_s)
         return self._state
 
-    @property
-    def is_closed(self) -> bool:
-        """Tell whether it lets all through; only what is reported changes that."""
-        return self._state == "closed"
-
     def try_pass(self, now_s: float) -> int:
         """Give a pass for one attempt, or 0: do not ask now.
 
         Every pass ends in exactly one of succeeded(), failed() and cancelled(); of a streamed answer the first content
         is the success.
         """
-        if self._state == "closed":
+        if self.is_closed:
             return self._pass
         self._cool(now_s)
         if self._state == "open":
@@ -175,6 +172,7 @@ class Breaker:
 
     def _enter(self, state: State, now_s: float) -> None:
         self._state = state
+        self.is_closed = state == "closed"
         self._pass += 1
         self._probes_out = 0
         self._half_open_s = now_s

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from proxy.policy.account import COST, KINDS, REQUESTS, Account, Reservation
+from proxy.policy.account import COST, KINDS, REQUESTS, Account, Reservation, Span
 from proxy.policy.window import HOUR_MS, TOTAL, length_ms, rolling_hours, window_at
 
 Kind = Literal["cost", "requests", "tokens", "concurrency"]
@@ -189,8 +189,7 @@ class QuotaBook:
             raise ValueError("a reservation is not below 0")
         if now_ms >= self._fold_due_ms:
             self._fold(now_ms)
-        refusals = self._refusals(now_ms, amounts, quotas, new=True)
-        if refusals:
+        if quotas and (refusals := self._refusals(now_ms, amounts, quotas, new=True)):
             return _told(refusals)
         self._reserve(request_id, scopes, now_ms, amounts, running=True)
         return Admitted(request_id, now_ms)
@@ -262,10 +261,13 @@ class QuotaBook:
         ignore_reserved gives what would be left if all open requests came to nothing.
         """
         least: int | None = None
-        for quota in quotas:
-            if quota.kind == "cost" and quota.mode == "hard":
-                span = self._account(quota.scope).span(quota.window, self.zone, now_ms)
-                left = quota.amount - span.settled[COST] - (0 if ignore_reserved else span.reserved[COST])
+        for scope, kind, amount, window, mode in quotas:
+            if kind == "cost" and mode == "hard":
+                account = self._accounts.get(scope) or self._account(scope)
+                span = account.spans.get(window)
+                if span is None or not span.from_ms <= now_ms < span.until_ms:
+                    span = account.span(window, self.zone, now_ms)
+                left = amount - span.settled[COST] - (0 if ignore_reserved else span.reserved[COST])
                 least = left if least is None or left < least else least
         return None if least is None else max(least, 0)
 
@@ -273,22 +275,16 @@ class QuotaBook:
         """Give a row for each quota, in their fixed order."""
         rows = []
         for quota in sorted(quotas, key=refusal_order):
-            used, reserved = self._figures(quota, now_ms)
-            remaining = max(0, quota.amount - used - reserved)
-            resets = self._resets_at_ms(quota, now_ms)
-            rows.append(
-                LimitRow(
-                    quota.scope,
-                    quota.kind,
-                    quota.window,
-                    quota.mode,
-                    quota.amount,
-                    used,
-                    reserved,
-                    remaining,
-                    resets,
-                )
-            )
+            scope, kind, amount, window, mode = quota
+            account = self._accounts.get(scope) or self._account(scope)
+            used, reserved, resets = 0, account.running, None
+            if kind != "concurrency":
+                span = account.span(window, self.zone, now_ms)
+                index = KINDS[kind]
+                used, reserved = span.settled[index], span.reserved[index]
+                resets = _resets_at_ms(account, window, span)
+            left = amount - used - reserved
+            rows.append(LimitRow(scope, kind, window, mode, amount, used, reserved, max(0, left), resets))
         return rows
 
     def open_requests(self) -> dict[object, Reservation]:
@@ -404,8 +400,8 @@ class QuotaBook:
         refusals = []
         zone = self.zone
         for quota in quotas:
-            _, kind, amount, window, mode = quota
-            account = self._account(quota.scope)
+            scope, kind, amount, window, mode = quota
+            account = self._accounts.get(scope) or self._account(scope)
             if kind == "concurrency":
                 if new and account.running >= amount:
                     refusals.append(Refused(quota, 0, account.running, 1, None, only_reservations_in_way=True))
@@ -416,7 +412,9 @@ class QuotaBook:
                 continue  # what costs nothing passes also when everything is spent
             if index == COST and not amounts.is_priced and mode == "hard":
                 raise QuotaError("a request without a price under a hard cost limit must be refused before this")
-            span = account.span(window, zone, at_ms)
+            span = account.spans.get(window)
+            if span is None or not span.from_ms <= at_ms < span.until_ms:
+                span = account.span(window, zone, at_ms)
             used, reserved = span.settled[index], span.reserved[index]
             if mode == "hard" or index == REQUESTS:
                 if used + reserved + needed <= amount:
@@ -427,28 +425,18 @@ class QuotaBook:
                 if used + needed < amount:
                     continue
                 waiting_helps = False
-            resets = self._resets_at_ms(quota, at_ms)
+            resets = _resets_at_ms(account, window, span)
             refusals.append(Refused(quota, used, reserved, needed, resets, waiting_helps))
         return refusals
 
-    def _figures(self, quota: Quota, now_ms: int) -> tuple[int, int]:
-        account = self._account(quota.scope)
-        if quota.kind == "concurrency":
-            return 0, account.running
-        span = account.span(quota.window, self.zone, now_ms)
-        index = KINDS[quota.kind]
-        return span.settled[index], span.reserved[index]
 
-    def _resets_at_ms(self, quota: Quota, now_ms: int) -> int | None:
-        if quota.kind == "concurrency":
-            return None
-        account = self._account(quota.scope)
-        span = account.span(quota.window, self.zone, now_ms)
-        hours = rolling_hours(quota.window)
-        if hours is None:
-            return None if quota.window == TOTAL else span.until_ms
-        oldest_ms = account.oldest_hour_ms(span)
-        return None if oldest_ms is None else oldest_ms + (hours + 1) * HOUR_MS
+def _resets_at_ms(account: Account, window: str, span: Span) -> int | None:
+    """Give when a window ends, for a rolling one when its oldest hour leaves."""
+    hours = rolling_hours(window)
+    if hours is None:
+        return None if window == TOTAL else span.until_ms
+    oldest_ms = account.oldest_hour_ms(span)
+    return None if oldest_ms is None else oldest_ms + (hours + 1) * HOUR_MS
 
 
 def _told(refusals: list[Refused]) -> Refused:
