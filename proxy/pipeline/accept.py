@@ -11,28 +11,49 @@ from proxy.core.errors import ApiError, CallerError
 from proxy.pipeline.call import Call
 from proxy.pipeline.said import Headers
 from proxy.wire.body import BodyError, parse_body
+from proxy.wire.endpoint import Endpoint
 
 
 async def accept(call: Call, server: Server) -> tuple[dict[str, Any], int]:
     """Give the parsed body, checked as its endpoint asks, and its size in bytes as it was sent; raises CallerError."""
+    raw = at_hand(call, server)
+    if raw is None:
+        raw = await receive(call, server)
+    return parse(raw, call.endpoint), len(raw)
+
+
+def at_hand(call: Call, server: Server) -> bytes | None:
+    """Give the body that came with its head, as nearly every one does; None: receive() waits for it.
+
+    The headers are checked before; raises CallerError.
+    """
     said = call.client.said
     if not said.is_json:
         _check_headers(said.headers)
         said.is_json = True
-    raw = call.client.body  # the common case: all of it came with the head, and nothing is waited for
+    raw = call.client.body
     if raw is None:
         _check_length(said.headers, server.body_max_bytes)
-        if "Expect" in said.headers:  # 100-continue: nothing else has passed
-            await _continue(call.request)
-        raw = await _read(call.request, server)
     elif len(raw) > server.body_max_bytes:
         raise _too_large(server.body_max_bytes)
+    return raw
+
+
+async def receive(call: Call, server: Server) -> bytes:
+    """Read the body as it comes; raises CallerError."""
+    if "Expect" in call.client.said.headers:  # 100-continue: nothing else has passed
+        await _continue(call.request)
+    return await _read(call.request, server)
+
+
+def parse(raw: bytes, endpoint: Endpoint) -> dict[str, Any]:
+    """Give the body, checked as its endpoint asks; raises CallerError."""
     try:
         body = parse_body(raw)
-        call.endpoint.check(body)
+        endpoint.check(body)
     except BodyError as error:
         raise CallerError(400, error.code, str(error), param=error.param) from None
-    return body, len(raw)
+    return body
 
 
 async def _continue(request: web.BaseRequest) -> None:

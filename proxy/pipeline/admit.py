@@ -1,13 +1,12 @@
 """admit: fit a request into what its user may still spend, or refuse it. No await between check and reservation."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from proxy.core.errors import CallerError
 from proxy.pipeline.allowance import Allowance
 from proxy.pipeline.desk import Desk
 from proxy.pipeline.parts import Snapshot
-from proxy.pipeline.refusal import quota_refused, unaffordable
+from proxy.pipeline.refusal import not_bounded, quota_refused, unaffordable
 from proxy.policy.pricing import (
     FLOOR_TOKENS,
     BodyFacts,
@@ -25,7 +24,8 @@ from proxy.policy.quota import Admitted, Amounts, Refused
 _TEMPLATE_TOKENS = 256  # as in policy/pricing/bound.py: what a provider adds to a prompt
 
 
-class Wanted(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Wanted:
     """One request as it asks to be let in. prices: of all targets; None: at least one is not known."""
 
     id: int
@@ -35,7 +35,8 @@ class Wanted(NamedTuple):
     prices: tuple[Price, ...] | None
 
 
-class Admission(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Admission:
     """What was reserved. max_tokens: to be written into the body; lowered: the client is told."""
 
     amount_pusd: int | None
@@ -53,14 +54,16 @@ class Refusal:
 
 
 def admit(wanted: Wanted, desk: Desk, snapshot: Snapshot) -> Admission | Refusal:
-    """Reserve the request's worst case in all its windows, lowered to what still fits, or say why not."""
+    """Reserve the request's worst case in all its windows, lowered to what still fits, or say why not.
+
+    Raises CallerError where there is no worst case under a hard cost limit.
+    """
     fitted = _fit(wanted, desk, snapshot)
     if isinstance(fitted, Refusal):
         return fitted
-    amounts = Amounts(
-        cost_pusd=fitted.amount_pusd or 0, tokens=fitted.tokens or 0, is_priced=fitted.amount_pusd is not None
-    )
-    outcome = desk.reserve(wanted.id, wanted.allowance.scopes, wanted.now_ms, amounts, wanted.allowance.quotas)
+    allowance, cost_pusd = wanted.allowance, fitted.amount_pusd
+    amounts = Amounts(cost_pusd or 0, fitted.tokens or 0, 1, 0, 0, cost_pusd is not None)
+    outcome = desk.reserve(wanted.id, allowance.scopes, wanted.now_ms, amounts, allowance.quotas)
     if isinstance(outcome, Admitted):
         return fitted
     return _refusal(outcome, wanted, desk, snapshot)
@@ -82,6 +85,9 @@ def _fit(wanted: Wanted, desk: Desk, snapshot: Snapshot) -> Admission | Refusal:
     allowance = wanted.allowance
     if wanted.prices is not None and not wanted.prices:  # canned answers only: no provider is asked
         return Admission(0, 0 if allowance.has_tokens else None, None, lowered=False)
+    if allowance.is_unbounded:
+        tokens = _tokens(wanted, None) if allowance.has_tokens else None
+        return Admission(_worst_case(wanted, None), tokens, None, lowered=False)
     natural = _natural_tokens(wanted)
     cap = _cap(wanted, natural, desk, may_lower=snapshot.settings.quotas.on_unaffordable == "clamp")
     if wanted.prices is not None and allowance.has_hard_cost:
@@ -99,7 +105,10 @@ def _fit_budget(wanted: Wanted, cap: int | None, desk: Desk, snapshot: Snapshot)
     may_lower = snapshot.settings.quotas.on_unaffordable == "clamp"
     left = desk.book.headroom_pusd(wanted.allowance.quotas, wanted.now_ms)
     assert left is not None
-    found = clamp_output_tokens(wanted.prices, wanted.facts, left, cap_tokens=cap, may_lower=may_lower)
+    try:
+        found = clamp_output_tokens(wanted.prices, wanted.facts, left, cap_tokens=cap, may_lower=may_lower)
+    except Unbounded as error:
+        raise not_bounded(str(error)) from None
     if isinstance(found, Clamped):
         return Admission(found.reserve_pusd, _tokens(wanted, found.max_tokens), found.max_tokens, found.lowered)
     return _unaffordable(found, wanted, desk, snapshot)

@@ -6,8 +6,8 @@ Models and max_tokens are the user's, else those of end_users, else the group's,
 """
 
 import fnmatch
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
 
 from proxy.config.limit import Limit
 from proxy.config.schema import Allowance as AllowanceSettings
@@ -17,7 +17,8 @@ from proxy.policy.quota import Quota, scopes_of, use_case_scope
 _KINDS = ("cost", "requests", "tokens", "concurrency")
 
 
-class Allowance(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Allowance:
     scopes: tuple[str, ...]
     quotas: tuple[Quota, ...]
     models: tuple[str, ...] | None
@@ -27,6 +28,7 @@ class Allowance(NamedTuple):
     has_tokens: bool
     has_hard_tokens: bool
     has_rates: bool  # limits on requests or tokens: those that x-ratelimit-* headers tell
+    is_unbounded: bool  # nothing lowers or raises what a request asks for: neither max_tokens nor a hard limit
 
     def allows(self, model: str) -> bool:
         """Tell whether a model or preset may be asked for."""
@@ -50,7 +52,7 @@ def build_allowance(
     ]
     models = next((level.models for level in levels if level.models is not None), None)
     max_tokens = next((level.max_tokens for level in levels if level.max_tokens is not None), None)
-    without = Allowance((), (), models, max_tokens, *(False,) * 5)
+    without = Allowance((), (), models, max_tokens, *(False,) * 6)
     return _with_quotas(without, scopes_of(user, group), tuple(quotas))
 
 
@@ -73,13 +75,16 @@ def with_use_case(allowance: Allowance, use_case: str, quotas: tuple[Quota, ...]
 def _with_quotas(allowance: Allowance, scopes: tuple[str, ...], quotas: tuple[Quota, ...]) -> Allowance:
     """Give an allowance with other limits, and what they come to."""
     cost = [quota for quota in quotas if quota.kind == "cost"]
-    return allowance._replace(
+    return replace(
+        allowance,
         scopes=scopes,
         quotas=quotas,
         has_hard_cost=any(quota.mode == "hard" for quota in cost),
         has_cost=bool(cost),
         has_tokens=any(quota.kind == "tokens" for quota in quotas),
         has_hard_tokens=any(quota.kind == "tokens" and quota.mode == "hard" for quota in quotas),
+        is_unbounded=allowance.max_tokens is None
+        and not any(quota.kind in ("cost", "tokens") and quota.mode == "hard" for quota in quotas),
         has_rates=any(quota.kind in ("tokens", "requests") for quota in quotas),
     )
 

@@ -1,6 +1,7 @@
 """arrange: put the targets of a route in the order in which they are tried, and leave out those that cannot do it."""
 
 import random
+from dataclasses import replace
 
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.route import Route, Target
@@ -25,7 +26,7 @@ def arranged(route: Route, size_bytes: int, parts: Parts, snapshot: Snapshot) ->
     found = order(route.select, [_candidate(target, parts, snapshot) for target in asked], needs, random.random())  # noqa: S311 - it shares requests out, no secret
     placed = tuple(asked[one.position] for one in found.placed)
     static = tuple(target for target in route.targets if target.static is not None)
-    return route._replace(targets=placed + static), found
+    return replace(route, targets=placed + static), found
 
 
 def _is_plain(route: Route, size_bytes: int) -> bool:

@@ -18,7 +18,7 @@ from proxy.policy.failure import Failure
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.generation import is_generation_id
 from proxy.providers.key import Key
-from proxy.providers.rows import Prepared, ProviderRow
+from proxy.providers.rows import ProviderRow
 from proxy.providers.transport import Answer, SentHeaders, TransportError
 from proxy.wire.body import dump_body
 from proxy.wire.headers import HeaderError, pick_request_headers
@@ -31,7 +31,7 @@ CHECK = "check"  # the kind of such a failure
 _ERROR_BODY_MAX_BYTES = 1 << 20  # an error's body is read whole before it is passed on
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Attempt:
     """One upstream call.
 
@@ -47,19 +47,19 @@ class Attempt:
     started_s: float
     deadlines: Deadlines
     heard: Heard
-    answer: Answer | None = None
-    hide_usage: bool = False
     streamed: bool = False  # asked for as a stream
     may_stream: bool = True  # the endpoint knows streams
+    told_max_tokens: int | None = None
+    checks: CheckRules | None = None
+    check_fails: bool = False  # one that the answer does not pass counts as a failure
+    answer: Answer | None = None
+    hide_usage: bool = False
     error_body: bytes = b""
     failure: Failure | None = None
     error: ApiError | None = None
-    told_max_tokens: int | None = None
     opened: "Relay | None" = None
     passes: Pass | None = None  # of the breakers
     line: WaitingLine | None = None  # where it has a place
-    checks: CheckRules | None = None
-    check_fails: bool = False  # one that the answer does not pass counts as a failure
     is_noted: bool = False  # the breakers know that it answered
     key_held: Held | None = None  # of the limits of its key
 
@@ -93,14 +93,14 @@ async def send(attempt: Attempt, reservation: Reservation, sent: Said, parts: Pa
     headers = upstream_headers(sent, provider, attempt.key, streamed=attempt.streamed)
     try:
         answer = await provider.transport.send(
-            "POST", provider.url(endpoint.path), headers, _encode(prepared), attempt.deadlines
+            "POST", provider.base_url + endpoint.path, headers, dump_body(prepared.body), attempt.deadlines
         )
     except TransportError as error:
         heard.dispatched = error.dispatched
         attempt.fail(Failure("sent" if error.dispatched else "connect", kind=error.kind), broken(error, provider))
         return
     heard.status = answer.status
-    heard.canned = attempt.target.static is not None
+    heard.canned = target.static is not None
     generation_id = answer.header("X-Generation-Id")
     if generation_id is not None and is_generation_id(generation_id):
         heard.generation_id = generation_id
@@ -124,10 +124,6 @@ async def _hear_refusal(attempt: Attempt, answer: Answer, parts: Parts) -> None:
     if told.code == "upstream_error" and is_json_object(body):
         attempt.error_body = body
     attempt.heard.complete = True
-
-
-def _encode(prepared: Prepared) -> bytes:
-    return dump_body(prepared.body)
 
 
 def upstream_headers(said: Said, provider: ProviderRow, key: Key, *, streamed: bool) -> SentHeaders:

@@ -19,15 +19,22 @@ _DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the clien
 class Call:
     """The client's side: what it sent, how to write to it, and whether it is still there."""
 
-    # Of the class until they change: a plain request changes none of them.
-    endpoint: Endpoint = CHAT
-    gone = False
-    began = False  # the head of an answer has gone out: nothing else can be answered any more
-    reply: Reply | None = None  # the one that was begun
-    streams = False  # it is a stream of events
-    told: Callable[[], dict[str, str]] = dict  # headers that every answer to this user carries
-    claim: "Claim | None" = None  # of one that came with an Idempotency-Key
-    _on_gone: Callable[[], None] | None = None
+    __slots__ = (
+        "_on_gone",
+        "began",
+        "claim",
+        "client",
+        "clock",
+        "endpoint",
+        "gone",
+        "id",
+        "reply",
+        "request_id",
+        "started_ms",
+        "started_s",
+        "streams",
+        "told",
+    )
 
     def __init__(self, client: Client, id_: int, clock: Clock, now_ms: int) -> None:
         self.client = client
@@ -36,6 +43,14 @@ class Call:
         self.clock = clock
         self.started_ms = now_ms
         self.started_s = clock.monotonic_s()
+        self.endpoint: Endpoint = CHAT
+        self.gone = False
+        self.began = False  # the head of an answer has gone out: nothing else can be answered any more
+        self.reply: Reply | None = None  # the one that was begun
+        self.streams = False  # it is a stream of events
+        self.told: Callable[[], dict[str, str]] = dict  # headers that every answer to this user carries
+        self.claim: Claim | None = None  # of one that came with an Idempotency-Key
+        self._on_gone: Callable[[], None] | None = None
 
     @property
     def request(self) -> web.BaseRequest:

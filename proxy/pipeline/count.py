@@ -25,9 +25,7 @@ async def count(call: Call, parts: Parts) -> Reply:
     snapshot = parts.live.current
     identity = authenticate(call.client.said, snapshot.directory, call.started_ms)
     body, _ = await accept(call, snapshot.settings.server)
-    route = plan_route(
-        body, identity, snapshot.presets, snapshot.settings.providers, None, snapshot.use_cases, call.endpoint
-    )
+    route = plan_route(body, identity, snapshot.presets, snapshot.targets, None, snapshot.use_cases, call.endpoint)
     failure: ApiError | None = None
     for target in route.targets:
         provider = snapshot.provider_of(target)

@@ -15,16 +15,9 @@ class Desk:
 
     def __init__(self, book: QuotaBook) -> None:
         self.book = book
+        self.reserve = book.check_and_reserve
+        self.open_in = book.open_in  # counts the reservations that are open in a scope
         self._waiting: set[asyncio.Future[None]] = set()
-
-    def reserve(
-        self, id_: int, scopes: tuple[str, ...], now_ms: int, amounts: Amounts, quotas: Sequence[Quota]
-    ) -> Admitted | Refused:
-        return self.book.check_and_reserve(id_, scopes, now_ms, amounts, quotas)
-
-    def open_in(self, scope: str) -> int:
-        """Count the reservations that are open in a scope."""
-        return self.book.open_in(scope)
 
     def cancel(self, id_: int) -> None:
         """Give a reservation back whose row was never written."""
@@ -58,7 +51,8 @@ class Desk:
             self.book.release(end.id)
         else:
             self.book.settle(end.id, end.cost_pusd or 0, end.quota_tokens)
-        self._wake()
+        if self._waiting:
+            self._wake()
 
     async def changed(self, timeout_s: float) -> None:
         """Wait until some reservation ends, at most timeout_s."""

@@ -21,7 +21,10 @@ async def dispatch(
     attempt = walk.begin(reservation)
     while True:
         booking.attempt = attempt
-        if await walk.enter(attempt):
+        may_go = walk.enter(attempt)
+        if may_go is None:
+            may_go = await walk.stand_in_line(attempt)
+        if may_go:
             await send(attempt, reservation, sent, parts)
         if attempt.failure is None and walk.looks_at_answers:
             await open_answer(call, attempt, booking.end, snapshot)

@@ -28,11 +28,8 @@ _WORSE: tuple[State, ...] = ("closed", "half_open", "open")
 _MODELS_MAX = 1000  # names of models come from callers, and must not fill memory
 
 
-class Pass(NamedTuple):
-    """What the breakers of a provider and of one of its models gave for one attempt; 0: it has none."""
-
-    provider: int
-    model: int
+Pass = tuple[int, int]
+"""What the breakers of a provider and of one of its models gave for one attempt; 0: it has none."""
 
 
 class Named(Protocol):
@@ -119,7 +116,7 @@ class ProviderHealth:
 
     def rests_s(self, model: str, now_s: float) -> float | None:
         """Give how long the breakers still keep attempts away; None: they let one through. Takes no pass."""
-        if model not in self._models and self.breaker.state(now_s) == "closed":
+        if self.breaker.is_closed and model not in self._models:
             return None
         taken = self.enter(model, now_s)
         if taken is None:
@@ -133,12 +130,12 @@ class ProviderHealth:
         first = self.breaker.try_pass(now_s)
         if not first:
             return None
-        breaker = self._models.get(model)
+        breaker = self._models.get(model) if self._models else None
         if breaker is None:
-            return Pass(first, 0)
+            return first, 0
         second = breaker.try_pass(now_s)
         if second:
-            return Pass(first, second)
+            return first, second
         self.breaker.cancelled(now_s, first)
         return None
 
@@ -174,9 +171,10 @@ class ProviderHealth:
     def answered(self, attempt: Attempted, passes: Pass) -> None:
         """Note that an attempt gave content."""
         now_s, model, key = self._clock.monotonic_s(), attempt.target.model, attempt.key.name
-        self.breaker.succeeded(now_s, passes.provider)
-        if passes.model:
-            self._models[model].succeeded(now_s, passes.model)
+        of_provider, of_model = passes
+        self.breaker.succeeded(now_s, of_provider)
+        if of_model:
+            self._models[model].succeeded(now_s, of_model)
         self.ring.restore(key, model)
         first_byte_s = attempt.heard.first_byte_s
         latency_ms = None if first_byte_s is None else (first_byte_s - attempt.started_s) * 1000
@@ -185,15 +183,16 @@ class ProviderHealth:
     def failed(self, attempt: Attempted, passes: Pass, decision: Decision, retry_after_s: float | None) -> None:
         """Note a failure as the table judges it: what counts it, and what is set aside."""
         now_s, model = self._clock.monotonic_s(), attempt.target.model
+        of_provider, of_model = passes
         if "provider" in decision.counts:
-            self.breaker.failed(now_s, passes.provider, retry_after_s)
+            self.breaker.failed(now_s, of_provider, retry_after_s)
         else:
-            self.breaker.cancelled(now_s, passes.provider)
+            self.breaker.cancelled(now_s, of_provider)
         if "model" in decision.counts:
             breaker = self._model_breaker(model)
-            breaker.failed(now_s, passes.model or breaker.try_pass(now_s), retry_after_s)
-        elif passes.model:
-            self._models[model].cancelled(now_s, passes.model)
+            breaker.failed(now_s, of_model or breaker.try_pass(now_s), retry_after_s)
+        elif of_model:
+            self._models[model].cancelled(now_s, of_model)
         if decision.set_aside_s is not None:
             self._set_aside(attempt, decision, decision.set_aside_s, now_s)
         if decision.counts or decision.set_aside_s is not None:
@@ -260,9 +259,10 @@ class ProviderHealth:
         return found
 
     def _cancel(self, model: str, passes: Pass, now_s: float) -> None:
-        self.breaker.cancelled(now_s, passes.provider)
-        if passes.model and model in self._models:
-            self._models[model].cancelled(now_s, passes.model)
+        of_provider, of_model = passes
+        self.breaker.cancelled(now_s, of_provider)
+        if of_model and model in self._models:
+            self._models[model].cancelled(now_s, of_model)
 
 
 class Health:

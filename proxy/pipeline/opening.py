@@ -42,7 +42,7 @@ async def open_answer(call: Call, attempt: Attempt, finish: Finish, snapshot: Sn
     if call.reply is not None and streams is not call.streams:
         answer.abort()
         told = failed_inside(attempt.provider, "answered in another form than the one that has begun")
-        attempt.heard.flags.add(BROKEN)
+        attempt.heard.flags |= {BROKEN}
         attempt.fail(Failure("answer", answer.status), told)
         return
     kind = (HeldStream if attempt.checks is None else CheckedStream) if streams else HeldWhole
@@ -201,7 +201,7 @@ def failed_checks(call: Call, attempt: Attempt, text: str | None) -> tuple[str, 
     if attempt.checks is None:
         return ()
     failed = check(attempt.checks, text, call.clock.monotonic_s() - attempt.started_s)
-    attempt.heard.flags.update(f"check_{name}" for name in failed)
+    attempt.heard.flags |= {f"check_{name}" for name in failed}
     return failed
 
 
@@ -252,4 +252,5 @@ class HeldWhole(Whole):
     async def run(self) -> Reply:
         if self._problem is not None:
             return await self.truncated(self._problem)
-        return await self.give(self._body)
+        verdict = await self.finish(self.status())
+        return self.give(self._body, verdict) if self.response is None else await self.follow(self.response, self._body)

@@ -13,7 +13,7 @@ from proxy.pipeline.desk import Desk
 from proxy.pipeline.health import Health
 from proxy.pipeline.in_flight import InFlight
 from proxy.pipeline.patience import Patience
-from proxy.pipeline.route import PresetRow, Target
+from proxy.pipeline.route import PresetRow, Target, Targets
 from proxy.pipeline.tally import Tally
 from proxy.policy.quota import Quota
 from proxy.providers.catalogue import Catalogue
@@ -48,6 +48,10 @@ class Snapshot:
     statics: Mapping[str, ProviderRow] = field(default_factory=dict)  # canned answers, by preset
     use_cases: Mapping[str, str] = field(default_factory=dict)  # use case -> preset
     use_case_quotas: Mapping[str, tuple[Quota, ...]] = field(default_factory=dict)
+    targets: Targets = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "targets", Targets(self.settings.providers))
 
     def provider_of(self, target: Target) -> ProviderRow:
         return self.providers[target.provider] if target.static is None else self.statics[target.static]

@@ -1,6 +1,6 @@
 """A place on a route: one target of it, and the key that an attempt goes out with."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from proxy.pipeline.health import ProviderHealth
 from proxy.pipeline.route import Target
@@ -8,7 +8,8 @@ from proxy.providers.key import Key
 from proxy.providers.rows import ProviderRow
 
 
-class Place(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Place:
     """at is the target's index on the route, key_index that of the key at its provider; -1: a key of the user's own.
 
     health is the provider's when the place was chosen.

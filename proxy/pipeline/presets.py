@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from proxy.config.preset import Preset, PresetTarget
 from proxy.config.provider import Provider
@@ -70,7 +71,7 @@ def _target(name: str, one: PresetTarget, preset: Preset, providers: Mapping[str
         return Target(NAME, NAME, static=name)
     found = resolve(one.target, providers)
     deadlines = deadlines_of(providers[found.provider], found.model, preset, one)
-    return found._replace(deadlines=deadlines, defaults=one.defaults, weight=one.weight)
+    return replace(found, deadlines=deadlines, defaults=one.defaults, weight=one.weight)
 
 
 def handed_over(targets: tuple[Target, ...], providers: Mapping[str, Provider]) -> tuple[Target, ...]:
@@ -80,5 +81,5 @@ def handed_over(targets: tuple[Target, ...], providers: Mapping[str, Provider]) 
     mine = [one for one in own if first is not None and one.provider == first.provider]
     if first is None or len(mine) == 1:
         return targets
-    handed = first._replace(handed=tuple(one.model for one in mine[1:]))
+    handed = replace(first, handed=tuple(one.model for one in mine[1:]))
     return tuple(handed if one is first else one for one in targets if one is first or one not in mine)

@@ -11,7 +11,7 @@ from proxy.pipeline.extend import bound_pusd, extend, shortfall
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.reserve import Reservation, ledger_down
 from proxy.pipeline.route import Target
-from proxy.pipeline.settle import Heard, Terms, Verdict, settle
+from proxy.pipeline.settle import Heard, Verdict, settle
 from proxy.pipeline.total import Part, add_up, held_pusd, rest, share, total_verdict
 from proxy.policy.pricing import Price, cost_from_usage_pusd
 from proxy.policy.quota import Amounts
@@ -24,6 +24,8 @@ log = logging.getLogger("tollkeeper.record")
 
 _MODEL_CHARS_MAX = 256
 _UNSENT = Verdict("released", 0, "none", frozenset())
+_UNHEARD = Heard()
+_REASONS = frozenset((None, "stop", "length", "tool_calls"))  # nearly every one
 _NOTHING_MORE = Amounts(0, 0, requests=0)
 
 
@@ -48,17 +50,22 @@ class Booking:
         """
         if self.verdict is not None:
             return self.verdict
-        own = verdict = self._decide()
+        attempt, reserved_pusd = self.attempt, self._reservation.amount_pusd
+        if self._past is not None:
+            reserved_pusd = self._past.left().cost_pusd
+        own = verdict = _UNSENT if attempt is None else self._settle(attempt, reserved_pusd)
         end = self._row(verdict, status, error)
         if self._past is not None:
             end, verdict = self._add_up(self._past, end, verdict)
-        if self.attempt is not None:
-            self._end_key(self.attempt, own)
+        if attempt is not None and attempt.key_held is not None:
+            self._end_key(attempt, own)
         self.verdict, self._row_end = verdict, end
-        self._parts.tally.requests[status] += 1
-        self._note_excess(end)
-        written = self._parts.ledger.end(end, self._written)
-        self._parts.patience.expect(written, self._snapshot.settings.ledger.settle_wait_s, self._stop_waiting)
+        parts = self._parts
+        parts.tally.requests[status] += 1
+        if end.state == "settled" and (end.cost_pusd or 0) > (self._reservation.amount_pusd or 0):
+            parts.desk.cover(end.id, end.cost_pusd or 0)  # what raises a total counts before the commit
+        written = parts.ledger.end(end, self._written)
+        parts.patience.expect(written, self._snapshot.settings.ledger.settle_wait_s, self._stop_waiting)
         await written
         return verdict
 
@@ -82,21 +89,8 @@ class Booking:
             if self._row_end.state == "pending":
                 self._parts.look_up_later(self._reservation.id)
 
-    def _note_excess(self, end: RequestEnd) -> None:
-        """What raises a total counts before the commit, what lowers it after."""
-        if end.state == "settled" and (end.cost_pusd or 0) > (self._reservation.amount_pusd or 0):
-            self._parts.desk.cover(end.id, end.cost_pusd or 0)
-
-    def _decide(self) -> Verdict:
-        if self.attempt is None:
-            return _UNSENT
-        left_pusd = self._reservation.amount_pusd if self._past is None else self._past.left().cost_pusd
-        return self._settle(self.attempt, left_pusd)
-
     def _settle(self, attempt: Attempt, reserved_pusd: int | None) -> Verdict:
-        dialect = attempt.provider.dialect
-        terms = Terms(dialect.reports_cost, dialect.has_generations, reserved_pusd, self._price)
-        return settle(attempt.heard, terms)
+        return settle(attempt.heard, attempt.provider.dialect, reserved_pusd, self._price)
 
     def _price(self, usage: Usage) -> int | None:
         attempt = self.attempt
@@ -179,38 +173,43 @@ class Booking:
         return add_up(end, parts, past.held)._replace(attempt_ends=(last,)), total
 
     def _row(self, verdict: Verdict, status: int, error: str | None) -> RequestEnd:
-        row, attempt, call, clock = self._reservation.row, self.attempt, self._call, self._parts.clock
-        heard = attempt.heard if attempt is not None else Heard()
-        usage = heard.usage or NO_USAGE
-        duration_ms = int((clock.monotonic_s() - call.started_s) * 1000)
+        reservation, attempt, call = self._reservation, self.attempt, self._call
+        heard = attempt.heard if attempt is not None else _UNHEARD
+        usage = NO_USAGE if heard.usage is None else heard.usage
+        input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
+        identity, started_s, first_byte_s = reservation.identity, call.started_s, heard.first_byte_s
+        duration_ms = int((self._parts.clock.monotonic_s() - started_s) * 1000)
+        uncounted = 0
+        if input_tokens is None and output_tokens is None:
+            uncounted = uncounted_tokens(verdict, reservation.tokens)
         return RequestEnd(  # in the order of the fields: by their names it would take twice as long
-            row.id,
+            call.id,
             call.started_ms + duration_ms,  # so that begin, length and end agree, whatever the wall clock did meanwhile
-            _short(heard.model) if heard.model else attempt.target.model if attempt is not None else None,
+            _short(heard.model) or (attempt.target.model if attempt is not None else None),
             attempt.provider.name if attempt is not None else None,
             status,
-            heard.finish_reason and word(heard.finish_reason),
-            usage.input_tokens,
-            usage.output_tokens,
+            heard.finish_reason if heard.finish_reason in _REASONS else word(heard.finish_reason),
+            input_tokens,
+            output_tokens,
             usage.cached_tokens,
             usage.reasoning_tokens,
             verdict.cost_pusd,
             verdict.cost_source,
             verdict.state,
-            None if heard.first_byte_s is None else int((heard.first_byte_s - call.started_s) * 1000),
+            None if first_byte_s is None else int((first_byte_s - started_s) * 1000),
             duration_ms,
             attempt.n if attempt is not None else 0,
-            heard.generation_id and _short(heard.generation_id),
+            _short(heard.generation_id),
             error or heard.error,
             " ".join(sorted(verdict.flags)) if verdict.flags else None,
             "not_sent" if attempt is None else heard.error or "ok",
             heard.status,
-            heard.served_by and _short(heard.served_by),
-            row.started_ms,
-            row.user,
-            row.group_name,
-            row.use_case,
-            uncounted_tokens(verdict, _is_counted(usage), row.reserved_tokens),
+            _short(heard.served_by),
+            call.started_ms,
+            identity.user,
+            identity.group,
+            reservation.route.use_case,
+            uncounted,
             (),
         )
 
@@ -279,14 +278,12 @@ def _attempt_end(request_id: int, attempt: Attempt, verdict: Verdict, now_s: flo
     )
 
 
-def uncounted_tokens(verdict: Verdict, counted: bool, reserved_tokens: int | None) -> int:
-    """Give the tokens that token limits count for a charged request whose tokens nobody counted."""
-    return (reserved_tokens or 0) if verdict.state == "settled" and not counted else 0
+def uncounted_tokens(verdict: Verdict, reserved_tokens: int | None) -> int:
+    """Give the tokens that token limits count for a request whose tokens nobody counted, where it is charged.
 
-
-def _is_counted(usage: Usage) -> bool:
-    """Tell whether any tokens were counted; a start tells the same by the columns of the row."""
-    return usage.input_tokens is not None or usage.output_tokens is not None
+    A start tells by the columns of the row that there is no count.
+    """
+    return (reserved_tokens or 0) if verdict.state == "settled" else 0
 
 
 def usage_cost_pusd(price: Price | None, usage: Usage) -> int | None:
@@ -308,4 +305,4 @@ def word(text: str | None) -> str | None:
 
 
 def _short(text: str | None) -> str | None:
-    return None if text is None else text[:_MODEL_CHARS_MAX]
+    return text if text is None or len(text) <= _MODEL_CHARS_MAX else text[:_MODEL_CHARS_MAX]

@@ -5,8 +5,9 @@ answer is read to its end for the ledger's sake when the client has gone, or cut
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import lru_cache
+from typing import Any
 
 from proxy.core.errors import ProviderError
 from proxy.core.money import pusd_to_usd
@@ -34,16 +35,13 @@ _SPACES = frozenset((b" ", b"\t", b"\r", b"\n"))
 _TAIL_BYTES = 4  # the longest end of an event: CR LF CR LF
 
 
-async def relay(call: Call, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> Reply:
+def relay(call: Call, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> Coroutine[Any, Any, Reply]:
     """Pass the answer on; gives the response, which is complete unless the server still has to write it."""
     answer = attempt.answer
     assert answer is not None
     kind = Stream if is_stream(attempt, answer) else Whole
     opened, attempt.opened = attempt.opened, None  # an attempt that knows its relay is a circle too
-    try:
-        return await (opened or kind(call, attempt, answer, finish, snapshot)).run()
-    finally:
-        call.when_gone(None)  # a call that knows its relay is a circle, and the garbage collector's work
+    return (opened or kind(call, attempt, answer, finish, snapshot)).run()
 
 
 def is_stream(attempt: Attempt, answer: Answer) -> bool:
@@ -63,18 +61,21 @@ def _plain(content_type: str) -> str:
 
 
 def response_headers(call: Call, attempt: Attempt) -> dict[str, str]:
-    headers = {} if attempt.answer is None else dict(pick_response_headers(attempt.answer.headers))
-    encoding = None if attempt.answer is None else attempt.answer.header("Content-Encoding")
+    answer, target, headers = attempt.answer, attempt.target, {}
+    encoding = None
+    if answer is not None:
+        headers = dict(pick_response_headers(answer.headers))
+        encoding = answer.header("content-encoding")
     if encoding and encoding.strip().lower() not in ENCODINGS:  # those the transport has undone
         headers["content-encoding"] = encoding
     headers.update(call.told())
     if attempt.told_max_tokens is not None:
         headers["x-tollkeeper-max-tokens"] = str(attempt.told_max_tokens)
     headers["x-request-id"] = call.request_id
-    headers["x-tollkeeper-model"] = attempt.target.model
-    headers["x-tollkeeper-provider"] = attempt.target.provider
+    headers["x-tollkeeper-model"] = target.model
+    headers["x-tollkeeper-provider"] = target.provider
     headers["x-tollkeeper-attempts"] = str(attempt.n)
-    if attempt.target.static is not None:
+    if target.static is not None:
         headers["x-tollkeeper-static"] = "1"
     if call.endpoint.errors == "anthropic":
         headers["request-id"] = call.request_id  # where Anthropic's SDKs look for it
@@ -107,13 +108,13 @@ class Relay:
 
     def note_broken(self, error: TransportError) -> ProviderError:
         failure = broken(error, self.attempt.provider)
-        self.heard.flags.add(BROKEN)
+        self.heard.flags |= {BROKEN}
         self.heard.error = failure.code
         return failure
 
     def when_gone(self) -> None:
         """The client hung up: close the provider's connection where that ends the charge."""
-        self.heard.flags.add(HUNG_UP)
+        self.heard.flags |= {HUNG_UP}
         if self.may_abort():
             self.heard.aborted = True
             self.answer.abort()
@@ -285,31 +286,34 @@ class Whole(Relay):
     async def run(self) -> Reply:
         self.call.when_gone(self._gone)
         try:
-            body = await self.read()
+            body = self.answer.whole()  # as a rule all of a short answer came with its head
+            body = await self.read() if body is None else self.complete(body)
         except TransportError as error:
             return await self.truncated(self.note_broken(error))
         self.hear(body)
-        return await self.give(body)
-
-    async def give(self, body: bytes) -> Reply:
-        """Settle, then pass the answer on."""
         verdict = await self.finish(self.status())
-        claim = self.call.claim
-        if self.response is not None:
-            if claim is not None:
-                claim.keep(self.answer.status, response_headers(self.call, self.attempt), body)
-            await self.write(body)
-            return self.response
-        headers = response_headers(self.call, self.attempt)
+        return self.give(body, verdict) if self.response is None else await self.follow(self.response, body)
+
+    async def follow(self, response: Reply, body: bytes) -> Reply:
+        """Send an answer that is settled behind its head, which has gone out."""
+        if self.call.claim is not None:
+            self.call.claim.keep(self.answer.status, response_headers(self.call, self.attempt), body)
+        await self.write(body)
+        return response
+
+    def give(self, body: bytes, verdict: Verdict) -> Reply:
+        """Give an answer that is settled, with its head."""
+        call, status = self.call, self.answer.status
+        headers = response_headers(call, self.attempt)
         if verdict.cost_pusd is not None and verdict.state == "settled":
             headers["x-tollkeeper-cost-usd"] = pusd_to_usd(verdict.cost_pusd)
-        if claim is not None:
-            claim.keep(self.answer.status, headers, body)
-        return self.call.client.whole(self.answer.status, headers, body, self.call.started_ms)
+        if call.claim is not None:
+            call.claim.keep(status, headers, body)
+        return call.client.whole(status, headers, body, call.started_ms)
 
     def _gone(self) -> None:
         """Note it, but read on: closing an answer that is not a stream never stops the bill."""
-        self.heard.flags.add(HUNG_UP)
+        self.heard.flags |= {HUNG_UP}
         if self.attempt.provider.on_disconnect == "abort":
             self.heard.aborted = True
             self.answer.abort()
@@ -329,8 +333,11 @@ class Whole(Relay):
             if size > _WHOLE_MAX_BYTES:
                 self.answer.abort()
                 raise TransportError("broken", "the answer is larger than 64 MiB", dispatched=True)
+        return self.complete(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def complete(self, body: bytes) -> bytes:
+        """Note that all of it is here; raises TransportError where it is not whole after all."""
         self.heard.first_byte_s = self.call.clock.monotonic_s()
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if is_cut_off(body):
             raise TransportError("broken", "the JSON of its answer ended early", dispatched=True)
         return body

@@ -32,9 +32,11 @@ def stream_head(status: int, headers: Mapping[str, str], now_ms: int) -> bytes:
 
 
 def _head(status: int, headers: Mapping[str, str], framing: str, now_ms: int) -> bytes:
-    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}"]
-    lines += map(": ".join, headers.items())
-    lines.append(f"{framing}\r\nDate: {http_date(now_ms // 1000)}\r\nServer: tollkeeper\r\n\r\n")
+    lines = (
+        f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}",
+        *map(": ".join, headers.items()),
+        f"{framing}\r\nDate: {http_date(now_ms // 1000)}\r\nServer: tollkeeper\r\n\r\n",
+    )
     return "\r\n".join(lines).encode("latin-1", "replace")
 
 

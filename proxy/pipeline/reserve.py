@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from proxy.core.errors import ApiError, OwnError
@@ -12,16 +12,18 @@ from proxy.pipeline.authenticate import Identity
 from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.place import Place
-from proxy.pipeline.refusal import features_unpriced, not_bounded, not_priced
+from proxy.pipeline.refusal import features_unpriced, not_priced
 from proxy.pipeline.route import Route, Target
 from proxy.pipeline.tags import Tags, pairs_of
-from proxy.policy.pricing import BodyFacts, Price, Unbounded, read_facts, unpriced_features
+from proxy.policy.pricing import BodyFacts, Price, read_facts, unpriced_features
+from proxy.providers.rows import ProviderRow
 from proxy.storage.rows import OpenRow
 from proxy.storage.writer import LedgerUnavailableError
 from proxy.wire.body import dump_body
 
 
-class Reservation(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Reservation:
     """What was set aside for one request; amount_pusd None: some target has no known price.
 
     route is the one to walk, its body with the max_tokens that was reserved for; told_max_tokens: it was lowered.
@@ -32,10 +34,9 @@ class Reservation(NamedTuple):
     route: Route
     identity: Identity
     told_max_tokens: int | None
-
-    @property
-    def id(self) -> int:
-        return self.row.id
+    id: int
+    streamed: bool
+    tokens: int | None  # that were reserved
 
 
 async def reserve(
@@ -52,8 +53,15 @@ async def reserve(
 
     Raises CallerError for a refusal, OwnError 503 where the disk refuses: then nothing is held and nothing was sent.
     """
-    admission = await _admission(call, identity, route, size_bytes, parts, snapshot)
-    row = _row(call, identity, route, first, tags, admission, snapshot.zone)
+    prices = _known_prices(route, parts, snapshot)
+    if prices is None and identity.allowance.has_hard_cost:
+        prices = await _found_prices(route, parts, snapshot)
+    wanted = _wanted(call, identity, route, size_bytes, prices)
+    admission = admit(wanted, parts.desk, snapshot)
+    if isinstance(admission, Refusal):
+        admission = await _admission(admission, wanted, call, parts, snapshot)
+    streamed = route.body.get("stream") is True
+    row = _row(call, identity, route, first, tags, admission, snapshot.zone, streamed=streamed)
     try:
         if call.claim is not None:
             await parts.ledger.change(partial(call.claim.note, request_id=call.id))
@@ -62,10 +70,9 @@ async def reserve(
         parts.desk.cancel(call.id)
         raise ledger_down(str(error)) from None
     if admission.max_tokens is not None:
-        body = route.endpoint.with_maximum(route.body, admission.max_tokens)
-        route = route._replace(body=body, max_tokens=admission.max_tokens)
+        route = route.within(admission.max_tokens)
     told = admission.max_tokens if admission.lowered else None
-    return Reservation(row, admission.amount_pusd, route, identity, told)
+    return Reservation(row, admission.amount_pusd, route, identity, told, call.id, streamed, admission.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +89,11 @@ async def quote(
 ) -> Quote:
     """Tell what a request could cost at most and whether it would be let in; nothing stays held."""
     try:
-        wanted = await _wanted(call, identity, route, size_bytes, parts, snapshot)
-        outcome = _ask(wanted, parts, snapshot)
+        prices = _known_prices(route, parts, snapshot)
+        if prices is None and identity.allowance.has_hard_cost:
+            prices = await _found_prices(route, parts, snapshot)
+        wanted = _wanted(call, identity, route, size_bytes, prices)
+        outcome = admit(wanted, parts.desk, snapshot)
     except ApiError as error:
         return Quote(None, None, error)
     if isinstance(outcome, Refusal):
@@ -92,18 +102,17 @@ async def quote(
     return Quote(outcome.amount_pusd, outcome.max_tokens, None)
 
 
-async def _wanted(
-    call: Call, identity: Identity, route: Route, size_bytes: int, parts: Parts, snapshot: Snapshot
-) -> Wanted:
+def _wanted(call: Call, identity: Identity, route: Route, size_bytes: int, prices: tuple[Price, ...] | None) -> Wanted:
     """Gather what the desk needs to know; raises CallerError where no bound can be given under a hard cost limit."""
     allowance = identity.allowance
     if allowance.has_hard_cost or allowance.has_tokens:
         size_bytes = len(dump_body(route.body))  # the bytes as they are sent: every token covers at least one
-    facts = read_facts(_naming_all(route), size_bytes, route.endpoint.kind)
-    for target in route.targets:
+    targets = route.targets
+    body = route.body if len(targets) == 1 else _naming_all(route)
+    facts = read_facts(body, size_bytes, route.endpoint.kind)
+    for target in targets:
         if target.defaults or target.handed:
             facts = greater(facts, facts_for(route, target))
-    prices = await _prices(route, parts, snapshot, must_know=allowance.has_hard_cost)
     if allowance.has_hard_cost and (names := unpriced_features(facts, prices or ())):
         raise features_unpriced(names)
     return Wanted(call.id, call.started_ms, allowance, facts, prices)
@@ -111,8 +120,6 @@ async def _wanted(
 
 def _naming_all(route: Route) -> dict[str, Any]:
     """Give the body with the models of all targets: some names stand for features that cost extra."""
-    if len(route.targets) == 1:
-        return route.body
     return {**route.body, "models": [name for target in route.targets for name in (target.model, *target.handed)]}
 
 
@@ -143,62 +150,69 @@ def greater(one: BodyFacts, other: BodyFacts) -> BodyFacts:
     )
 
 
-def _ask(wanted: Wanted, parts: Parts, snapshot: Snapshot) -> Admission | Refusal:
-    try:
-        return admit(wanted, parts.desk, snapshot)
-    except Unbounded as error:
-        raise not_bounded(str(error)) from None
-
-
-async def _admission(
-    call: Call, identity: Identity, route: Route, size_bytes: int, parts: Parts, snapshot: Snapshot
-) -> Admission:
-    """Ask the desk, and again when open requests end, as long as waiting may help and is worth it."""
-    wanted = await _wanted(call, identity, route, size_bytes, parts, snapshot)
+async def _admission(refusal: Refusal, wanted: Wanted, call: Call, parts: Parts, snapshot: Snapshot) -> Admission:
+    """Ask the desk again when open requests end, as long as waiting may help and is worth it; raises the refusal."""
     deadline_s = call.started_s + snapshot.settings.quotas.wait_s
     while True:
-        outcome = _ask(wanted, parts, snapshot)
+        left_s = deadline_s - parts.clock.monotonic_s()
+        if not _worth_waiting(refusal, call, left_s):
+            raise refusal.error
+        await parts.desk.changed(left_s)
+        outcome = admit(wanted, parts.desk, snapshot)
         if isinstance(outcome, Admission):
             return outcome
-        left_s = deadline_s - parts.clock.monotonic_s()
-        if not _worth_waiting(outcome, call, left_s):
-            raise outcome.error
-        await parts.desk.changed(left_s)
+        refusal = outcome
 
 
 def _worth_waiting(outcome: Refusal, call: Call, left_s: float) -> bool:
     return outcome.waiting_helps and left_s > 0 and not call.gone
 
 
-async def _prices(route: Route, parts: Parts, snapshot: Snapshot, *, must_know: bool) -> tuple[Price, ...] | None:
+def _known_prices(route: Route, parts: Parts, snapshot: Snapshot) -> tuple[Price, ...] | None:
     """Give the prices of all targets, and of the models that a provider falls back on by itself.
 
-    None: at least one is not known. must_know: a hard cost limit applies, so the list is refreshed once for a name it
-    lacks, and a model without a price is refused.
+    None: at least one is not known.
     """
     first = route.targets[0]
     if len(route.targets) == 1 and first.static is None and not first.handed:
         price = parts.catalogue.price(snapshot.providers[first.provider], first.model)
-        if price is not None:
-            return (price,)
-    prices: list[Price] = []
-    wanted = [(target.provider, target.model) for target in route.targets if target.static is None]
-    wanted += [(target.provider, model) for target in route.targets for model in target.handed]
-    for provider_name, model in wanted:
-        provider = snapshot.providers[provider_name]
-        price = parts.catalogue.price(provider, model)
-        if price is None and must_know:
-            price = await parts.catalogue.refresh_for(provider, model)
-            if price is None:
-                raise not_priced(model)
+        return None if price is None else (price,)
+    prices = [parts.catalogue.price(provider, model) for provider, model in _priced(route, snapshot)]
+    known = tuple(price for price in prices if price is not None)
+    return known if len(known) == len(prices) else None
+
+
+async def _found_prices(route: Route, parts: Parts, snapshot: Snapshot) -> tuple[Price, ...]:
+    """Give them under a hard cost limit: the list is refreshed once for a name that it lacks.
+
+    Raises CallerError for a model that has no price then.
+    """
+    prices = []
+    for provider, model in _priced(route, snapshot):
+        price = parts.catalogue.price(provider, model) or await parts.catalogue.refresh_for(provider, model)
         if price is None:
-            return None
+            raise not_priced(model)
         prices.append(price)
     return tuple(prices)
 
 
+def _priced(route: Route, snapshot: Snapshot) -> list[tuple[ProviderRow, str]]:
+    """Give every model that may be charged, with its provider."""
+    asked = [(target.provider, target.model) for target in route.targets if target.static is None]
+    asked += [(target.provider, model) for target in route.targets for model in target.handed]
+    return [(snapshot.providers[provider], model) for provider, model in asked]
+
+
 def _row(
-    call: Call, identity: Identity, route: Route, first: Place, tags: Tags, admission: Admission, zone: ZoneInfo
+    call: Call,
+    identity: Identity,
+    route: Route,
+    first: Place,
+    tags: Tags,
+    admission: Admission,
+    zone: ZoneInfo,
+    *,
+    streamed: bool,
 ) -> OpenRow:
     return OpenRow(  # in the order of the fields: by their names it would take twice as long
         call.id,
@@ -214,7 +228,7 @@ def _row(
         pairs_of(tags, route.body),
         admission.amount_pusd,
         admission.tokens,
-        int(route.body.get("stream") is True),
+        int(streamed),
         first.provider.name,
         first.key.name,
         first.target.model,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from proxy.config.schema import Provider, split_target
 from proxy.core.errors import CallerError
@@ -15,9 +15,11 @@ from proxy.providers.deadlines import Deadlines
 from proxy.wire.endpoint import CHAT, Endpoint
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_TARGETS_MAX = 1000  # names of models come from callers, and must not fill memory
 
 
-class Target(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Target:
     """One model at one provider (the name of a row of the configuration).
 
     defaults go under the client's own parameters and over the preset's. deadlines None: the provider's. handed: models
@@ -27,10 +29,26 @@ class Target(NamedTuple):
     provider: str
     model: str
     deadlines: Deadlines | None = None
-    defaults: Mapping[str, Any] = _NOTHING
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     weight: int | None = None
     handed: tuple[str, ...] = ()
     static: str | None = None
+
+
+class Targets(dict[str, Target]):
+    """The targets of names that are no presets, each made when it is asked for first; raises CallerError 404."""
+
+    def __init__(self, providers: Mapping[str, Provider]) -> None:
+        """Take the configured providers, the default one first."""
+        super().__init__()
+        self._providers = providers
+
+    def __missing__(self, model: str) -> Target:
+        target = resolve(model, self._providers)
+        if len(self) >= _TARGETS_MAX:
+            self.clear()
+        self[model] = target
+        return target
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +68,8 @@ class PresetRow:
     is_limited: bool = False  # its use case has limits of its own, which no header of the client's leads around
 
 
-class Route(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Route:
     """Where a request may go, in order, and the body that goes there; model and usage are filled in a target.
 
     use_case: what it is booked under. own: the names of the fields that the client sent, which no default of a target
@@ -71,6 +90,23 @@ class Route(NamedTuple):
     check_moves_on: bool = False  # what it is not goes to the next target, where it is not streamed
     endpoint: Endpoint = CHAT
 
+    def within(self, max_tokens: int) -> "Route":
+        """Give the route with the longest answer that a limit allows written into its body."""
+        return Route(
+            self.targets,
+            self.endpoint.with_maximum(self.body, max_tokens),
+            self.requested_model,
+            self.use_case,
+            self.preset,
+            self.select,
+            self.own,
+            max_tokens,
+            self.deadline_s,
+            self.checks,
+            self.check_moves_on,
+            self.endpoint,
+        )
+
     def body_for(self, target: Target) -> dict[str, Any]:
         """Give the body that goes to one target."""
         if not target.defaults and not target.handed:
@@ -90,12 +126,12 @@ def plan_route(
     body: dict[str, Any],
     identity: Identity,
     presets: Mapping[str, PresetRow],
-    providers: Mapping[str, Provider],
+    targets_of: Targets,
     asked_use_case: str | None = None,
     use_cases: Mapping[str, str] = _NOTHING,
     endpoint: Endpoint = CHAT,
 ) -> Route:
-    """Choose the targets; providers are the configured ones, the default one first.
+    """Choose the targets.
 
     asked_use_case is what the client's header says; use_cases gives the preset of one for a model that is no preset.
     Raises CallerError 400 for a variable of the preset's prompt, and for a preset of canned answers at an endpoint that
@@ -106,16 +142,17 @@ def plan_route(
     if model not in presets and asked_use_case is not None:
         name = use_cases.get(asked_use_case, model)
     others = endpoint.others(body)
-    for asked in (name, *others):
-        if not identity.allowance.allows(asked):
-            raise _not_allowed(asked, identity)
+    if identity.allowance.models is not None:
+        for asked in (name, *others):
+            if not identity.allowance.allows(asked):
+                raise _not_allowed(asked, identity)
     preset = presets.get(name)
     if preset is None and not others:
-        return Route((resolve(model, providers),), body, model, asked_use_case, endpoint=endpoint)
-    targets = preset.targets if preset is not None else (resolve(model, providers),)
+        return Route((targets_of[model],), body, model, asked_use_case, endpoint=endpoint)
+    targets = preset.targets if preset is not None else (targets_of[model],)
     if others:  # the provider is not to walk them: each attempt is priced and booked here
         body = endpoint.without_others(body)
-        targets = _with_others(targets, others, presets, providers)
+        targets = _with_others(targets, others, presets, targets_of)
     if endpoint.kind != "chat":
         targets = _asked(targets, name)
     if preset is None:
@@ -161,13 +198,11 @@ def _with_others(
     targets: tuple[Target, ...],
     others: Sequence[str],
     presets: Mapping[str, PresetRow],
-    providers: Mapping[str, Provider],
+    targets_of: Targets,
 ) -> tuple[Target, ...]:
     """Put the client's own list of models behind the targets, each once, a static one last."""
     added = [
-        target
-        for other in others
-        for target in (presets[other].targets if other in presets else (resolve(other, providers),))
+        target for other in others for target in (presets[other].targets if other in presets else (targets_of[other],))
     ]
     found: dict[tuple[str, str], Target] = {}
     for target in (*targets, *added):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from proxy.core.errors import ApiError
-from proxy.pipeline.accept import accept
+from proxy.pipeline.accept import at_hand, parse, receive
 from proxy.pipeline.allowance import with_use_case
 from proxy.pipeline.arrange import arrange
 from proxy.pipeline.attempt import request_headers
@@ -37,7 +37,10 @@ async def run(call: Call, parts: Parts) -> Reply:
     identity = authenticate(call.client.said, snapshot.directory, call.started_ms)
     if identity.allowance.quotas:
         call.told = partial(quota_headers, identity.allowance, parts.desk, call.started_ms)
-    body, size_bytes = await accept(call, snapshot.settings.server)
+    raw = at_hand(call, snapshot.settings.server)
+    if raw is None:
+        raw = await receive(call, snapshot.settings.server)
+    body = parse(raw, call.endpoint)
     sent = request_headers(call.client.said)
     tags = read_tags(call.client.said, body)
     if tags.idempotency_key is not None:
@@ -48,7 +51,7 @@ async def run(call: Call, parts: Parts) -> Reply:
         body,
         identity,
         snapshot.presets,
-        snapshot.settings.providers,
+        snapshot.targets,
         tags.use_case,
         snapshot.use_cases,
         call.endpoint,
@@ -56,11 +59,11 @@ async def run(call: Call, parts: Parts) -> Reply:
     if route.use_case is not None and route.use_case in snapshot.use_case_quotas:
         identity = limited(identity, route.use_case, snapshot)
         call.told = partial(quota_headers, identity.allowance, parts.desk, call.started_ms)
-    route = arrange(route, size_bytes, parts, snapshot)
+    route = arrange(route, len(raw), parts, snapshot)
     if identity.is_new:
         await enrol(call, identity, parts, snapshot)
     walk = Walk(call, route, identity, parts, snapshot)
-    reservation = await reserve(call, identity, route, walk.place, tags, size_bytes, parts, snapshot)
+    reservation = await reserve(call, identity, route, walk.place, tags, len(raw), parts, snapshot)
     booking = Booking(call, reservation, parts, snapshot)
     status, error = 500, "internal_error"
     try:
@@ -78,8 +81,10 @@ async def run(call: Call, parts: Parts) -> Reply:
         status, error = 503, "cut"  # the proxy was told twice to stop
         raise
     finally:
+        call.when_gone(None)  # a call that knows its relay is a circle, and the garbage collector's work
         walk.leave()
-        await booking.end(status, error)
+        if booking.verdict is None:
+            await booking.end(status, error)
 
 
 def limited(identity: Identity, use_case: str, snapshot: Snapshot) -> Identity:

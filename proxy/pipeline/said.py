@@ -8,6 +8,7 @@ from proxy.core.token import token_hash
 from proxy.pipeline.authenticate import credential
 
 if TYPE_CHECKING:
+    from proxy.pipeline.parts import Snapshot
     from proxy.pipeline.tags import Tags
     from proxy.providers.key import Key
     from proxy.providers.rows import ProviderRow
@@ -19,11 +20,12 @@ Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 class Said:
     """Headers that do not change, and what was read from them, which depends on neither configuration nor time."""
 
-    __slots__ = ("_token_hash", "headers", "is_json", "sent", "tags", "upstream")
+    __slots__ = ("_token_hash", "headers", "is_json", "passed", "sent", "tags", "upstream")
 
     def __init__(self, headers: Headers) -> None:
         self.headers = headers
         self._token_hash: str | None = None
+        self.passed: Snapshot | None = None  # the configuration under which Host and Origin may call
         self.is_json = False  # the checks of accept.py have passed
         self.sent: list[tuple[str, str]] | None = None  # what travels to the provider
         self.tags: Tags | None = None

@@ -5,8 +5,8 @@ What cannot be learnt is charged at the reservation and flagged; nothing is ever
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from proxy.wire.usage import Usage
 
@@ -28,7 +28,7 @@ _NO_FLAGS: frozenset[str] = frozenset()
 INEXACT = frozenset({UNMETERED, UNPRICED, DOUBTFUL})  # they say why there was no figure, and go where one is found
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Heard:
     """What came back from the provider for one attempt, filled while it comes.
 
@@ -50,11 +50,12 @@ class Heard:
     error: str | None = None  # code of docs/errors.md
     canned: bool = False  # a static target's: nobody charges for it
     error_code: str | None = None  # the provider's own word or number
-    flags: set[str] = field(default_factory=set)
+    flags: frozenset[str] = _NO_FLAGS
     first_byte_s: float | None = None
 
 
-class Verdict(NamedTuple):
+@dataclass(slots=True)
+class Verdict:
     """The figure for a request. cost_pusd None stands with state pending, or where nobody can tell any more."""
 
     state: State
@@ -63,46 +64,46 @@ class Verdict(NamedTuple):
     flags: frozenset[str]
 
 
-class Terms(NamedTuple):
-    """What the provider and the route say about money.
-
-    reserved_pusd None: no price is known. price_usage gives tokens x price, or None without a price.
-    """
+class Terms(Protocol):
+    """What a provider says about money (of providers/rows.py)."""
 
     reports_cost: bool
     has_generations: bool
-    reserved_pusd: int | None
-    price_usage: Callable[[Usage], int | None]
 
 
-def settle(heard: Heard, terms: Terms) -> Verdict:
-    """Decide what a finished attempt cost, or that it must be looked up first."""
+def settle(
+    heard: Heard, terms: Terms, reserved_pusd: int | None, price_usage: Callable[[Usage], int | None]
+) -> Verdict:
+    """Decide what a finished attempt cost, or that it must be looked up first.
+
+    reserved_pusd None: no price is known. price_usage gives tokens x price, or None without a price.
+    """
     if not heard.dispatched or heard.canned:
-        return Verdict("released", 0, "none", frozenset(heard.flags))
-    cost = None if heard.usage is None else heard.usage.cost_pusd
-    flags = heard.flags
-    if cost is not None and heard.usage is not None and terms.reports_cost:
-        if not _doubtful_zero(heard.usage, terms):
-            return _settled(cost, "provider", flags, terms.reserved_pusd, exact=heard.usage.cost_exact)
-        flags = flags | {DOUBTFUL}
-    flags = set(flags)
-    if heard.usage is not None and heard.usage.cost_problem is not None:
+        return Verdict("released", 0, "none", heard.flags)
+    usage = heard.usage
+    cost = None if usage is None else usage.cost_pusd
+    flags = set(heard.flags)
+    if cost is not None and usage is not None and terms.reports_cost:
+        if cost or not _doubtful_zero(usage, terms, price_usage):
+            return _settled(cost, "provider", heard.flags, reserved_pusd, exact=usage.cost_exact)
+        flags.add(DOUBTFUL)
+    if usage is not None and usage.cost_problem is not None:
         flags.add(DOUBTFUL)
     if _certainly_unbilled(heard):
         return Verdict("released", 0, "none", frozenset(flags))
-    if not terms.reports_cost and heard.usage is not None:
-        priced = terms.price_usage(heard.usage)
+    if not terms.reports_cost and usage is not None:
+        priced = price_usage(usage)
         if priced is not None:
-            return _settled(priced, "price", flags, terms.reserved_pusd, exact=True)
-    if heard.usage is None:
+            return _settled(priced, "price", frozenset(flags), reserved_pusd, exact=True)
+    if usage is None:
         flags.add(UNMETERED)
-    elif terms.reports_cost and cost is None and heard.usage.cost_problem is None:
+    elif terms.reports_cost and cost is None and usage.cost_problem is None:
         flags.add(UNPRICED)
     if heard.failed and not heard.content_seen:
         flags.add(FAILED)
     if terms.has_generations and heard.generation_id is not None:
         return Verdict("pending", None, "none", frozenset(flags))
-    return give_up(terms.reserved_pusd, "reservation" if terms.reports_cost else "estimate", flags)
+    return give_up(reserved_pusd, "reservation" if terms.reports_cost else "estimate", flags)
 
 
 def give_up(reserved_pusd: int | None, source: str, flags: set[str]) -> Verdict:
@@ -114,26 +115,22 @@ def give_up(reserved_pusd: int | None, source: str, flags: set[str]) -> Verdict:
 
 def settle_looked_up(cost_pusd: int, flags: set[str], reserved_pusd: int | None, *, exact: bool) -> Verdict:
     """Book the provider's own record of the generation."""
-    return _settled(cost_pusd, "generation", flags - INEXACT, reserved_pusd, exact=exact)
+    return _settled(cost_pusd, "generation", frozenset(flags - INEXACT), reserved_pusd, exact=exact)
 
 
-def _settled(cost_pusd: int, source: str, flags: set[str], reserved_pusd: int | None, *, exact: bool) -> Verdict:
-    is_over = reserved_pusd is not None and cost_pusd > reserved_pusd
-    if exact and not is_over and not flags:  # nearly every one
-        return Verdict("settled", cost_pusd, source, _NO_FLAGS)
-    more = set(flags)
+def _settled(cost_pusd: int, source: str, flags: frozenset[str], reserved_pusd: int | None, *, exact: bool) -> Verdict:
     if not exact:
-        more.add(ROUNDED)
-    if is_over:
-        more.add(OVER)
-    return Verdict("settled", cost_pusd, source, frozenset(more))
+        flags |= {ROUNDED}
+    if reserved_pusd is not None and cost_pusd > reserved_pusd:
+        flags |= {OVER}
+    return Verdict("settled", cost_pusd, source, flags)
 
 
-def _doubtful_zero(usage: Usage, terms: Terms) -> bool:
+def _doubtful_zero(usage: Usage, terms: Terms, price_usage: Callable[[Usage], int | None]) -> bool:
     """A cost of 0 for an answer that has a price; free models, own keys and cache hits are 0 by right."""
     if usage.cost_pusd != 0 or usage.is_byok or not usage.output_tokens:
         return False
-    return terms.has_generations and bool(terms.price_usage(usage))
+    return terms.has_generations and bool(price_usage(usage))
 
 
 def _certainly_unbilled(heard: Heard) -> bool:

@@ -10,24 +10,24 @@ from proxy.policy.quota import LimitRow
 def quota_headers(allowance: Allowance, desk: Desk, now_ms: int) -> dict[str, str]:
     """Give the headers for a user with limits; of several limits of a kind the one that leaves least is told."""
     headers: dict[str, str] = {}
-    rows = desk.book.limits_view(allowance.quotas, now_ms)
-    cost = _tightest(rows, "cost")
+    least: dict[str, LimitRow] = {}
+    for row in desk.book.limits_view(allowance.quotas, now_ms):
+        other = least.get(row.kind)
+        if other is None or row.remaining < other.remaining:
+            least[row.kind] = row
+    cost = least.get("cost")
     if cost is not None:
         headers["x-tollkeeper-budget-remaining-usd"] = pusd_to_usd(cost.remaining)
         if cost.resets_at_ms is not None:
             headers["x-tollkeeper-budget-resets-at"] = iso_utc(cost.resets_at_ms)
     for kind in ("requests", "tokens"):
-        row = _tightest(rows, kind)
-        if row is not None:
-            headers[f"x-ratelimit-limit-{kind}"] = str(row.limit)
-            headers[f"x-ratelimit-remaining-{kind}"] = str(row.remaining)
-            if row.resets_at_ms is not None:
-                headers[f"x-ratelimit-reset-{kind}"] = go_duration(row.resets_at_ms - now_ms)
+        tightest = least.get(kind)
+        if tightest is not None:
+            headers[f"x-ratelimit-limit-{kind}"] = str(tightest.limit)
+            headers[f"x-ratelimit-remaining-{kind}"] = str(tightest.remaining)
+            if tightest.resets_at_ms is not None:
+                headers[f"x-ratelimit-reset-{kind}"] = go_duration(tightest.resets_at_ms - now_ms)
     return headers
-
-
-def _tightest(rows: list[LimitRow], kind: str) -> LimitRow | None:
-    return min((row for row in rows if row.kind == kind), key=lambda row: row.remaining, default=None)
 
 
 def go_duration(ms: int) -> str:

@@ -55,7 +55,10 @@ class Walk:
         self.place = self._first()
 
     def _first(self) -> Place:
-        place = self._next_place(0, self._call.started_s, self._call.started_ms) or self._last_resort()
+        call = self._call
+        place = self._place(0, call.started_s, call.started_ms)
+        if place is None:
+            place = self._next_place(1, call.started_s, call.started_ms) or self._last_resort()
         if place is None:
             raise resting(self._route, self._parts.health, self._snapshot, self._call.clock)
         return place
@@ -78,8 +81,11 @@ class Walk:
         self._reservation = reservation
         return self._attempt(self.place)
 
-    async def enter(self, attempt: Attempt) -> bool:
-        """Take the passes of the breakers and a place in line; False: it must not be sent, and knows why."""
+    def enter(self, attempt: Attempt) -> bool | None:
+        """Take the passes of the breakers.
+
+        False: it must not be sent, and knows why. None: there is a line to stand in.
+        """
         health = self.place.health
         attempt.passes = health.enter(attempt.target.model, attempt.started_s)
         if attempt.passes is None:
@@ -89,14 +95,20 @@ class Walk:
             return False
         if self._tries == 1:
             health.budget.tried(attempt.started_s)
-        if health.line is None:
-            return not attempt.key.quotas or self._hold_key(attempt)
-        unserved = await health.line.enter(self._call, self._left_s(attempt.provider.queue_timeout_s))
+        if health.line is not None:
+            return None
+        return not attempt.key.quotas or self._hold_key(attempt)
+
+    async def stand_in_line(self, attempt: Attempt) -> bool:
+        """Wait until the provider has room; False: it must not be sent, and knows why."""
+        line = self.place.health.line
+        assert line is not None, "enter() saw it"
+        unserved = await line.enter(self._call, self._left_s(attempt.provider.queue_timeout_s))
         if unserved is not None:
             attempt.heard.dispatched = False
             attempt.fail(Failure("connect", kind=unserved), busy(attempt.provider, unserved))
             return False
-        attempt.line = health.line
+        attempt.line = line
         attempt.heard.dispatched = not self._call.gone
         return not self._call.gone and (not attempt.key.quotas or self._hold_key(attempt))
 
@@ -151,7 +163,9 @@ class Walk:
         attempt.passes = None
         health, heard = self.place.health, attempt.heard
         self._parts.tally.attempts[attempt.provider.name, heard.error or "ok"] += 1
-        failure = attempt.failure or late_failure(heard)
+        failure = attempt.failure
+        if failure is None and (heard.failed or heard.flags):
+            failure = late_failure(heard)
         if HUNG_UP in heard.flags or not heard.dispatched:
             if not attempt.is_noted:
                 health.untold(attempt.target.model, passes)
@@ -227,7 +241,7 @@ class Walk:
         if place.key_index < 0:
             return None
         index = place.health.choose_key(place.target.model, self._parts.clock.now_ms(), self._tried_keys)
-        return None if index is None else place._replace(key=place.provider.keys[index], key_index=index)
+        return None if index is None else replace(place, key=place.provider.keys[index], key_index=index)
 
     def _next_place(self, at: int, now_s: float, now_ms: int) -> Place | None:
         """Give the first target from at on that can be asked now, with a key."""
@@ -271,31 +285,34 @@ class Walk:
             self._tries += 1
         else:
             self._tried_keys += (place.key_index,)
-        now_s = self._parts.clock.monotonic_s()
-        attempt = Attempt(
+        now_s, route, reservation = self._parts.clock.monotonic_s(), self._route, self._reservation
+        attempt = Attempt(  # in the order of the fields: by their names it would take longer
             len(self.attempts) + 1,
             place.target,
             place.provider,
             place.key,
             now_s,
             self._deadlines(place, now_s),
-            Heard(dispatched=True),
-            streamed=bool(self._reservation.row.streamed),
-            may_stream=self._route.endpoint.meter is not None,
-            told_max_tokens=self._reservation.told_max_tokens,
-            checks=self._route.checks,
-            check_fails=self._route.check_moves_on and place.at + 1 < len(self._route.targets),
+            Heard(True),
+            reservation.streamed,
+            route.endpoint.meter is not None,
+            reservation.told_max_tokens,
+            route.checks,
+            route.check_moves_on and place.at + 1 < len(route.targets),
         )
         self.attempts.append(attempt)
         return attempt
 
     def _deadlines(self, place: Place, now_s: float) -> Deadlines:
         """Give the time-outs of an attempt, none longer than what the route has left."""
-        deadlines = place.target.deadlines or place.provider.deadlines_for(place.target.model)
+        provider = place.provider
+        deadlines = place.target.deadlines
+        if deadlines is None:
+            deadlines = provider.deadlines_for(place.target.model) if provider.model_deadlines else provider.deadlines
         if len(self._route.targets) == 1 and self._route.deadline_s is None:
             return deadlines
         left_s = self._limit_s if not self.attempts else max(self._deadline_s - now_s, _LEFT_MIN_S)
-        return capped(deadlines, left_s, streamed=bool(self._reservation.row.streamed))
+        return capped(deadlines, left_s, streamed=self._reservation.streamed)
 
     def _left_s(self, most_s: float) -> float:
         return min(most_s, self._deadline_s - self._parts.clock.monotonic_s())

@@ -1,6 +1,6 @@
 """A provider's key: the name that lists and the ledger show, and the secret that they never do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proxy.core.secret import Secret
 from proxy.policy.keyring import KeyFacts
@@ -14,10 +14,10 @@ class Key:
     facts: KeyFacts
     secret: Secret | None
     quotas: tuple[Quota, ...] = ()  # limits of its own
+    name: str = field(init=False, compare=False)
 
-    @property
-    def name(self) -> str:
-        return self.facts.name
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.facts.name)
 
     def headers(self) -> dict[str, str]:
         return {} if self.secret is None else {"Authorization": f"Bearer {self.secret.reveal()}"}

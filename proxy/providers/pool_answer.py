@@ -56,6 +56,12 @@ class PooledAnswer:
         """Tell whether something other than padding came in the same read as the head."""
         return bool(self.pieces) and not self.pieces[0][:1].isspace()
 
+    def whole(self) -> bytes | None:
+        """Give the body where all of it is here in one piece and no padding comes first; None: read() tells."""
+        if not self.complete or len(self.pieces) != 1 or self._inflater is not None or self.pieces[0][:1].isspace():
+            return None
+        return self._taken()
+
     def read(self) -> Coroutine[Any, Any, bytes]:
         """Give the next piece, b"" at the end; no coroutine stands between the reader and an answer as it came."""
         return self._read() if self._inflater is None else self._unpack(self._inflater)

@@ -43,6 +43,10 @@ class StaticAnswer:
     def is_at_hand(self) -> bool:
         return True
 
+    def whole(self) -> bytes:
+        body, self._body = self._body, b""
+        return body
+
     async def read(self) -> bytes:
         body, self._body = self._body, b""
         return body

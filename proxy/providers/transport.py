@@ -82,6 +82,10 @@ class Answer(Protocol):
         """Tell whether content came together with the head: False also where nobody can tell."""
         ...
 
+    def whole(self) -> bytes | None:
+        """Give the body where all of it is here in one piece and no padding comes first; None: read() tells."""
+        ...
+
     async def read(self) -> bytes:
         """Give the next piece as it came, b"" at the end; raises TransportError when it breaks."""
         ...
@@ -169,6 +173,9 @@ class AiohttpAnswer:
 
     def is_at_hand(self) -> bool:
         return False  # aiohttp does not tell what has arrived
+
+    def whole(self) -> bytes | None:
+        return None
 
     async def read(self) -> bytes:
         if self._inflater is None:

@@ -113,7 +113,7 @@ async def explained(
         body,
         identity,
         snapshot.presets,
-        snapshot.settings.providers,
+        snapshot.targets,
         asked_use_case,
         snapshot.use_cases,
         call.endpoint,

@@ -124,6 +124,7 @@ class Lane(asyncio.Protocol):
         "_body_start",
         "_call",
         "_choked",
+        "_client",
         "_got",
         "_head",
         "_idle_since_s",
@@ -144,6 +145,7 @@ class Lane(asyncio.Protocol):
         self._body_start = 0
         self._head: Head | None = None  # of the last request
         self._behind = b""  # what came before the last request was answered
+        self._client = LaneClient(self)
         self._call: Call | None = None
         self._stepper: Stepper[Reply] | None = None
         self._choked = False
@@ -193,7 +195,10 @@ class Lane(asyncio.Protocol):
     # A request comes in.
 
     def _begin(self, data: bytes) -> None:
-        read = self._read_head(data)
+        head = self._head
+        read = None if head is None else head.again(data)
+        if read is None:
+            read = self._read_head(data)
         if read is None:
             self._hand_over(data)
             return
@@ -209,8 +214,6 @@ class Lane(asyncio.Protocol):
 
     def _read_head(self, data: bytes) -> tuple[int, int] | None:
         """Give where the body starts, and its length; the head is kept for the next request."""
-        if self._head is not None and (read := self._head.again(data)) is not None:
-            return read
         end = data.find(b"\r\n\r\n") + 4
         if not (4 <= end <= _HEAD_MAX_BYTES and data.startswith(_STARTS)):
             return None
@@ -258,20 +261,23 @@ class Lane(asyncio.Protocol):
     # It is answered.
 
     def _run(self, body: bytes) -> None:
-        server = self._server
-        assert self._head is not None
-        now_ms = server.clock.now_ms()
-        call = self._call = Call(LaneClient(self, self._head.said, body), server.ids.next(now_ms), server.clock, now_ms)
-        if self._head.for_openrouter:
+        server, head, clock = self._server, self._head, self._server.clock
+        assert head is not None
+        now_ms = clock.now_ms()
+        client = self._client
+        client.said, client.body = head.said, body
+        call = self._call = Call(client, server.ids.next(now_ms), clock, now_ms)
+        if head.for_openrouter:
             call.endpoint = OPENROUTER_CHAT
-        self._stepper = Stepper(self._loop, _answer(call, server.state), self._answered)
-        self._stepper.step()
+        stepper = self._stepper = Stepper(self._loop, _answer(call, server.state), self._answered)
+        stepper.step()
 
     def _answered(self, reply: Reply | None, error: BaseException | None) -> None:
         self._call = self._stepper = None
-        if self._server.quiet is not None:
-            self._server.ended()
-        transport = self.transport
+        self._client.body = b""
+        server, transport = self._server, self.transport
+        if server.quiet is not None:
+            server.ended()
         if transport is None or transport.is_closing():
             return
         if error is not None:  # cut at shutdown; all other failures were made an answer
@@ -283,7 +289,7 @@ class Lane(asyncio.Protocol):
         else:
             transport.write(b"0\r\n\r\n")
             closes = False
-        if closes or self._server.stopping:
+        if closes or server.stopping:
             transport.close()
             return
         self._idle_since_s = self._loop.time()
@@ -336,7 +342,10 @@ class Lane(asyncio.Protocol):
 async def _answer(call: Call, state: State) -> Reply:
     """Do as the handler of aiohttp's server does."""
     try:
-        check_names(call.client.said.headers, state.parts.live.current)
+        said, snapshot = call.client.said, state.parts.live.current
+        if said.passed is not snapshot:
+            check_names(said.headers, snapshot)
+            said.passed = snapshot
         return await chat_completions(call, state)
     except ApiError as error:
         log_refused(call, error)

@@ -1,4 +1,4 @@
-"""A request of the lane, as the pipeline sees it."""
+"""A connection of the lane, as the pipeline sees it: one request after the other."""
 
 import asyncio
 from collections.abc import Mapping
@@ -22,16 +22,20 @@ class Connection(Protocol):
 
 
 class LaneClient:
-    """Client over a connection of the lane: HTTP/1.1 that is kept alive, all of the body here."""
+    """Client over a connection of the lane: HTTP/1.1 that is kept alive, all of the body here.
+
+    said and body are those of the request that is answered now; the lane sets them, and takes the body away after it.
+    """
 
     __slots__ = ("_connection", "body", "said")
 
     chunked = True
 
-    def __init__(self, connection: Connection, said: Said, body: bytes) -> None:
+    said: Said
+
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.said = said
-        self.body = body
+        self.body = b""
 
     @property
     def transport(self) -> asyncio.Transport | None:

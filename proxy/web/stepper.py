@@ -35,7 +35,12 @@ class Stepper(Generic[T]):
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - handed on, as a task hands it on
             self._ended(None, error)
         else:
-            self._wait(future)
+            if future.__class__ is not Waiter:
+                self._wait(future)
+                return
+            self._waits_for = future
+            future._asyncio_future_blocking = False  # noqa: SLF001 - by this name tasks take a future over
+            future.step = self.step
 
     def cancel(self) -> None:
         """Have CancelledError raised where the coroutine waits."""
@@ -47,8 +52,5 @@ class Stepper(Generic[T]):
             self._loop.call_soon(self.step)
             return
         self._waits_for = future
-        future._asyncio_future_blocking = False  # noqa: SLF001 - by this name tasks take a future over
-        if future.__class__ is Waiter:
-            future.step = self.step
-        else:
-            future.add_done_callback(self.step)
+        future._asyncio_future_blocking = False  # noqa: SLF001 - as above
+        future.add_done_callback(self.step)

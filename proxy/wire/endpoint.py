@@ -4,7 +4,7 @@ No other part asks which endpoint it serves: it reads these fields.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol
 
 from proxy.core.endpoint import MAXIMUM
@@ -90,10 +90,10 @@ class Endpoint:
     system: Literal["messages", "instructions", "system"] | None = None
     format: Callable[[Any], dict[str, Any]] | None = None
     is_free: bool = False
+    path: str = field(init=False)
 
-    @property
-    def path(self) -> str:
-        return f"/{self.name}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", f"/{self.name}")
 
     def error_body(self, error: ApiError, request_id: str | None) -> bytes:
         """Write an error that is not an event of a stream."""

@@ -266,8 +266,8 @@ CONTROLS: Final = (
         "U20-an-excess-is-not-told",
         "What costs more than was set aside is not flagged.",
         _SETTLE,
-        "    is_over = reserved_pusd is not None and cost_pusd > reserved_pusd",
-        "    is_over = False",
+        "    if reserved_pusd is not None and cost_pusd > reserved_pusd:",
+        "    if False:",
         "figures.py::test_u20_more_than_was_set_aside[plain]",
     ),
     _one(

@@ -56,15 +56,15 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 _RESERVE,
-                "        if isinstance(outcome, Admission):\n            return outcome\n",
-                "        if isinstance(outcome, Admission):\n"
-                "            from asyncio import sleep\n"
-                "            from proxy.policy.quota import Amounts\n"
-                "            parts.desk.cancel(call.id)\n"
-                "            await sleep(0)\n"
-                "            amounts = Amounts(outcome.amount_pusd or 0, outcome.tokens or 0)\n"
-                "            parts.desk.reserve(call.id, wanted.allowance.scopes, wanted.now_ms, amounts, ())\n"
-                "            return outcome\n",
+                "    admission = admit(wanted, parts.desk, snapshot)\n",
+                "    admission = admit(wanted, parts.desk, snapshot)\n"
+                "    if isinstance(admission, Admission):\n"
+                "        from asyncio import sleep\n"
+                "        from proxy.policy.quota import Amounts\n"
+                "        parts.desk.cancel(call.id)\n"
+                "        await sleep(0)\n"
+                "        amounts = Amounts(admission.amount_pusd or 0, admission.tokens or 0)\n"
+                "        parts.desk.reserve(call.id, wanted.allowance.scopes, wanted.now_ms, amounts, ())\n",
             ),
         ),
         (_BURST,),
@@ -98,7 +98,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "no-price-no-reservation",
         "A model whose price is not known passes a cost limit with nothing set aside.",
         (
-            Patch(_RESERVE, "                raise not_priced(model)", "                return None"),
+            Patch(_RESERVE, "            raise not_priced(model)", "            return None"),
             Patch(
                 _QUOTA,
                 '            if index == COST and not amounts.is_priced and mode == "hard":',
@@ -137,8 +137,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 _QUOTA,
-                "left = quota.amount - span.settled[COST]",
-                "left = quota.amount + 1 - span.settled[COST]",
+                "left = amount - span.settled[COST]",
+                "left = amount + 1 - span.settled[COST]",
             ),
             Patch(
                 _QUOTA,
@@ -434,10 +434,10 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 _RECORD,
-                "        written = self._parts.ledger.end(end, self._written)\n",
-                "        asyncio.get_running_loop().call_later(3, self._parts.ledger.end, end, self._written)\n"
+                "        written = parts.ledger.end(end, self._written)\n",
+                "        asyncio.get_running_loop().call_later(3, parts.ledger.end, end, self._written)\n"
                 "        return verdict\n"
-                "        written = self._parts.ledger.end(end, self._written)\n",
+                "        written = parts.ledger.end(end, self._written)\n",
             ),
         ),
         (f"{_SETTLING}a_bill_above_the_worst_case",),
@@ -469,10 +469,10 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 _SETTLE,
-                "    cost = None if heard.usage is None else heard.usage.cost_pusd\n",
-                "    cost = None if heard.usage is None else heard.usage.cost_pusd\n"
-                "    if HUNG_UP in flags and cost is None:\n"
-                '        return Verdict("released", 0, "none", frozenset(flags))\n',
+                "    cost = None if usage is None else usage.cost_pusd\n",
+                "    cost = None if usage is None else usage.cost_pusd\n"
+                "    if HUNG_UP in heard.flags and cost is None:\n"
+                '        return Verdict("released", 0, "none", heard.flags)\n',
             ),
         ),
         (f"{_SETTLING}whoever_hangs_up_pays",),
@@ -639,8 +639,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 _SETTLE,
-                '    return Verdict("settled", cost_pusd, source, frozenset(more))',
-                '    return Verdict("settled", min(cost_pusd, reserved_pusd or 0), source, frozenset(more))',
+                '    return Verdict("settled", cost_pusd, source, flags)',
+                '    return Verdict("settled", min(cost_pusd, reserved_pusd or 0), source, flags)',
             ),
         ),
         (f"{_SETTLING}a_bill_above_the_worst_case",),

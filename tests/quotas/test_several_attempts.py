@@ -104,7 +104,7 @@ async def _reserved(place: Place) -> tuple[Call, Reservation]:
     found = snapshot.directory.find(token_hash_of("anna").removeprefix("sha256:"))
     assert found is not None
     body = {"model": "route", "messages": MESSAGES, "max_tokens": 60}
-    route = plan_route(body, found.identity, snapshot.presets, snapshot.settings.providers)
+    route = plan_route(body, found.identity, snapshot.presets, snapshot.targets)
     first = Walk(call, route, found.identity, parts, snapshot).place
     return call, await reserve(call, found.identity, route, first, Tags(None, None, None), 200, parts, snapshot)
 

@@ -1,5 +1,6 @@
 """GET /v1/models: what may be asked for, from memory, whatever the providers are doing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,7 +131,7 @@ async def test_the_list_is_encoded_once(tmp_path: Path) -> None:
         allowance = parts.live.current.directory.find(token_hash_of("bo").removeprefix("sha256:")).identity.allowance
         first = shelf.shown(parts, allowance, 1_793_539_200_000)
         assert shelf.shown(parts, allowance, 1_793_539_999_000) is first
-        others = shelf.shown(parts, allowance._replace(models=None), 1_793_539_999_000)
+        others = shelf.shown(parts, replace(allowance, models=None), 1_793_539_999_000)
         assert len(others.models) > len(first.models)
         assert shelf.shown(parts, allowance, 1_793_539_999_000) is first
         await parts.catalogue.refresh(next(iter(parts.live.current.providers.values())))
