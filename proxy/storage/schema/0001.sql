@@ -1,6 +1,8 @@
 -- The ledger's first shape. The views (views.sql) are the contract; these tables may change by migration.
 -- A hot table carries no secondary index: ids grow with time (milliseconds << 21 | counter), so a time range is an
 -- id range, quota checks read memory and reports read the roll-up.
+-- A CHECK of the hot table compares one by one, the likeliest first: for IN (...) of three or more SQLite would make and
+-- fill a table of its own for each row that is written.
 -- No column can hold a prompt or an answer: texts are names, words and ids, cut to size before they get here.
 
 CREATE TABLE requests (
@@ -28,8 +30,10 @@ CREATE TABLE requests (
     reserved_tokens INTEGER,            -- NULL: no bound is known
     cost_pusd INTEGER CHECK (cost_pusd >= 0),
     cost_source TEXT NOT NULL DEFAULT 'none'
-        CHECK (cost_source IN ('provider', 'generation', 'price', 'estimate', 'reservation', 'none')),
-    state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'pending', 'settled', 'released')),
+        CHECK (cost_source = 'none' OR cost_source = 'provider' OR cost_source = 'price' OR cost_source = 'generation'
+            OR cost_source = 'reservation' OR cost_source = 'estimate'),
+    state TEXT NOT NULL DEFAULT 'open'
+        CHECK (state = 'open' OR state = 'settled' OR state = 'pending' OR state = 'released'),
     ttft_ms INTEGER,
     duration_ms INTEGER,
     streamed INTEGER NOT NULL CHECK (streamed IN (0, 1)),
