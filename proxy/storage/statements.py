@@ -81,7 +81,7 @@ GENERATION = _update("attempt_rows", "request_id, n", "generation_id")
 
 EXTEND = _update("requests", "id", "reserved_pusd, reserved_tokens", "requests.state = 'open'")
 
-# a request ends at most once: a second end finds no row, and RETURNING tells the writer so
+# a request ends at most once: a second end finds no row, and the count of changed rows tells the writer so
 END = _update(
     "requests",
     "id",
@@ -89,7 +89,6 @@ END = _update(
     " reasoning_tokens, cost_pusd, cost_source, state, ttft_ms, duration_ms, attempts, generation_id, error, flags,"
     " outcome, upstream_status, served_by",
     "requests.state IN ('open', 'pending')",
-    " RETURNING id",
 )
 
 # of requests with several attempts: those of one are told by their row (UNCOUNTED_TOKENS)

@@ -301,9 +301,11 @@ class Writer:
             for sql, values in statement.runs(group):
                 execute(sql, values)
         if rows.ends:
-            ended = [row for sql, values in statements.END.runs(rows.ends) for row in execute(sql, values).fetchall()]
-            if len(ended) != len(rows.ends):
-                raise EndedTwiceError(f"{len(rows.ends) - len(ended)} of {len(rows.ends)} requests had ended already")
+            ended = 0
+            for sql, values in statements.END.runs(rows.ends):
+                ended += execute(sql, values).rowcount
+            if ended != len(rows.ends):
+                raise EndedTwiceError(f"{len(rows.ends) - ended} of {len(rows.ends)} requests had ended already")
             for sql, values in statements.UNCOUNTED.runs(rows.uncounted):
                 execute(sql, values)
         for sql, values in statements.HOURLY.runs([(*key, *amounts) for key, amounts in rows.hourly.items()]):

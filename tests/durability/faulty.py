@@ -113,6 +113,10 @@ class _Rows:
     def __init__(self, cursor: apsw.Cursor) -> None:
         self._cursor = cursor
 
+    @property
+    def rowcount(self) -> int:
+        return self._cursor.connection.changes()
+
     def fetchone(self) -> Any:
         with _as_sqlite3():
             return self._cursor.fetchone()

@@ -23,6 +23,7 @@ from proxy.storage.ledger import _prepare, connect_owner
 from proxy.storage.writer import Writer
 from tests.storage.made_requests import ROLLUP, ROLLUP_OF_ROWS
 
+from .cursor import Cursor
 from .disk import Disk
 from .recorder import Acknowledged, Note, Recorder
 from .workload import Request, State, Workload
@@ -113,6 +114,7 @@ def _live(folder: Path, files: dict[str, bytes], rows: State, rng: Random, synch
     loop = asyncio.new_event_loop()  # the writer wants one; its thread is not started, so that nothing runs in it
     with closing(loop), Recorder() as recorder:
         connection = apsw.Connection(str(path), vfs=recorder.name)
+        connection.cursor_factory = Cursor
         _prepare(connection, path)  # type: ignore[arg-type]  # apsw has all of sqlite3's surface that is used here
         if synchronous is not None:
             connection.execute(f"PRAGMA synchronous = {synchronous}")
