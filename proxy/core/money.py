@@ -3,13 +3,13 @@
 No float takes part in arithmetic on money. What cannot be converted raises MoneyError; it never becomes 0.
 """
 
-import re
 from decimal import ROUND_CEILING, Decimal, InvalidOperation, localcontext
 
 PUSD_PER_USD = 10**12
 MAX_PUSD = 2**63 - 1  # one SQLite INTEGER; 9.2 million USD
 _MAX_LITERAL_CHARS = 64  # a cost of 40 digits is a fault of the provider, not money
-_PLAIN = re.compile(r"([0-9]{1,6})(?:\.([0-9]{1,12}))?", re.ASCII)  # nearly every cost; needs no Decimal
+_WHOLE_MAX_CHARS = 6
+_LAST_DIGIT_PUSD = tuple(PUSD_PER_USD // 10**places for places in range(13))  # by the number of digits behind the point
 
 
 class MoneyError(ValueError):
@@ -22,10 +22,11 @@ def usd_to_pusd(text: str) -> tuple[int, bool]:
     Digits finer than a pico-USD are rounded up (an amount is never booked below what was charged) and told by False.
     Raises MoneyError for anything that is not a finite, non-negative number within MAX_PUSD.
     """
-    plain = _PLAIN.fullmatch(text)
-    if plain is not None:
-        whole, fraction = plain.groups()
-        return int(whole) * PUSD_PER_USD + (int(fraction) * 10 ** (12 - len(fraction)) if fraction else 0), True
+    whole, _, fraction = text.partition(".")
+    if whole and len(whole) <= _WHOLE_MAX_CHARS and len(fraction) < len(_LAST_DIGIT_PUSD):
+        digits = whole + fraction
+        if digits.isdecimal():  # nearly every cost; needs no Decimal
+            return int(digits) * _LAST_DIGIT_PUSD[len(fraction)], True
     if len(text) > _MAX_LITERAL_CHARS:
         raise MoneyError(f"a money literal of {len(text)} characters; at most {_MAX_LITERAL_CHARS} are read")
     if "_" in text:  # Decimal reads 1_0 as 10
