@@ -20,6 +20,7 @@ CostProblem = Literal[
 ]
 
 _MAX_LITERAL_CHARS: Final = 64  # what core.money reads
+_BACKSLASH: Final = ord("\\")
 _NUMBER_AFTER_KEY: Final = re.compile(rb"\s*:\s*(-?[0-9][0-9.eE+-]*)")
 
 
@@ -49,41 +50,51 @@ NO_USAGE: Final = Usage(None, None, None, None, None, True, None, False, None)
 
 @dataclass(frozen=True, slots=True)
 class UsageShape:
-    """Where an endpoint's answers carry what: each a path of keys; those of counts have two keys at most."""
+    """Where an endpoint's answers carry what: a path of keys to the usage, and the keys of its counts.
+
+    The details are objects in the usage that hold the cached and the reasoning tokens; None: these stand in the usage
+    itself. A count whose key is None is one that the shape has not.
+    """
 
     usage: tuple[str, ...]
-    input_tokens: tuple[str, ...]
-    output_tokens: tuple[str, ...]
-    cached_tokens: tuple[str, ...]
-    reasoning_tokens: tuple[str, ...]
-    beside_input: tuple[tuple[str, ...], ...] = ()  # counts of the prompt that input_tokens leaves out
+    input_tokens: str
+    output_tokens: str | None
+    cached_tokens: str
+    input_details: str | None = None
+    reasoning_tokens: str | None = None
+    output_details: str | None = None
+    beside_input: tuple[str, ...] = ()  # counts of the prompt that input_tokens leaves out
     generates: bool = True  # False: there is no output to count
 
 
 CHAT: Final = UsageShape(
     usage=("usage",),
-    input_tokens=("prompt_tokens",),
-    output_tokens=("completion_tokens",),
-    cached_tokens=("prompt_tokens_details", "cached_tokens"),
-    reasoning_tokens=("completion_tokens_details", "reasoning_tokens"),
+    input_tokens="prompt_tokens",
+    output_tokens="completion_tokens",
+    cached_tokens="cached_tokens",
+    input_details="prompt_tokens_details",
+    reasoning_tokens="reasoning_tokens",
+    output_details="completion_tokens_details",
 )
 """/chat/completions and /completions, streamed or not."""
 
 EMBEDDINGS: Final = UsageShape(
     usage=("usage",),
-    input_tokens=("prompt_tokens",),
-    output_tokens=(),
-    cached_tokens=("prompt_tokens_details", "cached_tokens"),
-    reasoning_tokens=(),
+    input_tokens="prompt_tokens",
+    output_tokens=None,
+    cached_tokens="cached_tokens",
+    input_details="prompt_tokens_details",
     generates=False,
 )
 
 RESPONSES: Final = UsageShape(
     usage=("usage",),
-    input_tokens=("input_tokens",),
-    output_tokens=("output_tokens",),
-    cached_tokens=("input_tokens_details", "cached_tokens"),
-    reasoning_tokens=("output_tokens_details", "reasoning_tokens"),
+    input_tokens="input_tokens",
+    output_tokens="output_tokens",
+    cached_tokens="cached_tokens",
+    input_details="input_tokens_details",
+    reasoning_tokens="reasoning_tokens",
+    output_details="output_tokens_details",
 )
 """A response; in a stream it stands in its last event, one level down: STREAMED_RESPONSES."""
 
@@ -91,11 +102,12 @@ STREAMED_RESPONSES: Final = replace(RESPONSES, usage=("response", "usage"))
 
 MESSAGES: Final = UsageShape(
     usage=("usage",),
-    input_tokens=("input_tokens",),
-    output_tokens=("output_tokens",),
-    cached_tokens=("cache_read_input_tokens",),
-    reasoning_tokens=("output_tokens_details", "thinking_tokens"),
-    beside_input=(("cache_read_input_tokens",), ("cache_creation_input_tokens",)),
+    input_tokens="input_tokens",
+    output_tokens="output_tokens",
+    cached_tokens="cache_read_input_tokens",
+    reasoning_tokens="thinking_tokens",
+    output_details="output_tokens_details",
+    beside_input=("cache_read_input_tokens", "cache_creation_input_tokens"),
 )
 """A message, and the end of a streamed one. Anthropic counts cached tokens beside the input, all others inside."""
 
@@ -129,53 +141,51 @@ def _int(literal: str) -> int | _NumberText:
 
 def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT) -> Usage | None:
     """Give the usage in message, the parse of raw; None if there is none, or nothing in it makes sense."""
-    usage = _at(message, shape.usage)
+    usage: Any = message
+    for key in shape.usage:
+        usage = usage.get(key) if usage.__class__ is dict else None
     if usage.__class__ is not dict:
         return None
-    input_tokens = _count_at(usage, shape.input_tokens)
+    # written out for each count: read for every answer, and a call takes longer than what it would do
+    count = usage.get(shape.input_tokens)
+    input_tokens = count if count.__class__ is int and 0 <= count <= MAX_TOKENS else None
     if shape.beside_input:
         input_tokens = _with_beside(usage, input_tokens, shape)
-    output_tokens = _count_at(usage, shape.output_tokens)
+    count = usage.get(shape.output_tokens)
+    output_tokens = count if count.__class__ is int and 0 <= count <= MAX_TOKENS else None
     cost = usage.get("cost")
     if input_tokens is None and output_tokens is None and cost is None:
         return None
     if not shape.generates:
         output_tokens = 0
-    is_byok = usage.get("is_byok") is True
+    details = usage if shape.input_details is None else usage.get(shape.input_details)
+    count = details.get(shape.cached_tokens) if details.__class__ is dict else None
+    cached_tokens = count if count.__class__ is int and 0 <= count <= MAX_TOKENS else None
+    details = usage if shape.output_details is None else usage.get(shape.output_details)
+    count = details.get(shape.reasoning_tokens) if details.__class__ is dict else None
+    reasoning_tokens = count if count.__class__ is int and 0 <= count <= MAX_TOKENS else None
     if cost is None:
         total = _NO_AMOUNT
-    elif cost.__class__ is float and (literal := _literal(raw, "cost", cost)) is not None:  # nearly every cost
-        total = _Amount.of_literal(literal)
+    elif cost.__class__ is float and (literal := _literal(raw, b'"cost"', cost)) is not None:  # nearly every cost
+        total = _amount_of(literal)
     else:
-        total = _Amount.read(message, raw, (*shape.usage, "cost"))
-    upstream = _NO_AMOUNT
+        total = _read_amount(message, raw, (*shape.usage, "cost"))
+    is_byok = usage.get("is_byok") is True
+    upstream_pusd = None
     if is_byok:  # otherwise it is a part of the cost, and adding it would book it twice
-        upstream = _Amount.read(message, raw, (*shape.usage, "cost_details", "upstream_inference_cost"))
+        upstream = _read_amount(message, raw, (*shape.usage, "cost_details", "upstream_inference_cost"))
+        upstream_pusd = upstream[0]
         total = _with_upstream(total, upstream)
-    return Usage(
-        input_tokens,
-        output_tokens,
-        _count_at(usage, shape.cached_tokens),
-        _count_at(usage, shape.reasoning_tokens),
-        total.pusd,
-        total.exact,
-        total.problem,
-        is_byok,
-        upstream.pusd,
+    pusd, exact, problem = total
+    return tuple.__new__(  # what Usage(…) comes to, without the call between
+        Usage,
+        (input_tokens, output_tokens, cached_tokens, reasoning_tokens, pusd, exact, problem, is_byok, upstream_pusd),
     )
 
 
-def _count_at(usage: dict[str, Any], path: tuple[str, ...]) -> int | None:
-    if not path:  # the shape has no such count
-        return None
-    count = usage.get(path[0])
-    if len(path) == 2:
-        count = count.get(path[1]) if count.__class__ is dict else None
-    return count if count.__class__ is int and 0 <= count <= MAX_TOKENS else None
-
-
-def _with_beside(usage: Any, input_tokens: int | None, shape: UsageShape) -> int | None:
-    counts = [count for path in shape.beside_input if (count := _count_at(usage, path)) is not None]
+def _with_beside(usage: dict[str, Any], input_tokens: int | None, shape: UsageShape) -> int | None:
+    found = [usage.get(key) for key in shape.beside_input]
+    counts = [count for count in found if count.__class__ is int and 0 <= count <= MAX_TOKENS]
     if input_tokens is None and not any(counts):
         return None
     return min((input_tokens or 0) + sum(counts), MAX_TOKENS)
@@ -189,52 +199,49 @@ def _at(value: Any, path: tuple[str, ...]) -> Any:
     return value
 
 
-class _Amount(NamedTuple):
-    pusd: int | None
-    exact: bool = True
-    problem: CostProblem | None = None
+_Amount = tuple[int | None, bool, CostProblem | None]  # cost_pusd, cost_exact and cost_problem of Usage
 
-    @classmethod
-    def read(cls, message: Mapping[str, Any], raw: bytes, path: tuple[str, ...]) -> "_Amount":
-        value = _at(message, path)
-        if value.__class__ is float:
-            value = _literal(raw, path[-1], value) or _at(read_exactly(raw), path)
-            if not isinstance(value, int | _NumberText):
-                return cls(None, problem="unreadable")
-        if value is None:
-            return cls(None)
-        if type(value) is int:
-            return cls.of_literal(str(value))
-        if isinstance(value, _NumberText):
-            return cls.of_literal(value)
-        return cls(None, problem="string" if isinstance(value, str) else "not_a_number")
-
-    @classmethod
-    def of_literal(cls, literal: str) -> "_Amount":
-        try:
-            pusd, exact = usd_to_pusd(literal)
-            return cls(pusd, exact)
-        except MoneyError:
-            return cls(None, problem=_problem(literal))
+_NO_AMOUNT: Final[_Amount] = (None, True, None)
 
 
-_NO_AMOUNT: Final = _Amount(None)
+def _read_amount(message: Mapping[str, Any], raw: bytes, path: tuple[str, ...]) -> _Amount:
+    value = _at(message, path)
+    if value.__class__ is float:
+        literal = _literal(raw, b'"%b"' % path[-1].encode(), value)
+        if literal is not None:
+            return _amount_of(literal)
+        value = _at(read_exactly(raw), path)
+        if not isinstance(value, int | _NumberText):
+            return None, True, "unreadable"
+    if value is None:
+        return _NO_AMOUNT
+    if type(value) is int:
+        return _amount_of(str(value))
+    if isinstance(value, _NumberText):
+        return _amount_of(value)
+    return None, True, "string" if isinstance(value, str) else "not_a_number"
 
 
-_QUOTED: Final = {"cost": b'"cost"'}
+def _amount_of(literal: str) -> _Amount:
+    try:
+        pusd, exact = usd_to_pusd(literal)
+    except MoneyError:
+        return None, True, _problem(literal)
+    return pusd, exact, None
 
 
-def _literal(raw: bytes, key: str, value: float) -> _NumberText | None:
-    """Give the literal of value by looking for its key in raw; None unless it certainly is this one."""
-    quoted = _QUOTED.get(key) or b'"%b"' % key.encode()
-    at = raw.find(quoted)
-    if at < 0 or raw.find(quoted, at + 1) >= 0 or b"\\u00" in raw:  # an escape could hide a second such key
+def _literal(raw: bytes, quoted: bytes, value: float) -> str | None:
+    """Give the literal of value by looking for its key, quoted, in raw; None unless it certainly is this one."""
+    at = raw.rfind(quoted)  # usage mostly comes last
+    if at < 0 or raw.find(quoted) != at:
+        return None
+    if _BACKSLASH in raw and b"\\u00" in raw:  # an escape could hide a second such key; one byte is found sooner
         return None
     match = _NUMBER_AFTER_KEY.match(raw, at + len(quoted))
     if match is None:
         return None
-    literal = match[1]
-    return _NumberText(literal, "ascii") if float(literal) == value else None
+    literal = match[1].decode()
+    return literal if float(literal) == value else None
 
 
 def _problem(literal: str) -> CostProblem:
@@ -247,11 +254,13 @@ def _problem(literal: str) -> CostProblem:
 
 def _with_upstream(fee: _Amount, upstream: _Amount) -> _Amount:
     """Add what the provider behind bills; an amount of which one half is missing is none."""
-    if fee.pusd is None:
+    fee_pusd, fee_exact, _ = fee
+    upstream_pusd, upstream_exact, problem = upstream
+    if fee_pusd is None:
         return fee
-    if upstream.pusd is None:
-        return _Amount(None, problem=upstream.problem or "upstream_missing")
-    total = fee.pusd + upstream.pusd
-    if total > MAX_PUSD:
-        return _Amount(None, problem="too_large")
-    return _Amount(total, fee.exact and upstream.exact)
+    if upstream_pusd is None:
+        return None, True, problem or "upstream_missing"
+    total_pusd = fee_pusd + upstream_pusd
+    if total_pusd > MAX_PUSD:
+        return None, True, "too_large"
+    return total_pusd, fee_exact and upstream_exact, None
