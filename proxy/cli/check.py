@@ -221,7 +221,7 @@ async def _get(row: "ProviderRow", path: str) -> tuple[int, str | None, bytes]:
         if len(body) > _BODY_MAX_BYTES:
             answer.abort()
             break
-    return answer.status, answer.header("Date"), body
+    return answer.status, answer.header("date"), body
 
 
 def _answered(row: "ProviderRow", status: int, body: bytes, bad: Literal["warn", "fail"]) -> Line:

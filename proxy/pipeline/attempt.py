@@ -101,10 +101,10 @@ async def send(attempt: Attempt, reservation: Reservation, sent: Said, parts: Pa
         return
     heard.status = answer.status
     heard.canned = target.static is not None
-    generation_id = answer.header("X-Generation-Id")
+    generation_id = answer.header("x-generation-id")
     if generation_id is not None and is_generation_id(generation_id):
         heard.generation_id = generation_id
-    heard.served_by = answer.header("X-Provider-Name")
+    heard.served_by = answer.header("x-provider-name")
     attempt.answer = answer
     if 200 <= answer.status < 300:
         # a crash while it is waited for leaves something to look up; most short answers come with their head

@@ -96,5 +96,5 @@ def is_json_object(body: bytes) -> bool:
 
 
 def _retry_after(answer: Answer) -> str | None:
-    value = answer.header("Retry-After")
+    value = answer.header("retry-after")
     return value if value is not None and value.isascii() and value.isdigit() and 0 < int(value) <= 60 else None

@@ -51,7 +51,7 @@ def is_stream(attempt: Attempt, answer: Answer) -> bool:
     """
     if not attempt.may_stream:
         return False
-    content_type = _plain(answer.header("Content-Type") or "")
+    content_type = _plain(answer.header("content-type") or "")
     return content_type == "text/event-stream" or (attempt.streamed and content_type != "application/json")
 
 

