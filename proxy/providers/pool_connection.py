@@ -94,6 +94,7 @@ class Connection(asyncio.Protocol):
         """Make the connection ready for one exchange."""
         assert self.transport is not None
         self._bare_bytes = self._interim = 0
+        self._head = []  # trailers of the answer before may stand in it
         self._keep = self._until_close = self._done = False
         answer = self._answer = PooledAnswer(self._loop, self.transport, start_s, deadlines)
         return answer

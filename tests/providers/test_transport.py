@@ -68,6 +68,19 @@ async def test_an_answer_comes_as_it_was_framed(make: Make, name: str) -> None:
         assert server.connections == (1 if name in KEPT else 3)
 
 
+async def test_trailers_are_no_headers(make: Make) -> None:
+    """Neither of their own answer nor of the next one over the same connection."""
+    raw, _, body = WHOLE["chunked, trailers"]
+    async with serving(always(raw)) as server:
+        transport = make(server.url)
+        for _ in range(3):
+            answer = await transport.send("GET", server.url + "/x", {}, None, DEADLINES)
+            assert await read_all(answer) == body
+            assert [name.lower() for name, _ in answer.headers] == ["transfer-encoding"]
+            assert answer.header("x-check") is None
+        assert server.connections == 1
+
+
 @pytest.mark.parametrize("name", ["length", "chunked", "chunked, trailers", "103 first", "until close"])
 async def test_an_answer_may_be_cut_anywhere(make: Make, name: str) -> None:
     raw, status, body = WHOLE[name]
