@@ -94,7 +94,12 @@ class SettlePending:
         found = await asyncio.gather(*(self._figure(row, attempt, share) for attempt, share in shared))
         end = _end(row, found, self._clock.now_ms())
         self._desk.cover(end.id, end.cost_pusd or 0)  # what exceeds the reservation counts before the commit
-        await self._ledger.end(end, lambda error: None if error is not None else self._desk.ended(end))
+        await self._ledger.end(
+            end,
+            lambda error: (
+                None if error is not None else self._desk.ended(end.id, end.state, end.cost_pusd, end.quota_tokens)
+            ),
+        )
 
     async def _figure(self, row: Unfinished, attempt: LeftAttempt, share: Reserved) -> "_Figure":
         """Give what one attempt came to: what is known, the provider's own record, or its share of the reservation."""

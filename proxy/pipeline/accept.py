@@ -16,13 +16,13 @@ from proxy.wire.endpoint import Endpoint
 
 async def accept(call: Call, server: Server) -> tuple[dict[str, Any], int]:
     """Give the parsed body, checked as its endpoint asks, and its size in bytes as it was sent; raises CallerError."""
-    raw = at_hand(call, server)
+    raw = at_hand(call, server.body_max_bytes)
     if raw is None:
         raw = await receive(call, server)
     return parse(raw, call.endpoint), len(raw)
 
 
-def at_hand(call: Call, server: Server) -> bytes | None:
+def at_hand(call: Call, max_bytes: int) -> bytes | None:
     """Give the body that came with its head, as nearly every one does; None: receive() waits for it.
 
     The headers are checked before; raises CallerError.
@@ -33,9 +33,9 @@ def at_hand(call: Call, server: Server) -> bytes | None:
         said.is_json = True
     raw = call.client.body
     if raw is None:
-        _check_length(said.headers, server.body_max_bytes)
-    elif len(raw) > server.body_max_bytes:
-        raise _too_large(server.body_max_bytes)
+        _check_length(said.headers, max_bytes)
+    elif len(raw) > max_bytes:
+        raise _too_large(max_bytes)
     return raw
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from proxy.core.errors import CallerError
-from proxy.core.token import PREFIX, is_well_formed
+from proxy.core.token import PREFIX, is_well_formed, token_hash
 from proxy.pipeline.allowance import Allowance
 from proxy.pipeline.end_users import Headers, Naming
 from proxy.pipeline.people import People
@@ -81,18 +81,17 @@ class Directory:
 
 
 class Said(Protocol):
-    """Headers, and the hash of the token that they hold."""
+    """Headers, and the hash of the token that they hold; None: not read yet."""
 
     @property
     def headers(self) -> Headers: ...
 
-    @property
-    def token_hash(self) -> str: ...
+    token_hash: str | None
 
 
 def authenticate(said: Said, directory: Directory, now_ms: int) -> Identity:
     """Find who asks; raises CallerError 401 or 403 that says what is wrong with the token."""
-    row = directory.find(said.token_hash)
+    row = directory.find(said.token_hash or hash_of_token(said))
     if row is None:
         raise _unknown(credential(said.headers))
     if row.disabled or row.user_disabled:
@@ -107,6 +106,13 @@ def authenticate(said: Said, directory: Directory, now_ms: int) -> Identity:
     if row.trusted or directory.takes_jwt:
         return directory.end_user(said.headers, row, now_ms)
     return row.identity
+
+
+def hash_of_token(said: Said) -> str:
+    """Give the hash of the one token, worked out once; raises CallerError where there is none, or more than one."""
+    if said.token_hash is None:
+        said.token_hash = token_hash(credential(said.headers))
+    return said.token_hash
 
 
 def credential(headers: Headers) -> str:

@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Sequence
 
 from proxy.policy.quota import Admitted, Amounts, Quota, QuotaBook, Refused
-from proxy.storage.rows import RequestEnd
 
 
 class Desk:
@@ -43,14 +42,14 @@ class Desk:
         if excess_pusd > 0:
             self.book.note_excess(id_, excess_pusd)
 
-    def ended(self, end: RequestEnd) -> None:
-        """Count an end that is on disk: what lowers a total happens only now."""
-        if end.state == "pending":
-            self.book.stop_running(end.id)
-        elif end.state == "released":
-            self.book.release(end.id)
+    def ended(self, id_: int, state: str, cost_pusd: int | None, tokens: int) -> None:
+        """Count an end that is on disk: what lowers a total happens only now. tokens: those that limits count."""
+        if state == "pending":
+            self.book.stop_running(id_)
+        elif state == "released":
+            self.book.release(id_)
         else:
-            self.book.settle(end.id, end.cost_pusd or 0, end.quota_tokens)
+            self.book.settle(id_, cost_pusd or 0, tokens)
         if self._waiting:
             self._wake()
 

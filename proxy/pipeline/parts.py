@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from proxy.config.schema import Settings
@@ -21,7 +21,8 @@ from proxy.providers.rows import ProviderRow
 from proxy.storage.ledger import Ledger
 
 
-class Routing(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Routing:
     """What holds for every route; retry_after_max_s: the longest wait that a provider may ask for."""
 
     deadline_s: float
@@ -48,10 +49,16 @@ class Snapshot:
     statics: Mapping[str, ProviderRow] = field(default_factory=dict)  # canned answers, by preset
     use_cases: Mapping[str, str] = field(default_factory=dict)  # use case -> preset
     use_case_quotas: Mapping[str, tuple[Quota, ...]] = field(default_factory=dict)
+    # read for each request, where a field of a pydantic model would cost as much as a call
     targets: Targets = field(init=False)
+    body_max_bytes: int = field(init=False)
+    settle_wait_s: float = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "targets", Targets(self.settings.providers))
+        settings = self.settings
+        object.__setattr__(self, "targets", Targets(settings.providers))
+        object.__setattr__(self, "body_max_bytes", settings.server.body_max_bytes)
+        object.__setattr__(self, "settle_wait_s", settings.ledger.settle_wait_s)
 
     def provider_of(self, target: Target) -> ProviderRow:
         return self.providers[target.provider] if target.static is None else self.statics[target.static]

@@ -39,7 +39,7 @@ class Booking:
         self._snapshot = snapshot
         self.attempt: Attempt | None = None  # under way, or the last one
         self.verdict: Verdict | None = None
-        self._row_end: RequestEnd | None = None
+        self._quota_tokens = 0  # what token limits count, once the row is made
         self._past: _Past | None = None  # what came before it
 
     async def end(self, status: int, error: str | None = None) -> Verdict:
@@ -57,15 +57,17 @@ class Booking:
         end = self._row(verdict, status, error)
         if self._past is not None:
             end, verdict = self._add_up(self._past, end, verdict)
+            self._quota_tokens = end.quota_tokens
         if attempt is not None and attempt.key_held is not None:
             self._end_key(attempt, own)
-        self.verdict, self._row_end = verdict, end
+        self.verdict = verdict
         parts = self._parts
         parts.tally.requests[status] += 1
-        if end.state == "settled" and (end.cost_pusd or 0) > (self._reservation.amount_pusd or 0):
-            parts.desk.cover(end.id, end.cost_pusd or 0)  # what raises a total counts before the commit
+        cost_pusd = verdict.cost_pusd or 0
+        if verdict.state == "settled" and cost_pusd > (self._reservation.amount_pusd or 0):
+            parts.desk.cover(self._reservation.id, cost_pusd)  # what raises a total counts before the commit
         written = parts.ledger.end(end, self._written)
-        parts.patience.expect(written, self._snapshot.settings.ledger.settle_wait_s, self._stop_waiting)
+        parts.patience.expect(written, self._snapshot.settle_wait_s, self._stop_waiting)
         await written
         return verdict
 
@@ -84,10 +86,11 @@ class Booking:
         """The end is on disk, or could never get there: called by the ledger, whoever still waits."""
         if error is not None:
             log.error("settle.failed", extra={"request_id": self._call.request_id, "problem": str(error)})
-        elif self._row_end is not None:
-            self._parts.desk.ended(self._row_end)
-            if self._row_end.state == "pending":
-                self._parts.look_up_later(self._reservation.id)
+        elif self.verdict is not None:
+            id_, verdict = self._reservation.id, self.verdict
+            self._parts.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens)
+            if verdict.state == "pending":
+                self._parts.look_up_later(id_)
 
     def _settle(self, attempt: Attempt, reserved_pusd: int | None) -> Verdict:
         return settle(attempt.heard, attempt.provider.dialect, reserved_pusd, self._price)
@@ -176,12 +179,13 @@ class Booking:
         reservation, attempt, call = self._reservation, self.attempt, self._call
         heard = attempt.heard if attempt is not None else _UNHEARD
         usage = NO_USAGE if heard.usage is None else heard.usage
-        input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
+        input_tokens, output_tokens, cached_tokens, reasoning_tokens = usage[:4]  # in the order of its fields
         identity, started_s, first_byte_s = reservation.identity, call.started_s, heard.first_byte_s
         duration_ms = int((self._parts.clock.monotonic_s() - started_s) * 1000)
         uncounted = 0
         if input_tokens is None and output_tokens is None:
             uncounted = uncounted_tokens(verdict, reservation.tokens)
+        self._quota_tokens = (input_tokens or 0) + (output_tokens or 0) + uncounted
         return RequestEnd(  # in the order of the fields: by their names it would take twice as long
             call.id,
             call.started_ms + duration_ms,  # so that begin, length and end agree, whatever the wall clock did meanwhile
@@ -191,8 +195,8 @@ class Booking:
             heard.finish_reason if heard.finish_reason in _REASONS else word(heard.finish_reason),
             input_tokens,
             output_tokens,
-            usage.cached_tokens,
-            usage.reasoning_tokens,
+            cached_tokens,
+            reasoning_tokens,
             verdict.cost_pusd,
             verdict.cost_source,
             verdict.state,

@@ -90,9 +90,14 @@ class Relay:
         self.attempt = attempt
         self.answer = answer
         self.finish = finish
-        self.stall_s = snapshot.settings.server.write_timeout_s
+        self.snapshot = snapshot
         self.heard: Heard = attempt.heard
         self.response: Reply | None = call.reply
+
+    @property
+    def stall_s(self) -> float:
+        """Give how long a client may read nothing."""
+        return self.snapshot.settings.server.write_timeout_s
 
     async def run(self) -> Reply:
         """Pass the answer on to its end and settle."""
@@ -359,15 +364,12 @@ class Whole(Relay):
         told = self.call.endpoint.read(body)
         if told is None:
             return None
-        heard.usage = told.usage
-        heard.model = told.model
-        heard.served_by = told.provider or heard.served_by
-        heard.generation_id = heard.generation_id or told.generation_id
-        heard.finish_reason = told.finish_reason
-        heard.content_seen = told.has_choices
-        heard.failed = told.error_seen
+        generation_id, heard.model, served_by, heard.finish_reason, heard.usage, heard.failed, code, _, has = told
+        heard.served_by = served_by or heard.served_by
+        heard.generation_id = heard.generation_id or generation_id
+        heard.content_seen = has
         if heard.failed:
-            heard.error, heard.error_code = "upstream_error", told.error_code
+            heard.error, heard.error_code = "upstream_error", code
         return told
 
     async def truncated(self, failure: ProviderError) -> Reply:

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 _REASONS: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
+_field = ": ".join
 _DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the client
 
 
@@ -34,7 +35,7 @@ def stream_head(status: int, headers: Mapping[str, str], now_ms: int) -> bytes:
 def _head(status: int, headers: Mapping[str, str], framing: str, now_ms: int) -> bytes:
     lines = (
         f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}",
-        *map(": ".join, headers.items()),
+        *map(_field, headers.items()),
         f"{framing}\r\nDate: {http_date(now_ms // 1000)}\r\nServer: tollkeeper\r\n\r\n",
     )
     return "\r\n".join(lines).encode("latin-1", "replace")

@@ -37,7 +37,7 @@ async def run(call: Call, parts: Parts) -> Reply:
     identity = authenticate(call.client.said, snapshot.directory, call.started_ms)
     if identity.allowance.quotas:
         call.told = partial(quota_headers, identity.allowance, parts.desk, call.started_ms)
-    raw = at_hand(call, snapshot.settings.server)
+    raw = at_hand(call, snapshot.body_max_bytes)
     if raw is None:
         raw = await receive(call, snapshot.settings.server)
     body = parse(raw, call.endpoint)

@@ -4,9 +4,6 @@ from typing import TYPE_CHECKING
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.core.token import token_hash
-from proxy.pipeline.authenticate import credential
-
 if TYPE_CHECKING:
     from proxy.pipeline.parts import Snapshot
     from proxy.pipeline.tags import Tags
@@ -20,21 +17,14 @@ Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 class Said:
     """Headers that do not change, and what was read from them, which depends on neither configuration nor time."""
 
-    __slots__ = ("_token_hash", "headers", "is_json", "passed", "sent", "tags", "upstream")
+    __slots__ = ("headers", "is_json", "passed", "sent", "tags", "token_hash", "upstream")
 
     def __init__(self, headers: Headers) -> None:
         self.headers = headers
-        self._token_hash: str | None = None
+        self.token_hash: str | None = None  # as read by hash_of_token()
         self.passed: Snapshot | None = None  # the configuration under which Host and Origin may call
         self.is_json = False  # the checks of accept.py have passed
         self.sent: list[tuple[str, str]] | None = None  # what travels to the provider
         self.tags: Tags | None = None
         # what went there last: to whom, with which key, whether a stream was asked for
         self.upstream: tuple[ProviderRow, Key, bool, SentHeaders] | None = None
-
-    @property
-    def token_hash(self) -> str:
-        """Give the hash of the one token; raises CallerError where there is none, or more than one."""
-        if self._token_hash is None:
-            self._token_hash = token_hash(credential(self.headers))
-        return self._token_hash

@@ -1,7 +1,8 @@
 """What a client says about its request beside the body: use case, session, tags."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 
@@ -14,7 +15,8 @@ _NAME_CHARS_MAX = 64
 _SESSION_HEADERS = ("x-session-id", "session-id", "session_id", "X-OpenWebUI-Chat-Id")
 
 
-class Tags(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Tags:
     use_case: str | None
     session_id: str | None
     pairs: str | None  # a JSON object of strings
@@ -29,7 +31,7 @@ def read_tags(said: Said, body: Mapping[str, Any]) -> Tags:
     session = body.get("session_id")
     if not isinstance(session, str):
         return tags
-    return tags._replace(session_id=session[:_TEXT_CHARS_MAX] or None)  # the body wins, as at OpenRouter
+    return replace(tags, session_id=session[:_TEXT_CHARS_MAX] or None)  # the body wins, as at OpenRouter
 
 
 def pairs_of(tags: Tags, body: Mapping[str, Any]) -> str | None:

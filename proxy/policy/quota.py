@@ -54,11 +54,8 @@ class Amounts(NamedTuple):
     is_priced: bool = True
 
 
-class Admitted(NamedTuple):
-    """The request holds its worst case in all scopes until settle or release."""
-
-    request_id: object
-    started_ms: int
+Admitted = Reservation
+"""The request holds its worst case in all scopes until settle or release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +188,7 @@ class QuotaBook:
             self._fold(now_ms)
         if quotas and (refusals := self._refusals(now_ms, amounts, quotas, new=True)):
             return _told(refusals)
-        self._reserve(request_id, scopes, now_ms, amounts, running=True)
-        return Admitted(request_id, now_ms)
+        return self._reserve(request_id, scopes, now_ms, amounts, running=True)
 
     def refused(self, now_ms: int, amounts: Amounts, quotas: Sequence[Quota]) -> Refused | None:
         """Tell which limit would refuse a request, if any; nothing is changed."""
@@ -207,7 +203,7 @@ class QuotaBook:
         if refusals:
             return _told(refusals)
         self._hold_more(held, more.cost_pusd, more.tokens)
-        return Admitted(request_id, held.started_ms)
+        return held
 
     def note_excess(self, request_id: object, cost_pusd: int, tokens: int = 0) -> None:
         """Raise what a request holds, past any limit: it cost more and its row is not yet written."""
@@ -376,7 +372,7 @@ class QuotaBook:
 
     def _reserve(
         self, request_id: object, scopes: tuple[str, ...], started_ms: int, amounts: Amounts, *, running: bool
-    ) -> None:
+    ) -> Reservation:
         accounts = self._accounts_for(scopes)
         held = Reservation(
             request_id, accounts, started_ms, amounts.cost_pusd, amounts.tokens, amounts.requests, running
@@ -384,6 +380,7 @@ class QuotaBook:
         self._open[request_id] = held
         for account in accounts:
             account.reserve(held)
+        return held
 
     def _hold_more(self, held: Reservation, cost_pusd: int, tokens: int) -> None:
         held.cost_pusd += cost_pusd

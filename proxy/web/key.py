@@ -12,7 +12,7 @@ from aiohttp import web
 
 from proxy.core.clock import iso_utc
 from proxy.core.money import PUSD_PER_USD, pusd_to_usd
-from proxy.pipeline.authenticate import Identity, authenticate, credential
+from proxy.pipeline.authenticate import Identity, authenticate, credential, hash_of_token
 from proxy.pipeline.call import Call
 from proxy.policy.quota import LimitRow
 from proxy.policy.window import window_bounds
@@ -28,7 +28,7 @@ async def show_key(call: Call, state: State) -> web.StreamResponse:
     """Answer with limit and usage of the user, who may have several tokens."""
     identity = _identity(call, state)
     directory = state.parts.live.current.directory
-    row = directory.find(call.client.said.token_hash)
+    row = directory.find(hash_of_token(call.client.said))
     starts_ms = [0, *(window_bounds(window, _UTC, call.started_ms)[0] for window in _RESETS)]
     total, day, week, month = await _spent(state, identity, starts_ms)
     budgets = [(limit, _budget(limit)) for limit in _cost_limits(call, state, identity)]

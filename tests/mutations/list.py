@@ -75,8 +75,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 _QUOTA,
-                "        self._reserve(request_id, scopes, now_ms, amounts, running=True)",
-                "        self._reserve(request_id, scopes, now_ms, Amounts(0, 0), running=True)",
+                "        return self._reserve(request_id, scopes, now_ms, amounts, running=True)",
+                "        return self._reserve(request_id, scopes, now_ms, Amounts(0, 0), running=True)",
             ),
         ),
         (_BURST,),
@@ -154,11 +154,11 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 _QUOTA,
-                "        self._reserve(request_id, scopes, now_ms, amounts, running=True)",
+                "        return self._reserve(request_id, scopes, now_ms, amounts, running=True)",
                 "        left = self.headroom_pusd(quotas, now_ms)\n"
                 "        if left is not None and left >= 100 * amounts.cost_pusd:\n"
                 "            amounts = amounts._replace(cost_pusd=0)\n"
-                "        self._reserve(request_id, scopes, now_ms, amounts, running=True)",
+                "        return self._reserve(request_id, scopes, now_ms, amounts, running=True)",
             ),
         ),
         (_BURST,),
