@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Callable, Generator
 from contextvars import Context
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 T = TypeVar("T")
+
+_TWICE = "this waiter is done already"
 
 
 class Waiter(Generic[T]):
@@ -15,33 +17,44 @@ class Waiter(Generic[T]):
     at once, within set_result(): so call that last.
     """
 
-    # Of the class until they change: a request makes three of these.
-    _asyncio_future_blocking = False  # the name by which asyncio.isfuture() and tasks know a future
-    _callbacks: list[tuple[Callable[[Any], object], Context | None]] | None = None  # a Stepper has none
-    _done = False
-    _error: BaseException | None = None
-    _result: T
-    step: Callable[[], None] | None = None  # what goes on at once
+    # slots, all set at once: a request makes three, and a value of the class is several times slower to read
+    __slots__ = ("_asyncio_future_blocking", "_callbacks", "_error", "_result", "is_done", "loop", "step")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
+        self.is_done = False
+        self.step: Callable[[], None] | None = None  # what goes on at once
+        self._asyncio_future_blocking = False  # the name by which asyncio.isfuture() and tasks know a future
+        self._callbacks: list[tuple[Callable[[Any], object], Context | None]] | None = None  # a Stepper has none
+        self._error: BaseException | None = None
+        self._result: T
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        return self._loop
+        return self.loop
 
     def done(self) -> bool:
-        return self._done
+        return self.is_done
 
     def set_result(self, result: T) -> None:
+        if self.is_done:
+            raise asyncio.InvalidStateError(_TWICE)
+        self.is_done = True
         self._result = result
-        self._finish()
+        step = self.step
+        if step is not None:
+            self.step = None
+            step()
+        if self._callbacks is not None:
+            self._call_back(self._callbacks)
 
     def set_exception(self, error: BaseException) -> None:
-        self._error = error
-        self._finish()
+        if self.is_done:
+            raise asyncio.InvalidStateError(_TWICE)
+        self._error = error  # goes before any result
+        self.set_result(cast(T, None))
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - the signature that tasks call
-        if self._done:
+        if self.is_done:
             return False
         self.set_exception(asyncio.CancelledError())
         return True
@@ -63,8 +76,8 @@ class Waiter(Generic[T]):
         return self._result
 
     def add_done_callback(self, callback: Callable[[Self], object], *, context: Context | None = None) -> None:
-        if self._done:
-            self._loop.call_soon(callback, self, context=context)
+        if self.is_done:
+            self.loop.call_soon(callback, self, context=context)
         else:
             self._callbacks = [*(self._callbacks or ()), (callback, context)]
 
@@ -75,23 +88,13 @@ class Waiter(Generic[T]):
         self._callbacks = kept
         return removed
 
-    def _finish(self) -> None:
-        if self._done:
-            raise asyncio.InvalidStateError("this waiter is done already")
-        self._done = True
-        step = self.step
-        if step is not None:
-            self.step = None
-            step()
-        callbacks = self._callbacks
-        if callbacks is None:
-            return
+    def _call_back(self, callbacks: list[tuple[Callable[[Any], object], Context | None]]) -> None:
         self._callbacks = None
         for callback, context in callbacks:
-            self._loop.call_soon(callback, self, context=context)
+            self.loop.call_soon(callback, self, context=context)
 
     def __await__(self) -> Generator[Any, None, T]:
-        if not self._done:
+        if not self.is_done:
             self._asyncio_future_blocking = True
             yield self
         if self._error is not None:

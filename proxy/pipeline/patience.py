@@ -17,9 +17,9 @@ class Patience:
     def expect(self, written: Waiter[None], wait_s: float, give_up: Callable[[Waiter[None]], None]) -> None:
         """Have give_up called with a waiter that is not done after wait_s, or little later."""
         waiting = self._waiting
-        while waiting and waiting[0][1].done():  # they hold whole requests, and the disk takes them in order
+        while waiting and waiting[0][1].is_done:  # they hold whole requests, and the disk takes them in order
             waiting.popleft()
-        loop = written.get_loop()
+        loop = written.loop
         waiting.append((loop.time() + wait_s, written, give_up))
         if not self._is_timed:
             self._is_timed = True
@@ -27,9 +27,9 @@ class Patience:
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         waiting = self._waiting
-        while waiting and (waiting[0][1].done() or waiting[0][0] <= loop.time()):
+        while waiting and (waiting[0][1].is_done or waiting[0][0] <= loop.time()):
             _, written, give_up = waiting.popleft()
-            if not written.done():
+            if not written.is_done:
                 give_up(written)
         self._is_timed = bool(waiting)
         if waiting:

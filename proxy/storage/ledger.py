@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from proxy.core.errors import LedgerError
 from proxy.core.waiter import Waiter
@@ -29,7 +29,7 @@ from proxy.storage.rows import (
     Unfinished,
 )
 from proxy.storage.schema.migrate import known_version, make_views, migrate
-from proxy.storage.writer import Done, Operation, What, Writer
+from proxy.storage.writer import Done, Writer
 
 T = TypeVar("T")
 
@@ -99,25 +99,21 @@ class SqliteLedger:
         return self._writer.problem
 
     def open(self, row: OpenRow) -> Waiter[None]:
-        return self._submit(row)
+        return self._writer.submit(row)
 
     def add_attempt(self, attempt: AttemptRow, before: AttemptEnd, reserved: Reserved | None = None) -> Waiter[None]:
-        return self._submit(NewAttempt(attempt, before, reserved))
+        return self._writer.submit(NewAttempt(attempt, before, reserved))
 
     def note_generation(self, request_id: int, n: int, generation_id: str) -> None:
-        self._writer.submit(Operation(Generation(request_id, n, generation_id)))
+        noted = self._writer.submit(Generation(request_id, n, generation_id))
+        noted.set_result(None)  # nobody waits for it: what refuses it goes to the log
 
     def end(self, end: RequestEnd, done: Done | None = None) -> Waiter[None]:
-        return self._submit(end, done)
+        return self._writer.submit(end, done)
 
     async def change(self, call: Callable[[sqlite3.Connection], T]) -> T:
-        result: T = await self._submit(call)
+        result: T = await self._writer.submit(call)
         return result
-
-    def _submit(self, what: What, done: Done | None = None) -> Waiter[Any]:
-        future: Waiter[Any] = Waiter(self._loop)
-        self._writer.submit(Operation(what, future, done))
-        return future
 
     async def unfinished(self, request_id: int | None = None) -> list[Unfinished]:
         return await self.change(lambda connection: read_unfinished(connection, request_id))
@@ -135,7 +131,7 @@ class SqliteLedger:
         finally:
             self._connection.close()
             self._lock.release()
-        return len([operation for operation in kept if isinstance(operation.what, RequestEnd)])
+        return len([operation for operation in kept if isinstance(operation[0], RequestEnd)])
 
 
 def open_ledger(

@@ -3,7 +3,10 @@
 Named tuples where a request makes one: they are built in a tenth of the time of a frozen dataclass, and are the row.
 """
 
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 ID_PREFIX = "req_"
 _COUNTER_BITS = 21  # two million requests in one millisecond; 42 bits of milliseconds last until the year 2109
@@ -139,9 +142,6 @@ class Generation(NamedTuple):
     generation_id: str
 
 
-_END_COLUMNS = 22  # the first fields of RequestEnd, those of statements.END
-
-
 class RequestEnd(NamedTuple):
     """What a request came to. state is pending, settled or released; cost_pusd None: nobody can tell.
 
@@ -184,32 +184,46 @@ class RequestEnd(NamedTuple):
         """What token limits count."""
         return (self.input_tokens or 0) + (self.output_tokens or 0) + self.uncounted_tokens
 
-    def columns(self) -> tuple[object, ...]:
-        return self[:_END_COLUMNS]
 
-    def hourly_key(self) -> tuple[object, ...]:
-        """Say which row of the roll-up counts it: the first columns of statements.HOURLY."""
-        return (
-            self.started_ms - self.started_ms % HOUR_MS,
-            self.user,
-            self.group_name or "",
-            self.model or "",
-            self.provider or "",
-            self.use_case or "",
-        )
+def _of_end(*names: str) -> Callable[[RequestEnd], Any]:
+    """Read fields by their places, which takes a tenth of the time that their names take."""
+    return itemgetter(*map(RequestEnd._fields.index, names))
 
-    def hourly_amounts(self) -> tuple[int, ...]:
-        """Give what that row grows by: the other columns."""
-        return (
-            1,
-            int(self.error is not None),
-            self.input_tokens or 0,
-            self.output_tokens or 0,
-            self.cached_tokens or 0,
-            self.reasoning_tokens or 0,
-            self.uncounted_tokens,
-            self.cost_pusd or 0,
-        )
+
+row_id = itemgetter(0)  # of OpenRow and RequestEnd
+open_columns = itemgetter(slice(None))  # of OpenRow, as a plain tuple: those of statements.OPEN
+end_columns = itemgetter(slice(RequestEnd._fields.index("served_by") + 1))  # of RequestEnd: those of statements.END
+_STATE = _of_end("state")
+_STARTED_MS = _of_end("started_ms")
+_NAMES = _of_end("user", "group_name", "model", "provider", "use_case")
+_AMOUNTS = _of_end(
+    "error",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "uncounted_tokens",
+    "cost_pusd",
+)
+
+
+def finished(ends: Sequence[RequestEnd]) -> list[RequestEnd]:
+    """Leave out those whose cost is awaited."""
+    return [end for end, state in zip(ends, map(_STATE, ends), strict=True) if state != "pending"]
+
+
+def hourly_rows(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
+    """Add ends up by the row of the roll-up that counts them, with the columns of statements.HOURLY."""
+    by_row: defaultdict[tuple[int, tuple[str | None, ...]], list[tuple[Any, ...]]] = defaultdict(list)
+    for started_ms, names, amounts in zip(map(_STARTED_MS, ends), map(_NAMES, ends), map(_AMOUNTS, ends), strict=True):
+        by_row[started_ms // HOUR_MS, names].append(amounts)
+    return [_hourly_row(hour, names, amounts) for (hour, names), amounts in by_row.items()]
+
+
+def _hourly_row(hour: int, names: tuple[str | None, ...], amounts: list[tuple[Any, ...]]) -> tuple[object, ...]:
+    errors, *columns = zip(*amounts, strict=True)
+    sums = [sum(filter(None, column)) for column in columns]
+    return (hour * HOUR_MS, *[name or "" for name in names], len(errors), len(errors) - errors.count(None), *sums)
 
 
 class LeftAttempt(NamedTuple):

@@ -13,15 +13,24 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
-from operator import add
-from typing import Any, cast
+from typing import Any
 
 from proxy.core.errors import TollkeeperError
 from proxy.core.waiter import Waiter
 from proxy.storage import statements
-from proxy.storage.rows import Generation, NewAttempt, OpenRow, RequestEnd
+from proxy.storage.rows import (
+    Generation,
+    NewAttempt,
+    OpenRow,
+    RequestEnd,
+    end_columns,
+    finished,
+    hourly_rows,
+    open_columns,
+    row_id,
+)
+from proxy.storage.statements import Many
 
 log = logging.getLogger("tollkeeper.ledger")
 
@@ -49,87 +58,42 @@ Call = Callable[[sqlite3.Connection], Any]  # a rarer change, in a savepoint of 
 What = OpenRow | RequestEnd | NewAttempt | Generation | Call
 
 
-class Operation:
-    """One whole thing to be written, all of it or nothing.
-
-    done is called in the event loop after the commit, or with what refused it, also when nobody awaits future any
-    more.
-    """
-
-    result: Any = None
-    error: Exception | None = None
-
-    def __init__(self, what: What, future: Waiter[Any] | None = None, done: Done | None = None) -> None:
-        self.what = what
-        self.future = future
-        self.done = done
-
-    @property
-    def must_land(self) -> bool:
-        """Tell whether money may have been spent: then it may wait for the disk, but is never dropped."""
-        return isinstance(self.what, RequestEnd | Generation)
+# One whole thing to be written, all of it or nothing; who waits for the commit; and what is called in the event loop
+# after it, or with what refused it, also when nobody waits any more. A plain tuple: a request makes two.
+Operation = tuple[What, Waiter[Any], Done | None]
+# What a call gave, or what refused an operation; of those that are not here there is nothing to say.
+Outcomes = dict[Waiter[Any], tuple[Any, Exception | None]]
+_WRITTEN = (None, None)
 
 
-@dataclass(slots=True)
 class _Rows:
-    """The rows of one group, by statement. unfinished and finished are ids of requests."""
+    """What one group writes, by kind, in the order in which it came."""
 
-    opened: list[Sequence[object]] = field(default_factory=list)
-    first_generations: list[Sequence[object]] = field(default_factory=list)
-    firsts: list[int] = field(default_factory=list)
-    attempts: list[Sequence[object]] = field(default_factory=list)
-    extensions: list[Sequence[object]] = field(default_factory=list)
-    generations: list[Sequence[object]] = field(default_factory=list)
-    attempt_ends: list[Sequence[object]] = field(default_factory=list)
-    ends: list[Sequence[object]] = field(default_factory=list)
-    uncounted: list[Sequence[object]] = field(default_factory=list)
-    hourly: dict[tuple[object, ...], Sequence[int]] = field(default_factory=dict)  # sums by the key of a row
-    calls: list[Operation] = field(default_factory=list)
-    unfinished: list[int] = field(default_factory=list)
-    finished: list[int] = field(default_factory=list)
-
-    def add(self, operation: Operation) -> None:
-        what = operation.what
-        if isinstance(what, OpenRow):
-            self.opened.append(what)
-            self.unfinished.append(what.id)
-        elif isinstance(what, RequestEnd):
-            self._add_end(what)
-        elif isinstance(what, Generation):
-            if what.n == 1:
-                self.first_generations.append((what.request_id, what.generation_id))
-            self.generations.append(what)
-        elif isinstance(what, NewAttempt):
-            self._add_attempt(what)
-        else:
-            self.calls.append(operation)
-
-    def _add_end(self, end: RequestEnd) -> None:
-        self.ends.append(end.columns())
-        self.attempt_ends += end.attempt_ends
-        if end.state != "pending":
-            self.finished.append(end.id)
-            if end.attempt_ends:
-                self.uncounted.append((end.id, end.uncounted_tokens))
-            key, amounts = end.hourly_key(), end.hourly_amounts()
-            held = self.hourly.get(key)
-            self.hourly[key] = amounts if held is None else tuple(map(add, held, amounts))
-
-    def _add_attempt(self, what: NewAttempt) -> None:
-        id_ = what.attempt.request_id
-        if what.before.n == 1:
-            self.firsts.append(id_)
-        self.attempts.append(what.attempt)
-        self.attempt_ends.append(what.before)
-        if what.reserved is not None:
-            self.extensions.append((id_, *what.reserved))
+    def __init__(self, operations: list[Operation]) -> None:
+        self.opened: list[OpenRow] = []
+        self.ends: list[RequestEnd] = []
+        self.generations: list[Generation] = []
+        self.attempts: list[NewAttempt] = []
+        self.calls: list[tuple[Call, Waiter[Any]]] = []
+        self.outcomes: Outcomes = {}
+        for what, waiter, _ in operations:
+            if isinstance(what, OpenRow):
+                self.opened.append(what)
+            elif isinstance(what, RequestEnd):
+                self.ends.append(what)
+            elif isinstance(what, Generation):
+                self.generations.append(what)
+            elif isinstance(what, NewAttempt):
+                self.attempts.append(what)
+            else:
+                self.calls.append((what, waiter))
+        self.opened_ids = list(map(row_id, self.opened))
+        self.finished = finished(self.ends)
 
 
-def _collect(operations: list[Operation]) -> _Rows:
-    rows = _Rows()
-    for operation in operations:
-        rows.add(operation)
-    return rows
+def _must_land(what: What) -> bool:
+    """Tell whether money may have been spent: then it may wait for the disk, but is never dropped."""
+    return isinstance(what, RequestEnd | Generation)
 
 
 def _is_the_disk(error: Exception) -> bool:
@@ -168,16 +132,26 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, operation: Operation) -> None:
-        """Queue an operation; its future is resolved after the commit. A full queue refuses new requests."""
+    def submit(self, what: What, call_done: Done | None = None) -> Waiter[Any]:
+        """Queue what is to be written; what is given back is done after the commit.
+
+        Raises LedgerUnavailableError where the ledger is closed, and for new requests where the queue is full.
+        """
+        if self._waiting >= self._queue_max:
+            self._check_room(what)
+        waiter: Waiter[Any] = Waiter(self._loop)
+        self._waiting += 1
+        incoming = self._incoming
+        if not incoming:
+            self._loop.call_soon(self._hand_over)
+        incoming.append((what, waiter, call_done))
+        return waiter
+
+    def _check_room(self, what: What) -> None:
         if self._finished:
             raise LedgerUnavailableError("the ledger is closed")
-        if self._waiting >= self._queue_max and not operation.must_land:
+        if not _must_land(what):
             raise LedgerUnavailableError(f"{self._queue_max} operations already wait for the disk")
-        self._waiting += 1
-        self._incoming.append(operation)
-        if len(self._incoming) == 1:
-            self._loop.call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
         if self._incoming:
@@ -188,6 +162,7 @@ class Writer:
         """Take nothing more. Call it in the loop, which alone hands operations over."""
         if not self._finished:
             self._finished = True
+            self._queue_max = 0  # so that submit() looks
             self._hand_over()
             self._queue.put(None)
 
@@ -212,40 +187,41 @@ class Writer:
         try:
             # what was kept is tried again also where the disk has taken something else since
             batch = self._queue.get(timeout=_RETRY_S if group or self.problem is not None else None)
-            if self._last_count >= _GATHER_FROM and batch is not None:
-                time.sleep(_GATHER_S)
-            while batch is not None:
-                group += batch
-                if len(group) >= _GROUP_MAX:
-                    break
-                batch = self._queue.get_nowait()
-            else:
-                self._stopping = True
         except queue.Empty:
-            pass
+            self._last_count = 0
+            return group
+        if self._last_count >= _GATHER_FROM and batch is not None:
+            time.sleep(_GATHER_S)
+        while batch is not None:
+            group += batch
+            if len(group) >= _GROUP_MAX or self._queue.empty():
+                break
+            batch = self._queue.get()
+        else:
+            self._stopping = True
         self._last_count = len(group) - count
         return group
 
     def _write(self, operations: list[Operation]) -> None:
         try:
-            self._transaction(operations)
+            outcomes = self._transaction(operations)
         except Exception as error:  # noqa: BLE001 - handed on to the one who asked, or kept and tried again
             if _is_the_disk(error):
                 self._refuse(operations, error)
             elif len(operations) == 1:
-                operations[0].error = error
-                self._resolve(operations)
+                [(_, waiter, _)] = operations
+                self._resolve(operations, {waiter: (None, error)})
             else:  # one bad operation must not take its neighbours along
                 for operation in operations:
                     self._write([operation])
         else:
             self._note_success()
-            self._resolve(operations)
+            self._resolve(operations, outcomes)
 
     def _probe(self) -> None:
         """Learn whether the disk takes writes again: while /readyz is red, nobody else may come and try."""
         try:
-            self._transaction([Operation(_write_nothing_new)])
+            self._transaction([(_write_nothing_new, Waiter(self._loop), None)])
         except sqlite3.DatabaseError as error:
             self.problem = str(error)
         else:
@@ -264,119 +240,121 @@ class Writer:
             log.warning("ledger.recovered", extra={"problem": self.problem})
             self.problem = None
 
-    def _transaction(self, operations: list[Operation]) -> None:
-        rows = _collect(operations)
+    def _transaction(self, operations: list[Operation]) -> Outcomes:
+        rows = _Rows(operations)
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         try:
             self._apply(rows)
-            mark_id = self._mark(rows)
+            mark_id = self._mark(rows.opened_ids)
             execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
                 execute("ROLLBACK")
             raise
         self._mark_id = mark_id
-        self._unfinished.update(rows.unfinished)
-        self._unfinished.difference_update(rows.finished)
-        self._newest_id = max(self._newest_id, max(rows.unfinished, default=0))
+        self._unfinished.update(rows.opened_ids)
+        self._unfinished.difference_update(map(row_id, rows.finished))
+        self._newest_id = max(self._newest_id, max(rows.opened_ids, default=0))
+        return rows.outcomes
 
     def _apply(self, rows: _Rows) -> None:
         """Run the statements in the order in which the rows of one request depend on each other."""
-        execute = self._connection.execute
-        for statement, group in (
-            (statements.OPEN, rows.opened),
-            (statements.FIRST_GENERATION, rows.first_generations),
-        ):
-            for sql, values in statement.runs(group):
-                execute(sql, values)
-        for id_ in rows.firsts:
-            execute(statements.FIRST_ATTEMPT, (id_,))
-        for statement, group in (
-            (statements.ATTEMPT, rows.attempts),
-            (statements.EXTEND, rows.extensions),
-            (statements.GENERATION, rows.generations),
-            (statements.ATTEMPT_END, rows.attempt_ends),
-        ):
-            for sql, values in statement.runs(group):
-                execute(sql, values)
+        self._run_all(statements.OPEN, list(map(open_columns, rows.opened)))
+        if rows.generations or rows.attempts:
+            self._apply_further(rows.generations, rows.attempts)
         if rows.ends:
-            ended = 0
-            for sql, values in statements.END.runs(rows.ends):
-                ended += execute(sql, values).rowcount
-            if ended != len(rows.ends):
-                raise EndedTwiceError(f"{len(rows.ends) - ended} of {len(rows.ends)} requests had ended already")
-            for sql, values in statements.UNCOUNTED.runs(rows.uncounted):
-                execute(sql, values)
-        for sql, values in statements.HOURLY.runs([(*key, *amounts) for key, amounts in rows.hourly.items()]):
-            execute(sql, values)
-        for operation in rows.calls:
-            self._apply_call(operation)
+            self._apply_ends(rows)
+        for call, waiter in rows.calls:
+            rows.outcomes[waiter] = self._apply_call(call)
 
-    def _mark(self, rows: _Rows) -> int:
+    def _apply_further(self, generations: list[Generation], attempts: list[NewAttempt]) -> None:
+        firsts = [(row.request_id, row.generation_id) for row in generations if row.n == 1]
+        self._run_all(statements.FIRST_GENERATION, firsts)
+        for row in attempts:
+            if row.before.n == 1:
+                self._connection.execute(statements.FIRST_ATTEMPT, (row.before.request_id,))
+        self._run_all(statements.ATTEMPT, [row.attempt for row in attempts])
+        reserved = [(row.attempt.request_id, *row.reserved) for row in attempts if row.reserved is not None]
+        self._run_all(statements.EXTEND, reserved)
+        self._run_all(statements.GENERATION, generations)
+        self._run_all(statements.ATTEMPT_END, [row.before for row in attempts])
+
+    def _apply_ends(self, rows: _Rows) -> None:
+        several = [end for end in rows.ends if end.attempt_ends]
+        self._run_all(statements.ATTEMPT_END, [row for end in several for row in end.attempt_ends])
+        ended = self._run_all(statements.END, list(map(end_columns, rows.ends)))
+        if ended != len(rows.ends):
+            raise EndedTwiceError(f"{len(rows.ends) - ended} of {len(rows.ends)} requests had ended already")
+        uncounted = [(end.id, end.uncounted_tokens) for end in several if end.state != "pending"]
+        self._run_all(statements.UNCOUNTED, uncounted)
+        self._run_all(statements.HOURLY, hourly_rows(rows.finished))
+
+    def _run_all(self, statement: Many, rows: Sequence[tuple[object, ...]]) -> int:
+        """Run a statement for all rows; gives how many rows of its table it changed."""
+        changed = 0
+        for sql, values in statement.runs(rows):
+            changed += self._connection.execute(sql, values).rowcount
+        return changed
+
+    def _mark(self, opened_ids: list[int]) -> int:
         """Note on disk below which id every request is finished, once a second, so that a start reads no more.
 
         Ids are given before requests are opened, so one may be opened late: then the mark goes back with it. Gives what
         the disk has once the transaction is committed.
         """
         mark_id: int = self._mark_id
-        if min(rows.unfinished, default=mark_id) < mark_id:
-            mark_id = min(rows.unfinished)
+        if min(opened_ids, default=mark_id) < mark_id:
+            mark_id = min(opened_ids)
         elif time.monotonic() >= self._mark_due_s:
             self._mark_due_s = time.monotonic() + _MARK_EVERY_S
-            mark_id = min(chain(self._unfinished, rows.unfinished), default=self._newest_id)
+            mark_id = min(chain(self._unfinished, opened_ids), default=self._newest_id)
         if mark_id != self._mark_id:
             self._connection.execute(statements.MARK, (mark_id,))
         return mark_id
 
-    def _apply_call(self, operation: Operation) -> None:
+    def _apply_call(self, call: Call) -> tuple[Any, Exception | None]:
         """Run a rarer change in a savepoint, so that its failure is its own."""
-        call = cast(Call, operation.what)
+        answer, failure = None, None
         self._connection.execute("SAVEPOINT call")
         try:
-            operation.result = call(self._connection)
+            answer = call(self._connection)
         except Exception as error:
             if _is_the_disk(error):
                 raise
             self._connection.execute("ROLLBACK TO call")
-            operation.error = error
+            failure = error
         self._connection.execute("RELEASE call")
+        return answer, failure
 
     def _refuse(self, operations: list[Operation], error: Exception) -> None:
         """The disk said no: new requests are refused, ends are kept."""
         if self.problem is None:
             log.error("ledger.unavailable", extra={"problem": str(error)})
         self.problem = str(error)
-        refused = [o for o in operations if not o.must_land]
-        self._kept = [*self._kept, *(o for o in operations if o.must_land)]
-        for operation in refused:
-            operation.error = LedgerUnavailableError(str(error))
-        self._resolve(refused)
+        refused = [o for o in operations if not _must_land(o[0])]
+        self._kept = [*self._kept, *(o for o in operations if _must_land(o[0]))]
+        self._resolve(refused, {waiter: (None, LedgerUnavailableError(str(error))) for _, waiter, _ in refused})
 
-    def _resolve(self, operations: list[Operation]) -> None:
+    def _resolve(self, operations: list[Operation], outcomes: Outcomes) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._set_results, operations)
+            self._loop.call_soon_threadsafe(self._set_results, operations, outcomes)
         except RuntimeError:  # the loop is closed: nobody waits any more, and what is committed is committed
             log.info("ledger.unheard", extra={"operations": len(operations)})
 
-    def _set_results(self, operations: list[Operation]) -> None:
+    def _set_results(self, operations: list[Operation], outcomes: Outcomes) -> None:
         self._waiting -= len(operations)
-        for operation in operations:
-            error = operation.error
-            if operation.done is not None:
-                self._call_done(operation.done, error)
-            future = operation.future
-            if future is None or future.done():
+        for _, waiter, call_done in operations:
+            answer, error = outcomes.get(waiter, _WRITTEN) if outcomes else _WRITTEN
+            if call_done is not None:
+                try:
+                    call_done(error)
+                except Exception:  # its failure must not leave the rest of the group without an answer
+                    log.exception("ledger.callback")
+            if waiter.is_done:
                 if error is not None:
                     log.error("ledger.refused", extra={"problem": str(error)})
             elif error is not None:
-                future.set_exception(error)
+                waiter.set_exception(error)
             else:
-                future.set_result(operation.result)
-
-    def _call_done(self, done: Done, error: Exception | None) -> None:
-        """Call one operation's callback, whose failure must not leave the rest of the group without an answer."""
-        try:
-            done(error)
-        except Exception:
-            log.exception("ledger.callback")
+                waiter.set_result(answer)

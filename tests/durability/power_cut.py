@@ -109,9 +109,9 @@ def _write_files(folder: Path, files: dict[str, bytes]) -> None:
 def _live(folder: Path, files: dict[str, bytes], rows: State, rng: Random, synchronous: str | None) -> _Life:
     _write_files(folder, files)
     path = folder / _NAME
-    workload = Workload(rng, rows)
     held = [dict(rows)]
     loop = asyncio.new_event_loop()  # the writer wants one; its thread is not started, so that nothing runs in it
+    workload = Workload(rng, rows, loop)
     with closing(loop), Recorder() as recorder:
         connection = apsw.Connection(str(path), vfs=recorder.name)
         connection.cursor_factory = Cursor

@@ -1,10 +1,12 @@
 """Random groups of operations as requests make them, with a model of what each commit leaves; no I/O here."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from random import Random
 
+from proxy.core.waiter import Waiter
 from proxy.storage.rows import HOUR_MS, Generation, NewAttempt, RequestIds, Reserved
-from proxy.storage.writer import Operation
+from proxy.storage.writer import Operation, What
 from tests.storage.made_requests import START_MS, attempt_end, attempt_row, open_row, request_end
 
 _USERS = ("anna", "bob", "carl")
@@ -29,8 +31,9 @@ State = dict[int, Request]
 class Workload:
     """Draws operations; rows is what the ledger holds when all that were drawn have been written."""
 
-    def __init__(self, rng: Random, rows: State) -> None:
+    def __init__(self, rng: Random, rows: State, loop: asyncio.AbstractEventLoop) -> None:
         self._rng = rng
+        self._loop = loop
         self._ids = RequestIds(max(rows, default=0))
         self.rows = dict(rows)
         self._unfinished = [id_ for id_, row in rows.items() if row.state in ("open", "pending")]
@@ -39,11 +42,11 @@ class Workload:
         """Give what one transaction writes: at most one operation of a request that began before it."""
         rng = self._rng
         touched = rng.sample(self._unfinished, min(len(self._unfinished), rng.choice((0, 1, 1, 2, 5))))
-        operations = [self._go_on(id_) for id_ in touched]
-        operations += [self._open() for _ in range(rng.choice((0, 1, 1, 2, 6)) or not touched)]
-        return operations
+        whats = [self._go_on(id_) for id_ in touched]
+        whats += [self._open() for _ in range(rng.choice((0, 1, 1, 2, 6)) or not touched)]
+        return [(what, Waiter(self._loop), None) for what in whats]
 
-    def _open(self) -> Operation:
+    def _open(self) -> What:
         rng = self._rng
         started_ms = START_MS + rng.randrange(4) * HOUR_MS
         id_, user, reserved = self._ids.next(started_ms), rng.choice(_USERS), rng.randrange(10**12)
@@ -51,9 +54,9 @@ class Workload:
         row = open_row(id_, started_ms=started_ms, user=user, reserved_pusd=reserved, session_id=filling)
         self.rows[id_] = Request(started_ms, user, "open", reserved, None, "none", (("open", None),))
         self._unfinished.append(id_)
-        return Operation(row)
+        return row
 
-    def _go_on(self, id_: int) -> Operation:
+    def _go_on(self, id_: int) -> What:
         row, rng = self.rows[id_], self._rng
         n = len(row.attempts)
         kind = rng.choice(("end", "end", "end", "pending", "generation", "attempt"))
@@ -64,17 +67,17 @@ class Workload:
         if kind == "generation":
             generation_id = f"gen-{rng.randrange(10**9)}"
             self._change_last(id_, row, row.attempts[-1][0], generation_id)
-            return Operation(Generation(id_, n, generation_id))
+            return Generation(id_, n, generation_id)
         reserved = row.reserved_pusd + rng.randrange(10**9)
         ended = (*row.attempts[:-1], ("upstream_error", None))
         self.rows[id_] = replace(row, reserved_pusd=reserved, attempts=(*ended, ("open", None)))
         before = attempt_end(id_, n, outcome="upstream_error", cost_pusd=0, cost_source="none")
-        return Operation(NewAttempt(attempt_row(id_, n + 1), before, Reserved(reserved, None)))
+        return NewAttempt(attempt_row(id_, n + 1), before, Reserved(reserved, None))
 
     def _change_last(self, id_: int, row: Request, outcome: str, generation_id: str | None) -> None:
         self.rows[id_] = replace(row, attempts=(*row.attempts[:-1], (outcome, generation_id)))
 
-    def _end(self, id_: int, state: str) -> Operation:
+    def _end(self, id_: int, state: str) -> What:
         row = self.rows[id_]
         cost = {"settled": self._rng.randrange(10**12), "released": 0, "pending": None}[state]
         source = "provider" if state == "settled" else "none"
@@ -82,5 +85,4 @@ class Workload:
         if state != "pending":
             self._unfinished.remove(id_)
         begun = open_row(id_, started_ms=row.started_ms, user=row.user)
-        end = request_end(begun, n=len(row.attempts), state=state, cost_pusd=cost, cost_source=source)
-        return Operation(end)
+        return request_end(begun, n=len(row.attempts), state=state, cost_pusd=cost, cost_source=source)
