@@ -1,6 +1,7 @@
 """Prices are read exactly, and the worst case of a request is never below what its usage can cost."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -798,7 +799,7 @@ def test_the_floor_may_take_more_than_half() -> None:
 
 
 def test_a_smaller_maximum_of_the_client_is_left_alone() -> None:
-    facts = OPENCODE._replace(max_output_tokens=20)
+    facts = replace(OPENCODE, max_output_tokens=20)
     needed = worst_case_pusd([GPT], facts)
     assert clamp_output_tokens([GPT], facts, needed) == Clamped(20, needed, lowered=False)
     assert clamp_output_tokens([GPT], facts, needed - 1) == Unaffordable(needed, 20, 19)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from proxy.policy.pricing.facts import BodyFacts
 from proxy.policy.pricing.price import AUSD_PER_PUSD, Price, PriceError
@@ -20,22 +19,23 @@ class Unbounded(PriceError):  # noqa: N818  it says what the request is, and rea
     """No price list bounds this request: the text names the limit that is missing."""
 
 
-class _Terms(NamedTuple):
-    """One target's bound as a function of the output length: fixed_pusd + output tokens times rate."""
+_Terms = tuple[int, int, int | None]
+"""One target's bound as a function of the output length: fixed_pusd, output_ausd for one token in each of the choices,
+and output_max_tokens. It is fixed_pusd + output tokens times output_ausd; a plain tuple, for each request makes one."""
 
-    fixed_pusd: int
-    output_ausd: int  # for one token in each of the choices
-    output_max_tokens: int | None
 
-    def cost_pusd(self, output_tokens: int) -> int:
-        return self.fixed_pusd - (-output_tokens * self.output_ausd // AUSD_PER_PUSD)
+def _cost_pusd(terms: _Terms, output_tokens: int) -> int:
+    fixed_pusd, output_ausd, output_max_tokens = terms
+    return fixed_pusd - (-_capped(output_tokens, output_max_tokens) * output_ausd // AUSD_PER_PUSD)
 
-    def affordable_tokens(self, budget_pusd: int) -> int | None:
-        """Give the greatest output length that the budget pays for; None: any; -1: not even none."""
-        left_pusd = budget_pusd - self.fixed_pusd
-        if left_pusd < 0:
-            return -1
-        return left_pusd * AUSD_PER_PUSD // self.output_ausd if self.output_ausd else None
+
+def _affordable_tokens(terms: _Terms, budget_pusd: int) -> int | None:
+    """Give the greatest output length that the budget pays for; None: any; -1: not even none."""
+    fixed_pusd, output_ausd, _ = terms
+    left_pusd = budget_pusd - fixed_pusd
+    if left_pusd < 0:
+        return -1
+    return left_pusd * AUSD_PER_PUSD // output_ausd if output_ausd else None
 
 
 def input_bound_tokens(price: Price, facts: BodyFacts) -> int:
@@ -62,14 +62,13 @@ def input_bound_tokens(price: Price, facts: BodyFacts) -> int:
 
 def output_limit_tokens(price: Price) -> int | None:
     """Give the most output tokens of the model in one choice, by its list; None without a figure."""
-    limit = price.output_max_tokens
-    context = price.context_tokens
-    return context if limit is None or (context is not None and context < limit) else limit
+    return price.output_limit_tokens
 
 
 def _terms(price: Price, facts: BodyFacts) -> _Terms:
     prompt = input_bound_tokens(price, facts)
-    has_media = bool(facts.images or facts.whole_context)
+    images = facts.images
+    has_media = images > 0 or facts.whole_context != ""
     dearest = price.base_dearest
     input_ausd = dearest.media_input_ausd if has_media else dearest.input_ausd
     output_ausd, request_pusd, image_pusd = dearest.output_ausd, dearest.request_pusd, dearest.image_pusd
@@ -79,11 +78,11 @@ def _terms(price: Price, facts: BodyFacts) -> _Terms:
             output_ausd = max(output_ausd, override.output_ausd)
             request_pusd = max(request_pusd, override.request_pusd)
             image_pusd = max(image_pusd, override.image_pusd)
-    fixed_pusd = -(-prompt * input_ausd // AUSD_PER_PUSD) + request_pusd + facts.images * image_pusd
+    fixed_pusd = -(-prompt * input_ausd // AUSD_PER_PUSD) + request_pusd + images * image_pusd
     if facts.has_prediction:
         # Rejected tokens of a prediction are charged as output, outside max_tokens; they are in the body.
         fixed_pusd -= -facts.size_bytes * facts.choices * output_ausd // AUSD_PER_PUSD
-    return _Terms(fixed_pusd, output_ausd * facts.choices if facts.generates else 0, output_limit_tokens(price))
+    return fixed_pusd, output_ausd * facts.choices if facts.generates else 0, price.output_limit_tokens
 
 
 def worst_case_pusd(prices: Iterable[Price], facts: BodyFacts, max_output_tokens: int | None = None) -> int:
@@ -95,15 +94,13 @@ def worst_case_pusd(prices: Iterable[Price], facts: BodyFacts, max_output_tokens
     asked = facts.max_output_tokens if max_output_tokens is None else max_output_tokens
     worst = -1
     for price in prices:
-        terms = _terms(price, facts)
-        if terms.output_ausd:
-            limit = terms.output_max_tokens
+        cost, output_ausd, limit = _terms(price, facts)
+        if output_ausd:
             output = limit if asked is None else asked if limit is None or asked < limit else limit
             if output is None:
                 raise Unbounded("no max_tokens in the request, and no maximum in the price list")
-            cost = terms.cost_pusd(max(output, 0))
-        else:
-            cost = terms.fixed_pusd
+            if output > 0:
+                cost -= -output * output_ausd // AUSD_PER_PUSD
         worst = max(worst, cost)
     if worst < 0:
         raise PriceError("a route without targets has no price")
@@ -168,7 +165,7 @@ def clamp_output_tokens(
     natural = _natural_tokens(all_terms, facts.max_output_tokens)
     wanted = cap_tokens if natural is None else natural if cap_tokens is None else min(natural, cap_tokens)
     if wanted is None:
-        reserve = max(terms.fixed_pusd for terms in all_terms)
+        reserve = max(fixed_pusd for fixed_pusd, _, _ in all_terms)
         return Clamped(None, reserve, lowered=False) if reserve <= headroom_pusd else Unaffordable(reserve, 0, 0)
     floor = min(max(FLOOR_TOKENS, facts.min_output_tokens), wanted) if may_lower else wanted
     fits = _affordable(all_terms, headroom_pusd, wanted)
@@ -180,7 +177,7 @@ def clamp_output_tokens(
 
 def _natural_tokens(all_terms: Sequence[_Terms], asked: int | None) -> int | None:
     """Give the output length before any lowering; None: none is named and no target charges for it."""
-    limits = [terms.output_max_tokens for terms in all_terms if terms.output_ausd]
+    limits = [output_max_tokens for _, output_ausd, output_max_tokens in all_terms if output_ausd]
     if None in limits or not limits:
         if asked is None and limits:
             raise Unbounded("no max_tokens in the request, and no maximum in the price list")
@@ -190,7 +187,7 @@ def _natural_tokens(all_terms: Sequence[_Terms], asked: int | None) -> int | Non
 
 
 def _bound_at(all_terms: Sequence[_Terms], output_tokens: int) -> int:
-    return max(terms.cost_pusd(_capped(output_tokens, terms.output_max_tokens)) for terms in all_terms)
+    return max(_cost_pusd(terms, output_tokens) for terms in all_terms)
 
 
 def _capped(tokens: int, limit: int | None) -> int:
@@ -201,8 +198,8 @@ def _affordable(all_terms: Sequence[_Terms], budget_pusd: int, wanted: int) -> i
     """Give the greatest output length up to wanted that the budget pays for on every target; -1 for none."""
     most = wanted
     for terms in all_terms:
-        tokens = terms.affordable_tokens(budget_pusd)
-        limit = terms.output_max_tokens
+        tokens = _affordable_tokens(terms, budget_pusd)
+        limit = terms[2]
         if tokens is not None and (limit is None or tokens < limit):
             most = min(most, tokens)
     return most

@@ -1,17 +1,20 @@
 """What a request body says about its own cost: read once, before any price is known."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from proxy.core.endpoint import MAXIMUM, Endpoint
 
 
-class BodyFacts(NamedTuple):
+@dataclass(slots=True)
+class BodyFacts:
     """The facts that a bound on the cost rests on.
 
     size_bytes is the JSON body as it is sent; data_url_bytes is the part of it that is encoded media, not
     text. whole_context is a reason why the prompt may be as long as the context (a file, audio, something not
     in the body), or empty. unpriced names what the body asks for that costs money by no price of a token.
+    Nobody changes them; they are not frozen, for that would make them twice as dear to build.
     """
 
     size_bytes: int

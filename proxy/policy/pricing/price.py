@@ -101,12 +101,15 @@ class Price:
     image_tokens_max: int | None = None  # set by the operator: the most tokens that one image counts as
     unpriced: tuple[str, ...] = ()
     source: str = "config"
+    output_limit_tokens: int | None = field(init=False, repr=False, compare=False)  # the lesser of the two maxima
     base_dearest: _Dearest = field(init=False, repr=False, compare=False)
     override_dearest: tuple[tuple[int, _Dearest], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Worked out once: a bound is wanted for every request, a price list changes every few minutes at
         # most.
+        limits = [limit for limit in (self.context_tokens, self.output_max_tokens) if limit is not None]
+        object.__setattr__(self, "output_limit_tokens", min(limits, default=None))
         object.__setattr__(self, "base_dearest", _dearest(self.rates()))
         reach = tuple((o.min_prompt_tokens or 0, _dearest(dict(o.rates))) for o in self.overrides)
         object.__setattr__(self, "override_dearest", reach)
