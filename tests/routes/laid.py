@@ -22,4 +22,4 @@ def preset(stand: Stand, row: PresetRow, **more: Any) -> None:
 
 def routing(stand: Stand, **fields: Any) -> None:
     live = stand.app.live
-    live._snapshot = replace(live.current, routing=live.current.routing._replace(**fields))
+    live._snapshot = replace(live.current, routing=replace(live.current.routing, **fields))

@@ -185,6 +185,6 @@ def _end(row: OpenRow, verdict: Verdict, attempt: AttemptEnd, way: str, finished
         user=row.user,
         group_name=row.group_name,
         use_case=row.use_case,
-        uncounted_tokens=uncounted_tokens(verdict, counted, row.reserved_tokens),
+        uncounted_tokens=0 if counted else uncounted_tokens(verdict, row.reserved_tokens),
         attempt_ends=(attempt,) if attempt.n > 1 else (),
     )

@@ -151,6 +151,6 @@ async def test_many_lists(tmp_path: Path) -> None:
         parts, shelf = stand.app.parts, Shelf()
         allowance = parts.live.current.directory.find(token_hash_of("anna").removeprefix("sha256:")).identity.allowance
         for n in range(100):
-            shown = shelf.shown(parts, allowance._replace(models=(f"nothing-{n}", "fast")), 1)
+            shown = shelf.shown(parts, replace(allowance, models=(f"nothing-{n}", "fast")), 1)
             assert list(shown.models) == ["fast"]
         assert len(shelf._shown) <= 32
