@@ -52,10 +52,11 @@ def usd_to_pusd(text: str) -> tuple[int, bool]:
 
 def pusd_to_usd(pusd: int) -> str:
     """Give the exact decimal text in USD without exponent and without trailing zeros: 168000000 -> '0.000168'."""
-    sign = "-" if pusd < 0 else ""
-    whole, rest = divmod(abs(pusd), PUSD_PER_USD)
-    fraction = f"{rest:012d}".rstrip("0")
-    return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
+    if pusd < 0:
+        return f"-{pusd_to_usd(-pusd)}"
+    digits = str(pusd).zfill(13)
+    whole, fraction = digits[:-12], digits[-12:].rstrip("0")
+    return f"{whole}.{fraction}" if fraction else whole
 
 
 def tokens_cost_pusd(tokens: int, price_ausd_per_token: int) -> int:

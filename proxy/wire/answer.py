@@ -44,15 +44,16 @@ def read_answer(body: bytes) -> Answer | None:
     for choice in choices:
         error = error or choice.get("error")
         finish_reason = finish_reason or text_of(choice, "finish_reason")
+    id_, model, provider = message.get("id"), message.get("model"), message.get("provider")
     code = type_ = None
     if error:
         code, type_ = error_code(error), error_type(error)
     return tuple.__new__(  # what Answer(…) comes to, without the call between
         Answer,
         (
-            text_of(message, "id"),
-            text_of(message, "model"),
-            text_of(message, "provider"),
+            id_ if id_.__class__ is str and id_ else None,  # as text_of(), which takes longer to call
+            model if model.__class__ is str and model else None,
+            provider if provider.__class__ is str and provider else None,
             finish_reason,
             read_usage(message, body),
             bool(error),

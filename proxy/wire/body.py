@@ -149,16 +149,22 @@ def check_chat(body: dict[str, Any]) -> None:
     """
     check_model(body)
     check_messages(body)
-    check_stream(body)
-    check_integer(body, "max_tokens", MAX_OUTPUT_TOKENS)
-    check_integer(body, "max_completion_tokens", MAX_OUTPUT_TOKENS)
-    check_integer(body, "n", MAX_CHOICES)
-    check_models(body)
+    # asked here, for most bodies have few of them, and a call takes longer
+    if "stream" in body or "stream_options" in body:
+        check_stream(body)
+    if "max_tokens" in body:
+        check_integer(body, "max_tokens", MAX_OUTPUT_TOKENS)
+    if "max_completion_tokens" in body:
+        check_integer(body, "max_completion_tokens", MAX_OUTPUT_TOKENS)
+    if "n" in body:
+        check_integer(body, "n", MAX_CHOICES)
+    if "models" in body:
+        check_models(body)
 
 
 def check_stream(body: dict[str, Any]) -> None:
     stream = body.get("stream")
-    if stream is not None and type(stream) is not bool:
+    if stream is not None and stream.__class__ is not bool:
         raise BodyError("invalid_type", f"stream must be true or false; found {kind_of(stream)}.", "stream")
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
@@ -194,11 +200,11 @@ def check_messages(body: dict[str, Any]) -> None:
     if not messages:
         raise BodyError("invalid_value", "messages must hold at least one message; the list is empty.", "messages")
     for i, message in enumerate(messages):
-        if not isinstance(message, dict):
+        if message.__class__ is not dict:
             raise BodyError(
                 "invalid_type", f"messages[{i}] must be an object; found {kind_of(message)}.", f"messages[{i}]"
             )
-        if not isinstance(message.get("role"), str):
+        if message.get("role").__class__ is not str:
             found = kind_of(message["role"]) if "role" in message else "none"
             raise BodyError(
                 "invalid_type", f"messages[{i}].role must be a string; found {found}.", f"messages[{i}].role"

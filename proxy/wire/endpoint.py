@@ -64,7 +64,7 @@ class ErrorEvent(Protocol):
 class Endpoint:
     """One way to ask.
 
-    name        the word of the ledger, and the path behind /v1 and behind a provider's base URL
+    name        the word of the ledger, and with a slash ahead the path behind /v1 and a provider's base URL
     kind        the word that prices go by
     maximum     the fields that bound the answer; the first is written where the request has none
     check       raises BodyError for what the proxy cannot read of a body
@@ -108,7 +108,7 @@ class Endpoint:
 
     def others(self, body: dict[str, Any]) -> tuple[str, ...]:
         """Give the models that the checked body names beside the one asked for: those to fall back on."""
-        models = tuple(body.get("models") or ())
+        models = tuple(body["models"] or ()) if "models" in body else ()
         if self.kind != "messages":
             return models
         return (*models, *(fallback["model"] for fallback in body.get("fallbacks") or ()))

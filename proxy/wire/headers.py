@@ -18,6 +18,9 @@ from typing import Final
 MAX_VALUE_BYTES: Final = 8192
 """As much as common servers take in one header line."""
 
+# A character has at most four bytes, so that most values need not be encoded to be measured.
+_PLAIN_CHARS: Final = MAX_VALUE_BYTES // 4
+
 _REQUEST_NAMES: Final = frozenset(
     {
         "http-referer",
@@ -88,7 +91,10 @@ def pick_response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str,
     picked = []
     for name, value in headers:
         lower = _response_name(name)
-        if lower is not None and _problem(value) is None:
+        if lower is None:
+            continue
+        # what is not so plain is looked at closely
+        if (len(value) <= _PLAIN_CHARS and value.isascii() and value.isprintable()) or _problem(value) is None:
             picked.append((lower, value))
     return picked
 
@@ -109,11 +115,10 @@ def _travels(lower: str, names: frozenset[str], prefixes: tuple[str, ...], refus
 
 
 def _problem(value: str) -> str | None:
-    if len(value) * 4 <= MAX_VALUE_BYTES and value.isascii() and value.isprintable():
+    if len(value) <= _PLAIN_CHARS and value.isascii() and value.isprintable():
         return None
     if _FORBIDDEN.search(value) is not None:
         return "holds a control character or broken UTF-8"
-    # A character has at most four bytes, so that most values need not be encoded to be measured.
-    if len(value) * 4 > MAX_VALUE_BYTES and len(value.encode()) > MAX_VALUE_BYTES:
+    if len(value) > _PLAIN_CHARS and len(value.encode()) > MAX_VALUE_BYTES:
         return f"is longer than {MAX_VALUE_BYTES} bytes"
     return None
