@@ -76,7 +76,7 @@ class Catalogue:
 
     def price(self, provider: ProviderRow, model: str) -> Price | None:
         """Give the operator's own price for a model, else the list's, else None."""
-        listing = self.listing(provider.name)
+        listing = self._listings.get(provider.name) or self.listing(provider.name)
         if listing.priced_for is not provider:
             listing.priced, listing.priced_for = {}, provider
         price = listing.priced.get(model)

@@ -14,7 +14,7 @@ class Key:
     facts: KeyFacts
     secret: Secret | None
     quotas: tuple[Quota, ...] = ()  # limits of its own
-    name: str = field(init=False, compare=False)
+    name: str = field(init=False, compare=False)  # that of its facts
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.facts.name)

@@ -153,7 +153,7 @@ class PooledTransport:
     def made(self, connection: Connection) -> None:
         self._open.add(connection)
 
-    def freed(self, connection: Connection, answer: PooledAnswer, *, reusable: bool) -> None:
+    def freed(self, connection: Connection, answer: PooledAnswer, reusable: bool) -> None:
         self._active.discard(answer)
         if reusable and not self._closed:
             assert self._loop is not None

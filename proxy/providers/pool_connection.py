@@ -30,7 +30,7 @@ class Owner(Protocol):
     def made(self, connection: "Connection") -> None:
         """It is open."""
 
-    def freed(self, connection: "Connection", answer: PooledAnswer, *, reusable: bool) -> None:
+    def freed(self, connection: "Connection", answer: PooledAnswer, reusable: bool) -> None:
         """Its answer is complete."""
 
     def stale(self, connection: "Connection") -> None:
@@ -157,7 +157,7 @@ class Connection(asyncio.Protocol):
             self._refuse(answer, error)
             return
         if self._done:
-            self._end(answer, reusable=self._keep)
+            self._end(answer, self._keep)
         elif answer.unread_bytes == before_bytes:
             self._bare_bytes += len(data)
             if self._bare_bytes > _HEAD_MAX_BYTES:
@@ -190,18 +190,18 @@ class Connection(asyncio.Protocol):
         if answer is not None:
             answer.wake()
 
-    def _end(self, answer: PooledAnswer, *, reusable: bool) -> None:
+    def _end(self, answer: PooledAnswer, reusable: bool) -> None:
         transport = self.transport
         assert transport is not None
         self._answer = None
         answer.finish()
         sent = not self._unsent and not transport.get_write_buffer_size()
-        self._owner.freed(self, answer, reusable=reusable and sent and not transport.is_closing())
+        self._owner.freed(self, answer, reusable and sent and not transport.is_closing())
         answer.wake()  # last: the one who waits may send its next request at once
 
     def _refuse(self, answer: PooledAnswer, error: Exception) -> None:
         if self._done:  # the answer is whole; only what follows it is wrong
-            self._end(answer, reusable=False)
+            self._end(answer, False)
             return
         if isinstance(error, httptools.HttpParserCallbackError):
             why = self._refusal
