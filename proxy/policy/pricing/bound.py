@@ -92,7 +92,7 @@ def worst_case_pusd(prices: Iterable[Price], facts: BodyFacts, max_output_tokens
     bounds it too. Raises Unbounded where neither says anything, and PriceError for a route without targets.
     """
     asked = facts.max_output_tokens if max_output_tokens is None else max_output_tokens
-    worst = -1
+    worst = None
     for price in prices:
         cost, output_ausd, limit = _terms(price, facts)
         if output_ausd:
@@ -101,8 +101,9 @@ def worst_case_pusd(prices: Iterable[Price], facts: BodyFacts, max_output_tokens
                 raise Unbounded("no max_tokens in the request, and no maximum in the price list")
             if output > 0:
                 cost -= -output * output_ausd // AUSD_PER_PUSD
-        worst = max(worst, cost)
-    if worst < 0:
+        if worst is None or cost > worst:
+            worst = cost
+    if worst is None:
         raise PriceError("a route without targets has no price")
     return worst
 

@@ -42,7 +42,6 @@ _RARE_KEYS = frozenset(
     }
 )
 _TURNS = frozenset({"chat", "messages"})  # the endpoints whose messages are checked to be turns
-_RARE_MESSAGE_KEYS = frozenset({"audio", "images"})
 
 # Tools that the client runs itself. All other types run at the provider, at a price of their own.
 _CLIENT_TOOLS = frozenset({None, "function", "custom", "local_shell", "apply_patch"})
@@ -93,14 +92,14 @@ def read_facts(body: Mapping[str, Any], size_bytes: int, endpoint: Endpoint = "c
     for key in MAXIMUM[endpoint]:
         value = body.get(key)
         # Where two names disagree the provider may obey either, so the greater one counts.
-        if type(value) is int and (asked is None or value > asked):
+        if value.__class__ is int and (asked is None or value > asked):
             asked = value
     media = None
     messages = body.get("messages")
     if messages and endpoint in _TURNS:
         for message in messages:
             content = message.get("content")
-            if (content.__class__ is not str and content is not None) or not _RARE_MESSAGE_KEYS.isdisjoint(message):
+            if (content.__class__ is not str and content is not None) or "audio" in message or "images" in message:
                 media = media or _Media()
                 _walk_item(message, media, 0)
     model = body.get("model")
