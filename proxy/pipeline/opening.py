@@ -224,7 +224,7 @@ class HeldWhole(Whole):
             return
         finally:
             self.answer.awaits_content = False
-        told = self.hear(self._body)
+        told = self.hear()
         if not self.call.gone:
             self._judge(told)
 

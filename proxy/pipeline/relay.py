@@ -288,6 +288,8 @@ def gap(tail: bytes) -> bytes:
 class Whole(Relay):
     """An answer in one piece: held back until it is complete and settled; only keep-alive padding passes before."""
 
+    told: Told | None = None  # what it says, once it is complete; None: it is no JSON object
+
     async def run(self) -> Reply:
         self.call.when_gone(self._gone)
         try:
@@ -295,7 +297,7 @@ class Whole(Relay):
             body = await self.read() if body is None else self.complete(body)
         except TransportError as error:
             return await self.truncated(self.note_broken(error))
-        self.hear(body)
+        self.hear()
         verdict = await self.finish(self.status())
         return self.give(body, verdict) if self.response is None else await self.follow(self.response, body)
 
@@ -343,7 +345,8 @@ class Whole(Relay):
     def complete(self, body: bytes) -> bytes:
         """Note that all of it is here; raises TransportError where it is not whole after all."""
         self.heard.first_byte_s = self.call.clock.monotonic_s()
-        if is_cut_off(body):
+        self.told = self.call.endpoint.read(body)
+        if self.told is None and is_cut_off(body):  # what can be read is whole
             raise TransportError("broken", "the JSON of its answer ended early", dispatched=True)
         return body
 
@@ -357,11 +360,11 @@ class Whole(Relay):
             await self.write(padding)
         return body
 
-    def hear(self, body: bytes) -> Told | None:
+    def hear(self) -> Told | None:
         """Note what a complete answer says; None where it is no JSON object."""
         heard = self.heard
         heard.complete = True
-        told = self.call.endpoint.read(body)
+        told = self.told
         if told is None:
             return None
         generation_id, heard.model, served_by, heard.finish_reason, heard.usage, heard.failed, code, _, has = told

@@ -92,7 +92,7 @@ class Till:
 
     def _written(self, end: RequestEnd, error: Exception | None) -> None:
         if error is None:
-            self.desk.ended(end)
+            self.desk.ended(end.id, end.state, end.cost_pusd, end.quota_tokens)
         else:
             self._outcome.faults.append(f"a settlement was refused: {error}")
 

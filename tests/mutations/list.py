@@ -247,8 +247,9 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 _RECORD,
-                "            self._parts.desk.ended(self._row_end)\n",
-                "            if not self._call.gone:\n                self._parts.desk.ended(self._row_end)\n",
+                "            self._parts.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens)\n",
+                "            if not self._call.gone:\n"
+                "                self._parts.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens)\n",
             ),
         ),
         (f"{_SETTLING}a_cancelled_request_leaves_no_reservation",),
@@ -492,7 +493,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "pending-frees-the-hold",
         "While the figure is looked up the money counts as free.",
-        (Patch(_DESK, "            self.book.stop_running(end.id)", "            self.book.release(end.id)"),),
+        (Patch(_DESK, "            self.book.stop_running(id_)", "            self.book.release(id_)"),),
         (f"{_SETTLING}a_figure_that_comes_late",),
     ),
     Mutation(

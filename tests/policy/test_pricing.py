@@ -816,3 +816,12 @@ def test_free_models_pass_with_nothing_left() -> None:
     assert clamp_output_tokens([free], OPENCODE, 0) == Clamped(32000, 0, lowered=False)
     entry = CatalogueEntry("a/b:free", free)
     assert find_price(Catalogue({"a/b:free": entry}), "a/b:free") is not None
+
+
+def test_a_cap_bounds_what_neither_client_nor_list_bounds() -> None:
+    endless = price_from_config(input="0.25", output="2")
+    facts = BodyFacts(size_bytes=2000)
+    with pytest.raises(Unbounded):
+        clamp_output_tokens([endless, GPT], facts, 10**12)
+    capped = clamp_output_tokens([endless, GPT], facts, 10**12, cap_tokens=500)
+    assert capped == Clamped(500, worst_case_pusd([endless, GPT], facts, 500), lowered=True)

@@ -296,6 +296,22 @@ async def test_allow_lists(opened: Open, level: str) -> None:
     assert shown["models"] == ALLOWED
 
 
+async def test_a_model_without_a_maximum_needs_one_from_somebody(opened: Open) -> None:
+    """From the client, or from the operator for the user: that one is written into the request, and told."""
+    providers = {"openrouter": {"prices": {"sim/*": {"input": "0.25", "output": 2}}}}
+    place = await opened(world(HARD, providers=providers))
+    answer = await place.chat(model=UNLISTED, max_tokens=None)
+    assert (answer.status, error_of(answer)["code"]) == (402, "price_unknown")
+    assert "no max_tokens in the request" in error_of(answer)["message"]
+    assert (await place.chat(model=UNLISTED, max_tokens=40)).status == 200
+    capped = {"users": {"anna": user("anna", limits=HARD, max_tokens=300)}, "providers": providers}
+    await place.configure(capped)
+    answer = await place.chat(model=UNLISTED, max_tokens=None)
+    assert (answer.status, answer.header("x-tollkeeper-max-tokens")) == (200, "300")
+    assert [sent["max_tokens"] for sent in await place.arrived(2)] == [40, 300]
+    await place.check_books()
+
+
 async def test_own_prices_win(opened: Open) -> None:
     """prices: of the configuration, by glob, over the provider's list; the first that fits."""
     prices = {"openai/gpt-4o-mini": {"input": 1, "output": 2}, "sim/*": {"input": 0, "output": 0}}

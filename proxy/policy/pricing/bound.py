@@ -158,12 +158,12 @@ def clamp_output_tokens(
     budget needs, nor below the client's own smaller figure, as long as the whole headroom pays for that. The
     number is always to be written into the body: another host of the same model may have a greater maximum than
     the list says. may_lower=False (the setting `on_unaffordable: refuse`) takes all or nothing. Raises Unbounded as
-    worst_case_pusd does.
+    worst_case_pusd does, where no cap bounds the answer either.
     """
     all_terms = [_terms(price, facts) for price in prices]
     if not all_terms:
         raise PriceError("a route without targets has no price")
-    natural = _natural_tokens(all_terms, facts.max_output_tokens)
+    natural = _natural_tokens(all_terms, facts.max_output_tokens, is_capped=cap_tokens is not None)
     wanted = cap_tokens if natural is None else natural if cap_tokens is None else min(natural, cap_tokens)
     if wanted is None:
         reserve = max(fixed_pusd for fixed_pusd, _, _ in all_terms)
@@ -173,14 +173,17 @@ def clamp_output_tokens(
     if fits < floor:
         return Unaffordable(_bound_at(all_terms, floor), floor, max(fits, 0))
     chosen = max(_affordable(all_terms, headroom_pusd // 2, wanted), floor)
-    return Clamped(chosen, _bound_at(all_terms, chosen), lowered=natural is not None and chosen < natural)
+    return Clamped(chosen, _bound_at(all_terms, chosen), lowered=natural is None or chosen < natural)
 
 
-def _natural_tokens(all_terms: Sequence[_Terms], asked: int | None) -> int | None:
-    """Give the output length before any lowering; None: none is named and no target charges for it."""
+def _natural_tokens(all_terms: Sequence[_Terms], asked: int | None, *, is_capped: bool) -> int | None:
+    """Give the output length before any lowering.
+
+    None: none is named, and no target charges for it or a cap bounds it where the list does not.
+    """
     limits = [output_max_tokens for _, output_ausd, output_max_tokens in all_terms if output_ausd]
     if None in limits or not limits:
-        if asked is None and limits:
+        if asked is None and limits and not is_capped:
             raise Unbounded("no max_tokens in the request, and no maximum in the price list")
         return None if asked is None else max(asked, 0)
     greatest = max(limit for limit in limits if limit is not None)
