@@ -1,36 +1,41 @@
 """How long the end of an answer waits for the disk: one timer for all that wait, in place of one for each."""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+import logging
 
 from proxy.core.waiter import Waiter
+
+log = logging.getLogger("tollkeeper.record")
+
+_LOOK_EVERY_S = 0.1  # while anything waits; until then what is done already stays in the list, but no request with it
 
 
 class Patience:
     """Those that wait, in the order in which they began."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[float, Waiter[None], Callable[[Waiter[None]], None]]] = deque()
+        self._waiting: list[tuple[float, Waiter[None], str]] = []
         self._is_timed = False
+        self._next_look_s = 0.0
 
-    def expect(self, written: Waiter[None], wait_s: float, give_up: Callable[[Waiter[None]], None]) -> None:
-        """Have give_up called with a waiter that is not done after wait_s, or little later."""
-        waiting = self._waiting
-        while waiting and waiting[0][1].is_done:  # they hold whole requests, and the disk takes them in order
-            waiting.popleft()
-        loop = written.loop
-        waiting.append((loop.time() + wait_s, written, give_up))
+    def expect(self, written: Waiter[None], wait_s: float, request_id: str) -> None:
+        """Let go whoever awaits written after wait_s, or little later, where the disk has not done so by then."""
         if not self._is_timed:
-            self._is_timed = True
-            loop.call_later(wait_s, self._look, loop)
+            self._look_later(written.loop)
+        self._waiting.append((self._next_look_s + wait_s, written, request_id))
+
+    def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_timed = True
+        self._next_look_s = loop.time() + _LOOK_EVERY_S
+        loop.call_at(self._next_look_s, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        waiting = self._waiting
-        while waiting and (waiting[0][1].is_done or waiting[0][0] <= loop.time()):
-            _, written, give_up = waiting.popleft()
-            if not written.is_done:
-                give_up(written)
-        self._is_timed = bool(waiting)
+        self._waiting = waiting = [each for each in self._waiting if not each[1].is_done]
+        self._is_timed = False
         if waiting:
-            loop.call_at(waiting[0][0], self._look, loop)
+            self._look_later(loop)
+        now_s = loop.time()
+        for _, written, request_id in [each for each in waiting if each[0] <= now_s]:
+            if not written.is_done:  # one that was let go may have ended another
+                log.error("settle.waiting", extra={"request_id": request_id})
+                written.set_result(None)

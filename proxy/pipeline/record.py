@@ -4,7 +4,6 @@ import logging
 from typing import NamedTuple
 
 from proxy.core.errors import ApiError
-from proxy.core.waiter import Waiter
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.call import Call
 from proxy.pipeline.extend import bound_pusd, extend, shortfall
@@ -67,7 +66,7 @@ class Booking:
         if verdict.state == "settled" and cost_pusd > (self._reservation.amount_pusd or 0):
             parts.desk.cover(self._reservation.id, cost_pusd)  # what raises a total counts before the commit
         written = parts.ledger.end(end, self._written)
-        parts.patience.expect(written, self._snapshot.settle_wait_s, self._stop_waiting)
+        parts.patience.expect(written, self._snapshot.settle_wait_s, self._call.request_id)
         await written
         return verdict
 
@@ -76,11 +75,6 @@ class Booking:
         held, attempt.key_held = attempt.key_held, None
         if held is not None:
             self._parts.health.use.end(held, verdict.cost_pusd)
-
-    def _stop_waiting(self, written: Waiter[None]) -> None:
-        if not written.done():
-            log.error("settle.waiting", extra={"request_id": self._call.request_id})
-            written.set_result(None)
 
     def _written(self, error: Exception | None) -> None:
         """The end is on disk, or could never get there: called by the ledger, whoever still waits."""
