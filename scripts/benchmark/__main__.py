@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+import instructions
 from machine import BenchError, describe, require_tools, two_cores
 from report import COLUMNS, count_text, ledger_count_text, lines, markdown
 from rich.console import Console
@@ -27,6 +28,11 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--short", action="store_true", help="less than 90 seconds instead of 10 minutes; rougher figures"
+    )
+    parser.add_argument(
+        "--instructions",
+        action="store_true",
+        help="count the instructions of a JSON request by valgrind instead: half a minute, and no noise to speak of",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds as JSON")
     parser.add_argument("--report", action="store_true", help="write docs/evidence/bench-DATE.md")
@@ -55,12 +61,30 @@ def measure(plan: Plan, parent: Path, console: Console) -> Figures:
             return bench.run()
 
 
+def count(parent: Path, console: Console) -> int:
+    """Print the instructions of a request."""
+    instructions.require_valgrind()
+    with tempfile.TemporaryDirectory(prefix="tollkeeper-bench-", dir=parent) as folder:
+        found = instructions.measure(
+            Path(folder), two_cores(), lambda what: console.print(f"bench: {what}", highlight=False)
+        )
+    table = Table(title=f"Instructions a JSON request; commit {describe()['commit']}")
+    for column in ("", "event loop", "ledger's writer", "together"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, one in found.items():
+        table.add_row(name, f"{one.loop:,}", f"{one.writer:,}", f"{one.loop + one.writer:,}")
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    return 0
+
+
 def main() -> int:
     arguments = parse()
     talk = Console(stderr=True, soft_wrap=True)
     plan = SHORT if arguments.short else FULL
     try:
         require_tools()
+        if arguments.instructions:
+            return count(arguments.dir, talk)
         figures = measure(plan, arguments.dir, talk)
     except BenchError as error:
         talk.print(f"bench: {error}", style="red", highlight=False, markup=False)

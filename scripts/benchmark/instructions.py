@@ -1,0 +1,142 @@
+"""Instructions a request, counted by valgrind's callgrind: a figure that hardly moves, however busy the machine is.
+
+It tells what a change of the code costs; what the machine makes of it, the other figures tell.
+"""
+
+import http.client
+import json
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from machine import BenchError
+from systems import Tollkeeper, Upstream
+from upstream import JSON_MODEL
+
+_CONNECTIONS = 16
+_WARM_UP = 40  # requests a connection: CPython has specialised its byte code by then
+_REQUESTS = 100  # a connection
+_CHAT = {
+    "model": JSON_MODEL,
+    "messages": [{"role": "user", "content": "Hello, how are you today? " * 75}],
+    "temperature": 0.7,
+    "max_tokens": 400,
+}
+_COST = re.compile(r"[+\-*]?\d* (\d+)")  # a line of a profile: where, relative to the line before, and how many
+
+
+class Instructions(NamedTuple):
+    """A request's, by thread: the event loop's, and those of all others, which is the ledger's writer."""
+
+    loop: int
+    writer: int
+
+
+class Counted(Tollkeeper):
+    """Tollkeeper inside callgrind, which counts once it is told to."""
+
+    @property
+    def profile(self) -> Path:
+        return self.folder / "callgrind.out"
+
+    def command(self) -> list[str]:
+        options = ("--instr-atstart=no", "--separate-threads=yes", f"--callgrind-out-file={self.profile}")
+        return ["valgrind", "--tool=callgrind", *options, *super().command()]
+
+    def count(self, on: str) -> None:
+        """Begin or end counting: "on" or "off"."""
+        ran = subprocess.run(
+            ["callgrind_control", "-i", on, str(self.pid)], capture_output=True, text=True, check=False
+        )
+        if ran.returncode != 0:
+            raise BenchError(f"callgrind_control failed with {ran.returncode}:\n{ran.stderr or ran.stdout}")
+
+
+def require_valgrind() -> None:
+    if not shutil.which("valgrind") or not shutil.which("callgrind_control"):
+        raise BenchError("Missing on this machine. On Debian and Ubuntu:  apt-get install valgrind")
+
+
+def measure(
+    folder: Path, cores: tuple[int, int], say: Callable[[str], None], requests: int = _REQUESTS
+) -> dict[str, Instructions]:
+    """Give the figures by kind of user; a folder each is made in folder. cores: the proxy's, and that of the rest."""
+    return {
+        "no limits": _measured(folder / "plain", cores, say, requests, limited=False),
+        "five limits": _measured(folder / "limited", cores, say, requests, limited=True),
+    }
+
+
+def _measured(
+    folder: Path, cores: tuple[int, int], say: Callable[[str], None], requests: int, *, limited: bool
+) -> Instructions:
+    say(f"counting instructions: {folder.name}")
+    folder.mkdir()
+    upstream = Upstream(folder, cores[1], events=5, interval_ms=1)
+    upstream.start()
+    ours = Counted(folder / "ours", cores[0], upstream.port)
+    try:
+        ours.start()
+        token = ours.limited_token if limited else ours.token
+        _ask(ours.port, token, _WARM_UP)
+        ours.count("on")
+        _ask(ours.port, token, requests)
+        ours.count("off")
+    finally:
+        try:
+            ours.stop()  # it writes its profiles now
+        finally:
+            upstream.stop()
+    files = sorted(ours.profile.parent.glob(f"{ours.profile.name}-*"))
+    totals = [total(file.read_text().splitlines()) for file in files]
+    if not totals:
+        raise BenchError(f"callgrind left no profile in {ours.profile.parent}")
+    each = requests * _CONNECTIONS
+    return Instructions(totals[0] // each, sum(totals[1:]) // each)
+
+
+def total(profile: Iterable[str]) -> int:
+    """Sum the costs of a callgrind profile; the line behind calls= repeats what stands elsewhere already."""
+    found = 0
+    repeated = False
+    for line in profile:
+        if line.startswith("calls="):
+            repeated = True
+        elif (match := _COST.fullmatch(line)) is not None:
+            found += 0 if repeated else int(match[1])
+            repeated = False
+    return found
+
+
+def _ask(port: int, token: str, requests: int) -> None:
+    """Have so many requests answered over each connection; all connections are busy at once."""
+    faults: list[str] = []
+    lines = [threading.Thread(target=_line, args=(port, token, requests, faults)) for _ in range(_CONNECTIONS)]
+    for line in lines:
+        line.start()
+    for line in lines:
+        line.join()
+    if faults:
+        raise BenchError(f"a request failed: {faults[0]}")
+
+
+def _line(port: int, token: str, requests: int, faults: list[str]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    body = json.dumps(_CHAT).encode()
+    try:
+        for _ in range(requests):
+            connection.request("POST", "/v1/chat/completions", body, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status != http.HTTPStatus.OK:
+                faults.append(f"{answer.status} {text[:300]!r}")
+                return
+    except OSError as error:
+        faults.append(str(error))
+    finally:
+        connection.close()

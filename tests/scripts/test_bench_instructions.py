@@ -1,0 +1,51 @@
+"""Counting instructions: the sum of a profile, and a run with the real valgrind."""
+
+import shutil
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARK = Path(__file__).resolve().parents[2] / "scripts" / "benchmark"
+PROFILE = """\
+# callgrind format
+version: 1
+creator: callgrind-3.19.0
+positions: line
+events: Ir
+
+fn=(1) main
+16 20
+cfn=(2) func1
+calls=1 50
++2 400
+* 5
+fn=(2)
+51 100
+-3 7
+""".splitlines()
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the bench pins processes to cores")
+
+
+@pytest.fixture
+def instructions(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(BENCHMARK))
+    return import_module("instructions")
+
+
+def test_a_call_counts_where_it_leads(instructions: Any) -> None:
+    assert instructions.total(PROFILE) == 20 + 5 + 100 + 7
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="apt-get install valgrind")
+def test_limits_cost_more_than_none(instructions: Any, tmp_path: Path) -> None:
+    said: list[str] = []
+    found = instructions.measure(tmp_path, import_module("machine").two_cores(), said.append, requests=5)
+    assert said == ["counting instructions: plain", "counting instructions: limited"]
+    plain, limited = found["no limits"], found["five limits"]
+    assert plain.writer > 10_000
+    assert 100_000 < plain.loop < limited.loop
