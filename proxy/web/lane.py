@@ -27,6 +27,7 @@ from proxy.web.chat import chat_completions
 from proxy.web.errors import error_whole
 from proxy.web.gate import check_names
 from proxy.web.lane_client import LaneClient
+from proxy.web.late_bodies import LateBodies
 from proxy.web.server import KEEPALIVE_S, internal_error, log_refused
 from proxy.web.state import State
 from proxy.web.stepper import Stepper
@@ -39,7 +40,6 @@ _OPENROUTER_START = b"POST /api/v1/"
 _HEAD_MAX_BYTES = 8190  # aiohttp takes that much in one line
 _HEADERS_MAX = 100
 _BODY_MAX_BYTES = 256 << 10  # what is held before it is known who asks; larger bodies are aiohttp's
-_BODY_WAIT_S = 0.25  # bodies follow their heads at once; a slow one is aiohttp's
 _BEHIND_MAX_BYTES = 64 << 10  # reading pauses when so much was sent before the answer to the last request
 _LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)\r\n", re.IGNORECASE)
 _LENGTH_DIGITS_MAX = 9
@@ -187,6 +187,8 @@ class Lane(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._timer.cancel()
         self._server.connections.discard(self)
+        if self._got:
+            self._server.late_bodies.came(self)
         self.transport = None
         self.resume_writing()
         if self._call is not None:
@@ -210,7 +212,7 @@ class Lane(asyncio.Protocol):
             self._hand_over(data)
         else:
             self._got, self._body_start, self._missing_bytes = data, end, missing_bytes
-            self._set_timer(_BODY_WAIT_S)
+            self._server.late_bodies.expect(self)
 
     def _read_head(self, data: bytes) -> tuple[int, int] | None:
         """Give where the body starts, and its length; the head is kept for the next request."""
@@ -229,11 +231,11 @@ class Lane(asyncio.Protocol):
         self._missing_bytes -= len(data)
         if self._missing_bytes > 0:
             return
+        self._server.late_bodies.came(self)
         got, self._got = self._got, b""
         if self._missing_bytes < 0:
             self._hand_over(got)
             return
-        self._set_timer(KEEPALIVE_S)
         self._run(got[self._body_start :])
 
     def _keep(self, data: bytes) -> None:
@@ -312,8 +314,8 @@ class Lane(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         if self._got:
-            got, self._got = self._got, b""
-            self._hand_over(got)
+            self._server.late_bodies.came(self)
+            self.body_is_late()
             return
         left_s = self._idle_since_s + KEEPALIVE_S - self._loop.time() if self._idle_since_s else 0.0
         if self._call is not None:
@@ -322,6 +324,12 @@ class Lane(asyncio.Protocol):
             self._set_timer(left_s)
         else:
             transport.abort()
+
+    def body_is_late(self) -> None:
+        """Leave a request whose body is slow to aiohttp."""
+        got, self._got = self._got, b""
+        if got and self.transport is not None:
+            self._hand_over(got)
 
     def close_if_idle(self) -> None:
         if self._call is None and self.transport is not None:
@@ -377,6 +385,7 @@ class LaneServer:
         self.head_timeout_s = head_timeout_s
         self.loop = loop
         self.connections: set[Lane] = set()
+        self.late_bodies = LateBodies(loop)
         self.stopping = False
         self.quiet: asyncio.Future[None] | None = None  # shutdown() waits for it
 
