@@ -202,6 +202,8 @@ class AiohttpAnswer:
         try:
             chunk = await self._content.readany()
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError):
+            if unread := _unread(self._content):
+                return unread  # the next read raises again
             self._watch.stop()
             self._response.close()
             raise self._broken() from None
@@ -281,6 +283,14 @@ class AiohttpTransport:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def _unread(content: aiohttp.StreamReader) -> bytes:
+    """Give what arrived before a break: aiohttp's reader raises as soon as it knows of it, and leaves that lying."""
+    pieces = content._buffer  # noqa: SLF001 - there is no public way to it once there is an exception
+    unread = b"".join(pieces)
+    pieces.clear()
+    return unread
 
 
 def _inflater(encoding: str | None) -> Inflater | None:

@@ -456,3 +456,23 @@ async def test_close_ends_everything(make: Make, kind: str) -> None:
         await transport.close()
         again = transport.send("POST", server.url + "/x", HEADERS, BODY, DEADLINES)
         assert await broken(again) == ("unreachable", False)
+
+
+async def test_what_arrived_before_a_break_is_handed_out_first(make: Make) -> None:
+    """Also where the reader was busy meanwhile: it was paid for."""
+    both_sent = asyncio.Event()
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(LENGTH + b"hello")
+        await both_sent.wait()
+        await peer.send(b" world")
+        peer.reset()
+
+    async with serving(play) as server:
+        answer = await make(server.url).send("POST", server.url + "/x", HEADERS, BODY, DEADLINES)
+        assert await answer.read() == b"hello"
+        both_sent.set()
+        await asyncio.sleep(0.1)  # the piece and the break arrive while nobody reads
+        assert await answer.read() == b" world"
+        assert await broken(answer.read()) == ("broken", True)
