@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,6 +16,9 @@ from typing import Literal, cast
 
 MAX_HEAD_BYTES = 256 * 1024
 MAX_BODY_BYTES = 512 * 1024 * 1024  # a proxy's own limit must be the one that tests run into, never this one
+
+_DELIVERED_LOOK_S = 0.002
+_DELIVERED_LOOKS = 500
 
 Framing = Literal["chunked", "length", "close"]
 
@@ -158,6 +162,14 @@ class Connection(asyncio.Protocol):
             if self._transport is None:
                 raise ConnectionResetError("the client has gone away")
 
+    async def delivered(self) -> None:
+        """Wait until all that was written has reached the client's side, a second at most: RST drops what has not."""
+        for _ in range(_DELIVERED_LOOKS):
+            transport = self._transport
+            if transport is None or not (transport.get_write_buffer_size() or _unacknowledged_bytes(transport)):
+                return
+            await asyncio.sleep(_DELIVERED_LOOK_S)
+
     def cut(self, *, reset: bool) -> None:
         """End the connection now: with RST, or with FIN after what was written."""
         self.close_after = True
@@ -254,3 +266,17 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         if self.task is not None:
             self.task.cancel()
+
+
+def _unacknowledged_bytes(transport: asyncio.Transport) -> int:
+    """Give what the kernel has not seen arrive; 0 where it does not tell (it does on Linux)."""
+    sock = transport.get_extra_info("socket")
+    if sys.platform != "linux" or sock is None:
+        return 0
+    import fcntl  # noqa: PLC0415 - there is none on Windows
+    import termios  # noqa: PLC0415 - as above
+
+    try:
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:  # it is closed
+        return 0

@@ -213,5 +213,7 @@ class Player:
         if behaviour.stop_with == "hang":
             await self._connection.hang(behaviour.hang_ms / 1000 if behaviour.hang_ms else None)
             return
+        if behaviour.stop_with == "rst":
+            await self._connection.delivered()
         self._connection.cut(reset=behaviour.stop_with == "rst")
         raise Stopped
