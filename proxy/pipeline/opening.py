@@ -216,7 +216,8 @@ class HeldWhole(Whole):
         self.call.when_gone(self._gone)
         self.answer.awaits_content = True
         try:
-            self._body = await self.read()
+            body = self.answer.whole()
+            self._body = await self.read() if body is None else self.complete(body)
         except TransportError as error:
             self._problem = self.note_broken(error)
             if not self.call.gone:

@@ -108,7 +108,11 @@ def _wanted(call: Call, identity: Identity, route: Route, size_bytes: int, price
     if allowance.has_hard_cost or allowance.has_tokens:
         size_bytes = len(dump_body(route.body))  # the bytes as they are sent: every token covers at least one
     targets = route.targets
-    body = route.body if len(targets) == 1 else _naming_all(route)
+    body = route.body
+    for target in targets:
+        if target.handed or ":" in target.model or "@" in target.model:
+            body = _naming_all(route)
+            break
     facts = read_facts(body, size_bytes, route.endpoint.kind)
     for target in targets:
         if target.defaults or target.handed:
@@ -120,7 +124,9 @@ def _wanted(call: Call, identity: Identity, route: Route, size_bytes: int, price
 
 def _naming_all(route: Route) -> dict[str, Any]:
     """Give the body with the models of all targets: some names stand for features that cost extra."""
-    return {**route.body, "models": [name for target in route.targets for name in (target.model, *target.handed)]}
+    body = route.body
+    names = [name for target in route.targets for name in (target.model, *target.handed) if name != body.get("model")]
+    return {**body, "models": names} if names else body
 
 
 def facts_for(route: Route, target: Target) -> BodyFacts:

@@ -296,6 +296,15 @@ async def test_allow_lists(opened: Open, level: str) -> None:
     assert shown["models"] == ALLOWED
 
 
+async def test_a_preset_that_leads_to_web_search(opened: Open) -> None:
+    """What its target's name asks for counts, and not only what the client's name for it says."""
+    place = await opened(world(HARD, presets={"searching": [f"{MODEL}:online"]}))
+    answer = await place.chat(model="searching")
+    assert (answer.status, error_of(answer)["code"]) == (402, "price_unknown")
+    assert error_of(answer)["message"].count(f"web search ({MODEL}:online)") == 1
+    assert await place.sim.requests() == []
+
+
 async def test_a_model_without_a_maximum_needs_one_from_somebody(opened: Open) -> None:
     """From the client, or from the operator for the user: that one is written into the request, and told."""
     providers = {"openrouter": {"prices": {"sim/*": {"input": "0.25", "output": 2}}}}
