@@ -630,6 +630,11 @@ MUTATIONS: tuple[Mutation, ...] = (
         "A request that ended is ended again, and counts twice in the roll-up.",
         (
             Patch(_RECORD, "        if self.verdict is not None:\n            return self.verdict\n", ""),
+            Patch(
+                "proxy/pipeline/run.py",
+                "        if booking.verdict is None:\n            await booking.end(status, error)\n",
+                "        await booking.end(status, error)\n",
+            ),
             Patch("proxy/storage/statements.py", "    \"requests.state IN ('open', 'pending')\",\n", '    "TRUE",\n'),
         ),
         (f"{_SETTLING}a_restart_changes_no_figure",),
