@@ -322,7 +322,7 @@ CONTROLS: Final = (
         _POOL,
         "            await answer.wait()\n        return answer\n",
         "            await answer.wait()\n"
-        '        where = answer.header("Location") or ""\n'
+        '        where = answer.header("location") or ""\n'
         '        if where.startswith("http://127."):\n'
         "            return await PooledTransport(where).send(method, where, headers, body, deadlines)\n"
         "        return answer\n",
