@@ -85,7 +85,7 @@ def _fit(wanted: Wanted, desk: Desk, snapshot: Snapshot) -> Admission | Refusal:
     allowance = wanted.allowance
     if wanted.prices is not None and not wanted.prices:  # canned answers only: no provider is asked
         return Admission(0, 0 if allowance.has_tokens else None, None, lowered=False)
-    if allowance.is_unbounded:
+    if allowance.max_tokens is None and not allowance.has_hard_cost and not allowance.has_hard_tokens:
         tokens = _tokens(wanted, None) if allowance.has_tokens else None
         return Admission(_worst_case(wanted, None), tokens, None, lowered=False)
     natural = _natural_tokens(wanted)

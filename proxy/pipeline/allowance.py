@@ -24,11 +24,9 @@ class Allowance:
     models: tuple[str, ...] | None
     max_tokens: int | None
     has_hard_cost: bool
-    has_cost: bool
     has_tokens: bool
     has_hard_tokens: bool
     has_rates: bool  # limits on requests or tokens: those that x-ratelimit-* headers tell
-    is_unbounded: bool  # nothing lowers or raises what a request asks for: neither max_tokens nor a hard limit
 
     def allows(self, model: str) -> bool:
         """Tell whether a model or preset may be asked for."""
@@ -52,7 +50,7 @@ def build_allowance(
     ]
     models = next((level.models for level in levels if level.models is not None), None)
     max_tokens = next((level.max_tokens for level in levels if level.max_tokens is not None), None)
-    without = Allowance((), (), models, max_tokens, *(False,) * 6)
+    without = Allowance((), (), models, max_tokens, *(False,) * 4)
     return _with_quotas(without, scopes_of(user, group), tuple(quotas))
 
 
@@ -80,11 +78,8 @@ def _with_quotas(allowance: Allowance, scopes: tuple[str, ...], quotas: tuple[Qu
         scopes=scopes,
         quotas=quotas,
         has_hard_cost=any(quota.mode == "hard" for quota in cost),
-        has_cost=bool(cost),
         has_tokens=any(quota.kind == "tokens" for quota in quotas),
         has_hard_tokens=any(quota.kind == "tokens" and quota.mode == "hard" for quota in quotas),
-        is_unbounded=allowance.max_tokens is None
-        and not any(quota.kind in ("cost", "tokens") and quota.mode == "hard" for quota in quotas),
         has_rates=any(quota.kind in ("tokens", "requests") for quota in quotas),
     )
 

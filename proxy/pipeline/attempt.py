@@ -93,7 +93,7 @@ async def send(attempt: Attempt, reservation: Reservation, sent: Said, parts: Pa
     headers = upstream_headers(sent, provider, attempt.key, streamed=attempt.streamed)
     try:
         answer = await provider.transport.send(
-            "POST", provider.base_url + endpoint.path, headers, dump_body(prepared.body), attempt.deadlines
+            "POST", provider.url(endpoint.path), headers, dump_body(prepared.body), attempt.deadlines
         )
     except TransportError as error:
         heard.dispatched = error.dispatched

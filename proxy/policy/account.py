@@ -128,7 +128,7 @@ class Account:
         del self.open[held.request_id]
         self.running -= held.running
         started_ms = held.started_ms
-        for span in self.spans.values() if self.spans else ():
+        for span in self.spans.values():
             if span.start_ms <= started_ms < span.end_ms:
                 reserved, settled = span.reserved, span.settled
                 reserved[0] -= held.cost_pusd
@@ -137,11 +137,7 @@ class Account:
                 settled[0] += cost_pusd
                 settled[1] += tokens
                 settled[2] += requests
-        minute_ms = started_ms - started_ms % MINUTE_MS  # as _store(), without another call
-        amounts = self._bucket if minute_ms == self._bucket_ms else self._bucket_at(started_ms, minute_ms, zone)
-        amounts[0] += cost_pusd
-        amounts[1] += tokens
-        amounts[2] += requests
+        self._store(started_ms, cost_pusd, tokens, requests, zone)
 
     def settle(self, at_ms: int, cost_pusd: int, tokens: int, requests: int, zone: ZoneInfo) -> None:
         """Add settled amounts (negative ones correct) at an instant, without any reservation."""

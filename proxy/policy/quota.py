@@ -259,10 +259,7 @@ class QuotaBook:
         least: int | None = None
         for scope, kind, amount, window, mode in quotas:
             if kind == "cost" and mode == "hard":
-                account = self._accounts.get(scope) or self._account(scope)
-                span = account.spans.get(window)
-                if span is None or not span.from_ms <= now_ms < span.until_ms:
-                    span = account.span(window, self.zone, now_ms)
+                span = self._account(scope).span(window, self.zone, now_ms)
                 left = amount - span.settled[COST] - (0 if ignore_reserved else span.reserved[COST])
                 least = left if least is None or left < least else least
         return None if least is None else max(least, 0)
@@ -272,7 +269,7 @@ class QuotaBook:
         rows = []
         for quota in sorted(quotas, key=refusal_order):
             scope, kind, amount, window, mode = quota
-            account = self._accounts.get(scope) or self._account(scope)
+            account = self._account(scope)
             used, reserved, resets = 0, account.running, None
             if kind != "concurrency":
                 span = account.span(window, self.zone, now_ms)
@@ -398,7 +395,7 @@ class QuotaBook:
         zone = self.zone
         for quota in quotas:
             scope, kind, amount, window, mode = quota
-            account = self._accounts.get(scope) or self._account(scope)
+            account = self._account(scope)
             if kind == "concurrency":
                 if new and account.running >= amount:
                     refusals.append(Refused(quota, 0, account.running, 1, None, only_reservations_in_way=True))
@@ -409,9 +406,7 @@ class QuotaBook:
                 continue  # what costs nothing passes also when everything is spent
             if index == COST and not amounts.is_priced and mode == "hard":
                 raise QuotaError("a request without a price under a hard cost limit must be refused before this")
-            span = account.spans.get(window)
-            if span is None or not span.from_ms <= at_ms < span.until_ms:
-                span = account.span(window, zone, at_ms)
+            span = account.span(window, zone, at_ms)
             used, reserved = span.settled[index], span.reserved[index]
             if mode == "hard" or index == REQUESTS:
                 if used + reserved + needed <= amount:

@@ -16,8 +16,10 @@ class Recent:
     def note(self, *, failed: bool, latency_ms: float | None) -> None:
         """Count one attempt; latency_ms None where no content came."""
         self.attempts += 1
-        error, before = 1.0 if failed else 0.0, self.error_rate
-        self.error_rate = error if before is None else before + _WEIGHT * (error - before)
+        self.error_rate = _moved(self.error_rate, 1.0 if failed else 0.0)
         if latency_ms is not None:
-            average_ms = self.latency_ms
-            self.latency_ms = latency_ms if average_ms is None else average_ms + _WEIGHT * (latency_ms - average_ms)
+            self.latency_ms = _moved(self.latency_ms, latency_ms)
+
+
+def _moved(average: float | None, value: float) -> float:
+    return value if average is None else average + _WEIGHT * (value - average)

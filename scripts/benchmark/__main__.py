@@ -82,9 +82,9 @@ def main() -> int:
     talk = Console(stderr=True, soft_wrap=True)
     plan = SHORT if arguments.short else FULL
     try:
-        require_tools()
         if arguments.instructions:
             return count(arguments.dir, talk)
+        require_tools()
         figures = measure(plan, arguments.dir, talk)
     except BenchError as error:
         talk.print(f"bench: {error}", style="red", highlight=False, markup=False)

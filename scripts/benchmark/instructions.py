@@ -5,6 +5,7 @@ It tells what a change of the code costs; what the machine makes of it, the othe
 
 import http.client
 import json
+import platform
 import re
 import shutil
 import subprocess
@@ -57,8 +58,12 @@ class Counted(Tollkeeper):
 
 
 def require_valgrind() -> None:
-    if not shutil.which("valgrind") or not shutil.which("callgrind_control"):
-        raise BenchError("Missing on this machine. On Debian and Ubuntu:  apt-get install valgrind")
+    if platform.system() != "Linux":
+        raise BenchError("Counting pins processes to cores: it runs on Linux only.")
+    packages = {"valgrind": "valgrind", "taskset": "util-linux"}
+    missing = [package for tool, package in packages.items() if not shutil.which(tool)]
+    if missing:
+        raise BenchError(f"Missing on this machine. On Debian and Ubuntu:  apt-get install {' '.join(missing)}")
 
 
 def measure(

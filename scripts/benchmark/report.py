@@ -5,7 +5,7 @@ from statistics import median
 
 from rounds import Count, Figures, LedgerCount, Plan
 
-# Gates of the reference path (aiohttp's server, own pool upstream), as ratios to nginx in the same run.
+# Gates, set for the path without the lane (aiohttp's server, own pool upstream); ratios to nginx in the same run.
 JSON_GATE = 10.0
 CHUNK_GATE = 2.5
 ROUTE_GATE_PERCENT = 5.0  # over the plain model name, of the same round

@@ -119,6 +119,30 @@ async def test_byte_by_byte(stand: Stand) -> None:
         assert (await client.read_answer()).status == 200
 
 
+async def test_bodies_that_are_slow(stand: Stand) -> None:
+    """They leave the lane without another byte, each in its turn, and are answered; who hangs up is forgotten."""
+    data = chat()
+    at = len(data) - 10
+    late = lane(stand).late_bodies
+    async with await connect(stand.port) as first, await connect(stand.port) as second:
+        gone = await connect(stand.port)
+        for client in (first, second, gone):
+            await client.send(data[:at])
+            await asyncio.sleep(0.05)
+        assert len(late._due_s) == 3
+        await gone.hang_up()
+        await eventually(lambda: _none_is_late(stand))
+        assert not lane(stand).connections
+        for client in (first, second):
+            await client.send(data[at:])
+            assert (await client.read_answer()).status == 200
+        await gone.close()
+
+
+async def _none_is_late(stand: Stand) -> bool:
+    return not lane(stand).late_bodies._due_s
+
+
 async def test_a_connection_changes_over(stand: Stand) -> None:
     """In the lane, then to aiohttp with another path, and on there."""
     async with await connect(stand.port) as client:
