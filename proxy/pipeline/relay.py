@@ -30,6 +30,7 @@ Finish = Callable[[int], Awaitable[Verdict]]  # takes the status that the client
 
 _WHOLE_MAX_BYTES = 64 << 20  # an answer that is not a stream is held back until its cost is known
 _AFTER_DONE_S = 1.0  # a provider that keeps the connection open after [DONE] must not keep the client waiting
+_TRAILER_MAX_S = 5.0  # nor one that sends on what says nothing
 _SPACE = b" \t\r\n"
 _SPACES = frozenset((b" ", b"\t", b"\r", b"\n"))
 _TAIL_BYTES = 4  # the longest end of an event: CR LF CR LF
@@ -204,7 +205,7 @@ class Stream(Relay):
 
         A missing [DONE] alone is no loss; the last of typed events is what programs wait for.
         """
-        if self.heard.aborted or meter.done or meter.error_seen:
+        if self.heard.aborted or (meter.done and not meter.goes_on) or meter.error_seen:
             return None
         if not self.call.endpoint.asks_usage:
             return self.note_broken(broke or TransportError("broken", "the stream ended early", dispatched=True))
@@ -224,6 +225,11 @@ class Stream(Relay):
             if not self.meter.done:
                 await self.call.drained(self.stall_s)
         await self._after_done()
+        if not self.meter.goes_on:
+            return
+        self.forward(self.meter.release())
+        while not await self.answer.pump(self._take):
+            await self.call.drained(self.stall_s)
 
     def _take(self, chunk: bytes) -> bool:
         """Pass one piece on; False: there is something to wait for before the next."""
@@ -243,11 +249,17 @@ class Stream(Relay):
         return self.call.write(data)
 
     async def _after_done(self) -> None:
-        """Read what may follow [DONE], but not for long."""
-        timer = asyncio.get_running_loop().call_later(_AFTER_DONE_S, self._stop_reading)
+        """Read what may follow [DONE]: up to its end, to content, or to a second without a line of data."""
+        loop, meter = asyncio.get_running_loop(), self.meter
+        latest_s = loop.time() + _TRAILER_MAX_S
+        timer = loop.call_later(_AFTER_DONE_S, self._stop_reading)
         try:
-            while chunk := await self.answer.read():
-                self.meter.feed(chunk)
+            while not meter.goes_on and (chunk := await self.answer.read()):
+                lines = meter.data_lines
+                meter.feed(chunk)
+                if meter.data_lines != lines:
+                    timer.cancel()
+                    timer = loop.call_at(min(loop.time() + _AFTER_DONE_S, latest_s), self._stop_reading)
         except TransportError:
             if not self.stopped:
                 raise
@@ -265,7 +277,7 @@ class Stream(Relay):
     def _hear(self, meter: Meter) -> None:
         heard = self.heard
         # what a stream that broke off or failed had counted on its way is not what it cost
-        ended = meter.done and not meter.error_seen
+        ended = meter.done and not meter.error_seen and not meter.goes_on
         heard.usage = meter.usage if ended or meter.usage_is_last else None
         heard.model = meter.model
         heard.served_by = meter.provider or heard.served_by

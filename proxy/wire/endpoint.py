@@ -43,6 +43,7 @@ class Meter(Protocol):
     error_type: str | None
     content_seen: bool
     done: bool
+    goes_on: bool
     oversized: bool
     data_lines: int
 
@@ -52,6 +53,8 @@ class Meter(Protocol):
     def feed(self, chunk: bytes) -> bytes: ...
 
     def finish(self) -> bytes: ...
+
+    def release(self) -> bytes: ...
 
 
 class ErrorEvent(Protocol):

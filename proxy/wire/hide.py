@@ -2,39 +2,54 @@
 
 Where OpenAI's ``stream_options.include_usage`` was put in by the proxy, the stream has one chunk more (usage
 and an empty ``choices``) and ``"usage": null`` in every other. Bytes are cut out, nothing is written anew:
-what stays is as it came.
+what stays is as it came. A chunk that says more than the usage stays: citations and timings are the answer's own.
 """
 
 import json
 import re
 from collections.abc import Iterator
-from itertools import islice
-from typing import Any, Final
-
-import orjson
+from typing import Any, Final, NamedTuple
 
 from proxy.wire.sse import data_spans
 
 _NULL_USAGE: Final = b',"usage":null'
-_MAX_CANDIDATES: Final = 8  # each is parsed whole; an event full of the word must not stop the loop
-_COLON: Final = re.compile(rb"\s*:\s*")
-_SPACE: Final = b" \t\r\n"
-_LEADING_COMMA: Final = re.compile(rb"\A\s*,\s*")
-_VALUE: Final = json.JSONDecoder()
+_WHITE: Final = re.compile(r"[ \t\r\n]*")
+_LINE_ENDS: Final = re.compile(rb"[\r\n]*")
+_VALUE: Final = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)  # of numbers only that they are there
+_ENVELOPE: Final = frozenset(  # what stands in every chunk, and tells nothing that the chunks before have not told
+    {"id", "object", "created", "model", "provider", "system_fingerprint", "service_tier", "obfuscation"}
+)
+
+
+class _Member(NamedTuple):
+    """One member of the object: where the comma before it stands, its key and its value; all in characters."""
+
+    comma_at: int
+    key_at: int
+    end: int
+    key: str
+    value: Any
 
 
 def without_usage(event: bytes) -> bytes:
-    """Give the event without the usage at the top of its JSON; b"" if it came for the usage only."""
+    """Return the event without the usage at the top of its JSON; only its leading line ends if it told nothing else."""
     spans = data_spans(event)
     if not spans:
         return event
-    start, end = spans[0][0], spans[-1][1]
-    # A line end between two data lines is white space to JSON, so both may become one line.
-    data = b" ".join([event[slice(*span)] for span in spans])
-    shorter = _cut_null(data) or _cut(data)
-    if shorter is None:
+    if len(spans) == 1:
+        start, end = spans[0]
+        shorter = _cut_null(event[start:end])
+        if shorter is not None:
+            return event[:start] + shorter + event[end:]
+    data = b"\n".join([event[slice(*span)] for span in spans])
+    text = data.decode("utf-8", "surrogateescape")
+    members = _members(text)
+    if members is None or all(member.key != "usage" for member in members):
         return event
-    return event[:start] + shorter + event[end:] if shorter else b""
+    if _tells_only_usage(members):
+        begin = _LINE_ENDS.match(event)
+        return b"" if begin is None else begin[0]
+    return _without(event, spans, [(_bytes_at(text, a), _bytes_at(text, b)) for a, b in _cuts(members)])
 
 
 def _cut_null(data: bytes) -> bytes | None:
@@ -56,42 +71,80 @@ def _cut_null(data: bytes) -> bytes | None:
     return data[:at] + rest
 
 
-def _cut(data: bytes) -> bytes | None:
-    """Give data without usage, b"" if there is nothing else to tell, None if there is no usage to cut."""
-    message = _load(data)
-    if not isinstance(message, dict) or "usage" not in message:
-        return None
-    usage = message.pop("usage")
-    if usage is not None and not message.get("choices") and not message.get("error"):
-        return b""
-    for candidate in islice(_candidates(data), _MAX_CANDIDATES):
-        if _load(candidate) == message:
-            return candidate
-    return orjson.dumps(message)  # usage given twice, or named all over: no single cut takes it out
+def _tells_only_usage(members: list[_Member]) -> bool:
+    told = any(member.key == "usage" and member.value is not None for member in members)
+    return told and not any(
+        member.key not in _ENVELOPE and member.key != "usage" and (member.value or member.value is False)
+        for member in members
+    )
 
 
-def _load(data: bytes) -> Any:
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-
-
-def _candidates(data: bytes) -> Iterator[bytes]:
-    """Give data with one member named usage taken out, for each that there is at any depth."""
-    at = -1
-    while (at := data.find(b'"usage"', at + 1)) >= 0:
-        colon = _COLON.match(data, at + len(b'"usage"'))
-        if colon is None:
-            continue
-        rest = data[colon.end() :].decode()
-        try:
-            _, length = _VALUE.raw_decode(rest)
-        except (ValueError, RecursionError):
-            continue
-        end = colon.end() + len(rest[:length].encode())
-        before = data[:at].rstrip(_SPACE)
-        if before.endswith(b","):
-            yield before[:-1] + data[end:]
+def _cuts(members: list[_Member]) -> Iterator[tuple[int, int]]:
+    """Give what must go so that the object stays one: a member with the comma before it, or up to the next one."""
+    kept = False
+    for n, member in enumerate(members):
+        if member.key != "usage":
+            kept = True
+        elif kept:
+            yield member.comma_at, member.end
         else:
-            yield data[:at] + _LEADING_COMMA.sub(b"", data[end:])
+            yield member.key_at, members[n + 1].key_at if n + 1 < len(members) else member.end
+
+
+def _without(event: bytes, spans: list[tuple[int, int]], cuts: list[tuple[int, int]]) -> bytes:
+    """Take parts of the data, which its lines make up together, out of the event; its lines stay."""
+    pieces, at, line_at = [], 0, 0
+    for start, end in spans:
+        for cut_start, cut_end in cuts:
+            first, last = max(cut_start - line_at, 0), min(cut_end - line_at, end - start)
+            if first < last:
+                pieces.append(event[at : start + first])
+                at = start + last
+        line_at += end - start + 1
+    return b"".join([*pieces, event[at:]])
+
+
+def _bytes_at(text: str, chars: int) -> int:
+    return len(text[:chars].encode("utf-8", "surrogateescape"))
+
+
+def _members(text: str) -> list[_Member] | None:
+    """Return the members of a JSON object in their order; None if it is none."""
+    try:
+        return list(_read_members(text))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _read_members(text: str) -> Iterator[_Member]:
+    """Give one member after the other; raises ValueError where the text is no JSON object."""
+    at = comma_at = _expect(text, 0, "{")
+    if text[at : at + 1] == "}":
+        at = _white(text, at + 1)
+    else:
+        while True:
+            if text[at : at + 1] != '"':
+                raise ValueError("a key is no string")
+            key, end = _VALUE.raw_decode(text, at)
+            value, end = _VALUE.raw_decode(text, _expect(text, end, ":"))
+            yield _Member(comma_at, at, end, key, value)
+            comma_at = _white(text, end)
+            if text[comma_at : comma_at + 1] == "}":
+                at = _white(text, comma_at + 1)
+                break
+            at = _expect(text, comma_at, ",")
+    if at < len(text):
+        raise ValueError("something follows the object")
+
+
+def _white(text: str, at: int) -> int:
+    match = _WHITE.match(text, at)
+    return at if match is None else match.end()
+
+
+def _expect(text: str, at: int, sign: str) -> int:
+    """Return where what follows a sign begins; raises ValueError if something else stands there."""
+    at = _white(text, at)
+    if text[at : at + 1] != sign:
+        raise ValueError(f"no {sign}")
+    return _white(text, at + 1)

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from proxy.wire.answer import choices_of, error_code, error_of, error_type, read_message, text_of
 from proxy.wire.hide import without_usage
-from proxy.wire.sse import EventSplitter, data_spans, find_done, last_line, split_events
+from proxy.wire.sse import EventSplitter, begun_line, data_spans, find_done, split_events
 from proxy.wire.usage import Usage, read_usage
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
@@ -15,9 +15,10 @@ class StreamMeter:
     """Feed it every chunk of the upstream's body; send the client what feed gives back.
 
     From the line ``data: [DONE]`` on nothing is given back but kept in ``held``, to be sent when the
-    settlement is on disk. With hide_usage the usage that only the proxy asked for is taken out (see hide.py),
-    and an event is given back when it is complete; otherwise all that is given back plus ``held`` is, byte
-    for byte, what came in.
+    settlement is on disk. Where content comes behind that line (goes_on), it was not the end: release() gives
+    what was held, and from then on nothing is held any more. With hide_usage the usage that only the proxy asked
+    for is taken out (see hide.py), and an event is given back when it is complete; otherwise all that is given
+    back plus ``held`` is, byte for byte, what came in.
 
     At the end of the body call finish(). The attributes are true at any time for what has come so far:
 
@@ -30,17 +31,21 @@ class StreamMeter:
     error_seen      an ``error`` that was not empty; error_code and error_type are words of it, never its text
     content_seen    some delta said more than a role: the point of no return for a fallback
     done            [DONE] came
+    goes_on         content came after [DONE]
     oversized       something was too large to be read and passed unread
     data_lines      how many lines with data came: about one a token with most providers
     """
 
     __slots__ = (
+        "_cut_cr",
         "_events",
         "_held",
         "_hide_usage",
+        "_holds",
         "_line",
         "_max_event_bytes",
         "_nothing_begun",
+        "_read_done",
         "content_seen",
         "data_lines",
         "done",
@@ -49,6 +54,7 @@ class StreamMeter:
         "error_type",
         "finish_reason",
         "generation_id",
+        "goes_on",
         "model",
         "oversized",
         "provider",
@@ -60,8 +66,11 @@ class StreamMeter:
         self._hide_usage = hide_usage
         self._max_event_bytes = max_event_bytes
         self._events = EventSplitter(max_event_bytes)
-        self._line = b""  # the end of what was given back, if it ended within a line
+        self._line = b""  # the begin of the line within which what was given back ended
         self._held = bytearray()
+        self._holds = False  # what comes is kept in _held
+        self._read_done = False  # the event that holds [DONE] was read
+        self._cut_cr = False  # the event that came last was left out up to a CR, of which the LF may follow
         self._nothing_begun = False  # content was seen, and the last chunk ended with an event
         self.generation_id: str | None = None
         self.model: str | None = None
@@ -74,6 +83,7 @@ class StreamMeter:
         self.error_type: str | None = None
         self.content_seen = False
         self.done = False
+        self.goes_on = False
         self.oversized = False
         self.data_lines = 0
 
@@ -81,6 +91,11 @@ class StreamMeter:
     def held(self) -> bytes:
         """The bytes from ``data: [DONE]`` on; at most max_event_bytes, what comes beyond is dropped."""
         return bytes(self._held)
+
+    def release(self) -> bytes:
+        """Return what was held, and hold nothing from now on: the stream goes on after [DONE]."""
+        held, self._held, self._holds = bytes(self._held), bytearray(), False
+        return held
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes from upstream, give those that may go to the client now."""
@@ -110,7 +125,7 @@ class StreamMeter:
         return b""
 
     def _feed_passing(self, chunk: bytes) -> bytes:
-        given = self._hold(chunk) if self.done else self._until_done(chunk)
+        given = self._until_done(chunk) if not self.done else self._give(chunk)
         _, events, _ = self._events.feed(chunk)
         self._read(events)
         self.oversized |= self._events.oversized
@@ -119,16 +134,19 @@ class StreamMeter:
     def _until_done(self, chunk: bytes) -> bytes:
         window = self._line + chunk
         at = find_done(window) if b"[DONE]" in window else -1
-        self._line = last_line(window)
+        self._line = begun_line(window)
         if at < 0:
             return chunk
-        self.done = True
+        self.done = self._holds = True
         # Of a line that came in pieces the first ones have gone; clients act on its end, and that is held.
         at = max(0, at - (len(window) - len(chunk)))
         self._hold(chunk[at:])
         return chunk[:at]
 
     def _feed_hiding(self, chunk: bytes) -> bytes:
+        if self._cut_cr:
+            self._cut_cr = False
+            chunk = chunk.removeprefix(b"\n")
         ended, events, begun = self._events.feed(chunk)
         self.oversized |= self._events.oversized
         return self._give(ended) + self._hide(events) + self._give(begun)
@@ -137,23 +155,31 @@ class StreamMeter:
         if b"[DONE]" not in events and self._is_silent(events):  # saves reading what only needs to be cut
             self.data_lines += events.count(b"data:")
             if b'"usage"' in events:
-                events = b"".join([without_usage(event) for event in split_events(events)])
+                events = b"".join([self._cut(event) for event in split_events(events)])
             return self._give(events)
         return b"".join([self._hide_one(event) for event in split_events(events)])
 
     def _hide_one(self, event: bytes) -> bytes:
         self.data_lines += event.count(b"data:")
         self._read_one(event)
-        if b'"usage"' in event and len(event) <= self._max_event_bytes:
-            event = without_usage(event)
+        event = self._cut(event)
         if self.done or b"[DONE]" not in event or (at := find_done(event)) < 0:
             return self._give(event)
-        self.done = True
+        self.done = self._holds = self._read_done = True
         self._hold(event[at:])
         return event[:at]
 
+    def _cut(self, event: bytes) -> bytes:
+        """Return the event without usage."""
+        self._cut_cr = False
+        if b'"usage"' not in event or len(event) > self._max_event_bytes:
+            return event
+        less = without_usage(event)
+        self._cut_cr = event.endswith(b"\r") and not less.strip(b"\r\n")
+        return less
+
     def _give(self, part: bytes) -> bytes:
-        return self._hold(part) if self.done else part
+        return self._hold(part) if self._holds else part
 
     def _hold(self, part: bytes) -> bytes:
         room = self._max_event_bytes - len(self._held)
@@ -171,6 +197,7 @@ class StreamMeter:
         """Tell whether complete events surely say nothing that is still of interest, by scans alone."""
         return (
             self.content_seen
+            and not self.done
             and len(events) <= self._max_event_bytes
             and events.count(b'"usage"') == events.count(b'"usage":null')
             and events.count(b'"error"') == events.count(b'"error":null')
@@ -183,6 +210,8 @@ class StreamMeter:
             return
         if self._is_silent(event):
             return
+        if self.done and not self._read_done and b"[DONE]" in event and find_done(event) >= 0:
+            self._read_done = True
         spans = data_spans(event)
         if spans:
             data = b"\n".join([event[slice(*span)] for span in spans])
@@ -200,7 +229,9 @@ class StreamMeter:
         self.provider = text_of(message, "provider") or self.provider
         for choice in choices_of(message):
             self.finish_reason = text_of(choice, "finish_reason") or self.finish_reason
-            self.content_seen = self.content_seen or _says_something(choice)
+            if _says_something(choice):
+                self.content_seen = True
+                self.goes_on = self._read_done
         error = error_of(message)
         if error is not None:
             self.error_seen = True

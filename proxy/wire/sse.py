@@ -24,7 +24,7 @@ _EVENT_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _EVENT_END_SUFFIXES: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _DATA_LINE: Final = re.compile(rb"(?:\A|(?<=[\r\n]))(?:\xef\xbb\xbf)?data: ?([^\r\n]*)")
 _DONE_LINE: Final = re.compile(rb"(?:\A|(?<=[\r\n]))(?:\xef\xbb\xbf)?data: ?\[DONE\]")
-_DONE_LOOKBACK: Final = 16  # two more than all of that line up to the last bracket, a byte order mark included
+_DONE_LINE_BYTES: Final = 16  # one more than all of that line up to the last bracket, a byte order mark included
 
 
 class EventSplitter:
@@ -127,14 +127,21 @@ def data_spans(event: bytes) -> list[tuple[int, int]]:
 
 
 def find_done(window: bytes) -> int:
-    """Give where the line ``data: [DONE]`` begins, or -1; window begins with a line or with last_line."""
+    """Return where the line ``data: [DONE]`` begins, or -1; window begins with a line, or with begun_line of one."""
     match = _DONE_LINE.search(window)
     return -1 if match is None else match.start()
 
 
-def last_line(window: bytes) -> bytes:
-    """Give what find_done needs of the unended line at the end of window; b"" if the line has ended."""
-    return b"" if window.endswith((b"\n", b"\r")) else window[-_DONE_LOOKBACK:]
+def begun_line(window: bytes) -> bytes:
+    """Return the begin of the unended line at the end of window, as much as find_done needs; b"" if the line has ended.
+
+    It is never the line's end: a text that quotes ``data: [DONE]`` may be cut anywhere, and what stood before the quote
+    tells that it is one. window begins as for find_done.
+    """
+    if window.endswith((b"\n", b"\r")):
+        return b""
+    at = max(window.rfind(b"\n"), window.rfind(b"\r")) + 1
+    return window[at : at + _DONE_LINE_BYTES]
 
 
 def error_event(code: str, message: str, type_: str, request_id: str) -> bytes:

@@ -20,6 +20,7 @@ class TypedMeter:
     __slots__ = (
         "_events",
         "_held",
+        "_holds",
         "_max_event_bytes",
         "_nothing_begun",
         "content_seen",
@@ -30,6 +31,7 @@ class TypedMeter:
         "error_type",
         "finish_reason",
         "generation_id",
+        "goes_on",
         "model",
         "oversized",
         "provider",
@@ -44,6 +46,7 @@ class TypedMeter:
         self._max_event_bytes = max_event_bytes
         self._events = EventSplitter(max_event_bytes)
         self._held = bytearray()
+        self._holds = False  # what comes is kept in _held
         self._nothing_begun = False  # content was seen, and the last chunk ended with an event
         self.generation_id: str | None = None
         self.model: str | None = None
@@ -56,6 +59,7 @@ class TypedMeter:
         self.error_type: str | None = None
         self.content_seen = False
         self.done = False
+        self.goes_on = False
         self.oversized = False
         self.data_lines = 0
 
@@ -63,6 +67,11 @@ class TypedMeter:
     def held(self) -> bytes:
         """The bytes from the last event on; at most max_event_bytes, what comes beyond is dropped."""
         return bytes(self._held)
+
+    def release(self) -> bytes:
+        """Return what was held, and hold nothing from now on: the stream goes on after its end."""
+        held, self._held, self._holds = bytes(self._held), bytearray(), False
+        return held
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes from upstream, give those that may go to the client now."""
@@ -75,10 +84,11 @@ class TypedMeter:
         self.oversized |= self._events.oversized
         end_at = self._read(events, len(ended) - begun_bytes)
         self._nothing_begun = self.content_seen and not self.done and self._events.is_between_events
+        if not self.done or (was_done and not self._holds):
+            return chunk
         if was_done:
             end_at = 0
-        elif not self.done:
-            return chunk
+        self._holds = True
         self._hold(chunk[end_at:])
         return chunk[:end_at]
 
@@ -139,13 +149,25 @@ class TypedMeter:
             self.done = True
             return
         message = read_message(data)
-        if message is not None and self.note(message, data):
+        if message is None:
+            return
+        if self.done:
+            self._note_after_end(message, data)
+        elif self.note(message, data):
             self.done = True
+
+    def _note_after_end(self, message: dict[str, Any], data: bytes) -> None:
+        """Note what comes behind the last event; content there says that it was not the last."""
+        before, self.content_seen = self.content_seen, False
+        if not self.note(message, data) and self.content_seen:
+            self.goes_on = True
+        self.content_seen = self.content_seen or before
 
     def _is_silent(self, events: bytes) -> bool:
         """Tell whether complete events surely say nothing that is still of interest, by scans alone."""
         return (
             self.content_seen
+            and not self.done
             and len(events) <= self._max_event_bytes
             and b"[DONE]" not in events
             and not any(word in events for word in self.telling)

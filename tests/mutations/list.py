@@ -33,6 +33,8 @@ _SETTLING = "tests/quotas/test_settling.py::test_"
 _UNPRICED = "tests/quotas/test_unpriced.py::test_"
 _FIGURES = "tests/web/test_own_figures.py::test_"
 _TYPED = "tests/wire/test_typed_meters.py::test_"
+_METER = "tests/wire/test_meter.py::test_"
+_STREAMS = "tests/streams/test_meters.py::test_"
 _CATALOGUE = "tests/quotas/test_catalogue.py::test_"
 _DATABASE = "tests/quotas/test_database_users.py::test_"
 _REPEATED = "tests/once/test_once.py::test_"
@@ -737,5 +739,41 @@ MUTATIONS: tuple[Mutation, ...] = (
             ),
         ),
         (f"{_TYPED}whole",),
+    ),
+    Mutation(
+        "end-of-a-stream-by-a-fragment",
+        "The end of a line is taken for a line: a quote of the last event, cut in the right place, ends the answer.",
+        (
+            Patch(
+                "proxy/wire/sse.py",
+                "    return window[at : at + _DONE_LINE_BYTES]\n",
+                "    return window[-_DONE_LINE_BYTES:]\n",
+            ),
+        ),
+        (f"{_STREAMS}nothing_is_held_but_the_end", f"{_STREAMS}a_quote_of_the_end_in_each_piece"),
+    ),
+    Mutation(
+        "content-behind-the-end-is-dropped",
+        "What follows data: [DONE] is kept for a second and then forgotten, content or not.",
+        (Patch("proxy/wire/meter.py", "                self.goes_on = self._read_done\n", "                pass\n"),),
+        (f"{_STREAMS}content_behind_the_end_goes_on",),
+    ),
+    Mutation(
+        "a-chunk-goes-with-its-usage",
+        "A chunk without a choice is dropped for its usage, whatever else it says.",
+        (
+            Patch(
+                "proxy/wire/hide.py",
+                "    return told and not any(\n        member.key not in _ENVELOPE",
+                "    return told and not any(\n        member.key in ('choices', 'error')",
+            ),
+        ),
+        (f"{_METER}nothing_but_the_usage_is_lost",),
+    ),
+    Mutation(
+        "half-a-line-end-stays",
+        "Of a CR LF that comes in two pieces behind an event that is left out, the LF passes.",
+        (Patch("proxy/wire/meter.py", '            chunk = chunk.removeprefix(b"\\n")\n', "            pass\n"),),
+        (f"{_METER}no_line_end_is_lost_or_added",),
     ),
 )

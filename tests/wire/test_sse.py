@@ -10,10 +10,10 @@ from openai.types.chat import ChatCompletionChunk
 from proxy.wire.sse import (
     KEEP_ALIVE,
     EventSplitter,
+    begun_line,
     data_spans,
     error_event,
     find_done,
-    last_line,
     split_events,
 )
 
@@ -112,18 +112,27 @@ def test_the_end_is_found_wherever_it_is_cut(text: bytes) -> None:
     whole = find_done(text)
     assert whole == max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
     for at in range(1, len(text)):
-        line = last_line(text[:at])
+        line = begun_line(text[:at])
         assert find_done(line + text[at:]) + at - len(line) == whole
 
 
 @pytest.mark.parametrize(
     "text",
-    [b"xdata: [DONE]", b"data:  [DONE]", b'data: "[DONE]"', b" data: [DONE]", b"[DONE]", b": data: [DONE]"],
+    [
+        *(b"xdata: [DONE]", b"data:  [DONE]", b'data: "[DONE]"', b" data: [DONE]", b"[DONE]", b": data: [DONE]"),
+        b'data: {"choices":[{"delta":{"content":"it ends with data: [DONE]"}}]}',
+        b'\ndata: {"x":"data: [DONE] data: [DONE]"',
+        b"\xef\xbb\xbf\xef\xbb\xbfdata: [DONE]",
+    ],
 )
 def test_what_looks_like_the_end_is_not(text: bytes) -> None:
     assert find_done(text) == -1
     for at in range(1, len(text)):
-        assert find_done(last_line(text[:at]) + text[at:]) == -1
+        assert find_done(begun_line(text[:at]) + text[at:]) == -1
+    line = b""
+    for at in range(len(text)):  # byte by byte
+        assert find_done(line + text[at : at + 1]) == -1
+        line = begun_line(line + text[at : at + 1])
 
 
 def test_openai_raises_the_error_event() -> None:
