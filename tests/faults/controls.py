@@ -229,9 +229,9 @@ CONTROLS: Final = (
         "U17-chunks-are-text",
         "Each chunk is taken for a text of its own.",
         _METER,
-        "        given = self._hold(chunk) if self.done else self._until_done(chunk)",
+        "        given = self._until_done(chunk) if not self.done else self._give(chunk)",
         '        chunk = chunk.decode("utf-8", "replace").encode()\n'
-        "        given = self._hold(chunk) if self.done else self._until_done(chunk)",
+        "        given = self._until_done(chunk) if not self.done else self._give(chunk)",
         "odd_bytes.py::test_u17_cut_in_two_anywhere[LF]",
         "odd_bytes.py::test_u17_one_byte_a_chunk[openrouter]",
         "odd_bytes.py::test_u18_strange_streams[broken UTF-8]",
