@@ -92,7 +92,7 @@ def _fit(wanted: Wanted, desk: Desk, snapshot: Snapshot) -> Admission | Refusal:
     cap = _cap(wanted, natural, desk, may_lower=snapshot.settings.quotas.on_unaffordable == "clamp")
     if wanted.prices is not None and allowance.has_hard_cost:
         return _fit_budget(wanted, cap, desk, snapshot)
-    send = cap if cap is not None and (natural is None or natural > cap) else None
+    send = cap
     lowered = send is not None
     if send is None and wanted.facts.max_output_tokens is None and allowance.has_hard_tokens:
         send = natural  # another host of the same model may have a greater maximum than the list says
@@ -110,7 +110,10 @@ def _fit_budget(wanted: Wanted, cap: int | None, desk: Desk, snapshot: Snapshot)
     except Unbounded as error:
         raise not_bounded(str(error)) from None
     if isinstance(found, Clamped):
-        return Admission(found.reserve_pusd, _tokens(wanted, found.max_tokens), found.max_tokens, found.lowered)
+        send = found.max_tokens
+        if send is None and wanted.allowance.has_hard_tokens and wanted.facts.generates:
+            send = _natural_tokens(wanted)  # no money bounds the answer, but tokens do
+        return Admission(found.reserve_pusd, _tokens(wanted, send), send, found.lowered)
     return _unaffordable(found, wanted, desk, snapshot)
 
 
@@ -150,14 +153,16 @@ def _natural_tokens(wanted: Wanted) -> int | None:
 
 
 def _cap(wanted: Wanted, natural: int | None, desk: Desk, *, may_lower: bool) -> int | None:
-    """Give the longest answer that the user's max_tokens and hard token limits allow.
+    """Give the longest answer that the user's max_tokens and hard token limits allow; None: as long as it would be.
 
     As with money, one request takes at most half of the tokens that are left, and is not cut below 256: where not even
     that fits the reservation refuses, and names the limit.
     """
+    if not wanted.facts.generates:
+        return None  # embeddings have no answer that could be shorter
     cap = wanted.allowance.max_tokens
     if not wanted.allowance.has_hard_tokens or (natural is not None and not may_lower):
-        return cap
+        return cap if cap is None or natural is None or cap < natural else None
     known = [tokens for tokens in (natural, cap) if tokens is not None]
     floor = min([max(FLOOR_TOKENS, wanted.facts.min_output_tokens), *known])
     for row in desk.book.limits_view(wanted.allowance.quotas, wanted.now_ms):
@@ -165,7 +170,7 @@ def _cap(wanted: Wanted, natural: int | None, desk: Desk, *, may_lower: bool) ->
             room = (row.remaining - _input_tokens(wanted)) // wanted.facts.choices
             most = max(room // 2, floor)
             cap = most if cap is None else min(cap, most)
-    return cap
+    return cap if cap is None or natural is None or cap < natural else None
 
 
 def _tokens(wanted: Wanted, max_tokens: int | None) -> int | None:

@@ -15,7 +15,7 @@ from proxy.pipeline.place import Place
 from proxy.pipeline.refusal import features_unpriced, not_priced
 from proxy.pipeline.route import Route, Target
 from proxy.pipeline.tags import Tags, pairs_of
-from proxy.policy.pricing import BodyFacts, Price, read_facts, unpriced_features
+from proxy.policy.pricing import BodyFacts, Price, maximum_to_write, read_facts, unpriced_features
 from proxy.providers.rows import ProviderRow
 from proxy.storage.rows import OpenRow
 from proxy.storage.writer import LedgerUnavailableError
@@ -70,9 +70,37 @@ async def reserve(
         parts.desk.cancel(call.id)
         raise ledger_down(str(error)) from None
     if admission.max_tokens is not None:
-        route = route.within(admission.max_tokens)
+        route = suited(route.within(admission.max_tokens), wanted.facts, parts, snapshot)
+    elif route.asked is not None and route.writes_maximum:
+        route = suited(route, wanted.facts, parts, snapshot)
     told = admission.max_tokens if admission.lowered else None
     return Reservation(row, admission.amount_pusd, route, identity, told, call.id, streamed, admission.tokens)
+
+
+def suited(route: Route, facts: BodyFacts, parts: Parts, snapshot: Snapshot) -> Route:
+    """Return the route with the bound of the answer as each target takes it, where the proxy writes it.
+
+    A target's own maximum, and the room that the prompt leaves in its context, are as much as it takes.
+    """
+    if not route.writes_maximum:
+        return route
+    maxima: dict[tuple[str, str], int | None] = {}
+    for target in route.targets:
+        price = None if target.static is not None else parts.catalogue.price(snapshot.provider_of(target), target.model)
+        written = _written_maximum(route, target)
+        if price is None or written is None:
+            continue
+        fits = maximum_to_write(price, facts, written)
+        if fits != written:
+            maxima[target.provider, target.model] = fits
+    return route.with_maxima(maxima) if maxima else route
+
+
+def _written_maximum(route: Route, target: Target) -> int | None:
+    """Return the bound that would be written for a target; None: there is none."""
+    body = route.body_for(target)
+    written = [body[name] for name in route.endpoint.maximum if type(body.get(name)) is int]
+    return max(written, default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """route: model name -> the targets of the request and the body that goes there. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -72,9 +72,9 @@ class PresetRow:
 class Route:
     """Where a request may go, in order, and the body that goes there; model and usage are filled in a target.
 
-    use_case: what it is booked under. own: the names of the fields that the client sent, which no default of a target
-    replaces. max_tokens: the most that may be asked for, where a limit lowered it. deadline_s: for the whole of it;
-    None: routing.deadline_s.
+    use_case: what it is booked under. asked: the body that the client sent; None: body is that. max_tokens: the most
+    that may be asked for, where a limit says so. maxima: that as each target takes it, by provider and model, where it
+    is the proxy that writes it; None: it is left out there. deadline_s: for the whole of it; None: routing.deadline_s.
     """
 
     targets: tuple[Target, ...]
@@ -83,12 +83,24 @@ class Route:
     use_case: str | None
     preset: str | None = None
     select: Select = "ordered"
-    own: frozenset[str] = frozenset()
+    asked: Mapping[str, Any] | None = None
     max_tokens: int | None = None
     deadline_s: float | None = None
     checks: CheckRules | None = None  # what an answer must be
     check_moves_on: bool = False  # what it is not goes to the next target, where it is not streamed
     endpoint: Endpoint = CHAT
+    maxima: Mapping[tuple[str, str], int | None] | None = None
+
+    @property
+    def sent(self) -> Mapping[str, Any]:
+        """Return the body that the client sent: its fields are never changed or taken back."""
+        return self.body if self.asked is None else self.asked
+
+    @property
+    def writes_maximum(self) -> bool:
+        """Tell whether a bound of the answer is the proxy's own word."""
+        sent = self.sent
+        return all(sent.get(name) is None for name in self.endpoint.maximum)
 
     def within(self, max_tokens: int) -> "Route":
         """Give the route with the longest answer that a limit allows written into its body."""
@@ -99,7 +111,7 @@ class Route:
             self.use_case,
             self.preset,
             self.select,
-            self.own,
+            self.sent,
             max_tokens,
             self.deadline_s,
             self.checks,
@@ -107,16 +119,24 @@ class Route:
             self.endpoint,
         )
 
+    def with_maxima(self, maxima: Mapping[tuple[str, str], int | None]) -> "Route":
+        """Return the route with the bound of the answer as each target takes it."""
+        return replace(self, asked=self.sent, maxima=maxima)
+
     def body_for(self, target: Target) -> dict[str, Any]:
         """Give the body that goes to one target."""
-        if not target.defaults and not target.handed:
+        if not target.defaults and not target.handed and self.maxima is None:
             return self.body
-        defaults = self.endpoint.renamed(target.defaults)
-        body = {**self.body, **{name: value for name, value in defaults.items() if name not in self.own}}
-        if self.max_tokens is not None:
+        body = self.endpoint.with_target_defaults(target.defaults, self.body, self.sent)
+        most, place = self.max_tokens, (target.provider, target.model)
+        if self.maxima is not None and place in self.maxima:
+            most = self.maxima[place]
+            if most is None:
+                body = {name: value for name, value in body.items() if name not in self.endpoint.maximum}
+        if most is not None:
             for name in self.endpoint.maximum:
                 if type(body.get(name)) is int:
-                    body[name] = min(body[name], self.max_tokens)
+                    body[name] = min(body[name], most)
         if target.handed:
             body["models"] = list(target.handed)
         return body
@@ -164,7 +184,7 @@ def plan_route(
         preset.use_case if preset.is_limited else asked_use_case or preset.use_case,
         preset.name,
         preset.select,
-        frozenset(body),
+        body,
         None,
         preset.deadline_s,
         preset.checks,

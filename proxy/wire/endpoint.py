@@ -16,6 +16,7 @@ from proxy.wire.check import check_completion, check_count_tokens, check_embeddi
 from proxy.wire.embeddings import read_embeddings
 from proxy.wire.messages import MessagesMeter, message_error_event, read_message_answer
 from proxy.wire.meter import StreamMeter
+from proxy.wire.parameters import renamed, without_object
 from proxy.wire.responses import ResponsesMeter, read_response, response_error_event
 from proxy.wire.sse import error_event, openrouter_error_event
 from proxy.wire.usage import Usage
@@ -124,38 +125,62 @@ class Endpoint:
         return {name: value for name, value in body.items() if name not in left_out}
 
     def renamed(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
-        """Give parameters that are named as for chat completions under the names that they have here.
+        """Return parameters that are named as for chat completions under the names that they have here.
 
         What this endpoint does not have is left out.
         """
-        found: dict[str, Any] = {}
-        for name, value in defaults.items():
-            if name in MAXIMUM["chat"]:
-                if self.maximum:
-                    found[name if name in self.maximum else self.maximum[0]] = value
-            elif name == "response_format" and self.kind != "chat":
-                found.update(self.format(value) if self.format is not None else {})
-            else:
-                found[name] = value
+        found = renamed(self.kind, defaults)
+        if self.format is not None and "response_format" in defaults:
+            for name, value in self.format(defaults["response_format"]).items():
+                both = isinstance(value, dict) and isinstance(found.get(name), dict)
+                found[name] = {**found[name], **value} if both else value
         return found
 
     def with_defaults(self, defaults: Mapping[str, Any], body: dict[str, Any]) -> dict[str, Any]:
         """Put a preset's parameters, named as for chat completions, under the client's own."""
         if not defaults:
             return body
-        found = self.renamed(defaults)
+        found = without_object(self.renamed(defaults), body)
         if any(body.get(name) is not None for name in self.maximum):  # under whichever name: the client's own holds
             for name in self.maximum:
                 found.pop(name, None)
         return {**found, **body}
 
+    def with_target_defaults(
+        self, defaults: Mapping[str, Any], body: Mapping[str, Any], sent: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Put a target's parameters over those of a preset, which body has already, and under what the client sent."""
+        found = {name: value for name, value in self.renamed(defaults).items() if name not in sent}
+        found = without_object(found, body)
+        if any(name in found for name in self.maximum):
+            if any(sent.get(name) is not None for name in self.maximum):
+                found = {name: value for name, value in found.items() if name not in self.maximum}
+            else:  # of two names for one bound a model may obey either
+                body = {name: value for name, value in body.items() if name not in self.maximum}
+        return {**body, **found}
+
     def with_system(self, body: dict[str, Any], prompt: str) -> dict[str, Any]:
-        """Put a preset's system prompt before what the client says; a shape without one stays as it is."""
+        """Put a preset's system prompt before what the client says; a shape without one stays as it is.
+
+        A system message of the client's own is joined to it: many chat templates take one, at the beginning, only.
+        """
         if self.system == "messages":
-            return {**body, "messages": [{"role": "system", "content": prompt}, *body["messages"]]}
+            return {**body, "messages": _before_messages(prompt, body["messages"])}
         if self.system is None:
             return body
         return {**body, self.system: _before(prompt, body.get(self.system))}
+
+
+_SYSTEM_ROLES: Final = frozenset(("system", "developer"))  # the second is OpenAI's newer name of the first
+
+
+def _before_messages(prompt: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the messages behind a system prompt, which takes in the client's own where it is their first."""
+    first = messages[0]
+    content = first.get("content")
+    if first["role"] not in _SYSTEM_ROLES or not isinstance(content, str | list):
+        return [{"role": "system", "content": prompt}, *messages]
+    return [{**first, "content": _before(prompt, content)}, *messages[1:]]
 
 
 def _before(prompt: str, own: Any) -> Any:

@@ -26,6 +26,7 @@ from proxy.policy.pricing import (
     diff_catalogue,
     find_price,
     input_bound_tokens,
+    maximum_to_write,
     output_limit_tokens,
     parse_catalogue,
     parse_openrouter_model,
@@ -825,3 +826,43 @@ def test_a_cap_bounds_what_neither_client_nor_list_bounds() -> None:
         clamp_output_tokens([endless, GPT], facts, 10**12)
     capped = clamp_output_tokens([endless, GPT], facts, 10**12, cap_tokens=500)
     assert capped == Clamped(500, worst_case_pusd([endless, GPT], facts, 500), lowered=True)
+
+
+LISTED = Price(150_000 * 10**6, 600_000 * 10**6, context_tokens=131_072, output_max_tokens=None)
+
+
+@pytest.mark.parametrize(
+    ("price", "size", "tokens", "written"),
+    [
+        (LISTED, 100, 131_072, 131_072 - 100 - 256),  # the list names no maximum: the whole context, less the prompt
+        (replace(LISTED, output_max_tokens=131_072), 100, 131_072, 131_072 - 100 - 256),
+        (replace(LISTED, output_max_tokens=8_192), 100, 131_072, 8_192),  # another target of the route gives more
+        (replace(LISTED, output_max_tokens=8_192), 100, 5_000, 5_000),
+        (replace(LISTED, context_tokens=200_000, output_max_tokens=64_000), 600_000, 64_000, None),  # held for anyway
+        (replace(LISTED, context_tokens=200_000, output_max_tokens=64_000), 600_000, 60_000, 50_000),  # lowered: kept
+        (replace(LISTED, context_tokens=200_000, output_max_tokens=64_000), 900_000, 60_000, 256),
+        (Price(1, 1), 10**6, 32_000, 32_000),  # nothing is known of it
+    ],
+)
+def test_a_bound_leaves_room_for_the_prompt(price: Price, size: int, tokens: int, written: int | None) -> None:
+    """What is written fits beside the prompt, and is left out only where the model's own maximum is held for."""
+    facts = BodyFacts(size)
+    assert maximum_to_write(price, facts, tokens) == written
+    if written is None:
+        assert worst_case_pusd([price], facts, tokens) == worst_case_pusd([price], facts)
+
+
+@given(
+    context=st.none() | st.integers(1, 300_000),
+    most=st.none() | st.integers(1, 300_000),
+    size=st.integers(1, 10**6),
+    tokens=st.integers(1, 300_000),
+)
+def test_what_is_written_never_costs_more_than_was_held(
+    context: int | None, most: int | None, size: int, tokens: int
+) -> None:
+    price = Price(10**12, 10**13, context_tokens=context, output_max_tokens=most)
+    facts = BodyFacts(size)
+    written = maximum_to_write(price, facts, tokens)
+    assert worst_case_pusd([price], facts, written) <= worst_case_pusd([price], facts, tokens)
+    assert written is None or 0 < written <= tokens

@@ -134,7 +134,7 @@ def test_defaults() -> None:
     assert CHAT.with_defaults(defaults, {"max_completion_tokens": 9}) == {"temperature": 0, "max_completion_tokens": 9}
     assert RESPONSES.with_defaults(defaults, {"temperature": 1}) == {"temperature": 1, "max_output_tokens": 20}
     assert RESPONSES.with_defaults(defaults, {"max_output_tokens": 5}) == {"temperature": 0, "max_output_tokens": 5}
-    assert EMBEDDINGS.with_defaults(defaults, {"input": "x"}) == {"temperature": 0, "input": "x"}
+    assert EMBEDDINGS.with_defaults(defaults, {"input": "x"}) == {"input": "x"}
     assert MESSAGES.with_defaults({"max_completion_tokens": 7}, {}) == {"max_tokens": 7}
 
 

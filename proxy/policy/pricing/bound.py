@@ -60,6 +60,38 @@ def input_bound_tokens(price: Price, facts: BodyFacts) -> int:
     return tokens if context is None or tokens < context else context
 
 
+_BYTES_PER_TOKEN = 4  # of ordinary text; a provider that counts more says how many there are, and is asked again
+
+
+def maximum_to_write(
+    price: Price, facts: BodyFacts, tokens: int, *, most: int | None = None, context: int | None = None
+) -> int | None:
+    """Return the bound of an answer as one target takes it: not above its maximum, and with room for the prompt.
+
+    tokens is what a limit or a default allows; most and context are what is known of the target beside its price list.
+    None: leave the bound out. That is so where the prompt may be too long to tell, and what is held covers the longest
+    answer that the model gives anyway.
+    """
+    limits = [limit for limit in (price.output_limit_tokens, most, tokens) if limit is not None]
+    wanted = min(limits)
+    contexts = [length for length in (price.context_tokens, context) if length is not None]
+    if not contexts:
+        return wanted
+    total = min(contexts)
+    try:
+        room = total - input_bound_tokens(price, facts)
+    except Unbounded:
+        room = 0
+    if room >= wanted:
+        return wanted
+    if room * 2 >= wanted:
+        return room
+    if price.output_limit_tokens is not None and tokens >= price.output_limit_tokens:
+        return None
+    likely = total - (facts.size_bytes - facts.data_url_bytes) // _BYTES_PER_TOKEN
+    return min(wanted, max(likely, room, min(FLOOR_TOKENS, wanted)))
+
+
 def output_limit_tokens(price: Price) -> int | None:
     """Give the most output tokens of the model in one choice, by its list; None without a figure."""
     return price.output_limit_tokens
