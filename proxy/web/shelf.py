@@ -82,8 +82,12 @@ def _all(snapshot: Snapshot, lists: Mapping[str, Mapping[str, bytes]], since_s: 
 
 
 def _preset(preset: PresetRow, lists: Mapping[str, Mapping[str, bytes]], since_s: int) -> bytes:
-    entries = [orjson.loads(entry) for target in preset.targets if (entry := lists[target.provider].get(target.model))]
-    targets = ", ".join(f"{target.provider}/{target.model}" for target in preset.targets)
+    listed = [target for target in preset.targets if target.static is None]  # canned answers are on no list
+    entries = [orjson.loads(entry) for target in listed if (entry := lists[target.provider].get(target.model))]
+    targets = ", ".join(
+        "canned answers" if target.static is not None else f"{target.provider}/{target.model}"
+        for target in preset.targets
+    )
     shown = {
         "id": preset.name,
         "object": "model",

@@ -11,23 +11,10 @@ import openai
 import pytest
 
 from proxy.config.preset import Preset
-from tests.support.installation import OPENAI_KEY, PROVIDER_KEY, token_hash_of, token_of
+from tests.support.installation import token_of
 from tests.support.leaks import nothing_leaks
+from tests.support.shipped import ENVIRONMENT, write_shipped
 from tests.support.stand import Stand, app_in_loop, models_known, simulator
-
-EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
-CI_HASH = "sha256:" + "1" * 64  # the placeholder of the user ci, who may use every model
-MOVED = {  # what a test must move to its own machine; all else stays as shipped
-    "https://openrouter.ai/api/v1": "{sim}/api/v1",
-    "https://api.openai.com/v1": "{sim}/openai/v1",
-    "http://127.0.0.1:11434/v1": f"{{sim}}/openai/v1\n    api_key: {OPENAI_KEY}",
-    CI_HASH: token_hash_of("ci"),
-}
-ENVIRONMENT = {
-    "OPENROUTER_API_KEY": PROVIDER_KEY,
-    **{f"OPENAI_KEY_{name}": OPENAI_KEY for name in "ABC"},
-    "TOLLKEEPER_PORT": "0",
-}
 
 
 class Case(NamedTuple):
@@ -188,13 +175,7 @@ class Example:
 @asynccontextmanager
 async def shipped(folder: Path, *, lane: bool) -> AsyncIterator[Example]:
     async with nothing_leaks(), simulator() as sim:
-        text = EXAMPLE.read_text(encoding="utf-8")
-        for old, new in MOVED.items():
-            assert old in text
-            text = text.replace(old, new.replace("{sim}", sim.url))
-        path = folder / "config.yaml"
-        path.write_text(text, encoding="utf-8")
-        path.chmod(0o600)
+        path = write_shipped(folder, sim.url)
         environ = {**ENVIRONMENT, "TOLLKEEPER_SERVER__LANE": str(lane).lower()}
         async with app_in_loop(path, environ) as app, httpx2.AsyncClient(trust_env=False) as http:
             await models_known(app)

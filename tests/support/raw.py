@@ -124,6 +124,8 @@ class Client:
 
     async def _read_body(self, answer: Answer, patience_s: float) -> None:
         length = answer.header("Content-Length")
+        if answer.status in (204, 304):  # these have no body, whatever their head says
+            return
         if (answer.header("Transfer-Encoding") or "").lower() == "chunked":
             while size := int(await self._take_line(patience_s), 16):
                 await self._pour(answer, size, patience_s)
