@@ -14,6 +14,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one; the ready line tells it")
     parser.add_argument("--pace-ms", type=int, default=0, help="pause before each streamed chunk")
+    parser.add_argument(
+        "--friendly", action="store_true", help="greet, in place of words that are made to break things"
+    )
     parser.add_argument("--seed", type=int, default=None, help="text and ids follow from it")
     return parser.parse_args()
 
@@ -25,7 +28,7 @@ async def _run(arguments: argparse.Namespace) -> int:
         # Windows' loops know no signal handlers; Ctrl-C arrives as KeyboardInterrupt there
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stop.set)
-    simulator = Simulator(seed=arguments.seed, pace_ms=arguments.pace_ms)
+    simulator = Simulator(seed=arguments.seed, pace_ms=arguments.pace_ms, friendly=arguments.friendly)
     try:
         await simulator.start(arguments.host, arguments.port)
     except OSError as error:

@@ -12,6 +12,7 @@ from annotated_types import Len
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from proxy.simulator.faults import FAULTS
+from proxy.simulator.profiles.profile import KINDS, FailureKind
 
 
 class BehaviourError(ValueError):
@@ -29,6 +30,7 @@ class Behaviour(BaseModel):
     cached_tokens: int = Field(0, ge=0, description="Part of the prompt tokens that was read from a cache")
     cache_write_tokens: int = Field(0, ge=0, description="Part of the prompt tokens that was written to a cache")
     reasoning_tokens: int = Field(0, ge=0, description="Tokens of reasoning, on top of completion_tokens")
+    friendly: bool = Field(False, description="Greet and explain instead of words that are made to break things")
     content: str | None = Field(None, description="Say this text instead of made-up words")
     refusal: str | None = Field(None, description="Refuse with this text (message.refusal)")
     finish_reason: str | None = Field(None, description="Overrule stop, length or tool_calls")
@@ -113,6 +115,7 @@ class Behaviour(BaseModel):
     error_message: str | None = Field(None, description="Another text for the error")
     error_in_200: bool = Field(False, description="The error with status 200; in a stream as first and only event")
     retry_after: str | None = Field(None, description="Retry-After of an error, verbatim; empty = none")
+    failure: FailureKind | None = Field(None, description="Fail in this way, in the words of the profile")
     stream_error_after: int | None = Field(None, ge=0, description="Streamed: an error event after N tokens")
     stream_error_code: int | str = Field(502, description="error.code of that event")
     stream_error_message: str = Field("Provider disconnected", description="error.message of that event")
@@ -318,6 +321,9 @@ NAMED_BEHAVIOURS: dict[str, dict[str, Any]] = {
     **{f"error-{name}": {"error": name} for name in FAULTS},
 }
 
+FAILURES: dict[str, dict[str, Any]] = {f"failure-{kind}": {"failure": kind} for kind in KINDS}
+"""Further names, each for one failure of the profiles."""
+
 
 def parse(fields: dict[str, Any], base: Behaviour) -> Behaviour:
     """Lay fields over base (``named`` first, if there).
@@ -327,9 +333,10 @@ def parse(fields: dict[str, Any], base: Behaviour) -> Behaviour:
     fields = dict(fields)
     if "named" in fields:
         name = fields.pop("named")
-        if name not in NAMED_BEHAVIOURS:
+        ready = NAMED_BEHAVIOURS.get(name) or FAILURES.get(name)
+        if ready is None and name not in NAMED_BEHAVIOURS:
             raise BehaviourError(f"no behaviour is named {name!r}; GET /_sim/behaviours lists them")
-        fields = NAMED_BEHAVIOURS[name] | fields
+        fields = (ready or {}) | fields
     try:
         return Behaviour.model_validate({**base.model_dump(exclude_defaults=True), **fields})
     except ValidationError as error:

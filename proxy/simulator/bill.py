@@ -191,8 +191,11 @@ def responses_usage(behaviour: Behaviour, bill: Bill, *, openai: bool) -> Any:
     return usage
 
 
-def messages_usage(behaviour: Behaviour, bill: Bill) -> Any:
-    """Write ``usage`` of the Messages API: cached tokens stand beside input_tokens there, not inside."""
+def messages_usage(behaviour: Behaviour, bill: Bill, *, direct: bool = False) -> Any:
+    """Write ``usage`` of the Messages API: cached tokens stand beside input_tokens there, not inside.
+
+    direct: as Anthropic itself does, without money and with the life of what was written to the cache.
+    """
     if behaviour.usage_literal is not None:
         return _fragment(behaviour.usage_literal)
     tokens = bill.tokens
@@ -202,6 +205,9 @@ def messages_usage(behaviour: Behaviour, bill: Bill) -> Any:
         "cache_creation_input_tokens": tokens.cache_write,
         "cache_read_input_tokens": tokens.cached,
     }
+    if direct:
+        lives = {"ephemeral_5m_input_tokens": tokens.cache_write, "ephemeral_1h_input_tokens": 0}
+        return usage | {"cache_creation": lives, "service_tier": "standard"}
     names = ("upstream_inference_prompt_cost", "upstream_inference_completions_cost")
     return usage | _money(behaviour, bill, names)
 

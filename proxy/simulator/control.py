@@ -1,5 +1,6 @@
 """Answers /_sim: what a test sets and reads. Nothing here is part of any provider's interface."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -8,6 +9,8 @@ from proxy.simulator.account import Account
 from proxy.simulator.behaviour import NAMED_BEHAVIOURS, Behaviour, BehaviourError, Script
 from proxy.simulator.books import Books
 from proxy.simulator.connection import Connection, Request, head_bytes
+from proxy.simulator.prices import pricing_body
+from proxy.simulator.provider import Served
 from proxy.simulator.received import DEFAULT_KEPT, Received
 from proxy.simulator.stamp import Stamp
 
@@ -19,13 +22,22 @@ class _WrongError(Exception):
 
 
 class Control:
-    def __init__(self, script: Script, books: Books, received: Received, account: Account, stamp: Stamp) -> None:
+    def __init__(
+        self,
+        script: Script,
+        books: Books,
+        received: Received,
+        account: Account,
+        stamp: Stamp,
+        profiles: Mapping[str, Served],
+    ) -> None:
         self._script = script
+        self._profiles = profiles
         self._books = books
         self._received = received
         self._account = account
         self._stamp = stamp
-        self._routes = {
+        self._routes: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
             ("POST", "behaviour"): self._set_behaviour,
             ("GET", "behaviour"): lambda _: self._script.shown(),
             ("DELETE", "behaviour"): self._clear_behaviour,
@@ -38,6 +50,8 @@ class Control:
             ("DELETE", "requests"): self._clear_requests,
             ("GET", "books"): lambda _: self._books.shown(),
             ("DELETE", "books"): self._clear_books,
+            ("GET", "profiles"): lambda _: {name: _row(one) for name, one in self._profiles.items()},
+            ("GET", "profiles/books"): lambda _: {name: one.books.shown() for name, one in self._profiles.items()},
         }
 
     async def serve(self, request: Request, connection: Connection, path: str) -> None:
@@ -78,7 +92,7 @@ class Control:
         """Forget behaviours, books, requests and accounts, and start ids and time anew."""
         numbers = _numbers(fields, "seed", "created")
         self._script.clear()
-        self._books.clear()
+        self._clear_all_books()
         self._received.clear()
         self._account.forget()
         self._stamp.reset(numbers.get("seed"), numbers.get("created"))
@@ -102,8 +116,27 @@ class Control:
 
     def _clear_books(self, fields: dict[str, Any]) -> Any:
         _numbers(fields)
-        self._books.clear()
+        self._clear_all_books()
         return {}
+
+    def _clear_all_books(self) -> None:
+        self._books.clear()
+        for one in self._profiles.values():
+            one.books.clear()
+
+
+def _row(one: Served) -> dict[str, Any]:
+    """Show what a configuration needs of a profile: where it is served, its kind, its models with their prices."""
+    profile = one.profile
+    return {
+        "title": profile.title,
+        "path": profile.path,
+        "address": profile.address,
+        "kind": profile.kind,
+        "api": profile.api,
+        "models": {row.id: pricing_body(row.price) for row in profile.models},
+        "failures": list(profile.failures),
+    }
 
 
 def _numbers(fields: dict[str, Any], *known: str) -> dict[str, int]:

@@ -110,6 +110,7 @@ FAULTS: dict[str, Fault] = {
     "management-only": Fault(403, "Only management keys can perform this operation"),
     "no-endpoints": Fault(404, "No endpoints found for {model}.", {"error_type": "not_found"}),
     "no-tool-endpoints": Fault(404, "No endpoints found that support tool use."),
+    "no-image-endpoints": Fault(404, "No endpoints found that support image input"),
     "data-policy": Fault(404, "No endpoints found matching your guardrail restrictions and data policy."),
     "no-allowed-providers": Fault(404, "No allowed providers are available for the selected model."),
     "request-timeout": Fault(408, "Request timed out. Please try again."),

@@ -18,6 +18,7 @@ from proxy.simulator.connection import Connection, Request
 from proxy.simulator.faults import FAULTS, Fault
 from proxy.simulator.play import Answer, Player, Progress, Stopped
 from proxy.simulator.prices import Catalogue, Model
+from proxy.simulator.profiles.openrouter import FAULT_NAMES
 from proxy.simulator.reply import Event, Reply, compose, count_prompt
 from proxy.simulator.stamp import Stamp
 
@@ -108,6 +109,8 @@ class Inference:
     def _check_script(asked: Asked, behaviour: Behaviour) -> None:
         if behaviour.error is not None:
             raise RefusedError(FAULTS[behaviour.error], asked.model)
+        if behaviour.failure in FAULT_NAMES:
+            raise RefusedError(FAULTS[FAULT_NAMES[behaviour.failure]], asked.model)
 
     # --- who answers
 

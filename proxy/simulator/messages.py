@@ -23,7 +23,7 @@ def _message(reply: Reply) -> dict[str, Any]:
         "type": "message",
         "role": "assistant",
         "model": reply.model,
-        "provider": reply.provider,
+        **({} if reply.openai else {"provider": reply.provider}),
         "content": [],
         "stop_reason": None,
         "stop_sequence": None,
@@ -52,7 +52,9 @@ def body(reply: Reply) -> bytes:
     if reply.behaviour.choice_error:
         return orjson.dumps(anthropic_error(500, reply.behaviour.stream_error_message))
     message = _message(reply) | {"content": _blocks(reply), "stop_reason": _stop_reason(reply)}
-    return orjson.dumps(with_usage(message, reply.behaviour, messages_usage(reply.behaviour, reply.bill())))
+    return orjson.dumps(
+        with_usage(message, reply.behaviour, messages_usage(reply.behaviour, reply.bill(), direct=reply.openai))
+    )
 
 
 def count_tokens_body(tokens: int) -> dict[str, int]:
@@ -70,7 +72,7 @@ def _typed(reply: Reply) -> Iterator[tuple[str, dict[str, Any], int]]:
     if ends_early == 0:
         yield from _error(reply, 0)
         return
-    begun = with_usage(_message(reply), behaviour, messages_usage(behaviour, reply.bill_so_far(0)))
+    begun = with_usage(_message(reply), behaviour, messages_usage(behaviour, reply.bill_so_far(0), direct=reply.openai))
     yield "chunk", {"type": "message_start", "message": begun}, 0
     yield "chunk", {"type": "ping"}, 0
     tokens, index, open_part = 0, -1, ""
@@ -94,7 +96,11 @@ def _typed(reply: Reply) -> Iterator[tuple[str, dict[str, Any], int]]:
         "type": "message_delta",
         "delta": {"stop_reason": _stop_reason(reply), "stop_sequence": None},
     }
-    yield "usage", dict(with_usage(last, behaviour, messages_usage(behaviour, reply.bill()))), tokens
+    yield (
+        "usage",
+        dict(with_usage(last, behaviour, messages_usage(behaviour, reply.bill(), direct=reply.openai))),
+        tokens,
+    )
     if behaviour.done:
         yield "done", {"type": "message_stop"}, tokens
 
@@ -105,7 +111,7 @@ def _error(reply: Reply, tokens: int) -> Iterator[tuple[str, dict[str, Any], int
     counted = {
         "type": "message_delta",
         "delta": {"stop_reason": None, "stop_sequence": None},
-        "usage": messages_usage(behaviour, reply.bill_so_far(tokens)),
+        "usage": messages_usage(behaviour, reply.bill_so_far(tokens), direct=reply.openai),
     }
     if behaviour.stream_error_form == "with_usage":
         yield "chunk", counted, tokens

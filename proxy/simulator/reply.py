@@ -234,10 +234,22 @@ def _pieces(body: dict[str, Any], behaviour: Behaviour, seed: int) -> list[str]:
     schema = _schema(body)
     if schema is not None:
         return text.pieces(orjson.dumps(example(schema)).decode())
+    if behaviour.friendly:
+        return text.pieces(text.greeting(_question(body)))
     words = text.words(seed, behaviour.completion_tokens)
     if behaviour.big_content_bytes and words:
         words[0] = "x" * behaviour.big_content_bytes
     return words
+
+
+def _question(body: dict[str, Any]) -> str:
+    """Return the text of the last message, or of the prompt."""
+    source = body.get("messages", body.get("input", body.get("prompt")))
+    last = source[-1] if isinstance(source, list) and source else source
+    content = last.get("content") if isinstance(last, dict) else last
+    if isinstance(content, list):
+        content = next((p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str)), "")
+    return content if isinstance(content, str) else ""
 
 
 def _finish(reply: Reply, maximum: int | None) -> None:

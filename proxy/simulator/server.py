@@ -1,13 +1,13 @@
 """The simulator.
 
-A fake OpenRouter under /api/v1 and a fake OpenAI under /openai/v1 on one port of this machine.
+A fake OpenRouter under /api/v1, a fake OpenAI under /openai/v1, and the profiles of real servers under
+/profiles/<name>, on one port of this machine.
 """
 
 import asyncio
 
 from proxy.core.clock import Clock, SystemClock
 from proxy.simulator.account import Account
-from proxy.simulator.api import APIS
 from proxy.simulator.behaviour import Behaviour, Script
 from proxy.simulator.books import Books
 from proxy.simulator.connection import Connection, Request, head_bytes
@@ -15,6 +15,10 @@ from proxy.simulator.control import Control
 from proxy.simulator.inference import Inference
 from proxy.simulator.management import Management
 from proxy.simulator.prices import Catalogue
+from proxy.simulator.profiles.profile import Profile
+from proxy.simulator.profiles.server import ProfileServer
+from proxy.simulator.profiles.table import PROFILES
+from proxy.simulator.provider import OpenRouterServer, Provider, Served
 from proxy.simulator.received import DEFAULT_KEPT, Received
 from proxy.simulator.stamp import Stamp
 
@@ -22,14 +26,14 @@ _BACKLOG = 4096  # a storm opens its connections all at once
 _OPENROUTER = "/api/v1/"
 _OPENAI = "/openai/v1/"
 _CONTROL = "/_sim/"
-_OPENAI_PATHS = frozenset(("chat/completions", "completions", "embeddings", "responses"))
 
 
 class Simulator:
     """One simulator with its own books; parts share nothing with another one in the same process.
 
     seed: text and ids follow from it (None: a new one). pace_ms: before each streamed chunk, unless a
-    behaviour says otherwise. kept_requests: how many requests /_sim/requests remembers (None: all).
+    behaviour says otherwise. friendly: answers greet, unless a behaviour says otherwise. kept_requests: how many
+    requests /_sim/requests remembers (None: all).
     """
 
     def __init__(
@@ -37,17 +41,21 @@ class Simulator:
         *,
         seed: int | None = None,
         pace_ms: int = 0,
+        friendly: bool = False,
         kept_requests: int | None = DEFAULT_KEPT,
         clock: Clock | None = None,
     ) -> None:
-        self._script = Script(Behaviour(pace_ms=pace_ms))
+        self._script = Script(Behaviour(pace_ms=pace_ms, friendly=friendly))
         self.books = Books()
         self._received = Received()
         self._received.keep(kept_requests)
         account, stamp, catalogue = Account(), Stamp(clock or SystemClock(), seed), Catalogue()
-        self._inference = Inference(catalogue, self._script, self.books, account, stamp)
-        self._management = Management(catalogue, self._script, self.books, account, stamp)
-        self._control = Control(self._script, self.books, self._received, account, stamp)
+        inference = Inference(catalogue, self._script, self.books, account, stamp)
+        management = Management(catalogue, self._script, self.books, account, stamp)
+        self._openrouter = Provider(inference, management, openai=False)
+        self._openai = Provider(inference, management, openai=True)
+        self._profiles = {name: _served(profile, self._script, stamp) for name, profile in PROFILES.items()}
+        self._control = Control(self._script, self.books, self._received, account, stamp, self._profiles)
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self.url = ""
@@ -81,18 +89,24 @@ class Simulator:
             return
         self._received.add(request)
         if path.startswith(_OPENROUTER):
-            await self._provider(request, connection, path.removeprefix(_OPENROUTER), openai=False)
+            await self._openrouter.serve(request, connection, path.removeprefix(_OPENROUTER))
         elif path.startswith(_OPENAI):
-            await self._provider(request, connection, path.removeprefix(_OPENAI), openai=True)
+            await self._openai.serve(request, connection, path.removeprefix(_OPENAI))
+        elif (profile := self._profile(path)) is not None:
+            await profile.serve(request, connection, path.removeprefix(profile.profile.path + "/"))
         else:
             page = b"<!DOCTYPE html><html><head><title>404</title></head><body>Not Found</body></html>"
             headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(page)))]
             await connection.send(head_bytes(404, headers) + page)
 
-    async def _provider(self, request: Request, connection: Connection, path: str, *, openai: bool) -> None:
-        if request.method == "POST" and path in APIS and (not openai or path in _OPENAI_PATHS):
-            await self._inference.serve(request, connection, APIS[path], openai=openai)
-        elif request.method == "POST" and path == "messages/count_tokens" and not openai:
-            await self._inference.count_tokens(request, connection)
-        else:
-            await self._management.serve(request, connection, path, openai=openai)
+    def _profile(self, path: str) -> Served | None:
+        """Return the profile under whose base the path lies, if any."""
+        parts = path.split("/", 3)
+        found = self._profiles.get(parts[2]) if len(parts) > 3 and parts[1] == "profiles" else None
+        return found if found is not None and path.startswith(found.profile.path + "/") else None
+
+
+def _served(profile: Profile, script: Script, stamp: Stamp) -> Served:
+    if profile.kind == "openrouter":
+        return OpenRouterServer(profile, script, stamp)
+    return ProfileServer(profile, script, stamp)

@@ -36,6 +36,7 @@ _WORDS = (
     ),
     *(" line\n", " tab\t", " back\\slash", " keeper", " writes", " what", " was", " spent"),
 )
+_QUOTED_CHARS = 120  # of the question in a greeting
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 
@@ -45,6 +46,14 @@ def words(seed: int, count: int) -> list[str]:
     cycle = _WORDS[start:] + _WORDS[:start]
     whole, rest = divmod(count, len(cycle))
     return [*(cycle * whole), *cycle[:rest]]
+
+
+def greeting(question: str) -> str:
+    """Return what a simulated model says to people: who it is, and what it was asked."""
+    asked = " ".join(question.split())
+    asked = asked if len(asked) <= _QUOTED_CHARS else asked[:_QUOTED_CHARS].rstrip() + "…"
+    heard = f" You wrote: “{asked}”." if asked else ""
+    return f"Hello! I am a simulated model: nothing left this machine, and no real money was spent.{heard}"
 
 
 def pieces(text: str, size: int = 4) -> list[str]:

@@ -1,0 +1,1 @@
+"""Dialects of real servers: what each of them says, takes and refuses is data, one row a server."""

@@ -1,0 +1,76 @@
+"""xAI.
+
+Sources: xAI's API reference and its page on consumption (reasoning counts apart from completion_tokens, and inside
+total_tokens); Wei-Shaw/sub2api#5771 (figures, and cost_in_usd_ticks: 1e-10 USD), vercel/ai#12425,
+UKGovernmentBEIS/inspect_ai#5528; the words of a full context from a public list of them. Errors are a code and a
+text, not an object.
+"""
+
+from proxy.simulator.profiles.profile import Failure, FailureKind, Listing, Profile, Row, Stream, Told, price
+
+
+def _error(status: int, code: str, text: str, **headers: str) -> Failure:
+    told = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return Failure(status, {"code": code, "error": text}, told)
+
+
+_INVALID = "Client specified an invalid argument"
+_FAILURES: dict[FailureKind, Failure] = {
+    "bad_key": _error(
+        400,
+        _INVALID,
+        "Incorrect API key provided: xa***77. You can obtain an API key from https://console.x.ai.",
+    ),
+    "no_credit": _error(
+        403,
+        "The caller does not have permission to execute the specified operation",
+        "Your team has either used all available credits or reached its monthly spending limit. To continue making "
+        "API requests, please purchase more credits or raise your spending limit.",
+    ),
+    "rate_limited": _error(
+        429,
+        "Some resource has been exhausted",
+        "Too many requests for team simulator and model {model}. Your team's rate limit is 480 requests per minute.",
+    ),
+    "context_full": _error(
+        400,
+        _INVALID,
+        "This model's maximum prompt length is {limit} but the request contains {value} tokens.",
+    ),
+    "unknown_model": _error(
+        404,
+        "Some requested entity was not found",
+        "The model {model} does not exist or your team simulator does not have access to it.",
+    ),
+    "no_tools": _error(400, _INVALID, "Function calling is not supported by model {model}."),
+    "no_pictures": _error(400, _INVALID, "Image inputs are not supported by this model."),
+    "no_thinking": _error(400, _INVALID, "Model {model} does not support parameter reasoningEffort."),
+    "content_refused": _error(
+        403,
+        "The caller does not have permission to execute the specified operation",
+        "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO",
+    ),
+    "overloaded": _error(
+        503,
+        "The service is currently unavailable",
+        "Service temporarily unavailable. The model is at capacity and currently cannot serve this request.",
+    ),
+    "broken": _error(500, "Internal error", "Internal error"),
+}
+
+XAI = Profile(
+    name="xai",
+    title="xAI",
+    address="https://api.x.ai/v1",
+    models=(Row("grok-4", price("3", "15", "0.75"), 256_000, 256_000, thinks=True),),
+    failures=_FAILURES,
+    told=Told("always", "own_chunk", reasoning="beside", cached="details", cost="ticks", more={"num_sources_used": 0}),
+    stream=Stream(broken=_error(500, "Internal error", "Internal error")),
+    listing=Listing(more={"object": "model", "owned_by": "xai"}),
+    notes=(
+        "Reasoning stands outside `completion_tokens`, but inside `total_tokens`.",
+        "`cost_in_usd_ticks` tells the cost in 1e-10 USD.",
+        "A bad key is told by 400, an empty account by 403.",
+    ),
+)
+PROFILES = (XAI,)
