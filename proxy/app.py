@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
@@ -22,6 +22,7 @@ from proxy.jobs.refresh_models import refresh_models
 from proxy.jobs.retention import Retention
 from proxy.jobs.runner import JobRunner
 from proxy.jobs.settle_pending import SettlePending
+from proxy.pipeline.access_log import AccessLog, Lines
 from proxy.pipeline.allowance import use_case_quotas
 from proxy.pipeline.desk import Desk
 from proxy.pipeline.directory import build_directory
@@ -53,6 +54,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tollkeeper.app")
 
+
+class Output(Lines, Protocol):
+    """Where the log goes."""
+
+    def set_level(self, level: str) -> None:
+        """Leave out what is less important than level."""
+        ...
+
+
 _GC_THRESHOLD = 50_000  # the start's objects are frozen; what a request makes dies by reference counts
 _LATELY_MS = 3_600_000  # how far back attempts tell how a target does
 _CUT_WAIT_S = 5.0  # after the drain: time for requests that were cut to reach the ledger
@@ -61,7 +71,10 @@ _CUT_WAIT_S = 5.0  # after the drain: time for requests that were cut to reach t
 class App:
     """A running proxy: start(), then drain() and close()."""
 
-    def __init__(self, load: Callable[[], Loaded]) -> None:
+    def __init__(self, load: Callable[[], Loaded], output: Output | None = None) -> None:
+        """Take what reads the configuration, and where the access log goes; None: there is none."""
+        self._output = output
+        self._access: AccessLog | None = None
         self._clock = GuardedClock(SystemClock())
         self._stack = AsyncExitStack()
         self._providers: dict[str, ProviderRow] = {}
@@ -71,7 +84,7 @@ class App:
         self._sockets: list[asyncio.Server] = []
         self._runner = JobRunner()
         self.health = Health(self._clock)
-        self.live: LiveConfig[Snapshot] = LiveConfig(load, self._build)
+        self.live: LiveConfig[Snapshot] = LiveConfig(load, self._build, swapped=self._log_as)
         self.ledger: SqliteLedger
         self.catalogue: Catalogue
         self.parts: Parts
@@ -90,6 +103,7 @@ class App:
     async def _start(self, loaded: Loaded) -> None:
         settings = loaded.settings
         loop = asyncio.get_running_loop()
+        self._stack.callback(self._close_access_log)
         database = settings.database
         self.ledger = open_ledger(
             database,
@@ -116,6 +130,7 @@ class App:
             health=self.health,
             look_up_later=self.pending.look_up_later,
         )
+        self._log_as(settings)
         self.taken_up = await self.pending.start()
         await self._listen(settings)
         self._runner.start(
@@ -128,6 +143,21 @@ class App:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD)
+
+    def _log_as(self, settings: Settings) -> None:
+        """Log from the settings' level on; a line for each request is information."""
+        if self._output is None:
+            return
+        level = settings.log.level
+        self._output.set_level(level)
+        is_wanted = level in ("debug", "info")
+        if is_wanted and self._access is None:
+            self._access = AccessLog(self._output)
+        self.parts.access = self._access if is_wanted else None
+
+    def _close_access_log(self) -> None:
+        if self._access is not None:
+            self._access.close()
 
     async def _open_desk(self, settings: Settings) -> Desk:
         """Rebuild all totals from the ledger; what is open there counts in full from the first moment."""

@@ -116,9 +116,9 @@ async def _run(folder: Path, url: str, keys: Keys, *, check: bool) -> int:
         return load_file(folder / "config.yaml", {})  # settings of the environment are for the real proxy
 
     loaded = load()
-    set_up_logs("warning" if check else "info", "auto")
+    output = set_up_logs("warning" if check else "info", "auto")
     stop = _stop_event()
-    app = App(load)
+    app = App(load, None if check else output)
     try:
         await app.start(loaded)
     except PortError as error:

@@ -1,14 +1,26 @@
-"""What is written to stderr while serving: an event's word and its fields; text for people, JSON lines for machines.
+"""What is written to stderr while serving: an event's name and its fields; text for people, JSON lines for machines.
 
 Fields are an allow-list by construction: events name what they log, and no body or header is ever among it.
 """
 
 import json
 import logging
+import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Protocol, TextIO
+
+import orjson
+
+from proxy.pipeline.access_log import REFUSED, REQUEST, Line
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_NAMES = ("tollkeeper", "proxy")  # the loggers that are ours
+DETAILS = "details"  # the field that may hold several lines: a text of our own, with the place in a file
+_COLOURS = {"debug": "2", "warning": "33", "error": "31", "critical": "31"}  # ECMA-48
+_EVENT_WIDTH = 16
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
@@ -16,36 +28,184 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 
 class TextFormatter(logging.Formatter):
+    """Lines for people. colours: the terminal knows them."""
+
+    def __init__(self, *, colours: bool = False) -> None:
+        super().__init__()
+        self._colours = colours
+
     def format(self, record: logging.LogRecord) -> str:
-        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        fields = " ".join(f"{name}={value}" for name, value in _fields(record).items())
-        line = f"{clock} {record.levelname.lower():7} {record.getMessage()} {fields}".rstrip()
+        fields = _fields(record)
+        details = fields.pop(DETAILS, None)
+        level = record.levelname.lower()
+        line = f"{_clock(int(record.created))} {self._painted(level)} {record.getMessage()} {_pairs(fields)}".rstrip()
+        if details is not None:
+            line = f"{line}\n{details}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+    def line(self, line: Line) -> str:
+        """Write a line of the access log: what people look for stands in columns, and the rest behind it."""
+        fields = dict(line.fields)
+        head = f"{_clock(line.ms // 1000)} {self._painted('info')} {line.event:<{_EVENT_WIDTH}}"
+        if line.event not in (REQUEST, REFUSED):
+            return f"{head} {_pairs(fields)}"
+        status = str(fields.pop("status"))
+        if self._colours and not status.startswith("2"):
+            status = f"\x1b[33m{status}\x1b[0m"
+        user = _shown(fields.pop("user") or "-")
+        return f"{head} {status} {user:<10} {_told(fields)}".rstrip()
+
+    def _painted(self, level: str) -> str:
+        text = f"{level:7}"
+        return f"\x1b[{_COLOURS[level]}m{text}\x1b[0m" if self._colours and level in _COLOURS else text
 
 
 class JsonFormatter(logging.Formatter):
+    """Lines for machines."""
+
     def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "ts": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+        head = {
+            "ts": _iso(int(record.created * 1000)),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
-            **_fields(record),
         }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        more = {"traceback": self.formatException(record.exc_info)} if record.exc_info else {}
+        return json.dumps({**head, **_fields(record), **more}, default=str)
+
+    def line(self, line: Line) -> str:
+        """Write a line of the access log.
+
+        orjson does it in a tenth of the time, but takes no lone surrogates and leaves U+2028 as it is.
+        """
+        found = {"ts": _iso(line.ms), "level": "info", "event": line.event, **line.fields}
+        try:
+            text = orjson.dumps(found).decode()
+        except TypeError:
+            return json.dumps(found)
+        return text if text.isprintable() else json.dumps(found)
 
 
-def set_up_logs(level: str, form: str) -> None:
-    """Send our events to stderr. form: auto, text or json."""
-    handler = logging.StreamHandler(sys.stderr)
-    text = form == "text" or (form == "auto" and sys.stderr.isatty())
-    handler.setFormatter(TextFormatter() if text else JsonFormatter())
+class _Formatter(Protocol):
+    def line(self, line: Line) -> str: ...
+
+
+class Output:
+    """Where the log goes: our events one by one, and the lines of the access log many at once."""
+
+    def __init__(self, stream: TextIO, form: str) -> None:
+        """form: auto, text or json; auto is text on a terminal."""
+        is_terminal = stream.isatty()
+        colours = is_terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        text = TextFormatter(colours=colours)
+        formatter = text if form == "text" or (form == "auto" and is_terminal) else JsonFormatter()
+        self._formatter: _Formatter = formatter
+        self._stream = stream
+        self.handler = logging.StreamHandler(stream)
+        self.handler.setFormatter(formatter)
+
+    def set_level(self, level: str) -> None:
+        """Leave out what is less important than level."""
+        for name in _NAMES:
+            logging.getLogger(name).setLevel(level.upper())
+
+    def write(self, lines: Sequence[Line]) -> None:
+        """Write lines of the access log together. A stream that cannot be written to loses them, as it does others."""
+        text = "".join([f"{self._formatter.line(line)}\n" for line in lines])
+        self.handler.acquire()
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):  # a full disk, a closed pipe: serving goes on
+            return
+        finally:
+            self.handler.release()
+
+
+def set_up_logs(level: str, form: str) -> Output:
+    """Send our events to stderr, and return where that is."""
+    output = Output(sys.stderr, form)
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [output.handler]
     root.setLevel(logging.WARNING)
-    for name in ("tollkeeper", "proxy"):
-        logging.getLogger(name).setLevel(level.upper())
+    output.set_level(level)
     # aiohttp's own lines can quote requests; what matters of them is reported by us
     for name in ("aiohttp.server", "aiohttp.access", "aiohttp.client", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    return output
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+@lru_cache(maxsize=4)
+def _clock(second: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(second))
+
+
+def _iso(ms: int) -> str:
+    return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
+
+
+def _told(fields: dict[str, object]) -> str:
+    """Return the rest of a request's line as a person says it: model, tokens, cost, time; then what is left."""
+    parts = [_models(fields), _tokens(fields), _cost(fields), _time(fields)]
+    if fields.get("attempts") == 1:
+        del fields["attempts"]
+    for name, usual in _USUAL.items():
+        if fields.get(name) == usual:
+            del fields[name]
+    return "  ".join(part for part in (*parts, _pairs(fields)) if part)
+
+
+_USUAL: Mapping[str, object] = {"state": "settled", "cost_source": "provider", "streamed": False, "endpoint": "chat"}
+
+
+def _models(fields: dict[str, object]) -> str:
+    model, served, provider = fields.pop("model", None), fields.pop("served_model", None), fields.pop("provider", None)
+    if model is None:
+        return _shown(fields.pop("path", None) or "")
+    if fields.get("path") in ("/v1/chat/completions", "/chat/completions"):
+        del fields["path"]
+    text = _shown(model)
+    if served is not None and served != model:
+        text += f" → {_shown(served)}"
+    return text if provider is None else f"{text} at {_shown(provider)}"
+
+
+def _tokens(fields: dict[str, object]) -> str:
+    sent, got = fields.pop("input_tokens", None), fields.pop("output_tokens", None)
+    return "" if sent is None and got is None else f"{_count(sent)}+{_count(got)} tokens"
+
+
+def _count(value: object) -> str:
+    return "?" if value is None else str(value)
+
+
+def _cost(fields: dict[str, object]) -> str:
+    cost = fields.pop("cost_usd", None)
+    return "" if cost is None else f"${cost}"
+
+
+def _time(fields: dict[str, object]) -> str:
+    took, first = fields.pop("duration_ms", None), fields.pop("ttft_ms", None)
+    if not isinstance(took, int):
+        return ""
+    return _seconds(took) if not isinstance(first, int) else f"{_seconds(took)} (first {_seconds(first)})"
+
+
+def _seconds(ms: int) -> str:
+    return f"{ms} ms" if ms < 1000 else f"{ms / 1000:.2f} s"
+
+
+def _pairs(fields: Mapping[str, object]) -> str:
+    return " ".join(f"{name}={_shown(value)}" for name, value in fields.items() if value is not None)
+
+
+def _shown(value: object) -> str:
+    """Return a value whose end can be told, and which cannot look like another line or command the terminal."""
+    text = str(value)
+    if not text.isprintable():
+        return json.dumps(text)
+    return json.dumps(text, ensure_ascii=False) if " " in text or '"' in text or "=" in text else text

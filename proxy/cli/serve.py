@@ -12,7 +12,7 @@ import click
 from proxy import __version__
 from proxy.app import App
 from proxy.cli.admin import actor
-from proxy.cli.logs import set_up_logs
+from proxy.cli.logs import Output, set_up_logs
 from proxy.cli.settings import config_option, loader
 from proxy.config.load import Loaded
 from proxy.storage.users import add_token, add_user
@@ -34,8 +34,8 @@ def serve(config_path: Path | None, host: str | None, port: int | None) -> None:
     }
     load = loader(config_path, overrides)
     loaded = load()
-    set_up_logs(loaded.settings.log.level, loaded.settings.log.format)
-    sys.exit(run_loop(lambda: _serve(load, loaded, started_s)))
+    output = set_up_logs(loaded.settings.log.level, loaded.settings.log.format)
+    sys.exit(run_loop(lambda: _serve(load, loaded, output, started_s)))
 
 
 def run_loop(main: Callable[[], Coroutine[None, None, int]]) -> int:
@@ -47,10 +47,10 @@ def run_loop(main: Callable[[], Coroutine[None, None, int]]) -> int:
     return uvloop.run(main())
 
 
-async def _serve(load: Callable[[], Loaded], loaded: Loaded, started_s: float) -> int:
+async def _serve(load: Callable[[], Loaded], loaded: Loaded, output: Output, started_s: float) -> int:
     stop = asyncio.Event()
     cut = asyncio.Event()
-    app = App(load)
+    app = App(load, output)
     await app.start(loaded)
     _on_signals(app, stop, cut)
     if loaded.path is None and len(app.live.current.directory) == 0:

@@ -21,7 +21,7 @@ from proxy.core.errors import ConfigError
 S = TypeVar("S")
 Signature = tuple[tuple[int, ...] | None, ...]
 _RETRY_TICKS = 10
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("tollkeeper.config")
 
 
 class LiveConfig(Generic[S]):
@@ -38,10 +38,12 @@ class LiveConfig(Generic[S]):
         build: Callable[[Settings], S | Awaitable[S]],
         *,
         poll_s: float = 0.5,  # with reading and building, a change is in force within a second
+        swapped: Callable[[Settings], None] = lambda _: None,
     ) -> None:
         self._load = load
         self._build = build
         self._poll_s = poll_s
+        self._swapped = swapped  # called when other settings are in force
         self._snapshot: S | None = None
         self._loaded: Loaded | None = None
         self._problem: str | None = None
@@ -81,7 +83,7 @@ class LiveConfig(Generic[S]):
         snapshot = await self._built(loaded.settings)
         self._loaded, self._snapshot = loaded, snapshot
         for warning in loaded.warnings:
-            _log.warning("%s", warning)
+            _log.warning("config.warning", extra={"problem": warning})
         return snapshot
 
     def reload_now(self) -> None:
@@ -96,7 +98,7 @@ class LiveConfig(Generic[S]):
                 if asked or await self._has_changed():
                     await self.reload()
             except Exception:  # noqa: BLE001 - the watcher outlives any single reload; the log tells it
-                _log.exception("reloading the configuration failed; the old one stays in force")
+                _log.exception("config.reload_failed")
 
     async def reload(self) -> str | None:
         """Load, build and swap now; give the problem, or None when what the file says is in force."""
@@ -123,7 +125,7 @@ class LiveConfig(Generic[S]):
         old = self.loaded
         if loaded.fingerprint == old.fingerprint and loaded.settings == old.settings:
             if self._problem is not None:
-                _log.info("the configuration is valid again and as it was")
+                _log.info("config.restored")
             self._accept()
             return None
         settings, waiting = keep_until_restart(old.settings, loaded.settings)
@@ -136,11 +138,12 @@ class LiveConfig(Generic[S]):
             settings, loaded.path, loaded.warnings, loaded.fingerprint, loaded.watched, loaded.origins
         )
         self._accept()
-        _log.info("configuration %s is in force", loaded.fingerprint)
+        self._swapped(settings)
+        _log.info("config.changed", extra={"fingerprint": loaded.fingerprint})
         for warning in loaded.warnings:
-            _log.warning("%s", warning)
+            _log.warning("config.warning", extra={"problem": warning})
         if waiting:
-            _log.warning("a new value of %s needs a restart; the rest is in force", ", ".join(waiting))
+            _log.warning("config.needs_restart", extra={"settings": ", ".join(waiting)})
         return None
 
     async def _built(self, settings: Settings) -> S:
@@ -156,7 +159,7 @@ class LiveConfig(Generic[S]):
     def _refuse(self, text: str) -> str:
         self._problem = text
         if text != self._refused:
-            _log.error("the configuration was not taken; the old one stays in force:\n%s", text)
+            _log.error("config.refused", extra={"details": text})
         self._refused = text
         return text
 

@@ -202,7 +202,7 @@ class Currency(Block):
 
 class Log(Block):
     level: Literal["debug", "info", "warning", "error"] = setting(
-        "info", "Least important level that is written.", "One line a request; debug adds one a step."
+        "info", "Least important level that is written.", "info writes a line for each request: docs/logging.md."
     )
     format: Literal["auto", "text", "json"] = setting(
         "auto",

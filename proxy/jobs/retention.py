@@ -100,7 +100,7 @@ class Retention:
         if what.held_by != self._told:
             self._told = what.held_by
             if what.held_by:
-                log.warning("retention.held", extra={"limits": ", ".join(what.held_by)})
+                log.warning("retention.kept", extra={"limits": ", ".join(what.held_by)})
 
 
 def _plan(snapshot: Snapshot, age_ms: int, now_ms: int, quotas: frozenset[Quota]) -> Removable:

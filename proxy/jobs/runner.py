@@ -22,7 +22,7 @@ class JobRunner:
             try:
                 await job()
             except Exception:
-                log.exception("jobs.failed", extra={"job": name})
+                log.exception("job.failed", extra={"job": name})
             await asyncio.sleep(_PAUSE_S)
 
     async def close(self) -> None:

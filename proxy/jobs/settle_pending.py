@@ -75,7 +75,7 @@ class SettlePending:
     def _ended(self, request_id: int, task: asyncio.Task[None]) -> None:
         self._tasks.pop(request_id, None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("settle.failed", extra={"request_id": request_id, "problem": repr(error)})
+            log.error("settlement.failed", extra={"request_id": request_id, "problem": repr(error)})
 
     async def close(self) -> None:
         """Stop asking; what has no figure yet stays pending on disk and is taken up at the next start."""
@@ -148,7 +148,7 @@ class SettlePending:
                 pass
             except GenerationUnavailableError as error:
                 always_unknown = False
-                log.info("settle.unavailable", extra={"generation_id": generation_id, "problem": str(error)})
+                log.info("settlement.delayed", extra={"generation_id": generation_id, "problem": str(error)})
             if left_s <= delay_s:
                 break
         return None, always_unknown

@@ -108,6 +108,30 @@ def authenticate(said: Said, directory: Directory, now_ms: int) -> Identity:
     return row.identity
 
 
+class Sender(Protocol):
+    """What sent the headers."""
+
+    @property
+    def said(self) -> Said: ...
+
+
+class Asked(Protocol):
+    """What is read and noted of a call (call.py)."""
+
+    started_ms: int
+    user: str | None
+
+    @property
+    def client(self) -> Sender: ...
+
+
+def identify(call: Asked, directory: Directory) -> Identity:
+    """Return who asks, noted for the log; raises CallerError."""
+    identity = authenticate(call.client.said, directory, call.started_ms)
+    call.user = identity.user
+    return identity
+
+
 def hash_of_token(said: Said) -> str:
     """Give the hash of the one token, worked out once; raises CallerError where there is none, or more than one."""
     if said.token_hash is None:

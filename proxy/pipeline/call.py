@@ -21,6 +21,7 @@ class Call:
 
     __slots__ = (
         "_on_gone",
+        "asked",
         "began",
         "claim",
         "client",
@@ -28,12 +29,14 @@ class Call:
         "endpoint",
         "gone",
         "id",
+        "is_logged",
         "reply",
         "request_id",
         "started_ms",
         "started_s",
         "streams",
         "told",
+        "user",
     )
 
     def __init__(self, client: Client, id_: int, clock: Clock, now_ms: int) -> None:
@@ -49,6 +52,9 @@ class Call:
         self.reply: Reply | None = None  # the one that was begun
         self.streams = False  # it is a stream of events
         self.told: Callable[[], dict[str, str]] = dict  # headers that every answer to this user carries
+        self.user: str | None = None  # who asks, once that is known
+        self.asked: str | None = None  # the model that is asked for, once the body is read
+        self.is_logged = False  # its line of the access log is on its way
         self.claim: Claim | None = None  # of one that came with an Idempotency-Key
         self._on_gone: Callable[[], None] | None = None
 

@@ -3,7 +3,7 @@
 from proxy.core.errors import ApiError
 from proxy.pipeline.accept import accept
 from proxy.pipeline.attempt import read_error, request_headers, upstream_headers
-from proxy.pipeline.authenticate import Identity, authenticate
+from proxy.pipeline.authenticate import Identity, identify
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
 from proxy.pipeline.parts import Parts
@@ -23,7 +23,7 @@ async def count(call: Call, parts: Parts) -> Reply:
     Nothing is held against limits, for nothing is spent; who may not use a model may not ask this either.
     """
     snapshot = parts.live.current
-    identity = authenticate(call.client.said, snapshot.directory, call.started_ms)
+    identity = identify(call, snapshot.directory)
     body, _ = await accept(call, snapshot.settings.server)
     route = plan_route(body, identity, snapshot.presets, snapshot.targets, None, snapshot.use_cases, call.endpoint)
     failure: ApiError | None = None

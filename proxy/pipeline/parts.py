@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from proxy.config.schema import Settings
 from proxy.core.clock import Clock
+from proxy.pipeline.access_log import AccessLog
 from proxy.pipeline.authenticate import Directory
 from proxy.pipeline.claim import Claims
 from proxy.pipeline.desk import Desk
@@ -84,4 +85,5 @@ class Parts:
     in_flight: InFlight = field(default_factory=InFlight)
     claims: Claims = field(default_factory=Claims)
     tally: Tally = field(default_factory=Tally)
+    access: AccessLog | None = None  # None: nobody reads it
     draining: bool = False

@@ -37,5 +37,5 @@ class Patience:
         now_s = loop.time()
         for _, written, request_id in [each for each in waiting if each[0] <= now_s]:
             if not written.is_done:  # one that was let go may have ended another
-                log.error("settle.waiting", extra={"request_id": request_id})
+                log.error("settlement.late", extra={"request_id": request_id})
                 written.set_result(None)

@@ -62,6 +62,9 @@ class Booking:
         self.verdict = verdict
         parts = self._parts
         parts.tally.requests[status] += 1
+        if parts.access is not None:
+            self._call.is_logged = True
+            parts.access.ended(self._reservation.row, end)
         cost_pusd = verdict.cost_pusd or 0
         if verdict.state == "settled" and cost_pusd > (self._reservation.amount_pusd or 0):
             parts.desk.cover(self._reservation.id, cost_pusd)  # what raises a total counts before the commit
@@ -79,7 +82,7 @@ class Booking:
     def _written(self, error: Exception | None) -> None:
         """The end is on disk, or could never get there: called by the ledger, whoever still waits."""
         if error is not None:
-            log.error("settle.failed", extra={"request_id": self._call.request_id, "problem": str(error)})
+            log.error("settlement.failed", extra={"request_id": self._call.request_id, "problem": str(error)})
         elif self.verdict is not None:
             id_, verdict = self._reservation.id, self.verdict
             self._parts.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens)

@@ -35,17 +35,21 @@ async def run(call: Call, parts: Parts) -> Reply:
     """
     snapshot = parts.live.current
     identity = authenticate(call.client.said, snapshot.directory, call.started_ms)
+    call.user = identity.user
     if identity.allowance.quotas:
         call.told = partial(quota_headers, identity.allowance, parts.desk, call.started_ms)
     raw = at_hand(call, snapshot.body_max_bytes)
     if raw is None:
         raw = await receive(call, snapshot.settings.server)
     body = parse(raw, call.endpoint)
+    call.asked = body["model"]
     sent = request_headers(call.client.said)
     tags = read_tags(call.client.said, body)
     if tags.idempotency_key is not None:
         joined = await once(call, identity, tags.idempotency_key, body, parts, snapshot)
         if joined is not None:
+            if parts.access is not None:
+                parts.access.joined(call)
             return joined
     route = plan_route(
         body,

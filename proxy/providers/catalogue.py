@@ -114,7 +114,7 @@ class Catalogue:
         except FileNotFoundError:
             return
         except OSError as error:
-            log.warning("catalogue.unreadable", extra={"path": str(path), "problem": error.strerror})
+            log.warning("prices.unreadable", extra={"path": str(path), "problem": error.strerror})
             return
         listing = self.listing(provider.name)
         try:
@@ -123,7 +123,7 @@ class Catalogue:
             listing.models = _listed(payload)
             listing.fetched_ms = int(path.stat().st_mtime * 1000)
         except (ValueError, CatalogueError, PriceError) as error:
-            log.warning("catalogue.unreadable", extra={"path": str(path), "problem": str(error)})
+            log.warning("prices.unreadable", extra={"path": str(path), "problem": str(error)})
 
     async def refresh(self, provider: ProviderRow) -> None:
         """Fetch the list once; several callers share one fetch. A failure keeps the old list and is noted."""
@@ -160,14 +160,14 @@ class Catalogue:
             models = _listed(payload)
         except (TransportError, ValueError, CatalogueError, PriceError) as error:
             if listing.problem is None:
-                log.warning("catalogue.held_back", extra={"provider": provider.name, "problem": str(error)})
+                log.warning("prices.refresh_failed", extra={"provider": provider.name, "problem": str(error)})
             listing.problem = str(error)
             return
         listing.prices, listing.models, listing.fetched_ms = fresh, models, self._clock.now_ms()
         listing.facts, listing.priced = {}, {}
         listing.problem = f"{len(moves)} prices moved more than tenfold and are held back" if moves else None
         if moves:
-            log.warning("catalogue.held_back", extra={"provider": provider.name, "problem": listing.problem})
+            log.warning("prices.held_back", extra={"provider": provider.name, "problem": listing.problem})
             return  # the copy on disk stays the one that was taken whole
         await asyncio.to_thread(self._save, provider.name, orjson.dumps(payload))
 
@@ -181,7 +181,7 @@ class Catalogue:
             half.write_bytes(raw)
             os.replace(half, path)  # noqa: PTH105 - Path.replace is the same; os names the atomic call
         except OSError as error:
-            log.warning("catalogue.unsaved", extra={"path": str(path), "problem": error.strerror})
+            log.warning("prices.unsaved", extra={"path": str(path), "problem": error.strerror})
 
 
 async def _fetch_lists(provider: ProviderRow, hear_date: Callable[[str | None], None]) -> Any:

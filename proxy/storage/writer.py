@@ -233,7 +233,7 @@ class Writer:
         try:
             self._transaction([])
         except sqlite3.DatabaseError as error:
-            log.info("ledger.unmarked", extra={"problem": str(error)})
+            log.info("ledger.mark_failed", extra={"problem": str(error)})
 
     def _note_success(self) -> None:
         if self.problem is not None:
@@ -340,7 +340,7 @@ class Writer:
         try:
             self._loop.call_soon_threadsafe(self._set_results, operations, outcomes)
         except RuntimeError:  # the loop is closed: nobody waits any more, and what is committed is committed
-            log.info("ledger.unheard", extra={"operations": len(operations)})
+            log.info("ledger.unanswered", extra={"operations": len(operations)})
 
     def _set_results(self, operations: list[Operation], outcomes: Outcomes) -> None:
         self._waiting -= len(operations)
@@ -350,10 +350,10 @@ class Writer:
                 try:
                     call_done(error)
                 except Exception:  # its failure must not leave the rest of the group without an answer
-                    log.exception("ledger.callback")
+                    log.exception("ledger.callback_failed")
             if waiter.is_done:
                 if error is not None:
-                    log.error("ledger.refused", extra={"problem": str(error)})
+                    log.error("ledger.write_refused", extra={"problem": str(error)})
             elif error is not None:
                 waiter.set_exception(error)
             else:

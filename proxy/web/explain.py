@@ -11,7 +11,7 @@ from proxy.core.money import pusd_to_usd
 from proxy.pipeline.accept import accept
 from proxy.pipeline.allowance import build_allowance
 from proxy.pipeline.arrange import arranged
-from proxy.pipeline.authenticate import Identity, authenticate
+from proxy.pipeline.authenticate import Identity, identify
 from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.people import group_of, stored_allowance
@@ -34,7 +34,7 @@ async def explain(call: Call, state: State) -> web.StreamResponse:
     call.endpoint = endpoint_named(call.request.query.get("endpoint"))
     parts = state.parts
     snapshot = parts.live.current
-    identity = authenticate(call.client.said, snapshot.directory, call.started_ms)
+    identity = identify(call, snapshot.directory)
     body, size_bytes = await accept(call, snapshot.settings.server)
     shown = await explained(call, identity, body, size_bytes, parts, snapshot, with_headers=True)
     return web.Response(

@@ -8,7 +8,7 @@ from aiohttp import web
 from proxy.core.clock import iso_utc
 from proxy.core.errors import CallerError
 from proxy.core.money import pusd_to_usd
-from proxy.pipeline.authenticate import authenticate
+from proxy.pipeline.authenticate import identify
 from proxy.pipeline.call import Call
 from proxy.storage.own_request import OwnAttempt, OwnRequest, find_own
 from proxy.storage.rows import id_text
@@ -22,7 +22,7 @@ _SETTLED = ("settled", "released")
 async def show_generation(call: Call, state: State) -> web.StreamResponse:
     """Answer for a generation's id or a request's (x-request-id); 404 until it is settled, as at OpenRouter."""
     snapshot = state.parts.live.current
-    identity = authenticate(call.client.said, snapshot.directory, call.started_ms)
+    identity = identify(call, snapshot.directory)
     id_ = call.request.query.get("id", "")
     if not 0 < len(id_) <= _ID_CHARS_MAX:
         raise CallerError(400, "invalid_value", "Send the id of a generation: /v1/generation?id=gen-...", param="id")

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from proxy.core.clock import iso_utc
 from proxy.core.money import PUSD_PER_USD, pusd_to_usd
-from proxy.pipeline.authenticate import Identity, authenticate, credential, hash_of_token
+from proxy.pipeline.authenticate import Identity, credential, hash_of_token, identify
 from proxy.pipeline.call import Call
 from proxy.policy.quota import LimitRow
 from proxy.policy.window import window_bounds
@@ -76,7 +76,7 @@ async def show_credits(call: Call, state: State) -> web.StreamResponse:
 
 
 def _identity(call: Call, state: State) -> Identity:
-    return authenticate(call.client.said, state.parts.live.current.directory, call.started_ms)
+    return identify(call, state.parts.live.current.directory)
 
 
 async def _spent(state: State, identity: Identity, starts_ms: list[int]) -> list[int]:

@@ -8,7 +8,7 @@ from aiohttp import web
 from proxy.core.clock import iso_utc
 from proxy.core.errors import CallerError
 from proxy.core.money import pusd_to_usd
-from proxy.pipeline.authenticate import Identity, authenticate
+from proxy.pipeline.authenticate import Identity, identify
 from proxy.pipeline.call import Call
 from proxy.policy.quota import LimitRow
 from proxy.policy.window import window_at
@@ -19,7 +19,7 @@ _WINDOWS = ("day", "week", "month", "total")
 
 
 def _identity(call: Call, state: State) -> Identity:
-    return authenticate(call.client.said, state.parts.live.current.directory, call.started_ms)
+    return identify(call, state.parts.live.current.directory)
 
 
 def limit_json(row: LimitRow) -> dict[str, object]:

@@ -5,7 +5,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from proxy.core.errors import CallerError
-from proxy.pipeline.authenticate import authenticate
+from proxy.pipeline.authenticate import identify
 from proxy.pipeline.call import Call
 from proxy.web.hints import nearest
 from proxy.web.shelf import Shown
@@ -13,7 +13,7 @@ from proxy.web.state import State
 
 
 def _shown(call: Call, state: State) -> Shown:
-    identity = authenticate(call.client.said, state.parts.live.current.directory, call.started_ms)
+    identity = identify(call, state.parts.live.current.directory)
     return state.shelf.shown(state.parts, identity.allowance, call.started_ms)
 
 

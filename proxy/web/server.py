@@ -16,8 +16,10 @@ from aiohttp.streams import StreamReader
 
 from proxy.core.clock import Clock
 from proxy.core.errors import ApiError, CallerError, OwnError
+from proxy.pipeline.access_log import AccessLog
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import AiohttpClient, Reply
+from proxy.pipeline.reply import Whole
 from proxy.storage.rows import RequestIds, id_text
 from proxy.web.errors import error_response, error_shape
 from proxy.web.gate import check_gate
@@ -28,6 +30,18 @@ log = logging.getLogger("tollkeeper.web")
 KEEPALIVE_S = 75.0  # longer than the 60 s of common load balancers, so that they close first
 _HEAD_MAX_BYTES = 8190  # one header line, as nginx and Apache take
 _HEADERS_MAX = 100
+
+_WATCHED = frozenset({"/healthz", "/readyz", "/metrics"})
+_WORDS_MAX = 8  # of a path, in a line of the log
+_WORDS = frozenset(  # of the paths there are, and of those that clients ask for by mistake
+    {
+        *("", "v1", "api", "admin", "chat", "completions", "responses", "messages", "count_tokens", "embeddings"),
+        *("explain", "models", "me", "limits", "usage", "key", "auth", "credits", "generation"),
+        *("healthz", "readyz", "metrics", "users", "tokens", "backup", "reload", "list", "show", "add", "set"),
+        *("remove", "disable", "enable", "rotate", "trust"),
+        *("v2", "engines", "images", "audio", "files", "batches", "moderations", "health", "tags", "favicon.ico"),
+    }
+)
 
 Answer = Callable[[Call, State], Awaitable[Reply]]
 
@@ -94,7 +108,7 @@ class _Connection(web.RequestHandler):
         if status == 400:
             error: ApiError = _unreadable(exc)
         else:
-            log.error("web.failed", extra={"problem": type(exc).__name__})
+            log.error("request.failed", extra={"problem": type(exc).__name__})
             error = OwnError(
                 500,
                 "internal_error",
@@ -175,13 +189,14 @@ def make_server(
                 check_gate(request, state.parts.live.current)
             # each reply to an AiohttpClient has what the server asks of a response
             response = cast(web.StreamResponse, await answer(call, state))
+            log_served(call, cast(web.StreamResponse | Whole, response), state.parts.access)
         except ApiError as error:
-            log_refused(call, error)
+            log_refused(call, known_words(request.raw_path), error, state.parts.access)
             response = error_response(error, call.request_id, call.told(), error_shape(request.raw_path))
             if request.version not in (HttpVersion10, HttpVersion11):
                 request._cache["version"] = HttpVersion11  # noqa: SLF001 - else the answer begins with the odd one
         except Exception:
-            log.exception("web.failed", extra={"request_id": call.request_id})
+            log.exception("request.failed", extra={"request_id": call.request_id})
             response = error_response(internal_error(call.id), call.request_id, shape=error_shape(request.raw_path))
             if call.began:  # half an answer has gone out: a second one would be taken for its rest
                 call.cut()
@@ -195,8 +210,26 @@ def make_server(
     return _Server(handle, head_timeout_s)
 
 
-def log_refused(call: Call, error: ApiError) -> None:
-    log.info("web.refused", extra={"request_id": call.request_id, "status": error.status, "code": error.code})
+def log_served(call: Call, response: web.StreamResponse | Whole, access: AccessLog | None) -> None:
+    """Log a request that could cost nothing; those that watch over the proxy ask too often for a line each."""
+    if access is None or call.is_logged or call.asked is not None:
+        return
+    path = known_words(call.request.raw_path)
+    if path not in _WATCHED:
+        status = response.status if isinstance(response, web.StreamResponse) else int(response.data[9:12])
+        access.served(call, path, status)
+
+
+def log_refused(call: Call, path: str, error: ApiError, access: AccessLog | None) -> None:
+    """Log a request that was answered with an error and has no row. path: see known_words()."""
+    if access is not None and not call.is_logged:
+        access.refused(call, path, error)
+
+
+def known_words(raw_path: str) -> str:
+    """Return a path without its query and with those words only that are ours: clients put tokens into paths too."""
+    words = raw_path.partition("?")[0].split("/")[:_WORDS_MAX]
+    return "/".join(word if word in _WORDS else "…" for word in words)
 
 
 def internal_error(request_id: int) -> OwnError:

@@ -279,7 +279,7 @@ async def test_a_callback_that_fails_leaves_its_neighbours_their_answers(
         go.set()
         await asyncio.wait_for(asyncio.gather(held, *ends), 30)
         assert read(path, "SELECT count(*) FROM requests WHERE state = 'settled'") == [(2,)]
-    assert "ledger.callback" in caplog.text
+    assert "ledger.callback_failed" in caplog.text
 
 
 async def test_close_writes_what_was_queued_and_then_takes_nothing_more(path: Path) -> None:

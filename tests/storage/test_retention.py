@@ -246,7 +246,7 @@ async def test_the_job_removes(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     assert len(before) - len(after) == removed > 10
     assert [row for row in before if row[2] == "bob"] == [row for row in after if row[2] == "bob"]
     assert any(row[1] >= NOW_MS - 5 * DAY_MS for row in after)
-    held = [record for record in caplog.records if record.message == "retention.held"]
+    held = [record for record in caplog.records if record.message == "retention.kept"]
     assert [record.__dict__["limits"] for record in held] == ["user:bob cost/total"]
     assert differences(path) == []
 

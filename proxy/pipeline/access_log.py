@@ -1,0 +1,167 @@
+"""The access log: one entry for each request, taken on the event loop and made into a line by a thread of its own.
+
+What a request pays is one tuple at the end of a queue. An entry holds names, counts and amounts: never a text that a
+client or a provider wrote, so that no prompt, answer or secret can stand in a line.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from proxy.core.errors import ApiError, CallerError, OwnError
+from proxy.core.money import pusd_to_usd
+from proxy.pipeline.call import Call
+from proxy.storage.rows import OpenRow, RequestEnd, id_text
+
+REQUEST = "request"
+REFUSED = "request.refused"
+JOINED = "request.joined"
+LINES_LOST = "log.lines_lost"
+
+_ENTRIES_MAX = 50_000  # some seconds of a busy proxy whose log cannot be written; about a kilobyte each
+_GATHER_S = 0.05  # lines are written together: a wake-up for each would cost more than the line
+_NAME_CHARS_MAX = 100  # of a model's name, which comes from the client
+_REASON_CHARS_MAX = 400
+
+
+class Line(NamedTuple):
+    """One line of the access log: when (epoch ms), the event's name, and its fields in the order of docs/logging.md."""
+
+    ms: int
+    event: str
+    fields: Mapping[str, object]
+
+
+class Lines(Protocol):
+    """Where lines go."""
+
+    def write(self, lines: Sequence[Line]) -> None:
+        """Write lines together; called on the access log's thread. Raises nothing."""
+        ...
+
+
+Ended = tuple[OpenRow, RequestEnd]
+
+
+class AccessLog:
+    """A queue with a bound and the thread that empties it. What finds no room is dropped and counted, and told."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self._entries: deque[Ended | Line] = deque()
+        self._lost = 0
+        self._is_idle = True  # the thread waits to be woken
+        self._wake = threading.Event()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+        self._thread.start()
+
+    def ended(self, row: OpenRow, end: RequestEnd) -> None:
+        """Note the end of a request that has a row in the ledger."""
+        self._add((row, end))
+
+    def refused(self, call: Call, path: str, error: ApiError) -> None:
+        """Note a request that was answered with an error and has no row. path: without what a client made up."""
+        self._add(Line(call.clock.now_ms(), REFUSED, refused_fields(call, path, error)))
+
+    def served(self, call: Call, path: str, status: int) -> None:
+        """Note a request that has no row because it could cost nothing."""
+        fields = {"request_id": call.request_id, "user": call.user, "path": path, "status": status}
+        self._add(Line(call.clock.now_ms(), REQUEST, fields))
+
+    def joined(self, call: Call) -> None:
+        """Note a request that got the answer of another one with the same Idempotency-Key."""
+        fields = {"request_id": call.request_id, "user": call.user, "model": shown_name(call.asked)}
+        self._add(Line(call.clock.now_ms(), JOINED, fields))
+
+    def close(self) -> None:
+        """Write what is queued and end the thread."""
+        self._is_closed = True
+        self._wake.set()
+        self._thread.join()
+
+    def _add(self, entry: Ended | Line) -> None:
+        if len(self._entries) >= _ENTRIES_MAX:
+            self._lost += 1
+            return
+        self._entries.append(entry)
+        if self._is_idle:
+            self._is_idle = False
+            self._wake.set()
+
+    def _run(self) -> None:
+        pause = threading.Event()  # never set: a wait that another thread cannot mistake for a wake-up
+        while not self._is_closed:
+            self._wake.wait()
+            self._wake.clear()
+            if not self._is_closed:
+                pause.wait(_GATHER_S)
+            self._is_idle = True  # before the queue is emptied: what comes meanwhile wakes the thread again
+            self._write()
+        self._write()
+
+    def _write(self) -> None:
+        lines = list(self._taken())
+        lost, self._lost = self._lost, 0
+        if lost:
+            lines.append(Line(lines[-1].ms if lines else 0, LINES_LOST, {"lines": lost}))
+        if lines:
+            self._lines.write(lines)
+
+    def _taken(self) -> Iterator[Line]:
+        entries = self._entries
+        for _ in range(len(entries)):
+            entry = entries.popleft()
+            if isinstance(entry, Line):
+                yield entry
+            else:
+                yield Line(entry[1].finished_ms, REQUEST, request_fields(*entry))
+
+
+def request_fields(row: OpenRow, end: RequestEnd) -> Mapping[str, object]:
+    """Return the fields of a request that has a row; what is not known is None."""
+    cost_pusd = end.cost_pusd
+    return {
+        "request_id": id_text(end.id),
+        "user": end.user,
+        "group": end.group_name,
+        "endpoint": row.endpoint,
+        "model": shown_name(row.requested_model),
+        "served_model": shown_name(end.model),
+        "provider": end.provider,
+        "status": end.status,
+        "streamed": row.streamed == 1,
+        "input_tokens": end.input_tokens,
+        "output_tokens": end.output_tokens,
+        "cost_usd": None if cost_pusd is None else pusd_to_usd(cost_pusd),
+        "cost_source": end.cost_source,
+        "state": end.state,
+        "duration_ms": end.duration_ms,
+        "ttft_ms": end.ttft_ms,
+        "attempts": end.attempts,
+        "finish_reason": end.finish_reason,
+        "error": end.error,
+        "flags": end.flags,
+    }
+
+
+def refused_fields(call: Call, path: str, error: ApiError) -> Mapping[str, object]:
+    """Return the fields of a request without a row; the reason is told where every word of it is ours."""
+    is_ours = isinstance(error, CallerError | OwnError) and error.code != "model_not_found"
+    return {
+        "request_id": call.request_id,
+        "user": call.user,
+        "path": path,
+        "model": shown_name(call.asked),
+        "status": error.status,
+        "error": error.code,
+        "param": error.param,
+        "duration_ms": int((call.clock.monotonic_s() - call.started_s) * 1000),
+        "reason": error.message[:_REASON_CHARS_MAX] if is_ours else None,
+    }
+
+
+def shown_name(name: str | None) -> str | None:
+    """Return a model's name as a line holds it, cut short: it comes from the client."""
+    return name if name is None or len(name) <= _NAME_CHARS_MAX else f"{name[:_NAME_CHARS_MAX]}…"

@@ -1,0 +1,303 @@
+"""One line for every request, on every way in, with the figures of its row; nothing of it costs the request a wait."""
+
+import ast
+import io
+import json
+import logging
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.cli.logs import Output, set_up_logs
+from proxy.core.money import pusd_to_usd
+from proxy.pipeline import access_log
+from proxy.pipeline.access_log import LINES_LOST, AccessLog, Line
+from proxy.storage.rows import OpenRow, RequestEnd
+from tests.support.control import Controls
+from tests.support.installation import settings, token_hash_of, token_of, write_config
+from tests.support.patience import eventually
+from tests.support.process import Process, serving
+from tests.support.stand import CHAT, MESSAGES, MODEL, read_rows, simulator
+
+ROOT = Path(__file__).resolve().parents[2]
+OPEN = OpenRow(
+    *(1, 1_764_400_000_000, "2026-11-29", "anna", "family", "tok_1", "chat", "fast", None, None, None, 9, 9, 0),
+    *("openrouter", "main", "openai/gpt-5-mini"),
+)
+END = RequestEnd(
+    id=0x3446F6A9C7A00000,
+    finished_ms=1_764_400_001_234,
+    model="openai/gpt-5-mini",
+    provider="openrouter",
+    status=200,
+    finish_reason="stop",
+    input_tokens=312,
+    output_tokens=45,
+    cached_tokens=0,
+    reasoning_tokens=0,
+    cost_pusd=487_500_000,
+    cost_source="provider",
+    state="settled",
+    ttft_ms=310,
+    duration_ms=1240,
+    attempts=2,
+    generation_id="gen-1",
+    error=None,
+    flags=None,
+    outcome="ok",
+    upstream_status=200,
+    served_by=None,
+    started_ms=1_764_400_000_000,
+    user="anna",
+    group_name="family",
+    use_case=None,
+    uncounted_tokens=0,
+    attempt_ends=(),
+)
+
+
+@pytest.fixture
+async def sim() -> Any:
+    async with simulator() as found:
+        yield found
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+async def logged(process: Process, count: int) -> list[dict[str, Any]]:
+    """Wait for count lines of requests and give them."""
+
+    async def look() -> list[dict[str, Any]]:
+        lines = [line for line in json_lines(process.stderr()) if line["event"].startswith("request")]
+        return lines if len(lines) >= count else []
+
+    return await eventually(look)
+
+
+async def test_each_request_leaves_one_line_with_the_figures_of_its_row(tmp_path: Path, sim: Controls) -> None:
+    path = write_config(tmp_path, settings(sim.url))
+    async with serving(tmp_path, path) as process:
+        for stream in (False, True):
+            got = await process.ask("POST", CHAT, {"model": MODEL, "messages": MESSAGES, "stream": stream})
+            assert got.status == 200
+        await sim.behave(named="error-provider-error")
+        assert (await process.ask("POST", CHAT, {"model": MODEL, "messages": MESSAGES})).status >= 500
+        lines = await logged(process, 3)
+        assert await process.stop() == 0
+    rows = read_rows(tmp_path / "ledger.db", "SELECT * FROM usage ORDER BY request_id")
+    assert len(lines) == len(rows) == 3
+    for line, row in zip(lines, rows, strict=True):
+        assert line["event"] == "request"
+        for name in ("request_id", "user", "provider", "status", "input_tokens", "output_tokens", "state", "attempts"):
+            assert line[name] == row[name], name
+        assert line["model"] == MODEL
+        assert line["duration_ms"] == row["duration_ms"]
+        assert line["ttft_ms"] == row["ttft_ms"]
+        assert line["error"] == row["error"]
+        assert line["cost_usd"] == pusd_to_usd(row["cost_pusd"])
+    assert [line["streamed"] for line in lines] == [False, True, False]
+
+
+@pytest.mark.parametrize("lane", [True, False])
+async def test_a_refusal_says_who_what_and_why(tmp_path: Path, sim: Controls, lane: bool) -> None:
+    users = {
+        "anna": {"token_hash": token_hash_of("anna"), "limits": {"cost": "$0.000001/day"}},
+        "bo": {"token_hash": token_hash_of("bo"), "limits": {"requests": "1/minute"}, "models": ["openai/*"]},
+    }
+    path = write_config(tmp_path, settings(sim.url, {"server": {"lane": lane}, "users": users}))
+    body = {"model": MODEL, "messages": MESSAGES}
+    async with serving(tmp_path, path) as process:
+        asked = [
+            (401, "invalid_api_key", None, await process.ask("POST", CHAT, body, token="tk-nobody")),
+            (402, "insufficient_quota", "anna", await process.ask("POST", CHAT, body)),
+            (200, None, "bo", await process.ask("POST", CHAT, body, token=token_of("bo"))),
+            (429, "rate_limit_exceeded", "bo", await process.ask("POST", CHAT, body, token=token_of("bo"))),
+            (
+                403,
+                "model_not_allowed",
+                "bo",
+                await process.ask("POST", CHAT, {**body, "model": "x/y"}, token=token_of("bo")),
+            ),
+            (400, "invalid_json", "bo", await process.ask("POST", CHAT, b"{", token=token_of("bo"))),
+            (404, "unknown_url", None, await process.ask("GET", "/v1/v1/models?key=tk-secret")),
+        ]
+        lines = await logged(process, len(asked))
+    assert len(lines) == len(asked)
+    for line, (status, code, user, got) in zip(lines, asked, strict=True):
+        assert (line["status"], line["error"], line["user"]) == (status, code, user)
+        assert got.status == status
+        assert line["event"] == ("request" if status == 200 else "request.refused")
+    assert lines[1]["model"] == MODEL
+    assert "daily budget" in lines[1]["reason"]
+    assert lines[6]["path"] == "/v1/v1/models"
+
+
+async def test_the_level_follows_the_file(tmp_path: Path, sim: Controls) -> None:
+    path = write_config(tmp_path, settings(sim.url, {"log": {"level": "warning"}}))
+    body = {"model": MODEL, "messages": MESSAGES}
+    async with serving(tmp_path, path) as process:
+        assert (await process.ask("POST", CHAT, body)).status == 200
+        write_config(tmp_path, settings(sim.url, {"log": {"level": "info"}}))
+        await eventually(lambda: is_in(process, "config.changed"))
+        assert (await process.ask("POST", CHAT, body)).status == 200
+        await logged(process, 1)
+    assert len([line for line in json_lines(process.stderr()) if line["event"] == "request"]) == 1
+
+
+async def is_in(process: Process, text: str) -> bool:
+    return text in process.stderr()
+
+
+class Kept:
+    """Lines as they come; stopped: the place where they go does not take any yet."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+
+    def write(self, lines: Sequence[Line]) -> None:
+        assert self.goes_on.wait(30)
+        self.lines += lines
+
+
+def test_what_finds_no_room_is_counted_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_log, "_ENTRIES_MAX", 10)
+    kept = Kept()
+    kept.goes_on.clear()
+    log = AccessLog(kept)
+    for _ in range(100):
+        log.ended(OPEN, END)
+    kept.goes_on.set()
+    log.close()
+    told = [line for line in kept.lines if line.event == LINES_LOST]
+    assert len(kept.lines) - len(told) + sum(int(str(line.fields["lines"])) for line in told) == 100
+    assert told
+
+
+def test_nothing_is_lost_between_two_batches() -> None:
+    kept = Kept()
+    log = AccessLog(kept)
+    for n in range(3000):
+        log.ended(OPEN, END._replace(id=n))
+        if n % 500 == 0:
+            threading.Event().wait(0.06)
+    log.close()
+    assert [line.fields["request_id"] for line in kept.lines] == [f"req_{n:016x}" for n in range(3000)]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    others = ("tollkeeper", "proxy", "aiohttp.server", "aiohttp.access", "aiohttp.client", "asyncio")
+    levels = {name: logging.getLogger(name).level for name in others}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, was in levels.items():
+        logging.getLogger(name).setLevel(was)
+
+
+def written(stream: io.StringIO, form: str, *lines: Line) -> str:
+    Output(stream, form).write(lines)
+    return stream.getvalue()
+
+
+def test_text_on_a_terminal_and_json_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    line = Line(END.finished_ms, "request", access_log.request_fields(OPEN, END))
+    text = written(Terminal(), "auto", line)
+    assert "request          200 anna       fast → openai/gpt-5-mini at openrouter  312+45 tokens  $0.0004875" in text
+    assert "1.24 s (first 310 ms)" in text
+    assert "attempts=2" in text
+    [found] = json_lines(written(io.StringIO(), "auto", line))
+    assert found["ts"] == "2025-11-29T07:06:41.234Z"
+    assert found["cost_usd"] == "0.0004875"
+    assert written(io.StringIO(), "text", line) == text
+    assert json_lines(written(Terminal(), "json", line)) == [found]
+
+
+def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line(END.finished_ms, "request", {**access_log.request_fields(OPEN, END), "status": 502})
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert "\x1b[33m502\x1b[0m" in written(Terminal(), "auto", line)
+    assert "\x1b" not in written(io.StringIO(), "text", line)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in written(Terminal(), "auto", line)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nrequest 200 root", "\x1b[2J", "a b", "a\u2028b", "\u202egnp", "x=1", "\ud800", '"']
+)
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_name_cannot_make_a_line_of_its_own(name: str, form: str) -> None:
+    line = Line(0, "request", {**access_log.request_fields(OPEN, END), "model": name})
+    text = written(io.StringIO(), form, line)
+    assert text.endswith("\n")
+    assert len(text.splitlines()) == 1
+    assert text.removesuffix("\n").isprintable()
+    if form == "json":
+        assert json.loads(text)["model"] == name
+
+
+class Closed(io.StringIO):
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_log_that_nobody_reads_stops_nothing() -> None:
+    log = AccessLog(Output(Closed(), "json"))
+    log.ended(OPEN, END)
+    log.close()
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_details_keep_their_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    set_up_logs("info", "text")
+    logging.getLogger("tollkeeper.test").error("config.refused", extra={"details": "line 3\n  ^ here"})
+    assert capsys.readouterr().err.endswith("error   config.refused\nline 3\n  ^ here\n")
+
+
+def events_in_code() -> set[str]:
+    """Give the names of all events: the first argument of every call on a logger, and those of the access log."""
+    found = {access_log.REQUEST, access_log.REFUSED, access_log.JOINED, access_log.LINES_LOST}
+    for path in (ROOT / "proxy").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ("debug", "info", "warning", "error", "exception", "critical", "log")
+                and isinstance(node.func.value, ast.Name)
+                and node.func.value.id in ("log", "_log", "_LOG", "logger")
+            ):
+                names = [arg for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+                assert names, f"{path}:{node.lineno} logs no plain name"
+                found.add(str(names[0].value))
+    return found
+
+
+def test_every_event_is_in_the_docs_and_none_besides() -> None:
+    page = (ROOT / "docs" / "logging.md").read_text()
+    told = set(re.findall(r"^\| `([a-z_.]+)` \| (?:debug|info|warning|error) \|", page, re.MULTILINE))
+    assert events_in_code() == told
+    assert all(re.fullmatch(r"[a-z]+(\.[a-z_]+)?", name) for name in told)
+
+
+def test_every_field_of_a_request_is_in_the_docs() -> None:
+    page = (ROOT / "docs" / "logging.md").read_text()
+    for name in access_log.request_fields(OPEN, END):
+        assert f"`{name}`" in page, name
