@@ -203,19 +203,17 @@ class Stream(Relay):
     def _failure(self, meter: Meter, broke: TransportError | None) -> ProviderError | None:
         """Give what the client must be told: that the answer is not whole.
 
-        A missing [DONE] alone is no loss; the last of typed events is what programs wait for.
+        A body that ended as its framing says is whole when each choice has told why it ended, or the usage came that is
+        sent last: a missing [DONE] alone is no loss. Where the connection broke both must have come.
         """
-        if self.heard.aborted or (meter.done and not meter.goes_on) or meter.error_seen:
+        if self.heard.aborted or meter.error_seen or (meter.done and (broke is None or not meter.goes_on)):
             return None
-        if not self.call.endpoint.asks_usage:
-            return self.note_broken(broke or TransportError("broken", "the stream ended early", dispatched=True))
-        if broke is None:
-            if meter.usage is not None and (meter.usage_is_last or meter.finish_reason is not None):  # no [DONE]
-                return None
-            broke = TransportError("broken", "the stream ended early", dispatched=True)
-        elif meter.usage is not None and meter.finish_reason is not None:
+        billed = self.call.endpoint.asks_usage and meter.usage is not None
+        if broke is not None:
+            return None if billed and meter.finished else self.note_broken(broke)
+        if meter.finished or (billed and (meter.usage_is_last or meter.finish_reason is not None)):
             return None
-        return self.note_broken(broke)
+        return self.note_broken(TransportError("broken", "the stream ended early", dispatched=True))
 
     async def _pump(self) -> None:
         """Pass everything on up to [DONE]; where the client is slow, reading waits for it."""

@@ -46,6 +46,7 @@ class StreamMeter:
         "_max_event_bytes",
         "_nothing_begun",
         "_read_done",
+        "_speaking",
         "content_seen",
         "data_lines",
         "done",
@@ -70,6 +71,7 @@ class StreamMeter:
         self._held = bytearray()
         self._holds = False  # what comes is kept in _held
         self._read_done = False  # the event that holds [DONE] was read
+        self._speaking: set[int] = set()  # choices that said something and have not told why they ended
         self._cut_cr = False  # the event that came last was left out up to a CR, of which the LF may follow
         self._nothing_begun = False  # content was seen, and the last chunk ended with an event
         self.generation_id: str | None = None
@@ -92,6 +94,11 @@ class StreamMeter:
         """The bytes from ``data: [DONE]`` on; at most max_event_bytes, what comes beyond is dropped."""
         return bytes(self._held)
 
+    @property
+    def finished(self) -> bool:
+        """Tell whether each choice that spoke has said why it ended."""
+        return self.finish_reason is not None and not self._speaking
+
     def release(self) -> bytes:
         """Return what was held, and hold nothing from now on: the stream goes on after [DONE]."""
         held, self._held, self._holds = bytes(self._held), bytearray(), False
@@ -112,7 +119,13 @@ class StreamMeter:
             self.data_lines += chunk.count(b"data:")
             return chunk
         given = self._feed_hiding(chunk) if self._hide_usage else self._feed_passing(chunk)
-        self._nothing_begun = self.content_seen and not self.done and not self._line and self._events.is_between_events
+        self._nothing_begun = (
+            self.content_seen
+            and not self.done
+            and not self._line
+            and self.finish_reason is None
+            and self._events.is_between_events
+        )
         return given
 
     def finish(self) -> bytes:
@@ -198,6 +211,7 @@ class StreamMeter:
         return (
             self.content_seen
             and not self.done
+            and self.finish_reason is None  # from here on little follows; another choice may
             and len(events) <= self._max_event_bytes
             and events.count(b'"usage"') == events.count(b'"usage":null')
             and events.count(b'"error"') == events.count(b'"error":null')
@@ -228,10 +242,14 @@ class StreamMeter:
         self.model = text_of(message, "model") or self.model
         self.provider = text_of(message, "provider") or self.provider
         for choice in choices_of(message):
-            self.finish_reason = text_of(choice, "finish_reason") or self.finish_reason
             if _says_something(choice):
                 self.content_seen = True
                 self.goes_on = self._read_done
+                self._speaking.add(_index(choice))
+            finish_reason = text_of(choice, "finish_reason")
+            if finish_reason is not None:
+                self.finish_reason = finish_reason
+                self._speaking.discard(_index(choice))
         error = error_of(message)
         if error is not None:
             self.error_seen = True
@@ -247,6 +265,11 @@ class StreamMeter:
         if not choices or any(text_of(choice, "finish_reason") for choice in choices):
             return True
         return self.finish_reason is not None and not any(_says_something(choice) for choice in choices)
+
+
+def _index(choice: dict[str, Any]) -> int:
+    index = choice.get("index")
+    return index if index.__class__ is int else 0
 
 
 def _says_something(choice: dict[str, Any]) -> bool:

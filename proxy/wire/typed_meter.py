@@ -68,6 +68,11 @@ class TypedMeter:
         """The bytes from the last event on; at most max_event_bytes, what comes beyond is dropped."""
         return bytes(self._held)
 
+    @property
+    def finished(self) -> bool:
+        """Tell whether the answer has said why it ended, whichever of its last events came."""
+        return self.finish_reason is not None
+
     def release(self) -> bytes:
         """Return what was held, and hold nothing from now on: the stream goes on after its end."""
         held, self._held, self._holds = bytes(self._held), bytearray(), False

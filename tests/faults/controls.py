@@ -148,6 +148,14 @@ CONTROLS: Final = (
         "breaks.py::test_u8_no_done_but_the_bill_is_there[FIN]",
     ),
     _one(
+        "U8-finished-is-broken",
+        "A whole answer without [DONE] and without a bill is called broken, and its provider set aside.",
+        "proxy/pipeline/relay.py",
+        "        if meter.finished or (billed",
+        "        if (billed",
+        "breaks.py::test_u8_finished_and_neither_bill_nor_done[last chunk-plain]",
+    ),
+    _one(
         "U9-broken-is-free",
         "A stream that broke off without a bill costs nothing.",
         _SETTLE,

@@ -6,7 +6,7 @@ from tests.faults.conftest import Open
 from tests.faults.place import clean
 from tests.faults.raw_upstream import Close, Hang, Pause, Reset, Step, Turn
 from tests.faults.seen import BOTH, KINDS, guessed, last_event, refused
-from tests.faults.told import COMMENT, END, Told, chunk, head, plain, stream_head
+from tests.faults.told import COMMENT, END, Told, chunk, event, head, plain, stream_head
 
 ENDS = pytest.mark.parametrize("end", [Reset(), Close()], ids=["RST", "FIN"])
 COST_PUSD = 4_000_000
@@ -154,10 +154,64 @@ async def test_u8_a_bill_without_a_cost_at_a_provider_that_reports_none(opened: 
     await place.works("plain")
 
 
+FINISHED = ["last chunk", "length", "end of the connection"]
+
+
 @KINDS
-@pytest.mark.parametrize("ending", ["last chunk", "FIN", "RST", "half an event"])
-@pytest.mark.parametrize("events", [1, 3, 6])
-async def test_u9_neither_bill_nor_done(opened: Open, provider: str, ending: str, events: int) -> None:
+@pytest.mark.parametrize("ending", FINISHED)
+async def test_u8_finished_and_neither_bill_nor_done(opened: Open, provider: str, ending: str) -> None:
+    """A body that ended as it should, after a finish reason, is whole; only its cost is not known. Nobody is blamed."""
+    calm = {"breaker": {"failures": 2, "min_attempts": 2}}
+    place = await opened({"providers": {"openrouter": calm, "plain": calm}})
+    for n in range(4):
+        told = Told(f"gen-{ending.replace(' ', '')}-{n}", COST_PUSD)
+        events = told.events()[:-2]
+        whole = b"".join(events)
+        steps: tuple[Step, ...] = {
+            "last chunk": (told.stream(events) + END,),
+            "length": (plain(whole, f"X-Generation-Id: {told.id}", type_="text/event-stream"),),
+            "end of the connection": (
+                head(200, "Content-Type: text/event-stream", "Connection: close", f"X-Generation-Id: {told.id}")
+                + whole,
+                Close(),
+            ),
+        }[ending]
+        place.upstream.next(Turn(steps, {told.id: COST_PUSD}))
+        answer = clean(await place.chat(provider, stream=True))
+        assert (answer.status, answer.end, answer.body) == (200, "complete", whole)
+        row = await place.booked()
+        looked_up = ("settled", COST_PUSD, "generation", None)
+        expected = looked_up if provider == "openrouter" else guessed(row, provider)
+        assert await place.figures() == (*expected, None, 200)
+    await place.works(provider)
+
+
+async def test_u8_each_choice_must_have_finished(opened: Open) -> None:
+    """Of two answers in one stream one has ended: that is not all of it."""
+    place = await opened()
+    told, again = Told("gen-two", COST_PUSD), Told("gen-two-2", COST_PUSD)
+
+    def choice(index: int, content: str, finish: str | None = None) -> bytes:
+        delta = {"index": index, "delta": {"content": content}, "finish_reason": finish}
+        return event({"model": "m", "choices": [delta]})
+
+    events = [choice(0, "a"), choice(1, "b"), choice(0, "", "stop"), choice(1, "c")]
+    place.upstream.next(Turn((told.stream(events) + END,), {told.id: COST_PUSD}))
+    answer = clean(await place.chat(stream=True, n=2))
+    assert last_event(answer)["code"] == "upstream_broken"
+    events.append(choice(1, "", "length"))
+    place.upstream.next(Turn((again.stream(events) + END,), {again.id: COST_PUSD}))
+    answer = clean(await place.chat(stream=True, n=2))
+    assert answer.body == b"".join(events)
+    await place.works()
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("events", "ending"),
+    [*((n, end) for n in (1, 3, 6) for end in ("FIN", "RST", "half an event")), (1, "last chunk"), (3, "last chunk")],
+)
+async def test_u9_neither_bill_nor_done(opened: Open, provider: str, events: int, ending: str) -> None:
     """An error event says that the answer is not whole, and what it cost is asked for."""
     place = await opened()
     told = Told("gen-cut", COST_PUSD)
