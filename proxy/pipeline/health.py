@@ -4,6 +4,7 @@ It lives in memory, is seeded from the ledger at start, and outlives a change of
 keeps its state. The plain path, one key and nothing failing, costs a few look-ups.
 """
 
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
@@ -23,6 +24,9 @@ from proxy.providers.key import OWN
 from proxy.providers.rows import ProviderRow
 from proxy.storage.recent import PastAttempt
 
+log = logging.getLogger("tollkeeper.health")
+
+_UNREACHED = frozenset({"unreachable", "tls"})  # rows of the table of failures
 _FAILED = frozenset({"upstream_error", "upstream_broken", "upstream_timeout", "upstream_unreachable"})  # of the ledger
 _WORSE: tuple[State, ...] = ("closed", "half_open", "open")
 _MODELS_MAX = 1000  # names of models come from callers, and must not fill memory
@@ -172,9 +176,16 @@ class ProviderHealth:
         """Note that an attempt gave content."""
         now_s, model, key = self._clock.monotonic_s(), attempt.target.model, attempt.key.name
         of_provider, of_model = passes
+        closed = self.breaker.is_closed
         self.breaker.succeeded(now_s, of_provider)
+        if not closed:
+            self._tell_closed(self.breaker, None)
         if of_model:
-            self._models[model].succeeded(now_s, of_model)
+            breaker = self._models[model]
+            closed = breaker.is_closed
+            breaker.succeeded(now_s, of_model)
+            if not closed:
+                self._tell_closed(breaker, model)
         self.ring.restore(key, model)
         first_byte_s = attempt.heard.first_byte_s
         latency_ms = None if first_byte_s is None else (first_byte_s - attempt.started_s) * 1000
@@ -184,6 +195,7 @@ class ProviderHealth:
         """Note a failure as the table judges it: what counts it, and what is set aside."""
         now_s, model = self._clock.monotonic_s(), attempt.target.model
         of_provider, of_model = passes
+        opened = [breaker for breaker in self._breakers(model) if not breaker.is_closed]
         if "provider" in decision.counts:
             self.breaker.failed(now_s, of_provider, retry_after_s)
         else:
@@ -197,6 +209,7 @@ class ProviderHealth:
             self._set_aside(attempt, decision, decision.set_aside_s, now_s)
         if decision.counts or decision.set_aside_s is not None:
             self.recent(model).note(failed=True, latency_ms=None)
+        self._tell_failed(model, decision, now_s, opened)
 
     def untold(self, model: str, passes: Pass) -> None:
         """Note an attempt that told nothing: the client went, or the request was not sent."""
@@ -231,6 +244,22 @@ class ProviderHealth:
             None if self.line is None else self.line.running,
             None if self.line is None else len(self.line),
         )
+
+    def _tell_failed(self, model: str, decision: Decision, now_s: float, opened: Collection[Breaker]) -> None:
+        """Log which breakers have opened (opened: those that were), and the first failure to reach the provider."""
+        for breaker in self._breakers(model):
+            if not breaker.is_closed and breaker not in opened:
+                view = breaker.view(now_s)
+                told = {"provider": self.row.name, "reason": decision.case, "retry_in_s": round(view.retry_in_s or 0)}
+                told |= {} if breaker is self.breaker else {"model": model}
+                log.warning("breaker.opened", extra=told)
+        if decision.case in _UNREACHED and self.breaker.view(now_s).failures_in_row == 1:
+            log.warning("provider.unavailable", extra={"provider": self.row.name, "reason": decision.case})
+
+    def _tell_closed(self, breaker: Breaker, model: str | None) -> None:
+        if breaker.is_closed:
+            told = {"provider": self.row.name} | ({} if model is None else {"model": model})
+            log.warning("breaker.closed", extra=told)
 
     def _set_aside(self, attempt: Attempted, decision: Decision, for_s: float, now_s: float) -> None:
         model, key = attempt.target.model, attempt.key.name

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from proxy.pipeline.attempt import CHECK, Attempt
+from proxy.pipeline.attempt_log import log_failed, log_fallback, log_set_aside
 from proxy.pipeline.authenticate import Identity
 from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
@@ -25,6 +26,7 @@ _OURS = Decision("not_sent", ("next_target", "stop"), maybe_billed=False, blame=
 _USED_UP = "key_used_up"
 _NEXT_KEY = Decision("key_used_up", ("next_key", "next_target", "stop"), maybe_billed=False, blame="none")
 _KEPT_BACK = frozenset({"resting", "queue_full", "queue_timeout"})
+_OURS_KINDS = _KEPT_BACK | {_USED_UP}
 _CHECKED = Decision("check", ("next_target", "stop"), maybe_billed=True, blame="none")
 _LEFT_MIN_S = 0.05  # an attempt that may begin has at least this long
 
@@ -147,7 +149,9 @@ class Walk:
             move = None if move.place.target.static is not None else self._canned(decision)
             if move is None or not await _is_booked(booking, failed, move, decision):
                 return None
-        return self._attempt(move.place)
+        following = self._attempt(move.place)
+        log_fallback(self._call, failed, following)
+        return following
 
     def leave(self, decision: Decision | None = None) -> None:
         """End the last attempt for breakers and line; after the first call it does nothing."""
@@ -166,14 +170,16 @@ class Walk:
         failure = attempt.failure
         if failure is None and (heard.failed or heard.flags):
             failure = late_failure(heard)
-        if HUNG_UP in heard.flags or not heard.dispatched:
+        if HUNG_UP in heard.flags or not (heard.dispatched or _is_unreached(failure)):
             if not attempt.is_noted:
                 health.untold(attempt.target.model, passes)
         elif failure is not None:
             decision = decision or self._decide(failure)
+            log_failed(self._call, attempt, failure, decision)
             # by its name: what is put aside holds for the configuration of now
             self._parts.health.of(attempt.provider).failed(attempt, passes, decision, failure.retry_after_s)
             if decision.blame == "key" and decision.set_aside_s is not None:
+                log_set_aside(attempt, decision)
                 self._parts.tally.set_asides[attempt.provider.name, attempt.key.name, decision.case] += 1
         elif not attempt.is_noted:
             health.answered(attempt, passes)
@@ -316,6 +322,11 @@ class Walk:
 
     def _left_s(self, most_s: float) -> float:
         return min(most_s, self._deadline_s - self._parts.clock.monotonic_s())
+
+
+def _is_unreached(failure: Failure | None) -> bool:
+    """Tell whether the provider could not be reached: nothing was sent, and that counts against it all the same."""
+    return failure is not None and failure.where == "connect" and failure.kind not in _OURS_KINDS
 
 
 async def _is_booked(booking: Booking, failed: Attempt, move: Move, decision: Decision) -> bool:

@@ -58,6 +58,7 @@ END = RequestEnd(
     uncounted_tokens=0,
     attempt_ends=(),
 )
+FREE = {"*": {"input": 0, "output": 0}}
 
 
 @pytest.fixture
@@ -301,3 +302,49 @@ def test_every_field_of_a_request_is_in_the_docs() -> None:
     page = (ROOT / "docs" / "logging.md").read_text()
     for name in access_log.request_fields(OPEN, END):
         assert f"`{name}`" in page, name
+
+
+async def test_failures_are_warnings_with_their_reason(tmp_path: Path, sim: Controls) -> None:
+    """A dead provider, a refused key, an account without money, a fallback, a breaker that opens and closes."""
+    more = {
+        "providers": {
+            "openrouter": {"breaker": {"failures": 2, "cooldown_s": 0.2}},
+            "dead": {
+                "kind": "openai",
+                "base_url": "http://127.0.0.1:9/v1",
+                "api_key": "sk-x",
+                "prices": FREE,
+                "breaker": {"failures": 1},
+            },
+        },
+        "presets": {"fast": ["dead/x", MODEL]},
+    }
+    path = write_config(tmp_path, settings(sim.url, more))
+    body = {"model": MODEL, "messages": MESSAGES}
+    async with serving(tmp_path, path) as process:
+        assert (await process.ask("POST", CHAT, {**body, "model": "fast"})).status == 200
+        for _ in range(2):
+            await sim.behave(named="error-provider-error")
+            await process.ask("POST", CHAT, body)
+        await eventually(lambda: is_in(process, "breaker.opened"))
+
+        async def answers() -> bool:
+            await sim.reset()
+            return (await process.ask("POST", CHAT, body)).status == 200
+
+        await eventually(answers)
+        await sim.behave(named="error-credits-insufficient")
+        await process.ask("POST", CHAT, body)
+        await eventually(lambda: is_in(process, "provider.no_credit"))
+    lines = json_lines(process.stderr())
+    found = {line["event"]: line for line in reversed(lines) if line["level"] == "warning"}
+    assert found["provider.unavailable"]["provider"] == "dead"
+    assert found["attempt.failed"]["reason"] == "unreachable"
+    assert found["attempt.failed"]["user"] == "anna"
+    assert found["request.fallback"]["from_provider"] == "dead"
+    assert found["request.fallback"]["model"] == MODEL
+    assert {"breaker.opened", "breaker.closed", "key.set_aside", "provider.no_credit"} <= set(found)
+    opened = [line for line in lines if line["event"] == "breaker.opened" and line["provider"] == "openrouter"]
+    assert {line.get("model") for line in opened} >= {MODEL}
+    assert found["breaker.opened"]["provider"] == "dead"
+    assert found["breaker.opened"]["reason"] == "unreachable"
