@@ -1,10 +1,12 @@
-"""Tables on stdout: drawn by rich on a terminal, plain columns elsewhere. Texts lose their control characters."""
+"""Tables on stdout: fitted to a terminal, plain columns elsewhere. Texts lose their control characters."""
 
-import os
+import shutil
 import sys
 from collections.abc import Sequence
 
 import click
+
+from proxy.cli.layout import as_list, as_table
 
 Cell = str | int | None
 
@@ -15,13 +17,17 @@ def print_table(
     *,
     total: Sequence[Cell] | None = None,
     right: frozenset[str] = frozenset(),
+    whole: frozenset[str] = frozenset(),
 ) -> None:
-    """Print rows under headers; columns named in right are numbers and stand on the right. total is a last line."""
+    """Print rows under headers; columns named in right are numbers and stand on the right. total is a last line.
+
+    whole: further columns that are never broken, as ids and times are.
+    """
     terminal = sys.stdout.isatty()
     cells = [[printable(cell, grouped=terminal) for cell in row] for row in rows]
     last = None if total is None else [printable(cell, grouped=terminal) for cell in total]
     if terminal:
-        _draw(headers, cells, last, right)
+        _draw(headers, [*cells, *([last] if last is not None else [])], right, whole)
     else:
         _write(headers, cells, last, right)
 
@@ -49,20 +55,10 @@ def _write(headers: Sequence[str], cells: list[list[str]], total: list[str] | No
         click.echo("  ".join(padded).rstrip())
 
 
-def _draw(headers: Sequence[str], cells: list[list[str]], total: list[str] | None, right: frozenset[str]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - costs 40 ms; wanted only where it draws
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(box=None, pad_edge=False, header_style="bold", show_footer=total is not None)
-    for n, name in enumerate(headers):
-        table.add_column(
-            name,
-            justify="right" if name in right else "left",
-            footer=Text(total[n], style="bold") if total is not None else "",
-            no_wrap=True,
-            overflow="fold",
-        )
-    for row in cells:
-        table.add_row(*(Text(text) for text in row))
-    Console(no_color="NO_COLOR" in os.environ or None).print(table)
+def _draw(headers: Sequence[str], cells: list[list[str]], right: frozenset[str], whole: frozenset[str]) -> None:
+    width = max(shutil.get_terminal_size().columns, 1)
+    rows = [list(headers), *cells]
+    stays = [name in right or name in whole for name in headers]
+    lines = as_table(rows, stays, [name in right for name in headers], width)
+    for line in as_list(rows, width) if lines is None else lines:
+        click.echo(line)

@@ -103,7 +103,8 @@ def list_(user: str | None, *, as_json: bool, config_path: Path | None) -> None:
         )
         for token in found
     ]
-    print_table(("id", "user", "name", "ends in", "state", "trusted", "created", "expires", "source"), rows)
+    names = ("id", "user", "name", "ends in", "state", "trusted", "created", "expires", "source")
+    print_table(names, rows, whole=frozenset(("id", "ends in", "state", "trusted", "source")))
 
 
 def _state(token: dict[str, Any], now_ms: int) -> str:
