@@ -1,4 +1,4 @@
-"""scripts/storm: does anybody overspend, is anything lost? Seven sections from one seed, each with its own verdict."""
+"""scripts/storm: does anybody overspend, is anything lost? Eight sections from one seed, each with its own verdict."""
 
 import argparse
 import contextlib

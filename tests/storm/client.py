@@ -162,7 +162,7 @@ class Client:
     def _request(self, ask: Ask) -> tuple[bytes, bytes]:
         body = orjson.dumps(ask.body())
         lines = [
-            "POST /v1/chat/completions HTTP/1.1",
+            f"POST {ask.path} HTTP/1.1",
             f"Host: 127.0.0.1:{self._port}",
             f"Authorization: Bearer {self._tokens[ask.user]}",
             "Content-Type: application/json",

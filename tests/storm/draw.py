@@ -90,6 +90,10 @@ class Ask:
     keep_alive: bool
     look_up_fails: bool
 
+    @property
+    def path(self) -> str:
+        return "/v1/chat/completions"
+
     def body(self) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.model,

@@ -21,6 +21,8 @@ from tests.quotas.bursts import run_bursts
 from .draw import Plan, draw
 from .ledger_kills import KillOutcome, kill_ledger_writers
 from .limits import Filled, all_limited, some_limited
+from .profile_storm import Outcome as ProfileOutcome
+from .profile_storm import Sums, profile_storm
 from .share import Job, Say, Shared, jobs, share
 from .storm import Outcome, storm
 from .zones import Tiled, tile, zones
@@ -30,6 +32,7 @@ Table = list[tuple[str, int | str]]
 _ASKS_A_KILL = 200  # each client begins one at every start, and that many are under way at every kill
 _SHORT_ASKS_A_KILL = 100
 _BURST_WIDTH = 500
+_ABOVE_MAX_PERCENT = 1.0  # of the bill, where the provider could be asked
 _MODEL_JOB, _CUTS_JOB, _BURSTS_JOB, _KILLS_JOB = 50_000, 5_000, 20, 500
 
 
@@ -107,6 +110,39 @@ def _filled(one: Filled) -> tuple[str, str]:
         unit = "USD" if limit.kind == "cost" else limit.kind
         name += f"; of it {one.explained:,} {unit} above the bounds of their requests"
     return name, amounts
+
+
+def _profiles(setting: Setting, say: Say) -> Result:
+    kills = 2 if setting.short else max(1, setting.size // 700)
+    run = profile_storm(setting.seed, setting.size, kills, setting.folder, clients=setting.clients, say=say)
+    return profiles_result(uvloop.run(run))
+
+
+def profiles_result(outcome: ProfileOutcome) -> Result:
+    differences = [f"{one.session}: {one.text}" for one in outcome.differences]
+    if outcome.known.above_percent >= _ABOVE_MAX_PERCENT:
+        differences.append(f"{outcome.known.above_percent:.2f} % above the bill where generation ids were known")
+    money = [
+        ("All requests", outcome.all),
+        ("Whole answers", outcome.uncut),
+        ("Generation ids known to a provider that can be asked", outcome.known),
+    ]
+    tables: list[tuple[str, Table]] = [
+        ("The run", list(outcome.facts.items())),
+        ("What clients saw", sorted(outcome.clients.items())),
+        ("Rows", sorted(outcome.verdicts.items())),
+        *((f"{title}: money", _sums(sums)) for title, sums in money),
+    ]
+    return Result(tables, differences)
+
+
+def _sums(sums: Sums) -> Table:
+    return [
+        ("requests", sums.requests),
+        ("billed by the servers (USD)", pusd_to_usd(sums.billed_pusd)),
+        ("booked in the ledger (USD)", pusd_to_usd(sums.booked_pusd)),
+        ("booked above the bill, in % of it", f"{sums.above_percent:.3f}"),
+    ]
 
 
 # --- without other processes of ours: shared over the cores
@@ -278,6 +314,18 @@ SECTIONS = (
         "As above, with limits on the money of users, of groups and of everyone. After each start, before the first"
         " request, `GET /v1/me/limits` must say what an SQL sum over the rows says, limit by limit.",
         _whole_kills,
+    ),
+    Section(
+        "profiles",
+        "All servers' dialects, with hang-ups and SIGKILLs",
+        "requests",
+        10_000,
+        300,
+        "Every profile of the simulator behind one proxy on default settings, with failures in each server's own"
+        " words, answers that break off, and clients that leave. For every request the ledger must have what the server"
+        " billed, or more with a flag that says so; never less. Where the generation's id was known to a provider that"
+        " can be asked, what was booked above the bill must be below 1 % of it.",
+        _profiles,
     ),
     Section(
         "ledger-kills",

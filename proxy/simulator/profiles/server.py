@@ -77,7 +77,9 @@ class ProfileServer:
         except _RefusedError as refused:
             await self._refuse(connection, behaviour, refused.failure, sequence, name, key, stream=stream)
             return
-        await self._generate(connection, self._reply(body, behaviour, row, name, sequence), key, body, stream=stream)
+        reply = self._reply(body, behaviour, row, name, sequence)
+        session = request.headers.get("x-session-id")
+        await self._generate(connection, reply, key, body, session=session, stream=stream)
 
     def _behaviour(self, request: Request, name: str) -> Behaviour:
         path = request.target.partition("?")[0]
@@ -114,7 +116,14 @@ class ProfileServer:
         )
 
     async def _generate(
-        self, connection: Connection, reply: Reply, key: str, body: dict[str, Any], *, stream: bool
+        self,
+        connection: Connection,
+        reply: Reply,
+        key: str,
+        body: dict[str, Any],
+        *,
+        session: str | None,
+        stream: bool,
     ) -> None:
         generation = Generation(
             reply.id,
@@ -124,7 +133,7 @@ class ProfileServer:
             reply.provider,
             stream,
             reply.prompt_tokens,
-            None,
+            session,
             body.get("user") if isinstance(body.get("user"), str) else None,
             key_hash(key),
             reply.created,
