@@ -46,7 +46,7 @@ from proxy.storage.totals import read_totals
 from proxy.web.gate import allowed_hosts
 from proxy.web.listen import bound_port, listen_tcp, listen_unix, socket_path
 from proxy.web.routes import answer, answer_socket
-from proxy.web.server import make_server
+from proxy.web.server import UserServer, make_server
 from proxy.web.state import State
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class App:
             self._sockets.append(await listen_unix(socket_server, path))
             self._stack.callback(path.unlink, missing_ok=True)
 
-    def _lane(self, settings: Settings, state: State, users_server: web.Server) -> "LaneServer | None":
+    def _lane(self, settings: Settings, state: State, users_server: UserServer) -> "LaneServer | None":
         try:
             from proxy.web.lane import LaneServer  # noqa: PLC0415 - httptools may be missing
         except ModuleNotFoundError as error:

@@ -100,11 +100,9 @@ class Call:
         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if client.chunked else data)
         return transport.get_write_buffer_size() <= _DRAIN_BYTES
 
-    async def drained(self, stall_s: float) -> None:
-        """Wait until most is sent. A client that reads nothing for stall_s is cut off."""
+    async def drained(self) -> None:
+        """Wait until most is sent. A client that reads nothing for long is cut off by the server."""
         try:
-            await self.client.drained(stall_s)
-        except TimeoutError:
-            self.cut()
+            await self.client.drained()
         except ConnectionError:
             self.set_gone()

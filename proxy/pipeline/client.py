@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
-from proxy.pipeline.reply import Streamed, Whole, whole_bytes
+from proxy.pipeline.reply import Begun, Streamed, Whole, stream_head, whole_bytes
 from proxy.pipeline.said import Said
 
-Reply = web.StreamResponse | Whole | Streamed
+Reply = web.StreamResponse | Whole | Begun | Streamed
 
 
 class Client(Protocol):
@@ -38,8 +38,8 @@ class Client(Protocol):
         """Write the head of an answer whose pieces follow; the server writes its end. Raises ConnectionError."""
         ...
 
-    async def drained(self, stall_s: float) -> None:
-        """Wait until most is sent; raises TimeoutError after stall_s, or ConnectionError."""
+    async def drained(self) -> None:
+        """Wait until most is sent or the client is gone; may raise ConnectionError."""
         ...
 
 
@@ -68,16 +68,25 @@ class AiohttpClient:
         return self.request.version == HttpVersion11
 
     def whole(self, status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> Reply:
-        request = self.request
-        if request.version != HttpVersion11 or not request.keep_alive:
-            return web.Response(status=status, headers=headers, body=body)
-        return Whole(whole_bytes(status, headers, body, now_ms))
+        close = not self.request.keep_alive
+        told = self._connection(close=close)
+        return Whole(whole_bytes(status, {**headers, **told} if told else headers, body, now_ms), close=close)
 
-    async def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:  # noqa: ARG002 - aiohttp's
-        response = web.StreamResponse(status=status, headers=headers)
-        await response.prepare(self.request)
-        return response
+    async def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
+        transport = self.request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        chunked = self.chunked
+        close = not chunked or not self.request.keep_alive
+        head = stream_head(status, {**headers, **self._connection(close=close)}, now_ms, chunked=chunked)
+        transport.write(head)
+        return Begun(self.request, chunked=chunked, keep_alive=not close)
 
-    async def drained(self, stall_s: float) -> None:
-        async with asyncio.timeout(stall_s):
-            await self.request.writer.drain()
+    def _connection(self, *, close: bool) -> Mapping[str, str]:
+        """Return the header that says what becomes of the connection, where the version alone does not say it."""
+        if close:
+            return {"Connection": "close"}
+        return {"Connection": "keep-alive"} if self.request.version == HttpVersion10 else {}
+
+    async def drained(self) -> None:
+        await self.request.writer.drain()

@@ -117,7 +117,7 @@ class HeldStream(Stream):
         response = await self.begin()
         kept, self._kept = bytes(self._kept), bytearray()
         if not self.forward(kept):
-            await self.call.drained(self.stall_s)
+            await self.call.drained()
         if self._end is None:
             self._end = self.ended(self._broke if self._at_end else await self.passed_on())
         await self.close(*self._end)
@@ -156,7 +156,7 @@ class HeldStream(Stream):
             await self.begin()
             self.call.streams = True
             if not self.forward(bytes(self._kept[: self._comments_bytes])):
-                await self.call.drained(self.stall_s)
+                await self.call.drained()
             del self._kept[: self._comments_bytes]
             self._comments_bytes = 0
 

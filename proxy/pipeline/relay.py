@@ -33,6 +33,7 @@ _AFTER_DONE_S = 1.0  # a provider that keeps the connection open after [DONE] mu
 _TRAILER_MAX_S = 5.0  # nor one that sends on what says nothing
 _SPACE = b" \t\r\n"
 _SPACES = frozenset((b" ", b"\t", b"\r", b"\n"))
+_NO_CONTENT = frozenset({204, 205})  # of 2xx: chunks behind such a head would be taken for the next answer
 _TAIL_BYTES = 4  # the longest end of an event: CR LF CR LF
 
 
@@ -50,7 +51,7 @@ def is_stream(attempt: Attempt, answer: Answer) -> bool:
 
     Some servers name their stream text/plain; JSON where a stream was asked for is an answer that is none.
     """
-    if not attempt.may_stream:
+    if not attempt.may_stream or answer.status in _NO_CONTENT:
         return False
     content_type = _plain(answer.header("content-type") or "")
     return content_type == "text/event-stream" or (attempt.streamed and content_type != "application/json")
@@ -94,11 +95,6 @@ class Relay:
         self.snapshot = snapshot
         self.heard: Heard = attempt.heard
         self.response: Reply | None = call.reply
-
-    @property
-    def stall_s(self) -> float:
-        """Give how long a client may read nothing."""
-        return self.snapshot.settings.server.write_timeout_s
 
     async def run(self) -> Reply:
         """Pass the answer on to its end and settle."""
@@ -151,7 +147,7 @@ class Relay:
 
     async def write(self, data: bytes) -> None:
         if not self.call.write(data):
-            await self.call.drained(self.stall_s)
+            await self.call.drained()
 
 
 class Stream(Relay):
@@ -221,13 +217,13 @@ class Stream(Relay):
             if await self.answer.pump(self._take):
                 return
             if not self.meter.done:
-                await self.call.drained(self.stall_s)
+                await self.call.drained()
         await self._after_done()
         if not self.meter.goes_on:
             return
         self.forward(self.meter.release())
         while not await self.answer.pump(self._take):
-            await self.call.drained(self.stall_s)
+            await self.call.drained()
 
     def _take(self, chunk: bytes) -> bool:
         """Pass one piece on; False: there is something to wait for before the next."""

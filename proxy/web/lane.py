@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import cast
 
 import httptools
-from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy.core.clock import Clock
@@ -28,9 +27,10 @@ from proxy.web.errors import error_whole
 from proxy.web.gate import check_names
 from proxy.web.lane_client import LaneClient
 from proxy.web.late_bodies import LateBodies
-from proxy.web.server import KEEPALIVE_S, internal_error, log_refused
+from proxy.web.server import KEEPALIVE_S, UserConnection, internal_error, log_refused
 from proxy.web.state import State
 from proxy.web.stepper import Stepper
+from proxy.web.unread import Unread
 from proxy.wire.endpoint import OPENROUTER_CHAT
 
 log = logging.getLogger("tollkeeper.web")
@@ -133,6 +133,7 @@ class Lane(asyncio.Protocol):
         "_server",
         "_stepper",
         "_timer",
+        "_unread",
         "drained",
         "transport",
     )
@@ -149,6 +150,7 @@ class Lane(asyncio.Protocol):
         self._call: Call | None = None
         self._stepper: Stepper[Reply] | None = None
         self._choked = False
+        self._unread: Unread | None = None
         self._idle_since_s = 0.0
         self._timer: asyncio.TimerHandle
         self.drained: asyncio.Future[None] | None = None
@@ -174,9 +176,14 @@ class Lane(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._choked = True
+        if self.transport is not None:
+            self._unread = Unread(self._loop, self.transport, self._server.stall_s)
 
     def resume_writing(self) -> None:
         self._choked = False
+        if self._unread is not None:
+            self._unread.stop()
+            self._unread = None
         if self.drained is not None and not self.drained.done():
             self.drained.set_result(None)
 
@@ -248,6 +255,7 @@ class Lane(asyncio.Protocol):
         """Give the connection to aiohttp's server, with all that was read and not answered."""
         transport = self.transport
         assert transport is not None
+        due_s = self._timer.when()
         self._timer.cancel()
         self._server.connections.discard(self)
         if transport.is_closing():
@@ -255,7 +263,10 @@ class Lane(asyncio.Protocol):
         other = self._server.web_server()
         transport.set_protocol(other)
         other.connection_made(transport)
+        if not self._idle_since_s:  # the head of its first request has not become any less late
+            other.expect_head(due_s)
         if self._choked:
+            self.resume_writing()
             other.pause_writing()
         transport.resume_reading()
         other.data_received(data)
@@ -293,6 +304,7 @@ class Lane(asyncio.Protocol):
             closes = False
         if closes or server.stopping:
             transport.close()
+            self._set_timer(server.stall_s)  # what is unsent keeps it open
             return
         self._idle_since_s = self._loop.time()
         if self._behind:
@@ -311,14 +323,17 @@ class Lane(asyncio.Protocol):
 
     def _late(self) -> None:
         transport = self.transport
-        if transport is None or transport.is_closing():
+        if transport is None:
+            return
+        if transport.is_closing():
+            transport.abort()
             return
         if self._got:
             self._server.late_bodies.came(self)
             self.body_is_late()
             return
         left_s = self._idle_since_s + KEEPALIVE_S - self._loop.time() if self._idle_since_s else 0.0
-        if self._call is not None:
+        if self._call is not None or self._choked:
             self._set_timer(KEEPALIVE_S)
         elif left_s > 0:
             self._set_timer(left_s)
@@ -373,7 +388,7 @@ class LaneServer:
         state: State,
         ids: RequestIds,
         clock: Clock,
-        web_server: Callable[[], web.RequestHandler],
+        web_server: Callable[[], UserConnection],
         *,
         head_timeout_s: float,
         loop: asyncio.AbstractEventLoop,
@@ -391,6 +406,11 @@ class LaneServer:
 
     def __call__(self) -> Lane:
         return Lane(self)
+
+    @property
+    def stall_s(self) -> float:
+        """Give how long a client may read nothing."""
+        return self.state.parts.live.current.settings.server.write_timeout_s
 
     def pre_shutdown(self) -> None:
         """Close the connections that only wait for a next request; those with a request close after it."""

@@ -51,20 +51,12 @@ class LaneClient:
         transport.write(stream_head(status, headers, now_ms))
         return Streamed()
 
-    async def drained(self, stall_s: float) -> None:
+    async def drained(self) -> None:
         connection = self._connection
         if not connection.choked:
             return
-        loop = asyncio.get_running_loop()
-        waiter = connection.drained = loop.create_future()
-        timer = loop.call_later(stall_s, _give_up, waiter)
+        waiter = connection.drained = asyncio.get_running_loop().create_future()
         try:
             await waiter
         finally:
-            timer.cancel()
             connection.drained = None
-
-
-def _give_up(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError())

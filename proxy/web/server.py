@@ -24,6 +24,7 @@ from proxy.storage.rows import RequestIds, id_text
 from proxy.web.errors import error_response, error_shape
 from proxy.web.gate import check_gate
 from proxy.web.state import State
+from proxy.web.unread import Unread
 
 log = logging.getLogger("tollkeeper.web")
 
@@ -46,22 +47,60 @@ _WORDS = frozenset(  # of the paths there are, and of those that clients ask for
 Answer = Callable[[Call, State], Awaitable[Reply]]
 
 
-class _Connection(web.RequestHandler):
+class UserConnection(web.RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_head_timeout_s", "_head_timer", "call")
+    __slots__ = ("_head_timeout_s", "_head_timer", "_stall_s", "_unread", "_way", "call")
 
     def __init__(
-        self, manager: web.Server, *, head_timeout_s: float, loop: asyncio.AbstractEventLoop, **settings: Any
+        self,
+        manager: web.Server,
+        *,
+        head_timeout_s: float,
+        stall_s: Callable[[], float],
+        loop: asyncio.AbstractEventLoop,
+        **settings: Any,
     ) -> None:
         super().__init__(manager, loop=loop, **settings)
         self.call: Call | None = None
         self._head_timeout_s = head_timeout_s
         self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_s = stall_s
+        self._unread: Unread | None = None
+        self._way: asyncio.Transport | None = None  # aiohttp forgets its own when it closes it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._way = cast(asyncio.Transport, transport)
+        if self._task_handler is not None:
+            self._task_handler.add_done_callback(self._is_closing)
         self._head_timer = self._loop.call_later(self._head_timeout_s, self._head_late)
+
+    def expect_head(self, due_s: float) -> None:
+        """Wait for the first head until due_s, in the loop's time, and no longer."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = self._loop.call_at(due_s, self._head_late)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._way is not None:
+            self._unread = Unread(self._loop, self._way, self._stall_s())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if self._unread is not None:
+            self._unread.stop()
+            self._unread = None
+
+    def _is_closing(self, _task: "asyncio.Task[None]") -> None:
+        """The last answer is written and the connection closes behind it; what is unsent keeps it open."""
+        way = self._way
+        if way is not None and way.get_write_buffer_size():
+            self._loop.call_later(self._stall_s(), way.abort)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -92,6 +131,8 @@ class _Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
+        self._way = None
+        self._read_on()
         if self._head_timer is not None:
             self._head_timer.cancel()
         if self.call is not None:
@@ -120,25 +161,30 @@ class _Connection(web.RequestHandler):
         return response
 
 
-class _Server(web.Server):
+class UserServer(web.Server):
     """aiohttp's server with our connections."""
 
     def __init__(
-        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], head_timeout_s: float
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        head_timeout_s: float,
+        stall_s: Callable[[], float],
     ) -> None:
         super().__init__(handler, request_factory=_request, access_log=None)
         self._head_timeout_s = head_timeout_s
+        self._stall_s = stall_s
 
     def pre_shutdown(self) -> None:
         """Close the connections that only wait for a next request; those with a request go on."""
         for connection in list(self._connections):
-            if isinstance(connection, _Connection):
+            if isinstance(connection, UserConnection):
                 connection.close_if_idle()
 
-    def __call__(self) -> web.RequestHandler:
-        return _Connection(
+    def __call__(self) -> UserConnection:
+        return UserConnection(
             self,
             head_timeout_s=self._head_timeout_s,
+            stall_s=self._stall_s,
             loop=self._loop,
             access_log=None,
             keepalive_timeout=KEEPALIVE_S,
@@ -174,14 +220,14 @@ def _request(
 
 def make_server(
     state: State, answer: Answer, ids: RequestIds, clock: Clock, *, gated: bool, head_timeout_s: float
-) -> web.Server:
+) -> UserServer:
     """Give the protocol factory for one listening socket. gated False: the Unix socket, which no web page reaches."""
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         now_ms = clock.now_ms()
         call = Call(AiohttpClient(request), ids.next(now_ms), clock, now_ms)
         connection = request.protocol
-        if isinstance(connection, _Connection):
+        if isinstance(connection, UserConnection):
             connection.head_arrived()
             connection.call = call
         try:
@@ -201,13 +247,13 @@ def make_server(
             if call.began:  # half an answer has gone out: a second one would be taken for its rest
                 call.cut()
         finally:
-            if isinstance(connection, _Connection):
+            if isinstance(connection, UserConnection):
                 connection.call = None
         if isinstance(response, web.StreamResponse):
             response.headers.setdefault("Server", "tollkeeper")
         return response
 
-    return _Server(handle, head_timeout_s)
+    return UserServer(handle, head_timeout_s, lambda: state.parts.live.current.settings.server.write_timeout_s)
 
 
 def log_served(call: Call, response: web.StreamResponse | Whole, access: AccessLog | None) -> None:
