@@ -54,6 +54,12 @@ class Place:
         await client.send(request_bytes("POST", CHAT, body, token=self.token))
         return client
 
+    async def begin_nothing(self) -> Client:
+        """Give a fresh connection."""
+        client = await connect(self.app.port)
+        self.clients.append(client)
+        return client
+
     async def quiet(self) -> None:
         """Wait until nothing is under way and no figure is awaited."""
 
