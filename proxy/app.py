@@ -31,6 +31,8 @@ from proxy.pipeline.key_use import PastUse
 from proxy.pipeline.parts import Parts, Snapshot, routing_of
 from proxy.pipeline.presets import preset_rows, static_rows
 from proxy.policy.guarded_clock import GuardedClock
+from proxy.policy.host import Hosts
+from proxy.policy.origin import Origins
 from proxy.policy.quota import QuotaBook, SettledRow, fine_rows, scopes_of, use_case_scope
 from proxy.policy.window import window_at
 from proxy.providers.build import build_providers
@@ -43,7 +45,6 @@ from proxy.storage.recent import PastAttempt, recent_attempts
 from proxy.storage.reports import open_reader
 from proxy.storage.retention import readable_rows
 from proxy.storage.totals import read_totals
-from proxy.web.gate import allowed_hosts
 from proxy.web.listen import bound_port, listen_tcp, listen_unix, socket_path
 from proxy.web.routes import answer, answer_socket
 from proxy.web.server import UserServer, make_server
@@ -231,7 +232,8 @@ class App:
             directory=build_directory(settings, rows, tokens, hashes),
             providers=providers,
             presets=presets,
-            hosts=allowed_hosts(settings.server.host, settings.server.hosts),
+            hosts=Hosts(settings.server.host, settings.server.hosts),
+            origins=Origins(settings.server.origins),
             zone=ZoneInfo(settings.timezone),
             routing=routing_of(settings),
             statics=static_rows(settings, lambda: self._clock.now_ms() // 1000),

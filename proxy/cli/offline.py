@@ -13,6 +13,7 @@ from proxy.pipeline.desk import Desk
 from proxy.pipeline.health import Health
 from proxy.pipeline.parts import Snapshot, routing_of
 from proxy.pipeline.presets import preset_rows
+from proxy.policy.host import Hosts
 from proxy.policy.quota import QuotaBook
 from proxy.providers.build import build_providers
 from proxy.providers.catalogue import Catalogue
@@ -57,7 +58,7 @@ async def explain_offline(settings: "Settings", user: str | None, body: dict[str
         for name in providers:
             catalogue.listing(name).tried_s = clock.monotonic_s()  # a name that the list lacks is not looked for
         snapshot = Snapshot(
-            settings, Directory([]), providers, preset_rows(settings), frozenset(), zone, routing_of(settings)
+            settings, Directory([]), providers, preset_rows(settings), Hosts(), zone, routing_of(settings)
         )
         health = Health(clock)
         health.configure(providers.values())

@@ -126,12 +126,13 @@ class Server(Block):
     )
     hosts: tuple[HostName, ...] = setting(
         (),
-        "Names that a Host header may carry besides localhost, loopback addresses and server.host.",
+        "Names that a Host header may carry besides localhost and server.host; beyond loopback also any address.",
         "A web page can point a name of its own at 127.0.0.1; an unknown Host is answered with 421.",
     )
     origins: tuple[Origin, ...] = setting(
         (),
-        "Browser origins that may call the API, like https://app.example.com.",
+        "Browser origins that may call the API, like https://app.example.com; also http://localhost:*,"
+        ' https://*.example.com, app://obsidian.md, vscode-webview://* and "null".',
         "No web page may spend money by default.",
     )
     body_max_bytes: Size = setting(

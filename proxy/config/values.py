@@ -39,6 +39,8 @@ PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", re.ASCII)
 _HEADER_TEXT = re.compile(r"[\x20-\x7e]*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9._~*-]+)(?::([0-9]{1,5}|\*))?", re.ASCII)
+_WEB_PORTS = {"http": "80", "https": "443"}
 _HASH = re.compile(r"sha256:([0-9a-fA-F]{64})", re.ASCII)
 
 
@@ -147,15 +149,37 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _origin(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or parts.scheme not in ("http", "https") or value != f"{parts.scheme}://{parts.netloc}":
-        raise SettingError("must be an origin like https://app.example.com, without a path")
-    return value.lower()
+def _origin(value: object) -> str:
+    """Read an origin as browsers send it, or a pattern of several: any port, any subdomain, any page of a program.
+
+    The scheme's own port and a slash at the end are dropped, for browsers send neither.
+    """
+    if value is None:
+        raise SettingError("is empty", 'For pages without an origin of their own write "null" in quotes.', show=False)
+    origin = _text(value).lower().removesuffix("/")
+    if origin in ("null", "file:/", "file://"):
+        return "null" if origin == "null" else "file://"
+    found = _ORIGIN.fullmatch(origin)
+    if found is None or not _is_origin(*found.groups()):
+        raise SettingError(
+            "must be an origin like https://app.example.com, without a path",
+            "There are also http://localhost:*, https://*.example.com, app://obsidian.md, vscode-webview://*"
+            ' and "null".',
+        )
+    scheme, _, port = found.groups()
+    return origin.removesuffix(f":{port}") if port is not None and _WEB_PORTS.get(scheme) == port else origin
+
+
+def _is_origin(scheme: str, host: str, port: str | None) -> bool:
+    """Tell whether the parts name one page, or no more pages than somebody can have meant."""
+    if port not in (None, "*") and not 0 < int(port) < 65536:
+        return False
+    if host.startswith("["):
+        return is_ip(host.strip("[]"))
+    if host == "*":  # the host of a program's page is a number that differs with each installation
+        return scheme not in _WEB_PORTS and port is None
+    domain = host.removeprefix("*.")
+    return "*" not in domain and (domain == host or "." in domain)
 
 
 def is_ip(host: str) -> bool:
@@ -269,7 +293,7 @@ def _checked(check: Any) -> Any:
 
 Zone = Annotated[str, _checked(_zone)]
 BaseUrl = Annotated[str, _checked(_base_url)]
-Origin = Annotated[str, _checked(_origin)]
+Origin = Annotated[str, BeforeValidator(_origin)]
 HostName = Annotated[str, _checked(_host_name)]
 FilePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
 DatabasePath = Annotated[Path, BeforeValidator(_database), WithJsonSchema({"type": "string"})]

@@ -13,6 +13,7 @@ from proxy.pipeline.people import People
 from proxy.providers.key import Key
 
 _OPENROUTER_PREFIX = "sk-or-"
+_KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")  # Anthropic's, Azure's and Google's programs
 _TOKEN_CHARS_MAX = 512  # longer ones are nobody's token; hashing a megabyte would be work for free
 
 
@@ -140,20 +141,27 @@ def hash_of_token(said: Said) -> str:
 
 
 def credential(headers: Headers) -> str:
-    """Take the one token out of Authorization, x-api-key or api-key; several that differ are refused."""
+    """Take the one token out of Authorization or the headers beside it; several that differ are refused."""
     found = {_bearer(value) for value in headers.getall("Authorization", [])}
-    found.update(headers.getall("x-api-key", []))
-    found.update(headers.getall("api-key", []))
+    for name in _KEY_HEADERS:
+        found.update(value.strip() for value in headers.getall(name, []))
+    if len(found) > 1:  # a program that has keys of several services may send more than one of them
+        found = {token for token in found if token.startswith(PREFIX)} or found
     if len(found) > 1:
         raise _refused(401, "invalid_api_key", "Several different tokens came in one request. Send one.")
-    token = found.pop().strip() if found else ""
+    token = found.pop() if found else ""
     if not token:
         raise _refused(401, "invalid_api_key", 'No token came with the request. Send "Authorization: Bearer tk-...".')
     return token
 
 
 def _bearer(value: str) -> str:
+    """Return the token of an Authorization header; the word before it may be missing, or be there twice."""
     scheme, _, token = value.strip().partition(" ")
+    while scheme.lower() == "bearer" and token.lower().startswith("bearer "):
+        token = token[len("bearer ") :]
+    if scheme.startswith(PREFIX) and not token:
+        return scheme
     if scheme.lower() != "bearer":
         raise _refused(401, "invalid_api_key", 'The Authorization header must read "Bearer tk-...".')
     return token.strip()

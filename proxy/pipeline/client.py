@@ -68,6 +68,8 @@ class AiohttpClient:
         return self.request.version == HttpVersion11
 
     def whole(self, status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> Reply:
+        if self.said.cors is not None:
+            headers = {**headers, **self.said.cors}
         close = not self.request.keep_alive
         told = self._connection(close=close)
         return Whole(whole_bytes(status, {**headers, **told} if told else headers, body, now_ms), close=close)
@@ -76,6 +78,8 @@ class AiohttpClient:
         transport = self.request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError
+        if self.said.cors is not None:
+            headers = {**headers, **self.said.cors}
         chunked = self.chunked
         close = not chunked or not self.request.keep_alive
         head = stream_head(status, {**headers, **self._connection(close=close)}, now_ms, chunked=chunked)

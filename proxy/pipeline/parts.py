@@ -16,6 +16,8 @@ from proxy.pipeline.in_flight import InFlight
 from proxy.pipeline.patience import Patience
 from proxy.pipeline.route import PresetRow, Target, Targets
 from proxy.pipeline.tally import Tally
+from proxy.policy.host import Hosts
+from proxy.policy.origin import Origins
 from proxy.policy.quota import Quota
 from proxy.providers.catalogue import Catalogue
 from proxy.providers.rows import ProviderRow
@@ -44,9 +46,10 @@ class Snapshot:
     directory: Directory
     providers: Mapping[str, ProviderRow]
     presets: Mapping[str, PresetRow]
-    hosts: frozenset[str]
+    hosts: Hosts
     zone: ZoneInfo
     routing: Routing
+    origins: Origins = field(default_factory=Origins)  # of web pages that may call
     statics: Mapping[str, ProviderRow] = field(default_factory=dict)  # canned answers, by preset
     use_cases: Mapping[str, str] = field(default_factory=dict)  # use case -> preset
     use_case_quotas: Mapping[str, tuple[Quota, ...]] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """What the headers of a request say, read once: a client sends the same ones with each request."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -17,12 +18,13 @@ Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 class Said:
     """Headers that do not change, and what was read from them, which depends on neither configuration nor time."""
 
-    __slots__ = ("headers", "is_json", "passed", "sent", "tags", "token_hash", "upstream")
+    __slots__ = ("cors", "headers", "is_json", "passed", "sent", "tags", "token_hash", "upstream")
 
     def __init__(self, headers: Headers) -> None:
         self.headers = headers
         self.token_hash: str | None = None  # as read by hash_of_token()
         self.passed: Snapshot | None = None  # the configuration under which Host and Origin may call
+        self.cors: Mapping[str, str] | None = None  # what each answer tells the browser, under that configuration
         self.is_json = False  # the checks of accept.py have passed
         self.sent: list[tuple[str, str]] | None = None  # what travels to the provider
         self.tags: Tags | None = None

@@ -76,8 +76,10 @@ def _listed() -> str:
 
 async def _fields(call: Call) -> dict[str, Any]:
     request = call.request
-    if request.content_type != "application/json":
-        raise CallerError(415, "unsupported_content_type", "Send the body as JSON.", close=True)
+    if request.content_type != "application/json":  # no form of a web page may reach this
+        raise CallerError(
+            415, "unsupported_content_type", 'Send the body with "Content-Type: application/json".', close=True
+        )
     body = b""
     while piece := await request.content.readany():
         body += piece

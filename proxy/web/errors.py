@@ -7,6 +7,7 @@ from aiohttp import web
 
 from proxy.core.errors import ApiError
 from proxy.pipeline.reply import Whole, whole_bytes
+from proxy.web.path import canonical_path
 from proxy.wire.endpoint import ENDPOINTS, ERROR_BODIES, ErrorShape
 
 _OPENROUTER_START = "/api/v1/"
@@ -15,7 +16,8 @@ _ANTHROPIC_PATHS = tuple(endpoint.path for endpoint in ENDPOINTS if endpoint.err
 
 def error_shape(path: str) -> ErrorShape:
     """Give the shape that programs expect at a path, whatever prefix it has and whether or not anything is there."""
-    if path.partition("?")[0].endswith(_ANTHROPIC_PATHS):
+    path = canonical_path(path)
+    if path.endswith(_ANTHROPIC_PATHS):
         return "anthropic"
     return "openrouter" if path.startswith(_OPENROUTER_START) else "openai"
 

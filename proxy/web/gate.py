@@ -7,41 +7,52 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 
 from proxy.core.errors import CallerError
 from proxy.pipeline.parts import Snapshot
-from proxy.pipeline.said import Headers
+from proxy.pipeline.said import Said
+from proxy.policy.host import Hosts
+from proxy.policy.origin import is_same
+from proxy.web.cors import VARIES, origin_headers
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-
-
-def allowed_hosts(host: str, hosts: tuple[str, ...]) -> frozenset[str]:
-    """Give the names that a Host header may carry, in lower case and without a port."""
-    own = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return _LOOPBACK | {own.lower()} | {name.lower() for name in hosts}
+_SHOWN_CHARS = 100
 
 
-def check_gate(request: web.BaseRequest, snapshot: Snapshot) -> None:
+def check_gate(request: web.BaseRequest, said: Said, snapshot: Snapshot) -> None:
     """Raise CallerError for a request that nobody who means well sends."""
     if request.version not in (HttpVersion11, HttpVersion10):
         raise CallerError(505, "http_version_not_supported", "Speak HTTP/1.1.", close=True)
     if not request.raw_path.startswith("/"):
         raise CallerError(400, "invalid_target", "The request line must hold a path, such as /v1/models.", close=True)
-    check_names(request.headers, snapshot)
+    check_names(said, snapshot)
 
 
-def check_names(headers: Headers, snapshot: Snapshot) -> None:
-    """Raise CallerError for a Host or an Origin that may not call here."""
-    _check_host(headers.getall("Host", []), snapshot.hosts)
+def check_names(said: Said, snapshot: Snapshot) -> None:
+    """Raise CallerError for a Host or an Origin that may not call here; note what answers tell the browser."""
+    said.cors = None
+    headers = said.headers
+    host = _checked_host(headers.getall("Host", []), snapshot.hosts)
     origins = headers.getall("Origin", ())
-    if origins and any(origin not in snapshot.settings.server.origins for origin in origins):
+    if not origins:
+        said.cors = VARIES if snapshot.origins else None
+    elif len(origins) == 1 and snapshot.origins.allows(origins[0]):
+        said.cors = origin_headers(origins[0])
+    elif len(origins) > 1 or not is_same(origins[0], host):
         raise CallerError(
             403,
             "origin_not_allowed",
-            "Web pages of this origin may not call here. Operator: add it to server.origins.",
+            f"Web pages of {_shown(origins)} may not call here. Operator: add it to server.origins.",
+            headers=VARIES,
         )
 
 
-def _check_host(values: list[str], allowed: frozenset[str]) -> None:
-    if len(values) == 1 and host_name(values[0]) in allowed:
-        return
+def _shown(origins: list[str]) -> str:
+    """Quote what a browser sent, as far as it is an origin: the operator must know what to add."""
+    origin = origins[0]
+    plain = len(origins) == 1 and len(origin) <= _SHOWN_CHARS and origin.isascii() and origin.isprintable()
+    return f'the origin "{origin}"' if plain else "this origin"
+
+
+def _checked_host(values: list[str], allowed: Hosts) -> str:
+    if len(values) == 1 and allowed.allows(host_name(values[0])):
+        return values[0]
     raise CallerError(
         421,
         "host_not_allowed",

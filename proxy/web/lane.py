@@ -367,17 +367,20 @@ async def _answer(call: Call, state: State) -> Reply:
     try:
         said, snapshot = call.client.said, state.parts.live.current
         if said.passed is not snapshot:
-            check_names(said.headers, snapshot)
+            check_names(said, snapshot)
             said.passed = snapshot
         return await chat_completions(call, state)
     except ApiError as error:
         log_refused(call, f"/v1{call.endpoint.path}", error, state.parts.access)
-        return error_whole(error, call.request_id, call.told(), call.endpoint.errors, call.started_ms)
+        told = {**call.told(), **(call.client.said.cors or {})}
+        return error_whole(error, call.request_id, told, call.endpoint.errors, call.started_ms)
     except Exception:
         log.exception("request.failed", extra={"request_id": call.request_id})
         if call.began:  # half an answer has gone out: a second one would be taken for its rest
             call.cut()
-        return error_whole(internal_error(call.id), call.request_id, {}, call.endpoint.errors, call.started_ms)
+        return error_whole(
+            internal_error(call.id), call.request_id, call.client.said.cors or {}, call.endpoint.errors, call.started_ms
+        )
 
 
 class LaneServer:

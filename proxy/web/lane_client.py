@@ -42,12 +42,16 @@ class LaneClient:
         return self._connection.transport
 
     def whole(self, status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> Reply:
+        if self.said.cors is not None:
+            headers = {**headers, **self.said.cors}
         return Whole(whole_bytes(status, headers, body, now_ms))
 
     async def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         transport = self._connection.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError
+        if self.said.cors is not None:
+            headers = {**headers, **self.said.cors}
         transport.write(stream_head(status, headers, now_ms))
         return Streamed()
 

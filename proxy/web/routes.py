@@ -1,4 +1,7 @@
-"""One table of all paths. Authentication belongs to the handlers, never to a list of paths; the raw path is matched."""
+"""One table of all paths. Authentication belongs to the handlers, never to a list of paths.
+
+The raw path is matched, and where that fails the path as path.py reads it: percent-encoding is never undone.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -9,14 +12,17 @@ from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
 from proxy.web.admin import PREFIX, admin, check_operator
 from proxy.web.chat import completions_of
+from proxy.web.cors import is_preflight, preflight
 from proxy.web.count_tokens import count_tokens
 from proxy.web.explain import explain
 from proxy.web.generation import show_generation
 from proxy.web.health import healthz, readyz
+from proxy.web.hints import nearest
 from proxy.web.key import show_credits, show_key
 from proxy.web.me import my_limits, my_usage
 from proxy.web.metrics import metrics
 from proxy.web.models import list_models, show_model
+from proxy.web.path import canonical_path
 from proxy.web.state import State
 from proxy.web.upgrade import refuse_upgrade
 from proxy.wire.endpoint import COUNT_TOKENS, ENDPOINTS, as_openrouter
@@ -43,6 +49,10 @@ _OTHERS: Mapping[tuple[str, str], Handler] = {
     ("GET", "/metrics"): metrics,
 }
 
+_UNSERVED = tuple(
+    f"/v1/{name}"
+    for name in ("audio/", "images/", "files", "batches", "moderations", "assistants", "threads", "videos")
+)
 _PREFIXES = ("/v1", "/api/v1", "")  # the alias for people who swap only the host, and the forgotten /v1
 
 ROUTES: Mapping[tuple[str, str], Handler] = {
@@ -71,14 +81,19 @@ async def answer(call: Call, state: State) -> Reply:
     HEAD is answered as GET, of which the server sends the head only.
     """
     request = call.request
-    path = request.raw_path.partition("?")[0]
     method = "GET" if request.method == "HEAD" else request.method
+    path = request.raw_path.partition("?")[0]
     handler = ROUTES.get((method, path))
+    if handler is None:
+        path = canonical_path(path)
+        handler = ROUTES.get((method, path))
     if handler is not None:
         return await handler(call, state)
-    if path.startswith(PREFIX):
+    if is_preflight(method, request.headers):
+        return preflight(request.headers, _allowed(path))
+    if f"{path}/".startswith(PREFIX):
         check_operator(call, state)
-        return await admin(call, state, path.removeprefix(PREFIX))
+        return await admin(call, state, path[len(PREFIX) :])
     if method == "GET" and (encoded := _model_in(path)) is not None:
         return await show_model(call, state, encoded)
     allowed = _allowed(path)
@@ -89,9 +104,9 @@ async def answer(call: Call, state: State) -> Reply:
 
 async def answer_socket(call: Call, state: State) -> Reply:
     """Answer on the Unix socket beside the ledger: the operator's API, health and nothing that spends."""
-    path = call.request.raw_path.partition("?")[0]
-    if path.startswith(PREFIX):
-        return await admin(call, state, path.removeprefix(PREFIX))
+    path = canonical_path(call.request.raw_path)
+    if f"{path}/".startswith(PREFIX):
+        return await admin(call, state, path[len(PREFIX) :])
     handler = _OTHERS.get((call.request.method, path))
     if handler is not None:
         return await handler(call, state)
@@ -118,11 +133,26 @@ def _unknown(path: str, allowed: str) -> CallerError:
         return CallerError(
             405, "method_not_allowed", f"{path} takes {allowed}.", headers={"Allow": allowed}, close=True
         )
-    if path.startswith(("/v1/v1", "/api/v1/v1")):
-        return CallerError(404, "unknown_url", "Your base URL ends in /v1 twice. Take one off.", close=True)
     return CallerError(
         404,
         "unknown_url",
-        "There is nothing at this path. Your base URL should end in /v1. There are: " + ", ".join(PATHS) + ".",
+        f"There is nothing at this path. {_advice(path)} There are: {', '.join(PATHS)}.",
         close=True,
     )
+
+
+def _advice(path: str) -> str:
+    """Tell what is wrong with a path, quoting nothing of it: it may hold anything."""
+    lower = path.lower()
+    if lower != path and any((method, lower) in ROUTES for method in ("GET", "POST")):
+        return f"Paths are in lower case here: {lower}."
+    for tail in sorted({tail for _, tail in _V1}, key=len, reverse=True):
+        if not path.endswith(tail):
+            continue
+        if path.removesuffix(tail).endswith(tuple(other for _, other in _V1)):
+            return f"Your base URL holds the path of an endpoint already, and {tail} came behind it. End it at /v1."
+        return f"Your base URL has more before {tail} than is known here. It should end in /v1."
+    if path.startswith(_UNSERVED):
+        return "This endpoint of OpenAI's API is not served here."
+    hint = nearest(path, {other for _, other in ROUTES})
+    return "Your base URL should end in /v1." if hint is None else f"Did you mean {hint}?"

@@ -232,7 +232,7 @@ def make_server(
             connection.call = call
         try:
             if gated:
-                check_gate(request, state.parts.live.current)
+                check_gate(request, call.client.said, state.parts.live.current)
             # each reply to an AiohttpClient has what the server asks of a response
             response = cast(web.StreamResponse, await answer(call, state))
             log_served(call, cast(web.StreamResponse | Whole, response), state.parts.access)
@@ -251,6 +251,8 @@ def make_server(
                 connection.call = None
         if isinstance(response, web.StreamResponse):
             response.headers.setdefault("Server", "tollkeeper")
+            if call.client.said.cors is not None:  # the head of a stream has gone out with them
+                response.headers.update(call.client.said.cors)
         return response
 
     return UserServer(handle, head_timeout_s, lambda: state.parts.live.current.settings.server.write_timeout_s)

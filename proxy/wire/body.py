@@ -23,6 +23,7 @@ MAX_CHOICES: Final = 128
 
 MAX_MODEL_CHARS: Final = 256
 _MAX_NAME_CHARS: Final = 64
+_MARK: Final = b"\xef\xbb\xbf"
 _HALF_PAIR: Final = "a string holds half a surrogate pair (\\ud800 to \\udfff alone)"
 _CLEARER: Final = {  # orjson's own texts where they ask for a guess
     "number is infinity when parsed as double": "a number is larger than a double can hold",
@@ -62,6 +63,7 @@ def parse_body(raw: bytes) -> dict[str, Any]:
     A number that would change (beyond 64 bits, or more digits than a double keeps) stands in it as
     orjson.Fragment, which is neither int nor float. Raises BodyError.
     """
+    raw = raw.removeprefix(_MARK)  # some shells put it before every text; it says nothing in UTF-8
     body = _load(raw)
     if not isinstance(body, dict):
         raise BodyError("invalid_type", f"The body must be a JSON object; found {kind_of(body)}.")
@@ -93,9 +95,9 @@ def _load(raw: bytes) -> Any:
 def _syntax_error(raw: bytes, problem: str, line: int, column: int) -> BodyError:
     if not raw.strip():
         return BodyError("empty_body", "The body is empty. Send a JSON object.")
-    if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) or b"\x00" in raw[:4]:
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in raw[:4]:
         # A NUL among the first four bytes is how UTF-16 and UTF-32 show without a mark (RFC 4627, part 3).
-        return BodyError("invalid_encoding", "The body is not plain UTF-8. Send UTF-8 without a byte order mark.")
+        return BodyError("invalid_encoding", "The body is UTF-16 or UTF-32. Send the JSON encoded as UTF-8.")
     if "valid UTF-8" in problem:
         return BodyError("invalid_encoding", "The body is not valid UTF-8. Send the JSON encoded as UTF-8.")
     if "depth" in problem or "ecursion" in problem:
@@ -211,14 +213,14 @@ def check_messages(body: dict[str, Any]) -> None:
             )
 
 
-def check_integer(body: dict[str, Any], name: str, most: int) -> None:
+def check_integer(body: dict[str, Any], name: str, most: int, least: int = 1) -> None:
     value = body.get(name)
     if value is None:
         return
     if type(value) is not int:  # a bool is an int to isinstance, and 1.0 or 2**64 is none to the provider
-        raise BodyError("invalid_type", f"{name} must be an integer of at least 1; found {kind_of(value)}.", name)
-    if value < 1:
-        raise BodyError("invalid_value", f"{name} must be at least 1; found {value}.", name)
+        raise BodyError("invalid_type", f"{name} must be an integer of at least {least}; found {kind_of(value)}.", name)
+    if value < least:
+        raise BodyError("invalid_value", f"{name} must be at least {least}; found {value}.", name)
     if value > most:
         raise BodyError("invalid_value", f"{name} must be at most {most}; found {value}.", name)
 

@@ -22,9 +22,9 @@ def check_completion(body: dict[str, Any]) -> None:
     check_model(body)
     _check_texts(body, "prompt", required=True)
     check_stream(body)
-    check_integer(body, "max_tokens", MAX_OUTPUT_TOKENS)
+    check_integer(body, "max_tokens", MAX_OUTPUT_TOKENS, least=0)  # 0: nothing but the prompt is scored (echo)
     check_integer(body, "n", MAX_CHOICES)
-    check_integer(body, "best_of", MAX_CHOICES)
+    check_integer(body, "best_of", MAX_CHOICES, least=0)
     check_models(body)
 
 

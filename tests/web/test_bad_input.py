@@ -104,7 +104,8 @@ BODIES: dict[str, tuple[bytes, str, str | None, str]] = {  # name -> (body, code
     "lone low surrogate": (MODEL_JSON + b',"x":"\\udc00"}', "invalid_json", None, "surrogate"),
     "control character": (MODEL_JSON + b',"x":"\x01"}', "invalid_json", None, "not valid JSON"),
     "no UTF-8": (MODEL_JSON + b',"x":"\xff"}', "invalid_encoding", None, "UTF-8"),
-    "byte order mark": (b"\xef\xbb\xbf{}", "invalid_encoding", None, "byte order mark"),
+    "byte order mark": (b"\xef\xbb\xbf{}", "missing_required_parameter", "model", "model is missing"),
+    "two byte order marks": (b"\xef\xbb\xbf\xef\xbb\xbf{}", "invalid_json", None, "not valid JSON"),
     "UTF-16": ('{"model":"m"}'.encode("utf-16"), "invalid_encoding", None, "UTF-8"),
     "UTF-32": ('{"model":"m"}'.encode("utf-32-be"), "invalid_encoding", None, "UTF-8"),
     "deep": (nested(300), "too_deep", None, "254 levels"),
@@ -243,9 +244,9 @@ HEADERS: dict[str, tuple[list[tuple[str, str]], int, str, str]] = {
     "gzip": ([("Content-Encoding", "gzip")], 415, "unsupported_content_encoding", "uncompressed"),
     "br": ([("Content-Encoding", "br")], 415, "unsupported_content_encoding", "uncompressed"),
     "two encodings": ([("Content-Encoding", "identity, gzip")], 415, "unsupported_content_encoding", ""),
-    "text": ([("Content-Type", "text/plain")], 415, "unsupported_content_type", "application/json"),
+    "page": ([("Content-Type", "text/html")], 415, "unsupported_content_type", "'text/html'"),
+    "xml": ([("Content-Type", "application/xml")], 415, "unsupported_content_type", "application/json"),
     "form": ([("Content-Type", "multipart/form-data; boundary=x")], 415, "unsupported_content_type", ""),
-    "no type": ([("Content-Type", "")], 415, "unsupported_content_type", ""),
     "junk expectation": ([("Expect", "200-maybe")], 417, "expectation_failed", "100-continue"),
     "origin": ([("Origin", "https://evil.example")], 403, "origin_not_allowed", "server.origins"),
     "origin null": ([("Origin", "null")], 403, "origin_not_allowed", ""),
@@ -274,6 +275,15 @@ async def test_header(stand: Stand, case: tuple[list[tuple[str, str]], int, str,
         [("Content-Encoding", "identity")],
         [("Content-Type", "application/json; charset=utf-8")],
         [("Content-Type", "Application/JSON")],
+        [("Content-Type", "application/json; charset=UTF-8")],
+        [("Content-Type", "application/json;charset=utf-8; boundary=x")],
+        [("Content-Type", "")],
+        [("Content-Type", "text/plain")],
+        [("Content-Type", "text/plain;charset=UTF-8")],
+        [("Content-Type", "application/x-www-form-urlencoded")],
+        [("Content-Type", "application/vnd.api+json")],
+        [("Content-Type", "text/json")],
+        [("Accept", "text/event-stream"), ("TE", "trailers")],
         [("Origin", "https://app.example")],
         [("X-Tollkeeper-Tags", "team=a, job=b")],
     ],
@@ -310,6 +320,8 @@ async def test_expect_continue(stand: Stand) -> None:
         ("LOCALHOST", 200),
         ("[::1]:8787", 200),
         ("llm.home.arpa", 200),
+        ("host.docker.internal:8787", 200),
+        ("192.168.1.5:8787", 421),
         ("evil.example", 421),
         ("localhost.evil.example", 421),
         ("127.0.0.1/healthz?", 421),
@@ -370,6 +382,13 @@ TOKENS: dict[str, tuple[list[tuple[str, str]], int, str, str]] = {
         "invalid_api_key",
         "Several different tokens",
     ),
+    "two headers, none of them ours": (
+        [*bearer("sk-one"), ("x-api-key", "sk-two")],
+        401,
+        "invalid_api_key",
+        "Several different tokens",
+    ),
+    "a key of Google's": ([("x-goog-api-key", "AIza1234")], 401, "invalid_api_key", "begin with tk-"),
     "a cookie": ([("Cookie", f"token={token_of('anna')}")], 401, "invalid_api_key", "No token"),
     "SQL": (bearer("tk-' OR 1=1 --"), 401, "invalid_api_key", ""),
     "unicode": (bearer("tk-ключ"), 401, "invalid_api_key", ""),
@@ -416,15 +435,16 @@ async def test_a_token_of_a_megabyte(stand: Stand) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "code", "text"),
     [
-        ("POST", "/v1/v1/chat/completions", 404, "unknown_url", "ends in /v1 twice"),
-        ("GET", "/v1/v1/models", 404, "unknown_url", "ends in /v1 twice"),
-        ("POST", "/api/v1/v1/chat/completions", 404, "unknown_url", "ends in /v1 twice"),
         ("GET", "/", 404, "unknown_url", "should end in /v1"),
         ("GET", "/v1", 404, "unknown_url", "POST /v1/chat/completions"),
-        ("POST", "/v1/chat/completions/", 404, "unknown_url", ""),
-        ("POST", "/v1//chat/completions", 404, "unknown_url", ""),
-        ("POST", "//v1/chat/completions", 404, "unknown_url", ""),
-        ("POST", "/V1/chat/completions", 404, "unknown_url", ""),
+        ("GET", "//", 404, "unknown_url", "should end in /v1"),
+        ("POST", "/V1/Chat/completions", 404, "unknown_url", "lower case here: /v1/chat/completions."),
+        ("POST", "/v1/chat/completions/chat/completions", 404, "unknown_url", "the path of an endpoint already"),
+        ("GET", "/v1/chat/completions/models", 404, "unknown_url", "the path of an endpoint already"),
+        ("POST", "/openai/v1/chat/completions", 404, "unknown_url", "more before /chat/completions than"),
+        ("POST", "/v1/chat/completion", 404, "unknown_url", "Did you mean /v1/chat/completions?"),
+        ("GET", "/v1/model", 404, "unknown_url", "Did you mean /v1/models?"),
+        ("POST", "/v1/audio/speech", 404, "unknown_url", "not served here"),
         ("POST", "/v1/chat%2fcompletions", 404, "unknown_url", ""),
         ("POST", "/v1/./chat/completions", 404, "unknown_url", ""),
         ("POST", "/v1/x/../chat/completions", 404, "unknown_url", ""),
@@ -452,10 +472,47 @@ async def test_path(stand: Stand, method: str, path: str, status: int, code: str
         assert got.header("Allow") in ("GET, HEAD, OPTIONS", "OPTIONS, POST")
 
 
-@pytest.mark.parametrize("path", [CHAT, "/chat/completions", "/api/v1/chat/completions", CHAT + "?x=1"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        CHAT,
+        "/chat/completions",
+        "/api/v1/chat/completions",
+        CHAT + "?x=1",
+        CHAT + "/",
+        CHAT + "/?api-version=2024-10-21",
+        "/v1//chat/completions",
+        "//v1/chat/completions",
+        "//v1//chat///completions//?x=/y//",
+        "/v1/v1/chat/completions",
+        "/api/v1/v1/chat/completions",
+        "/v1/api/v1/chat/completions",
+        "//chat/completions/",
+    ],
+)
 async def test_other_names_of_the_path(stand: Stand, path: str) -> None:
     assert (await stand.ask("POST", path, GOOD)).status == 200
     await stand.clear()
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "//v1//models", "/v1/v1/models/openai%2Fgpt-4o-mini/", "/v1/key/?x=1"])
+async def test_other_names_of_a_path_that_is_read(stand: Stand, path: str) -> None:
+    assert (await stand.ask("GET", path)).status == 200
+
+
+async def test_the_query_is_kept(stand: Stand) -> None:
+    """A path that is not written as in the table is the same question, with the same query."""
+    for path in ("/v1/explain?endpoint=nothing", "/v1//explain/?endpoint=nothing"):
+        refused(await stand.ask("POST", path, GOOD), 400, "invalid_value", "endpoint must be one of", head_read=False)
+    assert (await stand.ask("GET", "//readyz/?verbose")).json()["pending"] == 0
+
+
+async def test_another_path_opens_nothing(stand: Stand) -> None:
+    """However a path is written, who may not ask is refused."""
+    for path in ("//admin/v1/users/list", "/admin//v1/users/list/", "//admin/v1//users/list"):
+        assert (await stand.ask("POST", path, {}, token=stand.token)).status == 401
+    for path in ("//v1/models", "/v1/models/"):
+        assert (await stand.ask("GET", path, token=None)).status == 401
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,11 @@ def test_each_has_a_row() -> None:
     assert set(GOOD) == set(ENDPOINTS)
 
 
+def test_scoring_of_a_prompt() -> None:
+    """The older completions take 0: nothing is written, the prompt comes back with its scores."""
+    COMPLETIONS.check({**GOOD[COMPLETIONS], "max_tokens": 0, "best_of": 0, "echo": True, "logprobs": 1})
+
+
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
 def test_good(endpoint: Endpoint) -> None:
     endpoint.check(GOOD[endpoint])
@@ -50,13 +55,21 @@ BAD: list[tuple[Endpoint, dict[str, Any], str, str]] = [
     *((endpoint, {"stream": 1}, "invalid_type", "stream") for endpoint in ENDPOINTS if not endpoint.is_free),
     *((endpoint, {"models": "x"}, "invalid_type", "models") for endpoint in ENDPOINTS if not endpoint.is_free),
     *((endpoint, {name: "9"}, "invalid_type", name) for endpoint in ENDPOINTS for name in endpoint.maximum),
-    *((endpoint, {name: 0}, "invalid_value", name) for endpoint in ENDPOINTS for name in endpoint.maximum),
+    *(
+        (endpoint, {name: 0}, "invalid_value", name)
+        for endpoint in ENDPOINTS
+        for name in endpoint.maximum
+        if endpoint is not COMPLETIONS  # there 0 asks for the prompt's own scores
+    ),
     *((endpoint, {name: 2**40}, "invalid_value", name) for endpoint in ENDPOINTS for name in endpoint.maximum),
     (COMPLETIONS, {"prompt": None}, "missing_required_parameter", "prompt"),
     (COMPLETIONS, {"prompt": 5}, "invalid_type", "prompt"),
     (COMPLETIONS, {"prompt": []}, "invalid_value", "prompt"),
     (COMPLETIONS, {"n": 129}, "invalid_value", "n"),
     (COMPLETIONS, {"best_of": "x"}, "invalid_type", "best_of"),
+    (COMPLETIONS, {"best_of": -1}, "invalid_value", "best_of"),
+    (COMPLETIONS, {"best_of": 129}, "invalid_value", "best_of"),
+    (COMPLETIONS, {"max_tokens": -1}, "invalid_value", "max_tokens"),
     (EMBEDDINGS, {"input": None}, "missing_required_parameter", "input"),
     (EMBEDDINGS, {"input": {}}, "invalid_type", "input"),
     (EMBEDDINGS, {"input": ""}, "invalid_value", "input"),
