@@ -189,7 +189,7 @@ class RawUpstream:
 
     def _turn(self, heard: Heard) -> Turn:
         path = heard.path.partition("?")[0]
-        kind = next(end for end in (CHAT, MODELS, GENERATION) if path.endswith(end))
+        kind = next((end for end in (MODELS, GENERATION) if path.endswith(end)), CHAT)  # all that asks for tokens
         if kind == CHAT and (chosen := self.choose(heard)) is not None:
             return chosen
         if self.turns[kind]:
