@@ -1,22 +1,67 @@
 """What is asked of every profile, and what a user must get: the cells of docs/providers.md. Pure."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from proxy.simulator.profiles.profile import KINDS, FailureKind, Profile
 
-Work = Literal["plain", "stream", "tools", "hang_up", "maximum", "cost", "cost_stream", "breaks_off"]
-WORKS: Final[dict[Work, str]] = {
-    "plain": "plain",
-    "stream": "stream",
-    "tools": "tools",
-    "hang_up": "hang-up",
-    "maximum": "own maximum",
-    "cost": "cost exact?",
-    "cost_stream": "cost of streams exact?",
-    "breaks_off": "breaks off in mid-stream",
+Leaves = Literal["early", "middle", "late"]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One kind of work. title: what the page calls it; behaviour: what the server does.
+
+    limited: the user has a limit on cost and no say in the maximum, so that the proxy writes one and sets money aside.
+    preset: the request goes to a preset with defaults. leaves: the client hangs up before the answer, in its middle,
+    or when it has ended but for what the server still has to say. classes: tokens of every class are billed.
+    exact: the ledger must have the bill to the pico-USD; else at least that much, and say so.
+    """
+
+    title: str
+    stream: bool = False
+    behaviour: Mapping[str, Any] = field(default_factory=dict)
+    limited: bool = False
+    preset: bool = False
+    leaves: Leaves | None = None
+    classes: bool = False
+    exact: bool = True
+    status: int = 200
+
+
+_SLOW: Final = {"pace_ms": 15, "completion_tokens": 16}
+_CUT: Final = {"stop_at": "after_chunks", "stop_after": 5, "stop_with": "fin"}
+WORKS: Final[dict[str, Work]] = {
+    "plain": Work("plain"),
+    "stream": Work("stream", stream=True),
+    "tools": Work("tools"),
+    "tools_stream": Work("tools, streamed", stream=True),
+    "hang_up_early": Work("hang-up before the answer", True, {"delay_ms": 150, **_SLOW}, leaves="early"),
+    "hang_up": Work("hang-up", True, _SLOW, leaves="middle"),
+    "hang_up_late": Work(
+        "hang-up before usage",
+        True,
+        {"stop_at": "before_usage", "stop_with": "hang", "hang_ms": 150},
+        leaves="late",
+    ),
+    "maximum": Work("own maximum", limited=True),
+    "maximum_stream": Work("own maximum, streamed", stream=True, limited=True),
+    "preset": Work("preset's fields", preset=True),
+    "preset_stream": Work("preset's fields, streamed", stream=True, preset=True),
+    "cost": Work("cost exact?", classes=True),
+    "cost_stream": Work("cost of streams exact?", stream=True, classes=True),
+    "no_done": Work("ends without [DONE]", True, {"done": False}),
+    "no_usage": Work("no usage", False, {"usage": "missing"}, limited=True, exact=False),
+    "no_usage_stream": Work("no usage, streamed", True, {"usage": "missing"}, limited=True, exact=False),
+    "breaks_off": Work("breaks off", True, {"stream_error_after": 3}, limited=True, exact=False),
+    "cut": Work("connection cut", True, _CUT, limited=True, exact=False),
+    "no_answer": Work(
+        "no answer", False, {"stop_at": "before_headers", "stop_with": "fin"}, limited=True, exact=False, status=502
+    ),
 }
+DEFAULTS: Final = {"temperature": 0.3, "seed": 7, "stop": ["END"], "max_tokens": 64}
+"""What the preset of each profile writes into its requests."""
 MAXIMUM: Final = 8
 """Tokens of the maximum that the proxy writes for a user with a limit."""
 CLASSES: Final = {"cached_tokens": 800, "cache_write_tokens": 200, "reasoning_tokens": 7, "completion_tokens": 9}
@@ -30,10 +75,15 @@ _STOPS: Final[frozenset[FailureKind]] = frozenset(("content_refused",))
 class Column:
     """One question. spare: the route has a healthy second target; stream: a failure that meets a stream."""
 
-    work: Work | None = None
+    work: str | None = None
     failure: FailureKind | None = None
     spare: bool = False
     stream: bool = False
+
+    @property
+    def how(self) -> Work:
+        """Return the work; of a failure plain work, streamed or not."""
+        return Work("", stream=self.stream) if self.work is None else WORKS[self.work]
 
     def __str__(self) -> str:
         return self.work or f"{self.failure}{' stream' if self.stream else ''}{' spare' if self.spare else ''}"
@@ -85,7 +135,7 @@ def expected(cell: Cell) -> Expected:
     """Return what must come of a cell."""
     column = cell.column
     if column.work is not None:
-        return Expected(200, exact=column.work != "breaks_off")
+        return Expected(column.how.status, exact=column.how.exact)
     assert column.failure is not None
     if column.spare and column.failure not in _STOPS:
         return Expected(200, by_spare=True)
@@ -105,9 +155,9 @@ def body(cell: Cell, prompt: str) -> dict[str, Any]:
     messages = cell.profile.api == "messages"
     if messages:
         fields["max_tokens"] = 100
-    if cell.column.stream or cell.column.work in ("stream", "hang_up", "cost_stream", "breaks_off"):
+    if cell.column.how.stream:
         fields["stream"] = True
-    if cell.column.work == "tools":
+    if cell.column.work in ("tools", "tools_stream"):
         schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
         function: dict[str, Any] = {"name": "weather", "description": "Tell the weather."}
         if messages:

@@ -8,7 +8,7 @@ from proxy.core.money import pusd_to_usd
 from proxy.simulator.profiles.profile import KINDS, FailureKind, Profile
 from proxy.simulator.profiles.table import PROFILES
 
-from .cells import WORKS, Cell, Column, Work, expected
+from .cells import WORKS, Cell, Column, expected
 
 _HEAD = """\
 # Providers
@@ -22,12 +22,15 @@ servers that speak as these do, and the ledger is held against their own books.
 
 """
 _LEGEND = """
-`200` is an answer as the provider wrote it. **hang-up**: the client leaves in mid-stream, and the row is exact all
-the same: the answer is read to its end, or looked up. **own maximum**: the user has limits, so that the proxy writes
-a maximum of tokens into the request, by the name that the model takes. **cost exact?**: the ledger has the bill to
-the pico-USD, for tokens of every class that the provider bills, cached and written to a cache, inside the output or
-beside it; plain answers and streams alike. **breaks off**: the provider reports an error after content; the stream
-ends with it, and the row is booked at what was set aside, flagged, never lower than the bill.
+`200` is an answer as the provider wrote it. **hang-up**: the client leaves before the answer, in the middle of a
+stream, or before its usage, and the row is exact all the same: the answer is read to its end, or looked up. **own
+maximum**: the user has limits, so that the proxy writes a maximum of tokens into the request, by the name that the
+model takes. **preset's fields**: `temperature`, `seed`, `stop` and `max_tokens` of a preset; what the server refuses is
+left out. **cost exact?**: the ledger has the bill to the pico-USD, for tokens of every class that the provider bills,
+cached and written to a cache, inside the output or beside it; plain answers and streams alike. **flagged**: nobody can
+know the cost, so that what was set aside is booked, never less than the bill, and the row says so
+([ledger.md](ledger.md#flags)): an answer without usage, one that the provider ends by an error, or whose connection
+breaks off (the stream then ends with an error event), or no answer at all.
 
 ## Failures
 
@@ -48,6 +51,22 @@ is booked at no cost.
 """
 
 
+_SHOWN = {
+    "plain": ("plain",),
+    "stream": ("stream", "no_done"),
+    "tools": ("tools", "tools_stream"),
+    "hang_up": ("hang_up_early", "hang_up", "hang_up_late"),
+    "maximum": ("maximum", "maximum_stream"),
+    "preset": ("preset", "preset_stream"),
+    "cost": ("cost", "cost_stream"),
+    "no_usage": ("no_usage", "no_usage_stream"),
+    "breaks_off": ("breaks_off",),
+    "cut": ("cut",),
+    "no_answer": ("no_answer",),
+}
+"""The columns of the table, and the cells of the matrix that each of them stands for."""
+
+
 def page() -> str:
     """Return the whole page."""
     parts = [_HEAD, *_works(), _LEGEND, *_failures(), _OWN]
@@ -56,23 +75,20 @@ def page() -> str:
 
 
 def _works() -> Iterator[str]:
-    shown = [work for work in WORKS if work not in ("cost_stream", "breaks_off")]
-    yield "| provider | " + " | ".join(WORKS[work] for work in shown) + " | breaks off |\n"
-    yield "|---" * (len(shown) + 2) + "|\n"
+    yield "| provider | " + " | ".join(WORKS[work].title for work in _SHOWN) + " |\n"
+    yield "|---" * (len(_SHOWN) + 1) + "|\n"
     for profile in PROFILES.values():
-        cells = [_work(profile, work) for work in (*shown, "breaks_off")]
-        yield f"| {profile.title} | " + " | ".join(cells) + " |\n"
+        yield f"| {profile.title} | " + " | ".join(_work(profile, work) for work in _SHOWN) + " |\n"
 
 
-def _work(profile: Profile, work: Work) -> str:
-    want = expected(Cell(profile, Column(work)))
+def _work(profile: Profile, work: str) -> str:
+    both = [expected(Cell(profile, Column(name))) for name in _SHOWN[work]]
+    exact = all(want.exact for want in both)
     if work == "cost":
-        return "yes" if want.exact and expected(Cell(profile, Column("cost_stream"))).exact else "no: flagged"
+        return "yes" if exact else "no: flagged"
     if work == "hang_up":
-        return "exact" if want.exact else "flagged"
-    if work == "breaks_off":
-        return "an error event, flagged"
-    return str(want.status)
+        return "exact" if exact else "flagged"
+    return f"{both[0].status}{'' if exact else ', flagged'}"
 
 
 def _failures() -> Iterator[str]:

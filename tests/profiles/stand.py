@@ -18,11 +18,11 @@ from tests.support.patience import eventually
 from tests.support.raw import Answer, ask, connect, request_bytes
 from tests.support.stand import app_in_loop, models_known, read_rows, simulator
 
-from .cells import CLASSES, MAXIMUM, Cell, body, columns
+from .cells import CLASSES, DEFAULTS, MAXIMUM, Cell, Leaves, body, columns
 
 SPARE, SPARE_MODEL = "spare", "openai/gpt-4o-mini"
 _PROMPT = "ledger " * 900  # more than the tokens of all classes in the cells on cost
-_SLOW = {"pace_ms": 15, "completion_tokens": 16}
+_LEAVE_EARLY_S = 0.05  # after the request has gone out, before the server begins to answer
 _HEADERS = (("anthropic-version", "2023-06-01"),)
 
 
@@ -87,8 +87,22 @@ def settings(url: str, profiles: Iterable[Profile]) -> dict[str, Any]:
             SPARE: {"kind": "openrouter", "base_url": f"{url}/api/v1", "api_key": PROVIDER_KEY},
             **{profile.name: provider(profile, url) for profile in found},
         },
+        "presets": {
+            f"{profile.name}-preset": {"targets": [f"{profile.name}/{profile.models[0].id}"], "defaults": DEFAULTS}
+            for profile in found
+        },
         "users": users | limited,
     }
+
+
+def classes(profile: Profile) -> dict[str, Any]:
+    """Return a behaviour that bills tokens of all the classes that the profile tells."""
+    fields = dict(CLASSES)
+    if profile.told.cached == "unsaid":
+        fields["cached_tokens"] = 0
+    if profile.told.writes == "unsaid":
+        fields["cache_write_tokens"] = 0
+    return fields
 
 
 class Stand:
@@ -121,47 +135,45 @@ class Stand:
         return seen
 
     async def _behave(self, cells: list[Cell]) -> None:
-        work = cells[0].column.work
         for cell in cells:
-            path = f"path:{cell.profile.path}/{cell.profile.api}"
-            fields: dict[str, Any] = {}
-            if work == "hang_up":
-                fields = _SLOW
-            elif work == "breaks_off":
-                fields = {"stream_error_after": 3}
-            elif work in ("cost", "cost_stream"):
-                fields = dict(CLASSES)
-                if cell.profile.told.cached == "unsaid":
-                    fields["cached_tokens"] = 0
-                if cell.profile.told.writes == "unsaid":
-                    fields["cache_write_tokens"] = 0
-            elif cell.column.failure is not None:
-                fields = {"failure": cell.column.failure}
+            fields = dict(cell.column.how.behaviour)
+            if cell.column.how.classes:
+                fields |= classes(cell.profile)
+            if cell.column.failure is not None:
+                fields["failure"] = cell.column.failure
             if fields:
-                await self.sim.behave(path, **fields)
+                await self.sim.behave(f"path:{cell.profile.path}/{cell.profile.api}", **fields)
 
     async def _ask(self, cell: Cell) -> Seen:
-        profile = cell.profile
-        model = f"{profile.name}/{profile.models[0].id}"
+        profile, how = cell.profile, cell.column.how
+        model = f"{profile.name}-preset" if how.preset else f"{profile.name}/{profile.models[0].id}"
         fields = {"model": model, **body(cell, _PROMPT)}
         if cell.column.spare:
             fields["models"] = [f"{SPARE}/{SPARE_MODEL}"]
-        user = f"{profile.name}-limited" if cell.column.work in ("maximum", "breaks_off") else profile.name
-        path = f"/v1/{profile.api}"
-        if cell.column.work == "hang_up":
-            return Seen(cell, await self._leave(path, fields, user))
-        headers = _HEADERS if profile.api == "messages" else ()
-        return Seen(cell, await ask(self.app.port, "POST", path, fields, token=token_of(user), headers=headers))
+        user = f"{profile.name}-limited" if how.limited else profile.name
+        if how.leaves is not None:
+            return Seen(cell, await self._leave(profile, how.leaves, fields, user))
+        return Seen(cell, await self.ask(profile, fields, user))
 
-    async def _leave(self, path: str, fields: dict[str, Any], user: str) -> Answer:
-        client = await connect(self.app.port)
-        headers = _HEADERS if path.endswith("messages") else ()
-        await client.send(request_bytes("POST", path, fields, token=token_of(user), headers=headers))
-        answer = await client.read_answer(head_only=True)
-        if answer.status == 200:
-            await client.read_until(b"data: ")
-        await client.close()
-        return answer
+    async def ask(self, profile: Profile, fields: dict[str, Any], user: str) -> Answer:
+        """Make one request by the profile's way of asking."""
+        headers = _HEADERS if profile.api == "messages" else ()
+        return await ask(self.app.port, "POST", f"/v1/{profile.api}", fields, token=token_of(user), headers=headers)
+
+    async def _leave(self, profile: Profile, leaves: Leaves, fields: dict[str, Any], user: str) -> Answer:
+        """Ask and hang up; return what came until then."""
+        headers = _HEADERS if profile.api == "messages" else ()
+        path = f"/v1/{profile.api}"
+        async with await connect(self.app.port) as client:
+            await client.send(request_bytes("POST", path, fields, token=token_of(user), headers=headers))
+            if leaves == "early":
+                await asyncio.sleep(_LEAVE_EARLY_S)
+                return Answer(200)
+            answer = await client.read_answer(head_only=True)
+            if answer.status == 200:
+                end = b"content_block_stop" if profile.api == "messages" else b'"finish_reason":"stop"'
+                await client.read_until(b"data: " if leaves == "middle" else end)
+            return answer
 
     async def _idle(self) -> None:
         async def look() -> bool:

@@ -17,7 +17,7 @@ def _answer(seen: Seen, want: Expected) -> list[str]:
     found = []
     if seen.answer.status != want.status:
         found.append(f"status {seen.answer.status}, not {want.status}: {seen.answer.body[:300]!r}")
-    if seen.answer.end != "complete" and seen.cell.column.work != "hang_up":
+    if seen.answer.end != "complete" and seen.cell.column.how.leaves is None:
         found.append(f"the answer ended by {seen.answer.end}")
     if want.by_spare and seen.row["provider"] != SPARE:
         found.append(f"answered by {seen.row['provider']}, not by the second target")
@@ -35,17 +35,19 @@ def _code(body: bytes) -> Any:
 
 
 def _content(seen: Seen, want: Expected) -> list[str]:
-    work, text = seen.cell.column.work, seen.answer.body.decode("utf-8", "replace")
-    if want.status != 200 or seen.answer.status != 200 or work == "hang_up":
+    work, text = seen.cell.column.work or "", seen.answer.body.decode("utf-8", "replace")
+    if want.status != 200 or seen.answer.status != 200 or seen.cell.column.how.leaves is not None:
         return []
     found = []
-    if work == "tools" and '"weather"' not in text:
+    if work.startswith("tools") and '"weather"' not in text:
         found.append("no tool was called")
-    if (work == "breaks_off" or (seen.cell.column.failure and not want.by_spare)) and '"error"' not in text:
+    if (work in ("breaks_off", "cut") or (seen.cell.column.failure and not want.by_spare)) and '"error"' not in text:
         found.append("the end of the stream tells no error")
-    if work == "maximum" and not seen.row["output_tokens"] <= MAXIMUM:
+    if work.startswith("maximum") and not seen.row["output_tokens"] <= MAXIMUM:
         found.append(f"{seen.row['output_tokens']} tokens came, the maximum was {MAXIMUM}")
-    if work == "stream" and not _ends(seen.cell, text):
+    if work in ("stream", "tools_stream", "preset_stream", "maximum_stream", "cost_stream") and not _ends(
+        seen.cell, text
+    ):
         found.append(f"the stream ended by {text[-100:]!r}")
     return found
 

@@ -22,6 +22,10 @@ from proxy.simulator.profiles.profile import (
 )
 
 _INVALID = "invalid_request_error"
+_FIELDS = (
+    "cache_control container context_management mcp_servers max_tokens messages metadata model output_config "
+    "service_tier stop_sequences stream system temperature thinking tool_choice tools top_k top_p"
+)
 _FAILURES: dict[FailureKind, Failure] = {
     "bad_key": anthropic_error(401, "authentication_error", "invalid x-api-key"),
     "no_credit": anthropic_error(
@@ -68,6 +72,8 @@ MESSAGES = Profile(
     stream=Stream(done=True, thoughts="thinking", broken=_OVERLOADED),
     listing=Listing(more={"type": "model", "display_name": "Claude", "created_at": "2025-10-01T00:00:00Z"}),
     api="messages",
+    known=frozenset(_FIELDS.split()),
+    strange=anthropic_error(400, _INVALID, "{field}: Extra inputs are not permitted"),
     over_output=_TOO_MUCH,
     fills=_FILLS,
     key_header="x-api-key",
@@ -103,6 +109,8 @@ OPENAI_ENDPOINT = replace(
     told=Told("asked", "own_chunk", details=False),
     stream=Stream(thoughts="reasoning_content", broken=_OVERLOADED),
     api="chat/completions",
+    known=None,
+    strange=None,
     headers=(),
     notes=(
         "Nothing is told of its cache here, so what it saves cannot be seen; `/v1/messages` tells it.",

@@ -111,7 +111,24 @@ OPENAI = Profile(
     told=Told(cached="details"),
     stream=Stream(broken=openai_error(500, "The server had an error while processing your request.", "server_error")),
     listing=Listing(more={"object": "model", "created": 1721260800, "owned_by": "system"}),
-    refuses={"max_tokens": _REFUSED_MAXIMUM},
+    refuses={
+        "max_tokens": _REFUSED_MAXIMUM,
+        "temperature": openai_error(
+            400,
+            "Unsupported value: 'temperature' does not support 0.3 with this model. Only the default (1) value is "
+            "supported.",
+            _INVALID,
+            "unsupported_value",
+            "temperature",
+        ),
+        "stop": openai_error(
+            400,
+            "Unsupported parameter: 'stop' is not supported with this model.",
+            _INVALID,
+            "unsupported_parameter",
+            "stop",
+        ),
+    },
     known=frozenset(_FIELDS.split()),
     strange=openai_error(400, "Unknown parameter: '{field}'.", _INVALID, "unknown_parameter", "{field}"),
     over_output=openai_error(
@@ -123,7 +140,7 @@ OPENAI = Profile(
         "max_completion_tokens",
     ),
     notes=(
-        "Models that think take `max_completion_tokens` in place of `max_tokens`.",
+        "Models that think take `max_completion_tokens` in place of `max_tokens`, and no `temperature` or `stop`.",
         "An empty account is told by 429 `insufficient_quota`, which no waiting mends.",
     ),
 )

@@ -66,10 +66,12 @@ XAI = Profile(
     failures=_FAILURES,
     told=Told("always", "own_chunk", reasoning="beside", cached="details", cost="ticks", more={"num_sources_used": 0}),
     stream=Stream(broken=_error(500, "Internal error", "Internal error")),
+    refuses={"stop": _error(400, _INVALID, "Argument not supported on this model: stop")},
     listing=Listing(more={"object": "model", "owned_by": "xai"}),
     notes=(
         "Reasoning stands outside `completion_tokens`, but inside `total_tokens`.",
         "`cost_in_usd_ticks` tells the cost in 1e-10 USD.",
+        "Models that think take no `stop`.",
         "A bad key is told by 400, an empty account by 403.",
     ),
 )
