@@ -9,8 +9,8 @@ KNOWN: Final[dict[str, str]] = {
     "hang_up_late": "mistral",
     "maximum": "openai azure",
     "maximum_stream": "openai azure mistral",
-    "preset": "openai azure mistral",
-    "preset_stream": "openai azure mistral",
+    "preset": "openai azure mistral xai",
+    "preset_stream": "openai azure mistral xai",
     "cost": "anthropic gemini xai moonshot qwen",
     "cost_stream": "anthropic gemini mistral xai moonshot qwen",
     "no_done": "mistral",
@@ -66,7 +66,11 @@ KNOWN: Final[dict[str, str]] = {
     "broken stream spare": "tgi",
 }
 
-KNOWN_HEALTH: Final[dict[str, str]] = {"no_tools": "llamacpp", "no_pictures": "llamacpp ollama", "content_refused": "mistral xai"}
+KNOWN_HEALTH: Final[dict[str, str]] = {
+    "no_tools": "llamacpp",
+    "no_pictures": "llamacpp ollama",
+    "content_refused": "mistral xai",
+}
 """Profiles whose health is not yet judged as it should be, by failure (test_health.py)."""
 
 
