@@ -70,6 +70,8 @@ KNOWN_HEALTH: Final[dict[str, str]] = {
     "no_tools": "llamacpp",
     "no_pictures": "llamacpp ollama",
     "content_refused": "mistral xai",
+    "broken": "tgi",
+    "overloaded": "groq",
 }
 """Profiles whose health is not yet judged as it should be, by failure (test_health.py)."""
 
