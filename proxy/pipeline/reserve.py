@@ -8,13 +8,15 @@ from zoneinfo import ZoneInfo
 
 from proxy.core.errors import ApiError, OwnError
 from proxy.pipeline.admit import Admission, Refusal, Wanted, admit
+from proxy.pipeline.allowance import Allowance
 from proxy.pipeline.authenticate import Identity
 from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.place import Place
-from proxy.pipeline.refusal import features_unpriced, not_priced
+from proxy.pipeline.refusal import features_unpriced
 from proxy.pipeline.route import Route, Target
 from proxy.pipeline.tags import Tags, pairs_of
+from proxy.pipeline.unknown_model import unpriced
 from proxy.policy.pricing import BodyFacts, Price, maximum_to_write, read_facts, unpriced_features
 from proxy.providers.rows import ProviderRow
 from proxy.storage.rows import OpenRow
@@ -55,7 +57,7 @@ async def reserve(
     """
     prices = _known_prices(route, parts, snapshot)
     if prices is None and identity.allowance.has_hard_cost:
-        prices = await _found_prices(route, parts, snapshot)
+        prices = await _found_prices(route, identity.allowance, parts, snapshot)
     wanted = _wanted(call, identity, route, size_bytes, prices)
     admission = admit(wanted, parts.desk, snapshot)
     if isinstance(admission, Refusal):
@@ -119,7 +121,7 @@ async def quote(
     try:
         prices = _known_prices(route, parts, snapshot)
         if prices is None and identity.allowance.has_hard_cost:
-            prices = await _found_prices(route, parts, snapshot)
+            prices = await _found_prices(route, identity.allowance, parts, snapshot)
         wanted = _wanted(call, identity, route, size_bytes, prices)
         outcome = admit(wanted, parts.desk, snapshot)
     except ApiError as error:
@@ -216,7 +218,7 @@ def _known_prices(route: Route, parts: Parts, snapshot: Snapshot) -> tuple[Price
     return known if len(known) == len(prices) else None
 
 
-async def _found_prices(route: Route, parts: Parts, snapshot: Snapshot) -> tuple[Price, ...]:
+async def _found_prices(route: Route, allowance: Allowance, parts: Parts, snapshot: Snapshot) -> tuple[Price, ...]:
     """Give them under a hard cost limit: the list is refreshed once for a name that it lacks.
 
     Raises CallerError for a model that has no price then.
@@ -225,7 +227,7 @@ async def _found_prices(route: Route, parts: Parts, snapshot: Snapshot) -> tuple
     for provider, model in _priced(route, snapshot):
         price = parts.catalogue.price(provider, model) or await parts.catalogue.refresh_for(provider, model)
         if price is None:
-            raise not_priced(model)
+            raise unpriced(provider.name, model, allowance, parts, snapshot)
         prices.append(price)
     return tuple(prices)
 

@@ -24,6 +24,7 @@ from proxy.pipeline.reserve import reserve
 from proxy.pipeline.route import plan_route
 from proxy.pipeline.tags import read_tags
 from proxy.pipeline.told import quota_headers
+from proxy.pipeline.unknown_model import refused_there
 from proxy.pipeline.walk import Walk
 
 
@@ -75,6 +76,9 @@ async def run(call: Call, parts: Parts) -> Reply:
             attempt = await dispatch(call, walk, reservation, sent, booking, parts, snapshot)
             if attempt.error is None:
                 return await relay(call, attempt, booking.end, snapshot)
+            unknown = refused_there(call, walk.attempts, identity.allowance, parts, snapshot)
+            if unknown is not None:
+                raise unknown
             status, error = attempt.error.status, attempt.error.code
             return await tell_failure(call, walk.attempts, booking.end)
         raise client_gone()

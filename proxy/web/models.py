@@ -7,7 +7,7 @@ from aiohttp import web
 from proxy.core.errors import CallerError
 from proxy.pipeline.authenticate import identify
 from proxy.pipeline.call import Call
-from proxy.web.hints import nearest
+from proxy.policy.nearest import nearest
 from proxy.web.shelf import Shown
 from proxy.web.state import State
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from proxy.core.errors import CallerError
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
+from proxy.policy.nearest import nearest
 from proxy.web.admin import PREFIX, admin, check_operator
 from proxy.web.chat import completions_of
 from proxy.web.cors import is_preflight, preflight
@@ -17,7 +18,6 @@ from proxy.web.count_tokens import count_tokens
 from proxy.web.explain import explain
 from proxy.web.generation import show_generation
 from proxy.web.health import healthz, readyz
-from proxy.web.hints import nearest
 from proxy.web.key import show_credits, show_key
 from proxy.web.me import my_limits, my_usage
 from proxy.web.metrics import metrics

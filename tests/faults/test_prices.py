@@ -124,10 +124,11 @@ async def test_u26_what_is_no_price(opened: Open, price: Any) -> None:
 
 
 async def test_u26_the_model_is_no_longer_listed(opened: Open) -> None:
+    """The other provider still lists it, and that name is told."""
     place = await with_list(opened)
     place.upstream.models = list(OTHERS)
     await refresh(place)
-    refused(await place.chat(), 402, "price_unknown")
+    refused(await place.chat(), 404, "model_not_found")
     place.upstream.models = [PRICED, *OTHERS]
     await refresh(place)
     await place.works()

@@ -1,0 +1,29 @@
+"""'Did you mean': the nearest of the names there are. Pure."""
+
+import difflib
+from collections.abc import Iterable
+
+_CHARS_MAX = 100  # a name comes from a caller, and comparing long ones takes long
+_LIKENESS_MIN = 0.75
+
+
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """Return the name most like word, or None where none is near.
+
+    Capitals do not count, and a missing maker or provider (gpt-5-mini) is found too.
+    """
+    wanted = word[:_CHARS_MAX].casefold()
+    found: dict[str, str] = {}
+    tails: dict[str, str] = {}
+    for name in names:  # of equal ones the first
+        found.setdefault(name.casefold(), name)
+        tails.setdefault(name.casefold().rpartition("/")[2], name)
+    if wanted in found or wanted in tails:
+        return found.get(wanted) or tails[wanted]
+    close = difflib.get_close_matches(wanted, found, n=1, cutoff=_LIKENESS_MIN)
+    if close:
+        return found[close[0]]
+    if "/" in wanted:
+        return None
+    close = difflib.get_close_matches(wanted, tails, n=1, cutoff=_LIKENESS_MIN)
+    return tails[close[0]] if close else None
