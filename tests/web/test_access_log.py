@@ -126,7 +126,7 @@ async def test_a_refusal_says_who_what_and_why(tmp_path: Path, sim: Controls, la
                 await process.ask("POST", CHAT, {**body, "model": "x/y"}, token=token_of("bo")),
             ),
             (400, "invalid_json", "bo", await process.ask("POST", CHAT, b"{", token=token_of("bo"))),
-            (404, "unknown_url", None, await process.ask("GET", "/v1/v1/models?key=tk-secret")),
+            (404, "unknown_url", None, await process.ask("GET", "/v2/models?key=tk-secret")),
         ]
         lines = await logged(process, len(asked))
     assert len(lines) == len(asked)
@@ -136,7 +136,7 @@ async def test_a_refusal_says_who_what_and_why(tmp_path: Path, sim: Controls, la
         assert line["event"] == ("request" if status == 200 else "request.refused")
     assert lines[1]["model"] == MODEL
     assert "daily budget" in lines[1]["reason"]
-    assert lines[6]["path"] == "/v1/v1/models"
+    assert lines[6]["path"] == "/v2/models"
 
 
 async def test_the_level_follows_the_file(tmp_path: Path, sim: Controls) -> None:
