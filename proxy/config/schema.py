@@ -169,6 +169,12 @@ class Server(Block):
         "Answers are the same on both ways; false is for finding out whether a fault lies there.",
         restart=True,
     )
+    metrics: Literal["loopback", "token", "open"] = setting(
+        "loopback",
+        "Who reads /metrics and /readyz?verbose: programs on this machine, those with admin_token, or everybody."
+        " With admin_token they are read from anywhere.",
+        "They name providers, models and keys. Behind another server set token: all that it passes on comes from here.",
+    )
     shutdown_timeout_s: Seconds = setting(
         120,
         "Longest wait for open requests after SIGTERM; what is left then is cut and settled.",

@@ -12,6 +12,11 @@ def _json(status: int, body: object) -> web.Response:
     return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
 
 
+def is_verbose(call: Call) -> bool:
+    """Tell whether providers, keys and lists are asked for too: ?verbose, with or without a value."""
+    return "verbose" in call.request.query
+
+
 async def healthz(_call: Call, _state: State) -> web.StreamResponse:
     return _json(200, {"status": "ok"})
 
@@ -25,7 +30,7 @@ async def readyz(call: Call, state: State) -> web.StreamResponse:
     }
     ready = checks["ledger"] == "ok" and checks["config"] == "ok" and not state.parts.draining
     body: dict[str, object] = {"status": "ready" if ready else "not ready", **checks}
-    if call.request.query_string == "verbose":
+    if is_verbose(call):
         body["catalogue"] = {
             name: {
                 "models": len(listing.models),

@@ -16,8 +16,9 @@ from proxy.web.chat import completions_of
 from proxy.web.cors import is_preflight, preflight
 from proxy.web.count_tokens import count_tokens
 from proxy.web.explain import explain
+from proxy.web.exposure import check_reader
 from proxy.web.generation import show_generation
-from proxy.web.health import healthz, readyz
+from proxy.web.health import healthz, is_verbose, readyz
 from proxy.web.key import show_credits, show_key
 from proxy.web.me import my_limits, my_usage
 from proxy.web.metrics import metrics
@@ -43,6 +44,19 @@ _V1: Mapping[tuple[str, str], Handler] = {
     ("GET", "/responses"): refuse_upgrade,
 }
 
+
+async def _readyz(call: Call, state: State) -> Reply:
+    if is_verbose(call):
+        check_reader(call, state)
+    return await readyz(call, state)
+
+
+async def _metrics(call: Call, state: State) -> Reply:
+    check_reader(call, state)
+    return await metrics(call, state)
+
+
+# As the owner of the ledger's socket may ask; others by the two functions above.
 _OTHERS: Mapping[tuple[str, str], Handler] = {
     ("GET", "/healthz"): healthz,
     ("GET", "/readyz"): readyz,
@@ -63,6 +77,8 @@ ROUTES: Mapping[tuple[str, str], Handler] = {
         if not endpoint.is_free
     },
     **_OTHERS,
+    ("GET", "/readyz"): _readyz,
+    ("GET", "/metrics"): _metrics,
 }
 
 _MODEL_PREFIXES = tuple(f"{prefix}/models/" for prefix in _PREFIXES)

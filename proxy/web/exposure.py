@@ -1,0 +1,49 @@
+"""Who may read the figures of the whole installation: /metrics and /readyz?verbose name providers, models and keys."""
+
+import ipaddress
+from typing import Any
+
+from proxy.core.errors import CallerError
+from proxy.pipeline.call import Call
+from proxy.pipeline.said import Headers
+from proxy.web.admin import check_operator
+from proxy.web.state import State
+
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP", "Via")
+_TOKEN_HEADERS = ("Authorization", "x-api-key", "api-key")
+
+
+def check_reader(call: Call, state: State) -> None:
+    """Raise CallerError unless server.metrics lets the client read, or it sent the operator's token."""
+    settings = state.parts.live.current.settings
+    mode = settings.server.metrics
+    headers = call.client.said.headers
+    transport = call.client.transport
+    peer = None if transport is None else transport.get_extra_info("peername")
+    if mode == "open" or (mode == "loopback" and is_here(peer, headers)):
+        return
+    if settings.admin_token is None or not any(name in headers for name in _TOKEN_HEADERS):
+        where = "on this machine only" if mode == "loopback" else "with the operator's token only"
+        raise CallerError(
+            403,
+            "operator_only",
+            f"These figures are shown {where} (server.metrics: {mode})."
+            ' From elsewhere send "Authorization: Bearer ..." with the admin_token of the configuration.',
+            type_="permission_error",
+        )
+    check_operator(call, state)
+
+
+def is_here(peer: Any, headers: Headers) -> bool:
+    """Tell whether a client runs on this machine; peer: its address as sockets give it.
+
+    What another server passes on comes from loopback too: such a server says in a header for whom.
+    """
+    if not isinstance(peer, tuple) or any(name in headers for name in _FORWARDED):
+        return False
+    try:
+        address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
