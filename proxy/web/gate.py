@@ -24,6 +24,25 @@ def check_gate(request: web.BaseRequest, said: Said, snapshot: Snapshot) -> None
     check_names(said, snapshot)
 
 
+def check_framing(request: web.BaseRequest) -> None:
+    """Raise CallerError for a body whose end another server might find elsewhere (RFC 9112, 6.1 and 6.3)."""
+    codings = request.headers.getall("Transfer-Encoding", ())
+    if not codings:
+        return
+    if request.version == HttpVersion10:
+        raise CallerError(400, "bad_request", "HTTP/1.0 has no Transfer-Encoding. Send a Content-Length.", close=True)
+    if "Content-Length" in request.headers:
+        raise CallerError(400, "bad_request", "Send Content-Length or Transfer-Encoding, not both.", close=True)
+    if len(codings) > 1 or codings[0].strip(" \t").lower() != "chunked":
+        raise CallerError(
+            501,
+            "unsupported_transfer_encoding",
+            "The only Transfer-Encoding that is read here is chunked. Send the body uncompressed.",
+            should_retry=False,
+            close=True,
+        )
+
+
 def check_names(said: Said, snapshot: Snapshot) -> None:
     """Raise CallerError for a Host or an Origin that may not call here; note what answers tell the browser."""
     said.cors = None

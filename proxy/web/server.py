@@ -22,7 +22,7 @@ from proxy.pipeline.client import AiohttpClient, Reply
 from proxy.pipeline.reply import Whole
 from proxy.storage.rows import RequestIds, id_text
 from proxy.web.errors import error_response, error_shape
-from proxy.web.gate import check_gate
+from proxy.web.gate import check_framing, check_gate
 from proxy.web.state import State
 from proxy.web.unread import Unread
 
@@ -231,6 +231,8 @@ def make_server(
             connection.head_arrived()
             connection.call = call
         try:
+            if "Transfer-Encoding" in request.headers:
+                check_framing(request)
             if gated:
                 check_gate(request, call.client.said, state.parts.live.current)
             # each reply to an AiohttpClient has what the server asks of a response
