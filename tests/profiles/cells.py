@@ -16,6 +16,7 @@ class Work:
     limited: the user has a limit on cost and no say in the maximum, so that the proxy writes one and sets money aside.
     preset: the request goes to a preset with defaults. leaves: the client hangs up before the answer, in its middle,
     or when it has ended but for what the server still has to say. classes: tokens of every class are billed.
+    first_key: how the key begins that is tried first; a good one comes second.
     exact: the ledger must have the bill to the pico-USD; else at least that much, and say so.
     """
 
@@ -26,6 +27,7 @@ class Work:
     preset: bool = False
     leaves: Leaves | None = None
     classes: bool = False
+    first_key: Literal["bad", "empty"] | None = None
     exact: bool = True
     status: int = 200
 
@@ -51,6 +53,8 @@ WORKS: Final[dict[str, Work]] = {
     "preset_stream": Work("preset's fields, streamed", stream=True, preset=True),
     "cost": Work("cost exact?", classes=True),
     "cost_stream": Work("cost of streams exact?", stream=True, classes=True),
+    "second_key": Work("a bad key, a good one", first_key="bad"),
+    "second_account": Work("an empty account, a good one", first_key="empty"),
     "no_done": Work("ends without [DONE]", True, {"done": False}),
     "no_usage": Work("no usage", False, {"usage": "missing"}, limited=True, exact=False),
     "no_usage_stream": Work("no usage, streamed", True, {"usage": "missing"}, limited=True, exact=False),

@@ -67,6 +67,14 @@ def provider(profile: Profile, url: str) -> dict[str, Any]:
     return {**block, "prices": {"*": own_prices(profile.models[0].price)}}
 
 
+def two_keys(profile: Profile, url: str, first: str) -> dict[str, Any]:
+    """Return the provider's block with a key that begins as said, and a good one behind it."""
+    block = provider(profile, url)
+    del block["api_key"]
+    keys = [{"name": "a", "api_key": f"{first}-key"}, {"name": "b", "api_key": PROVIDER_KEY, "priority": 2}]
+    return {**block, "keys": keys}
+
+
 def settings(url: str, profiles: Iterable[Profile]) -> dict[str, Any]:
     """Return a configuration with a provider and two users for each profile; the second has limits."""
     found = list(profiles)
@@ -86,6 +94,7 @@ def settings(url: str, profiles: Iterable[Profile]) -> dict[str, Any]:
         "providers": {
             SPARE: {"kind": "openrouter", "base_url": f"{url}/api/v1", "api_key": PROVIDER_KEY},
             **{profile.name: provider(profile, url) for profile in found},
+            **{f"{p.name}-{first}": two_keys(p, url, first) for p in found for first in ("bad", "empty")},
         },
         "presets": {
             f"{profile.name}-preset": {"targets": [f"{profile.name}/{profile.models[0].id}"], "defaults": DEFAULTS}
@@ -146,7 +155,8 @@ class Stand:
 
     async def _ask(self, cell: Cell) -> Seen:
         profile, how = cell.profile, cell.column.how
-        model = f"{profile.name}-preset" if how.preset else f"{profile.name}/{profile.models[0].id}"
+        name = profile.name if how.first_key is None else f"{profile.name}-{how.first_key}"
+        model = f"{profile.name}-preset" if how.preset else f"{name}/{profile.models[0].id}"
         fields = {"model": model, **body(cell, _PROMPT)}
         if cell.column.spare:
             fields["models"] = [f"{SPARE}/{SPARE_MODEL}"]

@@ -10,7 +10,7 @@ from .stand import SPARE, Seen
 def faults(seen: Seen) -> list[str]:
     """Return what differs from what a user must get and the ledger must hold."""
     want = expected(seen.cell)
-    return [*_answer(seen, want), *_content(seen, want), *_money(seen, want)]
+    return [*_answer(seen, want), *_wait(seen, want), *_content(seen, want), *_money(seen, want)]
 
 
 def _answer(seen: Seen, want: Expected) -> list[str]:
@@ -24,6 +24,15 @@ def _answer(seen: Seen, want: Expected) -> list[str]:
     if want.code is not None and seen.answer.status == want.status and _code(seen.answer.body) != want.code:
         found.append(f"code {_code(seen.answer.body)!r}, not {want.code!r}")
     return found
+
+
+def _wait(seen: Seen, want: Expected) -> list[str]:
+    """What a server says of a wait reaches the client as Retry-After, by whatever header or words it was said."""
+    wait_s = seen.cell.profile.waits_s
+    if seen.cell.column.failure != "rate_limited" or want.by_spare or wait_s is None:
+        return []
+    told = seen.answer.header("Retry-After")
+    return [] if told is not None and float(told) >= wait_s else [f"Retry-After {told!r}, the server said {wait_s}"]
 
 
 def _code(body: bytes) -> Any:

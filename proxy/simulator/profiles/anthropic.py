@@ -67,6 +67,7 @@ MESSAGES = Profile(
     title="Anthropic, /v1/messages",
     address="https://api.anthropic.com/v1",
     models=(Row("claude-haiku-4-5", price("1", "5", "0.10", "1.25"), 200_000, 64_000, thinks=True),),
+    waits_s=1,
     failures=_FAILURES,
     told=Told("always", "parts", cached="beside", writes="beside", details=False),
     stream=Stream(done=True, thoughts="thinking", broken=_OVERLOADED),

@@ -74,6 +74,7 @@ TOGETHER = Profile(
     title="Together",
     address="https://api.together.xyz/v1",
     models=(Row("meta-llama/Llama-3.3-70B-Instruct-Turbo", price("0.88", "0.88"), 131_072, 131_072, thinks=True),),
+    waits_s=1,
     failures=_TOGETHER,
     told=Told("always", "finish", details=False),
     stream=Stream(
@@ -184,6 +185,7 @@ CEREBRAS = Profile(
     title="Cerebras",
     address="https://api.cerebras.ai/v1",
     models=(Row("gpt-oss-120b", price("0.35", "0.75"), 131_072, 40_960, thinks=True),),
+    waits_s=1,
     failures=_CEREBRAS,
     told=Told("always", "finish", details=True),
     stream=Stream(thoughts="reasoning", broken=_cerebras(500, "Internal server error", "server_error", "internal")),

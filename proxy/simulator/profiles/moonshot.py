@@ -44,6 +44,7 @@ MOONSHOT = Profile(
     title="Moonshot",
     address="https://api.moonshot.ai/v1",
     models=(Row("kimi-k2.5", price("0.60", "3.00", "0.10"), 262_144, 262_144, thinks=True),),
+    waits_s=1,
     failures=_FAILURES,
     told=Told("always", "choice", cached="flat", details=False),
     stream=Stream(broken=_error(500, "server_error", "Unexpected error")),

@@ -141,6 +141,7 @@ class Profile:
     refuses: fields that it does not take, and how it says so. known: all fields that it takes, where it is strict;
     strange: what it says of any other. over_output: what it says of a maximum above the model's; None: it lowers it.
     fills: the prompt and the maximum together must fit into the context.
+    waits_s: how long it says to wait when a rate is reached, wherever and in whatever unit; None: it does not say.
     key: whether it asks for one, and by which header besides Authorization. notes: what an operator should know.
     """
 
@@ -160,6 +161,7 @@ class Profile:
     strange: Failure | None = None
     over_output: Failure | None = None
     fills: Failure | None = None
+    waits_s: float | None = None
     key_header: str | None = None
     needs_key: bool = True
     headers: tuple[tuple[str, str], ...] = ()
