@@ -28,9 +28,10 @@ maximum**: the user has limits, so that the proxy writes a maximum of tokens int
 model takes. **preset's fields**: `temperature`, `seed`, `stop` and `max_tokens` of a preset; what the server refuses is
 left out. **a bad key, a good one**: the first of two keys is refused, or its account is empty. **cost exact?**: the
 ledger has the bill to the pico-USD, for tokens of every class that the provider bills, cached and written to a cache,
-inside the output or beside it; plain answers and streams alike. **flagged**: nobody can know the cost, so that what was set aside is booked, never less than the bill, and the row says so
-([ledger.md](ledger.md#flags)): an answer without usage, one that the provider ends by an error, or whose connection
-breaks off (the stream then ends with an error event), or no answer at all.
+inside the output or beside it; plain answers and streams alike. **flagged**: nobody can know the cost, so that what was
+set aside is booked, never less than the bill, and the row says so ([ledger.md](ledger.md#flags)): an answer without
+usage, one that the provider ends by an error, or whose connection breaks off (the stream then ends with an error
+event), or no answer at all.
 
 ## Failures
 
