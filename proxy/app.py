@@ -22,6 +22,7 @@ from proxy.jobs.refresh_models import refresh_models
 from proxy.jobs.retention import Retention
 from proxy.jobs.runner import JobRunner
 from proxy.jobs.settle_pending import SettlePending
+from proxy.jobs.watch_holds import HoldWatch
 from proxy.pipeline.access_log import AccessLog, Lines
 from proxy.pipeline.allowance import use_case_quotas
 from proxy.pipeline.desk import Desk
@@ -30,6 +31,7 @@ from proxy.pipeline.health import Health
 from proxy.pipeline.key_use import PastUse
 from proxy.pipeline.parts import Parts, Snapshot, routing_of
 from proxy.pipeline.presets import preset_rows, static_rows
+from proxy.pipeline.tally import Tally
 from proxy.policy.guarded_clock import GuardedClock
 from proxy.policy.host import Hosts
 from proxy.policy.origin import Origins
@@ -90,6 +92,7 @@ class App:
         self.catalogue: Catalogue
         self.parts: Parts
         self.pending: SettlePending
+        self.holds: HoldWatch
         self.port = 0
         self.taken_up = 0  # requests that the last run left open
 
@@ -120,7 +123,8 @@ class App:
         await self.catalogue.load(self.live.current.providers)
         desk = await self._open_desk(settings)
         self.health.seed(await asyncio.to_thread(_past, database, self._clock.now_ms() - _LATELY_MS))
-        self.pending = SettlePending(self.ledger, self.live, self._clock, desk)
+        tally = Tally()
+        self.pending = SettlePending(self.ledger, self.live, self._clock, desk, tally)
         self._stack.push_async_callback(self.pending.close)
         self.parts = Parts(
             ledger=self.ledger,
@@ -130,14 +134,17 @@ class App:
             desk=desk,
             health=self.health,
             look_up_later=self.pending.look_up_later,
+            tally=tally,
         )
         self._log_as(settings)
         self.taken_up = await self.pending.start()
+        self.holds = HoldWatch(self.parts, self.pending)
         await self._listen(settings)
         self._runner.start(
             "refresh_models", lambda: refresh_models(self.catalogue, self.live, lambda: self._clock.problem)
         )
         self._runner.start("watch_config", self.live.run)
+        self._runner.start("watch_holds", self.holds.run)
         retention = Retention(self.ledger, self.live, self._clock, lambda: self._clock.problem)
         self._runner.start("retention", retention.run)
         self._stack.push_async_callback(self._runner.close)
@@ -174,6 +181,7 @@ class App:
             config_problem=lambda: self.live.problem,
             clock_problem=lambda: self._clock.problem,
             pending=lambda: self.pending.waiting,
+            ownerless=lambda: self.holds.count,
         )
         head_timeout_s = float(settings.server.head_timeout_s)
         users_server = make_server(

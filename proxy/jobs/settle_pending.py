@@ -5,21 +5,25 @@ Fails closed: until a figure is on disk the reservation stays in force, over res
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import KeysView, Sequence
+from itertools import chain, repeat
 from typing import NamedTuple
 
 from proxy.core.clock import Clock
 from proxy.pipeline.desk import Desk
+from proxy.pipeline.over import tell_over
 from proxy.pipeline.parts import Live
 from proxy.pipeline.record import word
 from proxy.pipeline.settle import (
     CRASH,
     FAILED,
     INEXACT,
+    OVER,
     Verdict,
     give_up,
     settle_looked_up,
 )
+from proxy.pipeline.tally import Tally
 from proxy.pipeline.total import Part, add_up
 from proxy.providers.generation import (
     Generation,
@@ -29,24 +33,26 @@ from proxy.providers.generation import (
 )
 from proxy.providers.rows import ProviderRow
 from proxy.storage.ledger import Ledger
-from proxy.storage.rows import AttemptEnd, LeftAttempt, RequestEnd, Reserved, Unfinished
+from proxy.storage.rows import AttemptEnd, LeftAttempt, RequestEnd, Reserved, Unfinished, id_text
 
 log = logging.getLogger("tollkeeper.settle")
 
 # The record of an answer that ended well is there within a second or two, that of a broken stream takes longer.
 _DELAYS_S = (0.3, 0.7, 1.0, 2.0, 4.0, 8.0, 15.0)
 _DELAY_MAX_S = 30.0
+_AGAIN_S = (1.0, 5.0, 15.0, 60.0)  # after a failure of the disk, or of ours
 _AT_ONCE = 8  # look-ups in parallel: a crash under load leaves hundreds
 
 
 class SettlePending:
     """One task for each request that waits for its figure."""
 
-    def __init__(self, ledger: Ledger, live: Live, clock: Clock, desk: Desk) -> None:
+    def __init__(self, ledger: Ledger, live: Live, clock: Clock, desk: Desk, tally: Tally) -> None:
         self._ledger = ledger
         self._live = live
         self._clock = clock
         self._desk = desk
+        self._tally = tally
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._closed = False
@@ -54,6 +60,10 @@ class SettlePending:
     @property
     def waiting(self) -> int:
         return len(self._tasks)
+
+    def ids(self) -> KeysView[int]:
+        """Return the requests that wait, as a view."""
+        return self._tasks.keys()
 
     async def start(self) -> int:
         """Take up what the last run left; gives how many requests that is."""
@@ -68,7 +78,9 @@ class SettlePending:
             self._begin(request_id)
 
     def _begin(self, request_id: int) -> None:
-        task = asyncio.ensure_future(self._settle(request_id))
+        if request_id in self._tasks:
+            return
+        task = asyncio.ensure_future(self._settled(request_id))
         self._tasks[request_id] = task
         task.add_done_callback(lambda done: self._ended(request_id, done))
 
@@ -85,6 +97,19 @@ class SettlePending:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _settled(self, request_id: int) -> None:
+        """Settle a request, whatever it takes: what fails is tried again, later each time."""
+        for delay_s in chain(_AGAIN_S, repeat(_AGAIN_S[-1])):
+            try:
+                await self._settle(request_id)
+            except Exception:
+                if self._closed:
+                    return
+                log.exception("settlement.failed", extra={"request_id": id_text(request_id)})
+            else:
+                return
+            await asyncio.sleep(delay_s)
+
     async def _settle(self, request_id: int) -> None:
         rows = await self._ledger.unfinished(request_id)
         if not rows:
@@ -94,6 +119,8 @@ class SettlePending:
         found = await asyncio.gather(*(self._figure(row, attempt, share) for attempt, share in shared))
         end = _end(row, found, self._clock.now_ms())
         self._desk.cover(end.id, end.cost_pusd or 0)  # what exceeds the reservation counts before the commit
+        if OVER in (end.flags or "").split():
+            tell_over(self._tally, end.id, end.user, end.model, end.cost_pusd or 0, row.reserved_pusd or 0)
         await self._ledger.end(
             end,
             lambda error: (

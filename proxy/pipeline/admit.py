@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from proxy.core.errors import CallerError
+from proxy.core.money import MAX_PUSD
 from proxy.pipeline.allowance import Allowance
 from proxy.pipeline.desk import Desk
 from proxy.pipeline.parts import Snapshot
-from proxy.pipeline.refusal import not_bounded, quota_refused, unaffordable
+from proxy.pipeline.refusal import not_bookable, not_bounded, quota_refused, unaffordable
 from proxy.policy.pricing import (
     FLOOR_TOKENS,
     BodyFacts,
@@ -56,12 +57,14 @@ class Refusal:
 def admit(wanted: Wanted, desk: Desk, snapshot: Snapshot) -> Admission | Refusal:
     """Reserve the request's worst case in all its windows, lowered to what still fits, or say why not.
 
-    Raises CallerError where there is no worst case under a hard cost limit.
+    Raises CallerError where there is no worst case under a hard cost limit, or one that no row can hold.
     """
     fitted = _fit(wanted, desk, snapshot)
     if isinstance(fitted, Refusal):
         return fitted
     allowance, cost_pusd = wanted.allowance, fitted.amount_pusd
+    if cost_pusd is not None and cost_pusd > MAX_PUSD:
+        raise not_bookable(cost_pusd)
     amounts = Amounts(cost_pusd or 0, fitted.tokens or 0, 1, 0, 0, cost_pusd is not None)
     outcome = desk.reserve(wanted.id, allowance.scopes, wanted.now_ms, amounts, allowance.quotas)
     if isinstance(outcome, Admitted):

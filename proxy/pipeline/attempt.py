@@ -91,6 +91,7 @@ async def send(attempt: Attempt, reservation: Reservation, sent: Said, parts: Pa
     prepared = provider.dialect.prepare(route.body_for(target), target.model, asks_usage=endpoint.asks_usage)
     attempt.hide_usage = prepared.hide_usage
     headers = upstream_headers(sent, provider, attempt.key, streamed=attempt.streamed)
+    heard.dispatched = True  # from here on nobody knows, unless the transport does
     try:
         answer = await provider.transport.send(
             "POST", provider.url(endpoint.path), headers, dump_body(prepared.body), attempt.deadlines

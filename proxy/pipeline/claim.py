@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from proxy.core.errors import ApiError
 from proxy.storage.idempotency import KeyHashes, note_key
+from proxy.storage.rows import id_text
 
 
 class Kept(NamedTuple):
@@ -20,11 +21,12 @@ class Kept(NamedTuple):
 class Claim:
     """What the request came to is noted in answer or error; where neither is, its row tells."""
 
-    __slots__ = ("_waiting", "answer", "error", "hashes", "request_id", "since_id", "streams")
+    __slots__ = ("_waiting", "answer", "error", "hashes", "id", "request_id", "since_id", "streams")
 
-    def __init__(self, hashes: KeyHashes, request_id: str, since_id: int, *, streams: bool) -> None:
+    def __init__(self, hashes: KeyHashes, id_: int, since_id: int, *, streams: bool) -> None:
         self.hashes = hashes
-        self.request_id = request_id
+        self.id = id_
+        self.request_id = id_text(id_)
         self.since_id = since_id  # keys of older requests are forgotten
         self.streams = streams
         self.answer: Kept | None = None
@@ -49,9 +51,9 @@ class Claim:
         for future in self._waiting:
             wake(future)
 
-    def note(self, connection: sqlite3.Connection, request_id: int) -> None:
+    def note(self, connection: sqlite3.Connection) -> None:
         """Write the key: before the request's own row, and so before anything is sent."""
-        note_key(connection, self.hashes, request_id, self.since_id)
+        note_key(connection, self.hashes, self.id, self.since_id)
 
 
 class Claims:
@@ -63,6 +65,15 @@ class Claims:
     def __len__(self) -> int:
         return len(self._claims)
 
+    def ids(self) -> frozenset[int]:
+        """Return the requests that hold a key."""
+        return frozenset([claim.id for claim in self._claims.values()])
+
+    def drop(self, request_id: int) -> None:
+        """End the claim of a request that is no longer there; nothing where it has none."""
+        for claim in [claim for claim in self._claims.values() if claim.id == request_id]:
+            self.end(claim)
+
     def find(self, hashes: KeyHashes) -> Claim | None:
         return self._claims.get(hashes.key)
 
@@ -72,7 +83,7 @@ class Claims:
 
     def end(self, claim: Claim) -> None:
         """Free the key: the request is over, and its row says how."""
-        del self._claims[claim.hashes.key]
+        self._claims.pop(claim.hashes.key, None)
         claim.end()
 
 

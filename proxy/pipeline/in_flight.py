@@ -15,6 +15,9 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._calls)
 
+    def ids(self) -> frozenset[int]:
+        return frozenset([call.id for call in self._calls])
+
     def add(self, call: Call) -> None:
         self._calls.add(call)
 

@@ -48,7 +48,7 @@ async def once(
             return reply
     kept_ms = int(snapshot.settings.ledger.idempotency_kept_s * 1000)
     since_id = id_floor(max(0, call.started_ms - kept_ms))
-    call.claim = parts.claims.add(Claim(hashes, call.request_id, since_id, streams=body.get("stream") is True))
+    call.claim = parts.claims.add(Claim(hashes, call.id, since_id, streams=body.get("stream") is True))
     try:
         noted = await parts.ledger.change(partial(find_key, key_hash=hashes.key, since_id=since_id))
     except LedgerUnavailableError as error:

@@ -1,16 +1,19 @@
-"""record: write the end of a request, exactly once, whatever happened to it."""
+"""record: write the beginning and the end of a request, each exactly once, whatever happens to it."""
 
 import logging
 from typing import NamedTuple
 
 from proxy.core.errors import ApiError
+from proxy.core.text import fit_text
+from proxy.core.waiter import Waiter
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.call import Call
 from proxy.pipeline.extend import bound_pusd, extend, shortfall
+from proxy.pipeline.over import tell_over
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.reserve import Reservation, ledger_down
 from proxy.pipeline.route import Target
-from proxy.pipeline.settle import Heard, Verdict, settle
+from proxy.pipeline.settle import OVER, UNSETTLED, Heard, Verdict, give_up, settle
 from proxy.pipeline.total import Part, add_up, held_pusd, rest, share, total_verdict
 from proxy.policy.pricing import Price, cost_from_usage_pusd
 from proxy.policy.quota import Amounts
@@ -29,7 +32,11 @@ _NOTHING_MORE = Amounts(0, 0, requests=0)
 
 
 class Booking:
-    """One request's way into the ledger: reserved when made, ended by the first call of end()."""
+    """One request's way into the ledger, and the owner of all that it holds, from its admission to end().
+
+    end() is the one place where a hold ends: it comes after every open(), whatever was raised between, and what it
+    does depends on what was written and sent, never on the exception.
+    """
 
     def __init__(self, call: Call, reservation: Reservation, parts: Parts, snapshot: Snapshot) -> None:
         self._call = call
@@ -38,8 +45,25 @@ class Booking:
         self._snapshot = snapshot
         self.attempt: Attempt | None = None  # under way, or the last one
         self.verdict: Verdict | None = None
+        self._opening: Waiter[None] | None = None  # of the open row; None: the ledger was never asked
+        self._is_open = False  # the row is on disk
         self._quota_tokens = 0  # what token limits count, once the row is made
         self._past: _Past | None = None  # what came before it
+
+    async def open(self) -> None:
+        """Write the open row and first attempt; returns when they are on disk.
+
+        Raises OwnError 503 where the disk refuses: then nothing was sent.
+        """
+        call, ledger = self._call, self._parts.ledger
+        try:
+            if call.claim is not None:
+                await ledger.change(call.claim.note)
+            self._opening = ledger.open(self._reservation.row)
+            await self._opening
+        except LedgerUnavailableError as error:
+            raise ledger_down(str(error)) from None
+        self._is_open = True
 
     async def end(self, status: int, error: str | None = None) -> Verdict:
         """Decide the cost and write it; returns when it is on disk, or when the disk has refused for too long.
@@ -49,6 +73,50 @@ class Booking:
         """
         if self.verdict is not None:
             return self.verdict
+        parts, attempt = self._parts, self.attempt
+        if not self._is_open and self._was_not_written():
+            self.verdict = _UNSENT
+            parts.desk.cancel(self._reservation.id)
+            return _UNSENT
+        try:
+            end, verdict, own = self._told(status, error)
+        except Exception:
+            log.exception("settlement.broken", extra={"request_id": self._call.request_id})
+            end, verdict = self._charged_in_full(status, error)
+            own = verdict
+        if attempt is not None and attempt.key_held is not None:
+            self._end_key(attempt, own)
+        self.verdict = verdict
+        parts.tally.requests[status] += 1
+        if parts.access is not None:
+            self._call.is_logged = True
+            parts.access.ended(self._reservation.row, end)
+        cost_pusd = verdict.cost_pusd or 0
+        if verdict.state == "settled" and cost_pusd > (self._reservation.amount_pusd or 0):
+            parts.desk.cover(self._reservation.id, cost_pusd)  # what raises a total counts before the commit
+            if OVER in verdict.flags:
+                self._tell_over(end, cost_pusd)
+        written = parts.ledger.end(end, self._written)
+        parts.patience.expect(written, self._snapshot.settle_wait_s, self._call.request_id)
+        await written
+        return verdict
+
+    def _tell_over(self, end: RequestEnd, cost_pusd: int) -> None:
+        reserved = self._first() if self._past is None else self._past.held
+        tell_over(self._parts.tally, end.id, end.user, end.model, cost_pusd, reserved.cost_pusd or 0)
+
+    def _was_not_written(self) -> bool:
+        """Tell whether the ledger certainly has no row: it was not asked, or has said no.
+
+        One who was cut while waiting does not know: an end is queued behind the row, and finds it or not.
+        """
+        opening = self._opening
+        if opening is None:
+            return True
+        return opening.is_done and not opening.cancelled() and opening.exception() is not None
+
+    def _told(self, status: int, error: str | None) -> tuple[RequestEnd, Verdict, Verdict]:
+        """Return the row of the end, the verdict on the request, and that on the attempt under way alone."""
         attempt, reserved_pusd = self.attempt, self._reservation.amount_pusd
         if self._past is not None:
             reserved_pusd = self._past.left().cost_pusd
@@ -57,21 +125,32 @@ class Booking:
         if self._past is not None:
             end, verdict = self._add_up(self._past, end, verdict)
             self._quota_tokens = end.quota_tokens
-        if attempt is not None and attempt.key_held is not None:
-            self._end_key(attempt, own)
-        self.verdict = verdict
-        parts = self._parts
-        parts.tally.requests[status] += 1
-        if parts.access is not None:
-            self._call.is_logged = True
-            parts.access.ended(self._reservation.row, end)
-        cost_pusd = verdict.cost_pusd or 0
-        if verdict.state == "settled" and cost_pusd > (self._reservation.amount_pusd or 0):
-            parts.desk.cover(self._reservation.id, cost_pusd)  # what raises a total counts before the commit
-        written = parts.ledger.end(end, self._written)
-        parts.patience.expect(written, self._snapshot.settle_wait_s, self._call.request_id)
-        await written
-        return verdict
+        return end, verdict, own
+
+    def _charged_in_full(self, status: int, error: str | None) -> tuple[RequestEnd, Verdict]:
+        """Return the end of a request whose figures could not be worked out: what may be spent is charged whole.
+
+        Nothing that the provider said goes into the row, for that may be what the working out broke by.
+        """
+        attempt, past, self.attempt = self.attempt, self._past, None
+        verdict = _UNSENT
+        if past is not None or (attempt is not None and attempt.heard.dispatched):
+            priced = self._reservation.amount_pusd is not None
+            held = self._parts.desk.book.held_pusd(self._reservation.id) if priced else None
+            verdict = give_up(held, "reservation", {UNSETTLED})
+        end = self._row(verdict, status, error)
+        if attempt is not None:
+            end = end._replace(model=attempt.target.model, provider=attempt.provider.name, attempts=attempt.n)
+        if past is not None:
+            n, known = len(past.parts) + 1, sum(part.verdict.cost_pusd or 0 for part in past.parts)
+            rest_pusd = None if verdict.cost_pusd is None else max(0, verdict.cost_pusd - known)
+            last = _unsent(self._reservation.id, n)._replace(
+                outcome="internal_error", cost_pusd=rest_pusd, cost_source=verdict.cost_source
+            )
+            end = end._replace(attempts=n, outcome="internal_error", attempt_ends=(last,))
+        elif verdict is not _UNSENT:
+            end = end._replace(outcome="internal_error")
+        return end, verdict
 
     def _end_key(self, attempt: Attempt, verdict: Verdict) -> None:
         """Count what an attempt cost for the limits of its key."""
@@ -82,6 +161,9 @@ class Booking:
     def _written(self, error: Exception | None) -> None:
         """The end is on disk, or could never get there: called by the ledger, whoever still waits."""
         if error is not None:
+            if not self._is_open:  # the open row was refused in the end, so that there is none to end
+                self._parts.desk.cancel(self._reservation.id)
+                return
             log.error("settlement.failed", extra={"request_id": self._call.request_id, "problem": str(error)})
         elif self.verdict is not None:
             id_, verdict = self._reservation.id, self.verdict
@@ -123,11 +205,13 @@ class Booking:
         row = AttemptRow(id_, failed.n + 1, self._parts.clock.now_ms(), provider.name, key_label, target.model)
         try:
             await ledger.add_attempt(row, part.end, None if past.held == before.held else past.held)
-        except LedgerUnavailableError as error:
+        except Exception as error:  # it was not written: only one who is cut does not know
             self._past, self.attempt = (before if before.parts else None), failed
             if more is not _NOTHING_MORE:
                 self._parts.desk.take_back(id_, more)
-            raise ledger_down(str(error)) from None
+            if isinstance(error, LedgerUnavailableError):
+                raise ledger_down(str(error)) from None
+            raise
         return None
 
     def _none_past(self) -> "_Past":
@@ -306,4 +390,4 @@ def word(text: str | None) -> str | None:
 
 
 def _short(text: str | None) -> str | None:
-    return text if text is None or len(text) <= _MODEL_CHARS_MAX else text[:_MODEL_CHARS_MAX]
+    return None if text is None else fit_text(text, _MODEL_CHARS_MAX)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from proxy.core.clock import iso_utc
 from proxy.core.errors import CallerError
-from proxy.core.money import PUSD_PER_USD, pusd_to_usd
+from proxy.core.money import MAX_PUSD, PUSD_PER_USD, pusd_to_usd
 from proxy.policy.pricing import Unaffordable
 from proxy.policy.quota import Quota, Refused
 
@@ -69,6 +69,17 @@ def not_priced(model: str) -> CallerError:
 
 def not_bounded(why: str) -> CallerError:
     return _no_price(f"Under a hard cost limit the most that a request can cost must be known; here it is not: {why}.")
+
+
+def not_bookable(needed_pusd: int) -> CallerError:
+    """Refuse what may cost more than one row of the ledger can hold."""
+    return CallerError(
+        400,
+        "amount_too_large",
+        f"This request may cost {money(needed_pusd)}, and at most {money(MAX_PUSD)} can be booked for one."
+        " Ask for fewer max_tokens, or a smaller n.",
+        param="max_tokens",
+    )
 
 
 def features_unpriced(names: list[str]) -> CallerError:

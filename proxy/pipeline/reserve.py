@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,7 +20,6 @@ from proxy.pipeline.unknown_model import unpriced
 from proxy.policy.pricing import BodyFacts, Price, maximum_to_write, read_facts, unpriced_features
 from proxy.providers.rows import ProviderRow
 from proxy.storage.rows import OpenRow
-from proxy.storage.writer import LedgerUnavailableError
 from proxy.wire.body import dump_body
 
 
@@ -51,9 +50,9 @@ async def reserve(
     parts: Parts,
     snapshot: Snapshot,
 ) -> Reservation:
-    """Admit the request and write its open row and first attempt; returns when they are on disk.
+    """Admit the request: its worst case is held in memory, until the Booking that is made of it ends.
 
-    Raises CallerError for a refusal, OwnError 503 where the disk refuses: then nothing is held and nothing was sent.
+    Raises CallerError for a refusal: then nothing is held.
     """
     prices = _known_prices(route, parts, snapshot)
     if prices is None and identity.allowance.has_hard_cost:
@@ -62,21 +61,22 @@ async def reserve(
     admission = admit(wanted, parts.desk, snapshot)
     if isinstance(admission, Refusal):
         admission = await _admission(admission, wanted, call, parts, snapshot)
-    streamed = route.body.get("stream") is True
-    row = _row(call, identity, route, first, tags, admission, snapshot.zone, streamed=streamed)
+    is_made = False
     try:
-        if call.claim is not None:
-            await parts.ledger.change(partial(call.claim.note, request_id=call.id))
-        await parts.ledger.open(row)
-    except LedgerUnavailableError as error:
-        parts.desk.cancel(call.id)
-        raise ledger_down(str(error)) from None
-    if admission.max_tokens is not None:
-        route = suited(route.within(admission.max_tokens), wanted.facts, parts, snapshot)
-    elif route.asked is not None and route.writes_maximum:
-        route = suited(route, wanted.facts, parts, snapshot)
-    told = admission.max_tokens if admission.lowered else None
-    return Reservation(row, admission.amount_pusd, route, identity, told, call.id, streamed, admission.tokens)
+        streamed = route.body.get("stream") is True
+        row = _row(call, identity, route, first, tags, admission, snapshot.zone, streamed=streamed)
+        if admission.max_tokens is not None:
+            route = suited(route.within(admission.max_tokens), wanted.facts, parts, snapshot)
+        elif route.asked is not None and route.writes_maximum:
+            route = suited(route, wanted.facts, parts, snapshot)
+        told = admission.max_tokens if admission.lowered else None
+        amount_pusd, tokens = admission.amount_pusd, admission.tokens
+        reservation = Reservation(row, amount_pusd, route, identity, told, call.id, streamed, tokens)
+        is_made = True
+    finally:
+        if not is_made:
+            parts.desk.cancel(call.id)
+    return reservation
 
 
 def suited(route: Route, facts: BodyFacts, parts: Parts, snapshot: Snapshot) -> Route:

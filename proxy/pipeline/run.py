@@ -31,8 +31,8 @@ from proxy.pipeline.walk import Walk
 async def run(call: Call, parts: Parts) -> Reply:
     """Answer one request for tokens; raises ApiError where there is no answer to give.
 
-    Authentication comes before the body is read: nobody without a token makes us hold 32 MiB. After reserve() the
-    request ends in exactly one settlement, on success, failure and hang-up alike.
+    Authentication comes before the body is read: nobody without a token makes us hold 32 MiB. What reserve() holds
+    ends in exactly one place, booking.end(): on success, failure, hang-up and on whatever else is raised.
     """
     snapshot = parts.live.current
     identity = authenticate(call.client.said, snapshot.directory, call.started_ms)
@@ -72,6 +72,7 @@ async def run(call: Call, parts: Parts) -> Reply:
     booking = Booking(call, reservation, parts, snapshot)
     status, error = 500, "internal_error"
     try:
+        await booking.open()
         if not call.gone:
             attempt = await dispatch(call, walk, reservation, sent, booking, parts, snapshot)
             if attempt.error is None:
@@ -90,9 +91,11 @@ async def run(call: Call, parts: Parts) -> Reply:
         raise
     finally:
         call.when_gone(None)  # a call that knows its relay is a circle, and the garbage collector's work
-        walk.leave()
-        if booking.verdict is None:
-            await booking.end(status, error)
+        try:
+            walk.leave()
+        finally:
+            if booking.verdict is None:
+                await booking.end(status, error)
 
 
 def limited(identity: Identity, use_case: str, snapshot: Snapshot) -> Identity:

@@ -23,6 +23,7 @@ CRASH = "crash"
 HUNG_UP = "client_gone"
 BROKEN = "answer_broken"
 FAILED = "answer_failed"  # the provider said that it failed, and sent no content
+UNSETTLED = "settlement_failed"  # the proxy failed while it worked out what it cost
 
 _NO_FLAGS: frozenset[str] = frozenset()
 INEXACT = frozenset({UNMETERED, UNPRICED, DOUBTFUL})  # they say why there was no figure, and go where one is found

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from proxy.core.errors import CallerError
+from proxy.core.text import fit_text, header_text
 from proxy.pipeline.said import Headers, Said
 
 _TEXT_CHARS_MAX = 256  # the length of a session id at OpenRouter
@@ -31,7 +32,7 @@ def read_tags(said: Said, body: Mapping[str, Any]) -> Tags:
     session = body.get("session_id")
     if not isinstance(session, str):
         return tags
-    return replace(tags, session_id=session[:_TEXT_CHARS_MAX] or None)  # the body wins, as at OpenRouter
+    return replace(tags, session_id=fit_text(session, _TEXT_CHARS_MAX) or None)  # the body wins, as at OpenRouter
 
 
 def pairs_of(tags: Tags, body: Mapping[str, Any]) -> str | None:
@@ -46,7 +47,7 @@ def pairs_of(tags: Tags, body: Mapping[str, Any]) -> str | None:
     given = {**({"user": user} if isinstance(user, str) else {}), **(metadata if isinstance(metadata, dict) else {})}
     for name, value in given.items():
         if len(found) < _TAGS_MAX and isinstance(value, str) and name:
-            found.setdefault(name[:_NAME_CHARS_MAX], value[:_TEXT_CHARS_MAX])
+            found.setdefault(fit_text(name, _NAME_CHARS_MAX), fit_text(value, _TEXT_CHARS_MAX))
     return orjson.dumps(found).decode() if found else None
 
 
@@ -55,11 +56,16 @@ def _read_headers(headers: Headers) -> Tags:
     pairs = headers.get("X-Tollkeeper-Tags")
     session = next((value for name in _SESSION_HEADERS if (value := headers.get(name))), None)
     return Tags(
-        use_case[:_TEXT_CHARS_MAX] if use_case else None,
-        session[:_TEXT_CHARS_MAX] if session else None,
-        _pairs(pairs) if pairs else None,
+        _text(use_case) if use_case else None,
+        _text(session) if session else None,
+        _pairs(header_text(pairs)) if pairs else None,
         _key(headers),
     )
+
+
+def _text(value: str) -> str:
+    """Return a header's value as a row may hold it."""
+    return fit_text(header_text(value), _TEXT_CHARS_MAX)
 
 
 def _key(headers: Headers) -> str | None:
@@ -75,7 +81,7 @@ def _pairs(text: str) -> str:
         name, equals, value = part.partition("=")
         if not equals or not name.strip():
             raise CallerError(400, "invalid_tags", "X-Tollkeeper-Tags must read key=value,key=value.")
-        found[name.strip()[:_NAME_CHARS_MAX]] = value.strip()[:_TEXT_CHARS_MAX]
+        found[fit_text(name.strip(), _NAME_CHARS_MAX)] = fit_text(value.strip(), _TEXT_CHARS_MAX)
     if len(found) > _TAGS_MAX:
         raise CallerError(
             400, "invalid_tags", f"X-Tollkeeper-Tags holds {len(found)} tags; at most {_TAGS_MAX} are kept."

@@ -10,9 +10,11 @@ class Tally:
     outcome is a word of the ledger's attempts; the words are ours, so that the numbers of labels are bounded.
     """
 
-    __slots__ = ("attempts", "refusals", "requests", "retries", "set_asides")
+    __slots__ = ("attempts", "over_pusd", "over_requests", "refusals", "requests", "retries", "set_asides")
 
     def __init__(self) -> None:
+        self.over_requests = 0  # that cost more than was set aside
+        self.over_pusd = 0  # and by how much, in all
         self.requests: MutableMapping[int, int] = defaultdict(int)
         self.refusals: MutableMapping[tuple[int, str], int] = defaultdict(int)
         self.attempts: MutableMapping[tuple[str, str], int] = defaultdict(int)

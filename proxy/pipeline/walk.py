@@ -111,7 +111,6 @@ class Walk:
             attempt.fail(Failure("connect", kind=unserved), busy(attempt.provider, unserved))
             return False
         attempt.line = line
-        attempt.heard.dispatched = not self._call.gone
         return not self._call.gone and (not attempt.key.quotas or self._hold_key(attempt))
 
     def _hold_key(self, attempt: Attempt) -> bool:
@@ -299,7 +298,7 @@ class Walk:
             place.key,
             now_s,
             self._deadlines(place, now_s),
-            Heard(True),
+            Heard(),
             reservation.streamed,
             route.endpoint.meter is not None,
             reservation.told_max_tokens,

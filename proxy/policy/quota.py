@@ -5,10 +5,10 @@ them, or nothing is changed and the refusal says which limit, and why. Wall time
 time that is written to the ledger's row, so that a book rebuilt from the rows equals the running one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, KeysView, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from proxy.policy.account import COST, KINDS, REQUESTS, Account, Reservation, Span
@@ -283,6 +283,10 @@ class QuotaBook:
     def open_requests(self) -> dict[object, Reservation]:
         """Give what is open, by request."""
         return dict(self._open)
+
+    def open_ids(self) -> KeysView[Any]:
+        """Return the ids of all that is open, as a view."""
+        return self._open.keys()
 
     def open_in(self, scope: str) -> int:
         """Count what is open in a scope."""

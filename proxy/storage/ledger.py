@@ -26,6 +26,7 @@ from proxy.storage.rows import (
     RequestEnd,
     RequestIds,
     Reserved,
+    RowState,
     Unfinished,
 )
 from proxy.storage.schema.migrate import known_version, make_views, migrate
@@ -271,6 +272,12 @@ def read_unfinished(connection: sqlite3.Connection, request_id: int | None = Non
 
 def _attempts_of(connection: sqlite3.Connection, request_id: int) -> tuple[LeftAttempt, ...]:
     return tuple(map(LeftAttempt._make, connection.execute(statements.ATTEMPTS, (request_id,))))
+
+
+def read_state(connection: sqlite3.Connection, request_id: int) -> RowState | None:
+    """Return how far a request is; None where it has no row."""
+    row = connection.execute(statements.STATE, (request_id,)).fetchone()
+    return None if row is None else RowState._make(row)
 
 
 def set_labels(connection: sqlite3.Connection, *, currency_code: str, currency_usd_rate: str, timezone: str) -> None:

@@ -6,12 +6,16 @@ Named tuples where a request makes one: they are built in a tenth of the time of
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from proxy.core.text import fit_text
 
 ID_PREFIX = "req_"
 _COUNTER_BITS = 21  # two million requests in one millisecond; 42 bits of milliseconds last until the year 2109
 
 HOUR_MS = 3_600_000
+INTEGER_MAX = 2**63 - 1  # of SQLite
+CLAMPED = "value_clamped"  # the flag of a row of which a number was larger
 
 
 class RequestIds:
@@ -224,6 +228,43 @@ def _hourly_row(hour: int, names: tuple[str | None, ...], amounts: list[tuple[An
     errors, *columns = zip(*amounts, strict=True)
     sums = [sum(filter(None, column)) for column in columns]
     return (hour * HOUR_MS, *[name or "" for name in names], len(errors), len(errors) - errors.count(None), *sums)
+
+
+T = TypeVar("T", bound=tuple[Any, ...])
+
+
+def storable(row: T) -> T:
+    """Return a row, and the rows within it, as SQLite can hold them: texts that are UTF-8, integers of 64 bits.
+
+    The end of a request is flagged where a number had to be made smaller. For what must be written whatever it says:
+    what it cannot hold was cleaned or refused long before, or should have been.
+    """
+    found = type(row).__new__(type(row), map(_storable_value, row))
+    if isinstance(row, RequestEnd) and isinstance(found, RequestEnd):
+        ends = tuple(map(storable, row.attempt_ends))
+        if any(was != now for was, now in zip(row, found, strict=True) if type(was) is int):
+            flags = " ".join(sorted({CLAMPED, *(found.flags or "").split()}))
+            return found._replace(flags=flags, attempt_ends=ends)
+        return found._replace(attempt_ends=ends)
+    return found
+
+
+def _storable_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return fit_text(value, len(value))
+    if isinstance(value, int):
+        return max(-INTEGER_MAX, min(value, INTEGER_MAX))
+    if isinstance(value, AttemptRow | AttemptEnd | Reserved):
+        return storable(value)
+    return value
+
+
+class RowState(NamedTuple):
+    """How far one request of the ledger is; tokens: what token limits count."""
+
+    state: str
+    cost_pusd: int | None
+    tokens: int
 
 
 class LeftAttempt(NamedTuple):

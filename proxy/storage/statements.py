@@ -108,7 +108,8 @@ HOURLY = _insert(
         input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
         cached_tokens = cached_tokens + excluded.cached_tokens,
         reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
-        uncounted_tokens = uncounted_tokens + excluded.uncounted_tokens, cost_pusd = cost_pusd + excluded.cost_pusd""",
+        uncounted_tokens = uncounted_tokens + excluded.uncounted_tokens,
+        cost_pusd = CAST(cost_pusd + excluded.cost_pusd AS INTEGER)""",  # a sum beyond 64 bits stays at the most
 )
 
 # one request (?1) or, where it is NULL, all: a range of ids, so that one is found without reading the table, and that a
@@ -145,6 +146,12 @@ UNCOUNTED_TOKENS = (
     "ifnull(uncounted_tokens, CASE WHEN state = 'settled' AND input_tokens IS NULL AND output_tokens IS NULL"
     " THEN ifnull(reserved_tokens, 0) ELSE 0 END)"
 )
+
+# one request (?1)
+STATE = f"""
+SELECT state, cost_pusd, ifnull(input_tokens, 0) + ifnull(output_tokens, 0) + {UNCOUNTED_TOKENS}
+FROM requests WHERE id = ?1
+"""  # noqa: S608 - constants of this file
 
 # what quota totals are rebuilt from: hours of the roll-up, and the rows of the hours that are needed one by one
 QUOTA_HOURS = """

@@ -27,8 +27,10 @@ from proxy.storage.rows import (
     end_columns,
     finished,
     hourly_rows,
+    id_text,
     open_columns,
     row_id,
+    storable,
 )
 from proxy.storage.statements import Many
 
@@ -94,6 +96,15 @@ class _Rows:
 def _must_land(what: What) -> bool:
     """Tell whether money may have been spent: then it may wait for the disk, but is never dropped."""
     return isinstance(what, RequestEnd | Generation)
+
+
+def _request_of(what: What) -> str | None:
+    """Return the id of the request that an operation belongs to, as users see it; None for a call."""
+    if isinstance(what, NewAttempt):
+        return id_text(what.attempt.request_id)
+    if isinstance(what, Generation):
+        return id_text(what.request_id)
+    return id_text(what.id) if isinstance(what, OpenRow | RequestEnd) else None
 
 
 def _is_the_disk(error: Exception) -> bool:
@@ -209,14 +220,24 @@ class Writer:
             if _is_the_disk(error):
                 self._refuse(operations, error)
             elif len(operations) == 1:
-                [(_, waiter, _)] = operations
-                self._resolve(operations, {waiter: (None, error)})
-            else:  # one bad operation must not take its neighbours along
-                for operation in operations:
-                    self._write([operation])
+                self._write_mended(operations[0], error)
+            else:  # one bad operation must not take its neighbours along: it is alone after a few halvings
+                middle = len(operations) // 2
+                self._write(operations[:middle])
+                self._write(operations[middle:])
         else:
             self._note_success()
             self._resolve(operations, outcomes)
+
+    def _write_mended(self, operation: Operation, error: Exception) -> None:
+        """Write what must land and cannot be held as it is in the form that can; anything else is refused."""
+        what, waiter, call_done = operation
+        mended = storable(what) if isinstance(what, RequestEnd | Generation | NewAttempt) else what
+        if mended == what:
+            self._resolve([operation], {waiter: (None, error)})
+            return
+        log.error("ledger.row_mended", extra={"request_id": _request_of(mended), "problem": repr(error)})
+        self._write([(mended, waiter, call_done)])
 
     def _probe(self) -> None:
         """Learn whether the disk takes writes again: while /readyz is red, nobody else may come and try."""

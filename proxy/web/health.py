@@ -43,4 +43,5 @@ async def readyz(call: Call, state: State) -> web.StreamResponse:
         body["providers"] = {name: provider_json(view) for name, view in state.parts.health.views().items()}
         body["clock"] = state.clock_problem() or "ok"
         body["pending"] = state.pending()
+        body["holds_without_owner"] = state.ownerless()
     return _json(200 if ready else 503, body)

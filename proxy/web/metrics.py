@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
+from proxy.core.money import PUSD_PER_USD
 from proxy.pipeline.call import Call
 from proxy.pipeline.health import ProviderView
 from proxy.web.state import State
@@ -47,6 +48,18 @@ class _Collector:
         )
         yield _gauge("tollkeeper_requests_in_flight", "Requests that are being answered.", len(parts.in_flight))
         yield _gauge("tollkeeper_settlements_pending", "Requests whose cost is being looked up.", self._state.pending())
+        yield _gauge(
+            "tollkeeper_holds_without_owner", "Reservations that no running request owns.", self._state.ownerless()
+        )
+        yield _counter(
+            "tollkeeper_over_reservation", "Requests that cost more than was set aside.", (), {(): tally.over_requests}
+        )
+        yield _counter(
+            "tollkeeper_over_reservation_usd",
+            "What they cost above it, in USD.",
+            (),
+            {(): tally.over_pusd / PUSD_PER_USD},
+        )
         yield _gauge("tollkeeper_ledger_ok", "1 while the ledger takes writes.", int(parts.ledger.problem is None))
         yield _gauge("tollkeeper_draining", "1 while the proxy is being stopped.", int(parts.draining))
         yield from _of_providers(parts.health.views())
@@ -86,7 +99,7 @@ def _one(counts: Mapping[int, int] | Mapping[str, int]) -> dict[tuple[str, ...],
     return {(str(label),): count for label, count in counts.items()}
 
 
-def _counter(name: str, text: str, labels: Iterable[str], counts: Mapping[Any, int]) -> Metric:
+def _counter(name: str, text: str, labels: Iterable[str], counts: Mapping[Any, float]) -> Metric:
     """Give a counter; the keys of counts are tuples, one value a label."""
     family = CounterMetricFamily(name, text, labels=tuple(labels))
     for values, count in counts.items():

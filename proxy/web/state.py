@@ -23,4 +23,5 @@ class State:
     config_problem: Callable[[], str | None]
     clock_problem: Callable[[], str | None]
     pending: Callable[[], int]
+    ownerless: Callable[[], int]  # holds without a running request, at the last look
     shelf: Shelf = field(default_factory=Shelf)

@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from proxy.core.text import whole_text
 from proxy.wire.usage import Usage, read_exactly, read_usage
 
 # Codes are words or numbers. Anything else could be a text, and texts can quote a prompt.
@@ -85,8 +86,26 @@ def read_message(data: bytes) -> dict[str, Any] | None:
         message = orjson.loads(data)
     except orjson.JSONDecodeError:
         tells = b'"usage"' in data or b'"error"' in data
-        message = read_exactly(data) if tells else None
+        message = _read_leniently(data) if tells else None
     return message if message.__class__ is dict else None
+
+
+def _read_leniently(data: bytes) -> Any:
+    try:
+        return _whole(read_exactly(data))
+    except RecursionError:
+        return None
+
+
+def _whole(value: Any) -> Any:
+    """Return a lenient parse without halves of surrogate pairs, which no row and no answer could hold."""
+    if value.__class__ is str:
+        return whole_text(value)
+    if value.__class__ is list:
+        return [_whole(one) for one in value]
+    if value.__class__ is dict:
+        return {whole_text(name): _whole(one) for name, one in value.items()}
+    return value
 
 
 def text_of(message: dict[str, Any], key: str) -> str | None:

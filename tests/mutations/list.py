@@ -38,6 +38,7 @@ _STREAMS = "tests/streams/test_meters.py::test_"
 _CATALOGUE = "tests/quotas/test_catalogue.py::test_"
 _DATABASE = "tests/quotas/test_database_users.py::test_"
 _REPEATED = "tests/once/test_once.py::test_"
+_EVERY_STEP = "tests/holds/test_every_step.py::test_nothing_stays_held"
 _END_USERS = "tests/identity/test_end_users.py::test_"
 
 _ADMIT = "proxy/pipeline/admit.py"
@@ -261,10 +262,30 @@ MUTATIONS: tuple[Mutation, ...] = (
         "A reservation whose row could not be written is never given back.",
         (
             Patch(
-                _RESERVE, "        parts.desk.cancel(call.id)\n        raise ledger_down", "        raise ledger_down"
+                _RECORD,
+                "            parts.desk.cancel(self._reservation.id)\n            return _UNSENT\n",
+                "            return _UNSENT\n",
             ),
         ),
         (f"{_SETTLING}no_reservation_on_disk_no_request",),
+    ),
+    Mutation(
+        "reservation-lost-on-an-odd-exception",
+        "A reservation is given back after the errors that somebody thought of, and stays for ever after any other.",
+        (
+            Patch(
+                "proxy/pipeline/run.py",
+                "    finally:\n        call.when_gone(None)",
+                "    except (TypeError, OverflowError):\n        raise\n    else:\n        call.when_gone(None)",
+            ),
+        ),
+        (f"{_EVERY_STEP}[open]",),
+    ),
+    Mutation(
+        "bytes-of-a-header-in-a-row",
+        "A header in Latin-1 reaches the ledger as half a surrogate pair, and no row can hold it.",
+        (Patch("proxy/pipeline/tags.py", "fit_text(header_text(value), _TEXT_CHARS_MAX)", "value[:_TEXT_CHARS_MAX]"),),
+        ("tests/holds/test_text.py::test_a_header_in_either_encoding[X-Tollkeeper-Use-Case-use_case-Latin-1-lane]",),
     ),
     Mutation(
         "crash-leaves-it-open",
@@ -387,18 +408,13 @@ MUTATIONS: tuple[Mutation, ...] = (
                 "    while (claim := parts.claims.find(hashes)) is not None:",
                 "    while (claim := None) is not None:",
             ),
-            Patch(
-                "proxy/pipeline/claim.py",
-                "del self._claims[claim.hashes.key]",
-                "self._claims.pop(claim.hashes.key, None)",
-            ),
         ),
         (f"{_REPEATED}fifty_at_once_are_one[True]",),
     ),
     Mutation(
         "keys-in-memory",
         "A restart forgets which keys came before.",
-        (Patch(_RESERVE, "        if call.claim is not None:\n", "        if False:\n"),),
+        (Patch(_RECORD, "            if call.claim is not None:\n", "            if False:\n"),),
         (f"{_REPEATED}what_is_over_is_not_done_again[True-False]",),
     ),
     Mutation(
@@ -634,8 +650,8 @@ MUTATIONS: tuple[Mutation, ...] = (
             Patch(_RECORD, "        if self.verdict is not None:\n            return self.verdict\n", ""),
             Patch(
                 "proxy/pipeline/run.py",
-                "        if booking.verdict is None:\n            await booking.end(status, error)\n",
-                "        await booking.end(status, error)\n",
+                "            if booking.verdict is None:\n                await booking.end(status, error)\n",
+                "            await booking.end(status, error)\n",
             ),
             Patch("proxy/storage/statements.py", "    \"requests.state IN ('open', 'pending')\",\n", '    "TRUE",\n'),
         ),

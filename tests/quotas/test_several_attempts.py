@@ -120,6 +120,7 @@ async def _play(place: Place, history: tuple[list[tuple[str, int]], str]) -> Tol
             raise
         return None
     booking, told, targets = Booking(call, reservation, parts, snapshot), Told(call.id), reservation.route.targets
+    await booking.open()
     for n, step in enumerate(steps, 1):
         target = targets[n - 1]
         provider = snapshot.providers[target.provider]

@@ -1,0 +1,33 @@
+"""Text that others wrote, made fit to be stored and shown: valid UTF-8, no control characters, cut to size."""
+
+import re
+
+REPLACED = "\ufffd"  # stands for what cannot be kept, as in every decoder of UTF-8
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_HALF_PAIR = re.compile(r"[\ud800-\udfff]")
+
+
+def fit_text(text: str, chars_max: int) -> str:
+    """Return at most chars_max characters of text, control characters and halves of surrogate pairs replaced."""
+    if len(text) <= chars_max and text.isascii() and text.isprintable():
+        return text
+    return _UNFIT.sub(REPLACED, text[:chars_max])
+
+
+def whole_text(text: str) -> str:
+    """Return text with halves of surrogate pairs replaced: JSON can hold them, UTF-8 cannot."""
+    return text if text.isascii() else _HALF_PAIR.sub(REPLACED, text)
+
+
+def header_text(value: str) -> str:
+    """Return the value of a header whose bytes were decoded with surrogateescape.
+
+    Bytes that are no UTF-8 are read as Latin-1: so HTTP had it at first, and so many libraries still send it.
+    """
+    if value.isascii():
+        return value
+    raw = value.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

@@ -1,0 +1,182 @@
+"""Whatever is raised at whatever step of a request: nothing stays set aside, and the next request is let in."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from proxy.jobs import watch_holds
+from proxy.pipeline import dispatch as dispatching
+from proxy.pipeline import record, reserve, run, walk
+from proxy.pipeline.health import ProviderHealth
+from proxy.pipeline.key_use import KeyUse
+from proxy.storage.ledger import SqliteLedger
+from proxy.storage.writer import LedgerUnavailableError, Writer
+from tests.quotas.place import Place, user
+from tests.support.installation import PROVIDER_KEY
+from tests.support.patience import eventually
+from tests.support.stand import CHAT, MODEL
+
+Open = Callable[..., Awaitable[Place]]
+
+ERRORS: dict[str, Callable[[], BaseException]] = {
+    "overflow": lambda: OverflowError("int too big to convert"),
+    "encode": lambda: UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"),
+    "integrity": lambda: sqlite3.IntegrityError("CHECK constraint failed"),
+    "closed": lambda: sqlite3.ProgrammingError("Cannot operate on a closed database."),
+    "unavailable": lambda: LedgerUnavailableError("disk I/O error"),
+    "cancelled": asyncio.CancelledError,
+    "key": lambda: KeyError("gone"),
+    "memory": MemoryError,
+    "recursion": RecursionError,
+    "timeout": TimeoutError,
+}
+
+# what raises once, by the step of the request: the owner of a function, and its name
+STEPS: dict[str, tuple[Any, str]] = {
+    "row": (reserve, "_row"),
+    "open": (record.Booking, "open"),
+    "asking to open": (SqliteLedger, "open"),
+    "asking for a change": (SqliteLedger, "change"),
+    "asking for an attempt": (SqliteLedger, "add_attempt"),
+    "asking to end": (SqliteLedger, "end"),
+    "writing": (Writer, "_apply"),
+    "enter": (ProviderHealth, "enter"),
+    "key": (KeyUse, "begin"),
+    "send": (dispatching, "send"),
+    "opening": (dispatching, "open_answer"),
+    "opened": (walk.Walk, "note_opened"),
+    "next": (walk.Walk, "go_on"),
+    "relay": (run, "relay"),
+    "failure": (run, "tell_failure"),
+    "settle": (record, "settle"),
+    "end": (record.Booking, "_told"),
+    "answered": (ProviderHealth, "answered"),
+}
+
+WORLD: dict[str, Any] = {
+    "users": {
+        "anna": user("anna", limits={"cost": "$1/day", "tokens": "1M/day", "requests": "1k/day", "concurrency": 1})
+    },
+    "limits": {"cost": "$1/day"},
+    "presets": {"two": {"targets": [MODEL, "plain/gpt-4o-mini"], "use_case": "sms", "limits": {"cost": "$1/day"}}},
+    "providers": {
+        "openrouter": {
+            "max_concurrency": 1,
+            "api_key": None,
+            "keys": [{"name": "a", "api_key": PROVIDER_KEY, "limits": {"cost": "$1/day", "requests": "1k/day"}}],
+        },
+        "plain": {"max_concurrency": 1},
+    },
+}
+CHATS: dict[str, dict[str, Any]] = {
+    "plain": {"model": MODEL},
+    "stream": {"model": MODEL, "stream": True},
+    "failing": {"model": MODEL, "_fails": True},
+    "route": {"model": "two"},
+    "route, failing": {"model": "two", "_fails": True},
+}
+
+
+class Fault:
+    """Raise an error once, in place of a function."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+        self._error: BaseException | None = None
+        self.was_raised = False
+        original = getattr(owner, name)
+
+        def stand_in(*args: Any, **more: Any) -> Any:
+            error, self._error = self._error, None
+            if error is not None:
+                self.was_raised = True
+                raise error
+            return original(*args, **more)
+
+        monkeypatch.setattr(owner, name, stand_in)
+
+    def arm(self, error: BaseException) -> None:
+        self._error, self.was_raised = error, False
+
+    def disarm(self) -> None:
+        self._error = None
+
+
+async def nothing_is_held(place: Place) -> None:
+    """Wait until nothing is set aside anywhere and no row is open; then see that another request passes."""
+    parts = place.app.parts
+
+    async def look() -> bool:
+        lines = [view.running or 0 for view in parts.health.views().values()]
+        idle = not parts.in_flight and not place.app.pending.waiting and not parts.claims and not any(lines)
+        return idle and not parts.desk.book.open_ids() and not place.rows("SELECT 1 FROM requests WHERE state = 'open'")
+
+    await eventually(look)
+    for row in await place.limits():
+        assert row["reserved"] in (0, "0"), row
+    for account in parts.health.use._accounts.values():
+        assert [span.reserved for span in account.spans.values()] == [[0, 0, 0]] * len(account.spans)
+    assert parts.desk.book.audit() == []
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_nothing_stays_held(opened: Open, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    monkeypatch.setattr(watch_holds, "_EVERY_S", 0.05)
+    place = await opened(WORLD)
+    fault = Fault(monkeypatch, *STEPS[step])
+    raised = 0
+    for number, (kind, make) in enumerate(ERRORS.items()):
+        if step == "writing" and not issubclass(type(make()), Exception):
+            continue  # what ends the writer's thread ends the proxy: tests/holds/test_watchers.py
+        for name, chat in CHATS.items():
+            fields = dict(chat)
+            await place.sim.normal()
+            if fields.pop("_fails", False):
+                await place.sim.behave(f"model:{MODEL}", error="overloaded")
+            fault.arm(make())
+            headers = [("Idempotency-Key", f"{step}-{number}-{name}".replace(" ", "-"))]
+            body = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 16, **fields}
+            await place.ask("anna", "POST", CHAT, body, headers=headers)
+            fault.disarm()
+            raised += fault.was_raised
+            await nothing_is_held(place)
+            await place.sim.normal()
+            place.app.health.forget()
+            answer = await place.chat()
+            assert answer.status == 200, (kind, name, answer.body)
+    assert raised
+
+
+@pytest.mark.parametrize("refuses", [False, True], ids=["written", "refused"])
+async def test_one_who_is_cut_while_the_disk_is_busy(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, refuses: bool
+) -> None:
+    """Whether the row gets there in the end or not, nothing stays open, and nothing was sent."""
+    place = await opened(WORLD)
+    busy, go = threading.Event(), threading.Event()
+    await place.chat()
+    blocking = asyncio.ensure_future(place.app.ledger.change(lambda _db: busy.set() or go.wait()))
+    await asyncio.to_thread(busy.wait)
+    client = await place.begin_chat(max_tokens=9)
+
+    async def is_held() -> bool:
+        return bool(place.app.parts.desk.book.open_ids())
+
+    await eventually(is_held)
+    if refuses:
+        fault = Fault(monkeypatch, Writer, "_apply")
+        fault.arm(sqlite3.OperationalError("disk I/O error"))
+    for server in place.app._servers:
+        for connection in list(getattr(server, "connections", ())):
+            connection.cut()
+    go.set()
+    await blocking
+    await client.close()
+    await nothing_is_held(place)
+    assert len(await place.sim.requests()) == 1
+    states = [row["state"] for row in place.rows()]
+    assert states == (["settled"] if refuses else ["settled", "released"])
+    assert (await place.chat()).status == 200
