@@ -239,7 +239,7 @@ def storable(row: T) -> T:
     The end of a request is flagged where a number had to be made smaller. For what must be written whatever it says:
     what it cannot hold was cleaned or refused long before, or should have been.
     """
-    found = type(row).__new__(type(row), map(_storable_value, row))
+    found: T = tuple.__new__(type(row), map(_storable_value, row))
     if isinstance(row, RequestEnd) and isinstance(found, RequestEnd):
         ends = tuple(map(storable, row.attempt_ends))
         if any(was != now for was, now in zip(row, found, strict=True) if type(was) is int):

@@ -99,17 +99,15 @@ END = _update(
 # of requests with several attempts: those of one are told by their row (UNCOUNTED_TOKENS)
 UNCOUNTED = _update("requests", "id", "uncounted_tokens")
 
+_HOURLY_KEY = "hour_ms, user, group_name, model, provider, use_case"
+_HOURLY_SUMS = (
+    "requests, errors, input_tokens, output_tokens, cached_tokens, reasoning_tokens, uncounted_tokens, cost_pusd"
+)
 HOURLY = _insert(
     "usage_hourly",
-    "hour_ms, user, group_name, model, provider, use_case, requests, errors, input_tokens, output_tokens,"
-    " cached_tokens, reasoning_tokens, uncounted_tokens, cost_pusd",
-    """
-    ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, errors = errors + excluded.errors,
-        input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
-        cached_tokens = cached_tokens + excluded.cached_tokens,
-        reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
-        uncounted_tokens = uncounted_tokens + excluded.uncounted_tokens,
-        cost_pusd = CAST(cost_pusd + excluded.cost_pusd AS INTEGER)""",  # a sum beyond 64 bits stays at the most
+    f"{_HOURLY_KEY}, {_HOURLY_SUMS}",
+    " ON CONFLICT DO UPDATE SET "  # a sum beyond 64 bits would be REAL, which the column refuses: it stays at the most
+    + ", ".join(f"{name} = CAST({name} + excluded.{name} AS INTEGER)" for name in _HOURLY_SUMS.split(", ")),
 )
 
 # one request (?1) or, where it is NULL, all: a range of ids, so that one is found without reading the table, and that a

@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -165,6 +166,31 @@ async def test_a_row_that_cannot_be_written_does_not_take_its_neighbours_along(p
         assert written == {settled.id, *(row.id for row in rows)}
         assert {row[0] for row in read(path, "SELECT request_id FROM attempts")} == written
         assert read(path, ROLLUP) == read(path, ROLLUP_OF_ROWS) != []
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [{"cost_pusd": 2**63}, {"output_tokens": 10**30}, {"model": "\ud800"}, {"generation_id": "gen-\udfff"}],
+    ids=["cost", "tokens", "model", "id"],
+)
+async def test_an_end_that_cannot_be_held_is_written_as_it_can(path: Path, poison: dict[str, Any]) -> None:
+    """Money may have been spent: the row lands beside its neighbours, and says that a number is not the true one."""
+    async with running(path) as ledger:
+        rows = [await opened(ledger) for _ in range(5)]
+        go, held = await _hold_writer(ledger)
+        ends = [ledger.end(request_end(row, **(poison if at == 2 else {}))) for at, row in enumerate(rows)]
+        go.set()
+        await held
+        await asyncio.gather(*ends)
+        found = {row[0]: row[1:] for row in read(path, "SELECT id, state, cost_pusd, flags FROM requests")}
+        state, cost, flags = found[rows[2].id]
+        assert state == "settled"
+        assert cost == min(poison.get("cost_pusd", cost), 2**63 - 1)
+        assert (flags == "value_clamped") is any(type(value) is int for value in poison.values())
+        assert read(path, "SELECT count(*) FROM requests WHERE state = 'settled'") == [(5,)]
+        await ledger.end(request_end(await opened(ledger), cost_pusd=2**63 - 1))
+        assert read(path, "SELECT count(*) FROM requests WHERE state = 'settled'") == [(6,)]
+        assert ledger.problem is None
 
 
 async def test_a_change_that_fails_is_undone_alone(path: Path) -> None:
