@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from proxy.simulator.profiles.profile import KINDS, FailureKind, Profile
+from proxy.simulator.profiles.table import PROFILES
 
 Leaves = Literal["early", "middle", "late"]
 
@@ -16,6 +17,7 @@ class Work:
     limited: the user has a limit on cost and no say in the maximum, so that the proxy writes one and sets money aside.
     preset: the request goes to a preset with defaults. leaves: the client hangs up before the answer, in its middle,
     or when it has ended but for what the server still has to say. classes: tokens of every class are billed.
+    api: the way of asking, where it is not the one that the profile is known for.
     first_key: how the key begins that is tried first; a good one comes second.
     exact: the ledger must have the bill to the pico-USD; else at least that much, and say so.
     """
@@ -27,6 +29,7 @@ class Work:
     preset: bool = False
     leaves: Leaves | None = None
     classes: bool = False
+    api: str | None = None
     first_key: Literal["bad", "empty"] | None = None
     exact: bool = True
     status: int = 200
@@ -55,6 +58,11 @@ WORKS: Final[dict[str, Work]] = {
     "cost_stream": Work("cost of streams exact?", stream=True, classes=True),
     "second_key": Work("a bad key, a good one", first_key="bad"),
     "second_account": Work("an empty account, a good one", first_key="empty"),
+    "responses": Work("/responses", classes=True, api="responses"),
+    "responses_stream": Work("/responses, streamed", stream=True, classes=True, api="responses"),
+    "completions": Work("/completions", api="completions"),
+    "completions_stream": Work("/completions, streamed", stream=True, api="completions"),
+    "embeddings": Work("/embeddings", api="embeddings"),
     "no_done": Work("ends without [DONE]", True, {"done": False}),
     "no_usage": Work("no usage", False, {"usage": "missing"}, limited=True, exact=False),
     "no_usage_stream": Work("no usage, streamed", True, {"usage": "missing"}, limited=True, exact=False),
@@ -128,10 +136,11 @@ def columns() -> Iterator[Column]:
                 yield Column(None, kind, spare, stream)
 
 
-def cells(profile: Profile) -> Iterator[Cell]:
-    """Yield the cells of one profile; failures that it has no words for are no cells."""
-    for column in columns():
-        if column.failure is None or column.failure in profile.failures:
+def having(column: Column) -> Iterator[Cell]:
+    """Yield the cells of one column; a failure without words, or a way of asking that is not there, is none."""
+    for profile in PROFILES.values():
+        api = column.how.api
+        if (column.failure is None or column.failure in profile.failures) and (api is None or api in profile.more):
             yield Cell(profile, column)
 
 
@@ -153,9 +162,14 @@ def expected(cell: Cell) -> Expected:
     return Expected(failure.status, code=None if failure.shape == "object" else "upstream_error")
 
 
+_SOURCES: Final = {"responses": "input", "completions": "prompt", "embeddings": "input"}
+
+
 def body(cell: Cell, prompt: str) -> dict[str, Any]:
     """Return the request's body but for its model."""
-    fields: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}]}
+    fields: dict[str, Any] = {_SOURCES.get(cell.column.how.api or "", "messages"): prompt}
+    if "messages" in fields:
+        fields["messages"] = [{"role": "user", "content": prompt}]
     messages = cell.profile.api == "messages"
     if messages:
         fields["max_tokens"] = 100

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import yaml
 
 from proxy.core.money import pusd_to_usd
-from proxy.simulator.profiles.profile import KINDS, FailureKind, Profile
+from proxy.simulator.profiles.profile import ALSO, KINDS, FailureKind, Profile
 from proxy.simulator.profiles.table import PROFILES
 
 from .cells import WORKS, Cell, Column, expected
@@ -31,7 +31,7 @@ ledger has the bill to the pico-USD, for tokens of every class that the provider
 inside the output or beside it; plain answers and streams alike. **flagged**: nobody can know the cost, so that what was
 set aside is booked, never less than the bill, and the row says so ([ledger.md](ledger.md#flags)): an answer without
 usage, one that the provider ends by an error, or whose connection breaks off (the stream then ends with an error
-event), or no answer at all.
+event), or no answer at all. **also**: the same holds at these paths, plain and streamed, to the pico-USD.
 
 ## Failures
 
@@ -77,10 +77,11 @@ def page() -> str:
 
 
 def _works() -> Iterator[str]:
-    yield "| provider | " + " | ".join(WORKS[work].title for work in _SHOWN) + " |\n"
-    yield "|---" * (len(_SHOWN) + 1) + "|\n"
+    yield "| provider | " + " | ".join(WORKS[work].title for work in _SHOWN) + " | also |\n"
+    yield "|---" * (len(_SHOWN) + 2) + "|\n"
     for profile in PROFILES.values():
-        yield f"| {profile.title} | " + " | ".join(_work(profile, work) for work in _SHOWN) + " |\n"
+        also = ", ".join(f"`/{api}`" for api in ALSO if api in profile.more)
+        yield f"| {profile.title} | " + " | ".join(_work(profile, work) for work in _SHOWN) + f" | {also} |\n"
 
 
 def _work(profile: Profile, work: str) -> str:

@@ -18,7 +18,7 @@ from tests.support.patience import eventually
 from tests.support.raw import Answer, ask, connect, request_bytes
 from tests.support.stand import app_in_loop, models_known, read_rows, simulator
 
-from .cells import CLASSES, DEFAULTS, MAXIMUM, Cell, Leaves, body, columns
+from .cells import CLASSES, DEFAULTS, MAXIMUM, Cell, Leaves, body, columns, having
 
 SPARE, SPARE_MODEL = "spare", "openai/gpt-4o-mini"
 _PROMPT = "ledger " * 900  # more than the tokens of all classes in the cells on cost
@@ -151,7 +151,7 @@ class Stand:
             if cell.column.failure is not None:
                 fields["failure"] = cell.column.failure
             if fields:
-                await self.sim.behave(f"path:{cell.profile.path}/{cell.profile.api}", **fields)
+                await self.sim.behave(f"path:{cell.profile.path}/{cell.column.how.api or cell.profile.api}", **fields)
 
     async def _ask(self, cell: Cell) -> Seen:
         profile, how = cell.profile, cell.column.how
@@ -163,12 +163,13 @@ class Stand:
         user = f"{profile.name}-limited" if how.limited else profile.name
         if how.leaves is not None:
             return Seen(cell, await self._leave(profile, how.leaves, fields, user))
-        return Seen(cell, await self.ask(profile, fields, user))
+        return Seen(cell, await self.ask(profile, fields, user, how.api or profile.api))
 
-    async def ask(self, profile: Profile, fields: dict[str, Any], user: str) -> Answer:
-        """Make one request by the profile's way of asking."""
-        headers = _HEADERS if profile.api == "messages" else ()
-        return await ask(self.app.port, "POST", f"/v1/{profile.api}", fields, token=token_of(user), headers=headers)
+    async def ask(self, profile: Profile, fields: dict[str, Any], user: str, api: str = "") -> Answer:
+        """Make one request; api: the way of asking, else the one that the profile is known for."""
+        api = api or profile.api
+        headers = _HEADERS if api == "messages" else ()
+        return await ask(self.app.port, "POST", f"/v1/{api}", fields, token=token_of(user), headers=headers)
 
     async def _leave(self, profile: Profile, leaves: Leaves, fields: dict[str, Any], user: str) -> Answer:
         """Ask and hang up; return what came until then."""
@@ -224,7 +225,6 @@ async def play_all(folder: Path) -> dict[str, Seen]:
     found: dict[str, Seen] = {}
     async with stand(folder) as at:
         for column in columns():
-            having = [p for p in PROFILES.values() if column.failure is None or column.failure in p.failures]
-            seen = await at.play(Cell(profile, column) for profile in having)
+            seen = await at.play(having(column))
             found |= {str(one.cell): one for one in seen}
     return found

@@ -6,14 +6,12 @@ from typing import Any
 
 import pytest
 
-from proxy.simulator.profiles.table import PROFILES
-
-from .cells import Cell, cells
+from .cells import Cell, columns, having
 from .known import KNOWN, is_known
 from .stand import Seen, play_all
 from .verdict import faults
 
-CELLS = [cell for profile in PROFILES.values() for cell in cells(profile)]
+CELLS = [cell for column in columns() for cell in having(column)]
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,7 @@ COHERE = Profile(
     title="Cohere, OpenAI endpoint",
     address="https://api.cohere.ai/compatibility/v1",
     models=(Row("command-a-03-2025", price("2.50", "10"), 256_000, 8_192, thinks=True),),
+    more=frozenset(("embeddings",)),
     failures=_FAILURES,
     told=Told(details=False),
     stream=Stream(broken=_error(500, "internal server error, this has been reported to our developers.")),

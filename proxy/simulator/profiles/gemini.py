@@ -68,6 +68,7 @@ GEMINI = Profile(
     address="https://generativelanguage.googleapis.com/v1beta/openai",
     models=(Row("gemini-2.5-flash", price("0.30", "2.50"), 1_048_576, 65_536, thinks=True),),
     waits_s=1,
+    more=frozenset(("embeddings",)),
     failures=_FAILURES,
     told=Told("always", "every", reasoning="beside", details=False),
     stream=Stream(empty_first=False, broken=_FAILURES["overloaded"]),

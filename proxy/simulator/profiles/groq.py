@@ -68,6 +68,7 @@ GROQ = Profile(
     address="https://api.groq.com/openai/v1",
     models=(Row("openai/gpt-oss-20b", price("0.075", "0.30", "0.0375"), 131_072, 65_536, thinks=True),),
     waits_s=1.2,
+    more=frozenset(("responses",)),
     failures=_FAILURES,
     told=Told("always", "x_groq", cached="details", more={"queue_time": 0.01, "total_time": 0.02}),
     stream=Stream(

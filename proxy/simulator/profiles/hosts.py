@@ -75,6 +75,7 @@ TOGETHER = Profile(
     address="https://api.together.xyz/v1",
     models=(Row("meta-llama/Llama-3.3-70B-Instruct-Turbo", price("0.88", "0.88"), 131_072, 131_072, thinks=True),),
     waits_s=1,
+    more=frozenset(("completions", "embeddings")),
     failures=_TOGETHER,
     told=Told("always", "finish", details=False),
     stream=Stream(
@@ -120,6 +121,7 @@ FIREWORKS = Profile(
     models=(
         Row("accounts/fireworks/models/gpt-oss-120b", price("0.15", "0.60", "0.075"), 131_072, 131_072, thinks=True),
     ),
+    more=frozenset(("responses", "completions", "embeddings")),
     failures=_FIREWORKS,
     told=Told("always", "finish", cached="details", details=False),
     stream=Stream(broken=_fireworks(500, "Internal server error", "INTERNAL_SERVER_ERROR")),

@@ -89,6 +89,7 @@ LITELLM = Profile(
     address="http://127.0.0.1:4000/v1",
     models=(Row("gpt-4o", price("2.50", "10", "1.25"), 128_000, 16_384, thinks=True),),
     waits_s=1,
+    more=frozenset(("responses", "completions", "embeddings")),
     failures=_FAILURES,
     told=Told(cached="details"),
     stream=Stream(

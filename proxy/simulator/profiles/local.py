@@ -54,6 +54,7 @@ LLAMACPP = Profile(
     title="llama.cpp",
     address="http://127.0.0.1:8080/v1",
     models=(Row("gpt-oss-20b", price("0.01", "0.05"), 32_768, 32_768, thinks=True),),
+    more=frozenset(("completions", "embeddings")),
     failures=_LLAMA,
     told=Told(details=False),
     stream=Stream(broken=_llama(500, "server_error", "Compute error.")),
@@ -88,6 +89,7 @@ OLLAMA = Profile(
     title="Ollama",
     address="http://127.0.0.1:11434/v1",
     models=(Row("gpt-oss:20b", price("0.01", "0.05"), 131_072, 131_072, thinks=True),),
+    more=frozenset(("responses", "completions", "embeddings")),
     failures=_OLLAMA,
     told=Told(details=False),
     stream=Stream(
@@ -136,6 +138,7 @@ LMSTUDIO = Profile(
     title="LM Studio",
     address="http://127.0.0.1:1234/v1",
     models=(Row("qwen/qwen3-8b", price("0.01", "0.05"), 32_768, 32_768, thinks=True),),
+    more=frozenset(("responses", "completions", "embeddings")),
     failures=_STUDIO,
     told=Told(),
     stream=Stream(broken=_studio(500, "The model has crashed without additional information.")),

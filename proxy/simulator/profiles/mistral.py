@@ -48,6 +48,7 @@ MISTRAL = Profile(
     title="Mistral",
     address="https://api.mistral.ai/v1",
     models=(Row("mistral-small-latest", price("0.10", "0.30"), 131_072, 131_072, thinks=True),),
+    more=frozenset(("embeddings",)),
     failures=_FAILURES,
     told=Told("always", "finish", details=False),
     stream=Stream(

@@ -108,6 +108,7 @@ OPENAI = Profile(
     address="https://api.openai.com/v1",
     models=(Row("gpt-5-mini", price("0.25", "2", "0.025"), 400_000, 128_000, thinks=True),),
     waits_s=1,
+    more=frozenset(("responses", "embeddings")),
     failures=_FAILURES,
     told=Told(cached="details"),
     stream=Stream(broken=openai_error(500, "The server had an error while processing your request.", "server_error")),

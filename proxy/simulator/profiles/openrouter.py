@@ -40,6 +40,7 @@ OPENROUTER = Profile(
     address="https://openrouter.ai/api/v1",
     models=(Row(_MODEL.id, _MODEL.price, 128_000, 16_384, thinks=True),),
     waits_s=12,
+    more=frozenset(("responses", "completions", "embeddings")),
     failures={kind: _failure(FAULTS[name]) for kind, name in FAULT_NAMES.items()},
     told=Told("always", "finish", cached="details", writes="details"),
     stream=Stream(comment=b": OPENROUTER PROCESSING", thoughts="reasoning"),

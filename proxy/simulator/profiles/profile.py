@@ -38,6 +38,9 @@ KINDS: Final[Mapping[FailureKind, str]] = {
 }
 """Each way to fail that every profile has words for, and what a table calls it."""
 
+ALSO: Final = ("responses", "completions", "embeddings")
+"""Other ways of asking, in the order of tables."""
+
 Shape = Literal["object", "array", "text", "html"]
 
 
@@ -135,7 +138,8 @@ class Row:
 class Profile:
     """One server.
 
-    title: its name for people. address: the base_url to write for the real one. api: the way of asking that it has.
+    title: its name for people. address: the base_url to write for the real one. api: the way of asking that it is
+    known for; more: the other ones that it has, in OpenAI's form.
     kind: the provider's kind in a configuration. failures: its words for each. told, stream, listing: see there.
     hang_up: whether closing a stream stops the bill, or the model runs on to the end and all of it is billed.
     refuses: fields that it does not take, and how it says so. known: all fields that it takes, where it is strict;
@@ -154,6 +158,7 @@ class Profile:
     stream: Stream = field(default_factory=Stream)
     listing: Listing = Listing()
     api: Literal["chat/completions", "messages"] = "chat/completions"
+    more: frozenset[str] = frozenset()
     kind: Literal["openai", "openrouter"] = "openai"
     hang_up: Literal["stops", "runs_on"] = "stops"
     refuses: Mapping[str, Failure] = field(default_factory=dict)

@@ -79,6 +79,7 @@ QWEN = Profile(
     title="Qwen, DashScope",
     address="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
     models=(Row("qwen-plus", price("0.40", "1.20", "0.04", "0.50"), 131_072, 32_768, thinks=True),),
+    more=frozenset(("embeddings",)),
     failures=_FAILURES,
     told=Told(cached="details", writes="details"),
     stream=Stream(broken=_FAILURES["broken"]),

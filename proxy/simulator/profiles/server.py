@@ -6,11 +6,12 @@ The books are kept from what was said and from the prices of the row, never from
 import asyncio
 import functools
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from proxy.simulator import headers, messages, sse
+from proxy.simulator import completions, embeddings, headers, messages, responses, sse
 from proxy.simulator.account import key_hash
 from proxy.simulator.behaviour import Behaviour, BehaviourError, Script
 from proxy.simulator.bill import Bill
@@ -25,6 +26,13 @@ from proxy.simulator.profiles.refuse import body_failure, filled, key_failure, r
 from proxy.simulator.reply import Event, Reply, compose, count_prompt
 from proxy.simulator.stamp import Stamp
 
+_ID_PREFIXES = {
+    "chat/completions": "chatcmpl",
+    "messages": "msg",
+    "responses": "resp",
+    "completions": "cmpl",
+    "embeddings": "embd",
+}
 _NOT_FOUND = Failure(404, {"error": {"message": "Not Found", "type": "invalid_request_error"}})
 
 
@@ -34,6 +42,22 @@ class _RefusedError(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.status)
         self.failure = failure
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request while it is answered."""
+
+    api: str
+    sequence: int
+    name: str
+    key: str
+    session: str | None
+    body: dict[str, Any]
+
+    @property
+    def stream(self) -> bool:
+        return self.body.get("stream") is True and self.api != "embeddings"
 
 
 class ProfileServer:
@@ -48,11 +72,15 @@ class ProfileServer:
     async def serve(self, request: Request, connection: Connection, path: str) -> None:
         """Answer one request; path is what stands behind the profile's base."""
         key = _key(self.profile, request)
-        if request.method == "POST" and path == self.profile.api:
-            await self._answer(request, connection, key)
+        if request.method == "POST" and path in (self.profile.api, *self.profile.more):
+            body = _object(request.body)
+            name = body.get("model")
+            session = request.headers.get("x-session-id")
+            asked = _Asked(path, self._stamp.next(), name if isinstance(name, str) else "", key, session, body)
+            await self._answer(request, connection, asked)
             return
         behaviour = self._script.for_path(request.target.partition("?")[0]) or self._script.base
-        failure = None if self.profile.failures.get("bad_key") is None else key_failure(self.profile, key)
+        failure = key_failure(self.profile, key)
         if request.method != "GET" or path != "models" or self.profile.listing.form == "missing":
             failure = failure or _NOT_FOUND
         if failure is not None:
@@ -60,26 +88,20 @@ class ProfileServer:
             return
         await self._play(connection, behaviour, listing_body(self.profile), 200, headers.JSON)
 
-    async def _answer(self, request: Request, connection: Connection, key: str) -> None:
-        body = _object(request.body)
-        name = body.get("model") if isinstance(body.get("model"), str) else ""
-        assert isinstance(name, str)
-        sequence, stream = self._stamp.next(), body.get("stream") is True
+    async def _answer(self, request: Request, connection: Connection, asked: _Asked) -> None:
         behaviour = self._script.base
         try:
-            behaviour = self._behaviour(request, name)
+            behaviour = self._behaviour(request, asked.name)
             if behaviour.raw_response is not None:
-                self._note(sequence, 0, name, key)
+                self._note(asked, 0)
                 await connection.send(behaviour.raw_response.encode("latin-1", "replace"))
                 connection.cut(reset=False)
                 return
-            row = self._checked(body, name, key, behaviour)
+            row = self._checked(asked, behaviour)
         except _RefusedError as refused:
-            await self._refuse(connection, behaviour, refused.failure, sequence, name, key, stream=stream)
+            await self._refuse(connection, behaviour, refused.failure, asked)
             return
-        reply = self._reply(body, behaviour, row, name, sequence)
-        session = request.headers.get("x-session-id")
-        await self._generate(connection, reply, key, body, session=session, stream=stream)
+        await self._generate(connection, self._reply(asked, behaviour, row), asked)
 
     def _behaviour(self, request: Request, name: str) -> Behaviour:
         path = request.target.partition("?")[0]
@@ -88,7 +110,7 @@ class ProfileServer:
         except BehaviourError as error:
             raise _RefusedError(Failure(400, {"error": {"message": str(error)}})) from None
 
-    def _checked(self, body: dict[str, Any], name: str, key: str, behaviour: Behaviour) -> Row:
+    def _checked(self, asked: _Asked, behaviour: Behaviour) -> Row:
         """Return the model that answers; raises _RefusedError in the profile's words."""
         failures = self.profile.failures
         if behaviour.error is not None:
@@ -96,54 +118,53 @@ class ProfileServer:
             told = openai_error(fault.status, fault.message)
             raise _RefusedError(Failure(fault.status, told, tuple(fault.headers.items())))
         if behaviour.failure is not None and behaviour.failure in failures:
-            raise _RefusedError(filled(failures[behaviour.failure], name))
-        refused = key_failure(self.profile, key)
+            raise _RefusedError(filled(failures[behaviour.failure], asked.name))
+        refused = key_failure(self.profile, asked.key)
         if refused is not None:
-            raise _RefusedError(filled(refused, name))
-        row = row_of(self.profile, name)
+            raise _RefusedError(filled(refused, asked.name))
+        row = row_of(self.profile, asked.name)
         if row is None:
-            raise _RefusedError(filled(failures["unknown_model"], name))
-        refused = body_failure(self.profile, body, row, count_prompt(body))
+            raise _RefusedError(filled(failures["unknown_model"], asked.name))
+        if asked.api == self.profile.api:
+            refused = body_failure(self.profile, asked.body, row, count_prompt(asked.body))
         if refused is not None:
             raise _RefusedError(refused)
         return row
 
-    def _reply(self, body: dict[str, Any], behaviour: Behaviour, row: Row, name: str, sequence: int) -> Reply:
-        prefix = "msg" if self.profile.api == "messages" else "chatcmpl"
-        identity = (self._stamp.openai_id(prefix, sequence), sequence, self._stamp.seed, self._stamp.now())
-        return compose(
-            body, behaviour, identity=identity, served=(name or row.id, self.profile.title, row.price), openai=True
+    def _reply(self, asked: _Asked, behaviour: Behaviour, row: Row) -> Reply:
+        identity = (
+            self._stamp.openai_id(_ID_PREFIXES[asked.api], asked.sequence),
+            asked.sequence,
+            self._stamp.seed,
+            self._stamp.now(),
         )
+        served = (asked.name or row.id, self.profile.title, row.price)
+        reply = compose(asked.body, behaviour, identity=identity, served=served, openai=True)
+        if asked.api == "embeddings":
+            reply.pieces, reply.reasoning, reply.calls = [], [], []
+        return reply
 
-    async def _generate(
-        self,
-        connection: Connection,
-        reply: Reply,
-        key: str,
-        body: dict[str, Any],
-        *,
-        session: str | None,
-        stream: bool,
-    ) -> None:
+    async def _generate(self, connection: Connection, reply: Reply, asked: _Asked) -> None:
+        user = asked.body.get("user")
         generation = Generation(
             reply.id,
             reply.sequence,
-            self.profile.api,
+            asked.api,
             reply.model,
             reply.provider,
-            stream,
+            asked.stream,
             reply.prompt_tokens,
-            session,
-            body.get("user") if isinstance(body.get("user"), str) else None,
-            key_hash(key),
+            asked.session,
+            user if isinstance(user, str) else None,
+            key_hash(asked.key),
             reply.created,
             self._stamp.monotonic_s(),
             finish_reason=reply.finish,
         )
         self.books.open(generation)
         progress = Progress()
-        on_complete = functools.partial(self._close, generation, reply, progress, stream=stream)
-        content_type, written = self._written(reply, body, stream=stream)
+        on_complete = functools.partial(self._close, generation, reply, progress, stream=asked.stream)
+        content_type, written = self._written(reply, asked)
         try:
             await self._play(
                 connection, reply.behaviour, written, 200, content_type, progress=progress, on_complete=on_complete
@@ -155,14 +176,27 @@ class ProfileServer:
         if not generation.finished:
             on_complete()
 
-    def _written(self, reply: Reply, body: dict[str, Any], *, stream: bool) -> tuple[str, bytes | Iterable[Event]]:
-        anthropic = self.profile.api == "messages"
-        if not stream:
-            return headers.JSON, messages.body(reply) if anthropic else chat.body(reply, self.profile)
-        options = body.get("stream_options")
-        asked = isinstance(options, dict) and options.get("include_usage") is True
-        events = messages.events(reply) if anthropic else chat.events(reply, self.profile, asked=asked)
+    def _written(self, reply: Reply, asked: _Asked) -> tuple[str, bytes | Iterable[Event]]:
+        if not asked.stream:
+            return headers.JSON, self._body(reply, asked)
+        options = asked.body.get("stream_options")
+        usage = isinstance(options, dict) and options.get("include_usage") is True
+        if asked.api == "chat/completions":
+            events = chat.events(reply, self.profile, asked=usage)
+        elif asked.api == "messages":
+            events = messages.events(reply)
+        else:
+            events = responses.events(reply) if asked.api == "responses" else completions.events(reply)
         return f"{headers.STREAM}; charset=utf-8", sse.stream(events, reply.behaviour, self.profile.stream.comment)
+
+    def _body(self, reply: Reply, asked: _Asked) -> bytes:
+        if asked.api == "chat/completions":
+            return chat.body(reply, self.profile)
+        if asked.api == "embeddings":
+            return embeddings.body(reply, asked.body)
+        if asked.api == "messages":
+            return messages.body(reply)
+        return responses.body(reply) if asked.api == "responses" else completions.body(reply)
 
     def _close(self, generation: Generation, reply: Reply, progress: Progress, *, stream: bool) -> None:
         """Write what is billed: all of a whole answer, of one that broke off what was said or all by the profile."""
@@ -181,28 +215,19 @@ class ProfileServer:
             return reply.bill()
         return reply.bill_so_far(progress.tokens)
 
-    async def _refuse(
-        self,
-        connection: Connection,
-        behaviour: Behaviour,
-        failure: Failure,
-        sequence: int,
-        name: str,
-        key: str,
-        *,
-        stream: bool,
-    ) -> None:
+    async def _refuse(self, connection: Connection, behaviour: Behaviour, failure: Failure, asked: _Asked) -> None:
         data = _whole(failure)
-        if stream and failure.in_stream:
-            self._note(sequence, 200, name, key)
+        if asked.stream and failure.in_stream:
+            self._note(asked, 200)
             event = Event("error", data, 0, failure.event)
             await self._play(connection, behaviour, sse.stream([event], behaviour, None), 200, headers.STREAM)
             return
-        self._note(sequence, failure.status, name, key)
+        self._note(asked, failure.status)
         await self._play(connection, behaviour, data, failure.status, _type(failure), failure.headers)
 
-    def _note(self, sequence: int, status: int, name: str, key: str) -> None:
-        self.books.errors.append(Refused(sequence, self.profile.api, status, name, None, None, key_hash(key)))
+    def _note(self, asked: _Asked, status: int) -> None:
+        refused = Refused(asked.sequence, asked.api, status, asked.name, asked.session, None, key_hash(asked.key))
+        self.books.errors.append(refused)
 
     async def _play(
         self,

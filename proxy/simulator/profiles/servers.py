@@ -44,6 +44,7 @@ VLLM = Profile(
     title="vLLM",
     address="http://127.0.0.1:8000/v1",
     models=(Row("Qwen/Qwen3-8B", price("0.05", "0.20"), 40_960, 40_960, thinks=True),),
+    more=frozenset(("responses", "completions", "embeddings")),
     failures=_VLLM,
     told=Told(details=False, more={"prompt_tokens_details": None}),
     stream=Stream(broken=_vllm(500, "InternalServerError", "EngineCore encountered an issue."), done_after_broken=True),
@@ -83,6 +84,7 @@ SGLANG = Profile(
     title="SGLang",
     address="http://127.0.0.1:30000/v1",
     models=(Row("deepseek-ai/DeepSeek-V3.2", price("0.25", "0.40"), 163_840, 163_840, thinks=True),),
+    more=frozenset(("responses", "completions", "embeddings")),
     failures=_SGLANG,
     told=Told(details=False, more={"prompt_tokens_details": None, "reasoning_tokens": 0}),
     stream=Stream(
@@ -123,6 +125,7 @@ TGI = Profile(
     title="TGI",
     address="http://127.0.0.1:3000/v1",
     models=(Row("mistralai/Mistral-7B-Instruct-v0.3", price("0.05", "0.10"), 32_768, 32_768),),
+    more=frozenset(("completions",)),
     failures=_TGI,
     told=Told(reasoning="unsaid", details=False),
     stream=Stream(

@@ -63,6 +63,7 @@ XAI = Profile(
     title="xAI",
     address="https://api.x.ai/v1",
     models=(Row("grok-4", price("3", "15", "0.75"), 256_000, 256_000, thinks=True),),
+    more=frozenset(("responses",)),
     failures=_FAILURES,
     told=Told("always", "own_chunk", reasoning="beside", cached="details", cost="ticks", more={"num_sources_used": 0}),
     stream=Stream(broken=_error(500, "Internal error", "Internal error")),

@@ -42,6 +42,7 @@ ZAI = Profile(
     title="Z.ai",
     address="https://api.z.ai/api/paas/v4",
     models=(Row("glm-4.6", price("0.60", "2.20", "0.11"), 200_000, 128_000, thinks=True),),
+    more=frozenset(("embeddings",)),
     failures=_FAILURES,
     told=Told("always", "finish", cached="details"),
     stream=Stream(broken=_error(500, "1234", "Network error, please contact customer service")),
