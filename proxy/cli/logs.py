@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 import orjson
 
@@ -45,9 +45,10 @@ class TextFormatter(logging.Formatter):
 
     def line(self, line: Line) -> str:
         """Write a line of the access log: what people look for stands in columns, and the rest behind it."""
-        fields = dict(line.fields)
-        head = f"{_clock(line.ms // 1000)} {self._painted('info')} {line.event:<{_EVENT_WIDTH}}"
-        if line.event not in (REQUEST, REFUSED):
+        fields = dict(line)
+        ms, level, event = fields.pop("ts"), fields.pop("level"), fields.pop("event")
+        head = f"{_clock(ms // 1000)} {self._painted(level)} {event:<{_EVENT_WIDTH}}"
+        if event not in (REQUEST, REFUSED):
             return f"{head} {_pairs(fields)}"
         status = str(fields.pop("status"))
         if self._colours and not status.startswith("2"):
@@ -77,12 +78,12 @@ class JsonFormatter(logging.Formatter):
 
         orjson does it in a tenth of the time, but takes no lone surrogates and leaves U+2028 as it is.
         """
-        found = {"ts": _iso(line.ms), "level": "info", "event": line.event, **line.fields}
+        line["ts"] = _iso(line["ts"])
         try:
-            text = orjson.dumps(found).decode()
+            text = orjson.dumps(line).decode()
         except TypeError:
-            return json.dumps(found)
-        return text if text.isprintable() else json.dumps(found)
+            return json.dumps(line)
+        return text if text.isascii() or text.isprintable() else json.dumps(line)
 
 
 class _Formatter(Protocol):
@@ -148,7 +149,7 @@ def _iso(ms: int) -> str:
     return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
 
 
-def _told(fields: dict[str, object]) -> str:
+def _told(fields: dict[str, Any]) -> str:
     """Return the rest of a request's line as a person says it: model, tokens, cost, time; then what is left."""
     parts = [_models(fields), _tokens(fields), _cost(fields), _time(fields)]
     if fields.get("attempts") == 1:
@@ -162,7 +163,7 @@ def _told(fields: dict[str, object]) -> str:
 _USUAL: Mapping[str, object] = {"state": "settled", "cost_source": "provider", "streamed": False, "endpoint": "chat"}
 
 
-def _models(fields: dict[str, object]) -> str:
+def _models(fields: dict[str, Any]) -> str:
     model, served, provider = fields.pop("model", None), fields.pop("served_model", None), fields.pop("provider", None)
     if model is None:
         return _shown(fields.pop("path", None) or "")
@@ -174,7 +175,7 @@ def _models(fields: dict[str, object]) -> str:
     return text if provider is None else f"{text} at {_shown(provider)}"
 
 
-def _tokens(fields: dict[str, object]) -> str:
+def _tokens(fields: dict[str, Any]) -> str:
     sent, got = fields.pop("input_tokens", None), fields.pop("output_tokens", None)
     return "" if sent is None and got is None else f"{_count(sent)}+{_count(got)} tokens"
 
@@ -183,12 +184,12 @@ def _count(value: object) -> str:
     return "?" if value is None else str(value)
 
 
-def _cost(fields: dict[str, object]) -> str:
+def _cost(fields: dict[str, Any]) -> str:
     cost = fields.pop("cost_usd", None)
     return "" if cost is None else f"${cost}"
 
 
-def _time(fields: dict[str, object]) -> str:
+def _time(fields: dict[str, Any]) -> str:
     took, first = fields.pop("duration_ms", None), fields.pop("ttft_ms", None)
     if not isinstance(took, int):
         return ""

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from proxy.config.limit import written
 from proxy.pipeline.people import group_of
 from proxy.storage import users as stored
 from proxy.storage.reports import open_reader
 
 if TYPE_CHECKING:
+    from proxy.config.allowance import User
     from proxy.config.schema import Settings
 
 Person = dict[str, Any]
@@ -16,6 +18,8 @@ Person = dict[str, Any]
 
 def all_users(settings: "Settings") -> list[Person]:
     """List name, group, disabled, tokens (how many), created_ms, source (config or database), made_by, by name.
+
+    settings holds what a user has of their own: limits, models, max_tokens, as in the configuration.
 
     A user in both counts as the configuration's; in_database tells that tokens of the database work too. made_by is the
     token that named an end user first; their group is that of end_users where they were put into none.
@@ -26,7 +30,8 @@ def all_users(settings: "Settings") -> list[Person]:
         {
             "name": name,
             "group": user.group,
-            "disabled": user.disabled,
+            "disabled": user.disabled or (name in rows and rows[name]["disabled"]),
+            "settings": _own(user),
             "expires_ms": _ms(user.expires_at),
             "created_ms": None,
             "made_by": None,
@@ -37,7 +42,7 @@ def all_users(settings: "Settings") -> list[Person]:
     ]
     found += [
         {
-            **{key: value for key, value in row.items() if key != "settings"},
+            **row,
             "group": group_of(settings, row),
             "expires_ms": None,
             "in_database": True,
@@ -72,6 +77,19 @@ def config_tokens(settings: "Settings") -> list[Person]:
         for name, user in settings.users.items()
         for token in user.all_tokens
     ]
+
+
+def _own(user: "User") -> dict[str, Any]:
+    """Return what a user of the configuration has of their own, in its words."""
+    limits: dict[str, list[str]] = {}
+    for limit in user.limits.all:
+        limits.setdefault(limit.kind, []).append(written(limit))
+    own: dict[str, Any] = {"limits": limits} if limits else {}
+    if user.models is not None:
+        own["models"] = list(user.models)
+    if user.max_tokens is not None:
+        own["max_tokens"] = user.max_tokens
+    return own
 
 
 def _database(settings: "Settings") -> tuple[list[Person], list[Person]]:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from proxy.cli.limit_option import limit_option, read_limits
 from proxy.cli.settings import config_option, loader
 
 if TYPE_CHECKING:
@@ -28,17 +29,31 @@ def users() -> None:
 @users.command()
 @click.argument("name")
 @click.option("--group", help="The group whose limits hold for this user too.")
+@limit_option
 @click.option("--no-token", is_flag=True, help="Make no token yet.")
 @_json_option
 @config_option
-def add(name: str, group: str | None, *, no_token: bool, as_json: bool, config_path: Path | None) -> None:
+def add(
+    name: str,
+    group: str | None,
+    limits: tuple[str, ...],
+    *,
+    no_token: bool,
+    as_json: bool,
+    config_path: Path | None,
+) -> None:
     """Add a user and print a first token: the only time that it can be seen."""
     from proxy.cli.admin import operator  # noqa: PLC0415 - keeps --help quick
 
+    own = {"limits": read_limits(limits)} if limits else None
     settings = loader(config_path, {})().settings
+    if limits and name in settings.users:
+        raise click.ClickException(
+            f"{name} is defined in the configuration, which takes precedence. Set users.{name}.limits there."
+        )
     _warn_about(settings, name, group)
     with operator(settings, f"tollkeeper users add {name}") as do:
-        user = do("users.add", {"name": name, "group": group})
+        user = do("users.add", {"name": name, "group": group, **({} if own is None else {"settings": own})})
         token = None if no_token else do("tokens.add", {"user": name})
     click.echo(f"User {name} was added.", err=True)
     if as_json:
@@ -114,33 +129,77 @@ def show(name: str, *, as_json: bool, config_path: Path | None) -> None:
         *([("named by", user["made_by"])] if user["made_by"] is not None else []),
         ("created", shown(user["created_ms"], zone) or "-"),
         ("expires", shown(user["expires_ms"], zone) or "never"),
+        ("limits", _limits_text(user["settings"].get("limits", {}))),
     ):
         click.echo(f"{title:8} {value}")
     for token in tokens:
         click.echo(f"{'token':8} {token['id']}  {token['name']}  {_state(token)}")
 
 
+def _limits_text(limits: dict[str, Any]) -> str:
+    """Return a user's own limits in a line."""
+    texts = [
+        str(limit) if kind == "cost" else f"{kind}={limit}"
+        for kind, found in limits.items()
+        for limit in (found if isinstance(found, list) else [found])
+    ]
+    return ", ".join(texts) or "those of all (defaults.limits, groups, limits)"
+
+
 @users.command("set")
 @click.argument("name")
 @click.option("--group", help="Move the user into a group.")
 @click.option("--no-group", is_flag=True, help="Take the user out of their group.")
+@limit_option
+@click.option("--no-limits", is_flag=True, help="Take the user's own limits away; those of all users hold.")
 @config_option
-def set_(name: str, group: str | None, *, no_group: bool, config_path: Path | None) -> None:
-    """Change a user's group."""
-    if (group is None) != no_group:
-        raise click.UsageError("Give --group NAME or --no-group.")
+def set_(
+    name: str,
+    group: str | None,
+    limits: tuple[str, ...],
+    *,
+    no_group: bool,
+    no_limits: bool,
+    config_path: Path | None,
+) -> None:
+    """Change a user's group or limits; the limits that are given replace those that the user has."""
+    if (group is not None and no_group) or (limits and no_limits):
+        raise click.UsageError("Give --group NAME or --no-group, and --limit or --no-limits.")
+    if group is None and not no_group and not limits and not no_limits:
+        raise click.UsageError("Give --group NAME or --no-group, --limit or --no-limits.")
+    own = read_limits(limits)
     settings = loader(config_path, {})().settings
-    _change(settings, name, {"group": group})
-    _warn_about(settings, name, group)
-    click.echo(f"User {name} is now in {f'group {group}' if group else 'no group'}.", err=True)
+    changes: dict[str, Any] = {"group": group} if group is not None or no_group else {}
+    if limits or no_limits:
+        changes["settings"] = {**_stored_settings(settings, name), "limits": own}
+    _change(settings, name, changes)
+    if "group" in changes:
+        _warn_about(settings, name, group)
+        click.echo(f"User {name} is now in {f'group {group}' if group else 'no group'}.", err=True)
+    if "settings" in changes:
+        click.echo(f"Limits of {name}: {_limits_text(own)}.", err=True)
+
+
+def _stored_settings(settings: "Settings", name: str) -> dict[str, Any]:
+    from proxy.cli.people import all_users  # noqa: PLC0415 - keeps --help quick
+
+    found = next((user for user in all_users(settings) if user["name"] == name), None)
+    return {} if found is None or name in settings.users else dict(found["settings"])
 
 
 @users.command()
 @click.argument("name")
 @config_option
 def disable(name: str, config_path: Path | None) -> None:
-    """Refuse all requests of a user until they are enabled again."""
-    _change(loader(config_path, {})().settings, name, {"disabled": True})
+    """Refuse all requests of a user until they are enabled again, also of one in the configuration."""
+    from proxy.cli.admin import operator  # noqa: PLC0415 - keeps --help quick
+
+    settings = loader(config_path, {})().settings
+    with operator(settings, f"tollkeeper users disable {name}") as do:
+        if name in settings.users:
+            do("users.stop", {"name": name})
+        else:
+            do("users.set", {"name": name, "changes": {"disabled": True}})
     click.echo(f"User {name} is disabled.", err=True)
 
 
@@ -149,7 +208,17 @@ def disable(name: str, config_path: Path | None) -> None:
 @config_option
 def enable(name: str, config_path: Path | None) -> None:
     """Let a disabled user in again."""
-    _change(loader(config_path, {})().settings, name, {"disabled": False})
+    from proxy.cli.admin import operator  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.people import all_users  # noqa: PLC0415
+
+    settings = loader(config_path, {})().settings
+    own = settings.users.get(name)
+    if own is not None and own.disabled:
+        raise click.ClickException(f"{name} is disabled in the configuration. Take users.{name}.disabled out there.")
+    is_stored = any(user["name"] == name and user["in_database"] for user in all_users(settings))
+    if own is None or is_stored:
+        with operator(settings, f"tollkeeper users enable {name}") as do:
+            do("users.set", {"name": name, "changes": {"disabled": False}})
     click.echo(f"User {name} is enabled.", err=True)
 
 
@@ -173,9 +242,9 @@ def _change(settings: "Settings", name: str, changes: dict[str, Any]) -> None:
     from proxy.cli.admin import operator  # noqa: PLC0415 - keeps --help quick
 
     if name in settings.users:
-        setting = next(iter(changes))
+        setting = "group" if "group" in changes else "limits"
         raise click.ClickException(
-            f"User {name!r} stands in the configuration, which wins: change users.{name}.{setting} there."
+            f"{name} is defined in the configuration, which takes precedence. Set users.{name}.{setting} there."
         )
     with operator(settings, f"tollkeeper users set {name}") as do:
         do("users.set", {"name": name, "changes": changes})

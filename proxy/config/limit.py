@@ -21,7 +21,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, cast
 
 from proxy.config.mistake import SettingError
-from proxy.core.money import MoneyError, usd_to_pusd
+from proxy.core.money import MoneyError, pusd_to_usd, usd_to_pusd
 
 Kind = Literal["cost", "requests", "tokens", "concurrency"]
 Mode = Literal["hard", "soft"]
@@ -71,6 +71,14 @@ def parse_limit(kind: Kind, value: object) -> Limit:
         return _from_block(kind, value)
     amount, slash, window = _text(kind, value).partition("/")
     return _limit(kind, amount.strip(), window.strip() if slash else None, "hard")
+
+
+def written(limit: Limit) -> str:
+    """Return the short form of a limit: $2/day, 60/minute, 4; a mode that is not the usual one stands behind it."""
+    if limit.kind == "concurrency":
+        return str(limit.amount)
+    amount = f"${pusd_to_usd(limit.amount)}" if limit.kind == "cost" else str(limit.amount)
+    return f"{amount}/{limit.window}" if limit.mode == "hard" else f"{amount}/{limit.window} ({limit.mode})"
 
 
 def is_rolling(window: str) -> bool:

@@ -6,8 +6,8 @@ client or a provider wrote, so that no prompt, answer or secret can stand in a l
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 from proxy.core.errors import ApiError, CallerError, OwnError
 from proxy.core.money import pusd_to_usd
@@ -20,24 +20,20 @@ JOINED = "request.joined"
 LINES_LOST = "log.lines_lost"
 
 _ENTRIES_MAX = 50_000  # some seconds of a busy proxy whose log cannot be written; about a kilobyte each
-_GATHER_S = 0.05  # lines are written together: a wake-up for each would cost more than the line
+_GATHER_S = 0.2  # lines are written together: a wake-up for each would cost more than the line
 _NAME_CHARS_MAX = 100  # of a model's name, which comes from the client
 _REASON_CHARS_MAX = 400
 
 
-class Line(NamedTuple):
-    """One line of the access log: when (epoch ms), the event's name, and its fields in the order of docs/logging.md."""
-
-    ms: int
-    event: str
-    fields: Mapping[str, object]
+Line = dict[str, Any]
+"""One line of the access log: ts (epoch ms), level and event first, then its fields as docs/logging.md has them."""
 
 
 class Lines(Protocol):
     """Where lines go."""
 
     def write(self, lines: Sequence[Line]) -> None:
-        """Write lines together; called on the access log's thread. Raises nothing."""
+        """Write lines together, which may be changed by that; called on the access log's thread. Raises nothing."""
         ...
 
 
@@ -63,17 +59,17 @@ class AccessLog:
 
     def refused(self, call: Call, path: str, error: ApiError) -> None:
         """Note a request that was answered with an error and has no row. path: without what a client made up."""
-        self._add(Line(call.clock.now_ms(), REFUSED, refused_fields(call, path, error)))
+        self._add(refused_line(call, path, error))
 
     def served(self, call: Call, path: str, status: int) -> None:
         """Note a request that has no row because it could cost nothing."""
         fields = {"request_id": call.request_id, "user": call.user, "path": path, "status": status}
-        self._add(Line(call.clock.now_ms(), REQUEST, fields))
+        self._add({**_head(call.clock.now_ms(), REQUEST), **fields})
 
     def joined(self, call: Call) -> None:
         """Note a request that got the answer of another one with the same Idempotency-Key."""
         fields = {"request_id": call.request_id, "user": call.user, "model": shown_name(call.asked)}
-        self._add(Line(call.clock.now_ms(), JOINED, fields))
+        self._add({**_head(call.clock.now_ms(), JOINED), **fields})
 
     def close(self) -> None:
         """Write what is queued and end the thread."""
@@ -105,7 +101,7 @@ class AccessLog:
         lines = list(self._taken())
         lost, self._lost = self._lost, 0
         if lost:
-            lines.append(Line(lines[-1].ms if lines else 0, LINES_LOST, {"lines": lost}))
+            lines.append({**_head(lines[-1]["ts"] if lines else 0, LINES_LOST), "lines": lost})
         if lines:
             self._lines.write(lines)
 
@@ -113,16 +109,16 @@ class AccessLog:
         entries = self._entries
         for _ in range(len(entries)):
             entry = entries.popleft()
-            if isinstance(entry, Line):
-                yield entry
-            else:
-                yield Line(entry[1].finished_ms, REQUEST, request_fields(*entry))
+            yield entry if isinstance(entry, dict) else request_line(*entry)
 
 
-def request_fields(row: OpenRow, end: RequestEnd) -> Mapping[str, object]:
-    """Return the fields of a request that has a row; what is not known is None."""
+def request_line(row: OpenRow, end: RequestEnd) -> Line:
+    """Return the line of a request that has a row; what is not known is None."""
     cost_pusd = end.cost_pusd
     return {
+        "ts": end.finished_ms,
+        "level": "info",
+        "event": REQUEST,
         "request_id": id_text(end.id),
         "user": end.user,
         "group": end.group_name,
@@ -146,10 +142,11 @@ def request_fields(row: OpenRow, end: RequestEnd) -> Mapping[str, object]:
     }
 
 
-def refused_fields(call: Call, path: str, error: ApiError) -> Mapping[str, object]:
-    """Return the fields of a request without a row; the reason is told where every word of it is ours."""
+def refused_line(call: Call, path: str, error: ApiError) -> Line:
+    """Return the line of a request without a row; the reason is told where every word of it is ours."""
     is_ours = isinstance(error, CallerError | OwnError) and error.code != "model_not_found"
     return {
+        **_head(call.clock.now_ms(), REFUSED),
         "request_id": call.request_id,
         "user": call.user,
         "path": path,
@@ -160,6 +157,10 @@ def refused_fields(call: Call, path: str, error: ApiError) -> Mapping[str, objec
         "duration_ms": int((call.clock.monotonic_s() - call.started_s) * 1000),
         "reason": error.message[:_REASON_CHARS_MAX] if is_ours else None,
     }
+
+
+def _head(ms: int, event: str) -> Line:
+    return {"ts": ms, "level": "info", "event": event}
 
 
 def shown_name(name: str | None) -> str | None:

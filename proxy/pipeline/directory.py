@@ -1,6 +1,6 @@
 """The directory of tokens, from the configuration and from the database; the configuration wins on a clash."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from proxy.config.schema import Settings
@@ -16,12 +16,16 @@ def build_directory(
     tokens: Sequence[Mapping[str, Any]],
     hashes: Mapping[str, str],
 ) -> Directory:
-    """Give the directory. users, tokens and hashes are rows of storage/users.py."""
-    rows = [*_database_rows(settings, users, tokens, hashes), *_config_rows(settings)]
+    """Give the directory. users, tokens and hashes are rows of storage/users.py.
+
+    A user of the configuration whose row in the database is disabled is disabled: stopping somebody always works.
+    """
+    stopped = {user["name"] for user in users if user["disabled"]}
+    rows = [*_database_rows(settings, users, tokens, hashes), *_config_rows(settings, stopped)]
     return Directory(rows, People(settings, users), Naming(settings.end_users))
 
 
-def _config_rows(settings: Settings) -> Iterator[TokenRow]:
+def _config_rows(settings: Settings, stopped: Collection[str]) -> Iterator[TokenRow]:
     for name, user in settings.users.items():
         allowance = build_allowance(settings, name, user.group, user)
         for token in user.all_tokens:
@@ -31,7 +35,7 @@ def _config_rows(settings: Settings) -> Iterator[TokenRow]:
                 identity=Identity(name, user.group, token.label, allowance, own_keys(user)),
                 expires_ms=min(ends, default=None),
                 disabled=token.disabled,
-                user_disabled=user.disabled,
+                user_disabled=user.disabled or name in stopped,
                 trusted=token.trusted,
             )
 
@@ -56,7 +60,7 @@ def _database_rows(
             identity=Identity(name, group, token["id"], allowance, {} if own is None else own_keys(own)),
             expires_ms=_first(token["expires_ms"], None if own is None else own.expires_at),
             disabled=token["disabled"],
-            user_disabled=own.disabled if own is not None else row["disabled"],
+            user_disabled=row["disabled"] or (own is not None and own.disabled),
             trusted=token["trusted"],
         )
 

@@ -31,7 +31,10 @@ class People:
         row = self._rows.get(name)
         if own is None and row is None:
             return self._new(name)
-        person = _configured(self._settings, name, own) if own is not None else _stored(self._settings, row or {})
+        if own is not None:
+            person = _configured(self._settings, name, own, is_stopped=row is not None and row["disabled"])
+        else:
+            person = _stored(self._settings, row or {})
         self._found[name] = person
         return person
 
@@ -42,13 +45,13 @@ class People:
         )
 
 
-def _configured(settings: Settings, name: str, own: UserSettings) -> Person:
+def _configured(settings: Settings, name: str, own: UserSettings, *, is_stopped: bool) -> Person:
     return Person(
         own.group,
         build_allowance(settings, name, own.group, own),
         own_keys(own),
         None if own.expires_at is None else moment_ms(own.expires_at),
-        own.disabled,
+        own.disabled or is_stopped,
     )
 
 

@@ -37,6 +37,13 @@ def _flag(fields: Mapping[str, Any], name: str) -> bool:
     return value
 
 
+def _settings(fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    value = fields.get("settings")
+    if value is not None and not isinstance(value, dict):
+        raise UserError("settings: an object is needed.")
+    return value
+
+
 def _changes(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     value = fields.get("changes")
     if not isinstance(value, dict) or not value:
@@ -57,7 +64,10 @@ def _changes(fields: Mapping[str, Any]) -> Mapping[str, Any]:
 OPERATIONS: Mapping[str, Operation] = {
     "users.list": lambda db, _now, _who, _f: users.list_users(db),
     "users.show": lambda db, _now, _who, f: users.find_user(db, _text(f, "name")),
-    "users.add": lambda db, now, who, f: users.add_user(db, now, who, _text(f, "name"), _optional_text(f, "group")),
+    "users.add": lambda db, now, who, f: users.add_user(
+        db, now, who, _text(f, "name"), _optional_text(f, "group"), _settings(f)
+    ),
+    "users.stop": lambda db, now, who, f: users.stop_user(db, now, who, _text(f, "name")),
     "users.set": lambda db, now, who, f: users.set_user(db, now, who, _text(f, "name"), _changes(f)),
     "users.remove": lambda db, now, who, f: users.remove_user(db, now, who, _text(f, "name")),
     "tokens.list": lambda db, _now, _who, f: users.list_tokens(db, _optional_text(f, "user")),

@@ -108,19 +108,40 @@ def find_user(connection: sqlite3.Connection, name: str) -> dict[str, Any]:
     return _user(row)
 
 
-def add_user(connection: sqlite3.Connection, now_ms: int, actor: str, name: str, group: str | None) -> dict[str, Any]:
-    """Add a user without a token."""
+def add_user(
+    connection: sqlite3.Connection,
+    now_ms: int,
+    actor: str,
+    name: str,
+    group: str | None,
+    settings: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Add a user without a token. settings: limits, models, max_tokens, as in the configuration."""
     _check_name(name, "user")
     if group is not None:
         _check_name(group, "group")
+    if settings is not None:
+        _check_settings(settings)
+    stored = orjson.dumps(settings or {}).decode()
     try:
-        connection.execute("INSERT INTO users (name, group_name, created_ms) VALUES (?, ?, ?)", (name, group, now_ms))
+        connection.execute(
+            "INSERT INTO users (name, group_name, settings, created_ms) VALUES (?, ?, ?, ?)",
+            (name, group, stored, now_ms),
+        )
     except sqlite3.IntegrityError:
         raise UserError(
             f"User {name!r} exists already. Give another token with: tollkeeper tokens add {name}"
         ) from None
-    _note(connection, now_ms, actor, "users.add", name, {"group": group})
+    detail = {"group": group} if settings is None else {"group": group, "settings": settings}
+    _note(connection, now_ms, actor, "users.add", name, detail)
     return find_user(connection, name)
+
+
+def stop_user(connection: sqlite3.Connection, now_ms: int, actor: str, name: str) -> dict[str, Any]:
+    """Disable a user by a row in the database, made where there is none: it stops one of the configuration too."""
+    _check_name(name, "user")
+    connection.execute("INSERT OR IGNORE INTO users (name, created_ms) VALUES (?, ?)", (name, now_ms))
+    return set_user(connection, now_ms, actor, name, {"disabled": True})
 
 
 def note_end_user(

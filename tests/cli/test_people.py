@@ -116,7 +116,12 @@ def test_tokens_for_a_user_of_the_configuration(configured: CommandLine) -> None
     [
         (("users", "show", "nobody"), 1, "There is no user 'nobody'"),
         (("users", "disable", "nobody"), 1, "There is no user 'nobody'"),
-        (("users", "disable", "anna"), 1, "stands in the configuration"),
+        (("users", "set", "anna", "--limit", "$5/day"), 1, "Set users.anna.limits there"),
+        (("users", "add", "anna", "--limit", "$5/day"), 1, "Set users.anna.limits there"),
+        (("users", "add", "eve", "--limit", "5/day"), 2, "does not say of what"),
+        (("users", "add", "eve", "--limit", "$5/dya"), 2, 'Did you mean "day"?'),
+        (("users", "add", "eve", "--limit", "$5/day", "--limit", "$6/day"), 2, "has two limits over day"),
+        (("users", "set", "bo", "--limit", "$5/day", "--no-limits"), 2, "--limit or --no-limits"),
         (("users", "remove", "anna"), 1, "stands in the configuration"),
         (("users", "add", "no blanks"), 1, "cannot be the name"),
         (("users", "set", "anna"), 2, "--group NAME or --no-group"),
@@ -243,3 +248,47 @@ def test_end_users_are_listed_as_what_they_are(configured: CommandLine) -> None:
     assert (eva["source"], eva["made_by"], eva["tokens"]) == ("database", token_id, 0)
     assert "end user" in cli.ok("users", "list").stdout
     assert token_id in cli.ok("users", "show", "eva@example.com").stdout
+
+
+def test_a_user_of_the_file_is_stopped_and_let_in_again(configured: CommandLine) -> None:
+    """Stopping always works: a row in the database wins for that, whether a proxy runs or not."""
+    cli = configured
+    cli.ok("users", "disable", "anna")
+    assert cli.read("users", "show", "anna")["disabled"]
+    assert cli.read("users", "show", "anna")["source"] == "config"
+    cli.ok("users", "enable", "anna")
+    assert not cli.read("users", "show", "anna")["disabled"]
+    cli.ok("users", "enable", "anna")
+
+
+def test_a_stopped_user_of_the_file_is_refused_at_once(configured: CommandLine) -> None:
+    cli = configured
+    with cli.serving():
+        token = new_token(cli.ok("tokens", "add", "anna"))
+        assert status_of(cli.base_url(), token) == 200
+        cli.ok("users", "disable", "anna")
+        assert status_of(cli.base_url(), token) == 403
+        cli.ok("users", "enable", "anna")
+        assert status_of(cli.base_url(), token) == 200
+    config = cli.folder / "config.yaml"
+    config.write_text(config.read_text().replace("group: family}", "group: family, disabled: true}"))
+    ran = cli.run("users", "enable", "anna")
+    assert ran.returncode == 1
+    assert "users.anna.disabled" in ran.stderr
+
+
+def test_limits_of_a_user_in_the_database_hold_and_are_shown(configured: CommandLine) -> None:
+    cli = configured
+    cli.ok("users", "add", "bo", "--limit", "$5/day", "--limit", "60 requests/minute", "--limit", "concurrency=4")
+    assert cli.read("users", "show", "bo")["settings"]["limits"] == {
+        "cost": ["$5/day"],
+        "requests": ["60/minute"],
+        "concurrency": ["4"],
+    }
+    assert "$5/day, requests=60/minute, concurrency=4" in cli.ok("users", "show", "bo").stdout
+    limits = cli.read("explain", "openai/gpt-4o-mini", "--user", "bo")["limits"]
+    assert {(row["kind"], row["window"]) for row in limits} >= {("cost", "day"), ("requests", "minute")}
+    cli.ok("users", "set", "bo", "--limit", "$7/day")
+    assert cli.read("users", "show", "bo")["settings"]["limits"] == {"cost": ["$7/day"]}
+    cli.ok("users", "set", "bo", "--no-limits")
+    assert cli.read("users", "show", "bo")["settings"]["limits"] == {}

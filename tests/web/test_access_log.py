@@ -177,8 +177,8 @@ def test_what_finds_no_room_is_counted_and_told(monkeypatch: pytest.MonkeyPatch)
         log.ended(OPEN, END)
     kept.goes_on.set()
     log.close()
-    told = [line for line in kept.lines if line.event == LINES_LOST]
-    assert len(kept.lines) - len(told) + sum(int(str(line.fields["lines"])) for line in told) == 100
+    told = [line for line in kept.lines if line["event"] == LINES_LOST]
+    assert len(kept.lines) - len(told) + sum(line["lines"] for line in told) == 100
     assert told
 
 
@@ -190,7 +190,7 @@ def test_nothing_is_lost_between_two_batches() -> None:
         if n % 500 == 0:
             threading.Event().wait(0.06)
     log.close()
-    assert [line.fields["request_id"] for line in kept.lines] == [f"req_{n:016x}" for n in range(3000)]
+    assert [line["request_id"] for line in kept.lines] == [f"req_{n:016x}" for n in range(3000)]
 
 
 class Terminal(io.StringIO):
@@ -212,13 +212,13 @@ def own_logging() -> Iterator[None]:
 
 
 def written(stream: io.StringIO, form: str, *lines: Line) -> str:
-    Output(stream, form).write(lines)
+    Output(stream, form).write([dict(line) for line in lines])
     return stream.getvalue()
 
 
 def test_text_on_a_terminal_and_json_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    line = Line(END.finished_ms, "request", access_log.request_fields(OPEN, END))
+    line = access_log.request_line(OPEN, END)
     text = written(Terminal(), "auto", line)
     assert "request          200 anna       fast → openai/gpt-5-mini at openrouter  312+45 tokens  $0.0004875" in text
     assert "1.24 s (first 310 ms)" in text
@@ -231,7 +231,7 @@ def test_text_on_a_terminal_and_json_elsewhere(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    line = Line(END.finished_ms, "request", {**access_log.request_fields(OPEN, END), "status": 502})
+    line = {**access_log.request_line(OPEN, END), "status": 502}
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     assert "\x1b[33m502\x1b[0m" in written(Terminal(), "auto", line)
@@ -245,7 +245,7 @@ def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatc
 )
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_name_cannot_make_a_line_of_its_own(name: str, form: str) -> None:
-    line = Line(0, "request", {**access_log.request_fields(OPEN, END), "model": name})
+    line = {**access_log.request_line(OPEN, END), "model": name}
     text = written(io.StringIO(), form, line)
     assert text.endswith("\n")
     assert len(text.splitlines()) == 1
@@ -300,7 +300,7 @@ def test_every_event_is_in_the_docs_and_none_besides() -> None:
 
 def test_every_field_of_a_request_is_in_the_docs() -> None:
     page = (ROOT / "docs" / "logging.md").read_text()
-    for name in access_log.request_fields(OPEN, END):
+    for name in access_log.request_line(OPEN, END):
         assert f"`{name}`" in page, name
 
 
