@@ -202,11 +202,17 @@ async def _provider(row: "ProviderRow", settings: "Provider", *, first: bool) ->
     try:
         status, date, body = await _get(row, path)
     except TransportError as error:
-        return [Line(row.name, bad, f"{row.base_url}: {error}", "Check base_url and the network; serve starts anyway")]
-    lines = [_answered(row, status, body, bad)]
+        fix = "Check base_url and the network; serve starts anyway"
+        return [*_way(row), Line(row.name, bad, f"{row.base_url}: {error}", fix)]
+    lines = [*_way(row), _answered(row, status, body, bad)]
     if date is not None:
         lines += _clock(row.name, date, time.time(), remote=settings.base_url.startswith("https:"))
     return lines
+
+
+def _way(row: "ProviderRow") -> list[Line]:
+    proxy = row.network.proxy
+    return [] if proxy is None else [Line(row.name, "ok", f"is reached by the proxy {proxy.url}")]
 
 
 async def _get(row: "ProviderRow", path: str) -> tuple[int, str | None, bytes]:

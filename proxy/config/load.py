@@ -21,6 +21,7 @@ from proxy.config.locate import Path as SettingPath
 from proxy.config.locate import Place, locate, written
 from proxy.config.masking import is_sensitive, mask, mask_line, secrets_in
 from proxy.config.mistake import Mark, Mistake, SettingError
+from proxy.config.outbound import environment_proxy, holds_certificates, read_proxy_url
 from proxy.config.references import mistakes_across, warnings_across
 from proxy.config.scalars import NULLS, NUMBER, Plain
 from proxy.config.schema import BASE_URLS, Settings, default_base_url
@@ -137,6 +138,10 @@ def _decode(path: Path, raw: bytes) -> str:
         raise ConfigError(f"{_shown(path)}:{line}:{column}  not UTF-8. Save the file as UTF-8.") from None
 
 
+def _kind_by_name(name: str) -> str:
+    return "openrouter" if name == "openrouter" else "openai"
+
+
 def _shown(path: Path) -> str:
     """Name a file as short as it is clear: from the current folder where it lies below it."""
     try:
@@ -218,6 +223,8 @@ class _Reading:
                 for key in _KEYS:
                     self._key_from_file(("providers", name), providers[name], key)
                 self._several_keys_from_files(name, providers[name])
+                self._ca_file(name, providers[name])
+                self._proxy_from_environment(name, providers[name])
 
     def settle(self) -> Settings:
         """Give the settings, or raise ConfigError with every mistake there is."""
@@ -353,6 +360,41 @@ class _Reading:
                     block[key] = text
                     self._given[path] = variable
                     self._secrets.add(text)
+
+    def _ca_file(self, name: str, block: dict[str, Any]) -> None:
+        """Resolve the path from the file's folder, and have a change of what it holds noticed."""
+        text = block.get("ca_file")
+        if not isinstance(text, str) or not text or "\0" in text:
+            return
+        file = self._source.folder / _expanded(text)
+        block["ca_file"] = file
+        try:
+            raw = file.read_bytes()
+            self._key_files[file] = hashlib.sha256(raw).digest()
+            problem = None if holds_certificates(raw) else "holds no certificate in PEM form"
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror}"
+        if problem is not None:
+            found = locate(self._root, ("providers", name, "ca_file"))
+            self._mistakes.append(self._mistake(found, f"{file} {problem}."))
+
+    def _proxy_from_environment(self, name: str, block: dict[str, Any]) -> None:
+        """Take the proxy that the environment names for the provider's address, where the file names none."""
+        path: SettingPath = ("providers", name, "proxy")
+        url = block.get("base_url") or default_base_url(name, block.get("kind") or _kind_by_name(name))
+        if block.get("proxy") is not None or path in self._lost or not isinstance(url, str):
+            return
+        found = environment_proxy(url, self._source.environ)
+        if found is None:
+            return
+        try:
+            block["proxy"] = read_proxy_url(found.url)
+        except SettingError as error:
+            why = _sentences(error.must, error.advice)
+            self._warnings.append(f"{found.variable} {why} Provider {name} is reached directly.")
+            return
+        self._given[path] = found.variable
+        self._secrets.add(block["proxy"])
 
     def _several_keys_from_files(self, name: str, block: dict[str, Any]) -> None:
         keys = block.get("keys")

@@ -10,6 +10,7 @@ from proxy.config.allowance import CostLimits, RequestLimits
 from proxy.config.block import DAY_S, Block, required, setting
 from proxy.config.limit import Limit
 from proxy.config.mistake import SettingError
+from proxy.config.outbound import read_proxy_url
 from proxy.config.values import (
     BaseUrl,
     FilePath,
@@ -23,6 +24,7 @@ from proxy.config.values import (
     UserName,
     Whole,
 )
+from proxy.core.secret import Secret
 
 _AUSD_PER_TOKEN = 10**12  # 1 USD per million tokens = 1e-6 USD a token = 1e12 atto-USD a token
 BASE_URLS = {"openrouter": "https://openrouter.ai/api/v1", "openai": "https://api.openai.com/v1"}
@@ -316,6 +318,16 @@ class Provider(Block):
         "Further headers for each call to this provider. Their values are kept secret like keys.",
         "Most need none.",
     )
+    proxy: SecretText | None = setting(
+        None,
+        "The HTTP proxy that it is reached by, http://user:password@host:port, or none.",
+        "The one that HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY name, as for other tools.",
+    )
+    ca_file: FilePath | None = setting(
+        None,
+        "A file of certificates (PEM) that are believed beside the system's.",
+        "For servers with a certificate of their own, and networks that replace certificates.",
+    )
     attribution: Attribution = setting(
         Attribution,
         "Who is calling, for providers that list applications; used where the client sent none.",
@@ -336,6 +348,11 @@ class Provider(Block):
             )
         renamed = {("management_key" if key == "provisioning_key" else key): value for key, value in data.items()}
         return {key: value for key, value in renamed.items() if key != "management_key" or value is not None}
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_a_proxy(cls, proxy: Secret | None) -> Secret | None:
+        return None if proxy is None else Secret(read_proxy_url(proxy.reveal()))
 
     @field_validator("keys")
     @classmethod

@@ -3,9 +3,11 @@
 import fnmatch
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from proxy.config.provider import Price as PriceSettings
 from proxy.config.provider import Provider, ProviderKey, Timeouts
+from proxy.core.errors import ConfigError
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
 from proxy.policy.keyring import KeyFacts
@@ -13,6 +15,7 @@ from proxy.policy.pricing import Price
 from proxy.policy.quota import Quota
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.key import NO_KEY, Key
+from proxy.providers.network import DIRECT, Network, ProxyServer
 from proxy.providers.openai import OpenAIDialect
 from proxy.providers.openrouter import OpenRouterDialect
 from proxy.providers.rows import Dialect, ProviderRow
@@ -26,7 +29,9 @@ def build_providers(providers: Mapping[str, Provider], old: Mapping[str, Provide
 
 def _build(name: str, provider: Provider, old: ProviderRow | None) -> ProviderRow:
     base_url = str(provider.base_url).rstrip("/")
-    transport = old.transport if old is not None and old.base_url == base_url else make_transport(base_url)
+    network = _network(name, provider)
+    is_kept = old is not None and old.base_url == base_url and old.network == network
+    transport = old.transport if old is not None and is_kept else make_transport(base_url, network)
     return ProviderRow(
         name=name,
         kind=provider.kind,
@@ -48,6 +53,7 @@ def _build(name: str, provider: Provider, old: ProviderRow | None) -> ProviderRo
         max_concurrency=provider.max_concurrency,
         queue_timeout_s=float(provider.queue_timeout_s),
         queue_max=provider.queue_max,
+        network=network,
         model_deadlines=tuple(
             (pattern, _overlaid(_deadlines(provider), own)) for pattern, own in provider.timeouts.items()
         ),
@@ -121,15 +127,31 @@ def _key(provider: str, key: ProviderKey) -> Key:
     return Key(KeyFacts(key.name, key.priority, key.weight, bounds[0], bounds[1]), key.api_key, quotas)
 
 
-def make_transport(base_url: str) -> Transport:
+def _network(name: str, provider: Provider) -> Network:
+    """Return the way to a provider; raises ConfigError for a file of authorities that cannot be used."""
+    named = None if provider.proxy is None else provider.proxy.reveal()
+    return Network(
+        None if named is None or named == "none" else ProxyServer.read(named),
+        None if provider.ca_file is None else _authorities(name, provider.ca_file),
+    )
+
+
+def _authorities(name: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="ignore")
+    except OSError as error:
+        raise ConfigError(f"providers.{name}.ca_file: {path} cannot be read: {error.strerror}.") from None
+
+
+def make_transport(base_url: str, network: Network = DIRECT) -> Transport:
     """Give the fast transport, or the reference one where httptools is not installed, as on Windows."""
     try:
         from proxy.providers.pool import PooledTransport  # noqa: PLC0415 - it may be missing
     except ModuleNotFoundError as error:
         if error.name != "httptools":
             raise
-        return AiohttpTransport(base_url)
-    return PooledTransport(base_url)
+        return AiohttpTransport(base_url, network)
+    return PooledTransport(base_url, network)
 
 
 def _dialect(provider: Provider) -> Dialect:

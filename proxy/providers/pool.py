@@ -1,7 +1,7 @@
 """The fast transport: one pool of connections to one origin, read by llhttp, with one timer for all deadlines.
 
 It costs a fraction of what a general HTTP client does, because it does nothing else: no redirects, no cookies, no
-decompression, no proxies, no retries. AiohttpTransport is the yardstick that it must equal; docs/transport.md has the
+decompression, no retries. AiohttpTransport is the yardstick that it must equal; docs/transport.md has the
 differences.
 """
 
@@ -10,12 +10,15 @@ import ssl
 from collections.abc import Callable, Mapping
 
 from proxy.providers.deadlines import Deadlines
+from proxy.providers.network import DIRECT, Network, tls_context
 from proxy.providers.pool_address import Addresses, connect
 from proxy.providers.pool_answer import PooledAnswer
 from proxy.providers.pool_connection import Connection
-from proxy.providers.pool_origin import Origin, tls_context
+from proxy.providers.pool_origin import Origin
 from proxy.providers.pool_request import HeaderRefusedError, request_head
+from proxy.providers.pool_tunnel import open_tunnel
 from proxy.providers.transport import TransportError
+from proxy.providers.unreachable import no_connection, no_tls, refused_by_proxy, timed_out
 
 # Cloudflare and load balancers keep idle connections for minutes; a local uvicorn closes them after 5 s, and a
 # request sent into a closing connection cannot be told from a billed one.
@@ -30,15 +33,16 @@ _NEVER_S = float("inf")
 class PooledTransport:
     """The connections to one origin. verify: what a provider's certificate is held against, instead of the default."""
 
-    def __init__(self, base_url: str, *, verify: ssl.SSLContext | None = None) -> None:
+    def __init__(self, base_url: str, network: Network = DIRECT, *, verify: ssl.SSLContext | None = None) -> None:
         self._origin: Origin | None
+        self._proxy = network.proxy
         try:
             self._origin = Origin(base_url)
-            self._addresses = Addresses(self._origin.host, self._origin.port)
+            self._addresses = Addresses(*self._next_hop(self._origin))
         except ValueError:  # told by send(), as for every address that leads nowhere
             self._origin = None
             return
-        self._tls = None if self._origin.local else verify or tls_context()
+        self._tls = None if self._origin.local else verify or tls_context(network.ca_pem)
         self._keepalive_s = _KEEPALIVE_LOCAL_S if self._origin.local else _KEEPALIVE_REMOTE_S
         self._open: set[Connection] = set()
         self._idle: dict[Connection, None] = {}  # oldest first; the newest is used first, so that the rest can end
@@ -48,6 +52,11 @@ class PooledTransport:
         self._drained: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweep = _Sweep(self._look)
+        # a proxy is sent whole URLs, where no TLS hides from it what is asked
+        self._asks_proxy = self._proxy is not None and self._origin.local
+
+    def _next_hop(self, origin: Origin) -> tuple[str, int]:
+        return (origin.host, origin.port) if self._proxy is None else (self._proxy.host, self._proxy.port)
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadlines: Deadlines
@@ -57,7 +66,10 @@ class PooledTransport:
         if origin is None:
             raise TransportError("unreachable", "base_url is no valid address", dispatched=False)
         try:
-            head = request_head(method, origin.target(url), origin.host_header, headers, body)
+            target = origin.target(url)
+            if self._asks_proxy:
+                target, headers = self._for_proxy(origin, target, headers)
+            head = request_head(method, target, origin.host_header, headers, body)
         except HeaderRefusedError as error:
             raise TransportError("broken", str(error), dispatched=False) from None
         loop = self._loop
@@ -76,7 +88,19 @@ class PooledTransport:
             await connection.write_large(answer, head, body)
         while not answer.status:
             await answer.wait()
+        if self._asks_proxy and answer.status == 407:
+            assert self._proxy is not None
+            answer.abort()
+            raise refused_by_proxy(407, self._proxy)
         return answer
+
+    def _for_proxy(self, origin: Origin, target: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
+        """Return target and headers of a request that a proxy passes on in the open (RFC 9112, 3.2.2)."""
+        assert self._proxy is not None
+        authorization = self._proxy.authorization
+        if authorization is not None:
+            headers = {**headers, "Proxy-Authorization": authorization}
+        return f"http://{origin.host_header}{target}", headers
 
     async def close(self) -> None:
         """End every exchange and connection; returns when the last one is closed."""
@@ -116,15 +140,12 @@ class PooledTransport:
         except TimeoutError:
             if self._closed:
                 raise _unreachable("the connections to this provider are closed") from None
-            raise TransportError(
-                "connect_timeout", "no connection within the connect time-out", dispatched=False
-            ) from None
-        except ssl.SSLError:
-            raise TransportError(
-                "tls", "the provider's TLS certificate or handshake was refused", dispatched=False
-            ) from None
-        except OSError:
-            raise _unreachable("no connection could be made") from None
+            raise timed_out(self._proxy) from None
+        except ssl.SSLError as error:
+            raise no_tls(error) from None
+        except OSError as error:
+            assert self._origin is not None
+            raise no_connection(error, self._next_hop(self._origin)[0], self._proxy) from None
         finally:
             self._connecting.discard(timeout)
         if self._closed:
@@ -141,6 +162,12 @@ class PooledTransport:
         except OSError:
             self._addresses.forget()
             raise
+        if self._proxy is not None and self._tls is not None:
+            try:
+                await open_tunnel(loop, sock, origin, self._proxy)
+            except BaseException:
+                sock.close()
+                raise
         if self._tls is None:
             await loop.create_connection(lambda: connection, sock=sock)
         else:

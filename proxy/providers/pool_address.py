@@ -38,7 +38,12 @@ class Addresses:
     async def _look_up(self) -> Sequence[Info]:
         loop = asyncio.get_running_loop()
         try:
-            infos = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+            try:
+                infos = await loop.getaddrinfo(
+                    self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+                )
+            except socket.gaierror:  # its only addresses are of a family that this machine seems not to have
+                infos = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
             self._found = _interleave([(info[0], info[4]) for info in infos])
             self._until_s = loop.time() + _CACHE_S
             return self._found

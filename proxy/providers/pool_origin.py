@@ -1,6 +1,5 @@
 """The one place that a transport speaks to: where it lies, its name in requests, and the path of a URL below it."""
 
-import ssl
 from urllib.parse import quote, urlsplit
 
 _PORTS = {"http": 80, "https": 443}
@@ -60,11 +59,3 @@ class Origin:
 
     def _port(self, port: int | None) -> int:
         return self.port if port is None and self.port == _PORTS[self.scheme] else port or 0
-
-
-def tls_context() -> ssl.SSLContext:
-    """Give what a connection to a provider is held against: the system's authorities, the name, TLS 1.2 or newer."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context

@@ -13,6 +13,7 @@ from proxy.policy.breaker import BreakerRules
 from proxy.policy.pricing import Price
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.key import Key
+from proxy.providers.network import DIRECT, Network
 from proxy.providers.transport import Transport
 
 
@@ -61,6 +62,7 @@ class ProviderRow:
     max_concurrency: int | None = None
     queue_timeout_s: float = 10.0
     queue_max: int = 100
+    network: Network = DIRECT
     model_deadlines: tuple[tuple[str, Deadlines], ...] = ()  # (glob of model names, deadlines), the first match wins
 
     def url(self, path: str) -> str:

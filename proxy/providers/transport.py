@@ -9,7 +9,7 @@ import io
 import ssl
 import zlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -17,17 +17,11 @@ from aiohttp import DummyCookieJar
 
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.inflate import ENCODINGS, Inflater
+from proxy.providers.network import DIRECT, Network, ProxyServer, tls_context
+from proxy.providers.transport_error import Kind, TransportError
+from proxy.providers.unreachable import no_connection, no_tls, refused_by_proxy, timed_out
 
-Kind = Literal[
-    "unreachable",
-    "tls",
-    "connect_timeout",
-    "header_timeout",
-    "first_token_timeout",
-    "idle_timeout",
-    "total_timeout",
-    "broken",
-]
+__all__ = ["Kind", "TransportError"]
 
 # Cloudflare and load balancers keep idle connections for minutes; a local uvicorn closes them after 5 s, and a
 # request sent into a closing connection cannot be told from a billed one.
@@ -45,15 +39,6 @@ class SentHeaders(dict[str, str]):
 
     __slots__ = ("made",)
     made: tuple[str, str, str, bytes]  # method, target and host, and the head of the request up to the body's length
-
-
-class TransportError(Exception):
-    """The exchange broke. dispatched False: certainly no byte of the request was sent."""
-
-    def __init__(self, kind: Kind, text: str, *, dispatched: bool) -> None:
-        super().__init__(text)
-        self.kind = kind
-        self.dispatched = dispatched
 
 
 NO_CONTENT = "the provider sent signs of life, but no content within the first-token time-out"
@@ -236,9 +221,17 @@ class AiohttpAnswer:
 class AiohttpTransport:
     """The reference transport: aiohttp's client, one pool a provider."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, network: Network = DIRECT, *, verify: ssl.SSLContext | None = None) -> None:
         local = urlsplit(base_url).scheme == "http"
+        self._is_local = local
+        self._host = urlsplit(base_url).hostname or ""
+        self._proxy = network.proxy
+        authorization = None if network.proxy is None else network.proxy.authorization
+        self._proxy_headers = None if authorization is None else {"Proxy-Authorization": authorization}
+        if verify is None and network.ca_pem is not None and not local:
+            verify = tls_context(network.ca_pem)
         self._connector = aiohttp.TCPConnector(
+            ssl=True if verify is None else verify,
             limit=0,  # concurrency is limited by quotas, not by a pool that would queue unseen
             keepalive_timeout=_KEEPALIVE_LOCAL_S if local else _KEEPALIVE_REMOTE_S,
             ttl_dns_cache=_DNS_CACHE_S,
@@ -265,12 +258,17 @@ class AiohttpTransport:
             # a task of its own: time-outs need one, and those who send may run without
             response = await loop.create_task(self._request(method, url, headers, data, deadlines))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise _translate(error) from None
+            raise _translate(error, self._host, self._proxy) from None
+        if response.status == 407 and self._proxy is not None:
+            response.close()
+            raise refused_by_proxy(407, self._proxy)
         return AiohttpAnswer(response, loop, start, deadlines)
 
     async def _request(
         self, method: str, url: str, headers: Mapping[str, str], data: Any, deadlines: Deadlines
     ) -> aiohttp.ClientResponse:
+        if self._proxy_headers is not None and self._is_local:  # without a tunnel the request itself carries them
+            headers = {**headers, **self._proxy_headers}
         async with asyncio.timeout(deadlines.header_s):
             return await self._session.request(
                 method,
@@ -279,6 +277,8 @@ class AiohttpTransport:
                 headers=headers,
                 allow_redirects=False,  # the key goes to the configured host and nowhere else
                 timeout=aiohttp.ClientTimeout(total=None, connect=deadlines.connect_s),
+                proxy=None if self._proxy is None else self._proxy.url,
+                proxy_headers=self._proxy_headers,
             )
 
     async def close(self) -> None:
@@ -298,18 +298,31 @@ def _inflater(encoding: str | None) -> Inflater | None:
     return Inflater(name) if name in ENCODINGS else None
 
 
-def _translate(error: Exception) -> TransportError:
+def _translate(error: Exception, host: str, proxy: ProxyServer | None) -> TransportError:
     """Give our error for aiohttp's, before the headers of an answer have arrived."""
     match error:
         case aiohttp.ConnectionTimeoutError():
-            return TransportError("connect_timeout", "no connection within the connect time-out", dispatched=False)
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            return TransportError("tls", "the provider's TLS certificate or handshake was refused", dispatched=False)
+            return timed_out(proxy)
+        case aiohttp.ClientHttpProxyError() if proxy is not None:
+            return refused_by_proxy(error.status, proxy)
+        case aiohttp.ClientConnectorCertificateError():
+            return no_tls(_certificate_error(error.certificate_error))
+        case aiohttp.ClientConnectorSSLError():
+            cause = error.os_error
+            return no_tls(cause if isinstance(cause, ssl.SSLError) else ssl.SSLError())
+        case ssl.SSLError():
+            return no_tls(error)
+        case aiohttp.ClientSSLError():
+            return no_tls(ssl.SSLError())
         case aiohttp.ClientConnectorError():
-            return TransportError("unreachable", "no connection could be made", dispatched=False)
+            return no_connection(error.os_error, host if proxy is None else proxy.host, proxy)
         case aiohttp.InvalidURL():
             return TransportError("unreachable", "base_url is no valid address", dispatched=False)
         case TimeoutError():
             return TransportError("header_timeout", "no answer began within the header time-out", dispatched=True)
         case _:
             return TransportError("broken", "the connection broke before an answer began", dispatched=True)
+
+
+def _certificate_error(error: Exception) -> ssl.SSLError:
+    return error if isinstance(error, ssl.SSLError) else ssl.SSLError()

@@ -4,6 +4,7 @@ import orjson
 from aiohttp import web
 
 from proxy.pipeline.call import Call
+from proxy.providers.rows import ProviderRow
 from proxy.web.condition import provider_json
 from proxy.web.state import State
 
@@ -15,6 +16,10 @@ def _json(status: int, body: object) -> web.Response:
 def is_verbose(call: Call) -> bool:
     """Tell whether providers, keys and lists are asked for too: ?verbose, with or without a value."""
     return "verbose" in call.request.query
+
+
+def _proxy_of(row: ProviderRow | None) -> str | None:
+    return None if row is None or row.network.proxy is None else row.network.proxy.url
 
 
 async def healthz(_call: Call, _state: State) -> web.StreamResponse:
@@ -40,7 +45,11 @@ async def readyz(call: Call, state: State) -> web.StreamResponse:
             for name in state.parts.live.current.providers
             if (listing := state.parts.catalogue.listing(name))
         }
-        body["providers"] = {name: provider_json(view) for name, view in state.parts.health.views().items()}
+        rows = state.parts.live.current.providers
+        body["providers"] = {
+            name: {**provider_json(view), "proxy": _proxy_of(rows.get(name))}
+            for name, view in state.parts.health.views().items()
+        }
         body["clock"] = state.clock_problem() or "ok"
         body["pending"] = state.pending()
         body["holds_without_owner"] = state.ownerless()

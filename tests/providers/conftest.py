@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import uvloop
 
+from proxy.providers.network import DIRECT, Network
 from proxy.providers.pool import PooledTransport
 from proxy.providers.transport import AiohttpTransport
 from tests.providers.scripted import always, plain, serving
@@ -45,13 +46,11 @@ async def make(kind: str, watched: None) -> AsyncIterator[Make]:
     del watched
     made: list[AiohttpTransport | PooledTransport] = []
 
-    def build(base_url: str, verify: ssl.SSLContext | None = None) -> AiohttpTransport | PooledTransport:
-        if kind == "pool":
-            made.append(PooledTransport(base_url, verify=verify))
-        else:
-            made.append(AiohttpTransport(base_url))
-            if verify is not None:
-                made[-1]._connector._ssl = verify  # it takes no context of its own
+    def build(
+        base_url: str, verify: ssl.SSLContext | None = None, network: Network = DIRECT
+    ) -> AiohttpTransport | PooledTransport:
+        transport = PooledTransport if kind == "pool" else AiohttpTransport
+        made.append(transport(base_url, network, verify=verify))
         return made[-1]
 
     yield build
