@@ -14,6 +14,7 @@ from proxy.config.outbound import read_proxy_url
 from proxy.config.values import (
     BaseUrl,
     FilePath,
+    Flag,
     HeaderName,
     Moment,
     Number,
@@ -288,6 +289,12 @@ class Provider(Block):
     )
     timeouts: dict[Text, Timeouts] = setting(
         {}, "Other time-outs by model name; * stands for any text, and the first that fits counts.", "The same for all."
+    )
+    parameters: dict[Text, dict[Text, Flag | Text]] = setting(
+        {},
+        "What it takes of the fields that the proxy writes, by model name; * stands for any text, and the first that "
+        "fits counts. false: not at all; a name: under that one; true: as it is.",
+        "What is known of its address, and what it has refused within the last hour.",
     )
     max_concurrency: Whole | None = setting(
         None,

@@ -1,20 +1,25 @@
 """attempt: send a request to one target with one key, and hear the head of the answer."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from proxy.core.errors import ApiError, CallerError
+from proxy.pipeline.amend import Change, Sent
 from proxy.pipeline.health import Pass
 from proxy.pipeline.key_use import Held
 from proxy.pipeline.parts import Parts
 from proxy.pipeline.refused import broken, error_object, is_json_object, refused
 from proxy.pipeline.reserve import Reservation
-from proxy.pipeline.route import Target
+from proxy.pipeline.route import Route, Target
 from proxy.pipeline.said import Said
 from proxy.pipeline.settle import Heard
+from proxy.pipeline.suit import suited
 from proxy.pipeline.waiting_line import WaitingLine
 from proxy.policy.check import CheckRules
 from proxy.policy.failure import Failure
+from proxy.policy.form import PLAIN, Form
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.generation import is_generation_id
 from proxy.providers.key import Key
@@ -27,7 +32,9 @@ from proxy.wire.retry_after import read_retry_after
 if TYPE_CHECKING:
     from proxy.pipeline.relay import Relay
 
+_REFUSAL_BYTES = 1 << 14  # what a refusal objects to stands at its beginning
 CHECK = "check"  # the kind of such a failure
+UNSUITED = "unsuited"  # that of one whose target refused what has to be written
 _ERROR_BODY_MAX_BYTES = 1 << 20  # an error's body is read whole before it is passed on
 
 
@@ -62,11 +69,32 @@ class Attempt:
     line: WaitingLine | None = None  # where it has a place
     is_noted: bool = False  # the breakers know that it answered
     key_held: Held | None = None  # of the limits of its key
+    form: Form | None = None  # how its target takes what the proxy writes; None: nothing is different there
+    change: Change | None = None  # what was changed after the attempt before
+    body: dict[str, Any] | None = None  # as it was sent
+    refusal: bytes = b""  # the beginning of the provider's words
 
     def settle_for_it(self) -> None:
         """Take an answer that only failed a check after all: it is paid for, and nothing better is to be had."""
         if self.failure is not None and self.failure.kind == CHECK:
             self.failure = self.error = self.heard.error = None
+
+    def refused_body(self) -> Sent | None:
+        """Return what was sent and refused before anything was done; None: it may be billed, or was no refusal."""
+        failure, heard, change = self.failure, self.heard, self.change
+        if self.body is None or failure is None or failure.where not in ("status", "answer"):
+            return None
+        if failure.kind in (CHECK, UNSUITED) or heard.generation_id is not None or heard.usage is not None:
+            return None
+        if heard.content_seen or (failure.where == "answer" and failure.error is None):
+            return None
+        refusal = self.refusal or orjson.dumps(failure.error)
+        sent = Sent(self.body, self.form or PLAIN, failure, refusal)
+        return (
+            sent
+            if change is None
+            else sent._replace(lesson=change.lesson, tried=change.tried, is_vague=change.is_vague)
+        )
 
     def fail(self, failure: Failure, error: ApiError) -> None:
         self.failure = failure
@@ -88,13 +116,17 @@ async def send(attempt: Attempt, reservation: Reservation, sent: Said, parts: Pa
     """Send the request and hear the head of the answer; all that happened is noted in attempt."""
     provider, heard, route = attempt.provider, attempt.heard, reservation.route
     endpoint, target = route.endpoint, attempt.target
-    prepared = provider.dialect.prepare(route.body_for(target), target.model, asks_usage=endpoint.asks_usage)
-    attempt.hide_usage = prepared.hide_usage
+    body, attempt.hide_usage = provider.dialect.prepare(
+        route.body_for(target), target.model, asks_usage=endpoint.asks_usage
+    )
+    if attempt.form is not None or provider.has_forms or parts.forms.learnt:
+        body = _suited(body, attempt, route, parts)
+    attempt.body = body
     headers = upstream_headers(sent, provider, attempt.key, streamed=attempt.streamed)
     heard.dispatched = True  # from here on nobody knows, unless the transport does
     try:
         answer = await provider.transport.send(
-            "POST", provider.url(endpoint.path), headers, dump_body(prepared.body), attempt.deadlines
+            "POST", provider.url(endpoint.path), headers, dump_body(body), attempt.deadlines
         )
     except TransportError as error:
         heard.dispatched = error.dispatched
@@ -115,9 +147,24 @@ async def send(attempt: Attempt, reservation: Reservation, sent: Said, parts: Pa
     await _hear_refusal(attempt, answer, parts)
 
 
+def _suited(body: dict[str, Any], attempt: Attempt, route: Route, parts: Parts) -> dict[str, Any]:
+    """Return the body in the form that the target takes."""
+    target = attempt.target
+    if target.static is not None:
+        return body
+    if attempt.form is None:
+        attempt.form = parts.forms.of(attempt.provider, target.model, route.endpoint.kind, attempt.started_s)
+    if attempt.form is None:
+        return body
+    if "stream_options" in attempt.form.without:
+        attempt.hide_usage = False  # nobody asked for it: what comes all the same is the provider's own way
+    return suited(body, route, attempt.form)
+
+
 async def _hear_refusal(attempt: Attempt, answer: Answer, parts: Parts) -> None:
     """Note a status that is not 2xx, with what the provider said beside it."""
     body = await read_error(answer)
+    attempt.refusal = body[:_REFUSAL_BYTES]
     error = error_object(body)
     retry_after_s = read_retry_after(answer.header, error, parts.clock.now_ms())
     told = refused(answer, body, attempt.provider, attempt.key.name)

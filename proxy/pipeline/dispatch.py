@@ -30,8 +30,10 @@ async def dispatch(
             await open_answer(call, attempt, booking.end, snapshot)
             walk.note_opened()
         if attempt.failure is None or call.gone:
+            if attempt.change is not None and attempt.failure is None:
+                walk.learn(attempt)
             return attempt
-        following = await walk.go_on(booking)
+        following = await walk.amend(booking) or await walk.go_on(booking)
         if following is None:
             attempt.settle_for_it()
             return attempt

@@ -11,6 +11,7 @@ from proxy.pipeline.access_log import AccessLog
 from proxy.pipeline.authenticate import Directory
 from proxy.pipeline.claim import Claims
 from proxy.pipeline.desk import Desk
+from proxy.pipeline.forms import Forms
 from proxy.pipeline.health import Health
 from proxy.pipeline.in_flight import InFlight
 from proxy.pipeline.patience import Patience
@@ -89,4 +90,5 @@ class Parts:
     claims: Claims = field(default_factory=Claims)
     tally: Tally = field(default_factory=Tally)
     access: AccessLog | None = None  # None: nobody reads it
+    forms: Forms = field(default_factory=Forms)
     draining: bool = False

@@ -182,18 +182,26 @@ class Booking:
     # Several attempts
 
     async def further(
-        self, failed: Attempt, target: Target, provider: ProviderRow, key_label: str, *, maybe_billed: bool
+        self,
+        failed: Attempt,
+        target: Target,
+        provider: ProviderRow,
+        key_label: str,
+        *,
+        maybe_billed: bool,
+        raises: bool = False,
     ) -> ApiError | None:
         """End the attempt that failed with a verdict of its own, and make the next one durable.
 
         More is set aside first where the failed one is billed or may be: maybe_billed is the word of the table of
-        failures. Gives the refusal where a limit has no room for that: nothing is changed then, and the failed attempt
-        is the last one. Raises OwnError 503 where the disk refuses: likewise.
+        failures; and where the next one may come to more than was reserved for (raises). Gives the refusal where a
+        limit has no room for that: nothing is changed then, and the failed attempt is the last one. Raises OwnError 503
+        where the disk refuses: likewise.
         """
         id_, ledger, before = self._reservation.id, self._parts.ledger, self._past or self._none_past()
         part = self._over(failed, before, maybe_billed=maybe_billed)
         past, more = before.with_part(part, failed), _NOTHING_MORE
-        if maybe_billed or part.verdict.state != "released":
+        if maybe_billed or raises or part.verdict.state != "released":
             self._note_share_passed(part, before.left().cost_pusd)
             more = self._shortfall(past.left(), target)
             refusal = extend(self._reservation, more, self._parts, self._snapshot)

@@ -70,6 +70,18 @@ def refused(answer: Answer, body: bytes, provider: ProviderRow, key_name: str) -
     return ProviderError(answer.status, "upstream_error", f'Provider "{provider.name}" answered {answer.status}.')
 
 
+def bound_refused(provider: ProviderRow, field: str) -> ProviderError:
+    """Return the answer for a target that takes no bound of the answer, which a limit makes the proxy write."""
+    return ProviderError(
+        400,
+        "bound_refused",
+        f'Provider "{provider.name}" does not take "{field}", which your limit makes the proxy write, and nothing else'
+        " bounds what the answer may cost. Name a maximum that it takes, or use another model. Operator: say how it is"
+        f" named under providers.{provider.name}.parameters.",
+        should_retry=False,
+    )
+
+
 def failed_inside(provider: ProviderRow, what: str, error: Mapping[str, Any] | None = None) -> ProviderError:
     """Give the answer for a 200 that held no answer; what completes the sentence, error is the provider's own."""
     status, words = 502, ""

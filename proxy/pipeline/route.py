@@ -123,6 +123,10 @@ class Route:
         """Return the route with the bound of the answer as each target takes it."""
         return replace(self, asked=self.sent, maxima=maxima)
 
+    def with_bound(self, target: Target, tokens: int | None) -> "Route":
+        """Return the route with another bound of the answer for one target; None: it is left out there."""
+        return self.with_maxima({**(self.maxima or {}), (target.provider, target.model): tokens})
+
     def body_for(self, target: Target) -> dict[str, Any]:
         """Give the body that goes to one target."""
         if not target.defaults and not target.handed and self.maxima is None:
@@ -131,8 +135,11 @@ class Route:
         most, place = self.max_tokens, (target.provider, target.model)
         if self.maxima is not None and place in self.maxima:
             most = self.maxima[place]
+            bounds = [name for name in self.endpoint.maximum if type(body.get(name)) is int]
             if most is None:
-                body = {name: value for name, value in body.items() if name not in self.endpoint.maximum}
+                body = {name: value for name, value in body.items() if name not in bounds}
+            else:
+                body = {**body, **dict.fromkeys(bounds, most)}
         if most is not None:
             for name in self.endpoint.maximum:
                 if type(body.get(name)) is int:

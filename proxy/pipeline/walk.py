@@ -6,13 +6,15 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from proxy.pipeline.attempt import CHECK, Attempt
 from proxy.pipeline.attempt_log import log_failed, log_fallback, log_set_aside
+from proxy.pipeline.amend import Change, change_after
+from proxy.pipeline.attempt import CHECK, UNSUITED, Attempt
 from proxy.pipeline.authenticate import Identity
 from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.place import Place
 from proxy.pipeline.record import Booking
+from proxy.pipeline.refused import bound_refused
 from proxy.pipeline.reserve import Reservation
 from proxy.pipeline.resting import busy, resting
 from proxy.pipeline.route import Route
@@ -20,6 +22,7 @@ from proxy.pipeline.settle import BROKEN, HUNG_UP, Heard
 from proxy.policy.backoff import delay_s
 from proxy.policy.failure import Failure
 from proxy.policy.fallback import Decision, Step, decide
+from proxy.policy.form import PLAIN
 from proxy.providers.deadlines import Deadlines
 
 _OURS = Decision("not_sent", ("next_target", "stop"), maybe_billed=False, blame="none")  # we kept it from being sent
@@ -27,7 +30,10 @@ _USED_UP = "key_used_up"
 _NEXT_KEY = Decision("key_used_up", ("next_key", "next_target", "stop"), maybe_billed=False, blame="none")
 _KEPT_BACK = frozenset({"resting", "queue_full", "queue_timeout"})
 _OURS_KINDS = _KEPT_BACK | {_USED_UP}
+_AMENDED = Decision("our_field", ("stop",), maybe_billed=False, blame="none")  # it goes again without it
+_UNSUITED = Decision("our_field", ("next_target", "stop"), maybe_billed=False, blame="none")  # it cannot go without it
 _CHECKED = Decision("check", ("next_target", "stop"), maybe_billed=True, blame="none")
+_AMENDED_MOST = 12  # more fields than anybody writes into one request
 _LEFT_MIN_S = 0.05  # an attempt that may begin has at least this long
 
 
@@ -54,6 +60,7 @@ class Walk:
         self._tries = 0  # of the place that is at hand
         self._tried_keys: tuple[int, ...] = ()  # of the target that is at hand
         self.attempts: list[Attempt] = []
+        self._amended = 0  # of the attempts: those that only took back a field of ours
         self.place = self._first()
 
     def _first(self) -> Place:
@@ -131,6 +138,49 @@ class Walk:
             attempt.is_noted = True
             self.place.health.answered(attempt, attempt.passes)
 
+    async def amend(self, booking: Booking) -> Attempt | None:
+        """Give the attempt that sends the same again without a field that only the proxy wrote, and that was refused.
+
+        None: it is not that, or no limit has room for it. It takes no try, no wait and no retry of anybody's budget.
+        """
+        failed, reservation = self.attempts[-1], self._reservation
+        sent = failed.refused_body()
+        if sent is None or self._call.gone:
+            return None
+        price = self._parts.catalogue.price(failed.provider, failed.target.model)
+        change = change_after(sent, reservation.route, reservation.identity.allowance, price)
+        if change is None or self._amended >= _AMENDED_MOST or self._left_s(1.0) <= _LEFT_MIN_S:
+            return None
+        before = reservation.route
+        if change.is_possible and change.sets_bound:
+            reservation.route = before.with_bound(failed.target, change.bound)
+        if not change.is_possible or not await self._may_change(booking, failed, change):
+            reservation.route = before
+            failed.fail(sent.failure._replace(kind=UNSUITED), bound_refused(failed.provider, change.field))
+            failed.error_body = b""
+            return None
+        attempt = self._attempt(self.place)
+        self._tries -= 1
+        self._amended += 1
+        attempt.form, attempt.change = change.form, change
+        return attempt
+
+    async def _may_change(self, booking: Booking, failed: Attempt, change: Change) -> bool:
+        """Tell whether the changed request is on disk, with more held for it where it may cost more."""
+        self.leave(_AMENDED)
+        place = self.place
+        refusal = await booking.further(
+            failed, place.target, place.provider, place.key.name, maybe_billed=False, raises=change.sets_bound
+        )
+        return refusal is None
+
+    def learn(self, attempt: Attempt) -> None:
+        """Note what an answer has proved of the form that its target takes."""
+        change = attempt.change
+        if change is not None and change.lesson != PLAIN:
+            kind, now_s = self._route.endpoint.kind, self._parts.clock.monotonic_s()
+            self._parts.forms.learn(attempt.provider, attempt.target.model, kind, change.lesson, now_s)
+
     async def go_on(self, booking: Booking) -> Attempt | None:
         """Give the attempt that follows the last one, which failed; None where no step is left, or the client went."""
         failed = self.attempts[-1]
@@ -188,13 +238,18 @@ class Walk:
             return _OURS
         if failure.kind == CHECK:
             return _CHECKED
+        if failure.kind == UNSUITED:
+            return _UNSUITED
         if failure.kind == _USED_UP:
             return _NEXT_KEY
         return decide(failure, self._parts.clock.now_ms())
 
     def _move(self, decision: Decision, failure: Failure) -> Move | None:
         """Take the first step that is possible."""
-        if len(self.attempts) >= self._snapshot.routing.attempts_max or self._left_s(1.0) <= _LEFT_MIN_S:
+        if (
+            len(self.attempts) - self._amended >= self._snapshot.routing.attempts_max
+            or self._left_s(1.0) <= _LEFT_MIN_S
+        ):
             return self._canned(decision)
         for step in decision.steps:
             move = self._try(step, decision, failure)
@@ -305,6 +360,8 @@ class Walk:
             route.checks,
             route.check_moves_on and place.at + 1 < len(route.targets),
         )
+        if self.attempts and before.at == place.at:  # what this request has learnt of the target
+            attempt.form, attempt.change = self.attempts[-1].form, self.attempts[-1].change
         self.attempts.append(attempt)
         return attempt
 

@@ -4,12 +4,14 @@ import fnmatch
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from proxy.config.provider import Price as PriceSettings
 from proxy.config.provider import Provider, ProviderKey, Timeouts
 from proxy.core.errors import ConfigError
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
+from proxy.policy.form import form_of, has_known
 from proxy.policy.keyring import KeyFacts
 from proxy.policy.pricing import Price
 from proxy.policy.quota import Quota
@@ -32,6 +34,7 @@ def _build(name: str, provider: Provider, old: ProviderRow | None) -> ProviderRo
     network = _network(name, provider)
     is_kept = old is not None and old.base_url == base_url and old.network == network
     transport = old.transport if old is not None and is_kept else make_transport(base_url, network)
+    host = (urlsplit(base_url).hostname or "").lower()
     return ProviderRow(
         name=name,
         kind=provider.kind,
@@ -57,6 +60,9 @@ def _build(name: str, provider: Provider, old: ProviderRow | None) -> ProviderRo
         model_deadlines=tuple(
             (pattern, _overlaid(_deadlines(provider), own)) for pattern, own in provider.timeouts.items()
         ),
+        parameters=tuple((pattern, form_of(words)) for pattern, words in provider.parameters.items()),
+        host=host,
+        has_forms=bool(provider.parameters) or has_known(host),
     )
 
 

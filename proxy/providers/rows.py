@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
+from proxy.policy.form import Form
 from proxy.policy.pricing import Price
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.key import Key
@@ -64,6 +65,9 @@ class ProviderRow:
     queue_max: int = 100
     network: Network = DIRECT
     model_deadlines: tuple[tuple[str, Deadlines], ...] = ()  # (glob of model names, deadlines), the first match wins
+    parameters: tuple[tuple[str, Form], ...] = ()  # (glob of model names, what they take), the first match wins
+    host: str = ""
+    has_forms: bool = False  # something is known of the host, or configured, about what it takes
 
     def url(self, path: str) -> str:
         return self.base_url + path

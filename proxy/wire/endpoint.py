@@ -162,6 +162,30 @@ class Endpoint:
                 body = {name: value for name, value in body.items() if name not in self.maximum}
         return {**body, **found}
 
+    def with_prompt_of_user(self, body: dict[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
+        """Put a system prompt that is a preset's alone before what the user says first.
+
+        For models that take no system prompt; where the client sent one of its own the body stays as it is.
+        """
+        if self.system is None or (self.system != "messages" and sent.get(self.system) is not None):
+            return body
+        messages = body.get("messages")
+        if self.system == "messages":
+            own = sent.get("messages")
+            if not messages or not own or len(messages) == len(own):  # nothing was put before the client's own
+                return body
+            prompt = _text_of(messages[0].get("content"))
+            return body if prompt is None else {**body, "messages": _in_front(prompt, messages[1:])}
+        prompt = _text_of(body.get(self.system))
+        if prompt is None:
+            return body
+        rest = {name: value for name, value in body.items() if name != self.system}
+        field = "messages" if self.system == "system" else "input"
+        said = rest.get(field)
+        if isinstance(said, str):
+            return {**rest, field: _before(prompt, said)}
+        return {**rest, field: _in_front(prompt, said)} if isinstance(said, list) else body
+
     def with_system(self, body: dict[str, Any], prompt: str) -> dict[str, Any]:
         """Put a preset's system prompt before what the client says; a shape without one stays as it is.
 
@@ -174,7 +198,20 @@ class Endpoint:
         return {**body, self.system: _before(prompt, body.get(self.system))}
 
 
+def _in_front(prompt: str, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the items with a prompt before the text of the first one of the user's."""
+    for at, item in enumerate(items):
+        content = item.get("content") if isinstance(item, dict) and item.get("role") == "user" else None
+        if isinstance(content, str | list):
+            return [*items[:at], {**item, "content": _before(prompt, content)}, *items[at + 1 :]]
+    return [{"role": "user", "content": prompt}, *items]
+
+
 _SYSTEM_ROLES: Final = frozenset(("system", "developer"))  # the second is OpenAI's newer name of the first
+
+
+def _text_of(content: Any) -> str | None:
+    return content if isinstance(content, str) else None
 
 
 def _before_messages(prompt: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
