@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from proxy.pipeline.allowance import Allowance
+from proxy.pipeline.rooms import may_leave_out
 from proxy.pipeline.route import Route
 from proxy.pipeline.suit import written
 from proxy.policy.failure import Failure
@@ -67,20 +68,11 @@ def change_after(sent: Sent, route: Route, allowance: Allowance, price: Price | 
     if objection.least is not None and allowance.max_tokens is not None and allowance.max_tokens < objection.least:
         return Change(sent.form, is_possible=False, field=objection.fields[0])
     if objection.is_vague:
-        found = None if sent.is_vague or code not in _VAGUE else _without_all(sent, ours, route, may_go=may_go)
+        is_one = code in _VAGUE and sent.failure.where == "status"
+        found = None if sent.is_vague or not is_one else _without_all(sent, ours, route, may_go=may_go)
     else:
         found = _without(objection, sent, ours, route, may_go=may_go)
     return None if found is None else found._replace(lesson=found.lesson.over(sent.lesson))
-
-
-def may_leave_out(route: Route, allowance: Allowance, price: Price | None) -> bool:
-    """Tell whether a target may be asked without a bound of the answer: no limit needs it, or the model's own does."""
-    if route.max_tokens is None:
-        return True
-    limit = None if price is None else price.output_limit_tokens
-    if limit is None or (allowance.max_tokens is not None and allowance.max_tokens < limit):
-        return False
-    return not allowance.has_hard_tokens or route.max_tokens >= limit
 
 
 def _without_all(sent: Sent, ours: Mapping[str, Any], route: Route, *, may_go: bool) -> Change | None:

@@ -72,6 +72,7 @@ class Attempt:
     form: Form | None = None  # how its target takes what the proxy writes; None: nothing is different there
     change: Change | None = None  # what was changed after the attempt before
     body: dict[str, Any] | None = None  # as it was sent
+    is_amended: bool = False  # the next one sent the same again without a field of ours: nobody else hears of it
     refusal: bytes = b""  # the beginning of the provider's words
 
     def settle_for_it(self) -> None:

@@ -26,14 +26,19 @@ async def dispatch(
             may_go = await walk.stand_in_line(attempt)
         if may_go:
             await send(attempt, reservation, sent, parts)
-        if attempt.failure is None and walk.looks_at_answers:
+        looks = True
+        if attempt.failure is None and ((looks := walk.looks_at_answers) or walk.doubts(attempt)):
             await open_answer(call, attempt, booking.end, snapshot)
             walk.note_opened()
         if attempt.failure is None or call.gone:
-            if attempt.change is not None and attempt.failure is None:
+            if attempt.failure is None and (attempt.opened is not None or attempt.change is not None):
                 walk.learn(attempt)
             return attempt
-        following = await walk.amend(booking) or await walk.go_on(booking)
+        following = await walk.amend(booking)
+        if following is None and not looks:  # it was looked at for that alone
+            attempt.failure = attempt.error = None
+            return attempt
+        following = following or await walk.go_on(booking)
         if following is None:
             attempt.settle_for_it()
             return attempt

@@ -20,6 +20,7 @@ _RETRY_MOST = {"retry-after": 60, "retry-after-ms": 60_000}
 
 async def tell_failure(call: Call, attempts: Sequence[Attempt], finish: Finish) -> Reply:
     """Give the answer for a route whose attempts have all failed; raises ApiError where it is one of our own."""
+    attempts = [attempt for attempt in attempts if not attempt.is_amended]
     last = attempts[-1]
     error = last.error
     assert error is not None

@@ -13,6 +13,9 @@ from proxy.providers.rows import ProviderRow
 HOLDS_S = 3600.0
 _MOST = 1000  # names of models come from callers, and must not fill memory
 
+Proof = tuple[str, str, str, str | None, bool]
+"""A provider's address, a model, an endpoint, a preset, and whether it was a stream."""
+
 _Place = tuple[str, str, str, Endpoint]
 
 
@@ -20,6 +23,7 @@ class Forms:
     """The one owner of what was learnt. learnt: by provider, address, model and endpoint, with the time it ends."""
 
     def __init__(self) -> None:
+        self.proved: set[Proof] = set()  # kinds of requests that were answered with all that the proxy wrote
         self.learnt: dict[_Place, tuple[Form, float]] = {}
 
     def of(self, provider: ProviderRow, model: str, endpoint: Endpoint, now_s: float) -> Form | None:
@@ -34,6 +38,12 @@ class Forms:
                 del self.learnt[place]
         configured = _configured(provider, model)
         return form if configured is None else configured.over(form or PLAIN)
+
+    def prove(self, proof: Proof) -> None:
+        """Note that a kind of request was answered."""
+        if len(self.proved) >= _MOST:
+            self.proved.clear()
+        self.proved.add(proof)
 
     def learn(self, provider: ProviderRow, model: str, endpoint: Endpoint, form: Form, now_s: float) -> None:
         """Note what an answer has proved."""

@@ -1,8 +1,8 @@
 """reserve: the worst case of the dearest target, held in memory and on disk before the first byte goes upstream."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,10 +14,12 @@ from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.place import Place
 from proxy.pipeline.refusal import features_unpriced
+from proxy.pipeline.rooms import takes_no_bound, with_rooms
 from proxy.pipeline.route import Route, Target
 from proxy.pipeline.tags import Tags, pairs_of
 from proxy.pipeline.unknown_model import unpriced
-from proxy.policy.pricing import BodyFacts, Price, maximum_to_write, read_facts, unpriced_features
+from proxy.policy.form import Form
+from proxy.policy.pricing import BodyFacts, Price, read_facts, unpriced_features
 from proxy.providers.rows import ProviderRow
 from proxy.storage.rows import OpenRow
 from proxy.wire.body import dump_body
@@ -57,7 +59,7 @@ async def reserve(
     prices = _known_prices(route, parts, snapshot)
     if prices is None and identity.allowance.has_hard_cost:
         prices = await _found_prices(route, identity.allowance, parts, snapshot)
-    wanted = _wanted(call, identity, route, size_bytes, prices)
+    wanted = _wanted(call, identity, route, size_bytes, prices, parts, snapshot)
     admission = admit(wanted, parts.desk, snapshot)
     if isinstance(admission, Refusal):
         admission = await _admission(admission, wanted, call, parts, snapshot)
@@ -66,9 +68,10 @@ async def reserve(
         streamed = route.body.get("stream") is True
         row = _row(call, identity, route, first, tags, admission, snapshot.zone, streamed=streamed)
         if admission.max_tokens is not None:
-            route = suited(route.within(admission.max_tokens), wanted.facts, parts, snapshot)
-        elif route.asked is not None and route.writes_maximum:
-            route = suited(route, wanted.facts, parts, snapshot)
+            route = route.within(admission.max_tokens)
+        if route.asked is not None:
+            known = partial(known_of, route, parts, snapshot)
+            route = with_rooms(route, wanted.facts, identity.allowance, known)
         told = admission.max_tokens if admission.lowered else None
         amount_pusd, tokens = admission.amount_pusd, admission.tokens
         reservation = Reservation(row, amount_pusd, route, identity, told, call.id, streamed, tokens)
@@ -77,32 +80,6 @@ async def reserve(
         if not is_made:
             parts.desk.cancel(call.id)
     return reservation
-
-
-def suited(route: Route, facts: BodyFacts, parts: Parts, snapshot: Snapshot) -> Route:
-    """Return the route with the bound of the answer as each target takes it, where the proxy writes it.
-
-    A target's own maximum, and the room that the prompt leaves in its context, are as much as it takes.
-    """
-    if not route.writes_maximum:
-        return route
-    maxima: dict[tuple[str, str], int | None] = {}
-    for target in route.targets:
-        price = None if target.static is not None else parts.catalogue.price(snapshot.provider_of(target), target.model)
-        written = _written_maximum(route, target)
-        if price is None or written is None:
-            continue
-        fits = maximum_to_write(price, facts, written)
-        if fits != written:
-            maxima[target.provider, target.model] = fits
-    return route.with_maxima(maxima) if maxima else route
-
-
-def _written_maximum(route: Route, target: Target) -> int | None:
-    """Return the bound that would be written for a target; None: there is none."""
-    body = route.body_for(target)
-    written = [body[name] for name in route.endpoint.maximum if type(body.get(name)) is int]
-    return max(written, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +99,7 @@ async def quote(
         prices = _known_prices(route, parts, snapshot)
         if prices is None and identity.allowance.has_hard_cost:
             prices = await _found_prices(route, identity.allowance, parts, snapshot)
-        wanted = _wanted(call, identity, route, size_bytes, prices)
+        wanted = _wanted(call, identity, route, size_bytes, prices, parts, snapshot)
         outcome = admit(wanted, parts.desk, snapshot)
     except ApiError as error:
         return Quote(None, None, error)
@@ -132,9 +109,19 @@ async def quote(
     return Quote(outcome.amount_pusd, outcome.max_tokens, None)
 
 
-def _wanted(call: Call, identity: Identity, route: Route, size_bytes: int, prices: tuple[Price, ...] | None) -> Wanted:
+def _wanted(
+    call: Call,
+    identity: Identity,
+    route: Route,
+    size_bytes: int,
+    prices: tuple[Price, ...] | None,
+    parts: Parts,
+    snapshot: Snapshot,
+) -> Wanted:
     """Gather what the desk needs to know; raises CallerError where no bound can be given under a hard cost limit."""
     allowance = identity.allowance
+    if prices and (allowance.has_hard_cost or allowance.has_hard_tokens):
+        prices = _held_for(route, parts, snapshot, prices)
     if allowance.has_hard_cost or allowance.has_tokens:
         size_bytes = len(dump_body(route.body))  # the bytes as they are sent: every token covers at least one
     targets = route.targets
@@ -163,6 +150,30 @@ def facts_for(route: Route, target: Target) -> BodyFacts:
     """Read the facts from the body that goes to one target."""
     body = route.body_for(target)
     return read_facts(body, len(dump_body(body)), route.endpoint.kind)
+
+
+def known_of(route: Route, parts: Parts, snapshot: Snapshot, target: Target) -> tuple[Price | None, Form | None]:
+    """Return the price of a target, and how it takes what the proxy writes."""
+    provider = snapshot.provider_of(target)
+    price = parts.catalogue.price(provider, target.model)
+    if not provider.has_forms and not parts.forms.learnt:
+        return price, None
+    form = parts.forms.of(provider, target.model, route.endpoint.kind, parts.clock.monotonic_s())
+    return price, form
+
+
+def _held_for(route: Route, parts: Parts, snapshot: Snapshot, prices: tuple[Price, ...]) -> tuple[Price, ...]:
+    """Return the prices, with those of targets that take no bound of the answer at the models' own maximum."""
+    if not route.writes_maximum:
+        return prices
+    unbound = {
+        price
+        for target in route.targets
+        if target.static is None
+        for price, form in [known_of(route, parts, snapshot, target)]
+        if price is not None and takes_no_bound(form, route)
+    }
+    return tuple(replace(price, takes_no_bound=True) if price in unbound else price for price in prices)
 
 
 def greater(one: BodyFacts, other: BodyFacts) -> BodyFacts:

@@ -6,11 +6,12 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from proxy.pipeline.attempt_log import log_failed, log_fallback, log_set_aside
 from proxy.pipeline.amend import Change, change_after
 from proxy.pipeline.attempt import CHECK, UNSUITED, Attempt
+from proxy.pipeline.attempt_log import log_failed, log_fallback, log_set_aside
 from proxy.pipeline.authenticate import Identity
 from proxy.pipeline.call import Call
+from proxy.pipeline.forms import Proof
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.place import Place
 from proxy.pipeline.record import Booking
@@ -147,6 +148,8 @@ class Walk:
         sent = failed.refused_body()
         if sent is None or self._call.gone:
             return None
+        if self._proof(failed) in self._parts.forms.proved:
+            sent = sent._replace(is_vague=True)  # it has answered such requests: what it does not name is not ours
         price = self._parts.catalogue.price(failed.provider, failed.target.model)
         change = change_after(sent, reservation.route, reservation.identity.allowance, price)
         if change is None or self._amended >= _AMENDED_MOST or self._left_s(1.0) <= _LEFT_MIN_S:
@@ -162,6 +165,7 @@ class Walk:
         attempt = self._attempt(self.place)
         self._tries -= 1
         self._amended += 1
+        failed.is_amended = True
         attempt.form, attempt.change = change.form, change
         return attempt
 
@@ -174,8 +178,20 @@ class Walk:
         )
         return refusal is None
 
+    def doubts(self, attempt: Attempt) -> bool:
+        """Tell whether an answer under 200 may still refuse what the proxy wrote: none of the kind has come yet."""
+        route = self._reservation.route
+        if attempt.body is None or len(attempt.body) <= len(route.sent):
+            return False
+        return self._proof(attempt) not in self._parts.forms.proved
+
+    def _proof(self, attempt: Attempt) -> Proof:
+        route = self._route
+        return attempt.provider.base_url, attempt.target.model, route.endpoint.name, route.preset, attempt.streamed
+
     def learn(self, attempt: Attempt) -> None:
         """Note what an answer has proved of the form that its target takes."""
+        self._parts.forms.prove(self._proof(attempt))
         change = attempt.change
         if change is not None and change.lesson != PLAIN:
             kind, now_s = self._route.endpoint.kind, self._parts.clock.monotonic_s()

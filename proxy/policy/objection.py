@@ -52,7 +52,10 @@ def read_objection(refusal: bytes, written: Mapping[str, Any], own: Collection[s
         return None
     named = placed or [name for name in written if _names(name).search(text) is not None]
     if not named:
-        is_vague = written and not places and not _SAYS_WHAT.search(_told(refusal))
+        told = _told(refusal)
+        # every server's models take these: only a text that could stand for anything is held against them
+        is_common = _COMMON.issuperset(written) and _ANYTHING.search(told) is None
+        is_vague = written and not places and not is_common and not _SAYS_WHAT.search(told)
         return Objection(is_vague=True) if is_vague and not any(_names(name).search(text) for name in own) else None
     if {"temperature", "top_p"} <= set(named) and _ONE_OF_BOTH.search(text) is not None:
         named.remove("temperature")
@@ -225,6 +228,11 @@ def _names(name: str) -> re.Pattern[str]:
     return re.compile("|".join(found))
 
 
+_COMMON: Final = frozenset(("usage", "stream_options"))
+_ANYTHING: Final = re.compile(
+    r"^\W*$|bad[ _]?request|(?:invalid|malformed) (?:request|parameter|argument|input|body|payload)|invalid_argument"
+    r"|validation (?:error|failed)"
+)
 _ONE_OF_BOTH: Final = re.compile(r"\bboth\b|only one|either|at the same time|simultaneous|mutually")
 _PASSING: Final = re.compile(r"afford|credits|stream")  # a bound for what is left, or for answers in one piece
 _SCHEMA: Final = re.compile(
@@ -234,7 +242,7 @@ _SCHEMA: Final = re.compile(
 _SAYS_WHAT: Final = re.compile(
     r"content|safety|policy|exceed|\blimit|moderat|prompt|token|context|image|audio|picture|vision|multimodal|\bfile|url|tool|schema"
     r"|api.?key|credential|auth|permission|billing|balance|credit|quota|rate.?limit|overload|capacity|timed? ?out"
-    r"|model|message|role|region|country|terms of|length|too (?:long|large|many)"
+    r"|model|message|role|endpoint|not found|unavailable|region|country|terms of|length|too (?:long|large|many)"
 )
 
 

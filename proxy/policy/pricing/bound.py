@@ -114,6 +114,11 @@ def _terms(price: Price, facts: BodyFacts) -> _Terms:
     if facts.has_prediction:
         # Rejected tokens of a prediction are charged as output, outside max_tokens; they are in the body.
         fixed_pusd -= -facts.size_bytes * facts.choices * output_ausd // AUSD_PER_PUSD
+    if price.takes_no_bound and output_ausd and facts.generates:
+        if price.output_limit_tokens is None:
+            raise Unbounded("it takes no maximum, and the price list names none")
+        fixed_pusd -= -price.output_limit_tokens * output_ausd * facts.choices // AUSD_PER_PUSD
+        output_ausd = 0
     return fixed_pusd, output_ausd * facts.choices if facts.generates else 0, price.output_limit_tokens
 
 

@@ -101,6 +101,7 @@ class Price:
     image_tokens_max: int | None = None  # set by the operator: the most tokens that one image counts as
     unpriced: tuple[str, ...] = ()
     source: str = "config"
+    takes_no_bound: bool = False  # it is asked without a maximum: the model's own is what it may cost
     output_limit_tokens: int | None = field(init=False, repr=False, compare=False)  # the lesser of the two maxima
     base_dearest: _Dearest = field(init=False, repr=False, compare=False)
     override_dearest: tuple[tuple[int, _Dearest], ...] = field(init=False, repr=False, compare=False)
