@@ -6,7 +6,8 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from proxy.core.text import whole_text
-from proxy.wire.usage import Usage, read_exactly, read_usage
+from proxy.wire.amount import read_exactly
+from proxy.wire.usage import Usage, read_usage
 
 # Codes are words or numbers. Anything else could be a text, and texts can quote a prompt.
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")

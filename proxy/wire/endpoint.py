@@ -39,6 +39,8 @@ class Meter(Protocol):
     finish_reason: str | None
     usage: Usage | None
     usage_is_last: bool
+    usage_is_whole: bool
+    cost_path: tuple[str, ...] | None
     error_seen: bool
     error_code: str | None
     error_type: str | None

@@ -10,8 +10,9 @@ import orjson
 
 from proxy.wire.answer import Answer, error_code, error_type, read_message, text_of
 from proxy.wire.meter import MAX_EVENT_BYTES
+from proxy.wire.reckoning import FELL, whole
 from proxy.wire.typed_meter import TypedMeter
-from proxy.wire.usage import MESSAGES, read_usage
+from proxy.wire.usage import MESSAGES, read_usage, with_cost, with_doubt
 
 _FINISH: Final = {  # Anthropic's word -> that of chat completions
     "end_turn": "stop",
@@ -62,37 +63,57 @@ class MessagesMeter(TypedMeter):
         kind = text_of(message, "type") or ""
         if kind == "message_start" and isinstance(message.get("message"), dict):
             self.note_origin(message["message"])
-            self._count(message["message"].get("usage"), data)
+            self._count(message["message"].get("usage"), message, data)  # of the prompt: what follows costs more
+            self.usage_is_whole = False
         elif kind == "message_delta":
             delta = message.get("delta")
             finish_reason = finish_of(delta) if isinstance(delta, dict) else None
             self.finish_reason = finish_reason or self.finish_reason
-            self._count(message.get("usage"), data)
+            self._count(message.get("usage"), message, data)
             ends = self.finish_reason is not None or self.error_seen
-            self.usage_is_last = self.usage is not None and ends
+            self.usage_is_last = self.usage_is_whole and ends
         elif kind == "message_stop":
-            self.usage_is_last = self.usage is not None
+            self.usage_is_last = self.usage_is_whole
         elif kind == "content_block_delta":
-            self.content_seen = True
+            self.note_content()
         elif kind == "content_block_start":
-            self.content_seen = self.content_seen or _says_something(message.get("content_block"))
+            if _says_something(message.get("content_block")):
+                self.note_content()
         elif kind == "message":  # a message in one piece where a stream was asked for
             self.note_origin(message)
             self.finish_reason = finish_of(message)
             self.content_seen = bool(message.get("content"))
-            self.usage = read_usage(message, data, MESSAGES)
-            self.usage_is_last = self.usage is not None
+            self.note_usage(read_usage(message, data, MESSAGES), message, data, is_last=True)
         if message.get("error"):
             self.note_error(message["error"])
         return kind in ("message_stop", "message")
 
-    def _count(self, usage: Any, data: bytes) -> None:
-        """Lay the counts of an event over those that came before: what it leaves out holds on, but for the cost."""
+    def _count(self, usage: Any, message: dict[str, Any], data: bytes) -> None:
+        """Lay the counts of an event over those that came before: what it leaves out holds on, but for the cost.
+
+        A count that falls is read as the greater one, and flagged.
+        """
         if not isinstance(usage, dict):
             return
         before = {name: value for name, value in self._counted.items() if name not in _MONEY}
-        self._counted = {**before, **{name: value for name, value in usage.items() if value is not None}}
-        self.usage = read_usage({"usage": self._counted}, data, MESSAGES) or self.usage
+        counted = {**before, **{name: value for name, value in usage.items() if value is not None}}
+        fallen = {name: old for name, old in before.items() if _fell(old, counted.get(name))}
+        self._counted = {**counted, **fallen}
+        found = read_usage({"usage": self._counted}, data, MESSAGES)
+        if found is not None:
+            self.usage = with_doubt(found, FELL) if fallen or FELL in self._doubts() else found
+            if self.cost_path is not None:
+                self.usage = with_cost(self.usage, message, data, self.cost_path)
+            self.usage_is_whole = True
+
+    def _doubts(self) -> frozenset[str]:
+        return frozenset() if self.usage is None else self.usage.doubts
+
+
+def _fell(old: Any, new: Any) -> bool:
+    """Tell whether a count is smaller than it was."""
+    before, now = whole(old), whole(new)
+    return before is not None and (now is None or now < before) and not isinstance(new, dict)
 
 
 def _says_something(block: Any) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, Final
 from proxy.wire.answer import choices_of, error_code, error_of, error_type, read_message, text_of
 from proxy.wire.hide import without_usage
 from proxy.wire.sse import EventSplitter, begun_line, data_spans, find_done, split_events
-from proxy.wire.usage import Usage, read_usage
+from proxy.wire.usage import Usage, later, read_usage, with_cost
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """Room for a picture in one event; what is larger passes unread."""
@@ -25,7 +25,8 @@ class StreamMeter:
     generation_id   the first id seen
     model, provider the last seen
     finish_reason   the last that was not null
-    usage           the last that made sense, wherever it came: first, after an error, after [DONE]
+    usage           what all usages that made sense say together, wherever they came: first, after an error or [DONE]
+    usage_is_whole  nothing that costs came after it
     usage_is_last   it came when all was said: with or after a finish reason or an error, or without a choice. Otherwise
                     it counts what had been said so far, and is the whole only if the stream came to its end
     error_seen      an ``error`` that was not empty; error_code and error_type are words of it, never its text
@@ -48,6 +49,7 @@ class StreamMeter:
         "_read_done",
         "_speaking",
         "content_seen",
+        "cost_path",
         "data_lines",
         "done",
         "error_code",
@@ -61,6 +63,7 @@ class StreamMeter:
         "provider",
         "usage",
         "usage_is_last",
+        "usage_is_whole",
     )
 
     def __init__(self, hide_usage: bool = False, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
@@ -80,6 +83,8 @@ class StreamMeter:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.usage_is_last = False
+        self.usage_is_whole = False
+        self.cost_path: tuple[str, ...] | None = None  # where the provider tells the cost, if not in the usage
         self.error_seen = False
         self.error_code: str | None = None
         self.error_type: str | None = None
@@ -121,6 +126,7 @@ class StreamMeter:
         given = self._feed_hiding(chunk) if self._hide_usage else self._feed_passing(chunk)
         self._nothing_begun = (
             self.content_seen
+            and not self.usage_is_whole
             and not self.done
             and not self._line
             and self.finish_reason is None
@@ -212,6 +218,7 @@ class StreamMeter:
             self.content_seen
             and not self.done
             and self.finish_reason is None  # from here on little follows; another choice may
+            and not self.usage_is_whole  # what follows a usage may cost more than it says
             and len(events) <= self._max_event_bytes
             and events.count(b'"usage"') == events.count(b'"usage":null')
             and events.count(b'"error"') == events.count(b'"error":null')
@@ -256,9 +263,14 @@ class StreamMeter:
             self.error_code = error_code(error) or self.error_code
             self.error_type = error_type(error) or self.error_type
         usage = read_usage(message, data)
+        if self.cost_path is not None:
+            usage = with_cost(usage, message, data, self.cost_path)
         if usage is not None:
-            self.usage = usage
+            self.usage = usage if self.usage is None else later(self.usage, usage)
+            self.usage_is_whole = True
             self.usage_is_last = self.error_seen or self._ends(choices_of(message))
+        elif self.usage_is_whole and any(_says_something(choice) for choice in choices_of(message)):
+            self.usage_is_whole = self.usage_is_last = False
 
     def _ends(self, choices: list[dict[str, Any]]) -> bool:
         """Tell whether nothing can follow a message with these choices; with n > 1 another choice may still speak."""

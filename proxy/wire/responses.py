@@ -76,15 +76,14 @@ class ResponsesMeter(TypedMeter):
             self.content_seen = self.content_seen or bool(response.get("output"))
             if response.get("error"):
                 self.note_error(response["error"])
-        self.content_seen = self.content_seen or kind.endswith(_CONTENT)
+        if kind.endswith(_CONTENT):
+            self.note_content()
         if message.get("error"):
             self.note_error(message["error"])
         elif kind == "error":
             self.note_error(message)
         usage = read_usage(message, data, RESPONSES if is_whole else STREAMED_RESPONSES)
-        if usage is not None:
-            self.usage = usage
-            self.usage_is_last = is_whole or kind in _LAST
+        self.note_usage(usage, message, data, is_last=is_whole or kind in _LAST)
         return is_whole or kind in _LAST
 
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from proxy.wire.answer import error_code, error_type, read_message, text_of
 from proxy.wire.meter import MAX_EVENT_BYTES
 from proxy.wire.sse import EventSplitter, data_spans, split_events
-from proxy.wire.usage import Usage
+from proxy.wire.usage import Usage, later, with_cost
 
 
 class TypedMeter:
@@ -24,6 +24,7 @@ class TypedMeter:
         "_max_event_bytes",
         "_nothing_begun",
         "content_seen",
+        "cost_path",
         "data_lines",
         "done",
         "error_code",
@@ -37,6 +38,7 @@ class TypedMeter:
         "provider",
         "usage",
         "usage_is_last",
+        "usage_is_whole",
     )
 
     telling: ClassVar[tuple[bytes, ...]]
@@ -54,6 +56,8 @@ class TypedMeter:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.usage_is_last = False
+        self.usage_is_whole = False
+        self.cost_path: tuple[str, ...] | None = None
         self.error_seen = False
         self.error_code: str | None = None
         self.error_type: str | None = None
@@ -88,7 +92,9 @@ class TypedMeter:
         ended, events, _ = self._events.feed(chunk)
         self.oversized |= self._events.oversized
         end_at = self._read(events, len(ended) - begun_bytes)
-        self._nothing_begun = self.content_seen and not self.done and self._events.is_between_events
+        self._nothing_begun = (
+            self.content_seen and not self.usage_is_whole and not self.done and self._events.is_between_events
+        )
         if not self.done or (was_done and not self._holds):
             return chunk
         if was_done:
@@ -114,6 +120,20 @@ class TypedMeter:
         self.generation_id = self.generation_id or text_of(answer, "id")
         self.model = text_of(answer, "model") or self.model
         self.provider = text_of(answer, "provider") or self.provider
+
+    def note_usage(self, usage: Usage | None, message: dict[str, Any], data: bytes, *, is_last: bool) -> None:
+        """Note a usage that counts what was written; is_last: all was said with it."""
+        if self.cost_path is not None:
+            usage = with_cost(usage, message, data, self.cost_path)
+        if usage is not None:
+            self.usage = usage if self.usage is None else later(self.usage, usage)
+            self.usage_is_whole = True
+            self.usage_is_last = is_last
+
+    def note_content(self) -> None:
+        """Note that something was said, which a usage that came before cannot have counted."""
+        self.content_seen = True
+        self.usage_is_whole = self.usage_is_last = False
 
     def note_error(self, error: Any) -> None:
         self.error_seen = True
@@ -173,6 +193,7 @@ class TypedMeter:
         return (
             self.content_seen
             and not self.done
+            and not self.usage_is_whole
             and len(events) <= self._max_event_bytes
             and b"[DONE]" not in events
             and not any(word in events for word in self.telling)

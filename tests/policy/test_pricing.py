@@ -715,7 +715,7 @@ def _usage_cost(data: st.DataObject, price: Price, facts: BodyFacts, max_tokens:
         prompt,
         output * facts.choices,
         data.draw(st.integers(0, prompt)),
-        data.draw(st.integers(0, prompt)),
+        0 if price.cache_write_ausd is None else data.draw(st.integers(0, prompt)),  # without a price it is assumed
         reasoning_tokens=data.draw(st.integers(0, output)),
         images=facts.images,
         minute_utc=data.draw(st.none() | st.integers(0, 1439)),

@@ -114,7 +114,7 @@ def test_embeddings_have_no_output() -> None:
     body = b'{"object":"list","data":[{"embedding":[0.1]}],"usage":{"prompt_tokens":8,"total_tokens":8}}'
     found = read(body)
     assert found.usage is not None
-    assert (found.usage.input_tokens, found.usage.output_tokens, found.has_choices) == (8, None, False)
+    assert (found.usage.input_tokens, found.usage.output_tokens, found.has_choices) == (8, 0, False)
 
 
 def test_what_is_cut_off_anywhere_is_told() -> None:

@@ -37,11 +37,12 @@ def usage(output_tokens: int = 80, cost: Any = 0.000168) -> dict[str, Any]:
     return {
         "prompt_tokens": 1200,
         "completion_tokens": output_tokens,
+        "total_tokens": 1200 + output_tokens,
         "cost": cost,
         "is_byok": False,
         "prompt_tokens_details": {"cached_tokens": 800},
         "cost_details": {"upstream_inference_cost": cost},
-        "completion_tokens_details": {"reasoning_tokens": 2},
+        "completion_tokens_details": {"reasoning_tokens": min(2, output_tokens)},
     }
 
 
@@ -118,7 +119,7 @@ CASES = {
         output_tokens=1,
     ),
     "usage in every chunk, the last counts": Case(
-        say("a", usage=usage(1, 0.1)) + say("b", usage=usage(2, 0.2)) + USAGE_A + DONE
+        say("a", usage=usage(1, 0.00001)) + say("b", usage=usage(2, 0.00002)) + USAGE_A + DONE
     ),
     "usage twice, then one that says nothing": Case(
         START + STOP + event(message([], usage=usage(3))) + USAGE_C + event(message([], usage={"x": 1})) + DONE

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.core.counts import Counts
 from proxy.wire.endpoint import MESSAGES, RESPONSES, Meter
 from proxy.wire.messages import MessagesMeter, message_error_event
 from proxy.wire.responses import ResponsesMeter, response_error_event
 from proxy.wire.typed_meter import TypedMeter
-from proxy.wire.usage import Usage
+from proxy.wire.usage import Extras, Usage
 
 CANARY = "Kanarienvogel"
 ENDS = (b"\n", b"\r\n", b"\r")
@@ -101,7 +102,8 @@ def message_events(stop: str = "end_turn", **delta_usage: Any) -> list[dict[str,
 
 
 RESPONSES_USAGE = Usage(1200, 80, 800, 2, 123456790, False, None, False, None)
-MESSAGES_USAGE = Usage(1200, 80, 800, None, 123456790, False, None, False, None)
+WRITTEN = Extras(Counts(cache_write_tokens=100), untold_life_tokens=100)
+MESSAGES_USAGE = Usage(1200, 80, 800, None, 123456790, False, None, False, None, WRITTEN)
 
 CASES: dict[str, tuple[type[TypedMeter], bytes, Usage | None, str | None]] = {}
 for _end, _named in itertools.product(ENDS, (True, False)):
@@ -122,7 +124,17 @@ for _end, _named in itertools.product(ENDS, (True, False)):
 
 def said(meter: Meter) -> dict[str, Any]:
     names = (
-        *("generation_id", "model", "provider", "finish_reason", "usage", "usage_is_last", "error_seen", "error_code"),
+        *(
+            "generation_id",
+            "model",
+            "provider",
+            "finish_reason",
+            "usage",
+            "usage_is_last",
+            "usage_is_whole",
+            "error_seen",
+            "error_code",
+        ),
         *("error_type", "content_seen", "done", "oversized"),
     )
     return {name: getattr(meter, name) for name in names}
@@ -281,7 +293,7 @@ def test_how_a_message_ends(stop: str, finish_reason: str) -> None:
     meter = MessagesMeter()
     run(meter, [stream(message_events(stop), named=True)])
     assert meter.finish_reason == finish_reason
-    assert meter.usage == Usage(1200, 80, 800, None, None, True, None, False, None)
+    assert meter.usage == Usage(1200, 80, 800, None, None, True, None, False, None, WRITTEN)
     whole = {
         "type": "message",
         "id": "m",
@@ -299,7 +311,7 @@ def test_counts_of_a_message_are_laid_over_each_other() -> None:
     """What message_delta says again counts, what it leaves out holds, and a cost on the way is no cost."""
     meter = MessagesMeter()
     run(meter, [stream(message_events(input_tokens=500, cache_read_input_tokens=None), named=True)])
-    assert meter.usage == Usage(1400, 80, 800, None, None, True, None, False, None)
+    assert meter.usage == Usage(1400, 80, 800, None, None, True, None, False, None, WRITTEN)
 
 
 def test_byok() -> None:

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.money import MAX_PUSD
-from proxy.wire.usage import Usage, read_exactly, read_usage
+from proxy.wire.amount import read_exactly
+from proxy.wire.reckoning import NONSENSE
+from proxy.wire.usage import Extras, Usage, read_usage
 
 TOKENS = '"prompt_tokens":12,"completion_tokens":5'
 
@@ -153,20 +155,35 @@ def test_half_a_bill_is_no_cost(fee: str, upstream: str, problem: str | None) ->
     assert (found.cost_pusd, found.cost_problem) == (None, problem)
 
 
-@pytest.mark.parametrize("count", ["-1", "1.0", '"5"', "true", "null", "[]", "9007199254740993", "1" * 50, "1e3"])
+@pytest.mark.parametrize("count", ["-1", "1.5", '"five"', "true", "9007199254740993", "1" * 50, "1e400", "NaN"])
 def test_an_absurd_count_is_none_and_spoils_nothing_else(count: str) -> None:
+    """It is flagged: what stands there was meant to be a count."""
     parts = f'"prompt_tokens_details":{{"cached_tokens":{count}}}'
     parts += f',"completion_tokens_details":{{"reasoning_tokens":{count}}}'
     found = read(f'"prompt_tokens":7,"completion_tokens":{count},"cost":0.5,{parts}')
+    odd = Extras(doubts=frozenset({NONSENSE}))
+    assert found == Usage(7, None, None, None, 5 * 10**11, True, None, False, None, odd)
+
+
+@pytest.mark.parametrize("count", ["null", "[]", "{}"])
+def test_what_is_no_count_at_all_is_left_out(count: str) -> None:
+    found = read(f'"prompt_tokens":7,"completion_tokens":{count},"cost":0.5')
     assert found == Usage(7, None, None, None, 5 * 10**11, True, None, False, None)
+
+
+@pytest.mark.parametrize("count", ["5", "5.0", '"5"', '"5.0"', "5e0", "0.5e1", '"0.05e2"'])
+def test_a_count_in_any_spelling(count: str) -> None:
+    parts = f'"prompt_tokens_details":{{"cached_tokens":{count}}},"total_tokens":12'
+    found = read(f'"prompt_tokens":7,"completion_tokens":{count},{parts}')
+    assert found == Usage(7, 5, 5, None, None, True, None, False, None)
 
 
 def test_parts_of_the_counts() -> None:
     found = read(
-        '"prompt_tokens":9007199254740992,"completion_tokens":0,"cost_details":7,'
+        '"prompt_tokens":9007199254740990,"completion_tokens":2,"total_tokens":9007199254740992,"cost_details":7,'
         '"prompt_tokens_details":{"cached_tokens":3},"completion_tokens_details":{"reasoning_tokens":2}'
     )
-    assert found == Usage(2**53, 0, 3, 2, None, True, None, False, None)
+    assert found == Usage(2**53 - 2, 2, 3, 2, None, True, None, False, None)
 
 
 @pytest.mark.parametrize("usage", [None, {}, [], "usage", 5, {"prompt_tokens": "x"}, {"cost": None}])

@@ -26,9 +26,11 @@ from proxy.policy.pricing.catalogue import (
 )
 from proxy.policy.pricing.facts import BodyFacts, read_facts
 from proxy.policy.pricing.price import (
+    Charge,
     Override,
     Price,
     PriceError,
+    charge,
     cost_from_usage_pusd,
     price_from_config,
     rates_at,
@@ -39,6 +41,7 @@ __all__ = [
     "BodyFacts",
     "Catalogue",
     "CatalogueEntry",
+    "Charge",
     "Clamped",
     "Endpoint",
     "Found",
@@ -49,6 +52,7 @@ __all__ = [
     "Unaffordable",
     "Unbounded",
     "accept_refresh",
+    "charge",
     "clamp_output_tokens",
     "cost_from_usage_pusd",
     "diff_catalogue",

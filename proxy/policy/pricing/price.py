@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal, InvalidOperation, localcontext
 from typing import Any
 
+from proxy.core.counts import NO_COUNTS, Counts
 from proxy.core.money import MoneyError, usd_to_pusd
 
 AUSD_PER_USD = 10**18
@@ -161,7 +162,17 @@ _DEFAULT_OF = {  # what a missing price falls back to
     "cache_write_ausd": "input_ausd",
     "cache_write_1h_ausd": "cache_write_ausd",
     "reasoning_ausd": "output_ausd",
+    "audio_ausd": "input_ausd",
+    "audio_cached_ausd": "cached_ausd",
+    "audio_output_ausd": "output_ausd",
+    "image_token_ausd": "input_ausd",
+    "image_output_ausd": "output_ausd",
 }
+
+# What Anthropic asks for tokens that it writes to its cache, as a share of the price of input in percent: the only
+# provider that bills them by the token without a price of their own in every list.
+_WRITE_PERCENT = 125
+_WRITE_1H_PERCENT = 200
 
 
 def _or_default(rates: dict[str, int | None], name: str) -> int:
@@ -169,6 +180,18 @@ def _or_default(rates: dict[str, int | None], name: str) -> int:
     if value is None and name in _DEFAULT_OF:
         return _or_default(rates, _DEFAULT_OF[name])
     return value or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What counted tokens cost. is_assumed: a class has no price and was charged by that of another.
+
+    is_untold: nobody says for how long a provider keeps what it wrote to its cache, and the dearer price was taken.
+    """
+
+    pusd: int
+    is_assumed: bool = False
+    is_untold: bool = False
 
 
 def cost_from_usage_pusd(
@@ -187,19 +210,123 @@ def cost_from_usage_pusd(
     input_tokens includes cached and cache-writing tokens, output_tokens includes reasoning, as OpenAI counts.
     Parts that claim to be more than their whole count as the whole.
     """
+    counts = NO_COUNTS
+    if cache_write_tokens or images:
+        counts = Counts(cache_write_tokens=cache_write_tokens, images=images)
+    return charge(
+        price, input_tokens, output_tokens, cached_tokens, reasoning_tokens, counts=counts, minute_utc=minute_utc
+    ).pusd
+
+
+def charge(
+    price: Price,
+    input_tokens: int,
+    output_tokens: int,
+    cached_tokens: int = 0,
+    reasoning_tokens: int = 0,
+    *,
+    counts: Counts = NO_COUNTS,
+    unnamed_tokens: int = 0,
+    untold_life_tokens: int = 0,
+    minute_utc: int | None = None,
+) -> Charge:
+    """Return what a usage costs, each class at its own price, rounded up once.
+
+    counts holds parts of both wholes, as do cached and reasoning tokens. unnamed_tokens of the output cost the most
+    that a token of text can cost, untold_life_tokens of those written to a cache the dearer of the two lives. Parts
+    that add up to more than their whole overlap: each token is then charged at the dearest class that it may be of.
+    """
     rates = rates_at(price, input_tokens, minute_utc)
-    cached = min(cached_tokens, input_tokens)
-    written = min(cache_write_tokens, input_tokens - cached)
-    thought = min(reasoning_tokens, output_tokens)
-    cost_ausd = (
-        (input_tokens - cached - written) * _or_default(rates, "input_ausd")
-        + cached * _or_default(rates, "cached_ausd")
-        + written * _or_default(rates, "cache_write_ausd")
-        + (output_tokens - thought) * _or_default(rates, "output_ausd")
-        + thought * _or_default(rates, "reasoning_ausd")
+    if counts is NO_COUNTS and not unnamed_tokens:
+        cached, thought = min(cached_tokens, input_tokens), min(reasoning_tokens, output_tokens)
+        ausd = (input_tokens - cached) * _or_default(rates, "input_ausd") + cached * _or_default(rates, "cached_ausd")
+        ausd += (output_tokens - thought) * _or_default(rates, "output_ausd")
+        ausd += thought * _or_default(rates, "reasoning_ausd")
+        return Charge(-(-ausd // AUSD_PER_PUSD) + _or_default(rates, "request_pusd"))
+    input_ausd, output_ausd = _or_default(rates, "input_ausd"), _or_default(rates, "output_ausd")
+    short, long, untold = _written(counts, untold_life_tokens)
+    short_ausd, long_ausd, untold_ausd = _write_rates(rates)
+    read_ausd = _or_default(rates, "cached_ausd")
+    if counts.audio_input_tokens:
+        read_ausd = max(read_ausd, _or_default(rates, "audio_cached_ausd"))
+    of_input = (
+        (read_ausd, cached_tokens),
+        (short_ausd, short),
+        (long_ausd, long),
+        (untold_ausd, untold),
+        (_or_default(rates, "audio_ausd"), counts.audio_input_tokens),
+        (_or_default(rates, "image_token_ausd"), counts.image_input_tokens),
     )
-    fees_pusd = _or_default(rates, "request_pusd") + images * _or_default(rates, "image_pusd")
-    return -(-cost_ausd // AUSD_PER_PUSD) + fees_pusd
+    thought_ausd = _or_default(rates, "reasoning_ausd")
+    of_output = (
+        (thought_ausd, reasoning_tokens),
+        (max(input_ausd, output_ausd, thought_ausd), unnamed_tokens),
+        (_or_default(rates, "audio_output_ausd"), counts.audio_output_tokens),
+        (_or_default(rates, "image_output_ausd"), counts.image_output_tokens),
+    )
+    ausd = _parts_ausd(input_tokens, input_ausd, of_input) + _parts_ausd(output_tokens, output_ausd, of_output)
+    fees_pusd = _or_default(rates, "request_pusd") + counts.images * _or_default(rates, "image_pusd")
+    fees_pusd += counts.searches * _or_default(rates, "web_search_pusd")
+    return Charge(
+        -(-ausd // AUSD_PER_PUSD) + fees_pusd,
+        is_assumed=not price.is_free and _lacks_price(rates, counts, short, long, untold),
+        is_untold=untold > 0 and rates.get("cache_write_1h_ausd") is not None and untold_ausd > short_ausd,
+    )
+
+
+def _written(counts: Counts, untold_life_tokens: int) -> tuple[int, int, int]:
+    """Return the tokens written to a cache for five minutes, for an hour, and for who knows how long."""
+    long = min(counts.cache_write_1h_tokens, counts.cache_write_tokens)
+    untold = min(untold_life_tokens, counts.cache_write_tokens - long)
+    return counts.cache_write_tokens - long - untold, long, untold
+
+
+def _write_rates(rates: dict[str, int | None]) -> tuple[int, int, int]:
+    """Return what a token costs that is written to a cache for five minutes, for an hour, and for who knows how long.
+
+    A missing price is Anthropic's share of that of input. Where the life is not told the dearer price counts, but one
+    price alone is taken for that of all.
+    """
+    input_ausd = _or_default(rates, "input_ausd")
+    short_ausd, long_ausd = rates.get("cache_write_ausd"), rates.get("cache_write_1h_ausd")
+    alone = short_ausd if long_ausd is None else None
+    if short_ausd is None:
+        short_ausd = -(-input_ausd * _WRITE_PERCENT // 100)
+    if long_ausd is None:
+        long_ausd = max(short_ausd, -(-input_ausd * _WRITE_1H_PERCENT // 100))
+    return short_ausd, long_ausd, max(short_ausd, long_ausd) if alone is None else alone
+
+
+def _lacks_price(rates: dict[str, int | None], counts: Counts, short: int, long: int, untold: int) -> bool:
+    """Tell whether something was counted that no provider bills as plain text, and that has no price of its own."""
+    needed = (
+        (short, "cache_write_ausd"),
+        (long, "cache_write_1h_ausd"),
+        (counts.audio_input_tokens, "audio_ausd"),
+        (counts.audio_output_tokens, "audio_output_ausd"),
+        (counts.image_output_tokens, "image_output_ausd"),
+        (counts.searches, "web_search_pusd"),
+    )
+    if any(count and rates.get(name) is None for count, name in needed):
+        return True
+    return untold > 0 and rates.get("cache_write_ausd") is None and rates.get("cache_write_1h_ausd") is None
+
+
+def _parts_ausd(whole: int, rest_ausd: int, parts: tuple[tuple[int, int], ...]) -> int:
+    """Return what a whole costs of which some parts have a rate of their own: (rate, tokens).
+
+    Parts that are more than the whole together overlap: then the dearest are counted first, and of plain text there
+    is what the greatest part leaves.
+    """
+    total, left = 0, whole
+    if sum(tokens for _, tokens in parts) > whole:
+        plain = max(0, whole - max(tokens for _, tokens in parts))
+        parts = tuple(sorted((*parts, (rest_ausd, plain)), reverse=True))
+    for rate, tokens in parts:
+        counted = min(tokens, left)
+        total += counted * rate
+        left -= counted
+    return total + left * rest_ausd
 
 
 def usd_to_ausd(text: str) -> int:
