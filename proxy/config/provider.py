@@ -1,5 +1,6 @@
 """Settings of those who answer: providers with their keys, prices, time-outs and what to do when they fail."""
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Literal, Self
@@ -27,8 +28,15 @@ from proxy.config.values import (
 )
 from proxy.core.secret import Secret
 
+NO_COST = "none"  # of cost_field: nothing that an answer says is a cost
+TOKEN_PRICES = (
+    *("input", "output", "cached_input", "cache_write", "cache_write_1h", "reasoning"),
+    *("image_input", "image_output", "audio_input", "cached_audio", "audio_output"),
+)
+_PUSD_PER_USD = 10**12
 _AUSD_PER_TOKEN = 10**12  # 1 USD per million tokens = 1e-6 USD a token = 1e12 atto-USD a token
 BASE_URLS = {"openrouter": "https://openrouter.ai/api/v1", "openai": "https://api.openai.com/v1"}
+_COST_FIELD = re.compile(r"none|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+|[Xx]-[A-Za-z0-9-]+")
 OLDER_NAMES = {"management_key": "provisioning_key"}  # OpenRouter renamed it
 
 
@@ -46,14 +54,69 @@ class Price(Block):
     )
     cache_write: Usd | None = setting(
         None,
-        "USD per million input tokens written to the provider's cache.",
+        "USD per million input tokens written to the provider's cache for five minutes.",
+        "Without it 1.25 times the price of input, which is what Anthropic asks; the row is flagged.",
+        ge=0,
+        le=10**6,
+    )
+    cache_write_1h: Usd | None = setting(
+        None,
+        "USD per million input tokens written to the provider's cache for an hour.",
+        "Without it twice the price of input, which is what Anthropic asks; the row is flagged.",
+        ge=0,
+        le=10**6,
+    )
+    reasoning: Usd | None = setting(
+        None,
+        "USD per million output tokens that the model thought.",
+        "Without it the price of output.",
+        ge=0,
+        le=10**6,
+    )
+    image_input: Usd | None = setting(
+        None,
+        "USD per million input tokens that are pictures.",
         "Without it the price of input.",
         ge=0,
         le=10**6,
     )
+    image_output: Usd | None = setting(
+        None,
+        "USD per million output tokens that are pictures.",
+        "Without it the price of output; the row is flagged.",
+        ge=0,
+        le=10**6,
+    )
+    audio_input: Usd | None = setting(
+        None,
+        "USD per million input tokens that are sound.",
+        "Without it the price of input; the row is flagged.",
+        ge=0,
+        le=10**6,
+    )
+    cached_audio: Usd | None = setting(
+        None,
+        "USD per million input tokens of sound read from the provider's cache.",
+        "Without it the price of cached input.",
+        ge=0,
+        le=10**6,
+    )
+    audio_output: Usd | None = setting(
+        None,
+        "USD per million output tokens that are sound.",
+        "Without it the price of output; the row is flagged.",
+        ge=0,
+        le=10**6,
+    )
     request: Usd = setting(Decimal(0), "USD per request on top.", "Few providers have such a fee.", ge=0, le=10**6)
+    image: Usd | None = setting(
+        None, "USD per picture in the request, on top.", "Most charge its tokens only.", ge=0, le=10**6
+    )
+    web_search: Usd | None = setting(
+        None, "USD per web search that the provider counts.", "Without it none; the row is flagged.", ge=0, le=10**6
+    )
 
-    @field_validator("input", "output", "cached_input", "cache_write", "request")
+    @field_validator(*TOKEN_PRICES, "request", "image", "web_search")
     @classmethod
     def _exact(cls, value: Decimal | None) -> Decimal | None:
         # The twelfth decimal of USD per million tokens is one atto-USD a token, the unit of prices.
@@ -71,17 +134,19 @@ class Price(Block):
         return int(self.output * _AUSD_PER_TOKEN)
 
     @property
-    def cached_input_ausd(self) -> int:
-        return self.input_ausd if self.cached_input is None else int(self.cached_input * _AUSD_PER_TOKEN)
-
-    @property
-    def cache_write_ausd(self) -> int:
-        return self.input_ausd if self.cache_write is None else int(self.cache_write * _AUSD_PER_TOKEN)
-
-    @property
     def request_pusd(self) -> int:
         """Pico-USD (1e-12 USD) per request."""
-        return int(self.request * 10**12)
+        return int(self.request * _PUSD_PER_USD)
+
+
+def per_token_ausd(price: Decimal | None) -> int | None:
+    """Return USD per million tokens as atto-USD per token."""
+    return None if price is None else int(price * _AUSD_PER_TOKEN)
+
+
+def apiece_pusd(price: Decimal | None) -> int | None:
+    """Return USD as pico-USD."""
+    return None if price is None else int(price * _PUSD_PER_USD)
 
 
 class Attribution(Block):
@@ -252,6 +317,11 @@ class Provider(Block):
         "Prices by model name; * stands for any text, and the first that fits counts.",
         "OpenRouter tells its prices; other servers need them here, or their use is booked at no cost.",
     )
+    cost_field: Text | None = setting(
+        None,
+        "Where answers of kind openai tell the cost in USD: a path like usage.cost, or a header; none: nowhere.",
+        "Known resellers by their address; elsewhere usage.cost counts for models without a price.",
+    )
     connect_timeout_s: Seconds = setting(
         5,
         "Longest wait for a connection, TLS included.",
@@ -360,6 +430,21 @@ class Provider(Block):
     @classmethod
     def _is_a_proxy(cls, proxy: Secret | None) -> Secret | None:
         return None if proxy is None else Secret(read_proxy_url(proxy.reveal()))
+
+    @field_validator("cost_field")
+    @classmethod
+    def _is_place(cls, field: str | None) -> str | None:
+        if field is None or _COST_FIELD.fullmatch(field):
+            return field
+        raise SettingError("must be a path like usage.cost, a header like x-litellm-response-cost, or none")
+
+    @model_validator(mode="after")
+    def _has_no_field_of_its_own(self) -> Self:
+        if self.kind == "openrouter" and self.cost_field is not None:
+            raise SettingError(
+                "is for kind openai", "OpenRouter tells the cost in usage.cost.", key="cost_field", show=False
+            )
+        return self
 
     @field_validator("keys")
     @classmethod

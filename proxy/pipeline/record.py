@@ -11,16 +11,27 @@ from proxy.pipeline.call import Call
 from proxy.pipeline.extend import bound_pusd, extend, shortfall
 from proxy.pipeline.over import tell_over
 from proxy.pipeline.parts import Parts, Snapshot
-from proxy.pipeline.reserve import Reservation, ledger_down
+from proxy.pipeline.reserve import Reservation, facts_for, ledger_down
 from proxy.pipeline.route import Target
-from proxy.pipeline.settle import OVER, UNSETTLED, Heard, Verdict, give_up, settle
+from proxy.pipeline.settle import (
+    ASSUMED,
+    CONTRADICTED,
+    OVER,
+    UNSETTLED,
+    UNTOLD_LIFE,
+    Heard,
+    Priced,
+    Verdict,
+    give_up,
+    settle,
+)
 from proxy.pipeline.total import Part, add_up, held_pusd, rest, share, total_verdict
-from proxy.policy.pricing import Price, cost_from_usage_pusd
+from proxy.policy.pricing import Price, charge
 from proxy.policy.quota import Amounts
 from proxy.providers.rows import ProviderRow
 from proxy.storage.rows import AttemptEnd, AttemptRow, RequestEnd, Reserved
 from proxy.storage.writer import LedgerUnavailableError
-from proxy.wire.usage import NO_USAGE, Usage
+from proxy.wire.usage import NO_EXTRAS, NO_USAGE, Usage
 
 log = logging.getLogger("tollkeeper.record")
 
@@ -174,10 +185,14 @@ class Booking:
     def _settle(self, attempt: Attempt, reserved_pusd: int | None) -> Verdict:
         return settle(attempt.heard, attempt.provider.dialect, reserved_pusd, self._price)
 
-    def _price(self, usage: Usage) -> int | None:
+    def _price(self, usage: Usage) -> Priced | None:
         attempt = self.attempt
         assert attempt is not None
-        return usage_cost_pusd(self._parts.catalogue.price(attempt.provider, attempt.target.model), usage)
+        price = self._parts.catalogue.price(attempt.provider, attempt.target.model)
+        images = 0
+        if price is not None and price.image_pusd:  # what was sent is counted by nobody but us
+            images = facts_for(self._reservation.route, attempt.target).images
+        return price_usage(price, usage, images)
 
     # Several attempts
 
@@ -267,7 +282,9 @@ class Booking:
     def _row(self, verdict: Verdict, status: int, error: str | None) -> RequestEnd:
         reservation, attempt, call = self._reservation, self.attempt, self._call
         heard = attempt.heard if attempt is not None else _UNHEARD
-        usage = NO_USAGE if heard.usage is None else heard.usage
+        usage = heard.usage
+        if usage is None or (verdict.flags and not verdict.flags.isdisjoint(CONTRADICTED)):
+            usage = NO_USAGE
         input_tokens, output_tokens, cached_tokens, reasoning_tokens = usage[:4]  # in the order of its fields
         identity, started_s, first_byte_s = reservation.identity, call.started_s, heard.first_byte_s
         duration_ms = int((self._parts.clock.monotonic_s() - started_s) * 1000)
@@ -351,7 +368,8 @@ def _unsent(request_id: int, n: int) -> AttemptEnd:
 
 
 def _attempt_end(request_id: int, attempt: Attempt, verdict: Verdict, now_s: float) -> AttemptEnd:
-    heard, usage = attempt.heard, attempt.heard.usage or NO_USAGE
+    heard = attempt.heard
+    usage = NO_USAGE if heard.usage is None or not verdict.flags.isdisjoint(CONTRADICTED) else heard.usage
     return AttemptEnd(
         request_id=request_id,
         n=attempt.n,
@@ -379,17 +397,28 @@ def uncounted_tokens(verdict: Verdict, reserved_tokens: int | None) -> int:
     return (reserved_tokens or 0) if verdict.state == "settled" else 0
 
 
-def usage_cost_pusd(price: Price | None, usage: Usage) -> int | None:
-    """Give tokens x price, rounded up; None without a price or without both counts."""
+def price_usage(price: Price | None, usage: Usage, images: int = 0) -> Priced | None:
+    """Return tokens x price, rounded up; None without a price or without both counts. images: those of the prompt."""
     if price is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
-    return cost_from_usage_pusd(
+    cached, reasoning = usage.cached_tokens or 0, usage.reasoning_tokens or 0
+    if usage.extras is None and not images:
+        return Priced(charge(price, usage.input_tokens, usage.output_tokens, cached, reasoning).pusd)
+    counts, unnamed, untold_life, _ = usage.extras or NO_EXTRAS
+    if images > counts.images:
+        counts = counts._replace(images=images)
+    charged = charge(
         price,
         usage.input_tokens,
         usage.output_tokens,
-        usage.cached_tokens or 0,
-        reasoning_tokens=usage.reasoning_tokens or 0,
+        cached,
+        reasoning,
+        counts=counts,
+        unnamed_tokens=unnamed,
+        untold_life_tokens=untold_life,
     )
+    said = ((ASSUMED, charged.is_assumed), (UNTOLD_LIFE, charged.is_untold))
+    return Priced(charged.pusd, frozenset(flag for flag, holds in said if holds))
 
 
 def word(text: str | None) -> str | None:

@@ -22,9 +22,11 @@ from proxy.pipeline.settle import BROKEN, HUNG_UP, Heard, Verdict
 from proxy.providers.inflate import ENCODINGS
 from proxy.providers.transport import Answer, TransportError
 from proxy.wire.answer import Answer as Told
-from proxy.wire.answer import is_cut_off
+from proxy.wire.answer import is_cut_off, read_message
 from proxy.wire.endpoint import Meter
 from proxy.wire.headers import pick_response_headers
+from proxy.wire.text_size import CHARS_A_TOKEN, least_tokens
+from proxy.wire.usage import with_cost, with_told_cost
 
 Finish = Callable[[int], Awaitable[Verdict]]  # takes the status that the client gets
 
@@ -34,6 +36,7 @@ _TRAILER_MAX_S = 5.0  # nor one that sends on what says nothing
 _SPACE = b" \t\r\n"
 _SPACES = frozenset((b" ", b"\t", b"\r", b"\n"))
 _NO_CONTENT = frozenset({204, 205})  # of 2xx: chunks behind such a head would be taken for the next answer
+_FRAME_BYTES = 1024  # what an answer may hold beside its text before it is worth a look
 _TAIL_BYTES = 4  # the longest end of an event: CR LF CR LF
 
 
@@ -167,7 +170,9 @@ class Stream(Relay):
     def listener(self) -> Meter:
         make = self.call.endpoint.meter
         assert make is not None, "an endpoint without streams has no answer that is one"
-        return make(self.attempt.hide_usage)
+        meter = make(self.attempt.hide_usage)
+        meter.cost_paths = self.attempt.provider.dialect.cost_paths
+        return meter
 
     async def passed_on(self) -> TransportError | None:
         """Pass on all that comes; gives what broke it."""
@@ -272,7 +277,10 @@ class Stream(Relay):
         heard = self.heard
         # what a stream that broke off or failed had counted on its way is not what it cost
         ended = meter.done and not meter.error_seen and not meter.goes_on
-        heard.usage = meter.usage if ended or meter.usage_is_last else None
+        if meter.usage is not None:
+            heard.usage = meter.usage
+            heard.usage_is_open = not (meter.usage_is_whole and (ended or meter.usage_is_last))
+            heard.least_tokens = meter.least_tokens
         heard.model = meter.model
         heard.served_by = meter.provider or heard.served_by
         heard.generation_id = heard.generation_id or meter.generation_id
@@ -351,10 +359,28 @@ class Whole(Relay):
     def complete(self, body: bytes) -> bytes:
         """Note that all of it is here; raises TransportError where it is not whole after all."""
         self.heard.first_byte_s = self.call.clock.monotonic_s()
-        self.told = self.call.endpoint.read(body)
+        told = self.told = self.call.endpoint.read(body)
+        if told is not None:
+            self._look_twice(told, body)
         if self.told is None and is_cut_off(body):  # what can be read is whole
             raise TransportError("broken", "the JSON of its answer ended early", dispatched=True)
         return body
+
+    def _look_twice(self, told: Told, body: bytes) -> None:
+        """Note what the usage of an answer does not say by itself."""
+        heard, usage, dialect = self.heard, told.usage, self.attempt.provider.dialect
+        if dialect.cost_paths:
+            told_cost = None if dialect.cost_header is None else self.answer.header(dialect.cost_header)
+            usage = with_cost(usage, read_message(body), body, dialect.cost_paths)
+            if told_cost is not None:
+                usage = with_told_cost(usage, told_cost)
+            self.told = told._replace(usage=usage)
+        if usage is None or usage.output_tokens is None:
+            return
+        if not usage.output_tokens:
+            heard.generates = self.call.endpoint.kind != "embeddings"
+        if len(body) > usage.output_tokens * CHARS_A_TOKEN + _FRAME_BYTES and heard.generates:
+            heard.least_tokens = least_tokens(body)
 
     async def _pass_padding(self, chunk: bytes) -> bytes:
         """Forward white space at once, so that no timer on the way runs out while the model works."""

@@ -6,7 +6,7 @@ What cannot be learnt is charged at the reservation and flagged; nothing is ever
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from proxy.wire.usage import Usage
 
@@ -24,9 +24,18 @@ HUNG_UP = "client_gone"
 BROKEN = "answer_broken"
 FAILED = "answer_failed"  # the provider said that it failed, and sent no content
 UNSETTLED = "settlement_failed"  # the proxy failed while it worked out what it cost
+UNFINISHED = "usage_not_final"  # something that costs came after the usage, or its end did not
+ZERO = "usage_zero"  # no output was counted, though content came
+TOO_SMALL = "usage_too_small"  # no tokenizer makes so few tokens of what came
+ASSUMED = "price_assumed"  # something was counted that has no price of its own
+UNTOLD_LIFE = "cache_life_untold"  # nobody says for how long a cache keeps it: the dearer price
+
+CONTRADICTED = frozenset({UNFINISHED, ZERO, TOO_SMALL})  # the usage is not what it cost: only the least of it
 
 _NO_FLAGS: frozenset[str] = frozenset()
-INEXACT = frozenset({UNMETERED, UNPRICED, DOUBTFUL})  # they say why there was no figure, and go where one is found
+INEXACT = frozenset(
+    {UNMETERED, UNPRICED, DOUBTFUL, *CONTRADICTED}
+)  # they say why there was no figure, and go where one is found
 
 
 @dataclass(slots=True, eq=False)
@@ -34,7 +43,8 @@ class Heard:
     """What came back from the provider for one attempt, filled while it comes.
 
     dispatched: a byte of the request may have reached the provider. complete: the answer ended as its kind ends.
-    failed: the provider itself said that it failed (an error object in a 200).
+    failed: the provider itself said that it failed (an error object in a 200). usage_is_open: content came after the
+    usage, or might have. least_tokens: what came cannot be fewer. generates False: an answer has no output to count.
     """
 
     dispatched: bool = False
@@ -53,6 +63,20 @@ class Heard:
     error_code: str | None = None  # the provider's own word or number
     flags: frozenset[str] = _NO_FLAGS
     first_byte_s: float | None = None
+    usage_is_open: bool = False
+    least_tokens: int = 0
+    generates: bool = True
+
+
+class Priced(NamedTuple):
+    """Tokens x price, and the flags of what the price list does not say."""
+
+    pusd: int
+    flags: frozenset[str] = _NO_FLAGS
+
+
+PriceUsage = Callable[[Usage], Priced | None]
+"""Gives tokens x price, or None without a price or without both counts."""
 
 
 @dataclass(slots=True)
@@ -66,45 +90,111 @@ class Verdict:
 
 
 class Terms(Protocol):
-    """What a provider says about money (of providers/rows.py)."""
+    """What a provider says about money (of providers/rows.py).
+
+    reports_cost: the cost in its answers is what is charged. takes_cost: it is, where no price is known.
+    """
 
     reports_cost: bool
+    takes_cost: bool
     has_generations: bool
 
 
-def settle(
-    heard: Heard, terms: Terms, reserved_pusd: int | None, price_usage: Callable[[Usage], int | None]
-) -> Verdict:
+def settle(heard: Heard, terms: Terms, reserved_pusd: int | None, price_usage: PriceUsage) -> Verdict:
     """Decide what a finished attempt cost, or that it must be looked up first.
 
-    reserved_pusd None: no price is known. price_usage gives tokens x price, or None without a price.
+    reserved_pusd None: no price is known.
     """
     if not heard.dispatched or heard.canned:
         return Verdict("released", 0, "none", heard.flags)
     usage = heard.usage
-    cost = None if usage is None else usage.cost_pusd
-    flags = set(heard.flags)
-    if cost is not None and usage is not None and terms.reports_cost:
-        if cost or not _doubtful_zero(usage, terms, price_usage):
-            return _settled(cost, "provider", heard.flags, reserved_pusd, exact=usage.cost_exact)
-        flags.add(DOUBTFUL)
-    if usage is not None and usage.cost_problem is not None:
-        flags.add(DOUBTFUL)
-    if _certainly_unbilled(heard):
-        return Verdict("released", 0, "none", frozenset(flags))
-    if not terms.reports_cost and usage is not None:
-        priced = price_usage(usage)
-        if priced is not None:
-            return _settled(priced, "price", frozenset(flags), reserved_pusd, exact=True)
-    if usage is None:
-        flags.add(UNMETERED)
-    elif terms.reports_cost and cost is None and usage.cost_problem is None:
-        flags.add(UNPRICED)
+    flags = heard.flags
+    if usage is not None:
+        doubt = contradiction(heard, usage)
+        if doubt is not None:
+            return _settle_contradicted(heard, usage, doubt, terms, reserved_pusd, price_usage)
+        if usage.extras is not None:
+            flags |= usage.extras.doubts
+        cost = usage.cost_pusd
+        if cost is not None and terms.reports_cost:
+            if cost or not _doubtful_zero(usage, price_usage):
+                return _settled(cost, "provider", flags, reserved_pusd, exact=usage.cost_exact)
+            flags |= {DOUBTFUL}
+        if usage.cost_problem is not None and (terms.reports_cost or terms.has_generations):
+            flags |= {DOUBTFUL}
+    if _certainly_unbilled(heard, terms):
+        return Verdict("released", 0, "none", flags)
+    if not terms.has_generations and usage is not None:
+        found = _by_tokens(usage, terms, price_usage)
+        if found is not None:
+            pusd, source, more, exact = found
+            return _settled(pusd, source, flags | more, reserved_pusd, exact=exact)
+    return _unknown(heard, terms, reserved_pusd, flags)
+
+
+def _by_tokens(usage: Usage, terms: Terms, price_usage: PriceUsage) -> tuple[int, str, frozenset[str], bool] | None:
+    """Give the figure of a provider that reports no cost: amount, source, flags, and whether it is exact.
+
+    Where no price is known, a cost that it tells nevertheless is the best there is, but 0 proves nothing.
+    """
+    priced = price_usage(usage)
+    if priced is not None:
+        missing = terms.reports_cost and usage.cost_pusd is None and usage.cost_problem is None
+        return priced.pusd, "price", priced.flags | ({UNPRICED} if missing else _NO_FLAGS), True
+    if terms.takes_cost and usage.cost_pusd:
+        return usage.cost_pusd, "provider", _NO_FLAGS, usage.cost_exact
+    return None
+
+
+def _unknown(heard: Heard, terms: Terms, reserved_pusd: int | None, flags: frozenset[str], least: int = 0) -> Verdict:
+    """Look it up, or charge the worst case."""
+    usage = heard.usage
+    if usage is None or (not terms.reports_cost and (usage.input_tokens is None or usage.output_tokens is None)):
+        flags |= {UNMETERED}
+    elif terms.reports_cost and usage.cost_pusd is None and usage.cost_problem is None:
+        flags |= {UNPRICED}
     if heard.failed and not heard.content_seen:
-        flags.add(FAILED)
+        flags |= {FAILED}
     if terms.has_generations and heard.generation_id is not None:
-        return Verdict("pending", None, "none", frozenset(flags))
-    return give_up(reserved_pusd, "reservation" if terms.reports_cost else "estimate", flags)
+        return Verdict("pending", None, "none", flags)
+    source = "reservation" if terms.reports_cost else "estimate"
+    if least > (reserved_pusd or 0):  # known to have cost that much at least
+        return _settled(least, source, flags, reserved_pusd, exact=True)
+    return give_up(reserved_pusd, source, set(flags))
+
+
+def contradiction(heard: Heard, usage: Usage) -> str | None:
+    """Return the flag that says why a usage cannot be all that an answer took; None where nothing speaks against it."""
+    if heard.usage_is_open:
+        return UNFINISHED
+    output_tokens = usage.output_tokens
+    if output_tokens is None:
+        return None
+    if not output_tokens:
+        if heard.content_seen and (heard.generates or usage.input_tokens == 0):
+            return ZERO
+    elif output_tokens < heard.least_tokens:
+        return TOO_SMALL
+    return None
+
+
+def _settle_contradicted(
+    heard: Heard, usage: Usage, doubt: str, terms: Terms, reserved_pusd: int | None, price_usage: PriceUsage
+) -> Verdict:
+    """Charge the dearer of what a usage says that is not all, and the worst case; or look it up.
+
+    A cost stands where only the counts beside it are wrong.
+    """
+    flags = heard.flags | usage.doubts | {doubt}
+    cost = usage.cost_pusd
+    if cost and terms.reports_cost and doubt != UNFINISHED:
+        return _settled(cost, "provider", flags, reserved_pusd, exact=usage.cost_exact)
+    most = usage._replace(
+        input_tokens=usage.input_tokens or 0, output_tokens=max(usage.output_tokens or 0, heard.least_tokens)
+    )
+    priced = price_usage(most)
+    told = cost or 0 if terms.reports_cost or terms.takes_cost else 0
+    return _unknown(heard, terms, reserved_pusd, flags, max(told, 0 if priced is None else priced.pusd))
 
 
 def give_up(reserved_pusd: int | None, source: str, flags: set[str]) -> Verdict:
@@ -127,17 +217,29 @@ def _settled(cost_pusd: int, source: str, flags: frozenset[str], reserved_pusd: 
     return Verdict("settled", cost_pusd, source, flags)
 
 
-def _doubtful_zero(usage: Usage, terms: Terms, price_usage: Callable[[Usage], int | None]) -> bool:
+def _doubtful_zero(usage: Usage, price_usage: PriceUsage) -> bool:
     """A cost of 0 for an answer that has a price; free models, own keys and cache hits are 0 by right."""
     if usage.cost_pusd != 0 or usage.is_byok or not usage.output_tokens:
         return False
-    return terms.has_generations and bool(price_usage(usage))
+    priced = price_usage(usage)
+    return priced is not None and priced.pusd > 0
 
 
-def _certainly_unbilled(heard: Heard) -> bool:
-    """The provider refused before it worked, or says in a 200 that it failed, leaving nothing that could be billed."""
+def _certainly_unbilled(heard: Heard, terms: Terms) -> bool:
+    """The provider refused before it worked, or says in a 200 that it failed, leaving nothing that could be billed.
+
+    An answer that is whole, without a choice, content or a count, is such a failure too, whatever it says.
+    """
     if heard.status is None:
         return False
     if heard.status >= 300:
         return True
-    return heard.failed and not heard.content_seen and heard.generation_id is None
+    if heard.content_seen or (terms.has_generations and heard.generation_id is not None):
+        return False
+    if heard.failed:
+        return heard.generation_id is None or (heard.usage is not None and not _counts(heard.usage))
+    return heard.complete and heard.finish_reason is None and not _counts(heard.usage)
+
+
+def _counts(usage: Usage | None) -> bool:
+    return usage is not None and bool(usage.input_tokens or usage.output_tokens or usage.cost_pusd)

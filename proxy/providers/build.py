@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from proxy.config.provider import NO_COST, Provider, ProviderKey, Timeouts, apiece_pusd, per_token_ausd
 from proxy.config.provider import Price as PriceSettings
-from proxy.config.provider import Provider, ProviderKey, Timeouts
 from proxy.core.errors import ConfigError
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
@@ -20,6 +20,7 @@ from proxy.providers.key import NO_KEY, Key
 from proxy.providers.network import DIRECT, Network, ProxyServer
 from proxy.providers.openai import OpenAIDialect
 from proxy.providers.openrouter import OpenRouterDialect
+from proxy.providers.resellers import told_cost_field
 from proxy.providers.rows import Dialect, ProviderRow
 from proxy.providers.transport import AiohttpTransport, Transport
 
@@ -163,7 +164,10 @@ def make_transport(base_url: str, network: Network = DIRECT) -> Transport:
 def _dialect(provider: Provider) -> Dialect:
     if provider.kind == "openrouter":
         return OpenRouterDialect(provider.attribution.referer or "", provider.attribution.title or "")
-    return OpenAIDialect()
+    field = provider.cost_field
+    if field is None:
+        return OpenAIDialect(told_cost_field(str(provider.base_url)))
+    return OpenAIDialect(takes_cost=False) if field == NO_COST else OpenAIDialect(field)
 
 
 def own_price(price: PriceSettings) -> Price:
@@ -171,8 +175,17 @@ def own_price(price: PriceSettings) -> Price:
     return Price(
         input_ausd=price.input_ausd,
         output_ausd=price.output_ausd,
-        cached_ausd=None if price.cached_input is None else price.cached_input_ausd,
-        cache_write_ausd=None if price.cache_write is None else price.cache_write_ausd,
+        cached_ausd=per_token_ausd(price.cached_input),
+        cache_write_ausd=per_token_ausd(price.cache_write),
+        cache_write_1h_ausd=per_token_ausd(price.cache_write_1h),
+        reasoning_ausd=per_token_ausd(price.reasoning),
+        image_token_ausd=per_token_ausd(price.image_input),
+        image_output_ausd=per_token_ausd(price.image_output),
+        audio_ausd=per_token_ausd(price.audio_input),
+        audio_cached_ausd=per_token_ausd(price.cached_audio),
+        audio_output_ausd=per_token_ausd(price.audio_output),
         request_pusd=price.request_pusd,
+        image_pusd=apiece_pusd(price.image),
+        web_search_pusd=apiece_pusd(price.web_search),
         source="config",
     )

@@ -189,7 +189,7 @@ async def _fetch_lists(provider: ProviderRow, hear_date: Callable[[str | None], 
     payload = await _fetch(provider, "/models", hear_date)
     if payload is None:
         raise CatalogueError("GET /models answered 404")
-    if not provider.dialect.reports_cost or not isinstance(payload, dict):
+    if not provider.dialect.lists_prices or not isinstance(payload, dict):
         return payload
     more = await _fetch(provider, "/embeddings/models", hear_date)
     own, others = payload.get("data"), more.get("data") if isinstance(more, dict) else None
@@ -231,7 +231,7 @@ def _price(provider: ProviderRow, prices: Prices, model: str) -> Price | None:
 
 def _prices(provider: ProviderRow, payload: Any) -> Prices:
     """Read the prices of a list. OpenAI and servers like it list none: theirs stand in the configuration."""
-    return parse_catalogue(payload) if provider.dialect.reports_cost else _NO_PRICES
+    return parse_catalogue(payload) if provider.dialect.lists_prices else _NO_PRICES
 
 
 def _listed(payload: Any) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""OpenAI and servers that speak like it: usage in streams only when asked, no cost, nothing to look up."""
+"""OpenAI and servers that speak like it: usage in streams only when asked, nothing to look up; some tell the cost."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,9 +6,30 @@ from typing import Any
 from proxy.providers.rows import Prepared
 
 
+def _paths(cost_field: str) -> tuple[tuple[str, ...], ...]:
+    """Return the places of a field of the usage: in the response of a typed event it stands one level down."""
+    path = tuple(cost_field.split("."))
+    return (path, ("response", *path)) if path[0] == "usage" else (path,)
+
+
 class OpenAIDialect:
-    reports_cost = False
     has_generations = False
+    lists_prices = False
+
+    def __init__(self, cost_field: str | None = None, *, takes_cost: bool = True) -> None:
+        """cost_field: a path with dots into the answer, or the name of a header; None: it tells none for sure.
+
+        takes_cost: a cost in ``usage.cost`` counts nevertheless where no price is known.
+        """
+        self.reports_cost = cost_field is not None
+        self.takes_cost = takes_cost
+        self.cost_header: str | None = None
+        self.cost_paths: tuple[tuple[str, ...], ...] = ()
+        if cost_field is not None and "." in cost_field:
+            self.cost_paths = _paths(cost_field)
+        elif cost_field is not None:  # a stream's head is sent before anything is known: there the usage tells it
+            self.cost_header = cost_field.lower()
+            self.cost_paths = (("usage", "cost"),)
 
     def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> Prepared:
         """Ask for usage in streams; never send stream_options without stream, which OpenAI answers with 400."""

@@ -39,7 +39,11 @@ _CANCELLABLE = frozenset(
 
 class OpenRouterDialect:
     reports_cost = True
+    takes_cost = True
+    cost_paths: tuple[tuple[str, ...], ...] = ()
+    cost_header: str | None = None
     has_generations = True
+    lists_prices = True
 
     def __init__(self, referer: str, title: str) -> None:
         self._referer = referer

@@ -28,8 +28,12 @@ class Prepared(NamedTuple):
 class Dialect(Protocol):
     """What differs between kinds of providers."""
 
-    reports_cost: bool  # usage.cost is what is charged
+    reports_cost: bool  # the cost in its answers is what is charged
+    takes_cost: bool  # such a cost counts where no price is known
+    cost_paths: tuple[tuple[str, ...], ...]  # where it stands, the first that is there; empty: usage.cost
+    cost_header: str | None  # of an answer in one piece
     has_generations: bool  # an answer can be looked up by its id afterwards
+    lists_prices: bool  # its list of models tells what they cost
 
     def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> Prepared:
         """Put the model in, and ask for usage where the endpoint has a way to ask."""

@@ -40,7 +40,7 @@ class Meter(Protocol):
     usage: Usage | None
     usage_is_last: bool
     usage_is_whole: bool
-    cost_path: tuple[str, ...] | None
+    cost_paths: tuple[tuple[str, ...], ...]
     error_seen: bool
     error_code: str | None
     error_type: str | None
@@ -49,6 +49,9 @@ class Meter(Protocol):
     goes_on: bool
     oversized: bool
     data_lines: int
+
+    @property
+    def least_tokens(self) -> int: ...
 
     @property
     def held(self) -> bytes: ...

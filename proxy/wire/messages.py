@@ -102,8 +102,8 @@ class MessagesMeter(TypedMeter):
         found = read_usage({"usage": self._counted}, data, MESSAGES)
         if found is not None:
             self.usage = with_doubt(found, FELL) if fallen or FELL in self._doubts() else found
-            if self.cost_path is not None:
-                self.usage = with_cost(self.usage, message, data, self.cost_path)
+            if self.cost_paths:
+                self.usage = with_cost(self.usage, message, data, self.cost_paths)
             self.usage_is_whole = True
 
     def _doubts(self) -> frozenset[str]:

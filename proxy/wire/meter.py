@@ -4,7 +4,9 @@ from typing import Any, Final
 
 from proxy.wire.answer import choices_of, error_code, error_of, error_type, read_message, text_of
 from proxy.wire.hide import without_usage
+from proxy.wire.spoken import EVENT_BYTES, text_of_event
 from proxy.wire.sse import EventSplitter, begun_line, data_spans, find_done, split_events
+from proxy.wire.text_size import least_streamed_tokens
 from proxy.wire.usage import Usage, later, read_usage, with_cost
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
@@ -48,14 +50,16 @@ class StreamMeter:
         "_nothing_begun",
         "_read_done",
         "_speaking",
+        "body_bytes",
         "content_seen",
-        "cost_path",
+        "cost_paths",
         "data_lines",
         "done",
         "error_code",
         "error_seen",
         "error_type",
         "finish_reason",
+        "frame_bytes",
         "generation_id",
         "goes_on",
         "model",
@@ -84,7 +88,7 @@ class StreamMeter:
         self.usage: Usage | None = None
         self.usage_is_last = False
         self.usage_is_whole = False
-        self.cost_path: tuple[str, ...] | None = None  # where the provider tells the cost, if not in the usage
+        self.cost_paths: tuple[tuple[str, ...], ...] = ()  # where the provider tells the cost, if not in the usage
         self.error_seen = False
         self.error_code: str | None = None
         self.error_type: str | None = None
@@ -93,6 +97,13 @@ class StreamMeter:
         self.goes_on = False
         self.oversized = False
         self.data_lines = 0
+        self.body_bytes = 0
+        self.frame_bytes = 0  # what the first event with content held beside its text
+
+    @property
+    def least_tokens(self) -> int:
+        """Return how few tokens the text that came can be."""
+        return least_streamed_tokens(self.body_bytes, self.data_lines, self.frame_bytes)
 
     @property
     def held(self) -> bytes:
@@ -111,6 +122,7 @@ class StreamMeter:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes from upstream, give those that may go to the client now."""
+        self.body_bytes += len(chunk)
         # find is half as dear as `in`; this is the way of nearly every chunk of a stream.
         if (
             self._nothing_begun
@@ -228,6 +240,7 @@ class StreamMeter:
     def _read_one(self, event: bytes) -> None:
         if len(event) > self._max_event_bytes:
             self.oversized = True
+            self.usage_is_whole = self.usage_is_last = False  # whatever it says, it may cost
             return
         if self._is_silent(event):
             return
@@ -250,7 +263,9 @@ class StreamMeter:
         self.provider = text_of(message, "provider") or self.provider
         for choice in choices_of(message):
             if _says_something(choice):
-                self.content_seen = True
+                if not self.content_seen:
+                    self.content_seen = True
+                    self.frame_bytes = len(data) + EVENT_BYTES - len(text_of_event(message))
                 self.goes_on = self._read_done
                 self._speaking.add(_index(choice))
             finish_reason = text_of(choice, "finish_reason")
@@ -263,14 +278,17 @@ class StreamMeter:
             self.error_code = error_code(error) or self.error_code
             self.error_type = error_type(error) or self.error_type
         usage = read_usage(message, data)
-        if self.cost_path is not None:
-            usage = with_cost(usage, message, data, self.cost_path)
+        if self.cost_paths:
+            usage = with_cost(usage, message, data, self.cost_paths)
         if usage is not None:
             self.usage = usage if self.usage is None else later(self.usage, usage)
             self.usage_is_whole = True
             self.usage_is_last = self.error_seen or self._ends(choices_of(message))
-        elif self.usage_is_whole and any(_says_something(choice) for choice in choices_of(message)):
-            self.usage_is_whole = self.usage_is_last = False
+        elif self.usage_is_whole:
+            if any(_says_something(choice) for choice in choices_of(message)):
+                self.usage_is_whole = self.usage_is_last = False
+            elif self.finish_reason is not None and not self.error_seen:
+                self.usage_is_last = True
 
     def _ends(self, choices: list[dict[str, Any]]) -> bool:
         """Tell whether nothing can follow a message with these choices; with n > 1 another choice may still speak."""

@@ -110,11 +110,13 @@ def _all_choices(usages: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _of_timings(timings: dict[str, Any]) -> dict[str, Any]:
     """Return llama.cpp's own figures under usual names; prompt_n leaves out what its cache had."""
-    found = {"prompt_tokens": timings.get("prompt_n"), "completion_tokens": timings.get("predicted_n")}
+    found: dict[str, Any] = {"prompt_tokens": timings.get("prompt_n"), "completion_tokens": timings.get("predicted_n")}
     cached = timings.get("cache_n")
     if type(cached) is int and type(found["prompt_tokens"]) is int and cached >= 0:
         found["prompt_tokens"] += cached
         found["prompt_tokens_details"] = {"cached_tokens": cached}
+    if None not in found.values():
+        found["total_tokens"] = (whole(found["prompt_tokens"]) or 0) + (whole(found["completion_tokens"]) or 0)
     return found
 
 
@@ -249,7 +251,7 @@ def _objects(usage: Mapping[str, Any], names: Iterable[str]) -> list[Mapping[str
 
 def _flat(usage: Mapping[str, Any]) -> Mapping[str, Any]:
     """Lay the counts of nested objects under those of the usage itself."""
-    for name in reversed(_NESTED):
+    for name in _NESTED:
         nested = usage.get(name)
         if isinstance(nested, dict):
             usage = {**nested, **usage}
@@ -272,7 +274,7 @@ def reckon(usage: Mapping[str, Any], shape: UsageShape) -> Reckoned | None:
     told = _Told(usage, shape)
     if told.input is None and told.output is None and not told.total:
         if told.total is None or told.doubts:
-            return None
+            return Reckoned(None, None, None, None, NO_COUNTS, 0, 0, told.doubts) if told.doubts else None
         return Reckoned(0, 0, None, None, NO_COUNTS, 0, 0, frozenset())
     if not shape.generates:
         return _of_prompt(told)

@@ -6,6 +6,7 @@ from proxy.wire.answer import choices_of, read_message
 from proxy.wire.sse import EventSplitter, data_spans, split_events
 
 MAX_EVENT_BYTES: Final = 1 << 20  # no piece of text is as large
+EVENT_BYTES: Final = len(b"data: \n\n")
 
 
 class Spoken:
@@ -49,6 +50,11 @@ class Spoken:
             if text and self._chars <= self._max_chars:
                 self._pieces.append(text)
                 self._chars += len(text)
+
+
+def text_of_event(message: dict[str, Any]) -> str:
+    """Return the text that one event says; empty for thoughts, calls of tools and all else."""
+    return _text(message)
 
 
 def _text(message: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from proxy.wire.answer import error_code, error_type, read_message, text_of
 from proxy.wire.meter import MAX_EVENT_BYTES
 from proxy.wire.sse import EventSplitter, data_spans, split_events
+from proxy.wire.text_size import least_streamed_tokens
 from proxy.wire.usage import Usage, later, with_cost
 
 
@@ -23,14 +24,16 @@ class TypedMeter:
         "_holds",
         "_max_event_bytes",
         "_nothing_begun",
+        "body_bytes",
         "content_seen",
-        "cost_path",
+        "cost_paths",
         "data_lines",
         "done",
         "error_code",
         "error_seen",
         "error_type",
         "finish_reason",
+        "frame_bytes",
         "generation_id",
         "goes_on",
         "model",
@@ -57,7 +60,7 @@ class TypedMeter:
         self.usage: Usage | None = None
         self.usage_is_last = False
         self.usage_is_whole = False
-        self.cost_path: tuple[str, ...] | None = None
+        self.cost_paths: tuple[tuple[str, ...], ...] = ()
         self.error_seen = False
         self.error_code: str | None = None
         self.error_type: str | None = None
@@ -66,6 +69,13 @@ class TypedMeter:
         self.goes_on = False
         self.oversized = False
         self.data_lines = 0
+        self.body_bytes = 0
+        self.frame_bytes = 0  # what the first event with content held beside its text
+
+    @property
+    def least_tokens(self) -> int:
+        """Return how few tokens the text that came can be."""
+        return least_streamed_tokens(self.body_bytes, self.data_lines, self.frame_bytes)
 
     @property
     def held(self) -> bytes:
@@ -84,6 +94,7 @@ class TypedMeter:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes from upstream, give those that may go to the client now."""
+        self.body_bytes += len(chunk)
         if self._nothing_begun and chunk[-2:] == b"\n\n" and self._is_silent(chunk):
             self.data_lines += chunk.count(b"data:")
             return chunk
@@ -123,8 +134,8 @@ class TypedMeter:
 
     def note_usage(self, usage: Usage | None, message: dict[str, Any], data: bytes, *, is_last: bool) -> None:
         """Note a usage that counts what was written; is_last: all was said with it."""
-        if self.cost_path is not None:
-            usage = with_cost(usage, message, data, self.cost_path)
+        if self.cost_paths:
+            usage = with_cost(usage, message, data, self.cost_paths)
         if usage is not None:
             self.usage = usage if self.usage is None else later(self.usage, usage)
             self.usage_is_whole = True
@@ -160,6 +171,7 @@ class TypedMeter:
     def _read_one(self, event: bytes) -> None:
         if len(event) > self._max_event_bytes:
             self.oversized = True
+            self.usage_is_whole = self.usage_is_last = False  # whatever it says, it may cost
             return
         if self._is_silent(event):
             return

@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from proxy.core.counts import NO_COUNTS, Counts
-from proxy.wire.amount import NO_AMOUNT, CostProblem, amount_of, literal_of, read_amount, with_upstream
+from proxy.core.money import MAX_PUSD
+from proxy.wire.amount import (
+    NO_AMOUNT,
+    Amount,
+    CostProblem,
+    amount_of,
+    literal_of,
+    read_amount,
+    value_at,
+    with_upstream,
+)
 from proxy.wire.reckoning import FELL, Reckoned, found_elsewhere, reckon
 from proxy.wire.usage_shape import CHAT, EMBEDDINGS, MAX_TOKENS, MESSAGES, RESPONSES, STREAMED_RESPONSES, UsageShape
 
@@ -17,6 +27,7 @@ __all__ = [
     "EMBEDDINGS",
     "MAX_TOKENS",
     "MESSAGES",
+    "NO_EXTRAS",
     "NO_USAGE",
     "RESPONSES",
     "STREAMED_RESPONSES",
@@ -27,7 +38,11 @@ __all__ = [
     "read_usage",
     "with_cost",
     "with_doubt",
+    "with_told_cost",
 ]
+
+TICKS: Final = "cost_in_usd_ticks"
+_PUSD_PER_TICK: Final = 100
 
 
 class Extras(NamedTuple):
@@ -44,7 +59,7 @@ class Extras(NamedTuple):
     doubts: frozenset[str] = frozenset()
 
 
-_NO_EXTRAS: Final = Extras()
+NO_EXTRAS: Final = Extras()
 
 
 class Usage(NamedTuple):
@@ -72,7 +87,7 @@ class Usage(NamedTuple):
     @property
     def doubts(self) -> frozenset[str]:
         """Return the rules by which contradictions in it were read."""
-        return _NO_EXTRAS.doubts if self.extras is None else self.extras.doubts
+        return NO_EXTRAS.doubts if self.extras is None else self.extras.doubts
 
 
 NO_USAGE: Final = Usage(None, None, None, None, None, True, None, False, None)
@@ -112,20 +127,21 @@ def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT)
             reasoning_tokens = output_details.get(shape.reasoning_tokens)
     else:
         reckoned = reckon(usage, shape)
-        if reckoned is None:
-            if usage.get("cost") is None:
+        if reckoned is None or (reckoned.input_tokens is None and reckoned.output_tokens is None):
+            if usage.get("cost") is None and TICKS not in usage:
                 return None
             input_tokens = output_tokens = None
-        else:
+        if reckoned is not None:
             input_tokens, output_tokens, cached_tokens, reasoning_tokens = reckoned[:4]
             extras = _extras(reckoned)
     cost = usage.get("cost")
     if cost is None:
-        total = NO_AMOUNT
+        total = NO_AMOUNT if TICKS not in usage else _ticks(usage, (TICKS,))
     elif cost.__class__ is float and (literal := literal_of(raw, b'"cost"', cost)) is not None:  # nearly every cost
         total = amount_of(literal)
     else:
-        total = read_amount(message, raw, (*path, "cost"))
+        inner = ("cost", "total_cost") if cost.__class__ is dict and cost.get("total_cost") else ("cost",)  # Perplexity
+        total = read_amount(message, raw, (*path, *inner))
     is_byok = usage.get("is_byok") is True
     upstream_pusd = None
     if is_byok:  # otherwise it is a part of the cost, and adding it would book it twice
@@ -156,27 +172,51 @@ def _is_plain(details: Any, key: str | None, whole: int) -> bool:
 
 def _extras(reckoned: Reckoned) -> Extras | None:
     extras = Extras(reckoned.counts, reckoned.unnamed_tokens, reckoned.untold_life_tokens, reckoned.doubts)
-    return None if extras == _NO_EXTRAS else extras
+    return None if extras == NO_EXTRAS else extras
 
 
 def with_doubt(usage: Usage, rule: str) -> Usage:
     """Return a usage with one more rule by which a contradiction was read."""
-    extras = usage.extras or _NO_EXTRAS
+    extras = usage.extras or NO_EXTRAS
     return usage._replace(extras=extras._replace(doubts=extras.doubts | {rule}))
 
 
-def with_cost(usage: Usage | None, message: Any, raw: bytes, path: tuple[str, ...]) -> Usage | None:
-    """Return a usage with the cost that stands at a path of the message, where one does; raw is its JSON.
+def with_cost(usage: Usage | None, message: Any, raw: bytes, paths: tuple[tuple[str, ...], ...]) -> Usage | None:
+    """Return a usage with the cost at the first path of the message that holds one, and with no other.
 
-    A decimal in quotes counts as a number there. What is no object on the way has none.
+    raw is the JSON of message. A decimal in quotes counts as a number.
     """
-    found = read_amount(message, raw, path, quoted=True)
-    if found == NO_AMOUNT:
+    for path in paths:
+        found = _ticks(message, path) if path[-1] == TICKS else read_amount(message, raw, path, quoted=True)
+        if found != NO_AMOUNT:
+            pusd, exact, problem = found
+            return (usage or NO_USAGE)._replace(
+                cost_pusd=pusd, cost_exact=exact, cost_problem=problem, upstream_pusd=None
+            )
+    if usage is None:
+        return None
+    return usage._replace(cost_pusd=None, cost_exact=True, cost_problem=None, upstream_pusd=None)
+
+
+def with_told_cost(usage: Usage | None, text: str) -> Usage | None:
+    """Return a usage with the cost that a header tells; what is no decimal is left out."""
+    pusd, exact, problem = amount_of(text.strip())
+    if pusd is None and problem != "negative":
         return usage
-    pusd, exact, problem = found
-    return (NO_USAGE if usage is None else usage)._replace(
-        cost_pusd=pusd, cost_exact=exact, cost_problem=problem, upstream_pusd=None
-    )
+    return (usage or NO_USAGE)._replace(cost_pusd=pusd, cost_exact=exact, cost_problem=problem, upstream_pusd=None)
+
+
+def _ticks(message: Any, path: tuple[str, ...]) -> Amount:
+    """Read what xAI tells: a whole number of 1e-10 USD."""
+    ticks = value_at(message, path)
+    if ticks is None:
+        return NO_AMOUNT
+    if ticks.__class__ is not int:
+        return None, True, "not_a_number"
+    if ticks < 0:
+        return None, True, "negative"
+    pusd = ticks * _PUSD_PER_TICK
+    return (pusd, True, None) if pusd <= MAX_PUSD else (None, True, "too_large")
 
 
 def later(before: Usage | None, now: Usage) -> Usage:
@@ -193,9 +233,9 @@ def later(before: Usage | None, now: Usage) -> Usage:
         counts.append(old if new is None else new if old is None else max(old, new))
     money = _later_money(before, now)
     fell = fell or (now.cost_pusd is not None and now.cost_pusd < (before.cost_pusd or 0))
-    old_extras, new_extras = before.extras or _NO_EXTRAS, now.extras or _NO_EXTRAS
+    old_extras, new_extras = before.extras or NO_EXTRAS, now.extras or NO_EXTRAS
     extras: Extras | None = new_extras
-    if old_extras != _NO_EXTRAS or fell:
+    if old_extras != NO_EXTRAS or fell:
         greater = Counts._make(map(max, old_extras.counts, new_extras.counts))
         fell = fell or greater != new_extras.counts
         extras = Extras(
@@ -204,7 +244,7 @@ def later(before: Usage | None, now: Usage) -> Usage:
             max(old_extras.untold_life_tokens, new_extras.untold_life_tokens),
             old_extras.doubts | new_extras.doubts | ({FELL} if fell else frozenset()),
         )
-    return Usage._make((*counts, *money, None if extras == _NO_EXTRAS else extras))
+    return Usage._make((*counts, *money, None if extras == NO_EXTRAS else extras))
 
 
 def _later_money(before: Usage, now: Usage) -> tuple[int | None, bool, CostProblem | None, bool, int | None]:

@@ -1,0 +1,62 @@
+"""How few tokens a text can be: a usage that counts fewer is not that of the answer.
+
+No vocabulary is known here, and none is needed: the bounds lie far beyond all that are in use. In plain answers, where
+the text is at hand, runs of one character are left out, for a token may stand for a whole run of blanks or dashes;
+what remains has at most some 15 characters a token on average in any language, and 32 are allowed. In a stream only
+bytes and lines are counted: a token then may be a run of 128 characters, each of which takes two bytes in JSON.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from proxy.wire.answer import choices_of, read_message
+
+CHARS_A_TOKEN: Final = 32
+_STREAMED_BYTES_A_TOKEN: Final = 256
+_LINE_SLACK_BYTES: Final = 64  # by how much the frames of two events differ: times, padding, log probabilities
+_LINES_A_TOKEN: Final = 128  # providers that send each character by itself
+_IDLE_LINES: Final = 1024  # signs of life that look like events
+_RUN: Final = re.compile(r"(.)\1{3,}", re.DOTALL)
+
+
+def least_tokens(body: bytes) -> int:
+    """Return how many tokens the text of a plain answer is at the very least."""
+    message = read_message(body)
+    if message is None:
+        return 0
+    return sum(len(_RUN.sub(r"\1", text)) for text in _texts(message)) // CHARS_A_TOKEN
+
+
+def least_streamed_tokens(body_bytes: int, lines: int, frame_bytes: int) -> int:
+    """Return how many tokens the text of a stream is at the very least.
+
+    lines: those with data. frame_bytes: what the first event with content held beside its text; 0: there was none.
+    """
+    if not frame_bytes:
+        return 0
+    text_bytes = body_bytes - lines * (frame_bytes + _LINE_SLACK_BYTES)
+    return max(0, text_bytes // _STREAMED_BYTES_A_TOKEN, (lines - _IDLE_LINES) // _LINES_A_TOKEN)
+
+
+def _texts(message: dict[str, Any]) -> Iterator[str]:
+    """Give the texts of an answer of any endpoint: of the choices, the content or the output."""
+    for choice in choices_of(message):
+        yield from _said(choice)
+        yield from _said(choice.get("message"))
+    for name in ("content", "output"):
+        parts = message.get(name)
+        for part in parts if isinstance(parts, list) else ():
+            yield from _said(part)
+
+
+def _said(part: Any) -> Iterator[str]:
+    if not isinstance(part, dict):
+        return
+    for name in ("content", "text", "reasoning", "reasoning_content", "thinking", "refusal"):
+        value = part.get(name)
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            for inner in value:
+                yield from _said(inner)
