@@ -23,6 +23,7 @@ from proxy.jobs.retention import Retention
 from proxy.jobs.runner import JobRunner
 from proxy.jobs.settle_pending import SettlePending
 from proxy.jobs.watch_holds import HoldWatch
+from proxy.jobs.watch_parts import watch_parts
 from proxy.pipeline.access_log import AccessLog, Lines
 from proxy.pipeline.allowance import use_case_quotas
 from proxy.pipeline.desk import Desk
@@ -86,6 +87,8 @@ class App:
         self._servers: list[web.Server | LaneServer] = []
         self._sockets: list[asyncio.Server] = []
         self._runner = JobRunner()
+        self.broken = asyncio.Event()  # a part has ended that nothing starts anew
+        self.unwritten = 0  # requests whose end was not on disk when the ledger was closed
         self.health = Health(self._clock)
         self.live: LiveConfig[Snapshot] = LiveConfig(load, self._build, swapped=self._log_as)
         self.ledger: SqliteLedger
@@ -145,12 +148,27 @@ class App:
         )
         self._runner.start("watch_config", self.live.run)
         self._runner.start("watch_holds", self.holds.run)
+        self._runner.start("watch_parts", lambda: watch_parts(self._vital(), self._break))
         retention = Retention(self.ledger, self.live, self._clock, lambda: self._clock.problem)
         self._runner.start("retention", retention.run)
         self._stack.push_async_callback(self._runner.close)
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD)
+
+    def _vital(self) -> Mapping[str, Callable[[], bool]]:
+        """Return the parts without which no promise holds."""
+        sockets = {f"listening socket {n}": self._is_open(each) for n, each in enumerate(self._sockets, 1)}
+        return {"the ledger's writer": self.ledger.is_alive, **sockets}
+
+    def _is_open(self, each: asyncio.Server) -> Callable[[], bool]:
+        return lambda: each.is_serving() or self.parts.draining
+
+    def _break(self, what: str) -> None:
+        """Take no more requests: a part is gone that nothing starts anew."""
+        if not self.broken.is_set():
+            log.error("proxy.broken", extra={"problem": what})
+            self.broken.set()
 
     def _log_as(self, settings: Settings) -> None:
         """Log from the settings' level on; a line for each request is information."""
@@ -182,6 +200,7 @@ class App:
             clock_problem=lambda: self._clock.problem,
             pending=lambda: self.pending.waiting,
             ownerless=lambda: self.holds.count,
+            jobs=lambda: self._runner.problems,
         )
         head_timeout_s = float(settings.server.head_timeout_s)
         users_server = make_server(
@@ -309,9 +328,9 @@ class App:
         await self._stack.aclose()
 
     async def _close_ledger(self) -> None:
-        unwritten = await self.ledger.close()
-        if unwritten:
-            log.error("ledger.unwritten", extra={"requests": unwritten})
+        self.unwritten = await self.ledger.close()
+        if self.unwritten:
+            log.error("ledger.unwritten", extra={"requests": self.unwritten})
 
     async def _close_providers(self) -> None:
         for row in (*self._providers.values(), *self._replaced):

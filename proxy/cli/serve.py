@@ -15,7 +15,10 @@ from proxy.cli.admin import actor
 from proxy.cli.logs import Output, set_up_logs
 from proxy.cli.settings import config_option, loader
 from proxy.config.load import Loaded
+from proxy.core.errors import LedgerError
 from proxy.storage.users import add_token, add_user
+
+_BROKEN_S = 10.0  # how long a broken proxy still answers 503: answers under way end, and a look at /readyz sees it
 
 
 @click.command()
@@ -56,7 +59,8 @@ async def _serve(load: Callable[[], Loaded], loaded: Loaded, output: Output, sta
     if loaded.path is None and len(app.live.current.directory) == 0:
         await _first_token(app)
     _say_ready(app, loaded, time.perf_counter() - started_s)
-    await stop.wait()
+    if not await _told_to_stop(app, stop):
+        click.echo("A part of the proxy has broken: see the log. Stopping.", err=True)
     click.echo("Stopping: no new requests; open ones finish. Once more to cut them.", err=True)
     draining = asyncio.ensure_future(app.drain())
     cutting = asyncio.ensure_future(cut.wait())
@@ -65,7 +69,25 @@ async def _serve(load: Callable[[], Loaded], loaded: Loaded, output: Output, sta
         task.cancel()
     await asyncio.gather(draining, cutting, return_exceptions=True)
     await app.close()
-    return 0
+    if app.unwritten:
+        click.echo(
+            f"{app.unwritten} requests ended and could not be written: the disk refuses. The next start settles them.",
+            err=True,
+        )
+    return LedgerError.exit_code if app.unwritten or app.broken.is_set() else 0
+
+
+async def _told_to_stop(app: App, stop: asyncio.Event) -> bool:
+    """Wait for the word to stop. False: a part has broken, and time was left for all to see that nothing works."""
+    told, broken = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(app.broken.wait())
+    await asyncio.wait((told, broken), return_when=asyncio.FIRST_COMPLETED)
+    if broken.done() and not told.done():
+        await asyncio.wait((told,), timeout=_BROKEN_S)
+    was_told = told.done()
+    for task in (told, broken):
+        task.cancel()
+    await asyncio.gather(told, broken, return_exceptions=True)
+    return was_told
 
 
 async def _first_token(app: App) -> None:

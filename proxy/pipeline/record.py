@@ -107,9 +107,12 @@ class Booking:
             parts.desk.cover(self._reservation.id, cost_pusd)  # what raises a total counts before the commit
             if OVER in verdict.flags:
                 self._tell_over(end, cost_pusd)
-        written = parts.ledger.end(end, self._written)
-        parts.patience.expect(written, self._snapshot.settle_wait_s, self._call.request_id)
-        await written
+        try:
+            written = parts.ledger.end(end, self._written)
+            parts.patience.expect(written, self._snapshot.settle_wait_s, self._call.request_id)
+            await written
+        except LedgerUnavailableError as problem:  # nothing is written any more; the next start finds the row open
+            log.error("settlement.unwritten", extra={"request_id": self._call.request_id, "problem": str(problem)})
         return verdict
 
     def _tell_over(self, end: RequestEnd, cost_pusd: int) -> None:

@@ -259,12 +259,14 @@ class _Sweep:
         self._timer = self._loop.call_at(due_s, self._run)
 
     def _run(self) -> None:
-        now_s = self._loop.time()
-        again_s = self._look(now_s)
-        if again_s == _NEVER_S:
-            self.stop()
-        else:
-            self._arm(max(again_s, now_s + self._tick_s))
+        again_s = now_s = self._loop.time()
+        try:
+            again_s = self._look(now_s)
+        finally:  # a look that fails must not be the last: without any, nothing ever times out
+            if again_s == _NEVER_S:
+                self.stop()
+            else:
+                self._arm(max(again_s, now_s + self._tick_s))
 
 
 def _unreachable(text: str) -> TransportError:

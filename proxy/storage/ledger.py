@@ -99,6 +99,10 @@ class SqliteLedger:
     def problem(self) -> str | None:
         return self._writer.problem
 
+    def is_alive(self) -> bool:
+        """Tell whether something still writes what is handed over."""
+        return self._writer.is_alive()
+
     def open(self, row: OpenRow) -> Waiter[None]:
         return self._writer.submit(row)
 
@@ -122,7 +126,7 @@ class SqliteLedger:
     async def close(self) -> int:
         """Write what is queued, fold the WAL into the file, free the lock; give how many ends could not be written."""
         self._writer.finish()
-        kept = await asyncio.to_thread(self._writer.join)
+        unwritten = await asyncio.to_thread(self._writer.join)
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except (
@@ -132,7 +136,7 @@ class SqliteLedger:
         finally:
             self._connection.close()
             self._lock.release()
-        return len([operation for operation in kept if isinstance(operation[0], RequestEnd)])
+        return unwritten
 
 
 def open_ledger(

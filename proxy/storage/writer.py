@@ -7,6 +7,7 @@ memory and are tried again until they are on disk.
 """
 
 import asyncio
+import contextlib
 import logging
 import queue
 import sqlite3
@@ -43,6 +44,9 @@ _MARK_EVERY_S = 1.0
 _GATHER_S = 0.001
 _GATHER_FROM = 4
 _GROUP_MAX = 1000  # operations in one transaction: beyond this the time of a commit grows with nothing gained
+
+
+_BROKEN = "the thread that writes the ledger has broken"
 
 
 class LedgerUnavailableError(TollkeeperError):
@@ -138,6 +142,9 @@ class Writer:
         self._unfinished = {row[0] for row in connection.execute(statements.UNFINISHED, (None,)).fetchall()}
         self._mark_due_s = 0.0
         self._last_count = 0  # operations that came for the last group
+        self._under_way: list[Operation] = []  # of the thread: what it has taken and not resolved
+        self._lost = 0  # ends of requests that the thread left unwritten when it broke
+        self.has_broken = False  # the thread has ended by a fault of ours: nothing is written any more
         self.problem: str | None = None  # what the disk said last; None while commits succeed
 
     def start(self) -> None:
@@ -159,6 +166,8 @@ class Writer:
         return waiter
 
     def _check_room(self, what: What) -> None:
+        if self.has_broken:
+            raise LedgerUnavailableError(self.problem or _BROKEN)
         if self._finished:
             raise LedgerUnavailableError("the ledger is closed")
         if not _must_land(what):
@@ -177,23 +186,61 @@ class Writer:
             self._hand_over()
             self._queue.put(None)
 
-    def join(self) -> list[Operation]:
-        """Wait until all that was taken is written and give back what could not be. Blocks: call it in a thread."""
+    def join(self) -> int:
+        """Wait until all that was taken is written; return how many ends could not be. Blocks: call it in a thread."""
         self._thread.join()
-        return self._kept
+        return self._lost + sum(isinstance(what, RequestEnd) for what, _, _ in self._kept)
+
+    def is_alive(self) -> bool:
+        """Tell whether the thread still writes, or has ended because it was told to."""
+        return self._thread.is_alive() or (self._finished and not self.has_broken)
 
     def _run(self) -> None:
+        try:
+            self._write_all()
+        except BaseException as error:  # whatever it is: somebody must hear that nothing is written any more
+            log.exception("ledger.writer_ended")
+            self._break(error)
+
+    def _write_all(self) -> None:
         while not self._stopping:
             operations = self._next_group()
             if operations:
                 self._write(operations)
             elif self.problem is not None and not self._stopping:
                 self._probe()
+        self._under_way = []
         self._last_mark()
+
+    def _break(self, error: BaseException) -> None:
+        """Refuse whatever waits and whatever will come: at once, for it would wait for ever."""
+        self.problem = f"{_BROKEN}: {error!r}"
+        left = [*self._under_way, *self._kept]
+        self._kept = []
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._refuse_all, left)
+
+    def _refuse_all(self, left: list[Operation]) -> None:
+        """Answer all that the thread has left, in the event loop; what it had answered is done already."""
+        self.has_broken = True
+        self._queue_max = 0  # so that submit() looks
+        while True:
+            try:
+                left += self._queue.get_nowait() or ()
+            except queue.Empty:
+                break
+        left += self._incoming
+        self._incoming = []
+        self._waiting = 0
+        for what, waiter, _ in left:
+            if not waiter.is_done:
+                self._lost += isinstance(what, RequestEnd)
+                waiter.set_exception(LedgerUnavailableError(self.problem or _BROKEN))
 
     def _next_group(self) -> list[Operation]:
         """Wait for something to do, then take all that is there, what was kept from a failure first."""
-        group, self._kept = self._kept, []
+        group = self._under_way = self._kept  # the same list: what it takes is never out of sight
+        self._kept = []
         count = len(group)
         try:
             # what was kept is tried again also where the disk has taken something else since

@@ -52,5 +52,6 @@ async def readyz(call: Call, state: State) -> web.StreamResponse:
         }
         body["clock"] = state.clock_problem() or "ok"
         body["pending"] = state.pending()
+        body["jobs"] = {name: problem[:300] for name, problem in state.jobs().items()}
         body["holds_without_owner"] = state.ownerless()
     return _json(200 if ready else 503, body)

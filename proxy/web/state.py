@@ -1,7 +1,7 @@
 """What the handlers are given beside the call."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,5 +23,6 @@ class State:
     config_problem: Callable[[], str | None]
     clock_problem: Callable[[], str | None]
     pending: Callable[[], int]
+    jobs: Callable[[], Mapping[str, str]]  # background jobs that do not run now, and why
     ownerless: Callable[[], int]  # holds without a running request, at the last look
     shelf: Shelf = field(default_factory=Shelf)

@@ -453,10 +453,10 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 _RECORD,
-                "        written = parts.ledger.end(end, self._written)\n",
-                "        asyncio.get_running_loop().call_later(3, parts.ledger.end, end, self._written)\n"
-                "        return verdict\n"
-                "        written = parts.ledger.end(end, self._written)\n",
+                "            written = parts.ledger.end(end, self._written)\n",
+                "            asyncio.get_running_loop().call_later(3, parts.ledger.end, end, self._written)\n"
+                "            return verdict\n"
+                "            written = parts.ledger.end(end, self._written)\n",
             ),
         ),
         (f"{_SETTLING}a_bill_above_the_worst_case",),

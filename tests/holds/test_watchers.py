@@ -1,0 +1,179 @@
+"""What promises rest on is watched: where it ends, everybody hears of it at once, and nobody waits for it."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.core.token import token_hash
+from proxy.jobs import runner as running
+from proxy.jobs import watch_holds, watch_parts
+from proxy.jobs.runner import JobRunner
+from proxy.policy.quota import Admitted, Amounts
+from proxy.storage.writer import Writer
+from tests.quotas.place import Place, error_of, user
+from tests.support.control import Controls
+from tests.support.installation import settings, token_of, write_config
+from tests.support.patience import eventually
+from tests.support.process import Process, clean_environment
+from tests.support.raw import ask
+from tests.support.stand import CHAT, MESSAGES, MODEL, read_rows
+
+Open = Callable[..., Awaitable[Place]]
+LIMITED = {"users": {"anna": user("anna", limits={"cost": "$1/day", "requests": "1k/day"})}}
+
+# runs `tollkeeper serve`, whose writer's loop raises once the file "break" is there
+_SERVE = """
+import sys
+from pathlib import Path
+from proxy.storage.writer import Writer
+take = Writer._next_group
+def broken(self):
+    group = take(self)
+    if Path("break").exists():
+        raise SystemExit("of its own")
+    return group
+Writer._next_group = broken
+from proxy.cli import main
+sys.argv = ["tollkeeper", "serve"]
+main()
+"""
+
+
+async def test_a_writer_that_ends_ends_the_proxy(tmp_path: Path, sim: Controls) -> None:
+    write_config(tmp_path, settings(sim.url))
+    stderr = tmp_path / "serve.stderr"
+    with stderr.open("wb") as log:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _SERVE, cwd=tmp_path, env=clean_environment(tmp_path), stdout=log, stderr=log
+        )
+    process = Process(child, stderr)
+    try:
+        await process.ready()
+        body = {"model": MODEL, "messages": MESSAGES}
+        assert (await process.ask("POST", CHAT, body)).status == 200
+        await sim.behave("next", first_token_ms=1500)
+        under_way = asyncio.ensure_future(process.ask("POST", CHAT, body))
+        await eventually(lambda: _open_rows(tmp_path))
+        (tmp_path / "break").touch()
+        for _ in range(3):
+            refused = await process.ask("POST", CHAT, body)
+            assert (refused.status, error_of(refused)["code"]) == (503, "ledger_unavailable")
+        assert (await process.ask("GET", "/readyz")).status == 503
+        assert (await under_way).status == 200  # it is paid for; its row stays open, and the next start settles it
+        process.signal(signal.SIGTERM)
+        assert await process.ended() == 4
+        assert "ledger.writer_ended" in process.stderr() or "writer" in process.stderr()
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
+async def _open_rows(folder: Path) -> list[dict[str, Any]]:
+    return await asyncio.to_thread(read_rows, folder / "ledger.db", "SELECT id FROM requests WHERE state = 'open'")
+
+
+async def test_it_stops_by_itself(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every request that waits is answered, and the proxy is told that it is broken."""
+    monkeypatch.setattr(watch_parts, "_EVERY_S", 0.02)
+    place = await opened(LIMITED)
+
+    def broken(_self: Writer, _rows: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(Writer, "_apply", broken)
+    answers = await asyncio.gather(*(place.chat() for _ in range(5)))
+    assert {answer.status for answer in answers} == {503}
+    await asyncio.wait_for(place.app.broken.wait(), 20)
+    assert await place.sim.requests() == []
+
+
+async def test_a_hold_without_an_owner(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told in the log, at /readyz and as a metric; and it is ended by what the ledger says."""
+    monkeypatch.setattr(watch_holds, "_EVERY_S", 0.02)
+    place = await opened(LIMITED)
+    parts = place.app.parts
+    watch = place.app.holds
+    seen: list[int] = []
+
+    async def told() -> bool:
+        seen.append(watch.count)
+        return not parts.desk.book.open_ids() and not place.app.pending.waiting
+
+    identity = place.app.live.current.directory.find(token_hash(token_of("anna")))
+    assert identity is not None
+    id_ = parts.ledger.ids.next(parts.clock.now_ms())
+    outcome = parts.desk.reserve(id_, identity.identity.allowance.scopes, parts.clock.now_ms(), Amounts(5, 0), ())
+    assert isinstance(outcome, Admitted)
+    await eventually(told)
+    assert max(seen) == 1
+    assert (await place.limit())["reserved_pusd"] == 0
+
+    real, parts.desk.ended = parts.desk.ended, lambda *_: None  # type: ignore[method-assign]
+    assert (await place.chat()).status == 200
+    parts.desk.ended = real  # type: ignore[method-assign]
+    await eventually(told)
+    (row,) = place.rows()
+    limit = await place.limit()
+    assert (limit["used_pusd"], limit["reserved_pusd"]) == (row["cost_pusd"], 0)
+
+    async def none_left() -> bool:
+        return watch.count == 0
+
+    await eventually(none_left)
+    metrics = await ask(place.app.port, "GET", "/metrics")
+    assert b"tollkeeper_holds_without_owner 0.0" in metrics.body
+    verbose = await ask(place.app.port, "GET", "/readyz?verbose")
+    assert verbose.json()["holds_without_owner"] == 0
+
+
+@pytest.mark.parametrize("end", ["returns", "raises", "is cancelled"])
+async def test_a_job_that_ends_is_started_again(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    monkeypatch.setattr(running, "_PAUSE_S", 0.05)
+    runner = JobRunner()
+    starts = 0
+
+    async def job() -> None:
+        nonlocal starts
+        starts += 1
+        if end == "raises":
+            raise OSError("no")
+        if end == "is cancelled":
+            raise asyncio.CancelledError
+
+    runner.start("one", job)
+
+    async def again() -> bool:
+        return starts >= 3
+
+    await eventually(again)
+    assert list(runner.problems) in (["one"], [])
+    await runner.close()
+    assert starts >= 3
+
+
+async def test_what_a_provider_bills_above_the_worst_case_is_shouted(
+    opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = await opened({"users": {"anna": user("anna", limits={"cost": "$5/day"})}})
+    await place.sim.behave("next", extra_cost_pusd=5 * 10**9)
+    assert (await place.chat()).status == 200
+    (record,) = [record for record in caplog.records if record.message == "request.over_reservation"]
+    (row,) = place.rows()
+    told = vars(record)
+    assert (record.levelname, told["user"], told["model"]) == ("WARNING", "anna", row["model"])
+    assert told["request_id"] == row["request_id"]
+    metrics = (await ask(place.app.port, "GET", "/metrics")).body
+    assert b"tollkeeper_over_reservation_total 1.0" in metrics
+    above = (row["cost_pusd"] - row["reserved_pusd"]) / 1e12
+    assert f"tollkeeper_over_reservation_usd_total {above}".encode() in metrics
+    # one whose figure is looked up later too
+    await place.sim.behave("next", usage="missing", extra_cost_pusd=5 * 10**9)
+    assert (await place.chat()).status == 200
+    await place.quiet()
+    assert b"tollkeeper_over_reservation_total 2.0" in (await ask(place.app.port, "GET", "/metrics")).body
