@@ -205,6 +205,8 @@ async def _provider(row: "ProviderRow", settings: "Provider", *, first: bool) ->
         fix = "Check base_url and the network; serve starts anyway"
         return [*_way(row), Line(row.name, bad, f"{row.base_url}: {error}", fix)]
     lines = [*_way(row), _answered(row, status, body, bad)]
+    if path == "/models" and status == 200:
+        lines += _flaws(row.name, body)
     if date is not None:
         lines += _clock(row.name, date, time.time(), remote=settings.base_url.startswith("https:"))
     return lines
@@ -213,6 +215,20 @@ async def _provider(row: "ProviderRow", settings: "Provider", *, first: bool) ->
 def _way(row: "ProviderRow") -> list[Line]:
     proxy = row.network.proxy
     return [] if proxy is None else [Line(row.name, "ok", f"is reached by the proxy {proxy.url}")]
+
+
+def _flaws(name: str, body: bytes) -> list[Line]:
+    """Tell what of a list of models cannot be used; a list without any flaw needs no word."""
+    from proxy.policy.model_list import ModelListError, flaws_text, read_model_list  # noqa: PLC0415 - as above
+
+    try:
+        flaws = read_model_list(json.loads(body)).flaws
+    except ModelListError as error:
+        return [Line(name, "warn", str(error), "Its models can be asked for all the same, if you know their names.")]
+    except ValueError:
+        return [Line(name, "warn", "its list of models is not JSON", "Should base_url end in /v1?")]
+    fix = "The others are in force; tell whoever runs the server."
+    return [Line(name, "warn", f"its list of models has flaws: {flaws_text(flaws)}", fix)] if flaws else []
 
 
 async def _get(row: "ProviderRow", path: str) -> tuple[int, str | None, bytes]:

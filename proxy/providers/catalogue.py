@@ -9,15 +9,17 @@ import fnmatch
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from proxy.core.clock import Clock
+from proxy.policy.model_list import ModelList, flaws_text, read_model_list
 from proxy.policy.pricing import Catalogue as Prices
-from proxy.policy.pricing import Price, PriceError, accept_refresh, find_price, parse_catalogue
+from proxy.policy.pricing import Price, accept_refresh, find_price, parse_catalogue
+from proxy.policy.pricing.catalogue import UNREADABLE
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.model_facts import UNKNOWN, ModelFacts, read_model_facts
 from proxy.providers.rows import ProviderRow
@@ -43,7 +45,8 @@ class Listing:
     priced_for: ProviderRow | None = None  # the configuration that they are of
     fetched_ms: int | None = None
     tried_s: float | None = None
-    problem: str | None = None
+    problem: str | None = None  # why the list that came last is not in force, or not whole
+    flaws: tuple[str, ...] = ()  # what was left out of the one in force
 
 
 class CatalogueError(Exception):
@@ -81,10 +84,17 @@ class Catalogue:
             listing.priced, listing.priced_for = {}, provider
         price = listing.priced.get(model)
         if price is None:
-            price = _price(provider, listing.prices, model)
+            price = self._price(provider, listing.prices, model)
             if price is not None and len(listing.priced) < _PRICED_MAX:
                 listing.priced[model] = price
         return price
+
+    def _price(self, provider: ProviderRow, prices: Prices, model: str) -> Price | None:
+        for pattern, price in provider.own_prices:
+            if fnmatch.fnmatchcase(model, pattern):
+                return _bounded(price, self.facts(provider, model))
+        found = find_price(prices, model)
+        return None if found is None else found.price
 
     def facts(self, provider: ProviderRow, model: str) -> ModelFacts:
         """Give what the list says that a model can do; of a variant like :free that of the model itself."""
@@ -118,11 +128,12 @@ class Catalogue:
             return
         listing = self.listing(provider.name)
         try:
-            payload = orjson.loads(raw)
-            listing.prices, listing.priced = _prices(provider, payload), {}
-            listing.models = _listed(payload)
+            listed = read_model_list(orjson.loads(raw))
+            listing.prices, listing.priced, listing.facts = _prices(provider, listed), {}, {}
+            listing.models = _objects(listed)
+            listing.flaws = _flaws(listed, listing.prices)
             listing.fetched_ms = int(path.stat().st_mtime * 1000)
-        except (ValueError, CatalogueError, PriceError) as error:
+        except (ValueError, CatalogueError) as error:
             log.warning("prices.unreadable", extra={"path": str(path), "problem": str(error)})
 
     async def refresh(self, provider: ProviderRow) -> None:
@@ -153,18 +164,22 @@ class Catalogue:
         listing.tried_s = self._clock.monotonic_s()
         try:
             payload = await _fetch_lists(provider, self._hear_date)
-            fresh = _prices(provider, payload)
+            listed = read_model_list(payload)
+            fresh = _prices(provider, listed)
             moves: list[Any] = []
             if listing.prices.entries:
                 fresh, moves = accept_refresh(listing.prices, fresh)
-            models = _listed(payload)
-        except (TransportError, ValueError, CatalogueError, PriceError) as error:
+            models, flaws = _objects(listed), _flaws(listed, fresh)
+        except (TransportError, ValueError, CatalogueError) as error:
             if listing.problem is None:
                 log.warning("prices.refresh_failed", extra={"provider": provider.name, "problem": str(error)})
             listing.problem = str(error)
             return
         listing.prices, listing.models, listing.fetched_ms = fresh, models, self._clock.now_ms()
         listing.facts, listing.priced = {}, {}
+        if flaws and flaws != listing.flaws:
+            log.warning("models.flawed", extra={"provider": provider.name, "problem": flaws_text(flaws)})
+        listing.flaws = flaws
         listing.problem = f"{len(moves)} prices moved more than tenfold and are held back" if moves else None
         if moves:
             log.warning("prices.held_back", extra={"provider": provider.name, "problem": listing.problem})
@@ -191,6 +206,7 @@ async def _fetch_lists(provider: ProviderRow, hear_date: Callable[[str | None], 
         raise CatalogueError("GET /models answered 404")
     if not provider.dialect.lists_prices or not isinstance(payload, dict):
         return payload
+    read_model_list(payload)  # wholly broken, it is not saved by the other one
     more = await _fetch(provider, "/embeddings/models", hear_date)
     own, others = payload.get("data"), more.get("data") if isinstance(more, dict) else None
     if isinstance(own, list) and own and isinstance(others, list):
@@ -221,28 +237,41 @@ async def _fetch(provider: ProviderRow, path: str, hear_date: Callable[[str | No
     return orjson.loads(b"".join(pieces))
 
 
-def _price(provider: ProviderRow, prices: Prices, model: str) -> Price | None:
-    for pattern, price in provider.own_prices:
-        if fnmatch.fnmatchcase(model, pattern):
-            return price
-    found = find_price(prices, model)
-    return None if found is None else found.price
+def _bounded(price: Price, facts: ModelFacts) -> Price:
+    """Return the operator's price with what the list says of the lengths that bound a request's cost."""
+    if facts.context_tokens is None and facts.output_tokens is None:
+        return price
+    return replace(
+        price,
+        context_tokens=price.context_tokens or facts.context_tokens,
+        output_max_tokens=price.output_max_tokens or facts.output_tokens,
+    )
 
 
-def _prices(provider: ProviderRow, payload: Any) -> Prices:
+def _prices(provider: ProviderRow, listed: ModelList) -> Prices:
     """Read the prices of a list. OpenAI and servers like it list none: theirs stand in the configuration."""
-    return parse_catalogue(payload) if provider.dialect.lists_prices else _NO_PRICES
+    return parse_catalogue(list(listed.entries)) if provider.dialect.lists_prices else _NO_PRICES
 
 
-def _listed(payload: Any) -> dict[str, bytes]:
-    """Give each model as one JSON object in OpenAI's list shape with the provider's own fields kept."""
-    data = payload.get("data") if isinstance(payload, dict) else None
-    if not isinstance(data, list):
-        raise CatalogueError("GET /models gave no list")
-    listed = {}
-    for entry in data:
-        if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
-            raise CatalogueError("GET /models lists something without an id")
+def _flaws(listed: ModelList, prices: Prices) -> tuple[str, ...]:
+    """Return what of a list was left out, and which prices cannot be read."""
+    unread = (f"{entry.id}: {entry.reason}" for entry in prices.entries.values() if _is_unread(entry.reason))
+    return (*listed.flaws, *unread)
+
+
+def _is_unread(reason: str | None) -> bool:
+    return reason is not None and reason.startswith(UNREADABLE)
+
+
+def _objects(listed: ModelList) -> dict[str, bytes]:
+    """Return each model as one JSON object in OpenAI's list shape with the provider's own fields kept.
+
+    Of one that is there twice the first counts.
+    """
+    found: dict[str, bytes] = {}
+    for entry in listed.entries:
+        if entry["id"] in found:
+            continue
         created = entry.get("created")
         shape = {
             **entry,
@@ -250,5 +279,5 @@ def _listed(payload: Any) -> dict[str, bytes]:
             "created": created if isinstance(created, int) else 0,
             "owned_by": entry.get("owned_by") or entry["id"].partition("/")[0],
         }
-        listed[entry["id"]] = orjson.dumps(shape)
-    return listed
+        found[entry["id"]] = orjson.dumps(shape)
+    return found

@@ -4,21 +4,23 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from proxy.policy.model_list import read_lengths
 from proxy.policy.supports import NOTHING_SAID, Supports, read_supports
 
 
 class ModelFacts(NamedTuple):
-    """context_tokens None: the list does not say."""
+    """context_tokens, output_tokens None: the list does not say."""
 
     context_tokens: int | None = None
     supports: Supports = NOTHING_SAID
+    output_tokens: int | None = None
 
 
 UNKNOWN = ModelFacts()
 
 
 def read_model_facts(entry: bytes) -> ModelFacts:
-    """Read one model of a list, in OpenRouter's fields; other servers have none of them."""
+    """Read one model of a list, in the fields of whatever server it is."""
     model: dict[str, Any] = orjson.loads(entry)
-    context = model.get("context_length")
-    return ModelFacts(context if type(context) is int and context > 0 else None, read_supports(model))
+    lengths = read_lengths(model)
+    return ModelFacts(lengths.context_tokens, read_supports(model), lengths.output_tokens)

@@ -8,6 +8,8 @@ from proxy.providers.rows import ProviderRow
 from proxy.web.condition import provider_json
 from proxy.web.state import State
 
+_FLAWS_MAX = 20
+
 
 def _json(status: int, body: object) -> web.Response:
     return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
@@ -41,6 +43,7 @@ async def readyz(call: Call, state: State) -> web.StreamResponse:
                 "models": len(listing.models),
                 "fetched_ms": listing.fetched_ms,
                 "problem": listing.problem,
+                "flaws": list(listing.flaws[:_FLAWS_MAX]),
             }
             for name in state.parts.live.current.providers
             if (listing := state.parts.catalogue.listing(name))

@@ -226,7 +226,6 @@ def test_one_bad_price_leaves_the_others() -> None:
         {"data": [{"id": 5}]},
         {"data": [{"name": "no id"}]},
         {"error": {"message": "busy"}},
-        {"data": [_model("a/b"), _model("a/b")]},
         {"data": [_model("a/b", pricing={"prompt": "NaN", "completion": "0"})]},
         {
             "data": [
@@ -238,6 +237,22 @@ def test_one_bad_price_leaves_the_others() -> None:
 def test_a_malformed_list_is_refused_whole(payload: object) -> None:
     with pytest.raises(PriceError):
         parse_catalogue(payload)
+
+
+def test_a_model_that_is_listed_twice_costs_the_dearer_price() -> None:
+    cheap = _model("a/b", pricing={"prompt": "0.000001", "completion": "0.000009"})
+    dear = _model("a/b", pricing={"prompt": "0.000002", "completion": "0.000003"})
+    unread = _model("a/b", pricing={"prompt": "x", "completion": "0"})
+    for twins in ([cheap, dear], [dear, cheap], [unread, cheap, dear], [cheap, unread, dear], [dear, cheap, unread]):
+        price = parse_catalogue({"data": [*twins, _model("a/c")]}).entries["a/b"].price
+        assert price is not None
+        assert (price.input_ausd, price.output_ausd) == (2 * 10**12, 9 * 10**12)
+
+
+def test_what_has_no_id_is_left_out() -> None:
+    """One flaw costs one entry."""
+    flawed = [None, 5, {}, {"id": 7}, {"id": ""}, _model("a/b")]
+    assert set(parse_catalogue({"data": [*flawed, _model("a/c")]}).entries) == {"a/b", "a/c"}
 
 
 def _catalogue() -> Catalogue:

@@ -127,6 +127,34 @@ async def test_what_is_no_price_leaves_its_model_without_one(opened: Open, price
     assert (await place.chat(model="openai/gpt-4o")).status == 200
 
 
+@pytest.mark.parametrize("flaw", [None, 5, {"id": 7}, {"name": 1, "pricing": {}}], ids=str)
+async def test_a_flaw_costs_nobody_else_anything(opened: Open, flaw: Any) -> None:
+    """What cannot be read is left out, and the operator can see it; all others keep list, price and place."""
+    place = await opened(HARD)
+    models = await place.models()
+    await place.list_models([*models[:2], flaw, *models[2:]])
+    await place.refresh()
+    listing = place.app.catalogue.listing("openrouter")
+    assert (listing.problem, listing.flaws[0]) == (None, "entry 2 has no id")
+    assert (await place.chat()).status == 200
+
+
+async def test_a_model_that_is_listed_twice(opened: Open) -> None:
+    """The dearer price counts, in whichever order they come; no request is refused."""
+    place = await opened(HARD)
+    tokens = await prompt_tokens(place)
+    models = await place.models()
+    dear = priced(models, prompt="0.0000003", completion="0.0000012")
+    (twin,) = [one for one in dear if one["id"] == MODEL]
+    for listed in ([*models, twin], [twin, *models]):
+        await place.list_models(listed)
+        await place.refresh()
+        listing = place.app.catalogue.listing("openrouter")
+        assert (listing.problem, listing.flaws) == (None, (f"{MODEL} is there twice",))
+        assert await place.worst_case() == tokens * 2 * INPUT_PUSD + 16 * 2 * OUTPUT_PUSD
+        assert (await place.chat()).status == 200
+
+
 async def test_the_last_good_copy_is_there_after_a_restart_without_the_provider(opened: Open) -> None:
     place = await opened(HARD)
     before = await place.worst_case()

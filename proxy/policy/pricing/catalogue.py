@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from proxy.core.money import MoneyError, usd_to_pusd
+from proxy.policy.model_list import ModelListError, read_model_list
 from proxy.policy.pricing.price import AUSD_PER_PUSD, RATE_FIELDS, Override, Price, PriceError, usd_to_ausd
 from proxy.policy.supports import NOTHING_SAID, Supports, read_supports
 
@@ -26,6 +27,7 @@ _PIECE_KEYS = {"request": "request_pusd", "image": "image_pusd", "web_search": "
 _CONDITION_KEYS = frozenset({"min_prompt_tokens", "utc_start", "utc_end"})
 _NO_PRICE_KEYS = frozenset({"discount", "overrides"})
 _DYNAMIC = "-1"
+UNREADABLE = "its price cannot be read: "
 _IMAGE_TOKEN_BELOW_PUSD = 10**8  # "image" below 0.0001 USD is taken for a price per token as well as per image
 
 # Variants that OpenRouter makes of any model by sorting or by a plugin; all other suffixes are models of
@@ -266,26 +268,25 @@ def _minute(value: Any) -> int | None:
 def parse_catalogue(payload: Any) -> Catalogue:
     """Read a whole answer of GET /models.
 
-    A single price that cannot be read leaves its model without one, and says why. Raises PriceError for a
-    payload that is no list of models, is empty, names a model twice, or in which more than one price in ten
-    is unreadable.
+    What has no id is left out, and of a model that is there twice the dearer price counts. A single price that cannot
+    be read leaves its model without one, and says why. Raises PriceError for a payload that is no list of models, is
+    empty, or in which more than one price in ten is unreadable.
     """
-    models = payload.get("data") if isinstance(payload, Mapping) else None
-    if not isinstance(models, list) or not models:
-        raise PriceError('the list of models is malformed: "data" is not a list with models')
+    try:
+        models = read_model_list(payload).entries
+    except ModelListError as error:
+        raise PriceError(str(error)) from None
+    if not models:
+        raise PriceError("the list of models is malformed: it is empty")
     entries: dict[str, CatalogueEntry] = {}
     bad: list[str] = []
     for model in models:
-        if not isinstance(model, Mapping) or not isinstance(model.get("id"), str) or not model["id"]:
-            raise PriceError("the list of models is malformed: an entry has no id")
-        if model["id"] in entries:
-            raise PriceError(f"the list of models is malformed: {model['id']} is there twice")
         try:
             price, reason = parse_openrouter_model(model)
         except PriceError as error:
-            price, reason = None, f"its price cannot be read: {error}"
+            price, reason = None, f"{UNREADABLE}{error}"
             bad.append(f"{model['id']}: {error}")
-        entries[model["id"]] = CatalogueEntry(
+        entry = CatalogueEntry(
             model["id"],
             price,
             reason,
@@ -293,9 +294,18 @@ def parse_catalogue(payload: Any) -> Catalogue:
             _alias(model.get("alias_target")),
             read_supports(model),
         )
+        other = entries.get(entry.id)
+        entries[entry.id] = entry if other is None else _one_of_twins(other, entry)
     if len(bad) * _BAD_SHARE > max(len(entries), _FEW * _BAD_SHARE) or len(bad) == len(entries):
         raise PriceError(f"{len(bad)} of {len(entries)} prices cannot be read, first {bad[0]}")
     return Catalogue(entries)
+
+
+def _one_of_twins(first: CatalogueEntry, second: CatalogueEntry) -> CatalogueEntry:
+    """Return the entry of a model that is listed twice: the dearer of two prices, the only one that can be read."""
+    if first.price is None or second.price is None:
+        return first if second.price is None else second
+    return replace(first, price=_dearer(second.price, first.price))
 
 
 def _text(value: Any) -> str | None:
