@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _WORDS = ("user", "group", "model", "provider", "use_case", "day")
 _FIGURES = ("requests", "errors", "input_tokens", "output_tokens")
+_PARTS = ("cached_tokens", "reasoning_tokens")
 
 
 @click.command()
@@ -62,8 +63,12 @@ def _words(by: str) -> tuple[str, ...]:
 
 
 def _total(rows: "list[Spent]") -> "Spent":
-    from proxy.storage.reports import Spent  # noqa: PLC0415 - keeps --help quick
+    from proxy.core.counts import NO_COUNTS  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.reports import Spent  # noqa: PLC0415
 
+    counts = NO_COUNTS
+    for row in rows:
+        counts = counts.plus(row.counts)
     return Spent(
         ("total",),
         sum(row.requests for row in rows),
@@ -71,6 +76,9 @@ def _total(rows: "list[Spent]") -> "Spent":
         sum(row.input_tokens for row in rows),
         sum(row.output_tokens for row in rows),
         sum(row.cost_pusd for row in rows),
+        sum(row.cached_tokens for row in rows),
+        sum(row.reasoning_tokens for row in rows),
+        counts,
     )
 
 
@@ -89,9 +97,14 @@ def _figures(row: "Spent") -> dict[str, int]:
     return {name: getattr(row, name) for name in _FIGURES}
 
 
+def _parts(row: "Spent") -> dict[str, int]:
+    """Give the parts of the input and of the output, for files: a table has no room for them."""
+    return {**{name: getattr(row, name) for name in _PARTS}, **row.counts._asdict()}
+
+
 def _document(words: tuple[str, ...], rows: "list[Spent]", rest: "Unsettled", source: Source) -> dict[str, object]:
     def entry(row: "Spent") -> dict[str, object]:
-        return {**_figures(row), "cost_pusd": row.cost_pusd, **_money(row.cost_pusd, source)}
+        return {**_figures(row), **_parts(row), "cost_pusd": row.cost_pusd, **_money(row.cost_pusd, source)}
 
     return {
         "by": words,
@@ -106,13 +119,14 @@ def _document(words: tuple[str, ...], rows: "list[Spent]", rest: "Unsettled", so
 def _print_csv(words: tuple[str, ...], rows: "list[Spent]", source: Source) -> None:
     from proxy.storage.export import csv_lines, safe_cell  # noqa: PLC0415 - keeps --help quick
 
-    head = (*words, *_FIGURES, "cost_pusd", *_money(0, source))
+    head = (*words, *_FIGURES, "cost_pusd", *_money(0, source), *_parts(_total([])))
     lines = [
         (
             *(safe_cell(text) for text in row.key),
             *_figures(row).values(),
             row.cost_pusd,
             *_money(row.cost_pusd, source).values(),
+            *_parts(row).values(),
         )
         for row in rows
     ]

@@ -264,6 +264,7 @@ def _attempt_end(row: Unfinished, attempt: LeftAttempt, share: Reserved, found: 
         duration_ms=attempt.duration_ms,
         reserved_pusd=None if is_last else share.cost_pusd,
         reserved_tokens=None if is_last else share.tokens,
+        counts=attempt.counts,
     )
 
 

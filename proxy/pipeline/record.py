@@ -3,6 +3,7 @@
 import logging
 from typing import NamedTuple
 
+from proxy.core.counts import NO_COUNTS, Counts
 from proxy.core.errors import ApiError
 from proxy.core.text import fit_text
 from proxy.core.waiter import Waiter
@@ -25,13 +26,14 @@ from proxy.pipeline.settle import (
     give_up,
     settle,
 )
+from proxy.pipeline.tally import Tally
 from proxy.pipeline.total import Part, add_up, held_pusd, rest, share, total_verdict
 from proxy.policy.pricing import Price, charge
 from proxy.policy.quota import Amounts
 from proxy.providers.rows import ProviderRow
 from proxy.storage.rows import AttemptEnd, AttemptRow, RequestEnd, Reserved
 from proxy.storage.writer import LedgerUnavailableError
-from proxy.wire.usage import NO_EXTRAS, NO_USAGE, Usage
+from proxy.wire.usage import NO_EXTRAS, NO_USAGE, Extras, Usage
 
 log = logging.getLogger("tollkeeper.record")
 
@@ -99,6 +101,7 @@ class Booking:
             self._end_key(attempt, own)
         self.verdict = verdict
         parts.tally.requests[status] += 1
+        _count(parts.tally, end, verdict)
         if parts.access is not None:
             self._call.is_logged = True
             parts.access.ended(self._reservation.row, end)
@@ -324,6 +327,7 @@ class Booking:
             reservation.route.use_case,
             uncounted,
             (),
+            None if usage.extras is None else counted(usage.extras),
         )
 
 
@@ -385,11 +389,35 @@ def _attempt_end(request_id: int, attempt: Attempt, verdict: Verdict, now_s: flo
         output_tokens=usage.output_tokens,
         cached_tokens=usage.cached_tokens,
         reasoning_tokens=usage.reasoning_tokens,
+        counts=None if usage.extras is None else counted(usage.extras),
         cost_pusd=verdict.cost_pusd,
         cost_source=verdict.cost_source,
         ttft_ms=None if heard.first_byte_s is None else int((heard.first_byte_s - attempt.started_s) * 1000),
         duration_ms=int((now_s - attempt.started_s) * 1000),
     )
+
+
+def _count(tally: Tally, end: RequestEnd, verdict: Verdict) -> None:
+    """Count tokens by class, and rows by what makes them less than exact."""
+    tokens = tally.tokens
+    if end.input_tokens is not None:
+        tokens["input"] += end.input_tokens
+    if end.output_tokens is not None:
+        tokens["output"] += end.output_tokens
+    if end.cached_tokens:
+        tokens["cached"] += end.cached_tokens
+    if end.reasoning_tokens:
+        tokens["reasoning"] += end.reasoning_tokens
+    if end.counts is not None:
+        for name, count in end.counts._asdict().items():
+            tokens[name.removesuffix("_tokens")] += count
+    for flag in verdict.flags:
+        tally.doubts[flag] += 1
+
+
+def counted(extras: Extras) -> Counts | None:
+    """Return the rarer counts of an answer; None where all are 0."""
+    return None if extras.counts == NO_COUNTS else extras.counts
 
 
 def uncounted_tokens(verdict: Verdict, reserved_tokens: int | None) -> int:

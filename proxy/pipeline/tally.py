@@ -10,11 +10,23 @@ class Tally:
     outcome is a word of the ledger's attempts; the words are ours, so that the numbers of labels are bounded.
     """
 
-    __slots__ = ("attempts", "over_pusd", "over_requests", "refusals", "requests", "retries", "set_asides")
+    __slots__ = (
+        "attempts",
+        "doubts",
+        "over_pusd",
+        "over_requests",
+        "refusals",
+        "requests",
+        "retries",
+        "set_asides",
+        "tokens",
+    )
 
     def __init__(self) -> None:
         self.over_requests = 0  # that cost more than was set aside
         self.over_pusd = 0  # and by how much, in all
+        self.doubts: MutableMapping[str, int] = defaultdict(int)  # rows by flag
+        self.tokens: MutableMapping[str, int] = defaultdict(int)  # by class: a word of CLASSES
         self.requests: MutableMapping[int, int] = defaultdict(int)
         self.refusals: MutableMapping[tuple[int, str], int] = defaultdict(int)
         self.attempts: MutableMapping[tuple[str, str], int] = defaultdict(int)

@@ -8,6 +8,7 @@ at its share.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from proxy.core.counts import Counts
 from proxy.pipeline.settle import OVER, UNKNOWN, State, Verdict
 from proxy.storage.rows import AttemptEnd, RequestEnd, Reserved
 
@@ -90,6 +91,7 @@ def add_up(end: RequestEnd, parts: Sequence[Part], reserved: Reserved) -> Reques
         upstream_status=last.status,
         served_by=last.served_by,
         uncounted_tokens=0 if verdict.state == "pending" else _uncounted(parts, reserved),
+        counts=_all_counts(ends),
     )
 
 
@@ -139,3 +141,11 @@ def _uncounted(parts: Sequence[Part], reserved: Reserved) -> int:
 def _sum(counts: Iterable[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
+
+
+def _all_counts(ends: Iterable[AttemptEnd]) -> Counts | None:
+    total: Counts | None = None
+    for end in ends:
+        if end.counts is not None:
+            total = end.counts if total is None else total.plus(end.counts)
+    return total

@@ -15,6 +15,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from proxy.core.clock import iso_utc
+from proxy.core.counts import Counts
 from proxy.core.money import pusd_to_usd
 from proxy.policy.quota import Quota, refusal_order
 from proxy.policy.window import window_at
@@ -126,6 +127,7 @@ _FIGURES = (
     "cached_tokens",
     "reasoning_tokens",
     "uncounted_tokens",
+    *Counts._fields,
     "cost_pusd",
 )
 _Check = Callable[[_Ledger], Iterator[Difference]]
@@ -169,6 +171,7 @@ _ROW_FAULTS = (
         (
             "min(ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cached_tokens, 0),"
             " ifnull(reasoning_tokens, 0), ifnull(cost_pusd, 0), ifnull(reserved_pusd, 0),"
+            f" {', '.join(f'ifnull({name}, 0)' for name in Counts._fields)},"
             " ifnull(reserved_tokens, 0), ifnull(uncounted_tokens, 0), ifnull(ttft_ms, 0), ifnull(duration_ms, 0),"
             " attempts, started_ms) < 0"
         ),
@@ -261,7 +264,8 @@ _ATTEMPT_FAULTS = (
     (
         (
             "r.state <> 'open' AND (a.input_tokens IS NOT r.input_tokens OR a.output_tokens IS NOT r.output_tokens"
-            " OR a.cached_tokens IS NOT r.cached_tokens OR a.reasoning_tokens IS NOT r.reasoning_tokens)"
+            " OR a.cached_tokens IS NOT r.cached_tokens OR a.reasoning_tokens IS NOT r.reasoning_tokens"
+            f" OR {' OR '.join(f'a.{name} IS NOT r.{name}' for name in Counts._fields)})"
         ),
         "its attempts have other tokens than itself",
     ),
@@ -296,7 +300,7 @@ SELECT request_id, max(n) AS last, count(*) AS count, sum(n < 1) AS below, sum(o
     sum(NOT is_single AND reserved_pusd IS NOT NULL AND cost_source IN ('reservation', 'estimate')
         AND cost_pusd IS NOT reserved_pusd) AS charged,
     sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(cached_tokens) AS cached_tokens,
-    sum(reasoning_tokens) AS reasoning_tokens,
+    sum(reasoning_tokens) AS reasoning_tokens, {", ".join(f"sum({name}) AS {name}" for name in Counts._fields)},
     outcome, provider, cost_pusd, cost_source, generation_id
 FROM (SELECT *, n = 1 AND NOT EXISTS (SELECT 1 FROM attempt_rows WHERE attempt_rows.request_id = attempts.request_id)
     AS is_single FROM attempts) GROUP BY request_id
@@ -352,7 +356,7 @@ _KEY = (
 _SUM_ROWS = (
     f"SELECT {_KEY}, count(*), sum(error IS NOT NULL), sum(ifnull(input_tokens, 0)), sum(ifnull(output_tokens, 0)),"  # noqa: S608 - constants
     f" sum(ifnull(cached_tokens, 0)), sum(ifnull(reasoning_tokens, 0)), sum({UNCOUNTED_TOKENS}),"
-    f" sum(ifnull(cost_pusd, 0))"
+    f" {', '.join(f'sum(ifnull({name}, 0))' for name in Counts._fields)}, sum(ifnull(cost_pusd, 0))"
     f" FROM requests WHERE {_ENDED} GROUP BY 1, 2, 3, 4, 5, 6"
 )
 _SUM_ADJUSTMENTS = (
@@ -503,7 +507,7 @@ class _WindowSums:
                 figures = ledger.rollup.get(key, figures)
             if figures is not None:
                 total = self._hours[key[1], key[2], key[5]].setdefault(key[0], [0, 0, 0])
-                total[0] += figures[7]
+                total[0] += figures[-1]
                 total[1] += figures[2] + figures[3] + figures[6]
                 total[2] += figures[0]
         self._edges: dict[tuple[int, int], list[tuple[str, str, str, int, int, int]]] = {}

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import orjson
 
+from proxy.core.counts import Counts
 from proxy.core.money import pusd_to_usd
 from proxy.storage.reports import id_range
 
@@ -60,6 +61,7 @@ _COLUMNS: dict[str, tuple[Kind, str]] = {
     "error": ("text", "r.error"),
     "finish_reason": ("text", "r.finish_reason"),
     "flags": ("text", "r.flags"),
+    **{name: ("integer", f"r.{name}") for name in Counts._fields},
 }
 COLUMNS = tuple(_COLUMNS)
 _SLICE_IDS = 5000  # a few MB in memory and some ten milliseconds a transaction

@@ -275,7 +275,7 @@ def read_unfinished(connection: sqlite3.Connection, request_id: int | None = Non
 
 
 def _attempts_of(connection: sqlite3.Connection, request_id: int) -> tuple[LeftAttempt, ...]:
-    return tuple(map(LeftAttempt._make, connection.execute(statements.ATTEMPTS, (request_id,))))
+    return tuple(map(LeftAttempt.of_row, connection.execute(statements.ATTEMPTS, (request_id,))))
 
 
 def read_state(connection: sqlite3.Connection, request_id: int) -> RowState | None:

@@ -3,41 +3,50 @@
 Reads the roll-up, and the rows of the one hour that a window begins in the middle of.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 
+from proxy.core.counts import Counts
 from proxy.core.money import pusd_to_usd
 from proxy.storage.rows import HOUR_MS, id_floor
 
-_SQL = """
-SELECT model, sum(requests), sum(input_tokens), sum(output_tokens), sum(cost_pusd) FROM (
-    SELECT model, requests, input_tokens, output_tokens, cost_pusd FROM usage_hourly WHERE user = ?1 AND hour_ms >= ?3
+_CLASSES = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", *Counts._fields)
+_SUMMED = ("requests", *_CLASSES, "cost_pusd")
+_SQL = f"""
+SELECT model, {", ".join(f"sum({name})" for name in _SUMMED)} FROM (
+    SELECT model, {", ".join(_SUMMED)} FROM usage_hourly WHERE user = ?1 AND hour_ms >= ?3
     UNION ALL
-    SELECT ifnull(model, ''), 1, ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cost_pusd, 0)
+    SELECT ifnull(model, ''), 1, {", ".join(f"ifnull({name}, 0)" for name in _SUMMED[1:])}
     FROM requests WHERE id >= ?4 AND id < ?5 AND user = ?1 AND started_ms >= ?2 AND started_ms < ?3
         AND state IN ('settled', 'released')
-) GROUP BY model ORDER BY 5 DESC, 1
-"""
+) GROUP BY model ORDER BY sum(cost_pusd) DESC, 1
+"""  # noqa: S608 - constants of this file
 
 
 @dataclass(frozen=True, slots=True)
 class ModelUsage:
+    """What a user's requests to one model came to; tokens by the names of their classes."""
+
     model: str
     requests: int
-    input_tokens: int
-    output_tokens: int
+    tokens: Mapping[str, int]
     cost_pusd: int
+
+    @classmethod
+    def of_row(cls, row: Sequence[Any]) -> "ModelUsage":
+        model, requests, *tokens, cost_pusd = row
+        return cls(model, requests, dict(zip(_CLASSES, tokens, strict=True)), cost_pusd)
 
     def as_json(self) -> dict[str, object]:
         return {
             "model": self.model,
             "requests": self.requests,
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
+            **self.tokens,
             "cost": pusd_to_usd(self.cost_pusd),
             "cost_pusd": self.cost_pusd,
         }
@@ -69,4 +78,4 @@ async def usage_by_model(database: Path, user: str, start_ms: int) -> list[Model
     whole_ms = -(-start_ms // HOUR_MS) * HOUR_MS  # the first full hour of the roll-up
     parameters = (user, start_ms, whole_ms, id_floor(start_ms), id_floor(whole_ms))
     async with reading(database) as connection, connection.execute(_SQL, parameters) as rows:
-        return [ModelUsage(*row) for row in await rows.fetchall()]
+        return [ModelUsage.of_row(tuple(row)) for row in await rows.fetchall()]

@@ -6,13 +6,14 @@ neither: unsettled() counts them. An adjustment changes the roll-up in the trans
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from proxy.core.counts import Counts
 from proxy.core.errors import LedgerError
 from proxy.policy.window import HOUR_MS, window_bounds
 from proxy.storage.rows import id_floor
@@ -89,7 +90,10 @@ def id_range(connection: sqlite3.Connection, since_ms: int | None, until_ms: int
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Sums of settled and released requests. key holds a text for each word of `by`, "" for none."""
+    """Sums of settled and released requests. key holds a text for each word of `by`, "" for none.
+
+    cached_tokens, reasoning_tokens and those of counts are parts of the input and of the output.
+    """
 
     key: tuple[str, ...]
     requests: int
@@ -97,6 +101,25 @@ class Spent:
     input_tokens: int
     output_tokens: int
     cost_pusd: int
+    cached_tokens: int
+    reasoning_tokens: int
+    counts: Counts
+
+    @classmethod
+    def of_figures(cls, key: tuple[str, ...], figures: Sequence[int]) -> "Spent":
+        """Return sums from figures in the order of the queries below."""
+        requests, errors, input_tokens, output_tokens, cost_pusd, cached_tokens, reasoning_tokens, *counts = figures
+        return cls(
+            key,
+            requests,
+            errors,
+            input_tokens,
+            output_tokens,
+            cost_pusd,
+            cached_tokens,
+            reasoning_tokens,
+            Counts(*counts),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +152,7 @@ def usage_by(
                     found[n] += figure
     finally:
         connection.execute("COMMIT")
-    rows = [Spent(key, *figures) for key, figures in sums.items()]
+    rows = [Spent.of_figures(key, figures) for key, figures in sums.items()]
     days = by.index("day") if "day" in by else None
     return sorted(rows, key=lambda row: ("" if days is None else row.key[days], -row.cost_pusd, row.key))
 
@@ -162,7 +185,13 @@ def _date(zone: ZoneInfo, first_ms: int, next_ms: int) -> str:
     return datetime.fromtimestamp((first_ms + next_ms) / 2000, zone).date().isoformat()
 
 
-Figures = tuple[tuple[str, ...], tuple[int, ...]]  # the key, then requests, errors, tokens in and out, cost
+Figures = tuple[tuple[str, ...], tuple[int, ...]]  # the key, then the figures of Spent in order
+_PARTS = ("cached_tokens", "reasoning_tokens", *Counts._fields)
+_FIGURES = 5 + len(_PARTS)
+
+
+def _sums(term: str) -> str:
+    return ", ".join(f"sum({term.format(name)})" for name in _PARTS)
 
 
 def _segment(
@@ -187,7 +216,7 @@ def _from_hours(
     keys = [_COLUMNS[word] for word in by if word != "day"]
     found = connection.execute(
         f"SELECT {''.join(f'{key}, ' for key in keys)}"  # noqa: S608 - words of _COLUMNS
-        " sum(requests), sum(errors), sum(input_tokens), sum(output_tokens), sum(cost_pusd)"
+        f" sum(requests), sum(errors), sum(input_tokens), sum(output_tokens), sum(cost_pusd), {_sums('{}')}"
         " FROM usage_hourly WHERE hour_ms >= ?1 AND hour_ms < ?2 AND (?3 IS NULL OR user = ?3)"
         f"{_group(keys)}",
         (start_ms, end_ms, user),
@@ -204,7 +233,8 @@ def _from_rows(
         f"SELECT {''.join(f'{key}, ' for key in keys)}"  # noqa: S608 - words of _COLUMNS
         " count(*), sum(error IS NOT NULL), sum(ifnull(input_tokens, 0)), sum(ifnull(output_tokens, 0)),"
         " sum(ifnull(cost_pusd, 0)"
-        " + ifnull((SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id), 0))"
+        " + ifnull((SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id), 0)),"
+        f" {_sums('ifnull({}, 0)')}"
         " FROM requests WHERE id >= ?4 AND id <= ?5 AND started_ms >= ?1 AND started_ms < ?2"
         " AND (?3 IS NULL OR user = ?3) AND state IN ('settled', 'released')"
         f"{_group(keys)}",
@@ -218,9 +248,9 @@ def _group(keys: list[str]) -> str:
 
 
 def _figures(by: tuple[str, ...], day: str, row: tuple[Any, ...]) -> Figures:
-    """Split a row of the two queries above: the words of `by` without the day, then five figures."""
-    texts = iter(row[:-5])
-    return tuple(day if word == "day" else next(texts) for word in by), row[-5:]
+    """Split a row of the two queries above: the words of `by` without the day, then figures."""
+    texts = iter(row[:-_FIGURES])
+    return tuple(day if word == "day" else next(texts) for word in by), row[-_FIGURES:]
 
 
 def unsettled(

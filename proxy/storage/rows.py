@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
+from proxy.core.counts import Counts
 from proxy.core.text import fit_text
 
 ID_PREFIX = "req_"
@@ -92,9 +93,9 @@ class AttemptRow(NamedTuple):
 class AttemptEnd(NamedTuple):
     """How one upstream call of several ended; outcome is a word of docs/ledger.md.
 
-    The fields are the columns of statements.ATTEMPT_END in order. cost_pusd None: the figure is awaited, or nobody can
-    tell. reserved_pusd and reserved_tokens: what of the request's reservation stands for it; None for the last one,
-    which has the rest, and where none is known.
+    The fields but counts are the columns of statements.ATTEMPT_END in order. cost_pusd None: the figure is awaited, or
+    nobody can tell. reserved_pusd and reserved_tokens: what of the request's reservation stands for it; None for the
+    last one, which has the rest, and where none is known.
     """
 
     request_id: int
@@ -114,6 +115,7 @@ class AttemptEnd(NamedTuple):
     duration_ms: int | None
     reserved_pusd: int | None = None
     reserved_tokens: int | None = None
+    counts: Counts | None = None
 
 
 class Reserved(NamedTuple):
@@ -182,6 +184,7 @@ class RequestEnd(NamedTuple):
     use_case: str | None
     uncounted_tokens: int  # what was reserved, where nobody counted the tokens of a charged attempt
     attempt_ends: tuple[AttemptEnd, ...]
+    counts: Counts | None = None  # None: none of them was told
 
     @property
     def quota_tokens(self) -> int:
@@ -197,6 +200,8 @@ def _of_end(*names: str) -> Callable[[RequestEnd], Any]:
 row_id = itemgetter(0)  # of OpenRow and RequestEnd
 open_columns = itemgetter(slice(None))  # of OpenRow, as a plain tuple: those of statements.OPEN
 end_columns = itemgetter(slice(RequestEnd._fields.index("served_by") + 1))  # of RequestEnd: those of statements.END
+attempt_columns = itemgetter(slice(AttemptEnd._fields.index("counts")))  # of AttemptEnd: those of ATTEMPT_END
+counts_of = itemgetter(RequestEnd._fields.index("counts"))  # of RequestEnd
 _STATE = _of_end("state")
 _STARTED_MS = _of_end("started_ms")
 _NAMES = _of_end("user", "group_name", "model", "provider", "use_case")
@@ -267,8 +272,19 @@ class RowState(NamedTuple):
     tokens: int
 
 
+def hourly_counts(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
+    """Add the rarer counts up by the row of the roll-up, with the columns of statements.HOURLY_COUNTS."""
+    by_row: dict[tuple[object, ...], Counts] = {}
+    for end in ends:
+        if end.counts is not None:
+            row = (end.started_ms // HOUR_MS * HOUR_MS, *[name or "" for name in _NAMES(end)])
+            known = by_row.get(row)
+            by_row[row] = end.counts if known is None else known.plus(end.counts)
+    return [(*row, *counts) for row, counts in by_row.items()]
+
+
 class LeftAttempt(NamedTuple):
-    """One attempt of a request that has not ended. The fields are those of statements.ATTEMPTS in order.
+    """One attempt of a request that has not ended. The fields but counts are those of statements.ATTEMPTS in order.
 
     outcome ``open``: it was under way when the proxy went down. reserved_pusd and reserved_tokens as in AttemptEnd.
     """
@@ -291,6 +307,14 @@ class LeftAttempt(NamedTuple):
     duration_ms: int | None
     reserved_pusd: int | None
     reserved_tokens: int | None
+    counts: Counts | None = None
+
+    @classmethod
+    def of_row(cls, row: tuple[Any, ...]) -> "LeftAttempt":
+        """Return the attempt of a row of statements.ATTEMPTS, which ends with the columns of Counts."""
+        size = len(Counts._fields)
+        counts = row[-size:]
+        return cls._make((*row[:-size], None if counts[0] is None else Counts(*counts)))
 
 
 class Unfinished(NamedTuple):

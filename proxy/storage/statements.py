@@ -8,6 +8,8 @@ statements are prepared once.
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
+from proxy.core.counts import Counts
+
 # Rows of one statement: SQLite takes 32,766 parameters, and beyond 32 rows a row gets little cheaper. Each size is
 # prepared and kept once a table: most groups take one statement a table, for each has a price of its own.
 _SIZES = (*range(1, 33), 40, 48, 56, 64)
@@ -60,6 +62,20 @@ def _update(table: str, key: str, columns: str, condition: str = "TRUE", after: 
     )
 
 
+def _add(table: str, key: str, columns: Sequence[str]) -> Many:
+    """Add to columns of rows that are there; each row of the table may be named once."""
+    keys = [name.strip() for name in key.split(",")]
+    sets = ", ".join(f"{name} = {table}.{name} + v.column{n}" for n, name in enumerate(columns, len(keys) + 1))
+    where = " AND ".join(f"{table}.{name} = v.column{n}" for n, name in enumerate(keys, 1))
+    return Many(
+        f"UPDATE {table} SET {sets} FROM (",  # noqa: S608 - constants of this file
+        len(keys) + len(columns),
+        f") AS v WHERE {where}",
+    )
+
+
+COUNTS = ", ".join(Counts._fields)  # columns of requests, attempt_rows and usage_hourly
+
 OPEN = _insert(
     "requests",
     "id, started_ms, day, user, group_name, token_id, endpoint, requested_model, use_case, session_id, tags,"
@@ -96,6 +112,11 @@ END = _update(
     "requests.state IN ('open', 'pending')",
 )
 
+# of the few whose answers told any of them
+REQUEST_COUNTS = _update("requests", "id", COUNTS)
+ATTEMPT_COUNTS = _update("attempt_rows", "request_id, n", COUNTS)
+HOURLY_COUNTS = _add("usage_hourly", "hour_ms, user, group_name, model, provider, use_case", Counts._fields)
+
 # of requests with several attempts: those of one are told by their row (UNCOUNTED_TOKENS)
 UNCOUNTED = _update("requests", "id", "uncounted_tokens")
 
@@ -123,11 +144,12 @@ ORDER BY r.id
 """
 
 # all attempts of one request (?1)
-ATTEMPTS = """
+ATTEMPTS = f"""
 SELECT n, provider, model, served_model, served_by, generation_id, status, outcome, input_tokens, output_tokens,
-    cached_tokens, reasoning_tokens, cost_pusd, cost_source, ttft_ms, duration_ms, reserved_pusd, reserved_tokens
+    cached_tokens, reasoning_tokens, cost_pusd, cost_source, ttft_ms, duration_ms, reserved_pusd, reserved_tokens,
+    {COUNTS}
 FROM attempts WHERE request_id = ?1 ORDER BY n
-"""
+"""  # noqa: S608 - constants of this file
 
 # no request with a smaller id is unfinished
 MARK = """

@@ -21,12 +21,16 @@ from proxy.core.errors import TollkeeperError
 from proxy.core.waiter import Waiter
 from proxy.storage import statements
 from proxy.storage.rows import (
+    AttemptEnd,
     Generation,
     NewAttempt,
     OpenRow,
     RequestEnd,
+    attempt_columns,
+    counts_of,
     end_columns,
     finished,
+    hourly_counts,
     hourly_rows,
     id_text,
     open_columns,
@@ -346,17 +350,29 @@ class Writer:
         reserved = [(row.attempt.request_id, *row.reserved) for row in attempts if row.reserved is not None]
         self._run_all(statements.EXTEND, reserved)
         self._run_all(statements.GENERATION, generations)
-        self._run_all(statements.ATTEMPT_END, [row.before for row in attempts])
+        self._end_attempts([row.before for row in attempts])
 
     def _apply_ends(self, rows: _Rows) -> None:
         several = [end for end in rows.ends if end.attempt_ends]
-        self._run_all(statements.ATTEMPT_END, [row for end in several for row in end.attempt_ends])
+        if several:
+            self._end_attempts([row for end in several for row in end.attempt_ends])
         ended = self._run_all(statements.END, list(map(end_columns, rows.ends)))
         if ended != len(rows.ends):
             raise EndedTwiceError(f"{len(rows.ends) - ended} of {len(rows.ends)} requests had ended already")
         uncounted = [(end.id, end.uncounted_tokens) for end in several if end.state != "pending"]
         self._run_all(statements.UNCOUNTED, uncounted)
         self._run_all(statements.HOURLY, hourly_rows(rows.finished))
+        counted = [
+            (end.id, *counts) for end, counts in zip(rows.ends, map(counts_of, rows.ends), strict=True) if counts
+        ]
+        if counted:
+            self._run_all(statements.REQUEST_COUNTS, counted)
+            self._run_all(statements.HOURLY_COUNTS, hourly_counts(rows.finished))
+
+    def _end_attempts(self, ends: list[AttemptEnd]) -> None:
+        self._run_all(statements.ATTEMPT_END, list(map(attempt_columns, ends)))
+        counted = [(end.request_id, end.n, *end.counts) for end in ends if end.counts is not None]
+        self._run_all(statements.ATTEMPT_COUNTS, counted)
 
     def _run_all(self, statement: Many, rows: Sequence[tuple[object, ...]]) -> int:
         """Run a statement for all rows; gives how many rows of its table it changed."""

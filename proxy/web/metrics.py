@@ -35,6 +35,10 @@ class _Collector:
         tally = parts.tally
         yield _counter("tollkeeper_requests", "Requests that were booked.", ("status",), _one(tally.requests))
         yield _counter(
+            "tollkeeper_tokens", "Tokens, pictures and searches that answers told.", ("class",), _one(tally.tokens)
+        )
+        yield _counter("tollkeeper_flags", "Rows that ended with a flag of the ledger.", ("flag",), _one(tally.doubts))
+        yield _counter(
             "tollkeeper_refusals", "Requests that were refused and left no row.", ("status", "code"), tally.refusals
         )
         yield _counter(

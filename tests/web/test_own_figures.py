@@ -38,7 +38,11 @@ def hour_ms(days_ago: int) -> int:
 
 async def spend(stand: Stand, user: str, days_ago: int, cost_pusd: int) -> None:
     row = (hour_ms(days_ago), user, MODEL, cost_pusd)
-    query = "INSERT INTO usage_hourly VALUES (?, ?, '', ?, 'openrouter', '', 1, 0, 10, 10, 0, 0, 0, ?)"
+    query = (
+        "INSERT INTO usage_hourly (hour_ms, user, group_name, model, provider, use_case, requests, errors,"
+        " input_tokens, output_tokens, cached_tokens, reasoning_tokens, uncounted_tokens, cost_pusd)"
+        " VALUES (?, ?, '', ?, 'openrouter', '', 1, 0, 10, 10, 0, 0, 0, ?)"
+    )
     await stand.app.ledger.change(lambda db: db.execute(query, row))
 
 

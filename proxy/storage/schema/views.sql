@@ -15,7 +15,9 @@ SELECT
     (r.cost_pusd + ifnull(a.amount_pusd, 0)) / 1e12
         * (SELECT CAST(value AS REAL) FROM meta WHERE name = 'currency_usd_rate') AS cost_local,
     r.cost_source, r.reserved_pusd, r.generation_id, r.attempts, r.streamed,
-    r.ttft_ms, r.duration_ms, r.error, r.finish_reason, r.flags
+    r.ttft_ms, r.duration_ms, r.error, r.finish_reason, r.flags,
+    r.cache_write_tokens, r.cache_write_1h_tokens, r.audio_input_tokens, r.audio_output_tokens,
+    r.image_input_tokens, r.image_output_tokens, r.images, r.searches
 FROM requests r
 LEFT JOIN (SELECT request_id, sum(amount_pusd) AS amount_pusd FROM adjustments GROUP BY request_id) a
     ON a.request_id = r.id;
