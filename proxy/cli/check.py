@@ -100,6 +100,20 @@ def _presets(settings: "Settings") -> Iterable[Line]:
         preset_rows(settings)
     except ConfigError as error:
         yield Line("presets", "fail", str(error), exit_code=error.exit_code)
+        return
+    yield from _prices(settings)
+
+
+def _prices(settings: "Settings") -> Iterable[Line]:
+    """Name the targets that nobody under a hard limit on cost is sent to."""
+    from proxy.cli.check_prices import has_hard_cost, unpriced_targets  # noqa: PLC0415 - as above
+
+    if not has_hard_cost(settings):
+        return
+    for name, lacking, has_more in unpriced_targets(settings):
+        what = "left out of it" if has_more else "all it has, so that the preset is refused,"
+        text = f"presets.{name}: {', '.join(lacking)}: no price, and therefore {what} under a hard limit on cost"
+        yield Line("presets", "warn", text, "Give a price under providers.NAME.prices, or make the limit soft")
 
 
 # --- ledger

@@ -1,7 +1,7 @@
 """Explain a request where no proxy runs: the same steps on the configuration, the ledger and the last price list."""
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
@@ -10,6 +10,7 @@ from proxy.core.clock import Clock, SystemClock
 from proxy.core.errors import CallerError
 from proxy.pipeline.authenticate import Directory
 from proxy.pipeline.desk import Desk
+from proxy.pipeline.forms import Forms
 from proxy.pipeline.health import Health
 from proxy.pipeline.parts import Snapshot, routing_of
 from proxy.pipeline.presets import preset_rows
@@ -44,6 +45,8 @@ class _Quoting:
     catalogue: Catalogue
     desk: Desk
     health: Health
+    clock: Clock
+    forms: Forms = field(default_factory=Forms)
 
 
 async def explain_offline(settings: "Settings", user: str | None, body: dict[str, Any]) -> dict[str, Any]:
@@ -63,7 +66,7 @@ async def explain_offline(settings: "Settings", user: str | None, body: dict[str
         health = Health(clock)
         health.configure(providers.values())
         parsed, size_bytes = body_in(body)
-        call, parts = _Asked(0, clock.now_ms()), _Quoting(catalogue, Desk(book), health)
+        call, parts = _Asked(0, clock.now_ms()), _Quoting(catalogue, Desk(book), health, clock)
         identity = identity_of(user, row, snapshot)
         return await explained(cast("Call", call), identity, parsed, size_bytes, cast("Parts", parts), snapshot)
     finally:

@@ -16,6 +16,8 @@ from proxy.policy.pricing import (
     Unaffordable,
     Unbounded,
     clamp_output_tokens,
+    estimate_pusd,
+    estimated_tokens,
     input_bound_tokens,
     output_limit_tokens,
     worst_case_pusd,
@@ -65,11 +67,19 @@ def admit(wanted: Wanted, desk: Desk, snapshot: Snapshot) -> Admission | Refusal
     allowance, cost_pusd = wanted.allowance, fitted.amount_pusd
     if cost_pusd is not None and cost_pusd > MAX_PUSD:
         raise not_bookable(cost_pusd)
-    amounts = Amounts(cost_pusd or 0, fitted.tokens or 0, 1, 0, 0, cost_pusd is not None)
+    likely_pusd, likely_tokens = _likely(wanted) if allowance.has_soft else (0, 0)
+    amounts = Amounts(cost_pusd or 0, fitted.tokens or 0, 1, likely_pusd, likely_tokens, cost_pusd is not None)
     outcome = desk.reserve(wanted.id, allowance.scopes, wanted.now_ms, amounts, allowance.quotas)
     if isinstance(outcome, Admitted):
         return fitted
     return _refusal(outcome, wanted, desk, snapshot)
+
+
+def _likely(wanted: Wanted) -> tuple[int, int]:
+    """Return what the request is thought to come to, in pico-USD and tokens, by the target that is asked first."""
+    price = wanted.prices[0] if wanted.prices else None
+    tokens = sum(estimated_tokens(wanted.facts, None if price is None else output_limit_tokens(price)))
+    return 0 if price is None else estimate_pusd(price, wanted.facts), tokens
 
 
 def refusal_of(refused: Refused, now_ms: int, desk: Desk, snapshot: Snapshot) -> CallerError:

@@ -146,6 +146,14 @@ def _naming_all(route: Route) -> dict[str, Any]:
     return {**body, "models": names} if names else body
 
 
+def facts_of(route: Route, target: Target) -> BodyFacts:
+    """Read the facts of what goes to one target, with its names of models: some stand for more than a model."""
+    body = {**route.body_for(target), "model": target.model}
+    if target.handed:
+        body["models"] = list(target.handed)
+    return read_facts(body, len(dump_body(body)), route.endpoint.kind)
+
+
 def facts_for(route: Route, target: Target) -> BodyFacts:
     """Read the facts from the body that goes to one target."""
     body = route.body_for(target)

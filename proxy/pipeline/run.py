@@ -16,6 +16,7 @@ from proxy.pipeline.dispatch import dispatch
 from proxy.pipeline.enrol import enrol
 from proxy.pipeline.failed import tell_failure
 from proxy.pipeline.gone import client_gone
+from proxy.pipeline.narrow import narrow, tell_left_out
 from proxy.pipeline.once import once
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.record import Booking
@@ -64,6 +65,9 @@ async def run(call: Call, parts: Parts) -> Reply:
     if route.use_case is not None and route.use_case in snapshot.use_case_quotas:
         identity = limited(identity, route.use_case, snapshot)
         call.told = partial(quota_headers, identity.allowance, parts.desk, call.started_ms)
+    if identity.allowance.has_hard_cost:
+        route, left_out = await narrow(route, identity.allowance, parts, snapshot)
+        tell_left_out(call, left_out)
     route = arrange(route, len(raw), parts, snapshot)
     if identity.is_new:
         await enrol(call, identity, parts, snapshot)

@@ -13,6 +13,7 @@ from proxy.pipeline.allowance import build_allowance
 from proxy.pipeline.arrange import arranged
 from proxy.pipeline.authenticate import Identity, identify
 from proxy.pipeline.call import Call
+from proxy.pipeline.narrow import LeftOut, narrow
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.people import group_of, stored_allowance
 from proxy.pipeline.reserve import quote
@@ -120,6 +121,9 @@ async def explained(
     )
     if planned.use_case is not None and planned.use_case in snapshot.use_case_quotas:
         identity = limited(identity, planned.use_case, snapshot)
+    left_out: tuple[LeftOut, ...] = ()
+    if identity.allowance.has_hard_cost:
+        planned, left_out = await narrow(planned, identity.allowance, parts, snapshot)
     route, order = arranged(planned, size_bytes, parts, snapshot)
     quoted = await quote(call, identity, route, size_bytes, parts, snapshot)
     rows = parts.desk.book.limits_view(identity.allowance.quotas, call.started_ms)
@@ -134,6 +138,10 @@ async def explained(
             {"provider": left.provider, "model": left.model, "reason": one.reason}
             for one in order.left_out
             for left in (planned.targets[one.position],)
+        ]
+        + [
+            {"provider": one.target.provider, "model": one.target.model, "reason": f"{one.reason}, under a hard limit"}
+            for one in left_out
         ],
         "admitted": quoted.refusal is None,
         "refusal": None if quoted.refusal is None else _refusal(quoted.refusal),

@@ -132,8 +132,13 @@ async def test_fallbacks_of_the_client_count_at_the_dearest(opened: Open) -> Non
     assert 16 * OPUS_OUTPUT_PUSD < row["cost_pusd"] <= row["reserved_pusd"]
     assert row["flags"] is None
     await place.check_books()
-    assert (await place.chat(models=[UNLISTED])).status == 402
-    assert (await place.chat(models=["openrouter/auto"])).status == 402
+    for model in (UNLISTED, "openrouter/auto"):  # it is left out, as long as another remains
+        answer = await place.chat(models=[model])
+        assert (answer.status, answer.json()["model"]) == (200, MODEL)
+        assert answer.header("x-tollkeeper-left-out") == f"openrouter/{model} (no price)"
+        answer = await place.chat(model=model, models=[UNLISTED])
+        assert (answer.status, error_of(answer)["code"]) == (402, "price_unknown")
+        assert answer.header("x-tollkeeper-left-out") is None
 
 
 async def test_a_free_model_with_a_paid_fallback_is_paid(opened: Open) -> None:
@@ -176,7 +181,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "web search": ({"web_search_options": {"search_context_size": "high"}}, "web search (web_search_options)"),
     "search parameters": ({"search_parameters": {"mode": "on"}}, "web search (search_parameters)"),
     "online": ({"model": f"{MODEL}:online"}, f"web search ({MODEL}:online)"),
-    "online fallback": ({"models": ["openai/gpt-5:online"]}, "web search (openai/gpt-5:online)"),
+    "online fallback": (
+        {"model": f"{MODEL}:online", "models": ["openai/gpt-5:online"]},
+        f"web search ({MODEL}:online), web search (openai/gpt-5:online)",
+    ),
     "server tool": ({"tools": [{"type": "openrouter:web_search"}]}, "server tool openrouter:web_search"),
     "dated server tool": ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "server tool web_search"),
     "service tier": ({"service_tier": "priority"}, "service tier priority"),

@@ -148,7 +148,8 @@ async def place(
 ) -> AsyncIterator[Place]:
     """Run a proxy on its default retries and breakers; user: settings of anna, more: of all else.
 
-    A provider named openrouter is of that kind. At the end nothing is held, and no row is open.
+    A provider named openrouter is of that kind, and one named unknown has no prices. At the end nothing is held, and no
+    row is open.
     """
     async with nothing_leaks(), AsyncExitStack() as stack:
         strict = {}
@@ -157,7 +158,7 @@ async def place(
             found = strict[name] = Strict()
             found.url = await _serve(stack, found)
             content["providers"][name] = {"base_url": f"{found.url}/v1", "api_key": "k"}
-            if name != "openrouter":
+            if name not in ("openrouter", "unknown"):
                 content["providers"][name]["prices"] = PRICES
         content["users"] = {"anna": {"token_hash": token_hash_of("anna"), **user}}
         path = write_config(folder, _over(content, more or {}))

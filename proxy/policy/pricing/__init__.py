@@ -24,6 +24,7 @@ from proxy.policy.pricing.catalogue import (
     parse_catalogue,
     parse_openrouter_model,
 )
+from proxy.policy.pricing.estimate import estimate_pusd, estimated_tokens
 from proxy.policy.pricing.facts import BodyFacts, read_facts
 from proxy.policy.pricing.price import (
     Charge,
@@ -56,6 +57,8 @@ __all__ = [
     "clamp_output_tokens",
     "cost_from_usage_pusd",
     "diff_catalogue",
+    "estimate_pusd",
+    "estimated_tokens",
     "find_price",
     "input_bound_tokens",
     "maximum_to_write",

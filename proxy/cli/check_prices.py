@@ -1,0 +1,37 @@
+"""Targets of presets that have no price, for which a hard limit on cost cannot hold anything."""
+
+import fnmatch
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxy.config.allowance import Limits
+    from proxy.config.schema import Settings
+
+
+def has_hard_cost(settings: "Settings") -> bool:
+    """Tell whether anybody has a hard limit on cost."""
+    owners: list[Limits] = [settings.limits, settings.defaults.limits]
+    owners += [one.limits for one in settings.groups.values()]
+    owners += [one.limits for one in settings.users.values()]
+    owners += [one.limits for one in settings.presets.values()]
+    return any(limit.mode == "hard" for limits in owners for limit in limits.cost)
+
+
+def unpriced_targets(settings: "Settings") -> Iterable[tuple[str, list[str], bool]]:
+    """Return each preset with its targets without a price, and whether another target remains.
+
+    Those at OpenRouter are left out of account: its list tells their prices.
+    """
+    from proxy.config.provider import split_target  # noqa: PLC0415 - keeps --help quick
+
+    for name, preset in settings.presets.items():
+        asked = [one.target for one in preset.targets if one.target is not None]
+        lacking = []
+        for target in asked:
+            provider, model = split_target(target, settings.providers)
+            row = settings.providers[provider]
+            if row.kind != "openrouter" and not any(fnmatch.fnmatchcase(model, glob) for glob in row.prices):
+                lacking.append(f"{provider}/{model}")
+        if lacking:
+            yield name, lacking, len(lacking) < len(asked)

@@ -1,0 +1,89 @@
+"""narrow: leave out the targets for which a hard cost limit can hold no worst case, as long as others remain.
+
+That is so without a price, for what has no price in tokens (web search, a file), and where nothing bounds the answer or
+the prompt. Where no target remains the route stays as it is, and reserve() refuses it by name.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from proxy.pipeline.allowance import Allowance
+from proxy.pipeline.call import Call
+from proxy.pipeline.parts import Parts, Snapshot
+from proxy.pipeline.reserve import facts_of, known_of
+from proxy.pipeline.rooms import may_leave_out, takes_no_bound
+from proxy.pipeline.route import Route, Target
+from proxy.policy.pricing import BodyFacts, Price, Unbounded, unpriced_features, worst_case_pusd
+
+_HEADER = "x-tollkeeper-left-out"
+_HEADER_CHARS_MAX = 1000
+
+
+class LeftOut(NamedTuple):
+    """One target that is not asked, and in words why."""
+
+    target: Target
+    reason: str
+
+
+async def narrow(
+    route: Route, allowance: Allowance, parts: Parts, snapshot: Snapshot
+) -> tuple[Route, tuple[LeftOut, ...]]:
+    """Return the route with the targets that may be asked under a hard cost limit, and those that may not."""
+    if len(route.targets) == 1:
+        return route, ()
+    left_out = []
+    for target in route.targets:
+        reason = None if target.static is not None else await _reason(route, target, allowance, parts, snapshot)
+        if reason is not None:
+            left_out.append(LeftOut(target, reason))
+    out = [one.target for one in left_out]
+    kept = tuple(target for target in route.targets if target not in out)
+    if not left_out or all(target.static is not None for target in kept):
+        return route, ()
+    return replace(route, targets=kept), tuple(left_out)
+
+
+def tell_left_out(call: Call, left_out: Iterable[LeftOut]) -> None:
+    """Have every answer name the targets that were left out."""
+    words = ", ".join(f"{one.target.provider}/{one.target.model} ({one.reason})" for one in left_out)
+    if words:
+        text = words.encode("ascii", "replace").decode()[:_HEADER_CHARS_MAX]
+        call.told = partial(_with_left_out, call.told, text)
+
+
+def _with_left_out(told: Callable[[], dict[str, str]], words: str) -> dict[str, str]:
+    return {**told(), _HEADER: words}
+
+
+async def _reason(route: Route, target: Target, allowance: Allowance, parts: Parts, snapshot: Snapshot) -> str | None:
+    """Say why no worst case can be held for a target; None: one can."""
+    provider = snapshot.provider_of(target)
+    prices = []
+    for model in (target.model, *target.handed):
+        price = parts.catalogue.price(provider, model) or await parts.catalogue.refresh_for(provider, model)
+        if price is None:
+            return "no price" if model == target.model else f"no price of {model}"
+        prices.append(price)
+    facts = facts_of(route, target)
+    names = unpriced_features(facts, prices)
+    if names:
+        return f"no price of {names[0]}"
+    price, form = known_of(route, parts, snapshot, target)
+    if route.writes_maximum and takes_no_bound(form, route):
+        if not may_leave_out(replace(route, max_tokens=allowance.max_tokens or 1), allowance, price):
+            return "it takes no maximum"
+        prices = [replace(one, takes_no_bound=True) for one in prices]
+    return _unbounded(prices, facts, allowance)
+
+
+def _unbounded(prices: list[Price], facts: BodyFacts, allowance: Allowance) -> str | None:
+    """Say what bounds neither prompt nor answer; None: something does, a limit on tokens among it."""
+    most = facts.max_output_tokens or allowance.max_tokens or (1 if allowance.has_hard_tokens else None)
+    try:
+        worst_case_pusd(prices, facts, most)
+    except Unbounded as error:
+        return str(error)
+    return None
