@@ -1,5 +1,6 @@
 """attempt: send a request to one target with one key, and hear the head of the answer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from proxy.pipeline.amend import Change, Sent
 from proxy.pipeline.health import Pass
 from proxy.pipeline.key_use import Held
 from proxy.pipeline.parts import Parts
-from proxy.pipeline.refused import broken, error_object, is_json_object, refused
+from proxy.pipeline.refused import broken, refused
 from proxy.pipeline.reserve import Reservation
 from proxy.pipeline.route import Route, Target
 from proxy.pipeline.said import Said
@@ -19,15 +20,16 @@ from proxy.pipeline.suit import suited
 from proxy.pipeline.waiting_line import WaitingLine
 from proxy.policy.check import CheckRules
 from proxy.policy.failure import Failure
+from proxy.policy.fallback import proves_nothing, read
 from proxy.policy.form import PLAIN, Form
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.generation import is_generation_id
 from proxy.providers.key import Key
 from proxy.providers.rows import ProviderRow
 from proxy.providers.transport import Answer, SentHeaders, TransportError
+from proxy.wire.answer import read_message, text_of
 from proxy.wire.body import dump_body
 from proxy.wire.headers import HeaderError, pick_request_headers
-from proxy.wire.retry_after import read_retry_after
 
 if TYPE_CHECKING:
     from proxy.pipeline.relay import Relay
@@ -65,6 +67,7 @@ class Attempt:
     failure: Failure | None = None
     error: ApiError | None = None
     opened: "Relay | None" = None
+    inner_error: Mapping[str, Any] | None = None  # the error object within a 200
     passes: Pass | None = None  # of the breakers
     line: WaitingLine | None = None  # where it has a place
     is_noted: bool = False  # the breakers know that it answered
@@ -101,6 +104,13 @@ class Attempt:
         self.failure = failure
         self.error = error
         self.heard.error = error.code
+        if failure.error is not None or failure.where == "status":
+            self.heard.unproven = proves_nothing(read(failure))
+
+    def note_inner_error(self, error: Mapping[str, Any]) -> None:
+        """Note that a 200 holds an error object, whoever is told of it."""
+        self.inner_error = error
+        self.heard.unproven = proves_nothing(read(Failure("answer", self.heard.status, error=error)))
 
 
 def request_headers(said: Said) -> Said:
@@ -166,13 +176,20 @@ async def _hear_refusal(attempt: Attempt, answer: Answer, parts: Parts) -> None:
     """Note a status that is not 2xx, with what the provider said beside it."""
     body = await read_error(answer)
     attempt.refusal = body[:_REFUSAL_BYTES]
-    error = error_object(body)
-    retry_after_s = read_retry_after(answer.header, error, parts.clock.now_ms())
-    told = refused(answer, body, attempt.provider, attempt.key.name)
-    attempt.fail(Failure("status", answer.status, None, error, retry_after_s), told)
-    if told.code == "upstream_error" and is_json_object(body):
+    found = refused(answer, body, attempt.provider, attempt.key.name, parts.clock.now_ms())
+    attempt.fail(found.failure, found.error)
+    if found.is_passed_on:
         attempt.error_body = body
+    if attempt.heard.generation_id is None:
+        attempt.heard.generation_id = generation_id_of(body)
     attempt.heard.complete = True
+
+
+def generation_id_of(body: bytes) -> str | None:
+    """Return the id of the generation that an error's body names; None where it names none."""
+    message = read_message(body)
+    found = None if message is None else text_of(message, "id") or text_of(message, "generation_id")
+    return found if found is not None and is_generation_id(found) else None
 
 
 def upstream_headers(said: Said, provider: ProviderRow, key: Key, *, streamed: bool) -> SentHeaders:

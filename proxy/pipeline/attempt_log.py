@@ -10,7 +10,7 @@ from proxy.providers.key import OWN
 
 log = logging.getLogger("tollkeeper.attempt")
 
-_NO_CREDIT = frozenset({"no_credits", "no_quota"})  # rows of the table of failures
+_NO_CREDIT = frozenset({"no_credits"})  # rows of the table of failures
 
 
 def log_failed(call: Call, attempt: Attempt, failure: Failure, decision: Decision) -> None:

@@ -7,13 +7,15 @@ from proxy.pipeline.authenticate import Identity, identify
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
 from proxy.pipeline.parts import Parts
-from proxy.pipeline.refused import broken, failed_inside, is_json_object, refused
+from proxy.pipeline.refused import broken, failed_inside, refused
 from proxy.pipeline.resting import resting
 from proxy.pipeline.route import Route, Target, plan_route
+from proxy.policy.fallback import decide
 from proxy.providers.key import Key
 from proxy.providers.rows import ProviderRow
 from proxy.providers.transport import TransportError
 from proxy.wire.body import dump_body
+from proxy.wire.error import is_json_body
 from proxy.wire.headers import pick_response_headers
 
 
@@ -36,8 +38,6 @@ async def count(call: Call, parts: Parts) -> Reply:
             return await _ask(call, route, target, provider, key, is_last=target is route.targets[-1])
         except ApiError as error:
             failure = error
-            if not _may_go_on(error.status):
-                break
     raise failure or resting(route, parts.health, snapshot, call.clock)
 
 
@@ -47,11 +47,6 @@ def _key(identity: Identity, provider: ProviderRow, target: Target, call: Call, 
         return own
     index = parts.health.of(provider).choose_key(target.model, call.started_ms)
     return None if index is None else provider.keys[index]
-
-
-def _may_go_on(status: int) -> bool:
-    """Tell whether another target may answer: other statuses of 4xx say that the request is at fault."""
-    return status >= 500 or status in (402, 404, 429)
 
 
 async def _ask(call: Call, route: Route, target: Target, provider: ProviderRow, key: Key, *, is_last: bool) -> Reply:
@@ -67,11 +62,11 @@ async def _ask(call: Call, route: Route, target: Target, provider: ProviderRow, 
     except TransportError as error:
         raise broken(error, provider) from None
     if not 200 <= answer.status < 300:
-        told = refused(answer, body, provider, key.name)
-        is_passed_on = told.code == "upstream_error" and is_json_object(body)
-        if not is_passed_on or (not is_last and _may_go_on(answer.status)):
-            raise told
-    elif not is_json_object(body):
+        now_ms = call.clock.now_ms()
+        found = refused(answer, body, provider, key.name, now_ms)
+        if not found.is_passed_on or (not is_last and "next_target" in decide(found.failure, now_ms).steps):
+            raise found.error
+    elif not is_json_body(body):
         raise failed_inside(provider, "answered with something that is no count")
     given = dict(pick_response_headers(answer.headers))
     given.update(

@@ -5,6 +5,7 @@ one attempt the text lists them all, and SDKs are told not to go through the who
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 
@@ -12,6 +13,7 @@ from proxy.core.errors import ApiError
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
+from proxy.pipeline.refused import whole_seconds
 from proxy.pipeline.relay import Finish, response_headers
 
 # Some SDKs sleep for as long as they are told, hours if so: nobody is told more than a minute.
@@ -55,6 +57,9 @@ def _pass_on(call: Call, last: Attempt, attempts: Sequence[Attempt]) -> Reply:
     for name, most in _RETRY_MOST.items():
         if (value := headers.get(name)) is not None and value.isascii() and value.isdigit() and int(value) > most:
             headers[name] = str(most)
+    wait_s = told_wait_s(attempts)
+    if wait_s is not None and "retry-after" not in headers and "retry-after-ms" not in headers:
+        headers["retry-after"] = str(whole_seconds(wait_s))
     body = last.error_body
     if len(attempts) > 1:
         headers["x-should-retry"] = "false"
@@ -64,20 +69,41 @@ def _pass_on(call: Call, last: Attempt, attempts: Sequence[Attempt]) -> Reply:
     return call.client.whole(last.answer.status, headers, body, call.started_ms)
 
 
+def told_wait_s(attempts: Sequence[Attempt]) -> float | None:
+    """Return the shortest wait that a provider asked for by a refusal; None where none did."""
+    failures = [attempt.failure for attempt in attempts if attempt.failure is not None]
+    return min((wait for failure in failures if (wait := failure.retry_after_s) is not None), default=None)
+
+
 def _with_list(body: bytes, attempts: Sequence[Attempt]) -> bytes:
-    """Put the list of attempts behind the message of a provider's error, and leave the rest as it is."""
+    """Put the list of attempts behind the text of a provider's error, and leave the rest as it is."""
     try:
         message = orjson.loads(body)
     except orjson.JSONDecodeError:
         return body
-    error = message.get("error") if isinstance(message, dict) else None
-    if not isinstance(error, dict) or not isinstance(error.get("message"), str):
-        return body
-    told = {**error, "message": f"{error['message']} ({list_of(attempts)})"}
-    return orjson.dumps({**message, "error": told})
+    listed = _listed_within(message, f" ({list_of(attempts)})")
+    return body if listed is None else orjson.dumps(listed)
+
+
+def _listed_within(message: Any, more: str) -> Any:
+    """Return an error's JSON with more behind its text; None where no place for it is found."""
+    if isinstance(message, str):
+        return message + more
+    if isinstance(message, list) and message:
+        first = _listed_within(message[0], more)
+        return None if first is None else [first, *message[1:]]
+    if isinstance(message, dict):
+        for name in ("error", "message", "detail", "msg"):
+            inner = _listed_within(message.get(name), more) if message.get(name) else None
+            if inner is not None:
+                return {**message, name: inner}
+    return None
 
 
 def _listed(error: ApiError, attempts: Sequence[Attempt]) -> ApiError:
+    wait_s = told_wait_s(attempts)
+    if error.retry_after_s is None and wait_s is not None and error.status in (429, 503):
+        error.retry_after_s = whole_seconds(wait_s)
     if len(attempts) > 1:
         error.message = f"{error.message} ({list_of(attempts)})"
         error.should_retry = False

@@ -164,8 +164,11 @@ class ProviderHealth:
         return self._use.used_up(self.row.keys, now_ms) if self._has_limits else ()
 
     def least_bad_key(self, model: str, now_ms: int) -> int | None:
-        """Give the first key that is valid by its dates, set aside or not; None where there is none."""
-        if self.ring.usable_in_ms(now_ms, model) is None:
+        """Give the first key that is valid by its dates, set aside or not; None where there is none.
+
+        None too where the provider told each of them to wait: it has said how long.
+        """
+        if self.ring.usable_in_ms(now_ms, model) is None or self.ring.waits_ms(now_ms, model) is not None:
             return None
         used_up = self.used_up(now_ms)
         return next((i for i, view in enumerate(self.ring.view(now_ms)) if view.valid and i not in used_up), None)

@@ -15,16 +15,16 @@ from proxy.pipeline.attempt import CHECK, Attempt
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
 from proxy.pipeline.parts import Snapshot
-from proxy.pipeline.refused import failed_inside
+from proxy.pipeline.refused import account_fault, failed_inside
 from proxy.pipeline.relay import Finish, Stream, Whole, is_stream
 from proxy.pipeline.settle import BROKEN
 from proxy.policy.check import MAX_CHARS, answer_text, check
 from proxy.policy.failure import Failure
 from proxy.providers.transport import Answer, TransportError
 from proxy.wire.answer import Answer as Told
-from proxy.wire.answer import error_of, read_message
+from proxy.wire.answer import read_message
+from proxy.wire.retry_after import read_retry_after
 from proxy.wire.spoken import Spoken
-from proxy.wire.sse import data_spans, split_events
 
 _HELD_MAX_BYTES = 1 << 20  # an event larger than this is no error; what is held goes out, whatever it says
 _AFTER_ERROR_S = 0.5  # usage may follow an error: it is waited for, but the next target is more urgent
@@ -53,20 +53,14 @@ async def open_answer(call: Call, attempt: Attempt, finish: Finish, snapshot: Sn
         call.when_gone(None)
 
 
-def error_in_events(events: bytes) -> Mapping[str, Any]:
-    """Give the first error object in a run of events; empty where it is none."""
-    for event in split_events(events):
-        message = read_message(b"\n".join([event[slice(*span)] for span in data_spans(event)]) or event)
-        error = None if message is None else error_of(message) or _of_response(message)
-        if error:
-            return error if isinstance(error, dict) else {}
-    return {}
-
-
-def _of_response(message: Mapping[str, Any]) -> Any:
-    """Give the error of a response that failed, which stands within it."""
-    response = message.get("response")
-    return response.get("error") if isinstance(response, dict) else None
+def fail_inside(call: Call, attempt: Attempt, what: str, error: Mapping[str, Any]) -> None:
+    """Note that a 200 held an error object, which counts as though it had come with a status of its own."""
+    answer, now_ms = attempt.answer, call.clock.now_ms()
+    assert answer is not None
+    wait_s = read_retry_after(answer.header, error, now_ms, is_limit=False)
+    failure = Failure("answer", answer.status, error=error, retry_after_s=wait_s)
+    told = account_fault(failure, attempt.provider, attempt.key.name, now_ms)
+    attempt.fail(failure, told or failed_inside(attempt.provider, what, error))
 
 
 class HeldStream(Stream):
@@ -109,9 +103,10 @@ class HeldStream(Stream):
         if failure is not None:
             self.attempt.fail(Failure("answer", status, kind), failure)
         elif self.meter.error_seen:
-            error = error_in_events(bytes(self._kept))
-            told = failed_inside(self.attempt.provider, "failed before its answer began", error)
-            self.attempt.fail(Failure("answer", status, error=error), told)
+            fail_inside(self.call, self.attempt, "failed before its answer began", self.meter.error or {})
+        elif self.heard.failed:
+            told = failed_inside(self.attempt.provider, f"answered {status} with an empty stream")
+            self.attempt.fail(Failure("answer", status, "no_answer"), told)
 
     async def run(self) -> Reply:
         response = await self.begin()
@@ -236,11 +231,8 @@ class HeldWhole(Whole):
     def _judge(self, told: Told | None) -> None:
         status = self.answer.status
         if told is not None and told.error_seen:
-            message = read_message(self._body)
-            error = error_of(message) if message is not None else None
-            error = error if isinstance(error, dict) else {}
-            found = failed_inside(self.attempt.provider, f"answered {status} with an error in it", error)
-            self.attempt.fail(Failure("answer", status, error=error), found)
+            error = self.attempt.inner_error or {}
+            fail_inside(self.call, self.attempt, f"answered {status} with an error in it", error)
         elif told is None or not told.has_choices:
             found = failed_inside(self.attempt.provider, f"answered {status} with something that is no answer")
             self.attempt.fail(Failure("answer", status, "no_answer"), found)

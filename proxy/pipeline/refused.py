@@ -1,16 +1,29 @@
 """What an attempt's failure is called and what the client is told of it, where the provider's own words do not do."""
 
 from collections.abc import Mapping
-from typing import Any
-
-import orjson
+from typing import Any, Final, NamedTuple
 
 from proxy.core.errors import ApiError, ProviderError
+from proxy.policy.failure import Failure
+from proxy.policy.fallback import decide
+from proxy.providers.billing_page import billing_page
+from proxy.providers.key import OWN
 from proxy.providers.rows import ProviderRow
 from proxy.providers.transport import Answer, TransportError
+from proxy.wire.error import error_of_body, is_json_body
+from proxy.wire.retry_after import read_retry_after
 
 _WORDS_MAX = 1000  # of a provider's message inside ours
 _TIMEOUTS = {"header_timeout", "first_token_timeout", "idle_timeout", "total_timeout"}
+_TOLD_MAX_S: Final = 60  # some SDKs sleep for as long as they are told
+
+
+class Refusal(NamedTuple):
+    """A status that is not 2xx. is_passed_on: the provider's own body tells the client best."""
+
+    failure: Failure
+    error: ApiError
+    is_passed_on: bool
 
 
 def broken(error: TransportError, provider: ProviderRow) -> ProviderError:
@@ -29,45 +42,82 @@ def broken(error: TransportError, provider: ProviderRow) -> ProviderError:
     )
 
 
-def refused(answer: Answer, body: bytes, provider: ProviderRow, key_name: str) -> ApiError:
-    """Give our reading of a status that is not 2xx.
+def refused(answer: Answer, body: bytes, provider: ProviderRow, key_name: str, now_ms: int) -> Refusal:
+    """Return our reading of a status that is not 2xx.
 
-    Where the operator's account is at fault the text says so, because the provider's own would send the caller to
-    look for a mistake in a token that is fine. All else is passed on as it came (relay does that).
+    Where an account is at fault the text says whose, because the provider's own would send the caller to look for a
+    mistake in a token, or a request, that is fine. All else is passed on as it came (relay does that).
     """
-    if answer.status == 401:
-        return ProviderError(
-            502,
-            "upstream_auth",
-            f'Provider "{provider.name}" refused the operator\'s key "{key_name}" (401). Your token is fine.'
-            " Operator: tollkeeper check",
-            should_retry=False,
-        )
-    if answer.status == 402:
-        return ProviderError(
-            402,
-            "upstream_no_credits",
-            f'The operator\'s account at provider "{provider.name}" is out of credits (402). Your own budget is not.'
-            " Operator: https://openrouter.ai/credits",
-            type_="insufficient_quota",
-            headers={"Retry-After": value} if (value := _retry_after(answer)) else {},
-            should_retry=None if _retry_after(answer) else False,
-        )
-    if 300 <= answer.status < 400:
+    status = answer.status
+    error, is_json = error_of_body(body), is_json_body(body)
+    wait_s = read_retry_after(answer.header, error, now_ms, is_limit=status == 429)
+    failure = Failure("status", status, None, error, wait_s, is_page=not is_json)
+    told = account_fault(failure, provider, key_name, now_ms) or _named(status, provider, is_json=is_json)
+    return Refusal(failure, told, told.code == "upstream_error" and is_json)
+
+
+def _named(status: int, provider: ProviderRow, *, is_json: bool) -> ProviderError:
+    if 300 <= status < 400:
         return ProviderError(
             502,
             "upstream_redirect",
-            f'Provider "{provider.name}" answered with a redirect ({answer.status}), which is never followed.'
+            f'Provider "{provider.name}" answered with a redirect ({status}), which is never followed.'
             " Operator: correct base_url.",
             should_retry=False,
         )
-    if not is_json_object(body):
-        return ProviderError(
-            answer.status if 400 <= answer.status < 600 else 502,
-            "upstream_error",
-            f'Provider "{provider.name}" answered {answer.status} without a JSON body.',
-        )
-    return ProviderError(answer.status, "upstream_error", f'Provider "{provider.name}" answered {answer.status}.')
+    without = "" if is_json else " without a JSON body"
+    told = status if 400 <= status < 600 else 502
+    return ProviderError(told, "upstream_error", f'Provider "{provider.name}" answered {status}{without}.')
+
+
+def account_fault(failure: Failure, provider: ProviderRow, key_name: str, now_ms: int) -> ApiError | None:
+    """Return what to say where the provider refuses a key or an account, whatever status it says so by; else None."""
+    case, status = decide(failure, now_ms).case, failure.status
+    if case == "bad_key":
+        return _bad_key(provider, key_name, status)
+    if case in ("no_credits", "in_flight") or (case == "asks_too_much" and status == 402):
+        return _no_credits(provider, key_name, failure)
+    if case == "key_limit" and status not in (
+        402,
+        403,
+        429,
+    ):  # by these the provider's own words reach the right person
+        return _no_credits(provider, key_name, failure)
+    return None
+
+
+def _bad_key(provider: ProviderRow, key_name: str, status: int | None) -> ProviderError:
+    if key_name == OWN:
+        whose = f'Provider "{provider.name}" refused the key that you brought for it ({status}). Your token is fine.'
+        return ProviderError(502, "upstream_auth", f"{whose} Correct or renew that key.", should_retry=False)
+    return ProviderError(
+        502,
+        "upstream_auth",
+        f'Provider "{provider.name}" refused the operator\'s key "{key_name}" ({status}). Your token is fine.'
+        " Operator: tollkeeper check",
+        should_retry=False,
+    )
+
+
+def _no_credits(provider: ProviderRow, key_name: str, failure: Failure) -> ProviderError:
+    wait_s = failure.retry_after_s
+    passes = wait_s is not None and 0 < wait_s <= _TOLD_MAX_S
+    page = billing_page(provider.base_url, provider.kind)
+    if key_name == OWN:
+        whose = f'Your own account at provider "{provider.name}" is out of credits ({failure.status}).'
+        where = f" Add credits: {page}" if page is not None else " Add credits there."
+    else:
+        whose = f'The operator\'s account at provider "{provider.name}" is out of credits ({failure.status}).'
+        where = f" Operator: {page}" if page is not None else f' Operator: add credits at "{provider.name}".'
+        whose += " Your own budget is not."
+    return ProviderError(
+        402,
+        "upstream_no_credits",
+        whose + where,
+        type_="insufficient_quota",
+        retry_after_s=whole_seconds(wait_s) if passes and wait_s is not None else None,
+        should_retry=None if passes else False,
+    )
 
 
 def bound_refused(provider: ProviderRow, field: str) -> ProviderError:
@@ -88,25 +138,10 @@ def failed_inside(provider: ProviderRow, what: str, error: Mapping[str, Any] | N
     if error is not None:
         code, message = error.get("code"), error.get("message")
         status = code if type(code) is int and 400 <= code < 600 else 502
-        words = f": {message[:_WORDS_MAX]}" if isinstance(message, str) else ""
+        words = f": {message[:_WORDS_MAX]}" if isinstance(message, str) and message else ""
     return ProviderError(status, "upstream_error", f'Provider "{provider.name}" {what}{words}')
 
 
-def error_object(body: bytes) -> Mapping[str, Any] | None:
-    """Give the ``error`` of a JSON body, whatever else it holds; None where there is none to read."""
-    try:
-        message = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    error = message.get("error") if isinstance(message, dict) else None
-    return error if isinstance(error, dict) else None
-
-
-def is_json_object(body: bytes) -> bool:
-    text = body.strip()
-    return text.startswith(b"{") and text.endswith(b"}")
-
-
-def _retry_after(answer: Answer) -> str | None:
-    value = answer.header("retry-after")
-    return value if value is not None and value.isascii() and value.isdigit() and 0 < int(value) <= 60 else None
+def whole_seconds(wait_s: float) -> int:
+    """Return a wait in whole seconds as a client is told it: 1 to 60."""
+    return int(min(max(-(-wait_s // 1), 1), _TOLD_MAX_S))

@@ -22,8 +22,9 @@ from proxy.pipeline.settle import BROKEN, HUNG_UP, Heard, Verdict
 from proxy.providers.inflate import ENCODINGS
 from proxy.providers.transport import Answer, TransportError
 from proxy.wire.answer import Answer as Told
-from proxy.wire.answer import is_cut_off, read_message
+from proxy.wire.answer import is_cut_off, read_message, says_nothing
 from proxy.wire.endpoint import Meter
+from proxy.wire.error import error_of_message
 from proxy.wire.headers import pick_response_headers
 from proxy.wire.text_size import CHARS_A_TOKEN, least_tokens
 from proxy.wire.usage import with_cost, with_told_cost
@@ -286,10 +287,12 @@ class Stream(Relay):
         heard.generation_id = heard.generation_id or meter.generation_id
         heard.finish_reason = meter.finish_reason
         heard.content_seen = meter.content_seen
-        heard.failed = meter.error_seen
-        if meter.error_seen:
+        heard.failed = meter.error_seen or (ended and meter.says_nothing)
+        if heard.failed:
             heard.error_code = meter.error_code
             heard.error = heard.error or "upstream_error"
+        if meter.error is not None:
+            self.attempt.note_inner_error(meter.error)
 
 
 def gap(tail: bytes) -> bytes:
@@ -362,6 +365,8 @@ class Whole(Relay):
         told = self.told = self.call.endpoint.read(body)
         if told is not None:
             self._look_twice(told, body)
+            if told.error_seen or not told.has_choices:
+                self._look_for_error(told, body)
         if self.told is None and is_cut_off(body):  # what can be read is whole
             raise TransportError("broken", "the JSON of its answer ended early", dispatched=True)
         return body
@@ -382,6 +387,14 @@ class Whole(Relay):
         if len(body) > usage.output_tokens * CHARS_A_TOKEN + _FRAME_BYTES and heard.generates:
             heard.least_tokens = least_tokens(body)
 
+    def _look_for_error(self, told: Told, body: bytes) -> None:
+        """Note why a 200 holds no answer: its error object, or that it holds nothing at all."""
+        message = read_message(body) or {}
+        if told.error_seen:
+            self.attempt.note_inner_error(error_of_message(message) or {})
+        elif says_nothing(message):
+            self.heard.failed = True
+
     async def _pass_padding(self, chunk: bytes) -> bytes:
         """Forward white space at once, so that no timer on the way runs out while the model works."""
         body = chunk.lstrip(_SPACE)
@@ -399,10 +412,11 @@ class Whole(Relay):
         told = self.told
         if told is None:
             return None
-        generation_id, heard.model, served_by, heard.finish_reason, heard.usage, heard.failed, code, _, has = told
+        generation_id, heard.model, served_by, heard.finish_reason, heard.usage, failed, code, _, has = told
         heard.served_by = served_by or heard.served_by
         heard.generation_id = heard.generation_id or generation_id
         heard.content_seen = has
+        heard.failed |= failed
         if heard.failed:
             heard.error, heard.error_code = "upstream_error", code
         return told

@@ -26,6 +26,9 @@ def resting(route: Route, health: Health, snapshot: Snapshot, clock: Clock) -> A
             is_told = found.is_told_to_wait(target.model, now_s)
             texts.append(f"{target.model} at {provider.name} {'asked to wait' if is_told else 'rests after failures'}")
             asked_for = asked_for and is_told
+        elif (wait_ms := found.ring.waits_ms(clock.now_ms(), target.model)) is not None:
+            waits.append(wait_ms / 1000)
+            texts.append(f"{provider.name} asked to wait with {target.model}")
         else:
             asked_for = False
             is_used_up = found.used_up(clock.now_ms())

@@ -32,6 +32,7 @@ UNTOLD_LIFE = "cache_life_untold"  # nobody says for how long a cache keeps it: 
 
 CONTRADICTED = frozenset({UNFINISHED, ZERO, TOO_SMALL})  # the usage is not what it cost: only the least of it
 
+_BAD_GATEWAY = 502  # it may have been billed, but a provider that keeps records and has none of it did not
 _NO_FLAGS: frozenset[str] = frozenset()
 INEXACT = frozenset(
     {UNMETERED, UNPRICED, DOUBTFUL, *CONTRADICTED}
@@ -43,8 +44,10 @@ class Heard:
     """What came back from the provider for one attempt, filled while it comes.
 
     dispatched: a byte of the request may have reached the provider. complete: the answer ended as its kind ends.
-    failed: the provider itself said that it failed (an error object in a 200). usage_is_open: content came after the
-    usage, or might have. least_tokens: what came cannot be fewer. generates False: an answer has no output to count.
+    failed: the provider itself said that it failed (an error object in a 200), or its answer held nothing at all.
+    unproven: what it said leaves open whether the work was done (policy/fallback.py, proves_nothing). usage_is_open:
+    content came after the usage, or might have. least_tokens: what came cannot be fewer. generates False: an answer has
+    no output to count.
     """
 
     dispatched: bool = False
@@ -55,6 +58,7 @@ class Heard:
     finish_reason: str | None = None
     usage: Usage | None = None
     failed: bool = False
+    unproven: bool = False
     content_seen: bool = False
     complete: bool = False
     aborted: bool = False
@@ -153,7 +157,7 @@ def _unknown(heard: Heard, terms: Terms, reserved_pusd: int | None, flags: froze
         flags |= {UNMETERED}
     elif terms.reports_cost and usage.cost_pusd is None and usage.cost_problem is None:
         flags |= {UNPRICED}
-    if heard.failed and not heard.content_seen:
+    if _said_that_it_failed(heard) or (heard.failed and not heard.content_seen) or heard.status == _BAD_GATEWAY:
         flags |= {FAILED}
     if terms.has_generations and heard.generation_id is not None:
         return Verdict("pending", None, "none", flags)
@@ -226,19 +230,20 @@ def _doubtful_zero(usage: Usage, price_usage: PriceUsage) -> bool:
 
 
 def _certainly_unbilled(heard: Heard, terms: Terms) -> bool:
-    """The provider refused before it worked, or says in a 200 that it failed, leaving nothing that could be billed.
+    """Tell whether the provider refused before it worked, or says in a 200 that it failed, with nothing to look up.
 
-    An answer that is whole, without a choice, content or a count, is such a failure too, whatever it says.
+    A generation id beside a refusal is one too many: the provider's own record tells, and asking for it is free.
     """
-    if heard.status is None:
+    if heard.generation_id is not None and terms.has_generations:
         return False
-    if heard.status >= 300:
-        return True
-    if heard.content_seen or (terms.has_generations and heard.generation_id is not None):
+    return _said_that_it_failed(heard) and not _counts(heard.usage)
+
+
+def _said_that_it_failed(heard: Heard) -> bool:
+    """Tell whether the provider refused, or said that it failed, and sent nothing that could be billed."""
+    if heard.status is None or heard.unproven:
         return False
-    if heard.failed:
-        return heard.generation_id is None or (heard.usage is not None and not _counts(heard.usage))
-    return heard.complete and heard.finish_reason is None and not _counts(heard.usage)
+    return heard.status >= 300 or (heard.failed and not heard.content_seen)
 
 
 def _counts(usage: Usage | None) -> bool:

@@ -22,9 +22,11 @@ from proxy.pipeline.route import Route
 from proxy.pipeline.settle import BROKEN, HUNG_UP, Heard
 from proxy.policy.backoff import delay_s
 from proxy.policy.failure import Failure
-from proxy.policy.fallback import Decision, Step, decide
+from proxy.policy.fallback import Decision, decide
 from proxy.policy.form import PLAIN
 from proxy.providers.deadlines import Deadlines
+from proxy.wire.body import dump_body
+from proxy.wire.retry_after import read_retry_after
 
 _OURS = Decision("not_sent", ("next_target", "stop"), maybe_billed=False, blame="none")  # we kept it from being sent
 _USED_UP = "key_used_up"
@@ -45,8 +47,23 @@ class Move(NamedTuple):
     wait_s: float = 0.0
 
 
+class Left(NamedTuple):
+    """A target that was asked. again: when, on the monotonic clock, it may be asked the same; None: not at all."""
+
+    place: Place
+    attempt: Attempt  # the last one there
+    tries: int  # with the same key
+    tried_keys: tuple[int, ...]
+    again_s: float | None
+
+
 class Walk:
-    """One request's way along its route. attempts are those that were begun, in order."""
+    """One request's way along its route. attempts are those that were begun, in order.
+
+    All targets come first, each with all the keys that may help, and nothing is waited for. Then those are asked again
+    whose failure may pass, that first which may be asked first, as long as time and the budgets of retries last. The
+    canned answers of a preset come after all.
+    """
 
     def __init__(self, call: Call, route: Route, identity: Identity, parts: Parts, snapshot: Snapshot) -> None:
         """Choose the first place; raises ProviderError where no target can be asked now."""
@@ -60,6 +77,7 @@ class Walk:
         self._deadline_s = call.started_s + self._limit_s
         self._tries = 0  # of the place that is at hand
         self._tried_keys: tuple[int, ...] = ()  # of the target that is at hand
+        self._left: dict[int, Left] | None = None  # targets that have failed, by their place on the route
         self.attempts: list[Attempt] = []
         self._amended = 0  # of the attempts: those that only took back a field of ours
         self.place = self._first()
@@ -68,7 +86,7 @@ class Walk:
         call = self._call
         place = self._place(0, call.started_s, call.started_ms)
         if place is None:
-            place = self._next_place(1, call.started_s, call.started_ms) or self._last_resort()
+            place = self._next_place(call.started_s, call.started_ms) or self._canned_place() or self._last_resort()
         if place is None:
             raise resting(self._route, self._parts.health, self._snapshot, self._call.clock)
         return place
@@ -80,11 +98,19 @@ class Walk:
         A probe's first content lets others in, so that it is looked out for.
         """
         place, route = self.place, self._route
-        if place.at + 1 < len(route.targets) or route.checks is not None:
+        if route.checks is not None or self._may_follow(place):
             return True
         if place.key_index >= 0 and len(place.provider.keys) > len(self._tried_keys):
             return True
         return place.health.is_probing(place.target.model)
+
+    def _may_follow(self, place: Place) -> bool:
+        """Tell whether there is another target to ask, for the first time or again."""
+        left = self._left
+        if left is None:
+            return place.at + 1 < len(self._route.targets)
+        others = (at for at in range(len(self._route.targets)) if at != place.at)
+        return any(at not in left or left[at].again_s is not None for at in others)
 
     def begin(self, reservation: Reservation) -> Attempt:
         """Give the first attempt: its row was written with the reservation."""
@@ -162,8 +188,9 @@ class Walk:
             failed.fail(sent.failure._replace(kind=UNSUITED), bound_refused(failed.provider, change.field))
             failed.error_body = b""
             return None
+        tries, tried_keys = self._tries, self._tried_keys
         attempt = self._attempt(self.place)
-        self._tries -= 1
+        self._tries, self._tried_keys = tries, tried_keys
         self._amended += 1
         failed.is_amended = True
         attempt.form, attempt.change = change.form, change
@@ -203,7 +230,8 @@ class Walk:
         assert failed.failure is not None
         decision = self._decide(failed.failure)
         self.leave(decision)
-        move = self._move(decision, failed.failure)
+        self._note_left(decision, failed.failure)
+        move = self._move(decision)
         if move is None:
             return None
         if move.wait_s > 0:
@@ -234,7 +262,7 @@ class Walk:
         self._parts.tally.attempts[attempt.provider.name, heard.error or "ok"] += 1
         failure = attempt.failure
         if failure is None and (heard.failed or heard.flags):
-            failure = late_failure(heard)
+            failure = late_failure(attempt, self._parts.clock.now_ms())
         if HUNG_UP in heard.flags or not (heard.dispatched or _is_unreached(failure)):
             if not attempt.is_noted:
                 health.untold(attempt.target.model, passes)
@@ -258,59 +286,101 @@ class Walk:
             return _UNSUITED
         if failure.kind == _USED_UP:
             return _NEXT_KEY
-        return decide(failure, self._parts.clock.now_ms())
+        decision = decide(failure, self._parts.clock.now_ms())
+        if decision.blame == "key" and decision.set_aside_s is not None and self._is_clients(decision.phrase):
+            return decision._replace(set_aside_s=None)
+        return decision
 
-    def _move(self, decision: Decision, failure: Failure) -> Move | None:
-        """Take the first step that is possible."""
-        if (
-            len(self.attempts) - self._amended >= self._snapshot.routing.attempts_max
-            or self._left_s(1.0) <= _LEFT_MIN_S
-        ):
-            return self._canned(decision)
-        for step in decision.steps:
-            move = self._try(step, decision, failure)
-            if move is not None or step == "stop":
-                return move
-        return None
+    def _is_clients(self, phrase: str | None) -> bool:
+        """Tell whether the words that put the key at fault may be the client's own, which the provider only repeats.
 
-    def _canned(self, decision: Decision) -> Move | None:
-        """Go to the canned answers: they end a route also when its time is over or the money is spent."""
-        at = len(self._route.targets) - 1
-        if self._route.targets[at].static is None or "next_target" not in decision.steps:
-            return None
-        clock = self._parts.clock
-        place = self._next_place(max(at, self.place.at + 1), clock.monotonic_s(), clock.now_ms())
-        return None if place is None else Move(place)
+        Else anybody could take a key from all others, by the name of a model that reads like a refusal.
+        """
+        return phrase is not None and phrase.encode() in dump_body(self._route.body).lower()
 
-    def _try(self, step: Step, decision: Decision, failure: Failure) -> Move | None:
-        if step == "retry":
-            return self._retry(decision, failure)
-        place = None
-        if step == "next_key":
-            place = self._next_key()
-        elif step == "next_target":
-            clock = self._parts.clock
-            place = self._next_place(self.place.at + 1, clock.monotonic_s(), clock.now_ms())
-        return None if place is None else Move(place)
+    def _note_left(self, decision: Decision, failure: Failure) -> None:
+        """Note that the target at hand has failed, and when it may be asked again."""
+        if self._left is None:
+            self._left = {}
+        again_s = self._again_s(decision, failure)
+        self._left[self.place.at] = Left(self.place, self.attempts[-1], self._tries, self._tried_keys, again_s)
 
-    def _retry(self, decision: Decision, failure: Failure) -> Move | None:
-        """Try the same again, if tries, time and the provider's budget of retries allow it."""
-        place, now_s = self.place, self._parts.clock.monotonic_s()
-        rules = place.provider.retry
+    def _again_s(self, decision: Decision, failure: Failure) -> float | None:
+        """Give when the target at hand may be asked again; None: its failure lasts, or its tries are used up."""
+        rules = self.place.provider.retry
         retries_max = rules.attempts - 1
         if decision.retries_max is not None:
             retries_max = min(retries_max, decision.retries_max)
         told_s = failure.retry_after_s
-        if self._tries > retries_max or (told_s is not None and told_s > self._snapshot.routing.retry_after_max_s):
+        is_too_long = told_s is not None and told_s > self._snapshot.routing.retry_after_max_s
+        if "retry" not in decision.steps or self._tries > retries_max or is_too_long:
             return None
         wait_s = delay_s(self._tries, told_s, rules, random.random())  # noqa: S311 - it spreads retries, no secret
-        if now_s + wait_s + _LEFT_MIN_S > self._deadline_s:
+        return self._parts.clock.monotonic_s() + wait_s
+
+    def _move(self, decision: Decision) -> Move | None:
+        """Take the first step that is possible."""
+        if decision.steps[0] == "stop":
             return None
-        health = place.health
-        if health.rests_s(place.target.model, now_s) is not None or not health.budget.take(now_s):
+        if self._left_s(1.0) > _LEFT_MIN_S:
+            move = self._to_another(decision) or self._to_the_same() or self._to_the_last_resort(decision)
+            if move is not None:
+                return move
+        return self._canned(decision)
+
+    def _to_another(self, decision: Decision) -> Move | None:
+        """Go on with another key where that may help, or with a target that was not asked: neither waits."""
+        place = self._next_key() if "next_key" in decision.steps and self._may_repeat else None
+        if place is None and "next_target" in decision.steps:
+            clock = self._parts.clock
+            place = self._next_place(clock.monotonic_s(), clock.now_ms())
+        return None if place is None else Move(place)
+
+    @property
+    def _may_repeat(self) -> bool:
+        return len(self.attempts) - self._amended < self._snapshot.routing.attempts_max
+
+    def _to_the_same(self) -> Move | None:
+        """Ask the target again that waits least, if tries, time and its provider's budget of retries allow it."""
+        now_s = self._parts.clock.monotonic_s()
+        if not self._may_repeat:
             return None
-        self._parts.tally.retries[place.provider.name] += 1
-        return Move(place, wait_s)
+        waits = [(self._wait_s(left, now_s), at) for at, left in (self._left or {}).items()]
+        for wait_s, at in sorted((wait_s, at) for wait_s, at in waits if wait_s is not None):
+            place = (self._left or {})[at].place
+            if place.health.budget.take(now_s):
+                self._parts.tally.retries[place.provider.name] += 1
+                return Move(place, wait_s)
+        return None
+
+    def _to_the_last_resort(self, decision: Decision) -> Move | None:
+        """Go to a target that was not asked because its keys are set aside: it tells best itself."""
+        place = self._last_resort() if "next_target" in decision.steps else None
+        return None if place is None else Move(place)
+
+    def _wait_s(self, left: Left, now_s: float) -> float | None:
+        """Give how long to wait until a target may be asked again; None: too long, or not at all."""
+        if left.again_s is None:
+            return None
+        wait_s = max(left.again_s - now_s, 0.0)
+        rests_s = left.place.health.rests_s(left.place.target.model, now_s)
+        if rests_s is not None:
+            wait_s = max(wait_s, rests_s)
+            if wait_s > self._snapshot.routing.retry_after_max_s:
+                return None
+        return None if now_s + wait_s + _LEFT_MIN_S > self._deadline_s else wait_s
+
+    def _canned(self, decision: Decision) -> Move | None:
+        """Go to the canned answers: they end a route also when its time is over or the money is spent."""
+        place = self._canned_place()
+        is_reached = place is not None and place.at != self.place.at and "next_target" in decision.steps
+        return Move(place) if place is not None and is_reached else None
+
+    def _canned_place(self) -> Place | None:
+        at, clock = len(self._route.targets) - 1, self._parts.clock
+        if self._route.targets[at].static is None:
+            return None
+        return self._place(at, clock.monotonic_s(), clock.now_ms())
 
     def _next_key(self) -> Place | None:
         place = self.place
@@ -319,20 +389,21 @@ class Walk:
         index = place.health.choose_key(place.target.model, self._parts.clock.now_ms(), self._tried_keys)
         return None if index is None else replace(place, key=place.provider.keys[index], key_index=index)
 
-    def _next_place(self, at: int, now_s: float, now_ms: int) -> Place | None:
-        """Give the first target from at on that can be asked now, with a key."""
-        targets = self._route.targets
-        while at < len(targets):
-            place = self._place(at, now_s, now_ms)
-            if place is not None:
-                return place
-            at += 1
+    def _next_place(self, now_s: float, now_ms: int) -> Place | None:
+        """Give the first target that was not asked and can be now, with a key; the canned answers wait for the end."""
+        for at, target in enumerate(self._route.targets):
+            if target.static is None and at not in (self._left or ()):
+                place = self._place(at, now_s, now_ms)
+                if place is not None:
+                    return place
         return None
 
     def _last_resort(self) -> Place | None:
         """Give a target whose keys are all set aside: where there is nothing else to ask, the provider tells best."""
         now_ms, now_s = self._parts.clock.now_ms(), self._call.clock.monotonic_s()
         for at, target in enumerate(self._route.targets):
+            if at in (self._left or ()) or target.static is not None:
+                continue
             provider = self._snapshot.provider_of(target)
             health = self._parts.health.of(provider)
             index = health.least_bad_key(target.model, now_ms)
@@ -354,13 +425,14 @@ class Walk:
         return None if index is None else Place(at, target, provider, provider.keys[index], index, health)
 
     def _attempt(self, place: Place) -> Attempt:
-        before, self.place = self.place, place
-        if not self.attempts or before.at != place.at:
+        self.place = place
+        left = None if self._left is None else self._left.get(place.at)
+        if left is None:
             self._tries, self._tried_keys = 1, (place.key_index,)
-        elif before.key_index == place.key_index:
-            self._tries += 1
+        elif place.key_index in left.tried_keys:
+            self._tries, self._tried_keys = left.tries + 1, left.tried_keys
         else:
-            self._tried_keys += (place.key_index,)
+            self._tries, self._tried_keys = left.tries, (*left.tried_keys, place.key_index)
         now_s, route, reservation = self._parts.clock.monotonic_s(), self._route, self._reservation
         attempt = Attempt(  # in the order of the fields: by their names it would take longer
             len(self.attempts) + 1,
@@ -376,8 +448,8 @@ class Walk:
             route.checks,
             route.check_moves_on and place.at + 1 < len(route.targets),
         )
-        if self.attempts and before.at == place.at:  # what this request has learnt of the target
-            attempt.form, attempt.change = self.attempts[-1].form, self.attempts[-1].change
+        if left is not None:  # what this request has learnt of the target
+            attempt.form, attempt.change = left.attempt.form, left.attempt.change
         self.attempts.append(attempt)
         return attempt
 
@@ -422,13 +494,13 @@ def capped(deadlines: Deadlines, left_s: float, *, streamed: bool) -> Deadlines:
     )
 
 
-def late_failure(heard: Heard) -> Failure | None:
+def late_failure(attempt: Attempt, now_ms: int) -> Failure | None:
     """Give how an answer failed while it was passed on; None if it did not."""
-    if not heard.failed and BROKEN not in heard.flags:
+    heard, error, answer = attempt.heard, attempt.inner_error, attempt.answer
+    if answer is None or (not heard.failed and BROKEN not in heard.flags):
         return None
-    code = heard.error_code
-    error = None if code is None else {"code": int(code) if code.isdigit() else code}
-    return Failure("content" if heard.content_seen else "answer", heard.status, error=error)
+    wait_s = None if error is None else read_retry_after(answer.header, error, now_ms, is_limit=False)
+    return Failure("content" if heard.content_seen else "answer", heard.status, error=error, retry_after_s=wait_s)
 
 
 async def pause(call: Call, wait_s: float) -> None:

@@ -1,5 +1,6 @@
 """What an attempt that failed has told: the facts that policy/fallback.py decides on. Pure."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -40,10 +41,76 @@ _CODES: Mapping[str, int] = {
     "server_error": 500,
     "api_error": 500,
     "overloaded_error": 529,
+    # Google's (google.rpc.Code, with the statuses that its documentation gives them).
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "RESOURCE_EXHAUSTED": 429,
+    "INTERNAL": 500,
+    "UNIMPLEMENTED": 501,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+    # Classes of exceptions: vLLM and SGLang; Bedrock (its API reference, InvokeModel).
+    "BadRequestError": 400,
+    "AuthenticationError": 401,
+    "NotFoundError": 404,
+    "RateLimitError": 429,
+    "InternalServerError": 500,
+    "ServiceUnavailableError": 503,
+    "ValidationException": 400,
+    "AccessDeniedException": 403,
+    "ResourceNotFoundException": 404,
+    "ModelTimeoutException": 408,
+    "ModelErrorException": 424,
+    "ThrottlingException": 429,
+    "ModelNotReadyException": 429,
+    "InternalServerException": 500,
+    "ServiceUnavailableException": 503,
 }
 
+_CODE_KEYS = frozenset(
+    (
+        "code",
+        "type",
+        "status",
+        "reason",
+        "error_type",
+        "__type",
+        "error_code",
+        "errorcode",
+        "provider_code",
+        "status_code",
+        "quotaid",
+        "limit_source",
+    )
+)
+_TEXT_KEYS = frozenset(
+    (
+        "message",
+        "msg",
+        "detail",
+        "error",
+        "raw",
+        "status_msg",
+        "error_msg",
+        "error_message",
+        "error_description",
+        "description",
+        "localizedmessage",
+        "faultstring",
+        "title",
+        "body",
+    )
+)
+_PASSED_OVER = frozenset({"previous_errors", "flagged_input", "failed_generation", "headers", "input", "messages"})
+"""What others said before, or the request and the answer say: none of it tells of this failure."""
 
-_RAW_MAX_CHARS = 10_000  # what a text is searched for stands at its beginning
+_TEXT_MAX_CHARS = 10_000  # what a text is searched for stands at its beginning
+_CODE_MAX_CHARS = 80
+_DEPTH_MAX = 8
+_PARTS_MAX = 300
 
 
 class Failure(NamedTuple):
@@ -56,7 +123,8 @@ class Failure(NamedTuple):
     content  it failed after content had gone to the client
 
     status is the HTTP status, also that of a 2xx; kind is TransportError.kind, or a word of the caller's own for a
-    deadline; error is the parsed error object (what stands under "error"), of any shape; retry_after_s comes from
+    deadline; error is the error object of the body in the form of wire/error.py, None where the body held none;
+    is_page: the body was a page or a text, such as proxies in between send; retry_after_s comes from
     wire/retry_after.py.
     """
 
@@ -65,6 +133,7 @@ class Failure(NamedTuple):
     kind: str | None = None
     error: Mapping[str, Any] | None = None
     retry_after_s: float | None = None
+    is_page: bool = False
 
     @property
     def code(self) -> int | None:
@@ -77,29 +146,6 @@ class Failure(NamedTuple):
     def message(self) -> str:
         """Give the error's text in lower case; empty where there is none."""
         return "" if self.error is None else (_text(self.error, "message") or "").lower()
-
-    @property
-    def text(self) -> str:
-        """Give the error's text and that of the provider behind a router (metadata.raw), in lower case."""
-        raw = self.part("metadata").get("raw")
-        return f"{self.message} {raw[:_RAW_MAX_CHARS].lower()}" if isinstance(raw, str) else self.message
-
-    @property
-    def words(self) -> frozenset[str]:
-        """Give every word of the error that is a code: its code, type, metadata.error_type, availability.code."""
-        if self.error is None:
-            return frozenset()
-        metadata, availability = self.part("metadata"), self.part("availability")
-        found = (
-            _text(self.error, "code"),
-            _text(self.error, "type"),
-            _text(self.error, "error_type"),
-            _text(metadata, "error_type"),
-            _text(metadata, "reason"),
-            _text(availability, "code"),
-            _text(availability, "error_type"),
-        )
-        return frozenset(word for word in found if word is not None)
 
     @property
     def limit_source(self) -> str:
@@ -117,13 +163,66 @@ class Failure(NamedTuple):
         return value if value is not None or self.error is None else self.error.get(name)
 
 
+class Words(NamedTuple):
+    """What an error says, in lower case: its codes, wherever they stand in it, and its texts in one."""
+
+    codes: frozenset[str]
+    text: str
+
+
+def words_of(error: Mapping[str, Any] | None) -> Words:
+    """Return the words of an error object, and of those within it: details, innererror, a text that is JSON itself."""
+    if error is None:
+        return _NO_WORDS
+    codes: set[str] = set()
+    texts: list[str] = []
+    parts: list[tuple[Any, str, int]] = [(error, "", 0)]
+    for _ in range(_PARTS_MAX):
+        if not parts:
+            break
+        value, name, depth = parts.pop()
+        if name in _PASSED_OVER:
+            continue
+        if isinstance(value, Mapping) and depth < _DEPTH_MAX:
+            parts += [(part, str(key).lower(), depth + 1) for key, part in reversed(list(value.items()))]
+        elif isinstance(value, list) and depth < _DEPTH_MAX:
+            parts += [(part, name, depth + 1) for part in reversed(value[:_PARTS_MAX])]
+        elif isinstance(value, str):
+            inner = _json(value) if name in _TEXT_KEYS else None
+            if inner is not None:
+                parts.append((inner, "", depth + 1))
+                continue
+            if name in _CODE_KEYS and 0 < len(value) <= _CODE_MAX_CHARS:
+                codes.add(value.lower())
+            if name in _TEXT_KEYS and value not in texts:
+                texts.append(value)
+        elif name in _CODE_KEYS and type(value) is int and abs(value) < 10**9:
+            codes.add(str(value))
+    return Words(frozenset(codes), "\n".join(texts)[:_TEXT_MAX_CHARS].lower())
+
+
+_NO_WORDS = Words(frozenset(), "")
+
+
+def _json(text: str) -> Any:
+    """Return the object or list that a text is; None where it is none."""
+    if text[:1] not in ("{", "[") or len(text) > _TEXT_MAX_CHARS:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict | list) else None
+
+
 def status_of(error: Mapping[str, Any]) -> int | None:
     """Give the status that an error object stands for: a number in code, or the meaning of a word; else None.
 
     OpenRouter's code is the status as a number, within a 200 as well; OpenAI's is a word or null.
     """
     metadata, availability = error.get("metadata"), error.get("availability")
-    values = [error.get("code"), error.get("status"), error.get("error_type"), error.get("type")]
+    names = ("code", "status", "error_type", "type", "__type", "status_code")
+    values = [error.get(name) for name in names]
     values += [metadata.get("error_type")] if isinstance(metadata, Mapping) else []
     values += [availability.get("http_status")] if isinstance(availability, Mapping) else []
     for value in values:

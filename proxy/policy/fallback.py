@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from proxy.policy.failure import Failure
+from proxy.policy.error_words import Kind, Match, kind_of
+from proxy.policy.failure import Failure, Words, words_of
 from proxy.policy.window import window_bounds
 
 Step = Literal["retry", "next_key", "next_target", "stop"]
@@ -36,6 +37,8 @@ class Decision(NamedTuple):
         in which the key ring asks it now and then.
     retries_max: at most so many retries of the target because of this; None: as many as are configured.
     case: the word for the row of the table, for logs and `explain`.
+    phrase: the words that told the case, where the status alone would not have; what the client itself wrote into its
+        request must not be taken for the provider's word.
     """
 
     case: str
@@ -46,13 +49,27 @@ class Decision(NamedTuple):
     set_aside_s: float | None = None
     model_only: bool = False
     retries_max: int | None = None
+    phrase: str | None = None
+
+
+class Reading(NamedTuple):
+    """A failure with what its words say."""
+
+    failure: Failure
+    code: int | None
+    words: Words
+    match: Match | None
+
+    @property
+    def kind(self) -> Kind | None:
+        return None if self.match is None else self.match.kind
 
 
 class Row(NamedTuple):
     """One row of the table. aside gives the seconds to set aside for, by the failure and the time in epoch ms."""
 
     case: str
-    when: Callable[[Failure], bool]
+    when: Callable[[Reading], bool]
     steps: tuple[Step, ...]
     blame: Blame
     counts: tuple[Breaker, ...] = ()
@@ -64,14 +81,12 @@ class Row(NamedTuple):
 def decide(failure: Failure, now_ms: int) -> Decision:
     """Find the row for a failure; now_ms is the wall clock (epoch ms), for limits that end at a date.
 
-    Whether it may have been billed depends on how far the attempt came. A status is a refusal: not billed, also at
-    502 to 529, which come without any generation to ask for. Once the request was sent and nothing was refused it may
-    be. An error object in a 200 before any content is a refusal like its code, unless that is 408 or 5xx: then a model
-    may have been at work. A target that may have been billed is not tried again, with no key: the same request twice
-    at the same place is what nobody means to pay for. Another target is tried, under a reservation of its own.
+    What may have been billed (may_be_billed()) is not tried again at the same target, with no key: the same request
+    twice at the same place is what nobody means to pay for. Another target is tried, under a reservation of its own.
     """
-    row = next(row for row in TABLE if row.when(failure))
-    maybe_billed = _maybe_billed(failure)
+    reading = read(failure)
+    row = next(row for row in TABLE if row.when(reading))
+    maybe_billed = may_be_billed(failure, reading)
     steps = tuple(step for step in row.steps if step == "next_target" or not maybe_billed)
     aside_s = None if row.aside is None else row.aside(failure, now_ms)
     return Decision(
@@ -83,98 +98,118 @@ def decide(failure: Failure, now_ms: int) -> Decision:
         aside_s,
         row.model_only,
         row.retries_max,
+        None if reading.match is None or reading.code in (401, 402) else reading.match.phrase,
     )
 
 
-def _maybe_billed(failure: Failure) -> bool:
-    if failure.where == "answer":
-        code = failure.code
-        return code is None or code == 408 or code >= 500
-    return failure.where in ("sent", "content")
+def read(failure: Failure) -> Reading:
+    """Return a failure with what its words say."""
+    words = words_of(failure.error)
+    return Reading(failure, failure.code, words, kind_of(words.text, words.codes))
+
+
+_GATEWAY_TIMEOUTS: Final = frozenset({408, 502, 504, 524})
+
+
+def may_be_billed(failure: Failure, reading: Reading | None = None) -> bool:
+    """Tell whether the provider may charge for an attempt that failed so.
+
+    Once the request was sent, silence proves nothing. A status is a refusal: the provider says that it did not do the
+    work, and says so before any of it went out; none that is known charges for that. proves_nothing() has the
+    exceptions. An error object in a 200 before any content is a refusal where its code or its words say so; after 5xx
+    or without either a model may have been at work.
+    """
+    if failure.where not in ("status", "answer"):
+        return failure.where != "connect"
+    reading = reading or read(failure)
+    if proves_nothing(reading):
+        return True
+    if failure.where == "status":
+        return False
+    is_refusal = reading.kind is not None and reading.kind != "crashed"
+    return not is_refusal and (reading.code is None or reading.code >= 500)
+
+
+def proves_nothing(reading: Reading) -> bool:
+    """Tell whether a status, or the code of an error in a 200, leaves open what was done.
+
+    So it does where somebody on the way gave up waiting (408, 504, 524), or had no answer that it understood (502):
+    whoever sat behind may have finished, and charges. A 502 by which a router says itself that the provider behind it
+    failed, or that there is no room, is a refusal.
+    """
+    if reading.code not in _GATEWAY_TIMEOUTS:
+        return False
+    return reading.code != 502 or not (reading.kind == "overloaded" or _behind_the_router(reading))
 
 
 # --- what a failure may be -------------------------------------------------------------------------------------
 
-_TOO_LONG: Final = frozenset({"context_length_exceeded", "max_tokens_exceeded", "token_limit_exceeded"})
-_TOO_LONG_TEXTS: Final = ("maximum context length", "context size", "prompt is too long")  # OpenAI and OpenRouter;
-# llama.cpp; Anthropic
-_NO_MODEL: Final = frozenset({"model_not_found", "model_deprecated", "no_endpoints", "wrong_endpoint"})
-_CONTENT: Final = frozenset({"content_policy_violation", "refusal", "content_filter", "moderation"})
-_KEY_LIMITS: Final = frozenset({"openrouter_key_limit", "openrouter_guardrail_budget", "openrouter_workspace_budget"})
 _BEHIND: Final = frozenset(
     {"provider_unavailable", "provider_overloaded", "model_unavailable_upstream", "temporarily_unavailable", "timeout"}
 )
 
+When = Callable[[Reading], bool]
 
-def _status(*codes: int) -> Callable[[Failure], bool]:
+
+def _status(*codes: int) -> When:
     wanted = frozenset(codes)
-    return lambda failure: failure.code in wanted
+    return lambda reading: reading.code in wanted
 
 
-def _any_of(low: int, high: int) -> Callable[[Failure], bool]:
-    return lambda failure: (code := failure.code) is not None and low <= code <= high
+def _any_of(low: int, high: int) -> When:
+    return lambda reading: (code := reading.code) is not None and low <= code <= high
 
 
-def _both(*conditions: Callable[[Failure], bool]) -> Callable[[Failure], bool]:
-    return lambda failure: all(condition(failure) for condition in conditions)
+def _both(*conditions: When) -> When:
+    return lambda reading: all(condition(reading) for condition in conditions)
 
 
-def _came_to(where: str, *kinds: str) -> Callable[[Failure], bool]:
-    return lambda failure: failure.where == where and (not kinds or failure.kind in kinds)
+def _either(*conditions: When) -> When:
+    return lambda reading: any(condition(reading) for condition in conditions)
 
 
-def _word(word: str) -> Callable[[Failure], bool]:
-    return lambda failure: word in failure.words
+def _came_to(where: str, *kinds: str) -> When:
+    return lambda reading: reading.failure.where == where and (not kinds or reading.failure.kind in kinds)
 
 
-def _too_long(failure: Failure) -> bool:
-    return not _TOO_LONG.isdisjoint(failure.words) or any(text in failure.text for text in _TOO_LONG_TEXTS)
+def _says(kind: Kind) -> When:
+    return lambda reading: reading.kind == kind
 
 
-def _no_model(failure: Failure) -> bool:
-    return not _NO_MODEL.isdisjoint(failure.words) or "is not a valid model id" in failure.message
+def _not(code: int) -> When:
+    return lambda reading: reading.code != code
 
 
-def _asks_too_much(failure: Failure) -> bool:
-    return "weight_exceeds_budget" in failure.words or "fewer max_tokens" in failure.message
+def _in_flight(reading: Reading) -> bool:
+    return "in_flight_budget_exhausted" in reading.words.codes or reading.failure.retry_after_s is not None
 
 
-def _in_flight(failure: Failure) -> bool:
-    return "in_flight_budget_exhausted" in failure.words or failure.retry_after_s is not None
+def _moderated(reading: Reading) -> bool:
+    metadata = reading.failure.part("metadata")
+    return reading.kind == "moderated" or any(metadata.get(name) for name in ("reasons", "flagged_input", "patterns"))
 
 
-def _key_limit(failure: Failure) -> bool:
-    return failure.limit_source in _KEY_LIMITS or "key limit exceeded" in failure.message
-
-
-def _moderated(failure: Failure) -> bool:
-    metadata = failure.part("metadata")
-    return (
-        not _CONTENT.isdisjoint(failure.words)
-        or any(metadata.get(name) for name in ("reasons", "flagged_input", "patterns"))
-        or "moderation" in failure.message
-    )
-
-
-def _free_tier(failure: Failure) -> bool:
+def _free_tier(reading: Reading) -> bool:
+    failure = reading.failure
     return failure.limit_source == "openrouter_free_tier_daily" or "free-models-per-day" in failure.message
 
 
-def _behind_the_router(failure: Failure) -> bool:
+def _behind_the_router(reading: Reading) -> bool:
     """Tell whether a router says that one of the providers behind it failed: it is well itself."""
+    failure = reading.failure
     return (
         "provider returned error" in failure.message
         or isinstance(failure.part("metadata").get("provider_name"), str)
         or failure.limit_source.startswith("upstream")
-        or not _BEHIND.isdisjoint(failure.words)
+        or not _BEHIND.isdisjoint(reading.words.codes)
     )
 
 
-def _no_json(failure: Failure) -> bool:
-    return failure.error is None
+def _page(reading: Reading) -> bool:
+    return reading.failure.error is None or (reading.failure.is_page and reading.kind is None)
 
 
-def _always(_: Failure) -> bool:
+def _always(_: Reading) -> bool:
     return True
 
 
@@ -183,6 +218,11 @@ def _always(_: Failure) -> bool:
 
 def _told(failure: Failure, _: int) -> float | None:
     return failure.retry_after_s
+
+
+def _told_by_429(failure: Failure, _: int) -> float | None:
+    """Give the wait that was told where it is a limit; with any other status it is a guess at when it is well again."""
+    return failure.retry_after_s if failure.code == 429 else None
 
 
 def _until_changed(failure: Failure, now_ms: int) -> float:
@@ -195,10 +235,15 @@ _PERIODS: Final = (("daily", "day"), ("weekly", "week"), ("monthly", "month"))
 
 
 def _key_limit_end(failure: Failure, now_ms: int) -> float:
-    """Give the seconds to the limit's end: resets_at, or the UTC day, week (Monday) or month that its text names."""
+    """Give the seconds to the limit's end: resets_at, the wait that was told, or the end of the period it names.
+
+    Periods are the UTC day, week (from Monday) and month.
+    """
     reset_s = _reset_s(failure.said("resets_at"), now_ms)
     if reset_s is not None:
         return reset_s
+    if failure.retry_after_s is not None:
+        return failure.retry_after_s
     for word, window in _PERIODS:
         if f"{word} limit" in failure.message:
             return _window_end_s(window, now_ms)
@@ -237,8 +282,9 @@ def _reset_s(value: Any, now_ms: int) -> float | None:
 # --- the table ---------------------------------------------------------------------------------------------------
 
 _MOVE: Final[tuple[Step, ...]] = ("next_target",)
-_RETRY: Final[tuple[Step, ...]] = ("retry", "next_target")
+_AGAIN: Final[tuple[Step, ...]] = ("next_target", "retry")
 _KEYS: Final[tuple[Step, ...]] = ("next_key", "next_target")
+_ALL: Final[tuple[Step, ...]] = ("next_key", "next_target", "retry")
 _STOP: Final[tuple[Step, ...]] = ()
 _BOTH: Final[tuple[Breaker, ...]] = ("provider", "model")
 _PROVIDER: Final[tuple[Breaker, ...]] = ("provider",)
@@ -252,48 +298,52 @@ TABLE: Final[tuple[Row, ...]] = (
 
     # No request was sent. A bad certificate stays bad; a closed port may open while another target answers.
     Row("tls",             _came_to("connect", "tls"),                          _MOVE,  "provider", _PROVIDER),
-    Row("unreachable",     _came_to("connect"),              ("next_target", "retry"),  "provider", _PROVIDER),
+    Row("unreachable",     _came_to("connect"),                                 _AGAIN, "provider", _PROVIDER),
 
     # The request was sent and no status came: it may be at work and billed.
     Row("no_status",       _came_to("sent"),                                    _MOVE,  "provider", _BOTH),
 
-    # The request is at fault; elsewhere only for a model that takes more, or for a name that this provider lacks.
-    Row("too_long",        _both(_status(400, 413), _too_long),                 _MOVE,  "model"),
-    Row("no_model",        _both(_status(400), _no_model),                      _MOVE,  "model"),
-    Row("bad_request",     _status(400, 412, 422),                              _STOP,  "request"),
-    Row("too_large",       _status(413),                                        _MOVE,  "request"),
-
     # The key is bad, or has nothing left. What only this request asks too much for, a smaller one may still get.
-    Row("bad_key",         _status(401),                                        _KEYS,  "key", aside=_until_changed),
-    Row("asks_too_much",   _both(_status(402), _asks_too_much),                 _KEYS,  "key"),
-    Row("in_flight",       _both(_status(402), _in_flight), ("retry", "next_key", "next_target"), "key"),
-    Row("no_credits",      _status(402),                                        _KEYS,  "key", aside=_until_changed),
-    Row("no_quota",        _both(_status(429), _word("insufficient_quota")),    _KEYS,  "key", aside=_until_changed),
-    Row("key_limit",       _both(_status(403), _key_limit),                     _KEYS,  "key", aside=_key_limit_end),
-
-    # What the content is refused for at one place is not carried to the next: that is the caller's to decide.
-    Row("moderated",       _both(_status(403), _moderated),                     _STOP,  "request"),
-    Row("edge_refused",    _both(_status(403), _no_json),                       _MOVE,  "provider", _PROVIDER),
-    Row("forbidden",       _status(403),                                        _KEYS,  "model"),
-    Row("not_here",        _status(404, 405, 410, 451),                         _MOVE,  "model"),
-
-    # Limits on a rate: one key's for free models until midnight UTC, that of a provider behind a router, a key's.
     Row("free_tier",       _both(_status(429), _free_tier),                     _KEYS,  "key",
         aside=_midnight, model_only=True),
-    Row("busy_behind",     _both(_status(429), _behind_the_router), ("next_target", "retry"), "model", _MODEL, _told),
-    Row("rate_limited",    _status(429),            ("next_key", "next_target", "retry"),     "key",   _MODEL, _told,
+    Row("asks_too_much",   _says("asks_too_much"),                              _KEYS,  "key"),
+    Row("in_flight",       _both(_status(402), _in_flight),                     _ALL,   "key"),
+    Row("key_limit",       _says("spent"),                                      _KEYS,  "key", aside=_key_limit_end),
+    Row("no_credits",      _either(_status(402), _says("no_credits")),          _KEYS,  "key", aside=_until_changed),
+    Row("bad_key",         _either(_status(401), _says("bad_key")),             _KEYS,  "key", aside=_until_changed),
+
+    # This request does not suit this target; another takes more, has the model, or knows the field.
+    Row("too_long",        _says("too_long"),                                   _MOVE,  "model"),
+    Row("moderated",       _moderated,                                          _MOVE,  "request"),
+    Row("no_model",        _both(_says("no_model"), _not(403)),                 _MOVE,  "model"),
+    Row("cannot",          _says("cannot"),                                     _MOVE,  "model"),
+    Row("too_large",       _either(_status(413), _says("too_large")),           _MOVE,  "request"),
+    Row("bad_request",     _both(_says("at_fault"), _status(400, 412, 422)),    _STOP,  "request"),
+
+    # There is no room: at a provider behind a router, for anybody, or for this key.
+    Row("busy_behind",     _both(_status(429), _behind_the_router),             _AGAIN, "model", _MODEL, _told),
+    Row("overloaded",      _says("overloaded"),                                 _AGAIN, "model", _MODEL, _told_by_429),
+    Row("rate_limited",    _either(_status(429), _says("rate")),                _ALL,   "key",   _MODEL, _told,
         model_only=True),
 
-    # The provider fails. A router behind which a provider failed is well itself: only the model counts it.
-    Row("timed_out",       _status(408),                                        _RETRY, "provider", _BOTH,
+    # The words say nothing that is known: the status counts.
+    Row("crashed",         _both(_says("crashed"), _any_of(400, 499)),          _AGAIN, "model", _MODEL,
         retries_max=1),
-    Row("failed_once",     _status(500),                                        _RETRY, "provider", _BOTH,
+    Row("edge_refused",    _both(_status(403), _page),                       _MOVE,  "provider", _PROVIDER),
+    Row("forbidden",       _either(_status(403), _says("forbidden")),           _KEYS,  "model"),
+    Row("not_here",        _status(404, 405, 410, 451),                         _MOVE,  "model"),
+    Row("unclear",         _status(400, 412, 422),                              _MOVE,  "request"),
+
+    # The provider fails. A router behind which a provider failed is well itself: only the model counts it.
+    Row("timed_out",       _status(408),                                        _AGAIN, "provider", _BOTH,
+        retries_max=1),
+    Row("failed_once",     _status(500),                                        _AGAIN, "provider", _BOTH,
         retries_max=1),
     Row("not_implemented", _status(501, 505),                                   _MOVE,  "model"),
-    Row("failed_behind",   _both(_any_of(500, 599), _behind_the_router),        _RETRY, "model", _MODEL),
-    Row("failed",          _any_of(500, 599),                                   _RETRY, "provider", _BOTH),
+    Row("failed_behind",   _both(_any_of(500, 599), _behind_the_router),        _AGAIN, "model", _MODEL),
+    Row("failed",          _any_of(500, 599),                                   _AGAIN, "provider", _BOTH),
     Row("redirected",      _any_of(300, 399),                                   _MOVE,  "provider", _PROVIDER),
-    Row("refused",         _any_of(400, 499),                                   _STOP,  "request"),
+    Row("refused",         _any_of(400, 499),                                   _MOVE,  "request"),
 
     # A 200 that broke off, timed out, or holds an error of no known code before any content.
     Row("answer_broke",    _came_to("answer"),                                  _MOVE,  "provider", _BOTH),

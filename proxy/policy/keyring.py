@@ -9,6 +9,7 @@ PROBE_MS = 30_000
 Why a key was refused may end before its time: credits are bought, a key is enabled again. A refused request costs
 nothing."""
 
+_WAITS = frozenset({"rate_limited"})  # reasons that end when the provider said
 _MODELS_MAX = 1000  # names of models come from callers, and must not fill memory
 
 
@@ -109,6 +110,21 @@ class KeyRing:
         """Give the time until a key is usable, 0 = now; None: no key is valid now."""
         valid = [i for i in range(len(self._keys)) if self._is_valid(i, now_ms)]
         return min((max(self._until_ms(i, model) - now_ms, 0) for i in valid), default=None)
+
+    def waits_ms(self, now_ms: int, model: str) -> int | None:
+        """Return the time until a key may be asked that was told to wait; None: one that is valid was not told so.
+
+        A key that was refused for another reason may be asked all the same: what it lacks may be there again.
+        """
+        waits = []
+        for i in range(len(self._keys)):
+            if not self._is_valid(i, now_ms):
+                continue
+            aside = self._model_asides.get((self._keys[i].name, model))
+            if aside is None or aside.until_ms <= now_ms or aside.reason not in _WAITS:
+                return None
+            waits.append(aside.until_ms - now_ms)
+        return min(waits, default=None)
 
     def view(self, now_ms: int) -> tuple[KeyView, ...]:
         """Give the keys in their configured order."""

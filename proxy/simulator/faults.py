@@ -35,7 +35,8 @@ FAULTS: dict[str, Fault] = {
         "Provider returned error",
         {
             "provider_name": "OpenAI",
-            "raw": '{"error":{"message":"Unsupported value: temperature","type":"invalid_request_error"}}',
+            "raw": '{"error":{"type":"invalid_request_error",'
+            '"message":"Invalid type for \'temperature\': expected a decimal, but got a string instead."}}',
             "error_type": "invalid_request",
         },
     ),

@@ -7,10 +7,14 @@ import orjson
 
 from proxy.core.text import whole_text
 from proxy.wire.amount import read_exactly
+from proxy.wire.error import error_of_message
 from proxy.wire.usage import Usage, read_usage
 
 # Codes are words or numbers. Anything else could be a text, and texts can quote a prompt.
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
+_BESIDE: Final = frozenset(  # what stands beside an answer and says nothing of it
+    ("id", "object", "created", "model", "system_fingerprint", "service_tier", "provider", "request_id", "base_resp")
+)
 _SPACE: Final = b" \t\r\n"
 
 
@@ -41,14 +45,14 @@ def read_answer(body: bytes) -> Answer | None:
     if message is None:
         return None
     choices = choices_of(message)
-    error = message.get("error")
+    error: Any = (message.get("error") or None) if choices else error_of_message(message)
     finish_reason = None
     for choice in choices:
-        error = error or choice.get("error")
+        error = error or choice.get("error") or None
         finish_reason = finish_reason or text_of(choice, "finish_reason")
     id_, model, provider = message.get("id"), message.get("model"), message.get("provider")
     code = type_ = None
-    if error:
+    if error is not None:
         code, type_ = error_code(error), error_type(error)
     return tuple.__new__(  # what Answer(…) comes to, without the call between
         Answer,
@@ -58,7 +62,7 @@ def read_answer(body: bytes) -> Answer | None:
             provider if provider.__class__ is str and provider else None,
             finish_reason,
             read_usage(message, body),
-            bool(error),
+            error is not None,
             code,
             type_,
             bool(choices),
@@ -88,6 +92,8 @@ def read_message(data: bytes) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         tells = b'"usage"' in data or b'"error"' in data
         message = _read_leniently(data) if tells else None
+    if message.__class__ is list and len(message) == 1 and message[0].__class__ is dict and "error" in message[0]:
+        message = message[0]  # as Gemini's OpenAI endpoint sends it
     return message if message.__class__ is dict else None
 
 
@@ -109,6 +115,18 @@ def _whole(value: Any) -> Any:
     return value
 
 
+def says_nothing(message: dict[str, Any]) -> bool:
+    """Tell whether a message holds neither a choice nor a count, nor anything else that could be an answer."""
+    return not any(_holds(value) for name, value in message.items() if name not in _BESIDE)
+
+
+def _holds(value: Any, depth: int = 4) -> bool:
+    """Tell whether something stands in a value: a count of zero is none."""
+    if value.__class__ is dict and depth:
+        return any(_holds(part, depth - 1) for part in value.values())
+    return bool(value)
+
+
 def text_of(message: dict[str, Any], key: str) -> str | None:
     """Give a string that is there and not empty, else None."""
     value = message.get(key)
@@ -123,14 +141,6 @@ def choices_of(message: dict[str, Any]) -> list[dict[str, Any]]:
         if choice.__class__ is not dict:
             return [choice for choice in choices if choice.__class__ is dict]
     return choices
-
-
-def error_of(message: dict[str, Any]) -> Any:
-    """Give the error of a message or of one of its choices; None if there is none or it is empty."""
-    for part in (message, *choices_of(message)):
-        if part.get("error"):
-            return part["error"]
-    return None
 
 
 def error_code(error: Any) -> str | None:

@@ -1,6 +1,7 @@
 """/embeddings: an answer of vectors, of which only the prompt is counted."""
 
 from proxy.wire.answer import Answer, error_code, error_type, read_message, text_of
+from proxy.wire.error import error_of_message
 from proxy.wire.usage import EMBEDDINGS, read_usage
 
 
@@ -9,14 +10,14 @@ def read_embeddings(body: bytes) -> Answer | None:
     message = read_message(body)
     if message is None:
         return None
-    error = message.get("error")
+    error = error_of_message(message)
     return Answer(
         text_of(message, "id"),
         text_of(message, "model"),
         text_of(message, "provider"),
         None,
         read_usage(message, body, EMBEDDINGS),
-        bool(error),
+        error is not None,
         error_code(error) if error else None,
         error_type(error) if error else None,
         bool(message.get("data")),

@@ -42,9 +42,11 @@ class Meter(Protocol):
     usage_is_whole: bool
     cost_paths: tuple[tuple[str, ...], ...]
     error_seen: bool
+    error: Mapping[str, Any] | None
     error_code: str | None
     error_type: str | None
     content_seen: bool
+    says_nothing: bool
     done: bool
     goes_on: bool
     oversized: bool

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 import orjson
 
 from proxy.wire.answer import Answer, error_code, error_type, read_message, text_of
+from proxy.wire.error import error_of_message
 from proxy.wire.meter import MAX_EVENT_BYTES
 from proxy.wire.reckoning import FELL, whole
 from proxy.wire.typed_meter import TypedMeter
@@ -29,14 +30,14 @@ def read_message_answer(body: bytes) -> Answer | None:
     message = read_message(body)
     if message is None:
         return None
-    error = message.get("error")
+    error = error_of_message(message)
     return Answer(
         text_of(message, "id"),
         text_of(message, "model"),
         text_of(message, "provider"),
         finish_of(message),
         read_usage(message, body, MESSAGES),
-        bool(error),
+        error is not None,
         error_code(error) if error else None,
         error_type(error) if error else None,
         bool(message.get("content")),
@@ -84,8 +85,8 @@ class MessagesMeter(TypedMeter):
             self.finish_reason = finish_of(message)
             self.content_seen = bool(message.get("content"))
             self.note_usage(read_usage(message, data, MESSAGES), message, data, is_last=True)
-        if message.get("error"):
-            self.note_error(message["error"])
+        if kind in ("", "error") or message.get("error"):
+            self.note_error(message)
         return kind in ("message_stop", "message")
 
     def _count(self, usage: Any, message: dict[str, Any], data: bytes) -> None:

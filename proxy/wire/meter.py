@@ -1,8 +1,10 @@
 """Listen to a stream on its way to the client: pass the bytes, note what they say."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from proxy.wire.answer import choices_of, error_code, error_of, error_type, read_message, text_of
+from proxy.wire.answer import choices_of, error_code, error_type, read_message, says_nothing, text_of
+from proxy.wire.error import error_of_event, error_of_message
 from proxy.wire.hide import without_usage
 from proxy.wire.spoken import EVENT_BYTES, text_of_event
 from proxy.wire.sse import EventSplitter, begun_line, data_spans, find_done, split_events
@@ -31,8 +33,10 @@ class StreamMeter:
     usage_is_whole  nothing that costs came after it
     usage_is_last   it came when all was said: with or after a finish reason or an error, or without a choice. Otherwise
                     it counts what had been said so far, and is the whole only if the stream came to its end
-    error_seen      an ``error`` that was not empty; error_code and error_type are words of it, never its text
+    error_seen      an error object came, of any shape; error is what wire/error.py makes of it, and is nowhere kept;
+                    error_code and error_type are words of it, never its text
     content_seen    some delta said more than a role: the point of no return for a fallback
+    says_nothing    no event held a choice, a count, or anything else that could be a part of an answer
     done            [DONE] came
     goes_on         content came after [DONE]
     oversized       something was too large to be read and passed unread
@@ -55,6 +59,7 @@ class StreamMeter:
         "cost_paths",
         "data_lines",
         "done",
+        "error",
         "error_code",
         "error_seen",
         "error_type",
@@ -65,6 +70,7 @@ class StreamMeter:
         "model",
         "oversized",
         "provider",
+        "says_nothing",
         "usage",
         "usage_is_last",
         "usage_is_whole",
@@ -90,9 +96,11 @@ class StreamMeter:
         self.usage_is_whole = False
         self.cost_paths: tuple[tuple[str, ...], ...] = ()  # where the provider tells the cost, if not in the usage
         self.error_seen = False
+        self.error: Mapping[str, Any] | None = None
         self.error_code: str | None = None
         self.error_type: str | None = None
         self.content_seen = False
+        self.says_nothing = True
         self.done = False
         self.goes_on = False
         self.oversized = False
@@ -241,6 +249,7 @@ class StreamMeter:
         if len(event) > self._max_event_bytes:
             self.oversized = True
             self.usage_is_whole = self.usage_is_last = False  # whatever it says, it may cost
+            self.says_nothing = False
             return
         if self._is_silent(event):
             return
@@ -249,13 +258,17 @@ class StreamMeter:
         spans = data_spans(event)
         if spans:
             data = b"\n".join([event[slice(*span)] for span in spans])
-        elif event.lstrip().startswith(b"{"):
+        elif event.lstrip().startswith((b"{", b"[")):
             data = event  # plain JSON where a stream was asked for
         else:
             return
         message = read_message(data)
         if message is not None:
             self._note(message, data)
+        elif not data.startswith(b"[DONE]"):
+            self.says_nothing = False
+        if not self.error_seen and not self.content_seen and b"error" in event:
+            self._note_error(error_of_event(event, data))
 
     def _note(self, message: dict[str, Any], data: bytes) -> None:
         self.generation_id = self.generation_id or text_of(message, "id")
@@ -272,11 +285,8 @@ class StreamMeter:
             if finish_reason is not None:
                 self.finish_reason = finish_reason
                 self._speaking.discard(_index(choice))
-        error = error_of(message)
-        if error is not None:
-            self.error_seen = True
-            self.error_code = error_code(error) or self.error_code
-            self.error_type = error_type(error) or self.error_type
+        self.says_nothing = self.says_nothing and says_nothing(message)
+        self._note_error(error_of_message(message))
         usage = read_usage(message, data)
         if self.cost_paths:
             usage = with_cost(usage, message, data, self.cost_paths)
@@ -289,6 +299,13 @@ class StreamMeter:
                 self.usage_is_whole = self.usage_is_last = False
             elif self.finish_reason is not None and not self.error_seen:
                 self.usage_is_last = True
+
+    def _note_error(self, error: Mapping[str, Any] | None) -> None:
+        if error is not None:
+            self.error_seen = True
+            self.error = error
+            self.error_code = error_code(error) or self.error_code
+            self.error_type = error_type(error) or self.error_type
 
     def _ends(self, choices: list[dict[str, Any]]) -> bool:
         """Tell whether nothing can follow a message with these choices; with n > 1 another choice may still speak."""

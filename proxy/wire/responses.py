@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 import orjson
 
 from proxy.wire.answer import Answer, error_code, error_type, read_message, text_of
+from proxy.wire.error import error_of_message
 from proxy.wire.typed_meter import TypedMeter
 from proxy.wire.usage import RESPONSES, STREAMED_RESPONSES, read_usage
 
@@ -23,14 +24,14 @@ def read_response(body: bytes) -> Answer | None:
     message = read_message(body)
     if message is None:
         return None
-    error = message.get("error")
+    error = error_of_message(message)
     return Answer(
         text_of(message, "id"),
         text_of(message, "model"),
         text_of(message, "provider"),
         finish_of(message),
         read_usage(message, body, RESPONSES),
-        bool(error),
+        error is not None,
         error_code(error) if error else None,
         error_type(error) if error else None,
         bool(message.get("output")),
@@ -74,13 +75,9 @@ class ResponsesMeter(TypedMeter):
             self.note_origin(response)
             self.finish_reason = finish_of(response) or self.finish_reason
             self.content_seen = self.content_seen or bool(response.get("output"))
-            if response.get("error"):
-                self.note_error(response["error"])
         if kind.endswith(_CONTENT):
             self.note_content()
-        if message.get("error"):
-            self.note_error(message["error"])
-        elif kind == "error":
+        if kind in ("", "error") or message.get("error") or (isinstance(response, dict) and response.get("error")):
             self.note_error(message)
         usage = read_usage(message, data, RESPONSES if is_whole else STREAMED_RESPONSES)
         self.note_usage(usage, message, data, is_last=is_whole or kind in _LAST)

@@ -1,8 +1,10 @@
 """Listen to a stream whose events say by ``type`` what they are: what all such streams have in common."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from proxy.wire.answer import error_code, error_type, read_message, text_of
+from proxy.wire.error import error_of_event, error_of_message
 from proxy.wire.meter import MAX_EVENT_BYTES
 from proxy.wire.sse import EventSplitter, data_spans, split_events
 from proxy.wire.text_size import least_streamed_tokens
@@ -29,6 +31,7 @@ class TypedMeter:
         "cost_paths",
         "data_lines",
         "done",
+        "error",
         "error_code",
         "error_seen",
         "error_type",
@@ -39,6 +42,7 @@ class TypedMeter:
         "model",
         "oversized",
         "provider",
+        "says_nothing",
         "usage",
         "usage_is_last",
         "usage_is_whole",
@@ -62,9 +66,11 @@ class TypedMeter:
         self.usage_is_whole = False
         self.cost_paths: tuple[tuple[str, ...], ...] = ()
         self.error_seen = False
+        self.error: Mapping[str, Any] | None = None
         self.error_code: str | None = None
         self.error_type: str | None = None
         self.content_seen = False
+        self.says_nothing = False  # each event of these streams says something, be it only that it begins
         self.done = False
         self.goes_on = False
         self.oversized = False
@@ -146,8 +152,15 @@ class TypedMeter:
         self.content_seen = True
         self.usage_is_whole = self.usage_is_last = False
 
-    def note_error(self, error: Any) -> None:
+    def note_error(self, message: dict[str, Any]) -> None:
+        """Note an error that a message tells, if it does."""
+        self._take_error(error_of_message(message))
+
+    def _take_error(self, error: Mapping[str, Any] | None) -> None:
+        if error is None:
+            return
         self.error_seen = True
+        self.error = error
         self.error_code = error_code(error) or self.error_code
         self.error_type = error_type(error) or self.error_type
 
@@ -178,7 +191,7 @@ class TypedMeter:
         spans = data_spans(event)
         if spans:
             data = b"\n".join([event[slice(*span)] for span in spans])
-        elif event.lstrip().startswith(b"{"):
+        elif event.lstrip().startswith((b"{", b"[")):
             data = event  # plain JSON where a stream was asked for
         else:
             return
@@ -186,6 +199,8 @@ class TypedMeter:
             self.done = True
             return
         message = read_message(data)
+        if not self.content_seen and b"error" in event and (message is None or not message.get("error")):
+            self._take_error(error_of_event(event, data))
         if message is None:
             return
         if self.done:

@@ -222,10 +222,15 @@ async def test_all_have_failed(stand: Stand) -> None:
 
 
 async def test_attempts_max(stand: Stand) -> None:
-    laid.routing(stand, attempts_max=3)
-    await stand.sim.behave("all", error="overloaded")
+    """It bounds what is asked again, and keeps no target from being asked."""
+    laid.provider(stand, retry=QUICK._replace(budget_percent=100))
+    laid.routing(stand, attempts_max=8)
+    await stand.sim.behave("all", error="overloaded", retry_after="")
     assert (await stand.chat({"model": "six"})).status == 503
-    assert len(await stand.sim.requests()) == 3
+    assert len(await stand.sim.requests()) == 8
+    laid.routing(stand, attempts_max=3)
+    assert (await stand.chat({"model": "six"})).status == 503
+    assert len(await stand.sim.requests()) == 8 + 6
 
 
 async def test_the_deadline_of_a_route(stand: Stand) -> None:
@@ -341,11 +346,14 @@ async def test_a_canned_answer_needs_no_time(stand: Stand, over: dict[str, Any],
     row = PresetRow("phone", (Target("openrouter", FIRST), Target("openrouter", SECOND), static))
     laid.preset(stand, row, statics={"phone": static_row(TEXTS, lambda: 1_793_539_200)})
     laid.routing(stand, **over)
-    await stand.sim.behave(**({"delay_ms": 20_000} if "deadline_s" in over else {"error": "overloaded"}))
+    more = {"delay_ms": 20_000} if "deadline_s" in over else {"error": "overloaded"}
+    await stand.sim.behave("all", **more)
     answer = await stand.chat({"model": "phone", "stream": stream})
     assert (answer.status, answer.header("x-tollkeeper-static")) == (200, "1")
     assert TEXTS["default"] in answer.body.decode()
-    assert [attempt["provider"] for attempt in await stand.rows(ATTEMPTS)] == ["openrouter", "static"]
+    asked = ["openrouter"] * (1 if "deadline_s" in over else 2)
+    assert [attempt["provider"] for attempt in await stand.rows(ATTEMPTS)] == [*asked, "static"]
+    await stand.sim.normal()
     await stand.sim.behave(error="bad-parameter")
     assert (await stand.chat({"model": "phone", "stream": stream})).status == 400
 
