@@ -317,7 +317,11 @@ class Routing(Block):
         le=DAY_S,
     )
     attempts_max: Whole = setting(
-        10, "Most attempts for one request.", "Six targets, and some of them twice.", ge=1, le=100
+        10,
+        "Attempts for one request after which nothing is asked a second time; every target is asked once all the same.",
+        "Six targets, and some of them twice.",
+        ge=1,
+        le=100,
     )
     retry_after_max_s: Seconds = setting(
         20,
@@ -325,6 +329,11 @@ class Routing(Block):
         "Beyond that another target, or the client's own next try, is better.",
         ge=0,
         le=600,
+    )
+    refused_content: Literal["next_target", "stop"] = setting(
+        "next_target",
+        "What follows where a provider refuses the content: the next target, or the refusal itself.",
+        "Filters differ, and refuse much that is harmless.",
     )
 
 

@@ -27,16 +27,21 @@ from proxy.storage.ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """What holds for every route; retry_after_max_s: the longest wait that a provider may ask for."""
+    """What holds for every route; retry_after_max_s: the longest wait that a provider may ask for.
+
+    carries_refused: content that one provider refused goes to the next target.
+    """
 
     deadline_s: float
     attempts_max: int
     retry_after_max_s: float
+    carries_refused: bool
 
 
 def routing_of(settings: Settings) -> Routing:
     routing = settings.routing
-    return Routing(float(routing.deadline_s), routing.attempts_max, float(routing.retry_after_max_s))
+    carries_refused = routing.refused_content == "next_target"
+    return Routing(float(routing.deadline_s), routing.attempts_max, float(routing.retry_after_max_s), carries_refused)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,13 +50,15 @@ def refused(answer: Answer, body: bytes, provider: ProviderRow, key_name: str, n
     """
     status = answer.status
     error, is_json = error_of_body(body), is_json_body(body)
+    is_object = is_json and body.lstrip()[:1] == b"{"
     wait_s = read_retry_after(answer.header, error, now_ms, is_limit=status == 429)
     failure = Failure("status", status, None, error, wait_s, is_page=not is_json)
-    told = account_fault(failure, provider, key_name, now_ms) or _named(status, provider, is_json=is_json)
-    return Refusal(failure, told, told.code == "upstream_error" and is_json)
+    told = account_fault(failure, provider, key_name, now_ms) or _named(failure, provider)
+    return Refusal(failure, told, told.code == "upstream_error" and is_object)
 
 
-def _named(status: int, provider: ProviderRow, *, is_json: bool) -> ProviderError:
+def _named(failure: Failure, provider: ProviderRow) -> ProviderError:
+    status = failure.status or 0
     if 300 <= status < 400:
         return ProviderError(
             502,
@@ -65,9 +67,14 @@ def _named(status: int, provider: ProviderRow, *, is_json: bool) -> ProviderErro
             " Operator: correct base_url.",
             should_retry=False,
         )
-    without = "" if is_json else " without a JSON body"
+    words = " without a JSON body." if failure.is_page else _words(failure.error) or "."
     told = status if 400 <= status < 600 else 502
-    return ProviderError(told, "upstream_error", f'Provider "{provider.name}" answered {status}{without}.')
+    return ProviderError(told, "upstream_error", f'Provider "{provider.name}" answered {status}{words}')
+
+
+def _words(error: Mapping[str, Any] | None) -> str:
+    message = None if error is None else error.get("message")
+    return f": {message[:_WORDS_MAX]}" if isinstance(message, str) and message else ""
 
 
 def account_fault(failure: Failure, provider: ProviderRow, key_name: str, now_ms: int) -> ApiError | None:
@@ -134,12 +141,9 @@ def bound_refused(provider: ProviderRow, field: str) -> ProviderError:
 
 def failed_inside(provider: ProviderRow, what: str, error: Mapping[str, Any] | None = None) -> ProviderError:
     """Give the answer for a 200 that held no answer; what completes the sentence, error is the provider's own."""
-    status, words = 502, ""
-    if error is not None:
-        code, message = error.get("code"), error.get("message")
-        status = code if type(code) is int and 400 <= code < 600 else 502
-        words = f": {message[:_WORDS_MAX]}" if isinstance(message, str) and message else ""
-    return ProviderError(status, "upstream_error", f'Provider "{provider.name}" {what}{words}')
+    code = None if error is None else error.get("code")
+    status = code if type(code) is int and 400 <= code < 600 else 502
+    return ProviderError(status, "upstream_error", f'Provider "{provider.name}" {what}{_words(error)}')
 
 
 def whole_seconds(wait_s: float) -> int:

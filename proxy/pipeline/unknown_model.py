@@ -8,6 +8,7 @@ from proxy.pipeline.allowance import Allowance
 from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.refusal import not_priced
+from proxy.policy.failure import words_of
 from proxy.policy.fallback import decide
 from proxy.policy.nearest import nearest
 from proxy.providers.catalogue import Listing
@@ -38,7 +39,8 @@ def refused_there(
     failure = attempt.failure
     if failure is None or len(attempts) > 1 or call.reply is not None:
         return None
-    if decide(failure, parts.clock.now_ms()).case not in _UNKNOWN_THERE or "model" not in failure.text:
+    is_unknown = decide(failure, parts.clock.now_ms()).case in _UNKNOWN_THERE
+    if not is_unknown or "model" not in words_of(failure.error).text:
         return None
     provider, model = attempt.provider.name, attempt.target.model
     if not lacks(parts.catalogue.listing(provider), model):

@@ -287,6 +287,8 @@ class Walk:
         if failure.kind == _USED_UP:
             return _NEXT_KEY
         decision = decide(failure, self._parts.clock.now_ms())
+        if decision.case == "moderated" and not self._snapshot.routing.carries_refused:
+            return decision._replace(steps=("stop",))
         if decision.blame == "key" and decision.set_aside_s is not None and self._is_clients(decision.phrase):
             return decision._replace(set_aside_s=None)
         return decision

@@ -80,6 +80,7 @@ SAYINGS: Final[tuple[Saying, ...]] = (
         # Fireworks, by 412
         r"payment (?:is )?required|failure to pay|past due invoice|overdue (?:balance|payment|invoice)",
         r"account is in good standing|account .{0,80}is suspended|in arrears",  # DashScope, by 400; Moonshot, by 429
+        r"payment is overdue|out of call volume quota",  # Azure, by 403
         r"budget has been exceeded|exceededbudget|over (?:its |your )?budget",  # LiteLLM, by 400
         r"free tier of the model has been exhausted|please recharge|请充值|余额不足|额度不足|欠费",
     ),

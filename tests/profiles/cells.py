@@ -79,8 +79,8 @@ MAXIMUM: Final = 8
 CLASSES: Final = {"cached_tokens": 800, "cache_write_tokens": 200, "reasoning_tokens": 7, "completion_tokens": 9}
 """What is billed in the cells on cost: tokens of every class that the profile has."""
 
-_STOPS: Final[frozenset[FailureKind]] = frozenset(("content_refused",))
-"""What one provider refuses because of its content is not carried to the next."""
+_PROVE_NOTHING: Final = frozenset((408, 502, 504, 524))
+"""Statuses of a gateway that gave up waiting: what they cost is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +150,17 @@ def expected(cell: Cell) -> Expected:
     if column.work is not None:
         return Expected(column.how.status, exact=column.how.exact)
     assert column.failure is not None
-    if column.spare and column.failure not in _STOPS:
-        return Expected(200, by_spare=True)
+    failure = cell.profile.failures[column.failure]
+    exact = failure.status not in _PROVE_NOTHING
+    if column.spare:
+        return Expected(200, by_spare=True, exact=exact)
     if column.failure == "bad_key":
         return Expected(502, code="upstream_auth")
     if column.failure == "no_credit":
         return Expected(402, code="upstream_no_credits")
-    failure = cell.profile.failures[column.failure]
     if column.stream and failure.in_stream:
         return Expected(200)  # the event is passed on as it came
-    return Expected(failure.status, code=None if failure.shape == "object" else "upstream_error")
+    return Expected(failure.status, code=None if failure.shape == "object" else "upstream_error", exact=exact)
 
 
 _SOURCES: Final = {"responses": "input", "completions": "prompt", "embeddings": "input"}

@@ -72,6 +72,8 @@ def _money(seen: Seen, want: Expected) -> list[str]:
     figures = f"{booked} pico-USD booked, {billed} billed, source {seen.row['cost_source']}, flags {seen.row['flags']}"
     if booked == billed:
         return []
+    if booked is None and not billed and "cost_unknown" in (seen.row["flags"] or ""):
+        return [f"not exact: {figures}"] if want.exact else []
     if booked is None or booked < billed:
         return [f"lower than the bill: {figures}"]
     if not seen.told_inexact:
