@@ -26,6 +26,7 @@ from proxy.jobs.watch_holds import HoldWatch
 from proxy.jobs.watch_parts import watch_parts
 from proxy.pipeline.access_log import AccessLog, Lines
 from proxy.pipeline.allowance import use_case_quotas
+from proxy.pipeline.authenticate import Directory
 from proxy.pipeline.desk import Desk
 from proxy.pipeline.directory import build_directory
 from proxy.pipeline.health import Health
@@ -40,6 +41,7 @@ from proxy.policy.quota import QuotaBook, SettledRow, fine_rows, scopes_of, use_
 from proxy.policy.window import window_at
 from proxy.providers.build import build_providers
 from proxy.providers.catalogue import Catalogue
+from proxy.providers.key import Key
 from proxy.providers.rows import ProviderRow
 from proxy.storage import users
 from proxy.storage.key_use import read_key_use
@@ -81,7 +83,8 @@ class App:
         self._access: AccessLog | None = None
         self._clock = GuardedClock(SystemClock())
         self._stack = AsyncExitStack()
-        self._providers: dict[str, ProviderRow] = {}
+        self._providers: Mapping[str, ProviderRow] = {}
+        self._pasts: list[tuple[Key, list[PastUse]]] = []  # of keys, for the snapshot that is being built
         self._closing: set[asyncio.Task[None]] = set()
         self._replaced: list[ProviderRow] = []  # no longer configured, perhaps still in use
         self._servers: list[web.Server | LaneServer] = []
@@ -90,7 +93,7 @@ class App:
         self.broken = asyncio.Event()  # a part has ended that nothing starts anew
         self.unwritten = 0  # requests whose end was not on disk when the ledger was closed
         self.health = Health(self._clock)
-        self.live: LiveConfig[Snapshot] = LiveConfig(load, self._build, swapped=self._log_as)
+        self.live: LiveConfig[Snapshot] = LiveConfig(load, self._build, commit=self._commit, swapped=self._log_as)
         self.ledger: SqliteLedger
         self.catalogue: Catalogue
         self.parts: Parts
@@ -240,54 +243,85 @@ class App:
     async def _build(self, settings: Settings) -> Snapshot:
         """Build a whole snapshot from settings and the users in the database."""
         rows, tokens, hashes = await self.ledger.change(_directory_rows)
-        await self.ledger.change(lambda db: _label(db, settings))
+        directory = build_directory(settings, rows, tokens, hashes)
         providers = build_providers(settings.providers, self._providers)
-        replaced = [
-            row
-            for name, row in self._providers.items()
-            if providers.get(name) is None or providers[name].transport is not row.transport
-        ]
-        self._providers = providers
-        self.health.configure(providers.values())
-        self._close_later(replaced)
-        presets = preset_rows(settings)  # the last that may refuse the settings: what is summed up below holds for them
-        quotas = use_case_quotas(settings)
-        await self._take_up_keys(providers.values(), ZoneInfo(settings.timezone))
-        await self._take_up(quotas, ZoneInfo(settings.timezone))
+        is_built = False
+        try:
+            snapshot = self._snapshot_of(settings, directory, providers)  # the last that may refuse the settings
+            pasts = await self._pasts_of_keys(providers.values(), snapshot.zone)
+            await self._open_use_cases(snapshot.use_case_quotas, snapshot.zone)
+            await self.ledger.change(lambda db: _label(db, settings))
+            is_built = True
+        finally:
+            if not is_built:
+                await self._close_new(providers)
+        self._pasts = pasts
+        return snapshot
+
+    def _snapshot_of(self, settings: Settings, directory: Directory, providers: Mapping[str, ProviderRow]) -> Snapshot:
         return Snapshot(
             settings=settings,
-            directory=build_directory(settings, rows, tokens, hashes),
+            directory=directory,
             providers=providers,
-            presets=presets,
+            presets=preset_rows(settings),
             hosts=Hosts(settings.server.host, settings.server.hosts),
             origins=Origins(settings.server.origins),
             zone=ZoneInfo(settings.timezone),
             routing=routing_of(settings),
             statics=static_rows(settings, lambda: self._clock.now_ms() // 1000),
             use_cases=settings.use_cases,
-            use_case_quotas=quotas,
+            use_case_quotas=use_case_quotas(settings),
         )
 
-    async def _take_up_keys(self, rows: Iterable[ProviderRow], zone: ZoneInfo) -> None:
-        """Sum up the past of keys whose limits are new or changed in this configuration."""
-        use, now_ms = self.health.use, self._clock.now_ms()
-        use.zone = zone
-        limited = [(row.name, key) for row in rows for key in row.keys if key.quotas]
-        use.forget_others({key.quotas[0].scope for _, key in limited})
-        for provider, key in limited:
+    def _commit(self, snapshot: Snapshot) -> None:
+        """Put a snapshot that stands in force: what the old one needed may be touched from here on."""
+        before, self._providers = self._providers, snapshot.providers
+        self.health.configure(snapshot.providers.values())
+        use = self.health.use
+        use.zone = snapshot.zone
+        use.forget_others({key.quotas[0].scope for _, key in _limited_keys(snapshot.providers.values())})
+        for key, past in self._pasts:
+            use.load(key, past)
+        self._pasts = []
+        self._close_later([row for row in before.values() if not _is_kept(row, snapshot.providers)])
+
+    async def _close_new(self, providers: Mapping[str, ProviderRow]) -> None:
+        """Close the connections of rows that never came into force."""
+        for row in providers.values():
+            if not _is_kept(row, self._providers):
+                await row.transport.close()
+
+    async def _pasts_of_keys(self, rows: Iterable[ProviderRow], zone: ZoneInfo) -> list[tuple[Key, list[PastUse]]]:
+        """Read the past of keys whose limits are new or changed in this configuration."""
+        use, now_ms, found = self.health.use, self._clock.now_ms(), []
+        for provider, key in _limited_keys(rows):
             if not use.knows(key):
                 since_ms = min(window_at(quota.window, zone, now_ms).start_ms for quota in key.quotas)
                 read = partial(read_key_use, provider=provider, key=key.name, since_ms=since_ms)
-                use.load(key, map(PastUse._make, await self.ledger.change(read)))
+                found.append((key, list(map(PastUse._make, await self.ledger.change(read)))))
+        return found
 
-    async def _take_up(self, quotas: Mapping[str, object], zone: ZoneInfo) -> None:
-        """Sum up the past of use cases whose first limit comes with a reload; a start sums up all of them."""
+    async def _open_use_cases(self, quotas: Iterable[str], zone: ZoneInfo) -> None:
+        """Keep totals of use cases whose first limit comes with a reload; a start keeps those of all limits.
+
+        From the first moment what is let in counts, whichever configuration it came under; then the past is read, and
+        what has been counted meanwhile is left out of it.
+        """
         if not hasattr(self, "parts"):
             return
         book, now_ms = self.parts.desk.book, self._clock.now_ms()
-        for use_case in quotas.keys() - self.live.current.use_case_quotas.keys():
-            hours, rows = await self.ledger.change(partial(past_of, use_case=use_case, zone=zone, now_ms=now_ms))
-            book.load_scope(use_case_scope(use_case), hours, rows)
+        for use_case in quotas:
+            scope = use_case_scope(use_case)
+            if book.keeps(scope):
+                continue
+            counted, is_read = book.open_scope(scope), False
+            try:
+                read = partial(past_of, use_case=use_case, zone=zone, now_ms=now_ms, counted=counted)
+                book.load_past(scope, *await self.ledger.change(read))
+                is_read = True
+            finally:
+                if not is_read:
+                    book.close_scope(scope)
 
     def _close_later(self, replaced: list[ProviderRow]) -> None:
         """Close the connections of rows that are gone once the requests that began with them have ended."""
@@ -337,6 +371,17 @@ class App:
             await row.transport.close()
 
 
+def _limited_keys(rows: Iterable[ProviderRow]) -> list[tuple[str, Key]]:
+    """Return the keys that have limits, with the names of their providers."""
+    return [(row.name, key) for row in rows for key in row.keys if key.quotas]
+
+
+def _is_kept(row: ProviderRow, others: Mapping[str, ProviderRow]) -> bool:
+    """Tell whether the connections of a row are those of its namesake among others."""
+    other = others.get(row.name)
+    return other is not None and other.transport is row.transport
+
+
 def _past(database: Path, since_ms: int) -> list[PastAttempt]:
     with closing(open_reader(database)) as connection:
         return recent_attempts(connection, since_ms)
@@ -360,17 +405,18 @@ def rebuilt_book(
 
 
 def past_of(
-    connection: sqlite3.Connection, *, use_case: str, zone: ZoneInfo, now_ms: int
+    connection: sqlite3.Connection, *, use_case: str, zone: ZoneInfo, now_ms: int, counted: set[int]
 ) -> tuple[list[SettledRow], list[SettledRow]]:
-    """Give what was booked under a use case, by hours and by rows.
+    """Give what was booked under a use case, by hours and by rows; counted: the requests to be left out.
 
     What is open now counts at what it holds, for good: on the limit's side.
     """
-    totals = read_totals(connection, readable_rows(connection, fine_rows(now_ms, zone)), use_case)
+    known = frozenset(counted.copy())  # in one step, for the event loop goes on adding; a row of it is there already
+    totals = read_totals(connection, readable_rows(connection, fine_rows(now_ms, zone)), use_case, known)
     held = [
         SettledRow(row.started_ms, row.user, row.group_name, row.held_pusd, row.reserved_tokens or 0, 1)
         for row in read_unfinished(connection)
-        if row.use_case == use_case
+        if row.use_case == use_case and row.id not in known
     ]
     return totals.hours, [*totals.rows, *held]
 

@@ -29,7 +29,8 @@ class LiveConfig(Generic[S]):
 
     load reads and checks the file (raises ConfigError); it runs in a thread. build turns settings into the
     snapshot that requests use; it runs on the event loop and may be a coroutine. What it raises keeps the
-    old snapshot too.
+    old snapshot too, and so it changes nothing that the old one needs: that is for commit, which is called
+    with the new snapshot in the step that puts it in force, and must not fail.
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class LiveConfig(Generic[S]):
         build: Callable[[Settings], S | Awaitable[S]],
         *,
         poll_s: float = 0.5,  # with reading and building, a change is in force within a second
+        commit: Callable[[S], None] = lambda _: None,
         swapped: Callable[[Settings], None] = lambda _: None,
     ) -> None:
         self._load = load
         self._build = build
         self._poll_s = poll_s
+        self._commit = commit
         self._swapped = swapped  # called when other settings are in force
         self._snapshot: S | None = None
         self._loaded: Loaded | None = None
@@ -81,7 +84,8 @@ class LiveConfig(Generic[S]):
         self._signature = await asyncio.to_thread(_signature, loaded.watched)
         self._look_again = True
         snapshot = await self._built(loaded.settings)
-        self._loaded, self._snapshot = loaded, snapshot
+        self._loaded = loaded
+        self._put_in_force(snapshot)
         for warning in loaded.warnings:
             _log.warning("config.warning", extra={"problem": warning})
         return snapshot
@@ -119,7 +123,7 @@ class LiveConfig(Generic[S]):
     async def rebuild(self) -> None:
         """Build the snapshot anew from the same settings: something else that it is made of has changed."""
         async with self._turn:
-            self._snapshot = await self._built(self.loaded.settings)
+            self._put_in_force(await self._built(self.loaded.settings))
 
     async def _swap(self, loaded: Loaded) -> str | None:
         old = self.loaded
@@ -133,7 +137,7 @@ class LiveConfig(Generic[S]):
             snapshot = await self._built(settings)
         except ConfigError as error:
             return self._refuse(str(error))
-        self._snapshot = snapshot
+        self._put_in_force(snapshot)
         self._loaded = Loaded(
             settings, loaded.path, loaded.warnings, loaded.fingerprint, loaded.watched, loaded.origins
         )
@@ -151,6 +155,10 @@ class LiveConfig(Generic[S]):
         if inspect.isawaitable(result):
             return await result
         return result
+
+    def _put_in_force(self, snapshot: S) -> None:
+        self._commit(snapshot)
+        self._snapshot = snapshot
 
     def _accept(self) -> None:
         self._problem = None

@@ -36,6 +36,7 @@ class Wanted:
     allowance: Allowance
     facts: BodyFacts
     prices: tuple[Price, ...] | None
+    use_case: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -69,7 +70,8 @@ def admit(wanted: Wanted, desk: Desk, snapshot: Snapshot) -> Admission | Refusal
         raise not_bookable(cost_pusd)
     likely_pusd, likely_tokens = _likely(wanted) if allowance.has_soft else (0, 0)
     amounts = Amounts(cost_pusd or 0, fitted.tokens or 0, 1, likely_pusd, likely_tokens, cost_pusd is not None)
-    outcome = desk.reserve(wanted.id, allowance.scopes, wanted.now_ms, amounts, allowance.quotas)
+    scopes = allowance.scopes if wanted.use_case is None else desk.book.with_kept(allowance.scopes, wanted.use_case)
+    outcome = desk.reserve(wanted.id, scopes, wanted.now_ms, amounts, allowance.quotas)
     if isinstance(outcome, Admitted):
         return fitted
     return _refusal(outcome, wanted, desk, snapshot)

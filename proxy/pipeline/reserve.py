@@ -14,6 +14,7 @@ from proxy.pipeline.call import Call
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.place import Place
 from proxy.pipeline.refusal import features_unpriced
+from proxy.pipeline.renew import renewed
 from proxy.pipeline.rooms import takes_no_bound, with_rooms
 from proxy.pipeline.route import Route, Target
 from proxy.pipeline.tags import Tags, pairs_of
@@ -54,15 +55,24 @@ async def reserve(
 ) -> Reservation:
     """Admit the request: its worst case is held in memory, until the Booking that is made of it ends.
 
-    Raises CallerError for a refusal: then nothing is held.
+    Limits are those in force at that moment. Raises CallerError for a refusal: then nothing is held.
     """
-    prices = _known_prices(route, parts, snapshot)
-    if prices is None and identity.allowance.has_hard_cost:
-        prices = await _found_prices(route, identity.allowance, parts, snapshot)
-    wanted = _wanted(call, identity, route, size_bytes, prices, parts, snapshot)
-    admission = admit(wanted, parts.desk, snapshot)
-    if isinstance(admission, Refusal):
-        admission = await _admission(admission, wanted, call, parts, snapshot)
+    in_force, admission = snapshot, None
+    while admission is None:
+        if parts.live.current is not in_force:
+            in_force = parts.live.current
+            identity = renewed(call, route.use_case, parts, in_force)
+        prices = _known_prices(route, parts, snapshot)
+        if prices is None and identity.allowance.has_hard_cost:
+            prices = await _found_prices(route, identity.allowance, parts, snapshot)
+            if parts.live.current is not in_force:
+                continue
+        wanted = _wanted(call, identity, route, size_bytes, prices, parts, snapshot)
+        outcome = admit(wanted, parts.desk, snapshot)
+        if isinstance(outcome, Refusal):
+            admission = await _admission(outcome, wanted, call, parts, snapshot, in_force)
+        else:
+            admission = outcome
     is_made = False
     try:
         streamed = route.body.get("stream") is True
@@ -136,7 +146,7 @@ def _wanted(
             facts = greater(facts, facts_for(route, target))
     if allowance.has_hard_cost and (names := unpriced_features(facts, prices or ())):
         raise features_unpriced(names)
-    return Wanted(call.id, call.started_ms, allowance, facts, prices)
+    return Wanted(call.id, call.started_ms, allowance, facts, prices, route.use_case)
 
 
 def _naming_all(route: Route) -> dict[str, Any]:
@@ -205,14 +215,21 @@ def greater(one: BodyFacts, other: BodyFacts) -> BodyFacts:
     )
 
 
-async def _admission(refusal: Refusal, wanted: Wanted, call: Call, parts: Parts, snapshot: Snapshot) -> Admission:
-    """Ask the desk again when open requests end, as long as waiting may help and is worth it; raises the refusal."""
+async def _admission(
+    refusal: Refusal, wanted: Wanted, call: Call, parts: Parts, snapshot: Snapshot, in_force: Snapshot
+) -> Admission | None:
+    """Ask the desk again when open requests end, as long as waiting may help and is worth it; raises the refusal.
+
+    None: the configuration has changed meanwhile, and with it perhaps the limits.
+    """
     deadline_s = call.started_s + snapshot.settings.quotas.wait_s
     while True:
         left_s = deadline_s - parts.clock.monotonic_s()
         if not _worth_waiting(refusal, call, left_s):
             raise refusal.error
         await parts.desk.changed(left_s)
+        if parts.live.current is not in_force:
+            return None
         outcome = admit(wanted, parts.desk, snapshot)
         if isinstance(outcome, Admission):
             return outcome

@@ -1,15 +1,11 @@
 """The whole journey of one request. Read this first: each step is a file of its own beside this one."""
 
 import asyncio
-from dataclasses import replace
-from functools import partial
 
 from proxy.core.errors import ApiError
 from proxy.pipeline.accept import at_hand, parse, receive
-from proxy.pipeline.allowance import with_use_case
 from proxy.pipeline.arrange import arrange
 from proxy.pipeline.attempt import request_headers
-from proxy.pipeline.authenticate import Identity, authenticate
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
 from proxy.pipeline.dispatch import dispatch
@@ -18,13 +14,13 @@ from proxy.pipeline.failed import tell_failure
 from proxy.pipeline.gone import client_gone
 from proxy.pipeline.narrow import narrow, tell_left_out
 from proxy.pipeline.once import once
-from proxy.pipeline.parts import Parts, Snapshot
+from proxy.pipeline.parts import Parts
 from proxy.pipeline.record import Booking
 from proxy.pipeline.relay import relay
+from proxy.pipeline.renew import identify, under_use_case
 from proxy.pipeline.reserve import reserve
 from proxy.pipeline.route import plan_route
 from proxy.pipeline.tags import read_tags
-from proxy.pipeline.told import quota_headers
 from proxy.pipeline.unknown_model import refused_there
 from proxy.pipeline.walk import Walk
 
@@ -36,13 +32,12 @@ async def run(call: Call, parts: Parts) -> Reply:
     ends in exactly one place, booking.end(): on success, failure, hang-up and on whatever else is raised.
     """
     snapshot = parts.live.current
-    identity = authenticate(call.client.said, snapshot.directory, call.started_ms)
-    call.user = identity.user
-    if identity.allowance.quotas:
-        call.told = partial(quota_headers, identity.allowance, parts.desk, call.started_ms)
+    identity = identify(call, parts, snapshot, call.started_ms)
     raw = at_hand(call, snapshot.body_max_bytes)
     if raw is None:
         raw = await receive(call, snapshot.settings.server)
+        snapshot = parts.live.current  # what was changed while the body came holds for it
+        identity = identify(call, parts, snapshot, parts.clock.now_ms())
     body = parse(raw, call.endpoint)
     call.asked = body["model"]
     sent = request_headers(call.client.said)
@@ -62,9 +57,8 @@ async def run(call: Call, parts: Parts) -> Reply:
         snapshot.use_cases,
         call.endpoint,
     )
-    if route.use_case is not None and route.use_case in snapshot.use_case_quotas:
-        identity = limited(identity, route.use_case, snapshot)
-        call.told = partial(quota_headers, identity.allowance, parts.desk, call.started_ms)
+    if route.use_case is not None:
+        identity = under_use_case(call, identity, route.use_case, parts, snapshot)
     if identity.allowance.has_hard_cost:
         route, left_out = await narrow(route, identity.allowance, parts, snapshot)
         tell_left_out(call, left_out)
@@ -100,9 +94,3 @@ async def run(call: Call, parts: Parts) -> Reply:
         finally:
             if booking.verdict is None:
                 await booking.end(status, error)
-
-
-def limited(identity: Identity, use_case: str, snapshot: Snapshot) -> Identity:
-    """Give who asks, under the limits of a use case too."""
-    quotas = snapshot.use_case_quotas[use_case]
-    return replace(identity, allowance=with_use_case(identity.allowance, use_case, quotas))

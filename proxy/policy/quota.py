@@ -164,6 +164,8 @@ class QuotaBook:
         self._accounts: dict[str, Account] = {}
         self._accounts_of: dict[tuple[str, ...], tuple[Account, ...]] = {}
         self._open: dict[object, Reservation] = {}
+        self._kept: set[str] = set()  # scopes of use cases: those whose totals are kept
+        self._counted: dict[str, set[Any]] = {}  # of a scope whose past is being read: what was let in meanwhile
         self._fold_due_ms = 0
 
     # The journey of a request
@@ -307,12 +309,39 @@ class QuotaBook:
                 account.settle(row.at_ms, row.cost_pusd, row.tokens, row.requests, self.zone)
 
     def load_scope(self, scope: str, hours: Iterable[SettledRow], rows: Iterable[SettledRow]) -> None:
-        """Fill the account of one scope anew, whatever was kept of it: its first limit has come into force.
+        """Keep the totals of a use case from the start on; what is open and counts in it must be loaded after this."""
+        self.open_scope(scope)
+        self.load_past(scope, hours, rows)
 
-        What is open and counts in it must be loaded after this; a request that is open already stays out of it.
+    def keeps(self, scope: str) -> bool:
+        """Tell whether the totals of a use case are kept."""
+        return scope in self._kept
+
+    def with_kept(self, scopes: tuple[str, ...], use_case: str) -> tuple[str, ...]:
+        """Add the scope of a use case whose totals are kept, so that a request counts whatever limits it came under."""
+        scope = use_case_scope(use_case)
+        return (*scopes, scope) if scope in self._kept and scope not in scopes else scopes
+
+    def open_scope(self, scope: str) -> set[Any]:
+        """Begin to keep the totals of a use case; load_past() must follow, or close_scope().
+
+        Return the requests that are let in until then, as a set that grows: they are not part of the past.
         """
-        account = self._accounts[scope] = Account(scope)
+        self._accounts[scope] = Account(scope)
         self._accounts_of.clear()
+        self._kept.add(scope)
+        counted = self._counted[scope] = set()
+        return counted
+
+    def close_scope(self, scope: str) -> None:
+        """Keep the totals of a use case no longer: its past could not be read."""
+        self._kept.discard(scope)
+        self._counted.pop(scope, None)
+
+    def load_past(self, scope: str, hours: Iterable[SettledRow], rows: Iterable[SettledRow]) -> None:
+        """Add what was booked under a use case before its totals were kept."""
+        self._counted.pop(scope, None)
+        account = self._accounts[scope]
         for row in hours:
             account.settle_hour(row.at_ms, row.cost_pusd, row.tokens, row.requests)
         for row in rows:
@@ -381,6 +410,10 @@ class QuotaBook:
         self._open[request_id] = held
         for account in accounts:
             account.reserve(held)
+        if self._counted:
+            for scope in scopes:
+                if scope in self._counted:
+                    self._counted[scope].add(request_id)
         return held
 
     def _hold_more(self, held: Reservation, cost_pusd: int, tokens: int) -> None:

@@ -184,4 +184,5 @@ QUOTA_ROWS = f"""
 SELECT started_ms, user, group_name, ifnull(cost_pusd, 0),
     ifnull(input_tokens, 0) + ifnull(output_tokens, 0) + {UNCOUNTED_TOKENS}, 1
 FROM requests WHERE id >= ?1 AND id < ?2 AND state IN ('settled', 'released') AND (?3 IS NULL OR use_case = ?3)
+    AND id NOT IN (SELECT value FROM json_each(?4))
 """  # noqa: S608 - constants of this file

@@ -4,7 +4,9 @@ Reads the roll-up, and single rows only of the hours that a window may begin in 
 with the number of requests.
 """
 
+import json
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from proxy.policy.quota import FineRows, SettledRow
@@ -19,13 +21,22 @@ class Totals:
     rows: list[SettledRow]
 
 
-def read_totals(connection: sqlite3.Connection, fine: FineRows, use_case: str | None = None) -> Totals:
-    """Give all that was settled, each amount once: as an hour or as a row; of one use case, where it is given."""
+def read_totals(
+    connection: sqlite3.Connection,
+    fine: FineRows,
+    use_case: str | None = None,
+    without: Collection[int] = (),
+) -> Totals:
+    """Give all that was settled, each amount once: as an hour or as a row; of one use case, where it is given.
+
+    without: requests of the last hours that are to be left out.
+    """
     found = map(SettledRow._make, connection.execute(statements.QUOTA_HOURS, (fine.since_ms, use_case)))
     hours = [row for row in found if row.at_ms not in fine.hours] if fine.hours else list(found)
     rows: list[SettledRow] = []
     for begin_ms, end_ms in _spans(fine):
-        begun = connection.execute(statements.QUOTA_ROWS, (id_floor(begin_ms), id_floor(end_ms), use_case))
+        known = json.dumps(list(without))
+        begun = connection.execute(statements.QUOTA_ROWS, (id_floor(begin_ms), id_floor(end_ms), use_case, known))
         rows += [row for row in map(SettledRow._make, begun) if fine.covers(row.at_ms)]
     return Totals(hours, rows)
 

@@ -16,9 +16,9 @@ from proxy.pipeline.call import Call
 from proxy.pipeline.narrow import LeftOut, narrow
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.people import group_of, stored_allowance
+from proxy.pipeline.renew import limited
 from proxy.pipeline.reserve import quote
 from proxy.pipeline.route import Route, plan_route
-from proxy.pipeline.run import limited
 from proxy.policy.choose import Order
 from proxy.storage.users import Missing, find_user
 from proxy.web.me import limit_json

@@ -38,6 +38,7 @@ _STREAMS = "tests/streams/test_meters.py::test_"
 _CATALOGUE = "tests/quotas/test_catalogue.py::test_"
 _DATABASE = "tests/quotas/test_database_users.py::test_"
 _REPEATED = "tests/once/test_once.py::test_"
+_RELOAD = "tests/holds/test_reload.py::test_"
 _EVERY_STEP = "tests/holds/test_every_step.py::test_nothing_stays_held"
 _END_USERS = "tests/identity/test_end_users.py::test_"
 
@@ -59,15 +60,14 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 _RESERVE,
-                "    admission = admit(wanted, parts.desk, snapshot)\n",
-                "    admission = admit(wanted, parts.desk, snapshot)\n"
-                "    if isinstance(admission, Admission):\n"
-                "        from asyncio import sleep\n"
-                "        from proxy.policy.quota import Amounts\n"
-                "        parts.desk.cancel(call.id)\n"
-                "        await sleep(0)\n"
-                "        amounts = Amounts(admission.amount_pusd or 0, admission.tokens or 0)\n"
-                "        parts.desk.reserve(call.id, wanted.allowance.scopes, wanted.now_ms, amounts, ())\n",
+                "            admission = outcome\n",
+                "            admission = outcome\n"
+                "            from asyncio import sleep\n"
+                "            from proxy.policy.quota import Amounts\n"
+                "            parts.desk.cancel(call.id)\n"
+                "            await sleep(0)\n"
+                "            amounts = Amounts(admission.amount_pusd or 0, admission.tokens or 0)\n"
+                "            parts.desk.reserve(call.id, wanted.allowance.scopes, wanted.now_ms, amounts, ())\n",
             ),
         ),
         (_BURST,),
@@ -286,6 +286,46 @@ MUTATIONS: tuple[Mutation, ...] = (
         "A header in Latin-1 reaches the ledger as half a surrogate pair, and no row can hold it.",
         (Patch("proxy/pipeline/tags.py", "fit_text(header_text(value), _TEXT_CHARS_MAX)", "value[:_TEXT_CHARS_MAX]"),),
         ("tests/holds/test_text.py::test_a_header_in_either_encoding[X-Tollkeeper-Use-Case-use_case-Latin-1-lane]",),
+    ),
+    Mutation(
+        "limits-of-the-arrival",
+        "A request is judged by the limits of the moment its head came: a slow body passes a limit set since.",
+        (
+            Patch(
+                "proxy/pipeline/run.py",
+                "        snapshot = parts.live.current  # what was changed while the body came holds for it\n",
+                "",
+            ),
+            Patch(_RESERVE, "        if parts.live.current is not in_force:\n", "        if False:\n"),
+        ),
+        (f"{_RELOAD}the_first_limit_of_a_use_case_holds_for_all_that_is_not_in_yet",),
+    ),
+    Mutation(
+        "uncounted-while-the-past-is-read",
+        "A use case gets its first limit, and what is let in while its past is summed up never counts.",
+        (
+            Patch(
+                _QUOTA,
+                "        return (*scopes, scope) if scope in self._kept and",
+                "        return (*scopes, scope) if False and",
+            ),
+        ),
+        (f"{_RELOAD}what_is_let_in_while_the_past_is_read_counts",),
+    ),
+    Mutation(
+        "half-a-reload",
+        "A reload that is refused has changed the providers in force already.",
+        (
+            Patch(
+                _APP,
+                "        is_built = False\n        try:\n            snapshot = self._snapshot_of(",
+                "        is_built = False\n"
+                "        self._providers = providers\n"
+                "        try:\n"
+                "            snapshot = self._snapshot_of(",
+            ),
+        ),
+        (f"{_RELOAD}a_refused_reload_leaves_everything_in_force[schema]",),
     ),
     Mutation(
         "crash-leaves-it-open",
