@@ -22,6 +22,7 @@ from proxy.jobs.refresh_models import refresh_models
 from proxy.jobs.retention import Retention
 from proxy.jobs.runner import JobRunner
 from proxy.jobs.settle_pending import SettlePending
+from proxy.jobs.show_life import show_life
 from proxy.jobs.watch_holds import HoldWatch
 from proxy.jobs.watch_parts import watch_parts
 from proxy.pipeline.access_log import AccessLog, Lines
@@ -150,6 +151,7 @@ class App:
             "refresh_models", lambda: refresh_models(self.catalogue, self.live, lambda: self._clock.problem)
         )
         self._runner.start("watch_config", self.live.run)
+        self._runner.start("show_life", lambda: show_life(self.parts.in_flight, self.live, self._clock))
         self._runner.start("watch_holds", self.holds.run)
         self._runner.start("watch_parts", lambda: watch_parts(self._vital(), self._break))
         retention = Retention(self.ledger, self.live, self._clock, lambda: self._clock.problem)

@@ -163,6 +163,22 @@ class Server(Block):
         gt=0,
         le=DAY_S,
     )
+    keep_alive_s: Seconds = setting(
+        3,
+        "How long a stream that a provider has begun may wait for its first content without a sign of life; then a"
+        " comment goes to the client, the head ahead of it, and so on each time.",
+        "Longer than most first tokens take, so that the head still tells which target answered; clients wait longer.",
+        gt=0,
+        le=DAY_S,
+    )
+    silence_max_s: Seconds = setting(
+        30,
+        "How long a streamed request may wait while no provider answers at all; then the head and a comment go out, and"
+        " what fails after that is told within the stream.",
+        "Half of the 60 s after which many clients and proxies on the way give up, and ask and pay again.",
+        gt=0,
+        le=DAY_S,
+    )
     lane: Flag = setting(
         True,
         "Answer plain chat completions on a short way of their own, which costs a fraction of the general one.",

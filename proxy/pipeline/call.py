@@ -1,14 +1,16 @@
 """One HTTP request of a client while it is being answered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from proxy.core.clock import Clock
 from proxy.pipeline.client import AiohttpClient, Client, Reply
+from proxy.pipeline.reply import STREAM_HEADERS, Whole
 from proxy.storage.rows import id_text
 from proxy.wire.endpoint import CHAT, Endpoint
+from proxy.wire.sse import KEEP_ALIVE
 
 if TYPE_CHECKING:
     from proxy.pipeline.claim import Claim
@@ -23,6 +25,7 @@ class Call:
         "_on_gone",
         "asked",
         "began",
+        "begin_stream",
         "claim",
         "client",
         "clock",
@@ -37,6 +40,7 @@ class Call:
         "streams",
         "told",
         "user",
+        "waits_since_s",
     )
 
     def __init__(self, client: Client, id_: int, clock: Clock, now_ms: int) -> None:
@@ -56,6 +60,8 @@ class Call:
         self.asked: str | None = None  # the model that is asked for, once the body is read
         self.is_logged = False  # its line of the access log is on its way
         self.claim: Claim | None = None  # of one that came with an Idempotency-Key
+        self.waits_since_s = 0.0  # since when its stream shows no sign of life and could; 0: none may be put in
+        self.begin_stream: Callable[[], object] | None = None  # sends the head of the answer that is held back
         self._on_gone: Callable[[], None] | None = None
 
     @property
@@ -76,6 +82,30 @@ class Call:
         self._on_gone = callback
         if self.gone and callback is not None:
             callback()
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> Reply:
+        """Send the head of an answer whose pieces follow."""
+        self.began = True
+        reply: Reply = Whole(b"")
+        if not self.gone:
+            try:
+                reply = self.client.begin(status, headers, self.started_ms)
+            except ConnectionError:
+                self.set_gone()
+        self.reply = reply
+        return reply
+
+    def show_life(self, now_s: float) -> None:
+        """Send a comment, so that no timer on the way runs out; the head goes ahead of it if it has not gone."""
+        if self.reply is None:
+            if self.begin_stream is not None:
+                self.begin_stream()
+            else:  # no provider has answered yet: the head cannot tell who will
+                told = {"content-type": "text/event-stream", **self.told(), "x-request-id": self.request_id}
+                self.begin(200, {**told, **STREAM_HEADERS})
+        self.streams = True
+        self.waits_since_s = now_s
+        self.write(KEEP_ALIVE)
 
     def cut(self) -> None:
         """Drop the connection of a client that does not read."""

@@ -34,7 +34,7 @@ class Client(Protocol):
         """Give a complete answer, which the server writes."""
         ...
 
-    async def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
+    def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         """Write the head of an answer whose pieces follow; the server writes its end. Raises ConnectionError."""
         ...
 
@@ -74,7 +74,7 @@ class AiohttpClient:
         told = self._connection(close=close)
         return Whole(whole_bytes(status, {**headers, **told} if told else headers, body, now_ms), close=close)
 
-    async def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
+    def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         transport = self.request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError

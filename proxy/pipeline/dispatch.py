@@ -19,6 +19,8 @@ async def dispatch(
 ) -> Attempt:
     """Give the attempt that answers, or the last one when there is no step left."""
     attempt = walk.begin(reservation)
+    if reservation.streamed:
+        call.waits_since_s = call.started_s  # from here on signs of life may go out
     while True:
         booking.attempt = attempt
         may_go = walk.enter(attempt)
@@ -44,3 +46,5 @@ async def dispatch(
             return attempt
         attempt.opened = None  # it knows the attempt: a circle, and the garbage collector's work
         attempt = following
+        if reservation.streamed:
+            call.waits_since_s = parts.clock.monotonic_s()

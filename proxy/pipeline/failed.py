@@ -27,6 +27,7 @@ async def tell_failure(call: Call, attempts: Sequence[Attempt], finish: Finish) 
     error = last.error
     assert error is not None
     opened, last.opened = last.opened, None  # an attempt that knows its relay is a circle
+    call.waits_since_s = 0.0  # what the client is told is decided here
     if len(attempts) == 1 and opened is not None and opened.holds_error:
         return await opened.run()  # the provider's own words, inside a 200
     if call.reply is not None:
@@ -39,10 +40,15 @@ async def tell_failure(call: Call, attempts: Sequence[Attempt], finish: Finish) 
 
 async def _inside(call: Call, error: ApiError, finish: Finish) -> Reply:
     """Tell it in an answer whose head has gone out."""
-    assert call.reply is not None
     await finish(error.status)
     if call.claim is not None:
         call.claim.error = error
+    return tell_inside(call, error)
+
+
+def tell_inside(call: Call, error: ApiError) -> Reply:
+    """Write an error into an answer whose head has gone out: a second head would be taken for a part of it."""
+    assert call.reply is not None
     if call.streams:
         call.write(call.endpoint.error_event(error.code, error.message, error.type, call.request_id, None))
     else:

@@ -15,6 +15,10 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._calls)
 
+    def waiting(self) -> list[Call]:
+        """Return the calls for whose streams a sign of life may be put in, and whose clients are there."""
+        return [call for call in self._calls if call.waits_since_s and not call.gone]
+
     def ids(self) -> frozenset[int]:
         return frozenset([call.id for call in self._calls])
 

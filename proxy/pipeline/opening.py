@@ -30,6 +30,7 @@ _HELD_MAX_BYTES = 1 << 20  # an event larger than this is no error; what is held
 _AFTER_ERROR_S = 0.5  # usage may follow an error: it is waited for, but the next target is more urgent
 # Whole lines of comments, and empty ones; a CR at the very end may be half of a CR LF.
 _BEGUN_COMMENT = re.compile(rb"(?::[^\r\n]*)?\r?")
+_COMMENT = re.compile(rb"(?:\A|[\r\n]):")
 _COMMENT_MAX_BYTES = 1 << 12
 _COMMENTS = re.compile(rb"(?:(?::[^\r\n]*)?(?:\r\n|\n|\r(?=[^\n])))*", re.DOTALL)
 
@@ -45,6 +46,8 @@ async def open_answer(call: Call, attempt: Attempt, finish: Finish, snapshot: Sn
         attempt.heard.flags |= {BROKEN}
         attempt.fail(Failure("answer", answer.status), told)
         return
+    if not streams:
+        call.waits_since_s = 0.0
     kind = (HeldStream if attempt.checks is None else CheckedStream) if streams else HeldWhole
     opened = kind(call, attempt, answer, finish, snapshot)
     await opened.open()
@@ -71,6 +74,7 @@ class HeldStream(Stream):
         self.meter = self.listener()
         self._kept = bytearray()  # what came and has not gone out, in order
         self._comments_bytes = 0  # how much of it may go out at once
+        self._shows_life = False  # a comment came behind data, which is kept
         self._has_data = False  # something other than comments has come
         self._at_end = False
         self._broke: TransportError | None = None
@@ -79,12 +83,16 @@ class HeldStream(Stream):
     async def open(self) -> None:
         """Read up to the first content, or to what the answer fails by, which is noted in the attempt."""
         meter, answer = self.meter, self.answer
-        self.call.when_gone(self._gone)
+        call = self.call
+        call.when_gone(self._gone)
+        call.begin_stream = self.begin  # to be told that this attempt is held back longer than a client waits
         answer.awaits_content = True
         try:
             self._at_end = await self._keep_until_sure()
         except TransportError as error:
             self._at_end, self._broke = True, error
+        finally:
+            call.begin_stream, call.waits_since_s = None, 0.0
         answer.awaits_content = False
         if meter.content_seen or not (self._at_end or meter.error_seen):
             return
@@ -109,7 +117,8 @@ class HeldStream(Stream):
             self.attempt.fail(Failure("answer", status, "no_answer"), told)
 
     async def run(self) -> Reply:
-        response = await self.begin()
+        response = self.begin()
+        self.call.streams = True
         kept, self._kept = bytes(self._kept), bytearray()
         if not self.forward(kept):
             await self.call.drained()
@@ -137,7 +146,9 @@ class HeldStream(Stream):
             self.heard.first_byte_s = self.call.clock.monotonic_s()
         if not self._has_data:
             self._find_comments()
-        return not (self._comments_bytes or self._is_sure())
+        if self._has_data and _COMMENT.search(chunk) is not None:
+            self._shows_life = True
+        return not (self._comments_bytes or self._shows_life or self._is_sure())
 
     def _find_comments(self) -> None:
         match = _COMMENTS.match(self._kept)
@@ -147,13 +158,17 @@ class HeldStream(Stream):
 
     async def _pass_comments(self) -> None:
         """Let signs of life through."""
+        call, now_s = self.call, self.call.clock.monotonic_s()
         if self._comments_bytes:
-            await self.begin()
-            self.call.streams = True
+            self.begin()
+            call.streams, call.waits_since_s = True, now_s
             if not self.forward(bytes(self._kept[: self._comments_bytes])):
-                await self.call.drained()
+                await call.drained()
             del self._kept[: self._comments_bytes]
             self._comments_bytes = 0
+        elif self._shows_life and not self._is_sure():
+            call.show_life(now_s)  # the provider's own comes with what it stands behind
+        self._shows_life = False
 
     async def _keep_the_rest(self) -> None:
         """Read what follows an error, but not for long."""

@@ -16,8 +16,8 @@ from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
 from proxy.pipeline.gone import CLIENT_GONE_STATUS
 from proxy.pipeline.parts import Snapshot
-from proxy.pipeline.refused import broken
-from proxy.pipeline.reply import Whole as WholeReply
+from proxy.pipeline.refused import broken, failed_inside
+from proxy.pipeline.reply import STREAM_HEADERS
 from proxy.pipeline.settle import BROKEN, HUNG_UP, Heard, Verdict
 from proxy.providers.inflate import ENCODINGS
 from proxy.providers.transport import Answer, TransportError
@@ -26,6 +26,7 @@ from proxy.wire.answer import is_cut_off, read_message, says_nothing
 from proxy.wire.endpoint import Meter
 from proxy.wire.error import error_of_message
 from proxy.wire.headers import pick_response_headers
+from proxy.wire.sse import KEEP_ALIVE, whole_as_events
 from proxy.wire.text_size import CHARS_A_TOKEN, least_tokens
 from proxy.wire.usage import with_cost, with_told_cost
 
@@ -45,7 +46,9 @@ def relay(call: Call, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> C
     """Pass the answer on; gives the response, which is complete unless the server still has to write it."""
     answer = attempt.answer
     assert answer is not None
-    kind = Stream if is_stream(attempt, answer) else Whole
+    kind: type[Relay] = Stream
+    if not is_stream(attempt, answer):
+        kind, call.waits_since_s = Whole, 0.0
     opened, attempt.opened = attempt.opened, None  # an attempt that knows its relay is a circle too
     return (opened or kind(call, attempt, answer, finish, snapshot)).run()
 
@@ -98,7 +101,6 @@ class Relay:
         self.finish = finish
         self.snapshot = snapshot
         self.heard: Heard = attempt.heard
-        self.response: Reply | None = call.reply
 
     async def run(self) -> Reply:
         """Pass the answer on to its end and settle."""
@@ -131,23 +133,17 @@ class Relay:
             return False
         return policy == "abort" or self.attempt.provider.dialect.cancel_stops_bill(self.heard.served_by)
 
-    async def begin(self) -> Reply:
-        """Send the head of an answer whose end is not known yet, unless an earlier attempt has."""
-        if self.response is not None:
-            return self.response
-        headers = response_headers(self.call, self.attempt)
-        headers["cache-control"] = "no-store"
-        headers["x-accel-buffering"] = "no"  # nginx in front must not collect the pieces
+    @property
+    def response(self) -> Reply | None:
+        """Give the answer whose head has gone out, for this attempt or an earlier one."""
+        return self.call.reply
+
+    def begin(self) -> Reply:
+        """Send the head of an answer whose end is not known yet, unless it has gone out."""
         call = self.call
-        call.began = True
-        response: Reply = WholeReply(b"")
-        if not call.gone:
-            try:
-                response = await call.client.begin(self.answer.status, headers, call.started_ms)
-            except ConnectionError:
-                call.set_gone()
-        self.response = call.reply = response
-        return response
+        if call.reply is not None:
+            return call.reply
+        return call.begin(self.answer.status, {**response_headers(call, self.attempt), **STREAM_HEADERS})
 
     async def write(self, data: bytes) -> None:
         if not self.call.write(data):
@@ -163,7 +159,8 @@ class Stream(Relay):
 
     async def run(self) -> Reply:
         self.meter = self.listener()
-        response = await self.begin()
+        response = self.begin()
+        self.call.streams = True
         self.call.when_gone(self._gone)
         await self.close(*self.ended(await self.passed_on()))
         return response
@@ -235,13 +232,22 @@ class Stream(Relay):
         """Pass one piece on; False: there is something to wait for before the next."""
         meter, heard = self.meter, self.heard
         forward = meter.feed(chunk)
-        if heard.first_byte_s is None and meter.content_seen:
-            heard.first_byte_s = self.call.clock.monotonic_s()
-            self.answer.awaits_content = False
         may_go_on = self.forward(forward) if forward else True
+        if heard.first_byte_s is None:
+            self._before_content()
         if self.call.gone and not heard.aborted:
             self._gone()
         return may_go_on and not meter.done
+
+    def _before_content(self) -> None:
+        """Note what came: the first content, or a piece ahead of it."""
+        call, now_s = self.call, self.call.clock.monotonic_s()
+        if self.meter.content_seen:
+            self.heard.first_byte_s = now_s
+            self.answer.awaits_content = False
+            call.waits_since_s = 0.0
+        elif call.waits_since_s:  # a comment of ours must not stand within an event
+            call.waits_since_s = 0.0 if self.meter.done or gap(self.tail) else now_s
 
     def forward(self, data: bytes) -> bool:
         """Write a piece; False: drained() should be awaited."""
@@ -322,8 +328,17 @@ class Whole(Relay):
         """Send an answer that is settled behind its head, which has gone out."""
         if self.call.claim is not None:
             self.call.claim.keep(self.answer.status, response_headers(self.call, self.attempt), body)
-        await self.write(body)
+        await self.write(self._as_events(body) if self.call.streams else body)
         return response
+
+    def _as_events(self, body: bytes) -> bytes:
+        """Put an answer in one piece into the stream that the client was promised by a head that had to go out."""
+        endpoint, call = self.call.endpoint, self.call
+        events = whole_as_events(body) if endpoint.asks_usage else b""
+        if events:
+            return events
+        told = failed_inside(self.attempt.provider, "answered in one piece where a stream was asked for")
+        return endpoint.error_event(told.code, told.message, told.type, call.request_id, None)
 
     def give(self, body: bytes, verdict: Verdict) -> Reply:
         """Give an answer that is settled, with its head."""
@@ -401,8 +416,8 @@ class Whole(Relay):
         padding = chunk[: len(chunk) - len(body)]
         if padding:
             if self.response is None:
-                await self.begin()
-            await self.write(padding)
+                self.begin()
+            await self.write(KEEP_ALIVE if self.call.streams else padding)
         return body
 
     def hear(self) -> Told | None:
@@ -428,5 +443,10 @@ class Whole(Relay):
             raise failure
         if self.call.claim is not None:
             self.call.claim.error = failure
-        await self.write(self.call.endpoint.error_body(failure, self.call.request_id))
+        call = self.call
+        if call.streams:
+            event = call.endpoint.error_event(failure.code, failure.message, failure.type, call.request_id, None)
+        else:
+            event = call.endpoint.error_body(failure, call.request_id)
+        await self.write(event)
         return self.response

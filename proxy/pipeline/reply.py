@@ -12,6 +12,10 @@ from http import HTTPStatus
 from aiohttp import web
 
 _REASONS: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
+STREAM_HEADERS: Mapping[str, str] = {
+    "cache-control": "no-store",
+    "x-accel-buffering": "no",  # nginx in front must not collect the pieces
+}
 _field = ": ".join
 _NO_BODY = frozenset({204, 304})  # what a body would be taken for is the next answer: RFC 9112, part 6.3
 

@@ -19,6 +19,7 @@ from proxy.core.clock import Clock
 from proxy.core.errors import ApiError
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import Reply
+from proxy.pipeline.failed import tell_inside
 from proxy.pipeline.reply import Whole
 from proxy.pipeline.said import Said
 from proxy.storage.rows import RequestIds
@@ -372,6 +373,8 @@ async def _answer(call: Call, state: State) -> Reply:
         return await chat_completions(call, state)
     except ApiError as error:
         log_refused(call, f"/v1{call.endpoint.path}", error, state.parts.access)
+        if call.reply is not None:
+            return tell_inside(call, error)
         told = {**call.told(), **(call.client.said.cors or {})}
         return error_whole(error, call.request_id, told, call.endpoint.errors, call.started_ms)
     except Exception:

@@ -46,7 +46,7 @@ class LaneClient:
             headers = {**headers, **self.said.cors}
         return Whole(whole_bytes(status, headers, body, now_ms))
 
-    async def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
+    def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         transport = self._connection.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError

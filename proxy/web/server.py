@@ -19,6 +19,7 @@ from proxy.core.errors import ApiError, CallerError, OwnError
 from proxy.pipeline.access_log import AccessLog
 from proxy.pipeline.call import Call
 from proxy.pipeline.client import AiohttpClient, Reply
+from proxy.pipeline.failed import tell_inside
 from proxy.pipeline.reply import Whole
 from proxy.storage.rows import RequestIds, id_text
 from proxy.web.errors import error_response, error_shape
@@ -240,6 +241,8 @@ def make_server(
             log_served(call, cast(web.StreamResponse | Whole, response), state.parts.access)
         except ApiError as error:
             log_refused(call, known_words(request.raw_path), error, state.parts.access)
+            if call.reply is not None:
+                return cast(web.StreamResponse, tell_inside(call, error))
             response = error_response(error, call.request_id, call.told(), error_shape(request.raw_path))
             if request.version not in (HttpVersion10, HttpVersion11):
                 request._cache["version"] = HttpVersion11  # noqa: SLF001 - else the answer begins with the odd one

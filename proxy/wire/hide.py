@@ -14,7 +14,7 @@ from proxy.wire.sse import data_spans
 
 _NULL_USAGE: Final = b',"usage":null'
 _WHITE: Final = re.compile(r"[ \t\r\n]*")
-_LINE_ENDS: Final = re.compile(rb"[\r\n]*")
+_AHEAD: Final = re.compile(rb"(?:(?::[^\r\n]*)?(?:\r\n|\n|\r))*")  # comments and empty lines
 _VALUE: Final = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)  # of numbers only that they are there
 _ENVELOPE: Final = frozenset(  # what stands in every chunk, and tells nothing that the chunks before have not told
     {"id", "object", "created", "model", "provider", "system_fingerprint", "service_tier", "obfuscation"}
@@ -32,7 +32,7 @@ class _Member(NamedTuple):
 
 
 def without_usage(event: bytes) -> bytes:
-    """Return the event without the usage at the top of its JSON; only its leading line ends if it told nothing else."""
+    """Return the event without the usage at the top of its JSON; if it told nothing else, the comments ahead of it."""
     spans = data_spans(event)
     if not spans:
         return event
@@ -47,8 +47,8 @@ def without_usage(event: bytes) -> bytes:
     if members is None or all(member.key != "usage" for member in members):
         return event
     if _tells_only_usage(members):
-        begin = _LINE_ENDS.match(event)
-        return b"" if begin is None else begin[0]
+        ahead = _AHEAD.match(event)
+        return b"" if ahead is None else ahead[0]
     return _without(event, spans, [(_bytes_at(text, a), _bytes_at(text, b)) for a, b in _cuts(members)])
 
 

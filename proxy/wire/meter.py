@@ -188,7 +188,9 @@ class StreamMeter:
             chunk = chunk.removeprefix(b"\n")
         ended, events, begun = self._events.feed(chunk)
         self.oversized |= self._events.oversized
-        return self._give(ended) + self._hide(events) + self._give(begun)
+        given = self._give(ended) + self._hide(events) + self._give(begun)
+        comments = self._events.take_comments()
+        return given + self._give(comments) if comments else given
 
     def _hide(self, events: bytes) -> bytes:
         if b"[DONE]" not in events and self._is_silent(events):  # saves reading what only needs to be cut
@@ -214,7 +216,7 @@ class StreamMeter:
         if b'"usage"' not in event or len(event) > self._max_event_bytes:
             return event
         less = without_usage(event)
-        self._cut_cr = event.endswith(b"\r") and not less.strip(b"\r\n")
+        self._cut_cr = event.endswith(b"\r") and len(less) < len(event) and not data_spans(less)
         return less
 
     def _give(self, part: bytes) -> bytes:

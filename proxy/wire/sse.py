@@ -22,6 +22,7 @@ _LF: Final = 0x0A
 # Atomic groups keep the two halves of one CRLF from being taken for two line ends.
 _EVENT_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _EVENT_END_SUFFIXES: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_COMMENT_LINES: Final = re.compile(rb"(?::[^\r\n]*(?:\r\n|\n|\r(?=[^\n])))+")
 _DATA_LINE: Final = re.compile(rb"(?:\A|(?<=[\r\n]))(?:\xef\xbb\xbf)?data: ?([^\r\n]*)")
 _DONE_LINE: Final = re.compile(rb"(?:\A|(?<=[\r\n]))(?:\xef\xbb\xbf)?data: ?\[DONE\]")
 _DONE_LINE_BYTES: Final = 16  # one more than all of that line up to the last bracket, a byte order mark included
@@ -83,6 +84,15 @@ class EventSplitter:
         end = match.end() - 1
         _, events, begun = self.feed(chunk[end:])
         return chunk[:end], events, begun
+
+    def take_comments(self) -> bytes:
+        """Return the whole lines of comments that the begun event starts with: signs of life must not wait for it."""
+        match = _COMMENT_LINES.match(self._pending) if self._pending.startswith(b":") else None
+        if match is None:
+            return b""
+        comments = match[0]
+        del self._pending[: len(comments)]
+        return bytes(comments)
 
     def finish(self) -> bytes:
         """Give the begun event, which no empty line ended."""
@@ -151,6 +161,30 @@ def error_event(code: str, message: str, type_: str, request_id: str) -> bytes:
     """
     error = {"message": message, "type": type_, "param": None, "code": code}
     return b"data: " + orjson.dumps({"error": error, "request_id": request_id}) + b"\n\n"
+
+
+def whole_as_events(body: bytes) -> bytes:
+    """Return a completion in one piece as a stream of one chunk, or an error as the event of one; b"" for what is none.
+
+    For a client that asked for a stream and has got its head, from a provider that sends none.
+    """
+    try:
+        message = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return b""
+    if not isinstance(message, dict):
+        return b""
+    if message.get("error"):
+        return b"data: " + orjson.dumps(message) + b"\n\n"
+    choices = message.get("choices")
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        return b""
+    for choice in choices:
+        if "message" in choice:
+            choice["delta"] = choice.pop("message")
+    if isinstance(message.get("object"), str):
+        message["object"] = message["object"].removesuffix(".chunk") + ".chunk"
+    return b"data: " + orjson.dumps(message) + b"\n\ndata: [DONE]\n\n"
 
 
 _STATUSES: Final[Mapping[str, int]] = {"upstream_timeout": 504, "internal_error": 500, "cut": 503}  # else 502

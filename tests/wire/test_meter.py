@@ -417,3 +417,15 @@ def test_any_stream_cut_anyhow(pieces: list[bytes], at: list[int], hide: bool) -
         assert [(o, parsed(d)) for o, d in events_of(given_back + meter.held)] == hidden(stream)
     else:
         assert given_back + meter.held == stream
+
+
+def test_hiding_lets_comments_through_at_once() -> None:
+    """A sign of life of one line, with no empty line behind it, must reach a client that waits."""
+    meter = StreamMeter(True)
+    assert meter.feed(b": working\n") == b": working\n"
+    assert meter.feed(b": still\r\n: wor") == b": still\r\n"
+    assert meter.feed(b"king\n" + say("a")[:9]) == b": working\n"
+    assert meter.feed(say("a")[9:]) == say("a")
+    assert meter.feed(b": x\n" + USAGE_C[:-1]) == b": x\n"
+    assert meter.feed(b"\n" + DONE) == b""
+    assert meter.held == DONE
