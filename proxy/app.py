@@ -30,6 +30,7 @@ from proxy.pipeline.allowance import use_case_quotas
 from proxy.pipeline.authenticate import Directory
 from proxy.pipeline.desk import Desk
 from proxy.pipeline.directory import build_directory
+from proxy.pipeline.gaps import Gap, find_gaps
 from proxy.pipeline.health import Health
 from proxy.pipeline.key_use import PastUse
 from proxy.pipeline.parts import Parts, Snapshot, routing_of
@@ -82,6 +83,8 @@ class App:
         """Take what reads the configuration, and where the access log goes; None: there is none."""
         self._output = output
         self._access: AccessLog | None = None
+        self._gaps: tuple[Gap, ...] = ()
+        self._told_gaps: tuple[Gap, ...] = ()
         self._clock = GuardedClock(SystemClock())
         self._stack = AsyncExitStack()
         self._providers: Mapping[str, ProviderRow] = {}
@@ -175,8 +178,16 @@ class App:
             log.error("proxy.broken", extra={"problem": what})
             self.broken.set()
 
+    def _tell_gaps(self) -> None:
+        """Warn of what is missing in the configuration, of each thing once."""
+        for gap in self._gaps:
+            if gap not in self._told_gaps:
+                log.warning("config.gap", extra={"kind": gap.kind, "problem": gap.text, "fix": gap.fix})
+        self._told_gaps = self._gaps
+
     def _log_as(self, settings: Settings) -> None:
         """Log from the settings' level on; a line for each request is information."""
+        self._tell_gaps()
         if self._output is None:
             return
         level = settings.log.level
@@ -258,6 +269,7 @@ class App:
             if not is_built:
                 await self._close_new(providers)
         self._pasts = pasts
+        self._gaps = find_gaps(settings, rows, tokens)
         return snapshot
 
     def _snapshot_of(self, settings: Settings, directory: Directory, providers: Mapping[str, ProviderRow]) -> Snapshot:
@@ -342,6 +354,7 @@ class App:
         """Change users or tokens, then rebuild what is in force."""
         result = await self.ledger.change(call)
         await self.live.rebuild()
+        self._tell_gaps()
         return result
 
     async def drain(self) -> int:

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import logging
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -74,6 +76,7 @@ def _lines(config_path: Path | None, *, offline: bool) -> Iterable[Line]:
         return
     yield from _config(loaded)
     yield from _ledger(loaded.settings)
+    yield from _gaps(loaded.settings)
     if offline:
         yield Line("providers", "ok", "not asked (--offline)")
     else:
@@ -114,6 +117,19 @@ def _prices(settings: "Settings") -> Iterable[Line]:
         what = "left out of it" if has_more else "all it has, so that the preset is refused,"
         text = f"presets.{name}: {', '.join(lacking)}: no price, and therefore {what} under a hard limit on cost"
         yield Line("presets", "warn", text, "Give a price under providers.NAME.prices, or make the limit soft")
+
+
+def _gaps(settings: "Settings") -> Iterable[Line]:
+    """Tell for whom no limit holds, and which limits hold for nobody."""
+    from proxy.cli.people import database_rows  # noqa: PLC0415 - keeps --help quick
+    from proxy.pipeline.gaps import find_gaps  # noqa: PLC0415
+
+    try:
+        users, tokens = database_rows(settings)
+    except LedgerError:  # said already
+        return
+    for gap in find_gaps(settings, users, tokens):
+        yield Line("limits" if gap.kind == "limits.missing" else "users", "warn", gap.text, gap.fix)
 
 
 # --- ledger
@@ -199,10 +215,27 @@ async def _providers(settings: "Settings") -> list[Line]:
         found = await asyncio.gather(
             *(_provider(row, settings.providers[name], first=n == 0) for n, (name, row) in enumerate(rows.items()))
         )
+        names = await _names(settings, rows)
     finally:
         for row in rows.values():
             await row.transport.close()
-    return [line for lines in found for line in lines]
+    return [line for lines in (*found, names) for line in lines]
+
+
+async def _names(settings: "Settings", rows: "Mapping[str, ProviderRow]") -> list[Line]:
+    """Compare the models that the configuration names with the providers' lists, which are fetched and not kept."""
+    from proxy.cli.names import unknown_names  # noqa: PLC0415 - keeps --help quick
+    from proxy.core.clock import SystemClock  # noqa: PLC0415
+    from proxy.providers.catalogue import Catalogue  # noqa: PLC0415
+
+    with TemporaryDirectory(prefix="tollkeeper-") as folder:
+        catalogue = Catalogue(Path(folder), "check", SystemClock())
+        logging.getLogger("tollkeeper.catalogue").setLevel(logging.CRITICAL)  # a list that fails is told in a line
+        await asyncio.gather(*(catalogue.refresh(row) for row in rows.values()))
+    return [
+        Line("models", "fail" if name.is_all else "warn", name.text, name.fix)
+        for name in unknown_names(settings, rows, catalogue)
+    ]
 
 
 async def _provider(row: "ProviderRow", settings: "Provider", *, first: bool) -> list[Line]:

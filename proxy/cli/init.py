@@ -36,7 +36,18 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._@+-]")
 )
 @click.option("--key-file", help="A file that holds the OpenRouter key; - is stdin.")
 @click.option("--user", help="Name of the first user; your name on this machine when left out.")
-def init(folder: Path, key_file: str | None, user: str | None, *, yes: bool, force: bool) -> None:
+@click.option("--user-limit", metavar="LIMIT", help="What each user may spend, like '$5/day'; none: no limit.")
+@click.option("--total-limit", metavar="LIMIT", help="What all may spend together, like '$100/month'; none: no limit.")
+def init(
+    folder: Path,
+    key_file: str | None,
+    user: str | None,
+    user_limit: str | None,
+    total_limit: str | None,
+    *,
+    yes: bool,
+    force: bool,
+) -> None:
     """Write config.yaml, make the ledger with a first user, and print their token.
 
     The key is never taken from an option: others could read it in the list of processes.
@@ -45,9 +56,15 @@ def init(folder: Path, key_file: str | None, user: str | None, *, yes: bool, for
 
     folder = folder.absolute()
     _check_free(folder, force=force)
-    key = _key(key_file, os.environ, ask=not yes and sys.stdin.isatty())
+    is_asked = not yes and sys.stdin.isatty()
+    given = [_limit(text) for text in (user_limit, total_limit)]
+    key = _key(key_file, os.environ, ask=is_asked)
+    limits = _Limits(
+        given[0] or _asked_limit("Most that each user may spend", "$5/day", ask=is_asked),
+        given[1] or _asked_limit("Most that all may spend together", "$100/month", ask=is_asked),
+    )
     name = user or _NOT_IN_NAMES.sub("", actor())[:64] or "me"
-    made = _files(key)
+    made = _files(key, limits)
     _write(folder, made)
     try:
         token = _first_token(_settings(folder), name)
@@ -56,7 +73,7 @@ def init(folder: Path, key_file: str | None, user: str | None, *, yes: bool, for
             for file in made:
                 (folder / file).unlink(missing_ok=True)
         raise
-    _say(folder, name, key, token)
+    _say(folder, name, key, limits, token)
 
 
 def _check_free(folder: Path, *, force: bool) -> None:
@@ -115,20 +132,61 @@ def _checked(text: str, source: str) -> str:
     return key
 
 
+# --- the limits
+
+_NO_LIMIT = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Each as it is written in the configuration, or "none"."""
+
+    user: str
+    total: str
+
+
+def _limit(text: str | None) -> str | None:
+    """Return a limit on cost as it was typed; a bare amount is one a day. Raises click.BadParameter."""
+    from proxy.config.limit import parse_limit  # noqa: PLC0415 - keeps --help quick
+    from proxy.config.mistake import SettingError  # noqa: PLC0415
+
+    if text is None or text.strip().lower() in (_NO_LIMIT, "no", "n", "0", "$0"):
+        return None if text is None else _NO_LIMIT
+    amount, slash, window = text.strip().removeprefix("$").partition("/")
+    limit = f"${amount.strip()}/{window.strip() if slash else 'day'}"
+    try:
+        parse_limit("cost", limit)
+    except SettingError as error:
+        raise click.BadParameter(f"{text!r} {error}. Write it like $5/day, or none.") from None
+    return limit
+
+
+def _asked_limit(what: str, usual: str, *, ask: bool) -> str:
+    """Return what is answered, or the usual one where nobody is there to ask."""
+    if not ask:
+        return usual
+    found: str = click.prompt(
+        f"{what} (none: no limit)", default=usual, value_proc=lambda text: _limit(text) or _NO_LIMIT, err=True
+    )
+    return found
+
+
 # --- the files
 
 
-def _files(key: _Key) -> dict[str, str]:
+def _files(key: _Key, limits: _Limits) -> dict[str, str]:
     """Give every file by name, the configuration last: it is what counts as being there."""
     from proxy.config.show import json_schema  # noqa: PLC0415 - building the models takes longer than --help may
 
     files = {"config.schema.json": json.dumps(json_schema(), indent=1) + "\n"}
     if key.from_variable:
-        return {**files, "config.yaml": _config(f"api_key: ${{{_VARIABLE}}}")}
-    return {**files, "openrouter.key": key.text + "\n", "config.yaml": _config("api_key_file: openrouter.key")}
+        return {**files, "config.yaml": _config(f"api_key: ${{{_VARIABLE}}}", limits)}
+    return {**files, "openrouter.key": key.text + "\n", "config.yaml": _config("api_key_file: openrouter.key", limits)}
 
 
-def _config(key_line: str) -> str:
+def _config(key_line: str, limits: _Limits) -> str:
+    total = f"limits: {{cost: {limits.total}}}"
+    user = f"limits: {{cost: {limits.user}}}"
     return f"""# yaml-language-server: $schema=./config.schema.json
 # Every setting, with comments: tollkeeper config example. A change takes effect within a second.
 
@@ -139,13 +197,19 @@ timezone: {_timezone():27}# where days and months begin
 providers:
   openrouter:
     {key_line}
-    # management_key: ${{OPENROUTER_MANAGEMENT_KEY}}    # unlocks activity check
+
+{_line(total, limits.total)}# all together
+{_line("defaults:", limits.user)}# each user
+{_line("  " + user, limits.user)}# several: [$2/day, $20/month]
 
 # presets:                           # virtual models: clients ask for "fast"
 #   fast: [openai/gpt-5-mini]
-# defaults:                          # for each user
-#   limits: {{cost: [$2/day, $20/month]}}
 """
+
+
+def _line(text: str, limit: str) -> str:
+    """Return a line with room for a comment behind it; a comment itself where there is no limit."""
+    return f"{'# ' if limit == _NO_LIMIT else ''}{text.replace(_NO_LIMIT, '$5/day')}".ljust(37)
 
 
 def _timezone() -> str:
@@ -189,11 +253,16 @@ def _first_token(settings: "Settings", name: str) -> dict[str, Any]:
     return token
 
 
-def _say(folder: Path, name: str, key: _Key, token: dict[str, Any]) -> None:
+def _say(folder: Path, name: str, key: _Key, limits: _Limits, token: dict[str, Any]) -> None:
     from proxy.cli.users import say_token  # noqa: PLC0415 - as above
 
     config = folder / "config.yaml"
     click.echo(f"Wrote {config}{'' if key.from_variable else ' and openrouter.key (mode 0600)'}.", err=True)
+    click.echo(
+        f"Each user may spend {_told(limits.user)}, all together {_told(limits.total)}:"
+        " change limits and defaults.limits there.",
+        err=True,
+    )
     say_token(name, token)
     here = folder == Path.cwd()
     option = "" if here else f" -c '{config}'"
@@ -206,3 +275,7 @@ Next:
   export OPENAI_BASE_URL=http://127.0.0.1:8787/v1 OPENAI_API_KEY=<the token above>""",
         err=True,
     )
+
+
+def _told(limit: str) -> str:
+    return "without a limit" if limit == _NO_LIMIT else f"at most {limit}"

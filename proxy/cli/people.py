@@ -24,7 +24,7 @@ def all_users(settings: "Settings") -> list[Person]:
     A user in both counts as the configuration's; in_database tells that tokens of the database work too. made_by is the
     token that named an end user first; their group is that of end_users where they were put into none.
     """
-    in_database, tokens = _database(settings)
+    in_database, tokens = database_rows(settings)
     rows = {user["name"]: user for user in in_database}
     found: list[Person] = [
         {
@@ -56,7 +56,7 @@ def all_users(settings: "Settings") -> list[Person]:
 
 def all_tokens(settings: "Settings", user: str | None = None) -> list[Person]:
     """List id, user, name, hint (the last four characters), expires_ms, disabled, trusted, source; never a token."""
-    _, tokens = _database(settings)
+    _, tokens = database_rows(settings)
     rows = [row for row in [*config_tokens(settings), *tokens] if user is None or row["user"] == user]
     return sorted(rows, key=lambda row: (row["user"], row["source"], row["created_ms"] or 0, row["id"]))
 
@@ -92,7 +92,7 @@ def _own(user: "User") -> dict[str, Any]:
     return own
 
 
-def _database(settings: "Settings") -> tuple[list[Person], list[Person]]:
+def database_rows(settings: "Settings") -> tuple[list[Person], list[Person]]:
     """Read users and tokens, none where there is no ledger yet."""
     if not settings.database.exists() or settings.database.stat().st_size == 0:
         return [], []

@@ -1,0 +1,82 @@
+"""The names of models in a configuration, compared with what the providers list."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from proxy.config.provider import split_target
+from proxy.config.schema import Settings
+from proxy.policy.nearest import nearest
+from proxy.providers.catalogue import Catalogue, Listing
+from proxy.providers.rows import ProviderRow
+
+_GLOB = frozenset("*?[")
+
+
+class Unknown(NamedTuple):
+    """A name that leads nowhere. is_all: whoever asks for what holds it gets nothing."""
+
+    text: str
+    fix: str
+    is_all: bool
+
+
+def unknown_names(settings: Settings, rows: Mapping[str, ProviderRow], catalogue: Catalogue) -> Iterator[Unknown]:
+    """Return the targets of presets that no list has or that have no price, and allowed models that do not exist.
+
+    A provider whose list is not known, and a model with a price of the operator's own, tell nothing.
+    """
+    for name, preset in settings.presets.items():
+        targets = [target.target for target in preset.targets if target.target is not None]
+        problems = {target: _problem(target, settings, rows, catalogue) for target in targets}
+        is_all = bool(targets) and all(problems.values()) and len(targets) == len(preset.targets)
+        for target, problem in problems.items():
+            if problem is not None:
+                fix = f"Correct it in presets.{name}: " + (
+                    "requests for the preset fail" if is_all else "the preset goes on with its other targets"
+                )
+                yield Unknown(f'presets.{name}: "{target}" {problem}', fix, is_all)
+    yield from _allowed(settings, rows, catalogue)
+
+
+def _problem(target: str, settings: Settings, rows: Mapping[str, ProviderRow], catalogue: Catalogue) -> str | None:
+    provider, model = split_target(target, settings.providers)
+    row, listing = rows[provider], catalogue.listing(provider)
+    if any(catalogue.price(row, model) == price for _, price in row.own_prices) or not listing.models:
+        return None
+    if _lists(listing, model):
+        has_price = catalogue.price(row, model) is not None or not row.dialect.reports_cost
+        return None if has_price else f"has no price at {provider}: users with a hard limit on cost cannot use it."
+    hint = _hint(target, settings, catalogue)
+    return f"is not listed by {provider}.{hint}"
+
+
+def _allowed(settings: Settings, rows: Mapping[str, ProviderRow], catalogue: Catalogue) -> Iterator[Unknown]:
+    holders = {"defaults": settings.defaults, "end_users": settings.end_users}
+    holders |= {f"groups.{name}": group for name, group in settings.groups.items()}
+    holders |= {f"users.{name}": user for name, user in settings.users.items()}
+    for where, holder in holders.items():
+        for model in holder.models or ():
+            if _GLOB.isdisjoint(model) and model not in settings.presets:
+                problem = _problem(model, settings, rows, catalogue)
+                if problem is not None:
+                    yield Unknown(f'{where}.models: "{model}" {problem}', f"Correct it in {where}.models", is_all=False)
+
+
+def _lists(listing: Listing, model: str) -> bool:
+    return model in listing.models or model.partition("@")[0].partition(":")[0] in listing.models
+
+
+def _hint(target: str, settings: Settings, catalogue: Catalogue) -> str:
+    """Return the name that was probably meant: of a provider whose name is mistyped, or of a model."""
+    default = next(iter(settings.providers))
+    names = [
+        model if provider == default else f"{provider}/{model}"
+        for provider in settings.providers
+        for model in catalogue.listing(provider).models
+    ]
+    first, _, rest = target.partition("/")
+    prefix = nearest(first, settings.providers) if rest else None
+    if prefix is not None and prefix != first and rest in catalogue.listing(prefix).models:
+        return f' Did you mean "{prefix}/{rest}"?'
+    hint = nearest(target, names)
+    return "" if hint is None else f' Did you mean "{hint}"?'
