@@ -145,6 +145,9 @@ def test_on_a_terminal_it_asks_and_does_not_show_the_key(cli: CommandLine) -> No
         shown = _read_until(master, b"(not shown)")
         time.sleep(0.3)  # the terminal's echo is switched off after the question was written
         os.write(master, KEY.encode() + b"\n")
+        for _ in range(2):  # what each, and what all may spend
+            shown += _read_until(master, b"no limit)")
+            os.write(master, b"\n")
         assert process.stdout is not None
         token = process.stdout.read().decode().strip()
         shown += _read_rest(master)
