@@ -395,6 +395,11 @@ class Provider(Block):
         "Further headers for each call to this provider. Their values are kept secret like keys.",
         "Most need none.",
     )
+    auth: Literal["bearer", "x-api-key", "api-key"] | None = setting(
+        None,
+        "How its keys are sent: Authorization: Bearer, or the header x-api-key (Anthropic) or api-key (Azure).",
+        "x-api-key to api.anthropic.com, api-key to Azure's addresses, bearer to all others.",
+    )
     proxy: SecretText | None = setting(
         None,
         "The HTTP proxy that it is reached by, http://user:password@host:port, or none.",

@@ -197,14 +197,15 @@ def upstream_headers(said: Said, provider: ProviderRow, key: Key, *, streamed: b
     last = said.upstream
     if last is not None and last[0] is provider and last[1] is key and last[2] is streamed:
         return last[3]
-    headers = SentHeaders(said.sent or ())
+    headers = SentHeaders(provider.default_headers)
+    headers.update(said.sent or ())
     headers.update(provider.dialect.headers(headers))
     headers["Content-Type"] = "application/json"
     headers["Accept"] = "text/event-stream" if streamed else "application/json"
     headers["Accept-Encoding"] = "identity"  # the meter reads what passes, and the client gets what came
     headers["User-Agent"] = "tollkeeper"
     headers.update(provider.extra_headers)
-    headers.update(key.headers())
+    headers.update(key.headers(provider.auth))
     said.upstream = (provider, key, streamed, headers)
     return headers
 

@@ -16,13 +16,15 @@ from proxy.policy.keyring import KeyFacts
 from proxy.policy.pricing import Price
 from proxy.policy.quota import Quota
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.key import NO_KEY, Key
+from proxy.providers.key import NO_KEY, Auth, Key
 from proxy.providers.network import DIRECT, Network, ProxyServer
 from proxy.providers.openai import OpenAIDialect
 from proxy.providers.openrouter import OpenRouterDialect
 from proxy.providers.resellers import told_cost_field
 from proxy.providers.rows import Dialect, ProviderRow
 from proxy.providers.transport import AiohttpTransport, Transport
+
+_AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 
 
 def build_providers(providers: Mapping[str, Provider], old: Mapping[str, ProviderRow]) -> dict[str, ProviderRow]:
@@ -58,6 +60,7 @@ def _build(name: str, provider: Provider, old: ProviderRow | None) -> ProviderRo
         queue_timeout_s=float(provider.queue_timeout_s),
         queue_max=provider.queue_max,
         network=network,
+        auth=provider.auth or _auth_of(base_url),
         model_deadlines=tuple(
             (pattern, _overlaid(_deadlines(provider), own)) for pattern, own in provider.timeouts.items()
         ),
@@ -132,6 +135,14 @@ def _key(provider: str, key: ProviderKey) -> Key:
     scope = f"key:{provider}/{key.name}"
     quotas = tuple(Quota(scope, limit.kind, limit.amount, limit.window) for limit in key.limits.all)
     return Key(KeyFacts(key.name, key.priority, key.weight, bounds[0], bounds[1]), key.api_key, quotas)
+
+
+def _auth_of(base_url: str) -> Auth:
+    """Return how a provider is known to want its key; from Anthropic's and Microsoft's documentation."""
+    host = urlsplit(base_url).hostname or ""
+    if host == "api.anthropic.com":
+        return "x-api-key"
+    return "api-key" if host.endswith(_AZURE_HOSTS) else "bearer"
 
 
 def _network(name: str, provider: Provider) -> Network:

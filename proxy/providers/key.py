@@ -1,10 +1,14 @@
 """A provider's key: the name that lists and the ledger show, and the secret that they never do."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from proxy.core.secret import Secret
 from proxy.policy.keyring import KeyFacts
 from proxy.policy.quota import Quota
+
+Auth = Literal["bearer", "x-api-key", "api-key"]
+"""How a provider is sent its key: most as a bearer, Anthropic and Azure in a header of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +23,12 @@ class Key:
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.facts.name)
 
-    def headers(self) -> dict[str, str]:
-        return {} if self.secret is None else {"Authorization": f"Bearer {self.secret.reveal()}"}
+    def headers(self, auth: Auth = "bearer") -> dict[str, str]:
+        """Return what a request carries so that the provider knows the key."""
+        if self.secret is None:
+            return {}
+        key = self.secret.reveal()
+        return {"Authorization": f"Bearer {key}"} if auth == "bearer" else {auth: key}
 
 
 NO_KEY = Key(KeyFacts("none"), None)

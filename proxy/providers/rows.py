@@ -6,6 +6,7 @@ No other part asks which provider it talks to: it reads these fields.
 import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from proxy.policy.backoff import RetryRules
@@ -13,9 +14,12 @@ from proxy.policy.breaker import BreakerRules
 from proxy.policy.form import Form
 from proxy.policy.pricing import Price
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.key import Key
+from proxy.providers.key import Auth, Key
 from proxy.providers.network import DIRECT, Network
 from proxy.providers.transport import Transport
+
+_ANTHROPIC_DEFAULTS: Mapping[str, str] = MappingProxyType({"anthropic-version": "2023-06-01"})  # the only one there is
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Prepared(NamedTuple):
@@ -68,6 +72,7 @@ class ProviderRow:
     queue_timeout_s: float = 10.0
     queue_max: int = 100
     network: Network = DIRECT
+    auth: Auth = "bearer"
     model_deadlines: tuple[tuple[str, Deadlines], ...] = ()  # (glob of model names, deadlines), the first match wins
     parameters: tuple[tuple[str, Form], ...] = ()  # (glob of model names, what they take), the first match wins
     host: str = ""
@@ -78,7 +83,12 @@ class ProviderRow:
 
     def auth_headers(self) -> dict[str, str]:
         """Give the headers for calls of our own, which go out with the first key."""
-        return self.keys[0].headers()
+        return {**self.default_headers, **self.keys[0].headers(self.auth)}
+
+    @property
+    def default_headers(self) -> Mapping[str, str]:
+        """Return what a request needs where the client did not send it."""
+        return _ANTHROPIC_DEFAULTS if self.auth == "x-api-key" else _NO_HEADERS
 
     def deadlines_for(self, model: str) -> Deadlines:
         for pattern, deadlines in self.model_deadlines:

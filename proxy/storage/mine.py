@@ -65,6 +65,25 @@ async def spent_since(database: Path, user: str, starts_ms: Sequence[int]) -> li
         return list(found)
 
 
+async def spent_with(database: Path, user: str, key: str, starts_ms: Sequence[int]) -> list[int]:
+    """Give what attempts with a key of this name cost a user from each of these instants on, in pico-USD.
+
+    Read from single rows: what retention has removed is not in it.
+    """
+    sums = ", ".join(
+        f"ifnull(sum(attempts.cost_pusd) FILTER (WHERE requests.started_ms >= ?{n}), 0)"
+        for n in range(3, len(starts_ms) + 3)
+    )
+    query = (
+        f"SELECT {sums} FROM requests JOIN attempts ON attempts.request_id = requests.id"  # noqa: S608 - as above
+        " WHERE requests.user = ?1 AND attempts.key = ?2 AND requests.state IN ('settled', 'released')"
+    )
+    async with reading(database) as connection, connection.execute(query, (user, key, *starts_ms)) as rows:
+        found = await rows.fetchone()
+        assert found is not None, "a sum has one row"
+        return list(found)
+
+
 @asynccontextmanager
 async def reading(database: Path) -> AsyncIterator[aiosqlite.Connection]:
     """Open the ledger for one reader, on a connection that cannot write."""

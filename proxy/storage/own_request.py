@@ -25,13 +25,13 @@ FROM requests WHERE id >= ?2 AND id < ?3 AND (?4 IS NULL OR generation_id = ?4) 
 ORDER BY id DESC LIMIT 1
 """
 _ATTEMPTS = """
-SELECT n, provider, served_by, model, served_model, status, ttft_ms, duration_ms
+SELECT n, provider, served_by, model, served_model, status, ttft_ms, duration_ms, key
 FROM attempts WHERE request_id = ? ORDER BY n
 """
 
 
 class OwnAttempt(NamedTuple):
-    """One upstream call; served_by is the provider behind the provider."""
+    """One upstream call; served_by is the provider behind the provider, key the name of the key it went with."""
 
     n: int
     provider: str
@@ -41,6 +41,7 @@ class OwnAttempt(NamedTuple):
     status: int | None
     ttft_ms: int | None
     duration_ms: int | None
+    key: str | None
 
 
 class OwnRequest(NamedTuple):

@@ -10,6 +10,7 @@ from proxy.core.errors import CallerError
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.authenticate import identify
 from proxy.pipeline.call import Call
+from proxy.providers.key import OWN
 from proxy.storage.own_request import OwnAttempt, OwnRequest, find_own
 from proxy.storage.rows import id_text
 from proxy.web.state import State
@@ -54,7 +55,7 @@ def _shown(request: OwnRequest, attempts: tuple[OwnAttempt, ...]) -> dict[str, A
         "usage": cost,
         "upstream_inference_cost": None,
         "cache_discount": None,
-        "is_byok": False,
+        "is_byok": last is not None and last.key == OWN,
         "tokens_prompt": request.input_tokens,
         "tokens_completion": request.output_tokens,
         "native_tokens_prompt": request.input_tokens,
@@ -81,7 +82,7 @@ def _shown(request: OwnRequest, attempts: tuple[OwnAttempt, ...]) -> dict[str, A
         "preset_id": None,
         "router": None,
         "service_tier": None,
-        "data_region": "global",
+        "data_region": "unknown",  # the shape must have one
         "upstream_id": None,
         "workspace_id": None,
         "num_media_prompt": None,
@@ -100,7 +101,7 @@ def _response(attempt: OwnAttempt) -> dict[str, Any]:
         "provider_name": _provider(attempt),
         "latency": attempt.ttft_ms,
         "model_permaslug": attempt.served_model or attempt.model,
-        "is_byok": False,
+        **({} if attempt.key is None else {"is_byok": attempt.key == OWN}),
     }
 
 

@@ -16,7 +16,8 @@ from proxy.pipeline.authenticate import Identity, credential, hash_of_token, ide
 from proxy.pipeline.call import Call
 from proxy.policy.quota import LimitRow
 from proxy.policy.window import window_bounds
-from proxy.storage.mine import spent_since
+from proxy.providers.key import OWN
+from proxy.storage.mine import spent_since, spent_with
 from proxy.web.state import State
 
 _UTC = ZoneInfo(str(UTC))  # OpenRouter's days, weeks (from Monday) and months are those of UTC
@@ -44,22 +45,19 @@ async def show_key(call: Call, state: State) -> web.StreamResponse:
         "usage_daily": _usd(day),
         "usage_weekly": _usd(week),
         "usage_monthly": _usd(month),
-        "byok_usage": 0,  # what an own key at the provider cost is in usage, and counts against limits
-        "byok_usage_daily": 0,
-        "byok_usage_weekly": 0,
-        "byok_usage_monthly": 0,
+        **await _byok(state, identity, starts_ms),
         "is_free_tier": False,
         "is_management_key": False,
         "is_provisioning_key": False,
         "creator_user_id": identity.user,
         "expires_at": None if row is None or row.expires_ms is None else iso_utc(row.expires_ms),
         "rate_limit": {"requests": -1, "interval": "10s", "note": "deprecated"},
-        "free_model_daily_requests": {"used": 0, "limit": 0, "remaining": 0},
+        "free_model_daily_requests": {"used": -1, "limit": -1, "remaining": -1},  # not known here
         "budgets": [budget for _, budget in budgets],
         "effective_budget": effective,
         "organization_id": None,
         "workspace_id": None,
-        "allowed_data_regions": ["global"],
+        "allowed_data_regions": [],  # not known here
     }
     return _json(call, data)
 
@@ -81,6 +79,14 @@ def _identity(call: Call, state: State) -> Identity:
 
 async def _spent(state: State, identity: Identity, starts_ms: list[int]) -> list[int]:
     return await spent_since(state.parts.live.current.settings.database, identity.user, starts_ms)
+
+
+async def _byok(state: State, identity: Identity, starts_ms: list[int]) -> dict[str, Any]:
+    """Give what of usage went with keys of the user's own, which counts against limits all the same."""
+    names = ("byok_usage", "byok_usage_daily", "byok_usage_weekly", "byok_usage_monthly")
+    database = state.parts.live.current.settings.database
+    amounts = await spent_with(database, identity.user, OWN, starts_ms) if identity.own_keys else [0] * len(names)
+    return dict(zip(names, map(_usd, amounts), strict=True))
 
 
 def _cost_limits(call: Call, state: State, identity: Identity) -> list[LimitRow]:

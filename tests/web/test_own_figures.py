@@ -138,6 +138,39 @@ async def test_generation(tmp_path: Path, streamed: bool) -> None:
             assert (other.status, other.json()["error"]["code"]) == (404, "not_found")
 
 
+async def test_a_key_of_the_users_own(tmp_path: Path) -> None:
+    """What went with it is told as such, and nothing else is."""
+    more = {"users": {"bo": {"token_hash": token_hash_of("bo"), "provider_keys": {"openrouter": PROVIDER_KEY}}}}
+    async with run_stand(tmp_path, more) as stand:
+        for user, is_own in (("anna", False), ("bo", True)):
+            await stand.sim.behave(cost_literal="0.000123456789")
+            answer = await stand.chat(token=token_of(user))
+            await stand.settled(1 if user == "anna" else 2)
+            id_ = answer.header("x-request-id")
+            got = await stand.ask("GET", f"/v1/generation?id={id_}", token=token_of(user))
+            components.GenerationResponse.model_validate(got.json())
+            data = got.json()["data"]
+            assert data["is_byok"] is is_own
+            assert [part["is_byok"] for part in data["provider_responses"]] == [is_own]
+            key = await stand.ask("GET", "/v1/key", token=token_of(user))
+            operations.GetCurrentKeyResponse.model_validate(key.json())
+            figures = exact(key.body)["data"]
+            spent = Decimal("0.000123456789")
+            assert (figures["usage"], figures["usage_daily"]) == (spent, spent)
+            own = spent if is_own else 0
+            names = ("byok_usage", "byok_usage_daily", "byok_usage_weekly", "byok_usage_monthly")
+            assert [figures[name] for name in names] == [own] * 4
+
+
+async def test_what_is_not_known_is_no_figure(stand: Stand) -> None:
+    await stand.chat()
+    (row,) = await stand.settled()
+    data = (await stand.ask("GET", f"/v1/generation?id={row['request_id']}")).json()["data"]
+    assert (data["data_region"], data["upstream_inference_cost"], data["cache_discount"]) == ("unknown", None, None)
+    key = (await stand.ask("GET", "/v1/key")).json()["data"]
+    assert (key["allowed_data_regions"], key["free_model_daily_requests"]["limit"]) == ([], -1)
+
+
 async def test_a_generation_without_a_time_in_its_id(stand: Stand) -> None:
     """Ids of other providers are found among the newest rows."""
     await stand.chat({"model": "plain/gpt-4o-mini"})
