@@ -22,8 +22,6 @@ from tests.faults.seen import BOTH, raised
 from tests.faults.told import COMMENT, DONE, END, Told, chunk, error, event, head, plain, stream_head
 from tests.support.raw import Answer
 
-pytest.importorskip("proxy.pipeline.walk", reason="a route's further targets are not asked yet")
-
 PAGE = b"<html><body>502 secret-of-the-page</body></html>"
 BROKEN_PUSD = 3_000_000  # what the fifth charges for the answer that broke off
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
+import blockbuster
 import pytest
 
 from tests.support.installation import ADMIN_TOKEN
 from tests.support.stand import CHAT, MODEL, Stand
-
-blockbuster = pytest.importorskip("blockbuster", reason="a dev dependency that fails what blocks a running loop")
 
 
 @pytest.fixture
