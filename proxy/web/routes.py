@@ -17,6 +17,7 @@ from proxy.web.cors import is_preflight, preflight
 from proxy.web.count_tokens import count_tokens
 from proxy.web.explain import explain
 from proxy.web.exposure import check_reader
+from proxy.web.front_page import front_page
 from proxy.web.generation import show_generation
 from proxy.web.health import healthz, is_verbose, readyz
 from proxy.web.key import show_credits, show_key
@@ -77,6 +78,7 @@ ROUTES: Mapping[tuple[str, str], Handler] = {
         if not endpoint.is_free
     },
     **_OTHERS,
+    **{("GET", path): front_page for path in ("/", "/v1")},  # people open either in a browser
     ("GET", "/readyz"): _readyz,
     ("GET", "/metrics"): _metrics,
 }
