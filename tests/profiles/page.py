@@ -42,8 +42,9 @@ goes on there, so that the user gets an answer: `200`. An empty cell is a failur
 _OWN = """
 `502` of a refused key is `upstream_auth`, `402` of an empty account `upstream_no_credits`: the user's own token and
 budget are fine ([errors.md](errors.md#the-provider)). Other failures in JSON are passed on as they came, with their
-status; those that are no JSON object become `upstream_error` under the same status. What a provider refuses because
-of its content is not carried to the next.
+status; those that are no JSON object become `upstream_error` under the same status. Content that one provider refuses
+is carried to the next unless `routing.refused_content` says otherwise ([routes.md](routes.md)). After `502`, `504` and
+the like nobody can say whether the answer was billed: what was set aside is booked, flagged.
 
 ## What to write
 
