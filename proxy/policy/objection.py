@@ -224,6 +224,7 @@ def _names(name: str) -> re.Pattern[str]:
         rf"[#/.]{plain}(?![\w/])",
         rf"(?:{_KINDS_OF_PLACE}|{_WRONG})[\s:=(]+['\"`]?{plain}(?!\w)",
         rf"(?<![\w.]){plain}['\"`]?\s*:?\s*(?:{_VERDICTS})",
+        rf"not (?:supported|permitted|allowed)[\w ]{{0,30}}:\s*['\"`]?{plain}(?!\w)",
     ]
     return re.compile("|".join(found))
 

@@ -129,6 +129,7 @@ NAMES: list[tuple[str, dict[str, Any], str]] = [
     ("property 'usage' is unsupported", {"usage": {}}, "usage"),
     ("body -> usage extra fields not permitted", {"usage": {}}, "usage"),
     ("Argument not supported on this model: presencePenalty", {"presence_penalty": 1}, "presence_penalty"),
+    ("Argument not supported on this model: stop", {"stop": ["END"]}, "stop"),
     ("Model grok-4 does not support parameter stop.", {"stop": "x"}, "stop"),
     ("unknown field `seed`, expected one of", {"seed": 1}, "seed"),
     ("'parallel_tool_calls' is only allowed when 'tools' are specified.", {"parallel_tool_calls": 1}, ""),
