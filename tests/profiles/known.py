@@ -2,10 +2,7 @@
 
 from typing import Final
 
-KNOWN: Final[dict[str, str]] = {
-    "preset": "xai",
-    "preset_stream": "xai",
-}
+KNOWN: Final[dict[str, str]] = {}
 
 KNOWN_HEALTH: Final[dict[str, str]] = {}
 """Profiles whose health is not yet judged as it should be, by failure (test_health.py)."""
