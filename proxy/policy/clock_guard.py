@@ -4,8 +4,10 @@ A wall clock that leaps ahead would open new windows, and with them new money. T
 clock is real: windows go on by it until somebody confirms the wall clock.
 """
 
-STEP_MS = 30_000  # more than any slewing by NTP between two requests
+STEP_MS = 30_000  # as far as the wall clock may stand from where it was thought to be
 OFF_MS = 120_000  # the Date header has whole seconds and travels; a clock further off than this is wrong
+_HEADER_MS = 1000  # a Date header is cut to the second
+_FOLLOW_MS = 10.0  # in a second: so fast a wall clock that is slewed is followed; more is a step, in parts or not
 
 
 class ClockGuard:
@@ -16,8 +18,10 @@ class ClockGuard:
     """
 
     def __init__(self, wall_ms: int, monotonic_s: float) -> None:
-        self._anchor_ms = wall_ms
+        self._anchor_ms = wall_ms  # the last wall time that was believed
         self._anchor_s = monotonic_s
+        self._line_ms = float(wall_ms)  # where the wall clock is thought to be: it follows steps slowly
+        self._line_s = monotonic_s
         self._held_ms: int | None = None
         self.stepped_ms = 0
         self.off_ms = 0
@@ -25,35 +29,47 @@ class ClockGuard:
     def now_ms(self, wall_ms: int, monotonic_s: float) -> int:
         """Give the time to go by.
 
-        While wall and monotonic clock agree that is the wall clock. After a step of more than 30 s, either
-        way, it goes on by the monotonic clock. While the wall clock is off a provider's by more than two
-        minutes it stands still, so that no new window opens.
+        While wall and monotonic clock agree that is the wall clock. After steps of more than 30 s together, either
+        way, it goes on by the monotonic clock; what steps of the past come to is forgotten by 10 ms a second. While
+        the wall clock is off a provider's by more than two minutes it stands still, so that no new window opens.
         """
         if self._held_ms is not None:
             return self._held_ms
+        passed_s = monotonic_s - self._line_s
+        line_ms = self._line_ms + passed_s * 1000
+        away_ms = wall_ms - line_ms
+        follow_ms = passed_s * _FOLLOW_MS
         expected_ms = self._anchor_ms + round((monotonic_s - self._anchor_s) * 1000)
-        step_ms = wall_ms - expected_ms
-        if -STEP_MS <= step_ms <= STEP_MS:
+        if -STEP_MS <= away_ms <= STEP_MS and -STEP_MS <= wall_ms - expected_ms <= STEP_MS:
+            self._line_ms = line_ms + max(-follow_ms, min(away_ms, follow_ms))
+            self._line_s = monotonic_s
             self._anchor_ms = wall_ms
             self._anchor_s = monotonic_s
             self.stepped_ms = 0
             return wall_ms
-        self.stepped_ms = step_ms
+        self.stepped_ms = wall_ms - expected_ms
         return expected_ms
 
     def confirm(self, date_ms: int, wall_ms: int, monotonic_s: float) -> bool:
         """Hold the wall clock against a provider's Date header.
 
-        Within two minutes the wall clock counts again, also after a step (a laptop that slept). Further off,
-        time stands still until a later header agrees. Returns whether the wall clock is trusted.
+        Within two minutes the wall clock counts again, also after a step (a laptop that slept), unless the time that is
+        gone by agrees with the header better: then the step made it worse. Further off, time stands still until a later
+        header agrees. Returns whether the wall clock is trusted.
         """
         off_ms = wall_ms - date_ms
-        if -OFF_MS <= off_ms <= OFF_MS:
-            self._anchor_ms, self._anchor_s = wall_ms, monotonic_s
-            self._held_ms = None
-            self.stepped_ms = self.off_ms = 0
-            return True
-        if self._held_ms is None:
-            self._held_ms = self.now_ms(wall_ms, monotonic_s)
-        self.off_ms = off_ms
-        return False
+        if not -OFF_MS <= off_ms <= OFF_MS:
+            if self._held_ms is None:
+                self._held_ms = self.now_ms(wall_ms, monotonic_s)
+            self.off_ms = off_ms
+            return False
+        was_held, self._held_ms = self._held_ms is not None, None
+        self.off_ms = 0
+        now_ms = self.now_ms(wall_ms, monotonic_s)
+        if not was_held and self.stepped_ms and abs(now_ms - date_ms) <= abs(off_ms) + _HEADER_MS:
+            return False
+        self._anchor_ms, self._anchor_s = wall_ms, monotonic_s
+        if self.stepped_ms or was_held:  # a small difference stays in the line: a header is too coarse to forgive it
+            self._line_ms, self._line_s = float(wall_ms), monotonic_s
+        self.stepped_ms = 0
+        return True

@@ -296,7 +296,11 @@ MUTATIONS: tuple[Mutation, ...] = (
                 "        snapshot = parts.live.current  # what was changed while the body came holds for it\n",
                 "",
             ),
-            Patch(_RESERVE, "        if parts.live.current is not in_force:\n", "        if False:\n"),
+            Patch(
+                _RESERVE,
+                "        if parts.live.current is not in_force:\n            in_force",
+                "        if False:\n            in_force",
+            ),
         ),
         (f"{_RELOAD}the_first_limit_of_a_use_case_holds_for_all_that_is_not_in_yet",),
     ),

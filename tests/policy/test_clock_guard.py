@@ -2,6 +2,8 @@
 
 import random
 
+import pytest
+
 from proxy.policy.clock_guard import OFF_MS, STEP_MS, ClockGuard
 
 WALL = 1_790_000_000_000
@@ -56,3 +58,54 @@ def test_no_single_step_moves_time_by_more_than_its_bound() -> None:
         now = guard.now_ms(wall, monotonic)
         assert abs(now - last - passed * 1000) <= STEP_MS + 2
         last = now
+
+
+@pytest.mark.parametrize("confirmed", [False, True], ids=["alone", "beside a provider"])
+@pytest.mark.parametrize("step_ms", [25_000, 9_000, 1_000, 100, -25_000])
+def test_many_small_steps_are_one_large_one(step_ms: int, confirmed: bool) -> None:
+    """A clock that creeps gains no more than one step; a provider that knows the time does not excuse it."""
+    guard, wall, monotonic = ClockGuard(WALL, 0.0), WALL, 0.0
+    for _ in range(2000):
+        monotonic += 2.0
+        wall += 2000 + step_ms
+        now = guard.now_ms(wall, monotonic)
+        true_ms = WALL + round(monotonic * 1000)
+        if confirmed:
+            guard.confirm(true_ms, wall, monotonic)
+        followed_ms = monotonic * 10
+        most = min(STEP_MS, abs(wall - true_ms)) + followed_ms
+        assert now - true_ms <= most
+        assert true_ms - now <= most or guard.off_ms  # then time stands still
+        if abs(wall - true_ms) > STEP_MS + followed_ms:
+            assert guard.stepped_ms or guard.off_ms
+
+
+def test_a_clock_that_is_slewed_is_followed() -> None:
+    """NTP puts a clock right by 0.05 %, chrony by up to 8 %: no alarm for a minute's worth of either."""
+    guard, wall, monotonic = ClockGuard(WALL, 0.0), float(WALL), 0.0
+    for _ in range(600):
+        monotonic += 1.0
+        wall += 1000 * 1.0005
+        assert guard.now_ms(int(wall), monotonic) == int(wall)
+    for _ in range(300):
+        monotonic += 1.0
+        wall += 1000 * 1.08
+        assert guard.now_ms(int(wall), monotonic) == int(wall)
+    assert guard.stepped_ms == 0
+
+
+def test_readings_that_jitter_are_no_steps() -> None:
+    guard, monotonic = ClockGuard(WALL, 0.0), 0.0
+    for n in range(100_000):
+        monotonic += 0.0003
+        wall = WALL + int(monotonic * 1000) + (n % 3 - 1)
+        assert guard.now_ms(wall, monotonic) == wall
+    assert guard.stepped_ms == 0
+
+
+def test_a_correction_that_a_provider_confirms_is_taken() -> None:
+    """The clock was 45 s slow, and NTP stepped it: what the provider says is nearer to it than what went before."""
+    guard = ClockGuard(WALL, 0.0)
+    assert guard.now_ms(WALL + 46_000, 1.0) == WALL + 1000
+    assert guard.confirm(WALL + 46_000, WALL + 46_000, 1.0)
+    assert guard.now_ms(WALL + 47_000, 2.0) == WALL + 47_000
