@@ -17,7 +17,7 @@ from proxy.config.live import LiveConfig
 from proxy.config.load import Loaded
 from proxy.config.schema import Settings
 from proxy.core.clock import SystemClock
-from proxy.core.errors import SetupError
+from proxy.core.errors import LedgerError, SetupError
 from proxy.jobs.refresh_models import refresh_models
 from proxy.jobs.retention import Retention
 from proxy.jobs.runner import JobRunner
@@ -52,6 +52,7 @@ from proxy.storage.recent import PastAttempt, recent_attempts
 from proxy.storage.reports import open_reader
 from proxy.storage.retention import readable_rows
 from proxy.storage.totals import read_totals
+from proxy.storage.writer import LedgerUnavailableError
 from proxy.web.listen import bound_port, listen_tcp, listen_unix, socket_path
 from proxy.web.routes import answer, answer_socket
 from proxy.web.server import UserServer, make_server
@@ -108,11 +109,18 @@ class App:
 
     async def start(self, loaded: Loaded) -> None:
         """Open everything; raises SetupError, with all that was opened closed again. Never waits for the network."""
+        is_started = False
         try:
             await self._start(loaded)
-        except BaseException:
-            await self.close()
-            raise
+            is_started = True
+        except LedgerUnavailableError as error:
+            raise LedgerError(
+                f"{loaded.settings.database} cannot be written: {error}. Free space on its disk, or look whether it"
+                " fails, then start again."
+            ) from None
+        finally:
+            if not is_started:
+                await self.close()
 
     async def _start(self, loaded: Loaded) -> None:
         settings = loaded.settings

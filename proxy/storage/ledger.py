@@ -189,6 +189,8 @@ def connect_owner(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
             raise
     except sqlite3.DatabaseError as error:
         raise LedgerError(_explain(path, str(error))) from None
+    except OSError as error:  # the copy before a migration
+        raise LedgerError(_explain(path, f"{error.strerror or error}")) from None
     except UnicodeDecodeError:  # SQLite's text quotes the damaged schema
         raise LedgerError(_explain(path, "malformed database schema")) from None
     return connection
@@ -259,7 +261,7 @@ def _explain(path: Path, text: str) -> str:
             f"{path} is locked by another program (a database browser with an open transaction?)."
             " Close it there, then start again."
         )
-    if "full" in text or "I/O error" in text:
+    if "full" in text or "I/O error" in text or "space" in text or "too large" in text:
         return f"{path} cannot be read or written: {text}. Free space on its disk, or look whether it fails."
     if "readonly" in text or "unable to open" in text:
         return f"{path} cannot be opened for writing: {text}. Check its owner and mode, and those of its folder."

@@ -66,10 +66,16 @@ class OwnerLock:
                 f"{self._database} is in use by {owner}. One process owns a ledger: stop it, or give this one"
                 " another file (database: in the configuration)."
             )
-        # byte 0 stays out of the text: on Windows it is the locked one, which others cannot read
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f" {purpose}, process {os.getpid()} on {socket.gethostname()}\n".encode())
+        try:
+            # byte 0 stays out of the text: on Windows it is the locked one, which others cannot read
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f" {purpose}, process {os.getpid()} on {socket.gethostname()}\n".encode())
+        except OSError as error:
+            os.close(descriptor)
+            raise LedgerError(
+                f"{self.path} cannot be written: {error.strerror}. Free space on its disk, or look whether it fails."
+            ) from None
         self._descriptor = descriptor
 
     def release(self) -> None:

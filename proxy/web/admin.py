@@ -10,11 +10,12 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from proxy.core.errors import CallerError
+from proxy.core.errors import CallerError, OwnError
 from proxy.pipeline.authenticate import credential
 from proxy.pipeline.call import Call
 from proxy.storage.operations import OPERATIONS
 from proxy.storage.users import Missing, UserError
+from proxy.storage.writer import LedgerUnavailableError
 from proxy.web.backup import backup
 from proxy.web.explain import explain_for
 from proxy.web.state import State
@@ -67,7 +68,18 @@ async def admin(call: Call, state: State, path: str) -> web.StreamResponse:
         raise CallerError(404, "not_found", str(error)) from None
     except UserError as error:
         raise CallerError(400, "invalid_change", str(error)) from None
+    except LedgerUnavailableError as error:
+        raise _unwritten(str(error)) from None
     return _data(data)
+
+
+def _unwritten(reason: str) -> OwnError:
+    return OwnError(
+        503,
+        "ledger_unavailable",
+        f"The ledger cannot be written ({reason}), so nothing was changed. See /readyz.",
+        retry_after_s=2,
+    )
 
 
 def _listed() -> str:
