@@ -38,38 +38,44 @@ class Line:
         return (self.what, *values, self.beside, self.gate, self.verdict)
 
 
-def lines(figures: Figures, plan: Plan) -> list[Line]:
+def lines(figures: Figures, plan: Plan, slack: float = 1.0) -> list[Line]:
+    """Give the table; slack widens every gate, for runs that are short or on a machine with company."""
     json_ratio = paired_ratio(figures.json_us, "tollkeeper", "nginx")
     chunk_ratio = paired_ratio(figures.chunk_us, "tollkeeper", "nginx")
     rss_mb = median(figures.idle_rss_mb["tollkeeper"])
     start_s = median(figures.start_s["tollkeeper"])
     rate = plan.latency_rate
-    json_ok, chunk_ok = json_ratio <= JSON_GATE, chunk_ratio <= CHUNK_GATE
+    json_gate, chunk_gate, rss_gate_mb = JSON_GATE * slack, CHUNK_GATE * slack, RSS_GATE_MB * slack
+    start_gate_s, grown_gate_s = START_GATE_S * slack, GROWN_START_GATE_S * slack
+    route_percent = ROUTE_GATE_PERCENT * slack
+    json_ok, chunk_ok = json_ratio <= json_gate, chunk_ratio <= chunk_gate
     p50, p99, delay = figures.latency_p50_us, figures.latency_p99_us, figures.chunk_delay_us
     per_json, per_chunk = figures.json_us, figures.chunk_us
     idle, loaded, start = figures.idle_rss_mb, figures.loaded_rss_mb, figures.start_s
     limited, grown = _only(per_json, "limited"), _only(start, "grown")
-    grown_ok = median(start["grown"]) < GROWN_START_GATE_S
+    grown_ok = median(start["grown"]) < grown_gate_s
     return [
-        _line("CPU a JSON request, µs", per_json, _times(per_json), gate=_most(JSON_GATE), ok=json_ok),
+        _line("CPU a JSON request, µs", per_json, _times(per_json), gate=_most(json_gate), ok=json_ok),
         _line("the same, five limits, µs", limited, _more(per_json, "limited", "over none", 1)),
-        _route_line("the same, route of two, µs", per_json),
+        _route_line("the same, route of two, µs", per_json, route_percent),
         _line("JSON requests a second, one core", figures.json_per_s, digits=0),
-        _line("CPU a chunk, µs", per_chunk, _times(per_chunk), gate=_most(CHUNK_GATE), ok=chunk_ok),
+        _line("CPU a chunk, µs", per_chunk, _times(per_chunk), gate=_most(chunk_gate), ok=chunk_ok),
         _line("the same, route of two, µs", _only(per_chunk, "route"), _percent_more(per_chunk)),
         _line("delay of a chunk, p50 µs", delay, _added(delay), digits=0),
         _line(f"latency at {rate}/s, p50 µs", p50, _added(p50), digits=0),
         _line(f"latency at {rate}/s, p99 µs", p99, _added(p99), digits=0),
-        _route_line(f"route of two and model at {plan.mixed_rate}/s, p50 µs", figures.mixed_p50_us, digits=0),
-        _line("memory idle, RSS MB", idle, gate=f"< {RSS_GATE_MB:g}", ok=rss_mb < RSS_GATE_MB),
+        _route_line(
+            f"route of two and model at {plan.mixed_rate}/s, p50 µs", figures.mixed_p50_us, route_percent, digits=0
+        ),
+        _line("memory idle, RSS MB", idle, gate=f"< {rss_gate_mb:g}", ok=rss_mb < rss_gate_mb),
         _line("memory after the load, RSS MB", loaded),
-        _line("start to first answer, s", start, digits=3, gate=f"< {START_GATE_S}", ok=start_s < START_GATE_S),
+        _line("start to first answer, s", start, digits=3, gate=f"< {start_gate_s:g}", ok=start_s < start_gate_s),
         _line(
             f"start on {plan.grown_rows:,} requests, s",
             grown,
             _more(start, "grown", "over empty", 2),
             digits=3,
-            gate=f"< {GROWN_START_GATE_S:g}",
+            gate=f"< {grown_gate_s:g}",
             ok=grown_ok,
         ),
         *_ledger_lines(figures, plan.ledger_rate),
@@ -99,9 +105,9 @@ def _more(series: dict[str, list[float]], name: str, over: str, digits: int) -> 
     return f"{median(added):+.{digits}f} {over}"
 
 
-def _route_line(what: str, series: dict[str, list[float]], digits: int = 1) -> Line:
-    ok = _over_model_percent(series) <= ROUTE_GATE_PERCENT
-    gate = f"≤ {ROUTE_GATE_PERCENT:+g} %"
+def _route_line(what: str, series: dict[str, list[float]], most_percent: float, digits: int = 1) -> Line:
+    ok = _over_model_percent(series) <= most_percent
+    gate = f"≤ {most_percent:+g} %"
     return _line(what, _only(series, "route"), _percent_more(series), digits=digits, gate=gate, ok=ok)
 
 
@@ -132,6 +138,11 @@ def _line(
 ) -> Line:
     direct, nginx, aiohttp, tollkeeper = (spread(series.get(name, []), digits) for name in SYSTEMS)
     return Line(what, direct, nginx, aiohttp, tollkeeper, beside, gate, ok)
+
+
+def over(measured: list[Line]) -> list[str]:
+    """Name the lines whose gate is over."""
+    return [f"{one.what} ({one.tollkeeper}; gate {one.gate})" for one in measured if one.ok is False]
 
 
 def paired_ratio(series: dict[str, list[float]], name: str, over: str) -> float:

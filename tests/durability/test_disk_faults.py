@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.support.stand import Stand, read_rows
 from tests.support.stand import stand as run_stand
 
 MORE: dict[str, Any] = {"ledger": {"busy_timeout_s": 0.1, "settle_wait_s": 0.2}}
+NOBODY = 65534
 PAUSE_MS = 1500  # what the provider waits in the middle of its answer: time to break the disk in
 
 HOLDER = """
@@ -165,18 +167,32 @@ async def test_a_start_on_a_full_disk_is_refused_and_harmless(tmp_path: Path) ->
         assert read_rows(path, "SELECT value FROM meta WHERE name = 'a'") == [{"value": "b"}]
 
 
+@contextmanager
+def _home_of_a_plain_user() -> Iterator[Path]:
+    """Make a folder and be its owner for a while; root, who may write everywhere, becomes nobody."""
+    with tempfile.TemporaryDirectory() as name:
+        if os.geteuid() != 0:
+            yield Path(name)
+            return
+        os.chown(name, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            yield Path(name)
+        finally:
+            os.seteuid(0)
+
+
 @pytest.mark.parametrize("what", ["file", "folder"])
-def test_a_place_that_is_read_only_is_named(tmp_path: Path, what: str) -> None:
-    path = tmp_path / "home" / "ledger.db"
-    path.parent.mkdir()
-    with closing(connect_owner(path, 1.0)):
-        pass
-    target, mode = (path, 0o400) if what == "file" else (path.parent, 0o500)
-    target.chmod(mode)
-    try:
-        if os.access(target, os.W_OK):
-            pytest.skip("root may write everywhere")
-        with pytest.raises(LedgerError, match=r"cannot be opened for writing: .*Check its owner and mode"):
-            connect_owner(path, 1.0)
-    finally:
-        target.chmod(0o700)
+def test_a_place_that_is_read_only_is_named(what: str) -> None:
+    with _home_of_a_plain_user() as folder:
+        path = folder / "home" / "ledger.db"
+        path.parent.mkdir()
+        with closing(connect_owner(path, 1.0)):
+            pass
+        target, mode = (path, 0o400) if what == "file" else (path.parent, 0o500)
+        target.chmod(mode)
+        try:
+            with pytest.raises(LedgerError, match=r"cannot be opened for writing: .*Check its owner and mode"):
+                connect_owner(path, 1.0)
+        finally:
+            target.chmod(0o700)

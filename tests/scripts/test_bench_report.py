@@ -52,6 +52,19 @@ def test_gates_hold_for_the_median_of_paired_rounds(report: Any, figures: Any) -
     assert (grown.tollkeeper, grown.beside, grown.verdict) == ("2.100 [1.500..2.300]", "+1.40 over empty", "over")
 
 
+def test_gates_that_are_over_fail_a_run_that_asks_for_it(report: Any, figures: Any) -> None:
+    """Each by its name; a run with company may have wider ones."""
+    plan = import_module("rounds").SHORT
+    failed = report.over(report.lines(figures, plan))
+    assert [text.partition(" (")[0] for text in failed] == [
+        "CPU a chunk, µs",
+        "route of two and model at 500/s, p50 µs",
+        "start on 100,000 requests, s",
+    ]
+    assert failed[0].endswith("gate ≤ 2.5 x)")
+    assert report.over(report.lines(figures, plan, 3.0)) == []
+
+
 def test_a_route_is_compared_with_its_first_model_of_the_same_round(report: Any, figures: Any) -> None:
     found = report.lines(figures, import_module("rounds").SHORT)
     cpu, chunk = (line for line in found if line.what == "the same, route of two, µs")
