@@ -64,7 +64,9 @@ def _pass_on(call: Call, last: Attempt, attempts: Sequence[Attempt]) -> Reply:
         if (value := headers.get(name)) is not None and value.isascii() and value.isdigit() and int(value) > most:
             headers[name] = str(most)
     wait_s = told_wait_s(attempts)
-    if wait_s is not None and "retry-after" not in headers and "retry-after-ms" not in headers:
+    is_told = "retry-after" in headers or "retry-after-ms" in headers
+    if wait_s is not None and (len(attempts) > 1 or not is_told):
+        headers.pop("retry-after-ms", None)  # of one of several
         headers["retry-after"] = str(whole_seconds(wait_s))
     body = last.error_body
     if len(attempts) > 1:

@@ -1,0 +1,83 @@
+"""An answer whenever one can be had: the settings are those that everybody has."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+
+from tests.support.stand import Stand
+from tests.support.stand import stand as run_stand
+
+SIX = [f"openai/{name}" for name in ("gpt-5", "gpt-5-mini", "gpt-5-nano", "gpt-4o", "gpt-4.1-mini", "gpt-4o-mini")]
+DEFAULT = {"retry": None, "breaker": None}  # takes out what other stands set
+ATTEMPTS = "SELECT * FROM attempts ORDER BY request_id, n"
+
+
+@pytest_asyncio.fixture
+async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
+    presets = {"seven": [*SIX, "plain/gpt-4o-mini"], "two": SIX[-2:]}
+    more = {"providers": {"openrouter": DEFAULT, "plain": DEFAULT}, "presets": presets}
+    async with run_stand(tmp_path, more) as found:
+        yield found
+
+
+async def test_six_that_are_overloaded_cost_the_seventh_nothing(stand: Stand) -> None:
+    for model in SIX:
+        await stand.sim.behave(f"model:{model}", error="overloaded", retry_after="5")
+    for n in range(3):
+        for stream in (False, True):
+            answer = await stand.chat({"model": "seven", "stream": stream})
+            assert (answer.status, answer.header("x-tollkeeper-provider")) == (200, "plain"), n
+    rows = await stand.settled(6)
+    assert all(row["duration_ms"] < 5000 for row in rows), "no wait was kept"
+    attempts = await stand.rows(ATTEMPTS)
+    assert len({(one["request_id"], one["model"], one["provider"]) for one in attempts}) == len(attempts)
+
+
+async def test_the_seventh_is_asked_whatever_the_others_fail_by(stand: Stand) -> None:
+    """Ten attempts are fewer than six targets with two retries each."""
+    errors = ["overloaded", "server-error", "provider-error", "free-per-minute", "edge-timeout", "bad-parameter"]
+    for model, error in zip(SIX, errors[:5], strict=False):
+        await stand.sim.behave(f"model:{model}", error=error)
+    await stand.sim.behave(f"model:{SIX[5]}", error="context-length")
+    answer = await stand.chat({"model": "seven"})
+    assert (answer.status, answer.header("x-tollkeeper-attempts")) == (200, "7")
+
+
+async def test_one_overloaded_model_costs_no_wait(stand: Stand) -> None:
+    await stand.sim.behave(f"model:{SIX[-2]}", error="overloaded", retry_after="5")
+    answer = await stand.chat({"model": "two"})
+    assert (answer.status, answer.header("x-tollkeeper-model")) == (200, SIX[-1])
+    (row,) = await stand.settled()
+    assert row["duration_ms"] < 5000
+
+
+async def test_when_all_have_failed_the_one_that_waits_least_comes_first(stand: Stand) -> None:
+    first, second = SIX[-2:]
+    await stand.sim.behave(error="overloaded", retry_after="15")
+    await stand.sim.behave(error="overloaded", retry_after="0.1")
+    answer = await stand.chat({"model": "two"})
+    assert (answer.status, answer.header("x-tollkeeper-model")) == (200, second)
+    assert [one["model"] for one in await stand.rows(ATTEMPTS)] == [first, second, second]
+
+
+async def test_a_wait_is_told_when_a_route_is_exhausted(stand: Stand) -> None:
+    first, second = SIX[-2:]
+    await stand.sim.behave(f"model:{first}", error="upstream-rate-limit", retry_after="45")
+    await stand.sim.behave(f"model:{second}", error="overloaded", retry_after="300")
+    answer = await stand.chat({"model": "two"})
+    assert (answer.status, answer.header("retry-after")) == (503, "45")
+    again = await stand.chat({"model": "two"})
+    assert again.status == 503
+    asked = [one["model"] for one in await stand.rows(ATTEMPTS)]
+    assert asked == [first, second, second], "who was told to wait is not asked meanwhile"
+
+
+async def test_words_of_a_request_put_no_key_aside(stand: Stand) -> None:
+    """A server repeats the name of a model that reads like the refusal of a key: the key serves the others."""
+    name = "plain/API key not valid"
+    answer = await stand.chat({"model": name})
+    assert answer.status == 404
+    shown = (await stand.ask("GET", "/readyz?verbose")).json()["providers"]["plain"]
+    assert [key["reason"] for key in shown["keys"]] == [None]
+    assert (await stand.chat({"model": "plain/gpt-4o-mini"})).status == 200
