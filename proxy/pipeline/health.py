@@ -20,6 +20,7 @@ from proxy.policy.fallback import Decision, decide
 from proxy.policy.keyring import KeyRing, KeyView
 from proxy.policy.recent import Recent
 from proxy.policy.retry_budget import RetryBudget
+from proxy.policy.witnesses import Witness
 from proxy.providers.key import OWN
 from proxy.providers.rows import ProviderRow
 from proxy.storage.recent import PastAttempt
@@ -175,18 +176,18 @@ class ProviderHealth:
 
     # After it.
 
-    def answered(self, attempt: Attempted, passes: Pass) -> None:
-        """Note that an attempt gave content."""
+    def answered(self, attempt: Attempted, passes: Pass, user: str) -> None:
+        """Note that an attempt gave content, and to whom."""
         now_s, model, key = self._clock.monotonic_s(), attempt.target.model, attempt.key.name
         of_provider, of_model = passes
         closed = self.breaker.is_closed
-        self.breaker.succeeded(now_s, of_provider)
+        self.breaker.succeeded(now_s, of_provider, user)
         if not closed:
             self._tell_closed(self.breaker, None)
         if of_model:
             breaker = self._models[model]
             closed = breaker.is_closed
-            breaker.succeeded(now_s, of_model)
+            breaker.succeeded(now_s, of_model, user)
             if not closed:
                 self._tell_closed(breaker, model)
         self.ring.restore(key, model)
@@ -194,18 +195,25 @@ class ProviderHealth:
         latency_ms = None if first_byte_s is None else (first_byte_s - attempt.started_s) * 1000
         self.recent(model).note(failed=False, latency_ms=latency_ms)
 
-    def failed(self, attempt: Attempted, passes: Pass, decision: Decision, retry_after_s: float | None) -> None:
-        """Note a failure as the table judges it: what counts it, and what is set aside."""
+    def failed(
+        self,
+        attempt: Attempted,
+        passes: Pass,
+        decision: Decision,
+        retry_after_s: float | None,
+        witness: Witness | None,
+    ) -> None:
+        """Note a failure as the table judges it: what counts it, and what is set aside. witness: as for a breaker."""
         now_s, model = self._clock.monotonic_s(), attempt.target.model
         of_provider, of_model = passes
         opened = [breaker for breaker in self._breakers(model) if not breaker.is_closed]
         if "provider" in decision.counts:
-            self.breaker.failed(now_s, of_provider, retry_after_s)
+            self.breaker.failed(now_s, of_provider, retry_after_s, witness)
         else:
             self.breaker.cancelled(now_s, of_provider)
         if "model" in decision.counts:
             breaker = self._model_breaker(model)
-            breaker.failed(now_s, of_model or breaker.try_pass(now_s), retry_after_s)
+            breaker.failed(now_s, of_model or breaker.try_pass(now_s), retry_after_s, witness)
         elif of_model:
             self._models[model].cancelled(now_s, of_model)
         if decision.set_aside_s is not None:

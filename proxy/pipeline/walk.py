@@ -24,6 +24,7 @@ from proxy.policy.backoff import delay_s
 from proxy.policy.failure import Failure
 from proxy.policy.fallback import Decision, decide
 from proxy.policy.form import PLAIN
+from proxy.policy.witnesses import Witness
 from proxy.providers.deadlines import Deadlines
 from proxy.wire.body import dump_body
 from proxy.wire.retry_after import read_retry_after
@@ -70,6 +71,7 @@ class Walk:
         self._call = call
         self._route = route
         self._own_keys = identity.own_keys
+        self._user = identity.user
         self._parts = parts
         self._snapshot = snapshot
         self._reservation: Reservation
@@ -163,7 +165,7 @@ class Walk:
         attempt = self.attempts[-1]
         if attempt.failure is None and attempt.passes is not None and not self._call.gone:
             attempt.is_noted = True
-            self.place.health.answered(attempt, attempt.passes)
+            self.place.health.answered(attempt, attempt.passes, self._user)
 
     async def amend(self, booking: Booking) -> Attempt | None:
         """Give the attempt that sends the same again without a field that only the proxy wrote, and that was refused.
@@ -270,12 +272,18 @@ class Walk:
             decision = decision or self._decide(failure)
             log_failed(self._call, attempt, failure, decision)
             # by its name: what is put aside holds for the configuration of now
-            self._parts.health.of(attempt.provider).failed(attempt, passes, decision, failure.retry_after_s)
+            held = self._parts.health.of(attempt.provider)
+            witness = self._witness(failure) if decision.counts else None
+            held.failed(attempt, passes, decision, failure.retry_after_s, witness)
             if decision.blame == "key" and decision.set_aside_s is not None:
                 log_set_aside(attempt, decision)
                 self._parts.tally.set_asides[attempt.provider.name, attempt.key.name, decision.case] += 1
         elif not attempt.is_noted:
-            health.answered(attempt, passes)
+            health.answered(attempt, passes, self._user)
+
+    def _witness(self, failure: Failure) -> Witness | None:
+        """Give whose request met a failure; None: nothing of it was sent, so that it can have no part in it."""
+        return None if failure.where == "connect" else Witness(self._user, hash(dump_body(self._route.body)))
 
     def _decide(self, failure: Failure) -> Decision:
         if failure.kind in _KEPT_BACK:
@@ -368,7 +376,8 @@ class Walk:
         rests_s = left.place.health.rests_s(left.place.target.model, now_s)
         if rests_s is not None:
             wait_s = max(wait_s, rests_s)
-            if wait_s > self._snapshot.routing.retry_after_max_s:
+            is_told = left.place.health.is_told_to_wait(left.place.target.model, now_s)
+            if not is_told or wait_s > self._snapshot.routing.retry_after_max_s:
                 return None
         return None if now_s + wait_s + _LEFT_MIN_S > self._deadline_s else wait_s
 

@@ -4,6 +4,9 @@
     open ──(its cool-down is over)──> half open: `probes` may pass
     half open ──(a probe succeeded)──> closed        ──(a probe failed)──> open, cool-down doubled
 
+A failure counts that the next user would meet too (policy/witnesses.py): none that only one request meets, and none
+that one user alone meets while others are served.
+
 Each stay in a state has a number. try_pass() hands it out as a pass, and what is reported under an older one is not
 counted: a long answer that began before the breaker opened tells nothing about now.
 """
@@ -11,6 +14,7 @@ counted: a long answer that began before the breaker opened tells nothing about 
 from typing import Literal, NamedTuple
 
 from proxy.policy.rolling import Rolling
+from proxy.policy.witnesses import Witness, Witnesses
 
 State = Literal["closed", "open", "half_open"]
 
@@ -56,6 +60,7 @@ class Breaker:
         "_rules",
         "_state",
         "_until_s",
+        "_witnesses",
         "is_closed",
     )
 
@@ -71,6 +76,7 @@ class Breaker:
         self._half_open_s = 0.0
         self._probes_out = 0
         self._opened_count = 0
+        self._witnesses = Witnesses()
 
     def state(self, now_s: float) -> State:
         if self._state == "open":
@@ -96,7 +102,9 @@ class Breaker:
         self._probes_out += 1
         return self._pass
 
-    def succeeded(self, now_s: float, pass_: int) -> None:
+    def succeeded(self, now_s: float, pass_: int, user: str) -> None:
+        """Note an answer, and who got it."""
+        self._witnesses.served(user, now_s)
         if pass_ != self._pass:
             return
         if self._state == "half_open":
@@ -106,16 +114,23 @@ class Breaker:
         self._failures_in_row = 0
         self._attempts.add(now_s)
 
-    def failed(self, now_s: float, pass_: int, cooldown_s: float | None = None) -> None:
-        """Note a failure; cooldown_s is what the provider asked for (Retry-After), heeded up to cooldown_max_s."""
+    def failed(self, now_s: float, pass_: int, cooldown_s: float | None = None, witness: Witness | None = None) -> None:
+        """Note a failure; cooldown_s is what the provider asked for (Retry-After), heeded up to cooldown_max_s.
+
+        witness: whose request met it; None: nothing of one was sent.
+        """
+        is_new = self._witnesses.failed(witness, now_s)
         if pass_ != self._pass:
+            return
+        if not is_new or (self._state == "half_open" and not self._witnesses.are_many(now_s)):
+            self.cancelled(now_s, pass_)
             return
         self._failures_in_row += 1
         self._attempts.add(now_s, marked=True)
         if self._state == "half_open":
             self._cooldown_s = min(self._cooldown_s * 2, self._rules.cooldown_max_s)
             self._open(now_s, cooldown_s)
-        elif self._fails_too_often():
+        elif self._fails_too_often() and self._witnesses.are_many(now_s):
             self._open(now_s, cooldown_s)
 
     def cancelled(self, now_s: float, pass_: int) -> None:  # noqa: ARG002 - all three ends of a pass are called alike
@@ -137,11 +152,6 @@ class Breaker:
         else:
             self._enter("open", now_s)
             self._until_s = until_s
-
-    def seed(self, now_s: float, *, succeeded: bool) -> None:
-        """Count an attempt of before the start, in order of time, as though it had held a pass."""
-        if self._state == "closed":
-            (self.succeeded if succeeded else self.failed)(now_s, self._pass)
 
     def view(self, now_s: float) -> BreakerView:
         self._cool(now_s)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from proxy.policy.breaker import Breaker, BreakerRules
+from proxy.policy.witnesses import HEARD_S, Witness, Witnesses
 
 RULES = BreakerRules(
     failures=5, error_rate_percent=50, min_attempts=20, window_s=60, cooldown_s=15, cooldown_max_s=300, probes=1
@@ -23,7 +24,7 @@ def succeed(breaker: Breaker, now_s: float, times: int = 1) -> None:
     for _ in range(times):
         pass_ = breaker.try_pass(now_s)
         assert pass_
-        breaker.succeeded(now_s, pass_)
+        breaker.succeeded(now_s, pass_, "ben")
 
 
 def test_failures_in_a_row_open_it() -> None:
@@ -66,7 +67,7 @@ def test_a_probe_that_succeeds_closes_it() -> None:
     probe = breaker.try_pass(15)
     assert breaker.state(15) == "half_open"
     assert not breaker.try_pass(15)
-    breaker.succeeded(16, probe)
+    breaker.succeeded(16, probe, "ben")
     assert breaker.state(16) == "closed"
     fail(breaker, 16, 4)
     assert breaker.state(16) == "closed", "what was before the outage is forgotten"
@@ -129,7 +130,7 @@ def test_a_probe_that_never_reports_does_not_shut_the_way_for_ever() -> None:
     lost = breaker.try_pass(15)
     assert not breaker.try_pass(314)
     assert breaker.try_pass(315)
-    breaker.succeeded(316, lost)
+    breaker.succeeded(316, lost, "ben")
     assert breaker.state(316) == "half_open", "the lost one reports too late to be heard"
 
 
@@ -137,24 +138,16 @@ def test_an_attempt_of_before_tells_nothing_about_now() -> None:
     breaker = Breaker(RULES)
     old = breaker.try_pass(0)
     fail(breaker, 0, 5)
-    breaker.succeeded(1, old)
+    breaker.succeeded(1, old, "ben")
     assert breaker.state(1) == "open"
     probe = breaker.try_pass(15)
     breaker.failed(15, old)
     breaker.cancelled(15, old)
     assert breaker.state(15) == "half_open"
     assert not breaker.try_pass(15)
-    breaker.succeeded(16, probe)
+    breaker.succeeded(16, probe, "ben")
     breaker.failed(16, old)
     assert breaker.view(16).failures_in_row == 0
-
-
-def test_recent_attempts_of_the_ledger_can_open_it_at_the_start() -> None:
-    breaker = Breaker(RULES)
-    for at_s in range(5):
-        breaker.seed(100 + at_s, succeeded=False)
-    assert breaker.state(105) == "open"
-    assert breaker.state(119) == "half_open"
 
 
 def test_a_minute_of_outage_under_load_costs_few_attempts() -> None:
@@ -173,6 +166,68 @@ def test_probes_may_be_several(probes: int) -> None:
     breaker = Breaker(RULES._replace(probes=probes))
     fail(breaker, 0, 5)
     assert sum(bool(breaker.try_pass(15)) for _ in range(10)) == probes
+
+
+def met(breaker: Breaker, now_s: float, *witnesses: Witness) -> None:
+    for witness in witnesses:
+        pass_ = breaker.try_pass(now_s)
+        assert pass_
+        breaker.failed(now_s, pass_, None, witness)
+
+
+def test_the_same_request_again_counts_once() -> None:
+    breaker = Breaker(RULES)
+    met(breaker, 0, *[Witness("anna", 1)] * 50)
+    assert breaker.state(0) == "closed"
+    assert breaker.view(0)[1:4] == (1, 1, 1)
+
+
+def test_what_one_user_meets_shuts_nobody_out_who_is_served() -> None:
+    breaker = Breaker(RULES)
+    succeed(breaker, 0)
+    met(breaker, 1, *[Witness("anna", n) for n in range(50)])
+    assert breaker.state(1) == "closed"
+    met(breaker, 1, Witness("ben", 0))
+    assert breaker.state(1) == "open", "ben meets it too"
+
+
+def test_one_user_alone_is_enough_where_nobody_else_is_served() -> None:
+    breaker = Breaker(RULES)
+    met(breaker, 0, *[Witness("ben", n) for n in range(4)])
+    assert breaker.state(0) == "closed"
+    met(breaker, 0, Witness("ben", 4))
+    assert breaker.state(0) == "open"
+
+
+def test_a_provider_that_cannot_be_reached_needs_no_second_user() -> None:
+    breaker = Breaker(RULES)
+    succeed(breaker, 0)
+    fail(breaker, 0, 5)
+    assert breaker.state(0) == "open"
+
+
+def test_a_probe_by_a_request_that_failed_before_says_nothing() -> None:
+    breaker = Breaker(RULES)
+    met(breaker, 0, *[Witness(user, 1) for user in ("anna", "ben", "cleo", "dora", "eva")])
+    assert breaker.state(15) == "half_open"
+    for _ in range(3):
+        met(breaker, 15, Witness("anna", 1))
+    assert breaker.state(15) == "half_open", "the next one may find out"
+    met(breaker, 15, Witness("anna", 2))
+    assert breaker.state(15) == "open"
+    assert breaker.view(15).retry_in_s == 30
+
+
+def test_witnesses_are_forgotten() -> None:
+    witnesses = Witnesses()
+    assert witnesses.failed(Witness("anna", 1), 0)
+    assert not witnesses.failed(Witness("anna", 1), 1)
+    assert witnesses.failed(Witness("ben", 1), 2)
+    assert witnesses.are_many(3)
+    assert not witnesses.are_many(HEARD_S + 3)
+    for n in range(5000):
+        witnesses.failed(Witness("anna", n), HEARD_S + 3)
+    assert len(witnesses._failed_s) <= 201
 
 
 class Traffic(RuleBasedStateMachine):
@@ -202,13 +257,18 @@ class Traffic(RuleBasedStateMachine):
                 self.out.append((pass_, before == "half_open"))
 
     @precondition(lambda self: self.out)
-    @rule(data=st.data(), end=st.sampled_from(["succeeded", "failed", "cancelled", "aside"]))
-    def one_ends(self, data: st.DataObject, end: str) -> None:
+    @rule(
+        data=st.data(),
+        end=st.sampled_from(["succeeded", "failed", "cancelled", "aside"]),
+        witness=st.none() | st.builds(Witness, st.sampled_from("abc"), st.integers(0, 2)),
+    )
+    def one_ends(self, data: st.DataObject, end: str, witness: Witness | None) -> None:
         pass_, _ = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
         if end == "aside":
             self.breaker.set_aside(self.now_s, 20)
         else:
-            getattr(self.breaker, end)(self.now_s, pass_)
+            who = {"succeeded": ("ben",), "failed": (None, witness)}.get(end, ())
+            getattr(self.breaker, end)(self.now_s, pass_, *who)
 
     @invariant()
     def no_more_probes_than_allowed(self) -> None:

@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
+from tests.support.installation import token_hash_of, token_of
 from tests.support.stand import Stand
 from tests.support.stand import stand as run_stand
 
@@ -16,7 +18,8 @@ ATTEMPTS = "SELECT * FROM attempts ORDER BY request_id, n"
 @pytest_asyncio.fixture
 async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
     presets = {"seven": [*SIX, "plain/gpt-4o-mini"], "two": SIX[-2:]}
-    more = {"providers": {"openrouter": DEFAULT, "plain": DEFAULT}, "presets": presets}
+    ben = {"ben": {"token_hash": token_hash_of("ben")}}
+    more = {"providers": {"openrouter": DEFAULT, "plain": DEFAULT}, "presets": presets, "users": ben}
     async with run_stand(tmp_path, more) as found:
         yield found
 
@@ -81,3 +84,29 @@ async def test_words_of_a_request_put_no_key_aside(stand: Stand) -> None:
     shown = (await stand.ask("GET", "/readyz?verbose")).json()["providers"]["plain"]
     assert [key["reason"] for key in shown["keys"]] == [None]
     assert (await stand.chat({"model": "plain/gpt-4o-mini"})).status == 200
+
+
+@pytest.mark.parametrize("error", ["server-error", "html-503", "html-403"])
+async def test_one_users_requests_take_a_provider_from_nobody(stand: Stand, error: str) -> None:
+    """Pictures that a server breaks on, each another one; before, between and after them others are served."""
+
+    async def of_ben() -> int:
+        return (await stand.chat({"model": "plain/gpt-4o-mini"}, token=token_of("ben"))).status
+
+    assert await of_ben() == 200
+    for n in range(12):
+        await stand.sim.behave("all", error=error)
+        assert (await stand.chat({"model": "plain/gpt-4o-mini", "seed": n})).status != 200
+        await stand.sim.normal()
+        if n % 4 == 0:
+            assert await of_ben() == 200
+    assert await of_ben() == 200
+
+
+async def test_a_provider_that_fails_for_two_users_is_left_alone(stand: Stand) -> None:
+    await stand.sim.behave("all", error="html-503")
+    for n in range(5):
+        await stand.chat({"model": "plain/gpt-4o-mini", "seed": n}, token=token_of("anna" if n % 2 else "ben"))
+    asked = len(await stand.sim.requests())
+    assert (await stand.chat({"model": "plain/gpt-4o-mini"})).json()["error"]["code"] == "upstream_resting"
+    assert len(await stand.sim.requests()) == asked

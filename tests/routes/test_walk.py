@@ -125,7 +125,7 @@ async def test_one_key_is_asked_all_the_same(stand: Stand) -> None:
 async def test_a_breaker_opens_and_closes(stand: Stand) -> None:
     laid.provider(stand, breaker=_breaker())
     await stand.sim.behave("all", error="server-error")
-    assert [(await stand.chat()).status for _ in range(2)] == [500, 500]
+    assert [(await stand.chat({"seed": n})).status for n in range(2)] == [500, 500]
     answer = await stand.chat()
     assert (answer.status, answer.json()["error"]["code"]) == (503, "upstream_resting")
     assert answer.header("retry-after") == "1"
@@ -146,7 +146,7 @@ async def test_a_breaker_opens_and_closes(stand: Stand) -> None:
 async def test_a_target_that_rests_is_passed_over(stand: Stand) -> None:
     laid.provider(stand, breaker=_breaker(cooldown_s=60, cooldown_max_s=60))
     await stand.sim.behave(f"model:{FIRST}", error="provider-error")  # of one behind the router: the model's breaker
-    assert [(await stand.chat({"model": "two"})).header("x-tollkeeper-attempts") for _ in range(4)] == [
+    assert [(await stand.chat({"model": "two", "seed": n})).header("x-tollkeeper-attempts") for n in range(4)] == [
         "2",
         "2",
         "1",
@@ -159,7 +159,7 @@ async def test_a_probe_lets_nobody_else_through(stand: Stand) -> None:
     """While one request finds out, the others do not."""
     laid.provider(stand, breaker=_breaker(cooldown_s=0.05, cooldown_max_s=60))
     await stand.sim.behave(count=2, error="server-error")
-    assert [(await stand.chat()).status for _ in range(2)] == [500, 500]
+    assert [(await stand.chat({"seed": n})).status for n in range(2)] == [500, 500]
     await asyncio.sleep(0.1)
     await stand.sim.behave("all", delay_ms=200)
     answers = await asyncio.gather(*(stand.chat() for _ in range(5)))

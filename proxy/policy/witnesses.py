@@ -1,0 +1,74 @@
+"""Who met the failures of a provider or a model, and who was served by it. Pure: time is handed in.
+
+A breaker shuts out everybody, so that it must not open for what only one request meets: a picture that a server breaks
+on, a prompt that it never answers. So the same request of the same user is heard once, and what one user alone meets
+says nothing while another user is served.
+"""
+
+from typing import Final, NamedTuple
+
+HEARD_S: Final = 600.0
+"""For how long a failure is remembered: one that times out takes minutes to be met a second time."""
+
+_MOST: Final = 200  # failures that are told apart
+
+
+class Witness(NamedTuple):
+    """Whose request failed, and a figure that tells its body from others."""
+
+    user: str
+    body: int
+
+
+class Witnesses:
+    """Those of one breaker. Times are of a clock that never runs backwards, in seconds."""
+
+    __slots__ = ("_before", "_before_s", "_failed_s", "_served", "_served_s", "_unmet_s")
+
+    def __init__(self) -> None:
+        self._failed_s: dict[Witness, float] = {}
+        self._unmet_s: float | None = None  # the last failure that no request had a part in
+        self._served: str | None = None  # the last user who was served
+        self._served_s = 0.0
+        self._before: str | None = None  # the last one other than that
+        self._before_s = 0.0
+
+    def served(self, user: str, now_s: float) -> None:
+        if user != self._served:
+            self._before, self._before_s = self._served, self._served_s
+            self._served = user
+        self._served_s = now_s
+
+    def failed(self, witness: Witness | None, now_s: float) -> bool:
+        """Note a failure; False: the same request has met it already. None: nothing was sent, it meets everybody."""
+        if witness is None:
+            self._unmet_s = now_s
+            return True
+        self._forget(now_s)
+        is_new = witness not in self._failed_s
+        self._failed_s.pop(witness, None)
+        self._failed_s[witness] = now_s
+        return is_new
+
+    def are_many(self, now_s: float) -> bool:
+        """Tell whether what they met would meet the next user too."""
+        if self._unmet_s is not None and now_s - self._unmet_s < HEARD_S:
+            return True
+        self._forget(now_s)
+        users = {witness.user for witness in self._failed_s}
+        if len(users) != 1:
+            return len(users) > 1
+        (user,) = users
+        return len(self._failed_s) > 1 and not self._serves_another(user, now_s)
+
+    def _serves_another(self, user: str, now_s: float) -> bool:
+        last = ((self._served, self._served_s), (self._before, self._before_s))
+        return any(other not in (None, user) and now_s - at_s < HEARD_S for other, at_s in last)
+
+    def _forget(self, now_s: float) -> None:
+        failed_s = self._failed_s
+        while failed_s:
+            oldest = next(iter(failed_s))
+            if now_s - failed_s[oldest] < HEARD_S and len(failed_s) <= _MOST:
+                return
+            del failed_s[oldest]
