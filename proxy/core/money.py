@@ -57,8 +57,3 @@ def pusd_to_usd(pusd: int) -> str:
     digits = str(pusd).zfill(13)
     whole, fraction = digits[:-12], digits[-12:].rstrip("0")
     return f"{whole}.{fraction}" if fraction else whole
-
-
-def tokens_cost_pusd(tokens: int, price_ausd_per_token: int) -> int:
-    """Multiply tokens by a price in atto-USD (1e-18 USD) a token; the result in pico-USD is rounded up."""
-    return -(-tokens * price_ausd_per_token // 10**6)

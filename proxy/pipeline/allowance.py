@@ -26,7 +26,6 @@ class Allowance:
     has_hard_cost: bool
     has_tokens: bool
     has_hard_tokens: bool
-    has_rates: bool  # limits on requests or tokens: those that x-ratelimit-* headers tell
     has_soft: bool = False  # on cost or tokens
 
     def allows(self, model: str) -> bool:
@@ -81,7 +80,6 @@ def _with_quotas(allowance: Allowance, scopes: tuple[str, ...], quotas: tuple[Qu
         has_hard_cost=any(quota.mode == "hard" for quota in cost),
         has_tokens=any(quota.kind == "tokens" for quota in quotas),
         has_hard_tokens=any(quota.kind == "tokens" and quota.mode == "hard" for quota in quotas),
-        has_rates=any(quota.kind in ("tokens", "requests") for quota in quotas),
         has_soft=any(quota.mode == "soft" and quota.kind in ("cost", "tokens") for quota in quotas),
     )
 

@@ -204,9 +204,6 @@ class Account:
         """Give the instant before which minutes are no longer told apart."""
         return self._fold_ms
 
-    def bucket_count(self) -> int:
-        return len(self._minutes) + len(self._quarters) + len(self._hours)
-
 
 def holds_a_day_edge(hour_ms: int, zone: ZoneInfo) -> bool:
     """Tell whether a day of the zone begins inside this hour of UTC, where no roll-up can split it."""

@@ -246,11 +246,6 @@ class QuotaBook:
             for account in held.accounts:
                 account.running -= 1
 
-    def adjust(self, scopes: tuple[str, ...], at_ms: int, cost_pusd: int) -> None:
-        """Correct the cost of a request that ended, by a difference; at_ms is its start."""
-        for account in self._accounts_for(scopes):
-            account.settle(at_ms, cost_pusd, 0, 0, self.zone)
-
     # What limits say
 
     def headroom_pusd(self, quotas: Iterable[Quota], now_ms: int, *, ignore_reserved: bool = False) -> int | None:

@@ -13,6 +13,7 @@ from proxy.providers.key import NO_KEY
 from proxy.providers.openai import OpenAIDialect
 from proxy.providers.rows import Prepared, ProviderRow
 from proxy.providers.transport import Take, TransportError, read_to
+from proxy.wire.body import wants_usage
 
 NAME = "static"
 _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
@@ -80,9 +81,7 @@ class StaticTransport:
             raise TransportError("unreachable", text, dispatched=False)
         created = self._now_s()
         if request.get("stream") is True:
-            return StaticAnswer(
-                200, "text/event-stream", _events(found.text, created, with_usage=_wants_usage(request))
-            )
+            return StaticAnswer(200, "text/event-stream", _events(found.text, created, with_usage=wants_usage(request)))
         return StaticAnswer(200, "application/json", orjson.dumps(_whole(found.text, created)))
 
     async def close(self) -> None:
@@ -131,8 +130,3 @@ def _events(text: str, created: int, *, with_usage: bool) -> bytes:
     if with_usage:
         chunks.append({**head, "choices": [], "usage": _USAGE})
     return b"".join(b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
-
-
-def _wants_usage(request: Mapping[str, Any]) -> bool:
-    options = request.get("stream_options")
-    return isinstance(options, dict) and options.get("include_usage") is True

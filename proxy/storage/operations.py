@@ -86,5 +86,3 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "tokens.remove": lambda db, now, who, f: users.remove_token(db, now, who, _text(f, "id")),
 }
-
-READING = frozenset({"users.list", "users.show", "tokens.list"})

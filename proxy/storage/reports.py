@@ -19,7 +19,6 @@ from proxy.policy.window import HOUR_MS, window_bounds
 from proxy.storage.rows import id_floor
 from proxy.storage.schema.migrate import SCHEMA_VERSION
 
-BY = ("user", "group", "model", "provider", "use_case", "day")
 _COLUMNS = {"user": "user", "group": "group_name", "model": "model", "provider": "provider", "use_case": "use_case"}
 _BUSY_TIMEOUT_S = 5.0
 # Ids never fall behind the clock, but after a clock was set back they run ahead of it until it has caught up.

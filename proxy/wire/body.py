@@ -239,19 +239,6 @@ def check_models(body: dict[str, Any]) -> None:
             raise BodyError("invalid_value", text, f"models[{i}]")
 
 
-def output_tokens_max(body: dict[str, Any]) -> int | None:
-    """Give the most tokens the caller asked for: the larger of max_tokens and max_completion_tokens.
-
-    The body has passed check_chat.
-    """
-    asked = [body[name] for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None]
-    return max(asked, default=None)
-
-
-def is_stream(body: dict[str, Any]) -> bool:
-    return body.get("stream") is True
-
-
 def wants_usage(body: dict[str, Any]) -> bool:
     """Tell whether the caller asked for the usage chunk of a stream, in the way that OpenAI defines."""
     options = body.get("stream_options")

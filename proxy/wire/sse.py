@@ -16,8 +16,6 @@ KEEP_ALIVE: Final = b": TOLLKEEPER PROCESSING\n\n"
 """A comment, which clients skip. Never an ``id:`` field: openai-python trips over the empty event after
 it."""
 
-BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-
 _LF: Final = 0x0A
 # Atomic groups keep the two halves of one CRLF from being taken for two line ends.
 _EVENT_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")

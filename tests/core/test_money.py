@@ -12,7 +12,6 @@ from proxy.core.money import (
     PUSD_PER_USD,
     MoneyError,
     pusd_to_usd,
-    tokens_cost_pusd,
     usd_to_pusd,
 )
 
@@ -93,16 +92,3 @@ def test_any_text_gives_money_or_money_error(text: str) -> None:
 def test_a_negative_amount_is_written_with_a_sign(pusd: int) -> None:
     """Adjustments can be negative; they are read as integers and only written as text."""
     assert pusd_to_usd(-pusd) == (f"-{pusd_to_usd(pusd)}" if pusd else "0")
-
-
-@given(st.integers(0, 10**9), st.integers(0, 10**18))
-def test_tokens_cost_is_rounded_up_once(tokens: int, price_ausd: int) -> None:
-    cost = tokens_cost_pusd(tokens, price_ausd)
-    true = Fraction(tokens * price_ausd, 10**6)
-    assert 0 <= cost - true < 1
-
-
-def test_tokens_cost() -> None:
-    assert tokens_cost_pusd(1_000_000, 150_000_000_000) == 150_000_000_000
-    assert tokens_cost_pusd(1, 1) == 1
-    assert tokens_cost_pusd(0, 10**18) == 0

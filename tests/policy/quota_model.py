@@ -124,11 +124,6 @@ class World:
         row.running = False
         self.book.stop_running(row.id)
 
-    def adjust(self, row: Row, cost_pusd: int) -> None:
-        row.cost_pusd += cost_pusd
-        row.excess_pusd += max(cost_pusd, 0)
-        self.book.adjust(row.scopes(), row.at_ms, cost_pusd)
-
     def move_clock(self, to_ms: int) -> None:
         self.now_ms = max(to_ms, START_MS - 60 * DAY_MS)
         self.clock_steps += 1
@@ -343,10 +338,6 @@ def operate(world: World, dice: random.Random, price_factor: int) -> None:
         world.extend(dice.choice(open_rows), dice.randint(0, 300), dice.randint(0, 100), is_written=dice.random() < 0.9)
     elif kind < 0.85 and open_rows:
         world.hang_up(dice.choice(open_rows))
-    elif kind < 0.87:
-        row = dice.choice(list(world.rows.values()))
-        if row.state == "settled":
-            world.adjust(row, dice.randint(-row.cost_pusd, 60))
     elif kind < 0.96:
         world.move_clock(random_step(dice, world.now_ms))
     elif kind < 0.98:

@@ -15,10 +15,10 @@ from proxy.policy.pricing import (
     Unaffordable,
     clamp_output_tokens,
     input_bound_tokens,
-    price_from_config,
     worst_case_pusd,
 )
 from proxy.policy.quota import Admitted, Amounts, Quota, QuotaBook, Refused, scopes_of
+from tests.policy.made_price import price_from_config
 
 DOCS = Path(__file__).parents[2] / "docs"
 MINI = price_from_config(input="0.25", output="2", cached="0.025", context_tokens=400000, output_max_tokens=128000)
@@ -78,7 +78,8 @@ def test_the_worked_example_of_quotas_is_true() -> None:
     book.check_and_reserve("before", anna, now_ms, Amounts(490 * cent, 1), quotas)
     book.settle("before", 490 * cent, 1)
     book.check_and_reserve("held", anna, now_ms, Amounts(4 * cent, 1), quotas)
-    book.adjust(("group:family",), now_ms, (2000 - 490) * cent)
+    book.check_and_reserve("others", ("group:family",), now_ms, Amounts((2000 - 490) * cent, 1), [])
+    book.settle("others", (2000 - 490) * cent, 1)
     assert isinstance(book.check_and_reserve("A", anna, now_ms, Amounts(5 * cent, 1), quotas), Admitted)
     refused = book.check_and_reserve("B", anna, now_ms, Amounts(2 * cent, 1), quotas)
     assert isinstance(refused, Refused)

@@ -30,13 +30,13 @@ from proxy.policy.pricing import (
     output_limit_tokens,
     parse_catalogue,
     parse_openrouter_model,
-    price_from_config,
     read_facts,
     unpriced_features,
     worst_case_pusd,
 )
 from proxy.wire.body import BodyError
 from proxy.wire.endpoint import ENDPOINTS, Endpoint
+from tests.policy.made_price import price_from_config
 
 
 def _model(model_id: str = "openai/gpt-4o-mini", pricing: object = None, **more: object) -> dict[str, object]:
@@ -294,7 +294,6 @@ def test_a_model_is_found_by_all_its_names(name: str, expected: str, suffix: str
     found = find_price(_catalogue(), name)
     assert found is not None
     assert (found.entry.id, found.suffix) == (expected, suffix)
-    assert found.searches_web == (suffix == "online")
 
 
 @pytest.mark.parametrize(
@@ -310,15 +309,6 @@ def test_a_router_has_no_price() -> None:
     assert found is not None
     assert found.price is None
     assert found.entry.reason is not None
-
-
-def test_the_operators_price_wins() -> None:
-    own = price_from_config(input="9", output="9")
-    catalogue = _catalogue().with_prices({"openrouter/auto": own, "local/qwen": own})
-    for name in ("openrouter/auto", "local/qwen"):
-        found = find_price(catalogue, name)
-        assert found is not None
-        assert found.price == own
 
 
 def _list_of(prices: dict[str, str]) -> Catalogue:

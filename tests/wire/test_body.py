@@ -15,8 +15,6 @@ from proxy.wire.body import (
     BodyError,
     check_chat,
     dump_body,
-    is_stream,
-    output_tokens_max,
     parse_body,
     wants_usage,
 )
@@ -337,24 +335,7 @@ def test_the_text_says_what_was_wanted_and_what_came() -> None:
         check_chat(chat(max_tokens="5"))
 
 
-@pytest.mark.parametrize(
-    ("fields", "most"),
-    [
-        ({}, None),
-        ({"max_tokens": None}, None),
-        ({"max_tokens": 5}, 5),
-        ({"max_completion_tokens": 7, "max_tokens": None}, 7),
-        ({"max_completion_tokens": 7, "max_tokens": 9}, 9),
-        ({"max_completion_tokens": 9, "max_tokens": 7}, 9),
-    ],
-)
-def test_the_larger_of_two_maxima_counts(fields: dict[str, Any], most: int | None) -> None:
-    assert output_tokens_max(chat(**fields)) == most
-
-
 def test_accessors() -> None:
-    assert is_stream(chat(stream=True))
-    assert not is_stream(chat(stream=None))
     assert wants_usage(chat(stream_options={"include_usage": True}))
     assert not wants_usage(chat(stream_options={"include_usage": 1}))
     assert not wants_usage(chat(stream_options=None))

@@ -33,7 +33,6 @@ from proxy.policy.pricing.price import (
     PriceError,
     charge,
     cost_from_usage_pusd,
-    price_from_config,
     rates_at,
 )
 
@@ -65,7 +64,6 @@ __all__ = [
     "output_limit_tokens",
     "parse_catalogue",
     "parse_openrouter_model",
-    "price_from_config",
     "rates_at",
     "read_facts",
     "unpriced_features",

@@ -74,14 +74,6 @@ class Catalogue:
             return target if target is not None and target.price is not None else entry
         return entry
 
-    def with_prices(self, prices: Mapping[str, Price]) -> "Catalogue":
-        """Give a catalogue in which the operator's prices replace or complete the provider's, by id."""
-        own = {
-            name: replace(self.entries.get(name, CatalogueEntry(name, None)), price=price, reason=None)
-            for name, price in prices.items()
-        }
-        return Catalogue({**self.entries, **own})
-
 
 def _slugs(entries: Mapping[str, CatalogueEntry]) -> dict[str, str]:
     """Index canonical slugs.
@@ -112,11 +104,6 @@ class Found(NamedTuple):
     @property
     def price(self) -> Price | None:
         return self.entry.price
-
-    @property
-    def searches_web(self) -> bool:
-        """Tell whether the name asks for the web plugin, whose fees are in no price of a token."""
-        return self.suffix == "online"
 
 
 def find_price(catalogue: Catalogue, model: str) -> Found | None:

@@ -3,10 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal, InvalidOperation, localcontext
-from typing import Any
 
 from proxy.core.counts import NO_COUNTS, Counts
-from proxy.core.money import MoneyError, usd_to_pusd
 
 AUSD_PER_USD = 10**18
 AUSD_PER_PUSD = 10**6
@@ -349,52 +347,3 @@ def usd_to_ausd(text: str) -> int:
     with localcontext() as context:
         context.prec = 3 * _MAX_LITERAL_CHARS
         return int(usd.scaleb(18).to_integral_value(rounding=ROUND_CEILING))
-
-
-def price_from_config(
-    *,
-    input: Decimal | str,  # noqa: A002  the word of the configuration file
-    output: Decimal | str,
-    cached: Decimal | str | None = None,
-    cache_write: Decimal | str | None = None,
-    reasoning: Decimal | str | None = None,
-    request: Decimal | str = "0",
-    image: Decimal | str | None = None,
-    context_tokens: int | None = None,
-    output_max_tokens: int | None = None,
-    image_tokens_max: int | None = None,
-) -> Price:
-    """Build a price from what an operator writes: USD per million tokens; request and image in USD apiece.
-
-    Raises PriceError with the name of the value that is no price.
-    """
-
-    def token(name: str, value: Decimal | str) -> int:
-        try:
-            ausd_for_million = usd_to_ausd(str(value))
-        except PriceError as error:
-            raise PriceError(f"{name}: {error}") from None
-        return -(-ausd_for_million // 10**6)
-
-    def piece(name: str, value: Decimal | str) -> int:
-        try:
-            return usd_to_pusd(str(value))[0]
-        except MoneyError as error:
-            raise PriceError(f"{name}: {error}") from None
-
-    optional: dict[str, Any] = {
-        f"{name}_ausd": token(name, value)
-        for name, value in (("cached", cached), ("cache_write", cache_write), ("reasoning", reasoning))
-        if value is not None
-    }
-    return Price(
-        input_ausd=token("input", input),
-        output_ausd=token("output", output),
-        request_pusd=piece("request", request),
-        image_pusd=None if image is None else piece("image", image),
-        context_tokens=context_tokens,
-        output_max_tokens=output_max_tokens,
-        image_tokens_max=image_tokens_max,
-        source="config",
-        **optional,
-    )
