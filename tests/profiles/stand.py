@@ -23,7 +23,6 @@ from .cells import CLASSES, DEFAULTS, MAXIMUM, Cell, Leaves, body, columns, havi
 SPARE, SPARE_MODEL = "spare", "openai/gpt-4o-mini"
 _PROMPT = "ledger " * 900  # more than the tokens of all classes in the cells on cost
 _LEAVE_EARLY_S = 0.05  # after the request has gone out, before the server begins to answer
-_HEADERS = (("anthropic-version", "2023-06-01"),)
 
 
 @dataclass(slots=True)
@@ -59,9 +58,14 @@ def own_prices(price: Price) -> dict[str, str]:
     return prices | ({"request": pusd_to_usd(price.request // 10**6)} if price.request else {})
 
 
+def auth(profile: Profile) -> dict[str, Any]:
+    """Return how the key is sent, which the proxy knows by itself only from the name of the real server."""
+    return {} if profile.bearer else {"auth": profile.key_header}
+
+
 def provider(profile: Profile, url: str) -> dict[str, Any]:
     """Return the provider's block: what docs/providers.md says, and nothing of retries, breakers or times."""
-    block: dict[str, Any] = {"base_url": f"{url}{profile.path}", "api_key": PROVIDER_KEY}
+    block: dict[str, Any] = {"base_url": f"{url}{profile.path}", "api_key": PROVIDER_KEY, **auth(profile)}
     if profile.kind == "openrouter":
         return {**block, "kind": "openrouter", "prices": {"sim/*": own_prices(profile.models[0].price)}}
     return {**block, "prices": {"*": own_prices(profile.models[0].price)}}
@@ -167,16 +171,13 @@ class Stand:
 
     async def ask(self, profile: Profile, fields: dict[str, Any], user: str, api: str = "") -> Answer:
         """Make one request; api: the way of asking, else the one that the profile is known for."""
-        api = api or profile.api
-        headers = _HEADERS if api == "messages" else ()
-        return await ask(self.app.port, "POST", f"/v1/{api}", fields, token=token_of(user), headers=headers)
+        return await ask(self.app.port, "POST", f"/v1/{api or profile.api}", fields, token=token_of(user))
 
     async def _leave(self, profile: Profile, leaves: Leaves, fields: dict[str, Any], user: str) -> Answer:
         """Ask and hang up; return what came until then."""
-        headers = _HEADERS if profile.api == "messages" else ()
         path = f"/v1/{profile.api}"
         async with await connect(self.app.port) as client:
-            await client.send(request_bytes("POST", path, fields, token=token_of(user), headers=headers))
+            await client.send(request_bytes("POST", path, fields, token=token_of(user)))
             if leaves == "early":
                 await asyncio.sleep(_LEAVE_EARLY_S)
                 return Answer(200)

@@ -18,6 +18,7 @@ from tests.support.stand import simulator
 
 from .__main__ import PAGE
 from .page import key_variable, page
+from .stand import auth
 
 ROOT = PAGE.parents[1]
 USERS = {"anna": {"token_hash": token_hash_of("anna"), "limits": {"cost": "$5/day"}}}
@@ -62,6 +63,6 @@ def test_check_takes_all_snippets_as_they_stand(tmp_path: Path) -> None:
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=list(PROFILES))
 async def test_check_finds_the_server_of_a_snippet(tmp_path: Path, profile: Profile) -> None:
     async with simulator() as sim:
-        block = {**snippets()[profile.name], "base_url": f"{sim.url}{profile.path}"}
+        block = {**snippets()[profile.name], "base_url": f"{sim.url}{profile.path}", **auth(profile)}
         ran = await asyncio.to_thread(check, tmp_path, {profile.name: block})
     assert ran.returncode == 0, ran.stdout + ran.stderr

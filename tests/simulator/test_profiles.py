@@ -22,11 +22,15 @@ def named(profiles: list[Profile]) -> Any:
 
 
 async def ask(client: httpx.AsyncClient, profile: Profile, model: str = "", **fields: Any) -> httpx.Response:
+    if profile.key_header is not None:
+        client.headers[profile.key_header] = client.headers["Authorization"].removeprefix("Bearer ")
     behaviour = fields.pop("behaviour", None)
     body = {"model": model or profile.models[0].id, "messages": [{"role": "user", "content": PROMPT}], **fields}
     if profile.api == "messages":
         body.setdefault("max_tokens", 100)
     headers = {"X-Sim-Behaviour": json.dumps(behaviour)} if behaviour else {}
+    if profile.wants is not None:
+        headers[profile.wants[0]] = "1"
     return await client.post(f"{profile.path}/{profile.api}", json=body, headers=headers)
 
 
@@ -113,6 +117,19 @@ async def test_what_is_wrong_by_itself_is_refused(client: httpx.AsyncClient, pro
         assert "strange_field" in refused.text
 
 
+@named([profile for profile in OPENAI_LIKE if not profile.bearer])
+async def test_a_key_and_a_header_must_be_where_they_belong(client: httpx.AsyncClient, profile: Profile) -> None:
+    assert (await ask(client, profile)).status_code == 200
+    assert profile.key_header is not None
+    assert profile.wants is not None
+    del client.headers[profile.key_header]
+    body = {"model": profile.models[0].id, "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
+    path = f"{profile.path}/{profile.api}"
+    assert (await client.post(path, json=body, headers={profile.wants[0]: "1"})).status_code == 401
+    keyed = {profile.key_header: KEY}
+    assert (await client.post(path, json=body, headers=keyed)).status_code == profile.wants[1].status
+
+
 @named(OPENAI_LIKE)
 async def test_a_stream_that_breaks_off_costs_what_was_said(client: httpx.AsyncClient, profile: Profile) -> None:
     answer = await ask(client, profile, stream=True, behaviour={"stream_error_after": 3})
@@ -124,7 +141,8 @@ async def test_a_stream_that_breaks_off_costs_what_was_said(client: httpx.AsyncC
 
 @named(list(PROFILES.values()))
 async def test_models_are_listed_as_the_row_says(client: httpx.AsyncClient, profile: Profile) -> None:
-    answer = await client.get(f"{profile.path}/models")
+    keyed = {} if profile.key_header is None else {profile.key_header: KEY}
+    answer = await client.get(f"{profile.path}/models", headers=keyed)
     if profile.listing.form == "missing":
         assert answer.status_code == 404
         return

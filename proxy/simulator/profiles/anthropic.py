@@ -78,10 +78,11 @@ MESSAGES = Profile(
     over_output=_TOO_MUCH,
     fills=_FILLS,
     key_header="x-api-key",
-    headers=(("anthropic-version", "2023-06-01"),),
+    bearer=False,
+    wants=("anthropic-version", anthropic_error(400, _INVALID, "anthropic-version: header is required")),
     notes=(
         "For clients that call `/v1/messages`. `max_tokens` must be there; the client sends it.",
-        "The server wants the header `anthropic-version`: Anthropic's SDKs send it, others get it by `headers`.",
+        "Its key goes out as `x-api-key`, with `anthropic-version`; at another address write `auth: x-api-key`.",
     ),
 )
 
@@ -112,7 +113,8 @@ OPENAI_ENDPOINT = replace(
     api="chat/completions",
     known=None,
     strange=None,
-    headers=(),
+    bearer=True,
+    wants=None,
     notes=(
         "Nothing is told of its cache here, so what it saves cannot be seen; `/v1/messages` tells it.",
         "An empty account is told by 400.",

@@ -146,7 +146,8 @@ class Profile:
     strange: what it says of any other. over_output: what it says of a maximum above the model's; None: it lowers it.
     fills: the prompt and the maximum together must fit into the context.
     waits_s: how long it says to wait when a rate is reached, wherever and in whatever unit; None: it does not say.
-    key: whether it asks for one, and by which header besides Authorization. notes: what an operator should know.
+    needs_key: it asks for one; key_header: the header for it besides Authorization; bearer: Authorization is taken at
+    all. wants: a header that must be there, and what is said without it. notes: what an operator should know.
     """
 
     name: str
@@ -169,7 +170,8 @@ class Profile:
     waits_s: float | None = None
     key_header: str | None = None
     needs_key: bool = True
-    headers: tuple[tuple[str, str], ...] = ()
+    bearer: bool = True
+    wants: tuple[str, Failure] | None = None
     notes: tuple[str, ...] = ()
 
     @property

@@ -97,6 +97,9 @@ class ProfileServer:
                 await connection.send(behaviour.raw_response.encode("latin-1", "replace"))
                 connection.cut(reset=False)
                 return
+            wants = self.profile.wants
+            if wants is not None and wants[0] not in request.headers:
+                raise _RefusedError(wants[1])  # noqa: TRY301  # one place writes all refusals
             row = self._checked(asked, behaviour)
         except _RefusedError as refused:
             await self._refuse(connection, behaviour, refused.failure, asked)
@@ -257,7 +260,7 @@ class ProfileServer:
 
 def _key(profile: Profile, request: Request) -> str:
     own = request.headers.get(profile.key_header, "") if profile.key_header is not None else ""
-    return own or request.headers.get("authorization", "").removeprefix("Bearer ")
+    return own or (request.headers.get("authorization", "").removeprefix("Bearer ") if profile.bearer else "")
 
 
 def _object(data: bytes) -> dict[str, Any]:
