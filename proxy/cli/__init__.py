@@ -1,6 +1,10 @@
 """What a person types. Each command's file is imported when the command is used: --help stays quick."""
 
+import contextlib
+import difflib
+import errno
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -32,9 +36,12 @@ class _Lazy(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return sorted(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = COMMANDS.get(cmd_name)
         if entry is None:
+            close = difflib.get_close_matches(cmd_name, COMMANDS, 1)
+            if close:
+                ctx.fail(f"No such command {cmd_name!r}. Did you mean {close[0]!r}?")
             return None
         command = getattr(importlib.import_module(entry[0]), entry[1])
         assert isinstance(command, click.Command)
@@ -48,13 +55,40 @@ class _Lazy(click.Group):
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="tollkeeper")
 def tollkeeper() -> None:
-    """Keep a local door to language models: quotas for each user, every cent in one ledger."""
+    """A local proxy for language-model APIs: a budget for every user, every cent on record."""
 
 
 def main(args: list[str] | None = None) -> Any:
     """Run a command; a mistake that a person can mend is a text and an exit code, not a traceback."""
     try:
-        tollkeeper.main(args, prog_name="tollkeeper", standalone_mode=True)
+        code = _run(args)
+        sys.stdout.flush()  # what is left in its buffer meets a full disk only now
     except SetupError as error:
         click.echo(f"tollkeeper: {error}", err=True)
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        code = _refused(error)
+    sys.exit(code)
+
+
+_REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EPIPE})
+
+
+def _run(args: list[str] | None) -> int | str | None:
+    try:
+        tollkeeper.main(args, prog_name="tollkeeper", standalone_mode=True)
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def _refused(error: OSError) -> int:
+    """Say that what was to be printed or written was refused; who closed a pipe early knows."""
+    with contextlib.suppress(OSError, ValueError):  # what is left in the buffer would be tried again at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno != errno.EPIPE:
+        what = error.filename or "Standard output"
+        click.echo(f"tollkeeper: {what} cannot be written: {os.strerror(error.errno or 0)}.", err=True)
+    return 1

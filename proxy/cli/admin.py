@@ -160,6 +160,8 @@ def answer_data(status: int, raw: bytes) -> Any:
         if status == http.client.OK:
             return answer["data"]
         text = str(answer["error"]["message"])
+        if answer["error"].get("code") == "ledger_unavailable":
+            raise LedgerError(text)
     except (ValueError, KeyError, TypeError):
         text = f"What answers there is no tollkeeper (status {status})."
     raise click.ClickException(text)
@@ -172,9 +174,12 @@ def _lock(database: Path, purpose: str) -> Any:
     from proxy.storage.ledger import make_private_file  # noqa: PLC0415 - as above
     from proxy.storage.lock import OwnerLock  # noqa: PLC0415
 
-    make_private_file(database)
-    lock = OwnerLock(database)
-    lock.acquire(purpose)
+    try:
+        make_private_file(database)
+        lock = OwnerLock(database)
+        lock.acquire(purpose)
+    except OSError as error:
+        raise LedgerError(f"{database} cannot be written: {error.strerror}. Nothing was changed.") from None
     return lock
 
 

@@ -9,24 +9,21 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from proxy.cli.ledger_options import opened_source, range_ms, range_options
+from proxy.cli.ledger_options import check_users, opened_source, range_ms, range_options
 from proxy.core.errors import SetupError
 
 if TYPE_CHECKING:
     from proxy.storage.export import Slice
 
-_NOT_YET = {
-    "parquet": "Parquet is not there yet. Export CSV or JSON lines: pandas, polars and duckdb read both.",
-    "focus": "FOCUS is not there yet. Export CSV; docs/export.md names the columns.",
-}
+_ENDINGS = {".csv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
 @click.command()
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["csv", "jsonl", *_NOT_YET]),
-    help="csv (default) or jsonl; left out, the end of the file's name tells.",
+    type=click.Choice(["csv", "jsonl"]),
+    help="Left out, the end of the file's name tells, and csv is written where it has none.",
 )
 @click.option("-o", "--output", default="-", help="File to write, whole or not at all; - is stdout.", show_default=True)
 @click.option("--user", "users", multiple=True, help="Only this user; may be repeated.")
@@ -49,12 +46,11 @@ def export(
     from proxy.storage.export import Selection, csv_encoder, jsonl_encoder, slices  # noqa: PLC0415
     from proxy.storage.reports import labels  # noqa: PLC0415
 
-    form = form or ("jsonl" if output.endswith((".jsonl", ".ndjson")) else "csv")
-    if form in _NOT_YET:
-        raise click.ClickException(_NOT_YET[form])
+    form = form or _form_of(output)
     chosen = _columns(columns)
     with opened_source(config_path, database) as source:
         connection = source.connection
+        check_users(source, users)
         since_ms, until_ms = range_ms(source, since, until, SystemClock().now_ms())
         selection = Selection(chosen, since_ms, until_ms, users, models)
         encoder = csv_encoder if form == "csv" else jsonl_encoder
@@ -66,6 +62,20 @@ def export(
                 file.write(encode(piece.rows))
                 rows += len(piece.rows)
     click.echo(f"{rows} rows", err=True)
+
+
+def _form_of(output: str) -> str:
+    """Return the format that a file's name asks for; raises click.BadParameter for one that is not written here."""
+    ending = Path(output).suffix.lower()
+    if not ending or output == "-" or (Path(output).exists() and not Path(output).is_file()):
+        return "csv"
+    if ending not in _ENDINGS:
+        raise click.BadParameter(
+            f"{ending} files are not written. Name it .csv or .jsonl (.ndjson), or say --format: spreadsheets, pandas,"
+            " polars and duckdb read both.",
+            param_hint="--output",
+        )
+    return _ENDINGS[ending]
 
 
 def _columns(text: str | None) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """What the commands that read the ledger have in common: which file, which zone, which range of time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,13 @@ _database_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Read this ledger, such as a copy, without a configuration.",
 )
-_since_option = click.option("--since", help="From then on: 7d, 24h, 2026-11-01, 2026-11-01T08:00. Default: all.")
-_until_option = click.option("--until", help="Before that moment (same forms; a date is its first instant).")
+_since_option = click.option(
+    "--since",
+    help="Start of the period: 7d, 24h, today, this-month, last-month, 2026-11, 2026-11-01T08:00. Default: all.",
+)
+_until_option = click.option(
+    "--until", help="End of the period, exclusive (same formats; a date means 00:00 that day)."
+)
 
 
 def range_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,6 +44,7 @@ class Source:
     zone: ZoneInfo
     currency_code: str
     usd_rate: str
+    users: frozenset[str] = frozenset()  # of the configuration
 
 
 @contextmanager
@@ -65,7 +71,22 @@ def _open(config_path: Path | None, database: Path | None) -> Source:
     settings = loader(config_path, {})().settings
     connection = open_reader(settings.database)
     currency = settings.currency
-    return Source(connection, ZoneInfo(settings.timezone), currency.code, str(currency.usd_rate))
+    return Source(
+        connection, ZoneInfo(settings.timezone), currency.code, str(currency.usd_rate), frozenset(settings.users)
+    )
+
+
+def check_users(source: Source, names: Sequence[str]) -> None:
+    """Raise click.ClickException for a name that nobody has or had: a typing mistake must not look like thrift."""
+    from proxy.policy.nearest import nearest  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.reports import has_user, known_users  # noqa: PLC0415
+
+    for name in names:
+        if name in source.users or has_user(source.connection, name):
+            continue
+        hint = nearest(name, (*source.users, *known_users(source.connection)))
+        did_you = f' Did you mean "{hint}"?' if hint else " See: tollkeeper users list"
+        raise click.ClickException(f'There is no user "{name}", and nothing was ever booked for one.{did_you}')
 
 
 def range_ms(source: Source, since: str | None, until: str | None, now_ms: int) -> tuple[int | None, int | None]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxy.cli.ledger_options import Source, opened_source, range_ms, range_options
+from proxy.cli.ledger_options import Source, check_users, opened_source, range_ms, range_options
 
 if TYPE_CHECKING:
     from proxy.storage.reports import Spent, Unsettled
@@ -17,7 +17,7 @@ _PARTS = ("cached_tokens", "reasoning_tokens")
 
 
 @click.command()
-@click.option("--by", default="user", show_default=True, help=f"Words with commas between them: {', '.join(_WORDS)}.")
+@click.option("--by", default="user", show_default=True, help=f"Comma-separated list of {', '.join(_WORDS)}.")
 @click.option("--user", help="Only this user.")
 @range_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -42,6 +42,7 @@ def usage(
     words = _words(by)
     with opened_source(config_path, database) as source:
         connection = source.connection
+        check_users(source, () if user is None else (user,))
         since_ms, until_ms = range_ms(source, since, until, SystemClock().now_ms())
         rows = usage_by(connection, words, source.zone, since_ms=since_ms, until_ms=until_ms, user=user)
         rest = unsettled(connection, since_ms=since_ms, until_ms=until_ms, user=user)

@@ -1,7 +1,7 @@
-"""Moments as people type them: ``7d``, ``24h``, ``30m``, ``2026-11-01``, ``2026-11-01T08:00``, with Z or an offset."""
+"""Moments as people type them: ``7d``, ``24h``, ``today``, ``this-month``, ``2026-11``, ``2026-11-01T08:00``."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import click
@@ -25,7 +25,7 @@ def moment_ms(text: str, zone: ZoneInfo, now_ms: int, *, option: str, ahead: boo
     if length_ms is not None:
         return now_ms + length_ms if ahead else max(0, now_ms - length_ms)
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = _named(text.strip().lower(), zone, now_ms) or datetime.fromisoformat(_with_day(text.strip()))
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=zone)
         found_ms = round(moment.timestamp() * 1000)
@@ -33,10 +33,38 @@ def moment_ms(text: str, zone: ZoneInfo, now_ms: int, *, option: str, ahead: boo
         found_ms = -1
     if found_ms < 0:
         raise click.BadParameter(
-            f"{text!r} is no moment. Write 7d, 24h, 2026-11-01 or 2026-11-01T08:00 (zone {zone.key}; Z is UTC).",
+            f"{text!r} is not a time I know. Write 7d, 24h, {', '.join(_NAMES)}, 2026-11, 2026-11-01 or"
+            f" 2026-11-01T08:00 (zone {zone.key}; Z is UTC).",
             param_hint=option,
         )
     return found_ms
+
+
+_NAMES = ("today", "yesterday", "this-week", "last-week", "this-month", "last-month", "this-year")
+_MONTH = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
+
+
+def _named(text: str, zone: ZoneInfo, now_ms: int) -> datetime | None:
+    """Return the first instant of a day, week (from Monday), month or year by its name; None for another text."""
+    if text not in _NAMES:
+        return None
+    today = datetime.fromtimestamp(now_ms / 1000, zone).date()
+    monday = today - timedelta(days=today.weekday())
+    first = today.replace(day=1)
+    day = {
+        "today": today,
+        "yesterday": today - timedelta(days=1),
+        "this-week": monday,
+        "last-week": monday - timedelta(days=7),
+        "this-month": first,
+        "last-month": (first - timedelta(days=1)).replace(day=1),
+        "this-year": today.replace(month=1, day=1),
+    }[text]
+    return datetime(day.year, day.month, day.day, tzinfo=zone)
+
+
+def _with_day(text: str) -> str:
+    return f"{text}-01" if _MONTH.fullmatch(text) else text
 
 
 def shown(ms: int | None, zone: ZoneInfo) -> str | None:

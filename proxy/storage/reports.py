@@ -265,3 +265,21 @@ def unsettled(
         (first, last, since_ms, until_ms, user),
     ).fetchone()
     return Unsettled(*(figure or 0 for figure in row))
+
+
+_KNOWN = {
+    "users": "SELECT 1 FROM users WHERE name = ? LIMIT 1",
+    "hours": "SELECT 1 FROM usage_hourly WHERE user = ? LIMIT 1",
+    "requests": "SELECT 1 FROM requests WHERE state IN ('open', 'pending') AND user = ? LIMIT 1",
+}
+
+
+def has_user(connection: sqlite3.Connection, name: str) -> bool:
+    """Tell whether a user is in the database, or anything was ever booked or reserved for one."""
+    return any(connection.execute(query, (name,)).fetchone() for query in _KNOWN.values())
+
+
+def known_users(connection: sqlite3.Connection) -> list[str]:
+    """Return all such names."""
+    query = "SELECT name FROM users UNION SELECT user FROM usage_hourly UNION SELECT user FROM requests"
+    return [row[0] for row in connection.execute(query)]

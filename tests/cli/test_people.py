@@ -127,7 +127,7 @@ def test_tokens_for_a_user_of_the_configuration(configured: CommandLine) -> None
         (("users", "set", "anna"), 2, "--group NAME or --no-group"),
         (("users", "set", "anna", "--group", "x", "--no-group"), 2, "--group NAME or --no-group"),
         (("tokens", "add", "nobody"), 1, "There is no user 'nobody'"),
-        (("tokens", "add", "anna", "--expires", "soon"), 2, "is no moment"),
+        (("tokens", "add", "anna", "--expires", "soon"), 2, "is not a time I know"),
         (("tokens", "add", "anna", "--expires", "2001-01-01"), 2, "has passed already"),
         (("tokens", "rotate", "tok_x"), 1, "There is no token 'tok_x'"),
         (("tokens", "rotate", "tok_x", "--overlap", "long"), 2, "no length of time"),

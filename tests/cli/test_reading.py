@@ -134,12 +134,16 @@ def test_export_to_a_file(filled: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (("export", "--format", "parquet"), 1, "not there yet"),
-        (("export", "--format", "focus"), 1, "not there yet"),
+        (("export", "--format", "parquet"), 2, "parquet"),
+        (("export", "-o", "x.xlsx"), 2, ".xlsx files are not written"),
+        (("export", "-o", "x.parquet"), 2, ".csv or .jsonl"),
+        (("export", "--user", "nobody"), 1, 'There is no user "nobody"'),
+        (("usage", "--user", "anan"), 1, 'Did you mean "anna"?'),
+        (("usge",), 2, "Did you mean 'usage'?"),
         (("export", "--format", "xml"), 2, "xml"),
         (("export", "--columns", "user,prompt"), 2, "prompt: no such column"),
         (("export", "--columns", "user,user"), 2, "twice"),
-        (("export", "--since", "yesterday"), 2, "is no moment"),
+        (("export", "--since", "tomorrow"), 2, "is not a time I know"),
         (("export", "--since", "1d", "--until", "2d"), 2, "not after --since"),
         (("export", "-o", "missing/x.csv"), 1, "cannot be written"),
         (("export", "--database", "missing.db"), 4, "there is no ledger"),
@@ -215,7 +219,7 @@ def states(cli: CommandLine, *arguments: str) -> tuple[int, dict[str, str], str]
 
 def test_check_when_all_is_well(configured: CommandLine) -> None:
     code, found, _ = states(configured)
-    assert (code, found) == (0, {"config": "ok", "ledger": "ok", "openrouter": "ok"})
+    assert (code, found) == (0, {"config": "ok", "ledger": "ok", "limits": "warn", "openrouter": "ok"})
     with configured.serving():
         code, found, text = states(configured)
         assert (code, found["owner"]) == (0, "ok")

@@ -80,7 +80,9 @@ def make_views(connection: sqlite3.Connection, currency_code: str) -> None:
     """Make the views anew; the currency's code is part of a column's name."""
     if not re.fullmatch("[A-Za-z]{3}", currency_code):
         raise LedgerError("currency.code: three letters, such as SEK.")
-    for statement in _statements(_script("views.sql").replace("{currency}", currency_code.lower())):
+    code = currency_code.lower()
+    local = "" if code == "usd" else f'cost_local AS "cost_{code}",'
+    for statement in _statements(_script("views.sql").replace("{local}", local)):
         connection.execute(statement)
 
 

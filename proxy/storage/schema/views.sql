@@ -27,5 +27,12 @@ CREATE VIEW ai_usage_logs AS
 SELECT
     user AS user_id, model, provider, use_case,
     input_tokens AS prompt_tokens, output_tokens AS completion_tokens, total_tokens,
-    cost_usd, cost_local AS "cost_{currency}", generation_id, status, ts AS created_at
+    cost_usd, {local} generation_id,
+    CASE
+        WHEN state IN ('open', 'pending') THEN 'pending'
+        WHEN status BETWEEN 200 AND 299 AND error IS NULL THEN 'success'
+        WHEN status = 499 THEN 'cancelled'
+        ELSE 'error'
+    END AS status,
+    ts AS created_at
 FROM usage;
