@@ -8,8 +8,10 @@ whoever has it writes.
 import getpass
 import http.client
 import json
+import os
 import socket
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ import click
 
 from proxy.core.clock import SystemClock
 from proxy.core.errors import LedgerError
+from proxy.core.uid import user_name
 
 if TYPE_CHECKING:
     from proxy.config.schema import Settings
@@ -35,10 +38,7 @@ Connect = Callable[[], http.client.HTTPConnection]
 
 def actor() -> str:
     """Give the name that the audit notes: who runs this command, as the system knows them."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name, as in containers
-        return "operator"
+    return getpass.getuser() if sys.platform == "win32" else user_name(os.getuid())
 
 
 @contextmanager
@@ -139,7 +139,7 @@ def _with_token(connection: http.client.HTTPConnection, settings: "Settings") ->
 def _ask(connect: Connect, name: str, fields: Mapping[str, Any]) -> Any:
     connection = connect()
     path = "/admin/v1/" + name.replace(".", "/")
-    body = json.dumps({**fields, "actor": actor()}).encode()
+    body = json.dumps(dict(fields)).encode()
     try:
         connection.request("POST", path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()

@@ -4,6 +4,8 @@ Over the Unix socket the file's mode is the credential; over TCP the operator's 
 """
 
 import hmac
+import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -18,7 +20,10 @@ from proxy.storage.users import Missing, UserError
 from proxy.storage.writer import LedgerUnavailableError
 from proxy.web.backup import backup
 from proxy.web.explain import explain_for
+from proxy.web.peer import address_of, is_unix, socket_user
 from proxy.web.state import State
+
+log = logging.getLogger("tollkeeper.web")
 
 _ASKED: Mapping[str, Callable[[Call, State, Mapping[str, Any]], Awaitable[Any]]] = {
     "backup": backup,
@@ -29,7 +34,11 @@ PREFIX = "/admin/v1/"
 
 
 def check_operator(call: Call, state: State) -> None:
-    """Raise unless the operator's token came with the request. Without one in the configuration /admin is closed."""
+    """Raise unless the operator's token came with the request. Without one in the configuration /admin is closed.
+
+    After some wrong ones from an address each further one there has to wait, and a right one with it: what is answered
+    meanwhile says nothing about the token.
+    """
     token = state.parts.live.current.settings.admin_token
     if token is None:
         raise CallerError(
@@ -39,8 +48,38 @@ def check_operator(call: Call, state: State) -> None:
             type_="permission_error",
         )
     sent = credential(call.client.said.headers)
+    wrong, address = state.wrong_tokens, address_of(call.client.transport)
+    wait_s = wrong.wait_s(address, call.started_s)
+    if wait_s > 0:
+        raise _too_many_tries(math.ceil(wait_s))
     if not hmac.compare_digest(sent.encode(errors="surrogateescape"), token.reveal().encode()):
-        raise CallerError(401, "invalid_api_key", "That is not the operator's token (admin_token).")
+        wrong.wrong(address, call.started_s)
+        log.warning("admin.wrong_token", extra={"address": address})
+        wait_s = wrong.wait_s(address, call.started_s)
+        raise CallerError(
+            401,
+            "invalid_api_key",
+            "That is not the operator's token (admin_token).",
+            retry_after_s=math.ceil(wait_s) if wait_s else None,
+        )
+    wrong.right(address)
+
+
+def _too_many_tries(after_s: int) -> CallerError:
+    return CallerError(
+        429,
+        "too_many_wrong_tokens",
+        f"Several wrong operator's tokens came from this address. Try again in {after_s} s; the command line on the"
+        " proxy's own machine works meanwhile.",
+        type_="rate_limit_error",
+        retry_after_s=after_s,
+    )
+
+
+def _actor(call: Call) -> str:
+    """Return who changes something, as they were authenticated; what the body says of it is not believed."""
+    transport = call.client.transport
+    return socket_user(transport) if is_unix(transport) else "admin_token"
 
 
 async def admin(call: Call, state: State, path: str) -> web.StreamResponse:
@@ -60,7 +99,8 @@ async def admin(call: Call, state: State, path: str) -> web.StreamResponse:
     if operation is None:
         raise CallerError(404, "unknown_url", f"There is no {PREFIX}{path[:60]}. There are: {_listed()}.")
     fields = await _fields(call)
-    actor = str(fields.pop("actor", "operator"))[:64]
+    fields.pop("actor", None)  # older command lines send it
+    actor = _actor(call)
     now_ms = call.started_ms
     try:
         data = await state.change(lambda db: operation(db, now_ms, actor, fields))

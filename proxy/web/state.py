@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from proxy.pipeline.parts import Parts
+from proxy.policy.wrong_tokens import WrongTokens
 from proxy.web.shelf import Shelf
 
 
@@ -26,3 +27,4 @@ class State:
     jobs: Callable[[], Mapping[str, str]]  # background jobs that do not run now, and why
     ownerless: Callable[[], int]  # holds without a running request, at the last look
     shelf: Shelf = field(default_factory=Shelf)
+    wrong_tokens: WrongTokens = field(default_factory=WrongTokens)  # of the operator

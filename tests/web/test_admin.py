@@ -1,5 +1,6 @@
 """/admin/v1 and the socket beside the ledger: users and tokens change, and what changed holds when the call returns."""
 
+import os
 import stat
 import time
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from proxy.core.uid import user_name
+from proxy.web.listen import socket_path
 from tests.support.installation import ADMIN_TOKEN, token_of
 from tests.support.raw import Answer, ask, connect_unix, request_bytes
 from tests.support.stand import Stand
@@ -150,10 +153,16 @@ async def test_mistakes_change_nothing(stand: Stand) -> None:
 
 
 async def test_changes_are_on_record(stand: Stand) -> None:
+    """Under the name of who was authenticated, whatever the body says."""
     await change(stand, "users/add", name="bo", actor="carl")
     made = await change(stand, "tokens/add", user="bo")
+    path = socket_path(stand.database)
+    assert path is not None
+    async with await connect_unix(str(path)) as client:
+        await client.send(request_bytes("POST", "/admin/v1/users/add", {"name": "cy", "actor": "carl"}))
+        assert (await client.read_answer()).status == 200
     rows = await stand.rows("SELECT actor, action, subject, detail FROM audit ORDER BY id")
-    assert [row["actor"] for row in rows] == ["carl", "operator"]
+    assert [row["actor"] for row in rows] == ["admin_token", "admin_token", user_name(os.getuid())]
     assert made["token"] not in str(rows)
 
 

@@ -1,0 +1,11 @@
+"""Who a user of this system is, by number: what a process cannot choose for itself, unlike names in its environment."""
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user id; ``uid-1000`` where the system has no name for it, as in containers."""
+    try:
+        import pwd  # noqa: PLC0415 - not there on Windows
+
+        return pwd.getpwuid(uid).pw_name
+    except (ImportError, KeyError, OverflowError):
+        return f"uid-{uid}"

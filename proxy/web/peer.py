@@ -1,0 +1,38 @@
+"""Who is at the other end of a connection: an address, or over the Unix socket a user of this system."""
+
+import asyncio
+import socket
+import struct
+
+from proxy.core.uid import user_name
+
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid of Linux' SO_PEERCRED
+_NETWORK = 4  # groups of an IPv6 address that name a network: whoever has one address of it has them all
+
+
+def address_of(transport: asyncio.Transport | None) -> str:
+    """Return the address of the other end; of IPv6 its network, for one machine has as many as it likes."""
+    name = None if transport is None else transport.get_extra_info("peername")
+    if not isinstance(name, tuple):
+        return ""
+    address = str(name[0])
+    if ":" not in address or address.startswith("::"):
+        return address.removeprefix("::ffff:")
+    return ":".join(address.split(":")[:_NETWORK])
+
+
+def is_unix(transport: asyncio.Transport | None) -> bool:
+    """Tell whether the connection came over a Unix socket."""
+    sock = None if transport is None else transport.get_extra_info("socket")
+    return sock is not None and sock.family == getattr(socket, "AF_UNIX", None)
+
+
+def socket_user(transport: asyncio.Transport | None) -> str:
+    """Return the name of the user whose process opened a Unix connection; ``socket`` where the system does not tell."""
+    sock = None if transport is None else transport.get_extra_info("socket")
+    option = getattr(socket, "SO_PEERCRED", None)
+    if sock is None or option is None:
+        return "socket"
+    with socket.fromfd(sock.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as own:  # what the loop hands out cannot ask
+        _, uid, _ = _CREDENTIALS.unpack(own.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size))
+    return user_name(uid)
