@@ -836,4 +836,80 @@ MUTATIONS: tuple[Mutation, ...] = (
         (Patch("proxy/wire/meter.py", '            chunk = chunk.removeprefix(b"\\n")\n', "            pass\n"),),
         (f"{_METER}no_line_end_is_lost_or_added",),
     ),
+    Mutation(
+        "an-answer-that-a-page-cannot-read",
+        "Pages that may call get no Access-Control header with a refusal, and see a network error in its place.",
+        (Patch("proxy/web/lane.py", "{**call.told(), **(call.client.said.cors or {})}", "call.told()"),),
+        ("tests/web/test_cors.py::test_every_answer_can_be_read[lane-no token]",),
+    ),
+    Mutation(
+        "chunks-of-an-older-version",
+        "A body in chunks over HTTP/1.0 is served, and the server before this one takes its end for a next request.",
+        (
+            Patch(
+                "proxy/web/gate.py", "    if request.version == HttpVersion10:\n", "    if request.version is None:\n"
+            ),
+        ),
+        ("tests/web/test_bad_input.py::test_chunks_of_an_older_version",),
+    ),
+    Mutation(
+        "a-slash-too-many",
+        "A base URL with a slash at its end is answered with 404.",
+        (Patch("proxy/web/routes.py", "        path = canonical_path(path)\n", "        pass\n"),),
+        ("tests/web/test_bad_input.py::test_other_names_of_the_path[general-/v1//chat/completions]",),
+    ),
+    Mutation(
+        "figures-for-everybody",
+        "Whoever reaches the port through another server reads the names of providers and keys.",
+        (Patch("proxy/web/exposure.py", "or any(name in headers for name in _FORWARDED)", "or False"),),
+        ("tests/web/test_exposure.py::test_modes[loopback-200-403]",),
+    ),
+    Mutation(
+        "a-list-refused-for-one-entry",
+        "One entry of a list of models without an id holds the whole list back.",
+        (
+            Patch(
+                "proxy/policy/model_list.py",
+                '            flaws.append(f"entry {place} has no id")\n            continue\n',
+                '            raise ModelListError(f"entry {place} has no id")\n',
+            ),
+        ),
+        ("tests/quotas/test_catalogue.py::test_a_flaw_costs_nobody_else_anything[None]",),
+    ),
+    Mutation(
+        "the-cheaper-of-two-prices",
+        "Of a model that is listed twice the price that comes first counts, and less is held than it may cost.",
+        (
+            Patch(
+                "proxy/policy/pricing/catalogue.py",
+                "replace(first, price=_dearer(second.price, first.price))",
+                "first",
+            ),
+        ),
+        ("tests/quotas/test_catalogue.py::test_a_model_that_is_listed_twice",),
+    ),
+    Mutation(
+        "a-proxy-that-is-not-used",
+        "The variables that name a proxy are ignored, and no provider is reached from behind one.",
+        (Patch("proxy/config/load.py", "                self._proxy_from_environment(name, providers[name])\n", ""),),
+        ("tests/config/test_outbound.py::test_the_setting_wins",),
+    ),
+    Mutation(
+        "a-proxys-refusal-called-the-providers",
+        "What a proxy answers for want of a password is handed on as though the provider had said it.",
+        (
+            Patch(
+                "proxy/providers/pool.py",
+                "        if self._asks_proxy and answer.status == 407:\n",
+                "        if self._asks_proxy and answer.status == 999:\n",
+            ),
+        ),
+        ("tests/providers/test_transport_proxy.py::test_a_wrong_password[asyncio-pool-http]",),
+    ),
+    Mutation(
+        "one-way-to-send-a-key",
+        "Every provider is sent a bearer: Anthropic and Azure refuse all keys.",
+        (Patch("proxy/providers/key.py", 'if auth == "bearer" else {auth: key}', "if auth else {auth: key}"),),
+        ("tests/providers/test_auth.py::test_every_key_goes_out_as_the_provider_wants_it[x-api-key]",),
+    ),
 )
