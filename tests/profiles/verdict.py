@@ -6,6 +6,8 @@ from typing import Any
 from .cells import MAXIMUM, Cell, Expected, expected
 from .stand import SPARE, Seen
 
+_ASKED = 2  # the first target once, then the second
+
 
 def faults(seen: Seen) -> list[str]:
     """Return what differs from what a user must get and the ledger must hold."""
@@ -21,6 +23,8 @@ def _answer(seen: Seen, want: Expected) -> list[str]:
         found.append(f"the answer ended by {seen.answer.end}")
     if want.by_spare and seen.row["provider"] != SPARE:
         found.append(f"answered by {seen.row['provider']}, not by the second target")
+    if want.by_spare and len(seen.attempts) != _ASKED:
+        found.append(f"{len(seen.attempts)} attempts: another target comes before a second try")
     if want.code is not None and seen.answer.status == want.status and _code(seen.answer.body) != want.code:
         found.append(f"code {_code(seen.answer.body)!r}, not {want.code!r}")
     return found

@@ -1,6 +1,7 @@
 """Each profile speaks as its row says, and its books hold what tokens times prices come to."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -169,3 +170,13 @@ async def test_a_friendly_simulator_greets() -> None:
             assert torture.status_code == 200
     finally:
         await simulator.close()
+
+
+def test_every_row_names_its_sources() -> None:
+    import proxy.simulator.profiles as package
+
+    rows = {
+        path.stem: path for path in Path(package.__file__).parent.glob("*.py") if "PROFILES = (" in path.read_text()
+    }
+    assert len(rows) >= 15
+    assert [name for name, path in rows.items() if "Sources: " not in path.read_text()[:600]] == []
