@@ -182,6 +182,9 @@ class _Told:
         self.is_beside = shape.is_beside or (
             "prompt_tokens" not in usage and not _ANTHROPIC.isdisjoint(usage.keys()) and not inside
         )
+        # thoughts that stand in the total alone are those of providers that tell no reasoning, and count cached tokens
+        # by OpenAI's names
+        self.may_think_unsaid = self.reasoning is None and _ANTHROPIC.isdisjoint(usage.keys())
         self.read_is_inside = False
         missed = whole(usage.get("prompt_cache_miss_tokens"))
         if missed is not None and self.read is not None:
@@ -313,7 +316,8 @@ def _derive(told: _Told) -> tuple[_Reading | None, int] | None:
         return None, 0
     rest = told.total - known
     if told.input is None:
-        return _Reading(rest, known), 0
+        told.doubt(AMBIGUOUS)  # prompt, or thoughts that stand in the total alone
+        return _Reading(0, told.total), rest
     return _Reading(known, rest), max(0, rest - (told.reasoning or 0))
 
 
@@ -327,12 +331,16 @@ def _read(told: _Told) -> tuple[_Reading, int]:
             told.doubt(TOTAL)
         return (usual if told.is_beside else _dearest(told, readings)), 0
     fitting = [reading for reading in readings if reading.total == total]
-    if fitting:
-        return _dearest(told, fitting), 0
     above = total - usual.total
+    if fitting and not (above > 0 and told.may_think_unsaid):
+        return _dearest(told, fitting), 0
     if above > 0:
-        if told.reasoning:
+        if fitting:  # as much as was cached: it may be that, or thoughts of which nobody speaks
+            told.doubt(AMBIGUOUS)
+        elif told.reasoning:
             told.doubt(TOTAL)
+        elif not told.is_beside and (told.read or 0) + told.written > (told.input or 0):
+            told.doubt(PART)
         dearest = _Reading(usual.input_tokens, usual.output_tokens + above)
         return dearest, above
     told.doubt(TOTAL)

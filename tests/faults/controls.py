@@ -17,7 +17,6 @@ _POOL = "proxy/providers/pool.py"
 _POOLED = "proxy/providers/pool_answer.py"
 _SETTLE = "proxy/pipeline/settle.py"
 _SSE = "proxy/wire/sse.py"
-_USAGE = "proxy/wire/usage.py"
 
 
 def _one(name: str, failure: str, file: str, old: str, new: str, *tests: str) -> Mutation:
@@ -277,18 +276,13 @@ CONTROLS: Final = (
         "    if False:",
         "figures.py::test_u20_more_than_was_set_aside[plain]",
     ),
-    Mutation(
+    _one(
         "U21-any-number-is-a-count",
         "Counts are taken as they come.",
-        tuple(
-            Patch(
-                _USAGE,
-                f"    {name} = count if count.__class__ is int and 0 <= count <= MAX_TOKENS else None",
-                f"    {name} = count if count.__class__ is int else None",
-            )
-            for name in ("input_tokens", "output_tokens")
-        ),
-        (f"{_TESTS}figures.py::test_u21_counts_that_cannot_be[huge-plain]",),
+        "proxy/wire/reckoning.py",
+        "        return value if 0 <= value <= MAX_TOKENS else None",
+        "        return value",
+        "figures.py::test_u21_counts_that_cannot_be[huge-plain]",
     ),
     _one(
         "U22-packed-is-passed-on",

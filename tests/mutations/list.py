@@ -40,6 +40,7 @@ _DATABASE = "tests/quotas/test_database_users.py::test_"
 _REPEATED = "tests/once/test_once.py::test_"
 _RELOAD = "tests/holds/test_reload.py::test_"
 _EVERY_STEP = "tests/holds/test_every_step.py::test_nothing_stays_held"
+_FINALITY = "tests/faults/test_finality.py::test_"
 _END_USERS = "tests/identity/test_end_users.py::test_"
 
 _ADMIT = "proxy/pipeline/admit.py"
@@ -52,6 +53,7 @@ _QUOTA = "proxy/policy/quota.py"
 _RECORD = "proxy/pipeline/record.py"
 _RESERVE = "proxy/pipeline/reserve.py"
 _SETTLE = "proxy/pipeline/settle.py"
+_RECKONING = "proxy/wire/reckoning.py"
 
 MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
@@ -532,9 +534,9 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 _SETTLE,
-                "    cost = None if usage is None else usage.cost_pusd\n",
-                "    cost = None if usage is None else usage.cost_pusd\n"
-                "    if HUNG_UP in heard.flags and cost is None:\n"
+                "    flags = heard.flags\n",
+                "    flags = heard.flags\n"
+                "    if HUNG_UP in flags and (usage is None or usage.cost_pusd is None):\n"
                 '        return Verdict("released", 0, "none", heard.flags)\n',
             ),
         ),
@@ -669,7 +671,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 "proxy/wire/meter.py",
-                "            self.usage = usage\n",
+                "            self.usage = usage if self.usage is None else later(self.usage, usage)\n",
                 "            self.usage = self.usage or usage\n",
             ),
         ),
@@ -773,7 +775,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "cached-tokens-left-out",
         "Anthropic's cached tokens stand beside the input, and are not counted.",
-        (Patch("proxy/wire/usage.py", "    if shape.beside_input:\n", "    if False:\n"),),
+        (Patch(_RECKONING, "        self.is_beside = shape.is_beside or (", "        self.is_beside = False and ("),),
         (f"{_TYPED}counts_of_a_message_are_laid_over_each_other",),
     ),
     Mutation(
@@ -911,5 +913,51 @@ MUTATIONS: tuple[Mutation, ...] = (
         "Every provider is sent a bearer: Anthropic and Azure refuse all keys.",
         (Patch("proxy/providers/key.py", 'if auth == "bearer" else {auth: key}', "if auth else {auth: key}"),),
         ("tests/providers/test_auth.py::test_every_key_goes_out_as_the_provider_wants_it[x-api-key]",),
+        "reasoning-beside-is-free",
+        "Thoughts that are counted beside the answer, told by the total alone, are left out: a bill 48 times too low.",
+        (
+            Patch(
+                _RECKONING,
+                "    total = told.total\n    if total is None",
+                "    total = usual.total\n    if total is None",
+            ),
+        ),
+        ("tests/wire/test_reckoning.py::test_a_shape_without_a_doubt[xAI]",),
+    ),
+    Mutation(
+        "cache-writes-at-the-price-of-input",
+        "A configured price of what is written to a cache is never charged.",
+        (Patch("proxy/policy/pricing/price.py", "        (short_ausd, short),\n", "        (input_ausd, short),\n"),),
+        ("tests/policy/test_pricing.py::test_each_class_at_its_own_price[cache_write_tokens]",),
+    ),
+    Mutation(
+        "zeros-are-believed",
+        "A provider that counts nothing is booked at nothing, whatever it wrote.",
+        (Patch(_SETTLE, "            return ZERO\n", "            return None\n"),),
+        (f"{_FINALITY}zeros_in_a_plain_answer[plain]",),
+    ),
+    Mutation(
+        "a-usage-on-the-way-is-the-bill",
+        "A count in mid-stream is booked, and what came after it is not.",
+        (
+            Patch(
+                "proxy/wire/meter.py",
+                "                self.usage_is_whole = self.usage_is_last = False\n",
+                "                pass\n",
+            ),
+        ),
+        (f"{_FINALITY}a_stream_whose_usage_is_not_the_last_word[in mid-stream, then [DONE]-plain]",),
+    ),
+    Mutation(
+        "a-smaller-count-takes-over",
+        "The last count holds, also where it is smaller than one before it, or zero.",
+        (Patch("proxy/wire/usage.py", "else max(old, new))", "else new)"),),
+        ("tests/wire/test_reckoning.py::test_a_later_usage[before2-now2-counted2-True]",),
+    ),
+    Mutation(
+        "the-start-of-a-message-is-its-bill",
+        "Where no event counts what was written, the one token of message_start is booked.",
+        (Patch("proxy/wire/messages.py", "            self.usage_is_whole = False\n", ""),),
+        (f"{_FINALITY}the_counts_of_a_message[message_stop alone]",),
     ),
 )

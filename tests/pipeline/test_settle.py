@@ -1,0 +1,77 @@
+"""What an attempt cost by what was heard of it, where nothing but the figures decides."""
+
+from proxy.pipeline.settle import Heard, Priced, Verdict, settle
+from proxy.providers.openai import OpenAIDialect
+from proxy.wire.usage import Usage
+
+RATE = 1000  # pico-USD a token, in and out
+PLAIN, TOLD, OFF = OpenAIDialect(), OpenAIDialect("usage.cost"), OpenAIDialect(takes_cost=False)
+
+
+def _price(usage: Usage) -> Priced | None:
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    return Priced((usage.input_tokens + usage.output_tokens) * RATE)
+
+
+def _none(_: Usage) -> None:
+    return None
+
+
+def _usage(output_tokens: int | None = 5, cost_pusd: int | None = None) -> Usage:
+    return Usage(10, output_tokens, None, None, cost_pusd, True, None, False, None)
+
+
+def _heard(usage: Usage | None, *, content: bool = True) -> Heard:
+    return Heard(dispatched=True, status=200, usage=usage, content_seen=content, complete=True, finish_reason="stop")
+
+
+def _told(verdict: Verdict) -> tuple[int | None, str, frozenset[str]]:
+    return verdict.cost_pusd, verdict.cost_source, verdict.flags
+
+
+def test_a_price_goes_before_a_cost_that_nobody_configured() -> None:
+    assert _told(settle(_heard(_usage(cost_pusd=77)), PLAIN, 10**6, _price)) == (15_000, "price", frozenset())
+    assert _told(settle(_heard(_usage(cost_pusd=77)), PLAIN, None, _none)) == (77, "provider", frozenset())
+    assert _told(settle(_heard(_usage(cost_pusd=77)), OFF, None, _none)) == (None, "none", {"cost_unknown"})
+
+
+def test_a_cost_of_a_field_goes_before_a_price() -> None:
+    assert _told(settle(_heard(_usage(cost_pusd=77)), TOLD, 10**6, _price)) == (77, "provider", frozenset())
+    assert _told(settle(_heard(_usage()), TOLD, 10**6, _price)) == (15_000, "price", {"cost_missing"})
+
+
+def test_a_cost_of_zero() -> None:
+    """It proves nothing where a price says otherwise, or where nobody said that costs are told."""
+    zero = _heard(_usage(cost_pusd=0))
+    assert _told(settle(zero, TOLD, 10**6, _price)) == (15_000, "price", {"cost_doubtful"})
+    assert _told(settle(zero, TOLD, None, _none)) == (0, "provider", frozenset())
+    assert _told(settle(zero, PLAIN, None, _none)) == (None, "none", {"cost_unknown"})
+
+
+def test_a_usage_that_is_not_final_is_the_least() -> None:
+    """The worst case where one was set aside; what it says where that is more, or where nothing was."""
+    heard = _heard(_usage())
+    heard.usage_is_open = True
+    flags = {"usage_not_final"}
+    assert _told(settle(heard, PLAIN, 10**6, _price)) == (10**6, "estimate", flags)
+    assert _told(settle(heard, PLAIN, 14_000, _price)) == (15_000, "estimate", flags | {"over_reservation"})
+    assert _told(settle(heard, PLAIN, None, _price)) == (15_000, "estimate", flags)
+    heard.least_tokens = 300
+    assert _told(settle(heard, PLAIN, None, _price)) == (310_000, "estimate", flags)
+
+
+def test_a_cost_stands_where_only_the_counts_are_wrong() -> None:
+    assert _told(settle(_heard(_usage(0, 77)), TOLD, 10**6, _price)) == (77, "provider", {"usage_zero"})
+
+
+def test_an_answer_without_anything_is_free() -> None:
+    """No choice, no content, no count; one that ended by itself may have thought, and is not."""
+    for usage in (None, Usage(0, 0, None, None, None, True, None, False, None)):
+        empty = _heard(usage, content=False)
+        empty.finish_reason = None
+        assert settle(empty, PLAIN, 10**6, _price).state == "released"
+    assert _told(settle(_heard(None, content=False), PLAIN, 10**6, _price)) == (10**6, "estimate", {"usage_missing"})
+    counted = _heard(_usage(0), content=False)
+    counted.finish_reason = None
+    assert _told(settle(counted, PLAIN, 10**6, _price)) == (10_000, "price", frozenset())
