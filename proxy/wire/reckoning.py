@@ -182,9 +182,9 @@ class _Told:
         self.is_beside = shape.is_beside or (
             "prompt_tokens" not in usage and not _ANTHROPIC.isdisjoint(usage.keys()) and not inside
         )
-        # thoughts that stand in the total alone are those of providers that tell no reasoning, and count cached tokens
-        # by OpenAI's names
-        self.may_think_unsaid = self.reasoning is None and _ANTHROPIC.isdisjoint(usage.keys())
+        # what a total has above may be thoughts rather than cached tokens, but where there are none, or the cache's are
+        # counted by the names of those who count them beside
+        self.may_think_unsaid = self.reasoning != 0 and _ANTHROPIC.isdisjoint(usage.keys())
         self.read_is_inside = False
         missed = whole(usage.get("prompt_cache_miss_tokens"))
         if missed is not None and self.read is not None:
@@ -332,7 +332,8 @@ def _read(told: _Told) -> tuple[_Reading, int]:
         return (usual if told.is_beside else _dearest(told, readings)), 0
     fitting = [reading for reading in readings if reading.total == total]
     above = total - usual.total
-    if fitting and not (above > 0 and told.may_think_unsaid):
+    is_cache = bool(fitting) and all(reading.input_tokens > usual.input_tokens for reading in fitting)
+    if fitting and not (is_cache and told.may_think_unsaid):
         return _dearest(told, fitting), 0
     if above > 0:
         if fitting:  # as much as was cached: it may be that, or thoughts of which nobody speaks

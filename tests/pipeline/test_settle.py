@@ -65,13 +65,11 @@ def test_a_cost_stands_where_only_the_counts_are_wrong() -> None:
     assert _told(settle(_heard(_usage(0, 77)), TOLD, 10**6, _price)) == (77, "provider", {"usage_zero"})
 
 
-def test_an_answer_without_anything_is_free() -> None:
-    """No choice, no content, no count; one that ended by itself may have thought, and is not."""
+def test_a_failure_without_anything_is_free() -> None:
+    """No content and no count; one that ended by itself may have thought, and is not."""
     for usage in (None, Usage(0, 0, None, None, None, True, None, False, None)):
-        empty = _heard(usage, content=False)
-        empty.finish_reason = None
-        assert settle(empty, PLAIN, 10**6, _price).state == "released"
+        failed = _heard(usage, content=False)
+        failed.failed = True
+        assert settle(failed, PLAIN, 10**6, _price).state == "released"
     assert _told(settle(_heard(None, content=False), PLAIN, 10**6, _price)) == (10**6, "estimate", {"usage_missing"})
-    counted = _heard(_usage(0), content=False)
-    counted.finish_reason = None
-    assert _told(settle(counted, PLAIN, 10**6, _price)) == (10_000, "price", frozenset())
+    assert _told(settle(_heard(_usage(0), content=False), PLAIN, 10**6, _price)) == (10_000, "price", frozenset())
