@@ -289,13 +289,13 @@ def damage(usage: dict[str, Any], data: st.DataObject) -> None:
     places = _places(usage)
     what = data.draw(st.sampled_from(["drop", "replace", "add", "spell"]))
     if what == "add" or not places:
-        usage[data.draw(ADDED)] = data.draw(odd_values)
+        usage[data.draw(ADDED)] = copy.deepcopy(data.draw(odd_values))
         return
     part, key = data.draw(st.sampled_from(places))
     if what == "drop":
         del part[key]
     elif what == "replace":
-        part[key] = data.draw(odd_values)
+        part[key] = copy.deepcopy(data.draw(odd_values))
     elif type(part[key]) is int:
         part[key] = data.draw(st.sampled_from([str(part[key]), float(part[key])]))
 
