@@ -175,8 +175,8 @@ FROM requests WHERE id = ?1
 
 # what quota totals are rebuilt from: hours of the roll-up, and the rows of the hours that are needed one by one
 QUOTA_HOURS = """
-SELECT hour_ms, user, nullif(group_name, ''), sum(cost_pusd), sum(input_tokens + output_tokens + uncounted_tokens),
-    sum(requests)
+SELECT hour_ms, user, nullif(group_name, ''), sum(cost_pusd / 1000000000), sum(cost_pusd % 1000000000),
+    sum(input_tokens + output_tokens + uncounted_tokens), sum(requests)
 FROM usage_hourly WHERE hour_ms < ?1 AND (?2 IS NULL OR use_case = ?2) GROUP BY hour_ms, user, group_name
 """
 

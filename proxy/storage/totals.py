@@ -14,6 +14,8 @@ from proxy.policy.window import HOUR_MS
 from proxy.storage import statements
 from proxy.storage.rows import id_floor
 
+_PART = 1_000_000_000  # as in statements.QUOTA_HOURS
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -31,7 +33,12 @@ def read_totals(
 
     without: requests of the last hours that are to be left out.
     """
-    found = map(SettledRow._make, connection.execute(statements.QUOTA_HOURS, (fine.since_ms, use_case)))
+    summed = connection.execute(statements.QUOTA_HOURS, (fine.since_ms, use_case))
+    # a sum of 64 bits would end the start where it overflows; two of parts never do
+    found = (
+        SettledRow(hour_ms, user, group, high * _PART + low, tokens, count)
+        for hour_ms, user, group, high, low, tokens, count in summed
+    )
     hours = [row for row in found if row.at_ms not in fine.hours] if fine.hours else list(found)
     rows: list[SettledRow] = []
     for begin_ms, end_ms in _spans(fine):

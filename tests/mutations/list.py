@@ -334,6 +334,26 @@ MUTATIONS: tuple[Mutation, ...] = (
         (f"{_RELOAD}a_refused_reload_leaves_everything_in_force[schema]",),
     ),
     Mutation(
+        "one-bad-row-for-all",
+        "A row that cannot be written takes all rows along that are written with it.",
+        (
+            Patch(
+                "proxy/storage/writer.py",
+                "            else:  # one bad operation must not take its neighbours along",
+                "            elif operations:\n"
+                "                self._resolve(operations, {waiter: (None, error) for _, waiter, _ in operations})\n"
+                "            else:  # one bad operation must not take its neighbours along",
+            ),
+        ),
+        ("tests/storage/test_ledger.py::test_a_row_that_cannot_be_written_does_not_take_its_neighbours_along",),
+    ),
+    Mutation(
+        "a-dead-writer-is-ready",
+        "The thread that writes has ended, and requests wait for it for ever.",
+        (Patch("proxy/storage/writer.py", "            self._break(error)\n", ""),),
+        ("tests/holds/test_watchers.py::test_it_stops_by_itself",),
+    ),
+    Mutation(
         "crash-leaves-it-open",
         "What a crash left open is never settled: it stays set aside for ever.",
         (

@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.policy.quota import FineRows, SettledRow
+from proxy.storage.ledger import connect_owner
 from proxy.storage.rows import HOUR_MS
 from proxy.storage.totals import read_totals
 from tests.storage.made_rows import START_MS, fill, ledger
@@ -50,3 +52,18 @@ def test_every_amount_comes_once(seed: int, since: int, fine_hours: frozenset[in
     assert sorted(totals.rows, key=repr) == sorted((row for row in settled if fine.covers(row.at_ms)), key=repr)
     assert all(row.at_ms % HOUR_MS == 0 and not fine.covers(row.at_ms) for row in totals.hours)
     assert not any(row.group == "" for row in totals.hours)
+
+
+def test_sums_beyond_64_bits_do_not_end_the_start(tmp_path: Path) -> None:
+    """What a few absurd bills come to is more than SQLite can sum; limits still know it to the pico-dollar."""
+    most = 2**63 - 1
+    with closing(connect_owner(tmp_path / "ledger.db", 1.0)) as connection:
+        for model in ("a", "b", "c"):
+            connection.execute(
+                "INSERT INTO usage_hourly (hour_ms, user, group_name, model, provider, use_case, requests, errors,"
+                " input_tokens, output_tokens, cached_tokens, reasoning_tokens, uncounted_tokens, cost_pusd)"
+                " VALUES (0, 'anna', '', ?, 'p', '', 1, 0, 1, 1, 0, 0, 0, ?)",
+                (model, most),
+            )
+        (row,) = read_totals(connection, FineRows(1 << 40, frozenset())).hours
+    assert (row.cost_pusd, row.requests) == (3 * most, 3)

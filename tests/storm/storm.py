@@ -207,6 +207,9 @@ async def _limits_at_rest(ground: _Field) -> list[Difference]:
     await asyncio.sleep(_REST_S)
     texts = still_reserved(proxy.port, ground.tokens, limits)
     texts += await disagreements(proxy.port, ground.tokens, limits, proxy.ledger_path)
+    ownerless = http_json(f"http://127.0.0.1:{proxy.port}/readyz?verbose")["holds_without_owner"]
+    if ownerless or "hold.without_owner" in proxy.log_path.read_text(errors="replace"):
+        texts.append(f"{ownerless} holds without an owner; the log tells of those that were ended")
     return [Difference("-", f"at the end: {text}") for text in texts]
 
 
