@@ -5,20 +5,23 @@ Fails closed: until a figure is on disk the reservation stays in force, over res
 
 import asyncio
 import logging
-from collections.abc import KeysView, Sequence
+from collections.abc import KeysView, Mapping, Sequence
 from itertools import chain, repeat
+from types import MappingProxyType
 from typing import NamedTuple
 
 from proxy.core.clock import Clock
 from proxy.pipeline.desk import Desk
 from proxy.pipeline.over import tell_over
 from proxy.pipeline.parts import Live
+from proxy.pipeline.people import own_keys
 from proxy.pipeline.record import word
 from proxy.pipeline.settle import (
     CRASH,
     FAILED,
     INEXACT,
     OVER,
+    TIMED_OUT,
     Verdict,
     give_up,
     settle_looked_up,
@@ -26,11 +29,13 @@ from proxy.pipeline.settle import (
 from proxy.pipeline.tally import Tally
 from proxy.pipeline.total import Part, add_up
 from proxy.providers.generation import (
+    Access,
     Generation,
     GenerationUnavailableError,
     GenerationUnknownError,
     look_up,
 )
+from proxy.providers.key import OWN
 from proxy.providers.rows import ProviderRow
 from proxy.storage.ledger import Ledger
 from proxy.storage.rows import AttemptEnd, LeftAttempt, RequestEnd, Reserved, Unfinished, id_text
@@ -54,6 +59,7 @@ class SettlePending:
         self._desk = desk
         self._tally = tally
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._made_with: dict[int, Mapping[int, Access]] = {}  # as long as the task runs
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._closed = False
 
@@ -72,9 +78,11 @@ class SettlePending:
             self._begin(row.id)
         return len(left)
 
-    def look_up_later(self, request_id: int) -> None:
-        """Take a request up; after close() the next start does."""
+    def look_up_later(self, request_id: int, made_with: Mapping[int, Access] = MappingProxyType({}), /) -> None:
+        """Take a request up; after close() the next start does. made_with: what attempts went out with, by number."""
         if not self._closed:
+            if made_with:
+                self._made_with[request_id] = made_with
             self._begin(request_id)
 
     def _begin(self, request_id: int) -> None:
@@ -86,6 +94,7 @@ class SettlePending:
 
     def _ended(self, request_id: int, task: asyncio.Task[None]) -> None:
         self._tasks.pop(request_id, None)
+        self._made_with.pop(request_id, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("settlement.failed", extra={"request_id": request_id, "problem": repr(error)})
 
@@ -137,10 +146,11 @@ class SettlePending:
             flags.add(CRASH)
         provider = self._live.current.providers.get(attempt.provider)
         found = None
-        if attempt.generation_id is None or provider is None or not provider.dialect.has_generations:
+        where = self._where(row, attempt, provider)
+        if attempt.generation_id is None or not where.accesses:
             verdict = self._uncertain(attempt, provider, share.cost_pusd, flags)
         else:
-            found, always_unknown = await self._ask(provider, attempt.generation_id)
+            found, always_unknown = await self._ask(where, attempt.generation_id)
             if found is not None:
                 verdict = settle_looked_up(found.cost_pusd, flags, share.cost_pusd, exact=found.cost_exact)
             elif always_unknown and _said_that_it_failed(row, attempt):
@@ -160,25 +170,52 @@ class SettlePending:
         reports_cost = provider is None or provider.dialect.reports_cost
         return give_up(share_pusd, "reservation" if reports_cost else "estimate", flags)
 
-    async def _ask(self, provider: ProviderRow, generation_id: str) -> tuple[Generation | None, bool]:
-        """Ask until it is known or time is up; also tell whether every answer was 'unknown'."""
+    def _where(self, row: Unfinished, attempt: LeftAttempt, provider: ProviderRow | None) -> "_Where":
+        """Return where to ask for an attempt, and with which keys.
+
+        With that which it went out with: as it was, or by its name in the row (a user's own by the user). Only that
+        account knows it; where that key is gone every other is tried, for it may have another name by now.
+        """
+        made = self._made_with.get(row.id, {}).get(attempt.n)
+        if made is not None:
+            return _Where((made,) if made.provider.dialect.has_generations else (), is_its_own=True)
+        if provider is None or not provider.dialect.has_generations:
+            return _Where((), is_its_own=False)
+        if attempt.key == OWN:
+            user = self._live.current.settings.users.get(row.user)
+            own = None if user is None else own_keys(user).get(provider.name)
+            keys = provider.keys if own is None else (own,)
+            return _Where([Access(provider, key) for key in keys], is_its_own=own is not None)
+        named = [key for key in provider.keys if key.name == attempt.key]
+        return _Where([Access(provider, key) for key in named or provider.keys], is_its_own=bool(named))
+
+    async def _ask(self, where: "_Where", generation_id: str) -> tuple[Generation | None, bool]:
+        """Ask until it is known or time is up; also tell whether every answer was 'unknown', by who would know."""
         deadline_s = self._clock.monotonic_s() + self._live.current.settings.ledger.lookup_timeout_s
-        always_unknown = True
+        always_unknown = where.is_its_own
         for n in range(1_000_000):
             left_s = deadline_s - self._clock.monotonic_s()
             delay_s = _DELAYS_S[n] if n < len(_DELAYS_S) else _DELAY_MAX_S
             await asyncio.sleep(max(0.0, min(delay_s, left_s)))
-            try:
-                async with self._slots:
-                    return await look_up(provider, generation_id), False
-            except GenerationUnknownError:
-                pass
-            except GenerationUnavailableError as error:
-                always_unknown = False
-                log.info("settlement.delayed", extra={"generation_id": generation_id, "problem": str(error)})
+            for access in where.accesses:
+                try:
+                    async with self._slots:
+                        return await look_up(access, generation_id), False
+                except GenerationUnknownError:
+                    pass
+                except GenerationUnavailableError as error:
+                    always_unknown = False
+                    log.info("settlement.delayed", extra={"generation_id": generation_id, "problem": str(error)})
             if left_s <= delay_s:
                 break
         return None, always_unknown
+
+
+class _Where(NamedTuple):
+    """Where to ask for an attempt, in order. is_its_own: by that with which it was made, which alone can deny it."""
+
+    accesses: Sequence[Access]
+    is_its_own: bool
 
 
 class _Figure(NamedTuple):
@@ -201,7 +238,7 @@ def _known(row: Unfinished, attempt: LeftAttempt) -> Verdict:
 def _said_that_it_failed(row: Unfinished, attempt: LeftAttempt) -> bool:
     """Tell whether the provider said that it failed, with no content before; only the last may have had any."""
     if attempt.n < row.attempts[-1].n:
-        return attempt.outcome == "upstream_error"
+        return attempt.outcome == "upstream_error" and attempt.status not in TIMED_OUT
     failed = FAILED in (row.flags or "").split()
     return failed and (attempt.n == 1 or (attempt.outcome == "upstream_error" and attempt.ttft_ms is None))
 

@@ -94,7 +94,8 @@ class HeldStream(Stream):
         finally:
             call.begin_stream, call.waits_since_s = None, 0.0
         answer.awaits_content = False
-        if meter.content_seen or not (self._at_end or meter.error_seen):
+        is_empty = meter.done and meter.says_nothing
+        if meter.content_seen or not (self._at_end or meter.error_seen or is_empty):
             return
         if not self._at_end:
             await self._keep_the_rest()

@@ -1,6 +1,6 @@
 """The parts that the steps work with; app.py makes them, run.py hands them on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -21,6 +21,7 @@ from proxy.policy.host import Hosts
 from proxy.policy.origin import Origins
 from proxy.policy.quota import Quota
 from proxy.providers.catalogue import Catalogue
+from proxy.providers.generation import Access
 from proxy.providers.rows import ProviderRow
 from proxy.storage.ledger import Ledger
 
@@ -74,6 +75,14 @@ class Snapshot:
         return self.providers[target.provider] if target.static is None else self.statics[target.static]
 
 
+class LookUpLater(Protocol):
+    """Takes up a pending request."""
+
+    def __call__(self, request_id: int, made_with: Mapping[int, Access] = ..., /) -> None:
+        """made_with: what its attempts went out with, by number; what is missing is found by its name in the row."""
+        ...
+
+
 class Live(Protocol):
     """The configuration in force."""
 
@@ -89,7 +98,7 @@ class Parts:
     catalogue: Catalogue
     desk: Desk
     health: Health
-    look_up_later: Callable[[int], None]  # a pending request's id -> the job that settles it
+    look_up_later: "LookUpLater"  # the job that settles pending requests
     patience: Patience = field(default_factory=Patience)
     in_flight: InFlight = field(default_factory=InFlight)
     claims: Claims = field(default_factory=Claims)

@@ -1,6 +1,8 @@
 """record: write the beginning and the end of a request, each exactly once, whatever happens to it."""
 
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from proxy.core.counts import NO_COUNTS, Counts
@@ -30,6 +32,7 @@ from proxy.pipeline.tally import Tally
 from proxy.pipeline.total import Part, add_up, held_pusd, rest, share, total_verdict
 from proxy.policy.pricing import Price, charge
 from proxy.policy.quota import Amounts
+from proxy.providers.generation import Access
 from proxy.providers.rows import ProviderRow
 from proxy.storage.rows import AttemptEnd, AttemptRow, RequestEnd, Reserved
 from proxy.storage.writer import LedgerUnavailableError
@@ -50,6 +53,8 @@ class Booking:
     end() is the one place where a hold ends: it comes after every open(), whatever was raised between, and what it
     does depends on what was written and sent, never on the exception.
     """
+
+    _made_with: Mapping[int, Access] = MappingProxyType({})  # what attempts that must be looked up went out with
 
     def __init__(self, call: Call, reservation: Reservation, parts: Parts, snapshot: Snapshot) -> None:
         self._call = call
@@ -186,7 +191,13 @@ class Booking:
             id_, verdict = self._reservation.id, self.verdict
             self._parts.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens)
             if verdict.state == "pending":
-                self._parts.look_up_later(id_)
+                if self.attempt is not None:
+                    self._note_access(self.attempt)
+                self._parts.look_up_later(id_, self._made_with)
+
+    def _note_access(self, attempt: Attempt) -> None:
+        """Keep what an attempt went out with, for those who look it up."""
+        self._made_with = {**self._made_with, attempt.n: Access(attempt.provider, attempt.key)}
 
     def _settle(self, attempt: Attempt, reserved_pusd: int | None) -> Verdict:
         return settle(attempt.heard, attempt.provider.dialect, reserved_pusd, self._price)
@@ -231,6 +242,8 @@ class Booking:
             past = past.extended(more)
         self._past, self.attempt = past, None
         self._end_key(failed, part.verdict)
+        if part.verdict.state == "pending":
+            self._note_access(failed)
         row = AttemptRow(id_, failed.n + 1, self._parts.clock.now_ms(), provider.name, key_label, target.model)
         try:
             await ledger.add_attempt(row, part.end, None if past.held == before.held else past.held)

@@ -32,6 +32,7 @@ UNTOLD_LIFE = "cache_life_untold"  # nobody says for how long a cache keeps it: 
 
 CONTRADICTED = frozenset({UNFINISHED, ZERO, TOO_SMALL})  # the usage is not what it cost: only the least of it
 
+TIMED_OUT = frozenset((408, 504, 524))  # somebody gave up waiting for one who may still be at work
 _BAD_GATEWAY = 502  # it may have been billed, but a provider that keeps records and has none of it did not
 _NO_FLAGS: frozenset[str] = frozenset()
 INEXACT = frozenset(

@@ -3,9 +3,11 @@
 import re
 from dataclasses import dataclass
 from json import JSONDecodeError, loads
+from typing import NamedTuple
 
 from proxy.core.money import MoneyError, usd_to_pusd
 from proxy.providers.deadlines import Deadlines
+from proxy.providers.key import Key
 from proxy.providers.rows import ProviderRow
 from proxy.providers.transport import TransportError
 
@@ -29,6 +31,13 @@ class Generation:
     finish_reason: str | None
 
 
+class Access(NamedTuple):
+    """Where an attempt went, and with which key. Only that account has a record of it."""
+
+    provider: ProviderRow
+    key: Key
+
+
 class GenerationUnknownError(Exception):
     """The provider has no record of it (yet): 404."""
 
@@ -41,11 +50,12 @@ def is_generation_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-async def look_up(provider: ProviderRow, generation_id: str) -> Generation:
+async def look_up(access: Access, generation_id: str) -> Generation:
     """Ask once. Raises GenerationUnknownError or GenerationUnavailableError."""
+    provider, key = access
     if not is_generation_id(generation_id):
         raise GenerationUnavailableError("the id is not one that can be asked for")
-    headers = {"Accept": "application/json", "Accept-Encoding": "identity", **provider.auth_headers()}
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity", **key.headers()}
     try:
         answer = await provider.transport.send(
             "GET", provider.url(f"/generation?id={generation_id}"), headers, None, _DEADLINES

@@ -286,11 +286,13 @@ def hourly_counts(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
 class LeftAttempt(NamedTuple):
     """One attempt of a request that has not ended. The fields but counts are those of statements.ATTEMPTS in order.
 
-    outcome ``open``: it was under way when the proxy went down. reserved_pusd and reserved_tokens as in AttemptEnd.
+    outcome ``open``: it was under way when the proxy went down. key: the name of that which it went out with.
+    reserved_pusd and reserved_tokens as in AttemptEnd.
     """
 
     n: int
     provider: str
+    key: str | None
     model: str
     served_model: str | None
     served_by: str | None

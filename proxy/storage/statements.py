@@ -145,7 +145,7 @@ ORDER BY r.id
 
 # all attempts of one request (?1)
 ATTEMPTS = f"""
-SELECT n, provider, model, served_model, served_by, generation_id, status, outcome, input_tokens, output_tokens,
+SELECT n, provider, key, model, served_model, served_by, generation_id, status, outcome, input_tokens, output_tokens,
     cached_tokens, reasoning_tokens, cost_pusd, cost_source, ttft_ms, duration_ms, reserved_pusd, reserved_tokens,
     {COUNTS}
 FROM attempts WHERE request_id = ?1 ORDER BY n

@@ -43,6 +43,12 @@ _EVERY_STEP = "tests/holds/test_every_step.py::test_nothing_stays_held"
 _FINALITY = "tests/faults/test_finality.py::test_"
 _END_USERS = "tests/identity/test_end_users.py::test_"
 
+_LOOKED_UP = "tests/pipeline/test_looked_up.py::test_"
+_GATEWAY = "tests/faults/test_gateway.py::test_"
+_DEFAULTS = "tests/routes/test_defaults.py::test_"
+_WORDS = "tests/policy/test_error_words.py::test_"
+_BREAKER = "tests/policy/test_breaker.py::test_"
+
 _ADMIT = "proxy/pipeline/admit.py"
 _ALLOWANCE = "proxy/pipeline/allowance.py"
 _APP = "proxy/app.py"
@@ -56,6 +62,94 @@ _SETTLE = "proxy/pipeline/settle.py"
 _RECKONING = "proxy/wire/reckoning.py"
 
 MUTATIONS: tuple[Mutation, ...] = (
+    Mutation(
+        "looked-up-with-the-first-key",
+        "A bill is asked for with the provider's first key, whatever the attempt went out with.",
+        (Patch("proxy/providers/generation.py", "**key.headers()}", "**provider.auth_headers()}"),),
+        (f"{_LOOKED_UP}what_was_hung_up_on_is_asked_for_with_its_own_key",),
+    ),
+    Mutation(
+        "keys-forgotten-by-a-restart",
+        "The name of the key in the row is not read: after a restart the first key asks.",
+        (
+            Patch(
+                "proxy/jobs/settle_pending.py",
+                "named = [key for key in provider.keys if key.name == attempt.key]",
+                "named = list(provider.keys[:1])",
+            ),
+        ),
+        (f"{_LOOKED_UP}after_a_restart_the_key_is_found_by_its_name[second key]",),
+    ),
+    Mutation(
+        "a-gateway-that-gave-up-is-free",
+        "A status outside 2xx is free, also where somebody on the way only gave up waiting.",
+        (Patch(_SETTLE, "heard.status is None or heard.unproven:", "heard.status is None:"),),
+        (
+            f"{_GATEWAY}u14_what_may_have_been_billed_is_not_sent_again",
+            f"{_GATEWAY}u14_an_idempotency_key_is_billed_once",
+        ),
+    ),
+    Mutation(
+        "a-gateway-that-gave-up-is-asked-again",
+        "After 502, 504 and 524 the same target gets the same request again.",
+        (Patch("proxy/policy/fallback.py", "    if proves_nothing(reading):\n        return True\n", ""),),
+        (f"{_GATEWAY}u14_what_may_have_been_billed_is_not_sent_again",),
+    ),
+    Mutation(
+        "a-generation-beside-a-failure-is-not-asked-for",
+        "A refusal that names a generation is free without asking.",
+        (
+            Patch(
+                _SETTLE,
+                "    if heard.generation_id is not None and terms.has_generations:\n"
+                "        return False\n    return _said",
+                "    return _said",
+            ),
+        ),
+        (f"{_GATEWAY}u14_a_generation_beside_a_failure_is_looked_up",),
+    ),
+    Mutation(
+        "an-empty-200-costs-the-worst-case",
+        "An answer with neither a choice nor a count is charged as though it were one.",
+        (Patch("proxy/pipeline/relay.py", "        elif says_nothing(message):", "        elif False:"),),
+        ("tests/faults/test_gateway.py::test_u11_a_200_that_holds_nothing",),
+    ),
+    Mutation(
+        "words-in-one-shape-only",
+        "An error is read where it stands under `error` as an object, and nowhere else.",
+        (Patch("proxy/wire/error.py", "    return _bare(message)\n", "    return None\n"),),
+        (f"{_WORDS}words_in_a_200",),
+    ),
+    Mutation(
+        "a-wait-before-the-next-target",
+        "What has failed is tried again before those that were not asked yet.",
+        (
+            Patch(
+                "proxy/pipeline/walk.py",
+                "self._to_another(decision) or self._to_the_same() or",
+                "self._to_the_same() or self._to_another(decision) or",
+            ),
+        ),
+        (f"{_DEFAULTS}one_overloaded_model_costs_no_wait",),
+    ),
+    Mutation(
+        "one-user-shuts-out-all",
+        "A breaker counts what one user alone meets while others are served.",
+        (
+            Patch(
+                "proxy/policy/breaker.py",
+                "and self._witnesses.are_many(now_s):\n            self._open",
+                "and True:\n            self._open",
+            ),
+        ),
+        (f"{_DEFAULTS}one_users_requests_take_a_provider_from_nobody", f"{_BREAKER}what_one_user_meets"),
+    ),
+    Mutation(
+        "a-name-takes-a-key-from-all",
+        "Words that the client wrote and the provider only repeats set a key aside.",
+        (Patch("proxy/pipeline/walk.py", "self._is_clients(decision.phrase):", "False:"),),
+        (f"{_DEFAULTS}words_of_a_request_put_no_key_aside",),
+    ),
     Mutation(
         "check-then-add",
         "The limit is checked in one step and the amount added in a later one: everyone in between passes.",
