@@ -142,7 +142,10 @@ MUTATIONS: tuple[Mutation, ...] = (
                 "and True:\n            self._open",
             ),
         ),
-        (f"{_DEFAULTS}one_users_requests_take_a_provider_from_nobody", f"{_BREAKER}what_one_user_meets"),
+        (
+            f"{_DEFAULTS}one_users_requests_take_a_provider_from_nobody",
+            f"{_BREAKER}what_one_user_meets_shuts_nobody_out_who_is_served",
+        ),
     ),
     Mutation(
         "a-name-takes-a-key-from-all",
