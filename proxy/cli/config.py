@@ -64,3 +64,23 @@ def show(path: Path | None, *, as_json: bool, changed: bool) -> None:
     for name, value, origin in rows:
         text = value if isinstance(value, str) else json.dumps(value)
         click.echo(f"{name:<{width}}  {text}  ({origin})")
+
+
+@config.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("-c", "--config", "path", type=click.Path(path_type=Path), help="The configuration file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of lines.")
+def diff(file: Path, path: Path | None, *, as_json: bool) -> None:
+    """Print what FILE would change if it took the configuration's place; secrets are never shown."""
+    from proxy.cli.settings import loader  # noqa: PLC0415 - keeps --help quick
+    from proxy.config.changes import changes  # noqa: PLC0415
+    from proxy.config.load import load_file  # noqa: PLC0415
+
+    told = changes(loader(path, {})().settings, load_file(file, os.environ).settings)
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+        return
+    for line in told:
+        click.echo(line)
+    if not told:
+        click.echo("Nothing would change.", err=True)

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
+from proxy.config.changes import changes
 from proxy.config.load import Loaded
 from proxy.config.schema import Settings
 from proxy.core.errors import ConfigError
@@ -21,6 +22,7 @@ from proxy.core.errors import ConfigError
 S = TypeVar("S")
 Signature = tuple[tuple[int, ...] | None, ...]
 _RETRY_TICKS = 10
+_TOLD_MAX = 20  # changes in one line of the log
 _log = logging.getLogger("tollkeeper.config")
 
 
@@ -143,7 +145,10 @@ class LiveConfig(Generic[S]):
         )
         self._accept()
         self._swapped(settings)
-        _log.info("config.changed", extra={"fingerprint": loaded.fingerprint})
+        told = changes(old.settings, settings)
+        more = f"; and {len(told) - _TOLD_MAX} more" if len(told) > _TOLD_MAX else ""
+        what = "; ".join(told[:_TOLD_MAX]) + more
+        _log.info("config.changed", extra={"fingerprint": loaded.fingerprint, "changes": what or "nothing"})
         for warning in loaded.warnings:
             _log.warning("config.warning", extra={"problem": warning})
         if waiting:
