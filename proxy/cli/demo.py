@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import secrets
+import shlex
+import shutil
 import signal
 import sys
 from dataclasses import dataclass
@@ -12,11 +14,13 @@ from pathlib import Path
 import click
 
 from proxy.cli.private_file import write_private
-from proxy.core.errors import PortError, SetupError
+from proxy.core.errors import LedgerError, PortError, SetupError
 from proxy.core.token import is_well_formed, new_token, token_hash
 
 _MARK = "# Made by tollkeeper demo"
 _USER = "demo"
+_GUEST = "guest"
+_GUEST_LIMIT = "$0.0006/day"  # a handful of short answers of the model in the hints: then the first refusal
 _DRAIN_S = 10
 
 
@@ -43,7 +47,7 @@ def demo(folder: Path, port: int | None, *, check: bool) -> None:
     folder = folder.absolute()
     _make_folder(folder)
     _check_free(folder)
-    keys = _keys(folder / "demo.env")
+    keys = _keys(folder)
     with simulator() as url:
         write_private(folder / "config.yaml", _config(url, chosen, keys))
         sys.exit(run_loop(lambda: _run(folder, url, keys, check=check)))
@@ -51,9 +55,10 @@ def demo(folder: Path, port: int | None, *, check: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The user's token and the operator's; kept in demo.env, so that a second run has the same."""
+    """The users' tokens and the operator's; kept in demo.env and guest.env, so that a second run has the same."""
 
     token: str
+    guest_token: str
     admin_token: str
 
 
@@ -73,21 +78,36 @@ def _check_free(folder: Path) -> None:
     from proxy.storage.lock import OwnerLock  # noqa: PLC0415 - keeps --help quick
 
     lock = OwnerLock(folder / "tollkeeper.db")
-    lock.acquire("tollkeeper demo")
+    try:
+        lock.acquire("tollkeeper demo")
+    except LedgerError as error:
+        url = _read_env(folder / "demo.env").get("OPENAI_BASE_URL")
+        where = f" at {url}" if url else ""
+        raise LedgerError(f"{error} The demo runs already{where}: stop it, or take another folder: --dir D") from None
     lock.release()
 
 
-def _keys(env: Path) -> Keys:
+def _read_env(path: Path) -> dict[str, str]:
     try:
-        lines = env.read_text(errors="replace").splitlines()
+        lines = path.read_text(errors="replace").splitlines()
     except FileNotFoundError:
-        lines = []
-    found = dict(line.split("=", 1) for line in lines if "=" in line)
-    token, admin_token = found.get("OPENAI_API_KEY", ""), found.get("TOLLKEEPER_ADMIN_TOKEN", "")
+        return {}
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _keys(folder: Path) -> Keys:
+    found, guest = _read_env(folder / "demo.env"), _read_env(folder / "guest.env")
+    admin_token = found.get("TOLLKEEPER_ADMIN_TOKEN", "")
     return Keys(
-        token if is_well_formed(token) else new_token(),
+        _token(found),
+        _token(guest),
         admin_token if len(admin_token) >= 32 and admin_token.isalnum() else secrets.token_hex(24),
     )
+
+
+def _token(env: dict[str, str]) -> str:
+    token = env.get("OPENAI_API_KEY", "")
+    return token if is_well_formed(token) else new_token()
 
 
 def _config(url: str, port: int, keys: Keys) -> str:
@@ -103,7 +123,8 @@ providers:
 presets:
   fast: [openai/gpt-5-mini]
 users:
-  {_USER}: {{token_hash: "sha256:{token_hash(keys.token)}"}}
+  {_USER}: {{token_hash: "sha256:{token_hash(keys.token)}", limits: {{cost: $1/day, requests: 60/minute}}}}
+  {_GUEST}: {{token_hash: "sha256:{token_hash(keys.guest_token)}", limits: {{cost: {_GUEST_LIMIT}}}}}
 """
 
 
@@ -126,6 +147,7 @@ async def _run(folder: Path, url: str, keys: Keys, *, check: bool) -> int:
     try:
         base_url = f"http://127.0.0.1:{app.port}/v1"
         write_private(folder / "demo.env", _env(base_url, url, keys))
+        write_private(folder / "guest.env", f"OPENAI_BASE_URL={base_url}\nOPENAI_API_KEY={keys.guest_token}\n")
         if check:
             from proxy.cli.demo_check import check_demo  # noqa: PLC0415 - needs the openai package
 
@@ -169,15 +191,31 @@ The proxy answers at {base_url}; behind it is a simulated provider ({url}). Noth
 
   curl {base_url}/chat/completions \\
     -H "Authorization: Bearer {keys.token}" -H "Content-Type: application/json" \\
-    -d '{{"model": "openai/gpt-5-mini", "messages": [{{"role": "user", "content": "Hej!"}}]}}'
+    -d '{{"model": "openai/gpt-5-mini", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
 
   # your code does not change:   set -a; . '{env}'; set +a
   from openai import OpenAI
   answer = OpenAI(base_url="{base_url}", api_key="{keys.token}").chat.completions.create(
-      model="openai/gpt-5-mini", messages=[{{"role": "user", "content": "Hej!"}}])
+      model="openai/gpt-5-mini", messages=[{{"role": "user", "content": "Hello!"}}])
   print(answer.choices[0].message.content, answer.usage.cost)
 
-  tollkeeper usage --by user,model -c '{folder / "config.yaml"}'
+  # the guest may spend {_GUEST_LIMIT}: after a few answers comes a refusal, which says why and until when
+  for n in 1 2 3 4 5 6 7 8; do curl -s {base_url}/chat/completions \\
+    -H "Authorization: Bearer {keys.guest_token}" -H "Content-Type: application/json" \\
+    -d '{{"model": "openai/gpt-5-mini", "messages": [{{"role": "user", "content": "Hello!"}}]}}'; echo; done
 
+  # who spent what
+  {_command()} usage --by user,model -c {shlex.quote(str(folder / "config.yaml"))}
+
+In a browser: {base_url.removesuffix("/v1")}/
 Ctrl-C ends it.
 """
+
+
+def _command() -> str:
+    """Return how this program is called from a shell: by its name only where that is this very one."""
+    own = Path(sys.executable).with_name("tollkeeper")
+    found = shutil.which("tollkeeper")
+    if found is not None and own.exists() and Path(found).resolve() == own.resolve():
+        return "tollkeeper"
+    return shlex.quote(str(own)) if own.exists() else f"{shlex.quote(sys.executable)} -m proxy"

@@ -26,7 +26,7 @@ def simulator() -> Iterator[str]:
     home = str(Path(proxy.__file__).parents[1])
     paths = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
     child = subprocess.Popen(
-        [sys.executable, "-m", "proxy.cli.simulated"],
+        [sys.executable, "-m", "proxy.cli.simulated", "--friendly"],  # words for people, none that break things
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -92,6 +92,7 @@ def test_two_demos_in_one_folder(cli: CommandLine) -> None:
         ran = cli.run("demo", "--port", "0")
         assert ran.returncode == 4
         assert "is in use by" in ran.stderr
+        assert f"The demo runs already at {env_of(cli.folder / 'demo')['OPENAI_BASE_URL']}" in ran.stderr
         assert (cli.folder / "demo" / "config.yaml").read_bytes() == before
 
 
@@ -148,3 +149,35 @@ def test_env_file_is_one_that_shells_read(cli: CommandLine) -> None:
         check=True,
     )
     assert ran.stdout.strip() == env_of(cli.folder / "a demo")["OPENAI_API_KEY"]
+
+
+def test_its_answers_greet_and_its_hints_work_as_printed(cli: CommandLine) -> None:
+    """Each hint is run by a shell; the guest meets a refusal, and the last command tells who spent what."""
+    with cli.running("demo", "--port", "0", ready=lambda: ready(cli)):
+        said = (cli.folder / "out.log").read_text()
+        first = said[said.index("  curl ") : said.index("  # your code")]
+        greeting = shell(cli, first)
+        assert "Hello! I am a simulated model" in greeting
+        loop = said[said.index("  for n in") : said.index("  # who spent")]
+        answers = shell(cli, loop)
+        assert "I am a simulated model" in answers
+        assert "insufficient_quota" in answers
+        assert "of the daily budget of user" in answers or "The daily budget of" in answers
+        usage = next(line for line in said.splitlines() if " usage --by " in line)
+        shown = shell(cli, usage)
+        assert "guest" in shown
+        assert "demo" in shown
+        assert "/\n" in said[said.index("In a browser: ") :]
+
+
+def shell(cli: CommandLine, line: str) -> str:
+    """Run a line as a person would, with nothing of ours on the PATH."""
+    return subprocess.run(
+        ["sh", "-c", line],
+        cwd=cli.folder.parent,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(cli.folder), "PYTHONPATH": cli.environ["PYTHONPATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
