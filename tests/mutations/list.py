@@ -1030,6 +1030,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         "Every provider is sent a bearer: Anthropic and Azure refuse all keys.",
         (Patch("proxy/providers/key.py", 'if auth == "bearer" else {auth: key}', "if auth else {auth: key}"),),
         ("tests/providers/test_auth.py::test_every_key_goes_out_as_the_provider_wants_it[x-api-key]",),
+    ),
+    Mutation(
         "reasoning-beside-is-free",
         "Thoughts that are counted beside the answer, told by the total alone, are left out: a bill 48 times too low.",
         (
