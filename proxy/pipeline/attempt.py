@@ -30,6 +30,7 @@ from proxy.providers.transport import Answer, SentHeaders, TransportError
 from proxy.wire.answer import read_message, text_of
 from proxy.wire.body import dump_body
 from proxy.wire.headers import HeaderError, pick_request_headers
+from proxy.wire.redact import redacted
 
 if TYPE_CHECKING:
     from proxy.pipeline.relay import Relay
@@ -174,7 +175,7 @@ def _suited(body: dict[str, Any], attempt: Attempt, route: Route, parts: Parts) 
 
 async def _hear_refusal(attempt: Attempt, answer: Answer, parts: Parts) -> None:
     """Note a status that is not 2xx, with what the provider said beside it."""
-    body = await read_error(answer)
+    body = redacted(await read_error(answer), attempt.key.quoted_bytes)
     attempt.refusal = body[:_REFUSAL_BYTES]
     found = refused(answer, body, attempt.provider, attempt.key.name, parts.clock.now_ms())
     attempt.fail(found.failure, found.error)

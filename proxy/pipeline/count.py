@@ -17,6 +17,7 @@ from proxy.providers.transport import TransportError
 from proxy.wire.body import dump_body
 from proxy.wire.error import is_json_body
 from proxy.wire.headers import pick_response_headers
+from proxy.wire.redact import redacted
 
 
 async def count(call: Call, parts: Parts) -> Reply:
@@ -58,7 +59,7 @@ async def _ask(call: Call, route: Route, target: Target, provider: ProviderRow, 
     deadlines = target.deadlines or provider.deadlines_for(target.model)
     try:
         answer = await provider.transport.send("POST", url, headers, dump_body(prepared.body), deadlines)
-        body = await read_error(answer)
+        body = redacted(await read_error(answer), key.quoted_bytes)
     except TransportError as error:
         raise broken(error, provider) from None
     if not 200 <= answer.status < 300:
@@ -68,7 +69,7 @@ async def _ask(call: Call, route: Route, target: Target, provider: ProviderRow, 
             raise found.error
     elif not is_json_body(body):
         raise failed_inside(provider, "answered with something that is no count")
-    given = dict(pick_response_headers(answer.headers))
+    given = dict(pick_response_headers(answer.headers, key.quoted))
     given.update(
         {
             "x-request-id": call.request_id,

@@ -30,7 +30,7 @@ _HELD_MAX_BYTES = 1 << 20  # an event larger than this is no error; what is held
 _AFTER_ERROR_S = 0.5  # usage may follow an error: it is waited for, but the next target is more urgent
 # Whole lines of comments, and empty ones; a CR at the very end may be half of a CR LF.
 _BEGUN_COMMENT = re.compile(rb"(?::[^\r\n]*)?\r?")
-_COMMENT = re.compile(rb"(?:\A|[\r\n]):")
+_COMMENT = re.compile(rb"[\r\n]:")
 _COMMENT_MAX_BYTES = 1 << 12
 _COMMENTS = re.compile(rb"(?:(?::[^\r\n]*)?(?:\r\n|\n|\r(?=[^\n])))*", re.DOTALL)
 
@@ -142,12 +142,13 @@ class HeldStream(Stream):
 
     def _keep(self, chunk: bytes) -> bool:
         """Keep one piece; False: there is something to do before the next."""
-        self._kept += self.meter.feed(chunk)
+        came = self.meter.feed(chunk)
+        self._kept += came
         if self.meter.content_seen and self.heard.first_byte_s is None:
             self.heard.first_byte_s = self.call.clock.monotonic_s()
         if not self._has_data:
             self._find_comments()
-        if self._has_data and _COMMENT.search(chunk) is not None:
+        if self._has_data and _COMMENT.search(self._kept, max(0, len(self._kept) - len(came) - 1)) is not None:
             self._shows_life = True
         return not (self._comments_bytes or self._shows_life or self._is_sure())
 

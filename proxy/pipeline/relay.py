@@ -26,6 +26,7 @@ from proxy.wire.answer import is_cut_off, read_message, says_nothing
 from proxy.wire.endpoint import Meter
 from proxy.wire.error import error_of_message
 from proxy.wire.headers import pick_response_headers
+from proxy.wire.redact import ErrorScreen, redacted
 from proxy.wire.sse import KEEP_ALIVE, whole_as_events
 from proxy.wire.text_size import CHARS_A_TOKEN, least_tokens
 from proxy.wire.usage import with_cost, with_told_cost
@@ -35,8 +36,10 @@ Finish = Callable[[int], Awaitable[Verdict]]  # takes the status that the client
 _WHOLE_MAX_BYTES = 64 << 20  # an answer that is not a stream is held back until its cost is known
 _AFTER_DONE_S = 1.0  # a provider that keeps the connection open after [DONE] must not keep the client waiting
 _TRAILER_MAX_S = 5.0  # nor one that sends on what says nothing
+_NEVER_S = float("inf")  # since when nothing came, where no time is long enough
 _SPACE = b" \t\r\n"
 _SPACES = frozenset((b" ", b"\t", b"\r", b"\n"))
+_IN_ONE_PIECE = frozenset({"application/json", "text/html"})
 _NO_CONTENT = frozenset({204, 205})  # of 2xx: chunks behind such a head would be taken for the next answer
 _FRAME_BYTES = 1024  # what an answer may hold beside its text before it is worth a look
 _TAIL_BYTES = 4  # the longest end of an event: CR LF CR LF
@@ -56,12 +59,12 @@ def relay(call: Call, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> C
 def is_stream(attempt: Attempt, answer: Answer) -> bool:
     """Tell by its content type whether an answer is a stream.
 
-    Some servers name their stream text/plain; JSON where a stream was asked for is an answer that is none.
+    Some servers name their stream text/plain; JSON or a page where a stream was asked for is an answer that is none.
     """
     if not attempt.may_stream or answer.status in _NO_CONTENT:
         return False
     content_type = _plain(answer.header("content-type") or "")
-    return content_type == "text/event-stream" or (attempt.streamed and content_type != "application/json")
+    return content_type == "text/event-stream" or (attempt.streamed and content_type not in _IN_ONE_PIECE)
 
 
 @lru_cache(maxsize=64)
@@ -73,7 +76,7 @@ def response_headers(call: Call, attempt: Attempt) -> dict[str, str]:
     answer, target, headers = attempt.answer, attempt.target, {}
     encoding = None
     if answer is not None:
-        headers = dict(pick_response_headers(answer.headers))
+        headers = dict(pick_response_headers(answer.headers, attempt.key.quoted))
         encoding = answer.header("content-encoding")
     if encoding and encoding.strip().lower() not in ENCODINGS:  # those the transport has undone
         headers["content-encoding"] = encoding
@@ -170,6 +173,8 @@ class Stream(Relay):
         assert make is not None, "an endpoint without streams has no answer that is one"
         meter = make(self.attempt.hide_usage)
         meter.cost_paths = self.attempt.provider.dialect.cost_paths
+        if self.attempt.key.quoted_bytes:
+            meter.screen = ErrorScreen(self.attempt.key.quoted_bytes)
         return meter
 
     async def passed_on(self) -> TransportError | None:
@@ -246,8 +251,10 @@ class Stream(Relay):
             self.heard.first_byte_s = now_s
             self.answer.awaits_content = False
             call.waits_since_s = 0.0
+        elif self.meter.done:
+            call.waits_since_s = 0.0
         elif call.waits_since_s:  # a comment of ours must not stand within an event
-            call.waits_since_s = 0.0 if self.meter.done or gap(self.tail) else now_s
+            call.waits_since_s = _NEVER_S if gap(self.tail) else now_s
 
     def forward(self, data: bytes) -> bool:
         """Write a piece; False: drained() should be awaited."""
@@ -378,6 +385,8 @@ class Whole(Relay):
         """Note that all of it is here; raises TransportError where it is not whole after all."""
         self.heard.first_byte_s = self.call.clock.monotonic_s()
         told = self.told = self.call.endpoint.read(body)
+        if (told is None or told.error_seen) and self.attempt.key.quoted_bytes in body:
+            body = redacted(body, self.attempt.key.quoted_bytes)
         if told is not None:
             self._look_twice(told, body)
             if told.error_seen or not told.has_choices:

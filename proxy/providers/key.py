@@ -20,8 +20,13 @@ class Key:
     quotas: tuple[Quota, ...] = ()  # limits of its own
     name: str = field(init=False, compare=False)  # that of its facts
 
+    quoted: str = field(init=False, compare=False, repr=False)  # what a provider could quote of it; "": nothing
+    quoted_bytes: bytes = field(init=False, compare=False, repr=False)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.facts.name)
+        object.__setattr__(self, "quoted", "" if self.secret is None else self.secret.reveal())
+        object.__setattr__(self, "quoted_bytes", self.quoted.encode())
 
     def headers(self, auth: Auth = "bearer") -> dict[str, str]:
         """Return what a request carries so that the provider knows the key."""

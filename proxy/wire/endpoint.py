@@ -17,6 +17,7 @@ from proxy.wire.embeddings import read_embeddings
 from proxy.wire.messages import MessagesMeter, message_error_event, read_message_answer
 from proxy.wire.meter import StreamMeter
 from proxy.wire.parameters import renamed, without_object
+from proxy.wire.redact import ErrorScreen
 from proxy.wire.responses import ResponsesMeter, read_response, response_error_event
 from proxy.wire.sse import error_event, openrouter_error_event
 from proxy.wire.usage import Usage
@@ -47,6 +48,7 @@ class Meter(Protocol):
     error_type: str | None
     content_seen: bool
     says_nothing: bool
+    screen: ErrorScreen | None
     done: bool
     goes_on: bool
     oversized: bool

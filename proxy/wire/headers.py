@@ -82,16 +82,19 @@ def pick_request_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, 
     return picked
 
 
-def pick_response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def pick_response_headers(headers: Iterable[tuple[str, str]], secret: str = "") -> list[tuple[str, str]]:
     """Give the provider's headers that travel down, in their order, names in lower case.
 
     Its x-request-id becomes x-upstream-request-id, for x-request-id is the proxy's own. A header that cannot
-    be sent is left out: the answer has been paid for and must arrive.
+    be sent is left out: the answer has been paid for and must arrive. One that quotes the secret, the key that the
+    provider was asked with, is left out too.
     """
     picked = []
     for name, value in headers:
         lower = _response_name(name)
         if lower is None:
+            continue
+        if secret and secret in value:
             continue
         # what is not so plain is looked at closely
         if (len(value) <= _PLAIN_CHARS and value.isascii() and value.isprintable()) or _problem(value) is None:

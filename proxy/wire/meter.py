@@ -6,6 +6,7 @@ from typing import Any, Final
 from proxy.wire.answer import choices_of, error_code, error_type, read_message, says_nothing, text_of
 from proxy.wire.error import error_of_event, error_of_message
 from proxy.wire.hide import without_usage
+from proxy.wire.redact import NOTHING, ErrorScreen
 from proxy.wire.spoken import EVENT_BYTES, text_of_event
 from proxy.wire.sse import EventSplitter, begun_line, data_spans, find_done, split_events
 from proxy.wire.text_size import least_streamed_tokens
@@ -71,6 +72,7 @@ class StreamMeter:
         "oversized",
         "provider",
         "says_nothing",
+        "screen",
         "usage",
         "usage_is_last",
         "usage_is_whole",
@@ -101,6 +103,7 @@ class StreamMeter:
         self.error_type: str | None = None
         self.content_seen = False
         self.says_nothing = True
+        self.screen: ErrorScreen | None = None  # takes the provider's key out of errors
         self.done = False
         self.goes_on = False
         self.oversized = False
@@ -116,7 +119,7 @@ class StreamMeter:
     @property
     def held(self) -> bytes:
         """The bytes from ``data: [DONE]`` on; at most max_event_bytes, what comes beyond is dropped."""
-        return bytes(self._held)
+        return bytes(self._held) if self.screen is None else self.screen.last(bytes(self._held))
 
     @property
     def finished(self) -> bool:
@@ -125,7 +128,7 @@ class StreamMeter:
 
     def release(self) -> bytes:
         """Return what was held, and hold nothing from now on: the stream goes on after [DONE]."""
-        held, self._held, self._holds = bytes(self._held), bytearray(), False
+        held, self._held, self._holds = self.held, bytearray(), False
         return held
 
     def feed(self, chunk: bytes) -> bytes:
@@ -144,6 +147,9 @@ class StreamMeter:
             self.data_lines += chunk.count(b"data:")
             return chunk
         given = self._feed_hiding(chunk) if self._hide_usage else self._feed_passing(chunk)
+        if self.screen is not None:
+            gone = NOTHING if self._hide_usage or self._holds else self._events.begun
+            given = self.screen.pass_on(given, gone, len(chunk))
         self._nothing_begun = (
             self.content_seen
             and not self.usage_is_whole
@@ -159,9 +165,10 @@ class StreamMeter:
         begun = self._events.finish()
         self._nothing_begun = False
         if self._hide_usage:
-            return self._hide(begun)
+            rest = self._hide(begun)
+            return rest if self.screen is None else self.screen.without_secret(rest)
         self._read(begun)
-        return b""
+        return b"" if self.screen is None else self.screen.finish()
 
     def _feed_passing(self, chunk: bytes) -> bytes:
         given = self._until_done(chunk) if not self.done else self._give(chunk)
@@ -179,13 +186,16 @@ class StreamMeter:
         self.done = self._holds = True
         # Of a line that came in pieces the first ones have gone; clients act on its end, and that is held.
         at = max(0, at - (len(window) - len(chunk)))
+        if not at and self.screen is not None:
+            self._hold(self.screen.take())
         self._hold(chunk[at:])
         return chunk[:at]
 
     def _feed_hiding(self, chunk: bytes) -> bytes:
         if self._cut_cr:
             self._cut_cr = False
-            chunk = chunk.removeprefix(b"\n")
+            if not self._events.begun:
+                chunk = chunk.removeprefix(b"\n")
         ended, events, begun = self._events.feed(chunk)
         self.oversized |= self._events.oversized
         given = self._give(ended) + self._hide(events) + self._give(begun)
@@ -255,6 +265,8 @@ class StreamMeter:
             return
         if self._is_silent(event):
             return
+        if self.screen is not None:
+            event = self.screen.without_secret(event)  # its words may be quoted
         if self.done and not self._read_done and b"[DONE]" in event and find_done(event) >= 0:
             self._read_done = True
         spans = data_spans(event)

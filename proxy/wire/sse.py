@@ -46,6 +46,11 @@ class EventSplitter:
         return not self._pending and not self._skipped_last
 
     @property
+    def begun(self) -> bytearray:
+        """Give the begun event, as far as it is kept; not to be changed."""
+        return self._pending
+
+    @property
     def begun_bytes(self) -> int:
         """Give how much of the begun event is kept."""
         return len(self._pending)

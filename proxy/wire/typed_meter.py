@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from proxy.wire.answer import error_code, error_type, read_message, text_of
 from proxy.wire.error import error_of_event, error_of_message
 from proxy.wire.meter import MAX_EVENT_BYTES
+from proxy.wire.redact import NOTHING, ErrorScreen
 from proxy.wire.sse import EventSplitter, data_spans, split_events
 from proxy.wire.text_size import least_streamed_tokens
 from proxy.wire.usage import Usage, later, with_cost
@@ -43,6 +44,7 @@ class TypedMeter:
         "oversized",
         "provider",
         "says_nothing",
+        "screen",
         "usage",
         "usage_is_last",
         "usage_is_whole",
@@ -71,6 +73,7 @@ class TypedMeter:
         self.error_type: str | None = None
         self.content_seen = False
         self.says_nothing = False  # each event of these streams says something, be it only that it begins
+        self.screen: ErrorScreen | None = None  # takes the provider's key out of errors
         self.done = False
         self.goes_on = False
         self.oversized = False
@@ -86,7 +89,7 @@ class TypedMeter:
     @property
     def held(self) -> bytes:
         """The bytes from the last event on; at most max_event_bytes, what comes beyond is dropped."""
-        return bytes(self._held)
+        return bytes(self._held) if self.screen is None else self.screen.last(bytes(self._held))
 
     @property
     def finished(self) -> bool:
@@ -95,7 +98,7 @@ class TypedMeter:
 
     def release(self) -> bytes:
         """Return what was held, and hold nothing from now on: the stream goes on after its end."""
-        held, self._held, self._holds = bytes(self._held), bytearray(), False
+        held, self._held, self._holds = self.held, bytearray(), False
         return held
 
     def feed(self, chunk: bytes) -> bytes:
@@ -113,12 +116,15 @@ class TypedMeter:
             self.content_seen and not self.usage_is_whole and not self.done and self._events.is_between_events
         )
         if not self.done or (was_done and not self._holds):
-            return chunk
+            return chunk if self.screen is None else self.screen.pass_on(chunk, self._events.begun, len(chunk))
         if was_done:
             end_at = 0
+        elif not end_at and self.screen is not None:
+            self._hold(self.screen.take())
         self._holds = True
         self._hold(chunk[end_at:])
-        return chunk[:end_at]
+        given = chunk[:end_at]
+        return given if self.screen is None else self.screen.pass_on(given, NOTHING, len(chunk))
 
     def finish(self) -> bytes:
         """Take the end of the body: read an event that no empty line ended. Gives b"", for all has been given."""
@@ -126,7 +132,7 @@ class TypedMeter:
         self._nothing_begun = False
         if begun:
             self._read(begun, 0)
-        return b""
+        return b"" if self.screen is None else self.screen.finish()
 
     def note(self, message: dict[str, Any], data: bytes) -> bool:
         """Note what an event says, data being its JSON; True: it ends the stream."""
@@ -188,6 +194,8 @@ class TypedMeter:
             return
         if self._is_silent(event):
             return
+        if self.screen is not None:
+            event = self.screen.without_secret(event)  # its words may be quoted
         spans = data_spans(event)
         if spans:
             data = b"\n".join([event[slice(*span)] for span in spans])

@@ -952,8 +952,36 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "half-a-line-end-stays",
         "Of a CR LF that comes in two pieces behind an event that is left out, the LF passes.",
-        (Patch("proxy/wire/meter.py", '            chunk = chunk.removeprefix(b"\\n")\n', "            pass\n"),),
+        (
+            Patch(
+                "proxy/wire/meter.py", '                chunk = chunk.removeprefix(b"\\n")\n', "                pass\n"
+            ),
+        ),
         (f"{_METER}no_line_end_is_lost_or_added",),
+    ),
+    Mutation(
+        "a-key-in-two-pieces",
+        "A key that a provider quotes in an event of an error reaches the user where the event comes in two pieces.",
+        (
+            Patch(
+                "proxy/wire/redact.py",
+                "        if tells and len(begun) <= _HELD_MAX_BYTES:\n",
+                "        if False:\n",
+            ),
+        ),
+        ("tests/wire/test_redact.py::test_an_error_never_tells_the_key[False-an object-chat/completions]",),
+    ),
+    Mutation(
+        "a-key-in-a-refusal",
+        "The body of a refusal is passed on with the key that it quotes.",
+        (
+            Patch(
+                "proxy/pipeline/attempt.py",
+                "    body = redacted(await read_error(answer), attempt.key.quoted_bytes)\n",
+                "    body = await read_error(answer)\n",
+            ),
+        ),
+        ("tests/streams/test_keys.py::test_no_answer_tells_the_key",),
     ),
     Mutation(
         "an-answer-that-a-page-cannot-read",
