@@ -50,13 +50,18 @@ class Sums:
 
 @dataclass(slots=True)
 class Outcome:
-    """What the storm found. known: the requests whose generation id was known to a provider that can be asked."""
+    """What the storm found.
+
+    known: the requests whose generation id was known to a provider that can be asked. uncut: whose answer came to its
+    end. causes: pico-USD booked above the bill, by the flags of the rows.
+    """
 
     differences: list[Difference] = field(default_factory=list)
     all: Sums = field(default_factory=Sums)
     known: Sums = field(default_factory=Sums)
     uncut: Sums = field(default_factory=Sums)
     verdicts: Counter[str] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)
     clients: Counter[str] = field(default_factory=Counter)
     facts: dict[str, int] = field(default_factory=dict)
 
@@ -262,6 +267,10 @@ def _hold(outcome: Outcome, one: Seen, billed: int, rows: list[dict[str, Any]]) 
         outcome.differences.append(Difference(session, f"above the bill without a flag: {text}"))
     outcome.verdicts["exact" if booked == billed else "above the bill, flagged"] += 1
     outcome.all.add(booked, billed)
+    if booked > billed:
+        outcome.causes[" ".join(sorted({flag for row in rows for flag in (row["flags"] or "").split()}))] += (
+            booked - billed
+        )
     if all(row["provider"] in _LOOK_UPS and row["generation_id"] and row["attempts"] == 1 for row in rows):
         outcome.known.add(booked, billed)
     if not one.killed and not one.left and one.whole:

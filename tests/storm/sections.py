@@ -132,6 +132,10 @@ def profiles_result(outcome: ProfileOutcome) -> Result:
         ("What clients saw", sorted(outcome.clients.items())),
         ("Rows", sorted(outcome.verdicts.items())),
         *((f"{title}: money", _sums(sums)) for title, sums in money),
+        (
+            "Booked above the bill, by the flags of the rows (USD)",
+            [(name, pusd_to_usd(pusd)) for name, pusd in outcome.causes.most_common(8)],
+        ),
     ]
     return Result(tables, differences)
 
