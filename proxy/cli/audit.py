@@ -51,7 +51,8 @@ def audit(database: Path | None, config_path: Path | None, *, as_json: bool) -> 
 
 
 def _audit(path: Path, loaded: "Loaded | None") -> "Findings":
-    from proxy.cli.running import is_running  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.progress import Progress  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.running import is_running  # noqa: PLC0415
     from proxy.core.clock import SystemClock  # noqa: PLC0415
     from proxy.storage.audit import audit as audit_ledger  # noqa: PLC0415
     from proxy.storage.audit import look_at_wal, odd_wal  # noqa: PLC0415
@@ -62,7 +63,8 @@ def _audit(path: Path, loaded: "Loaded | None") -> "Findings":
     connection = open_reader(path)
     try:
         odd = odd_wal(connection, head, has_lock_file=has_lock_file, is_owned=is_owned)
-        findings = audit_ledger(connection, _expected(connection, loaded), SystemClock().now_ms())
+        with Progress("audit") as progress:
+            findings = audit_ledger(connection, _expected(connection, loaded), SystemClock().now_ms(), progress.at)
     finally:
         connection.close()
     if odd is not None:

@@ -21,11 +21,13 @@ _LONGEST_S = 3600.0  # a ledger of 100 GB on a slow disk
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option
 def backup(file: Path, config_path: Path | None, *, force: bool, as_json: bool) -> None:
-    """Copy the ledger to FILE as it is at one moment, and check the copy. The proxy works on meanwhile."""
-    from proxy.core.money import pusd_to_usd  # noqa: PLC0415 - keeps --help quick
+    """Copy the ledger to FILE as it is at one moment, and check the copy. The proxy keeps running."""
+    from proxy.cli.progress import Progress  # noqa: PLC0415 - keeps --help quick
+    from proxy.core.money import pusd_to_usd  # noqa: PLC0415
 
     settings = loader(config_path, {})().settings
-    copied = _copy(settings, file.absolute(), force=force)
+    with Progress("backup"):
+        copied = _copy(settings, file.absolute(), force=force)
     if as_json:
         click.echo(json.dumps({**copied, "cost_usd": pusd_to_usd(copied["cost_pusd"])}, indent=2))
         return

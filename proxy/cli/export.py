@@ -121,15 +121,10 @@ def _opened(output: str) -> Iterator[IO[bytes]]:
 
 
 def _with_progress(pieces: "Iterator[Slice]", output: str) -> "Iterator[Slice]":
-    """Draw a bar on stderr where a person sees it and the rows do not run through it."""
-    if not sys.stderr.isatty() or (output == "-" and sys.stdout.isatty()):
-        yield from pieces
-        return
-    from rich.console import Console  # noqa: PLC0415 - costs 40 ms; wanted only where it draws
-    from rich.progress import Progress  # noqa: PLC0415
+    """Tell how far it is; a bar is not drawn where the rows run over the same terminal."""
+    from proxy.cli.progress import Progress  # noqa: PLC0415 - keeps --help quick
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("export", total=1.0)
+    with Progress("export", quiet=output == "-" and sys.stdout.isatty()) as progress:
         for piece in pieces:
             yield piece
-            progress.update(task, completed=piece.done)
+            progress.at(piece.done)

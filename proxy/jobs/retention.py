@@ -24,6 +24,7 @@ log = logging.getLogger("tollkeeper.retention")
 _EVERY_S = 3600.0  # the age is in days: an hour more or less is nothing
 _FIRST_S = 30.0  # a start has better things to do
 _SLICE = 300  # rows of one transaction: a few milliseconds of the writer's time
+_TELL_EVERY_S = 10.0  # a first removal of years may last minutes
 _PAUSE_S = 0.05  # between slices; 6,000 rows a second, and the writer is free for nearly all of it
 _DAY_MS = 86_400_000
 
@@ -66,7 +67,7 @@ class Retention:
 
     async def remove_old(self) -> int:
         """Remove all that may go now; give how many requests went."""
-        removed, after_id = 0, 0
+        removed, after_id, told_s = 0, 0, self._clock.monotonic_s()
         snapshot, what = None, None
         while True:
             if snapshot is not self._live.current:  # at first, and when limits may have changed on the way
@@ -79,6 +80,9 @@ class Retention:
                 break
             removed += await self._ledger.change(partial(remove_rows, ids=ids))
             after_id = ids[-1]
+            if self._clock.monotonic_s() - told_s >= _TELL_EVERY_S:
+                told_s = self._clock.monotonic_s()
+                log.info("retention.removing", extra={"requests": removed})
             await asyncio.sleep(_PAUSE_S)
         if removed:
             log.info("retention.removed", extra={"requests": removed})

@@ -87,16 +87,27 @@ class Findings:
         self.differences = [self.differences[number] for number in kept]
 
 
-def audit(connection: sqlite3.Connection, expected: Expected, now_ms: int) -> Findings:
-    """Check everything. connection is read-only and in autocommit mode; raises sqlite3.DatabaseError."""
+def audit(
+    connection: sqlite3.Connection,
+    expected: Expected,
+    now_ms: int,
+    step: Callable[[float, str], None] = lambda _done, _what: None,
+) -> Findings:
+    """Check everything. connection is read-only and in autocommit mode; raises sqlite3.DatabaseError.
+
+    step is told how far it is, from 0 to 1, and what is looked at next.
+    """
     findings = Findings()
     connection.execute("BEGIN")  # one snapshot: what is settled meanwhile is in all sums or in none
     try:
         ledger = _Ledger(connection, removed_before_ms(connection))
         findings.removed_before_ms = ledger.removed_before_ms
-        for check in (_integrity, _rows, _attempts, _generations, _adjustments, _rollup, _users):
+        checks = (_integrity, _rows, _attempts, _generations, _adjustments, _rollup, _users)
+        for n, check in enumerate(checks):
+            step(n / (len(checks) + 1), check.__name__.strip("_"))
             for difference in _guarded(check, ledger):
                 findings.add(difference)
+        step(len(checks) / (len(checks) + 1), "limits")
         _unfinished(ledger, expected, now_ms, findings)
         _limits(ledger, expected, now_ms, findings)
         _count(ledger, findings)
