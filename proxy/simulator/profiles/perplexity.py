@@ -1,7 +1,8 @@
 """Perplexity.
 
 Sources: Perplexity's API reference and its page on pricing (a fee for each request beside the tokens);
-kardolus/chatgpt-cli#149 (usage.cost.total_cost), langchain-ai/langchain#40285, perplexityai/api-discussion#214. Each
+kardolus/chatgpt-cli#149 (usage.cost.total_cost), langchain-ai/langchain#40285, perplexityai/api-discussion#214;
+perplexityai/api-discussion#209 (no [DONE]), langchain-ai/langchain#39924 (usage on every chunk, growing). Each
 chunk of a stream tells usage so far, the last one with the cost; there is no list of models.
 """
 

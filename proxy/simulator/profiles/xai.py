@@ -2,8 +2,9 @@
 
 Sources: xAI's API reference and its page on consumption (reasoning counts apart from completion_tokens, and inside
 total_tokens); Wei-Shaw/sub2api#5771 (figures, and cost_in_usd_ticks: 1e-10 USD), vercel/ai#12425,
-UKGovernmentBEIS/inspect_ai#5528; the words of a full context from a public list of them. Errors are a code and a
-text, not an object.
+UKGovernmentBEIS/inspect_ai#5528; brainlid/langchain#626 and BerriAI/litellm#17136 (usage of a stream, when asked for,
+in a chunk with empty choices); the words of a full context from a public list of them. Errors are a code and a text,
+not an object.
 """
 
 from proxy.simulator.profiles.profile import Failure, FailureKind, Listing, Profile, Row, Stream, Told, price
@@ -65,7 +66,7 @@ XAI = Profile(
     models=(Row("grok-4", price("3", "15", "0.75"), 256_000, 256_000, thinks=True),),
     more=frozenset(("responses",)),
     failures=_FAILURES,
-    told=Told("always", "own_chunk", reasoning="beside", cached="details", cost="ticks", more={"num_sources_used": 0}),
+    told=Told("asked", "own_chunk", reasoning="beside", cached="details", cost="ticks", more={"num_sources_used": 0}),
     stream=Stream(broken=_error(500, "Internal error", "Internal error")),
     refuses={"stop": _error(400, _INVALID, "Argument not supported on this model: stop")},
     listing=Listing(more={"object": "model", "owned_by": "xai"}),
