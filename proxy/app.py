@@ -271,7 +271,7 @@ class App:
             snapshot = self._snapshot_of(settings, directory, providers)  # the last that may refuse the settings
             pasts = await self._pasts_of_keys(providers.values(), snapshot.zone)
             await self._open_use_cases(snapshot.use_case_quotas, snapshot.zone)
-            await self.ledger.change(lambda db: _label(db, settings))
+            await self.ledger.change(lambda db: _label(db, settings, self._clock.now_ms()))
             is_built = True
         finally:
             if not is_built:
@@ -450,12 +450,13 @@ def _directory_rows(
     return users.list_users(connection), users.list_tokens(connection), users.token_hashes(connection)
 
 
-def _label(connection: sqlite3.Connection, settings: Settings) -> None:
+def _label(connection: sqlite3.Connection, settings: Settings, now_ms: int) -> None:
     set_labels(
         connection,
         currency_code=settings.currency.code,
         currency_usd_rate=str(settings.currency.usd_rate),
         timezone=str(settings.timezone),
+        now_ms=now_ms,
     )
 
 

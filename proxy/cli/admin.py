@@ -197,6 +197,7 @@ def _own(settings: "Settings") -> Iterator[Do]:
             currency_code=settings.currency.code,
             currency_usd_rate=str(settings.currency.usd_rate),
             timezone=str(settings.timezone),
+            now_ms=SystemClock().now_ms(),
         )
 
     def do(name: str, fields: Mapping[str, Any]) -> Any:

@@ -44,7 +44,6 @@ def export(
     """Write one row for each request, as CSV or JSON lines. Works while the proxy runs, and when it does not."""
     from proxy.core.clock import SystemClock  # noqa: PLC0415 - keeps --help quick
     from proxy.storage.export import Selection, csv_encoder, jsonl_encoder, slices  # noqa: PLC0415
-    from proxy.storage.reports import labels  # noqa: PLC0415
 
     form = form or _form_of(output)
     chosen = _columns(columns)
@@ -54,7 +53,7 @@ def export(
         since_ms, until_ms = range_ms(source, since, until, SystemClock().now_ms())
         selection = Selection(chosen, since_ms, until_ms, users, models)
         encoder = csv_encoder if form == "csv" else jsonl_encoder
-        head, encode = encoder(chosen, labels(connection).usd_rate)
+        head, encode = encoder(chosen)
         rows = 0
         with _opened(output) as file:
             file.write(head)

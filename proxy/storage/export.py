@@ -16,6 +16,7 @@ import orjson
 
 from proxy.core.counts import Counts
 from proxy.core.money import pusd_to_usd
+from proxy.storage.rates import RATE_OF_ROW
 from proxy.storage.reports import id_range
 
 Kind = Literal["text", "integer", "usd", "local", "json"]
@@ -50,7 +51,7 @@ _COLUMNS: dict[str, tuple[Kind, str]] = {
     "total_tokens": ("integer", "r.input_tokens + r.output_tokens"),
     "cost_pusd": ("integer", _COST),
     "cost_usd": ("usd", _COST),
-    "cost_local": ("local", _COST),
+    "cost_local": ("local", f"({_COST}) || ' ' || {RATE_OF_ROW}"),
     "cost_source": ("text", "r.cost_source"),
     "reserved_pusd": ("integer", "r.reserved_pusd"),
     "generation_id": ("text", "r.generation_id"),
@@ -133,12 +134,12 @@ Encode = Callable[[Sequence[Row]], bytes]
 Convert = Callable[[Any], Any]
 
 
-def csv_encoder(columns: Sequence[str], usd_rate: str) -> tuple[bytes, Encode]:
+def csv_encoder(columns: Sequence[str]) -> tuple[bytes, Encode]:
     """Give the header line, and a function from rows to lines. Nothing is an empty cell.
 
     A text that a spreadsheet would run as a formula gets an apostrophe in front; numbers are left alone.
     """
-    cells = [_csv_cell(_COLUMNS[name][0], Decimal(usd_rate)) for name in columns]
+    cells = [_csv_cell(_COLUMNS[name][0]) for name in columns]
 
     def encode(rows: Sequence[Row]) -> bytes:
         return csv_lines(
@@ -162,12 +163,12 @@ def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
     return "".join(lines)
 
 
-def _csv_cell(kind: Kind, rate: Decimal) -> Convert:
+def _csv_cell(kind: Kind) -> Convert:
     match kind:
         case "usd":
             return pusd_to_usd
         case "local":
-            return lambda pusd: _times(pusd, rate)
+            return _local
         case "integer":
             return int
         case _:
@@ -178,9 +179,9 @@ def safe_cell(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def jsonl_encoder(columns: Sequence[str], usd_rate: str) -> tuple[bytes, Encode]:
+def jsonl_encoder(columns: Sequence[str]) -> tuple[bytes, Encode]:
     """Give no header, and a function from rows to one JSON object a line. tags is an object, money an exact number."""
-    values = [_json_value(_COLUMNS[name][0], Decimal(usd_rate)) for name in columns]
+    values = [_json_value(_COLUMNS[name][0]) for name in columns]
 
     def encode(rows: Sequence[Row]) -> bytes:
         return b"".join(
@@ -197,18 +198,24 @@ def jsonl_encoder(columns: Sequence[str], usd_rate: str) -> tuple[bytes, Encode]
     return b"", encode
 
 
-def _json_value(kind: Kind, rate: Decimal) -> Convert:
+def _json_value(kind: Kind) -> Convert:
     match kind:
         case "usd":
             return lambda pusd: orjson.Fragment(pusd_to_usd(pusd))
         case "local":
-            return lambda pusd: orjson.Fragment(_times(pusd, rate))
+            return lambda value: orjson.Fragment(_local(value))
         case "integer":
             return int
         case "json":
             return orjson.loads
         case _:
             return str
+
+
+def _local(value: str) -> str:
+    """Return the amount of a cell of cost_local, which holds pico-USD and the rate of its time."""
+    pusd, _, rate = value.partition(" ")
+    return _times(int(pusd), Decimal(rate))
 
 
 def _times(pusd: int, rate: Decimal) -> str:

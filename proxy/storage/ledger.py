@@ -16,6 +16,7 @@ from proxy.core.errors import LedgerError
 from proxy.core.waiter import Waiter
 from proxy.storage import statements
 from proxy.storage.lock import OwnerLock
+from proxy.storage.rates import note_rate
 from proxy.storage.rows import (
     AttemptEnd,
     AttemptRow,
@@ -286,7 +287,9 @@ def read_state(connection: sqlite3.Connection, request_id: int) -> RowState | No
     return None if row is None else RowState._make(row)
 
 
-def set_labels(connection: sqlite3.Connection, *, currency_code: str, currency_usd_rate: str, timezone: str) -> None:
+def set_labels(
+    connection: sqlite3.Connection, *, currency_code: str, currency_usd_rate: str, timezone: str, now_ms: int
+) -> None:
     """Note the settings that the views show, and make the views anew where the currency's name changed."""
     for name, value in (
         ("currency_code", currency_code),
@@ -296,4 +299,5 @@ def set_labels(connection: sqlite3.Connection, *, currency_code: str, currency_u
         connection.execute(
             "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, value)
         )
+    note_rate(connection, currency_code, currency_usd_rate, now_ms)
     make_views(connection, currency_code)

@@ -136,13 +136,17 @@ async def test_a_refused_reload_leaves_everything_in_force(opened: Open, mistake
     parts, before = place.app.parts, place.app.live.current
     rows, closing = dict(before.providers), list(place.app._replaced)
     labels = place.rows("SELECT * FROM meta WHERE name LIKE 'currency%'")
-    broken = {"schema": {"type": 7}} if mistake == "schema" else {"pattern": "("}
+    broken: dict[str, Any] = {"checks": {"pattern": "("}}  # refused as it is read
+    if mistake == "schema":  # refused as it is built
+        schema = {"name": "x", "schema": {"type": 7}}
+        form = {"type": "json_schema", "json_schema": schema}
+        broken = {"checks": {"valid_json": True}, "response_format": form}
     bad = settings(
         place.sim.url,
         {
             **world({"requests": "1k/day"}),
             "currency": {"code": "SEK", "usd_rate": 10},
-            "presets": {"texts": {"targets": [MODEL], "use_case": "sms", "checks": broken}},
+            "presets": {"texts": {"targets": [MODEL], "use_case": "sms", **broken}},
         },
     )
     bad["providers"]["openrouter"]["base_url"] = "http://127.0.0.1:9/api/v1"

@@ -23,7 +23,7 @@ SEVERAL = ("billed_before", "charged_before", "awaited_before")  # a second atte
 async def booked(path: Path) -> AsyncIterator[SqliteLedger]:
     """Open or make a ledger as the proxy does."""
     ledger = open_ledger(path, asyncio.get_running_loop(), purpose="test", busy_timeout_s=5.0, queue_max=10_000)
-    await ledger.change(lambda db: set_labels(db, currency_code="USD", currency_usd_rate="1", timezone="UTC"))
+    await ledger.change(lambda db: set_labels(db, currency_code="USD", currency_usd_rate="1", timezone="UTC", now_ms=0))
     try:
         yield ledger
     finally:

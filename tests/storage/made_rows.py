@@ -19,7 +19,7 @@ MODELS = ("openai/gpt-5-mini", "anthropic/claude-haiku-4.5", "meta/llama", None)
 def ledger(path: Path, *, zone: str = "UTC", currency: str = "USD", rate: str = "1") -> Iterator[sqlite3.Connection]:
     """Make or open a ledger as its owner; autocommit."""
     connection = connect_owner(path, 5.0)
-    set_labels(connection, currency_code=currency, currency_usd_rate=rate, timezone=zone)
+    set_labels(connection, currency_code=currency, currency_usd_rate=rate, timezone=zone, now_ms=0)
     try:
         yield connection
     finally:

@@ -35,10 +35,10 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def lines(path: Path, selection: Selection, encoder: Any = csv_encoder, rate: str = "10.4217") -> str:
+def lines(path: Path, selection: Selection, encoder: Any = csv_encoder) -> str:
     connection = open_reader(path)
     try:
-        head, encode = encoder(selection.columns, rate)
+        head, encode = encoder(selection.columns)
         return (head + b"".join(encode(piece.rows) for piece in slices(connection, selection, 777))).decode()
     finally:
         connection.close()
@@ -102,7 +102,7 @@ def test_no_cell_is_a_formula(big: Path) -> None:
 
 @given(st.text(max_size=20))
 def test_any_text_survives_csv(text: str) -> None:
-    _, encode = csv_encoder(("user",), "1")
+    _, encode = csv_encoder(("user",))
     assert encode([(text,), (text,)]) == 2 * encode([(text,)])
     (cell,) = next(csv.reader(io.StringIO(encode([(text,)]).decode(), newline="")))
     if text.startswith(("=", "+", "-", "@", "\t", "\r")):
@@ -191,7 +191,7 @@ def test_while_a_writer_writes(tmp_path: Path) -> None:
 
         reader = open_reader(path)
         writer = threading.Thread(target=write)
-        head, encode = csv_encoder(("request_id", "cost_pusd"), "1")
+        head, encode = csv_encoder(("request_id", "cost_pusd"))
         found = [head]
         pieces = slices(reader, Selection(("request_id", "cost_pusd")), 100)
         found.append(encode(next(pieces).rows))

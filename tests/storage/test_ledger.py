@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -405,7 +406,9 @@ def test_what_is_no_id(text: str) -> None:
 
 async def test_the_views_show_a_request(path: Path) -> None:
     async with running(path) as ledger:
-        await ledger.change(lambda db: set_labels(db, currency_code="SEK", currency_usd_rate="10.5", timezone="UTC"))
+        await ledger.change(
+            lambda db: set_labels(db, currency_code="SEK", currency_usd_rate="10.5", timezone="UTC", now_ms=0)
+        )
         row = await opened(ledger, started_ms=START_MS + 7, use_case="sms", session_id="s-1")
         await ledger.end(request_end(row, cost_pusd=2 * 10**12, generation_id="gen-1"))
         await ledger.change(
@@ -441,7 +444,38 @@ async def test_the_views_show_a_request(path: Path) -> None:
 def test_the_column_follows_the_currency(path: Path, codes: tuple[str, ...]) -> None:
     with closing(connect_owner(path, 1.0)) as connection:
         for code in codes:
-            set_labels(connection, currency_code=code, currency_usd_rate="1", timezone="UTC")
+            set_labels(connection, currency_code=code, currency_usd_rate="1", timezone="UTC", now_ms=0)
             columns = [row[1] for row in connection.execute("PRAGMA table_info(ai_usage_logs)")]
             assert columns.count(f"cost_{code.lower()}") == 1
             assert len(columns) == len(set(columns)) == (11 if code == "USD" else 12)
+
+
+def test_a_new_rate_leaves_the_past_as_it_was(tmp_path: Path) -> None:
+    """It holds from the next full hour on; the first rate of a currency holds for all that was before."""
+    path = tmp_path / "ledger.db"
+    hour = START_MS - START_MS % HOUR_MS
+
+    def local(connection: sqlite3.Connection) -> list[float]:
+        rows = connection.execute("SELECT cost_local FROM usage ORDER BY request_id").fetchall()
+        return [round(row[0], 6) for row in rows]
+
+    with closing(connect_owner(path, 1.0)) as connection:
+        for n, started_ms in enumerate((hour, hour + 1000, hour + HOUR_MS, hour + 2 * HOUR_MS), 1):
+            connection.execute(
+                "INSERT INTO requests (id, started_ms, day, user, token_id, endpoint, requested_model, streamed,"
+                " cost_pusd, state) VALUES (?, ?, '', 'anna', 't', 'e', 'm', 0, 1000000000000, 'settled')",
+                (n, started_ms),
+            )
+        at = partial(set_labels, connection, timezone="UTC")
+        at(currency_code="SEK", currency_usd_rate="10", now_ms=hour)
+        assert local(connection) == [10, 10, 10, 10]
+        at(currency_code="SEK", currency_usd_rate="10.0", now_ms=hour + 1)
+        at(currency_code="SEK", currency_usd_rate="12.5", now_ms=hour + 10)
+        assert local(connection) == [10, 10, 12.5, 12.5]
+        at(currency_code="SEK", currency_usd_rate="11", now_ms=hour + HOUR_MS + 5)
+        at(currency_code="SEK", currency_usd_rate="9", now_ms=hour + HOUR_MS + 6)
+        assert local(connection) == [10, 10, 12.5, 9]
+        at(currency_code="EUR", currency_usd_rate="0.9", now_ms=hour + 5 * HOUR_MS)
+        assert local(connection) == [0.9, 0.9, 0.9, 0.9]
+        at(currency_code="SEK", currency_usd_rate="9", now_ms=hour + 6 * HOUR_MS)
+        assert local(connection) == [10, 10, 12.5, 9]

@@ -13,7 +13,9 @@ SELECT
     r.cost_pusd + ifnull(a.amount_pusd, 0) AS cost_pusd,
     (r.cost_pusd + ifnull(a.amount_pusd, 0)) / 1e12 AS cost_usd,
     (r.cost_pusd + ifnull(a.amount_pusd, 0)) / 1e12
-        * (SELECT CAST(value AS REAL) FROM meta WHERE name = 'currency_usd_rate') AS cost_local,
+        * (SELECT CAST(usd_rate AS REAL) FROM rates
+            WHERE code = (SELECT value FROM meta WHERE name = 'currency_code') AND from_ms <= r.started_ms
+            ORDER BY from_ms DESC LIMIT 1) AS cost_local,
     r.cost_source, r.reserved_pusd, r.generation_id, r.attempts, r.streamed,
     r.ttft_ms, r.duration_ms, r.error, r.finish_reason, r.flags,
     r.cache_write_tokens, r.cache_write_1h_tokens, r.audio_input_tokens, r.audio_output_tokens,
