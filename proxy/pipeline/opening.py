@@ -75,7 +75,7 @@ class HeldStream(Stream):
         self._kept = bytearray()  # what came and has not gone out, in order
         self._comments_bytes = 0  # how much of it may go out at once
         self._shows_life = False  # a comment came behind data, which is kept
-        self._has_data = False  # something other than comments has come
+        self._has_data = self.packed  # something other than comments has come
         self._at_end = False
         self._broke: TransportError | None = None
         self._end: tuple[bytes, ProviderError | None] | None = None
@@ -138,7 +138,8 @@ class HeldStream(Stream):
 
     def _is_sure(self) -> bool:
         meter = self.meter
-        return meter.content_seen or meter.error_seen or meter.done or len(self._kept) > _HELD_MAX_BYTES
+        most_bytes = 0 if self.packed else _HELD_MAX_BYTES
+        return meter.content_seen or meter.error_seen or meter.done or len(self._kept) > most_bytes
 
     def _keep(self, chunk: bytes) -> bool:
         """Keep one piece; False: there is something to do before the next."""

@@ -37,6 +37,7 @@ _WHOLE_MAX_BYTES = 64 << 20  # an answer that is not a stream is held back until
 _AFTER_DONE_S = 1.0  # a provider that keeps the connection open after [DONE] must not keep the client waiting
 _TRAILER_MAX_S = 5.0  # nor one that sends on what says nothing
 _NEVER_S = float("inf")  # since when nothing came, where no time is long enough
+_READABLE = ENCODINGS | {"", "identity"}
 _SPACE = b" \t\r\n"
 _SPACES = frozenset((b" ", b"\t", b"\r", b"\n"))
 _IN_ONE_PIECE = frozenset({"application/json", "text/html"})
@@ -159,6 +160,7 @@ class Stream(Relay):
     meter: Meter
     tail = b""  # the last bytes that went to the client
     stopped = False  # nothing came after [DONE], and we went
+    packed = False  # in a way that cannot be undone here: it passes unread
 
     async def run(self) -> Reply:
         self.meter = self.listener()
@@ -171,7 +173,11 @@ class Stream(Relay):
     def listener(self) -> Meter:
         make = self.call.endpoint.meter
         assert make is not None, "an endpoint without streams has no answer that is one"
-        meter = make(self.attempt.hide_usage)
+        encoding = self.answer.header("content-encoding")
+        self.packed = encoding is not None and encoding.strip().lower() not in _READABLE
+        if self.packed:
+            self.call.waits_since_s = 0.0  # no comment of ours can be put in
+        meter = make(self.attempt.hide_usage and not self.packed)
         meter.cost_paths = self.attempt.provider.dialect.cost_paths
         if self.attempt.key.quoted_bytes:
             meter.screen = ErrorScreen(self.attempt.key.quoted_bytes)
@@ -198,11 +204,18 @@ class Stream(Relay):
         await self.finish(self.status())
         if failure is None:
             await self.write(rest + self.meter.held)
+        elif self.is_unread:  # words behind packed bytes would be taken for a part of them: an end without its sign
+            self.call.cut()
         else:  # rest is a begun event that the client has not seen yet: without its end it says nothing
             event = self.call.endpoint.error_event(
                 failure.code, failure.message, failure.type, self.call.request_id, self.meter.generation_id
             )
             await self.write(gap(self.tail) + event)
+
+    @property
+    def is_unread(self) -> bool:
+        """Tell whether what passes is packed; some servers name a coding and use none."""
+        return self.packed and not self.meter.content_seen
 
     def _failure(self, meter: Meter, broke: TransportError | None) -> ProviderError | None:
         """Give what the client must be told: that the answer is not whole.
@@ -211,6 +224,8 @@ class Stream(Relay):
         sent last: a missing [DONE] alone is no loss. Where the connection broke both must have come.
         """
         if self.heard.aborted or meter.error_seen or (meter.done and (broke is None or not meter.goes_on)):
+            return None
+        if self.is_unread and broke is None:
             return None
         billed = self.call.endpoint.asks_usage and meter.usage is not None
         if broke is not None:

@@ -138,7 +138,7 @@ class _Watch:
 class AiohttpAnswer:
     """Answer over aiohttp's client."""
 
-    __slots__ = ("_content", "_inflater", "_response", "_watch", "awaits_content", "headers", "status")
+    __slots__ = ("_by_name", "_content", "_inflater", "_response", "_watch", "awaits_content", "headers", "status")
 
     def __init__(
         self,
@@ -152,11 +152,15 @@ class AiohttpAnswer:
         self._content = response.content
         self.status = response.status
         self._inflater = _inflater(response.headers.get("Content-Encoding"))
-        self.headers: Sequence[tuple[str, str]] = tuple(response.headers.items())
+        # aiohttp reads them as UTF-8; as they came they can be written again
+        self.headers: Sequence[tuple[str, str]] = tuple(
+            (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.raw_headers
+        )
+        self._by_name = dict(reversed(self.headers))  # the first of a name counts
         self._watch = _Watch(loop, start, deadlines, self)
 
     def header(self, name: str) -> str | None:
-        return self._response.headers.get(name)
+        return self._by_name.get(name)
 
     def is_at_hand(self) -> bool:
         return False  # aiohttp does not tell what has arrived

@@ -913,8 +913,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 "proxy/wire/typed_meter.py",
-                "        self._hold(chunk[end_at:])\n        return chunk[:end_at]\n",
-                "        return chunk\n",
+                "        self._hold(chunk[end_at:])\n        given = chunk[:end_at]\n",
+                "        given = chunk\n",
             ),
         ),
         (f"{_TYPED}whole",),

@@ -127,7 +127,7 @@ async def _turns() -> None:
         await asyncio.sleep(0)
 
 
-async def test_headers_are_told_as_they_came(make: Make, kind: str) -> None:
+async def test_headers_are_told_as_they_came(make: Make) -> None:
     lines = ("X-One: 1", "x-two:  two words \t", "Set-Cookie: a=1", "SET-COOKIE: b=2", "X-Empty:", "X-Odd: \xe9 :;\t,")
     async with serving(always(plain(b"hi", *lines))) as server:
         answer = await make(server.url).send("GET", server.url + "/x", {}, None, DEADLINES)
@@ -146,8 +146,7 @@ async def test_headers_are_told_as_they_came(make: Make, kind: str) -> None:
         assert answer.header("absent") is None
         odd = answer.header("x-odd")
         assert odd is not None
-        raw = odd.encode("utf-8", "surrogateescape") if kind == "aiohttp" else odd.encode("latin-1")
-        assert raw == b"\xe9 :;\t,"
+        assert odd.encode("latin-1") == b"\xe9 :;\t,"
         assert await read_all(answer) == b"hi"
 
 

@@ -49,27 +49,27 @@ def contents(endpoint: str, text: str) -> dict[str, Any]:
     if endpoint == "messages":
         return {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
     if endpoint == "completions":
-        return {"id": "c", "object": "text_completion", "choices": [{"index": 0, "text": text, "finish_reason": None}]}
+        return {"object": "text_completion", "choices": [{"index": 0, "text": text, "finish_reason": None}]}
     delta = {"role": "assistant", "content": text}
-    return {"id": "c", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
 
 
 def _others(endpoint: str) -> list[dict[str, Any]]:
     """Return events that are not content and not the end."""
     if endpoint == "responses":
-        response = {"id": "r", "object": "x", "status": "in_progress", "output": []}
+        response = {"object": "x", "status": "in_progress", "output": []}
         return [{"type": "response.created", "response": response}, {"type": "keepalive", "sequence_number": 3}]
     if endpoint == "messages":
-        start = {"id": "m", "type": "message", "content": [], "usage": {"input_tokens": 3, "output_tokens": 1}}
+        start = {"type": "message", "content": [], "usage": {"input_tokens": 3, "output_tokens": 1}}
         delta = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 80}}
         return [{"type": "message_start", "message": start}, {"type": "ping"}, delta]
-    stop = {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-    return [stop, {"id": "c", "choices": [], "usage": USAGE}, {**stop, "usage": None}, {"unknown": [1, {}]}]
+    stop = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    return [stop, {"choices": [], "usage": USAGE}, {**stop, "usage": None}, {"unknown": [1, {}]}]
 
 
 def _terminals(endpoint: str) -> list[dict[str, Any] | str]:
     if endpoint == "responses":
-        whole = {"id": "r", "status": "completed", "output": [], "usage": {"input_tokens": 1, "output_tokens": 2}}
+        whole = {"status": "completed", "output": [], "usage": {"input_tokens": 1, "output_tokens": 2}}
         return ["[DONE]", {"type": "response.completed", "response": whole}]
     return [{"type": "message_stop"}] if endpoint == "messages" else ["[DONE]"]
 
