@@ -47,7 +47,9 @@ class Line:
 def check(config_path: Path | None, *, offline: bool, as_json: bool) -> None:
     """Check configuration, provider keys, ledger and clock without serving.
 
-    Each line is ok, warn or fail, with what to do. Exit codes: 0 all may serve, 2 configuration, 4 ledger, 1 others.
+    Each line is ok, warn or fail, with what to do.
+
+    Exit codes: 0 ready to serve, 2 configuration error, 4 ledger error, 1 anything else.
     """
     lines = list(_lines(config_path, offline=offline))
     if as_json:
@@ -89,10 +91,18 @@ def _lines(config_path: Path | None, *, offline: bool) -> Iterable[Line]:
 def _config(loaded: "Loaded") -> Iterable[Line]:
     settings = loaded.settings
     where = str(loaded.path) if loaded.path is not None else "no file; defaults and environment"
-    yield Line("config", "ok", f"{where}: {len(settings.providers)} providers, {len(settings.presets)} presets")
+    yield Line(
+        "config",
+        "ok",
+        f"{where}: {_count(len(settings.providers), 'provider')}, {_count(len(settings.presets), 'preset')}",
+    )
     for warning in loaded.warnings:
         yield Line("config", "warn", warning)
     yield from _presets(settings)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _presets(settings: "Settings") -> Iterable[Line]:
@@ -192,7 +202,7 @@ def _owner(settings: "Settings") -> Line:
 
     lock = OwnerLock(settings.database)
     if not lock.path.exists():
-        return Line("owner", "ok", "no process has the ledger")
+        return Line("owner", "ok", "ledger not in use")
     try:
         lock.acquire("tollkeeper check")
     except LedgerError as error:
@@ -201,7 +211,7 @@ def _owner(settings: "Settings") -> Line:
             return Line("owner", "fail", text, exit_code=LedgerError.exit_code)
         return Line("owner", "ok", text.partition(". One process")[0])
     lock.release()
-    return Line("owner", "ok", "no process has the ledger")
+    return Line("owner", "ok", "ledger not in use")
 
 
 # --- providers
@@ -298,7 +308,7 @@ def _answered(row: "ProviderRow", status: int, body: bytes, bad: Literal["warn",
         return Line(
             row.name,
             "ok",
-            f"{row.base_url} takes the key{_key_facts(body)}" if row.keys[0].secret else f"{row.base_url} answers",
+            f"{row.base_url} accepts the key{_key_facts(body)}" if row.keys[0].secret else f"{row.base_url} answers",
         )
     if status in (401, 403):
         where = "https://openrouter.ai/keys" if row.kind == "openrouter" else "its operator"
@@ -320,7 +330,9 @@ def _key_facts(body: bytes) -> str:
         left = data.get("limit_remaining")
     except (ValueError, KeyError, TypeError, AttributeError):
         return ""
-    return f", ${left} left of its limit" if isinstance(left, int | float) else ", which has no limit of its own"
+    return (
+        f", ${left} left of its limit" if isinstance(left, int | float) else "; OpenRouter sets no spending limit on it"
+    )
 
 
 def _clock(name: str, date: str, now_s: float, *, remote: bool) -> list[Line]:

@@ -19,7 +19,7 @@ _MESSAGES = [{"role": "user", "content": "Hello"}]
 
 @click.command()
 @click.argument("model")
-@click.option("--user", help="Whose limits; left out: those of a user who has used nothing and has none of their own.")
+@click.option("--user", help="Whose limits; default: a new user with only the default limits.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="The max_tokens of the request.")
 @click.option(
     "--messages",
@@ -31,7 +31,7 @@ _MESSAGES = [{"role": "user", "content": "Hello"}]
 def explain(
     model: str, user: str | None, max_tokens: int | None, messages: Any, config_path: Path | None, *, as_json: bool
 ) -> None:
-    """Show where a request for MODEL would go and what it could cost at most. Nothing is sent or held.
+    """Show where a request for MODEL would go and what it could cost at most. Nothing is sent and no money is reserved.
 
     The running proxy is asked. Where none runs, configuration, ledger and the last list of prices on disk tell.
     """
@@ -47,6 +47,9 @@ def explain(
         click.echo(json.dumps(found, indent=2))
     else:
         _print(found)
+    refusal = found["refusal"]
+    if refusal is not None and refusal["code"] == "model_not_found":
+        sys.exit(1)  # a mistyped name; what is refused for its cost was explained as asked
 
 
 def _body(model: str, max_tokens: int | None, messages: Any) -> dict[str, Any]:
@@ -97,9 +100,9 @@ def _print(found: dict[str, Any]) -> None:
         click.echo(f"{'Worst case':12}not known: there is no price for it")
     refusal = found["refusal"]
     if refusal is None:
-        click.echo(f"{'Now':12}it would be let in")
+        click.echo(f"{'Verdict':12}would be accepted")
     else:
-        click.echo(printable(f"{'Now':12}refused ({refusal['status']} {refusal['code']}): {refusal['message']}"))
+        click.echo(printable(f"{'Verdict':12}refused ({refusal['status']} {refusal['code']}): {refusal['message']}"))
     if not found["limits"]:
         click.echo(f"{'Limits':12}none")
         return

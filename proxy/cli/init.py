@@ -257,7 +257,11 @@ def _say(folder: Path, name: str, key: _Key, limits: _Limits, token: dict[str, A
     from proxy.cli.users import say_token  # noqa: PLC0415 - as above
 
     config = folder / "config.yaml"
-    click.echo(f"Wrote {config}{'' if key.from_variable else ' and openrouter.key (mode 0600)'}.", err=True)
+    click.echo(
+        f"Wrote {config}{'' if key.from_variable else ' and openrouter.key (mode 0600)'},"
+        " and config.schema.json, by which editors complete and check it.",
+        err=True,
+    )
     click.echo(
         f"Each user may spend {_told(limits.user)}, all together {_told(limits.total)}:"
         " change limits and defaults.limits there.",

@@ -118,18 +118,22 @@ def _say_ready(app: App, loaded: Loaded, took_s: float) -> None:
     host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
     url = f"http://{host}:{app.port}/v1"
     where = str(loaded.path) if loaded.path else "no configuration file"
-    counts = f"{len(settings.providers)} providers, {len(settings.presets)} presets"
+    counts = f"{_count(len(settings.providers), 'provider')}, {_count(len(settings.presets), 'preset')}"
     lines = [
-        f"tollkeeper {__version__}   {where} ({counts}, {len(app.live.current.directory)} tokens)",
+        f"tollkeeper {__version__}   {where} ({counts}, {_count(len(app.live.current.directory), 'token')})",
         "",
         f"  API         {url}",
         f"  Ledger      {settings.database}",
     ]
     if app.taken_up:
-        lines.append(f"              {app.taken_up} requests of the last run are being settled")
+        lines.append(f"              {_count(app.taken_up, 'request')} of the last run being settled")
     lines += [
         "",
         f"  export OPENAI_BASE_URL={url}",
         f"Ready in {took_s:.2f} s. Ctrl-C stops after open requests finish.",
     ]
     click.echo("\n".join(lines), err=True)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

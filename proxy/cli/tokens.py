@@ -26,7 +26,7 @@ def tokens() -> None:
 @tokens.command()
 @click.argument("user")
 @click.option("--name", help="What it is called in lists, such as laptop.")
-@click.option("--expires", help="When it stops to work: 30d, 12h, 2027-01-31, 2027-01-31T08:00.")
+@click.option("--expires", help="When the token expires: 30d, 12h, 2027-01-31, 2027-01-31T08:00.")
 @click.option("--trusted", is_flag=True, help="It speaks for end users, whom it names by header.")
 @_json_option
 @config_option
@@ -119,7 +119,7 @@ def _state(token: dict[str, Any], now_ms: int) -> str:
 @_json_option
 @config_option
 def rotate(id_: str, overlap: str, *, as_json: bool, config_path: Path | None) -> None:
-    """Make a successor of a token, with its name, and print it."""
+    """Replace a token: print a new one with the same name."""
     from proxy.cli.when import span_ms  # noqa: PLC0415 - keeps --help quick
 
     overlap_ms = span_ms(overlap)
@@ -143,7 +143,7 @@ def disable(id_: str, config_path: Path | None) -> None:
 @click.argument("id_", metavar="ID")
 @config_option
 def enable(id_: str, config_path: Path | None) -> None:
-    """Take a disabled token again."""
+    """Re-enable a token."""
     _do(config_path, "tokens.set", {"id": id_, "changes": {"disabled": False}})
     click.echo(f"Token {id_} is enabled.", err=True)
 

@@ -64,7 +64,9 @@ def add(
 
 def say_token(user: str, token: dict[str, Any]) -> None:
     """Print a new token alone on stdout and what to do with it on stderr."""
-    click.echo(f"Token {token['id']} of user {user}; it is shown only now and kept nowhere:", err=True)
+    click.echo(
+        f"Token {token['id']} of user {user}; copy it now: it is not stored and cannot be shown again:", err=True
+    )
     click.echo(token["token"])
 
 

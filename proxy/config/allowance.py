@@ -104,7 +104,7 @@ class Token(Block):
     name: UserName | None = setting(
         None, "What the token is called in lists and in the ledger.", "The first digits of the hash."
     )
-    expires_at: Moment | None = setting(None, "When it stops to work, like 2027-01-31T00:00:00Z.", "Never.")
+    expires_at: Moment | None = setting(None, "When the token expires, like 2027-01-31T00:00:00Z.", "Never.")
     disabled: Flag = setting(False, "Refuse it.", "A token works until told otherwise.")
     trusted: Flag = setting(
         False,

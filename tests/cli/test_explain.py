@@ -87,7 +87,7 @@ def test_for_people(limited: CommandLine) -> None:
     assert lines[0] == "Route       1. openai/gpt-4o-mini at openrouter (asked first)"
     assert lines[1].split() == ["2.", "meta-llama/llama-3.3-70b-instruct:free", "at", "openrouter"]
     assert any(line.startswith("Worst case  $") for line in lines)
-    assert "Now         it would be let in" in lines
+    assert "Verdict     would be accepted" in lines
     assert any(line.split()[:3] == ["user:anna", "cost", "day"] for line in lines)
     assert "No proxy runs" in ran.stderr
 
