@@ -14,6 +14,7 @@ from proxy.simulator.profiles.profile import Profile
 from proxy.simulator.profiles.table import PROFILES
 from tests.support.control import Controls
 from tests.support.installation import PROVIDER_KEY, token_hash_of, token_of, write_config
+from tests.support.leaks import nothing_leaks
 from tests.support.patience import eventually
 from tests.support.raw import Answer, ask, connect, request_bytes
 from tests.support.stand import app_in_loop, models_known, read_rows, simulator
@@ -214,7 +215,7 @@ class Stand:
 @asynccontextmanager
 async def stand(folder: Path) -> AsyncIterator[Stand]:
     """Run all profiles and one proxy before them in this loop."""
-    async with simulator() as sim:
+    async with nothing_leaks(), simulator() as sim:
         path = write_config(folder, settings(sim.url, PROFILES.values()))
         async with app_in_loop(path) as app:
             await models_known(app)

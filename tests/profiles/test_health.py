@@ -15,7 +15,7 @@ from .known import KNOWN_HEALTH
 from .stand import SPARE, SPARE_MODEL, Stand
 from .stand import stand as run_stand
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 CALLERS: tuple[FailureKind, ...] = (
     "context_full",

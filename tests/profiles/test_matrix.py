@@ -11,6 +11,8 @@ from .known import KNOWN, is_known
 from .stand import Seen, play_all
 from .verdict import faults
 
+pytestmark = pytest.mark.slow
+
 CELLS = [cell for column in columns() for cell in having(column)]
 
 
