@@ -3,14 +3,15 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy.core.token import token_hash
-from proxy.jobs import runner as running
+from proxy.jobs import runner as job_runner
 from proxy.jobs import watch_holds, watch_parts
 from proxy.jobs.runner import JobRunner
 from proxy.policy.quota import Admitted, Amounts
@@ -44,16 +45,59 @@ main()
 """
 
 
-async def test_a_writer_that_ends_ends_the_proxy(tmp_path: Path, sim: Controls) -> None:
-    write_config(tmp_path, settings(sim.url))
-    stderr = tmp_path / "serve.stderr"
+# as above, with a disk that is full from then on
+_SERVE_FULL = """
+import sqlite3, sys
+from pathlib import Path
+from proxy.storage.writer import Writer
+apply = Writer._apply
+def full(self, rows):
+    if Path("break").exists():
+        raise sqlite3.OperationalError("database or disk is full")
+    apply(self, rows)
+Writer._apply = full
+from proxy.cli import main
+sys.argv = ["tollkeeper", "serve"]
+main()
+"""
+
+
+@asynccontextmanager
+async def running(folder: Path, program: str) -> AsyncIterator[Process]:
+    """Run a program that serves; it is killed at the end if it still runs."""
+    stderr = folder / "serve.stderr"
     with stderr.open("wb") as log:
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _SERVE, cwd=tmp_path, env=clean_environment(tmp_path), stdout=log, stderr=log
+            sys.executable, "-c", program, cwd=folder, env=clean_environment(folder), stdout=log, stderr=log
         )
     process = Process(child, stderr)
     try:
         await process.ready()
+        yield process
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
+async def test_a_stop_that_leaves_ends_unwritten_says_so(tmp_path: Path, sim: Controls) -> None:
+    write_config(tmp_path, settings(sim.url, {"ledger": {"settle_wait_s": 0.2}}))
+    async with running(tmp_path, _SERVE_FULL) as process:
+        body = {"model": MODEL, "messages": MESSAGES}
+        await sim.behave("next", first_token_ms=700)
+        under_way = asyncio.ensure_future(process.ask("POST", CHAT, body))
+        await eventually(lambda: _open_rows(tmp_path))
+        (tmp_path / "break").touch()
+        assert (await under_way).status == 200
+        process.signal(signal.SIGTERM)
+        assert await process.ended() == 4
+        assert "1 requests ended and could not be written" in process.stderr()
+    assert len(await _open_rows(tmp_path)) == 1
+
+
+async def test_a_writer_that_ends_ends_the_proxy(tmp_path: Path, sim: Controls) -> None:
+    write_config(tmp_path, settings(sim.url))
+    async with running(tmp_path, _SERVE) as process:
         body = {"model": MODEL, "messages": MESSAGES}
         assert (await process.ask("POST", CHAT, body)).status == 200
         await sim.behave("next", first_token_ms=1500)
@@ -67,11 +111,7 @@ async def test_a_writer_that_ends_ends_the_proxy(tmp_path: Path, sim: Controls) 
         assert (await under_way).status == 200  # it is paid for; its row stays open, and the next start settles it
         process.signal(signal.SIGTERM)
         assert await process.ended() == 4
-        assert "ledger.writer_ended" in process.stderr() or "writer" in process.stderr()
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
+        assert "ledger.writer_ended" in process.stderr()
 
 
 async def _open_rows(folder: Path) -> list[dict[str, Any]]:
@@ -134,7 +174,7 @@ async def test_a_hold_without_an_owner(opened: Open, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("end", ["returns", "raises", "is cancelled"])
 async def test_a_job_that_ends_is_started_again(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
-    monkeypatch.setattr(running, "_PAUSE_S", 0.05)
+    monkeypatch.setattr(job_runner, "_PAUSE_S", 0.05)
     runner = JobRunner()
     starts = 0
 
