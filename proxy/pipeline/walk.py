@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -100,18 +101,17 @@ class Walk:
         A probe's first content lets others in, so that it is looked out for.
         """
         place, route = self.place, self._route
-        if route.checks is not None or self._may_follow(place):
+        if route.checks is not None or (
+            place.at + 1 < len(route.targets) if self._left is None else self._may_follow(self._left, place.at)
+        ):
             return True
         if place.key_index >= 0 and len(place.provider.keys) > len(self._tried_keys):
             return True
         return place.health.is_probing(place.target.model)
 
-    def _may_follow(self, place: Place) -> bool:
+    def _may_follow(self, left: Mapping[int, Left], here: int) -> bool:
         """Tell whether there is another target to ask, for the first time or again."""
-        left = self._left
-        if left is None:
-            return place.at + 1 < len(self._route.targets)
-        others = (at for at in range(len(self._route.targets)) if at != place.at)
+        others = (at for at in range(len(self._route.targets)) if at != here)
         return any(at not in left or left[at].again_s is not None for at in others)
 
     def begin(self, reservation: Reservation) -> Attempt:
