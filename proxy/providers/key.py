@@ -11,6 +11,10 @@ Auth = Literal["bearer", "x-api-key", "api-key"]
 """How a provider is sent its key: most as a bearer, Anthropic and Azure in a header of their own."""
 
 
+_SECRET_LEAST_CHARS = 8
+"""A shorter key, such as local servers are given, is no secret but a part of words: "k" stands in "unknown"."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """One key of a provider. secret None: the provider asks for none."""
@@ -25,7 +29,8 @@ class Key:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.facts.name)
-        object.__setattr__(self, "quoted", "" if self.secret is None else self.secret.reveal())
+        text = "" if self.secret is None else self.secret.reveal()
+        object.__setattr__(self, "quoted", text if len(text) >= _SECRET_LEAST_CHARS else "")
         object.__setattr__(self, "quoted_bytes", self.quoted.encode())
 
     def headers(self, auth: Auth = "bearer") -> dict[str, str]:

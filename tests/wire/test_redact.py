@@ -7,6 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.core.secret import Secret
+from proxy.policy.keyring import KeyFacts
+from proxy.providers.key import Key
 from proxy.wire.endpoint import ENDPOINTS, Meter
 from proxy.wire.headers import pick_response_headers
 from proxy.wire.redact import HIDDEN, ErrorScreen, redacted
@@ -93,3 +96,9 @@ def test_bodies_and_headers() -> None:
     headers = [("x-ratelimit-key", f"for {KEY.decode()}"), ("x-openrouter-x", "y"), ("retry-after", "1")]
     assert pick_response_headers(headers, KEY.decode()) == [("x-openrouter-x", "y"), ("retry-after", "1")]
     assert len(pick_response_headers(headers)) == 3
+
+
+def test_a_key_that_is_a_part_of_words_is_no_secret() -> None:
+    """Local servers are given any key: "k" must not be taken out of "unknown parameter max_tokens"."""
+    assert Key(KeyFacts("main"), Secret("k")).quoted_bytes == b""
+    assert Key(KeyFacts("main"), Secret("sk-12345")).quoted_bytes == b"sk-12345"
