@@ -4,14 +4,17 @@ After each answer a second request goes out on the same connection, unless the f
 answer may be left over for it.
 """
 
+import asyncio
 import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from proxy.web.server import UserConnection
 from tests.faults.place import Place, body_of, place
 from tests.faults.raw_upstream import Close, Pause, Reset, Turn
 from tests.faults.told import END, Told, chunk, head, plain, stream_head
+from tests.support.patience import eventually
 from tests.support.raw import Answer, request_bytes
 
 COST_PUSD = 4_000_000
@@ -108,3 +111,22 @@ async def test_both_ways_answer_alike(tmp_path: Path) -> None:
         kept = found[True][name, "kept alive", stream]
         assert seen_there[0] == kept[0], case
         assert seen_there[2] == kept[2], case
+
+
+async def test_half_a_head_is_given_no_second_time(tmp_path: Path) -> None:
+    """What the lane hands over has the time that is left of its connection's, not all of it anew."""
+    async with place(tmp_path, {"server": {"head_timeout_s": 30}}) as found:
+        loop = asyncio.get_running_loop()
+        client = await found.begin_nothing()
+        await asyncio.sleep(0.05)
+        sent_s = loop.time()
+        await client.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+
+        async def handed_over() -> UserConnection | None:
+            connections = [each for server in found.app._servers for each in server.connections]
+            return next((each for each in connections if isinstance(each, UserConnection)), None)
+
+        connection = await eventually(handed_over)
+        assert connection is not None
+        assert connection._head_timer is not None
+        assert connection._head_timer.when() < sent_s + 30
