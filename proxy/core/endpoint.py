@@ -14,3 +14,6 @@ MAXIMUM: Mapping[Endpoint, tuple[str, ...]] = {
 }
 """The first is written where the request has none. A name that belongs to another endpoint bounds nothing: the provider
 does not read it."""
+
+LEAST_TOKENS: Mapping[Endpoint, int] = {"responses": 16}
+"""The smallest bound of an answer that an endpoint takes: OpenAI answers a smaller max_output_tokens with 400."""

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
+from proxy.core.endpoint import LEAST_TOKENS
 from proxy.core.errors import CallerError
 from proxy.core.money import MAX_PUSD
 from proxy.pipeline.allowance import Allowance
 from proxy.pipeline.desk import Desk
 from proxy.pipeline.parts import Snapshot
-from proxy.pipeline.refusal import not_bookable, not_bounded, quota_refused, unaffordable
+from proxy.pipeline.refusal import not_bookable, not_bounded, quota_refused, thinks_too_long, unaffordable
 from proxy.policy.pricing import (
-    FLOOR_TOKENS,
     BodyFacts,
     Clamped,
     Price,
@@ -18,12 +18,14 @@ from proxy.policy.pricing import (
     clamp_output_tokens,
     estimate_pusd,
     estimated_tokens,
+    floor_tokens,
     input_bound_tokens,
     output_limit_tokens,
     worst_case_pusd,
 )
 from proxy.policy.quota import Admitted, Amounts, Refused
 
+_LEAST_TOKENS_MAX = max(LEAST_TOKENS.values())
 _TEMPLATE_TOKENS = 256  # as in policy/pricing/bound.py: what a provider adds to a prompt
 
 
@@ -175,17 +177,30 @@ def _cap(wanted: Wanted, natural: int | None, desk: Desk, *, may_lower: bool) ->
     """
     if not wanted.facts.generates:
         return None  # embeddings have no answer that could be shorter
-    cap = wanted.allowance.max_tokens
+    cap = _own_cap(wanted, natural)
     if not wanted.allowance.has_hard_tokens or (natural is not None and not may_lower):
         return cap if cap is None or natural is None or cap < natural else None
     known = [tokens for tokens in (natural, cap) if tokens is not None]
-    floor = min([max(FLOOR_TOKENS, wanted.facts.min_output_tokens), *known])
+    floor = min([floor_tokens(wanted.facts), *known])
     for row in desk.book.limits_view(wanted.allowance.quotas, wanted.now_ms):
         if row.kind == "tokens" and row.mode == "hard":
             room = (row.remaining - _input_tokens(wanted)) // wanted.facts.choices
             most = max(room // 2, floor)
             cap = most if cap is None else min(cap, most)
     return cap if cap is None or natural is None or cap < natural else None
+
+
+def _own_cap(wanted: Wanted, natural: int | None) -> int | None:
+    """Return the user's own max_tokens, at least what the endpoint takes.
+
+    Raises CallerError 400 for a thinking budget that does not fit into it.
+    """
+    cap, least = wanted.allowance.max_tokens, wanted.facts.min_output_tokens
+    if cap is None or cap >= least or (natural is not None and natural <= cap):
+        return cap
+    if least > _LEAST_TOKENS_MAX:
+        raise thinks_too_long(least - 1, cap)
+    return least
 
 
 def _tokens(wanted: Wanted, max_tokens: int | None) -> int | None:

@@ -175,8 +175,9 @@ def _suited(body: dict[str, Any], attempt: Attempt, route: Route, parts: Parts) 
 
 async def _hear_refusal(attempt: Attempt, answer: Answer, parts: Parts) -> None:
     """Note a status that is not 2xx, with what the provider said beside it."""
-    body = redacted(await read_error(answer), attempt.key.quoted_bytes)
-    attempt.refusal = body[:_REFUSAL_BYTES]
+    raw = await read_error(answer)
+    attempt.refusal = raw[:_REFUSAL_BYTES]  # read, and told to nobody
+    body = redacted(raw, attempt.key.quoted_bytes)
     found = refused(answer, body, attempt.provider, attempt.key.name, parts.clock.now_ms())
     attempt.fail(found.failure, found.error)
     if found.is_passed_on:

@@ -71,6 +71,17 @@ def not_bounded(why: str) -> CallerError:
     return _no_price(f"Under a hard cost limit the most that a request can cost must be known; here it is not: {why}.")
 
 
+def thinks_too_long(budget: int, cap: int) -> CallerError:
+    """Refuse a thinking budget that the longest answer of the user has no room for."""
+    return CallerError(
+        400,
+        "thinking_budget_too_large",
+        f"This request asks for {budget} tokens of thinking, and your answers may have {cap} tokens in all"
+        f" (max_tokens). Ask for a budget below {cap}, or ask the operator for more.",
+        should_retry=False,
+    )
+
+
 def not_bookable(needed_pusd: int) -> CallerError:
     """Refuse what may cost more than one row of the ledger can hold."""
     return CallerError(

@@ -212,6 +212,7 @@ def greater(one: BodyFacts, other: BodyFacts) -> BodyFacts:
         service_tier=one.service_tier or other.service_tier,
         unpriced=tuple(dict.fromkeys((*one.unpriced, *other.unpriced))),
         min_output_tokens=max(one.min_output_tokens, other.min_output_tokens),
+        thinks=one.thinks or other.thinks,
     )
 
 

@@ -10,6 +10,7 @@ from proxy.core.errors import CallerError
 from proxy.pipeline.authenticate import Identity
 from proxy.policy.check import CheckRules
 from proxy.policy.choose import Select
+from proxy.policy.pricing import thinking_budget
 from proxy.policy.template import Variable, VariableError, fill, names_in
 from proxy.providers.deadlines import Deadlines
 from proxy.wire.endpoint import CHAT, Endpoint
@@ -132,6 +133,8 @@ class Route:
         if not target.defaults and not target.handed and self.maxima is None:
             return self.body
         body = self.endpoint.with_target_defaults(target.defaults, self.body, self.sent)
+        if target.defaults:
+            body = with_room_to_think(body, self.sent, self.endpoint)
         most, place = self.max_tokens, (target.provider, target.model)
         if self.maxima is not None and place in self.maxima:
             most = self.maxima[place]
@@ -249,7 +252,7 @@ def _asked(targets: tuple[Target, ...], name: str) -> tuple[Target, ...]:
 
 def _under(preset: PresetRow, body: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]:
     """Put the preset's parameters under the client's, and its system prompt before what the client says."""
-    merged = endpoint.with_defaults(preset.defaults, body)
+    merged = with_room_to_think(endpoint.with_defaults(preset.defaults, body), body, endpoint)
     if preset.system is not None:
         given = body.get("metadata")
         given = given if isinstance(given, dict) else {}
@@ -261,6 +264,15 @@ def _under(preset: PresetRow, body: dict[str, Any], endpoint: Endpoint) -> dict[
             if not merged["metadata"]:
                 del merged["metadata"]
     return merged
+
+
+def with_room_to_think(body: dict[str, Any], sent: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
+    """Add a thinking budget to a default's bound that is not above it: the bound is meant for the answer."""
+    bounds = [name for name in endpoint.maximum if type(body.get(name)) is int and sent.get(name) is None]
+    if not bounds:
+        return body
+    budget = thinking_budget(body)
+    return {**body, **{name: budget + body[name] for name in bounds if body[name] <= budget}}
 
 
 def _filled(system: str, preset: PresetRow, given: Mapping[str, Any]) -> str:

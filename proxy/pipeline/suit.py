@@ -21,7 +21,8 @@ def suited(body: dict[str, Any], route: Route, form: Form) -> dict[str, Any]:
         if name in found and name not in endpoint.maximum:
             _take_back(found, sent, name)
     for name, there in form.names:
-        if name in found and sent.get(name) is None and there not in found:
+        is_ours = name not in sent or (name in endpoint.maximum and sent[name] is None)
+        if name in found and is_ours and there not in found:
             found = {there if key == name else key: value for key, value in found.items()}
     return found
 

@@ -142,6 +142,8 @@ class Endpoint:
         What this endpoint does not have is left out.
         """
         found = renamed(self.kind, defaults)
+        if self.is_free:  # it counts a prompt: nothing that is said of an answer belongs there
+            return {name: value for name, value in found.items() if name in _OF_PROMPTS}
         if self.format is not None and "response_format" in defaults:
             for name, value in self.format(defaults["response_format"]).items():
                 both = isinstance(value, dict) and isinstance(found.get(name), dict)
@@ -216,6 +218,7 @@ def _in_front(prompt: str, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"role": "user", "content": prompt}, *items]
 
 
+_OF_PROMPTS: Final = frozenset(("tools", "tool_choice", "thinking"))  # Anthropic, reference of count_tokens
 _SYSTEM_ROLES: Final = frozenset(("system", "developer"))  # the second is OpenAI's newer name of the first
 
 

@@ -7,7 +7,7 @@ that is not known here travels on: it is the operator's word to a provider of th
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from proxy.core.endpoint import MAXIMUM, Endpoint
+from proxy.core.endpoint import LEAST_TOKENS, MAXIMUM, Endpoint
 
 _MAXIMA: Final = frozenset(name for names in MAXIMUM.values() for name in names)
 _OF_CHAT_ALONE: Final = frozenset(
@@ -34,9 +34,6 @@ LACKS: Final[Mapping[Endpoint, frozenset[str]]] = {
     | {"reasoning", "include_reasoning", "min_p", "top_a", "repetition_penalty"},
 }
 """The parameters of chat completions for which an endpoint has no word."""
-
-LEAST_TOKENS: Final[Mapping[Endpoint, int]] = {"responses": 16}
-"""The smallest bound of an answer that an endpoint takes: OpenAI answers a smaller max_output_tokens with 400."""
 
 
 def renamed(kind: Endpoint, defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,8 @@ _REPEATED = "tests/once/test_once.py::test_"
 _RELOAD = "tests/holds/test_reload.py::test_"
 _EVERY_STEP = "tests/holds/test_every_step.py::test_nothing_stays_held"
 _FINALITY = "tests/faults/test_finality.py::test_"
+_TAKEN_BACK = "tests/targets/test_taken_back.py::test_"
+_LEFT_OUT = "tests/targets/test_left_out.py::test_"
 _END_USERS = "tests/identity/test_end_users.py::test_"
 
 _LOOKED_UP = "tests/pipeline/test_looked_up.py::test_"
@@ -200,7 +202,11 @@ MUTATIONS: tuple[Mutation, ...] = (
         "no-price-no-reservation",
         "A model whose price is not known passes a cost limit with nothing set aside.",
         (
-            Patch(_RESERVE, "            raise not_priced(model)", "            return None"),
+            Patch(
+                _RESERVE,
+                "            raise unpriced(provider.name, model, allowance, parts, snapshot)",
+                "            return None",
+            ),
             Patch(
                 _QUOTA,
                 '            if index == COST and not amounts.is_priced and mode == "hard":',
@@ -1106,5 +1112,95 @@ MUTATIONS: tuple[Mutation, ...] = (
         "Where no event counts what was written, the one token of message_start is booked.",
         (Patch("proxy/wire/messages.py", "            self.usage_is_whole = False\n", ""),),
         (f"{_FINALITY}the_counts_of_a_message[message_stop alone]",),
+    ),
+    Mutation(
+        "a-bound-is-dropped",
+        "A maximum that money rests on is left out because the server does not know its name.",
+        (
+            Patch(
+                "proxy/pipeline/rooms.py",
+                "    if limit is None or (",
+                "    if limit is not None and (",
+            ),
+        ),
+        (f"{_TAKEN_BACK}a_bound_that_money_rests_on_is_never_dropped",),
+    ),
+    Mutation(
+        "a-dropped-bound-is-not-held-for",
+        "The maximum is left out, and what the model may write without it is not set aside.",
+        (Patch("proxy/pipeline/walk.py", "raises=change.sets_bound", "raises=False"),),
+        (f"{_TAKEN_BACK}the_models_own_maximum_is_held_for_where_no_bound_is_taken",),
+    ),
+    Mutation(
+        "the-other-name-loses-the-figure",
+        "A maximum goes under its other name without the figure that was reserved for.",
+        (
+            Patch(
+                "proxy/pipeline/suit.py",
+                "found = {there if key == name else key: value for key, value in found.items()}",
+                "found = {key: value for key, value in found.items() if key != name}",
+            ),
+        ),
+        (f"{_TAKEN_BACK}a_bound_has_two_names",),
+    ),
+    Mutation(
+        "a-lowered-bound-is-left-out",
+        "Where the prompt may fill the context, the maximum that a limit lowered is left out.",
+        (
+            Patch(
+                "proxy/policy/pricing/bound.py",
+                "    if price.output_limit_tokens is not None and tokens >= price.output_limit_tokens:\n",
+                "    if price.output_limit_tokens is not None:\n",
+            ),
+        ),
+        ("tests/policy/test_pricing.py::test_a_bound_leaves_room_for_the_prompt",),
+    ),
+    Mutation(
+        "a-refusal-with-an-id-is-sent-again",
+        "A request that may be billed is sent a second time, because its refusal names a field.",
+        (
+            Patch(
+                "proxy/pipeline/attempt.py",
+                "UNSUITED) or heard.generation_id is not None or",
+                "UNSUITED) or",
+            ),
+        ),
+        (f"{_TAKEN_BACK}what_may_be_billed_is_not_sent_again",),
+    ),
+    Mutation(
+        "one-unpriced-target-refuses-all",
+        "One target without a price makes a whole preset refuse everybody who has a limit.",
+        (
+            Patch(
+                "proxy/pipeline/narrow.py",
+                "            left_out.append(LeftOut(target, reason))\n",
+                "            return route, ()\n",
+            ),
+        ),
+        (f"{_LEFT_OUT}a_target_without_a_price",),
+    ),
+    Mutation(
+        "an-unpriced-target-is-asked",
+        "A target without a price is kept where others have one.",
+        (
+            Patch(
+                "proxy/pipeline/narrow.py",
+                '            return "no price" if model == target.model else f"no price of {model}"\n',
+                "            return None\n",
+            ),
+        ),
+        (f"{_LEFT_OUT}a_target_without_a_price",),
+    ),
+    Mutation(
+        "soft-limits-look-back-only",
+        "A soft limit lets everything in until it is spent, whatever it will cost.",
+        (Patch(_ADMIT, "_likely(wanted) if allowance.has_soft else (0, 0)", "(0, 0)"),),
+        (f"{_LEFT_OUT}a_soft_limit_asks_what_it_is_thought_to_come_to",),
+    ),
+    Mutation(
+        "a-budget-of-gemini-is-cut",
+        "A maximum is lowered below a thinking budget that is named in another way than Anthropic's.",
+        (Patch("proxy/policy/pricing/facts.py", '"extra_body", "google", "thinking_config", "thinkingConfig", ', ""),),
+        ("tests/policy/test_pricing.py::test_a_thinking_budget_in_every_form",),
     ),
 )

@@ -29,6 +29,7 @@ from proxy.policy.pricing import (
     cost_from_usage_pusd,
     diff_catalogue,
     find_price,
+    floor_tokens,
     input_bound_tokens,
     maximum_to_write,
     output_limit_tokens,
@@ -940,3 +941,52 @@ def test_output_of_no_name_costs_the_most_that_text_can() -> None:
 def test_parts_that_overlap_are_charged_the_dear_way() -> None:
     """Ten tokens that were cached, and of which six were sound: not sixteen, and none cheaper than it can be."""
     assert charge(LIST, 10, 0, 10, counts=Counts(audio_input_tokens=6)).pusd == 6 * 40_000_000 + 4 * 200_000 + 7
+
+
+BUDGETS: dict[str, dict[str, Any]] = {
+    "anthropic": {"thinking": {"type": "enabled", "budget_tokens": 4000}},
+    "openrouter": {"reasoning": {"max_tokens": 4000}},
+    "gemini": {"extra_body": {"google": {"thinking_config": {"thinking_budget": 4000}}}},
+    "gemini bare": {"google": {"thinking_config": {"thinking_budget": 4000, "include_thoughts": True}}},
+    "qwen": {"enable_thinking": True, "thinking_budget": 4000},
+    "vllm": {"chat_template_kwargs": {"enable_thinking": True, "thinking_budget": 4000}},
+}
+EFFORTS: dict[str, dict[str, Any]] = {
+    "openai": {"reasoning_effort": "high"},
+    "openrouter": {"reasoning": {"effort": "low"}},
+    "openrouter on": {"reasoning": {"enabled": True}},
+    "anthropic": {"thinking": {"type": "adaptive"}},
+    "qwen": {"enable_thinking": True},
+    "vllm": {"chat_template_kwargs": {"enable_thinking": True}},
+    "gemini": {"extra_body": {"google": {"thinking_config": {"thinking_budget": -1}}}},
+}
+NONE: dict[str, dict[str, Any]] = {
+    "effort": {"reasoning_effort": "none"},
+    "budget": {"thinking_budget": 0},
+    "switch": {"enable_thinking": False, "chat_template_kwargs": {"enable_thinking": False}},
+    "odd": {"thinking": "yes", "reasoning": [], "extra_body": {"google": 5}, "thinking_budget": "many"},
+}
+
+
+@pytest.mark.parametrize("fields", BUDGETS.values(), ids=BUDGETS)
+def test_a_thinking_budget_in_every_form(fields: dict[str, Any]) -> None:
+    facts = read_facts({"model": "m", "messages": [], **fields}, 100)
+    assert facts.min_output_tokens == 4001
+    assert floor_tokens(facts) == 4001
+    price = Price(10**12, 10**13, context_tokens=200_000, output_max_tokens=8_000)
+    lowered = clamp_output_tokens([price], facts, 4_100 * 10**7 + 10**10)
+    assert isinstance(lowered, Clamped)
+    assert lowered.max_tokens is not None
+    assert lowered.max_tokens > 4000
+    assert isinstance(clamp_output_tokens([price], facts, 3_900 * 10**7), Unaffordable)
+
+
+@pytest.mark.parametrize("fields", EFFORTS.values(), ids=EFFORTS)
+def test_thinking_without_a_budget_has_room(fields: dict[str, Any]) -> None:
+    assert floor_tokens(read_facts({"model": "m", "messages": [], **fields}, 100)) == FLOOR_TOKENS + 1024
+
+
+@pytest.mark.parametrize("fields", NONE.values(), ids=NONE)
+def test_no_thinking(fields: dict[str, Any]) -> None:
+    facts = read_facts({"model": "m", "messages": [], **fields}, 100)
+    assert (facts.thinks, facts.min_output_tokens, floor_tokens(facts)) == (False, 1, FLOOR_TOKENS)

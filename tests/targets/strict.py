@@ -41,6 +41,7 @@ class Strict:
         self.refuse: Refuse = lambda _path, _body: None
         self.models: list[Body] = []
         self.came: list[tuple[str, Body]] = []
+        self.headers: dict[str, str] = {}  # of a refusal
         self.url = ""
 
     @property
@@ -60,7 +61,7 @@ class Strict:
                 return web.Response(status=status, text=told)
             if status == 200 and body.get("stream") is True:
                 return await _stream(request, [told])
-            return web.json_response(told, status=status)
+            return web.json_response(told, status=status, headers=self.headers)
         if body.get("stream") is True:
             return await _stream(request, _events(path, body))
         return web.json_response(_whole(path, body))
@@ -125,6 +126,12 @@ class Place:
         body = {"model": model, **ASKS[path], **fields}
         return await ask(self.app.port, "POST", f"/v1/{path}", body, token=token_of("anna"))
 
+    async def list_models(self, name: str, *models: Body) -> None:
+        """Have a provider list these models, and the proxy know them."""
+        self.strict[name].models = list(models)
+        for _ in range(2):  # the first may join a fetch of before
+            await self.app.catalogue.refresh(self.app.live.current.providers[name])
+
     async def attempts(self) -> list[tuple[int, str, int | None]]:
         """Return (number, outcome, cost in pico-USD) of all attempts, once nothing is under way."""
 
@@ -160,6 +167,7 @@ async def place(
             content["providers"][name] = {"base_url": f"{found.url}/v1", "api_key": "k"}
             if name not in ("openrouter", "unknown"):
                 content["providers"][name]["prices"] = PRICES
+        content["ledger"] = {"lookup_timeout_s": 1}
         content["users"] = {"anna": {"token_hash": token_hash_of("anna"), **user}}
         path = write_config(folder, _over(content, more or {}))
         app = await stack.enter_async_context(app_in_loop(path))

@@ -61,8 +61,7 @@ async def test_what_only_one_target_cannot_bound(tmp_path: Path) -> None:
             "pricing": {"prompt": "0.000001", "completion": "0.000004"},
             "top_provider": {"context_length": 8000, "max_completion_tokens": 1000},
         }
-        found.strict["openrouter"].models = [listed]
-        await found.app.catalogue.refresh(found.app.live.current.providers["openrouter"])
+        await found.list_models("openrouter", listed)
         answer = await found.ask("p", messages=PICTURE, max_tokens=100)
         assert (answer.status, answer.header("x-tollkeeper-provider")) == (200, "openrouter"), answer.body
         assert "no context length" in (answer.header("x-tollkeeper-left-out") or "")

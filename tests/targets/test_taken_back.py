@@ -190,9 +190,7 @@ def listed(context: int, most: int | None) -> Body:
 
 
 async def known(found: Any, *models: Body) -> None:
-    found.one.models = list(models)
-    provider = found.app.live.current.providers["openrouter"]
-    await found.app.catalogue.refresh(provider)
+    await found.list_models("openrouter", *models)
 
 
 async def test_the_models_own_maximum_is_held_for_where_no_bound_is_taken(tmp_path: Path) -> None:
@@ -201,7 +199,7 @@ async def test_the_models_own_maximum_is_held_for_where_no_bound_is_taken(tmp_pa
     def refuse(_: str, body: Body) -> Refusal | None:
         return next((error(f"Unknown parameter: '{name}'.") for name in body if name.startswith("max_")), None)
 
-    async with place(tmp_path, names=("openrouter",), limits={"cost": "$0.10"}) as found:
+    async with place(tmp_path, names=("openrouter",), limits={"cost": "$0.04"}) as found:
         await known(found, listed(30_000, 8_000))
         found.one.refuse = refuse
         held = []
@@ -342,6 +340,16 @@ async def test_it_never_loops(tmp_path: Path) -> None:
         assert (answer.status, len(found.one.bodies)) == (400, 4)
 
 
+async def test_what_may_be_billed_is_not_sent_again(tmp_path: Path) -> None:
+    """A refusal with a generation's id is of one that was begun: its words may name what they like."""
+    presets = {"p": {"targets": "a/b", "defaults": {"seed": 1}}}
+    async with place(tmp_path, {"presets": presets}, names=("openrouter",)) as found:
+        found.one.refuse = without("seed", UNKNOWN.format("seed"))
+        found.one.headers = {"X-Generation-Id": "gen-1"}
+        assert (await found.ask("p")).status == 400
+        assert len(found.one.bodies) == 1
+
+
 async def test_other_targets_of_the_route_get_all_of_it(tmp_path: Path) -> None:
     """What one refuses another may take; retries and breakers know nothing of it."""
     presets = {"p": {"targets": ["first/m", "second/m"], "defaults": {"seed": 1}}}
@@ -360,3 +368,31 @@ async def test_what_the_client_sent_is_its_own(tmp_path: Path, path: str) -> Non
         found.one.refuse = without("seed", UNKNOWN.format("seed"))
         assert (await found.ask("strict/m", path, seed=1)).status == 400
         assert [body["seed"] for body in found.one.bodies] == [1]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"thinking": {"type": "enabled", "budget_tokens": 4000}},
+        {"reasoning": {"max_tokens": 4000}},
+        {"thinking_budget": 4000},
+        {"extra_body": {"google": {"thinking_config": {"thinking_budget": 4000}}}},
+    ],
+)
+async def test_a_thinking_budget_and_a_bound_of_ours(tmp_path: Path, fields: dict[str, Any]) -> None:
+    """A cap below it is refused by name before anything is sent; a default goes on top of it."""
+    presets = {"p": {"targets": "strict/m", "defaults": {"max_tokens": 1000}}}
+    async with place(tmp_path, {"presets": presets}, max_tokens=3000) as found:
+        answer = await found.ask("strict/m", **fields)
+        assert (answer.status, answer.json()["error"]["code"]) == (400, "thinking_budget_too_large")
+        assert found.one.bodies == []
+    async with place(tmp_path, {"presets": presets, "database": "./other.db"}, limits=HARD) as found:
+        assert (await found.ask("p", **fields)).status == 200
+        assert found.one.bodies[0]["max_tokens"] == 5000
+
+
+async def test_a_cap_below_what_responses_take(tmp_path: Path) -> None:
+    async with place(tmp_path, max_tokens=5) as found:
+        assert (await found.ask("strict/m", "responses")).status == 200
+        assert (await found.ask("strict/m", "responses", max_output_tokens=3)).status == 200
+        assert [body["max_output_tokens"] for body in found.one.bodies] == [16, 3]

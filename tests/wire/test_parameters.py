@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from proxy.core.endpoint import MAXIMUM, Endpoint
-from proxy.wire.endpoint import CHAT, COMPLETIONS, EMBEDDINGS, ENDPOINTS, MESSAGES, RESPONSES
+from proxy.wire.endpoint import CHAT, COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, ENDPOINTS, MESSAGES, RESPONSES
 from proxy.wire.parameters import LACKS
 
 FUNCTION = {"name": "now", "description": "The time.", "parameters": {"type": "object", "properties": {}}}
@@ -69,12 +69,17 @@ def test_every_parameter_in_the_words_of_the_endpoint(endpoint: Any) -> None:
     assert set(endpoint.renamed(EVERYTHING)) & LACKS[endpoint.kind] == set()
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda one: one.name)
+@pytest.mark.parametrize("endpoint", [one for one in ENDPOINTS if not one.is_free], ids=lambda one: one.name)
 @pytest.mark.parametrize("name", sorted({name for names in MAXIMUM.values() for name in names}))
 def test_a_bound_under_any_name_is_written_under_one_that_holds(endpoint: Any, name: str) -> None:
     found = endpoint.renamed({name: 300})
     own = MAXIMUM[endpoint.kind]
     assert found == ({} if not own else {name if name in own else own[0]: 300})
+
+
+def test_counting_a_prompt_has_no_answer() -> None:
+    """Anthropic refuses what is said of one there."""
+    assert set(COUNT_TOKENS.renamed(EVERYTHING)) == {"tools", "tool_choice"}
 
 
 def test_a_bound_is_not_below_what_responses_take() -> None:

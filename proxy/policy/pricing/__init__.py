@@ -7,6 +7,7 @@ from proxy.policy.pricing.bound import (
     Unaffordable,
     Unbounded,
     clamp_output_tokens,
+    floor_tokens,
     input_bound_tokens,
     maximum_to_write,
     output_limit_tokens,
@@ -25,7 +26,7 @@ from proxy.policy.pricing.catalogue import (
     parse_openrouter_model,
 )
 from proxy.policy.pricing.estimate import estimate_pusd, estimated_tokens
-from proxy.policy.pricing.facts import BodyFacts, read_facts
+from proxy.policy.pricing.facts import BodyFacts, read_facts, thinking_budget
 from proxy.policy.pricing.price import (
     Charge,
     Override,
@@ -59,6 +60,7 @@ __all__ = [
     "estimate_pusd",
     "estimated_tokens",
     "find_price",
+    "floor_tokens",
     "input_bound_tokens",
     "maximum_to_write",
     "output_limit_tokens",
@@ -66,6 +68,7 @@ __all__ = [
     "parse_openrouter_model",
     "rates_at",
     "read_facts",
+    "thinking_budget",
     "unpriced_features",
     "worst_case_pusd",
 ]

@@ -13,6 +13,12 @@ TEMPLATE_TOKENS = 256
 TOOLS_TOKENS = 1024
 
 FLOOR_TOKENS = 256  # an answer shorter than this helps nobody who did not ask for one so short
+THINKING_TOKENS = 1024  # the least that models think, where they are told how hard and not how long
+
+
+def floor_tokens(facts: BodyFacts) -> int:
+    """Return the shortest answer that a limit may lower a request to."""
+    return max(FLOOR_TOKENS + (THINKING_TOKENS if facts.thinks else 0), facts.min_output_tokens)
 
 
 class Unbounded(PriceError):  # noqa: N818  it says what the request is, and reads so where it is caught
@@ -85,11 +91,11 @@ def maximum_to_write(
     if room >= wanted:
         return wanted
     if room * 2 >= wanted:
-        return room
+        return max(room, min(facts.min_output_tokens, wanted))
     if price.output_limit_tokens is not None and tokens >= price.output_limit_tokens:
         return None
     likely = total - (facts.size_bytes - facts.data_url_bytes) // _BYTES_PER_TOKEN
-    return min(wanted, max(likely, room, min(FLOOR_TOKENS, wanted)))
+    return min(wanted, max(likely, room, min(floor_tokens(facts), wanted)))
 
 
 def output_limit_tokens(price: Price) -> int | None:
@@ -205,7 +211,7 @@ def clamp_output_tokens(
     if wanted is None:
         reserve = max(fixed_pusd for fixed_pusd, _, _ in all_terms)
         return Clamped(None, reserve, lowered=False) if reserve <= headroom_pusd else Unaffordable(reserve, 0, 0)
-    floor = min(max(FLOOR_TOKENS, facts.min_output_tokens), wanted) if may_lower else wanted
+    floor = min(floor_tokens(facts), wanted) if may_lower else wanted
     fits = _affordable(all_terms, headroom_pusd, wanted)
     if fits < floor:
         return Unaffordable(_bound_at(all_terms, floor), floor, max(fits, 0))

@@ -1,10 +1,10 @@
 """What a request body says about its own cost: read once, before any price is known."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.core.endpoint import MAXIMUM, Endpoint
+from proxy.core.endpoint import LEAST_TOKENS, MAXIMUM, Endpoint
 
 
 @dataclass(slots=True)
@@ -28,6 +28,7 @@ class BodyFacts:
     has_prediction: bool = False
     wants_image_output: bool = False
     min_output_tokens: int = 1  # a thinking budget needs a greater maximum, else the provider refuses the request
+    thinks: bool = False  # without saying for how long: the maximum must have room for thoughts and answer
     models: tuple[str, ...] = ()
     service_tier: str | None = None
     unpriced: tuple[str, ...] = ()
@@ -39,6 +40,8 @@ _RARE_KEYS = frozenset(
         *("plugins", "service_tier", "web_search_options", "search_parameters", "modalities", "preset"),
         *("previous_response_id", "conversation", "mcp_servers", "container", "speed", "inference_geo"),
         *("thinking", "reasoning", "fallbacks", "background", "context_management"),
+        *("reasoning_effort", "thinking_budget", "enable_thinking", "thinking_config", "reasoning_budget"),
+        *("extra_body", "google", "chat_template_kwargs", "output_config"),
     }
 )
 _TURNS = frozenset({"chat", "messages"})  # the endpoints whose messages are checked to be turns
@@ -118,7 +121,7 @@ def _rare_facts(
     models = tuple(name for name in named if isinstance(name, str))
     tools = [tool for key in _TOOL_KEYS for tool in _listed(body.get(key))]
     tier = body.get("service_tier")
-    budget = _thinking_budget(body)
+    budget = thinking_budget(body)
     names = _unpriced(body, models, tools)
     if media.files:
         names.append(f"a file, whose parsing may have a price of its own ({media.files})")
@@ -135,7 +138,8 @@ def _rare_facts(
         has_tools=bool(tools),
         has_prediction=body.get("prediction") is not None,
         wants_image_output="image" in _listed(body.get("modalities")),
-        min_output_tokens=budget + 1,
+        min_output_tokens=max(budget + 1, LEAST_TOKENS.get(endpoint, 1)),
+        thinks=_thinks(body),
         models=models,
         service_tier=tier if isinstance(tier, str) else None,
         unpriced=tuple(names),
@@ -147,15 +151,49 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _thinking_budget(body: Mapping[str, Any]) -> int:
-    """Give the tokens of thinking asked for (Anthropic's way, OpenRouter's way); they are inside the maximum."""
-    budgets = [0]
-    for key, name in (("thinking", "budget_tokens"), ("reasoning", "max_tokens")):
-        part = body.get(key)
-        value = part.get(name) if isinstance(part, dict) else None
-        if type(value) is int:
-            budgets.append(value)
-    return max(budgets)
+# Where a budget of thinking is named: Anthropic, OpenRouter, Gemini (also under extra_body, as its SDKs send it), Qwen,
+# and templates of vLLM and SGLang.
+_THINKING_PARTS = frozenset(
+    {
+        *("thinking", "reasoning", "extra_body", "google", "thinking_config", "thinkingConfig", "generationConfig"),
+        *("chat_template_kwargs", "generation_config"),
+    }
+)
+_BUDGETS = frozenset({"budget_tokens", "thinking_budget", "thinkingBudget", "reasoning_budget"})
+_NO_EFFORT = frozenset({"none", "off", "disabled"})
+
+
+def thinking_budget(body: Mapping[str, Any]) -> int:
+    """Return the tokens of thinking asked for, in whatever form; they are inside the maximum of the answer."""
+    return max((budget for budget, _ in _thinking(body, 0)), default=0)
+
+
+def _thinks(body: Mapping[str, Any]) -> bool:
+    """Tell whether thinking is asked for, by an effort or a switch."""
+    return any(asked for _, asked in _thinking(body, 0))
+
+
+def _thinking(part: Mapping[str, Any], depth: int) -> Iterator[tuple[int, bool]]:
+    """Return (budget, whether thinking is asked for) for each field that says something of it."""
+    for name, value in part.items():
+        if name in _THINKING_PARTS and isinstance(value, dict) and depth < _MAX_DEPTH:
+            if name == "reasoning" and type(value.get("max_tokens")) is int:
+                yield max(value["max_tokens"], 0), True
+            is_on = value.get("type") in ("enabled", "adaptive") or value.get("enabled") is True
+            yield 0, is_on or _is_effort(value.get("effort"))
+            yield from _thinking(value, depth + 1)
+        elif name in _BUDGETS and type(value) is int:
+            yield max(value, 0), value != 0  # -1: as long as the model likes
+        elif name == "reasoning_effort":
+            yield 0, _is_effort(value)
+        elif name in ("enable_thinking", "thinking"):
+            yield 0, value is True
+        elif name == "output_config" and isinstance(value, dict):
+            yield 0, _is_effort(value.get("effort"))
+
+
+def _is_effort(value: Any) -> bool:
+    return isinstance(value, str) and value.lower() not in _NO_EFFORT
 
 
 def _choices(body: Mapping[str, Any], endpoint: Endpoint) -> int:

@@ -1,0 +1,144 @@
+"""The form in which a target takes what the proxy writes: it never touches what the client sent, and is remembered."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.pipeline.forms import HOLDS_S, Forms
+from proxy.pipeline.route import Route, Target
+from proxy.pipeline.suit import suited, written
+from proxy.policy.form import PLAIN, Form, form_of, known_form
+from proxy.providers.openai import OpenAIDialect
+from proxy.providers.openrouter import OpenRouterDialect
+from proxy.providers.static import static_row
+from proxy.wire.endpoint import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES
+
+NAMES = (
+    *("temperature", "top_p", "seed", "stop", "n", "response_format", "reasoning", "usage", "stream_options", "tools"),
+    *("max_tokens", "max_completion_tokens", "max_output_tokens", "metadata", "user", "service_tier", "my_own"),
+)
+VALUES = st.none() | st.booleans() | st.integers(1, 10**6) | st.text(max_size=3) | st.just({"type": "json_schema"})
+FIELDS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=6)
+OPTIONS = st.fixed_dictionaries({}, optional={"include_usage": st.booleans(), "x": st.integers()})
+FORMS = st.builds(
+    Form,
+    without=st.frozensets(st.sampled_from(NAMES)),
+    names=st.lists(
+        st.sampled_from([("max_tokens", "max_completion_tokens"), ("seed", "random_seed"), ("stop", "user")]),
+        max_size=2,
+        unique=True,
+    ).map(tuple),
+    json_only=st.booleans(),
+    user_prompt=st.booleans(),
+)
+MESSAGES_SENT = [{"role": "user", "content": "Hi"}]
+DIALECTS = (OpenAIDialect(), OpenRouterDialect("", ""))
+
+
+@given(
+    sent=FIELDS,
+    options=OPTIONS,
+    defaults=FIELDS,
+    form=FORMS,
+    endpoint=st.sampled_from([CHAT, COMPLETIONS, RESPONSES, MESSAGES, EMBEDDINGS]),
+    dialect=st.sampled_from(DIALECTS),
+    stream=st.booleans(),
+    bound=st.none() | st.integers(1, 1000),
+)
+def test_what_the_client_sent_arrives_unchanged(
+    sent: dict[str, Any],
+    options: dict[str, Any],
+    defaults: dict[str, Any],
+    form: Form,
+    endpoint: Any,
+    dialect: Any,
+    stream: bool,
+    bound: int | None,
+) -> None:
+    """Whatever is written beside it, and whatever a target does not take of that."""
+    sent = {
+        **{name: value for name, value in sent.items() if name not in endpoint.maximum or type(value) is int},
+        "stream_options": options,
+        "messages": MESSAGES_SENT,
+        "stream": stream,
+    }
+    sent.pop("usage", None)
+    body = endpoint.with_defaults(defaults, sent)
+    route = Route((Target("p", "m"),), body, "m", None, asked=sent, endpoint=endpoint)
+    if bound is not None:
+        route = route.within(bound)
+    prepared = dialect.prepare(route.body_for(route.targets[0]), "m", asks_usage=endpoint.asks_usage)
+    found = suited(prepared.body, route, form)
+    for name, value in sent.items():
+        if name in endpoint.maximum and bound is not None:
+            assert name in found  # lowered, under the client's own name
+        elif name == "stream_options":
+            assert {**value, **found[name]} == found[name] or found[name] == {**value, "include_usage": True}
+            if name in form.without:
+                assert found[name] == value
+        else:
+            assert found[name] == value
+    ours = written(found, route)
+    assert not [name for name in ours if name in sent and name not in ("stream_options", "usage")]
+    taken = {name for name in found if name in form.without and name not in endpoint.maximum}
+    assert taken <= set(sent) | {there for _, there in form.names}
+
+
+@pytest.mark.parametrize(
+    ("host", "model", "without", "bound"),
+    [
+        ("api.openai.com", "gpt-4o", "", "max_completion_tokens"),
+        ("api.openai.com", "o4-mini", "temperature top_p", "max_completion_tokens"),
+        ("api.openai.com", "gpt-5-mini", "temperature top_p", "max_completion_tokens"),
+        ("api.openai.com", "gpt-5.1", "", "max_completion_tokens"),
+        ("api.openai.com", "gpt-5-chat-latest", "", "max_completion_tokens"),
+        ("mine.openai.azure.com", "o3", "temperature", "max_completion_tokens"),
+        ("mine.openai.azure.com", "gpt-35-turbo", "", "max_tokens"),
+        ("api.mistral.ai", "mistral-large", "stream_options", "max_tokens"),
+        ("api.groq.com", "llama", "logprobs", "max_tokens"),
+        ("api.x.ai", "grok-4", "stop reasoning_effort", "max_tokens"),
+        ("api.x.ai", "grok-4-fast-non-reasoning", "", "max_tokens"),
+        ("api.x.ai", "grok-3", "", "max_tokens"),
+        ("openai.com.evil.example", "o3", "", "max_tokens"),
+        ("127.0.0.1", "o4-mini", "", "max_tokens"),
+    ],
+)
+def test_what_is_known(host: str, model: str, without: str, bound: str) -> None:
+    form = known_form(host, model, "chat") or PLAIN
+    assert set(without.split()) <= form.without
+    assert bool(without) is bool(form.without)
+    assert form.named("max_tokens") == bound
+    assert known_form(host, model, "responses") is None
+
+
+def test_the_operators_word_goes_over_all() -> None:
+    known = Form(without=frozenset(("seed", "stop")), names=(("max_tokens", "max_completion_tokens"),))
+    word = form_of({"seed": True, "temperature": False, "max_tokens": "max_new_tokens"})
+    both = word.over(known)
+    assert both.without == {"stop", "temperature"}
+    assert both.named("max_tokens") == "max_new_tokens"
+    assert form_of({"max_tokens": True}).over(known).named("max_tokens") == "max_tokens"
+
+
+def test_what_was_learnt_holds_for_an_hour() -> None:
+    forms = Forms()
+    row = static_row({"default": "x"}, lambda: 0)
+    forms.learn(row, "m", "chat", Form(without=frozenset(("seed",))), 100.0)
+    forms.learn(row, "m", "chat", Form(most=50), 200.0)
+    assert forms.of(row, "m", "chat", 300.0) == Form(without=frozenset(("seed",)), most=50)
+    assert forms.of(row, "other", "chat", 300.0) is None
+    assert forms.of(row, "m", "responses", 300.0) is None
+    assert forms.of(row, "m", "chat", 200.0 + HOLDS_S) is None
+    assert forms.learnt == {}
+
+
+def test_names_of_models_do_not_fill_memory() -> None:
+    forms = Forms()
+    row = static_row({"default": "x"}, lambda: 0)
+    for n in range(1100):
+        forms.learn(row, f"m{n}", "chat", PLAIN, 0.0)
+        forms.prove(("", f"m{n}", "chat", None, False))
+    assert len(forms.learnt) <= 1000
+    assert len(forms.proved) <= 1000
