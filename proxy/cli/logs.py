@@ -160,7 +160,12 @@ def _told(fields: dict[str, Any]) -> str:
     return "  ".join(part for part in (*parts, _pairs(fields)) if part)
 
 
-_USUAL: Mapping[str, object] = {"state": "settled", "cost_source": "provider", "streamed": False, "endpoint": "chat"}
+_USUAL: Mapping[str, object] = {
+    "state": "settled",
+    "cost_source": "provider",
+    "streamed": False,
+    "endpoint": "chat/completions",
+}
 
 
 def _models(fields: dict[str, Any]) -> str:

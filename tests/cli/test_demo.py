@@ -160,9 +160,9 @@ def test_its_answers_greet_and_its_hints_work_as_printed(cli: CommandLine) -> No
         assert "Hello! I am a simulated model" in greeting
         loop = said[said.index("  for n in") : said.index("  # who spent")]
         answers = shell(cli, loop)
-        assert "I am a simulated model" in answers
+        assert 2 <= answers.count("I am a simulated model") <= 7
         assert "insufficient_quota" in answers
-        assert "of the daily budget of user" in answers or "The daily budget of" in answers
+        assert "daily budget of user" in answers
         usage = next(line for line in said.splitlines() if " usage --by " in line)
         shown = shell(cli, usage)
         assert "guest" in shown

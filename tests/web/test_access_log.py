@@ -25,7 +25,22 @@ from tests.support.stand import CHAT, MESSAGES, MODEL, read_rows, simulator
 
 ROOT = Path(__file__).resolve().parents[2]
 OPEN = OpenRow(
-    *(1, 1_764_400_000_000, "2026-11-29", "anna", "family", "tok_1", "chat", "fast", None, None, None, 9, 9, 0),
+    *(
+        1,
+        1_764_400_000_000,
+        "2026-11-29",
+        "anna",
+        "family",
+        "tok_1",
+        "chat/completions",
+        "fast",
+        None,
+        None,
+        None,
+        9,
+        9,
+        0,
+    ),
     *("openrouter", "main", "openai/gpt-5-mini"),
 )
 END = RequestEnd(
@@ -223,6 +238,7 @@ def test_text_on_a_terminal_and_json_elsewhere(monkeypatch: pytest.MonkeyPatch) 
     assert "request          200 anna       fast → openai/gpt-5-mini at openrouter  312+45 tokens  $0.0004875" in text
     assert "1.24 s (first 310 ms)" in text
     assert "attempts=2" in text
+    assert "endpoint" not in text  # nearly every one's
     [found] = json_lines(written(io.StringIO(), "auto", line))
     assert found["ts"] == "2025-11-29T07:06:41.234Z"
     assert found["cost_usd"] == "0.0004875"
