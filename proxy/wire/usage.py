@@ -152,8 +152,16 @@ def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT)
     return tuple.__new__(  # what Usage(…) comes to, without the call between
         Usage,
         (
-            *(input_tokens, output_tokens, cached_tokens, reasoning_tokens),
-            *(pusd, exact, problem, is_byok, upstream_pusd, extras),
+            input_tokens,
+            output_tokens,
+            cached_tokens,
+            reasoning_tokens,
+            pusd,
+            exact,
+            problem,
+            is_byok,
+            upstream_pusd,
+            extras,
         ),
     )
 
