@@ -983,8 +983,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Patch(
                 "proxy/pipeline/attempt.py",
-                "    body = redacted(await read_error(answer), attempt.key.quoted_bytes)\n",
-                "    body = await read_error(answer)\n",
+                "    body = redacted(raw, attempt.key.quoted_bytes)\n",
+                "    body = raw\n",
             ),
         ),
         ("tests/streams/test_keys.py::test_no_answer_tells_the_key",),

@@ -43,10 +43,12 @@ EXAMPLES: list[tuple[Price, BodyFacts]] = [
 
 def _table(page: str, heading: str, columns: int) -> list[list[str]]:
     text = (DOCS / page).read_text(encoding="utf-8")
-    section = text[text.index(heading) :]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
-    end = next((i for i, row in enumerate(rows) if len(row) != columns), len(rows))
-    return rows[2:end]
+    lines = text[text.index(heading) :].splitlines()
+    begin = next(i for i, line in enumerate(lines) if line[:1] == "|")
+    end = next((i for i, line in enumerate(lines) if i > begin and line[:1] != "|"), len(lines))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[begin:end]]
+    assert {len(row) for row in rows} == {columns}
+    return rows[2:]
 
 
 def test_the_worked_examples_of_the_bound_are_true() -> None:
