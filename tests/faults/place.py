@@ -159,16 +159,7 @@ def config(upstream: RawUpstream, more: Mapping[str, Any] | None = None) -> dict
     base["providers"]["plain"] |= {"base_url": f"{upstream.url}/openai/v1", "prices": PRICES}
     base["users"] = {"anna": {"token_hash": token_hash_of("anna"), "limits": {"cost": "$1000000"}}}
     base["ledger"] = {"lookup_timeout_s": 1}
-    for provider in base["providers"].values():
-        provider.update(ONE_TRY)
     return _over(base, more or {})
-
-
-# Each test says itself how often something is tried, and which provider may rest after failures.
-ONE_TRY: Final[Mapping[str, Any]] = {
-    "retry": {"attempts": 1},
-    "breaker": {"failures": 10_000, "min_attempts": 1_000_000},
-}
 
 
 def _over(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

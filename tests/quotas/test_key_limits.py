@@ -6,7 +6,7 @@ from typing import Any
 
 from proxy.simulator.account import key_hash
 from tests.quotas.place import Place, cost, error_of
-from tests.support.installation import STEADY
+from tests.support.one_try import rules
 from tests.support.stand import MODEL
 
 Open = Callable[..., Awaitable[Place]]
@@ -17,7 +17,7 @@ def world(place_url: str, limits: dict[str, Any], *, second: bool = True, chain:
     keys: list[dict[str, Any]] = [{"name": "a", "api_key": KEYS["a"], "priority": 1, "limits": limits}]
     if second:
         keys.append({"name": "b", "api_key": KEYS["b"], "priority": 2})
-    own = {"base_url": f"{place_url}/api/v1", "api_key": None, "keys": keys, **STEADY}
+    own = {"base_url": f"{place_url}/api/v1", "api_key": None, "keys": keys, **rules()}
     return {"providers": {"openrouter": own}, "presets": {"chain": [MODEL, "plain/gpt-4o-mini"]} if chain else {}}
 
 

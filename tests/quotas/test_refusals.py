@@ -149,14 +149,15 @@ async def test_rate_headers_on_every_answer(opened: Open) -> None:
     streamed = await place.chat(stream=True)
     assert streamed.status == 200
     told(streamed, 7)
-    await place.sim.behave("next", error="overloaded")
+    await place.sim.behave("all", error="overloaded")
     passed_on = await place.chat()
     assert passed_on.status == 503
     told(passed_on, 6)
-    await place.sim.behave("next", stop_at="before_headers", stop_with="rst")
+    await place.sim.behave("all", stop_at="before_headers", stop_with="rst")
     broken = await place.chat()
     assert broken.status == 502
     told(broken, 5)
+    await place.sim.normal()
     wrong = await place.chat(messages="none")
     assert wrong.status == 400
     told(wrong, 5)

@@ -57,7 +57,7 @@ async def test_the_page_names_what_explain_and_readyz_tell(tmp_path: Path) -> No
         "providers": {"openrouter": {"max_concurrency": 3}},
     }
     async with run_stand(tmp_path, more) as stand:
-        await stand.sim.behave(error="overloaded")
+        await stand.sim.behave("all", error="overloaded")
         assert (await stand.chat({"model": "mine"})).header("x-tollkeeper-static") == "1"
         explained = (await stand.ask("POST", "/v1/explain", {"model": "mine", "messages": MESSAGES})).json()
         told = set(explained) | set(explained["targets"][0])

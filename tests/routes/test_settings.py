@@ -102,7 +102,7 @@ async def test_targets_handed_over(tmp_path: Path) -> None:
 async def test_a_static_target_of_the_configuration(tmp_path: Path) -> None:
     preset = {"targets": [MODEL, {"static": {"default": "Please call again."}}]}
     async with run_stand(tmp_path, {"presets": {"phone": preset}}) as stand:
-        await stand.sim.behave(error="overloaded")
+        await stand.sim.behave("all", error="overloaded")
         answer = await stand.chat({"model": "phone"})
         assert answer.header("x-tollkeeper-static") == "1"
         assert answer.json()["choices"][0]["message"]["content"] == "Please call again."

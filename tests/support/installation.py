@@ -8,14 +8,11 @@ from typing import Any
 import yaml
 
 from proxy.core.token import _checksum
+from tests.support.one_try import rules
 
 PROVIDER_KEY = "sk-or-v1-" + "c0ffee00" * 8
 OPENAI_KEY = "sk-proj-" + "deadbeef" * 5
 ADMIN_TOKEN = "operator-" + "0123456789" * 4
-STEADY = {  # nothing but what a test asks for: no second try, and no breaker that one test's failures open for the next
-    "retry": {"attempts": 1},
-    "breaker": {"failures": 1000, "min_attempts": 1_000_000},
-}
 PRICES = {"*": {"input": "0.15", "output": "0.60", "cached_input": "0.075"}}
 
 
@@ -30,19 +27,22 @@ def token_hash_of(user: str) -> str:
 
 
 def settings(simulator_url: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Give a configuration; more is laid over it, block by block. None takes a name out."""
+    """Give a configuration; more is laid over it, block by block. None takes a name out.
+
+    Nothing of retries and breakers stands in it, but for the tests that one_try.py lists.
+    """
     base: dict[str, Any] = {
         "server": {"port": 0},
         "database": "./ledger.db",
         "admin_token": ADMIN_TOKEN,
         "providers": {
-            "openrouter": {"base_url": f"{simulator_url}/api/v1", "api_key": PROVIDER_KEY, **STEADY},
+            "openrouter": {"base_url": f"{simulator_url}/api/v1", "api_key": PROVIDER_KEY, **rules()},
             "plain": {
                 "kind": "openai",
                 "base_url": f"{simulator_url}/openai/v1",
                 "api_key": OPENAI_KEY,
                 "prices": PRICES,
-                **STEADY,
+                **rules(),
             },
         },
         "users": {"anna": {"token_hash": token_hash_of("anna")}},

@@ -69,7 +69,7 @@ async def test_every_answer_can_be_read(stand: Stand, case: tuple[str, str, Any,
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("named", ["error-provider-error", "midstream-error-after-3", "rst-before-headers"])
 async def test_failures_can_be_read(stand: Stand, named: str, stream: bool) -> None:
-    await stand.sim.behave(named=named)
+    await stand.sim.behave("all", named=named)
     got = await stand.chat({"stream": stream}, headers=[("Origin", PAGE)])
     await stand.reset()
     assert got.status >= 500 or named.startswith("midstream") or stream
