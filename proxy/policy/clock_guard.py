@@ -6,6 +6,8 @@ clock is real: windows go on by it until somebody confirms the wall clock.
 
 STEP_MS = 30_000  # as far as the wall clock may stand from where it was thought to be
 OFF_MS = 120_000  # the Date header has whole seconds and travels; a clock further off than this is wrong
+_SAME_MS = 2  # readings of whole milliseconds differ by so much
+_FOLLOW_MAX_S = 10.0  # what was not followed for longer is not caught up with: hours of agreement excuse no step
 _HEADER_MS = 1000  # a Date header is cut to the second
 _FOLLOW_MS = 10.0  # in a second: so fast a wall clock that is slewed is followed; more is a step, in parts or not
 
@@ -38,7 +40,11 @@ class ClockGuard:
         passed_s = monotonic_s - self._line_s
         line_ms = self._line_ms + passed_s * 1000
         away_ms = wall_ms - line_ms
-        follow_ms = passed_s * _FOLLOW_MS
+        if -_SAME_MS <= away_ms <= _SAME_MS and not self.stepped_ms:  # nearly always
+            self._anchor_ms = wall_ms
+            self._anchor_s = monotonic_s
+            return wall_ms
+        follow_ms = min(passed_s, _FOLLOW_MAX_S) * _FOLLOW_MS
         expected_ms = self._anchor_ms + round((monotonic_s - self._anchor_s) * 1000)
         if -STEP_MS <= away_ms <= STEP_MS and -STEP_MS <= wall_ms - expected_ms <= STEP_MS:
             self._line_ms = line_ms + max(-follow_ms, min(away_ms, follow_ms))

@@ -109,3 +109,13 @@ def test_a_correction_that_a_provider_confirms_is_taken() -> None:
     assert guard.now_ms(WALL + 46_000, 1.0) == WALL + 1000
     assert guard.confirm(WALL + 46_000, WALL + 46_000, 1.0)
     assert guard.now_ms(WALL + 47_000, 2.0) == WALL + 47_000
+
+
+def test_hours_of_agreement_excuse_no_step() -> None:
+    guard, hours_s = ClockGuard(WALL, 0.0), 36_000.0
+    now_ms = WALL + int(hours_s * 1000)
+    assert guard.now_ms(now_ms, hours_s) == now_ms
+    for n in range(1, 11):
+        at_ms = guard.now_ms(now_ms + n * 25_000, hours_s + n / 1000)
+        assert at_ms - now_ms <= STEP_MS
+    assert guard.stepped_ms
