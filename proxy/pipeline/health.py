@@ -193,7 +193,9 @@ class ProviderHealth:
         self.ring.restore(key, model)
         first_byte_s = attempt.heard.first_byte_s
         latency_ms = None if first_byte_s is None else (first_byte_s - attempt.started_s) * 1000
-        self.recent(model).note(failed=False, latency_ms=latency_ms)
+        recent = self.recent(model)
+        recent.note(failed=False, latency_ms=latency_ms)
+        recent.witnesses.served(user, now_s)
 
     def failed(
         self,
@@ -295,7 +297,7 @@ class ProviderHealth:
                 oldest = next(iter(self._models))
                 del self._models[oldest]
                 self._told_to_wait.pop(oldest, None)
-            found = self._models[model] = Breaker(self.row.breaker)
+            found = self._models[model] = Breaker(self.row.breaker, self.recent(model).witnesses)
         return found
 
     def _cancel(self, model: str, passes: Pass, now_s: float) -> None:

@@ -64,7 +64,8 @@ class Breaker:
         "is_closed",
     )
 
-    def __init__(self, rules: BreakerRules) -> None:
+    def __init__(self, rules: BreakerRules, witnesses: Witnesses | None = None) -> None:
+        """Take its rules, and who was served before it was there."""
         self._rules = rules
         self._state: State = "closed"
         self.is_closed = True  # it lets all through; only what is reported changes that
@@ -76,7 +77,7 @@ class Breaker:
         self._half_open_s = 0.0
         self._probes_out = 0
         self._opened_count = 0
-        self._witnesses = Witnesses()
+        self._witnesses = Witnesses() if witnesses is None else witnesses
 
     def state(self, now_s: float) -> State:
         if self._state == "open":

@@ -153,7 +153,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "a-name-takes-a-key-from-all",
         "Words that the client wrote and the provider only repeats set a key aside.",
         (Patch("proxy/pipeline/walk.py", "self._is_clients(decision.phrase):", "False:"),),
-        (f"{_DEFAULTS}words_of_a_request_put_no_key_aside",),
+        ("tests/faults/test_quoted.py::test_u13_words_of_a_request_put_no_key_aside[True]",),
     ),
     Mutation(
         "check-then-add",
