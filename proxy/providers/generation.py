@@ -55,7 +55,7 @@ async def look_up(access: Access, generation_id: str) -> Generation:
     provider, key = access
     if not is_generation_id(generation_id):
         raise GenerationUnavailableError("the id is not one that can be asked for")
-    headers = {"Accept": "application/json", "Accept-Encoding": "identity", **key.headers()}
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity", **key.headers(provider.auth)}
     try:
         answer = await provider.transport.send(
             "GET", provider.url(f"/generation?id={generation_id}"), headers, None, _DEADLINES

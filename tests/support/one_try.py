@@ -32,7 +32,7 @@ OWN_RULES: Mapping[str, str] = {  # files that write rules of their own, for the
     "tests/routes/test_walk.py": "retries, breakers and their budgets",
     "tests/web/test_access_log.py": "the log tells of breakers that open",
     "tests/faults/test_gateway.py": "a gateway's time-out is never repeated, however often a target may be tried",
-    "tests/streams/test_keys.py": "what each of several attempts sends of its key",
+    "tests/streams/test_keys.py": "many failures of one provider, which must not rest meanwhile",
     "tests/holds/test_fuzz.py": "thousands of broken answers of one provider, which must not rest meanwhile",
     "tests/holds/test_reload.py": "a reload with other rules",
 }
