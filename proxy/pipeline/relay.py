@@ -40,7 +40,6 @@ _NEVER_S = float("inf")  # since when nothing came, where no time is long enough
 _READABLE = ENCODINGS | {"", "identity"}
 _SPACE = b" \t\r\n"
 _SPACES = frozenset((b" ", b"\t", b"\r", b"\n"))
-_IN_ONE_PIECE = frozenset({"application/json", "text/html"})
 _NO_CONTENT = frozenset({204, 205})  # of 2xx: chunks behind such a head would be taken for the next answer
 _FRAME_BYTES = 1024  # what an answer may hold beside its text before it is worth a look
 _TAIL_BYTES = 4  # the longest end of an event: CR LF CR LF
@@ -60,12 +59,12 @@ def relay(call: Call, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> C
 def is_stream(attempt: Attempt, answer: Answer) -> bool:
     """Tell by its content type whether an answer is a stream.
 
-    Some servers name their stream text/plain; JSON or a page where a stream was asked for is an answer that is none.
+    Some servers name their stream text/plain; JSON where a stream was asked for is an answer that is none.
     """
     if not attempt.may_stream or answer.status in _NO_CONTENT:
         return False
     content_type = _plain(answer.header("content-type") or "")
-    return content_type == "text/event-stream" or (attempt.streamed and content_type not in _IN_ONE_PIECE)
+    return content_type == "text/event-stream" or (attempt.streamed and content_type != "application/json")
 
 
 @lru_cache(maxsize=64)
