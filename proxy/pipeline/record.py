@@ -302,7 +302,7 @@ class Booking:
         reservation, attempt, call = self._reservation, self.attempt, self._call
         heard = attempt.heard if attempt is not None else _UNHEARD
         usage = heard.usage
-        if usage is None or (verdict.flags and not verdict.flags.isdisjoint(CONTRADICTED)):
+        if usage is None or (verdict.flags and not verdict.flags.isdisjoint(CONTRADICTED)) or _is_half(usage):
             usage = NO_USAGE
         input_tokens, output_tokens, cached_tokens, reasoning_tokens = usage[:4]  # in the order of its fields
         identity, started_s, first_byte_s = reservation.identity, call.started_s, heard.first_byte_s
@@ -389,7 +389,9 @@ def _unsent(request_id: int, n: int) -> AttemptEnd:
 
 def _attempt_end(request_id: int, attempt: Attempt, verdict: Verdict, now_s: float) -> AttemptEnd:
     heard = attempt.heard
-    usage = NO_USAGE if heard.usage is None or not verdict.flags.isdisjoint(CONTRADICTED) else heard.usage
+    usage = heard.usage
+    if usage is None or not verdict.flags.isdisjoint(CONTRADICTED) or _is_half(usage):
+        usage = NO_USAGE
     return AttemptEnd(
         request_id=request_id,
         n=attempt.n,
@@ -426,6 +428,11 @@ def _count(tally: Tally, end: RequestEnd, verdict: Verdict) -> None:
             tokens[name.removesuffix("_tokens")] += count
     for flag in verdict.flags:
         tally.doubts[flag] += 1
+
+
+def _is_half(usage: Usage) -> bool:
+    """Tell whether one of the wholes was not told: token limits then count what was reserved, not the other one."""
+    return usage.input_tokens is None or usage.output_tokens is None
 
 
 def counted(extras: Extras) -> Counts | None:

@@ -107,7 +107,7 @@ ABSURD = {
 }
 
 
-COUNTS = {"texts": (9, None), "fractions": (None, 1000), "details": (9, 11)}  # those that are some in any spelling
+COUNTS = {"details": (9, 11)}  # half a count is none
 
 
 @BOTH
