@@ -1110,7 +1110,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "the-start-of-a-message-is-its-bill",
         "Where no event counts what was written, the one token of message_start is booked.",
-        (Patch("proxy/wire/messages.py", "            self.usage_is_whole = False\n", ""),),
+        (
+            Patch("proxy/wire/messages.py", "            self.usage_is_whole = False\n", ""),
+            Patch(
+                "proxy/wire/typed_meter.py",
+                "        self.content_seen = True\n        self.usage_is_whole = self.usage_is_last = False\n",
+                "        self.content_seen = True\n",
+            ),
+        ),
         (f"{_FINALITY}the_counts_of_a_message[message_stop alone]",),
     ),
     Mutation(
