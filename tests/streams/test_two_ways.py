@@ -72,14 +72,15 @@ def _seen(answer: Answer) -> tuple[object, ...]:
 async def _asked(found: Place, name: str, line: str, n: int, *, stream: bool) -> tuple[object, ...]:
     version, headers = LINES[line]
     told = Told(f"gen-{n}", COST_PUSD)
-    found.upstream.next(_turns(told)[name])
+    turn = Turn(_turns(told)[name].steps)
+    found.upstream.choose = lambda _: turn  # also where it is asked twice
     client = await found.begin_nothing()
     data = request_bytes("POST", "/v1/chat/completions", body_of("openrouter", stream=stream), token=found.token)
     first, _, rest = data.partition(b"\r\n")
     lines = "".join(f"{key}: {value}\r\n" for key, value in headers).encode()
     await client.send(first.replace(b"HTTP/1.1", version) + b"\r\n" + lines + rest)
     answer = await client.read_answer()
-    await found.booked()
+    await found.quiet()
     seen: tuple[object, ...] = tuple(str(part).replace(told.id, "gen") for part in _seen(answer))
     closes = (answer.header("Connection") or "").lower() == "close"
     if closes or (version == b"HTTP/1.0" and line == "old"):
