@@ -314,7 +314,7 @@ class Stream(Relay):
         heard.generation_id = heard.generation_id or meter.generation_id
         heard.finish_reason = meter.finish_reason
         heard.content_seen = meter.content_seen
-        heard.failed = meter.error_seen or (ended and meter.says_nothing)
+        heard.failed = meter.error_seen or (meter.says_nothing and (ended or meter.finished))
         if heard.failed:
             heard.error_code = meter.error_code
             heard.error = heard.error or "upstream_error"

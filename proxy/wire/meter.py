@@ -37,7 +37,8 @@ class StreamMeter:
     error_seen      an error object came, of any shape; error is what wire/error.py makes of it, and is nowhere kept;
                     error_code and error_type are words of it, never its text
     content_seen    some delta said more than a role: the point of no return for a fallback
-    says_nothing    no event held a choice, a count, or anything else that could be a part of an answer
+    says_nothing    no event held content, a count, or anything else that could be a part of an answer; a choice that
+                    began and did not end, or ended by the word for a failure, is none
     done            [DONE] came
     goes_on         content came after [DONE]
     oversized       something was too large to be read and passed unread
@@ -299,7 +300,7 @@ class StreamMeter:
             if finish_reason is not None:
                 self.finish_reason = finish_reason
                 self._speaking.discard(_index(choice))
-        self.says_nothing = self.says_nothing and says_nothing(message)
+        self.says_nothing = self.says_nothing and (says_nothing(message) or _only_begins(message))
         self._note_error(error_of_message(message))
         usage = read_usage(message, data)
         if self.cost_paths:
@@ -331,6 +332,14 @@ class StreamMeter:
 def _index(choice: dict[str, Any]) -> int:
     index = choice.get("index")
     return index if index.__class__ is int else 0
+
+
+def _only_begins(message: dict[str, Any]) -> bool:
+    """Tell whether a message opens its choices and no more: no content, no count, no end but the word for a failure."""
+    return says_nothing({**message, "choices": None}) and not any(
+        _says_something(choice) or text_of(choice, "finish_reason") not in (None, "error")
+        for choice in choices_of(message)
+    )
 
 
 def _says_something(choice: dict[str, Any]) -> bool:

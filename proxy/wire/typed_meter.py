@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from proxy.wire.answer import error_code, error_type, read_message, text_of
+from proxy.wire.answer import error_code, error_type, read_message, says_nothing, text_of
 from proxy.wire.error import error_of_event, error_of_message
 from proxy.wire.meter import MAX_EVENT_BYTES
 from proxy.wire.redact import NOTHING, ErrorScreen
@@ -72,7 +72,7 @@ class TypedMeter:
         self.error_code: str | None = None
         self.error_type: str | None = None
         self.content_seen = False
-        self.says_nothing = False  # each event of these streams says something, be it only that it begins
+        self.says_nothing = True
         self.screen: ErrorScreen | None = None  # takes the provider's key out of errors
         self.done = False
         self.goes_on = False
@@ -191,6 +191,7 @@ class TypedMeter:
         if len(event) > self._max_event_bytes:
             self.oversized = True
             self.usage_is_whole = self.usage_is_last = False  # whatever it says, it may cost
+            self.says_nothing = False
             return
         if self._is_silent(event):
             return
@@ -209,6 +210,7 @@ class TypedMeter:
         message = read_message(data)
         if not self.content_seen and b"error" in event and (message is None or not message.get("error")):
             self._take_error(error_of_event(event, data))
+        self.says_nothing = self.says_nothing and message is not None and says_nothing(message)
         if message is None:
             return
         if self.done:

@@ -429,3 +429,25 @@ def test_hiding_lets_comments_through_at_once() -> None:
     assert meter.feed(b": x\n" + USAGE_C[:-1]) == b": x\n"
     assert meter.feed(b"\n" + DONE) == b""
     assert meter.held == DONE
+
+
+_ROLE = choice({"role": "assistant", "content": ""})
+
+NOTHING = {
+    "the end alone": [],
+    "a role": [event(message(_ROLE))],
+    "the word for a failure": [event(message(choice({"role": "assistant", "content": ""}, "error")))],
+    "no choices": [event(message([], id=""))],
+}
+SOMETHING = {
+    "text": [say("Hej")],
+    "an empty answer that ended": [event(message(_ROLE)), event(message(choice({}, "stop")))],
+    "a count": [event(message(_ROLE)), event(message([], usage=usage()))],
+}
+
+
+@pytest.mark.parametrize(("name", "chunks"), [*NOTHING.items(), *SOMETHING.items()])
+def test_a_stream_without_an_answer_is_told_from_a_short_one(name: str, chunks: list[bytes]) -> None:
+    meter, _ = run([*chunks, b"data: [DONE]\n\n"])
+    assert meter.done
+    assert meter.says_nothing is (name in NOTHING)
