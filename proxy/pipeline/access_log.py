@@ -6,7 +6,7 @@ client or a provider wrote, so that no prompt, answer or secret can stand in a l
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from proxy.core.errors import ApiError, CallerError, OwnError
@@ -29,15 +29,16 @@ Line = dict[str, Any]
 """One line of the access log: ts (epoch ms), level and event first, then its fields as docs/logging.md has them."""
 
 
+Ended = tuple[OpenRow, RequestEnd]
+"""A request that has a row; request_line() makes it a line, for those who need one."""
+
+
 class Lines(Protocol):
     """Where lines go."""
 
-    def write(self, lines: Sequence[Line]) -> None:
-        """Write lines together, which may be changed by that; called on the access log's thread. Raises nothing."""
+    def write(self, entries: Sequence[Ended | Line]) -> None:
+        """Write them together, one line each, in order; called on the access log's thread. Raises nothing."""
         ...
-
-
-Ended = tuple[OpenRow, RequestEnd]
 
 
 class AccessLog:
@@ -55,7 +56,14 @@ class AccessLog:
 
     def ended(self, row: OpenRow, end: RequestEnd) -> None:
         """Note the end of a request that has a row in the ledger."""
-        self._add((row, end))
+        entries = self._entries  # as _add() does, which takes longer to call
+        if len(entries) >= _ENTRIES_MAX:
+            self._lost += 1
+            return
+        entries.append((row, end))
+        if self._is_idle:
+            self._is_idle = False
+            self._wake.set()
 
     def refused(self, call: Call, path: str, error: ApiError) -> None:
         """Note a request that was answered with an error and has no row. path: without what a client made up."""
@@ -77,7 +85,7 @@ class AccessLog:
         self._wake.set()
         self._thread.join()
 
-    def _add(self, entry: Ended | Line) -> None:
+    def _add(self, entry: Line) -> None:
         if len(self._entries) >= _ENTRIES_MAX:
             self._lost += 1
             return
@@ -98,18 +106,22 @@ class AccessLog:
         self._write()
 
     def _write(self) -> None:
-        lines = list(self._taken())
+        entries = self._taken()
         lost, self._lost = self._lost, 0
         if lost:
-            lines.append({**_head(lines[-1]["ts"] if lines else 0, LINES_LOST), "lines": lost})
-        if lines:
-            self._lines.write(lines)
+            last_ms = _written_ms(entries[-1]) if entries else 0
+            entries.append({**_head(last_ms, LINES_LOST), "lines": lost})
+        if entries:
+            self._lines.write(entries)
 
-    def _taken(self) -> Iterator[Line]:
-        entries = self._entries
-        for _ in range(len(entries)):
-            entry = entries.popleft()
-            yield entry if isinstance(entry, dict) else request_line(*entry)
+    def _taken(self) -> list[Ended | Line]:
+        take = self._entries.popleft
+        return [take() for _ in range(len(self._entries))]
+
+
+def _written_ms(entry: Ended | Line) -> int:
+    ms: int = entry["ts"] if isinstance(entry, dict) else entry[1].finished_ms
+    return ms
 
 
 def request_line(row: OpenRow, end: RequestEnd) -> Line:

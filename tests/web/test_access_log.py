@@ -15,7 +15,7 @@ import pytest
 from proxy.cli.logs import Output, set_up_logs
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline import access_log
-from proxy.pipeline.access_log import LINES_LOST, AccessLog, Line
+from proxy.pipeline.access_log import LINES_LOST, AccessLog, Ended, Line
 from proxy.storage.rows import OpenRow, RequestEnd
 from tests.support.control import Controls
 from tests.support.installation import settings, token_hash_of, token_of, write_config
@@ -178,9 +178,9 @@ class Kept:
         self.goes_on = threading.Event()
         self.goes_on.set()
 
-    def write(self, lines: Sequence[Line]) -> None:
+    def write(self, entries: Sequence[Ended | Line]) -> None:
         assert self.goes_on.wait(30)
-        self.lines += lines
+        self.lines += [entry if isinstance(entry, dict) else access_log.request_line(*entry) for entry in entries]
 
 
 def test_what_finds_no_room_is_counted_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,9 +226,39 @@ def own_logging() -> Iterator[None]:
         logging.getLogger(name).setLevel(was)
 
 
-def written(stream: io.StringIO, form: str, *lines: Line) -> str:
-    Output(stream, form).write([dict(line) for line in lines])
+def written(stream: io.StringIO, form: str, *lines: Ended | Line) -> str:
+    Output(stream, form).write(lines)
     return stream.getvalue()
+
+
+ODD: dict[type, list[object]] = {
+    str: ['a"b\\', "100 %s %", "\u2028", "\ud800", "é", '":null,"input_tokens":null', "", "x" * 300],
+    int: [0, 7, 10**15],
+}
+
+
+@pytest.mark.parametrize("row", [OPEN, END])
+def test_a_line_that_is_written_fast_is_the_line(row: OpenRow | RequestEnd) -> None:
+    """Whichever field differs from that of the request before, and whatever stands in it."""
+    kind: Any = type(row)
+    optional = {name for name, hint in kind.__annotations__.items() if "None" in str(hint)}
+    rows = [row]
+    for name in row._fields:
+        value = getattr(row, name)
+        for other in (*ODD.get(str if value is None else type(value), []), *([None] if name in optional else [])):
+            rows += [row._replace(**{name: other}), row]
+    pairs = [(row, END) if isinstance(row, OpenRow) else (OPEN, row) for row in rows]
+    lines = [{**access_log.request_line(*pair), "ts": None} for pair in pairs]
+    found = [json.loads(line) for line in written(io.StringIO(), "json", *pairs).splitlines()]
+    assert [{**line, "ts": None} for line in found] == lines
+    assert [list(line) for line in found] == [list(line) for line in lines]
+    slow = [
+        json.loads(line)["ts"]
+        for line in written(
+            io.StringIO(), "json", *[dict(access_log.request_line(*pair)) for pair in pairs]
+        ).splitlines()
+    ]
+    assert [line["ts"] for line in found] == slow
 
 
 def test_text_on_a_terminal_and_json_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
