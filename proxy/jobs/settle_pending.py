@@ -17,6 +17,7 @@ from proxy.pipeline.parts import Live
 from proxy.pipeline.people import own_keys
 from proxy.pipeline.record import word
 from proxy.pipeline.settle import (
+    CHECKS,
     CRASH,
     FAILED,
     INEXACT,
@@ -236,10 +237,17 @@ def _known(row: Unfinished, attempt: LeftAttempt) -> Verdict:
 
 
 def _said_that_it_failed(row: Unfinished, attempt: LeftAttempt) -> bool:
-    """Tell whether the provider said that it failed, with no content before; only the last may have had any."""
+    """Tell whether the provider said that it failed, with no content before.
+
+    Of those that others followed only one that a preset's checks turned down can have had any: it answered.
+    """
+    flags = (row.flags or "").split()
     if attempt.n < row.attempts[-1].n:
+        was_answer = attempt.status is not None and attempt.status < 300
+        if was_answer and any(flag.startswith(CHECKS) for flag in flags):
+            return False
         return attempt.outcome == "upstream_error" and attempt.status not in TIMED_OUT
-    failed = FAILED in (row.flags or "").split()
+    failed = FAILED in flags
     return failed and (attempt.n == 1 or (attempt.outcome == "upstream_error" and attempt.ttft_ms is None))
 
 

@@ -17,7 +17,7 @@ from proxy.pipeline.client import Reply
 from proxy.pipeline.parts import Snapshot
 from proxy.pipeline.refused import account_fault, failed_inside
 from proxy.pipeline.relay import Finish, Stream, Whole, is_stream
-from proxy.pipeline.settle import BROKEN
+from proxy.pipeline.settle import BROKEN, CHECKS
 from proxy.policy.check import MAX_CHARS, answer_text, check
 from proxy.policy.failure import Failure
 from proxy.providers.transport import Answer, TransportError
@@ -42,7 +42,9 @@ async def open_answer(call: Call, attempt: Attempt, finish: Finish, snapshot: Sn
     streams = is_stream(attempt, answer)
     if call.reply is not None and streams is not call.streams:
         answer.abort()
-        told = failed_inside(attempt.provider, "answered in another form than the one that has begun")
+        name = attempt.provider.name
+        text = f'Provider "{name}" answered in another form than the one that has begun.'
+        told = ProviderError(502, "upstream_broken", text)  # it has not failed: what it answered may be billed
         attempt.heard.flags |= {BROKEN}
         attempt.fail(Failure("answer", answer.status), told)
         return
@@ -214,7 +216,7 @@ def failed_checks(call: Call, attempt: Attempt, text: str | None) -> tuple[str, 
     if attempt.checks is None:
         return ()
     failed = check(attempt.checks, text, call.clock.monotonic_s() - attempt.started_s)
-    attempt.heard.flags |= {f"check_{name}" for name in failed}
+    attempt.heard.flags |= {f"{CHECKS}{name}" for name in failed}
     return failed
 
 

@@ -1210,4 +1210,20 @@ MUTATIONS: tuple[Mutation, ...] = (
         (Patch("proxy/policy/pricing/facts.py", '"extra_body", "google", "thinking_config", "thinkingConfig", ', ""),),
         ("tests/policy/test_pricing.py::test_a_thinking_budget_in_every_form",),
     ),
+    Mutation(
+        "a-turned-down-answer-is-free",
+        "An answer that a check turned down is let go where the provider has no record of it, as though it had failed.",
+        (Patch("proxy/jobs/settle_pending.py", "if was_answer and any(", "if was_answer and not any("),),
+        ("tests/routes/test_settings.py::test_an_answer_that_was_turned_down_is_not_free_where_nobody_has_its_record",),
+    ),
+    Mutation(
+        "only-the-longest-choice-is-counted",
+        "Of several choices that tell their own usage one after the other only the longest is booked.",
+        (
+            Patch(
+                "proxy/wire/meter.py", "output_tokens=sum(written), reasoning", "output_tokens=max(written), reasoning"
+            ),
+        ),
+        ("tests/wire/test_meter.py::test_choices_that_tell_their_own_usage_one_after_the_other",),
+    ),
 )

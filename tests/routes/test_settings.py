@@ -182,3 +182,20 @@ async def test_half_a_stream_is_not_checked(tmp_path: Path, behaviour: dict[str,
         await stand.chat({"model": "strict", "stream": True})
         (row,) = await stand.settled()
         assert "check" not in (row["flags"] or "")
+
+
+async def test_an_answer_that_was_turned_down_is_not_free_where_nobody_has_its_record(tmp_path: Path) -> None:
+    """It answered, and is charged at its share: only one that said that it failed is let go."""
+    checks = {"valid_json": True, "on_failure": "next_target"}
+    preset = {"targets": ["openai/gpt-4.1-mini", MODEL], "checks": checks}
+    more: dict[str, Any] = {"presets": {"strict": preset}, "ledger": {"lookup_timeout_s": 0}}
+    async with run_stand(tmp_path, more) as stand:
+        await stand.sim.behave(content="no JSON", usage="missing", generation_missing=True)
+        await stand.sim.behave(content="[1]")
+        assert (await stand.chat({"model": "strict"})).status == 200
+        (row,) = await stand.settled()
+        first, second = await stand.rows("SELECT * FROM attempts ORDER BY n")
+        assert (row["attempts"], row["cost_source"]) == (2, "reservation")
+        assert (first["cost_source"], first["cost_pusd"]) == ("reservation", first["reserved_pusd"])
+        assert first["cost_pusd"] > 0
+        assert row["cost_pusd"] == first["cost_pusd"] + second["cost_pusd"]
