@@ -6,11 +6,12 @@ from typing import Any, Final
 from proxy.wire.answer import choices_of, error_code, error_type, read_message, says_nothing, text_of
 from proxy.wire.error import error_of_event, error_of_message
 from proxy.wire.hide import without_usage
+from proxy.wire.reckoning import AMBIGUOUS, choice_of_usage
 from proxy.wire.redact import NOTHING, ErrorScreen
 from proxy.wire.spoken import EVENT_BYTES, text_of_event
 from proxy.wire.sse import EventSplitter, begun_line, data_spans, find_done, split_events
 from proxy.wire.text_size import least_streamed_tokens
-from proxy.wire.usage import Usage, later, read_usage, with_cost
+from proxy.wire.usage import Usage, later, read_usage, with_cost, with_doubt
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """Room for a picture in one event; what is larger passes unread."""
@@ -54,6 +55,7 @@ class StreamMeter:
         "_line",
         "_max_event_bytes",
         "_nothing_begun",
+        "_of_choices",
         "_read_done",
         "_speaking",
         "body_bytes",
@@ -88,6 +90,7 @@ class StreamMeter:
         self._holds = False  # what comes is kept in _held
         self._read_done = False  # the event that holds [DONE] was read
         self._speaking: set[int] = set()  # choices that said something and have not told why they ended
+        self._of_choices: dict[int, Usage] = {}  # what choices told of themselves, where they do
         self._cut_cr = False  # the event that came last was left out up to a CR, of which the LF may follow
         self._nothing_begun = False  # content was seen, and the last chunk ended with an event
         self.generation_id: str | None = None
@@ -306,6 +309,9 @@ class StreamMeter:
         if self.cost_paths:
             usage = with_cost(usage, message, data, self.cost_paths)
         if usage is not None:
+            index = choice_of_usage(message)
+            if index is not None:
+                usage = self._with_other_choices(index, usage)
             self.usage = usage if self.usage is None else later(self.usage, usage)
             self.usage_is_whole = True
             self.usage_is_last = self.error_seen or self._ends(choices_of(message))
@@ -314,6 +320,20 @@ class StreamMeter:
                 self.usage_is_whole = self.usage_is_last = False
             elif self.finish_reason is not None and not self.error_seen:
                 self.usage_is_last = True
+
+    def _with_other_choices(self, index: int, usage: Usage) -> Usage:
+        """Return what a choice tells together with what others have told: one prompt, the sum of what was written.
+
+        It may tell all of the answer instead: the dearer reading counts, and is flagged.
+        """
+        self._of_choices[index] = later(self._of_choices.get(index), usage)
+        if len(self._of_choices) == 1:
+            return usage
+        told = self._of_choices.values()
+        written = [one.output_tokens for one in told if one.output_tokens is not None]
+        thought = [one.reasoning_tokens for one in told if one.reasoning_tokens is not None]
+        usage = usage._replace(output_tokens=sum(written), reasoning_tokens=sum(thought) if thought else None)
+        return with_doubt(usage, AMBIGUOUS)
 
     def _note_error(self, error: Mapping[str, Any] | None) -> None:
         if error is not None:

@@ -23,6 +23,7 @@ FELL: Final = "usage_fell"  # a later count was smaller than an earlier one
 NONSENSE: Final = "usage_unreadable"  # something that is no count stands where one belongs
 
 _MAX_LITERAL_CHARS: Final = 24
+_DEPTH_MAX: Final = 4  # of details within details
 
 _INPUT: Final = ("prompt_tokens", "input_tokens", "inputTokens", "prompt_eval_count", "promptTokenCount")
 _OUTPUT: Final = ("completion_tokens", "output_tokens", "outputTokens", "eval_count", "candidatesTokenCount")
@@ -141,6 +142,15 @@ def _under_other_names(message: Mapping[str, Any]) -> tuple[tuple[str, ...], dic
     return None
 
 
+def choice_of_usage(message: Mapping[str, Any]) -> int | None:
+    """Return the index of the one choice that a message tells a usage of; None where it is one of the whole answer."""
+    choices = message.get("choices")
+    if choices.__class__ is not list or message.get("usage").__class__ is dict:
+        return None
+    told = [choice.get("index", 0) for choice in choices if _has_usage(choice)]
+    return told[0] if len(told) == 1 and told[0].__class__ is int else None
+
+
 def _in_choices(choices: list[Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
     told = [(n, choice["usage"]) for n, choice in enumerate(choices) if _has_usage(choice)]
     usages = [usage for _, usage in told]
@@ -247,13 +257,13 @@ class _Told:
     def count(self, part: str) -> int:
         return self._found.get(part, 0)
 
-    def _gather(self, usage: Mapping[str, Any], table: Mapping[str, str]) -> None:
+    def _gather(self, usage: Mapping[str, Any], table: Mapping[str, str], depth: int = 0) -> None:
         for name, value in usage.items():
             part = table.get(name)
             if part is not None:
                 self._note(part, value)
-            elif value.__class__ is dict and (inner := _OBJECTS.get(name)) is not None:
-                self._gather(value, inner)
+            elif value.__class__ is dict and depth < _DEPTH_MAX and (inner := _OBJECTS.get(name)) is not None:
+                self._gather(value, inner, depth + 1)
 
     def _note(self, part: str, value: Any) -> None:
         """Note a count; where one is told twice the greater holds."""

@@ -451,3 +451,22 @@ def test_a_stream_without_an_answer_is_told_from_a_short_one(name: str, chunks: 
     meter, _ = run([*chunks, b"data: [DONE]\n\n"])
     assert meter.done
     assert meter.says_nothing is (name in NOTHING)
+
+
+def test_choices_that_tell_their_own_usage_one_after_the_other() -> None:
+    """Each counts what it wrote: the answer is the sum of them, as where they tell it in one event."""
+
+    def ends(index: int, output_tokens: int) -> bytes:
+        told = {"prompt_tokens": 7, "completion_tokens": output_tokens, "total_tokens": 7 + output_tokens}
+        return event(message([{"index": index, "delta": {}, "finish_reason": "stop", "usage": told}]))
+
+    said = event(message([{"index": n, "delta": {"content": "x"}} for n in (0, 1)]))
+    meter = StreamMeter()
+    meter.feed(said + ends(0, 10) + said + ends(1, 12) + DONE)
+    meter.finish()
+    assert meter.usage is not None
+    assert (meter.usage[:2], meter.usage.doubts) == ((7, 22), {"usage_ambiguous"})
+    alone = StreamMeter()
+    alone.feed(said + ends(0, 4) + ends(0, 10) + DONE)
+    assert alone.usage is not None
+    assert (alone.usage[:2], alone.usage.doubts) == ((7, 10), frozenset())

@@ -371,3 +371,13 @@ def test_a_cost_in_a_header(text: str, pusd: int | None) -> None:
 def test_perplexity_and_xai_tell_the_cost_without_being_asked() -> None:
     assert read({"prompt_tokens": 1, "cost": {"input_tokens_cost": 0.1, "total_cost": 0.25}}).cost_pusd == 25 * 10**10
     assert read({"prompt_tokens": 1, "cost_in_usd_ticks": 12}).cost_pusd == 1200
+
+
+@pytest.mark.parametrize("name", ["prompt_tokens_details", "completion_tokens_details", "cache_creation"])
+def test_details_within_details_without_end(name: str) -> None:
+    """As deep as the parser reads: no provider can bring the reader down."""
+    deep = b'{"%b":' % name.encode() * 1000 + b"1" + b"}" * 1000
+    raw = b'{"usage":{"prompt_tokens":7,"completion_tokens":5,"%b":%b}}' % (name.encode(), deep)
+    found = read_usage(orjson.loads(raw), raw)
+    assert found is not None
+    assert found[:2] == (7, 5)
