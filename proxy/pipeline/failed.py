@@ -18,6 +18,7 @@ from proxy.pipeline.relay import Finish, response_headers
 
 # Some SDKs sleep for as long as they are told, hours if so: nobody is told more than a minute.
 _RETRY_MOST = {"retry-after": 60, "retry-after-ms": 60_000}
+_DEPTH_MAX = 8  # of an error within errors
 
 
 async def tell_failure(call: Call, attempts: Sequence[Attempt], finish: Finish) -> Reply:
@@ -87,22 +88,24 @@ def _with_list(body: bytes, attempts: Sequence[Attempt]) -> bytes:
     """Put the list of attempts behind the text of a provider's error, and leave the rest as it is."""
     try:
         message = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        listed = _listed_within(message, f" ({list_of(attempts)})")
+        return body if listed is None else orjson.dumps(listed)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # of the latter: nested deeper than it writes
         return body
-    listed = _listed_within(message, f" ({list_of(attempts)})")
-    return body if listed is None else orjson.dumps(listed)
 
 
-def _listed_within(message: Any, more: str) -> Any:
+def _listed_within(message: Any, more: str, depth: int = 0) -> Any:
     """Return an error's JSON with more behind its text; None where no place for it is found."""
+    if depth > _DEPTH_MAX:
+        return None
     if isinstance(message, str):
         return message + more
     if isinstance(message, list) and message:
-        first = _listed_within(message[0], more)
+        first = _listed_within(message[0], more, depth + 1)
         return None if first is None else [first, *message[1:]]
     if isinstance(message, dict):
         for name in ("error", "message", "detail", "msg"):
-            inner = _listed_within(message.get(name), more) if message.get(name) else None
+            inner = _listed_within(message.get(name), more, depth + 1) if message.get(name) else None
             if inner is not None:
                 return {**message, name: inner}
     return None

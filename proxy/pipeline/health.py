@@ -184,8 +184,8 @@ class ProviderHealth:
         self.breaker.succeeded(now_s, of_provider, user)
         if not closed:
             self._tell_closed(self.breaker, None)
-        if of_model:
-            breaker = self._models[model]
+        breaker = self._models.get(model) if of_model else None  # others may have taken its place meanwhile
+        if breaker is not None:
             closed = breaker.is_closed
             breaker.succeeded(now_s, of_model, user)
             if not closed:
@@ -216,7 +216,7 @@ class ProviderHealth:
         if "model" in decision.counts:
             breaker = self._model_breaker(model)
             breaker.failed(now_s, of_model or breaker.try_pass(now_s), retry_after_s, witness)
-        elif of_model:
+        elif of_model and model in self._models:
             self._models[model].cancelled(now_s, of_model)
         if decision.set_aside_s is not None:
             self._set_aside(attempt, decision, decision.set_aside_s, now_s)

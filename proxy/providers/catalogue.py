@@ -170,7 +170,13 @@ class Catalogue:
             if listing.prices.entries:
                 fresh, moves = accept_refresh(listing.prices, fresh)
             models, flaws = _objects(listed), _flaws(listed, fresh)
-        except (TransportError, ValueError, CatalogueError) as error:
+            copy = orjson.dumps(payload)
+        except (
+            TransportError,
+            ValueError,
+            CatalogueError,
+            orjson.JSONEncodeError,
+        ) as error:  # the last: nested too deep
             if listing.problem is None:
                 log.warning("prices.refresh_failed", extra={"provider": provider.name, "problem": str(error)})
             listing.problem = str(error)
@@ -184,7 +190,7 @@ class Catalogue:
         if moves:
             log.warning("prices.held_back", extra={"provider": provider.name, "problem": listing.problem})
             return  # the copy on disk stays the one that was taken whole
-        await asyncio.to_thread(self._save, provider.name, orjson.dumps(payload))
+        await asyncio.to_thread(self._save, provider.name, copy)
 
     def _path(self, provider: str) -> Path:
         return self._folder / f"{self._database_name}.models-{provider}.json"

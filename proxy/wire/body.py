@@ -21,6 +21,9 @@ MAX_OUTPUT_TOKENS: Final = 2**31
 MAX_CHOICES: Final = 128
 """OpenAI's own limit of ``n``."""
 
+MAX_MODELS: Final = 32
+"""Names of models to fall back on: each is priced, and may be asked, for one request. OpenRouter takes three."""
+
 MAX_MODEL_CHARS: Final = 256
 _MAX_NAME_CHARS: Final = 64
 _MARK: Final = b"\xef\xbb\xbf"
@@ -231,12 +234,19 @@ def check_models(body: dict[str, Any]) -> None:
         return
     if not isinstance(models, list):
         raise BodyError("invalid_type", f"models must be a list of strings; found {kind_of(models)}.", "models")
+    check_count(models, "models")
     for i, model in enumerate(models):
         if not isinstance(model, str):
             raise BodyError("invalid_type", f"models[{i}] must be a string; found {kind_of(model)}.", f"models[{i}]")
         if not 0 < len(model) <= MAX_MODEL_CHARS or not model.isprintable():
             text = f"models[{i}] must be a name of 1 to {MAX_MODEL_CHARS} printable characters."
             raise BodyError("invalid_value", text, f"models[{i}]")
+
+
+def check_count(models: list[Any], name: str) -> None:
+    """Raise BodyError for more models to fall back on than anybody means."""
+    if len(models) > MAX_MODELS:
+        raise BodyError("invalid_value", f"{name} may hold at most {MAX_MODELS} models; found {len(models)}.", name)
 
 
 def wants_usage(body: dict[str, Any]) -> bool:

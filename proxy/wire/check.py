@@ -9,6 +9,7 @@ from proxy.wire.body import (
     MAX_CHOICES,
     MAX_OUTPUT_TOKENS,
     BodyError,
+    check_count,
     check_integer,
     check_messages,
     check_model,
@@ -94,6 +95,7 @@ def _check_fallbacks(body: dict[str, Any]) -> None:
         return
     if not isinstance(fallbacks, list):
         raise BodyError("invalid_type", f"fallbacks must be a list; found {kind_of(fallbacks)}.", "fallbacks")
+    check_count(fallbacks, "fallbacks")
     for i, fallback in enumerate(fallbacks):
         where = f"fallbacks[{i}]"
         if not isinstance(fallback, dict):

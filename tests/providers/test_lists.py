@@ -55,7 +55,10 @@ async def test_what_a_list_says_counts(tmp_path: Path, name: str) -> None:
             assert quoted["admitted"], quoted
 
 
-@pytest.mark.parametrize("body", [b'{"error": {"message": "busy"}}', b"<html></html>", b"", b"[null]"])
+DEEP = b'{"data":[{"id":"m","x":' + b"[" * 300 + b"]" * 300 + b"}]}"
+
+
+@pytest.mark.parametrize("body", [b'{"error": {"message": "busy"}}', b"<html></html>", b"", b"[null]", DEEP])
 async def test_a_list_that_is_none_refuses_nobody(tmp_path: Path, body: bytes) -> None:
     """Where the operator has given prices, requests go on; the problem can be seen."""
     async with serving(always(plain(body))) as server:

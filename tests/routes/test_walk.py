@@ -221,6 +221,15 @@ async def test_all_have_failed(stand: Stand) -> None:
     assert answer.header("x-should-retry") == "false"
 
 
+async def test_an_error_nested_as_deep_as_can_be_read(stand: Stand) -> None:
+    """It is passed on as it is: no provider can make us fail where we add our list of attempts to its text."""
+    deep = '{"error":' * 1000 + '{"message":"x"}' + "}" * 1000
+    head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {len(deep)}\r\n\r\n"
+    await stand.sim.behave("all", raw_response=head + deep)
+    answer = await stand.chat({"model": "two"})
+    assert (answer.status, answer.body) == (503, deep.encode())
+
+
 async def test_attempts_max(stand: Stand) -> None:
     """It bounds what is asked again, and keeps no target from being asked."""
     laid.provider(stand, retry=QUICK._replace(budget_percent=100))
@@ -384,3 +393,21 @@ async def test_metrics(stand: Stand) -> None:
         'tollkeeper_line{place="running",provider="openrouter"} 0.0',
     ):
         assert line in text.splitlines(), line
+
+
+async def test_a_breaker_that_made_room_for_another_meanwhile(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer that was under way with its pass is an answer all the same."""
+    monkeypatch.setattr("proxy.pipeline.health._MODELS_MAX", 1)
+    laid.provider(stand, retry=QUICK)
+    await stand.sim.behave(error="overloaded", retry_after="")
+    assert (await stand.chat({"model": FIRST})).status == 200
+    await stand.sim.behave(f"model:{FIRST}", delay_ms=600)
+    slow = asyncio.ensure_future(stand.chat({"model": FIRST}))
+
+    async def asked() -> bool:
+        return len(await stand.sim.requests()) == 3
+
+    await eventually(asked)
+    await stand.sim.behave(f"model:{SECOND}", error="overloaded", retry_after="")
+    assert (await stand.chat({"model": SECOND})).status == 503
+    assert (await slow).status == 200
