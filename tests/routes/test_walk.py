@@ -371,6 +371,7 @@ async def test_metrics(stand: Stand) -> None:
     """Each metric of the page is there, and none besides; they count what happened."""
     laid.provider(stand, max_concurrency=5, retry=QUICK)
     await stand.sim.behave(error="overloaded", retry_after="")
+    await stand.sim.behave(cost_missing=True)
     assert (await stand.chat()).status == 200
     assert (await stand.chat({"model": 5})).status == 400
     await stand.sim.behave(error="user-not-found")

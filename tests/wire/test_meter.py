@@ -268,6 +268,12 @@ def hidden(stream: bytes) -> list[tuple[list[bytes], Any]]:
     return kept
 
 
+def without_comments(events: list[tuple[list[bytes], Any]]) -> list[tuple[list[bytes], Any]]:
+    """Leave comments out: those ahead of a usage stay, and stand ahead of what follows."""
+    told = [([line for line in other if not line.startswith(b":")], data) for other, data in events]
+    return [(other, data) for other, data in told if other or data != b""]
+
+
 def test_hiding_takes_out_the_usage_and_nothing_else(case: Case) -> None:
     wanted = hidden(case.stream)
     for chunks in cuts(case.stream):
@@ -414,7 +420,8 @@ def test_any_stream_cut_anyhow(pieces: list[bytes], at: list[int], hide: bool) -
     meter, given_back = run(chunks, hide=hide)
     assert said(meter) == said(run([stream], hide=hide)[0])
     if hide:
-        assert [(o, parsed(d)) for o, d in events_of(given_back + meter.held)] == hidden(stream)
+        given = [(o, parsed(d)) for o, d in events_of(given_back + meter.held)]
+        assert without_comments(given) == without_comments(hidden(stream))
     else:
         assert given_back + meter.held == stream
 
