@@ -17,7 +17,7 @@ import orjson
 
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.access_log import REFUSED, REQUEST, Ended, Line, request_line
-from proxy.storage.rows import OpenRow, RequestEnd
+from proxy.storage.rows import ID_PREFIX, OpenRow, of_end
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _NAMES = ("tollkeeper", "proxy")  # the loggers that are ours
@@ -64,17 +64,14 @@ class TextFormatter(logging.Formatter):
         return f"\x1b[{_COLOURS[level]}m{text}\x1b[0m" if self._colours and level in _COLOURS else text
 
 
+_NULL = "null"
 _ROW_NAMES = itemgetter(*map(OpenRow._fields.index, ("endpoint", "requested_model", "streamed")))
-_END_NAMES = itemgetter(
-    *map(
-        RequestEnd._fields.index,
-        (
-            *("user", "group_name", "model", "provider", "status", "cost_source", "state", "attempts"),
-            *("finish_reason", "error", "flags"),
-        ),
-    )
+_END_NAMES = of_end(
+    *("user", "group_name", "model", "provider", "status", "cost_source", "state", "attempts"),
+    *("finish_reason", "error", "flags"),
 )
-_OWN = ("ts", "request_id", "input_tokens", "output_tokens", "cost_usd", "duration_ms", "ttft_ms")  # of each by itself
+_END_OWN = of_end("finished_ms", "id", "input_tokens", "output_tokens", "cost_pusd", "duration_ms", "ttft_ms")
+_OWN = ("ts", "request_id", "input_tokens", "output_tokens", "cost_usd", "duration_ms", "ttft_ms")  # as a line has them
 _KEPT_MAX = 1024  # names of models come from callers
 
 
@@ -86,7 +83,7 @@ class JsonFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept: dict[tuple[Any, Any], str] = {}  # of the access log's thread
+        self._kept: dict[tuple[Any, Any], tuple[str, ...]] = {}  # of the access log's thread
 
     def format(self, record: logging.LogRecord) -> str:
         head = {
@@ -98,28 +95,24 @@ class JsonFormatter(logging.Formatter):
         return json.dumps({**head, **_fields(record), **more}, default=str)
 
     def line(self, entry: Ended | Line) -> str:
-        """Write a line of the access log."""
-        return _dumped({**entry, "ts": _iso(entry["ts"])}) if isinstance(entry, dict) else self._ended(*entry)
-
-    def _ended(self, row: OpenRow, end: RequestEnd) -> str:
-        """Write what _dumped() makes of request_line()."""
+        """Write a line of the access log; of a request what _dumped() makes of request_line()."""
+        if isinstance(entry, dict):
+            return _dumped({**entry, "ts": _iso(entry["ts"])})
+        row, end = entry
         key = (_ROW_NAMES(row), _END_NAMES(end))
-        template = self._kept.get(key)
-        if template is None:
+        parts = self._kept.get(key)
+        if parts is None:
             if len(self._kept) >= _KEPT_MAX:
                 self._kept.clear()
-            template = self._kept[key] = _template(request_line(row, end))
-        ms, cost_pusd, took_ms, first_ms = end.finished_ms, end.cost_pusd, end.duration_ms, end.ttft_ms
-        sent, got = end.input_tokens, end.output_tokens
-        return template % (
-            _second(ms // 1000),
-            ms % 1000,
-            end.id,
-            "null" if sent is None else sent,
-            "null" if got is None else got,
-            "null" if cost_pusd is None else f'"{pusd_to_usd(cost_pusd)}"',
-            "null" if took_ms is None else took_ms,
-            "null" if first_ms is None else first_ms,
+            parts = self._kept[key] = _shared(request_line(row, end))
+        ms, id_, sent, got, cost_pusd, took_ms, first_ms = _END_OWN(end)
+        a, b, c, d, e, f, g, h = parts
+        cost = _NULL if cost_pusd is None else f'"{pusd_to_usd(cost_pusd)}"'
+        return (
+            f'{a}"{_second(ms // 1000)}.{ms % 1000:03d}Z"{b}"{ID_PREFIX}{id_:016x}"{c}'
+            f"{_NULL if sent is None else sent}{d}"
+            f"{_NULL if got is None else got}{e}{cost}{f}{_NULL if took_ms is None else took_ms}{g}"
+            f"{_NULL if first_ms is None else first_ms}{h}"
         )
 
 
@@ -198,19 +191,15 @@ def _dumped(line: Line) -> str:
     return text if text.isascii() or text.isprintable() else json.dumps(line)
 
 
-_PLACES = {"ts": '"%s.%03dZ"', "request_id": '"req_%016x"'}
-
-
-def _template(line: Line) -> str:
-    """Return the JSON of a request's line with a place for each of its own values."""
-    names = {name: None if name in _OWN else value for name, value in line.items()}
-    text = _dumped(names).replace("%", "%%")
+def _shared(line: Line) -> tuple[str, ...]:
+    """Return the JSON of a request's line without its own values: what stands before, between and behind them."""
+    rest = _dumped({name: None if name in _OWN else value for name, value in line.items()})
+    parts: list[str] = []
     for name in _OWN:
-        place = _PLACES.get(name, "%s")
-        text = text.replace(f'"{name}":null', f'"{name}":{place}', 1).replace(
-            f'"{name}": null', f'"{name}": {place}', 1
-        )
-    return text
+        before, place, rest = rest.partition(f'"{name}":')  # no text can hold that: its quotes are escaped
+        parts.append(before + place)
+        rest = rest.lstrip().removeprefix(_NULL)
+    return (*parts, rest)
 
 
 def _told(fields: dict[str, Any]) -> str:

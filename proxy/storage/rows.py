@@ -192,7 +192,7 @@ class RequestEnd(NamedTuple):
         return (self.input_tokens or 0) + (self.output_tokens or 0) + self.uncounted_tokens
 
 
-def _of_end(*names: str) -> Callable[[RequestEnd], Any]:
+def of_end(*names: str) -> Callable[[RequestEnd], Any]:
     """Read fields by their places, which takes a tenth of the time that their names take."""
     return itemgetter(*map(RequestEnd._fields.index, names))
 
@@ -202,10 +202,10 @@ open_columns = itemgetter(slice(None))  # of OpenRow, as a plain tuple: those of
 end_columns = itemgetter(slice(RequestEnd._fields.index("served_by") + 1))  # of RequestEnd: those of statements.END
 attempt_columns = itemgetter(slice(AttemptEnd._fields.index("counts")))  # of AttemptEnd: those of ATTEMPT_END
 counts_of = itemgetter(RequestEnd._fields.index("counts"))  # of RequestEnd
-_STATE = _of_end("state")
-_STARTED_MS = _of_end("started_ms")
-_NAMES = _of_end("user", "group_name", "model", "provider", "use_case")
-_AMOUNTS = _of_end(
+_STATE = of_end("state")
+_STARTED_MS = of_end("started_ms")
+_NAMES = of_end("user", "group_name", "model", "provider", "use_case")
+_AMOUNTS = of_end(
     "error",
     "input_tokens",
     "output_tokens",
