@@ -111,9 +111,7 @@ def _syntax_error(raw: bytes, problem: str, line: int, column: int) -> BodyError
 
 def _parse_exactly(raw: bytes) -> dict[str, Any]:
     """Parse again, slower, to see what the fast parse cannot tell: keys given twice and inexact numbers."""
-    body: dict[str, Any] = json.loads(
-        raw.decode(), parse_int=_exact_int, parse_float=_exact_float, object_pairs_hook=_object
-    )
+    body: dict[str, Any] = _EXACT.raw_decode(raw.decode().lstrip())[0]  # it is one value, as the fast parse has told
     return body
 
 
@@ -131,6 +129,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _exact_int(literal: str) -> Any:
+    if len(literal) < 19:
+        return int(literal)
     if len(literal) > 20:  # -2**63 and 2**64 - 1 have 20 characters; int() refuses over 4300 digits
         return orjson.Fragment(literal)
     number = int(literal)
@@ -139,7 +139,12 @@ def _exact_int(literal: str) -> Any:
 
 def _exact_float(literal: str) -> Any:
     number = float(literal)
+    if repr(number) == literal:  # as nearly all are written, and no Decimal is needed to see it
+        return number
     return number if Decimal(repr(number)) == Decimal(literal) else orjson.Fragment(literal)
+
+
+_EXACT: Final = json.JSONDecoder(parse_int=_exact_int, parse_float=_exact_float, object_pairs_hook=_object)
 
 
 def _shown(name: str) -> str | None:
