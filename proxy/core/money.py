@@ -54,6 +54,5 @@ def pusd_to_usd(pusd: int) -> str:
     """Give the exact decimal text in USD without exponent and without trailing zeros: 168000000 -> '0.000168'."""
     if pusd < 0:
         return f"-{pusd_to_usd(-pusd)}"
-    digits = str(pusd).zfill(13)
-    whole, fraction = digits[:-12], digits[-12:].rstrip("0")
-    return f"{whole}.{fraction}" if fraction else whole
+    digits = f"{pusd:013}"
+    return f"{digits[:-12]}.{digits[-12:]}".rstrip("0").rstrip(".")

@@ -71,7 +71,9 @@ def admit(wanted: Wanted, desk: Desk, snapshot: Snapshot) -> Admission | Refusal
     if cost_pusd is not None and cost_pusd > MAX_PUSD:
         raise not_bookable(cost_pusd)
     likely_pusd, likely_tokens = _likely(wanted) if allowance.has_soft else (0, 0)
-    amounts = Amounts(cost_pusd or 0, fitted.tokens or 0, 1, likely_pusd, likely_tokens, cost_pusd is not None)
+    amounts = tuple.__new__(  # what Amounts(…) comes to, without the call between
+        Amounts, (cost_pusd or 0, fitted.tokens or 0, 1, likely_pusd, likely_tokens, cost_pusd is not None)
+    )
     scopes = allowance.scopes if wanted.use_case is None else desk.book.with_kept(allowance.scopes, wanted.use_case)
     outcome = desk.reserve(wanted.id, scopes, wanted.now_ms, amounts, allowance.quotas)
     if isinstance(outcome, Admitted):

@@ -193,7 +193,7 @@ class ProviderHealth:
         self.ring.restore(key, model)
         first_byte_s = attempt.heard.first_byte_s
         latency_ms = None if first_byte_s is None else (first_byte_s - attempt.started_s) * 1000
-        recent = self.recent(model)
+        recent = self._recent.get(model) or self.recent(model)
         recent.note(failed=False, latency_ms=latency_ms)
         recent.witnesses.served(user, now_s)
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ from proxy.policy.pricing import Price, charge
 from proxy.policy.quota import Amounts
 from proxy.providers.generation import Access
 from proxy.providers.rows import ProviderRow
-from proxy.storage.rows import AttemptEnd, AttemptRow, RequestEnd, Reserved
+from proxy.storage.rows import AttemptEnd, AttemptRow, RequestEnd, Reserved, tokens_of
 from proxy.storage.writer import LedgerUnavailableError
 from proxy.wire.usage import NO_EXTRAS, NO_USAGE, Extras, Usage
 
@@ -302,19 +303,20 @@ class Booking:
         reservation, attempt, call = self._reservation, self.attempt, self._call
         heard = attempt.heard if attempt is not None else _UNHEARD
         usage = heard.usage
-        if usage is None or (verdict.flags and not verdict.flags.isdisjoint(CONTRADICTED)) or _is_half(usage):
+        if usage is None or (verdict.flags and not verdict.flags.isdisjoint(CONTRADICTED)):
             usage = NO_USAGE
         input_tokens, output_tokens, cached_tokens, reasoning_tokens = usage[:4]  # in the order of its fields
+        if input_tokens is None or output_tokens is None:  # as _is_half()
+            usage = NO_USAGE
+            input_tokens = output_tokens = cached_tokens = reasoning_tokens = None
         identity, started_s, first_byte_s = reservation.identity, call.started_s, heard.first_byte_s
         duration_ms = int((self._parts.clock.monotonic_s() - started_s) * 1000)
-        uncounted = 0
-        if input_tokens is None and output_tokens is None:
-            uncounted = uncounted_tokens(verdict, reservation.tokens)
+        uncounted = uncounted_tokens(verdict, reservation.tokens) if input_tokens is None else 0
         self._quota_tokens = (input_tokens or 0) + (output_tokens or 0) + uncounted
-        return RequestEnd(  # in the order of the fields: by their names it would take twice as long
+        columns = (  # in the order of the fields of RequestEnd
             call.id,
             call.started_ms + duration_ms,  # so that begin, length and end agree, whatever the wall clock did meanwhile
-            _short(heard.model) or (attempt.target.model if attempt is not None else None),
+            _name(heard.model) or (attempt.target.model if attempt is not None else None),
             attempt.provider.name if attempt is not None else None,
             status,
             heard.finish_reason if heard.finish_reason in _REASONS else word(heard.finish_reason),
@@ -333,7 +335,7 @@ class Booking:
             " ".join(sorted(verdict.flags)) if verdict.flags else None,
             "not_sent" if attempt is None else heard.error or "ok",
             heard.status,
-            _short(heard.served_by),
+            _name(heard.served_by),
             call.started_ms,
             identity.user,
             identity.group,
@@ -342,6 +344,7 @@ class Booking:
             (),
             None if usage.extras is None else counted(usage.extras),
         )
+        return tuple.__new__(RequestEnd, columns)  # what RequestEnd(…) comes to, without the call between
 
 
 class _Past(NamedTuple):
@@ -415,16 +418,17 @@ def _attempt_end(request_id: int, attempt: Attempt, verdict: Verdict, now_s: flo
 def _count(tally: Tally, end: RequestEnd, verdict: Verdict) -> None:
     """Count tokens by class, and rows by what makes them less than exact."""
     tokens = tally.tokens
-    if end.input_tokens is not None:
-        tokens["input"] += end.input_tokens
-    if end.output_tokens is not None:
-        tokens["output"] += end.output_tokens
-    if end.cached_tokens:
-        tokens["cached"] += end.cached_tokens
-    if end.reasoning_tokens:
-        tokens["reasoning"] += end.reasoning_tokens
-    if end.counts is not None:
-        for name, count in end.counts._asdict().items():
+    input_tokens, output_tokens, cached_tokens, reasoning_tokens, counts = tokens_of(end)
+    if input_tokens is not None:
+        tokens["input"] += input_tokens
+    if output_tokens is not None:
+        tokens["output"] += output_tokens
+    if cached_tokens:
+        tokens["cached"] += cached_tokens
+    if reasoning_tokens:
+        tokens["reasoning"] += reasoning_tokens
+    if counts is not None:
+        for name, count in counts._asdict().items():
             tokens[name.removesuffix("_tokens")] += count
     for flag in verdict.flags:
         tally.doubts[flag] += 1
@@ -479,3 +483,6 @@ def word(text: str | None) -> str | None:
 
 def _short(text: str | None) -> str | None:
     return None if text is None else fit_text(text, _MODEL_CHARS_MAX)
+
+
+_name = lru_cache(maxsize=256)(_short)  # of a model or who serves it: few, and the same ones again and again

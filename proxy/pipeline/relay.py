@@ -343,7 +343,8 @@ class Whole(Relay):
             return await self.truncated(self.note_broken(error))
         self.hear()
         verdict = await self.finish(self.status())
-        return self.give(body, verdict) if self.response is None else await self.follow(self.response, body)
+        begun = self.call.reply
+        return self.give(body, verdict) if begun is None else await self.follow(begun, body)
 
     async def follow(self, response: Reply, body: bytes) -> Reply:
         """Send an answer that is settled behind its head, which has gone out."""
@@ -402,7 +403,14 @@ class Whole(Relay):
         if (told is None or told.error_seen) and self.attempt.key.quoted_bytes in body:
             body = redacted(body, self.attempt.key.quoted_bytes)
         if told is not None:
-            self._look_twice(told, body)
+            usage = told.usage
+            if (
+                usage is None
+                or not usage.output_tokens
+                or len(body) > usage.output_tokens * CHARS_A_TOKEN + _FRAME_BYTES
+                or self.attempt.provider.dialect.cost_paths
+            ):
+                self._look_twice(told, body)
             if told.error_seen or not told.has_choices:
                 self._look_for_error(told, body)
         if self.told is None and is_cut_off(body):  # what can be read is whole

@@ -116,7 +116,8 @@ def settle(heard: Heard, terms: Terms, reserved_pusd: int | None, price_usage: P
     usage = heard.usage
     flags = heard.flags
     if usage is not None:
-        doubt = contradiction(heard, usage)
+        is_odd = heard.usage_is_open or heard.least_tokens or not usage.output_tokens
+        doubt = contradiction(heard, usage) if is_odd else None
         if doubt is not None:
             return _settle_contradicted(heard, usage, doubt, terms, reserved_pusd, price_usage)
         if usage.extras is not None:

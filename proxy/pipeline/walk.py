@@ -210,7 +210,8 @@ class Walk:
     def doubts(self, attempt: Attempt) -> bool:
         """Tell whether an answer under 200 may still refuse what the proxy wrote: none of the kind has come yet."""
         route = self._reservation.route
-        if attempt.body is None or len(attempt.body) <= len(route.sent):
+        sent = route.body if route.asked is None else route.asked  # as Route.sent
+        if attempt.body is None or len(attempt.body) <= len(sent):
             return False
         return self._proof(attempt) not in self._parts.forms.proved
 

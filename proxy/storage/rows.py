@@ -202,6 +202,7 @@ open_columns = itemgetter(slice(None))  # of OpenRow, as a plain tuple: those of
 end_columns = itemgetter(slice(RequestEnd._fields.index("served_by") + 1))  # of RequestEnd: those of statements.END
 attempt_columns = itemgetter(slice(AttemptEnd._fields.index("counts")))  # of AttemptEnd: those of ATTEMPT_END
 counts_of = itemgetter(RequestEnd._fields.index("counts"))  # of RequestEnd
+tokens_of = of_end("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "counts")
 _STATE = of_end("state")
 _STARTED_MS = of_end("started_ms")
 _NAMES = of_end("user", "group_name", "model", "provider", "use_case")

@@ -111,21 +111,34 @@ def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT)
     details = usage.get(shape.input_details)
     output_details = usage.get(shape.output_details)
     cached_tokens = reasoning_tokens = extras = None
-    if (
+    is_plain = (
         input_tokens.__class__ is int
         and output_tokens.__class__ is int
         and usage.get("total_tokens") == input_tokens + output_tokens
         and 0 <= input_tokens <= MAX_TOKENS
         and 0 <= output_tokens <= MAX_TOKENS
         and usage.keys() <= shape.plain_keys
-        and (details is None or _is_plain(details, shape.cached_tokens, input_tokens))
-        and (output_details is None or _is_plain(output_details, shape.reasoning_tokens, output_tokens))
-    ):
-        if details is not None:
-            cached_tokens = details.get(shape.cached_tokens)
-        if output_details is not None:
-            reasoning_tokens = output_details.get(shape.reasoning_tokens)
-    else:
+        and (
+            details is None
+            or (
+                details.__class__ is dict
+                and (cached_tokens := details.get(shape.cached_tokens)).__class__ is int
+                and not any(details.values())
+            )
+            or _is_plain(details, shape.cached_tokens, input_tokens)
+        )
+        and (
+            output_details is None
+            or (
+                output_details.__class__ is dict
+                and (reasoning_tokens := output_details.get(shape.reasoning_tokens)).__class__ is int
+                and not any(output_details.values())
+            )
+            or _is_plain(output_details, shape.reasoning_tokens, output_tokens)
+        )
+    )
+    if not is_plain:
+        cached_tokens = reasoning_tokens = None
         reckoned = reckon(usage, shape)
         if reckoned is None or (reckoned.input_tokens is None and reckoned.output_tokens is None):
             if usage.get("cost") is None and TICKS not in usage:
