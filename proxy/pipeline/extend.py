@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from proxy.core.errors import ApiError
 from proxy.pipeline.admit import refusal_of
 from proxy.pipeline.parts import Parts, Snapshot
-from proxy.pipeline.reserve import Reservation, facts_for
+from proxy.pipeline.reserve import Reservation, facts_for, greater
 from proxy.pipeline.route import Route, Target
-from proxy.policy.pricing import Price, Unbounded, worst_case_pusd
+from proxy.policy.pricing import Price, Unbounded, read_facts, worst_case_pusd
 from proxy.policy.quota import Amounts, Refused
 from proxy.storage.rows import Reserved
 
@@ -37,7 +37,7 @@ def shortfall(left: Reserved, next_pusd: int | None, first: Reserved) -> Amounts
     """Give what is missing for one more attempt when left is what no attempt has taken.
 
     next_pusd: the worst case of the targets that may follow; where it is not known, that of the whole route (first).
-    Tokens are bounded alike for all targets of a route.
+    Tokens are bounded alike for all targets of a route; first has those that one takes more (raised_tokens).
     """
     bound = first.cost_pusd if next_pusd is None else next_pusd
     return Amounts(
@@ -46,6 +46,17 @@ def shortfall(left: Reserved, next_pusd: int | None, first: Reserved) -> Amounts
         requests=0,
         is_priced=left.cost_pusd is not None,
     )
+
+
+def raised_tokens(route: Route, target: Target) -> int:
+    """Return how many more tokens a target may write than were reserved: it takes no bound as small as that."""
+    if route.maxima is None:
+        return 0
+    before = greater(facts_for(route.unraised(), target), read_facts(route.body, 0, route.endpoint.kind))
+    now = route.maxima.get((target.provider, target.model))
+    if now is None or before.max_output_tokens is None:
+        return 0
+    return max(0, now - before.max_output_tokens) * before.choices
 
 
 def extend(reservation: Reservation, more: Amounts, parts: Parts, snapshot: Snapshot) -> ApiError | None:

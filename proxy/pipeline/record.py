@@ -12,7 +12,7 @@ from proxy.core.text import fit_text
 from proxy.core.waiter import Waiter
 from proxy.pipeline.attempt import Attempt
 from proxy.pipeline.call import Call
-from proxy.pipeline.extend import bound_pusd, extend, shortfall
+from proxy.pipeline.extend import bound_pusd, extend, raised_tokens, shortfall
 from proxy.pipeline.over import tell_over
 from proxy.pipeline.parts import Parts, Snapshot
 from proxy.pipeline.reserve import Reservation, facts_for, ledger_down
@@ -284,7 +284,10 @@ class Booking:
         targets = self._reservation.route.targets
         following = targets[targets.index(target) :]
         next_pusd = bound_pusd(self._reservation, following, self._parts, self._snapshot)
-        return shortfall(left, next_pusd, self._first())
+        first = self._first()
+        if first.tokens is not None:
+            first = first._replace(tokens=first.tokens + raised_tokens(self._reservation.route, target))
+        return shortfall(left, next_pusd, first)
 
     def _add_up(self, past: "_Past", end: RequestEnd, verdict: Verdict) -> tuple[RequestEnd, Verdict]:
         """Give the end of a request with several attempts: the sums over them, and the row of the last."""

@@ -128,6 +128,10 @@ class Route:
         """Return the route with another bound of the answer for one target; None: it is left out there."""
         return self.with_maxima({**(self.maxima or {}), (target.provider, target.model): tokens})
 
+    def unraised(self) -> "Route":
+        """Return the route with the bound of the answer that was reserved for."""
+        return replace(self, maxima=None)
+
     def body_for(self, target: Target) -> dict[str, Any]:
         """Give the body that goes to one target."""
         if not target.defaults and not target.handed and self.maxima is None:

@@ -1226,4 +1226,10 @@ MUTATIONS: tuple[Mutation, ...] = (
         ),
         ("tests/wire/test_meter.py::test_choices_that_tell_their_own_usage_one_after_the_other",),
     ),
+    Mutation(
+        "a-raised-bound-is-not-held",
+        "A bound that a target makes the proxy raise is not held against limits on tokens.",
+        (Patch("proxy/pipeline/record.py", "first.tokens + raised_tokens(", "first.tokens + 0 * raised_tokens("),),
+        ("tests/targets/test_taken_back.py::test_a_bound_that_has_to_be_raised_counts_for_limits_on_tokens",),
+    ),
 )

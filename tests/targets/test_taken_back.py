@@ -272,6 +272,23 @@ async def test_a_bound_below_the_least(tmp_path: Path) -> None:
         assert [body["max_output_tokens"] for body in found.one.bodies] == [16]
 
 
+@pytest.mark.parametrize(("limit", "status", "bounds"), [(2000, 400, [300]), (20_000, 200, [300, 5000])])
+async def test_a_bound_that_has_to_be_raised_counts_for_limits_on_tokens(
+    tmp_path: Path, limit: int, status: int, bounds: list[int]
+) -> None:
+    """It goes again only where what it may come to then is held."""
+
+    def refuse(_: str, body: Body) -> Refusal | None:
+        return error("max_tokens must be at least 5000", param="max_tokens") if body["max_tokens"] < 5000 else None
+
+    presets = {"p": {"targets": "strict/m", "defaults": {"max_tokens": 300}}}
+    tokens = {"amount": limit, "window": "day", "mode": "hard"}
+    async with place(tmp_path, {"presets": presets}, limits={"tokens": tokens}) as found:
+        found.one.refuse = refuse
+        answer = await found.ask("p")
+        assert (answer.status, [body["max_tokens"] for body in found.one.bodies]) == (status, bounds), answer.body
+
+
 SYSTEMS = [
     "System role not supported",
     "Developer instruction is not enabled for models/gemma-3-27b-it",
