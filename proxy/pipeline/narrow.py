@@ -16,6 +16,7 @@ from proxy.pipeline.reserve import facts_of, known_of
 from proxy.pipeline.rooms import may_leave_out, takes_no_bound
 from proxy.pipeline.route import Route, Target
 from proxy.policy.pricing import BodyFacts, Price, Unbounded, unpriced_features, worst_case_pusd
+from proxy.wire.body import dump_body
 
 _HEADER = "x-tollkeeper-left-out"
 _HEADER_CHARS_MAX = 1000
@@ -35,8 +36,9 @@ async def narrow(
     if len(route.targets) == 1:
         return route, ()
     left_out = []
+    judge = _Judge(route, len(dump_body(route.body)), allowance, parts, snapshot)
     for target in route.targets:
-        reason = None if target.static is not None else await _reason(route, target, allowance, parts, snapshot)
+        reason = None if target.static is not None else await _reason(judge, target)
         if reason is not None:
             left_out.append(LeftOut(target, reason))
     out = [one.target for one in left_out]
@@ -58,8 +60,19 @@ def _with_left_out(told: Callable[[], dict[str, str]], words: str) -> dict[str, 
     return {**told(), _HEADER: words}
 
 
-async def _reason(route: Route, target: Target, allowance: Allowance, parts: Parts, snapshot: Snapshot) -> str | None:
+class _Judge(NamedTuple):
+    """What each target of a route is held against; size_bytes is that of the body that they share."""
+
+    route: Route
+    size_bytes: int
+    allowance: Allowance
+    parts: Parts
+    snapshot: Snapshot
+
+
+async def _reason(judge: _Judge, target: Target) -> str | None:
     """Say why no worst case can be held for a target; None: one can."""
+    route, size_bytes, allowance, parts, snapshot = judge
     provider = snapshot.provider_of(target)
     prices = []
     for model in (target.model, *target.handed):
@@ -67,7 +80,7 @@ async def _reason(route: Route, target: Target, allowance: Allowance, parts: Par
         if price is None:
             return "no price" if model == target.model else f"no price of {model}"
         prices.append(price)
-    facts = facts_of(route, target)
+    facts = facts_of(route, target, size_bytes)
     names = unpriced_features(facts, prices)
     if names:
         return f"no price of {names[0]}"

@@ -156,12 +156,18 @@ def _naming_all(route: Route) -> dict[str, Any]:
     return {**body, "models": names} if names else body
 
 
-def facts_of(route: Route, target: Target) -> BodyFacts:
-    """Read the facts of what goes to one target, with its names of models: some stand for more than a model."""
-    body = {**route.body_for(target), "model": target.model}
+def facts_of(route: Route, target: Target, shared_bytes: int) -> BodyFacts:
+    """Read the facts of what goes to one target, with its names of models: some stand for more than a model.
+
+    shared_bytes: the size of the route's body, which most targets get: written anew for each it would take long.
+    """
+    found = route.body_for(target)
+    body = {**found, "model": target.model}
     if target.handed:
         body["models"] = list(target.handed)
-    return read_facts(body, len(dump_body(body)), route.endpoint.kind)
+    is_shared = found is route.body
+    size_bytes = shared_bytes + len(dump_body({"model": target.model})) if is_shared else len(dump_body(body))
+    return read_facts(body, size_bytes, route.endpoint.kind)
 
 
 def facts_for(route: Route, target: Target) -> BodyFacts:

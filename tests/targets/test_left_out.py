@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from proxy.wire.body import dump_body
 from tests.targets.strict import error, place
 
 HARD = {"cost": "$5/day"}
@@ -31,6 +32,24 @@ async def test_a_target_without_a_price(tmp_path: Path, targets: tuple[str, ...]
         assert answer.status == 503
         assert answer.header("x-tollkeeper-left-out") == left
         assert found.strict["unknown"].bodies == []  # not even then: nobody could say what it costs
+
+
+async def test_a_long_body_is_not_written_anew_for_each_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else is answered meanwhile."""
+    written = []
+
+    def counted(body: dict[str, Any]) -> bytes:
+        data = dump_body(body)
+        written.append(len(data))
+        return data
+
+    for name in ("narrow", "reserve"):
+        monkeypatch.setattr(f"proxy.pipeline.{name}.dump_body", counted)
+    async with place(tmp_path, names=("dear",), limits=HARD, max_tokens=500) as found:
+        models = [f"dear/m{n}" for n in range(20)]
+        messages = [{"role": "user", "content": "x" * 5000}]
+        assert (await found.ask("dear/m", models=models, messages=messages)).status == 200
+    assert len([size for size in written if size > 5000]) == 2
 
 
 async def test_none_is_left(tmp_path: Path) -> None:
