@@ -40,7 +40,8 @@ async def open_answer(call: Call, attempt: Attempt, finish: Finish, snapshot: Sn
     answer = attempt.answer
     assert answer is not None
     streams = is_stream(attempt, answer)
-    if call.reply is not None and streams is not call.streams:
+    becomes_stream = call.streams and call.endpoint.asks_usage  # an answer in one piece is told as one (relay.py)
+    if call.reply is not None and streams is not call.streams and not becomes_stream:
         answer.abort()
         name = attempt.provider.name
         text = f'Provider "{name}" answered in another form than the one that has begun.'

@@ -6,7 +6,7 @@ inside, so these bytes never stand in a value.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -178,7 +178,7 @@ def whole_as_events(body: bytes) -> bytes:
     if not isinstance(message, dict):
         return b""
     if message.get("error"):
-        return b"data: " + orjson.dumps(message) + b"\n\n"
+        return _written(message, b"")
     choices = message.get("choices")
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
         return b""
@@ -187,7 +187,14 @@ def whole_as_events(body: bytes) -> bytes:
             choice["delta"] = choice.pop("message")
     if isinstance(message.get("object"), str):
         message["object"] = message["object"].removesuffix(".chunk") + ".chunk"
-    return b"data: " + orjson.dumps(message) + b"\n\ndata: [DONE]\n\n"
+    return _written(message, b"data: [DONE]\n\n")
+
+
+def _written(message: dict[str, Any], rest: bytes) -> bytes:
+    try:
+        return b"data: " + orjson.dumps(message) + b"\n\n" + rest
+    except orjson.JSONEncodeError:  # nested deeper than it writes
+        return b""
 
 
 _STATUSES: Final[Mapping[str, int]] = {"upstream_timeout": 504, "internal_error": 500, "cut": 503}  # else 502

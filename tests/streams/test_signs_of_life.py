@@ -113,6 +113,18 @@ async def test_what_is_no_stream_is_told_as_one(found: Place, late: bytes, says:
     await found.quiet()
 
 
+async def test_one_piece_is_told_as_a_stream_where_others_could_follow(found: Place) -> None:
+    """It is an answer, and paid for: no other target is asked."""
+    client = await _begin(found, "chat/completions", "two", LONG, Told("gen-whole", 4_000_000).answer())
+    answer = await client.read_answer()
+    assert (answer.status, answer.end) == (200, "complete")
+    assert b'"delta":{' in answer.body
+    assert b'"error"' not in answer.body
+    await found.quiet()
+    (row,) = found.rows()
+    assert (row["attempts"], row["cost_pusd"], row["error"]) == (1, 4_000_000, None)
+
+
 async def test_a_quick_answer_gets_nothing_put_in(found: Place) -> None:
     told = Told("gen-quick", 4_000_000)
     pieces = b"".join(told.events()[1:])

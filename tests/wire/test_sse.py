@@ -15,6 +15,7 @@ from proxy.wire.sse import (
     error_event,
     find_done,
     split_events,
+    whole_as_events,
 )
 
 LINE_ENDS = [b"\n", b"\r\n", b"\r"]
@@ -148,3 +149,9 @@ def test_openai_raises_the_error_event() -> None:
         "provider_error",
         None,
     )
+
+
+@pytest.mark.parametrize("name", [b"error", b"choices"])
+def test_an_answer_nested_deeper_than_can_be_written_is_none(name: bytes) -> None:
+    deep = b'{"a":' * 300 + b"1" + b"}" * 300
+    assert whole_as_events(b'{"%b":[%b]}' % (name, deep)) == b""
