@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Protocol, TextIO
@@ -46,7 +46,11 @@ class TextFormatter(logging.Formatter):
             line = f"{line}\n{details}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
-    def line(self, entry: Ended | Line) -> str:
+    def lines(self, entries: Iterable[Ended | Line]) -> Iterator[str]:
+        """Write lines of the access log."""
+        return map(self._line, entries)
+
+    def _line(self, entry: Ended | Line) -> str:
         """Write a line of the access log: what people look for stands in columns, and the rest behind it."""
         fields = dict(entry) if isinstance(entry, dict) else request_line(*entry)
         ms, level, event = fields.pop("ts"), fields.pop("level"), fields.pop("event")
@@ -71,7 +75,12 @@ _END_NAMES = of_end(
     *("finish_reason", "error", "flags"),
 )
 _END_OWN = of_end("finished_ms", "id", "input_tokens", "output_tokens", "cost_pusd", "duration_ms", "ttft_ms")
-_OWN = ("ts", "request_id", "input_tokens", "output_tokens", "cost_usd", "duration_ms", "ttft_ms")  # as a line has them
+_OWN: Mapping[str, str | None] = {  # what each line has by itself, and how that begins
+    "ts": "",
+    "request_id": ID_PREFIX,
+    **dict.fromkeys(("input_tokens", "output_tokens", "cost_usd", "duration_ms", "ttft_ms")),
+}
+_MILLISECONDS = tuple(f".{n:03d}Z" for n in range(1000))
 _KEPT_MAX = 1024  # names of models come from callers
 
 
@@ -94,30 +103,37 @@ class JsonFormatter(logging.Formatter):
         more = {"traceback": self.formatException(record.exc_info)} if record.exc_info else {}
         return json.dumps({**head, **_fields(record), **more}, default=str)
 
-    def line(self, entry: Ended | Line) -> str:
-        """Write a line of the access log; of a request what _dumped() makes of request_line()."""
-        if isinstance(entry, dict):
-            return _dumped({**entry, "ts": _iso(entry["ts"])})
-        row, end = entry
-        key = (_ROW_NAMES(row), _END_NAMES(end))
-        parts = self._kept.get(key)
-        if parts is None:
-            if len(self._kept) >= _KEPT_MAX:
-                self._kept.clear()
-            parts = self._kept[key] = _shared(request_line(row, end))
-        ms, id_, sent, got, cost_pusd, took_ms, first_ms = _END_OWN(end)
-        a, b, c, d, e, f, g, h = parts
-        cost = _NULL if cost_pusd is None else f'"{pusd_to_usd(cost_pusd)}"'
-        return (
-            f'{a}"{_second(ms // 1000)}.{ms % 1000:03d}Z"{b}"{ID_PREFIX}{id_:016x}"{c}'
-            f"{_NULL if sent is None else sent}{d}"
-            f"{_NULL if got is None else got}{e}{cost}{f}{_NULL if took_ms is None else took_ms}{g}"
-            f"{_NULL if first_ms is None else first_ms}{h}"
-        )
+    def lines(self, entries: Iterable[Ended | Line]) -> Iterator[str]:
+        """Write lines of the access log; of a request what _dumped() makes of request_line()."""
+        kept, at_s, second = self._kept, -1, ""
+        for entry in entries:
+            if isinstance(entry, dict):
+                yield _dumped({**entry, "ts": _iso(entry["ts"])})
+                continue
+            row, end = entry
+            key = (_ROW_NAMES(row), _END_NAMES(end))
+            parts = kept.get(key) or self._keep(key, request_line(row, end))
+            ms, id_, sent, got, cost_pusd, took_ms, first_ms = _END_OWN(end)
+            if ms // 1000 != at_s:
+                at_s = ms // 1000
+                second = _second(at_s)
+            cost = _NULL if cost_pusd is None else f'"{pusd_to_usd(cost_pusd)}"'
+            a, b, c, d, e, f, g, h = parts
+            yield (
+                f"{a}{second}{_MILLISECONDS[ms % 1000]}{b}{id_:016x}{c}{_NULL if sent is None else sent}{d}"
+                f"{_NULL if got is None else got}{e}{cost}{f}{_NULL if took_ms is None else took_ms}{g}"
+                f"{_NULL if first_ms is None else first_ms}{h}"
+            )
+
+    def _keep(self, key: tuple[Any, Any], line: Line) -> tuple[str, ...]:
+        if len(self._kept) >= _KEPT_MAX:
+            self._kept.clear()
+        parts = self._kept[key] = _shared(line)
+        return parts
 
 
 class _Formatter(Protocol):
-    def line(self, entry: Ended | Line) -> str: ...
+    def lines(self, entries: Iterable[Ended | Line]) -> Iterator[str]: ...
 
 
 class Output:
@@ -141,7 +157,7 @@ class Output:
 
     def write(self, entries: Sequence[Ended | Line]) -> None:
         """Write lines of the access log together. A stream that cannot be written to loses them, as it does others."""
-        text = "\n".join([*map(self._formatter.line, entries), ""])
+        text = "\n".join([*self._formatter.lines(entries), ""])
         self.handler.acquire()
         try:
             self._stream.write(text)
@@ -193,12 +209,13 @@ def _dumped(line: Line) -> str:
 
 def _shared(line: Line) -> tuple[str, ...]:
     """Return the JSON of a request's line without its own values: what stands before, between and behind them."""
-    rest = _dumped({name: None if name in _OWN else value for name, value in line.items()})
+    rest = _dumped({name: _OWN.get(name, value) for name, value in line.items()})
     parts: list[str] = []
-    for name in _OWN:
+    for name, own in _OWN.items():
         before, place, rest = rest.partition(f'"{name}":')  # no text can hold that: its quotes are escaped
-        parts.append(before + place)
-        rest = rest.lstrip().removeprefix(_NULL)
+        begun = "" if own is None else f'"{own}'
+        parts.append(f"{before}{place}{begun}")
+        rest = rest.lstrip().removeprefix(begun or _NULL)
     return (*parts, rest)
 
 
