@@ -4,6 +4,7 @@ No float takes part in arithmetic on money. What cannot be converted raises Mone
 """
 
 from decimal import ROUND_CEILING, Decimal, InvalidOperation, localcontext
+from functools import lru_cache
 
 PUSD_PER_USD = 10**12
 MAX_PUSD = 2**63 - 1  # one SQLite INTEGER; 9.2 million USD
@@ -50,6 +51,7 @@ def usd_to_pusd(text: str) -> tuple[int, bool]:
     return pusd, pusd == exact
 
 
+@lru_cache(maxsize=1024)  # what a request cost is written for its client, and again for the log
 def pusd_to_usd(pusd: int) -> str:
     """Give the exact decimal text in USD without exponent and without trailing zeros: 168000000 -> '0.000168'."""
     if pusd < 0:

@@ -80,7 +80,8 @@ def response_headers(call: Call, attempt: Attempt) -> dict[str, str]:
         encoding = answer.header("content-encoding")
     if encoding and encoding.strip().lower() not in ENCODINGS:  # those the transport has undone
         headers["content-encoding"] = encoding
-    headers.update(call.told())
+    if call.told is not dict:  # nearly always
+        headers.update(call.told())
     if attempt.told_max_tokens is not None:
         headers["x-tollkeeper-max-tokens"] = str(attempt.told_max_tokens)
     headers["x-request-id"] = call.request_id
@@ -403,11 +404,10 @@ class Whole(Relay):
         if (told is None or told.error_seen) and self.attempt.key.quoted_bytes in body:
             body = redacted(body, self.attempt.key.quoted_bytes)
         if told is not None:
-            usage = told.usage
+            output_tokens = None if told.usage is None else told.usage.output_tokens
             if (
-                usage is None
-                or not usage.output_tokens
-                or len(body) > usage.output_tokens * CHARS_A_TOKEN + _FRAME_BYTES
+                not output_tokens
+                or len(body) > output_tokens * CHARS_A_TOKEN + _FRAME_BYTES
                 or self.attempt.provider.dialect.cost_paths
             ):
                 self._look_twice(told, body)

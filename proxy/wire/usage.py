@@ -117,7 +117,7 @@ def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT)
         and usage.get("total_tokens") == input_tokens + output_tokens
         and 0 <= input_tokens <= MAX_TOKENS
         and 0 <= output_tokens <= MAX_TOKENS
-        and usage.keys() <= shape.plain_keys
+        and shape.plain_keys.issuperset(usage)
         and (
             details is None
             or (
