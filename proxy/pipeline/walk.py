@@ -27,6 +27,7 @@ from proxy.policy.fallback import Decision, decide
 from proxy.policy.form import PLAIN
 from proxy.policy.witnesses import Witness
 from proxy.providers.deadlines import Deadlines
+from proxy.providers.key import OWN
 from proxy.wire.body import dump_body
 from proxy.wire.retry_after import read_retry_after
 
@@ -271,6 +272,8 @@ class Walk:
                 health.untold(attempt.target.model, passes)
         elif failure is not None:
             decision = decision or self._decide(failure)
+            if decision.blame == "key" and attempt.key.name == OWN:  # nobody else has it
+                decision = decision._replace(counts=(), set_aside_s=None)
             log_failed(self._call, attempt, failure, decision)
             # by its name: what is put aside holds for the configuration of now
             held = self._parts.health.of(attempt.provider)

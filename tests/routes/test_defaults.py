@@ -10,6 +10,7 @@ from tests.support.installation import token_hash_of, token_of
 from tests.support.stand import Stand
 from tests.support.stand import stand as run_stand
 
+OWN = "sk-or-v1-" + "ba5eba11" * 8
 SIX = [f"openai/{name}" for name in ("gpt-5", "gpt-5-mini", "gpt-5-nano", "gpt-4o", "gpt-4.1-mini", "gpt-4o-mini")]
 DEFAULT = {"retry": None, "breaker": None}  # takes out what other stands set
 ATTEMPTS = "SELECT * FROM attempts ORDER BY request_id, n"
@@ -100,3 +101,17 @@ async def test_a_provider_that_fails_for_two_users_is_left_alone(stand: Stand) -
     asked = len(await stand.sim.requests())
     assert (await stand.chat({"model": "plain/gpt-4o-mini"})).json()["error"]["code"] == "upstream_resting"
     assert len(await stand.sim.requests()) == asked
+
+
+async def test_keys_of_users_own_shut_out_nobody_else(tmp_path: Path) -> None:
+    """What they have no more room for says nothing of the operator's key."""
+    own = {name: {"token_hash": token_hash_of(name), "provider_keys": {"openrouter": OWN}} for name in ("anna", "carl")}
+    more = {"providers": {"openrouter": DEFAULT}, "users": {**own, "ben": {"token_hash": token_hash_of("ben")}}}
+    async with run_stand(tmp_path, more) as stand:
+        said = '{"error":{"code":429,"message":"Rate limit reached for your organization"}}'
+        head = f"HTTP/1.1 429 Too Many\r\nContent-Type: application/json\r\nContent-Length: {len(said)}\r\n\r\n"
+        await stand.sim.behave("all", raw_response=head + said)
+        for n in range(8):
+            assert (await stand.chat({"seed": n}, token=token_of("anna" if n % 2 else "carl"))).status in (429, 503)
+        await stand.sim.normal()
+        assert (await stand.chat(token=token_of("ben"))).status == 200
