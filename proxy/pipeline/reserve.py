@@ -79,7 +79,7 @@ async def reserve(
         row = _row(call, identity, route, first, tags, admission, snapshot.zone, streamed=streamed)
         if admission.max_tokens is not None:
             route = route.within(admission.max_tokens)
-        if route.asked is not None:
+        if route.asked is not None and route.writes_maximum:
             known = partial(known_of, route, parts, snapshot)
             route = with_rooms(route, wanted.facts, identity.allowance, known)
         told = admission.max_tokens if admission.lowered else None
@@ -130,7 +130,7 @@ def _wanted(
 ) -> Wanted:
     """Gather what the desk needs to know; raises CallerError where no bound can be given under a hard cost limit."""
     allowance = identity.allowance
-    if prices and (allowance.has_hard_cost or allowance.has_hard_tokens):
+    if prices and (allowance.has_hard_cost or allowance.has_hard_tokens) and route.writes_maximum:
         prices = _held_for(route, parts, snapshot, prices)
     if allowance.has_hard_cost or allowance.has_tokens:
         size_bytes = len(dump_body(route.body))  # the bytes as they are sent: every token covers at least one
@@ -188,8 +188,6 @@ def known_of(route: Route, parts: Parts, snapshot: Snapshot, target: Target) -> 
 
 def _held_for(route: Route, parts: Parts, snapshot: Snapshot, prices: tuple[Price, ...]) -> tuple[Price, ...]:
     """Return the prices, with those of targets that take no bound of the answer at the models' own maximum."""
-    if not route.writes_maximum:
-        return prices
     unbound = {
         price
         for target in route.targets

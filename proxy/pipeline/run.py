@@ -59,7 +59,7 @@ async def run(call: Call, parts: Parts) -> Reply:
     )
     if route.use_case is not None:
         identity = under_use_case(call, identity, route.use_case, parts, snapshot)
-    if identity.allowance.has_hard_cost:
+    if identity.allowance.has_hard_cost and len(route.targets) > 1:
         route, left_out = await narrow(route, identity.allowance, parts, snapshot)
         tell_left_out(call, left_out)
     route = arrange(route, len(raw), parts, snapshot)
