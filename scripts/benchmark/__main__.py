@@ -77,7 +77,7 @@ def count(parent: Path, console: Console) -> int:
             Path(folder), two_cores(), lambda what: console.print(f"bench: {what}", highlight=False)
         )
     table = Table(title=f"Instructions a JSON request; commit {describe()['commit']}")
-    for column in ("", "event loop", "ledger's writer", "together"):
+    for column in ("", "event loop", "other threads", "together"):
         table.add_column(column, justify="left" if not column else "right")
     for name, one in found.items():
         table.add_row(name, f"{one.loop:,}", f"{one.writer:,}", f"{one.loop + one.writer:,}")

@@ -31,7 +31,7 @@ _COST = re.compile(r"[+\-*]?\d* (\d+)")  # a line of a profile: where, relative 
 
 
 class Instructions(NamedTuple):
-    """A request's, by thread: the event loop's, and those of all others, which is the ledger's writer."""
+    """A request's, by thread: the event loop's, and those of all others: the ledger's writer and the access log's."""
 
     loop: int
     writer: int
@@ -39,6 +39,8 @@ class Instructions(NamedTuple):
 
 class Counted(Tollkeeper):
     """Tollkeeper inside callgrind, which counts once it is told to."""
+
+    start_max_s = 240  # callgrind takes fifty times as long, and the count does not depend on it
 
     @property
     def profile(self) -> Path:
