@@ -53,14 +53,14 @@ def check_message(body: dict[str, Any]) -> None:
     check_count_tokens(body)
     check_stream(body)
     check_integer(body, "max_tokens", MAX_OUTPUT_TOKENS)
-    check_models(body)
     _check_thinking(body)
-    _check_fallbacks(body)
 
 
 def check_count_tokens(body: dict[str, Any]) -> None:
     check_model(body)
     check_messages(body)
+    check_models(body)  # they are walked here too
+    _check_fallbacks(body)
 
 
 def _check_texts(body: dict[str, Any], name: str, *, required: bool) -> None:

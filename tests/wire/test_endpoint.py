@@ -53,7 +53,8 @@ BAD: list[tuple[Endpoint, dict[str, Any], str, str]] = [
     *((endpoint, {"model": None}, "invalid_type", "model") for endpoint in ENDPOINTS),
     *((endpoint, {"model": ""}, "invalid_value", "model") for endpoint in ENDPOINTS),
     *((endpoint, {"stream": 1}, "invalid_type", "stream") for endpoint in ENDPOINTS if not endpoint.is_free),
-    *((endpoint, {"models": "x"}, "invalid_type", "models") for endpoint in ENDPOINTS if not endpoint.is_free),
+    *((endpoint, {"models": "x"}, "invalid_type", "models") for endpoint in ENDPOINTS),
+    *((endpoint, {"models": [5]}, "invalid_type", "models[0]") for endpoint in ENDPOINTS),
     *((endpoint, {name: "9"}, "invalid_type", name) for endpoint in ENDPOINTS for name in endpoint.maximum),
     *(
         (endpoint, {name: 0}, "invalid_value", name)
@@ -84,6 +85,8 @@ BAD: list[tuple[Endpoint, dict[str, Any], str, str]] = [
     (CHAT, {"models": ["m"] * 33}, "invalid_value", "models"),
     (MESSAGES, {"models": ["m"] * 33}, "invalid_value", "models"),
     (MESSAGES, {"fallbacks": [{"model": "m"}] * 33}, "invalid_value", "fallbacks"),
+    (COUNT_TOKENS, {"fallbacks": 5}, "invalid_type", "fallbacks"),
+    (COUNT_TOKENS, {"fallbacks": [{}]}, "invalid_type", "fallbacks[0].model"),
     (MESSAGES, {"fallbacks": {}}, "invalid_type", "fallbacks"),
     (MESSAGES, {"fallbacks": ["x"]}, "invalid_type", "fallbacks[0]"),
     (MESSAGES, {"fallbacks": [{}]}, "invalid_type", "fallbacks[0].model"),
