@@ -27,9 +27,9 @@ CONTROLS: Final = (
     _one(
         "U1-not-sent-is-charged",
         "A connection that was refused counts as one that may have been billed.",
-        _POOL,
-        'return TransportError("unreachable", text, dispatched=False)',
-        'return TransportError("unreachable", text, dispatched=True)',
+        "proxy/providers/unreachable.py",
+        '{_why(error, host, whose)}", dispatched=False',
+        '{_why(error, host, whose)}", dispatched=True',
         "connect.py::test_u1_nobody_listens[openrouter-plain]",
         "connect.py::test_u2_no_address[unknown]",
     ),

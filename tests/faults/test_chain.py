@@ -129,7 +129,9 @@ def fails(what: str, told: Told, *, stream: bool) -> Turn:
     head_bytes = whole.index(b"\r\n\r\n") + 4
     packed = gzip.compress(b"".join(told.events()) if stream else told.body())[:-30]
     kind = "text/event-stream" if stream else "application/json"
-    failed = event(error(502, "no")) if stream else json.dumps(error(502, "no")).encode()
+    failed, refusal = (
+        event(error(code, "no")) if stream else json.dumps(error(code, "no")).encode() for code in (502, 429)
+    )
     billed = {told.id: told.charged_pusd}
     turns = {
         "U4 nothing": Turn((Hang(),)),
@@ -142,7 +144,9 @@ def fails(what: str, told: Told, *, stream: bool) -> Turn:
         "U9 comments": Turn((stream_head(named) + chunk(COMMENT) * 2 + END,), billed),
         "U9 half an event": Turn((stream_head(named) + chunk(told.content()[0][:-2]) + END,), billed),
         "U11 an error": Turn((head(200, f"Content-Type: {kind}", f"Content-Length: {len(failed)}") + failed,)),
-        "U14 a page": Turn((plain(PAGE, status=502, type_="text/html"),)),
+        "U11 a refusal": Turn((head(200, f"Content-Type: {kind}", f"Content-Length: {len(refusal)}") + refusal,)),
+        "U14 a page": Turn((plain(PAGE, status=503, type_="text/html"),)),
+        "U14 a gateway's page": Turn((plain(PAGE, status=502, type_="text/html"),)),
         "U22 packed and cut off": Turn(
             (
                 head(200, f"Content-Type: {kind}", "Content-Encoding: gzip", named, "Connection: close") + packed[:12],
@@ -163,9 +167,11 @@ def fails(what: str, told: Told, *, stream: bool) -> Turn:
 BEFORE_CONTENT = [
     *("U4 nothing", "U4 half a head", "U5 silence after the head"),
     *("U6 RST", "U6 RST in the head", "U6 RST after the head", "U7 FIN after the head"),
-    *("U11 an error", "401", "402", "404", "408", "413", "429", "500", "503", "529", "U14 a page"),
+    *("U11 an error", "U11 a refusal", "U14 a page", "U14 a gateway's page"),
+    *("401", "402", "404", "408", "413", "429", "500", "503", "529"),
     *("U22 packed and cut off", "U23 two lengths", "U23 no head", "U24 a redirect", "U25 a page under 200"),
 ]
+REFUSED = ["401", "402", "404", "413", "429", "500", "503", "529", "U11 a refusal", "U14 a page", "U24 a redirect"]
 IN_STREAMS = ["U9 comments", "U9 half an event"]
 
 
@@ -189,7 +195,7 @@ async def test_before_content_the_next_target_answers(opened: Open, what: str, s
     assert (second["cost_pusd"], second["cost_source"], second["outcome"]) == (good.charged_pusd, "provider", "ok")
     if first["generation_id"] == told.id:
         assert (first["cost_pusd"], first["cost_source"]) == (BROKEN_PUSD, "generation")
-    elif what.isdigit() or what in ("U11 an error", "U14 a page", "U24 a redirect"):
+    elif what in REFUSED:  # not 408, and not what a gateway says that gave up waiting
         assert (first["cost_pusd"], first["cost_source"]) == (0, "none")
     else:
         assert (first["cost_source"], first["cost_pusd"] > BROKEN_PUSD) == ("reservation", True)
@@ -200,13 +206,27 @@ async def test_before_content_the_next_target_answers(opened: Open, what: str, s
 @BOTH
 @pytest.mark.parametrize("status", [400, 422])
 async def test_what_is_the_requests_fault_goes_no_further(opened: Open, stream: bool, status: int) -> None:
+    """By the words that say so: no other server would take it either."""
     place = await opened(upstreams=2, edit=chained)
-    sent = json.dumps(error(status, "messages is not a list")).encode()
+    sent = json.dumps(error(status, "Missing required parameter: 'messages'.")).encode()
     place.upstream.next(Turn((plain(sent, status=status),)))
     answer = clean(await place.chat(PRESET, stream=stream))
     assert (answer.status, answer.body) == (status, sent)
     assert await place.figures() == ("released", 0, "none", None, "upstream_error", status)
     assert not place.upstreams[1].chats()
+
+
+@BOTH
+@pytest.mark.parametrize("status", [400, 422])
+async def test_what_may_be_the_servers_fault_goes_on(opened: Open, stream: bool, status: int) -> None:
+    """Words that say nothing known prove nothing of the next server; a refusal costs nothing."""
+    place = await opened(upstreams=2, edit=chained)
+    place.upstream.next(Turn((plain(error(status, "Provider returned error"), status=status),)))
+    answer = clean(await place.chat(PRESET, stream=stream))
+    assert (answer.status, answer.end, answer.header("x-tollkeeper-provider")) == (200, "complete", "p2")
+    row = await place.booked(attempts=2)
+    assert row["outcomes"] == ["upstream_error", "ok"]
+    assert [attempt["cost_pusd"] for attempt in place.attempts()] == [0, place.upstreams[1].told[0].charged_pusd]
 
 
 class Shape(NamedTuple):
@@ -418,7 +438,8 @@ class Load:
         await asyncio.gather(*list(self._tasks))
 
     async def _one(self, n: int) -> None:
-        self.answers.append(await self.place.chat(PRESET, stream=n % 2 == 1))
+        words = [{"role": "user", "content": f"Tell me story {n}."}]  # a breaker hears the same request once only
+        self.answers.append(await self.place.chat(PRESET, stream=n % 2 == 1, messages=words))
 
 
 class Flaky:
