@@ -57,6 +57,7 @@ def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
     assert ran.stdout == b"done\n"
     assert "audit rows" in shown
     assert "━" in shown
+    assert "25%" in shown
 
 
 def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
