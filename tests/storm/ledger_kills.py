@@ -13,6 +13,7 @@ from .ledger_child import write_until_killed
 from .views import LedgerView
 
 _KILLS_A_FILE = 100  # then a new ledger: each comparison reads the whole file
+_START_MAX_S = 30.0  # to the first acknowledgement of a writer
 _KILL_AFTER_MAX_S = 0.06  # opening takes about 0.01 s, so that some kills fall into it
 _TEXTS_MAX = 20
 
@@ -65,7 +66,7 @@ def kill_ledger_writers(seed: int, kills: int, folder: Path, say: Say) -> KillOu
         if number % _KILLS_A_FILE == 0:
             path, heard = folder / f"ledger-{number // _KILLS_A_FILE}.db", Acknowledged()
             outcome.files += 1
-        heard.hear(_kill_one(path, rng.randrange(2**32), rng.uniform(0, _KILL_AFTER_MAX_S)))
+        heard.hear(_kill_one(path, rng.randrange(2**32), rng.uniform(0, _KILL_AFTER_MAX_S), number % 2 == 1))
         outcome.kills += 1
         last = number + 1 == kills or (number + 1) % _KILLS_A_FILE == 0
         if last or rng.random() < 0.1:
@@ -80,8 +81,11 @@ def kill_ledger_writers(seed: int, kills: int, folder: Path, say: Say) -> KillOu
     return outcome
 
 
-def _kill_one(path: Path, seed: int, after_s: float) -> bytes:
-    """Start a writer, kill it after_s later, and give what it had acknowledged."""
+def _kill_one(path: Path, seed: int, after_s: float, is_at_work: bool) -> bytes:
+    """Start a writer, kill it after_s later, and give what it had acknowledged.
+
+    is_at_work: the time runs from its first acknowledgement, so that a busy machine kills writers at work too.
+    """
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -94,9 +98,14 @@ def _kill_one(path: Path, seed: int, after_s: float) -> bytes:
     heard = bytearray()
     with os.fdopen(reading, "rb", buffering=0) as pipe:
         os.set_blocking(pipe.fileno(), False)
-        deadline_s = time.monotonic() + after_s
+        deadline_s = time.monotonic() + (_START_MAX_S if is_at_work else after_s)
         while (left_s := deadline_s - time.monotonic()) > 0:
-            heard += pipe.read() or b""  # so that a full pipe never holds the writer up
+            got = pipe.read()  # so that a full pipe never holds the writer up
+            if got == b"":  # it ended by itself
+                break
+            if is_at_work and got and not heard:
+                deadline_s = time.monotonic() + after_s
+            heard += got or b""
             time.sleep(min(left_s, 0.005))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

@@ -1,12 +1,15 @@
 """SIGKILLs of the ledger's writer, in the short form; and proof that the check sees what it should."""
 
 import json
-import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from proxy.storage.ledger import connect_owner
+from proxy.storage.schema.migrate import make_views
 
 from .ledger_kills import Acknowledged, disagreements, kill_ledger_writers
 from .processes import ROOT
@@ -39,20 +42,17 @@ def test_nothing_acknowledged_is_lost_or_doubled(tmp_path: Path) -> None:
 
 
 def _small_ledger(path: Path) -> None:
-    schema = ROOT / "proxy" / "storage" / "schema"
-    with sqlite3.connect(path) as connection:
-        connection.executescript((schema / "0001.sql").read_text())
-        connection.executescript((schema / "views.sql").read_text().replace("{currency}", "usd"))
+    with closing(connect_owner(path, 1.0)) as connection:
+        make_views(connection, "usd")
         connection.execute(
             "INSERT INTO requests (id, started_ms, day, user, token_id, endpoint, requested_model, session_id,"
             " reserved_pusd, streamed, state, cost_pusd, cost_source)"
             " VALUES (1, 0, '1970-01-01', 'anna', 't', 'e', 'm', '1', 9, 0, 'settled', 5, 'provider')"
         )
         connection.execute(
-            "INSERT INTO attempts (request_id, n, started_ms, provider, key, model, cost_pusd)"
+            "INSERT INTO attempt_rows (request_id, n, started_ms, provider, key, model, cost_pusd)"
             " VALUES (1, 1, 0, 'p', 'k', 'm', 5)"
         )
-    connection.close()
 
 
 @pytest.mark.parametrize(
