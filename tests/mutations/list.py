@@ -67,7 +67,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "looked-up-with-the-first-key",
         "A bill is asked for with the provider's first key, whatever the attempt went out with.",
-        (Patch("proxy/providers/generation.py", "**key.headers()}", "**provider.auth_headers()}"),),
+        (Patch("proxy/providers/generation.py", "**key.headers(provider.auth)}", "**provider.auth_headers()}"),),
         (f"{_LOOKED_UP}what_was_hung_up_on_is_asked_for_with_its_own_key",),
     ),
     Mutation(
