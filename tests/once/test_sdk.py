@@ -28,11 +28,38 @@ async def client(stand: Stand) -> AsyncIterator[openai.AsyncOpenAI]:
         yield found
 
 
+_NOT_IMPLEMENTED = (
+    "HTTP/1.1 501 Not Implemented\r\nContent-Type: application/json\r\nContent-Length: 37\r\n\r\n"
+    '{"error":{"message":"Not here yet."}}'
+)
+
+
+async def test_what_the_proxy_tries_again_is_one_request(stand: Stand, client: openai.AsyncOpenAI) -> None:
+    await stand.sim.behave(error="server-error")
+    await client.chat.completions.create(model=MODEL, messages=MESSAGES, extra_headers=KEY)
+    (row,) = await stand.settled()
+    assert (row["state"], row["attempts"]) == ("settled", 2)
+    assert row["cost_pusd"] == (await stand.sim.books())["total_pusd"]
+
+
+async def test_the_package_repeats_nothing_that_was_tried_twice(stand: Stand, client: openai.AsyncOpenAI) -> None:
+    """It raises at once, and the key is still free: the next call with it is answered."""
+    await stand.sim.behave(count=2, error="server-error")
+    with pytest.raises(openai.InternalServerError, match="2 attempts failed"):
+        await client.chat.completions.create(model=MODEL, messages=MESSAGES, extra_headers=KEY)
+    assert len(await stand.sim.requests()) == 2
+    await client.chat.completions.create(model=MODEL, messages=MESSAGES, extra_headers=KEY)
+    rows = await stand.settled(2)
+    assert [(row["state"], row["attempts"]) for row in rows] == [("released", 2), ("settled", 1)]
+    assert sum(row["cost_pusd"] for row in rows) == (await stand.sim.books())["total_pusd"]
+
+
 @pytest.mark.parametrize("failures", [1, 2])
 async def test_after_failures_that_cost_nothing_the_retry_is_answered(
     stand: Stand, client: openai.AsyncOpenAI, failures: int
 ) -> None:
-    await stand.sim.behave(count=failures, error="server-error")
+    """The proxy tries a 501 once, so that it is the package that comes again."""
+    await stand.sim.behave(count=failures, raw_response=_NOT_IMPLEMENTED)
     answer = await client.chat.completions.create(model=MODEL, messages=MESSAGES, extra_headers=KEY)
     assert answer.choices[0].message.content
     rows = await stand.settled(failures + 1)
