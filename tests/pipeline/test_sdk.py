@@ -94,11 +94,17 @@ class Sides:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def sides(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sides]:
+async def both_sides(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sides]:
     async with run_stand(tmp_path_factory.mktemp("sdk")) as stand:
         found = Sides(stand)
         yield found
         await found.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def sides(both_sides: Sides) -> Sides:
+    await both_sides.stand.reset()  # no test finds a breaker open that another one's failures opened
+    return both_sides
 
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
@@ -192,11 +198,14 @@ PASSED_ON = [
     ("error-precondition", openai.APIStatusError),
     ("error-too-large", openai.APIStatusError),
     ("error-unprocessable", openai.UnprocessableEntityError),
+    ("error-gateway-timeout", openai.InternalServerError),
+]
+# the same of what is tried again first; the text ends with the attempts
+TRIED_AGAIN = [
     ("error-upstream-rate-limit", openai.RateLimitError),
     ("error-server-error", openai.InternalServerError),
     ("error-provider-error", openai.InternalServerError),
     ("error-overloaded", openai.InternalServerError),
-    ("error-gateway-timeout", openai.InternalServerError),
 ]
 # what the proxy says instead, because it is about the operator's account or the way to the provider
 OURS = [
@@ -217,13 +226,36 @@ async def _error(client: openai.AsyncOpenAI, model: str, *, stream: bool) -> ope
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("name", "kind"), PASSED_ON)
 async def test_errors_passed_on(sides: Sides, name: str, kind: type[Exception], stream: bool) -> None:
-    async def ask(client: openai.AsyncOpenAI) -> Any:
-        error = await _error(client, f"sim/{name}", stream=stream)
-        return type(error), error.status_code, error.message, error.body, error.response.headers.get("retry-after")
+    direct, proxied = await _both_errors(sides, f"sim/{name}", stream=stream)
+    assert _parts_of(proxied) == _parts_of(direct)
+    assert type(direct) is kind
+    assert "x-should-retry" not in proxied.response.headers
 
-    direct, proxied = await sides.both(ask)
-    assert proxied == direct
-    assert direct[0] is kind
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("name", "kind"), TRIED_AGAIN)
+async def test_errors_passed_on_after_a_retry(sides: Sides, name: str, kind: type[Exception], stream: bool) -> None:
+    direct, proxied = await _both_errors(sides, f"sim/{name}", stream=stream)
+    assert type(direct) is kind
+    attempt = f"sim/{name} at openrouter: {direct.status_code}"
+    listed = f" (2 attempts failed: {attempt}, {attempt})"
+    _, status, message, body, wait = _parts_of(direct)
+    assert isinstance(body, dict)
+    body = {**body, "message": f"{body['message']}{listed}"}
+    assert _parts_of(proxied) == (kind, status, f"{message}{listed}", body, wait)
+    assert proxied.response.headers["x-should-retry"] == "false"
+    assert len(await sides.stand.sim.requests()) == 2
+
+
+async def _both_errors(
+    sides: Sides, model: str, *, stream: bool
+) -> tuple[openai.APIStatusError, openai.APIStatusError]:
+    direct, proxied = await sides.both(lambda client: _error(client, model, stream=stream))
+    return direct, proxied
+
+
+def _parts_of(error: openai.APIStatusError) -> tuple[type[Exception], int, str, object, str | None]:
+    return type(error), error.status_code, error.message, error.body, error.response.headers.get("retry-after")
 
 
 @pytest.mark.parametrize("stream", [False, True])
