@@ -10,7 +10,7 @@ from proxy.wire.reckoning import AMBIGUOUS, choice_of_usage
 from proxy.wire.redact import NOTHING, ErrorScreen
 from proxy.wire.spoken import EVENT_BYTES, text_of_event
 from proxy.wire.sse import EventSplitter, begun_line, data_spans, find_done, split_events
-from proxy.wire.text_size import least_streamed_tokens
+from proxy.wire.text_size import LARGE_BYTES, bytes_of_text, least_streamed_tokens
 from proxy.wire.usage import Usage, later, read_usage, with_cost, with_doubt
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
@@ -52,13 +52,13 @@ class StreamMeter:
         "_held",
         "_hide_usage",
         "_holds",
+        "_is_told",
         "_line",
         "_max_event_bytes",
         "_nothing_begun",
         "_of_choices",
         "_read_done",
         "_speaking",
-        "body_bytes",
         "content_seen",
         "cost_paths",
         "data_lines",
@@ -76,6 +76,7 @@ class StreamMeter:
         "provider",
         "says_nothing",
         "screen",
+        "told_bytes",
         "usage",
         "usage_is_last",
         "usage_is_whole",
@@ -89,6 +90,7 @@ class StreamMeter:
         self._held = bytearray()
         self._holds = False  # what comes is kept in _held
         self._read_done = False  # the event that holds [DONE] was read
+        self._is_told = False  # the event that passes unread is one of text
         self._speaking: set[int] = set()  # choices that said something and have not told why they ended
         self._of_choices: dict[int, Usage] = {}  # what choices told of themselves, where they do
         self._cut_cr = False  # the event that came last was left out up to a CR, of which the LF may follow
@@ -112,13 +114,13 @@ class StreamMeter:
         self.goes_on = False
         self.oversized = False
         self.data_lines = 0
-        self.body_bytes = 0
+        self.told_bytes = 0  # of events that may hold text
         self.frame_bytes = 0  # what the first event with content held beside its text
 
     @property
     def least_tokens(self) -> int:
         """Return how few tokens the text that came can be."""
-        return least_streamed_tokens(self.body_bytes, self.data_lines, self.frame_bytes)
+        return least_streamed_tokens(self.told_bytes, self.data_lines, self.frame_bytes)
 
     @property
     def held(self) -> bytes:
@@ -137,7 +139,6 @@ class StreamMeter:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes from upstream, give those that may go to the client now."""
-        self.body_bytes += len(chunk)
         # find is half as dear as `in`; this is the way of nearly every chunk of a stream.
         if (
             self._nothing_begun
@@ -148,7 +149,12 @@ class StreamMeter:
             and chunk.count(b'"finish_reason"') == chunk.count(b'"finish_reason":null')
             and len(chunk) <= self._max_event_bytes
         ):
-            self.data_lines += chunk.count(b"data:")
+            lines = chunk.count(b"data:")
+            self.data_lines += lines
+            if len(chunk) > LARGE_BYTES:
+                self.told_bytes += bytes_of_text(chunk)
+            elif lines:
+                self.told_bytes += len(chunk)
             return chunk
         given = self._feed_hiding(chunk) if self._hide_usage else self._feed_passing(chunk)
         if self.screen is not None:
@@ -176,8 +182,10 @@ class StreamMeter:
 
     def _feed_passing(self, chunk: bytes) -> bytes:
         given = self._until_done(chunk) if not self.done else self._give(chunk)
-        _, events, _ = self._events.feed(chunk)
+        ended, events, begun = self._events.feed(chunk)
         self._read(events)
+        if begun or ended:
+            self._count_oversized(ended, begun)
         self.oversized |= self._events.oversized
         return given
 
@@ -202,20 +210,22 @@ class StreamMeter:
                 chunk = chunk.removeprefix(b"\n")
         ended, events, begun = self._events.feed(chunk)
         self.oversized |= self._events.oversized
+        if begun or ended:
+            self._count_oversized(ended, begun)
         given = self._give(ended) + self._hide(events) + self._give(begun)
         comments = self._events.take_comments()
         return given + self._give(comments) if comments else given
 
     def _hide(self, events: bytes) -> bytes:
         if b"[DONE]" not in events and self._is_silent(events):  # saves reading what only needs to be cut
-            self.data_lines += events.count(b"data:")
+            self._size_up(events)
             if b'"usage"' in events:
                 events = b"".join([self._cut(event) for event in split_events(events)])
             return self._give(events)
         return b"".join([self._hide_one(event) for event in split_events(events)])
 
     def _hide_one(self, event: bytes) -> bytes:
-        self.data_lines += event.count(b"data:")
+        self._size_up(event)
         self._read_one(event)
         event = self._cut(event)
         if self.done or b"[DONE]" not in event or (at := find_done(event)) < 0:
@@ -243,10 +253,24 @@ class StreamMeter:
         return b""
 
     def _read(self, events: bytes) -> None:
+        if self._is_silent(events):
+            self._size_up(events)
+            return
+        for event in split_events(events):
+            self._size_up(event)
+            self._read_one(event)
+
+    def _size_up(self, events: bytes) -> None:
         self.data_lines += events.count(b"data:")
-        if not self._is_silent(events):
-            for event in split_events(events):
-                self._read_one(event)
+        self.told_bytes += bytes_of_text(events)
+
+    def _count_oversized(self, ended: bytes, begun: bytes) -> None:
+        """Count the parts of an event that passes unread: as its begin is, so is the rest."""
+        if self._is_told:
+            self.told_bytes += len(ended)
+        if begun:
+            self._is_told = bytes_of_text(begun) > 0
+            self.told_bytes += len(begun) if self._is_told else 0
 
     def _is_silent(self, events: bytes) -> bool:
         """Tell whether complete events surely say nothing that is still of interest, by scans alone."""

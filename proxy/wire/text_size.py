@@ -17,6 +17,20 @@ _STREAMED_BYTES_A_TOKEN: Final = 256
 _LINE_SLACK_BYTES: Final = 64  # by how much the frames of two events differ: times, padding, log probabilities
 _LINES_A_TOKEN: Final = 128  # providers that send each character by itself
 _IDLE_LINES: Final = 1024  # signs of life that look like events
+LARGE_BYTES: Final = 2048  # more than a text grows by between two events
+_TEXTS: Final = re.compile(
+    rb'"(?:content|text|delta|reasoning|reasoning_content|thinking|arguments|partial_json|refusal)"'
+)
+_OTHERS: Final = (
+    b'"images"',
+    b'"image_url"',
+    b'"audio"',
+    b'"b64_json"',
+    b'"annotations"',
+    b'"citations"',
+    b'"url_citation"',
+    b'audio.delta"',
+)
 _RUN: Final = re.compile(r"(.)\1{3,}", re.DOTALL)
 
 
@@ -28,15 +42,28 @@ def least_tokens(body: bytes) -> int:
     return sum(len(_RUN.sub(r"\1", text)) for text in _texts(message)) // CHARS_A_TOKEN
 
 
-def least_streamed_tokens(body_bytes: int, lines: int, frame_bytes: int) -> int:
+def least_streamed_tokens(told_bytes: int, lines: int, frame_bytes: int) -> int:
     """Return how many tokens the text of a stream is at the very least.
 
-    lines: those with data. frame_bytes: what the first event with content held beside its text; 0: there was none.
+    told_bytes: as bytes_of_text counts. lines: those with data.
+    frame_bytes: what the first event with content held beside its text; 0: there was none.
     """
     if not frame_bytes:
         return 0
-    text_bytes = body_bytes - lines * (frame_bytes + _LINE_SLACK_BYTES)
+    text_bytes = told_bytes - lines * (frame_bytes + _LINE_SLACK_BYTES)
     return max(0, text_bytes // _STREAMED_BYTES_A_TOKEN, (lines - _IDLE_LINES) // _LINES_A_TOKEN)
+
+
+def bytes_of_text(events: bytes) -> int:
+    """Return how many bytes of events count as text and its frames: none of comments, pictures, sounds and sources.
+
+    Events of a few bytes are not looked into.
+    """
+    if len(events) > LARGE_BYTES:
+        is_text = _TEXTS.search(events) is not None and not any(events.find(name) >= 0 for name in _OTHERS)
+    else:
+        is_text = events.find(b"data:") >= 0
+    return len(events) if is_text else 0
 
 
 def _texts(message: dict[str, Any]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from proxy.wire.error import error_of_event, error_of_message
 from proxy.wire.meter import MAX_EVENT_BYTES
 from proxy.wire.redact import NOTHING, ErrorScreen
 from proxy.wire.sse import EventSplitter, data_spans, split_events
-from proxy.wire.text_size import least_streamed_tokens
+from proxy.wire.text_size import LARGE_BYTES, bytes_of_text, least_streamed_tokens
 from proxy.wire.usage import Usage, later, with_cost
 
 
@@ -25,9 +25,9 @@ class TypedMeter:
         "_events",
         "_held",
         "_holds",
+        "_is_told",
         "_max_event_bytes",
         "_nothing_begun",
-        "body_bytes",
         "content_seen",
         "cost_paths",
         "data_lines",
@@ -45,6 +45,7 @@ class TypedMeter:
         "provider",
         "says_nothing",
         "screen",
+        "told_bytes",
         "usage",
         "usage_is_last",
         "usage_is_whole",
@@ -58,6 +59,7 @@ class TypedMeter:
         self._events = EventSplitter(max_event_bytes)
         self._held = bytearray()
         self._holds = False  # what comes is kept in _held
+        self._is_told = False  # the event that passes unread is one of text
         self._nothing_begun = False  # content was seen, and the last chunk ended with an event
         self.generation_id: str | None = None
         self.model: str | None = None
@@ -78,13 +80,13 @@ class TypedMeter:
         self.goes_on = False
         self.oversized = False
         self.data_lines = 0
-        self.body_bytes = 0
+        self.told_bytes = 0  # of events that may hold text
         self.frame_bytes = 0  # what the first event with content held beside its text
 
     @property
     def least_tokens(self) -> int:
         """Return how few tokens the text that came can be."""
-        return least_streamed_tokens(self.body_bytes, self.data_lines, self.frame_bytes)
+        return least_streamed_tokens(self.told_bytes, self.data_lines, self.frame_bytes)
 
     @property
     def held(self) -> bytes:
@@ -103,14 +105,20 @@ class TypedMeter:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes from upstream, give those that may go to the client now."""
-        self.body_bytes += len(chunk)
         if self._nothing_begun and chunk[-2:] == b"\n\n" and self._is_silent(chunk):
-            self.data_lines += chunk.count(b"data:")
+            lines = chunk.count(b"data:")
+            self.data_lines += lines
+            if len(chunk) > LARGE_BYTES:
+                self.told_bytes += bytes_of_text(chunk)
+            elif lines:
+                self.told_bytes += len(chunk)
             return chunk
         was_done = self.done
         begun_bytes = self._events.begun_bytes
-        ended, events, _ = self._events.feed(chunk)
+        ended, events, begun = self._events.feed(chunk)
         self.oversized |= self._events.oversized
+        if begun or ended:
+            self._count_oversized(ended, begun)
         end_at = self._read(events, len(ended) - begun_bytes)
         self._nothing_begun = (
             self.content_seen and not self.usage_is_whole and not self.done and self._events.is_between_events
@@ -175,17 +183,30 @@ class TypedMeter:
 
         Gives the index at which the event begins that ends the stream; any number where there is none.
         """
-        self.data_lines += events.count(b"data:")
         if self._is_silent(events):
+            self._size_up(events)
             return 0
         end_at = 0
         for event in split_events(events):
             was_done = self.done
+            self._size_up(event)
             self._read_one(event)
             if self.done and not was_done:
                 end_at = max(0, at)
             at += len(event)
         return end_at
+
+    def _size_up(self, events: bytes) -> None:
+        self.data_lines += events.count(b"data:")
+        self.told_bytes += bytes_of_text(events)
+
+    def _count_oversized(self, ended: bytes, begun: bytes) -> None:
+        """Count the parts of an event that passes unread: as its begin is, so is the rest."""
+        if self._is_told:
+            self.told_bytes += len(ended)
+        if begun:
+            self._is_told = bytes_of_text(begun) > 0
+            self.told_bytes += len(begun) if self._is_told else 0
 
     def _read_one(self, event: bytes) -> None:
         if len(event) > self._max_event_bytes:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from tests.faults.conftest import Open
-from tests.faults.place import Place, body_of, clean
+from tests.faults.place import PRICED_PUSD, Place, body_of, clean
 from tests.faults.raw_upstream import Reset, Step, Turn
 from tests.faults.seen import BOTH, KINDS
 from tests.faults.told import DONE, END, Told, chunk, event, plain, stream_head
@@ -161,6 +161,44 @@ async def test_an_honest_count_is_never_doubted(opened: Open, case: str, stream:
     clean(await place.chat("plain", stream=stream, max_tokens=400))
     row = await place.booked()
     assert (row["cost_pusd"], row["flags"]) == (9 * 150_000 + tokens * 600_000, None)
+
+
+_SOURCE: Final = {"type": "url_citation", "url_citation": {"url": "https://a.test/", "content": "It rained. " * 900}}
+NO_TEXT: Final[dict[str, tuple[bytes, dict[str, Any]]]] = {
+    "signs of life": (b": PROCESSING\n\n" * 2000, {}),
+    "a comment without end": (b": " + b"y" * 300_000 + b"\n\n", {}),
+    "a picture": (b"", {"images": [{"image_url": {"url": "data:image/png;base64," + "iVBO" * 100_000}}]}),
+    "a sound": (b"", {"audio": {"data": "UklG" * 20_000}}),
+    "sources": (b"", {"annotations": [_SOURCE]}),
+    "no chunk at all": (b"data: " + b"[" * 5000 + b"]" * 5000 + b"\n\n", {}),
+}
+
+
+@pytest.mark.parametrize("ahead", [True, False], ids=["ahead of the text", "after it"])
+@pytest.mark.parametrize("case", NO_TEXT)
+async def test_what_is_no_text_is_no_reason_to_doubt(opened: Open, case: str, ahead: bool) -> None:
+    place = await opened()
+    comments, delta = NO_TEXT[case]
+    told = Told("chatcmpl-more", 0)
+    choice = {"index": 0, "delta": {"content": "", **delta}, "finish_reason": None}
+    more = [comments] if comments else [event({"id": told.id, "model": "m", "choices": [choice]})]
+    said = [*more, *told.content()] if ahead else [*told.content(), *more]
+    place.upstream.next(Turn((told.stream([*said, told.finish(), told.piece(usage=WHOLE), DONE]) + END,)))
+    clean(await place.chat("plain", stream=True, max_tokens=400))
+    row = await place.booked()
+    assert (row["cost_pusd"], row["flags"]) == (PRICED_PUSD, None)
+
+
+async def test_one_large_event_of_text_is_counted(opened: Open) -> None:
+    """Also where it is too large to be read."""
+    place = await opened()
+    for size in (100_000, 20_000_000):
+        told = Told(f"gen-large-{size}", COST_PUSD)
+        said = [*told.content(), told.piece("It rained. " * (size // 11)), told.finish()]
+        place.upstream.next(Turn((told.stream([*said, told.bill(), DONE]) + END,)))
+        clean(await place.chat(stream=True, max_tokens=400))
+        row = await place.booked()
+        assert (row["cost_pusd"], row["flags"]) == (COST_PUSD, "usage_too_small")
 
 
 def _escaped(told: Told, word: str) -> bytes:

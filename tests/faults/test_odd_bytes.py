@@ -89,7 +89,7 @@ async def test_u16_one_event_of_50_megabytes(opened: Open) -> None:
     """It passes in bounded memory; what is too large to be read is no reason to lose it or the bill behind it."""
     place = await opened()
     await place.works()
-    told = Told("gen-huge", COST_PUSD)
+    told = Told("gen-huge", COST_PUSD, output_tokens=50 * MIB // 8)
     start, end = b'data: {"choices": [{"delta": {"content": "', b'"}}]}\n\n'
     block = chunk(b"x" * MIB)
     steps = (

@@ -54,7 +54,10 @@ def error(code: int | str = 502, message: str = "Provider returned error", **mor
 class Told:
     """One good answer: id, cost, and the bytes of its parts. cost: the literal in usage.cost; None leaves it out."""
 
-    def __init__(self, id_: str, charged_pusd: int, cost: str | None = "") -> None:
+    def __init__(
+        self, id_: str, charged_pusd: int, cost: str | None = "", *, output_tokens: int = OUTPUT_TOKENS
+    ) -> None:
+        self.output_tokens = output_tokens
         self.id = id_
         self.charged_pusd = charged_pusd
         self.cost = usd(charged_pusd) if cost == "" else cost
@@ -62,8 +65,8 @@ class Told:
     def usage_text(self) -> str:
         cost = "" if self.cost is None else f', "cost": {self.cost}'
         return (
-            f'{{"prompt_tokens": {INPUT_TOKENS}, "completion_tokens": {OUTPUT_TOKENS}, '
-            f'"total_tokens": {INPUT_TOKENS + OUTPUT_TOKENS}{cost}}}'
+            f'{{"prompt_tokens": {INPUT_TOKENS}, "completion_tokens": {self.output_tokens}, '
+            f'"total_tokens": {INPUT_TOKENS + self.output_tokens}{cost}}}'
         )
 
     def body(self, usage: str | None = "", **more: Any) -> bytes:

@@ -175,8 +175,9 @@ def run(chunks: list[bytes], *, hide: bool = False, **options: Any) -> tuple[Str
 
 
 def said(meter: StreamMeter) -> dict[str, Any]:
-    names = [name for name in StreamMeter.__slots__ if not name.startswith("_")]
-    return {name: getattr(meter, name) for name in names}
+    """Return all that a meter tells, but for a size that holds some of the comments, by where it was cut."""
+    names = [name for name in StreamMeter.__slots__ if not name.startswith("_") and name != "told_bytes"]
+    return {**{name: getattr(meter, name) for name in names}, "least_tokens": meter.least_tokens}
 
 
 def cuts(stream: bytes) -> list[list[bytes]]:
