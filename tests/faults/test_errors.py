@@ -112,7 +112,8 @@ async def test_u11_an_error_under_200(opened: Open, provider: str, stream: bool)
 async def test_u11_an_error_under_200_with_a_generation(opened: Open) -> None:
     """It may have been billed: the provider is asked."""
     place = await opened()
-    sent = json.dumps({"id": "gen-failed", **error(502, "Upstream failed")}).encode()
+    failed = error(502, "Upstream failed", metadata={"provider_name": "OpenAI"})  # free, were it not for the id
+    sent = json.dumps({"id": "gen-failed", **failed}).encode()
     place.upstream.next(Turn((plain(sent),), {"gen-failed": COST_PUSD}))
     answer = clean(await place.chat())
     assert (answer.status, answer.body) == (200, sent)
