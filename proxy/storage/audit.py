@@ -167,6 +167,11 @@ def _flagged(word: str, table: str = "") -> str:
     return f"({table}flags IS NOT NULL AND instr(' ' || {table}flags || ' ', ' {word} ') > 0)"
 
 
+_UNBELIEVED = ("usage_not_final", "usage_zero", "usage_too_small")
+_DOUBTED = " OR ".join(_flagged(word) for word in _UNBELIEVED)
+_DOUBTED_THERE = " OR ".join(_flagged(word, "r.") for word in _UNBELIEVED)
+
+
 def _rank(column: str) -> str:
     """Give how unsure a source is; the order of docs/ledger.md."""
     sources = ("provider", "generation", "price", "estimate", "reservation")
@@ -224,7 +229,11 @@ _ROW_FAULTS = (
     ),
     ("cost_source = 'reservation' AND flags IS NULL", "it was charged at its reservation, and no flag says why"),
     (
-        "cost_source IN ('reservation', 'estimate') AND cost_pusd IS NOT reserved_pusd AND attempts <= 1",
+        # what it is known to have cost at least may be more than was held, or stand where nothing could be held
+        (
+            "cost_source IN ('reservation', 'estimate') AND attempts <= 1 AND cost_pusd IS NOT reserved_pusd"
+            f" AND NOT ifnull(cost_pusd > reserved_pusd, cost_pusd IS NOT NULL AND ({_DOUBTED}))"
+        ),
         "it was charged at its reservation, but at another amount",
     ),
     (
@@ -291,7 +300,8 @@ _ATTEMPT_FAULTS = (
     (
         (
             "r.state IN ('settled', 'released') AND a.count > 1 AND (a.charged > 0 OR (a.cost_source IN"
-            " ('reservation', 'estimate') AND a.cost_pusd IS NOT r.reserved_pusd - a.held))"
+            " ('reservation', 'estimate') AND a.cost_pusd IS NOT r.reserved_pusd - a.held"
+            f" AND NOT ifnull(a.cost_pusd > r.reserved_pusd - a.held, {_DOUBTED_THERE})))"
         ),
         "an attempt was charged at what was set aside for it, but at another amount",
     ),
@@ -309,7 +319,7 @@ SELECT request_id, max(n) AS last, count(*) AS count, sum(n < 1) AS below, sum(o
     sum(DISTINCT CASE WHEN cost_pusd > 0 THEN 1 << ({_rank("cost_source")}) ELSE 0 END) AS sources,
     sum(CASE WHEN is_single THEN 0 ELSE ifnull(reserved_pusd, 0) END) AS held,
     sum(NOT is_single AND reserved_pusd IS NOT NULL AND cost_source IN ('reservation', 'estimate')
-        AND cost_pusd IS NOT reserved_pusd) AS charged,
+        AND cost_pusd IS NOT reserved_pusd AND NOT ifnull(cost_pusd > reserved_pusd, 0)) AS charged,
     sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(cached_tokens) AS cached_tokens,
     sum(reasoning_tokens) AS reasoning_tokens, {", ".join(f"sum({name}) AS {name}" for name in Counts._fields)},
     outcome, provider, cost_pusd, cost_source, generation_id

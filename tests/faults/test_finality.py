@@ -201,6 +201,18 @@ async def test_one_large_event_of_text_is_counted(opened: Open) -> None:
         assert (row["cost_pusd"], row["flags"]) == (COST_PUSD, "usage_too_small")
 
 
+async def test_the_audit_knows_why_more_than_was_held_is_booked(opened: Open) -> None:
+    """The place looks for differences at its end."""
+    place = await opened()
+    told = Told("gen-long", 0)
+    said = [told.piece("It rained. " * 20_000), told.finish(), told.piece(usage=ONE), DONE]
+    place.upstream.next(Turn((told.stream(said) + END,)))
+    clean(await place.chat("plain", stream=True, max_tokens=5))
+    row = await place.booked()
+    assert row["flags"] == "over_reservation usage_too_small"
+    assert row["cost_pusd"] > row["reserved_pusd"]
+
+
 def _escaped(told: Told, word: str) -> bytes:
     choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
     return f"data: {json.dumps({'id': told.id, 'model': 'm', 'choices': [choice]})}\n\n".encode()
