@@ -139,7 +139,7 @@ def usage_by(
     until_ms: int | None = None,
     user: str | None = None,
 ) -> list[Spent]:
-    """Sum the requests that began in [since_ms, until_ms), by words of BY; the dearest first, days in their order."""
+    """Sum the requests that began in [since_ms, until_ms), by words of _COLUMNS or day, the dearest first."""
     connection.execute("BEGIN")  # one snapshot: what leaves the rows' hour does not arrive in the roll-up's
     try:
         bounds = _bounds(connection, since_ms, until_ms)

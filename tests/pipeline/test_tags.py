@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+from proxy.core.text import fit_text
 from proxy.pipeline.said import Said
 from proxy.pipeline.tags import pairs_of, read_tags
 from tests.support.stand import MESSAGES, MODEL, Stand
@@ -107,4 +108,4 @@ def test_tags_are_few_short_and_text(header: list[tuple[str, str]], metadata: An
     assert all(isinstance(value, str) and len(name) <= 64 and len(value) <= 256 for name, value in found.items())
     assert found.items() >= dict(header).items()
     if isinstance(user, str) and not header and not isinstance(metadata, dict):
-        assert found == {"user": user[:256]}
+        assert found == {"user": fit_text(user, 256)}

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.errors import LedgerError
-from proxy.storage.reports import BY, Spent, Unsettled, labels, open_reader, unsettled, usage_by
+from proxy.storage.reports import Spent, Unsettled, labels, open_reader, unsettled, usage_by
 from tests.storage.made_rows import START_MS, fill, insert, ledger, made
 
+BY = ("user", "group", "model", "provider", "use_case", "day")
 HOUR_MS = 3_600_000
 ZONES = ("UTC", "Europe/Stockholm", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia", "America/Santiago")
 ROWS = 1500
