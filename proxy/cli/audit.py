@@ -42,7 +42,7 @@ def audit(database: Path | None, config_path: Path | None, *, as_json: bool) -> 
     try:
         findings = _audit(path, loaded)
     except sqlite3.DatabaseError as error:
-        raise LedgerError(f"{path} cannot be read: {error}. See docs/ledger.md, 'A damaged file'.") from None
+        raise LedgerError(f"{path} cannot be read: {error}. See docs/concepts/ledger.md, 'A damaged file'.") from None
     if as_json:
         click.echo(json.dumps(_document(findings), indent=2))
     else:

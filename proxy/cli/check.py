@@ -190,7 +190,8 @@ def _content(connection: Any, path: Path) -> Line:
         found = str(error)
     if found != "ok":
         return _failed(
-            f"{path} is damaged: {found}", "Keep the file and restore the newest back-up beside it (docs/ledger.md)."
+            f"{path} is damaged: {found}",
+            "Keep the file and restore the newest back-up beside it (docs/concepts/ledger.md).",
         )
     unsettled = f", {left} not settled yet" if left else ""
     return Line("ledger", "ok", f"{path}: {requests} requests{unsettled}")

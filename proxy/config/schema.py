@@ -225,7 +225,9 @@ class Currency(Block):
 
 class Log(Block):
     level: Literal["debug", "info", "warning", "error"] = setting(
-        "info", "Least important level that is written.", "info writes a line for each request: docs/logging.md."
+        "info",
+        "Least important level that is written.",
+        "info writes a line for each request: docs/reference/logging.md.",
     )
     format: Literal["auto", "text", "json"] = setting(
         "auto",

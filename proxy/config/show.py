@@ -208,7 +208,7 @@ def schema_blocks() -> dict[str, type[BaseModel]]:
 
 
 def reference() -> str:
-    """Give the table of all settings in Markdown, as docs/configuration.md has it."""
+    """Give the table of all settings in Markdown, as docs/reference/configuration.md has it."""
     lines = ["| Setting | Default | What it does | Why that default |", "|---|---|---|---|"]
     for prefix, block in schema_blocks().items():
         for name, field in block.model_fields.items():

@@ -26,8 +26,8 @@ class TollkeeperError(Exception):
 class ApiError(TollkeeperError):
     """An answer with a status of 4xx or 5xx.
 
-    code is a stable word (docs/errors.md lists them all); type is OpenAI's class of error; param names the field
-    at fault. should_retry becomes the header x-should-retry, which OpenAI's SDKs obey before the status.
+    code is a stable word (docs/reference/errors.md lists them all); type is OpenAI's class of error; param names the
+    field at fault. should_retry becomes the header x-should-retry, which OpenAI's SDKs obey before the status.
     """
 
     default_type = "api_error"

@@ -26,7 +26,7 @@ _REASON_CHARS_MAX = 400
 
 
 Line = dict[str, Any]
-"""One line of the access log: ts (epoch ms), level and event first, then its fields as docs/logging.md has them."""
+"""One line of the access log: ts (epoch ms), level and event first, then its fields (docs/reference/logging.md)."""
 
 
 Ended = tuple[OpenRow, RequestEnd]

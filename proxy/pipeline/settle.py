@@ -12,7 +12,7 @@ from proxy.wire.usage import Usage
 
 State = Literal["pending", "settled", "released"]
 
-# the words of requests.flags, in docs/ledger.md
+# the words of requests.flags, in docs/concepts/ledger.md
 ROUNDED = "cost_rounded"  # the provider's literal was finer than a pico-USD; rounded up
 OVER = "over_reservation"
 DOUBTFUL = "cost_doubtful"  # a cost came that cannot be one, or 0 for a priced answer
@@ -64,7 +64,7 @@ class Heard:
     content_seen: bool = False
     complete: bool = False
     aborted: bool = False
-    error: str | None = None  # code of docs/errors.md
+    error: str | None = None  # code of docs/reference/errors.md
     canned: bool = False  # a static target's: nobody charges for it
     error_code: str | None = None  # the provider's own word or number
     flags: frozenset[str] = _NO_FLAGS

@@ -1,7 +1,7 @@
 """The fast transport: one pool of connections to one origin, read by llhttp, with one timer for all deadlines.
 
 It costs a fraction of what a general HTTP client does, because it does nothing else: no redirects, no cookies, no
-decompression, no retries. AiohttpTransport is the yardstick that it must equal; docs/transport.md has the
+decompression, no retries. AiohttpTransport is the yardstick that it must equal; docs/developers/transport.md has the
 differences.
 """
 

@@ -31,7 +31,7 @@ _KINDS = {"cost": 0, "tokens": 1, "requests": 2}
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that does not add up. check is a word of docs/ledger.md; where is a request, an hour, a limit."""
+    """One thing that does not add up. check: see docs/concepts/ledger.md; where is a request, an hour, a limit."""
 
     check: str
     where: str
@@ -173,7 +173,7 @@ _DOUBTED_THERE = " OR ".join(_flagged(word, "r.") for word in _UNBELIEVED)
 
 
 def _rank(column: str) -> str:
-    """Give how unsure a source is; the order of docs/ledger.md."""
+    """Give how unsure a source is; the order of docs/concepts/ledger.md."""
     sources = ("provider", "generation", "price", "estimate", "reservation")
     return f"CASE {column} " + " ".join(f"WHEN '{name}' THEN {n}" for n, name in enumerate(sources, 1)) + " ELSE 0 END"
 

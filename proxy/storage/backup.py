@@ -111,7 +111,9 @@ def _check(half: Path, target: Path) -> Copied:
         except sqlite3.DatabaseError as error:
             found, requests, cost_pusd, adjusted_pusd = str(error), 0, 0, 0
     if found != "ok":
-        raise LedgerError(f"The copy is damaged, so the ledger is: {found}. See docs/ledger.md, 'A damaged file'.")
+        raise LedgerError(
+            f"The copy is damaged, so the ledger is: {found}. See docs/concepts/ledger.md, 'A damaged file'."
+        )
     return Copied(str(target), requests, cost_pusd + adjusted_pusd, half.stat().st_size)
 
 

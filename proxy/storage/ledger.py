@@ -253,7 +253,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     execute(_MARK_FILE)
 
 
-_RESTORE = "Keep the file, restore the newest back-up beside it, and see docs/ledger.md, 'A damaged file'."
+_RESTORE = "Keep the file, restore the newest back-up beside it, and see docs/concepts/ledger.md, 'A damaged file'."
 
 
 def _explain(path: Path, text: str) -> str:

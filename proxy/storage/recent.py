@@ -14,7 +14,7 @@ _ATTEMPTS = (
 
 
 class PastAttempt(NamedTuple):
-    """One attempt that has ended. outcome is ``ok`` or a code of docs/errors.md.
+    """One attempt that has ended. outcome is ``ok`` or a code of docs/reference/errors.md.
 
     status is the provider's, None where none came; ttft_ms None: no content came.
     """

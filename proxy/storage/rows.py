@@ -91,7 +91,7 @@ class AttemptRow(NamedTuple):
 
 
 class AttemptEnd(NamedTuple):
-    """How one upstream call of several ended; outcome is a word of docs/ledger.md.
+    """How one upstream call of several ended; outcome is a word of docs/concepts/ledger.md.
 
     The fields but counts are the columns of statements.ATTEMPT_END in order. cost_pusd None: the figure is awaited, or
     nobody can tell. reserved_pusd and reserved_tokens: what of the request's reservation stands for it; None for the

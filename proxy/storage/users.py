@@ -57,7 +57,7 @@ def _check_settings(value: Any) -> None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"settings.{where}: {first['msg']}. See docs/quotas.md.") from None
+        raise UserError(f"settings.{where}: {first['msg']}. See docs/concepts/quotas.md.") from None
 
 
 _LIST_USERS = "SELECT name, group_name, settings, disabled, created_ms, made_by FROM users ORDER BY name"

@@ -18,7 +18,7 @@ _LINE = ("running", "waiting")
 
 
 async def metrics(_call: Call, state: State) -> web.StreamResponse:
-    """Answer with all of docs/metrics.md."""
+    """Answer with all of docs/reference/metrics.md."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(state))
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

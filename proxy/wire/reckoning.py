@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from proxy.core.counts import NO_COUNTS, Counts
 from proxy.wire.usage_shape import MAX_TOKENS, UsageShape
 
-# the rules for contradictions, in docs/ledger.md
+# the rules for contradictions, in docs/concepts/ledger.md
 PART: Final = "usage_part_above_whole"
 TOTAL: Final = "usage_total_differs"
 AMBIGUOUS: Final = "usage_ambiguous"  # two readings are possible

@@ -50,7 +50,7 @@ class Extras(NamedTuple):
 
     unnamed_tokens are those of the output that stand in the total alone: nobody says what they are. untold_life_tokens
     are those of counts.cache_write_tokens of which nobody says for how long they are kept. doubts names the rules of
-    docs/ledger.md by which a contradiction was read; each is a flag of the row.
+    docs/concepts/ledger.md by which a contradiction was read; each is a flag of the row.
     """
 
     counts: Counts = NO_COUNTS

@@ -1,4 +1,4 @@
-"""Every command explains itself, quickly, and stands in docs/cli.md."""
+"""Every command explains itself, quickly, and stands in docs/reference/cli.md."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def test_help(path: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("path", PATHS[1:], ids=" ".join)
 def test_every_command_and_option_is_documented(path: tuple[str, ...]) -> None:
-    page = (ROOT / "docs" / "cli.md").read_text()
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text()
     assert f"tollkeeper {' '.join(path)}" in page
     command: click.Command | None = tollkeeper
     for name in path:

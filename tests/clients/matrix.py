@@ -21,7 +21,7 @@ class Matrix:
     program_file: ClassVar[str]
     endpoint: ClassVar[str] = "chat"
     model: ClassVar[str] = MODEL
-    spent_attempts: ClassVar[int] = 1  # what docs/clients.md tells for a spent budget
+    spent_attempts: ClassVar[int] = 1  # what docs/how-to/clients.md tells for a spent budget
     base: ClassVar[str] = "/v1"
     retries: ClassVar[int] = 1  # where the provider fails; its own setting, which is often more, would take minutes
 

@@ -87,9 +87,9 @@ def test_what_the_example_calls_defaults_are_the_defaults(tmp_path: Path) -> Non
 
 
 def test_the_page_has_the_table_of_all_settings() -> None:
-    page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/reference/configuration.md").read_text(encoding="utf-8")
     missing = [row for row in reference().splitlines() if row not in page]
-    assert not missing, "put the output of proxy.config.show.reference() at the end of docs/configuration.md"
+    assert not missing, "put the output of proxy.config.show.reference() at the end of docs/reference/configuration.md"
 
 
 def test_every_setting_has_a_help_text_and_a_reason_for_its_default() -> None:
@@ -103,14 +103,14 @@ def test_every_setting_has_a_help_text_and_a_reason_for_its_default() -> None:
 
 
 def test_the_page_has_every_short_variable() -> None:
-    page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/reference/configuration.md").read_text(encoding="utf-8")
     for name, path in VARIABLES.items():
         if "__" not in name:
             assert f"| `{name}` | `{'.'.join(path)}` |" in page
 
 
 def test_the_yaml_in_the_page_loads(tmp_path: Path) -> None:
-    page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/reference/configuration.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     loaded = load(tmp_path, block.replace("sha256:…", "sha256:" + "0" * 64))
     assert loaded.warnings == ()

@@ -1,4 +1,4 @@
-"""A bug for each row of docs/faults.md: with it the row's tests must fail. The row's id begins its name."""
+"""A bug for each row of docs/trust/faults.md: with it the row's tests must fail. The row's id begins its name."""
 
 from typing import Final
 

@@ -123,7 +123,7 @@ async def test_all_six_fail_as_the_sdk_sees_it(opened: Open) -> None:
 
 
 def fails(what: str, told: Told, *, stream: bool) -> Turn:
-    """Give one fault of docs/faults.md that comes before any content."""
+    """Give one fault of docs/trust/faults.md that comes before any content."""
     named = f"X-Generation-Id: {told.id}"
     whole = told.stream() + END if stream else told.answer()
     head_bytes = whole.index(b"\r\n\r\n") + 4

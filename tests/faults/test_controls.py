@@ -1,4 +1,4 @@
-"""Each row of docs/faults.md has tests and a bug that they catch; `scripts/mutations --faults` tries all of them."""
+"""Each row of docs/trust/faults.md has tests and a bug that they catch; `scripts/mutations --faults` tries them."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ SHORT = ("U1-not-sent-is-charged", "U7-half-a-JSON", "U11-a-failure-is-free", "U
 
 
 def test_every_row_is_described() -> None:
-    text = (ROOT / "docs/faults.md").read_text()
+    text = (ROOT / "docs/trust/faults.md").read_text()
     assert re.findall(r"^\| (U\d+) \|", text, re.MULTILINE) == ROWS
 
 

@@ -24,7 +24,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--only", action="append", metavar="NAME", help="only this one (may be given several times)")
     parser.add_argument(
-        "--faults", action="store_true", help="the bugs of docs/faults.md, a row each, instead of these"
+        "--faults", action="store_true", help="the bugs of docs/trust/faults.md, a row each, instead of these"
     )
     parser.add_argument("--list", action="store_true", help="print names and what they stand for, run nothing")
     parser.add_argument("--why", action="store_true", help="print what made the tests fail, too")

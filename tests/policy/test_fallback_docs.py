@@ -1,11 +1,11 @@
-"""docs/attempts.md holds the table as it is."""
+"""docs/concepts/attempts.md holds the table as it is."""
 
 import re
 from pathlib import Path
 
 from proxy.policy.fallback import TABLE
 
-TEXT = (Path(__file__).parents[2] / "docs" / "attempts.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs" / "concepts" / "attempts.md").read_text()
 WORDS = {"retry": "retry", "next_key": "key", "next_target": "target"}
 
 

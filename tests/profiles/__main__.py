@@ -1,4 +1,4 @@
-"""python -m tests.profiles: write docs/providers.md, or play the matrix and print what differs from it."""
+"""python -m tests.profiles: write docs/reference/providers.md, or play the matrix and print what differs from it."""
 
 import argparse
 import asyncio
@@ -10,13 +10,13 @@ from .page import page
 from .stand import play_all
 from .verdict import faults
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "providers.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "providers.md"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.profiles", description=__doc__)
     way = parser.add_mutually_exclusive_group(required=True)
-    way.add_argument("--write", action="store_true", help="write docs/providers.md")
+    way.add_argument("--write", action="store_true", help="write docs/reference/providers.md")
     way.add_argument("--play", action="store_true", help="play every cell; exit code 1 where one differs")
     if parser.parse_args().write:
         PAGE.write_text(page(), encoding="utf-8")

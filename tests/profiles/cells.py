@@ -1,4 +1,4 @@
-"""What is asked of every profile, and what a user must get: the cells of docs/providers.md. Pure."""
+"""What is asked of every profile, and what a user must get: the cells of docs/reference/providers.md. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

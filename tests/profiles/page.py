@@ -1,4 +1,4 @@
-"""docs/providers.md from the profiles and from what the matrix expects of them. Pure."""
+"""docs/reference/providers.md from the profiles and from what the matrix expects of them. Pure."""
 
 from collections.abc import Iterator
 
@@ -13,10 +13,10 @@ from .cells import WORKS, Cell, Column, expected
 _HEAD = """\
 # Providers
 
-What a user of Tollkeeper gets from each server, on default settings, and what to write for it. The page is made from
-the simulator's profiles of these servers ([simulator.md](simulator.md#profiles)) and from what their tests expect
-(`python -m tests.profiles --write`); each cell is played in every run of the tests (`tests/profiles`), against
-servers that speak as these do, and the ledger is held against their own books.
+What a user of Tollkeeper gets from each server, on default settings, and what to write for it. The page is made
+from the simulator's profiles of these servers ([simulator.md](../developers/simulator.md#profiles)) and from what
+their tests expect (`python -m tests.profiles --write`); each cell is played in every run of the tests
+(`tests/profiles`), against servers that speak as these do, and the ledger is held against their own books.
 
 ## What comes of what
 
@@ -25,13 +25,14 @@ _LEGEND = """
 `200` is an answer as the provider wrote it. **hang-up**: the client leaves before the answer, in the middle of a
 stream, or before its usage, and the row is exact all the same: the answer is read to its end, or looked up. **own
 maximum**: the user has limits, so that the proxy writes a maximum of tokens into the request, by the name that the
-model takes. **preset's fields**: `temperature`, `seed`, `stop` and `max_tokens` of a preset; what the server refuses is
-left out. **a bad key, a good one**: the first of two keys is refused, or its account is empty. **cost exact?**: the
-ledger has the bill to the pico-USD, for tokens of every class that the provider bills, cached and written to a cache,
-inside the output or beside it; plain answers and streams alike. **flagged**: nobody can know the cost, so that what was
-set aside is booked, never less than the bill, and the row says so ([ledger.md](ledger.md#flags)): an answer without
-usage, one that the provider ends by an error, or whose connection breaks off (the stream then ends with an error
-event), or no answer at all. **also**: the same holds at these paths, plain and streamed, to the pico-USD.
+model takes. **preset's fields**: `temperature`, `seed`, `stop` and `max_tokens` of a preset; what the server
+refuses is left out. **a bad key, a good one**: the first of two keys is refused, or its account is empty. **cost
+exact?**: the ledger has the bill to the pico-USD, for tokens of every class that the provider bills, cached and
+written to a cache, inside the output or beside it; plain answers and streams alike. **flagged**: nobody can know
+the cost, so that what was set aside is booked, never less than the bill, and the row says so
+([ledger.md](../concepts/ledger.md#flags)): an answer without usage, one that the provider ends by an error, or
+whose connection breaks off (the stream then ends with an error event), or no answer at all. **also**: the same
+holds at these paths, plain and streamed, to the pico-USD.
 
 ## Failures
 
@@ -43,8 +44,8 @@ _OWN = """
 `502` of a refused key is `upstream_auth`, `402` of an empty account `upstream_no_credits`: the user's own token and
 budget are fine ([errors.md](errors.md#the-provider)). Other failures in JSON are passed on as they came, with their
 status; those that are no JSON object become `upstream_error` under the same status. Content that one provider refuses
-is carried to the next unless `routing.refused_content` says otherwise ([routes.md](routes.md)). After `502`, `504` and
-the like nobody can say whether the answer was billed: what was set aside is booked, flagged.
+is carried to the next unless `routing.refused_content` says otherwise ([routes.md](../concepts/routes.md)). After
+`502`, `504` and the like nobody can say whether the answer was billed: what was set aside is booked, flagged.
 
 ## What to write
 

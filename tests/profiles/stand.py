@@ -65,7 +65,7 @@ def auth(profile: Profile) -> dict[str, Any]:
 
 
 def provider(profile: Profile, url: str) -> dict[str, Any]:
-    """Return the provider's block: what docs/providers.md says, and nothing of retries, breakers or times."""
+    """Return the provider's block: what docs/reference/providers.md says, and nothing of retries, breakers or times."""
     block: dict[str, Any] = {"base_url": f"{url}{profile.path}", "api_key": PROVIDER_KEY, **auth(profile)}
     if profile.kind == "openrouter":
         return {**block, "kind": "openrouter", "prices": {"sim/*": own_prices(profile.models[0].price)}}

@@ -1,4 +1,4 @@
-"""docs/providers.md is what the command makes, and what it tells people to write is a configuration that works."""
+"""docs/reference/providers.md is what the command makes, and what it tells people to write works as configuration."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ from .__main__ import PAGE
 from .page import key_variable, page
 from .stand import auth
 
-ROOT = PAGE.parents[1]
+ROOT = PAGE.parents[2]
 USERS = {"anna": {"token_hash": token_hash_of("anna"), "limits": {"cost": "$5/day"}}}
 ENVIRON = {key_variable(profile): PROVIDER_KEY for profile in PROFILES.values() if profile.needs_key}
 

@@ -178,7 +178,7 @@ async def test_no_limits_no_headers(opened: Open) -> None:
     assert not {name for name in names if name.startswith(("x-ratelimit", "x-tollkeeper-budget"))}
 
 
-# the order in which refusals are told, docs/quotas.md: (kind, window, scope)
+# the order in which refusals are told, docs/concepts/quotas.md: (kind, window, scope)
 ORDER = [
     ("cost", "total", "user"),
     ("cost", "total", "group"),

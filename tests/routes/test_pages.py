@@ -12,8 +12,8 @@ from tests.support.stand import MESSAGES, MODEL, Stand
 from tests.support.stand import stand as run_stand
 
 ROOT = Path(__file__).parents[2]
-ROUTES = (ROOT / "docs" / "routes.md").read_text(encoding="utf-8")
-API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+ROUTES = (ROOT / "docs" / "concepts" / "routes.md").read_text(encoding="utf-8")
+API = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", ROUTES, re.MULTILINE | re.DOTALL)
 FRONT = (ROOT / "README.md").read_text(encoding="utf-8")
 README = re.findall(r"^```yaml\n(presets:.*?)^```$", FRONT, re.MULTILINE | re.DOTALL)

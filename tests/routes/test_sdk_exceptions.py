@@ -1,4 +1,4 @@
-"""openai-python raises for each final failure what it raises at the provider itself, or what docs/routes.md says."""
+"""openai-python raises for each final failure what it raises at the provider, or what docs/concepts/routes.md says."""
 
 import re
 from collections.abc import AsyncIterator

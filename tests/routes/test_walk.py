@@ -377,7 +377,7 @@ async def test_metrics(stand: Stand) -> None:
     await stand.sim.behave(error="user-not-found")
     assert (await stand.chat()).status == 502
     text = (await stand.ask("GET", "/metrics", token=None)).body.decode()
-    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text()
     assert set(re.findall(r"^(tollkeeper_\w+?)(?:\{| )", text, re.MULTILINE)) == set(
         re.findall(r"^\| `(tollkeeper_\w+)`", page, re.MULTILINE)
     )

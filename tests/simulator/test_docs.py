@@ -1,4 +1,4 @@
-"""docs/simulator.md names every field, behaviour, error and path of control."""
+"""docs/developers/simulator.md names every field, behaviour, error and path of control."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from proxy.simulator.books import Generation
 from proxy.simulator.faults import FAULTS
 from proxy.simulator.server import Simulator
 
-PAGE = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "developers" / "simulator.md").read_text(encoding="utf-8")
 
 
 def rows(heading: str) -> dict[str, str]:

@@ -425,7 +425,7 @@ def test_a_difference_says_where(copy: Path) -> None:
 
 # --- the page
 
-PAGE = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "concepts" / "ledger.md").read_text(encoding="utf-8")
 
 
 def test_the_page_names_every_check_flag_state_and_table(sound: Path) -> None:

@@ -222,6 +222,6 @@ def test_no_read_transaction_stays_open_between_slices(big: Path) -> None:
 
 
 def test_every_column_is_explained() -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "export.md").read_text()
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "export.md").read_text()
     explained = page.partition("## Columns")[2].partition("## Formats")[0]
     assert [name for name in COLUMNS if f"`{name}`" not in explained] == []

@@ -15,7 +15,7 @@ ONE_TRY: Mapping[str, Any] = {
 
 LISTED: Mapping[str, str] = {  # a file, or a folder with its slash -> why
     "tests/clients/": "what a program makes of one answer or one failure of the provider",
-    "tests/faults/": "each row of docs/faults.md is about one attempt, what is told of it and what is booked",
+    "tests/faults/": "each row of docs/trust/faults.md is about one attempt, what is told of it and what is booked",
     "tests/pipeline/test_transparent.py": "one answer of the provider is held against what came through",
     "tests/once/test_once.py": "what is kept of a request that failed: each failure is one attempt",
     "tests/quotas/test_key_limits.py": "attempts are counted against a key one by one",

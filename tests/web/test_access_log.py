@@ -338,14 +338,14 @@ def events_in_code() -> set[str]:
 
 
 def test_every_event_is_in_the_docs_and_none_besides() -> None:
-    page = (ROOT / "docs" / "logging.md").read_text()
+    page = (ROOT / "docs" / "reference" / "logging.md").read_text()
     told = set(re.findall(r"^\| `([a-z_.]+)` \| (?:debug|info|warning|error) \|", page, re.MULTILINE))
     assert events_in_code() == told
     assert all(re.fullmatch(r"[a-z]+(\.[a-z_]+)?", name) for name in told)
 
 
 def test_every_field_of_a_request_is_in_the_docs() -> None:
-    page = (ROOT / "docs" / "logging.md").read_text()
+    page = (ROOT / "docs" / "reference" / "logging.md").read_text()
     for name in access_log.request_line(OPEN, END):
         assert f"`{name}`" in page, name
 

@@ -1,4 +1,4 @@
-"""docs/errors.md lists every code that an answer can carry, with its status and whose fault it is."""
+"""docs/reference/errors.md lists every code that an answer can carry, with its status and whose fault it is."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ _ROW = re.compile(r"^\| `(\w+)` \| (\d{3}(?:, \d{3})*) \| .+ \| .+ \|$", re.MULT
 def on_the_page() -> dict[str, tuple[str, list[int]]]:
     """Give code -> (class, statuses)."""
     found: dict[str, tuple[str, list[int]]] = {}
-    for section in (_ROOT / "docs" / "errors.md").read_text().split("\n## ")[1:]:
+    for section in (_ROOT / "docs" / "reference" / "errors.md").read_text().split("\n## ")[1:]:
         title, _, text = section.partition("\n")
         for code, statuses in _ROW.findall(text):
             assert code not in found, f"{code} is listed twice"
@@ -65,10 +65,14 @@ def _codes(node: ast.expr, function: ast.AST) -> list[str]:
 def test_every_code_is_on_the_page() -> None:
     page = on_the_page()
     for class_, code, status, place in in_the_code():
-        assert code in page, f"docs/errors.md lacks {code} ({place})"
-        assert page[code][0] == class_, f"docs/errors.md has {code} under another class than {class_} ({place})"
+        assert code in page, f"docs/reference/errors.md lacks {code} ({place})"
+        assert page[code][0] == class_, (
+            f"docs/reference/errors.md has {code} under another class than {class_} ({place})"
+        )
         if status is not None:
-            assert status in page[code][1], f"docs/errors.md has {code} with {page[code][1]}, not {status} ({place})"
+            assert status in page[code][1], (
+                f"docs/reference/errors.md has {code} with {page[code][1]}, not {status} ({place})"
+            )
 
 
 def test_the_page_lists_nothing_else() -> None:
