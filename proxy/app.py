@@ -68,7 +68,7 @@ class Output(Lines, Protocol):
     """Where the log goes."""
 
     def set_level(self, level: str) -> None:
-        """Leave out what is less important than level."""
+        """Log nothing less important than level."""
         ...
 
 
@@ -81,7 +81,7 @@ class App:
     """A running proxy: start(), then drain() and close()."""
 
     def __init__(self, load: Callable[[], Loaded], output: Output | None = None) -> None:
-        """Take what reads the configuration, and where the access log goes; None: there is none."""
+        """Keep what reads the configuration, and where the access log goes; None: nowhere."""
         self._output = output
         self._access: AccessLog | None = None
         self._gaps: tuple[Gap, ...] = ()
@@ -181,7 +181,7 @@ class App:
         return lambda: each.is_serving() or self.parts.draining
 
     def _break(self, what: str) -> None:
-        """Take no more requests: a part is gone that nothing starts anew."""
+        """Stop accepting requests: a part has died that nothing restarts."""
         if not self.broken.is_set():
             log.error("proxy.broken", extra={"problem": what})
             self.broken.set()
@@ -296,7 +296,7 @@ class App:
         )
 
     def _commit(self, snapshot: Snapshot) -> None:
-        """Put a snapshot that stands in force: what the old one needed may be touched from here on."""
+        """Put a complete snapshot in force: from here on, what the old one needed may be changed."""
         before, self._providers = self._providers, snapshot.providers
         self.health.configure(snapshot.providers.values())
         use = self.health.use
@@ -324,7 +324,7 @@ class App:
         return found
 
     async def _open_use_cases(self, quotas: Iterable[str], zone: ZoneInfo) -> None:
-        """Keep totals of use cases whose first limit comes with a reload; a start keeps those of all limits.
+        """Start totals for use cases whose first limit comes with a reload; a start does so for all that have limits.
 
         From the first moment what is let in counts, whichever configuration it came under; then the past is read, and
         what has been counted meanwhile is left out of it.
@@ -375,7 +375,7 @@ class App:
         return await self.parts.in_flight.wait_empty(float(self.live.settings.server.shutdown_timeout_s))
 
     async def close(self) -> None:
-        """Cut what still runs, settle it, close every part."""
+        """Abort the requests still under way, settle them and close every part."""
         for socket_server in self._sockets:
             socket_server.close()
         for server in self._servers:
@@ -400,7 +400,7 @@ def _limited_keys(rows: Iterable[ProviderRow]) -> list[tuple[str, Key]]:
 
 
 def _is_kept(row: ProviderRow, others: Mapping[str, ProviderRow]) -> bool:
-    """Tell whether the connections of a row are those of its namesake among others."""
+    """Return whether the row's connections are those of the row of the same name among others."""
     other = others.get(row.name)
     return other is not None and other.transport is row.transport
 
@@ -413,7 +413,7 @@ def _past(database: Path, since_ms: int) -> list[PastAttempt]:
 def rebuilt_book(
     connection: sqlite3.Connection, zone: ZoneInfo, now_ms: int, use_cases: Collection[str] = ()
 ) -> QuotaBook:
-    """Give the quota totals that a ledger's rows and roll-up come to; use_cases: those that have limits."""
+    """Return the quota totals of a ledger's rows and roll-up; use_cases: those that have limits."""
     totals = read_totals(connection, readable_rows(connection, fine_rows(now_ms, zone)))
     book = QuotaBook(zone)
     book.load_hours(totals.hours)
@@ -430,7 +430,7 @@ def rebuilt_book(
 def past_of(
     connection: sqlite3.Connection, *, use_case: str, zone: ZoneInfo, now_ms: int, counted: set[int]
 ) -> tuple[list[SettledRow], list[SettledRow]]:
-    """Give what was booked under a use case, by hours and by rows; counted: the requests to be left out.
+    """Return what was booked under a use case, by hours and by rows; counted: requests to be left out.
 
     What is open now counts at what it holds, for good: on the limit's side.
     """

@@ -37,13 +37,13 @@ Connect = Callable[[], http.client.HTTPConnection]
 
 
 def actor() -> str:
-    """Give the name that the audit notes: who runs this command, as the system knows them."""
+    """Return the name for the audit log: the system's user who runs this command."""
     return getpass.getuser() if sys.platform == "win32" else user_name(os.getuid())
 
 
 @contextmanager
 def operator(settings: "Settings", purpose: str) -> Iterator[Do]:
-    """Give a function that runs an operation ("users.add") with its fields and gives its data.
+    """Yield a function that runs an operation ("users.add") with its fields and returns its data.
 
     Raises click.ClickException with the text of a refused change, LedgerError where the ledger cannot be had.
     """
@@ -71,7 +71,7 @@ def operator(settings: "Settings", purpose: str) -> Iterator[Do]:
 
 
 def find_door(settings: "Settings") -> Connect | None:
-    """Give how to connect to the running proxy; None where none answers (yet)."""
+    """Return how to connect to the running proxy; None if none answers (yet)."""
     from proxy.web.listen import socket_path  # noqa: PLC0415 - wanted by commands that change something only
 
     path = socket_path(settings.database)

@@ -91,12 +91,12 @@ def _expected(connection: "sqlite3.Connection", loaded: "Loaded | None") -> "Exp
 
 
 def _forever_s() -> float:
-    """Without a configuration nobody knows how long a request may take; what a copy holds open is no fault."""
+    """Return infinity: without a configuration the longest request is unknown, and open rows in a copy are normal."""
     return 1e9
 
 
 def _limits_changed_ms(connection: "sqlite3.Connection", loaded: "Loaded") -> int | None:
-    """Give when a limit was changed at the latest: the file's own time, or the last change of a user."""
+    """Return when a limit was last changed: the file's own time, or the last change of a user."""
     moments = [
         row[0]
         for row in connection.execute("SELECT max(ts_ms) FROM audit WHERE action LIKE 'users.%'")
@@ -108,7 +108,7 @@ def _limits_changed_ms(connection: "sqlite3.Connection", loaded: "Loaded") -> in
 
 
 def _longest_request_s(settings: "Settings") -> float:
-    """Give how long a request may be open: every target may take its whole time."""
+    """Return how long a request may be open: every target may use up its time-outs."""
     server, targets = settings.server, max((len(preset.targets) for preset in settings.presets.values()), default=1)
     slowest = max((float(provider.total_timeout_s) for provider in settings.providers.values()), default=0.0)
     waits = server.body_timeout_s + settings.quotas.wait_s + settings.ledger.settle_wait_s + server.shutdown_timeout_s

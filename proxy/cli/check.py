@@ -118,7 +118,7 @@ def _presets(settings: "Settings") -> Iterable[Line]:
 
 
 def _prices(settings: "Settings") -> Iterable[Line]:
-    """Name the targets that nobody under a hard limit on cost is sent to."""
+    """Yield the targets that no user under a hard cost limit is sent to."""
     from proxy.cli.check_prices import has_hard_cost, unpriced_targets  # noqa: PLC0415 - as above
 
     if not has_hard_cost(settings):
@@ -130,7 +130,7 @@ def _prices(settings: "Settings") -> Iterable[Line]:
 
 
 def _gaps(settings: "Settings") -> Iterable[Line]:
-    """Tell for whom no limit holds, and which limits hold for nobody."""
+    """Yield whom no limit covers, and which limits cover nobody."""
     from proxy.cli.people import database_rows  # noqa: PLC0415 - keeps --help quick
     from proxy.pipeline.gaps import find_gaps  # noqa: PLC0415
 
@@ -198,7 +198,7 @@ def _content(connection: Any, path: Path) -> Line:
 
 
 def _owner(settings: "Settings") -> Line:
-    """Tell whether somebody owns the ledger. The lock's file is never made here: it would belong to who checks."""
+    """Return whether a process has the ledger. Never creates the lock file: it would be the caller's."""
     from proxy.storage.lock import OwnerLock  # noqa: PLC0415 - keeps --help quick
 
     lock = OwnerLock(settings.database)
@@ -250,7 +250,7 @@ async def _names(settings: "Settings", rows: "Mapping[str, ProviderRow]") -> lis
 
 
 async def _provider(row: "ProviderRow", settings: "Provider", *, first: bool) -> list[Line]:
-    """Ask for what tells whether the key is good. Only the first provider, which most models go to, can fail."""
+    """Ask for what shows whether the key is good. Only the first provider, which serves most models, can fail."""
     from proxy.providers.transport import TransportError  # noqa: PLC0415 - as above
 
     bad: Literal["warn", "fail"] = "fail" if first else "warn"
@@ -276,7 +276,7 @@ def _way(row: "ProviderRow") -> list[Line]:
 
 
 def _flaws(name: str, body: bytes) -> list[Line]:
-    """Tell what of a list of models cannot be used; a list without any flaw needs no word."""
+    """Return what is unusable in a list of models; nothing for a list without flaws."""
     from proxy.policy.model_list import ModelListError, flaws_text, read_model_list  # noqa: PLC0415 - as above
 
     try:
@@ -325,7 +325,7 @@ def _answered(row: "ProviderRow", status: int, body: bytes, bad: Literal["warn",
 
 
 def _key_facts(body: bytes) -> str:
-    """Give what OpenRouter tells about a key; nothing where it tells something else."""
+    """Return what OpenRouter says about a key; "" for an answer in an unknown shape."""
     try:
         data = json.loads(body)["data"]
         left = data.get("limit_remaining")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def has_hard_cost(settings: "Settings") -> bool:
-    """Tell whether anybody has a hard limit on cost."""
+    """Return whether anybody has a hard cost limit."""
     owners: list[Limits] = [settings.limits, settings.defaults.limits]
     owners += [one.limits for one in settings.groups.values()]
     owners += [one.limits for one in settings.users.values()]

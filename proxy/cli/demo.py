@@ -164,7 +164,7 @@ async def _run(folder: Path, url: str, keys: Keys, *, check: bool) -> int:
 
 
 def _stop_event() -> asyncio.Event:
-    """Give an event that Ctrl-C, SIGTERM or a closed terminal sets."""
+    """Return an event that is set by Ctrl-C, SIGTERM or a closed terminal."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     if sys.platform == "win32":

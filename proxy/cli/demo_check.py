@@ -134,7 +134,7 @@ def _books(simulator_url: str) -> dict[str, Any]:
 
 
 def _compare(calls: list[dict[str, Any]], rows: list[dict[str, Any]], books: dict[str, Any]) -> list[str]:
-    """Say what is not as it must be: a row for each call, settled at the provider's figure, as charged, as told."""
+    """Return what is wrong: each call needs a row, settled at the provider's figure, as charged and as reported."""
     problems = []
     by_id = {row["request_id"]: row for row in rows}
     for call in calls:

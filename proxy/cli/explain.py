@@ -117,7 +117,7 @@ def _print(found: dict[str, Any]) -> None:
 
 
 def _why(target: dict[str, Any], several: bool) -> str:
-    """Say what matters of a target beside its name: that it is asked first, and what speaks against it."""
+    """Return what matters about a target beside its name: that it is asked first, or what speaks against it."""
     words = ["asked first"] if target["chosen"] and several else []
     words += [f"breaker {target['breaker']}"] if target["breaker"] != "closed" else []
     words += [f"key: {target['key']}"] if target["key"] != "usable" else []

@@ -120,7 +120,7 @@ def _opened(output: str) -> Iterator[IO[bytes]]:
 
 
 def _with_progress(pieces: "Iterator[Slice]", output: str) -> "Iterator[Slice]":
-    """Tell how far it is; a bar is not drawn where the rows run over the same terminal."""
+    """Yield the slices and show the progress; no bar where the rows go to the same terminal."""
     from proxy.cli.progress import Progress  # noqa: PLC0415 - keeps --help quick
 
     with Progress("export", quiet=output == "-" and sys.stdout.isatty()) as progress:

@@ -121,7 +121,7 @@ def _read(key_file: str) -> str:
 
 
 def _checked(text: str, source: str) -> str:
-    """Give a key without blanks around it, or say what is wrong without quoting it."""
+    """Return a key without surrounding blanks; raise with what is wrong, never quoting it."""
     key = text.strip()
     if not key or len(key) > _KEY_CHARS_MAX or not key.isascii() or not key.isprintable() or " " in key:
         raise SetupError(f"{source} holds no key: it must be one line of plain characters without blanks.")
@@ -175,7 +175,7 @@ def _asked_limit(what: str, usual: str, *, ask: bool) -> str:
 
 
 def _files(key: _Key, limits: _Limits) -> dict[str, str]:
-    """Give every file by name, the configuration last: it is what counts as being there."""
+    """Return every file by name, the configuration last: its existence means that init was run."""
     from proxy.config.show import json_schema  # noqa: PLC0415 - building the models takes longer than --help may
 
     files = {"config.schema.json": json.dumps(json_schema(), indent=1) + "\n"}
@@ -213,7 +213,7 @@ def _line(text: str, limit: str) -> str:
 
 
 def _timezone() -> str:
-    """Give the zone that this machine is set to, UTC where it does not say."""
+    """Return the time zone of this machine; UTC if it is unknown."""
     _, found, name = str(Path("/etc/localtime").resolve()).partition("zoneinfo/")
     if not found or name == "Etc/UTC":
         return "UTC"

@@ -84,7 +84,7 @@ def _words(head: str) -> list[str]:
 
 
 def _broken(text: str, size: int) -> list[str]:
-    """Break a text into lines of size cells: at its spaces, slashes and underscores where that works."""
+    """Break a text into lines of size cells, at spaces, slashes and underscores where possible."""
     lines, line = [], ""
     for piece in _pieces(text):
         if cells(line) + cells(piece) <= size:

@@ -140,7 +140,7 @@ class Output:
     """Where the log goes: our events one by one, and the lines of the access log many at once."""
 
     def __init__(self, stream: TextIO, form: str) -> None:
-        """form: auto, text or json; auto is text on a terminal."""
+        """Set the form: auto, text or json; auto is text on a terminal."""
         is_terminal = stream.isatty()
         colours = is_terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
         text = TextFormatter(colours=colours)
@@ -151,7 +151,7 @@ class Output:
         self.handler.setFormatter(formatter)
 
     def set_level(self, level: str) -> None:
-        """Leave out what is less important than level."""
+        """Log nothing less important than level."""
         for name in _NAMES:
             logging.getLogger(name).setLevel(level.upper())
 

@@ -50,7 +50,7 @@ class _Quoting:
 
 
 async def explain_offline(settings: "Settings", user: str | None, body: dict[str, Any]) -> dict[str, Any]:
-    """Give what POST /admin/v1/explain gives; raises ApiError, LedgerError. Asks no network."""
+    """Return what POST /admin/v1/explain returns, without the network; raises ApiError, LedgerError."""
     clock = SystemClock()
     zone = ZoneInfo(settings.timezone)
     book, row = _from_ledger(settings, user, zone, clock)
@@ -77,7 +77,7 @@ async def explain_offline(settings: "Settings", user: str | None, body: dict[str
 def _from_ledger(
     settings: "Settings", user: str | None, zone: ZoneInfo, clock: Clock
 ) -> tuple[QuotaBook, dict[str, Any] | None]:
-    """Give the totals, and the user's row where the configuration does not have the user."""
+    """Return the totals, and the user's row if the configuration does not have the user."""
     database = settings.database
     is_wanted = user is not None and user not in settings.users
     if not database.exists() or database.stat().st_size == 0:

@@ -18,7 +18,7 @@ class Progress:
     """Tell how far a job is, from the beginning of the block to its end. what: a word for it, such as audit."""
 
     def __init__(self, what: str, *, quiet: bool = False) -> None:
-        """quiet: the output of the job runs over the same terminal, and a bar would run through it."""
+        """Set quiet where the job's output goes to the same terminal, so that no bar runs through it."""
         self._what = what
         self._is_drawn = sys.stderr.isatty() and not quiet
         self._is_told = not sys.stderr.isatty()
@@ -48,7 +48,7 @@ class Progress:
             self._thread.join()
 
     def at(self, done: float | None, step: str = "") -> None:
-        """Note how far the job is, from 0 to 1 (None: nobody knows), and what it does now."""
+        """Show how far the job is, from 0 to 1 (None: unknown), and what it is doing."""
         self._done, self._step = done, step
         if self._bar is not None:
             total = None if done is None else 1.0

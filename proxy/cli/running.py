@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def ask_running(settings: "Settings", name: str, fields: Mapping[str, Any], *, timeout_s: float) -> Any | None:
-    """Ask POST /admin/v1/<name> over the socket and give its data; timeout_s is the longest silence.
+    """Send POST /admin/v1/<name> over the socket and return its data; timeout_s is the longest silence.
 
     Raises click.ClickException with the text of a refusal, LedgerError where the socket may not be used.
     """

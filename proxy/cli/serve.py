@@ -91,7 +91,7 @@ async def _told_to_stop(app: App, stop: asyncio.Event) -> bool:
 
 
 async def _first_token(app: App) -> None:
-    """Without a configuration file and without users there is nobody who could call: make one user and say so."""
+    """Create a first user and print a token if there is neither a configuration file nor any user."""
     name = actor()
     now_ms = app.parts.clock.now_ms()
     await app.change(lambda db: add_user(db, now_ms, "serve", name, None))

@@ -20,7 +20,7 @@ config_option = click.option(
 
 
 def loader(config_path: Path | None, overrides: Mapping[str, str]) -> "Callable[[], Loaded]":
-    """Give a function that reads the configuration anew each time; it raises ConfigError."""
+    """Return a function that reads the configuration anew at each call; it raises ConfigError."""
     from proxy.config.load import find_config, load_default, load_file  # noqa: PLC0415 - 100 ms; --help stays quick
 
     path = find_config(config_path, os.environ, Path.cwd())

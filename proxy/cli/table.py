@@ -33,7 +33,7 @@ def print_table(
 
 
 def printable(cell: Cell, *, grouped: bool = False) -> str:
-    """Give a cell as text that cannot move the cursor or change colours: model names come from afar.
+    """Return a cell as text that cannot move the cursor or change colours: model names come from outside.
 
     grouped: numbers in groups of three digits, for eyes and not for programs.
     """

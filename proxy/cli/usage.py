@@ -84,7 +84,7 @@ def _total(rows: "list[Spent]") -> "Spent":
 
 
 def _money(pusd: int, source: Source) -> dict[str, str]:
-    """Give the cost in USD, and in the local currency where that is another one; exact decimal texts."""
+    """Return the cost in USD, and in the local currency if that differs, as exact decimal texts."""
     from proxy.core.money import pusd_to_usd  # noqa: PLC0415 - keeps --help quick
     from proxy.storage.export import pusd_to_local  # noqa: PLC0415
 
@@ -99,7 +99,7 @@ def _figures(row: "Spent") -> dict[str, int]:
 
 
 def _parts(row: "Spent") -> dict[str, int]:
-    """Give the parts of the input and of the output, for files: a table has no room for them."""
+    """Return the parts of input and output, for files: a table has no room for them."""
     return {**{name: getattr(row, name) for name in _PARTS}, **row.counts._asdict()}
 
 
@@ -154,7 +154,7 @@ def _print_table(words: tuple[str, ...], rows: "list[Spent]", source: Source) ->
 
 
 def _shown(pusd: int, source: Source) -> list[str]:
-    """Give money for eyes: all with six decimals, so that points stand in one column; more where they are needed."""
+    """Return amounts for reading: six decimals each, so that points align, and more where needed."""
     return [_padded(text) for text in _money(pusd, source).values()]
 
 

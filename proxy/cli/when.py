@@ -11,13 +11,13 @@ _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_80
 
 
 def span_ms(text: str) -> int | None:
-    """Give the length of a span such as 30d in milliseconds; None for what is none."""
+    """Return the length of a span such as 30d in milliseconds; None for any other text."""
     match = _SPAN.fullmatch(text.strip())
     return int(match[1]) * _UNIT_MS[match[2]] if match else None
 
 
 def moment_ms(text: str, zone: ZoneInfo, now_ms: int, *, option: str, ahead: bool = False) -> int:
-    """Give milliseconds since 1970. A span counts back from now, or ahead of it; a date is its first instant in zone.
+    """Return milliseconds since 1970. A span counts back from now, or ahead; a date is its first instant in zone.
 
     Raises click.BadParameter that names the option.
     """
@@ -68,5 +68,5 @@ def _with_day(text: str) -> str:
 
 
 def shown(ms: int | None, zone: ZoneInfo) -> str | None:
-    """Give a moment for people, in their zone, to the minute."""
+    """Return a time for people, in their zone, to the minute."""
     return None if ms is None else datetime.fromtimestamp(ms / 1000, zone).strftime("%Y-%m-%d %H:%M")

@@ -138,6 +138,6 @@ class User(Allowance):
 
     @property
     def all_tokens(self) -> tuple[Token, ...]:
-        """Give every token of the user in one form."""
+        """Return every token of the user, ``token`` and ``tokens`` alike."""
         plain = (self.token_hash, *self.token_hashes) if self.token_hash else self.token_hashes
         return (*(Token.model_construct(hash=digits) for digits in plain), *self.tokens)

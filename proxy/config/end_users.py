@@ -17,7 +17,7 @@ _SECRET_MIN_CHARS = 32  # RFC 7518, 3.2: a key for HS256 is not shorter than its
 
 
 def _names_people(name: str) -> str:
-    """A header that goes to the provider, or means something else, names nobody."""
+    """Return the header's name; refuse one that is sent on to providers or has another meaning."""
     lower = name.lower()
     if lower in _TRAVELLING or lower.startswith(_TRAVELLING_PREFIXES):
         raise SettingError("is a header that travels to the provider, who is not to learn names", show=False)

@@ -32,14 +32,14 @@ VARIABLES: Mapping[str, tuple[str, ...]] = _table()
 
 
 def overrides_in(environ: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """Give (path of the setting, text, name of the variable); an empty variable counts as not set."""
+    """Yield (path of the setting, text, name of the variable); an empty variable counts as not set."""
     for name, path in VARIABLES.items():
         if environ.get(name):
             yield path, environ[name], name
 
 
 def is_list(path: tuple[str, ...]) -> bool:
-    """Tell whether the setting is a list, which a variable or flag gives with commas."""
+    """Return whether the setting is a list, which variables and flags write with commas."""
     annotation: object = Settings
     for name in path:
         annotation = getattr(annotation, "model_fields", {})[name].annotation
@@ -47,7 +47,7 @@ def is_list(path: tuple[str, ...]) -> bool:
 
 
 def likely_slips(environ: Mapping[str, str], used: set[str]) -> Iterator[str]:
-    """Give a warning for each TOLLKEEPER_* variable that sets nothing but looks like one that would."""
+    """Yield a warning for each TOLLKEEPER_* variable that sets nothing but looks like a misspelt setting."""
     for name in sorted(environ):
         if name.startswith("TOLLKEEPER_") and name not in VARIABLES and name not in used and name not in _NO_SETTING:
             close = get_close_matches(name, VARIABLES, 1, 0.85)

@@ -120,7 +120,7 @@ def _help(path: Path) -> str:
 
 
 def _unknown(path: Path) -> tuple[str | None, str, str]:
-    """Give (the name that was meant, what is wrong, what to write)."""
+    """Return (the name that was probably meant, what is wrong, what to write)."""
     name = str(path[-1])
     block = block_at(path[:-1])
     known = list(block.model_fields) if block is not None else []

@@ -77,7 +77,7 @@ class LiveConfig(Generic[S]):
 
     @property
     def problem(self) -> str | None:
-        """Say why the file as it is now is not in force; None while it is."""
+        """Return why the file as it is now is not in force; None while it is."""
         return self._problem
 
     async def start(self) -> S:
@@ -196,7 +196,7 @@ class LiveConfig(Generic[S]):
 
 
 def keep_until_restart(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
-    """Give the new settings with what a running proxy cannot change as it was, and the names of those."""
+    """Return the new settings, with those that need a restart as they were, and the names of these."""
     update: dict[str, object] = {}
     names: list[str] = []
     for name, field in Settings.model_fields.items():
@@ -223,7 +223,7 @@ def _needs_restart(extra: object) -> bool:
 
 
 def _signature(paths: tuple[Path, ...]) -> Signature:
-    """Stat each file, following links: Kubernetes swaps a link and leaves the file's own name alone."""
+    """Return what stat says of each file, links followed: Kubernetes swaps a link and leaves the file's name alone."""
     found: list[tuple[int, ...] | None] = []
     for path in paths:
         try:

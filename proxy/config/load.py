@@ -57,7 +57,7 @@ class Loaded:
 
 
 def find_config(explicit: str | Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
-    """Give the file to read, or None where there is none.
+    """Return the configuration file to read, or None if there is none.
 
     Order: explicit (-c), TOLLKEEPER_CONFIG, ./config.yaml, $XDG_CONFIG_HOME/tollkeeper/config.yaml,
     /etc/tollkeeper/config.yaml. Raises ConfigError when a file that was named does not exist.
@@ -76,7 +76,7 @@ def find_config(explicit: str | Path | None, environ: Mapping[str, str], cwd: Pa
 
 
 def data_dir(environ: Mapping[str, str]) -> Path:
-    """Give the folder for data where no file says one: $STATE_DIRECTORY (systemd), else the user's own."""
+    """Return the folder for data where no file sets one: $STATE_DIRECTORY (systemd), else the user's own."""
     state = environ.get("STATE_DIRECTORY", "").split(":")[0]  # systemd separates several by colons
     if state:
         return Path(state)
@@ -105,7 +105,7 @@ def load_file(path: Path, environ: Mapping[str, str], overrides: Mapping[str, st
 
 
 def load_default(environ: Mapping[str, str], overrides: Mapping[str, str] | None = None) -> Loaded:
-    """Give the settings of a start without any file: OPENROUTER_API_KEY is enough."""
+    """Return the settings for a start without any file: OPENROUTER_API_KEY is enough."""
     reading = _Reading(_Source(None, "", environ))
     reading.take_file()
     reading.take_overrides(overrides or {})
@@ -143,7 +143,7 @@ def _kind_by_name(name: str) -> str:
 
 
 def _shown(path: Path) -> str:
-    """Name a file as short as it is clear: from the current folder where it lies below it."""
+    """Return the shortest clear name of a file: relative if it lies below the current folder."""
     try:
         return str(path.absolute().relative_to(Path.cwd()))
     except (ValueError, OSError):
@@ -227,7 +227,7 @@ class _Reading:
                 self._proxy_from_environment(name, providers[name])
 
     def settle(self) -> Settings:
-        """Give the settings, or raise ConfigError with every mistake there is."""
+        """Return the settings, or raise ConfigError with every mistake."""
         self._resolve_database()
         settings = None
         try:
@@ -311,7 +311,7 @@ class _Reading:
         return text
 
     def _advice(self, path: SettingPath, advice: str) -> str:
-        """Tell what to do about a variable that is not set."""
+        """Return advice for a variable that is not set."""
         if path[-1:] != ("api_key",):
             return advice or "Set it, or write ${NAME:-value} for a value without it."
         provider = self._source_block(path[:-1])
@@ -344,7 +344,7 @@ class _Reading:
             self._secrets.add(text)
 
     def _key_from_environment(self, name: str, block: dict[str, Any]) -> None:
-        """Take OPENROUTER_API_KEY where the file names no key, but never send it to another address."""
+        """Use OPENROUTER_API_KEY where the file names no key, but never send it to another address."""
         kind = block.get("kind") or ("openrouter" if name == "openrouter" else "openai")
         url = block.get("base_url") or default_base_url(name, kind)
         if name != "openrouter" or str(url).rstrip("/") != BASE_URLS["openrouter"]:
@@ -379,7 +379,7 @@ class _Reading:
             self._mistakes.append(self._mistake(found, f"{file} {problem}."))
 
     def _proxy_from_environment(self, name: str, block: dict[str, Any]) -> None:
-        """Take the proxy that the environment names for the provider's address, where the file names none."""
+        """Use the environment's proxy for the provider's address where the file names none."""
         path: SettingPath = ("providers", name, "proxy")
         url = block.get("base_url") or default_base_url(name, block.get("kind") or _kind_by_name(name))
         if block.get("proxy") is not None or path in self._lost or not isinstance(url, str):
@@ -477,7 +477,7 @@ class _Reading:
         self._mistakes.append(self._mistake(place, _sentences(text, advice), at_key=finding.at_key, path=finding.path))
 
     def _missing_space(self, finding: Finding, place: Place) -> str:
-        """Tell why a block reads as text: ``server:`` with ``port:8787`` below it."""
+        """Return why a block was read as text: ``server:`` with ``port:8787`` below it."""
         if finding.must != NO_BLOCK or not isinstance(place.node, tree.Scalar):
             return ""
         found = missing_space(place.node.text)

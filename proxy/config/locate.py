@@ -29,7 +29,7 @@ class Place:
 
 
 def locate(root: Node | None, path: SequenceOf[str | int]) -> Place:
-    """Follow a path of the schema through the tree; short forms leave steps out, which are skipped."""
+    """Find the place of a path of the schema in the tree, skipping the steps that short forms omit."""
     top = Mark(0, 0)
     node: Node | None = root
     mark = key_mark = root.mark if root is not None else top
@@ -62,14 +62,14 @@ def _entry(node: Node | None, step: str | int) -> tuple[str, Mark, Node] | None:
 
 
 def _is_left_out(node: Node | None, step: str | int) -> bool:
-    """Tell whether a short form leaves the step out: targets of a preset, or a list of one value."""
+    """Return whether a short form omits this step: a preset's targets, or a list of one value."""
     if isinstance(step, int):
         return isinstance(node, Scalar | Mapping)
     return step == "targets" and isinstance(node, Scalar | Sequence)
 
 
 def written(path: Path) -> str:
-    """Give the path as people write it: presets.fast[1]."""
+    """Return the path as people write it: presets.fast[1]."""
     text = ""
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
@@ -77,7 +77,7 @@ def written(path: Path) -> str:
 
 
 def block_at(path: SequenceOf[str | int]) -> type[BaseModel] | None:
-    """Give the model of the block that stands at the path, or None where there is none."""
+    """Return the model of the block at the path, or None if there is none."""
     kind: Any = Settings
     for step in path:
         kind = _inside(kind, step)

@@ -28,14 +28,14 @@ _MIN_CHARS = 5  # a shorter known secret would blot out ordinary words; its own 
 
 
 def is_sensitive(name: object) -> bool:
-    """Tell whether the value of a setting of this name, perhaps misspelt, must not be shown."""
+    """Return whether the value of a setting with this name, misspelt or not, must never be shown."""
     if not isinstance(name, str) or _FILE.search(name):
         return False
     return _SENSITIVE.search(name) is not None or bool(get_close_matches(name.lower(), _NAMES, 1, 0.75))
 
 
 def secrets_in(node: Node | None, *, sensitive: bool = False) -> Iterator[str]:
-    """Give the texts that stand at sensitive names, at any depth below them."""
+    """Yield the texts at sensitive names and at any depth below them."""
     if isinstance(node, Scalar):
         if sensitive:
             yield node.text
@@ -51,13 +51,13 @@ def secrets_in(node: Node | None, *, sensitive: bool = False) -> Iterator[str]:
 
 
 def _secrets_of_keys(node: Node | None) -> Iterator[str]:
-    """Give those of a provider's keys: their names and weights are none, a text in place of a block may be one."""
+    """Yield the secrets among a provider's keys: not their names and weights, but any text in place of a block."""
     for item in node.items if isinstance(node, Sequence) else (node,):
         yield from secrets_in(item, sensitive=isinstance(item, Scalar))
 
 
 def mask(text: str, known: Iterable[str]) -> str:
-    """Blot out each known secret and whatever looks like one."""
+    """Return the text with every known secret, and whatever looks like one, masked."""
     for secret in _worth_masking(known):
         text = text.replace(secret, MASK)
     text = _USERINFO.sub(MASK, text)

@@ -74,7 +74,7 @@ def environment_proxy(base_url: str, environ: Mapping[str, str]) -> FoundProxy |
 
 
 def _is_exempt(host: str, port: int, listed: str) -> bool:
-    """Tell whether NO_PROXY names a host: names with all below them, addresses, networks, ``*``; a port may follow."""
+    """Return whether NO_PROXY covers a host: names and their subdomains, addresses, networks, ``*``; ports allowed."""
     host = host.lower().rstrip(".")
     return any(
         _fits(host, port, entry.strip().lower()) for entry in listed.replace(" ", ",").split(",") if entry.strip()
@@ -97,7 +97,7 @@ def _fits(host: str, port: int, entry: str) -> bool:
 
 
 def holds_certificates(raw: bytes) -> bool:
-    """Tell whether a file's content is what ca_file needs: at least one certificate in PEM form, and none broken."""
+    """Return whether a file's content will do for ca_file: at least one certificate in PEM form, none broken."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=raw.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError):

@@ -126,7 +126,7 @@ class Price(Block):
 
     @property
     def input_ausd(self) -> int:
-        """Atto-USD (1e-18 USD) per input token."""
+        """Return the price of an input token in atto-USD (1e-18 USD)."""
         return int(self.input * _AUSD_PER_TOKEN)
 
     @property
@@ -135,7 +135,7 @@ class Price(Block):
 
     @property
     def request_pusd(self) -> int:
-        """Pico-USD (1e-12 USD) per request."""
+        """Return the price of a request in pico-USD (1e-12 USD)."""
         return int(self.request * _PUSD_PER_USD)
 
 
@@ -478,14 +478,14 @@ def with_kind(name: object, block: object) -> object:
 
 
 def default_base_url(name: object, kind: object) -> str | None:
-    """Give the address that a provider has without saying so, or None where it must be written."""
+    """Return a provider's default address, or None if one must be configured."""
     if kind == "openrouter" or name == "openai":
         return BASE_URLS[str(kind)] if kind in BASE_URLS else None
     return None
 
 
 def split_target(target: str, providers: Mapping[str, Provider]) -> tuple[str, str]:
-    """Give (provider's name, model) of a preset's target or of a model that a client asked for.
+    """Return (provider's name, model) of a preset's target, or of a model that a client asked for.
 
     The first segment counts as a provider when one has that name; else the whole is a model of the first
     provider. OpenRouter has models of its own, such as openrouter/auto; its other names are always

@@ -17,7 +17,7 @@ Finding = tuple[Path, str]
 
 
 def mistakes_across(data: Mapping[str, Any]) -> Iterator[Finding]:
-    """Give (path, whole sentences) for each reference that leads nowhere and each clash."""
+    """Yield (path, whole sentences) for each reference to nothing and each contradiction."""
     yield from _groups(data)
     yield from _tokens(data)
     yield from _targets(data)
@@ -168,7 +168,7 @@ def _use_cases(data: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _handed_over(data: Mapping[str, Any]) -> Iterator[Finding]:
-    """hand_over needs targets that OpenRouter can take from one another."""
+    """Yield where hand_over is set for targets that OpenRouter cannot pass from one to the next."""
     providers = _block(data, "providers")
     default = next(iter(providers), None)
     for name, preset in _blocks(data, "presets"):

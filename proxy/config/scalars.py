@@ -25,7 +25,7 @@ class Plain(str):
 
 
 def typed(text: str) -> bool | int | Decimal | str | None:
-    """Give the value of a scalar that stands without quotes."""
+    """Return the value of an unquoted scalar."""
     if text in NULLS:
         return None
     if text in FLAGS:

@@ -293,12 +293,12 @@ class Retention(Block):
 
     @property
     def rows_days(self) -> int | None:
-        """Days that rows are kept; None: for ever."""
+        """Return for how many days rows are kept; None: forever."""
         return None if self.rows == FOREVER else int(self.rows.removesuffix("d"))
 
 
 def typed_status(value: object) -> object:
-    """Give a whole number for one that was written as text, as an environment variable is."""
+    """Return a whole number for one written as text, as in an environment variable."""
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 

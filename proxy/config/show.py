@@ -19,12 +19,12 @@ from proxy.core.secret import Secret
 
 
 def example() -> str:
-    """Give config.example.yaml, which is part of the installed package."""
+    """Return config.example.yaml, which is part of the installed package."""
     return (files("proxy.config") / "example.yaml").read_text(encoding="utf-8")
 
 
 def effective(loaded: Loaded) -> Iterator[tuple[str, Any, str]]:
-    """Give (setting, value, where from) of every setting in force; secrets are ``***``.
+    """Yield (setting, value, source) for every setting in force; secrets are ``***``.
 
     Values are text, numbers, flags, None, and lists or blocks that are empty.
     """
@@ -33,7 +33,7 @@ def effective(loaded: Loaded) -> Iterator[tuple[str, Any, str]]:
 
 
 def as_json(loaded: Loaded) -> dict[str, Any]:
-    """Give the settings in force as JSON's types; secrets are ``***``."""
+    """Return the settings in force as JSON values; secrets are ``***``."""
     value = _plain(loaded.settings)
     assert isinstance(value, dict)
     return value
@@ -101,7 +101,7 @@ _VARIABLE = {"type": "string", "pattern": r"\$\{"}
 
 
 def json_schema() -> dict[str, Any]:
-    """Give the JSON Schema of the file, with short forms, ``${VAR}`` anywhere, and names without a value."""
+    """Return the file's JSON Schema, including short forms, ``${VAR}`` anywhere, and names without a value."""
     schema = Settings.model_json_schema()
     definitions = schema["$defs"]
     for block in [schema, *definitions.values()]:
@@ -136,7 +136,7 @@ def _as_written(field: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_variables(value: dict[str, Any]) -> dict[str, Any]:
-    """Let ${VAR} and one value instead of a list of one stand inside containers too."""
+    """Return the schema with ${VAR}, and one value for a list of one, allowed inside containers too."""
     if value.get("type") == "array" and isinstance(value.get("items"), dict):
         items = {"anyOf": [_with_variables(value["items"]), _VARIABLE]}
         return {"anyOf": [{**value, "items": items}, items]}
@@ -149,7 +149,7 @@ def _with_variables(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def schema_blocks() -> dict[str, type[BaseModel]]:
-    """Give each block of settings by its path in the documentation; names are written <name>."""
+    """Return each block of settings by its path in the documentation, with <name> in place of names."""
     from proxy.config.schema import (  # noqa: PLC0415 - only documentation asks
         Attribution,
         Breaker,
@@ -208,7 +208,7 @@ def schema_blocks() -> dict[str, type[BaseModel]]:
 
 
 def reference() -> str:
-    """Give the table of all settings in Markdown, as docs/reference/configuration.md has it."""
+    """Return the table of all settings in Markdown, as in docs/reference/configuration.md."""
     lines = ["| Setting | Default | What it does | Why that default |", "|---|---|---|---|"]
     for prefix, block in schema_blocks().items():
         for name, field in block.model_fields.items():

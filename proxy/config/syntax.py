@@ -35,7 +35,7 @@ def split_lines(text: str) -> list[str]:
 
 
 def explain(text: str, error: yaml.YAMLError) -> Mistake:
-    """Give the place and the advice for what the parser refused."""
+    """Return the place and the advice for what the parser refused."""
     if isinstance(error, yaml.reader.ReaderError):
         return _control_character(text)
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
@@ -52,7 +52,7 @@ def explain(text: str, error: yaml.YAMLError) -> Mistake:
 
 
 def missing_space(line: str) -> tuple[str, int] | None:
-    """Give the name in ``name:value`` and the column of its colon, or None."""
+    """Return the name in ``name:value`` and the column of its colon, or None."""
     match = _MISSING_SPACE.fullmatch(line)
     return (match[1], match.end(1)) if match is not None else None
 
@@ -62,7 +62,7 @@ def _line(lines: list[str], number: int) -> str:
 
 
 def _inside(lines: list[str], at: Mark) -> Mark:
-    """Move a place behind the last line to the end of the last line that says something."""
+    """Return a place, moved from behind the last line to the end of the last line that is not blank."""
     if _line(lines, at.line).strip():
         return at
     number = min(at.line, len(lines) - 1)

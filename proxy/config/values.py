@@ -171,7 +171,7 @@ def _origin(value: object) -> str:
 
 
 def _is_origin(scheme: str, host: str, port: str | None) -> bool:
-    """Tell whether the parts name one page, or no more pages than somebody can have meant."""
+    """Return whether the parts name one origin, or no more origins than somebody can have meant."""
     if port not in (None, "*") and not 0 < int(port) < 65536:
         return False
     if host.startswith("["):
@@ -191,7 +191,7 @@ def is_ip(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach the address."""
+    """Return whether only this machine can reach the address."""
     if is_ip(host):
         return ipaddress.ip_address(host).is_loopback
     return host.lower() == "localhost"
@@ -259,7 +259,7 @@ def _name(pattern: re.Pattern[str], must: str, value: object) -> str:
 
 
 def as_list(value: object) -> object:
-    """Let one value stand for a list of one."""
+    """Return a list of one for a single value."""
     if value is None or isinstance(value, list | tuple):
         return value
     return [value]

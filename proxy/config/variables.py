@@ -10,7 +10,7 @@ _REFERENCE = re.compile(r"\$(?:\$|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<how>:
 
 
 def names_in(text: str) -> list[str]:
-    """Give the variables that the text refers to."""
+    """Return the names of the variables that the text refers to."""
     return [match["name"] for match in _REFERENCE.finditer(text) if match["name"]]
 
 

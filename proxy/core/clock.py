@@ -12,11 +12,11 @@ def iso_utc(ms: int) -> str:
 
 class Clock(Protocol):
     def now_ms(self) -> int:
-        """Give wall time: milliseconds since 1970 in UTC."""
+        """Return wall time in milliseconds since 1970, UTC."""
         ...
 
     def monotonic_s(self) -> float:
-        """Give seconds that never step back; for durations only."""
+        """Return seconds of a clock that never steps back; for durations only."""
         ...
 
 

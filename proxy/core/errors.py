@@ -58,7 +58,7 @@ class ApiError(TollkeeperError):
 
 
 def error_body(error: ApiError, request_id: str | None) -> bytes:
-    """Give OpenAI's shape of an error as JSON, with the id of the request beside it."""
+    """Return an error as JSON in OpenAI's shape, with the request's id beside it."""
     body = {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
     return orjson.dumps(body if request_id is None else {**body, "request_id": request_id})
 
@@ -83,14 +83,14 @@ _ANTHROPIC_TYPES: Mapping[int, str] = {  # Anthropic's class of error for a stat
 
 
 def anthropic_error_body(error: ApiError, request_id: str | None) -> bytes:
-    """Give Anthropic's shape of an error as JSON; our stable word stands in it as ``code``, which its SDKs keep."""
+    """Return an error as JSON in Anthropic's shape; our stable code is its ``code``, which Anthropic's SDKs keep."""
     kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
     shown = {"type": kind, "message": error.message, "code": error.code, "param": error.param}
     return orjson.dumps({"type": "error", "error": shown, "request_id": request_id})
 
 
 def openrouter_error_body(error: ApiError, request_id: str | None) -> bytes:
-    """Give OpenRouter's shape of an error as JSON; its SDKs take no ``code`` but the status, our word stands below."""
+    """Return an error as JSON in OpenRouter's shape. Its SDKs want the status as ``code``; ours is in metadata."""
     shown = openrouter_error(error.status, error.code, error.message, error.type)
     body = {"error": {**shown, "param": error.param}}
     return orjson.dumps(body if request_id is None else {**body, "request_id": request_id})

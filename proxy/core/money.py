@@ -18,7 +18,7 @@ class MoneyError(ValueError):
 
 
 def usd_to_pusd(text: str) -> tuple[int, bool]:
-    """Give pico-USD for a decimal literal in USD such as ``0.000168`` or ``1.68e-4``, and whether it was exact.
+    """Return a decimal literal in USD, such as ``0.000168`` or ``1.68e-4``, in pico-USD, and whether that is exact.
 
     Digits finer than a pico-USD are rounded up (an amount is never booked below what was charged) and told by False.
     Raises MoneyError for anything that is not a finite, non-negative number within MAX_PUSD.
@@ -53,7 +53,7 @@ def usd_to_pusd(text: str) -> tuple[int, bool]:
 
 @lru_cache(maxsize=1024)  # what a request cost is written for its client, and again for the log
 def pusd_to_usd(pusd: int) -> str:
-    """Give the exact decimal text in USD without exponent and without trailing zeros: 168000000 -> '0.000168'."""
+    """Return the exact decimal text in USD, without exponent or trailing zeros: 168000000 -> '0.000168'."""
     if pusd < 0:
         return f"-{pusd_to_usd(-pusd)}"
     digits = f"{pusd:013}"

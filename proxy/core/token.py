@@ -35,7 +35,7 @@ def new_token() -> str:
 
 
 def is_well_formed(token: str) -> bool:
-    """Tell whether the checksum holds; says nothing about whether anybody owns the token."""
+    """Return whether the checksum is right; whether anybody owns the token is another question."""
     return (
         len(token) == LENGTH
         and token.isascii()
@@ -45,5 +45,5 @@ def is_well_formed(token: str) -> bool:
 
 
 def token_hash(token: str) -> str:
-    """Give the SHA-256 in hex: the only form in which a token is kept."""
+    """Return the SHA-256 in hex, the only form in which a token is stored."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

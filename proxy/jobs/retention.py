@@ -30,7 +30,7 @@ _DAY_MS = 86_400_000
 
 
 def configured_quotas(settings: Settings, users: Sequence[Mapping[str, Any]]) -> frozenset[Quota]:
-    """Give every limit that holds for anybody. users are rows of storage/users.py; the configuration's win."""
+    """Return every limit that applies to anybody. users: rows of storage/users.py, after the configuration's."""
     quotas: set[Quota] = set(build_allowance(settings, "", None, None).quotas)
     quotas = {quota for quota in quotas if quota.scope == "all"}
     for group in settings.groups:
@@ -89,7 +89,7 @@ class Retention:
         return removed
 
     async def _plan(self, snapshot: Snapshot) -> Removable | None:
-        """Tell what may go; None where rows are kept forever, or nobody knows the time."""
+        """Return what may be removed; None if rows are kept forever, or while the time is unknown."""
         age_days = snapshot.settings.retention.rows_days
         if age_days is None or self._clock_problem() is not None:
             return None

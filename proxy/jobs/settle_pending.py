@@ -73,14 +73,14 @@ class SettlePending:
         return self._tasks.keys()
 
     async def start(self) -> int:
-        """Take up what the last run left; gives how many requests that is."""
+        """Start settling the requests that the last run left open; return how many they are."""
         left = await self._ledger.unfinished()
         for row in left:
             self._begin(row.id)
         return len(left)
 
     def look_up_later(self, request_id: int, made_with: Mapping[int, Access] = MappingProxyType({}), /) -> None:
-        """Take a request up; after close() the next start does. made_with: what attempts went out with, by number."""
+        """Queue a request; after close() it is left to the next start. made_with: by number what attempts used."""
         if not self._closed:
             if made_with:
                 self._made_with[request_id] = made_with
@@ -139,7 +139,7 @@ class SettlePending:
         )
 
     async def _figure(self, row: Unfinished, attempt: LeftAttempt, share: Reserved) -> "_Figure":
-        """Give what one attempt came to: what is known, the provider's own record, or its share of the reservation."""
+        """Return what an attempt cost: the known figure, the provider's own record, or its share of the reservation."""
         if attempt.outcome != "open" and attempt.cost_pusd is not None:
             return _Figure(Part(_known(row, attempt), _attempt_end(row, attempt, share, None)), None)
         flags = set((row.flags or "").split())
@@ -191,7 +191,7 @@ class SettlePending:
         return _Where([Access(provider, key) for key in named or provider.keys], is_its_own=bool(named))
 
     async def _ask(self, where: "_Where", generation_id: str) -> tuple[Generation | None, bool]:
-        """Ask until it is known or time is up; also tell whether every answer was 'unknown', by who would know."""
+        """Ask until the cost is known or time is up; also return whether every answer was a reliable 'unknown'."""
         deadline_s = self._clock.monotonic_s() + self._live.current.settings.ledger.lookup_timeout_s
         always_unknown = where.is_its_own
         for n in range(1_000_000):
@@ -227,7 +227,7 @@ class _Figure(NamedTuple):
 
 
 def _known(row: Unfinished, attempt: LeftAttempt) -> Verdict:
-    """Give the verdict that stands in the row of an attempt. Flags of the request may be its own."""
+    """Return the verdict stored in the row of an attempt. Flags of the request may be its own."""
     if attempt.cost_source == "none":
         return Verdict("released", 0, "none", frozenset())
     flags = frozenset((row.flags or "").split())
@@ -237,7 +237,7 @@ def _known(row: Unfinished, attempt: LeftAttempt) -> Verdict:
 
 
 def _said_that_it_failed(row: Unfinished, attempt: LeftAttempt) -> bool:
-    """Tell whether the provider said that it failed, with no content before.
+    """Return whether the provider said that it failed, before any content.
 
     Of those that others followed only one that a preset's checks turned down can have had any: it answered.
     """
@@ -252,7 +252,7 @@ def _said_that_it_failed(row: Unfinished, attempt: LeftAttempt) -> bool:
 
 
 def _end(row: Unfinished, figures: Sequence[_Figure], now_ms: int) -> RequestEnd:
-    """Give the end of a row with the figures that were found, the known ones kept."""
+    """Return the end of a request's row with the figures that were found; those already known stay."""
     crashed = row.state == "open"
     last, found = row.attempts[-1], figures[-1].found
     end = RequestEnd(
@@ -289,7 +289,7 @@ def _end(row: Unfinished, figures: Sequence[_Figure], now_ms: int) -> RequestEnd
 
 
 def _attempt_end(row: Unfinished, attempt: LeftAttempt, share: Reserved, found: Generation | None) -> AttemptEnd:
-    """Give the end of an attempt as far as it is known; the share of the last one is not written."""
+    """Return the end of an attempt as far as it is known; the share of the last one is not written."""
     is_last = attempt.n == row.attempts[-1].n
     return AttemptEnd(
         request_id=row.id,

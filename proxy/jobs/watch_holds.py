@@ -36,7 +36,7 @@ class HoldWatch:
             await self.look()
 
     async def look(self) -> None:
-        """Look once. What had no owner the last time either is told and ended."""
+        """Check once. A hold that has had no owner twice in a row is logged and ended."""
         ownerless = self._ownerless()
         stale = sorted(ownerless & self._seen)
         self._seen = ownerless
@@ -60,7 +60,7 @@ class HoldWatch:
         return sum(max(0, (view.running or 0) - len(self._parts.in_flight)) for view in views)
 
     async def _end(self, request_id: int) -> None:
-        """End a hold by what the ledger says; asked behind all that is queued, so that an end under way comes first."""
+        """End a hold by what the ledger says, read after all queued writes, so that an end under way comes first."""
         parts, book = self._parts, self._parts.desk.book
         parts.claims.drop(request_id)
         try:

@@ -79,7 +79,7 @@ class Account:
         self._bucket_ms = -1
 
     def span(self, window: str, zone: ZoneInfo, now_ms: int) -> Span:
-        """Give the span of the window that now_ms lies in, worked out anew where another was in use."""
+        """Return the span of the window that now_ms lies in, computed anew when the window has changed."""
         span = self.spans.get(window)
         if span is None or now_ms >= span.until_ms or now_ms < span.from_ms:
             span = self.spans[window] = self.summed(window_at(window, zone, now_ms))
@@ -124,7 +124,7 @@ class Account:
                 reserved[2] += requests
 
     def end(self, held: Reservation, cost_pusd: int, tokens: int, requests: int, zone: ZoneInfo) -> None:
-        """Take a reservation away and add what it came to, in the windows of its start."""
+        """Replace a reservation by its cost, in the windows of its start."""
         del self.open[held.request_id]
         self.running -= held.running
         started_ms = held.started_ms
@@ -188,7 +188,7 @@ class Account:
                 self._before_ms = max(self._before_ms, at_ms + HOUR_MS)
 
     def oldest_hour_ms(self, span: Span) -> int | None:
-        """Give the first hour of a rolling span in which anything was used or is held."""
+        """Return the first hour of a rolling span in which anything was used or is held."""
         used = [
             at_ms
             for buckets in (self._minutes, self._quarters, self._hours)
@@ -201,12 +201,12 @@ class Account:
 
     @property
     def folded_ms(self) -> int:
-        """Give the instant before which minutes are no longer told apart."""
+        """Return the time before which minutes are no longer kept apart."""
         return self._fold_ms
 
 
 def holds_a_day_edge(hour_ms: int, zone: ZoneInfo) -> bool:
-    """Tell whether a day of the zone begins inside this hour of UTC, where no roll-up can split it."""
+    """Return whether a day of the zone begins inside this UTC hour, which no roll-up can split."""
     return hour_ms < window_at("day", zone, hour_ms + HOUR_MS - 1).start_ms < hour_ms + HOUR_MS
 
 

@@ -16,7 +16,7 @@ class RetryRules(NamedTuple):
 
 
 def delay_s(try_n: int, retry_after_s: float | None, rules: RetryRules, jitter01: float) -> float:
-    """Give the wait after the try_n-th try (from 1) failed; jitter01 is drawn from [0, 1].
+    """Return the wait after the try_n-th try (from 1) failed; jitter01 is drawn from [0, 1].
 
     Without word from the provider: backoff_s doubled with each try, at most backoff_max_s, of which half is left to
     chance, so that those who failed together do not come back together. With word: at least retry_after_s, and up to

@@ -65,7 +65,7 @@ class Breaker:
     )
 
     def __init__(self, rules: BreakerRules, witnesses: Witnesses | None = None) -> None:
-        """Take its rules, and who was served before it was there."""
+        """Set the rules, and who was served before the breaker existed."""
         self._rules = rules
         self._state: State = "closed"
         self.is_closed = True  # it lets all through; only what is reported changes that
@@ -85,7 +85,7 @@ class Breaker:
         return self._state
 
     def try_pass(self, now_s: float) -> int:
-        """Give a pass for one attempt, or 0: do not ask now.
+        """Return a pass for one attempt, or 0: do not ask now.
 
         Every pass ends in exactly one of succeeded(), failed() and cancelled(); of a streamed answer the first content
         is the success.
@@ -104,7 +104,7 @@ class Breaker:
         return self._pass
 
     def succeeded(self, now_s: float, pass_: int, user: str) -> None:
-        """Note an answer, and who got it."""
+        """Record an answer, and who got it."""
         self._witnesses.served(user, now_s)
         if pass_ != self._pass:
             return
@@ -116,7 +116,7 @@ class Breaker:
         self._attempts.add(now_s)
 
     def failed(self, now_s: float, pass_: int, cooldown_s: float | None = None, witness: Witness | None = None) -> None:
-        """Note a failure; cooldown_s is what the provider asked for (Retry-After), heeded up to cooldown_max_s.
+        """Record a failure; cooldown_s: the provider's Retry-After, respected up to cooldown_max_s.
 
         witness: whose request met it; None: nothing of one was sent.
         """
@@ -135,7 +135,7 @@ class Breaker:
             self._open(now_s, cooldown_s)
 
     def cancelled(self, now_s: float, pass_: int) -> None:  # noqa: ARG002 - all three ends of a pass are called alike
-        """Give a pass back whose attempt told nothing: the client went away, or the failure was the request's."""
+        """Return a pass whose attempt proved nothing: the client went away, or the request itself was at fault."""
         if pass_ == self._pass and self._state == "half_open":
             self._probes_out -= 1
 

@@ -16,7 +16,7 @@ class Canned(NamedTuple):
 
 
 def canned_answer(texts: Mapping[str, str], messages: Sequence[Any]) -> Canned | None:
-    """Give the text of the first keyword, in configured order, that stands in the last user message.
+    """Return the text of the first keyword, in configured order, that occurs in the last user message.
 
     A keyword is found as a whole word or run of words, whatever the case. None where no keyword is found and there
     is no default. messages are a chat's, their types already checked; content may be a text or a list of parts.

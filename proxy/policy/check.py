@@ -35,7 +35,7 @@ class CheckRules(NamedTuple):
 
 
 def check(rules: CheckRules, text: str | None, duration_s: float) -> tuple[str, ...]:
-    """Give the names of the checks that failed, in a fixed order; none: all is well.
+    """Return the names of the checks that failed, in a fixed order.
 
     too_slow, too_short, not_json, not_schema, no_pattern, too_long_to_check. text is answer_text(); None, an answer
     that only calls tools, is held against the time alone. White space around the text is not counted.
@@ -68,7 +68,7 @@ def _json_problem(text: str, schema: Schema | None) -> str | None:
 
 
 def answer_text(body: Mapping[str, Any]) -> str | None:
-    """Give the text of an answer, of its first choice; None where it calls tools instead of speaking.
+    """Return the text of an answer's first choice; None if it calls tools instead.
 
     The answer may be a chat completion, a completion, a response or a message.
     """
@@ -95,7 +95,7 @@ def _of_choice(choice: Any) -> str | None:
 
 
 def _joined(content: Any) -> str:
-    """Give the text of a content: a text itself, or parts."""
+    """Return the text of a content, which is a string or a list of parts."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
@@ -110,7 +110,7 @@ def _has_call(parts: list[Any]) -> bool:
 
 
 def schema_in(response_format: Any) -> Mapping[str, Any] | None:
-    """Give the schema of a response_format of type json_schema; None where it has none."""
+    """Return the schema of a response_format of type json_schema; None if there is none."""
     if not isinstance(response_format, Mapping) or response_format.get("type") != "json_schema":
         return None
     inner = response_format.get("json_schema")
@@ -119,7 +119,7 @@ def schema_in(response_format: Any) -> Mapping[str, Any] | None:
 
 
 def build_schema(schema: Mapping[str, Any]) -> Schema:
-    """Make a schema ready to use; raises SchemaError.
+    """Build a validator of a schema; raises SchemaError.
 
     It is JSON Schema as $schema says, else 2020-12. References lead to places in the schema itself; nothing is ever
     fetched. The library costs 60 ms to import, so only a configuration that checks a schema does.

@@ -116,7 +116,7 @@ def order(select: Select, candidates: Sequence[Candidate], needs: Needs, rnd01: 
 
 
 def _cannot(candidate: Candidate, needs: Needs) -> str | None:
-    """Say why a candidate cannot do the job; None where it can or may."""
+    """Return why a candidate cannot serve the request; None if it can, or might."""
     context, supports = candidate.context_tokens, candidate.supports
     if context is not None and needs.input_tokens_least > context:
         return f"its context of {context} tokens is too small for {needs.input_tokens_least} or more"
@@ -203,7 +203,7 @@ def _balanced(candidates: Sequence[Candidate], able: list[int]) -> list[_Ranked]
 
 
 def mix_ausd(price: Price) -> int:
-    """Give the price of a request of 750 input and 250 output tokens, in atto-USD."""
+    """Return the price of a request of 750 input and 250 output tokens, in atto-USD."""
     tokens_ausd = _MIX_INPUT * price.input_ausd + _MIX_OUTPUT * price.output_ausd
     return tokens_ausd + price.request_pusd * AUSD_PER_PUSD
 

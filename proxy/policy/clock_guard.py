@@ -29,7 +29,7 @@ class ClockGuard:
         self.off_ms = 0
 
     def now_ms(self, wall_ms: int, monotonic_s: float) -> int:
-        """Give the time to go by.
+        """Return the trusted time.
 
         While wall and monotonic clock agree that is the wall clock. After steps of more than 30 s together, either
         way, it goes on by the monotonic clock; what steps of the past come to is forgotten by 10 ms a second. While
@@ -57,7 +57,7 @@ class ClockGuard:
         return expected_ms
 
     def confirm(self, date_ms: int, wall_ms: int, monotonic_s: float) -> bool:
-        """Hold the wall clock against a provider's Date header.
+        """Compare the wall clock with a provider's Date header.
 
         Within two minutes the wall clock counts again, also after a step (a laptop that slept), unless the time that is
         gone by agrees with the header better: then the step made it worse. Further off, time stands still until a later

@@ -137,28 +137,28 @@ class Failure(NamedTuple):
 
     @property
     def code(self) -> int | None:
-        """Give the status that counts: the HTTP one, or within a 2xx that of the error object; None: neither."""
+        """Return the status that counts: the HTTP status or, in a 2xx, that of the error object; None: neither."""
         if self.where == "status":
             return self.status
         return None if self.error is None else status_of(self.error)
 
     @property
     def message(self) -> str:
-        """Give the error's text in lower case; empty where there is none."""
+        """Return the error's text in lower case; "" if there is none."""
         return "" if self.error is None else (_text(self.error, "message") or "").lower()
 
     @property
     def limit_source(self) -> str:
-        """Give OpenRouter's word for whose limit it was; empty where it does not say."""
+        """Return OpenRouter's word for whose limit it was; "" if it does not say."""
         return _text(self.part("metadata"), "limit_source") or ""
 
     def part(self, name: str) -> Mapping[str, Any]:
-        """Give an object within the error, such as metadata; empty where there is none."""
+        """Return an object within the error, such as metadata; empty if there is none."""
         value = None if self.error is None else self.error.get(name)
         return value if isinstance(value, Mapping) else {}
 
     def said(self, name: str) -> Any:
-        """Give a value of the error's metadata, or of the error itself; None where neither has it."""
+        """Return a value of the error's metadata, or of the error itself; None if neither has it."""
         value = self.part("metadata").get(name)
         return value if value is not None or self.error is None else self.error.get(name)
 
@@ -216,7 +216,7 @@ def _json(text: str) -> Any:
 
 
 def status_of(error: Mapping[str, Any]) -> int | None:
-    """Give the status that an error object stands for: a number in code, or the meaning of a word; else None.
+    """Return the status that an error object means: a number in code, or the meaning of a word; else None.
 
     OpenRouter's code is the status as a number, within a 200 as well; OpenAI's is a word or null.
     """

@@ -112,7 +112,7 @@ _GATEWAY_TIMEOUTS: Final = frozenset({408, 502, 504, 524})
 
 
 def may_be_billed(failure: Failure, reading: Reading | None = None) -> bool:
-    """Tell whether the provider may charge for an attempt that failed so.
+    """Return whether the provider may charge for an attempt that failed in this way.
 
     Once the request was sent, silence proves nothing. A status is a refusal: the provider says that it did not do the
     work, and says so before any of it went out; none that is known charges for that. proves_nothing() has the
@@ -131,7 +131,7 @@ def may_be_billed(failure: Failure, reading: Reading | None = None) -> bool:
 
 
 def proves_nothing(reading: Reading) -> bool:
-    """Tell whether a status, or the code of an error in a 200, leaves open what was done.
+    """Return whether a status, or the code of an error in a 200, leaves open what was done.
 
     So it does where somebody on the way gave up waiting (408, 504, 524), or had no answer that it understood (502):
     whoever sat behind may have finished, and charges. A 502 by which a router says itself that the provider behind it
@@ -195,7 +195,7 @@ def _free_tier(reading: Reading) -> bool:
 
 
 def _behind_the_router(reading: Reading) -> bool:
-    """Tell whether a router says that one of the providers behind it failed: it is well itself."""
+    """Return whether a router reports that a provider behind it failed, while it is healthy itself."""
     failure = reading.failure
     return (
         "provider returned error" in failure.message
@@ -221,12 +221,12 @@ def _told(failure: Failure, _: int) -> float | None:
 
 
 def _told_by_429(failure: Failure, _: int) -> float | None:
-    """Give the wait that was told where it is a limit; with any other status it is a guess at when it is well again."""
+    """Return the announced wait if it is a limit's; with any other status it only guesses when service is restored."""
     return failure.retry_after_s if failure.code == 429 else None
 
 
 def _until_changed(failure: Failure, now_ms: int) -> float:
-    """Give the seconds to the time at which the limit ends by its own word, else UNTIL_CHANGED_S."""
+    """Return the seconds until the limit ends, as it says itself, else UNTIL_CHANGED_S."""
     reset_s = _reset_s(failure.said("resets_at"), now_ms)
     return UNTIL_CHANGED_S if reset_s is None else reset_s
 
@@ -235,7 +235,7 @@ _PERIODS: Final = (("daily", "day"), ("weekly", "week"), ("monthly", "month"))
 
 
 def _key_limit_end(failure: Failure, now_ms: int) -> float:
-    """Give the seconds to the limit's end: resets_at, the wait that was told, or the end of the period it names.
+    """Return the seconds until the limit's end: resets_at, the announced wait, or the end of the named period.
 
     Periods are the UTC day, week (from Monday) and month.
     """
@@ -264,7 +264,7 @@ _FRACTION: Final = re.compile(r"\.\d+")
 
 
 def _reset_s(value: Any, now_ms: int) -> float | None:
-    """Give the seconds to an ISO 8601 time, or to epoch seconds or ms; None for the past and what is no time."""
+    """Return the seconds until an ISO 8601 time, or epoch seconds or ms; None for the past and anything else."""
     if isinstance(value, str) and len(value) <= 64:
         try:
             at = datetime.fromisoformat(_FRACTION.sub("", value))

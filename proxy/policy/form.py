@@ -98,7 +98,7 @@ KNOWN: Final = (
 
 
 def has_known(host: str) -> bool:
-    """Tell whether anything is known of a host."""
+    """Return whether anything is known about a host."""
     return any(_is_at(host, row.hosts) for row in KNOWN)
 
 

@@ -18,7 +18,7 @@ class GuardedClock:
         return self._guard.now_ms(self._clock.now_ms(), self.monotonic_s())
 
     def hear_date(self, header: str | None) -> None:
-        """Hold the wall clock against a provider's Date header; one that cannot be read says nothing."""
+        """Compare the wall clock with a provider's Date header; ignore one that cannot be parsed."""
         if header is None:
             return
         try:
@@ -29,7 +29,7 @@ class GuardedClock:
 
     @property
     def problem(self) -> str | None:
-        """Say what is wrong with this machine's clock; None while nothing is."""
+        """Return what is wrong with this machine's clock; None while nothing is."""
         if self._guard.off_ms:
             side = "ahead of" if self._guard.off_ms > 0 else "behind"
             return f"this machine's clock is {abs(self._guard.off_ms) // 1000} s {side} the provider's; fix NTP"

@@ -23,7 +23,7 @@ class Hosts:
         self._any_address = not _is_loopback(listens_on)
 
     def allows(self, name: str | None) -> bool:
-        """Tell whether a request may name the server so; None: the header held no name."""
+        """Return whether a request may address the server by this name; None: the header held no name."""
         if name is None:
             return False
         return name in self._names or (self._any_address and _is_address(name))

@@ -63,7 +63,7 @@ class KeyRing:
         self._plain = len(keys) == 1 and only.valid_from_ms is None and only.valid_until_ms is None
 
     def choose(self, now_ms: int, excluded: Collection[int] = (), model: str | None = None) -> int | None:
-        """Give the index of the key to use, or None where there is none now.
+        """Return the index of the key to use, or None if none is usable now.
 
         excluded holds the indices that were tried for this request or whose own limits are used up. The lowest
         priority number that has a usable key counts, and in it the keys take turns by weight (smooth weighted round
@@ -81,7 +81,7 @@ class KeyRing:
         return chosen
 
     def set_aside(self, name: str, until_ms: int, reason: str = "", model: str | None = None) -> None:
-        """Leave a key out until a time, for one model or for all. A later end replaces an earlier one."""
+        """Suspend a key until a time, for one model or for all. A later end replaces an earlier one."""
         aside = _Aside(until_ms, reason)
         if model is None:
             self._asides[name] = max(self._asides.get(name, aside), aside)
@@ -93,21 +93,21 @@ class KeyRing:
         self._model_asides[place] = max(self._model_asides.get(place, aside), aside)
 
     def restore(self, name: str, model: str | None = None) -> None:
-        """Take a key back into use: it was just accepted, for this model."""
+        """Return a key to use: it was just accepted for this model."""
         if self._asides or self._model_asides:
             self._asides.pop(name, None)
             if model is not None:
                 self._model_asides.pop((name, model), None)
 
     def take_over(self, before: "KeyRing", names: Iterable[str]) -> None:
-        """Keep what an older ring knew of these keys: those that a new configuration left as they were."""
+        """Copy an older ring's knowledge of those keys that a new configuration left as they were."""
         kept = frozenset(names) & {key.name for key in self._keys}
         asides, model_asides = before._asides, before._model_asides  # noqa: SLF001 - a ring like this one
         self._asides.update({name: aside for name, aside in asides.items() if name in kept})
         self._model_asides.update({place: aside for place, aside in model_asides.items() if place[0] in kept})
 
     def usable_in_ms(self, now_ms: int, model: str | None = None) -> int | None:
-        """Give the time until a key is usable, 0 = now; None: no key is valid now."""
+        """Return the time until a key is usable, 0 = now; None: no key is valid now."""
         valid = [i for i in range(len(self._keys)) if self._is_valid(i, now_ms)]
         return min((max(self._until_ms(i, model) - now_ms, 0) for i in valid), default=None)
 
@@ -127,7 +127,7 @@ class KeyRing:
         return min(waits, default=None)
 
     def view(self, now_ms: int) -> tuple[KeyView, ...]:
-        """Give the keys in their configured order."""
+        """Return the keys in their configured order."""
         return tuple(self._key_view(i, now_ms) for i in range(len(self._keys)))
 
     def _key_view(self, i: int, now_ms: int) -> KeyView:
@@ -158,7 +158,7 @@ class KeyRing:
         return until_ms
 
     def _forget(self, name: str, model: str | None, now_ms: int) -> None:
-        """Drop what is over for a key, so that a ring with nothing set aside is quick again."""
+        """Remove a key's expired suspensions, so that a ring without any is quick again."""
         aside = self._asides.get(name)
         if aside is not None and aside.until_ms <= now_ms:
             del self._asides[name]

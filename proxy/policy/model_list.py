@@ -64,7 +64,7 @@ def flaws_text(flaws: tuple[str, ...] | list[str]) -> str:
 
 
 def _listed(payload: Any) -> Iterator[tuple[str, Any]]:
-    """Give each entry with its place; an object in the list's place is one by id."""
+    """Yield each entry with its place; an object instead of the list maps ids to entries."""
     found = payload
     for _ in range(2):  # {"data": {"data": [...]}} and {"result": {"models": [...]}} are met too
         if isinstance(found, Mapping):

@@ -39,7 +39,7 @@ class Origins:
         return bool(self._exact or self._patterns)
 
     def allows(self, origin: str) -> bool:
-        """Tell whether a page of this origin, as a browser sends it, may call."""
+        """Return whether a page of this origin, as a browser sends it, may call."""
         origin = origin.lower()
         if origin in self._exact:
             return True
@@ -48,6 +48,6 @@ class Origins:
 
 
 def is_same(origin: str, host: str) -> bool:
-    """Tell whether a page came from the very server that it calls; host: its Host header."""
+    """Return whether a page came from the very server that it calls; host: its Host header."""
     scheme, _, place = origin.lower().partition("://")
     return scheme in _PORTS and host.lower().removesuffix(f":{_PORTS[scheme]}") == place

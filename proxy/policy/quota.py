@@ -75,7 +75,7 @@ class Refused:
     only_reservations_in_way: bool
 
     def retry_after_s(self, now_ms: int) -> int:
-        """Give whole seconds, 1 to 60, after which a new try makes sense; rounded up: never too early."""
+        """Return after how many seconds, 1 to 60, a new try makes sense; rounded up: never too early."""
         if self.resets_at_ms is None:
             return 1
         return max(1, min(60, -((now_ms - self.resets_at_ms) // 1000)))
@@ -107,7 +107,7 @@ class SettledRow(NamedTuple):
 
 
 def scopes_of(user: str, group: str | None, use_case: str | None = None) -> tuple[str, ...]:
-    """Give the scopes that a user's request counts in; use_case: one that has limits."""
+    """Return the scopes that a user's request counts in; use_case: one that has limits."""
     scopes = (f"user:{user}", f"group:{group}", "all") if group else (f"user:{user}", "all")
     return scopes if use_case is None else (*scopes, use_case_scope(use_case))
 
@@ -135,7 +135,7 @@ class FineRows(NamedTuple):
 
 
 def fine_rows(now_ms: int, zone: ZoneInfo, horizon_days: int = HORIZON_DAYS) -> FineRows:
-    """Tell which rows a rebuild needs one by one.
+    """Return which rows a rebuild needs one by one.
 
     These are the running hour, the one before and what follows (minutes and local hours), and in
     zones off UTC by parts of an hour each hour of UTC in which a day begins.
@@ -178,7 +178,7 @@ class QuotaBook:
         amounts: Amounts,
         quotas: Sequence[Quota],
     ) -> Admitted | Refused:
-        """Let a request in and reserve its amounts in all scopes, or refuse it and change nothing.
+        """Admit a request and reserve its amounts in all scopes, or refuse it and change nothing.
 
         Raises QuotaError for a request that is already open.
         """
@@ -193,7 +193,7 @@ class QuotaBook:
         return self._reserve(request_id, scopes, now_ms, amounts, running=True)
 
     def refused(self, now_ms: int, amounts: Amounts, quotas: Sequence[Quota]) -> Refused | None:
-        """Tell which limit would refuse a request, if any; nothing is changed."""
+        """Return which limit would refuse a request, if any; nothing is changed."""
         refusals = self._refusals(now_ms, amounts, quotas, new=True)
         return _told(refusals) if refusals else None
 
@@ -221,11 +221,11 @@ class QuotaBook:
         self._hold_more(held, -more.cost_pusd, -more.tokens)
 
     def held_pusd(self, request_id: object) -> int:
-        """Give what an open request holds."""
+        """Return what an open request holds."""
         return self._held(request_id).cost_pusd
 
     def settle(self, request_id: object, cost_pusd: int, tokens: int) -> None:
-        """End a request with what it came to, even above what it held. Call it once the row is on disk."""
+        """End a request with its cost, even above what it held. Call it once the row is on disk."""
         if cost_pusd < 0 or tokens < 0:
             raise ValueError("a settlement is not below 0")
         held = self._end(request_id)
@@ -239,7 +239,7 @@ class QuotaBook:
             account.end(held, 0, 0, held.requests if counts else 0, self.zone)
 
     def stop_running(self, request_id: object) -> None:
-        """Tell that a request no longer counts as concurrent though its cost is not known yet."""
+        """Stop counting a request as concurrent, though its cost is not known yet."""
         held = self._held(request_id)
         if held.running:
             held.running = False
@@ -249,7 +249,7 @@ class QuotaBook:
     # What limits say
 
     def headroom_pusd(self, quotas: Iterable[Quota], now_ms: int, *, ignore_reserved: bool = False) -> int | None:
-        """Give what the tightest hard cost limit leaves, at least 0; None without one.
+        """Return what the tightest hard cost limit leaves, at least 0; None without one.
 
         ignore_reserved gives what would be left if all open requests came to nothing.
         """
@@ -262,7 +262,7 @@ class QuotaBook:
         return None if least is None else max(least, 0)
 
     def limits_view(self, quotas: Iterable[Quota], now_ms: int) -> list[LimitRow]:
-        """Give a row for each quota, in their fixed order."""
+        """Return a row for each quota, in their fixed order."""
         rows = []
         for quota in sorted(quotas, key=refusal_order):
             scope, kind, amount, window, mode = quota
@@ -278,7 +278,7 @@ class QuotaBook:
         return rows
 
     def open_requests(self) -> dict[object, Reservation]:
-        """Give what is open, by request."""
+        """Return what is open, by request."""
         return dict(self._open)
 
     def open_ids(self) -> KeysView[Any]:
@@ -309,7 +309,7 @@ class QuotaBook:
         self.load_past(scope, hours, rows)
 
     def keeps(self, scope: str) -> bool:
-        """Tell whether the totals of a use case are kept."""
+        """Return whether the totals of a use case are kept."""
         return scope in self._kept
 
     def with_kept(self, scopes: tuple[str, ...], use_case: str) -> tuple[str, ...]:
@@ -318,7 +318,7 @@ class QuotaBook:
         return (*scopes, scope) if scope in self._kept and scope not in scopes else scopes
 
     def open_scope(self, scope: str) -> set[Any]:
-        """Begin to keep the totals of a use case; load_past() must follow, or close_scope().
+        """Start keeping the totals of a use case; load_past() must follow, or close_scope().
 
         Return the requests that are let in until then, as a set that grows: they are not part of the past.
         """
@@ -329,7 +329,7 @@ class QuotaBook:
         return counted
 
     def close_scope(self, scope: str) -> None:
-        """Keep the totals of a use case no longer: its past could not be read."""
+        """Stop keeping the totals of a use case: its past could not be read."""
         self._kept.discard(scope)
         self._counted.pop(scope, None)
 
@@ -345,7 +345,7 @@ class QuotaBook:
     def load_open(
         self, request_id: object, scopes: tuple[str, ...], started_ms: int, cost_pusd: int, tokens: int
     ) -> None:
-        """Take up a reservation that a crash left: it counts in full, but no longer as concurrent."""
+        """Add a reservation that a crash left open: it counts in full, but no longer as concurrent."""
         if request_id in self._open:
             raise QuotaError(f"request {request_id} is already open")
         self._reserve(request_id, scopes, started_ms, Amounts(cost_pusd, tokens), running=False)
@@ -455,7 +455,7 @@ class QuotaBook:
 
 
 def _resets_at_ms(account: Account, window: str, span: Span) -> int | None:
-    """Give when a window ends, for a rolling one when its oldest hour leaves."""
+    """Return when a window ends; for a rolling one, when its oldest hour drops out."""
     hours = rolling_hours(window)
     if hours is None:
         return None if window == TOTAL else span.until_ms

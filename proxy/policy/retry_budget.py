@@ -18,11 +18,11 @@ class RetryBudget:
         self._tries = Rolling(_WINDOW_S)  # all: tries of both kinds; marked: the retries
 
     def tried(self, now_s: float) -> None:
-        """Note a first try of a target."""
+        """Record a first try of a target."""
         self._tries.add(now_s)
 
     def take(self, now_s: float) -> bool:
-        """Take one retry out of the budget; False: there is none left, do not retry."""
+        """Spend one retry of the budget; False: none is left, do not retry."""
         tries = self._tries
         tries.move(now_s)
         if (tries.marked + 1 - FLOOR) * 100 > (tries.all - tries.marked) * self._percent:
@@ -31,7 +31,7 @@ class RetryBudget:
         return True
 
     def left(self, now_s: float) -> int:
-        """Give the retries that are left now, for display."""
+        """Return the retries that are left now, for display."""
         tries = self._tries
         tries.move(now_s)
         return max(0, int((tries.all - tries.marked) * self._percent / 100) + FLOOR - tries.marked)

@@ -33,7 +33,7 @@ class Rolling:
             self.marked += 1
 
     def move(self, now_s: float) -> None:
-        """Forget what is older than the window; `all` and `marked` then hold for now_s."""
+        """Remove what is older than the window; `all` and `marked` are then right for now_s."""
         newest = int(now_s // self._slice_s)
         passed = newest - self._newest
         if passed <= 0:

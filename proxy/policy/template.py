@@ -31,12 +31,12 @@ class VariableError(ValueError):
 
 
 def names_in(text: str) -> frozenset[str]:
-    """Give the names of the variables in a text."""
+    """Return the names of the variables in a text."""
     return frozenset(match[2] for match in _PLACE.finditer(text) if match[2])
 
 
 def fill(text: str, variables: Mapping[str, Variable], given: Mapping[str, Any]) -> str:
-    """Put values in the place of {name}; {{name}} stays as {name}, and any other brace as it is.
+    """Return the text with values for {name}; {{name}} becomes {name}, and any other brace stays.
 
     A value comes from given (the request's metadata), else from the variable's default; null counts as not given.
     Texts, numbers and booleans (as true and false) are values. A name that variables do not have takes what is

@@ -49,7 +49,7 @@ class Window(NamedTuple):
 @lru_cache(maxsize=256)
 @lru_cache(maxsize=64)
 def rolling_hours(window: str) -> int | None:
-    """Give the hours of a rolling window such as 30d or 12h; None for the others."""
+    """Return the hours of a rolling window such as 30d or 12h; None for the others."""
     number, unit = window[:-1], window[-1:]
     if not number.isdecimal() or not number.isascii() or unit not in ("d", "h"):
         return None
@@ -57,7 +57,7 @@ def rolling_hours(window: str) -> int | None:
 
 
 def length_ms(window: str) -> int:
-    """Give the greatest length, for comparing windows; raises ValueError for what is no window."""
+    """Return the greatest length, for comparing windows; raises ValueError for an unknown window."""
     hours = rolling_hours(window)
     if hours is not None:
         return hours * HOUR_MS
@@ -67,7 +67,7 @@ def length_ms(window: str) -> int:
 
 
 def window_at(window: str, zone: ZoneInfo, now_ms: int) -> Window:
-    """Give the window that an instant lies in. Raises ValueError for what is no window."""
+    """Return the window that an instant lies in. Raises ValueError for an unknown window."""
     hours = rolling_hours(window)
     if hours is not None:
         hour_ms = now_ms - now_ms % HOUR_MS
@@ -79,7 +79,7 @@ def window_at(window: str, zone: ZoneInfo, now_ms: int) -> Window:
 
 
 def window_bounds(window: str, zone: ZoneInfo, now_ms: int) -> tuple[int, int | None]:
-    """Give (start_ms, end_ms) of the window that an instant lies in; the end of `total` is None.
+    """Return (start_ms, end_ms) of the window that an instant lies in; the end of `total` is None.
 
     A rolling window ends, for this purpose, where it next moves.
     """
@@ -127,7 +127,7 @@ def _offset_s(zone: ZoneInfo, at_s: int) -> int:
 
 
 def _today(zone: ZoneInfo, now_s: int) -> date:
-    """Give the latest date that the zone has reached: a clock set back over midnight reopens no day."""
+    """Return the latest date that the zone has reached: a clock set back over midnight reopens no day."""
     today = _local(zone, now_s).date()
     tomorrow = today + timedelta(days=1)
     return tomorrow if _day_start_s(zone, tomorrow) <= now_s else today
@@ -135,7 +135,7 @@ def _today(zone: ZoneInfo, now_s: int) -> date:
 
 @lru_cache(maxsize=4096)
 def _day_start_s(zone: ZoneInfo, day: date) -> int:
-    """Give the first instant at which the zone's date is this day or a later one."""
+    """Return the first instant at which the zone's date is this day or a later one."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
     first_s = int(midnight.timestamp())  # fold 0: of a midnight that comes twice, the first
     if _local(zone, first_s).replace(tzinfo=None) == midnight.replace(tzinfo=None):
@@ -158,7 +158,7 @@ def _hour(zone: ZoneInfo, now_s: int) -> tuple[int, int]:
 
 
 def _first_true(low_s: int, high_s: int, holds: Callable[[int], bool]) -> int:
-    """Give the first second after low_s, up to high_s, at which a condition holds that then holds on."""
+    """Return the first second after low_s, up to high_s, from which on a condition is true."""
     while high_s - low_s > 1:
         middle_s = (low_s + high_s) // 2
         if holds(middle_s):

@@ -40,7 +40,7 @@ class Witnesses:
         self._served_s = now_s
 
     def failed(self, witness: Witness | None, now_s: float) -> bool:
-        """Note a failure; False: the same request has met it already. None: nothing was sent, it meets everybody."""
+        """Record a failure; False: this request has met it before. None: nothing was sent, so it affects everybody."""
         if witness is None:
             self._unmet_s = now_s
             return True
@@ -51,7 +51,7 @@ class Witnesses:
         return is_new
 
     def are_many(self, now_s: float) -> bool:
-        """Tell whether what they met would meet the next user too."""
+        """Return whether the next user would meet the same failure."""
         if self._unmet_s is not None and now_s - self._unmet_s < HEARD_S:
             return True
         self._forget(now_s)

@@ -23,7 +23,7 @@ class WrongTokens:
         return max(0.0, until_s - now_s)
 
     def wrong(self, address: str, now_s: float) -> None:
-        """Note a wrong one: from the fourth on the next must wait, twice as long each time."""
+        """Record a wrong token: from the fourth on the next must wait, twice as long each time."""
         count, _, last_s = self._of.pop(address, (0, 0.0, now_s))
         count = 1 if now_s - last_s > FORGET_S else count + 1
         wait_s = 0.0 if count <= FREE else min(2.0 ** min(count - FREE - 1, 10), WAIT_MAX_S)
@@ -32,5 +32,5 @@ class WrongTokens:
             self._of.popitem(last=False)
 
     def right(self, address: str) -> None:
-        """Forget an address that knows the secret."""
+        """Remove an address that knows the secret."""
         self._of.pop(address, None)

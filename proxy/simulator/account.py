@@ -21,7 +21,7 @@ _KEPT_DAYS = 30  # /activity gives the last 30 completed days
 
 
 def usd(pusd: int) -> Any:
-    """Give a JSON number with the exact digits."""
+    """Return a JSON number with the exact digits."""
     return orjson.Fragment(pusd_to_usd(pusd).encode())
 
 
@@ -34,7 +34,7 @@ def _iso(created: int) -> str:
 
 
 def window_start(now: int, reset: str | None) -> int:
-    """Give the unix second at which a daily, weekly (Monday) or monthly window began; 0 for none."""
+    """Return the Unix second at which a daily, weekly (Monday) or monthly window began; 0 for none."""
     day = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     starts = {
         "daily": day,
@@ -130,7 +130,7 @@ class Account:
     _days: dict[tuple[date, str, str, str], _Day] = field(default_factory=lambda: defaultdict(_Day))
 
     def key(self, secret: str, now: int) -> Key:
-        """Give the key; one that was never made through /keys is known all the same, without a limit."""
+        """Return the key; one that was never created by /keys is known too, without a limit."""
         hashed = key_hash(secret)
         found = self.keys.get(hashed)
         if found is None:
@@ -192,7 +192,7 @@ class Account:
         }
 
     def activity(self, now: int, only: str | None) -> dict[str, Any]:
-        """Give the completed days; raises KeyFieldError for a date that is not one of them."""
+        """Return the completed days; raises KeyFieldError for a date that is not one of them."""
         today = datetime.fromtimestamp(now, UTC).date()
         first = today - timedelta(days=_KEPT_DAYS)
         if only is not None:
@@ -229,7 +229,7 @@ class Account:
         return {"data": [key.shown(now) for key in shown[offset : offset + 100]]}
 
     def create_key(self, secret: str, fields: dict[str, Any], now: int) -> dict[str, Any]:
-        """Make a key from the fields of POST /keys; raises KeyFieldError."""
+        """Create a key from the fields of POST /keys; raises KeyFieldError."""
         name = fields.get("name")
         if not isinstance(name, str) or not name:
             raise KeyFieldError("name: a non-empty string is required")

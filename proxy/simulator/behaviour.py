@@ -326,7 +326,7 @@ FAILURES: dict[str, dict[str, Any]] = {f"failure-{kind}": {"failure": kind} for 
 
 
 def parse(fields: dict[str, Any], base: Behaviour) -> Behaviour:
-    """Lay fields over base (``named`` first, if there).
+    """Parse a behaviour from fields over base (``named`` first, if present).
 
     Raises BehaviourError with the wrong field in its text.
     """
@@ -366,7 +366,7 @@ class Script:
     _named: dict[str, Behaviour] = field(default_factory=dict)
 
     def set(self, request: dict[str, Any]) -> None:
-        """Take ``{"for": "next" | "all" | "model:<id>" | "path:<end of path>", "count": N, ...fields}``."""
+        """Set ``{"for": "next" | "all" | "model:<id>" | "path:<end of path>", "count": N, ...fields}``."""
         fields = dict(request)
         target = fields.pop("for", "next")
         count = fields.pop("count", 1)
@@ -403,7 +403,7 @@ class Script:
         }
 
     def named(self, name: str) -> Behaviour:
-        """Give a ready-made behaviour; raises BehaviourError when there is none of that name."""
+        """Return a predefined behaviour; raises BehaviourError if there is none of that name."""
         behaviour = self._named.get(name)
         if behaviour is None:
             behaviour = self._named[name] = parse({"named": name}, self.base)
@@ -426,7 +426,7 @@ class Script:
         return self.for_path(path) or self._all or self.base
 
     def for_path(self, path: str) -> Behaviour | None:
-        """Give what was set for this path, the longest matching end first."""
+        """Return what was set for this path, the longest matching end first."""
         for end in sorted(self._paths, key=len, reverse=True):
             if path.endswith(end):
                 return self._paths[end]

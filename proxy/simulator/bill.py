@@ -67,7 +67,7 @@ class Bill:
 
 
 def _random_literal(bits: int) -> str:
-    """Make a decimal literal of up to 18 digits from random bits, between 1e-12 and 0.99 USD."""
+    """Return a decimal literal of up to 18 digits from random bits, between 1e-12 and 0.99 USD."""
     digits = 1 + bits % 18
     number = (bits >> 8) % 10**digits or 1
     amount = Decimal(number).scaleb(-max(digits, 3 + (bits >> 80) % 10))
@@ -75,7 +75,7 @@ def _random_literal(bits: int) -> str:
 
 
 def _charged(literal: str) -> int | None:
-    """Give the pico-USD that a JSON text of cost stands for; None when it is no amount of money."""
+    """Return the pico-USD of a JSON text of cost; None if it is not an amount of money."""
     try:
         return usd_to_pusd(literal.strip('"'))[0]
     except (MoneyError, InvalidOperation):
@@ -213,7 +213,7 @@ def messages_usage(behaviour: Behaviour, bill: Bill, *, direct: bool = False) ->
 
 
 def with_usage(body: dict[str, Any], behaviour: Behaviour, usage: Any) -> dict[str, Any]:
-    """Put usage into a body as the behaviour says: there, null or left out."""
+    """Return the body with usage as the behaviour says: present, null or missing."""
     if behaviour.usage == "present":
         body["usage"] = usage
     elif behaviour.usage == "null":

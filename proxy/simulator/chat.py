@@ -73,7 +73,7 @@ def _reasoning_detail(words: str) -> dict[str, Any]:
 
 
 def _spoilt(data: bytes, reply: Reply) -> bytes:
-    """Put bytes that are no UTF-8 behind the first content, if the behaviour wants them."""
+    """Return the event with bytes that are not UTF-8 after its first content, if the behaviour wants them."""
     return data.replace(b'"content":"', b'"content":"' + _NO_UTF8, 1) if reply.behaviour.invalid_utf8 else data
 
 
@@ -152,7 +152,7 @@ _ROLE = b',"role":"assistant"'
 
 
 def events(reply: Reply) -> Iterator[Event]:
-    """Give the chunks of a stream, then usage as the behaviour says, then [DONE] if it says so."""
+    """Yield the chunks of a stream, then usage as the behaviour says, then [DONE] if it says so."""
     chunks = _Chunks(reply)
     behaviour = reply.behaviour
     tokens = 0

@@ -63,7 +63,7 @@ def parse_head(head: bytes) -> Request:
 
 
 def take_chunked(buffer: bytearray) -> bytes | None:
-    """Take a whole chunked body off the front of buffer; None while it is incomplete.
+    """Remove a whole chunked body from the front of buffer and return it; None while it is incomplete.
 
     Raises BadRequestError.
     """
@@ -171,7 +171,7 @@ class Connection(asyncio.Protocol):
             await asyncio.sleep(_DELIVERED_LOOK_S)
 
     def cut(self, *, reset: bool) -> None:
-        """End the connection now: with RST, or with FIN after what was written."""
+        """Close the connection now: with RST, or with FIN after what was written."""
         self.close_after = True
         transport = self._transport
         if transport is None:
@@ -185,7 +185,7 @@ class Connection(asyncio.Protocol):
         transport.abort()
 
     async def hang(self, timeout_s: float | None) -> None:
-        """Say nothing for timeout_s, or until the client leaves (then the task is cancelled)."""
+        """Send nothing for timeout_s, or until the client leaves (then the task is cancelled)."""
         if timeout_s is None:
             await self._loop.create_future()
         else:
@@ -261,7 +261,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Drop the connection and cancel what is being played."""
+        """Close the connection and cancel what is being played."""
         if self._transport is not None:
             self._transport.abort()
         if self.task is not None:
@@ -269,7 +269,7 @@ class Connection(asyncio.Protocol):
 
 
 def _unacknowledged_bytes(transport: asyncio.Transport) -> int:
-    """Give what the kernel has not seen arrive; 0 where it does not tell (it does on Linux)."""
+    """Return how many bytes the peer has not acknowledged; 0 where the system does not tell (Linux does)."""
     sock = transport.get_extra_info("socket")
     if sys.platform != "linux" or sock is None:
         return 0

@@ -89,7 +89,7 @@ class Control:
         return self._script.shown()
 
     def _reset(self, fields: dict[str, Any]) -> Any:
-        """Forget behaviours, books, requests and accounts, and start ids and time anew."""
+        """Clear behaviours, books, requests and accounts, and restart ids and time."""
         numbers = _numbers(fields, "seed", "created")
         self._script.clear()
         self._clear_all_books()

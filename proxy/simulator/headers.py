@@ -31,7 +31,7 @@ def date(now: int) -> str:
 
 
 def openrouter(now: int, ray: str, content_type: str) -> list[tuple[str, str]]:
-    """Give the headers of an answer of OpenRouter; ray is 16 letters, different for each answer."""
+    """Return the headers of an answer of OpenRouter; ray is 16 letters, different for each answer."""
     return [
         ("Date", date(now)),
         ("Content-Type", content_type),
@@ -43,6 +43,6 @@ def openrouter(now: int, ray: str, content_type: str) -> list[tuple[str, str]]:
 
 
 def openai(now: int, ray: str, content_type: str) -> list[tuple[str, str]]:
-    """Give the headers of an answer of OpenAI."""
+    """Return the headers of an answer of OpenAI."""
     content = f"{content_type}; charset=utf-8" if content_type == STREAM else content_type
     return [("Date", date(now)), ("Content-Type", content), ("x-request-id", f"req_{ray}"), *_OPENAI]

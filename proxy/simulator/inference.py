@@ -142,7 +142,7 @@ class Inference:
         return self._stamp.generation_id(asked.now, asked.sequence)
 
     def _served(self, asked: Asked, behaviour: Behaviour) -> tuple[str, Model]:
-        """Give the first model of the request's list that does not fail.
+        """Return the first model of the request's list that does not fail.
 
         As OpenRouter's own fallback does.
         """
@@ -371,12 +371,12 @@ class Inference:
 
 
 def _length(data: bytes, behaviour: Behaviour) -> int:
-    """Give the Content-Length of a body with what the behaviour puts in front of it."""
+    """Return the Content-Length of a body with what the behaviour puts in front of it."""
     return len(data) + behaviour.padding_units * len(sse.PADDING) + (3 if behaviour.bom else 0)
 
 
 def _whole_bill(reply: Reply, progress: Progress) -> Bill:
-    """Price an answer that came to its end, be it an error event."""
+    """Price an answer that reached its end, even if that is an error event."""
     if not progress.failed:
         return reply.bill()
     if reply.behaviour.stream_error_form in ("with_usage", "usage_after"):
@@ -385,7 +385,7 @@ def _whole_bill(reply: Reply, progress: Progress) -> Bill:
 
 
 def _broken_bill(reply: Reply, progress: Progress, *, streamed: bool) -> Bill:
-    """Price an answer that nobody waits for any more: whole, unless closing the stream ends the bill."""
+    """Price an abandoned answer: in full, unless closing the stream stops the bill."""
     charge = reply.behaviour.charge_on_stop
     if charge == "nothing":
         return reply.uncharged(progress.tokens)

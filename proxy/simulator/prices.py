@@ -12,12 +12,12 @@ AUSD_PER_PUSD = 10**6
 
 
 def per_million(usd: str) -> int:
-    """Give atto-USD per token for a price in USD per million tokens."""
+    """Return atto-USD per token for a price in USD per million tokens."""
     return int(Decimal(usd).scaleb(12))
 
 
 def price_text(ausd: int) -> str:
-    """Give the decimal text in USD for atto-USD, exact, without exponent."""
+    """Return the exact decimal text in USD for atto-USD, without exponent."""
     whole, rest = divmod(ausd, 10**18)
     fraction = f"{rest:018d}".rstrip("0")
     return f"{whole}.{fraction}" if fraction else str(whole)
@@ -227,7 +227,7 @@ class Catalogue:
                 self._by_name.setdefault(name, model)
 
     def find(self, name: str) -> Model | None:
-        """Give the model that answers to this name (routers picked already), or None."""
+        """Return the model with this name (routers resolved already), or None."""
         model = self._by_name.get(name)
         if model is None and ":" in name:
             model = self._by_name.get(name.rpartition(":")[0])
@@ -238,7 +238,7 @@ class Catalogue:
         return model
 
     def find_openai(self, name: str) -> Model | None:
-        """Give the model for a name without author, as OpenAI knows it."""
+        """Return the model for a name without author, as OpenAI knows it."""
         return self.find(name) if name.startswith("sim/") else self._by_name.get(f"openai/{name}")
 
 

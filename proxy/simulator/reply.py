@@ -109,7 +109,7 @@ def count_prompt(body: dict[str, Any]) -> int:
 
 
 def _measure(node: Any) -> tuple[int, int]:
-    """Give the bytes of text and the number of media parts under node."""
+    """Return the bytes of text and the number of media parts under node."""
     if isinstance(node, str):
         return len(node.encode("utf-8", "surrogatepass")), 0
     if isinstance(node, list):
@@ -132,7 +132,7 @@ def _measure(node: Any) -> tuple[int, int]:
 
 
 def _tool_names(body: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Give name and parameter schema of each function offered, in any of the three APIs."""
+    """Return name and parameter schema of each function offered, in any of the three APIs."""
     found = []
     for tool in body.get("tools") or []:
         if not isinstance(tool, dict):
@@ -160,7 +160,7 @@ def _wanted_tools(body: dict[str, Any], behaviour: Behaviour) -> list[tuple[str,
 
 
 def _schema(body: dict[str, Any]) -> Any:
-    """Give the JSON schema that the answer must follow, {} for any object, None for plain text."""
+    """Return the JSON schema that the answer must follow, {} for any object, None for plain text."""
     form = body.get("response_format") or (body.get("text") or {}).get("format")
     if not isinstance(form, dict):
         return None
@@ -253,7 +253,7 @@ def _question(body: dict[str, Any]) -> str:
 
 
 def _finish(reply: Reply, maximum: int | None) -> None:
-    """Cut the reply to the request's maximum and settle why it ended."""
+    """Cut the reply to the request's maximum and set why it ended."""
     if maximum is not None and reply.whole_tokens > maximum * reply.choices:
         reply.reasoning = reply.reasoning[:maximum]
         left = maximum - len(reply.reasoning)
@@ -276,7 +276,7 @@ def _finish(reply: Reply, maximum: int | None) -> None:
 
 
 def said(reply: Reply) -> Iterator[tuple[str, int, str, int]]:
-    """Give what one choice says in order: (part, index of the call, text, tokens).
+    """Yield what one choice says in order: (part, index of the call, text, tokens).
 
     Chunk_tokens tokens at a time.
     """

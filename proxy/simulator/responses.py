@@ -101,7 +101,7 @@ def body(reply: Reply) -> bytes:
 
 
 def events(reply: Reply) -> Iterator[Event]:
-    """Give the typed events; OpenAI names each on an event: line, OpenRouter does not.
+    """Yield the typed events; OpenAI names each on an event: line, OpenRouter does not.
 
     [DONE] only at OpenRouter.
     """
@@ -115,7 +115,7 @@ def events(reply: Reply) -> Iterator[Event]:
 
 
 def _until_error(reply: Reply) -> Iterator[_Typed]:
-    """Give the events, cut short by an error once so many tokens are out; a shorter answer comes to its end."""
+    """Yield the events, cut short by an error after so many tokens; a shorter answer reaches its end."""
     after = reply.behaviour.stream_error_after
     if after == 0:
         yield from _error(reply, 0)

@@ -13,7 +13,7 @@ _ENDS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
 
 
 def stream(events: Iterable[Event], behaviour: Behaviour, comment: bytes | None) -> Iterator[Event]:
-    """Lay events out as bytes of a stream, with comments in between where comment is not None."""
+    """Yield events as bytes of a stream, with comments in between where comment is not None."""
     end = _ENDS[behaviour.line_end]
     comments = b""
     if comment is not None:
@@ -52,7 +52,7 @@ def _frame(event: Event, behaviour: Behaviour, number: int, end: bytes) -> bytes
 
 
 def whole(body: bytes, behaviour: Behaviour, tokens: int) -> Iterator[Event]:
-    """Lay a JSON body out, padding first."""
+    """Yield a JSON body, padding first."""
     if behaviour.bom:
         yield Event("comment", _BOM, 0)
     for _ in range(behaviour.padding_units):

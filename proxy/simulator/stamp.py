@@ -24,14 +24,14 @@ class Stamp:
         self._sequence = 0
 
     def advance(self, seconds: int) -> None:
-        """Move the time forth, frozen or not."""
+        """Move the time forward, frozen or not."""
         if self._frozen is not None:
             self._frozen += seconds
         else:
             self._shift_s += seconds
 
     def now(self) -> int:
-        """Give unix seconds."""
+        """Return Unix seconds."""
         return self._frozen if self._frozen is not None else self._clock.now_ms() // 1000 + self._shift_s
 
     def monotonic_s(self) -> float:
@@ -42,7 +42,7 @@ class Stamp:
         return self._sequence
 
     def word(self, purpose: str, sequence: int, length: int) -> str:
-        """Give letters and digits that follow from seed, purpose and sequence."""
+        """Return letters and digits derived from seed, purpose and sequence."""
         return text.alphanumerics(text.number(self.seed, purpose, sequence), length)
 
     def openai_id(self, prefix: str, sequence: int) -> str:

@@ -22,7 +22,7 @@ _BY_FORMAT = {
 
 
 def example(schema: Any, root: Any = None, depth: int = 0) -> Any:
-    """Give a value that is valid for schema; root is the schema that ``$ref`` points into."""
+    """Return a value that is valid for schema; root is the schema that ``$ref`` points into."""
     root = schema if root is None else root
     if not isinstance(schema, dict):
         return {}

@@ -41,7 +41,7 @@ _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 
 def words(seed: int, count: int) -> list[str]:
-    """Give count tokens of text, one string each; equal for equal seed and count."""
+    """Return count tokens of text, one string each; equal for equal seed and count."""
     start = seed % len(_WORDS)
     cycle = _WORDS[start:] + _WORDS[:start]
     whole, rest = divmod(count, len(cycle))
@@ -62,7 +62,7 @@ def pieces(text: str, size: int = 4) -> list[str]:
 
 
 def number(seed: int, purpose: str, sequence: int) -> int:
-    """Give 384 bits (64 letters and digits) that follow from the three arguments alone."""
+    """Return 384 bits (64 letters and digits) derived from the three arguments alone."""
     digest = hashlib.blake2b(f"{seed}:{purpose}:{sequence}".encode(), digest_size=48).digest()
     return int.from_bytes(digest, "big")
 

@@ -77,7 +77,7 @@ class Findings:
             self.differences.append(difference)
 
     def trim(self) -> None:
-        """Keep LISTED differences: the same number of each check, as far as there are so many."""
+        """Keep LISTED differences, shared evenly among the checks that found any."""
         places: dict[str, int] = {}
         ranked = []
         for number, difference in enumerate(self.differences):
@@ -173,7 +173,7 @@ _DOUBTED_THERE = " OR ".join(_flagged(word, "r.") for word in _UNBELIEVED)
 
 
 def _rank(column: str) -> str:
-    """Give how unsure a source is; the order of docs/concepts/ledger.md."""
+    """Return how uncertain a source is, in the order of docs/concepts/ledger.md."""
     sources = ("provider", "generation", "price", "estimate", "reservation")
     return f"CASE {column} " + " ".join(f"WHEN '{name}' THEN {n}" for n, name in enumerate(sources, 1)) + " ELSE 0 END"
 
@@ -342,7 +342,7 @@ def _attempts(ledger: _Ledger) -> Iterator[Difference]:
 
 
 def _generations(ledger: _Ledger) -> Iterator[Difference]:
-    """The same generation charged twice. Servers that only count tokens may give an id to many answers."""
+    """Yield generations charged twice. Servers that only count tokens may reuse an id for many answers."""
     for provider, generation_id, count, first in ledger.execute(
         "SELECT provider, generation_id, count(*), min(request_id) FROM attempts"
         " WHERE generation_id IS NOT NULL AND cost_source IN ('provider', 'generation', 'reservation')"
@@ -388,7 +388,7 @@ _ROLLUP = f"SELECT hour_ms, user, group_name, model, provider, use_case, {', '.j
 
 
 def _rollup(ledger: _Ledger) -> Iterator[Difference]:
-    """Hold each hour against its requests and adjustments."""
+    """Yield the hours that differ from the sum of their requests and adjustments."""
     rows = {row[:6]: row[6:] for row in ledger.execute(_SUM_ROWS)}
     for row in ledger.execute(_SUM_ADJUSTMENTS):
         figures = rows[row[:6]]
@@ -406,7 +406,7 @@ def _rollup(ledger: _Ledger) -> Iterator[Difference]:
 
 
 def _removed(hour_ms: int, kept: _Figures | None, summed: _Figures | None, removed_ms: int) -> bool:
-    """Tell whether retention explains that an hour has fewer rows than it counts; more than that it never has."""
+    """Return whether retention explains that an hour has fewer rows than the roll-up counts."""
     if hour_ms >= removed_ms or kept is None:
         return False
     if summed is None:
@@ -428,7 +428,7 @@ def _told(kept: _Figures | None, summed: _Figures | None) -> str:
 
 
 def _users(ledger: _Ledger) -> Iterator[Difference]:
-    """All users together are the total."""
+    """Yield the hours whose users do not add up to the total."""
     if not ledger.is_summed:
         return
     requests, cost_pusd = ledger.execute(
@@ -452,7 +452,7 @@ def _users(ledger: _Ledger) -> Iterator[Difference]:
 
 
 def _unfinished(ledger: _Ledger, expected: Expected, now_ms: int, findings: Findings) -> None:
-    """A request that is open for longer than any request takes was lost sight of."""
+    """Report requests that have been open for longer than any request can take."""
     open_ms = now_ms - int(expected.longest_request_s * 1000)
     pending_ms = open_ms - int(expected.longest_look_up_s * 1000)
     for id_, state, started_ms in ledger.execute(
@@ -480,7 +480,7 @@ def _count(ledger: _Ledger, findings: Findings) -> None:
 
 
 def _limits(ledger: _Ledger, expected: Expected, now_ms: int, findings: Findings) -> None:
-    """In no window that is open now is more settled and reserved than its limit, or it is said why."""
+    """Report open windows in which more is settled and reserved than the limit allows, unless that is explained."""
     if not ledger.is_summed:
         return
     sums = _WindowSums(ledger)
@@ -538,7 +538,7 @@ class _WindowSums:
         ).fetchall()
 
     def amounts(self, quota: Quota, span: tuple[int, int]) -> tuple[int, int]:
-        """Give what is settled and what is reserved of a quota's kind in a window, in its scope."""
+        """Return what is settled and what is reserved of a quota's kind in a window, in its scope."""
         start_ms, end_ms = span
         index = _KINDS[quota.kind]
         first_ms, last_ms = -(-start_ms // HOUR_MS) * HOUR_MS, end_ms // HOUR_MS * HOUR_MS
@@ -570,7 +570,7 @@ class _WindowSums:
 
 
 def _asked(ledger: _Ledger, quota: Quota, span: tuple[int, int]) -> Iterator[Asked]:
-    """Give every request of a window and scope in the order in which they were let in."""
+    """Yield every request of a window and scope in the order in which they were admitted."""
     kind, _, name = quota.scope.partition(":")
     columns = {"user": "user = ?4", "group": "group_name IS ?4", "use_case": "use_case IS ?4"}
     column = columns.get(kind, "?4 IS NOT NULL")
@@ -597,7 +597,7 @@ _WAL_HEADER = struct.Struct(">III")  # magic, version, size of a page
 
 
 def look_at_wal(database: Path) -> tuple[bytes | None, bool]:
-    """Give the head of the file ``-wal`` (None: there is none) and whether the owner's lock file lies there.
+    """Return the head of the file ``-wal`` (None: no such file) and whether the owner's lock file exists.
 
     Call it before the ledger is opened: opening makes an empty ``-wal``.
     """
@@ -611,7 +611,7 @@ def look_at_wal(database: Path) -> tuple[bytes | None, bool]:
 
 
 def odd_wal(connection: sqlite3.Connection, head: bytes | None, *, has_lock_file: bool, is_owned: bool) -> str | None:
-    """Say what is odd about the ``-wal``; is_owned: a process has the ledger open for writing."""
+    """Return what is odd about the ``-wal``; is_owned: a process has the ledger open for writing."""
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         return None  # a copy made by tollkeeper backup: one file holds everything
     if head is None and is_owned:

@@ -77,7 +77,7 @@ def _is_same(path: Path, other: Path) -> bool:
 
 
 def _stale(target: Path) -> list[Path]:
-    """Files of an older database of the same name, which SQLite would take for the copy's own."""
+    """Return files of an older database of the same name, which SQLite would take for the copy's own."""
     return [target.with_name(target.name + ending) for ending in ("-wal", "-shm", "-journal")]
 
 
@@ -133,7 +133,7 @@ def _give_name(half: Path, target: Path, *, force: bool) -> None:
 
 
 def _name_new(half: Path, target: Path) -> None:
-    """Give the name only where none has it by now."""
+    """Rename the copy to its final name, unless a file has that name by now."""
     try:
         os.link(half, target)
     except FileExistsError:

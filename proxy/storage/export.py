@@ -135,7 +135,7 @@ Convert = Callable[[Any], Any]
 
 
 def csv_encoder(columns: Sequence[str]) -> tuple[bytes, Encode]:
-    """Give the header line, and a function from rows to lines. Nothing is an empty cell.
+    """Return the header line, and a function from rows to lines. A missing value is an empty cell.
 
     A text that a spreadsheet would run as a formula gets an apostrophe in front; numbers are left alone.
     """
@@ -157,7 +157,7 @@ class _Lines(list[str]):
 
 
 def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
-    """Give rows as CSV. The writer must end lines by CR LF, or it leaves a CR within a cell unquoted."""
+    """Return rows as CSV. Lines must end in CR LF, or the writer leaves a CR within a cell unquoted."""
     lines = _Lines()
     csv.writer(lines, lineterminator="\r\n").writerows(rows)
     return "".join(lines)
@@ -180,7 +180,7 @@ def safe_cell(text: str) -> str:
 
 
 def jsonl_encoder(columns: Sequence[str]) -> tuple[bytes, Encode]:
-    """Give no header, and a function from rows to one JSON object a line. tags is an object, money an exact number."""
+    """Return no header, and a function from rows to lines of JSON. tags is an object, money an exact number."""
     values = [_json_value(_COLUMNS[name][0]) for name in columns]
 
     def encode(rows: Sequence[Row]) -> bytes:
@@ -219,11 +219,11 @@ def _local(value: str) -> str:
 
 
 def _times(pusd: int, rate: Decimal) -> str:
-    """Give pico-USD times a rate as exact decimal text without exponent."""
+    """Return pico-USD times a rate as exact decimal text without exponent."""
     text = format(_EXACT.multiply(_EXACT.scaleb(Decimal(pusd), -12), rate), "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def pusd_to_local(pusd: int, usd_rate: str) -> str:
-    """Give an amount in the local currency as exact decimal text; usd_rate is what 1 USD costs."""
+    """Return an amount in the local currency as exact decimal text; usd_rate is what 1 USD costs."""
     return _times(pusd, Decimal(usd_rate))

@@ -39,12 +39,12 @@ class Noted(NamedTuple):
 
 
 def find_key(connection: sqlite3.Connection, key_hash: bytes, since_id: int) -> Noted | None:
-    """Give the request that had the key last; None where none had since since_id."""
+    """Return the last request that had the key; None if none has had it since since_id."""
     row = connection.execute(_FIND, (key_hash, since_id)).fetchone()
     return None if row is None else Noted(row[0], Earlier(*row[1:]))
 
 
 def note_key(connection: sqlite3.Connection, hashes: KeyHashes, request_id: int, since_id: int) -> None:
-    """Give the key to a request, and forget some of those that are older than since_id."""
+    """Assign the key to a request, and delete some keys older than since_id."""
     connection.execute(_REMOVE, (since_id, _REMOVED_AT_ONCE))
     connection.execute(_NOTE, (request_id, *hashes))

@@ -17,6 +17,6 @@ WHERE request_id >= ?1 AND provider = ?2 AND key = ?3
 
 
 def read_key_use(connection: sqlite3.Connection, provider: str, key: str, since_ms: int) -> list[tuple[int, int]]:
-    """Give begin and cost (pico-USD) of each attempt with a key. It reads rows: only limits of keys need it."""
+    """Return start and cost (pico-USD) of each attempt with a key. It scans rows; only limits of keys need it."""
     arguments = (id_floor(since_ms), provider, key)
     return [*connection.execute(_SINGLE, arguments), *connection.execute(_SEVERAL, arguments)]

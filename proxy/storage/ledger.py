@@ -49,15 +49,15 @@ class Ledger(Protocol):
 
     @property
     def problem(self) -> str | None:
-        """What the disk said last; None while commits succeed."""
+        """Return the disk's last error; None while commits succeed."""
         ...
 
     def open(self, row: OpenRow) -> Waiter[None]:
-        """Make the request and its first attempt durable: only then may a byte go upstream."""
+        """Write the request and its first attempt durably: only then may a byte go upstream."""
         ...
 
     def add_attempt(self, attempt: AttemptRow, before: AttemptEnd, reserved: Reserved | None = None) -> Waiter[None]:
-        """Make a further attempt durable, with the end of the one before it.
+        """Write another attempt durably, with the end of the one before it.
 
         The request's reservation is raised to reserved where it is given.
         """
@@ -101,7 +101,7 @@ class SqliteLedger:
         return self._writer.problem
 
     def is_alive(self) -> bool:
-        """Tell whether something still writes what is handed over."""
+        """Return whether the writer is still running."""
         return self._writer.is_alive()
 
     def open(self, row: OpenRow) -> Waiter[None]:
@@ -159,7 +159,7 @@ def open_ledger(
 
 
 def make_private_file(path: Path) -> None:
-    """Make an empty 0600 file where there is none: SQLite gives -wal and -shm the mode of the file."""
+    """Create an empty 0600 file if there is none: SQLite gives -wal and -shm the mode of the file."""
     if path.exists():
         return
     try:
@@ -230,7 +230,7 @@ def _check(path: Path, busy_timeout_s: float) -> None:
 
 
 def _identity(connection: sqlite3.Connection) -> str | None:
-    """Give the ledger's random name; None where there is none yet or this part of the file cannot be read."""
+    """Return the ledger's random name; None if there is none yet or this part of the file cannot be read."""
     try:
         row = connection.execute("SELECT value FROM meta WHERE name = 'ledger_id'").fetchone()
     except (sqlite3.DatabaseError, UnicodeDecodeError):
@@ -272,7 +272,7 @@ def _explain(path: Path, text: str) -> str:
 
 
 def read_unfinished(connection: sqlite3.Connection, request_id: int | None = None) -> list[Unfinished]:
-    """Give what is open or pending with all its attempts, oldest first; only one request where its id is given."""
+    """Return open and pending requests with all their attempts, oldest first; only one if its id is given."""
     rows = connection.execute(statements.UNFINISHED, (request_id,)).fetchall()
     return [Unfinished._make((*row, _attempts_of(connection, row[0]))) for row in rows]
 
@@ -290,7 +290,7 @@ def read_state(connection: sqlite3.Connection, request_id: int) -> RowState | No
 def set_labels(
     connection: sqlite3.Connection, *, currency_code: str, currency_usd_rate: str, timezone: str, now_ms: int
 ) -> None:
-    """Note the settings that the views show, and make the views anew where the currency's name changed."""
+    """Store the settings that the views show, and rebuild the views if the currency's name changed."""
     for name, value in (
         ("currency_code", currency_code),
         ("currency_usd_rate", currency_usd_rate),

@@ -38,7 +38,7 @@ class Asked(NamedTuple):
 def explain_excess(
     quota: Quota, excess: int, limits_changed_ms: int | None, asked: Iterable[Asked]
 ) -> tuple[bool, str]:
-    """Give whether the excess over a quota is explained, and why."""
+    """Return whether the excess over a quota is explained, and why."""
     over = adjusted = 0
     passed: Asked | None = None
     strict_from_ms = 0 if limits_changed_ms is None else limits_changed_ms + _RELOAD_MS

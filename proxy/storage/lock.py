@@ -52,7 +52,7 @@ class OwnerLock:
         self._descriptor: int | None = None
 
     def acquire(self, purpose: str) -> None:
-        """Take the lock or raise LedgerError that names the owner. purpose is what the next one reads."""
+        """Acquire the lock or raise LedgerError that names the owner. purpose: what the next one who tries reads."""
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:

@@ -53,7 +53,7 @@ class ModelUsage:
 
 
 async def spent_since(database: Path, user: str, starts_ms: Sequence[int]) -> list[int]:
-    """Give what a user has spent from each of these instants on, in pico-USD; each is the start of an hour of UTC.
+    """Return what a user has spent since each of these instants, in pico-USD; each is the start of a UTC hour.
 
     Counts what is settled; what is still open or looked up is in none of them.
     """
@@ -66,7 +66,7 @@ async def spent_since(database: Path, user: str, starts_ms: Sequence[int]) -> li
 
 
 async def spent_with(database: Path, user: str, key: str, starts_ms: Sequence[int]) -> list[int]:
-    """Give what attempts with a key of this name cost a user from each of these instants on, in pico-USD.
+    """Return what attempts with a key of this name have cost a user since each of these instants, in pico-USD.
 
     Read from single rows: what retention has removed is not in it.
     """
@@ -93,7 +93,7 @@ async def reading(database: Path) -> AsyncIterator[aiosqlite.Connection]:
 
 
 async def usage_by_model(database: Path, user: str, start_ms: int) -> list[ModelUsage]:
-    """Give what a user's requests that began at start_ms or later came to, dearest model first."""
+    """Return what a user's requests since start_ms cost, most expensive model first."""
     whole_ms = -(-start_ms // HOUR_MS) * HOUR_MS  # the first full hour of the roll-up
     parameters = (user, start_ms, whole_ms, id_floor(start_ms), id_floor(whole_ms))
     async with reading(database) as connection, connection.execute(_SQL, parameters) as rows:

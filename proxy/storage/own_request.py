@@ -86,7 +86,7 @@ async def find_own(
 
 
 def _where(id_: str, now_ms: int) -> tuple[int, int, str | None]:
-    """Give the range of ids to look in, and the generation id to look for."""
+    """Return the range of ids to search, and the generation id to look for."""
     number = id_number(id_)
     if number is not None and number < id_floor(_END_MS):
         return number, number + 1, None

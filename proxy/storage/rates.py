@@ -11,7 +11,7 @@ RATE_OF_ROW = """(SELECT usd_rate FROM rates
 
 
 def note_rate(connection: sqlite3.Connection, code: str, usd_rate: str, now_ms: int) -> None:
-    """Note the rate of a currency: from the next full hour on, or, where it is the first, for all times."""
+    """Store the rate of a currency: from the next full hour on or, if it is the first, for all time."""
     last = connection.execute(
         "SELECT from_ms, usd_rate FROM rates WHERE code = ? ORDER BY from_ms DESC LIMIT 1", (code,)
     ).fetchone()

@@ -27,7 +27,7 @@ class PastAttempt(NamedTuple):
 
 
 def recent_attempts(connection: sqlite3.Connection, since_ms: int) -> list[PastAttempt]:
-    """Give the attempts of the last requests since a time, oldest first; both queries are ranges at the table's end."""
+    """Return attempts of the last requests since a time, oldest first; both queries read the table's end only."""
     first = connection.execute(_FIRST, (id_floor(since_ms), _REQUESTS_MAX)).fetchone()[0]
     if first is None:
         return []

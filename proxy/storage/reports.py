@@ -72,7 +72,7 @@ def labels(connection: sqlite3.Connection) -> Labels:
 
 
 def id_range(connection: sqlite3.Connection, since_ms: int | None, until_ms: int | None) -> tuple[int, int]:
-    """Give (first, last) ids between which every request of [since_ms, until_ms) lies, with others among them.
+    """Return (first, last) ids between which every request of [since_ms, until_ms) lies, others among them.
 
     The caller filters started_ms too: ids follow the time at which a request began, but not backwards.
     """
@@ -157,7 +157,7 @@ def usage_by(
 
 
 def _bounds(connection: sqlite3.Connection, since_ms: int | None, until_ms: int | None) -> tuple[int, int]:
-    """Cut the range to where the roll-up has anything."""
+    """Return the range, limited to what the roll-up covers."""
     first, last = connection.execute("SELECT min(hour_ms), max(hour_ms) FROM usage_hourly").fetchone()
     if first is None:
         return 0, 0
@@ -167,7 +167,7 @@ def _bounds(connection: sqlite3.Connection, since_ms: int | None, until_ms: int 
 
 
 def _segments(bounds: tuple[int, int], zone: ZoneInfo, *, by_day: bool) -> Iterator[tuple[str, int, int]]:
-    """Cut a range into days of the zone, each with its date; without by_day it is one segment."""
+    """Yield the days of a range in the zone, each with its date; without by_day it is one segment."""
     start_ms, end_ms = bounds
     while start_ms < end_ms:
         if not by_day:
@@ -180,7 +180,7 @@ def _segments(bounds: tuple[int, int], zone: ZoneInfo, *, by_day: bool) -> Itera
 
 
 def _date(zone: ZoneInfo, first_ms: int, next_ms: int) -> str:
-    """Give the date of a day by its middle: where clocks change at midnight its first instant may lie oddly."""
+    """Return the date of a day by its middle: where clocks change at midnight, its first instant may mislead."""
     return datetime.fromtimestamp((first_ms + next_ms) / 2000, zone).date().isoformat()
 
 
@@ -275,7 +275,7 @@ _KNOWN = {
 
 
 def has_user(connection: sqlite3.Connection, name: str) -> bool:
-    """Tell whether a user is in the database, or anything was ever booked or reserved for one."""
+    """Return whether a user is in the database, or anything was ever booked or reserved for one."""
     return any(connection.execute(query, (name,)).fetchone() for query in _KNOWN.values())
 
 

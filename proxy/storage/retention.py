@@ -35,7 +35,7 @@ class Removable:
 
 
 def removable(age_ms: int, now_ms: int, zone: ZoneInfo, quotas: Collection[Quota]) -> Removable:
-    """Tell what may go at now_ms: what is older than age_ms and lies in no window of a limit that is open now."""
+    """Return what may be removed at now_ms: older than age_ms and in no window of a limit that is open now."""
     fine = fine_rows(now_ms, zone)
     before_ms = min(now_ms - age_ms, fine.since_ms)
     users, groups, held_by = set(), set(), set()
@@ -75,7 +75,7 @@ ORDER BY id LIMIT ?6
 def plan_removal(
     connection: sqlite3.Connection, age_ms: int, now_ms: int, zone: ZoneInfo, quotas: Collection[Quota]
 ) -> Removable:
-    """Tell what may go from this ledger.
+    """Return what may be removed from this ledger.
 
     Age counts back from a day after the newest request at most: a clock that starts years ahead empties nothing. Hours
     in which a request is open or pending are kept, for their sums still change; older hours gain no new ones.
@@ -120,13 +120,13 @@ def remove_rows(connection: sqlite3.Connection, ids: Sequence[int]) -> int:
 
 
 def removed_before_ms(connection: sqlite3.Connection) -> int:
-    """Give the moment before which rows may have been removed; 0 where none ever was."""
+    """Return the time before which rows may have been removed; 0 if none ever were."""
     found = connection.execute("SELECT value FROM meta WHERE name = ?", (_MARK,)).fetchone()
     return 0 if found is None else int(found[0])
 
 
 def readable_rows(connection: sqlite3.Connection, fine: FineRows) -> FineRows:
-    """Leave out hours whose rows are gone: totals take those from the roll-up, in full, on the limit's side.
+    """Return the hours whose rows remain: totals take others from the roll-up, in full, on the limit's side.
 
     Such hours are wanted after the time zone was changed to one that is off UTC by parts of an hour.
     """

@@ -31,12 +31,12 @@ class RequestIds:
 
 
 def id_floor(ms: int) -> int:
-    """Give the smallest id that a request begun at ms can have."""
+    """Return the smallest id that a request begun at ms can have."""
     return ms << _COUNTER_BITS
 
 
 def id_text(request_id: int) -> str:
-    """Give the id as users see it: ``req_`` and 16 hex digits."""
+    """Return the id as users see it: ``req_`` and 16 hex digits."""
     return f"{ID_PREFIX}{request_id:016x}"
 
 
@@ -125,7 +125,7 @@ class Reserved(NamedTuple):
     tokens: int | None
 
     def without(self, cost_pusd: int | None, tokens: int | None) -> "Reserved":
-        """Take the share of an attempt away."""
+        """Return this without the share of an attempt."""
         return Reserved(
             None if self.cost_pusd is None else self.cost_pusd - (cost_pusd or 0),
             None if self.tokens is None else self.tokens - (tokens or 0),
@@ -188,7 +188,7 @@ class RequestEnd(NamedTuple):
 
     @property
     def quota_tokens(self) -> int:
-        """What token limits count."""
+        """Return the tokens that token limits count."""
         return (self.input_tokens or 0) + (self.output_tokens or 0) + self.uncounted_tokens
 
 
@@ -218,12 +218,12 @@ _AMOUNTS = of_end(
 
 
 def finished(ends: Sequence[RequestEnd]) -> list[RequestEnd]:
-    """Leave out those whose cost is awaited."""
+    """Return the ends whose cost is final."""
     return [end for end, state in zip(ends, map(_STATE, ends), strict=True) if state != "pending"]
 
 
 def hourly_rows(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
-    """Add ends up by the row of the roll-up that counts them, with the columns of statements.HOURLY."""
+    """Return ends added up for each row of the roll-up, with the columns of statements.HOURLY."""
     by_row: defaultdict[tuple[int, tuple[str | None, ...]], list[tuple[Any, ...]]] = defaultdict(list)
     for started_ms, names, amounts in zip(map(_STARTED_MS, ends), map(_NAMES, ends), map(_AMOUNTS, ends), strict=True):
         by_row[started_ms // HOUR_MS, names].append(amounts)
@@ -274,7 +274,7 @@ class RowState(NamedTuple):
 
 
 def hourly_counts(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
-    """Add the rarer counts up by the row of the roll-up, with the columns of statements.HOURLY_COUNTS."""
+    """Return the rarer counts added up for each row of the roll-up, with the columns of statements.HOURLY_COUNTS."""
     by_row: dict[tuple[object, ...], Counts] = {}
     for end in ends:
         if end.counts is not None:
@@ -343,7 +343,7 @@ class Unfinished(NamedTuple):
     attempts: tuple[LeftAttempt, ...]
 
     def shares(self) -> list[Reserved]:
-        """Give what of the reservation stands for each attempt: the last one has the rest."""
+        """Return each attempt's share of the reservation; the last one has the rest."""
         left = Reserved(self.reserved_pusd, self.reserved_tokens)
         shares = [Reserved(attempt.reserved_pusd, attempt.reserved_tokens) for attempt in self.attempts[:-1]]
         for share in shares:
@@ -352,7 +352,7 @@ class Unfinished(NamedTuple):
 
     @property
     def held_pusd(self) -> int:
-        """What limits count for it: its reservation, and what attempts are known to have cost above their shares."""
+        """Return what limits count: the reservation, and what attempts are known to have cost above their shares."""
         excess = (
             (attempt.cost_pusd or 0) - (share.cost_pusd or 0)
             for attempt, share in zip(self.attempts, self.shares(), strict=False)

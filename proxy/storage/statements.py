@@ -26,7 +26,7 @@ class Many:
         self._texts: dict[int, str] = {}  # by the number of rows
 
     def runs(self, rows: Sequence[tuple[object, ...]]) -> Iterator[tuple[str, list[object]]]:
-        """Give statements and their parameters for all rows, in order.
+        """Yield statements and their parameters for all rows, in order.
 
         Plain tuples are put together several times as fast as others.
         """
@@ -63,7 +63,7 @@ def _update(table: str, key: str, columns: str, condition: str = "TRUE", after: 
 
 
 def _add(table: str, key: str, columns: Sequence[str]) -> Many:
-    """Add to columns of rows that are there; each row of the table may be named once."""
+    """Return an update that adds to columns of existing rows; each row may be named once."""
     keys = [name.strip() for name in key.split(",")]
     sets = ", ".join(f"{name} = {table}.{name} + v.column{n}" for n, name in enumerate(columns, len(keys) + 1))
     where = " AND ".join(f"{table}.{name} = v.column{n}" for n, name in enumerate(keys, 1))

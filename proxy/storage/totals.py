@@ -29,7 +29,7 @@ def read_totals(
     use_case: str | None = None,
     without: Collection[int] = (),
 ) -> Totals:
-    """Give all that was settled, each amount once: as an hour or as a row; of one use case, where it is given.
+    """Return all that was settled, each amount once, as an hour or as a row; of one use case if given.
 
     without: requests of the last hours that are to be left out.
     """

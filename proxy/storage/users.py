@@ -147,7 +147,7 @@ def stop_user(connection: sqlite3.Connection, now_ms: int, actor: str, name: str
 def note_end_user(
     connection: sqlite3.Connection, *, now_ms: int, name: str, token_id: str, users_max: int
 ) -> dict[str, Any]:
-    """Give the row of a user whom a token named; it is made where there is none.
+    """Return the row of an end user whom a token named, created if there is none.
 
     Raises TooManyUsersError where users_max were made so already. What the audit notes is no change of a limit.
     """
@@ -195,7 +195,7 @@ def list_tokens(connection: sqlite3.Connection, user: str | None = None) -> list
 
 
 def token_hashes(connection: sqlite3.Connection) -> dict[str, str]:
-    """Give token id -> hash, for the directory of the running proxy only."""
+    """Return token id -> hash, for the directory of the running proxy only."""
     return dict(connection.execute("SELECT id, hash FROM tokens").fetchall())
 
 
@@ -216,7 +216,7 @@ def add_token(
     *,
     trusted: bool = False,
 ) -> dict[str, Any]:
-    """Make a token; the answer holds it under ``token``, for the only time. trusted: it may name end users."""
+    """Create a token; only this answer ever holds it, under ``token``. trusted: it may name end users."""
     find_user(connection, user)
     token = new_token()
     token_id = "tok_" + secrets.token_hex(6)
@@ -254,7 +254,7 @@ def set_token(
 def rotate_token(
     connection: sqlite3.Connection, now_ms: int, actor: str, token_id: str, overlap_ms: int
 ) -> dict[str, Any]:
-    """Make a successor; the old token works for overlap_ms more."""
+    """Create a successor; the old token stays valid for overlap_ms."""
     old = find_token(connection, token_id)
     fresh = add_token(connection, now_ms, actor, old["user"], old["name"], None, trusted=old["trusted"])
     set_token(connection, now_ms, actor, token_id, {"expires_ms": now_ms + overlap_ms})

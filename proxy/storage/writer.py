@@ -102,7 +102,7 @@ class _Rows:
 
 
 def _must_land(what: What) -> bool:
-    """Tell whether money may have been spent: then it may wait for the disk, but is never dropped."""
+    """Return whether money may have been spent: then it may wait for the disk, but is never dropped."""
     return isinstance(what, RequestEnd | Generation)
 
 
@@ -116,7 +116,7 @@ def _request_of(what: What) -> str | None:
 
 
 def _is_the_disk(error: Exception) -> bool:
-    """Full, locked, read-only, broken: waiting may help. A row that the schema refuses is not that."""
+    """Return whether waiting may help: full, locked, read-only, broken, but not a row that the schema refuses."""
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(
         error, sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError
     )
@@ -183,7 +183,7 @@ class Writer:
             self._incoming = []
 
     def finish(self) -> None:
-        """Take nothing more. Call it in the loop, which alone hands operations over."""
+        """Accept no more operations. Call it in the event loop, the only one to submit any."""
         if not self._finished:
             self._finished = True
             self._queue_max = 0  # so that submit() looks
@@ -196,7 +196,7 @@ class Writer:
         return self._lost + sum(isinstance(what, RequestEnd) for what, _, _ in self._kept)
 
     def is_alive(self) -> bool:
-        """Tell whether the thread still writes, or has ended because it was told to."""
+        """Return whether the thread is running, or has ended because it was told to."""
         return self._thread.is_alive() or (self._finished and not self.has_broken)
 
     def _run(self) -> None:
@@ -225,7 +225,7 @@ class Writer:
             self._loop.call_soon_threadsafe(self._refuse_all, left)
 
     def _refuse_all(self, left: list[Operation]) -> None:
-        """Answer all that the thread has left, in the event loop; what it had answered is done already."""
+        """Fail, in the event loop, all operations that the thread has left unanswered."""
         self.has_broken = True
         self._queue_max = 0  # so that submit() looks
         while True:
@@ -291,7 +291,7 @@ class Writer:
         self._write([(mended, waiter, call_done)])
 
     def _probe(self) -> None:
-        """Learn whether the disk takes writes again: while /readyz is red, nobody else may come and try."""
+        """Test whether the disk takes writes again: while /readyz is red, nobody else may come and try."""
         try:
             self._transaction([(_write_nothing_new, Waiter(self._loop), None)])
         except sqlite3.DatabaseError as error:
@@ -300,7 +300,7 @@ class Writer:
             self._note_success()
 
     def _last_mark(self) -> None:
-        """Leave the next start as little to read as can be; it only costs time where the disk refuses."""
+        """Leave the next start as little to read as possible; a disk that refuses costs only time."""
         self._mark_due_s = 0.0
         try:
             self._transaction([])
@@ -382,10 +382,10 @@ class Writer:
         return changed
 
     def _mark(self, opened_ids: list[int]) -> int:
-        """Note on disk below which id every request is finished, once a second, so that a start reads no more.
+        """Store, once a second, the id below which every request is finished, so that a start reads no more.
 
-        Ids are given before requests are opened, so one may be opened late: then the mark goes back with it. Gives what
-        the disk has once the transaction is committed.
+        Ids are assigned before requests are opened, so one may be opened late: then the mark goes back with it. Returns
+        the mark on disk once the transaction is committed.
         """
         mark_id: int = self._mark_id
         if min(opened_ids, default=mark_id) < mark_id:
@@ -412,7 +412,7 @@ class Writer:
         return answer, failure
 
     def _refuse(self, operations: list[Operation], error: Exception) -> None:
-        """The disk said no: new requests are refused, ends are kept."""
+        """Refuse new requests and keep ends, after the disk refused a commit."""
         if self.problem is None:
             log.error("ledger.unavailable", extra={"problem": str(error)})
         self.problem = str(error)

@@ -14,7 +14,7 @@ from proxy.web.state import State
 
 
 async def backup(call: Call, state: State, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy to fields["path"], an absolute path; fields["force"] replaces a file. Gives path, requests, cost, size."""
+    """Copy to fields["path"], an absolute path; fields["force"] replaces a file. Returns path, requests, cost, size."""
     _check_socket(call)
     path, force = fields.get("path"), fields.get("force", False)
     if not isinstance(path, str) or not path.startswith("/") or "\0" in path or not isinstance(force, bool):

@@ -11,7 +11,7 @@ from proxy.wire.endpoint import Endpoint
 
 
 async def chat_completions(call: Call, state: State) -> Reply:
-    """Hand the call to the pipeline; while it runs, shutdown waits for it."""
+    """Answer a chat completion by the pipeline; shutdown waits until it has ended."""
     parts = state.parts
     if parts.draining:
         raise OwnError(503, "draining", "The proxy is stopping. Try again in a moment.", retry_after_s=5, close=True)
@@ -31,7 +31,7 @@ async def chat_completions(call: Call, state: State) -> Reply:
 
 
 def completions_of(endpoint: Endpoint) -> Callable[[Call, State], Awaitable[Reply]]:
-    """Give the handler of one endpoint: they differ by their row only."""
+    """Return the handler of one endpoint; handlers differ only by the endpoint's row."""
 
     def handler(call: Call, state: State) -> Awaitable[Reply]:
         call.endpoint = endpoint

@@ -7,7 +7,7 @@ from proxy.policy.keyring import KeyView
 
 
 def provider_json(view: ProviderView) -> dict[str, object]:
-    """Give one provider; of its models those whose breaker has noted a failure, a line only where there is one."""
+    """Return one provider as JSON, with those models whose breaker has seen a failure, and its queue if it has one."""
     found: dict[str, object] = {
         "breaker": breaker_json(view.breaker),
         "models": {model: breaker_json(breaker) for model, breaker in view.models.items()},

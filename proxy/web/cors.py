@@ -39,7 +39,7 @@ def origin_headers(origin: str) -> Mapping[str, str]:
 
 
 def is_preflight(method: str, headers: Headers) -> bool:
-    """Tell whether a browser asks what it may send, rather than a program what there is."""
+    """Return whether this is a browser's preflight, rather than a program's own OPTIONS request."""
     return method == "OPTIONS" and "Origin" in headers and "Access-Control-Request-Method" in headers
 
 

@@ -15,7 +15,7 @@ _ANTHROPIC_PATHS = tuple(endpoint.path for endpoint in ENDPOINTS if endpoint.err
 
 
 def error_shape(path: str) -> ErrorShape:
-    """Give the shape that programs expect at a path, whatever prefix it has and whether or not anything is there."""
+    """Return the error shape that clients expect at a path, whatever its prefix and whether or not it exists."""
     path = canonical_path(path)
     if path.endswith(_ANTHROPIC_PATHS):
         return "anthropic"
@@ -28,7 +28,7 @@ def error_response(
     told: Mapping[str, str] = MappingProxyType({}),
     shape: ErrorShape = "openai",
 ) -> web.Response:
-    """Give the answer for an error. told: what limits say."""
+    """Return the response for an error. told: the headers of the user's limits."""
     headers = {"Server": "tollkeeper", **error_headers(error, request_id, told)}
     if shape == "anthropic" and request_id is not None:
         headers["request-id"] = request_id  # where Anthropic's SDKs look for it
@@ -39,7 +39,7 @@ def error_response(
 
 
 def error_whole(error: ApiError, request_id: str, told: Mapping[str, str], shape: ErrorShape, now_ms: int) -> Whole:
-    """Give the same answer for HTTP/1.1 as it is written."""
+    """Return the same response as HTTP/1.1 bytes."""
     headers = error_headers(error, request_id, told)
     if error.close:
         headers["Connection"] = "close"
@@ -48,7 +48,7 @@ def error_whole(error: ApiError, request_id: str, told: Mapping[str, str], shape
 
 
 def error_headers(error: ApiError, request_id: str | None, told: Mapping[str, str]) -> dict[str, str]:
-    """Give what goes with an error; the headers tell SDKs whether and when to try again."""
+    """Return the headers of an error; they tell SDKs whether and when to try again."""
     headers = {"Content-Type": "application/json", **told, **error.headers}
     if request_id is not None:
         headers["x-request-id"] = request_id

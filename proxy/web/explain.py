@@ -28,7 +28,7 @@ from proxy.wire.endpoint import CHAT, ENDPOINTS, Endpoint
 
 
 async def explain(call: Call, state: State) -> web.StreamResponse:
-    """Take a body; answer with targets, the worst case, and whether it would be let in.
+    """Answer for a body: its targets, its worst case, and whether it would be accepted.
 
     ``?endpoint=messages`` (or another) says which endpoint the body is for; without it that of chat completions.
     """
@@ -44,7 +44,7 @@ async def explain(call: Call, state: State) -> web.StreamResponse:
 
 
 async def explain_for(call: Call, state: State, fields: Mapping[str, Any]) -> dict[str, object]:
-    """Answer the operator: fields are body, endpoint, and user (left out or null: one who has nothing of their own)."""
+    """Answer the operator: fields are body, endpoint, and user (missing or null: a new user with default limits)."""
     call.endpoint = endpoint_named(fields.get("endpoint"))
     user = fields.get("user")
     if user is not None and not isinstance(user, str):
@@ -66,7 +66,7 @@ def _find(connection: Any, user: str) -> dict[str, Any]:
 
 
 def identity_of(user: str | None, row: Mapping[str, Any] | None, snapshot: Snapshot) -> Identity:
-    """Give who a user is, without any token; row is that of the database where the file does not have the user."""
+    """Return a user's identity without any token; row is the database's if the file does not have the user."""
     settings = snapshot.settings
     name = user or ""
     if name not in settings.users and row is not None:
@@ -77,7 +77,7 @@ def identity_of(user: str | None, row: Mapping[str, Any] | None, snapshot: Snaps
 
 
 def endpoint_named(name: object) -> Endpoint:
-    """Give the endpoint that a name or path stands for; raises CallerError 400 for another."""
+    """Return the endpoint with a name or path; raises CallerError 400 if there is none."""
     if name is None:
         return CHAT
     for endpoint in ENDPOINTS:
@@ -88,7 +88,7 @@ def endpoint_named(name: object) -> Endpoint:
 
 
 def body_in(value: object, endpoint: Endpoint = CHAT) -> tuple[dict[str, Any], int]:
-    """Give the body of a request and its size in bytes; raises CallerError where it is none."""
+    """Return the body of a request and its size in bytes; raises CallerError for anything else."""
     try:
         body = parse_body(orjson.dumps(value))
         endpoint.check(body)
@@ -108,7 +108,7 @@ async def explained(
     *,
     with_headers: bool = False,
 ) -> dict[str, object]:
-    """Give the answer as JSON's types; raises CallerError for a model that the user may not use."""
+    """Return the answer as JSON values; raises CallerError for a model that the user may not use."""
     asked_use_case = call.client.said.headers.get("X-Tollkeeper-Use-Case") if with_headers else None
     planned = plan_route(
         body,
@@ -153,7 +153,7 @@ async def explained(
 
 
 def targets_json(route: Route, order: Order, now_ms: int, parts: Parts, snapshot: Snapshot) -> list[dict[str, object]]:
-    """Give the targets in the order of the walk: why each stands there, and whether it is the one asked first.
+    """Return the targets in the order in which they are tried: why each stands there, and which is asked first.
 
     Nothing is touched: no probe is taken, no key's turn used up.
     """

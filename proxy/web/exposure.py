@@ -35,7 +35,7 @@ def check_reader(call: Call, state: State) -> None:
 
 
 def is_here(peer: Any, headers: Headers) -> bool:
-    """Tell whether a client runs on this machine; peer: its address as sockets give it.
+    """Return whether a client runs on this machine; peer: its address as the socket reports it.
 
     What another server passes on comes from loopback too: such a server says in a header for whom.
     """

@@ -57,7 +57,7 @@ class Condition(NamedTuple):
 
 
 async def front_page(call: Call, state: State) -> web.StreamResponse:
-    """Answer with HTML where it is asked for, else with JSON."""
+    """Answer with HTML if asked for, else with JSON."""
     base_url = _base_url(call)
     conditions = _conditions(call, state)
     ready = not any(condition.problem for condition in conditions[:1])

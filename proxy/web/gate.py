@@ -82,7 +82,7 @@ def _checked_host(values: list[str], allowed: Hosts) -> str:
 
 
 def host_name(value: str) -> str | None:
-    """Give the name without the port in lower case; None for what is no host and port."""
+    """Return the host's name in lower case without the port; None if the text is not a host."""
     name, colon, port = value.rpartition(":")
     if not colon or value.endswith("]"):
         return value.lower()

@@ -21,7 +21,7 @@ _SETTLED = ("settled", "released")
 
 
 async def show_generation(call: Call, state: State) -> web.StreamResponse:
-    """Answer for a generation's id or a request's (x-request-id); 404 until it is settled, as at OpenRouter."""
+    """Answer for the id of a generation or of a request (x-request-id); 404 until it is settled, as OpenRouter does."""
     snapshot = state.parts.live.current
     identity = identify(call, snapshot.directory)
     id_ = call.request.query.get("id", "")

@@ -16,7 +16,7 @@ def _json(status: int, body: object) -> web.Response:
 
 
 def is_verbose(call: Call) -> bool:
-    """Tell whether providers, keys and lists are asked for too: ?verbose, with or without a value."""
+    """Return whether providers, keys and lists are wanted too: ?verbose, with or without a value."""
     return "verbose" in call.request.query
 
 

@@ -26,7 +26,7 @@ _UNLIMITED_PUSD = 10**6 * PUSD_PER_USD  # the shape of /credits has no word for 
 
 
 async def show_key(call: Call, state: State) -> web.StreamResponse:
-    """Answer with limit and usage of the user, who may have several tokens."""
+    """Answer with the user's limit and usage, over all of their tokens."""
     identity = _identity(call, state)
     directory = state.parts.live.current.directory
     row = directory.find(hash_of_token(call.client.said))
@@ -63,7 +63,7 @@ async def show_key(call: Call, state: State) -> web.StreamResponse:
 
 
 async def show_credits(call: Call, state: State) -> web.StreamResponse:
-    """Answer with all that the user ever spent, and with that plus what the tightest limit leaves: the balance is true.
+    """Answer with all that the user ever spent, and with that plus what the tightest limit leaves as the total.
 
     Without a limit on cost the balance is a million dollars.
     """
@@ -82,7 +82,7 @@ async def _spent(state: State, identity: Identity, starts_ms: list[int]) -> list
 
 
 async def _byok(state: State, identity: Identity, starts_ms: list[int]) -> dict[str, Any]:
-    """Give what of usage went with keys of the user's own, which counts against limits all the same."""
+    """Return the usage with keys of the user's own, which counts towards limits all the same."""
     names = ("byok_usage", "byok_usage_daily", "byok_usage_weekly", "byok_usage_monthly")
     database = state.parts.live.current.settings.database
     amounts = await spent_with(database, identity.user, OWN, starts_ms) if identity.own_keys else [0] * len(names)
@@ -90,13 +90,13 @@ async def _byok(state: State, identity: Identity, starts_ms: list[int]) -> dict[
 
 
 def _cost_limits(call: Call, state: State, identity: Identity) -> list[LimitRow]:
-    """Give every limit on cost that holds for the user: own, of the group, of everyone together."""
+    """Return every cost limit that applies to the user: own, the group's, everyone's together."""
     rows = state.parts.desk.book.limits_view(identity.allowance.quotas, call.started_ms)
     return [row for row in rows if row.kind == "cost"]
 
 
 def _budget(limit: LimitRow) -> dict[str, Any]:
-    """Give a limit as OpenRouter shows a budget; what is reserved counts as spent until it is settled."""
+    """Return a limit as OpenRouter shows a budget; what is reserved counts as spent until it is settled."""
     return {
         "scope": "key_limit" if limit.scope.startswith("user:") else "workspace",
         "limit_usd": _usd(limit.limit),

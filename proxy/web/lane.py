@@ -81,7 +81,7 @@ class Head:
             self._before, self._after = head[: match.start(1)], head[match.end(1) :]
 
     def again(self, data: bytes) -> tuple[int, int] | None:
-        """Give where the body of a request that begins with such a head starts, and its length."""
+        """Return where the body of a request with the same head starts, and its length; None for another head."""
         before, after = self._before, self._after
         if not before or not data.startswith(before):
             return None
@@ -94,7 +94,7 @@ class Head:
 
 
 def read_head(head: bytes) -> tuple[CIMultiDict[str], int] | None:
-    """Give the headers and the length of the body; None for a head that is not of the plainest shape.
+    """Return the headers and the length of the body; None for a head that is not of the plainest shape.
 
     head ends with its first empty line, and begins with one of the request lines of this file.
     """
@@ -223,7 +223,7 @@ class Lane(asyncio.Protocol):
             self._server.late_bodies.expect(self)
 
     def _read_head(self, data: bytes) -> tuple[int, int] | None:
-        """Give where the body starts, and its length; the head is kept for the next request."""
+        """Return where the body starts, and its length; the head is kept for the next request."""
         end = data.find(b"\r\n\r\n") + 4
         if not (4 <= end <= _HEAD_MAX_BYTES and data.startswith(_STARTS)):
             return None
@@ -247,13 +247,13 @@ class Lane(asyncio.Protocol):
         self._run(got[self._body_start :])
 
     def _keep(self, data: bytes) -> None:
-        """Keep what comes while a request is answered; it is read when the answer is out."""
+        """Keep bytes that arrive while a request is answered; they are read once the answer is out."""
         self._behind += data
         if len(self._behind) > _BEHIND_MAX_BYTES and self.transport is not None:
             self.transport.pause_reading()
 
     def _hand_over(self, data: bytes) -> None:
-        """Give the connection to aiohttp's server, with all that was read and not answered."""
+        """Pass the connection to aiohttp's server, with all that was read and not answered."""
         transport = self.transport
         assert transport is not None
         due_s = self._timer.when()
@@ -342,7 +342,7 @@ class Lane(asyncio.Protocol):
             transport.abort()
 
     def body_is_late(self) -> None:
-        """Leave a request whose body is slow to aiohttp."""
+        """Pass a request whose body arrives slowly to aiohttp's server."""
         got, self._got = self._got, b""
         if got and self.transport is not None:
             self._hand_over(got)
@@ -352,7 +352,7 @@ class Lane(asyncio.Protocol):
             self.transport.close()
 
     def cut(self) -> None:
-        """End the request under way; it settles."""
+        """Abort the request under way; it is settled."""
         if self._stepper is not None:
             self._stepper.cancel()
         elif self.transport is not None:
@@ -364,7 +364,7 @@ class Lane(asyncio.Protocol):
 
 
 async def _answer(call: Call, state: State) -> Reply:
-    """Do as the handler of aiohttp's server does."""
+    """Answer one request, errors included, as the handler of aiohttp's server does."""
     try:
         said, snapshot = call.client.said, state.parts.live.current
         if said.passed is not snapshot:
@@ -415,7 +415,7 @@ class LaneServer:
 
     @property
     def stall_s(self) -> float:
-        """Give how long a client may read nothing."""
+        """Return for how long a client may read nothing."""
         return self.state.parts.live.current.settings.server.write_timeout_s
 
     def pre_shutdown(self) -> None:
@@ -425,7 +425,7 @@ class LaneServer:
             connection.close_if_idle()
 
     async def shutdown(self, timeout_s: float) -> None:
-        """Cut what still runs and wait until it has settled, timeout_s at most."""
+        """Abort the requests still under way and wait until they are settled, at most timeout_s."""
         for connection in list(self.connections):
             connection.cut()
         if self._is_busy():
@@ -433,7 +433,7 @@ class LaneServer:
             await asyncio.wait((self.quiet,), timeout=timeout_s)
 
     def ended(self) -> None:
-        """Note that a request has ended, while shutdown() waits for it."""
+        """Count down the requests that shutdown() waits for."""
         if self.quiet is not None and not self.quiet.done() and not self._is_busy():
             self.quiet.set_result(None)
 

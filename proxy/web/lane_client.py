@@ -17,7 +17,7 @@ class Connection(Protocol):
 
     @property
     def choked(self) -> bool:
-        """Tell whether more is unsent than the transport likes."""
+        """Return whether more is unsent than the transport's high-water mark."""
         ...
 
 

@@ -13,7 +13,7 @@ class Connection(Protocol):
     """What waits."""
 
     def body_is_late(self) -> None:
-        """Go on without the rest."""
+        """Stop waiting for the rest of the body."""
         ...
 
 
@@ -33,7 +33,7 @@ class LateBodies:
             self._loop.call_later(_WAIT_S, self._look)
 
     def came(self, connection: Connection) -> None:
-        """Forget a connection: its body is complete, or nobody waits for it any more."""
+        """Remove a connection: its body is complete, or nobody waits for it any more."""
         self._due_s.pop(connection, None)
 
     def _look(self) -> None:

@@ -21,7 +21,7 @@ _UNIX_PATH_MAX_BYTES = 100  # sun_path holds 108 on Linux, 104 on macOS
 
 
 def socket_path(database: Path) -> Path | None:
-    """Give where the command line finds a running proxy; None where the system has no Unix sockets.
+    """Return where the command line finds a running proxy; None on systems without Unix sockets.
 
     It is beside the ledger, or in the temporary folder where that path is too long for a socket.
     """
@@ -65,7 +65,7 @@ def _explain(host: str, port: int, error: OSError) -> str:
 
 
 def port_holder(port: int) -> str | None:
-    """Name the process that listens on a port, where /proc tells: 'process 4121 (tollkeeper)'."""
+    """Return the process that listens on a port, if /proc shows it: 'process 4121 (tollkeeper)'."""
     inodes = _listening_inodes(port)
     if not inodes:
         return None
@@ -94,7 +94,7 @@ def _listening_inodes(port: int) -> set[str]:
 
 
 def bound_port(server: asyncio.Server) -> int:
-    """Give the port that was taken where 0 was asked for."""
+    """Return the port that was bound, which the system chose if 0 was asked for."""
     for sock in server.sockets:
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             return int(sock.getsockname()[1])

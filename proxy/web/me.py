@@ -23,7 +23,7 @@ def _identity(call: Call, state: State) -> Identity:
 
 
 def limit_json(row: LimitRow) -> dict[str, object]:
-    """Give one limit: money as decimal strings in USD with ``_pusd`` integers beside them, counts as integers."""
+    """Return one limit: money as decimal strings in USD with ``_pusd`` integers beside them, counts as integers."""
     shown: dict[str, object] = {"scope": row.scope, "kind": row.kind, "window": row.window, "mode": row.mode}
     for name in ("limit", "used", "reserved", "remaining"):
         value: int = getattr(row, name)
@@ -51,7 +51,7 @@ async def my_limits(call: Call, state: State) -> web.StreamResponse:
 
 
 async def my_usage(call: Call, state: State) -> web.StreamResponse:
-    """Give what the user spent in ``?window=`` day (default), week, month or total, by model."""
+    """Answer with what the user spent by model in ``?window=`` day (default), week, month or total."""
     identity = _identity(call, state)
     window = call.request.query.get("window", "day")
     if window not in _WINDOWS:

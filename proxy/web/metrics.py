@@ -18,7 +18,7 @@ _LINE = ("running", "waiting")
 
 
 async def metrics(_call: Call, state: State) -> web.StreamResponse:
-    """Answer with all of docs/reference/metrics.md."""
+    """Answer with every metric of docs/reference/metrics.md."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(state))
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
@@ -104,7 +104,7 @@ def _one(counts: Mapping[int, int] | Mapping[str, int]) -> dict[tuple[str, ...],
 
 
 def _counter(name: str, text: str, labels: Iterable[str], counts: Mapping[Any, float]) -> Metric:
-    """Give a counter; the keys of counts are tuples, one value a label."""
+    """Return a counter; the keys of counts are tuples with one value for each label."""
     family = CounterMetricFamily(name, text, labels=tuple(labels))
     for values, count in counts.items():
         family.add_metric(tuple(str(value) for value in values), float(count))

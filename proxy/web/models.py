@@ -23,7 +23,7 @@ async def list_models(call: Call, state: State) -> web.StreamResponse:
 
 
 async def show_model(call: Call, state: State, encoded: str) -> web.StreamResponse:
-    """Answer for one id; SDKs encode its slashes. What the user may not use is answered as what is not there."""
+    """Answer for one id, whose slashes SDKs encode. A model that the user may not use counts as unknown."""
     models = _shown(call, state).models
     id_ = unquote(encoded)
     entry = models.get(id_)

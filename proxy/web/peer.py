@@ -22,7 +22,7 @@ def address_of(transport: asyncio.Transport | None) -> str:
 
 
 def is_unix(transport: asyncio.Transport | None) -> bool:
-    """Tell whether the connection came over a Unix socket."""
+    """Return whether the connection came over a Unix socket."""
     sock = None if transport is None else transport.get_extra_info("socket")
     return sock is not None and sock.family == getattr(socket, "AF_UNIX", None)
 

@@ -121,7 +121,7 @@ async def answer(call: Call, state: State) -> Reply:
 
 
 async def answer_socket(call: Call, state: State) -> Reply:
-    """Answer on the Unix socket beside the ledger: the operator's API, health and nothing that spends."""
+    """Answer on the Unix socket beside the ledger: operator's API and health, nothing that spends."""
     path = canonical_path(call.request.raw_path)
     if f"{path}/".startswith(PREFIX):
         return await admin(call, state, path[len(PREFIX) :])
@@ -132,7 +132,7 @@ async def answer_socket(call: Call, state: State) -> Reply:
 
 
 def _model_in(path: str) -> str | None:
-    """Give the model's name in a path, its slashes as they came; None where it holds none."""
+    """Return the model's name in a path, slashes encoded or not as sent; None if there is none."""
     for prefix in _MODEL_PREFIXES:
         if path.startswith(prefix) and len(path) > len(prefix):
             return path.removeprefix(prefix)
@@ -140,7 +140,7 @@ def _model_in(path: str) -> str | None:
 
 
 def _allowed(path: str) -> str:
-    """Give the methods that a path takes, for the header Allow; "" where there is nothing."""
+    """Return the methods that a path allows, for the Allow header; "" for an unknown path."""
     methods = {method for method, other in ROUTES if other == path} or ({"GET"} if _model_in(path) else set())
     more = {"OPTIONS", "HEAD"} if "GET" in methods else {"OPTIONS"} if methods else set()
     return ", ".join(sorted(methods | more))
@@ -160,7 +160,7 @@ def _unknown(path: str, allowed: str) -> CallerError:
 
 
 def _advice(path: str) -> str:
-    """Tell what is wrong with a path, quoting nothing of it: it may hold anything."""
+    """Return what is wrong with a path, quoting nothing of it: it may hold anything."""
     lower = path.lower()
     if lower != path and any((method, lower) in ROUTES for method in ("GET", "POST")):
         return f"Paths are in lower case here: {lower}."

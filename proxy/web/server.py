@@ -98,7 +98,7 @@ class UserConnection(web.RequestHandler):
             self._unread = None
 
     def _is_closing(self, _task: "asyncio.Task[None]") -> None:
-        """The last answer is written and the connection closes behind it; what is unsent keeps it open."""
+        """Abort later if the last answer, after which the connection closes, stays unsent."""
         way = self._way
         if way is not None and way.get_write_buffer_size():
             self._loop.call_later(self._stall_s(), way.abort)
@@ -115,7 +115,7 @@ class UserConnection(web.RequestHandler):
             self._head_timer = None
 
     def _head_late(self) -> None:
-        """A connection that sends no whole head in time is closed without a word."""
+        """Close, without an answer, a connection that has not sent a whole head in time."""
         self._head_timer = None
         self.force_close()
 
@@ -124,7 +124,7 @@ class UserConnection(web.RequestHandler):
             self.force_close()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
-        """Cut a handler that still runs; wait until it has settled, timeout seconds at most."""
+        """Cancel a handler that still runs and wait until it has settled, at most timeout seconds."""
         self.close_if_idle()
         if self._current_request is not None and self._task_handler is not None:
             self._task_handler.cancel()
@@ -222,7 +222,7 @@ def _request(
 def make_server(
     state: State, answer: Answer, ids: RequestIds, clock: Clock, *, gated: bool, head_timeout_s: float
 ) -> UserServer:
-    """Give the protocol factory for one listening socket. gated False: the Unix socket, which no web page reaches."""
+    """Return the protocol factory for one listening socket. gated False: the Unix socket, which no web page reaches."""
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         now_ms = clock.now_ms()

@@ -41,7 +41,7 @@ class Shelf:
         self._since_s: int | None = None
 
     def shown(self, parts: Parts, allowance: Allowance, now_ms: int) -> Shown:
-        """Give the list for a user; from memory, whatever the providers are doing."""
+        """Return the list for a user, from memory, whatever state the providers are in."""
         if self._since_s is None:
             self._since_s = now_ms // 1000  # presets have no date of their own; one that moves would look like news
         snapshot = parts.live.current
@@ -67,7 +67,7 @@ def _cut(models: Mapping[str, bytes], allowance: Allowance) -> Shown:
 
 
 def _all(snapshot: Snapshot, lists: Mapping[str, Mapping[str, bytes]], since_s: int) -> Mapping[str, bytes]:
-    """Give presets, then the default provider's models under their own names, then the others' prefixed."""
+    """Return presets, then the default provider's models under their own names, then the others' with prefixes."""
     found: dict[str, bytes] = {}
     for preset in snapshot.presets.values():
         found[preset.name] = _preset(preset, lists, since_s)

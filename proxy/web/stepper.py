@@ -43,7 +43,7 @@ class Stepper(Generic[T]):
             future.step = self.step
 
     def cancel(self) -> None:
-        """Have CancelledError raised where the coroutine waits."""
+        """Raise CancelledError where the coroutine waits."""
         if self._waits_for is not None:
             self._waits_for.cancel()
 

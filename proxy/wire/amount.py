@@ -88,7 +88,7 @@ def amount_of(literal: str) -> Amount:
 
 
 def literal_of(raw: bytes, quoted: bytes, value: float) -> str | None:
-    """Give the literal of value by looking for its key, quoted, in raw; None unless it certainly is this one."""
+    """Return the literal of value, found by its quoted key in raw; None unless it is certainly this one."""
     at = raw.rfind(quoted)  # usage mostly comes last
     if at < 0 or raw.find(quoted) != at:
         return None
@@ -110,7 +110,7 @@ def _problem(literal: str) -> CostProblem:
 
 
 def with_upstream(fee: Amount, upstream: Amount) -> Amount:
-    """Add what the provider behind bills; an amount of which one half is missing is none."""
+    """Return the sum with what the provider behind bills; None if either half is missing."""
     fee_pusd, fee_exact, _ = fee
     upstream_pusd, upstream_exact, problem = upstream
     if fee_pusd is None:

@@ -71,7 +71,7 @@ def read_answer(body: bytes) -> Answer | None:
 
 
 def is_cut_off(body: bytes) -> bool:
-    """Tell whether a body begins as a JSON object and ends within it.
+    """Return whether a body begins as a JSON object and ends within it.
 
     It is all that tells of a break where a body ends with its connection.
     """
@@ -116,19 +116,19 @@ def _whole(value: Any) -> Any:
 
 
 def says_nothing(message: dict[str, Any]) -> bool:
-    """Tell whether a message holds neither a choice nor a count, nor anything else that could be an answer."""
+    """Return whether a message holds neither a choice nor a count, nor anything else that could be an answer."""
     return not any(_holds(value) for name, value in message.items() if name not in _BESIDE)
 
 
 def _holds(value: Any, depth: int = 4) -> bool:
-    """Tell whether something stands in a value: a count of zero is none."""
+    """Return whether a value says anything: a count of zero does not."""
     if value.__class__ is dict and depth:
         return any(_holds(part, depth - 1) for part in value.values())
     return bool(value)
 
 
 def text_of(message: dict[str, Any], key: str) -> str | None:
-    """Give a string that is there and not empty, else None."""
+    """Return a non-empty string, else None."""
     value = message.get(key)
     return value if value.__class__ is str and value else None
 
@@ -149,7 +149,7 @@ def error_code(error: Any) -> str | None:
 
 
 def error_type(error: Any) -> str | None:
-    """Give OpenRouter's ``metadata.error_type`` or OpenAI's ``type``."""
+    """Return OpenRouter's ``metadata.error_type`` or OpenAI's ``type``."""
     if not isinstance(error, dict):
         return None
     metadata = error.get("metadata")

@@ -61,7 +61,7 @@ class BodyError(ValueError):
 
 
 def parse_body(raw: bytes) -> dict[str, Any]:
-    """Give the JSON object in raw, in which dump_body finds every value unchanged.
+    """Return the JSON object in raw, from which dump_body writes every value unchanged.
 
     A number that would change (beyond 64 bits, or more digits than a double keeps) stands in it as
     orjson.Fragment, which is neither int nor float. Raises BodyError.
@@ -148,7 +148,7 @@ _EXACT: Final = json.JSONDecoder(parse_int=_exact_int, parse_float=_exact_float,
 
 
 def _shown(name: str) -> str | None:
-    """Give the name if it may stand in an error's text; a name can be as long and odd as any other string."""
+    """Return the name if an error's text may quote it; a name can be as long and odd as any other string."""
     return name if 0 < len(name) <= _MAX_NAME_CHARS and name.isprintable() else None
 
 
@@ -255,13 +255,13 @@ def check_count(models: list[Any], name: str) -> None:
 
 
 def wants_usage(body: dict[str, Any]) -> bool:
-    """Tell whether the caller asked for the usage chunk of a stream, in the way that OpenAI defines."""
+    """Return whether the caller asked for the usage chunk of a stream, as OpenAI defines it."""
     options = body.get("stream_options")
     return isinstance(options, dict) and options.get("include_usage") is True
 
 
 def kind_of(value: Any) -> str:
-    """Name the type of a value for an error's text."""
+    """Return the name of a value's type for an error's text."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -89,7 +89,7 @@ def _check_thinking(body: dict[str, Any]) -> None:
 
 
 def _check_fallbacks(body: dict[str, Any]) -> None:
-    """OpenRouter's models to fall back on, which must be known: they are paid for, and the user must be allowed to."""
+    """Check OpenRouter's fallback models: they cost money, and the user must be allowed to use them."""
     fallbacks = body.get("fallbacks")
     if fallbacks is None:
         return

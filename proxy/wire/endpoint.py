@@ -123,14 +123,14 @@ class Endpoint:
         return {**body, **dict.fromkeys(names, tokens)}
 
     def others(self, body: dict[str, Any]) -> tuple[str, ...]:
-        """Give the models that the checked body names beside the one asked for: those to fall back on."""
+        """Return the fallback models that the checked body names beside the one asked for."""
         models = tuple(body["models"] or ()) if "models" in body else ()
         if self.kind != "messages":
             return models
         return (*models, *(fallback["model"] for fallback in body.get("fallbacks") or ()))
 
     def without_others(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Take out the fields that name them, as far as they say nothing else."""
+        """Return the body without the fields that name fallback models, as far as they say nothing else."""
         left_out = {"models", "route"}
         if self.kind == "messages" and all(set(fallback) == {"model"} for fallback in body.get("fallbacks") or ()):
             left_out.add("fallbacks")
@@ -151,7 +151,7 @@ class Endpoint:
         return found
 
     def with_defaults(self, defaults: Mapping[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-        """Put a preset's parameters, named as for chat completions, under the client's own."""
+        """Return the body with a preset's parameters, named as for chat completions, where the client sent none."""
         if not defaults:
             return body
         found = without_object(self.renamed(defaults), body)
@@ -163,7 +163,7 @@ class Endpoint:
     def with_target_defaults(
         self, defaults: Mapping[str, Any], body: Mapping[str, Any], sent: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Put a target's parameters over those of a preset, which body has already, and under what the client sent."""
+        """Return the body with a target's parameters, which replace the preset's but nothing that the client sent."""
         found = {name: value for name, value in self.renamed(defaults).items() if name not in sent}
         found = without_object(found, body)
         if any(name in found for name in self.maximum):
@@ -174,7 +174,7 @@ class Endpoint:
         return {**body, **found}
 
     def with_prompt_of_user(self, body: dict[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
-        """Put a system prompt that is a preset's alone before what the user says first.
+        """Return the body with a system prompt that is the preset's alone put before the user's first text.
 
         For models that take no system prompt; where the client sent one of its own the body stays as it is.
         """
@@ -198,7 +198,7 @@ class Endpoint:
         return {**rest, field: _in_front(prompt, said)} if isinstance(said, list) else body
 
     def with_system(self, body: dict[str, Any], prompt: str) -> dict[str, Any]:
-        """Put a preset's system prompt before what the client says; a shape without one stays as it is.
+        """Return the body with a preset's system prompt first; a shape without system prompts stays as it is.
 
         A system message of the client's own is joined to it: many chat templates take one, at the beginning, only.
         """
@@ -236,14 +236,14 @@ def _before_messages(prompt: str, messages: list[dict[str, Any]]) -> list[dict[s
 
 
 def _before(prompt: str, own: Any) -> Any:
-    """Put a text before the client's own, which is a text or a list of text blocks."""
+    """Return a text put before the client's own, which is a text or a list of text blocks."""
     if isinstance(own, list):
         return [{"type": "text", "text": prompt}, *own]
     return f"{prompt}\n\n{own}" if isinstance(own, str) and own else prompt
 
 
 def _text_format(response_format: Any) -> dict[str, Any]:
-    """Give the Responses API's way to say it: the schema one level up, under text.format."""
+    """Return the Responses API's form: the schema one level up, under text.format."""
     if not isinstance(response_format, dict):
         return {}
     inner = response_format.get("json_schema")
@@ -252,7 +252,7 @@ def _text_format(response_format: Any) -> dict[str, Any]:
 
 
 def _output_config(response_format: Any) -> dict[str, Any]:
-    """Give Anthropic's way to say it, which has schemas only."""
+    """Return Anthropic's form, which has schemas only."""
     inner = response_format.get("json_schema") if isinstance(response_format, dict) else None
     schema = inner.get("schema") if isinstance(inner, dict) else None
     return {} if schema is None else {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
@@ -334,7 +334,7 @@ COUNT_TOKENS: Final = Endpoint(
 
 
 def as_openrouter(endpoint: Endpoint) -> Endpoint:
-    """Give the same endpoint for programs that take us for OpenRouter; Anthropic's shapes are the same there."""
+    """Return the endpoint for clients that take us for OpenRouter; Anthropic's shapes are the same there."""
     if endpoint.errors != "openai":
         return endpoint
     event = openrouter_error_event if endpoint.error_event is _chat_error_event else endpoint.error_event

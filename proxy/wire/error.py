@@ -69,7 +69,7 @@ def error_of_body(body: bytes) -> Error | None:
 
 
 def is_json_body(body: bytes) -> bool:
-    """Tell whether a body is a JSON object, or a list of one, as Gemini sends it; whole, as far as its ends tell."""
+    """Return whether a body looks like a whole JSON object, or a list of one, as Gemini sends, by its two ends."""
     text = body.strip()
     return text[:1] + text[-1:] == b"{}" or (text[:1] == b"[" and text[1:].lstrip()[:1] == b"{" and text[-1:] == b"]")
 

@@ -66,7 +66,7 @@ class HeaderError(ValueError):
 
 
 def pick_request_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Give the caller's headers that travel upstream, in their order, names in lower case.
+    """Return the client's headers that are sent upstream, in their order, names in lower case.
 
     Raises HeaderError for one whose value holds a control character, broken UTF-8 or over MAX_VALUE_BYTES
     bytes: the caller asked for something by it, and leaving it out would change the request without a word.
@@ -83,7 +83,7 @@ def pick_request_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, 
 
 
 def pick_response_headers(headers: Iterable[tuple[str, str]], secret: str = "") -> list[tuple[str, str]]:
-    """Give the provider's headers that travel down, in their order, names in lower case.
+    """Return the provider's headers that are passed to the client, in their order, names in lower case.
 
     Its x-request-id becomes x-upstream-request-id, for x-request-id is the proxy's own. A header that cannot
     be sent is left out: the answer has been paid for and must arrive. One that quotes the secret, the key that the
@@ -104,7 +104,7 @@ def pick_response_headers(headers: Iterable[tuple[str, str]], secret: str = "") 
 
 @lru_cache(maxsize=256)
 def _response_name(name: str) -> str | None:
-    """Give the name under which a header of the provider's travels down; None for one that does not."""
+    """Return the name under which a provider's header is passed to the client; None for one that is not."""
     lower = name.lower()
     if lower == "x-request-id":
         return "x-upstream-request-id"

@@ -53,7 +53,7 @@ def without_usage(event: bytes) -> bytes:
 
 
 def _cut_null(data: bytes) -> bytes | None:
-    """Cut ``,"usage":null`` without parsing, where it surely stands at the top level.
+    """Return the event without ``,"usage":null`` if it is certainly at the top level, without parsing; else None.
 
     That is so if, after it, exactly one bracket of any kind is closed, by the last byte.
     """
@@ -80,7 +80,7 @@ def _tells_only_usage(members: list[_Member]) -> bool:
 
 
 def _cuts(members: list[_Member]) -> Iterator[tuple[int, int]]:
-    """Give what must go so that the object stays one: a member with the comma before it, or up to the next one."""
+    """Yield the spans to remove so that the object stays valid: a member with the comma before it or after it."""
     kept = False
     for n, member in enumerate(members):
         if member.key != "usage":
@@ -92,7 +92,7 @@ def _cuts(members: list[_Member]) -> Iterator[tuple[int, int]]:
 
 
 def _without(event: bytes, spans: list[tuple[int, int]], cuts: list[tuple[int, int]]) -> bytes:
-    """Take parts of the data, which its lines make up together, out of the event; its lines stay."""
+    """Return the event without these spans of its data, which its lines make up together; the lines stay."""
     pieces, at, line_at = [], 0, 0
     for start, end in spans:
         for cut_start, cut_end in cuts:
@@ -117,7 +117,7 @@ def _members(text: str) -> list[_Member] | None:
 
 
 def _read_members(text: str) -> Iterator[_Member]:
-    """Give one member after the other; raises ValueError where the text is no JSON object."""
+    """Yield one member after the other; raises ValueError if the text is not a JSON object."""
     at = comma_at = _expect(text, 0, "{")
     if text[at : at + 1] == "}":
         at = _white(text, at + 1)

@@ -45,7 +45,7 @@ def read_message_answer(body: bytes) -> Answer | None:
 
 
 def finish_of(message: dict[str, Any]) -> str | None:
-    """Give why a message ended, in the words of chat completions; None while it has not."""
+    """Return why a message ended, in the words of chat completions; None while it has not."""
     reason = text_of(message, "stop_reason")
     return None if reason is None else _FINISH.get(reason, reason)
 
@@ -90,7 +90,7 @@ class MessagesMeter(TypedMeter):
         return kind in ("message_stop", "message")
 
     def _count(self, usage: Any, message: dict[str, Any], data: bytes) -> None:
-        """Lay the counts of an event over those that came before: what it leaves out holds on, but for the cost.
+        """Update the counts by those of an event: what it leaves out stays as it was, except the cost.
 
         A count that falls is read as the greater one, and flagged.
         """
@@ -112,17 +112,17 @@ class MessagesMeter(TypedMeter):
 
 
 def _fell(old: Any, new: Any) -> bool:
-    """Tell whether a count is smaller than it was."""
+    """Return whether a count is smaller than it was."""
     before, now = whole(old), whole(new)
     return before is not None and (now is None or now < before) and not isinstance(new, dict)
 
 
 def _says_something(block: Any) -> bool:
-    """Tell whether a block has content from its start: a call of a tool, or the result of one; text comes in deltas."""
+    """Return whether a block has content from its start: a tool call, or the result of one; text comes in deltas."""
     return isinstance(block, dict) and (block.get("type") not in ("text", "thinking") or bool(block.get("text")))
 
 
 def message_error_event(code: str, message: str, type_: str, request_id: str, answer_id: str | None) -> bytes:  # noqa: ARG001 - one signature for all shapes
-    """Give the event that ends a stream by an error, in the form that Anthropic's SDKs raise."""
+    """Return the event that ends a stream with an error, in the form that Anthropic's SDKs raise."""
     error = {"type": "api_error", "message": message, "code": code}
     return b"event: error\ndata: " + orjson.dumps({"type": "error", "error": error, "request_id": request_id}) + b"\n\n"

@@ -124,12 +124,12 @@ class StreamMeter:
 
     @property
     def held(self) -> bytes:
-        """The bytes from ``data: [DONE]`` on; at most max_event_bytes, what comes beyond is dropped."""
+        """Return the bytes from ``data: [DONE]`` on, at most max_event_bytes; more are dropped."""
         return bytes(self._held) if self.screen is None else self.screen.last(bytes(self._held))
 
     @property
     def finished(self) -> bool:
-        """Tell whether each choice that spoke has said why it ended."""
+        """Return whether each choice with content has said why it ended."""
         return self.finish_reason is not None and not self._speaking
 
     def release(self) -> bytes:
@@ -138,7 +138,7 @@ class StreamMeter:
         return held
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take the next bytes from upstream, give those that may go to the client now."""
+        """Read the next bytes from upstream and return those that may go to the client now."""
         # find is half as dear as `in`; this is the way of nearly every chunk of a stream.
         if (
             self._nothing_begun
@@ -171,7 +171,7 @@ class StreamMeter:
         return given
 
     def finish(self) -> bytes:
-        """Take the end of the body: read an event that no empty line ended; give what hiding kept back."""
+        """Read a last event that no empty line ended, at the end of the body; return what hiding kept back."""
         begun = self._events.finish()
         self._nothing_begun = False
         if self._hide_usage:
@@ -273,7 +273,7 @@ class StreamMeter:
             self.told_bytes += len(begun) if self._is_told else 0
 
     def _is_silent(self, events: bytes) -> bool:
-        """Tell whether complete events surely say nothing that is still of interest, by scans alone."""
+        """Return whether complete events certainly hold nothing that still matters, by scans alone."""
         return (
             self.content_seen
             and not self.done
@@ -367,7 +367,7 @@ class StreamMeter:
             self.error_type = error_type(error) or self.error_type
 
     def _ends(self, choices: list[dict[str, Any]]) -> bool:
-        """Tell whether nothing can follow a message with these choices; with n > 1 another choice may still speak."""
+        """Return whether nothing can follow a message with these choices; with n > 1 another choice may go on."""
         if not choices or any(text_of(choice, "finish_reason") for choice in choices):
             return True
         return self.finish_reason is not None and not any(_says_something(choice) for choice in choices)
@@ -379,7 +379,7 @@ def _index(choice: dict[str, Any]) -> int:
 
 
 def _only_begins(message: dict[str, Any]) -> bool:
-    """Tell whether a message opens its choices and no more: no content, no count, no end but the word for a failure."""
+    """Return whether a message only opens its choices: no content, no count, no end except for a failure."""
     return says_nothing({**message, "choices": None}) and not any(
         _says_something(choice) or text_of(choice, "finish_reason") not in (None, "error")
         for choice in choices_of(message)
@@ -387,7 +387,7 @@ def _only_begins(message: dict[str, Any]) -> bool:
 
 
 def _says_something(choice: dict[str, Any]) -> bool:
-    """Tell whether a choice has content of any kind: text, reasoning, tool calls, refusal, audio."""
+    """Return whether a choice has content of any kind: text, reasoning, tool calls, refusal, audio."""
     for key in ("delta", "message"):
         part = choice.get(key)
         if isinstance(part, dict) and any(value for name, value in part.items() if name != "role"):

@@ -58,7 +58,7 @@ def _at_least(kind: Endpoint, value: Any) -> Any:
 
 
 def without_object(defaults: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what goes with a field that is not there, which OpenAI refuses: how to call tools, or to stream."""
+    """Return the parameters without those of absent fields, which OpenAI refuses: how to call tools, or to stream."""
     if not (defaults.get("tools") or body.get("tools") or defaults.get("functions") or body.get("functions")):
         for name in ("parallel_tool_calls", "tool_choice", "function_call"):
             defaults.pop(name, None)

@@ -266,7 +266,7 @@ class _Told:
                 self._gather(value, inner, depth + 1)
 
     def _note(self, part: str, value: Any) -> None:
-        """Note a count; where one is told twice the greater holds."""
+        """Record a count; of two for the same class the greater one is kept."""
         count = value if value.__class__ is int and 0 <= value <= MAX_TOKENS else whole(value)
         if count is None:
             if value is not None and not isinstance(value, dict | list):
@@ -280,7 +280,7 @@ class _Told:
         self._found[part] = count
 
     def _write(self, told: int | None, short: int, long: int) -> None:
-        """Note what was written to a cache, and of how much of it nobody says for how long it is kept."""
+        """Record what was written to a cache, and how much of it was reported without a lifetime."""
         named = short + long
         if told is not None and named > told:
             self.doubts.add(PART)
@@ -289,7 +289,7 @@ class _Told:
 
 
 def _flat(usage: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Lay the counts of nested objects under those of the usage itself."""
+    """Return the counts of the usage itself, with those of nested objects where it has none."""
     for name in _NESTED:
         nested = usage.get(name)
         if isinstance(nested, dict):
@@ -326,7 +326,7 @@ def reckon(usage: Mapping[str, Any], shape: UsageShape) -> Reckoned | None:
 
 
 def _of_prompt(told: _Told) -> Reckoned:
-    """Reckon where nothing is generated: the total is the prompt."""
+    """Return the figures of an endpoint that generates nothing: the total is the prompt."""
     parts = [count for count in (told.input, told.total) if count is not None]
     tokens = max(parts, default=0) if told.output is None else max([*parts, (told.input or 0) + told.output])
     if any(count != tokens for count in parts if count or len(parts) == 1):
@@ -338,7 +338,7 @@ def _of_prompt(told: _Told) -> Reckoned:
 
 
 def _derive(told: _Told) -> tuple[_Reading | None, int] | None:
-    """Work out a whole that was not told from the total; None where both were told."""
+    """Derive a missing whole from the total; None if both were reported."""
     if told.input is not None and told.output is not None:
         return None
     if told.total is None:
@@ -388,7 +388,7 @@ def _read(told: _Told) -> tuple[_Reading, int]:
 
 
 def _readings(told: _Told) -> Iterator[_Reading]:
-    """Give every way in which the parts can be inside or beside, but for parts that are above their whole."""
+    """Yield every reading of the parts as inside or beside their whole, except those with parts above their whole."""
     assert told.input is not None
     assert told.output is not None
     read, reasoning = told.read or 0, told.reasoning or 0

@@ -39,7 +39,7 @@ def read_response(body: bytes) -> Answer | None:
 
 
 def finish_of(response: dict[str, Any]) -> str | None:
-    """Give why a response ended, in the words of chat completions; None while it has not."""
+    """Return why a response ended, in the words of chat completions; None while it has not."""
     status = response.get("status")
     if status == "completed":
         output = response.get("output")
@@ -85,7 +85,7 @@ class ResponsesMeter(TypedMeter):
 
 
 def response_error_event(code: str, message: str, type_: str, request_id: str, answer_id: str | None) -> bytes:
-    """Give the event that ends a stream by an error.
+    """Return the event that ends a stream with an error.
 
     The ``error`` at the top makes OpenAI's SDKs raise APIError; programs that follow the events (Codex, the AI SDK)
     read that the response failed. answer_id is the id that the stream gave the response before.

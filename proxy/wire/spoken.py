@@ -27,16 +27,16 @@ class Spoken:
 
     @property
     def text(self) -> str | None:
-        """None where tools were called and nothing was said."""
+        """Return the text; None if tools were called and nothing was said."""
         return "".join(self._pieces) or (None if self.called else "")
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Read the next bytes."""
         _, events, _ = self._events.feed(chunk)
         self._read(events)
 
     def finish(self) -> None:
-        """Take the end of the body: read an event that no empty line ended."""
+        """Read a last event that no empty line ended, at the end of the body."""
         self._read(self._events.finish())
 
     def _read(self, events: bytes) -> None:
@@ -78,7 +78,7 @@ def _first(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _calls(message: dict[str, Any]) -> bool:
-    """Tell whether an event begins or goes on with the call of a tool."""
+    """Return whether an event begins or continues a tool call."""
     kind = message.get("type")
     if kind == "response.output_item.added":
         return _is_call(message.get("item"))

@@ -47,16 +47,16 @@ class EventSplitter:
 
     @property
     def begun(self) -> bytearray:
-        """Give the begun event, as far as it is kept; not to be changed."""
+        """Return the unfinished event, as far as it is kept; not to be changed."""
         return self._pending
 
     @property
     def begun_bytes(self) -> int:
-        """Give how much of the begun event is kept."""
+        """Return how many bytes of the unfinished event are kept."""
         return len(self._pending)
 
     def feed(self, chunk: bytes) -> tuple[bytes, bytes, bytes]:
-        """Give the end of an oversized event, the complete events after it, the begin of an oversized event.
+        """Return the end of an oversized event, the complete events after it, the start of an oversized event.
 
         Each may be empty.
         """
@@ -98,7 +98,7 @@ class EventSplitter:
         return bytes(comments)
 
     def finish(self) -> bytes:
-        """Give the begun event, which no empty line ended."""
+        """Return the unfinished event, which no empty line ended."""
         begun = bytes(self._pending)
         self._pending.clear()
         self._skipped_last = b""
@@ -106,7 +106,7 @@ class EventSplitter:
 
 
 def _last_event_end(text: bytearray, start: int) -> int:
-    """Give the index after the last event's end that lies beyond start, or 0."""
+    """Return the index after the last event's end that lies beyond start, or 0."""
     if text.find(b"\r", start) < 0:
         return text.rfind(b"\n\n", start) + 2 if text.find(b"\n\n", start) >= 0 else 0
     end = 0
@@ -116,7 +116,7 @@ def _last_event_end(text: bytearray, start: int) -> int:
 
 
 def split_events(run: bytes) -> Iterator[bytes]:
-    """Give the events of a run, each with the empty line that ends it; the last may be without."""
+    """Yield the events of a run, each with the empty line that ends it; the last may lack it."""
     start = 0
     if b"\r" not in run:  # nearly always; ten times as fast as the expression
         while (at := run.find(b"\n\n", start)) >= 0:
@@ -131,7 +131,7 @@ def split_events(run: bytes) -> Iterator[bytes]:
 
 
 def data_spans(event: bytes) -> list[tuple[int, int]]:
-    """Give where the values of an event's ``data:`` lines stand, without the one space that may lead."""
+    """Return the spans of the values of an event's ``data:`` lines, without the one leading space."""
     if event.startswith(b"data: "):  # the one line that nearly every event is
         end = event.find(b"\n")
         if end == len(event) - 2 and event[end + 1] == _LF and b"\r" not in event:
@@ -158,7 +158,7 @@ def begun_line(window: bytes) -> bytes:
 
 
 def error_event(code: str, message: str, type_: str, request_id: str) -> bytes:
-    """Give the event that ends a stream by an error, in the form that OpenAI's SDKs raise as APIError.
+    """Return the event that ends a stream with an error, in the form that OpenAI's SDKs raise as APIError.
 
     They raise at the first event with an ``error`` that is not empty, and read nothing after it.
     """
@@ -201,7 +201,7 @@ _STATUSES: Final[Mapping[str, int]] = {"upstream_timeout": 504, "internal_error"
 
 
 def openrouter_error_event(code: str, message: str, type_: str, request_id: str, answer_id: str | None) -> bytes:
-    """Give the same event as a chunk of OpenRouter's, whose SDKs refuse one that lacks a field of theirs.
+    """Return the same event as a chunk of OpenRouter's, whose SDKs refuse one without all of their fields.
 
     No choices: langchain-openrouter takes no notice of an error beside one.
     """

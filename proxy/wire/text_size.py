@@ -67,7 +67,7 @@ def bytes_of_text(events: bytes) -> int:
 
 
 def _texts(message: dict[str, Any]) -> Iterator[str]:
-    """Give the texts of an answer of any endpoint: of the choices, the content or the output."""
+    """Yield the texts of an answer of any endpoint: of the choices, the content or the output."""
     for choice in choices_of(message):
         yield from _said(choice)
         yield from _said(choice.get("message"))

@@ -90,12 +90,12 @@ class TypedMeter:
 
     @property
     def held(self) -> bytes:
-        """The bytes from the last event on; at most max_event_bytes, what comes beyond is dropped."""
+        """Return the bytes from the last event on, at most max_event_bytes; more are dropped."""
         return bytes(self._held) if self.screen is None else self.screen.last(bytes(self._held))
 
     @property
     def finished(self) -> bool:
-        """Tell whether the answer has said why it ended, whichever of its last events came."""
+        """Return whether the answer has said why it ended, by whichever of its last events."""
         return self.finish_reason is not None
 
     def release(self) -> bytes:
@@ -104,7 +104,7 @@ class TypedMeter:
         return held
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take the next bytes from upstream, give those that may go to the client now."""
+        """Read the next bytes from upstream and return those that may go to the client now."""
         if self._nothing_begun and chunk[-2:] == b"\n\n" and self._is_silent(chunk):
             lines = chunk.count(b"data:")
             self.data_lines += lines
@@ -135,7 +135,7 @@ class TypedMeter:
         return given if self.screen is None else self.screen.pass_on(given, NOTHING, len(chunk))
 
     def finish(self) -> bytes:
-        """Take the end of the body: read an event that no empty line ended. Gives b"", for all has been given."""
+        """Read a last event that no empty line ended, at the end of the body. Returns b"": nothing is kept back."""
         begun = self._events.finish()
         self._nothing_begun = False
         if begun:
@@ -143,17 +143,17 @@ class TypedMeter:
         return b"" if self.screen is None else self.screen.finish()
 
     def note(self, message: dict[str, Any], data: bytes) -> bool:
-        """Note what an event says, data being its JSON; True: it ends the stream."""
+        """Record what an event says; data is its JSON. Return whether it ends the stream."""
         raise NotImplementedError
 
     def note_origin(self, answer: dict[str, Any]) -> None:
-        """Note who answers, from the object that stands for the whole answer."""
+        """Record who answers, from the object that describes the whole answer."""
         self.generation_id = self.generation_id or text_of(answer, "id")
         self.model = text_of(answer, "model") or self.model
         self.provider = text_of(answer, "provider") or self.provider
 
     def note_usage(self, usage: Usage | None, message: dict[str, Any], data: bytes, *, is_last: bool) -> None:
-        """Note a usage that counts what was written; is_last: all was said with it."""
+        """Record a usage that counts output; is_last: it is the final one."""
         if self.cost_paths:
             usage = with_cost(usage, message, data, self.cost_paths)
         if usage is not None:
@@ -162,12 +162,12 @@ class TypedMeter:
             self.usage_is_last = is_last
 
     def note_content(self) -> None:
-        """Note that something was said, which a usage that came before cannot have counted."""
+        """Record content, which an earlier usage cannot have counted."""
         self.content_seen = True
         self.usage_is_whole = self.usage_is_last = False
 
     def note_error(self, message: dict[str, Any]) -> None:
-        """Note an error that a message tells, if it does."""
+        """Record the error in a message, if there is one."""
         self._take_error(error_of_message(message))
 
     def _take_error(self, error: Mapping[str, Any] | None) -> None:
@@ -181,7 +181,7 @@ class TypedMeter:
     def _read(self, events: bytes, at: int) -> int:
         """Read complete events, the first of which begins at an index of the chunk, before it if below 0.
 
-        Gives the index at which the event begins that ends the stream; any number where there is none.
+        Returns the index at which the event that ends the stream begins; any number if there is none.
         """
         if self._is_silent(events):
             self._size_up(events)
@@ -240,14 +240,14 @@ class TypedMeter:
             self.done = True
 
     def _note_after_end(self, message: dict[str, Any], data: bytes) -> None:
-        """Note what comes behind the last event; content there says that it was not the last."""
+        """Record what follows the last event; content there means that it was not the last."""
         before, self.content_seen = self.content_seen, False
         if not self.note(message, data) and self.content_seen:
             self.goes_on = True
         self.content_seen = self.content_seen or before
 
     def _is_silent(self, events: bytes) -> bool:
-        """Tell whether complete events surely say nothing that is still of interest, by scans alone."""
+        """Return whether complete events certainly hold nothing that still matters, by scans alone."""
         return (
             self.content_seen
             and not self.done

@@ -180,7 +180,7 @@ def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT)
 
 
 def _is_plain(details: Any, key: str | None, whole: int) -> bool:
-    """Tell whether the parts of a whole are all 0, but for at most the one under a key."""
+    """Return whether all parts of a whole are 0, except perhaps the one under a key."""
     if details.__class__ is not dict:
         return False
     part = details.get(key)

@@ -34,7 +34,7 @@ class UserJwtReader:
         self._secret = secret
 
     def claims(self, text: str, now_s: float) -> Mapping[str, Any]:
-        """Give the claims of a JWT that holds at now_s; raises UserJwtError."""
+        """Return the claims of a JWT that is valid at now_s; raises UserJwtError."""
         claims = self._verified(text)
         ends_s = _moment_s(claims.get("exp"))
         if ends_s is None:
@@ -62,7 +62,7 @@ class UserJwtReader:
 
 
 def _moment_s(value: object) -> int | float | None:
-    """Give a moment as JSON's number says it; an int may be larger than any float."""
+    """Return a time as JSON's number has it; an int may be larger than any float."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if isinstance(value, int) or math.isfinite(value) else None

@@ -36,7 +36,7 @@ def _cost_pusd(terms: _Terms, output_tokens: int) -> int:
 
 
 def _affordable_tokens(terms: _Terms, budget_pusd: int) -> int | None:
-    """Give the greatest output length that the budget pays for; None: any; -1: not even none."""
+    """Return the greatest output length that the budget pays for; None: any; -1: not even an empty output."""
     fixed_pusd, output_ausd, _ = terms
     left_pusd = budget_pusd - fixed_pusd
     if left_pusd < 0:
@@ -45,7 +45,7 @@ def _affordable_tokens(terms: _Terms, budget_pusd: int) -> int | None:
 
 
 def input_bound_tokens(price: Price, facts: BodyFacts) -> int:
-    """Give the most tokens that the prompt can count as.
+    """Return the most tokens that the prompt can count as.
 
     Raises Unbounded where only a context length would tell, and the list has none.
     """
@@ -99,7 +99,7 @@ def maximum_to_write(
 
 
 def output_limit_tokens(price: Price) -> int | None:
-    """Give the most output tokens of the model in one choice, by its list; None without a figure."""
+    """Return the model's most output tokens in one choice, by the list; None without a figure."""
     return price.output_limit_tokens
 
 
@@ -129,7 +129,7 @@ def _terms(price: Price, facts: BodyFacts) -> _Terms:
 
 
 def worst_case_pusd(prices: Iterable[Price], facts: BodyFacts, max_output_tokens: int | None = None) -> int:
-    """Give the most that the request can cost on the dearest target of its route, in pico-USD.
+    """Return the most that the request can cost on the most expensive target of its route, in pico-USD.
 
     max_output_tokens is what is sent (after a clamp); without it, the client's own. A target's own maximum
     bounds it too. Raises Unbounded where neither says anything, and PriceError for a route without targets.
@@ -152,7 +152,7 @@ def worst_case_pusd(prices: Iterable[Price], facts: BodyFacts, max_output_tokens
 
 
 def unpriced_features(facts: BodyFacts, prices: Iterable[Price] = ()) -> list[str]:
-    """Name what can cost money and is in no bound.
+    """Return the names of what can cost money and has no bound.
 
     These are plugins, server tools, service tiers, web search, and price keys that are not known here.
     """
@@ -220,7 +220,7 @@ def clamp_output_tokens(
 
 
 def _natural_tokens(all_terms: Sequence[_Terms], asked: int | None, *, is_capped: bool) -> int | None:
-    """Give the output length before any lowering.
+    """Return the output length before any lowering.
 
     None: none is named, and no target charges for it or a cap bounds it where the list does not.
     """
@@ -242,7 +242,7 @@ def _capped(tokens: int, limit: int | None) -> int:
 
 
 def _affordable(all_terms: Sequence[_Terms], budget_pusd: int, wanted: int) -> int:
-    """Give the greatest output length up to wanted that the budget pays for on every target; -1 for none."""
+    """Return the greatest output length up to wanted that the budget pays for on every target; -1 for none."""
     most = wanted
     for terms in all_terms:
         tokens = _affordable_tokens(terms, budget_pusd)

@@ -64,7 +64,7 @@ class Catalogue:
         self._other_names = _slugs(self.entries)
 
     def named(self, name: str) -> CatalogueEntry | None:
-        """Give the entry of this id, canonical slug, or alias; an alias without a price gives its target."""
+        """Return the entry of this id, canonical slug or alias; for an alias without a price that of its target."""
         entry = self.entries.get(name)
         if entry is None:
             entry_id = self._other_names.get(name)
@@ -330,7 +330,7 @@ def diff_catalogue(old: Catalogue, new: Catalogue) -> list[Move]:
 def accept_refresh(
     old: Catalogue, new: Catalogue, accepted: frozenset[str] = frozenset()
 ) -> tuple[Catalogue, list[Move]]:
-    """Give the catalogue to use after a refresh, and what was held back in it.
+    """Return the catalogue to use after a refresh, and what was held back in it.
 
     A model with a move of more than tenfold gets, price by price, the dearer of old and new: a fall has to be
     accepted by the operator before it counts, a rise counts at once, since a bound that is too low is what

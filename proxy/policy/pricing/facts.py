@@ -147,7 +147,7 @@ def _rare_facts(
 
 
 def _listed(value: Any) -> list[Any]:
-    """Give a list that is one; of a field that the proxy does not check the provider will say that it is none."""
+    """Return a list, [] for anything else: in a field that we do not check the provider refuses a wrong type."""
     return value if isinstance(value, list) else []
 
 
@@ -169,7 +169,7 @@ def thinking_budget(body: Mapping[str, Any]) -> int:
 
 
 def _thinks(body: Mapping[str, Any]) -> bool:
-    """Tell whether thinking is asked for, by an effort or a switch."""
+    """Return whether thinking is asked for, by an effort or a switch."""
     return any(asked for _, asked in _thinking(body, 0))
 
 
@@ -220,7 +220,7 @@ def _walk_input(body: Mapping[str, Any], endpoint: Endpoint, media: _Media) -> N
 
 
 def _walk_item(item: Mapping[str, Any], media: _Media, depth: int) -> None:
-    """Walk a message, or an item of the Responses API: a message, a call of a tool, or its output."""
+    """Read a message, or an item of the Responses API: a message, a tool call, or its output."""
     if "role" not in item and "content" not in item:
         _walk_part(item, media, depth)
         return
@@ -268,7 +268,7 @@ def _has_text_source(part: Mapping[str, Any]) -> bool:
 
 
 def _encoded_bytes(part: Mapping[str, Any]) -> int:
-    """Give the characters of base64 in a part: a data URL, or the data of audio, files and sources."""
+    """Return the number of base64 characters in a part: a data URL, or the data of audio, files and sources."""
     total = 0
     for key in ("image_url", "video_url", "input_audio", "file", "source"):
         inner = part.get(key)
@@ -316,7 +316,7 @@ def _unpriced(body: Mapping[str, Any], models: tuple[str, ...], tools: list[Any]
 
 
 def _server_tools(tool: Any, depth: int) -> list[str]:
-    """Name what runs at the provider in a tool, which may be a group of tools (namespace)."""
+    """Return the names of what runs at the provider in a tool, which may be a group of tools (namespace)."""
     if not isinstance(tool, dict):
         return ["server tool ?"]
     kind = tool.get("type")
@@ -328,7 +328,7 @@ def _server_tools(tool: Any, depth: int) -> list[str]:
 
 
 def _kept_elsewhere(body: Mapping[str, Any]) -> list[str]:
-    """Name what is worked on outside of the answer, or what is added to the prompt at the provider."""
+    """Return the names of what is done outside the answer, or added to the prompt at the provider."""
     names = []
     if isinstance(body.get("prompt"), dict):  # it may hold tools as well as text
         names.append("a prompt that the provider keeps (prompt)")
@@ -352,5 +352,5 @@ def _is_one_of(value: Any, words: frozenset[Any]) -> bool:
 
 
 def _word(value: Any) -> str:
-    """Give a value for a text that is told to the client; of what is no short word, only that it is none."""
+    """Return a value for an error's text; anything but a short word is only described."""
     return value if isinstance(value, str) and len(value) <= _WORD_CHARS_MAX and value.isprintable() else "?"

@@ -32,7 +32,7 @@ class Override:
     unknown_condition: bool = False
 
     def holds(self, prompt_tokens: int, minute_utc: int | None) -> bool | None:
-        """Tell whether the condition holds; None where it depends on something not known here."""
+        """Return whether the condition is met; None if that depends on something unknown here."""
         if self.min_prompt_tokens is not None and prompt_tokens <= self.min_prompt_tokens:
             return False
         if self.utc_start_min is not None and self.utc_end_min is not None:
@@ -115,12 +115,12 @@ class Price:
         object.__setattr__(self, "override_dearest", reach)
 
     def rates(self) -> dict[str, int | None]:
-        """Give every field that is an amount of money, by name."""
+        """Return every field that is an amount of money, by name."""
         return {name: getattr(self, name) for name in RATE_FIELDS}
 
     @property
     def is_free(self) -> bool:
-        """Tell whether nothing that the list names costs anything, under any condition."""
+        """Return whether every listed price is zero under every condition."""
         worst = (self.base_dearest, *(d for _, d in self.override_dearest))
         return not any(d.media_input_ausd or d.output_ausd or d.request_pusd or d.image_pusd for d in worst)
 
@@ -140,7 +140,7 @@ RATE_FIELDS: tuple[str, ...] = (
 
 
 def rates_at(price: Price, prompt_tokens: int, minute_utc: int | None = None) -> dict[str, int | None]:
-    """Give the rates that hold for a prompt of this length, at this minute of the UTC day.
+    """Return the rates for a prompt of this length, at this minute of the UTC day.
 
     Where a condition cannot be decided (minute_utc None, or a condition not known here) the dearer one
     counts.
@@ -203,7 +203,7 @@ def cost_from_usage_pusd(
     images: int = 0,
     minute_utc: int | None = None,
 ) -> int:
-    """Give the cost in pico-USD, rounded up once, for a provider that counts tokens but names no cost.
+    """Return the cost in pico-USD, rounded up once, for a provider that counts tokens but reports no cost.
 
     input_tokens includes cached and cache-writing tokens, output_tokens includes reasoning, as OpenAI counts.
     Parts that claim to be more than their whole count as the whole.
@@ -296,7 +296,7 @@ def _write_rates(rates: dict[str, int | None]) -> tuple[int, int, int]:
 
 
 def _lacks_price(rates: dict[str, int | None], counts: Counts, short: int, long: int, untold: int) -> bool:
-    """Tell whether something was counted that no provider bills as plain text, and that has no price of its own."""
+    """Return whether anything was counted that no provider bills as plain text and that has no price of its own."""
     needed = (
         (short, "cache_write_ausd"),
         (long, "cache_write_1h_ausd"),

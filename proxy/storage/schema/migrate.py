@@ -36,7 +36,7 @@ def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> Path:
 
 
 def known_version(connection: sqlite3.Connection, path: Path, newest: int = SCHEMA_VERSION) -> int:
-    """Give the file's version, 0 where it is empty; raises LedgerError for one that is newer or not a ledger."""
+    """Return the file's version, 0 if it is empty; raises LedgerError for one that is newer or not a ledger."""
     if sqlite3.sqlite_version_info < MIN_SQLITE:
         raise LedgerError(f"SQLite {sqlite3.sqlite_version} is too old; the ledger needs 3.37 (November 2021).")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -52,7 +52,7 @@ def known_version(connection: sqlite3.Connection, path: Path, newest: int = SCHE
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str] | None = None) -> None:
-    """Take the steps that are missing. connection is in autocommit mode; path is its file.
+    """Run the missing migrations. connection is in autocommit mode; path is its file.
 
     steps are SQL scripts, the first for an empty file; None: those of this program.
     """
@@ -77,7 +77,7 @@ def _take_step(connection: sqlite3.Connection, script: str) -> None:
 
 
 def make_views(connection: sqlite3.Connection, currency_code: str) -> None:
-    """Make the views anew; the currency's code is part of a column's name."""
+    """Recreate the views; the currency's code is part of a column's name."""
     if not re.fullmatch("[A-Za-z]{3}", currency_code):
         raise LedgerError("currency.code: three letters, such as SEK.")
     code = currency_code.lower()
@@ -87,7 +87,7 @@ def make_views(connection: sqlite3.Connection, currency_code: str) -> None:
 
 
 def _statements(script: str) -> list[str]:
-    """Cut a script into statements: executescript would commit the transaction that a step runs in."""
+    """Split a script into statements: executescript would commit the transaction that a migration runs in."""
     found, current = [], ""
     for line in script.splitlines():
         current += line + "\n"
