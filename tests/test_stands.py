@@ -12,7 +12,6 @@ from tests.support.one_try import LISTED, ONE_TRY, OWN_RULES, rules
 ROOT = Path(__file__).parents[1]
 _WORDS = frozenset({"retry", "breaker"})
 _NO_STANDS = ("tests/config/", "tests/policy/", "tests/mutations/", "tests/support/one_try.py", "tests/test_stands.py")
-_ELSEWHERE = frozenset({"tests/faults/controls.py"})  # patches of the program's text
 
 
 def _rules_written(path: Path) -> Iterator[int]:
@@ -33,7 +32,7 @@ def _rules_written(path: Path) -> Iterator[int]:
 def _files() -> Iterator[tuple[str, Path]]:
     for path in sorted((ROOT / "tests").rglob("*.py")):
         name = path.relative_to(ROOT).as_posix()
-        if not name.startswith(_NO_STANDS) and name not in _ELSEWHERE:
+        if not name.startswith(_NO_STANDS):
             yield name, path
 
 

@@ -14,8 +14,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.faults.controls import CONTROLS
-from tests.mutations.list import MUTATIONS, Mutation
-from tests.mutations.run import MutationError, Result, check_clean, copy_tree, try_mutation
+from tests.mutations.list import MUTATIONS
+from tests.mutations.mutation import Mutation, MutationError
+from tests.mutations.run import Result, check_clean, copy_tree, try_mutation
+from tests.mutations.source_tree import SourceTree
 
 
 def parse() -> argparse.Namespace:
@@ -44,12 +46,11 @@ def parse() -> argparse.Namespace:
 
 def run_all(mutations: list[Mutation], folder: Path, jobs: int) -> list[Result]:
     """Try them on `jobs` copies; results come in the order of the list, progress as they end."""
-    free: queue.SimpleQueue[Path] = queue.SimpleQueue()
+    free: queue.SimpleQueue[SourceTree] = queue.SimpleQueue()
     for n in range(min(jobs, len(mutations))):
-        tree = folder / f"tree{n}"
-        tree.mkdir()
-        copy_tree(tree)
-        free.put(tree)
+        root = folder / f"tree{n}"
+        root.mkdir()
+        free.put(copy_tree(root))
     first = free.get()
     print(f"{len(mutations)} bugs; first the tests without any", flush=True)
     check_clean(first, mutations)
@@ -84,9 +85,9 @@ def show(results: list[Result], *, why: bool) -> None:
     for result in results:
         if why and result.outcome == "caught":
             print(f"\n== {result.mutation.name}")
-            print("\n".join(line for line in result.said.splitlines() if line.startswith(("E ", "FAILED", "ERROR"))))
+            print("\n".join(line for line in result.output.splitlines() if line.startswith(("E ", "FAILED", "ERROR"))))
         if result.outcome != "caught":
-            print(f"\n== {result.mutation.name}: {result.outcome}\n{result.said}")
+            print(f"\n== {result.mutation.name}: {result.outcome}\n{result.output}")
 
 
 def main() -> int:

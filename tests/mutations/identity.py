@@ -1,0 +1,66 @@
+"""Bugs of identity: who a request is for, and what one user may see of another."""
+
+from typing import Final
+
+from tests.mutations.mutation import Mutation, Patch, TextPatch
+
+_FIGURES = "tests/web/test_own_figures.py::test_"
+_DATABASE = "tests/quotas/test_database_users.py::test_"
+_END_USERS = "tests/identity/test_end_users.py::test_"
+
+MUTATIONS: Final = (
+    Mutation(
+        "database-users-without-limits",
+        "Users made at run time get a token and no limits.",
+        (
+            Patch(
+                "_database_rows",
+                "stored_allowance(settings, row) if own is None else build_allowance(settings, name, group, own)",
+                "build_allowance(settings, name, group, own)",
+            ),
+        ),
+        (f"{_DATABASE}the_same_limits",),
+    ),
+    Mutation(
+        "anybody-names-anybody",
+        "A header that any client can write names the user: whoever knows a name spends that user's money.",
+        (Patch("Naming.name", "self._written(headers) if trusted else None", "self._written(headers)"),),
+        (f"{_END_USERS}a_header_from_any_other_token_is_ignored_and_stays_here",),
+    ),
+    Mutation(
+        "jwt-without-an-end",
+        "A signed name is believed for ever: one that leaked is a key that nobody can take back.",
+        (Patch("UserJwtReader.claims", "now_s >= ends_s", "now_s >= ends_s + 10**9"),),
+        (f"{_END_USERS}a_jwt_that_does_not_hold_is_refused",),
+    ),
+    Mutation(
+        "jwt-says-how-it-is-checked",
+        "The head of a token chooses the algorithm by which it is checked.",
+        (Patch("_ALGORITHMS", '["HS256"]', '["HS256", "HS512"]'),),
+        (f"{_END_USERS}a_jwt_that_does_not_hold_is_refused",),
+    ),
+    Mutation(
+        "end-users-without-limits",
+        "Users made on first sight have the limits of nobody once they have a row.",
+        (Patch("stored_allowance", 'settings.end_users if row["made_by"] is not None else None', "None"),),
+        (f"{_END_USERS}own_then_template_then_group_then_defaults",),
+    ),
+    Mutation(
+        "users-without-end",
+        "Each new name makes a row: a service that makes names up fills the disk.",
+        (Patch("note_end_user", "count >= users_max", "count > users_max + 10**6"),),
+        (f"{_END_USERS}no_more_than_users_max_are_made",),
+    ),
+    Mutation(
+        "generations-of-others",
+        "Whoever knows or guesses an id reads what another user's request cost.",
+        (TextPatch("proxy.storage.own_request:_SQL", " AND user = ?1\nORDER", "\nORDER"),),
+        (f"{_FIGURES}generation[False]",),
+    ),
+    Mutation(
+        "models-of-others",
+        "The list shows what the token may not use.",
+        (Patch("_cut", "allowance.models is None", "True"),),
+        ("tests/web/test_models.py::test_only_what_the_token_may_use",),
+    ),
+)

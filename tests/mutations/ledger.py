@@ -1,0 +1,104 @@
+"""Bugs of the ledger: rows that are lost, written twice or counted wrongly at a start."""
+
+from typing import Final
+
+from tests.mutations.mutation import Mutation, Patch
+
+_KINDS = "tests/quotas/test_kinds.py::test_"
+_SETTLING = "tests/quotas/test_settling.py::test_"
+_RELOAD = "tests/holds/test_reload.py::test_"
+
+MUTATIONS: Final = (
+    Mutation(
+        "bytes-of-a-header-in-a-row",
+        "A header in Latin-1 reaches the ledger as half a surrogate pair, and no row can hold it.",
+        (
+            Patch(
+                "proxy.pipeline.tags:_text", "fit_text(header_text(value), _TEXT_CHARS_MAX)", "value[:_TEXT_CHARS_MAX]"
+            ),
+        ),
+        ("tests/holds/test_text.py::test_a_header_in_either_encoding[X-Tollkeeper-Use-Case-use_case-Latin-1-lane]",),
+    ),
+    Mutation(
+        "half-a-reload",
+        "A reload that is refused has changed the providers in force already.",
+        (Patch("App._build", "is_built = False", "is_built = False\nself._providers = providers"),),
+        (f"{_RELOAD}a_refused_reload_leaves_everything_in_force[schema]",),
+    ),
+    Mutation(
+        "one-bad-row-for-all",
+        "A row that cannot be written takes all rows along that are written with it.",
+        (
+            Patch(
+                "Writer._write",
+                "if len(operations) == 1: ...\nelse: ...",
+                "if len(operations) == 1: ...\n"
+                "elif operations:\n"
+                "    self._resolve(operations, {waiter: (None, error) for _, waiter, _ in operations})\n"
+                "else: ...",
+            ),
+        ),
+        ("tests/storage/test_ledger.py::test_a_row_that_cannot_be_written_does_not_take_its_neighbours_along",),
+    ),
+    Mutation(
+        "a-dead-writer-is-ready",
+        "The thread that writes has ended, and requests wait for it for ever.",
+        (Patch("Writer._run", "self._break(error)"),),
+        ("tests/holds/test_watchers.py::test_it_stops_by_itself",),
+    ),
+    Mutation(
+        "crash-not-counted-at-start",
+        "Open rows count again only once somebody has looked them up: until then there is room that is not there.",
+        (
+            Patch(
+                "rebuilt_book",
+                "book.load_open(row.id, scopes, row.started_ms, row.held_pusd, row.reserved_tokens or 0)",
+                "book.load_open(row.id, scopes, row.started_ms, 0, 0)",
+            ),
+        ),
+        (f"{_SETTLING}a_figure_that_comes_late",),
+    ),
+    Mutation(
+        "spend-queued-in-memory",
+        "Rows wait in memory for the next flush while the client has its answer; a stop loses them.",
+        (
+            Patch(
+                "Booking.end",
+                "written = parts.ledger.end(end, self._written)",
+                "asyncio.get_running_loop().call_later(3, parts.ledger.end, end, self._written)\n"
+                "return verdict\n"
+                "written = parts.ledger.end(end, self._written)",
+            ),
+        ),
+        (f"{_SETTLING}a_bill_above_the_worst_case",),
+    ),
+    Mutation(
+        "counters-lost-on-restart",
+        "Counters live in memory and begin at zero after each deploy.",
+        (
+            Patch("rebuilt_book", "book.load_hours(totals.hours)", "pass"),
+            Patch("rebuilt_book", "book.load_rows(totals.rows)", "pass"),
+        ),
+        (f"{_KINDS}users[cost]",),
+    ),
+    Mutation(
+        "hour-counted-twice-on-restart",
+        "The rebuild takes an hour from the roll-up and from its rows.",
+        (Patch("read_totals", "(fine.since_ms, use_case)", "(1 << 60, use_case)"),),
+        (f"{_SETTLING}a_restart_changes_no_figure",),
+    ),
+    Mutation(
+        "settled-twice",
+        "A request that ended is ended again, and counts twice in the roll-up.",
+        (
+            Patch("Booking.end", "if self.verdict is not None:\n    return self.verdict"),
+            Patch(
+                "run",
+                "if booking.verdict is None:\n    await booking.end(status, error)",
+                "await booking.end(status, error)",
+            ),
+            Patch("END", "\"requests.state IN ('open', 'pending')\"", '"TRUE"'),
+        ),
+        (f"{_SETTLING}a_restart_changes_no_figure",),
+    ),
+)

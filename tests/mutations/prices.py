@@ -1,0 +1,200 @@
+"""Bugs of prices: what a request may cost before it is sent, and the lists that say so."""
+
+from typing import Final
+
+from tests.mutations.mutation import Mutation, Patch
+
+_CLAMP = "tests/quotas/test_clamp.py::test_"
+_SETTLING = "tests/quotas/test_settling.py::test_"
+_UNPRICED = "tests/quotas/test_unpriced.py::test_"
+_CATALOGUE = "tests/quotas/test_catalogue.py::test_"
+_LEFT_OUT = "tests/targets/test_left_out.py::test_"
+
+MUTATIONS: Final = (
+    Mutation(
+        "no-price-no-reservation",
+        "A model whose price is not known passes a cost limit with nothing set aside.",
+        (
+            Patch("_found_prices", "raise unpriced(provider.name, model, allowance, parts, snapshot)", "return None"),
+            Patch("QuotaBook._refusals", 'index == COST and not amounts.is_priced and mode == "hard"', "False"),
+        ),
+        (f"{_UNPRICED}an_unknown_price_is_refused_under_a_hard_limit",),
+    ),
+    Mutation(
+        "no-price-is-zero",
+        "What the list does not price counts as free.",
+        (Patch("parse_openrouter_model", 'None, "its price depends on the model that it picks"', "Price(0, 0), None"),),
+        (f"{_UNPRICED}minus_one_is_no_price",),
+    ),
+    Mutation(
+        "no-max-tokens-counts-nothing",
+        "A request that names no max_tokens is taken for one without an answer.",
+        (
+            Patch(
+                "proxy.policy.pricing.bound:_natural_tokens",
+                "greatest if asked is None else max(min(asked, greatest), 0)",
+                "0 if asked is None else max(min(asked, greatest), 0)",
+            ),
+        ),
+        (f"{_CLAMP}a_client_that_names_no_maximum",),
+    ),
+    Mutation(
+        "four-characters-a-token",
+        "The prompt is estimated by its characters: too low for Chinese, code and base64.",
+        (
+            Patch(
+                "input_bound_tokens",
+                "facts.size_bytes - facts.data_url_bytes",
+                "(facts.size_bytes - facts.data_url_bytes) // 4",
+            ),
+        ),
+        (f"{_UNPRICED}every_byte_may_be_a_token",),
+    ),
+    Mutation(
+        "images-cost-nothing",
+        "Only text is counted, so that an image is free until the bill comes.",
+        (Patch("input_bound_tokens", "if facts.images: ...", "if False: ..."),),
+        (f"{_UNPRICED}media_count_as_the_whole_context",),
+    ),
+    Mutation(
+        "choices-count-once",
+        "n answers are asked for and one is set aside.",
+        (Patch("_terms", "output_ausd * facts.choices", "output_ausd"),),
+        (f"{_CLAMP}more_choices_cost_more",),
+    ),
+    Mutation(
+        "long-prompts-at-the-base-price",
+        "Prices that rise with the length of the prompt are not looked at.",
+        (Patch("_terms", "prompt > min_prompt_tokens", "prompt < 0 > min_prompt_tokens"),),
+        (f"{_UNPRICED}prices_that_rise_with_the_prompt",),
+    ),
+    Mutation(
+        "fees-without-a-price",
+        "Web search and other extras pass a cost limit although no price of a token covers them.",
+        (Patch("unpriced_features", "names = list(facts.unpriced)", "names: list[str] = []"),),
+        (f"{_UNPRICED}what_no_price_bounds_is_refused_by_name",),
+    ),
+    Mutation(
+        "price-of-the-requested-model",
+        "The limit is asked with the (free) model that was named, and the paid fallback answers.",
+        (
+            Patch(
+                "_priced",
+                "[(target.provider, target.model) for target in route.targets if target.static is None]",
+                "[(target.provider, target.model) for target in route.targets[:1] if target.static is None]",
+            ),
+        ),
+        (f"{_UNPRICED}a_free_model_with_a_paid_fallback_is_paid",),
+    ),
+    Mutation(
+        "price-of-the-first-target",
+        "Of a route only the first target is priced.",
+        (
+            Patch(
+                "_priced",
+                "[(target.provider, target.model) for target in route.targets if target.static is None]",
+                "[(target.provider, target.model) for target in route.targets[:1] if target.static is None]",
+            ),
+        ),
+        (f"{_SETTLING}the_dearest_target_of_a_preset_is_set_aside",),
+    ),
+    Mutation(
+        "wild-prices-taken",
+        "A price list that changed its unit, or a model a thousand times cheaper, is taken as it comes.",
+        (Patch("Catalogue._refresh", "fresh, moves = accept_refresh(listing.prices, fresh)", "accept_refresh"),),
+        (
+            f"{_CATALOGUE}prices_that_all_move_are_a_change_of_unit",
+            f"{_CATALOGUE}a_fall_does_not_count_until_it_is_confirmed",
+        ),
+    ),
+    Mutation(
+        "broken-list-empties-the-prices",
+        "A list that cannot be read replaces the good one.",
+        (
+            Patch(
+                "Catalogue._refresh",
+                "listing.problem = str(error)",
+                "listing.problem, listing.prices = str(error), _NO_PRICES",
+            ),
+        ),
+        (f"{_CATALOGUE}a_broken_list_changes_nothing",),
+    ),
+    Mutation(
+        "no-last-good-copy",
+        "A restart while the provider is away knows no price.",
+        (Patch("App._start", "await self.catalogue.load(self.live.current.providers)"),),
+        (f"{_CATALOGUE}the_last_good_copy_is_there_after_a_restart_without_the_provider",),
+    ),
+    Mutation(
+        "another-endpoints-maximum",
+        "A maximum that the provider does not read bounds the answer.",
+        (Patch("read_facts", "MAXIMUM[endpoint]", "[key for keys in MAXIMUM.values() for key in keys]"),),
+        ("tests/policy/test_pricing.py::test_only_the_endpoints_own_maximum_bounds_the_answer[messages-5]",),
+    ),
+    Mutation(
+        "a-list-refused-for-one-entry",
+        "One entry of a list of models without an id holds the whole list back.",
+        (
+            Patch(
+                "read_model_list",
+                "flaws.append(f'entry {place} has no id')\ncontinue",
+                "raise ModelListError(f'entry {place} has no id')",
+            ),
+        ),
+        ("tests/quotas/test_catalogue.py::test_a_flaw_costs_nobody_else_anything[None]",),
+    ),
+    Mutation(
+        "the-cheaper-of-two-prices",
+        "Of a model that is listed twice the price that comes first counts, and less is held than it may cost.",
+        (Patch("_one_of_twins", "replace(first, price=_dearer(second.price, first.price))", "first"),),
+        ("tests/quotas/test_catalogue.py::test_a_model_that_is_listed_twice",),
+    ),
+    Mutation(
+        "cache-writes-at-the-price-of-input",
+        "A configured price of what is written to a cache is never charged.",
+        (Patch("charge", "(short_ausd, short)", "(input_ausd, short)"),),
+        ("tests/policy/test_pricing.py::test_each_class_at_its_own_price[cache_write_tokens]",),
+    ),
+    Mutation(
+        "a-lowered-bound-is-left-out",
+        "Where the prompt may fill the context, the maximum that a limit lowered is left out.",
+        (
+            Patch(
+                "maximum_to_write",
+                "price.output_limit_tokens is not None and tokens >= price.output_limit_tokens",
+                "price.output_limit_tokens is not None",
+            ),
+        ),
+        ("tests/policy/test_pricing.py::test_a_bound_leaves_room_for_the_prompt",),
+    ),
+    Mutation(
+        "one-unpriced-target-refuses-all",
+        "One target without a price makes a whole preset refuse everybody who has a limit.",
+        (Patch("narrow", "left_out.append(LeftOut(target, reason))", "return route, ()"),),
+        (f"{_LEFT_OUT}a_target_without_a_price",),
+    ),
+    Mutation(
+        "an-unpriced-target-is-asked",
+        "A target without a price is kept where others have one.",
+        (
+            Patch(
+                "proxy.pipeline.narrow:_reason",
+                '"no price" if model == target.model else f"no price of {model}"',
+                "None",
+            ),
+        ),
+        (f"{_LEFT_OUT}a_target_without_a_price",),
+    ),
+    Mutation(
+        "a-budget-of-gemini-is-cut",
+        "A maximum is lowered below a thinking budget that is named in another way than Anthropic's.",
+        (
+            Patch(
+                "_THINKING_PARTS",
+                '("thinking", "reasoning", ..., "generationConfig")',
+                '("thinking", "reasoning", "generationConfig")',
+            ),
+        ),
+        ("tests/policy/test_pricing.py::test_a_thinking_budget_in_every_form",),
+    ),
+)

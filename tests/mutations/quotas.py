@@ -1,0 +1,264 @@
+"""Bugs of limits: what is held, what is refused, in which window."""
+
+from typing import Final
+
+from tests.mutations.mutation import Mutation, Patch
+
+_BURST = "tests/quotas/test_bursts.py::test_exactly_as_many_as_there_is_room_for"
+_CLAMP = "tests/quotas/test_clamp.py::test_"
+_KINDS = "tests/quotas/test_kinds.py::test_"
+_REFUSALS = "tests/quotas/test_refusals.py::test_"
+_SETTLING = "tests/quotas/test_settling.py::test_"
+_DATABASE = "tests/quotas/test_database_users.py::test_"
+_RELOAD = "tests/holds/test_reload.py::test_"
+_TAKEN_BACK = "tests/targets/test_taken_back.py::test_"
+_LEFT_OUT = "tests/targets/test_left_out.py::test_"
+
+MUTATIONS: Final = (
+    Mutation(
+        "check-then-add",
+        "The limit is checked in one step and the amount added in a later one: everyone in between passes.",
+        (
+            Patch(
+                "reserve",
+                "admission = outcome",
+                "admission = outcome\n"
+                "from asyncio import sleep\n"
+                "from proxy.policy.quota import Amounts\n"
+                "parts.desk.cancel(call.id)\n"
+                "await sleep(0)\n"
+                "amounts = Amounts(admission.amount_pusd or 0, admission.tokens or 0)\n"
+                "parts.desk.reserve(call.id, wanted.allowance.scopes, wanted.now_ms, amounts, ())",
+            ),
+        ),
+        (_BURST,),
+    ),
+    Mutation(
+        "counted-after-the-answer",
+        "Nothing is set aside: only what has ended counts, so that all that run at once pass.",
+        (
+            Patch(
+                "QuotaBook.check_and_reserve",
+                "self._reserve(request_id, scopes, now_ms, amounts, running=True)",
+                "self._reserve(request_id, scopes, now_ms, Amounts(0, 0), running=True)",
+            ),
+        ),
+        (_BURST,),
+    ),
+    Mutation(
+        "hold-shrunk-to-what-is-left",
+        "A reservation above what is left is shrunk to it, and the request let in.",
+        (
+            Patch(
+                "_fit_budget",
+                "return _unaffordable(found, wanted, desk, snapshot)",
+                "if left:\n"
+                "    return Admission(left, _tokens(wanted, None), None, lowered=False)\n"
+                "return _unaffordable(found, wanted, desk, snapshot)",
+            ),
+        ),
+        (_BURST, f"{_CLAMP}never_below_256"),
+    ),
+    Mutation(
+        "money-in-floats",
+        "Totals are kept as floating point, and drift from the sum of the rows.",
+        (
+            Patch(
+                "Account.end",
+                "settled[0] += cost_pusd",
+                "settled[0] = int((settled[0] / 1e12 + cost_pusd / 1e12) * 1e12)",
+            ),
+        ),
+        (f"{_SETTLING}a_restart_changes_no_figure",),
+    ),
+    Mutation(
+        "comparison-with-slop",
+        "The limit is compared with a tolerance for rounding, and passed by it.",
+        (
+            Patch("QuotaBook.headroom_pusd", "amount - span.settled[COST]", "amount + 1 - span.settled[COST]"),
+            Patch(
+                "QuotaBook._refusals", "used + reserved + needed <= amount", "used + reserved + needed <= amount + 1"
+            ),
+        ),
+        (f"{_CLAMP}never_below_256",),
+    ),
+    Mutation(
+        "no-hold-for-the-rich",
+        "Users with a hundred times the amount left skip the reservation.",
+        (
+            Patch(
+                "QuotaBook.check_and_reserve",
+                "return self._reserve(request_id, scopes, now_ms, amounts, running=True)",
+                "left = self.headroom_pusd(quotas, now_ms)\n"
+                "if left is not None and left >= 100 * amounts.cost_pusd:\n"
+                "    amounts = amounts._replace(cost_pusd=0)\n"
+                "return self._reserve(request_id, scopes, now_ms, amounts, running=True)",
+            ),
+        ),
+        (_BURST,),
+    ),
+    Mutation(
+        "all-of-it-for-the-first",
+        "One request takes all that is left, and the second of the same turn is refused.",
+        (Patch("clamp_output_tokens", "headroom_pusd // 2", "headroom_pusd"),),
+        (f"{_CLAMP}two_calls_of_one_turn_both_pass",),
+    ),
+    Mutation(
+        "lowered-without-a-word",
+        "max_tokens is lowered and the client is not told.",
+        (Patch("reserve", "admission.max_tokens if admission.lowered else None", "None"),),
+        (f"{_CLAMP}lowered_to_half_of_what_is_left",),
+    ),
+    Mutation(
+        "limits-of-the-arrival",
+        "A request is judged by the limits of the moment its head came: a slow body passes a limit set since.",
+        (
+            Patch(
+                "run",
+                "raw = await receive(call, snapshot.settings.server)\nsnapshot = parts.live.current",
+                "raw = await receive(call, snapshot.settings.server)",
+            ),
+            Patch(
+                "reserve",
+                "if parts.live.current is not in_force:\n    in_force = parts.live.current\n    ...",
+                "if False:\n    in_force = parts.live.current\n    ...",
+            ),
+        ),
+        (f"{_RELOAD}the_first_limit_of_a_use_case_holds_for_all_that_is_not_in_yet",),
+    ),
+    Mutation(
+        "uncounted-while-the-past-is-read",
+        "A use case gets its first limit, and what is let in while its past is summed up never counts.",
+        (Patch("QuotaBook.with_kept", "scope in self._kept", "False"),),
+        (f"{_RELOAD}what_is_let_in_while_the_past_is_read_counts",),
+    ),
+    Mutation(
+        "limiter-never-registered",
+        "A kind of limit is read, checked and documented, and nobody asks it.",
+        (
+            Patch(
+                "proxy.pipeline.allowance:_KINDS",
+                '("cost", "requests", "tokens", "concurrency")',
+                '("cost", "requests", "concurrency")',
+            ),
+        ),
+        (f"{_KINDS}users[tokens]",),
+    ),
+    Mutation(
+        "group-limits-not-asked",
+        "The limit of a group holds only for users without limits of their own, or not at all.",
+        (
+            Patch(
+                "build_allowance",
+                "[..., *_quotas(f'group:{group}', ...), *_quotas('all', settings.limits.all)]",
+                "[..., *_quotas('all', settings.limits.all)]",
+            ),
+        ),
+        (f"{_KINDS}groups[cost]",),
+    ),
+    Mutation(
+        "windows-in-utc",
+        "Days begin at midnight in UTC whatever the time zone says.",
+        (Patch("rebuilt_book", "QuotaBook(zone)", 'QuotaBook(ZoneInfo("UTC"))'),),
+        (f"{_KINDS}windows_of_the_zone", f"{_REFUSALS}the_reset_is_told_in_the_zone_of_the_windows"),
+    ),
+    Mutation(
+        "a-month-of-thirty-days",
+        "A month is thirty days from its first.",
+        (Patch("_next_first", "(first + timedelta(days=31)).replace(day=1)", "first + timedelta(days=30)"),),
+        (f"{_KINDS}windows_of_the_zone",),
+    ),
+    Mutation(
+        "clock-that-leaps",
+        "A wall clock that leaps opens a new window, and with it a new budget.",
+        (
+            Patch(
+                "GuardedClock.now_ms",
+                "self._guard.now_ms(self._clock.now_ms(), self.monotonic_s())",
+                "self._clock.now_ms()",
+            ),
+        ),
+        (f"{_KINDS}a_clock_that_leaps_frees_nothing",),
+    ),
+    Mutation(
+        "reset-by-a-job",
+        "Totals are set to zero now and then instead of being looked up by their window.",
+        (
+            Patch(
+                "QuotaBook._fold",
+                "account.fold(now_ms, self.zone, self._horizon_ms)",
+                "account.__init__(account.scope)",
+            ),
+        ),
+        (f"{_KINDS}users[cost]",),
+    ),
+    Mutation(
+        "edit-zeroes-the-spend",
+        "Changing a limit sets what was spent to zero.",
+        (
+            Patch(
+                "App._build",
+                "rows, tokens, hashes = await self.ledger.change(_directory_rows)",
+                "if hasattr(self, 'parts'):\n"
+                "    self.parts.desk.book._accounts.clear()\n"
+                "    self.parts.desk.book._accounts_of.clear()\n"
+                "rows, tokens, hashes = await self.ledger.change(_directory_rows)",
+            ),
+        ),
+        (f"{_KINDS}users[cost]", f"{_DATABASE}a_change_keeps_what_was_spent"),
+    ),
+    Mutation(
+        "curable-refusal-first",
+        "Of several refusals one is told that waiting would cure, and the request waits in vain.",
+        (
+            Patch(
+                "proxy.policy.quota:_told",
+                "(refused.only_reservations_in_way, refusal_order(refused.quota))",
+                "refusal_order(refused.quota)",
+            ),
+        ),
+        (f"{_REFUSALS}what_waiting_cannot_cure_is_told_at_once[limit0]",),
+    ),
+    Mutation(
+        "a-bound-is-dropped",
+        "A maximum that money rests on is left out because the server does not know its name.",
+        (Patch("may_leave_out", "limit is None or ...", "limit is not None and ..."),),
+        (f"{_TAKEN_BACK}a_bound_that_money_rests_on_is_never_dropped",),
+    ),
+    Mutation(
+        "a-dropped-bound-is-not-held-for",
+        "The maximum is left out, and what the model may write without it is not set aside.",
+        (Patch("Walk._may_change", "change.sets_bound", "False"),),
+        (f"{_TAKEN_BACK}the_models_own_maximum_is_held_for_where_no_bound_is_taken",),
+    ),
+    Mutation(
+        "the-other-name-loses-the-figure",
+        "A maximum goes under its other name without the figure that was reserved for.",
+        (
+            Patch(
+                "suited",
+                "{there if key == name else key: value for key, value in found.items()}",
+                "{key: value for key, value in found.items() if key != name}",
+            ),
+        ),
+        (f"{_TAKEN_BACK}a_bound_has_two_names",),
+    ),
+    Mutation(
+        "soft-limits-look-back-only",
+        "A soft limit lets everything in until it is spent, whatever it will cost.",
+        (Patch("admit", "_likely(wanted) if allowance.has_soft else (0, 0)", "(0, 0)"),),
+        (f"{_LEFT_OUT}a_soft_limit_asks_what_it_is_thought_to_come_to",),
+    ),
+    Mutation(
+        "a-raised-bound-is-not-held",
+        "A bound that a target makes the proxy raise is not held against limits on tokens.",
+        (
+            Patch(
+                "Booking._shortfall",
+                "raised_tokens(self._reservation.route, target)",
+                "0 * raised_tokens(self._reservation.route, target)",
+            ),
+        ),
+        ("tests/targets/test_taken_back.py::test_a_bound_that_has_to_be_raised_counts_for_limits_on_tokens",),
+    ),
+)

@@ -1,0 +1,200 @@
+"""Bugs of settlement: what an attempt comes to, and what happens to its reservation."""
+
+from typing import Final
+
+from tests.mutations.mutation import Mutation, Patch
+
+_SETTLING = "tests/quotas/test_settling.py::test_"
+_EVERY_STEP = "tests/holds/test_every_step.py::test_nothing_stays_held"
+_FINALITY = "tests/faults/test_finality.py::test_"
+_LOOKED_UP = "tests/pipeline/test_looked_up.py::test_"
+_GATEWAY = "tests/faults/test_gateway.py::test_"
+
+MUTATIONS: Final = (
+    Mutation(
+        "looked-up-with-the-first-key",
+        "A bill is asked for with the provider's first key, whatever the attempt went out with.",
+        (Patch("look_up", "key.headers(provider.auth)", "provider.auth_headers()"),),
+        (f"{_LOOKED_UP}what_was_hung_up_on_is_asked_for_with_its_own_key",),
+    ),
+    Mutation(
+        "keys-forgotten-by-a-restart",
+        "The name of the key in the row is not read: after a restart the first key asks.",
+        (
+            Patch(
+                "SettlePending._where",
+                "[key for key in provider.keys if key.name == attempt.key]",
+                "list(provider.keys[:1])",
+            ),
+        ),
+        (f"{_LOOKED_UP}after_a_restart_the_key_is_found_by_its_name[second key]",),
+    ),
+    Mutation(
+        "a-gateway-that-gave-up-is-free",
+        "A status outside 2xx is free, also where somebody on the way only gave up waiting.",
+        (
+            Patch(
+                "proxy.pipeline.settle:_said_that_it_failed",
+                "heard.status is None or heard.unproven",
+                "heard.status is None",
+            ),
+        ),
+        (
+            f"{_GATEWAY}u14_what_may_have_been_billed_is_not_sent_again",
+            f"{_GATEWAY}u14_an_idempotency_key_is_billed_once",
+        ),
+    ),
+    Mutation(
+        "a-generation-beside-a-failure-is-not-asked-for",
+        "A refusal that names a generation is free without asking.",
+        (
+            Patch(
+                "_certainly_unbilled", "if heard.generation_id is not None and terms.has_generations:\n    return False"
+            ),
+        ),
+        (f"{_GATEWAY}u14_a_generation_beside_a_failure_is_looked_up",),
+    ),
+    Mutation(
+        "an-empty-200-costs-the-worst-case",
+        "An answer with neither a choice nor a count is charged as though it were one.",
+        (Patch("Whole._look_for_error", "says_nothing(message)", "False"),),
+        ("tests/faults/test_gateway.py::test_u11_a_200_that_holds_nothing",),
+    ),
+    Mutation(
+        "reservation-lost-on-cancel",
+        "A reservation leaks when the client goes: in time false refusals, and then limits are switched off.",
+        (
+            Patch(
+                "Booking._written",
+                "self._parts.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens)",
+                "if not self._call.gone:\n"
+                "    self._parts.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens)",
+            ),
+        ),
+        (f"{_SETTLING}a_cancelled_request_leaves_no_reservation",),
+    ),
+    Mutation(
+        "reservation-lost-on-a-full-disk",
+        "A reservation whose row could not be written is never given back.",
+        (Patch("Booking.end", "parts.desk.cancel(self._reservation.id)"),),
+        (f"{_SETTLING}no_reservation_on_disk_no_request",),
+    ),
+    Mutation(
+        "reservation-lost-on-an-odd-exception",
+        "A reservation is given back after the errors that somebody thought of, and stays for ever after any other.",
+        (
+            Patch(
+                "run",
+                "try: ...\nexcept ApiError as failure: ...\nexcept asyncio.CancelledError: ...\nfinally: ...",
+                "try: ...\n"
+                "except ApiError as failure: ...\n"
+                "except asyncio.CancelledError: ...\n"
+                "except (TypeError, OverflowError): raise\n"
+                "else: ...",
+            ),
+        ),
+        (f"{_EVERY_STEP}[open]",),
+    ),
+    Mutation(
+        "crash-leaves-it-open",
+        "What a crash left open is never settled: it stays set aside for ever.",
+        (Patch("SettlePending.start", "for row in left:\n    self._begin(row.id)"),),
+        (f"{_SETTLING}what_a_kill_leaves_counts_from_the_first_moment",),
+    ),
+    Mutation(
+        "crash-frees-it",
+        "What was open when the process died is forgotten at the next start.",
+        (
+            Patch(
+                "SettlePending._uncertain",
+                'attempt.outcome == "open" and self._live.current.settings.ledger.crash_reservation == "release"',
+                'attempt.outcome == "open"',
+            ),
+        ),
+        (f"{_SETTLING}what_a_kill_leaves_counts_from_the_first_moment",),
+    ),
+    Mutation(
+        "missing-cost-is-zero",
+        "A row without a cost is summed as nothing.",
+        (
+            Patch(
+                "give_up",
+                'Verdict("settled", reserved_pusd, source, frozenset(flags))',
+                'Verdict("settled", 0, source, frozenset(flags))',
+            ),
+        ),
+        (f"{_SETTLING}a_figure_that_never_comes",),
+    ),
+    Mutation(
+        "hang-up-is-free",
+        "A client that closes before the usage comes pays nothing: free answers for whoever wants them.",
+        (
+            Patch(
+                "settle",
+                "flags = heard.flags",
+                "flags = heard.flags\n"
+                "if HUNG_UP in flags and (usage is None or usage.cost_pusd is None):\n"
+                "    return Verdict('released', 0, 'none', heard.flags)",
+            ),
+        ),
+        (f"{_SETTLING}whoever_hangs_up_pays",),
+    ),
+    Mutation(
+        "no-look-up",
+        "What was broken off is guessed, though the provider would tell what it charged.",
+        (
+            Patch(
+                "proxy.pipeline.settle:_unknown", "terms.has_generations and heard.generation_id is not None", "False"
+            ),
+        ),
+        (f"{_SETTLING}a_figure_that_comes_late",),
+    ),
+    Mutation(
+        "pending-frees-the-hold",
+        "While the figure is looked up the money counts as free.",
+        (Patch("Desk.ended", "self.book.stop_running", "self.book.release"),),
+        (f"{_SETTLING}a_figure_that_comes_late",),
+    ),
+    Mutation(
+        "blind-retry",
+        "After a break in the middle of an exchange the next target is asked without money for both.",
+        (Patch("Booking.further", "extend(self._reservation, more, self._parts, self._snapshot)", "None"),),
+        (f"{_SETTLING}no_second_try_without_money_for_both",),
+    ),
+    Mutation(
+        "only-the-last-attempt",
+        "A request that moved on is booked at what its last attempt cost.",
+        (Patch("total_verdict", "sum(verdict.cost_pusd or 0 for verdict in known)", "known[-1].cost_pusd or 0"),),
+        (f"{_SETTLING}a_second_try_after_one_that_may_be_billed_reserves_anew",),
+    ),
+    Mutation(
+        "bill-capped-at-the-reservation",
+        "What exceeds the worst case is hidden by booking the worst case.",
+        (
+            Patch(
+                "_settled",
+                'Verdict("settled", cost_pusd, source, flags)',
+                'Verdict("settled", min(cost_pusd, reserved_pusd or 0), source, flags)',
+            ),
+        ),
+        (f"{_SETTLING}a_bill_above_the_worst_case",),
+    ),
+    Mutation(
+        "zeros-are-believed",
+        "A provider that counts nothing is booked at nothing, whatever it wrote.",
+        (Patch("contradiction", "return ZERO", "return None"),),
+        (f"{_FINALITY}zeros_in_a_plain_answer[plain]",),
+    ),
+    Mutation(
+        "a-turned-down-answer-is-free",
+        "An answer that a check turned down is let go where the provider has no record of it, as though it had failed.",
+        (
+            Patch(
+                "proxy.jobs.settle_pending:_said_that_it_failed",
+                "any(flag.startswith(CHECKS) for flag in flags)",
+                "not any(flag.startswith(CHECKS) for flag in flags)",
+            ),
+        ),
+        ("tests/routes/test_settings.py::test_an_answer_that_was_turned_down_is_not_free_where_nobody_has_its_record",),
+    ),
+)

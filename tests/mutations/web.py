@@ -1,0 +1,32 @@
+"""Bugs of HTTP at the door."""
+
+from typing import Final
+
+from tests.mutations.mutation import Mutation, Patch
+
+MUTATIONS: Final = (
+    Mutation(
+        "an-answer-that-a-page-cannot-read",
+        "Pages that may call get no Access-Control header with a refusal, and see a network error in its place.",
+        (Patch("_answer", "{**call.told(), **(call.client.said.cors or {})}", "call.told()"),),
+        ("tests/web/test_cors.py::test_every_answer_can_be_read[lane-no token]",),
+    ),
+    Mutation(
+        "chunks-of-an-older-version",
+        "A body in chunks over HTTP/1.0 is served, and the server before this one takes its end for a next request.",
+        (Patch("check_framing", "request.version == HttpVersion10", "request.version is None"),),
+        ("tests/web/test_bad_input.py::test_chunks_of_an_older_version",),
+    ),
+    Mutation(
+        "a-slash-too-many",
+        "A base URL with a slash at its end is answered with 404.",
+        (Patch("answer", "path = canonical_path(path)", "pass"),),
+        ("tests/web/test_bad_input.py::test_other_names_of_the_path[general-/v1//chat/completions]",),
+    ),
+    Mutation(
+        "figures-for-everybody",
+        "Whoever reaches the port through another server reads the names of providers and keys.",
+        (Patch("is_here", "any(name in headers for name in _FORWARDED)", "False"),),
+        ("tests/web/test_exposure.py::test_modes[loopback-200-403]",),
+    ),
+)

@@ -1,0 +1,99 @@
+"""Bugs of answers and streams: usage that is misread, events that are lost or come too early."""
+
+from typing import Final
+
+from tests.mutations.mutation import Mutation, Patch
+
+_SETTLING = "tests/quotas/test_settling.py::test_"
+_TYPED = "tests/wire/test_typed_meters.py::test_"
+_METER = "tests/wire/test_meter.py::test_"
+_STREAMS = "tests/streams/test_meters.py::test_"
+_FINALITY = "tests/faults/test_finality.py::test_"
+
+MUTATIONS: Final = (
+    Mutation(
+        "first-usage-wins",
+        "Usage of the first chunk, a preview, is booked.",
+        (
+            Patch(
+                "StreamMeter._note", "usage if self.usage is None else later(self.usage, usage)", "self.usage or usage"
+            ),
+        ),
+        (f"{_SETTLING}the_last_usage_counts",),
+    ),
+    Mutation(
+        "usage-from-the-last-chunk-only",
+        "Usage is looked for in the chunk that ends the answer, and missed where it stands elsewhere.",
+        (Patch("StreamMeter._note", "usage is not None", "usage is not None and self._ends(choices_of(message))"),),
+        (f"{_SETTLING}the_last_usage_counts",),
+    ),
+    Mutation(
+        "cached-tokens-left-out",
+        "Anthropic's cached tokens stand beside the input, and are not counted.",
+        (Patch("_Told.__init__", "shape.is_beside or ...", "False and ..."),),
+        (f"{_TYPED}counts_of_a_message_are_laid_over_each_other",),
+    ),
+    Mutation(
+        "end-of-a-response-before-its-settlement",
+        "The event that ends a stream of typed events passes before the settlement is on disk.",
+        (Patch("TypedMeter.feed", "self._hold(chunk[end_at:])\ngiven = chunk[:end_at]", "given = chunk"),),
+        (f"{_TYPED}whole",),
+    ),
+    Mutation(
+        "end-of-a-stream-by-a-fragment",
+        "The end of a line is taken for a line: a quote of the last event, cut in the right place, ends the answer.",
+        (Patch("begun_line", "window[at : at + _DONE_LINE_BYTES]", "window[-_DONE_LINE_BYTES:]"),),
+        (f"{_STREAMS}nothing_is_held_but_the_end", f"{_STREAMS}a_quote_of_the_end_in_each_piece"),
+    ),
+    Mutation(
+        "content-behind-the-end-is-dropped",
+        "What follows data: [DONE] is kept for a second and then forgotten, content or not.",
+        (Patch("StreamMeter._note", "self.goes_on = self._read_done", "pass"),),
+        (f"{_STREAMS}content_behind_the_end_goes_on",),
+    ),
+    Mutation(
+        "a-chunk-goes-with-its-usage",
+        "A chunk without a choice is dropped for its usage, whatever else it says.",
+        (Patch("_tells_only_usage", "member.key not in _ENVELOPE", "member.key in ('choices', 'error')"),),
+        (f"{_METER}nothing_but_the_usage_is_lost",),
+    ),
+    Mutation(
+        "half-a-line-end-stays",
+        "Of a CR LF that comes in two pieces behind an event that is left out, the LF passes.",
+        (Patch("StreamMeter._feed_hiding", r'chunk = chunk.removeprefix(b"\n")', "pass"),),
+        (f"{_METER}no_line_end_is_lost_or_added",),
+    ),
+    Mutation(
+        "reasoning-beside-is-free",
+        "Thoughts that are counted beside the answer, told by the total alone, are left out: a bill 48 times too low.",
+        (Patch("proxy.wire.reckoning:_read", "told.total", "usual.total"),),
+        ("tests/wire/test_reckoning.py::test_a_shape_without_a_doubt[xAI]",),
+    ),
+    Mutation(
+        "a-usage-on-the-way-is-the-bill",
+        "A count in mid-stream is booked, and what came after it is not.",
+        (Patch("StreamMeter._note", "self.usage_is_whole = self.usage_is_last = False", "pass"),),
+        (f"{_FINALITY}a_stream_whose_usage_is_not_the_last_word[in mid-stream, then [DONE]-plain]",),
+    ),
+    Mutation(
+        "a-smaller-count-takes-over",
+        "The last count holds, also where it is smaller than one before it, or zero.",
+        (Patch("later", "max(old, new)", "new"),),
+        ("tests/wire/test_reckoning.py::test_a_later_usage[before2-now2-counted2-True]",),
+    ),
+    Mutation(
+        "the-start-of-a-message-is-its-bill",
+        "Where no event counts what was written, the one token of message_start is booked.",
+        (
+            Patch("MessagesMeter.note", "self.usage_is_whole = False"),
+            Patch("TypedMeter.note_content", "self.usage_is_whole = self.usage_is_last = False"),
+        ),
+        (f"{_FINALITY}the_counts_of_a_message[message_stop alone]",),
+    ),
+    Mutation(
+        "only-the-longest-choice-is-counted",
+        "Of several choices that tell their own usage one after the other only the longest is booked.",
+        (Patch("StreamMeter._with_other_choices", "sum(written)", "max(written)"),),
+        ("tests/wire/test_meter.py::test_choices_that_tell_their_own_usage_one_after_the_other",),
+    ),
+)
