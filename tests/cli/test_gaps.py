@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,19 +23,21 @@ OPENROUTER = {"openrouter": {"api_key": KEY}}
 
 
 def gaps(stored: list[str], **more: object) -> list[str]:
-    rows = [{"name": name, "group": None, "settings": {}, "disabled": False, "made_by": None} for name in stored]
+    rows: list[dict[str, Any]] = [
+        {"name": name, "group": None, "settings": {}, "disabled": False, "made_by": None} for name in stored
+    ]
     tokens = [{"user": name, "trusted": False} for name in stored]
     return [gap.text for gap in find_gaps(Settings.model_validate({"providers": OPENROUTER, **more}), rows, tokens)]
 
 
 def test_nobody_has_a_limit() -> None:
     anna = {"anna": {"token_hash": HASH}}
-    more: dict[str, object]
-    for more in (
+    cases: tuple[dict[str, object], ...] = (
         {},
         {"defaults": {"limits": {"requests": "60/minute"}}},
         {"limits": {"cost": {"amount": "$5", "window": "day", "mode": "soft"}}},
-    ):
+    )
+    for more in cases:
         (text,) = gaps(["bo"], users=anna, **more)
         assert "No hard limit on cost holds for anybody" in text
 

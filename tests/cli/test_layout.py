@@ -20,7 +20,7 @@ from tests.cli.command_line import ROOT
 WIDTHS = (20, 40, 60, 80, 100, 120, 200)
 HEAD = ("user", "model", "requests", "errors", "input_tokens", "output_tokens", "cost_usd")
 RIGHT = [name not in ("user", "model") for name in HEAD]
-ROWS = [
+ROWS: list[tuple[str, ...]] = [
     ("anna", "openai/gpt-4o", "3", "0", "3", "48", "0.0004875"),
     ("anna-of-the-far-north", "anthropic/claude-haiku-4.5-20251001", "4", "0", "123 456 789", "64", "0.000324"),
     ("学生", "qwen/通义千问", "12 345", "16", "27", "434", "1234.001460123456"),

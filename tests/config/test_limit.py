@@ -117,12 +117,12 @@ def test_any_count_survives_being_written_and_read(kind: Kind, count: int, windo
 
 @given(st.sampled_from(["cost", "requests", "tokens", "concurrency"]), st.text(max_size=30))
 def test_any_text_gives_a_sound_limit_or_a_text(kind: Kind, text: str) -> None:
+    refusal = None
     try:
         limit = parse_limit(kind, text)
     except SettingError as error:
         refusal = error
     else:
-        refusal = None
         assert isinstance(limit.amount, int)
         assert limit.amount >= 0
         assert limit.window in CALENDAR or is_rolling(limit.window) or (kind == "concurrency" and not limit.window)

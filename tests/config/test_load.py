@@ -907,6 +907,8 @@ def test_keys_of_a_provider_are_read_from_files_and_never_shown(tmp_path: Path) 
         "      - {name: main, api_key: sk-secret-of-a}\n      - {name: b, api_key_file: b.key, weight: 2}\n",
     )
     first, second = loaded.settings.providers["p"].keys
+    assert first.api_key is not None
+    assert second.api_key is not None
     assert (first.api_key.reveal(), second.api_key.reveal(), second.weight) == ("sk-secret-of-a", "sk-secret-of-b", 2)
     assert file in loaded.watched
     with pytest.raises(ConfigError) as error:

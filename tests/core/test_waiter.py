@@ -22,9 +22,9 @@ async def test_gather_shield_and_wait() -> None:
     asyncio.get_running_loop().call_soon(first.set_result, 1)
     asyncio.get_running_loop().call_soon(second.set_result, 2)
     asyncio.get_running_loop().call_soon(third.set_result, 3)
-    assert await asyncio.gather(first, asyncio.shield(second)) == [1, 2]
+    assert list(await asyncio.gather(first, asyncio.shield(second))) == [1, 2]
     assert await asyncio.wait_for(third, 5) == 3
-    assert await asyncio.gather(first, third) == [1, 3]
+    assert list(await asyncio.gather(first, third)) == [1, 3]
 
 
 async def test_an_error() -> None:

@@ -22,7 +22,7 @@ MODELS: Final = "/models"
 GENERATION: Final = "/generation"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _TLS_HANDSHAKE: Final = b"\x16"
-PRICED: Final = {
+PRICED: Final[dict[str, Any]] = {
     "id": "openai/gpt-4o-mini",
     "context_length": 128_000,
     "pricing": {"prompt": "0.00000015", "completion": "0.0000006"},

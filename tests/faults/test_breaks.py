@@ -218,9 +218,8 @@ async def test_u9_neither_bill_nor_done(opened: Open, provider: str, events: int
     came = told.events()[:events]
     half = told.events()[events][:30] if ending == "half an event" else b""
     sent = told.stream([*came, half] if half else came)
-    end: tuple[Step, ...] = {"last chunk": (END,), "FIN": (Close(),), "RST": (Pause(0.05), Reset())}.get(
-        ending, (Close(),)
-    )
+    ends: dict[str, tuple[Step, ...]] = {"last chunk": (END,), "RST": (Pause(0.05), Reset())}
+    end = ends.get(ending, (Close(),))
     place.upstream.next(Turn((sent, *end), {told.id: COST_PUSD}))
     answer = clean(await place.chat(provider, stream=True))
     assert last_event(answer)["code"] == "upstream_broken"

@@ -67,7 +67,7 @@ async def test_u14_a_refusal_is_sent_again_and_free(opened: Open, status: int) -
 async def test_u14_the_next_target_is_asked_and_both_are_held_for(opened: Open) -> None:
     place = await opened()
     place.upstream.next(Turn((failing(504, "X-Generation-Id: gen-1"),), {"gen-1": COST_PUSD}))
-    body = {"models": ["plain/gpt-4o-mini"]}
+    body: dict[str, Any] = {"models": ["plain/gpt-4o-mini"]}
     assert (await place.chat(**body)).status == 200
     row = await place.booked(2)
     assert row["cost_pusd"] > COST_PUSD

@@ -178,21 +178,20 @@ async def test_u17_cut_in_two_anywhere(shared: Place, end: str) -> None:
         whole = small(told, end)
         first = told.stream([whole[:at]]) if at else told.stream([])
         last = chunk(whole[at:]) + END
-        place.upstream.next(Turn((first, Pause(0.003), last), {told.id: COST_PUSD}))
-        answer = await place.chat(stream=True)
+        shared.upstream.next(Turn((first, Pause(0.003), last), {told.id: COST_PUSD}))
+        answer = await shared.chat(stream=True)
         taken = answer.header("x-generation-id")
         assert taken is not None  # requests at once may take each other's turns
         assert (answer.end, answer.body) == ("complete", small(Told(taken, COST_PUSD), end))
 
-    place = shared
     await all_of(length, cut)
-    await place.quiet()
-    rows = place.rows()
+    await shared.quiet()
+    rows = shared.rows()
     assert len(rows) == length
     assert {(row["state"], row["cost_pusd"], row["cost_source"], row["flags"], row["error"]) for row in rows} == {
         ("settled", COST_PUSD, "provider", None, None)
     }
-    await place.works()
+    await shared.works()
 
 
 @pytest.mark.parametrize("provider", ["openrouter", "plain"])

@@ -158,7 +158,12 @@ async def test_one_who_is_cut_while_the_disk_is_busy(
     place = await opened(WORLD)
     busy, go = threading.Event(), threading.Event()
     await place.chat()
-    blocking = asyncio.ensure_future(place.app.ledger.change(lambda _db: busy.set() or go.wait()))
+
+    def block(_db: object) -> bool:
+        busy.set()
+        return go.wait()
+
+    blocking = asyncio.ensure_future(place.app.ledger.change(block))
     await asyncio.to_thread(busy.wait)
     client = await place.begin_chat(max_tokens=9)
 

@@ -65,7 +65,8 @@ def test_what_was_signed_is_believed_in_its_time(claims: dict[str, Any]) -> None
     if text is None:
         return
     now_s = NOW_MS / 1000
-    exp, nbf = claims.get("exp"), claims.get("nbf", 0)
+    exp: Any = claims.get("exp")
+    nbf: Any = claims.get("nbf", 0)
     holds = _is_number(exp) and now_s < exp and _is_number(nbf) and nbf <= now_s
     names = [claims.get(name) for name in ("email", "sub")]
     usable = next((name for name in names if isinstance(name, str) and NAME.fullmatch(name)), None)

@@ -1,6 +1,7 @@
 """Who is let in: the configuration and the database together."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from multidict import CIMultiDict
@@ -20,8 +21,10 @@ def sent(token: str) -> Said:
     return Said(CIMultiDict({"Authorization": f"Bearer {token}"}))
 
 
-def database(token: str, *, expires_ms: int | None = None) -> tuple[list[dict], list[dict], dict[str, str]]:
-    user = {"name": "anna", "group": None, "settings": {}, "disabled": False, "made_by": None}
+def database(
+    token: str, *, expires_ms: int | None = None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, str]]:
+    user: dict[str, Any] = {"name": "anna", "group": None, "settings": {}, "disabled": False, "made_by": None}
     row = {"id": "tok_1", "user": "anna", "expires_ms": expires_ms, "disabled": False, "trusted": False}
     return [user], [row], {"tok_1": token_hash(token)}
 

@@ -55,14 +55,14 @@ async def test_everything_else(stand: Stand) -> None:
         ("GET", "/nothing", None, 404),
     ):
         assert (await stand.ask(method, path, body)).status == status
-    for path, body in (
+    for path, fields in (
         ("users/add", {"name": "bo"}),
         ("tokens/add", {"user": "bo"}),
         ("tokens/list", {}),
         ("users/remove", {"name": "bo"}),
         ("reload", {}),
     ):
-        assert (await stand.ask("POST", f"/admin/v1/{path}", body, token=ADMIN_TOKEN)).status == 200
+        assert (await stand.ask("POST", f"/admin/v1/{path}", fields, token=ADMIN_TOKEN)).status == 200
 
 
 @pytest.mark.usefixtures("watched")
@@ -71,12 +71,11 @@ async def test_the_watch_works(stand: Stand, monkeypatch: pytest.MonkeyPatch) ->
     import time
 
     import proxy.pipeline.accept as step
-
-    real = step.parse_body
+    from proxy.wire.body import parse_body
 
     def slow(raw: bytes) -> object:
         time.sleep(0.001)
-        return real(raw)
+        return parse_body(raw)
 
     slow.__code__ = slow.__code__.replace(co_filename=step.__file__)
     monkeypatch.setattr(step, "parse_body", slow)

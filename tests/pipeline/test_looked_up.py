@@ -14,7 +14,7 @@ from tests.support.stand import stand as run_stand
 
 SECOND, OWN = "sk-or-v1-" + "0ddba11" * 8, "sk-or-v1-" + "ba5eba11" * 8
 KEYS = [{"name": "first", "api_key": PROVIDER_KEY}, {"name": "second", "api_key": SECOND, "priority": 2}]
-SLOW = {"completion_tokens": 30, "pace_ms": 20, "provider": "OpenAI"}
+SLOW: dict[str, Any] = {"completion_tokens": 30, "pace_ms": 20, "provider": "OpenAI"}
 
 
 @pytest_asyncio.fixture(params=["second key", "own key"])

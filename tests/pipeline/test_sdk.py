@@ -111,7 +111,8 @@ async def sides(both_sides: Sides) -> Sides:
 async def test_plain(sides: Sides, asked: dict[str, Any]) -> None:
     async def ask(client: openai.AsyncOpenAI) -> dict[str, Any]:
         answer = await client.chat.completions.create(**{"model": MODEL, "messages": MESSAGES, **asked})
-        return answer.model_dump()
+        found: dict[str, Any] = answer.model_dump()
+        return found
 
     direct, proxied = await sides.both(ask)
     assert proxied == direct

@@ -26,18 +26,18 @@ def _heard(usage: Usage | None, *, content: bool = True) -> Heard:
     return Heard(dispatched=True, status=200, usage=usage, content_seen=content, complete=True, finish_reason="stop")
 
 
-def _told(verdict: Verdict) -> tuple[int | None, str, frozenset[str]]:
-    return verdict.cost_pusd, verdict.cost_source, verdict.flags
+def _told(verdict: Verdict) -> tuple[int | None, str, set[str]]:
+    return verdict.cost_pusd, verdict.cost_source, set(verdict.flags)
 
 
 def test_a_price_goes_before_a_cost_that_nobody_configured() -> None:
-    assert _told(settle(_heard(_usage(cost_pusd=77)), PLAIN, 10**6, _price)) == (15_000, "price", frozenset())
-    assert _told(settle(_heard(_usage(cost_pusd=77)), PLAIN, None, _none)) == (77, "provider", frozenset())
+    assert _told(settle(_heard(_usage(cost_pusd=77)), PLAIN, 10**6, _price)) == (15_000, "price", set())
+    assert _told(settle(_heard(_usage(cost_pusd=77)), PLAIN, None, _none)) == (77, "provider", set())
     assert _told(settle(_heard(_usage(cost_pusd=77)), OFF, None, _none)) == (None, "none", {"cost_unknown"})
 
 
 def test_a_cost_of_a_field_goes_before_a_price() -> None:
-    assert _told(settle(_heard(_usage(cost_pusd=77)), TOLD, 10**6, _price)) == (77, "provider", frozenset())
+    assert _told(settle(_heard(_usage(cost_pusd=77)), TOLD, 10**6, _price)) == (77, "provider", set())
     assert _told(settle(_heard(_usage()), TOLD, 10**6, _price)) == (15_000, "price", {"cost_missing"})
 
 
@@ -45,7 +45,7 @@ def test_a_cost_of_zero() -> None:
     """It proves nothing where a price says otherwise, or where nobody said that costs are told."""
     zero = _heard(_usage(cost_pusd=0))
     assert _told(settle(zero, TOLD, 10**6, _price)) == (15_000, "price", {"cost_doubtful"})
-    assert _told(settle(zero, TOLD, None, _none)) == (0, "provider", frozenset())
+    assert _told(settle(zero, TOLD, None, _none)) == (0, "provider", set())
     assert _told(settle(zero, PLAIN, None, _none)) == (None, "none", {"cost_unknown"})
 
 
@@ -72,4 +72,4 @@ def test_a_failure_without_anything_is_free() -> None:
         failed.failed = True
         assert settle(failed, PLAIN, 10**6, _price).state == "released"
     assert _told(settle(_heard(None, content=False), PLAIN, 10**6, _price)) == (10**6, "estimate", {"usage_missing"})
-    assert _told(settle(_heard(_usage(0), content=False), PLAIN, 10**6, _price)) == (10_000, "price", frozenset())
+    assert _told(settle(_heard(_usage(0), content=False), PLAIN, 10**6, _price)) == (10_000, "price", set())

@@ -289,8 +289,8 @@ def _by_hour(rows: list[SettledRow]) -> list[SettledRow]:
     hours: dict[tuple[int, str, str | None], list[int]] = {}
     for row in rows:
         total = hours.setdefault((row.at_ms // HOUR_MS * HOUR_MS, row.user, row.group), [0, 0, 0])
-        for index in range(3):
-            total[index] += row[3 + index]
+        for index, amount in enumerate((row.cost_pusd, row.tokens, row.requests)):
+            total[index] += amount
     return [SettledRow(*key, *total) for key, total in hours.items()]
 
 

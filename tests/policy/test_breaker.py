@@ -237,8 +237,8 @@ class Traffic(RuleBasedStateMachine):
         failures=st.integers(1, 6), probes=st.integers(1, 4), rate=st.integers(1, 100), least=st.integers(1, 30)
     )
     def start(self, failures: int, probes: int, rate: int, least: int) -> None:
-        self.rules = BreakerRules(failures, rate, least, 60, 15, 300, probes)
-        self.breaker = Breaker(self.rules)
+        self.kept = BreakerRules(failures, rate, least, 60, 15, 300, probes)
+        self.breaker = Breaker(self.kept)
         self.now_s = 1000.0
         self.out: list[tuple[int, bool]] = []  # the pass, and whether it was given while half open
 
@@ -276,14 +276,14 @@ class Traffic(RuleBasedStateMachine):
             return
         current = self.breaker._pass
         probes = sum(pass_ == current for pass_, half_open in self.out if half_open)
-        assert probes <= self.rules.probes
+        assert probes <= self.kept.probes
         assert all(pass_ <= current for pass_, _ in self.out)
 
     @invariant()
     def it_never_waits_longer_than_the_maximum(self) -> None:
         if hasattr(self, "breaker"):
             view = self.breaker.view(self.now_s)
-            assert view.retry_in_s is None or 0 <= view.retry_in_s <= self.rules.cooldown_max_s
+            assert view.retry_in_s is None or 0 <= view.retry_in_s <= self.kept.cooldown_max_s
             assert 0 <= view.errors <= view.attempts
 
 

@@ -227,6 +227,7 @@ def test_something_else_is_wrong(text: str) -> None:
 @given(refusal=st.binary(max_size=400) | st.text(max_size=200).map(str.encode), name=st.text(min_size=1, max_size=12))
 def test_any_bytes(refusal: bytes, name: str) -> None:
     """Whatever a server sends, nothing is raised, and only what was written is named."""
+    written: dict[str, Any]
     for written in ({name: 1}, {"max_tokens": 100}, {"messages": []}, {}):
         found = read_objection(refusal, written, OWN)
         assert found is None or set(found.fields) <= set(written)

@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -129,7 +130,12 @@ def test_a_request_ends_exactly_once() -> None:
     with pytest.raises(QuotaError, match="already open"):
         book.check_and_reserve(1, ANNA, NOON, Amounts(10, 5), ())
     book.settle(1, 4, 5)
-    for end in (lambda: book.settle(1, 4, 5), lambda: book.release(1), lambda: book.note_excess(1, 3)):
+    ends: list[Callable[[], object]] = [
+        lambda: book.settle(1, 4, 5),
+        lambda: book.release(1),
+        lambda: book.note_excess(1, 3),
+    ]
+    for end in ends:
         with pytest.raises(QuotaError, match="not open"):
             end()
     assert book.limits_view([_cost(100)], NOON)[0].used == 4

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.providers.transport import Transport
 from tests.providers.conftest import Make
 from tests.providers.scripted import DEADLINES, HEADERS, Peer, plain, read_all, serving
 
@@ -64,7 +65,7 @@ async def test_an_upload_waits_for_the_provider(make: Make, kind: str) -> None:
 
     body = PIECE * (SIZE // len(PIECE))
     async with serving(play) as server:
-        transport = make(server.url)
+        transport: Transport = make(server.url)
         before = resident_bytes()
         sending = asyncio.ensure_future(transport.send("POST", server.url + "/x", HEADERS, body, DEADLINES))
         await asyncio.sleep(0.3)

@@ -81,7 +81,7 @@ async def _heard(place: Place, step: tuple[str, int], provider: str, unique: str
         return Heard(dispatched=True, status=503, complete=True, error="upstream_error"), 0
     if kind == "no_status" or plain:
         return Heard(dispatched=True, error="upstream_timeout"), None
-    heard = Heard(dispatched=True, status=200, error="upstream_broken", flags={BROKEN})
+    heard = Heard(dispatched=True, status=200, error="upstream_broken", flags=frozenset({BROKEN}))
     if kind in ("billed", "uncounted"):
         counted = kind == "billed"
         tokens = (pusd % 97, pusd % 89) if counted else (None, None)

@@ -150,7 +150,7 @@ class Example:
 
     async def ask(self, model: str, case: Case, **more: Any) -> tuple[str, Any]:
         """Give the text of the answer and the headers."""
-        raw = await self.sdk.chat.completions.with_raw_response.create(
+        raw: Any = await self.sdk.chat.completions.with_raw_response.create(
             model=model,
             messages=[{"role": "user", "content": case.said}],
             metadata=case.metadata or openai.omit,

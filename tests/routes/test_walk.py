@@ -331,7 +331,7 @@ async def test_a_canned_answer_comes_last(stand: Stand, stream: bool, said: str,
     await stand.sim.behave("all", error="overloaded")
     client = openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{stand.port}/v1", api_key=stand.token, max_retries=0)
     async with client:
-        raw = await client.chat.completions.with_raw_response.create(
+        raw: Any = await client.chat.completions.with_raw_response.create(
             model="phone", messages=[{"role": "user", "content": said}], stream=stream
         )
         assert raw.headers["x-tollkeeper-static"] == "1"

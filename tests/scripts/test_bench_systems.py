@@ -18,11 +18,10 @@ import pytest
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "scripts" / "benchmark"
 EVENTS = 5
-CHAT = {"messages": [{"role": "user", "content": "Hej"}]}
+CHAT: dict[str, object] = {"messages": [{"role": "user", "content": "Hej"}]}
 VARYING = re.compile(rb'gen-\d+-\d+|"sent_ns":"\d+"')  # ids and times, which differ from answer to answer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the bench pins processes to cores")
-pytest.importorskip("uvloop", reason="the bench runs where uvloop does")
 
 
 @pytest.fixture

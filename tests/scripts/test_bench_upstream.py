@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BENCHMARK = ROOT / "scripts" / "benchmark"
 EVENTS = 5
 
-pytest.importorskip("uvloop", reason="the bench runs where uvloop does")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uvloop does not run there")
 
 
 @pytest.fixture(scope="module")

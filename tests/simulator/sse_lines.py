@@ -2,9 +2,10 @@
 
 import json
 import re
+from typing import Any
 
 
-def events(raw: bytes) -> list[dict]:
+def events(raw: bytes) -> list[dict[str, Any]]:
     """Give the events as {"event", "data"}; comments are left out."""
     text = raw.decode("utf-8-sig", "replace")
     found = []
@@ -19,7 +20,7 @@ def events(raw: bytes) -> list[dict]:
     return found
 
 
-def chunks(raw: bytes) -> list[dict]:
+def chunks(raw: bytes) -> list[dict[str, Any]]:
     """Give the JSON of every event but [DONE]."""
     return [json.loads(event["data"]) for event in events(raw) if event["data"] != "[DONE]"]
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from typing import Any
 
 import httpx
 import pytest
@@ -64,7 +65,9 @@ async def test_a_named_behaviour_can_be_changed(client: httpx.AsyncClient) -> No
         ({"headers": [["only a name"]]}, "headers"),
     ],
 )
-async def test_a_wrong_behaviour_is_refused_with_its_field(client: httpx.AsyncClient, fields: dict, text: str) -> None:
+async def test_a_wrong_behaviour_is_refused_with_its_field(
+    client: httpx.AsyncClient, fields: dict[str, Any], text: str
+) -> None:
     answer = await client.post("/_sim/behaviour", json=fields)
     assert answer.status_code == 400
     assert text in answer.json()["error"]
@@ -122,7 +125,7 @@ def test_a_behaviour_lies_over_the_base() -> None:
 
 
 @given(st.dictionaries(st.text(max_size=20), st.none() | st.integers() | st.text(max_size=5), max_size=4))
-def test_any_fields_are_taken_or_refused_with_a_text(fields: dict) -> None:
+def test_any_fields_are_taken_or_refused_with_a_text(fields: dict[str, Any]) -> None:
     try:
         behaviour = parse(fields, Behaviour())
     except BehaviourError:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import httpx
 import pytest
@@ -92,10 +93,10 @@ async def test_every_chunk_is_valid_for_both_packages(client: httpx.AsyncClient,
     assert done(answer.content) is _ends_with_done(NAMED_BEHAVIOURS[name])
 
 
-def _ends_with_done(fields: dict) -> bool:
+def _ends_with_done(fields: dict[str, Any]) -> bool:
     if "stream_error_after" in fields or "error" in fields:
-        return fields.get("stream_error_done", False)
-    return fields.get("done", True)
+        return bool(fields.get("stream_error_done", False))
+    return bool(fields.get("done", True))
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
@@ -127,7 +128,7 @@ async def test_the_models_see_a_missing_field() -> None:
     ("shape", "choices"),
     [("A", [("stop", "completed")]), ("B", [(None, None)]), ("C", [])],
 )
-async def test_the_usage_chunk_has_three_shapes(client: httpx.AsyncClient, shape: str, choices: list) -> None:
+async def test_the_usage_chunk_has_three_shapes(client: httpx.AsyncClient, shape: str, choices: list[Any]) -> None:
     fields = json.dumps({"usage_shape": shape})
     answer = await client.post(CHAT, json={**BODY, "stream": True}, headers={"X-Sim-Behaviour": fields})
     last = chunks(answer.content)[-1]
@@ -205,7 +206,7 @@ async def test_openrouters_own_fallback_names_and_charges_the_model_that_answere
 
 
 async def test_equal_sequences_give_equal_bytes(client: httpx.AsyncClient) -> None:
-    async def run(extra: dict) -> list[tuple[bytes, dict]]:
+    async def run(extra: dict[str, Any]) -> list[tuple[bytes, dict[str, Any]]]:
         await client.post("/_sim/reset", json={"seed": 7, "created": 1_793_539_200})
         answers = []
         for name in OK:
@@ -265,7 +266,7 @@ contents = st.text(max_size=200) | st.lists(parts, max_size=5) | st.none()
 
 
 @given(st.lists(st.builds(lambda content: {"role": "user", "content": content}, contents), min_size=1, max_size=5))
-def test_a_prompt_never_has_more_tokens_than_bytes(messages: list) -> None:
+def test_a_prompt_never_has_more_tokens_than_bytes(messages: list[Any]) -> None:
     body = {"model": "m", "messages": messages}
     assert 1 <= count_prompt(body) <= len(json.dumps(body, ensure_ascii=False).encode())
     assert count_prompt(body) == count_prompt({**body, "usage": {"include": True}})

@@ -52,7 +52,8 @@ async def exchange(simulator: Simulator, raw: bytes, *, silence_s: float = 2) ->
 
 
 async def books(client: httpx.AsyncClient) -> dict[str, Any]:
-    return (await client.get("/_sim/books")).json()
+    found: dict[str, Any] = (await client.get("/_sim/books")).json()
+    return found
 
 
 async def settled(client: httpx.AsyncClient) -> dict[str, Any]:
@@ -60,6 +61,7 @@ async def settled(client: httpx.AsyncClient) -> dict[str, Any]:
     while True:
         found = (await books(client))["generations"]
         if found and all(entry["finished"] for entry in found.values()):
+            entry: dict[str, Any]
             (entry,) = found.values()
             return entry
         await asyncio.sleep(0.01)
@@ -223,7 +225,7 @@ async def test_a_slow_reader_slows_the_writer(simulator: Simulator, client: http
     """20 MB do not pile up in memory: the books close only when the end was written."""
     behaviour = json.dumps({"completion_tokens": 20, "big_content_bytes": 20_000_000})
     url = "/api/v1/chat/completions"
-    sent = {"json": {**BODY, "stream": True}, "headers": {"X-Sim-Behaviour": behaviour}}
+    sent: dict[str, Any] = {"json": {**BODY, "stream": True}, "headers": {"X-Sim-Behaviour": behaviour}}
     async with client.stream("POST", url, **sent) as answer:
         await asyncio.sleep(0.1)
         assert (await books(client))["open"] == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -142,7 +143,7 @@ async def test_keys_are_made_changed_and_removed(client: httpx.AsyncClient, mana
     [{}, {"name": ""}, {"name": "x", "limit": -1}, {"name": "x", "limit": "5"}, {"name": "x", "limit_reset": 1}],
 )
 async def test_wrong_fields_of_a_key_are_named(
-    client: httpx.AsyncClient, manager: dict[str, str], fields: dict
+    client: httpx.AsyncClient, manager: dict[str, str], fields: dict[str, Any]
 ) -> None:
     answer = await client.post("/api/v1/keys", json=fields, headers=manager)
     assert answer.status_code == 400

@@ -2,18 +2,21 @@
 
 import base64
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
+import httpx2
 import openai
 import pytest
+from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel, ValidationError
 
 from proxy.simulator.server import Simulator
 
 from .conftest import KEY
 
-MESSAGES = [{"role": "user", "content": "Say something."}]
-TOOLS = [
+MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say something."}]
+TOOLS: list[dict[str, Any]] = [
     {
         "type": "function",
         "function": {
@@ -43,7 +46,7 @@ class Leaf(BaseModel):
 @pytest.fixture(params=["openrouter", "openai"])
 async def sdk(simulator: Simulator, request: pytest.FixtureRequest) -> AsyncIterator[openai.AsyncOpenAI]:
     path = {"openrouter": "/api/v1", "openai": "/openai/v1"}[request.param]
-    http = httpx.AsyncClient(trust_env=False)
+    http = httpx2.AsyncClient(trust_env=False)
     async with openai.AsyncOpenAI(
         base_url=simulator.url + path, api_key=KEY, max_retries=0, http_client=http
     ) as client:
@@ -68,7 +71,8 @@ async def test_a_stream_says_the_same_as_a_plain_answer(sdk: openai.AsyncOpenAI)
     stream = await sdk.chat.completions.create(
         model=model_of(sdk), messages=MESSAGES, stream=True, stream_options={"include_usage": True}
     )
-    words, usages, finish = "", [], None
+    words, usages = "", []
+    finish: str | None = None
     async for chunk in stream:
         for choice in chunk.choices:
             words += choice.delta.content or ""
@@ -95,10 +99,11 @@ async def test_openai_tells_usage_only_when_asked(simulator: Simulator, client: 
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_tools(sdk: openai.AsyncOpenAI, stream: bool) -> None:
-    asked = {"model": model_of(sdk), "messages": MESSAGES, "tools": TOOLS, "tool_choice": "required"}
+    asked: dict[str, Any] = {"model": model_of(sdk), "messages": MESSAGES, "tools": TOOLS, "tool_choice": "required"}
     if not stream:
         answer = await sdk.chat.completions.create(**asked)
         (call,) = answer.choices[0].message.tool_calls or []
+        assert call.type == "function"
         name, arguments, finish = call.function.name, call.function.arguments, answer.choices[0].finish_reason
     else:
         name, arguments, finish = "", "", None
@@ -128,7 +133,7 @@ async def test_an_image_counts_a_fixed_number_of_tokens(sdk: openai.AsyncOpenAI)
     counts = []
     for size in (1_000, 100_000):
         url = "data:image/png;base64," + base64.b64encode(b"\x00" * size).decode()
-        parts = [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": url}}]
+        parts: list[Any] = [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": url}}]
         answer = await sdk.chat.completions.create(model=model_of(sdk), messages=[{"role": "user", "content": parts}])
         assert answer.usage is not None
         counts.append(answer.usage.prompt_tokens)
@@ -149,8 +154,8 @@ async def test_responses(sdk: openai.AsyncOpenAI) -> None:
 
 async def test_responses_call_tools(sdk: openai.AsyncOpenAI) -> None:
     tool = {"type": "function", **TOOLS[0]["function"], "strict": True}
-    asked = {"model": model_of(sdk), "input": "x", "tools": [tool], "tool_choice": "required"}
-    events = [e async for e in await sdk.responses.create(**asked, stream=True)]
+    asked: dict[str, Any] = {"model": model_of(sdk), "input": "x", "tools": [tool], "tool_choice": "required"}
+    events: list[Any] = [e async for e in await sdk.responses.create(**asked, stream=True)]
     done = next(e for e in events if e.type == "response.function_call_arguments.done")
     assert Weather.model_validate_json(done.arguments).city
     assert events[-1].response.output[0].type == "function_call"
@@ -205,7 +210,9 @@ async def test_errors_become_the_packages_exceptions(sdk: openai.AsyncOpenAI, na
         ({"n": 1000}, "n"),
     ],
 )
-async def test_openai_refuses_what_it_does_not_know(client: httpx.AsyncClient, extra: dict, param: str) -> None:
+async def test_openai_refuses_what_it_does_not_know(
+    client: httpx.AsyncClient, extra: dict[str, Any], param: str
+) -> None:
     body = {"model": "gpt-4o-mini", "messages": MESSAGES, **extra}
     answer = await client.post("/openai/v1/chat/completions", json=body)
     assert answer.status_code == 400

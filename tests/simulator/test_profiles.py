@@ -18,7 +18,7 @@ CHAT = [profile for profile in OPENAI_LIKE if profile.api == "chat/completions"]
 CLASSES = {"cached_tokens": 800, "cache_write_tokens": 200, "reasoning_tokens": 7, "completion_tokens": 9}
 
 
-def named(profiles: list[Profile]) -> Any:
+def named(profiles: list[Profile]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("profile", profiles, ids=[profile.name for profile in profiles])
 
 

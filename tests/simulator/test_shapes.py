@@ -6,6 +6,7 @@ The readers were made from documents, the simulator's books know nothing of them
 from typing import Any
 
 import httpx
+import httpx2
 import openai
 import pytest
 from openai.types import completion_create_params, embedding_create_params
@@ -217,14 +218,15 @@ async def test_openai_refuses_unknown_fields_everywhere(client: httpx.AsyncClien
 
 async def test_a_maximum_of_the_wrong_type(client: httpx.AsyncClient) -> None:
     for endpoint, name in ((COMPLETIONS, "max_tokens"), (RESPONSES, "max_output_tokens"), (MESSAGES, "max_tokens")):
-        got = await ask(client, endpoint, **{name: "many"})
+        body: dict[str, Any] = {name: "many"}
+        got = await ask(client, endpoint, **body)
         assert got.status_code == 400
         assert (got.json().get("type") == "error") is (endpoint is MESSAGES)
 
 
 async def test_the_sdk_raises_what_a_response_stream_says(client: httpx.AsyncClient) -> None:
     """openai-python gives response.failed as an event, with the usage in it."""
-    http = httpx.AsyncClient(trust_env=False)
+    http = httpx2.AsyncClient(trust_env=False)
     base_url = f"{client.base_url}/api/v1"
     async with openai.AsyncOpenAI(base_url=base_url, api_key=KEY, max_retries=0, http_client=http) as sdk:
         stream = await sdk.responses.create(model="sim/midstream-error-with-usage", input="Hello", stream=True)

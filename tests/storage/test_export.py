@@ -39,7 +39,8 @@ def lines(path: Path, selection: Selection, encoder: Any = csv_encoder) -> str:
     connection = open_reader(path)
     try:
         head, encode = encoder(selection.columns)
-        return (head + b"".join(encode(piece.rows) for piece in slices(connection, selection, 777))).decode()
+        text: bytes = head + b"".join(encode(piece.rows) for piece in slices(connection, selection, 777))
+        return text.decode()
     finally:
         connection.close()
 

@@ -54,7 +54,9 @@ def _day(started_ms: int, zone: ZoneInfo) -> str:
 
 
 def as_dict(rows: list[Spent]) -> dict[tuple[str, ...], tuple[int, ...]]:
-    found = {row.key: (row.requests, row.errors, row.input_tokens, row.output_tokens, row.cost_pusd) for row in rows}
+    found: dict[tuple[str, ...], tuple[int, ...]] = {
+        row.key: (row.requests, row.errors, row.input_tokens, row.output_tokens, row.cost_pusd) for row in rows
+    }
     assert len(found) == len(rows)
     return found
 

@@ -94,7 +94,6 @@ def _open(id_: int, started_ms: int, user: str, rng: Random) -> OpenRow:
 def _end(
     id_: int, started_ms: int, user: str, cost_pusd: int | None, source: str, state: str, flags: str | None = None
 ) -> RequestEnd:
-    tokens = {"input_tokens": 3, "output_tokens": 5, "cached_tokens": None, "reasoning_tokens": None}
     return RequestEnd(
         id=id_,
         finished_ms=started_ms + 2,
@@ -102,6 +101,10 @@ def _end(
         provider="auto",
         status=200,
         finish_reason="stop",
+        input_tokens=3,
+        output_tokens=5,
+        cached_tokens=None,
+        reasoning_tokens=None,
         cost_pusd=cost_pusd,
         cost_source=source,
         state=state,
@@ -120,5 +123,4 @@ def _end(
         use_case=None,
         uncounted_tokens=0,
         attempt_ends=(),
-        **tokens,
     )

@@ -30,7 +30,11 @@ def _drawn(number: int) -> list[Drawn]:
         return False
 
     quiet = settings(
-        max_examples=number, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=HealthCheck
+        max_examples=number,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
     )
     with pytest.raises(NoSuchExample):
         find(st.one_of([streams((endpoint,), most=5) for endpoint in ENDPOINTS]), look, settings=quiet)

@@ -18,7 +18,7 @@ from tests.support.patience import eventually
 from tests.support.raw import Answer, Client, ask, connect, request_bytes
 
 MODEL = "openai/gpt-4o-mini"
-MESSAGES = [{"role": "user", "content": "Say something."}]
+MESSAGES: list[Any] = [{"role": "user", "content": "Say something."}]
 CHAT = "/v1/chat/completions"
 
 

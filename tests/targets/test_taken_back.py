@@ -136,7 +136,8 @@ async def test_a_bound_has_two_names(tmp_path: Path, origin: str, refused: str, 
         assert refused not in found.one.bodies[1]
         if more.get("providers") is None:  # what the operator says is written goes on being written
             assert len(found.one.bodies) == 3
-        told = await found.ask("strict/m", **{refused: 9})
+        body: dict[str, Any] = {refused: 9}
+        told = await found.ask("strict/m", **body)
         assert (told.status, found.one.bodies[-1][refused]) == (400, 9)
 
 
@@ -202,8 +203,6 @@ async def test_the_models_own_maximum_is_held_for_where_no_bound_is_taken(tmp_pa
     async with place(tmp_path, names=("openrouter",), limits={"cost": "$0.04"}) as found:
         await known(found, listed(30_000, 8_000))
         found.one.refuse = refuse
-        held = []
-        found.one.refuse = lambda path, body: held.append(found.app.parts.desk.book) or refuse(path, body)
         assert (await found.ask("a/b")).status == 200
         assert [name for name in found.one.bodies[-1] if name.startswith("max_")] == []
         row = found.rows()[-1]

@@ -246,7 +246,8 @@ def test_a_line_that_is_written_fast_is_the_line(row: OpenRow | RequestEnd) -> N
     for name in row._fields:
         value = getattr(row, name)
         for other in (*ODD.get(str if value is None else type(value), []), *([None] if name in optional else [])):
-            rows += [row._replace(**{name: other}), row]
+            changed: dict[str, Any] = {name: other}
+            rows += [row._replace(**changed), row]
     pairs = [(row, END) if isinstance(row, OpenRow) else (OPEN, row) for row in rows]
     lines = [{**access_log.request_line(*pair), "ts": None} for pair in pairs]
     found = [json.loads(line) for line in written(io.StringIO(), "json", *pairs).splitlines()]

@@ -39,7 +39,8 @@ def in_the_code() -> Iterator[tuple[str, str, int | None, str]]:
                     continue
                 if function.name in _WRAPPERS:  # what it is called with is what counts
                     continue
-                status = call.args[0].value if isinstance(call.args[0], ast.Constant) else None
+                literal = call.args[0].value if isinstance(call.args[0], ast.Constant) else None
+                status = literal if isinstance(literal, int) else None
                 place = f"{path.relative_to(_ROOT)}:{call.lineno}"
                 for code in _codes(call.args[1], function):
                     yield _WRAPPERS.get(name, name), code, status, place

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.pipeline.allowance import Allowance
+from proxy.pipeline.parts import Parts
 from proxy.web.shelf import Shelf
 from tests.support.control import Controls
 from tests.support.installation import settings, token_hash_of, token_of, write_config
@@ -124,11 +126,17 @@ async def test_a_preset_has_the_figures_of_its_first_target(tmp_path: Path) -> N
         assert one == both
 
 
+def allowance_of(parts: Parts, user: str) -> Allowance:
+    row = parts.live.current.directory.find(token_hash_of(user).removeprefix("sha256:"))
+    assert row is not None
+    return row.identity.allowance
+
+
 async def test_the_list_is_encoded_once(tmp_path: Path) -> None:
     """The same bytes are given until a provider's list or the configuration is another; HEAD has their length."""
     async with run_stand(tmp_path, {**PRESETS, **USERS}) as stand:
         parts, shelf = stand.app.parts, Shelf()
-        allowance = parts.live.current.directory.find(token_hash_of("bo").removeprefix("sha256:")).identity.allowance
+        allowance = allowance_of(parts, "bo")
         first = shelf.shown(parts, allowance, 1_793_539_200_000)
         assert shelf.shown(parts, allowance, 1_793_539_999_000) is first
         others = shelf.shown(parts, replace(allowance, models=None), 1_793_539_999_000)
@@ -149,7 +157,7 @@ async def test_many_lists(tmp_path: Path) -> None:
     """However many different lists of names there are, only some are kept."""
     async with run_stand(tmp_path, PRESETS) as stand:
         parts, shelf = stand.app.parts, Shelf()
-        allowance = parts.live.current.directory.find(token_hash_of("anna").removeprefix("sha256:")).identity.allowance
+        allowance = allowance_of(parts, "anna")
         for n in range(100):
             shown = shelf.shown(parts, replace(allowance, models=(f"nothing-{n}", "fast")), 1)
             assert list(shown.models) == ["fast"]

@@ -187,7 +187,7 @@ def cuts(stream: bytes) -> list[list[bytes]]:
     return [[stream], *halves, *pieces]
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+@pytest.fixture(params=CASES.values(), ids=list(CASES))
 def case(request: pytest.FixtureRequest) -> Case:
     found: Case = request.param
     return found
@@ -473,7 +473,7 @@ def test_choices_that_tell_their_own_usage_one_after_the_other() -> None:
     meter.feed(said + ends(0, 10) + said + ends(1, 12) + DONE)
     meter.finish()
     assert meter.usage is not None
-    assert (meter.usage[:2], meter.usage.doubts) == ((7, 22), {"usage_ambiguous"})
+    assert (meter.usage[:2], meter.usage.doubts) == ((7, 22), frozenset({"usage_ambiguous"}))
     alone = StreamMeter()
     alone.feed(said + ends(0, 4) + ends(0, 10) + DONE)
     assert alone.usage is not None

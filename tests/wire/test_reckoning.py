@@ -309,7 +309,7 @@ def test_a_contradiction_is_read_the_dear_way_and_named(name: str) -> None:
 
 def test_an_embedding_whose_counts_differ() -> None:
     found = read({"prompt_tokens": 5, "total_tokens": 8}, EMBEDDINGS)
-    assert (found[:2], found.doubts) == ((8, 0), {TOTAL})
+    assert (found[:2], found.doubts) == ((8, 0), frozenset({TOTAL}))
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_an_embedding_whose_counts_differ() -> None:
 def test_a_later_usage(
     before: tuple[int, int | None], now: tuple[int | None, int], counted: tuple[int, int], fell: bool
 ) -> None:
-    first, second = (Usage(*counts, None, None, None, True, None, False, None) for counts in (before, now))
+    first, second = (Usage(sent, got, None, None, None, True, None, False, None) for sent, got in (before, now))
     found = later(first, second)
     assert found[:2] == counted
     assert (FELL in found.doubts) is fell
@@ -334,7 +334,7 @@ def test_a_later_usage(
 def test_a_later_cost_that_is_smaller() -> None:
     first = Usage(1, 2, None, None, 500, True, None, False, None)
     found = later(first, first._replace(cost_pusd=400))
-    assert (found.cost_pusd, found.doubts) == (500, {FELL})
+    assert (found.cost_pusd, found.doubts) == (500, frozenset({FELL}))
     assert later(first, first._replace(cost_pusd=None)).cost_pusd == 500
     assert later(first, first._replace(cost_pusd=600)).doubts == frozenset()
 

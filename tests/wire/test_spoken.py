@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ def chat(piece: str) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": {"content": piece}}]}
 
 
-SHAPES = {
+SHAPES: dict[str, Callable[[str], dict[str, Any]]] = {
     "chat": chat,
     "completion": lambda piece: {"choices": [{"index": 0, "text": piece}]},
     "response": lambda piece: {"type": "response.output_text.delta", "delta": piece},

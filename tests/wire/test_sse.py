@@ -1,6 +1,6 @@
 """The splitter finds the same events however the bytes are cut; OpenAI's SDK reads what the proxy writes."""
 
-import httpx
+import httpx2
 import openai
 import pytest
 from hypothesis import given, settings
@@ -139,7 +139,7 @@ def test_what_looks_like_the_end_is_not(text: bytes) -> None:
 def test_openai_raises_the_error_event() -> None:
     body = KEEP_ALIVE + error_event("upstream_auth", 'OpenRouter refused "team".\n', "provider_error", "req_1")
     with openai.OpenAI(api_key="x", base_url="http://127.0.0.1:9") as client:
-        response = httpx.Response(200, content=body, request=httpx.Request("POST", "http://127.0.0.1:9"))
+        response = httpx2.Response(200, content=body, request=httpx2.Request("POST", "http://127.0.0.1:9"))
         stream = openai.Stream(cast_to=ChatCompletionChunk, response=response, client=client)
         with pytest.raises(openai.APIError) as caught:
             list(stream)

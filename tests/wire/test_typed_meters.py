@@ -18,7 +18,7 @@ from proxy.wire.usage import Extras, Usage
 
 CANARY = "Kanarienvogel"
 ENDS = (b"\n", b"\r\n", b"\r")
-MONEY = {
+MONEY: dict[str, Any] = {
     "cost": orjson.Fragment("0.000123456789012"),
     "is_byok": False,
     "cost_details": {"upstream_inference_cost": 0.1},
@@ -316,7 +316,7 @@ def test_counts_of_a_message_are_laid_over_each_other() -> None:
 
 def test_byok() -> None:
     """The provider's bill comes on top of the fee, in each shape."""
-    money = {"cost": 0.25, "is_byok": True, "cost_details": {"upstream_inference_cost": 1.5}}
+    money: dict[str, Any] = {"cost": 0.25, "is_byok": True, "cost_details": {"upstream_inference_cost": 1.5}}
     meter: TypedMeter = MessagesMeter()
     run(meter, [stream(message_events(**money), named=True)])
     assert meter.usage is not None

@@ -24,7 +24,8 @@ def take(turn: Turn) -> Any:
 
 
 def _shown(message: BaseMessage) -> dict[str, Any]:
-    return message.model_dump(exclude={"id"})  # the id of a run, drawn by lot
+    found: dict[str, Any] = message.model_dump(exclude={"id"})  # the id is that of a run, drawn by lot
+    return found
 
 
 answer_turns(take)

@@ -17,7 +17,7 @@ def take(turn: Turn) -> Any:
 def _chat(client: openai.OpenAI, turn: Turn) -> Any:
     function = {"name": "weather", "parameters": WEATHER_SCHEMA}
     tools = {"tools": [{"type": "function", "function": function}]} if turn.tool else {}
-    asked = {"model": turn.model, "messages": [{"role": "user", "content": WORDS}], **tools}
+    asked: dict[str, Any] = {"model": turn.model, "messages": [{"role": "user", "content": WORDS}], **tools}
     if not turn.stream:
         return client.chat.completions.create(**asked).model_dump()
     return [chunk.model_dump() for chunk in client.chat.completions.create(**asked, stream=True)]
@@ -25,7 +25,7 @@ def _chat(client: openai.OpenAI, turn: Turn) -> Any:
 
 def _responses(client: openai.OpenAI, turn: Turn) -> Any:
     tools = {"tools": [{"type": "function", "name": "weather", "parameters": WEATHER_SCHEMA}]} if turn.tool else {}
-    asked = {"model": turn.model, "input": WORDS, **tools}
+    asked: dict[str, Any] = {"model": turn.model, "input": WORDS, **tools}
     if not turn.stream:
         return client.responses.create(**asked).model_dump()
     return [event.model_dump() for event in client.responses.create(**asked, stream=True)]

@@ -25,7 +25,7 @@ class Turn:
     tool: bool
     retries: int | None
 
-    def settings(self) -> dict[str, int]:
+    def settings(self) -> dict[str, Any]:
         """Give the setting of the clients that have one for it."""
         return {} if self.retries is None else {"max_retries": self.retries}
 
