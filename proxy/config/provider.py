@@ -308,8 +308,8 @@ class Provider(Block):
     )
     management_key: SecretText | None = setting(
         None,
-        "OpenRouter's management key (older name: provisioning_key), for its own account of what was spent.",
-        "Without it the ledger is kept, but not held against the provider's figures.",
+        "OpenRouter's management key (older name: provisioning_key). Read and kept secret, but not used yet.",
+        "Nothing needs it.",
     )
     management_key_file: FilePath | None = setting(None, "A file that holds the management key.", "As api_key_file.")
     prices: dict[str, Price] = setting(

@@ -194,7 +194,7 @@ class Server(Block):
     shutdown_timeout_s: Seconds = setting(
         120,
         "Longest wait for open requests after SIGTERM; what is left then is cut and settled.",
-        "Most streams end within two minutes; systemd's unit waits as long (TimeoutStopSec).",
+        "Most streams end within two minutes. Give a service manager a little longer (systemd: TimeoutStopSec).",
         ge=0,
         le=DAY_S,
     )
@@ -372,8 +372,8 @@ class Settings(Block):
     currency: Currency = setting(Currency, "What reports show beside USD.")
     admin_token: SecretText | None = setting(
         None,
-        "Opens /admin and the dashboard.",
-        "Without it both are closed; the command line works by its socket.",
+        "Opens /admin/v1, and what only the operator may read, to whoever sends it.",
+        "Without it /admin/v1 is closed; the command line works by its socket.",
     )
     log: Log = setting(Log, "What is written to stderr.")
     ledger: Ledger = setting(Ledger, "How spending is put on disk.")

@@ -205,27 +205,3 @@ def schema_blocks() -> dict[str, type[BaseModel]]:
         "users.<name>": User,
         "users.<name>.tokens[]": Token,
     }
-
-
-def reference() -> str:
-    """Return the table of all settings in Markdown, as in docs/reference/configuration.md."""
-    lines = ["| Setting | Default | What it does | Why that default |", "|---|---|---|---|"]
-    for prefix, block in schema_blocks().items():
-        for name, field in block.model_fields.items():
-            path = f"{prefix}.{name}" if prefix else name
-            extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-            restart = " Needs a restart." if extra.get("restart") else ""
-            default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
-            lines.append(f"| `{path}` | {default} | {field.description}{restart} | {extra.get('why', '')} |")
-    return "\n".join(lines)
-
-
-def _default(value: Any) -> str:
-    if isinstance(value, BaseModel):
-        return "see below"
-    plain = _plain(value)
-    if plain in (None, [], {}):
-        return "none"
-    if isinstance(plain, bool):
-        return f"`{str(plain).lower()}`"
-    return f"`{plain}`"

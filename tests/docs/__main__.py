@@ -1,0 +1,21 @@
+"""python -m tests.docs --write: write the tables of docs/reference/configuration.md anew."""
+
+import argparse
+import sys
+
+from .pages import ROOT
+from .settings_tables import written
+
+CONFIGURATION = ROOT / "docs" / "reference" / "configuration.md"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.docs", description=__doc__)
+    parser.add_argument("--write", action="store_true", required=True, help="write the tables")
+    parser.parse_args()
+    CONFIGURATION.write_text(written(CONFIGURATION.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
