@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.controls import CONTROLS
+from tests.mutations.faults import CONTROLS
 from tests.mutations.run import ROOT, check_clean, copy_tree, try_mutation
 
 ROWS = [f"U{n}" for n in range(1, 29)]

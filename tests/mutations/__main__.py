@@ -13,7 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from tests.faults.controls import CONTROLS
+from tests.mutations.faults import CONTROLS
 from tests.mutations.list import MUTATIONS
 from tests.mutations.mutation import Mutation, MutationError
 from tests.mutations.run import Result, check_clean, copy_tree, try_mutation

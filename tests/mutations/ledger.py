@@ -12,11 +12,7 @@ MUTATIONS: Final = (
     Mutation(
         "bytes-of-a-header-in-a-row",
         "A header in Latin-1 reaches the ledger as half a surrogate pair, and no row can hold it.",
-        (
-            Patch(
-                "proxy.pipeline.tags:_text", "fit_text(header_text(value), _TEXT_CHARS_MAX)", "value[:_TEXT_CHARS_MAX]"
-            ),
-        ),
+        (Patch("pipeline.tags:_text", "fit_text(header_text(value), _TEXT_CHARS_MAX)", "value[:_TEXT_CHARS_MAX]"),),
         ("tests/holds/test_text.py::test_a_header_in_either_encoding[X-Tollkeeper-Use-Case-use_case-Latin-1-lane]",),
     ),
     Mutation(

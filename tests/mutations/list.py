@@ -1,4 +1,4 @@
-"""All bugs to put in on purpose but those of docs/trust/faults.md, which lie beside its tests.
+"""All bugs to put in on purpose but those of docs/trust/faults.md, which are in faults.py.
 
 Each stands for a failure that was seen in a proxy that people use, or for a mistake that is easy to make here. Its
 tests must pass without it. Failures of parts that this program does not have yet (balances of accounts that read

@@ -11,7 +11,7 @@ class Patch(NamedTuple):
     """A change of code inside one definition of `proxy`, compared as syntax: formatting and comments do not matter.
 
     at: the qualified name of a function, class or constant, such as "QuotaBook.release" or "_KINDS"; where several
-    files define it, after its module: "proxy.pipeline.settle:_unknown".
+    files define it, after the end of its module's name: "pipeline.settle:_unknown".
     old: an expression, or statements that follow one another; must occur exactly once there. In a list of statements,
     arguments or items `...` stands for any run of them, elsewhere for any one expression.
     new: what takes its place; nothing deletes statements. Its `...` are what those of `old` stood for, in order.

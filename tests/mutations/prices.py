@@ -31,7 +31,7 @@ MUTATIONS: Final = (
         "A request that names no max_tokens is taken for one without an answer.",
         (
             Patch(
-                "proxy.policy.pricing.bound:_natural_tokens",
+                "policy.pricing.bound:_natural_tokens",
                 "greatest if asked is None else max(min(asked, greatest), 0)",
                 "0 if asked is None else max(min(asked, greatest), 0)",
             ),
@@ -178,7 +178,7 @@ MUTATIONS: Final = (
         "A target without a price is kept where others have one.",
         (
             Patch(
-                "proxy.pipeline.narrow:_reason",
+                "pipeline.narrow:_reason",
                 '"no price" if model == target.model else f"no price of {model}"',
                 "None",
             ),

@@ -137,7 +137,7 @@ MUTATIONS: Final = (
         "A kind of limit is read, checked and documented, and nobody asks it.",
         (
             Patch(
-                "proxy.pipeline.allowance:_KINDS",
+                "pipeline.allowance:_KINDS",
                 '("cost", "requests", "tokens", "concurrency")',
                 '("cost", "requests", "concurrency")',
             ),
@@ -212,7 +212,7 @@ MUTATIONS: Final = (
         "Of several refusals one is told that waiting would cure, and the request waits in vain.",
         (
             Patch(
-                "proxy.policy.quota:_told",
+                "policy.quota:_told",
                 "(refused.only_reservations_in_way, refusal_order(refused.quota))",
                 "refusal_order(refused.quota)",
             ),

@@ -34,7 +34,7 @@ MUTATIONS: Final = (
         "A status outside 2xx is free, also where somebody on the way only gave up waiting.",
         (
             Patch(
-                "proxy.pipeline.settle:_said_that_it_failed",
+                "pipeline.settle:_said_that_it_failed",
                 "heard.status is None or heard.unproven",
                 "heard.status is None",
             ),
@@ -142,11 +142,7 @@ MUTATIONS: Final = (
     Mutation(
         "no-look-up",
         "What was broken off is guessed, though the provider would tell what it charged.",
-        (
-            Patch(
-                "proxy.pipeline.settle:_unknown", "terms.has_generations and heard.generation_id is not None", "False"
-            ),
-        ),
+        (Patch("pipeline.settle:_unknown", "terms.has_generations and heard.generation_id is not None", "False"),),
         (f"{_SETTLING}a_figure_that_comes_late",),
     ),
     Mutation(
@@ -190,7 +186,7 @@ MUTATIONS: Final = (
         "An answer that a check turned down is let go where the provider has no record of it, as though it had failed.",
         (
             Patch(
-                "proxy.jobs.settle_pending:_said_that_it_failed",
+                "jobs.settle_pending:_said_that_it_failed",
                 "any(flag.startswith(CHECKS) for flag in flags)",
                 "not any(flag.startswith(CHECKS) for flag in flags)",
             ),

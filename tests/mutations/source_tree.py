@@ -44,7 +44,8 @@ class SourceTree:
         return files[0]
 
     def _is_module(self, path: Path, module: str) -> bool:
-        return ".".join(path.relative_to(self.root).with_suffix("").parts).removesuffix(".__init__") == module
+        full = ".".join(path.relative_to(self.root).with_suffix("").parts).removesuffix(".__init__")
+        return f".{full}".endswith(f".{module}")
 
 
 def _definition(module: ast.Module, name: str) -> ast.stmt:

@@ -64,6 +64,7 @@ def root(tmp_path: Path) -> Path:
         (Patch("Book.LIMIT", "5", "6"), "= 5", "= 6"),
         (Patch("_MAX", "{1, ...}", "{..., 3}"), "{1, 2}", "{2, 3}"),
         (Patch("proxy.policy.book:free", "a + ...", "..."), "a + b", "b"),
+        (Patch("book:free", "a + b", "0"), "a + b", "0"),
         (Patch("Book", "cost > 0", "False"), "cost > 0", "False"),
         (TextPatch("SQL", " AND b = 2", ""), " AND b = 2", ""),
     ],
@@ -96,7 +97,7 @@ def test_patches_come_one_after_the_other(root: Path) -> None:
         (Patch("Book.settle", "if cost > 0: ...", "pass"), "0 places"),  # it has an else
         (Patch("_MAX", "{True, 2}", "{}"), "0 places"),
         (Patch("free", "a + b", "0"), r"free must have one definition, and is in .*other\.py, .*book\.py"),
-        (Patch("policy.book:free", "a + b", "0"), "is in no file"),
+        (Patch("ook:free", "a + b", "0"), "is in no file"),
         (Patch("Book.gone", "a", "0"), "is in no file"),
         (Patch("Book.settle", "row(..., ..., late=late)", "0"), "more than one"),
         (Patch("_MAX", "{1, ...}", "{..., ...}"), "more `...` than"),

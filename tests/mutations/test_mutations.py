@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.controls import CONTROLS
+from tests.mutations.faults import CONTROLS
 from tests.mutations.list import MUTATIONS
 from tests.mutations.mutation import Mutation, Patch
 from tests.mutations.run import ROOT, check_clean, copy_tree, mutate, try_mutation

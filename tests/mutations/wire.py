@@ -66,7 +66,7 @@ MUTATIONS: Final = (
     Mutation(
         "reasoning-beside-is-free",
         "Thoughts that are counted beside the answer, told by the total alone, are left out: a bill 48 times too low.",
-        (Patch("proxy.wire.reckoning:_read", "told.total", "usual.total"),),
+        (Patch("wire.reckoning:_read", "told.total", "usual.total"),),
         ("tests/wire/test_reckoning.py::test_a_shape_without_a_doubt[xAI]",),
     ),
     Mutation(
