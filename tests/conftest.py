@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.control import Controls
+from tests.support.sampling import pytest_collection_modifyitems
 from tests.support.stand import Stand
 from tests.support.stand import simulator as run_simulator
 from tests.support.stand import stand as run_stand
+
+__all__ = ["pytest_collection_modifyitems"]  # leaves out what a sampled run does not take
 
 
 @pytest.fixture

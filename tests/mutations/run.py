@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from tests.mutations.mutation import Mutation, MutationError
 from tests.mutations.source_tree import SourceTree
+from tests.support.sampling import VARIABLE
 
 ROOT = Path(__file__).parents[2]
 _PARTS = ("proxy", "tests", "docs", "pyproject.toml", "config.example.yaml", "README.md", "CHANGELOG.md")
@@ -50,7 +51,8 @@ def mutate(tree: SourceTree, mutation: Mutation) -> dict[Path, str]:
 
 def run_tests(root: Path, tests: tuple[str, ...]) -> tuple[int, str]:
     """Run tests on the tree below a root; return pytest's exit code and the end of what it printed."""
-    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}  # what catches it must run
+    environment |= {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=short", "-p", "no:cacheprovider", *tests]
     try:
         done = subprocess.run(
