@@ -14,57 +14,57 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from proxy.config.live import LiveConfig
-from proxy.config.load import Loaded
+from proxy.config.load import LoadedConfig
 from proxy.config.schema import Settings
 from proxy.core.clock import SystemClock
 from proxy.core.errors import LedgerError, SetupError
-from proxy.jobs.refresh_models import refresh_models
+from proxy.jobs.hold_watch import HoldWatch
+from proxy.jobs.model_refresh import refresh_models
+from proxy.jobs.part_watch import watch_parts
 from proxy.jobs.retention import Retention
 from proxy.jobs.runner import JobRunner
 from proxy.jobs.settle_pending import SettlePending
-from proxy.jobs.show_life import show_life
-from proxy.jobs.watch_holds import HoldWatch
-from proxy.jobs.watch_parts import watch_parts
-from proxy.pipeline.access_log import AccessLog, Lines
-from proxy.pipeline.allowance import use_case_quotas
-from proxy.pipeline.authenticate import Directory
-from proxy.pipeline.desk import Desk
-from proxy.pipeline.directory import build_directory
-from proxy.pipeline.gaps import Gap, find_gaps
-from proxy.pipeline.health import Health
-from proxy.pipeline.key_use import PastUse
-from proxy.pipeline.parts import Parts, Snapshot, routing_of
-from proxy.pipeline.presets import preset_rows, static_rows
-from proxy.pipeline.tally import Tally
-from proxy.policy.guarded_clock import GuardedClock
+from proxy.jobs.stream_comments import show_life
+from proxy.pipeline.access_log import AccessLog, LineSink
+from proxy.pipeline.admission.allowance import use_case_quotas
+from proxy.pipeline.admission.limiter import MemoryLimiter
+from proxy.pipeline.admission.missing_limits import MissingLimit, find_missing_limits
+from proxy.pipeline.counters import Counters
+from proxy.pipeline.identity.authenticate import Directory
+from proxy.pipeline.identity.directory import build_directory
+from proxy.pipeline.routing.presets import preset_rows, static_rows
+from proxy.pipeline.services import Services, Snapshot, routing_of
+from proxy.pipeline.upstream.key_limits import PastKeyUse
+from proxy.pipeline.upstream.provider_health import Health
 from proxy.policy.host import Hosts
 from proxy.policy.origin import Origins
 from proxy.policy.quota import QuotaBook, SettledRow, fine_rows, scopes_of, use_case_scope
+from proxy.policy.trusted_clock import TrustedClock
 from proxy.policy.window import window_at
 from proxy.providers.build import build_providers
-from proxy.providers.catalogue import Catalogue
 from proxy.providers.key import Key
-from proxy.providers.rows import ProviderRow
-from proxy.storage import users
-from proxy.storage.key_use import read_key_use
-from proxy.storage.ledger import SqliteLedger, open_ledger, read_unfinished, set_labels
-from proxy.storage.recent import PastAttempt, recent_attempts
-from proxy.storage.reports import open_reader
-from proxy.storage.retention import readable_rows
-from proxy.storage.totals import read_totals
-from proxy.storage.writer import LedgerUnavailableError
-from proxy.web.listen import bound_port, listen_tcp, listen_unix, socket_path
+from proxy.providers.model_lists import ModelLists
+from proxy.providers.provider import ProviderRow
+from proxy.storage.sqlite import users
+from proxy.storage.sqlite.key_use import read_key_use
+from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger, read_unfinished, set_labels
+from proxy.storage.sqlite.quota_totals import read_totals
+from proxy.storage.sqlite.recent_attempts import PastAttempt, recent_attempts
+from proxy.storage.sqlite.reports import open_reader
+from proxy.storage.sqlite.retention import readable_rows
+from proxy.storage.sqlite.writer import LedgerUnavailableError
+from proxy.web.deps import Deps
 from proxy.web.routes import answer, answer_socket
-from proxy.web.server import UserServer, make_server
-from proxy.web.state import State
+from proxy.web.server.aiohttp_server import UserServer, make_server
+from proxy.web.server.sockets import bound_port, listen_tcp, listen_unix, socket_path
 
 if TYPE_CHECKING:
-    from proxy.web.lane import LaneServer
+    from proxy.web.server.fast_path import FastPathServer
 
 log = logging.getLogger("tollkeeper.app")
 
 
-class Output(Lines, Protocol):
+class LogSink(LineSink, Protocol):
     """Where the log goes."""
 
     def set_level(self, level: str) -> None:
@@ -80,19 +80,19 @@ _CUT_WAIT_S = 5.0  # after the drain: time for requests that were cut to reach t
 class App:
     """A running proxy: start(), then drain() and close()."""
 
-    def __init__(self, load: Callable[[], Loaded], output: Output | None = None) -> None:
+    def __init__(self, load: Callable[[], LoadedConfig], output: LogSink | None = None) -> None:
         """Keep what reads the configuration, and where the access log goes; None: nowhere."""
         self._output = output
         self._access: AccessLog | None = None
-        self._gaps: tuple[Gap, ...] = ()
-        self._told_gaps: tuple[Gap, ...] = ()
-        self._clock = GuardedClock(SystemClock())
+        self._gaps: tuple[MissingLimit, ...] = ()
+        self._told_gaps: tuple[MissingLimit, ...] = ()
+        self._clock = TrustedClock(SystemClock())
         self._stack = AsyncExitStack()
         self._providers: Mapping[str, ProviderRow] = {}
-        self._pasts: list[tuple[Key, list[PastUse]]] = []  # of keys, for the snapshot that is being built
+        self._pasts: list[tuple[Key, list[PastKeyUse]]] = []  # of keys, for the snapshot that is being built
         self._closing: set[asyncio.Task[None]] = set()
         self._replaced: list[ProviderRow] = []  # no longer configured, perhaps still in use
-        self._servers: list[web.Server | LaneServer] = []
+        self._servers: list[web.Server | FastPathServer] = []
         self._sockets: list[asyncio.Server] = []
         self._runner = JobRunner()
         self.broken = asyncio.Event()  # a part has ended that nothing starts anew
@@ -100,14 +100,14 @@ class App:
         self.health = Health(self._clock)
         self.live: LiveConfig[Snapshot] = LiveConfig(load, self._build, commit=self._commit, swapped=self._log_as)
         self.ledger: SqliteLedger
-        self.catalogue: Catalogue
-        self.parts: Parts
+        self.catalogue: ModelLists
+        self.services: Services
         self.pending: SettlePending
         self.holds: HoldWatch
         self.port = 0
         self.taken_up = 0  # requests that the last run left open
 
-    async def start(self, loaded: Loaded) -> None:
+    async def start(self, loaded: LoadedConfig) -> None:
         """Open everything; raises SetupError, with all that was opened closed again. Never waits for the network."""
         is_started = False
         try:
@@ -122,7 +122,7 @@ class App:
             if not is_started:
                 await self.close()
 
-    async def _start(self, loaded: Loaded) -> None:
+    async def _start(self, loaded: LoadedConfig) -> None:
         settings = loaded.settings
         loop = asyncio.get_running_loop()
         self._stack.callback(self._close_access_log)
@@ -135,16 +135,16 @@ class App:
             queue_max=settings.ledger.queue_max,
         )
         self._stack.push_async_callback(self._close_ledger)
-        self.catalogue = Catalogue(database.absolute().parent, database.name, self._clock, self._clock.hear_date)
+        self.catalogue = ModelLists(database.absolute().parent, database.name, self._clock, self._clock.hear_date)
         await self.live.start()
         self._stack.push_async_callback(self._close_providers)
         await self.catalogue.load(self.live.current.providers)
         desk = await self._open_desk(settings)
         self.health.seed(await asyncio.to_thread(_past, database, self._clock.now_ms() - _LATELY_MS))
-        tally = Tally()
+        tally = Counters()
         self.pending = SettlePending(self.ledger, self.live, self._clock, desk, tally)
         self._stack.push_async_callback(self.pending.close)
-        self.parts = Parts(
+        self.services = Services(
             ledger=self.ledger,
             clock=self._clock,
             live=self.live,
@@ -156,13 +156,13 @@ class App:
         )
         self._log_as(settings)
         self.taken_up = await self.pending.start()
-        self.holds = HoldWatch(self.parts, self.pending)
+        self.holds = HoldWatch(self.services, self.pending)
         await self._listen(settings)
         self._runner.start(
             "refresh_models", lambda: refresh_models(self.catalogue, self.live, lambda: self._clock.problem)
         )
         self._runner.start("watch_config", self.live.run)
-        self._runner.start("show_life", lambda: show_life(self.parts.in_flight, self.live, self._clock))
+        self._runner.start("show_life", lambda: show_life(self.services.in_flight, self.live, self._clock))
         self._runner.start("watch_holds", self.holds.run)
         self._runner.start("watch_parts", lambda: watch_parts(self._vital(), self._break))
         retention = Retention(self.ledger, self.live, self._clock, lambda: self._clock.problem)
@@ -178,7 +178,7 @@ class App:
         return {"the ledger's writer": self.ledger.is_alive, **sockets}
 
     def _is_open(self, each: asyncio.Server) -> Callable[[], bool]:
-        return lambda: each.is_serving() or self.parts.draining
+        return lambda: each.is_serving() or self.services.draining
 
     def _break(self, what: str) -> None:
         """Stop accepting requests: a part has died that nothing restarts."""
@@ -203,21 +203,21 @@ class App:
         is_wanted = level in ("debug", "info")
         if is_wanted and self._access is None:
             self._access = AccessLog(self._output)
-        self.parts.access = self._access if is_wanted else None
+        self.services.access = self._access if is_wanted else None
 
     def _close_access_log(self) -> None:
         if self._access is not None:
             self._access.close()
 
-    async def _open_desk(self, settings: Settings) -> Desk:
+    async def _open_desk(self, settings: Settings) -> MemoryLimiter:
         """Rebuild all totals from the ledger; what is open there counts in full from the first moment."""
         zone, now_ms = ZoneInfo(settings.timezone), self._clock.now_ms()
         quotas = self.live.current.use_case_quotas
-        return Desk(await self.ledger.change(lambda db: rebuilt_book(db, zone, now_ms, quotas)))
+        return MemoryLimiter(await self.ledger.change(lambda db: rebuilt_book(db, zone, now_ms, quotas)))
 
     async def _listen(self, settings: Settings) -> None:
-        state = State(
-            parts=self.parts,
+        deps = Deps(
+            services=self.services,
             change=self.change,
             reload=self.live.reload,
             config_problem=lambda: self.live.problem,
@@ -228,13 +228,13 @@ class App:
         )
         head_timeout_s = float(settings.server.head_timeout_s)
         users_server = make_server(
-            state, answer, self.ledger.ids, self._clock, gated=True, head_timeout_s=head_timeout_s
+            deps, answer, self.ledger.ids, self._clock, gated=True, head_timeout_s=head_timeout_s
         )
         socket_server = make_server(
-            state, answer_socket, self.ledger.ids, self._clock, gated=False, head_timeout_s=head_timeout_s
+            deps, answer_socket, self.ledger.ids, self._clock, gated=False, head_timeout_s=head_timeout_s
         )
         self._servers = [users_server, socket_server]
-        lane = self._lane(settings, state, users_server) if settings.server.lane else None
+        lane = self._lane(settings, deps, users_server) if settings.server.lane else None
         if lane is not None:
             self._servers.insert(0, lane)
         tcp = await listen_tcp(lane or users_server, settings.server.host, settings.server.port)
@@ -245,15 +245,15 @@ class App:
             self._sockets.append(await listen_unix(socket_server, path))
             self._stack.callback(path.unlink, missing_ok=True)
 
-    def _lane(self, settings: Settings, state: State, users_server: UserServer) -> "LaneServer | None":
+    def _lane(self, settings: Settings, deps: Deps, users_server: UserServer) -> "FastPathServer | None":
         try:
-            from proxy.web.lane import LaneServer  # noqa: PLC0415 - httptools may be missing
+            from proxy.web.server.fast_path import FastPathServer  # noqa: PLC0415 - httptools may be missing
         except ModuleNotFoundError as error:
             if error.name != "httptools":
                 raise
             return None
-        return LaneServer(
-            state,
+        return FastPathServer(
+            deps,
             self.ledger.ids,
             self._clock,
             users_server,
@@ -277,7 +277,7 @@ class App:
             if not is_built:
                 await self._close_new(providers)
         self._pasts = pasts
-        self._gaps = find_gaps(settings, rows, tokens)
+        self._gaps = find_missing_limits(settings, rows, tokens)
         return snapshot
 
     def _snapshot_of(self, settings: Settings, directory: Directory, providers: Mapping[str, ProviderRow]) -> Snapshot:
@@ -313,14 +313,14 @@ class App:
             if not _is_kept(row, self._providers):
                 await row.transport.close()
 
-    async def _pasts_of_keys(self, rows: Iterable[ProviderRow], zone: ZoneInfo) -> list[tuple[Key, list[PastUse]]]:
+    async def _pasts_of_keys(self, rows: Iterable[ProviderRow], zone: ZoneInfo) -> list[tuple[Key, list[PastKeyUse]]]:
         """Read the past of keys whose limits are new or changed in this configuration."""
         use, now_ms, found = self.health.use, self._clock.now_ms(), []
         for provider, key in _limited_keys(rows):
             if not use.knows(key):
                 since_ms = min(window_at(quota.window, zone, now_ms).start_ms for quota in key.quotas)
                 read = partial(read_key_use, provider=provider, key=key.name, since_ms=since_ms)
-                found.append((key, list(map(PastUse._make, await self.ledger.change(read)))))
+                found.append((key, list(map(PastKeyUse._make, await self.ledger.change(read)))))
         return found
 
     async def _open_use_cases(self, quotas: Iterable[str], zone: ZoneInfo) -> None:
@@ -331,7 +331,7 @@ class App:
         """
         if not hasattr(self, "parts"):
             return
-        book, now_ms = self.parts.desk.book, self._clock.now_ms()
+        book, now_ms = self.services.desk.book, self._clock.now_ms()
         for use_case in quotas:
             scope = use_case_scope(use_case)
             if book.keeps(scope):
@@ -367,12 +367,12 @@ class App:
 
     async def drain(self) -> int:
         """Stop taking requests, wait for those that run; give how many were left when time was up."""
-        self.parts.draining = True
+        self.services.draining = True
         for socket_server in self._sockets:
             socket_server.close()
         for server in self._servers:
             server.pre_shutdown()
-        return await self.parts.in_flight.wait_empty(float(self.live.settings.server.shutdown_timeout_s))
+        return await self.services.in_flight.wait_empty(float(self.live.settings.server.shutdown_timeout_s))
 
     async def close(self) -> None:
         """Abort the requests still under way, settle them and close every part."""
@@ -381,7 +381,7 @@ class App:
         for server in self._servers:
             await server.shutdown(_CUT_WAIT_S)
         if hasattr(self, "parts"):
-            await self.parts.in_flight.wait_empty(_CUT_WAIT_S)
+            await self.services.in_flight.wait_empty(_CUT_WAIT_S)
         await self._stack.aclose()
 
     async def _close_ledger(self) -> None:

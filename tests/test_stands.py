@@ -55,7 +55,7 @@ def test_rules_are_only_for_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
         found = settings("http://127.0.0.1:9")["providers"].values()
         return {word for provider in found for word in provider if word in _WORDS}
 
-    assert written("tests/web/test_lane.py::test_whole (call)") == set()
+    assert written("tests/web/test_fast_path.py::test_whole (call)") == set()
     assert written("tests/faults/test_errors.py::test_x (call)") == _WORDS
     assert written("") == set()
     monkeypatch.setenv("PYTEST_CURRENT_TEST", "tests/test_stands.py::x (call)")

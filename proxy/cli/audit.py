@@ -15,9 +15,9 @@ from proxy.core.errors import LedgerError
 if TYPE_CHECKING:
     import sqlite3
 
-    from proxy.config.load import Loaded
+    from proxy.config.load import LoadedConfig
     from proxy.config.schema import Settings
-    from proxy.storage.audit import Expected, Findings
+    from proxy.storage.sqlite.verify import ExpectedTotals, LedgerFindings
 
 _MARGIN_S = 60.0  # on top of all timeouts of a request: the disk, the drain
 
@@ -50,13 +50,16 @@ def audit(database: Path | None, config_path: Path | None, *, as_json: bool) -> 
     sys.exit(1 if findings.count else 0)
 
 
-def _audit(path: Path, loaded: "Loaded | None") -> "Findings":
+def _audit(path: Path, loaded: "LoadedConfig | None") -> "LedgerFindings":
     from proxy.cli.progress import Progress  # noqa: PLC0415 - keeps --help quick
-    from proxy.cli.running import is_running  # noqa: PLC0415
+    from proxy.cli.running_proxy import is_running  # noqa: PLC0415
     from proxy.core.clock import SystemClock  # noqa: PLC0415
-    from proxy.storage.audit import audit as audit_ledger  # noqa: PLC0415
-    from proxy.storage.audit import look_at_wal, odd_wal  # noqa: PLC0415
-    from proxy.storage.reports import open_reader  # noqa: PLC0415
+    from proxy.storage.sqlite.reports import open_reader  # noqa: PLC0415
+    from proxy.storage.sqlite.verify import (  # noqa: PLC0415
+        look_at_wal,
+        odd_wal,
+        verify,
+    )
 
     is_owned = loaded is not None and is_running(loaded.settings)
     head, has_lock_file = look_at_wal(path)
@@ -64,7 +67,7 @@ def _audit(path: Path, loaded: "Loaded | None") -> "Findings":
     try:
         odd = odd_wal(connection, head, has_lock_file=has_lock_file, is_owned=is_owned)
         with Progress("audit") as progress:
-            findings = audit_ledger(connection, _expected(connection, loaded), SystemClock().now_ms(), progress.at)
+            findings = verify(connection, _expected(connection, loaded), SystemClock().now_ms(), progress.at)
     finally:
         connection.close()
     if odd is not None:
@@ -72,16 +75,16 @@ def _audit(path: Path, loaded: "Loaded | None") -> "Findings":
     return findings
 
 
-def _expected(connection: "sqlite3.Connection", loaded: "Loaded | None") -> "Expected":
+def _expected(connection: "sqlite3.Connection", loaded: "LoadedConfig | None") -> "ExpectedTotals":
     from proxy.jobs.retention import configured_quotas  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.audit import Expected  # noqa: PLC0415
-    from proxy.storage.reports import labels  # noqa: PLC0415
-    from proxy.storage.users import list_users  # noqa: PLC0415
+    from proxy.storage.sqlite.reports import labels  # noqa: PLC0415
+    from proxy.storage.sqlite.users import list_users  # noqa: PLC0415
+    from proxy.storage.sqlite.verify import ExpectedTotals  # noqa: PLC0415
 
     if loaded is None:
-        return Expected((), ZoneInfo(labels(connection).timezone), None, _forever_s(), _forever_s())
+        return ExpectedTotals((), ZoneInfo(labels(connection).timezone), None, _forever_s(), _forever_s())
     settings = loaded.settings
-    return Expected(
+    return ExpectedTotals(
         quotas=configured_quotas(settings, list_users(connection)),
         zone=ZoneInfo(settings.timezone),
         limits_changed_ms=_limits_changed_ms(connection, loaded),
@@ -95,7 +98,7 @@ def _forever_s() -> float:
     return 1e9
 
 
-def _limits_changed_ms(connection: "sqlite3.Connection", loaded: "Loaded") -> int | None:
+def _limits_changed_ms(connection: "sqlite3.Connection", loaded: "LoadedConfig") -> int | None:
     """Return when a limit was last changed: the file's own time, or the last change of a user."""
     moments = [
         row[0]
@@ -115,14 +118,14 @@ def _longest_request_s(settings: "Settings") -> float:
     return slowest * targets + float(waits) + _MARGIN_S
 
 
-def _document(findings: "Findings") -> dict[str, Any]:
+def _document(findings: "LedgerFindings") -> dict[str, Any]:
     from proxy.core.money import pusd_to_usd  # noqa: PLC0415 - keeps --help quick
 
     found = asdict(findings)
     return {"ok": not findings.count, "count": findings.count, **found, "cost_usd": pusd_to_usd(findings.cost_pusd)}
 
 
-def _print(findings: "Findings") -> None:
+def _print(findings: "LedgerFindings") -> None:
     from proxy.cli.table import printable  # noqa: PLC0415 - keeps --help quick
     from proxy.core.clock import iso_utc  # noqa: PLC0415
     from proxy.core.money import pusd_to_usd  # noqa: PLC0415

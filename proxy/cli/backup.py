@@ -41,8 +41,8 @@ def _copy(settings: "Settings", file: Path, *, force: bool) -> dict[str, Any]:
     """Ask the running proxy to make the copy, or make it here if none is running."""
     from dataclasses import asdict  # noqa: PLC0415 - keeps --help quick
 
-    from proxy.cli.running import ask_running  # noqa: PLC0415
-    from proxy.storage.backup import copy_ledger  # noqa: PLC0415
+    from proxy.cli.running_proxy import ask_running  # noqa: PLC0415
+    from proxy.storage.sqlite.backup import copy_ledger  # noqa: PLC0415
 
     if sys.platform != "win32":  # without a socket there is no door for it: it is made here too
         found = ask_running(settings, "backup", {"path": str(file), "force": force}, timeout_s=_LONGEST_S)

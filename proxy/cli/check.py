@@ -18,9 +18,9 @@ from proxy.cli.settings import config_option, loader
 from proxy.core.errors import ConfigError, LedgerError, SetupError
 
 if TYPE_CHECKING:
-    from proxy.config.load import Loaded
+    from proxy.config.load import LoadedConfig
     from proxy.config.schema import Provider, Settings
-    from proxy.providers.rows import ProviderRow
+    from proxy.providers.provider import ProviderRow
 
 _SKEW_WARN_S = 5  # a Date header has whole seconds and travels for some tenths of one
 _SKEW_FAIL_S = 300  # budgets of a day would reset minutes off; TLS certificates soon fail too
@@ -88,7 +88,7 @@ def _lines(config_path: Path | None, *, offline: bool) -> Iterable[Line]:
 # --- configuration
 
 
-def _config(loaded: "Loaded") -> Iterable[Line]:
+def _config(loaded: "LoadedConfig") -> Iterable[Line]:
     settings = loaded.settings
     where = str(loaded.path) if loaded.path is not None else "no file; defaults and environment"
     yield Line(
@@ -107,7 +107,7 @@ def _count(number: int, noun: str) -> str:
 
 def _presets(settings: "Settings") -> Iterable[Line]:
     """Build the presets: a schema that cannot be used shows only then."""
-    from proxy.pipeline.presets import preset_rows  # noqa: PLC0415 - keeps --help quick
+    from proxy.pipeline.routing.presets import preset_rows  # noqa: PLC0415 - keeps --help quick
 
     try:
         preset_rows(settings)
@@ -131,14 +131,14 @@ def _prices(settings: "Settings") -> Iterable[Line]:
 
 def _gaps(settings: "Settings") -> Iterable[Line]:
     """Yield whom no limit covers, and which limits cover nobody."""
-    from proxy.cli.people import database_rows  # noqa: PLC0415 - keeps --help quick
-    from proxy.pipeline.gaps import find_gaps  # noqa: PLC0415
+    from proxy.cli.user_lists import database_rows  # noqa: PLC0415 - keeps --help quick
+    from proxy.pipeline.admission.missing_limits import find_missing_limits  # noqa: PLC0415
 
     try:
         users, tokens = database_rows(settings)
     except LedgerError:  # said already
         return
-    for gap in find_gaps(settings, users, tokens):
+    for gap in find_missing_limits(settings, users, tokens):
         yield Line("limits" if gap.kind == "limits.missing" else "users", "warn", gap.text, gap.fix)
 
 
@@ -146,7 +146,7 @@ def _gaps(settings: "Settings") -> Iterable[Line]:
 
 
 def _ledger(settings: "Settings") -> Iterable[Line]:
-    from proxy.storage.reports import open_reader  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.sqlite.reports import open_reader  # noqa: PLC0415 - keeps --help quick
 
     path = settings.database
     if not path.exists() or path.stat().st_size == 0:
@@ -199,7 +199,7 @@ def _content(connection: Any, path: Path) -> Line:
 
 def _owner(settings: "Settings") -> Line:
     """Return whether a process has the ledger. Never creates the lock file: it would be the caller's."""
-    from proxy.storage.lock import OwnerLock  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.sqlite.lock import OwnerLock  # noqa: PLC0415 - keeps --help quick
 
     lock = OwnerLock(settings.database)
     if not lock.path.exists():
@@ -237,10 +237,10 @@ async def _names(settings: "Settings", rows: "Mapping[str, ProviderRow]") -> lis
     """Compare the models that the configuration names with the providers' lists, which are fetched and not kept."""
     from proxy.cli.names import unknown_names  # noqa: PLC0415 - keeps --help quick
     from proxy.core.clock import SystemClock  # noqa: PLC0415
-    from proxy.providers.catalogue import Catalogue  # noqa: PLC0415
+    from proxy.providers.model_lists import ModelLists  # noqa: PLC0415
 
     with TemporaryDirectory(prefix="tollkeeper-") as folder:
-        catalogue = Catalogue(Path(folder), "check", SystemClock())
+        catalogue = ModelLists(Path(folder), "check", SystemClock())
         logging.getLogger("tollkeeper.catalogue").setLevel(logging.CRITICAL)  # a list that fails is told in a line
         await asyncio.gather(*(catalogue.refresh(row) for row in rows.values()))
     return [
@@ -251,7 +251,7 @@ async def _names(settings: "Settings", rows: "Mapping[str, ProviderRow]") -> lis
 
 async def _provider(row: "ProviderRow", settings: "Provider", *, first: bool) -> list[Line]:
     """Ask for what shows whether the key is good. Only the first provider, which serves most models, can fail."""
-    from proxy.providers.transport import TransportError  # noqa: PLC0415 - as above
+    from proxy.providers.transport.base import TransportError  # noqa: PLC0415 - as above
 
     bad: Literal["warn", "fail"] = "fail" if first else "warn"
     path = "/key" if row.kind == "openrouter" else "/models"

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from proxy.config.allowance import Limits
     from proxy.config.schema import Settings
+    from proxy.config.user import Limits
 
 
 def has_hard_cost(settings: "Settings") -> bool:

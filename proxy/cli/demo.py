@@ -15,7 +15,7 @@ import click
 
 from proxy.cli.private_file import write_private
 from proxy.core.errors import LedgerError, PortError, SetupError
-from proxy.core.token import is_well_formed, new_token, token_hash
+from proxy.core.user_token import is_well_formed, new_token, token_hash
 
 _MARK = "# Made by tollkeeper demo"
 _USER = "demo"
@@ -75,7 +75,7 @@ def _make_folder(folder: Path) -> None:
 
 def _check_free(folder: Path) -> None:
     """Refuse while another demo runs in the folder, before its files are touched. Raises LedgerError."""
-    from proxy.storage.lock import OwnerLock  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.sqlite.lock import OwnerLock  # noqa: PLC0415 - keeps --help quick
 
     lock = OwnerLock(folder / "tollkeeper.db")
     try:
@@ -131,9 +131,9 @@ users:
 async def _run(folder: Path, url: str, keys: Keys, *, check: bool) -> int:
     from proxy.app import App  # noqa: PLC0415 - as above
     from proxy.cli.logs import set_up_logs  # noqa: PLC0415
-    from proxy.config.load import Loaded, load_file  # noqa: PLC0415
+    from proxy.config.load import LoadedConfig, load_file  # noqa: PLC0415
 
-    def load() -> Loaded:
+    def load() -> LoadedConfig:
         return load_file(folder / "config.yaml", {})  # settings of the environment are for the real proxy
 
     loaded = load()

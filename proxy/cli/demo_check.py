@@ -12,7 +12,7 @@ import click
 from proxy.cli.table import print_table
 from proxy.core.errors import SetupError
 from proxy.core.money import pusd_to_usd, usd_to_pusd
-from proxy.storage.reports import open_reader
+from proxy.storage.sqlite.reports import open_reader
 
 _MODEL = "openai/gpt-5-mini"
 _ANSWER_S = 30.0

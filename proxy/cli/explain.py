@@ -35,7 +35,7 @@ def explain(
 
     The running proxy is asked. Where none runs, configuration, ledger and the last list of prices on disk tell.
     """
-    from proxy.cli.running import ask_running  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.running_proxy import ask_running  # noqa: PLC0415 - keeps --help quick
 
     body = _body(model, max_tokens, messages)
     settings = loader(config_path, {})().settings
@@ -70,7 +70,7 @@ def _without_proxy(settings: "Settings", user: str | None, body: dict[str, Any])
     import asyncio  # noqa: PLC0415 - keeps --help quick
     import sqlite3  # noqa: PLC0415
 
-    from proxy.cli.offline import explain_offline  # noqa: PLC0415
+    from proxy.cli.offline_explain import explain_offline  # noqa: PLC0415
     from proxy.core.errors import ApiError  # noqa: PLC0415
 
     try:

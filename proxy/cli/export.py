@@ -13,7 +13,7 @@ from proxy.cli.ledger_options import check_users, opened_source, range_ms, range
 from proxy.core.errors import SetupError
 
 if TYPE_CHECKING:
-    from proxy.storage.export import Slice
+    from proxy.storage.sqlite.export import Slice
 
 _ENDINGS = {".csv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
@@ -43,7 +43,7 @@ def export(
 ) -> None:
     """Write one row for each request, as CSV or JSON lines. Works while the proxy runs, and when it does not."""
     from proxy.core.clock import SystemClock  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.export import Selection, csv_encoder, jsonl_encoder, slices  # noqa: PLC0415
+    from proxy.storage.sqlite.export import Selection, csv_encoder, jsonl_encoder, slices  # noqa: PLC0415
 
     form = form or _form_of(output)
     chosen = _columns(columns)
@@ -78,7 +78,7 @@ def _form_of(output: str) -> str:
 
 
 def _columns(text: str | None) -> tuple[str, ...]:
-    from proxy.storage.export import COLUMNS  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.sqlite.export import COLUMNS  # noqa: PLC0415 - keeps --help quick
 
     if text is None:
         return COLUMNS

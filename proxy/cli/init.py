@@ -14,7 +14,7 @@ import click
 
 from proxy.cli.private_file import write_private
 from proxy.core.errors import SetupError
-from proxy.core.token import PREFIX
+from proxy.core.user_token import PREFIX
 
 if TYPE_CHECKING:
     from proxy.config.schema import Settings
@@ -52,7 +52,7 @@ def init(
 
     The key is never taken from an option: others could read it in the list of processes.
     """
-    from proxy.cli.admin import actor  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.control_client import actor  # noqa: PLC0415 - keeps --help quick
 
     folder = folder.absolute()
     _check_free(folder, force=force)
@@ -147,8 +147,8 @@ class _Limits:
 
 def _limit(text: str | None) -> str | None:
     """Return a limit on cost as it was typed; a bare amount is one a day. Raises click.BadParameter."""
+    from proxy.config.diagnostic import SettingError  # noqa: PLC0415
     from proxy.config.limit import parse_limit  # noqa: PLC0415 - keeps --help quick
-    from proxy.config.mistake import SettingError  # noqa: PLC0415
 
     if text is None or text.strip().lower() in (_NO_LIMIT, "no", "n", "0", "$0"):
         return None if text is None else _NO_LIMIT
@@ -242,8 +242,8 @@ def _settings(folder: Path) -> "Settings":
 
 
 def _first_token(settings: "Settings", name: str) -> dict[str, Any]:
-    from proxy.cli.admin import operator  # noqa: PLC0415 - as above
-    from proxy.cli.people import all_users  # noqa: PLC0415
+    from proxy.cli.control_client import operator  # noqa: PLC0415 - as above
+    from proxy.cli.user_lists import all_users  # noqa: PLC0415
 
     known = any(user["name"] == name for user in all_users(settings))  # a ledger that was kept
     with operator(settings, "tollkeeper init") as do:

@@ -62,7 +62,7 @@ def opened_source(config_path: Path | None, database: Path | None) -> Iterator[S
 
 
 def _open(config_path: Path | None, database: Path | None) -> Source:
-    from proxy.storage.reports import labels, open_reader  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.sqlite.reports import labels, open_reader  # noqa: PLC0415 - keeps --help quick
 
     if database is not None:
         connection = open_reader(database)
@@ -79,7 +79,7 @@ def _open(config_path: Path | None, database: Path | None) -> Source:
 def check_users(source: Source, names: Sequence[str]) -> None:
     """Raise click.ClickException for a name that nobody has or had: a typing mistake must not look like thrift."""
     from proxy.policy.nearest import nearest  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.reports import has_user, known_users  # noqa: PLC0415
+    from proxy.storage.sqlite.reports import has_user, known_users  # noqa: PLC0415
 
     for name in names:
         if name in source.users or has_user(source.connection, name):
@@ -91,7 +91,7 @@ def check_users(source: Source, names: Sequence[str]) -> None:
 
 def range_ms(source: Source, since: str | None, until: str | None, now_ms: int) -> tuple[int | None, int | None]:
     """Read --since and --until; raises click.BadParameter."""
-    from proxy.cli.when import moment_ms  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.moments import moment_ms  # noqa: PLC0415 - keeps --help quick
 
     since_ms = None if since is None else moment_ms(since, source.zone, now_ms, option="--since")
     until_ms = None if until is None else moment_ms(until, source.zone, now_ms, option="--until")

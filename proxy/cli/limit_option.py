@@ -22,7 +22,7 @@ def read_limits(texts: Sequence[str]) -> dict[str, list[str]]:
     """Return limits by kind, as the configuration writes them; raises click.BadParameter."""
     from pydantic import ValidationError  # noqa: PLC0415 - keeps --help quick
 
-    from proxy.config.allowance import Limits  # noqa: PLC0415
+    from proxy.config.user import Limits  # noqa: PLC0415
 
     found: dict[str, list[str]] = {}
     for text in texts:

@@ -6,13 +6,13 @@ from typing import NamedTuple
 from proxy.config.provider import split_target
 from proxy.config.schema import Settings
 from proxy.policy.nearest import nearest
-from proxy.providers.catalogue import Catalogue, Listing
-from proxy.providers.rows import ProviderRow
+from proxy.providers.model_lists import ModelListing, ModelLists
+from proxy.providers.provider import ProviderRow
 
 _GLOB = frozenset("*?[")
 
 
-class Unknown(NamedTuple):
+class UnknownName(NamedTuple):
     """A name that leads nowhere. is_all: whoever asks for what holds it gets nothing."""
 
     text: str
@@ -20,7 +20,7 @@ class Unknown(NamedTuple):
     is_all: bool
 
 
-def unknown_names(settings: Settings, rows: Mapping[str, ProviderRow], catalogue: Catalogue) -> Iterator[Unknown]:
+def unknown_names(settings: Settings, rows: Mapping[str, ProviderRow], catalogue: ModelLists) -> Iterator[UnknownName]:
     """Return the targets of presets that no list has or that have no price, and allowed models that do not exist.
 
     A provider whose list is not known, and a model with a price of the operator's own, tell nothing.
@@ -34,11 +34,11 @@ def unknown_names(settings: Settings, rows: Mapping[str, ProviderRow], catalogue
                 fix = f"Correct it in presets.{name}: " + (
                     "requests for the preset fail" if is_all else "the preset goes on with its other targets"
                 )
-                yield Unknown(f'presets.{name}: "{target}" {problem}', fix, is_all)
+                yield UnknownName(f'presets.{name}: "{target}" {problem}', fix, is_all)
     yield from _allowed(settings, rows, catalogue)
 
 
-def _problem(target: str, settings: Settings, rows: Mapping[str, ProviderRow], catalogue: Catalogue) -> str | None:
+def _problem(target: str, settings: Settings, rows: Mapping[str, ProviderRow], catalogue: ModelLists) -> str | None:
     provider, model = split_target(target, settings.providers)
     row, listing = rows[provider], catalogue.listing(provider)
     if any(catalogue.price(row, model) == price for _, price in row.own_prices) or not listing.models:
@@ -50,7 +50,7 @@ def _problem(target: str, settings: Settings, rows: Mapping[str, ProviderRow], c
     return f"is not listed by {provider}.{hint}"
 
 
-def _allowed(settings: Settings, rows: Mapping[str, ProviderRow], catalogue: Catalogue) -> Iterator[Unknown]:
+def _allowed(settings: Settings, rows: Mapping[str, ProviderRow], catalogue: ModelLists) -> Iterator[UnknownName]:
     holders = {"defaults": settings.defaults, "end_users": settings.end_users}
     holders |= {f"groups.{name}": group for name, group in settings.groups.items()}
     holders |= {f"users.{name}": user for name, user in settings.users.items()}
@@ -59,14 +59,16 @@ def _allowed(settings: Settings, rows: Mapping[str, ProviderRow], catalogue: Cat
             if _GLOB.isdisjoint(model) and model not in settings.presets:
                 problem = _problem(model, settings, rows, catalogue)
                 if problem is not None:
-                    yield Unknown(f'{where}.models: "{model}" {problem}', f"Correct it in {where}.models", is_all=False)
+                    yield UnknownName(
+                        f'{where}.models: "{model}" {problem}', f"Correct it in {where}.models", is_all=False
+                    )
 
 
-def _lists(listing: Listing, model: str) -> bool:
+def _lists(listing: ModelListing, model: str) -> bool:
     return model in listing.models or model.partition("@")[0].partition(":")[0] in listing.models
 
 
-def _hint(target: str, settings: Settings, catalogue: Catalogue) -> str:
+def _hint(target: str, settings: Settings, catalogue: ModelLists) -> str:
     """Return the name that was probably meant: of a provider whose name is mistyped, or of a model."""
     default = next(iter(settings.providers))
     names = [

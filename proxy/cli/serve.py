@@ -11,12 +11,12 @@ import click
 
 from proxy import __version__
 from proxy.app import App
-from proxy.cli.admin import actor
+from proxy.cli.control_client import actor
 from proxy.cli.logs import Output, set_up_logs
 from proxy.cli.settings import config_option, loader
-from proxy.config.load import Loaded
+from proxy.config.load import LoadedConfig
 from proxy.core.errors import LedgerError
-from proxy.storage.users import add_token, add_user
+from proxy.storage.sqlite.users import add_token, add_user
 
 _BROKEN_S = 10.0  # how long a broken proxy still answers 503: answers under way end, and a look at /readyz sees it
 
@@ -50,7 +50,7 @@ def run_loop(main: Callable[[], Coroutine[None, None, int]]) -> int:
     return uvloop.run(main())
 
 
-async def _serve(load: Callable[[], Loaded], loaded: Loaded, output: Output, started_s: float) -> int:
+async def _serve(load: Callable[[], LoadedConfig], loaded: LoadedConfig, output: Output, started_s: float) -> int:
     stop = asyncio.Event()
     cut = asyncio.Event()
     app = App(load, output)
@@ -93,7 +93,7 @@ async def _told_to_stop(app: App, stop: asyncio.Event) -> bool:
 async def _first_token(app: App) -> None:
     """Create a first user and print a token if there is neither a configuration file nor any user."""
     name = actor()
-    now_ms = app.parts.clock.now_ms()
+    now_ms = app.services.clock.now_ms()
     await app.change(lambda db: add_user(db, now_ms, "serve", name, None))
     made = await app.change(lambda db: add_token(db, now_ms, "serve", name, None, None))
     click.echo(f"Made user {name!r}. The token is shown once; it goes where an OpenAI key would:", err=True)
@@ -113,7 +113,7 @@ def _on_signals(app: App, stop: asyncio.Event, cut: asyncio.Event) -> None:
     loop.add_signal_handler(signal.SIGHUP, app.live.reload_now)
 
 
-def _say_ready(app: App, loaded: Loaded, took_s: float) -> None:
+def _say_ready(app: App, loaded: LoadedConfig, took_s: float) -> None:
     settings = loaded.settings
     host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
     url = f"http://{host}:{app.port}/v1"

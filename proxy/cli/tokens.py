@@ -34,8 +34,8 @@ def add(
     user: str, name: str | None, expires: str | None, *, trusted: bool, as_json: bool, config_path: Path | None
 ) -> None:
     """Make a further token for a user and print it: the only time that it can be seen."""
-    from proxy.cli.admin import operator  # noqa: PLC0415 - keeps --help quick
-    from proxy.cli.people import all_users  # noqa: PLC0415
+    from proxy.cli.control_client import operator  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.user_lists import all_users  # noqa: PLC0415
 
     settings = loader(config_path, {})().settings
     expires_ms = _expires_ms(settings, expires)
@@ -48,7 +48,7 @@ def add(
 
 
 def _expires_ms(settings: "Settings", expires: str | None) -> int | None:
-    from proxy.cli.when import moment_ms  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.moments import moment_ms  # noqa: PLC0415 - keeps --help quick
     from proxy.core.clock import SystemClock  # noqa: PLC0415
 
     if expires is None:
@@ -75,9 +75,9 @@ def _print_new(token: dict[str, Any], *, as_json: bool) -> None:
 @config_option
 def list_(user: str | None, *, as_json: bool, config_path: Path | None) -> None:
     """List tokens, of all users or of one, without the tokens themselves."""
-    from proxy.cli.people import all_tokens  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.moments import shown  # noqa: PLC0415
     from proxy.cli.table import print_table  # noqa: PLC0415
-    from proxy.cli.when import shown  # noqa: PLC0415
+    from proxy.cli.user_lists import all_tokens  # noqa: PLC0415 - keeps --help quick
     from proxy.core.clock import SystemClock  # noqa: PLC0415
 
     settings = loader(config_path, {})().settings
@@ -120,7 +120,7 @@ def _state(token: dict[str, Any], now_ms: int) -> str:
 @config_option
 def rotate(id_: str, overlap: str, *, as_json: bool, config_path: Path | None) -> None:
     """Replace a token: print a new one with the same name."""
-    from proxy.cli.when import span_ms  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.moments import span_ms  # noqa: PLC0415 - keeps --help quick
 
     overlap_ms = span_ms(overlap)
     if overlap_ms is None:
@@ -176,8 +176,8 @@ def remove(id_: str, config_path: Path | None) -> None:
 
 
 def _do(config_path: Path | None, name: str, fields: dict[str, Any]) -> dict[str, Any]:
-    from proxy.cli.admin import operator  # noqa: PLC0415 - keeps --help quick
-    from proxy.cli.people import config_tokens  # noqa: PLC0415
+    from proxy.cli.control_client import operator  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.user_lists import config_tokens  # noqa: PLC0415
 
     settings = loader(config_path, {})().settings
     for token in config_tokens(settings):

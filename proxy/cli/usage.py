@@ -9,7 +9,7 @@ import click
 from proxy.cli.ledger_options import Source, check_users, opened_source, range_ms, range_options
 
 if TYPE_CHECKING:
-    from proxy.storage.reports import Spent, Unsettled
+    from proxy.storage.sqlite.reports import SpendingRow, UnsettledSum
 
 _WORDS = ("user", "group", "model", "provider", "use_case", "day")
 _FIGURES = ("requests", "errors", "input_tokens", "output_tokens")
@@ -35,7 +35,7 @@ def usage(
 ) -> None:
     """Show requests, tokens and cost. Works while the proxy runs, and when it does not."""
     from proxy.core.clock import SystemClock  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.reports import unsettled, usage_by  # noqa: PLC0415
+    from proxy.storage.sqlite.reports import unsettled, usage_by  # noqa: PLC0415
 
     if as_json and as_csv:
         raise click.UsageError("Give --json or --csv.")
@@ -63,14 +63,14 @@ def _words(by: str) -> tuple[str, ...]:
     return words
 
 
-def _total(rows: "list[Spent]") -> "Spent":
+def _total(rows: "list[SpendingRow]") -> "SpendingRow":
     from proxy.core.counts import NO_COUNTS  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.reports import Spent  # noqa: PLC0415
+    from proxy.storage.sqlite.reports import SpendingRow  # noqa: PLC0415
 
     counts = NO_COUNTS
     for row in rows:
         counts = counts.plus(row.counts)
-    return Spent(
+    return SpendingRow(
         ("total",),
         sum(row.requests for row in rows),
         sum(row.errors for row in rows),
@@ -86,7 +86,7 @@ def _total(rows: "list[Spent]") -> "Spent":
 def _money(pusd: int, source: Source) -> dict[str, str]:
     """Return the cost in USD, and in the local currency if that differs, as exact decimal texts."""
     from proxy.core.money import pusd_to_usd  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.export import pusd_to_local  # noqa: PLC0415
+    from proxy.storage.sqlite.export import pusd_to_local  # noqa: PLC0415
 
     found = {"cost_usd": pusd_to_usd(pusd)}
     if source.currency_code.upper() != "USD":
@@ -94,17 +94,19 @@ def _money(pusd: int, source: Source) -> dict[str, str]:
     return found
 
 
-def _figures(row: "Spent") -> dict[str, int]:
+def _figures(row: "SpendingRow") -> dict[str, int]:
     return {name: getattr(row, name) for name in _FIGURES}
 
 
-def _parts(row: "Spent") -> dict[str, int]:
+def _parts(row: "SpendingRow") -> dict[str, int]:
     """Return the parts of input and output, for files: a table has no room for them."""
     return {**{name: getattr(row, name) for name in _PARTS}, **row.counts._asdict()}
 
 
-def _document(words: tuple[str, ...], rows: "list[Spent]", rest: "Unsettled", source: Source) -> dict[str, object]:
-    def entry(row: "Spent") -> dict[str, object]:
+def _document(
+    words: tuple[str, ...], rows: "list[SpendingRow]", rest: "UnsettledSum", source: Source
+) -> dict[str, object]:
+    def entry(row: "SpendingRow") -> dict[str, object]:
         return {**_figures(row), **_parts(row), "cost_pusd": row.cost_pusd, **_money(row.cost_pusd, source)}
 
     return {
@@ -117,8 +119,8 @@ def _document(words: tuple[str, ...], rows: "list[Spent]", rest: "Unsettled", so
     }
 
 
-def _print_csv(words: tuple[str, ...], rows: "list[Spent]", source: Source) -> None:
-    from proxy.storage.export import csv_lines, safe_cell  # noqa: PLC0415 - keeps --help quick
+def _print_csv(words: tuple[str, ...], rows: "list[SpendingRow]", source: Source) -> None:
+    from proxy.storage.sqlite.export import csv_lines, safe_cell  # noqa: PLC0415 - keeps --help quick
 
     head = (*words, *_FIGURES, "cost_pusd", *_money(0, source), *_parts(_total([])))
     lines = [
@@ -134,7 +136,7 @@ def _print_csv(words: tuple[str, ...], rows: "list[Spent]", source: Source) -> N
     click.echo(csv_lines([head, *lines]), nl=False)
 
 
-def _print_table(words: tuple[str, ...], rows: "list[Spent]", source: Source) -> None:
+def _print_table(words: tuple[str, ...], rows: "list[SpendingRow]", source: Source) -> None:
     from proxy.cli.table import print_table  # noqa: PLC0415 - keeps --help quick
 
     if not rows:
@@ -163,7 +165,7 @@ def _padded(text: str) -> str:
     return f"{whole}.{fraction:0<6}"
 
 
-def _say_unsettled(rest: "Unsettled") -> None:
+def _say_unsettled(rest: "UnsettledSum") -> None:
     notes = (
         (rest.open, "still running (or left by a crash): not in these sums"),
         (rest.pending, "waiting for the provider's figure: not in these sums"),

@@ -43,7 +43,7 @@ def add(
     config_path: Path | None,
 ) -> None:
     """Add a user and print a first token: the only time that it can be seen."""
-    from proxy.cli.admin import operator  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.control_client import operator  # noqa: PLC0415 - keeps --help quick
 
     own = {"limits": read_limits(limits)} if limits else None
     settings = loader(config_path, {})().settings
@@ -82,8 +82,8 @@ def _warn_about(settings: "Settings", name: str, group: str | None) -> None:
 @config_option
 def list_(*, as_json: bool, config_path: Path | None) -> None:
     """List all users and where they come from."""
-    from proxy.cli.people import all_users  # noqa: PLC0415 - keeps --help quick
     from proxy.cli.table import print_table  # noqa: PLC0415
+    from proxy.cli.user_lists import all_users  # noqa: PLC0415 - keeps --help quick
 
     settings = loader(config_path, {})().settings
     found = all_users(settings)
@@ -111,8 +111,8 @@ def _state(row: dict[str, Any]) -> str:
 @config_option
 def show(name: str, *, as_json: bool, config_path: Path | None) -> None:
     """Show a user with their tokens."""
-    from proxy.cli.people import all_tokens, all_users  # noqa: PLC0415 - keeps --help quick
-    from proxy.cli.when import shown  # noqa: PLC0415
+    from proxy.cli.moments import shown  # noqa: PLC0415
+    from proxy.cli.user_lists import all_tokens, all_users  # noqa: PLC0415 - keeps --help quick
 
     settings = loader(config_path, {})().settings
     user = next((user for user in all_users(settings) if user["name"] == name), None)
@@ -183,7 +183,7 @@ def set_(
 
 
 def _stored_settings(settings: "Settings", name: str) -> dict[str, Any]:
-    from proxy.cli.people import all_users  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.user_lists import all_users  # noqa: PLC0415 - keeps --help quick
 
     found = next((user for user in all_users(settings) if user["name"] == name), None)
     return {} if found is None or name in settings.users else dict(found["settings"])
@@ -194,7 +194,7 @@ def _stored_settings(settings: "Settings", name: str) -> dict[str, Any]:
 @config_option
 def disable(name: str, config_path: Path | None) -> None:
     """Refuse all requests of a user until they are enabled again, also of one in the configuration."""
-    from proxy.cli.admin import operator  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.control_client import operator  # noqa: PLC0415 - keeps --help quick
 
     settings = loader(config_path, {})().settings
     with operator(settings, f"tollkeeper users disable {name}") as do:
@@ -210,8 +210,8 @@ def disable(name: str, config_path: Path | None) -> None:
 @config_option
 def enable(name: str, config_path: Path | None) -> None:
     """Let a disabled user in again."""
-    from proxy.cli.admin import operator  # noqa: PLC0415 - keeps --help quick
-    from proxy.cli.people import all_users  # noqa: PLC0415
+    from proxy.cli.control_client import operator  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.user_lists import all_users  # noqa: PLC0415
 
     settings = loader(config_path, {})().settings
     own = settings.users.get(name)
@@ -229,7 +229,7 @@ def enable(name: str, config_path: Path | None) -> None:
 @config_option
 def remove(name: str, config_path: Path | None) -> None:
     """Remove a user and all their tokens. Their requests stay in the ledger."""
-    from proxy.cli.admin import operator  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.control_client import operator  # noqa: PLC0415 - keeps --help quick
 
     settings = loader(config_path, {})().settings
     _check_in_database(settings, name)
@@ -241,7 +241,7 @@ def remove(name: str, config_path: Path | None) -> None:
 
 
 def _change(settings: "Settings", name: str, changes: dict[str, Any]) -> None:
-    from proxy.cli.admin import operator  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.control_client import operator  # noqa: PLC0415 - keeps --help quick
 
     if name in settings.users:
         setting = "group" if "group" in changes else "limits"
@@ -253,7 +253,7 @@ def _change(settings: "Settings", name: str, changes: dict[str, Any]) -> None:
 
 
 def _check_in_database(settings: "Settings", name: str) -> None:
-    from proxy.cli.people import all_users  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.user_lists import all_users  # noqa: PLC0415 - keeps --help quick
 
     for user in all_users(settings):
         if user["name"] == name and not user["in_database"]:

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from proxy.config.allowance import Allowance, Limits
 from proxy.config.block import setting
-from proxy.config.mistake import SettingError
+from proxy.config.diagnostic import SettingError
+from proxy.config.user import Limits, UserLimits
 from proxy.config.values import FilePath, HeaderName, SecretText, Text, UserName, Whole, as_list
 from proxy.core.secret import Secret
 
@@ -40,7 +40,7 @@ _Naming = Annotated[HeaderName, AfterValidator(_names_people)]
 _Listed = BeforeValidator(as_list)
 
 
-class EndUsers(Allowance):
+class EndUsers(UserLimits):
     """People whom a trusted token or a signed JWT names; the rest of the block is what each of them may use."""
 
     user_header: Annotated[tuple[_Naming, ...], Field(min_length=1), _Listed] = setting(

@@ -20,7 +20,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Literal, cast
 
-from proxy.config.mistake import SettingError
+from proxy.config.diagnostic import SettingError
 from proxy.core.money import MoneyError, pusd_to_usd, usd_to_pusd
 
 Kind = Literal["cost", "requests", "tokens", "concurrency"]

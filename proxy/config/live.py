@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel
 
 from proxy.config.changes import changes
-from proxy.config.load import Loaded
+from proxy.config.load import LoadedConfig
 from proxy.config.schema import Settings
 from proxy.core.errors import ConfigError
 
@@ -37,7 +37,7 @@ class LiveConfig(Generic[S]):
 
     def __init__(
         self,
-        load: Callable[[], Loaded],
+        load: Callable[[], LoadedConfig],
         build: Callable[[Settings], S | Awaitable[S]],
         *,
         poll_s: float = 0.5,  # with reading and building, a change is in force within a second
@@ -50,7 +50,7 @@ class LiveConfig(Generic[S]):
         self._commit = commit
         self._swapped = swapped  # called when other settings are in force
         self._snapshot: S | None = None
-        self._loaded: Loaded | None = None
+        self._loaded: LoadedConfig | None = None
         self._problem: str | None = None
         self._refused = ""  # fingerprint or text of what was refused last, so that it is logged once
         self._signature: Signature = ()
@@ -66,7 +66,7 @@ class LiveConfig(Generic[S]):
         return self._snapshot
 
     @property
-    def loaded(self) -> Loaded:
+    def loaded(self) -> LoadedConfig:
         if self._loaded is None:
             raise RuntimeError("start() was not awaited")
         return self._loaded
@@ -127,7 +127,7 @@ class LiveConfig(Generic[S]):
         async with self._turn:
             self._put_in_force(await self._built(self.loaded.settings))
 
-    async def _swap(self, loaded: Loaded) -> str | None:
+    async def _swap(self, loaded: LoadedConfig) -> str | None:
         old = self.loaded
         if loaded.fingerprint == old.fingerprint and loaded.settings == old.settings:
             if self._problem is not None:
@@ -140,7 +140,7 @@ class LiveConfig(Generic[S]):
         except ConfigError as error:
             return self._refuse(str(error))
         self._put_in_force(snapshot)
-        self._loaded = Loaded(
+        self._loaded = LoadedConfig(
             settings, loaded.path, loaded.warnings, loaded.fingerprint, loaded.watched, loaded.origins
         )
         self._accept()

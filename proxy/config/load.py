@@ -14,19 +14,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from proxy.config import tree
+from proxy.config import yaml_tree
+from proxy.config.cross_checks import mistakes_across, warnings_across
+from proxy.config.diagnostic import Diagnostic, Mark, SettingError
+from proxy.config.diagnostic_texts import NO_BLOCK, Finding, findings
 from proxy.config.environment import is_list, likely_slips, overrides_in
-from proxy.config.explain import NO_BLOCK, Finding, findings
-from proxy.config.locate import Path as SettingPath
-from proxy.config.locate import Place, locate, written
-from proxy.config.masking import is_sensitive, mask, mask_line, secrets_in
-from proxy.config.mistake import Mark, Mistake, SettingError
 from proxy.config.outbound import environment_proxy, holds_certificates, read_proxy_url
-from proxy.config.references import mistakes_across, warnings_across
-from proxy.config.scalars import NULLS, NUMBER, Plain
+from proxy.config.redact import is_sensitive, mask, mask_line, secrets_in
+from proxy.config.scalars import NULLS, NUMBER, PlainText
 from proxy.config.schema import BASE_URLS, Settings, default_base_url
-from proxy.config.syntax import missing_space, split_lines
+from proxy.config.setting_path import Path as SettingPath
+from proxy.config.setting_path import SettingPlace, locate, written
 from proxy.config.variables import names_in, substitute
+from proxy.config.yaml_errors import missing_space, split_lines
 from proxy.core.errors import ConfigError
 from proxy.core.secret import Secret
 
@@ -39,7 +39,7 @@ _MOUNTS = (Path("/run/secrets"), Path("/var/run/secrets"))
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedConfig:
     """Settings and what belongs to them.
 
     path: the file, None where there was none. warnings: sentences for the log. fingerprint: changes when the
@@ -87,7 +87,7 @@ def _home(environ: Mapping[str, str]) -> Path:
     return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
 
 
-def load_file(path: Path, environ: Mapping[str, str], overrides: Mapping[str, str] | None = None) -> Loaded:
+def load_file(path: Path, environ: Mapping[str, str], overrides: Mapping[str, str] | None = None) -> LoadedConfig:
     """Read a file; overrides are flags by dotted name ("server.port"), stronger than environ.
 
     Raises ConfigError with one paragraph for each mistake: file:line:column, what is wrong, what to do, the
@@ -95,7 +95,7 @@ def load_file(path: Path, environ: Mapping[str, str], overrides: Mapping[str, st
     """
     raw, mode = _read(path)
     source = _Source(path, _decode(path, raw), environ)
-    reading = _Reading(source)
+    reading = _FileReading(source)
     reading.take_file()
     reading.take_overrides(overrides or {})
     reading.take_keys()
@@ -104,9 +104,9 @@ def load_file(path: Path, environ: Mapping[str, str], overrides: Mapping[str, st
     return reading.loaded(settings, raw)
 
 
-def load_default(environ: Mapping[str, str], overrides: Mapping[str, str] | None = None) -> Loaded:
+def load_default(environ: Mapping[str, str], overrides: Mapping[str, str] | None = None) -> LoadedConfig:
     """Return the settings for a start without any file: OPENROUTER_API_KEY is enough."""
-    reading = _Reading(_Source(None, "", environ))
+    reading = _FileReading(_Source(None, "", environ))
     reading.take_file()
     reading.take_overrides(overrides or {})
     reading.take_keys()
@@ -117,11 +117,11 @@ def _read(path: Path) -> tuple[bytes, int]:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            raw = file.read(tree.MAX_BYTES + 1)
+            raw = file.read(yaml_tree.MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from error
-    if len(raw) > tree.MAX_BYTES:
-        raise ConfigError(f"{path}: larger than {tree.MAX_BYTES // 2**20} MiB; that is no configuration file.")
+    if len(raw) > yaml_tree.MAX_BYTES:
+        raise ConfigError(f"{path}: larger than {yaml_tree.MAX_BYTES // 2**20} MiB; that is no configuration file.")
     if os.name == "posix" and mode & stat.S_IWOTH:
         raise ConfigError(
             f"{path}: everybody on this machine may write to it, and so send your keys elsewhere. Run: chmod o-w {path}"
@@ -165,14 +165,14 @@ class _Source:
         return self.path.absolute().parent if self.path is not None else data_dir(self.environ)
 
 
-class _Reading:
+class _FileReading:
     """One pass over one file; collects what is wrong until settle() says it all."""
 
     def __init__(self, source: _Source) -> None:
         self._source = source
-        self._root: tree.Node | None = None
+        self._root: yaml_tree.Node | None = None
         self._data: dict[str, Any] = {}
-        self._mistakes: list[Mistake] = []
+        self._mistakes: list[Diagnostic] = []
         self._warnings: list[str] = []
         self._lost: set[SettingPath] = set()  # values that could not be had: no second mistake about them
         self._given: dict[SettingPath, str] = {}  # set by a flag or variable: its name
@@ -186,14 +186,14 @@ class _Reading:
 
     def take_file(self) -> None:
         try:
-            parsed = tree.parse(self._source.text)
-        except tree.Unreadable as error:
+            parsed = yaml_tree.parse(self._source.text)
+        except yaml_tree.UnreadableError as error:
             self._mistakes.append(error.mistake)
             raise self._error() from None
         self._root = parsed.root
         self._mistakes.extend(parsed.mistakes)
         self._secrets.update(secrets_in(parsed.root))
-        if isinstance(parsed.root, tree.Mapping):
+        if isinstance(parsed.root, yaml_tree.MappingNode):
             self._data = self._value(parsed.root, ())
         elif parsed.root is not None:
             self._mistakes.append(self._no_block(parsed.root))
@@ -239,7 +239,7 @@ class _Reading:
             if not self._is_lost(path):
                 self._mistakes.append(self._mistake(locate(self._root, path), text))
         if not self._data.get("providers") and not self._mistakes:
-            self._mistakes.append(Mistake(self._no_provider()))
+            self._mistakes.append(Diagnostic(self._no_provider()))
         if self._mistakes or settings is None:
             raise self._error()
         for path, text in warnings_across(self._data):
@@ -259,12 +259,12 @@ class _Reading:
                     "a key stands in a file that others may read. Write ${VAR}, or: chmod 600.",
                 )
 
-    def loaded(self, settings: Settings, raw: bytes) -> Loaded:
+    def loaded(self, settings: Settings, raw: bytes) -> LoadedConfig:
         digest = hashlib.sha256(raw)
         for path in sorted(self._key_files):
             digest.update(b"\0" + str(path).encode() + b"\0" + self._key_files[path])
         main = (self._source.path,) if self._source.path is not None else ()
-        return Loaded(
+        return LoadedConfig(
             settings,
             self._source.path,
             tuple(mask(text, self._secrets) for text in self._warnings),
@@ -273,27 +273,27 @@ class _Reading:
             MappingProxyType({**self._origins, **self._given}),
         )
 
-    def _no_block(self, root: tree.Node) -> Mistake:
-        found = missing_space(root.text) if isinstance(root, tree.Scalar) and root.plain else None
+    def _no_block(self, root: yaml_tree.Node) -> Diagnostic:
+        found = missing_space(root.text) if isinstance(root, yaml_tree.ScalarNode) and root.plain else None
         if found is None:
-            return Mistake('the file must hold settings ("name: value").', root.mark)
+            return Diagnostic('the file must hold settings ("name: value").', root.mark)
         name, column = found
-        return Mistake(f'a space is missing after "{name}:".', Mark(root.mark.line, root.mark.column + column))
+        return Diagnostic(f'a space is missing after "{name}:".', Mark(root.mark.line, root.mark.column + column))
 
     # --- from nodes to values
 
-    def _value(self, node: tree.Node, path: SettingPath) -> Any:
-        if isinstance(node, tree.Mapping):
+    def _value(self, node: yaml_tree.Node, path: SettingPath) -> Any:
+        if isinstance(node, yaml_tree.MappingNode):
             return {name: self._value(entry.node, (*path, name)) for name, entry in node.entries.items()}
-        if isinstance(node, tree.Sequence):
+        if isinstance(node, yaml_tree.SequenceNode):
             return [self._value(item, (*path, number)) for number, item in enumerate(node.items)]
         self._origins[path] = f"{self._source.shown}:{node.mark.line + 1}"
         text = self._with_variables(node, path)
         if not node.plain:
             return text
-        return None if text in NULLS else Plain(text)
+        return None if text in NULLS else PlainText(text)
 
-    def _with_variables(self, node: tree.Scalar, path: SettingPath) -> str:
+    def _with_variables(self, node: yaml_tree.ScalarNode, path: SettingPath) -> str:
         names = names_in(node.text)
         if names:
             self._variables.update(names)
@@ -319,9 +319,9 @@ class _Reading:
         made = " A key is made at https://openrouter.ai/keys" if hosted else ""
         return f"{advice or 'Set it,'}{' Set it,' if advice else ''} or use api_key_file:.{made}"
 
-    def _source_block(self, path: SettingPath) -> tree.Mapping | None:
+    def _source_block(self, path: SettingPath) -> yaml_tree.MappingNode | None:
         node = locate(self._root, path).node
-        return node if isinstance(node, tree.Mapping) else None
+        return node if isinstance(node, yaml_tree.MappingNode) else None
 
     # --- flags, variables, key files
 
@@ -334,9 +334,9 @@ class _Reading:
             if not isinstance(inner, dict):
                 return  # the file has no block there, which is reported as it is
             block = inner
-        value: Any = [Plain(part.strip()) for part in text.split(",")] if is_list(path) else Plain(text)
+        value: Any = [PlainText(part.strip()) for part in text.split(",")] if is_list(path) else PlainText(text)
         if path == ("database",):
-            value = Plain(_expanded(text).absolute()) if "://" not in text else Plain(text)
+            value = PlainText(_expanded(text).absolute()) if "://" not in text else PlainText(text)
         block[path[-1]] = value
         self._given[path] = name
         self._lost.discard(path)
@@ -461,7 +461,7 @@ class _Reading:
 
     def _literals(self, path: SettingPath) -> Iterable[SettingPath]:
         node = locate(self._root, path).node
-        if path not in self._given and isinstance(node, tree.Scalar) and node.text and not names_in(node.text):
+        if path not in self._given and isinstance(node, yaml_tree.ScalarNode) and node.text and not names_in(node.text):
             yield path
 
     # --- from findings to texts
@@ -476,9 +476,9 @@ class _Reading:
         advice = finding.advice or self._missing_space(finding, place)
         self._mistakes.append(self._mistake(place, _sentences(text, advice), at_key=finding.at_key, path=finding.path))
 
-    def _missing_space(self, finding: Finding, place: Place) -> str:
+    def _missing_space(self, finding: Finding, place: SettingPlace) -> str:
         """Return why a block was read as text: ``server:`` with ``port:8787`` below it."""
-        if finding.must != NO_BLOCK or not isinstance(place.node, tree.Scalar):
+        if finding.must != NO_BLOCK or not isinstance(place.node, yaml_tree.ScalarNode):
             return ""
         found = missing_space(place.node.text)
         return f'A space is missing after "{found[0]}:".' if found is not None else ""
@@ -486,12 +486,12 @@ class _Reading:
     def _is_lost(self, path: SettingPath) -> bool:
         return any(path[: len(lost)] == lost for lost in self._lost)
 
-    def _found(self, place: Place, path: SettingPath) -> str:
+    def _found(self, place: SettingPlace, path: SettingPath) -> str:
         if any(is_sensitive(step) for step in path):
             return ""
         if self._given_by(path) is not None:
             return ""
-        if not isinstance(place.node, tree.Scalar):
+        if not isinstance(place.node, yaml_tree.ScalarNode):
             return ""
         text = place.node.text
         if place.path in self._from_variables:
@@ -504,13 +504,15 @@ class _Reading:
     def _given_by(self, path: SettingPath) -> str | None:
         return next((name for at, name in self._given.items() if path[: len(at)] == at), None)
 
-    def _mistake(self, place: Place, text: str, *, at_key: bool = False, path: SettingPath | None = None) -> Mistake:
+    def _mistake(
+        self, place: SettingPlace, text: str, *, at_key: bool = False, path: SettingPath | None = None
+    ) -> Diagnostic:
         given = self._given_by(path if path is not None else place.path)
         if given is not None:
-            return Mistake(text, None, written(path or place.path), given)
-        return Mistake(text, place.key_mark if at_key else place.mark, written(place.path))
+            return Diagnostic(text, None, written(path or place.path), given)
+        return Diagnostic(text, place.key_mark if at_key else place.mark, written(place.path))
 
-    def _warn(self, place: Place, text: str) -> None:
+    def _warn(self, place: SettingPlace, text: str) -> None:
         where = f":{place.mark.line + 1}:{place.mark.column + 1}" if place.node is not None else ""
         self._warnings.append(f"{self._source.shown}{where}  {written(place.path)}: {text}")
 
@@ -559,7 +561,7 @@ def _sentences(must: str, advice: str) -> str:
     return f"{text} {advice}" if advice else text
 
 
-def _paragraph(shown: str, lines: list[str], mistake: Mistake, secrets: Iterable[str]) -> str:
+def _paragraph(shown: str, lines: list[str], mistake: Diagnostic, secrets: Iterable[str]) -> str:
     """Write one mistake: place, setting, text, and the line with a caret."""
     text = mask(mistake.text, secrets)
     path = mask(mistake.path, secrets)  # a key may stand where a name belongs

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from proxy.config.mistake import SettingError
+from proxy.config.diagnostic import SettingError
 from proxy.config.values import is_loopback
 
 NONE = "none"
@@ -15,7 +15,7 @@ _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _PORTS = {"http": 80, "https": 443}
 
 
-class FoundProxy(NamedTuple):
+class ProxySetting(NamedTuple):
     """A proxy of the environment, and the variable that names it."""
 
     variable: str
@@ -53,7 +53,7 @@ def _mistaken() -> SettingError:
     return SettingError("must be the address of a proxy like http://proxy.corp.example:3128, or none", show=False)
 
 
-def environment_proxy(base_url: str, environ: Mapping[str, str]) -> FoundProxy | None:
+def environment_proxy(base_url: str, environ: Mapping[str, str]) -> ProxySetting | None:
     """Return the proxy that the environment names for an address; None: it is reached directly.
 
     The lower-case name of a variable wins, as everywhere. This machine itself is never reached by a proxy.
@@ -69,7 +69,7 @@ def environment_proxy(base_url: str, environ: Mapping[str, str]) -> FoundProxy |
         return None
     for variable in (f"{parts.scheme}_proxy", f"{parts.scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY"):
         if environ.get(variable):
-            return FoundProxy(variable, environ[variable])
+            return ProxySetting(variable, environ[variable])
     return None
 
 

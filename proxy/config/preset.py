@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from proxy.config.allowance import Limits
 from proxy.config.block import DAY_S, Block, required, setting
-from proxy.config.mistake import SettingError
+from proxy.config.diagnostic import SettingError
 from proxy.config.provider import Timeouts
-from proxy.config.scalars import Plain, typed
+from proxy.config.scalars import PlainText, typed
+from proxy.config.user import Limits
 from proxy.config.values import Flag, Seconds, Text, UserName, Whole, as_list
 
 _VARIABLE = re.compile(r"(?<!\{)\{([A-Za-z_][A-Za-z0-9_]*)\}(?!\})", re.ASCII)
@@ -19,7 +19,7 @@ DEFAULT = "default"  # the keyword of a static target's text for all that no oth
 
 
 def _json_value(value: object) -> Any:
-    if isinstance(value, Plain):
+    if isinstance(value, PlainText):
         value = typed(value)
     if isinstance(value, Decimal):
         return float(value)  # a parameter of a model such as temperature; no money
@@ -82,7 +82,7 @@ class PresetTarget(Timeouts):
         return self
 
 
-class Variable(Block):
+class VariableSettings(Block):
     """A variable of a system prompt, taken from the request's metadata. A text or list alone is its short form."""
 
     default: Text | None = setting(None, "Its value where the request has none.", "The request must have one.")
@@ -167,7 +167,7 @@ class Preset(Timeouts):
     system: Text | None = setting(
         None, "A system prompt, put before the messages; {name} is taken from the request's metadata.", "None."
     )
-    variables: dict[Text, Variable] = setting(
+    variables: dict[Text, VariableSettings] = setting(
         {}, "What its variables may be and are by default.", "Any text, which the request must have."
     )
     response_format: dict[str, Any] | None = setting(

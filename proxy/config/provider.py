@@ -7,11 +7,11 @@ from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
-from proxy.config.allowance import CostLimits, RequestLimits
 from proxy.config.block import DAY_S, Block, required, setting
+from proxy.config.diagnostic import SettingError
 from proxy.config.limit import Limit
-from proxy.config.mistake import SettingError
 from proxy.config.outbound import read_proxy_url
+from proxy.config.user import CostLimits, RequestLimits
 from proxy.config.values import (
     BaseUrl,
     FilePath,
@@ -40,7 +40,7 @@ _COST_FIELD = re.compile(r"none|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+|[Xx]-[A-Za-z
 OLDER_NAMES = {"management_key": "provisioning_key"}  # OpenRouter renamed it
 
 
-class Price(Block):
+class PriceSettings(Block):
     """USD; tokens per million of them."""
 
     input: Usd = required("USD per million input tokens.", ge=0, le=10**6)
@@ -216,7 +216,7 @@ class ProviderKey(Block):
         return self
 
 
-class Breaker(Block):
+class BreakerSettings(Block):
     """When a provider, or a model of it, is left alone for a while because it fails."""
 
     failures: Whole = setting(
@@ -312,7 +312,7 @@ class Provider(Block):
         "Nothing needs it.",
     )
     management_key_file: FilePath | None = setting(None, "A file that holds the management key.", "As api_key_file.")
-    prices: dict[str, Price] = setting(
+    prices: dict[str, PriceSettings] = setting(
         {},
         "Prices by model name; * stands for any text, and the first that fits counts.",
         "OpenRouter tells its prices; other servers need them here, or their use is booked at no cost.",
@@ -383,7 +383,7 @@ class Provider(Block):
     queue_timeout_s: Seconds = setting(
         10, "Longest wait in line.", "Then another target, or the client's own patience, is better.", ge=0, le=DAY_S
     )
-    breaker: Breaker = setting(Breaker, "When it is left alone because it fails.")
+    breaker: BreakerSettings = setting(BreakerSettings, "When it is left alone because it fails.")
     retry: Retry = setting(Retry, "When a failed request is tried again there.")
     on_disconnect: Literal["auto", "drain", "abort"] = setting(
         "auto",

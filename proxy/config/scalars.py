@@ -18,7 +18,7 @@ NUMBER = re.compile(
 )
 
 
-class Plain(str):
+class PlainText(str):
     """Text that stood in the file without quotes, so that it may be a number, a flag or null."""
 
     __slots__ = ()

@@ -1,7 +1,7 @@
 """Every setting: its type, its default, what it does and why the default is what it is.
 
 The models are frozen and refuse unknown names. They check one value at a time; what spans several (a group
-that does not exist, two users with one token) is checked in references.py, and load.py is the door that does
+that does not exist, two users with one token) is checked in cross_checks.py, and load.py is the door that does
 both. Reading files, ``${VAR}`` and the environment happen before: here values are text, numbers and blocks.
 """
 
@@ -13,18 +13,17 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema, field_validator
 
-from proxy.config.allowance import Allowance, Defaults, Group, Limits, Token, User
 from proxy.config.block import DAY_S, Block, setting
+from proxy.config.diagnostic import SettingError
 from proxy.config.end_users import EndUsers
-from proxy.config.mistake import SettingError
-from proxy.config.preset import Checks, Preset, PresetTarget, Variable
+from proxy.config.preset import Checks, Preset, PresetTarget, VariableSettings
 from proxy.config.provider import (
     BASE_URLS,
     OLDER_NAMES,
     Attribution,
-    Breaker,
+    BreakerSettings,
     KeyLimits,
-    Price,
+    PriceSettings,
     Provider,
     ProviderKey,
     Retry,
@@ -33,6 +32,7 @@ from proxy.config.provider import (
     split_target,
     with_kind,
 )
+from proxy.config.user import Defaults, Group, Limits, Token, User, UserLimits
 from proxy.config.values import (
     CurrencyCode,
     DatabasePath,
@@ -54,34 +54,34 @@ from proxy.config.values import (
 __all__ = [
     "BASE_URLS",
     "OLDER_NAMES",
-    "Allowance",
     "Attribution",
     "Block",
-    "Breaker",
+    "BreakerSettings",
     "Checks",
     "Currency",
     "Defaults",
     "EndUsers",
     "Group",
     "KeyLimits",
-    "Ledger",
+    "LedgerSettings",
     "Limits",
     "Log",
     "Preset",
     "PresetTarget",
-    "Price",
+    "PriceSettings",
     "Provider",
     "ProviderKey",
     "Quotas",
-    "Retention",
+    "RetentionSettings",
     "Retry",
-    "Routing",
+    "RoutingSettings",
     "Server",
     "Settings",
     "Timeouts",
     "Token",
     "User",
-    "Variable",
+    "UserLimits",
+    "VariableSettings",
     "default_base_url",
     "split_target",
 ]
@@ -237,7 +237,7 @@ class Log(Block):
     )
 
 
-class Ledger(Block):
+class LedgerSettings(Block):
     settle_wait_s: Seconds = setting(
         5,
         "Longest time that the last bytes of an answer wait for a settlement that cannot be written.",
@@ -282,7 +282,7 @@ class Ledger(Block):
     )
 
 
-class Retention(Block):
+class RetentionSettings(Block):
     """What is removed from the ledger with time; sums by the hour stay for ever."""
 
     rows: KeptFor = setting(
@@ -324,7 +324,7 @@ class Quotas(Block):
     )
 
 
-class Routing(Block):
+class RoutingSettings(Block):
     """How long, and how often, an answer is looked for along a route."""
 
     deadline_s: Seconds = setting(
@@ -376,15 +376,15 @@ class Settings(Block):
         "Without it /admin/v1 is closed; the command line works by its socket.",
     )
     log: Log = setting(Log, "What is written to stderr.")
-    ledger: Ledger = setting(Ledger, "How spending is put on disk.")
-    retention: Retention = setting(Retention, "What is removed from the ledger with time.")
+    ledger: LedgerSettings = setting(LedgerSettings, "How spending is put on disk.")
+    retention: RetentionSettings = setting(RetentionSettings, "What is removed from the ledger with time.")
     quotas: Quotas = setting(Quotas, "How limits refuse.")
     providers: dict[ProviderName, Provider] = setting(
         {},
         "Where answers come from, by name. Models that name no provider go to the first.",
         "openrouter, when OPENROUTER_API_KEY is set.",
     )
-    routing: Routing = setting(Routing, "How an answer is looked for when a target fails.")
+    routing: RoutingSettings = setting(RoutingSettings, "How an answer is looked for when a target fails.")
     presets: dict[PresetName, Preset] = setting({}, "Virtual models by name.", "None.")
     use_cases: dict[UserName, PresetName] = setting(
         {},

@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from proxy.config.limit import Limit
-from proxy.config.load import Loaded
-from proxy.config.locate import Path as SettingPath
-from proxy.config.locate import written
+from proxy.config.load import LoadedConfig
 from proxy.config.schema import Limits, PresetTarget, Settings
+from proxy.config.setting_path import Path as SettingPath
+from proxy.config.setting_path import written
 from proxy.core.money import pusd_to_usd
 from proxy.core.secret import Secret
 
@@ -23,7 +23,7 @@ def example() -> str:
     return (files("proxy.config") / "example.yaml").read_text(encoding="utf-8")
 
 
-def effective(loaded: Loaded) -> Iterator[tuple[str, Any, str]]:
+def effective(loaded: LoadedConfig) -> Iterator[tuple[str, Any, str]]:
     """Yield (setting, value, source) for every setting in force; secrets are ``***``.
 
     Values are text, numbers, flags, None, and lists or blocks that are empty.
@@ -32,7 +32,7 @@ def effective(loaded: Loaded) -> Iterator[tuple[str, Any, str]]:
         yield written(path), value, _origin(loaded, path)
 
 
-def as_json(loaded: Loaded) -> dict[str, Any]:
+def as_json(loaded: LoadedConfig) -> dict[str, Any]:
     """Return the settings in force as JSON values; secrets are ``***``."""
     value = _plain(loaded.settings)
     assert isinstance(value, dict)
@@ -80,7 +80,7 @@ def limit_text(limit: Limit) -> str:
     return f"{amount}{window}{' soft' if limit.mode == 'soft' else ''}"
 
 
-def _origin(loaded: Loaded, path: SettingPath) -> str:
+def _origin(loaded: LoadedConfig, path: SettingPath) -> str:
     """Find the place of a value, also where a short form leaves out "targets" or a list around one value."""
     alone = path[:-1] if isinstance(path[-1], int) else path
     for form in (path, alone):
@@ -152,29 +152,29 @@ def schema_blocks() -> dict[str, type[BaseModel]]:
     """Return each block of settings by its path in the documentation, with <name> in place of names."""
     from proxy.config.schema import (  # noqa: PLC0415 - only documentation asks
         Attribution,
-        Breaker,
+        BreakerSettings,
         Checks,
         Currency,
         Defaults,
         EndUsers,
         Group,
         KeyLimits,
-        Ledger,
+        LedgerSettings,
         Log,
         Preset,
         PresetTarget,
-        Price,
+        PriceSettings,
         Provider,
         ProviderKey,
         Quotas,
-        Retention,
+        RetentionSettings,
         Retry,
-        Routing,
+        RoutingSettings,
         Server,
         Timeouts,
         Token,
         User,
-        Variable,
+        VariableSettings,
     )
 
     return {
@@ -182,21 +182,21 @@ def schema_blocks() -> dict[str, type[BaseModel]]:
         "server": Server,
         "currency": Currency,
         "log": Log,
-        "ledger": Ledger,
+        "ledger": LedgerSettings,
         "quotas": Quotas,
-        "retention": Retention,
-        "routing": Routing,
+        "retention": RetentionSettings,
+        "routing": RoutingSettings,
         "providers.<name>": Provider,
         "providers.<name>.attribution": Attribution,
-        "providers.<name>.prices.<model>": Price,
+        "providers.<name>.prices.<model>": PriceSettings,
         "providers.<name>.keys[]": ProviderKey,
         "providers.<name>.keys[].limits": KeyLimits,
         "providers.<name>.timeouts.<model>": Timeouts,
-        "providers.<name>.breaker": Breaker,
+        "providers.<name>.breaker": BreakerSettings,
         "providers.<name>.retry": Retry,
         "presets.<name>": Preset,
         "presets.<name>.targets[]": PresetTarget,
-        "presets.<name>.variables.<name>": Variable,
+        "presets.<name>.variables.<name>": VariableSettings,
         "presets.<name>.checks": Checks,
         "limits": Limits,
         "defaults": Defaults,

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from proxy.config.mistake import SettingError
+from proxy.config.diagnostic import SettingError
 from proxy.config.scalars import FLAGS, NUMBER, WHOLE
 from proxy.core.secret import Secret
 

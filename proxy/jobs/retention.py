@@ -10,14 +10,14 @@ from typing import Any
 
 from proxy.config.schema import Settings
 from proxy.core.clock import Clock
-from proxy.pipeline.allowance import build_allowance, use_case_quotas
-from proxy.pipeline.parts import Live, Snapshot
-from proxy.pipeline.people import stored_allowance
+from proxy.pipeline.admission.allowance import build_allowance, use_case_quotas
+from proxy.pipeline.identity.user_lookup import stored_allowance
+from proxy.pipeline.services import Live, Snapshot
 from proxy.policy.quota import Quota
-from proxy.storage.ledger import Ledger
-from proxy.storage.reports import open_reader
-from proxy.storage.retention import Removable, find_removable, plan_removal, remove_rows
-from proxy.storage.users import list_users
+from proxy.storage.sqlite.ledger import Ledger
+from proxy.storage.sqlite.reports import open_reader
+from proxy.storage.sqlite.retention import RemovalPlan, find_removable, plan_removal, remove_rows
+from proxy.storage.sqlite.users import list_users
 
 log = logging.getLogger("tollkeeper.retention")
 
@@ -30,7 +30,7 @@ _DAY_MS = 86_400_000
 
 
 def configured_quotas(settings: Settings, users: Sequence[Mapping[str, Any]]) -> frozenset[Quota]:
-    """Return every limit that applies to anybody. users: rows of storage/users.py, after the configuration's."""
+    """Return every limit that applies to anybody. users: rows of storage/sqlite/users.py, after the configuration's."""
     quotas: set[Quota] = set(build_allowance(settings, "", None, None).quotas)
     quotas = {quota for quota in quotas if quota.scope == "all"}
     for group in settings.groups:
@@ -88,7 +88,7 @@ class Retention:
             log.info("retention.removed", extra={"requests": removed})
         return removed
 
-    async def _plan(self, snapshot: Snapshot) -> Removable | None:
+    async def _plan(self, snapshot: Snapshot) -> RemovalPlan | None:
         """Return what may be removed; None if rows are kept forever, or while the time is unknown."""
         age_days = snapshot.settings.retention.rows_days
         if age_days is None or self._clock_problem() is not None:
@@ -100,18 +100,18 @@ class Retention:
         self._tell(what)
         return what
 
-    def _tell(self, what: Removable) -> None:
+    def _tell(self, what: RemovalPlan) -> None:
         if what.held_by != self._told:
             self._told = what.held_by
             if what.held_by:
                 log.warning("retention.kept", extra={"limits": ", ".join(what.held_by)})
 
 
-def _plan(snapshot: Snapshot, age_ms: int, now_ms: int, quotas: frozenset[Quota]) -> Removable:
+def _plan(snapshot: Snapshot, age_ms: int, now_ms: int, quotas: frozenset[Quota]) -> RemovalPlan:
     with closing(open_reader(snapshot.settings.database)) as connection:
         return plan_removal(connection, age_ms, now_ms, snapshot.zone, quotas)
 
 
-def _find(database: Path, what: Removable, after_id: int) -> list[int]:
+def _find(database: Path, what: RemovalPlan, after_id: int) -> list[int]:
     with closing(open_reader(database)) as connection:
         return find_removable(connection, what, after_id, _SLICE)

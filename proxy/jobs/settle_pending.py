@@ -11,35 +11,35 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from proxy.core.clock import Clock
-from proxy.pipeline.desk import Desk
-from proxy.pipeline.over import tell_over
-from proxy.pipeline.parts import Live
-from proxy.pipeline.people import own_keys
-from proxy.pipeline.record import word
-from proxy.pipeline.settle import (
+from proxy.pipeline.admission.limiter import MemoryLimiter
+from proxy.pipeline.counters import Counters
+from proxy.pipeline.identity.user_lookup import own_keys
+from proxy.pipeline.services import Live
+from proxy.pipeline.settlement.overrun import report_overrun
+from proxy.pipeline.settlement.recorder import word
+from proxy.pipeline.settlement.settle import (
     CHECKS,
     CRASH,
     FAILED,
     INEXACT,
     OVER,
     TIMED_OUT,
-    Verdict,
+    Settlement,
     give_up,
     settle_looked_up,
 )
-from proxy.pipeline.tally import Tally
-from proxy.pipeline.total import Part, add_up
+from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up
 from proxy.providers.generation import (
-    Access,
-    Generation,
+    GenerationAccess,
+    GenerationRecord,
     GenerationUnavailableError,
     GenerationUnknownError,
     look_up,
 )
 from proxy.providers.key import OWN
-from proxy.providers.rows import ProviderRow
-from proxy.storage.ledger import Ledger
-from proxy.storage.rows import AttemptEnd, LeftAttempt, RequestEnd, Reserved, Unfinished, id_text
+from proxy.providers.provider import ProviderRow
+from proxy.storage.rows import AttemptEnd, RequestEnd, Reserved, UnfinishedAttempt, UnfinishedRequest, id_text
+from proxy.storage.sqlite.ledger import Ledger
 
 log = logging.getLogger("tollkeeper.settle")
 
@@ -53,14 +53,14 @@ _AT_ONCE = 8  # look-ups in parallel: a crash under load leaves hundreds
 class SettlePending:
     """One task for each request that waits for its figure."""
 
-    def __init__(self, ledger: Ledger, live: Live, clock: Clock, desk: Desk, tally: Tally) -> None:
+    def __init__(self, ledger: Ledger, live: Live, clock: Clock, desk: MemoryLimiter, tally: Counters) -> None:
         self._ledger = ledger
         self._live = live
         self._clock = clock
         self._desk = desk
         self._tally = tally
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._made_with: dict[int, Mapping[int, Access]] = {}  # as long as the task runs
+        self._made_with: dict[int, Mapping[int, GenerationAccess]] = {}  # as long as the task runs
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._closed = False
 
@@ -79,7 +79,9 @@ class SettlePending:
             self._begin(row.id)
         return len(left)
 
-    def look_up_later(self, request_id: int, made_with: Mapping[int, Access] = MappingProxyType({}), /) -> None:
+    def look_up_later(
+        self, request_id: int, made_with: Mapping[int, GenerationAccess] = MappingProxyType({}), /
+    ) -> None:
         """Queue a request; after close() it is left to the next start. made_with: by number what attempts used."""
         if not self._closed:
             if made_with:
@@ -130,7 +132,7 @@ class SettlePending:
         end = _end(row, found, self._clock.now_ms())
         self._desk.cover(end.id, end.cost_pusd or 0)  # what exceeds the reservation counts before the commit
         if OVER in (end.flags or "").split():
-            tell_over(self._tally, end.id, end.user, end.model, end.cost_pusd or 0, row.reserved_pusd or 0)
+            report_overrun(self._tally, end.id, end.user, end.model, end.cost_pusd or 0, row.reserved_pusd or 0)
         await self._ledger.end(
             end,
             lambda error: (
@@ -138,10 +140,10 @@ class SettlePending:
             ),
         )
 
-    async def _figure(self, row: Unfinished, attempt: LeftAttempt, share: Reserved) -> "_Figure":
+    async def _figure(self, row: UnfinishedRequest, attempt: UnfinishedAttempt, share: Reserved) -> "_Figure":
         """Return what an attempt cost: the known figure, the provider's own record, or its share of the reservation."""
         if attempt.outcome != "open" and attempt.cost_pusd is not None:
-            return _Figure(Part(_known(row, attempt), _attempt_end(row, attempt, share, None)), None)
+            return _Figure(SettledAttempt(_known(row, attempt), _attempt_end(row, attempt, share, None)), None)
         flags = set((row.flags or "").split())
         if attempt.outcome == "open":
             flags.add(CRASH)
@@ -156,22 +158,22 @@ class SettlePending:
                 verdict = settle_looked_up(found.cost_pusd, flags, share.cost_pusd, exact=found.cost_exact)
             elif always_unknown and _said_that_it_failed(row, attempt):
                 # it said that it failed, sent nothing, and has no record of it after minutes of asking
-                verdict = Verdict("released", 0, "none", frozenset(flags))
+                verdict = Settlement("released", 0, "none", frozenset(flags))
             else:
                 verdict = give_up(share.cost_pusd, "reservation", flags)
         end = _attempt_end(row, attempt, share, found)
         end = end._replace(cost_pusd=verdict.cost_pusd, cost_source=verdict.cost_source)
-        return _Figure(Part(verdict, end), found)
+        return _Figure(SettledAttempt(verdict, end), found)
 
     def _uncertain(
-        self, attempt: LeftAttempt, provider: ProviderRow | None, share_pusd: int | None, flags: set[str]
-    ) -> Verdict:
+        self, attempt: UnfinishedAttempt, provider: ProviderRow | None, share_pusd: int | None, flags: set[str]
+    ) -> Settlement:
         if attempt.outcome == "open" and self._live.current.settings.ledger.crash_reservation == "release":
-            return Verdict("released", 0, "none", frozenset(flags))
+            return Settlement("released", 0, "none", frozenset(flags))
         reports_cost = provider is None or provider.dialect.reports_cost
         return give_up(share_pusd, "reservation" if reports_cost else "estimate", flags)
 
-    def _where(self, row: Unfinished, attempt: LeftAttempt, provider: ProviderRow | None) -> "_Where":
+    def _where(self, row: UnfinishedRequest, attempt: UnfinishedAttempt, provider: ProviderRow | None) -> "_Where":
         """Return where to ask for an attempt, and with which keys.
 
         With that which it went out with: as it was, or by its name in the row (a user's own by the user). Only that
@@ -186,11 +188,11 @@ class SettlePending:
             user = self._live.current.settings.users.get(row.user)
             own = None if user is None else own_keys(user).get(provider.name)
             keys = provider.keys if own is None else (own,)
-            return _Where([Access(provider, key) for key in keys], is_its_own=own is not None)
+            return _Where([GenerationAccess(provider, key) for key in keys], is_its_own=own is not None)
         named = [key for key in provider.keys if key.name == attempt.key]
-        return _Where([Access(provider, key) for key in named or provider.keys], is_its_own=bool(named))
+        return _Where([GenerationAccess(provider, key) for key in named or provider.keys], is_its_own=bool(named))
 
-    async def _ask(self, where: "_Where", generation_id: str) -> tuple[Generation | None, bool]:
+    async def _ask(self, where: "_Where", generation_id: str) -> tuple[GenerationRecord | None, bool]:
         """Ask until the cost is known or time is up; also return whether every answer was a reliable 'unknown'."""
         deadline_s = self._clock.monotonic_s() + self._live.current.settings.ledger.lookup_timeout_s
         always_unknown = where.is_its_own
@@ -215,28 +217,28 @@ class SettlePending:
 class _Where(NamedTuple):
     """Where to ask for an attempt, in order. is_its_own: by that with which it was made, which alone can deny it."""
 
-    accesses: Sequence[Access]
+    accesses: Sequence[GenerationAccess]
     is_its_own: bool
 
 
 class _Figure(NamedTuple):
     """What one attempt came to, and the provider's record of it where it was looked up."""
 
-    part: Part
-    found: Generation | None
+    part: SettledAttempt
+    found: GenerationRecord | None
 
 
-def _known(row: Unfinished, attempt: LeftAttempt) -> Verdict:
+def _known(row: UnfinishedRequest, attempt: UnfinishedAttempt) -> Settlement:
     """Return the verdict stored in the row of an attempt. Flags of the request may be its own."""
     if attempt.cost_source == "none":
-        return Verdict("released", 0, "none", frozenset())
+        return Settlement("released", 0, "none", frozenset())
     flags = frozenset((row.flags or "").split())
     if attempt.cost_source in ("provider", "generation", "price"):
         flags -= INEXACT
-    return Verdict("settled", attempt.cost_pusd, attempt.cost_source, flags)
+    return Settlement("settled", attempt.cost_pusd, attempt.cost_source, flags)
 
 
-def _said_that_it_failed(row: Unfinished, attempt: LeftAttempt) -> bool:
+def _said_that_it_failed(row: UnfinishedRequest, attempt: UnfinishedAttempt) -> bool:
     """Return whether the provider said that it failed, before any content.
 
     Of those that others followed only one that a preset's checks turned down can have had any: it answered.
@@ -251,7 +253,7 @@ def _said_that_it_failed(row: Unfinished, attempt: LeftAttempt) -> bool:
     return failed and (attempt.n == 1 or (attempt.outcome == "upstream_error" and attempt.ttft_ms is None))
 
 
-def _end(row: Unfinished, figures: Sequence[_Figure], now_ms: int) -> RequestEnd:
+def _end(row: UnfinishedRequest, figures: Sequence[_Figure], now_ms: int) -> RequestEnd:
     """Return the end of a request's row with the figures that were found; those already known stay."""
     crashed = row.state == "open"
     last, found = row.attempts[-1], figures[-1].found
@@ -288,7 +290,9 @@ def _end(row: Unfinished, figures: Sequence[_Figure], now_ms: int) -> RequestEnd
     return add_up(end, [figure.part for figure in figures], Reserved(row.reserved_pusd, row.reserved_tokens))
 
 
-def _attempt_end(row: Unfinished, attempt: LeftAttempt, share: Reserved, found: Generation | None) -> AttemptEnd:
+def _attempt_end(
+    row: UnfinishedRequest, attempt: UnfinishedAttempt, share: Reserved, found: GenerationRecord | None
+) -> AttemptEnd:
     """Return the end of an attempt as far as it is known; the share of the last one is not written."""
     is_last = attempt.n == row.attempts[-1].n
     return AttemptEnd(

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from proxy.core.errors import ApiError, CallerError, OwnError
 from proxy.core.money import pusd_to_usd
-from proxy.pipeline.call import Call
+from proxy.pipeline.context import RequestContext
 from proxy.storage.rows import OpenRow, RequestEnd, id_text
 
 REQUEST = "request"
@@ -33,7 +33,7 @@ Ended = tuple[OpenRow, RequestEnd]
 """A request that has a row; request_line() makes it a line, for those who need one."""
 
 
-class Lines(Protocol):
+class LineSink(Protocol):
     """Where lines go."""
 
     def write(self, entries: Sequence[Ended | Line]) -> None:
@@ -44,7 +44,7 @@ class Lines(Protocol):
 class AccessLog:
     """A queue with a bound and the thread that empties it. What finds no room is dropped and counted, and told."""
 
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, lines: LineSink) -> None:
         self._lines = lines
         self._entries: deque[Ended | Line] = deque()
         self._lost = 0
@@ -65,19 +65,19 @@ class AccessLog:
             self._is_idle = False
             self._wake.set()
 
-    def refused(self, call: Call, path: str, error: ApiError) -> None:
+    def refused(self, context: RequestContext, path: str, error: ApiError) -> None:
         """Note a request that was answered with an error and has no row. path: without what a client made up."""
-        self._add(refused_line(call, path, error))
+        self._add(refused_line(context, path, error))
 
-    def served(self, call: Call, path: str, status: int) -> None:
+    def served(self, context: RequestContext, path: str, status: int) -> None:
         """Note a request that has no row because it could cost nothing."""
-        fields = {"request_id": call.request_id, "user": call.user, "path": path, "status": status}
-        self._add({**_head(call.clock.now_ms(), REQUEST), **fields})
+        fields = {"request_id": context.request_id, "user": context.user, "path": path, "status": status}
+        self._add({**_head(context.clock.now_ms(), REQUEST), **fields})
 
-    def joined(self, call: Call) -> None:
+    def joined(self, context: RequestContext) -> None:
         """Note a request that got the answer of another one with the same Idempotency-Key."""
-        fields = {"request_id": call.request_id, "user": call.user, "model": shown_name(call.asked)}
-        self._add({**_head(call.clock.now_ms(), JOINED), **fields})
+        fields = {"request_id": context.request_id, "user": context.user, "model": shown_name(context.asked)}
+        self._add({**_head(context.clock.now_ms(), JOINED), **fields})
 
     def close(self) -> None:
         """Write what is queued and end the thread."""
@@ -154,19 +154,19 @@ def request_line(row: OpenRow, end: RequestEnd) -> Line:
     }
 
 
-def refused_line(call: Call, path: str, error: ApiError) -> Line:
+def refused_line(context: RequestContext, path: str, error: ApiError) -> Line:
     """Return the line of a request without a row; the reason is told where every word of it is ours."""
     is_ours = isinstance(error, CallerError | OwnError) and error.code != "model_not_found"
     return {
-        **_head(call.clock.now_ms(), REFUSED),
-        "request_id": call.request_id,
-        "user": call.user,
+        **_head(context.clock.now_ms(), REFUSED),
+        "request_id": context.request_id,
+        "user": context.user,
         "path": path,
-        "model": shown_name(call.asked),
+        "model": shown_name(context.asked),
         "status": error.status,
         "error": error.code,
         "param": error.param,
-        "duration_ms": int((call.clock.monotonic_s() - call.started_s) * 1000),
+        "duration_ms": int((context.clock.monotonic_s() - context.started_s) * 1000),
         "reason": error.message[:_REASON_CHARS_MAX] if is_ours else None,
     }
 

@@ -2,31 +2,31 @@
 
 import asyncio
 
-from proxy.pipeline.call import Call
+from proxy.pipeline.context import RequestContext
 
 
 class InFlight:
     """A set of calls and the wait for it to be empty."""
 
     def __init__(self) -> None:
-        self._calls: set[Call] = set()
+        self._calls: set[RequestContext] = set()
         self._empty: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    def waiting(self) -> list[Call]:
+    def waiting(self) -> list[RequestContext]:
         """Return the calls for whose streams a sign of life may be put in, and whose clients are there."""
-        return [call for call in self._calls if call.waits_since_s and not call.gone]
+        return [context for context in self._calls if context.waits_since_s and not context.gone]
 
     def ids(self) -> frozenset[int]:
-        return frozenset([call.id for call in self._calls])
+        return frozenset([context.id for context in self._calls])
 
-    def add(self, call: Call) -> None:
-        self._calls.add(call)
+    def add(self, context: RequestContext) -> None:
+        self._calls.add(context)
 
-    def remove(self, call: Call) -> None:
-        self._calls.discard(call)
+    def remove(self, context: RequestContext) -> None:
+        self._calls.discard(context)
         if self._empty is not None and not self._calls and not self._empty.done():
             self._empty.set_result(None)
 

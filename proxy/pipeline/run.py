@@ -3,50 +3,50 @@
 import asyncio
 
 from proxy.core.errors import ApiError
-from proxy.pipeline.accept import at_hand, parse, receive
-from proxy.pipeline.arrange import arrange
-from proxy.pipeline.attempt import request_headers
-from proxy.pipeline.call import Call
-from proxy.pipeline.client import Reply
-from proxy.pipeline.dispatch import dispatch
-from proxy.pipeline.enrol import enrol
-from proxy.pipeline.failed import tell_failure
-from proxy.pipeline.gone import client_gone
-from proxy.pipeline.narrow import narrow, tell_left_out
-from proxy.pipeline.once import once
-from proxy.pipeline.parts import Parts
-from proxy.pipeline.record import Booking
-from proxy.pipeline.relay import relay
-from proxy.pipeline.renew import identify, under_use_case
-from proxy.pipeline.reserve import reserve
-from proxy.pipeline.route import plan_route
-from proxy.pipeline.tags import read_tags
-from proxy.pipeline.unknown_model import refused_there
-from proxy.pipeline.walk import Walk
+from proxy.pipeline.admission.bookable_targets import announce_excluded, keep_bookable
+from proxy.pipeline.admission.reserve import reserve
+from proxy.pipeline.admission.unknown_model import refused_there
+from proxy.pipeline.client_closed import client_gone
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import Reply
+from proxy.pipeline.failover import find_answer
+from proxy.pipeline.idempotency import once
+from proxy.pipeline.identity.identify import identify, under_use_case
+from proxy.pipeline.identity.provision import provision
+from proxy.pipeline.relay.relay import relay
+from proxy.pipeline.request.body import body_at_hand, parse_request, receive_body
+from proxy.pipeline.request.tags import read_tags
+from proxy.pipeline.routing.order import order_targets
+from proxy.pipeline.routing.route import plan_route
+from proxy.pipeline.services import Services
+from proxy.pipeline.settlement.recorder import Recorder
+from proxy.pipeline.upstream.attempt import request_headers
+from proxy.pipeline.upstream.final_error import answer_failure
+from proxy.pipeline.upstream.hops import Hops
 
 
-async def run(call: Call, parts: Parts) -> Reply:
+async def run(context: RequestContext, services: Services) -> Reply:
     """Answer one request for tokens; raises ApiError where there is no answer to give.
 
     Authentication comes before the body is read: nobody without a token makes us hold 32 MiB. What reserve() holds
     ends in exactly one place, booking.end(): on success, failure, hang-up and on whatever else is raised.
     """
-    snapshot = parts.live.current
-    identity = identify(call, parts, snapshot, call.started_ms)
-    raw = at_hand(call, snapshot.body_max_bytes)
+    snapshot = services.live.current
+    identity = identify(context, services, snapshot, context.started_ms)
+    raw = body_at_hand(context, snapshot.body_max_bytes)
     if raw is None:
-        raw = await receive(call, snapshot.settings.server)
-        snapshot = parts.live.current  # what was changed while the body came holds for it
-        identity = identify(call, parts, snapshot, parts.clock.now_ms())
-    body = parse(raw, call.endpoint)
-    call.asked = body["model"]
-    sent = request_headers(call.client.said)
-    tags = read_tags(call.client.said, body)
+        raw = await receive_body(context, snapshot.settings.server)
+        snapshot = services.live.current  # what was changed while the body came holds for it
+        identity = identify(context, services, snapshot, services.clock.now_ms())
+    body = parse_request(raw, context.endpoint)
+    context.asked = body["model"]
+    sent = request_headers(context.client.said)
+    tags = read_tags(context.client.said, body)
     if tags.idempotency_key is not None:
-        joined = await once(call, identity, tags.idempotency_key, body, parts, snapshot)
+        joined = await once(context, identity, tags.idempotency_key, body, services, snapshot)
         if joined is not None:
-            if parts.access is not None:
-                parts.access.joined(call)
+            if services.access is not None:
+                services.access.joined(context)
             return joined
     route = plan_route(
         body,
@@ -55,31 +55,31 @@ async def run(call: Call, parts: Parts) -> Reply:
         snapshot.targets,
         tags.use_case,
         snapshot.use_cases,
-        call.endpoint,
+        context.endpoint,
     )
     if route.use_case is not None:
-        identity = under_use_case(call, identity, route.use_case, parts, snapshot)
+        identity = under_use_case(context, identity, route.use_case, services, snapshot)
     if identity.allowance.has_hard_cost and len(route.targets) > 1:
-        route, left_out = await narrow(route, identity.allowance, parts, snapshot)
-        tell_left_out(call, left_out)
-    route = arrange(route, len(raw), parts, snapshot)
+        route, left_out = await keep_bookable(route, identity.allowance, services, snapshot)
+        announce_excluded(context, left_out)
+    route = order_targets(route, len(raw), services, snapshot)
     if identity.is_new:
-        await enrol(call, identity, parts, snapshot)
-    walk = Walk(call, route, identity, parts, snapshot)
-    reservation = await reserve(call, identity, route, walk.place, tags, len(raw), parts, snapshot)
-    booking = Booking(call, reservation, parts, snapshot)
+        await provision(context, identity, services, snapshot)
+    walk = Hops(context, route, identity, services, snapshot)
+    reservation = await reserve(context, identity, route, walk.place, tags, len(raw), services, snapshot)
+    booking = Recorder(context, reservation, services, snapshot)
     status, error = 500, "internal_error"
     try:
         await booking.open()
-        if not call.gone:
-            attempt = await dispatch(call, walk, reservation, sent, booking, parts, snapshot)
+        if not context.gone:
+            attempt = await find_answer(context, walk, reservation, sent, booking, services, snapshot)
             if attempt.error is None:
-                return await relay(call, attempt, booking.end, snapshot)
-            unknown = refused_there(call, walk.attempts, identity.allowance, parts, snapshot)
+                return await relay(context, attempt, booking.end, snapshot)
+            unknown = refused_there(context, walk.attempts, identity.allowance, services, snapshot)
             if unknown is not None:
                 raise unknown
             status, error = attempt.error.status, attempt.error.code
-            return await tell_failure(call, walk.attempts, booking.end)
+            return await answer_failure(context, walk.attempts, booking.end)
         raise client_gone()
     except ApiError as failure:
         status, error = failure.status, failure.code
@@ -88,7 +88,7 @@ async def run(call: Call, parts: Parts) -> Reply:
         status, error = 503, "cut"  # the proxy was told twice to stop
         raise
     finally:
-        call.when_gone(None)  # a call that knows its relay is a circle, and the garbage collector's work
+        context.when_gone(None)  # a call that knows its relay is a circle, and the garbage collector's work
         try:
             walk.leave()
         finally:

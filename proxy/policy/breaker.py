@@ -13,7 +13,7 @@ counted: a long answer that began before the breaker opened tells nothing about 
 
 from typing import Literal, NamedTuple
 
-from proxy.policy.rolling import Rolling
+from proxy.policy.rolling_count import RollingCount
 from proxy.policy.witnesses import Witness, Witnesses
 
 State = Literal["closed", "open", "half_open"]
@@ -70,7 +70,7 @@ class Breaker:
         self._state: State = "closed"
         self.is_closed = True  # it lets all through; only what is reported changes that
         self._pass = 1
-        self._attempts = Rolling(rules.window_s)
+        self._attempts = RollingCount(rules.window_s)
         self._failures_in_row = 0
         self._cooldown_s = rules.cooldown_s
         self._until_s = 0.0

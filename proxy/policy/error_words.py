@@ -29,36 +29,36 @@ Kind = Literal[
 ]
 
 
-class Saying(NamedTuple):
+class ErrorPhrase(NamedTuple):
     kind: Kind
     codes: frozenset[str]
     texts: re.Pattern[str]
 
 
-class Match(NamedTuple):
+class PhraseMatch(NamedTuple):
     """phrase: what was found, a code or the part of the text; in lower case."""
 
     kind: Kind
     phrase: str
 
 
-def kind_of(text: str, codes: frozenset[str]) -> Match | None:
+def kind_of(text: str, codes: frozenset[str]) -> PhraseMatch | None:
     """Return what an error says by its text and codes, both in lower case; None: nothing that is known."""
     for saying in SAYINGS:
         for code in saying.codes:
             if code in codes:
-                return Match(saying.kind, code)
+                return PhraseMatch(saying.kind, code)
         found = saying.texts.search(text) if text else None
         if found is not None:
-            return Match(saying.kind, found[0])
+            return PhraseMatch(saying.kind, found[0])
     return None
 
 
-def _row(kind: Kind, codes: str, *texts: str) -> Saying:
-    return Saying(kind, frozenset(codes.split()), re.compile("|".join(texts) if texts else r"(?!)"))
+def _row(kind: Kind, codes: str, *texts: str) -> ErrorPhrase:
+    return ErrorPhrase(kind, frozenset(codes.split()), re.compile("|".join(texts) if texts else r"(?!)"))
 
 
-SAYINGS: Final[tuple[Saying, ...]] = (
+SAYINGS: Final[tuple[ErrorPhrase, ...]] = (
     # Google tells a rate by the words that OpenAI has for an empty account; these tell the two apart.
     _row(
         "no_credits",

@@ -1,4 +1,4 @@
-"""What an attempt that failed has told: the facts that policy/fallback.py decides on. Pure."""
+"""What an attempt that failed has told: the facts that policy/failure_table.py decides on. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -163,14 +163,14 @@ class Failure(NamedTuple):
         return value if value is not None or self.error is None else self.error.get(name)
 
 
-class Words(NamedTuple):
+class ErrorWords(NamedTuple):
     """What an error says, in lower case: its codes, wherever they stand in it, and its texts in one."""
 
     codes: frozenset[str]
     text: str
 
 
-def words_of(error: Mapping[str, Any] | None) -> Words:
+def words_of(error: Mapping[str, Any] | None) -> ErrorWords:
     """Return the words of an error object, and of those within it: details, innererror, a text that is JSON itself."""
     if error is None:
         return _NO_WORDS
@@ -198,10 +198,10 @@ def words_of(error: Mapping[str, Any] | None) -> Words:
                 texts.append(value)
         elif name in _CODE_KEYS and type(value) is int and abs(value) < 10**9:
             codes.add(str(value))
-    return Words(frozenset(codes), "\n".join(texts)[:_TEXT_MAX_CHARS].lower())
+    return ErrorWords(frozenset(codes), "\n".join(texts)[:_TEXT_MAX_CHARS].lower())
 
 
-_NO_WORDS = Words(frozenset(), "")
+_NO_WORDS = ErrorWords(frozenset(), "")
 
 
 def _json(text: str) -> Any:

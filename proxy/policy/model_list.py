@@ -20,7 +20,7 @@ _INPUT = ("inputTokenLimit", "max_input_tokens", "input_token_limit")
 _OUTPUT = ("max_output_tokens", "outputTokenLimit", "output_token_limit", "max_completion_tokens")
 
 
-class ModelList(NamedTuple):
+class ParsedModelList(NamedTuple):
     """entries: objects with a text as ``id``, in their order, perhaps one id twice. flaws: what was left out."""
 
     entries: tuple[dict[str, Any], ...]
@@ -38,7 +38,7 @@ class ModelListError(ValueError):
     """What came is no list of models at all."""
 
 
-def read_model_list(payload: Any) -> ModelList:
+def read_model_list(payload: Any) -> ParsedModelList:
     """Return what can be used of an answer to GET /models; raises ModelListError where nothing in it is a list."""
     entries: list[dict[str, Any]] = []
     flaws: list[str] = []
@@ -54,7 +54,7 @@ def read_model_list(payload: Any) -> ModelList:
         entries.append({**entry, "id": id_} if isinstance(entry, Mapping) else {"id": id_})
     if flaws and not entries:
         raise ModelListError(f"the list of models is malformed: {flaws_text(flaws)}")
-    return ModelList(tuple(entries), tuple(flaws))
+    return ParsedModelList(tuple(entries), tuple(flaws))
 
 
 def flaws_text(flaws: tuple[str, ...] | list[str]) -> str:

@@ -1,6 +1,6 @@
 """How many retries a provider gets, so that an outage is not multiplied by them. Pure: time is handed in."""
 
-from proxy.policy.rolling import Rolling
+from proxy.policy.rolling_count import RollingCount
 
 FLOOR = 3
 """Retries that are always allowed in a window: a share of few requests would be none."""
@@ -15,7 +15,7 @@ class RetryBudget:
 
     def __init__(self, percent: float) -> None:
         self._percent = percent
-        self._tries = Rolling(_WINDOW_S)  # all: tries of both kinds; marked: the retries
+        self._tries = RollingCount(_WINDOW_S)  # all: tries of both kinds; marked: the retries
 
     def tried(self, now_s: float) -> None:
         """Record a first try of a target."""

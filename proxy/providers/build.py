@@ -6,23 +6,22 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from proxy.config.provider import NO_COST, Provider, ProviderKey, Timeouts, apiece_pusd, per_token_ausd
-from proxy.config.provider import Price as PriceSettings
+from proxy.config.provider import NO_COST, PriceSettings, Provider, ProviderKey, Timeouts, apiece_pusd, per_token_ausd
 from proxy.core.errors import ConfigError
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
-from proxy.policy.form import form_of, has_known
-from proxy.policy.keyring import KeyFacts
+from proxy.policy.key_ring import KeyFacts
+from proxy.policy.parameter_form import form_of, has_known
 from proxy.policy.pricing import Price
 from proxy.policy.quota import Quota
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.key import NO_KEY, Auth, Key
-from proxy.providers.network import DIRECT, Network, ProxyServer
 from proxy.providers.openai import OpenAIDialect
 from proxy.providers.openrouter import OpenRouterDialect
+from proxy.providers.provider import Dialect, ProviderRow
 from proxy.providers.resellers import told_cost_field
-from proxy.providers.rows import Dialect, ProviderRow
-from proxy.providers.transport import AiohttpTransport, Transport
+from proxy.providers.transport.base import AiohttpTransport, Transport
+from proxy.providers.transport.network import DIRECT, Network, ProxyServer
 
 _AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 
@@ -164,7 +163,7 @@ def _authorities(name: str, path: Path) -> str:
 def make_transport(base_url: str, network: Network = DIRECT) -> Transport:
     """Give the fast transport, or the reference one where httptools is not installed, as on Windows."""
     try:
-        from proxy.providers.pool import PooledTransport  # noqa: PLC0415 - it may be missing
+        from proxy.providers.transport.pool.pool import PooledTransport  # noqa: PLC0415 - it may be missing
     except ModuleNotFoundError as error:
         if error.name != "httptools":
             raise

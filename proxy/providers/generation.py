@@ -8,8 +8,8 @@ from typing import NamedTuple
 from proxy.core.money import MoneyError, usd_to_pusd
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.key import Key
-from proxy.providers.rows import ProviderRow
-from proxy.providers.transport import TransportError
+from proxy.providers.provider import ProviderRow
+from proxy.providers.transport.base import TransportError
 
 _DEADLINES = Deadlines(connect_s=5, header_s=20, idle_s=20, total_s=30)
 _BODY_MAX_BYTES = 1 << 20  # a record is about 2 KB
@@ -17,7 +17,7 @@ _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")  # it comes from the wire and goes i
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class GenerationRecord:
     """What the provider says an answer came to. cost_pusd includes the upstream's bill for an own key."""
 
     cost_pusd: int
@@ -31,7 +31,7 @@ class Generation:
     finish_reason: str | None
 
 
-class Access(NamedTuple):
+class GenerationAccess(NamedTuple):
     """Where an attempt went, and with which key. Only that account has a record of it."""
 
     provider: ProviderRow
@@ -50,7 +50,7 @@ def is_generation_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-async def look_up(access: Access, generation_id: str) -> Generation:
+async def look_up(access: GenerationAccess, generation_id: str) -> GenerationRecord:
     """Ask once. Raises GenerationUnknownError or GenerationUnavailableError."""
     provider, key = access
     if not is_generation_id(generation_id):
@@ -75,7 +75,7 @@ async def look_up(access: Access, generation_id: str) -> Generation:
     return read_generation(body, generation_id)
 
 
-def read_generation(body: bytes, generation_id: str) -> Generation:
+def read_generation(body: bytes, generation_id: str) -> GenerationRecord:
     """Read the record; numbers keep their literal, so that the cost stays exact."""
     try:
         data = loads(body, parse_float=str, parse_int=str)["data"]
@@ -87,7 +87,7 @@ def read_generation(body: bytes, generation_id: str) -> Generation:
             cost_pusd, exact = cost_pusd + upstream_pusd, exact and upstream_exact
     except (JSONDecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, MoneyError) as error:
         raise GenerationUnavailableError(f"the record cannot be read ({type(error).__name__})") from None
-    return Generation(
+    return GenerationRecord(
         cost_pusd=cost_pusd,
         cost_exact=exact,
         model=_text(data.get("model")),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from proxy.core.secret import Secret
-from proxy.policy.keyring import KeyFacts
+from proxy.policy.key_ring import KeyFacts
 from proxy.policy.quota import Quota
 
 Auth = Literal["bearer", "x-api-key", "api-key"]

@@ -4,15 +4,15 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from proxy.policy.model_features import NOTHING_SAID, ModelFeatures, read_features
 from proxy.policy.model_list import read_lengths
-from proxy.policy.supports import NOTHING_SAID, Supports, read_supports
 
 
 class ModelFacts(NamedTuple):
     """context_tokens, output_tokens None: the list does not say."""
 
     context_tokens: int | None = None
-    supports: Supports = NOTHING_SAID
+    supports: ModelFeatures = NOTHING_SAID
     output_tokens: int | None = None
 
 
@@ -23,4 +23,4 @@ def read_model_facts(entry: bytes) -> ModelFacts:
     """Read one model of a list, in the fields of whatever server it is."""
     model: dict[str, Any] = orjson.loads(entry)
     lengths = read_lengths(model)
-    return ModelFacts(lengths.context_tokens, read_supports(model), lengths.output_tokens)
+    return ModelFacts(lengths.context_tokens, read_features(model), lengths.output_tokens)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.providers.rows import Prepared
+from proxy.providers.provider import PreparedBody
 
 
 def _paths(cost_field: str) -> tuple[tuple[str, ...], ...]:
@@ -31,13 +31,13 @@ class OpenAIDialect:
             self.cost_header = cost_field.lower()
             self.cost_paths = (("usage", "cost"),)
 
-    def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> Prepared:
+    def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> PreparedBody:
         """Ask for usage in streams; never send stream_options without stream, which OpenAI answers with 400."""
         if not asks_usage or body.get("stream") is not True:
-            return Prepared({**body, "model": model}, hide_usage=False)
+            return PreparedBody({**body, "model": model}, hide_usage=False)
         options = body.get("stream_options") or {}
         asked = options.get("include_usage") is True
-        return Prepared(
+        return PreparedBody(
             {**body, "model": model, "stream_options": {**options, "include_usage": True}},
             hide_usage=not asked,
         )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.providers.rows import Prepared
+from proxy.providers.provider import PreparedBody
 
 # Providers whose generation, and bill, ends when a stream is closed: OpenRouter's documentation, streaming page, 2026.
 _CANCELLABLE = frozenset(
@@ -49,13 +49,13 @@ class OpenRouterDialect:
         self._referer = referer
         self._title = title
 
-    def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> Prepared:
+    def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> PreparedBody:
         """Ask for the cost. OpenRouter sends it anyway today; the switch is harmless and older deployments need it."""
         prepared = {**body, "model": model}
         if asks_usage:
             usage = body.get("usage")
             prepared["usage"] = {**usage, "include": True} if isinstance(usage, dict) else {"include": True}
-        return tuple.__new__(Prepared, (prepared, False))  # what Prepared(…) comes to, without the call between
+        return tuple.__new__(PreparedBody, (prepared, False))  # what Prepared(…) comes to, without the call between
 
     def headers(self, sent: Mapping[str, str]) -> Mapping[str, str]:
         """Name this application only where the client did not name its own."""

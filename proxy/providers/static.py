@@ -7,12 +7,12 @@ import orjson
 
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
-from proxy.policy.canned import canned_answer
+from proxy.policy.static_text import static_text
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.key import NO_KEY
 from proxy.providers.openai import OpenAIDialect
-from proxy.providers.rows import Prepared, ProviderRow
-from proxy.providers.transport import Take, TransportError, read_to
+from proxy.providers.provider import PreparedBody, ProviderRow
+from proxy.providers.transport.base import Take, TransportError, read_to
 from proxy.wire.body import wants_usage
 
 NAME = "static"
@@ -23,11 +23,11 @@ _FOREVER_S = 86_400.0
 class StaticDialect(OpenAIDialect):
     """As OpenAI's, with the body as it is: nobody counts what costs nothing."""
 
-    def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> Prepared:  # noqa: ARG002 - the protocol's signature
-        return Prepared({**body, "model": model}, hide_usage=False)
+    def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> PreparedBody:  # noqa: ARG002 - the protocol's signature
+        return PreparedBody({**body, "model": model}, hide_usage=False)
 
 
-class StaticAnswer:
+class StaticResponse:
     """Answer whose body is there already."""
 
     __slots__ = ("_body", "awaits_content", "headers", "status")
@@ -73,16 +73,18 @@ class StaticTransport:
         headers: Mapping[str, str],  # noqa: ARG002 - as above
         body: bytes | None,
         deadlines: Deadlines,  # noqa: ARG002 - as above
-    ) -> StaticAnswer:
+    ) -> StaticResponse:
         request = orjson.loads(body or b"{}")
-        found = canned_answer(self._texts, request.get("messages") or ())
+        found = static_text(self._texts, request.get("messages") or ())
         if found is None:
             text = "no keyword of the static target fits, and it has no default"
             raise TransportError("unreachable", text, dispatched=False)
         created = self._now_s()
         if request.get("stream") is True:
-            return StaticAnswer(200, "text/event-stream", _events(found.text, created, with_usage=wants_usage(request)))
-        return StaticAnswer(200, "application/json", orjson.dumps(_whole(found.text, created)))
+            return StaticResponse(
+                200, "text/event-stream", _events(found.text, created, with_usage=wants_usage(request))
+            )
+        return StaticResponse(200, "application/json", orjson.dumps(_whole(found.text, created)))
 
     async def close(self) -> None:
         """Nothing is open."""

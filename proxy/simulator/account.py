@@ -45,7 +45,7 @@ def window_start(now: int, reset: str | None) -> int:
 
 
 @dataclass(slots=True)
-class Key:
+class AccountKey:
     """One API key; spent_pusd by day of the epoch is enough for every window."""
 
     hash: str
@@ -121,21 +121,21 @@ class _Day:
 
 
 @dataclass(slots=True)
-class Account:
+class SimulatedAccount:
     """Everything that OpenRouter tells about money outside of an answer."""
 
     total_credits_pusd: int = 1000 * PUSD_PER_USD
-    keys: dict[str, Key] = field(default_factory=dict)
+    keys: dict[str, AccountKey] = field(default_factory=dict)
     used_pusd: int = 0
     _days: dict[tuple[date, str, str, str], _Day] = field(default_factory=lambda: defaultdict(_Day))
 
-    def key(self, secret: str, now: int) -> Key:
+    def key(self, secret: str, now: int) -> AccountKey:
         """Return the key; one that was never created by /keys is known too, without a limit."""
         hashed = key_hash(secret)
         found = self.keys.get(hashed)
         if found is None:
             label = f"{secret[:12]}...{secret[-3:]}"
-            found = self.keys[hashed] = Key(hashed, label, "simulator", now, now, listed=False)
+            found = self.keys[hashed] = AccountKey(hashed, label, "simulator", now, now, listed=False)
         return found
 
     def charge(self, generation: Generation, permaslug: str) -> None:
@@ -234,7 +234,7 @@ class Account:
         if not isinstance(name, str) or not name:
             raise KeyFieldError("name: a non-empty string is required")
         hashed = key_hash(secret)
-        key = Key(hashed, f"{secret[:12]}...{secret[-3:]}", name, now, now)
+        key = AccountKey(hashed, f"{secret[:12]}...{secret[-3:]}", name, now, now)
         self._change(key, fields, now)
         key.expires_at = fields.get("expires_at")
         self.keys[hashed] = key
@@ -248,7 +248,7 @@ class Account:
         return {"data": key.shown(now)}
 
     @staticmethod
-    def _change(key: Key, fields: dict[str, Any], now: int) -> None:
+    def _change(key: AccountKey, fields: dict[str, Any], now: int) -> None:
         if "limit" in fields:
             limit = fields["limit"]
             if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or limit < 0):

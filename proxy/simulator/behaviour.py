@@ -346,7 +346,7 @@ def parse(fields: dict[str, Any], base: Behaviour) -> Behaviour:
 
 
 @dataclass(slots=True)
-class _Next:
+class _NextBehaviour:
     behaviour: Behaviour
     left: int
 
@@ -359,7 +359,7 @@ class Script:
     """
 
     base: Behaviour
-    _next: list[_Next] = field(default_factory=list)
+    _next: list[_NextBehaviour] = field(default_factory=list)
     _models: dict[str, Behaviour] = field(default_factory=dict)
     _paths: dict[str, Behaviour] = field(default_factory=dict)
     _all: Behaviour | None = None
@@ -374,7 +374,7 @@ class Script:
             raise BehaviourError("field count: must be a whole number of at least 1")
         behaviour = parse(fields, self.base)
         if target == "next":
-            self._next.append(_Next(behaviour, count))
+            self._next.append(_NextBehaviour(behaviour, count))
         elif target == "all":
             self._all = behaviour
         elif isinstance(target, str) and target.startswith("model:"):

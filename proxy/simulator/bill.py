@@ -13,7 +13,7 @@ import orjson
 from proxy.core.money import MoneyError, pusd_to_usd, usd_to_pusd
 from proxy.simulator import text
 from proxy.simulator.behaviour import Behaviour
-from proxy.simulator.prices import AUSD_PER_PUSD, Price, Tokens, input_ausd, output_ausd, price_text
+from proxy.simulator.prices import AUSD_PER_PUSD, DemoPrice, Tokens, input_ausd, output_ausd, price_text
 
 # Providers at which closing the stream also ends the bill, from OpenRouter's page on streaming.
 CANCELLING_PROVIDERS = frozenset(
@@ -82,7 +82,7 @@ def _charged(literal: str) -> int | None:
         return None
 
 
-def bill(behaviour: Behaviour, price: Price, tokens: Tokens, *, seed: int, sequence: int, whole: bool) -> Bill:
+def bill(behaviour: Behaviour, price: DemoPrice, tokens: Tokens, *, seed: int, sequence: int, whole: bool) -> Bill:
     """Price what was generated. whole = to its end; only then do the literals of the behaviour count."""
     prompt = input_ausd(price, tokens)
     completion = output_ausd(price, tokens)

@@ -66,7 +66,7 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedRequest:
     """A request that was answered without a generation: nothing was charged."""
 
     seq: int
@@ -84,7 +84,7 @@ class Refused:
 @dataclass(slots=True)
 class Books:
     generations: dict[str, Generation] = field(default_factory=dict)
-    errors: list[Refused] = field(default_factory=list)
+    errors: list[RefusedRequest] = field(default_factory=list)
     total_pusd: int = 0
 
     def open(self, generation: Generation) -> None:

@@ -7,7 +7,7 @@ import orjson
 
 from proxy.simulator.bill import Bill, chat_usage, with_usage
 from proxy.simulator.faults import openai_error
-from proxy.simulator.reply import Call, Event, Reply, said
+from proxy.simulator.reply import Event, Reply, ToolCall, said
 
 _FINGERPRINT = "fp_simulator"
 _NO_UTF8 = b"\xff\xfe\xc3("
@@ -59,7 +59,7 @@ def _choice(reply: Reply, index: int) -> dict[str, Any]:
     return choice | {"message": message}
 
 
-def _tool_call(reply: Reply, index: int, call: Call) -> dict[str, Any]:
+def _tool_call(reply: Reply, index: int, call: ToolCall) -> dict[str, Any]:
     body = {
         "id": call.id,
         "type": "function",

@@ -5,14 +5,14 @@ from typing import Any
 
 import orjson
 
-from proxy.simulator.account import Account
+from proxy.simulator.account import SimulatedAccount
 from proxy.simulator.behaviour import NAMED_BEHAVIOURS, Behaviour, BehaviourError, Script
 from proxy.simulator.books import Books
 from proxy.simulator.connection import Connection, Request, head_bytes
+from proxy.simulator.ids import Ids
 from proxy.simulator.prices import pricing_body
-from proxy.simulator.provider import Served
-from proxy.simulator.received import DEFAULT_KEPT, Received
-from proxy.simulator.stamp import Stamp
+from proxy.simulator.provider import ServedPath
+from proxy.simulator.request_log import DEFAULT_KEPT, RequestLog
 
 
 class _WrongError(Exception):
@@ -26,10 +26,10 @@ class Control:
         self,
         script: Script,
         books: Books,
-        received: Received,
-        account: Account,
-        stamp: Stamp,
-        profiles: Mapping[str, Served],
+        received: RequestLog,
+        account: SimulatedAccount,
+        stamp: Ids,
+        profiles: Mapping[str, ServedPath],
     ) -> None:
         self._script = script
         self._profiles = profiles
@@ -125,7 +125,7 @@ class Control:
             one.books.clear()
 
 
-def _row(one: Served) -> dict[str, Any]:
+def _row(one: ServedPath) -> dict[str, Any]:
     """Show what a configuration needs of a profile: where it is served, its kind, its models with their prices."""
     profile = one.profile
     return {

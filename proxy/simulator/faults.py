@@ -11,7 +11,7 @@ BodyKind = Literal["json", "html"]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ProviderFault:
     status: int
     message: str
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -22,15 +22,15 @@ class Fault:
 
 _UPSTREAM = {"provider_name": "Google", "is_byok": False}
 
-FAULTS: dict[str, Fault] = {
-    "invalid-model": Fault(400, "{model} is not a valid model ID", {"error_type": "invalid_request"}),
-    "context-length": Fault(
+FAULTS: dict[str, ProviderFault] = {
+    "invalid-model": ProviderFault(400, "{model} is not a valid model ID", {"error_type": "invalid_request"}),
+    "context-length": ProviderFault(
         400,
         "This endpoint's maximum context length is 128000 tokens. However, you requested about 200000 tokens "
         "(183616 of text input, 16384 in the output). Please reduce the length of either one.",
         {"error_type": "context_length_exceeded", "provider_name": None},
     ),
-    "bad-parameter": Fault(
+    "bad-parameter": ProviderFault(
         400,
         "Provider returned error",
         {
@@ -40,28 +40,28 @@ FAULTS: dict[str, Fault] = {
             "error_type": "invalid_request",
         },
     ),
-    "no-auth": Fault(401, "No auth credentials found", {"error_type": "authentication"}),
-    "no-cookie-auth": Fault(401, "No cookie auth credentials found"),
-    "user-not-found": Fault(401, "User not found.", {"error_type": "authentication"}),
-    "missing-header": Fault(401, "Missing Authentication header"),
-    "credits-fewer-max-tokens": Fault(
+    "no-auth": ProviderFault(401, "No auth credentials found", {"error_type": "authentication"}),
+    "no-cookie-auth": ProviderFault(401, "No cookie auth credentials found"),
+    "user-not-found": ProviderFault(401, "User not found.", {"error_type": "authentication"}),
+    "missing-header": ProviderFault(401, "Missing Authentication header"),
+    "credits-fewer-max-tokens": ProviderFault(
         402,
         "This request requires more credits, or fewer max_tokens. You requested up to 16384 tokens, but can "
         "only afford 812. To increase, visit https://openrouter.ai/settings/credits and add more credits",
         {"provider_name": None, "error_type": "payment_required"},
     ),
-    "credits-insufficient": Fault(
+    "credits-insufficient": ProviderFault(
         402,
         "Insufficient credits. Add more using https://openrouter.ai/settings/credits",
         {"limit_source": "openrouter_credits", "error_type": "payment_required"},
     ),
-    "credits-never-purchased": Fault(
+    "credits-never-purchased": ProviderFault(
         402,
         "Insufficient credits. This account never purchased credits. Make sure your key is on the correct "
         "account or org, and if so, purchase more at https://openrouter.ai/settings/credits",
         {"error_type": "payment_required"},
     ),
-    "in-flight-budget": Fault(
+    "in-flight-budget": ProviderFault(
         402,
         "Your in-flight requests have reserved all remaining credits. Retry when they finish.",
         {
@@ -71,12 +71,12 @@ FAULTS: dict[str, Fault] = {
         },
         {"Retry-After": "2"},
     ),
-    "weight-exceeds-budget": Fault(
+    "weight-exceeds-budget": ProviderFault(
         402,
         "This request alone needs more than the remaining credits. Lower max_tokens or add credits.",
         {"reason": "weight_exceeds_budget", "error_type": "payment_required"},
     ),
-    "key-limit": Fault(
+    "key-limit": ProviderFault(
         403,
         "Key limit exceeded (monthly limit). Manage it using https://openrouter.ai/settings/keys",
         {
@@ -88,16 +88,18 @@ FAULTS: dict[str, Fault] = {
             "error_type": "permission_denied",
         },
     ),
-    "key-limit-daily": Fault(
+    "key-limit-daily": ProviderFault(
         403, "Key limit exceeded (daily limit). Manage it using https://openrouter.ai/settings/keys"
     ),
-    "guardrail-budget": Fault(
+    "guardrail-budget": ProviderFault(
         403,
         "Guardrail budget exceeded",
         {"limit_source": "openrouter_guardrail_budget", "limit_usd": 5, "spend_usd": 5.2},
     ),
-    "workspace-budget": Fault(403, "Workspace budget exceeded", {"limit_source": "openrouter_workspace_budget"}),
-    "moderation": Fault(
+    "workspace-budget": ProviderFault(
+        403, "Workspace budget exceeded", {"limit_source": "openrouter_workspace_budget"}
+    ),
+    "moderation": ProviderFault(
         403,
         'Your chosen model requires moderation and your input was flagged for "violence". No credits were charged.',
         {
@@ -108,31 +110,31 @@ FAULTS: dict[str, Fault] = {
             "error_type": "content_policy_violation",
         },
     ),
-    "management-only": Fault(403, "Only management keys can perform this operation"),
-    "no-endpoints": Fault(404, "No endpoints found for {model}.", {"error_type": "not_found"}),
-    "no-tool-endpoints": Fault(404, "No endpoints found that support tool use."),
-    "no-image-endpoints": Fault(404, "No endpoints found that support image input"),
-    "data-policy": Fault(404, "No endpoints found matching your guardrail restrictions and data policy."),
-    "no-allowed-providers": Fault(404, "No allowed providers are available for the selected model."),
-    "request-timeout": Fault(408, "Request timed out. Please try again."),
-    "precondition": Fault(412, "Precondition failed", {"error_type": "precondition_failed"}),
-    "too-large": Fault(413, "Request payload is too large", {"error_type": "payload_too_large"}),
-    "unprocessable": Fault(422, "Unprocessable request", {"error_type": "unprocessable"}),
-    "free-per-day": Fault(
+    "management-only": ProviderFault(403, "Only management keys can perform this operation"),
+    "no-endpoints": ProviderFault(404, "No endpoints found for {model}.", {"error_type": "not_found"}),
+    "no-tool-endpoints": ProviderFault(404, "No endpoints found that support tool use."),
+    "no-image-endpoints": ProviderFault(404, "No endpoints found that support image input"),
+    "data-policy": ProviderFault(404, "No endpoints found matching your guardrail restrictions and data policy."),
+    "no-allowed-providers": ProviderFault(404, "No allowed providers are available for the selected model."),
+    "request-timeout": ProviderFault(408, "Request timed out. Please try again."),
+    "precondition": ProviderFault(412, "Precondition failed", {"error_type": "precondition_failed"}),
+    "too-large": ProviderFault(413, "Request payload is too large", {"error_type": "payload_too_large"}),
+    "unprocessable": ProviderFault(422, "Unprocessable request", {"error_type": "unprocessable"}),
+    "free-per-day": ProviderFault(
         429,
         "Rate limit exceeded: free-models-per-day. Add 10 credits to unlock 1000 free model requests per day",
         {"limit_source": "openrouter_free_tier_daily", "error_type": "rate_limit_exceeded"},
         {"X-RateLimit-Limit": "50", "X-RateLimit-Remaining": "0"},
         reset_after_ms=3_600_000,
     ),
-    "free-per-minute": Fault(
+    "free-per-minute": ProviderFault(
         429,
         "Rate limit exceeded: free-models-per-min.",
         {"error_type": "rate_limit_exceeded"},
         {"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "0"},
         reset_after_ms=30_000,
     ),
-    "high-demand": Fault(
+    "high-demand": ProviderFault(
         429,
         "Rate limit exceeded: limit_rpm/{model}/00000000-0000-4000-8000-000000000000. High demand for "
         "{model} on OpenRouter - limited to 15 requests per minute.",
@@ -140,7 +142,7 @@ FAULTS: dict[str, Fault] = {
         {"X-RateLimit-Limit": "15", "X-RateLimit-Remaining": "0"},
         reset_after_ms=60_000,
     ),
-    "upstream-rate-limit": Fault(
+    "upstream-rate-limit": ProviderFault(
         429,
         "Provider returned error",
         {
@@ -152,8 +154,8 @@ FAULTS: dict[str, Fault] = {
         },
         {"Retry-After": "12"},
     ),
-    "server-error": Fault(500, "Internal Server Error", {"error_type": "server"}),
-    "provider-error": Fault(
+    "server-error": ProviderFault(500, "Internal Server Error", {"error_type": "server"}),
+    "provider-error": ProviderFault(
         502,
         "Provider returned error",
         {
@@ -163,20 +165,20 @@ FAULTS: dict[str, Fault] = {
             "previous_errors": [{"provider": "Google AI Studio", "code": "provider_unavailable", "status": 502}],
         },
     ),
-    "overloaded": Fault(
+    "overloaded": ProviderFault(
         503,
         "There is no available model provider that meets your routing requirements",
         {"error_type": "provider_overloaded"},
         {"Retry-After": "5"},
     ),
-    "gateway-timeout": Fault(504, "The provider timed out", {"error_type": "timeout"}),
-    "edge-timeout": Fault(524, "A timeout occurred", body="html"),
-    "provider-overloaded": Fault(529, "Provider is overloaded", {"error_type": "provider_overloaded"}),
-    "html-403": Fault(403, "Just a moment...", body="html"),
-    "html-500": Fault(500, "Internal server error", body="html"),
-    "html-502": Fault(502, "Bad gateway", body="html"),
-    "html-503": Fault(503, "Service temporarily unavailable", body="html"),
-    "html-520": Fault(520, "Web server is returning an unknown error", body="html"),
+    "gateway-timeout": ProviderFault(504, "The provider timed out", {"error_type": "timeout"}),
+    "edge-timeout": ProviderFault(524, "A timeout occurred", body="html"),
+    "provider-overloaded": ProviderFault(529, "Provider is overloaded", {"error_type": "provider_overloaded"}),
+    "html-403": ProviderFault(403, "Just a moment...", body="html"),
+    "html-500": ProviderFault(500, "Internal server error", body="html"),
+    "html-502": ProviderFault(502, "Bad gateway", body="html"),
+    "html-503": ProviderFault(503, "Service temporarily unavailable", body="html"),
+    "html-520": ProviderFault(520, "Web server is returning an unknown error", body="html"),
 }
 
 # OpenAI's string codes and types for the same statuses.

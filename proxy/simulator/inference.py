@@ -8,19 +8,19 @@ from typing import Any
 import orjson
 
 from proxy.simulator import embeddings, faults, headers, messages, sse
-from proxy.simulator.account import Account
+from proxy.simulator.account import SimulatedAccount
 from proxy.simulator.api import APIS, Api
 from proxy.simulator.behaviour import Behaviour, BehaviourError, Script
 from proxy.simulator.bill import CANCELLING_PROVIDERS, Bill
-from proxy.simulator.books import Books, Generation, Refused
-from proxy.simulator.check import Asked, RefusedError, check_body, check_key
+from proxy.simulator.books import Books, Generation, RefusedRequest
 from proxy.simulator.connection import Connection, Request
-from proxy.simulator.faults import FAULTS, Fault
-from proxy.simulator.play import Answer, Player, Progress, Stopped
-from proxy.simulator.prices import Catalogue, Model
+from proxy.simulator.faults import FAULTS, ProviderFault
+from proxy.simulator.ids import Ids
+from proxy.simulator.player import PlaybackProgress, PlaybackStopped, PlayedAnswer, Player
+from proxy.simulator.prices import DemoModels, Model
 from proxy.simulator.profiles.openrouter import FAULT_NAMES
 from proxy.simulator.reply import Event, Reply, compose, count_prompt
-from proxy.simulator.stamp import Stamp
+from proxy.simulator.request_checks import RefusedError, SimulatedRequest, check_body, check_key
 
 _OPENAI_ID_PREFIXES = {"completions": "cmpl", "responses": "resp", "embeddings": "embd"}
 
@@ -28,7 +28,9 @@ _OPENAI_ID_PREFIXES = {"completions": "cmpl", "responses": "resp", "embeddings":
 class Inference:
     """Serves chat completions and its sisters; the only writer of the books."""
 
-    def __init__(self, catalogue: Catalogue, script: Script, books: Books, account: Account, stamp: Stamp) -> None:
+    def __init__(
+        self, catalogue: DemoModels, script: Script, books: Books, account: SimulatedAccount, stamp: Ids
+    ) -> None:
         self._catalogue = catalogue
         self._script = script
         self._books = books
@@ -69,7 +71,7 @@ class Inference:
 
     # --- reading and checking
 
-    def _read(self, request: Request, api: Api, *, openai: bool) -> Asked:
+    def _read(self, request: Request, api: Api, *, openai: bool) -> SimulatedRequest:
         """Read what can be read; whatever is wrong with it is refused afterwards."""
         try:
             parsed = orjson.loads(request.body)
@@ -82,7 +84,7 @@ class Inference:
         now = self._stamp.now()
         session = body.get("session_id") or request.headers.get("x-session-id") or body.get("prompt_cache_key")
         model, user = body.get("model"), body.get("user")
-        return Asked(
+        return SimulatedRequest(
             api,
             openai,
             self._stamp.next(),
@@ -97,16 +99,16 @@ class Inference:
             user if isinstance(user, str) else None,
         )
 
-    def _behaviour(self, request: Request, asked: Asked) -> Behaviour:
+    def _behaviour(self, request: Request, asked: SimulatedRequest) -> Behaviour:
         try:
             return self._script.for_request(
                 request.target.partition("?")[0], asked.model, request.headers.get("x-sim-behaviour")
             )
         except BehaviourError as error:
-            raise RefusedError(Fault(400, str(error))) from None
+            raise RefusedError(ProviderFault(400, str(error))) from None
 
     @staticmethod
-    def _check_script(asked: Asked, behaviour: Behaviour) -> None:
+    def _check_script(asked: SimulatedRequest, behaviour: Behaviour) -> None:
         if behaviour.error is not None:
             raise RefusedError(FAULTS[behaviour.error], asked.model)
         if behaviour.failure in FAULT_NAMES:
@@ -114,7 +116,7 @@ class Inference:
 
     # --- who answers
 
-    def _reply(self, asked: Asked, behaviour: Behaviour) -> tuple[Reply, str]:
+    def _reply(self, asked: SimulatedRequest, behaviour: Behaviour) -> tuple[Reply, str]:
         requested, model = self._served(asked, behaviour)
         shown = requested if asked.openai or requested.startswith("sim/") else model.id
         if behaviour.served_model == "permaslug":
@@ -136,12 +138,12 @@ class Inference:
             reply.pieces, reply.reasoning, reply.calls = [], [], []
         return reply, model.permaslug
 
-    def _id(self, asked: Asked) -> str:
+    def _id(self, asked: SimulatedRequest) -> str:
         if asked.openai:
             return self._stamp.openai_id(_OPENAI_ID_PREFIXES.get(asked.api.path, "chatcmpl"), asked.sequence)
         return self._stamp.generation_id(asked.now, asked.sequence)
 
-    def _served(self, asked: Asked, behaviour: Behaviour) -> tuple[str, Model]:
+    def _served(self, asked: SimulatedRequest, behaviour: Behaviour) -> tuple[str, Model]:
         """Return the first model of the request's list that does not fail.
 
         As OpenRouter's own fallback does.
@@ -157,7 +159,7 @@ class Inference:
         if not asked.openai and isinstance(more, list):
             names += [m for m in more if isinstance(m, str)]
         names = names or ([] if asked.openai else ["openai/gpt-4o-mini"])  # OpenRouter: the account's default model
-        last = RefusedError(Fault(400, "you must provide a model parameter"), param="model")
+        last = RefusedError(ProviderFault(400, "you must provide a model parameter"), param="model")
         for name in names:
             model = find(name)
             if model is None:
@@ -172,15 +174,15 @@ class Inference:
     def _unknown_model(name: str, *, openai: bool) -> RefusedError:
         if openai:
             text = f"The model `{name}` does not exist or you do not have access to it."
-            return RefusedError(Fault(404, text), code="model_not_found")
+            return RefusedError(ProviderFault(404, text), code="model_not_found")
         return RefusedError(FAULTS["invalid-model"], name)
 
     # --- answering
 
-    async def _generate(self, connection: Connection, asked: Asked, reply: Reply, permaslug: str) -> None:
+    async def _generate(self, connection: Connection, asked: SimulatedRequest, reply: Reply, permaslug: str) -> None:
         behaviour = reply.behaviour
         generation = self._open(asked, reply)
-        progress = Progress()
+        progress = PlaybackProgress()
 
         def close(bill: Bill, *, cancelled: bool) -> None:
             self._close(generation, bill, permaslug, cancelled=cancelled)
@@ -232,7 +234,7 @@ class Inference:
         if not generation.finished:
             close(_broken_bill(reply, progress, streamed=asked.stream), cancelled=asked.stream)
 
-    def _open(self, asked: Asked, reply: Reply) -> Generation:
+    def _open(self, asked: SimulatedRequest, reply: Reply) -> Generation:
         generation = Generation(
             reply.id,
             asked.sequence,
@@ -269,7 +271,9 @@ class Inference:
         self._books.close(generation, bill.charged_pusd)
         self._account.charge(generation, permaslug)
 
-    async def _refuse(self, connection: Connection, asked: Asked, behaviour: Behaviour, refused: RefusedError) -> None:
+    async def _refuse(
+        self, connection: Connection, asked: SimulatedRequest, behaviour: Behaviour, refused: RefusedError
+    ) -> None:
         fault = refused.fault
         status = behaviour.error_status or fault.status if behaviour.error is not None else fault.status
         message = (behaviour.error_message or fault.message).replace("{model}", refused.model)
@@ -318,21 +322,21 @@ class Inference:
             content_type=content_type,
         )
 
-    async def _literal(self, connection: Connection, asked: Asked, behaviour: Behaviour) -> None:
+    async def _literal(self, connection: Connection, asked: SimulatedRequest, behaviour: Behaviour) -> None:
         """Answer with the text of the behaviour; nothing is charged."""
         data = (behaviour.body or "").encode("utf-8", "surrogatepass")
         self._note(asked, 200)
         events = sse.whole(data, behaviour, 0)
         await self._play(connection, asked, behaviour, events, length=_length(data, behaviour), stream=asked.stream)
 
-    async def _raw(self, connection: Connection, asked: Asked, characters: str) -> None:
+    async def _raw(self, connection: Connection, asked: SimulatedRequest, characters: str) -> None:
         self._note(asked, 0)
         await connection.send(characters.encode("latin-1", "replace"))
         connection.cut(reset=False)
 
-    def _note(self, asked: Asked, status: int) -> None:
+    def _note(self, asked: SimulatedRequest, status: int) -> None:
         self._books.errors.append(
-            Refused(
+            RefusedRequest(
                 asked.sequence,
                 asked.api.path,
                 status,
@@ -346,14 +350,14 @@ class Inference:
     async def _play(
         self,
         connection: Connection,
-        asked: Asked,
+        asked: SimulatedRequest,
         behaviour: Behaviour,
         events: Iterable[Event],
         *,
         length: int | None,
         status: int = 200,
         extra: list[tuple[str, str]] | None = None,
-        progress: Progress | None = None,
+        progress: PlaybackProgress | None = None,
         on_complete: Callable[[], None] = lambda: None,
         stream: bool = False,
         content_type: str | None = None,
@@ -362,11 +366,11 @@ class Inference:
         ray = self._stamp.word("ray", asked.sequence, 16)
         head = (headers.openai if asked.openai else headers.openrouter)(asked.now, ray, kind)
         framing: Any = "length" if asked.openai and not stream else "chunked"
-        answer = Answer(status, head + (extra or []), events, framing, length)
-        player = Player(connection, behaviour, progress or Progress(), on_complete)
+        answer = PlayedAnswer(status, head + (extra or []), events, framing, length)
+        player = Player(connection, behaviour, progress or PlaybackProgress(), on_complete)
         try:
             await player.play(answer)
-        except Stopped:
+        except PlaybackStopped:
             return
 
 
@@ -375,7 +379,7 @@ def _length(data: bytes, behaviour: Behaviour) -> int:
     return len(data) + behaviour.padding_units * len(sse.PADDING) + (3 if behaviour.bom else 0)
 
 
-def _whole_bill(reply: Reply, progress: Progress) -> Bill:
+def _whole_bill(reply: Reply, progress: PlaybackProgress) -> Bill:
     """Price an answer that reached its end, even if that is an error event."""
     if not progress.failed:
         return reply.bill()
@@ -384,7 +388,7 @@ def _whole_bill(reply: Reply, progress: Progress) -> Bill:
     return reply.uncharged(progress.tokens)
 
 
-def _broken_bill(reply: Reply, progress: Progress, *, streamed: bool) -> Bill:
+def _broken_bill(reply: Reply, progress: PlaybackProgress, *, streamed: bool) -> Bill:
     """Price an abandoned answer: in full, unless closing the stream stops the bill."""
     charge = reply.behaviour.charge_on_stop
     if charge == "nothing":

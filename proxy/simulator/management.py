@@ -7,20 +7,20 @@ from urllib.parse import parse_qs, unquote
 import orjson
 
 from proxy.simulator import faults, headers, prices, sse
-from proxy.simulator.account import MANAGEMENT_PREFIX, Account, KeyFieldError, generation_body
+from proxy.simulator.account import MANAGEMENT_PREFIX, KeyFieldError, SimulatedAccount, generation_body
 from proxy.simulator.behaviour import Behaviour, Script
 from proxy.simulator.books import Books
 from proxy.simulator.connection import Connection, Request
-from proxy.simulator.faults import FAULTS, Fault
-from proxy.simulator.play import Answer, Player, Progress, Stopped
-from proxy.simulator.prices import Catalogue
-from proxy.simulator.stamp import Stamp
+from proxy.simulator.faults import FAULTS, ProviderFault
+from proxy.simulator.ids import Ids
+from proxy.simulator.player import PlaybackProgress, PlaybackStopped, PlayedAnswer, Player
+from proxy.simulator.prices import DemoModels
 
 Result = tuple[int, Any]
 
 
-class _RefusedError(Exception):
-    def __init__(self, fault: Fault) -> None:
+class _ManagementError(Exception):
+    def __init__(self, fault: ProviderFault) -> None:
         super().__init__(fault.message)
         self.fault = fault
 
@@ -28,7 +28,9 @@ class _RefusedError(Exception):
 class Management:
     """Serves everything under the base path that is no inference."""
 
-    def __init__(self, catalogue: Catalogue, script: Script, books: Books, account: Account, stamp: Stamp) -> None:
+    def __init__(
+        self, catalogue: DemoModels, script: Script, books: Books, account: SimulatedAccount, stamp: Ids
+    ) -> None:
         self._catalogue = catalogue
         self._script = script
         self._books = books
@@ -56,14 +58,14 @@ class Management:
         extra: list[tuple[str, str]] = []
         try:
             if behaviour.error is not None:
-                raise _RefusedError(FAULTS[behaviour.error])  # noqa: TRY301  # one place writes all refusals
+                raise _ManagementError(FAULTS[behaviour.error])  # noqa: TRY301  # one place writes all refusals
             if openai:
                 status, body = self._openai(request, unquote(path))
             else:
                 status, body = self._openrouter(request, unquote(path), parse_qs(query))
                 if path == "models":
                     extra = [("Cache-Control", "public, max-age=300, stale-while-revalidate=3600")]
-        except _RefusedError as refused:
+        except _ManagementError as refused:
             fault = refused.fault
             status, extra = behaviour.error_status or fault.status, list(fault.headers.items())
             body = faults.openrouter_error(status, fault.message, fault.metadata)
@@ -87,10 +89,10 @@ class Management:
         # the sequence is left to requests that cost money, so that looking on changes no id
         write = headers.openai if openai else headers.openrouter
         head = write(self._stamp.now(), "0" * 16, behaviour.content_type or headers.JSON)
-        answer = Answer(status, head + extra, sse.whole(data, behaviour, 0), "length", len(data))
+        answer = PlayedAnswer(status, head + extra, sse.whole(data, behaviour, 0), "length", len(data))
         try:
-            await Player(connection, behaviour, Progress(), lambda: None).play(answer)
-        except Stopped:
+            await Player(connection, behaviour, PlaybackProgress(), lambda: None).play(answer)
+        except PlaybackStopped:
             return
 
     # --- OpenRouter
@@ -108,7 +110,7 @@ class Management:
             return get(key, query)
         if parts[0] == "keys" and len(parts) <= 2:
             return self._keys(request, key, parts[1] if len(parts) == 2 else None)
-        raise _RefusedError(Fault(404, f"Not Found: {request.method} {path}"))
+        raise _ManagementError(ProviderFault(404, f"Not Found: {request.method} {path}"))
 
     def _models(self, outputs: str | None) -> bytes:
         cached = self._models_cache.get(outputs)
@@ -121,34 +123,34 @@ class Management:
         for model in self._catalogue.models:
             if name in (model.id, model.permaslug):
                 return 200, prices.endpoints_body(model)
-        raise _RefusedError(Fault(404, f"Model {name} not found"))
+        raise _ManagementError(ProviderFault(404, f"Model {name} not found"))
 
     @staticmethod
     def _authorised(request: Request) -> str:
         authorization = request.headers.get("authorization", "")
         if not authorization.startswith("Bearer "):
-            raise _RefusedError(FAULTS["no-auth" if not authorization else "missing-header"])
+            raise _ManagementError(FAULTS["no-auth" if not authorization else "missing-header"])
         key = authorization.removeprefix("Bearer ")
         if not key.startswith("sk-or-v1-"):
-            raise _RefusedError(FAULTS["user-not-found"])
+            raise _ManagementError(FAULTS["user-not-found"])
         return key
 
     @staticmethod
     def _manages(key: str) -> None:
         if not key.startswith(MANAGEMENT_PREFIX):
-            raise _RefusedError(FAULTS["management-only"])
+            raise _ManagementError(FAULTS["management-only"])
 
     def _generation(self, key: str, query: dict[str, list[str]]) -> Result:
         wanted = query.get("id", [""])[0]
         generation = self._books.generations.get(wanted)
-        missing = _RefusedError(Fault(404, f"Generation {wanted} not found"))
+        missing = _ManagementError(ProviderFault(404, f"Generation {wanted} not found"))
         if generation is None or generation.visible_at_s is None:
             raise missing
         behaviour: Behaviour = generation.lookup
         if generation.key_sha256 != self._account.key(key, self._stamp.now()).hash:
             raise missing
         if behaviour.generation_error is not None:
-            raise _RefusedError(FAULTS[behaviour.generation_error])
+            raise _ManagementError(FAULTS[behaviour.generation_error])
         if behaviour.generation_missing or self._stamp.monotonic_s() < generation.visible_at_s:
             raise missing
         return 200, generation_body(generation)
@@ -165,7 +167,7 @@ class Management:
         try:
             return 200, self._account.activity(self._stamp.now(), query.get("date", [None])[0])
         except KeyFieldError as error:
-            raise _RefusedError(Fault(400, str(error))) from None
+            raise _ManagementError(ProviderFault(400, str(error))) from None
 
     def _list_keys(self, key: str, query: dict[str, list[str]]) -> Result:
         self._manages(key)
@@ -180,7 +182,7 @@ class Management:
         if hashed is None and request.method == "POST":
             secret = f"sk-or-v1-{self._stamp.word('key', len(self._account.keys), 64)}"
             return 201, self._changed(lambda fields: self._account.create_key(secret, fields, now), request)
-        missing = _RefusedError(Fault(404, "API key not found"))
+        missing = _ManagementError(ProviderFault(404, "API key not found"))
         if hashed is None or hashed not in self._account.keys:
             raise missing
         if request.method == "DELETE":
@@ -200,14 +202,14 @@ class Management:
                 raise KeyFieldError("the body must be a JSON object")  # noqa: TRY301  # answered like all others
             return change(fields)
         except (orjson.JSONDecodeError, KeyFieldError) as error:
-            raise _RefusedError(Fault(400, str(error))) from None
+            raise _ManagementError(ProviderFault(400, str(error))) from None
 
     # --- OpenAI
 
     def _openai(self, request: Request, path: str) -> Result:
         if not request.headers.get("authorization", "").startswith("Bearer sk-"):
-            raise _RefusedError(
-                Fault(
+            raise _ManagementError(
+                ProviderFault(
                     401,
                     "Incorrect API key provided. You can find your API key at "
                     "https://platform.openai.com/account/api-keys.",
@@ -220,8 +222,8 @@ class Management:
             for model in self._openai_models():
                 if model["id"] == name:
                     return 200, model
-            raise _RefusedError(Fault(404, f"The model '{name}' does not exist"))
-        raise _RefusedError(Fault(404, f"Invalid URL ({request.method} /v1/{path})"))
+            raise _ManagementError(ProviderFault(404, f"The model '{name}' does not exist"))
+        raise _ManagementError(ProviderFault(404, f"Invalid URL ({request.method} /v1/{path})"))
 
     def _openai_models(self) -> list[dict[str, Any]]:
         return [

@@ -24,7 +24,7 @@ def price_text(ausd: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class DemoPrice:
     """Atto-USD per token; cache prices None = not listed, the input price holds; request is per request."""
 
     prompt: int
@@ -34,10 +34,10 @@ class Price:
     cache_write_1h: int | None = None
     request: int = 0
     above_prompt_tokens: int | None = None  # strictly more prompt tokens than this: ``above`` holds for all of them
-    above: "Price | None" = None
+    above: "DemoPrice | None" = None
     dynamic: bool = False  # a router: listed as "-1", charged as the model that it picks
 
-    def at(self, prompt_tokens: int) -> "Price":
+    def at(self, prompt_tokens: int) -> "DemoPrice":
         if self.above is not None and self.above_prompt_tokens is not None and prompt_tokens > self.above_prompt_tokens:
             return self.above
         return self
@@ -51,7 +51,7 @@ class Model:
     """
 
     id: str
-    price: Price
+    price: DemoPrice
     provider: str
     context: int | None = 128_000
     max_output: int | None = 16_384
@@ -78,7 +78,7 @@ class Tokens:
     reasoning: int = 0
 
 
-def input_ausd(price: Price, tokens: Tokens) -> int:
+def input_ausd(price: DemoPrice, tokens: Tokens) -> int:
     price = price.at(tokens.prompt)
     read = price.prompt if price.cache_read is None else price.cache_read
     write = price.prompt if price.cache_write is None else price.cache_write
@@ -86,7 +86,7 @@ def input_ausd(price: Price, tokens: Tokens) -> int:
     return fresh * price.prompt + tokens.cached * read + tokens.cache_write * write + price.request
 
 
-def output_ausd(price: Price, tokens: Tokens) -> int:
+def output_ausd(price: DemoPrice, tokens: Tokens) -> int:
     return tokens.completion * price.at(tokens.prompt).completion
 
 
@@ -96,8 +96,8 @@ def _price(
     read: str | None = None,
     write: str | None = None,
     write_1h: str | None = None,
-) -> Price:
-    return Price(
+) -> DemoPrice:
+    return DemoPrice(
         per_million(prompt),
         per_million(completion),
         None if read is None else per_million(read),
@@ -106,8 +106,8 @@ def _price(
     )
 
 
-def _tiered(base: Price, above_prompt_tokens: int, above: Price) -> Price:
-    return Price(
+def _tiered(base: DemoPrice, above_prompt_tokens: int, above: DemoPrice) -> DemoPrice:
+    return DemoPrice(
         base.prompt,
         base.completion,
         base.cache_read,
@@ -119,8 +119,8 @@ def _tiered(base: Price, above_prompt_tokens: int, above: Price) -> Price:
     )
 
 
-_FREE = Price(0, 0)
-_ROUTER = Price(0, 0, dynamic=True)
+_FREE = DemoPrice(0, 0)
+_ROUTER = DemoPrice(0, 0, dynamic=True)
 _SEES = ("text", "image")
 _CLAUDE_SONNET = _tiered(_price("3", "15", "0.30", "3.75", "6"), 200_000, _price("6", "22.5", "0.60", "7.5", "12"))
 
@@ -216,7 +216,7 @@ SCRIPTED_MODEL = "openai/gpt-4o-mini"  # ids of the form sim/<behaviour> cost wh
 CREATED_S = 1_721_260_800  # one release day for all: nothing reads it
 
 
-class Catalogue:
+class DemoModels:
     """Looks a model up as OpenRouter does: id, permanent name, alias, with or without a ``:variant``."""
 
     def __init__(self, models: tuple[Model, ...] = CATALOGUE) -> None:
@@ -242,7 +242,7 @@ class Catalogue:
         return self.find(name) if name.startswith("sim/") else self._by_name.get(f"openai/{name}")
 
 
-def pricing_body(price: Price) -> dict[str, object]:
+def pricing_body(price: DemoPrice) -> dict[str, object]:
     """Write a price as /models does: decimal strings, optional keys only where there is such a price."""
     if price.dynamic:
         return {"prompt": "-1", "completion": "-1"}

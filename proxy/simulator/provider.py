@@ -2,21 +2,21 @@
 
 from typing import Protocol
 
-from proxy.simulator.account import Account
+from proxy.simulator.account import SimulatedAccount
 from proxy.simulator.api import APIS
 from proxy.simulator.behaviour import Script
 from proxy.simulator.books import Books
 from proxy.simulator.connection import Connection, Request
+from proxy.simulator.ids import Ids
 from proxy.simulator.inference import Inference
 from proxy.simulator.management import Management
-from proxy.simulator.prices import Catalogue
+from proxy.simulator.prices import DemoModels
 from proxy.simulator.profiles.profile import Profile
-from proxy.simulator.stamp import Stamp
 
 _OPENAI_PATHS = frozenset(("chat/completions", "completions", "embeddings", "responses"))
 
 
-class Served(Protocol):
+class ServedPath(Protocol):
     """What answers under the path of a profile, and keeps its books."""
 
     profile: Profile
@@ -26,7 +26,7 @@ class Served(Protocol):
         """Answer one request; path is what stands behind the profile's base."""
 
 
-class Provider:
+class SimulatedProvider:
     """OpenRouter or OpenAI as one set of books sees it."""
 
     def __init__(self, inference: Inference, management: Management, *, openai: bool) -> None:
@@ -48,13 +48,13 @@ class Provider:
 class OpenRouterServer:
     """The profile of OpenRouter: the rich imitation with an account and books of its own."""
 
-    def __init__(self, profile: Profile, script: Script, stamp: Stamp) -> None:
+    def __init__(self, profile: Profile, script: Script, stamp: Ids) -> None:
         self.profile = profile
         self.books = Books()
-        account, catalogue = Account(), Catalogue()
+        account, catalogue = SimulatedAccount(), DemoModels()
         inference = Inference(catalogue, script, self.books, account, stamp)
         management = Management(catalogue, script, self.books, account, stamp)
-        self._provider = Provider(inference, management, openai=False)
+        self._provider = SimulatedProvider(inference, management, openai=False)
 
     async def serve(self, request: Request, connection: Connection, path: str) -> None:
         """Answer one request; path is what stands behind the profile's base."""

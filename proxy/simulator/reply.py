@@ -9,7 +9,7 @@ import orjson
 from proxy.simulator import text
 from proxy.simulator.behaviour import Behaviour
 from proxy.simulator.bill import Bill, bill, uncharged
-from proxy.simulator.prices import Price, Tokens
+from proxy.simulator.prices import DemoPrice, Tokens
 from proxy.simulator.structured import example
 
 _IMAGE_TOKENS = 85  # what OpenAI counts for an image of low detail
@@ -29,7 +29,7 @@ class Event(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ToolCall:
     """One call of a tool; the arguments as JSON text in pieces, one token each."""
 
     id: str
@@ -49,11 +49,11 @@ class Reply:
     provider: str
     openai: bool
     behaviour: Behaviour
-    price: Price
+    price: DemoPrice
     prompt_tokens: int
     reasoning: list[str]
     pieces: list[str]
-    calls: list[Call] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
     refusal: str | None = None
     finish: str | None = "stop"
     native: str | None = "completed"
@@ -182,7 +182,7 @@ def compose(
     behaviour: Behaviour,
     *,
     identity: tuple[str, int, int, int],
-    served: tuple[str, str, Price],
+    served: tuple[str, str, DemoPrice],
     openai: bool,
 ) -> Reply:
     """Decide what is said to body. identity is (id, sequence, seed, created), served (model, provider.
@@ -191,7 +191,7 @@ def compose(
     """
     reply_id, sequence, seed, created = identity
     calls = [
-        Call(
+        ToolCall(
             f"call_{text.alphanumerics(text.number(seed, f'call{index}', sequence), 24)}",
             name,
             text.pieces(orjson.dumps(example(schema)).decode()),
@@ -260,7 +260,7 @@ def _finish(reply: Reply, maximum: int | None) -> None:
         reply.pieces = reply.pieces[:left]
         calls = []
         for call in reply.calls:
-            calls.append(Call(call.id, call.name, call.arguments[:left]))
+            calls.append(ToolCall(call.id, call.name, call.arguments[:left]))
             left -= len(calls[-1].arguments)
         reply.calls = calls
         reply.finish = "length"

@@ -7,7 +7,7 @@ import orjson
 
 from proxy.simulator import text
 from proxy.simulator.bill import responses_usage, with_usage
-from proxy.simulator.reply import Call, Event, Reply, said
+from proxy.simulator.reply import Event, Reply, ToolCall, said
 
 _Typed = tuple[str, str, dict[str, Any], int]  # kind of Event, type, fields, tokens out by then
 _BLANK: dict[str, Any] = {"content": [], "arguments": "", "summary": []}  # of an item that has only begun
@@ -165,7 +165,7 @@ def _reasoning(reply: Reply, where: dict[str, Any]) -> Iterator[_Typed]:
     yield "chunk", f"{name}_part.done", where | {"part": {"type": "summary_text", "text": words}}, tokens
 
 
-def _call(item: dict[str, Any], call: Call, where: dict[str, Any], tokens: int) -> Iterator[_Typed]:
+def _call(item: dict[str, Any], call: ToolCall, where: dict[str, Any], tokens: int) -> Iterator[_Typed]:
     for words in call.arguments:
         tokens += 1
         yield "chunk", "response.function_call_arguments.delta", where | {"delta": words}, tokens

@@ -7,20 +7,20 @@ A fake OpenRouter under /api/v1, a fake OpenAI under /openai/v1, and the profile
 import asyncio
 
 from proxy.core.clock import Clock, SystemClock
-from proxy.simulator.account import Account
+from proxy.simulator.account import SimulatedAccount
 from proxy.simulator.behaviour import Behaviour, Script
 from proxy.simulator.books import Books
 from proxy.simulator.connection import Connection, Request, head_bytes
 from proxy.simulator.control import Control
+from proxy.simulator.ids import Ids
 from proxy.simulator.inference import Inference
 from proxy.simulator.management import Management
-from proxy.simulator.prices import Catalogue
+from proxy.simulator.prices import DemoModels
 from proxy.simulator.profiles.profile import Profile
 from proxy.simulator.profiles.server import ProfileServer
 from proxy.simulator.profiles.table import PROFILES
-from proxy.simulator.provider import OpenRouterServer, Provider, Served
-from proxy.simulator.received import DEFAULT_KEPT, Received
-from proxy.simulator.stamp import Stamp
+from proxy.simulator.provider import OpenRouterServer, ServedPath, SimulatedProvider
+from proxy.simulator.request_log import DEFAULT_KEPT, RequestLog
 
 _BACKLOG = 4096  # a storm opens its connections all at once
 _OPENROUTER = "/api/v1/"
@@ -47,13 +47,13 @@ class Simulator:
     ) -> None:
         self._script = Script(Behaviour(pace_ms=pace_ms, friendly=friendly))
         self.books = Books()
-        self._received = Received()
+        self._received = RequestLog()
         self._received.keep(kept_requests)
-        account, stamp, catalogue = Account(), Stamp(clock or SystemClock(), seed), Catalogue()
+        account, stamp, catalogue = SimulatedAccount(), Ids(clock or SystemClock(), seed), DemoModels()
         inference = Inference(catalogue, self._script, self.books, account, stamp)
         management = Management(catalogue, self._script, self.books, account, stamp)
-        self._openrouter = Provider(inference, management, openai=False)
-        self._openai = Provider(inference, management, openai=True)
+        self._openrouter = SimulatedProvider(inference, management, openai=False)
+        self._openai = SimulatedProvider(inference, management, openai=True)
         self._profiles = {name: _served(profile, self._script, stamp) for name, profile in PROFILES.items()}
         self._control = Control(self._script, self.books, self._received, account, stamp, self._profiles)
         self._connections: set[Connection] = set()
@@ -99,14 +99,14 @@ class Simulator:
             headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(page)))]
             await connection.send(head_bytes(404, headers) + page)
 
-    def _profile(self, path: str) -> Served | None:
+    def _profile(self, path: str) -> ServedPath | None:
         """Return the profile under whose base the path lies, if any."""
         parts = path.split("/", 3)
         found = self._profiles.get(parts[2]) if len(parts) > 3 and parts[1] == "profiles" else None
         return found if found is not None and path.startswith(found.profile.path + "/") else None
 
 
-def _served(profile: Profile, script: Script, stamp: Stamp) -> Served:
+def _served(profile: Profile, script: Script, stamp: Ids) -> ServedPath:
     if profile.kind == "openrouter":
         return OpenRouterServer(profile, script, stamp)
     return ProfileServer(profile, script, stamp)

@@ -140,7 +140,7 @@ class NewAttempt(NamedTuple):
     reserved: Reserved | None = None
 
 
-class Generation(NamedTuple):
+class GenerationNote(NamedTuple):
     """The generation that an attempt under way turned out to be."""
 
     request_id: int
@@ -284,7 +284,7 @@ def hourly_counts(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
     return [(*row, *counts) for row, counts in by_row.items()]
 
 
-class LeftAttempt(NamedTuple):
+class UnfinishedAttempt(NamedTuple):
     """One attempt of a request that has not ended. The fields but counts are those of statements.ATTEMPTS in order.
 
     outcome ``open``: it was under way when the proxy went down. key: the name of that which it went out with.
@@ -313,14 +313,14 @@ class LeftAttempt(NamedTuple):
     counts: Counts | None = None
 
     @classmethod
-    def of_row(cls, row: tuple[Any, ...]) -> "LeftAttempt":
+    def of_row(cls, row: tuple[Any, ...]) -> "UnfinishedAttempt":
         """Return the attempt of a row of statements.ATTEMPTS, which ends with the columns of Counts."""
         size = len(Counts._fields)
         counts = row[-size:]
         return cls._make((*row[:-size], None if counts[0] is None else Counts(*counts)))
 
 
-class Unfinished(NamedTuple):
+class UnfinishedRequest(NamedTuple):
     """A request that is open or pending; the fields up to flags are those of statements.UNFINISHED in order."""
 
     id: int
@@ -340,7 +340,7 @@ class Unfinished(NamedTuple):
     duration_ms: int | None
     error: str | None
     flags: str | None
-    attempts: tuple[LeftAttempt, ...]
+    attempts: tuple[UnfinishedAttempt, ...]
 
     def shares(self) -> list[Reserved]:
         """Return each attempt's share of the reservation; the last one has the rest."""

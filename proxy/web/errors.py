@@ -6,8 +6,8 @@ from types import MappingProxyType
 from aiohttp import web
 
 from proxy.core.errors import ApiError
-from proxy.pipeline.reply import Whole, whole_bytes
-from proxy.web.path import canonical_path
+from proxy.pipeline.response import RawResponse, whole_bytes
+from proxy.web.server.request_path import canonical_path
 from proxy.wire.endpoint import ENDPOINTS, ERROR_BODIES, ErrorShape
 
 _OPENROUTER_START = "/api/v1/"
@@ -38,13 +38,15 @@ def error_response(
     return response
 
 
-def error_whole(error: ApiError, request_id: str, told: Mapping[str, str], shape: ErrorShape, now_ms: int) -> Whole:
+def error_whole(
+    error: ApiError, request_id: str, told: Mapping[str, str], shape: ErrorShape, now_ms: int
+) -> RawResponse:
     """Return the same response as HTTP/1.1 bytes."""
     headers = error_headers(error, request_id, told)
     if error.close:
         headers["Connection"] = "close"
     data = whole_bytes(error.status, headers, ERROR_BODIES[shape](error, request_id), now_ms)
-    return Whole(data, close=error.close)
+    return RawResponse(data, close=error.close)
 
 
 def error_headers(error: ApiError, request_id: str | None, told: Mapping[str, str]) -> dict[str, str]:

@@ -8,60 +8,60 @@ from aiohttp import web
 
 from proxy.core.errors import ApiError, CallerError
 from proxy.core.money import pusd_to_usd
-from proxy.pipeline.accept import accept
-from proxy.pipeline.allowance import build_allowance
-from proxy.pipeline.arrange import arranged
-from proxy.pipeline.authenticate import Identity, identify
-from proxy.pipeline.call import Call
-from proxy.pipeline.narrow import LeftOut, narrow
-from proxy.pipeline.parts import Parts, Snapshot
-from proxy.pipeline.people import group_of, stored_allowance
-from proxy.pipeline.renew import limited
-from proxy.pipeline.reserve import quote
-from proxy.pipeline.route import Route, plan_route
-from proxy.policy.choose import Order
-from proxy.storage.users import Missing, find_user
-from proxy.web.me import limit_json
-from proxy.web.state import State
+from proxy.pipeline.admission.allowance import build_allowance
+from proxy.pipeline.admission.bookable_targets import ExcludedTarget, keep_bookable
+from proxy.pipeline.admission.reserve import quote
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.identity.authenticate import Identity, identify
+from proxy.pipeline.identity.identify import limited
+from proxy.pipeline.identity.user_lookup import group_of, stored_allowance
+from proxy.pipeline.request.body import read_body
+from proxy.pipeline.routing.order import ordered_targets
+from proxy.pipeline.routing.route import Route, plan_route
+from proxy.pipeline.services import Services, Snapshot
+from proxy.policy.target_order import Order
+from proxy.storage.sqlite.users import MissingError, find_user
+from proxy.web.deps import Deps
+from proxy.web.own.usage import limit_json
 from proxy.wire.body import BodyError, dump_body, parse_body
 from proxy.wire.endpoint import CHAT, ENDPOINTS, Endpoint
 
 
-async def explain(call: Call, state: State) -> web.StreamResponse:
+async def explain(context: RequestContext, deps: Deps) -> web.StreamResponse:
     """Answer for a body: its targets, its worst case, and whether it would be accepted.
 
     ``?endpoint=messages`` (or another) says which endpoint the body is for; without it that of chat completions.
     """
-    call.endpoint = endpoint_named(call.request.query.get("endpoint"))
-    parts = state.parts
-    snapshot = parts.live.current
-    identity = identify(call, snapshot.directory)
-    body, size_bytes = await accept(call, snapshot.settings.server)
-    shown = await explained(call, identity, body, size_bytes, parts, snapshot, with_headers=True)
+    context.endpoint = endpoint_named(context.request.query.get("endpoint"))
+    services = deps.services
+    snapshot = services.live.current
+    identity = identify(context, snapshot.directory)
+    body, size_bytes = await read_body(context, snapshot.settings.server)
+    shown = await explained(context, identity, body, size_bytes, services, snapshot, with_headers=True)
     return web.Response(
-        body=orjson.dumps(shown), content_type="application/json", headers={"x-request-id": call.request_id}
+        body=orjson.dumps(shown), content_type="application/json", headers={"x-request-id": context.request_id}
     )
 
 
-async def explain_for(call: Call, state: State, fields: Mapping[str, Any]) -> dict[str, object]:
+async def explain_for(context: RequestContext, deps: Deps, fields: Mapping[str, Any]) -> dict[str, object]:
     """Answer the operator: fields are body, endpoint, and user (missing or null: a new user with default limits)."""
-    call.endpoint = endpoint_named(fields.get("endpoint"))
+    context.endpoint = endpoint_named(fields.get("endpoint"))
     user = fields.get("user")
     if user is not None and not isinstance(user, str):
         raise CallerError(400, "invalid_value", "user: the name of a user is needed.", param="user")
-    parts = state.parts
-    snapshot = parts.live.current
+    services = deps.services
+    snapshot = services.live.current
     row = None
     if user is not None and user not in snapshot.settings.users:
-        row = await parts.ledger.change(lambda db: _find(db, user))
-    body, size_bytes = body_in(fields.get("body"), call.endpoint)
-    return await explained(call, identity_of(user, row, snapshot), body, size_bytes, parts, snapshot)
+        row = await services.ledger.change(lambda db: _find(db, user))
+    body, size_bytes = body_in(fields.get("body"), context.endpoint)
+    return await explained(context, identity_of(user, row, snapshot), body, size_bytes, services, snapshot)
 
 
 def _find(connection: Any, user: str) -> dict[str, Any]:
     try:
         return find_user(connection, user)
-    except Missing as error:
+    except MissingError as error:
         raise CallerError(404, "not_found", str(error)) from None
 
 
@@ -99,17 +99,17 @@ def body_in(value: object, endpoint: Endpoint = CHAT) -> tuple[dict[str, Any], i
 
 
 async def explained(
-    call: Call,
+    context: RequestContext,
     identity: Identity,
     body: dict[str, Any],
     size_bytes: int,
-    parts: Parts,
+    services: Services,
     snapshot: Snapshot,
     *,
     with_headers: bool = False,
 ) -> dict[str, object]:
     """Return the answer as JSON values; raises CallerError for a model that the user may not use."""
-    asked_use_case = call.client.said.headers.get("X-Tollkeeper-Use-Case") if with_headers else None
+    asked_use_case = context.client.said.headers.get("X-Tollkeeper-Use-Case") if with_headers else None
     planned = plan_route(
         body,
         identity,
@@ -117,23 +117,23 @@ async def explained(
         snapshot.targets,
         asked_use_case,
         snapshot.use_cases,
-        call.endpoint,
+        context.endpoint,
     )
     if planned.use_case is not None and planned.use_case in snapshot.use_case_quotas:
         identity = limited(identity, planned.use_case, snapshot)
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[ExcludedTarget, ...] = ()
     if identity.allowance.has_hard_cost:
-        planned, left_out = await narrow(planned, identity.allowance, parts, snapshot)
-    route, order = arranged(planned, size_bytes, parts, snapshot)
-    quoted = await quote(call, identity, route, size_bytes, parts, snapshot)
-    rows = parts.desk.book.limits_view(identity.allowance.quotas, call.started_ms)
+        planned, left_out = await keep_bookable(planned, identity.allowance, services, snapshot)
+    route, order = ordered_targets(planned, size_bytes, services, snapshot)
+    quoted = await quote(context, identity, route, size_bytes, services, snapshot)
+    rows = services.desk.book.limits_view(identity.allowance.quotas, context.started_ms)
     return {
         "user": identity.user,
         "requested_model": route.requested_model,
         "preset": route.preset,
         "select": route.select,
         "note": order.note,
-        "targets": targets_json(route, order, call.started_ms, parts, snapshot),
+        "targets": targets_json(route, order, context.started_ms, services, snapshot),
         "left_out": [
             {"provider": left.provider, "model": left.model, "reason": one.reason}
             for one in order.left_out
@@ -152,7 +152,9 @@ async def explained(
     }
 
 
-def targets_json(route: Route, order: Order, now_ms: int, parts: Parts, snapshot: Snapshot) -> list[dict[str, object]]:
+def targets_json(
+    route: Route, order: Order, now_ms: int, services: Services, snapshot: Snapshot
+) -> list[dict[str, object]]:
     """Return the targets in the order in which they are tried: why each stands there, and which is asked first.
 
     Nothing is touched: no probe is taken, no key's turn used up.
@@ -161,18 +163,18 @@ def targets_json(route: Route, order: Order, now_ms: int, parts: Parts, snapshot
     is_chosen = False
     for n, target in enumerate(route.targets):
         provider = snapshot.provider_of(target)
-        health = parts.health.of(provider)
-        state = health.state(target.model)
+        health = services.health.of(provider)
+        deps = health.state(target.model)
         key_in_ms = health.ring.usable_in_ms(now_ms, target.model)
         is_used_up = len(health.used_up(now_ms)) == len(provider.keys)
-        may_go = state != "open" and key_in_ms == 0 and not is_used_up
+        may_go = deps != "open" and key_in_ms == 0 and not is_used_up
         found.append(
             {
                 "provider": target.provider,
                 "model": target.model,
                 "chosen": may_go and not is_chosen,
                 "reason": order.placed[n].reason if n < len(order.placed) else "canned answers, when nothing else does",
-                "breaker": state,
+                "breaker": deps,
                 "key": "used up" if is_used_up else _key_word(key_in_ms),
             }
         )

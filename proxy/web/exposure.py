@@ -4,21 +4,21 @@ import ipaddress
 from typing import Any
 
 from proxy.core.errors import CallerError
-from proxy.pipeline.call import Call
-from proxy.pipeline.said import Headers
-from proxy.web.admin import check_operator
-from proxy.web.state import State
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.request.headers import Headers
+from proxy.web.admin.routes import check_operator
+from proxy.web.deps import Deps
 
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP", "Via")
 _TOKEN_HEADERS = ("Authorization", "x-api-key", "api-key")
 
 
-def check_reader(call: Call, state: State) -> None:
+def check_reader(context: RequestContext, deps: Deps) -> None:
     """Raise CallerError unless server.metrics lets the client read, or it sent the operator's token."""
-    settings = state.parts.live.current.settings
+    settings = deps.services.live.current.settings
     mode = settings.server.metrics
-    headers = call.client.said.headers
-    transport = call.client.transport
+    headers = context.client.said.headers
+    transport = context.client.transport
     peer = None if transport is None else transport.get_extra_info("peername")
     if mode == "open" or (mode == "loopback" and is_here(peer, headers)):
         return
@@ -31,7 +31,7 @@ def check_reader(call: Call, state: State) -> None:
             ' From elsewhere send "Authorization: Bearer ..." with the admin_token of the configuration.',
             type_="permission_error",
         )
-    check_operator(call, state)
+    check_operator(context, deps)
 
 
 def is_here(peer: Any, headers: Headers) -> bool:

@@ -15,9 +15,9 @@ from aiohttp import web
 
 from proxy import __version__
 from proxy.core.errors import CallerError
-from proxy.pipeline.call import Call
+from proxy.pipeline.context import RequestContext
+from proxy.web.deps import Deps
 from proxy.web.exposure import check_reader
-from proxy.web.state import State
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2129; --soft: #59616e; --paper: #fff; --code: #f3f4f6; --line: #dfe2e7;
@@ -49,19 +49,19 @@ _HEADERS = {
 }
 
 
-class Condition(NamedTuple):
+class ProviderCondition(NamedTuple):
     """One line of the state: ok, or what is wrong."""
 
     name: str
     problem: str | None
 
 
-async def front_page(call: Call, state: State) -> web.StreamResponse:
+async def front_page(context: RequestContext, deps: Deps) -> web.StreamResponse:
     """Answer with HTML if asked for, else with JSON."""
-    base_url = _base_url(call)
-    conditions = _conditions(call, state)
+    base_url = _base_url(context)
+    conditions = _conditions(context, deps)
     ready = not any(condition.problem for condition in conditions[:1])
-    if "text/html" in call.client.said.headers.get("Accept", ""):
+    if "text/html" in context.client.said.headers.get("Accept", ""):
         text = _page(base_url, conditions)
         return web.Response(text=text, content_type="text/html", charset="utf-8", headers=_HEADERS)
     body = {
@@ -75,38 +75,38 @@ async def front_page(call: Call, state: State) -> web.StreamResponse:
     return web.Response(body=orjson.dumps(body), content_type="application/json", headers={"Vary": "Accept"})
 
 
-def _base_url(call: Call) -> str:
+def _base_url(context: RequestContext) -> str:
     """Return the base URL as the client reached it; its Host header is one that this server has."""
-    headers = call.client.said.headers
+    headers = context.client.said.headers
     scheme = "https" if headers.get("X-Forwarded-Proto", "").strip().lower() == "https" else "http"
     return f"{scheme}://{headers.get('Host', 'localhost')}/v1"
 
 
-def _conditions(call: Call, state: State) -> Sequence[Condition]:
+def _conditions(context: RequestContext, deps: Deps) -> Sequence[ProviderCondition]:
     """Return the state of the proxy, then that of each provider for who may know their names."""
-    parts = state.parts
-    problem = "stopping" if parts.draining else "the ledger cannot be written" if parts.ledger.problem else None
-    if problem is None and state.config_problem() is not None:
+    services = deps.services
+    problem = "stopping" if services.draining else "the ledger cannot be written" if services.ledger.problem else None
+    if problem is None and deps.config_problem() is not None:
         problem = "the configuration file has a mistake; the one before it is in force"
-    own = Condition("Proxy", problem)
+    own = ProviderCondition("Proxy", problem)
     try:
-        check_reader(call, state)
+        check_reader(context, deps)
     except CallerError:
         return (own,)
-    return (own, *(_provider(name, state) for name in parts.live.current.providers))
+    return (own, *(_provider(name, deps) for name in services.live.current.providers))
 
 
-def _provider(name: str, state: State) -> Condition:
-    view = state.parts.health.views().get(name)
-    problem = state.parts.catalogue.listing(name).problem
+def _provider(name: str, deps: Deps) -> ProviderCondition:
+    view = deps.services.health.views().get(name)
+    problem = deps.services.catalogue.listing(name).problem
     if view is not None and view.breaker.state == "open":
         problem = "is not asked for a while: it failed too often"
     elif view is not None and view.keys and all(key.set_aside_until_ms is not None for key in view.keys):
         problem = "its keys are refused or used up"
-    return Condition(f"Provider {name}", problem)
+    return ProviderCondition(f"Provider {name}", problem)
 
 
-def _page(base_url: str, conditions: Sequence[Condition]) -> str:
+def _page(base_url: str, conditions: Sequence[ProviderCondition]) -> str:
     url = escape(base_url)
     rows = "".join(
         f"<tr><td>{escape(one.name)}</td>"

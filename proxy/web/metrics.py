@@ -9,30 +9,30 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from proxy.core.money import PUSD_PER_USD
-from proxy.pipeline.call import Call
-from proxy.pipeline.health import ProviderView
-from proxy.web.state import State
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.upstream.provider_health import ProviderView
+from proxy.web.deps import Deps
 
 _STATES = ("closed", "half_open", "open")
 _LINE = ("running", "waiting")
 
 
-async def metrics(_call: Call, state: State) -> web.StreamResponse:
+async def metrics(_context: RequestContext, deps: Deps) -> web.StreamResponse:
     """Answer with every metric of docs/reference/metrics.md."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(state))
+    registry.register(_Collector(deps))
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
 class _Collector:
     """Reads everything at the moment of the question; nothing is kept for it."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
 
     def collect(self) -> Iterator[Metric]:
-        parts = self._state.parts
-        tally = parts.tally
+        services = self._deps.services
+        tally = services.tally
         yield _counter("tollkeeper_requests", "Requests that were booked.", ("status",), _one(tally.requests))
         yield _counter(
             "tollkeeper_tokens", "Tokens, pictures and searches that answers told.", ("class",), _one(tally.tokens)
@@ -50,10 +50,10 @@ class _Collector:
         yield _counter(
             "tollkeeper_key_set_asides", "How often a key was set aside.", ("provider", "key", "case"), tally.set_asides
         )
-        yield _gauge("tollkeeper_requests_in_flight", "Requests that are being answered.", len(parts.in_flight))
-        yield _gauge("tollkeeper_settlements_pending", "Requests whose cost is being looked up.", self._state.pending())
+        yield _gauge("tollkeeper_requests_in_flight", "Requests that are being answered.", len(services.in_flight))
+        yield _gauge("tollkeeper_settlements_pending", "Requests whose cost is being looked up.", self._deps.pending())
         yield _gauge(
-            "tollkeeper_holds_without_owner", "Reservations that no running request owns.", self._state.ownerless()
+            "tollkeeper_holds_without_owner", "Reservations that no running request owns.", self._deps.ownerless()
         )
         yield _counter(
             "tollkeeper_over_reservation", "Requests that cost more than was set aside.", (), {(): tally.over_requests}
@@ -64,9 +64,9 @@ class _Collector:
             (),
             {(): tally.over_pusd / PUSD_PER_USD},
         )
-        yield _gauge("tollkeeper_ledger_ok", "1 while the ledger takes writes.", int(parts.ledger.problem is None))
-        yield _gauge("tollkeeper_draining", "1 while the proxy is being stopped.", int(parts.draining))
-        yield from _of_providers(parts.health.views())
+        yield _gauge("tollkeeper_ledger_ok", "1 while the ledger takes writes.", int(services.ledger.problem is None))
+        yield _gauge("tollkeeper_draining", "1 while the proxy is being stopped.", int(services.draining))
+        yield from _of_providers(services.health.views())
 
 
 def _of_providers(views: Mapping[str, ProviderView]) -> Iterator[Metric]:
@@ -87,8 +87,8 @@ def _of_providers(views: Mapping[str, ProviderView]) -> Iterator[Metric]:
         "tollkeeper_line", "Attempts in the line of a provider with max_concurrency.", labels=("provider", "place")
     )
     for name, view in views.items():
-        for state in _STATES:
-            breakers.add_metric((name, state), float(view.breaker.state == state))
+        for deps in _STATES:
+            breakers.add_metric((name, deps), float(view.breaker.state == deps))
         opened.add_metric((name,), float(view.breaker.opened_count))
         models.add_metric((name,), float(sum(model.state == "open" for model in view.models.values())))
         keys.add_metric((name,), float(sum(key.set_aside_until_ms is not None for key in view.keys)))

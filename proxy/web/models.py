@@ -5,26 +5,26 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from proxy.core.errors import CallerError
-from proxy.pipeline.authenticate import identify
-from proxy.pipeline.call import Call
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.identity.authenticate import identify
 from proxy.policy.nearest import nearest
-from proxy.web.shelf import Shown
-from proxy.web.state import State
+from proxy.web.deps import Deps
+from proxy.web.model_list import VisibleModels
 
 
-def _shown(call: Call, state: State) -> Shown:
-    identity = identify(call, state.parts.live.current.directory)
-    return state.shelf.shown(state.parts, identity.allowance, call.started_ms)
+def _shown(context: RequestContext, deps: Deps) -> VisibleModels:
+    identity = identify(context, deps.services.live.current.directory)
+    return deps.shelf.shown(deps.services, identity.allowance, context.started_ms)
 
 
-async def list_models(call: Call, state: State) -> web.StreamResponse:
+async def list_models(context: RequestContext, deps: Deps) -> web.StreamResponse:
     """List what the user may ask for."""
-    return _json(call, _shown(call, state).body)
+    return _json(context, _shown(context, deps).body)
 
 
-async def show_model(call: Call, state: State, encoded: str) -> web.StreamResponse:
+async def show_model(context: RequestContext, deps: Deps, encoded: str) -> web.StreamResponse:
     """Answer for one id, whose slashes SDKs encode. A model that the user may not use counts as unknown."""
-    models = _shown(call, state).models
+    models = _shown(context, deps).models
     id_ = unquote(encoded)
     entry = models.get(id_)
     if entry is None:
@@ -37,8 +37,8 @@ async def show_model(call: Call, state: State, encoded: str) -> web.StreamRespon
             f" GET /v1/models lists the {len(models)} you may use.",
             param="model",
         )
-    return _json(call, entry)
+    return _json(context, entry)
 
 
-def _json(call: Call, body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="application/json", headers={"x-request-id": call.request_id})
+def _json(context: RequestContext, body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json", headers={"x-request-id": context.request_id})

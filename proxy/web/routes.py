@@ -1,6 +1,6 @@
 """One table of all paths. Authentication belongs to the handlers, never to a list of paths.
 
-The raw path is matched, and where that fails the path as path.py reads it: percent-encoding is never undone.
+The raw path is matched, and where that fails the path as server/request_path.py reads it: percent-encoding is never undone.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,28 +8,28 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from proxy.core.errors import CallerError
-from proxy.pipeline.call import Call
-from proxy.pipeline.client import Reply
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import Reply
 from proxy.policy.nearest import nearest
-from proxy.web.admin import PREFIX, admin, check_operator
-from proxy.web.chat import completions_of
-from proxy.web.cors import is_preflight, preflight
+from proxy.web.admin.routes import PREFIX, admin, check_operator
 from proxy.web.count_tokens import count_tokens
+from proxy.web.deps import Deps
 from proxy.web.explain import explain
 from proxy.web.exposure import check_reader
 from proxy.web.front_page import front_page
-from proxy.web.generation import show_generation
 from proxy.web.health import healthz, is_verbose, readyz
-from proxy.web.key import show_credits, show_key
-from proxy.web.me import my_limits, my_usage
+from proxy.web.inference import completions_of
 from proxy.web.metrics import metrics
 from proxy.web.models import list_models, show_model
-from proxy.web.path import canonical_path
-from proxy.web.state import State
+from proxy.web.own.generation import show_generation
+from proxy.web.own.key import show_credits, show_key
+from proxy.web.own.usage import my_limits, my_usage
+from proxy.web.server.cors import is_preflight, preflight
+from proxy.web.server.request_path import canonical_path
 from proxy.web.upgrade import refuse_upgrade
 from proxy.wire.endpoint import COUNT_TOKENS, ENDPOINTS, as_openrouter
 
-Handler = Callable[[Call, State], Awaitable[Reply]]
+Handler = Callable[[RequestContext, Deps], Awaitable[Reply]]
 
 _V1: Mapping[tuple[str, str], Handler] = {
     **{("POST", endpoint.path): completions_of(endpoint) for endpoint in ENDPOINTS if not endpoint.is_free},
@@ -46,15 +46,15 @@ _V1: Mapping[tuple[str, str], Handler] = {
 }
 
 
-async def _readyz(call: Call, state: State) -> Reply:
-    if is_verbose(call):
-        check_reader(call, state)
-    return await readyz(call, state)
+async def _readyz(context: RequestContext, deps: Deps) -> Reply:
+    if is_verbose(context):
+        check_reader(context, deps)
+    return await readyz(context, deps)
 
 
-async def _metrics(call: Call, state: State) -> Reply:
-    check_reader(call, state)
-    return await metrics(call, state)
+async def _metrics(context: RequestContext, deps: Deps) -> Reply:
+    check_reader(context, deps)
+    return await metrics(context, deps)
 
 
 # As the owner of the ledger's socket may ask; others by the two functions above.
@@ -93,12 +93,12 @@ PATHS = (  # without the other prefixes
 )
 
 
-async def answer(call: Call, state: State) -> Reply:
+async def answer(context: RequestContext, deps: Deps) -> Reply:
     """Find the handler of a request and run it; raises CallerError where there is none.
 
     HEAD is answered as GET, of which the server sends the head only.
     """
-    request = call.request
+    request = context.request
     method = "GET" if request.method == "HEAD" else request.method
     path = request.raw_path.partition("?")[0]
     handler = ROUTES.get((method, path))
@@ -106,28 +106,28 @@ async def answer(call: Call, state: State) -> Reply:
         path = canonical_path(path)
         handler = ROUTES.get((method, path))
     if handler is not None:
-        return await handler(call, state)
+        return await handler(context, deps)
     if is_preflight(method, request.headers):
         return preflight(request.headers, _allowed(path))
     if f"{path}/".startswith(PREFIX):
-        check_operator(call, state)
-        return await admin(call, state, path[len(PREFIX) :])
+        check_operator(context, deps)
+        return await admin(context, deps, path[len(PREFIX) :])
     if method == "GET" and (encoded := _model_in(path)) is not None:
-        return await show_model(call, state, encoded)
+        return await show_model(context, deps, encoded)
     allowed = _allowed(path)
     if method == "OPTIONS" and allowed:
-        return web.Response(status=204, headers={"Allow": allowed, "x-request-id": call.request_id})
+        return web.Response(status=204, headers={"Allow": allowed, "x-request-id": context.request_id})
     raise _unknown(path, allowed)
 
 
-async def answer_socket(call: Call, state: State) -> Reply:
+async def answer_socket(context: RequestContext, deps: Deps) -> Reply:
     """Answer on the Unix socket beside the ledger: operator's API and health, nothing that spends."""
-    path = canonical_path(call.request.raw_path)
+    path = canonical_path(context.request.raw_path)
     if f"{path}/".startswith(PREFIX):
-        return await admin(call, state, path[len(PREFIX) :])
-    handler = _OTHERS.get((call.request.method, path))
+        return await admin(context, deps, path[len(PREFIX) :])
+    handler = _OTHERS.get((context.request.method, path))
     if handler is not None:
-        return await handler(call, state)
+        return await handler(context, deps)
     raise CallerError(404, "unknown_url", f"The socket answers {PREFIX}..., /healthz, /readyz and /metrics.")
 
 

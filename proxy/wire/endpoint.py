@@ -7,19 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol
 
-from proxy.core.endpoint import MAXIMUM
-from proxy.core.endpoint import Endpoint as Kind
+from proxy.core.endpoint_kind import MAXIMUM
+from proxy.core.endpoint_kind import Endpoint as Kind
 from proxy.core.errors import ApiError, anthropic_error_body, error_body, openrouter_error_body
-from proxy.wire.answer import Answer, read_answer
 from proxy.wire.body import check_chat
-from proxy.wire.check import check_completion, check_count_tokens, check_embedding, check_message, check_response
+from proxy.wire.body_checks import check_completion, check_count_tokens, check_embedding, check_message, check_response
 from proxy.wire.embeddings import read_embeddings
 from proxy.wire.messages import MessagesMeter, message_error_event, read_message_answer
-from proxy.wire.meter import StreamMeter
 from proxy.wire.parameters import renamed, without_object
+from proxy.wire.parsed_answer import ParsedAnswer, read_answer
 from proxy.wire.redact import ErrorScreen
 from proxy.wire.responses import ResponsesMeter, read_response, response_error_event
 from proxy.wire.sse import error_event, openrouter_error_event
+from proxy.wire.stream_meter import StreamMeter
 from proxy.wire.usage import Usage
 
 ErrorShape = Literal["openai", "anthropic", "openrouter"]
@@ -32,7 +32,7 @@ ERROR_BODIES: Final[Mapping[ErrorShape, Callable[[ApiError, str | None], bytes]]
 
 
 class Meter(Protocol):
-    """Listens to a stream on its way to the client; wire/meter.py tells what each attribute means."""
+    """Listens to a stream on its way to the client; wire/stream_meter.py tells what each attribute means."""
 
     generation_id: str | None
     model: str | None
@@ -98,7 +98,7 @@ class Endpoint:
     kind: Kind
     maximum: tuple[str, ...]
     check: Callable[[dict[str, Any]], None]
-    read: Callable[[bytes], Answer | None]
+    read: Callable[[bytes], ParsedAnswer | None]
     meter: Callable[[bool], Meter] | None
     error_event: ErrorEvent
     errors: ErrorShape = "openai"

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Final
 
 import orjson
 
-from proxy.wire.answer import Answer, error_code, error_type, read_message, text_of
 from proxy.wire.error import error_of_message
-from proxy.wire.meter import MAX_EVENT_BYTES
-from proxy.wire.reckoning import FELL, whole
+from proxy.wire.parsed_answer import ParsedAnswer, error_code, error_type, read_message, text_of
+from proxy.wire.stream_meter import MAX_EVENT_BYTES
+from proxy.wire.token_classes import FELL, whole
 from proxy.wire.typed_meter import TypedMeter
 from proxy.wire.usage import MESSAGES, read_usage, with_cost, with_doubt
 
@@ -25,13 +25,13 @@ _FINISH: Final = {  # Anthropic's word -> that of chat completions
 _MONEY: Final = frozenset({"cost", "cost_details", "is_byok"})  # of a count on the way; only the last is the cost
 
 
-def read_message_answer(body: bytes) -> Answer | None:
+def read_message_answer(body: bytes) -> ParsedAnswer | None:
     """Read a message that is not streamed; None if it is no JSON object."""
     message = read_message(body)
     if message is None:
         return None
     error = error_of_message(message)
-    return Answer(
+    return ParsedAnswer(
         text_of(message, "id"),
         text_of(message, "model"),
         text_of(message, "provider"),

@@ -7,7 +7,7 @@ that is not known here travels on: it is the operator's word to a provider of th
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from proxy.core.endpoint import LEAST_TOKENS, MAXIMUM, Endpoint
+from proxy.core.endpoint_kind import LEAST_TOKENS, MAXIMUM, Endpoint
 
 _MAXIMA: Final = frozenset(name for names in MAXIMUM.values() for name in names)
 _OF_CHAT_ALONE: Final = frozenset(

@@ -5,8 +5,8 @@ Only errors and headers are looked at. What a model answers is passed on as it i
 
 from typing import Any, Final
 
-from proxy.wire.answer import read_message
 from proxy.wire.error import error_of_message
+from proxy.wire.parsed_answer import read_message
 from proxy.wire.sse import data_spans, split_events
 
 HIDDEN: Final = b"[key]"

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Final
 
 import orjson
 
-from proxy.wire.answer import Answer, error_code, error_type, read_message, text_of
 from proxy.wire.error import error_of_message
+from proxy.wire.parsed_answer import ParsedAnswer, error_code, error_type, read_message, text_of
 from proxy.wire.typed_meter import TypedMeter
 from proxy.wire.usage import RESPONSES, STREAMED_RESPONSES, read_usage
 
@@ -19,13 +19,13 @@ _CALLS: Final = ("function_call", "custom_tool_call", "local_shell_call", "apply
 _INCOMPLETE: Final = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
-def read_response(body: bytes) -> Answer | None:
+def read_response(body: bytes) -> ParsedAnswer | None:
     """Read a response that is not streamed; None if it is no JSON object."""
     message = read_message(body)
     if message is None:
         return None
     error = error_of_message(message)
-    return Answer(
+    return ParsedAnswer(
         text_of(message, "id"),
         text_of(message, "model"),
         text_of(message, "provider"),

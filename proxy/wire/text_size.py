@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from proxy.wire.answer import choices_of, read_message
+from proxy.wire.parsed_answer import choices_of, read_message
 
 CHARS_A_TOKEN: Final = 32
 _STREAMED_BYTES_A_TOKEN: Final = 256

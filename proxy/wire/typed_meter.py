@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from proxy.wire.answer import error_code, error_type, read_message, says_nothing, text_of
 from proxy.wire.error import error_of_event, error_of_message
-from proxy.wire.meter import MAX_EVENT_BYTES
+from proxy.wire.parsed_answer import error_code, error_type, read_message, says_nothing, text_of
 from proxy.wire.redact import NOTHING, ErrorScreen
 from proxy.wire.sse import EventSplitter, data_spans, split_events
+from proxy.wire.stream_meter import MAX_EVENT_BYTES
 from proxy.wire.text_size import LARGE_BYTES, bytes_of_text, least_streamed_tokens
 from proxy.wire.usage import Usage, later, with_cost
 

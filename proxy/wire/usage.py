@@ -1,7 +1,7 @@
 """Usage: what a provider says that an answer took, in tokens and money.
 
 read_usage() reads the plain form of an endpoint by itself; whatever does not add up, or has a key that the plain form
-lacks, goes through reckoning.py, which knows the ways of all providers.
+lacks, goes through token_classes.py, which knows the ways of all providers.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from proxy.wire.amount import (
     value_at,
     with_upstream,
 )
-from proxy.wire.reckoning import FELL, Reckoned, found_elsewhere, reckon
+from proxy.wire.token_classes import FELL, TokenClasses, found_elsewhere, read_token_classes
 from proxy.wire.usage_shape import CHAT, EMBEDDINGS, MAX_TOKENS, MESSAGES, RESPONSES, STREAMED_RESPONSES, UsageShape
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
     "NO_USAGE",
     "RESPONSES",
     "STREAMED_RESPONSES",
-    "Extras",
+    "ExtraCounts",
     "Usage",
     "UsageShape",
     "later",
@@ -45,7 +45,7 @@ TICKS: Final = "cost_in_usd_ticks"
 _PUSD_PER_TICK: Final = 100
 
 
-class Extras(NamedTuple):
+class ExtraCounts(NamedTuple):
     """What few usages say.
 
     unnamed_tokens are those of the output that stand in the total alone: nobody says what they are. untold_life_tokens
@@ -59,7 +59,7 @@ class Extras(NamedTuple):
     doubts: frozenset[str] = frozenset()
 
 
-NO_EXTRAS: Final = Extras()
+NO_EXTRAS: Final = ExtraCounts()
 
 
 class Usage(NamedTuple):
@@ -82,7 +82,7 @@ class Usage(NamedTuple):
     cost_problem: CostProblem | None
     is_byok: bool
     upstream_pusd: int | None
-    extras: Extras | None = None
+    extras: ExtraCounts | None = None
 
     @property
     def doubts(self) -> frozenset[str]:
@@ -139,7 +139,7 @@ def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT)
     )
     if not is_plain:
         cached_tokens = reasoning_tokens = None
-        reckoned = reckon(usage, shape)
+        reckoned = read_token_classes(usage, shape)
         if reckoned is None or (reckoned.input_tokens is None and reckoned.output_tokens is None):
             if usage.get("cost") is None and TICKS not in usage:
                 return None
@@ -191,8 +191,8 @@ def _is_plain(details: Any, key: str | None, whole: int) -> bool:
     return 0 < part <= whole and (len(details) == 1 or sum(map(bool, details.values())) == 1)
 
 
-def _extras(reckoned: Reckoned) -> Extras | None:
-    extras = Extras(reckoned.counts, reckoned.unnamed_tokens, reckoned.untold_life_tokens, reckoned.doubts)
+def _extras(reckoned: TokenClasses) -> ExtraCounts | None:
+    extras = ExtraCounts(reckoned.counts, reckoned.unnamed_tokens, reckoned.untold_life_tokens, reckoned.doubts)
     return None if extras == NO_EXTRAS else extras
 
 
@@ -255,11 +255,11 @@ def later(before: Usage | None, now: Usage) -> Usage:
     money = _later_money(before, now)
     fell = fell or (now.cost_pusd is not None and now.cost_pusd < (before.cost_pusd or 0))
     old_extras, new_extras = before.extras or NO_EXTRAS, now.extras or NO_EXTRAS
-    extras: Extras | None = new_extras
+    extras: ExtraCounts | None = new_extras
     if old_extras != NO_EXTRAS or fell:
         greater = Counts._make(map(max, old_extras.counts, new_extras.counts))
         fell = fell or greater != new_extras.counts
-        extras = Extras(
+        extras = ExtraCounts(
             greater,
             max(old_extras.unnamed_tokens, new_extras.unnamed_tokens),
             max(old_extras.untold_life_tokens, new_extras.untold_life_tokens),

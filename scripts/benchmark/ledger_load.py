@@ -26,18 +26,18 @@ import uvloop
 from machine import BenchError
 
 from proxy.app import rebuilt_book
-from proxy.config.load import Loaded, load_file
+from proxy.config.load import LoadedConfig, load_file
 from proxy.core.clock import SystemClock
-from proxy.core.token import token_hash
-from proxy.pipeline.authenticate import Identity
-from proxy.pipeline.desk import Desk
-from proxy.pipeline.directory import build_directory
-from proxy.pipeline.reserve import day_text
-from proxy.policy.guarded_clock import GuardedClock
+from proxy.core.user_token import token_hash
+from proxy.pipeline.admission.limiter import MemoryLimiter
+from proxy.pipeline.admission.reserve import day_text
+from proxy.pipeline.identity.authenticate import Identity
+from proxy.pipeline.identity.directory import build_directory
 from proxy.policy.quota import Admitted, Amounts, QuotaBook
-from proxy.storage.ledger import SqliteLedger, open_ledger
-from proxy.storage.reports import open_reader
+from proxy.policy.trusted_clock import TrustedClock
 from proxy.storage.rows import OpenRow, RequestEnd
+from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger
+from proxy.storage.sqlite.reports import open_reader
 
 _PARALLEL = 32
 _RESERVED_PUSD = 288_000_000  # 2,400 tokens in and 80 out at the prices of the bench's provider
@@ -64,10 +64,10 @@ class Outcome:
 class Till:
     """One user's way through desk and ledger, with the same calls in the same order as the pipeline's."""
 
-    def __init__(self, identity: Identity, desk: Desk, ledger: SqliteLedger, outcome: Outcome) -> None:
+    def __init__(self, identity: Identity, desk: MemoryLimiter, ledger: SqliteLedger, outcome: Outcome) -> None:
         self.identity = identity
         self.desk = desk
-        self.clock = GuardedClock(SystemClock())
+        self.clock = TrustedClock(SystemClock())
         self._ledger = ledger
         self._outcome = outcome
 
@@ -226,7 +226,7 @@ async def check_books(path: Path, till: Till, ledger: SqliteLedger, outcome: Out
     ]
 
 
-async def measure(loaded: Loaded, token: str, folder: Path, rate: float, rate_s: float, flat_s: float) -> Outcome:
+async def measure(loaded: LoadedConfig, token: str, folder: Path, rate: float, rate_s: float, flat_s: float) -> Outcome:
     settings = loaded.settings
     found = build_directory(settings, [], [], {}).find(token_hash(token))
     if found is None:
@@ -241,7 +241,7 @@ async def measure(loaded: Loaded, token: str, folder: Path, rate: float, rate_s:
         queue_max=settings.ledger.queue_max,
     )
     try:
-        till = Till(found.identity, Desk(QuotaBook(ZoneInfo(settings.timezone))), ledger, outcome)
+        till = Till(found.identity, MemoryLimiter(QuotaBook(ZoneInfo(settings.timezone))), ledger, outcome)
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD)

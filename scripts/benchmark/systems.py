@@ -16,7 +16,7 @@ from pathlib import Path
 from machine import BenchError, cpu_s, environment, free_port, rss_mb
 from upstream import JSON_MODEL, STREAM_MODEL
 
-from proxy.core.token import new_token, token_hash
+from proxy.core.user_token import new_token, token_hash
 
 _ROOT = Path(__file__).resolve().parents[2]
 _START_S = 20  # far beyond any sane start; a machine that is busy must not fail the bench

@@ -14,7 +14,7 @@ import pytest
 
 from proxy.config.load import load_file
 from proxy.config.schema import Settings
-from proxy.pipeline.gaps import find_gaps
+from proxy.pipeline.admission.missing_limits import find_missing_limits
 from tests.cli.command_line import CommandLine
 
 KEY = "sk-or-v1-canary"
@@ -27,7 +27,10 @@ def gaps(stored: list[str], **more: object) -> list[str]:
         {"name": name, "group": None, "settings": {}, "disabled": False, "made_by": None} for name in stored
     ]
     tokens = [{"user": name, "trusted": False} for name in stored]
-    return [gap.text for gap in find_gaps(Settings.model_validate({"providers": OPENROUTER, **more}), rows, tokens)]
+    return [
+        gap.text
+        for gap in find_missing_limits(Settings.model_validate({"providers": OPENROUTER, **more}), rows, tokens)
+    ]
 
 
 def test_nobody_has_a_limit() -> None:

@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from proxy.config.load import load_file
-from proxy.core.token import is_well_formed
+from proxy.core.user_token import is_well_formed
 from tests.cli.command_line import CommandLine
 
 KEY = "sk-or-v1-canary"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.config.diagnostic import SettingError
 from proxy.config.limit import CALENDAR, Kind, Limit, is_rolling, parse_limit
-from proxy.config.mistake import SettingError
 from proxy.config.show import limit_text
 from proxy.core.money import PUSD_PER_USD
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.config.load import Loaded, data_dir, find_config, load_default, load_file
+from proxy.config.load import LoadedConfig, data_dir, find_config, load_default, load_file
 from proxy.config.schema import Settings, split_target
 from proxy.config.show import as_json, effective, schema_blocks
 from proxy.core.errors import ConfigError
@@ -35,7 +35,7 @@ def write(folder: Path, text: str, mode: int = 0o600) -> Path:
     return path
 
 
-def load(folder: Path, text: str, environ: dict[str, str] = ENV, **overrides: str) -> Loaded:
+def load(folder: Path, text: str, environ: dict[str, str] = ENV, **overrides: str) -> LoadedConfig:
     return load_file(
         write(folder, text), environ, {name.replace("__", "."): value for name, value in overrides.items()}
     )

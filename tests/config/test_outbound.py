@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.load import Loaded, load_file
-from proxy.config.mistake import SettingError
+from proxy.config.diagnostic import SettingError
+from proxy.config.load import LoadedConfig, load_file
 from proxy.config.outbound import environment_proxy, read_proxy_url
 from proxy.core.errors import ConfigError
 
@@ -87,7 +87,7 @@ def test_the_environment(url: str, environ: dict[str, str], variable: str | None
     assert found is None or found.url == environ[found.variable]
 
 
-def _loaded(folder: Path, provider: str, environ: dict[str, str]) -> Loaded:
+def _loaded(folder: Path, provider: str, environ: dict[str, str]) -> LoadedConfig:
     path = folder / "config.yaml"
     path.write_text(f"providers: {{far: {{base_url: 'https://api.example/v1', {provider}}}}}\n")
     path.chmod(0o600)

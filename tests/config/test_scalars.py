@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.mistake import SettingError
+from proxy.config.diagnostic import SettingError
 from proxy.config.scalars import typed
 from proxy.config.variables import names_in, substitute
 

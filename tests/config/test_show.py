@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 
 from proxy.cli import tollkeeper
-from proxy.config import tree
+from proxy.config import yaml_tree
 from proxy.config.environment import VARIABLES
-from proxy.config.load import Loaded, load_file
-from proxy.config.locate import block_at
-from proxy.config.schema import Ledger, Log, Provider, Server
+from proxy.config.load import LoadedConfig, load_file
+from proxy.config.schema import LedgerSettings, Log, Provider, Server
+from proxy.config.setting_path import block_at
 from proxy.config.show import effective, example, json_schema, schema_blocks
 from proxy.core.errors import ConfigError
 
@@ -25,7 +25,7 @@ KEY = "sk-or-v1-canary0123456789abcdef"
 ENV = {"OPENROUTER_API_KEY": KEY}
 
 
-def load(tmp_path: Path, text: str, environ: dict[str, str] = ENV) -> Loaded:
+def load(tmp_path: Path, text: str, environ: dict[str, str] = ENV) -> LoadedConfig:
     path = tmp_path / "config.yaml"
     path.write_text(text, encoding="utf-8")
     path.chmod(0o600)
@@ -45,22 +45,22 @@ def test_the_example_loads_with_one_key_and_no_warning(tmp_path: Path) -> None:
     assert {"openrouter", "local"} <= set(loaded.settings.providers)
 
 
-def _names_used(node: tree.Node, path: tuple[str | int, ...]) -> set[tuple[type[BaseModel], str]]:
+def _names_used(node: yaml_tree.Node, path: tuple[str | int, ...]) -> set[tuple[type[BaseModel], str]]:
     found: set[tuple[type[BaseModel], str]] = set()
-    if isinstance(node, tree.Mapping):
+    if isinstance(node, yaml_tree.MappingNode):
         block = block_at(path)
         for name, entry in node.entries.items():
             if block is not None:
                 found.add((block, name))
             found |= _names_used(entry.node, (*path, name))
-    elif isinstance(node, tree.Sequence):
+    elif isinstance(node, yaml_tree.SequenceNode):
         for number, item in enumerate(node.items):
             found |= _names_used(item, (*path, number))
     return found
 
 
 def test_the_example_names_every_setting() -> None:
-    root = tree.parse(example()).root
+    root = yaml_tree.parse(example()).root
     assert root is not None
     used = {(block.__name__, name) for block, name in _names_used(root, ())}
     # Key files cannot stand beside the keys that are used, so they are there as comments.
@@ -75,7 +75,7 @@ def test_what_the_example_calls_defaults_are_the_defaults(tmp_path: Path) -> Non
     settings = load(tmp_path, example()).settings
     assert settings.server == Server()
     assert settings.log == Log()
-    assert settings.ledger == Ledger()
+    assert settings.ledger == LedgerSettings()
     openrouter = settings.providers["openrouter"]
     default = Provider.model_validate({"kind": "openrouter", "base_url": "https://openrouter.ai/api/v1"})
     for name in Provider.model_fields:
@@ -163,13 +163,13 @@ class Checker:
         return True
 
 
-def _as_an_editor_reads(node: tree.Node | None) -> Any:
+def _as_an_editor_reads(node: yaml_tree.Node | None) -> Any:
     """Editors read YAML themselves, without variables, and numbers as JSON's."""
     from proxy.config.scalars import typed
 
-    if isinstance(node, tree.Mapping):
+    if isinstance(node, yaml_tree.MappingNode):
         return {name: _as_an_editor_reads(entry.node) for name, entry in node.entries.items()}
-    if isinstance(node, tree.Sequence):
+    if isinstance(node, yaml_tree.SequenceNode):
         return [_as_an_editor_reads(item) for item in node.items]
     if node is None or not node.plain:
         return node.text if node is not None else None
@@ -190,7 +190,7 @@ def _as_an_editor_reads(node: tree.Node | None) -> Any:
     ],
 )
 def test_what_loads_is_valid_for_editors(text: str | None) -> None:
-    root = tree.parse(example() if text is None else text).root
+    root = yaml_tree.parse(example() if text is None else text).root
     assert Checker(json_schema()).allows(_as_an_editor_reads(root))
 
 
@@ -212,7 +212,7 @@ def test_what_loads_is_valid_for_editors(text: str | None) -> None:
     ],
 )
 def test_what_is_refused_is_marked_by_editors_too(text: str, tmp_path: Path) -> None:
-    assert not Checker(json_schema()).allows(_as_an_editor_reads(tree.parse(text).root))
+    assert not Checker(json_schema()).allows(_as_an_editor_reads(yaml_tree.parse(text).root))
     with pytest.raises(ConfigError):
         load(tmp_path, text)
 

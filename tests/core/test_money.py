@@ -7,13 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.core.money import (
-    MAX_PUSD,
-    PUSD_PER_USD,
-    MoneyError,
-    pusd_to_usd,
-    usd_to_pusd,
-)
+from proxy.core.money import MAX_PUSD, PUSD_PER_USD, MoneyError, pusd_to_usd, usd_to_pusd
 
 _amounts = st.integers(0, MAX_PUSD)
 

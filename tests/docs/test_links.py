@@ -8,7 +8,7 @@ import pytest
 from .pages import ROOT, pages, tracked
 
 # Steps of the migration are compared with what old ledgers hold: their comments are as they were when they were made.
-FIXED = ("proxy/storage/schema/", "proxy/storage/sqlite/migrations/", "docs/evidence/")
+FIXED = ("proxy/storage/sqlite/migrations/", "proxy/storage/sqlite/migrations/", "docs/evidence/")
 
 
 def _resolved(page: str, path: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from proxy.config.load import load_file
-from proxy.pipeline.presets import preset_rows
+from proxy.pipeline.routing.presets import preset_rows
 
 from .pages import pages
 from .snippets import LANGUAGES, Snippet, snippets

@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import dataclass, replace
 from random import Random
 
-from proxy.core.waiter import Waiter
-from proxy.storage.rows import HOUR_MS, Generation, NewAttempt, RequestIds, Reserved
-from proxy.storage.writer import Operation, What
+from proxy.core.inline_future import InlineFuture
+from proxy.storage.rows import HOUR_MS, GenerationNote, NewAttempt, RequestIds, Reserved
+from proxy.storage.sqlite.writer import Operation, What
 from tests.storage.made_requests import START_MS, attempt_end, attempt_row, open_row, request_end
 
 _USERS = ("anna", "bob", "carl")
@@ -44,7 +44,7 @@ class Workload:
         touched = rng.sample(self._unfinished, min(len(self._unfinished), rng.choice((0, 1, 1, 2, 5))))
         whats = [self._go_on(id_) for id_ in touched]
         whats += [self._open() for _ in range(rng.choice((0, 1, 1, 2, 6)) or not touched)]
-        return [(what, Waiter(self._loop), None) for what in whats]
+        return [(what, InlineFuture(self._loop), None) for what in whats]
 
     def _open(self) -> What:
         rng = self._rng
@@ -67,7 +67,7 @@ class Workload:
         if kind == "generation":
             generation_id = f"gen-{rng.randrange(10**9)}"
             self._change_last(id_, row, row.attempts[-1][0], generation_id)
-            return Generation(id_, n, generation_id)
+            return GenerationNote(id_, n, generation_id)
         reserved = row.reserved_pusd + rng.randrange(10**9)
         ended = (*row.attempts[:-1], ("upstream_error", None))
         self.rows[id_] = replace(row, reserved_pusd=reserved, attempts=(*ended, ("open", None)))

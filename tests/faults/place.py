@@ -13,9 +13,8 @@ from zoneinfo import ZoneInfo
 
 from proxy.app import App
 from proxy.core.clock import SystemClock
-from proxy.storage.audit import Expected
-from proxy.storage.audit import audit as audit_ledger
-from proxy.storage.reports import open_reader
+from proxy.storage.sqlite.reports import open_reader
+from proxy.storage.sqlite.verify import ExpectedTotals, verify
 from tests.faults.raw_upstream import RawUpstream
 from tests.support.installation import OPENAI_KEY, PRICES, PROVIDER_KEY, settings, token_hash_of, token_of, write_config
 from tests.support.leaks import nothing_leaks
@@ -64,7 +63,7 @@ class Place:
         """Wait until nothing is under way and no figure is awaited."""
 
         async def look() -> bool:
-            return not self.app.parts.in_flight and not self.app.pending.waiting
+            return not self.app.services.in_flight and not self.app.pending.waiting
 
         await eventually(look)
 
@@ -110,7 +109,7 @@ class Place:
         await self.quiet()
         assert {row["state"] for row in self.rows()} <= {"settled", "released"}
         assert {attempt["outcome"] for attempt in self.attempts()} & {"open"} == set()
-        assert self.app.parts.desk.book.audit() == []
+        assert self.app.services.desk.book.audit() == []
         answer = await ask(self.app.port, "GET", "/v1/me/limits", token=self.token)
         assert [(limit["kind"], limit.get("reserved_pusd")) for limit in answer.json()["limits"]] == [("cost", 0)]
         findings = await asyncio.to_thread(self._audit)
@@ -121,8 +120,8 @@ class Place:
     def _audit(self) -> Any:
         connection = open_reader(self.folder / "ledger.db")
         try:
-            expected = Expected((), ZoneInfo("UTC"), None, 1e9, 1e9)
-            return audit_ledger(connection, expected, SystemClock().now_ms())
+            expected = ExpectedTotals((), ZoneInfo("UTC"), None, 1e9, 1e9)
+            return verify(connection, expected, SystemClock().now_ms())
         finally:
             connection.close()
 

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from proxy.jobs import watch_holds
-from proxy.pipeline import dispatch as dispatching
-from proxy.pipeline import record, reserve, run, walk
-from proxy.pipeline.health import ProviderHealth
-from proxy.pipeline.key_use import KeyUse
-from proxy.storage.ledger import SqliteLedger
-from proxy.storage.writer import LedgerUnavailableError, Writer
+from proxy.jobs import hold_watch
+from proxy.pipeline import failover as dispatching
+from proxy.pipeline import run
+from proxy.pipeline.admission import reserve
+from proxy.pipeline.settlement import recorder
+from proxy.pipeline.upstream import hops
+from proxy.pipeline.upstream.key_limits import KeyUse
+from proxy.pipeline.upstream.provider_health import ProviderHealth
+from proxy.storage.sqlite.ledger import SqliteLedger
+from proxy.storage.sqlite.writer import LedgerUnavailableError, Writer
 from tests.quotas.place import Place, user
 from tests.support.installation import PROVIDER_KEY
 from tests.support.patience import eventually
@@ -38,7 +41,7 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
 # what raises once, by the step of the request: the owner of a function, and its name
 STEPS: dict[str, tuple[Any, str]] = {
     "row": (reserve, "_row"),
-    "open": (record.Booking, "open"),
+    "open": (recorder.Recorder, "open"),
     "asking to open": (SqliteLedger, "open"),
     "asking for a change": (SqliteLedger, "change"),
     "asking for an attempt": (SqliteLedger, "add_attempt"),
@@ -48,12 +51,12 @@ STEPS: dict[str, tuple[Any, str]] = {
     "key": (KeyUse, "begin"),
     "send": (dispatching, "send"),
     "opening": (dispatching, "open_answer"),
-    "opened": (walk.Walk, "note_opened"),
-    "next": (walk.Walk, "go_on"),
+    "opened": (hops.Hops, "note_opened"),
+    "next": (hops.Hops, "go_on"),
     "relay": (run, "relay"),
     "failure": (run, "tell_failure"),
-    "settle": (record, "settle"),
-    "end": (record.Booking, "_told"),
+    "settle": (recorder, "settle"),
+    "end": (recorder.Recorder, "_told"),
     "answered": (ProviderHealth, "answered"),
 }
 
@@ -107,7 +110,7 @@ class Fault:
 
 async def nothing_is_held(place: Place) -> None:
     """Wait until nothing is set aside anywhere and no row is open; then see that another request passes."""
-    parts = place.app.parts
+    parts = place.app.services
 
     async def look() -> bool:
         lines = [view.running or 0 for view in parts.health.views().values()]
@@ -124,7 +127,7 @@ async def nothing_is_held(place: Place) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 async def test_nothing_stays_held(opened: Open, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    monkeypatch.setattr(watch_holds, "_EVERY_S", 0.05)
+    monkeypatch.setattr(hold_watch, "_EVERY_S", 0.05)
     place = await opened(WORLD)
     fault = Fault(monkeypatch, *STEPS[step])
     raised = 0
@@ -168,7 +171,7 @@ async def test_one_who_is_cut_while_the_disk_is_busy(
     client = await place.begin_chat(max_tokens=9)
 
     async def is_held() -> bool:
-        return bool(place.app.parts.desk.book.open_ids())
+        return bool(place.app.services.desk.book.open_ids())
 
     await eventually(is_held)
     if refuses:

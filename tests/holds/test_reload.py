@@ -35,7 +35,7 @@ async def hold_back(place: Place, count: int, **fields: Any) -> list[Client]:
         clients.append(client)
 
     async def begun() -> bool:
-        return len(place.app.parts.in_flight) == count
+        return len(place.app.services.in_flight) == count
 
     await eventually(begun)
     return clients
@@ -57,13 +57,13 @@ async def test_the_first_limit_of_a_use_case_holds_for_all_that_is_not_in_yet(op
     assert statuses.count(402) == MANY - LIMIT + 1
     await place.restart()
     assert (await place.chat(model="texts")).status == 402
-    assert place.app.parts.desk.book.audit() == []
+    assert place.app.services.desk.book.audit() == []
 
 
 async def test_what_is_let_in_while_the_past_is_read_counts(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether it is over by then or still runs: each request once, before the reading, during it and after it."""
     place = await opened(world())
-    ledger, parts = place.app.ledger, place.app.parts
+    ledger, parts = place.app.ledger, place.app.services
     assert (await place.chat(model="texts")).status == 200
     real, reading, go = ledger.change, asyncio.Event(), asyncio.Event()
 
@@ -91,7 +91,7 @@ async def test_what_is_let_in_while_the_past_is_read_counts(opened: Open, monkey
     kept = {name: (span.settled, span.reserved) for name, span in account.spans.items()}
     await place.restart()
     assert (await place.chat(model="texts")).status == 402
-    fresh = place.app.parts.desk.book._account("use_case:sms")
+    fresh = place.app.services.desk.book._account("use_case:sms")
     assert {name: (span.settled, span.reserved) for name, span in fresh.spans.items()} == kept
     assert len(place.rows()) == 4
 
@@ -118,14 +118,14 @@ async def test_a_limit_that_comes_while_a_request_waits_for_room(opened: Open) -
     second = await place.begin_chat()
 
     async def waits() -> bool:
-        return bool(place.app.parts.desk._waiting)
+        return bool(place.app.services.desk._waiting)
 
     await eventually(waits)
     await place.configure({**world(anna=user("anna", disabled=True)), **rules, "limits": {"cost": "$9/day"}})
     assert (await first.read_answer()).status == 200
     refused = await second.read_answer()
     assert (refused.status, error_of(refused)["code"]) == (403, "token_disabled")
-    assert place.app.parts.desk.book.open_ids() == set()
+    assert place.app.services.desk.book.open_ids() == set()
 
 
 @pytest.mark.parametrize("mistake", ["schema", "pattern"])
@@ -133,7 +133,7 @@ async def test_a_refused_reload_leaves_everything_in_force(opened: Open, mistake
     """An address that changes and a preset that is no preset, in one save: the old provider is not touched."""
     place = await opened(world({"requests": "1k/day"}))
     assert (await place.chat(model="texts")).status == 200
-    parts, before = place.app.parts, place.app.live.current
+    parts, before = place.app.services, place.app.live.current
     rows, closing = dict(before.providers), list(place.app._replaced)
     labels = place.rows("SELECT * FROM meta WHERE name LIKE 'currency%'")
     broken: dict[str, Any] = {"checks": {"pattern": "("}}  # refused as it is read

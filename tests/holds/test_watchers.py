@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from proxy.core.token import token_hash
+from proxy.core.user_token import token_hash
+from proxy.jobs import hold_watch, part_watch
 from proxy.jobs import runner as job_runner
-from proxy.jobs import watch_holds, watch_parts
 from proxy.jobs.runner import JobRunner
 from proxy.policy.quota import Admitted, Amounts
-from proxy.storage.writer import Writer
+from proxy.storage.sqlite.writer import Writer
 from tests.quotas.place import Place, error_of, user
 from tests.support.control import Controls
 from tests.support.installation import settings, token_of, write_config
@@ -31,7 +31,7 @@ LIMITED = {"users": {"anna": user("anna", limits={"cost": "$1/day", "requests": 
 _SERVE = """
 import sys
 from pathlib import Path
-from proxy.storage.writer import Writer
+from proxy.storage.sqlite.writer import Writer
 take = Writer._next_group
 def broken(self):
     group = take(self)
@@ -49,7 +49,7 @@ main()
 _SERVE_FULL = """
 import sqlite3, sys
 from pathlib import Path
-from proxy.storage.writer import Writer
+from proxy.storage.sqlite.writer import Writer
 apply = Writer._apply
 def full(self, rows):
     if Path("break").exists():
@@ -120,7 +120,7 @@ async def _open_rows(folder: Path) -> list[dict[str, Any]]:
 
 async def test_it_stops_by_itself(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every request that waits is answered, and the proxy is told that it is broken."""
-    monkeypatch.setattr(watch_parts, "_EVERY_S", 0.02)
+    monkeypatch.setattr(part_watch, "_EVERY_S", 0.02)
     place = await opened(LIMITED)
 
     def broken(_self: Writer, _rows: object) -> None:
@@ -135,9 +135,9 @@ async def test_it_stops_by_itself(opened: Open, monkeypatch: pytest.MonkeyPatch)
 
 async def test_a_hold_without_an_owner(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told in the log, at /readyz and as a metric; and it is ended by what the ledger says."""
-    monkeypatch.setattr(watch_holds, "_EVERY_S", 0.02)
+    monkeypatch.setattr(hold_watch, "_EVERY_S", 0.02)
     place = await opened(LIMITED)
-    parts = place.app.parts
+    parts = place.app.services
     watch = place.app.holds
     seen: list[int] = []
 

@@ -11,13 +11,13 @@ from multidict import CIMultiDict
 from proxy.config.schema import EndUsers
 from proxy.config.values import NAME
 from proxy.core.errors import CallerError
-from proxy.pipeline.end_users import Naming
+from proxy.pipeline.identity.end_users import UserNaming
 from proxy.wire.user_jwt import UserJwtError, UserJwtReader
 
 SECRET = "s" * 32
 NOW_MS = 1_800_000_000_000
-UNSIGNED = Naming(EndUsers())
-SIGNED = Naming(EndUsers.model_validate({"jwt_secret": SECRET}))
+UNSIGNED = UserNaming(EndUsers())
+SIGNED = UserNaming(EndUsers.model_validate({"jwt_secret": SECRET}))
 READER = UserJwtReader(SECRET)
 TEXTS = st.text(max_size=80) | st.from_regex(NAME, fullmatch=True)
 NUMBERS = st.integers() | st.floats() | st.integers(NOW_MS // 1000 - 5, NOW_MS // 1000 + 5)

@@ -77,7 +77,7 @@ CONTROLS: Final = (
         "U5-silence-is-an-end",
         "A stream that goes silent counts as one that is over.",
         Patch(
-            "PooledAnswer.check",
+            "PooledResponse.check",
             'self.fail("idle_timeout", "the provider went silent in the middle of its answer")',
             "self.finish(), self._transport.abort(), self.wake()",
         ),
@@ -86,14 +86,14 @@ CONTROLS: Final = (
     _one(
         "U5-comments-are-no-life",
         "Only the length of the answer counts, so that comments do not keep it open.",
-        Patch("PooledAnswer.check", "self._last_s", "self._start_s"),
+        Patch("PooledResponse.check", "self._last_s", "self._start_s"),
         "silence.py::test_u5_comments_are_life",
     ),
     _one(
         "U6-a-break-is-not-sent",
         "What broke before an answer began counts as never sent.",
         Patch(
-            "PooledAnswer.wait",
+            "PooledResponse.wait",
             "TransportError(*self._failure, dispatched=True)",
             "TransportError(*self._failure, dispatched=self.status != 0)",
         ),
@@ -110,7 +110,11 @@ CONTROLS: Final = (
         "U7-short-of-its-length",
         "An answer whose connection ends is whole, whatever its length said.",
         (
-            Patch("providers.pool_connection:Connection.connection_lost", "self._until_close", "answer.status"),
+            Patch(
+                "providers.transport.pool.connection:UpstreamConnection.connection_lost",
+                "self._until_close",
+                "answer.status",
+            ),
             Patch("is_cut_off", 'text[:1] != b"{"', "text is not None"),
         ),
         (f"{_TESTS}breaks.py::test_u7_json_that_ends_early[length-openrouter]",),
@@ -125,7 +129,7 @@ CONTROLS: Final = (
         "U8-finished-is-broken",
         "A whole answer without [DONE] and without a bill is called broken, and its provider set aside.",
         Patch(
-            "Stream._failure",
+            "StreamRelay._failure",
             "meter.finished or (billed and (meter.usage_is_last or meter.finish_reason is not None))",
             "billed and (meter.usage_is_last or meter.finish_reason is not None)",
         ),
@@ -135,7 +139,7 @@ CONTROLS: Final = (
         "U9-broken-is-free",
         "A stream that broke off without a bill costs nothing.",
         Patch(
-            "pipeline.settle:_said_that_it_failed",
+            "pipeline.settlement.settle:_said_that_it_failed",
             "heard.status >= 300 or (heard.failed and not heard.content_seen)",
             "heard.usage is None",
         ),
@@ -159,7 +163,7 @@ CONTROLS: Final = (
         "U11-a-failure-is-charged",
         "An error under 200 is charged at the worst case.",
         Patch(
-            "pipeline.settle:_said_that_it_failed",
+            "pipeline.settlement.settle:_said_that_it_failed",
             "heard.status >= 300 or (heard.failed and not heard.content_seen)",
             "heard.status >= 300",
         ),
@@ -168,13 +172,13 @@ CONTROLS: Final = (
     _one(
         "U12-a-refusal-is-charged",
         "A status in the 400s is charged at the worst case.",
-        Patch("pipeline.settle:_said_that_it_failed", "heard.status >= 300", "heard.status >= 500"),
+        Patch("pipeline.settlement.settle:_said_that_it_failed", "heard.status >= 300", "heard.status >= 500"),
         "errors.py::test_u12_too_many_requests[seconds-openrouter]",
     ),
     _one(
         "U13-a-refusal-of-the-key-is-charged",
         "A status below 429 is charged at the worst case.",
-        Patch("pipeline.settle:_said_that_it_failed", "heard.status >= 300", "heard.status >= 429"),
+        Patch("pipeline.settlement.settle:_said_that_it_failed", "heard.status >= 300", "heard.status >= 429"),
         "errors.py::test_u13_refused[404-plain-openrouter]",
         "errors.py::test_u13_the_operators_key_or_account[False-stream-plain]",
         "heads.py::test_u24_a_redirect[302-plain-openrouter]",
@@ -182,14 +186,14 @@ CONTROLS: Final = (
     _one(
         "U14-a-failure-is-charged",
         "A status in the 500s is charged at the worst case.",
-        Patch("pipeline.settle:_said_that_it_failed", "heard.status >= 300", "300 <= heard.status < 500"),
+        Patch("pipeline.settlement.settle:_said_that_it_failed", "heard.status >= 300", "300 <= heard.status < 500"),
         "errors.py::test_u14_a_web_page[503-openrouter]",
         "errors.py::test_u14_a_failure_in_json",
     ),
     _one(
         "U15-life-stretches-the-total",
         "Each byte that comes gives the answer its whole time again.",
-        Patch("PooledAnswer.check", "self._start_s + deadlines.total_s", "self._last_s + deadlines.total_s"),
+        Patch("PooledResponse.check", "self._start_s + deadlines.total_s", "self._last_s + deadlines.total_s"),
         "odd_bytes.py::test_u15_byte_after_byte_for_ever[plain]",
         "silence.py::test_u5_comments_do_not_last_for_ever",
     ),
@@ -243,7 +247,7 @@ CONTROLS: Final = (
     _one(
         "U21-any-number-is-a-count",
         "Counts are taken as they come.",
-        Patch("wire.reckoning:whole", "value if 0 <= value <= MAX_TOKENS else None", "value"),
+        Patch("wire.token_classes:whole", "value if 0 <= value <= MAX_TOKENS else None", "value"),
         "figures.py::test_u21_counts_that_cannot_be[huge-plain]",
     ),
     _one(
@@ -270,7 +274,7 @@ CONTROLS: Final = (
     _one(
         "U23-any-number-of-headers",
         "Heads have no end.",
-        Patch("providers.pool_connection:_HEADERS_MAX", "1000", "10**9"),
+        Patch("providers.transport.pool.connection:_HEADERS_MAX", "1000", "10**9"),
         "heads.py::test_u23_a_head_that_can_be_read_in_two_ways[1001 headers-plain]",
     ),
     _one(
@@ -334,8 +338,8 @@ CONTROLS: Final = (
         "What nobody knows the cost of costs nothing.",
         Patch(
             "give_up",
-            'Verdict("settled", reserved_pusd, source, frozenset(flags))',
-            'Verdict("settled", 0, source, frozenset(flags))',
+            'Settlement("settled", reserved_pusd, source, frozenset(flags))',
+            'Settlement("settled", 0, source, frozenset(flags))',
         ),
         "generation.py::test_u27_never_known[500]",
         "figures.py::test_u20_a_cost_that_cannot_be[negative-plain]",
@@ -358,7 +362,7 @@ CONTROLS: Final = (
         "U28-answers-nobody-asked-for",
         "What comes on an idle connection is taken for the next answer.",
         Patch(
-            "providers.pool_connection:Connection.data_received",
+            "providers.transport.pool.connection:UpstreamConnection.data_received",
             "if answer is None:\n    self.abort()\n    return",
             "if answer is None:\n    self._loop.call_later(0.001, self.data_received, data)\n    return",
         ),
@@ -368,7 +372,7 @@ CONTROLS: Final = (
         "chain-a-role-is-content",
         "An event that only names the role counts as content: after it no other target is asked.",
         Patch(
-            "wire.meter:_says_something",
+            "wire.stream_meter:_says_something",
             'any(value for name, value in part.items() if name != "role")',
             "any(part.values())",
         ),

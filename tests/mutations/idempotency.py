@@ -10,13 +10,13 @@ MUTATIONS: Final = (
     Mutation(
         "repeated-at-once",
         "A key is looked up only when its request is over: what comes meanwhile is sent and billed again.",
-        (Patch("once", "parts.claims.find(hashes)", "None"),),
+        (Patch("once", "services.claims.find(hashes)", "None"),),
         (f"{_REPEATED}fifty_at_once_are_one[True]",),
     ),
     Mutation(
         "keys-in-memory",
         "A restart forgets which keys came before.",
-        (Patch("Booking.open", "call.claim is not None", "False"),),
+        (Patch("Recorder.open", "context.claim is not None", "False"),),
         (f"{_REPEATED}what_is_over_is_not_done_again[True-False]",),
     ),
     Mutation(

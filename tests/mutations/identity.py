@@ -24,7 +24,7 @@ MUTATIONS: Final = (
     Mutation(
         "anybody-names-anybody",
         "A header that any client can write names the user: whoever knows a name spends that user's money.",
-        (Patch("Naming.name", "self._written(headers) if trusted else None", "self._written(headers)"),),
+        (Patch("UserNaming.name", "self._written(headers) if trusted else None", "self._written(headers)"),),
         (f"{_END_USERS}a_header_from_any_other_token_is_ignored_and_stays_here",),
     ),
     Mutation(
@@ -54,7 +54,7 @@ MUTATIONS: Final = (
     Mutation(
         "generations-of-others",
         "Whoever knows or guesses an id reads what another user's request cost.",
-        (TextPatch("storage.own_request:_SQL", " AND user = ?1\nORDER", "\nORDER"),),
+        (TextPatch("storage.sqlite.own_request:_SQL", " AND user = ?1\nORDER", "\nORDER"),),
         (f"{_FIGURES}generation[False]",),
     ),
     Mutation(

@@ -12,7 +12,13 @@ MUTATIONS: Final = (
     Mutation(
         "bytes-of-a-header-in-a-row",
         "A header in Latin-1 reaches the ledger as half a surrogate pair, and no row can hold it.",
-        (Patch("pipeline.tags:_text", "fit_text(header_text(value), _TEXT_CHARS_MAX)", "value[:_TEXT_CHARS_MAX]"),),
+        (
+            Patch(
+                "pipeline.request.tags:_text",
+                "fit_text(header_text(value), _TEXT_CHARS_MAX)",
+                "value[:_TEXT_CHARS_MAX]",
+            ),
+        ),
         ("tests/holds/test_text.py::test_a_header_in_either_encoding[X-Tollkeeper-Use-Case-use_case-Latin-1-lane]",),
     ),
     Mutation(
@@ -59,11 +65,11 @@ MUTATIONS: Final = (
         "Rows wait in memory for the next flush while the client has its answer; a stop loses them.",
         (
             Patch(
-                "Booking.end",
-                "written = parts.ledger.end(end, self._written)",
-                "asyncio.get_running_loop().call_later(3, parts.ledger.end, end, self._written)\n"
+                "Recorder.end",
+                "written = services.ledger.end(end, self._written)",
+                "asyncio.get_running_loop().call_later(3, services.ledger.end, end, self._written)\n"
                 "return verdict\n"
-                "written = parts.ledger.end(end, self._written)",
+                "written = services.ledger.end(end, self._written)",
             ),
         ),
         (f"{_SETTLING}a_bill_above_the_worst_case",),
@@ -87,7 +93,7 @@ MUTATIONS: Final = (
         "settled-twice",
         "A request that ended is ended again, and counts twice in the roll-up.",
         (
-            Patch("Booking.end", "if self.verdict is not None:\n    return self.verdict"),
+            Patch("Recorder.end", "if self.verdict is not None:\n    return self.verdict"),
             Patch(
                 "run",
                 "if booking.verdict is None:\n    await booking.end(status, error)",

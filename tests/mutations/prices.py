@@ -15,7 +15,9 @@ MUTATIONS: Final = (
         "no-price-no-reservation",
         "A model whose price is not known passes a cost limit with nothing set aside.",
         (
-            Patch("_found_prices", "raise unpriced(provider.name, model, allowance, parts, snapshot)", "return None"),
+            Patch(
+                "_found_prices", "raise unpriced(provider.name, model, allowance, services, snapshot)", "return None"
+            ),
             Patch("QuotaBook._refusals", 'index == COST and not amounts.is_priced and mode == "hard"', "False"),
         ),
         (f"{_UNPRICED}an_unknown_price_is_refused_under_a_hard_limit",),
@@ -31,7 +33,7 @@ MUTATIONS: Final = (
         "A request that names no max_tokens is taken for one without an answer.",
         (
             Patch(
-                "policy.pricing.bound:_natural_tokens",
+                "policy.pricing.worst_case:_natural_tokens",
                 "greatest if asked is None else max(min(asked, greatest), 0)",
                 "0 if asked is None else max(min(asked, greatest), 0)",
             ),
@@ -101,7 +103,7 @@ MUTATIONS: Final = (
     Mutation(
         "wild-prices-taken",
         "A price list that changed its unit, or a model a thousand times cheaper, is taken as it comes.",
-        (Patch("Catalogue._refresh", "fresh, moves = accept_refresh(listing.prices, fresh)", "accept_refresh"),),
+        (Patch("ModelLists._refresh", "fresh, moves = accept_refresh(listing.prices, fresh)", "accept_refresh"),),
         (
             f"{_CATALOGUE}prices_that_all_move_are_a_change_of_unit",
             f"{_CATALOGUE}a_fall_does_not_count_until_it_is_confirmed",
@@ -112,7 +114,7 @@ MUTATIONS: Final = (
         "A list that cannot be read replaces the good one.",
         (
             Patch(
-                "Catalogue._refresh",
+                "ModelLists._refresh",
                 "listing.problem = str(error)",
                 "listing.problem, listing.prices = str(error), _NO_PRICES",
             ),
@@ -170,7 +172,7 @@ MUTATIONS: Final = (
     Mutation(
         "one-unpriced-target-refuses-all",
         "One target without a price makes a whole preset refuse everybody who has a limit.",
-        (Patch("narrow", "left_out.append(LeftOut(target, reason))", "return route, ()"),),
+        (Patch("keep_bookable", "left_out.append(ExcludedTarget(target, reason))", "return route, ()"),),
         (f"{_LEFT_OUT}a_target_without_a_price",),
     ),
     Mutation(
@@ -178,7 +180,7 @@ MUTATIONS: Final = (
         "A target without a price is kept where others have one.",
         (
             Patch(
-                "pipeline.narrow:_reason",
+                "pipeline.admission.bookable_targets:_reason",
                 '"no price" if model == target.model else f"no price of {model}"',
                 "None",
             ),

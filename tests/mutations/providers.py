@@ -20,7 +20,7 @@ MUTATIONS: Final = (
     Mutation(
         "a-proxy-that-is-not-used",
         "The variables that name a proxy are ignored, and no provider is reached from behind one.",
-        (Patch("_Reading.take_keys", "self._proxy_from_environment(name, providers[name])"),),
+        (Patch("_FileReading.take_keys", "self._proxy_from_environment(name, providers[name])"),),
         ("tests/config/test_outbound.py::test_the_setting_wins",),
     ),
     Mutation(

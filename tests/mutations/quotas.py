@@ -25,10 +25,10 @@ MUTATIONS: Final = (
                 "admission = outcome\n"
                 "from asyncio import sleep\n"
                 "from proxy.policy.quota import Amounts\n"
-                "parts.desk.cancel(call.id)\n"
+                "services.desk.cancel(context.id)\n"
                 "await sleep(0)\n"
                 "amounts = Amounts(admission.amount_pusd or 0, admission.tokens or 0)\n"
-                "parts.desk.reserve(call.id, wanted.allowance.scopes, wanted.now_ms, amounts, ())",
+                "services.desk.reserve(context.id, wanted.allowance.scopes, wanted.now_ms, amounts, ())",
             ),
         ),
         (_BURST,),
@@ -115,13 +115,13 @@ MUTATIONS: Final = (
         (
             Patch(
                 "run",
-                "raw = await receive(call, snapshot.settings.server)\nsnapshot = parts.live.current",
-                "raw = await receive(call, snapshot.settings.server)",
+                "raw = await receive_body(context, snapshot.settings.server)\nsnapshot = services.live.current",
+                "raw = await receive_body(context, snapshot.settings.server)",
             ),
             Patch(
                 "reserve",
-                "if parts.live.current is not in_force:\n    in_force = parts.live.current\n    ...",
-                "if False:\n    in_force = parts.live.current\n    ...",
+                "if services.live.current is not in_force:\n    in_force = services.live.current\n    ...",
+                "if False:\n    in_force = services.live.current\n    ...",
             ),
         ),
         (f"{_RELOAD}the_first_limit_of_a_use_case_holds_for_all_that_is_not_in_yet",),
@@ -137,7 +137,7 @@ MUTATIONS: Final = (
         "A kind of limit is read, checked and documented, and nobody asks it.",
         (
             Patch(
-                "pipeline.allowance:_KINDS",
+                "pipeline.admission.allowance:_KINDS",
                 '("cost", "requests", "tokens", "concurrency")',
                 '("cost", "requests", "concurrency")',
             ),
@@ -173,7 +173,7 @@ MUTATIONS: Final = (
         "A wall clock that leaps opens a new window, and with it a new budget.",
         (
             Patch(
-                "GuardedClock.now_ms",
+                "TrustedClock.now_ms",
                 "self._guard.now_ms(self._clock.now_ms(), self.monotonic_s())",
                 "self._clock.now_ms()",
             ),
@@ -199,9 +199,9 @@ MUTATIONS: Final = (
             Patch(
                 "App._build",
                 "rows, tokens, hashes = await self.ledger.change(_directory_rows)",
-                "if hasattr(self, 'parts'):\n"
-                "    self.parts.desk.book._accounts.clear()\n"
-                "    self.parts.desk.book._accounts_of.clear()\n"
+                "if hasattr(self, 'services'):\n"
+                "    self.services.desk.book._accounts.clear()\n"
+                "    self.services.desk.book._accounts_of.clear()\n"
                 "rows, tokens, hashes = await self.ledger.change(_directory_rows)",
             ),
         ),
@@ -228,7 +228,7 @@ MUTATIONS: Final = (
     Mutation(
         "a-dropped-bound-is-not-held-for",
         "The maximum is left out, and what the model may write without it is not set aside.",
-        (Patch("Walk._may_change", "change.sets_bound", "False"),),
+        (Patch("Hops._may_change", "change.sets_bound", "False"),),
         (f"{_TAKEN_BACK}the_models_own_maximum_is_held_for_where_no_bound_is_taken",),
     ),
     Mutation(
@@ -236,7 +236,7 @@ MUTATIONS: Final = (
         "A maximum goes under its other name without the figure that was reserved for.",
         (
             Patch(
-                "suited",
+                "in_form",
                 "{there if key == name else key: value for key, value in found.items()}",
                 "{key: value for key, value in found.items() if key != name}",
             ),
@@ -254,7 +254,7 @@ MUTATIONS: Final = (
         "A bound that a target makes the proxy raise is not held against limits on tokens.",
         (
             Patch(
-                "Booking._shortfall",
+                "Recorder._shortfall",
                 "raised_tokens(self._reservation.route, target)",
                 "0 * raised_tokens(self._reservation.route, target)",
             ),

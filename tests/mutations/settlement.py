@@ -34,7 +34,7 @@ MUTATIONS: Final = (
         "A status outside 2xx is free, also where somebody on the way only gave up waiting.",
         (
             Patch(
-                "pipeline.settle:_said_that_it_failed",
+                "pipeline.settlement.settle:_said_that_it_failed",
                 "heard.status is None or heard.unproven",
                 "heard.status is None",
             ),
@@ -57,7 +57,7 @@ MUTATIONS: Final = (
     Mutation(
         "an-empty-200-costs-the-worst-case",
         "An answer with neither a choice nor a count is charged as though it were one.",
-        (Patch("Whole._look_for_error", "says_nothing(message)", "False"),),
+        (Patch("WholeRelay._look_for_error", "says_nothing(message)", "False"),),
         ("tests/faults/test_gateway.py::test_u11_a_200_that_holds_nothing",),
     ),
     Mutation(
@@ -65,10 +65,10 @@ MUTATIONS: Final = (
         "A reservation leaks when the client goes: in time false refusals, and then limits are switched off.",
         (
             Patch(
-                "Booking._written",
-                "self._parts.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens)",
-                "if not self._call.gone:\n"
-                "    self._parts.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens)",
+                "Recorder._written",
+                "self._services.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens)",
+                "if not self._context.gone:\n"
+                "    self._services.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens)",
             ),
         ),
         (f"{_SETTLING}a_cancelled_request_leaves_no_reservation",),
@@ -76,7 +76,7 @@ MUTATIONS: Final = (
     Mutation(
         "reservation-lost-on-a-full-disk",
         "A reservation whose row could not be written is never given back.",
-        (Patch("Booking.end", "parts.desk.cancel(self._reservation.id)"),),
+        (Patch("Recorder.end", "services.desk.cancel(self._reservation.id)"),),
         (f"{_SETTLING}no_reservation_on_disk_no_request",),
     ),
     Mutation(
@@ -119,8 +119,8 @@ MUTATIONS: Final = (
         (
             Patch(
                 "give_up",
-                'Verdict("settled", reserved_pusd, source, frozenset(flags))',
-                'Verdict("settled", 0, source, frozenset(flags))',
+                'Settlement("settled", reserved_pusd, source, frozenset(flags))',
+                'Settlement("settled", 0, source, frozenset(flags))',
             ),
         ),
         (f"{_SETTLING}a_figure_that_never_comes",),
@@ -134,7 +134,7 @@ MUTATIONS: Final = (
                 "flags = heard.flags",
                 "flags = heard.flags\n"
                 "if HUNG_UP in flags and (usage is None or usage.cost_pusd is None):\n"
-                "    return Verdict('released', 0, 'none', heard.flags)",
+                "    return Settlement('released', 0, 'none', heard.flags)",
             ),
         ),
         (f"{_SETTLING}whoever_hangs_up_pays",),
@@ -142,25 +142,35 @@ MUTATIONS: Final = (
     Mutation(
         "no-look-up",
         "What was broken off is guessed, though the provider would tell what it charged.",
-        (Patch("pipeline.settle:_unknown", "terms.has_generations and heard.generation_id is not None", "False"),),
+        (
+            Patch(
+                "pipeline.settlement.settle:_unknown",
+                "terms.has_generations and heard.generation_id is not None",
+                "False",
+            ),
+        ),
         (f"{_SETTLING}a_figure_that_comes_late",),
     ),
     Mutation(
         "pending-frees-the-hold",
         "While the figure is looked up the money counts as free.",
-        (Patch("Desk.ended", "self.book.stop_running", "self.book.release"),),
+        (Patch("MemoryLimiter.ended", "self.book.stop_running", "self.book.release"),),
         (f"{_SETTLING}a_figure_that_comes_late",),
     ),
     Mutation(
         "blind-retry",
         "After a break in the middle of an exchange the next target is asked without money for both.",
-        (Patch("Booking.further", "extend(self._reservation, more, self._parts, self._snapshot)", "None"),),
+        (
+            Patch(
+                "Recorder.further", "raise_reservation(self._reservation, more, self._services, self._snapshot)", "None"
+            ),
+        ),
         (f"{_SETTLING}no_second_try_without_money_for_both",),
     ),
     Mutation(
         "only-the-last-attempt",
         "A request that moved on is booked at what its last attempt cost.",
-        (Patch("total_verdict", "sum(verdict.cost_pusd or 0 for verdict in known)", "known[-1].cost_pusd or 0"),),
+        (Patch("total_settlement", "sum(verdict.cost_pusd or 0 for verdict in known)", "known[-1].cost_pusd or 0"),),
         (f"{_SETTLING}a_second_try_after_one_that_may_be_billed_reserves_anew",),
     ),
     Mutation(
@@ -169,8 +179,8 @@ MUTATIONS: Final = (
         (
             Patch(
                 "_settled",
-                'Verdict("settled", cost_pusd, source, flags)',
-                'Verdict("settled", min(cost_pusd, reserved_pusd or 0), source, flags)',
+                'Settlement("settled", cost_pusd, source, flags)',
+                'Settlement("settled", min(cost_pusd, reserved_pusd or 0), source, flags)',
             ),
         ),
         (f"{_SETTLING}a_bill_above_the_worst_case",),

@@ -6,7 +6,7 @@ from tests.mutations.mutation import Mutation, Patch
 
 _SETTLING = "tests/quotas/test_settling.py::test_"
 _TYPED = "tests/wire/test_typed_meters.py::test_"
-_METER = "tests/wire/test_meter.py::test_"
+_METER = "tests/wire/test_stream_meter.py::test_"
 _STREAMS = "tests/streams/test_meters.py::test_"
 _FINALITY = "tests/faults/test_finality.py::test_"
 
@@ -30,7 +30,7 @@ MUTATIONS: Final = (
     Mutation(
         "cached-tokens-left-out",
         "Anthropic's cached tokens stand beside the input, and are not counted.",
-        (Patch("_Told.__init__", "shape.is_beside or ...", "False and ..."),),
+        (Patch("_CountedTokens.__init__", "shape.is_beside or ...", "False and ..."),),
         (f"{_TYPED}counts_of_a_message_are_laid_over_each_other",),
     ),
     Mutation(
@@ -66,8 +66,8 @@ MUTATIONS: Final = (
     Mutation(
         "reasoning-beside-is-free",
         "Thoughts that are counted beside the answer, told by the total alone, are left out: a bill 48 times too low.",
-        (Patch("wire.reckoning:_read", "told.total", "usual.total"),),
-        ("tests/wire/test_reckoning.py::test_a_shape_without_a_doubt[xAI]",),
+        (Patch("wire.token_classes:_read", "told.total", "usual.total"),),
+        ("tests/wire/test_token_classes.py::test_a_shape_without_a_doubt[xAI]",),
     ),
     Mutation(
         "a-usage-on-the-way-is-the-bill",
@@ -79,7 +79,7 @@ MUTATIONS: Final = (
         "a-smaller-count-takes-over",
         "The last count holds, also where it is smaller than one before it, or zero.",
         (Patch("later", "max(old, new)", "new"),),
-        ("tests/wire/test_reckoning.py::test_a_later_usage[before2-now2-counted2-True]",),
+        ("tests/wire/test_token_classes.py::test_a_later_usage[before2-now2-counted2-True]",),
     ),
     Mutation(
         "the-start-of-a-message-is-its-bill",
@@ -94,6 +94,6 @@ MUTATIONS: Final = (
         "only-the-longest-choice-is-counted",
         "Of several choices that tell their own usage one after the other only the longest is booked.",
         (Patch("StreamMeter._with_other_choices", "sum(written)", "max(written)"),),
-        ("tests/wire/test_meter.py::test_choices_that_tell_their_own_usage_one_after_the_other",),
+        ("tests/wire/test_stream_meter.py::test_choices_that_tell_their_own_usage_one_after_the_other",),
     ),
 )

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.errors import CallerError
-from proxy.pipeline.once import hashes_of
-from proxy.policy.repeat import Earlier, repeat_of
+from proxy.pipeline.idempotency import hashes_of
+from proxy.policy.idempotency import EarlierRequest, repeat_of
 from tests.support.stand import CHAT, MESSAGES, MODEL, Stand
 from tests.support.stand import stand as run_stand
 
@@ -79,7 +79,7 @@ async def test_each_key_is_billed_once(stand: Stand, steps: list[tuple[str, int,
 def test_nothing_that_may_cost_money_runs_anew(
     state: str | None, status: int | None, error: str | None, cost_pusd: int | None
 ) -> None:
-    repeat = repeat_of(Earlier(1, state, status, error, cost_pusd))
+    repeat = repeat_of(EarlierRequest(1, state, status, error, cost_pusd))
     if repeat == "anew" and state is not None:
         assert state == "released" or (state == "settled" and cost_pusd == 0)
         assert error is not None or status is None or status >= 400

@@ -62,7 +62,7 @@ async def test_fifty_at_once_are_one(opened: Open, lane: bool) -> None:
     assert {answer.header("x-request-id") for answer in answers} == {row["request_id"]}
     assert {answer.header("x-tollkeeper-cost-usd") for answer in answers} != {None}
     assert (await upstream(place), row["state"]) == (1, "settled")
-    assert not place.app.parts.claims
+    assert not place.app.services.claims
     await place.check_books()
 
 
@@ -134,7 +134,7 @@ async def test_one_that_waits_may_hang_up(opened: Open) -> None:
     second = await begin(place)
 
     async def joined() -> bool:
-        (claim,) = place.app.parts.claims._claims.values()
+        (claim,) = place.app.services.claims._claims.values()
         return len(claim._waiting) == 1
 
     await eventually(joined)

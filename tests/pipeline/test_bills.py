@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.pipeline.record import price_usage
-from proxy.pipeline.settle import Heard, Verdict, settle
+from proxy.pipeline.settlement.recorder import price_usage
+from proxy.pipeline.settlement.settle import AttemptResult, Settlement, settle
 from proxy.policy.pricing import Price
 from proxy.providers.openai import OpenAIDialect
-from proxy.wire.answer import read_message
+from proxy.wire.parsed_answer import read_message
 from proxy.wire.usage import CHAT, MESSAGES, RESPONSES, UsageShape, read_usage
 
 EXAMPLES = int(os.environ.get("TOLLKEEPER_EXAMPLES", "1000"))
@@ -300,10 +300,10 @@ def damage(usage: dict[str, Any], data: st.DataObject) -> None:
         part[key] = data.draw(st.sampled_from([str(part[key]), float(part[key])]))
 
 
-def booked(usage: dict[str, Any], dialect: Dialect, price: Price) -> Verdict:
+def booked(usage: dict[str, Any], dialect: Dialect, price: Price) -> Settlement:
     message = read_message(raw := json.dumps({"usage": usage}).encode())
     assert message is not None
-    heard = Heard(dispatched=True, status=200, content_seen=True, complete=True, finish_reason="stop")
+    heard = AttemptResult(dispatched=True, status=200, content_seen=True, complete=True, finish_reason="stop")
     heard.usage = read_usage(message, raw, dialect.shape)
     return settle(heard, OpenAIDialect(), RESERVED_PUSD, lambda told: price_usage(price, told))
 

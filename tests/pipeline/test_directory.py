@@ -8,17 +8,17 @@ from multidict import CIMultiDict
 
 from proxy.config.schema import Settings
 from proxy.core.errors import CallerError
-from proxy.core.token import new_token, token_hash
-from proxy.pipeline.authenticate import authenticate
-from proxy.pipeline.directory import build_directory
-from proxy.pipeline.said import Said
+from proxy.core.user_token import new_token, token_hash
+from proxy.pipeline.identity.authenticate import authenticate
+from proxy.pipeline.identity.directory import build_directory
+from proxy.pipeline.request.headers import RequestHeaders
 
 END = datetime(2027, 1, 1, tzinfo=UTC)
 END_MS = int(END.timestamp() * 1000)
 
 
-def sent(token: str) -> Said:
-    return Said(CIMultiDict({"Authorization": f"Bearer {token}"}))
+def sent(token: str) -> RequestHeaders:
+    return RequestHeaders(CIMultiDict({"Authorization": f"Bearer {token}"}))
 
 
 def database(

@@ -70,7 +70,7 @@ async def test_the_watch_works(stand: Stand, monkeypatch: pytest.MonkeyPatch) ->
     """A planted pause in the middle of a request is seen."""
     import time
 
-    import proxy.pipeline.accept as step
+    import proxy.pipeline.request.body as step
     from proxy.wire.body import parse_body
 
     def slow(raw: bytes) -> object:

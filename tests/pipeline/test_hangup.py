@@ -96,7 +96,7 @@ async def _nothing_left(stand: Stand) -> None:
     """No request is under way on either side, no connection is left but idle ones, and the next request works."""
 
     async def look() -> bool:
-        return not stand.app.parts.in_flight and not (await stand.sim.books())["open"] and len(descriptors()) < _FEW
+        return not stand.app.services.in_flight and not (await stand.sim.books())["open"] and len(descriptors()) < _FEW
 
     await eventually(look)
     assert (await stand.chat()).status == 200

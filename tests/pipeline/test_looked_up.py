@@ -50,7 +50,7 @@ async def test_what_was_hung_up_on_is_asked_for_with_its_own_key(stand: Stand) -
 
 async def test_after_a_restart_the_key_is_found_by_its_name(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     pending = stand.app.pending
-    monkeypatch.setattr(stand.app.parts, "look_up_later", lambda id_, _: pending.look_up_later(id_))
+    monkeypatch.setattr(stand.app.services, "look_up_later", lambda id_, _: pending.look_up_later(id_))
     row = await hang_up(stand)
     assert row["cost_source"] == "generation"
 
@@ -74,7 +74,7 @@ async def test_where_the_key_is_gone_the_others_are_tried(stand: Stand, monkeypa
         pending.look_up_later(id_)
 
     tasks: list[asyncio.Task[None]] = []
-    monkeypatch.setattr(stand.app.parts, "look_up_later", later)
+    monkeypatch.setattr(stand.app.services, "look_up_later", later)
     row = await hang_up(stand)
     assert (await stand.rows(attempts))[0]["key"] == "of-yesterday"
     is_own = stand.app.live.current.settings.users["anna"].provider_keys

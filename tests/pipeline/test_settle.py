@@ -1,6 +1,6 @@
 """What an attempt cost by what was heard of it, where nothing but the figures decides."""
 
-from proxy.pipeline.settle import Heard, Priced, Verdict, settle
+from proxy.pipeline.settlement.settle import AttemptResult, PricedUsage, Settlement, settle
 from proxy.providers.openai import OpenAIDialect
 from proxy.wire.usage import Usage
 
@@ -8,10 +8,10 @@ RATE = 1000  # pico-USD a token, in and out
 PLAIN, TOLD, OFF = OpenAIDialect(), OpenAIDialect("usage.cost"), OpenAIDialect(takes_cost=False)
 
 
-def _price(usage: Usage) -> Priced | None:
+def _price(usage: Usage) -> PricedUsage | None:
     if usage.input_tokens is None or usage.output_tokens is None:
         return None
-    return Priced((usage.input_tokens + usage.output_tokens) * RATE)
+    return PricedUsage((usage.input_tokens + usage.output_tokens) * RATE)
 
 
 def _none(_: Usage) -> None:
@@ -22,11 +22,13 @@ def _usage(output_tokens: int | None = 5, cost_pusd: int | None = None) -> Usage
     return Usage(10, output_tokens, None, None, cost_pusd, True, None, False, None)
 
 
-def _heard(usage: Usage | None, *, content: bool = True) -> Heard:
-    return Heard(dispatched=True, status=200, usage=usage, content_seen=content, complete=True, finish_reason="stop")
+def _heard(usage: Usage | None, *, content: bool = True) -> AttemptResult:
+    return AttemptResult(
+        dispatched=True, status=200, usage=usage, content_seen=content, complete=True, finish_reason="stop"
+    )
 
 
-def _told(verdict: Verdict) -> tuple[int | None, str, set[str]]:
+def _told(verdict: Settlement) -> tuple[int | None, str, set[str]]:
     return verdict.cost_pusd, verdict.cost_source, set(verdict.flags)
 
 

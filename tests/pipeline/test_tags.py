@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from proxy.core.text import fit_text
-from proxy.pipeline.said import Said
-from proxy.pipeline.tags import pairs_of, read_tags
+from proxy.pipeline.request.headers import RequestHeaders
+from proxy.pipeline.request.tags import pairs_of, read_tags
 from tests.support.stand import MESSAGES, MODEL, Stand
 from tests.support.stand import stand as run_stand
 
@@ -101,7 +101,7 @@ def test_tags_are_few_short_and_text(header: list[tuple[str, str]], metadata: An
     headers = CIMultiDict(
         {"X-Tollkeeper-Tags": ",".join(f"{name}={value}" for name, value in header)} if header else {}
     )
-    pairs = pairs_of(read_tags(Said(headers), body), body)
+    pairs = pairs_of(read_tags(RequestHeaders(headers), body), body)
     found = {} if pairs is None else json.loads(pairs)
     assert pairs != "{}"
     assert len(found) <= 16

@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 from proxy.core.money import pusd_to_usd, usd_to_pusd
 from proxy.policy.pricing import (
     BodyFacts,
-    Clamped,
+    ClampedOutput,
     Override,
     Price,
-    Unaffordable,
+    UnaffordableOutput,
     clamp_output_tokens,
     input_bound_tokens,
     worst_case_pusd,
@@ -62,10 +62,10 @@ def test_the_examples_of_lowering_are_true() -> None:
     assert len(rows) == 4
     for left, sent, held in rows:
         result = clamp_output_tokens([MINI], BodyFacts(2000, 32000), usd_to_pusd(left.removeprefix("$"))[0])
-        if isinstance(result, Clamped):
+        if isinstance(result, ClampedOutput):
             assert (sent, held) == (f"{result.max_tokens:,}", "$" + pusd_to_usd(result.reserve_pusd))
         else:
-            assert isinstance(result, Unaffordable)
+            assert isinstance(result, UnaffordableOutput)
             needed, floor, fits = pusd_to_usd(result.needed_pusd), result.floor_tokens, result.affordable_tokens
             assert sent == f"refused: it needs ${needed} for {floor} tokens; {fits} would fit"
 

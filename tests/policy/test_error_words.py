@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.policy.failure import Failure
-from proxy.policy.fallback import TABLE, decide
-from proxy.wire.answer import read_answer
+from proxy.policy.failure_table import TABLE, decide
 from proxy.wire.error import error_of_body, error_of_message
-from proxy.wire.meter import StreamMeter
+from proxy.wire.parsed_answer import read_answer
 from proxy.wire.retry_after import read_retry_after
+from proxy.wire.stream_meter import StreamMeter
 
 NOW_MS = 1_795_219_200_000
 STEPS = {row.case: (*row.steps, "stop") for row in TABLE}

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from proxy.policy.fallback import TABLE
+from proxy.policy.failure_table import TABLE
 
 TEXT = (Path(__file__).parents[2] / "docs" / "concepts" / "attempts.md").read_text()
 WORDS = {"retry": "retry", "next_key": "key", "next_target": "target"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.config.mistake import SettingError
+from proxy.config.diagnostic import SettingError
 from proxy.config.values import _origin
 from proxy.policy.origin import Origins, is_same
 

@@ -14,27 +14,27 @@ from proxy.core.counts import Counts
 from proxy.policy.pricing import (
     FLOOR_TOKENS,
     BodyFacts,
-    Catalogue,
-    CatalogueEntry,
     Charge,
-    Clamped,
+    ClampedOutput,
     Override,
     Price,
     PriceError,
-    Unaffordable,
-    Unbounded,
+    PriceList,
+    PriceListEntry,
+    UnaffordableOutput,
+    UnboundedError,
     accept_refresh,
     charge,
     clamp_output_tokens,
     cost_from_usage_pusd,
-    diff_catalogue,
+    diff_price_lists,
     find_price,
     floor_tokens,
     input_bound_tokens,
     maximum_to_write,
     output_limit_tokens,
-    parse_catalogue,
     parse_openrouter_model,
+    parse_price_list,
     read_facts,
     unpriced_features,
     worst_case_pusd,
@@ -127,7 +127,7 @@ def test_a_price_that_is_null_is_missing(key: str) -> None:
     pricing = {"prompt": "0.000001", "completion": "0.000002", key: None}
     with pytest.raises(PriceError, match=f"pricing.{key} is missing"):
         parse_openrouter_model(_model(pricing=pricing))
-    entries = parse_catalogue({"data": [_model("bad/one", pricing=pricing), *[_model(f"m/{n}") for n in range(9)]]})
+    entries = parse_price_list({"data": [_model("bad/one", pricing=pricing), *[_model(f"m/{n}") for n in range(9)]]})
     assert entries.entries["bad/one"].price is None
     assert entries.entries["m/3"].price is not None
 
@@ -211,7 +211,7 @@ def test_a_price_of_the_configuration_is_per_million_tokens() -> None:
 def test_one_bad_price_leaves_the_others() -> None:
     models = [_model(f"a/m{i}") for i in range(20)]
     models.append(_model("a/bad", pricing={"prompt": "-3", "completion": "0"}))
-    catalogue = parse_catalogue({"data": models})
+    catalogue = parse_price_list({"data": models})
     assert catalogue.entries["a/m0"].price is not None
     bad = catalogue.entries["a/bad"]
     assert bad.price is None
@@ -241,7 +241,7 @@ def test_one_bad_price_leaves_the_others() -> None:
 )
 def test_a_malformed_list_is_refused_whole(payload: object) -> None:
     with pytest.raises(PriceError):
-        parse_catalogue(payload)
+        parse_price_list(payload)
 
 
 def test_a_model_that_is_listed_twice_costs_the_dearer_price() -> None:
@@ -249,7 +249,7 @@ def test_a_model_that_is_listed_twice_costs_the_dearer_price() -> None:
     dear = _model("a/b", pricing={"prompt": "0.000002", "completion": "0.000003"})
     unread = _model("a/b", pricing={"prompt": "x", "completion": "0"})
     for twins in ([cheap, dear], [dear, cheap], [unread, cheap, dear], [cheap, unread, dear], [dear, cheap, unread]):
-        price = parse_catalogue({"data": [*twins, _model("a/c")]}).entries["a/b"].price
+        price = parse_price_list({"data": [*twins, _model("a/c")]}).entries["a/b"].price
         assert price is not None
         assert (price.input_ausd, price.output_ausd) == (2 * 10**12, 9 * 10**12)
 
@@ -257,13 +257,13 @@ def test_a_model_that_is_listed_twice_costs_the_dearer_price() -> None:
 def test_what_has_no_id_is_left_out() -> None:
     """One flaw costs one entry."""
     flawed = [None, 5, {}, {"id": 7}, {"id": ""}, _model("a/b")]
-    assert set(parse_catalogue({"data": [*flawed, _model("a/c")]}).entries) == {"a/b", "a/c"}
+    assert set(parse_price_list({"data": [*flawed, _model("a/c")]}).entries) == {"a/b", "a/c"}
 
 
-def _catalogue() -> Catalogue:
+def _catalogue() -> PriceList:
     free = {"prompt": "0", "completion": "0"}
     dynamic = {"prompt": "-1", "completion": "-1"}
-    return parse_catalogue(
+    return parse_price_list(
         {
             "data": [
                 _model("deepseek/r1:free", pricing=free, canonical_slug="deepseek/r1-0528"),
@@ -316,8 +316,8 @@ def test_a_router_has_no_price() -> None:
     assert found.entry.reason is not None
 
 
-def _list_of(prices: dict[str, str]) -> Catalogue:
-    return parse_catalogue(
+def _list_of(prices: dict[str, str]) -> PriceList:
+    return parse_price_list(
         {"data": [_model(name, pricing={"prompt": prompt, "completion": "0.00001"}) for name, prompt in prices.items()]}
     )
 
@@ -326,7 +326,7 @@ def test_a_move_of_more_than_tenfold_is_held_back_on_the_dear_side() -> None:
     names = {f"a/m{i}": "0.000001" for i in range(40)}
     old = _list_of(names)
     new = _list_of({**names, "a/m1": "0.0000000999", "a/m2": "0.00001", "a/m3": "0.0000101", "a/m4": "0"})
-    moves = diff_catalogue(old, new)
+    moves = diff_price_lists(old, new)
     assert [(m.model, m.before, m.after) for m in moves] == [
         ("a/m1", 10**12, 999 * 10**8),
         ("a/m3", 10**12, 101 * 10**11),
@@ -446,7 +446,7 @@ def test_what_the_bytes_do_not_tell_counts_as_the_whole_context(body: dict[str, 
     facts = _facts(body)
     assert facts.whole_context
     assert input_bound_tokens(price_from_config(input="1", output="1", context_tokens=32768), facts) == 32768
-    with pytest.raises(Unbounded):
+    with pytest.raises(UnboundedError):
         input_bound_tokens(price_from_config(input="1", output="1"), facts)
 
 
@@ -564,7 +564,7 @@ def test_embeddings_cost_their_input_alone(prompt: object) -> None:
     assert worst_case_pusd([price], facts) == input_bound_tokens(price, facts) * 10**6
     assert facts.size_bytes < input_bound_tokens(price, facts)
     fitted = clamp_output_tokens([price], facts, 10**12)
-    assert isinstance(fitted, Clamped)
+    assert isinstance(fitted, ClampedOutput)
     assert fitted.max_tokens is None
 
 
@@ -574,8 +574,8 @@ def test_a_thinking_budget_is_not_cut_into() -> None:
     for endpoint, fields in (("messages", body), ("chat", {**body, "reasoning": {"max_tokens": 2000}})):
         facts = _facts(fields, endpoint)
         needed = worst_case_pusd([GPT], facts, 2001)
-        assert clamp_output_tokens([GPT], facts, needed) == Clamped(2001, needed, lowered=True)
-        assert clamp_output_tokens([GPT], facts, needed - 1) == Unaffordable(needed, 2001, 2000)
+        assert clamp_output_tokens([GPT], facts, needed) == ClampedOutput(2001, needed, lowered=True)
+        assert clamp_output_tokens([GPT], facts, needed - 1) == UnaffordableOutput(needed, 2001, 2000)
 
 
 _KNOWN_KEYS = st.sampled_from(
@@ -627,7 +627,7 @@ def test_the_dearest_target_counts() -> None:
 
 
 def test_without_any_output_length_there_is_no_bound() -> None:
-    with pytest.raises(Unbounded):
+    with pytest.raises(UnboundedError):
         worst_case_pusd([price_from_config(input="1", output="1")], BodyFacts(10))
     assert worst_case_pusd([price_from_config(input="1", output="0")], BodyFacts(744)) == 10**9
 
@@ -762,7 +762,7 @@ def test_a_clamped_request_fits_and_is_as_long_as_it_may_be(
     data: st.DataObject,
 ) -> None:
     result = clamp_output_tokens(route, facts, headroom, cap_tokens=cap, may_lower=may_lower)
-    if isinstance(result, Unaffordable):
+    if isinstance(result, UnaffordableOutput):
         assert result.needed_pusd > headroom
         assert worst_case_pusd(route, facts, result.floor_tokens) == result.needed_pusd
         if result.affordable_tokens:
@@ -795,47 +795,47 @@ GPT = price_from_config(input="0.25", output="2", context_tokens=400000, output_
 def test_one_request_takes_at_most_half_of_what_is_left() -> None:
     left = 20 * 10**9  # $0.02
     first = clamp_output_tokens([GPT], OPENCODE, left)
-    assert isinstance(first, Clamped)
+    assert isinstance(first, ClampedOutput)
     assert first.lowered
     assert first.reserve_pusd <= left // 2 < worst_case_pusd([GPT], OPENCODE, (first.max_tokens or 0) + 1)
     second = clamp_output_tokens([GPT], OPENCODE, left - first.reserve_pusd)
-    assert isinstance(second, Clamped)
+    assert isinstance(second, ClampedOutput)
 
 
 def test_the_floor_may_take_more_than_half() -> None:
     needed = worst_case_pusd([GPT], OPENCODE, FLOOR_TOKENS)
-    assert clamp_output_tokens([GPT], OPENCODE, needed) == Clamped(FLOOR_TOKENS, needed, lowered=True)
+    assert clamp_output_tokens([GPT], OPENCODE, needed) == ClampedOutput(FLOOR_TOKENS, needed, lowered=True)
     refused = clamp_output_tokens([GPT], OPENCODE, needed - 1)
-    assert refused == Unaffordable(needed, FLOOR_TOKENS, FLOOR_TOKENS - 1)
+    assert refused == UnaffordableOutput(needed, FLOOR_TOKENS, FLOOR_TOKENS - 1)
 
 
 def test_a_smaller_maximum_of_the_client_is_left_alone() -> None:
     facts = replace(OPENCODE, max_output_tokens=20)
     needed = worst_case_pusd([GPT], facts)
-    assert clamp_output_tokens([GPT], facts, needed) == Clamped(20, needed, lowered=False)
-    assert clamp_output_tokens([GPT], facts, needed - 1) == Unaffordable(needed, 20, 19)
+    assert clamp_output_tokens([GPT], facts, needed) == ClampedOutput(20, needed, lowered=False)
+    assert clamp_output_tokens([GPT], facts, needed - 1) == UnaffordableOutput(needed, 20, 19)
 
 
 def test_all_or_nothing_when_lowering_is_switched_off() -> None:
     needed = worst_case_pusd([GPT], OPENCODE)
-    assert clamp_output_tokens([GPT], OPENCODE, needed, may_lower=False) == Clamped(32000, needed, lowered=False)
-    assert isinstance(clamp_output_tokens([GPT], OPENCODE, needed - 1, may_lower=False), Unaffordable)
+    assert clamp_output_tokens([GPT], OPENCODE, needed, may_lower=False) == ClampedOutput(32000, needed, lowered=False)
+    assert isinstance(clamp_output_tokens([GPT], OPENCODE, needed - 1, may_lower=False), UnaffordableOutput)
 
 
 def test_free_models_pass_with_nothing_left() -> None:
     free = price_from_config(input="0", output="0")
-    assert clamp_output_tokens([free], OPENCODE, 0) == Clamped(32000, 0, lowered=False)
-    entry = CatalogueEntry("a/b:free", free)
-    assert find_price(Catalogue({"a/b:free": entry}), "a/b:free") is not None
+    assert clamp_output_tokens([free], OPENCODE, 0) == ClampedOutput(32000, 0, lowered=False)
+    entry = PriceListEntry("a/b:free", free)
+    assert find_price(PriceList({"a/b:free": entry}), "a/b:free") is not None
 
 
 def test_a_cap_bounds_what_neither_client_nor_list_bounds() -> None:
     endless = price_from_config(input="0.25", output="2")
     facts = BodyFacts(size_bytes=2000)
-    with pytest.raises(Unbounded):
+    with pytest.raises(UnboundedError):
         clamp_output_tokens([endless, GPT], facts, 10**12)
     capped = clamp_output_tokens([endless, GPT], facts, 10**12, cap_tokens=500)
-    assert capped == Clamped(500, worst_case_pusd([endless, GPT], facts, 500), lowered=True)
+    assert capped == ClampedOutput(500, worst_case_pusd([endless, GPT], facts, 500), lowered=True)
 
 
 LISTED = Price(150_000 * 10**6, 600_000 * 10**6, context_tokens=131_072, output_max_tokens=None)
@@ -975,10 +975,10 @@ def test_a_thinking_budget_in_every_form(fields: dict[str, Any]) -> None:
     assert floor_tokens(facts) == 4001
     price = Price(10**12, 10**13, context_tokens=200_000, output_max_tokens=8_000)
     lowered = clamp_output_tokens([price], facts, 4_100 * 10**7 + 10**10)
-    assert isinstance(lowered, Clamped)
+    assert isinstance(lowered, ClampedOutput)
     assert lowered.max_tokens is not None
     assert lowered.max_tokens > 4000
-    assert isinstance(clamp_output_tokens([price], facts, 3_900 * 10**7), Unaffordable)
+    assert isinstance(clamp_output_tokens([price], facts, 3_900 * 10**7), UnaffordableOutput)
 
 
 @pytest.mark.parametrize("fields", EFFORTS.values(), ids=EFFORTS)

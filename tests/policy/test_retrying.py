@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from proxy.policy.backoff import RetryRules, delay_s
 from proxy.policy.retry_budget import FLOOR, RetryBudget
-from proxy.policy.rolling import Rolling
+from proxy.policy.rolling_count import RollingCount
 
 RULES = RetryRules(attempts=3, backoff_s=0.5, backoff_max_s=8, budget_percent=20)
 
@@ -71,7 +71,7 @@ def test_few_requests_may_still_be_tried_again() -> None:
     st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=60),
 )
 def test_a_rolling_count_covers_its_window(window_s: float, events: list[tuple[float, bool]]) -> None:
-    counts, now_s = Rolling(window_s), 5000.0
+    counts, now_s = RollingCount(window_s), 5000.0
     seen: list[tuple[float, bool]] = []
     for passed_s, marked in events:
         now_s += passed_s
@@ -86,7 +86,7 @@ def test_a_rolling_count_covers_its_window(window_s: float, events: list[tuple[f
 
 
 def test_a_rolling_count_forgets_when_told() -> None:
-    counts = Rolling(60)
+    counts = RollingCount(60)
     counts.add(1000, marked=True)
     counts.clear()
     assert (counts.all, counts.marked) == (0, 0)

@@ -9,7 +9,7 @@ from typing import Any
 
 from proxy.app import App
 from proxy.core.money import pusd_to_usd
-from proxy.simulator.prices import Price
+from proxy.simulator.prices import DemoPrice
 from proxy.simulator.profiles.profile import Profile
 from proxy.simulator.profiles.table import PROFILES
 from tests.support.control import Controls
@@ -47,7 +47,7 @@ class Seen:
         return bool(flags) or self.row["cost_source"] in ("reservation", "estimate")
 
 
-def own_prices(price: Price) -> dict[str, str]:
+def own_prices(price: DemoPrice) -> dict[str, str]:
     """Return a price as a configuration has it; atto-USD a token are pico-USD a million tokens."""
     fields = {
         "input": price.prompt,
@@ -190,7 +190,7 @@ class Stand:
 
     async def _idle(self) -> None:
         async def look() -> bool:
-            return not self.app.parts.in_flight and not self.app.pending.waiting
+            return not self.app.services.in_flight and not self.app.pending.waiting
 
         await eventually(look)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.config.provider import Price as PriceSettings
-from proxy.pipeline.record import price_usage
+from proxy.config.provider import PriceSettings
+from proxy.pipeline.settlement.recorder import price_usage
 from proxy.providers.build import own_price
 from proxy.simulator import messages, sse
 from proxy.simulator.behaviour import Behaviour
@@ -16,9 +16,9 @@ from proxy.simulator.profiles import chat
 from proxy.simulator.profiles.profile import Profile
 from proxy.simulator.profiles.table import PROFILES
 from proxy.simulator.reply import Reply, compose
-from proxy.wire.answer import read_answer
 from proxy.wire.messages import MessagesMeter, read_message_answer
-from proxy.wire.meter import StreamMeter
+from proxy.wire.parsed_answer import read_answer
+from proxy.wire.stream_meter import StreamMeter
 from proxy.wire.usage import Usage
 
 from .stand import own_prices

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import uvloop
 
-from proxy.providers.network import DIRECT, Network
-from proxy.providers.pool import PooledTransport
-from proxy.providers.transport import AiohttpTransport
+from proxy.providers.transport.base import AiohttpTransport
+from proxy.providers.transport.network import DIRECT, Network
+from proxy.providers.transport.pool.pool import PooledTransport
 from tests.providers.scripted import always, plain, serving
 from tests.support.leaks import nothing_leaks
 

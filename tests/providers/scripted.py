@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.transport import Answer
+from proxy.providers.transport.base import UpstreamResponse
 
 DEADLINES = Deadlines(connect_s=10, header_s=10, idle_s=10, total_s=30)
 KEY = "sk-or-v1-canary-of-the-key"
@@ -132,7 +132,7 @@ def plain(body: bytes, *lines: str) -> bytes:
     return head.encode("latin-1") + body
 
 
-async def read_all(answer: Answer) -> bytes:
+async def read_all(answer: UpstreamResponse) -> bytes:
     pieces = []
     while piece := await answer.read():
         pieces.append(piece)

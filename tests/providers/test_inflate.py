@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from proxy.providers.inflate import Inflater
+from proxy.providers.transport.inflate import Inflater
 
 PIECE_BYTES = 1 << 18
 

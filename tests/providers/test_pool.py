@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.providers import pool
 from proxy.providers.build import make_transport
-from proxy.providers.pool import PooledTransport
-from proxy.providers.pool_address import Addresses, connect
-from proxy.providers.pool_origin import Origin
-from proxy.providers.pool_request import HeaderRefusedError, request_head
-from proxy.providers.transport import AiohttpTransport
+from proxy.providers.transport.base import AiohttpTransport
+from proxy.providers.transport.pool import pool
+from proxy.providers.transport.pool.addresses import Addresses, connect
+from proxy.providers.transport.pool.origin import Origin
+from proxy.providers.transport.pool.pool import PooledTransport
+from proxy.providers.transport.pool.request_head import HeaderRefusedError, request_head
 from tests.providers.scripted import (
     BODY,
     DEADLINES,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.transport import TransportError
+from proxy.providers.transport.base import TransportError
 from tests.providers.conftest import Make
 from tests.providers.scripted import (
     BODY,

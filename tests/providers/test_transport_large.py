@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.providers.transport import Transport
+from proxy.providers.transport.base import Transport
 from tests.providers.conftest import Make
 from tests.providers.scripted import DEADLINES, HEADERS, Peer, plain, read_all, serving
 

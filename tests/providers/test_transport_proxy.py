@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.providers.network import Network, ProxyServer
-from proxy.providers.transport import TransportError
+from proxy.providers.transport.base import TransportError
+from proxy.providers.transport.network import Network, ProxyServer
 from tests.providers.authority import Authority
 from tests.providers.conftest import Make
 from tests.providers.proxy_server import proxying

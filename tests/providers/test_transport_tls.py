@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.providers.transport import TransportError
+from proxy.providers.transport.base import TransportError
 from tests.providers.authority import Authority
 from tests.providers.conftest import Make
 from tests.providers.scripted import BODY, DEADLINES, HEADERS, KEY, Peer, always, plain, read_all, serving

@@ -117,9 +117,9 @@ async def _run_one(it: Place, burst: Burst, clients: list[Client], tally: Tally)
     _judge(burst, statuses, tally)
     spent = await _used(it, burst.scope)
     tally.overspent_pusd += max(0, spent - limit) if limit else 0
-    if it.app.parts.desk.book.open_requests():
+    if it.app.services.desk.book.open_requests():
         await asyncio.sleep(_REST_S)
-    tally.reserved_left_pusd += sum(held.cost_pusd for held in it.app.parts.desk.book.open_requests().values())
+    tally.reserved_left_pusd += sum(held.cost_pusd for held in it.app.services.desk.book.open_requests().values())
     tally.bursts += 1
 
 
@@ -163,7 +163,7 @@ async def _hold_against_the_books(it: Place, tally: Tally) -> None:
         tally.faults.append("ledger and books differ in some generation")
     if len(rows) != tally.admitted:
         tally.faults.append(f"{len(rows)} rows for {tally.admitted} requests that were let in")
-    tally.faults += it.app.parts.desk.book.audit()
+    tally.faults += it.app.services.desk.book.audit()
     for row in await it.limits("anna"):
         if row["scope"] == "all" and row["used_pusd"] != tally.ledger_pusd:
             tally.faults.append(f"totals say {usd(row['used_pusd'])}, rows {usd(tally.ledger_pusd)}")

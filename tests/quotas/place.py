@@ -16,7 +16,7 @@ from typing import Any
 from proxy.app import App
 from proxy.config.load import load_file
 from proxy.core.money import pusd_to_usd
-from proxy.web.listen import socket_path
+from proxy.web.server.sockets import socket_path
 from tests.support.control import Controls
 from tests.support.installation import ADMIN_TOKEN, settings, token_hash_of, token_of, write_config
 from tests.support.leaks import nothing_leaks
@@ -223,7 +223,7 @@ class Place:
         """Wait until so many requests are under way and no figure is awaited."""
 
         async def look() -> bool:
-            return len(self.app.parts.in_flight) == left and not self.app.pending.waiting
+            return len(self.app.services.in_flight) == left and not self.app.pending.waiting
 
         await eventually(look)
 
@@ -238,7 +238,7 @@ class Place:
         booked = {row["generation_id"]: row["cost_pusd"] for row in self.rows() if row["generation_id"]}
         assert booked == charged
         assert sum(row["cost_pusd"] for row in self.rows()) == books["total_pusd"]
-        faults = self.app.parts.desk.book.audit()
+        faults = self.app.services.desk.book.audit()
         assert faults == [], faults
 
 

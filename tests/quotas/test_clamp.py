@@ -172,7 +172,7 @@ async def test_waits_for_the_reservation_of_another(opened: Open) -> None:
     second = asyncio.ensure_future(place.chat(max_tokens=256))
 
     async def waits() -> bool:
-        return bool(place.app.parts.desk._waiting)
+        return bool(place.app.services.desk._waiting)
 
     await eventually(waits)
     assert len(await place.sim.requests()) == 1
@@ -204,7 +204,7 @@ async def test_whoever_hangs_up_while_waiting_takes_nothing(opened: Open) -> Non
     second = await place.begin_chat(max_tokens=256)
 
     async def waits() -> bool:
-        return bool(place.app.parts.desk._waiting)
+        return bool(place.app.services.desk._waiting)
 
     await eventually(waits)
     await second.hang_up()

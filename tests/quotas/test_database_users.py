@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.web.listen import socket_path
+from proxy.web.server.sockets import socket_path
 from tests.quotas.place import INPUT_PUSD, OUTPUT_PUSD, Place, cost, error_of, user
 from tests.support.raw import connect_unix, request_bytes
 from tests.support.stand import MODEL

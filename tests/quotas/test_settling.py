@@ -110,7 +110,7 @@ async def test_whoever_hangs_up_pays(opened: Open, moment: str) -> None:
     await client.hang_up()
 
     async def no_longer_running() -> bool:
-        return not len(place.app.parts.in_flight)
+        return not len(place.app.services.in_flight)
 
     await eventually(no_longer_running)
     (row,) = place.rows()
@@ -139,7 +139,7 @@ async def test_a_cancelled_request_leaves_no_reservation(opened: Open) -> None:
     await place.quiet()
     assert [row["reserved"] for row in await place.limits() if row["kind"] != "cost"] == [0, 0]
     assert (await place.limit())["reserved_pusd"] == 0
-    assert place.app.parts.desk.book.open_requests() == {}
+    assert place.app.services.desk.book.open_requests() == {}
     await place.check_books()
 
 

@@ -21,16 +21,16 @@ from hypothesis import strategies as st
 
 from proxy.app import rebuilt_book
 from proxy.core.errors import ApiError
-from proxy.pipeline.attempt import Attempt
-from proxy.pipeline.call import Call
-from proxy.pipeline.client import AiohttpClient
-from proxy.pipeline.record import Booking
-from proxy.pipeline.reserve import Reservation, reserve
-from proxy.pipeline.route import plan_route
-from proxy.pipeline.settle import BROKEN, Heard
-from proxy.pipeline.tags import Tags
-from proxy.pipeline.walk import Walk
-from proxy.storage.audit import Expected, audit
+from proxy.pipeline.admission.reserve import Reservation, reserve
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import AiohttpDownstream
+from proxy.pipeline.request.tags import Tags
+from proxy.pipeline.routing.route import plan_route
+from proxy.pipeline.settlement.recorder import Recorder
+from proxy.pipeline.settlement.settle import BROKEN, AttemptResult
+from proxy.pipeline.upstream.attempt import Attempt
+from proxy.pipeline.upstream.hops import Hops
+from proxy.storage.sqlite.verify import ExpectedTotals, verify
 from proxy.wire.usage import Usage
 from tests.quotas.place import Place, cost, user
 from tests.support.installation import PROVIDER_KEY, token_hash_of
@@ -72,16 +72,16 @@ class Told:
     crashed: bool = False
 
 
-async def _heard(place: Place, step: tuple[str, int], provider: str, unique: str) -> tuple[Heard, int | None]:
+async def _heard(place: Place, step: tuple[str, int], provider: str, unique: str) -> tuple[AttemptResult, int | None]:
     kind, pusd = step
     plain = provider == "plain"
     if kind == "unreachable":
-        return Heard(error="upstream_unreachable"), 0
+        return AttemptResult(error="upstream_unreachable"), 0
     if kind == "refused":
-        return Heard(dispatched=True, status=503, complete=True, error="upstream_error"), 0
+        return AttemptResult(dispatched=True, status=503, complete=True, error="upstream_error"), 0
     if kind == "no_status" or plain:
-        return Heard(dispatched=True, error="upstream_timeout"), None
-    heard = Heard(dispatched=True, status=200, error="upstream_broken", flags=frozenset({BROKEN}))
+        return AttemptResult(dispatched=True, error="upstream_timeout"), None
+    heard = AttemptResult(dispatched=True, status=200, error="upstream_broken", flags=frozenset({BROKEN}))
     if kind in ("billed", "uncounted"):
         counted = kind == "billed"
         tokens = (pusd % 97, pusd % 89) if counted else (None, None)
@@ -97,38 +97,44 @@ async def _heard(place: Place, step: tuple[str, int], provider: str, unique: str
     return heard, books[answer["id"]]["charged_pusd"]
 
 
-async def _reserved(place: Place) -> tuple[Call, Reservation]:
-    parts, snapshot = place.app.parts, place.app.live.current
+async def _reserved(place: Place) -> tuple[RequestContext, Reservation]:
+    parts, snapshot = place.app.services, place.app.live.current
     now_ms = parts.clock.now_ms()
-    call = Call(AiohttpClient(make_mocked_request("POST", "/")), parts.ledger.ids.next(now_ms), parts.clock, now_ms)
+    context = RequestContext(
+        AiohttpDownstream(make_mocked_request("POST", "/")), parts.ledger.ids.next(now_ms), parts.clock, now_ms
+    )
     found = snapshot.directory.find(token_hash_of("anna").removeprefix("sha256:"))
     assert found is not None
     body = {"model": "route", "messages": MESSAGES, "max_tokens": 60}
     route = plan_route(body, found.identity, snapshot.presets, snapshot.targets)
-    first = Walk(call, route, found.identity, parts, snapshot).place
-    return call, await reserve(call, found.identity, route, first, Tags(None, None, None), 200, parts, snapshot)
+    first = Hops(context, route, found.identity, parts, snapshot).place
+    return context, await reserve(context, found.identity, route, first, Tags(None, None, None), 200, parts, snapshot)
 
 
 async def _play(place: Place, history: tuple[list[tuple[str, int]], str]) -> Told | None:
     """Walk a route by a history; None where not even the first attempt has room."""
     steps, end = history
-    parts, snapshot = place.app.parts, place.app.live.current
+    parts, snapshot = place.app.services, place.app.live.current
     try:
-        call, reservation = await _reserved(place)
+        context, reservation = await _reserved(place)
     except ApiError as refusal:
         if refusal.code != "insufficient_quota":
             raise
         return None
-    booking, told, targets = Booking(call, reservation, parts, snapshot), Told(call.id), reservation.route.targets
+    booking, told, targets = (
+        Recorder(context, reservation, parts, snapshot),
+        Told(context.id),
+        reservation.route.targets,
+    )
     await booking.open()
     for n, step in enumerate(steps, 1):
         target = targets[n - 1]
         provider = snapshot.providers[target.provider]
-        heard, exact = await _heard(place, step, target.provider, f"{call.id:016x}{n:04d}")
+        heard, exact = await _heard(place, step, target.provider, f"{context.id:016x}{n:04d}")
         key, now_s = provider.keys[0], parts.clock.monotonic_s()
         booking.attempt = attempt = Attempt(n, target, provider, key, now_s, provider.deadlines, heard)
         if heard.generation_id is not None:
-            parts.ledger.note_generation(call.id, n, heard.generation_id)
+            parts.ledger.note_generation(context.id, n, heard.generation_id)
         told.costs.append(exact)
         if n == len(targets) or (n == len(steps) and end != "unsent"):
             break
@@ -153,7 +159,7 @@ async def _audited(place: Place) -> list[str]:
     assert found is not None
     quotas = found.identity.allowance.quotas
     with closing(sqlite3.connect(f"file:{place.folder / 'ledger.db'}?mode=ro", uri=True, isolation_level=None)) as db:
-        findings = audit(db, Expected(quotas, UTC, None, 1e9, 1e9), place.clock.now_ms())
+        findings = verify(db, ExpectedTotals(quotas, UTC, None, 1e9, 1e9), place.clock.now_ms())
         return [f"{one.check} {one.where}: {one.text}" for one in findings.differences]
 
 
@@ -188,7 +194,7 @@ async def _example(place: Place, histories: list[tuple[list[tuple[str, int]], st
     database = place.folder / "ledger.db"
 
     async def quiet() -> bool:
-        return not place.app.parts.desk.book.open_requests()
+        return not place.app.services.desk.book.open_requests()
 
     await eventually(quiet)
     rows = await asyncio.to_thread(read_rows, database, "SELECT * FROM requests")
@@ -197,7 +203,7 @@ async def _example(place: Place, histories: list[tuple[list[tuple[str, int]], st
     for row in rows:
         _check(told[row["id"]], row, [one for one in attempts if one["request_id"] == row["id"]])
     assert await _audited(place) == []
-    book, now_ms = place.app.parts.desk.book, place.clock.now_ms()
+    book, now_ms = place.app.services.desk.book, place.clock.now_ms()
     again = await place.app.ledger.change(lambda db: rebuilt_book(db, UTC, now_ms))
     token = place.app.live.current.directory.find(token_hash_of("anna").removeprefix("sha256:"))
     assert token is not None

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.transport import TransportError, read_to
+from proxy.providers.transport.base import TransportError, read_to
 from tests.support.installation import PROVIDER_KEY, token_hash_of
 from tests.support.stand import MESSAGES, MODEL
 from tests.support.stand import stand as run_stand

@@ -12,11 +12,11 @@ import openai
 import pytest
 
 from proxy.core.secret import Secret
-from proxy.pipeline.attempt import Attempt
-from proxy.pipeline.route import PresetRow, Target
+from proxy.pipeline.routing.route import PresetRow, Target
+from proxy.pipeline.upstream.attempt import Attempt
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
-from proxy.policy.keyring import KeyFacts
+from proxy.policy.key_ring import KeyFacts
 from proxy.providers.key import Key
 from proxy.providers.static import static_row
 from tests.routes import laid
@@ -398,7 +398,7 @@ async def test_metrics(stand: Stand) -> None:
 
 async def test_a_breaker_that_made_room_for_another_meanwhile(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer that was under way with its pass is an answer all the same."""
-    monkeypatch.setattr("proxy.pipeline.health._MODELS_MAX", 1)
+    monkeypatch.setattr("proxy.pipeline.upstream.provider_health._MODELS_MAX", 1)
     laid.provider(stand, retry=QUICK)
     await stand.sim.behave(error="overloaded", retry_after="")
     assert (await stand.chat({"model": FIRST})).status == 200

@@ -14,9 +14,9 @@ import pytest
 
 from proxy.app import rebuilt_book
 from proxy.core.clock import SystemClock
-from proxy.core.token import new_token, token_hash
+from proxy.core.user_token import new_token, token_hash
 from proxy.policy.quota import Quota
-from proxy.storage.ledger import connect_owner
+from proxy.storage.sqlite.ledger import connect_owner
 from tests.storage.made_requests import ROLLUP, ROLLUP_OF_ROWS
 
 ROOT = Path(__file__).resolve().parents[2]

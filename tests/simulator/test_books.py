@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from proxy.simulator.behaviour import NAMED_BEHAVIOURS, Behaviour
 from proxy.simulator.bill import bill
 from proxy.simulator.books import Books, Generation
-from proxy.simulator.prices import CATALOGUE, Price, Tokens, input_ausd, output_ausd, price_text
+from proxy.simulator.prices import CATALOGUE, DemoPrice, Tokens, input_ausd, output_ausd, price_text
 
 from .sse_lines import chunks
 
@@ -125,7 +125,7 @@ counts = st.integers(0, 2_000_000)
 
 
 @given(prices, counts, counts, counts, counts)
-def test_tokens_times_price_is_exact(price: Price, fresh: int, cached: int, written: int, completion: int) -> None:
+def test_tokens_times_price_is_exact(price: DemoPrice, fresh: int, cached: int, written: int, completion: int) -> None:
     tokens = Tokens(fresh + cached + written, completion, cached, written)
     tier = price.at(tokens.prompt)
 

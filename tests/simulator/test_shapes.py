@@ -15,7 +15,7 @@ from openai.types.responses import response_create_params
 from openrouter import components
 from pydantic import TypeAdapter
 
-from proxy.simulator.check import _OPENAI_FIELDS
+from proxy.simulator.request_checks import _OPENAI_FIELDS
 from proxy.wire.endpoint import COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, Endpoint, Meter
 from proxy.wire.usage import Usage
 

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from proxy.pipeline.record import uncounted_tokens
-from proxy.pipeline.settle import Verdict
-from proxy.pipeline.total import Part, add_up
-from proxy.storage.ledger import SqliteLedger, open_ledger, set_labels
+from proxy.pipeline.settlement.recorder import uncounted_tokens
+from proxy.pipeline.settlement.settle import Settlement
+from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up
 from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd, Reserved
+from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger, set_labels
 
 START_MS = 1_790_000_000_000  # in September 2026
 DAY_MS = 86_400_000
@@ -71,7 +71,7 @@ async def book(
         return id_
     last = 1
     if way == "second":
-        before = _attempt_end(id_, 1, Verdict("released", 0, "none", frozenset()), "upstream_error", chance)
+        before = _attempt_end(id_, 1, Settlement("released", 0, "none", frozenset()), "upstream_error", chance)
         before = before._replace(reserved_pusd=0, reserved_tokens=0)
         await ledger.add_attempt(AttemptRow(id_, 2, started_ms + 10, "openrouter", "main", "meta/llama"), before)
         last = 2
@@ -87,9 +87,9 @@ async def _book_several(ledger: SqliteLedger, row: OpenRow, way: str, chance: ra
     assert row.reserved_pusd is not None
     share_pusd, tokens = chance.randrange(1, row.reserved_pusd + 1), row.reserved_tokens
     verdict = {
-        "billed_before": Verdict("settled", share_pusd, "provider", frozenset()),
-        "charged_before": Verdict("settled", share_pusd, "reservation", frozenset({"usage_missing"})),
-        "awaited_before": Verdict("pending", None, "none", frozenset({"answer_broken"})),
+        "billed_before": Settlement("settled", share_pusd, "provider", frozenset()),
+        "charged_before": Settlement("settled", share_pusd, "reservation", frozenset({"usage_missing"})),
+        "awaited_before": Settlement("pending", None, "none", frozenset({"answer_broken"})),
     }[way]
     first = _attempt_end(row.id, 1, verdict, "upstream_broken", chance)
     first = first._replace(generation_id=f"gen-{row.id}-1", reserved_pusd=share_pusd, reserved_tokens=tokens)
@@ -97,10 +97,10 @@ async def _book_several(ledger: SqliteLedger, row: OpenRow, way: str, chance: ra
     await ledger.add_attempt(
         AttemptRow(row.id, 2, row.started_ms + 10, "openrouter", "main", "meta/llama"), first, held
     )
-    verdict_last = Verdict("settled", chance.randrange(row.reserved_pusd), "provider", frozenset())
+    verdict_last = Settlement("settled", chance.randrange(row.reserved_pusd), "provider", frozenset())
     last = _attempt_end(row.id, 2, verdict_last, "ok", chance)
     end = _end(row, verdict_last, last, way, finished_ms)
-    summed = add_up(end, [Part(verdict, first), Part(verdict_last, last)], held)
+    summed = add_up(end, [SettledAttempt(verdict, first), SettledAttempt(verdict_last, last)], held)
     await ledger.end(summed._replace(attempt_ends=(last,)))
 
 
@@ -119,21 +119,21 @@ def _day(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).date().isoformat()
 
 
-def _verdict(way: str, cost_pusd: int, reserved_pusd: int) -> Verdict:
+def _verdict(way: str, cost_pusd: int, reserved_pusd: int) -> Settlement:
     if way == "reservation":
-        return Verdict("settled", reserved_pusd, "reservation", frozenset({"usage_missing"}))
+        return Settlement("settled", reserved_pusd, "reservation", frozenset({"usage_missing"}))
     if way == "unknown":
-        return Verdict("settled", None, "none", frozenset({"cost_unknown"}))
+        return Settlement("settled", None, "none", frozenset({"cost_unknown"}))
     if way in ("released", "not_sent"):
-        return Verdict("released", 0, "none", frozenset())
+        return Settlement("released", 0, "none", frozenset())
     if way == "pending":
-        return Verdict("pending", None, "none", frozenset({"usage_missing"}))
+        return Settlement("pending", None, "none", frozenset({"usage_missing"}))
     if way == "over":
-        return Verdict("settled", reserved_pusd + cost_pusd, "provider", frozenset({"over_reservation"}))
-    return Verdict("settled", cost_pusd, "price" if way == "price" else "provider", frozenset())
+        return Settlement("settled", reserved_pusd + cost_pusd, "provider", frozenset({"over_reservation"}))
+    return Settlement("settled", cost_pusd, "price" if way == "price" else "provider", frozenset())
 
 
-def _attempt_end(id_: int, n: int, verdict: Verdict, outcome: str, chance: random.Random) -> AttemptEnd:
+def _attempt_end(id_: int, n: int, verdict: Settlement, outcome: str, chance: random.Random) -> AttemptEnd:
     counted = verdict.cost_source in ("provider", "price")
     sent = outcome != "not_sent" and verdict.cost_source != "none"
     return AttemptEnd(
@@ -155,7 +155,7 @@ def _attempt_end(id_: int, n: int, verdict: Verdict, outcome: str, chance: rando
     )
 
 
-def _end(row: OpenRow, verdict: Verdict, attempt: AttemptEnd, way: str, finished_ms: int) -> RequestEnd:
+def _end(row: OpenRow, verdict: Settlement, attempt: AttemptEnd, way: str, finished_ms: int) -> RequestEnd:
     failed = way in ("released", "not_sent")
     counted = attempt.input_tokens is not None
     return RequestEnd(

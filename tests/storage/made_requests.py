@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
-from proxy.storage.ledger import SqliteLedger, open_ledger
 from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd
+from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger
 
 START_MS = 1_790_000_000_000  # in September 2026
 

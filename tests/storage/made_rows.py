@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from proxy.storage.ledger import connect_owner, set_labels
 from proxy.storage.rows import HOUR_MS, id_floor
+from proxy.storage.sqlite.ledger import connect_owner, set_labels
 
 START_MS = 1_790_000_000_000  # in September 2026
 USERS = ("anna", "bob", "=cmd()", "carl")

@@ -11,12 +11,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from proxy.core.errors import LedgerError
-from proxy.storage.audit import Expected, audit
-from proxy.storage.backup import BackupError, copy_ledger
-from proxy.storage.reports import open_reader
+from proxy.storage.sqlite.backup import BackupError, copy_ledger
+from proxy.storage.sqlite.reports import open_reader
+from proxy.storage.sqlite.verify import ExpectedTotals, verify
 from tests.storage.booked_rows import START_MS, USERS, book, book_many, booked
 
-EXPECTED = Expected((), ZoneInfo("UTC"), None, 1e9, 1e9)
+EXPECTED = ExpectedTotals((), ZoneInfo("UTC"), None, 1e9, 1e9)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_a_copy_can_be_read_where_nothing_can_be_written(filled: Path, tmp_path:
     folder.chmod(0o500)
     try:
         with closing(open_reader(folder / "copy.db")) as connection:
-            assert audit(connection, EXPECTED, START_MS).count == 0
+            assert verify(connection, EXPECTED, START_MS).count == 0
         assert [path.name for path in folder.iterdir()] == ["copy.db"]
     finally:
         folder.chmod(0o700)
@@ -83,7 +83,7 @@ async def test_copies_under_load_are_one_moment_each(tmp_path: Path) -> None:
                 copied = await asyncio.to_thread(copy_ledger, path, tmp_path / f"copy{n}.db")
                 assert copied.requests >= least
                 with closing(open_reader(tmp_path / f"copy{n}.db")) as connection:
-                    found = audit(connection, EXPECTED, START_MS)
+                    found = verify(connection, EXPECTED, START_MS)
                 assert found.count == 0, found.differences
                 assert found.cost_pusd == copied.cost_pusd
         finally:
@@ -98,7 +98,7 @@ async def test_a_copy_can_take_the_ledgers_place(filled: Path, tmp_path: Path) -
     async with booked(tmp_path / "t.db") as ledger:
         await book(ledger, START_MS + 10**9, random.Random(1))
     with closing(open_reader(tmp_path / "t.db")) as connection:
-        assert audit(connection, EXPECTED, START_MS).count == 0
+        assert verify(connection, EXPECTED, START_MS).count == 0
         assert connection.execute("SELECT count(*) FROM requests").fetchone() == (61,)
 
 

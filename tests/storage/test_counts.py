@@ -9,14 +9,14 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from proxy.core.counts import Counts
-from proxy.pipeline.settle import Verdict
-from proxy.pipeline.total import Part, add_up
-from proxy.storage.audit import Expected, audit
-from proxy.storage.export import Selection, slices
-from proxy.storage.ledger import SqliteLedger
-from proxy.storage.mine import usage_by_model
-from proxy.storage.reports import open_reader, usage_by
+from proxy.pipeline.settlement.settle import Settlement
+from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up
 from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd, Reserved
+from proxy.storage.sqlite.export import Selection, slices
+from proxy.storage.sqlite.ledger import SqliteLedger
+from proxy.storage.sqlite.own_usage import usage_by_model
+from proxy.storage.sqlite.reports import open_reader, usage_by
+from proxy.storage.sqlite.verify import ExpectedTotals, verify
 from tests.storage.booked_rows import START_MS, booked
 
 FIRST = Counts(11, 3, 13, 17, 19, 23, 29, 31)
@@ -81,13 +81,13 @@ async def _book(ledger: SqliteLedger) -> None:
     await ledger.end(_end(single, _attempt_end(single.id, 1, FIRST)))
     several = _row(ledger.ids.next(START_MS))
     await ledger.open(several)
-    settled = Verdict("settled", 500, "price", frozenset())
+    settled = Settlement("settled", 500, "price", frozenset())
     first = _attempt_end(several.id, 1, FIRST)._replace(reserved_pusd=500, reserved_tokens=None)
     await ledger.add_attempt(AttemptRow(several.id, 2, START_MS + 1, "openrouter", "main", MODEL), first)
     [left] = await ledger.unfinished(several.id)
     assert [attempt.counts for attempt in left.attempts] == [FIRST, None]
     last = _attempt_end(several.id, 2, SECOND)
-    parts = [Part(settled, first), Part(Verdict("settled", 1000, "price", frozenset()), last)]
+    parts = [SettledAttempt(settled, first), SettledAttempt(Settlement("settled", 1000, "price", frozenset()), last)]
     summed = add_up(_end(several, last), parts, Reserved(10_000, None))
     assert summed.counts == FIRST.plus(SECOND)
     await ledger.end(summed._replace(attempt_ends=(last,)))
@@ -128,16 +128,16 @@ async def test_the_audit_sees_a_count_that_drifted(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     async with booked(path) as ledger:
         await _book(ledger)
-    expected = Expected((), ZoneInfo("UTC"), None, 3600.0, 3600.0)
+    expected = ExpectedTotals((), ZoneInfo("UTC"), None, 3600.0, 3600.0)
     with closing(open_reader(path)) as reader:
-        assert audit(reader, expected, START_MS + 10_000).counts == {}
+        assert verify(reader, expected, START_MS + 10_000).counts == {}
     for table, check in (("usage_hourly", "rollup"), ("requests", "attempt")):
         for name in Counts._fields:
             with closing(sqlite3.connect(path)) as db:
                 db.execute(f"UPDATE {table} SET {name} = {name} + 1 WHERE {name} > 0")  # noqa: S608 - names of columns
                 db.commit()
                 with closing(open_reader(path)) as reader:
-                    found = audit(reader, expected, START_MS + 10_000).counts
+                    found = verify(reader, expected, START_MS + 10_000).counts
                 db.execute(f"UPDATE {table} SET {name} = {name} - 1 WHERE {name} > 0")  # noqa: S608
                 db.commit()
                 assert check in found, (table, name)

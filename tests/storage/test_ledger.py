@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.storage.ledger import SqliteLedger, connect_owner, open_ledger, set_labels
 from proxy.storage.rows import HOUR_MS, OpenRow, RequestIds, Reserved, id_number, id_text
-from proxy.storage.writer import EndedTwiceError, LedgerUnavailableError
+from proxy.storage.sqlite.ledger import SqliteLedger, connect_owner, open_ledger, set_labels
+from proxy.storage.sqlite.writer import EndedTwiceError, LedgerUnavailableError
 from tests.storage.made_requests import (
     ROLLUP,
     ROLLUP_OF_ROWS,

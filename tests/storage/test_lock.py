@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from proxy.core.errors import LedgerError
-from proxy.storage.ledger import open_ledger
-from proxy.storage.lock import OwnerLock
+from proxy.storage.sqlite.ledger import open_ledger
+from proxy.storage.sqlite.lock import OwnerLock
 from tests.storage.made_requests import running
 
 ROOT = Path(__file__).parents[2]
 OWNER = """
 import sys, time
 from pathlib import Path
-from proxy.storage.lock import OwnerLock
+from proxy.storage.sqlite.lock import OwnerLock
 OwnerLock(Path(sys.argv[1])).acquire("tollkeeper serve")
 print("held", flush=True)
 time.sleep(600)

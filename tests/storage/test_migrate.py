@@ -15,8 +15,8 @@ from random import Random
 import pytest
 
 from proxy.core.errors import LedgerError
-from proxy.storage.ledger import connect_owner, open_ledger
-from proxy.storage.schema.migrate import SCHEMA_VERSION, STEPS, _script, make_views, migrate
+from proxy.storage.sqlite.ledger import connect_owner, open_ledger
+from proxy.storage.sqlite.migrations.migrate import SCHEMA_VERSION, STEPS, _script, make_views, migrate
 from tests.storage.made_requests import START_MS, open_row
 
 SHIPPED = [_script(name) for name in STEPS]

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.errors import LedgerError
-from proxy.storage.reports import Spent, Unsettled, labels, open_reader, unsettled, usage_by
+from proxy.storage.sqlite.reports import SpendingRow, UnsettledSum, labels, open_reader, unsettled, usage_by
 from tests.storage.made_rows import START_MS, fill, insert, ledger, made
 
 BY = ("user", "group", "model", "provider", "use_case", "day")
@@ -53,7 +53,7 @@ def _day(started_ms: int, zone: ZoneInfo) -> str:
     return datetime.fromtimestamp(started_ms / 1000, zone).date().isoformat()
 
 
-def as_dict(rows: list[Spent]) -> dict[tuple[str, ...], tuple[int, ...]]:
+def as_dict(rows: list[SpendingRow]) -> dict[tuple[str, ...], tuple[int, ...]]:
     found: dict[tuple[str, ...], tuple[int, ...]] = {
         row.key: (row.requests, row.errors, row.input_tokens, row.output_tokens, row.cost_pusd) for row in rows
     }
@@ -109,7 +109,7 @@ def test_unsettled(filled: tuple[Path, list[dict[str, Any]]]) -> None:
         states = [row["state"] for row in wanted]
         flagged = sum(row["flags"] is not None and row["state"] in ("settled", "released") for row in wanted)
         found = unsettled(connection, since_ms=since_ms, until_ms=until_ms, user=user)
-        assert found == Unsettled(states.count("open"), states.count("pending"), flagged)
+        assert found == UnsettledSum(states.count("open"), states.count("pending"), flagged)
         assert flagged > 0
     connection.close()
 
@@ -120,7 +120,7 @@ def test_an_empty_ledger(tmp_path: Path) -> None:
     connection = open_reader(tmp_path / "x.db")
     assert usage_by(connection, ("user",), ZoneInfo("UTC"), since_ms=1) == []
     assert usage_by(connection, ("day",), ZoneInfo("UTC")) == []
-    assert unsettled(connection) == Unsettled(0, 0, 0)
+    assert unsettled(connection) == UnsettledSum(0, 0, 0)
     connection.close()
 
 

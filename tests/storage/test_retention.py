@@ -18,10 +18,10 @@ from proxy.config.load import load_file
 from proxy.jobs.retention import Retention, configured_quotas
 from proxy.policy.quota import Quota, fine_rows
 from proxy.policy.window import window_at
-from proxy.storage.audit import Expected, audit
-from proxy.storage.ledger import SqliteLedger
-from proxy.storage.reports import open_reader
-from proxy.storage.retention import find_removable, plan_removal, remove_rows, removed_before_ms
+from proxy.storage.sqlite.ledger import SqliteLedger
+from proxy.storage.sqlite.reports import open_reader
+from proxy.storage.sqlite.retention import find_removable, plan_removal, remove_rows, removed_before_ms
+from proxy.storage.sqlite.verify import ExpectedTotals, verify
 from tests.storage.booked_rows import DAY_MS, START_MS, book, book_many, booked
 from tests.support.stand import app_in_loop
 
@@ -57,7 +57,7 @@ async def remove_all(
 
 def differences(path: Path, zone: ZoneInfo = UTC, quotas: tuple[Quota, ...] = ()) -> list[Any]:
     with closing(open_reader(path)) as connection:
-        return audit(connection, Expected(quotas, zone, None, 1e9, 1e9), NOW_MS).differences
+        return verify(connection, ExpectedTotals(quotas, zone, None, 1e9, 1e9), NOW_MS).differences
 
 
 @given(

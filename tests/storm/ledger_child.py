@@ -10,8 +10,8 @@ from pathlib import Path
 from random import Random
 
 from proxy.core.errors import TollkeeperError
-from proxy.storage.ledger import SqliteLedger, open_ledger, set_labels
 from proxy.storage.rows import OpenRow, RequestEnd
+from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger, set_labels
 
 from .draw import USERS
 

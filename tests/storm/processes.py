@@ -14,8 +14,8 @@ import orjson
 import yaml
 
 from proxy.core.money import pusd_to_usd
-from proxy.core.token import new_token, token_hash
-from proxy.simulator.prices import SCRIPTED_MODEL, Catalogue
+from proxy.core.user_token import new_token, token_hash
+from proxy.simulator.prices import SCRIPTED_MODEL, DemoModels
 
 from .draw import DEAR, LIMITED, OPENROUTER_PROVIDERS, PLAIN_PROVIDER, USERS, Plan
 from .limits import GROUPS, ZONE, configured
@@ -230,7 +230,7 @@ def _prices(plan: Plan) -> dict[str, Any]:
 
 def _own_price(name: str) -> dict[str, str]:
     """Give the simulator's price of a model in the configuration's unit, USD a million tokens."""
-    model = Catalogue().find(name)
+    model = DemoModels().find(name)
     assert model is not None
     price = model.price
     if price.above is not None:  # the configuration knows no tiers: the dearer one bounds both

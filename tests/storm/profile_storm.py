@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from proxy.core.token import new_token, token_hash
+from proxy.core.user_token import new_token, token_hash
 from proxy.simulator.profiles.table import PROFILES
 from tests.profiles.stand import settings
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from proxy.pipeline.settle import Heard, Priced, settle
+from proxy.pipeline.settlement.settle import AttemptResult, PricedUsage, settle
 from proxy.providers.openrouter import OpenRouterDialect
-from proxy.wire.meter import StreamMeter
+from proxy.wire.stream_meter import StreamMeter
 from proxy.wire.usage import Usage
 
 from .draw import DEAR, Ask, HangUp, Plan
@@ -98,7 +98,7 @@ def _storm(folder: Path, behaviour: dict[str, Any], requests: int) -> list[bytes
 def test_a_usage_without_a_cost_is_flagged() -> None:
     """Once it was charged at the reservation without a word why."""
     usage = Usage(3, 5, None, None, None, True, None, False, None)
-    heard = Heard(dispatched=True, status=200, usage=usage, content_seen=True, complete=True)
-    verdict = settle(heard, OpenRouterDialect("", ""), 700, lambda _: Priced(8))
+    heard = AttemptResult(dispatched=True, status=200, usage=usage, content_seen=True, complete=True)
+    verdict = settle(heard, OpenRouterDialect("", ""), 700, lambda _: PricedUsage(8))
     assert (verdict.state, verdict.cost_pusd, verdict.cost_source) == ("settled", 700, "reservation")
     assert verdict.flags == {"cost_missing"}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.storage.ledger import connect_owner
-from proxy.storage.schema.migrate import make_views
+from proxy.storage.sqlite.ledger import connect_owner
+from proxy.storage.sqlite.migrations.migrate import make_views
 
 from .ledger_kills import Acknowledged, disagreements, kill_ledger_writers
 from .processes import ROOT

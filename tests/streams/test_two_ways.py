@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from proxy.web.server import UserConnection
+from proxy.web.server.aiohttp_server import UserConnection
 from tests.faults.place import Place, body_of, place
 from tests.faults.raw_upstream import Close, Pause, Reset, Turn
 from tests.faults.told import END, Told, chunk, head, plain, stream_head

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from proxy.core.token import _checksum
+from proxy.core.user_token import _checksum
 from tests.support.one_try import rules
 
 PROVIDER_KEY = "sk-or-v1-" + "c0ffee00" * 8

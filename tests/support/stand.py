@@ -74,7 +74,7 @@ class Stand:
         """Empty the ledger, the simulator and what is known of providers, once nothing is under way any more."""
 
         async def idle() -> bool:
-            return not self.app.parts.in_flight and not self.app.pending.waiting
+            return not self.app.services.in_flight and not self.app.pending.waiting
 
         await eventually(idle)
         await self.app.ledger.change(_empty)

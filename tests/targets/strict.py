@@ -136,7 +136,7 @@ class Place:
         """Return (number, outcome, cost in pico-USD) of all attempts, once nothing is under way."""
 
         async def idle() -> bool:
-            return not self.app.parts.in_flight and not self.app.pending.waiting
+            return not self.app.services.in_flight and not self.app.pending.waiting
 
         await eventually(idle)
         rows = read_rows(self.folder / "ledger.db", "SELECT * FROM attempts ORDER BY request_id, n")
@@ -180,7 +180,7 @@ async def place(
         made = Place(folder, app, strict)
         yield made
         await made.attempts()
-        assert app.parts.desk.book.open_requests() == {}
+        assert app.services.desk.book.open_requests() == {}
         assert {row["state"] for row in made.rows()} <= {"settled", "released"}
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.pipeline.forms import HOLDS_S, Forms
-from proxy.pipeline.route import Route, Target
-from proxy.pipeline.suit import suited, written
-from proxy.policy.form import PLAIN, Form, form_of, known_form
+from proxy.pipeline.routing.route import Route, Target
+from proxy.pipeline.upstream.parameter_forms import HOLDS_S, ParameterForms
+from proxy.pipeline.upstream.target_body import fields_of_ours, in_form
+from proxy.policy.parameter_form import PLAIN, ParameterForm, form_of, known_form
 from proxy.providers.openai import OpenAIDialect
 from proxy.providers.openrouter import OpenRouterDialect
 from proxy.providers.static import static_row
@@ -23,7 +23,7 @@ VALUES = st.none() | st.booleans() | st.integers(1, 10**6) | st.text(max_size=3)
 FIELDS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=6)
 OPTIONS = st.fixed_dictionaries({}, optional={"include_usage": st.booleans(), "x": st.integers()})
 FORMS = st.builds(
-    Form,
+    ParameterForm,
     without=st.frozensets(st.sampled_from(NAMES)),
     names=st.lists(
         st.sampled_from([("max_tokens", "max_completion_tokens"), ("seed", "random_seed"), ("stop", "user")]),
@@ -51,7 +51,7 @@ def test_what_the_client_sent_arrives_unchanged(
     sent: dict[str, Any],
     options: dict[str, Any],
     defaults: dict[str, Any],
-    form: Form,
+    form: ParameterForm,
     endpoint: Any,
     dialect: Any,
     stream: bool,
@@ -70,7 +70,7 @@ def test_what_the_client_sent_arrives_unchanged(
     if bound is not None:
         route = route.within(bound)
     prepared = dialect.prepare(route.body_for(route.targets[0]), "m", asks_usage=endpoint.asks_usage)
-    found = suited(prepared.body, route, form)
+    found = in_form(prepared.body, route, form)
     for name, value in sent.items():
         if name in endpoint.maximum and bound is not None:
             assert name in found  # lowered, under the client's own name
@@ -80,7 +80,7 @@ def test_what_the_client_sent_arrives_unchanged(
                 assert found[name] == value
         else:
             assert found[name] == value
-    ours = written(found, route)
+    ours = fields_of_ours(found, route)
     assert not [name for name in ours if name in sent and name not in ("stream_options", "usage")]
     taken = {name for name in found if name in form.without and name not in endpoint.maximum}
     assert taken <= set(sent) | {there for _, there in form.names}
@@ -114,7 +114,7 @@ def test_what_is_known(host: str, model: str, without: str, bound: str) -> None:
 
 
 def test_the_operators_word_goes_over_all() -> None:
-    known = Form(without=frozenset(("seed", "stop")), names=(("max_tokens", "max_completion_tokens"),))
+    known = ParameterForm(without=frozenset(("seed", "stop")), names=(("max_tokens", "max_completion_tokens"),))
     word = form_of({"seed": True, "temperature": False, "max_tokens": "max_new_tokens"})
     both = word.over(known)
     assert both.without == {"stop", "temperature"}
@@ -123,11 +123,11 @@ def test_the_operators_word_goes_over_all() -> None:
 
 
 def test_what_was_learnt_holds_for_an_hour() -> None:
-    forms = Forms()
+    forms = ParameterForms()
     row = static_row({"default": "x"}, lambda: 0)
-    forms.learn(row, "m", "chat", Form(without=frozenset(("seed",))), 100.0)
-    forms.learn(row, "m", "chat", Form(most=50), 200.0)
-    assert forms.of(row, "m", "chat", 300.0) == Form(without=frozenset(("seed",)), most=50)
+    forms.learn(row, "m", "chat", ParameterForm(without=frozenset(("seed",))), 100.0)
+    forms.learn(row, "m", "chat", ParameterForm(most=50), 200.0)
+    assert forms.of(row, "m", "chat", 300.0) == ParameterForm(without=frozenset(("seed",)), most=50)
     assert forms.of(row, "other", "chat", 300.0) is None
     assert forms.of(row, "m", "responses", 300.0) is None
     assert forms.of(row, "m", "chat", 200.0 + HOLDS_S) is None
@@ -135,7 +135,7 @@ def test_what_was_learnt_holds_for_an_hour() -> None:
 
 
 def test_names_of_models_do_not_fill_memory() -> None:
-    forms = Forms()
+    forms = ParameterForms()
     row = static_row({"default": "x"}, lambda: 0)
     for n in range(1100):
         forms.learn(row, f"m{n}", "chat", PLAIN, 0.0)

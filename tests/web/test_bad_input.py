@@ -818,7 +818,7 @@ async def test_a_header_that_cannot_travel(stand: Stand) -> None:
 
 async def test_nothing_is_left(shared: Stand) -> None:
     async def look() -> bool:
-        return not shared.app.parts.in_flight
+        return not shared.app.services.in_flight
 
     await eventually(look)
     assert (await shared.chat()).status == 200

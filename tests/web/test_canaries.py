@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from proxy.core.token import new_token
+from proxy.core.user_token import new_token
 from tests.support.canary import canary, files, forms, found
 from tests.support.control import Controls
 from tests.support.installation import settings, write_config

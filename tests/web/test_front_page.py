@@ -76,6 +76,6 @@ async def test_the_state_is_told(tmp_path: Path) -> None:
         stand.app.catalogue.listing("plain").problem = "no <connection> could be made"
         text = (await page(stand)).body.decode()
         assert '<td class="bad">no &lt;connection&gt; could be made</td>' in text
-        stand.app.parts.draining = True
+        stand.app.services.draining = True
         assert "stopping" in (await page(stand)).body.decode()
-        stand.app.parts.draining = False
+        stand.app.services.draining = False

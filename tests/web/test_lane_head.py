@@ -1,6 +1,6 @@
 """Which heads the lane reads, and which count as the one before."""
 
-from proxy.web.lane import Head, read_head
+from proxy.web.server.fast_path import Head, read_head
 
 _SIZE = b"Content-Length: 77"
 _BODY = b" " * 77

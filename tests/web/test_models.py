@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.pipeline.allowance import Allowance
-from proxy.pipeline.parts import Parts
-from proxy.web.shelf import Shelf
+from proxy.pipeline.admission.allowance import Allowance
+from proxy.pipeline.services import Services
+from proxy.web.model_list import ModelListCache
 from tests.support.control import Controls
 from tests.support.installation import settings, token_hash_of, token_of, write_config
 from tests.support.patience import eventually
@@ -126,8 +126,8 @@ async def test_a_preset_has_the_figures_of_its_first_target(tmp_path: Path) -> N
         assert one == both
 
 
-def allowance_of(parts: Parts, user: str) -> Allowance:
-    row = parts.live.current.directory.find(token_hash_of(user).removeprefix("sha256:"))
+def allowance_of(services: Services, user: str) -> Allowance:
+    row = services.live.current.directory.find(token_hash_of(user).removeprefix("sha256:"))
     assert row is not None
     return row.identity.allowance
 
@@ -135,15 +135,15 @@ def allowance_of(parts: Parts, user: str) -> Allowance:
 async def test_the_list_is_encoded_once(tmp_path: Path) -> None:
     """The same bytes are given until a provider's list or the configuration is another; HEAD has their length."""
     async with run_stand(tmp_path, {**PRESETS, **USERS}) as stand:
-        parts, shelf = stand.app.parts, Shelf()
-        allowance = allowance_of(parts, "bo")
-        first = shelf.shown(parts, allowance, 1_793_539_200_000)
-        assert shelf.shown(parts, allowance, 1_793_539_999_000) is first
-        others = shelf.shown(parts, replace(allowance, models=None), 1_793_539_999_000)
+        services, shelf = stand.app.services, ModelListCache()
+        allowance = allowance_of(services, "bo")
+        first = shelf.shown(services, allowance, 1_793_539_200_000)
+        assert shelf.shown(services, allowance, 1_793_539_999_000) is first
+        others = shelf.shown(services, replace(allowance, models=None), 1_793_539_999_000)
         assert len(others.models) > len(first.models)
-        assert shelf.shown(parts, allowance, 1_793_539_999_000) is first
-        await parts.catalogue.refresh(next(iter(parts.live.current.providers.values())))
-        again = shelf.shown(parts, allowance, 1_793_540_999_000)
+        assert shelf.shown(services, allowance, 1_793_539_999_000) is first
+        await services.catalogue.refresh(next(iter(services.live.current.providers.values())))
+        again = shelf.shown(services, allowance, 1_793_540_999_000)
         assert again is not first
         assert again.body == first.body
         got = await stand.ask("GET", "/v1/models")
@@ -156,9 +156,9 @@ async def test_the_list_is_encoded_once(tmp_path: Path) -> None:
 async def test_many_lists(tmp_path: Path) -> None:
     """However many different lists of names there are, only some are kept."""
     async with run_stand(tmp_path, PRESETS) as stand:
-        parts, shelf = stand.app.parts, Shelf()
-        allowance = allowance_of(parts, "anna")
+        services, shelf = stand.app.services, ModelListCache()
+        allowance = allowance_of(services, "anna")
         for n in range(100):
-            shown = shelf.shown(parts, replace(allowance, models=(f"nothing-{n}", "fast")), 1)
+            shown = shelf.shown(services, replace(allowance, models=(f"nothing-{n}", "fast")), 1)
             assert list(shown.models) == ["fast"]
         assert len(shelf._shown) <= 32

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.web.peer import address_of
+from proxy.web.server.peer import address_of
 from tests.support.installation import ADMIN_TOKEN
 from tests.support.patience import eventually
 from tests.support.stand import Stand

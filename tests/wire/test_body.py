@@ -10,14 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.wire.body import (
-    MAX_LEVELS,
-    BodyError,
-    check_chat,
-    dump_body,
-    parse_body,
-    wants_usage,
-)
+from proxy.wire.body import MAX_LEVELS, BodyError, check_chat, dump_body, parse_body, wants_usage
 
 CANARY = "Kanarienvogel"
 

@@ -7,18 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.endpoint import MAXIMUM
+from proxy.core.endpoint_kind import MAXIMUM
 from proxy.wire.body import BodyError, dump_body, parse_body
-from proxy.wire.endpoint import (
-    CHAT,
-    COMPLETIONS,
-    COUNT_TOKENS,
-    EMBEDDINGS,
-    ENDPOINTS,
-    MESSAGES,
-    RESPONSES,
-    Endpoint,
-)
+from proxy.wire.endpoint import CHAT, COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, ENDPOINTS, MESSAGES, RESPONSES, Endpoint
 from proxy.wire.usage import Usage
 
 TURNS = [{"role": "user", "content": "Hello"}]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.core.endpoint import MAXIMUM, Endpoint
+from proxy.core.endpoint_kind import MAXIMUM, Endpoint
 from proxy.wire.endpoint import CHAT, COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, ENDPOINTS, MESSAGES, RESPONSES
 from proxy.wire.parameters import LACKS
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.secret import Secret
-from proxy.policy.keyring import KeyFacts
+from proxy.policy.key_ring import KeyFacts
 from proxy.providers.key import Key
 from proxy.wire.endpoint import ENDPOINTS, Meter
 from proxy.wire.headers import pick_response_headers

@@ -14,7 +14,7 @@ from proxy.wire.endpoint import MESSAGES, RESPONSES, Meter
 from proxy.wire.messages import MessagesMeter, message_error_event
 from proxy.wire.responses import ResponsesMeter, response_error_event
 from proxy.wire.typed_meter import TypedMeter
-from proxy.wire.usage import Extras, Usage
+from proxy.wire.usage import ExtraCounts, Usage
 
 CANARY = "Kanarienvogel"
 ENDS = (b"\n", b"\r\n", b"\r")
@@ -102,7 +102,7 @@ def message_events(stop: str = "end_turn", **delta_usage: Any) -> list[dict[str,
 
 
 RESPONSES_USAGE = Usage(1200, 80, 800, 2, 123456790, False, None, False, None)
-WRITTEN = Extras(Counts(cache_write_tokens=100), untold_life_tokens=100)
+WRITTEN = ExtraCounts(Counts(cache_write_tokens=100), untold_life_tokens=100)
 MESSAGES_USAGE = Usage(1200, 80, 800, None, 123456790, False, None, False, None, WRITTEN)
 
 CASES: dict[str, tuple[type[TypedMeter], bytes, Usage | None, str | None]] = {}

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from proxy.core.money import MAX_PUSD
 from proxy.wire.amount import read_exactly
-from proxy.wire.reckoning import NONSENSE
-from proxy.wire.usage import Extras, Usage, read_usage
+from proxy.wire.token_classes import NONSENSE
+from proxy.wire.usage import ExtraCounts, Usage, read_usage
 
 TOKENS = '"prompt_tokens":12,"completion_tokens":5'
 
@@ -161,7 +161,7 @@ def test_an_absurd_count_is_none_and_spoils_nothing_else(count: str) -> None:
     parts = f'"prompt_tokens_details":{{"cached_tokens":{count}}}'
     parts += f',"completion_tokens_details":{{"reasoning_tokens":{count}}}'
     found = read(f'"prompt_tokens":7,"completion_tokens":{count},"cost":0.5,{parts}')
-    odd = Extras(doubts=frozenset({NONSENSE}))
+    odd = ExtraCounts(doubts=frozenset({NONSENSE}))
     assert found == Usage(7, None, None, None, 5 * 10**11, True, None, False, None, odd)
 
 

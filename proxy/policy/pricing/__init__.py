@@ -1,11 +1,25 @@
 """Prices, and what a request can cost at most: price, catalogue, facts (of a body), bound."""
 
-from proxy.core.endpoint import Endpoint
-from proxy.policy.pricing.bound import (
+from proxy.core.endpoint_kind import Endpoint
+from proxy.policy.pricing.body_facts import BodyFacts, read_facts, thinking_budget
+from proxy.policy.pricing.estimate import estimate_pusd, estimated_tokens
+from proxy.policy.pricing.price import Charge, Override, Price, PriceError, charge, cost_from_usage_pusd, rates_at
+from proxy.policy.pricing.price_list import (
+    PriceList,
+    PriceListEntry,
+    PriceMatch,
+    PriceMove,
+    accept_refresh,
+    diff_price_lists,
+    find_price,
+    parse_openrouter_model,
+    parse_price_list,
+)
+from proxy.policy.pricing.worst_case import (
     FLOOR_TOKENS,
-    Clamped,
-    Unaffordable,
-    Unbounded,
+    ClampedOutput,
+    UnaffordableOutput,
+    UnboundedError,
     clamp_output_tokens,
     floor_tokens,
     input_bound_tokens,
@@ -14,49 +28,27 @@ from proxy.policy.pricing.bound import (
     unpriced_features,
     worst_case_pusd,
 )
-from proxy.policy.pricing.catalogue import (
-    Catalogue,
-    CatalogueEntry,
-    Found,
-    Move,
-    accept_refresh,
-    diff_catalogue,
-    find_price,
-    parse_catalogue,
-    parse_openrouter_model,
-)
-from proxy.policy.pricing.estimate import estimate_pusd, estimated_tokens
-from proxy.policy.pricing.facts import BodyFacts, read_facts, thinking_budget
-from proxy.policy.pricing.price import (
-    Charge,
-    Override,
-    Price,
-    PriceError,
-    charge,
-    cost_from_usage_pusd,
-    rates_at,
-)
 
 __all__ = [
     "FLOOR_TOKENS",
     "BodyFacts",
-    "Catalogue",
-    "CatalogueEntry",
     "Charge",
-    "Clamped",
+    "ClampedOutput",
     "Endpoint",
-    "Found",
-    "Move",
     "Override",
     "Price",
     "PriceError",
-    "Unaffordable",
-    "Unbounded",
+    "PriceList",
+    "PriceListEntry",
+    "PriceMatch",
+    "PriceMove",
+    "UnaffordableOutput",
+    "UnboundedError",
     "accept_refresh",
     "charge",
     "clamp_output_tokens",
     "cost_from_usage_pusd",
-    "diff_catalogue",
+    "diff_price_lists",
     "estimate_pusd",
     "estimated_tokens",
     "find_price",
@@ -64,8 +56,8 @@ __all__ = [
     "input_bound_tokens",
     "maximum_to_write",
     "output_limit_tokens",
-    "parse_catalogue",
     "parse_openrouter_model",
+    "parse_price_list",
     "rates_at",
     "read_facts",
     "thinking_budget",

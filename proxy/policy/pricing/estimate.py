@@ -1,6 +1,6 @@
 """What a request is thought to come to, for soft limits only."""
 
-from proxy.policy.pricing.facts import BodyFacts
+from proxy.policy.pricing.body_facts import BodyFacts
 from proxy.policy.pricing.price import AUSD_PER_PUSD, Price
 
 _BYTES_PER_TOKEN = 4  # of ordinary text

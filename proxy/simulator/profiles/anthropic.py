@@ -10,13 +10,13 @@ input_tokens, message_start tells the input and message_delta the output, and th
 from dataclasses import replace
 
 from proxy.simulator.profiles.profile import (
-    Failure,
     FailureKind,
-    Listing,
     Profile,
-    Row,
-    Stream,
-    Told,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
     anthropic_error,
     price,
 )
@@ -26,7 +26,7 @@ _FIELDS = (
     "cache_control container context_management mcp_servers max_tokens messages metadata model output_config "
     "service_tier stop_sequences stream system temperature thinking tool_choice tools top_k top_p"
 )
-_FAILURES: dict[FailureKind, Failure] = {
+_FAILURES: dict[FailureKind, ProfileFailure] = {
     "bad_key": anthropic_error(401, "authentication_error", "invalid x-api-key"),
     "no_credit": anthropic_error(
         400,
@@ -66,12 +66,12 @@ MESSAGES = Profile(
     name="anthropic",
     title="Anthropic, /v1/messages",
     address="https://api.anthropic.com/v1",
-    models=(Row("claude-haiku-4-5", price("1", "5", "0.10", "1.25"), 200_000, 64_000, thinks=True),),
+    models=(ProfileModel("claude-haiku-4-5", price("1", "5", "0.10", "1.25"), 200_000, 64_000, thinks=True),),
     waits_s=1,
     failures=_FAILURES,
-    told=Told("always", "parts", cached="beside", writes="beside", details=False),
-    stream=Stream(done=True, thoughts="thinking", broken=_OVERLOADED),
-    listing=Listing(more={"type": "model", "display_name": "Claude", "created_at": "2025-10-01T00:00:00Z"}),
+    told=ProfileUsage("always", "parts", cached="beside", writes="beside", details=False),
+    stream=ProfileStream(done=True, thoughts="thinking", broken=_OVERLOADED),
+    listing=ProfileListing(more={"type": "model", "display_name": "Claude", "created_at": "2025-10-01T00:00:00Z"}),
     api="messages",
     known=frozenset(_FIELDS.split()),
     strange=anthropic_error(400, _INVALID, "{field}: Extra inputs are not permitted"),
@@ -92,7 +92,7 @@ OPENAI_ENDPOINT = replace(
     title="Anthropic, OpenAI endpoint",
     failures={
         **_FAILURES,
-        "bad_key": Failure(
+        "bad_key": ProfileFailure(
             401,
             {
                 "error": {
@@ -103,13 +103,13 @@ OPENAI_ENDPOINT = replace(
                 }
             },
         ),
-        "broken": Failure(
+        "broken": ProfileFailure(
             500,
             {"error": {"code": "api_error", "message": "Internal server error", "type": "api_error", "param": None}},
         ),
     },
-    told=Told("asked", "own_chunk", details=False),
-    stream=Stream(thoughts="reasoning_content", broken=_OVERLOADED),
+    told=ProfileUsage("asked", "own_chunk", details=False),
+    stream=ProfileStream(thoughts="reasoning_content", broken=_OVERLOADED),
     api="chat/completions",
     known=None,
     strange=None,

@@ -8,7 +8,7 @@ import orjson
 from proxy.simulator.bill import Bill, with_usage
 from proxy.simulator.profiles.profile import Profile
 from proxy.simulator.profiles.usage import usage
-from proxy.simulator.reply import Call, Event, Reply, said
+from proxy.simulator.reply import Event, Reply, ToolCall, said
 
 
 def body(reply: Reply, profile: Profile) -> bytes:
@@ -30,7 +30,7 @@ def _envelope(reply: Reply, kind: str) -> dict[str, Any]:
     return {"id": reply.id, "object": kind, "created": reply.created, "model": reply.model}
 
 
-def _call(call: Call) -> dict[str, Any]:
+def _call(call: ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": "".join(call.arguments)}}
 
 

@@ -5,15 +5,24 @@ Sources: Cohere's page on the Compatibility API and its list of status codes (co
 error is a message at the top of the body, with an id.
 """
 
-from proxy.simulator.profiles.profile import Failure, FailureKind, Listing, Profile, Row, Stream, Told, price
+from proxy.simulator.profiles.profile import (
+    FailureKind,
+    Profile,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
+    price,
+)
 
 
-def _error(status: int, message: str, **headers: str) -> Failure:
+def _error(status: int, message: str, **headers: str) -> ProfileFailure:
     told = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return Failure(status, {"id": "00000000-0000-4000-8000-000000000007", "message": message}, told)
+    return ProfileFailure(status, {"id": "00000000-0000-4000-8000-000000000007", "message": message}, told)
 
 
-_FAILURES: dict[FailureKind, Failure] = {
+_FAILURES: dict[FailureKind, ProfileFailure] = {
     "bad_key": _error(401, "invalid api token"),
     "no_credit": _error(402, "You have reached your billing limit. Please add or update a payment method."),
     "rate_limited": _error(
@@ -39,12 +48,12 @@ COHERE = Profile(
     name="cohere",
     title="Cohere, OpenAI endpoint",
     address="https://api.cohere.ai/compatibility/v1",
-    models=(Row("command-a-03-2025", price("2.50", "10"), 256_000, 8_192, thinks=True),),
+    models=(ProfileModel("command-a-03-2025", price("2.50", "10"), 256_000, 8_192, thinks=True),),
     more=frozenset(("embeddings",)),
     failures=_FAILURES,
-    told=Told(details=False),
-    stream=Stream(broken=_error(500, "internal server error, this has been reported to our developers.")),
-    listing=Listing("missing"),
+    told=ProfileUsage(details=False),
+    stream=ProfileStream(broken=_error(500, "internal server error, this has been reported to our developers.")),
+    listing=ProfileListing("missing"),
     over_output=_error(
         400, "max_tokens must be less than or equal to {limit}, the maximum output length of model {model}."
     ),

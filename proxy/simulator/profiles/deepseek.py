@@ -6,19 +6,19 @@ back). The maximum must lie within the model's, and tokens of the cache are told
 """
 
 from proxy.simulator.profiles.profile import (
-    Failure,
     FailureKind,
-    Listing,
     Profile,
-    Row,
-    Stream,
-    Told,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
     openai_error,
     price,
 )
 
 _INVALID = "invalid_request_error"
-_FAILURES: dict[FailureKind, Failure] = {
+_FAILURES: dict[FailureKind, ProfileFailure] = {
     "bad_key": openai_error(
         401, "Authentication Fails, Your api key: ****7777 is invalid", "authentication_error", _INVALID
     ),
@@ -55,11 +55,11 @@ DEEPSEEK = Profile(
     name="deepseek",
     title="DeepSeek",
     address="https://api.deepseek.com",
-    models=(Row("deepseek-chat", price("0.28", "0.42", "0.028"), 131_072, 8_192, thinks=True),),
+    models=(ProfileModel("deepseek-chat", price("0.28", "0.42", "0.028"), 131_072, 8_192, thinks=True),),
     failures=_FAILURES,
-    told=Told(cached="hit_miss"),
-    stream=Stream(comment=b": keep-alive", broken=_FAILURES["broken"]),
-    listing=Listing(more={"object": "model", "owned_by": "deepseek"}),
+    told=ProfileUsage(cached="hit_miss"),
+    stream=ProfileStream(comment=b": keep-alive", broken=_FAILURES["broken"]),
+    listing=ProfileListing(more={"object": "model", "owned_by": "deepseek"}),
     over_output=openai_error(
         400, "Invalid max_tokens value, the valid range of max_tokens is [1, {limit}]", _INVALID, _INVALID
     ),

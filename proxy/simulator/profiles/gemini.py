@@ -8,16 +8,25 @@ array of one object; the wait stands in its details.
 
 from typing import Any
 
-from proxy.simulator.profiles.profile import Failure, FailureKind, Listing, Profile, Row, Stream, Told, price
+from proxy.simulator.profiles.profile import (
+    FailureKind,
+    Profile,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
+    price,
+)
 
 
-def _error(status: int, word: str, message: str, *details: Any) -> Failure:
+def _error(status: int, word: str, message: str, *details: Any) -> ProfileFailure:
     error: dict[str, Any] = {"code": status, "message": message, "status": word}
-    return Failure(status, [{"error": error | ({"details": list(details)} if details else {})}])
+    return ProfileFailure(status, [{"error": error | ({"details": list(details)} if details else {})}])
 
 
 _GOOGLE = "type.googleapis.com/google.rpc."
-_FAILURES: dict[FailureKind, Failure] = {
+_FAILURES: dict[FailureKind, ProfileFailure] = {
     "bad_key": _error(
         400,
         "INVALID_ARGUMENT",
@@ -66,13 +75,13 @@ GEMINI = Profile(
     name="gemini",
     title="Gemini, OpenAI endpoint",
     address="https://generativelanguage.googleapis.com/v1beta/openai",
-    models=(Row("gemini-2.5-flash", price("0.30", "2.50"), 1_048_576, 65_536, thinks=True),),
+    models=(ProfileModel("gemini-2.5-flash", price("0.30", "2.50"), 1_048_576, 65_536, thinks=True),),
     waits_s=1,
     more=frozenset(("embeddings",)),
     failures=_FAILURES,
-    told=Told("always", "every", reasoning="beside", details=False),
-    stream=Stream(empty_first=False, broken=_FAILURES["overloaded"]),
-    listing=Listing(prefix="models/", more={"object": "model", "owned_by": "google"}),
+    told=ProfileUsage("always", "every", reasoning="beside", details=False),
+    stream=ProfileStream(empty_first=False, broken=_FAILURES["overloaded"]),
+    listing=ProfileListing(prefix="models/", more={"object": "model", "owned_by": "google"}),
     hang_up="runs_on",
     notes=(
         "Thinking stands outside `completion_tokens`, but inside `total_tokens`.",

@@ -6,13 +6,13 @@ stream stands under x_groq of its last chunk; 498 says that the flexible tier ha
 """
 
 from proxy.simulator.profiles.profile import (
-    Failure,
     FailureKind,
-    Listing,
     Profile,
-    Row,
-    Stream,
-    Told,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
     openai_error,
     price,
 )
@@ -20,12 +20,14 @@ from proxy.simulator.profiles.profile import (
 _INVALID = "invalid_request_error"
 
 
-def _error(status: int, message: str, kind: str, code: str | None = None, **headers: str) -> Failure:
+def _error(status: int, message: str, kind: str, code: str | None = None, **headers: str) -> ProfileFailure:
     whole = openai_error(status, message, kind, code, None, **headers)
-    return Failure(status, {"error": {k: v for k, v in whole.body["error"].items() if v is not None}}, whole.headers)
+    return ProfileFailure(
+        status, {"error": {k: v for k, v in whole.body["error"].items() if v is not None}}, whole.headers
+    )
 
 
-_FAILURES: dict[FailureKind, Failure] = {
+_FAILURES: dict[FailureKind, ProfileFailure] = {
     "bad_key": _error(401, "Invalid API Key", _INVALID, "invalid_api_key"),
     "no_credit": _error(
         400,
@@ -66,18 +68,18 @@ GROQ = Profile(
     name="groq",
     title="Groq",
     address="https://api.groq.com/openai/v1",
-    models=(Row("openai/gpt-oss-20b", price("0.075", "0.30", "0.0375"), 131_072, 65_536, thinks=True),),
+    models=(ProfileModel("openai/gpt-oss-20b", price("0.075", "0.30", "0.0375"), 131_072, 65_536, thinks=True),),
     waits_s=1.2,
     more=frozenset(("responses",)),
     failures=_FAILURES,
-    told=Told("always", "x_groq", cached="details", more={"queue_time": 0.01, "total_time": 0.02}),
-    stream=Stream(
+    told=ProfileUsage("always", "x_groq", cached="details", more={"queue_time": 0.01, "total_time": 0.02}),
+    stream=ProfileStream(
         thoughts="reasoning",
-        broken=Failure(
+        broken=ProfileFailure(
             500, {"error": {"message": "Internal Server Error", "type": "internal_server_error"}}, event="error"
         ),
     ),
-    listing=Listing(context="context_window", more={"object": "model", "owned_by": "Groq", "active": True}),
+    listing=ProfileListing(context="context_window", more={"object": "model", "owned_by": "Groq", "active": True}),
     hang_up="runs_on",
     notes=(
         "Usage of a stream stands under `x_groq` of its last chunk.",

@@ -7,13 +7,13 @@ of Cerebras without a body). All three tell usage in the last chunk without bein
 """
 
 from proxy.simulator.profiles.profile import (
-    Failure,
     FailureKind,
-    Listing,
     Profile,
-    Row,
-    Stream,
-    Told,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
     html,
     openai_error,
     price,
@@ -22,12 +22,12 @@ from proxy.simulator.profiles.profile import (
 _INVALID = "invalid_request_error"
 
 
-def _together(status: int, message: str, kind: str, code: str | None = None, **headers: str) -> Failure:
+def _together(status: int, message: str, kind: str, code: str | None = None, **headers: str) -> ProfileFailure:
     whole = openai_error(status, message, kind, code, None, **headers)
-    return Failure(status, {"id": "o-simulator", **whole.body}, whole.headers)
+    return ProfileFailure(status, {"id": "o-simulator", **whole.body}, whole.headers)
 
 
-_TOGETHER: dict[FailureKind, Failure] = {
+_TOGETHER: dict[FailureKind, ProfileFailure] = {
     "bad_key": _together(
         401,
         "Invalid API key provided. You can find your API key at https://api.together.ai/settings/api-keys.",
@@ -73,27 +73,29 @@ TOGETHER = Profile(
     name="together",
     title="Together",
     address="https://api.together.xyz/v1",
-    models=(Row("meta-llama/Llama-3.3-70B-Instruct-Turbo", price("0.88", "0.88"), 131_072, 131_072, thinks=True),),
+    models=(
+        ProfileModel("meta-llama/Llama-3.3-70B-Instruct-Turbo", price("0.88", "0.88"), 131_072, 131_072, thinks=True),
+    ),
     waits_s=1,
     more=frozenset(("completions", "embeddings")),
     failures=_TOGETHER,
-    told=Told("always", "finish", details=False),
-    stream=Stream(
+    told=ProfileUsage("always", "finish", details=False),
+    stream=ProfileStream(
         thoughts="reasoning", broken=_together(503, "The server is overloaded or not ready yet.", "server_error")
     ),
-    listing=Listing(
+    listing=ProfileListing(
         "array", "context_length", more={"object": "model", "type": "chat", "pricing": {"input": 0.88, "output": 0.88}}
     ),
     notes=("Its list of models is a bare array.", "A failure in front of the API is a page of HTML."),
 )
 
 
-def _fireworks(status: int, message: str, code: str, **headers: str) -> Failure:
+def _fireworks(status: int, message: str, code: str, **headers: str) -> ProfileFailure:
     return openai_error(status, message, "error", code, None, **headers)
 
 
-_FIREWORKS: dict[FailureKind, Failure] = {
-    "bad_key": Failure(401, {"error": "unauthorized"}),
+_FIREWORKS: dict[FailureKind, ProfileFailure] = {
+    "bad_key": ProfileFailure(401, {"error": "unauthorized"}),
     "no_credit": _fireworks(
         412,
         "Account simulator is suspended, possibly due to reaching the monthly spending limit or failure to pay past "
@@ -119,23 +121,29 @@ FIREWORKS = Profile(
     title="Fireworks",
     address="https://api.fireworks.ai/inference/v1",
     models=(
-        Row("accounts/fireworks/models/gpt-oss-120b", price("0.15", "0.60", "0.075"), 131_072, 131_072, thinks=True),
+        ProfileModel(
+            "accounts/fireworks/models/gpt-oss-120b", price("0.15", "0.60", "0.075"), 131_072, 131_072, thinks=True
+        ),
     ),
     more=frozenset(("responses", "completions", "embeddings")),
     failures=_FIREWORKS,
-    told=Told("always", "finish", cached="details", details=False),
-    stream=Stream(broken=_fireworks(500, "Internal server error", "INTERNAL_SERVER_ERROR")),
-    listing=Listing(context="context_length", more={"object": "model", "owned_by": "fireworks", "supports_chat": True}),
+    told=ProfileUsage("always", "finish", cached="details", details=False),
+    stream=ProfileStream(broken=_fireworks(500, "Internal server error", "INTERNAL_SERVER_ERROR")),
+    listing=ProfileListing(
+        context="context_length", more={"object": "model", "owned_by": "fireworks", "supports_chat": True}
+    ),
     notes=("A suspended account or a spending limit is told by 412.",),
 )
 
 
-def _cerebras(status: int, message: str, kind: str, code: str, param: str | None = None, **headers: str) -> Failure:
+def _cerebras(
+    status: int, message: str, kind: str, code: str, param: str | None = None, **headers: str
+) -> ProfileFailure:
     whole = openai_error(status, message, kind, code, param, **headers)
-    return Failure(status, whole.body["error"], whole.headers)
+    return ProfileFailure(status, whole.body["error"], whole.headers)
 
 
-_CEREBRAS: dict[FailureKind, Failure] = {
+_CEREBRAS: dict[FailureKind, ProfileFailure] = {
     "bad_key": _cerebras(401, "Wrong API Key", _INVALID, "wrong_api_key", "api_key"),
     "no_credit": _cerebras(
         402, "Payment required to continue using this model.", "payment_required_error", "payment_required"
@@ -180,18 +188,20 @@ _CEREBRAS: dict[FailureKind, Failure] = {
         "queue_exceeded",
         "queue",
     ),
-    "broken": Failure(500, ""),
+    "broken": ProfileFailure(500, ""),
 }
 CEREBRAS = Profile(
     name="cerebras",
     title="Cerebras",
     address="https://api.cerebras.ai/v1",
-    models=(Row("gpt-oss-120b", price("0.35", "0.75"), 131_072, 40_960, thinks=True),),
+    models=(ProfileModel("gpt-oss-120b", price("0.35", "0.75"), 131_072, 40_960, thinks=True),),
     waits_s=1,
     failures=_CEREBRAS,
-    told=Told("always", "finish", details=True),
-    stream=Stream(thoughts="reasoning", broken=_cerebras(500, "Internal server error", "server_error", "internal")),
-    listing=Listing(more={"object": "model", "owned_by": "Cerebras"}),
+    told=ProfileUsage("always", "finish", details=True),
+    stream=ProfileStream(
+        thoughts="reasoning", broken=_cerebras(500, "Internal server error", "server_error", "internal")
+    ),
+    listing=ProfileListing(more={"object": "model", "owned_by": "Cerebras"}),
     hang_up="runs_on",
     notes=("Its errors stand at the top of the body, without `error`; some have no body at all.",),
 )

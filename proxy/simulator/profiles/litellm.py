@@ -7,13 +7,13 @@ exception.
 """
 
 from proxy.simulator.profiles.profile import (
-    Failure,
     FailureKind,
-    Listing,
     Profile,
-    Row,
-    Stream,
-    Told,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
     openai_error,
     price,
 )
@@ -21,11 +21,11 @@ from proxy.simulator.profiles.profile import (
 _AVAILABLE = ". Received Model Group={model}\nAvailable Model Group Fallbacks=None"
 
 
-def _error(status: int, message: str, kind: str | None = None, **headers: str) -> Failure:
+def _error(status: int, message: str, kind: str | None = None, **headers: str) -> ProfileFailure:
     return openai_error(status, message, kind, str(status), None, **headers)
 
 
-_FAILURES: dict[FailureKind, Failure] = {
+_FAILURES: dict[FailureKind, ProfileFailure] = {
     "bad_key": openai_error(
         401,
         "Authentication Error, Invalid proxy server token passed. Received API Key = sk-...7777, Key Hash "
@@ -87,15 +87,15 @@ LITELLM = Profile(
     name="litellm",
     title="LiteLLM",
     address="http://127.0.0.1:4000/v1",
-    models=(Row("gpt-4o", price("2.50", "10", "1.25"), 128_000, 16_384, thinks=True),),
+    models=(ProfileModel("gpt-4o", price("2.50", "10", "1.25"), 128_000, 16_384, thinks=True),),
     waits_s=1,
     more=frozenset(("responses", "completions", "embeddings")),
     failures=_FAILURES,
-    told=Told(cached="details"),
-    stream=Stream(
+    told=ProfileUsage(cached="details"),
+    stream=ProfileStream(
         broken=_error(500, "litellm.APIConnectionError: APIConnectionError: OpenAIException - peer closed connection")
     ),
-    listing=Listing(more={"object": "model", "created": 1677610602, "owned_by": "openai"}),
+    listing=ProfileListing(more={"object": "model", "created": 1677610602, "owned_by": "openai"}),
     notes=(
         "Its own budgets are told by 400 `budget_exceeded`.",
         "Failures of providers behind it are told within its text, under a status of its own.",

@@ -8,25 +8,25 @@ text and no object. They bill nobody; prices are those of one's own machine.
 """
 
 from proxy.simulator.profiles.profile import (
-    Failure,
     FailureKind,
-    Listing,
     Profile,
-    Row,
-    Stream,
-    Told,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
     openai_error,
     price,
 )
 
 
-def _llama(status: int, kind: str, message: str, **more: int) -> Failure:
-    return Failure(status, {"error": {"code": status, "message": message, "type": kind, **more}})
+def _llama(status: int, kind: str, message: str, **more: int) -> ProfileFailure:
+    return ProfileFailure(status, {"error": {"code": status, "message": message, "type": kind, **more}})
 
 
-_LLAMA: dict[FailureKind, Failure] = {
+_LLAMA: dict[FailureKind, ProfileFailure] = {
     "bad_key": _llama(401, "authentication_error", "Invalid API Key"),
-    "context_full": Failure(
+    "context_full": ProfileFailure(
         400,
         {
             "error": {
@@ -53,12 +53,12 @@ LLAMACPP = Profile(
     name="llamacpp",
     title="llama.cpp",
     address="http://127.0.0.1:8080/v1",
-    models=(Row("gpt-oss-20b", price("0.01", "0.05"), 32_768, 32_768, thinks=True),),
+    models=(ProfileModel("gpt-oss-20b", price("0.01", "0.05"), 32_768, 32_768, thinks=True),),
     more=frozenset(("completions", "embeddings")),
     failures=_LLAMA,
-    told=Told(details=False),
-    stream=Stream(broken=_llama(500, "server_error", "Compute error.")),
-    listing=Listing(
+    told=ProfileUsage(details=False),
+    stream=ProfileStream(broken=_llama(500, "server_error", "Compute error.")),
+    listing=ProfileListing(
         context="meta.n_ctx_train", more={"object": "model", "owned_by": "llamacpp", "meta": {"vocab_type": 2}}
     ),
     needs_key=False,
@@ -66,12 +66,12 @@ LLAMACPP = Profile(
 )
 
 
-def _ollama(status: int, message: str, kind: str = "api_error", code: str | None = None) -> Failure:
+def _ollama(status: int, message: str, kind: str = "api_error", code: str | None = None) -> ProfileFailure:
     return openai_error(status, message, kind, code)
 
 
-_OLLAMA: dict[FailureKind, Failure] = {
-    "bad_key": Failure(401, {"error": "unauthorized"}),
+_OLLAMA: dict[FailureKind, ProfileFailure] = {
+    "bad_key": ProfileFailure(401, {"error": "unauthorized"}),
     "context_full": _ollama(400, "the input length exceeds the context length", "invalid_request_error"),
     "unknown_model": _ollama(404, "model '{model}' not found", "not_found_error"),
     "no_tools": _ollama(400, "registry.ollama.ai/library/{model} does not support tools"),
@@ -88,28 +88,28 @@ OLLAMA = Profile(
     name="ollama",
     title="Ollama",
     address="http://127.0.0.1:11434/v1",
-    models=(Row("gpt-oss:20b", price("0.01", "0.05"), 131_072, 131_072, thinks=True),),
+    models=(ProfileModel("gpt-oss:20b", price("0.01", "0.05"), 131_072, 131_072, thinks=True),),
     more=frozenset(("responses", "completions", "embeddings")),
     failures=_OLLAMA,
-    told=Told(details=False),
-    stream=Stream(
+    told=ProfileUsage(details=False),
+    stream=ProfileStream(
         thoughts="reasoning",
         empty_first=False,
-        broken=Failure(
+        broken=ProfileFailure(
             500, {"error": {"message": "an error was encountered while running the model", "type": "api_error"}}
         ),
     ),
-    listing=Listing(more={"object": "model", "owned_by": "library"}),
+    listing=ProfileListing(more={"object": "model", "owned_by": "library"}),
     needs_key=False,
     notes=("A prompt above the context is cut in silence by most versions; others refuse it.",),
 )
 
 
-def _studio(status: int, text: str, *, in_stream: bool = True) -> Failure:
-    return Failure(status, {"error": text}, in_stream=in_stream, event="error" if in_stream else None)
+def _studio(status: int, text: str, *, in_stream: bool = True) -> ProfileFailure:
+    return ProfileFailure(status, {"error": text}, in_stream=in_stream, event="error" if in_stream else None)
 
 
-_STUDIO: dict[FailureKind, Failure] = {
+_STUDIO: dict[FailureKind, ProfileFailure] = {
     "bad_key": _studio(401, "Malformed LM Studio API token provided", in_stream=False),
     "context_full": _studio(
         400,
@@ -117,7 +117,7 @@ _STUDIO: dict[FailureKind, Failure] = {
         "context length of only {limit} tokens, which is not enough. Try to load the model with a larger context "
         "length, or provide a shorter input",
     ),
-    "unknown_model": Failure(
+    "unknown_model": ProfileFailure(
         404,
         {
             "error": {
@@ -137,12 +137,12 @@ LMSTUDIO = Profile(
     name="lmstudio",
     title="LM Studio",
     address="http://127.0.0.1:1234/v1",
-    models=(Row("qwen/qwen3-8b", price("0.01", "0.05"), 32_768, 32_768, thinks=True),),
+    models=(ProfileModel("qwen/qwen3-8b", price("0.01", "0.05"), 32_768, 32_768, thinks=True),),
     more=frozenset(("responses", "completions", "embeddings")),
     failures=_STUDIO,
-    told=Told(),
-    stream=Stream(broken=_studio(500, "The model has crashed without additional information.")),
-    listing=Listing(more={"object": "model", "owned_by": "organization_owner"}),
+    told=ProfileUsage(),
+    stream=ProfileStream(broken=_studio(500, "The model has crashed without additional information.")),
+    listing=ProfileListing(more={"object": "model", "owned_by": "organization_owner"}),
     needs_key=False,
     notes=("Its errors are texts; in a stream they come as an event named `error` after a 200.",),
 )

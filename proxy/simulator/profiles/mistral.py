@@ -7,7 +7,16 @@ raycast/extensions#31107 (capacity). It permits no field that it does not know, 
 
 from typing import Any
 
-from proxy.simulator.profiles.profile import Failure, FailureKind, Listing, Profile, Row, Stream, Told, price
+from proxy.simulator.profiles.profile import (
+    FailureKind,
+    Profile,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
+    price,
+)
 
 _FIELDS = (
     "frequency_penalty guardrails max_tokens messages metadata model n parallel_tool_calls prediction "
@@ -16,13 +25,15 @@ _FIELDS = (
 )
 
 
-def _error(status: int, message: Any, kind: str, code: Any = None) -> Failure:
-    return Failure(status, {"object": "error", "message": message, "type": kind, "param": None, "code": code})
+def _error(status: int, message: Any, kind: str, code: Any = None) -> ProfileFailure:
+    return ProfileFailure(status, {"object": "error", "message": message, "type": kind, "param": None, "code": code})
 
 
-_FAILURES: dict[FailureKind, Failure] = {
-    "bad_key": Failure(401, {"detail": "Unauthorized"}),
-    "no_credit": Failure(402, {"detail": "Check your billing status: your organization has no active subscription."}),
+_FAILURES: dict[FailureKind, ProfileFailure] = {
+    "bad_key": ProfileFailure(401, {"detail": "Unauthorized"}),
+    "no_credit": ProfileFailure(
+        402, {"detail": "Check your billing status: your organization has no active subscription."}
+    ),
     "rate_limited": _error(429, "Rate limit exceeded", "rate_limited", "1300"),
     "context_full": _error(
         400,
@@ -47,14 +58,14 @@ MISTRAL = Profile(
     name="mistral",
     title="Mistral",
     address="https://api.mistral.ai/v1",
-    models=(Row("mistral-small-latest", price("0.10", "0.30"), 131_072, 131_072, thinks=True),),
+    models=(ProfileModel("mistral-small-latest", price("0.10", "0.30"), 131_072, 131_072, thinks=True),),
     more=frozenset(("embeddings",)),
     failures=_FAILURES,
-    told=Told("always", "finish", details=False),
-    stream=Stream(
+    told=ProfileUsage("always", "finish", details=False),
+    stream=ProfileStream(
         thoughts="reasoning_content", broken=_error(500, "Service unavailable.", "internal_server_error", "1000")
     ),
-    listing=Listing(
+    listing=ProfileListing(
         context="max_context_length",
         more={"object": "model", "owned_by": "mistralai", "capabilities": {"completion_chat": True}, "aliases": []},
     ),

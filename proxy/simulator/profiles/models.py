@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from proxy.simulator.profiles.profile import Listing, Profile, Row
+from proxy.simulator.profiles.profile import Profile, ProfileListing, ProfileModel
 
 
 def listing_body(profile: Profile) -> bytes:
@@ -13,7 +13,7 @@ def listing_body(profile: Profile) -> bytes:
     return orjson.dumps(items if profile.listing.form == "array" else {"object": "list", "data": items})
 
 
-def _item(listing: Listing, row: Row) -> dict[str, Any]:
+def _item(listing: ProfileListing, row: ProfileModel) -> dict[str, Any]:
     item: dict[str, Any] = {"id": listing.prefix + row.id, **listing.more}
     if listing.context is not None:
         outer, dot, inner = listing.context.partition(".")

@@ -5,16 +5,25 @@ northes/go-moonshot#17 (usage of a stream stands in the choice of its last chunk
 of the prompt that came from its cache is told by usage.cached_tokens.
 """
 
-from proxy.simulator.profiles.profile import Failure, FailureKind, Listing, Profile, Row, Stream, Told, price
+from proxy.simulator.profiles.profile import (
+    FailureKind,
+    Profile,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
+    price,
+)
 
 
-def _error(status: int, kind: str, message: str, **headers: str) -> Failure:
+def _error(status: int, kind: str, message: str, **headers: str) -> ProfileFailure:
     told = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return Failure(status, {"error": {"message": message, "type": kind}}, told)
+    return ProfileFailure(status, {"error": {"message": message, "type": kind}}, told)
 
 
 _INVALID = "invalid_request_error"
-_FAILURES: dict[FailureKind, Failure] = {
+_FAILURES: dict[FailureKind, ProfileFailure] = {
     "bad_key": _error(401, "invalid_authentication_error", "Invalid Authentication"),
     "no_credit": _error(
         429,
@@ -43,12 +52,12 @@ MOONSHOT = Profile(
     name="moonshot",
     title="Moonshot",
     address="https://api.moonshot.ai/v1",
-    models=(Row("kimi-k2.5", price("0.60", "3.00", "0.10"), 262_144, 262_144, thinks=True),),
+    models=(ProfileModel("kimi-k2.5", price("0.60", "3.00", "0.10"), 262_144, 262_144, thinks=True),),
     waits_s=1,
     failures=_FAILURES,
-    told=Told("always", "choice", cached="flat", details=False),
-    stream=Stream(broken=_error(500, "server_error", "Unexpected error")),
-    listing=Listing(
+    told=ProfileUsage("always", "choice", cached="flat", details=False),
+    stream=ProfileStream(broken=_error(500, "server_error", "Unexpected error")),
+    listing=ProfileListing(
         context="context_length", more={"object": "model", "owned_by": "moonshot", "supports_image_in": True}
     ),
     hang_up="runs_on",

@@ -10,13 +10,13 @@ uezo/aiavatarkit#124 (chunks without choices). Azure takes the key in api-key, a
 from dataclasses import replace
 
 from proxy.simulator.profiles.profile import (
-    Failure,
     FailureKind,
-    Listing,
     Profile,
-    Row,
-    Stream,
-    Told,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
     openai_error,
     price,
 )
@@ -28,7 +28,7 @@ _FIELDS = (
     "stream_options temperature tool_choice tools top_logprobs top_p user verbosity web_search_options"
 )
 _INVALID = "invalid_request_error"
-_FAILURES: dict[FailureKind, Failure] = {
+_FAILURES: dict[FailureKind, ProfileFailure] = {
     "bad_key": openai_error(
         401,
         "Incorrect API key provided: sk-***. You can find your API key at "
@@ -106,13 +106,15 @@ OPENAI = Profile(
     name="openai",
     title="OpenAI",
     address="https://api.openai.com/v1",
-    models=(Row("gpt-5-mini", price("0.25", "2", "0.025"), 400_000, 128_000, thinks=True),),
+    models=(ProfileModel("gpt-5-mini", price("0.25", "2", "0.025"), 400_000, 128_000, thinks=True),),
     waits_s=1,
     more=frozenset(("responses", "embeddings")),
     failures=_FAILURES,
-    told=Told(cached="details"),
-    stream=Stream(broken=openai_error(500, "The server had an error while processing your request.", "server_error")),
-    listing=Listing(more={"object": "model", "created": 1721260800, "owned_by": "system"}),
+    told=ProfileUsage(cached="details"),
+    stream=ProfileStream(
+        broken=openai_error(500, "The server had an error while processing your request.", "server_error")
+    ),
+    listing=ProfileListing(more={"object": "model", "created": 1721260800, "owned_by": "system"}),
     refuses={
         "max_tokens": _REFUSED_MAXIMUM,
         "temperature": openai_error(
@@ -160,7 +162,7 @@ AZURE = replace(
     address="https://YOUR-RESOURCE.openai.azure.com/openai/v1",
     failures={
         **_FAILURES,
-        "bad_key": Failure(
+        "bad_key": ProfileFailure(
             401,
             {
                 "error": {
@@ -171,7 +173,7 @@ AZURE = replace(
                 }
             },
         ),
-        "no_credit": Failure(
+        "no_credit": ProfileFailure(
             403,
             {
                 "error": {
@@ -181,7 +183,7 @@ AZURE = replace(
                 }
             },
         ),
-        "rate_limited": Failure(
+        "rate_limited": ProfileFailure(
             429,
             {
                 "error": {
@@ -192,7 +194,7 @@ AZURE = replace(
             },
             (("retry-after", "1"), ("x-ratelimit-reset-requests", "1")),
         ),
-        "unknown_model": Failure(
+        "unknown_model": ProfileFailure(
             404,
             {
                 "error": {
@@ -202,7 +204,7 @@ AZURE = replace(
                 }
             },
         ),
-        "content_refused": Failure(
+        "content_refused": ProfileFailure(
             400,
             {
                 "error": {
@@ -216,7 +218,7 @@ AZURE = replace(
                 }
             },
         ),
-        "overloaded": Failure(
+        "overloaded": ProfileFailure(
             503,
             {
                 "error": {
@@ -225,13 +227,13 @@ AZURE = replace(
                 }
             },
         ),
-        "broken": Failure(500, {"error": {"code": "InternalServerError", "message": "Internal server error"}}),
+        "broken": ProfileFailure(500, {"error": {"code": "InternalServerError", "message": "Internal server error"}}),
     },
-    stream=Stream(
+    stream=ProfileStream(
         first={"prompt_filter_results": [{"prompt_index": 0, "content_filter_results": _PASSED}]},
-        broken=Failure(500, {"error": {"code": "InternalServerError", "message": "Internal server error"}}),
+        broken=ProfileFailure(500, {"error": {"code": "InternalServerError", "message": "Internal server error"}}),
     ),
-    listing=Listing(more={"object": "model", "status": "succeeded", "lifecycle_status": "generally-available"}),
+    listing=ProfileListing(more={"object": "model", "status": "succeeded", "lifecycle_status": "generally-available"}),
     key_header="api-key",
     notes=(
         "`model` is the name of your deployment; its price is that of the model behind it.",

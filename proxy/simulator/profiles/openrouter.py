@@ -6,9 +6,17 @@ wire in 2026 (see faults.py). It tells the cost of every answer, and tells it ag
 
 from typing import Final
 
-from proxy.simulator.faults import FAULTS, Fault, openrouter_error
-from proxy.simulator.prices import Catalogue
-from proxy.simulator.profiles.profile import Failure, FailureKind, Listing, Profile, Row, Stream, Told
+from proxy.simulator.faults import FAULTS, ProviderFault, openrouter_error
+from proxy.simulator.prices import DemoModels
+from proxy.simulator.profiles.profile import (
+    FailureKind,
+    Profile,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
+)
 
 FAULT_NAMES: Final[dict[FailureKind, str]] = {
     "bad_key": "user-not-found",
@@ -25,26 +33,26 @@ FAULT_NAMES: Final[dict[FailureKind, str]] = {
 """Which of the simulator's errors stands for each failure."""
 
 
-def _failure(fault: Fault) -> Failure:
-    return Failure(
+def _failure(fault: ProviderFault) -> ProfileFailure:
+    return ProfileFailure(
         fault.status, openrouter_error(fault.status, fault.message, fault.metadata), tuple(fault.headers.items())
     )
 
 
-_MODEL = Catalogue().find("openai/gpt-4o-mini")
+_MODEL = DemoModels().find("openai/gpt-4o-mini")
 assert _MODEL is not None
 
 OPENROUTER = Profile(
     name="openrouter",
     title="OpenRouter",
     address="https://openrouter.ai/api/v1",
-    models=(Row(_MODEL.id, _MODEL.price, 128_000, 16_384, thinks=True),),
+    models=(ProfileModel(_MODEL.id, _MODEL.price, 128_000, 16_384, thinks=True),),
     waits_s=12,
     more=frozenset(("responses", "completions", "embeddings")),
     failures={kind: _failure(FAULTS[name]) for kind, name in FAULT_NAMES.items()},
-    told=Told("always", "finish", cached="details", writes="details"),
-    stream=Stream(comment=b": OPENROUTER PROCESSING", thoughts="reasoning"),
-    listing=Listing(context="context_length"),
+    told=ProfileUsage("always", "finish", cached="details", writes="details"),
+    stream=ProfileStream(comment=b": OPENROUTER PROCESSING", thoughts="reasoning"),
+    listing=ProfileListing(context="context_length"),
     kind="openrouter",
     notes=("It tells its prices and the cost of each answer: nothing else is needed.",),
 )

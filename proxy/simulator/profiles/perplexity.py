@@ -7,19 +7,19 @@ chunk of a stream tells usage so far, the last one with the cost; there is no li
 """
 
 from proxy.simulator.profiles.profile import (
-    Failure,
     FailureKind,
-    Listing,
     Profile,
-    Row,
-    Stream,
-    Told,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
     html,
     openai_error,
     price,
 )
 
-_FAILURES: dict[FailureKind, Failure] = {
+_FAILURES: dict[FailureKind, ProfileFailure] = {
     "bad_key": html(401, "Authorization Required"),
     "no_credit": openai_error(
         401,
@@ -57,11 +57,13 @@ PERPLEXITY = Profile(
     name="perplexity",
     title="Perplexity",
     address="https://api.perplexity.ai",
-    models=(Row("sonar", price("1", "1", request="5"), 128_000, 128_000, thinks=True),),
+    models=(ProfileModel("sonar", price("1", "1", request="5"), 128_000, 128_000, thinks=True),),
     failures=_FAILURES,
-    told=Told("always", "every", reasoning="inside", cost="object", details=False, more={"search_context_size": "low"}),
-    stream=Stream(done=False, broken=_FAILURES["broken"]),
-    listing=Listing("missing"),
+    told=ProfileUsage(
+        "always", "every", reasoning="inside", cost="object", details=False, more={"search_context_size": "low"}
+    ),
+    stream=ProfileStream(done=False, broken=_FAILURES["broken"]),
+    listing=ProfileListing("missing"),
     hang_up="runs_on",
     notes=(
         "Each request costs a fee beside its tokens: write it as `request`.",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from proxy.simulator.prices import Price, per_million
+from proxy.simulator.prices import DemoPrice, per_million
 
 FailureKind = Literal[
     "bad_key",
@@ -45,7 +45,7 @@ Shape = Literal["object", "array", "text", "html"]
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class ProfileFailure:
     """How a server tells one failure.
 
     status: of an answer that is not streamed, and of a stream unless in_stream. body: what it says, an object, an
@@ -67,7 +67,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ProfileUsage:
     """How usage is told.
 
     streamed: only when stream_options asks for it, always, or never. at: in a chunk of its own with empty choices, in
@@ -92,7 +92,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class ProfileStream:
     """How a stream looks.
 
     done: ``data: [DONE]`` at its end; without it the body just ends. comment: a line of life before the first chunk.
@@ -105,13 +105,15 @@ class Stream:
     comment: bytes | None = None
     first: Mapping[str, Any] | None = None
     thoughts: str = "reasoning_content"
-    broken: Failure = field(default_factory=lambda: Failure(500, {"error": {"message": "Internal server error"}}))
+    broken: ProfileFailure = field(
+        default_factory=lambda: ProfileFailure(500, {"error": {"message": "Internal server error"}})
+    )
     done_after_broken: bool = False
     empty_first: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ProfileListing:
     """How /models looks: an OpenAI list, the items as a bare array, or no such path.
 
     context: where an item tells the model's context length, as a path with dots; more: further fields of an item.
@@ -124,11 +126,11 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ProfileModel:
     """One model of a server. thinks: it can be asked to. caches: its price knows reads or writes of a cache."""
 
     id: str
-    price: Price
+    price: DemoPrice
     context: int = 128_000
     output: int = 16_384
     thinks: bool = False
@@ -153,25 +155,25 @@ class Profile:
     name: str
     title: str
     address: str
-    models: tuple[Row, ...]
-    failures: Mapping[FailureKind, Failure]
-    told: Told = Told()
-    stream: Stream = field(default_factory=Stream)
-    listing: Listing = Listing()
+    models: tuple[ProfileModel, ...]
+    failures: Mapping[FailureKind, ProfileFailure]
+    told: ProfileUsage = ProfileUsage()
+    stream: ProfileStream = field(default_factory=ProfileStream)
+    listing: ProfileListing = ProfileListing()
     api: Literal["chat/completions", "messages"] = "chat/completions"
     more: frozenset[str] = frozenset()
     kind: Literal["openai", "openrouter"] = "openai"
     hang_up: Literal["stops", "runs_on"] = "stops"
-    refuses: Mapping[str, Failure] = field(default_factory=dict)
+    refuses: Mapping[str, ProfileFailure] = field(default_factory=dict)
     known: frozenset[str] | None = None
-    strange: Failure | None = None
-    over_output: Failure | None = None
-    fills: Failure | None = None
+    strange: ProfileFailure | None = None
+    over_output: ProfileFailure | None = None
+    fills: ProfileFailure | None = None
     waits_s: float | None = None
     key_header: str | None = None
     needs_key: bool = True
     bearer: bool = True
-    wants: tuple[str, Failure] | None = None
+    wants: tuple[str, ProfileFailure] | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -187,9 +189,9 @@ class Profile:
 
 def price(
     prompt: str, completion: str, cached: str | None = None, write: str | None = None, request: str = "0"
-) -> Price:
+) -> DemoPrice:
     """Return a price from texts in USD per million tokens, and per thousand requests."""
-    return Price(
+    return DemoPrice(
         per_million(prompt),
         per_million(completion),
         None if cached is None else per_million(cached),
@@ -200,23 +202,23 @@ def price(
 
 def openai_error(
     status: int, message: str, kind: str | None = None, code: Any = None, param: str | None = None, **headers: str
-) -> Failure:
+) -> ProfileFailure:
     """Return a failure in OpenAI's shape: all four keys under error. Underscores in header names become hyphens."""
     body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
-    return Failure(status, body, _headers(headers))
+    return ProfileFailure(status, body, _headers(headers))
 
 
 def _headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple((name.replace("_", "-"), value) for name, value in headers.items())
 
 
-def anthropic_error(status: int, kind: str, message: str, **headers: str) -> Failure:
+def anthropic_error(status: int, kind: str, message: str, **headers: str) -> ProfileFailure:
     """Return a failure in the shape of Anthropic's API; in a stream that has begun it is an event named error."""
     body = {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_simulator"}
-    return Failure(status, body, _headers(headers), event="error")
+    return ProfileFailure(status, body, _headers(headers), event="error")
 
 
-def html(status: int, title: str) -> Failure:
+def html(status: int, title: str) -> ProfileFailure:
     """Return the kind of page that a server in front of the API sends in its place."""
     head = f"<html>\r\n<head><title>{status} {title}</title></head>\r\n"
-    return Failure(status, f"{head}<body>\r\n<h1>{status} {title}</h1>\r\n</body>\r\n</html>\r\n")
+    return ProfileFailure(status, f"{head}<body>\r\n<h1>{status} {title}</h1>\r\n</body>\r\n</html>\r\n")

@@ -7,13 +7,13 @@ in prompt_tokens_details, inside prompt_tokens.
 """
 
 from proxy.simulator.profiles.profile import (
-    Failure,
     FailureKind,
-    Listing,
     Profile,
-    Row,
-    Stream,
-    Told,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
     openai_error,
     price,
 )
@@ -21,12 +21,12 @@ from proxy.simulator.profiles.profile import (
 _INVALID = "invalid_request_error"
 
 
-def _error(status: int, code: str, message: str, kind: str = _INVALID) -> Failure:
+def _error(status: int, code: str, message: str, kind: str = _INVALID) -> ProfileFailure:
     whole = openai_error(status, message, kind, code)
-    return Failure(status, {**whole.body, "id": "chatcmpl-simulator", "request_id": "simulator"})
+    return ProfileFailure(status, {**whole.body, "id": "chatcmpl-simulator", "request_id": "simulator"})
 
 
-_FAILURES: dict[FailureKind, Failure] = {
+_FAILURES: dict[FailureKind, ProfileFailure] = {
     "bad_key": _error(401, "invalid_api_key", "Incorrect API key provided. "),
     "no_credit": _error(
         400, "Arrearage", "Access denied, please make sure your account is in good standing.", "Arrearage"
@@ -78,12 +78,12 @@ QWEN = Profile(
     name="qwen",
     title="Qwen, DashScope",
     address="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
-    models=(Row("qwen-plus", price("0.40", "1.20", "0.04", "0.50"), 131_072, 32_768, thinks=True),),
+    models=(ProfileModel("qwen-plus", price("0.40", "1.20", "0.04", "0.50"), 131_072, 32_768, thinks=True),),
     more=frozenset(("embeddings",)),
     failures=_FAILURES,
-    told=Told(cached="details", writes="details"),
-    stream=Stream(broken=_FAILURES["broken"]),
-    listing=Listing(more={"object": "model", "owned_by": "system"}),
+    told=ProfileUsage(cached="details", writes="details"),
+    stream=ProfileStream(broken=_FAILURES["broken"]),
+    listing=ProfileListing(more={"object": "model", "owned_by": "system"}),
     hang_up="runs_on",
     over_output=_error(
         400,

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from proxy.simulator.profiles.profile import Failure, Profile, Row
+from proxy.simulator.profiles.profile import Profile, ProfileFailure, ProfileModel
 
 _MAXIMA = ("max_completion_tokens", "max_tokens")
 
 
-def row_of(profile: Profile, name: str) -> Row | None:
+def row_of(profile: Profile, name: str) -> ProfileModel | None:
     """Return the model that answers to a name; ids of the form sim/<behaviour> are answered by the first."""
     prefix = profile.listing.prefix
     for row in profile.models:
@@ -17,14 +17,16 @@ def row_of(profile: Profile, name: str) -> Row | None:
     return profile.models[0] if name.startswith("sim/") or "unknown_model" not in profile.failures else None
 
 
-def key_failure(profile: Profile, key: str) -> Failure | None:
+def key_failure(profile: Profile, key: str) -> ProfileFailure | None:
     """Return what is said to a key: without one, to one that begins with ``bad``, to one that begins with ``empty``."""
     if (profile.needs_key and not key) or key.startswith("bad"):
         return profile.failures["bad_key"]
     return profile.failures.get("no_credit") if key.startswith("empty") else None
 
 
-def body_failure(profile: Profile, body: dict[str, Any], row: Row, prompt_tokens: int) -> Failure | None:
+def body_failure(
+    profile: Profile, body: dict[str, Any], row: ProfileModel, prompt_tokens: int
+) -> ProfileFailure | None:
     """Return what is said to the fields of a request, filled in; None: it is taken."""
     field = _strange_field(profile, body)
     if field is not None:
@@ -62,7 +64,7 @@ def _maximum(body: dict[str, Any]) -> int | None:
     return None
 
 
-def filled(failure: Failure, model: str, **values: Any) -> Failure:
+def filled(failure: ProfileFailure, model: str, **values: Any) -> ProfileFailure:
     """Return the failure with model, field, value, limit, input and total filled into its texts."""
     words = {"model": model, "field": "", "value": 200_000, "limit": 128_000, **values}
     return replace(failure, body=_filled(failure.body, {f"{{{name}}}": str(value) for name, value in words.items()}))

@@ -15,16 +15,16 @@ from proxy.simulator import completions, embeddings, headers, messages, response
 from proxy.simulator.account import key_hash
 from proxy.simulator.behaviour import Behaviour, BehaviourError, Script
 from proxy.simulator.bill import Bill
-from proxy.simulator.books import Books, Generation, Refused
+from proxy.simulator.books import Books, Generation, RefusedRequest
 from proxy.simulator.connection import Connection, Request
 from proxy.simulator.faults import FAULTS, openai_error
-from proxy.simulator.play import Answer, Player, Progress, Stopped
+from proxy.simulator.ids import Ids
+from proxy.simulator.player import PlaybackProgress, PlaybackStopped, PlayedAnswer, Player
 from proxy.simulator.profiles import chat
 from proxy.simulator.profiles.models import listing_body
-from proxy.simulator.profiles.profile import Failure, Profile, Row
+from proxy.simulator.profiles.profile import Profile, ProfileFailure, ProfileModel
 from proxy.simulator.profiles.refuse import body_failure, filled, key_failure, row_of
 from proxy.simulator.reply import Event, Reply, compose, count_prompt
-from proxy.simulator.stamp import Stamp
 
 _ID_PREFIXES = {
     "chat/completions": "chatcmpl",
@@ -33,19 +33,19 @@ _ID_PREFIXES = {
     "completions": "cmpl",
     "embeddings": "embd",
 }
-_NOT_FOUND = Failure(404, {"error": {"message": "Not Found", "type": "invalid_request_error"}})
+_NOT_FOUND = ProfileFailure(404, {"error": {"message": "Not Found", "type": "invalid_request_error"}})
 
 
-class _RefusedError(Exception):
+class _ProfileError(Exception):
     """The request gets this failure instead of an answer."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: ProfileFailure) -> None:
         super().__init__(failure.status)
         self.failure = failure
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _ProfileRequest:
     """One request while it is answered."""
 
     api: str
@@ -63,7 +63,7 @@ class _Asked:
 class ProfileServer:
     """One profile of a running simulator; the only writer of its books."""
 
-    def __init__(self, profile: Profile, script: Script, stamp: Stamp) -> None:
+    def __init__(self, profile: Profile, script: Script, stamp: Ids) -> None:
         self.profile = profile
         self.books = Books()
         self._script = script
@@ -76,7 +76,7 @@ class ProfileServer:
             body = _object(request.body)
             name = body.get("model")
             session = request.headers.get("x-session-id")
-            asked = _Asked(path, self._stamp.next(), name if isinstance(name, str) else "", key, session, body)
+            asked = _ProfileRequest(path, self._stamp.next(), name if isinstance(name, str) else "", key, session, body)
             await self._answer(request, connection, asked)
             return
         behaviour = self._script.for_path(request.target.partition("?")[0]) or self._script.base
@@ -88,7 +88,7 @@ class ProfileServer:
             return
         await self._play(connection, behaviour, listing_body(self.profile), 200, headers.JSON)
 
-    async def _answer(self, request: Request, connection: Connection, asked: _Asked) -> None:
+    async def _answer(self, request: Request, connection: Connection, asked: _ProfileRequest) -> None:
         behaviour = self._script.base
         try:
             behaviour = self._behaviour(request, asked.name)
@@ -99,9 +99,9 @@ class ProfileServer:
                 return
             wants = self.profile.wants
             if wants is not None and wants[0] not in request.headers:
-                raise _RefusedError(wants[1])  # noqa: TRY301  # one place writes all refusals
+                raise _ProfileError(wants[1])  # noqa: TRY301  # one place writes all refusals
             row = self._checked(asked, behaviour)
-        except _RefusedError as refused:
+        except _ProfileError as refused:
             await self._refuse(connection, behaviour, refused.failure, asked)
             return
         await self._generate(connection, self._reply(asked, behaviour, row), asked)
@@ -111,30 +111,30 @@ class ProfileServer:
         try:
             return self._script.for_request(path, name, request.headers.get("x-sim-behaviour"))
         except BehaviourError as error:
-            raise _RefusedError(Failure(400, {"error": {"message": str(error)}})) from None
+            raise _ProfileError(ProfileFailure(400, {"error": {"message": str(error)}})) from None
 
-    def _checked(self, asked: _Asked, behaviour: Behaviour) -> Row:
+    def _checked(self, asked: _ProfileRequest, behaviour: Behaviour) -> ProfileModel:
         """Return the model that answers; raises _RefusedError in the profile's words."""
         failures = self.profile.failures
         if behaviour.error is not None:
             fault = FAULTS[behaviour.error]
             told = openai_error(fault.status, fault.message)
-            raise _RefusedError(Failure(fault.status, told, tuple(fault.headers.items())))
+            raise _ProfileError(ProfileFailure(fault.status, told, tuple(fault.headers.items())))
         if behaviour.failure is not None and behaviour.failure in failures:
-            raise _RefusedError(filled(failures[behaviour.failure], asked.name))
+            raise _ProfileError(filled(failures[behaviour.failure], asked.name))
         refused = key_failure(self.profile, asked.key)
         if refused is not None:
-            raise _RefusedError(filled(refused, asked.name))
+            raise _ProfileError(filled(refused, asked.name))
         row = row_of(self.profile, asked.name)
         if row is None:
-            raise _RefusedError(filled(failures["unknown_model"], asked.name))
+            raise _ProfileError(filled(failures["unknown_model"], asked.name))
         if asked.api == self.profile.api:
             refused = body_failure(self.profile, asked.body, row, count_prompt(asked.body))
         if refused is not None:
-            raise _RefusedError(refused)
+            raise _ProfileError(refused)
         return row
 
-    def _reply(self, asked: _Asked, behaviour: Behaviour, row: Row) -> Reply:
+    def _reply(self, asked: _ProfileRequest, behaviour: Behaviour, row: ProfileModel) -> Reply:
         identity = (
             self._stamp.openai_id(_ID_PREFIXES[asked.api], asked.sequence),
             asked.sequence,
@@ -147,7 +147,7 @@ class ProfileServer:
             reply.pieces, reply.reasoning, reply.calls = [], [], []
         return reply
 
-    async def _generate(self, connection: Connection, reply: Reply, asked: _Asked) -> None:
+    async def _generate(self, connection: Connection, reply: Reply, asked: _ProfileRequest) -> None:
         user = asked.body.get("user")
         generation = Generation(
             reply.id,
@@ -165,7 +165,7 @@ class ProfileServer:
             finish_reason=reply.finish,
         )
         self.books.open(generation)
-        progress = Progress()
+        progress = PlaybackProgress()
         on_complete = functools.partial(self._close, generation, reply, progress, stream=asked.stream)
         content_type, written = self._written(reply, asked)
         try:
@@ -179,7 +179,7 @@ class ProfileServer:
         if not generation.finished:
             on_complete()
 
-    def _written(self, reply: Reply, asked: _Asked) -> tuple[str, bytes | Iterable[Event]]:
+    def _written(self, reply: Reply, asked: _ProfileRequest) -> tuple[str, bytes | Iterable[Event]]:
         if not asked.stream:
             return headers.JSON, self._body(reply, asked)
         options = asked.body.get("stream_options")
@@ -192,7 +192,7 @@ class ProfileServer:
             events = responses.events(reply) if asked.api == "responses" else completions.events(reply)
         return f"{headers.STREAM}; charset=utf-8", sse.stream(events, reply.behaviour, self.profile.stream.comment)
 
-    def _body(self, reply: Reply, asked: _Asked) -> bytes:
+    def _body(self, reply: Reply, asked: _ProfileRequest) -> bytes:
         if asked.api == "chat/completions":
             return chat.body(reply, self.profile)
         if asked.api == "embeddings":
@@ -201,7 +201,7 @@ class ProfileServer:
             return messages.body(reply)
         return responses.body(reply) if asked.api == "responses" else completions.body(reply)
 
-    def _close(self, generation: Generation, reply: Reply, progress: Progress, *, stream: bool) -> None:
+    def _close(self, generation: Generation, reply: Reply, progress: PlaybackProgress, *, stream: bool) -> None:
         """Write what is billed: all of a whole answer, of one that broke off what was said or all by the profile."""
         bill = self._bill(reply, progress, stream=stream)
         generation.prompt_tokens = bill.tokens.prompt
@@ -211,14 +211,16 @@ class ProfileServer:
         generation.cancelled = stream and not progress.complete
         self.books.close(generation, bill.charged_pusd)
 
-    def _bill(self, reply: Reply, progress: Progress, *, stream: bool) -> Bill:
+    def _bill(self, reply: Reply, progress: PlaybackProgress, *, stream: bool) -> Bill:
         if progress.failed:
             return reply.bill_so_far(progress.tokens)
         if progress.complete or not stream or self.profile.hang_up == "runs_on":
             return reply.bill()
         return reply.bill_so_far(progress.tokens)
 
-    async def _refuse(self, connection: Connection, behaviour: Behaviour, failure: Failure, asked: _Asked) -> None:
+    async def _refuse(
+        self, connection: Connection, behaviour: Behaviour, failure: ProfileFailure, asked: _ProfileRequest
+    ) -> None:
         data = _whole(failure)
         if asked.stream and failure.in_stream:
             self._note(asked, 200)
@@ -228,8 +230,10 @@ class ProfileServer:
         self._note(asked, failure.status)
         await self._play(connection, behaviour, data, failure.status, _type(failure), failure.headers)
 
-    def _note(self, asked: _Asked, status: int) -> None:
-        refused = Refused(asked.sequence, asked.api, status, asked.name, asked.session, None, key_hash(asked.key))
+    def _note(self, asked: _ProfileRequest, status: int) -> None:
+        refused = RefusedRequest(
+            asked.sequence, asked.api, status, asked.name, asked.session, None, key_hash(asked.key)
+        )
         self.books.errors.append(refused)
 
     async def _play(
@@ -241,20 +245,20 @@ class ProfileServer:
         content_type: str,
         extra: tuple[tuple[str, str], ...] = (),
         *,
-        progress: Progress | None = None,
+        progress: PlaybackProgress | None = None,
         on_complete: Any = lambda: None,
     ) -> None:
         """Send an answer: bytes as they are, events as a stream."""
         head = [("Date", headers.date(self._stamp.now())), ("Content-Type", behaviour.content_type or content_type)]
         head += extra
         if isinstance(data, bytes):
-            answer = Answer(status, head, [Event("body", data, 0)], "length", len(data))
+            answer = PlayedAnswer(status, head, [Event("body", data, 0)], "length", len(data))
         else:
-            answer = Answer(status, head, data, "chunked")
-        player = Player(connection, behaviour, progress or Progress(), on_complete)
+            answer = PlayedAnswer(status, head, data, "chunked")
+        player = Player(connection, behaviour, progress or PlaybackProgress(), on_complete)
         try:
             await player.play(answer)
-        except Stopped:
+        except PlaybackStopped:
             return
 
 
@@ -271,9 +275,9 @@ def _object(data: bytes) -> dict[str, Any]:
     return parsed if isinstance(parsed, dict) else {}
 
 
-def _whole(failure: Failure) -> bytes:
+def _whole(failure: ProfileFailure) -> bytes:
     return failure.body.encode() if isinstance(failure.body, str) else orjson.dumps(failure.body)
 
 
-def _type(failure: Failure) -> str:
+def _type(failure: ProfileFailure) -> str:
     return {"html": "text/html", "text": "text/plain; charset=utf-8"}.get(failure.shape, headers.JSON)

@@ -8,16 +8,25 @@ huggingface_hub#2514 (a maximum that does not fit: 422). They bill nobody; price
 
 from typing import Any
 
-from proxy.simulator.profiles.profile import Failure, FailureKind, Listing, Profile, Row, Stream, Told, price
+from proxy.simulator.profiles.profile import (
+    FailureKind,
+    Profile,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
+    price,
+)
 
 
-def _vllm(status: int, kind: str, message: str, param: str | None = None) -> Failure:
-    return Failure(status, {"error": {"message": message, "type": kind, "param": param, "code": status}})
+def _vllm(status: int, kind: str, message: str, param: str | None = None) -> ProfileFailure:
+    return ProfileFailure(status, {"error": {"message": message, "type": kind, "param": param, "code": status}})
 
 
 _BAD = "BadRequestError"
-_VLLM: dict[FailureKind, Failure] = {
-    "bad_key": Failure(401, {"error": "Unauthorized"}),
+_VLLM: dict[FailureKind, ProfileFailure] = {
+    "bad_key": ProfileFailure(401, {"error": "Unauthorized"}),
     "rate_limited": _vllm(429, "TooManyRequests", "Too many requests, please retry later."),
     "context_full": _vllm(
         400,
@@ -43,12 +52,14 @@ VLLM = Profile(
     name="vllm",
     title="vLLM",
     address="http://127.0.0.1:8000/v1",
-    models=(Row("Qwen/Qwen3-8B", price("0.05", "0.20"), 40_960, 40_960, thinks=True),),
+    models=(ProfileModel("Qwen/Qwen3-8B", price("0.05", "0.20"), 40_960, 40_960, thinks=True),),
     more=frozenset(("responses", "completions", "embeddings")),
     failures=_VLLM,
-    told=Told(details=False, more={"prompt_tokens_details": None}),
-    stream=Stream(broken=_vllm(500, "InternalServerError", "EngineCore encountered an issue."), done_after_broken=True),
-    listing=Listing(context="max_model_len", more={"object": "model", "owned_by": "vllm", "parent": None}),
+    told=ProfileUsage(details=False, more={"prompt_tokens_details": None}),
+    stream=ProfileStream(
+        broken=_vllm(500, "InternalServerError", "EngineCore encountered an issue."), done_after_broken=True
+    ),
+    listing=ProfileListing(context="max_model_len", more={"object": "model", "owned_by": "vllm", "parent": None}),
     fills=_vllm(
         400,
         _BAD,
@@ -61,12 +72,12 @@ VLLM = Profile(
 )
 
 
-def _sglang(status: int, kind: str, message: Any) -> Failure:
-    return Failure(status, {"object": "error", "message": message, "type": kind, "param": None, "code": status})
+def _sglang(status: int, kind: str, message: Any) -> ProfileFailure:
+    return ProfileFailure(status, {"object": "error", "message": message, "type": kind, "param": None, "code": status})
 
 
-_SGLANG: dict[FailureKind, Failure] = {
-    "bad_key": Failure(401, {"error": "Unauthorized"}),
+_SGLANG: dict[FailureKind, ProfileFailure] = {
+    "bad_key": ProfileFailure(401, {"error": "Unauthorized"}),
     "context_full": _sglang(
         400,
         "BadRequest",
@@ -77,23 +88,23 @@ _SGLANG: dict[FailureKind, Failure] = {
     "no_pictures": _sglang(400, "BadRequest", "The model is not multimodal; image input is not supported"),
     "no_thinking": _sglang(400, "BadRequest", "The model does not support reasoning"),
     "overloaded": _sglang(503, "ServiceUnavailable", "The request queue is full."),
-    "broken": Failure(500, "Internal Server Error"),
+    "broken": ProfileFailure(500, "Internal Server Error"),
 }
 SGLANG = Profile(
     name="sglang",
     title="SGLang",
     address="http://127.0.0.1:30000/v1",
-    models=(Row("deepseek-ai/DeepSeek-V3.2", price("0.25", "0.40"), 163_840, 163_840, thinks=True),),
+    models=(ProfileModel("deepseek-ai/DeepSeek-V3.2", price("0.25", "0.40"), 163_840, 163_840, thinks=True),),
     more=frozenset(("responses", "completions", "embeddings")),
     failures=_SGLANG,
-    told=Told(details=False, more={"prompt_tokens_details": None, "reasoning_tokens": 0}),
-    stream=Stream(
-        broken=Failure(
+    told=ProfileUsage(details=False, more={"prompt_tokens_details": None, "reasoning_tokens": 0}),
+    stream=ProfileStream(
+        broken=ProfileFailure(
             500, {"error": {"object": "error", "message": "Internal error", "type": "InternalServerError", "code": 500}}
         ),
         done_after_broken=True,
     ),
-    listing=Listing(context="max_model_len", more={"object": "model", "owned_by": "sglang"}),
+    listing=ProfileListing(context="max_model_len", more={"object": "model", "owned_by": "sglang"}),
     fills=_sglang(
         400,
         "BadRequest",
@@ -106,12 +117,12 @@ SGLANG = Profile(
 )
 
 
-def _tgi(status: int, kind: str, text: str) -> Failure:
-    return Failure(status, {"error": text, "error_type": kind})
+def _tgi(status: int, kind: str, text: str) -> ProfileFailure:
+    return ProfileFailure(status, {"error": text, "error_type": kind})
 
 
-_TGI: dict[FailureKind, Failure] = {
-    "bad_key": Failure(401, "Unauthorized"),
+_TGI: dict[FailureKind, ProfileFailure] = {
+    "bad_key": ProfileFailure(401, "Unauthorized"),
     "context_full": _tgi(
         422, "validation", "Input validation error: `inputs` must have less than {limit} tokens. Given: {value}"
     ),
@@ -124,19 +135,19 @@ TGI = Profile(
     name="tgi",
     title="TGI",
     address="http://127.0.0.1:3000/v1",
-    models=(Row("mistralai/Mistral-7B-Instruct-v0.3", price("0.05", "0.10"), 32_768, 32_768),),
+    models=(ProfileModel("mistralai/Mistral-7B-Instruct-v0.3", price("0.05", "0.10"), 32_768, 32_768),),
     more=frozenset(("completions",)),
     failures=_TGI,
-    told=Told(reasoning="unsaid", details=False),
-    stream=Stream(
-        broken=Failure(
+    told=ProfileUsage(reasoning="unsaid", details=False),
+    stream=ProfileStream(
+        broken=ProfileFailure(
             424,
             {"error": "Request failed during generation: Server error: CANCELLED", "error_type": "generation"},
             event="error",
         ),
         empty_first=False,
     ),
-    listing=Listing(more={"object": "model", "owned_by": "mistralai"}),
+    listing=ProfileListing(more={"object": "model", "owned_by": "mistralai"}),
     fills=_tgi(
         422,
         "validation",

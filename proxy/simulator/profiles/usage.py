@@ -7,12 +7,12 @@ import orjson
 from proxy.simulator.behaviour import Behaviour
 from proxy.simulator.bill import Bill
 from proxy.simulator.prices import AUSD_PER_PUSD, price_text
-from proxy.simulator.profiles.profile import Told
+from proxy.simulator.profiles.profile import ProfileUsage
 
 _PUSD_PER_TICK = 100  # xAI counts in 1e-10 USD
 
 
-def usage(told: Told, behaviour: Behaviour, bill: Bill, *, final: bool) -> Any:
+def usage(told: ProfileUsage, behaviour: Behaviour, bill: Bill, *, final: bool) -> Any:
     """Return ``usage`` of a chat completion; final: all of it is known, the cost with it."""
     if behaviour.usage_literal is not None:
         return orjson.Fragment(behaviour.usage_literal.encode())
@@ -45,7 +45,7 @@ def usage(told: Told, behaviour: Behaviour, bill: Bill, *, final: bool) -> Any:
     return fields
 
 
-def _cost(told: Told, bill: Bill) -> dict[str, Any]:
+def _cost(told: ProfileUsage, bill: Bill) -> dict[str, Any]:
     if told.cost == "ticks":
         return {"cost_in_usd_ticks": -(-bill.charged_pusd // _PUSD_PER_TICK)}
     return {

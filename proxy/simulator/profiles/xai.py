@@ -7,16 +7,25 @@ in a chunk with empty choices); the words of a full context from a public list o
 not an object.
 """
 
-from proxy.simulator.profiles.profile import Failure, FailureKind, Listing, Profile, Row, Stream, Told, price
+from proxy.simulator.profiles.profile import (
+    FailureKind,
+    Profile,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
+    price,
+)
 
 
-def _error(status: int, code: str, text: str, **headers: str) -> Failure:
+def _error(status: int, code: str, text: str, **headers: str) -> ProfileFailure:
     told = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return Failure(status, {"code": code, "error": text}, told)
+    return ProfileFailure(status, {"code": code, "error": text}, told)
 
 
 _INVALID = "Client specified an invalid argument"
-_FAILURES: dict[FailureKind, Failure] = {
+_FAILURES: dict[FailureKind, ProfileFailure] = {
     "bad_key": _error(
         400,
         _INVALID,
@@ -63,13 +72,15 @@ XAI = Profile(
     name="xai",
     title="xAI",
     address="https://api.x.ai/v1",
-    models=(Row("grok-4", price("3", "15", "0.75"), 256_000, 256_000, thinks=True),),
+    models=(ProfileModel("grok-4", price("3", "15", "0.75"), 256_000, 256_000, thinks=True),),
     more=frozenset(("responses",)),
     failures=_FAILURES,
-    told=Told("asked", "own_chunk", reasoning="beside", cached="details", cost="ticks", more={"num_sources_used": 0}),
-    stream=Stream(broken=_error(500, "Internal error", "Internal error")),
+    told=ProfileUsage(
+        "asked", "own_chunk", reasoning="beside", cached="details", cost="ticks", more={"num_sources_used": 0}
+    ),
+    stream=ProfileStream(broken=_error(500, "Internal error", "Internal error")),
     refuses={"stop": _error(400, _INVALID, "Argument not supported on this model: stop")},
-    listing=Listing(more={"object": "model", "owned_by": "xai"}),
+    listing=ProfileListing(more={"object": "model", "owned_by": "xai"}),
     notes=(
         "Reasoning stands outside `completion_tokens`, but inside `total_tokens`.",
         "`cost_in_usd_ticks` tells the cost in 1e-10 USD.",

@@ -5,14 +5,24 @@ account, told by 429), kaitranntt/ccs#402 (1302, too many at once), izaart95-jpg
 server in front). Codes are digits in a string and say more than the status.
 """
 
-from proxy.simulator.profiles.profile import Failure, FailureKind, Listing, Profile, Row, Stream, Told, html, price
+from proxy.simulator.profiles.profile import (
+    FailureKind,
+    Profile,
+    ProfileFailure,
+    ProfileListing,
+    ProfileModel,
+    ProfileStream,
+    ProfileUsage,
+    html,
+    price,
+)
 
 
-def _error(status: int, code: str, message: str) -> Failure:
-    return Failure(status, {"error": {"code": code, "message": message}})
+def _error(status: int, code: str, message: str) -> ProfileFailure:
+    return ProfileFailure(status, {"error": {"code": code, "message": message}})
 
 
-_FAILURES: dict[FailureKind, Failure] = {
+_FAILURES: dict[FailureKind, ProfileFailure] = {
     "bad_key": _error(401, "1000", "Authentication Failed"),
     "no_credit": _error(429, "1113", "Insufficient balance or no resource package. Please recharge."),
     "rate_limited": _error(
@@ -41,12 +51,12 @@ ZAI = Profile(
     name="zai",
     title="Z.ai",
     address="https://api.z.ai/api/paas/v4",
-    models=(Row("glm-4.6", price("0.60", "2.20", "0.11"), 200_000, 128_000, thinks=True),),
+    models=(ProfileModel("glm-4.6", price("0.60", "2.20", "0.11"), 200_000, 128_000, thinks=True),),
     more=frozenset(("embeddings",)),
     failures=_FAILURES,
-    told=Told("always", "finish", cached="details"),
-    stream=Stream(broken=_error(500, "1234", "Network error, please contact customer service")),
-    listing=Listing(more={"object": "model", "owned_by": "z-ai"}),
+    told=ProfileUsage("always", "finish", cached="details"),
+    stream=ProfileStream(broken=_error(500, "1234", "Network error, please contact customer service")),
+    listing=ProfileListing(more={"object": "model", "owned_by": "z-ai"}),
     hang_up="runs_on",
     notes=("An empty account and an overloaded model are told by 429; the code in the body tells which.",),
 )

@@ -1,0 +1,228 @@
+"""How a command changes users and tokens: through the proxy that runs, or, where none runs, by itself as the owner.
+
+The socket beside the ledger is the door to a running proxy; the file's mode is the credential. Without Unix sockets
+(Windows) it is TCP on this machine with the operator's token. Which of the two holds is settled by the ledger's lock:
+whoever has it writes.
+"""
+
+import getpass
+import http.client
+import json
+import os
+import socket
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from proxy.core.clock import SystemClock
+from proxy.core.errors import LedgerError
+from proxy.core.uid import user_name
+
+if TYPE_CHECKING:
+    from proxy.config.schema import Settings
+
+_STARTING_S = 5.0  # a proxy holds the lock before its socket is there: migrations, a check of the whole file
+_RETRY_S = 0.05
+_ANSWER_S = 30.0  # the ledger's disk may be slow; an answer that never comes is an error
+
+Do = Callable[[str, Mapping[str, Any]], Any]
+Connect = Callable[[], http.client.HTTPConnection]
+
+
+def actor() -> str:
+    """Return the name for the audit log: the system's user who runs this command."""
+    return getpass.getuser() if sys.platform == "win32" else user_name(os.getuid())
+
+
+@contextmanager
+def operator(settings: "Settings", purpose: str) -> Iterator[Do]:
+    """Yield a function that runs an operation ("users.add") with its fields and returns its data.
+
+    Raises click.ClickException with the text of a refused change, LedgerError where the ledger cannot be had.
+    """
+    deadline_s = time.monotonic() + _STARTING_S
+    while True:
+        door = find_door(settings)
+        if door is not None:
+            yield partial(_ask, door)
+            return
+        try:
+            lock = _lock(settings.database, purpose)
+        except LedgerError:
+            if time.monotonic() >= deadline_s:
+                raise
+            time.sleep(_RETRY_S)
+            continue
+        try:
+            yield from _own(settings)
+        finally:
+            lock.release()
+        return
+
+
+# --- a proxy runs
+
+
+def find_door(settings: "Settings") -> Connect | None:
+    """Return how to connect to the running proxy; None if none answers (yet)."""
+    from proxy.web.server.sockets import socket_path  # noqa: PLC0415 - wanted by commands that change something only
+
+    path = socket_path(settings.database)
+
+    def connect() -> http.client.HTTPConnection:
+        if path is None:
+            return http.client.HTTPConnection(settings.server.host, settings.server.port, timeout=_ANSWER_S)
+        return _UnixConnection(path)
+
+    try:
+        probe = connect()
+        probe.connect()
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    except PermissionError:
+        raise LedgerError(
+            f"{path}: this user may not speak to the running proxy. Run the command as the user that runs it."
+        ) from None
+    except OSError as error:
+        raise LedgerError(f"{path or settings.server.host}: the running proxy cannot be reached ({error}).") from None
+    probe.close()
+    if path is None:
+        return lambda: _with_token(connect(), settings)
+    return connect
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=_ANSWER_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(_ANSWER_S)
+        try:
+            self.sock.connect(str(self._path))
+        except OSError:
+            self.close()
+            raise
+
+
+class _TokenConnection(http.client.HTTPConnection):
+    """HTTP over TCP with the operator's token."""
+
+    token = ""
+
+    def putrequest(self, method: str, url: str, skip_host: bool = False, skip_accept_encoding: bool = False) -> None:
+        super().putrequest(method, url, skip_host=skip_host, skip_accept_encoding=skip_accept_encoding)
+        self.putheader("Authorization", f"Bearer {self.token}")
+
+
+def _with_token(connection: http.client.HTTPConnection, settings: "Settings") -> http.client.HTTPConnection:
+    if settings.admin_token is None:
+        raise click.ClickException(
+            "A proxy runs, and this system has no Unix sockets: set admin_token: in the configuration, restart the"
+            " proxy, then try again."
+        )
+    with_token = _TokenConnection(connection.host, connection.port, timeout=_ANSWER_S)
+    with_token.token = settings.admin_token.reveal()
+    return with_token
+
+
+def _ask(connect: Connect, name: str, fields: Mapping[str, Any]) -> Any:
+    connection = connect()
+    path = "/admin/v1/" + name.replace(".", "/")
+    body = json.dumps(dict(fields)).encode()
+    try:
+        connection.request("POST", path, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        raw = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise click.ClickException(
+            f"The running proxy broke off ({type(error).__name__}): the change may or may not have been made."
+            " Look with: tollkeeper users list, tollkeeper tokens list"
+        ) from None
+    finally:
+        connection.close()
+    return answer_data(response.status, raw)
+
+
+def answer_data(status: int, raw: bytes) -> Any:
+    try:
+        answer = json.loads(raw)
+        if status == http.client.OK:
+            return answer["data"]
+        text = str(answer["error"]["message"])
+        if answer["error"].get("code") == "ledger_unavailable":
+            raise LedgerError(text)
+    except (ValueError, KeyError, TypeError):
+        text = f"What answers there is no tollkeeper (status {status})."
+    raise click.ClickException(text)
+
+
+# --- no proxy runs
+
+
+def _lock(database: Path, purpose: str) -> Any:
+    from proxy.storage.sqlite.ledger import make_private_file  # noqa: PLC0415 - as above
+    from proxy.storage.sqlite.lock import OwnerLock  # noqa: PLC0415
+
+    try:
+        make_private_file(database)
+        lock = OwnerLock(database)
+        lock.acquire(purpose)
+    except OSError as error:
+        raise LedgerError(f"{database} cannot be written: {error.strerror}. Nothing was changed.") from None
+    return lock
+
+
+def _own(settings: "Settings") -> Iterator[Do]:
+    """Open the ledger as its owner; the caller holds the lock."""
+    from proxy.storage.sqlite.admin_operations import OPERATIONS  # noqa: PLC0415
+    from proxy.storage.sqlite.ledger import connect_owner, set_labels  # noqa: PLC0415 - as above
+    from proxy.storage.sqlite.users import UserError  # noqa: PLC0415
+
+    connection = connect_owner(settings.database, float(settings.ledger.busy_timeout_s))
+
+    def label(db: sqlite3.Connection) -> None:
+        set_labels(
+            db,
+            currency_code=settings.currency.code,
+            currency_usd_rate=str(settings.currency.usd_rate),
+            timezone=str(settings.timezone),
+            now_ms=SystemClock().now_ms(),
+        )
+
+    def do(name: str, fields: Mapping[str, Any]) -> Any:
+        now_ms = SystemClock().now_ms()
+        try:
+            return _transaction(connection, lambda db: OPERATIONS[name](db, now_ms, actor(), fields))
+        except UserError as error:
+            raise click.ClickException(str(error)) from None
+
+    try:
+        _transaction(connection, label)
+        yield do
+    except sqlite3.DatabaseError as error:
+        raise LedgerError(f"{settings.database}: {error}. Nothing was changed.") from None
+    finally:
+        connection.close()
+
+
+def _transaction(connection: sqlite3.Connection, call: Callable[[sqlite3.Connection], Any]) -> Any:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = call(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result

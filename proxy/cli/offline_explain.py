@@ -1,0 +1,100 @@
+"""Explain a request where no proxy runs: the same steps on the configuration, the ledger and the last price list."""
+
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+from zoneinfo import ZoneInfo
+
+from proxy.app import rebuilt_book
+from proxy.core.clock import Clock, SystemClock
+from proxy.core.errors import CallerError
+from proxy.pipeline.admission.limiter import MemoryLimiter
+from proxy.pipeline.identity.authenticate import Directory
+from proxy.pipeline.routing.presets import preset_rows
+from proxy.pipeline.services import Snapshot, routing_of
+from proxy.pipeline.upstream.parameter_forms import ParameterForms
+from proxy.pipeline.upstream.provider_health import Health
+from proxy.policy.host import Hosts
+from proxy.policy.quota import QuotaBook
+from proxy.providers.build import build_providers
+from proxy.providers.model_lists import ModelLists
+from proxy.storage.sqlite.reports import open_reader
+from proxy.storage.sqlite.users import MissingError, find_user
+from proxy.web.explain import body_in, explained, identity_of
+from proxy.wire.endpoint import CHAT, Endpoint
+
+if TYPE_CHECKING:
+    from proxy.config.schema import Settings
+    from proxy.pipeline.context import RequestContext
+    from proxy.pipeline.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class _OfflineRequest:
+    """All that a quote asks of a call."""
+
+    id: int
+    started_ms: int
+    endpoint: Endpoint = CHAT
+
+
+@dataclass(frozen=True, slots=True)
+class _Quoting:
+    """All that a quote asks of the parts."""
+
+    catalogue: ModelLists
+    desk: MemoryLimiter
+    health: Health
+    clock: Clock
+    forms: ParameterForms = field(default_factory=ParameterForms)
+
+
+async def explain_offline(settings: "Settings", user: str | None, body: dict[str, Any]) -> dict[str, Any]:
+    """Return what POST /admin/v1/explain returns, without the network; raises ApiError, LedgerError."""
+    clock = SystemClock()
+    zone = ZoneInfo(settings.timezone)
+    book, row = _from_ledger(settings, user, zone, clock)
+    providers = build_providers(settings.providers, {})
+    try:
+        catalogue = ModelLists(settings.database.absolute().parent, settings.database.name, clock)
+        await catalogue.load(providers)
+        for name in providers:
+            catalogue.listing(name).tried_s = clock.monotonic_s()  # a name that the list lacks is not looked for
+        snapshot = Snapshot(
+            settings, Directory([]), providers, preset_rows(settings), Hosts(), zone, routing_of(settings)
+        )
+        health = Health(clock)
+        health.configure(providers.values())
+        parsed, size_bytes = body_in(body)
+        context, services = _OfflineRequest(0, clock.now_ms()), _Quoting(catalogue, MemoryLimiter(book), health, clock)
+        identity = identity_of(user, row, snapshot)
+        return await explained(
+            cast("RequestContext", context), identity, parsed, size_bytes, cast("Services", services), snapshot
+        )
+    finally:
+        for provider in providers.values():
+            await provider.transport.close()
+
+
+def _from_ledger(
+    settings: "Settings", user: str | None, zone: ZoneInfo, clock: Clock
+) -> tuple[QuotaBook, dict[str, Any] | None]:
+    """Return the totals, and the user's row if the configuration does not have the user."""
+    database = settings.database
+    is_wanted = user is not None and user not in settings.users
+    if not database.exists() or database.stat().st_size == 0:
+        if is_wanted:
+            raise _no_user(user)
+        return QuotaBook(zone), None
+    with closing(open_reader(database)) as connection:
+        book = rebuilt_book(connection, zone, clock.now_ms())
+        if user is None or not is_wanted:
+            return book, None
+        try:
+            return book, find_user(connection, user)
+        except MissingError:
+            raise _no_user(user) from None
+
+
+def _no_user(user: str | None) -> CallerError:
+    return CallerError(404, "not_found", f"There is no user {user!r}. See: tollkeeper users list")

@@ -1,0 +1,41 @@
+"""What is wrong with a setting, in the two shapes it takes on its way to the person who wrote it."""
+
+from dataclasses import dataclass
+
+
+class SettingError(ValueError):
+    """A check of one value says no: what the value must be, without the value itself.
+
+    Whoever prints it knows whether the value may be shown. must reads on after the setting's name ("must be a
+    whole number"); advice is a sentence of its own that tells what to write; key names the entry at fault
+    inside a block that is checked as a whole; show is False where the text says itself what was found.
+    """
+
+    def __init__(self, must: str, advice: str = "", *, key: str | None = None, show: bool = True) -> None:
+        super().__init__(f"{must}. {advice}" if advice else must)
+        self.must = must
+        self.advice = advice
+        self.key = key
+        self.show = show
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in the file, counted from 0."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One mistake of a file: where (None: nowhere in the file), and whole sentences about what to do.
+
+    origin names the flag or variable that the value came from, where it was not the file.
+    """
+
+    text: str
+    mark: Mark | None = None
+    path: str = ""
+    origin: str = ""
+    above: int | None = None  # a line further up that the text speaks of, to be shown too

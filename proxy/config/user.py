@@ -1,0 +1,133 @@
+"""Settings of those who ask: limits, and what users, groups and everyone may use."""
+
+from functools import partial
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from proxy.config.block import Block, required, setting
+from proxy.config.diagnostic import SettingError
+from proxy.config.limit import MODES, Limit, parse_limit
+from proxy.config.values import Flag, Moment, ProviderName, SecretText, Text, TokenHash, UserName, Whole, as_list
+
+_LIMIT_FORMS: dict[str, Any] = {
+    "anyOf": [
+        {"type": ["string", "number"]},
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["amount"],
+            "properties": {
+                "amount": {"type": ["string", "number"]},
+                "window": {"type": "string"},
+                "mode": {"enum": list(MODES)},
+            },
+        },
+    ]
+}
+_ONE_OR_MORE = WithJsonSchema({"anyOf": [*_LIMIT_FORMS["anyOf"], {"type": "array", "items": _LIMIT_FORMS}]})
+_Cost = Annotated[Limit, BeforeValidator(partial(parse_limit, "cost"))]
+_Requests = Annotated[Limit, BeforeValidator(partial(parse_limit, "requests"))]
+_Tokens = Annotated[Limit, BeforeValidator(partial(parse_limit, "tokens"))]
+_Concurrency = Annotated[Limit, BeforeValidator(partial(parse_limit, "concurrency"))]
+
+
+def _no_twins(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
+    seen = set()
+    for limit in limits:
+        if (limit.window, limit.mode) in seen:
+            raise SettingError(
+                f"has two limits over {limit.window or 'open requests'}", "Keep the lower one.", show=False
+            )
+        seen.add((limit.window, limit.mode))
+    return limits
+
+
+_LISTED = (BeforeValidator(as_list), AfterValidator(_no_twins), _ONE_OR_MORE)
+
+
+CostLimits = Annotated[tuple[_Cost, ...], *_LISTED]
+RequestLimits = Annotated[tuple[_Requests, ...], *_LISTED]
+
+
+class Limits(Block):
+    """What may be used; each is one limit or a list, and all of them hold."""
+
+    cost: CostLimits = setting((), "Money: $2/day, [$50/hour, $500/30d], $100 for all time.", "No limit.")
+    requests: RequestLimits = setting((), "Requests: 60/minute.", "No limit.")
+    tokens: Annotated[tuple[_Tokens, ...], *_LISTED] = setting((), "Tokens, in and out together: 1M/day.", "No limit.")
+    concurrency: Annotated[tuple[_Concurrency, ...], *_LISTED] = setting((), "Requests open at once: 4.", "No limit.")
+
+    @property
+    def all(self) -> tuple[Limit, ...]:
+        return (*self.cost, *self.requests, *self.tokens, *self.concurrency)
+
+
+class UserLimits(Block):
+    """What is the same for everyone, a group and a user."""
+
+    limits: Limits = setting(Limits, "What each of them may use.", "No limit.")
+    models: Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(as_list)] | None = setting(
+        None, "Models and presets that may be asked for; * stands for any text.", "All."
+    )
+    max_tokens: Whole | None = setting(
+        None,
+        "Largest max_tokens of one request; more is lowered to it.",
+        "The model's own maximum.",
+        ge=1,
+        le=10**9,
+    )
+
+
+class Defaults(UserLimits):
+    """For each user who has no value of their own and whose group has none."""
+
+
+class Group(UserLimits):
+    limits: Limits = setting(Limits, "What the members may use together.", "No limit.")
+
+
+class Token(Block):
+    """One of several tokens of a user."""
+
+    hash: TokenHash = required("sha256: and the 64 hex digits of the token's SHA-256; kept as the digits alone.")
+    name: UserName | None = setting(
+        None, "What the token is called in lists and in the ledger.", "The first digits of the hash."
+    )
+    expires_at: Moment | None = setting(None, "When the token expires, like 2027-01-31T00:00:00Z.", "Never.")
+    disabled: Flag = setting(False, "Refuse it.", "A token works until told otherwise.")
+    trusted: Flag = setting(
+        False,
+        "Believe the headers of end_users.user_header: the token speaks for others, each with limits of their own.",
+        "Anybody can write such a header.",
+    )
+
+    @property
+    def label(self) -> str:
+        return self.name or self.hash[:8]
+
+
+class User(UserLimits):
+    token_hash: TokenHash | None = setting(
+        None,
+        "sha256: and the 64 hex digits of the SHA-256 of the user's only token.",
+        "The token itself is never stored.",
+    )
+    token_hashes: tuple[TokenHash, ...] = setting((), "The same for several tokens.", "One is the usual case.")
+    tokens: tuple[Token, ...] = setting(
+        (), "The same with a name, an end or a switch for each.", "One is the usual case."
+    )
+    group: UserName | None = setting(None, "The group whose limits hold for this user too.", "None.")
+    provider_keys: dict[ProviderName, SecretText] = setting(
+        {},
+        "Keys of the user's own, by provider, best as ${VAR}; they are used instead of the provider's.",
+        "The provider's keys. Limits hold all the same.",
+    )
+    disabled: Flag = setting(False, "Refuse all requests of this user.", "A user is let in until told otherwise.")
+    expires_at: Moment | None = setting(None, "When the user stops to be let in, like 2027-01-31T00:00:00Z.", "Never.")
+
+    @property
+    def all_tokens(self) -> tuple[Token, ...]:
+        """Return every token of the user, ``token`` and ``tokens`` alike."""
+        plain = (self.token_hash, *self.token_hashes) if self.token_hash else self.token_hashes
+        return (*(Token.model_construct(hash=digits) for digits in plain), *self.tokens)

@@ -1,0 +1,27 @@
+"""Fetch each provider's list of models and prices now and then."""
+
+import asyncio
+from collections.abc import Callable
+
+from proxy.pipeline.services import Live
+from proxy.providers.model_lists import ModelLists
+
+_EVERY_S = 600.0  # OpenRouter's own list may be cached for five minutes; prices move within days
+_AFTER_FAILURE_S = 15.0
+_LOOK_S = 5.0  # how soon a clock that stepped is held against a provider's
+
+
+async def refresh_models(catalogue: ModelLists, live: Live, clock_problem: Callable[[], str | None]) -> None:
+    """Run until cancelled. A failed fetch keeps the old list; the catalogue notes and logs why.
+
+    A clock that stepped makes it fetch at once, for the Date header of the answer tells which time it is.
+    """
+    while True:
+        providers = list(live.current.providers.values())
+        await asyncio.gather(*(catalogue.refresh(provider) for provider in providers))
+        failed = any(catalogue.listing(provider.name).problem for provider in providers)
+        left_s = _AFTER_FAILURE_S if failed else _EVERY_S
+        known = clock_problem()
+        while left_s > 0 and clock_problem() == known:
+            await asyncio.sleep(min(_LOOK_S, left_s))
+            left_s -= _LOOK_S

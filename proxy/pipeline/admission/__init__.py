@@ -1,0 +1,1 @@
+"""Whether a request may start, and what is held for it."""

@@ -1,0 +1,233 @@
+"""admit: fit a request into what its user may still spend, or refuse it. No await between check and reservation."""
+
+from dataclasses import dataclass
+
+from proxy.core.endpoint_kind import LEAST_TOKENS
+from proxy.core.errors import CallerError
+from proxy.core.money import MAX_PUSD
+from proxy.pipeline.admission.allowance import Allowance
+from proxy.pipeline.admission.limit_errors import (
+    not_bookable,
+    not_bounded,
+    quota_refused,
+    thinks_too_long,
+    unaffordable,
+)
+from proxy.pipeline.admission.limiter import MemoryLimiter
+from proxy.pipeline.services import Snapshot
+from proxy.policy.pricing import (
+    BodyFacts,
+    ClampedOutput,
+    Price,
+    UnaffordableOutput,
+    UnboundedError,
+    clamp_output_tokens,
+    estimate_pusd,
+    estimated_tokens,
+    floor_tokens,
+    input_bound_tokens,
+    output_limit_tokens,
+    worst_case_pusd,
+)
+from proxy.policy.quota import Admitted, Amounts, Refused
+
+_LEAST_TOKENS_MAX = max(LEAST_TOKENS.values())
+_TEMPLATE_TOKENS = 256  # as in policy/pricing/worst_case.py: what a provider adds to a prompt
+
+
+@dataclass(slots=True, eq=False)
+class AdmissionRequest:
+    """One request as it asks to be let in. prices: of all targets; None: at least one is not known."""
+
+    id: int
+    now_ms: int
+    allowance: Allowance
+    facts: BodyFacts
+    prices: tuple[Price, ...] | None
+    use_case: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Admission:
+    """What was reserved. max_tokens: to be written into the body; lowered: the client is told."""
+
+    amount_pusd: int | None
+    tokens: int | None
+    max_tokens: int | None
+    lowered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionRefused:
+    """waiting_helps: it would fit but for other open reservations."""
+
+    error: CallerError
+    waiting_helps: bool
+
+
+def admit(wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot) -> Admission | AdmissionRefused:
+    """Reserve the request's worst case in all its windows, lowered to what still fits, or say why not.
+
+    Raises CallerError where there is no worst case under a hard cost limit, or one that no row can hold.
+    """
+    fitted = _fit(wanted, desk, snapshot)
+    if isinstance(fitted, AdmissionRefused):
+        return fitted
+    allowance, cost_pusd = wanted.allowance, fitted.amount_pusd
+    if cost_pusd is not None and cost_pusd > MAX_PUSD:
+        raise not_bookable(cost_pusd)
+    likely_pusd, likely_tokens = _likely(wanted) if allowance.has_soft else (0, 0)
+    amounts = tuple.__new__(  # what Amounts(…) comes to, without the call between
+        Amounts, (cost_pusd or 0, fitted.tokens or 0, 1, likely_pusd, likely_tokens, cost_pusd is not None)
+    )
+    scopes = allowance.scopes if wanted.use_case is None else desk.book.with_kept(allowance.scopes, wanted.use_case)
+    outcome = desk.reserve(wanted.id, scopes, wanted.now_ms, amounts, allowance.quotas)
+    if isinstance(outcome, Admitted):
+        return fitted
+    return _refusal(outcome, wanted, desk, snapshot)
+
+
+def _likely(wanted: AdmissionRequest) -> tuple[int, int]:
+    """Return what the request is thought to come to, in pico-USD and tokens, by the target that is asked first."""
+    price = wanted.prices[0] if wanted.prices else None
+    tokens = sum(estimated_tokens(wanted.facts, None if price is None else output_limit_tokens(price)))
+    return 0 if price is None else estimate_pusd(price, wanted.facts), tokens
+
+
+def refusal_of(refused: Refused, now_ms: int, desk: MemoryLimiter, snapshot: Snapshot) -> CallerError:
+    """Give the answer for a limit that has no room."""
+    return quota_refused(
+        refused, desk.open_in(refused.quota.scope), now_ms, snapshot.zone, snapshot.settings.quotas.budget_status
+    )
+
+
+def _refusal(refused: Refused, wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot) -> AdmissionRefused:
+    error = refusal_of(refused, wanted.now_ms, desk, snapshot)
+    return AdmissionRefused(error, refused.only_reservations_in_way and refused.quota.kind in ("cost", "tokens"))
+
+
+def _fit(wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot) -> Admission | AdmissionRefused:
+    allowance = wanted.allowance
+    if wanted.prices is not None and not wanted.prices:  # canned answers only: no provider is asked
+        return Admission(0, 0 if allowance.has_tokens else None, None, lowered=False)
+    if allowance.max_tokens is None and not allowance.has_hard_cost and not allowance.has_hard_tokens:
+        tokens = _tokens(wanted, None) if allowance.has_tokens else None
+        return Admission(_worst_case(wanted, None), tokens, None, lowered=False)
+    natural = _natural_tokens(wanted)
+    cap = _cap(wanted, natural, desk, may_lower=snapshot.settings.quotas.on_unaffordable == "clamp")
+    if wanted.prices is not None and allowance.has_hard_cost:
+        return _fit_budget(wanted, cap, desk, snapshot)
+    send = cap
+    lowered = send is not None
+    if send is None and wanted.facts.max_output_tokens is None and allowance.has_hard_tokens:
+        send = natural  # another host of the same model may have a greater maximum than the list says
+    return Admission(_worst_case(wanted, send), _tokens(wanted, send), send, lowered=lowered)
+
+
+def _fit_budget(
+    wanted: AdmissionRequest, cap: int | None, desk: MemoryLimiter, snapshot: Snapshot
+) -> Admission | AdmissionRefused:
+    """Lower max_tokens until the worst case fits into the tightest hard cost limit."""
+    assert wanted.prices is not None
+    may_lower = snapshot.settings.quotas.on_unaffordable == "clamp"
+    left = desk.book.headroom_pusd(wanted.allowance.quotas, wanted.now_ms)
+    assert left is not None
+    try:
+        found = clamp_output_tokens(wanted.prices, wanted.facts, left, cap_tokens=cap, may_lower=may_lower)
+    except UnboundedError as error:
+        raise not_bounded(str(error)) from None
+    if isinstance(found, ClampedOutput):
+        send = found.max_tokens
+        if send is None and wanted.allowance.has_hard_tokens and wanted.facts.generates:
+            send = _natural_tokens(wanted)  # no money bounds the answer, but tokens do
+        return Admission(found.reserve_pusd, _tokens(wanted, send), send, found.lowered)
+    return _unaffordable(found, wanted, desk, snapshot)
+
+
+def _unaffordable(
+    found: UnaffordableOutput, wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot
+) -> AdmissionRefused:
+    """Tell the limit that comes first in the fixed order, of whatever kind; money is told with what it would pay."""
+    amounts = Amounts(found.needed_pusd, _tokens(wanted, found.floor_tokens) or 0)
+    refused = desk.book.refused(wanted.now_ms, amounts, wanted.allowance.quotas)
+    assert refused is not None, "what is left does not pay for it"
+    quota = refused.quota
+    left_pusd = quota.amount - refused.used - refused.reserved
+    if quota.kind != "cost" or quota.mode != "hard" or left_pusd <= 0:
+        return _refusal(refused, wanted, desk, snapshot)
+    status = snapshot.settings.quotas.budget_status
+    error = unaffordable(found, left_pusd, quota, refused.resets_at_ms, wanted.now_ms, snapshot.zone, status)
+    return AdmissionRefused(error, refused.only_reservations_in_way)
+
+
+def _worst_case(wanted: AdmissionRequest, max_tokens: int | None) -> int | None:
+    """Give the worst case where nothing is held against it: it stands in the row, so that a crash leaves an amount."""
+    if wanted.prices is None:
+        return None
+    try:
+        return worst_case_pusd(wanted.prices, wanted.facts, max_tokens)
+    except UnboundedError:
+        return None
+
+
+def _natural_tokens(wanted: AdmissionRequest) -> int | None:
+    """Give the longest answer before any lowering: what the client asked for, else the greatest of the models'."""
+    if not wanted.facts.generates:
+        return 0
+    if wanted.facts.max_output_tokens is not None:
+        return wanted.facts.max_output_tokens
+    limits = [output_limit_tokens(price) for price in wanted.prices or ()]
+    known = [limit for limit in limits if limit is not None]
+    return max(known) if known and len(known) == len(limits) else None
+
+
+def _cap(wanted: AdmissionRequest, natural: int | None, desk: MemoryLimiter, *, may_lower: bool) -> int | None:
+    """Give the longest answer that the user's max_tokens and hard token limits allow; None: as long as it would be.
+
+    As with money, one request takes at most half of the tokens that are left, and is not cut below 256: where not even
+    that fits the reservation refuses, and names the limit.
+    """
+    if not wanted.facts.generates:
+        return None  # embeddings have no answer that could be shorter
+    cap = _own_cap(wanted, natural)
+    if not wanted.allowance.has_hard_tokens or (natural is not None and not may_lower):
+        return cap if cap is None or natural is None or cap < natural else None
+    known = [tokens for tokens in (natural, cap) if tokens is not None]
+    floor = min([floor_tokens(wanted.facts), *known])
+    for row in desk.book.limits_view(wanted.allowance.quotas, wanted.now_ms):
+        if row.kind == "tokens" and row.mode == "hard":
+            room = (row.remaining - _input_tokens(wanted)) // wanted.facts.choices
+            most = max(room // 2, floor)
+            cap = most if cap is None else min(cap, most)
+    return cap if cap is None or natural is None or cap < natural else None
+
+
+def _own_cap(wanted: AdmissionRequest, natural: int | None) -> int | None:
+    """Return the user's own max_tokens, at least what the endpoint takes.
+
+    Raises CallerError 400 for a thinking budget that does not fit into it.
+    """
+    cap, least = wanted.allowance.max_tokens, wanted.facts.min_output_tokens
+    if cap is None or cap >= least or (natural is not None and natural <= cap):
+        return cap
+    if least > _LEAST_TOKENS_MAX:
+        raise thinks_too_long(least - 1, cap)
+    return least
+
+
+def _tokens(wanted: AdmissionRequest, max_tokens: int | None) -> int | None:
+    """Give the most tokens of the request, in and out, where a token limit asks for them."""
+    if not wanted.allowance.has_tokens:
+        return None
+    output = max_tokens if max_tokens is not None else _natural_tokens(wanted)
+    return _input_tokens(wanted) + (output or 0) * wanted.facts.choices
+
+
+def _input_tokens(wanted: AdmissionRequest) -> int:
+    bound = wanted.facts.size_bytes + _TEMPLATE_TOKENS
+    if wanted.prices is None:
+        return bound
+    try:
+        return max(input_bound_tokens(price, wanted.facts) for price in wanted.prices)
+    except UnboundedError:
+        return bound

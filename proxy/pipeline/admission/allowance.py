@@ -1,0 +1,96 @@
+"""What one user may use: the limits of every scope, the models, the longest answer. Pure.
+
+Limits of a user are the user's own, kind by kind, else those of end_users where a token named them, else those of
+defaults; a group's hold for its members together, the top level's for everyone together. All of them hold.
+Models and max_tokens are the user's, else those of end_users, else the group's, else those of defaults.
+"""
+
+import fnmatch
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from proxy.config.limit import Limit
+from proxy.config.schema import Limits, Settings, UserLimits
+from proxy.policy.quota import Quota, scopes_of, use_case_scope
+
+_KINDS = ("cost", "requests", "tokens", "concurrency")
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    scopes: tuple[str, ...]
+    quotas: tuple[Quota, ...]
+    models: tuple[str, ...] | None
+    max_tokens: int | None
+    has_hard_cost: bool
+    has_tokens: bool
+    has_hard_tokens: bool
+    has_soft: bool = False  # on cost or tokens
+
+    def allows(self, model: str) -> bool:
+        """Tell whether a model or preset may be asked for."""
+        return self.models is None or any(fnmatch.fnmatchcase(model, pattern) for pattern in self.models)
+
+
+def build_allowance(
+    settings: Settings,
+    user: str,
+    group: str | None,
+    own: UserLimits | None,
+    template: UserLimits | None = None,
+) -> Allowance:
+    """Put a user's allowance together; own is None for one who has nothing of their own. template: of end users."""
+    group_settings = settings.groups.get(group) if group else None
+    levels = [level for level in (own, template, group_settings, settings.defaults) if level is not None]
+    quotas = [
+        *_quotas(f"user:{user}", _user_limits(own, template, settings)),
+        *_quotas(f"group:{group}", group_settings.limits.all if group_settings else ()),
+        *_quotas("all", settings.limits.all),
+    ]
+    models = next((level.models for level in levels if level.models is not None), None)
+    max_tokens = next((level.max_tokens for level in levels if level.max_tokens is not None), None)
+    without = Allowance((), (), models, max_tokens, *(False,) * 4)
+    return _with_quotas(without, scopes_of(user, group), tuple(quotas))
+
+
+def use_case_quotas(settings: Settings) -> dict[str, tuple[Quota, ...]]:
+    """Give the limits of presets by the use case that they hold for, over all users together."""
+    found: dict[str, tuple[Quota, ...]] = {}
+    for preset in settings.presets.values():
+        if preset.use_case is not None and preset.limits.all:
+            quotas = _quotas(use_case_scope(preset.use_case), preset.limits.all)
+            found[preset.use_case] = (*found.get(preset.use_case, ()), *quotas)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def with_use_case(allowance: Allowance, use_case: str, quotas: tuple[Quota, ...]) -> Allowance:
+    """Add the limits of a use case to those of a user."""
+    return _with_quotas(allowance, (*allowance.scopes, use_case_scope(use_case)), (*allowance.quotas, *quotas))
+
+
+def _with_quotas(allowance: Allowance, scopes: tuple[str, ...], quotas: tuple[Quota, ...]) -> Allowance:
+    """Give an allowance with other limits, and what they come to."""
+    cost = [quota for quota in quotas if quota.kind == "cost"]
+    return replace(
+        allowance,
+        scopes=scopes,
+        quotas=quotas,
+        has_hard_cost=any(quota.mode == "hard" for quota in cost),
+        has_tokens=any(quota.kind == "tokens" for quota in quotas),
+        has_hard_tokens=any(quota.kind == "tokens" and quota.mode == "hard" for quota in quotas),
+        has_soft=any(quota.mode == "soft" and quota.kind in ("cost", "tokens") for quota in quotas),
+    )
+
+
+def _user_limits(own: UserLimits | None, template: UserLimits | None, settings: Settings) -> tuple[Limit, ...]:
+    mine = own.limits if own is not None else Limits()
+    made = template.limits if template is not None else Limits()
+    others = settings.defaults.limits
+    return tuple(
+        limit for kind in _KINDS for limit in getattr(mine, kind) or getattr(made, kind) or getattr(others, kind)
+    )
+
+
+def _quotas(scope: str, limits: tuple[Limit, ...]) -> list[Quota]:
+    return [Quota(scope, limit.kind, limit.amount, limit.window, limit.mode) for limit in limits]

@@ -1,0 +1,102 @@
+"""narrow: leave out the targets for which a hard cost limit can hold no worst case, as long as others remain.
+
+That is so without a price, for what has no price in tokens (web search, a file), and where nothing bounds the answer or
+the prompt. Where no target remains the route stays as it is, and reserve() refuses it by name.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from proxy.pipeline.admission.allowance import Allowance
+from proxy.pipeline.admission.output_bounds import may_leave_out, takes_no_bound
+from proxy.pipeline.admission.reserve import facts_of, known_of
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.routing.route import Route, Target
+from proxy.pipeline.services import Services, Snapshot
+from proxy.policy.pricing import BodyFacts, Price, UnboundedError, unpriced_features, worst_case_pusd
+from proxy.wire.body import dump_body
+
+_HEADER = "x-tollkeeper-left-out"
+_HEADER_CHARS_MAX = 1000
+
+
+class ExcludedTarget(NamedTuple):
+    """One target that is not asked, and in words why."""
+
+    target: Target
+    reason: str
+
+
+async def keep_bookable(
+    route: Route, allowance: Allowance, services: Services, snapshot: Snapshot
+) -> tuple[Route, tuple[ExcludedTarget, ...]]:
+    """Return the route with the targets that may be asked under a hard cost limit, and those that may not."""
+    if len(route.targets) == 1:
+        return route, ()
+    left_out = []
+    judge = _Judge(route, len(dump_body(route.body)), allowance, services, snapshot)
+    for target in route.targets:
+        reason = None if target.static is not None else await _reason(judge, target)
+        if reason is not None:
+            left_out.append(ExcludedTarget(target, reason))
+    out = [one.target for one in left_out]
+    kept = tuple(target for target in route.targets if target not in out)
+    if not left_out or all(target.static is not None for target in kept):
+        return route, ()
+    return replace(route, targets=kept), tuple(left_out)
+
+
+def announce_excluded(context: RequestContext, left_out: Iterable[ExcludedTarget]) -> None:
+    """Have every answer name the targets that were left out."""
+    words = ", ".join(f"{one.target.provider}/{one.target.model} ({one.reason})" for one in left_out)
+    if words:
+        text = words.encode("ascii", "replace").decode()[:_HEADER_CHARS_MAX]
+        context.told = partial(_with_left_out, context.told, text)
+
+
+def _with_left_out(told: Callable[[], dict[str, str]], words: str) -> dict[str, str]:
+    return {**told(), _HEADER: words}
+
+
+class _Judge(NamedTuple):
+    """What each target of a route is held against; size_bytes is that of the body that they share."""
+
+    route: Route
+    size_bytes: int
+    allowance: Allowance
+    services: Services
+    snapshot: Snapshot
+
+
+async def _reason(judge: _Judge, target: Target) -> str | None:
+    """Say why no worst case can be held for a target; None: one can."""
+    route, size_bytes, allowance, services, snapshot = judge
+    provider = snapshot.provider_of(target)
+    prices = []
+    for model in (target.model, *target.handed):
+        price = services.catalogue.price(provider, model) or await services.catalogue.refresh_for(provider, model)
+        if price is None:
+            return "no price" if model == target.model else f"no price of {model}"
+        prices.append(price)
+    facts = facts_of(route, target, size_bytes)
+    names = unpriced_features(facts, prices)
+    if names:
+        return f"no price of {names[0]}"
+    price, form = known_of(route, services, snapshot, target)
+    if route.writes_maximum and takes_no_bound(form, route):
+        if not may_leave_out(replace(route, max_tokens=allowance.max_tokens or 1), allowance, price):
+            return "it takes no maximum"
+        prices = [replace(one, takes_no_bound=True) for one in prices]
+    return _unbounded(prices, facts, allowance)
+
+
+def _unbounded(prices: list[Price], facts: BodyFacts, allowance: Allowance) -> str | None:
+    """Say what bounds neither prompt nor answer; None: something does, a limit on tokens among it."""
+    most = facts.max_output_tokens or allowance.max_tokens or (1 if allowance.has_hard_tokens else None)
+    try:
+        worst_case_pusd(prices, facts, most)
+    except UnboundedError as error:
+        return str(error)
+    return None

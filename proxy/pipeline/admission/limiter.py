@@ -1,0 +1,75 @@
+"""The desk where quotas are kept: the book of totals, and those who wait for a reservation to end.
+
+Fails closed: nothing passes that the book did not admit in one step without an await.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from proxy.policy.quota import Admitted, Amounts, Quota, QuotaBook, Refused
+
+
+class MemoryLimiter:
+    """One book and its waiting line; everything is called from the event loop."""
+
+    def __init__(self, book: QuotaBook) -> None:
+        self.book = book
+        self.reserve = book.check_and_reserve
+        self.open_in = book.open_in  # counts the reservations that are open in a scope
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def cancel(self, id_: int) -> None:
+        """Give a reservation back whose row was never written."""
+        self.book.release(id_, counts=False)
+        self._wake()
+
+    def extend(self, id_: int, more: Amounts, quotas: Sequence[Quota]) -> Admitted | Refused:
+        """Hold more for an open request, before an attempt after one that may be billed."""
+        return self.book.extend(id_, more, quotas)
+
+    def take_back(self, id_: int, more: Amounts) -> None:
+        """Give an extension back whose row was never written."""
+        self.book.take_back(id_, more)
+        self._wake()
+
+    def excess(self, id_: int, cost_pusd: int) -> None:
+        """Hold what an attempt cost above its share, whatever the limits say."""
+        self.book.note_excess(id_, cost_pusd)
+
+    def cover(self, id_: int, cost_pusd: int) -> None:
+        """Hold at least so much for a request that cost more than was reserved, before its row is on disk."""
+        excess_pusd = cost_pusd - self.book.held_pusd(id_)
+        if excess_pusd > 0:
+            self.book.note_excess(id_, excess_pusd)
+
+    def ended(self, id_: int, state: str, cost_pusd: int | None, tokens: int) -> None:
+        """Count an end that is on disk: what lowers a total happens only now. tokens: those that limits count."""
+        if state == "pending":
+            self.book.stop_running(id_)
+        elif state == "released":
+            self.book.release(id_)
+        else:
+            self.book.settle(id_, cost_pusd or 0, tokens)
+        if self._waiting:
+            self._wake()
+
+    async def changed(self, timeout_s: float) -> None:
+        """Wait until some reservation ends, at most timeout_s."""
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        timer = loop.call_later(timeout_s, _wake_one, future)
+        self._waiting.add(future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+            self._waiting.discard(future)
+
+    def _wake(self) -> None:
+        for future in self._waiting:
+            _wake_one(future)
+
+
+def _wake_one(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

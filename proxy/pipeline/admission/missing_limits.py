@@ -1,0 +1,79 @@
+"""What a valid configuration leaves open by mistake: users without a limit on cost, and limits that hold for nobody."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from proxy.config.schema import Settings
+from proxy.pipeline.admission.allowance import build_allowance
+from proxy.pipeline.identity.user_lookup import stored_allowance
+from proxy.policy.nearest import nearest
+
+_NAMED_MAX = 5
+
+
+class MissingLimit(NamedTuple):
+    """One thing that is missing, and what to do about it; kind is a word for the log."""
+
+    kind: str
+    text: str
+    fix: str
+
+
+def find_missing_limits(
+    settings: Settings, users: Sequence[Mapping[str, Any]], tokens: Sequence[Mapping[str, Any]]
+) -> tuple[MissingLimit, ...]:
+    """Return what is missing. users and tokens are rows of storage/sqlite/users.py."""
+    return (*_unlimited(settings, users), *_without_token(settings, users, tokens))
+
+
+def _unlimited(settings: Settings, users: Sequence[Mapping[str, Any]]) -> Iterator[MissingLimit]:
+    if not settings.providers or _costs_nothing(settings):
+        return
+    allowances = {row["name"]: stored_allowance(settings, row) for row in users if row["name"] not in settings.users}
+    for name, user in settings.users.items():
+        allowances[name] = build_allowance(settings, name, user.group, user)
+    free = sorted(name for name, allowance in allowances.items() if not allowance.has_hard_cost)
+    fix = "Set defaults.limits, such as {cost: $5/day} for each user, or limits: {cost: $100/month} for all together."
+    if len(free) == len(allowances) and not any(limit.mode == "hard" for limit in settings.limits.cost):
+        if free or not settings.defaults.limits.cost:
+            text = "No hard limit on cost holds for anybody: one user may spend all that the provider gives credit for."
+            yield MissingLimit("limits.missing", text, fix)
+    elif free:
+        yield MissingLimit("limits.missing", f"No hard limit on cost holds for {_listed(free)}.", fix)
+
+
+def _costs_nothing(settings: Settings) -> bool:
+    """Tell whether every provider is one of the operator's own, without a price."""
+    return all(
+        provider.kind != "openrouter"
+        and provider.prices
+        and all(price.input == price.output == price.request == 0 for price in provider.prices.values())
+        for provider in settings.providers.values()
+    )
+
+
+def _without_token(
+    settings: Settings, users: Sequence[Mapping[str, Any]], tokens: Sequence[Mapping[str, Any]]
+) -> Iterator[MissingLimit]:
+    owners = {token["user"] for token in tokens}
+    others = [row["name"] for row in users if row["name"] not in settings.users]
+    is_named = settings.end_users.jwt_secret is not None or any(
+        token.trusted for user in settings.users.values() for token in user.all_tokens
+    )
+    if is_named or any(token["trusted"] for token in tokens):
+        return  # whom a service names needs no token
+    for name, user in settings.users.items():
+        if user.all_tokens or name in owners:
+            continue
+        hint = nearest(name, others)
+        did_you = f' Did you mean "{hint}"?' if hint else ""
+        yield MissingLimit(
+            "user.without_token",
+            f"users.{name} has no token, so nobody can call as {name} and its limits hold for nobody.{did_you}",
+            f"Make one: tollkeeper tokens add {name}",
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED_MAX
+    return ", ".join(names[:_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")

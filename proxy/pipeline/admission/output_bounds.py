@@ -1,0 +1,62 @@
+"""rooms: the bound of an answer as each target takes it, where it is the proxy that writes it. Pure.
+
+A target's own maximum, and the room that the prompt leaves in its context, are as much as it takes.
+"""
+
+from collections.abc import Callable
+
+from proxy.pipeline.admission.allowance import Allowance
+from proxy.pipeline.routing.route import Route, Target
+from proxy.policy.parameter_form import PLAIN, ParameterForm
+from proxy.policy.pricing import BodyFacts, Price, maximum_to_write
+
+Known = Callable[[Target], tuple[Price | None, ParameterForm | None]]
+"""Return what is known of a target: its price, and how it takes what the proxy writes."""
+
+
+def takes_no_bound(form: ParameterForm | None, route: Route) -> bool:
+    """Tell whether a target takes a bound of the answer under no name."""
+    return form is not None and any(name in form.without for name in route.endpoint.maximum)
+
+
+def may_leave_out(route: Route, allowance: Allowance, price: Price | None) -> bool:
+    """Tell whether a target may be asked without a bound of the answer: no limit needs it, or the model's own does."""
+    if route.max_tokens is None:
+        return True
+    limit = None if price is None else price.output_limit_tokens
+    if limit is None or (allowance.max_tokens is not None and allowance.max_tokens < limit):
+        return False
+    return not allowance.has_hard_tokens or route.max_tokens >= limit
+
+
+def with_output_bounds(route: Route, facts: BodyFacts, allowance: Allowance, known: Known) -> Route:
+    """Return the route with the bound of the answer as each target takes it."""
+    if not route.writes_maximum:
+        return route
+    maxima: dict[tuple[str, str], int | None] = {}
+    for target in route.targets:
+        if target.static is not None:
+            continue
+        price, form = known(target)
+        tokens = _written(route, target)
+        if tokens is None or (price is None and form is None):
+            continue
+        fits = _fitting(price, form or PLAIN, facts, tokens)
+        if takes_no_bound(form, route) and may_leave_out(route, allowance, price):
+            fits = None
+        if fits != tokens:
+            maxima[target.provider, target.model] = fits
+    return route.with_maxima(maxima) if maxima else route
+
+
+def _fitting(price: Price | None, form: ParameterForm, facts: BodyFacts, tokens: int) -> int | None:
+    if price is not None:
+        return maximum_to_write(price, facts, tokens, most=form.most, context=form.context)
+    return tokens if form.most is None else min(tokens, form.most)
+
+
+def _written(route: Route, target: Target) -> int | None:
+    """Return the bound that would be written for a target; None: there is none."""
+    body = route.body_for(target)
+    written = [body[name] for name in route.endpoint.maximum if type(body.get(name)) is int]
+    return max(written, default=None)

@@ -1,0 +1,73 @@
+"""extend: set more aside before an attempt that follows one which may be billed."""
+
+from collections.abc import Sequence
+
+from proxy.core.errors import ApiError
+from proxy.pipeline.admission.admit import refusal_of
+from proxy.pipeline.admission.reserve import Reservation, facts_for, greater
+from proxy.pipeline.routing.route import Route, Target
+from proxy.pipeline.services import Services, Snapshot
+from proxy.policy.pricing import Price, UnboundedError, read_facts, worst_case_pusd
+from proxy.policy.quota import Amounts, Refused
+from proxy.storage.rows import Reserved
+
+
+def bound_pusd(
+    reservation: Reservation, targets: Sequence[Target], services: Services, snapshot: Snapshot
+) -> int | None:
+    """Give the most that one call to the dearest of these targets can cost; None: its price is not known (any more)."""
+    worst = [_worst_pusd(reservation.route, target, services, snapshot) for target in targets if target.static is None]
+    known = [pusd for pusd in worst if pusd is not None]
+    return max(known, default=0) if len(known) == len(worst) else None
+
+
+def _worst_pusd(route: Route, target: Target, services: Services, snapshot: Snapshot) -> int | None:
+    provider = snapshot.provider_of(target)
+    prices: list[Price] = []
+    for model in (target.model, *target.handed):
+        price = services.catalogue.price(provider, model)
+        if price is None:
+            return None
+        prices.append(price)
+    try:
+        return worst_case_pusd(prices, facts_for(route, target))
+    except UnboundedError:
+        return None
+
+
+def shortfall(left: Reserved, next_pusd: int | None, first: Reserved) -> Amounts:
+    """Give what is missing for one more attempt when left is what no attempt has taken.
+
+    next_pusd: the worst case of the targets that may follow; where it is not known, that of the whole route (first).
+    Tokens are bounded alike for all targets of a route; first has those that one takes more (raised_tokens).
+    """
+    bound = first.cost_pusd if next_pusd is None else next_pusd
+    return Amounts(
+        cost_pusd=0 if left.cost_pusd is None else max(0, (bound or 0) - left.cost_pusd),
+        tokens=0 if left.tokens is None else max(0, (first.tokens or 0) - left.tokens),
+        requests=0,
+        is_priced=left.cost_pusd is not None,
+    )
+
+
+def raised_tokens(route: Route, target: Target) -> int:
+    """Return how many more tokens a target may write than were reserved: it takes no bound as small as that."""
+    if route.maxima is None:
+        return 0
+    before = greater(facts_for(route.unraised(), target), read_facts(route.body, 0, route.endpoint.kind))
+    now = route.maxima.get((target.provider, target.model))
+    if now is None or before.max_output_tokens is None:
+        return 0
+    return max(0, now - before.max_output_tokens) * before.choices
+
+
+def raise_reservation(
+    reservation: Reservation, more: Amounts, services: Services, snapshot: Snapshot
+) -> ApiError | None:
+    """Hold more in all windows of the request, or say which limit has no room; then nothing is changed."""
+    if not more.cost_pusd and not more.tokens:
+        return None
+    outcome = services.desk.extend(reservation.id, more, reservation.identity.allowance.quotas)
+    if isinstance(outcome, Refused):
+        return refusal_of(outcome, reservation.row.started_ms, services.desk, snapshot)
+    return None

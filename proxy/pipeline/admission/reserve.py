@@ -1,0 +1,341 @@
+"""reserve: the worst case of the dearest target, held in memory and on disk before the first byte goes upstream."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache, partial
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from proxy.core.errors import ApiError, OwnError
+from proxy.pipeline.admission.admit import Admission, AdmissionRefused, AdmissionRequest, admit
+from proxy.pipeline.admission.allowance import Allowance
+from proxy.pipeline.admission.limit_errors import features_unpriced
+from proxy.pipeline.admission.output_bounds import takes_no_bound, with_output_bounds
+from proxy.pipeline.admission.unknown_model import unpriced
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.identity.authenticate import Identity
+from proxy.pipeline.identity.identify import renewed
+from proxy.pipeline.request.tags import Tags, pairs_of
+from proxy.pipeline.routing.route import Route, Target
+from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.upstream.hop import Hop
+from proxy.policy.parameter_form import ParameterForm
+from proxy.policy.pricing import BodyFacts, Price, read_facts, unpriced_features
+from proxy.providers.provider import ProviderRow
+from proxy.storage.rows import OpenRow
+from proxy.wire.body import dump_body
+
+
+@dataclass(slots=True, eq=False)
+class Reservation:
+    """What was set aside for one request; amount_pusd None: some target has no known price.
+
+    route is the one to walk, its body with the max_tokens that was reserved for; told_max_tokens: it was lowered.
+    """
+
+    row: OpenRow
+    amount_pusd: int | None
+    route: Route
+    identity: Identity
+    told_max_tokens: int | None
+    id: int
+    streamed: bool
+    tokens: int | None  # that were reserved
+
+
+async def reserve(
+    context: RequestContext,
+    identity: Identity,
+    route: Route,
+    first: Hop,
+    tags: Tags,
+    size_bytes: int,
+    services: Services,
+    snapshot: Snapshot,
+) -> Reservation:
+    """Admit the request: its worst case is held in memory, until the Booking that is made of it ends.
+
+    Limits are those in force at that moment. Raises CallerError for a refusal: then nothing is held.
+    """
+    in_force, admission = snapshot, None
+    while admission is None:
+        if services.live.current is not in_force:
+            in_force = services.live.current
+            identity = renewed(context, route.use_case, services, in_force)
+        prices = _known_prices(route, services, snapshot)
+        if prices is None and identity.allowance.has_hard_cost:
+            prices = await _found_prices(route, identity.allowance, services, snapshot)
+            if services.live.current is not in_force:
+                continue
+        wanted = _wanted(context, identity, route, size_bytes, prices, services, snapshot)
+        outcome = admit(wanted, services.desk, snapshot)
+        if isinstance(outcome, AdmissionRefused):
+            admission = await _admission(outcome, wanted, context, services, snapshot, in_force)
+        else:
+            admission = outcome
+    is_made = False
+    try:
+        streamed = route.body.get("stream") is True
+        row = _row(context, identity, route, first, tags, admission, snapshot.zone, streamed=streamed)
+        if admission.max_tokens is not None:
+            route = route.within(admission.max_tokens)
+        if route.asked is not None and route.writes_maximum:
+            known = partial(known_of, route, services, snapshot)
+            route = with_output_bounds(route, wanted.facts, identity.allowance, known)
+        told = admission.max_tokens if admission.lowered else None
+        amount_pusd, tokens = admission.amount_pusd, admission.tokens
+        reservation = Reservation(row, amount_pusd, route, identity, told, context.id, streamed, tokens)
+        is_made = True
+    finally:
+        if not is_made:
+            services.desk.cancel(context.id)
+    return reservation
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What reserve() would do with a request now."""
+
+    amount_pusd: int | None
+    max_tokens: int | None
+    refusal: ApiError | None
+
+
+async def quote(
+    context: RequestContext, identity: Identity, route: Route, size_bytes: int, services: Services, snapshot: Snapshot
+) -> Quote:
+    """Tell what a request could cost at most and whether it would be let in; nothing stays held."""
+    try:
+        prices = _known_prices(route, services, snapshot)
+        if prices is None and identity.allowance.has_hard_cost:
+            prices = await _found_prices(route, identity.allowance, services, snapshot)
+        wanted = _wanted(context, identity, route, size_bytes, prices, services, snapshot)
+        outcome = admit(wanted, services.desk, snapshot)
+    except ApiError as error:
+        return Quote(None, None, error)
+    if isinstance(outcome, AdmissionRefused):
+        return Quote(None, None, outcome.error)
+    services.desk.cancel(context.id)
+    return Quote(outcome.amount_pusd, outcome.max_tokens, None)
+
+
+def _wanted(
+    context: RequestContext,
+    identity: Identity,
+    route: Route,
+    size_bytes: int,
+    prices: tuple[Price, ...] | None,
+    services: Services,
+    snapshot: Snapshot,
+) -> AdmissionRequest:
+    """Gather what the desk needs to know; raises CallerError where no bound can be given under a hard cost limit."""
+    allowance = identity.allowance
+    if prices and (allowance.has_hard_cost or allowance.has_hard_tokens) and route.writes_maximum:
+        prices = _held_for(route, services, snapshot, prices)
+    if allowance.has_hard_cost or allowance.has_tokens:
+        size_bytes = len(dump_body(route.body))  # the bytes as they are sent: every token covers at least one
+    targets = route.targets
+    body = route.body
+    for target in targets:
+        if target.handed or ":" in target.model or "@" in target.model:
+            body = _naming_all(route)
+            break
+    facts = read_facts(body, size_bytes, route.endpoint.kind)
+    for target in targets:
+        if target.defaults or target.handed:
+            facts = greater(facts, facts_for(route, target))
+    if allowance.has_hard_cost and (names := unpriced_features(facts, prices or ())):
+        raise features_unpriced(names)
+    return AdmissionRequest(context.id, context.started_ms, allowance, facts, prices, route.use_case)
+
+
+def _naming_all(route: Route) -> dict[str, Any]:
+    """Give the body with the models of all targets: some names stand for features that cost extra."""
+    body = route.body
+    names = [name for target in route.targets for name in (target.model, *target.handed) if name != body.get("model")]
+    return {**body, "models": names} if names else body
+
+
+def facts_of(route: Route, target: Target, shared_bytes: int) -> BodyFacts:
+    """Read the facts of what goes to one target, with its names of models: some stand for more than a model.
+
+    shared_bytes: the size of the route's body, which most targets get: written anew for each it would take long.
+    """
+    found = route.body_for(target)
+    body = {**found, "model": target.model}
+    if target.handed:
+        body["models"] = list(target.handed)
+    is_shared = found is route.body
+    size_bytes = shared_bytes + len(dump_body({"model": target.model})) if is_shared else len(dump_body(body))
+    return read_facts(body, size_bytes, route.endpoint.kind)
+
+
+def facts_for(route: Route, target: Target) -> BodyFacts:
+    """Read the facts from the body that goes to one target."""
+    body = route.body_for(target)
+    return read_facts(body, len(dump_body(body)), route.endpoint.kind)
+
+
+def known_of(
+    route: Route, services: Services, snapshot: Snapshot, target: Target
+) -> tuple[Price | None, ParameterForm | None]:
+    """Return the price of a target, and how it takes what the proxy writes."""
+    provider = snapshot.provider_of(target)
+    price = services.catalogue.price(provider, target.model)
+    if not provider.has_forms and not services.forms.learnt:
+        return price, None
+    form = services.forms.of(provider, target.model, route.endpoint.kind, services.clock.monotonic_s())
+    return price, form
+
+
+def _held_for(route: Route, services: Services, snapshot: Snapshot, prices: tuple[Price, ...]) -> tuple[Price, ...]:
+    """Return the prices, with those of targets that take no bound of the answer at the models' own maximum."""
+    unbound = {
+        price
+        for target in route.targets
+        if target.static is None
+        for price, form in [known_of(route, services, snapshot, target)]
+        if price is not None and takes_no_bound(form, route)
+    }
+    return tuple(replace(price, takes_no_bound=True) if price in unbound else price for price in prices)
+
+
+def greater(one: BodyFacts, other: BodyFacts) -> BodyFacts:
+    """Give what bounds both: two forms of one request, of which either may be sent."""
+    lengths = (one.max_output_tokens, other.max_output_tokens)
+    return BodyFacts(
+        size_bytes=max(one.size_bytes, other.size_bytes),
+        max_output_tokens=None if None in lengths else max(length for length in lengths if length is not None),
+        choices=max(one.choices, other.choices),
+        generates=one.generates or other.generates,
+        data_url_bytes=min(one.data_url_bytes, other.data_url_bytes),
+        images=max(one.images, other.images),
+        whole_context=one.whole_context or other.whole_context,
+        has_tools=one.has_tools or other.has_tools,
+        has_prediction=one.has_prediction or other.has_prediction,
+        wants_image_output=one.wants_image_output or other.wants_image_output,
+        models=tuple(dict.fromkeys((*one.models, *other.models))),
+        service_tier=one.service_tier or other.service_tier,
+        unpriced=tuple(dict.fromkeys((*one.unpriced, *other.unpriced))),
+        min_output_tokens=max(one.min_output_tokens, other.min_output_tokens),
+        thinks=one.thinks or other.thinks,
+    )
+
+
+async def _admission(
+    refusal: AdmissionRefused,
+    wanted: AdmissionRequest,
+    context: RequestContext,
+    services: Services,
+    snapshot: Snapshot,
+    in_force: Snapshot,
+) -> Admission | None:
+    """Ask the desk again when open requests end, as long as waiting may help and is worth it; raises the refusal.
+
+    None: the configuration has changed meanwhile, and with it perhaps the limits.
+    """
+    deadline_s = context.started_s + snapshot.settings.quotas.wait_s
+    while True:
+        left_s = deadline_s - services.clock.monotonic_s()
+        if not _worth_waiting(refusal, context, left_s):
+            raise refusal.error
+        await services.desk.changed(left_s)
+        if services.live.current is not in_force:
+            return None
+        outcome = admit(wanted, services.desk, snapshot)
+        if isinstance(outcome, Admission):
+            return outcome
+        refusal = outcome
+
+
+def _worth_waiting(outcome: AdmissionRefused, context: RequestContext, left_s: float) -> bool:
+    return outcome.waiting_helps and left_s > 0 and not context.gone
+
+
+def _known_prices(route: Route, services: Services, snapshot: Snapshot) -> tuple[Price, ...] | None:
+    """Give the prices of all targets, and of the models that a provider falls back on by itself.
+
+    None: at least one is not known.
+    """
+    first = route.targets[0]
+    if len(route.targets) == 1 and first.static is None and not first.handed:
+        price = services.catalogue.price(snapshot.providers[first.provider], first.model)
+        return None if price is None else (price,)
+    prices = [services.catalogue.price(provider, model) for provider, model in _priced(route, snapshot)]
+    known = tuple(price for price in prices if price is not None)
+    return known if len(known) == len(prices) else None
+
+
+async def _found_prices(
+    route: Route, allowance: Allowance, services: Services, snapshot: Snapshot
+) -> tuple[Price, ...]:
+    """Give them under a hard cost limit: the list is refreshed once for a name that it lacks.
+
+    Raises CallerError for a model that has no price then.
+    """
+    prices = []
+    for provider, model in _priced(route, snapshot):
+        price = services.catalogue.price(provider, model) or await services.catalogue.refresh_for(provider, model)
+        if price is None:
+            raise unpriced(provider.name, model, allowance, services, snapshot)
+        prices.append(price)
+    return tuple(prices)
+
+
+def _priced(route: Route, snapshot: Snapshot) -> list[tuple[ProviderRow, str]]:
+    """Give every model that may be charged, with its provider."""
+    asked = [(target.provider, target.model) for target in route.targets if target.static is None]
+    asked += [(target.provider, model) for target in route.targets for model in target.handed]
+    return [(snapshot.providers[provider], model) for provider, model in asked]
+
+
+def _row(
+    context: RequestContext,
+    identity: Identity,
+    route: Route,
+    first: Hop,
+    tags: Tags,
+    admission: Admission,
+    zone: ZoneInfo,
+    *,
+    streamed: bool,
+) -> OpenRow:
+    columns = (  # in the order of the fields of OpenRow
+        context.id,
+        context.started_ms,
+        day_text(context.started_ms, zone),
+        identity.user,
+        identity.group,
+        identity.token_id,
+        route.endpoint.name,
+        route.requested_model,
+        route.use_case,
+        tags.session_id,
+        pairs_of(tags, route.body),
+        admission.amount_pusd,
+        admission.tokens,
+        int(streamed),
+        first.provider.name,
+        first.key.name,
+        first.target.model,
+    )
+    return tuple.__new__(OpenRow, columns)  # what OpenRow(…) comes to, without the call between
+
+
+@lru_cache(maxsize=8)
+def _day_of_quarter(quarter: int, zone: ZoneInfo) -> str:
+    """Give the date of a quarter of an hour since 1970: in every zone days begin on one."""
+    return datetime.fromtimestamp(quarter * 900, zone).date().isoformat()
+
+
+def day_text(ms: int, zone: ZoneInfo) -> str:
+    return _day_of_quarter(ms // 900_000, zone)
+
+
+def ledger_down(reason: str) -> OwnError:
+    return OwnError(
+        503,
+        "ledger_unavailable",
+        f"The ledger cannot be written ({reason}), so nothing was sent. Try again soon. Operator: see /readyz.",
+        retry_after_s=2,
+    )

@@ -1,0 +1,138 @@
+"""One HTTP request of a client while it is being answered."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from proxy.core.clock import Clock
+from proxy.pipeline.downstream import AiohttpDownstream, Downstream, Reply
+from proxy.pipeline.response import STREAM_HEADERS, RawResponse
+from proxy.storage.rows import id_text
+from proxy.wire.endpoint import CHAT, Endpoint
+from proxy.wire.sse import KEEP_ALIVE
+
+if TYPE_CHECKING:
+    from proxy.pipeline.idempotency_claim import IdempotencyClaim
+
+_DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the client
+
+
+class RequestContext:
+    """The client's side: what it sent, how to write to it, and whether it is still there."""
+
+    __slots__ = (
+        "_on_gone",
+        "asked",
+        "began",
+        "begin_stream",
+        "claim",
+        "client",
+        "clock",
+        "endpoint",
+        "gone",
+        "id",
+        "is_logged",
+        "reply",
+        "request_id",
+        "started_ms",
+        "started_s",
+        "streams",
+        "told",
+        "user",
+        "waits_since_s",
+    )
+
+    def __init__(self, client: Downstream, id_: int, clock: Clock, now_ms: int) -> None:
+        self.client = client
+        self.id = id_
+        self.request_id = id_text(id_)
+        self.clock = clock
+        self.started_ms = now_ms
+        self.started_s = clock.monotonic_s()
+        self.endpoint: Endpoint = CHAT
+        self.gone = False
+        self.began = False  # the head of an answer has gone out: nothing else can be answered any more
+        self.reply: Reply | None = None  # the one that was begun
+        self.streams = False  # it is a stream of events
+        self.told: Callable[[], dict[str, str]] = dict  # headers that every answer to this user carries
+        self.user: str | None = None  # who asks, once that is known
+        self.asked: str | None = None  # the model that is asked for, once the body is read
+        self.is_logged = False  # its line of the access log is on its way
+        self.claim: IdempotencyClaim | None = None  # of one that came with an Idempotency-Key
+        self.waits_since_s = 0.0  # since when its stream shows no sign of life and could; 0: none may be put in
+        self.begin_stream: Callable[[], object] | None = None  # sends the head of the answer that is held back
+        self._on_gone: Callable[[], None] | None = None
+
+    @property
+    def request(self) -> web.BaseRequest:
+        """Give aiohttp's request, for the handlers that only its server calls."""
+        assert isinstance(self.client, AiohttpDownstream)
+        return self.client.request
+
+    def set_gone(self) -> None:
+        """Note that the client hung up; called by the server as soon as the connection is lost."""
+        if not self.gone:
+            self.gone = True
+            if self._on_gone is not None:
+                self._on_gone()
+
+    def when_gone(self, callback: Callable[[], None] | None) -> None:
+        """Have callback called when the client hangs up; at once if it has."""
+        self._on_gone = callback
+        if self.gone and callback is not None:
+            callback()
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> Reply:
+        """Send the head of an answer whose pieces follow."""
+        self.began = True
+        reply: Reply = RawResponse(b"")
+        if not self.gone:
+            try:
+                reply = self.client.begin(status, headers, self.started_ms)
+            except ConnectionError:
+                self.set_gone()
+        self.reply = reply
+        return reply
+
+    def show_life(self, now_s: float) -> None:
+        """Send a comment, so that no timer on the way runs out; the head goes ahead of it if it has not gone."""
+        if self.reply is None:
+            if self.begin_stream is not None:
+                self.begin_stream()
+            else:  # no provider has answered yet: the head cannot tell who will
+                told = {"content-type": "text/event-stream", **self.told(), "x-request-id": self.request_id}
+                self.begin(200, {**told, **STREAM_HEADERS})
+        self.streams = True
+        self.waits_since_s = now_s
+        self.write(KEEP_ALIVE)
+
+    def cut(self) -> None:
+        """Drop the connection of a client that does not read."""
+        transport = self.client.transport
+        if transport is not None:
+            transport.abort()
+        self.set_gone()
+
+    def write(self, data: bytes) -> bool:
+        """Write a piece of the answer that was begun; False when so much is unsent that drained() should be awaited.
+
+        Writing to a client that has gone does nothing: the answer is read to its end for the ledger's sake.
+        """
+        if self.gone or not data:
+            return True
+        client = self.client
+        transport = client.transport
+        if transport is None or transport.is_closing():
+            self.set_gone()
+            return True
+        # as a response's write() does for a chunked body, at a quarter of its cost for a chunk of a stream
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if client.chunked else data)
+        return transport.get_write_buffer_size() <= _DRAIN_BYTES
+
+    async def drained(self) -> None:
+        """Wait until most is sent. A client that reads nothing for long is cut off by the server."""
+        try:
+            await self.client.drained()
+        except ConnectionError:
+            self.set_gone()

@@ -1,0 +1,85 @@
+"""count: pass on a question that costs nothing (how many tokens a prompt has), with neither reservation nor row."""
+
+from proxy.core.errors import ApiError
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import Reply
+from proxy.pipeline.identity.authenticate import Identity, identify
+from proxy.pipeline.request.body import read_body
+from proxy.pipeline.routing.route import Route, Target, plan_route
+from proxy.pipeline.services import Services
+from proxy.pipeline.upstream.attempt import read_error, request_headers, upstream_headers
+from proxy.pipeline.upstream.no_target_errors import no_target_error
+from proxy.pipeline.upstream.upstream_errors import error_in_answer, transport_error, upstream_status_error
+from proxy.policy.failure_table import decide
+from proxy.providers.key import Key
+from proxy.providers.provider import ProviderRow
+from proxy.providers.transport.base import TransportError
+from proxy.wire.body import dump_body
+from proxy.wire.error import is_json_body
+from proxy.wire.headers import pick_response_headers
+from proxy.wire.redact import redacted
+
+
+async def pass_on_count(context: RequestContext, services: Services) -> Reply:
+    """Ask the targets in their order until one answers; raises ApiError where none does.
+
+    Nothing is held against limits, for nothing is spent; who may not use a model may not ask this either.
+    """
+    snapshot = services.live.current
+    identity = identify(context, snapshot.directory)
+    body, _ = await read_body(context, snapshot.settings.server)
+    route = plan_route(body, identity, snapshot.presets, snapshot.targets, None, snapshot.use_cases, context.endpoint)
+    failure: ApiError | None = None
+    for target in route.targets:
+        provider = snapshot.provider_of(target)
+        key = _key(identity, provider, target, context, services)
+        if key is None:
+            continue
+        try:
+            return await _ask(context, route, target, provider, key, is_last=target is route.targets[-1])
+        except ApiError as error:
+            failure = error
+    raise failure or no_target_error(route, services.health, snapshot, context.clock)
+
+
+def _key(
+    identity: Identity, provider: ProviderRow, target: Target, context: RequestContext, services: Services
+) -> Key | None:
+    own = identity.own_keys.get(provider.name)
+    if own is not None:
+        return own
+    index = services.health.of(provider).choose_key(target.model, context.started_ms)
+    return None if index is None else provider.keys[index]
+
+
+async def _ask(
+    context: RequestContext, route: Route, target: Target, provider: ProviderRow, key: Key, *, is_last: bool
+) -> Reply:
+    """Ask one target; its own refusal is passed on where no other could answer, else raised."""
+    said = request_headers(context.client.said)
+    prepared = provider.dialect.prepare(route.body_for(target), target.model, asks_usage=False)
+    headers = upstream_headers(said, provider, key, streamed=False)
+    url = provider.url(route.endpoint.path)
+    deadlines = target.deadlines or provider.deadlines_for(target.model)
+    try:
+        answer = await provider.transport.send("POST", url, headers, dump_body(prepared.body), deadlines)
+        body = redacted(await read_error(answer), key.quoted_bytes)
+    except TransportError as error:
+        raise transport_error(error, provider) from None
+    if not 200 <= answer.status < 300:
+        now_ms = context.clock.now_ms()
+        found = upstream_status_error(answer, body, provider, key.name, now_ms)
+        if not found.is_passed_on or (not is_last and "next_target" in decide(found.failure, now_ms).steps):
+            raise found.error
+    elif not is_json_body(body):
+        raise error_in_answer(provider, "answered with something that is no count")
+    given = dict(pick_response_headers(answer.headers, key.quoted))
+    given.update(
+        {
+            "x-request-id": context.request_id,
+            "request-id": context.request_id,
+            "x-tollkeeper-model": target.model,
+            "x-tollkeeper-provider": target.provider,
+        }
+    )
+    return context.client.whole(answer.status, given, body, context.started_ms)

@@ -1,0 +1,92 @@
+"""claim: one request that holds an Idempotency-Key while it is under way, and those that wait for its answer."""
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from proxy.core.errors import ApiError
+from proxy.storage.rows import id_text
+from proxy.storage.sqlite.idempotency import KeyHashes, note_key
+
+
+class StoredResponse(NamedTuple):
+    """A complete answer, as long as somebody may still join it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class IdempotencyClaim:
+    """What the request came to is noted in answer or error; where neither is, its row tells."""
+
+    __slots__ = ("_waiting", "answer", "error", "hashes", "id", "request_id", "since_id", "streams")
+
+    def __init__(self, hashes: KeyHashes, id_: int, since_id: int, *, streams: bool) -> None:
+        self.hashes = hashes
+        self.id = id_
+        self.request_id = id_text(id_)
+        self.since_id = since_id  # keys of older requests are forgotten
+        self.streams = streams
+        self.answer: StoredResponse | None = None
+        self.error: ApiError | None = None
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def keep(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Note the answer that the client gets."""
+        self.answer = StoredResponse(status, headers, body)
+
+    def waiter(self) -> asyncio.Future[None]:
+        """Give what is done when the request is over; forget() it when nobody waits any more."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        return future
+
+    def forget(self, future: asyncio.Future[None]) -> None:
+        self._waiting.discard(future)
+
+    def end(self) -> None:
+        """Let those who wait go on."""
+        for future in self._waiting:
+            wake(future)
+
+    def note(self, connection: sqlite3.Connection) -> None:
+        """Write the key: before the request's own row, and so before anything is sent."""
+        note_key(connection, self.hashes, self.id, self.since_id)
+
+
+class IdempotencyClaims:
+    """The claims of requests that are under way, by the hash of their key. One ledger has one owner: these are all."""
+
+    def __init__(self) -> None:
+        self._claims: dict[bytes, IdempotencyClaim] = {}
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def ids(self) -> frozenset[int]:
+        """Return the requests that hold a key."""
+        return frozenset([claim.id for claim in self._claims.values()])
+
+    def drop(self, request_id: int) -> None:
+        """End the claim of a request that is no longer there; nothing where it has none."""
+        for claim in [claim for claim in self._claims.values() if claim.id == request_id]:
+            self.end(claim)
+
+    def find(self, hashes: KeyHashes) -> IdempotencyClaim | None:
+        return self._claims.get(hashes.key)
+
+    def add(self, claim: IdempotencyClaim) -> IdempotencyClaim:
+        self._claims[claim.hashes.key] = claim
+        return claim
+
+    def end(self, claim: IdempotencyClaim) -> None:
+        """Free the key: the request is over, and its row says how."""
+        self._claims.pop(claim.hashes.key, None)
+        claim.end()
+
+
+def wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,1 @@
+"""Who asks: tokens, users, the people behind a service's token."""

@@ -1,0 +1,32 @@
+"""enrol: an end user who was never seen before gets a row of their own, so that a restart knows them."""
+
+from functools import partial
+
+from proxy.core.errors import CallerError
+from proxy.pipeline.admission.reserve import ledger_down
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.identity.authenticate import Identity
+from proxy.pipeline.services import Services, Snapshot
+from proxy.storage.sqlite.users import TooManyUsersError, note_end_user
+from proxy.storage.sqlite.writer import LedgerUnavailableError
+
+
+async def provision(context: RequestContext, identity: Identity, services: Services, snapshot: Snapshot) -> None:
+    """Make the user durable; raises CallerError 403 where there are as many as may be, OwnError 503 without a disk."""
+    users_max = snapshot.settings.end_users.users_max
+    made = partial(
+        note_end_user, now_ms=context.started_ms, name=identity.user, token_id=identity.token_id, users_max=users_max
+    )
+    try:
+        row = await services.ledger.change(made)
+    except TooManyUsersError:
+        raise CallerError(
+            403,
+            "too_many_end_users",
+            f"There are {users_max} end users already, so that {identity.user!r} is not taken."
+            " Operator: raise end_users.users_max, or remove some with tollkeeper users remove.",
+            type_="permission_error",
+        ) from None
+    except LedgerUnavailableError as error:
+        raise ledger_down(str(error)) from None
+    services.live.current.directory.add_person(row)

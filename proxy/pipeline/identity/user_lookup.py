@@ -1,0 +1,82 @@
+"""Everyone who may be named, by name: of the configuration, of the database, and whoever comes for the first time."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from proxy.config.schema import Settings, UserLimits
+from proxy.config.schema import User as UserSettings
+from proxy.pipeline.admission.allowance import Allowance as BuiltAllowance
+from proxy.pipeline.admission.allowance import build_allowance
+from proxy.pipeline.identity.end_users import NamedUser
+from proxy.policy.key_ring import KeyFacts
+from proxy.providers.key import OWN, Key
+
+
+class UserLookup:
+    """Rows are those of storage/sqlite/users.py; what is found is kept, but for those who are new."""
+
+    def __init__(self, settings: Settings, rows: Iterable[Mapping[str, Any]]) -> None:
+        self._settings = settings
+        self._rows = {row["name"]: row for row in rows}
+        self._found: dict[str, NamedUser] = {}
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self._rows[row["name"]] = row
+
+    def find(self, name: str) -> NamedUser:
+        person = self._found.get(name)
+        if person is not None:
+            return person
+        own = self._settings.users.get(name)
+        row = self._rows.get(name)
+        if own is None and row is None:
+            return self._new(name)
+        if own is not None:
+            person = _configured(self._settings, name, own, is_stopped=row is not None and row["disabled"])
+        else:
+            person = _stored(self._settings, row or {})
+        self._found[name] = person
+        return person
+
+    def _new(self, name: str) -> NamedUser:
+        template = self._settings.end_users
+        return NamedUser(
+            template.group, build_allowance(self._settings, name, template.group, None, template), is_new=True
+        )
+
+
+def _configured(settings: Settings, name: str, own: UserSettings, *, is_stopped: bool) -> NamedUser:
+    return NamedUser(
+        own.group,
+        build_allowance(settings, name, own.group, own),
+        own_keys(own),
+        None if own.expires_at is None else moment_ms(own.expires_at),
+        own.disabled or is_stopped,
+    )
+
+
+def _stored(settings: Settings, row: Mapping[str, Any]) -> NamedUser:
+    group = group_of(settings, row)
+    return NamedUser(group, stored_allowance(settings, row), disabled=row["disabled"])
+
+
+def group_of(settings: Settings, row: Mapping[str, Any]) -> str | None:
+    """Give the group of a user in the database: of an end user who was put into none, that of the template."""
+    group: str | None = row["group"]
+    return group or (settings.end_users.group if row["made_by"] is not None else None)
+
+
+def stored_allowance(settings: Settings, row: Mapping[str, Any]) -> BuiltAllowance:
+    """Give what a user in the database may use: own, then of the template where it made them, then as for all."""
+    template = settings.end_users if row["made_by"] is not None else None
+    own = UserLimits.model_validate(row["settings"])  # users.set has checked them
+    return build_allowance(settings, row["name"], group_of(settings, row), own, template)
+
+
+def own_keys(user: UserSettings) -> dict[str, Key]:
+    """Give the keys of a user's own, by provider."""
+    return {provider: Key(KeyFacts(OWN), secret) for provider, secret in user.provider_keys.items()}
+
+
+def moment_ms(moment: Any) -> int:
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,1 @@
+"""What a client sent: body, headers, tags."""

@@ -1,0 +1,153 @@
+"""accept: read the body within its bounds of size and time, then parse it once."""
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from proxy.config.schema import Server
+from proxy.core.errors import ApiError, CallerError
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.request.headers import Headers
+from proxy.wire.body import BodyError, parse_body
+from proxy.wire.endpoint import Endpoint
+
+_JSON_TYPES = frozenset(
+    {
+        "application/json",
+        "",
+        "text/json",
+        "application/x-json",
+        "json",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/octet-stream",
+    }
+)
+
+
+async def read_body(context: RequestContext, server: Server) -> tuple[dict[str, Any], int]:
+    """Give the parsed body, checked as its endpoint asks, and its size in bytes as it was sent; raises CallerError."""
+    raw = body_at_hand(context, server.body_max_bytes)
+    if raw is None:
+        raw = await receive_body(context, server)
+    return parse_request(raw, context.endpoint), len(raw)
+
+
+def body_at_hand(context: RequestContext, max_bytes: int) -> bytes | None:
+    """Give the body that came with its head, as nearly every one does; None: receive() waits for it.
+
+    The headers are checked before; raises CallerError.
+    """
+    said = context.client.said
+    if not said.is_json:
+        _check_headers(said.headers)
+        said.is_json = True
+    raw = context.client.body
+    if raw is None:
+        _check_length(said.headers, max_bytes)
+    elif len(raw) > max_bytes:
+        raise _too_large(max_bytes)
+    return raw
+
+
+async def receive_body(context: RequestContext, server: Server) -> bytes:
+    """Read the body as it comes; raises CallerError."""
+    if "Expect" in context.client.said.headers:  # 100-continue: nothing else has passed
+        await _continue(context.request)
+    return await _read(context.request, server)
+
+
+def parse_request(raw: bytes, endpoint: Endpoint) -> dict[str, Any]:
+    """Give the body, checked as its endpoint asks; raises CallerError."""
+    try:
+        body = parse_body(raw)
+        endpoint.check(body)
+    except BodyError as error:
+        raise CallerError(400, error.code, str(error), param=error.param) from None
+    return body
+
+
+async def _continue(request: web.BaseRequest) -> None:
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0
+
+
+def _check_headers(headers: Headers) -> None:
+    encoding = headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise CallerError(
+            415,
+            "unsupported_content_encoding",
+            "The body is compressed. Send it uncompressed, without a Content-Encoding header.",
+            close=True,
+        )
+    content_type = headers.get("Content-Type", "")
+    if not _may_be_json(content_type):
+        raise CallerError(
+            415,
+            "unsupported_content_type",
+            f"The header Content-Type says that the body is {content_type[:100]!a}. Send the body as JSON, with"
+            ' "Content-Type: application/json".',
+            close=True,
+        )
+    expect = headers.get("Expect")
+    if expect is not None and expect.lower() != "100-continue":
+        raise CallerError(
+            417, "expectation_failed", 'The Expect header may hold nothing but "100-continue".', close=True
+        )
+
+
+def _may_be_json(content_type: str) -> bool:
+    """Tell whether a body of this type is read as JSON.
+
+    Programs that set no type leave it to their library: curl -d says a form, fetch() with a string says text. No web
+    page gets in by these, for its Origin is checked and its token needs a preflight.
+    """
+    type_ = content_type.partition(";")[0].strip().lower()
+    return type_ in _JSON_TYPES or type_.endswith("+json")
+
+
+def _check_length(headers: Headers, max_bytes: int) -> None:
+    length = headers.get("Content-Length")
+    if length is not None and int(length) > max_bytes:  # the parser let digits pass only
+        raise _too_large(max_bytes)
+
+
+def _too_large(max_bytes: int) -> ApiError:
+    return CallerError(
+        413,
+        "body_too_large",
+        f"The body is larger than the {max_bytes} bytes that are taken here."
+        " Send less, or ask the operator to raise server.body_max_bytes.",
+        close=True,
+    )
+
+
+async def _read(request: web.BaseRequest, server: Server) -> bytes:
+    try:
+        async with asyncio.timeout(server.body_timeout_s):
+            return await _collect(request, server.body_max_bytes)
+    except TimeoutError:
+        raise CallerError(
+            408,
+            "body_timeout",
+            f"The body did not arrive within {server.body_timeout_s:g} s. Send it faster, or in smaller requests.",
+            close=True,
+        ) from None
+
+
+async def _collect(request: web.BaseRequest, max_bytes: int) -> bytes:
+    content = request.content
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while piece := await content.readany():
+            size += len(piece)
+            if size > max_bytes:
+                raise _too_large(max_bytes)
+            pieces.append(piece)
+    except (ConnectionError, web.RequestPayloadError, HttpProcessingError):
+        raise CallerError(400, "body_incomplete", "The body ended before it was complete.", close=True) from None
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

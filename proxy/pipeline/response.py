@@ -1,0 +1,105 @@
+"""What goes to the client, written straight to its connection.
+
+aiohttp's Response builds a multi-dict, a payload and a writer for each answer; an answer whose bytes are all known
+needs none of it. The server only asks a response for prepare(), write_eof() and keep_alive.
+"""
+
+import functools
+from collections.abc import Mapping
+from email.utils import formatdate
+from http import HTTPStatus
+
+from aiohttp import web
+
+_REASONS: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
+STREAM_HEADERS: Mapping[str, str] = {
+    "cache-control": "no-store",
+    "x-accel-buffering": "no",  # nginx in front must not collect the pieces
+}
+_field = ": ".join
+_NO_BODY = frozenset({204, 304})  # what a body would be taken for is the next answer: RFC 9112, part 6.3
+
+
+@functools.lru_cache(maxsize=4)
+def http_date(second: int) -> str:
+    """Give the Date header for a second since 1970."""
+    return formatdate(second, usegmt=True)
+
+
+def whole_bytes(status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> bytes:
+    """Give an answer as it is written. Our own reason phrase: the provider's is never copied."""
+    if status in _NO_BODY:
+        return _head(status, headers, "", now_ms)
+    return _head(status, headers, f"Content-Length: {len(body)}\r\n", now_ms) + body
+
+
+def stream_head(status: int, headers: Mapping[str, str], now_ms: int, *, chunked: bool = True) -> bytes:
+    """Give the head of an answer in chunks, or of one that ends with its connection."""
+    return _head(status, headers, "Transfer-Encoding: chunked\r\n" if chunked else "", now_ms)
+
+
+def _head(status: int, headers: Mapping[str, str], framing: str, now_ms: int) -> bytes:
+    lines = (
+        f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}",
+        *map(_field, headers.items()),
+        f"{framing}Date: {http_date(now_ms // 1000)}\r\nServer: tollkeeper\r\n\r\n",
+    )
+    return "\r\n".join(lines).encode("latin-1", "replace")
+
+
+class StreamEnd:
+    """An answer in chunks that is complete but for its last, empty one."""
+
+    __slots__ = ()
+
+
+class RawResponse:
+    """A complete answer; to aiohttp's server a response."""
+
+    __slots__ = ("_request", "close", "data", "keep_alive")
+
+    def __init__(self, data: bytes, *, close: bool = False) -> None:
+        self.data = data
+        self.close = close
+        self._request: web.BaseRequest | None = None
+        self.keep_alive = not close
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client closed the connection")
+        self._request = request
+        transport.write(self.data)
+        self.data = b""  # aiohttp keeps a response for as long as its connection lives
+
+    async def write_eof(self) -> None:
+        request, self._request = self._request, None
+        if request is not None:
+            await request.writer.drain()
+
+
+class BegunResponse:
+    """An answer on aiohttp's connection whose head has gone out; to its server a response.
+
+    aiohttp's own would write other headers than the lane does, and keep a connection of HTTP/1.0 alive, where only
+    its end tells where such an answer ends.
+    """
+
+    __slots__ = ("_chunked", "_request", "keep_alive")
+
+    def __init__(self, request: web.BaseRequest, *, chunked: bool, keep_alive: bool) -> None:
+        self._request: web.BaseRequest | None = request
+        self._chunked = chunked
+        self.keep_alive = keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Do nothing: the head is out."""
+
+    async def write_eof(self) -> None:
+        request, self._request = self._request, None
+        transport = None if request is None else request.transport
+        if request is None or transport is None or transport.is_closing():
+            raise ConnectionResetError("the client closed the connection")
+        if self._chunked:
+            transport.write(b"0\r\n\r\n")
+        await request.writer.drain()

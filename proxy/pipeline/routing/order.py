@@ -1,0 +1,55 @@
+"""arrange: put the targets of a route in the order in which they are tried, and leave out those that cannot do it."""
+
+import random
+from dataclasses import replace
+
+from proxy.pipeline.routing.route import Route, Target
+from proxy.pipeline.services import Services, Snapshot
+from proxy.policy.pricing import read_facts
+from proxy.policy.target_order import Candidate, Order, order, read_needs
+
+_PLAIN_BYTES = 16_384  # at 8 bytes a token a prompt of so many fits into every model's context
+_DEMANDS = frozenset(("tools", "functions", "response_format"))
+
+
+def order_targets(route: Route, size_bytes: int, services: Services, snapshot: Snapshot) -> Route:
+    """Give the route as it is to be walked."""
+    if len(route.targets) == 1 or (route.select == "ordered" and _is_plain(route, size_bytes)):
+        return route
+    return ordered_targets(route, size_bytes, services, snapshot)[0]
+
+
+def ordered_targets(route: Route, size_bytes: int, services: Services, snapshot: Snapshot) -> tuple[Route, Order]:
+    """Give it with the reasons; their indices are those of the targets that were handed in."""
+    asked = [target for target in route.targets if target.static is None]
+    needs = read_needs(route.body, read_facts(route.body, size_bytes, route.endpoint.kind))
+    found = order(route.select, [_candidate(target, services, snapshot) for target in asked], needs, random.random())  # noqa: S311 - it shares requests out, no secret
+    placed = tuple(asked[one.position] for one in found.placed)
+    static = tuple(target for target in route.targets if target.static is not None)
+    return replace(route, targets=placed + static), found
+
+
+def _is_plain(route: Route, size_bytes: int) -> bool:
+    """Tell whether every model surely can do it, and nobody draws lots."""
+    if route.endpoint.kind != "chat" or size_bytes > _PLAIN_BYTES or not _DEMANDS.isdisjoint(route.body):
+        return False
+    if any(message["content"].__class__ is list for message in route.body["messages"] if "content" in message):
+        return False
+    return all(target.weight is None for target in route.targets)
+
+
+def _candidate(target: Target, services: Services, snapshot: Snapshot) -> Candidate:
+    provider = snapshot.providers[target.provider]
+    facts = services.catalogue.facts(provider, target.model)
+    health = services.health.of(provider)
+    recent = health.known(target.model)
+    return Candidate(
+        f"{target.model} at {provider.name}",
+        services.catalogue.price(provider, target.model),
+        facts.context_tokens,
+        facts.supports,
+        None if recent is None else recent.latency_ms,
+        None if recent is None else recent.error_rate,
+        health.state(target.model),
+        target.weight,
+    )

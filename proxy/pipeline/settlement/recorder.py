@@ -1,0 +1,498 @@
+"""record: write the beginning and the end of a request, each exactly once, whatever happens to it."""
+
+import logging
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
+
+from proxy.core.counts import NO_COUNTS, Counts
+from proxy.core.errors import ApiError
+from proxy.core.inline_future import InlineFuture
+from proxy.core.text import fit_text
+from proxy.pipeline.admission.raise_reservation import bound_pusd, raise_reservation, raised_tokens, shortfall
+from proxy.pipeline.admission.reserve import Reservation, facts_for, ledger_down
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.counters import Counters
+from proxy.pipeline.routing.route import Target
+from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.settlement.overrun import report_overrun
+from proxy.pipeline.settlement.settle import (
+    ASSUMED,
+    CONTRADICTED,
+    OVER,
+    UNSETTLED,
+    UNTOLD_LIFE,
+    AttemptResult,
+    PricedUsage,
+    Settlement,
+    give_up,
+    settle,
+)
+from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up, held_pusd, rest, share, total_settlement
+from proxy.pipeline.upstream.attempt import Attempt
+from proxy.policy.pricing import Price, charge
+from proxy.policy.quota import Amounts
+from proxy.providers.generation import GenerationAccess
+from proxy.providers.provider import ProviderRow
+from proxy.storage.rows import AttemptEnd, AttemptRow, RequestEnd, Reserved, tokens_of
+from proxy.storage.sqlite.writer import LedgerUnavailableError
+from proxy.wire.usage import NO_EXTRAS, NO_USAGE, ExtraCounts, Usage
+
+log = logging.getLogger("tollkeeper.record")
+
+_MODEL_CHARS_MAX = 256
+_UNSENT = Settlement("released", 0, "none", frozenset())
+_UNHEARD = AttemptResult()
+_REASONS = frozenset((None, "stop", "length", "tool_calls"))  # nearly every one
+_NOTHING_MORE = Amounts(0, 0, requests=0)
+
+
+class Recorder:
+    """One request's way into the ledger, and the owner of all that it holds, from its admission to end().
+
+    end() is the one place where a hold ends: it comes after every open(), whatever was raised between, and what it
+    does depends on what was written and sent, never on the exception.
+    """
+
+    _made_with: Mapping[int, GenerationAccess] = MappingProxyType(
+        {}
+    )  # what attempts that must be looked up went out with
+
+    def __init__(
+        self, context: RequestContext, reservation: Reservation, services: Services, snapshot: Snapshot
+    ) -> None:
+        self._context = context
+        self._reservation = reservation
+        self._services = services
+        self._snapshot = snapshot
+        self.attempt: Attempt | None = None  # under way, or the last one
+        self.verdict: Settlement | None = None
+        self._opening: InlineFuture[None] | None = None  # of the open row; None: the ledger was never asked
+        self._is_open = False  # the row is on disk
+        self._quota_tokens = 0  # what token limits count, once the row is made
+        self._past: _EarlierAttempts | None = None  # what came before it
+
+    async def open(self) -> None:
+        """Write the open row and first attempt; returns when they are on disk.
+
+        Raises OwnError 503 where the disk refuses: then nothing was sent.
+        """
+        context, ledger = self._context, self._services.ledger
+        try:
+            if context.claim is not None:
+                await ledger.change(context.claim.note)
+            self._opening = ledger.open(self._reservation.row)
+            await self._opening
+        except LedgerUnavailableError as error:
+            raise ledger_down(str(error)) from None
+        self._is_open = True
+
+    async def end(self, status: int, error: str | None = None) -> Settlement:
+        """Decide the cost and write it; returns when it is on disk, or when the disk has refused for too long.
+
+        status is what the client gets. After the wait the row stays open in the ledger and counts in full, and the
+        writer goes on trying: the client is not kept waiting for a broken disk.
+        """
+        if self.verdict is not None:
+            return self.verdict
+        services, attempt = self._services, self.attempt
+        if not self._is_open and self._was_not_written():
+            self.verdict = _UNSENT
+            services.desk.cancel(self._reservation.id)
+            return _UNSENT
+        try:
+            end, verdict, own = self._told(status, error)
+        except Exception:
+            log.exception("settlement.broken", extra={"request_id": self._context.request_id})
+            end, verdict = self._charged_in_full(status, error)
+            own = verdict
+        if attempt is not None and attempt.key_held is not None:
+            self._end_key(attempt, own)
+        self.verdict = verdict
+        services.tally.requests[status] += 1
+        _count(services.tally, end, verdict)
+        if services.access is not None:
+            self._context.is_logged = True
+            services.access.ended(self._reservation.row, end)
+        cost_pusd = verdict.cost_pusd or 0
+        if verdict.state == "settled" and cost_pusd > (self._reservation.amount_pusd or 0):
+            services.desk.cover(self._reservation.id, cost_pusd)  # what raises a total counts before the commit
+            if OVER in verdict.flags:
+                self._tell_over(end, cost_pusd)
+        try:
+            written = services.ledger.end(end, self._written)
+            services.patience.expect(written, self._snapshot.settle_wait_s, self._context.request_id)
+            await written
+        except LedgerUnavailableError as problem:  # nothing is written any more; the next start finds the row open
+            log.error("settlement.unwritten", extra={"request_id": self._context.request_id, "problem": str(problem)})
+        return verdict
+
+    def _tell_over(self, end: RequestEnd, cost_pusd: int) -> None:
+        reserved = self._first() if self._past is None else self._past.held
+        report_overrun(self._services.tally, end.id, end.user, end.model, cost_pusd, reserved.cost_pusd or 0)
+
+    def _was_not_written(self) -> bool:
+        """Tell whether the ledger certainly has no row: it was not asked, or has said no.
+
+        One who was cut while waiting does not know: an end is queued behind the row, and finds it or not.
+        """
+        opening = self._opening
+        if opening is None:
+            return True
+        return opening.is_done and not opening.cancelled() and opening.exception() is not None
+
+    def _told(self, status: int, error: str | None) -> tuple[RequestEnd, Settlement, Settlement]:
+        """Return the row of the end, the verdict on the request, and that on the attempt under way alone."""
+        attempt, reserved_pusd = self.attempt, self._reservation.amount_pusd
+        if self._past is not None:
+            reserved_pusd = self._past.left().cost_pusd
+        own = verdict = _UNSENT if attempt is None else self._settle(attempt, reserved_pusd)
+        end = self._row(verdict, status, error)
+        if self._past is not None:
+            end, verdict = self._add_up(self._past, end, verdict)
+            self._quota_tokens = end.quota_tokens
+        return end, verdict, own
+
+    def _charged_in_full(self, status: int, error: str | None) -> tuple[RequestEnd, Settlement]:
+        """Return the end of a request whose figures could not be worked out: what may be spent is charged whole.
+
+        Nothing that the provider said goes into the row, for that may be what the working out broke by.
+        """
+        attempt, past, self.attempt = self.attempt, self._past, None
+        verdict = _UNSENT
+        if past is not None or (attempt is not None and attempt.heard.dispatched):
+            priced = self._reservation.amount_pusd is not None
+            held = self._services.desk.book.held_pusd(self._reservation.id) if priced else None
+            verdict = give_up(held, "reservation", {UNSETTLED})
+        end = self._row(verdict, status, error)
+        if attempt is not None:
+            end = end._replace(model=attempt.target.model, provider=attempt.provider.name, attempts=attempt.n)
+        if past is not None:
+            n, known = len(past.services) + 1, sum(part.verdict.cost_pusd or 0 for part in past.services)
+            rest_pusd = None if verdict.cost_pusd is None else max(0, verdict.cost_pusd - known)
+            last = _unsent(self._reservation.id, n)._replace(
+                outcome="internal_error", cost_pusd=rest_pusd, cost_source=verdict.cost_source
+            )
+            end = end._replace(attempts=n, outcome="internal_error", attempt_ends=(last,))
+        elif verdict is not _UNSENT:
+            end = end._replace(outcome="internal_error")
+        return end, verdict
+
+    def _end_key(self, attempt: Attempt, verdict: Settlement) -> None:
+        """Count what an attempt cost for the limits of its key."""
+        held, attempt.key_held = attempt.key_held, None
+        if held is not None:
+            self._services.health.use.end(held, verdict.cost_pusd)
+
+    def _written(self, error: Exception | None) -> None:
+        """The end is on disk, or could never get there: called by the ledger, whoever still waits."""
+        if error is not None:
+            if not self._is_open:  # the open row was refused in the end, so that there is none to end
+                self._services.desk.cancel(self._reservation.id)
+                return
+            log.error("settlement.failed", extra={"request_id": self._context.request_id, "problem": str(error)})
+        elif self.verdict is not None:
+            id_, verdict = self._reservation.id, self.verdict
+            self._services.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens)
+            if verdict.state == "pending":
+                if self.attempt is not None:
+                    self._note_access(self.attempt)
+                self._services.look_up_later(id_, self._made_with)
+
+    def _note_access(self, attempt: Attempt) -> None:
+        """Keep what an attempt went out with, for those who look it up."""
+        self._made_with = {**self._made_with, attempt.n: GenerationAccess(attempt.provider, attempt.key)}
+
+    def _settle(self, attempt: Attempt, reserved_pusd: int | None) -> Settlement:
+        return settle(attempt.heard, attempt.provider.dialect, reserved_pusd, self._price)
+
+    def _price(self, usage: Usage) -> PricedUsage | None:
+        attempt = self.attempt
+        assert attempt is not None
+        price = self._services.catalogue.price(attempt.provider, attempt.target.model)
+        images = 0
+        if price is not None and price.image_pusd:  # what was sent is counted by nobody but us
+            images = facts_for(self._reservation.route, attempt.target).images
+        return price_usage(price, usage, images)
+
+    # Several attempts
+
+    async def further(
+        self,
+        failed: Attempt,
+        target: Target,
+        provider: ProviderRow,
+        key_label: str,
+        *,
+        maybe_billed: bool,
+        raises: bool = False,
+    ) -> ApiError | None:
+        """End the attempt that failed with a verdict of its own, and make the next one durable.
+
+        More is set aside first where the failed one is billed or may be: maybe_billed is the word of the table of
+        failures; and where the next one may come to more than was reserved for (raises). Gives the refusal where a
+        limit has no room for that: nothing is changed then, and the failed attempt is the last one. Raises OwnError 503
+        where the disk refuses: likewise.
+        """
+        id_, ledger, before = self._reservation.id, self._services.ledger, self._past or self._none_past()
+        part = self._over(failed, before, maybe_billed=maybe_billed)
+        past, more = before.with_part(part, failed), _NOTHING_MORE
+        if maybe_billed or raises or part.verdict.state != "released":
+            self._note_share_passed(part, before.left().cost_pusd)
+            more = self._shortfall(past.left(), target)
+            refusal = raise_reservation(self._reservation, more, self._services, self._snapshot)
+            if refusal is not None:
+                return refusal
+            past = past.extended(more)
+        self._past, self.attempt = past, None
+        self._end_key(failed, part.verdict)
+        if part.verdict.state == "pending":
+            self._note_access(failed)
+        row = AttemptRow(id_, failed.n + 1, self._services.clock.now_ms(), provider.name, key_label, target.model)
+        try:
+            await ledger.add_attempt(row, part.end, None if past.held == before.held else past.held)
+        except Exception as error:  # it was not written: only one who is cut does not know
+            self._past, self.attempt = (before if before.services else None), failed
+            if more is not _NOTHING_MORE:
+                self._services.desk.take_back(id_, more)
+            if isinstance(error, LedgerUnavailableError):
+                raise ledger_down(str(error)) from None
+            raise
+        return None
+
+    def _none_past(self) -> "_EarlierAttempts":
+        return _EarlierAttempts(self._first())
+
+    def _first(self) -> Reserved:
+        return Reserved(self._reservation.amount_pusd, self._reservation.row.reserved_tokens)
+
+    def _over(self, failed: Attempt, before: "_EarlierAttempts", *, maybe_billed: bool) -> SettledAttempt:
+        """Give the attempt that failed with its verdict and its share of the reservation."""
+        left = before.left()
+        bound = bound_pusd(self._reservation, (failed.target,), self._services, self._snapshot)
+        if left.cost_pusd is not None and bound is not None:
+            bound = min(bound, left.cost_pusd)
+        verdict = self._settle(failed, left.cost_pusd if bound is None else bound)
+        part = SettledAttempt(
+            verdict, _attempt_end(self._reservation.id, failed, verdict, self._services.clock.monotonic_s())
+        )
+        held = share(part, left, bound, maybe_billed=maybe_billed)
+        return SettledAttempt(verdict, part.end._replace(reserved_pusd=held.cost_pusd, reserved_tokens=held.tokens))
+
+    def _note_share_passed(self, part: SettledAttempt, left_pusd: int | None) -> None:
+        """Hold what an attempt cost above all that was left, before anything else is let in."""
+        excess_pusd = (part.verdict.cost_pusd or 0) - (left_pusd or 0)
+        if excess_pusd > 0:
+            self._services.desk.excess(self._reservation.id, excess_pusd)
+
+    def _shortfall(self, left: Reserved, target: Target) -> Amounts:
+        targets = self._reservation.route.targets
+        following = targets[targets.index(target) :]
+        next_pusd = bound_pusd(self._reservation, following, self._services, self._snapshot)
+        first = self._first()
+        if first.tokens is not None:
+            first = first._replace(tokens=first.tokens + raised_tokens(self._reservation.route, target))
+        return shortfall(left, next_pusd, first)
+
+    def _add_up(self, past: "_EarlierAttempts", end: RequestEnd, verdict: Settlement) -> tuple[RequestEnd, Settlement]:
+        """Give the end of a request with several attempts: the sums over them, and the row of the last."""
+        n, id_ = len(past.services) + 1, self._reservation.id
+        if self.attempt is None:
+            last = _unsent(id_, n)
+            end = end._replace(model=past.services[-1].end.served_model or past.model, provider=past.provider)
+        else:
+            last = _attempt_end(id_, self.attempt, verdict, self._services.clock.monotonic_s())
+        services = [*past.services, SettledAttempt(verdict, last)]
+        self._services.desk.cover(id_, held_pusd(services, past.held))
+        total = total_settlement([part.verdict for part in services], past.held.cost_pusd)
+        return add_up(end, services, past.held)._replace(attempt_ends=(last,)), total
+
+    def _row(self, verdict: Settlement, status: int, error: str | None) -> RequestEnd:
+        reservation, attempt, context = self._reservation, self.attempt, self._context
+        heard = attempt.heard if attempt is not None else _UNHEARD
+        usage = heard.usage
+        if usage is None or (verdict.flags and not verdict.flags.isdisjoint(CONTRADICTED)):
+            usage = NO_USAGE
+        input_tokens, output_tokens, cached_tokens, reasoning_tokens = usage[:4]  # in the order of its fields
+        if input_tokens is None or output_tokens is None:  # as _is_half()
+            usage = NO_USAGE
+            input_tokens = output_tokens = cached_tokens = reasoning_tokens = None
+        identity, started_s, first_byte_s = reservation.identity, context.started_s, heard.first_byte_s
+        duration_ms = int((self._services.clock.monotonic_s() - started_s) * 1000)
+        uncounted = uncounted_tokens(verdict, reservation.tokens) if input_tokens is None else 0
+        self._quota_tokens = (input_tokens or 0) + (output_tokens or 0) + uncounted
+        columns = (  # in the order of the fields of RequestEnd
+            context.id,
+            context.started_ms
+            + duration_ms,  # so that begin, length and end agree, whatever the wall clock did meanwhile
+            _name(heard.model) or (attempt.target.model if attempt is not None else None),
+            attempt.provider.name if attempt is not None else None,
+            status,
+            heard.finish_reason if heard.finish_reason in _REASONS else word(heard.finish_reason),
+            input_tokens,
+            output_tokens,
+            cached_tokens,
+            reasoning_tokens,
+            verdict.cost_pusd,
+            verdict.cost_source,
+            verdict.state,
+            None if first_byte_s is None else int((first_byte_s - started_s) * 1000),
+            duration_ms,
+            attempt.n if attempt is not None else 0,
+            _short(heard.generation_id),
+            error or heard.error,
+            " ".join(sorted(verdict.flags)) if verdict.flags else None,
+            "not_sent" if attempt is None else heard.error or "ok",
+            heard.status,
+            _name(heard.served_by),
+            context.started_ms,
+            identity.user,
+            identity.group,
+            reservation.route.use_case,
+            uncounted,
+            (),
+            None if usage.extras is None else counted(usage.extras),
+        )
+        return tuple.__new__(RequestEnd, columns)  # what RequestEnd(…) comes to, without the call between
+
+
+class _EarlierAttempts(NamedTuple):
+    """The attempts that are over, in order, each with its share of what the request holds; model and provider: last."""
+
+    held: Reserved
+    services: tuple[SettledAttempt, ...] = ()
+    model: str | None = None
+    provider: str | None = None
+
+    def left(self) -> Reserved:
+        return rest(self.held, (part.end for part in self.services))
+
+    def with_part(self, part: SettledAttempt, attempt: Attempt) -> "_EarlierAttempts":
+        return _EarlierAttempts(self.held, (*self.services, part), attempt.target.model, attempt.provider.name)
+
+    def extended(self, more: Amounts) -> "_EarlierAttempts":
+        cost_pusd, tokens = self.held
+        held = Reserved(
+            None if cost_pusd is None else cost_pusd + more.cost_pusd, None if tokens is None else tokens + more.tokens
+        )
+        return self._replace(held=held)
+
+
+def _unsent(request_id: int, n: int) -> AttemptEnd:
+    """Close a further attempt that was made durable, but was never begun."""
+    return AttemptEnd(
+        request_id=request_id,
+        n=n,
+        outcome="not_sent",
+        status=None,
+        served_model=None,
+        served_by=None,
+        generation_id=None,
+        input_tokens=None,
+        output_tokens=None,
+        cached_tokens=None,
+        reasoning_tokens=None,
+        cost_pusd=0,
+        cost_source="none",
+        ttft_ms=None,
+        duration_ms=None,
+    )
+
+
+def _attempt_end(request_id: int, attempt: Attempt, verdict: Settlement, now_s: float) -> AttemptEnd:
+    heard = attempt.heard
+    usage = heard.usage
+    if usage is None or not verdict.flags.isdisjoint(CONTRADICTED) or _is_half(usage):
+        usage = NO_USAGE
+    return AttemptEnd(
+        request_id=request_id,
+        n=attempt.n,
+        outcome=heard.error or "ok",
+        status=heard.status,
+        served_model=_short(heard.model),
+        served_by=_short(heard.served_by),
+        generation_id=_short(heard.generation_id),
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_tokens=usage.cached_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        counts=None if usage.extras is None else counted(usage.extras),
+        cost_pusd=verdict.cost_pusd,
+        cost_source=verdict.cost_source,
+        ttft_ms=None if heard.first_byte_s is None else int((heard.first_byte_s - attempt.started_s) * 1000),
+        duration_ms=int((now_s - attempt.started_s) * 1000),
+    )
+
+
+def _count(tally: Counters, end: RequestEnd, verdict: Settlement) -> None:
+    """Count tokens by class, and rows by what makes them less than exact."""
+    tokens = tally.tokens
+    input_tokens, output_tokens, cached_tokens, reasoning_tokens, counts = tokens_of(end)
+    if input_tokens is not None:
+        tokens["input"] += input_tokens
+    if output_tokens is not None:
+        tokens["output"] += output_tokens
+    if cached_tokens:
+        tokens["cached"] += cached_tokens
+    if reasoning_tokens:
+        tokens["reasoning"] += reasoning_tokens
+    if counts is not None:
+        for name, count in counts._asdict().items():
+            tokens[name.removesuffix("_tokens")] += count
+    for flag in verdict.flags:
+        tally.doubts[flag] += 1
+
+
+def _is_half(usage: Usage) -> bool:
+    """Tell whether one of the wholes was not told: token limits then count what was reserved, not the other one."""
+    return usage.input_tokens is None or usage.output_tokens is None
+
+
+def counted(extras: ExtraCounts) -> Counts | None:
+    """Return the rarer counts of an answer; None where all are 0."""
+    return None if extras.counts == NO_COUNTS else extras.counts
+
+
+def uncounted_tokens(verdict: Settlement, reserved_tokens: int | None) -> int:
+    """Give the tokens that token limits count for a request whose tokens nobody counted, where it is charged.
+
+    A start tells by the columns of the row that there is no count.
+    """
+    return (reserved_tokens or 0) if verdict.state == "settled" else 0
+
+
+def price_usage(price: Price | None, usage: Usage, images: int = 0) -> PricedUsage | None:
+    """Return tokens x price, rounded up; None without a price or without both counts. images: those of the prompt."""
+    if price is None or usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    cached, reasoning = usage.cached_tokens or 0, usage.reasoning_tokens or 0
+    if usage.extras is None and not images:
+        return PricedUsage(charge(price, usage.input_tokens, usage.output_tokens, cached, reasoning).pusd)
+    counts, unnamed, untold_life, _ = usage.extras or NO_EXTRAS
+    if images > counts.images:
+        counts = counts._replace(images=images)
+    charged = charge(
+        price,
+        usage.input_tokens,
+        usage.output_tokens,
+        cached,
+        reasoning,
+        counts=counts,
+        unnamed_tokens=unnamed,
+        untold_life_tokens=untold_life,
+    )
+    said = ((ASSUMED, charged.is_assumed), (UNTOLD_LIFE, charged.is_untold))
+    return PricedUsage(charged.pusd, frozenset(flag for flag, holds in said if holds))
+
+
+def word(text: str | None) -> str | None:
+    """Keep a word of the provider's; a text that could quote an answer is none."""
+    return text if text is not None and len(text) <= 64 and text.replace("_", "").replace("-", "").isalnum() else None
+
+
+def _short(text: str | None) -> str | None:
+    return None if text is None else fit_text(text, _MODEL_CHARS_MAX)
+
+
+_name = lru_cache(maxsize=256)(_short)  # of a model or who serves it: few, and the same ones again and again

@@ -1,0 +1,264 @@
+"""settle: what was heard of an answer -> what it cost and how sure that is. Pure.
+
+Order of trust: usage.cost of the answer, the provider's own record of the generation, tokens x price, the reservation.
+What cannot be learnt is charged at the reservation and flagged; nothing is ever booked at 0 because it is unknown.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from proxy.wire.usage import Usage
+
+State = Literal["pending", "settled", "released"]
+
+# the words of requests.flags, in docs/concepts/ledger.md
+ROUNDED = "cost_rounded"  # the provider's literal was finer than a pico-USD; rounded up
+OVER = "over_reservation"
+DOUBTFUL = "cost_doubtful"  # a cost came that cannot be one, or 0 for a priced answer
+UNKNOWN = "cost_unknown"  # no figure and no reservation to fall back on
+UNMETERED = "usage_missing"
+UNPRICED = "cost_missing"  # usage came, but no cost in it
+CRASH = "crash"
+HUNG_UP = "client_gone"
+BROKEN = "answer_broken"
+FAILED = "answer_failed"  # the provider said that it failed, and sent no content
+UNSETTLED = "settlement_failed"  # the proxy failed while it worked out what it cost
+UNFINISHED = "usage_not_final"  # something that costs came after the usage, or its end did not
+ZERO = "usage_zero"  # no output was counted, though content came
+TOO_SMALL = "usage_too_small"  # no tokenizer makes so few tokens of what came
+ASSUMED = "price_assumed"  # something was counted that has no price of its own
+CHECKS = "check_"  # and the name of one that a preset asks for and the answer does not pass
+UNTOLD_LIFE = "cache_life_untold"  # nobody says for how long a cache keeps it: the dearer price
+
+CONTRADICTED = frozenset({UNFINISHED, ZERO, TOO_SMALL})  # the usage is not what it cost: only the least of it
+
+TIMED_OUT = frozenset((408, 504, 524))  # somebody gave up waiting for one who may still be at work
+_BAD_GATEWAY = 502  # it may have been billed, but a provider that keeps records and has none of it did not
+_NO_FLAGS: frozenset[str] = frozenset()
+INEXACT = frozenset(
+    {UNMETERED, UNPRICED, DOUBTFUL, *CONTRADICTED}
+)  # they say why there was no figure, and go where one is found
+
+
+@dataclass(slots=True, eq=False)
+class AttemptResult:
+    """What came back from the provider for one attempt, filled while it comes.
+
+    dispatched: a byte of the request may have reached the provider. complete: the answer ended as its kind ends.
+    failed: the provider itself said that it failed (an error object in a 200), or its answer held nothing at all.
+    unproven: what it said leaves open whether the work was done (policy/failure_table.py, proves_nothing). usage_is_open:
+    content came after the usage, or might have. least_tokens: what came cannot be fewer. generates False: an answer has
+    no output to count.
+    """
+
+    dispatched: bool = False
+    status: int | None = None
+    generation_id: str | None = None
+    model: str | None = None
+    served_by: str | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    failed: bool = False
+    unproven: bool = False
+    content_seen: bool = False
+    complete: bool = False
+    aborted: bool = False
+    error: str | None = None  # code of docs/reference/errors.md
+    canned: bool = False  # a static target's: nobody charges for it
+    error_code: str | None = None  # the provider's own word or number
+    flags: frozenset[str] = _NO_FLAGS
+    first_byte_s: float | None = None
+    usage_is_open: bool = False
+    least_tokens: int = 0
+    generates: bool = True
+
+
+class PricedUsage(NamedTuple):
+    """Tokens x price, and the flags of what the price list does not say."""
+
+    pusd: int
+    flags: frozenset[str] = _NO_FLAGS
+
+
+PriceUsage = Callable[[Usage], PricedUsage | None]
+"""Gives tokens x price, or None without a price or without both counts."""
+
+
+@dataclass(slots=True)
+class Settlement:
+    """The figure for a request. cost_pusd None stands with state pending, or where nobody can tell any more."""
+
+    state: State
+    cost_pusd: int | None
+    cost_source: str
+    flags: frozenset[str]
+
+
+class BillingTerms(Protocol):
+    """What a provider says about money (of providers/provider.py).
+
+    reports_cost: the cost in its answers is what is charged. takes_cost: it is, where no price is known.
+    """
+
+    reports_cost: bool
+    takes_cost: bool
+    has_generations: bool
+
+
+def settle(heard: AttemptResult, terms: BillingTerms, reserved_pusd: int | None, price_usage: PriceUsage) -> Settlement:
+    """Decide what a finished attempt cost, or that it must be looked up first.
+
+    reserved_pusd None: no price is known.
+    """
+    if not heard.dispatched or heard.canned:
+        return Settlement("released", 0, "none", heard.flags)
+    usage = heard.usage
+    flags = heard.flags
+    if usage is not None:
+        is_odd = heard.usage_is_open or heard.least_tokens or not usage.output_tokens
+        doubt = contradiction(heard, usage) if is_odd else None
+        if doubt is not None:
+            return _settle_contradicted(heard, usage, doubt, terms, reserved_pusd, price_usage)
+        if usage.extras is not None:
+            flags |= usage.extras.doubts
+        cost = usage.cost_pusd
+        if cost is not None and terms.reports_cost:
+            if cost or not _doubtful_zero(usage, price_usage):
+                return _settled(cost, "provider", flags, reserved_pusd, exact=usage.cost_exact)
+            flags |= {DOUBTFUL}
+        if usage.cost_problem is not None and (terms.reports_cost or terms.has_generations):
+            flags |= {DOUBTFUL}
+    if _certainly_unbilled(heard, terms):
+        return Settlement("released", 0, "none", flags)
+    if not terms.has_generations and usage is not None:
+        found = _by_tokens(usage, terms, price_usage)
+        if found is not None:
+            pusd, source, more, exact = found
+            return _settled(pusd, source, flags | more, reserved_pusd, exact=exact)
+    return _unknown(heard, terms, reserved_pusd, flags)
+
+
+def _by_tokens(
+    usage: Usage, terms: BillingTerms, price_usage: PriceUsage
+) -> tuple[int, str, frozenset[str], bool] | None:
+    """Give the figure of a provider that reports no cost: amount, source, flags, and whether it is exact.
+
+    Where no price is known, a cost that it tells nevertheless is the best there is, but 0 proves nothing.
+    """
+    priced = price_usage(usage)
+    if priced is not None:
+        missing = terms.reports_cost and usage.cost_pusd is None and usage.cost_problem is None
+        return priced.pusd, "price", priced.flags | ({UNPRICED} if missing else _NO_FLAGS), True
+    if terms.takes_cost and usage.cost_pusd:
+        return usage.cost_pusd, "provider", _NO_FLAGS, usage.cost_exact
+    return None
+
+
+def _unknown(
+    heard: AttemptResult, terms: BillingTerms, reserved_pusd: int | None, flags: frozenset[str], least: int = 0
+) -> Settlement:
+    """Look it up, or charge the worst case."""
+    usage = heard.usage
+    if usage is None or (not terms.reports_cost and (usage.input_tokens is None or usage.output_tokens is None)):
+        flags |= {UNMETERED}
+    elif terms.reports_cost and usage.cost_pusd is None and usage.cost_problem is None:
+        flags |= {UNPRICED}
+    if _said_that_it_failed(heard) or (heard.failed and not heard.content_seen) or heard.status == _BAD_GATEWAY:
+        flags |= {FAILED}
+    if terms.has_generations and heard.generation_id is not None:
+        return Settlement("pending", None, "none", flags)
+    source = "reservation" if terms.reports_cost else "estimate"
+    if least > (reserved_pusd or 0):  # known to have cost that much at least
+        return _settled(least, source, flags, reserved_pusd, exact=True)
+    return give_up(reserved_pusd, source, set(flags))
+
+
+def contradiction(heard: AttemptResult, usage: Usage) -> str | None:
+    """Return the flag that says why a usage cannot be all that an answer took; None where nothing speaks against it."""
+    if heard.usage_is_open:
+        return UNFINISHED
+    output_tokens = usage.output_tokens
+    if output_tokens is None:
+        return None
+    if not output_tokens:
+        if heard.content_seen and (heard.generates or usage.input_tokens == 0):
+            return ZERO
+    elif output_tokens < heard.least_tokens:
+        return TOO_SMALL
+    return None
+
+
+def _settle_contradicted(
+    heard: AttemptResult,
+    usage: Usage,
+    doubt: str,
+    terms: BillingTerms,
+    reserved_pusd: int | None,
+    price_usage: PriceUsage,
+) -> Settlement:
+    """Charge the dearer of what a usage says that is not all, and the worst case; or look it up.
+
+    A cost stands where only the counts beside it are wrong.
+    """
+    flags = heard.flags | usage.doubts | {doubt}
+    cost = usage.cost_pusd
+    if cost and terms.reports_cost and doubt != UNFINISHED:
+        return _settled(cost, "provider", flags, reserved_pusd, exact=usage.cost_exact)
+    most = usage._replace(
+        input_tokens=usage.input_tokens or 0, output_tokens=max(usage.output_tokens or 0, heard.least_tokens)
+    )
+    priced = price_usage(most)
+    told = cost or 0 if terms.reports_cost or terms.takes_cost else 0
+    return _unknown(heard, terms, reserved_pusd, flags, max(told, 0 if priced is None else priced.pusd))
+
+
+def give_up(reserved_pusd: int | None, source: str, flags: set[str]) -> Settlement:
+    """Charge the worst case, because nobody can tell any more."""
+    if reserved_pusd is None:
+        return Settlement("settled", None, "none", frozenset(flags | {UNKNOWN}))
+    return Settlement("settled", reserved_pusd, source, frozenset(flags))
+
+
+def settle_looked_up(cost_pusd: int, flags: set[str], reserved_pusd: int | None, *, exact: bool) -> Settlement:
+    """Book the provider's own record of the generation."""
+    return _settled(cost_pusd, "generation", frozenset(flags - INEXACT), reserved_pusd, exact=exact)
+
+
+def _settled(
+    cost_pusd: int, source: str, flags: frozenset[str], reserved_pusd: int | None, *, exact: bool
+) -> Settlement:
+    if not exact:
+        flags |= {ROUNDED}
+    if reserved_pusd is not None and cost_pusd > reserved_pusd:
+        flags |= {OVER}
+    return Settlement("settled", cost_pusd, source, flags)
+
+
+def _doubtful_zero(usage: Usage, price_usage: PriceUsage) -> bool:
+    """A cost of 0 for an answer that has a price; free models, own keys and cache hits are 0 by right."""
+    if usage.cost_pusd != 0 or usage.is_byok or not usage.output_tokens:
+        return False
+    priced = price_usage(usage)
+    return priced is not None and priced.pusd > 0
+
+
+def _certainly_unbilled(heard: AttemptResult, terms: BillingTerms) -> bool:
+    """Tell whether the provider refused before it worked, or says in a 200 that it failed, with nothing to look up.
+
+    A generation id beside a refusal is one too many: the provider's own record tells, and asking for it is free.
+    """
+    if heard.generation_id is not None and terms.has_generations:
+        return False
+    return _said_that_it_failed(heard) and not _counts(heard.usage)
+
+
+def _said_that_it_failed(heard: AttemptResult) -> bool:
+    """Tell whether the provider refused, or said that it failed, and sent nothing that could be billed."""
+    if heard.status is None or heard.unproven:
+        return False
+    return heard.status >= 300 or (heard.failed and not heard.content_seen)
+
+
+def _counts(usage: Usage | None) -> bool:
+    return usage is not None and bool(usage.input_tokens or usage.output_tokens or usage.cost_pusd)

@@ -1,0 +1,151 @@
+"""total: what the attempts of one request come to together, and what of its reservation stands for each. Pure.
+
+A request has one reservation. An attempt that may be billed takes its share of it along; one that was certainly not
+billed leaves it to the next. So the shares never add up to more than was reserved, and what cannot be learnt is charged
+at its share.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from proxy.core.counts import Counts
+from proxy.pipeline.settlement.settle import OVER, UNKNOWN, Settlement, State
+from proxy.storage.rows import AttemptEnd, RequestEnd, Reserved
+
+# the surest first: a sum is as sure as the least sure of its parts
+_SOURCES = ("none", "provider", "generation", "price", "estimate", "reservation")
+
+
+class SettledAttempt(NamedTuple):
+    """One attempt that is over, with the row that it leaves. Its share stands in the row, but for the last."""
+
+    verdict: Settlement
+    end: AttemptEnd
+
+
+def rest(reserved: Reserved, ends: Iterable[AttemptEnd]) -> Reserved:
+    """Give what is left of a reservation when the shares of the attempts before are taken from it."""
+    for end in ends:
+        reserved = reserved.without(end.reserved_pusd, end.reserved_tokens)
+    return reserved
+
+
+def share(part: SettledAttempt, left: Reserved, bound_pusd: int | None, *, maybe_billed: bool) -> Reserved:
+    """Give what stands for an attempt that is over: its figures where they are known, else the most it may come to.
+
+    left is the rest of the reservation, bound_pusd the worst case of this attempt alone; the share is not above left.
+    """
+    verdict, end = part
+    free = verdict.state == "released" and not maybe_billed
+    return Reserved(
+        None if left.cost_pusd is None else 0 if free else min(left.cost_pusd, _cost(verdict, bound_pusd, left)),
+        None if left.tokens is None else 0 if free else min(left.tokens, _tokens(end, left)),
+    )
+
+
+def _cost(verdict: Settlement, bound_pusd: int | None, left: Reserved) -> int:
+    assert left.cost_pusd is not None
+    if verdict.state == "settled" and verdict.cost_pusd is not None:
+        return verdict.cost_pusd
+    return left.cost_pusd if bound_pusd is None else bound_pusd
+
+
+def _tokens(end: AttemptEnd, left: Reserved) -> int:
+    assert left.tokens is not None
+    return (end.input_tokens or 0) + (end.output_tokens or 0) if _is_counted(end) else left.tokens
+
+
+def _is_counted(end: AttemptEnd) -> bool:
+    return end.input_tokens is not None or end.output_tokens is not None
+
+
+def held_pusd(parts: Sequence[SettledAttempt], reserved: Reserved) -> int:
+    """Give the least that must be held for a request: known costs, and the shares of those that are awaited."""
+    total = 0
+    for part in _with_rest(parts, reserved):
+        cost_pusd = part.verdict.cost_pusd
+        total += (part.end.reserved_pusd or 0) if cost_pusd is None else cost_pusd
+    return total
+
+
+def add_up(end: RequestEnd, parts: Sequence[SettledAttempt], reserved: Reserved) -> RequestEnd:
+    """Give the end of a request with the sums over its attempts; parts are all of them in order.
+
+    attempt_ends is left to the caller.
+    """
+    verdict = total_settlement([part.verdict for part in parts], reserved.cost_pusd)
+    last = parts[-1].end
+    ends = [part.end for part in parts]
+    return end._replace(
+        input_tokens=_sum(one.input_tokens for one in ends),
+        output_tokens=_sum(one.output_tokens for one in ends),
+        cached_tokens=_sum(one.cached_tokens for one in ends),
+        reasoning_tokens=_sum(one.reasoning_tokens for one in ends),
+        cost_pusd=verdict.cost_pusd,
+        cost_source=verdict.cost_source,
+        state=verdict.state,
+        attempts=len(parts),
+        generation_id=last.generation_id,
+        flags=" ".join(sorted(verdict.flags)) or None,
+        outcome=last.outcome,
+        upstream_status=last.status,
+        served_by=last.served_by,
+        uncounted_tokens=0 if verdict.state == "pending" else _uncounted(parts, reserved),
+        counts=_all_counts(ends),
+    )
+
+
+def total_settlement(verdicts: Sequence[Settlement], reserved_pusd: int | None) -> Settlement:
+    """Give the verdict on a request: pending while one is awaited, released only when all are.
+
+    A cost that nobody can tell does not hide the others: they are booked, and flag cost_unknown stays.
+    """
+    flags = frozenset().union(*(verdict.flags for verdict in verdicts)) - {OVER}
+    state = _state(verdicts)
+    if state != "settled":
+        return Settlement(state, None if state == "pending" else 0, "none", flags)
+    charged = [verdict for verdict in verdicts if verdict.state == "settled"]
+    known = [verdict for verdict in charged if verdict.cost_pusd is not None]
+    if not known:
+        return Settlement("settled", None, "none", flags)
+    cost_pusd = sum(verdict.cost_pusd or 0 for verdict in known)
+    sources = [verdict.cost_source for verdict in known if verdict.cost_pusd] or [known[-1].cost_source]
+    if reserved_pusd is not None and cost_pusd > reserved_pusd:
+        flags |= {OVER}
+    if len(known) == len(charged):
+        flags -= {UNKNOWN}
+    return Settlement("settled", cost_pusd, max(sources, key=_SOURCES.index), flags)
+
+
+def _state(verdicts: Sequence[Settlement]) -> State:
+    states = {verdict.state for verdict in verdicts}
+    return "pending" if "pending" in states else "settled" if "settled" in states else "released"
+
+
+def _with_rest(parts: Sequence[SettledAttempt], reserved: Reserved) -> list[SettledAttempt]:
+    """Give the parts with the share of the last one written into it."""
+    left = rest(reserved, (part.end for part in parts[:-1]))
+    last = parts[-1].end._replace(reserved_pusd=left.cost_pusd, reserved_tokens=left.tokens)
+    return [*parts[:-1], SettledAttempt(parts[-1].verdict, last)]
+
+
+def _uncounted(parts: Sequence[SettledAttempt], reserved: Reserved) -> int:
+    """Sum the tokens set aside for attempts that were charged and whose tokens nobody counted."""
+    return sum(
+        end.reserved_tokens or 0
+        for verdict, end in _with_rest(parts, reserved)
+        if verdict.state == "settled" and not _is_counted(end)
+    )
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _all_counts(ends: Iterable[AttemptEnd]) -> Counts | None:
+    total: Counts | None = None
+    for end in ends:
+        if end.counts is not None:
+            total = end.counts if total is None else total.plus(end.counts)
+    return total

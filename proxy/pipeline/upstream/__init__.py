@@ -1,0 +1,1 @@
+"""Attempts at providers: the next hop, its health, sending, and errors."""

@@ -1,0 +1,23 @@
+"""A place on a route: one target of it, and the key that an attempt goes out with."""
+
+from dataclasses import dataclass
+
+from proxy.pipeline.routing.route import Target
+from proxy.pipeline.upstream.provider_health import ProviderHealth
+from proxy.providers.key import Key
+from proxy.providers.provider import ProviderRow
+
+
+@dataclass(slots=True, eq=False)
+class Hop:
+    """at is the target's index on the route, key_index that of the key at its provider; -1: a key of the user's own.
+
+    health is the provider's when the place was chosen.
+    """
+
+    at: int
+    target: Target
+    provider: ProviderRow
+    key: Key
+    key_index: int
+    health: ProviderHealth

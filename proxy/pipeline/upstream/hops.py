@@ -1,0 +1,540 @@
+"""walk: where a request is on its route, which step may follow a failure, and the wait for it."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
+
+from proxy.pipeline.admission.reserve import Reservation
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.identity.authenticate import Identity
+from proxy.pipeline.routing.route import Route
+from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.settlement.recorder import Recorder
+from proxy.pipeline.settlement.settle import BROKEN, HUNG_UP, AttemptResult
+from proxy.pipeline.upstream.amendment import Amendment, amendment_after
+from proxy.pipeline.upstream.attempt import CHECK, UNSUITED, Attempt
+from proxy.pipeline.upstream.attempt_log import log_failed, log_fallback, log_set_aside
+from proxy.pipeline.upstream.hop import Hop
+from proxy.pipeline.upstream.no_target_errors import no_target_error, queue_error
+from proxy.pipeline.upstream.parameter_forms import Proof
+from proxy.pipeline.upstream.upstream_errors import bound_refused
+from proxy.policy.backoff import delay_s
+from proxy.policy.failure import Failure
+from proxy.policy.failure_table import Decision, decide
+from proxy.policy.parameter_form import PLAIN
+from proxy.policy.witnesses import Witness
+from proxy.providers.deadlines import Deadlines
+from proxy.providers.key import OWN
+from proxy.wire.body import dump_body
+from proxy.wire.retry_after import read_retry_after
+
+_OURS = Decision("not_sent", ("next_target", "stop"), maybe_billed=False, blame="none")  # we kept it from being sent
+_USED_UP = "key_used_up"
+_NEXT_KEY = Decision("key_used_up", ("next_key", "next_target", "stop"), maybe_billed=False, blame="none")
+_KEPT_BACK = frozenset({"resting", "queue_full", "queue_timeout"})
+_OURS_KINDS = _KEPT_BACK | {_USED_UP}
+_AMENDED = Decision("our_field", ("stop",), maybe_billed=False, blame="none")  # it goes again without it
+_UNSUITED = Decision("our_field", ("next_target", "stop"), maybe_billed=False, blame="none")  # it cannot go without it
+_CHECKED = Decision("check", ("next_target", "stop"), maybe_billed=True, blame="none")
+_AMENDED_MOST = 12  # more fields than anybody writes into one request
+_LEFT_MIN_S = 0.05  # an attempt that may begin has at least this long
+
+
+class NextHop(NamedTuple):
+    """The next attempt: where, and after how long."""
+
+    place: Hop
+    wait_s: float = 0.0
+
+
+class FailedHop(NamedTuple):
+    """A target that was asked. again: when, on the monotonic clock, it may be asked the same; None: not at all."""
+
+    place: Hop
+    attempt: Attempt  # the last one there
+    tries: int  # with the same key
+    tried_keys: tuple[int, ...]
+    again_s: float | None
+
+
+class Hops:
+    """One request's way along its route. attempts are those that were begun, in order.
+
+    All targets come first, each with all the keys that may help, and nothing is waited for. Then those are asked again
+    whose failure may pass, that first which may be asked first, as long as time and the budgets of retries last. The
+    canned answers of a preset come after all.
+    """
+
+    def __init__(
+        self, context: RequestContext, route: Route, identity: Identity, services: Services, snapshot: Snapshot
+    ) -> None:
+        """Choose the first place; raises ProviderError where no target can be asked now."""
+        self._context = context
+        self._route = route
+        self._own_keys = identity.own_keys
+        self._user = identity.user
+        self._services = services
+        self._snapshot = snapshot
+        self._reservation: Reservation
+        self._limit_s = route.deadline_s or snapshot.routing.deadline_s
+        self._deadline_s = context.started_s + self._limit_s
+        self._tries = 0  # of the place that is at hand
+        self._tried_keys: tuple[int, ...] = ()  # of the target that is at hand
+        self._left: dict[int, FailedHop] | None = None  # targets that have failed, by their place on the route
+        self.attempts: list[Attempt] = []
+        self._amended = 0  # of the attempts: those that only took back a field of ours
+        self.place = self._first()
+
+    def _first(self) -> Hop:
+        context = self._context
+        place = self._place(0, context.started_s, context.started_ms)
+        if place is None:
+            place = (
+                self._next_place(context.started_s, context.started_ms) or self._canned_place() or self._last_resort()
+            )
+        if place is None:
+            raise no_target_error(self._route, self._services.health, self._snapshot, self._context.clock)
+        return place
+
+    @property
+    def looks_at_answers(self) -> bool:
+        """Tell whether an answer that fails before its content could be followed by another, or somebody waits for it.
+
+        A probe's first content lets others in, so that it is looked out for.
+        """
+        place, route = self.place, self._route
+        if route.checks is not None or (
+            place.at + 1 < len(route.targets) if self._left is None else self._may_follow(self._left, place.at)
+        ):
+            return True
+        if place.key_index >= 0 and len(place.provider.keys) > len(self._tried_keys):
+            return True
+        return place.health.is_probing(place.target.model)
+
+    def _may_follow(self, left: Mapping[int, FailedHop], here: int) -> bool:
+        """Tell whether there is another target to ask, for the first time or again."""
+        others = (at for at in range(len(self._route.targets)) if at != here)
+        return any(at not in left or left[at].again_s is not None for at in others)
+
+    def begin(self, reservation: Reservation) -> Attempt:
+        """Give the first attempt: its row was written with the reservation."""
+        self._reservation = reservation
+        return self._attempt(self.place)
+
+    def enter(self, attempt: Attempt) -> bool | None:
+        """Take the passes of the breakers.
+
+        False: it must not be sent, and knows why. None: there is a line to stand in.
+        """
+        health = self.place.health
+        attempt.passes = health.enter(attempt.target.model, attempt.started_s)
+        if attempt.passes is None:
+            attempt.heard.dispatched = False
+            told = no_target_error(self._route, self._services.health, self._snapshot, self._context.clock)
+            attempt.fail(Failure("connect", kind="resting"), told)
+            return False
+        if self._tries == 1:
+            health.budget.tried(attempt.started_s)
+        if health.line is not None:
+            return None
+        return not attempt.key.quotas or self._hold_key(attempt)
+
+    async def stand_in_line(self, attempt: Attempt) -> bool:
+        """Wait until the provider has room; False: it must not be sent, and knows why."""
+        line = self.place.health.line
+        assert line is not None, "enter() saw it"
+        unserved = await line.enter(self._context, self._left_s(attempt.provider.queue_timeout_s))
+        if unserved is not None:
+            attempt.heard.dispatched = False
+            attempt.fail(Failure("connect", kind=unserved), queue_error(attempt.provider, unserved))
+            return False
+        attempt.line = line
+        return not self._context.gone and (not attempt.key.quotas or self._hold_key(attempt))
+
+    def _hold_key(self, attempt: Attempt) -> bool:
+        """Count the attempt for the limits of its key, which others may have used up since it was chosen."""
+        use, key = self._services.health.use, attempt.key
+        if use.used_up((key,), self._services.clock.now_ms()):
+            attempt.heard.dispatched = False
+            told = no_target_error(self._route, self._services.health, self._snapshot, self._context.clock)
+            attempt.fail(Failure("connect", kind=_USED_UP), told)
+            return False
+        attempt.key_held = use.begin(key, self._context.started_ms, self._reservation.amount_pusd or 0)
+        return True
+
+    def note_opened(self) -> None:
+        """Tell the breakers of an answer whose content has begun: what waits behind a probe need not wait longer."""
+        attempt = self.attempts[-1]
+        if attempt.failure is None and attempt.passes is not None and not self._context.gone:
+            attempt.is_noted = True
+            self.place.health.answered(attempt, attempt.passes, self._user)
+
+    async def amend(self, booking: Recorder) -> Attempt | None:
+        """Give the attempt that sends the same again without a field that only the proxy wrote, and that was refused.
+
+        None: it is not that, or no limit has room for it. It takes no try, no wait and no retry of anybody's budget.
+        """
+        failed, reservation = self.attempts[-1], self._reservation
+        sent = failed.refused_body()
+        if sent is None or self._context.gone:
+            return None
+        if self._proof(failed) in self._services.forms.proved:
+            sent = sent._replace(is_vague=True)  # it has answered such requests: what it does not name is not ours
+        price = self._services.catalogue.price(failed.provider, failed.target.model)
+        change = amendment_after(sent, reservation.route, reservation.identity.allowance, price)
+        if change is None or self._amended >= _AMENDED_MOST or self._left_s(1.0) <= _LEFT_MIN_S:
+            return None
+        before = reservation.route
+        if change.is_possible and change.sets_bound:
+            reservation.route = before.with_bound(failed.target, change.bound)
+        if not change.is_possible or not await self._may_change(booking, failed, change):
+            reservation.route = before
+            failed.fail(sent.failure._replace(kind=UNSUITED), bound_refused(failed.provider, change.field))
+            failed.error_body = b""
+            return None
+        tries, tried_keys = self._tries, self._tried_keys
+        attempt = self._attempt(self.place)
+        self._tries, self._tried_keys = tries, tried_keys
+        self._amended += 1
+        failed.is_amended = True
+        attempt.form, attempt.change = change.form, change
+        return attempt
+
+    async def _may_change(self, booking: Recorder, failed: Attempt, change: Amendment) -> bool:
+        """Tell whether the changed request is on disk, with more held for it where it may cost more."""
+        self.leave(_AMENDED)
+        place = self.place
+        refusal = await booking.further(
+            failed, place.target, place.provider, place.key.name, maybe_billed=False, raises=change.sets_bound
+        )
+        return refusal is None
+
+    def doubts(self, attempt: Attempt) -> bool:
+        """Tell whether an answer under 200 may still refuse what the proxy wrote: none of the kind has come yet."""
+        route = self._reservation.route
+        sent = route.body if route.asked is None else route.asked  # as Route.sent
+        if attempt.body is None or len(attempt.body) <= len(sent):
+            return False
+        return self._proof(attempt) not in self._services.forms.proved
+
+    def _proof(self, attempt: Attempt) -> Proof:
+        route = self._route
+        return attempt.provider.base_url, attempt.target.model, route.endpoint.name, route.preset, attempt.streamed
+
+    def learn(self, attempt: Attempt) -> None:
+        """Note what an answer has proved of the form that its target takes."""
+        self._services.forms.prove(self._proof(attempt))
+        change = attempt.change
+        if change is not None and change.lesson != PLAIN:
+            kind, now_s = self._route.endpoint.kind, self._services.clock.monotonic_s()
+            self._services.forms.learn(attempt.provider, attempt.target.model, kind, change.lesson, now_s)
+
+    async def go_on(self, booking: Recorder) -> Attempt | None:
+        """Give the attempt that follows the last one, which failed; None where no step is left, or the client went."""
+        failed = self.attempts[-1]
+        assert failed.failure is not None
+        decision = self._decide(failed.failure)
+        self.leave(decision)
+        self._note_left(decision, failed.failure)
+        move = self._move(decision)
+        if move is None:
+            return None
+        if move.wait_s > 0:
+            await pause(self._context, move.wait_s)
+        if self._context.gone:
+            return None
+        if not await _is_booked(booking, failed, move, decision):
+            move = None if move.place.target.static is not None else self._canned(decision)
+            if move is None or not await _is_booked(booking, failed, move, decision):
+                return None
+        following = self._attempt(move.place)
+        log_fallback(self._context, failed, following)
+        return following
+
+    def leave(self, decision: Decision | None = None) -> None:
+        """End the last attempt for breakers and line; after the first call it does nothing."""
+        if not self.attempts:
+            return
+        attempt = self.attempts[-1]
+        if attempt.line is not None:
+            attempt.line.leave()
+            attempt.line = None
+        passes = attempt.passes
+        if passes is None:
+            return
+        attempt.passes = None
+        health, heard = self.place.health, attempt.heard
+        self._services.tally.attempts[attempt.provider.name, heard.error or "ok"] += 1
+        failure = attempt.failure
+        if failure is None and (heard.failed or heard.flags):
+            failure = late_failure(attempt, self._services.clock.now_ms())
+        if HUNG_UP in heard.flags or not (heard.dispatched or _is_unreached(failure)):
+            if not attempt.is_noted:
+                health.untold(attempt.target.model, passes)
+        elif failure is not None:
+            decision = decision or self._decide(failure)
+            if decision.blame == "key" and attempt.key.name == OWN:  # nobody else has it
+                decision = decision._replace(counts=(), set_aside_s=None)
+            log_failed(self._context, attempt, failure, decision)
+            # by its name: what is put aside holds for the configuration of now
+            held = self._services.health.of(attempt.provider)
+            witness = self._witness(failure) if decision.counts else None
+            held.failed(attempt, passes, decision, failure.retry_after_s, witness)
+            if decision.blame == "key" and decision.set_aside_s is not None:
+                log_set_aside(attempt, decision)
+                self._services.tally.set_asides[attempt.provider.name, attempt.key.name, decision.case] += 1
+        elif not attempt.is_noted:
+            health.answered(attempt, passes, self._user)
+
+    def _witness(self, failure: Failure) -> Witness | None:
+        """Give whose request met a failure; None: nothing of it was sent, so that it can have no part in it."""
+        return None if failure.where == "connect" else Witness(self._user, hash(dump_body(self._route.body)))
+
+    def _decide(self, failure: Failure) -> Decision:
+        if failure.kind in _KEPT_BACK:
+            return _OURS
+        if failure.kind == CHECK:
+            return _CHECKED
+        if failure.kind == UNSUITED:
+            return _UNSUITED
+        if failure.kind == _USED_UP:
+            return _NEXT_KEY
+        decision = decide(failure, self._services.clock.now_ms())
+        if decision.case == "moderated" and not self._snapshot.routing.carries_refused:
+            return decision._replace(steps=("stop",))
+        if decision.blame == "key" and decision.set_aside_s is not None and self._is_clients(decision.phrase):
+            return decision._replace(set_aside_s=None)
+        return decision
+
+    def _is_clients(self, phrase: str | None) -> bool:
+        """Tell whether the words that put the key at fault may be the client's own, which the provider only repeats.
+
+        Else anybody could take a key from all others, by the name of a model that reads like a refusal.
+        """
+        return phrase is not None and phrase.encode() in dump_body(self._route.body).lower()
+
+    def _note_left(self, decision: Decision, failure: Failure) -> None:
+        """Note that the target at hand has failed, and when it may be asked again."""
+        if self._left is None:
+            self._left = {}
+        again_s = self._again_s(decision, failure)
+        self._left[self.place.at] = FailedHop(self.place, self.attempts[-1], self._tries, self._tried_keys, again_s)
+
+    def _again_s(self, decision: Decision, failure: Failure) -> float | None:
+        """Give when the target at hand may be asked again; None: its failure lasts, or its tries are used up."""
+        rules = self.place.provider.retry
+        retries_max = rules.attempts - 1
+        if decision.retries_max is not None:
+            retries_max = min(retries_max, decision.retries_max)
+        told_s = failure.retry_after_s
+        is_too_long = told_s is not None and told_s > self._snapshot.routing.retry_after_max_s
+        if "retry" not in decision.steps or self._tries > retries_max or is_too_long:
+            return None
+        wait_s = delay_s(self._tries, told_s, rules, random.random())  # noqa: S311 - it spreads retries, no secret
+        return self._services.clock.monotonic_s() + wait_s
+
+    def _move(self, decision: Decision) -> NextHop | None:
+        """Take the first step that is possible."""
+        if decision.steps[0] == "stop":
+            return None
+        if self._left_s(1.0) > _LEFT_MIN_S:
+            move = self._to_another(decision) or self._to_the_same() or self._to_the_last_resort(decision)
+            if move is not None:
+                return move
+        return self._canned(decision)
+
+    def _to_another(self, decision: Decision) -> NextHop | None:
+        """Go on with another key where that may help, or with a target that was not asked: neither waits."""
+        place = self._next_key() if "next_key" in decision.steps and self._may_repeat else None
+        if place is None and "next_target" in decision.steps:
+            clock = self._services.clock
+            place = self._next_place(clock.monotonic_s(), clock.now_ms())
+        return None if place is None else NextHop(place)
+
+    @property
+    def _may_repeat(self) -> bool:
+        return len(self.attempts) - self._amended < self._snapshot.routing.attempts_max
+
+    def _to_the_same(self) -> NextHop | None:
+        """Ask the target again that waits least, if tries, time and its provider's budget of retries allow it."""
+        now_s = self._services.clock.monotonic_s()
+        if not self._may_repeat:
+            return None
+        waits = [(self._wait_s(left, now_s), at) for at, left in (self._left or {}).items()]
+        for wait_s, at in sorted((wait_s, at) for wait_s, at in waits if wait_s is not None):
+            place = (self._left or {})[at].place
+            if place.health.budget.take(now_s):
+                self._services.tally.retries[place.provider.name] += 1
+                return NextHop(place, wait_s)
+        return None
+
+    def _to_the_last_resort(self, decision: Decision) -> NextHop | None:
+        """Go to a target that was not asked because its keys are set aside: it tells best itself."""
+        place = self._last_resort() if "next_target" in decision.steps else None
+        return None if place is None else NextHop(place)
+
+    def _wait_s(self, left: FailedHop, now_s: float) -> float | None:
+        """Give how long to wait until a target may be asked again; None: too long, or not at all."""
+        if left.again_s is None:
+            return None
+        wait_s = max(left.again_s - now_s, 0.0)
+        rests_s = left.place.health.rests_s(left.place.target.model, now_s)
+        if rests_s is not None:
+            wait_s = max(wait_s, rests_s)
+            is_told = left.place.health.is_told_to_wait(left.place.target.model, now_s)
+            if not is_told or wait_s > self._snapshot.routing.retry_after_max_s:
+                return None
+        return None if now_s + wait_s + _LEFT_MIN_S > self._deadline_s else wait_s
+
+    def _canned(self, decision: Decision) -> NextHop | None:
+        """Go to the canned answers: they end a route also when its time is over or the money is spent."""
+        place = self._canned_place()
+        is_reached = place is not None and place.at != self.place.at and "next_target" in decision.steps
+        return NextHop(place) if place is not None and is_reached else None
+
+    def _canned_place(self) -> Hop | None:
+        at, clock = len(self._route.targets) - 1, self._services.clock
+        if self._route.targets[at].static is None:
+            return None
+        return self._place(at, clock.monotonic_s(), clock.now_ms())
+
+    def _next_key(self) -> Hop | None:
+        place = self.place
+        if place.key_index < 0:
+            return None
+        index = place.health.choose_key(place.target.model, self._services.clock.now_ms(), self._tried_keys)
+        return None if index is None else replace(place, key=place.provider.keys[index], key_index=index)
+
+    def _next_place(self, now_s: float, now_ms: int) -> Hop | None:
+        """Give the first target that was not asked and can be now, with a key; the canned answers wait for the end."""
+        for at, target in enumerate(self._route.targets):
+            if target.static is None and at not in (self._left or ()):
+                place = self._place(at, now_s, now_ms)
+                if place is not None:
+                    return place
+        return None
+
+    def _last_resort(self) -> Hop | None:
+        """Give a target whose keys are all set aside: where there is nothing else to ask, the provider tells best."""
+        now_ms, now_s = self._services.clock.now_ms(), self._context.clock.monotonic_s()
+        for at, target in enumerate(self._route.targets):
+            if at in (self._left or ()) or target.static is not None:
+                continue
+            provider = self._snapshot.provider_of(target)
+            health = self._services.health.of(provider)
+            index = health.least_bad_key(target.model, now_ms)
+            if index is not None and health.rests_s(target.model, now_s) is None:
+                return Hop(at, target, provider, provider.keys[index], index, health)
+        return None
+
+    def _place(self, at: int, now_s: float, now_ms: int) -> Hop | None:
+        target = self._route.targets[at]
+        provider = self._snapshot.provider_of(target)
+        health = self._services.health.of(provider)
+        if health.rests_s(target.model, now_s) is not None:
+            return None
+        if self._own_keys:
+            own = self._own_keys.get(provider.name)
+            if own is not None:
+                return Hop(at, target, provider, own, -1, health)
+        index = health.choose_key(target.model, now_ms)
+        return None if index is None else Hop(at, target, provider, provider.keys[index], index, health)
+
+    def _attempt(self, place: Hop) -> Attempt:
+        self.place = place
+        left = None if self._left is None else self._left.get(place.at)
+        if left is None:
+            self._tries, self._tried_keys = 1, (place.key_index,)
+        elif place.key_index in left.tried_keys:
+            self._tries, self._tried_keys = left.tries + 1, left.tried_keys
+        else:
+            self._tries, self._tried_keys = left.tries, (*left.tried_keys, place.key_index)
+        now_s, route, reservation = self._services.clock.monotonic_s(), self._route, self._reservation
+        attempt = Attempt(  # in the order of the fields: by their names it would take longer
+            len(self.attempts) + 1,
+            place.target,
+            place.provider,
+            place.key,
+            now_s,
+            self._deadlines(place, now_s),
+            AttemptResult(),
+            reservation.streamed,
+            route.endpoint.meter is not None,
+            reservation.told_max_tokens,
+            route.checks,
+            route.check_moves_on and place.at + 1 < len(route.targets),
+        )
+        if left is not None:  # what this request has learnt of the target
+            attempt.form, attempt.change = left.attempt.form, left.attempt.change
+        self.attempts.append(attempt)
+        return attempt
+
+    def _deadlines(self, place: Hop, now_s: float) -> Deadlines:
+        """Give the time-outs of an attempt, none longer than what the route has left."""
+        provider = place.provider
+        deadlines = place.target.deadlines
+        if deadlines is None:
+            deadlines = provider.deadlines_for(place.target.model) if provider.model_deadlines else provider.deadlines
+        if len(self._route.targets) == 1 and self._route.deadline_s is None:
+            return deadlines
+        left_s = self._limit_s if not self.attempts else max(self._deadline_s - now_s, _LEFT_MIN_S)
+        return capped(deadlines, left_s, streamed=self._reservation.streamed)
+
+    def _left_s(self, most_s: float) -> float:
+        return min(most_s, self._deadline_s - self._services.clock.monotonic_s())
+
+
+def _is_unreached(failure: Failure | None) -> bool:
+    """Tell whether the provider could not be reached: nothing was sent, and that counts against it all the same."""
+    return failure is not None and failure.where == "connect" and failure.kind not in _OURS_KINDS
+
+
+async def _is_booked(booking: Recorder, failed: Attempt, move: NextHop, decision: Decision) -> bool:
+    """Tell whether the next attempt is on disk; False: a limit has no room for it."""
+    place = move.place
+    refusal = await booking.further(
+        failed, place.target, place.provider, place.key.name, maybe_billed=decision.maybe_billed
+    )
+    return refusal is None
+
+
+@lru_cache(maxsize=256)
+def capped(deadlines: Deadlines, left_s: float, *, streamed: bool) -> Deadlines:
+    """Shorten what comes before the content of a stream, or all of an answer in one piece."""
+    return replace(
+        deadlines,
+        connect_s=min(deadlines.connect_s, left_s),
+        header_s=min(deadlines.header_s, left_s),
+        first_token_s=min(deadlines.first_token_s, left_s),
+        total_s=deadlines.total_s if streamed else min(deadlines.total_s, left_s),
+    )
+
+
+def late_failure(attempt: Attempt, now_ms: int) -> Failure | None:
+    """Give how an answer failed while it was passed on; None if it did not."""
+    heard, error, answer = attempt.heard, attempt.inner_error, attempt.answer
+    if answer is None or (not heard.failed and BROKEN not in heard.flags):
+        return None
+    wait_s = None if error is None else read_retry_after(answer.header, error, now_ms, is_limit=False)
+    return Failure("content" if heard.content_seen else "answer", heard.status, error=error, retry_after_s=wait_s)
+
+
+async def pause(context: RequestContext, wait_s: float) -> None:
+    """Wait, but not for a client that goes."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    timer = loop.call_later(wait_s, _wake, waiter)
+    context.when_gone(lambda: _wake(waiter))
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+        context.when_gone(None)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,87 @@
+"""What is used with those keys of providers that have limits of their own, so that one that is used up is left aside.
+
+A key is used up when what was spent with it, and what running attempts have set aside, reach a limit: one attempt more
+may begin below it, whatever it comes to. Limits of users are kept elsewhere (admission/limiter.py), and to the pico-USD.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from proxy.policy.account import COST, REQUESTS, Account
+from proxy.policy.quota import Quota
+from proxy.providers.key import Key
+
+_INDEX = {"cost": COST, "requests": REQUESTS}
+
+
+class PastKeyUse(NamedTuple):
+    """One attempt of the ledger; cost_pusd: what it cost, or may have."""
+
+    started_ms: int
+    cost_pusd: int
+
+
+class KeyHold(NamedTuple):
+    """What an attempt under way has set aside; give it back by KeyUse.end()."""
+
+    account: Account
+    started_ms: int
+    cost_pusd: int
+
+
+class KeyUse:
+    """The totals of limited keys, by the scope of their limits. Windows are those of zone."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self.zone = zone
+        self._accounts: dict[str, Account] = {}
+        self._loaded: dict[str, tuple[Quota, ...]] = {}  # the limits that an account was summed up for
+
+    def used_up(self, keys: Sequence[Key], now_ms: int) -> tuple[int, ...]:
+        """Give the indices of the keys that must not be used now."""
+        return tuple(i for i, key in enumerate(keys) if any(self._reached(quota, now_ms) for quota in key.quotas))
+
+    def begin(self, key: Key, started_ms: int, cost_pusd: int) -> KeyHold | None:
+        """Count an attempt, and set aside what it may cost; None where the key has no limits."""
+        if not key.quotas:
+            return None
+        account = self._account(key.quotas[0].scope)
+        account.settle(started_ms, 0, 0, 1, self.zone)
+        account.hold(started_ms, cost_pusd, 0, 0)
+        return KeyHold(account, started_ms, cost_pusd)
+
+    def end(self, held: KeyHold, cost_pusd: int | None) -> None:
+        """Put what it cost in place of what was set aside; None: that is not known yet, and the latter stands."""
+        held.account.hold(held.started_ms, -held.cost_pusd, 0, 0)
+        spent_pusd = held.cost_pusd if cost_pusd is None else cost_pusd
+        held.account.settle(held.started_ms, spent_pusd, 0, 0, self.zone)
+
+    def knows(self, key: Key) -> bool:
+        """Tell whether the past of a key is known as far back as its limits reach."""
+        return self._loaded.get(key.quotas[0].scope) == key.quotas
+
+    def load(self, key: Key, past: Iterable[PastKeyUse]) -> None:
+        """Take up what the ledger has of a key whose limits are new or changed; attempts under way are in it."""
+        scope = key.quotas[0].scope
+        account = self._accounts[scope] = Account(scope)
+        self._loaded[scope] = key.quotas
+        for one in past:
+            account.settle(one.started_ms, one.cost_pusd, 0, 1, self.zone)
+
+    def forget_others(self, scopes: Collection[str]) -> None:
+        """Drop the keys that have no limits any more: nothing is counted for them."""
+        for scope in self._loaded.keys() - scopes:
+            del self._loaded[scope]
+            self._accounts.pop(scope, None)
+
+    def _reached(self, quota: Quota, now_ms: int) -> bool:
+        span = self._account(quota.scope).span(quota.window, self.zone, now_ms)
+        index = _INDEX[quota.kind]
+        return span.settled[index] + span.reserved[index] >= quota.amount
+
+    def _account(self, scope: str) -> Account:
+        found = self._accounts.get(scope)
+        if found is None:
+            found = self._accounts[scope] = Account(scope)
+        return found

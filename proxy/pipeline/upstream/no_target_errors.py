@@ -1,0 +1,58 @@
+"""What a client is told where nothing was sent because no target can be asked now."""
+
+import math
+
+from proxy.core.clock import Clock
+from proxy.core.errors import ApiError, ProviderError
+from proxy.pipeline.routing.route import Route
+from proxy.pipeline.services import Snapshot
+from proxy.pipeline.upstream.concurrency import Unserved
+from proxy.pipeline.upstream.provider_health import Health
+from proxy.providers.provider import ProviderRow
+
+_TOLD_MAX_S = 60  # some SDKs sleep for as long as they are told
+
+
+def no_target_error(route: Route, health: Health, snapshot: Snapshot, clock: Clock) -> ApiError:
+    """Give the answer for a route of which every target rests after failures, or has no key that is valid now."""
+    now_s, waits, texts = clock.monotonic_s(), [], []
+    asked_for = True
+    for target in route.targets:
+        provider = snapshot.provider_of(target)
+        found = health.of(provider)
+        rests_s = found.rests_s(target.model, now_s)
+        if rests_s is not None:
+            waits.append(rests_s)
+            is_told = found.is_told_to_wait(target.model, now_s)
+            texts.append(f"{target.model} at {provider.name} {'asked to wait' if is_told else 'rests after failures'}")
+            asked_for = asked_for and is_told
+        elif (wait_ms := found.ring.waits_ms(clock.now_ms(), target.model)) is not None:
+            waits.append(wait_ms / 1000)
+            texts.append(f"{provider.name} asked to wait with {target.model}")
+        else:
+            asked_for = False
+            is_used_up = found.used_up(clock.now_ms())
+            why = "has anything left of its own limits" if is_used_up else "is valid at this time"
+            texts.append(f"no key of {provider.name} {why}")
+    wait_s = min(max(math.ceil(min(waits, default=0.0)), 1), _TOLD_MAX_S)
+    why = f"Nothing was sent: {'; '.join(texts)}."
+    if asked_for:
+        return ProviderError(429, "upstream_rate_limited", f"{why} Try again later.", retry_after_s=wait_s)
+    text = f"{why} Try again later. Operator: /readyz?verbose tells more."
+    return ProviderError(503, "upstream_resting", text, retry_after_s=wait_s)
+
+
+def queue_error(provider: ProviderRow, unserved: Unserved) -> ProviderError:
+    """Give the answer for a provider whose line is full, or moves too slowly."""
+    why = (
+        f"{provider.queue_max} requests already wait for it"
+        if unserved == "queue_full"
+        else f"no place became free within {provider.queue_timeout_s:g} s"
+    )
+    return ProviderError(
+        503,
+        "upstream_busy",
+        f'Provider "{provider.name}" takes {provider.max_concurrency} requests at once, and {why}. Try again soon.'
+        f" Operator: providers.{provider.name}.max_concurrency",
+        retry_after_s=1,
+    )

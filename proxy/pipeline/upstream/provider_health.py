@@ -1,0 +1,365 @@
+"""How providers do right now: breakers, keys, retry budgets, waiting lines, recent latency and errors.
+
+It lives in memory, is seeded from the ledger at start, and outlives a change of the configuration: what keeps its name
+keeps its state. The plain path, one key and nothing failing, costs a few look-ups.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple, Protocol
+from zoneinfo import ZoneInfo
+
+from proxy.core.clock import Clock
+from proxy.pipeline.routing.route import Target
+from proxy.pipeline.settlement.settle import AttemptResult
+from proxy.pipeline.upstream.concurrency import ConcurrencyLimit
+from proxy.pipeline.upstream.key_limits import KeyUse
+from proxy.policy.breaker import Breaker, BreakerView, State
+from proxy.policy.failure import Failure
+from proxy.policy.failure_table import Decision, decide
+from proxy.policy.key_ring import KeyRing, KeyView
+from proxy.policy.recent_performance import RecentPerformance
+from proxy.policy.retry_budget import RetryBudget
+from proxy.policy.witnesses import Witness
+from proxy.providers.key import OWN
+from proxy.providers.provider import ProviderRow
+from proxy.storage.sqlite.recent_attempts import PastAttempt
+
+log = logging.getLogger("tollkeeper.health")
+
+_UNREACHED = frozenset({"unreachable", "tls"})  # rows of the table of failures
+_FAILED = frozenset({"upstream_error", "upstream_broken", "upstream_timeout", "upstream_unreachable"})  # of the ledger
+_WORSE: tuple[State, ...] = ("closed", "half_open", "open")
+_MODELS_MAX = 1000  # names of models come from callers, and must not fill memory
+
+
+Pass = tuple[int, int]
+"""What the breakers of a provider and of one of its models gave for one attempt; 0: it has none."""
+
+
+class NamedKey(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+class AttemptView(Protocol):
+    """What is read of an attempt (upstream/attempt.py)."""
+
+    started_s: float
+
+    @property
+    def target(self) -> Target: ...
+
+    @property
+    def key(self) -> NamedKey: ...
+
+    @property
+    def heard(self) -> AttemptResult: ...
+
+
+class ProviderView(NamedTuple):
+    """For display. models holds those whose breaker has noted a failure."""
+
+    breaker: BreakerView
+    models: Mapping[str, BreakerView]
+    keys: tuple[KeyView, ...]
+    retries_left: int
+    running: int | None
+    waiting: int | None
+
+
+class ProviderHealth:
+    """The state of one provider under one configuration of it."""
+
+    __slots__ = (
+        "_clock",
+        "_has_limits",
+        "_models",
+        "_recent",
+        "_told_to_wait",
+        "_use",
+        "breaker",
+        "budget",
+        "line",
+        "ring",
+        "row",
+    )
+
+    def __init__(self, row: ProviderRow, clock: Clock, use: KeyUse) -> None:
+        self.row = row
+        self._clock = clock
+        self._use = use
+        self._has_limits = any(key.quotas for key in row.keys)
+        self.breaker = Breaker(row.breaker)
+        self.budget = RetryBudget(row.retry.budget_percent)
+        self.ring = KeyRing([key.facts for key in row.keys])
+        self.line: ConcurrencyLimit | None = None
+        if row.max_concurrency is not None:
+            self.line = ConcurrencyLimit(row.max_concurrency, row.queue_max)
+        self._models: dict[str, Breaker] = {}
+        self._told_to_wait: dict[str, float] = {}  # until when the provider itself wants to be left alone, by model
+        self._recent: dict[str, RecentPerformance] = {}
+
+    def under(self, row: ProviderRow) -> "ProviderHealth":
+        """Give the state under another configuration: what it leaves as it was is kept."""
+        found = ProviderHealth(row, self._clock, self._use)
+        found._recent = self._recent
+        if row.breaker == self.row.breaker:
+            found.breaker, found._models = self.breaker, self._models
+            found._told_to_wait = self._told_to_wait
+        if row.retry.budget_percent == self.row.retry.budget_percent:
+            found.budget = self.budget
+        kept = {key.name for key in row.keys if key in self.row.keys}
+        found.ring.take_over(self.ring, kept)
+        if self.line is not None and row.max_concurrency is not None:
+            self.line.most, self.line.queue_max = row.max_concurrency, row.queue_max
+            self.line.serve()
+            found.line = self.line
+        return found
+
+    # Before an attempt.
+
+    def rests_s(self, model: str, now_s: float) -> float | None:
+        """Give how long the breakers still keep attempts away; None: they let one through. Takes no pass."""
+        if self.breaker.is_closed and model not in self._models:
+            return None
+        taken = self.enter(model, now_s)
+        if taken is None:
+            views = [breaker.view(now_s) for breaker in self._breakers(model)]
+            return max((view.retry_in_s or 0.0 for view in views), default=0.0)
+        self._cancel(model, taken, now_s)
+        return None
+
+    def enter(self, model: str, now_s: float) -> Pass | None:
+        """Take the passes for one attempt, which leave() gives back; None: the provider or the model rests."""
+        first = self.breaker.try_pass(now_s)
+        if not first:
+            return None
+        breaker = self._models.get(model) if self._models else None
+        if breaker is None:
+            return first, 0
+        second = breaker.try_pass(now_s)
+        if second:
+            return first, second
+        self.breaker.cancelled(now_s, first)
+        return None
+
+    def is_told_to_wait(self, model: str, now_s: float) -> bool:
+        """Tell whether a model rests because the provider asked for it, and not because it failed."""
+        return now_s < self._told_to_wait.get(model, 0.0)
+
+    def is_probing(self, model: str) -> bool:
+        """Tell whether the next answer decides whether others are let in again."""
+        if self.breaker.is_closed and model not in self._models:
+            return False
+        now_s = self._clock.monotonic_s()
+        return any(breaker.state(now_s) == "half_open" for breaker in self._breakers(model))
+
+    def choose_key(self, model: str, now_ms: int, excluded: Collection[int] = ()) -> int | None:
+        if self._has_limits:
+            excluded = (*excluded, *self.used_up(now_ms))
+        return self.ring.choose(now_ms, excluded, model)
+
+    def used_up(self, now_ms: int) -> tuple[int, ...]:
+        """Give the keys whose own limits are reached."""
+        return self._use.used_up(self.row.keys, now_ms) if self._has_limits else ()
+
+    def least_bad_key(self, model: str, now_ms: int) -> int | None:
+        """Give the first key that is valid by its dates, set aside or not; None where there is none.
+
+        None too where the provider told each of them to wait: it has said how long.
+        """
+        if self.ring.usable_in_ms(now_ms, model) is None or self.ring.waits_ms(now_ms, model) is not None:
+            return None
+        used_up = self.used_up(now_ms)
+        return next((i for i, view in enumerate(self.ring.view(now_ms)) if view.valid and i not in used_up), None)
+
+    # After it.
+
+    def answered(self, attempt: AttemptView, passes: Pass, user: str) -> None:
+        """Note that an attempt gave content, and to whom."""
+        now_s, model, key = self._clock.monotonic_s(), attempt.target.model, attempt.key.name
+        of_provider, of_model = passes
+        closed = self.breaker.is_closed
+        self.breaker.succeeded(now_s, of_provider, user)
+        if not closed:
+            self._tell_closed(self.breaker, None)
+        breaker = self._models.get(model) if of_model else None  # others may have taken its place meanwhile
+        if breaker is not None:
+            closed = breaker.is_closed
+            breaker.succeeded(now_s, of_model, user)
+            if not closed:
+                self._tell_closed(breaker, model)
+        self.ring.restore(key, model)
+        first_byte_s = attempt.heard.first_byte_s
+        latency_ms = None if first_byte_s is None else (first_byte_s - attempt.started_s) * 1000
+        recent = self._recent.get(model) or self.recent(model)
+        recent.note(failed=False, latency_ms=latency_ms)
+        recent.witnesses.served(user, now_s)
+
+    def failed(
+        self,
+        attempt: AttemptView,
+        passes: Pass,
+        decision: Decision,
+        retry_after_s: float | None,
+        witness: Witness | None,
+    ) -> None:
+        """Note a failure as the table judges it: what counts it, and what is set aside. witness: as for a breaker."""
+        now_s, model = self._clock.monotonic_s(), attempt.target.model
+        of_provider, of_model = passes
+        opened = [breaker for breaker in self._breakers(model) if not breaker.is_closed]
+        if "provider" in decision.counts:
+            self.breaker.failed(now_s, of_provider, retry_after_s, witness)
+        else:
+            self.breaker.cancelled(now_s, of_provider)
+        if "model" in decision.counts:
+            breaker = self._model_breaker(model)
+            breaker.failed(now_s, of_model or breaker.try_pass(now_s), retry_after_s, witness)
+        elif of_model and model in self._models:
+            self._models[model].cancelled(now_s, of_model)
+        if decision.set_aside_s is not None:
+            self._set_aside(attempt, decision, decision.set_aside_s, now_s)
+        if decision.counts or decision.set_aside_s is not None:
+            self.recent(model).note(failed=True, latency_ms=None)
+        self._tell_failed(model, decision, now_s, opened)
+
+    def untold(self, model: str, passes: Pass) -> None:
+        """Note an attempt that told nothing: the client went, or the request was not sent."""
+        self._cancel(model, passes, self._clock.monotonic_s())
+
+    def recent(self, model: str) -> RecentPerformance:
+        found = self._recent.get(model)
+        if found is None:
+            if len(self._recent) >= _MODELS_MAX:
+                del self._recent[next(iter(self._recent))]
+            found = self._recent[model] = RecentPerformance()
+        return found
+
+    def known(self, model: str) -> RecentPerformance | None:
+        """Give what is known of a model, without making room for it."""
+        return self._recent.get(model)
+
+    def state(self, model: str) -> State:
+        """Give the worse of the two breakers' states."""
+        now_s = self._clock.monotonic_s()
+        states = [breaker.state(now_s) for breaker in self._breakers(model)]
+        return max(states, key=_WORSE.index)
+
+    def view(self) -> ProviderView:
+        now_s = self._clock.monotonic_s()
+        models = {model: breaker.view(now_s) for model, breaker in self._models.items()}
+        return ProviderView(
+            self.breaker.view(now_s),
+            models,
+            self.ring.view(self._clock.now_ms()),
+            self.budget.left(now_s),
+            None if self.line is None else self.line.running,
+            None if self.line is None else len(self.line),
+        )
+
+    def _tell_failed(self, model: str, decision: Decision, now_s: float, opened: Collection[Breaker]) -> None:
+        """Log which breakers have opened (opened: those that were), and the first failure to reach the provider."""
+        for breaker in self._breakers(model):
+            if not breaker.is_closed and breaker not in opened:
+                view = breaker.view(now_s)
+                told = {"provider": self.row.name, "reason": decision.case, "retry_in_s": round(view.retry_in_s or 0)}
+                told |= {} if breaker is self.breaker else {"model": model}
+                log.warning("breaker.opened", extra=told)
+        if decision.case in _UNREACHED and self.breaker.view(now_s).failures_in_row == 1:
+            log.warning("provider.unavailable", extra={"provider": self.row.name, "reason": decision.case})
+
+    def _tell_closed(self, breaker: Breaker, model: str | None) -> None:
+        if breaker.is_closed:
+            told = {"provider": self.row.name} | ({} if model is None else {"model": model})
+            log.warning("breaker.closed", extra=told)
+
+    def _set_aside(self, attempt: AttemptView, decision: Decision, for_s: float, now_s: float) -> None:
+        model, key = attempt.target.model, attempt.key.name
+        if decision.blame == "key" and key != OWN:
+            until_ms = self._clock.now_ms() + int(for_s * 1000)
+            self.ring.set_aside(key, until_ms, decision.case, model if decision.model_only else None)
+        elif decision.blame == "model":
+            self._model_breaker(model).set_aside(now_s, for_s)
+            self._told_to_wait[model] = now_s + for_s
+        elif decision.blame == "provider":
+            self.breaker.set_aside(now_s, for_s)
+
+    def _breakers(self, model: str) -> list[Breaker]:
+        found = self._models.get(model)
+        return [self.breaker] if found is None else [self.breaker, found]
+
+    def _model_breaker(self, model: str) -> Breaker:
+        """Give a model's breaker; it has one from its first failure on."""
+        found = self._models.get(model)
+        if found is None:
+            if len(self._models) >= _MODELS_MAX:
+                oldest = next(iter(self._models))
+                del self._models[oldest]
+                self._told_to_wait.pop(oldest, None)
+            found = self._models[model] = Breaker(self.row.breaker, self.recent(model).witnesses)
+        return found
+
+    def _cancel(self, model: str, passes: Pass, now_s: float) -> None:
+        of_provider, of_model = passes
+        self.breaker.cancelled(now_s, of_provider)
+        if of_model and model in self._models:
+            self._models[model].cancelled(now_s, of_model)
+
+
+class Health:
+    """The states of all providers, by name."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.use = KeyUse(ZoneInfo("UTC"))  # the configuration tells the zone
+        self._providers: dict[str, ProviderHealth] = {}
+        self._others: dict[str, ProviderHealth] = {}  # static ones, and those of requests that outlived their row
+
+    def configure(self, rows: Iterable[ProviderRow]) -> None:
+        """Take over a configuration; providers that are no longer in it are forgotten."""
+        before = self._providers
+        self._others = {}
+        self._providers = {
+            row.name: before[row.name].under(row) if row.name in before else ProviderHealth(row, self._clock, self.use)
+            for row in rows
+        }
+
+    def of(self, row: ProviderRow) -> ProviderHealth:
+        """Give the state of a provider; a request may still walk a configuration that is gone."""
+        found = self._providers.get(row.name) or self._others.get(row.name)
+        if found is None:
+            found = self._others[row.name] = ProviderHealth(row, self._clock, self.use)
+        return found
+
+    def seed(self, attempts: Iterable[PastAttempt]) -> None:
+        """Take up what the ledger tells of attempts before the start, oldest first."""
+        for past in attempts:
+            found = self._providers.get(past.provider)
+            failed = _has_failed(past, self._clock.now_ms())
+            if found is not None and failed is not None:
+                found.recent(past.model).note(failed=failed, latency_ms=past.ttft_ms)
+
+    def forget(self) -> None:
+        """Begin anew, as after a start without a ledger."""
+        self._providers = {
+            name: ProviderHealth(found.row, self._clock, self.use) for name, found in self._providers.items()
+        }
+
+    def views(self) -> dict[str, ProviderView]:
+        return {name: found.view() for name, found in self._providers.items()}
+
+
+def _has_failed(past: PastAttempt, now_ms: int) -> bool | None:
+    """Tell whether an attempt of the ledger counts as failed.
+
+    None: it tells nothing of the target. A caller's fault is none of its own, nor is a key's: keys begin afresh.
+    """
+    if past.outcome == "ok":
+        return False
+    if past.outcome not in _FAILED:
+        return None
+    if past.status is None or past.status < 300:
+        return True
+    decision = decide(Failure("status", past.status), now_ms)
+    return True if decision.counts or decision.set_aside_s is not None else None

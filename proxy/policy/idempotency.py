@@ -1,0 +1,29 @@
+"""What a request may do whose Idempotency-Key came before: run anew, or be told what became of the first one. Pure."""
+
+from typing import Literal, NamedTuple
+
+Repeat = Literal["anew", "not_over", "over"]
+
+
+class EarlierRequest(NamedTuple):
+    """The request that had the key before, as its row in the ledger stands. state None: there is no row."""
+
+    request_id: int
+    state: str | None
+    status: int | None
+    error: str | None
+    cost_pusd: int | None
+
+
+def repeat_of(earlier: EarlierRequest | None) -> Repeat:
+    """Decide by one rule: nothing is billed twice, and what certainly cost nothing and failed may be tried again.
+
+    A request without a row never went out: the row is on disk before the first byte is sent.
+    """
+    if earlier is None or earlier.state is None:
+        return "anew"
+    if earlier.state in ("open", "pending"):
+        return "not_over"
+    failed = earlier.error is not None or earlier.status is None or earlier.status >= 400
+    is_free = earlier.state == "released" or earlier.cost_pusd == 0
+    return "anew" if failed and is_free else "over"

@@ -1,0 +1,39 @@
+"""What the provider's list of models says that a model can take. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class ModelFeatures(NamedTuple):
+    """None: the list does not say."""
+
+    tools: bool | None = None
+    vision: bool | None = None
+    json: bool | None = None
+    structured: bool | None = None
+
+
+NOTHING_SAID = ModelFeatures()
+
+
+def read_features(model: Mapping[str, Any]) -> ModelFeatures:
+    """Read one entry of OpenRouter's GET /models; it never raises, for a model is known by its price alone.
+
+    supported_parameters has tools, response_format (JSON of any shape) and structured_outputs (JSON by a schema);
+    architecture.input_modalities has image. A list that is missing or empty says nothing.
+    """
+    takes = _words(model.get("supported_parameters"))
+    architecture = model.get("architecture")
+    reads = _words(architecture.get("input_modalities") if isinstance(architecture, Mapping) else None)
+    structured = None if takes is None else "structured_outputs" in takes
+    return ModelFeatures(
+        tools=None if takes is None else "tools" in takes,
+        vision=None if reads is None else "image" in reads,
+        json=None if takes is None else bool(structured) or "response_format" in takes,
+        structured=structured,
+    )
+
+
+def _words(value: object) -> frozenset[str] | None:
+    words = frozenset(word for word in value if isinstance(word, str)) if isinstance(value, list) else frozenset()
+    return words or None

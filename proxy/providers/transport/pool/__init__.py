@@ -1,0 +1,1 @@
+"""The fast transport: a pool of connections to one origin."""

@@ -1,0 +1,279 @@
+"""One connection to a provider: llhttp reads what comes and the answer under way takes it.
+
+Strict where framing is concerned: what could be read in two ways ends the connection.
+"""
+
+import asyncio
+from functools import lru_cache
+from typing import Protocol, cast
+
+import httptools
+
+from proxy.providers.deadlines import Deadlines
+from proxy.providers.transport.pool.response import PooledResponse
+
+# The answer is paid for, so an odd head is no reason to lose it; these only bound the memory.
+_HEAD_MAX_BYTES = 256 << 10  # also the most that may come without a byte of body: chunk sizes, extensions, trailers
+_HEADERS_MAX = 1000
+_INTERIM_MAX = 8  # answers with a 1xx status before the real one
+_UNREAD_MAX_BYTES = 256 << 10  # reading pauses above this; the reader takes all there is, and reading goes on
+_WRITE_BYTES = 256 << 10  # a body up to this goes out with its head; a larger one in pieces of this, as they drain
+
+
+class _BadHeadError(Exception):
+    """Raised within llhttp's callbacks to make it stop."""
+
+
+class ConnectionOwner(Protocol):
+    """What a connection tells to the pool that it belongs to."""
+
+    def made(self, connection: "UpstreamConnection") -> None:
+        """It is open."""
+
+    def freed(self, connection: "UpstreamConnection", answer: PooledResponse, reusable: bool) -> None:
+        """Its answer is complete."""
+
+    def stale(self, connection: "UpstreamConnection") -> None:
+        """The provider is closing it while it is idle."""
+
+    def gone(self, connection: "UpstreamConnection", answer: PooledResponse | None) -> None:
+        """It is closed; answer is the one that was under way."""
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """asyncio's protocol and llhttp's callbacks in one object; at most one exchange at a time."""
+
+    __slots__ = (
+        "_answer",
+        "_bare_bytes",
+        "_choked",
+        "_done",
+        "_head",
+        "_interim",
+        "_keep",
+        "_loop",
+        "_new_bytes",
+        "_owner",
+        "_parser",
+        "_refusal",
+        "_unsent",
+        "_until_close",
+        "idle_since_s",
+        "transport",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner) -> None:
+        self._loop = loop
+        self._owner = owner
+        self._parser = httptools.HttpResponseParser(self)
+        self._answer: PooledResponse | None = None
+        self._head: list[tuple[str, str]] = []
+        self._bare_bytes = 0  # what came since the last byte of body
+        self._new_bytes = 0
+        self._interim = 0
+        self._keep = False
+        self._until_close = False
+        self._done = False
+        self._unsent = False
+        self._choked = False
+        self._refusal = ""
+        self.transport: asyncio.Transport | None = None
+        self.idle_since_s = 0.0
+
+    # What the pool does with it.
+
+    @property
+    def usable(self) -> bool:
+        return self.transport is not None and not self.transport.is_closing()
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    def begin(self, start_s: float, deadlines: Deadlines) -> PooledResponse:
+        """Make the connection ready for one exchange."""
+        assert self.transport is not None
+        self._bare_bytes = self._interim = 0
+        self._head = []  # trailers of the answer before may stand in it
+        self._keep = self._until_close = self._done = False
+        answer = self._answer = PooledResponse(self._loop, self.transport, start_s, deadlines)
+        return answer
+
+    def write(self, head: bytes, body: bytes | None) -> bool:
+        """Send a request in one go; False for a body that is too large for that, of which nothing is sent."""
+        assert self.transport is not None
+        if body is None:
+            self.transport.write(head)
+        elif len(body) <= _WRITE_BYTES:
+            self.transport.write(head + body)
+        else:
+            return False
+        return True
+
+    async def write_large(self, answer: PooledResponse, head: bytes, body: bytes) -> None:
+        """Send a large body no faster than it leaves; an answer that refuses it ends the sending."""
+        transport = self.transport
+        assert transport is not None
+        self._unsent = True
+        transport.write(head)
+        view = memoryview(body)
+        for start in range(0, len(view), _WRITE_BYTES):
+            while self._choked and answer.status < 300 and not answer.complete:
+                await answer.wait()
+            if answer.status >= 300 or answer.complete or answer.failed:
+                return  # not all was sent, so the connection ends with the answer
+            transport.write(view[start : start + _WRITE_BYTES])
+        self._unsent = False
+
+    # asyncio's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # create_connection makes no other
+        self.transport.set_write_buffer_limits(high=_WRITE_BYTES)
+        self._owner.made(self)
+
+    def pause_writing(self) -> None:
+        self._choked = True
+
+    def resume_writing(self) -> None:
+        self._choked = False
+        if self._answer is not None:
+            self._answer.wake()
+
+    def data_received(self, data: bytes) -> None:
+        answer = self._answer
+        if answer is None:  # an answer that nobody asked for
+            self.abort()
+            return
+        if answer.failed:
+            return
+        answer.fed = True
+        before_bytes = answer.unread_bytes
+        had_head = answer.status != 0
+        self._new_bytes = len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._refuse(answer, error)
+            return
+        if self._done:
+            self._end(answer, self._keep)
+        elif answer.unread_bytes == before_bytes:
+            self._bare_bytes += len(data)
+            if self._bare_bytes > _HEAD_MAX_BYTES:
+                answer.fail("broken", "the provider's answer holds more than 256 KB without a byte of its body")
+            elif answer.status and not had_head:
+                answer.wake()
+        else:
+            self._bare_bytes = 0
+            if answer.take is not None:
+                answer.pass_pieces(answer.take)
+                return
+            if answer.unread_bytes > _UNREAD_MAX_BYTES and not answer.paused:
+                answer.pause()
+            answer.wake()
+
+    def eof_received(self) -> None:
+        if self._answer is None:
+            self._owner.stale(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        answer, self._answer = self._answer, None
+        del self._parser  # it holds this object, and this object holds it
+        if answer is not None:
+            if self._until_close and exc is None and not answer.failed:
+                answer.finish()
+            else:
+                answer.lose()
+        self.transport = None
+        self._owner.gone(self, answer)
+        if answer is not None:
+            answer.wake()
+
+    def _end(self, answer: PooledResponse, reusable: bool) -> None:
+        transport = self.transport
+        assert transport is not None
+        self._answer = None
+        answer.finish()
+        sent = not self._unsent and not transport.get_write_buffer_size()
+        self._owner.freed(self, answer, reusable and sent and not transport.is_closing())
+        answer.wake()  # last: the one who waits may send its next request at once
+
+    def _refuse(self, answer: PooledResponse, error: Exception) -> None:
+        if self._done:  # the answer is whole; only what follows it is wrong
+            self._end(answer, False)
+            return
+        if isinstance(error, httptools.HttpParserCallbackError):
+            why = self._refusal
+        elif isinstance(error, httptools.HttpParserUpgrade):
+            why = "it changes to another protocol"
+        else:
+            why = str(error)
+        answer.fail("broken", f"the provider's answer is no valid HTTP/1.1: {why}")
+
+    # llhttp's side, all called within feed_data().
+
+    def on_message_begin(self) -> None:
+        if self._done:
+            raise _BadHeadError
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head.append((_name(name), value.rstrip().decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        answer = self._answer
+        assert answer is not None
+        head, self._head = self._head, []
+        if len(head) > _HEADERS_MAX:
+            self._stop(f"more than {_HEADERS_MAX} headers")
+        if self._bare_bytes + self._new_bytes > _HEAD_MAX_BYTES and _size(head) > _HEAD_MAX_BYTES:
+            self._stop("a head of more than 256 KB")
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._note_interim(status)
+            return
+        self._keep = self._parser.should_keep_alive()
+        if not self._keep:
+            self._until_close = self._ends_with_connection(status, head)
+        answer.begin(status, head)
+
+    def on_body(self, data: bytes) -> None:
+        answer = self._answer
+        assert answer is not None
+        answer.pieces.append(data)
+        answer.unread_bytes += len(data)
+
+    def on_message_complete(self) -> None:
+        assert self._answer is not None
+        self._done = self._answer.status != 0  # a 1xx is a message too
+
+    def _note_interim(self, status: int) -> None:
+        self._interim += 1
+        if status < 100:
+            self._stop("a status below 100")
+        if status == 101:
+            self._stop("it changes to another protocol")
+        if self._interim > _INTERIM_MAX:
+            self._stop(f"more than {_INTERIM_MAX} interim answers")
+
+    def _ends_with_connection(self, status: int, head: list[tuple[str, str]]) -> bool:
+        """Tell for an answer after which the connection closes whether that is also what ends its body."""
+        codings = [value for name, value in head if name == "transfer-encoding"]
+        if codings:
+            if codings[-1].rpartition(",")[2].strip().lower() != "chunked":
+                self._stop("a transfer encoding other than chunked")
+            return False
+        return status not in {204, 304} and all(name != "content-length" for name, _ in head)
+
+    def _stop(self, why: str) -> None:
+        self._refusal = why
+        raise _BadHeadError(why)
+
+
+@lru_cache(maxsize=256)
+def _name(name: bytes) -> str:
+    return name.decode("latin-1").lower()
+
+
+def _size(head: list[tuple[str, str]]) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in head)  # ": " and the line's end

@@ -1,0 +1,238 @@
+"""One answer of the pool: its head, the bytes of its body that nobody has read yet, and how it ended."""
+
+import asyncio
+import zlib
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from proxy.core.inline_future import InlineFuture
+from proxy.providers.deadlines import Deadlines
+from proxy.providers.transport.base import NO_CONTENT, Kind, Take, TransportError, read_to
+from proxy.providers.transport.inflate import ENCODINGS, Inflater
+
+
+class PooledResponse:
+    """Answer over a pooled connection, from the moment the request is about to be sent.
+
+    The connection writes head, pieces and end into it; the reader takes them out. What arrived before a break is
+    handed out before the break is raised.
+    """
+
+    __slots__ = (
+        "_by_name",
+        "_failure",
+        "_fault",
+        "_inflater",
+        "_last_s",
+        "_loop",
+        "_start_s",
+        "_transport",
+        "_waiter",
+        "awaits_content",
+        "complete",
+        "deadlines",
+        "failed",
+        "fed",
+        "headers",
+        "paused",
+        "pieces",
+        "status",
+        "stopped",
+        "take",
+        "unread_bytes",
+    )
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, start_s: float, deadlines: Deadlines
+    ) -> None:
+        self.pieces: list[bytes] = []
+        self.deadlines = deadlines
+        self._loop = loop
+        self._transport = transport
+        self._start_s = self._last_s = start_s
+        self._waiter: InlineFuture[None] | None = None
+        self._failure: tuple[Kind, str] | None = None
+        self._fault: Exception | None = None
+        self._inflater: Inflater | None = None
+        self.status = self.unread_bytes = 0  # status 0: the head has not arrived
+        self.complete = self.failed = self.awaits_content = False
+        self.paused = False  # reading is stopped until the reader has caught up
+        self.fed = True  # something arrived since the last sweep
+        self.take: Take | None = None  # who waits in pump()
+        self.stopped = False  # take said that it is enough for now
+
+    # The reader's side.
+
+    def header(self, name: str) -> str | None:
+        return self._by_name.get(name)
+
+    def is_at_hand(self) -> bool:
+        """Tell whether something other than padding came in the same read as the head."""
+        return bool(self.pieces) and not self.pieces[0][:1].isspace()
+
+    def whole(self) -> bytes | None:
+        """Give the body where all of it is here in one piece and no padding comes first; None: read() tells."""
+        if not self.complete or len(self.pieces) != 1 or self._inflater is not None or self.pieces[0][:1].isspace():
+            return None
+        return self._taken()
+
+    def read(self) -> Coroutine[Any, Any, bytes]:
+        """Give the next piece, b"" at the end; no coroutine stands between the reader and an answer as it came."""
+        return self._read() if self._inflater is None else self._unpack(self._inflater)
+
+    async def _read(self) -> bytes:
+        while True:
+            if self.pieces:
+                return self._taken()
+            if self.complete:
+                return b""
+            await self.wait()
+
+    async def _unpack(self, inflater: Inflater) -> bytes:
+        try:
+            while not (piece := inflater.take()):
+                chunk = await self._read()
+                if not chunk and inflater.ended:
+                    return b""
+                inflater.feed(chunk)
+        except zlib.error:
+            text = "the provider's answer is compressed and cannot be unpacked"
+            self.fail("broken", text)
+            raise TransportError("broken", text, dispatched=True) from None
+        return piece
+
+    def pump(self, take: Take) -> Coroutine[Any, Any, bool]:
+        """Hand each piece to take; pieces that came together come as one. What take raises is raised here."""
+        return self._pump(take) if self._inflater is None else read_to(self, take)
+
+    async def _pump(self, take: Take) -> bool:
+        while True:
+            if self.pieces:
+                if not take(self._taken()):
+                    return False
+            elif self.complete:
+                return True
+            else:
+                self.take = take
+                try:
+                    await self.wait()
+                finally:
+                    self.take = None  # take mostly knows this object: a circle ends here
+                if self.stopped:
+                    self.stopped = False
+                    return False
+
+    def pass_pieces(self, take: Take) -> None:
+        """Give what came to the one who waits in pump(), without waking it; called by the connection."""
+        try:
+            may_go_on = take(self._taken())
+        except Exception as error:  # noqa: BLE001 - raised again in pump()
+            self._fault = error
+            self.wake()
+            return
+        if not may_go_on:
+            self.take = None
+            self.stopped = True
+            self.wake()
+
+    def _taken(self) -> bytes:
+        pieces = self.pieces
+        self.pieces = []
+        self.unread_bytes = 0
+        if self.paused:
+            self._resume()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def wait(self) -> None:
+        """Wait until something happened; raises TransportError after a break. Cancelled, it ends the exchange."""
+        if self._failure is not None:
+            raise TransportError(*self._failure, dispatched=True)
+        if self._waiter is not None:
+            raise RuntimeError("two tasks read one answer")
+        waiter: InlineFuture[None] = InlineFuture(self._loop)
+        self._waiter = waiter
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        if self._fault is not None:
+            fault, self._fault = self._fault, None
+            raise fault
+
+    def abort(self) -> None:
+        """Close the connection now, unless the answer is complete: then the connection is no longer its own."""
+        if not self.complete:
+            self.pieces = []
+            self.unread_bytes = 0
+            self.fail("broken", "the exchange was ended here")
+
+    def _resume(self) -> None:
+        self.paused = False
+        self.fed = True
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # The connection's side.
+
+    def begin(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
+        """The head is complete; names of headers in lower case."""
+        self.status = status
+        self.headers = headers
+        self._by_name = dict(reversed(headers))  # the first of a name counts
+        encoding = self._by_name.get("content-encoding")
+        if encoding is not None and (encoding := encoding.strip().lower()) in ENCODINGS:
+            self._inflater = Inflater(encoding)
+
+    def wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def pause(self) -> None:
+        self.paused = True
+        self._transport.pause_reading()
+
+    def finish(self) -> None:
+        """The message is complete; the connection may be used for another exchange. wake() follows."""
+        if self.paused:
+            self._resume()
+        self.complete = True
+
+    def fail(self, kind: Kind, text: str) -> None:
+        """End the exchange and its connection, unless it has ended already."""
+        if self.complete or self._failure is not None:
+            return
+        self._failure = (kind, text)
+        self.failed = True
+        self._transport.abort()
+        self.wake()
+
+    def lose(self) -> None:
+        """The connection is gone before the message was complete."""
+        if self.status:
+            self.fail("broken", "the connection to the provider broke in the middle of its answer")
+        else:
+            self.fail("broken", "the connection broke before an answer began")
+
+    def check(self, now_s: float) -> None:
+        """Hold the exchange against its deadlines; called by the sweep."""
+        if self.fed or self.paused:  # while reading is paused it is the client who is slow
+            self.fed = False
+            self._last_s = now_s
+        deadlines = self.deadlines
+        total_s = self._start_s + deadlines.total_s
+        part_s = self._last_s + deadlines.idle_s if self.status else self._start_s + deadlines.header_s
+        if self.awaits_content and now_s >= self._start_s + deadlines.first_token_s and not self.paused:
+            self.fail("first_token_timeout", NO_CONTENT)
+            return
+        if now_s < min(part_s, total_s):
+            return
+        if total_s <= part_s:
+            self.fail("total_timeout", "the provider took longer than the total time-out")
+        elif self.status:
+            self.fail("idle_timeout", "the provider went silent in the middle of its answer")
+        else:
+            self.fail("header_timeout", "no answer began within the header time-out")

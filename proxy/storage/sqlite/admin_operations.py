@@ -1,0 +1,88 @@
+"""Every change that a person may ask for, by name: the one list behind the socket, /admin/v1 and the command line."""
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from proxy.storage.sqlite import users
+from proxy.storage.sqlite.users import UserError
+
+Operation = Callable[[sqlite3.Connection, int, str, Mapping[str, Any]], Any]
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not value:
+        raise UserError(f"{name}: a text is needed.")
+    return value
+
+
+def _optional_text(fields: Mapping[str, Any], name: str) -> str | None:
+    return None if fields.get(name) is None else _text(fields, name)
+
+
+def _optional_ms(fields: Mapping[str, Any], name: str) -> int | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if type(value) is not int or value < 0:
+        raise UserError(f"{name}: whole milliseconds are needed.")
+    return value
+
+
+def _flag(fields: Mapping[str, Any], name: str) -> bool:
+    value = fields.get(name, False)
+    if not isinstance(value, bool):
+        raise UserError(f"{name}: true or false is needed.")
+    return value
+
+
+def _settings(fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    value = fields.get("settings")
+    if value is not None and not isinstance(value, dict):
+        raise UserError("settings: an object is needed.")
+    return value
+
+
+def _changes(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    value = fields.get("changes")
+    if not isinstance(value, dict) or not value:
+        raise UserError("changes: an object with at least one field is needed.")
+    if not isinstance(value.get("disabled", False), bool):
+        raise UserError("disabled: true or false is needed.")
+    if not isinstance(value.get("trusted", False), bool):
+        raise UserError("trusted: true or false is needed.")
+    if not isinstance(value.get("settings", {}), dict):
+        raise UserError("settings: an object is needed.")
+    if not isinstance(value.get("group"), str | None):
+        raise UserError("group: a text or null is needed.")
+    if "expires_ms" in value:
+        _optional_ms(value, "expires_ms")
+    return value
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "users.list": lambda db, _now, _who, _f: users.list_users(db),
+    "users.show": lambda db, _now, _who, f: users.find_user(db, _text(f, "name")),
+    "users.add": lambda db, now, who, f: users.add_user(
+        db, now, who, _text(f, "name"), _optional_text(f, "group"), _settings(f)
+    ),
+    "users.stop": lambda db, now, who, f: users.stop_user(db, now, who, _text(f, "name")),
+    "users.set": lambda db, now, who, f: users.set_user(db, now, who, _text(f, "name"), _changes(f)),
+    "users.remove": lambda db, now, who, f: users.remove_user(db, now, who, _text(f, "name")),
+    "tokens.list": lambda db, _now, _who, f: users.list_tokens(db, _optional_text(f, "user")),
+    "tokens.add": lambda db, now, who, f: users.add_token(
+        db,
+        now,
+        who,
+        _text(f, "user"),
+        _optional_text(f, "name"),
+        _optional_ms(f, "expires_ms"),
+        trusted=_flag(f, "trusted"),
+    ),
+    "tokens.set": lambda db, now, who, f: users.set_token(db, now, who, _text(f, "id"), _changes(f)),
+    "tokens.rotate": lambda db, now, who, f: users.rotate_token(
+        db, now, who, _text(f, "id"), _optional_ms(f, "overlap_ms") or 0
+    ),
+    "tokens.remove": lambda db, now, who, f: users.remove_token(db, now, who, _text(f, "id")),
+}

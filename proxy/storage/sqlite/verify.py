@@ -1,0 +1,638 @@
+"""Recompute the ledger from its rows and say what does not add up.
+
+Read-only, in one read transaction, beside a running proxy or without one. What retention has removed is known by its
+mark: older hours are held against the rows that are left. A limit that was passed is a difference unless the rows say
+why (flag over_reservation, adjustments) or the limit was changed after the requests had been let in.
+"""
+
+import sqlite3
+import struct
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from proxy.core.clock import iso_utc
+from proxy.core.counts import Counts
+from proxy.core.money import pusd_to_usd
+from proxy.policy.quota import Quota, refusal_order
+from proxy.policy.window import window_at
+from proxy.storage.rows import HOUR_MS, id_floor, id_text
+from proxy.storage.sqlite.retention import removed_before_ms
+from proxy.storage.sqlite.statements import UNCOUNTED_TOKENS
+from proxy.storage.sqlite.verify_limits import EndedRequest, RequestedAmounts, explain_excess
+
+LISTED = 50
+_FOREVER_MS = (1 << 41) // HOUR_MS * HOUR_MS  # in the year 2039, as in sqlite/quota_totals.py
+_KINDS = {"cost": 0, "tokens": 1, "requests": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerDifference:
+    """One thing that does not add up. check: see docs/concepts/ledger.md; where is a request, an hour, a limit."""
+
+    check: str
+    where: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedTotals:
+    """What the configuration says. limits_changed_ms: no limit was changed later; None: not known to have been."""
+
+    quotas: Collection[Quota]
+    zone: ZoneInfo
+    limits_changed_ms: int | None
+    longest_request_s: float
+    longest_look_up_s: float
+
+
+@dataclass(slots=True)
+class LedgerFindings:
+    """counts says how many differences each check found; differences holds LISTED of them, some of each check.
+
+    notes are worth reading but are no differences.
+    """
+
+    requests: int = 0
+    attempts: int = 0
+    adjustments: int = 0
+    open: int = 0
+    pending: int = 0
+    cost_pusd: int = 0
+    removed_before_ms: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    differences: list[LedgerDifference] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts.values())
+
+    def add(self, difference: LedgerDifference) -> None:
+        count = self.counts[difference.check] = self.counts.get(difference.check, 0) + 1
+        if count <= LISTED:
+            self.differences.append(difference)
+
+    def trim(self) -> None:
+        """Keep LISTED differences, shared evenly among the checks that found any."""
+        places: dict[str, int] = {}
+        ranked = []
+        for number, difference in enumerate(self.differences):
+            place = places[difference.check] = places.get(difference.check, 0) + 1
+            ranked.append((place, number))
+        kept = sorted(number for _, number in sorted(ranked)[:LISTED])
+        self.differences = [self.differences[number] for number in kept]
+
+
+def verify(
+    connection: sqlite3.Connection,
+    expected: ExpectedTotals,
+    now_ms: int,
+    step: Callable[[float, str], None] = lambda _done, _what: None,
+) -> LedgerFindings:
+    """Check everything. connection is read-only and in autocommit mode; raises sqlite3.DatabaseError.
+
+    step is told how far it is, from 0 to 1, and what is looked at next.
+    """
+    findings = LedgerFindings()
+    connection.execute("BEGIN")  # one snapshot: what is settled meanwhile is in all sums or in none
+    try:
+        ledger = _Ledger(connection, removed_before_ms(connection))
+        findings.removed_before_ms = ledger.removed_before_ms
+        checks = (_integrity, _rows, _attempts, _generations, _adjustments, _rollup, _users)
+        for n, check in enumerate(checks):
+            step(n / (len(checks) + 1), check.__name__.strip("_"))
+            for difference in _guarded(check, ledger):
+                findings.add(difference)
+        step(len(checks) / (len(checks) + 1), "limits")
+        _unfinished(ledger, expected, now_ms, findings)
+        _limits(ledger, expected, now_ms, findings)
+        _count(ledger, findings)
+        findings.trim()
+    finally:
+        connection.execute("ROLLBACK")
+    return findings
+
+
+class _Ledger:
+    """The snapshot, and the sums that several checks need."""
+
+    def __init__(self, connection: sqlite3.Connection, removed_ms: int) -> None:
+        self.execute = connection.execute
+        self.removed_before_ms = removed_ms
+        self.rows: dict[_Key, _Figures] = {}  # sums of what has ended, by key of the roll-up
+        self.rollup: dict[_Key, _Figures] = {}
+        self.is_summed = False
+
+
+_Key = tuple[int, str, str, str, str, str]  # hour_ms, user, group, model, provider, use case
+_Figures = tuple[int, ...]  # in the order of _FIGURES
+_FIGURES = (
+    "requests",
+    "errors",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "uncounted_tokens",
+    *Counts._fields,
+    "cost_pusd",
+)
+_Check = Callable[[_Ledger], Iterator[LedgerDifference]]
+
+
+def _guarded(check: _Check, ledger: _Ledger) -> Iterator[LedgerDifference]:
+    """Run a check; sums that no INTEGER can hold are a finding and not a failure."""
+    try:
+        yield from check(ledger)
+    except sqlite3.OperationalError as error:
+        if "overflow" not in str(error):
+            raise
+        yield LedgerDifference(check.__name__.strip("_"), "-", "amounts that are too large to be added up")
+
+
+def _integrity(ledger: _Ledger) -> Iterator[LedgerDifference]:
+    for (text,) in ledger.execute(f"PRAGMA integrity_check({LISTED})"):
+        if text != "ok":
+            yield LedgerDifference("integrity", "file", text)
+
+
+# --- each request by itself
+
+
+def _flagged(word: str, table: str = "") -> str:
+    return f"({table}flags IS NOT NULL AND instr(' ' || {table}flags || ' ', ' {word} ') > 0)"
+
+
+_UNBELIEVED = ("usage_not_final", "usage_zero", "usage_too_small")
+_DOUBTED = " OR ".join(_flagged(word) for word in _UNBELIEVED)
+_DOUBTED_THERE = " OR ".join(_flagged(word, "r.") for word in _UNBELIEVED)
+
+
+def _rank(column: str) -> str:
+    """Return how uncertain a source is, in the order of docs/concepts/ledger.md."""
+    sources = ("provider", "generation", "price", "estimate", "reservation")
+    return f"CASE {column} " + " ".join(f"WHEN '{name}' THEN {n}" for n, name in enumerate(sources, 1)) + " ELSE 0 END"
+
+
+_TOKENS = f"ifnull(input_tokens, 0) + ifnull(output_tokens, 0) + {UNCOUNTED_TOKENS}"
+
+_ENDED = "state IN ('settled', 'released')"
+
+_ROW_FAULTS = (
+    (
+        (
+            "min(ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cached_tokens, 0),"
+            " ifnull(reasoning_tokens, 0), ifnull(cost_pusd, 0), ifnull(reserved_pusd, 0),"
+            f" {', '.join(f'ifnull({name}, 0)' for name in Counts._fields)},"
+            " ifnull(reserved_tokens, 0), ifnull(uncounted_tokens, 0), ifnull(ttft_ms, 0), ifnull(duration_ms, 0),"
+            " attempts, started_ms) < 0"
+        ),
+        "an amount is below 0",
+    ),
+    ("id >> 21 < started_ms", "its id was given before the time at which it began"),
+    (
+        # the date's midnight in UTC is at most 14 hours after the start (east) and 37 before it (west, a long day)
+        "ifnull(started_ms / 86400000.0 + 2440587.5 - julianday(day), 9) NOT BETWEEN -0.6 AND 1.6",
+        "its day is not the date on which it began, in any time zone",
+    ),
+    (
+        (
+            "state = 'open' AND (finished_ms IS NOT NULL OR cost_pusd IS NOT NULL OR cost_source <> 'none'"
+            " OR status IS NOT NULL OR model IS NOT NULL)"
+        ),
+        "it is open, but something of an end stands in it",
+    ),
+    ("state <> 'open' AND (finished_ms IS NULL OR status IS NULL)", "it has ended, but at no time or with no status"),
+    (
+        "state = 'pending' AND (cost_pusd IS NOT NULL OR cost_source <> 'none')",
+        "it waits for a cost, but has one",
+    ),
+    (
+        "state = 'released' AND (cost_pusd IS NOT 0 OR cost_source <> 'none')",
+        "it was released (not billed), but cost something or names a source",
+    ),
+    (
+        # of several attempts one may have a cost and another none
+        (
+            f"(state = 'settled' AND cost_pusd IS NULL) <> {_flagged('cost_unknown')}"
+            " AND (attempts <= 1 OR cost_pusd IS NULL)"
+        ),
+        "flag cost_unknown and its cost contradict each other",
+    ),
+    (
+        "state = 'settled' AND (cost_pusd IS NULL) <> (cost_source = 'none')",
+        "it is settled with a cost that comes from nowhere, or with a source of no cost",
+    ),
+    ("cost_source = 'reservation' AND flags IS NULL", "it was charged at its reservation, and no flag says why"),
+    (
+        # what it is known to have cost at least may be more than was held, or stand where nothing could be held
+        (
+            "cost_source IN ('reservation', 'estimate') AND attempts <= 1 AND cost_pusd IS NOT reserved_pusd"
+            f" AND NOT ifnull(cost_pusd > reserved_pusd, cost_pusd IS NOT NULL AND ({_DOUBTED}))"
+        ),
+        "it was charged at its reservation, but at another amount",
+    ),
+    (
+        f"(state = 'settled' AND ifnull(cost_pusd > reserved_pusd, 0)) <> {_flagged('over_reservation')}",
+        "flag over_reservation and the amounts contradict each other",
+    ),
+)
+
+
+def _cases(faults: tuple[tuple[str, str], ...]) -> str:
+    return "CASE " + " ".join(f"WHEN {condition} THEN '{text}'" for condition, text in faults) + " END"
+
+
+def _rows(ledger: _Ledger) -> Iterator[LedgerDifference]:
+    sql = f"SELECT id, {_cases(_ROW_FAULTS)} AS fault FROM requests WHERE fault IS NOT NULL"  # noqa: S608 - constants
+    for id_, text in ledger.execute(sql):
+        yield LedgerDifference("request", id_text(id_), text)
+
+
+# --- requests and their attempts
+
+_ATTEMPT_FAULTS = (
+    ("r.id IS NULL", "attempts without a request"),
+    ("a.count <> a.last OR a.below > 0", "its attempts are not numbered 1, 2, 3 ..."),
+    ("a.negative > 0", "an amount of an attempt is below 0"),
+    ("a.first_ms <> r.started_ms", "its first attempt was made durable at another time than itself"),
+    ("r.state <> 'open' AND a.open > 0", "it has ended, but an attempt has not"),
+    (
+        (
+            "r.state <> 'open' AND r.attempts <> a.count"
+            " AND NOT (r.attempts = 0 AND a.count = 1 AND a.outcome = 'not_sent')"
+        ),
+        "it names another number of attempts than there are",
+    ),
+    (
+        "r.state IN ('settled', 'released') AND a.cost <> ifnull(r.cost_pusd, 0)",
+        "its attempts cost another sum than itself",
+    ),
+    ("r.state = 'pending' AND NOT a.unknown", "it waits for a cost, but none of its attempts does"),
+    (
+        f"r.state IN ('settled', 'released') AND a.unknown > 0 AND NOT {_flagged('cost_unknown', 'r.')}",
+        "it has ended, but an attempt has no cost",
+    ),
+    (
+        f"r.state IN ('settled', 'released') AND r.cost_pusd > 0 AND a.sources >> {_rank('r.cost_source')} <> 1",
+        "the least sure of its attempts has another source than itself",
+    ),
+    (
+        (
+            "r.state <> 'open' AND (a.input_tokens IS NOT r.input_tokens OR a.output_tokens IS NOT r.output_tokens"
+            " OR a.cached_tokens IS NOT r.cached_tokens OR a.reasoning_tokens IS NOT r.reasoning_tokens"
+            f" OR {' OR '.join(f'a.{name} IS NOT r.{name}' for name in Counts._fields)})"
+        ),
+        "its attempts have other tokens than itself",
+    ),
+    (
+        (
+            "r.state <> 'open' AND (a.generation_id IS NOT r.generation_id OR a.provider <> r.provider)"
+            " AND a.outcome <> 'not_sent'"
+        ),
+        "its last attempt was another generation than itself, or at another provider",
+    ),
+    ("a.held > ifnull(r.reserved_pusd, 0)", "more is set aside for its attempts than it has reserved"),
+    (
+        (
+            "r.state IN ('settled', 'released') AND a.count > 1 AND (a.charged > 0 OR (a.cost_source IN"
+            " ('reservation', 'estimate') AND a.cost_pusd IS NOT r.reserved_pusd - a.held"
+            f" AND NOT ifnull(a.cost_pusd > r.reserved_pusd - a.held, {_DOUBTED_THERE})))"
+        ),
+        "an attempt was charged at what was set aside for it, but at another amount",
+    ),
+)
+
+# SQLite takes the bare columns of a group from the row that holds its only max(): the last attempt. Its share is the
+# rest. sources: a bit for each, so that the highest is the least sure.
+_SUMMED_ATTEMPTS = f"""
+SELECT request_id, max(n) AS last, count(*) AS count, sum(n < 1) AS below, sum(outcome = 'open') AS open,
+    sum(cost_pusd IS NULL AND outcome <> 'open') AS unknown,
+    sum(ifnull(cost_pusd, 0)) AS cost, sum(CASE n WHEN 1 THEN started_ms ELSE 0 END) AS first_ms,
+    sum(min(ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cached_tokens, 0), ifnull(reasoning_tokens, 0),
+        ifnull(cost_pusd, 0), ifnull(ttft_ms, 0), ifnull(duration_ms, 0), ifnull(reserved_pusd, 0),
+        ifnull(reserved_tokens, 0)) < 0) AS negative,
+    sum(DISTINCT CASE WHEN cost_pusd > 0 THEN 1 << ({_rank("cost_source")}) ELSE 0 END) AS sources,
+    sum(CASE WHEN is_single THEN 0 ELSE ifnull(reserved_pusd, 0) END) AS held,
+    sum(NOT is_single AND reserved_pusd IS NOT NULL AND cost_source IN ('reservation', 'estimate')
+        AND cost_pusd IS NOT reserved_pusd AND NOT ifnull(cost_pusd > reserved_pusd, 0)) AS charged,
+    sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(cached_tokens) AS cached_tokens,
+    sum(reasoning_tokens) AS reasoning_tokens, {", ".join(f"sum({name}) AS {name}" for name in Counts._fields)},
+    outcome, provider, cost_pusd, cost_source, generation_id
+FROM (SELECT *, n = 1 AND NOT EXISTS (SELECT 1 FROM attempt_rows WHERE attempt_rows.request_id = attempts.request_id)
+    AS is_single FROM attempts) GROUP BY request_id
+"""  # noqa: S608 - constants of this file
+
+
+def _attempts(ledger: _Ledger) -> Iterator[LedgerDifference]:
+    sql = (
+        f"SELECT a.request_id, {_cases(_ATTEMPT_FAULTS)} AS fault"  # noqa: S608 - constants of this file
+        f" FROM ({_SUMMED_ATTEMPTS}) a LEFT JOIN requests r ON r.id = a.request_id WHERE fault IS NOT NULL"
+    )
+    for id_, text in ledger.execute(sql):
+        yield LedgerDifference("attempt", id_text(id_), text)
+    for (id_,) in ledger.execute(
+        "SELECT id FROM requests WHERE NOT EXISTS (SELECT 1 FROM attempts WHERE request_id = requests.id)"
+    ):
+        yield LedgerDifference("attempt", id_text(id_), "a request without any attempt")
+
+
+def _generations(ledger: _Ledger) -> Iterator[LedgerDifference]:
+    """Yield generations charged twice. Servers that only count tokens may reuse an id for many answers."""
+    for provider, generation_id, count, first in ledger.execute(
+        "SELECT provider, generation_id, count(*), min(request_id) FROM attempts"
+        " WHERE generation_id IS NOT NULL AND cost_source IN ('provider', 'generation', 'reservation')"
+        " GROUP BY generation_id, provider HAVING count(*) > 1"
+    ):
+        text = f"generation {generation_id} of {provider} stands on {count} attempts"
+        yield LedgerDifference("generation", id_text(first), text)
+
+
+def _adjustments(ledger: _Ledger) -> Iterator[LedgerDifference]:
+    for id_, request_id, state, cost_pusd, total_pusd in ledger.execute(
+        "SELECT a.id, a.request_id, r.state, r.cost_pusd, sum(a.amount_pusd) FROM adjustments a"
+        " LEFT JOIN requests r ON r.id = a.request_id GROUP BY a.request_id"
+    ):
+        if state is None:
+            yield LedgerDifference(
+                "adjustment", id_text(request_id), f"adjustment {id_} corrects a request that is not there"
+            )
+        elif state not in ("settled", "released"):
+            yield LedgerDifference(
+                "adjustment", id_text(request_id), f"adjustment {id_} corrects a request that is {state}"
+            )
+        elif (cost_pusd or 0) + total_pusd < 0:
+            text = f"adjustments take {-total_pusd} from a cost of {cost_pusd or 0} pico-USD"
+            yield LedgerDifference("adjustment", id_text(request_id), text)
+
+
+# --- the roll-up
+
+_KEY = (
+    f"started_ms - started_ms % {HOUR_MS}, user, ifnull(group_name, ''), ifnull(model, ''), ifnull(provider, ''),"
+    " ifnull(use_case, '')"
+)
+_SUM_ROWS = (
+    f"SELECT {_KEY}, count(*), sum(error IS NOT NULL), sum(ifnull(input_tokens, 0)), sum(ifnull(output_tokens, 0)),"  # noqa: S608 - constants
+    f" sum(ifnull(cached_tokens, 0)), sum(ifnull(reasoning_tokens, 0)), sum({UNCOUNTED_TOKENS}),"
+    f" {', '.join(f'sum(ifnull({name}, 0))' for name in Counts._fields)}, sum(ifnull(cost_pusd, 0))"
+    f" FROM requests WHERE {_ENDED} GROUP BY 1, 2, 3, 4, 5, 6"
+)
+_SUM_ADJUSTMENTS = (
+    f"SELECT {_KEY}, sum(a.amount_pusd) FROM adjustments a JOIN requests ON requests.id = a.request_id"  # noqa: S608 - constants
+    f" WHERE {_ENDED} GROUP BY 1, 2, 3, 4, 5, 6"
+)
+_ROLLUP = f"SELECT hour_ms, user, group_name, model, provider, use_case, {', '.join(_FIGURES)} FROM usage_hourly"  # noqa: S608 - constants
+
+
+def _rollup(ledger: _Ledger) -> Iterator[LedgerDifference]:
+    """Yield the hours that differ from the sum of their requests and adjustments."""
+    rows = {row[:6]: row[6:] for row in ledger.execute(_SUM_ROWS)}
+    for row in ledger.execute(_SUM_ADJUSTMENTS):
+        figures = rows[row[:6]]
+        rows[row[:6]] = (*figures[:-1], figures[-1] + row[6])
+    ledger.rows, ledger.rollup = rows, {row[:6]: row[6:] for row in ledger.execute(_ROLLUP)}
+    ledger.is_summed = True
+    unequal = {key for key, _ in ledger.rows.items() ^ ledger.rollup.items()}
+    for key in sorted(unequal):
+        kept, summed = ledger.rollup.get(key), ledger.rows.get(key)
+        if not _removed(key[0], kept, summed, ledger.removed_before_ms):
+            yield LedgerDifference("rollup", _key_text(key), _told(kept, summed))
+    for key, kept in ledger.rollup.items():
+        if key[0] % HOUR_MS or min(kept) < 0:
+            yield LedgerDifference("rollup", _key_text(key), "it begins within an hour, or an amount is below 0")
+
+
+def _removed(hour_ms: int, kept: _Figures | None, summed: _Figures | None, removed_ms: int) -> bool:
+    """Return whether retention explains that an hour has fewer rows than the roll-up counts."""
+    if hour_ms >= removed_ms or kept is None:
+        return False
+    if summed is None:
+        return True
+    return summed[0] < kept[0] and all(part <= whole for part, whole in zip(summed, kept, strict=True))
+
+
+def _key_text(key: _Key) -> str:
+    return f"{iso_utc(key[0]) if 0 <= key[0] < _FOREVER_MS else key[0]} {' '.join(repr(text) for text in key[1:])}"
+
+
+def _told(kept: _Figures | None, summed: _Figures | None) -> str:
+    if kept is None:
+        return "requests that the roll-up does not know"
+    if summed is None:
+        return "the roll-up counts requests that are not there"
+    named = zip(_FIGURES, kept, summed, strict=True)
+    return ", ".join(f"{name} is {has}, rows say {wants}" for name, has, wants in named if has != wants)
+
+
+def _users(ledger: _Ledger) -> Iterator[LedgerDifference]:
+    """Yield the hours whose users do not add up to the total."""
+    if not ledger.is_summed:
+        return
+    requests, cost_pusd = ledger.execute(
+        f"SELECT count(*), ifnull(sum(cost_pusd), 0) FROM requests WHERE {_ENDED}"  # noqa: S608 - constants
+    ).fetchone()
+    (adjusted_pusd,) = ledger.execute("SELECT ifnull(sum(amount_pusd), 0) FROM adjustments").fetchone()
+    by_user: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for key, figures in ledger.rows.items():
+        by_user[key[1]][0] += figures[0]
+        by_user[key[1]][1] += figures[-1]
+    found = [sum(sums) for sums in zip(*by_user.values(), strict=True)] or [0, 0]
+    if found != [requests, cost_pusd + adjusted_pusd]:
+        text = (
+            f"users sum to {found[0]} requests and {found[1]} pico-USD,"
+            f" all rows to {requests} and {cost_pusd + adjusted_pusd}"
+        )
+        yield LedgerDifference("total", "all users", text)
+
+
+# --- what has not ended
+
+
+def _unfinished(ledger: _Ledger, expected: ExpectedTotals, now_ms: int, findings: LedgerFindings) -> None:
+    """Report requests that have been open for longer than any request can take."""
+    open_ms = now_ms - int(expected.longest_request_s * 1000)
+    pending_ms = open_ms - int(expected.longest_look_up_s * 1000)
+    for id_, state, started_ms in ledger.execute(
+        "SELECT id, state, started_ms FROM requests WHERE state IN ('open', 'pending') ORDER BY id"
+    ):
+        if state == "open":
+            findings.open += 1
+            if started_ms < open_ms:
+                text = f"open since {iso_utc(started_ms)}: no request takes so long. The next start settles it"
+                findings.add(LedgerDifference("open", id_text(id_), text))
+        else:
+            findings.pending += 1
+            if started_ms < pending_ms:
+                findings.notes.append(f"{id_text(id_)} waits for its cost since {iso_utc(started_ms)}.")
+
+
+def _count(ledger: _Ledger, findings: LedgerFindings) -> None:
+    findings.requests = ledger.execute("SELECT count(*) FROM requests").fetchone()[0]
+    findings.attempts = ledger.execute("SELECT count(*) FROM attempts").fetchone()[0]
+    findings.adjustments = ledger.execute("SELECT count(*) FROM adjustments").fetchone()[0]
+    findings.cost_pusd = sum(figures[-1] for figures in ledger.rollup.values())
+
+
+# --- limits
+
+
+def _limits(ledger: _Ledger, expected: ExpectedTotals, now_ms: int, findings: LedgerFindings) -> None:
+    """Report open windows in which more is settled and reserved than the limit allows, unless that is explained."""
+    if not ledger.is_summed:
+        return
+    sums = _WindowSums(ledger)
+    for quota in sorted(set(expected.quotas), key=refusal_order):
+        if quota.kind == "concurrency" or (quota.mode == "soft" and quota.kind != "requests"):
+            continue  # soft limits may be passed by what was under way; concurrency is not in the rows
+        window = window_at(quota.window, expected.zone, now_ms)
+        span = (window.start_ms, _FOREVER_MS if window.end_ms is None else window.end_ms)
+        settled, reserved = sums.amounts(quota, span)
+        excess = settled + reserved - quota.amount
+        if excess <= 0:
+            continue
+        changed_ms = expected.limits_changed_ms
+        is_explained, why = explain_excess(quota, excess, changed_ms, _asked(ledger, quota, span))
+        text = (
+            f"{_amount(quota, settled)} settled and {_amount(quota, reserved)} reserved"
+            f" are {_amount(quota, excess)} over the limit of {_amount(quota, quota.amount)}: {why}"
+        )
+        where = f"{quota.scope} {quota.kind}/{quota.window}"
+        if is_explained:
+            findings.notes.append(f"{where}: {text}.")
+        else:
+            findings.add(LedgerDifference("limit", where, text))
+
+
+def _amount(quota: Quota, amount: int) -> str:
+    return f"${pusd_to_usd(amount)}" if quota.kind == "cost" else f"{amount} {quota.kind}"
+
+
+def _is_in(scope: str, user: str, group: str | None, use_case: str | None) -> bool:
+    kind, _, name = scope.partition(":")
+    return kind == "all" or name == {"user": user, "group": group, "use_case": use_case}[kind]
+
+
+class _WindowSums:
+    """What windows hold: whole hours from the sums by hour, the hours at their edges from single rows."""
+
+    def __init__(self, ledger: _Ledger) -> None:
+        self._ledger = ledger
+        # by user, group and use case
+        self._hours: dict[tuple[str, str, str], dict[int, list[int]]] = defaultdict(dict)
+        for key in ledger.rows.keys() | ledger.rollup.keys():
+            figures = ledger.rows.get(key)
+            if key[0] < ledger.removed_before_ms:  # its rows may be gone
+                figures = ledger.rollup.get(key, figures)
+            if figures is not None:
+                total = self._hours[key[1], key[2], key[5]].setdefault(key[0], [0, 0, 0])
+                total[0] += figures[-1]
+                total[1] += figures[2] + figures[3] + figures[6]
+                total[2] += figures[0]
+        self._edges: dict[tuple[int, int], list[tuple[str, str, str, int, int, int]]] = {}
+        self._held = ledger.execute(
+            "SELECT started_ms, user, group_name, use_case, ifnull(reserved_pusd, 0), ifnull(reserved_tokens, 0), 1"
+            " FROM requests WHERE state IN ('open', 'pending')"
+        ).fetchall()
+
+    def amounts(self, quota: Quota, span: tuple[int, int]) -> tuple[int, int]:
+        """Return what is settled and what is reserved of a quota's kind in a window, in its scope."""
+        start_ms, end_ms = span
+        index = _KINDS[quota.kind]
+        first_ms, last_ms = -(-start_ms // HOUR_MS) * HOUR_MS, end_ms // HOUR_MS * HOUR_MS
+        edges = [span] if first_ms > last_ms else [(start_ms, first_ms), (last_ms, end_ms)]
+        settled = 0
+        for key, hours in self._hours.items():
+            if _is_in(quota.scope, *key):
+                settled += sum(figures[index] for at_ms, figures in hours.items() if first_ms <= at_ms < last_ms)
+        found = chain.from_iterable(self._edge(*edge) for edge in edges if edge[0] < edge[1])
+        for user, group, use_case, *figures in found:
+            if _is_in(quota.scope, user, group, use_case):
+                settled += figures[index]
+        reserved = sum(
+            row[4 + index] for row in self._held if start_ms <= row[0] < end_ms and _is_in(quota.scope, *row[1:4])
+        )
+        return settled, reserved
+
+    def _edge(self, start_ms: int, end_ms: int) -> list[tuple[str, str, str, int, int, int]]:
+        found = self._edges.get((start_ms, end_ms))
+        if found is None:
+            found = self._edges[start_ms, end_ms] = self._ledger.execute(
+                "SELECT user, ifnull(group_name, ''), ifnull(use_case, ''), sum(ifnull(cost_pusd, 0) + ifnull("  # noqa: S608 - constants
+                "(SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id), 0)),"
+                f" sum({_TOKENS}), count(*) FROM requests"
+                f" WHERE id >= ?1 AND started_ms >= ?2 AND started_ms < ?3 AND {_ENDED} GROUP BY 1, 2, 3",
+                (id_floor(start_ms), start_ms, end_ms),
+            ).fetchall()
+        return found
+
+
+def _asked(ledger: _Ledger, quota: Quota, span: tuple[int, int]) -> Iterator[RequestedAmounts]:
+    """Yield every request of a window and scope in the order in which they were admitted."""
+    kind, _, name = quota.scope.partition(":")
+    columns = {"user": "user = ?4", "group": "group_name IS ?4", "use_case": "use_case IS ?4"}
+    column = columns.get(kind, "?4 IS NOT NULL")
+    held = {"cost": "reserved_pusd", "tokens": "reserved_tokens", "requests": "1"}[quota.kind]
+    used = {"cost": "cost_pusd", "tokens": _TOKENS, "requests": "1"}[quota.kind]
+    found = ledger.execute(
+        f"SELECT id, started_ms, finished_ms, state, {held}, {used}, {_flagged('over_reservation')},"  # noqa: S608 - constants
+        " (SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id)"
+        f" FROM requests WHERE id >= ?1 AND started_ms >= ?2 AND started_ms < ?3 AND {column} ORDER BY id",
+        (id_floor(span[0]), span[0], span[1], name),
+    )
+    for id_, started_ms, finished_ms, state, reserved, amount, flagged, adjusted in found:
+        ended = None
+        if state in ("settled", "released"):
+            corrected = (adjusted or 0) if quota.kind == "cost" else 0
+            ended = EndedRequest(finished_ms or started_ms, amount or 0, corrected, bool(flagged))
+        yield RequestedAmounts(id_, started_ms, reserved, ended)
+
+
+# --- the files around it
+
+_WAL_MAGIC = (0x377F0682, 0x377F0683)  # https://www.sqlite.org/fileformat2.html#walformat
+_WAL_HEADER = struct.Struct(">III")  # magic, version, size of a page
+
+
+def look_at_wal(database: Path) -> tuple[bytes | None, bool]:
+    """Return the head of the file ``-wal`` (None: no such file) and whether the owner's lock file exists.
+
+    Call it before the ledger is opened: opening makes an empty ``-wal``.
+    """
+    wal = database.with_name(database.name + "-wal")
+    has_lock_file = database.with_name(database.name + ".lock").exists()
+    try:
+        with wal.open("rb") as file:
+            return file.read(_WAL_HEADER.size), has_lock_file
+    except FileNotFoundError:
+        return None, has_lock_file
+
+
+def odd_wal(connection: sqlite3.Connection, head: bytes | None, *, has_lock_file: bool, is_owned: bool) -> str | None:
+    """Return what is odd about the ``-wal``; is_owned: a process has the ledger open for writing."""
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        return None  # a copy made by tollkeeper backup: one file holds everything
+    if head is None and is_owned:
+        return (
+            "A proxy runs, but its -wal is missing: somebody deleted it. Stop the proxy, keep all files, and"
+            " compare this ledger with the newest back-up."
+        )
+    if head is None and not has_lock_file:
+        return (
+            "There is no -wal and no .lock beside this file: it looks like a copy of the .db alone. What the -wal"
+            " held is not in it. Use tollkeeper backup for copies."
+        )
+    if not head:
+        return None
+    if len(head) < _WAL_HEADER.size:
+        return "The -wal is cut off within its head; SQLite leaves it out. Compare with the newest back-up."
+    magic, _, page_size = _WAL_HEADER.unpack(head)
+    if magic not in _WAL_MAGIC or page_size != connection.execute("PRAGMA page_size").fetchone()[0]:
+        return "The -wal is not one of this ledger; SQLite leaves it out. Compare with the newest back-up."
+    if not is_owned:
+        return "No proxy runs, and its -wal holds rows: it was killed. The next start takes them up; keep both files."
+    return None

@@ -1,0 +1,444 @@
+"""The one thread that writes the ledger.
+
+Fails closed: an operation is acknowledged only after its commit is on disk (WAL, synchronous=FULL). The writer commits
+whatever is queued as soon as the last commit ended, so that a group is one row when idle and many rows under load.
+When the disk refuses, new requests get LedgerUnavailableError and nothing is sent upstream; ends of requests stay in
+memory and are tried again until they are on disk.
+"""
+
+import asyncio
+import contextlib
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import Any
+
+from proxy.core.errors import TollkeeperError
+from proxy.core.inline_future import InlineFuture
+from proxy.storage.rows import (
+    AttemptEnd,
+    GenerationNote,
+    NewAttempt,
+    OpenRow,
+    RequestEnd,
+    attempt_columns,
+    counts_of,
+    end_columns,
+    finished,
+    hourly_counts,
+    hourly_rows,
+    id_text,
+    open_columns,
+    row_id,
+    storable,
+)
+from proxy.storage.sqlite import statements
+from proxy.storage.sqlite.statements import BatchStatement
+
+log = logging.getLogger("tollkeeper.ledger")
+
+_RETRY_S = 0.25  # how often ends that could not be committed are tried again while nothing else arrives
+_MARK_EVERY_S = 1.0
+# Under load a group waits a moment for more, as with PostgreSQL's commit_delay: what a transaction costs whatever is
+# in it is then shared by more (-10 % CPU a request at 64 connections). Alone nobody waits: groups are of one or two.
+_GATHER_S = 0.001
+_GATHER_FROM = 4
+_GROUP_MAX = 1000  # operations in one transaction: beyond this the time of a commit grows with nothing gained
+
+
+_BROKEN = "the thread that writes the ledger has broken"
+
+
+class LedgerUnavailableError(TollkeeperError):
+    """The disk refused, or the queue is full; nothing was written."""
+
+
+class EndedTwiceError(TollkeeperError):
+    """A second end for one request: a fault of ours, never written."""
+
+
+Done = Callable[[Exception | None], None]
+
+
+Call = Callable[[sqlite3.Connection], Any]  # a rarer change, in a savepoint of its own
+What = OpenRow | RequestEnd | NewAttempt | GenerationNote | Call
+
+
+# One whole thing to be written, all of it or nothing; who waits for the commit; and what is called in the event loop
+# after it, or with what refused it, also when nobody waits any more. A plain tuple: a request makes two.
+Operation = tuple[What, InlineFuture[Any], Done | None]
+# What a call gave, or what refused an operation; of those that are not here there is nothing to say.
+Outcomes = dict[InlineFuture[Any], tuple[Any, Exception | None]]
+_WRITTEN = (None, None)
+
+
+class _Rows:
+    """What one group writes, by kind, in the order in which it came."""
+
+    def __init__(self, operations: list[Operation]) -> None:
+        self.opened: list[OpenRow] = []
+        self.ends: list[RequestEnd] = []
+        self.generations: list[GenerationNote] = []
+        self.attempts: list[NewAttempt] = []
+        self.calls: list[tuple[Call, InlineFuture[Any]]] = []
+        self.outcomes: Outcomes = {}
+        for what, waiter, _ in operations:
+            if isinstance(what, OpenRow):
+                self.opened.append(what)
+            elif isinstance(what, RequestEnd):
+                self.ends.append(what)
+            elif isinstance(what, GenerationNote):
+                self.generations.append(what)
+            elif isinstance(what, NewAttempt):
+                self.attempts.append(what)
+            else:
+                self.calls.append((what, waiter))
+        self.opened_ids = list(map(row_id, self.opened))
+        self.finished = finished(self.ends)
+
+
+def _must_land(what: What) -> bool:
+    """Return whether money may have been spent: then it may wait for the disk, but is never dropped."""
+    return isinstance(what, RequestEnd | GenerationNote)
+
+
+def _request_of(what: What) -> str | None:
+    """Return the id of the request that an operation belongs to, as users see it; None for a call."""
+    if isinstance(what, NewAttempt):
+        return id_text(what.attempt.request_id)
+    if isinstance(what, GenerationNote):
+        return id_text(what.request_id)
+    return id_text(what.id) if isinstance(what, OpenRow | RequestEnd) else None
+
+
+def _is_the_disk(error: Exception) -> bool:
+    """Return whether waiting may help: full, locked, read-only, broken, but not a row that the schema refuses."""
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(
+        error, sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError
+    )
+
+
+def _write_nothing_new(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO meta VALUES ('probe', '')")  # an UPDATE to the same value would write no page
+    connection.execute("DELETE FROM meta WHERE name = 'probe'")
+
+
+class Writer:
+    """Owns the connection; everything that changes the ledger goes through submit()."""
+
+    def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop, queue_max: int) -> None:
+        self._connection = connection
+        self._loop = loop
+        # None ends the thread. Operations are handed over once a turn of the loop: a wake-up costs more than a row.
+        self._queue: queue.SimpleQueue[list[Operation] | None] = queue.SimpleQueue()
+        self._queue_max = queue_max
+        self._incoming: list[Operation] = []
+        self._waiting = 0  # operations that were submitted and not yet resolved
+        self._kept: list[Operation] = []
+        self._finished = False  # of the loop: nothing more is taken
+        self._stopping = False  # of the thread: all that was taken is here
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._mark_id, self._newest_id = connection.execute(statements.MARKED).fetchone()
+        self._unfinished = {row[0] for row in connection.execute(statements.UNFINISHED, (None,)).fetchall()}
+        self._mark_due_s = 0.0
+        self._last_count = 0  # operations that came for the last group
+        self._under_way: list[Operation] = []  # of the thread: what it has taken and not resolved
+        self._lost = 0  # ends of requests that the thread left unwritten when it broke
+        self.has_broken = False  # the thread has ended by a fault of ours: nothing is written any more
+        self.problem: str | None = None  # what the disk said last; None while commits succeed
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, what: What, call_done: Done | None = None) -> InlineFuture[Any]:
+        """Queue what is to be written; what is given back is done after the commit.
+
+        Raises LedgerUnavailableError where the ledger is closed, and for new requests where the queue is full.
+        """
+        if self._waiting >= self._queue_max:
+            self._check_room(what)
+        waiter: InlineFuture[Any] = InlineFuture(self._loop)
+        self._waiting += 1
+        incoming = self._incoming
+        if not incoming:
+            self._loop.call_soon(self._hand_over)
+        incoming.append((what, waiter, call_done))
+        return waiter
+
+    def _check_room(self, what: What) -> None:
+        if self.has_broken:
+            raise LedgerUnavailableError(self.problem or _BROKEN)
+        if self._finished:
+            raise LedgerUnavailableError("the ledger is closed")
+        if not _must_land(what):
+            raise LedgerUnavailableError(f"{self._queue_max} operations already wait for the disk")
+
+    def _hand_over(self) -> None:
+        if self._incoming:
+            self._queue.put(self._incoming)
+            self._incoming = []
+
+    def finish(self) -> None:
+        """Accept no more operations. Call it in the event loop, the only one to submit any."""
+        if not self._finished:
+            self._finished = True
+            self._queue_max = 0  # so that submit() looks
+            self._hand_over()
+            self._queue.put(None)
+
+    def join(self) -> int:
+        """Wait until all that was taken is written; return how many ends could not be. Blocks: call it in a thread."""
+        self._thread.join()
+        return self._lost + sum(isinstance(what, RequestEnd) for what, _, _ in self._kept)
+
+    def is_alive(self) -> bool:
+        """Return whether the thread is running, or has ended because it was told to."""
+        return self._thread.is_alive() or (self._finished and not self.has_broken)
+
+    def _run(self) -> None:
+        try:
+            self._write_all()
+        except BaseException as error:  # whatever it is: somebody must hear that nothing is written any more
+            log.exception("ledger.writer_ended")
+            self._break(error)
+
+    def _write_all(self) -> None:
+        while not self._stopping:
+            operations = self._next_group()
+            if operations:
+                self._write(operations)
+            elif self.problem is not None and not self._stopping:
+                self._probe()
+        self._under_way = []
+        self._last_mark()
+
+    def _break(self, error: BaseException) -> None:
+        """Refuse whatever waits and whatever will come: at once, for it would wait for ever."""
+        self.problem = f"{_BROKEN}: {error!r}"
+        left = [*self._under_way, *self._kept]
+        self._kept = []
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._refuse_all, left)
+
+    def _refuse_all(self, left: list[Operation]) -> None:
+        """Fail, in the event loop, all operations that the thread has left unanswered."""
+        self.has_broken = True
+        self._queue_max = 0  # so that submit() looks
+        while True:
+            try:
+                left += self._queue.get_nowait() or ()
+            except queue.Empty:
+                break
+        left += self._incoming
+        self._incoming = []
+        self._waiting = 0
+        for what, waiter, _ in left:
+            if not waiter.is_done:
+                self._lost += isinstance(what, RequestEnd)
+                waiter.set_exception(LedgerUnavailableError(self.problem or _BROKEN))
+
+    def _next_group(self) -> list[Operation]:
+        """Wait for something to do, then take all that is there, what was kept from a failure first."""
+        group = self._under_way = self._kept  # the same list: what it takes is never out of sight
+        self._kept = []
+        count = len(group)
+        try:
+            # what was kept is tried again also where the disk has taken something else since
+            batch = self._queue.get(timeout=_RETRY_S if group or self.problem is not None else None)
+        except queue.Empty:
+            self._last_count = 0
+            return group
+        if self._last_count >= _GATHER_FROM and batch is not None:
+            time.sleep(_GATHER_S)
+        while batch is not None:
+            group += batch
+            if len(group) >= _GROUP_MAX or self._queue.empty():
+                break
+            batch = self._queue.get()
+        else:
+            self._stopping = True
+        self._last_count = len(group) - count
+        return group
+
+    def _write(self, operations: list[Operation]) -> None:
+        try:
+            outcomes = self._transaction(operations)
+        except Exception as error:  # noqa: BLE001 - handed on to the one who asked, or kept and tried again
+            if _is_the_disk(error):
+                self._refuse(operations, error)
+            elif len(operations) == 1:
+                self._write_mended(operations[0], error)
+            else:  # one bad operation must not take its neighbours along: it is alone after a few halvings
+                middle = len(operations) // 2
+                self._write(operations[:middle])
+                self._write(operations[middle:])
+        else:
+            self._note_success()
+            self._resolve(operations, outcomes)
+
+    def _write_mended(self, operation: Operation, error: Exception) -> None:
+        """Write what must land and cannot be held as it is in the form that can; anything else is refused."""
+        what, waiter, call_done = operation
+        mended = storable(what) if isinstance(what, RequestEnd | GenerationNote | NewAttempt) else what
+        if mended == what:
+            self._resolve([operation], {waiter: (None, error)})
+            return
+        log.error("ledger.row_mended", extra={"request_id": _request_of(mended), "problem": repr(error)})
+        self._write([(mended, waiter, call_done)])
+
+    def _probe(self) -> None:
+        """Test whether the disk takes writes again: while /readyz is red, nobody else may come and try."""
+        try:
+            self._transaction([(_write_nothing_new, InlineFuture(self._loop), None)])
+        except sqlite3.DatabaseError as error:
+            self.problem = str(error)
+        else:
+            self._note_success()
+
+    def _last_mark(self) -> None:
+        """Leave the next start as little to read as possible; a disk that refuses costs only time."""
+        self._mark_due_s = 0.0
+        try:
+            self._transaction([])
+        except sqlite3.DatabaseError as error:
+            log.info("ledger.mark_failed", extra={"problem": str(error)})
+
+    def _note_success(self) -> None:
+        if self.problem is not None:
+            log.warning("ledger.recovered", extra={"problem": self.problem})
+            self.problem = None
+
+    def _transaction(self, operations: list[Operation]) -> Outcomes:
+        rows = _Rows(operations)
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            self._apply(rows)
+            mark_id = self._mark(rows.opened_ids)
+            execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+            raise
+        self._mark_id = mark_id
+        self._unfinished.update(rows.opened_ids)
+        self._unfinished.difference_update(map(row_id, rows.finished))
+        self._newest_id = max(self._newest_id, max(rows.opened_ids, default=0))
+        return rows.outcomes
+
+    def _apply(self, rows: _Rows) -> None:
+        """Run the statements in the order in which the rows of one request depend on each other."""
+        self._run_all(statements.OPEN, list(map(open_columns, rows.opened)))
+        if rows.generations or rows.attempts:
+            self._apply_further(rows.generations, rows.attempts)
+        if rows.ends:
+            self._apply_ends(rows)
+        for call, waiter in rows.calls:
+            rows.outcomes[waiter] = self._apply_call(call)
+
+    def _apply_further(self, generations: list[GenerationNote], attempts: list[NewAttempt]) -> None:
+        firsts = [(row.request_id, row.generation_id) for row in generations if row.n == 1]
+        self._run_all(statements.FIRST_GENERATION, firsts)
+        for row in attempts:
+            if row.before.n == 1:
+                self._connection.execute(statements.FIRST_ATTEMPT, (row.before.request_id,))
+        self._run_all(statements.ATTEMPT, [row.attempt for row in attempts])
+        reserved = [(row.attempt.request_id, *row.reserved) for row in attempts if row.reserved is not None]
+        self._run_all(statements.EXTEND, reserved)
+        self._run_all(statements.GENERATION, generations)
+        self._end_attempts([row.before for row in attempts])
+
+    def _apply_ends(self, rows: _Rows) -> None:
+        several = [end for end in rows.ends if end.attempt_ends]
+        if several:
+            self._end_attempts([row for end in several for row in end.attempt_ends])
+        ended = self._run_all(statements.END, list(map(end_columns, rows.ends)))
+        if ended != len(rows.ends):
+            raise EndedTwiceError(f"{len(rows.ends) - ended} of {len(rows.ends)} requests had ended already")
+        uncounted = [(end.id, end.uncounted_tokens) for end in several if end.state != "pending"]
+        self._run_all(statements.UNCOUNTED, uncounted)
+        self._run_all(statements.HOURLY, hourly_rows(rows.finished))
+        counted = [
+            (end.id, *counts) for end, counts in zip(rows.ends, map(counts_of, rows.ends), strict=True) if counts
+        ]
+        if counted:
+            self._run_all(statements.REQUEST_COUNTS, counted)
+            self._run_all(statements.HOURLY_COUNTS, hourly_counts(rows.finished))
+
+    def _end_attempts(self, ends: list[AttemptEnd]) -> None:
+        self._run_all(statements.ATTEMPT_END, list(map(attempt_columns, ends)))
+        counted = [(end.request_id, end.n, *end.counts) for end in ends if end.counts is not None]
+        self._run_all(statements.ATTEMPT_COUNTS, counted)
+
+    def _run_all(self, statement: BatchStatement, rows: Sequence[tuple[object, ...]]) -> int:
+        """Run a statement for all rows; gives how many rows of its table it changed."""
+        changed = 0
+        for sql, values in statement.runs(rows):
+            changed += self._connection.execute(sql, values).rowcount
+        return changed
+
+    def _mark(self, opened_ids: list[int]) -> int:
+        """Store, once a second, the id below which every request is finished, so that a start reads no more.
+
+        Ids are assigned before requests are opened, so one may be opened late: then the mark goes back with it. Returns
+        the mark on disk once the transaction is committed.
+        """
+        mark_id: int = self._mark_id
+        if min(opened_ids, default=mark_id) < mark_id:
+            mark_id = min(opened_ids)
+        elif time.monotonic() >= self._mark_due_s:
+            self._mark_due_s = time.monotonic() + _MARK_EVERY_S
+            mark_id = min(chain(self._unfinished, opened_ids), default=self._newest_id)
+        if mark_id != self._mark_id:
+            self._connection.execute(statements.MARK, (mark_id,))
+        return mark_id
+
+    def _apply_call(self, call: Call) -> tuple[Any, Exception | None]:
+        """Run a rarer change in a savepoint, so that its failure is its own."""
+        answer, failure = None, None
+        self._connection.execute("SAVEPOINT call")
+        try:
+            answer = call(self._connection)
+        except Exception as error:
+            if _is_the_disk(error):
+                raise
+            self._connection.execute("ROLLBACK TO call")
+            failure = error
+        self._connection.execute("RELEASE call")
+        return answer, failure
+
+    def _refuse(self, operations: list[Operation], error: Exception) -> None:
+        """Refuse new requests and keep ends, after the disk refused a commit."""
+        if self.problem is None:
+            log.error("ledger.unavailable", extra={"problem": str(error)})
+        self.problem = str(error)
+        refused = [o for o in operations if not _must_land(o[0])]
+        self._kept = [*self._kept, *(o for o in operations if _must_land(o[0]))]
+        self._resolve(refused, {waiter: (None, LedgerUnavailableError(str(error))) for _, waiter, _ in refused})
+
+    def _resolve(self, operations: list[Operation], outcomes: Outcomes) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._set_results, operations, outcomes)
+        except RuntimeError:  # the loop is closed: nobody waits any more, and what is committed is committed
+            log.info("ledger.unanswered", extra={"operations": len(operations)})
+
+    def _set_results(self, operations: list[Operation], outcomes: Outcomes) -> None:
+        self._waiting -= len(operations)
+        for _, waiter, call_done in operations:
+            answer, error = outcomes.get(waiter, _WRITTEN) if outcomes else _WRITTEN
+            if call_done is not None:
+                try:
+                    call_done(error)
+                except Exception:  # its failure must not leave the rest of the group without an answer
+                    log.exception("ledger.callback_failed")
+            if waiter.is_done:
+                if error is not None:
+                    log.error("ledger.write_refused", extra={"problem": str(error)})
+            elif error is not None:
+                waiter.set_exception(error)
+            else:
+                waiter.set_result(answer)

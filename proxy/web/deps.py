@@ -1,0 +1,30 @@
+"""What the handlers are given beside the call."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from proxy.pipeline.services import Services
+from proxy.policy.wrong_tokens import WrongTokens
+from proxy.web.model_list import ModelListCache
+
+
+class LedgerWrite(Protocol):
+    """Run a change in the ledger's file; when it returns, tokens and users in force are those on disk."""
+
+    def __call__(self, call: Callable[[sqlite3.Connection], Any]) -> Awaitable[Any]: ...
+
+
+@dataclass(slots=True)
+class Deps:
+    services: Services
+    change: LedgerWrite
+    reload: Callable[[], Awaitable[str | None]]  # gives the problem, or None where the file is in force now
+    config_problem: Callable[[], str | None]
+    clock_problem: Callable[[], str | None]
+    pending: Callable[[], int]
+    jobs: Callable[[], Mapping[str, str]]  # background jobs that do not run now, and why
+    ownerless: Callable[[], int]  # holds without a running request, at the last look
+    shelf: ModelListCache = field(default_factory=ModelListCache)
+    wrong_tokens: WrongTokens = field(default_factory=WrongTokens)  # of the operator

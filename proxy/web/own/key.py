@@ -1,0 +1,122 @@
+"""GET /v1/key and /v1/credits: a user's own figures in OpenRouter's shape; never those of the provider's key.
+
+Amounts are JSON numbers in USD with all their digits, as OpenRouter writes them.
+"""
+
+from datetime import UTC
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+from aiohttp import web
+
+from proxy.core.clock import iso_utc
+from proxy.core.money import PUSD_PER_USD, pusd_to_usd
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.identity.authenticate import Identity, credential, hash_of_token, identify
+from proxy.policy.quota import LimitRow
+from proxy.policy.window import window_bounds
+from proxy.providers.key import OWN
+from proxy.storage.sqlite.own_usage import spent_since, spent_with
+from proxy.web.deps import Deps
+
+_UTC = ZoneInfo(str(UTC))  # OpenRouter's days, weeks (from Monday) and months are those of UTC
+_RESETS = {"day": "daily", "week": "weekly", "month": "monthly"}  # the words that OpenRouter has
+_UNLIMITED_PUSD = 10**6 * PUSD_PER_USD  # the shape of /credits has no word for no limit
+
+
+async def show_key(context: RequestContext, deps: Deps) -> web.StreamResponse:
+    """Answer with the user's limit and usage, over all of their tokens."""
+    identity = _identity(context, deps)
+    directory = deps.services.live.current.directory
+    row = directory.find(hash_of_token(context.client.said))
+    starts_ms = [0, *(window_bounds(window, _UTC, context.started_ms)[0] for window in _RESETS)]
+    total, day, week, month = await _spent(deps, identity, starts_ms)
+    budgets = [(limit, _budget(limit)) for limit in _cost_limits(context, deps, identity)]
+    limit, effective = min(budgets, key=lambda pair: pair[0].remaining, default=(None, None))
+    token = credential(context.client.said.headers)
+    data: dict[str, Any] = {
+        "label": f"{token[:7]}...{token[-3:]}",
+        "limit": None if limit is None else _usd(limit.limit),
+        "limit_remaining": None if limit is None else _usd(limit.remaining),
+        "limit_reset": None if limit is None else _RESETS.get(limit.window),
+        "include_byok_in_limit": True,
+        "usage": _usd(total),
+        "usage_daily": _usd(day),
+        "usage_weekly": _usd(week),
+        "usage_monthly": _usd(month),
+        **await _byok(deps, identity, starts_ms),
+        "is_free_tier": False,
+        "is_management_key": False,
+        "is_provisioning_key": False,
+        "creator_user_id": identity.user,
+        "expires_at": None if row is None or row.expires_ms is None else iso_utc(row.expires_ms),
+        "rate_limit": {"requests": -1, "interval": "10s", "note": "deprecated"},
+        "free_model_daily_requests": {"used": -1, "limit": -1, "remaining": -1},  # not known here
+        "budgets": [budget for _, budget in budgets],
+        "effective_budget": effective,
+        "organization_id": None,
+        "workspace_id": None,
+        "allowed_data_regions": [],  # not known here
+    }
+    return _json(context, data)
+
+
+async def show_credits(context: RequestContext, deps: Deps) -> web.StreamResponse:
+    """Answer with all that the user ever spent, and with that plus what the tightest limit leaves as the total.
+
+    Without a limit on cost the balance is a million dollars.
+    """
+    identity = _identity(context, deps)
+    (total,) = await _spent(deps, identity, [0])
+    left = min((limit.remaining for limit in _cost_limits(context, deps, identity)), default=_UNLIMITED_PUSD)
+    return _json(context, {"total_credits": _usd(total + left), "total_usage": _usd(total)})
+
+
+def _identity(context: RequestContext, deps: Deps) -> Identity:
+    return identify(context, deps.services.live.current.directory)
+
+
+async def _spent(deps: Deps, identity: Identity, starts_ms: list[int]) -> list[int]:
+    return await spent_since(deps.services.live.current.settings.database, identity.user, starts_ms)
+
+
+async def _byok(deps: Deps, identity: Identity, starts_ms: list[int]) -> dict[str, Any]:
+    """Return the usage with keys of the user's own, which counts towards limits all the same."""
+    names = ("byok_usage", "byok_usage_daily", "byok_usage_weekly", "byok_usage_monthly")
+    database = deps.services.live.current.settings.database
+    amounts = await spent_with(database, identity.user, OWN, starts_ms) if identity.own_keys else [0] * len(names)
+    return dict(zip(names, map(_usd, amounts), strict=True))
+
+
+def _cost_limits(context: RequestContext, deps: Deps, identity: Identity) -> list[LimitRow]:
+    """Return every cost limit that applies to the user: own, the group's, everyone's together."""
+    rows = deps.services.desk.book.limits_view(identity.allowance.quotas, context.started_ms)
+    return [row for row in rows if row.kind == "cost"]
+
+
+def _budget(limit: LimitRow) -> dict[str, Any]:
+    """Return a limit as OpenRouter shows a budget; what is reserved counts as spent until it is settled."""
+    return {
+        "scope": "key_limit" if limit.scope.startswith("user:") else "workspace",
+        "limit_usd": _usd(limit.limit),
+        "spend_usd": _usd(limit.used + limit.reserved),
+        "remaining_usd": _usd(limit.remaining),
+        "reset_interval": _RESETS.get(limit.window),
+        "resets_at": None if limit.resets_at_ms is None else iso_utc(limit.resets_at_ms),
+        "include_byok": True,
+        "guardrail_id": None,
+        "budget_id": None,
+    }
+
+
+def _usd(pusd: int) -> orjson.Fragment:
+    return orjson.Fragment(pusd_to_usd(pusd))
+
+
+def _json(context: RequestContext, data: dict[str, Any]) -> web.Response:
+    return web.Response(
+        body=orjson.dumps({"data": data}),
+        content_type="application/json",
+        headers={"x-request-id": context.request_id, **context.told()},
+    )

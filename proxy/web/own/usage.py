@@ -1,0 +1,80 @@
+"""GET /v1/me/limits and /v1/me/usage: a user's own figures."""
+
+from collections.abc import Mapping
+
+import orjson
+from aiohttp import web
+
+from proxy.core.clock import iso_utc
+from proxy.core.errors import CallerError
+from proxy.core.money import pusd_to_usd
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.identity.authenticate import Identity, identify
+from proxy.policy.quota import LimitRow
+from proxy.policy.window import window_at
+from proxy.storage.sqlite.own_usage import usage_by_model
+from proxy.web.deps import Deps
+
+_WINDOWS = ("day", "week", "month", "total")
+
+
+def _identity(context: RequestContext, deps: Deps) -> Identity:
+    return identify(context, deps.services.live.current.directory)
+
+
+def limit_json(row: LimitRow) -> dict[str, object]:
+    """Return one limit: money as decimal strings in USD with ``_pusd`` integers beside them, counts as integers."""
+    shown: dict[str, object] = {"scope": row.scope, "kind": row.kind, "window": row.window, "mode": row.mode}
+    for name in ("limit", "used", "reserved", "remaining"):
+        value: int = getattr(row, name)
+        if row.kind == "cost":
+            shown[name] = pusd_to_usd(value)
+            shown[f"{name}_pusd"] = value
+        else:
+            shown[name] = value
+    shown["resets_at"] = None if row.resets_at_ms is None else iso_utc(row.resets_at_ms)
+    return shown
+
+
+async def my_limits(context: RequestContext, deps: Deps) -> web.StreamResponse:
+    """List every window that holds for the user, in the order in which refusals are told."""
+    identity = _identity(context, deps)
+    rows = deps.services.desk.book.limits_view(identity.allowance.quotas, context.started_ms)
+    body: Mapping[str, object] = {
+        "user": identity.user,
+        "group": identity.group,
+        "models": identity.allowance.models,
+        "max_tokens": identity.allowance.max_tokens,
+        "limits": [limit_json(row) for row in rows],
+    }
+    return _json(context, body)
+
+
+async def my_usage(context: RequestContext, deps: Deps) -> web.StreamResponse:
+    """Answer with what the user spent by model in ``?window=`` day (default), week, month or total."""
+    identity = _identity(context, deps)
+    window = context.request.query.get("window", "day")
+    if window not in _WINDOWS:
+        raise CallerError(400, "invalid_value", f"window must be one of {', '.join(_WINDOWS)}.", param="window")
+    snapshot = deps.services.live.current
+    start_ms = window_at(window, snapshot.zone, context.started_ms).start_ms
+    rows = await usage_by_model(snapshot.settings.database, identity.user, start_ms)
+    cost_pusd = sum(row.cost_pusd for row in rows)
+    body = {
+        "user": identity.user,
+        "window": window,
+        "since": None if window == "total" else iso_utc(start_ms),
+        "requests": sum(row.requests for row in rows),
+        "cost": pusd_to_usd(cost_pusd),
+        "cost_pusd": cost_pusd,
+        "models": [row.as_json() for row in rows],
+    }
+    return _json(context, body)
+
+
+def _json(context: RequestContext, body: object) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(body),
+        content_type="application/json",
+        headers={"x-request-id": context.request_id, **context.told()},
+    )

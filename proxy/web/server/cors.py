@@ -1,0 +1,68 @@
+"""What a browser must be told so that it hands an answer to the page that asked (Fetch standard, CORS protocol).
+
+Only pages of server.origins are told anything; credentials are never allowed, since a token travels in a header.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from proxy.pipeline.request.headers import Headers
+
+VARIES: Final[Mapping[str, str]] = {"Vary": "Origin"}
+_EXPOSED = ", ".join(
+    [
+        "x-request-id",
+        "request-id",
+        "x-upstream-request-id",
+        "x-generation-id",
+        "retry-after",
+        "retry-after-ms",
+        "x-should-retry",
+        *(f"x-tollkeeper-{name}" for name in ("model", "provider", "attempts", "static", "max-tokens", "cost-usd")),
+        *(f"x-tollkeeper-{name}" for name in ("budget-remaining-usd", "budget-resets-at", "joined")),
+        *(f"x-ratelimit-{side}-{kind}" for kind in ("requests", "tokens") for side in ("limit", "remaining", "reset")),
+        "*",  # whatever else an answer has; the names before it are for browsers that know no star
+    ]
+)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)  # RFC 9110, 5.6.2
+_HEADERS_MAX = 100
+_USUAL_HEADERS = "authorization, content-type, x-api-key, x-tollkeeper-use-case, x-tollkeeper-tags"
+_PREFLIGHT_KEPT_S = 7200  # browsers keep it no longer than this
+
+
+def origin_headers(origin: str) -> Mapping[str, str]:
+    """Return what every answer to a page of this origin, which may call, carries."""
+    return {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _EXPOSED, **VARIES}
+
+
+def is_preflight(method: str, headers: Headers) -> bool:
+    """Return whether this is a browser's preflight, rather than a program's own OPTIONS request."""
+    return method == "OPTIONS" and "Origin" in headers and "Access-Control-Request-Method" in headers
+
+
+def preflight(headers: Headers, allowed: str) -> web.Response:
+    """Return the answer to a browser that asks; allowed: the methods of the path, "" where there is nothing.
+
+    Where there is nothing the request itself gets the error, which the page can read then.
+    """
+    told = {
+        "Access-Control-Allow-Methods": allowed or "GET, HEAD, OPTIONS, POST",
+        "Access-Control-Allow-Headers": _requested(headers) or _USUAL_HEADERS,
+        "Access-Control-Max-Age": str(_PREFLIGHT_KEPT_S),
+    }
+    if headers.get("Access-Control-Request-Private-Network", "").lower() == "true":
+        told["Access-Control-Allow-Private-Network"] = "true"
+    return web.Response(status=204, headers=told)
+
+
+def _requested(headers: Headers) -> str:
+    """Return the names of the headers that the page will send; what is no name is left out."""
+    names = [
+        name.strip().lower()
+        for value in headers.getall("Access-Control-Request-Headers", ())
+        for name in value.split(",")
+    ]
+    return ", ".join(name for name in names[:_HEADERS_MAX] if _TOKEN.fullmatch(name))

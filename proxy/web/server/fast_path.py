@@ -1,0 +1,445 @@
+"""The short way for the one request that matters: a chat completion, sent as nearly every client sends it.
+
+A plain protocol takes the connection, llhttp reads the head, and the same pipeline as everywhere answers: without
+aiohttp's objects and without a task. Anything else, from another path to a head in two pieces, goes to aiohttp's server
+with all its bytes, and the connection stays there. So only whole heads of the plainest shape are ever read here.
+"""
+
+import asyncio
+import logging
+import re
+import socket
+from collections.abc import Callable
+from typing import cast
+
+import httptools
+from multidict import CIMultiDict
+
+from proxy.core.clock import Clock
+from proxy.core.eager_task import EagerTask
+from proxy.core.errors import ApiError
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import Reply
+from proxy.pipeline.request.headers import RequestHeaders
+from proxy.pipeline.response import RawResponse
+from proxy.pipeline.upstream.final_error import answer_inside
+from proxy.storage.rows import RequestIds
+from proxy.web.deps import Deps
+from proxy.web.errors import error_whole
+from proxy.web.inference import answer_inference
+from proxy.web.server.aiohttp_server import KEEPALIVE_S, UserConnection, internal_error, log_refused
+from proxy.web.server.body_timeouts import BodyTimeouts
+from proxy.web.server.fast_downstream import FastDownstream
+from proxy.web.server.host_check import check_names
+from proxy.web.server.unread_answers import UnreadAnswers
+from proxy.wire.endpoint import OPENROUTER_CHAT
+
+log = logging.getLogger("tollkeeper.web")
+
+_STARTS = tuple(f"POST {prefix}/chat/completions HTTP/1.1\r\n".encode() for prefix in ("/v1", "/api/v1", ""))
+_OPENROUTER_START = b"POST /api/v1/"
+_HEAD_MAX_BYTES = 8190  # aiohttp takes that much in one line
+_HEADERS_MAX = 100
+_BODY_MAX_BYTES = 256 << 10  # what is held before it is known who asks; larger bodies are aiohttp's
+_BEHIND_MAX_BYTES = 64 << 10  # reading pauses when so much was sent before the answer to the last request
+_LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)\r\n", re.IGNORECASE)
+_LENGTH_DIGITS_MAX = 9
+_ODD_HEADERS = ("Transfer-Encoding", "Upgrade", "Expect")
+
+
+class _HeadReader:
+    """llhttp's callbacks."""
+
+    __slots__ = ("complete", "headers", "with_body")
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[str, str]] = []
+        self.complete = False
+        self.with_body = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.decode(), value.decode().strip(" \t")))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+    def on_body(self, _data: bytes) -> None:
+        self.with_body = True
+
+
+class Head:
+    """One head that was read, and all others that differ from it in the digits of Content-Length only."""
+
+    __slots__ = ("_after", "_before", "for_openrouter", "said")
+
+    def __init__(self, head: bytes, headers: CIMultiDict[str]) -> None:
+        self.said = RequestHeaders(headers)
+        self.for_openrouter = head.startswith(_OPENROUTER_START)
+        self._before, self._after = b"", head  # nothing but itself, where the digits are not found
+        match = _LENGTH.search(head)
+        if match is not None:
+            self._before, self._after = head[: match.start(1)], head[match.end(1) :]
+
+    def again(self, data: bytes) -> tuple[int, int] | None:
+        """Return where the body of a request with the same head starts, and its length; None for another head."""
+        before, after = self._before, self._after
+        if not before or not data.startswith(before):
+            return None
+        start = len(before)
+        end = data.find(b"\r", start, start + _LENGTH_DIGITS_MAX + 1)
+        digits = data[start:end]
+        if end < 0 or not digits.isdigit() or not data.startswith(after, end):
+            return None
+        return end + len(after), int(digits)
+
+
+def read_head(head: bytes) -> tuple[CIMultiDict[str], int] | None:
+    """Return the headers and the length of the body; None for a head that is not of the plainest shape.
+
+    head ends with its first empty line, and begins with one of the request lines of this file.
+    """
+    if not head.isascii():
+        return None
+    found = _HeadReader()
+    parser = httptools.HttpRequestParser(found)
+    try:
+        parser.feed_data(head)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        return None
+    if not found.complete or found.with_body or not parser.should_keep_alive() or len(found.headers) > _HEADERS_MAX:
+        return None
+    headers = CIMultiDict(found.headers)
+    if any(name in headers for name in _ODD_HEADERS) or headers.get("Connection", "keep-alive").lower() != "keep-alive":
+        return None
+    lengths = headers.getall("Content-Length", ())
+    if len(lengths) != 1 or not lengths[0].isdigit() or not 0 < len(lengths[0]) <= _LENGTH_DIGITS_MAX:
+        return None
+    return headers, int(lengths[0])
+
+
+class FastPath(asyncio.Protocol):
+    """One client connection, until it is aiohttp's."""
+
+    __slots__ = (
+        "_behind",
+        "_body_start",
+        "_choked",
+        "_client",
+        "_context",
+        "_got",
+        "_head",
+        "_idle_since_s",
+        "_loop",
+        "_missing_bytes",
+        "_server",
+        "_stepper",
+        "_timer",
+        "_unread",
+        "drained",
+        "transport",
+    )
+
+    def __init__(self, server: "FastPathServer") -> None:
+        self._server = server
+        self._loop = server.loop
+        self._got = b""  # head and body of a request whose body is not complete
+        self._missing_bytes = 0
+        self._body_start = 0
+        self._head: Head | None = None  # of the last request
+        self._behind = b""  # what came before the last request was answered
+        self._client = FastDownstream(self)
+        self._context: RequestContext | None = None
+        self._stepper: EagerTask[Reply] | None = None
+        self._choked = False
+        self._unread: UnreadAnswers | None = None
+        self._idle_since_s = 0.0
+        self._timer: asyncio.TimerHandle
+        self.drained: asyncio.Future[None] | None = None
+        self.transport: asyncio.Transport | None = None
+
+    # asyncio's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # a server makes no other
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._timer = self._loop.call_later(self._server.head_timeout_s, self._late)
+        self._server.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._context is not None:
+            self._keep(data)
+        elif self._got:
+            self._more_body(data)
+        else:
+            self._begin(data)
+
+    def pause_writing(self) -> None:
+        self._choked = True
+        if self.transport is not None:
+            self._unread = UnreadAnswers(self._loop, self.transport, self._server.stall_s)
+
+    def resume_writing(self) -> None:
+        self._choked = False
+        if self._unread is not None:
+            self._unread.stop()
+            self._unread = None
+        if self.drained is not None and not self.drained.done():
+            self.drained.set_result(None)
+
+    @property
+    def choked(self) -> bool:
+        return self._choked
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._timer.cancel()
+        self._server.connections.discard(self)
+        if self._got:
+            self._server.late_bodies.came(self)
+        self.transport = None
+        self.resume_writing()
+        if self._context is not None:
+            self._context.set_gone()
+
+    # A request comes in.
+
+    def _begin(self, data: bytes) -> None:
+        head = self._head
+        read = None if head is None else head.again(data)
+        if read is None:
+            read = self._read_head(data)
+        if read is None:
+            self._hand_over(data)
+            return
+        end, length_bytes = read
+        missing_bytes = end + length_bytes - len(data)
+        if missing_bytes == 0:
+            self._run(data[end:])
+        elif missing_bytes < 0 or length_bytes > _BODY_MAX_BYTES:
+            self._hand_over(data)
+        else:
+            self._got, self._body_start, self._missing_bytes = data, end, missing_bytes
+            self._server.late_bodies.expect(self)
+
+    def _read_head(self, data: bytes) -> tuple[int, int] | None:
+        """Return where the body starts, and its length; the head is kept for the next request."""
+        end = data.find(b"\r\n\r\n") + 4
+        if not (4 <= end <= _HEAD_MAX_BYTES and data.startswith(_STARTS)):
+            return None
+        head = data[:end]
+        found = read_head(head)
+        if found is None:
+            return None
+        self._head = Head(head, found[0])
+        return end, found[1]
+
+    def _more_body(self, data: bytes) -> None:
+        self._got += data
+        self._missing_bytes -= len(data)
+        if self._missing_bytes > 0:
+            return
+        self._server.late_bodies.came(self)
+        got, self._got = self._got, b""
+        if self._missing_bytes < 0:
+            self._hand_over(got)
+            return
+        self._run(got[self._body_start :])
+
+    def _keep(self, data: bytes) -> None:
+        """Keep bytes that arrive while a request is answered; they are read once the answer is out."""
+        self._behind += data
+        if len(self._behind) > _BEHIND_MAX_BYTES and self.transport is not None:
+            self.transport.pause_reading()
+
+    def _hand_over(self, data: bytes) -> None:
+        """Pass the connection to aiohttp's server, with all that was read and not answered."""
+        transport = self.transport
+        assert transport is not None
+        due_s = self._timer.when()
+        self._timer.cancel()
+        self._server.connections.discard(self)
+        if transport.is_closing():
+            return
+        other = self._server.web_server()
+        transport.set_protocol(other)
+        other.connection_made(transport)
+        if not self._idle_since_s:  # the head of its first request has not become any less late
+            other.expect_head(due_s)
+        if self._choked:
+            self.resume_writing()
+            other.pause_writing()
+        transport.resume_reading()
+        other.data_received(data)
+
+    # It is answered.
+
+    def _run(self, body: bytes) -> None:
+        server, head, clock = self._server, self._head, self._server.clock
+        assert head is not None
+        now_ms = clock.now_ms()
+        client = self._client
+        client.said, client.body = head.said, body
+        context = self._context = RequestContext(client, server.ids.next(now_ms), clock, now_ms)
+        if head.for_openrouter:
+            context.endpoint = OPENROUTER_CHAT
+        stepper = self._stepper = EagerTask(self._loop, _answer(context, server.deps), self._answered)
+        stepper.step()
+
+    def _answered(self, reply: Reply | None, error: BaseException | None) -> None:
+        self._context = self._stepper = None
+        self._client.body = b""
+        server, transport = self._server, self.transport
+        if server.quiet is not None:
+            server.ended()
+        if transport is None or transport.is_closing():
+            return
+        if error is not None:  # cut at shutdown; all other failures were made an answer
+            transport.abort()
+            return
+        if isinstance(reply, RawResponse):
+            transport.write(reply.data)
+            closes = reply.close
+        else:
+            transport.write(b"0\r\n\r\n")
+            closes = False
+        if closes or server.stopping:
+            transport.close()
+            self._set_timer(server.stall_s)  # what is unsent keeps it open
+            return
+        self._idle_since_s = self._loop.time()
+        if self._behind:
+            self._loop.call_soon(self._read_behind)
+
+    def _read_behind(self) -> None:
+        behind, self._behind = self._behind, b""
+        if self.transport is not None and not self.transport.is_closing() and self._context is None:
+            self._hand_over(behind)
+
+    # Time, and the end.
+
+    def _set_timer(self, after_s: float) -> None:
+        self._timer.cancel()
+        self._timer = self._loop.call_later(after_s, self._late)
+
+    def _late(self) -> None:
+        transport = self.transport
+        if transport is None:
+            return
+        if transport.is_closing():
+            transport.abort()
+            return
+        if self._got:
+            self._server.late_bodies.came(self)
+            self.body_is_late()
+            return
+        left_s = self._idle_since_s + KEEPALIVE_S - self._loop.time() if self._idle_since_s else 0.0
+        if self._context is not None or self._choked:
+            self._set_timer(KEEPALIVE_S)
+        elif left_s > 0:
+            self._set_timer(left_s)
+        else:
+            transport.abort()
+
+    def body_is_late(self) -> None:
+        """Pass a request whose body arrives slowly to aiohttp's server."""
+        got, self._got = self._got, b""
+        if got and self.transport is not None:
+            self._hand_over(got)
+
+    def close_if_idle(self) -> None:
+        if self._context is None and self.transport is not None:
+            self.transport.close()
+
+    def cut(self) -> None:
+        """Abort the request under way; it is settled."""
+        if self._stepper is not None:
+            self._stepper.cancel()
+        elif self.transport is not None:
+            self.transport.abort()
+
+    @property
+    def busy(self) -> bool:
+        return self._context is not None
+
+
+async def _answer(context: RequestContext, deps: Deps) -> Reply:
+    """Answer one request, errors included, as the handler of aiohttp's server does."""
+    try:
+        said, snapshot = context.client.said, deps.services.live.current
+        if said.passed is not snapshot:
+            check_names(said, snapshot)
+            said.passed = snapshot
+        return await answer_inference(context, deps)
+    except ApiError as error:
+        log_refused(context, f"/v1{context.endpoint.path}", error, deps.services.access)
+        if context.reply is not None:
+            return answer_inside(context, error)
+        told = {**context.told(), **(context.client.said.cors or {})}
+        return error_whole(error, context.request_id, told, context.endpoint.errors, context.started_ms)
+    except Exception:
+        log.exception("request.failed", extra={"request_id": context.request_id})
+        if context.began:  # half an answer has gone out: a second one would be taken for its rest
+            context.cut()
+        return error_whole(
+            internal_error(context.id),
+            context.request_id,
+            context.client.said.cors or {},
+            context.endpoint.errors,
+            context.started_ms,
+        )
+
+
+class FastPathServer:
+    """The protocol factory of the users' socket, with what all its connections share."""
+
+    def __init__(
+        self,
+        deps: Deps,
+        ids: RequestIds,
+        clock: Clock,
+        web_server: Callable[[], UserConnection],
+        *,
+        head_timeout_s: float,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.deps = deps
+        self.ids = ids
+        self.clock = clock
+        self.web_server = web_server
+        self.head_timeout_s = head_timeout_s
+        self.loop = loop
+        self.connections: set[FastPath] = set()
+        self.late_bodies = BodyTimeouts(loop)
+        self.stopping = False
+        self.quiet: asyncio.Future[None] | None = None  # shutdown() waits for it
+
+    def __call__(self) -> FastPath:
+        return FastPath(self)
+
+    @property
+    def stall_s(self) -> float:
+        """Return for how long a client may read nothing."""
+        return self.deps.services.live.current.settings.server.write_timeout_s
+
+    def pre_shutdown(self) -> None:
+        """Close the connections that only wait for a next request; those with a request close after it."""
+        self.stopping = True
+        for connection in list(self.connections):
+            connection.close_if_idle()
+
+    async def shutdown(self, timeout_s: float) -> None:
+        """Abort the requests still under way and wait until they are settled, at most timeout_s."""
+        for connection in list(self.connections):
+            connection.cut()
+        if self._is_busy():
+            self.quiet = self.loop.create_future()
+            await asyncio.wait((self.quiet,), timeout=timeout_s)
+
+    def ended(self) -> None:
+        """Count down the requests that shutdown() waits for."""
+        if self.quiet is not None and not self.quiet.done() and not self._is_busy():
+            self.quiet.set_result(None)
+
+    def _is_busy(self) -> bool:
+        return any(connection.busy for connection in self.connections)

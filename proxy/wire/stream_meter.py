@@ -1,0 +1,395 @@
+"""Listen to a stream on its way to the client: pass the bytes, note what they say."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from proxy.wire.answer_text import EVENT_BYTES, text_of_event
+from proxy.wire.error import error_of_event, error_of_message
+from proxy.wire.parsed_answer import choices_of, error_code, error_type, read_message, says_nothing, text_of
+from proxy.wire.redact import NOTHING, ErrorScreen
+from proxy.wire.sse import EventSplitter, begun_line, data_spans, find_done, split_events
+from proxy.wire.text_size import LARGE_BYTES, bytes_of_text, least_streamed_tokens
+from proxy.wire.token_classes import AMBIGUOUS, choice_of_usage
+from proxy.wire.usage import Usage, later, read_usage, with_cost, with_doubt
+from proxy.wire.usage_filter import without_usage
+
+MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+"""Room for a picture in one event; what is larger passes unread."""
+
+
+class StreamMeter:
+    """Feed it every chunk of the upstream's body; send the client what feed gives back.
+
+    From the line ``data: [DONE]`` on nothing is given back but kept in ``held``, to be sent when the
+    settlement is on disk. Where content comes behind that line (goes_on), it was not the end: release() gives
+    what was held, and from then on nothing is held any more. With hide_usage the usage that only the proxy asked
+    for is taken out (see usage_filter.py), and an event is given back when it is complete; otherwise all that is given
+    back plus ``held`` is, byte for byte, what came in.
+
+    At the end of the body call finish(). The attributes are true at any time for what has come so far:
+
+    generation_id   the first id seen
+    model, provider the last seen
+    finish_reason   the last that was not null
+    usage           what all usages that made sense say together, wherever they came: first, after an error or [DONE]
+    usage_is_whole  nothing that costs came after it
+    usage_is_last   it came when all was said: with or after a finish reason or an error, or without a choice. Otherwise
+                    it counts what had been said so far, and is the whole only if the stream came to its end
+    error_seen      an error object came, of any shape; error is what wire/error.py makes of it, and is nowhere kept;
+                    error_code and error_type are words of it, never its text
+    content_seen    some delta said more than a role: the point of no return for a fallback
+    says_nothing    no event held content, a count, or anything else that could be a part of an answer; a choice that
+                    began and did not end, or ended by the word for a failure, is none
+    done            [DONE] came
+    goes_on         content came after [DONE]
+    oversized       something was too large to be read and passed unread
+    data_lines      how many lines with data came: about one a token with most providers
+    """
+
+    __slots__ = (
+        "_cut_cr",
+        "_events",
+        "_held",
+        "_hide_usage",
+        "_holds",
+        "_is_told",
+        "_line",
+        "_max_event_bytes",
+        "_nothing_begun",
+        "_of_choices",
+        "_read_done",
+        "_speaking",
+        "content_seen",
+        "cost_paths",
+        "data_lines",
+        "done",
+        "error",
+        "error_code",
+        "error_seen",
+        "error_type",
+        "finish_reason",
+        "frame_bytes",
+        "generation_id",
+        "goes_on",
+        "model",
+        "oversized",
+        "provider",
+        "says_nothing",
+        "screen",
+        "told_bytes",
+        "usage",
+        "usage_is_last",
+        "usage_is_whole",
+    )
+
+    def __init__(self, hide_usage: bool = False, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._hide_usage = hide_usage
+        self._max_event_bytes = max_event_bytes
+        self._events = EventSplitter(max_event_bytes)
+        self._line = b""  # the begin of the line within which what was given back ended
+        self._held = bytearray()
+        self._holds = False  # what comes is kept in _held
+        self._read_done = False  # the event that holds [DONE] was read
+        self._is_told = False  # the event that passes unread is one of text
+        self._speaking: set[int] = set()  # choices that said something and have not told why they ended
+        self._of_choices: dict[int, Usage] = {}  # what choices told of themselves, where they do
+        self._cut_cr = False  # the event that came last was left out up to a CR, of which the LF may follow
+        self._nothing_begun = False  # content was seen, and the last chunk ended with an event
+        self.generation_id: str | None = None
+        self.model: str | None = None
+        self.provider: str | None = None
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.usage_is_last = False
+        self.usage_is_whole = False
+        self.cost_paths: tuple[tuple[str, ...], ...] = ()  # where the provider tells the cost, if not in the usage
+        self.error_seen = False
+        self.error: Mapping[str, Any] | None = None
+        self.error_code: str | None = None
+        self.error_type: str | None = None
+        self.content_seen = False
+        self.says_nothing = True
+        self.screen: ErrorScreen | None = None  # takes the provider's key out of errors
+        self.done = False
+        self.goes_on = False
+        self.oversized = False
+        self.data_lines = 0
+        self.told_bytes = 0  # of events that may hold text
+        self.frame_bytes = 0  # what the first event with content held beside its text
+
+    @property
+    def least_tokens(self) -> int:
+        """Return how few tokens the text that came can be."""
+        return least_streamed_tokens(self.told_bytes, self.data_lines, self.frame_bytes)
+
+    @property
+    def held(self) -> bytes:
+        """Return the bytes from ``data: [DONE]`` on, at most max_event_bytes; more are dropped."""
+        return bytes(self._held) if self.screen is None else self.screen.last(bytes(self._held))
+
+    @property
+    def finished(self) -> bool:
+        """Return whether each choice with content has said why it ended."""
+        return self.finish_reason is not None and not self._speaking
+
+    def release(self) -> bytes:
+        """Return what was held, and hold nothing from now on: the stream goes on after [DONE]."""
+        held, self._held, self._holds = self.held, bytearray(), False
+        return held
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Read the next bytes from upstream and return those that may go to the client now."""
+        # find is half as dear as `in`; this is the way of nearly every chunk of a stream.
+        if (
+            self._nothing_begun
+            and chunk[-2:] == b"\n\n"
+            and chunk.find(b'"usage"') < 0
+            and chunk.find(b'"error"') < 0
+            and chunk.find(b"[DONE]") < 0
+            and chunk.count(b'"finish_reason"') == chunk.count(b'"finish_reason":null')
+            and len(chunk) <= self._max_event_bytes
+        ):
+            lines = chunk.count(b"data:")
+            self.data_lines += lines
+            if len(chunk) > LARGE_BYTES:
+                self.told_bytes += bytes_of_text(chunk)
+            elif lines:
+                self.told_bytes += len(chunk)
+            return chunk
+        given = self._feed_hiding(chunk) if self._hide_usage else self._feed_passing(chunk)
+        if self.screen is not None:
+            gone = NOTHING if self._hide_usage or self._holds else self._events.begun
+            given = self.screen.pass_on(given, gone, len(chunk))
+        self._nothing_begun = (
+            self.content_seen
+            and not self.usage_is_whole
+            and not self.done
+            and not self._line
+            and self.finish_reason is None
+            and self._events.is_between_events
+        )
+        return given
+
+    def finish(self) -> bytes:
+        """Read a last event that no empty line ended, at the end of the body; return what hiding kept back."""
+        begun = self._events.finish()
+        self._nothing_begun = False
+        if self._hide_usage:
+            rest = self._hide(begun)
+            return rest if self.screen is None else self.screen.without_secret(rest)
+        self._read(begun)
+        return b"" if self.screen is None else self.screen.finish()
+
+    def _feed_passing(self, chunk: bytes) -> bytes:
+        given = self._until_done(chunk) if not self.done else self._give(chunk)
+        ended, events, begun = self._events.feed(chunk)
+        self._read(events)
+        if begun or ended:
+            self._count_oversized(ended, begun)
+        self.oversized |= self._events.oversized
+        return given
+
+    def _until_done(self, chunk: bytes) -> bytes:
+        window = self._line + chunk
+        at = find_done(window) if b"[DONE]" in window else -1
+        self._line = begun_line(window)
+        if at < 0:
+            return chunk
+        self.done = self._holds = True
+        # Of a line that came in pieces the first ones have gone; clients act on its end, and that is held.
+        at = max(0, at - (len(window) - len(chunk)))
+        if not at and self.screen is not None:
+            self._hold(self.screen.take())
+        self._hold(chunk[at:])
+        return chunk[:at]
+
+    def _feed_hiding(self, chunk: bytes) -> bytes:
+        if self._cut_cr:
+            self._cut_cr = False
+            if not self._events.begun:
+                chunk = chunk.removeprefix(b"\n")
+        ended, events, begun = self._events.feed(chunk)
+        self.oversized |= self._events.oversized
+        if begun or ended:
+            self._count_oversized(ended, begun)
+        given = self._give(ended) + self._hide(events) + self._give(begun)
+        comments = self._events.take_comments()
+        return given + self._give(comments) if comments else given
+
+    def _hide(self, events: bytes) -> bytes:
+        if b"[DONE]" not in events and self._is_silent(events):  # saves reading what only needs to be cut
+            self._size_up(events)
+            if b'"usage"' in events:
+                events = b"".join([self._cut(event) for event in split_events(events)])
+            return self._give(events)
+        return b"".join([self._hide_one(event) for event in split_events(events)])
+
+    def _hide_one(self, event: bytes) -> bytes:
+        self._size_up(event)
+        self._read_one(event)
+        event = self._cut(event)
+        if self.done or b"[DONE]" not in event or (at := find_done(event)) < 0:
+            return self._give(event)
+        self.done = self._holds = self._read_done = True
+        self._hold(event[at:])
+        return event[:at]
+
+    def _cut(self, event: bytes) -> bytes:
+        """Return the event without usage."""
+        self._cut_cr = False
+        if b'"usage"' not in event or len(event) > self._max_event_bytes:
+            return event
+        less = without_usage(event)
+        self._cut_cr = event.endswith(b"\r") and len(less) < len(event) and not data_spans(less)
+        return less
+
+    def _give(self, part: bytes) -> bytes:
+        return self._hold(part) if self._holds else part
+
+    def _hold(self, part: bytes) -> bytes:
+        room = self._max_event_bytes - len(self._held)
+        self.oversized |= len(part) > room
+        self._held += part[: max(0, room)]
+        return b""
+
+    def _read(self, events: bytes) -> None:
+        if self._is_silent(events):
+            self._size_up(events)
+            return
+        for event in split_events(events):
+            self._size_up(event)
+            self._read_one(event)
+
+    def _size_up(self, events: bytes) -> None:
+        self.data_lines += events.count(b"data:")
+        self.told_bytes += bytes_of_text(events)
+
+    def _count_oversized(self, ended: bytes, begun: bytes) -> None:
+        """Count the parts of an event that passes unread: as its begin is, so is the rest."""
+        if self._is_told:
+            self.told_bytes += len(ended)
+        if begun:
+            self._is_told = bytes_of_text(begun) > 0
+            self.told_bytes += len(begun) if self._is_told else 0
+
+    def _is_silent(self, events: bytes) -> bool:
+        """Return whether complete events certainly hold nothing that still matters, by scans alone."""
+        return (
+            self.content_seen
+            and not self.done
+            and self.finish_reason is None  # from here on little follows; another choice may
+            and not self.usage_is_whole  # what follows a usage may cost more than it says
+            and len(events) <= self._max_event_bytes
+            and events.count(b'"usage"') == events.count(b'"usage":null')
+            and events.count(b'"error"') == events.count(b'"error":null')
+            and events.count(b'"finish_reason"') == events.count(b'"finish_reason":null')
+        )
+
+    def _read_one(self, event: bytes) -> None:
+        if len(event) > self._max_event_bytes:
+            self.oversized = True
+            self.usage_is_whole = self.usage_is_last = False  # whatever it says, it may cost
+            self.says_nothing = False
+            return
+        if self._is_silent(event):
+            return
+        if self.screen is not None:
+            event = self.screen.without_secret(event)  # its words may be quoted
+        if self.done and not self._read_done and b"[DONE]" in event and find_done(event) >= 0:
+            self._read_done = True
+        spans = data_spans(event)
+        if spans:
+            data = b"\n".join([event[slice(*span)] for span in spans])
+        elif event.lstrip().startswith((b"{", b"[")):
+            data = event  # plain JSON where a stream was asked for
+        else:
+            return
+        message = read_message(data)
+        if message is not None:
+            self._note(message, data)
+        elif not data.startswith(b"[DONE]"):
+            self.says_nothing = False
+        if not self.error_seen and not self.content_seen and b"error" in event:
+            self._note_error(error_of_event(event, data))
+
+    def _note(self, message: dict[str, Any], data: bytes) -> None:
+        self.generation_id = self.generation_id or text_of(message, "id")
+        self.model = text_of(message, "model") or self.model
+        self.provider = text_of(message, "provider") or self.provider
+        for choice in choices_of(message):
+            if _says_something(choice):
+                if not self.content_seen:
+                    self.content_seen = True
+                    self.frame_bytes = len(data) + EVENT_BYTES - len(text_of_event(message))
+                self.goes_on = self._read_done
+                self._speaking.add(_index(choice))
+            finish_reason = text_of(choice, "finish_reason")
+            if finish_reason is not None:
+                self.finish_reason = finish_reason
+                self._speaking.discard(_index(choice))
+        self.says_nothing = self.says_nothing and (says_nothing(message) or _only_begins(message))
+        self._note_error(error_of_message(message))
+        usage = read_usage(message, data)
+        if self.cost_paths:
+            usage = with_cost(usage, message, data, self.cost_paths)
+        if usage is not None:
+            index = choice_of_usage(message)
+            if index is not None:
+                usage = self._with_other_choices(index, usage)
+            self.usage = usage if self.usage is None else later(self.usage, usage)
+            self.usage_is_whole = True
+            self.usage_is_last = self.error_seen or self._ends(choices_of(message))
+        elif self.usage_is_whole:
+            if any(_says_something(choice) for choice in choices_of(message)):
+                self.usage_is_whole = self.usage_is_last = False
+            elif self.finish_reason is not None and not self.error_seen:
+                self.usage_is_last = True
+
+    def _with_other_choices(self, index: int, usage: Usage) -> Usage:
+        """Return what a choice tells together with what others have told: one prompt, the sum of what was written.
+
+        It may tell all of the answer instead: the dearer reading counts, and is flagged.
+        """
+        self._of_choices[index] = later(self._of_choices.get(index), usage)
+        if len(self._of_choices) == 1:
+            return usage
+        told = self._of_choices.values()
+        written = [one.output_tokens for one in told if one.output_tokens is not None]
+        thought = [one.reasoning_tokens for one in told if one.reasoning_tokens is not None]
+        usage = usage._replace(output_tokens=sum(written), reasoning_tokens=sum(thought) if thought else None)
+        return with_doubt(usage, AMBIGUOUS)
+
+    def _note_error(self, error: Mapping[str, Any] | None) -> None:
+        if error is not None:
+            self.error_seen = True
+            self.error = error
+            self.error_code = error_code(error) or self.error_code
+            self.error_type = error_type(error) or self.error_type
+
+    def _ends(self, choices: list[dict[str, Any]]) -> bool:
+        """Return whether nothing can follow a message with these choices; with n > 1 another choice may go on."""
+        if not choices or any(text_of(choice, "finish_reason") for choice in choices):
+            return True
+        return self.finish_reason is not None and not any(_says_something(choice) for choice in choices)
+
+
+def _index(choice: dict[str, Any]) -> int:
+    index = choice.get("index")
+    return index if index.__class__ is int else 0
+
+
+def _only_begins(message: dict[str, Any]) -> bool:
+    """Return whether a message only opens its choices: no content, no count, no end except for a failure."""
+    return says_nothing({**message, "choices": None}) and not any(
+        _says_something(choice) or text_of(choice, "finish_reason") not in (None, "error")
+        for choice in choices_of(message)
+    )
+
+
+def _says_something(choice: dict[str, Any]) -> bool:
+    """Return whether a choice has content of any kind: text, reasoning, tool calls, refusal, audio."""
+    for key in ("delta", "message"):
+        part = choice.get(key)
+        if isinstance(part, dict) and any(value for name, value in part.items() if name != "role"):
+            return True
+    return bool(choice.get("text"))
