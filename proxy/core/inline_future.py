@@ -13,7 +13,7 @@ _TWICE = "this waiter is done already"
 class InlineFuture(Generic[T]):
     """It is awaited like an asyncio.Future, by one at a time.
 
-    A task that awaits it goes on in the next turn of the loop, as always. What a Stepper runs (core/eager_task.py) goes on
+    A task that awaits it goes on in the next turn of the loop, as always. What an EagerTask runs goes on
     at once, within set_result(): so call that last.
     """
 

@@ -65,7 +65,7 @@ class Reading(NamedTuple):
         return None if self.match is None else self.match.kind
 
 
-class FailureRow(NamedTuple):
+class Case(NamedTuple):
     """One row of the table. aside gives the seconds to set aside for, by the failure and the time in epoch ms."""
 
     case: str
@@ -291,62 +291,62 @@ _PROVIDER: Final[tuple[Breaker, ...]] = ("provider",)
 _MODEL: Final[tuple[Breaker, ...]] = ("model",)
 
 # fmt: off
-TABLE: Final[tuple[FailureRow, ...]] = (
+TABLE: Final[tuple[Case, ...]] = (
     # After content nothing helps: a second answer would follow half of a first.
-    FailureRow("content_refused", _both(_came_to("content"), _any_of(300, 499)),       _STOP,  "none"),
-    FailureRow("content_broke",   _came_to("content"),                                 _STOP,  "provider", _BOTH),
+    Case("content_refused", _both(_came_to("content"), _any_of(300, 499)),       _STOP,  "none"),
+    Case("content_broke",   _came_to("content"),                                 _STOP,  "provider", _BOTH),
 
     # No request was sent. A bad certificate stays bad; a closed port may open while another target answers.
-    FailureRow("tls",             _came_to("connect", "tls"),                          _MOVE,  "provider", _PROVIDER),
-    FailureRow("unreachable",     _came_to("connect"),                                 _AGAIN, "provider", _PROVIDER),
+    Case("tls",             _came_to("connect", "tls"),                          _MOVE,  "provider", _PROVIDER),
+    Case("unreachable",     _came_to("connect"),                                 _AGAIN, "provider", _PROVIDER),
 
     # The request was sent and no status came: it may be at work and billed.
-    FailureRow("no_status",       _came_to("sent"),                                    _MOVE,  "provider", _BOTH),
+    Case("no_status",       _came_to("sent"),                                    _MOVE,  "provider", _BOTH),
 
     # The key is bad, or has nothing left. What only this request asks too much for, a smaller one may still get.
-    FailureRow("free_tier",       _both(_status(429), _free_tier),                     _KEYS,  "key",
+    Case("free_tier",       _both(_status(429), _free_tier),                     _KEYS,  "key",
         aside=_midnight, model_only=True),
-    FailureRow("asks_too_much",   _says("asks_too_much"),                              _KEYS,  "key"),
-    FailureRow("in_flight",       _both(_status(402), _in_flight),                     _ALL,   "key"),
-    FailureRow("key_limit",       _says("spent"),                                      _KEYS,  "key", aside=_key_limit_end),
-    FailureRow("no_credits",      _either(_status(402), _says("no_credits")),          _KEYS,  "key", aside=_until_changed),
-    FailureRow("bad_key",         _either(_status(401), _says("bad_key")),             _KEYS,  "key", aside=_until_changed),
+    Case("asks_too_much",   _says("asks_too_much"),                              _KEYS,  "key"),
+    Case("in_flight",       _both(_status(402), _in_flight),                     _ALL,   "key"),
+    Case("key_limit",       _says("spent"),                                      _KEYS,  "key", aside=_key_limit_end),
+    Case("no_credits",      _either(_status(402), _says("no_credits")),          _KEYS,  "key", aside=_until_changed),
+    Case("bad_key",         _either(_status(401), _says("bad_key")),             _KEYS,  "key", aside=_until_changed),
 
     # This request does not suit this target; another takes more, has the model, or knows the field.
-    FailureRow("too_long",        _says("too_long"),                                   _MOVE,  "model"),
-    FailureRow("moderated",       _moderated,                                          _MOVE,  "request"),
-    FailureRow("no_model",        _both(_says("no_model"), _not(403)),                 _MOVE,  "model"),
-    FailureRow("cannot",          _says("cannot"),                                     _MOVE,  "model"),
-    FailureRow("too_large",       _either(_status(413), _says("too_large")),           _MOVE,  "request"),
-    FailureRow("bad_request",     _both(_says("at_fault"), _status(400, 412, 422)),    _STOP,  "request"),
+    Case("too_long",        _says("too_long"),                                   _MOVE,  "model"),
+    Case("moderated",       _moderated,                                          _MOVE,  "request"),
+    Case("no_model",        _both(_says("no_model"), _not(403)),                 _MOVE,  "model"),
+    Case("cannot",          _says("cannot"),                                     _MOVE,  "model"),
+    Case("too_large",       _either(_status(413), _says("too_large")),           _MOVE,  "request"),
+    Case("bad_request",     _both(_says("at_fault"), _status(400, 412, 422)),    _STOP,  "request"),
 
     # There is no room: at a provider behind a router, for anybody, or for this key.
-    FailureRow("busy_behind",     _both(_status(429), _behind_the_router),             _AGAIN, "model", _MODEL, _told),
-    FailureRow("overloaded",      _says("overloaded"),                                 _AGAIN, "model", _MODEL, _told_by_429),
-    FailureRow("rate_limited",    _either(_status(429), _says("rate")),                _ALL,   "key",   _MODEL, _told,
+    Case("busy_behind",     _both(_status(429), _behind_the_router),             _AGAIN, "model", _MODEL, _told),
+    Case("overloaded",      _says("overloaded"),                                 _AGAIN, "model", _MODEL, _told_by_429),
+    Case("rate_limited",    _either(_status(429), _says("rate")),                _ALL,   "key",   _MODEL, _told,
         model_only=True),
 
     # The words say nothing that is known: the status counts.
-    FailureRow("crashed",         _both(_says("crashed"), _any_of(400, 499)),          _AGAIN, "model", _MODEL,
+    Case("crashed",         _both(_says("crashed"), _any_of(400, 499)),          _AGAIN, "model", _MODEL,
         retries_max=1),
-    FailureRow("edge_refused",    _both(_status(403), _page),                       _MOVE,  "provider", _PROVIDER),
-    FailureRow("forbidden",       _either(_status(403), _says("forbidden")),           _KEYS,  "model"),
-    FailureRow("not_here",        _status(404, 405, 410, 451),                         _MOVE,  "model"),
-    FailureRow("unclear",         _status(400, 412, 422),                              _MOVE,  "request"),
+    Case("edge_refused",    _both(_status(403), _page),                       _MOVE,  "provider", _PROVIDER),
+    Case("forbidden",       _either(_status(403), _says("forbidden")),           _KEYS,  "model"),
+    Case("not_here",        _status(404, 405, 410, 451),                         _MOVE,  "model"),
+    Case("unclear",         _status(400, 412, 422),                              _MOVE,  "request"),
 
     # The provider fails. A router behind which a provider failed is well itself: only the model counts it.
-    FailureRow("timed_out",       _status(408),                                        _AGAIN, "provider", _BOTH,
+    Case("timed_out",       _status(408),                                        _AGAIN, "provider", _BOTH,
         retries_max=1),
-    FailureRow("failed_once",     _status(500),                                        _AGAIN, "provider", _BOTH,
+    Case("failed_once",     _status(500),                                        _AGAIN, "provider", _BOTH,
         retries_max=1),
-    FailureRow("not_implemented", _status(501, 505),                                   _MOVE,  "model"),
-    FailureRow("failed_behind",   _both(_any_of(500, 599), _behind_the_router),        _AGAIN, "model", _MODEL),
-    FailureRow("failed",          _any_of(500, 599),                                   _AGAIN, "provider", _BOTH),
-    FailureRow("redirected",      _any_of(300, 399),                                   _MOVE,  "provider", _PROVIDER),
-    FailureRow("refused",         _any_of(400, 499),                                   _MOVE,  "request"),
+    Case("not_implemented", _status(501, 505),                                   _MOVE,  "model"),
+    Case("failed_behind",   _both(_any_of(500, 599), _behind_the_router),        _AGAIN, "model", _MODEL),
+    Case("failed",          _any_of(500, 599),                                   _AGAIN, "provider", _BOTH),
+    Case("redirected",      _any_of(300, 399),                                   _MOVE,  "provider", _PROVIDER),
+    Case("refused",         _any_of(400, 499),                                   _MOVE,  "request"),
 
     # A 200 that broke off, timed out, or holds an error of no known code before any content.
-    FailureRow("answer_broke",    _came_to("answer"),                                  _MOVE,  "provider", _BOTH),
-    FailureRow("unknown",         _always,                                             _MOVE,  "provider", _BOTH),
+    Case("answer_broke",    _came_to("answer"),                                  _MOVE,  "provider", _BOTH),
+    Case("unknown",         _always,                                             _MOVE,  "provider", _BOTH),
 )
 # fmt: on

@@ -1,6 +1,7 @@
 """One table of all paths. Authentication belongs to the handlers, never to a list of paths.
 
-The raw path is matched, and where that fails the path as server/request_path.py reads it: percent-encoding is never undone.
+The raw path is matched, and where that fails the path as server/request_path.py reads it:
+percent-encoding is never undone.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -47,7 +47,7 @@ class AttemptResult:
 
     dispatched: a byte of the request may have reached the provider. complete: the answer ended as its kind ends.
     failed: the provider itself said that it failed (an error object in a 200), or its answer held nothing at all.
-    unproven: what it said leaves open whether the work was done (policy/failure_table.py, proves_nothing). usage_is_open:
+    unproven: what it said leaves open whether the work was done (proves_nothing). usage_is_open:
     content came after the usage, or might have. least_tokens: what came cannot be fewer. generates False: an answer has
     no output to count.
     """

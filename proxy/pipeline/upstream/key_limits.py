@@ -1,7 +1,7 @@
 """What is used with those keys of providers that have limits of their own, so that one that is used up is left aside.
 
 A key is used up when what was spent with it, and what running attempts have set aside, reach a limit: one attempt more
-may begin below it, whatever it comes to. Limits of users are kept elsewhere (admission/limiter.py), and to the pico-USD.
+may begin below it, whatever it comes to. Limits of users are kept to the pico-USD, in admission/limiter.py.
 """
 
 from collections.abc import Collection, Iterable, Sequence
