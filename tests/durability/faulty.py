@@ -90,6 +90,9 @@ class Surface:
         self._checkpoint_every = checkpoint_every
         self._commits = 0
 
+    def cursor(self) -> Surface:
+        return self
+
     def execute(self, sql: str, parameters: tuple[Any, ...] = ()) -> _Rows:
         with _as_sqlite3():
             rows = _Rows(self._connection.execute(sql, parameters))

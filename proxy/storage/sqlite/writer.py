@@ -25,14 +25,10 @@ from proxy.storage.rows import (
     NewAttempt,
     OpenRow,
     RequestEnd,
-    attempt_columns,
-    counts_of,
-    end_columns,
-    finished,
     hourly_counts,
     hourly_rows,
     id_text,
-    open_columns,
+    kind_of,
     row_id,
     storable,
 )
@@ -81,7 +77,11 @@ class _Rows:
 
     def __init__(self, operations: list[Operation]) -> None:
         self.opened: list[OpenRow] = []
+        self.opened_ids: list[int] = []
         self.ends: list[RequestEnd] = []
+        self.finished: list[RequestEnd] = []  # of the ends: those whose cost is not awaited
+        self.several: list[RequestEnd] = []  # with rows of their attempts
+        self.counted: list[RequestEnd] = []  # that tell rarer counts
         self.generations: list[GenerationNote] = []
         self.attempts: list[NewAttempt] = []
         self.calls: list[tuple[Call, InlineFuture[Any]]] = []
@@ -89,16 +89,25 @@ class _Rows:
         for what, waiter, _ in operations:
             if isinstance(what, OpenRow):
                 self.opened.append(what)
+                self.opened_ids.append(row_id(what))
             elif isinstance(what, RequestEnd):
-                self.ends.append(what)
+                self._add_end(what)
             elif isinstance(what, GenerationNote):
                 self.generations.append(what)
             elif isinstance(what, NewAttempt):
                 self.attempts.append(what)
             else:
                 self.calls.append((what, waiter))
-        self.opened_ids = list(map(row_id, self.opened))
-        self.finished = finished(self.ends)
+
+    def _add_end(self, end: RequestEnd) -> None:
+        self.ends.append(end)
+        state, attempt_ends, counts = kind_of(end)
+        if state != "pending":
+            self.finished.append(end)
+        if attempt_ends:
+            self.several.append(end)
+        if counts is not None:
+            self.counted.append(end)
 
 
 def _must_land(what: What) -> bool:
@@ -132,6 +141,7 @@ class Writer:
 
     def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop, queue_max: int) -> None:
         self._connection = connection
+        self._cursor = connection.cursor()  # for the hot path: execute() of a connection makes one each time
         self._loop = loop
         # None ends the thread. Operations are handed over once a turn of the loop: a wake-up costs more than a row.
         self._queue: queue.SimpleQueue[list[Operation] | None] = queue.SimpleQueue()
@@ -314,7 +324,7 @@ class Writer:
 
     def _transaction(self, operations: list[Operation]) -> Outcomes:
         rows = _Rows(operations)
-        execute = self._connection.execute
+        execute = self._cursor.execute
         execute("BEGIN IMMEDIATE")
         try:
             self._apply(rows)
@@ -325,14 +335,15 @@ class Writer:
                 execute("ROLLBACK")
             raise
         self._mark_id = mark_id
-        self._unfinished.update(rows.opened_ids)
+        if rows.opened_ids:
+            self._unfinished.update(rows.opened_ids)
+            self._newest_id = max(self._newest_id, *rows.opened_ids)
         self._unfinished.difference_update(map(row_id, rows.finished))
-        self._newest_id = max(self._newest_id, max(rows.opened_ids, default=0))
         return rows.outcomes
 
     def _apply(self, rows: _Rows) -> None:
         """Run the statements in the order in which the rows of one request depend on each other."""
-        self._run_all(statements.OPEN, list(map(open_columns, rows.opened)))
+        self._run_all(statements.OPEN, rows.opened)
         if rows.generations or rows.attempts:
             self._apply_further(rows.generations, rows.attempts)
         if rows.ends:
@@ -353,32 +364,31 @@ class Writer:
         self._end_attempts([row.before for row in attempts])
 
     def _apply_ends(self, rows: _Rows) -> None:
-        several = [end for end in rows.ends if end.attempt_ends]
-        if several:
-            self._end_attempts([row for end in several for row in end.attempt_ends])
-        ended = self._run_all(statements.END, list(map(end_columns, rows.ends)))
+        if rows.several:
+            self._end_attempts([row for end in rows.several for row in end.attempt_ends])
+        ended = self._run_all(statements.END, rows.ends)
         if ended != len(rows.ends):
             raise EndedTwiceError(f"{len(rows.ends) - ended} of {len(rows.ends)} requests had ended already")
-        uncounted = [(end.id, end.uncounted_tokens) for end in several if end.state != "pending"]
-        self._run_all(statements.UNCOUNTED, uncounted)
+        if rows.several:
+            uncounted = [(end.id, end.uncounted_tokens) for end in rows.several if end.state != "pending"]
+            self._run_all(statements.UNCOUNTED, uncounted)
         self._run_all(statements.HOURLY, hourly_rows(rows.finished))
-        counted = [
-            (end.id, *counts) for end, counts in zip(rows.ends, map(counts_of, rows.ends), strict=True) if counts
-        ]
-        if counted:
-            self._run_all(statements.REQUEST_COUNTS, counted)
+        if rows.counted:
+            self._run_all(statements.REQUEST_COUNTS, [(end.id, *(end.counts or ())) for end in rows.counted])
             self._run_all(statements.HOURLY_COUNTS, hourly_counts(rows.finished))
 
     def _end_attempts(self, ends: list[AttemptEnd]) -> None:
-        self._run_all(statements.ATTEMPT_END, list(map(attempt_columns, ends)))
+        self._run_all(statements.ATTEMPT_END, ends)
         counted = [(end.request_id, end.n, *end.counts) for end in ends if end.counts is not None]
         self._run_all(statements.ATTEMPT_COUNTS, counted)
 
     def _run_all(self, statement: BatchStatement, rows: Sequence[tuple[object, ...]]) -> int:
         """Run a statement for all rows; gives how many rows of its table it changed."""
+        if not rows:
+            return 0
         changed = 0
         for sql, values in statement.runs(rows):
-            changed += self._connection.execute(sql, values).rowcount
+            changed += self._cursor.execute(sql, values).rowcount
         return changed
 
     def _mark(self, opened_ids: list[int]) -> int:
@@ -388,7 +398,7 @@ class Writer:
         the mark on disk once the transaction is committed.
         """
         mark_id: int = self._mark_id
-        if min(opened_ids, default=mark_id) < mark_id:
+        if opened_ids and min(opened_ids) < mark_id:
             mark_id = min(opened_ids)
         elif time.monotonic() >= self._mark_due_s:
             self._mark_due_s = time.monotonic() + _MARK_EVERY_S
