@@ -1,7 +1,8 @@
 """dispatch: walk the route until one target answers; each try is an attempt with a row of its own.
 
 After a failure the table of policy/failure_table.py names the steps in order of preference, and the first that is
-possible is taken. An answer is looked at before it is passed on as long as another step could follow (relay/buffered.py).
+possible is taken. An answer is looked at before it is passed on as long as another step could follow
+(relay/buffered.py).
 """
 
 from proxy.pipeline.admission.reserve import Reservation
