@@ -1,0 +1,133 @@
+"""The rules of the house: names, imports and sizes that keep the program easy to find one's way in."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[1]
+PACKAGE: Final = ROOT / "proxy"
+
+# Class names that stand in more than one file, each with its reason.
+TWICE: Final[dict[str, str]] = {"Reservation": "the hold of a scope takes another name with policy/quota"}
+# Modules that import one another in a circle, each with its reason.
+CIRCLES: Final[tuple[frozenset[str], ...]] = (
+    frozenset(
+        f"proxy.pipeline.{name}"
+        for name in (
+            "access_log",
+            "context",
+            "downstream",
+            "in_flight",
+            "request.headers",
+            "request.tags",
+            "services",
+            "upstream.concurrency",
+            "upstream.provider_health",
+        )
+    ),
+    frozenset(
+        f"proxy.pipeline.{name}"
+        for name in ("admission.reserve", "admission.unknown_model", "relay.relay", "upstream.attempt")
+    ),
+)
+
+# The longest there are: these two figures may only fall.
+LINES_OF_A_FUNCTION: Final = 83
+LINES_OF_A_FILE: Final = 640
+
+
+@cache
+def modules() -> dict[str, tuple[Path, ast.Module]]:
+    """Return each module of the package by its dotted name: its file and its syntax."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        found[name] = path, ast.parse(path.read_text())
+    return found
+
+
+def imports_of(name: str) -> set[str]:
+    """Return the modules of the package that one imports, those for type checkers and inside functions included."""
+    found = set()
+    for node in ast.walk(modules()[name][1]):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & modules().keys()
+            found |= submodules or ({node.module} & modules().keys())
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & modules().keys()
+    return found - {name}
+
+
+def circles(imports: dict[str, set[str]]) -> Iterator[frozenset[str]]:
+    """Yield the sets of modules that can reach one another (strongly connected components of two or more)."""
+    reach = {name: _reached(name, imports) for name in imports}
+    done: set[str] = set()
+    for name in imports:
+        circle = frozenset(other for other in reach[name] if name in reach[other])
+        if len(circle) > 1 and name not in done:
+            done |= circle
+            yield circle
+
+
+def _reached(start: str, imports: dict[str, set[str]]) -> set[str]:
+    """Return what can be reached from a module by one import or more; itself only where it stands in a circle."""
+    found: set[str] = set()
+    left = list(imports[start])
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left.extend(imports.get(name, ()))
+    return found
+
+
+def test_a_class_name_stands_once() -> None:
+    places = defaultdict(list)
+    for name, (_, tree) in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(name)
+    twice = {name: found for name, found in places.items() if len(found) > 1}
+    assert twice.keys() == TWICE.keys(), twice
+
+
+def test_no_module_stands_in_a_circle() -> None:
+    found = {*circles({name: imports_of(name) for name in modules()})}
+    assert found == {*CIRCLES}, [sorted(circle) for circle in found ^ {*CIRCLES}]
+
+
+def test_circles_are_found() -> None:
+    assert {*circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})} == {frozenset("abc")}
+    assert not {*circles({"a": {"b"}, "b": set(), "d": {"a", "b"}})}
+
+
+def test_functions_and_files_grow_no_longer() -> None:
+    functions = {}
+    for name, (_, tree) in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                functions[f"{name}.{node.name}"] = (node.end_lineno or node.lineno) - node.lineno + 1
+    files = {name: len(path.read_text().splitlines()) for name, (path, _) in modules().items()}
+    assert max(functions.values()) <= LINES_OF_A_FUNCTION, max(functions, key=lambda name: functions[name])
+    assert max(files.values()) <= LINES_OF_A_FILE, max(files, key=lambda name: files[name])
+
+
+def test_no_file_is_a_drawer() -> None:
+    drawers = re.compile(r"(^|_)(utils?|helpers?|managers?|misc|common)($|_)")
+    assert not [name for name in modules() if drawers.search(name.rsplit(".", 1)[-1])]
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_no_locked_package_is_skipped_for(lock: str) -> None:
+    """Packages that every checkout has are imported: a test that skips without them would check nothing."""
+    locked = {line.split("==")[0].strip().lower() for line in (ROOT / lock).read_text().splitlines() if "==" in line}
+    others_only = {"uvloop"}  # locked, but not to be had on every system
+    for path in (ROOT / "tests").rglob("*.py"):
+        asked = re.findall(r"importorskip\(\s*[\"']([\w.]+)", path.read_text())
+        assert not (names := {*asked} & (locked - others_only)), (path.name, names)
