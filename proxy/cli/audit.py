@@ -26,7 +26,7 @@ _MARGIN_S = 60.0  # on top of all timeouts of a request: the disk, the drain
 @click.option(
     "--database",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Check this ledger, such as a copy, without a configuration: limits are left out.",
+    help="Check this ledger, such as a copy, without a configuration: limits are not checked.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option

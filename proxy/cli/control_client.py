@@ -88,7 +88,7 @@ def find_door(settings: "Settings") -> Connect | None:
         return None
     except PermissionError:
         raise LedgerError(
-            f"{path}: this user may not speak to the running proxy. Run the command as the user that runs it."
+            f"{path}: this user may not connect to the running proxy. Run the command as the user that runs it."
         ) from None
     except OSError as error:
         raise LedgerError(f"{path or settings.server.host}: the running proxy cannot be reached ({error}).") from None
@@ -146,8 +146,8 @@ def _ask(connect: Connect, name: str, fields: Mapping[str, Any]) -> Any:
         raw = response.read()
     except (OSError, http.client.HTTPException) as error:
         raise click.ClickException(
-            f"The running proxy broke off ({type(error).__name__}): the change may or may not have been made."
-            " Look with: tollkeeper users list, tollkeeper tokens list"
+            f"The connection to the running proxy broke ({type(error).__name__}). The change may or may not be in"
+            " force. Look with: tollkeeper users list, tollkeeper tokens list"
         ) from None
     finally:
         connection.close()
@@ -163,7 +163,7 @@ def answer_data(status: int, raw: bytes) -> Any:
         if answer["error"].get("code") == "ledger_unavailable":
             raise LedgerError(text)
     except (ValueError, KeyError, TypeError):
-        text = f"What answers there is no tollkeeper (status {status})."
+        text = f"The server that answers there is not Tollkeeper (status {status})."
     raise click.ClickException(text)
 
 

@@ -31,7 +31,7 @@ _DRAIN_S = 10
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("demo"),
     show_default=True,
-    help="Where config.yaml, demo.env and the ledger lie; a second run takes them up.",
+    help="Folder of config.yaml, demo.env and the ledger; a second run uses them again.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the proxy: 8787, with --check a free one.")
 @click.option("--check", is_flag=True, help="Make two calls with the openai package, compare the books, and end.")
@@ -70,7 +70,7 @@ def _make_folder(folder: Path) -> None:
     except OSError as error:
         raise SetupError(f"{folder}: {error.strerror}. Choose another folder: tollkeeper demo --dir D") from None
     if foreign:
-        raise SetupError(f"{config} was not made by demo and is left alone. Choose another folder: --dir D")
+        raise SetupError(f"{config} was not made by demo and was not changed. Choose another folder: --dir D")
 
 
 def _check_free(folder: Path) -> None:
@@ -83,7 +83,9 @@ def _check_free(folder: Path) -> None:
     except LedgerError as error:
         url = _read_env(folder / "demo.env").get("OPENAI_BASE_URL")
         where = f" at {url}" if url else ""
-        raise LedgerError(f"{error} The demo runs already{where}: stop it, or take another folder: --dir D") from None
+        raise LedgerError(
+            f"{error} The demo is already running{where}: stop it, or take another folder: --dir D"
+        ) from None
     lock.release()
 
 

@@ -58,7 +58,7 @@ def _body(model: str, max_tokens: int | None, messages: Any) -> dict[str, Any]:
         try:
             read = json.loads(messages.read())
         except ValueError:
-            raise click.BadParameter("that is no JSON.", param_hint="--messages") from None
+            raise click.BadParameter("this is not valid JSON.", param_hint="--messages") from None
         if not isinstance(read, dict | list):
             raise click.BadParameter("a list of messages, or a whole body, is needed.", param_hint="--messages")
         body = read if isinstance(read, dict) else {"messages": read}

@@ -23,12 +23,12 @@ _ENDINGS = {".csv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
     "--format",
     "form",
     type=click.Choice(["csv", "jsonl"]),
-    help="Left out, the end of the file's name tells, and csv is written where it has none.",
+    help="Default: by the ending of the file's name, else csv.",
 )
 @click.option("-o", "--output", default="-", help="File to write, whole or not at all; - is stdout.", show_default=True)
 @click.option("--user", "users", multiple=True, help="Only this user; may be repeated.")
 @click.option("--model", "models", multiple=True, help='Only these models, such as "openai/*"; may be repeated.')
-@click.option("--columns", help="Names with commas between them, in the order wanted. Default: all.")
+@click.option("--columns", help="Comma-separated list of columns, in this order. Default: all.")
 @range_options
 def export(
     form: str | None,
@@ -86,11 +86,11 @@ def _columns(text: str | None) -> tuple[str, ...]:
     unknown = [name for name in chosen if name not in COLUMNS]
     if unknown or not chosen:
         raise click.BadParameter(
-            f"{', '.join(unknown) or 'nothing'}: no such column. There are: {', '.join(COLUMNS)}",
+            f"{', '.join(unknown) or 'nothing'}: no such column. The columns are: {', '.join(COLUMNS)}",
             param_hint="--columns",
         )
     if len(set(chosen)) < len(chosen):
-        raise click.BadParameter("a column stands there twice.", param_hint="--columns")
+        raise click.BadParameter("a column is named twice.", param_hint="--columns")
     return chosen
 
 

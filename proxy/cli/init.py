@@ -32,10 +32,10 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._@+-]")
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
-    help="Where to write; the current folder when left out.",
+    help="Where to write; default: the current folder.",
 )
 @click.option("--key-file", help="A file that holds the OpenRouter key; - is stdin.")
-@click.option("--user", help="Name of the first user; your name on this machine when left out.")
+@click.option("--user", help="Name of the first user; default: your name on this machine.")
 @click.option("--user-limit", metavar="LIMIT", help="What each user may spend, like '$5/day'; none: no limit.")
 @click.option("--total-limit", metavar="LIMIT", help="What all may spend together, like '$100/month'; none: no limit.")
 def init(
@@ -80,7 +80,7 @@ def _check_free(folder: Path, *, force: bool) -> None:
     for file in ("config.yaml", "openrouter.key"):
         if (folder / file).exists() and not force:
             raise SetupError(
-                f"{folder / file} is there already and is left alone. Choose another folder (--dir), or replace it"
+                f"{folder / file} exists already and was not changed. Choose another folder (--dir), or replace it"
                 " with --force; the ledger is kept either way."
             )
 
@@ -101,10 +101,10 @@ def _key(key_file: str | None, environ: Mapping[str, str], *, ask: bool) -> _Key
         return _Key(_checked(environ[_VARIABLE], _VARIABLE), from_variable=True)
     if not ask:
         raise SetupError(
-            f"There is no key, and nobody to ask. Set {_VARIABLE}, or give --key-file FILE (- is stdin)."
-            " A key is made at https://openrouter.ai/keys"
+            f"There is no key, and no terminal to ask for one. Set {_VARIABLE}, or give --key-file FILE (- is stdin)."
+            " Create a key at https://openrouter.ai/keys"
         )
-    click.echo("A key is made at https://openrouter.ai/keys", err=True)
+    click.echo("Create a key at https://openrouter.ai/keys", err=True)
     return _Key(
         _checked(click.prompt("OpenRouter key (not shown)", hide_input=True, err=True), "The key"), from_variable=False
     )
@@ -126,7 +126,7 @@ def _checked(text: str, source: str) -> str:
     if not key or len(key) > _KEY_CHARS_MAX or not key.isascii() or not key.isprintable() or " " in key:
         raise SetupError(f"{source} holds no key: it must be one line of plain characters without blanks.")
     if key.startswith(PREFIX):
-        raise SetupError(f"{source} holds a token of Tollkeeper. What is needed is your OpenRouter key (sk-or-...).")
+        raise SetupError(f"{source} holds a token of Tollkeeper. Use your OpenRouter key (sk-or-...).")
     if not key.startswith("sk-or-"):
         click.echo("Note: keys of OpenRouter begin with sk-or-; tollkeeper check tells whether it works.", err=True)
     return key

@@ -32,7 +32,9 @@ def ask_running(settings: "Settings", name: str, fields: Mapping[str, Any], *, t
         response = connection.getresponse()
         raw = response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise click.ClickException(f"The running proxy broke off ({type(error).__name__}). Try again.") from None
+        raise click.ClickException(
+            f"The connection to the running proxy broke ({type(error).__name__}). Try again."
+        ) from None
     finally:
         connection.close()
     return answer_data(response.status, raw)

@@ -61,7 +61,7 @@ async def _serve(load: Callable[[], LoadedConfig], loaded: LoadedConfig, output:
     _say_ready(app, loaded, time.perf_counter() - started_s)
     if not await _told_to_stop(app, stop):
         click.echo("A part of the proxy has broken: see the log. Stopping.", err=True)
-    click.echo("Stopping: no new requests; open ones finish. Once more to cut them.", err=True)
+    click.echo("Stopping: no new requests; open ones finish. A second signal aborts them.", err=True)
     draining = asyncio.ensure_future(app.drain())
     cutting = asyncio.ensure_future(cut.wait())
     await asyncio.wait((draining, cutting), return_when=asyncio.FIRST_COMPLETED)

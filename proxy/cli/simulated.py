@@ -37,7 +37,7 @@ def simulator() -> Iterator[str]:
         assert child.stdout is not None
         line = child.stdout.readline()
         if not line.startswith(_READY):
-            raise SetupError("The simulator did not start; what it said stands above.")
+            raise SetupError("The simulator did not start; see its output above.")
         yield line.removeprefix(_READY).strip()
     finally:
         _end(child)

@@ -25,9 +25,9 @@ def tokens() -> None:
 
 @tokens.command()
 @click.argument("user")
-@click.option("--name", help="What it is called in lists, such as laptop.")
+@click.option("--name", help="Name in lists, such as laptop.")
 @click.option("--expires", help="When the token expires: 30d, 12h, 2027-01-31, 2027-01-31T08:00.")
-@click.option("--trusted", is_flag=True, help="It speaks for end users, whom it names by header.")
+@click.option("--trusted", is_flag=True, help="It may name end users in a header.")
 @_json_option
 @config_option
 def add(
@@ -115,7 +115,7 @@ def _state(token: dict[str, Any], now_ms: int) -> str:
 
 @tokens.command()
 @click.argument("id_", metavar="ID")
-@click.option("--overlap", help="How long the old one works on: 24h, 7d.", default="0s", show_default="not at all")
+@click.option("--overlap", help="How long the old one stays valid: 24h, 7d.", default="0s", show_default="not at all")
 @_json_option
 @config_option
 def rotate(id_: str, overlap: str, *, as_json: bool, config_path: Path | None) -> None:
@@ -124,9 +124,11 @@ def rotate(id_: str, overlap: str, *, as_json: bool, config_path: Path | None) -
 
     overlap_ms = span_ms(overlap)
     if overlap_ms is None:
-        raise click.BadParameter(f"{overlap!r} is no length of time. Write 24h or 7d.", param_hint="--overlap")
+        raise click.BadParameter(f"{overlap!r} is not a duration. Write 24h or 7d.", param_hint="--overlap")
     token = _do(config_path, "tokens.rotate", {"id": id_, "overlap_ms": overlap_ms})
-    click.echo(f"The old token {id_} works {f'for {overlap} more' if overlap_ms else 'no longer'}.", err=True)
+    click.echo(
+        f"The old token {id_} {f'stays valid for another {overlap}' if overlap_ms else 'is no longer valid'}.", err=True
+    )
     _print_new(token, as_json=as_json)
 
 
@@ -154,7 +156,7 @@ def enable(id_: str, config_path: Path | None) -> None:
 def trust(id_: str, config_path: Path | None) -> None:
     """Believe whom a token names by header: each end user gets limits of their own."""
     _do(config_path, "tokens.set", {"id": id_, "changes": {"trusted": True}})
-    click.echo(f"Token {id_} is trusted: it speaks for others.", err=True)
+    click.echo(f"Token {id_} is trusted: it may name end users.", err=True)
 
 
 @tokens.command()
@@ -163,7 +165,7 @@ def trust(id_: str, config_path: Path | None) -> None:
 def distrust(id_: str, config_path: Path | None) -> None:
     """Ignore whom a token names by header."""
     _do(config_path, "tokens.set", {"id": id_, "changes": {"trusted": False}})
-    click.echo(f"Token {id_} is trusted no longer.", err=True)
+    click.echo(f"Token {id_} is no longer trusted.", err=True)
 
 
 @tokens.command()
@@ -183,7 +185,7 @@ def _do(config_path: Path | None, name: str, fields: dict[str, Any]) -> dict[str
     for token in config_tokens(settings):
         if token["id"] == fields["id"]:
             raise click.ClickException(
-                f"Token {fields['id']!r} stands in the configuration: change users.{token['user']} there."
+                f"Token {fields['id']!r} is defined in the configuration: change users.{token['user']} there."
             )
     with operator(settings, f"tollkeeper {name.replace('.', ' ')}") as do:
         result: dict[str, Any] = do(name, fields)

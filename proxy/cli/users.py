@@ -28,9 +28,9 @@ def users() -> None:
 
 @users.command()
 @click.argument("name")
-@click.option("--group", help="The group whose limits hold for this user too.")
+@click.option("--group", help="The group whose limits apply to this user too.")
 @limit_option
-@click.option("--no-token", is_flag=True, help="Make no token yet.")
+@click.option("--no-token", is_flag=True, help="Create no token yet.")
 @_json_option
 @config_option
 def add(
@@ -72,7 +72,7 @@ def say_token(user: str, token: dict[str, Any]) -> None:
 
 def _warn_about(settings: "Settings", name: str, group: str | None) -> None:
     if name in settings.users:
-        click.echo(f"Note: {name} stands in the configuration too; group, limits and switches there hold.", err=True)
+        click.echo(f"Note: {name} is in the configuration too; group, limits and switches there apply.", err=True)
     if group is not None and group not in settings.groups:
         click.echo(f"Note: the configuration has no group {group}, so no limits come with it.", err=True)
 
@@ -145,15 +145,15 @@ def _limits_text(limits: dict[str, Any]) -> str:
         for kind, found in limits.items()
         for limit in (found if isinstance(found, list) else [found])
     ]
-    return ", ".join(texts) or "those of all (defaults.limits, groups, limits)"
+    return ", ".join(texts) or "the general ones (defaults.limits, groups, limits)"
 
 
 @users.command("set")
 @click.argument("name")
 @click.option("--group", help="Move the user into a group.")
-@click.option("--no-group", is_flag=True, help="Take the user out of their group.")
+@click.option("--no-group", is_flag=True, help="Remove the user from their group.")
 @limit_option
-@click.option("--no-limits", is_flag=True, help="Take the user's own limits away; those of all users hold.")
+@click.option("--no-limits", is_flag=True, help="Remove the user's own limits; the general ones apply.")
 @config_option
 def set_(
     name: str,
@@ -216,7 +216,7 @@ def enable(name: str, config_path: Path | None) -> None:
     settings = loader(config_path, {})().settings
     own = settings.users.get(name)
     if own is not None and own.disabled:
-        raise click.ClickException(f"{name} is disabled in the configuration. Take users.{name}.disabled out there.")
+        raise click.ClickException(f"{name} is disabled in the configuration. Remove users.{name}.disabled there.")
     is_stored = any(user["name"] == name and user["in_database"] for user in all_users(settings))
     if own is None or is_stored:
         with operator(settings, f"tollkeeper users enable {name}") as do:
@@ -237,7 +237,7 @@ def remove(name: str, config_path: Path | None) -> None:
         do("users.remove", {"name": name})
     click.echo(f"User {name} was removed from the database.", err=True)
     if name in settings.users:
-        click.echo(f"Note: {name} stands in the configuration too, and stays there.", err=True)
+        click.echo(f"Note: {name} is in the configuration too, and stays there.", err=True)
 
 
 def _change(settings: "Settings", name: str, changes: dict[str, Any]) -> None:
@@ -258,5 +258,5 @@ def _check_in_database(settings: "Settings", name: str) -> None:
     for user in all_users(settings):
         if user["name"] == name and not user["in_database"]:
             raise click.ClickException(
-                f"User {name!r} stands in the configuration, not in the database: take users.{name} out of the file."
+                f"User {name!r} is defined in the configuration, not in the database: remove users.{name} there."
             )

@@ -86,7 +86,7 @@ def _tokens(data: Mapping[str, Any]) -> Iterator[Finding]:
                     f'is the token of user "{first}" too. Each user needs their own.',
                 )
             elif any(digits.lower() == other.lower() for at, other in _hashes(user) if at < path and at[0] == path[0]):
-                yield ("users", name, *path), "stands in this list twice."
+                yield ("users", name, *path), "is in this list twice."
 
 
 def _targets_of(data: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -115,7 +115,7 @@ def _targets(data: Mapping[str, Any]) -> Iterator[Finding]:
             yield path, f'"{target}" is a preset itself. Write its models here.'
         elif _is_openrouter(default, providers[default]) and not (slash and first and rest):
             hint = _suggest(target, {**presets, **{f"{name}/": None for name in providers}})
-            yield path, f'"{target}" names nothing: models of {default} are written maker/model.{hint}'
+            yield path, f'"{target}" is unknown: models of {default} are written maker/model.{hint}'
 
 
 def _is_openrouter(name: str, provider: object) -> bool:
@@ -135,7 +135,7 @@ def _keys(data: Mapping[str, Any]) -> Iterator[Finding]:
         if block.get("api_key") is None and block.get("api_key_file") is None and not block.get("keys"):
             url = "https://openrouter.ai/keys" if kind == "openrouter" else "https://platform.openai.com/api-keys"
             variable = "OPENROUTER_API_KEY" if kind == "openrouter" else "OPENAI_API_KEY"
-            advice = f"Write api_key: ${{{variable}}}, or use api_key_file:. A key is made at {url}"
+            advice = f"Write api_key: ${{{variable}}}, or use api_key_file:. Create a key at {url}"
             yield ("providers", name, "api_key"), f"is missing. {advice}"
 
 
@@ -144,7 +144,7 @@ def _several_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
         keys = provider.get("keys")
         listed = keys if isinstance(keys, list) else []
         if listed and (provider.get("api_key") is not None or provider.get("api_key_file") is not None):
-            yield ("providers", name, "keys"), "stands beside api_key. Make that one of the keys, or remove it."
+            yield ("providers", name, "keys"), "is set together with api_key. Make that one of the keys, or remove it."
         for number, key in enumerate(listed):
             if isinstance(key, Mapping) and key.get("api_key") is None and key.get("api_key_file") is None:
                 yield ("providers", name, "keys", number), "has no key. Write api_key: ${VAR}, or use api_key_file:."
@@ -205,7 +205,7 @@ def _near_providers(data: Mapping[str, Any]) -> Iterator[Finding]:
             close = get_close_matches(first, [name for name in providers if name != "openrouter"], 1, 0.8)
             if close:
                 hint = f'Did you mean "{close[0]}/"?'
-                yield path, f'"{first}" is no provider, so this is a model of the first one. {hint}'
+                yield path, f'"{first}" is not a provider, so this is a model of the first one. {hint}'
 
 
 def _odd_models(data: Mapping[str, Any]) -> Iterator[Finding]:
@@ -219,5 +219,5 @@ def _odd_models(data: Mapping[str, Any]) -> Iterator[Finding]:
         listed = block.get("models")
         for number, model in enumerate(listed if isinstance(listed, list) else [listed]):
             if isinstance(model, str) and not set("/*?[") & set(model) and model not in presets:
-                text = f'"{model}" is no preset and no maker/model, so it allows nothing.'
+                text = f'"{model}" is neither a preset nor maker/model, so it allows nothing.'
                 yield (*path, "models", number), text + _suggest(model, presets)

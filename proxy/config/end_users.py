@@ -20,7 +20,7 @@ def _names_people(name: str) -> str:
     """Return the header's name; refuse one that is sent on to providers or has another meaning."""
     lower = name.lower()
     if lower in _TRAVELLING or lower.startswith(_TRAVELLING_PREFIXES):
-        raise SettingError("is a header that travels to the provider, who is not to learn names", show=False)
+        raise SettingError("is a header that is sent on to the provider, which must not learn names", show=False)
     if lower in _TAKEN:
         raise SettingError("is a header with a meaning of its own", show=False)
     return name
@@ -29,7 +29,7 @@ def _names_people(name: str) -> str:
 def _long_enough(secret: Secret) -> Secret:
     if len(secret.reveal()) < _SECRET_MIN_CHARS:
         raise SettingError(
-            f"is shorter than the {_SECRET_MIN_CHARS} characters that HS256 asks for",
+            f"is shorter than the {_SECRET_MIN_CHARS} characters that HS256 requires",
             "Make one with: openssl rand -hex 32",
             show=False,
         )
@@ -53,8 +53,8 @@ class EndUsers(UserLimits):
     )
     jwt_secret: Annotated[SecretText, AfterValidator(_long_enough)] | None = setting(
         None,
-        "The secret (HS256) that signs it, 32 characters or more; then it is believed with any token.",
-        "None: the header means nothing.",
+        "The secret (HS256) that signs it, 32 characters or more; then it is trusted with any token.",
+        "None: the header is ignored.",
     )
     jwt_secret_file: FilePath | None = setting(None, "A file that holds it; in place of jwt_secret.", "None.")
     jwt_claim: Annotated[tuple[Text, ...], Field(min_length=1), _Listed] = setting(
@@ -62,10 +62,10 @@ class EndUsers(UserLimits):
     )
     users_max: Whole = setting(
         1000,
-        "How many end users are made on first sight; those beyond are refused.",
-        "A service that makes names up fills no disk.",
+        "How many end users may be created on first sight; any more are refused.",
+        "A service that invents names cannot fill the disk.",
         ge=1,
         le=1_000_000,
     )
-    group: UserName | None = setting(None, "The group whose limits hold for them too.", "None.")
+    group: UserName | None = setting(None, "The group whose limits apply to them too.", "None.")
     limits: Limits = setting(Limits, "What each of them may use.", "Those of defaults.")

@@ -105,7 +105,7 @@ def _from_block(kind: Kind, block: Mapping[object, object]) -> Limit:
     window = block.get("window")
     amount = _text(kind, block["amount"])
     if "/" in amount:
-        raise SettingError("must be the amount alone", "The window stands in window:.", key="amount")
+        raise SettingError("must be the amount alone", "Write the window under window:.", key="amount")
     return _limit(
         kind,
         amount,

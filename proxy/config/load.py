@@ -121,10 +121,12 @@ def _read(path: Path) -> tuple[bytes, int]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from error
     if len(raw) > yaml_tree.MAX_BYTES:
-        raise ConfigError(f"{path}: larger than {yaml_tree.MAX_BYTES // 2**20} MiB; that is no configuration file.")
+        raise ConfigError(
+            f"{path}: larger than {yaml_tree.MAX_BYTES // 2**20} MiB, which is too large for a configuration file."
+        )
     if os.name == "posix" and mode & stat.S_IWOTH:
         raise ConfigError(
-            f"{path}: everybody on this machine may write to it, and so send your keys elsewhere. Run: chmod o-w {path}"
+            f"{path}: everybody on this machine can write to it and so send your keys elsewhere. Run: chmod o-w {path}"
         )
     return raw, mode
 
@@ -251,12 +253,12 @@ class _FileReading:
         if os.name != "posix" or self._source.path is None:
             return
         if mode & stat.S_IWGRP:
-            self._warnings.append(f"{self._source.shown}: its group may write to it. chmod g-w keeps it yours.")
+            self._warnings.append(f"{self._source.shown}: its group can write to it. Run: chmod g-w")
         if mode & (stat.S_IRGRP | stat.S_IROTH):
             for path in self._literal_keys():
                 self._warn(
                     locate(self._root, path),
-                    "a key stands in a file that others may read. Write ${VAR}, or: chmod 600.",
+                    "a key is in a file that others can read. Write ${VAR}, or: chmod 600.",
                 )
 
     def loaded(self, settings: Settings, raw: bytes) -> LoadedConfig:
@@ -316,7 +318,7 @@ class _FileReading:
             return advice or "Set it, or write ${NAME:-value} for a value without it."
         provider = self._source_block(path[:-1])
         hosted = provider is not None and path[-2] == "openrouter" and "base_url" not in provider.entries
-        made = " A key is made at https://openrouter.ai/keys" if hosted else ""
+        made = " Create a key at https://openrouter.ai/keys" if hosted else ""
         return f"{advice or 'Set it,'}{' Set it,' if advice else ''} or use api_key_file:.{made}"
 
     def _source_block(self, path: SettingPath) -> yaml_tree.MappingNode | None:
@@ -409,7 +411,7 @@ class _FileReading:
             return
         if block.get(key) is not None:
             found = locate(self._root, path)
-            self._mistakes.append(self._mistake(found, f"stands beside {key}. Keep one of them."))
+            self._mistakes.append(self._mistake(found, f"is set together with {key}. Keep one of them."))
             return
         file = self._source.folder / _expanded(text)
         block[f"{key}_file"] = file
@@ -523,7 +525,7 @@ class _FileReading:
                 "Set it, or make a file with: tollkeeper init"
             )
         return (
-            "providers: none is there. Set OPENROUTER_API_KEY, or write providers: {openrouter: "
+            "providers: none is configured. Set OPENROUTER_API_KEY, or write providers: {openrouter: "
             '{api_key: "${OPENROUTER_API_KEY}"}}.'
         )
 

@@ -39,7 +39,7 @@ def read_proxy_url(text: str) -> str:
         raise SettingError("is a SOCKS proxy, which is not supported", "Name an HTTP proxy.", show=False)
     if parts.scheme == "https":
         advice = "Write http://: what is sent to the provider is encrypted all the same."
-        raise SettingError("must be a proxy that is spoken to over http://", advice, show=False)
+        raise SettingError("must be a proxy with an http:// address", advice, show=False)
     if parts.scheme != "http" or not host or not _PRINTABLE.fullmatch(url) or parts.query or parts.fragment:
         raise _mistaken()
     if parts.path not in ("", "/"):

@@ -34,7 +34,7 @@ def _parameters(value: object) -> object:
     if isinstance(value, Mapping):
         for name in ("model", "messages", "stream"):
             if name in value:
-                raise SettingError("is the client's to say and can have no default", key=name, show=False)
+                raise SettingError("must come from the client and cannot have a default", key=name, show=False)
         return _json_value(value)
     return value
 
@@ -51,7 +51,7 @@ class PresetTarget(Timeouts):
     weight: Whole | None = setting(
         None,
         "Its share of the requests among the targets that have a weight: one of them is drawn, the others follow.",
-        "None: the order of the list holds.",
+        "None: the order of the list counts.",
         ge=0,
         le=10**6,
     )
@@ -60,7 +60,7 @@ class PresetTarget(Timeouts):
     )
     static: dict[Text, Text] = setting(
         {},
-        "Texts by keyword, answered without any provider: that of the first keyword which the last message holds.",
+        "Texts by keyword, answered without any provider: the first keyword in the last message decides.",
         "None.",
     )
 
@@ -85,9 +85,9 @@ class PresetTarget(Timeouts):
 class VariableSettings(Block):
     """A variable of a system prompt, taken from the request's metadata. A text or list alone is its short form."""
 
-    default: Text | None = setting(None, "Its value where the request has none.", "The request must have one.")
+    default: Text | None = setting(None, "Its value if the request has none.", "The request must have one.")
     values: dict[Text, Text] = setting(
-        {}, "What may be said, and the text that stands for it; a list where both are the same.", "Anything."
+        {}, "The allowed values and the text for each; a list if they are the same.", "Anything."
     )
 
     @model_validator(mode="before")
@@ -121,7 +121,7 @@ class Checks(Block):
     valid_json: Flag = setting(
         False, "Its text must be JSON, and fit the schema of response_format where there is one.", "Off."
     )
-    pattern: Text | None = setting(None, "A regular expression that its text must hold somewhere.", "Any.")
+    pattern: Text | None = setting(None, "A regular expression that its text must match somewhere.", "Any.")
     on_failure: Literal["flag", "next_target"] = setting(
         "flag",
         "next_target tries the next target when the answer is not streamed.",
@@ -135,7 +135,7 @@ class Checks(Block):
             try:
                 re.compile(value)
             except re.error as error:
-                raise SettingError(f"is no regular expression: {error}", show=False) from None
+                raise SettingError(f"is not a regular expression: {error}", show=False) from None
         return value
 
     @property
@@ -156,19 +156,19 @@ class Preset(Timeouts):
     )
     hand_over: Flag = setting(
         False,
-        "Give OpenRouter the further targets of its own in one call (models), in place of trying them from here.",
-        "Each attempt is priced, recorded and stopped by itself when it is made from here.",
+        "Pass OpenRouter its further targets in one call (models), instead of trying them one by one.",
+        "Attempts made one by one are priced, recorded and stopped one by one.",
     )
     defaults: Parameters = setting(
         {},
         "Fields of the request's body that are used where the client sent none.",
-        "The client's own value wins.",
+        "The client's own value takes precedence.",
     )
     system: Text | None = setting(
         None, "A system prompt, put before the messages; {name} is taken from the request's metadata.", "None."
     )
     variables: dict[Text, VariableSettings] = setting(
-        {}, "What its variables may be and are by default.", "Any text, which the request must have."
+        {}, "What its variables may be and are by default.", "Any text; the request must have it."
     )
     response_format: dict[str, Any] | None = setting(
         None, "The response_format that is used where the client sent none.", "None."
@@ -176,11 +176,9 @@ class Preset(Timeouts):
     use_case: UserName | None = setting(
         None,
         "The use case that its requests are booked under.",
-        "A header of the client's wins, but where the preset has limits.",
+        "A header of the client's takes precedence, unless the preset has limits.",
     )
-    limits: Limits = setting(
-        Limits, "What all may use together of all that is booked under use_case, which must be set.", "No limit."
-    )
+    limits: Limits = setting(Limits, "What all may use together under use_case, which must be set.", "No limit.")
     deadline_s: Seconds | None = setting(
         None, "Longest time until an answer begins, over all targets.", "routing.deadline_s.", gt=0, le=DAY_S
     )
@@ -210,7 +208,7 @@ class Preset(Timeouts):
     def _limits_have_a_use_case(self) -> Self:
         if self.limits.all and self.use_case is None:
             raise SettingError(
-                "hold for what is booked under use_case", "Set use_case, best to the preset's name.", key="limits"
+                "apply to what is booked under use_case", "Set use_case, best to the preset's name.", key="limits"
             )
         return self
 
@@ -220,6 +218,6 @@ class Preset(Timeouts):
         for name in self.variables:
             if name not in used:
                 raise SettingError(
-                    f'"{name}" stands nowhere in system', f"Write {{{name}}} there.", key="variables", show=False
+                    f'"{name}" does not occur in system', f"Write {{{name}}} there.", key="variables", show=False
                 )
         return self

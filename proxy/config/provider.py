@@ -55,62 +55,62 @@ class PriceSettings(Block):
     cache_write: Usd | None = setting(
         None,
         "USD per million input tokens written to the provider's cache for five minutes.",
-        "Without it 1.25 times the price of input, which is what Anthropic asks; the row is flagged.",
+        "Without it 1.25 times the price of input, as Anthropic charges; the row is flagged.",
         ge=0,
         le=10**6,
     )
     cache_write_1h: Usd | None = setting(
         None,
         "USD per million input tokens written to the provider's cache for an hour.",
-        "Without it twice the price of input, which is what Anthropic asks; the row is flagged.",
+        "Without it twice the price of input, as Anthropic charges; the row is flagged.",
         ge=0,
         le=10**6,
     )
     reasoning: Usd | None = setting(
         None,
-        "USD per million output tokens that the model thought.",
+        "USD per million output tokens of reasoning.",
         "Without it the price of output.",
         ge=0,
         le=10**6,
     )
     image_input: Usd | None = setting(
         None,
-        "USD per million input tokens that are pictures.",
+        "USD per million input tokens of images.",
         "Without it the price of input.",
         ge=0,
         le=10**6,
     )
     image_output: Usd | None = setting(
         None,
-        "USD per million output tokens that are pictures.",
+        "USD per million output tokens of images.",
         "Without it the price of output; the row is flagged.",
         ge=0,
         le=10**6,
     )
     audio_input: Usd | None = setting(
         None,
-        "USD per million input tokens that are sound.",
+        "USD per million input tokens of audio.",
         "Without it the price of input; the row is flagged.",
         ge=0,
         le=10**6,
     )
     cached_audio: Usd | None = setting(
         None,
-        "USD per million input tokens of sound read from the provider's cache.",
+        "USD per million input tokens of audio read from the provider's cache.",
         "Without it the price of cached input.",
         ge=0,
         le=10**6,
     )
     audio_output: Usd | None = setting(
         None,
-        "USD per million output tokens that are sound.",
+        "USD per million output tokens of audio.",
         "Without it the price of output; the row is flagged.",
         ge=0,
         le=10**6,
     )
     request: Usd = setting(Decimal(0), "USD per request on top.", "Few providers have such a fee.", ge=0, le=10**6)
     image: Usd | None = setting(
-        None, "USD per picture in the request, on top.", "Most charge its tokens only.", ge=0, le=10**6
+        None, "USD per image in the request, on top.", "Most charge its tokens only.", ge=0, le=10**6
     )
     web_search: Usd | None = setting(
         None, "USD per web search that the provider counts.", "Without it none; the row is flagged.", ge=0, le=10**6
@@ -151,9 +151,9 @@ def apiece_pusd(price: Decimal | None) -> int | None:
 
 class Attribution(Block):
     referer: Text | None = setting(
-        None, "HTTP-Referer: the address of your application.", "Nothing is told without your wish."
+        None, "HTTP-Referer: the address of your application.", "Nothing is sent unless you say so."
     )
-    title: Text | None = setting(None, "X-Title: the name of your application.", "Nothing is told without your wish.")
+    title: Text | None = setting(None, "X-Title: the name of your application.", "Nothing is sent unless you say so.")
 
 
 class Timeouts(Block):
@@ -204,9 +204,9 @@ class ProviderKey(Block):
         1, "Its share of the requests among keys of the same priority.", "All alike.", ge=1, le=10**6
     )
     limits: KeyLimits = setting(KeyLimits, "What may be used with it before others take over.", "No limit.")
-    valid_from: Moment | None = setting(None, "When it begins to be used, like 2027-01-31T00:00:00Z.", "At once.")
+    valid_from: Moment | None = setting(None, "When it starts being used, like 2027-01-31T00:00:00Z.", "At once.")
     valid_until: Moment | None = setting(
-        None, "When it ends to be used. Two keys whose times overlap change over without a gap.", "Never."
+        None, "When it stops being used. Two keys whose times overlap change over without a gap.", "Never."
     )
 
     @model_validator(mode="after")
@@ -287,10 +287,10 @@ class Provider(Block):
     kind: Literal["openrouter", "openai"] = setting(
         "openai",
         "openrouter: reports its costs and can be asked for them; openai: any server with OpenAI's API.",
-        "The provider named openrouter is of kind openrouter without saying so.",
+        "The provider named openrouter has kind openrouter by default.",
     )
     base_url: BaseUrl = required(
-        "Address of its API up to /v1. Needs no saying for openrouter (https://openrouter.ai/api/v1) "
+        "Address of its API up to /v1. Optional for openrouter (https://openrouter.ai/api/v1) "
         "and openai (https://api.openai.com/v1)."
     )
     api_key: SecretText | None = setting(
@@ -314,12 +314,12 @@ class Provider(Block):
     management_key_file: FilePath | None = setting(None, "A file that holds the management key.", "As api_key_file.")
     prices: dict[str, PriceSettings] = setting(
         {},
-        "Prices by model name; * stands for any text, and the first that fits counts.",
-        "OpenRouter tells its prices; other servers need them here, or their use is booked at no cost.",
+        "Prices by model name; * stands for any text, and the first match counts.",
+        "OpenRouter publishes its prices; other servers need them here, or their use is booked at no cost.",
     )
     cost_field: Text | None = setting(
         None,
-        "Where answers of kind openai tell the cost in USD: a path like usage.cost, or a header; none: nowhere.",
+        "Where answers of kind openai report the cost in USD: a path like usage.cost, or a header; none: nowhere.",
         "Known resellers by their address; elsewhere usage.cost counts for models without a price.",
     )
     connect_timeout_s: Seconds = setting(
@@ -345,7 +345,7 @@ class Provider(Block):
     )
     idle_timeout_s: Seconds = setting(
         120,
-        "Longest silence inside an answer; keep-alive comments count as life.",
+        "Longest silence inside an answer; keep-alive comments count as activity.",
         "OpenRouter sends a comment every few seconds; proxies on the way cut after 60 to 100 s of silence.",
         gt=0,
         le=DAY_S,
@@ -358,13 +358,13 @@ class Provider(Block):
         le=DAY_S,
     )
     timeouts: dict[Text, Timeouts] = setting(
-        {}, "Other time-outs by model name; * stands for any text, and the first that fits counts.", "The same for all."
+        {}, "Other time-outs by model name; * stands for any text, and the first match counts.", "The same for all."
     )
     parameters: dict[Text, dict[Text, Flag | Text]] = setting(
         {},
-        "What it takes of the fields that the proxy writes, by model name; * stands for any text, and the first that "
-        "fits counts. false: not at all; a name: under that one; true: as it is.",
-        "What is known of its address, and what it has refused within the last hour.",
+        "Which of the fields that the proxy writes it accepts, by model name; * stands for any text, and the first"
+        " match counts. false: not at all; a name: under that one; true: as it is.",
+        "What is known about its address, and what it has refused within the last hour.",
     )
     max_concurrency: Whole | None = setting(
         None,
@@ -381,9 +381,9 @@ class Provider(Block):
         le=100_000,
     )
     queue_timeout_s: Seconds = setting(
-        10, "Longest wait in line.", "Then another target, or the client's own patience, is better.", ge=0, le=DAY_S
+        10, "Longest wait in line.", "After that another target, or the client's own retry, is better.", ge=0, le=DAY_S
     )
-    breaker: BreakerSettings = setting(BreakerSettings, "When it is left alone because it fails.")
+    breaker: BreakerSettings = setting(BreakerSettings, "When it gets no requests because it fails.")
     retry: Retry = setting(Retry, "When a failed request is tried again there.")
     on_disconnect: Literal["auto", "drain", "abort"] = setting(
         "auto",
@@ -402,12 +402,12 @@ class Provider(Block):
     )
     proxy: SecretText | None = setting(
         None,
-        "The HTTP proxy that it is reached by, http://user:password@host:port, or none.",
+        "The HTTP proxy through which it is reached, http://user:password@host:port, or none.",
         "The one that HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY name, as for other tools.",
     )
     ca_file: FilePath | None = setting(
         None,
-        "A file of certificates (PEM) that are believed beside the system's.",
+        "A file of certificates (PEM) that are trusted in addition to the system's.",
         "For servers with a certificate of their own, and networks that replace certificates.",
     )
     attribution: Attribution = setting(
@@ -457,7 +457,7 @@ class Provider(Block):
         names = [key.name for key in keys]
         twins = {name for name in names if names.count(name) > 1}
         if twins:
-            raise SettingError(f"has two keys of the name {min(twins)}", show=False)
+            raise SettingError(f"has two keys named {min(twins)}", show=False)
         return keys
 
 

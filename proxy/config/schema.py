@@ -108,7 +108,7 @@ class Server(Block):
     i_know_this_is_plain: Flag = setting(
         False,
         "Listen beyond loopback without TLS.",
-        "Tokens and prompts would cross the network readable, so somebody must say that this is meant.",
+        "Tokens and prompts would cross the network unencrypted, so this must be intended.",
     )
     host: HostName = setting(
         "127.0.0.1",
@@ -165,8 +165,8 @@ class Server(Block):
     )
     keep_alive_s: Seconds = setting(
         3,
-        "How long a stream that a provider has begun may wait for its first content without a sign of life; then a"
-        " comment goes to the client, the head ahead of it, and so on each time.",
+        "How long a client hears nothing while a stream that a provider has begun waits for its first content; then a"
+        " comment is sent, after the head of the response, and again each time.",
         "Longer than most first tokens take, so that the head still tells which target answered; clients wait longer.",
         gt=0,
         le=DAY_S,
@@ -174,15 +174,15 @@ class Server(Block):
     silence_max_s: Seconds = setting(
         30,
         "How long a streamed request may wait while no provider answers at all; then the head and a comment go out, and"
-        " what fails after that is told within the stream.",
+        " what fails after that is reported within the stream.",
         "Half of the 60 s after which many clients and proxies on the way give up, and ask and pay again.",
         gt=0,
         le=DAY_S,
     )
     lane: Flag = setting(
         True,
-        "Answer plain chat completions on a short way of their own, which costs a fraction of the general one.",
-        "Answers are the same on both ways; false is for finding out whether a fault lies there.",
+        "Answer plain chat completions on a fast path, which costs a fraction of the general one.",
+        "Answers are the same on both paths; false helps to find out whether a fault lies in it.",
         restart=True,
     )
     metrics: Literal["loopback", "token", "open"] = setting(
@@ -193,7 +193,7 @@ class Server(Block):
     )
     shutdown_timeout_s: Seconds = setting(
         120,
-        "Longest wait for open requests after SIGTERM; what is left then is cut and settled.",
+        "Longest wait for open requests after SIGTERM; what is left then is aborted and settled.",
         "Most streams end within two minutes. Give a service manager a little longer (systemd: TimeoutStopSec).",
         ge=0,
         le=DAY_S,
@@ -226,7 +226,7 @@ class Currency(Block):
 class Log(Block):
     level: Literal["debug", "info", "warning", "error"] = setting(
         "info",
-        "Least important level that is written.",
+        "The least important level that is written.",
         "info writes a line for each request: docs/reference/logging.md.",
     )
     format: Literal["auto", "text", "json"] = setting(
@@ -241,7 +241,7 @@ class LedgerSettings(Block):
     settle_wait_s: Seconds = setting(
         5,
         "Longest time that the last bytes of an answer wait for a settlement that cannot be written.",
-        "Long enough for a slow disk, short for a client; the settlement is tried further afterwards.",
+        "Long enough for a slow disk, short for a client; the settlement is retried afterwards.",
         ge=0,
         le=600,
     )
@@ -263,20 +263,20 @@ class LedgerSettings(Block):
     )
     crash_reservation: Literal["charge", "release"] = setting(
         "charge",
-        "What becomes of the reservation of a request that a crash left open, if its cost cannot be learnt.",
+        "What happens to the reservation of a request that was open in a crash, if its cost cannot be found.",
         "It may have been billed, and no crash may free money.",
     )
     idempotency_kept_s: Seconds = setting(
         DAY_S,
         "How long the Idempotency-Key of a request that is over is remembered, a day at most.",
-        "Longer than any program tries again; only hashes are kept, about 100 bytes each.",
+        "Longer than any program retries; only hashes are kept, about 100 bytes each.",
         ge=0,
         le=DAY_S,
     )
     lookup_timeout_s: Seconds = setting(
         600,
-        "How long the provider is asked what a broken-off request cost, before its reservation is booked.",
-        "OpenRouter answers 404 at first and may need minutes; after ten it is not going to know.",
+        "How long the provider is asked what an aborted request cost, before its reservation is booked.",
+        "OpenRouter answers 404 at first and may need minutes; after ten it will never know.",
         ge=0,
         le=7 * DAY_S,
     )
@@ -288,7 +288,7 @@ class RetentionSettings(Block):
     rows: KeptFor = setting(
         "forever",
         "How long single requests are kept, in days like 400d, or forever; their sums by the hour stay.",
-        "Nothing is removed without your wish; a million requests take about 350 MB.",
+        "Nothing is removed unless you say so; a million requests take about 350 MB.",
     )
 
     @property
@@ -307,7 +307,7 @@ class Quotas(Block):
 
     wait_s: Seconds = setting(
         3,
-        "Longest wait of a request that would fit but for reservations of other open requests.",
+        "Longest wait of a request that only the reservations of other open requests keep from fitting.",
         "Tools that send two requests at once get both answers; a client notices no more than a slow model.",
         ge=0,
         le=60,
@@ -320,7 +320,7 @@ class Quotas(Block):
     budget_status: Annotated[Literal[400, 402, 429], BeforeValidator(typed_status)] = setting(
         402,
         "Status of a refusal because a budget is spent: 402, 429 or 400.",
-        "402 is OpenRouter's own for no credits; hardly any client tries it again.",
+        "402 is OpenRouter's own for no credits; hardly any client retries it.",
     )
 
 
@@ -336,15 +336,15 @@ class RoutingSettings(Block):
     )
     attempts_max: Whole = setting(
         10,
-        "Attempts for one request after which nothing is asked a second time; every target is asked once all the same.",
+        "After this many attempts for one request no target is asked a second time; every target is still asked once.",
         "Six targets, and some of them twice.",
         ge=1,
         le=100,
     )
     retry_after_max_s: Seconds = setting(
         20,
-        "Longest wait that a provider may ask for (Retry-After) before the same target is tried again.",
-        "Beyond that another target, or the client's own next try, is better.",
+        "Honour a provider's Retry-After up to this many seconds; above it, try the next target.",
+        "For longer waits another target, or the client's own retry, is better.",
         ge=0,
         le=600,
     )
@@ -373,7 +373,7 @@ class Settings(Block):
     admin_token: SecretText | None = setting(
         None,
         "Opens /admin/v1, and what only the operator may read, to whoever sends it.",
-        "Without it /admin/v1 is closed; the command line works by its socket.",
+        "Without it /admin/v1 is closed; the command line uses its socket.",
     )
     log: Log = setting(Log, "What is written to stderr.")
     ledger: LedgerSettings = setting(LedgerSettings, "How spending is put on disk.")
@@ -381,10 +381,10 @@ class Settings(Block):
     quotas: Quotas = setting(Quotas, "How limits refuse.")
     providers: dict[ProviderName, Provider] = setting(
         {},
-        "Where answers come from, by name. Models that name no provider go to the first.",
+        "Where answers come from, by name. Models without a provider's name go to the first.",
         "openrouter, when OPENROUTER_API_KEY is set.",
     )
-    routing: RoutingSettings = setting(RoutingSettings, "How an answer is looked for when a target fails.")
+    routing: RoutingSettings = setting(RoutingSettings, "What happens when a target fails.")
     presets: dict[PresetName, Preset] = setting({}, "Virtual models by name.", "None.")
     use_cases: dict[UserName, PresetName] = setting(
         {},
@@ -392,7 +392,7 @@ class Settings(Block):
         "None.",
     )
     limits: Limits = setting(Limits, "What everyone may use together.", "No limit.")
-    defaults: Defaults = setting(Defaults, "What holds for each user.", "No limit.")
+    defaults: Defaults = setting(Defaults, "What applies to each user.", "No limit.")
     groups: dict[UserName, Group] = setting({}, "Users who share limits, by name.", "None.")
     end_users: EndUsers = setting(EndUsers, "People behind a service, whom its token names.")
     users: dict[UserName, User] = setting({}, "Who may call, by name. Further users may live in the database.", "None.")

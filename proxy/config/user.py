@@ -95,10 +95,10 @@ class Token(Block):
         None, "What the token is called in lists and in the ledger.", "The first digits of the hash."
     )
     expires_at: Moment | None = setting(None, "When the token expires, like 2027-01-31T00:00:00Z.", "Never.")
-    disabled: Flag = setting(False, "Refuse it.", "A token works until told otherwise.")
+    disabled: Flag = setting(False, "Refuse it.", "Tokens do not expire by default.")
     trusted: Flag = setting(
         False,
-        "Believe the headers of end_users.user_header: the token speaks for others, each with limits of their own.",
+        "Let the token name end users by the headers of end_users.user_header; each has limits of their own.",
         "Anybody can write such a header.",
     )
 
@@ -115,16 +115,16 @@ class User(UserLimits):
     )
     token_hashes: tuple[TokenHash, ...] = setting((), "The same for several tokens.", "One is the usual case.")
     tokens: tuple[Token, ...] = setting(
-        (), "The same with a name, an end or a switch for each.", "One is the usual case."
+        (), "The same, each with a name, an expiry or a switch.", "One is the usual case."
     )
-    group: UserName | None = setting(None, "The group whose limits hold for this user too.", "None.")
+    group: UserName | None = setting(None, "The group whose limits apply to this user too.", "None.")
     provider_keys: dict[ProviderName, SecretText] = setting(
         {},
         "Keys of the user's own, by provider, best as ${VAR}; they are used instead of the provider's.",
-        "The provider's keys. Limits hold all the same.",
+        "The provider's keys. Limits apply all the same.",
     )
-    disabled: Flag = setting(False, "Refuse all requests of this user.", "A user is let in until told otherwise.")
-    expires_at: Moment | None = setting(None, "When the user stops to be let in, like 2027-01-31T00:00:00Z.", "Never.")
+    disabled: Flag = setting(False, "Refuse all requests of this user.", "Users are enabled by default.")
+    expires_at: Moment | None = setting(None, "When the user is locked out, like 2027-01-31T00:00:00Z.", "Never.")
 
     @property
     def all_tokens(self) -> tuple[Token, ...]:

@@ -245,7 +245,7 @@ class _SecretSchema:
 def _header_name(value: object) -> str:
     name = _text(value)
     if not _HEADER_NAME.fullmatch(name):
-        raise SettingError("is no name of a header", show=False)
+        raise SettingError("is not a valid header name", show=False)
     if name.lower() in ("authorization", "host", "content-length", "transfer-encoding", "connection"):
         raise SettingError("is a header that Tollkeeper sets itself", show=False)
     return name

@@ -83,7 +83,7 @@ def _tab(it: _Trouble) -> Diagnostic | None:
     line = _line(it.lines, it.at.line)
     indent = line[: len(line) - len(line.lstrip())]
     if "\t" in indent and it.at.column <= len(indent):
-        return Diagnostic("a tab. YAML allows spaces only.", Mark(it.at.line, indent.index("\t")))
+        return Diagnostic("this line is indented with a tab. Use spaces.", Mark(it.at.line, indent.index("\t")))
     return None
 
 

@@ -117,7 +117,7 @@ class _Builder:
 
     def _alias(self, name: str | None, mark: Mark) -> Node:
         if name is None or name not in self._anchors:
-            text = f'"*{name}" refers to an anchor &{name} that does not stand before it. '
+            text = f'"*{name}" refers to an anchor &{name} that is not defined before it. '
             raise UnreadableError(
                 Diagnostic(f'{text}If the text itself is meant, put quotes around it: "*{name}".', mark)
             )

@@ -139,7 +139,7 @@ def build_schema(schema: Mapping[str, Any]) -> Schema:
         try:
             resolver.lookup(reference)
         except Unresolvable:
-            raise SchemaError(f"$ref {reference} leads to nothing within the schema") from None
+            raise SchemaError(f"$ref {reference} does not exist within the schema") from None
     return kind(dict(schema), registry=Registry())
 
 

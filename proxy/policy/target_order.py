@@ -110,7 +110,7 @@ def order(select: Select, candidates: Sequence[Candidate], needs: RequestNeeds, 
     able = [i for i in range(len(candidates)) if i not in out]
     if not able:
         placed = tuple(RankedTarget(i, f"as configured, although {why}") for i, why in left_out)
-        return Order(placed, (), "No target can do the job by the catalogue; all are tried as configured.")
+        return Order(placed, (), "By the list of models no target can serve this request; all are tried as configured.")
     ranked = _by_weight(candidates, able, rnd01) if select == "ordered" else _by_figure(select, candidates, able, rnd01)
     return Order(tuple(_open_last(ranked, candidates)), left_out)
 
@@ -161,7 +161,7 @@ def _by_figure(select: Select, candidates: Sequence[Candidate], able: list[int],
     if not unknown or len(unknown) == len(able):
         return placed
     first = unknown[int(rnd01 / LEARN_SHARE * len(unknown))]
-    return [RankedTarget(first, "asked to learn how fast it is"), *(p for p in placed if p.position != first)]
+    return [RankedTarget(first, "asked to measure its speed"), *(p for p in placed if p.position != first)]
 
 
 def _cheapest(candidates: Sequence[Candidate], able: list[int]) -> list[_Ranked]:

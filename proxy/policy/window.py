@@ -62,7 +62,7 @@ def length_ms(window: str) -> int:
     if hours is not None:
         return hours * HOUR_MS
     if window not in _ORDER_MS:
-        raise ValueError(f"{window!r} is no window: minute, hour, day, week, month, total, 30d or 12h")
+        raise ValueError(f"{window!r} is not a window: minute, hour, day, week, month, total, 30d or 12h")
     return _ORDER_MS[window]
 
 
@@ -99,7 +99,7 @@ def _calendar(window: str, zone: ZoneInfo, now_ms: int) -> tuple[int, int]:
         first = _first_day(window, today)
         start_s, end_s = _day_start_s(zone, first), _day_start_s(zone, _next_first(window, first))
     else:
-        raise ValueError(f"{window!r} is no window: minute, hour, day, week, month, total, 30d or 12h")
+        raise ValueError(f"{window!r} is not a window: minute, hour, day, week, month, total, 30d or 12h")
     return start_s * 1000, end_s * 1000
 
 

@@ -12,7 +12,7 @@ from proxy.simulator.server import Simulator
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m proxy.simulator", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one; the ready line tells it")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one, shown when ready")
     parser.add_argument("--pace-ms", type=int, default=0, help="pause before each streamed chunk")
     parser.add_argument(
         "--friendly", action="store_true", help="greet, in place of words that are made to break things"

@@ -85,7 +85,7 @@ class Behaviour(BaseModel):
     id_lines: bool = Field(False, description="id: lines in a chat stream")
     multi_line_data: bool = Field(False, description="Each event's JSON over several data: lines")
     bom: bool = Field(False, description="A byte order mark before the body")
-    invalid_utf8: bool = Field(False, description="Bytes that are no UTF-8 inside the content")
+    invalid_utf8: bool = Field(False, description="Bytes that are not UTF-8 inside the content")
     nul_bytes: bool = Field(False, description="NUL bytes in a comment")
     big_content_bytes: int = Field(0, ge=0, description="One token of the content is this long")
     body: str | None = Field(None, description="This text as the whole body, verbatim")
@@ -438,5 +438,5 @@ class Script:
         try:
             fields = orjson.loads(header)
         except orjson.JSONDecodeError as error:
-            raise BehaviourError(f"X-Sim-Behaviour is no JSON: {error}") from None
+            raise BehaviourError(f"X-Sim-Behaviour is not valid JSON: {error}") from None
         return parse(fields, self.base)

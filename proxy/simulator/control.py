@@ -71,7 +71,7 @@ class Control:
         try:
             fields = orjson.loads(request.body or b"{}")
         except orjson.JSONDecodeError as error:
-            raise _WrongError(400, f"the body is no JSON: {error}") from None
+            raise _WrongError(400, f"the body is not valid JSON: {error}") from None
         if not isinstance(fields, dict):
             raise _WrongError(400, "the body must be a JSON object")
         return route(fields)

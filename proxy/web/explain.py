@@ -173,7 +173,9 @@ def targets_json(
                 "provider": target.provider,
                 "model": target.model,
                 "chosen": may_go and not is_chosen,
-                "reason": order.placed[n].reason if n < len(order.placed) else "canned answers, when nothing else does",
+                "reason": order.placed[n].reason
+                if n < len(order.placed)
+                else "canned answers, when no other target answers",
                 "breaker": deps,
                 "key": "used up" if is_used_up else _key_word(key_in_ms),
             }

@@ -100,7 +100,7 @@ def _provider(name: str, deps: Deps) -> ProviderCondition:
     view = deps.services.health.views().get(name)
     problem = deps.services.catalogue.listing(name).problem
     if view is not None and view.breaker.state == "open":
-        problem = "is not asked for a while: it failed too often"
+        problem = "gets no requests for a while: it failed too often"
     elif view is not None and view.keys and all(key.set_aside_until_ms is not None for key in view.keys):
         problem = "its keys are refused or used up"
     return ProviderCondition(f"Provider {name}", problem)

@@ -35,7 +35,7 @@ class _Collector:
         tally = services.tally
         yield _counter("tollkeeper_requests", "Requests that were booked.", ("status",), _one(tally.requests))
         yield _counter(
-            "tollkeeper_tokens", "Tokens, pictures and searches that answers told.", ("class",), _one(tally.tokens)
+            "tollkeeper_tokens", "Tokens, images and searches that answers reported.", ("class",), _one(tally.tokens)
         )
         yield _counter("tollkeeper_flags", "Rows that ended with a flag of the ledger.", ("flag",), _one(tally.doubts))
         yield _counter(
@@ -48,7 +48,7 @@ class _Collector:
             "tollkeeper_retries", "Attempts that tried the same target again.", ("provider",), _one(tally.retries)
         )
         yield _counter(
-            "tollkeeper_key_set_asides", "How often a key was set aside.", ("provider", "key", "case"), tally.set_asides
+            "tollkeeper_key_set_asides", "How often a key was suspended.", ("provider", "key", "case"), tally.set_asides
         )
         yield _gauge("tollkeeper_requests_in_flight", "Requests that are being answered.", len(services.in_flight))
         yield _gauge("tollkeeper_settlements_pending", "Requests whose cost is being looked up.", self._deps.pending())
@@ -56,7 +56,7 @@ class _Collector:
             "tollkeeper_holds_without_owner", "Reservations that no running request owns.", self._deps.ownerless()
         )
         yield _counter(
-            "tollkeeper_over_reservation", "Requests that cost more than was set aside.", (), {(): tally.over_requests}
+            "tollkeeper_over_reservation", "Requests that cost more than was reserved.", (), {(): tally.over_requests}
         )
         yield _counter(
             "tollkeeper_over_reservation_usd",
@@ -79,12 +79,12 @@ def _of_providers(views: Mapping[str, ProviderView]) -> Iterator[Metric]:
     models = GaugeMetricFamily(
         "tollkeeper_models_resting", "Models of a provider whose breaker is open.", labels=("provider",)
     )
-    keys = GaugeMetricFamily("tollkeeper_keys_set_aside", "Keys that are set aside now.", labels=("provider",))
+    keys = GaugeMetricFamily("tollkeeper_keys_set_aside", "Keys that are suspended now.", labels=("provider",))
     retries = GaugeMetricFamily(
         "tollkeeper_retries_left", "Retries that the budget still allows.", labels=("provider",)
     )
     lines = GaugeMetricFamily(
-        "tollkeeper_line", "Attempts in the line of a provider with max_concurrency.", labels=("provider", "place")
+        "tollkeeper_line", "Attempts that wait for a provider with max_concurrency.", labels=("provider", "place")
     )
     for name, view in views.items():
         for deps in _STATES:

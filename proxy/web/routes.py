@@ -150,7 +150,7 @@ def _allowed(path: str) -> str:
 def _unknown(path: str, allowed: str) -> CallerError:
     if allowed:
         return CallerError(
-            405, "method_not_allowed", f"{path} takes {allowed}.", headers={"Allow": allowed}, close=True
+            405, "method_not_allowed", f"{path} accepts {allowed}.", headers={"Allow": allowed}, close=True
         )
     return CallerError(
         404,
@@ -169,8 +169,8 @@ def _advice(path: str) -> str:
         if not path.endswith(tail):
             continue
         if path.removesuffix(tail).endswith(tuple(other for _, other in _V1)):
-            return f"Your base URL holds the path of an endpoint already, and {tail} came behind it. End it at /v1."
-        return f"Your base URL has more before {tail} than is known here. It should end in /v1."
+            return f"Your base URL already contains the path of an endpoint, and {tail} was appended. End it at /v1."
+        return f"Your base URL has an unknown part before {tail}. It should end in /v1."
     if path.startswith(_UNSERVED):
         return "This endpoint of OpenAI's API is not served here."
     hint = nearest(path, {other for _, other in ROUTES})

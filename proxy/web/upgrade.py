@@ -15,7 +15,7 @@ async def refuse_upgrade(context: RequestContext, _deps: Deps) -> Reply:
     raise CallerError(
         426,
         "upgrade_required",
-        "Responses are not spoken over a WebSocket here. Send the request by POST.",
+        "Responses are not served over a WebSocket here. Send the request by POST.",
         headers={"Upgrade": "HTTP/1.1", "Connection": "Upgrade"},
         should_retry=False,
         close=True,

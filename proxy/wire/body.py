@@ -32,7 +32,7 @@ _CLEARER: Final = {  # orjson's own texts where they ask for a guess
     "number is infinity when parsed as double": "a number is larger than a double can hold",
     "no low surrogate in string": _HALF_PAIR,
     "invalid high surrogate in string": _HALF_PAIR,
-    "unexpected character, expected a JSON value": "a value is expected (NaN and Infinity are none)",
+    "unexpected character, expected a JSON value": "a value is expected (NaN and Infinity are not JSON)",
 }
 
 Code = Literal[
@@ -274,4 +274,4 @@ def kind_of(value: Any) -> str:
         return "an object"
     if isinstance(value, int):
         return "an integer"
-    return "a number that is no integer of 64 bits"  # a float, or the literal of a number that no float can hold
+    return "a number that is not a 64-bit integer"  # a float, or the literal of a number that no float can hold

@@ -124,7 +124,7 @@ def _read_members(text: str) -> Iterator[_Member]:
     else:
         while True:
             if text[at : at + 1] != '"':
-                raise ValueError("a key is no string")
+                raise ValueError("a key is not a string")
             key, end = _VALUE.raw_decode(text, at)
             value, end = _VALUE.raw_decode(text, _expect(text, end, ":"))
             yield _Member(comma_at, at, end, key, value)

@@ -38,12 +38,12 @@ class UserJwtReader:
         claims = self._verified(text)
         ends_s = _moment_s(claims.get("exp"))
         if ends_s is None:
-            raise UserJwtError("has no exp, the second at which it ends")
+            raise UserJwtError("has no exp, the time at which it expires")
         if now_s >= ends_s:
             raise UserJwtError("has expired")
         begins_s = _moment_s(claims.get("nbf", 0))
         if begins_s is None or now_s < begins_s:
-            raise UserJwtError("does not hold yet (nbf)")
+            raise UserJwtError("is not valid yet (nbf)")
         return claims
 
     def _verified(self, text: str) -> Mapping[str, Any]:
@@ -53,9 +53,9 @@ class UserJwtReader:
         except errors.InvalidSignatureError:
             problem = "is signed with another secret than end_users.jwt_secret"
         except errors.InvalidAlgorithmError:
-            problem = "is signed in another way than HS256"
+            problem = "is not signed with HS256"
         except (errors.PyJWTError, ValueError, RecursionError):  # RecursionError: a head of brackets
-            problem = "is no JWT"
+            problem = "is not a JWT"
         else:
             return found
         raise UserJwtError(problem)  # outside the except block: the error would carry the token along

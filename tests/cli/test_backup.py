@@ -42,7 +42,7 @@ def test_a_copy(filled: CommandLine, running: bool) -> None:
         document = json.loads(filled.ok("backup", "copy of it.db", "--json").stdout)
         ran = filled.run("backup", "copy of it.db")
         assert ran.returncode == 1
-        assert "there already" in ran.stderr
+        assert "exists already" in ran.stderr
         assert "500 requests" in filled.ok("backup", "copy of it.db", "--force").stdout
     assert document["path"] == str(copy)
     assert (document["requests"], document["cost_pusd"]) == (COUNT, total(copy)[1])

@@ -92,7 +92,7 @@ def test_two_demos_in_one_folder(cli: CommandLine) -> None:
         ran = cli.run("demo", "--port", "0")
         assert ran.returncode == 4
         assert "is in use by" in ran.stderr
-        assert f"The demo runs already at {env_of(cli.folder / 'demo')['OPENAI_BASE_URL']}" in ran.stderr
+        assert f"The demo is already running at {env_of(cli.folder / 'demo')['OPENAI_BASE_URL']}" in ran.stderr
         assert (cli.folder / "demo" / "config.yaml").read_bytes() == before
 
 
@@ -101,7 +101,7 @@ def test_a_configuration_of_somebody_else_is_left_alone(cli: CommandLine) -> Non
     config.write_text("server: {port: 1}\n")
     ran = cli.run("demo", "--dir", ".")
     assert ran.returncode == 1
-    assert "left alone" in ran.stderr
+    assert "was not changed" in ran.stderr
     assert config.read_text() == "server: {port: 1}\n"
 
 

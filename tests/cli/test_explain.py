@@ -119,7 +119,7 @@ def test_mistakes(limited: CommandLine, running: bool) -> None:
         for arguments, code, text in (
             ((MODEL, "--user", "zoe"), 1, "zoe"),
             ((MODEL, "--user", "anna"), 1, "may use: house"),
-            ((MODEL, "--messages", "bad.json"), 2, "no JSON"),
+            ((MODEL, "--messages", "bad.json"), 2, "not valid JSON"),
             ((MODEL, "--messages", "text.json"), 2, "list of messages"),
             ((MODEL, "--messages", "odd.json"), 1, "messages"),
             ((MODEL, "--max-tokens", "0"), 2, "max-tokens"),

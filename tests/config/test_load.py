@@ -281,7 +281,10 @@ _MISTAKES = [
             "     2 |   b:\n     4 |    c: 2\n       |    ^"
         ),
     ),
-    ("server:\n\tport: 1\n", "config.yaml:2:1  a tab. YAML allows spaces only.\n     2 |  port: 1\n       | ^"),
+    (
+        "server:\n\tport: 1\n",
+        "config.yaml:2:1  this line is indented with a tab. Use spaces.\n     2 |  port: 1\n       | ^",
+    ),
     (
         "a: 1\nb:  {a: ${KEY}}\n",
         'config.yaml:2:9  put quotes around "${KEY}" inside { }.\n     2 | b:  {a: ${KEY}}\n       |         ^',
@@ -306,8 +309,8 @@ _MISTAKES = [
     ("log: !env x\n", "config.yaml:1:6  tags like !x have no meaning here."),
     ("log: {}\n---\nlog: {}\n", "config.yaml:2:1  a second document begins here. Keep one."),
     ("log: \x07\n", "config.yaml:1:6  a character U+0007 that YAML does not allow."),
-    ("log: *x\n", 'config.yaml:1:6  "*x" refers to an anchor &x that does not stand before it.'),
-    ("log: &x [*x]\n", 'config.yaml:1:10  "*x" refers to an anchor &x that does not stand before it.'),
+    ("log: *x\n", 'config.yaml:1:6  "*x" refers to an anchor &x that is not defined before it.'),
+    ("log: &x [*x]\n", 'config.yaml:1:10  "*x" refers to an anchor &x that is not defined before it.'),
     (
         "server:\n  port:8787\n",
         'server: must be a block of settings (name: value); found "port:8787". A space is missing after "port:".',
@@ -426,10 +429,10 @@ _MISTAKES = [
         f"users:\n  a: {{token_hash: '{HASH}'}}\n  b: {{token_hashes: ['{HASH}']}}\n",
         'config.yaml:3:22  users.b.token_hashes[0]: is the token of user "a" too. Each user needs their own.',
     ),
-    (f"users:\n  a: {{token_hashes: ['{HASH}', '{HASH}']}}\n", "users.a.token_hashes[1]: stands in this list twice."),
+    (f"users:\n  a: {{token_hashes: ['{HASH}', '{HASH}']}}\n", "users.a.token_hashes[1]: is in this list twice."),
     (
         "providers: {openrouter: }\npresets: {a: [gpt-5]}\n",
-        'config.yaml:2:15  presets.a[0]: "gpt-5" names nothing: models of openrouter are written maker/model.',
+        'config.yaml:2:15  presets.a[0]: "gpt-5" is unknown: models of openrouter are written maker/model.',
     ),
     (
         "providers: {openrouter: }\npresets: {a: b/c, b: [a]}\n",
@@ -441,7 +444,7 @@ _MISTAKES = [
     ),
     (
         "providers: {p: {base_url: 'http://h/v1', api_key: x, keys: [{name: a, api_key: y}]}}\n",
-        "providers.p.keys: stands beside api_key. Make that one of the keys, or remove it.",
+        "providers.p.keys: is set together with api_key. Make that one of the keys, or remove it.",
     ),
     (
         "providers: {p: {base_url: 'http://h/v1', keys: [{name: a}]}}\n",
@@ -449,7 +452,7 @@ _MISTAKES = [
     ),
     (
         "providers: {p: {base_url: 'http://h/v1', keys: [{name: a, api_key: x}, {name: a, api_key: y}]}}\n",
-        "providers.p.keys: has two keys of the name a.",
+        "providers.p.keys: has two keys named a.",
     ),
     (_BACKWARDS, "valid_until: ends before it begins."),
     ("presets: {a: b/c}\nuse_cases: {sms: aa}\n", 'use_cases.sms: there is no preset "aa". Did you mean "a"?'),
@@ -462,13 +465,13 @@ _MISTAKES = [
     ("presets: {a: [{weight: 1}]}\n", "presets.a[0]: needs either target or static."),
     (
         "presets: {a: {targets: b/c, system: 'in {x}', variables: {y: z}}}\n",
-        'presets.a.variables: "y" stands nowhere in system. Write {y} there.',
+        'presets.a.variables: "y" does not occur in system. Write {y} there.',
     ),
     (
         "presets: {a: {targets: b/c, system: 'in {x}', variables: {x: {default: z, values: [q]}}}}\n",
         "presets.a.variables.x.default: must be one of q.",
     ),
-    ("presets: {a: {targets: b/c, checks: {pattern: '('}}}\n", "checks.pattern: is no regular expression:"),
+    ("presets: {a: {targets: b/c, checks: {pattern: '('}}}\n", "checks.pattern: is not a regular expression:"),
     (
         "providers: {openrouter: , p: {base_url: 'http://h/v1'}}\npresets: {a: {targets: [p/c], hand_over: true}}\n",
         "presets.a.hand_over: needs targets at OpenRouter; none of these is.",
@@ -476,7 +479,7 @@ _MISTAKES = [
     ("presets: {a: []}\n", "config.yaml:1:14  presets.a: must have at least 1 entry."),
     (
         "presets: {a: {targets: x/y, defaults: {model: z}}}\n",
-        "config.yaml:1:47  presets.a.defaults.model: is the client's to say and can have no default.",
+        "config.yaml:1:47  presets.a.defaults.model: must come from the client and cannot have a default.",
     ),
     (
         "providers: {local: {}}\n",
@@ -517,7 +520,7 @@ def test_one_mistake(folder: Path, text: str, expected: Any) -> None:
             {},
             (
                 "config.yaml:4:14  providers.openrouter.api_key: the environment variable OPENROUTER_API_KEY is not "
-                "set. Set it, or use api_key_file:. A key is made at https://openrouter.ai/keys\n"
+                "set. Set it, or use api_key_file:. Create a key at https://openrouter.ai/keys\n"
                 "     4 |     api_key: ${OPENROUTER_API_KEY}\n       |              ^"
             ),
         ),
@@ -526,7 +529,7 @@ def test_one_mistake(folder: Path, text: str, expected: Any) -> None:
             {},
             (
                 "config.yaml:1:13  providers.openrouter.api_key: is missing. Write api_key: ${OPENROUTER_API_KEY}, or "
-                "use api_key_file:. A key is made at https://openrouter.ai/keys\n"
+                "use api_key_file:. Create a key at https://openrouter.ai/keys\n"
                 "     1 | providers: {openrouter: }\n       |             ^"
             ),
         ),
@@ -552,7 +555,7 @@ def test_one_mistake(folder: Path, text: str, expected: Any) -> None:
             "",
             {},
             (
-                "config.yaml  providers: none is there. Set OPENROUTER_API_KEY, or write providers: {openrouter: "
+                "config.yaml  providers: none is configured. Set OPENROUTER_API_KEY, or write providers: {openrouter: "
                 '{api_key: "${OPENROUTER_API_KEY}"}}.'
             ),
         ),
@@ -662,7 +665,7 @@ def test_a_key_in_a_file_that_others_may_read(folder: Path) -> None:
 def test_a_file_that_others_may_write(folder: Path) -> None:
     with pytest.raises(ConfigError, match="chmod o-w"):
         load_file(write(folder, "", 0o646), ENV)
-    assert "its group may write" in load_file(write(folder, "", 0o660), ENV).warnings[0]
+    assert "its group can write" in load_file(write(folder, "", 0o660), ENV).warnings[0]
 
 
 def test_likely_slips_are_warned_about(folder: Path) -> None:
@@ -675,9 +678,10 @@ def test_likely_slips_are_warned_about(folder: Path) -> None:
     )
     text = "\n".join(loaded.warnings)
     assert "providers.local.base_url: the key and all prompts cross the network unencrypted" in text
-    assert 'config.yaml:2:17  presets.fast: "loca" is no provider' in text
+    assert 'config.yaml:2:17  presets.fast: "loca" is not a provider' in text
     assert (
-        'users.a.models[0]: "fats" is no preset and no maker/model, so it allows nothing. Did you mean "fast"?' in text
+        'users.a.models[0]: "fats" is neither a preset nor maker/model, so it allows nothing. Did you mean "fast"?'
+        in text
     )
 
 
@@ -725,7 +729,7 @@ def test_a_key_file_that_is_not_there_or_stands_beside_a_key(folder: Path) -> No
     assert f"{folder}/nothere cannot be read: No such file or directory." in said
     key_file(folder)
     said = refused(folder, "providers: {openrouter: {api_key: x, api_key_file: secret_key}}\n")
-    assert "providers.openrouter.api_key_file: stands beside api_key. Keep one of them." in said
+    assert "providers.openrouter.api_key_file: is set together with api_key. Keep one of them." in said
 
 
 @posix

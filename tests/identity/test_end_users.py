@@ -112,15 +112,15 @@ NOT_BELIEVED: dict[str, tuple[str, str]] = {
     "an end that is no number": (signed({"exp": "never"}), "has no exp"),
     "an end that is true": (signed({"exp": True}), "has no exp"),
     "an end at infinity": (signed({"exp": float("inf")}), "has no exp"),
-    "not yet": (signed({"nbf": NOW_S + 60}), "does not hold yet"),
+    "not yet": (signed({"nbf": NOW_S + 60}), "is not valid yet"),
     "another secret": (signed(secret="f" * 32), "another secret"),
-    "another hash": (signed(algorithm="HS512", secret=SECRET * 2), "another way than HS256"),
-    "not signed": (signed(algorithm=None, secret=""), "another way than HS256"),
+    "another hash": (signed(algorithm="HS512", secret=SECRET * 2), "is not signed with HS256"),
+    "not signed": (signed(algorithm=None, secret=""), "is not signed with HS256"),
     "no name": (signed({"email": "a b", "sub": ["id"]}), "no usable name in email, sub"),
-    "no JWT": ("eva@example.com", "is no JWT"),
-    "empty": ("", "is no JWT"),
+    "no JWT": ("eva@example.com", "is not a JWT"),
+    "empty": ("", "is not a JWT"),
     "cut off": (signed()[:-20], "another secret"),
-    "a head of brackets": ("W1tb" * 1500 + ".e30.e30", "is no JWT"),
+    "a head of brackets": ("W1tb" * 1500 + ".e30.e30", "is not a JWT"),
 }
 
 

@@ -108,7 +108,7 @@ async def test_a_copy_can_take_the_ledgers_place(filled: Path, tmp_path: Path) -
 def test_nothing_is_replaced_unasked(filled: Path, tmp_path: Path) -> None:
     target = tmp_path / "copy.db"
     target.write_text("precious")
-    with pytest.raises(BackupError, match="there already"):
+    with pytest.raises(BackupError, match="exists already"):
         copy_ledger(filled, target)
     assert target.read_text() == "precious"
     copy_ledger(filled, target, force=True)
@@ -120,7 +120,7 @@ def test_nothing_is_replaced_unasked(filled: Path, tmp_path: Path) -> None:
 def test_what_another_database_left_is_never_taken_for_the_copys(filled: Path, tmp_path: Path, ending: str) -> None:
     left = tmp_path / f"copy.db{ending}"
     left.write_bytes(b"left")
-    with pytest.raises(BackupError, match="there already"):
+    with pytest.raises(BackupError, match="exists already"):
         copy_ledger(filled, tmp_path / "copy.db")
     copy_ledger(filled, tmp_path / "copy.db", force=True)
     assert not left.exists()

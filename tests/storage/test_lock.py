@@ -64,7 +64,7 @@ async def test_a_start_that_fails_frees_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     path.write_bytes(b"no ledger at all" * 100)
     for _ in range(2):
-        with pytest.raises(LedgerError, match="damaged or no SQLite file"):
+        with pytest.raises(LedgerError, match="damaged or not an SQLite file"):
             open_ledger(path, asyncio.get_running_loop(), purpose="a test", busy_timeout_s=1.0, queue_max=9)
 
 

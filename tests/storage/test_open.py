@@ -261,5 +261,5 @@ async def test_a_file_locked_by_another_program_is_named_as_such(path: Path, tim
 
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(LedgerError, match=r"the ledger cannot be made \(File exists\)"):
+    with pytest.raises(LedgerError, match=r"the ledger cannot be created \(File exists\)"):
         make_private_file(tmp_path / "file" / "ledger.db")

@@ -270,7 +270,7 @@ def test_an_open_request_that_nobody_ends(sound: Path) -> None:
     found = audited(sound, expected)
     assert {difference.check for difference in found.differences} == {"open"}
     assert found.count == found.open
-    assert "waits for its cost" in found.notes[0]
+    assert "has been waiting for its cost" in found.notes[0]
 
 
 # --- limits
@@ -304,7 +304,7 @@ async def test_what_was_let_in_past_a_limit_is_a_difference(tmp_path: Path) -> N
     (difference,) = found.differences
     assert (difference.check, difference.where) == ("limit", "user:anna cost/day")
     assert "$0.000002 over" in difference.text
-    assert "was let in past it" in difference.text
+    assert "was admitted above it" in difference.text
 
 
 @pytest.mark.parametrize("way", ["open", "pending"])

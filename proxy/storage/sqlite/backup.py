@@ -66,7 +66,7 @@ def _check_target(source: Path, target: Path, *, force: bool) -> None:
         raise BackupError(f"{target} is a folder. Name a file in it.")
     for path in (target, *_stale(target)):
         if not force and os.path.lexists(path):
-            raise BackupError(f"{path} is there already. Choose another file, or replace it with --force.")
+            raise BackupError(f"{path} exists already. Choose another file, or replace it with --force.")
 
 
 def _is_same(path: Path, other: Path) -> bool:
@@ -112,7 +112,7 @@ def _check(half: Path, target: Path) -> BackupResult:
             found, requests, cost_pusd, adjusted_pusd = str(error), 0, 0, 0
     if found != "ok":
         raise LedgerError(
-            f"The copy is damaged, so the ledger is: {found}. See docs/concepts/ledger.md, 'A damaged file'."
+            f"The copy is damaged, so the ledger is too: {found}. See docs/concepts/ledger.md, 'A damaged file'."
         )
     return BackupResult(str(target), requests, cost_pusd + adjusted_pusd, half.stat().st_size)
 
@@ -137,10 +137,10 @@ def _name_new(half: Path, target: Path) -> None:
     try:
         os.link(half, target)
     except FileExistsError:
-        raise BackupError(f"{target} is there already. Choose another file, or replace it with --force.") from None
+        raise BackupError(f"{target} exists already. Choose another file, or replace it with --force.") from None
     except OSError:  # a file system without links
         if target.exists():
-            raise BackupError(f"{target} is there already. Choose another file.") from None
+            raise BackupError(f"{target} exists already. Choose another file.") from None
         half.replace(target)
 
 

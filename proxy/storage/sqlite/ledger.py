@@ -171,7 +171,7 @@ def make_private_file(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise LedgerError(
-            f"{path}: the ledger cannot be made ({error.strerror}). Choose another place with database:."
+            f"{path}: the ledger cannot be created ({error.strerror}). Choose another place with database:."
         ) from None
 
 
@@ -267,11 +267,11 @@ def _explain(path: Path, text: str) -> str:
             " Close it there, then start again."
         )
     if "full" in text or "I/O error" in text or "space" in text or "too large" in text:
-        return f"{path} cannot be read or written: {text}. Free space on its disk, or look whether it fails."
+        return f"{path} cannot be read or written: {text}. Free space on its disk, or check it for errors."
     if "readonly" in text or "unable to open" in text:
         return f"{path} cannot be opened for writing: {text}. Check its owner and mode, and those of its folder."
     if "not a database" in text or "malformed" in text:
-        return f"{path} is damaged or no SQLite file: {text}. {_RESTORE}"
+        return f"{path} is damaged or not an SQLite file: {text}. {_RESTORE}"
     return f"{path}: {text}."
 
 

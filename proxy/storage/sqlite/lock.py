@@ -74,7 +74,7 @@ class OwnerLock:
         except OSError as error:
             os.close(descriptor)
             raise LedgerError(
-                f"{self.path} cannot be written: {error.strerror}. Free space on its disk, or look whether it fails."
+                f"{self.path} cannot be written: {error.strerror}. Free space on its disk, or check it for errors."
             ) from None
         self._descriptor = descriptor
 

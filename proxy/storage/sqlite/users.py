@@ -170,7 +170,7 @@ def set_user(
     find_user(connection, name)
     for key, value in changes.items():
         if key not in _SET_USER:
-            raise UserError(f"{key!r} is nothing that a user has: {', '.join(_SET_USER)}.")
+            raise UserError(f"{key!r} is not a field of a user: {', '.join(_SET_USER)}.")
         if key == "settings":
             _check_settings(value)
         stored = orjson.dumps(value).decode() if key == "settings" else int(value) if key == "disabled" else value
@@ -245,7 +245,7 @@ def set_token(
     find_token(connection, token_id)
     for key, value in changes.items():
         if key not in _SET_TOKEN:
-            raise UserError(f"{key!r} is nothing that can be changed at a token: {', '.join(_SET_TOKEN)}.")
+            raise UserError(f"{key!r} is not a field of a token that can be changed: {', '.join(_SET_TOKEN)}.")
         connection.execute(_SET_TOKEN[key], (value if value is None else int(value), token_id))
     _note(connection, now_ms, actor, "tokens.set", token_id, changes)
     return find_token(connection, token_id)

@@ -193,7 +193,7 @@ _ROW_FAULTS = (
         ),
         "an amount is below 0",
     ),
-    ("id >> 21 < started_ms", "its id was given before the time at which it began"),
+    ("id >> 21 < started_ms", "its id is older than the time at which it began"),
     (
         # the date's midnight in UTC is at most 14 hours after the start (east) and 37 before it (west, a long day)
         "ifnull(started_ms / 86400000.0 + 2440587.5 - julianday(day), 9) NOT BETWEEN -0.6 AND 1.6",
@@ -204,7 +204,7 @@ _ROW_FAULTS = (
             "state = 'open' AND (finished_ms IS NOT NULL OR cost_pusd IS NOT NULL OR cost_source <> 'none'"
             " OR status IS NOT NULL OR model IS NOT NULL)"
         ),
-        "it is open, but something of an end stands in it",
+        "it is open, but has columns of an end",
     ),
     ("state <> 'open' AND (finished_ms IS NULL OR status IS NULL)", "it has ended, but at no time or with no status"),
     (
@@ -234,7 +234,7 @@ _ROW_FAULTS = (
             "cost_source IN ('reservation', 'estimate') AND attempts <= 1 AND cost_pusd IS NOT reserved_pusd"
             f" AND NOT ifnull(cost_pusd > reserved_pusd, cost_pusd IS NOT NULL AND ({_DOUBTED}))"
         ),
-        "it was charged at its reservation, but at another amount",
+        "it was charged at its reservation, but the amounts differ",
     ),
     (
         f"(state = 'settled' AND ifnull(cost_pusd > reserved_pusd, 0)) <> {_flagged('over_reservation')}",
@@ -259,18 +259,18 @@ _ATTEMPT_FAULTS = (
     ("r.id IS NULL", "attempts without a request"),
     ("a.count <> a.last OR a.below > 0", "its attempts are not numbered 1, 2, 3 ..."),
     ("a.negative > 0", "an amount of an attempt is below 0"),
-    ("a.first_ms <> r.started_ms", "its first attempt was made durable at another time than itself"),
+    ("a.first_ms <> r.started_ms", "its first attempt did not start at the same time as itself"),
     ("r.state <> 'open' AND a.open > 0", "it has ended, but an attempt has not"),
     (
         (
             "r.state <> 'open' AND r.attempts <> a.count"
             " AND NOT (r.attempts = 0 AND a.count = 1 AND a.outcome = 'not_sent')"
         ),
-        "it names another number of attempts than there are",
+        "its number of attempts is not that of its rows",
     ),
     (
         "r.state IN ('settled', 'released') AND a.cost <> ifnull(r.cost_pusd, 0)",
-        "its attempts cost another sum than itself",
+        "its cost is not the sum over its attempts",
     ),
     ("r.state = 'pending' AND NOT a.unknown", "it waits for a cost, but none of its attempts does"),
     (
@@ -279,7 +279,7 @@ _ATTEMPT_FAULTS = (
     ),
     (
         f"r.state IN ('settled', 'released') AND r.cost_pusd > 0 AND a.sources >> {_rank('r.cost_source')} <> 1",
-        "the least sure of its attempts has another source than itself",
+        "its source is not that of its least certain attempt",
     ),
     (
         (
@@ -287,23 +287,23 @@ _ATTEMPT_FAULTS = (
             " OR a.cached_tokens IS NOT r.cached_tokens OR a.reasoning_tokens IS NOT r.reasoning_tokens"
             f" OR {' OR '.join(f'a.{name} IS NOT r.{name}' for name in Counts._fields)})"
         ),
-        "its attempts have other tokens than itself",
+        "its tokens are not those of its attempts",
     ),
     (
         (
             "r.state <> 'open' AND (a.generation_id IS NOT r.generation_id OR a.provider <> r.provider)"
             " AND a.outcome <> 'not_sent'"
         ),
-        "its last attempt was another generation than itself, or at another provider",
+        "its generation or provider is not that of its last attempt",
     ),
-    ("a.held > ifnull(r.reserved_pusd, 0)", "more is set aside for its attempts than it has reserved"),
+    ("a.held > ifnull(r.reserved_pusd, 0)", "its attempts have more reserved than itself"),
     (
         (
             "r.state IN ('settled', 'released') AND a.count > 1 AND (a.charged > 0 OR (a.cost_source IN"
             " ('reservation', 'estimate') AND a.cost_pusd IS NOT r.reserved_pusd - a.held"
             f" AND NOT ifnull(a.cost_pusd > r.reserved_pusd - a.held, {_DOUBTED_THERE})))"
         ),
-        "an attempt was charged at what was set aside for it, but at another amount",
+        "an attempt was charged at its share of the reservation, but the amounts differ",
     ),
 )
 
@@ -359,7 +359,7 @@ def _adjustments(ledger: _Ledger) -> Iterator[LedgerDifference]:
     ):
         if state is None:
             yield LedgerDifference(
-                "adjustment", id_text(request_id), f"adjustment {id_} corrects a request that is not there"
+                "adjustment", id_text(request_id), f"adjustment {id_} corrects a request that does not exist"
             )
         elif state not in ("settled", "released"):
             yield LedgerDifference(
@@ -422,9 +422,9 @@ def _key_text(key: _Key) -> str:
 
 def _told(kept: _Figures | None, summed: _Figures | None) -> str:
     if kept is None:
-        return "requests that the roll-up does not know"
+        return "requests that are missing from the roll-up"
     if summed is None:
-        return "the roll-up counts requests that are not there"
+        return "the roll-up counts requests that do not exist"
     named = zip(_FIGURES, kept, summed, strict=True)
     return ", ".join(f"{name} is {has}, rows say {wants}" for name, has, wants in named if has != wants)
 
@@ -468,7 +468,7 @@ def _unfinished(ledger: _Ledger, expected: ExpectedTotals, now_ms: int, findings
         else:
             findings.pending += 1
             if started_ms < pending_ms:
-                findings.notes.append(f"{id_text(id_)} waits for its cost since {iso_utc(started_ms)}.")
+                findings.notes.append(f"{id_text(id_)} has been waiting for its cost since {iso_utc(started_ms)}.")
 
 
 def _count(ledger: _Ledger, findings: LedgerFindings) -> None:
@@ -634,5 +634,5 @@ def odd_wal(connection: sqlite3.Connection, head: bytes | None, *, has_lock_file
     if magic not in _WAL_MAGIC or page_size != connection.execute("PRAGMA page_size").fetchone()[0]:
         return "The -wal is not one of this ledger; SQLite leaves it out. Compare with the newest back-up."
     if not is_owned:
-        return "No proxy runs, and its -wal holds rows: it was killed. The next start takes them up; keep both files."
+        return "No proxy runs, and its -wal holds rows: it was killed. The next start recovers them; keep both files."
     return None

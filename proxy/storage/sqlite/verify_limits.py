@@ -60,12 +60,12 @@ def explain_excess(
             if request.reserved is not None and (end.flagged or quota.kind != "cost"):
                 over += max(0, end.amount - request.reserved)
     if passed is not None:
-        return False, f"{id_text(passed.id)} was let in past it"
+        return False, f"{id_text(passed.id)} was admitted above it"
     by_rows = over + max(adjusted, 0)
     if excess <= by_rows:
         return True, f"requests that came to {_text(quota, over)} more than reserved{_corrections(quota, adjusted)}"
     since = "" if limits_changed_ms is None else f" (limits were changed by {iso_utc(limits_changed_ms)})"
-    why = f"the limit was lowered, or is newer than what was spent{since}; none was let in past it since"
+    why = f"the limit was lowered, or is newer than what was spent{since}; none was admitted above it since"
     return limits_changed_ms is not None, why if limits_changed_ms is not None else "nothing in the rows explains it"
 
 

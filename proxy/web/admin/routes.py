@@ -140,7 +140,7 @@ async def _fields(context: RequestContext) -> dict[str, Any]:
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise CallerError(400, "invalid_json", "The body is no JSON.") from None
+        raise CallerError(400, "invalid_json", "The body is not valid JSON.") from None
     if not isinstance(fields, dict):
         raise CallerError(400, "invalid_json", "The body must be a JSON object.")
     return fields

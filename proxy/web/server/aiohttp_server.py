@@ -206,7 +206,7 @@ def _unreadable(exc: BaseException | None) -> CallerError:
             f" {_HEADERS_MAX} headers. Send less.",
             close=True,
         )
-    return CallerError(400, "bad_request", "That is no HTTP/1.1 request.", close=True)
+    return CallerError(400, "bad_request", "This is not an HTTP/1.1 request.", close=True)
 
 
 def _request(

@@ -37,7 +37,7 @@ def check_framing(request: web.BaseRequest) -> None:
         raise CallerError(
             501,
             "unsupported_transfer_encoding",
-            "The only Transfer-Encoding that is read here is chunked. Send the body uncompressed.",
+            "The only Transfer-Encoding accepted here is chunked. Send the body uncompressed.",
             should_retry=False,
             close=True,
         )
