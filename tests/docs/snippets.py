@@ -4,6 +4,9 @@ A comment ahead of a block says what is to be known of it:
 
     <!-- not run: it needs the network -->      the reason why a reader's command is not tried
     <!-- exit: 1 -->                            its last command ends with this code
+    <!-- applied: config.yaml -->               the settings are laid over those of the page's running proxy
+
+and one for a whole page: <!-- given: a running proxy --> its commands begin beside a proxy that has served requests.
 """
 
 import re
@@ -11,8 +14,8 @@ from dataclasses import dataclass
 
 from .pages import FENCE, Page
 
-LANGUAGES = frozenset({"console", "yaml", "json", "python", "toml", "js", "ini", "text", "mermaid"})
-_COMMENT = re.compile(r"<!-- (not run|exit): (.+?) -->\s*\Z")
+LANGUAGES = frozenset({"console", "yaml", "json", "python", "toml", "js", "ini", "env", "text", "mermaid"})
+_COMMENT = re.compile(r"<!-- (not run|exit|applied): (.+?) -->\s*\Z")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Snippet:
     text: str
     not_run: str | None = None
     exit_code: int = 0
+    is_applied: bool = False
 
     @property
     def place(self) -> str:
@@ -48,6 +52,7 @@ def snippets(page: Page) -> list[Snippet]:
                 block[3],
                 notes.get("not run"),
                 int(notes.get("exit", "0")),
+                "applied" in notes,
             )
         )
     return found

@@ -17,7 +17,7 @@ from .snippets import LANGUAGES, Snippet, snippets
 
 # Dated pages of evidence are records, not instructions.
 ALL = [one for name, page in pages().items() if not name.startswith("docs/evidence/") for one in snippets(page)]
-NOT_RUN = 1  # may only shrink: a block that is not tried may be wrong
+NOT_RUN = 17  # may only shrink: a block that is not tried may be wrong
 VENDORS = {"openai", "anthropic", "google", "meta-llama"}  # whose models are OpenRouter's here
 
 
@@ -36,6 +36,11 @@ def test_the_language_is_named(snippet: Snippet) -> None:
         assert not re.search(r"^\$ ", snippet.text, re.MULTILINE), "commands belong into a block of ```console"
 
 
+@pytest.mark.parametrize("snippet", of("js"), ids=place)
+def test_what_no_test_reads_says_so(snippet: Snippet) -> None:
+    assert snippet.not_run
+
+
 def test_no_more_blocks_are_left_out() -> None:
     left_out = [f"{one.place}: {one.not_run}" for one in ALL if one.not_run]
     assert len(left_out) == NOT_RUN, "\n".join(left_out)
@@ -44,6 +49,11 @@ def test_no_more_blocks_are_left_out() -> None:
 @pytest.mark.parametrize("snippet", of("json"), ids=place)
 def test_json(snippet: Snippet) -> None:
     json.loads(snippet.text)
+
+
+@pytest.mark.parametrize("snippet", of("env"), ids=place)
+def test_environment(snippet: Snippet) -> None:
+    assert all(re.fullmatch(r"[A-Z_]+=\S+( +#.*)?", line) for line in snippet.text.splitlines())
 
 
 @pytest.mark.parametrize("snippet", of("toml"), ids=place)
