@@ -115,9 +115,9 @@ def json_schema() -> dict[str, Any]:
     texts = {"type": "array", "items": {"type": "string"}, "minItems": 1}
     for name, short in (("Preset", ({"type": "string"}, texts)), ("PresetTarget", ({"type": "string"},))):
         definitions[name] = {"anyOf": [*short, definitions[name]]}
-    values = definitions["Variable"]["properties"]["values"]
-    definitions["Variable"]["properties"]["values"] = {**values, "anyOf": [*values["anyOf"], texts]}
-    definitions["Variable"] = {"anyOf": [{"type": "string"}, texts, definitions["Variable"]]}
+    values = definitions["VariableSettings"]["properties"]["values"]
+    definitions["VariableSettings"]["properties"]["values"] = {**values, "anyOf": [*values["anyOf"], texts]}
+    definitions["VariableSettings"] = {"anyOf": [{"type": "string"}, texts, definitions["VariableSettings"]]}
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "Tollkeeper's configuration"
     return schema
