@@ -168,6 +168,7 @@ SAYINGS: Final[tuple[ErrorPhrase, ...]] = (
         r"api deployment for this resource does not exist",  # Azure
         r"no (?:available channel|endpoints found for|deployments? available|instances available|models? loaded)",
         r"failed to load model",
+        r"^404 not_found$",
         r"end of (?:its )?life|marked by provider as legacy",  # Bedrock, NVIDIA
         r"permission to access (?:the |this |tuned )*model|not allowed to access (?:the |this )?model",
         r"无可用渠道|模型不存在",

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+EMPTY = "empty"
+
 Where = Literal["connect", "sent", "status", "answer", "content"]
 
 _CODES: Mapping[str, int] = {
@@ -123,9 +125,9 @@ class Failure(NamedTuple):
     content  it failed after content had gone to the client
 
     status is the HTTP status, also that of a 2xx; kind is TransportError.kind, or a word of the caller's own for a
-    deadline; error is the error object of the body in the form of wire/error.py, None where the body held none;
-    is_page: the body was a page or a text, such as proxies in between send; retry_after_s comes from
-    wire/retry_after.py.
+    deadline, EMPTY where an answer ended and held nothing at all; error is the error object of the body in the form of
+    wire/error.py, None where the body held none; is_page: the body was a page or a text, such as proxies in between
+    send; retry_after_s comes from wire/retry_after.py.
     """
 
     where: Where

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from proxy.policy.error_words import Kind, PhraseMatch, kind_of
-from proxy.policy.failure import ErrorWords, Failure, words_of
+from proxy.policy.failure import EMPTY, ErrorWords, Failure, words_of
 from proxy.policy.window import window_bounds
 
 Step = Literal["retry", "next_key", "next_target", "stop"]
@@ -116,9 +116,13 @@ def may_be_billed(failure: Failure, reading: Reading | None = None) -> bool:
 
     Once the request was sent, silence proves nothing. A status is a refusal: the provider says that it did not do the
     work, and says so before any of it went out; none that is known charges for that. proves_nothing() has the
-    exceptions. An error object in a 200 before any content is a refusal where its code or its words say so; after 5xx
-    or without either a model may have been at work.
+    exceptions. An error object in a 200 before any content is a refusal where its code is below 500, where its words
+    are known, a crash of the server among them, or where a router says that the provider behind it failed; else a
+    model may have been at work. A 200 that ended by itself and holds neither an answer nor a count is nobody's work.
+    Settlement goes by the same word (pipeline/settlement/settle.py, Heard.unproven).
     """
+    if failure.where == "answer" and failure.kind == EMPTY:
+        return False
     if failure.where not in ("status", "answer"):
         return failure.where != "connect"
     reading = reading or read(failure)
@@ -126,7 +130,7 @@ def may_be_billed(failure: Failure, reading: Reading | None = None) -> bool:
         return True
     if failure.where == "status":
         return False
-    is_refusal = reading.kind is not None and reading.kind != "crashed"
+    is_refusal = reading.kind is not None or _behind_the_router(reading)
     return not is_refusal and (reading.code is None or reading.code >= 500)
 
 

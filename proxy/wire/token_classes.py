@@ -27,6 +27,11 @@ _DEPTH_MAX: Final = 4  # of details within details
 
 _INPUT: Final = ("prompt_tokens", "input_tokens", "inputTokens", "prompt_eval_count", "promptTokenCount")
 _OUTPUT: Final = ("completion_tokens", "output_tokens", "outputTokens", "eval_count", "candidatesTokenCount")
+_FAMILIES: Final = (
+    ("prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"),
+    ("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details"),
+)
+"""Names that stand together, those of the wholes first."""
 _TOTAL: Final = ("total_tokens", "totalTokens", "totalTokenCount")
 _ANTHROPIC: Final = frozenset(
     {
@@ -35,6 +40,8 @@ _ANTHROPIC: Final = frozenset(
     }
 )
 """The names of those who count what a cache reads and writes beside the input."""
+_XAI: Final = frozenset({"num_sources_used", "cost_in_usd_ticks"})
+"""The names of xAI, which counts thoughts beside the output, and what a cache reads inside the input."""
 
 
 def _table(**names: tuple[str, ...]) -> Mapping[str, str]:
@@ -209,6 +216,7 @@ class _CountedTokens:
 
     __slots__ = (
         "_found",
+        "_usage",
         "doubts",
         "input",
         "is_beside",
@@ -222,17 +230,18 @@ class _CountedTokens:
         self.doubts: set[str] = set()
         self._found: dict[str, int] = {}
         usage = _flat(usage)
+        self._usage = usage
         self._gather(usage, _COUNTS)
         found = self._found
         self.input = found.get("input")
         self._write(found.get("written"), found.get("short", 0), found.get("long", 0))
         is_anthropic = not _ANTHROPIC.isdisjoint(usage)
-        self.is_beside = shape.is_beside or (
-            is_anthropic and "prompt_tokens" not in usage and not any(name in usage for name in _INPUT_DETAILS)
-        )
-        # what a total has above may be thoughts rather than cached tokens, but where there are none, or the cache's are
-        # counted by the names of those who count them beside
-        self.may_think_unsaid = self.reasoning != 0 and not is_anthropic
+        is_anthropic = is_anthropic and not any(name in usage for name in _INPUT_DETAILS)
+        self.is_beside = shape.is_beside or (is_anthropic and "prompt_tokens" not in usage)
+        # what a total has above may be thoughts rather than cached tokens, but where the parts of the output have none,
+        # or the cache's are counted by the names of those who count them beside
+        has_none = self.reasoning == 0 and any(name in usage for name in _OUTPUT_DETAILS)
+        self.may_think_unsaid = not (has_none or is_anthropic)
         self.read_is_inside = "missed" in found and "read" in found
         if self.read_is_inside:  # hits and misses are the prompt
             self.input = max(self.input or 0, found["missed"] + found["read"])
@@ -253,6 +262,31 @@ class _CountedTokens:
     @property
     def reasoning(self) -> int | None:
         return self._found.get("reasoning")
+
+    @property
+    def cache(self) -> int:
+        """Return what a cache read and wrote."""
+        return (self.read or 0) + self.written
+
+    @property
+    def may_cache_beside(self) -> bool:
+        """Tell whether nothing but the total says that what a cache read is inside the input."""
+        return not (self.read_is_inside or self.is_xai)
+
+    @property
+    def is_xai(self) -> bool:
+        return not _XAI.isdisjoint(self._usage)
+
+    @property
+    def counts_output_parts(self) -> bool:
+        return self.reasoning is not None or any(name in self._usage for name in _OUTPUT_DETAILS)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Tell whether the names are of two families, and neither has both of its wholes."""
+        usage = self._usage
+        is_whole = any(None not in (whole(usage.get(family[0])), whole(usage.get(family[1]))) for family in _FAMILIES)
+        return not is_whole and all(any(name in usage for name in family) for family in _FAMILIES)
 
     def count(self, part: str) -> int:
         return self._found.get(part, 0)
@@ -352,9 +386,14 @@ def _derive(told: _CountedTokens) -> tuple[_Reading | None, int] | None:
         told.doubts.add(TOTAL)
         return None, 0
     rest = told.total - known
+    if told.is_mixed:
+        told.doubts.add(AMBIGUOUS)
     if told.input is None:
         told.doubts.add(AMBIGUOUS)  # prompt, or thoughts that stand in the total alone
         return _Reading(0, told.total), rest
+    if rest < told.cache and told.may_cache_beside:  # a total without what was cached, or it is inside the prompt
+        told.doubts.add(AMBIGUOUS)
+        known += told.cache
     return _Reading(known, rest), max(0, rest - (told.reasoning or 0))
 
 
@@ -373,11 +412,11 @@ def _read(told: _CountedTokens) -> tuple[_Reading, int]:
     above = total - usual.total
     is_cache = bool(fitting) and all(reading.input_tokens > usual.input_tokens for reading in fitting)
     if fitting and not (is_cache and told.may_think_unsaid):
-        return _dearest(told, fitting), 0
+        return _sure(told, _dearest(told, fitting)), 0
     if above > 0:
-        if fitting:  # as much as was cached: it may be that, or thoughts of which nobody speaks
+        if fitting or told.is_mixed:  # as much as was cached: it may be that, or thoughts of which nobody speaks
             told.doubts.add(AMBIGUOUS)
-        elif told.reasoning:
+        elif told.counts_output_parts:  # thoughts are told where there are any, and the total is not the sum with them
             told.doubts.add(TOTAL)
         elif not told.is_beside and (told.read or 0) + told.written > (told.input or 0):
             told.doubts.add(PART)
@@ -428,6 +467,34 @@ def _dearest(told: _CountedTokens, readings: list[_Reading]) -> _Reading:
         told.doubts.add(AMBIGUOUS)
         return max(readings, key=lambda reading: (reading.output_tokens, reading.input_tokens))
     return readings[0]
+
+
+def _sure(told: _CountedTokens, fitting: _Reading) -> _Reading:
+    """Return the reading that adds up to the total, or one that is dearer, where it may add up by chance.
+
+    A total that is the plain sum of both wholes is nobody's chance, nor is one that counts all that was cached beside
+    the prompt. But one that has thoughts beside, or half of what was cached, and the rest inside, may as well be the
+    wrong total of somebody who counts all that was cached beside: that is then paid for as well. So it is too where
+    the names are of those who count so. What the thoughts alone cost more covers as many tokens of the prompt.
+    """
+    assert told.input is not None
+    assert told.output is not None
+    if not (told.cache or told.reasoning):
+        return fitting
+    if told.is_mixed:
+        told.doubts.add(AMBIGUOUS)
+    if fitting.input_tokens > told.input and (told.is_xai or fitting.output_tokens > told.output):
+        told.doubts.add(AMBIGUOUS)  # nobody counts so: the rest of the total may be thoughts
+        return _Reading(told.input + told.cache, told.output + fitting.total - told.input - told.output)
+    more = told.input + told.cache - fitting.input_tokens
+    is_inside = fitting.input_tokens == told.input
+    if more <= 0 or (is_inside and not told.may_cache_beside):
+        return fitting
+    is_plain = is_inside and fitting.output_tokens == told.output
+    if (is_plain and not told.is_beside) or fitting.output_tokens - told.output >= more:
+        return fitting
+    told.doubts.add(AMBIGUOUS)
+    return _Reading(told.input + told.cache, fitting.output_tokens)
 
 
 def _result(told: _CountedTokens, input_tokens: int | None, output_tokens: int | None, unnamed: int) -> TokenClasses:

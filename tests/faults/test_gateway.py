@@ -104,6 +104,25 @@ async def test_u11_a_time_out_told_in_a_200(opened: Open, code: int) -> None:
     assert (row["cost_pusd"], row["cost_source"]) == (row["reserved_pusd"], "estimate")
 
 
+@pytest.mark.parametrize("sent", [{"error": {"message": "Odd"}}, {"error": {"message": "Odd", "code": 500}}])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_u11_an_error_of_unknown_words_in_a_200(opened: Open, sent: dict[str, Any], stream: bool) -> None:
+    """A model may have been at work: the worst case is booked, and the row says why, also where another answers."""
+    place = await opened()
+    data = json.dumps(sent).encode()
+    turn = Turn((plain(b"data: " + data + b"\n\n", type_="text/event-stream") if stream else plain(data),))
+    place.upstream.next(turn)
+    assert (await place.chat("plain", stream=stream)).status == 200
+    row = await place.booked()
+    assert (row["cost_pusd"], row["cost_source"]) == (row["reserved_pusd"], "estimate")
+    assert "answer_failed" in row["flags"]
+    place.upstream.next(turn)
+    answer = await place.chat("plain", stream=stream, models=["openai/gpt-4o-mini"])
+    assert (answer.status, answer.header("x-tollkeeper-provider")) == (200, "openrouter")
+    row = await place.booked(2)
+    assert [attempt["cost_source"] for attempt in place.attempts()][-2:] == ["estimate", "provider"]
+
+
 @pytest.mark.parametrize(
     "sent",
     [

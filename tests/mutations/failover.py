@@ -18,6 +18,12 @@ MUTATIONS: Final = (
         (f"{_GATEWAY}u14_what_may_have_been_billed_is_not_sent_again",),
     ),
     Mutation(
+        "an-error-of-unknown-words-is-free",
+        "Whatever error stands in a 200 is taken for a refusal, though a model may have been at work.",
+        (Patch("may_be_billed", "reading.code is None or reading.code >= 500", "False"),),
+        (f"{_GATEWAY}u11_an_error_of_unknown_words_in_a_200",),
+    ),
+    Mutation(
         "words-in-one-shape-only",
         "An error is read where it stands under `error` as an object, and nowhere else.",
         (Patch("error_of_message", "_bare(message)", "None"),),

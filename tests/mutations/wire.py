@@ -70,6 +70,12 @@ MUTATIONS: Final = (
         ("tests/wire/test_token_classes.py::test_a_shape_without_a_doubt[xAI]",),
     ),
     Mutation(
+        "a-total-that-fits-by-chance",
+        "One reading that adds up to the total is booked, though a dearer one may be what is billed.",
+        (Patch("_sure", "told.may_cache_beside", "False"),),
+        ("tests/wire/test_token_classes.py::test_a_contradiction_is_read_the_dear_way_and_named",),
+    ),
+    Mutation(
         "a-usage-on-the-way-is-the-bill",
         "A count in mid-stream is booked, and what came after it is not.",
         (Patch("StreamMeter._note", "self.usage_is_whole = self.usage_is_last = False", "pass"),),

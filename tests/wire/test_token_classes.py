@@ -289,6 +289,66 @@ RULES: dict[str, tuple[dict[str, Any], tuple[int | None, int | None], str]] = {
         (10, 90),
         TOTAL,
     ),
+    "a total that fits by chance": (
+        {
+            "prompt_tokens": 2,
+            "completion_tokens": 8,
+            "total_tokens": 11,
+            "prompt_tokens_details": {"cached_tokens": 2},
+            "completion_tokens_details": {"reasoning_tokens": 1},
+        },
+        (4, 9),
+        AMBIGUOUS,
+    ),
+    "a total that fits by half of what was cached beside": (
+        {
+            "prompt_tokens": 100,
+            "completion_tokens": 5,
+            "total_tokens": 125,
+            "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 20},
+            "completion_tokens_details": {"reasoning_tokens": 0},
+        },
+        (180, 5),
+        AMBIGUOUS,
+    ),
+    "names of what stands beside, and a total without it": (
+        {"inputTokens": 30, "outputTokens": 628, "totalTokens": 658, "cacheReadInputTokens": 20},
+        (50, 628),
+        AMBIGUOUS,
+    ),
+    "names of xAI, and a total that fits by what was cached beside": (
+        {
+            "prompt_tokens": 4,
+            "completion_tokens": 100,
+            "total_tokens": 123,
+            "num_sources_used": 0,
+            "prompt_tokens_details": {"cached_tokens": 19},
+            "completion_tokens_details": {"reasoning_tokens": 19},
+        },
+        (23, 119),
+        AMBIGUOUS,
+    ),
+    "no thoughts, and a total above that nothing explains": (
+        {
+            "prompt_tokens": 5,
+            "completion_tokens": 38,
+            "total_tokens": 44,
+            "prompt_tokens_details": {"cached_tokens": 2},
+            "completion_tokens_details": {"reasoning_tokens": 0},
+        },
+        (5, 39),
+        TOTAL,
+    ),
+    "names of two families": (
+        {"input_tokens": 1, "total_tokens": 21, "prompt_tokens_details": {"cached_tokens": 0}},
+        (1, 20),
+        AMBIGUOUS,
+    ),
+    "a total that has no room for what was cached, and no count of the output": (
+        {"prompt_tokens": 100, "total_tokens": 110, "prompt_tokens_details": {"cached_tokens": 60}},
+        (160, 10),
+        AMBIGUOUS,
+    ),
     "a total alone": ({"total_tokens": 90}, (0, 90), AMBIGUOUS),
     "a count below zero": ({"prompt_tokens": 100, "completion_tokens": -5, "total_tokens": 120}, (100, 20), NONSENSE),
     "two names that differ": (

@@ -19,7 +19,7 @@ from proxy.pipeline.settlement.settle import BROKEN, CHECKS
 from proxy.pipeline.upstream.attempt import CHECK, Attempt
 from proxy.pipeline.upstream.upstream_errors import account_fault, error_in_answer
 from proxy.policy.answer_check import MAX_CHARS, answer_text, check
-from proxy.policy.failure import Failure
+from proxy.policy.failure import EMPTY, Failure
 from proxy.providers.transport.base import TransportError, UpstreamResponse
 from proxy.wire.answer_text import AnswerText
 from proxy.wire.parsed_answer import ParsedAnswer, read_message
@@ -121,7 +121,7 @@ class BufferedStream(StreamRelay):
             fail_inside(self.context, self.attempt, "failed before its answer began", self.meter.error or {})
         elif self.heard.failed:
             told = error_in_answer(self.attempt.provider, f"answered {status} with an empty stream")
-            self.attempt.fail(Failure("answer", status, "no_answer"), told)
+            self.attempt.fail(Failure("answer", status, EMPTY), told)
 
     async def run(self) -> Reply:
         response = self.begin()
@@ -261,7 +261,8 @@ class BufferedWhole(WholeRelay):
             fail_inside(self.context, self.attempt, f"answered {status} with an error in it", error)
         elif told is None or not told.has_choices:
             found = error_in_answer(self.attempt.provider, f"answered {status} with something that is no answer")
-            self.attempt.fail(Failure("answer", status, "no_answer"), found)
+            kind = EMPTY if self.heard.failed else "no_answer"
+            self.attempt.fail(Failure("answer", status, kind), found)
         elif self.attempt.checks is not None:
             failed = failed_checks(self.context, self.attempt, answer_text(read_message(self._body) or {}))
             if failed and self.attempt.check_fails:

@@ -47,7 +47,7 @@ class AttemptResult:
 
     dispatched: a byte of the request may have reached the provider. complete: the answer ended as its kind ends.
     failed: the provider itself said that it failed (an error object in a 200), or its answer held nothing at all.
-    unproven: what it said leaves open whether the work was done (proves_nothing). usage_is_open:
+    unproven: what it said leaves open whether the work was done (may_be_billed). usage_is_open:
     content came after the usage, or might have. least_tokens: what came cannot be fewer. generates False: an answer has
     no output to count.
     """
@@ -246,11 +246,14 @@ def _doubtful_zero(usage: Usage, price_usage: PriceUsage) -> bool:
 def _certainly_unbilled(heard: AttemptResult, terms: BillingTerms) -> bool:
     """Tell whether the provider refused before it worked, or says in a 200 that it failed, with nothing to look up.
 
-    A generation id beside a refusal is one too many: the provider's own record tells, and asking for it is free.
+    A generation id beside a refusal is one too many: the provider's own record tells, and asking for it is free. Where
+    the error leaves open whether there is anything to pay for, the provider's count of zero tells.
     """
     if heard.generation_id is not None and terms.has_generations:
         return False
-    return _said_that_it_failed(heard) and not _counts(heard.usage)
+    if _said_that_it_failed(heard):
+        return not _counts(heard.usage)
+    return heard.failed and not heard.content_seen and _counts_zero(heard.usage)
 
 
 def _said_that_it_failed(heard: AttemptResult) -> bool:
@@ -258,6 +261,10 @@ def _said_that_it_failed(heard: AttemptResult) -> bool:
     if heard.status is None or heard.unproven:
         return False
     return heard.status >= 300 or (heard.failed and not heard.content_seen)
+
+
+def _counts_zero(usage: Usage | None) -> bool:
+    return usage is not None and usage.input_tokens == usage.output_tokens == 0 and not usage.cost_pusd
 
 
 def _counts(usage: Usage | None) -> bool:

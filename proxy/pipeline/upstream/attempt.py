@@ -20,7 +20,7 @@ from proxy.pipeline.upstream.target_body import in_form
 from proxy.pipeline.upstream.upstream_errors import transport_error, upstream_status_error
 from proxy.policy.answer_check import CheckRules
 from proxy.policy.failure import Failure
-from proxy.policy.failure_table import proves_nothing, read
+from proxy.policy.failure_table import may_be_billed
 from proxy.policy.parameter_form import PLAIN, ParameterForm
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.generation import is_generation_id
@@ -105,13 +105,12 @@ class Attempt:
         self.failure = failure
         self.error = error
         self.heard.error = error.code
-        if failure.error is not None or failure.where == "status":
-            self.heard.unproven = proves_nothing(read(failure))
+        self.heard.unproven = may_be_billed(failure)
 
     def note_inner_error(self, error: Mapping[str, Any]) -> None:
         """Note that a 200 holds an error object, whoever is told of it."""
         self.inner_error = error
-        self.heard.unproven = proves_nothing(read(Failure("answer", self.heard.status, error=error)))
+        self.heard.unproven = may_be_billed(Failure("answer", self.heard.status, error=error))
 
 
 def request_headers(said: RequestHeaders) -> RequestHeaders:
