@@ -329,7 +329,7 @@ class App:
         From the first moment what is let in counts, whichever configuration it came under; then the past is read, and
         what has been counted meanwhile is left out of it.
         """
-        if not hasattr(self, "parts"):
+        if not hasattr(self, "services"):
             return
         book, now_ms = self.services.desk.book, self._clock.now_ms()
         for use_case in quotas:
@@ -380,7 +380,7 @@ class App:
             socket_server.close()
         for server in self._servers:
             await server.shutdown(_CUT_WAIT_S)
-        if hasattr(self, "parts"):
+        if hasattr(self, "services"):
             await self.services.in_flight.wait_empty(_CUT_WAIT_S)
         await self._stack.aclose()
 
