@@ -66,11 +66,18 @@ class _Life:
 
 
 def run_power_cuts(
-    seed: int, states: int, progress: Progress, *, synchronous: str | None = None, a_point: int = 3
+    seed: int,
+    states: int,
+    progress: Progress,
+    *,
+    synchronous: str | None = None,
+    a_point: int = 3,
+    enough: Callable[[PowerCuts], object] = lambda _: False,
 ) -> PowerCuts:
     """Try so many states, a_point of them at each point of a recording. The same seed tries the same ones.
 
     synchronous is the default of the ledger where it is None. progress is told the states so far, and a text.
+    enough: ends the search at the state that has shown what was looked for.
     """
     rng = Random(seed)
     report = PowerCuts(seed, synchronous or "as the ledger sets it")
@@ -78,12 +85,14 @@ def run_power_cuts(
     with _fast_folder() as folder:
         files: dict[str, bytes] = {}
         rows: State = {}
-        while report.states < states:
+        while report.states < states and not enough(report):
             life = _live(folder, files, rows, rng, synchronous)
             report.lives += 1
             report.commits += len(life.held) - 1
             report.writes += sum(not isinstance(note, Acknowledged) for note in life.notes)
-            goes_on = _cut_everywhere(folder, life, rng, report, min(states, report.states + a_point * len(life.notes)))
+            goes_on = _cut_everywhere(
+                folder, life, rng, report, min(states, report.states + a_point * len(life.notes)), enough
+            )
             # a ledger grows from life to life; now and then one begins anew, so that its making is cut too
             files, rows = goes_on if goes_on is not None and rng.random() < 0.7 else ({}, {})
             report.took_s = time.monotonic() - begun_s
@@ -133,7 +142,7 @@ def _live(folder: Path, files: dict[str, bytes], rows: State, rng: Random, synch
 
 
 def _cut_everywhere(
-    folder: Path, life: _Life, rng: Random, report: PowerCuts, until: int
+    folder: Path, life: _Life, rng: Random, report: PowerCuts, until: int, enough: Callable[[PowerCuts], object]
 ) -> tuple[dict[str, bytes], State] | None:
     """Cut at every point of a life; give one of the states that were good, to go on from."""
     disk = Disk(life.files)
@@ -141,6 +150,8 @@ def _cut_everywhere(
     each = max(1, -(-(until - report.states) // len(life.notes)))
     goes_on: tuple[dict[str, bytes], State] | None = None
     for at, note in enumerate(life.notes):
+        if enough(report):
+            break
         disk.follow(note)
         if isinstance(note, Acknowledged):
             acknowledged = note.commit

@@ -106,6 +106,7 @@ async def _break_once(path: Path, number: int, code: int) -> bool:
         return failed
 
 
+@pytest.mark.sampled(0.3)
 @pytest.mark.parametrize("code", list(ERRORS.values()), ids=list(ERRORS))
 async def test_a_fault_at_every_operation(tmp_path: Path, code: int) -> None:
     """Until the fault would come after the last one. Each on a ledger of its own."""

@@ -4,11 +4,13 @@ from random import Random
 
 import pytest
 
+from tests.support.sampling import count, seed
+
 from .disk import Disk
 from .power_cut import run_power_cuts
 from .recorder import Acknowledged, Create, Delete, Note, Recorder, Sync, Truncate, Write
 
-STATES = 3000
+STATES = count(3000, 0.3)
 
 
 def _quiet(_states: int, _text: str) -> None:
@@ -17,7 +19,7 @@ def _quiet(_states: int, _text: str) -> None:
 
 def test_nothing_acknowledged_is_lost() -> None:
     told: list[int] = []
-    report = run_power_cuts(7, STATES, lambda states, _text: told.append(states))
+    report = run_power_cuts(seed(7), STATES, lambda states, _text: told.append(states), a_point=count(3, 0.2))
     assert report.texts == []
     assert report.failures == 0
     assert report.states == told[-1] == STATES
@@ -28,7 +30,9 @@ def test_nothing_acknowledged_is_lost() -> None:
 @pytest.mark.parametrize(("synchronous", "kind"), [("NORMAL", "lost"), ("OFF", "unopened")])
 def test_weaker_settings_are_found_out(synchronous: str, kind: str) -> None:
     """The same search must find acknowledged rows gone where SQLite does not sync each commit."""
-    report = run_power_cuts(7, 900, _quiet, synchronous=synchronous)
+    report = run_power_cuts(
+        7, 900, _quiet, synchronous=synchronous, enough=lambda report: getattr(report, kind) and report.texts
+    )
     assert getattr(report, kind) > 0
     assert len(report.texts) > 0
 
@@ -41,7 +45,7 @@ def test_an_acknowledgement_before_the_sync_is_found_out(monkeypatch: pytest.Mon
         self.notes.insert(last, Acknowledged(commit))
 
     monkeypatch.setattr(Recorder, "acknowledge", early)
-    assert run_power_cuts(7, 900, _quiet).lost > 0
+    assert run_power_cuts(7, 900, _quiet, enough=lambda report: report.lost).lost > 0
 
 
 def _states(notes: list[Note], files: dict[str, bytes], draws: int = 400) -> set[tuple[tuple[str, bytes], ...]]:

@@ -42,6 +42,7 @@ from proxy.policy.pricing import (
 from proxy.wire.body import BodyError
 from proxy.wire.endpoint import ENDPOINTS, Endpoint
 from tests.policy.made_price import price_from_config
+from tests.support.sampling import count
 
 
 def _model(model_id: str = "openai/gpt-4o-mini", pricing: object = None, **more: object) -> dict[str, object]:
@@ -593,7 +594,7 @@ _ANY = st.recursive(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=count(1000, 0.2), deadline=None)
 @given(endpoint=st.sampled_from(ENDPOINTS), fields=st.dictionaries(_KNOWN_KEYS, _ANY, max_size=6))
 def test_facts_of_any_body_that_was_let_in(endpoint: Endpoint, fields: dict[str, Any]) -> None:
     """Whatever passed the checks has facts: what no field's type is checked for raises nothing."""

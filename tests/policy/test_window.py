@@ -70,6 +70,7 @@ def _step(window: str, zone: ZoneInfo, start_ms: int, last_ms: int) -> Iterator[
         start_ms = end
 
 
+@pytest.mark.sampled(0.3)
 @pytest.mark.parametrize("name", ZONES)
 def test_days_weeks_and_months_tile(name: str) -> None:
     zone = ZoneInfo(name)
@@ -98,6 +99,7 @@ def _check_start(window: str, zone: ZoneInfo, start_ms: int) -> None:
         assert local.day == 1
 
 
+@pytest.mark.sampled(0.3)
 @pytest.mark.parametrize("name", ODD)
 def test_hours_and_minutes_tile(name: str) -> None:
     zone = ZoneInfo(name)

@@ -48,6 +48,7 @@ async def ask(client: httpx.AsyncClient, name: str, *, stream: bool) -> httpx.Re
     return await client.post(CHAT, json=body, headers={"X-Sim-Behaviour": name})
 
 
+@pytest.mark.sampled(0.3)
 @pytest.mark.parametrize("name", OK)
 async def test_a_whole_answer_is_valid_for_both_packages(client: httpx.AsyncClient, name: str) -> None:
     answer = await ask(client, name, stream=False)
@@ -69,6 +70,7 @@ async def test_a_whole_answer_is_valid_for_both_packages(client: httpx.AsyncClie
     assert body["id"] == answer.headers.get("x-generation-id", body["id"])
 
 
+@pytest.mark.sampled(0.3)
 @pytest.mark.parametrize("name", OK)
 async def test_every_chunk_is_valid_for_both_packages(client: httpx.AsyncClient, name: str) -> None:
     answer = await ask(client, name, stream=True)
@@ -99,6 +101,7 @@ def _ends_with_done(fields: dict[str, Any]) -> bool:
     return bool(fields.get("done", True))
 
 
+@pytest.mark.sampled(0.3)
 @pytest.mark.parametrize("name", sorted(FAULTS))
 @pytest.mark.parametrize("stream", [False, True])
 async def test_an_error_has_openrouters_shape(client: httpx.AsyncClient, name: str, stream: bool) -> None:

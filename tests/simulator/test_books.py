@@ -39,6 +39,7 @@ ANSWERED = sorted(
 )
 
 
+@pytest.mark.sampled(0.3)
 @pytest.mark.parametrize("name", ANSWERED)
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_books_say_what_the_wire_said(client: httpx.AsyncClient, name: str, stream: bool) -> None:

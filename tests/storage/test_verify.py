@@ -26,6 +26,7 @@ from proxy.storage.sqlite.verify import (
     verify,
 )
 from tests.storage.booked_rows import DAY_MS, START_MS, USERS, book, book_many, booked
+from tests.support.sampling import count
 
 UTC = ZoneInfo("UTC")
 COUNT = 120
@@ -164,7 +165,7 @@ _ENDED = {
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=count(300, 0.2), deadline=None)
 def test_one_changed_cell_is_found(sound: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     table = data.draw(st.sampled_from(sorted(_CELLS)))
     column = data.draw(st.sampled_from(sorted(_CELLS[table])))

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from proxy.wire.endpoint import ENDPOINTS, Meter
 from tests.streams.drawn import ENDPOINTS as NAMES
 from tests.streams.drawn import Drawn, contents, ends_at, streams
+from tests.support.sampling import count
 
 MAKE = {endpoint.name: endpoint.meter for endpoint in ENDPOINTS}
 
@@ -26,13 +27,13 @@ def run(meter: Meter, pieces: list[bytes]) -> bytes:
     return out + meter.finish() + meter.held
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=count(1000, 0.2), deadline=None)
 @given(streams())
 def test_bytes_out_are_bytes_in(drawn: Drawn) -> None:
     assert run(meter_of(drawn.endpoint), drawn.pieces) == drawn.stream
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=count(1000, 0.2), deadline=None)
 @given(streams())
 def test_nothing_is_held_but_the_end(drawn: Drawn) -> None:
     """What came has gone out, up to the line that ends the stream; a quote of it never is one."""
@@ -53,7 +54,7 @@ def test_nothing_is_held_but_the_end(drawn: Drawn) -> None:
     assert meter.done == (end >= 0)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=count(1000, 0.2), deadline=None)
 @given(streams(("chat/completions", "completions")))
 def test_hiding_does_not_depend_on_the_cuts(drawn: Drawn) -> None:
     """What is left is the same bytes; where there was no usage they are all of them."""

@@ -13,6 +13,7 @@ CODINGS = ["br", "zstd", "gzip, br", "compress"]
 CONFIG = {"presets": {"two": ["openai/gpt-4o-mini", "openai/gpt-4o"]}, "server": {"keep_alive_s": 0.1}}
 
 
+@pytest.mark.sampled(0.4)
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("model", ["openrouter", "two", "plain"])
 async def test_a_packed_stream_passes_unread(tmp_path: Path, coding: str, model: str) -> None:

@@ -48,6 +48,7 @@ async def _begin(found: Place, path: str, model: str, *steps: Step) -> Client:
     return client
 
 
+@pytest.mark.sampled(0.3)
 @pytest.mark.parametrize("kind", START)
 @pytest.mark.parametrize("model", ["two", "one"])
 async def test_a_stream_that_has_begun_shows_life(found: Place, kind: str, model: str) -> None:

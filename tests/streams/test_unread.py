@@ -70,6 +70,7 @@ def no_collection() -> Iterator[None]:
         gc.enable()
 
 
+@pytest.mark.sampled(0.3)
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_client_that_reads_nothing_is_cut(tmp_path: Path, way: str) -> None:
     config = {"server": {"write_timeout_s": _STALL_S, "lane": WAYS[way][1]}}

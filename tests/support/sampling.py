@@ -2,7 +2,8 @@
 
 `TOLLKEEPER_SAMPLE` holds the seed, as `7`, or the seed and how many times the families' own shares are taken, as `7*3`.
 Without it everything runs: that is `scripts/test --full`, and what pytest does by itself. A family of cases carries
-`@pytest.mark.sampled(share)`; a loop within a test asks `drawn()` for its cases or `count()` for their number.
+`@pytest.mark.sampled(share)`; a loop within a test asks `drawn()` for its cases or `count()` for their number,
+and one that draws by itself `seed()` for its seed.
 """
 
 import math
@@ -55,6 +56,11 @@ SAMPLE: Final = read(os.environ.get(VARIABLE))
 def count(whole: int, share: float) -> int:
     """Return how many of so many cases this run takes: all, or the share of them in a sampled run."""
     return whole if SAMPLE is None else SAMPLE.count(whole, share)
+
+
+def seed(usual: int) -> int:
+    """Return the seed of what a test draws by itself: that of a sampled run, else the usual one."""
+    return usual if SAMPLE is None else SAMPLE.seed
 
 
 def drawn(cases: Iterable[T], share: float, name: str) -> list[T]:

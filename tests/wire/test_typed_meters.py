@@ -15,6 +15,7 @@ from proxy.wire.messages import MessagesMeter, message_error_event
 from proxy.wire.responses import ResponsesMeter, response_error_event
 from proxy.wire.typed_meter import TypedMeter
 from proxy.wire.usage import ExtraCounts, Usage
+from tests.support.sampling import count, drawn
 
 CANARY = "Kanarienvogel"
 ENDS = (b"\n", b"\r\n", b"\r")
@@ -177,7 +178,7 @@ def test_every_cut_in_two(name: str) -> None:
     begins_at = last_event_at(data, kind)
     end = next(end for end in (b"\r\n", b"\n", b"\r") if end in data[begins_at:]) * 2
     ends_at = data.index(end, begins_at) + len(end)
-    for at in range(len(data)):
+    for at in drawn(range(len(data)), 0.2, "cuts"):
         meter = make()
         given = run(meter, [data[:at], data[at:]])
         assert given + meter.held == data
@@ -215,7 +216,7 @@ KINDS = st.sampled_from(
 ODD_EVENTS = st.dictionaries(KEYS, JSON | st.dictionaries(KEYS, JSON, max_size=4), max_size=5)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=count(500, 0.2), deadline=None)
 @given(
     events=st.lists(st.tuples(ODD_EVENTS, KINDS), max_size=6),
     raw=st.binary(max_size=30),
