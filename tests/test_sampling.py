@@ -25,6 +25,12 @@ def test_family(n): pass
 @pytest.mark.parametrize("n", range(3))
 def test_no_family(n): pass
 
+@pytest.mark.sampled(0.5, "long")
+def test_long_search(): pass
+
+@pytest.mark.sampled(0.5, "long")
+def test_another_long_search(): pass
+
 def test_loops():
     print("loop", drawn(range(40), 0.1, "loop"), count(1000, 0.1))
 """
@@ -48,7 +54,9 @@ def run(folder: Path, sample: str | None, *arguments: str) -> tuple[list[int], s
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stdout.count("test_no_family[") == (0 if arguments else 3)
+    if not arguments:
+        assert ran.stdout.count("test_no_family[") == 3
+        assert ran.stdout.count("long_search PASSED") == (2 if sample in (None, "7*3", "7*10") else 1)
     loop = next((line for line in ran.stdout.splitlines() if "loop [" in line), "")
     return [int(n) for n in re.findall(r"test_family\[(\d+)\]", ran.stdout)], loop.partition("loop ")[2]
 

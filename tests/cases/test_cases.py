@@ -29,6 +29,7 @@ def test_every_case_has_a_provider() -> None:
     assert CASES.keys() == PROVIDERS.keys()
 
 
+@pytest.mark.sampled(0.4)
 @pytest.mark.parametrize("name", CASES)
 async def test_case(name: str, tmp_path: Path) -> None:
     with provider_serving(*PROVIDERS[name]) as (origin, sent):

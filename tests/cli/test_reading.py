@@ -131,6 +131,7 @@ def test_export_to_a_file(filled: CommandLine) -> None:
     assert Path("/dev/null").is_char_device()
 
 
+@pytest.mark.sampled(0.3)
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [

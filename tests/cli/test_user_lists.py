@@ -111,6 +111,7 @@ def test_tokens_for_a_user_of_the_configuration(configured: CommandLine) -> None
         assert status_of(cli.base_url(), token) == 200
 
 
+@pytest.mark.sampled(0.3)
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [

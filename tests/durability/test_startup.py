@@ -13,7 +13,6 @@ from proxy.app import rebuilt_book
 from proxy.storage.sqlite import statements
 from proxy.storage.sqlite.ledger import connect_owner, open_ledger
 from tests.storage.made_requests import ROLLUP, ROLLUP_OF_ROWS, START_MS
-from tests.support.sampling import count
 
 DAYS = 90
 FILL = f"""
@@ -84,14 +83,14 @@ def test_one_unfinished_request_is_found_without_reading_the_others(tmp_path: Pa
         assert connection.execute(statements.UNFINISHED, (None,)).fetchall() == []
 
 
+@pytest.mark.sampled(0.4, "long")
 @pytest.mark.slow
 async def test_a_million_requests(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    requests = count(1_000_000, 0.2)
-    _fill(path, requests)
+    _fill(path, 1_000_000)
     for zone in ("UTC", "Asia/Kolkata"):
         found = await _start(path, zone)
         assert found[2] == 100
-        _report(requests, path, zone, found)
+        _report(1_000_000, path, zone, found)
     with closing(sqlite3.connect(path)) as connection:  # the figures are those of a ledger that adds up
         assert connection.execute(ROLLUP).fetchall() == connection.execute(ROLLUP_OF_ROWS).fetchall()

@@ -52,6 +52,7 @@ async def agree(stand: Stand, count: int = 1) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.sampled(0.4)
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize(("path", "stream"), ASKS)
 async def test_what_comes_is_what_the_provider_said(stand: Stand, prefix: str, path: str, stream: bool) -> None:

@@ -12,6 +12,7 @@ ENDS = pytest.mark.parametrize("end", [Reset(), Close()], ids=["RST", "FIN"])
 COST_PUSD = 4_000_000
 
 
+@pytest.mark.sampled(0.4)
 @BOTH
 @KINDS
 @ENDS
@@ -206,6 +207,7 @@ async def test_u8_each_choice_must_have_finished(opened: Open) -> None:
     await place.works()
 
 
+@pytest.mark.sampled(0.4)
 @KINDS
 @pytest.mark.parametrize(
     ("events", "ending"),

@@ -175,6 +175,7 @@ REFUSED = ["401", "402", "404", "413", "429", "500", "503", "529", "U11 a refusa
 IN_STREAMS = ["U9 comments", "U9 half an event"]
 
 
+@pytest.mark.sampled(0.3)
 @pytest.mark.parametrize(
     ("what", "stream"),
     [*[(what, stream) for what in BEFORE_CONTENT for stream in (False, True)], *[(what, True) for what in IN_STREAMS]],
@@ -383,6 +384,7 @@ class Cuts:
         assert exact_pusd + unknown == sum(first.values()) + sum(second.values())
 
 
+@pytest.mark.sampled(0.3)
 @pytest.mark.parametrize("name", SHAPES)
 async def test_every_cut(two: Place, name: str) -> None:
     """Before the first content the client gets the other's answer and nothing else; after it an error and no second.
@@ -458,6 +460,7 @@ class Flaky:
         self._turn = None
 
 
+@pytest.mark.sampled(0.5)
 @pytest.mark.parametrize(
     ("kind", "outage_s"),
     [("503", 4.0), ("reset", 4.0), ("hang", 4.0), pytest.param("503", 60.0, marks=pytest.mark.slow)],

@@ -167,6 +167,7 @@ def small(told: Told, end: str) -> bytes:
     return events.replace(b"\n", end.encode())
 
 
+@pytest.mark.sampled(0.3)
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
 async def test_u17_cut_in_two_anywhere(shared: Place, end: str) -> None:
     """Two pieces with a pause between them, for every place to cut: inside a character, a name, a line end."""

@@ -125,6 +125,7 @@ async def nothing_is_held(place: Place) -> None:
     assert parts.desk.book.audit() == []
 
 
+@pytest.mark.sampled(0.3)
 @pytest.mark.parametrize("step", STEPS)
 async def test_nothing_stays_held(opened: Open, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     monkeypatch.setattr(hold_watch, "_EVERY_S", 0.05)

@@ -22,8 +22,9 @@ from proxy.policy.pricing import Price
 from proxy.providers.openai import OpenAIDialect
 from proxy.wire.parsed_answer import read_message
 from proxy.wire.usage import CHAT, MESSAGES, RESPONSES, UsageShape, read_usage
+from tests.support.sampling import count
 
-EXAMPLES = int(os.environ.get("TOLLKEEPER_EXAMPLES", "1000"))
+EXAMPLES = int(os.environ.get("TOLLKEEPER_EXAMPLES", "") or count(1000, 0.3))
 AUSD_PER_PUSD = 10**6
 RESERVED_PUSD = 1  # less than nearly every bill: where the worst case is charged, it is flagged
 

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from .cells import columns
 from .page import page
 from .stand import play_all
 from .verdict import faults
@@ -22,7 +23,7 @@ def main() -> int:
         PAGE.write_text(page(), encoding="utf-8")
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        played = asyncio.run(play_all(Path(folder)))
+        played = asyncio.run(play_all(Path(folder), columns()))
     differing = 0
     for name, seen in played.items():
         found = faults(seen)

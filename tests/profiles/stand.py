@@ -19,7 +19,7 @@ from tests.support.patience import eventually
 from tests.support.raw import Answer, ask, connect, request_bytes
 from tests.support.stand import app_in_loop, models_known, read_rows, simulator
 
-from .cells import CLASSES, DEFAULTS, MAXIMUM, Cell, Leaves, body, columns, having
+from .cells import CLASSES, DEFAULTS, MAXIMUM, Cell, Column, Leaves, body, having
 
 SPARE, SPARE_MODEL = "spare", "openai/gpt-4o-mini"
 _PROMPT = "ledger " * 900  # more than the tokens of all classes in the cells on cost
@@ -222,11 +222,11 @@ async def stand(folder: Path) -> AsyncIterator[Stand]:
             yield Stand(folder, app, sim)
 
 
-async def play_all(folder: Path) -> dict[str, Seen]:
-    """Play the whole matrix; return what came of each cell by its name."""
+async def play_all(folder: Path, asked: Iterable[Column]) -> dict[str, Seen]:
+    """Play columns of the matrix; return what came of each cell by its name."""
     found: dict[str, Seen] = {}
     async with stand(folder) as at:
-        for column in columns():
+        for column in asked:
             seen = await at.play(having(column))
             found |= {str(one.cell): one for one in seen}
     return found

@@ -60,6 +60,7 @@ def test_check_takes_all_snippets_as_they_stand(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+@pytest.mark.sampled(0.2)
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=list(PROFILES))
 async def test_check_finds_the_server_of_a_snippet(tmp_path: Path, profile: Profile) -> None:

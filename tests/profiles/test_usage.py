@@ -20,10 +20,11 @@ from proxy.wire.messages import MessagesMeter, read_message_answer
 from proxy.wire.parsed_answer import read_answer
 from proxy.wire.stream_meter import StreamMeter
 from proxy.wire.usage import Usage
+from tests.support.sampling import count
 
 from .stand import own_prices
 
-EXAMPLES = int(os.environ.get("TOLLKEEPER_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("TOLLKEEPER_EXAMPLES", "") or count(40, 0.3))
 SERVERS = [profile for profile in PROFILES.values() if profile.kind == "openai"]
 
 

@@ -78,6 +78,7 @@ async def sides(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         yield Sides(stand, http)
 
 
+@pytest.mark.sampled(0.5)
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 @pytest.mark.parametrize("model", [MODEL, ALIKE], ids=["one target", "a chain"])
 async def test_every_status_of_a_provider(sides: Sides, model: str, stream: bool) -> None:

@@ -135,6 +135,7 @@ ASKED: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.sampled(0.4)
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "general"])
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 @pytest.mark.parametrize("endpoint", ASKED)

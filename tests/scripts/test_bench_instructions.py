@@ -40,6 +40,7 @@ def test_a_call_counts_where_it_leads(instructions: Any) -> None:
     assert instructions.total(PROFILE) == 20 + 5 + 100 + 7
 
 
+@pytest.mark.sampled(0.4, "long")
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="apt-get install valgrind")
 def test_limits_cost_more_than_none(instructions: Any, tmp_path: Path) -> None:

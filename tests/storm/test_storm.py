@@ -45,6 +45,7 @@ def ledger_copy(outcome: Outcome, folder: Path, tmp_path: Path) -> Iterator[sqli
     connection.close()
 
 
+@pytest.mark.sampled(0.4, "long")
 def test_books_ledger_and_clients_agree(outcome: Outcome) -> None:
     assert outcome.differences == []
     assert outcome.facts["kills of the proxy"] == KILLS

@@ -1,8 +1,10 @@
 """How much of the slow families a run takes: all of it, or a sample that a seed draws.
 
 `TOLLKEEPER_SAMPLE` holds the seed, as `7`, or the seed and how many times the families' own shares are taken, as `7*3`.
-Without it everything runs: that is `scripts/test --full`, and what pytest does by itself. A family of cases carries
-`@pytest.mark.sampled(share)`; a loop within a test asks `drawn()` for its cases or `count()` for their number,
+Without it everything runs: that is `scripts/test --full`, and what pytest does by itself.
+
+A test of many cases carries `@pytest.mark.sampled(share)`; those that are each one long search are a family together,
+`@pytest.mark.sampled(share, "long")`. A loop within a test asks `drawn()` for its cases or `count()` for their number,
 and one that draws by itself `seed()` for its seed.
 """
 
@@ -76,9 +78,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         mark = item.get_closest_marker("sampled")
         if mark is not None:
-            name = item.nodeid.partition("[")[0]
+            share, family = _read_mark(*mark.args, **mark.kwargs)
+            name = family or item.nodeid.partition("[")[0]
             families[name].append(item)
-            shares[name] = _share(*mark.args, **mark.kwargs)
+            shares[name] = share
     left: set[pytest.Item] = set()
     for name, found in families.items():
         left |= set(found) - set(drawn(found, shares[name], name))
@@ -87,7 +90,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left]
 
 
-def _share(share: float) -> float:
+def _read_mark(share: float, family: str = "") -> tuple[float, str]:
     if not 0 < share <= 1:
         raise ValueError(f"a share is above 0 and at most 1, not {share:g}")
-    return share
+    return share, family

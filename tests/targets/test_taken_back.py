@@ -45,6 +45,7 @@ DEFAULTS: dict[str, tuple[dict[str, Any], str, int]] = {
 }
 
 
+@pytest.mark.sampled(0.4)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("defaults", "words", "status"), DEFAULTS.values(), ids=DEFAULTS)
 async def test_a_default_of_a_preset(

@@ -154,6 +154,7 @@ BODIES: dict[str, tuple[bytes, str, str | None, str]] = {  # name -> (body, code
 }
 
 
+@pytest.mark.sampled(0.3)
 @pytest.mark.parametrize("case", BODIES.values(), ids=BODIES)
 async def test_body(stand: Stand, case: tuple[bytes, str, str | None, str]) -> None:
     body, code, param, text = case
