@@ -43,6 +43,18 @@ MUTATIONS: Final = (
         ("tests/storage/test_ledger.py::test_a_row_that_cannot_be_written_does_not_take_its_neighbours_along",),
     ),
     Mutation(
+        "one-usual-row-for-all",
+        "The last row of a group says which columns are as usual: an error, a status or tags of the others are lost.",
+        (
+            Patch(
+                "BatchStatement._variant",
+                "mask &= self._mask(values) if usual is None else usual",
+                "mask = self._mask(values) if usual is None else usual",
+            ),
+        ),
+        ("tests/storage/test_statements.py::test_every_mixture_of_rows_is_written_as_it_is[2]",),
+    ),
+    Mutation(
         "a-dead-writer-is-ready",
         "The thread that writes has ended, and requests wait for it for ever.",
         (Patch("Writer._run", "self._break(error)"),),

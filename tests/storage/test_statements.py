@@ -113,3 +113,4 @@ def test_values_of_callers_are_not_kept_without_bound() -> None:
     texts = {sql for n in range(5000) for sql, _ in statement.runs([(n, f"tag {n}")])}
     assert texts == {"INSERT INTO t (a, b) VALUES (?, ?)"}
     assert len(statement._masks) <= 1024
+    assert statement.runs([(1, None), (2, None)]) == [("INSERT INTO t (a, b) VALUES (?, NULL), (?, NULL)", [1, 2])]
