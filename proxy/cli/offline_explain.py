@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
-from proxy.app import rebuilt_book
+from proxy.app.rebuild import rebuilt_book
 from proxy.core.clock import Clock, SystemClock
 from proxy.core.errors import CallerError
 from proxy.pipeline.admission.limiter import MemoryLimiter

@@ -25,7 +25,7 @@ from zoneinfo import ZoneInfo
 import uvloop
 from machine import BenchError
 
-from proxy.app import rebuilt_book
+from proxy.app.rebuild import rebuilt_book
 from proxy.config.load import LoadedConfig, load_file
 from proxy.core.clock import SystemClock
 from proxy.core.user_token import token_hash
@@ -46,7 +46,7 @@ _INPUT_TOKENS, _OUTPUT_TOKENS = 1200, 80
 _ANSWER_S = (0.05, 0.15)  # how long a provider takes; 50 requests are open at 500/s
 _SYNCS = 200
 _PAGE_BYTES = 4096
-_GC_THRESHOLD = 50_000  # as proxy/app.py sets it
+_GC_THRESHOLD = 50_000  # as proxy/app/app.py sets it
 
 
 @dataclass

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from proxy.app import rebuilt_book
+from proxy.app.rebuild import rebuilt_book
 from proxy.storage.sqlite import statements
 from proxy.storage.sqlite.ledger import connect_owner, open_ledger
 from tests.storage.made_requests import ROLLUP, ROLLUP_OF_ROWS, START_MS

@@ -134,7 +134,7 @@ async def test_a_refused_reload_leaves_everything_in_force(opened: Open, mistake
     place = await opened(world({"requests": "1k/day"}))
     assert (await place.chat(model="texts")).status == 200
     parts, before = place.app.services, place.app.live.current
-    rows, closing = dict(before.providers), list(place.app._replaced)
+    rows, closing = dict(before.providers), list(place.app._snapshots._retired._rows)
     labels = place.rows("SELECT * FROM meta WHERE name LIKE 'currency%'")
     broken: dict[str, Any] = {"checks": {"pattern": "("}}  # refused as it is read
     if mistake == "schema":  # refused as it is built
@@ -155,8 +155,8 @@ async def test_a_refused_reload_leaves_everything_in_force(opened: Open, mistake
     answer = await ask(place.app.port, "POST", "/admin/v1/reload", {}, token=ADMIN_TOKEN)
     assert answer.status == 422, answer.body
     assert place.app.live.current is before
-    assert place.app._providers == rows
-    assert place.app._replaced == closing
+    assert place.app._snapshots._providers == rows
+    assert place.app._snapshots._retired._rows == closing
     assert parts.health.of(rows["openrouter"]).row is rows["openrouter"]
     assert place.rows("SELECT * FROM meta WHERE name LIKE 'currency%'") == labels
     assert (await place.chat(model="texts")).status == 200

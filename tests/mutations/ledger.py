@@ -24,7 +24,7 @@ MUTATIONS: Final = (
     Mutation(
         "half-a-reload",
         "A reload that is refused has changed the providers in force already.",
-        (Patch("App._build", "is_built = False", "is_built = False\nself._providers = providers"),),
+        (Patch("SnapshotBuilder.build", "is_built = False", "is_built = False\nself._providers = providers"),),
         (f"{_RELOAD}a_refused_reload_leaves_everything_in_force[schema]",),
     ),
     Mutation(

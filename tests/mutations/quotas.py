@@ -197,12 +197,12 @@ MUTATIONS: Final = (
         "Changing a limit sets what was spent to zero.",
         (
             Patch(
-                "App._build",
-                "rows, tokens, hashes = await self.ledger.change(_directory_rows)",
-                "if hasattr(self, 'services'):\n"
-                "    self.services.desk.book._accounts.clear()\n"
-                "    self.services.desk.book._accounts_of.clear()\n"
-                "rows, tokens, hashes = await self.ledger.change(_directory_rows)",
+                "SnapshotBuilder.build",
+                "rows, tokens, hashes = await self._ledger.change(_directory_rows)",
+                "if self.book is not None:\n"
+                "    self.book._accounts.clear()\n"
+                "    self.book._accounts_of.clear()\n"
+                "rows, tokens, hashes = await self._ledger.change(_directory_rows)",
             ),
         ),
         (f"{_KINDS}users[cost]", f"{_DATABASE}a_change_keeps_what_was_spent"),

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from proxy.app import rebuilt_book
+from proxy.app.rebuild import rebuilt_book
 from proxy.core.errors import ApiError
 from proxy.pipeline.admission.reserve import Reservation, reserve
 from proxy.pipeline.context import RequestContext

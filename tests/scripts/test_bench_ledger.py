@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from proxy.app import rebuilt_book
+from proxy.app.rebuild import rebuilt_book
 from proxy.core.clock import SystemClock
 from proxy.core.user_token import new_token, token_hash
 from proxy.policy.quota import Quota

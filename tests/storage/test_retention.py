@@ -13,7 +13,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.app import rebuilt_book
+from proxy.app.rebuild import rebuilt_book
 from proxy.config.load import load_file
 from proxy.jobs.retention import Retention, configured_quotas
 from proxy.policy.quota import Quota, fine_rows

@@ -1,0 +1,152 @@
+"""Make a snapshot of settings and of the users in the database: build it, then put it in force.
+
+Building may refuse, and changes nothing that the snapshot in force needs. What a new configuration changes of parts
+that outlive it, such as connections, health and the use of keys, is changed by commit() alone, which cannot fail.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from proxy.app.rebuild import past_of
+from proxy.app.retire import RetiredProviders, close_all, is_kept
+from proxy.config.schema import Settings
+from proxy.core.clock import Clock
+from proxy.pipeline.admission.allowance import use_case_quotas
+from proxy.pipeline.admission.missing_limits import MissingLimit, find_missing_limits
+from proxy.pipeline.identity.authenticate import Directory
+from proxy.pipeline.identity.directory import build_directory
+from proxy.pipeline.routing.presets import preset_rows, static_rows
+from proxy.pipeline.services import Snapshot, routing_of
+from proxy.pipeline.upstream.key_limits import PastKeyUse
+from proxy.pipeline.upstream.provider_health import Health
+from proxy.policy.host import Hosts
+from proxy.policy.origin import Origins
+from proxy.policy.quota import QuotaBook, use_case_scope
+from proxy.policy.window import window_at
+from proxy.providers.build import build_providers
+from proxy.providers.key import Key
+from proxy.providers.provider import ProviderRow
+from proxy.storage.sqlite import users
+from proxy.storage.sqlite.key_use import read_key_use
+from proxy.storage.sqlite.ledger import SqliteLedger, set_labels
+
+
+class SnapshotBuilder:
+    """Builds snapshots one after the other; missing_limits are those of the last."""
+
+    def __init__(self, ledger: SqliteLedger, health: Health, clock: Clock) -> None:
+        self._ledger = ledger
+        self._health = health
+        self._clock = clock
+        self._providers: Mapping[str, ProviderRow] = {}  # of the snapshot in force
+        self._retired = RetiredProviders()
+        self._pasts: list[tuple[Key, list[PastKeyUse]]] = []  # of keys, for the snapshot that is being built
+        self.book: QuotaBook | None = None  # the totals of quotas, once they have been read at start
+        self.missing_limits: tuple[MissingLimit, ...] = ()
+
+    async def build(self, settings: Settings) -> Snapshot:
+        """Return a whole snapshot of settings and the users in the database; raises ConfigError."""
+        rows, tokens, hashes = await self._ledger.change(_directory_rows)
+        directory = build_directory(settings, rows, tokens, hashes)
+        providers = build_providers(settings.providers, self._providers)
+        is_built = False
+        try:
+            snapshot = self._snapshot_of(settings, directory, providers)  # the last that may refuse the settings
+            pasts = await self._pasts_of_keys(providers.values(), snapshot.zone)
+            await self._open_use_cases(snapshot.use_case_quotas, snapshot.zone)
+            await self._ledger.change(lambda db: _label(db, settings, self._clock.now_ms()))
+            is_built = True
+        finally:
+            if not is_built:  # close the connections of rows that never came into force
+                await close_all(row for row in providers.values() if not is_kept(row, self._providers))
+        self._pasts = pasts
+        self.missing_limits = find_missing_limits(settings, rows, tokens)
+        return snapshot
+
+    def _snapshot_of(self, settings: Settings, directory: Directory, providers: Mapping[str, ProviderRow]) -> Snapshot:
+        return Snapshot(
+            settings=settings,
+            directory=directory,
+            providers=providers,
+            presets=preset_rows(settings),
+            hosts=Hosts(settings.server.host, settings.server.hosts),
+            origins=Origins(settings.server.origins),
+            zone=ZoneInfo(settings.timezone),
+            routing=routing_of(settings),
+            statics=static_rows(settings, lambda: self._clock.now_ms() // 1000),
+            use_cases=settings.use_cases,
+            use_case_quotas=use_case_quotas(settings),
+        )
+
+    def commit(self, snapshot: Snapshot) -> None:
+        """Put a complete snapshot in force: from here on, what the old one needed may be changed."""
+        before, self._providers = self._providers, snapshot.providers
+        self._health.configure(snapshot.providers.values())
+        use = self._health.use
+        use.zone = snapshot.zone
+        use.forget_others({key.quotas[0].scope for _, key in _limited_keys(snapshot.providers.values())})
+        for key, past in self._pasts:
+            use.load(key, past)
+        self._pasts = []
+        self._retired.add(row for row in before.values() if not is_kept(row, snapshot.providers))
+
+    async def close_providers(self) -> None:
+        """Close all connections to providers, those of earlier configurations too."""
+        await close_all(self._providers.values())
+        await self._retired.close()
+
+    async def _pasts_of_keys(self, rows: Iterable[ProviderRow], zone: ZoneInfo) -> list[tuple[Key, list[PastKeyUse]]]:
+        """Read the past of keys whose limits are new or changed in this configuration."""
+        use, now_ms, found = self._health.use, self._clock.now_ms(), []
+        for provider, key in _limited_keys(rows):
+            if not use.knows(key):
+                since_ms = min(window_at(quota.window, zone, now_ms).start_ms for quota in key.quotas)
+                read = partial(read_key_use, provider=provider, key=key.name, since_ms=since_ms)
+                found.append((key, list(map(PastKeyUse._make, await self._ledger.change(read)))))
+        return found
+
+    async def _open_use_cases(self, quotas: Iterable[str], zone: ZoneInfo) -> None:
+        """Start totals for use cases whose first limit comes with a reload; a start does so for all that have limits.
+
+        From the first moment what is let in counts, whichever configuration it came under; then the past is read, and
+        what has been counted meanwhile is left out of it.
+        """
+        book, now_ms = self.book, self._clock.now_ms()
+        if book is None:
+            return
+        for use_case in quotas:
+            scope = use_case_scope(use_case)
+            if book.keeps(scope):
+                continue
+            counted, is_read = book.open_scope(scope), False
+            try:
+                read = partial(past_of, use_case=use_case, zone=zone, now_ms=now_ms, counted=counted)
+                book.load_past(scope, *await self._ledger.change(read))
+                is_read = True
+            finally:
+                if not is_read:
+                    book.close_scope(scope)
+
+
+def _limited_keys(rows: Iterable[ProviderRow]) -> list[tuple[str, Key]]:
+    """Return the keys that have limits, with the names of their providers."""
+    return [(row.name, key) for row in rows for key in row.keys if key.quotas]
+
+
+def _directory_rows(
+    connection: sqlite3.Connection,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, str]]:
+    return users.list_users(connection), users.list_tokens(connection), users.token_hashes(connection)
+
+
+def _label(connection: sqlite3.Connection, settings: Settings, now_ms: int) -> None:
+    set_labels(
+        connection,
+        currency_code=settings.currency.code,
+        currency_usd_rate=str(settings.currency.usd_rate),
+        timezone=str(settings.timezone),
+        now_ms=now_ms,
+    )
