@@ -22,7 +22,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.support.installation import PROVIDER_KEY, _laid_over
+from tests.support.installation import ADMIN_TOKEN, PROVIDER_KEY, _laid_over
 
 from .pages import ROOT
 
@@ -94,6 +94,7 @@ class Terminal:
             "NO_COLOR": "1",
             "OPENROUTER_API_KEY": PROVIDER_KEY,
             "TOLLKEEPER_PORT": str(self._port),
+            "TOLLKEEPER_ADMIN_TOKEN": ADMIN_TOKEN,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }
 

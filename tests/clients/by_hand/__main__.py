@@ -1,6 +1,6 @@
 """python -m tests.clients.by_hand: Codex, opencode and aider take a turn through the proxy, and one on a spent budget.
 
-scripts/try-clients installs them and calls this; what it prints stands in docs/how-to/clients.md.
+scripts/try-clients installs them and calls this; what it prints stands in docs/evidence/clients-DATE.md.
 """
 
 import asyncio
