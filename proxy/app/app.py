@@ -156,6 +156,7 @@ class App:
         self._runner.start("show_life", lambda: show_life(self.services.in_flight, self.live, self._clock))
         self._runner.start("watch_holds", self.holds.run)
         self._runner.start("watch_parts", lambda: watch_parts(self._vital(), self._break))
+        self._runner.start("watch_access_log", lambda: watch_parts(self._lines(), self._renew_access_log))
         retention = Retention(self.ledger, self.live, self._clock, lambda: self._clock.problem)
         self._runner.start("retention", retention.run)
         self._stack.push_async_callback(self._runner.close)
@@ -195,6 +196,15 @@ class App:
         if is_wanted and self._access is None:
             self._access = AccessLog(self._output)
         self.services.access = self._access if is_wanted else None
+
+    def _lines(self) -> Mapping[str, Callable[[], bool]]:
+        return {"the access log's thread": lambda: self._access is None or self._access.is_alive}
+
+    def _renew_access_log(self, what: str) -> None:
+        """Say that lines of requests were lost, and begin a log of its own anew: no request needs it."""
+        log.error("log.ended", extra={"problem": what})
+        self._access = None
+        self._log_as(self.live.current.settings)
 
     def _close_access_log(self) -> None:
         if self._access is not None:

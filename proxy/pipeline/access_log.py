@@ -4,6 +4,7 @@ What a request pays is one tuple at the end of a queue. An entry holds names, co
 client or a provider wrote, so that no prompt, answer or secret can stand in a line.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ REQUEST = "request"
 REFUSED = "request.refused"
 JOINED = "request.joined"
 LINES_LOST = "log.lines_lost"
+
+log = logging.getLogger("tollkeeper.access_log")
 
 _ENTRIES_MAX = 50_000  # some seconds of a busy proxy whose log cannot be written; about a kilobyte each
 _GATHER_S = 0.2  # lines are written together: a wake-up for each would cost more than the line
@@ -37,7 +40,10 @@ class LineSink(Protocol):
     """Where lines go."""
 
     def write(self, entries: Sequence[Ended | Line]) -> None:
-        """Write them together, one line each, in order; called on the access log's thread. Raises nothing."""
+        """Write them together, one line each, in order; called on the access log's thread.
+
+        Raises whatever an entry makes impossible to format, and has then written none of them.
+        """
         ...
 
 
@@ -79,6 +85,11 @@ class AccessLog:
         fields = {"request_id": context.request_id, "user": context.user, "model": shown_name(context.asked)}
         self._add({**_head(context.clock.now_ms(), JOINED), **fields})
 
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether lines are written; also true once it was closed."""
+        return self._is_closed or self._thread.is_alive()
+
     def close(self) -> None:
         """Write what is queued and end the thread."""
         self._is_closed = True
@@ -112,7 +123,19 @@ class AccessLog:
             last_ms = _written_ms(entries[-1]) if entries else 0
             entries.append({**_head(last_ms, LINES_LOST), "lines": lost})
         if entries:
+            self._write_all(entries)
+
+    def _write_all(self, entries: Sequence[Ended | Line]) -> None:
+        """Write entries, each alone where they cannot be written together; one that cannot be is lost, and told."""
+        try:
             self._lines.write(entries)
+        except Exception:
+            if len(entries) == 1:
+                self._lost += 1
+                log.exception("log.line_unwritable")
+                return
+            for entry in entries:
+                self._write_all([entry])
 
     def _taken(self) -> list[Ended | Line]:
         take = self._entries.popleft

@@ -119,7 +119,7 @@ def may_be_billed(failure: Failure, reading: Reading | None = None) -> bool:
     exceptions. An error object in a 200 before any content is a refusal where its code is below 500, where its words
     are known, a crash of the server among them, or where a router says that the provider behind it failed; else a
     model may have been at work. A 200 that ended by itself and holds neither an answer nor a count is nobody's work.
-    Settlement goes by the same word (pipeline/settlement/settle.py, Heard.unproven).
+    Settlement goes by the same word (pipeline/settlement/settle.py, AttemptResult.unproven).
     """
     if failure.where == "answer" and failure.kind == EMPTY:
         return False

@@ -1,6 +1,7 @@
 """What promises rest on is watched: where it ends, everybody hears of it at once, and nobody waits for it."""
 
 import asyncio
+import io
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from proxy.cli.logs import Output
 from proxy.core.user_token import token_hash
 from proxy.jobs import hold_watch, part_watch
 from proxy.jobs import runner as job_runner
@@ -131,6 +133,40 @@ async def test_it_stops_by_itself(opened: Open, monkeypatch: pytest.MonkeyPatch)
     assert {answer.status for answer in answers} == {503}
     await asyncio.wait_for(place.app.broken.wait(), 20)
     assert await place.sim.requests() == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_an_access_log_that_has_ended(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told, and lines are written again: nothing else would say that they are missing."""
+    monkeypatch.setattr(part_watch, "_EVERY_S", 0.02)
+    place = await opened(LIMITED)
+    app, stream = place.app, io.StringIO()
+    output = Output(stream, "json")
+    monkeypatch.setattr(output, "set_level", lambda _level: None)
+    app._output = output
+    app._log_as(app.live.current.settings)
+    first = app._access
+    assert first is not None
+
+    def ended(_entries: object) -> None:
+        raise SystemExit
+
+    async def is_anew() -> bool:
+        return app._access is not first
+
+    async def is_written() -> bool:
+        return '"event":"request"' in stream.getvalue()
+
+    with monkeypatch.context() as once:
+        once.setattr(output, "write", ended)
+        assert (await place.chat()).status == 200
+        await eventually(is_anew)
+    assert "log.ended" in [record.getMessage() for record in caplog.records]
+    assert not app.broken.is_set()
+    assert (await place.chat()).status == 200
+    await eventually(is_written)
 
 
 async def test_a_hold_without_an_owner(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:

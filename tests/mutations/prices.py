@@ -152,6 +152,12 @@ MUTATIONS: Final = (
         ("tests/quotas/test_catalogue.py::test_a_model_that_is_listed_twice",),
     ),
     Mutation(
+        "cache-writes-are-held-for-as-input",
+        "A prompt that is to be cached is held for at the price of input, and charged at up to twice of that.",
+        (Patch("policy.pricing.worst_case:_terms", "facts.writes_cache", "False"),),
+        ("tests/policy/test_pricing.py::test_what_is_to_be_cached_is_held_for",),
+    ),
+    Mutation(
         "cache-writes-at-the-price-of-input",
         "A configured price of what is written to a cache is never charged.",
         (Patch("charge", "(short_ausd, short)", "(input_ausd, short)"),),

@@ -705,6 +705,7 @@ facts_of_bodies = st.builds(
     images=st.integers(0, 3),
     whole_context=st.sampled_from(["", "a file"]),
     has_tools=st.booleans(),
+    writes_cache=st.booleans(),
     generates=st.just(True),
     data_url_bytes=st.just(0),
     has_prediction=st.just(False),
@@ -726,7 +727,7 @@ def _usage_cost(data: st.DataObject, price: Price, facts: BodyFacts, max_tokens:
         prompt,
         output * facts.choices,
         data.draw(st.integers(0, prompt)),
-        0 if price.cache_write_ausd is None else data.draw(st.integers(0, prompt)),  # without a price it is assumed
+        data.draw(st.integers(0, prompt)) if facts.writes_cache or price.cache_write_ausd is not None else 0,
         reasoning_tokens=data.draw(st.integers(0, output)),
         images=facts.images,
         minute_utc=data.draw(st.none() | st.integers(0, 1439)),
@@ -740,6 +741,35 @@ def test_no_usage_within_the_bounds_costs_more_than_the_worst_case(
     worst = worst_case_pusd(route, facts)
     for price in route:
         assert _usage_cost(data, price, facts, facts.max_output_tokens) <= worst
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fields"),
+    [
+        ("chat", {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {}}]}]}),
+        ("chat", {"messages": [{"role": "system", "content": "x", "cache_control": {"type": "ephemeral"}}]}),
+        ("chat", {"messages": [{"role": "user", "content": "x"}], "cache_control": {"type": "ephemeral"}}),
+        ("messages", {"system": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]}),
+        ("messages", {"tools": [{"name": "f", "input_schema": {}, "cache_control": {"type": "ephemeral"}}]}),
+        (
+            "responses",
+            {"input": [{"role": "user", "content": [{"type": "input_text", "text": "x", "cache_control": {}}]}]},
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("listed", "times"), [({}, 2), ({"cache_write_ausd": 3 * 10**12}, 2), ({"cache_write_1h_ausd": 6 * 10**12}, 3)]
+)
+def test_what_is_to_be_cached_is_held_for(
+    endpoint: Endpoint, fields: dict[str, Any], listed: dict[str, int], times: int
+) -> None:
+    """The dearest that can be charged for it, whether or not the list has a price of that."""
+    price = replace(price_from_config(input="2", output="8"), **listed)  # type: ignore[arg-type]
+    facts = read_facts({"model": "m", "max_tokens": 1, "max_output_tokens": 1, **fields}, 1000, endpoint)
+    tokens = input_bound_tokens(price, facts)
+    assert worst_case_pusd([price], facts, 0) == tokens * 2_000_000 * times
+    life = Counts(cache_write_tokens=tokens, cache_write_1h_tokens=tokens)
+    assert charge(price, tokens, 0, counts=life).pusd <= worst_case_pusd([price], facts, 0)
 
 
 # The clamp

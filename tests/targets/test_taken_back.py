@@ -357,14 +357,26 @@ async def test_it_never_loops(tmp_path: Path) -> None:
         assert (answer.status, len(found.one.bodies)) == (400, 4)
 
 
-async def test_what_may_be_billed_is_not_sent_again(tmp_path: Path) -> None:
-    """A refusal with a generation's id is of one that was begun: its words may name what they like."""
+@pytest.mark.parametrize("status", [500, 501])
+async def test_what_may_be_billed_is_not_sent_again(tmp_path: Path, status: int) -> None:
+    """A failure with a generation's id is of one that was begun: its words may name what they like."""
     presets = {"p": {"targets": "a/b", "defaults": {"seed": 1}}}
     async with place(tmp_path, {"presets": presets}, names=("openrouter",)) as found:
-        found.one.refuse = without("seed", UNKNOWN.format("seed"))
+        found.one.refuse = without("seed", UNKNOWN.format("seed"), status)
         found.one.headers = {"X-Generation-Id": "gen-1"}
-        assert (await found.ask("p")).status == 400
+        assert (await found.ask("p")).status == status
         assert len(found.one.bodies) == 1
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+async def test_a_refusal_that_names_a_generation(tmp_path: Path, status: int) -> None:
+    """OpenRouter may name one with a refusal as well: a status of 4xx says that nothing was begun."""
+    presets = {"p": {"targets": "a/b", "defaults": {"seed": 1}}}
+    async with place(tmp_path, {"presets": presets}, names=("openrouter",)) as found:
+        found.one.refuse = without("seed", UNKNOWN.format("seed"), status)
+        found.one.headers = {"X-Generation-Id": "gen-1"}
+        assert (await found.ask("p")).status == 200
+        assert ["seed" in body for body in found.one.bodies] == [True, False]
 
 
 async def test_other_targets_of_the_route_get_all_of_it(tmp_path: Path) -> None:

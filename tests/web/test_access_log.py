@@ -312,6 +312,20 @@ def test_a_log_that_nobody_reads_stops_nothing() -> None:
     log.close()
 
 
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_line_that_cannot_be_formatted_ends_nothing(form: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told and counted; those around it are written, and so is what comes later."""
+    stream = io.StringIO()
+    log = AccessLog(Output(stream, form))
+    for n in range(3):
+        log.ended(OPEN, END._replace(id=n))
+        log.ended(OPEN, END._replace(cost_pusd="odd", id=99))  # type: ignore[arg-type]  # none that should be
+    log.close()
+    assert [f"req_{n:016x}" in stream.getvalue() for n in (0, 1, 2, 99)] == [True, True, True, False]
+    told = [record for record in caplog.records if record.getMessage() == "log.line_unwritable"]
+    assert len(told) == 3
+
+
 @pytest.mark.usefixtures("own_logging")
 def test_details_keep_their_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("NO_COLOR", "1")

@@ -219,6 +219,7 @@ def greater(one: BodyFacts, other: BodyFacts) -> BodyFacts:
         unpriced=tuple(dict.fromkeys((*one.unpriced, *other.unpriced))),
         min_output_tokens=max(one.min_output_tokens, other.min_output_tokens),
         thinks=one.thinks or other.thinks,
+        writes_cache=one.writes_cache or other.writes_cache,
     )
 
 

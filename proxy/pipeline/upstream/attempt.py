@@ -85,11 +85,17 @@ class Attempt:
             self.failure = self.error = self.heard.error = None
 
     def refused_body(self) -> SentBody | None:
-        """Return what was sent and refused before anything was done; None: it may be billed, or was no refusal."""
+        """Return what was sent and refused before anything was done; None: it may be billed, or was no refusal.
+
+        A generation's id proves that something was begun, but beside a status of 4xx: some name one with each refusal.
+        """
         failure, heard, change = self.failure, self.heard, self.change
         if self.body is None or failure is None or failure.where not in ("status", "answer"):
             return None
-        if failure.kind in (CHECK, UNSUITED) or heard.generation_id is not None or heard.usage is not None:
+        if failure.kind in (CHECK, UNSUITED) or heard.usage is not None:
+            return None
+        is_refusal = failure.where == "status" and 400 <= (failure.status or 0) < 500 and not heard.unproven
+        if heard.generation_id is not None and not is_refusal:
             return None
         if heard.content_seen or (failure.where == "answer" and failure.error is None):
             return None

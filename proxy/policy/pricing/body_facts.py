@@ -11,10 +11,11 @@ from proxy.core.endpoint_kind import LEAST_TOKENS, MAXIMUM, Endpoint
 class BodyFacts:
     """The facts that a bound on the cost rests on.
 
-    size_bytes is the JSON body as it is sent; data_url_bytes is the part of it that is encoded media, not
-    text. whole_context is a reason why the prompt may be as long as the context (a file, audio, something not
-    in the body), or empty. unpriced names what the body asks for that costs money by no price of a token.
-    Nobody changes them; they are not frozen, for that would make them twice as dear to build.
+    size_bytes is the JSON body as it is sent; data_url_bytes is the part of it that is encoded media, not text.
+    writes_cache: the body asks a provider to keep what it read (cache_control). whole_context is a reason why the
+    prompt may be as long as the context (a file, audio, something not in the body), or empty. unpriced names what the
+    body asks for that costs money by no price of a token. Nobody changes them; they are not frozen, for that would
+    make them twice as dear to build.
     """
 
     size_bytes: int
@@ -32,6 +33,7 @@ class BodyFacts:
     models: tuple[str, ...] = ()
     service_tier: str | None = None
     unpriced: tuple[str, ...] = ()
+    writes_cache: bool = False
 
 
 _RARE_KEYS = frozenset(
@@ -41,7 +43,7 @@ _RARE_KEYS = frozenset(
         *("previous_response_id", "conversation", "mcp_servers", "container", "speed", "inference_geo"),
         *("thinking", "reasoning", "fallbacks", "background", "context_management"),
         *("reasoning_effort", "thinking_budget", "enable_thinking", "thinking_config", "reasoning_budget"),
-        *("extra_body", "google", "chat_template_kwargs", "output_config"),
+        *("extra_body", "google", "chat_template_kwargs", "output_config", "cache_control"),
     }
 )
 _TURNS = frozenset({"chat", "messages"})  # the endpoints whose messages are checked to be turns
@@ -76,13 +78,14 @@ _LIST_KEYS = (*_TOOL_KEYS, "plugins", "fallbacks")
 class _Media:
     """What the walk over content parts finds."""
 
-    __slots__ = ("files", "images", "url_bytes", "whole_context")
+    __slots__ = ("files", "images", "url_bytes", "whole_context", "writes_cache")
 
     def __init__(self) -> None:
         self.files = ""
         self.images = 0
         self.url_bytes = 0
         self.whole_context = ""
+        self.writes_cache = False
 
 
 def read_facts(body: Mapping[str, Any], size_bytes: int, endpoint: Endpoint = "chat") -> BodyFacts:
@@ -102,7 +105,8 @@ def read_facts(body: Mapping[str, Any], size_bytes: int, endpoint: Endpoint = "c
     if messages and endpoint in _TURNS:
         for message in messages:
             content = message.get("content")
-            if (content.__class__ is not str and content is not None) or "audio" in message or "images" in message:
+            is_plain = content.__class__ is str or content is None
+            if not is_plain or "audio" in message or "images" in message or "cache_control" in message:
                 media = media or _Media()
                 _walk_item(message, media, 0)
     model = body.get("model")
@@ -140,6 +144,7 @@ def _rare_facts(
         wants_image_output="image" in _listed(body.get("modalities")),
         min_output_tokens=max(budget + 1, LEAST_TOKENS.get(endpoint, 1)),
         thinks=_thinks(body),
+        writes_cache=media.writes_cache or any(_writes_cache(part) for part in (body, *tools)),
         models=models,
         service_tier=tier if isinstance(tier, str) else None,
         unpriced=tuple(names),
@@ -196,6 +201,10 @@ def _is_effort(value: Any) -> bool:
     return isinstance(value, str) and value.lower() not in _NO_EFFORT
 
 
+def _writes_cache(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("cache_control") is not None
+
+
 def _choices(body: Mapping[str, Any], endpoint: Endpoint) -> int:
     counts = [value for key in ("n", "best_of") if type(value := body.get(key)) is int]
     choices = max(1, *counts) if counts else 1
@@ -224,6 +233,7 @@ def _walk_item(item: Mapping[str, Any], media: _Media, depth: int) -> None:
     if "role" not in item and "content" not in item:
         _walk_part(item, media, depth)
         return
+    media.writes_cache |= _writes_cache(item)
     if item.get("audio") is not None:
         media.whole_context = "audio"
     for image in _listed(item.get("images")):
@@ -243,6 +253,7 @@ def _walk_parts(parts: list[Any], media: _Media, depth: int) -> None:
 
 def _walk_part(part: Any, media: _Media, depth: int) -> None:
     kind = part.get("type") if isinstance(part, dict) else None
+    media.writes_cache |= _writes_cache(part)
     if _is_one_of(kind, _TEXT_PARTS):
         return
     if kind in ("image_url", "input_image", "image", "computer_screenshot"):

@@ -47,13 +47,17 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class _Dearest:
-    """The dearest rates that a set of prices can come to: text input, media input, output, and flat fees."""
+    """The dearest rates that a set of prices can come to: text input, media input, output, and flat fees.
+
+    written_ausd is what a token costs at most that is written to a cache: where no price says it, what is charged then.
+    """
 
     input_ausd: int
     media_input_ausd: int
     output_ausd: int
     request_pusd: int
     image_pusd: int
+    written_ausd: int
 
 
 _TEXT_INPUT = ("input_ausd", "cached_ausd", "cache_write_ausd", "cache_write_1h_ausd", "other_input_ausd")
@@ -61,12 +65,19 @@ _MEDIA_INPUT = (*_TEXT_INPUT, "audio_ausd", "audio_cached_ausd", "image_token_au
 _OUTPUT = ("output_ausd", "reasoning_ausd", "audio_output_ausd", "image_output_ausd", "other_output_ausd")
 
 
-def _dearest(rates: dict[str, int | None]) -> _Dearest:
+def _dearest(rates: dict[str, int | None], base: dict[str, int | None]) -> _Dearest:
+    """Return the dearest of rates; base: those that stay in force beside them."""
+
     def most(names: Iterable[str]) -> int:
         return max((rates.get(name) or 0 for name in names), default=0)
 
     return _Dearest(
-        most(_TEXT_INPUT), most(_MEDIA_INPUT), most(_OUTPUT), most(("request_pusd",)), most(("image_pusd",))
+        most(_TEXT_INPUT),
+        most(_MEDIA_INPUT),
+        most(_OUTPUT),
+        most(("request_pusd",)),
+        most(("image_pusd",)),
+        max(_write_rates({**base, **rates})),
     )
 
 
@@ -110,8 +121,9 @@ class Price:
         # most.
         limits = [limit for limit in (self.context_tokens, self.output_max_tokens) if limit is not None]
         object.__setattr__(self, "output_limit_tokens", min(limits, default=None))
-        object.__setattr__(self, "base_dearest", _dearest(self.rates()))
-        reach = tuple((o.min_prompt_tokens or 0, _dearest(dict(o.rates))) for o in self.overrides)
+        rates = self.rates()
+        object.__setattr__(self, "base_dearest", _dearest(rates, {}))
+        reach = tuple((o.min_prompt_tokens or 0, _dearest(dict(o.rates), rates)) for o in self.overrides)
         object.__setattr__(self, "override_dearest", reach)
 
     def rates(self) -> dict[str, int | None]:

@@ -116,6 +116,8 @@ def _terms(price: Price, facts: BodyFacts) -> _Terms:
             output_ausd = max(output_ausd, override.output_ausd)
             request_pusd = max(request_pusd, override.request_pusd)
             image_pusd = max(image_pusd, override.image_pusd)
+    if facts.writes_cache:
+        input_ausd = max(input_ausd, _written_ausd(price, prompt))
     fixed_pusd = -(-prompt * input_ausd // AUSD_PER_PUSD) + request_pusd + images * image_pusd
     if facts.has_prediction:
         # Rejected tokens of a prediction are charged as output, outside max_tokens; they are in the body.
@@ -126,6 +128,12 @@ def _terms(price: Price, facts: BodyFacts) -> _Terms:
         fixed_pusd -= -price.output_limit_tokens * output_ausd * facts.choices // AUSD_PER_PUSD
         output_ausd = 0
     return fixed_pusd, output_ausd * facts.choices if facts.generates else 0, price.output_limit_tokens
+
+
+def _written_ausd(price: Price, prompt: int) -> int:
+    """Return what a token of a prompt so long costs at most that is written to a cache."""
+    reached = [override.written_ausd for least, override in price.override_dearest if prompt > least]
+    return max(price.base_dearest.written_ausd, *reached, 0)
 
 
 def worst_case_pusd(prices: Iterable[Price], facts: BodyFacts, max_output_tokens: int | None = None) -> int:
