@@ -25,7 +25,7 @@ MUTATIONS: Final = (
         "usage-from-the-last-chunk-only",
         "Usage is looked for in the chunk that ends the answer, and missed where it stands elsewhere.",
         (Patch("StreamMeter._note", "usage is not None", "usage is not None and self._ends(choices_of(message))"),),
-        (f"{_SETTLING}the_last_usage_counts",),
+        (f"{_METER}it_reads_what_the_stream_says[usage in the first chunk only-False]",),
     ),
     Mutation(
         "cached-tokens-left-out",

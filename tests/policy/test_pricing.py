@@ -761,11 +761,11 @@ def test_no_usage_within_the_bounds_costs_more_than_the_worst_case(
     ("listed", "times"), [({}, 2), ({"cache_write_ausd": 3 * 10**12}, 2), ({"cache_write_1h_ausd": 6 * 10**12}, 3)]
 )
 def test_what_is_to_be_cached_is_held_for(
-    endpoint: Endpoint, fields: dict[str, Any], listed: dict[str, int], times: int
+    endpoint: str, fields: dict[str, Any], listed: dict[str, int], times: int
 ) -> None:
     """The dearest that can be charged for it, whether or not the list has a price of that."""
     price = replace(price_from_config(input="2", output="8"), **listed)  # type: ignore[arg-type]
-    facts = read_facts({"model": "m", "max_tokens": 1, "max_output_tokens": 1, **fields}, 1000, endpoint)
+    facts = _facts({"model": "m", "max_tokens": 1, "max_output_tokens": 1, **fields}, endpoint)
     tokens = input_bound_tokens(price, facts)
     assert worst_case_pusd([price], facts, 0) == tokens * 2_000_000 * times
     life = Counts(cache_write_tokens=tokens, cache_write_1h_tokens=tokens)
