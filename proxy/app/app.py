@@ -41,6 +41,7 @@ from proxy.storage.sqlite.writer import LedgerUnavailableError
 from proxy.web.deps import Deps
 from proxy.web.routes import answer, answer_socket
 from proxy.web.server.aiohttp_server import UserServer, make_server
+from proxy.web.server.host_check import check_framing, check_request
 from proxy.web.server.sockets import bound_port, listen_tcp, listen_unix, socket_path
 
 if TYPE_CHECKING:
@@ -229,10 +230,10 @@ class App:
         )
         head_timeout_s = float(settings.server.head_timeout_s)
         users_server = make_server(
-            deps, answer, self.ledger.ids, self._clock, gated=True, head_timeout_s=head_timeout_s
+            deps, answer, self.ledger.ids, self._clock, check=check_request, head_timeout_s=head_timeout_s
         )
         socket_server = make_server(
-            deps, answer_socket, self.ledger.ids, self._clock, gated=False, head_timeout_s=head_timeout_s
+            deps, answer_socket, self.ledger.ids, self._clock, check=check_framing, head_timeout_s=head_timeout_s
         )
         self._servers = [users_server, socket_server]
         lane = self._lane(settings, deps, users_server) if settings.server.lane else None

@@ -3,19 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from proxy.core.clock import Clock
-from proxy.pipeline.downstream import AiohttpDownstream, Downstream, Reply
-from proxy.pipeline.response import STREAM_HEADERS, RawResponse
+from proxy.pipeline.downstream import Downstream, Reply
 from proxy.storage.rows import id_text
 from proxy.wire.endpoint import CHAT, Endpoint
+from proxy.wire.headers import STREAM_HEADERS
 from proxy.wire.sse import KEEP_ALIVE
 
 if TYPE_CHECKING:
     from proxy.pipeline.idempotency_claim import IdempotencyClaim
-
-_DRAIN_BYTES = 1 << 16  # beyond this much unsent the writer waits for the client
 
 
 class RequestContext:
@@ -64,12 +60,6 @@ class RequestContext:
         self.begin_stream: Callable[[], object] | None = None  # sends the head of the answer that is held back
         self._on_gone: Callable[[], None] | None = None
 
-    @property
-    def request(self) -> web.BaseRequest:
-        """Give aiohttp's request, for the handlers that only its server calls."""
-        assert isinstance(self.client, AiohttpDownstream)
-        return self.client.request
-
     def set_gone(self) -> None:
         """Note that the client hung up; called by the server as soon as the connection is lost."""
         if not self.gone:
@@ -86,14 +76,15 @@ class RequestContext:
     def begin(self, status: int, headers: Mapping[str, str]) -> Reply:
         """Send the head of an answer whose pieces follow."""
         self.began = True
-        reply: Reply = RawResponse(b"")
         if not self.gone:
             try:
-                reply = self.client.begin(status, headers, self.started_ms)
+                self.reply = self.client.begin(status, headers, self.started_ms)
             except ConnectionError:
                 self.set_gone()
-        self.reply = reply
-        return reply
+            else:
+                return self.reply
+        self.reply = self.client.whole(status, headers, b"", self.started_ms)  # for nobody
+        return self.reply
 
     def show_life(self, now_s: float) -> None:
         """Send a comment, so that no timer on the way runs out; the head goes ahead of it if it has not gone."""
@@ -109,9 +100,7 @@ class RequestContext:
 
     def cut(self) -> None:
         """Drop the connection of a client that does not read."""
-        transport = self.client.transport
-        if transport is not None:
-            transport.abort()
+        self.client.cut()
         self.set_gone()
 
     def write(self, data: bytes) -> bool:
@@ -121,14 +110,11 @@ class RequestContext:
         """
         if self.gone or not data:
             return True
-        client = self.client
-        transport = client.transport
-        if transport is None or transport.is_closing():
+        try:
+            return self.client.write(data)
+        except ConnectionError:
             self.set_gone()
             return True
-        # as a response's write() does for a chunked body, at a quarter of its cost for a chunk of a stream
-        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if client.chunked else data)
-        return transport.get_write_buffer_size() <= _DRAIN_BYTES
 
     async def drained(self) -> None:
         """Wait until most is sent. A client that reads nothing for long is cut off by the server."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from proxy.simulator import chat, completions, embeddings, messages, responses, sse
-from proxy.simulator.reply import Event, Reply
+from proxy.simulator.reply import Event, SimulatedReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +13,8 @@ class Api:
 
     path: str
     required: str
-    body: Callable[[Reply], bytes]
-    events: Callable[[Reply], Iterator[Event]] | None
+    body: Callable[[SimulatedReply], bytes]
+    events: Callable[[SimulatedReply], Iterator[Event]] | None
     comment: bytes
     anthropic: bool = False
 

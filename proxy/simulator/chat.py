@@ -7,13 +7,13 @@ import orjson
 
 from proxy.simulator.bill import Bill, chat_usage, with_usage
 from proxy.simulator.faults import openai_error
-from proxy.simulator.reply import Event, Reply, ToolCall, said
+from proxy.simulator.reply import Event, SimulatedReply, ToolCall, said
 
 _FINGERPRINT = "fp_simulator"
 _NO_UTF8 = b"\xff\xfe\xc3("
 
 
-def body(reply: Reply) -> bytes:
+def body(reply: SimulatedReply) -> bytes:
     """Write the answer that is not streamed."""
     choices = [_choice(reply, index) for index in range(reply.choices)]
     whole = _envelope(reply, "chat.completion")
@@ -25,7 +25,7 @@ def body(reply: Reply) -> bytes:
     return _spoilt(data, reply)
 
 
-def _envelope(reply: Reply, kind: str) -> dict[str, Any]:
+def _envelope(reply: SimulatedReply, kind: str) -> dict[str, Any]:
     envelope: dict[str, Any] = {
         "id": reply.id,
         "object": kind,
@@ -37,7 +37,7 @@ def _envelope(reply: Reply, kind: str) -> dict[str, Any]:
     return envelope | {"provider": reply.provider, "service_tier": None}
 
 
-def _choice(reply: Reply, index: int) -> dict[str, Any]:
+def _choice(reply: SimulatedReply, index: int) -> dict[str, Any]:
     content = "".join(reply.pieces)
     message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": reply.refusal}
     if reply.refusal is not None or (reply.calls and reply.openai):
@@ -59,7 +59,7 @@ def _choice(reply: Reply, index: int) -> dict[str, Any]:
     return choice | {"message": message}
 
 
-def _tool_call(reply: Reply, index: int, call: ToolCall) -> dict[str, Any]:
+def _tool_call(reply: SimulatedReply, index: int, call: ToolCall) -> dict[str, Any]:
     body = {
         "id": call.id,
         "type": "function",
@@ -72,7 +72,7 @@ def _reasoning_detail(words: str) -> dict[str, Any]:
     return {"type": "reasoning.text", "text": words, "format": "unknown", "index": 0}
 
 
-def _spoilt(data: bytes, reply: Reply) -> bytes:
+def _spoilt(data: bytes, reply: SimulatedReply) -> bytes:
     """Return the event with bytes that are not UTF-8 after its first content, if the behaviour wants them."""
     return data.replace(b'"content":"', b'"content":"' + _NO_UTF8, 1) if reply.behaviour.invalid_utf8 else data
 
@@ -80,7 +80,7 @@ def _spoilt(data: bytes, reply: Reply) -> bytes:
 class _Chunks:
     """Writes the chunks of one stream; everything that all chunks share is encoded once."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: SimulatedReply) -> None:
         self.reply = reply
         self.behaviour = reply.behaviour
         self.open = orjson.dumps(_envelope(reply, "chat.completion.chunk"))[:-1]
@@ -151,7 +151,7 @@ class _Chunks:
 _ROLE = b',"role":"assistant"'
 
 
-def events(reply: Reply) -> Iterator[Event]:
+def events(reply: SimulatedReply) -> Iterator[Event]:
     """Yield the chunks of a stream, then usage as the behaviour says, then [DONE] if it says so."""
     chunks = _Chunks(reply)
     behaviour = reply.behaviour

@@ -7,10 +7,10 @@ import orjson
 
 from proxy.simulator.bill import chat_usage, with_usage
 from proxy.simulator.faults import openai_error, openrouter_error
-from proxy.simulator.reply import Event, Reply, said
+from proxy.simulator.reply import Event, SimulatedReply, said
 
 
-def _envelope(reply: Reply) -> dict[str, Any]:
+def _envelope(reply: SimulatedReply) -> dict[str, Any]:
     envelope: dict[str, Any] = {
         "id": reply.id,
         "object": "text_completion",
@@ -20,12 +20,12 @@ def _envelope(reply: Reply) -> dict[str, Any]:
     return envelope if reply.openai else envelope | {"provider": reply.provider}
 
 
-def _choice(reply: Reply, index: int, words: str, finish: str | None) -> dict[str, Any]:
+def _choice(reply: SimulatedReply, index: int, words: str, finish: str | None) -> dict[str, Any]:
     choice: dict[str, Any] = {"index": index, "text": words, "logprobs": None, "finish_reason": finish}
     return choice if reply.openai else choice | {"native_finish_reason": reply.native if finish else None}
 
 
-def body(reply: Reply) -> bytes:
+def body(reply: SimulatedReply) -> bytes:
     whole = _envelope(reply)
     whole["choices"] = [_choice(reply, i, "".join(reply.pieces), reply.finish) for i in range(reply.choices)]
     if reply.behaviour.choice_error:
@@ -36,7 +36,7 @@ def body(reply: Reply) -> bytes:
     )
 
 
-def events(reply: Reply) -> Iterator[Event]:
+def events(reply: SimulatedReply) -> Iterator[Event]:
     behaviour = reply.behaviour
     ends_early = behaviour.stream_error_after
     tokens = 0
@@ -64,7 +64,7 @@ def events(reply: Reply) -> Iterator[Event]:
         yield Event("done", b"[DONE]", tokens)
 
 
-def _error(reply: Reply, tokens: int) -> Iterator[Event]:
+def _error(reply: SimulatedReply, tokens: int) -> Iterator[Event]:
     """End the stream with an error event in one of the forms that chat completions have."""
     behaviour = reply.behaviour
     code, message = behaviour.stream_error_code, behaviour.stream_error_message

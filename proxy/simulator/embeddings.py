@@ -8,13 +8,13 @@ import orjson
 
 from proxy.simulator import text
 from proxy.simulator.bill import chat_usage, with_usage
-from proxy.simulator.reply import Reply
+from proxy.simulator.reply import SimulatedReply
 
 _DIMENSIONS = 8  # enough to see that the right vector arrived
 _MOST_DIMENSIONS = 4096
 
 
-def body(reply: Reply, request: dict[str, Any]) -> bytes:
+def body(reply: SimulatedReply, request: dict[str, Any]) -> bytes:
     """Write the answer; floats, or base64 of 32-bit floats where the request asks for it."""
     given = request.get("input", "")
     count = len(given) if isinstance(given, list) and given and not isinstance(given[0], int) else 1

@@ -19,7 +19,7 @@ from proxy.simulator.ids import Ids
 from proxy.simulator.player import PlaybackProgress, PlaybackStopped, PlayedAnswer, Player
 from proxy.simulator.prices import DemoModels, Model
 from proxy.simulator.profiles.openrouter import FAULT_NAMES
-from proxy.simulator.reply import Event, Reply, compose, count_prompt
+from proxy.simulator.reply import Event, SimulatedReply, compose, count_prompt
 from proxy.simulator.request_checks import RefusedError, SimulatedRequest, check_body, check_key
 
 _OPENAI_ID_PREFIXES = {"completions": "cmpl", "responses": "resp", "embeddings": "embd"}
@@ -116,7 +116,7 @@ class Inference:
 
     # --- who answers
 
-    def _reply(self, asked: SimulatedRequest, behaviour: Behaviour) -> tuple[Reply, str]:
+    def _reply(self, asked: SimulatedRequest, behaviour: Behaviour) -> tuple[SimulatedReply, str]:
         requested, model = self._served(asked, behaviour)
         shown = requested if asked.openai or requested.startswith("sim/") else model.id
         if behaviour.served_model == "permaslug":
@@ -179,7 +179,9 @@ class Inference:
 
     # --- answering
 
-    async def _generate(self, connection: Connection, asked: SimulatedRequest, reply: Reply, permaslug: str) -> None:
+    async def _generate(
+        self, connection: Connection, asked: SimulatedRequest, reply: SimulatedReply, permaslug: str
+    ) -> None:
         behaviour = reply.behaviour
         generation = self._open(asked, reply)
         progress = PlaybackProgress()
@@ -234,7 +236,7 @@ class Inference:
         if not generation.finished:
             close(_broken_bill(reply, progress, streamed=asked.stream), cancelled=asked.stream)
 
-    def _open(self, asked: SimulatedRequest, reply: Reply) -> Generation:
+    def _open(self, asked: SimulatedRequest, reply: SimulatedReply) -> Generation:
         generation = Generation(
             reply.id,
             asked.sequence,
@@ -379,7 +381,7 @@ def _length(data: bytes, behaviour: Behaviour) -> int:
     return len(data) + behaviour.padding_units * len(sse.PADDING) + (3 if behaviour.bom else 0)
 
 
-def _whole_bill(reply: Reply, progress: PlaybackProgress) -> Bill:
+def _whole_bill(reply: SimulatedReply, progress: PlaybackProgress) -> Bill:
     """Price an answer that reached its end, even if that is an error event."""
     if not progress.failed:
         return reply.bill()
@@ -388,7 +390,7 @@ def _whole_bill(reply: Reply, progress: PlaybackProgress) -> Bill:
     return reply.uncharged(progress.tokens)
 
 
-def _broken_bill(reply: Reply, progress: PlaybackProgress, *, streamed: bool) -> Bill:
+def _broken_bill(reply: SimulatedReply, progress: PlaybackProgress, *, streamed: bool) -> Bill:
     """Price an abandoned answer: in full, unless closing the stream stops the bill."""
     charge = reply.behaviour.charge_on_stop
     if charge == "nothing":

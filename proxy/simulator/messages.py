@@ -7,7 +7,7 @@ import orjson
 
 from proxy.simulator.bill import messages_usage, with_usage
 from proxy.simulator.faults import anthropic_error
-from proxy.simulator.reply import Event, Reply, said
+from proxy.simulator.reply import Event, SimulatedReply, said
 
 _STOP_REASONS = {
     "stop": "end_turn",
@@ -17,7 +17,7 @@ _STOP_REASONS = {
 }
 
 
-def _message(reply: Reply) -> dict[str, Any]:
+def _message(reply: SimulatedReply) -> dict[str, Any]:
     return {
         "id": reply.id,
         "type": "message",
@@ -30,7 +30,7 @@ def _message(reply: Reply) -> dict[str, Any]:
     }
 
 
-def _blocks(reply: Reply) -> list[dict[str, Any]]:
+def _blocks(reply: SimulatedReply) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     if reply.reasoning:
         blocks.append({"type": "thinking", "thinking": "".join(reply.reasoning), "signature": "c2ltdWxhdG9y"})
@@ -44,11 +44,11 @@ def _blocks(reply: Reply) -> list[dict[str, Any]]:
     return blocks
 
 
-def _stop_reason(reply: Reply) -> str | None:
+def _stop_reason(reply: SimulatedReply) -> str | None:
     return None if reply.finish is None else _STOP_REASONS.get(reply.finish, reply.finish)
 
 
-def body(reply: Reply) -> bytes:
+def body(reply: SimulatedReply) -> bytes:
     if reply.behaviour.choice_error:
         return orjson.dumps(anthropic_error(500, reply.behaviour.stream_error_message))
     message = _message(reply) | {"content": _blocks(reply), "stop_reason": _stop_reason(reply)}
@@ -61,12 +61,12 @@ def count_tokens_body(tokens: int) -> dict[str, int]:
     return {"input_tokens": tokens}
 
 
-def events(reply: Reply) -> Iterator[Event]:
+def events(reply: SimulatedReply) -> Iterator[Event]:
     for kind, fields, tokens in _typed(reply):
         yield Event(kind, orjson.dumps(fields), tokens, fields["type"])
 
 
-def _typed(reply: Reply) -> Iterator[tuple[str, dict[str, Any], int]]:
+def _typed(reply: SimulatedReply) -> Iterator[tuple[str, dict[str, Any], int]]:
     behaviour = reply.behaviour
     ends_early = behaviour.stream_error_after
     if ends_early == 0:
@@ -105,7 +105,7 @@ def _typed(reply: Reply) -> Iterator[tuple[str, dict[str, Any], int]]:
         yield "done", {"type": "message_stop"}, tokens
 
 
-def _error(reply: Reply, tokens: int) -> Iterator[tuple[str, dict[str, Any], int]]:
+def _error(reply: SimulatedReply, tokens: int) -> Iterator[tuple[str, dict[str, Any], int]]:
     """End the stream by an error; usage before or after it where the behaviour says so."""
     behaviour = reply.behaviour
     counted = {
@@ -120,7 +120,7 @@ def _error(reply: Reply, tokens: int) -> Iterator[tuple[str, dict[str, Any], int
         yield "usage", counted, tokens
 
 
-def _block_start(reply: Reply, part: str, call: int, index: int) -> dict[str, Any]:
+def _block_start(reply: SimulatedReply, part: str, call: int, index: int) -> dict[str, Any]:
     blocks: dict[str, dict[str, Any]] = {
         "reasoning": {"type": "thinking", "thinking": "", "signature": ""},
         "call": {"type": "tool_use", "input": {}},

@@ -38,7 +38,7 @@ class ToolCall:
 
 
 @dataclass(slots=True)
-class Reply:
+class SimulatedReply:
     """What the model says; one token is one string of reasoning, pieces or a call's arguments."""
 
     id: str
@@ -184,7 +184,7 @@ def compose(
     identity: tuple[str, int, int, int],
     served: tuple[str, str, DemoPrice],
     openai: bool,
-) -> Reply:
+) -> SimulatedReply:
     """Decide what is said to body. identity is (id, sequence, seed, created), served (model, provider.
 
     Price).
@@ -201,7 +201,7 @@ def compose(
     prompt = count_prompt(body) if behaviour.prompt_tokens is None else behaviour.prompt_tokens
     choices = body.get("n")
     options = body.get("stream_options")
-    reply = Reply(
+    reply = SimulatedReply(
         reply_id,
         sequence,
         seed,
@@ -252,7 +252,7 @@ def _question(body: dict[str, Any]) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _finish(reply: Reply, maximum: int | None) -> None:
+def _finish(reply: SimulatedReply, maximum: int | None) -> None:
     """Cut the reply to the request's maximum and set why it ended."""
     if maximum is not None and reply.whole_tokens > maximum * reply.choices:
         reply.reasoning = reply.reasoning[:maximum]
@@ -275,7 +275,7 @@ def _finish(reply: Reply, maximum: int | None) -> None:
         reply.native = behaviour.native_finish_reason
 
 
-def said(reply: Reply) -> Iterator[tuple[str, int, str, int]]:
+def said(reply: SimulatedReply) -> Iterator[tuple[str, int, str, int]]:
     """Yield what one choice says in order: (part, index of the call, text, tokens).
 
     Chunk_tokens tokens at a time.

@@ -7,17 +7,17 @@ import orjson
 
 from proxy.simulator import text
 from proxy.simulator.bill import responses_usage, with_usage
-from proxy.simulator.reply import Event, Reply, ToolCall, said
+from proxy.simulator.reply import Event, SimulatedReply, ToolCall, said
 
 _Typed = tuple[str, str, dict[str, Any], int]  # kind of Event, type, fields, tokens out by then
 _BLANK: dict[str, Any] = {"content": [], "arguments": "", "summary": []}  # of an item that has only begun
 
 
-def _id(reply: Reply, prefix: str, index: int = 0) -> str:
+def _id(reply: SimulatedReply, prefix: str, index: int = 0) -> str:
     return f"{prefix}_{text.alphanumerics(text.number(reply.seed, f'{prefix}{index}', reply.sequence), 32)}"
 
 
-def _response(reply: Reply, status: str, output: list[Any]) -> dict[str, Any]:
+def _response(reply: SimulatedReply, status: str, output: list[Any]) -> dict[str, Any]:
     return {
         "id": reply.id,
         "object": "response",
@@ -48,13 +48,13 @@ def _response(reply: Reply, status: str, output: list[Any]) -> dict[str, Any]:
     }
 
 
-def _part(reply: Reply, words: str) -> dict[str, Any]:
+def _part(reply: SimulatedReply, words: str) -> dict[str, Any]:
     if reply.refusal is not None:
         return {"type": "refusal", "refusal": words}
     return {"type": "output_text", "text": words, "annotations": [], "logprobs": []}
 
 
-def _output(reply: Reply) -> list[dict[str, Any]]:
+def _output(reply: SimulatedReply) -> list[dict[str, Any]]:
     output: list[dict[str, Any]] = []
     if reply.reasoning:
         summary = [{"type": "summary_text", "text": "".join(reply.reasoning)}]
@@ -76,18 +76,18 @@ def _output(reply: Reply) -> list[dict[str, Any]]:
     return output
 
 
-def _status(reply: Reply) -> str:
+def _status(reply: SimulatedReply) -> str:
     if reply.behaviour.choice_error:
         return "failed"
     stopped = reply.finish == "content_filter" and reply.refusal is None  # a refusal is a whole answer here
     return "incomplete" if stopped or reply.finish == "length" else "completed"
 
 
-def _reason(reply: Reply) -> str:
+def _reason(reply: SimulatedReply) -> str:
     return "content_filter" if reply.finish == "content_filter" else "max_output_tokens"
 
 
-def _whole(reply: Reply) -> dict[str, Any]:
+def _whole(reply: SimulatedReply) -> dict[str, Any]:
     whole = _response(reply, _status(reply), _output(reply))
     if reply.behaviour.choice_error:
         whole["error"] = _told_error(reply)
@@ -96,11 +96,11 @@ def _whole(reply: Reply) -> dict[str, Any]:
     return dict(with_usage(whole, reply.behaviour, usage))
 
 
-def body(reply: Reply) -> bytes:
+def body(reply: SimulatedReply) -> bytes:
     return orjson.dumps(_whole(reply))
 
 
-def events(reply: Reply) -> Iterator[Event]:
+def events(reply: SimulatedReply) -> Iterator[Event]:
     """Yield the typed events; OpenAI names each on an event: line, OpenRouter does not.
 
     [DONE] only at OpenRouter.
@@ -114,7 +114,7 @@ def events(reply: Reply) -> Iterator[Event]:
         yield Event("done", b"[DONE]", reply.whole_tokens)
 
 
-def _until_error(reply: Reply) -> Iterator[_Typed]:
+def _until_error(reply: SimulatedReply) -> Iterator[_Typed]:
     """Yield the events, cut short by an error after so many tokens; a shorter answer reaches its end."""
     after = reply.behaviour.stream_error_after
     if after == 0:
@@ -127,7 +127,7 @@ def _until_error(reply: Reply) -> Iterator[_Typed]:
             return
 
 
-def _typed(reply: Reply) -> Iterator[_Typed]:
+def _typed(reply: SimulatedReply) -> Iterator[_Typed]:
     begun = _response(reply, "in_progress", [])
     yield "chunk", "response.created", {"response": begun}, 0
     yield "chunk", "response.in_progress", {"response": begun}, 0
@@ -151,7 +151,7 @@ def _typed(reply: Reply) -> Iterator[_Typed]:
     yield "usage", f"response.{_status(reply)}", {"response": _whole(reply)}, reply.whole_tokens
 
 
-def _reasoning(reply: Reply, where: dict[str, Any]) -> Iterator[_Typed]:
+def _reasoning(reply: SimulatedReply, where: dict[str, Any]) -> Iterator[_Typed]:
     where = where | {"summary_index": 0}
     name = "response.reasoning_summary"
     tokens = 0
@@ -173,7 +173,7 @@ def _call(item: dict[str, Any], call: ToolCall, where: dict[str, Any], tokens: i
     yield "chunk", "response.function_call_arguments.done", done, tokens
 
 
-def _message(reply: Reply, where: dict[str, Any], tokens: int) -> Iterator[_Typed]:
+def _message(reply: SimulatedReply, where: dict[str, Any], tokens: int) -> Iterator[_Typed]:
     where = where | {"content_index": 0}
     kind = "refusal" if reply.refusal is not None else "output_text"
     more: dict[str, Any] = {} if kind == "refusal" else {"logprobs": []}
@@ -188,7 +188,7 @@ def _message(reply: Reply, where: dict[str, Any], tokens: int) -> Iterator[_Type
     yield "chunk", "response.content_part.done", where | {"part": _part(reply, words)}, tokens
 
 
-def _error(reply: Reply, tokens: int) -> Iterator[_Typed]:
+def _error(reply: SimulatedReply, tokens: int) -> Iterator[_Typed]:
     """End the stream as the behaviour says: by response.failed, by a bare error, with usage or with both."""
     form = reply.behaviour.stream_error_form
     if form in ("empty_choices", "usage_after"):
@@ -202,7 +202,7 @@ def _error(reply: Reply, tokens: int) -> Iterator[_Typed]:
     yield "usage" if form == "usage_after" else "error", "response.failed", {"response": failed}, tokens
 
 
-def _told_error(reply: Reply) -> dict[str, str]:
+def _told_error(reply: SimulatedReply) -> dict[str, str]:
     code = reply.behaviour.stream_error_code
     word = code if isinstance(code, str) else "server_error"  # the codes of this API are words
     return {"code": word, "message": reply.behaviour.stream_error_message}

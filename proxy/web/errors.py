@@ -1,12 +1,10 @@
 """Every error at every door: in OpenAI's shape, and in Anthropic's or OpenRouter's where their programs call."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
-
-from aiohttp import web
 
 from proxy.core.errors import ApiError
-from proxy.pipeline.response import RawResponse, whole_bytes
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import Reply
 from proxy.web.server.request_path import canonical_path
 from proxy.wire.endpoint import ENDPOINTS, ERROR_BODIES, ErrorShape
 
@@ -22,31 +20,14 @@ def error_shape(path: str) -> ErrorShape:
     return "openrouter" if path.startswith(_OPENROUTER_START) else "openai"
 
 
-def error_response(
-    error: ApiError,
-    request_id: str | None,
-    told: Mapping[str, str] = MappingProxyType({}),
-    shape: ErrorShape = "openai",
-) -> web.Response:
-    """Return the response for an error. told: the headers of the user's limits."""
-    headers = {"Server": "tollkeeper", **error_headers(error, request_id, told)}
-    if shape == "anthropic" and request_id is not None:
-        headers["request-id"] = request_id  # where Anthropic's SDKs look for it
-    response = web.Response(status=error.status, headers=headers, body=ERROR_BODIES[shape](error, request_id))
-    if error.close:
-        response.force_close()
-    return response
-
-
-def error_whole(
-    error: ApiError, request_id: str, told: Mapping[str, str], shape: ErrorShape, now_ms: int
-) -> RawResponse:
-    """Return the same response as HTTP/1.1 bytes."""
-    headers = error_headers(error, request_id, told)
-    if error.close:
-        headers["Connection"] = "close"
-    data = whole_bytes(error.status, headers, ERROR_BODIES[shape](error, request_id), now_ms)
-    return RawResponse(data, close=error.close)
+def error_reply(context: RequestContext, error: ApiError) -> Reply:
+    """Return the answer for an error of this request, with what the user's limits say."""
+    client, shape = context.client, error_shape(context.client.path)
+    headers = error_headers(error, context.request_id, context.told())
+    if shape == "anthropic":
+        headers["request-id"] = context.request_id  # where Anthropic's SDKs look for it
+    body = ERROR_BODIES[shape](error, context.request_id)
+    return client.whole(error.status, headers, body, context.started_ms, close=error.close)
 
 
 def error_headers(error: ApiError, request_id: str | None, told: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from aiohttp import web
 
 from proxy.core.errors import ApiError, CallerError
 from proxy.core.money import pusd_to_usd
@@ -12,6 +11,7 @@ from proxy.pipeline.admission.allowance import build_allowance
 from proxy.pipeline.admission.bookable_targets import ExcludedTarget, keep_bookable
 from proxy.pipeline.admission.reserve import quote
 from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import Reply
 from proxy.pipeline.identity.authenticate import Identity, identify
 from proxy.pipeline.identity.identify import limited
 from proxy.pipeline.identity.user_lookup import group_of, stored_allowance
@@ -22,25 +22,25 @@ from proxy.pipeline.services import Services, Snapshot
 from proxy.policy.target_order import Order
 from proxy.storage.sqlite.users import MissingError, find_user
 from proxy.web.deps import Deps
+from proxy.web.json_reply import json_reply
 from proxy.web.own.usage import limit_json
+from proxy.web.server.aiohttp_downstream import aiohttp_request
 from proxy.wire.body import BodyError, dump_body, parse_body
 from proxy.wire.endpoint import CHAT, ENDPOINTS, Endpoint
 
 
-async def explain(context: RequestContext, deps: Deps) -> web.StreamResponse:
+async def explain(context: RequestContext, deps: Deps) -> Reply:
     """Answer for a body: its targets, its worst case, and whether it would be accepted.
 
     ``?endpoint=messages`` (or another) says which endpoint the body is for; without it that of chat completions.
     """
-    context.endpoint = endpoint_named(context.request.query.get("endpoint"))
+    context.endpoint = endpoint_named(aiohttp_request(context).query.get("endpoint"))
     services = deps.services
     snapshot = services.live.current
     identity = identify(context, snapshot.directory)
     body, size_bytes = await read_body(context, snapshot.settings.server)
     shown = await explained(context, identity, body, size_bytes, services, snapshot, with_headers=True)
-    return web.Response(
-        body=orjson.dumps(shown), content_type="application/json", headers={"x-request-id": context.request_id}
-    )
+    return json_reply(context, shown)
 
 
 async def explain_for(context: RequestContext, deps: Deps, fields: Mapping[str, Any]) -> dict[str, object]:

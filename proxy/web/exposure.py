@@ -8,6 +8,7 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.request.headers import Headers
 from proxy.web.admin.routes import check_operator
 from proxy.web.deps import Deps
+from proxy.web.server.aiohttp_downstream import aiohttp_request
 
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP", "Via")
 _TOKEN_HEADERS = ("Authorization", "x-api-key", "api-key")
@@ -18,7 +19,7 @@ def check_reader(context: RequestContext, deps: Deps) -> None:
     settings = deps.services.live.current.settings
     mode = settings.server.metrics
     headers = context.client.said.headers
-    transport = context.client.transport
+    transport = aiohttp_request(context).transport
     peer = None if transport is None else transport.get_extra_info("peername")
     if mode == "open" or (mode == "loopback" and is_here(peer, headers)):
         return

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-import orjson
-from aiohttp import web
-
 from proxy import __version__
 from proxy.core.errors import CallerError
 from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import Reply
 from proxy.web.deps import Deps
 from proxy.web.exposure import check_reader
+from proxy.web.json_reply import json_reply
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2129; --soft: #59616e; --paper: #fff; --code: #f3f4f6; --line: #dfe2e7;
@@ -40,6 +39,7 @@ td { padding: .15rem 1.5rem .15rem 0; vertical-align: top; }
 """
 _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS = {
+    "Content-Type": "text/html; charset=utf-8",
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -56,14 +56,14 @@ class ProviderCondition(NamedTuple):
     problem: str | None
 
 
-async def front_page(context: RequestContext, deps: Deps) -> web.StreamResponse:
+async def front_page(context: RequestContext, deps: Deps) -> Reply:
     """Answer with HTML if asked for, else with JSON."""
     base_url = _base_url(context)
     conditions = _conditions(context, deps)
     ready = not any(condition.problem for condition in conditions[:1])
     if "text/html" in context.client.said.headers.get("Accept", ""):
         text = _page(base_url, conditions)
-        return web.Response(text=text, content_type="text/html", charset="utf-8", headers=_HEADERS)
+        return context.client.whole(200, _HEADERS, text.encode(), context.started_ms)
     body = {
         "name": "tollkeeper",
         "version": __version__,
@@ -72,7 +72,7 @@ async def front_page(context: RequestContext, deps: Deps) -> web.StreamResponse:
         "models": f"{base_url}/models",
         "health": base_url.removesuffix("/v1") + "/readyz",
     }
-    return web.Response(body=orjson.dumps(body), content_type="application/json", headers={"Vary": "Accept"})
+    return json_reply(context, body, headers={"Vary": "Accept"})
 
 
 def _base_url(context: RequestContext) -> str:

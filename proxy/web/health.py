@@ -1,34 +1,30 @@
 """/healthz: the loop is alive. /readyz: may traffic be sent here."""
 
-import orjson
-from aiohttp import web
-
 from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import Reply
 from proxy.providers.provider import ProviderRow
 from proxy.web.deps import Deps
+from proxy.web.json_reply import json_reply
 from proxy.web.provider_status import provider_json
+from proxy.web.server.aiohttp_downstream import aiohttp_request
 
 _FLAWS_MAX = 20
 
 
-def _json(status: int, body: object) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
-
-
 def is_verbose(context: RequestContext) -> bool:
     """Return whether providers, keys and lists are wanted too: ?verbose, with or without a value."""
-    return "verbose" in context.request.query
+    return "verbose" in aiohttp_request(context).query
 
 
 def _proxy_of(row: ProviderRow | None) -> str | None:
     return None if row is None or row.network.proxy is None else row.network.proxy.url
 
 
-async def healthz(_context: RequestContext, _deps: Deps) -> web.StreamResponse:
-    return _json(200, {"status": "ok"})
+async def healthz(context: RequestContext, _deps: Deps) -> Reply:
+    return json_reply(context, {"status": "ok"})
 
 
-async def readyz(context: RequestContext, deps: Deps) -> web.StreamResponse:
+async def readyz(context: RequestContext, deps: Deps) -> Reply:
     """Answer 200 only if the ledger takes writes, the configuration in force is the one on disk, and nothing drains."""
     checks = {
         "ledger": deps.services.ledger.problem or "ok",
@@ -57,4 +53,4 @@ async def readyz(context: RequestContext, deps: Deps) -> web.StreamResponse:
         body["pending"] = deps.pending()
         body["jobs"] = {name: problem[:300] for name, problem in deps.jobs().items()}
         body["holds_without_owner"] = deps.ownerless()
-    return _json(200 if ready else 503, body)
+    return json_reply(context, body, 200 if ready else 503)

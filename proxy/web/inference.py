@@ -4,17 +4,18 @@ from collections.abc import Awaitable, Callable
 
 from proxy.core.errors import ApiError, CallerError, OwnError
 from proxy.pipeline.context import RequestContext
+from proxy.pipeline.count_tokens import pass_on_count
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.run import run
 from proxy.web.deps import Deps
-from proxy.wire.endpoint import Endpoint
+from proxy.wire.endpoint import COUNT_TOKENS, Endpoint
 
 
 async def answer_inference(context: RequestContext, deps: Deps) -> Reply:
     """Answer a chat completion by the pipeline; shutdown waits until it has ended."""
     services = deps.services
     if services.draining:
-        raise OwnError(503, "draining", "The proxy is stopping. Try again in a moment.", retry_after_s=5, close=True)
+        raise _draining()
     services.in_flight.add(context)
     try:
         return await run(context, services)
@@ -38,3 +39,35 @@ def completions_of(endpoint: Endpoint) -> Callable[[RequestContext, Deps], Await
         return answer_inference(context, deps)
 
     return handler
+
+
+async def count_tokens(context: RequestContext, deps: Deps) -> Reply:
+    """Pass on POST /v1/messages/count_tokens, which is free: nothing is booked."""
+    services = deps.services
+    if services.draining:
+        raise _draining()
+    context.endpoint = COUNT_TOKENS
+    return await pass_on_count(context, services)
+
+
+async def refuse_upgrade(context: RequestContext, _deps: Deps) -> Reply:
+    """Refuse GET /v1/responses, by which programs ask for a WebSocket: after 426 Codex sends a POST at once.
+
+    After 404 it tries seven times.
+    """
+    if "websocket" not in context.client.said.headers.get("Upgrade", "").lower():
+        raise CallerError(
+            405, "method_not_allowed", "Send a response's request by POST.", headers={"Allow": "OPTIONS, POST"}
+        )
+    raise CallerError(
+        426,
+        "upgrade_required",
+        "Responses are not served over a WebSocket here. Send the request by POST.",
+        headers={"Upgrade": "HTTP/1.1", "Connection": "Upgrade"},
+        should_retry=False,
+        close=True,
+    )
+
+
+def _draining() -> OwnError:
+    return OwnError(503, "draining", "The proxy is stopping. Try again in a moment.", retry_after_s=5, close=True)

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from proxy.core.money import PUSD_PER_USD
 from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import Reply
 from proxy.pipeline.upstream.provider_health import ProviderView
 from proxy.web.deps import Deps
 
@@ -17,11 +17,12 @@ _STATES = ("closed", "half_open", "open")
 _LINE = ("running", "waiting")
 
 
-async def metrics(_context: RequestContext, deps: Deps) -> web.StreamResponse:
+async def metrics(context: RequestContext, deps: Deps) -> Reply:
     """Answer with every metric of docs/reference/metrics.md."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(deps))
-    return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+    headers = {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
+    return context.client.whole(200, headers, generate_latest(registry), context.started_ms)
 
 
 class _Collector:

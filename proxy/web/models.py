@@ -2,13 +2,13 @@
 
 from urllib.parse import unquote
 
-from aiohttp import web
-
 from proxy.core.errors import CallerError
 from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import Reply
 from proxy.pipeline.identity.authenticate import identify
 from proxy.policy.nearest import nearest
 from proxy.web.deps import Deps
+from proxy.web.json_reply import json_reply
 from proxy.web.model_list import VisibleModels
 
 
@@ -17,12 +17,12 @@ def _shown(context: RequestContext, deps: Deps) -> VisibleModels:
     return deps.shelf.shown(deps.services, identity.allowance, context.started_ms)
 
 
-async def list_models(context: RequestContext, deps: Deps) -> web.StreamResponse:
+async def list_models(context: RequestContext, deps: Deps) -> Reply:
     """List what the user may ask for."""
-    return _json(context, _shown(context, deps).body)
+    return json_reply(context, _shown(context, deps).body)
 
 
-async def show_model(context: RequestContext, deps: Deps, encoded: str) -> web.StreamResponse:
+async def show_model(context: RequestContext, deps: Deps, encoded: str) -> Reply:
     """Answer for one id, whose slashes SDKs encode. A model that the user may not use counts as unknown."""
     models = _shown(context, deps).models
     id_ = unquote(encoded)
@@ -37,8 +37,4 @@ async def show_model(context: RequestContext, deps: Deps, encoded: str) -> web.S
             f" GET /v1/models lists the {len(models)} you may use.",
             param="model",
         )
-    return _json(context, entry)
-
-
-def _json(context: RequestContext, body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="application/json", headers={"x-request-id": context.request_id})
+    return json_reply(context, entry)

@@ -4,33 +4,29 @@ The raw path is matched, and where that fails the path as server/request_path.py
 percent-encoding is never undone.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-
-from aiohttp import web
+from collections.abc import Mapping
 
 from proxy.core.errors import CallerError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.policy.nearest import nearest
 from proxy.web.admin.routes import PREFIX, admin, check_operator
-from proxy.web.count_tokens import count_tokens
 from proxy.web.deps import Deps
 from proxy.web.explain import explain
 from proxy.web.exposure import check_reader
 from proxy.web.front_page import front_page
 from proxy.web.health import healthz, is_verbose, readyz
-from proxy.web.inference import completions_of
+from proxy.web.inference import completions_of, count_tokens, refuse_upgrade
 from proxy.web.metrics import metrics
 from proxy.web.models import list_models, show_model
 from proxy.web.own.generation import show_generation
 from proxy.web.own.key import show_credits, show_key
 from proxy.web.own.usage import my_limits, my_usage
-from proxy.web.server.cors import is_preflight, preflight
+from proxy.web.server.aiohttp_downstream import aiohttp_request
+from proxy.web.server.cors import is_preflight, preflight_headers
 from proxy.web.server.request_path import canonical_path
-from proxy.web.upgrade import refuse_upgrade
+from proxy.web.server.serve_one import Handler
 from proxy.wire.endpoint import COUNT_TOKENS, ENDPOINTS, as_openrouter
-
-Handler = Callable[[RequestContext, Deps], Awaitable[Reply]]
 
 _V1: Mapping[tuple[str, str], Handler] = {
     **{("POST", endpoint.path): completions_of(endpoint) for endpoint in ENDPOINTS if not endpoint.is_free},
@@ -99,7 +95,7 @@ async def answer(context: RequestContext, deps: Deps) -> Reply:
 
     HEAD is answered as GET, of which the server sends the head only.
     """
-    request = context.request
+    request = aiohttp_request(context)
     method = "GET" if request.method == "HEAD" else request.method
     path = request.raw_path.partition("?")[0]
     handler = ROUTES.get((method, path))
@@ -109,7 +105,8 @@ async def answer(context: RequestContext, deps: Deps) -> Reply:
     if handler is not None:
         return await handler(context, deps)
     if is_preflight(method, request.headers):
-        return preflight(request.headers, _allowed(path))
+        fields = preflight_headers(request.headers, _allowed(path))
+        return context.client.whole(204, fields, b"", context.started_ms)
     if f"{path}/".startswith(PREFIX):
         check_operator(context, deps)
         return await admin(context, deps, path[len(PREFIX) :])
@@ -117,16 +114,17 @@ async def answer(context: RequestContext, deps: Deps) -> Reply:
         return await show_model(context, deps, encoded)
     allowed = _allowed(path)
     if method == "OPTIONS" and allowed:
-        return web.Response(status=204, headers={"Allow": allowed, "x-request-id": context.request_id})
+        fields = {"Allow": allowed, "x-request-id": context.request_id}
+        return context.client.whole(204, fields, b"", context.started_ms)
     raise _unknown(path, allowed)
 
 
 async def answer_socket(context: RequestContext, deps: Deps) -> Reply:
     """Answer on the Unix socket beside the ledger: operator's API and health, nothing that spends."""
-    path = canonical_path(context.request.raw_path)
+    path = canonical_path(context.client.path)
     if f"{path}/".startswith(PREFIX):
         return await admin(context, deps, path[len(PREFIX) :])
-    handler = _OTHERS.get((context.request.method, path))
+    handler = _OTHERS.get((aiohttp_request(context).method, path))
     if handler is not None:
         return await handler(context, deps)
     raise CallerError(404, "unknown_url", f"The socket answers {PREFIX}..., /healthz, /readyz and /metrics.")

@@ -11,7 +11,7 @@ Names are compared in lower case. Left out on purpose on the way up:
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -20,6 +20,12 @@ MAX_VALUE_BYTES: Final = 8192
 
 # A character has at most four bytes, so that most values need not be encoded to be measured.
 _PLAIN_CHARS: Final = MAX_VALUE_BYTES // 4
+
+STREAM_HEADERS: Final[Mapping[str, str]] = {
+    "cache-control": "no-store",
+    "x-accel-buffering": "no",  # nginx in front must not collect the pieces
+}
+"""What the head of every stream of events says."""
 
 _REQUEST_NAMES: Final = frozenset(
     {

@@ -15,7 +15,7 @@ from proxy.simulator.behaviour import Behaviour
 from proxy.simulator.profiles import chat
 from proxy.simulator.profiles.profile import Profile
 from proxy.simulator.profiles.table import PROFILES
-from proxy.simulator.reply import Reply, compose
+from proxy.simulator.reply import SimulatedReply, compose
 from proxy.wire.messages import MessagesMeter, read_message_answer
 from proxy.wire.parsed_answer import read_answer
 from proxy.wire.stream_meter import StreamMeter
@@ -42,7 +42,7 @@ def counted(draw: st.DrawFn) -> dict[str, int]:
     }
 
 
-def reply_of(profile: Profile, tokens: dict[str, int], *, include_usage: bool) -> Reply:
+def reply_of(profile: Profile, tokens: dict[str, int], *, include_usage: bool) -> SimulatedReply:
     """Return what the profile says when so much was counted; classes that it does not tell it does not bill."""
     if profile.told.cached == "unsaid":
         tokens = {**tokens, "cached_tokens": 0}

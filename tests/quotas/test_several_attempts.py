@@ -23,7 +23,6 @@ from proxy.app.rebuild import rebuilt_book
 from proxy.core.errors import ApiError
 from proxy.pipeline.admission.reserve import Reservation, reserve
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.downstream import AiohttpDownstream
 from proxy.pipeline.request.tags import Tags
 from proxy.pipeline.routing.route import plan_route
 from proxy.pipeline.settlement.recorder import Recorder
@@ -31,6 +30,7 @@ from proxy.pipeline.settlement.settle import BROKEN, AttemptResult
 from proxy.pipeline.upstream.attempt import Attempt
 from proxy.pipeline.upstream.hops import Hops
 from proxy.storage.sqlite.verify import ExpectedTotals, verify
+from proxy.web.server.aiohttp_downstream import AiohttpDownstream
 from proxy.wire.usage import Usage
 from tests.quotas.place import Place, cost, user
 from tests.support.installation import PROVIDER_KEY, token_hash_of

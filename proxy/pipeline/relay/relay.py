@@ -14,7 +14,6 @@ from proxy.core.money import pusd_to_usd
 from proxy.pipeline.client_closed import CLIENT_GONE_STATUS
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
-from proxy.pipeline.response import STREAM_HEADERS
 from proxy.pipeline.services import Snapshot
 from proxy.pipeline.settlement.settle import BROKEN, HUNG_UP, AttemptResult, Settlement
 from proxy.pipeline.upstream.attempt import Attempt
@@ -23,7 +22,7 @@ from proxy.providers.transport.base import TransportError, UpstreamResponse
 from proxy.providers.transport.inflate import ENCODINGS
 from proxy.wire.endpoint import Meter
 from proxy.wire.error import error_of_message
-from proxy.wire.headers import pick_response_headers
+from proxy.wire.headers import STREAM_HEADERS, pick_response_headers
 from proxy.wire.parsed_answer import ParsedAnswer, is_cut_off, read_message, says_nothing
 from proxy.wire.redact import ErrorScreen, redacted
 from proxy.wire.sse import KEEP_ALIVE, whole_as_events

@@ -1,14 +1,11 @@
 """accept: read the body within its bounds of size and time, then parse it once."""
 
-import asyncio
 from typing import Any
-
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.config.schema import Server
 from proxy.core.errors import ApiError, CallerError
 from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError
 from proxy.pipeline.request.headers import Headers
 from proxy.wire.body import BodyError, parse_body
 from proxy.wire.endpoint import Endpoint
@@ -54,9 +51,19 @@ def body_at_hand(context: RequestContext, max_bytes: int) -> bytes | None:
 
 async def receive_body(context: RequestContext, server: Server) -> bytes:
     """Read the body as it comes; raises CallerError."""
-    if "Expect" in context.client.said.headers:  # 100-continue: nothing else has passed
-        await _continue(context.request)
-    return await _read(context.request, server)
+    try:
+        return await context.client.read_body(server.body_max_bytes, server.body_timeout_s)
+    except BodyTooLargeError:
+        raise _too_large(server.body_max_bytes) from None
+    except BodyIncompleteError:
+        raise CallerError(400, "body_incomplete", "The body ended before it was complete.", close=True) from None
+    except TimeoutError:
+        raise CallerError(
+            408,
+            "body_timeout",
+            f"The body did not arrive within {server.body_timeout_s:g} s. Send it faster, or in smaller requests.",
+            close=True,
+        ) from None
 
 
 def parse_request(raw: bytes, endpoint: Endpoint) -> dict[str, Any]:
@@ -67,11 +74,6 @@ def parse_request(raw: bytes, endpoint: Endpoint) -> dict[str, Any]:
     except BodyError as error:
         raise CallerError(400, error.code, str(error), param=error.param) from None
     return body
-
-
-async def _continue(request: web.BaseRequest) -> None:
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0
 
 
 def _check_headers(headers: Headers) -> None:
@@ -123,31 +125,3 @@ def _too_large(max_bytes: int) -> ApiError:
         " Send less, or ask the operator to raise server.body_max_bytes.",
         close=True,
     )
-
-
-async def _read(request: web.BaseRequest, server: Server) -> bytes:
-    try:
-        async with asyncio.timeout(server.body_timeout_s):
-            return await _collect(request, server.body_max_bytes)
-    except TimeoutError:
-        raise CallerError(
-            408,
-            "body_timeout",
-            f"The body did not arrive within {server.body_timeout_s:g} s. Send it faster, or in smaller requests.",
-            close=True,
-        ) from None
-
-
-async def _collect(request: web.BaseRequest, max_bytes: int) -> bytes:
-    content = request.content
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        while piece := await content.readany():
-            size += len(piece)
-            if size > max_bytes:
-                raise _too_large(max_bytes)
-            pieces.append(piece)
-    except (ConnectionError, web.RequestPayloadError, HttpProcessingError):
-        raise CallerError(400, "body_incomplete", "The body ended before it was complete.", close=True) from None
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

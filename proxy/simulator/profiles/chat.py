@@ -8,10 +8,10 @@ import orjson
 from proxy.simulator.bill import Bill, with_usage
 from proxy.simulator.profiles.profile import Profile
 from proxy.simulator.profiles.usage import usage
-from proxy.simulator.reply import Event, Reply, ToolCall, said
+from proxy.simulator.reply import Event, SimulatedReply, ToolCall, said
 
 
-def body(reply: Reply, profile: Profile) -> bytes:
+def body(reply: SimulatedReply, profile: Profile) -> bytes:
     """Return the answer that is not streamed."""
     content = "".join(reply.pieces)
     message: dict[str, Any] = {"role": "assistant", "content": None if reply.calls else content}
@@ -26,7 +26,7 @@ def body(reply: Reply, profile: Profile) -> bytes:
     )
 
 
-def _envelope(reply: Reply, kind: str) -> dict[str, Any]:
+def _envelope(reply: SimulatedReply, kind: str) -> dict[str, Any]:
     return {"id": reply.id, "object": kind, "created": reply.created, "model": reply.model}
 
 
@@ -34,7 +34,7 @@ def _call(call: ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": "".join(call.arguments)}}
 
 
-def events(reply: Reply, profile: Profile, *, asked: bool) -> Iterator[Event]:
+def events(reply: SimulatedReply, profile: Profile, *, asked: bool) -> Iterator[Event]:
     """Yield the chunks of a stream with usage where the profile puts it; asked: stream_options wants usage."""
     writer = _Writer(reply, profile, asked=asked)
     if profile.stream.first is not None:
@@ -60,7 +60,7 @@ def events(reply: Reply, profile: Profile, *, asked: bool) -> Iterator[Event]:
 class _Writer:
     """Writes the chunks of one stream."""
 
-    def __init__(self, reply: Reply, profile: Profile, *, asked: bool) -> None:
+    def __init__(self, reply: SimulatedReply, profile: Profile, *, asked: bool) -> None:
         self._reply = reply
         self._profile = profile
         self._asked = asked

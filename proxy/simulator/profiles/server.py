@@ -24,7 +24,7 @@ from proxy.simulator.profiles import chat
 from proxy.simulator.profiles.models import listing_body
 from proxy.simulator.profiles.profile import Profile, ProfileFailure, ProfileModel
 from proxy.simulator.profiles.refuse import body_failure, filled, key_failure, row_of
-from proxy.simulator.reply import Event, Reply, compose, count_prompt
+from proxy.simulator.reply import Event, SimulatedReply, compose, count_prompt
 
 _ID_PREFIXES = {
     "chat/completions": "chatcmpl",
@@ -134,7 +134,7 @@ class ProfileServer:
             raise _ProfileError(refused)
         return row
 
-    def _reply(self, asked: _ProfileRequest, behaviour: Behaviour, row: ProfileModel) -> Reply:
+    def _reply(self, asked: _ProfileRequest, behaviour: Behaviour, row: ProfileModel) -> SimulatedReply:
         identity = (
             self._stamp.openai_id(_ID_PREFIXES[asked.api], asked.sequence),
             asked.sequence,
@@ -147,7 +147,7 @@ class ProfileServer:
             reply.pieces, reply.reasoning, reply.calls = [], [], []
         return reply
 
-    async def _generate(self, connection: Connection, reply: Reply, asked: _ProfileRequest) -> None:
+    async def _generate(self, connection: Connection, reply: SimulatedReply, asked: _ProfileRequest) -> None:
         user = asked.body.get("user")
         generation = Generation(
             reply.id,
@@ -179,7 +179,7 @@ class ProfileServer:
         if not generation.finished:
             on_complete()
 
-    def _written(self, reply: Reply, asked: _ProfileRequest) -> tuple[str, bytes | Iterable[Event]]:
+    def _written(self, reply: SimulatedReply, asked: _ProfileRequest) -> tuple[str, bytes | Iterable[Event]]:
         if not asked.stream:
             return headers.JSON, self._body(reply, asked)
         options = asked.body.get("stream_options")
@@ -192,7 +192,7 @@ class ProfileServer:
             events = responses.events(reply) if asked.api == "responses" else completions.events(reply)
         return f"{headers.STREAM}; charset=utf-8", sse.stream(events, reply.behaviour, self.profile.stream.comment)
 
-    def _body(self, reply: Reply, asked: _ProfileRequest) -> bytes:
+    def _body(self, reply: SimulatedReply, asked: _ProfileRequest) -> bytes:
         if asked.api == "chat/completions":
             return chat.body(reply, self.profile)
         if asked.api == "embeddings":
@@ -201,7 +201,9 @@ class ProfileServer:
             return messages.body(reply)
         return responses.body(reply) if asked.api == "responses" else completions.body(reply)
 
-    def _close(self, generation: Generation, reply: Reply, progress: PlaybackProgress, *, stream: bool) -> None:
+    def _close(
+        self, generation: Generation, reply: SimulatedReply, progress: PlaybackProgress, *, stream: bool
+    ) -> None:
         """Write what is billed: all of a whole answer, of one that broke off what was said or all by the profile."""
         bill = self._bill(reply, progress, stream=stream)
         generation.prompt_tokens = bill.tokens.prompt
@@ -211,7 +213,7 @@ class ProfileServer:
         generation.cancelled = stream and not progress.complete
         self.books.close(generation, bill.charged_pusd)
 
-    def _bill(self, reply: Reply, progress: PlaybackProgress, *, stream: bool) -> Bill:
+    def _bill(self, reply: SimulatedReply, progress: PlaybackProgress, *, stream: bool) -> Bill:
         if progress.failed:
             return reply.bill_so_far(progress.tokens)
         if progress.complete or not stream or self.profile.hang_up == "runs_on":

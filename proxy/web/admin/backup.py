@@ -11,6 +11,7 @@ from proxy.core.errors import CallerError, LedgerError, OwnError
 from proxy.pipeline.context import RequestContext
 from proxy.storage.sqlite.backup import BackupError, copy_ledger
 from proxy.web.deps import Deps
+from proxy.web.server.aiohttp_downstream import aiohttp_request
 
 
 async def backup(context: RequestContext, deps: Deps, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,7 +30,7 @@ async def backup(context: RequestContext, deps: Deps, fields: Mapping[str, Any])
 
 
 def _check_socket(context: RequestContext) -> None:
-    transport = context.request.transport
+    transport = aiohttp_request(context).transport
     peer = None if transport is None else transport.get_extra_info("socket")
     if peer is None or peer.family in (socket.AF_INET, socket.AF_INET6):
         raise CallerError(

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
-from aiohttp import web
 
 from proxy.core.errors import CallerError, OwnError
 from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import Reply
 from proxy.pipeline.identity.authenticate import credential
 from proxy.storage.sqlite.admin_operations import OPERATIONS
 from proxy.storage.sqlite.users import MissingError, UserError
@@ -21,6 +21,8 @@ from proxy.storage.sqlite.writer import LedgerUnavailableError
 from proxy.web.admin.backup import backup
 from proxy.web.deps import Deps
 from proxy.web.explain import explain_for
+from proxy.web.json_reply import json_reply
+from proxy.web.server.aiohttp_downstream import aiohttp_request
 from proxy.web.server.peer import address_of, is_unix, socket_user
 
 log = logging.getLogger("tollkeeper.web")
@@ -48,7 +50,7 @@ def check_operator(context: RequestContext, deps: Deps) -> None:
             type_="permission_error",
         )
     sent = credential(context.client.said.headers)
-    wrong, address = deps.wrong_tokens, address_of(context.client.transport)
+    wrong, address = deps.wrong_tokens, address_of(aiohttp_request(context).transport)
     wait_s = wrong.wait_s(address, context.started_s)
     if wait_s > 0:
         raise _too_many_tries(math.ceil(wait_s))
@@ -78,23 +80,23 @@ def _too_many_tries(after_s: int) -> CallerError:
 
 def _actor(context: RequestContext) -> str:
     """Return who changes something, as they were authenticated; what the body says of it is not believed."""
-    transport = context.client.transport
+    transport = aiohttp_request(context).transport
     return socket_user(transport) if is_unix(transport) else "admin_token"
 
 
-async def admin(context: RequestContext, deps: Deps, path: str) -> web.StreamResponse:
+async def admin(context: RequestContext, deps: Deps, path: str) -> Reply:
     """Run POST /admin/v1/<noun>/<verb> with a JSON object as body; the answer is {"data": ...}."""
-    if context.request.method != "POST":
+    if aiohttp_request(context).method != "POST":
         raise CallerError(405, "method_not_allowed", "Use POST.", headers={"Allow": "POST"})
     name = path.replace("/", ".")
     if name == "reload":
         problem = await deps.reload()
         if problem is not None:
             raise CallerError(422, "invalid_config", problem)
-        return _data({"reloaded": True})
+        return json_reply(context, {"data": {"reloaded": True}})
     asked = _ASKED.get(name)
     if asked is not None:
-        return _data(await asked(context, deps, await _fields(context)))
+        return json_reply(context, {"data": await asked(context, deps, await _fields(context))})
     operation = OPERATIONS.get(name)
     if operation is None:
         raise CallerError(404, "unknown_url", f"There is no {PREFIX}{path[:60]}. There are: {_listed()}.")
@@ -110,7 +112,7 @@ async def admin(context: RequestContext, deps: Deps, path: str) -> web.StreamRes
         raise CallerError(400, "invalid_change", str(error)) from None
     except LedgerUnavailableError as error:
         raise _unwritten(str(error)) from None
-    return _data(data)
+    return json_reply(context, {"data": data})
 
 
 def _unwritten(reason: str) -> OwnError:
@@ -127,7 +129,7 @@ def _listed() -> str:
 
 
 async def _fields(context: RequestContext) -> dict[str, Any]:
-    request = context.request
+    request = aiohttp_request(context)
     if request.content_type != "application/json":  # no form of a web page may reach this
         raise CallerError(
             415, "unsupported_content_type", 'Send the body with "Content-Type: application/json".', close=True
@@ -144,7 +146,3 @@ async def _fields(context: RequestContext) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise CallerError(400, "invalid_json", "The body must be a JSON object.")
     return fields
-
-
-def _data(data: object) -> web.Response:
-    return web.Response(body=orjson.dumps({"data": data}), content_type="application/json")

@@ -3,28 +3,30 @@
 from typing import Any
 
 import orjson
-from aiohttp import web
 
 from proxy.core.clock import iso_utc
 from proxy.core.errors import CallerError
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import Reply
 from proxy.pipeline.identity.authenticate import identify
 from proxy.providers.key import OWN
 from proxy.storage.rows import id_text
 from proxy.storage.sqlite.own_request import OwnAttempt, OwnRequest, find_own
 from proxy.web.deps import Deps
+from proxy.web.json_reply import json_reply
+from proxy.web.server.aiohttp_downstream import aiohttp_request
 
 _ID_CHARS_MAX = 256
 _GONE_STATUS = 499
 _SETTLED = ("settled", "released")
 
 
-async def show_generation(context: RequestContext, deps: Deps) -> web.StreamResponse:
+async def show_generation(context: RequestContext, deps: Deps) -> Reply:
     """Answer for the id of a generation or of a request (x-request-id); 404 until it is settled, as OpenRouter does."""
     snapshot = deps.services.live.current
     identity = identify(context, snapshot.directory)
-    id_ = context.request.query.get("id", "")
+    id_ = aiohttp_request(context).query.get("id", "")
     if not 0 < len(id_) <= _ID_CHARS_MAX:
         raise CallerError(400, "invalid_value", "Send the id of a generation: /v1/generation?id=gen-...", param="id")
     found = await find_own(snapshot.settings.database, identity.user, id_, context.started_ms)
@@ -35,11 +37,7 @@ async def show_generation(context: RequestContext, deps: Deps) -> web.StreamResp
         raise CallerError(
             404, "not_found", "What this request cost is not known yet. Ask again in a moment.", param="id"
         )
-    return web.Response(
-        body=orjson.dumps({"data": _shown(request, attempts)}),
-        content_type="application/json",
-        headers={"x-request-id": context.request_id},
-    )
+    return json_reply(context, {"data": _shown(request, attempts)})
 
 
 def _shown(request: OwnRequest, attempts: tuple[OwnAttempt, ...]) -> dict[str, Any]:

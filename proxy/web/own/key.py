@@ -8,27 +8,28 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import orjson
-from aiohttp import web
 
 from proxy.core.clock import iso_utc
 from proxy.core.money import PUSD_PER_USD, pusd_to_usd
 from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import Reply
 from proxy.pipeline.identity.authenticate import Identity, credential, hash_of_token, identify
 from proxy.policy.quota import LimitRow
 from proxy.policy.window import window_bounds
 from proxy.providers.key import OWN
 from proxy.storage.sqlite.own_usage import spent_since, spent_with
 from proxy.web.deps import Deps
+from proxy.web.json_reply import json_reply
 
 _UTC = ZoneInfo(str(UTC))  # OpenRouter's days, weeks (from Monday) and months are those of UTC
 _RESETS = {"day": "daily", "week": "weekly", "month": "monthly"}  # the words that OpenRouter has
 _UNLIMITED_PUSD = 10**6 * PUSD_PER_USD  # the shape of /credits has no word for no limit
 
 
-async def show_key(context: RequestContext, deps: Deps) -> web.StreamResponse:
+async def show_key(context: RequestContext, deps: Deps) -> Reply:
     """Answer with the user's limit and usage, over all of their tokens."""
-    identity = _identity(context, deps)
     directory = deps.services.live.current.directory
+    identity = identify(context, directory)
     row = directory.find(hash_of_token(context.client.said))
     starts_ms = [0, *(window_bounds(window, _UTC, context.started_ms)[0] for window in _RESETS)]
     total, day, week, month = await _spent(deps, identity, starts_ms)
@@ -59,22 +60,19 @@ async def show_key(context: RequestContext, deps: Deps) -> web.StreamResponse:
         "workspace_id": None,
         "allowed_data_regions": [],  # not known here
     }
-    return _json(context, data)
+    return json_reply(context, {"data": data})
 
 
-async def show_credits(context: RequestContext, deps: Deps) -> web.StreamResponse:
+async def show_credits(context: RequestContext, deps: Deps) -> Reply:
     """Answer with all that the user ever spent, and with that plus what the tightest limit leaves as the total.
 
     Without a limit on cost the balance is a million dollars.
     """
-    identity = _identity(context, deps)
+    identity = identify(context, deps.services.live.current.directory)
     (total,) = await _spent(deps, identity, [0])
     left = min((limit.remaining for limit in _cost_limits(context, deps, identity)), default=_UNLIMITED_PUSD)
-    return _json(context, {"total_credits": _usd(total + left), "total_usage": _usd(total)})
-
-
-def _identity(context: RequestContext, deps: Deps) -> Identity:
-    return identify(context, deps.services.live.current.directory)
+    data = {"total_credits": _usd(total + left), "total_usage": _usd(total)}
+    return json_reply(context, {"data": data})
 
 
 async def _spent(deps: Deps, identity: Identity, starts_ms: list[int]) -> list[int]:
@@ -112,11 +110,3 @@ def _budget(limit: LimitRow) -> dict[str, Any]:
 
 def _usd(pusd: int) -> orjson.Fragment:
     return orjson.Fragment(pusd_to_usd(pusd))
-
-
-def _json(context: RequestContext, data: dict[str, Any]) -> web.Response:
-    return web.Response(
-        body=orjson.dumps({"data": data}),
-        content_type="application/json",
-        headers={"x-request-id": context.request_id, **context.told()},
-    )

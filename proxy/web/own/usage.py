@@ -2,24 +2,20 @@
 
 from collections.abc import Mapping
 
-import orjson
-from aiohttp import web
-
 from proxy.core.clock import iso_utc
 from proxy.core.errors import CallerError
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.identity.authenticate import Identity, identify
+from proxy.pipeline.downstream import Reply
+from proxy.pipeline.identity.authenticate import identify
 from proxy.policy.quota import LimitRow
 from proxy.policy.window import window_at
 from proxy.storage.sqlite.own_usage import usage_by_model
 from proxy.web.deps import Deps
+from proxy.web.json_reply import json_reply
+from proxy.web.server.aiohttp_downstream import aiohttp_request
 
 _WINDOWS = ("day", "week", "month", "total")
-
-
-def _identity(context: RequestContext, deps: Deps) -> Identity:
-    return identify(context, deps.services.live.current.directory)
 
 
 def limit_json(row: LimitRow) -> dict[str, object]:
@@ -36,9 +32,9 @@ def limit_json(row: LimitRow) -> dict[str, object]:
     return shown
 
 
-async def my_limits(context: RequestContext, deps: Deps) -> web.StreamResponse:
+async def my_limits(context: RequestContext, deps: Deps) -> Reply:
     """List every window that holds for the user, in the order in which refusals are told."""
-    identity = _identity(context, deps)
+    identity = identify(context, deps.services.live.current.directory)
     rows = deps.services.desk.book.limits_view(identity.allowance.quotas, context.started_ms)
     body: Mapping[str, object] = {
         "user": identity.user,
@@ -47,13 +43,13 @@ async def my_limits(context: RequestContext, deps: Deps) -> web.StreamResponse:
         "max_tokens": identity.allowance.max_tokens,
         "limits": [limit_json(row) for row in rows],
     }
-    return _json(context, body)
+    return json_reply(context, body)
 
 
-async def my_usage(context: RequestContext, deps: Deps) -> web.StreamResponse:
+async def my_usage(context: RequestContext, deps: Deps) -> Reply:
     """Answer with what the user spent by model in ``?window=`` day (default), week, month or total."""
-    identity = _identity(context, deps)
-    window = context.request.query.get("window", "day")
+    identity = identify(context, deps.services.live.current.directory)
+    window = aiohttp_request(context).query.get("window", "day")
     if window not in _WINDOWS:
         raise CallerError(400, "invalid_value", f"window must be one of {', '.join(_WINDOWS)}.", param="window")
     snapshot = deps.services.live.current
@@ -69,12 +65,4 @@ async def my_usage(context: RequestContext, deps: Deps) -> web.StreamResponse:
         "cost_pusd": cost_pusd,
         "models": [row.as_json() for row in rows],
     }
-    return _json(context, body)
-
-
-def _json(context: RequestContext, body: object) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(body),
-        content_type="application/json",
-        headers={"x-request-id": context.request_id, **context.told()},
-    )
+    return json_reply(context, body)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
@@ -16,47 +16,30 @@ from aiohttp.streams import StreamReader
 
 from proxy.core.clock import Clock
 from proxy.core.errors import ApiError, CallerError, OwnError
-from proxy.pipeline.access_log import AccessLog
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.downstream import AiohttpDownstream, Reply
-from proxy.pipeline.response import RawResponse
-from proxy.pipeline.upstream.final_error import answer_inside
-from proxy.storage.rows import RequestIds, id_text
+from proxy.storage.rows import RequestIds
 from proxy.web.deps import Deps
-from proxy.web.errors import error_response, error_shape
-from proxy.web.server.host_check import check_framing, check_request
+from proxy.web.errors import error_headers
+from proxy.web.server.aiohttp_downstream import AiohttpDownstream
+from proxy.web.server.serve_one import HEAD_MAX_BYTES, HEADERS_MAX, Check, Handler, serve_one
 from proxy.web.server.unread_answers import UnreadAnswers
+from proxy.wire.endpoint import ERROR_BODIES
 
 log = logging.getLogger("tollkeeper.web")
 
 KEEPALIVE_S = 75.0  # longer than the 60 s of common load balancers, so that they close first
-_HEAD_MAX_BYTES = 8190  # one header line, as nginx and Apache take
-_HEADERS_MAX = 100
-
-_WATCHED = frozenset({"/healthz", "/readyz", "/metrics"})
-_WORDS_MAX = 8  # of a path, in a line of the log
-_WORDS = frozenset(  # of the paths there are, and of those that clients ask for by mistake
-    {
-        *("", "v1", "api", "admin", "chat", "completions", "responses", "messages", "count_tokens", "embeddings"),
-        *("explain", "models", "me", "limits", "usage", "key", "auth", "credits", "generation"),
-        *("healthz", "readyz", "metrics", "users", "tokens", "backup", "reload", "list", "show", "add", "set"),
-        *("remove", "disable", "enable", "rotate", "trust"),
-        *("v2", "engines", "images", "audio", "files", "batches", "moderations", "health", "tags", "favicon.ico"),
-    }
-)
-
-Answer = Callable[[RequestContext, Deps], Awaitable[Reply]]
 
 
 class UserConnection(web.RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_head_timeout_s", "_head_timer", "_stall_s", "_unread", "_way", "context")
+    __slots__ = ("_clock", "_head_timeout_s", "_head_timer", "_stall_s", "_unread", "_way", "context")
 
     def __init__(
         self,
         manager: web.Server,
         *,
+        clock: Clock,
         head_timeout_s: float,
         stall_s: Callable[[], float],
         loop: asyncio.AbstractEventLoop,
@@ -64,6 +47,7 @@ class UserConnection(web.RequestHandler):
     ) -> None:
         super().__init__(manager, loop=loop, **settings)
         self.context: RequestContext | None = None
+        self._clock = clock
         self._head_timeout_s = head_timeout_s
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_s = stall_s
@@ -141,7 +125,7 @@ class UserConnection(web.RequestHandler):
 
     def handle_error(
         self,
-        request: web.BaseRequest,  # noqa: ARG002 - aiohttp's signature
+        request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - it quotes the request
@@ -157,9 +141,11 @@ class UserConnection(web.RequestHandler):
                 "The proxy failed. The operator finds the reason in its log.",
                 close=True,
             )
-        response = error_response(error, None)
-        response.force_close()
-        return response
+        fields = error_headers(error, None, {})
+        reply = AiohttpDownstream(request).whole(
+            error.status, fields, ERROR_BODIES["openai"](error, None), self._clock.now_ms(), close=True
+        )
+        return cast(web.StreamResponse, reply)
 
 
 class UserServer(web.Server):
@@ -168,10 +154,12 @@ class UserServer(web.Server):
     def __init__(
         self,
         handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        clock: Clock,
         head_timeout_s: float,
         stall_s: Callable[[], float],
     ) -> None:
         super().__init__(handler, request_factory=_request, access_log=None)
+        self._clock = clock
         self._head_timeout_s = head_timeout_s
         self._stall_s = stall_s
 
@@ -184,14 +172,15 @@ class UserServer(web.Server):
     def __call__(self) -> UserConnection:
         return UserConnection(
             self,
+            clock=self._clock,
             head_timeout_s=self._head_timeout_s,
             stall_s=self._stall_s,
             loop=self._loop,
             access_log=None,
             keepalive_timeout=KEEPALIVE_S,
-            max_line_size=_HEAD_MAX_BYTES,
-            max_field_size=_HEAD_MAX_BYTES,
-            max_headers=_HEADERS_MAX,
+            max_line_size=HEAD_MAX_BYTES,
+            max_field_size=HEAD_MAX_BYTES,
+            max_headers=HEADERS_MAX,
             auto_decompress=False,
             lingering_time=2.0,
         )
@@ -202,8 +191,8 @@ def _unreadable(exc: BaseException | None) -> CallerError:
         return CallerError(
             431,
             "header_too_large",
-            f"The request line or a header is longer than {_HEAD_MAX_BYTES} bytes, or there are more than"
-            f" {_HEADERS_MAX} headers. Send less.",
+            f"The request line or a header is longer than {HEAD_MAX_BYTES} bytes, or there are more than"
+            f" {HEADERS_MAX} headers. Send less.",
             close=True,
         )
     return CallerError(400, "bad_request", "This is not an HTTP/1.1 request.", close=True)
@@ -220,76 +209,21 @@ def _request(
 
 
 def make_server(
-    deps: Deps, answer: Answer, ids: RequestIds, clock: Clock, *, gated: bool, head_timeout_s: float
+    deps: Deps, answer: Handler, ids: RequestIds, clock: Clock, *, check: Check, head_timeout_s: float
 ) -> UserServer:
-    """Return the protocol factory for one listening socket. gated False: the Unix socket, which no web page reaches."""
+    """Return the protocol factory for one listening socket."""
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         now_ms = clock.now_ms()
         context = RequestContext(AiohttpDownstream(request), ids.next(now_ms), clock, now_ms)
         connection = request.protocol
-        if isinstance(connection, UserConnection):
-            connection.head_arrived()
-            connection.context = context
+        assert isinstance(connection, UserConnection), "UserServer makes no other"
+        connection.head_arrived()
+        connection.context = context
         try:
-            if "Transfer-Encoding" in request.headers:
-                check_framing(request)
-            if gated:
-                check_request(request, context.client.said, deps.services.live.current)
-            # each reply to an AiohttpClient has what the server asks of a response
-            response = cast(web.StreamResponse, await answer(context, deps))
-            log_served(context, cast(web.StreamResponse | RawResponse, response), deps.services.access)
-        except ApiError as error:
-            log_refused(context, known_words(request.raw_path), error, deps.services.access)
-            if context.reply is not None:
-                return cast(web.StreamResponse, answer_inside(context, error))
-            response = error_response(error, context.request_id, context.told(), error_shape(request.raw_path))
-            if request.version not in (HttpVersion10, HttpVersion11):
-                request._cache["version"] = HttpVersion11  # noqa: SLF001 - else the answer begins with the odd one
-        except Exception:
-            log.exception("request.failed", extra={"request_id": context.request_id})
-            response = error_response(
-                internal_error(context.id), context.request_id, shape=error_shape(request.raw_path)
-            )
-            if context.began:  # half an answer has gone out: a second one would be taken for its rest
-                context.cut()
+            # each reply to an AiohttpDownstream has what the server asks of a response
+            return cast(web.StreamResponse, await serve_one(context, deps, check, answer))
         finally:
-            if isinstance(connection, UserConnection):
-                connection.context = None
-        if isinstance(response, web.StreamResponse):
-            response.headers.setdefault("Server", "tollkeeper")
-            if context.client.said.cors is not None:  # the head of a stream has gone out with them
-                response.headers.update(context.client.said.cors)
-        return response
+            connection.context = None
 
-    return UserServer(handle, head_timeout_s, lambda: deps.services.live.current.settings.server.write_timeout_s)
-
-
-def log_served(context: RequestContext, response: web.StreamResponse | RawResponse, access: AccessLog | None) -> None:
-    """Log a request that could cost nothing; those that watch over the proxy ask too often for a line each."""
-    if access is None or context.is_logged or context.asked is not None:
-        return
-    path = known_words(context.request.raw_path)
-    if path not in _WATCHED:
-        status = response.status if isinstance(response, web.StreamResponse) else int(response.data[9:12])
-        access.served(context, path, status)
-
-
-def log_refused(context: RequestContext, path: str, error: ApiError, access: AccessLog | None) -> None:
-    """Log a request that was answered with an error and has no row. path: see known_words()."""
-    if access is not None and not context.is_logged:
-        access.refused(context, path, error)
-
-
-def known_words(raw_path: str) -> str:
-    """Return a path without its query and with those words only that are ours: clients put tokens into paths too."""
-    words = raw_path.partition("?")[0].split("/")[:_WORDS_MAX]
-    return "/".join(word if word in _WORDS else "…" for word in words)
-
-
-def internal_error(request_id: int) -> OwnError:
-    return OwnError(
-        500,
-        "internal_error",
-        f"The proxy failed. The operator finds the reason in its log under {id_text(request_id)}.",
-    )
+    return UserServer(handle, clock, head_timeout_s, lambda: deps.services.live.current.settings.server.write_timeout_s)

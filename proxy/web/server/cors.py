@@ -7,8 +7,6 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from aiohttp import web
-
 from proxy.pipeline.request.headers import Headers
 
 VARIES: Final[Mapping[str, str]] = {"Vary": "Origin"}
@@ -43,8 +41,8 @@ def is_preflight(method: str, headers: Headers) -> bool:
     return method == "OPTIONS" and "Origin" in headers and "Access-Control-Request-Method" in headers
 
 
-def preflight(headers: Headers, allowed: str) -> web.Response:
-    """Return the answer to a browser that asks; allowed: the methods of the path, "" where there is nothing.
+def preflight_headers(headers: Headers, allowed: str) -> Mapping[str, str]:
+    """Return what a browser that asks is told; allowed: the methods of the path, "" where there is nothing.
 
     Where there is nothing the request itself gets the error, which the page can read then.
     """
@@ -55,7 +53,7 @@ def preflight(headers: Headers, allowed: str) -> web.Response:
     }
     if headers.get("Access-Control-Request-Private-Network", "").lower() == "true":
         told["Access-Control-Allow-Private-Network"] = "true"
-    return web.Response(status=204, headers=told)
+    return told
 
 
 def _requested(headers: Headers) -> str:

@@ -1,12 +1,12 @@
-"""A connection of the lane, as the pipeline sees it: one request after the other."""
+"""A connection of the fast path, as the pipeline sees it: one request after the other."""
 
 import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
-from proxy.pipeline.downstream import Reply
+from proxy.pipeline.downstream import BodyTooLargeError, Reply
 from proxy.pipeline.request.headers import RequestHeaders
-from proxy.pipeline.response import RawResponse, StreamEnd, stream_head, whole_bytes
+from proxy.web.server.response import UNSENT_MAX_BYTES, RawResponse, StreamEnd, stream_head, whole_bytes
 
 
 class FastConnection(Protocol):
@@ -16,20 +16,24 @@ class FastConnection(Protocol):
     drained: asyncio.Future[None] | None
 
     @property
+    def path(self) -> str:
+        """Return the path of the request that is answered now."""
+        ...
+
+    @property
     def choked(self) -> bool:
         """Return whether more is unsent than the transport's high-water mark."""
         ...
 
 
 class FastDownstream:
-    """Client over a connection of the lane: HTTP/1.1 that is kept alive, all of the body here.
+    """Downstream over a connection of the fast path: HTTP/1.1 that is kept alive, all of the body here.
 
-    said and body are those of the request that is answered now; the lane sets them, and takes the body away after it.
+    said and body are those of the request that is answered now; the connection sets them, and takes the body away
+    after it.
     """
 
     __slots__ = ("_connection", "body", "said")
-
-    chunked = True
 
     said: RequestHeaders
 
@@ -38,13 +42,20 @@ class FastDownstream:
         self.body = b""
 
     @property
-    def transport(self) -> asyncio.Transport | None:
-        return self._connection.transport
+    def path(self) -> str:
+        return self._connection.path
 
-    def whole(self, status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> Reply:
+    async def read_body(self, max_bytes: int, timeout_s: float) -> bytes:  # noqa: ARG002 - it has come
+        if len(self.body) > max_bytes:
+            raise BodyTooLargeError
+        return self.body
+
+    def whole(self, status: int, headers: Mapping[str, str], body: bytes, now_ms: int, *, close: bool = False) -> Reply:
         if self.said.cors is not None:
             headers = {**headers, **self.said.cors}
-        return RawResponse(whole_bytes(status, headers, body, now_ms))
+        if close:
+            headers = {**headers, "Connection": "close"}
+        return RawResponse(whole_bytes(status, headers, body, now_ms), close=close)
 
     def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         transport = self._connection.transport
@@ -55,6 +66,13 @@ class FastDownstream:
         transport.write(stream_head(status, headers, now_ms))
         return StreamEnd()
 
+    def write(self, data: bytes) -> bool:
+        transport = self._connection.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data))  # chunk(), which costs as much again to call
+        return transport.get_write_buffer_size() <= UNSENT_MAX_BYTES
+
     async def drained(self) -> None:
         connection = self._connection
         if not connection.choked:
@@ -64,3 +82,7 @@ class FastDownstream:
             await waiter
         finally:
             connection.drained = None
+
+    def cut(self) -> None:
+        if self._connection.transport is not None:
+            self._connection.transport.abort()

@@ -6,7 +6,6 @@ with all its bytes, and the connection stays there. So only whole heads of the p
 """
 
 import asyncio
-import logging
 import re
 import socket
 from collections.abc import Callable
@@ -17,29 +16,23 @@ from multidict import CIMultiDict
 
 from proxy.core.clock import Clock
 from proxy.core.eager_task import EagerTask
-from proxy.core.errors import ApiError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.request.headers import RequestHeaders
-from proxy.pipeline.response import RawResponse
-from proxy.pipeline.upstream.final_error import answer_inside
 from proxy.storage.rows import RequestIds
 from proxy.web.deps import Deps
-from proxy.web.errors import error_whole
 from proxy.web.inference import answer_inference
-from proxy.web.server.aiohttp_server import KEEPALIVE_S, UserConnection, internal_error, log_refused
+from proxy.web.server.aiohttp_server import KEEPALIVE_S, UserConnection
 from proxy.web.server.body_timeouts import BodyTimeouts
 from proxy.web.server.fast_downstream import FastDownstream
-from proxy.web.server.host_check import check_names
+from proxy.web.server.host_check import check_same_names
+from proxy.web.server.response import RawResponse
+from proxy.web.server.serve_one import HEAD_MAX_BYTES, HEADERS_MAX, serve_one
 from proxy.web.server.unread_answers import UnreadAnswers
 from proxy.wire.endpoint import OPENROUTER_CHAT
 
-log = logging.getLogger("tollkeeper.web")
-
 _STARTS = tuple(f"POST {prefix}/chat/completions HTTP/1.1\r\n".encode() for prefix in ("/v1", "/api/v1", ""))
 _OPENROUTER_START = b"POST /api/v1/"
-_HEAD_MAX_BYTES = 8190  # aiohttp takes that much in one line
-_HEADERS_MAX = 100
 _BODY_MAX_BYTES = 256 << 10  # what is held before it is known who asks; larger bodies are aiohttp's
 _BEHIND_MAX_BYTES = 64 << 10  # reading pauses when so much was sent before the answer to the last request
 _LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)\r\n", re.IGNORECASE)
@@ -70,10 +63,11 @@ class _HeadReader:
 class Head:
     """One head that was read, and all others that differ from it in the digits of Content-Length only."""
 
-    __slots__ = ("_after", "_before", "for_openrouter", "said")
+    __slots__ = ("_after", "_before", "for_openrouter", "path", "said")
 
     def __init__(self, head: bytes, headers: CIMultiDict[str]) -> None:
         self.said = RequestHeaders(headers)
+        self.path = head.split(b" ", 2)[1].decode()
         self.for_openrouter = head.startswith(_OPENROUTER_START)
         self._before, self._after = b"", head  # nothing but itself, where the digits are not found
         match = _LENGTH.search(head)
@@ -106,7 +100,7 @@ def read_head(head: bytes) -> tuple[CIMultiDict[str], int] | None:
         parser.feed_data(head)
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         return None
-    if not found.complete or found.with_body or not parser.should_keep_alive() or len(found.headers) > _HEADERS_MAX:
+    if not found.complete or found.with_body or not parser.should_keep_alive() or len(found.headers) > HEADERS_MAX:
         return None
     headers = CIMultiDict(found.headers)
     if any(name in headers for name in _ODD_HEADERS) or headers.get("Connection", "keep-alive").lower() != "keep-alive":
@@ -189,6 +183,12 @@ class FastPath(asyncio.Protocol):
             self.drained.set_result(None)
 
     @property
+    def path(self) -> str:
+        """Return the path of the request that is answered now."""
+        assert self._head is not None
+        return self._head.path
+
+    @property
     def choked(self) -> bool:
         return self._choked
 
@@ -225,7 +225,7 @@ class FastPath(asyncio.Protocol):
     def _read_head(self, data: bytes) -> tuple[int, int] | None:
         """Return where the body starts, and its length; the head is kept for the next request."""
         end = data.find(b"\r\n\r\n") + 4
-        if not (4 <= end <= _HEAD_MAX_BYTES and data.startswith(_STARTS)):
+        if not (4 <= end <= HEAD_MAX_BYTES and data.startswith(_STARTS)):
             return None
         head = data[:end]
         found = read_head(head)
@@ -283,7 +283,8 @@ class FastPath(asyncio.Protocol):
         context = self._context = RequestContext(client, server.ids.next(now_ms), clock, now_ms)
         if head.for_openrouter:
             context.endpoint = OPENROUTER_CHAT
-        stepper = self._stepper = EagerTask(self._loop, _answer(context, server.deps), self._answered)
+        answer = serve_one(context, server.deps, check_same_names, answer_inference)
+        stepper = self._stepper = EagerTask(self._loop, answer, self._answered)
         stepper.step()
 
     def _answered(self, reply: Reply | None, error: BaseException | None) -> None:
@@ -361,33 +362,6 @@ class FastPath(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         return self._context is not None
-
-
-async def _answer(context: RequestContext, deps: Deps) -> Reply:
-    """Answer one request, errors included, as the handler of aiohttp's server does."""
-    try:
-        said, snapshot = context.client.said, deps.services.live.current
-        if said.passed is not snapshot:
-            check_names(said, snapshot)
-            said.passed = snapshot
-        return await answer_inference(context, deps)
-    except ApiError as error:
-        log_refused(context, f"/v1{context.endpoint.path}", error, deps.services.access)
-        if context.reply is not None:
-            return answer_inside(context, error)
-        told = {**context.told(), **(context.client.said.cors or {})}
-        return error_whole(error, context.request_id, told, context.endpoint.errors, context.started_ms)
-    except Exception:
-        log.exception("request.failed", extra={"request_id": context.request_id})
-        if context.began:  # half an answer has gone out: a second one would be taken for its rest
-            context.cut()
-        return error_whole(
-            internal_error(context.id),
-            context.request_id,
-            context.client.said.cors or {},
-            context.endpoint.errors,
-            context.started_ms,
-        )
 
 
 class FastPathServer:

@@ -3,29 +3,37 @@
 A web page that points its own name at 127.0.0.1 reaches a local server; the Host and Origin lists stop it.
 """
 
-from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp import HttpVersion10, HttpVersion11
 
 from proxy.core.errors import CallerError
+from proxy.pipeline.context import RequestContext
 from proxy.pipeline.request.headers import RequestHeaders
 from proxy.pipeline.services import Snapshot
 from proxy.policy.host import Hosts
 from proxy.policy.origin import is_same
+from proxy.web.server.aiohttp_downstream import aiohttp_request
 from proxy.web.server.cors import VARIES, origin_headers
 
 _SHOWN_CHARS = 100
 
 
-def check_request(request: web.BaseRequest, said: RequestHeaders, snapshot: Snapshot) -> None:
-    """Raise CallerError for a request that nobody who means well sends."""
+def check_request(context: RequestContext, snapshot: Snapshot) -> None:
+    """Raise CallerError for a request over TCP that nobody who means well sends."""
+    request = aiohttp_request(context)
+    check_framing(context, snapshot)
     if request.version not in (HttpVersion11, HttpVersion10):
         raise CallerError(505, "http_version_not_supported", "Speak HTTP/1.1.", close=True)
     if not request.raw_path.startswith("/"):
         raise CallerError(400, "invalid_target", "The request line must hold a path, such as /v1/models.", close=True)
-    check_names(said, snapshot)
+    _check_names(context.client.said, snapshot)
 
 
-def check_framing(request: web.BaseRequest) -> None:
-    """Raise CallerError for a body whose end another server might find elsewhere (RFC 9112, 6.1 and 6.3)."""
+def check_framing(context: RequestContext, _snapshot: Snapshot) -> None:
+    """Raise CallerError for a body whose end another server might find elsewhere (RFC 9112, 6.1 and 6.3).
+
+    No more is asked of what comes over the Unix socket, which no web page reaches.
+    """
+    request = aiohttp_request(context)
     codings = request.headers.getall("Transfer-Encoding", ())
     if not codings:
         return
@@ -43,7 +51,15 @@ def check_framing(request: web.BaseRequest) -> None:
         )
 
 
-def check_names(said: RequestHeaders, snapshot: Snapshot) -> None:
+def check_same_names(context: RequestContext, snapshot: Snapshot) -> None:
+    """Do the same for a request whose head is known to be of the plainest shape, once for each configuration."""
+    said = context.client.said
+    if said.passed is not snapshot:
+        _check_names(said, snapshot)
+        said.passed = snapshot
+
+
+def _check_names(said: RequestHeaders, snapshot: Snapshot) -> None:
     """Raise CallerError for a Host or an Origin that may not call here; note what answers tell the browser."""
     said.cors = None
     headers = said.headers

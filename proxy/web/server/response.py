@@ -1,7 +1,7 @@
-"""What goes to the client, written straight to its connection.
+"""HTTP's bytes of an answer, and the answers that both servers write straight to a connection.
 
 aiohttp's Response builds a multi-dict, a payload and a writer for each answer; an answer whose bytes are all known
-needs none of it. The server only asks a response for prepare(), write_eof() and keep_alive.
+needs none of it. Its server only asks a response for prepare(), write_eof() and keep_alive.
 """
 
 import functools
@@ -12,30 +12,36 @@ from http import HTTPStatus
 from aiohttp import web
 
 _REASONS: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
-STREAM_HEADERS: Mapping[str, str] = {
-    "cache-control": "no-store",
-    "x-accel-buffering": "no",  # nginx in front must not collect the pieces
-}
+UNSENT_MAX_BYTES = 1 << 16  # beyond this much unsent the writer waits for the client
 _field = ": ".join
 _NO_BODY = frozenset({204, 304})  # what a body would be taken for is the next answer: RFC 9112, part 6.3
 
 
 @functools.lru_cache(maxsize=4)
 def http_date(second: int) -> str:
-    """Give the Date header for a second since 1970."""
+    """Return the Date header for a second since 1970."""
     return formatdate(second, usegmt=True)
 
 
-def whole_bytes(status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> bytes:
-    """Give an answer as it is written. Our own reason phrase: the provider's is never copied."""
+def whole_bytes(status: int, headers: Mapping[str, str], body: bytes, now_ms: int, *, is_head: bool = False) -> bytes:
+    """Return an answer as it is written, without its body to a HEAD.
+
+    The reason phrase is our own: the provider's is never copied.
+    """
     if status in _NO_BODY:
         return _head(status, headers, "", now_ms)
-    return _head(status, headers, f"Content-Length: {len(body)}\r\n", now_ms) + body
+    head = _head(status, headers, f"Content-Length: {len(body)}\r\n", now_ms)
+    return head if is_head else head + body
 
 
 def stream_head(status: int, headers: Mapping[str, str], now_ms: int, *, chunked: bool = True) -> bytes:
-    """Give the head of an answer in chunks, or of one that ends with its connection."""
+    """Return the head of an answer in chunks, or of one that ends with its connection."""
     return _head(status, headers, "Transfer-Encoding: chunked\r\n" if chunked else "", now_ms)
+
+
+def chunk(data: bytes) -> bytes:
+    """Return a piece of an answer in chunks as it is written; data is not empty."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def _head(status: int, headers: Mapping[str, str], framing: str, now_ms: int) -> bytes:
@@ -64,6 +70,11 @@ class RawResponse:
         self._request: web.BaseRequest | None = None
         self.keep_alive = not close
 
+    @property
+    def status(self) -> int:
+        """Return the status, as long as the answer is not written."""
+        return int(self.data[9:12])
+
     async def prepare(self, request: web.BaseRequest) -> None:
         transport = request.transport
         if transport is None or transport.is_closing():
@@ -81,7 +92,7 @@ class RawResponse:
 class BegunResponse:
     """An answer on aiohttp's connection whose head has gone out; to its server a response.
 
-    aiohttp's own would write other headers than the lane does, and keep a connection of HTTP/1.0 alive, where only
+    aiohttp's own would write other headers than the fast path does, and keep a connection of HTTP/1.0 alive, where only
     its end tells where such an answer ends.
     """
 

@@ -1,0 +1,65 @@
+"""One request on either server: what it must pass, who answers it, and the error page where nobody does."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from proxy.core.errors import ApiError, OwnError
+from proxy.pipeline.access_log import AccessLog
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import Reply
+from proxy.pipeline.services import Snapshot
+from proxy.pipeline.upstream.final_error import answer_inside
+from proxy.web.deps import Deps
+from proxy.web.errors import error_reply
+from proxy.web.server.request_path import known_words
+from proxy.web.server.response import RawResponse
+
+log = logging.getLogger("tollkeeper.web")
+
+HEAD_MAX_BYTES = 8190  # one header line, as nginx and Apache take
+HEADERS_MAX = 100
+
+Handler = Callable[[RequestContext, Deps], Awaitable[Reply]]
+Check = Callable[[RequestContext, Snapshot], None]
+
+_WATCHED = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+async def serve_one(context: RequestContext, deps: Deps, check: Check, answer: Handler) -> Reply:
+    """Answer one request. Whatever is raised becomes an error page, but for CancelledError.
+
+    check raises CallerError for a request that may not be answered, whatever it asks for.
+    """
+    try:
+        check(context, deps.services.live.current)
+        reply = await answer(context, deps)
+        if context.asked is None:
+            _log_served(context, reply, deps.services.access)
+    except ApiError as error:
+        if deps.services.access is not None and not context.is_logged:
+            deps.services.access.refused(context, known_words(context.client.path), error)
+        return answer_inside(context, error) if context.reply is not None else error_reply(context, error)
+    except Exception:
+        log.exception("request.failed", extra={"request_id": context.request_id})
+        if context.began:  # half an answer has gone out: a second one would be taken for its rest
+            context.cut()
+        context.told = dict  # what the limits say may be what failed
+        return error_reply(context, _internal_error(context.request_id))
+    return reply
+
+
+def _log_served(context: RequestContext, reply: Reply, access: AccessLog | None) -> None:
+    """Log a request that could cost nothing; those that watch over the proxy ask too often for a line each."""
+    if access is None or context.is_logged or not isinstance(reply, RawResponse):
+        return
+    path = known_words(context.client.path)
+    if path not in _WATCHED:
+        access.served(context, path, reply.status)
+
+
+def _internal_error(request_id: str) -> OwnError:
+    return OwnError(
+        500,
+        "internal_error",
+        f"The proxy failed. The operator finds the reason in its log under {request_id}.",
+    )
