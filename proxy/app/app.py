@@ -236,7 +236,7 @@ class App:
             deps, answer_socket, self.ledger.ids, self._clock, check=check_framing, head_timeout_s=head_timeout_s
         )
         self._servers = [users_server, socket_server]
-        lane = self._lane(settings, deps, users_server) if settings.server.lane else None
+        lane = self._lane(settings, deps, users_server) if settings.server.fast_path else None
         if lane is not None:
             self._servers.insert(0, lane)
         tcp = await listen_tcp(lane or users_server, settings.server.host, settings.server.port)

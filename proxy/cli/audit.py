@@ -114,7 +114,12 @@ def _longest_request_s(settings: "Settings") -> float:
     """Return how long a request may be open: every target may use up its time-outs."""
     server, targets = settings.server, max((len(preset.targets) for preset in settings.presets.values()), default=1)
     slowest = max((float(provider.total_timeout_s) for provider in settings.providers.values()), default=0.0)
-    waits = server.body_timeout_s + settings.quotas.wait_s + settings.ledger.settle_wait_s + server.shutdown_timeout_s
+    waits = (
+        server.body_timeout_s
+        + settings.quotas.wait_s
+        + settings.ledger.settlement_timeout_s
+        + server.shutdown_timeout_s
+    )
     return slowest * targets + float(waits) + _MARGIN_S
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import get_origin
 
+from proxy.config.older_names import present_names
 from proxy.config.schema import Settings
 
 _SECTIONS = ("server", "currency", "log", "ledger")
@@ -24,11 +25,24 @@ def _table() -> dict[str, tuple[str, ...]]:
     for section in _SECTIONS:
         model = Settings.model_fields[section].annotation
         for name in getattr(model, "model_fields", {}):
-            table[f"TOLLKEEPER_{section}__{name}".upper()] = (section, name)
+            table[_variable(section, name)] = (section, name)
     return table
 
 
+def _older_table() -> dict[str, str]:
+    return {
+        _variable(section, older): _variable(section, name)
+        for section in _SECTIONS
+        for older, name in present_names((section,)).items()
+    }
+
+
+def _variable(section: str, name: str) -> str:
+    return f"TOLLKEEPER_{section}__{name}".upper()
+
+
 VARIABLES: Mapping[str, tuple[str, ...]] = _table()
+OLDER_VARIABLES: Mapping[str, str] = _older_table()  # older name -> present name
 
 
 def overrides_in(environ: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], str, str]]:
@@ -36,6 +50,16 @@ def overrides_in(environ: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], 
     for name, path in VARIABLES.items():
         if environ.get(name):
             yield path, environ[name], name
+    for older, name in OLDER_VARIABLES.items():
+        if environ.get(older) and not environ.get(name):
+            yield VARIABLES[name], environ[older], older
+
+
+def set_twice(environ: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Yield (path of the setting, older name, present name) for variables that are set under both names."""
+    for older, name in OLDER_VARIABLES.items():
+        if environ.get(older) and environ.get(name):
+            yield VARIABLES[name], older, name
 
 
 def is_list(path: tuple[str, ...]) -> bool:
@@ -49,7 +73,9 @@ def is_list(path: tuple[str, ...]) -> bool:
 def likely_slips(environ: Mapping[str, str], used: set[str]) -> Iterator[str]:
     """Yield a warning for each TOLLKEEPER_* variable that sets nothing but looks like a misspelt setting."""
     for name in sorted(environ):
-        if name.startswith("TOLLKEEPER_") and name not in VARIABLES and name not in used and name not in _NO_SETTING:
+        if name in OLDER_VARIABLES and environ[name]:
+            yield f"the environment variable {name} is now called {OLDER_VARIABLES[name]}. The older name still works."
+        elif name.startswith("TOLLKEEPER_") and name not in VARIABLES and name not in used and name not in _NO_SETTING:
             close = get_close_matches(name, VARIABLES, 1, 0.85)
             if close:
                 yield f"the environment variable {name} sets nothing. Did you mean {close[0]}?"

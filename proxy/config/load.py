@@ -6,7 +6,7 @@ Where a value comes from, strongest first: flag, TOLLKEEPER_* variable, file, de
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +18,8 @@ from proxy.config import yaml_tree
 from proxy.config.cross_checks import mistakes_across, warnings_across
 from proxy.config.diagnostic import Diagnostic, Mark, SettingError
 from proxy.config.diagnostic_texts import NO_BLOCK, Finding, findings
-from proxy.config.environment import is_list, likely_slips, overrides_in
+from proxy.config.environment import is_list, likely_slips, overrides_in, set_twice
+from proxy.config.older_names import present_names
 from proxy.config.outbound import environment_proxy, holds_certificates, read_proxy_url
 from proxy.config.redact import is_sensitive, mask, mask_line, secrets_in
 from proxy.config.scalars import NULLS, NUMBER, PlainText
@@ -203,6 +204,9 @@ class _FileReading:
     def take_overrides(self, flags: Mapping[str, str]) -> None:
         for path, text, name in overrides_in(self._source.environ):
             self._override(path, text, name)
+        for path, older, name in set_twice(self._source.environ):
+            text = f"is the older name of {name}, which is set too. Keep one."
+            self._mistakes.append(Diagnostic(text, None, written(path), older))
         for dotted, text in flags.items():
             path = tuple(dotted.split("."))
             self._override(path, text, f"--{path[-1].replace('_', '-')}")
@@ -286,7 +290,7 @@ class _FileReading:
 
     def _value(self, node: yaml_tree.Node, path: SettingPath) -> Any:
         if isinstance(node, yaml_tree.MappingNode):
-            return {name: self._value(entry.node, (*path, name)) for name, entry in node.entries.items()}
+            return {name: self._value(entry.node, (*path, name)) for name, entry in self._entries(node, path)}
         if isinstance(node, yaml_tree.SequenceNode):
             return [self._value(item, (*path, number)) for number, item in enumerate(node.items)]
         self._origins[path] = f"{self._source.shown}:{node.mark.line + 1}"
@@ -294,6 +298,22 @@ class _FileReading:
         if not node.plain:
             return text
         return None if text in NULLS else PlainText(text)
+
+    def _entries(self, node: yaml_tree.MappingNode, path: SettingPath) -> Iterator[tuple[str, yaml_tree.Entry]]:
+        """Yield the entries of a block under their present names."""
+        renamed = present_names(path)
+        for name, entry in node.entries.items():
+            present = renamed.get(name, name)
+            if present == name:
+                yield name, entry
+                continue
+            place = locate(self._root, (*path, name))
+            if present in node.entries:
+                text = f"is the older name of {present}, which is set too. Keep one."
+                self._mistakes.append(self._mistake(place, text, at_key=True))
+                continue
+            self._warn(place, f"is now called {present}. The older name still works.")
+            yield present, entry
 
     def _with_variables(self, node: yaml_tree.ScalarNode, path: SettingPath) -> str:
         names = names_in(node.text)
@@ -355,8 +375,7 @@ class _FileReading:
             if key == "api_key" and block.get("keys"):
                 continue
             path: SettingPath = ("providers", name, key)
-            older = block.get("provisioning_key") if key == "management_key" else None
-            if block.get(key) is None and block.get(f"{key}_file") is None and older is None and path not in self._lost:
+            if block.get(key) is None and block.get(f"{key}_file") is None and path not in self._lost:
                 text = self._source.environ.get(variable)
                 if text:
                     block[key] = text

@@ -37,7 +37,6 @@ _PUSD_PER_USD = 10**12
 _AUSD_PER_TOKEN = 10**12  # 1 USD per million tokens = 1e-6 USD a token = 1e12 atto-USD a token
 BASE_URLS = {"openrouter": "https://openrouter.ai/api/v1", "openai": "https://api.openai.com/v1"}
 _COST_FIELD = re.compile(r"none|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+|[Xx]-[A-Za-z0-9-]+")
-OLDER_NAMES = {"management_key": "provisioning_key"}  # OpenRouter renamed it
 
 
 class PriceSettings(Block):
@@ -415,21 +414,6 @@ class Provider(Block):
         "Who is calling, for providers that list applications; used where the client sent none.",
         "Off.",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _older_name(cls, data: object) -> object:
-        if not isinstance(data, Mapping) or "provisioning_key" not in data:
-            return data
-        if data.get("management_key") is not None:
-            raise SettingError(
-                "is the older name of management_key, which is set too",
-                "Keep one.",
-                key="provisioning_key",
-                show=False,
-            )
-        renamed = {("management_key" if key == "provisioning_key" else key): value for key, value in data.items()}
-        return {key: value for key, value in renamed.items() if key != "management_key" or value is not None}
 
     @field_validator("proxy")
     @classmethod

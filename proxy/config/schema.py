@@ -19,7 +19,6 @@ from proxy.config.end_users import EndUsers
 from proxy.config.preset import Checks, Preset, PresetTarget, VariableSettings
 from proxy.config.provider import (
     BASE_URLS,
-    OLDER_NAMES,
     Attribution,
     BreakerSettings,
     KeyLimits,
@@ -53,7 +52,6 @@ from proxy.config.values import (
 
 __all__ = [
     "BASE_URLS",
-    "OLDER_NAMES",
     "Attribution",
     "Block",
     "BreakerSettings",
@@ -105,9 +103,9 @@ KeptFor = Annotated[
 
 
 class Server(Block):
-    i_know_this_is_plain: Flag = setting(
+    allow_insecure: Flag = setting(
         False,
-        "Listen beyond loopback without TLS.",
+        "Listen beyond loopback without TLS (older name: i_know_this_is_plain).",
         "Tokens and prompts would cross the network unencrypted, so this must be intended.",
     )
     host: HostName = setting(
@@ -179,9 +177,9 @@ class Server(Block):
         gt=0,
         le=DAY_S,
     )
-    lane: Flag = setting(
+    fast_path: Flag = setting(
         True,
-        "Answer plain chat completions on a fast path, which costs a fraction of the general one.",
+        "Answer plain chat completions on a fast path, which costs a fraction of the general one (older name: lane).",
         "Answers are the same on both paths; false helps to find out whether a fault lies in it.",
         restart=True,
     )
@@ -202,11 +200,11 @@ class Server(Block):
     @field_validator("host")
     @classmethod
     def _beyond_loopback_is_meant(cls, host: str, info: ValidationInfo) -> str:
-        if not is_loopback(host) and info.data.get("i_know_this_is_plain") is False:
+        if not is_loopback(host) and info.data.get("allow_insecure") is False:
             raise SettingError(
                 f"{host} can be reached from other machines, and tokens would travel unencrypted",
                 "Listen on 127.0.0.1 behind a proxy that speaks TLS (Caddy, nginx), "
-                "or set server.i_know_this_is_plain: true.",
+                "or set server.allow_insecure: true.",
                 show=False,
             )
         return host
@@ -238,9 +236,10 @@ class Log(Block):
 
 
 class LedgerSettings(Block):
-    settle_wait_s: Seconds = setting(
+    settlement_timeout_s: Seconds = setting(
         5,
-        "Longest time that the last bytes of an answer wait for a settlement that cannot be written.",
+        "Longest time that the last bytes of an answer wait for a settlement that cannot be written"
+        " (older name: settle_wait_s).",
         "Long enough for a slow disk, short for a client; the settlement is retried afterwards.",
         ge=0,
         le=600,
@@ -261,9 +260,10 @@ class LedgerSettings(Block):
         ge=0,
         le=600,
     )
-    crash_reservation: Literal["charge", "release"] = setting(
+    after_crash: Literal["charge", "release"] = setting(
         "charge",
-        "What happens to the reservation of a request that was open in a crash, if its cost cannot be found.",
+        "What happens to the reservation of a request that was open in a crash, if its cost cannot be found"
+        " (older name: crash_reservation).",
         "It may have been billed, and no crash may free money.",
     )
     idempotency_kept_s: Seconds = setting(
@@ -312,9 +312,10 @@ class Quotas(Block):
         ge=0,
         le=60,
     )
-    on_unaffordable: Literal["clamp", "refuse"] = setting(
+    on_over_budget: Literal["clamp", "refuse"] = setting(
         "clamp",
-        "clamp lowers max_tokens to what a hard cost limit can still pay; refuse answers 402 instead.",
+        "clamp lowers max_tokens to what a hard cost limit can still pay; refuse answers 402 instead"
+        " (older name: on_unaffordable).",
         "Clients that ask for 32000 tokens each time would be refused with most of their money left.",
     )
     budget_status: Annotated[Literal[400, 402, 429], BeforeValidator(typed_status)] = setting(

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from proxy.config.diagnostic import Mark
-from proxy.config.schema import OLDER_NAMES, Settings
+from proxy.config.older_names import older_names
+from proxy.config.schema import Settings
 from proxy.config.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode
 
 Path = tuple[str | int, ...]
@@ -37,7 +38,7 @@ def locate(root: Node | None, path: SequenceOf[str | int]) -> SettingPlace:
     for position, step in enumerate(path):
         if step == KEY:
             break
-        entry = _entry(node, step)
+        entry = _entry(node, tuple(path[:position]), step)
         if entry is not None:
             name, key_mark, node = entry
             mark = node.mark
@@ -52,10 +53,10 @@ def locate(root: Node | None, path: SequenceOf[str | int]) -> SettingPlace:
     return SettingPlace(tuple(walked), mark, key_mark, node)
 
 
-def _entry(node: Node | None, step: str | int) -> tuple[str, Mark, Node] | None:
+def _entry(node: Node | None, block: Path, step: str | int) -> tuple[str, Mark, Node] | None:
     if not isinstance(node, MappingNode) or not isinstance(step, str):
         return None
-    for name in (step, OLDER_NAMES.get(step)):
+    for name in (step, *older_names(block, step)):
         if name in node.entries:
             return name, node.entries[name].key_mark, node.entries[name].node
     return None

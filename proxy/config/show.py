@@ -11,9 +11,10 @@ from pydantic import BaseModel
 
 from proxy.config.limit import Limit
 from proxy.config.load import LoadedConfig
+from proxy.config.older_names import OLDER_NAMES
 from proxy.config.schema import Limits, PresetTarget, Settings
 from proxy.config.setting_path import Path as SettingPath
-from proxy.config.setting_path import written
+from proxy.config.setting_path import block_at, written
 from proxy.core.money import pusd_to_usd
 from proxy.core.secret import Secret
 
@@ -108,10 +109,10 @@ def json_schema() -> dict[str, Any]:
         for name, field in block.get("properties", {}).items():
             block["properties"][name] = _as_written(field)
     definitions["Provider"]["required"] = []  # base_url is known for two names; the program says where it is missing
-    definitions["Provider"]["properties"]["provisioning_key"] = {
-        **definitions["Provider"]["properties"]["management_key"],
-        "deprecated": True,
-    }
+    for path, names in OLDER_NAMES.items():
+        block = block_at(path)
+        properties = definitions[block.__name__ if block is not None else ""]["properties"]
+        properties |= {older: {**properties[present], "deprecated": True} for older, present in names.items()}
     texts = {"type": "array", "items": {"type": "string"}, "minItems": 1}
     for name, short in (("Preset", ({"type": "string"}, texts)), ("PresetTarget", ({"type": "string"},))):
         definitions[name] = {"anyOf": [*short, definitions[name]]}

@@ -168,7 +168,7 @@ class SettlePending:
     def _uncertain(
         self, attempt: UnfinishedAttempt, provider: ProviderRow | None, share_pusd: int | None, flags: set[str]
     ) -> Settlement:
-        if attempt.outcome == "open" and self._live.current.settings.ledger.crash_reservation == "release":
+        if attempt.outcome == "open" and self._live.current.settings.ledger.after_crash == "release":
             return Settlement("released", 0, "none", frozenset(flags))
         reports_cost = provider is None or provider.dialect.reports_cost
         return give_up(share_pusd, "reservation" if reports_cost else "estimate", flags)

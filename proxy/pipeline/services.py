@@ -63,13 +63,13 @@ class Snapshot:
     # read for each request, where a field of a pydantic model would cost as much as a call
     targets: TargetsByName = field(init=False)
     body_max_bytes: int = field(init=False)
-    settle_wait_s: float = field(init=False)
+    settlement_timeout_s: float = field(init=False)
 
     def __post_init__(self) -> None:
         settings = self.settings
         object.__setattr__(self, "targets", TargetsByName(settings.providers))
         object.__setattr__(self, "body_max_bytes", settings.server.body_max_bytes)
-        object.__setattr__(self, "settle_wait_s", settings.ledger.settle_wait_s)
+        object.__setattr__(self, "settlement_timeout_s", settings.ledger.settlement_timeout_s)
 
     def provider_of(self, target: Target) -> ProviderRow:
         return self.providers[target.provider] if target.static is None else self.statics[target.static]

@@ -71,6 +71,15 @@ def test_the_configuration_fits_one_screen_and_has_its_schema(cli: CommandLine) 
     assert cli.run("check", "--offline", OPENROUTER_API_KEY=KEY).returncode == 0
 
 
+def test_check_mentions_an_older_name_of_a_setting(cli: CommandLine) -> None:
+    cli.ok("init", OPENROUTER_API_KEY=KEY)
+    config = cli.folder / "config.yaml"
+    config.write_text(config.read_text().replace("port: 8787", "port: 8787, lane: true"))
+    ran = cli.run("check", "--offline", OPENROUTER_API_KEY=KEY)
+    assert ran.returncode == 0
+    assert "server.lane: is now called fast_path. The older name still works." in ran.stdout
+
+
 def test_the_lines_that_are_comments_are_valid_too(cli: CommandLine) -> None:
     cli.ok("init", OPENROUTER_API_KEY=KEY)
     config = cli.folder / "config.yaml"

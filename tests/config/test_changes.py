@@ -44,7 +44,7 @@ CHANGED: list[tuple[str, dict[str, Any], list[str]]] = [
         ["presets.fast.targets: openai/gpt-5-mini → openai/gpt-5-mini, openai/gpt-5"],
     ),
     ("scalar", {"server": {"body_timeout_s": 7}}, ["server.body_timeout_s: 30 → 7"]),
-    ("flag", {"quotas": {"on_unaffordable": "refuse"}}, ["quotas.on_unaffordable: clamp → refuse"]),
+    ("flag", {"quotas": {"on_over_budget": "refuse"}}, ["quotas.on_over_budget: clamp → refuse"]),
     ("admin token", {"admin_token": "canary" * 8}, ["admin_token changed"]),
     ("group", {"groups": {"family": {}}}, ["groups.family added"]),
 ]

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.config.load import LoadedConfig, data_dir, find_config, load_default, load_file
+from proxy.config.older_names import OLDER_NAMES
 from proxy.config.schema import Settings, split_target
 from proxy.config.show import as_json, effective, schema_blocks
 from proxy.core.errors import ConfigError
@@ -154,6 +155,65 @@ def test_the_older_name_of_the_management_key(folder: Path) -> None:
     assert loaded.settings.providers["openrouter"].management_key == Secret("sk-or-prov-1")
 
 
+OLDER = [
+    ("server", "i_know_this_is_plain", "allow_insecure", "true", True),
+    ("server", "lane", "fast_path", "false", False),
+    ("ledger", "settle_wait_s", "settlement_timeout_s", "7", 7.0),
+    ("ledger", "crash_reservation", "after_crash", "release", "release"),
+    ("quotas", "on_unaffordable", "on_over_budget", "refuse", "refuse"),
+    ("providers.openrouter", "provisioning_key", "management_key", "sk-or-prov-1", Secret("sk-or-prov-1")),
+]
+
+
+def _block_of(settings: Settings, name: str) -> object:
+    return settings.providers["openrouter"] if name == "providers.openrouter" else getattr(settings, name)
+
+
+def _in_block(name: str, text: str) -> str:
+    return f"providers: {{openrouter: {{{text}}}}}\n" if name == "providers.openrouter" else f"{name}: {{{text}}}\n"
+
+
+def test_every_older_name_is_tried_here() -> None:
+    known = {(block[0], older, name) for block, names in OLDER_NAMES.items() for older, name in names.items()}
+    assert {(block.partition(".")[0], older, name) for block, older, name, _, _ in OLDER} == known
+
+
+@pytest.mark.parametrize(("block", "older", "name", "text", "value"), OLDER)
+def test_an_older_name_works_and_is_mentioned(
+    folder: Path, block: str, older: str, name: str, text: str, value: object
+) -> None:
+    loaded = load(folder, _in_block(block, f"{older}: {text}"))
+    assert getattr(_block_of(loaded.settings, block), name) == value
+    assert [one for one in loaded.warnings if f"{block}.{older}: is now called {name}." in one]
+    present = load(folder, _in_block(block, f"{name}: {text}"))
+    assert present.settings == loaded.settings
+    assert not [one for one in present.warnings if "now called" in one]
+
+
+@pytest.mark.parametrize(("block", "older", "name", "text", "_value"), OLDER)
+@pytest.mark.parametrize("first", [True, False])
+def test_both_names_are_a_mistake(
+    folder: Path, first: bool, block: str, older: str, name: str, text: str, _value: object
+) -> None:
+    both = (f"{older}: {text}", f"{name}: {text}")
+    problem = refused(folder, _in_block(block, ", ".join(both if first else both[::-1])))
+    assert f"{block}.{older}: is the older name of {name}, which is set too. Keep one." in problem
+
+
+def test_a_mistake_names_the_setting_as_it_is_written(folder: Path) -> None:
+    assert "config.yaml:1:16  server.lane: must be true or false" in refused(folder, "server: {lane: fast}\n")
+
+
+def test_older_names_of_variables(folder: Path) -> None:
+    older, name = "TOLLKEEPER_SERVER__LANE", "TOLLKEEPER_SERVER__FAST_PATH"
+    loaded = load(folder, "server: {fast_path: true}\n", {**ENV, older: "false"})
+    assert loaded.settings.server.fast_path is False
+    assert loaded.warnings == (f"the environment variable {older} is now called {name}. The older name still works.",)
+    both = {**ENV, older: "false", name: "false"}
+    problem = refused(folder, "", both)
+    assert f"{older} (server.fast_path): is the older name of {name}, which is set too. Keep one." in problem
+
+
 def test_aliases_are_written_out(folder: Path) -> None:
     loaded = load(folder, "users:\n  a: &same {limits: {cost: $1/day}}\n  b: *same\n")
     assert loaded.settings.users["a"] == loaded.settings.users["b"]
@@ -214,7 +274,7 @@ def test_every_section_can_be_set_by_variables(folder: Path) -> None:
     settings = load(folder, "", environ).settings
     assert settings.server.hosts == ("llm.lan", "llm.home")
     assert settings.server.body_max_bytes == 2**20
-    assert settings.ledger.settle_wait_s == 2.5
+    assert settings.ledger.settlement_timeout_s == 2.5
     assert settings.currency.usd_rate == Decimal("0.91")
     assert settings.admin_token == Secret("top-secret")
 
@@ -350,8 +410,8 @@ _MISTAKES = [
     ("server: {port: 1.5}\n", "config.yaml:1:16  server.port: must be a whole number; found 1.5."),
     ("server: {port: 65536}\n", "config.yaml:1:16  server.port: must be at most 65535; found 65536."),
     (
-        "server: {i_know_this_is_plain: on}\n",
-        'config.yaml:1:32  server.i_know_this_is_plain: must be true or false; found "on".',
+        "server: {allow_insecure: on}\n",
+        'config.yaml:1:26  server.allow_insecure: must be true or false; found "on".',
     ),
     (
         "server: {body_max_bytes: 32MBit}\n",
@@ -380,7 +440,7 @@ _MISTAKES = [
         (
             "config.yaml:1:16  server.host: 0.0.0.0 can be reached from other machines, and tokens would travel "
             "unencrypted. Listen on 127.0.0.1 behind a proxy that speaks TLS (Caddy, nginx), "
-            "or set server.i_know_this_is_plain: true."
+            "or set server.allow_insecure: true."
         ),
     ),
     (

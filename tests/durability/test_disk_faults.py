@@ -19,7 +19,7 @@ from tests.support.patience import eventually
 from tests.support.stand import Stand, read_rows
 from tests.support.stand import stand as run_stand
 
-MORE: dict[str, Any] = {"ledger": {"busy_timeout_s": 0.1, "settle_wait_s": 0.2}}
+MORE: dict[str, Any] = {"ledger": {"busy_timeout_s": 0.1, "settlement_timeout_s": 0.2}}
 NOBODY = 65534
 PAUSE_MS = 1500  # what the provider waits in the middle of its answer: time to break the disk in
 
@@ -139,7 +139,7 @@ async def test_an_end_that_cannot_be_written_holds_nobody_up_and_lands_later(tmp
             await client.read_until(b'"finish_reason":"stop"')
             [before] = await stand.rows()
             with fault(stand.database):
-                await client.read_until(b"[DONE]")  # after settle_wait_s, the disk as broken as before
+                await client.read_until(b"[DONE]")  # after settlement_timeout_s, the disk as broken as before
                 [row] = await stand.rows()
                 assert row["state"] == "open"
                 assert row["reserved_pusd"] == before["reserved_pusd"] > 0  # and counts in full

@@ -227,7 +227,7 @@ async def test_any_text_of_a_provider(opened: Open, lane: bool) -> None:
         place = await opened(
             {
                 **LIMITED,
-                "server": {"lane": lane},
+                "server": {"fast_path": lane},
                 "ledger": {"lookup_timeout_s": 0.1},
                 "providers": {"raw": {**provider, "prices": prices, **calm}},
                 "presets": {"two": ["raw/a", "raw/b"]},

@@ -107,7 +107,7 @@ async def test_who_is_disabled_while_the_body_comes_is_not_served(opened: Open) 
 
 async def test_a_limit_that_comes_while_a_request_waits_for_room(opened: Open) -> None:
     """It waits for another's reservation; by the time there is room, the user may spend nothing."""
-    rules = {"quotas": {"wait_s": 20, "on_unaffordable": "refuse"}}
+    rules = {"quotas": {"wait_s": 20, "on_over_budget": "refuse"}}
     place = await opened({**world(), **rules})
     worst = await place.worst_case(model=MODEL)
     place_limits = {"limits": {"cost": f"${worst / 1e12:.12f}/day"}}

@@ -83,7 +83,7 @@ async def running(folder: Path, program: str) -> AsyncIterator[Process]:
 
 
 async def test_a_stop_that_leaves_ends_unwritten_says_so(tmp_path: Path, sim: Controls) -> None:
-    write_config(tmp_path, settings(sim.url, {"ledger": {"settle_wait_s": 0.2}}))
+    write_config(tmp_path, settings(sim.url, {"ledger": {"settlement_timeout_s": 0.2}}))
     async with running(tmp_path, _SERVE_FULL) as process:
         body = {"model": MODEL, "messages": MESSAGES}
         await sim.behave("next", first_token_ms=700)

@@ -107,7 +107,7 @@ MUTATIONS: Final = (
         (
             Patch(
                 "SettlePending._uncertain",
-                'attempt.outcome == "open" and self._live.current.settings.ledger.crash_reservation == "release"',
+                'attempt.outcome == "open" and self._live.current.settings.ledger.after_crash == "release"',
                 'attempt.outcome == "open"',
             ),
         ),

@@ -40,10 +40,10 @@ async def _ended(folder: Path) -> None:
     await eventually(look)
 
 
-@pytest.mark.parametrize("crash_reservation", ["charge", "release"])
-async def test_after_a_kill(tmp_path: Path, sim: Controls, crash_reservation: str) -> None:
+@pytest.mark.parametrize("after_crash", ["charge", "release"])
+async def test_after_a_kill(tmp_path: Path, sim: Controls, after_crash: str) -> None:
     """What may have been billed is not sent again; where the operator calls it free, it is."""
-    more = {"ledger": {"crash_reservation": crash_reservation}}
+    more = {"ledger": {"after_crash": after_crash}}
     config = write_config(tmp_path, settings(sim.url, more))
     await _killed_with_one_open(tmp_path, config, sim)
 
@@ -53,5 +53,5 @@ async def test_after_a_kill(tmp_path: Path, sim: Controls, crash_reservation: st
     async with serving(tmp_path, config) as process:
         await _ended(tmp_path)
         assert await ask(process, temperature=1) == 422
-        assert await ask(process) == (409 if crash_reservation == "charge" else 200)
-        assert len(await sim.requests()) == (1 if crash_reservation == "charge" else 2)
+        assert await ask(process) == (409 if after_crash == "charge" else 200)
+        assert len(await sim.requests()) == (1 if after_crash == "charge" else 2)

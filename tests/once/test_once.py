@@ -52,7 +52,7 @@ def ids(place: Place) -> list[str]:
 
 @pytest.mark.parametrize("lane", [True, False])
 async def test_fifty_at_once_are_one(opened: Open, lane: bool) -> None:
-    place = await opened({"server": {"lane": lane}})
+    place = await opened({"server": {"fast_path": lane}})
     await place.sim.behave("all", delay_ms=200)
     answers = await asyncio.gather(*(chat(place) for _ in range(50)))
     assert [answer.status for answer in answers] == [200] * 50

@@ -27,7 +27,7 @@ async def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     policy = {"on_disconnect": on_disconnect}
     more = {
         "providers": {"openrouter": policy, "plain": policy},
-        "server": {"write_timeout_s": 0.5, "lane": way == "lane"},
+        "server": {"write_timeout_s": 0.5, "fast_path": way == "lane"},
     }
     async with run_stand(tmp_path_factory.mktemp("hangup"), more) as found:
         yield found

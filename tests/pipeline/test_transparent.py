@@ -29,7 +29,7 @@ async def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     short = {"header_timeout_s": 1, "idle_timeout_s": 1}
     folder = tmp_path_factory.mktemp("transparent")
     async with run_stand(
-        folder, {"server": {"lane": request.param}, "providers": {"openrouter": short, "plain": short}}
+        folder, {"server": {"fast_path": request.param}, "providers": {"openrouter": short, "plain": short}}
     ) as found:
         yield found
 

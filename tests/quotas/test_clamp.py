@@ -138,8 +138,8 @@ async def test_a_prompt_that_cannot_be_paid(opened: Open) -> None:
 
 
 async def test_all_or_nothing(opened: Open) -> None:
-    """on_unaffordable: refuse never changes the request."""
-    place = await opened_with(opened, 1000, on_unaffordable="refuse")
+    """on_over_budget: refuse never changes the request."""
+    place = await opened_with(opened, 1000, on_over_budget="refuse")
     answer = await place.chat(max_tokens=OPENCODE)
     assert answer.status == 402
     assert f"even with max_tokens {MODEL_OUTPUT_MAX};" in error_of(answer)["message"]

@@ -168,7 +168,7 @@ async def test_the_last_usage_counts(opened: Open) -> None:
 
 def _two_targets(limit_pusd: int) -> dict[str, Any]:
     return {
-        "quotas": {"on_unaffordable": "refuse"},
+        "quotas": {"on_over_budget": "refuse"},
         "users": {"anna": user("anna", limits={"cost": cost(limit_pusd)}), "bob": user("bob")},
         "presets": {"fast": ["openai/gpt-4o", MODEL]},
     }
@@ -242,7 +242,7 @@ async def test_no_reservation_on_disk_no_request(opened: Open) -> None:
 
 async def test_what_cannot_be_written_still_counts(opened: Open) -> None:
     """The settlement waits for the disk: until it is written the reservation stands, then the cost."""
-    place = await opened({**HARD, "ledger": {"busy_timeout_s": 0.1, "settle_wait_s": 0.2}})
+    place = await opened({**HARD, "ledger": {"busy_timeout_s": 0.1, "settlement_timeout_s": 0.2}})
     await place.restart()
     await place.sim.behave("next", stop_at="after_chunks", stop_after=1, stop_with="hang", hang_ms=300)
     client = await place.begin_chat(stream=True)
@@ -419,7 +419,7 @@ async def test_a_kill_opens_no_room(tmp_path: Path, sim: Controls) -> None:
         process.signal(signal.SIGKILL)
         await process.ended()
         await client.close()
-    more = {"users": {"anna": {"limits": {"cost": "$0.0005"}}}, "quotas": {"wait_s": 0, "on_unaffordable": "refuse"}}
+    more = {"users": {"anna": {"limits": {"cost": "$0.0005"}}}, "quotas": {"wait_s": 0, "on_over_budget": "refuse"}}
     config = write_config(tmp_path, settings(sim.url, more))
     async with serving(tmp_path, config) as process:
         answer = await ask(process.port, "POST", CHAT, body, token=process.token)

@@ -14,6 +14,6 @@ SIX = [f"openai/{name}" for name in ("gpt-5", "gpt-5-mini", "gpt-5-nano", "gpt-4
 
 @pytest_asyncio.fixture(params=[True, False], ids=["lane", "general"])
 async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stand]:
-    more = {"server": {"lane": request.param}, "presets": {"two": SIX[-2:], "six": SIX}}
+    more = {"server": {"fast_path": request.param}, "presets": {"two": SIX[-2:], "six": SIX}}
     async with run_stand(tmp_path, more) as found:
         yield found

@@ -176,7 +176,7 @@ class Example:
 async def shipped(folder: Path, *, lane: bool) -> AsyncIterator[Example]:
     async with nothing_leaks(), simulator() as sim:
         path = write_shipped(folder, sim.url)
-        environ = {**ENVIRONMENT, "TOLLKEEPER_SERVER__LANE": str(lane).lower()}
+        environ = {**ENVIRONMENT, "TOLLKEEPER_SERVER__FAST_PATH": str(lane).lower()}
         async with app_in_loop(path, environ) as app, httpx2.AsyncClient(trust_env=False) as http:
             await models_known(app)
             await sim.reset()

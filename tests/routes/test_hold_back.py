@@ -17,7 +17,7 @@ FIRST, SECOND = "openai/gpt-5-mini", "openai/gpt-4o-mini"
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=[True, False], ids=["lane", "general"])
 async def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
     more: dict[str, Any] = {
-        "server": {"lane": request.param},
+        "server": {"fast_path": request.param},
         "presets": {"two": [FIRST, SECOND]},
         "providers": {"openrouter": {"header_timeout_s": 0.5, "idle_timeout_s": 0.5}},
     }

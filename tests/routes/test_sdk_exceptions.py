@@ -67,7 +67,7 @@ async def _read(client: openai.AsyncOpenAI, model: str, *, stream: bool) -> None
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=[True, False], ids=["lane", "general"])
 async def sides(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sides]:
     more: dict[str, Any] = {
-        "server": {"lane": request.param},
+        "server": {"fast_path": request.param},
         "presets": {ALIKE: [FIRST, SECOND], MIXED: [FIRST, "plain/gpt-4o-mini"]},
         "providers": {"openrouter": {"header_timeout_s": 0.3, "idle_timeout_s": 0.3}},
     }

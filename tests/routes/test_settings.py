@@ -113,7 +113,7 @@ async def test_a_static_target_costs_nothing(tmp_path: Path) -> None:
     more: dict[str, Any] = {
         "presets": {"phone": ["openai/gpt-5-mini", MODEL, {"static": {"default": "Please call again."}}]},
         "users": {"anna": {"token_hash": token_hash_of("anna"), "limits": {"cost": "$0.0025"}}},
-        "quotas": {"on_unaffordable": "refuse", "wait_s": 0},
+        "quotas": {"on_over_budget": "refuse", "wait_s": 0},
     }
     async with run_stand(tmp_path, more) as stand:
         await stand.sim.behave(named="rst-before-headers")
@@ -143,7 +143,7 @@ async def test_checks_of_answers(tmp_path: Path, endpoint: str, stream: bool, la
     """An answer that is not what the preset promises is flagged, and passed on where nothing better is to be had."""
     rules = {"valid_json": True, "min_chars": 5, "pattern": "yes"}
     preset = {"targets": [MODEL], "checks": rules}
-    async with run_stand(tmp_path, {"presets": {"strict": preset}, "server": {"lane": lane}}) as stand:
+    async with run_stand(tmp_path, {"presets": {"strict": preset}, "server": {"fast_path": lane}}) as stand:
         body = {"model": "strict", "stream": stream, **ASKED[endpoint]}
         cases = (
             ("no", "check_no_pattern check_not_json check_too_short"),

@@ -70,7 +70,7 @@ async def _ask(found: Place, dice: random.Random, n: int, *, stream: bool) -> An
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "general"])
 async def test_any_bytes_in_any_header(tmp_path: Path, lane: bool) -> None:
     dice = random.Random(20261129)
-    async with place(tmp_path, {"server": {"lane": lane}}) as found:
+    async with place(tmp_path, {"server": {"fast_path": lane}}) as found:
         seen: set[int] = set()
         for n in range(EXAMPLES):
             answer = await _ask(found, dice, n, stream=n % 2 == 0)
@@ -87,7 +87,7 @@ async def test_any_bytes_in_any_header(tmp_path: Path, lane: bool) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 async def test_any_model_name(tmp_path: Path, lane: bool, name: str, stream: bool) -> None:
     """It is told in a header: it must not become a line of its own there."""
-    async with place(tmp_path, {"server": {"lane": lane}}) as found:
+    async with place(tmp_path, {"server": {"fast_path": lane}}) as found:
         answer = await found.chat(f"plain/{name}", stream=stream)
         assert answer.status in (200, 400, 402, 404), answer
         assert answer.header("Set-Cookie") is None

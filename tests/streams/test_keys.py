@@ -64,7 +64,7 @@ async def _told(found: Place, name: str, model: str, *, stream: bool) -> bytes:
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "general"])
 async def test_no_answer_tells_the_key(tmp_path: Path, lane: bool) -> None:
     config = {
-        "server": {"lane": lane},
+        "server": {"fast_path": lane},
         "presets": {"two": ["openai/gpt-4o-mini", "openai/gpt-4o"]},
         "providers": {"openrouter": {"breaker": {"failures": 1000}}},
     }

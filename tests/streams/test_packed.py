@@ -32,7 +32,7 @@ async def test_a_packed_stream_passes_unread(tmp_path: Path, coding: str, model:
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "general"])
 async def test_one_that_breaks_ends_without_a_sign(tmp_path: Path, lane: bool) -> None:
     """An event of ours would be taken for packed bytes; that the end is missing is what tells the client."""
-    async with place(tmp_path, {"server": {"lane": lane}}) as found:
+    async with place(tmp_path, {"server": {"fast_path": lane}}) as found:
         head = stream_head("Content-Encoding: br", "X-Generation-Id: gen-packed")
         found.upstream.next(Turn((head + chunk(PACKED), Pause(0.1), Reset()), {"gen-packed": 4_000_000}))
         answer = await found.chat(stream=True)

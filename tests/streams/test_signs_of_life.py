@@ -34,7 +34,7 @@ def _comments(data: bytes) -> bytes:
 
 @pytest_asyncio.fixture(params=[True, False], ids=["lane", "general"])
 async def found(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
-    server = {"lane": request.param, "keep_alive_s": 0.3, "silence_max_s": 0.5}
+    server = {"fast_path": request.param, "keep_alive_s": 0.3, "silence_max_s": 0.5}
     async with place(tmp_path, {**CALM, "server": server}) as each:
         yield each
 

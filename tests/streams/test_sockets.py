@@ -71,7 +71,7 @@ async def test_bytes_out_are_bytes_in(
 ) -> None:
     monkeypatch.setattr(build, "make_transport", lambda base_url, *_, **__: transport(base_url))
     drawn = await asyncio.to_thread(_drawn, EXAMPLES)
-    async with place(tmp_path, {"server": {"lane": lane}}) as found:
+    async with place(tmp_path, {"server": {"fast_path": lane}}) as found:
         for each in drawn:
             answer = await _ask(found, each)
             assert (answer.status, answer.end) == (200, "complete"), answer

@@ -97,7 +97,7 @@ async def test_both_ways_answer_alike(tmp_path: Path) -> None:
         folder = tmp_path / str(lane)
         folder.mkdir()
         seen = found[lane] = {}
-        async with place(folder, {"server": {"lane": lane}}) as each:
+        async with place(folder, {"server": {"fast_path": lane}}) as each:
             for n, (name, line, stream) in enumerate(
                 (name, line, stream) for name in NAMES for line in LINES for stream in (False, True)
             ):

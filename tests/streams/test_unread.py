@@ -73,7 +73,7 @@ def no_collection() -> Iterator[None]:
 @pytest.mark.sampled(0.3)
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_client_that_reads_nothing_is_cut(tmp_path: Path, way: str) -> None:
-    config = {"server": {"write_timeout_s": _STALL_S, "lane": WAYS[way][1]}}
+    config = {"server": {"write_timeout_s": _STALL_S, "fast_path": WAYS[way][1]}}
     async with place(tmp_path, config) as found:
         with no_collection():
             held_bytes = 0
@@ -99,7 +99,7 @@ async def _none_open(found: Place) -> bool:
 @pytest.mark.parametrize("way", ["JSON on the lane", "a message", "a stream on aiohttp"])
 async def test_a_client_that_reads_slowly_gets_all_of_it(tmp_path: Path, way: str) -> None:
     """It takes longer than write_timeout_s for what is unsent to go out; that some of it goes is enough."""
-    async with place(tmp_path, {"server": {"write_timeout_s": 0.4, "lane": WAYS[way][1]}}) as found:
+    async with place(tmp_path, {"server": {"write_timeout_s": 0.4, "fast_path": WAYS[way][1]}}) as found:
         client = await _ask(found, way, 0)
         begun_s, read_bytes = time.monotonic(), 0
         while time.monotonic() - begun_s < 1.5:

@@ -126,7 +126,7 @@ async def test_a_refusal_says_who_what_and_why(tmp_path: Path, sim: Controls, la
         "anna": {"token_hash": token_hash_of("anna"), "limits": {"cost": "$0.000001/day"}},
         "bo": {"token_hash": token_hash_of("bo"), "limits": {"requests": "1/minute"}, "models": ["openai/*"]},
     }
-    path = write_config(tmp_path, settings(sim.url, {"server": {"lane": lane}, "users": users}))
+    path = write_config(tmp_path, settings(sim.url, {"server": {"fast_path": lane}, "users": users}))
     body = {"model": MODEL, "messages": MESSAGES}
     async with serving(tmp_path, path) as process:
         asked = [

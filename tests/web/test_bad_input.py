@@ -25,7 +25,7 @@ GOOD = {"model": MODEL, "messages": MESSAGES}
 async def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
     more = {
         "server": {
-            "lane": request.param,
+            "fast_path": request.param,
             "body_max_bytes": BODY_MAX_BYTES,
             "body_timeout_s": 0.5,
             "head_timeout_s": 2,

@@ -17,7 +17,7 @@ TOKEN = token_of("anna")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=[True, False], ids=["lane", "general"])
 async def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    more = {"server": {"lane": request.param}, "users": {"anna": {"limits": {"cost": "$5/day"}}}}
+    more = {"server": {"fast_path": request.param}, "users": {"anna": {"limits": {"cost": "$5/day"}}}}
     async with run_stand(tmp_path_factory.mktemp("trifles"), more) as found:
         yield found
 

@@ -21,7 +21,7 @@ EVIL = ["https://evil.example", "https://app.example.com.evil.example", "http://
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=[True, False], ids=["lane", "general"])
 async def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    more = {"server": {"lane": request.param, "origins": ORIGINS}}
+    more = {"server": {"fast_path": request.param, "origins": ORIGINS}}
     async with run_stand(tmp_path_factory.mktemp("cors"), more) as found:
         yield found
 
@@ -162,9 +162,9 @@ async def test_a_reload_shuts_a_page_out(stand: Stand) -> None:
         data = request_bytes("POST", CHAT, GOOD, token=stand.token, headers=[("Origin", PAGE)])
         await client.send(data)
         _readable(await client.read_answer(), PAGE)
-        lane = stand.app.live.settings.server.lane
+        lane = stand.app.live.settings.server.fast_path
         for origins, status in ((["null"], 403), (ORIGINS, 200)):
-            more = {"server": {"lane": lane, "origins": origins}}
+            more = {"server": {"fast_path": lane, "origins": origins}}
             write_config(stand.folder, settings(stand.sim.url, more))
             assert await stand.app.live.reload() is None
             await client.send(data)

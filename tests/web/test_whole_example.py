@@ -45,7 +45,7 @@ async def test_asked_everything(tmp_path: Path, caplog: pytest.LogCaptureFixture
     environ = {
         **ENVIRONMENT,
         "TOLLKEEPER_ADMIN_TOKEN": ADMIN_TOKEN,
-        "TOLLKEEPER_SERVER__LANE": str(lane).lower(),
+        "TOLLKEEPER_SERVER__FAST_PATH": str(lane).lower(),
         "TOLLKEEPER_DEFAULTS__LIMITS": "{cost: $100/day, requests: 10000/minute}",  # else most are refused by 429
     }
     async with nothing_leaks(), simulator() as sim:

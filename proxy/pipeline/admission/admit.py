@@ -114,7 +114,7 @@ def _fit(wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot) -> A
         tokens = _tokens(wanted, None) if allowance.has_tokens else None
         return Admission(_worst_case(wanted, None), tokens, None, lowered=False)
     natural = _natural_tokens(wanted)
-    cap = _cap(wanted, natural, desk, may_lower=snapshot.settings.quotas.on_unaffordable == "clamp")
+    cap = _cap(wanted, natural, desk, may_lower=snapshot.settings.quotas.on_over_budget == "clamp")
     if wanted.prices is not None and allowance.has_hard_cost:
         return _fit_budget(wanted, cap, desk, snapshot)
     send = cap
@@ -129,7 +129,7 @@ def _fit_budget(
 ) -> Admission | AdmissionRefused:
     """Lower max_tokens until the worst case fits into the tightest hard cost limit."""
     assert wanted.prices is not None
-    may_lower = snapshot.settings.quotas.on_unaffordable == "clamp"
+    may_lower = snapshot.settings.quotas.on_over_budget == "clamp"
     left = desk.book.headroom_pusd(wanted.allowance.quotas, wanted.now_ms)
     assert left is not None
     try:

@@ -122,7 +122,7 @@ class Recorder:
                 self._tell_over(end, cost_pusd)
         try:
             written = services.ledger.end(end, self._written)
-            services.patience.expect(written, self._snapshot.settle_wait_s, self._context.request_id)
+            services.patience.expect(written, self._snapshot.settlement_timeout_s, self._context.request_id)
             await written
         except LedgerUnavailableError as problem:  # nothing is written any more; the next start finds the row open
             log.error("settlement.unwritten", extra={"request_id": self._context.request_id, "problem": str(problem)})

@@ -208,7 +208,7 @@ def clamp_output_tokens(
     half of the headroom pays for, so that two requests at once both pass; but not below 256 or what a thinking
     budget needs, nor below the client's own smaller figure, as long as the whole headroom pays for that. The
     number is always to be written into the body: another host of the same model may have a greater maximum than
-    the list says. may_lower=False (the setting `on_unaffordable: refuse`) takes all or nothing. Raises Unbounded as
+    the list says. may_lower=False (the setting `on_over_budget: refuse`) takes all or nothing. Raises Unbounded as
     worst_case_pusd does, where no cap bounds the answer either.
     """
     all_terms = [_terms(price, facts) for price in prices]
