@@ -30,7 +30,8 @@ from proxy.pipeline.access_log import AccessLog, LineSink
 from proxy.pipeline.admission.limiter import MemoryLimiter
 from proxy.pipeline.admission.missing_limits import MissingLimit
 from proxy.pipeline.counters import Counters
-from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.services import Services
+from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.provider_health import Health
 from proxy.policy.trusted_clock import TrustedClock
 from proxy.providers.model_lists import ModelLists

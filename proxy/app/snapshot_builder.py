@@ -16,10 +16,9 @@ from proxy.config.schema import Settings
 from proxy.core.clock import Clock
 from proxy.pipeline.admission.allowance import use_case_quotas
 from proxy.pipeline.admission.missing_limits import MissingLimit, find_missing_limits
-from proxy.pipeline.identity.authenticate import Directory
-from proxy.pipeline.identity.directory import build_directory
+from proxy.pipeline.identity.directory import Directory, build_directory
 from proxy.pipeline.routing.presets import preset_rows, static_rows
-from proxy.pipeline.services import Snapshot, routing_of
+from proxy.pipeline.snapshot import Snapshot, routing_of
 from proxy.pipeline.upstream.key_limits import PastKeyUse
 from proxy.pipeline.upstream.provider_health import Health
 from proxy.policy.host import Hosts

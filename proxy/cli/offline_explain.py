@@ -9,9 +9,9 @@ from proxy.app.rebuild import rebuilt_book
 from proxy.core.clock import Clock, SystemClock
 from proxy.core.errors import CallerError
 from proxy.pipeline.admission.limiter import MemoryLimiter
-from proxy.pipeline.identity.authenticate import Directory
+from proxy.pipeline.identity.directory import Directory
 from proxy.pipeline.routing.presets import preset_rows
-from proxy.pipeline.services import Snapshot, routing_of
+from proxy.pipeline.snapshot import Snapshot, routing_of
 from proxy.pipeline.upstream.parameter_forms import ParameterForms
 from proxy.pipeline.upstream.provider_health import Health
 from proxy.policy.host import Hosts

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from proxy.pipeline.services import Live
+from proxy.pipeline.snapshot import Live
 from proxy.providers.model_lists import ModelLists
 
 _EVERY_S = 600.0  # OpenRouter's own list may be cached for five minutes; prices move within days

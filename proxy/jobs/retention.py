@@ -12,7 +12,7 @@ from proxy.config.schema import Settings
 from proxy.core.clock import Clock
 from proxy.pipeline.admission.allowance import build_allowance, use_case_quotas
 from proxy.pipeline.identity.user_lookup import stored_allowance
-from proxy.pipeline.services import Live, Snapshot
+from proxy.pipeline.snapshot import Live, Snapshot
 from proxy.policy.quota import Quota
 from proxy.storage.sqlite.ledger import Ledger
 from proxy.storage.sqlite.reports import open_reader

@@ -14,21 +14,12 @@ from proxy.core.clock import Clock
 from proxy.pipeline.admission.limiter import MemoryLimiter
 from proxy.pipeline.counters import Counters
 from proxy.pipeline.identity.user_lookup import own_keys
-from proxy.pipeline.services import Live
 from proxy.pipeline.settlement.overrun import report_overrun
 from proxy.pipeline.settlement.recorder import word
-from proxy.pipeline.settlement.settle import (
-    CHECKS,
-    CRASH,
-    FAILED,
-    INEXACT,
-    OVER,
-    TIMED_OUT,
-    Settlement,
-    give_up,
-    settle_looked_up,
-)
+from proxy.pipeline.settlement.settle import TIMED_OUT, give_up, settle_looked_up
 from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up
+from proxy.pipeline.snapshot import Live
+from proxy.pipeline.values.settlement import CHECKS, CRASH, FAILED, INEXACT, OVER, Settlement
 from proxy.providers.generation import (
     GenerationAccess,
     GenerationRecord,

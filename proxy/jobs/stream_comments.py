@@ -4,7 +4,7 @@ import asyncio
 
 from proxy.core.clock import Clock
 from proxy.pipeline.in_flight import InFlight
-from proxy.pipeline.services import Live
+from proxy.pipeline.snapshot import Live
 
 _LOOK_MAX_S = 0.5
 _LOOKS = 4  # within the shorter of the two times

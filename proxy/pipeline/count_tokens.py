@@ -3,13 +3,16 @@
 from proxy.core.errors import ApiError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
-from proxy.pipeline.identity.authenticate import Identity, identify
+from proxy.pipeline.identity.authenticate import identify
 from proxy.pipeline.request.body import read_body
-from proxy.pipeline.routing.route import Route, Target, plan_route
+from proxy.pipeline.request.headers import request_headers
+from proxy.pipeline.routing.route import plan_route
 from proxy.pipeline.services import Services
-from proxy.pipeline.upstream.attempt import read_error, request_headers, upstream_headers
 from proxy.pipeline.upstream.no_target_errors import no_target_error
+from proxy.pipeline.upstream.send import read_error, upstream_headers
 from proxy.pipeline.upstream.upstream_errors import error_in_answer, transport_error, upstream_status_error
+from proxy.pipeline.values.identity import Identity
+from proxy.pipeline.values.route import Route, Target
 from proxy.policy.failure_table import decide
 from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow

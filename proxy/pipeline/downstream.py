@@ -6,7 +6,7 @@ Bytes in, bytes out: how they are framed, and what carries them, is known only t
 from collections.abc import Mapping
 from typing import Protocol
 
-from proxy.pipeline.request.headers import RequestHeaders
+from proxy.pipeline.values.request_headers import RequestHeaders
 
 
 class BodyTooLargeError(Exception):

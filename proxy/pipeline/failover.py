@@ -5,14 +5,17 @@ possible is taken. An answer is looked at before it is passed on as long as anot
 (relay/buffered.py).
 """
 
-from proxy.pipeline.admission.reserve import Reservation
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.relay.buffered import open_answer
-from proxy.pipeline.request.headers import RequestHeaders
-from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.relay.final_error import FailedRoute
+from proxy.pipeline.relay.relay import Relay, relay_of
+from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.recorder import Recorder
-from proxy.pipeline.upstream.attempt import Attempt, send_attempt
+from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.hops import Hops
+from proxy.pipeline.upstream.send import send_attempt
+from proxy.pipeline.values.request_headers import RequestHeaders
+from proxy.pipeline.values.reservation import Reservation
 
 
 async def find_answer(
@@ -23,8 +26,8 @@ async def find_answer(
     booking: Recorder,
     services: Services,
     snapshot: Snapshot,
-) -> Attempt:
-    """Give the attempt that answers, or the last one when there is no step left."""
+) -> Relay | FailedRoute:
+    """Return the answer that is to be relayed, or what is left when no step is."""
     attempt = walk.begin(reservation)
     if reservation.streamed:
         context.waits_since_s = context.started_s  # from here on signs of life may go out
@@ -35,23 +38,26 @@ async def find_answer(
             may_go = await walk.stand_in_line(attempt)
         if may_go:
             await send_attempt(attempt, reservation, sent, services)
-        looks = True
+        looks, opened = True, None
         if attempt.failure is None and ((looks := walk.looks_at_answers) or walk.doubts(attempt)):
-            await open_answer(context, attempt, booking.end, snapshot)
+            opened = await open_answer(context, attempt, booking.end, snapshot)
             walk.note_opened()
         if attempt.failure is None or context.gone:
-            if attempt.failure is None and (attempt.opened is not None or attempt.change is not None):
+            if attempt.failure is not None:
+                return FailedRoute(walk.attempts, opened)
+            if opened is not None or attempt.change is not None:
                 walk.learn(attempt)
-            return attempt
+            return opened or relay_of(context, attempt, booking.end, snapshot)
         following = await walk.amend(booking)
         if following is None and not looks:  # it was looked at for that alone
             attempt.failure = attempt.error = None
-            return attempt
+            return opened or relay_of(context, attempt, booking.end, snapshot)
         following = following or await walk.go_on(booking)
         if following is None:
             attempt.settle_for_it()
-            return attempt
-        attempt.opened = None  # it knows the attempt: a circle, and the garbage collector's work
+            if attempt.failure is not None:
+                return FailedRoute(walk.attempts, opened)
+            return opened or relay_of(context, attempt, booking.end, snapshot)
         attempt = following
         if reservation.streamed:
             context.waits_since_s = services.clock.monotonic_s()

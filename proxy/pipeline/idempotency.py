@@ -13,13 +13,13 @@ from typing import Any
 import orjson
 
 from proxy.core.errors import ApiError, CallerError
-from proxy.pipeline.admission.reserve import ledger_down
-from proxy.pipeline.client_closed import CLIENT_GONE_STATUS, client_gone
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
+from proxy.pipeline.errors import CLIENT_GONE_STATUS, client_gone, ledger_down
 from proxy.pipeline.idempotency_claim import IdempotencyClaim, wake
-from proxy.pipeline.identity.authenticate import Identity
-from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.services import Services
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.identity import Identity
 from proxy.policy.idempotency import EarlierRequest, repeat_of
 from proxy.storage.rows import id_floor, id_text
 from proxy.storage.sqlite.idempotency import KeyHashes, StoredKey, find_key

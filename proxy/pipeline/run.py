@@ -6,22 +6,21 @@ from proxy.core.errors import ApiError
 from proxy.pipeline.admission.bookable_targets import announce_excluded, keep_bookable
 from proxy.pipeline.admission.reserve import reserve
 from proxy.pipeline.admission.unknown_model import refused_there
-from proxy.pipeline.client_closed import client_gone
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
+from proxy.pipeline.errors import client_gone
 from proxy.pipeline.failover import find_answer
 from proxy.pipeline.idempotency import once
 from proxy.pipeline.identity.identify import identify, under_use_case
 from proxy.pipeline.identity.provision import provision
-from proxy.pipeline.relay.relay import relay
+from proxy.pipeline.relay.final_error import FailedRoute, answer_failure
 from proxy.pipeline.request.body import body_at_hand, parse_request, receive_body
+from proxy.pipeline.request.headers import request_headers
 from proxy.pipeline.request.tags import read_tags
 from proxy.pipeline.routing.order import order_targets
 from proxy.pipeline.routing.route import plan_route
 from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.recorder import Recorder
-from proxy.pipeline.upstream.attempt import request_headers
-from proxy.pipeline.upstream.final_error import answer_failure
 from proxy.pipeline.upstream.hops import Hops
 
 
@@ -72,14 +71,13 @@ async def run(context: RequestContext, services: Services) -> Reply:
     try:
         await booking.open()
         if not context.gone:
-            attempt = await find_answer(context, walk, reservation, sent, booking, services, snapshot)
-            if attempt.error is None:
-                return await relay(context, attempt, booking.end, snapshot)
+            answer = await find_answer(context, walk, reservation, sent, booking, services, snapshot)
+            if not isinstance(answer, FailedRoute):
+                return await answer.run()
             unknown = refused_there(context, walk.attempts, identity.allowance, services, snapshot)
             if unknown is not None:
                 raise unknown
-            status, error = attempt.error.status, attempt.error.code
-            return await answer_failure(context, walk.attempts, booking.end)
+            return await answer_failure(context, answer, booking.end)
         raise client_gone()
     except ApiError as failure:
         status, error = failure.status, failure.code

@@ -12,13 +12,16 @@ from proxy.pipeline.admission.bookable_targets import ExcludedTarget, keep_booka
 from proxy.pipeline.admission.reserve import quote
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
-from proxy.pipeline.identity.authenticate import Identity, identify
+from proxy.pipeline.identity.authenticate import identify
 from proxy.pipeline.identity.identify import limited
 from proxy.pipeline.identity.user_lookup import group_of, stored_allowance
 from proxy.pipeline.request.body import read_body
 from proxy.pipeline.routing.order import ordered_targets
-from proxy.pipeline.routing.route import Route, plan_route
-from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.routing.route import plan_route
+from proxy.pipeline.services import Services
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.identity import Identity
+from proxy.pipeline.values.route import Route
 from proxy.policy.target_order import Order
 from proxy.storage.sqlite.users import MissingError, find_user
 from proxy.web.deps import Deps

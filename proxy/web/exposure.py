@@ -5,7 +5,7 @@ from typing import Any
 
 from proxy.core.errors import CallerError
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.request.headers import Headers
+from proxy.pipeline.values.request_headers import Headers
 from proxy.web.admin.routes import check_operator
 from proxy.web.deps import Deps
 from proxy.web.server.aiohttp_downstream import aiohttp_request

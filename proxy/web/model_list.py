@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from proxy.pipeline.admission.allowance import Allowance
-from proxy.pipeline.routing.route import PresetRow
-from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.services import Services
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.allowance import Allowance
+from proxy.pipeline.values.preset import PresetRow
 
 _LISTS_MAX = 32  # of half a megabyte each; users of one installation share a few lists of allowed models
 _FIGURES = (  # what clients reckon with, for a preset taken from its first target that is listed

@@ -31,8 +31,8 @@ from proxy.core.clock import SystemClock
 from proxy.core.user_token import token_hash
 from proxy.pipeline.admission.limiter import MemoryLimiter
 from proxy.pipeline.admission.reserve import day_text
-from proxy.pipeline.identity.authenticate import Identity
 from proxy.pipeline.identity.directory import build_directory
+from proxy.pipeline.values.identity import Identity
 from proxy.policy.quota import Admitted, Amounts, QuotaBook
 from proxy.policy.trusted_clock import TrustedClock
 from proxy.storage.rows import OpenRow, RequestEnd

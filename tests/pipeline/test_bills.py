@@ -17,7 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.pipeline.settlement.recorder import price_usage
-from proxy.pipeline.settlement.settle import AttemptResult, Settlement, settle
+from proxy.pipeline.settlement.settle import settle
+from proxy.pipeline.values.attempt_result import AttemptResult
+from proxy.pipeline.values.settlement import Settlement
 from proxy.policy.pricing import Price
 from proxy.providers.openai import OpenAIDialect
 from proxy.wire.parsed_answer import read_message

@@ -11,7 +11,7 @@ from proxy.core.errors import CallerError
 from proxy.core.user_token import new_token, token_hash
 from proxy.pipeline.identity.authenticate import authenticate
 from proxy.pipeline.identity.directory import build_directory
-from proxy.pipeline.request.headers import RequestHeaders
+from proxy.pipeline.values.request_headers import RequestHeaders
 
 END = datetime(2027, 1, 1, tzinfo=UTC)
 END_MS = int(END.timestamp() * 1000)

@@ -1,6 +1,8 @@
 """What an attempt cost by what was heard of it, where nothing but the figures decides."""
 
-from proxy.pipeline.settlement.settle import AttemptResult, PricedUsage, Settlement, settle
+from proxy.pipeline.settlement.settle import settle
+from proxy.pipeline.values.attempt_result import AttemptResult
+from proxy.pipeline.values.settlement import PricedUsage, Settlement
 from proxy.providers.openai import OpenAIDialect
 from proxy.wire.usage import Usage
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from proxy.core.text import fit_text
-from proxy.pipeline.request.headers import RequestHeaders
 from proxy.pipeline.request.tags import pairs_of, read_tags
+from proxy.pipeline.values.request_headers import RequestHeaders
 from tests.support.stand import MESSAGES, MODEL, Stand
 from tests.support.stand import stand as run_stand
 

@@ -21,14 +21,16 @@ from hypothesis import strategies as st
 
 from proxy.app.rebuild import rebuilt_book
 from proxy.core.errors import ApiError
-from proxy.pipeline.admission.reserve import Reservation, reserve
+from proxy.pipeline.admission.reserve import reserve
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.request.tags import Tags
 from proxy.pipeline.routing.route import plan_route
 from proxy.pipeline.settlement.recorder import Recorder
-from proxy.pipeline.settlement.settle import BROKEN, AttemptResult
-from proxy.pipeline.upstream.attempt import Attempt
 from proxy.pipeline.upstream.hops import Hops
+from proxy.pipeline.values.attempt import Attempt
+from proxy.pipeline.values.attempt_result import AttemptResult
+from proxy.pipeline.values.reservation import Reservation
+from proxy.pipeline.values.settlement import BROKEN
+from proxy.pipeline.values.tags import Tags
 from proxy.storage.sqlite.verify import ExpectedTotals, verify
 from proxy.web.server.aiohttp_downstream import AiohttpDownstream
 from proxy.wire.usage import Usage

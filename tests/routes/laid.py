@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from proxy.pipeline.routing.route import PresetRow
+from proxy.pipeline.values.preset import PresetRow
 from tests.support.stand import Stand
 
 

@@ -12,8 +12,9 @@ import openai
 import pytest
 
 from proxy.core.secret import Secret
-from proxy.pipeline.routing.route import PresetRow, Target
-from proxy.pipeline.upstream.attempt import Attempt
+from proxy.pipeline.values.attempt import Attempt
+from proxy.pipeline.values.preset import PresetRow
+from proxy.pipeline.values.route import Target
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
 from proxy.policy.key_ring import KeyFacts

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from proxy.pipeline.settlement.recorder import uncounted_tokens
-from proxy.pipeline.settlement.settle import Settlement
 from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up
+from proxy.pipeline.values.settlement import Settlement
 from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd, Reserved
 from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger, set_labels
 

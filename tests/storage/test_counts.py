@@ -9,8 +9,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from proxy.core.counts import Counts
-from proxy.pipeline.settlement.settle import Settlement
 from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up
+from proxy.pipeline.values.settlement import Settlement
 from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd, Reserved
 from proxy.storage.sqlite.export import Selection, slices
 from proxy.storage.sqlite.ledger import SqliteLedger

@@ -439,12 +439,12 @@ PAGE = (Path(__file__).parents[2] / "docs" / "concepts" / "ledger.md").read_text
 
 
 def test_the_page_names_every_check_flag_state_and_table(sound: Path) -> None:
-    from proxy.pipeline.settlement import settle
+    from proxy.pipeline.values import settlement
 
-    words = {value for name, value in vars(settle).items() if name.isupper() and isinstance(value, str)}
-    flags = words - {settle.CHECKS}  # that is how the flags of a preset's checks begin
+    words = {value for name, value in vars(settlement).items() if name.isupper() and isinstance(value, str)}
+    flags = words - {settlement.CHECKS}  # that is how the flags of a preset's checks begin
     assert {"cost_unknown", "crash"} < flags
-    assert f"`{settle.CHECKS}" in PAGE
+    assert f"`{settlement.CHECKS}" in PAGE
     checks = {check for _, check in PLANTED.values()} | {"integrity", "open", "limit", "total"}
     with closing(open_reader(sound)) as connection:
         tables = {

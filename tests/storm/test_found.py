@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from proxy.pipeline.settlement.settle import AttemptResult, PricedUsage, settle
+from proxy.pipeline.settlement.settle import settle
+from proxy.pipeline.values.attempt_result import AttemptResult
+from proxy.pipeline.values.settlement import PricedUsage
 from proxy.providers.openrouter import OpenRouterDialect
 from proxy.wire.stream_meter import StreamMeter
 from proxy.wire.usage import Usage

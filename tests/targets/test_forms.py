@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.pipeline.routing.route import Route, Target
 from proxy.pipeline.upstream.parameter_forms import HOLDS_S, ParameterForms
 from proxy.pipeline.upstream.target_body import fields_of_ours, in_form
+from proxy.pipeline.values.route import Route, Target
 from proxy.policy.parameter_form import PLAIN, ParameterForm, form_of, known_form
 from proxy.providers.openai import OpenAIDialect
 from proxy.providers.openrouter import OpenRouterDialect

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.pipeline.admission.allowance import Allowance
 from proxy.pipeline.services import Services
+from proxy.pipeline.values.allowance import Allowance
 from proxy.web.model_list import ModelListCache
 from tests.support.control import Controls
 from tests.support.installation import settings, token_hash_of, token_of, write_config

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from proxy.core.endpoint_kind import LEAST_TOKENS
 from proxy.core.errors import CallerError
 from proxy.core.money import MAX_PUSD
-from proxy.pipeline.admission.allowance import Allowance
 from proxy.pipeline.admission.limit_errors import (
     not_bookable,
     not_bounded,
@@ -14,7 +13,8 @@ from proxy.pipeline.admission.limit_errors import (
     unaffordable,
 )
 from proxy.pipeline.admission.limiter import MemoryLimiter
-from proxy.pipeline.services import Snapshot
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.allowance import Allowance
 from proxy.policy.pricing import (
     BodyFacts,
     ClampedOutput,

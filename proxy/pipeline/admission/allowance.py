@@ -5,31 +5,15 @@ defaults; a group's hold for its members together, the top level's for everyone 
 Models and max_tokens are the user's, else those of end_users, else the group's, else those of defaults.
 """
 
-import fnmatch
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from proxy.config.limit import Limit
 from proxy.config.schema import Limits, Settings, UserLimits
+from proxy.pipeline.values.allowance import Allowance
 from proxy.policy.quota import Quota, scopes_of, use_case_scope
 
 _KINDS = ("cost", "requests", "tokens", "concurrency")
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    scopes: tuple[str, ...]
-    quotas: tuple[Quota, ...]
-    models: tuple[str, ...] | None
-    max_tokens: int | None
-    has_hard_cost: bool
-    has_tokens: bool
-    has_hard_tokens: bool
-    has_soft: bool = False  # on cost or tokens
-
-    def allows(self, model: str) -> bool:
-        """Tell whether a model or preset may be asked for."""
-        return self.models is None or any(fnmatch.fnmatchcase(model, pattern) for pattern in self.models)
 
 
 def build_allowance(

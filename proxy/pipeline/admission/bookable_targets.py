@@ -9,12 +9,13 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from proxy.pipeline.admission.allowance import Allowance
 from proxy.pipeline.admission.output_bounds import may_leave_out, takes_no_bound
 from proxy.pipeline.admission.reserve import facts_of, known_of
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.routing.route import Route, Target
-from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.services import Services
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.allowance import Allowance
+from proxy.pipeline.values.route import Route, Target
 from proxy.policy.pricing import BodyFacts, Price, UnboundedError, unpriced_features, worst_case_pusd
 from proxy.wire.body import dump_body
 

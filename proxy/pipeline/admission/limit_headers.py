@@ -2,8 +2,8 @@
 
 from proxy.core.clock import iso_utc
 from proxy.core.money import pusd_to_usd
-from proxy.pipeline.admission.allowance import Allowance
 from proxy.pipeline.admission.limiter import MemoryLimiter
+from proxy.pipeline.values.allowance import Allowance
 from proxy.policy.quota import LimitRow
 
 

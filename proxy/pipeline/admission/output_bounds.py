@@ -5,8 +5,8 @@ A target's own maximum, and the room that the prompt leaves in its context, are 
 
 from collections.abc import Callable
 
-from proxy.pipeline.admission.allowance import Allowance
-from proxy.pipeline.routing.route import Route, Target
+from proxy.pipeline.values.allowance import Allowance
+from proxy.pipeline.values.route import Route, Target
 from proxy.policy.parameter_form import PLAIN, ParameterForm
 from proxy.policy.pricing import BodyFacts, Price, maximum_to_write
 

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from proxy.core.errors import ApiError
 from proxy.pipeline.admission.admit import refusal_of
-from proxy.pipeline.admission.reserve import Reservation, facts_for, greater
-from proxy.pipeline.routing.route import Route, Target
-from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.admission.reserve import facts_for, greater
+from proxy.pipeline.services import Services
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.reservation import Reservation
+from proxy.pipeline.values.route import Route, Target
 from proxy.policy.pricing import Price, UnboundedError, read_facts, worst_case_pusd
 from proxy.policy.quota import Amounts, Refused
 from proxy.storage.rows import Reserved

@@ -6,41 +6,27 @@ from functools import lru_cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from proxy.core.errors import ApiError, OwnError
+from proxy.core.errors import ApiError
 from proxy.pipeline.admission.admit import Admission, AdmissionRefused, AdmissionRequest, admit
-from proxy.pipeline.admission.allowance import Allowance
 from proxy.pipeline.admission.limit_errors import features_unpriced
 from proxy.pipeline.admission.output_bounds import takes_no_bound, with_output_bounds
 from proxy.pipeline.admission.unknown_model import unpriced
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.identity.authenticate import Identity
 from proxy.pipeline.identity.identify import renewed
-from proxy.pipeline.request.tags import Tags, pairs_of
-from proxy.pipeline.routing.route import Route, Target
-from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.request.tags import pairs_of
+from proxy.pipeline.services import Services
+from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.hop import Hop
+from proxy.pipeline.values.allowance import Allowance
+from proxy.pipeline.values.identity import Identity
+from proxy.pipeline.values.reservation import Reservation
+from proxy.pipeline.values.route import Route, Target
+from proxy.pipeline.values.tags import Tags
 from proxy.policy.parameter_form import ParameterForm
 from proxy.policy.pricing import BodyFacts, Price, read_facts, unpriced_features
 from proxy.providers.provider import ProviderRow
 from proxy.storage.rows import OpenRow
 from proxy.wire.body import dump_body
-
-
-@dataclass(slots=True, eq=False)
-class Reservation:
-    """What was set aside for one request; amount_pusd None: some target has no known price.
-
-    route is the one to walk, its body with the max_tokens that was reserved for; told_max_tokens: it was lowered.
-    """
-
-    row: OpenRow
-    amount_pusd: int | None
-    route: Route
-    identity: Identity
-    told_max_tokens: int | None
-    id: int
-    streamed: bool
-    tokens: int | None  # that were reserved
 
 
 async def reserve(
@@ -331,12 +317,3 @@ def _day_of_quarter(quarter: int, zone: ZoneInfo) -> str:
 
 def day_text(ms: int, zone: ZoneInfo) -> str:
     return _day_of_quarter(ms // 900_000, zone)
-
-
-def ledger_down(reason: str) -> OwnError:
-    return OwnError(
-        503,
-        "ledger_unavailable",
-        f"The ledger cannot be written ({reason}), so nothing was sent. Try again soon. Operator: see /readyz.",
-        retry_after_s=2,
-    )

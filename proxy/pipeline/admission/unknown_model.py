@@ -4,17 +4,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from proxy.core.errors import CallerError
-from proxy.pipeline.admission.allowance import Allowance
 from proxy.pipeline.admission.limit_errors import not_priced
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.services import Services
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.allowance import Allowance
 from proxy.policy.failure import words_of
 from proxy.policy.failure_table import decide
 from proxy.policy.nearest import nearest
 from proxy.providers.model_lists import ModelListing
 
 if TYPE_CHECKING:
-    from proxy.pipeline.upstream.attempt import Attempt
+    from proxy.pipeline.values.attempt import Attempt
 
 _UNKNOWN_THERE = frozenset({"no_model", "not_here"})  # rows of the table of failures
 _NAME_CHARS_MAX = 100

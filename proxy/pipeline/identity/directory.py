@@ -1,13 +1,67 @@
 """The directory of tokens, from the configuration and from the database; the configuration wins on a clash."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import hmac
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from proxy.config.schema import Settings
+from proxy.core.errors import CallerError
 from proxy.pipeline.admission.allowance import build_allowance
-from proxy.pipeline.identity.authenticate import Directory, Identity, TokenRow
-from proxy.pipeline.identity.end_users import UserNaming
+from proxy.pipeline.identity.end_users import HeaderLookup, UserNaming
 from proxy.pipeline.identity.user_lookup import UserLookup, group_of, moment_ms, own_keys, stored_allowance
+from proxy.pipeline.values.identity import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """One token of the directory; hash is the SHA-256 in hex. trusted: it speaks for others by plain headers."""
+
+    hash: str
+    identity: Identity
+    expires_ms: int | None
+    disabled: bool
+    user_disabled: bool
+    trusted: bool = False
+
+
+class Directory:
+    """Every token that may come in, by its hash, and the people whom some of them may name."""
+
+    def __init__(
+        self, rows: Iterable[TokenRow], people: UserLookup | None = None, naming: UserNaming | None = None
+    ) -> None:
+        self._rows: Mapping[str, TokenRow] = {row.hash: row for row in rows}
+        self._people = people
+        self._naming = naming
+        self.takes_jwt = naming is not None and naming.takes_jwt
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def find(self, hash_: str) -> TokenRow | None:
+        row = self._rows.get(hash_)
+        return row if row is not None and hmac.compare_digest(row.hash, hash_) else None
+
+    def end_user(self, headers: HeaderLookup, row: TokenRow, now_ms: int) -> Identity:
+        """Give the one whom the token names, or its owner where it names nobody; raises CallerError."""
+        if self._people is None or self._naming is None:
+            return row.identity
+        name = self._naming.name(headers, now_ms, trusted=row.trusted)
+        if name is None:
+            return row.identity
+        person = self._people.find(name)
+        if person.disabled:
+            raise refused_token(403, "token_disabled", f"User {name!r} is disabled. Ask the operator.")
+        if person.expires_ms is not None and now_ms >= person.expires_ms:
+            raise refused_token(401, "token_expired", f"The time of user {name!r} is over. Ask the operator.")
+        token_id = row.identity.token_id
+        return Identity(name, person.group, token_id, person.allowance, person.own_keys, person.is_new)
+
+    def add_person(self, row: Mapping[str, Any]) -> None:
+        """Note an end user who has just been made; row is that of storage/sqlite/users.py."""
+        if self._people is not None:
+            self._people.add(row)
 
 
 def build_directory(
@@ -71,3 +125,9 @@ def _first(expires_ms: int | None, user_ends: Any) -> int | None:
     if user_ends is not None:
         ends.append(moment_ms(user_ends))
     return min(ends, default=None)
+
+
+def refused_token(status: int, code: str, text: str) -> CallerError:
+    """Return the error for a token, or a person, that is not let in."""
+    type_ = "invalid_request_error" if status == 401 else "permission_error"
+    return CallerError(status, code, text, type_=type_)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from proxy.config.schema import EndUsers
 from proxy.config.values import NAME
 from proxy.core.errors import CallerError
-from proxy.pipeline.admission.allowance import Allowance
+from proxy.pipeline.values.allowance import Allowance
 from proxy.providers.key import Key
 from proxy.wire.user_jwt import UserJwtError, UserJwtReader
 

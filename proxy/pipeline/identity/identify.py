@@ -10,8 +10,10 @@ from functools import partial
 from proxy.pipeline.admission.allowance import with_use_case
 from proxy.pipeline.admission.limit_headers import limit_headers
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.identity.authenticate import Identity, authenticate
-from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.identity.authenticate import authenticate
+from proxy.pipeline.services import Services
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.identity import Identity
 
 
 def identify(context: RequestContext, services: Services, snapshot: Snapshot, now_ms: int) -> Identity:

@@ -3,10 +3,11 @@
 from functools import partial
 
 from proxy.core.errors import CallerError
-from proxy.pipeline.admission.reserve import ledger_down
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.identity.authenticate import Identity
-from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.errors import ledger_down
+from proxy.pipeline.services import Services
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.identity import Identity
 from proxy.storage.sqlite.users import TooManyUsersError, note_end_user
 from proxy.storage.sqlite.writer import LedgerUnavailableError
 

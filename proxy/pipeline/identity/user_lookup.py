@@ -5,9 +5,9 @@ from typing import Any
 
 from proxy.config.schema import Settings, UserLimits
 from proxy.config.schema import User as UserSettings
-from proxy.pipeline.admission.allowance import Allowance as BuiltAllowance
 from proxy.pipeline.admission.allowance import build_allowance
 from proxy.pipeline.identity.end_users import NamedUser
+from proxy.pipeline.values.allowance import Allowance as BuiltAllowance
 from proxy.policy.key_ring import KeyFacts
 from proxy.providers.key import OWN, Key
 

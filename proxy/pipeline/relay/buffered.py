@@ -13,11 +13,11 @@ from typing import Any
 from proxy.core.errors import ProviderError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
-from proxy.pipeline.relay.relay import Finish, StreamRelay, WholeRelay, is_stream
-from proxy.pipeline.services import Snapshot
-from proxy.pipeline.settlement.settle import BROKEN, CHECKS
-from proxy.pipeline.upstream.attempt import CHECK, Attempt
+from proxy.pipeline.relay.relay import Finish, Relay, StreamRelay, WholeRelay, is_stream
+from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.upstream_errors import account_fault, error_in_answer
+from proxy.pipeline.values.attempt import CHECK, Attempt
+from proxy.pipeline.values.settlement import BROKEN, CHECKS
 from proxy.policy.answer_check import MAX_CHARS, answer_text, check
 from proxy.policy.failure import EMPTY, Failure
 from proxy.providers.transport.base import TransportError, UpstreamResponse
@@ -34,8 +34,8 @@ _COMMENT_MAX_BYTES = 1 << 12
 _COMMENTS = re.compile(rb"(?:(?::[^\r\n]*)?(?:\r\n|\n|\r(?=[^\n])))*", re.DOTALL)
 
 
-async def open_answer(context: RequestContext, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> None:
-    """Read an answer until it is sure to be one; what it failed by is noted in attempt."""
+async def open_answer(context: RequestContext, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> Relay | None:
+    """Read an answer until it is sure to be one; what it failed by is noted in attempt. Return what was read."""
     answer = attempt.answer
     assert answer is not None
     streams = is_stream(attempt, answer)
@@ -49,15 +49,15 @@ async def open_answer(context: RequestContext, attempt: Attempt, finish: Finish,
         told = ProviderError(502, "upstream_broken", text)  # it has not failed: what it answered may be billed
         attempt.heard.flags |= {BROKEN}
         attempt.fail(Failure("answer", answer.status), told)
-        return
+        return None
     if not streams:
         context.waits_since_s = 0.0
     kind = (BufferedStream if attempt.checks is None else CheckedStreamRelay) if streams else BufferedWhole
     opened = kind(context, attempt, answer, finish, snapshot)
     await opened.open()
-    attempt.opened = opened
     if attempt.failure is not None:
         context.when_gone(None)
+    return opened
 
 
 def fail_inside(context: RequestContext, attempt: Attempt, what: str, error: Mapping[str, Any]) -> None:

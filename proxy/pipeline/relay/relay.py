@@ -5,19 +5,19 @@ answer is read to its end for the ledger's sake when the client has gone, or cut
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Any
 
 from proxy.core.errors import ProviderError
 from proxy.core.money import pusd_to_usd
-from proxy.pipeline.client_closed import CLIENT_GONE_STATUS
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
-from proxy.pipeline.services import Snapshot
-from proxy.pipeline.settlement.settle import BROKEN, HUNG_UP, AttemptResult, Settlement
-from proxy.pipeline.upstream.attempt import Attempt
+from proxy.pipeline.errors import CLIENT_GONE_STATUS
+from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.upstream_errors import error_in_answer, transport_error
+from proxy.pipeline.values.attempt import Attempt
+from proxy.pipeline.values.attempt_result import AttemptResult
+from proxy.pipeline.values.settlement import BROKEN, HUNG_UP, Settlement
 from proxy.providers.transport.base import TransportError, UpstreamResponse
 from proxy.providers.transport.inflate import ENCODINGS
 from proxy.wire.endpoint import Meter
@@ -43,15 +43,14 @@ _FRAME_BYTES = 1024  # what an answer may hold beside its text before it is wort
 _TAIL_BYTES = 4  # the longest end of an event: CR LF CR LF
 
 
-def relay(context: RequestContext, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> Coroutine[Any, Any, Reply]:
-    """Pass the answer on; gives the response, which is complete unless the server still has to write it."""
+def relay_of(context: RequestContext, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> "Relay":
+    """Return what passes an answer on that has not been read."""
     answer = attempt.answer
     assert answer is not None
     kind: type[Relay] = StreamRelay
     if not is_stream(attempt, answer):
         kind, context.waits_since_s = WholeRelay, 0.0
-    opened, attempt.opened = attempt.opened, None  # an attempt that knows its relay is a circle too
-    return (opened or kind(context, attempt, answer, finish, snapshot)).run()
+    return kind(context, attempt, answer, finish, snapshot)
 
 
 def is_stream(attempt: Attempt, answer: UpstreamResponse) -> bool:

@@ -6,7 +6,7 @@ from proxy.config.schema import Server
 from proxy.core.errors import ApiError, CallerError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError
-from proxy.pipeline.request.headers import Headers
+from proxy.pipeline.values.request_headers import Headers
 from proxy.wire.body import BodyError, parse_body
 from proxy.wire.endpoint import Endpoint
 

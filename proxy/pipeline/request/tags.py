@@ -1,27 +1,20 @@
 """What a client says about its request beside the body: use case, session, tags."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from proxy.core.errors import CallerError
 from proxy.core.text import fit_text, header_text
-from proxy.pipeline.request.headers import Headers, RequestHeaders
+from proxy.pipeline.values.request_headers import Headers, RequestHeaders
+from proxy.pipeline.values.tags import Tags
 
 _TEXT_CHARS_MAX = 256  # the length of a session id at OpenRouter
 _TAGS_MAX = 16  # as OpenAI's metadata
 _NAME_CHARS_MAX = 64
 _SESSION_HEADERS = ("x-session-id", "session-id", "session_id", "X-OpenWebUI-Chat-Id")
-
-
-@dataclass(frozen=True, slots=True)
-class Tags:
-    use_case: str | None
-    session_id: str | None
-    pairs: str | None  # a JSON object of strings
-    idempotency_key: str | None = None
 
 
 def read_tags(said: RequestHeaders, body: Mapping[str, Any]) -> Tags:

@@ -3,8 +3,9 @@
 import random
 from dataclasses import replace
 
-from proxy.pipeline.routing.route import Route, Target
-from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.services import Services
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.route import Route, Target
 from proxy.policy.pricing import read_facts
 from proxy.policy.target_order import Candidate, Order, order, read_needs
 

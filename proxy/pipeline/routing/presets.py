@@ -8,7 +8,9 @@ from proxy.config.preset import Preset, PresetTarget
 from proxy.config.provider import Provider
 from proxy.config.schema import Settings
 from proxy.core.errors import ConfigError
-from proxy.pipeline.routing.route import PresetRow, Target, resolve
+from proxy.pipeline.routing.targets import resolve
+from proxy.pipeline.values.preset import PresetRow
+from proxy.pipeline.values.route import Target
 from proxy.policy.answer_check import CheckRules, SchemaError, build_schema, schema_in
 from proxy.policy.prompt_template import Variable
 from proxy.providers.build import deadlines_of

@@ -1,162 +1,18 @@
 """route: model name -> the targets of the request and the body that goes there. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from proxy.config.schema import Provider, split_target
 from proxy.core.errors import CallerError
-from proxy.pipeline.identity.authenticate import Identity
-from proxy.policy.answer_check import CheckRules
-from proxy.policy.pricing import thinking_budget
-from proxy.policy.prompt_template import Variable, VariableError, fill, names_in
-from proxy.policy.target_order import Select
-from proxy.providers.deadlines import Deadlines
+from proxy.pipeline.routing.targets import TargetsByName
+from proxy.pipeline.values.identity import Identity
+from proxy.pipeline.values.preset import PresetRow
+from proxy.pipeline.values.route import Route, Target, with_room_to_think
+from proxy.policy.prompt_template import VariableError, fill, names_in
 from proxy.wire.endpoint import CHAT, Endpoint
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_TARGETS_MAX = 1000  # names of models come from callers, and must not fill memory
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One model at one provider (the name of a row of the configuration).
-
-    defaults go under the client's own parameters and over the preset's. deadlines None: the provider's. handed: models
-    that this provider falls back on by itself. static: the preset whose canned texts answer; there is no provider then.
-    """
-
-    provider: str
-    model: str
-    deadlines: Deadlines | None = None
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    weight: int | None = None
-    handed: tuple[str, ...] = ()
-    static: str | None = None
-
-
-class TargetsByName(dict[str, Target]):
-    """The targets of names that are no presets, each made when it is asked for first; raises CallerError 404."""
-
-    def __init__(self, providers: Mapping[str, Provider]) -> None:
-        """Take the configured providers, the default one first."""
-        super().__init__()
-        self._providers = providers
-
-    def __missing__(self, model: str) -> Target:
-        target = resolve(model, self._providers)
-        if len(self) >= _TARGETS_MAX:
-            self.clear()
-        self[model] = target
-        return target
-
-
-@dataclass(frozen=True, slots=True)
-class PresetRow:
-    """A named virtual model. defaults are parameters under the client's own."""
-
-    name: str
-    targets: tuple[Target, ...]
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    system: str | None = None
-    use_case: str | None = None
-    variables: Mapping[str, Variable] = field(default_factory=dict)
-    select: Select = "ordered"
-    deadline_s: float | None = None
-    checks: CheckRules | None = None
-    check_moves_on: bool = False
-    is_limited: bool = False  # its use case has limits of its own, which no header of the client's leads around
-
-
-@dataclass(slots=True, eq=False)
-class Route:
-    """Where a request may go, in order, and the body that goes there; model and usage are filled in a target.
-
-    use_case: what it is booked under. asked: the body that the client sent; None: body is that. max_tokens: the most
-    that may be asked for, where a limit says so. maxima: that as each target takes it, by provider and model, where it
-    is the proxy that writes it; None: it is left out there. deadline_s: for the whole of it; None: routing.deadline_s.
-    """
-
-    targets: tuple[Target, ...]
-    body: dict[str, Any]
-    requested_model: str
-    use_case: str | None
-    preset: str | None = None
-    select: Select = "ordered"
-    asked: Mapping[str, Any] | None = None
-    max_tokens: int | None = None
-    deadline_s: float | None = None
-    checks: CheckRules | None = None  # what an answer must be
-    check_moves_on: bool = False  # what it is not goes to the next target, where it is not streamed
-    endpoint: Endpoint = CHAT
-    maxima: Mapping[tuple[str, str], int | None] | None = None
-
-    @property
-    def sent(self) -> Mapping[str, Any]:
-        """Return the body that the client sent: its fields are never changed or taken back."""
-        return self.body if self.asked is None else self.asked
-
-    @property
-    def writes_maximum(self) -> bool:
-        """Tell whether a bound of the answer is the proxy's own word."""
-        sent = self.body if self.asked is None else self.asked  # as sent
-        for name in self.endpoint.maximum:  # noqa: SIM110 - all() would take three times as long
-            if sent.get(name) is not None:
-                return False
-        return True
-
-    def within(self, max_tokens: int) -> "Route":
-        """Give the route with the longest answer that a limit allows written into its body."""
-        return Route(
-            self.targets,
-            self.endpoint.with_maximum(self.body, max_tokens),
-            self.requested_model,
-            self.use_case,
-            self.preset,
-            self.select,
-            self.sent,
-            max_tokens,
-            self.deadline_s,
-            self.checks,
-            self.check_moves_on,
-            self.endpoint,
-        )
-
-    def with_maxima(self, maxima: Mapping[tuple[str, str], int | None]) -> "Route":
-        """Return the route with the bound of the answer as each target takes it."""
-        return replace(self, asked=self.sent, maxima=maxima)
-
-    def with_bound(self, target: Target, tokens: int | None) -> "Route":
-        """Return the route with another bound of the answer for one target; None: it is left out there."""
-        return self.with_maxima({**(self.maxima or {}), (target.provider, target.model): tokens})
-
-    def unraised(self) -> "Route":
-        """Return the route with the bound of the answer that was reserved for."""
-        return replace(self, maxima=None)
-
-    def body_for(self, target: Target) -> dict[str, Any]:
-        """Give the body that goes to one target."""
-        if not target.defaults and not target.handed and self.maxima is None:
-            return self.body
-        body = self.endpoint.with_target_defaults(target.defaults, self.body, self.sent)
-        if target.defaults:
-            body = with_room_to_think(body, self.sent, self.endpoint)
-        most, place = self.max_tokens, (target.provider, target.model)
-        if self.maxima is not None and place in self.maxima:
-            most = self.maxima[place]
-            bounds = [name for name in self.endpoint.maximum if type(body.get(name)) is int]
-            if most is None:
-                body = {name: value for name, value in body.items() if name not in bounds}
-            else:
-                body = {**body, **dict.fromkeys(bounds, most)}
-        if most is not None:
-            for name in self.endpoint.maximum:
-                if type(body.get(name)) is int:
-                    body[name] = min(body[name], most)
-        if target.handed:
-            body["models"] = list(target.handed)
-        return body
 
 
 def plan_route(
@@ -221,16 +77,6 @@ def _not_allowed(model: str, identity: Identity) -> CallerError:
     )
 
 
-def resolve(model: str, providers: Mapping[str, Provider]) -> Target:
-    """Give the target of a model name or of a preset's entry."""
-    try:
-        return Target(*split_target(model, providers))
-    except LookupError:
-        raise CallerError(
-            404, "model_not_found", "No provider is configured. Operator: add one under providers:."
-        ) from None
-
-
 def _with_others(
     targets: tuple[Target, ...],
     others: Sequence[str],
@@ -271,15 +117,6 @@ def _under(preset: PresetRow, body: dict[str, Any], endpoint: Endpoint) -> dict[
             if not merged["metadata"]:
                 del merged["metadata"]
     return merged
-
-
-def with_room_to_think(body: dict[str, Any], sent: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
-    """Add a thinking budget to a default's bound that is not above it: the bound is meant for the answer."""
-    bounds = [name for name in endpoint.maximum if type(body.get(name)) is int and sent.get(name) is None]
-    if not bounds:
-        return body
-    budget = thinking_budget(body)
-    return {**body, **{name: budget + body[name] for name in bounds if body[name] <= budget}}
 
 
 def _filled(system: str, preset: PresetRow, given: Mapping[str, Any]) -> str:

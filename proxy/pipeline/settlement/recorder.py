@@ -11,26 +11,28 @@ from proxy.core.errors import ApiError
 from proxy.core.inline_future import InlineFuture
 from proxy.core.text import fit_text
 from proxy.pipeline.admission.raise_reservation import bound_pusd, raise_reservation, raised_tokens, shortfall
-from proxy.pipeline.admission.reserve import Reservation, facts_for, ledger_down
+from proxy.pipeline.admission.reserve import facts_for
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.counters import Counters
-from proxy.pipeline.routing.route import Target
-from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.errors import ledger_down
+from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.overrun import report_overrun
-from proxy.pipeline.settlement.settle import (
+from proxy.pipeline.settlement.settle import give_up, settle
+from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up, held_pusd, rest, share, total_settlement
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.attempt import Attempt
+from proxy.pipeline.values.attempt_result import AttemptResult
+from proxy.pipeline.values.reservation import Reservation
+from proxy.pipeline.values.route import Target
+from proxy.pipeline.values.settlement import (
     ASSUMED,
     CONTRADICTED,
     OVER,
     UNSETTLED,
     UNTOLD_LIFE,
-    AttemptResult,
     PricedUsage,
     Settlement,
-    give_up,
-    settle,
 )
-from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up, held_pusd, rest, share, total_settlement
-from proxy.pipeline.upstream.attempt import Attempt
 from proxy.policy.pricing import Price, charge
 from proxy.policy.quota import Amounts
 from proxy.providers.generation import GenerationAccess

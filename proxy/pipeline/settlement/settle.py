@@ -4,106 +4,28 @@ Order of trust: usage.cost of the answer, the provider's own record of the gener
 What cannot be learnt is charged at the reservation and flagged; nothing is ever booked at 0 because it is unknown.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
-
+from proxy.pipeline.values.attempt_result import AttemptResult
+from proxy.pipeline.values.settlement import (
+    DOUBTFUL,
+    FAILED,
+    INEXACT,
+    OVER,
+    ROUNDED,
+    TOO_SMALL,
+    UNFINISHED,
+    UNKNOWN,
+    UNMETERED,
+    UNPRICED,
+    ZERO,
+    BillingTerms,
+    PriceUsage,
+    Settlement,
+)
 from proxy.wire.usage import Usage
-
-State = Literal["pending", "settled", "released"]
-
-# the words of requests.flags, in docs/concepts/ledger.md
-ROUNDED = "cost_rounded"  # the provider's literal was finer than a pico-USD; rounded up
-OVER = "over_reservation"
-DOUBTFUL = "cost_doubtful"  # a cost came that cannot be one, or 0 for a priced answer
-UNKNOWN = "cost_unknown"  # no figure and no reservation to fall back on
-UNMETERED = "usage_missing"
-UNPRICED = "cost_missing"  # usage came, but no cost in it
-CRASH = "crash"
-HUNG_UP = "client_gone"
-BROKEN = "answer_broken"
-FAILED = "answer_failed"  # the provider said that it failed, and sent no content
-UNSETTLED = "settlement_failed"  # the proxy failed while it worked out what it cost
-UNFINISHED = "usage_not_final"  # something that costs came after the usage, or its end did not
-ZERO = "usage_zero"  # no output was counted, though content came
-TOO_SMALL = "usage_too_small"  # no tokenizer makes so few tokens of what came
-ASSUMED = "price_assumed"  # something was counted that has no price of its own
-CHECKS = "check_"  # and the name of one that a preset asks for and the answer does not pass
-UNTOLD_LIFE = "cache_life_untold"  # nobody says for how long a cache keeps it: the dearer price
-
-CONTRADICTED = frozenset({UNFINISHED, ZERO, TOO_SMALL})  # the usage is not what it cost: only the least of it
 
 TIMED_OUT = frozenset((408, 504, 524))  # somebody gave up waiting for one who may still be at work
 _BAD_GATEWAY = 502  # it may have been billed, but a provider that keeps records and has none of it did not
 _NO_FLAGS: frozenset[str] = frozenset()
-INEXACT = frozenset(
-    {UNMETERED, UNPRICED, DOUBTFUL, *CONTRADICTED}
-)  # they say why there was no figure, and go where one is found
-
-
-@dataclass(slots=True, eq=False)
-class AttemptResult:
-    """What came back from the provider for one attempt, filled while it comes.
-
-    dispatched: a byte of the request may have reached the provider. complete: the answer ended as its kind ends.
-    failed: the provider itself said that it failed (an error object in a 200), or its answer held nothing at all.
-    unproven: what it said leaves open whether the work was done (may_be_billed). usage_is_open:
-    content came after the usage, or might have. least_tokens: what came cannot be fewer. generates False: an answer has
-    no output to count.
-    """
-
-    dispatched: bool = False
-    status: int | None = None
-    generation_id: str | None = None
-    model: str | None = None
-    served_by: str | None = None
-    finish_reason: str | None = None
-    usage: Usage | None = None
-    failed: bool = False
-    unproven: bool = False
-    content_seen: bool = False
-    complete: bool = False
-    aborted: bool = False
-    error: str | None = None  # code of docs/reference/errors.md
-    canned: bool = False  # a static target's: nobody charges for it
-    error_code: str | None = None  # the provider's own word or number
-    flags: frozenset[str] = _NO_FLAGS
-    first_byte_s: float | None = None
-    usage_is_open: bool = False
-    least_tokens: int = 0
-    generates: bool = True
-
-
-class PricedUsage(NamedTuple):
-    """Tokens x price, and the flags of what the price list does not say."""
-
-    pusd: int
-    flags: frozenset[str] = _NO_FLAGS
-
-
-PriceUsage = Callable[[Usage], PricedUsage | None]
-"""Gives tokens x price, or None without a price or without both counts."""
-
-
-@dataclass(slots=True)
-class Settlement:
-    """The figure for a request. cost_pusd None stands with state pending, or where nobody can tell any more."""
-
-    state: State
-    cost_pusd: int | None
-    cost_source: str
-    flags: frozenset[str]
-
-
-class BillingTerms(Protocol):
-    """What a provider says about money (of providers/provider.py).
-
-    reports_cost: the cost in its answers is what is charged. takes_cost: it is, where no price is known.
-    """
-
-    reports_cost: bool
-    takes_cost: bool
-    has_generations: bool
 
 
 def settle(heard: AttemptResult, terms: BillingTerms, reserved_pusd: int | None, price_usage: PriceUsage) -> Settlement:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from proxy.core.counts import Counts
-from proxy.pipeline.settlement.settle import OVER, UNKNOWN, Settlement, State
+from proxy.pipeline.values.settlement import OVER, UNKNOWN, Settlement, State
 from proxy.storage.rows import AttemptEnd, RequestEnd, Reserved
 
 # the surest first: a sum is as sure as the least sure of its parts

@@ -6,13 +6,13 @@ held for instead.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from proxy.pipeline.admission.allowance import Allowance
 from proxy.pipeline.admission.output_bounds import may_leave_out
-from proxy.pipeline.routing.route import Route
 from proxy.pipeline.upstream.target_body import fields_of_ours
-from proxy.policy.failure import Failure
+from proxy.pipeline.values.allowance import Allowance
+from proxy.pipeline.values.amendment import Amendment, SentBody
+from proxy.pipeline.values.route import Route
 from proxy.policy.objection import PROMPTS, Objection, read_objection
 from proxy.policy.parameter_form import PLAIN, ParameterForm
 from proxy.policy.pricing import Price
@@ -21,36 +21,6 @@ _REFUSALS = frozenset((400, 404, 405, 415, 422, 500, 501))  # the statuses under
 _VAGUE = frozenset((400, 422))
 _NO_CREDIT = 402  # OpenRouter: it has not the money for an answer so long
 _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-
-
-class SentBody(NamedTuple):
-    """What an attempt sent, and how it was refused; lesson, tried and is_vague are of the change that led to it."""
-
-    body: Mapping[str, Any]
-    form: ParameterForm
-    failure: Failure
-    refusal: bytes
-    lesson: ParameterForm = PLAIN
-    tried: frozenset[str] = frozenset()
-    is_vague: bool = False  # all that may be left out was left out already
-
-
-class Amendment(NamedTuple):
-    """How to send it again.
-
-    form: of the attempt that follows. lesson: what an answer to it will have proved of the target. bound: the longest
-    answer, where sets_bound; None: it is left out. tried: what was done about a bound: the names of it that were
-    refused, "figure", "nothing". is_possible: False where the field that was refused has to stay.
-    """
-
-    form: ParameterForm
-    lesson: ParameterForm = PLAIN
-    sets_bound: bool = False
-    bound: int | None = None
-    tried: frozenset[str] = frozenset()
-    is_vague: bool = False
-    is_possible: bool = True
-    field: str = ""
 
 
 def amendment_after(sent: SentBody, route: Route, allowance: Allowance, price: Price | None) -> Amendment | None:

@@ -3,7 +3,7 @@
 import logging
 
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.upstream.attempt import Attempt
+from proxy.pipeline.values.attempt import Attempt
 from proxy.policy.failure import Failure
 from proxy.policy.failure_table import Decision
 from proxy.providers.key import OWN

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from proxy.pipeline.routing.route import Target
 from proxy.pipeline.upstream.provider_health import ProviderHealth
+from proxy.pipeline.values.route import Target
 from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
 

@@ -7,20 +7,24 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from proxy.pipeline.admission.reserve import Reservation
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.identity.authenticate import Identity
-from proxy.pipeline.routing.route import Route
-from proxy.pipeline.services import Services, Snapshot
+from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.recorder import Recorder
-from proxy.pipeline.settlement.settle import BROKEN, HUNG_UP, AttemptResult
-from proxy.pipeline.upstream.amendment import Amendment, amendment_after
-from proxy.pipeline.upstream.attempt import CHECK, UNSUITED, Attempt
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.upstream.amendment import amendment_after
 from proxy.pipeline.upstream.attempt_log import log_failed, log_fallback, log_set_aside
+from proxy.pipeline.upstream.concurrency import ConcurrencyLimit
 from proxy.pipeline.upstream.hop import Hop
 from proxy.pipeline.upstream.no_target_errors import no_target_error, queue_error
 from proxy.pipeline.upstream.parameter_forms import Proof
 from proxy.pipeline.upstream.upstream_errors import bound_refused
+from proxy.pipeline.values.amendment import Amendment
+from proxy.pipeline.values.attempt import CHECK, UNSUITED, Attempt
+from proxy.pipeline.values.attempt_result import AttemptResult
+from proxy.pipeline.values.identity import Identity
+from proxy.pipeline.values.reservation import Reservation
+from proxy.pipeline.values.route import Route
+from proxy.pipeline.values.settlement import BROKEN, HUNG_UP
 from proxy.policy.backoff import delay_s
 from proxy.policy.failure import Failure
 from proxy.policy.failure_table import Decision, decide
@@ -84,6 +88,7 @@ class Hops:
         self._tries = 0  # of the place that is at hand
         self._tried_keys: tuple[int, ...] = ()  # of the target that is at hand
         self._left: dict[int, FailedHop] | None = None  # targets that have failed, by their place on the route
+        self._line: ConcurrencyLimit | None = None  # where the attempt at hand has a place
         self.attempts: list[Attempt] = []
         self._amended = 0  # of the attempts: those that only took back a field of ours
         self.place = self._first()
@@ -151,7 +156,7 @@ class Hops:
             attempt.heard.dispatched = False
             attempt.fail(Failure("connect", kind=unserved), queue_error(attempt.provider, unserved))
             return False
-        attempt.line = line
+        self._line = line
         return not self._context.gone and (not attempt.key.quotas or self._hold_key(attempt))
 
     def _hold_key(self, attempt: Attempt) -> bool:
@@ -259,9 +264,9 @@ class Hops:
         if not self.attempts:
             return
         attempt = self.attempts[-1]
-        if attempt.line is not None:
-            attempt.line.leave()
-            attempt.line = None
+        if self._line is not None:
+            self._line.leave()
+            self._line = None
         passes = attempt.passes
         if passes is None:
             return

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from proxy.pipeline.values.key_hold import KeyHold
 from proxy.policy.account import COST, REQUESTS, Account
 from proxy.policy.quota import Quota
 from proxy.providers.key import Key
@@ -18,14 +19,6 @@ _INDEX = {"cost": COST, "requests": REQUESTS}
 class PastKeyUse(NamedTuple):
     """One attempt of the ledger; cost_pusd: what it cost, or may have."""
 
-    started_ms: int
-    cost_pusd: int
-
-
-class KeyHold(NamedTuple):
-    """What an attempt under way has set aside; give it back by KeyUse.end()."""
-
-    account: Account
     started_ms: int
     cost_pusd: int
 

@@ -4,10 +4,10 @@ import math
 
 from proxy.core.clock import Clock
 from proxy.core.errors import ApiError, ProviderError
-from proxy.pipeline.routing.route import Route
-from proxy.pipeline.services import Snapshot
+from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.concurrency import Unserved
 from proxy.pipeline.upstream.provider_health import Health
+from proxy.pipeline.values.route import Route
 from proxy.providers.provider import ProviderRow
 
 _TOLD_MAX_S = 60  # some SDKs sleep for as long as they are told

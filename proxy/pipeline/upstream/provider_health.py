@@ -6,14 +6,13 @@ keeps its state. The plain path, one key and nothing failing, costs a few look-u
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from proxy.core.clock import Clock
-from proxy.pipeline.routing.route import Target
-from proxy.pipeline.settlement.settle import AttemptResult
 from proxy.pipeline.upstream.concurrency import ConcurrencyLimit
 from proxy.pipeline.upstream.key_limits import KeyUse
+from proxy.pipeline.values.attempt import Attempt, Pass
 from proxy.policy.breaker import Breaker, BreakerView, State
 from proxy.policy.failure import Failure
 from proxy.policy.failure_table import Decision, decide
@@ -31,30 +30,6 @@ _UNREACHED = frozenset({"unreachable", "tls"})  # rows of the table of failures
 _FAILED = frozenset({"upstream_error", "upstream_broken", "upstream_timeout", "upstream_unreachable"})  # of the ledger
 _WORSE: tuple[State, ...] = ("closed", "half_open", "open")
 _MODELS_MAX = 1000  # names of models come from callers, and must not fill memory
-
-
-Pass = tuple[int, int]
-"""What the breakers of a provider and of one of its models gave for one attempt; 0: it has none."""
-
-
-class NamedKey(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-class AttemptView(Protocol):
-    """What is read of an attempt (upstream/attempt.py)."""
-
-    started_s: float
-
-    @property
-    def target(self) -> Target: ...
-
-    @property
-    def key(self) -> NamedKey: ...
-
-    @property
-    def heard(self) -> AttemptResult: ...
 
 
 class ProviderView(NamedTuple):
@@ -176,7 +151,7 @@ class ProviderHealth:
 
     # After it.
 
-    def answered(self, attempt: AttemptView, passes: Pass, user: str) -> None:
+    def answered(self, attempt: Attempt, passes: Pass, user: str) -> None:
         """Note that an attempt gave content, and to whom."""
         now_s, model, key = self._clock.monotonic_s(), attempt.target.model, attempt.key.name
         of_provider, of_model = passes
@@ -199,7 +174,7 @@ class ProviderHealth:
 
     def failed(
         self,
-        attempt: AttemptView,
+        attempt: Attempt,
         passes: Pass,
         decision: Decision,
         retry_after_s: float | None,
@@ -274,7 +249,7 @@ class ProviderHealth:
             told = {"provider": self.row.name} | ({} if model is None else {"model": model})
             log.warning("breaker.closed", extra=told)
 
-    def _set_aside(self, attempt: AttemptView, decision: Decision, for_s: float, now_s: float) -> None:
+    def _set_aside(self, attempt: Attempt, decision: Decision, for_s: float, now_s: float) -> None:
         model, key = attempt.target.model, attempt.key.name
         if decision.blame == "key" and key != OWN:
             until_ms = self._clock.now_ms() + int(for_s * 1000)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.pipeline.routing.route import Route
+from proxy.pipeline.values.route import Route
 from proxy.policy.parameter_form import ParameterForm
 
 _JSON: Mapping[str, Any] = {"type": "json_object"}

@@ -13,7 +13,8 @@ from proxy.core.clock import iso_utc
 from proxy.core.money import PUSD_PER_USD, pusd_to_usd
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
-from proxy.pipeline.identity.authenticate import Identity, credential, hash_of_token, identify
+from proxy.pipeline.identity.authenticate import credential, hash_of_token, identify
+from proxy.pipeline.values.identity import Identity
 from proxy.policy.quota import LimitRow
 from proxy.policy.window import window_bounds
 from proxy.providers.key import OWN

@@ -8,7 +8,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError, Reply
-from proxy.pipeline.request.headers import RequestHeaders
+from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.web.server.response import UNSENT_MAX_BYTES, BegunResponse, RawResponse, chunk, stream_head, whole_bytes
 
 

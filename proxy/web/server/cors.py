@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from proxy.pipeline.request.headers import Headers
+from proxy.pipeline.values.request_headers import Headers
 
 VARIES: Final[Mapping[str, str]] = {"Vary": "Origin"}
 _EXPOSED = ", ".join(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from proxy.pipeline.downstream import BodyTooLargeError, Reply
-from proxy.pipeline.request.headers import RequestHeaders
+from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.web.server.response import UNSENT_MAX_BYTES, RawResponse, StreamEnd, stream_head, whole_bytes
 
 

@@ -18,7 +18,7 @@ from proxy.core.clock import Clock
 from proxy.core.eager_task import EagerTask
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
-from proxy.pipeline.request.headers import RequestHeaders
+from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.storage.rows import RequestIds
 from proxy.web.deps import Deps
 from proxy.web.inference import answer_inference

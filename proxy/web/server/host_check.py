@@ -7,8 +7,8 @@ from aiohttp import HttpVersion10, HttpVersion11
 
 from proxy.core.errors import CallerError
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.request.headers import RequestHeaders
-from proxy.pipeline.services import Snapshot
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.policy.host import Hosts
 from proxy.policy.origin import is_same
 from proxy.web.server.aiohttp_downstream import aiohttp_request

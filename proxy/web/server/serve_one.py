@@ -7,8 +7,8 @@ from proxy.core.errors import ApiError, OwnError
 from proxy.pipeline.access_log import AccessLog
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
-from proxy.pipeline.services import Snapshot
-from proxy.pipeline.upstream.final_error import answer_inside
+from proxy.pipeline.relay.final_error import answer_inside
+from proxy.pipeline.snapshot import Snapshot
 from proxy.web.deps import Deps
 from proxy.web.errors import error_reply
 from proxy.web.server.request_path import known_words

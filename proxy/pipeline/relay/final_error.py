@@ -5,29 +5,36 @@ one attempt the text lists them all, and SDKs are told not to go through the who
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from proxy.core.errors import ApiError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
-from proxy.pipeline.relay.relay import Finish, response_headers
-from proxy.pipeline.upstream.attempt import Attempt
+from proxy.pipeline.relay.relay import Finish, Relay, response_headers
 from proxy.pipeline.upstream.upstream_errors import whole_seconds
+from proxy.pipeline.values.attempt import Attempt
 
 # Some SDKs sleep for as long as they are told, hours if so: nobody is told more than a minute.
 _RETRY_MOST = {"retry-after": 60, "retry-after-ms": 60_000}
 _DEPTH_MAX = 8  # of an error within errors
 
 
-async def answer_failure(context: RequestContext, attempts: Sequence[Attempt], finish: Finish) -> Reply:
-    """Give the answer for a route whose attempts have all failed; raises ApiError where it is one of our own."""
-    attempts = [attempt for attempt in attempts if not attempt.is_amended]
+class FailedRoute(NamedTuple):
+    """The attempts of a route of which none answered; opened: the last one's answer, where it was read."""
+
+    attempts: Sequence[Attempt]
+    opened: Relay | None
+
+
+async def answer_failure(context: RequestContext, failed: FailedRoute, finish: Finish) -> Reply:
+    """Answer for a route whose attempts have all failed; raises ApiError where the answer is one of our own."""
+    opened = failed.opened
+    attempts = [attempt for attempt in failed.attempts if not attempt.is_amended]
     last = attempts[-1]
     error = last.error
     assert error is not None
-    opened, last.opened = last.opened, None  # an attempt that knows its relay is a circle
     context.waits_since_s = 0.0  # what the client is told is decided here
     if len(attempts) == 1 and opened is not None and opened.holds_error:
         return await opened.run()  # the provider's own words, inside a 200

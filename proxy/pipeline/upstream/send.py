@@ -1,132 +1,28 @@
 """attempt: send a request to one target with one key, and hear the head of the answer."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from proxy.core.errors import ApiError, CallerError
-from proxy.pipeline.admission.reserve import Reservation
-from proxy.pipeline.request.headers import RequestHeaders
-from proxy.pipeline.routing.route import Route, Target
 from proxy.pipeline.services import Services
-from proxy.pipeline.settlement.settle import AttemptResult
-from proxy.pipeline.upstream.amendment import Amendment, SentBody
-from proxy.pipeline.upstream.concurrency import ConcurrencyLimit
-from proxy.pipeline.upstream.key_limits import KeyHold
-from proxy.pipeline.upstream.provider_health import Pass
 from proxy.pipeline.upstream.target_body import in_form
 from proxy.pipeline.upstream.upstream_errors import transport_error, upstream_status_error
-from proxy.policy.answer_check import CheckRules
+from proxy.pipeline.values.attempt import Attempt
+from proxy.pipeline.values.request_headers import RequestHeaders
+from proxy.pipeline.values.reservation import Reservation
+from proxy.pipeline.values.route import Route
 from proxy.policy.failure import Failure
-from proxy.policy.failure_table import may_be_billed
-from proxy.policy.parameter_form import PLAIN, ParameterForm
-from proxy.providers.deadlines import Deadlines
 from proxy.providers.generation import is_generation_id
 from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
 from proxy.providers.transport.base import SentHeaders, TransportError, UpstreamResponse
 from proxy.wire.body import dump_body
-from proxy.wire.headers import HeaderError, pick_request_headers
 from proxy.wire.parsed_answer import read_message, text_of
 from proxy.wire.redact import redacted
 
 if TYPE_CHECKING:
-    from proxy.pipeline.relay.relay import Relay
+    pass
 
 _REFUSAL_BYTES = 1 << 14  # what a refusal objects to stands at its beginning
-CHECK = "check"  # the kind of such a failure
-UNSUITED = "unsuited"  # that of one whose target refused what has to be written
 _ERROR_BODY_MAX_BYTES = 1 << 20  # an error's body is read whole before it is passed on
-
-
-@dataclass(slots=True, eq=False)
-class Attempt:
-    """One upstream call.
-
-    failure is what the table decides by, and error what the client would be told of it; both None: the answer is one
-    to relay. error_body: the provider's own error, to be passed on. opened: the answer that was read up to its first
-    content.
-    """
-
-    n: int
-    target: Target
-    provider: ProviderRow
-    key: Key
-    started_s: float
-    deadlines: Deadlines
-    heard: AttemptResult
-    streamed: bool = False  # asked for as a stream
-    may_stream: bool = True  # the endpoint knows streams
-    told_max_tokens: int | None = None
-    checks: CheckRules | None = None
-    check_fails: bool = False  # one that the answer does not pass counts as a failure
-    answer: UpstreamResponse | None = None
-    hide_usage: bool = False
-    error_body: bytes = b""
-    failure: Failure | None = None
-    error: ApiError | None = None
-    opened: "Relay | None" = None
-    inner_error: Mapping[str, Any] | None = None  # the error object within a 200
-    passes: Pass | None = None  # of the breakers
-    line: ConcurrencyLimit | None = None  # where it has a place
-    is_noted: bool = False  # the breakers know that it answered
-    key_held: KeyHold | None = None  # of the limits of its key
-    form: ParameterForm | None = None  # how its target takes what the proxy writes; None: nothing is different there
-    change: Amendment | None = None  # what was changed after the attempt before
-    body: dict[str, Any] | None = None  # as it was sent
-    is_amended: bool = False  # the next one sent the same again without a field of ours: nobody else hears of it
-    refusal: bytes = b""  # the beginning of the provider's words
-
-    def settle_for_it(self) -> None:
-        """Take an answer that only failed a check after all: it is paid for, and nothing better is to be had."""
-        if self.failure is not None and self.failure.kind == CHECK:
-            self.failure = self.error = self.heard.error = None
-
-    def refused_body(self) -> SentBody | None:
-        """Return what was sent and refused before anything was done; None: it may be billed, or was no refusal.
-
-        A generation's id proves that something was begun, but beside a status of 4xx: some name one with each refusal.
-        """
-        failure, heard, change = self.failure, self.heard, self.change
-        if self.body is None or failure is None or failure.where not in ("status", "answer"):
-            return None
-        if failure.kind in (CHECK, UNSUITED) or heard.usage is not None:
-            return None
-        is_refusal = failure.where == "status" and 400 <= (failure.status or 0) < 500 and not heard.unproven
-        if heard.generation_id is not None and not is_refusal:
-            return None
-        if heard.content_seen or (failure.where == "answer" and failure.error is None):
-            return None
-        refusal = self.refusal or orjson.dumps(failure.error)
-        sent = SentBody(self.body, self.form or PLAIN, failure, refusal)
-        return (
-            sent
-            if change is None
-            else sent._replace(lesson=change.lesson, tried=change.tried, is_vague=change.is_vague)
-        )
-
-    def fail(self, failure: Failure, error: ApiError) -> None:
-        self.failure = failure
-        self.error = error
-        self.heard.error = error.code
-        self.heard.unproven = may_be_billed(failure)
-
-    def note_inner_error(self, error: Mapping[str, Any]) -> None:
-        """Note that a 200 holds an error object, whoever is told of it."""
-        self.inner_error = error
-        self.heard.unproven = may_be_billed(Failure("answer", self.heard.status, error=error))
-
-
-def request_headers(said: RequestHeaders) -> RequestHeaders:
-    """Pick the client's headers that travel; raises CallerError for one that must not."""
-    if said.sent is None:
-        try:
-            said.sent = pick_request_headers(said.headers.items())
-        except HeaderError as error:
-            raise CallerError(400, "invalid_header", str(error), param=error.name) from None
-    return said
 
 
 async def send_attempt(attempt: Attempt, reservation: Reservation, sent: RequestHeaders, services: Services) -> None:

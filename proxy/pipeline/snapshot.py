@@ -1,0 +1,74 @@
+"""One whole configuration, as requests use it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from proxy.config.schema import Settings
+from proxy.pipeline.identity.directory import Directory
+from proxy.pipeline.routing.targets import TargetsByName
+from proxy.pipeline.values.preset import PresetRow
+from proxy.pipeline.values.route import Target
+from proxy.policy.host import Hosts
+from proxy.policy.origin import Origins
+from proxy.policy.quota import Quota
+from proxy.providers.provider import ProviderRow
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRules:
+    """What holds for every route; retry_after_max_s: the longest wait that a provider may ask for.
+
+    carries_refused: content that one provider refused goes to the next target.
+    """
+
+    deadline_s: float
+    attempts_max: int
+    retry_after_max_s: float
+    carries_refused: bool
+
+
+def routing_of(settings: Settings) -> RouteRules:
+    routing = settings.routing
+    carries_refused = routing.refused_content == "next_target"
+    return RouteRules(
+        float(routing.deadline_s), routing.attempts_max, float(routing.retry_after_max_s), carries_refused
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One whole configuration, built before it is swapped in; a request keeps the one it began with."""
+
+    settings: Settings
+    directory: Directory
+    providers: Mapping[str, ProviderRow]
+    presets: Mapping[str, PresetRow]
+    hosts: Hosts
+    zone: ZoneInfo
+    routing: RouteRules
+    origins: Origins = field(default_factory=Origins)  # of web pages that may call
+    statics: Mapping[str, ProviderRow] = field(default_factory=dict)  # canned answers, by preset
+    use_cases: Mapping[str, str] = field(default_factory=dict)  # use case -> preset
+    use_case_quotas: Mapping[str, tuple[Quota, ...]] = field(default_factory=dict)
+    # read for each request, where a field of a pydantic model would cost as much as a call
+    targets: TargetsByName = field(init=False)
+    body_max_bytes: int = field(init=False)
+    settlement_timeout_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        object.__setattr__(self, "targets", TargetsByName(settings.providers))
+        object.__setattr__(self, "body_max_bytes", settings.server.body_max_bytes)
+        object.__setattr__(self, "settlement_timeout_s", settings.ledger.settlement_timeout_s)
+
+    def provider_of(self, target: Target) -> ProviderRow:
+        return self.providers[target.provider] if target.static is None else self.statics[target.static]
+
+
+class Live(Protocol):
+    """The configuration in force."""
+
+    @property
+    def current(self) -> Snapshot: ...

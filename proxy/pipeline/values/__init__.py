@@ -1,0 +1,1 @@
+"""What the steps hand on: plain values of one request, without I/O and without state that outlives it."""

@@ -1,0 +1,22 @@
+"""What one user may use."""
+
+import fnmatch
+from dataclasses import dataclass
+
+from proxy.policy.quota import Quota
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    scopes: tuple[str, ...]
+    quotas: tuple[Quota, ...]
+    models: tuple[str, ...] | None
+    max_tokens: int | None
+    has_hard_cost: bool
+    has_tokens: bool
+    has_hard_tokens: bool
+    has_soft: bool = False  # on cost or tokens
+
+    def allows(self, model: str) -> bool:
+        """Tell whether a model or preset may be asked for."""
+        return self.models is None or any(fnmatch.fnmatchcase(model, pattern) for pattern in self.models)

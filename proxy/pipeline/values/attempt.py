@@ -1,0 +1,102 @@
+"""One upstream call of a request."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from proxy.core.errors import ApiError
+from proxy.pipeline.values.amendment import Amendment, SentBody
+from proxy.pipeline.values.attempt_result import AttemptResult
+from proxy.pipeline.values.key_hold import KeyHold
+from proxy.pipeline.values.route import Target
+from proxy.policy.answer_check import CheckRules
+from proxy.policy.failure import Failure
+from proxy.policy.failure_table import may_be_billed
+from proxy.policy.parameter_form import PLAIN, ParameterForm
+from proxy.providers.deadlines import Deadlines
+from proxy.providers.key import Key
+from proxy.providers.provider import ProviderRow
+from proxy.providers.transport.base import UpstreamResponse
+
+CHECK = "check"  # the kind of a failure: the answer does not pass a check of its preset
+UNSUITED = "unsuited"  # the kind of a failure: the target refused what has to be written
+
+Pass = tuple[int, int]
+"""What the breakers of a provider and of one of its models gave for one attempt; 0: it has none."""
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One upstream call.
+
+    failure is what the table decides by, and error what the client would be told of it; both None: the answer is one
+    to relay. error_body: the provider's own error, to be passed on.
+    """
+
+    n: int
+    target: Target
+    provider: ProviderRow
+    key: Key
+    started_s: float
+    deadlines: Deadlines
+    heard: AttemptResult
+    streamed: bool = False  # asked for as a stream
+    may_stream: bool = True  # the endpoint knows streams
+    told_max_tokens: int | None = None
+    checks: CheckRules | None = None
+    check_fails: bool = False  # one that the answer does not pass counts as a failure
+    answer: UpstreamResponse | None = None
+    hide_usage: bool = False
+    error_body: bytes = b""
+    failure: Failure | None = None
+    error: ApiError | None = None
+    inner_error: Mapping[str, Any] | None = None  # the error object within a 200
+    passes: Pass | None = None  # of the breakers
+    is_noted: bool = False  # the breakers know that it answered
+    key_held: KeyHold | None = None  # of the limits of its key
+    form: ParameterForm | None = None  # how its target takes what the proxy writes; None: nothing is different there
+    change: Amendment | None = None  # what was changed after the attempt before
+    body: dict[str, Any] | None = None  # as it was sent
+    is_amended: bool = False  # the next one sent the same again without a field of ours: nobody else hears of it
+    refusal: bytes = b""  # the beginning of the provider's words
+
+    def settle_for_it(self) -> None:
+        """Take an answer that only failed a check after all: it is paid for, and nothing better is to be had."""
+        if self.failure is not None and self.failure.kind == CHECK:
+            self.failure = self.error = self.heard.error = None
+
+    def refused_body(self) -> SentBody | None:
+        """Return what was sent and refused before anything was done; None: it may be billed, or was no refusal.
+
+        A generation's id proves that something was begun, but beside a status of 4xx: some name one with each refusal.
+        """
+        failure, heard, change = self.failure, self.heard, self.change
+        if self.body is None or failure is None or failure.where not in ("status", "answer"):
+            return None
+        if failure.kind in (CHECK, UNSUITED) or heard.usage is not None:
+            return None
+        is_refusal = failure.where == "status" and 400 <= (failure.status or 0) < 500 and not heard.unproven
+        if heard.generation_id is not None and not is_refusal:
+            return None
+        if heard.content_seen or (failure.where == "answer" and failure.error is None):
+            return None
+        refusal = self.refusal or orjson.dumps(failure.error)
+        sent = SentBody(self.body, self.form or PLAIN, failure, refusal)
+        return (
+            sent
+            if change is None
+            else sent._replace(lesson=change.lesson, tried=change.tried, is_vague=change.is_vague)
+        )
+
+    def fail(self, failure: Failure, error: ApiError) -> None:
+        self.failure = failure
+        self.error = error
+        self.heard.error = error.code
+        self.heard.unproven = may_be_billed(failure)
+
+    def note_inner_error(self, error: Mapping[str, Any]) -> None:
+        """Note that a 200 holds an error object, whoever is told of it."""
+        self.inner_error = error
+        self.heard.unproven = may_be_billed(Failure("answer", self.heard.status, error=error))

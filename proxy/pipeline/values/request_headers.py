@@ -1,0 +1,29 @@
+"""What the headers of a request say, read once: a client sends the same ones with each request."""
+
+from collections.abc import Mapping
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from proxy.pipeline.values.tags import Tags
+from proxy.providers.key import Key
+from proxy.providers.provider import ProviderRow
+from proxy.providers.transport.base import SentHeaders
+
+Headers = CIMultiDict[str] | CIMultiDictProxy[str]
+
+
+class RequestHeaders:
+    """Headers that do not change, and what was read from them, which depends on neither configuration nor time."""
+
+    __slots__ = ("cors", "headers", "is_json", "passed", "sent", "tags", "token_hash", "upstream")
+
+    def __init__(self, headers: Headers) -> None:
+        self.headers = headers
+        self.token_hash: str | None = None  # as read by hash_of_token()
+        self.passed: object | None = None  # the configuration under which Host and Origin may call
+        self.cors: Mapping[str, str] | None = None  # what each answer tells the browser, under that configuration
+        self.is_json = False  # the checks of request/body.py have passed
+        self.sent: list[tuple[str, str]] | None = None  # what travels to the provider
+        self.tags: Tags | None = None
+        # what went there last: to whom, with which key, whether a stream was asked for
+        self.upstream: tuple[ProviderRow, Key, bool, SentHeaders] | None = None

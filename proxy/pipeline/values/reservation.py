@@ -1,0 +1,24 @@
+"""What was set aside for one request."""
+
+from dataclasses import dataclass
+
+from proxy.pipeline.values.identity import Identity
+from proxy.pipeline.values.route import Route
+from proxy.storage.rows import OpenRow
+
+
+@dataclass(slots=True, eq=False)
+class Reservation:
+    """What was set aside for one request; amount_pusd None: some target has no known price.
+
+    route is the one to walk, its body with the max_tokens that was reserved for; told_max_tokens: it was lowered.
+    """
+
+    row: OpenRow
+    amount_pusd: int | None
+    route: Route
+    identity: Identity
+    told_max_tokens: int | None
+    id: int
+    streamed: bool
+    tokens: int | None  # that were reserved

@@ -1,0 +1,11 @@
+"""What a client says about its request beside the body."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    use_case: str | None
+    session_id: str | None
+    pairs: str | None  # a JSON object of strings
+    idempotency_key: str | None = None
