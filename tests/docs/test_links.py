@@ -30,6 +30,14 @@ def test_every_link_leads_to_a_file_and_a_heading(name: str) -> None:
             assert anchor in pages()[target].anchors, f"{name} links to {path}#{anchor}"
 
 
+@pytest.mark.parametrize("name", [name for name in pages() if not name.startswith(FIXED)])
+def test_every_file_that_a_page_names_is_there(name: str) -> None:
+    for path in re.findall(r"`((?:proxy|tests|scripts|docs)/[\w/.-]*)`", pages()[name].text):
+        assert (ROOT / path).exists() or "DATE" in path, path
+    for file in re.findall(r"`([\w/]+\.py)`", pages()[name].text):
+        assert any(f"/{known}".endswith(f"/{file}") for known in tracked()), file
+
+
 def test_the_contents_name_every_page() -> None:
     listed = {_resolved("docs/README.md", path) for path, _ in pages()["docs/README.md"].links if path}
     written = {name for name in pages() if name.startswith("docs/") and not name.startswith("docs/evidence/")}

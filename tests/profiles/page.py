@@ -16,7 +16,7 @@ _HEAD = """\
 What a user of Tollkeeper gets from each server, on default settings, and what to write for it. The page is made
 from the simulator's profiles of these servers ([simulator.md](../developers/simulator.md#profiles)) and from what
 their tests expect (`python -m tests.profiles --write`); each cell is played in every run of the tests
-(`tests/profiles`), against servers that speak as these do, and the ledger is held against their own books.
+(`tests/profiles`), against servers that speak as these do, and the ledger is compared with their own books.
 
 ## What comes of what
 
