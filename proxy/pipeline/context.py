@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from proxy.core.clock import Clock
+from proxy.core.latch import Latch
 from proxy.pipeline.downstream import Downstream, Reply
 from proxy.storage.rows import id_text
 from proxy.wire.endpoint import CHAT, Endpoint
@@ -72,6 +73,14 @@ class RequestContext:
         self._on_gone = callback
         if self.gone and callback is not None:
             callback()
+
+    async def wait_for(self, latch: Latch, timeout_s: float | None = None) -> bool:
+        """Return whether it came, within timeout_s if that is given, and before the client went."""
+        self.when_gone(latch.give_up)
+        try:
+            return await latch.wait(timeout_s)
+        finally:
+            self.when_gone(None)
 
     def begin(self, status: int, headers: Mapping[str, str]) -> Reply:
         """Send the head of an answer whose pieces follow."""

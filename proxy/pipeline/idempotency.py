@@ -16,7 +16,7 @@ from proxy.core.errors import ApiError, CallerError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.errors import CLIENT_GONE_STATUS, client_gone, ledger_down
-from proxy.pipeline.idempotency_claim import IdempotencyClaim, wake
+from proxy.pipeline.idempotency_claim import IdempotencyClaim
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.identity import Identity
@@ -77,13 +77,11 @@ def hashes_of(user: str, key: str, endpoint: str, body: dict[str, Any]) -> KeyHa
 
 async def _join(claim: IdempotencyClaim, context: RequestContext) -> Reply | None:
     """Wait for the end of the first request and give its answer; None where it came to none that could be told."""
-    future = claim.waiter()
-    context.when_gone(lambda: wake(future))
+    end = claim.wait_for_end()
     try:
-        await future
+        await context.wait_for(end)
     finally:
-        context.when_gone(None)
-        claim.forget(future)
+        claim.forget(end)
     if context.gone:
         raise client_gone()
     if claim.error is not None:

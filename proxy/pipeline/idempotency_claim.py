@@ -1,11 +1,11 @@
 """claim: one request that holds an Idempotency-Key while it is under way, and those that wait for its answer."""
 
-import asyncio
 import sqlite3
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from proxy.core.errors import ApiError
+from proxy.core.latch import Latch
 from proxy.storage.rows import id_text
 from proxy.storage.sqlite.idempotency import KeyHashes, note_key
 
@@ -31,25 +31,25 @@ class IdempotencyClaim:
         self.streams = streams
         self.answer: StoredResponse | None = None
         self.error: ApiError | None = None
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: set[Latch] = set()
 
     def keep(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Note the answer that the client gets."""
         self.answer = StoredResponse(status, headers, body)
 
-    def waiter(self) -> asyncio.Future[None]:
-        """Give what is done when the request is over; forget() it when nobody waits any more."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
-        return future
+    def wait_for_end(self) -> Latch:
+        """Return what is set when the request is over; forget() it when nobody waits any more."""
+        latch = Latch()
+        self._waiting.add(latch)
+        return latch
 
-    def forget(self, future: asyncio.Future[None]) -> None:
-        self._waiting.discard(future)
+    def forget(self, latch: Latch) -> None:
+        self._waiting.discard(latch)
 
     def end(self) -> None:
         """Let those who wait go on."""
-        for future in self._waiting:
-            wake(future)
+        for latch in self._waiting:
+            latch.set()
 
     def note(self, connection: sqlite3.Connection) -> None:
         """Write the key: before the request's own row, and so before anything is sent."""
@@ -85,8 +85,3 @@ class IdempotencyClaims:
         """Free the key: the request is over, and its row says how."""
         self._claims.pop(claim.hashes.key, None)
         claim.end()
-
-
-def wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

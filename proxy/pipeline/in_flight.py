@@ -1,7 +1,6 @@
 """The calls that are being answered; shutdown waits for them."""
 
-import asyncio
-
+from proxy.core.latch import Latch
 from proxy.pipeline.context import RequestContext
 
 
@@ -10,7 +9,7 @@ class InFlight:
 
     def __init__(self) -> None:
         self._calls: set[RequestContext] = set()
-        self._empty: asyncio.Future[None] | None = None
+        self._empty: Latch | None = None
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -27,12 +26,12 @@ class InFlight:
 
     def remove(self, context: RequestContext) -> None:
         self._calls.discard(context)
-        if self._empty is not None and not self._calls and not self._empty.done():
-            self._empty.set_result(None)
+        if self._empty is not None and not self._calls:
+            self._empty.set()
 
     async def wait_empty(self, timeout_s: float) -> int:
-        """Wait until no call is left, at most timeout_s; give how many are."""
+        """Wait until no call is left, at most timeout_s; return how many are."""
         if self._calls:
-            self._empty = asyncio.get_running_loop().create_future()
-            await asyncio.wait((self._empty,), timeout=timeout_s)
+            self._empty = Latch()
+            await self._empty.wait(timeout_s)
         return len(self._calls)

@@ -3,9 +3,9 @@
 Fails closed: nothing passes that the book did not admit in one step without an await.
 """
 
-import asyncio
 from collections.abc import Sequence
 
+from proxy.core.latch import Latch
 from proxy.policy.quota import Admitted, Amounts, Quota, QuotaBook, Refused
 
 
@@ -16,7 +16,7 @@ class MemoryLimiter:
         self.book = book
         self.reserve = book.check_and_reserve
         self.open_in = book.open_in  # counts the reservations that are open in a scope
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: set[Latch] = set()
 
     def cancel(self, id_: int) -> None:
         """Give a reservation back whose row was never written."""
@@ -55,21 +55,13 @@ class MemoryLimiter:
 
     async def changed(self, timeout_s: float) -> None:
         """Wait until some reservation ends, at most timeout_s."""
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        timer = loop.call_later(timeout_s, _wake_one, future)
-        self._waiting.add(future)
+        latch = Latch()
+        self._waiting.add(latch)
         try:
-            await future
+            await latch.wait(timeout_s)
         finally:
-            timer.cancel()
-            self._waiting.discard(future)
+            self._waiting.discard(latch)
 
     def _wake(self) -> None:
-        for future in self._waiting:
-            _wake_one(future)
-
-
-def _wake_one(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+        for latch in self._waiting:
+            latch.set()

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from typing import Literal
 
+from proxy.core.latch import Latch
 from proxy.pipeline.context import RequestContext
 
 Unserved = Literal["queue_full", "queue_timeout"]
@@ -16,7 +17,7 @@ class ConcurrencyLimit:
         self.most = most
         self.queue_max = queue_max
         self.running = 0
-        self._waiting: deque[asyncio.Future[bool]] = deque()
+        self._waiting: deque[Latch] = deque()
 
     def __len__(self) -> int:
         """Count those that wait."""
@@ -32,22 +33,17 @@ class ConcurrencyLimit:
         return None if await self._served(context, timeout_s) else "queue_timeout"
 
     async def _served(self, context: RequestContext, timeout_s: float) -> bool:
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[bool] = loop.create_future()
-        self._waiting.append(waiter)
-        timer = loop.call_later(timeout_s, _tell, waiter)
-        context.when_gone(lambda: _tell(waiter))
+        place = Latch()
+        self._waiting.append(place)
         try:
-            return await waiter
+            return await context.wait_for(place, timeout_s)
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.result():
+            if place.has_come:
                 self.leave()
             raise
         finally:
-            timer.cancel()
-            context.when_gone(None)
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
+            if place in self._waiting:
+                self._waiting.remove(place)
 
     def leave(self) -> None:
         """Give a place back."""
@@ -57,12 +53,7 @@ class ConcurrencyLimit:
     def serve(self) -> None:
         """Let in whoever there is a place for; also to be called when ``most`` has grown."""
         while self._waiting and self.running < self.most:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
+            place = self._waiting.popleft()
+            if place.is_open:
                 self.running += 1
-                waiter.set_result(True)
-
-
-def _tell(waiter: asyncio.Future[bool]) -> None:
-    if not waiter.done():
-        waiter.set_result(False)
+                place.set()

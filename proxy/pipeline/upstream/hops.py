@@ -1,12 +1,12 @@
 """walk: where a request is on its route, which step may follow a failure, and the wait for it."""
 
-import asyncio
 import random
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from proxy.core.latch import Latch
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.recorder import Recorder
@@ -248,7 +248,7 @@ class Hops:
         if move is None:
             return None
         if move.wait_s > 0:
-            await pause(self._context, move.wait_s)
+            await self._context.wait_for(Latch(), move.wait_s)  # nothing comes: time or a client that goes ends it
         if self._context.gone:
             return None
         if not await _is_booked(booking, failed, move, decision):
@@ -525,21 +525,3 @@ def late_failure(attempt: Attempt, now_ms: int) -> Failure | None:
         return None
     wait_s = None if error is None else read_retry_after(answer.header, error, now_ms, is_limit=False)
     return Failure("content" if heard.content_seen else "answer", heard.status, error=error, retry_after_s=wait_s)
-
-
-async def pause(context: RequestContext, wait_s: float) -> None:
-    """Wait, but not for a client that goes."""
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-    timer = loop.call_later(wait_s, _wake, waiter)
-    context.when_gone(lambda: _wake(waiter))
-    try:
-        await waiter
-    finally:
-        timer.cancel()
-        context.when_gone(None)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
+from proxy.core.latch import Latch
 from proxy.pipeline.downstream import BodyTooLargeError, Reply
 from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.web.server.response import UNSENT_MAX_BYTES, RawResponse, StreamEnd, stream_head, whole_bytes
@@ -13,7 +14,7 @@ class FastConnection(Protocol):
     """What is needed of the connection."""
 
     transport: asyncio.Transport | None
-    drained: asyncio.Future[None] | None
+    drained: Latch | None
 
     @property
     def path(self) -> str:
@@ -77,9 +78,9 @@ class FastDownstream:
         connection = self._connection
         if not connection.choked:
             return
-        waiter = connection.drained = asyncio.get_running_loop().create_future()
+        latch = connection.drained = Latch()
         try:
-            await waiter
+            await latch.wait()
         finally:
             connection.drained = None
 

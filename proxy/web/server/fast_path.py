@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 
 from proxy.core.clock import Clock
 from proxy.core.eager_task import EagerTask
+from proxy.core.latch import Latch
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.values.request_headers import RequestHeaders
@@ -148,7 +149,7 @@ class FastPath(asyncio.Protocol):
         self._unread: UnreadAnswers | None = None
         self._idle_since_s = 0.0
         self._timer: asyncio.TimerHandle
-        self.drained: asyncio.Future[None] | None = None
+        self.drained: Latch | None = None
         self.transport: asyncio.Transport | None = None
 
     # asyncio's side.
@@ -179,8 +180,8 @@ class FastPath(asyncio.Protocol):
         if self._unread is not None:
             self._unread.stop()
             self._unread = None
-        if self.drained is not None and not self.drained.done():
-            self.drained.set_result(None)
+        if self.drained is not None:
+            self.drained.set()
 
     @property
     def path(self) -> str:
@@ -386,7 +387,7 @@ class FastPathServer:
         self.connections: set[FastPath] = set()
         self.late_bodies = BodyTimeouts(loop)
         self.stopping = False
-        self.quiet: asyncio.Future[None] | None = None  # shutdown() waits for it
+        self.quiet: Latch | None = None  # shutdown() waits for it
 
     def __call__(self) -> FastPath:
         return FastPath(self)
@@ -407,13 +408,13 @@ class FastPathServer:
         for connection in list(self.connections):
             connection.cut()
         if self._is_busy():
-            self.quiet = self.loop.create_future()
-            await asyncio.wait((self.quiet,), timeout=timeout_s)
+            self.quiet = Latch()
+            await self.quiet.wait(timeout_s)
 
     def ended(self) -> None:
         """Count down the requests that shutdown() waits for."""
-        if self.quiet is not None and not self.quiet.done() and not self._is_busy():
-            self.quiet.set_result(None)
+        if self.quiet is not None and not self._is_busy():
+            self.quiet.set()
 
     def _is_busy(self) -> bool:
         return any(connection.busy for connection in self.connections)
