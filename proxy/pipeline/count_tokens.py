@@ -58,7 +58,7 @@ def _key(
 async def _ask(
     context: RequestContext, route: Route, target: Target, provider: ProviderRow, key: Key, *, is_last: bool
 ) -> Reply:
-    """Ask one target; its own refusal is passed on where no other could answer, else raised."""
+    """Ask one target; its refusal is passed on if no other target could answer, else raised."""
     said = request_headers(context.client.said)
     prepared = provider.dialect.prepare(route.body_for(target), target.model, asks_usage=False)
     headers = upstream_headers(said, provider, key, streamed=False)

@@ -27,7 +27,7 @@ _AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.
 
 
 def build_providers(providers: Mapping[str, Provider], old: Mapping[str, ProviderRow]) -> dict[str, ProviderRow]:
-    """Give a row for each provider, in the order of the configuration."""
+    """Return a row for each provider, in the order of the configuration."""
     return {name: _build(name, provider, old.get(name)) for name, provider in providers.items()}
 
 
@@ -70,7 +70,7 @@ def _build(name: str, provider: Provider, old: ProviderRow | None) -> ProviderRo
 
 
 def deadlines_of(provider: Provider, model: str, *overrides: Timeouts) -> Deadlines | None:
-    """Give the time-outs of a model with further ones laid over them, the last on top; None: they change nothing."""
+    """Return the time-outs of a model, overridden by further ones in order; None: they change nothing."""
     if all(value is None for override in overrides for value in _own(override).values()):
         return None
     deadlines = _deadlines(provider)
@@ -121,7 +121,7 @@ def _breaker(provider: Provider) -> BreakerRules:
 
 
 def _keys(name: str, provider: Provider) -> tuple[Key, ...]:
-    """Give the keys, the first of which is also for calls of our own; api_key alone is called main."""
+    """Return the keys, the first of which is also for calls of our own; api_key alone is called main."""
     if provider.api_key is not None:
         return (Key(KeyFacts("main"), provider.api_key),)
     return tuple(_key(name, key) for key in provider.keys) or (NO_KEY,)
@@ -161,7 +161,7 @@ def _authorities(name: str, path: Path) -> str:
 
 
 def make_transport(base_url: str, network: Network = DIRECT) -> Transport:
-    """Give the fast transport, or the reference one where httptools is not installed, as on Windows."""
+    """Return the fast transport, or the reference one if httptools is not installed, as on Windows."""
     try:
         from proxy.providers.transport.pool.pool import PooledTransport  # noqa: PLC0415 - it may be missing
     except ModuleNotFoundError as error:
@@ -181,7 +181,7 @@ def _dialect(provider: Provider) -> Dialect:
 
 
 def own_price(price: PriceSettings) -> Price:
-    """Give the operator's price in the unit of price lists."""
+    """Return the operator's price in the unit of price lists."""
     return Price(
         input_ausd=price.input_ausd,
         output_ausd=price.output_ausd,

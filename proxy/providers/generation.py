@@ -51,7 +51,7 @@ def is_generation_id(text: str) -> bool:
 
 
 async def look_up(access: GenerationAccess, generation_id: str) -> GenerationRecord:
-    """Ask once. Raises GenerationUnknownError or GenerationUnavailableError."""
+    """Ask once for a generation; raises GenerationUnknownError or GenerationUnavailableError."""
     provider, key = access
     if not is_generation_id(generation_id):
         raise GenerationUnavailableError("the id is not one that can be asked for")

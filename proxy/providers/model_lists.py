@@ -77,7 +77,7 @@ class ModelLists:
         return found
 
     def price(self, provider: ProviderRow, model: str) -> Price | None:
-        """Give the operator's own price for a model, else the list's, else None."""
+        """Return the operator's own price for a model, else the list's, else None."""
         listing = self._listings.get(provider.name) or self.listing(provider.name)
         if listing.priced_for is not provider:
             listing.priced, listing.priced_for = {}, provider
@@ -96,7 +96,7 @@ class ModelLists:
         return None if found is None else found.price
 
     def facts(self, provider: ProviderRow, model: str) -> ModelFacts:
-        """Give what the list says that a model can do; of a variant like :free that of the model itself."""
+        """Return what a model can do by the list; for a variant like :free what the model itself can do."""
         listing = self.listing(provider.name)
         name = model if model in listing.models else model.partition(":")[0]
         found = listing.facts.get(name)
@@ -112,7 +112,7 @@ class ModelLists:
         return [name for listing in self._listings.values() for name in listing.models]
 
     async def load(self, providers: Mapping[str, ProviderRow]) -> None:
-        """Take the last good copies from disk, so that prices are known before the network answers."""
+        """Load the last good copies from disk, so that prices are known before the network answers."""
         for provider in providers.values():
             await asyncio.to_thread(self._load, provider)
 
@@ -205,7 +205,7 @@ class ModelLists:
 
 
 async def _fetch_lists(provider: ProviderRow, hear_date: Callable[[str | None], None]) -> Any:
-    """Give the list of models; OpenRouter has its embedding models on a list of their own, which goes behind it."""
+    """Return the list of models; OpenRouter's separate list of embedding models is appended."""
     payload = await _fetch(provider, "/models", hear_date)
     if payload is None:
         raise ModelListsError("GET /models answered 404")
@@ -222,7 +222,7 @@ async def _fetch_lists(provider: ProviderRow, hear_date: Callable[[str | None], 
 
 
 async def _fetch(provider: ProviderRow, path: str, hear_date: Callable[[str | None], None]) -> Any:
-    """Give a list as it was parsed; None where there is nothing at its path (404)."""
+    """Return a list as parsed; None if there is nothing at its path (404)."""
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", **provider.auth_headers()}
     answer = await provider.transport.send("GET", provider.url(path), headers, None, _DEADLINES)
     if provider.base_url.startswith("https:"):  # a server on this machine would only repeat this machine's clock

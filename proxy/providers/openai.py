@@ -17,7 +17,7 @@ class OpenAIDialect:
     lists_prices = False
 
     def __init__(self, cost_field: str | None = None, *, takes_cost: bool = True) -> None:
-        """cost_field: a path with dots into the answer, or the name of a header; None: it tells none for sure.
+        """Set cost_field: a dotted path into the answer, or a header's name; None: no reliable cost is reported.
 
         takes_cost: a cost in ``usage.cost`` counts nevertheless where no price is known.
         """
@@ -32,7 +32,7 @@ class OpenAIDialect:
             self.cost_paths = (("usage", "cost"),)
 
     def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> PreparedBody:
-        """Ask for usage in streams; never send stream_options without stream, which OpenAI answers with 400."""
+        """Return the body, asking for usage in streams; stream_options without stream gets 400 from OpenAI."""
         if not asks_usage or body.get("stream") is not True:
             return PreparedBody({**body, "model": model}, hide_usage=False)
         options = body.get("stream_options") or {}
@@ -46,5 +46,5 @@ class OpenAIDialect:
         return {}
 
     def cancel_stops_bill(self, served_by: str | None) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Say no: without a look-up, reading on is the only way to the exact usage."""
+        """Return False: without a look-up, reading on is the only way to the exact usage."""
         return False

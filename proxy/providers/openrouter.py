@@ -50,7 +50,7 @@ class OpenRouterDialect:
         self._title = title
 
     def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> PreparedBody:
-        """Ask for the cost. OpenRouter sends it anyway today; the switch is harmless and older deployments need it."""
+        """Return the body, asking for the cost. OpenRouter always sends it today; older deployments need the switch."""
         prepared = {**body, "model": model}
         if asks_usage:
             usage = body.get("usage")
@@ -58,7 +58,7 @@ class OpenRouterDialect:
         return tuple.__new__(PreparedBody, (prepared, False))  # what Prepared(…) comes to, without the call between
 
     def headers(self, sent: Mapping[str, str]) -> Mapping[str, str]:
-        """Name this application only where the client did not name its own."""
+        """Return the headers that name this application, unless the client named its own."""
         added = {}
         if "http-referer" not in sent and self._referer:
             added["HTTP-Referer"] = self._referer

@@ -40,15 +40,15 @@ class Dialect(Protocol):
     lists_prices: bool  # its list of models tells what they cost
 
     def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> PreparedBody:
-        """Put the model in, and ask for usage where the endpoint has a way to ask."""
+        """Return the body with the model, asking for usage if the endpoint has a way to ask."""
         ...
 
     def headers(self, sent: Mapping[str, str]) -> Mapping[str, str]:
-        """Give headers to add to those that the client sent (names in lower case)."""
+        """Return headers to add to those that the client sent (names in lower case)."""
         ...
 
     def cancel_stops_bill(self, served_by: str | None) -> bool:
-        """Tell whether closing a stream ends the charge; served_by is the provider behind the provider."""
+        """Return whether closing a stream stops the bill; served_by is the provider behind the provider."""
         ...
 
 
@@ -84,7 +84,7 @@ class ProviderRow:
         return self.base_url + path
 
     def auth_headers(self) -> dict[str, str]:
-        """Give the headers for calls of our own, which go out with the first key."""
+        """Return the headers for calls of our own, which use the first key."""
         return {**self.default_headers, **self.keys[0].headers(self.auth)}
 
     @property

@@ -87,11 +87,11 @@ class StaticTransport:
         return StaticResponse(200, "application/json", orjson.dumps(_whole(found.text, created)))
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 def static_row(texts: Mapping[str, str], now_s: Callable[[], int]) -> ProviderRow:
-    """Give the provider row of one preset's static target."""
+    """Return the provider row of one preset's static target."""
     return ProviderRow(
         name=NAME,
         kind=NAME,
@@ -122,7 +122,7 @@ def _whole(text: str, created: int) -> dict[str, Any]:
 
 
 def _events(text: str, created: int, *, with_usage: bool) -> bytes:
-    """Give a stream of one piece of text, its end, and the usage where it was asked for."""
+    """Return a stream of one piece of text, its end, and the usage if it was asked for."""
     head = {"id": f"static-{created}", "object": "chat.completion.chunk", "created": created, "model": NAME}
     deltas: list[tuple[dict[str, str], str | None]] = [({"role": "assistant", "content": text}, None), ({}, "stop")]
     chunks: list[dict[str, Any]] = [

@@ -270,7 +270,7 @@ class _CountedTokens:
 
     @property
     def may_cache_beside(self) -> bool:
-        """Tell whether nothing but the total says that what a cache read is inside the input."""
+        """Return whether only the total shows that cache reads are inside the input."""
         return not (self.read_is_inside or self.is_xai)
 
     @property
@@ -283,7 +283,7 @@ class _CountedTokens:
 
     @property
     def is_mixed(self) -> bool:
-        """Tell whether the names are of two families, and neither has both of its wholes."""
+        """Return whether the names are of two families, and neither has both of its totals."""
         usage = self._usage
         is_whole = any(None not in (whole(usage.get(family[0])), whole(usage.get(family[1]))) for family in _FAMILIES)
         return not is_whole and all(any(name in usage for name in family) for family in _FAMILIES)

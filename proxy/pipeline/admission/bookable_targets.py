@@ -50,7 +50,7 @@ async def keep_bookable(
 
 
 def announce_excluded(context: RequestContext, left_out: Iterable[ExcludedTarget]) -> None:
-    """Have every answer name the targets that were left out."""
+    """Add the targets that were left out to the headers of every answer."""
     words = ", ".join(f"{one.target.provider}/{one.target.model} ({one.reason})" for one in left_out)
     if words:
         text = words.encode("ascii", "replace").decode()[:_HEADER_CHARS_MAX]
@@ -72,7 +72,7 @@ class _Judge(NamedTuple):
 
 
 async def _reason(judge: _Judge, target: Target) -> str | None:
-    """Say why no worst case can be held for a target; None: one can."""
+    """Return why no worst case can be reserved for a target; None: one can."""
     route, size_bytes, allowance, services, snapshot = judge
     provider = snapshot.provider_of(target)
     prices = []
@@ -94,7 +94,7 @@ async def _reason(judge: _Judge, target: Target) -> str | None:
 
 
 def _unbounded(prices: list[Price], facts: BodyFacts, allowance: Allowance) -> str | None:
-    """Say what bounds neither prompt nor answer; None: something does, a limit on tokens among it."""
+    """Return what leaves prompt or answer without a bound; None: both have one, if only by a token limit."""
     most = facts.max_output_tokens or allowance.max_tokens or (1 if allowance.has_hard_tokens else None)
     try:
         worst_case_pusd(prices, facts, most)

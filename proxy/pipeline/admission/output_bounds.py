@@ -15,12 +15,12 @@ Known = Callable[[Target], tuple[Price | None, ParameterForm | None]]
 
 
 def takes_no_bound(form: ParameterForm | None, route: Route) -> bool:
-    """Tell whether a target takes a bound of the answer under no name."""
+    """Return whether a target accepts no field that bounds the answer."""
     return form is not None and any(name in form.without for name in route.endpoint.maximum)
 
 
 def may_leave_out(route: Route, allowance: Allowance, price: Price | None) -> bool:
-    """Tell whether a target may be asked without a bound of the answer: no limit needs it, or the model's own does."""
+    """Return whether a target may be asked without a bound of the answer: no limit needs one, or the model has one."""
     if route.max_tokens is None:
         return True
     limit = None if price is None else price.output_limit_tokens

@@ -51,7 +51,7 @@ def refused_there(
 
 
 def lacks(listing: ModelListing, model: str) -> bool:
-    """Tell whether a list is known and has no such model; a variant like :free or @preset/mine is that of its model."""
+    """Return whether a list is known and lacks the model; a variant like :free or @preset/mine counts as its model."""
     models = listing.models
     return bool(models) and model not in models and model.partition("@")[0].partition(":")[0] not in models
 

@@ -40,14 +40,14 @@ def identify(context: RequestContext, directory: Directory) -> Identity:
 
 
 def hash_of_token(said: RequestHeaders) -> str:
-    """Give the hash of the one token, worked out once; raises CallerError where there is none, or more than one."""
+    """Return the hash of the one token, computed once; raises CallerError for none or more than one."""
     if said.token_hash is None:
         said.token_hash = token_hash(credential(said.headers))
     return said.token_hash
 
 
 def credential(headers: HeaderLookup) -> str:
-    """Take the one token out of Authorization or the headers beside it; several that differ are refused."""
+    """Return the one token in Authorization or the headers like it; raises CallerError for several that differ."""
     found = {_bearer(value) for value in headers.getall("Authorization", [])}
     for name in _KEY_HEADERS:
         found.update(value.strip() for value in headers.getall(name, []))

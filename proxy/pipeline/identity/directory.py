@@ -44,7 +44,7 @@ class Directory:
         return row if row is not None and hmac.compare_digest(row.hash, hash_) else None
 
     def end_user(self, headers: HeaderLookup, row: TokenRow, now_ms: int) -> Identity:
-        """Give the one whom the token names, or its owner where it names nobody; raises CallerError."""
+        """Return the end user whom the token names, or its owner if it names nobody; raises CallerError."""
         if self._people is None or self._naming is None:
             return row.identity
         name = self._naming.name(headers, now_ms, trusted=row.trusted)
@@ -59,7 +59,7 @@ class Directory:
         return Identity(name, person.group, token_id, person.allowance, person.own_keys, person.is_new)
 
     def add_person(self, row: Mapping[str, Any]) -> None:
-        """Note an end user who has just been made; row is that of storage/sqlite/users.py."""
+        """Add an end user who has just been created; row is that of storage/sqlite/users.py."""
         if self._people is not None:
             self._people.add(row)
 
@@ -70,7 +70,7 @@ def build_directory(
     tokens: Sequence[Mapping[str, Any]],
     hashes: Mapping[str, str],
 ) -> Directory:
-    """Give the directory. users, tokens and hashes are rows of storage/sqlite/users.py.
+    """Return the directory. users, tokens and hashes are rows of storage/sqlite/users.py.
 
     A user of the configuration whose row in the database is disabled is disabled: stopping somebody always works.
     """
@@ -120,7 +120,7 @@ def _database_rows(
 
 
 def _first(expires_ms: int | None, user_ends: Any) -> int | None:
-    """Give the earlier end of a token and of its user."""
+    """Return the earlier end of a token and of its user."""
     ends = [] if expires_ms is None else [expires_ms]
     if user_ends is not None:
         ends.append(moment_ms(user_ends))

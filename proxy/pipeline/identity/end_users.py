@@ -50,7 +50,7 @@ class UserNaming:
         return self._reader is not None
 
     def name(self, headers: HeaderLookup, now_ms: int, *, trusted: bool) -> str | None:
-        """Give the end user's name, or None where nobody is named.
+        """Return the end user's name, or None if nobody is named.
 
         Raises CallerError 401 for a JWT that does not hold, 400 for a name that cannot be one.
         """

@@ -13,7 +13,7 @@ from proxy.storage.sqlite.writer import LedgerUnavailableError
 
 
 async def provision(context: RequestContext, identity: Identity, services: Services, snapshot: Snapshot) -> None:
-    """Make the user durable; raises CallerError 403 where there are as many as may be, OwnError 503 without a disk."""
+    """Write the user durably; raises CallerError 403 if there are too many, OwnError 503 if the disk refuses."""
     users_max = snapshot.settings.end_users.users_max
     made = partial(
         note_end_user, now_ms=context.started_ms, name=identity.user, token_id=identity.token_id, users_max=users_max

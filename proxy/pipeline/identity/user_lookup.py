@@ -61,20 +61,20 @@ def _stored(settings: Settings, row: Mapping[str, Any]) -> NamedUser:
 
 
 def group_of(settings: Settings, row: Mapping[str, Any]) -> str | None:
-    """Give the group of a user in the database: of an end user who was put into none, that of the template."""
+    """Return the group of a user in the database; for an end user without one that of the template."""
     group: str | None = row["group"]
     return group or (settings.end_users.group if row["made_by"] is not None else None)
 
 
 def stored_allowance(settings: Settings, row: Mapping[str, Any]) -> BuiltAllowance:
-    """Give what a user in the database may use: own, then of the template where it made them, then as for all."""
+    """Return what a user in the database may use: own settings, then the template's, then the defaults."""
     template = settings.end_users if row["made_by"] is not None else None
     own = UserLimits.model_validate(row["settings"])  # users.set has checked them
     return build_allowance(settings, row["name"], group_of(settings, row), own, template)
 
 
 def own_keys(user: UserSettings) -> dict[str, Key]:
-    """Give the keys of a user's own, by provider."""
+    """Return the user's own keys, by provider."""
     return {provider: Key(KeyFacts(OWN), secret) for provider, secret in user.provider_keys.items()}
 
 

@@ -61,7 +61,7 @@ async def open_answer(context: RequestContext, attempt: Attempt, finish: Finish,
 
 
 def fail_inside(context: RequestContext, attempt: Attempt, what: str, error: Mapping[str, Any]) -> None:
-    """Note that a 200 held an error object, which counts as though it had come with a status of its own."""
+    """Record an error object in a 200, which counts as if it had come with a status of its own."""
     answer, now_ms = attempt.answer, context.clock.now_ms()
     assert answer is not None
     wait_s = read_retry_after(answer.header, error, now_ms, is_limit=False)
@@ -135,7 +135,7 @@ class BufferedStream(StreamRelay):
         return response
 
     async def _keep_until_sure(self) -> bool:
-        """Tell whether the stream has ended."""
+        """Return whether the stream has ended."""
         while not await self.answer.pump(self._keep):
             await self._pass_comments()
             if self._is_sure():
@@ -166,7 +166,7 @@ class BufferedStream(StreamRelay):
         self._has_data = not _BEGUN_COMMENT.fullmatch(begun) or len(begun) > _COMMENT_MAX_BYTES
 
     async def _pass_comments(self) -> None:
-        """Let signs of life through."""
+        """Pass comments on to the client."""
         context, now_s = self.context, self.context.clock.monotonic_s()
         if self._comments_bytes:
             self.begin()
@@ -218,7 +218,7 @@ class CheckedStreamRelay(BufferedStream):
 
 
 def failed_checks(context: RequestContext, attempt: Attempt, text: str | None) -> tuple[str, ...]:
-    """Hold a complete answer against what the preset promises; what it is not becomes flags of the row."""
+    """Check a complete answer against the preset's checks; those that fail become flags of the row."""
     if attempt.checks is None:
         return ()
     failed = check(attempt.checks, text, context.clock.monotonic_s() - attempt.started_s)

@@ -47,7 +47,7 @@ async def answer_failure(context: RequestContext, failed: FailedRoute, finish: F
 
 
 async def _inside(context: RequestContext, error: ApiError, finish: Finish) -> Reply:
-    """Tell it in an answer whose head has gone out."""
+    """Return an answer whose head has gone out, ended by the error."""
     await finish(error.status)
     if context.claim is not None:
         context.claim.error = error
@@ -65,7 +65,7 @@ def answer_inside(context: RequestContext, error: ApiError) -> Reply:
 
 
 def _pass_on(context: RequestContext, last: Attempt, attempts: Sequence[Attempt]) -> Reply:
-    """Give the provider's own error under its own status: byte for byte where it was the only attempt."""
+    """Return the provider's own error with its own status: byte for byte if it was the only attempt."""
     assert last.answer is not None
     headers = response_headers(context, last)
     for name, most in _RETRY_MOST.items():
@@ -92,7 +92,7 @@ def told_wait_s(attempts: Sequence[Attempt]) -> float | None:
 
 
 def _with_list(body: bytes, attempts: Sequence[Attempt]) -> bytes:
-    """Put the list of attempts behind the text of a provider's error, and leave the rest as it is."""
+    """Return a provider's error with the list of attempts after its text, and the rest as it is."""
     try:
         message = orjson.loads(body)
         listed = _listed_within(message, f" ({list_of(attempts)})")

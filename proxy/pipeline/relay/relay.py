@@ -54,7 +54,7 @@ def relay_of(context: RequestContext, attempt: Attempt, finish: Finish, snapshot
 
 
 def is_stream(attempt: Attempt, answer: UpstreamResponse) -> bool:
-    """Tell by its content type whether an answer is a stream.
+    """Return whether an answer is a stream, by its content type.
 
     Some servers name their stream text/plain; JSON where a stream was asked for is an answer that is none.
     """
@@ -111,7 +111,7 @@ class Relay:
 
     @property
     def holds_error(self) -> bool:
-        """Tell whether what was not passed on yet is the provider's own error."""
+        """Return whether what was not passed on yet is the provider's own error."""
         return False
 
     def status(self) -> int:
@@ -124,7 +124,7 @@ class Relay:
         return failure
 
     def when_gone(self) -> None:
-        """The client hung up: close the provider's connection where that ends the charge."""
+        """Close the provider's connection if that stops the bill, after the client hung up."""
         self.heard.flags |= {HUNG_UP}
         if self.may_abort():
             self.heard.aborted = True
@@ -138,7 +138,7 @@ class Relay:
 
     @property
     def response(self) -> Reply | None:
-        """Give the answer whose head has gone out, for this attempt or an earlier one."""
+        """Return the answer whose head has gone out, for this attempt or an earlier one."""
         return self.context.reply
 
     def begin(self) -> Reply:
@@ -183,7 +183,7 @@ class StreamRelay(Relay):
         return meter
 
     async def passed_on(self) -> TransportError | None:
-        """Pass on all that comes; gives what broke it."""
+        """Pass on all that comes; return the error that broke it."""
         try:
             await self._pump()
         except TransportError as error:
@@ -191,7 +191,7 @@ class StreamRelay(Relay):
         return None
 
     def ended(self, broke: TransportError | None) -> tuple[bytes, ProviderError | None]:
-        """Note all that was heard; gives what was kept back of it, and what the client must be told."""
+        """Record everything the meter read; return what was kept back, and the error for the client."""
         rest = self.meter.finish()
         self._hear(self.meter)
         failure = self._failure(self.meter, broke)
@@ -213,11 +213,11 @@ class StreamRelay(Relay):
 
     @property
     def is_unread(self) -> bool:
-        """Tell whether what passes is packed; some servers name a coding and use none."""
+        """Return whether the body is compressed; some servers name a coding and use none."""
         return self.packed and not self.meter.content_seen
 
     def _failure(self, meter: Meter, broke: TransportError | None) -> ProviderError | None:
-        """Give what the client must be told: that the answer is not whole.
+        """Return the error that the client must get: that the answer is not whole.
 
         A body that ended as its framing says is whole when each choice has told why it ended, or the usage came that is
         sent last: a missing [DONE] alone is no loss. Where the connection broke both must have come.
@@ -234,7 +234,7 @@ class StreamRelay(Relay):
         return self.note_broken(TransportError("broken", "the stream ended early", dispatched=True))
 
     async def _pump(self) -> None:
-        """Pass everything on up to [DONE]; where the client is slow, reading waits for it."""
+        """Pass everything on up to [DONE]; reading waits for a slow client."""
         while not self.meter.done:
             if await self.answer.pump(self._take):
                 return
@@ -259,7 +259,7 @@ class StreamRelay(Relay):
         return may_go_on and not meter.done
 
     def _before_content(self) -> None:
-        """Note what came: the first content, or a piece ahead of it."""
+        """Record the first content, or a piece ahead of it."""
         context, now_s = self.context, self.context.clock.monotonic_s()
         if self.meter.content_seen:
             self.heard.first_byte_s = now_s
@@ -323,7 +323,7 @@ class StreamRelay(Relay):
 
 
 def gap(tail: bytes) -> bytes:
-    """Give the line ends that must come before an event of our own: none where the last one ended."""
+    """Return the line ends that must come before an event of our own: none if the last event is complete."""
     if not tail or tail.endswith((b"\n\n", b"\r\r", b"\r\n\r\n")):
         return b""
     return b"\n" if tail.endswith((b"\n", b"\r")) else b"\n\n"
@@ -354,7 +354,7 @@ class WholeRelay(Relay):
         return response
 
     def _as_events(self, body: bytes) -> bytes:
-        """Put an answer in one piece into the stream that the client was promised by a head that had to go out."""
+        """Return an answer in one piece as the stream that a head already sent has promised."""
         endpoint, context = self.context.endpoint, self.context
         events = whole_as_events(body) if endpoint.asks_usage else b""
         if events:
@@ -363,7 +363,7 @@ class WholeRelay(Relay):
         return endpoint.error_event(told.code, told.message, told.type, context.request_id, None)
 
     def give(self, body: bytes, verdict: Settlement) -> Reply:
-        """Give an answer that is settled, with its head."""
+        """Return a settled answer, with its head."""
         context, status = self.context, self.answer.status
         headers = response_headers(context, self.attempt)
         if verdict.cost_pusd is not None and verdict.state == "settled":
@@ -373,14 +373,14 @@ class WholeRelay(Relay):
         return context.client.whole(status, headers, body, context.started_ms)
 
     def _gone(self) -> None:
-        """Note it, but read on: closing an answer that is not a stream never stops the bill."""
+        """Record that the client is gone, but read on: closing an answer that is not a stream never stops the bill."""
         self.heard.flags |= {HUNG_UP}
         if self.attempt.provider.on_disconnect == "abort":
             self.heard.aborted = True
             self.answer.abort()
 
     async def read(self) -> bytes:
-        """Give the answer without its padding, which has gone to the client."""
+        """Return the answer without its padding, which has gone to the client."""
         pieces: list[bytes] = []
         size = 0
         while chunk := await self.answer.read():
@@ -397,7 +397,7 @@ class WholeRelay(Relay):
         return self.complete(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def complete(self, body: bytes) -> bytes:
-        """Note that all of it is here; raises TransportError where it is not whole after all."""
+        """Record that the body is complete; raises TransportError if it is not after all."""
         self.heard.first_byte_s = self.context.clock.monotonic_s()
         told = self.told = self.context.endpoint.read(body)
         if (told is None or told.error_seen) and self.attempt.key.quoted_bytes in body:
@@ -417,7 +417,7 @@ class WholeRelay(Relay):
         return body
 
     def _look_twice(self, told: ParsedAnswer, body: bytes) -> None:
-        """Note what the usage of an answer does not say by itself."""
+        """Record what the usage of an answer does not say by itself."""
         heard, usage, dialect = self.heard, told.usage, self.attempt.provider.dialect
         if dialect.cost_paths:
             told_cost = None if dialect.cost_header is None else self.answer.header(dialect.cost_header)
@@ -433,7 +433,7 @@ class WholeRelay(Relay):
             heard.least_tokens = least_tokens(body)
 
     def _look_for_error(self, told: ParsedAnswer, body: bytes) -> None:
-        """Note why a 200 holds no answer: its error object, or that it holds nothing at all."""
+        """Record why a 200 holds no answer: its error object, or that it is empty."""
         message = read_message(body) or {}
         if told.error_seen:
             self.attempt.note_inner_error(error_of_message(message) or {})
@@ -451,7 +451,7 @@ class WholeRelay(Relay):
         return body
 
     def hear(self) -> ParsedAnswer | None:
-        """Note what a complete answer says; None where it is no JSON object."""
+        """Record what a complete answer says; return None if it is not a JSON object."""
         heard = self.heard
         heard.complete = True
         told = self.told
@@ -467,7 +467,7 @@ class WholeRelay(Relay):
         return told
 
     async def truncated(self, failure: ProviderError) -> Reply:
-        """Never pass a part off as the whole: what was held back is dropped, the client gets an error."""
+        """Drop what was held back and answer with an error: a part must never pass for the whole."""
         await self.finish(CLIENT_GONE_STATUS if self.context.gone else failure.status)
         if self.response is None:
             raise failure

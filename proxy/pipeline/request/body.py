@@ -25,7 +25,7 @@ _JSON_TYPES = frozenset(
 
 
 async def read_body(context: RequestContext, server: Server) -> tuple[dict[str, Any], int]:
-    """Give the parsed body, checked as its endpoint asks, and its size in bytes as it was sent; raises CallerError."""
+    """Return the parsed body, checked for its endpoint, and its size in bytes as sent; raises CallerError."""
     raw = body_at_hand(context, server.body_max_bytes)
     if raw is None:
         raw = await receive_body(context, server)
@@ -33,7 +33,7 @@ async def read_body(context: RequestContext, server: Server) -> tuple[dict[str, 
 
 
 def body_at_hand(context: RequestContext, max_bytes: int) -> bytes | None:
-    """Give the body that came with its head, as nearly every one does; None: receive() waits for it.
+    """Return the body if it came with its head, as nearly every one does; None: receive() waits for it.
 
     The headers are checked before; raises CallerError.
     """
@@ -67,7 +67,7 @@ async def receive_body(context: RequestContext, server: Server) -> bytes:
 
 
 def parse_request(raw: bytes, endpoint: Endpoint) -> dict[str, Any]:
-    """Give the body, checked as its endpoint asks; raises CallerError."""
+    """Return the body, checked for its endpoint; raises CallerError."""
     try:
         body = parse_body(raw)
         endpoint.check(body)
@@ -102,7 +102,7 @@ def _check_headers(headers: Headers) -> None:
 
 
 def _may_be_json(content_type: str) -> bool:
-    """Tell whether a body of this type is read as JSON.
+    """Return whether a body of this type is read as JSON.
 
     Programs that set no type leave it to their library: curl -d says a form, fetch() with a string says text. No web
     page gets in by these, for its Origin is checked and its token needs a preflight.

@@ -29,7 +29,7 @@ def read_tags(said: RequestHeaders, body: Mapping[str, Any]) -> Tags:
 
 
 def pairs_of(tags: Tags, body: Mapping[str, Any]) -> str | None:
-    """Give the tags of the row: those of the header, then the body's metadata, then its user; a JSON object of strings.
+    """Return the row's tags, a JSON object of strings: from the header, then the body's metadata, then its user.
 
     body is the one that goes out: what a preset's prompt took from metadata is part of a prompt, and no tag.
     """

@@ -14,14 +14,14 @@ _DEMANDS = frozenset(("tools", "functions", "response_format"))
 
 
 def order_targets(route: Route, size_bytes: int, services: Services, snapshot: Snapshot) -> Route:
-    """Give the route as it is to be walked."""
+    """Return the route in the order in which its targets are tried."""
     if len(route.targets) == 1 or (route.select == "ordered" and _is_plain(route, size_bytes)):
         return route
     return ordered_targets(route, size_bytes, services, snapshot)[0]
 
 
 def ordered_targets(route: Route, size_bytes: int, services: Services, snapshot: Snapshot) -> tuple[Route, Order]:
-    """Give it with the reasons; their indices are those of the targets that were handed in."""
+    """Return the ordered route and the reasons, whose indices are those of the targets passed in."""
     asked = [target for target in route.targets if target.static is None]
     needs = read_needs(route.body, read_facts(route.body, size_bytes, route.endpoint.kind))
     found = order(route.select, [_candidate(target, services, snapshot) for target in asked], needs, random.random())  # noqa: S311 - it shares requests out, no secret
@@ -31,7 +31,7 @@ def ordered_targets(route: Route, size_bytes: int, services: Services, snapshot:
 
 
 def _is_plain(route: Route, size_bytes: int) -> bool:
-    """Tell whether every model surely can do it, and nobody draws lots."""
+    """Return whether every model can certainly serve the request, and none is drawn by weight."""
     if route.endpoint.kind != "chat" or size_bytes > _PLAIN_BYTES or not _DEMANDS.isdisjoint(route.body):
         return False
     if any(message["content"].__class__ is list for message in route.body["messages"] if "content" in message):

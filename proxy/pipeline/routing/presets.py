@@ -19,12 +19,12 @@ from proxy.providers.static import NAME, static_row
 
 
 def preset_rows(settings: Settings) -> dict[str, PresetRow]:
-    """Give the presets of a configuration by name."""
+    """Return the presets of a configuration by name."""
     return {name: _row(name, preset, settings.providers) for name, preset in settings.presets.items()}
 
 
 def static_rows(settings: Settings, now_s: Callable[[], int]) -> dict[str, ProviderRow]:
-    """Give the canned answers, each as a provider of its own, by the name of their preset."""
+    """Return the static answers, each as a provider of its own, by the name of their preset."""
     return {
         name: static_row(preset.targets[-1].static, now_s)
         for name, preset in settings.presets.items()
@@ -77,7 +77,7 @@ def _target(name: str, one: PresetTarget, preset: Preset, providers: Mapping[str
 
 
 def handed_over(targets: tuple[Target, ...], providers: Mapping[str, Provider]) -> tuple[Target, ...]:
-    """Give OpenRouter's targets to its first one, which falls back on them by itself; the others stay as they are."""
+    """Pass OpenRouter's targets to its first one, which falls back on them by itself; the others stay as they are."""
     own = [one for one in targets if one.static is None and providers[one.provider].kind == "openrouter"]
     first = own[0] if own else None
     mine = [one for one in own if first is not None and one.provider == first.provider]

@@ -83,7 +83,7 @@ def _with_others(
     presets: Mapping[str, PresetRow],
     targets_of: TargetsByName,
 ) -> tuple[Target, ...]:
-    """Put the client's own list of models behind the targets, each once, a static one last."""
+    """Return the targets followed by the client's own list of models, each once, a static one last."""
     added = [
         target for other in others for target in (presets[other].targets if other in presets else (targets_of[other],))
     ]
@@ -95,7 +95,7 @@ def _with_others(
 
 
 def _asked(targets: tuple[Target, ...], name: str) -> tuple[Target, ...]:
-    """Leave canned answers out, which have the shape of chat completions; raises CallerError where nothing is left."""
+    """Return the targets without static answers, which are chat completions; raises CallerError if none is left."""
     asked = tuple(target for target in targets if target.static is None)
     if not asked:
         text = f'Preset "{name}" has canned answers only, and those are chat completions: POST /v1/chat/completions.'
@@ -104,7 +104,7 @@ def _asked(targets: tuple[Target, ...], name: str) -> tuple[Target, ...]:
 
 
 def _under(preset: PresetRow, body: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]:
-    """Put the preset's parameters under the client's, and its system prompt before what the client says."""
+    """Return the body with the preset's parameters where the client sent none, and its system prompt in front."""
     merged = with_room_to_think(endpoint.with_defaults(preset.defaults, body), body, endpoint)
     if preset.system is not None:
         given = body.get("metadata")

@@ -13,7 +13,7 @@ class TargetsByName(dict[str, Target]):
     """The targets of names that are no presets, each made when it is asked for first; raises CallerError 404."""
 
     def __init__(self, providers: Mapping[str, Provider]) -> None:
-        """Take the configured providers, the default one first."""
+        """Keep the configured providers, the default one first."""
         super().__init__()
         self._providers = providers
 
@@ -26,7 +26,7 @@ class TargetsByName(dict[str, Target]):
 
 
 def resolve(model: str, providers: Mapping[str, Provider]) -> Target:
-    """Give the target of a model name or of a preset's entry."""
+    """Return the target of a model name or of a preset's entry."""
     try:
         return Target(*split_target(model, providers))
     except LookupError:

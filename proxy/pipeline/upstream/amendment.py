@@ -46,7 +46,7 @@ def amendment_after(sent: SentBody, route: Route, allowance: Allowance, price: P
 
 
 def _without_all(sent: SentBody, ours: Mapping[str, Any], route: Route, *, may_go: bool) -> Amendment | None:
-    """Leave out all that may be, once, after a refusal that names nothing; it proves something of a single field."""
+    """Leave out every removable field, once, after a refusal that names none; only a single field proves anything."""
     bounds = [name for name in route.endpoint.maximum if name in ours]
     fields = frozenset(ours) - frozenset(bounds) - frozenset(PROMPTS)
     drops = bool(bounds) and may_go

@@ -14,7 +14,7 @@ _TOLD_MAX_S = 60  # some SDKs sleep for as long as they are told
 
 
 def no_target_error(route: Route, health: Health, snapshot: Snapshot, clock: Clock) -> ApiError:
-    """Give the answer for a route of which every target rests after failures, or has no key that is valid now."""
+    """Return the error for a route whose targets are all cooling down after failures, or without a valid key."""
     now_s, waits, texts = clock.monotonic_s(), [], []
     asked_for = True
     for target in route.targets:
@@ -43,7 +43,7 @@ def no_target_error(route: Route, health: Health, snapshot: Snapshot, clock: Clo
 
 
 def queue_error(provider: ProviderRow, unserved: Unserved) -> ProviderError:
-    """Give the answer for a provider whose line is full, or moves too slowly."""
+    """Return the error for a provider whose queue is full or too slow."""
     why = (
         f"{provider.queue_max} requests already wait for it"
         if unserved == "queue_full"

@@ -40,13 +40,13 @@ class ParameterForms:
         return form if configured is None else configured.over(form or PLAIN)
 
     def prove(self, proof: Proof) -> None:
-        """Note that a kind of request was answered."""
+        """Record that a kind of request was answered."""
         if len(self.proved) >= _MOST:
             self.proved.clear()
         self.proved.add(proof)
 
     def learn(self, provider: ProviderRow, model: str, endpoint: Endpoint, form: ParameterForm, now_s: float) -> None:
-        """Note what an answer has proved."""
+        """Record what an answer has proved."""
         place = (provider.name, provider.base_url, model, endpoint)
         before = self.learnt.pop(place, None)
         if before is not None and now_s < before[1]:

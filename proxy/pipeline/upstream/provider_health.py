@@ -76,7 +76,7 @@ class ProviderHealth:
         self._recent: dict[str, RecentPerformance] = {}
 
     def under(self, row: ProviderRow) -> "ProviderHealth":
-        """Give the state under another configuration: what it leaves as it was is kept."""
+        """Return the state under another configuration; whatever that leaves unchanged is kept."""
         found = ProviderHealth(row, self._clock, self._use)
         found._recent = self._recent
         if row.breaker == self.row.breaker:
@@ -95,7 +95,7 @@ class ProviderHealth:
     # Before an attempt.
 
     def rests_s(self, model: str, now_s: float) -> float | None:
-        """Give how long the breakers still keep attempts away; None: they let one through. Takes no pass."""
+        """Return how long the breakers still hold attempts back; None: they let one through. Takes no pass."""
         if self.breaker.is_closed and model not in self._models:
             return None
         taken = self.enter(model, now_s)
@@ -106,7 +106,7 @@ class ProviderHealth:
         return None
 
     def enter(self, model: str, now_s: float) -> Pass | None:
-        """Take the passes for one attempt, which leave() gives back; None: the provider or the model rests."""
+        """Take the passes for one attempt, which leave() returns; None: the provider or the model is cooling down."""
         first = self.breaker.try_pass(now_s)
         if not first:
             return None
@@ -120,11 +120,11 @@ class ProviderHealth:
         return None
 
     def is_told_to_wait(self, model: str, now_s: float) -> bool:
-        """Tell whether a model rests because the provider asked for it, and not because it failed."""
+        """Return whether a model cools down because the provider asked for it, not because it failed."""
         return now_s < self._told_to_wait.get(model, 0.0)
 
     def is_probing(self, model: str) -> bool:
-        """Tell whether the next answer decides whether others are let in again."""
+        """Return whether the next answer decides whether others are let through again."""
         if self.breaker.is_closed and model not in self._models:
             return False
         now_s = self._clock.monotonic_s()
@@ -136,11 +136,11 @@ class ProviderHealth:
         return self.ring.choose(now_ms, excluded, model)
 
     def used_up(self, now_ms: int) -> tuple[int, ...]:
-        """Give the keys whose own limits are reached."""
+        """Return the keys whose own limits are reached."""
         return self._use.used_up(self.row.keys, now_ms) if self._has_limits else ()
 
     def least_bad_key(self, model: str, now_ms: int) -> int | None:
-        """Give the first key that is valid by its dates, set aside or not; None where there is none.
+        """Return the first key that is valid by its dates, suspended or not; None if there is none.
 
         None too where the provider told each of them to wait: it has said how long.
         """
@@ -152,7 +152,7 @@ class ProviderHealth:
     # After it.
 
     def answered(self, attempt: Attempt, passes: Pass, user: str) -> None:
-        """Note that an attempt gave content, and to whom."""
+        """Record that an attempt gave content, and to whom."""
         now_s, model, key = self._clock.monotonic_s(), attempt.target.model, attempt.key.name
         of_provider, of_model = passes
         closed = self.breaker.is_closed
@@ -180,7 +180,7 @@ class ProviderHealth:
         retry_after_s: float | None,
         witness: Witness | None,
     ) -> None:
-        """Note a failure as the table judges it: what counts it, and what is set aside. witness: as for a breaker."""
+        """Record a failure as the table judges it: what counts it, and what is suspended. witness: as for a breaker."""
         now_s, model = self._clock.monotonic_s(), attempt.target.model
         of_provider, of_model = passes
         opened = [breaker for breaker in self._breakers(model) if not breaker.is_closed]
@@ -200,7 +200,7 @@ class ProviderHealth:
         self._tell_failed(model, decision, now_s, opened)
 
     def untold(self, model: str, passes: Pass) -> None:
-        """Note an attempt that told nothing: the client went, or the request was not sent."""
+        """Record an inconclusive attempt: the client went, or the request was not sent."""
         self._cancel(model, passes, self._clock.monotonic_s())
 
     def recent(self, model: str) -> RecentPerformance:
@@ -212,11 +212,11 @@ class ProviderHealth:
         return found
 
     def known(self, model: str) -> RecentPerformance | None:
-        """Give what is known of a model, without making room for it."""
+        """Return what is known about a model, without making room for it."""
         return self._recent.get(model)
 
     def state(self, model: str) -> State:
-        """Give the worse of the two breakers' states."""
+        """Return the worse of the two breakers' states."""
         now_s = self._clock.monotonic_s()
         states = [breaker.state(now_s) for breaker in self._breakers(model)]
         return max(states, key=_WORSE.index)
@@ -265,7 +265,7 @@ class ProviderHealth:
         return [self.breaker] if found is None else [self.breaker, found]
 
     def _model_breaker(self, model: str) -> Breaker:
-        """Give a model's breaker; it has one from its first failure on."""
+        """Return a model's breaker; it has one from its first failure on."""
         found = self._models.get(model)
         if found is None:
             if len(self._models) >= _MODELS_MAX:
@@ -292,7 +292,7 @@ class Health:
         self._others: dict[str, ProviderHealth] = {}  # static ones, and those of requests that outlived their row
 
     def configure(self, rows: Iterable[ProviderRow]) -> None:
-        """Take over a configuration; providers that are no longer in it are forgotten."""
+        """Apply a configuration; the state of providers that are no longer in it is dropped."""
         before = self._providers
         self._others = {}
         self._providers = {
@@ -301,14 +301,14 @@ class Health:
         }
 
     def of(self, row: ProviderRow) -> ProviderHealth:
-        """Give the state of a provider; a request may still walk a configuration that is gone."""
+        """Return the state of a provider; a request may still use a configuration that is gone."""
         found = self._providers.get(row.name) or self._others.get(row.name)
         if found is None:
             found = self._others[row.name] = ProviderHealth(row, self._clock, self.use)
         return found
 
     def seed(self, attempts: Iterable[PastAttempt]) -> None:
-        """Take up what the ledger tells of attempts before the start, oldest first."""
+        """Load what the ledger knows of attempts before the start, oldest first."""
         for past in attempts:
             found = self._providers.get(past.provider)
             failed = _has_failed(past, self._clock.now_ms())
@@ -316,7 +316,7 @@ class Health:
                 found.recent(past.model).note(failed=failed, latency_ms=past.ttft_ms)
 
     def forget(self) -> None:
-        """Begin anew, as after a start without a ledger."""
+        """Clear all state, as after a start without a ledger."""
         self._providers = {
             name: ProviderHealth(found.row, self._clock, self.use) for name, found in self._providers.items()
         }
@@ -326,7 +326,7 @@ class Health:
 
 
 def _has_failed(past: PastAttempt, now_ms: int) -> bool | None:
-    """Tell whether an attempt of the ledger counts as failed.
+    """Return whether an attempt of the ledger counts as failed.
 
     None: it tells nothing of the target. A caller's fault is none of its own, nor is a key's: keys begin afresh.
     """

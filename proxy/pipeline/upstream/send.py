@@ -77,7 +77,7 @@ def _suited(body: dict[str, Any], attempt: Attempt, route: Route, services: Serv
 
 
 async def _hear_refusal(attempt: Attempt, answer: UpstreamResponse, services: Services) -> None:
-    """Note a status that is not 2xx, with what the provider said beside it."""
+    """Record a status other than 2xx, with the provider's own words."""
     raw = await read_error(answer)
     attempt.refusal = raw[:_REFUSAL_BYTES]  # read, and told to nobody
     body = redacted(raw, attempt.key.quoted_bytes)
@@ -98,7 +98,7 @@ def generation_id_of(body: bytes) -> str | None:
 
 
 def upstream_headers(said: RequestHeaders, provider: ProviderRow, key: Key, *, streamed: bool) -> SentHeaders:
-    """Give the headers for a provider; those of the last request again where they are the same."""
+    """Return the headers for a provider; those of the last request if they are the same."""
     last = said.upstream
     if last is not None and last[0] is provider and last[1] is key and last[2] is streamed:
         return last[3]

@@ -27,7 +27,7 @@ class UpstreamRefusal(NamedTuple):
 
 
 def transport_error(error: TransportError, provider: ProviderRow) -> ProviderError:
-    """Give the answer for an exchange that broke before or within the provider's answer."""
+    """Return the error for an exchange that broke before or within the provider's answer."""
     if error.kind in _TIMEOUTS:
         return ProviderError(
             504,
@@ -142,7 +142,7 @@ def bound_refused(provider: ProviderRow, field: str) -> ProviderError:
 
 
 def error_in_answer(provider: ProviderRow, what: str, error: Mapping[str, Any] | None = None) -> ProviderError:
-    """Give the answer for a 200 that held no answer; what completes the sentence, error is the provider's own."""
+    """Return the error for a 200 that held no answer; what completes the sentence, error is the provider's own."""
     code = None if error is None else error.get("code")
     status = code if type(code) is int and 400 <= code < 600 else 502
     return ProviderError(status, "upstream_error", f'Provider "{provider.name}" {what}{_words(error)}')

@@ -18,5 +18,5 @@ class Allowance:
     has_soft: bool = False  # on cost or tokens
 
     def allows(self, model: str) -> bool:
-        """Tell whether a model or preset may be asked for."""
+        """Return whether a model or preset may be used."""
         return self.models is None or any(fnmatch.fnmatchcase(model, pattern) for pattern in self.models)

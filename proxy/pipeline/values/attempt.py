@@ -63,7 +63,7 @@ class Attempt:
     refusal: bytes = b""  # the beginning of the provider's words
 
     def settle_for_it(self) -> None:
-        """Take an answer that only failed a check after all: it is paid for, and nothing better is to be had."""
+        """Accept an answer that only failed a check: it is paid for, and there is nothing better."""
         if self.failure is not None and self.failure.kind == CHECK:
             self.failure = self.error = self.heard.error = None
 
@@ -97,6 +97,6 @@ class Attempt:
         self.heard.unproven = may_be_billed(failure)
 
     def note_inner_error(self, error: Mapping[str, Any]) -> None:
-        """Note that a 200 holds an error object, whoever is told of it."""
+        """Record that a 200 holds an error object, whoever hears of it."""
         self.inner_error = error
         self.heard.unproven = may_be_billed(Failure("answer", self.heard.status, error=error))

@@ -58,7 +58,7 @@ class Route:
 
     @property
     def writes_maximum(self) -> bool:
-        """Tell whether a bound of the answer is the proxy's own word."""
+        """Return whether the bound of the answer was written by the proxy."""
         sent = self.body if self.asked is None else self.asked  # as sent
         for name in self.endpoint.maximum:  # noqa: SIM110 - all() would take three times as long
             if sent.get(name) is not None:
@@ -66,7 +66,7 @@ class Route:
         return True
 
     def within(self, max_tokens: int) -> "Route":
-        """Give the route with the longest answer that a limit allows written into its body."""
+        """Return the route with the longest answer that a limit allows written into its body."""
         return Route(
             self.targets,
             self.endpoint.with_maximum(self.body, max_tokens),
@@ -95,7 +95,7 @@ class Route:
         return replace(self, maxima=None)
 
     def body_for(self, target: Target) -> dict[str, Any]:
-        """Give the body that goes to one target."""
+        """Return the body for one target."""
         if not target.defaults and not target.handed and self.maxima is None:
             return self.body
         body = self.endpoint.with_target_defaults(target.defaults, self.body, self.sent)

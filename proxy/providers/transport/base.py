@@ -47,7 +47,7 @@ Take = Callable[[bytes], bool]  # takes the next piece; False: it wants no furth
 
 
 async def read_to(answer: "UpstreamResponse", take: Take) -> bool:
-    """Do what pump() does, one read after the other."""
+    """Pass pieces as pump() does, one read after the other."""
     while piece := await answer.read():
         if not take(piece):
             return False
@@ -62,23 +62,23 @@ class UpstreamResponse(Protocol):
     awaits_content: bool
 
     def header(self, name: str) -> str | None:
-        """Give the first value of a header; its name in lower case."""
+        """Return the first value of a header; its name in lower case."""
         ...
 
     def is_at_hand(self) -> bool:
-        """Tell whether content came together with the head: False also where nobody can tell."""
+        """Return whether content came together with the head; False also if that is unknown."""
         ...
 
     def whole(self) -> bytes | None:
-        """Give the body where all of it is here in one piece and no padding comes first; None: read() tells."""
+        """Return the body if all of it is here in one piece without leading padding; None: use read()."""
         ...
 
     async def read(self) -> bytes:
-        """Give the next piece as it came, b"" at the end; raises TransportError when it breaks."""
+        """Return the next piece as it came, b"" at the end; raises TransportError if the answer breaks."""
         ...
 
     async def pump(self, take: Take) -> bool:
-        """Hand each piece to take as it comes; True at the end, False as soon as take says so. Raises as read()."""
+        """Pass each piece to take as it comes; return True at the end, False as soon as take does. Raises as read()."""
         ...
 
     def abort(self) -> None:
@@ -290,7 +290,7 @@ class AiohttpTransport:
 
 
 def _unread(content: aiohttp.StreamReader) -> bytes:
-    """Give what arrived before a break: aiohttp's reader raises as soon as it knows of it, and leaves that lying."""
+    """Return what arrived before a break: aiohttp's reader raises at once and leaves it unread."""
     pieces = content._buffer  # noqa: SLF001 - there is no public way to it once there is an exception
     unread = b"".join(pieces)
     pieces.clear()
@@ -303,7 +303,7 @@ def _inflater(encoding: str | None) -> Inflater | None:
 
 
 def _translate(error: Exception, host: str, proxy: ProxyServer | None) -> TransportError:
-    """Give our error for aiohttp's, before the headers of an answer have arrived."""
+    """Return our error for aiohttp's, before the headers of an answer have arrived."""
     match error:
         case aiohttp.ConnectionTimeoutError():
             return timed_out(proxy)

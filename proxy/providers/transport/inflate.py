@@ -26,17 +26,17 @@ class Inflater:
 
     @property
     def ended(self) -> bool:
-        """Tell whether what came so far is whole."""
+        """Return whether what came so far is complete."""
         return self._plain or not (self._input or self._undo) or (self._undo is not None and self._undo.eof)
 
     def feed(self, chunk: bytes) -> None:
-        """Take what came; b"" is the end, which must not come in the middle."""
+        """Add compressed bytes; b"" is the end, which must not come in the middle."""
         if not chunk:
             raise zlib.error("the end came too early")
         self._input += chunk
 
     def take(self) -> bytes:
-        """Give the next piece, b"" when more must be fed first."""
+        """Return the next piece, b"" if more must be fed first."""
         if not self._plain and self._undo is None:
             self._choose()
         if self._plain:

@@ -26,7 +26,7 @@ class Addresses:
         self._lookup: asyncio.Task[Sequence[Info]] | None = None
 
     async def get(self) -> Sequence[Info]:
-        """Give the addresses, best first; raises OSError when the name is not known."""
+        """Return the addresses, best first; raises OSError if the name is unknown."""
         if self._fixed:
             return self._fixed
         if self._found and asyncio.get_running_loop().time() < self._until_s:
@@ -51,7 +51,7 @@ class Addresses:
             self._lookup = None
 
     def forget(self) -> None:
-        """None of them answered: ask again next time."""
+        """Forget the addresses, none of which answered: resolve them again next time."""
         self._found = ()
 
     def close(self) -> None:
@@ -60,7 +60,7 @@ class Addresses:
 
 
 def _numeric(host: str, port: int) -> Sequence[Info]:
-    """Give the address of a host that is one itself, without any network; () for a name."""
+    """Return the address of a host that is an address itself, without any network; () for a name."""
     try:
         infos = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
@@ -71,7 +71,7 @@ def _numeric(host: str, port: int) -> Sequence[Info]:
 
 
 def _interleave(infos: Sequence[Info]) -> Sequence[Info]:
-    """Let families take turns, beginning with the resolver's first choice (RFC 8305, 4)."""
+    """Return the addresses with families alternating, the resolver's first choice first (RFC 8305, 4)."""
     if not infos:
         raise OSError("the name has no address")
     first = [info for info in infos if info[0] == infos[0][0]]
@@ -80,7 +80,7 @@ def _interleave(infos: Sequence[Info]) -> Sequence[Info]:
 
 
 async def connect(infos: Sequence[Info]) -> socket.socket:
-    """Give a connected socket to the first address that answers; raises the first OSError when none does."""
+    """Return a socket connected to the first address that answers; raises the first OSError if none does."""
     if len(infos) == 1:
         return await _connect_one(infos[0])
     waiting = list(infos)
@@ -119,7 +119,7 @@ async def _connect_one(info: Info) -> socket.socket:
 
 
 async def _drop(tasks: set[asyncio.Task[socket.socket]]) -> None:
-    """End the attempts that came too late, and close what they had opened."""
+    """Cancel the connection attempts that came too late, and close what they opened."""
     for task in tasks:
         task.cancel()
     for task in tasks:

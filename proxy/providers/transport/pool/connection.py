@@ -28,16 +28,16 @@ class ConnectionOwner(Protocol):
     """What a connection tells to the pool that it belongs to."""
 
     def made(self, connection: "UpstreamConnection") -> None:
-        """It is open."""
+        """Add the connection, which is open."""
 
     def freed(self, connection: "UpstreamConnection", answer: PooledResponse, reusable: bool) -> None:
-        """Its answer is complete."""
+        """Take the connection back: its answer is complete."""
 
     def stale(self, connection: "UpstreamConnection") -> None:
-        """The provider is closing it while it is idle."""
+        """Drop the connection, which the provider is closing while it is idle."""
 
     def gone(self, connection: "UpstreamConnection", answer: PooledResponse | None) -> None:
-        """It is closed; answer is the one that was under way."""
+        """Remove the closed connection; answer is the one that was under way."""
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -91,7 +91,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.abort()
 
     def begin(self, start_s: float, deadlines: Deadlines) -> PooledResponse:
-        """Make the connection ready for one exchange."""
+        """Prepare the connection for one exchange."""
         assert self.transport is not None
         self._bare_bytes = self._interim = 0
         self._head = []  # trailers of the answer before may stand in it
@@ -257,7 +257,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._stop(f"more than {_INTERIM_MAX} interim answers")
 
     def _ends_with_connection(self, status: int, head: list[tuple[str, str]]) -> bool:
-        """Tell for an answer after which the connection closes whether that is also what ends its body."""
+        """Return whether the end of the connection is also the end of the answer's body."""
         codings = [value for name, value in head if name == "transfer-encoding"]
         if codings:
             if codings[-1].rpartition(",")[2].strip().lower() != "chunked":

@@ -28,11 +28,11 @@ class Origin:
 
     @property
     def local(self) -> bool:
-        """Tell whether this is plain HTTP, which only servers on the same machine or network speak."""
+        """Return whether this is plain HTTP, as only servers on the same machine or network use."""
         return self.scheme == "http"
 
     def target(self, url: str) -> str:
-        """Give path and query of a URL as they stand in a request line; raises ValueError for another origin."""
+        """Return path and query of a URL as in a request line; raises ValueError for another origin."""
         target = self._targets.get(url)
         if target is None:
             target = self._target(url)

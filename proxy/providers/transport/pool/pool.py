@@ -63,7 +63,7 @@ class PooledTransport:
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadlines: Deadlines
     ) -> PooledResponse:
-        """Give the answer when its head is complete; raises TransportError, or ValueError for a URL elsewhere."""
+        """Return the answer once its head is complete; raises TransportError, or ValueError for a URL elsewhere."""
         origin = self._origin
         if origin is None:
             raise TransportError("unreachable", "base_url is no valid address", dispatched=False)
@@ -122,7 +122,7 @@ class PooledTransport:
             await asyncio.shield(self._drained)
 
     def _take(self, now_s: float) -> UpstreamConnection | None:
-        """Give the connection that was used last, if one is fit for use."""
+        """Return the connection that was used last, if one is usable."""
         while self._idle:
             connection, _ = self._idle.popitem()
             if connection.usable and now_s - connection.idle_since_s < self._keepalive_s:
@@ -205,7 +205,7 @@ class PooledTransport:
             self._drained.set_result(None)
 
     def _look(self, now_s: float) -> float:
-        """Hold all against their deadlines; gives when to look again."""
+        """Check all exchanges against their deadlines; return when to look again."""
         for answer in list(self._active):
             answer.check(now_s)
         while self._idle:
@@ -237,7 +237,7 @@ class _Sweep:
         self._deadlines: Deadlines | None = None
 
     def expect(self, loop: asyncio.AbstractEventLoop, now_s: float, deadlines: Deadlines) -> None:
-        """An exchange with these deadlines begins now."""
+        """Watch an exchange with these deadlines, which begins now."""
         if deadlines is not self._deadlines:
             self._deadlines = deadlines
             shortest_s = min(deadlines.header_s, deadlines.idle_s, deadlines.total_s, deadlines.first_token_s)
@@ -247,7 +247,7 @@ class _Sweep:
             self._arm(now_s + self._tick_s)
 
     def forget(self) -> None:
-        """No exchange is under way; the next one says how often to look."""
+        """Stop looking often: no exchange is under way."""
         self._deadlines = None
         self._tick_s = _TICK_MAX_S
 

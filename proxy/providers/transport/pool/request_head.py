@@ -18,7 +18,7 @@ class HeaderRefusedError(ValueError):
 
 @lru_cache(maxsize=512)
 def _field(name: str) -> str:
-    """Give ``name: `` of a name that may stand in a request."""
+    """Return ``name: `` for a name that is legal in a request."""
     if not _TOKEN.fullmatch(name):
         raise HeaderRefusedError(f"a header's name is no token: {name[:80]!r}")
     if name.lower() in _OWN:
@@ -27,7 +27,7 @@ def _field(name: str) -> str:
 
 
 def request_head(method: str, target: str, host: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    """Give request line and headers with the empty line; raises HeaderRefusedError, or ValueError for the method."""
+    """Return request line and headers with the empty line; raises HeaderRefusedError, or ValueError for the method."""
     made = getattr(headers, "made", None)
     if made is not None and body is not None and made[0] == method and made[1] == target and made[2] == host:
         return b"%bContent-Length: %d\r\n\r\n" % (made[3], len(body))

@@ -67,17 +67,17 @@ class PooledResponse:
         return self._by_name.get(name)
 
     def is_at_hand(self) -> bool:
-        """Tell whether something other than padding came in the same read as the head."""
+        """Return whether anything but padding came in the same read as the head."""
         return bool(self.pieces) and not self.pieces[0][:1].isspace()
 
     def whole(self) -> bytes | None:
-        """Give the body where all of it is here in one piece and no padding comes first; None: read() tells."""
+        """Return the body if all of it is here in one piece without leading padding; None: use read()."""
         if not self.complete or len(self.pieces) != 1 or self._inflater is not None or self.pieces[0][:1].isspace():
             return None
         return self._taken()
 
     def read(self) -> Coroutine[Any, Any, bytes]:
-        """Give the next piece, b"" at the end; no coroutine stands between the reader and an answer as it came."""
+        """Return the next piece, b"" at the end; without a coroutine between the reader and an answer as it came."""
         return self._read() if self._inflater is None else self._unpack(self._inflater)
 
     async def _read(self) -> bytes:
@@ -102,7 +102,7 @@ class PooledResponse:
         return piece
 
     def pump(self, take: Take) -> Coroutine[Any, Any, bool]:
-        """Hand each piece to take; pieces that came together come as one. What take raises is raised here."""
+        """Pass each piece to take; pieces that came together are passed as one. What take raises is raised here."""
         return self._pump(take) if self._inflater is None else read_to(self, take)
 
     async def _pump(self, take: Take) -> bool:
@@ -123,7 +123,7 @@ class PooledResponse:
                     return False
 
     def pass_pieces(self, take: Take) -> None:
-        """Give what came to the one who waits in pump(), without waking it; called by the connection."""
+        """Pass what came to the reader in pump(), without waking it; called by the connection."""
         try:
             may_go_on = take(self._taken())
         except Exception as error:  # noqa: BLE001 - raised again in pump()
@@ -176,7 +176,7 @@ class PooledResponse:
     # The connection's side.
 
     def begin(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
-        """The head is complete; names of headers in lower case."""
+        """Start the answer: its head is complete. Names of headers are in lower case."""
         self.status = status
         self.headers = headers
         self._by_name = dict(reversed(headers))  # the first of a name counts
@@ -196,7 +196,7 @@ class PooledResponse:
         self._transport.pause_reading()
 
     def finish(self) -> None:
-        """The message is complete; the connection may be used for another exchange. wake() follows."""
+        """Finish the answer: the message is complete, the connection free for another exchange. wake() follows."""
         if self.paused:
             self._resume()
         self.complete = True
@@ -211,14 +211,14 @@ class PooledResponse:
         self.wake()
 
     def lose(self) -> None:
-        """The connection is gone before the message was complete."""
+        """Fail the answer: the connection was lost before the message was complete."""
         if self.status:
             self.fail("broken", "the connection to the provider broke in the middle of its answer")
         else:
             self.fail("broken", "the connection broke before an answer began")
 
     def check(self, now_s: float) -> None:
-        """Hold the exchange against its deadlines; called by the sweep."""
+        """Check the exchange against its deadlines; called by the sweep."""
         if self.fed or self.paused:  # while reading is paused it is the client who is slow
             self.fed = False
             self._last_s = now_s
