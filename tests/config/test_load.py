@@ -17,6 +17,7 @@ from proxy.config.schema import Settings, split_target
 from proxy.config.show import as_json, effective, schema_blocks
 from proxy.core.errors import ConfigError
 from proxy.core.secret import Secret
+from tests.support.sampling import count
 
 KEY = "sk-or-v1-canary0123456789abcdef"
 ENV = {"OPENROUTER_API_KEY": KEY}
@@ -916,7 +917,7 @@ def outcome(path: Path) -> str | None:
     return None
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=count(400, 0.3), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_mutated_example_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     text = EXAMPLE
@@ -945,7 +946,7 @@ yaml_values = st.recursive(
 _NAMES = sorted({name for block in schema_blocks().values() for name in block.model_fields})
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=count(400, 0.3), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.recursive(
         yaml_values,

@@ -103,6 +103,7 @@ async def _nothing_left(stand: Stand) -> None:
     assert (await stand.chat({"stream": True})).body.endswith(b"data: [DONE]\n\n")
 
 
+@pytest.mark.sampled(0.4)
 @pytest.mark.parametrize(
     ("point", "reset"),
     [*((point, True) for point in STREAM_POINTS), ("before headers", False), ("after a chunk", False)],
@@ -128,6 +129,7 @@ async def test_stream(stand: Stand, policy: str, point: str, reset: bool) -> Non
     await _nothing_left(stand)
 
 
+@pytest.mark.sampled(0.4)
 @pytest.mark.parametrize("point", STREAM_POINTS)
 async def test_stream_that_goes_on_charging(stand: Stand, policy: str, point: str) -> None:
     """Served by a provider that charges in full whoever listens: only an abort leaves before the end."""
@@ -194,6 +196,7 @@ async def test_before_the_request_is_complete(stand: Stand, cut: int, reset: boo
     assert len(await stand.sim.requests()) == 2
 
 
+@pytest.mark.sampled(0.4)
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
 async def test_a_client_that_does_not_read(stand: Stand, policy: str, stream: bool) -> None:
     """It counts as gone once it has left its answer unread for write_timeout_s; memory does not pile up meanwhile."""

@@ -285,6 +285,7 @@ async def test_the_exceptions_exist() -> None:
     assert set(EXCEPTIONS) <= set(OPENAI_EXCEPTIONS) <= set(NAMED_BEHAVIOURS)
 
 
+@pytest.mark.sampled(0.2)
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 @pytest.mark.parametrize("name", NAMED_BEHAVIOURS)
 async def test_openrouter(stand: Stand, name: str, stream: bool) -> None:
@@ -305,6 +306,7 @@ _OPENAI_CASES = [
 ]
 
 
+@pytest.mark.sampled(0.2)
 @pytest.mark.parametrize(("name", "asks"), _OPENAI_CASES)
 async def test_openai(stand: Stand, name: str, asks: str) -> None:
     """Usage that only the proxy asked for is hidden; usage that the client asked for comes as it is."""
