@@ -30,6 +30,11 @@ async def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         "server": {"write_timeout_s": 0.5, "fast_path": way == "lane"},
     }
     async with run_stand(tmp_path_factory.mktemp("hangup"), more) as found:
+        for model in (
+            MODEL,
+            "plain/gpt-4o-mini",
+        ):  # until a provider has answered, a stream's head waits for its content
+            assert (await found.chat({"model": model, "stream": True})).status == 200
         yield found
 
 
