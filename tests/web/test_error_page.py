@@ -10,7 +10,8 @@ from proxy.wire.body import Code
 
 _ROOT = Path(__file__).parents[2]
 _CLASSES = {"CallerError", "ProviderError", "OwnError", "ApiError"}
-_WRAPPERS = {"_refused": "CallerError"}  # functions that take status, code and text like the class they make
+# functions that take status, code and text like the class they make
+_WRAPPERS = {"refused_token": "CallerError"}
 _SECTIONS = {"Your request": "CallerError", "The provider": "ProviderError", "The proxy": "OwnError"}
 _ROW = re.compile(r"^\| `(\w+)` \| (\d{3}(?:, \d{3})*) \| .+ \| .+ \|$", re.MULTILINE)
 
