@@ -23,7 +23,7 @@ def rebuilt_book(
         book.load_scope(use_case_scope(use_case), found.hours, found.rows)
     for row in read_unfinished(connection):
         scopes = scopes_of(row.user, row.group_name, row.use_case if row.use_case in use_cases else None)
-        book.load_open(row.id, scopes, row.started_ms, row.held_pusd, row.reserved_tokens or 0)
+        book.load_open(row.id, scopes, row.started_ms, row.held_pusd, row.reserved_tokens or 0, row.held_pieces)
     return book
 
 
@@ -37,7 +37,9 @@ def past_of(
     known = frozenset(counted.copy())  # in one step, for the event loop goes on adding; a row of it is there already
     totals = read_totals(connection, readable_rows(connection, fine_rows(now_ms, zone)), use_case, known)
     held = [
-        SettledRow(row.started_ms, row.user, row.group_name, row.held_pusd, row.reserved_tokens or 0, 1)
+        SettledRow(
+            row.started_ms, row.user, row.group_name, row.held_pusd, row.reserved_tokens or 0, 1, row.held_pieces
+        )
         for row in read_unfinished(connection)
         if row.use_case == use_case and row.id not in known
     ]

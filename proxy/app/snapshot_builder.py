@@ -24,7 +24,7 @@ from proxy.pipeline.upstream.provider_health import Health
 from proxy.policy.host import Hosts
 from proxy.policy.origin import Origins
 from proxy.policy.quota import QuotaBook, use_case_scope
-from proxy.policy.window import window_at
+from proxy.policy.quota.window import window_at
 from proxy.providers.build import build_providers
 from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow

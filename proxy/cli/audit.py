@@ -55,11 +55,8 @@ def _audit(path: Path, loaded: "LoadedConfig | None") -> "LedgerFindings":
     from proxy.cli.running_proxy import is_running  # noqa: PLC0415
     from proxy.core.clock import SystemClock  # noqa: PLC0415
     from proxy.storage.sqlite.reports import open_reader  # noqa: PLC0415
-    from proxy.storage.sqlite.verify import (  # noqa: PLC0415
-        look_at_wal,
-        odd_wal,
-        verify,
-    )
+    from proxy.storage.sqlite.verify import verify  # noqa: PLC0415
+    from proxy.storage.sqlite.wal_check import look_at_wal, odd_wal  # noqa: PLC0415
 
     is_owned = loaded is not None and is_running(loaded.settings)
     head, has_lock_file = look_at_wal(path)

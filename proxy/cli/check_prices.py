@@ -15,7 +15,7 @@ def has_hard_cost(settings: "Settings") -> bool:
     owners += [one.limits for one in settings.groups.values()]
     owners += [one.limits for one in settings.users.values()]
     owners += [one.limits for one in settings.presets.values()]
-    return any(limit.mode == "hard" for limits in owners for limit in limits.cost)
+    return any(limit.mode == "hard" for limits in owners for limit in limits.of("cost"))
 
 
 def unpriced_targets(settings: "Settings") -> Iterable[tuple[str, list[str], bool]]:

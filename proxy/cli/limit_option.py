@@ -5,16 +5,18 @@ from collections.abc import Sequence
 
 import click
 
-_KINDS = ("cost", "requests", "tokens", "concurrency")
-_IN_WORDS = re.compile(r"(\S+) (requests|tokens)(/\S+)")
-_HOW = "Write '$5/day', requests=60/minute, tokens=1M/day or concurrency=4."
+from proxy.core.limit_kinds import KINDS, NAMES, listed
+
+_IN_WORDS = re.compile(rf"(\S+) ({'|'.join(kind.name for kind in KINDS if kind.unit == 'count')})(/\S+)")
+_EXAMPLES = [f"'{kind.example}'" if kind.unit == "money" else f"{kind.name}={kind.example}" for kind in KINDS]
+_HOW = f"Write {listed(_EXAMPLES)}."
 
 limit_option = click.option(
     "--limit",
     "limits",
     multiple=True,
     metavar="LIMIT",
-    help="A limit, as often as needed: '$5/day', requests=60/minute, tokens=1M/day, concurrency=4.",
+    help=f"A limit, as often as needed: {', '.join(_EXAMPLES)}.",
 )
 
 
@@ -44,7 +46,7 @@ def _text(error: object) -> str:
 
 def _split(text: str) -> tuple[str, str]:
     kind, is_named, value = text.partition("=")
-    if is_named and kind.strip() in _KINDS:
+    if is_named and kind.strip() in NAMES:
         return kind.strip(), value.strip()
     if text.startswith("$"):
         return "cost", text

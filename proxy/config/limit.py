@@ -1,11 +1,10 @@
-"""A limit on cost, requests, tokens or concurrency, and the short form in which people write it.
+"""A limit of one of the kinds of core/limit_kinds.py, and the short form in which people write it.
 
 ==============  ==================================================  ==========================================
-kind            short form                                          amount
+unit            short form                                          amount
 ==============  ==================================================  ==========================================
 cost            ``$2/day``  ``$500/30d``  ``$100`` (= ``$100/total``)  pico-USD (up to twelve decimals)
-requests        ``60/minute``                                       requests
-tokens          ``1M/day``  ``1_000_000/day``                       tokens, in and out together
+counts          ``60/minute``  ``1M/day``  ``10 images/day``        requests; tokens, in and out together; images
 concurrency     ``4``                                               open requests at once; it has no window
 ==============  ==================================================  ==========================================
 
@@ -21,9 +20,9 @@ from difflib import get_close_matches
 from typing import Any, Literal, cast
 
 from proxy.config.diagnostic import SettingError
+from proxy.core.limit_kinds import BY_NAME, LimitKind, Unit
 from proxy.core.money import MoneyError, pusd_to_usd, usd_to_pusd
 
-Kind = Literal["cost", "requests", "tokens", "concurrency"]
 Mode = Literal["hard", "soft"]
 
 CALENDAR = ("minute", "hour", "day", "week", "month", "total")
@@ -50,23 +49,23 @@ _OTHER_WORDS = {
     "lifetime": "total",
 }
 _WINDOWS = "minute, hour, day, week, month, total, or rolling like 30d and 12h"
-_EXAMPLES = {"cost": "$2/day", "requests": "60/minute", "tokens": "1M/day", "concurrency": "4"}
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """amount in the kind's unit (cost: pico-USD); window is "" for concurrency, it counts open requests."""
+    """kind is a name of core/limit_kinds.py, amount in its unit; window is "" for concurrency."""
 
-    kind: Kind
+    kind: str
     amount: int
     window: str
     mode: Mode = "hard"
 
 
-def parse_limit(kind: Kind, value: object) -> Limit:
-    """Read the short or the long form; raise SettingError with a text that shows how to write it."""
+def parse_limit(name: str, value: object) -> Limit:
+    """Read a limit of a kind in the short or long form; raise SettingError with a text that shows how to write it."""
     if isinstance(value, Limit):
         return value
+    kind = BY_NAME[name]
     if isinstance(value, Mapping):
         return _from_block(kind, value)
     amount, slash, window = _text(kind, value).partition("/")
@@ -75,30 +74,34 @@ def parse_limit(kind: Kind, value: object) -> Limit:
 
 def written(limit: Limit) -> str:
     """Return the short form of a limit: $2/day, 60/minute, 4; a mode that is not the usual one stands behind it."""
-    if limit.kind == "concurrency":
-        return str(limit.amount)
-    amount = f"${pusd_to_usd(limit.amount)}" if limit.kind == "cost" else str(limit.amount)
-    return f"{amount}/{limit.window}" if limit.mode == "hard" else f"{amount}/{limit.window} ({limit.mode})"
+    if not limit.window:
+        return amount_text(limit)
+    return f"{amount_text(limit)}/{limit.window}" + ("" if limit.mode == "hard" else f" ({limit.mode})")
+
+
+def amount_text(limit: Limit) -> str:
+    """Return the amount of a limit as it is written: $2, 60."""
+    return f"${pusd_to_usd(limit.amount)}" if BY_NAME[limit.kind].unit == "money" else str(limit.amount)
 
 
 def is_rolling(window: str) -> bool:
     return _ROLLING.fullmatch(window) is not None
 
 
-def _text(kind: Kind, value: object) -> str:
+def _text(kind: LimitKind, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        raise SettingError(f"must be a limit like {_EXAMPLES[kind]}")
+        raise SettingError(f"must be a limit like {kind.example}")
     return str(value).strip()
 
 
-def _from_block(kind: Kind, block: Mapping[object, object]) -> Limit:
+def _from_block(kind: LimitKind, block: Mapping[object, object]) -> Limit:
     for key in block:
         if key not in ("amount", "window", "mode"):
             close = get_close_matches(str(key), ("amount", "window", "mode"), 1)
             advice = f'Did you mean "{close[0]}"?' if close else "A limit has amount, window and mode."
             raise SettingError(f'unknown key "{key}"', advice, key=str(key), show=False)
     if block.get("amount") is None:
-        raise SettingError("amount is missing", f"Write amount: {_EXAMPLES[kind].partition('/')[0]}", show=False)
+        raise SettingError("amount is missing", f"Write amount: {kind.example.partition('/')[0]}", show=False)
     mode = block.get("mode")
     if mode is not None and mode not in MODES:
         raise SettingError('must be "hard" or "soft"', key="mode")
@@ -116,19 +119,19 @@ def _from_block(kind: Kind, block: Mapping[object, object]) -> Limit:
 
 
 def _limit(
-    kind: Kind,
+    kind: LimitKind,
     amount: str,
     window: str | None,
     mode: Mode,
     keys: tuple[str | None, str | None] = (None, None),
 ) -> Limit:
-    return Limit(kind, _AMOUNTS[kind](kind, amount, keys[0]), _window(kind, window, keys[1]), mode)
+    return Limit(kind.name, _AMOUNTS[kind.unit](kind, amount, keys[0]), _window(kind, window, keys[1]), mode)
 
 
-def _cost(kind: Kind, text: str, key: str | None) -> int:
+def _cost(kind: LimitKind, text: str, key: str | None) -> int:
     match = _MONEY.fullmatch(text)
     if match is None:
-        raise SettingError(f"must be an amount in USD like {_EXAMPLES[kind]}", key=key)
+        raise SettingError(f"must be an amount in USD like {kind.example}", key=key)
     try:
         pusd, exact = usd_to_pusd(match[1].replace("_", ""))
     except MoneyError as error:
@@ -138,43 +141,38 @@ def _cost(kind: Kind, text: str, key: str | None) -> int:
     return pusd
 
 
-def _count(kind: Kind, text: str, key: str | None) -> int:
-    match = _COUNT.fullmatch(text)
+def _count(kind: LimitKind, text: str, key: str | None) -> int:
+    match = _COUNT.fullmatch(text.removesuffix(f" {kind.name}").rstrip())  # 10 images
     if match is None or len(text) > 40:
-        raise SettingError(f"must be a limit like {_EXAMPLES[kind]}", key=key)
+        raise SettingError(f"must be a limit like {kind.example}", key=key)
     number = Decimal(match[1].replace("_", "")) * _FACTORS[match[2]]
     if number != int(number):
-        raise SettingError(f"must be a whole number of {kind}", key=key)
+        raise SettingError(f"must be a whole number of {kind.name}", key=key)
     if not 1 <= number <= _MAX_COUNT:
         raise SettingError("must be at least 1" if number < 1 else "must be at most 1000000B", key=key)
     return int(number)
 
 
-def _open(kind: Kind, text: str, key: str | None) -> int:
+def _open(kind: LimitKind, text: str, key: str | None) -> int:
     if not re.fullmatch(r"[-+]?[0-9]{1,9}", text, re.ASCII):
-        raise SettingError(f"must be a whole number of open requests like {_EXAMPLES[kind]}", key=key)
+        raise SettingError(f"must be a whole number of open requests like {kind.example}", key=key)
     if int(text) < 1:
         raise SettingError("must be at least 1", key=key)
     return int(text)
 
 
-_AMOUNTS: dict[Kind, Callable[[Kind, str, str | None], int]] = {
-    "cost": _cost,
-    "requests": _count,
-    "tokens": _count,
-    "concurrency": _open,
-}
+_AMOUNTS: dict[Unit, Callable[[LimitKind, str, str | None], int]] = {"money": _cost, "count": _count, "open": _open}
 
 
-def _window(kind: Kind, window: str | None, key: str | None) -> str:
-    if kind == "concurrency":
+def _window(kind: LimitKind, window: str | None, key: str | None) -> str:
+    if kind.unit == "open":
         if window is not None:
             raise SettingError("counts what is open now and has no window", "Write the number alone.", key=key)
         return ""
     if window is None:
-        if kind == "cost":
-            return "total"
-        raise SettingError("needs a window", f"Write it like {_EXAMPLES[kind]}.", key=key)
+        if kind.window is not None:
+            return kind.window
+        raise SettingError("needs a window", f"Write it like {kind.example}.", key=key)
     if window in CALENDAR:
         return window
     match = _ROLLING.fullmatch(window)

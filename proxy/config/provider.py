@@ -9,9 +9,8 @@ from pydantic import field_validator, model_validator
 
 from proxy.config.block import DAY_S, Block, required, setting
 from proxy.config.diagnostic import SettingError
-from proxy.config.limit import Limit
 from proxy.config.outbound import read_proxy_url
-from proxy.config.user import CostLimits, RequestLimits
+from proxy.config.user import CostLimits, LimitsBlock, RequestLimits
 from proxy.config.values import (
     BaseUrl,
     FilePath,
@@ -175,15 +174,11 @@ class Timeouts(Block):
     )
 
 
-class KeyLimits(Block):
+class KeyLimits(LimitsBlock):
     """What may be used with one key of a provider. One that is used up is left aside until a window ends."""
 
     cost: CostLimits = setting((), "Money: $50/day.", "No limit.")
     requests: RequestLimits = setting((), "Requests to the provider: 1000/day.", "No limit.")
-
-    @property
-    def all(self) -> tuple[Limit, ...]:
-        return (*self.cost, *self.requests)
 
 
 class ProviderKey(Block):

@@ -9,13 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from proxy.config.limit import Limit
+from proxy.config.limit import Limit, amount_text
 from proxy.config.load import LoadedConfig
 from proxy.config.older_names import OLDER_NAMES
 from proxy.config.schema import Limits, PresetTarget, Settings
 from proxy.config.setting_path import Path as SettingPath
 from proxy.config.setting_path import block_at, written
-from proxy.core.money import pusd_to_usd
 from proxy.core.secret import Secret
 
 
@@ -76,9 +75,8 @@ def _plain(value: Any) -> Any:
 
 def limit_text(limit: Limit) -> str:
     """Write a limit in its short form, with "soft" behind it where it is."""
-    amount = f"${pusd_to_usd(limit.amount)}" if limit.kind == "cost" else str(limit.amount)
     window = f"/{limit.window}" if limit.window else ""
-    return f"{amount}{window}{' soft' if limit.mode == 'soft' else ''}"
+    return f"{amount_text(limit)}{window}{' soft' if limit.mode == 'soft' else ''}"
 
 
 def _origin(loaded: LoadedConfig, path: SettingPath) -> str:

@@ -1,14 +1,15 @@
 """Settings of those who ask: limits, and what users, groups and everyone may use."""
 
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model
 
 from proxy.config.block import Block, required, setting
 from proxy.config.diagnostic import SettingError
 from proxy.config.limit import MODES, Limit, parse_limit
 from proxy.config.values import Flag, Moment, ProviderName, SecretText, Text, TokenHash, UserName, Whole, as_list
+from proxy.core.limit_kinds import KINDS, NAMES
 
 _LIMIT_FORMS: dict[str, Any] = {
     "anyOf": [
@@ -26,10 +27,6 @@ _LIMIT_FORMS: dict[str, Any] = {
     ]
 }
 _ONE_OR_MORE = WithJsonSchema({"anyOf": [*_LIMIT_FORMS["anyOf"], {"type": "array", "items": _LIMIT_FORMS}]})
-_Cost = Annotated[Limit, BeforeValidator(partial(parse_limit, "cost"))]
-_Requests = Annotated[Limit, BeforeValidator(partial(parse_limit, "requests"))]
-_Tokens = Annotated[Limit, BeforeValidator(partial(parse_limit, "tokens"))]
-_Concurrency = Annotated[Limit, BeforeValidator(partial(parse_limit, "concurrency"))]
 
 
 def _no_twins(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
@@ -46,21 +43,43 @@ def _no_twins(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
 _LISTED = (BeforeValidator(as_list), AfterValidator(_no_twins), _ONE_OR_MORE)
 
 
-CostLimits = Annotated[tuple[_Cost, ...], *_LISTED]
-RequestLimits = Annotated[tuple[_Requests, ...], *_LISTED]
+def _one(kind: str) -> BeforeValidator:
+    return BeforeValidator(partial(parse_limit, kind))
 
 
-class Limits(Block):
+CostLimits = Annotated[tuple[Annotated[Limit, _one("cost")], ...], *_LISTED]
+RequestLimits = Annotated[tuple[Annotated[Limit, _one("requests")], ...], *_LISTED]
+
+
+class LimitsBlock(Block):
     """What may be used; each is one limit or a list, and all of them hold."""
 
-    cost: CostLimits = setting((), "Money: $2/day, [$50/hour, $500/30d], $100 for all time.", "No limit.")
-    requests: RequestLimits = setting((), "Requests: 60/minute.", "No limit.")
-    tokens: Annotated[tuple[_Tokens, ...], *_LISTED] = setting((), "Tokens, in and out together: 1M/day.", "No limit.")
-    concurrency: Annotated[tuple[_Concurrency, ...], *_LISTED] = setting((), "Requests open at once: 4.", "No limit.")
+    def of(self, kind: str) -> tuple[Limit, ...]:
+        """Return the limits of one kind."""
+        found: tuple[Limit, ...] = getattr(self, kind, ())
+        return found
 
     @property
     def all(self) -> tuple[Limit, ...]:
-        return (*self.cost, *self.requests, *self.tokens, *self.concurrency)
+        return tuple(limit for kind in NAMES for limit in self.of(kind))
+
+
+if TYPE_CHECKING:
+    Limits = LimitsBlock
+else:
+    Limits = create_model(
+        "Limits",
+        __base__=LimitsBlock,
+        __module__=__name__,
+        __doc__=LimitsBlock.__doc__,
+        **{
+            kind.name: (
+                Annotated[tuple[Annotated[Limit, _one(kind.name)], ...], *_LISTED],
+                setting((), kind.help, "No limit."),
+            )
+            for kind in KINDS
+        },
+    )
 
 
 class UserLimits(Block):

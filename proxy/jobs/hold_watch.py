@@ -79,4 +79,4 @@ class HoldWatch:
             services.look_up_later(request_id)
         else:
             log.warning("hold.without_owner", extra={**extra, "kind": "quota", "then": "ended as its row"})
-            services.desk.ended(request_id, row.state, row.cost_pusd, row.tokens)
+            services.desk.ended(request_id, row.state, row.cost_pusd, row.tokens, row.pieces)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from proxy.core.clock import Clock
+from proxy.core.limit_kinds import Pieces
 from proxy.pipeline.admission.limiter import MemoryLimiter
 from proxy.pipeline.counters import Counters
 from proxy.pipeline.identity.user_lookup import own_keys
@@ -127,7 +128,9 @@ class SettlePending:
         await self._ledger.end(
             end,
             lambda error: (
-                None if error is not None else self._desk.ended(end.id, end.state, end.cost_pusd, end.quota_tokens)
+                None
+                if error is not None
+                else self._desk.ended(end.id, end.state, end.cost_pusd, end.quota_tokens, end.pieces)
             ),
         )
 
@@ -278,7 +281,9 @@ def _end(row: UnfinishedRequest, figures: Sequence[_Figure], now_ms: int) -> Req
         uncounted_tokens=0,
         attempt_ends=tuple(figure.part.end for figure in figures),
     )
-    return add_up(end, [figure.part for figure in figures], Reserved(row.reserved_pusd, row.reserved_tokens))
+    return add_up(
+        end, [figure.part for figure in figures], Reserved(row.reserved_pusd, row.reserved_tokens), Pieces(row.pieces)
+    )
 
 
 def _attempt_end(

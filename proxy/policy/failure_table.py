@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from proxy.policy.error_words import Kind, PhraseMatch, kind_of
 from proxy.policy.failure import EMPTY, ErrorWords, Failure, words_of
-from proxy.policy.window import window_bounds
+from proxy.policy.quota.window import window_bounds
 
 Step = Literal["retry", "next_key", "next_target", "stop"]
 Blame = Literal["request", "key", "model", "provider", "none"]

@@ -5,10 +5,11 @@ Named tuples where a request makes one: they are built in a tenth of the time of
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from proxy.core.counts import Counts
+from proxy.core.limit_kinds import NO_PIECES, counted_pieces
 from proxy.core.text import fit_text
 
 ID_PREFIX = "req_"
@@ -54,7 +55,8 @@ def id_number(text: str) -> int | None:
 class OpenRow(NamedTuple):
     """A request before its first byte goes upstream. reserved_pusd None: some target has no known price.
 
-    The fields are the columns of statements.OPEN in order; streamed is 0 or 1.
+    The fields up to target_model are the columns of statements.OPEN in order; streamed is 0 or 1. pieces: what an
+    attempt asks for of the kinds of core/limit_kinds.py, PIECES.
     """
 
     id: int
@@ -74,6 +76,7 @@ class OpenRow(NamedTuple):
     target_provider: str  # of the first attempt, as key and target_model
     key: str
     target_model: str
+    pieces: tuple[int, ...] = NO_PIECES
 
 
 class AttemptRow(NamedTuple):
@@ -185,11 +188,17 @@ class RequestEnd(NamedTuple):
     uncounted_tokens: int  # what was reserved, where nobody counted the tokens of a charged attempt
     attempt_ends: tuple[AttemptEnd, ...]
     counts: Counts | None = None  # None: none of them was told
+    uncounted_pieces: tuple[int, ...] = NO_PIECES  # what was taken beyond what counts say
 
     @property
     def quota_tokens(self) -> int:
         """Return the tokens that token limits count."""
         return (self.input_tokens or 0) + (self.output_tokens or 0) + self.uncounted_tokens
+
+    @property
+    def pieces(self) -> tuple[int, ...]:
+        """Return what limits count of what few requests take."""
+        return tuple(map(add, counted_pieces(self.counts), self.uncounted_pieces))
 
 
 def of_end(*names: str) -> Callable[[RequestEnd], Any]:
@@ -198,7 +207,8 @@ def of_end(*names: str) -> Callable[[RequestEnd], Any]:
 
 
 row_id = itemgetter(0)  # of OpenRow and RequestEnd
-kind_of = of_end("state", "attempt_ends", "counts")
+kind_of = of_end("state", "attempt_ends", "counts", "uncounted_pieces")
+pieces_of = itemgetter(OpenRow._fields.index("pieces"))
 tokens_of = of_end("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "counts")
 _STARTED_MS = of_end("started_ms")
 _NAMES = of_end("user", "group_name", "model", "provider", "use_case")
@@ -270,11 +280,12 @@ def _storable_value(value: Any) -> Any:
 
 
 class RowState(NamedTuple):
-    """How far one request of the ledger is; tokens: what token limits count."""
+    """How far one request of the ledger is; tokens and pieces: what limits count."""
 
     state: str
     cost_pusd: int | None
     tokens: int
+    pieces: tuple[int, ...] = NO_PIECES
 
 
 def hourly_counts(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
@@ -286,6 +297,15 @@ def hourly_counts(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
             known = by_row.get(row)
             by_row[row] = end.counts if known is None else known.plus(end.counts)
     return [(*row, *counts) for row, counts in by_row.items()]
+
+
+def hourly_pieces(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
+    """Add what nobody counted up by the row of the roll-up, with the columns of statements.HOURLY_PIECES."""
+    by_row: dict[tuple[object, ...], tuple[int, ...]] = {}
+    for end in ends:
+        row = (end.started_ms // HOUR_MS * HOUR_MS, *[name or "" for name in _NAMES(end)])
+        by_row[row] = tuple(map(add, by_row.get(row, NO_PIECES), end.uncounted_pieces))
+    return [(*row, *pieces) for row, pieces in by_row.items()]
 
 
 class UnfinishedAttempt(NamedTuple):
@@ -345,6 +365,13 @@ class UnfinishedRequest(NamedTuple):
     error: str | None
     flags: str | None
     attempts: tuple[UnfinishedAttempt, ...]
+    pieces: tuple[int, ...] = NO_PIECES  # that an attempt asks for
+
+    @classmethod
+    def of_row(cls, row: tuple[Any, ...], attempts: tuple[UnfinishedAttempt, ...]) -> "UnfinishedRequest":
+        """Return the request of a row of statements.UNFINISHED, which ends with the columns of PIECES."""
+        size = len(NO_PIECES)
+        return cls._make((*row[:-size], attempts, tuple(amount or 0 for amount in row[-size:])))
 
     def shares(self) -> list[Reserved]:
         """Return each attempt's share of the reservation; the last one has the rest."""
@@ -362,3 +389,10 @@ class UnfinishedRequest(NamedTuple):
             for attempt, share in zip(self.attempts, self.shares(), strict=False)
         )
         return (self.reserved_pusd or 0) + sum(pusd for pusd in excess if pusd > 0)
+
+    @property
+    def held_pieces(self) -> tuple[int, ...]:
+        """Return what limits count for it of what few requests take: as much for each attempt that may be billed."""
+        released = sum(attempt.cost_pusd == 0 and attempt.cost_source == "none" for attempt in self.attempts)
+        billed = max(1, len(self.attempts) - released)
+        return tuple(billed * amount for amount in self.pieces)

@@ -33,7 +33,7 @@ from proxy.pipeline.admission.limiter import MemoryLimiter
 from proxy.pipeline.admission.reserve import day_text
 from proxy.pipeline.identity.directory import build_directory
 from proxy.pipeline.values.identity import Identity
-from proxy.policy.quota import Admitted, Amounts, QuotaBook
+from proxy.policy.quota import Amounts, Hold, QuotaBook
 from proxy.policy.trusted_clock import TrustedClock
 from proxy.storage.rows import OpenRow, RequestEnd
 from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger
@@ -79,7 +79,7 @@ class Till:
         admitted = self.desk.reserve(
             row.id, allowance.scopes, now_ms, Amounts(cost_pusd=_RESERVED_PUSD, tokens=0), allowance.quotas
         )
-        if not isinstance(admitted, Admitted):
+        if not isinstance(admitted, Hold):
             raise BenchError(f"a request of the bench was refused: {admitted.quota} is too low for it")
         await self._ledger.open(row)
         self._outcome.reserved += 1

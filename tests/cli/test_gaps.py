@@ -124,7 +124,7 @@ def test_init_writes_limits(cli: CommandLine, options: tuple[str, ...], user: st
     ran = cli.ok("init", "--yes", *options, OPENROUTER_API_KEY=KEY)
     settings = load_file(cli.folder / "config.yaml", {"OPENROUTER_API_KEY": KEY}).settings
     for limits, text in ((settings.defaults.limits, user), (settings.limits, total)):
-        assert [f"${limit.amount // 10**12}/{limit.window}" for limit in limits.cost] == ([text] if text else [])
+        assert [f"${limit.amount // 10**12}/{limit.window}" for limit in limits.of("cost")] == ([text] if text else [])
     assert (user or "without a limit") in ran.stderr
 
 
@@ -156,8 +156,8 @@ def test_init_asks_on_a_terminal(cli: CommandLine) -> None:
     assert process.wait(60) == 0
     os.close(master)
     settings = load_file(cli.folder / "config.yaml", {}).settings
-    assert [limit.amount for limit in settings.defaults.limits.cost] == [3 * 10**12]
-    assert [limit.amount for limit in settings.limits.cost] == [100 * 10**12]
+    assert [limit.amount for limit in settings.defaults.limits.of("cost")] == [3 * 10**12]
+    assert [limit.amount for limit in settings.limits.of("cost")] == [100 * 10**12]
 
 
 def _key_file(folder: Path) -> str:

@@ -87,7 +87,7 @@ def test_the_lines_that_are_comments_are_valid_too(cli: CommandLine) -> None:
     config.write_text(text.replace("#   ", "  ").replace("# management", "management"))
     settings = load_file(config, {"OPENROUTER_API_KEY": KEY, "OPENROUTER_MANAGEMENT_KEY": "m"}).settings
     assert settings.presets["fast"].targets
-    assert settings.defaults.limits.cost
+    assert settings.defaults.limits.of("cost")
 
 
 def test_nothing_is_overwritten_without_force(cli: CommandLine) -> None:

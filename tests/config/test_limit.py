@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.diagnostic import SettingError
-from proxy.config.limit import CALENDAR, Kind, Limit, is_rolling, parse_limit
+from proxy.config.limit import CALENDAR, Limit, is_rolling, parse_limit
 from proxy.config.show import limit_text
+from proxy.core.limit_kinds import NAMES
 from proxy.core.money import PUSD_PER_USD
 
 windows = st.one_of(
@@ -39,11 +40,14 @@ windows = st.one_of(
         ("tokens", "1.5M/day", 1_500_000, "day"),
         ("tokens", "1_000_000/day", 10**6, "day"),
         ("tokens", "2B/total", 2 * 10**9, "total"),
+        ("images", "10/day", 10, "day"),
+        ("images", "10 images/day", 10, "day"),
+        ("tokens", "2M tokens/day", 2 * 10**6, "day"),
         ("concurrency", "4", 4, ""),
         ("concurrency", 4, 4, ""),
     ],
 )
-def test_short_form(kind: Kind, text: str, amount: int, window: str) -> None:
+def test_short_form(kind: str, text: str, amount: int, window: str) -> None:
     assert parse_limit(kind, text) == Limit(kind, amount, window, "hard")
 
 
@@ -56,7 +60,7 @@ def test_short_form(kind: Kind, text: str, amount: int, window: str) -> None:
         ("concurrency", {"amount": 3, "mode": "soft"}, Limit("concurrency", 3, "", "soft")),
     ],
 )
-def test_long_form(kind: Kind, block: dict[str, object], limit: Limit) -> None:
+def test_long_form(kind: str, block: dict[str, object], limit: Limit) -> None:
     assert parse_limit(kind, block) == limit
 
 
@@ -98,7 +102,7 @@ def test_long_form(kind: Kind, block: dict[str, object], limit: Limit) -> None:
         ("cost", {"amount": "$2", "mode": "medium"}, 'must be "hard" or "soft"'),
     ],
 )
-def test_mistakes_tell_what_to_write(kind: Kind, value: object, text: str) -> None:
+def test_mistakes_tell_what_to_write(kind: str, value: object, text: str) -> None:
     with pytest.raises(SettingError, match=re.escape(text)):
         parse_limit(kind, value)
 
@@ -110,13 +114,13 @@ def test_any_amount_of_money_survives_being_written_and_read(pusd: int, window: 
 
 
 @given(st.sampled_from(["requests", "tokens"]), st.integers(1, 10**15), windows)
-def test_any_count_survives_being_written_and_read(kind: Kind, count: int, window: str) -> None:
+def test_any_count_survives_being_written_and_read(kind: str, count: int, window: str) -> None:
     limit = Limit(kind, count, window)
     assert parse_limit(kind, limit_text(limit)) == limit
 
 
-@given(st.sampled_from(["cost", "requests", "tokens", "concurrency"]), st.text(max_size=30))
-def test_any_text_gives_a_sound_limit_or_a_text(kind: Kind, text: str) -> None:
+@given(st.sampled_from(NAMES), st.text(max_size=30))
+def test_any_text_gives_a_sound_limit_or_a_text(kind: str, text: str) -> None:
     refusal = None
     try:
         limit = parse_limit(kind, text)
@@ -139,8 +143,8 @@ json_values = st.recursive(
 )
 
 
-@given(st.sampled_from(["cost", "requests", "tokens", "concurrency"]), json_values)
-def test_any_value_gives_a_limit_or_a_text(kind: Kind, value: object) -> None:
+@given(st.sampled_from(NAMES), json_values)
+def test_any_value_gives_a_limit_or_a_text(kind: str, value: object) -> None:
     try:
         outcome: object = parse_limit(kind, value)
     except SettingError as error:

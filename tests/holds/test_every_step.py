@@ -120,8 +120,8 @@ async def nothing_is_held(place: Place) -> None:
     await eventually(look)
     for row in await place.limits():
         assert row["reserved"] in (0, "0"), row
-    for account in parts.health.use._accounts.values():
-        assert [span.reserved for span in account.spans.values()] == [[0, 0, 0]] * len(account.spans)
+    for totals in parts.health.use._scopes.values():
+        assert not any(any(window.reserved) for window in totals.windows.values())
     assert parts.desk.book.audit() == []
 
 

@@ -87,12 +87,12 @@ async def test_what_is_let_in_while_the_past_is_read_counts(opened: Open, monkey
     assert (await place.chat(model="texts")).status == 402
     assert (await running.read_answer()).status == 200
     await place.quiet()
-    account = parts.desk.book._account("use_case:sms")
-    kept = {name: (span.settled, span.reserved) for name, span in account.spans.items()}
+    totals = parts.desk.book._scope("use_case:sms")
+    kept = {name: (span.settled, span.reserved) for name, span in totals.windows.items()}
     await place.restart()
     assert (await place.chat(model="texts")).status == 402
-    fresh = place.app.services.desk.book._account("use_case:sms")
-    assert {name: (span.settled, span.reserved) for name, span in fresh.spans.items()} == kept
+    fresh = place.app.services.desk.book._scope("use_case:sms")
+    assert {name: (span.settled, span.reserved) for name, span in fresh.windows.items()} == kept
     assert len(place.rows()) == 4
 
 

@@ -16,7 +16,7 @@ from proxy.core.user_token import token_hash
 from proxy.jobs import hold_watch, part_watch
 from proxy.jobs import runner as job_runner
 from proxy.jobs.runner import JobRunner
-from proxy.policy.quota import Admitted, Amounts
+from proxy.policy.quota import Amounts, Hold
 from proxy.storage.sqlite.writer import Writer
 from tests.quotas.place import Place, error_of, user
 from tests.support.control import Controls
@@ -185,7 +185,7 @@ async def test_a_hold_without_an_owner(opened: Open, monkeypatch: pytest.MonkeyP
     assert identity is not None
     id_ = parts.ledger.ids.next(parts.clock.now_ms())
     outcome = parts.desk.reserve(id_, identity.identity.allowance.scopes, parts.clock.now_ms(), Amounts(5, 0), ())
-    assert isinstance(outcome, Admitted)
+    assert isinstance(outcome, Hold)
     await eventually(told)
     assert max(seen) == 1
     assert (await place.limit())["reserved_pusd"] == 0

@@ -66,7 +66,8 @@ MUTATIONS: Final = (
         (
             Patch(
                 "rebuilt_book",
-                "book.load_open(row.id, scopes, row.started_ms, row.held_pusd, row.reserved_tokens or 0)",
+                "book.load_open("
+                "row.id, scopes, row.started_ms, row.held_pusd, row.reserved_tokens or 0, row.held_pieces)",
                 "book.load_open(row.id, scopes, row.started_ms, 0, 0)",
             ),
         ),

@@ -18,7 +18,7 @@ MUTATIONS: Final = (
             Patch(
                 "_found_prices", "raise unpriced(provider.name, model, allowance, services, snapshot)", "return None"
             ),
-            Patch("QuotaBook._refusals", 'index == COST and not amounts.is_priced and mode == "hard"', "False"),
+            Patch("LimitWindows.refusals", 'limit.quota.mode == "hard"', "False"),
         ),
         (f"{_UNPRICED}an_unknown_price_is_refused_under_a_hard_limit",),
     ),

@@ -39,8 +39,8 @@ MUTATIONS: Final = (
         (
             Patch(
                 "QuotaBook.check_and_reserve",
-                "self._reserve(request_id, scopes, now_ms, amounts, running=True)",
-                "self._reserve(request_id, scopes, now_ms, Amounts(0, 0), running=True)",
+                "self._reserve(request_id, scopes, now_ms, amounts.taken, running=True)",
+                "self._reserve(request_id, scopes, now_ms, Amounts(0, 0).taken, running=True)",
             ),
         ),
         (_BURST,),
@@ -64,9 +64,9 @@ MUTATIONS: Final = (
         "Totals are kept as floating point, and drift from the sum of the rows.",
         (
             Patch(
-                "Account.end",
-                "settled[0] += cost_pusd",
-                "settled[0] = int((settled[0] / 1e12 + cost_pusd / 1e12) * 1e12)",
+                "ScopeTotals.end",
+                "settled[COST] += cost_pusd",
+                "settled[COST] = int((settled[COST] / 1e12 + cost_pusd / 1e12) * 1e12)",
             ),
         ),
         (f"{_SETTLING}a_restart_changes_no_figure",),
@@ -75,9 +75,12 @@ MUTATIONS: Final = (
         "comparison-with-slop",
         "The limit is compared with a tolerance for rounding, and passed by it.",
         (
-            Patch("QuotaBook.headroom_pusd", "amount - span.settled[COST]", "amount + 1 - span.settled[COST]"),
+            Patch("LimitWindows.headroom_pusd", "amount - settled[COST]", "amount + 1 - settled[COST]"),
+            Patch("LimitWindows.refusals", "... + needed <= amount", "... + needed <= amount + 1"),
             Patch(
-                "QuotaBook._refusals", "used + reserved + needed <= amount", "used + reserved + needed <= amount + 1"
+                "CountedLimit.refusal",
+                "used + reserved + needed <= self.amount",
+                "used + reserved + needed <= self.amount + 1",
             ),
         ),
         (f"{_CLAMP}never_below_256",),
@@ -88,11 +91,11 @@ MUTATIONS: Final = (
         (
             Patch(
                 "QuotaBook.check_and_reserve",
-                "return self._reserve(request_id, scopes, now_ms, amounts, running=True)",
+                "return self._reserve(request_id, scopes, now_ms, amounts.taken, running=True)",
                 "left = self.headroom_pusd(quotas, now_ms)\n"
                 "if left is not None and left >= 100 * amounts.cost_pusd:\n"
                 "    amounts = amounts._replace(cost_pusd=0)\n"
-                "return self._reserve(request_id, scopes, now_ms, amounts, running=True)",
+                "return self._reserve(request_id, scopes, now_ms, amounts.taken, running=True)",
             ),
         ),
         (_BURST,),
@@ -137,9 +140,9 @@ MUTATIONS: Final = (
         "A kind of limit is read, checked and documented, and nobody asks it.",
         (
             Patch(
-                "pipeline.admission.allowance:_KINDS",
-                '("cost", "requests", "tokens", "concurrency")',
-                '("cost", "requests", "concurrency")',
+                "_user_limits",
+                "mine.of(kind) or made.of(kind) or others.of(kind)",
+                '() if kind == "tokens" else mine.of(kind) or made.of(kind) or others.of(kind)',
             ),
         ),
         (f"{_KINDS}users[tokens]",),
@@ -186,8 +189,8 @@ MUTATIONS: Final = (
         (
             Patch(
                 "QuotaBook._fold",
-                "account.fold(now_ms, self.zone, self._horizon_ms)",
-                "account.__init__(account.scope)",
+                "totals.fold(now_ms, self.zone, self._horizon_ms)",
+                "totals.__init__(totals.scope)\nself._windows_of.clear()",
             ),
         ),
         (f"{_KINDS}users[cost]",),
@@ -200,8 +203,9 @@ MUTATIONS: Final = (
                 "SnapshotBuilder.build",
                 "rows, tokens, hashes = await self._ledger.change(_directory_rows)",
                 "if self.book is not None:\n"
-                "    self.book._accounts.clear()\n"
-                "    self.book._accounts_of.clear()\n"
+                "    self.book._scopes.clear()\n"
+                "    self.book._totals_of.clear()\n"
+                "    self.book._windows_of.clear()\n"
                 "rows, tokens, hashes = await self._ledger.change(_directory_rows)",
             ),
         ),
@@ -212,7 +216,7 @@ MUTATIONS: Final = (
         "Of several refusals one is told that waiting would cure, and the request waits in vain.",
         (
             Patch(
-                "policy.quota:_told",
+                "first_refusal",
                 "(refused.only_reservations_in_way, refusal_order(refused.quota))",
                 "refusal_order(refused.quota)",
             ),

@@ -66,9 +66,11 @@ MUTATIONS: Final = (
         (
             Patch(
                 "Recorder._written",
-                "self._services.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens)",
+                "self._services.desk.ended("
+                "id_, verdict.state, verdict.cost_pusd, self._quota_tokens, self._quota_pieces)",
                 "if not self._context.gone:\n"
-                "    self._services.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens)",
+                "    tokens, pieces = self._quota_tokens, self._quota_pieces\n"
+                "    self._services.desk.ended(id_, verdict.state, verdict.cost_pusd, tokens, pieces)",
             ),
         ),
         (f"{_SETTLING}a_cancelled_request_leaves_no_reservation",),

@@ -12,17 +12,17 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from proxy.policy.quota import (
-    Admitted,
     Amounts,
+    Hold,
+    LimitExceeded,
     Quota,
     QuotaBook,
-    Refused,
     SettledRow,
     fine_rows,
     refusal_order,
     scopes_of,
 )
-from proxy.policy.window import HOUR_MS, MINUTE_MS, rolling_hours
+from proxy.policy.quota.window import HOUR_MS, MINUTE_MS, rolling_hours
 
 ZONES = ("UTC", "Europe/Stockholm", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe")
 USERS = (("anna", "family"), ("ben", "family"), ("ci", None))
@@ -201,14 +201,14 @@ class World:
         self.exact_from_ms = max(self.exact_from_ms, self.latest_ms - 46 * HOUR_MS)
 
     def _agrees(
-        self, answer: Admitted | Refused, at_ms: int, amounts: Amounts, quotas: list[Quota], *, new: bool
+        self, answer: Hold | LimitExceeded, at_ms: int, amounts: Amounts, quotas: list[Quota], *, new: bool
     ) -> bool:
         expected = self._expected(at_ms, amounts, quotas, new=new)
         if at_ms < self.exact_from_ms:
-            if isinstance(answer, Admitted):
+            if isinstance(answer, Hold):
                 assert not expected
-            return isinstance(answer, Admitted)
-        if isinstance(answer, Admitted):
+            return isinstance(answer, Hold)
+        if isinstance(answer, Hold):
             assert not expected, expected
             return True
         assert expected, answer
@@ -291,7 +291,7 @@ def _by_hour(rows: list[SettledRow]) -> list[SettledRow]:
         total = hours.setdefault((row.at_ms // HOUR_MS * HOUR_MS, row.user, row.group), [0, 0, 0])
         for index, amount in enumerate((row.cost_pusd, row.tokens, row.requests)):
             total[index] += amount
-    return [SettledRow(*key, *total) for key, total in hours.items()]
+    return [SettledRow(*key, cost, tokens, requests) for key, (cost, tokens, requests) in hours.items()]
 
 
 def random_quotas(dice: random.Random) -> list[Quota]:

@@ -14,7 +14,7 @@ from proxy.policy.pricing import (
     input_bound_tokens,
     worst_case_pusd,
 )
-from proxy.policy.quota import Admitted, Amounts, Quota, QuotaBook, Refused, scopes_of
+from proxy.policy.quota import Amounts, Hold, LimitExceeded, Quota, QuotaBook, scopes_of
 from tests.policy.made_price import price_from_config
 
 CONCEPTS = Path(__file__).parents[2] / "docs" / "concepts"
@@ -79,12 +79,12 @@ def test_the_worked_example_of_quotas_is_true() -> None:
     book.check_and_reserve("held", anna, now_ms, Amounts(4 * cent, 1), quotas)
     book.check_and_reserve("others", ("group:family",), now_ms, Amounts((2000 - 490) * cent, 1), [])
     book.settle("others", (2000 - 490) * cent, 1)
-    assert isinstance(book.check_and_reserve("A", anna, now_ms, Amounts(5 * cent, 1), quotas), Admitted)
+    assert isinstance(book.check_and_reserve("A", anna, now_ms, Amounts(5 * cent, 1), quotas), Hold)
     refused = book.check_and_reserve("B", anna, now_ms, Amounts(2 * cent, 1), quotas)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, LimitExceeded)
     assert refused.only_reservations_in_way
     book.settle("A", cent // 5, 1)
-    assert isinstance(book.check_and_reserve("B", anna, now_ms, Amounts(2 * cent, 1), quotas), Admitted)
+    assert isinstance(book.check_and_reserve("B", anna, now_ms, Amounts(2 * cent, 1), quotas), Hold)
     refused = book.check_and_reserve("C", anna, now_ms, Amounts(10 * cent, 1), quotas)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, LimitExceeded)
     assert not refused.only_reservations_in_way

@@ -10,19 +10,19 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from proxy.policy.account import FINE_HOURS
 from proxy.policy.quota import (
-    Admitted,
     Amounts,
+    Hold,
+    LimitExceeded,
     Quota,
     QuotaBook,
     QuotaError,
-    Refused,
     SettledRow,
     fine_rows,
     scopes_of,
 )
-from proxy.policy.window import HOUR_MS, MINUTE_MS
+from proxy.policy.quota.scope_totals import FINE_HOURS
+from proxy.policy.quota.window import HOUR_MS, MINUTE_MS
 from tests.policy.quota_model import DAY_MS, START_MS, USERS, ZONES, World, random_quotas, random_step, run_storm
 
 LONG = os.environ.get("TOLLKEEPER_LONG") == "1"
@@ -39,8 +39,8 @@ def _cost(amount: int, window: str = "day", scope: str = "user:anna", mode: str 
     return Quota(scope, "cost", amount, window, mode)  # type: ignore[arg-type]
 
 
-def _refused(answer: Admitted | Refused) -> Refused:
-    assert isinstance(answer, Refused)
+def _refused(answer: Hold | LimitExceeded) -> LimitExceeded:
+    assert isinstance(answer, LimitExceeded)
     return answer
 
 
@@ -110,10 +110,10 @@ def test_headroom_for_k_admits_exactly_k() -> None:
     book = _book()
     quotas = [_cost(7 * 100), _cost(10**6, "month", "all")]
     answers = [book.check_and_reserve(i, ANNA, NOON, Amounts(100, 5), quotas) for i in range(500)]
-    assert [isinstance(a, Admitted) for a in answers] == [True] * 7 + [False] * 493
+    assert [isinstance(a, Hold) for a in answers] == [True] * 7 + [False] * 493
     for i in range(7):
         book.settle(i, 100, 5)
-    assert isinstance(book.check_and_reserve(1000, ANNA, NOON, Amounts(1, 5), quotas), Refused)
+    assert isinstance(book.check_and_reserve(1000, ANNA, NOON, Amounts(1, 5), quotas), LimitExceeded)
 
 
 def test_a_refusal_reserves_nothing_anywhere() -> None:
@@ -224,7 +224,7 @@ def test_what_waiting_cures_is_told_last_and_marked() -> None:
     assert book.headroom_pusd([_cost(100)], NOON) == 10
     assert book.headroom_pusd([_cost(100)], NOON, ignore_reserved=True) == 70
     book.release(1)
-    assert isinstance(book.check_and_reserve(3, ANNA, NOON, Amounts(50, 5), [_cost(100, "month")]), Admitted)
+    assert isinstance(book.check_and_reserve(3, ANNA, NOON, Amounts(50, 5), [_cost(100, "month")]), Hold)
 
 
 @pytest.mark.parametrize(("past_ms", "seconds"), [(0, 60), (1, 60), (1000, 59), (53_001, 7), (59_999, 1)])
@@ -236,21 +236,21 @@ def test_retry_after_is_true(past_ms: int, seconds: int) -> None:
     refused = _refused(book.check_and_reserve(2, ANNA, now_ms, Amounts(0, 0), [quota]))
     assert refused.retry_after_s(now_ms) == seconds
     after_ms = now_ms + seconds * 1000
-    assert isinstance(book.check_and_reserve(2, ANNA, after_ms, Amounts(0, 0), [quota]), Admitted)
+    assert isinstance(book.check_and_reserve(2, ANNA, after_ms, Amounts(0, 0), [quota]), Hold)
 
 
 def test_concurrency_counts_what_runs() -> None:
     book = _book()
     quota = Quota("user:anna", "concurrency", 2, "")
     for i in (1, 2):
-        assert isinstance(book.check_and_reserve(i, ANNA, NOON, Amounts(5, 5), [quota]), Admitted)
+        assert isinstance(book.check_and_reserve(i, ANNA, NOON, Amounts(5, 5), [quota]), Hold)
     refused = _refused(book.check_and_reserve(3, ANNA, NOON, Amounts(5, 5), [quota]))
     assert refused.only_reservations_in_way
     assert refused.retry_after_s(NOON) == 1
     book.stop_running(1)  # the client hung up; its cost is still being looked up
-    assert isinstance(book.check_and_reserve(3, ANNA, NOON, Amounts(5, 5), [quota]), Admitted)
+    assert isinstance(book.check_and_reserve(3, ANNA, NOON, Amounts(5, 5), [quota]), Hold)
     book.settle(1, 5, 5)
-    assert isinstance(book.check_and_reserve(4, ANNA, NOON, Amounts(5, 5), [quota]), Refused)
+    assert isinstance(book.check_and_reserve(4, ANNA, NOON, Amounts(5, 5), [quota]), LimitExceeded)
 
 
 # Modes
@@ -259,11 +259,11 @@ def test_concurrency_counts_what_runs() -> None:
 def test_a_soft_limit_lets_the_last_request_pass_it() -> None:
     book = _book()
     quota = _cost(100, mode="soft")
-    assert isinstance(book.check_and_reserve(1, ANNA, NOON, Amounts(5000, 5, 1, 20), [quota]), Admitted)
-    assert isinstance(book.check_and_reserve(2, ANNA, NOON, Amounts(5000, 5, 1, 20), [quota]), Admitted)
+    assert isinstance(book.check_and_reserve(1, ANNA, NOON, Amounts(5000, 5, 1, 20), [quota]), Hold)
+    assert isinstance(book.check_and_reserve(2, ANNA, NOON, Amounts(5000, 5, 1, 20), [quota]), Hold)
     book.settle(1, 80, 5)
-    assert isinstance(book.check_and_reserve(3, ANNA, NOON, Amounts(5000, 5, 1, 20), [quota]), Refused)
-    assert isinstance(book.check_and_reserve(3, ANNA, NOON, Amounts(5000, 5, 1, 19), [quota]), Admitted)
+    assert isinstance(book.check_and_reserve(3, ANNA, NOON, Amounts(5000, 5, 1, 20), [quota]), LimitExceeded)
+    assert isinstance(book.check_and_reserve(3, ANNA, NOON, Amounts(5000, 5, 1, 19), [quota]), Hold)
 
 
 def test_what_costs_nothing_passes_a_spent_budget() -> None:
@@ -271,7 +271,7 @@ def test_what_costs_nothing_passes_a_spent_budget() -> None:
     quotas = [_cost(100), _cost(100, "month", mode="soft")]
     book.check_and_reserve(1, ANNA, NOON, Amounts(100, 5), quotas)
     book.settle(1, 100, 5)
-    assert isinstance(book.check_and_reserve(2, ANNA, NOON, Amounts(0, 5), quotas), Admitted)
+    assert isinstance(book.check_and_reserve(2, ANNA, NOON, Amounts(0, 5), quotas), Hold)
 
 
 def test_an_unknown_price_is_not_a_price_of_zero() -> None:
@@ -280,7 +280,7 @@ def test_an_unknown_price_is_not_a_price_of_zero() -> None:
     book.check_and_reserve(1, ANNA, NOON, Amounts(100, 5), ())
     book.settle(1, 100, 5)
     unknown = Amounts(0, 5, is_priced=False)
-    assert isinstance(book.check_and_reserve(2, ANNA, NOON, unknown, [soft]), Refused)
+    assert isinstance(book.check_and_reserve(2, ANNA, NOON, unknown, [soft]), LimitExceeded)
     with pytest.raises(QuotaError, match="without a price"):
         book.check_and_reserve(2, ANNA, NOON, unknown, [_cost(10**9)])
 
@@ -322,8 +322,8 @@ def test_totals_outlive_the_buckets() -> None:
     assert view["total"] == 24 * 60 * 10
     assert view["30d"] == (24 * 30 + 1) * 10
     assert book.audit() == []
-    account = book._account("user:anna")
-    buckets = len(account._minutes) + len(account._quarters) + len(account._hours)
+    totals = book._scope("user:anna")
+    buckets = len(totals._minutes) + len(totals._quarters) + len(totals._hours)
     assert buckets <= 24 * 40 + FINE_HOURS + 2 * 40
 
 
@@ -365,7 +365,7 @@ def test_a_rebuilt_book_equals_the_running_one(zone: str) -> None:
         row._replace(at_ms=row.at_ms - row.at_ms % HOUR_MS) for row in rows if not fine.covers(row.at_ms)
     )
     for request_id, held in running.open_requests().items():
-        scopes = tuple(account.scope for account in held.accounts)
+        scopes = tuple(totals.scope for totals in held.totals)
         rebuilt.load_open(request_id, scopes, held.started_ms, held.cost_pusd, held.tokens)
     quotas = [
         Quota(scope, kind, 1000, window)
@@ -382,5 +382,5 @@ def test_the_audit_sees_a_wrong_total() -> None:
     book = _book()
     book.check_and_reserve(1, ANNA, NOON, Amounts(10, 5), [_cost(100)])
     assert book.audit() == []
-    book._account("user:anna").spans["day"].reserved[0] += 1
+    book._scope("user:anna").windows["day"].reserved[0] += 1
     assert len(book.audit()) == 1

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.policy.window import HOUR_MS, MINUTE_MS, length_ms, rolling_hours, window_at, window_bounds
+from proxy.policy.quota.window import HOUR_MS, MINUTE_MS, length_ms, rolling_hours, window_at, window_bounds
 
 LONG = os.environ.get("TOLLKEEPER_LONG") == "1"
 QUARTER_MS = 15 * MINUTE_MS

@@ -17,7 +17,7 @@ from proxy.app.rebuild import rebuilt_book
 from proxy.config.load import load_file
 from proxy.jobs.retention import Retention, configured_quotas
 from proxy.policy.quota import Quota, fine_rows
-from proxy.policy.window import window_at
+from proxy.policy.quota.window import window_at
 from proxy.storage.sqlite.ledger import SqliteLedger
 from proxy.storage.sqlite.reports import open_reader
 from proxy.storage.sqlite.retention import find_removable, plan_removal, remove_rows, removed_before_ms

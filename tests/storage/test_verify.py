@@ -21,10 +21,9 @@ from proxy.storage.sqlite.verify import (
     ExpectedTotals,
     LedgerDifference,
     LedgerFindings,
-    look_at_wal,
-    odd_wal,
     verify,
 )
+from proxy.storage.sqlite.wal_check import look_at_wal, odd_wal
 from tests.storage.booked_rows import DAY_MS, START_MS, USERS, book, book_many, booked
 from tests.support.sampling import count
 
@@ -122,6 +121,7 @@ _CELLS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "output_tokens": _INTEGERS,
         "cached_tokens": _INTEGERS,
         "reasoning_tokens": _INTEGERS,
+        "uncounted_images": _INTEGERS,
         "cost_pusd": _INTEGERS,
         "cost_source": _SOURCES,
         "state": _STATES,
@@ -152,6 +152,7 @@ _CELLS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "cached_tokens": _INTEGERS,
         "reasoning_tokens": _INTEGERS,
         "uncounted_tokens": _INTEGERS,
+        "uncounted_images": _INTEGERS,
         "cost_pusd": _INTEGERS,
     },
 }
@@ -178,7 +179,7 @@ def test_one_changed_cell_is_found(sound: Path, tmp_path_factory: pytest.TempPat
             f"SELECT {column}, {', '.join(keys)} FROM {table} WHERE {_ENDED[table]} ORDER BY {', '.join(keys)}"  # noqa: S608 - names of this file
         ).fetchall()
         row = data.draw(st.sampled_from(rows))
-        if table == "requests" and column.endswith("_tokens"):
+        if table == "requests" and column.endswith(("_tokens", "_images")):
             assume(value or row[0])  # of the only attempt nothing else says whether it was 0 or not counted
         several = connection.execute("SELECT 1 FROM attempt_rows WHERE request_id = ?", row[1:2]).fetchone()
         connection.execute("PRAGMA ignore_check_constraints = ON")
@@ -367,7 +368,7 @@ def test_sums_are_those_of_the_window(
     tmp_path_factory: pytest.TempPathFactory, costs: list[int], limit: int, zone: str, window: str, step_ms: int
 ) -> None:
     """Held against a sum in Python over the window's own bounds."""
-    from proxy.policy.window import window_at
+    from proxy.policy.quota.window import window_at
 
     path = tmp_path_factory.mktemp("t") / "t.db"
     moments = [START_MS + n * step_ms for n in range(len(costs))]

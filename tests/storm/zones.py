@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from zoneinfo import ZoneInfo
 
-from proxy.policy.window import window_bounds
+from proxy.policy.quota.window import window_bounds
 
 FIRST_MS = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp()) * 1000
 LAST_MS = int(datetime(2041, 1, 1, tzinfo=UTC).timestamp()) * 1000

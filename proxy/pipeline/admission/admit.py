@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from proxy.core.endpoint_kind import LEAST_TOKENS
 from proxy.core.errors import CallerError
+from proxy.core.limit_kinds import BY_NAME, NONE_ASKED, Pieces
 from proxy.core.money import MAX_PUSD
 from proxy.pipeline.admission.limit_errors import (
     not_bookable,
@@ -29,7 +30,7 @@ from proxy.policy.pricing import (
     output_limit_tokens,
     worst_case_pusd,
 )
-from proxy.policy.quota import Admitted, Amounts, Refused
+from proxy.policy.quota import Amounts, Hold, LimitExceeded
 
 _LEAST_TOKENS_MAX = max(LEAST_TOKENS.values())
 _TEMPLATE_TOKENS = 256  # as in policy/pricing/worst_case.py: what a provider adds to a prompt
@@ -55,6 +56,7 @@ class Admission:
     tokens: int | None
     max_tokens: int | None
     lowered: bool
+    pieces: Pieces = NONE_ASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,14 @@ def admit(wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot) -> 
     if cost_pusd is not None and cost_pusd > MAX_PUSD:
         raise not_bookable(cost_pusd)
     likely_pusd, likely_tokens = _likely(wanted) if allowance.has_soft else (0, 0)
+    pieces = fitted.pieces = wanted.facts.pieces
     amounts = tuple.__new__(  # what Amounts(…) comes to, without the call between
-        Amounts, (cost_pusd or 0, fitted.tokens or 0, 1, likely_pusd, likely_tokens, cost_pusd is not None)
+        Amounts,
+        (cost_pusd or 0, fitted.tokens or 0, 1, likely_pusd, likely_tokens, cost_pusd is not None, pieces.asked),
     )
     scopes = allowance.scopes if wanted.use_case is None else desk.book.with_kept(allowance.scopes, wanted.use_case)
     outcome = desk.reserve(wanted.id, scopes, wanted.now_ms, amounts, allowance.quotas)
-    if isinstance(outcome, Admitted):
+    if isinstance(outcome, Hold):
         return fitted
     return _refusal(outcome, wanted, desk, snapshot)
 
@@ -94,16 +98,18 @@ def _likely(wanted: AdmissionRequest) -> tuple[int, int]:
     return 0 if price is None else estimate_pusd(price, wanted.facts), tokens
 
 
-def refusal_of(refused: Refused, now_ms: int, desk: MemoryLimiter, snapshot: Snapshot) -> CallerError:
+def refusal_of(refused: LimitExceeded, now_ms: int, desk: MemoryLimiter, snapshot: Snapshot) -> CallerError:
     """Give the answer for a limit that has no room."""
     return quota_refused(
         refused, desk.open_in(refused.quota.scope), now_ms, snapshot.zone, snapshot.settings.quotas.budget_status
     )
 
 
-def _refusal(refused: Refused, wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot) -> AdmissionRefused:
+def _refusal(
+    refused: LimitExceeded, wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot
+) -> AdmissionRefused:
     error = refusal_of(refused, wanted.now_ms, desk, snapshot)
-    return AdmissionRefused(error, refused.only_reservations_in_way and refused.quota.kind in ("cost", "tokens"))
+    return AdmissionRefused(error, refused.only_reservations_in_way and BY_NAME[refused.quota.kind].is_returned)
 
 
 def _fit(wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot) -> Admission | AdmissionRefused:
@@ -148,7 +154,8 @@ def _unaffordable(
     found: UnaffordableOutput, wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot
 ) -> AdmissionRefused:
     """Tell the limit that comes first in the fixed order, of whatever kind; money is told with what it would pay."""
-    amounts = Amounts(found.needed_pusd, _tokens(wanted, found.floor_tokens) or 0)
+    pieces = wanted.facts.pieces.asked
+    amounts = Amounts(found.needed_pusd, _tokens(wanted, found.floor_tokens) or 0, pieces=pieces)
     refused = desk.book.refused(wanted.now_ms, amounts, wanted.allowance.quotas)
     assert refused is not None, "what is left does not pay for it"
     quota = refused.quota

@@ -10,10 +10,9 @@ from functools import lru_cache
 
 from proxy.config.limit import Limit
 from proxy.config.schema import Limits, Settings, UserLimits
+from proxy.core.limit_kinds import NAMES
 from proxy.pipeline.values.allowance import Allowance
 from proxy.policy.quota import Quota, scopes_of, use_case_scope
-
-_KINDS = ("cost", "requests", "tokens", "concurrency")
 
 
 def build_allowance(
@@ -71,9 +70,7 @@ def _user_limits(own: UserLimits | None, template: UserLimits | None, settings: 
     mine = own.limits if own is not None else Limits()
     made = template.limits if template is not None else Limits()
     others = settings.defaults.limits
-    return tuple(
-        limit for kind in _KINDS for limit in getattr(mine, kind) or getattr(made, kind) or getattr(others, kind)
-    )
+    return tuple(limit for kind in NAMES for limit in mine.of(kind) or made.of(kind) or others.of(kind))
 
 
 def _quotas(scope: str, limits: tuple[Limit, ...]) -> list[Quota]:

@@ -8,21 +8,24 @@ from zoneinfo import ZoneInfo
 
 from proxy.core.clock import iso_utc
 from proxy.core.errors import CallerError
+from proxy.core.limit_kinds import BY_NAME
 from proxy.core.money import MAX_PUSD, PUSD_PER_USD, pusd_to_usd
 from proxy.policy.pricing import UnaffordableOutput
-from proxy.policy.quota import Quota, Refused
+from proxy.policy.quota import LimitExceeded, Quota
 
 _WORDS = {"minute": "a minute", "hour": "an hour", "day": "a day", "week": "a week", "month": "a month"}
 _ADJECTIVES = {"minute": "per-minute", "hour": "hourly", "day": "daily", "week": "weekly", "month": "monthly"}
 
 
-def quota_refused(refused: Refused, open_requests: int, now_ms: int, zone: ZoneInfo, budget_status: int) -> CallerError:
+def quota_refused(
+    refused: LimitExceeded, open_requests: int, now_ms: int, zone: ZoneInfo, budget_status: int
+) -> CallerError:
     """Give 402 for money and long windows, 429 with a true Retry-After for minutes and concurrency."""
-    kind = refused.quota.kind
-    if kind == "concurrency":
+    kind, unit = refused.quota.kind, BY_NAME[refused.quota.kind].unit
+    if unit == "open":
         text = f"{refused.quota.amount} requests at once are allowed for {_whose(refused.quota)}. Try again in 1 s."
         return _rate(text, 1)
-    if kind == "cost":
+    if unit == "money":
         return _budget(_cost_text(refused, open_requests, now_ms, zone), refused, budget_status)
     if refused.quota.window == "minute":
         after_s = refused.retry_after_s(now_ms)
@@ -104,7 +107,7 @@ def _no_price(text: str) -> CallerError:
     return CallerError(402, "price_unknown", text, type_="insufficient_quota", should_retry=False)
 
 
-def _budget(text: str, refused: Refused, budget_status: int) -> CallerError:
+def _budget(text: str, refused: LimitExceeded, budget_status: int) -> CallerError:
     return _with_reset(text, refused.resets_at_ms, budget_status)
 
 
@@ -126,7 +129,7 @@ def _rate(text: str, after_s: int) -> CallerError:
     )
 
 
-def _cost_text(refused: Refused, open_requests: int, now_ms: int, zone: ZoneInfo) -> str:
+def _cost_text(refused: LimitExceeded, open_requests: int, now_ms: int, zone: ZoneInfo) -> str:
     quota = refused.quota
     spent = f"({money(refused.used)}{_open(open_requests)})"
     verb = "is spent" if refused.used >= quota.amount else f"cannot pay {money(refused.needed)} more"

@@ -1,33 +1,39 @@
 """What every answer tells a user about limits: the money left, and OpenAI's x-ratelimit-* headers."""
 
+from functools import lru_cache
+
 from proxy.core.clock import iso_utc
+from proxy.core.limit_kinds import COST
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.admission.limiter import MemoryLimiter
 from proxy.pipeline.values.allowance import Allowance
-from proxy.policy.quota import LimitRow
 
 
 def limit_headers(allowance: Allowance, desk: MemoryLimiter, now_ms: int) -> dict[str, str]:
-    """Give the headers for a user with limits; of several limits of a kind the one that leaves least is told."""
+    """Return the headers for a user with limits; of several limits of a kind the one that leaves least is told."""
     headers: dict[str, str] = {}
-    least: dict[str, LimitRow] = {}
-    for row in desk.book.limits_view(allowance.quotas, now_ms):
-        other = least.get(row.kind)
-        if other is None or row.remaining < other.remaining:
-            least[row.kind] = row
-    cost = least.get("cost")
-    if cost is not None:
-        headers["x-tollkeeper-budget-remaining-usd"] = pusd_to_usd(cost.remaining)
-        if cost.resets_at_ms is not None:
-            headers["x-tollkeeper-budget-resets-at"] = iso_utc(cost.resets_at_ms)
-    for kind in ("requests", "tokens"):
-        tightest = least.get(kind)
-        if tightest is not None:
-            headers[f"x-ratelimit-limit-{kind}"] = str(tightest.limit)
-            headers[f"x-ratelimit-remaining-{kind}"] = str(tightest.remaining)
-            if tightest.resets_at_ms is not None:
-                headers[f"x-ratelimit-reset-{kind}"] = go_duration(tightest.resets_at_ms - now_ms)
+    for limit, left in desk.book.tightest(allowance.quotas, now_ms):
+        resets_at_ms = limit.resets_at_ms()
+        if limit.place == COST:
+            headers["x-tollkeeper-budget-remaining-usd"] = pusd_to_usd(left)
+            if resets_at_ms is not None:
+                headers["x-tollkeeper-budget-resets-at"] = _utc(resets_at_ms)
+        else:
+            of_limit, of_rest, of_reset = header_names(limit.quota.kind)
+            headers[of_limit] = str(limit.amount)
+            headers[of_rest] = str(left)
+            if resets_at_ms is not None:
+                headers[of_reset] = go_duration(resets_at_ms - now_ms)
     return headers
+
+
+@lru_cache
+def header_names(kind: str) -> tuple[str, ...]:
+    """Return the names of the headers of a kind that is a count: its limit, what remains of it, when it resets."""
+    return tuple(f"x-ratelimit-{side}-{kind}" for side in ("limit", "remaining", "reset"))
+
+
+_utc = lru_cache(maxsize=64)(iso_utc)  # of ends of windows: few, and the same ones again and again
 
 
 def go_duration(ms: int) -> str:

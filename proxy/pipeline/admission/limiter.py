@@ -6,7 +6,8 @@ Fails closed: nothing passes that the book did not admit in one step without an 
 from collections.abc import Sequence
 
 from proxy.core.latch import Latch
-from proxy.policy.quota import Admitted, Amounts, Quota, QuotaBook, Refused
+from proxy.core.limit_kinds import NO_PIECES
+from proxy.policy.quota import Amounts, Hold, LimitExceeded, Quota, QuotaBook
 
 
 class MemoryLimiter:
@@ -23,7 +24,7 @@ class MemoryLimiter:
         self.book.release(id_, counts=False)
         self._wake()
 
-    def extend(self, id_: int, more: Amounts, quotas: Sequence[Quota]) -> Admitted | Refused:
+    def extend(self, id_: int, more: Amounts, quotas: Sequence[Quota]) -> Hold | LimitExceeded:
         """Hold more for an open request, before an attempt after one that may be billed."""
         return self.book.extend(id_, more, quotas)
 
@@ -42,14 +43,16 @@ class MemoryLimiter:
         if excess_pusd > 0:
             self.book.note_excess(id_, excess_pusd)
 
-    def ended(self, id_: int, state: str, cost_pusd: int | None, tokens: int) -> None:
-        """Count an end that is on disk: what lowers a total happens only now. tokens: those that limits count."""
+    def ended(
+        self, id_: int, state: str, cost_pusd: int | None, tokens: int, pieces: tuple[int, ...] = NO_PIECES
+    ) -> None:
+        """Count an end that is on disk: what lowers a total happens only now. tokens, pieces: what limits count."""
         if state == "pending":
             self.book.stop_running(id_)
         elif state == "released":
             self.book.release(id_)
         else:
-            self.book.settle(id_, cost_pusd or 0, tokens)
+            self.book.settle(id_, cost_pusd or 0, tokens, pieces)
         if self._waiting:
             self._wake()
 

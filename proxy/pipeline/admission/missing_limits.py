@@ -34,8 +34,8 @@ def _unlimited(settings: Settings, users: Sequence[Mapping[str, Any]]) -> Iterat
         allowances[name] = build_allowance(settings, name, user.group, user)
     free = sorted(name for name, allowance in allowances.items() if not allowance.has_hard_cost)
     fix = "Set defaults.limits, such as {cost: $5/day} for each user, or limits: {cost: $100/month} for all together."
-    if len(free) == len(allowances) and not any(limit.mode == "hard" for limit in settings.limits.cost):
-        if free or not settings.defaults.limits.cost:
+    if len(free) == len(allowances) and not any(limit.mode == "hard" for limit in settings.limits.of("cost")):
+        if free or not settings.defaults.limits.of("cost"):
             text = "No hard limit on cost holds for anybody: one user may spend all that the provider gives credit for."
             yield MissingLimit("limits.missing", text, fix)
     elif free:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from proxy.core.errors import ApiError
+from proxy.core.limit_kinds import NO_PIECES
 from proxy.pipeline.admission.admit import refusal_of
 from proxy.pipeline.admission.reserve import facts_for, greater
 from proxy.pipeline.services import Services
@@ -10,7 +11,7 @@ from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route, Target
 from proxy.policy.pricing import Price, UnboundedError, read_facts, worst_case_pusd
-from proxy.policy.quota import Amounts, Refused
+from proxy.policy.quota import Amounts, LimitExceeded
 from proxy.storage.rows import Reserved
 
 
@@ -37,11 +38,12 @@ def _worst_pusd(route: Route, target: Target, services: Services, snapshot: Snap
         return None
 
 
-def shortfall(left: Reserved, next_pusd: int | None, first: Reserved) -> Amounts:
+def shortfall(left: Reserved, next_pusd: int | None, first: Reserved, pieces: tuple[int, ...] = NO_PIECES) -> Amounts:
     """Give what is missing for one more attempt when left is what no attempt has taken.
 
     next_pusd: the worst case of the targets that may follow; where it is not known, that of the whole route (first).
     Tokens are bounded alike for all targets of a route; first has those that one takes more (raised_tokens).
+    pieces: those that one more attempt takes, where the last one may have taken its own.
     """
     bound = first.cost_pusd if next_pusd is None else next_pusd
     return Amounts(
@@ -49,6 +51,7 @@ def shortfall(left: Reserved, next_pusd: int | None, first: Reserved) -> Amounts
         tokens=0 if left.tokens is None else max(0, (first.tokens or 0) - left.tokens),
         requests=0,
         is_priced=left.cost_pusd is not None,
+        pieces=pieces,
     )
 
 
@@ -67,9 +70,9 @@ def raise_reservation(
     reservation: Reservation, more: Amounts, services: Services, snapshot: Snapshot
 ) -> ApiError | None:
     """Hold more in all windows of the request, or say which limit has no room; then nothing is changed."""
-    if not more.cost_pusd and not more.tokens:
+    if not more.cost_pusd and not more.tokens and not any(more.pieces):
         return None
     outcome = services.desk.extend(reservation.id, more, reservation.identity.allowance.quotas)
-    if isinstance(outcome, Refused):
+    if isinstance(outcome, LimitExceeded):
         return refusal_of(outcome, reservation.row.started_ms, services.desk, snapshot)
     return None

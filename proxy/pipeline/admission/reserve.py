@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from proxy.core.errors import ApiError
+from proxy.core.limit_kinds import pieces_of
 from proxy.pipeline.admission.admit import Admission, AdmissionRefused, AdmissionRequest, admit
 from proxy.pipeline.admission.limit_errors import features_unpriced
 from proxy.pipeline.admission.output_bounds import takes_no_bound, with_output_bounds
@@ -70,7 +71,9 @@ async def reserve(
             route = with_output_bounds(route, wanted.facts, identity.allowance, known)
         told = admission.max_tokens if admission.lowered else None
         amount_pusd, tokens = admission.amount_pusd, admission.tokens
-        reservation = Reservation(row, amount_pusd, route, identity, told, context.id, streamed, tokens)
+        reservation = Reservation(
+            row, amount_pusd, route, identity, told, context.id, streamed, tokens, admission.pieces
+        )
         is_made = True
     finally:
         if not is_made:
@@ -189,13 +192,14 @@ def _held_for(route: Route, services: Services, snapshot: Snapshot, prices: tupl
 def greater(one: BodyFacts, other: BodyFacts) -> BodyFacts:
     """Give what bounds both: two forms of one request, of which either may be sent."""
     lengths = (one.max_output_tokens, other.max_output_tokens)
-    return BodyFacts(
+    found = BodyFacts(
         size_bytes=max(one.size_bytes, other.size_bytes),
         max_output_tokens=None if None in lengths else max(length for length in lengths if length is not None),
         choices=max(one.choices, other.choices),
         generates=one.generates or other.generates,
         data_url_bytes=min(one.data_url_bytes, other.data_url_bytes),
         images=max(one.images, other.images),
+        images_out=max(one.images_out, other.images_out),
         whole_context=one.whole_context or other.whole_context,
         has_tools=one.has_tools or other.has_tools,
         has_prediction=one.has_prediction or other.has_prediction,
@@ -207,6 +211,8 @@ def greater(one: BodyFacts, other: BodyFacts) -> BodyFacts:
         thinks=one.thinks or other.thinks,
         writes_cache=one.writes_cache or other.writes_cache,
     )
+    found.pieces = pieces_of(found)
+    return found
 
 
 async def _admission(
@@ -305,6 +311,7 @@ def _row(
         first.provider.name,
         first.key.name,
         first.target.model,
+        admission.pieces.asked,
     )
     return tuple.__new__(OpenRow, columns)  # what OpenRow(…) comes to, without the call between
 

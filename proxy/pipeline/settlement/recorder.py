@@ -9,6 +9,7 @@ from typing import NamedTuple
 from proxy.core.counts import NO_COUNTS, Counts
 from proxy.core.errors import ApiError
 from proxy.core.inline_future import InlineFuture
+from proxy.core.limit_kinds import NO_PIECES, NONE_ASKED
 from proxy.core.text import fit_text
 from proxy.pipeline.admission.raise_reservation import bound_pusd, raise_reservation, raised_tokens, shortfall
 from proxy.pipeline.admission.reserve import facts_for
@@ -73,6 +74,7 @@ class Recorder:
         self._opening: InlineFuture[None] | None = None  # of the open row; None: the ledger was never asked
         self._is_open = False  # the row is on disk
         self._quota_tokens = 0  # what token limits count, once the row is made
+        self._quota_pieces = NO_PIECES  # the same of what few requests take
         self._past: _EarlierAttempts | None = None  # what came before it
 
     async def open(self) -> None:
@@ -112,6 +114,8 @@ class Recorder:
         if attempt is not None and attempt.key_held is not None:
             self._end_key(attempt, own)
         self.verdict = verdict
+        if end.counts is not None or end.uncounted_pieces is not NO_PIECES:
+            self._quota_pieces = end.pieces
         services.tally.requests[status] += 1
         _count(services.tally, end, verdict)
         if services.access is not None:
@@ -176,7 +180,8 @@ class Recorder:
             last = _unsent(self._reservation.id, n)._replace(
                 outcome="internal_error", cost_pusd=rest_pusd, cost_source=verdict.cost_source
             )
-            end = end._replace(attempts=n, outcome="internal_error", attempt_ends=(last,))
+            pieces = tuple(n * amount for amount in self._reservation.pieces.asked)
+            end = end._replace(attempts=n, outcome="internal_error", attempt_ends=(last,), uncounted_pieces=pieces)
         elif verdict is not _UNSENT:
             end = end._replace(outcome="internal_error")
         return end, verdict
@@ -196,7 +201,7 @@ class Recorder:
             log.error("settlement.failed", extra={"request_id": self._context.request_id, "problem": str(error)})
         elif self.verdict is not None:
             id_, verdict = self._reservation.id, self.verdict
-            self._services.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens)
+            self._services.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens, self._quota_pieces)
             if verdict.state == "pending":
                 if self.attempt is not None:
                     self._note_access(self.attempt)
@@ -242,7 +247,10 @@ class Recorder:
         past, more = before.with_part(part, failed), _NOTHING_MORE
         if maybe_billed or raises or part.verdict.state != "released":
             self._note_share_passed(part, before.left().cost_pusd)
-            more = self._shortfall(past.left(), target)
+            pieces = self._reservation.pieces.asked
+            more = self._shortfall(
+                past.left(), target, pieces if maybe_billed or part.verdict.state != "released" else NO_PIECES
+            )
             refusal = raise_reservation(self._reservation, more, self._services, self._snapshot)
             if refusal is not None:
                 return refusal
@@ -288,14 +296,14 @@ class Recorder:
         if excess_pusd > 0:
             self._services.desk.excess(self._reservation.id, excess_pusd)
 
-    def _shortfall(self, left: Reserved, target: Target) -> Amounts:
+    def _shortfall(self, left: Reserved, target: Target, pieces: tuple[int, ...]) -> Amounts:
         targets = self._reservation.route.targets
         following = targets[targets.index(target) :]
         next_pusd = bound_pusd(self._reservation, following, self._services, self._snapshot)
         first = self._first()
         if first.tokens is not None:
             first = first._replace(tokens=first.tokens + raised_tokens(self._reservation.route, target))
-        return shortfall(left, next_pusd, first)
+        return shortfall(left, next_pusd, first, pieces)
 
     def _add_up(self, past: "_EarlierAttempts", end: RequestEnd, verdict: Settlement) -> tuple[RequestEnd, Settlement]:
         """Give the end of a request with several attempts: the sums over them, and the row of the last."""
@@ -308,7 +316,7 @@ class Recorder:
         services = [*past.services, SettledAttempt(verdict, last)]
         self._services.desk.cover(id_, held_pusd(services, past.held))
         total = total_settlement([part.verdict for part in services], past.held.cost_pusd)
-        return add_up(end, services, past.held)._replace(attempt_ends=(last,)), total
+        return add_up(end, services, past.held, self._reservation.pieces)._replace(attempt_ends=(last,)), total
 
     def _row(self, verdict: Settlement, status: int, error: str | None) -> RequestEnd:
         reservation, attempt, context = self._reservation, self.attempt, self._context
@@ -324,6 +332,11 @@ class Recorder:
         duration_ms = int((self._services.clock.monotonic_s() - started_s) * 1000)
         uncounted = uncounted_tokens(verdict, reservation.tokens) if input_tokens is None else 0
         self._quota_tokens = (input_tokens or 0) + (output_tokens or 0) + uncounted
+        counts = None if usage.extras is None else counted(usage.extras)
+        pieces = reservation.pieces
+        uncounted_pieces = NO_PIECES
+        if (counts is not None or pieces is not NONE_ASKED) and verdict.state == "settled":
+            uncounted_pieces = pieces.uncounted(counts)
         columns = (  # in the order of the fields of RequestEnd
             context.id,
             context.started_ms
@@ -354,7 +367,8 @@ class Recorder:
             reservation.route.use_case,
             uncounted,
             (),
-            None if usage.extras is None else counted(usage.extras),
+            counts,
+            uncounted_pieces,
         )
         return tuple.__new__(RequestEnd, columns)  # what RequestEnd(…) comes to, without the call between
 

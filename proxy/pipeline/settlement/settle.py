@@ -190,4 +190,7 @@ def _counts_zero(usage: Usage | None) -> bool:
 
 
 def _counts(usage: Usage | None) -> bool:
-    return usage is not None and bool(usage.input_tokens or usage.output_tokens or usage.cost_pusd)
+    if usage is None:
+        return False
+    rarer = usage.extras is not None and any(usage.extras.counts)
+    return bool(usage.input_tokens or usage.output_tokens or usage.cost_pusd or rarer)

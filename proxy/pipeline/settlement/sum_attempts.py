@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from proxy.core.counts import Counts
+from proxy.core.limit_kinds import NO_PIECES, NONE_ASKED, Pieces, uncounted_pieces
 from proxy.pipeline.values.settlement import OVER, UNKNOWN, Settlement, State
 from proxy.storage.rows import AttemptEnd, RequestEnd, Reserved
 
@@ -68,14 +69,18 @@ def held_pusd(parts: Sequence[SettledAttempt], reserved: Reserved) -> int:
     return total
 
 
-def add_up(end: RequestEnd, parts: Sequence[SettledAttempt], reserved: Reserved) -> RequestEnd:
+def add_up(
+    end: RequestEnd, parts: Sequence[SettledAttempt], reserved: Reserved, pieces: Pieces = NONE_ASKED
+) -> RequestEnd:
     """Give the end of a request with the sums over its attempts; parts are all of them in order.
 
-    attempt_ends is left to the caller.
+    pieces: what each attempt asks for. attempt_ends is left to the caller.
     """
     verdict = total_settlement([part.verdict for part in parts], reserved.cost_pusd)
     last = parts[-1].end
     ends = [part.end for part in parts]
+    counts = _all_counts(ends)
+    used = [pieces.used(part.end.counts) for part in parts if part.verdict.state == "settled"]
     return end._replace(
         input_tokens=_sum(one.input_tokens for one in ends),
         output_tokens=_sum(one.output_tokens for one in ends),
@@ -91,7 +96,8 @@ def add_up(end: RequestEnd, parts: Sequence[SettledAttempt], reserved: Reserved)
         upstream_status=last.status,
         served_by=last.served_by,
         uncounted_tokens=0 if verdict.state == "pending" else _uncounted(parts, reserved),
-        counts=_all_counts(ends),
+        counts=counts,
+        uncounted_pieces=NO_PIECES if verdict.state == "pending" else uncounted_pieces(used, counts),
     )
 
 

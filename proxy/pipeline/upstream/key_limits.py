@@ -8,12 +8,11 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from proxy.core.limit_kinds import INDEX, NO_PIECES
 from proxy.pipeline.values.key_hold import KeyHold
-from proxy.policy.account import COST, REQUESTS, Account
 from proxy.policy.quota import Quota
+from proxy.policy.quota.scope_totals import ScopeTotals
 from proxy.providers.key import Key
-
-_INDEX = {"cost": COST, "requests": REQUESTS}
 
 
 class PastKeyUse(NamedTuple):
@@ -28,8 +27,8 @@ class KeyUse:
 
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
-        self._accounts: dict[str, Account] = {}
-        self._loaded: dict[str, tuple[Quota, ...]] = {}  # the limits that an account was summed up for
+        self._scopes: dict[str, ScopeTotals] = {}
+        self._loaded: dict[str, tuple[Quota, ...]] = {}  # the limits that the totals were summed up for
 
     def used_up(self, keys: Sequence[Key], now_ms: int) -> tuple[int, ...]:
         """Give the indices of the keys that must not be used now."""
@@ -39,16 +38,16 @@ class KeyUse:
         """Count an attempt, and set aside what it may cost; None where the key has no limits."""
         if not key.quotas:
             return None
-        account = self._account(key.quotas[0].scope)
-        account.settle(started_ms, 0, 0, 1, self.zone)
-        account.hold(started_ms, cost_pusd, 0, 0)
-        return KeyHold(account, started_ms, cost_pusd)
+        totals = self._totals(key.quotas[0].scope)
+        totals.settle(started_ms, (0, 0, 1, NO_PIECES), self.zone)
+        totals.hold(started_ms, (cost_pusd, 0, 0, NO_PIECES))
+        return KeyHold(totals, started_ms, cost_pusd)
 
     def end(self, held: KeyHold, cost_pusd: int | None) -> None:
         """Put what it cost in place of what was set aside; None: that is not known yet, and the latter stands."""
-        held.account.hold(held.started_ms, -held.cost_pusd, 0, 0)
+        held.totals.hold(held.started_ms, (-held.cost_pusd, 0, 0, NO_PIECES))
         spent_pusd = held.cost_pusd if cost_pusd is None else cost_pusd
-        held.account.settle(held.started_ms, spent_pusd, 0, 0, self.zone)
+        held.totals.settle(held.started_ms, (spent_pusd, 0, 0, NO_PIECES), self.zone)
 
     def knows(self, key: Key) -> bool:
         """Tell whether the past of a key is known as far back as its limits reach."""
@@ -57,24 +56,24 @@ class KeyUse:
     def load(self, key: Key, past: Iterable[PastKeyUse]) -> None:
         """Take up what the ledger has of a key whose limits are new or changed; attempts under way are in it."""
         scope = key.quotas[0].scope
-        account = self._accounts[scope] = Account(scope)
+        totals = self._scopes[scope] = ScopeTotals(scope)
         self._loaded[scope] = key.quotas
         for one in past:
-            account.settle(one.started_ms, one.cost_pusd, 0, 1, self.zone)
+            totals.settle(one.started_ms, (one.cost_pusd, 0, 1, NO_PIECES), self.zone)
 
     def forget_others(self, scopes: Collection[str]) -> None:
         """Drop the keys that have no limits any more: nothing is counted for them."""
         for scope in self._loaded.keys() - scopes:
             del self._loaded[scope]
-            self._accounts.pop(scope, None)
+            self._scopes.pop(scope, None)
 
     def _reached(self, quota: Quota, now_ms: int) -> bool:
-        span = self._account(quota.scope).span(quota.window, self.zone, now_ms)
-        index = _INDEX[quota.kind]
-        return span.settled[index] + span.reserved[index] >= quota.amount
+        window = self._totals(quota.scope).window(quota.window, self.zone, now_ms)
+        index = INDEX[quota.kind]
+        return window.settled[index] + window.reserved[index] >= quota.amount
 
-    def _account(self, scope: str) -> Account:
-        found = self._accounts.get(scope)
+    def _totals(self, scope: str) -> ScopeTotals:
+        found = self._scopes.get(scope)
         if found is None:
-            found = self._accounts[scope] = Account(scope)
+            found = self._scopes[scope] = ScopeTotals(scope)
         return found

@@ -2,12 +2,12 @@
 
 from typing import NamedTuple
 
-from proxy.policy.account import Account
+from proxy.policy.quota.scope_totals import ScopeTotals
 
 
 class KeyHold(NamedTuple):
     """What an attempt under way has set aside; give it back by KeyUse.end()."""
 
-    account: Account
+    totals: ScopeTotals
     started_ms: int
     cost_pusd: int

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from proxy.core.limit_kinds import Pieces
 from proxy.pipeline.values.identity import Identity
 from proxy.pipeline.values.route import Route
 from proxy.storage.rows import OpenRow
@@ -22,3 +23,4 @@ class Reservation:
     id: int
     streamed: bool
     tokens: int | None  # that were reserved
+    pieces: Pieces  # that each attempt asks for

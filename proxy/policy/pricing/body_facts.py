@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.core.endpoint_kind import LEAST_TOKENS, MAXIMUM, Endpoint
+from proxy.core.limit_kinds import NONE_ASKED, Pieces, pieces_of
 
 
 @dataclass(slots=True)
@@ -24,6 +25,7 @@ class BodyFacts:
     generates: bool = True  # False: embeddings have no output tokens
     data_url_bytes: int = 0
     images: int = 0
+    images_out: int = 0  # that the answer is asked for
     whole_context: str = ""
     has_tools: bool = False
     has_prediction: bool = False
@@ -34,6 +36,7 @@ class BodyFacts:
     service_tier: str | None = None
     unpriced: tuple[str, ...] = ()
     writes_cache: bool = False
+    pieces: Pieces = NONE_ASKED  # what limits count of what few requests take
 
 
 _RARE_KEYS = frozenset(
@@ -127,21 +130,24 @@ def _rare_facts(
     tier = body.get("service_tier")
     budget = thinking_budget(body)
     names = _unpriced(body, models, tools)
+    choices = _choices(body, endpoint)
+    wants_images = "image" in _listed(body.get("modalities"))
     if media.files:
         names.append(f"a file, whose parsing may have a price of its own ({media.files})")
     if budget and asked is not None and budget >= asked:
         names.append(f"a thinking budget of {budget} tokens, which is not below the maximum of the answer")
-    return BodyFacts(
+    found = BodyFacts(
         size_bytes=size_bytes,
         max_output_tokens=asked,
-        choices=_choices(body, endpoint),
+        choices=choices,
         generates=endpoint != "embeddings",
         data_url_bytes=min(media.url_bytes, size_bytes),
         images=media.images,
+        images_out=choices if wants_images or any(map(_makes_images, tools)) else 0,
         whole_context=media.whole_context,
         has_tools=bool(tools),
         has_prediction=body.get("prediction") is not None,
-        wants_image_output="image" in _listed(body.get("modalities")),
+        wants_image_output=wants_images,
         min_output_tokens=max(budget + 1, LEAST_TOKENS.get(endpoint, 1)),
         thinks=_thinks(body),
         writes_cache=media.writes_cache or any(_writes_cache(part) for part in (body, *tools)),
@@ -149,6 +155,8 @@ def _rare_facts(
         service_tier=tier if isinstance(tier, str) else None,
         unpriced=tuple(names),
     )
+    found.pieces = pieces_of(found)
+    return found
 
 
 def _listed(value: Any) -> list[Any]:
@@ -336,6 +344,11 @@ def _server_tools(tool: Any, depth: int) -> list[str]:
     if kind is None or _is_one_of(kind, _CLIENT_TOOLS) or str(kind).startswith(_CLIENT_TOOL_PREFIXES):
         return []
     return [f"server tool {_word(kind)}"]
+
+
+def _makes_images(tool: Any) -> bool:
+    """Return whether a tool of the provider makes images."""
+    return isinstance(tool, dict) and tool.get("type") == "image_generation"
 
 
 def _kept_elsewhere(body: Mapping[str, Any]) -> list[str]:

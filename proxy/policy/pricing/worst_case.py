@@ -223,11 +223,15 @@ def clamp_output_tokens(
             if reserve <= headroom_pusd
             else UnaffordableOutput(reserve, 0, 0)
         )
+    half = headroom_pusd // 2
+    wanted_pusd = _bound_at(all_terms, wanted)
+    if wanted_pusd <= half:  # nearly always: all of it fits
+        return ClampedOutput(wanted, wanted_pusd, lowered=natural is None or wanted < natural)
     floor = min(floor_tokens(facts), wanted) if may_lower else wanted
     fits = _affordable(all_terms, headroom_pusd, wanted)
     if fits < floor:
         return UnaffordableOutput(_bound_at(all_terms, floor), floor, max(fits, 0))
-    chosen = max(_affordable(all_terms, headroom_pusd // 2, wanted), floor)
+    chosen = max(_affordable(all_terms, half, wanted), floor)
     return ClampedOutput(chosen, _bound_at(all_terms, chosen), lowered=natural is None or chosen < natural)
 
 

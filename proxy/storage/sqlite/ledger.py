@@ -278,7 +278,7 @@ def _explain(path: Path, text: str) -> str:
 def read_unfinished(connection: sqlite3.Connection, request_id: int | None = None) -> list[UnfinishedRequest]:
     """Return open and pending requests with all their attempts, oldest first; only one if its id is given."""
     rows = connection.execute(statements.UNFINISHED, (request_id,)).fetchall()
-    return [UnfinishedRequest._make((*row, _attempts_of(connection, row[0]))) for row in rows]
+    return [UnfinishedRequest.of_row(row, _attempts_of(connection, row[0])) for row in rows]
 
 
 def _attempts_of(connection: sqlite3.Connection, request_id: int) -> tuple[UnfinishedAttempt, ...]:
@@ -288,7 +288,7 @@ def _attempts_of(connection: sqlite3.Connection, request_id: int) -> tuple[Unfin
 def read_state(connection: sqlite3.Connection, request_id: int) -> RowState | None:
     """Return how far a request is; None where it has no row."""
     row = connection.execute(statements.STATE, (request_id,)).fetchone()
-    return None if row is None else RowState._make(row)
+    return None if row is None else RowState._make((*row[:3], row[3:]))
 
 
 def set_labels(

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from proxy.policy.quota import FineRows, SettledRow
-from proxy.policy.window import HOUR_MS
+from proxy.policy.quota.window import HOUR_MS
 from proxy.storage.rows import id_floor
 from proxy.storage.sqlite import statements
 
@@ -36,15 +36,17 @@ def read_totals(
     summed = connection.execute(statements.QUOTA_HOURS, (fine.since_ms, use_case))
     # a sum of 64 bits would end the start where it overflows; two of parts never do
     found = (
-        SettledRow(hour_ms, user, group, high * _PART + low, tokens, count)
-        for hour_ms, user, group, high, low, tokens, count in summed
+        SettledRow(hour_ms, user, group, high * _PART + low, tokens, count, tuple(pieces))
+        for hour_ms, user, group, high, low, tokens, count, *pieces in summed
     )
     hours = [row for row in found if row.at_ms not in fine.hours] if fine.hours else list(found)
     rows: list[SettledRow] = []
     for begin_ms, end_ms in _spans(fine):
         known = json.dumps(list(without))
         begun = connection.execute(statements.QUOTA_ROWS, (id_floor(begin_ms), id_floor(end_ms), use_case, known))
-        rows += [row for row in map(SettledRow._make, begun) if fine.covers(row.at_ms)]
+        rows += [
+            row for row in (SettledRow._make((*found[:6], found[6:])) for found in begun) if fine.covers(row.at_ms)
+        ]
     return QuotaTotals(hours, rows)
 
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from proxy.core.counts import Counts
 from proxy.core.errors import LedgerError
-from proxy.policy.window import HOUR_MS, window_bounds
+from proxy.policy.quota.window import HOUR_MS, window_bounds
 from proxy.storage.rows import id_floor
 from proxy.storage.sqlite.migrations.migrate import SCHEMA_VERSION
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from proxy.policy.quota import FineRows, Quota, fine_rows
-from proxy.policy.window import HOUR_MS, TOTAL, window_at
+from proxy.policy.quota.window import HOUR_MS, TOTAL, window_at
 from proxy.storage.rows import id_floor
 
 _MARK = "rows_removed_before_ms"

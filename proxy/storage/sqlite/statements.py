@@ -11,12 +11,14 @@ from operator import itemgetter
 from typing import Any
 
 from proxy.core.counts import Counts
+from proxy.core.limit_kinds import COST, COUNTED, REQUESTS
+from proxy.storage.limit_sums import COUNTS_BY_HOUR, COUNTS_BY_ROW, RESERVED_PIECES, SETTLED_BY_ROW, UNCOUNTED_PIECES
 
 # Rows of one statement: SQLite takes 32,766 parameters, and beyond 32 rows a row gets little cheaper. Each size is
 # prepared and kept once a table: most groups take one statement a table, for each has a price of its own.
 _ONE_MAX = 32
 _SIZES = (*range(1, _ONE_MAX + 1), 40, 48, 56, 64)
-STATEMENTS = 16 * len(_SIZES)  # what a connection should keep prepared
+STATEMENTS = 19 * len(_SIZES)  # what a connection should keep prepared
 _KEPT_MAX = 1024  # values of columns: tags come from callers
 
 Row = tuple[object, ...]
@@ -205,8 +207,13 @@ REQUEST_COUNTS = _update("requests", "id", COUNTS)
 ATTEMPT_COUNTS = _update("attempt_rows", "request_id, n", COUNTS)
 HOURLY_COUNTS = _add("usage_hourly", "hour_ms, user, group_name, model, provider, use_case", Counts._fields)
 
-# of requests with several attempts: those of one are deciding by their row (UNCOUNTED_TOKENS)
+# of requests with several attempts: those of one are told by their row (limit_sums.UNCOUNTED_TOKENS)
 UNCOUNTED = _update("requests", "id", "uncounted_tokens")
+
+# of the few that take any of what most take none of
+RESERVE_PIECES = _update("requests", "id", ", ".join(RESERVED_PIECES))
+UNCOUNTED_PIECES_OF = _update("requests", "id", ", ".join(UNCOUNTED_PIECES))
+HOURLY_PIECES = _add("usage_hourly", "hour_ms, user, group_name, model, provider, use_case", UNCOUNTED_PIECES)
 
 _HOURLY_KEY = "hour_ms, user, group_name, model, provider, use_case"
 _HOURLY_SUMS = (
@@ -221,15 +228,16 @@ HOURLY = _insert(
 
 # one request (?1) or, where it is NULL, all: a range of ids, so that one is found without reading the table, and that a
 # start reads only what came after the oldest unfinished request that the writer knew of (MARK)
-UNFINISHED = """
+UNFINISHED = f"""
 SELECT r.id, r.state, r.started_ms, r.user, r.group_name, r.use_case, r.requested_model, r.reserved_pusd,
-    r.reserved_tokens, r.finished_ms, r.status, r.model, r.finish_reason, r.ttft_ms, r.duration_ms, r.error, r.flags
+    r.reserved_tokens, r.finished_ms, r.status, r.model, r.finish_reason, r.ttft_ms, r.duration_ms, r.error, r.flags,
+    {", ".join(f"r.{name}" for name in RESERVED_PIECES)}
 FROM requests r
 WHERE r.state IN ('open', 'pending') AND r.id BETWEEN
     ifnull(?1, ifnull((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'unfinished_from'), 0))
     AND ifnull(?1, 9223372036854775807)
 ORDER BY r.id
-"""
+"""  # noqa: S608 - constants of this file
 
 # all attempts of one request (?1)
 ATTEMPTS = f"""
@@ -249,28 +257,22 @@ SELECT ifnull((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'unfinished_
     (SELECT ifnull(max(id), 0) FROM requests)
 """
 
-# what token limits count, beside the tokens that were counted
-UNCOUNTED_TOKENS = (
-    "ifnull(uncounted_tokens, CASE WHEN state = 'settled' AND input_tokens IS NULL AND output_tokens IS NULL"
-    " THEN ifnull(reserved_tokens, 0) ELSE 0 END)"
-)
-
 # one request (?1)
 STATE = f"""
-SELECT state, cost_pusd, ifnull(input_tokens, 0) + ifnull(output_tokens, 0) + {UNCOUNTED_TOKENS}
+SELECT state, cost_pusd, {", ".join(SETTLED_BY_ROW[i] for i in range(len(COUNTED)) if i not in (COST, REQUESTS))}
 FROM requests WHERE id = ?1
 """  # noqa: S608 - constants of this file
 
 # what quota totals are rebuilt from: hours of the roll-up, and the rows of the hours that are needed one by one
-QUOTA_HOURS = """
+QUOTA_HOURS = f"""
 SELECT hour_ms, user, nullif(group_name, ''), sum(cost_pusd / 1000000000), sum(cost_pusd % 1000000000),
-    sum(input_tokens + output_tokens + uncounted_tokens), sum(requests)
+    {COUNTS_BY_HOUR}
 FROM usage_hourly WHERE hour_ms < ?1 AND (?2 IS NULL OR use_case = ?2) GROUP BY hour_ms, user, group_name
-"""
+"""  # noqa: S608 - constants of this file
 
 QUOTA_ROWS = f"""
 SELECT started_ms, user, group_name, ifnull(cost_pusd, 0),
-    ifnull(input_tokens, 0) + ifnull(output_tokens, 0) + {UNCOUNTED_TOKENS}, 1
+    {COUNTS_BY_ROW}
 FROM requests WHERE id >= ?1 AND id < ?2 AND state IN ('settled', 'released') AND (?3 IS NULL OR use_case = ?3)
     AND id NOT IN (SELECT value FROM json_each(?4))
 """  # noqa: S608 - constants of this file

@@ -6,27 +6,32 @@ why (flag over_reservation, adjustments) or the limit was changed after the requ
 """
 
 import sqlite3
-import struct
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from proxy.core.clock import iso_utc
 from proxy.core.counts import Counts
+from proxy.core.limit_kinds import BY_NAME, COST, COUNTED, INDEX, NOTHING
 from proxy.core.money import pusd_to_usd
 from proxy.policy.quota import Quota, refusal_order
-from proxy.policy.window import window_at
+from proxy.policy.quota.window import window_at
+from proxy.storage.limit_sums import (
+    RESERVED_BY_ROW,
+    RESERVED_PIECES,
+    SETTLED_BY_ROW,
+    UNCOUNTED_PIECES,
+    UNCOUNTED_TOKENS,
+)
 from proxy.storage.rows import HOUR_MS, id_floor, id_text
 from proxy.storage.sqlite.retention import removed_before_ms
-from proxy.storage.sqlite.statements import UNCOUNTED_TOKENS
 from proxy.storage.sqlite.verify_limits import EndedRequest, RequestedAmounts, explain_excess
 
 LISTED = 50
 _FOREVER_MS = (1 << 41) // HOUR_MS * HOUR_MS  # in the year 2039, as in sqlite/quota_totals.py
-_KINDS = {"cost": 0, "tokens": 1, "requests": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +144,15 @@ _FIGURES = (
     "reasoning_tokens",
     "uncounted_tokens",
     *Counts._fields,
+    *UNCOUNTED_PIECES,
     "cost_pusd",
 )
+# of each kind of limit, the places of the figures whose sum it counts
+_COUNTED_FIGURES = [
+    [_FIGURES.index(name) for name in (*kind.settled, kind.uncounted) if name is not None]
+    or [_FIGURES.index(kind.name)]
+    for kind in COUNTED
+]
 _Check = Callable[[_Ledger], Iterator[LedgerDifference]]
 
 
@@ -178,8 +190,6 @@ def _rank(column: str) -> str:
     return f"CASE {column} " + " ".join(f"WHEN '{name}' THEN {n}" for n, name in enumerate(sources, 1)) + " ELSE 0 END"
 
 
-_TOKENS = f"ifnull(input_tokens, 0) + ifnull(output_tokens, 0) + {UNCOUNTED_TOKENS}"
-
 _ENDED = "state IN ('settled', 'released')"
 
 _ROW_FAULTS = (
@@ -187,7 +197,7 @@ _ROW_FAULTS = (
         (
             "min(ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cached_tokens, 0),"
             " ifnull(reasoning_tokens, 0), ifnull(cost_pusd, 0), ifnull(reserved_pusd, 0),"
-            f" {', '.join(f'ifnull({name}, 0)' for name in Counts._fields)},"
+            f" {', '.join(f'ifnull({name}, 0)' for name in (*Counts._fields, *RESERVED_PIECES, *UNCOUNTED_PIECES))},"
             " ifnull(reserved_tokens, 0), ifnull(uncounted_tokens, 0), ifnull(ttft_ms, 0), ifnull(duration_ms, 0),"
             " attempts, started_ms) < 0"
         ),
@@ -379,7 +389,8 @@ _KEY = (
 _SUM_ROWS = (
     f"SELECT {_KEY}, count(*), sum(error IS NOT NULL), sum(ifnull(input_tokens, 0)), sum(ifnull(output_tokens, 0)),"  # noqa: S608 - constants
     f" sum(ifnull(cached_tokens, 0)), sum(ifnull(reasoning_tokens, 0)), sum({UNCOUNTED_TOKENS}),"
-    f" {', '.join(f'sum(ifnull({name}, 0))' for name in Counts._fields)}, sum(ifnull(cost_pusd, 0))"
+    f" {', '.join(f'sum(ifnull({name}, 0))' for name in (*Counts._fields, *UNCOUNTED_PIECES))},"
+    f" sum(ifnull(cost_pusd, 0))"
     f" FROM requests WHERE {_ENDED} GROUP BY 1, 2, 3, 4, 5, 6"
 )
 _SUM_ADJUSTMENTS = (
@@ -487,7 +498,7 @@ def _limits(ledger: _Ledger, expected: ExpectedTotals, now_ms: int, findings: Le
         return
     sums = _WindowSums(ledger)
     for quota in sorted(set(expected.quotas), key=refusal_order):
-        if quota.kind == "concurrency" or (quota.mode == "soft" and quota.kind != "requests"):
+        if quota.kind not in INDEX or (quota.mode == "soft" and not BY_NAME[quota.kind].is_exact):
             continue  # soft limits may be passed by what was under way; concurrency is not in the rows
         window = window_at(quota.window, expected.zone, now_ms)
         span = (window.start_ms, _FOREVER_MS if window.end_ms is None else window.end_ms)
@@ -509,7 +520,7 @@ def _limits(ledger: _Ledger, expected: ExpectedTotals, now_ms: int, findings: Le
 
 
 def _amount(quota: Quota, amount: int) -> str:
-    return f"${pusd_to_usd(amount)}" if quota.kind == "cost" else f"{amount} {quota.kind}"
+    return f"${pusd_to_usd(amount)}" if BY_NAME[quota.kind].unit == "money" else f"{amount} {quota.kind}"
 
 
 def _is_in(scope: str, user: str, group: str | None, use_case: str | None) -> bool:
@@ -529,20 +540,22 @@ class _WindowSums:
             if key[0] < ledger.removed_before_ms:  # its rows may be gone
                 figures = ledger.rollup.get(key, figures)
             if figures is not None:
-                total = self._hours[key[1], key[2], key[5]].setdefault(key[0], [0, 0, 0])
-                total[0] += figures[-1]
-                total[1] += figures[2] + figures[3] + figures[6]
-                total[2] += figures[0]
-        self._edges: dict[tuple[int, int], list[tuple[str, str, str, int, int, int]]] = {}
+                total = self._hours[key[1], key[2], key[5]].setdefault(key[0], [*NOTHING])
+                total[:] = [
+                    before + sum(figures[column] for column in columns)
+                    for before, columns in zip(total, _COUNTED_FIGURES, strict=True)
+                ]
+        self._edges: dict[tuple[int, int], list[tuple[Any, ...]]] = {}
         self._held = ledger.execute(
-            "SELECT started_ms, user, group_name, use_case, ifnull(reserved_pusd, 0), ifnull(reserved_tokens, 0), 1"
+            "SELECT started_ms, user, group_name, use_case,"  # noqa: S608 - constants
+            f" {', '.join(f'ifnull({sql}, 0)' for sql in RESERVED_BY_ROW)}"
             " FROM requests WHERE state IN ('open', 'pending')"
         ).fetchall()
 
     def amounts(self, quota: Quota, span: tuple[int, int]) -> tuple[int, int]:
         """Return what is settled and what is reserved of a quota's kind in a window, in its scope."""
         start_ms, end_ms = span
-        index = _KINDS[quota.kind]
+        index = INDEX[quota.kind]
         first_ms, last_ms = -(-start_ms // HOUR_MS) * HOUR_MS, end_ms // HOUR_MS * HOUR_MS
         edges = [span] if first_ms > last_ms else [(start_ms, first_ms), (last_ms, end_ms)]
         settled = 0
@@ -558,13 +571,13 @@ class _WindowSums:
         )
         return settled, reserved
 
-    def _edge(self, start_ms: int, end_ms: int) -> list[tuple[str, str, str, int, int, int]]:
+    def _edge(self, start_ms: int, end_ms: int) -> list[tuple[Any, ...]]:
         found = self._edges.get((start_ms, end_ms))
         if found is None:
             found = self._edges[start_ms, end_ms] = self._ledger.execute(
                 "SELECT user, ifnull(group_name, ''), ifnull(use_case, ''), sum(ifnull(cost_pusd, 0) + ifnull("  # noqa: S608 - constants
                 "(SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id), 0)),"
-                f" sum({_TOKENS}), count(*) FROM requests"
+                f" {', '.join(f'sum({sql})' for sql in SETTLED_BY_ROW[COST + 1 :])} FROM requests"
                 f" WHERE id >= ?1 AND started_ms >= ?2 AND started_ms < ?3 AND {_ENDED} GROUP BY 1, 2, 3",
                 (id_floor(start_ms), start_ms, end_ms),
             ).fetchall()
@@ -576,8 +589,7 @@ def _asked(ledger: _Ledger, quota: Quota, span: tuple[int, int]) -> Iterator[Req
     kind, _, name = quota.scope.partition(":")
     columns = {"user": "user = ?4", "group": "group_name IS ?4", "use_case": "use_case IS ?4"}
     column = columns.get(kind, "?4 IS NOT NULL")
-    held = {"cost": "reserved_pusd", "tokens": "reserved_tokens", "requests": "1"}[quota.kind]
-    used = {"cost": "cost_pusd", "tokens": _TOKENS, "requests": "1"}[quota.kind]
+    held, used = RESERVED_BY_ROW[INDEX[quota.kind]], SETTLED_BY_ROW[INDEX[quota.kind]]
     found = ledger.execute(
         f"SELECT id, started_ms, finished_ms, state, {held}, {used}, {_flagged('over_reservation')},"  # noqa: S608 - constants
         " (SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id)"
@@ -587,52 +599,6 @@ def _asked(ledger: _Ledger, quota: Quota, span: tuple[int, int]) -> Iterator[Req
     for id_, started_ms, finished_ms, state, reserved, amount, flagged, adjusted in found:
         ended = None
         if state in ("settled", "released"):
-            corrected = (adjusted or 0) if quota.kind == "cost" else 0
+            corrected = (adjusted or 0) if INDEX[quota.kind] == COST else 0
             ended = EndedRequest(finished_ms or started_ms, amount or 0, corrected, bool(flagged))
         yield RequestedAmounts(id_, started_ms, reserved, ended)
-
-
-# --- the files around it
-
-_WAL_MAGIC = (0x377F0682, 0x377F0683)  # https://www.sqlite.org/fileformat2.html#walformat
-_WAL_HEADER = struct.Struct(">III")  # magic, version, size of a page
-
-
-def look_at_wal(database: Path) -> tuple[bytes | None, bool]:
-    """Return the head of the file ``-wal`` (None: no such file) and whether the owner's lock file exists.
-
-    Call it before the ledger is opened: opening makes an empty ``-wal``.
-    """
-    wal = database.with_name(database.name + "-wal")
-    has_lock_file = database.with_name(database.name + ".lock").exists()
-    try:
-        with wal.open("rb") as file:
-            return file.read(_WAL_HEADER.size), has_lock_file
-    except FileNotFoundError:
-        return None, has_lock_file
-
-
-def odd_wal(connection: sqlite3.Connection, head: bytes | None, *, has_lock_file: bool, is_owned: bool) -> str | None:
-    """Return what is odd about the ``-wal``; is_owned: a process has the ledger open for writing."""
-    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        return None  # a copy made by tollkeeper backup: one file holds everything
-    if head is None and is_owned:
-        return (
-            "A proxy runs, but its -wal is missing: somebody deleted it. Stop the proxy, keep all files, and"
-            " compare this ledger with the newest back-up."
-        )
-    if head is None and not has_lock_file:
-        return (
-            "There is no -wal and no .lock beside this file: it looks like a copy of the .db alone. What the -wal"
-            " held is not in it. Use tollkeeper backup for copies."
-        )
-    if not head:
-        return None
-    if len(head) < _WAL_HEADER.size:
-        return "The -wal is cut off within its head; SQLite leaves it out. Compare with the newest back-up."
-    magic, _, page_size = _WAL_HEADER.unpack(head)
-    if magic not in _WAL_MAGIC or page_size != connection.execute("PRAGMA page_size").fetchone()[0]:
-        return "The -wal is not one of this ledger; SQLite leaves it out. Compare with the newest back-up."
-    if not is_owned:
-        return "No proxy runs, and its -wal holds rows: it was killed. The next start recovers them; keep both files."
-    return None

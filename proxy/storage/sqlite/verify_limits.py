@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from proxy.core.clock import iso_utc
+from proxy.core.limit_kinds import BY_NAME
 from proxy.core.money import pusd_to_usd
 from proxy.policy.quota import Quota
 from proxy.storage.rows import id_text
@@ -57,7 +58,7 @@ def explain_excess(
             least = end.amount if request.reserved is None else min(end.amount, request.reserved)
             heapq.heappush(running, (end.finished_ms, amount, least))
             adjusted += end.adjusted
-            if request.reserved is not None and (end.flagged or quota.kind != "cost"):
+            if request.reserved is not None and (end.flagged or BY_NAME[quota.kind].unit != "money"):
                 over += max(0, end.amount - request.reserved)
     if passed is not None:
         return False, f"{id_text(passed.id)} was admitted above it"
@@ -70,7 +71,7 @@ def explain_excess(
 
 
 def _text(quota: Quota, amount: int) -> str:
-    return f"${pusd_to_usd(amount)}" if quota.kind == "cost" else f"{amount} {quota.kind}"
+    return f"${pusd_to_usd(amount)}" if BY_NAME[quota.kind].unit == "money" else f"{amount} {quota.kind}"
 
 
 def _corrections(quota: Quota, adjusted: int) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 from proxy.core.errors import TollkeeperError
 from proxy.core.inline_future import InlineFuture
+from proxy.core.limit_kinds import NO_PIECES
 from proxy.storage.rows import (
     AttemptEnd,
     GenerationNote,
@@ -26,9 +27,11 @@ from proxy.storage.rows import (
     OpenRow,
     RequestEnd,
     hourly_counts,
+    hourly_pieces,
     hourly_rows,
     id_text,
     kind_of,
+    pieces_of,
     row_id,
     storable,
 )
@@ -82,6 +85,8 @@ class _Rows:
         self.finished: list[RequestEnd] = []  # of the ends: those whose cost is not awaited
         self.several: list[RequestEnd] = []  # with rows of their attempts
         self.counted: list[RequestEnd] = []  # that tell rarer counts
+        self.with_pieces: list[OpenRow] = []  # that hold what few requests take any of
+        self.with_uncounted: list[RequestEnd] = []  # that took more of it than is counted
         self.generations: list[GenerationNote] = []
         self.attempts: list[NewAttempt] = []
         self.calls: list[tuple[Call, InlineFuture[Any]]] = []
@@ -90,6 +95,8 @@ class _Rows:
             if isinstance(what, OpenRow):
                 self.opened.append(what)
                 self.opened_ids.append(row_id(what))
+                if pieces_of(what) is not NO_PIECES:
+                    self.with_pieces.append(what)
             elif isinstance(what, RequestEnd):
                 self._add_end(what)
             elif isinstance(what, GenerationNote):
@@ -101,13 +108,15 @@ class _Rows:
 
     def _add_end(self, end: RequestEnd) -> None:
         self.ends.append(end)
-        state, attempt_ends, counts = kind_of(end)
+        state, attempt_ends, counts, uncounted = kind_of(end)
         if state != "pending":
             self.finished.append(end)
         if attempt_ends:
             self.several.append(end)
         if counts is not None:
             self.counted.append(end)
+        if uncounted is not NO_PIECES:
+            self.with_uncounted.append(end)
 
 
 def _must_land(what: What) -> bool:
@@ -344,6 +353,8 @@ class Writer:
     def _apply(self, rows: _Rows) -> None:
         """Run the statements in the order in which the rows of one request depend on each other."""
         self._run_all(statements.OPEN, rows.opened)
+        if rows.with_pieces:
+            self._run_all(statements.RESERVE_PIECES, [(row.id, *row.pieces) for row in rows.with_pieces])
         if rows.generations or rows.attempts:
             self._apply_further(rows.generations, rows.attempts)
         if rows.ends:
@@ -376,6 +387,10 @@ class Writer:
         if rows.counted:
             self._run_all(statements.REQUEST_COUNTS, [(end.id, *(end.counts or ())) for end in rows.counted])
             self._run_all(statements.HOURLY_COUNTS, hourly_counts(rows.finished))
+        if rows.with_uncounted:
+            pieces = [(end.id, *end.uncounted_pieces) for end in rows.with_uncounted]
+            self._run_all(statements.UNCOUNTED_PIECES_OF, pieces)
+            self._run_all(statements.HOURLY_PIECES, hourly_pieces(rows.with_uncounted))
 
     def _end_attempts(self, ends: list[AttemptEnd]) -> None:
         self._run_all(statements.ATTEMPT_END, ends)

@@ -16,7 +16,7 @@ from proxy.pipeline.downstream import Reply
 from proxy.pipeline.identity.authenticate import credential, hash_of_token, identify
 from proxy.pipeline.values.identity import Identity
 from proxy.policy.quota import LimitRow
-from proxy.policy.window import window_bounds
+from proxy.policy.quota.window import window_bounds
 from proxy.providers.key import OWN
 from proxy.storage.sqlite.own_usage import spent_since, spent_with
 from proxy.web.deps import Deps

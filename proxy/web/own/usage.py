@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 from proxy.core.clock import iso_utc
 from proxy.core.errors import CallerError
+from proxy.core.limit_kinds import BY_NAME
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.identity.authenticate import identify
 from proxy.policy.quota import LimitRow
-from proxy.policy.window import window_at
+from proxy.policy.quota.window import window_at
 from proxy.storage.sqlite.own_usage import usage_by_model
 from proxy.web.deps import Deps
 from proxy.web.json_reply import json_reply
@@ -23,7 +24,7 @@ def limit_json(row: LimitRow) -> dict[str, object]:
     shown: dict[str, object] = {"scope": row.scope, "kind": row.kind, "window": row.window, "mode": row.mode}
     for name in ("limit", "used", "reserved", "remaining"):
         value: int = getattr(row, name)
-        if row.kind == "cost":
+        if BY_NAME[row.kind].unit == "money":
             shown[name] = pusd_to_usd(value)
             shown[f"{name}_pusd"] = value
         else:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from proxy.core.limit_kinds import KINDS
+from proxy.pipeline.admission.limit_headers import header_names
 from proxy.pipeline.values.request_headers import Headers
 
 VARIES: Final[Mapping[str, str]] = {"Vary": "Origin"}
@@ -21,7 +23,7 @@ _EXPOSED = ", ".join(
         "x-should-retry",
         *(f"x-tollkeeper-{name}" for name in ("model", "provider", "attempts", "static", "max-tokens", "cost-usd")),
         *(f"x-tollkeeper-{name}" for name in ("budget-remaining-usd", "budget-resets-at", "joined")),
-        *(f"x-ratelimit-{side}-{kind}" for kind in ("requests", "tokens") for side in ("limit", "remaining", "reset")),
+        *(name for kind in KINDS if kind.unit == "count" for name in header_names(kind.name)),
         "*",  # whatever else an answer has; the names before it are for browsers that know no star
     ]
 )

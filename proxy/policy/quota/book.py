@@ -1,0 +1,350 @@
+"""The engine of quotas: may this request be let in, and what does it hold until it is settled.
+
+Everything happens in one step without an await: all limits hold and the worst case is reserved in all of
+them, or nothing is changed and the refusal says which limit, and why. Wall time is handed in and must be the
+time that is written to the ledger's row, so that a book rebuilt from the rows equals the running one.
+"""
+
+from collections.abc import Iterable, Iterator, KeysView, Sequence
+from operator import add, gt, neg
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from proxy.core.limit_kinds import NO_PIECES, Taken
+from proxy.policy.quota.limit_windows import CountedLimit, LimitWindows
+from proxy.policy.quota.quota import (
+    Amounts,
+    LimitExceeded,
+    LimitRow,
+    Quota,
+    QuotaError,
+    SettledRow,
+    first_refusal,
+    scopes_of,
+    use_case_scope,
+)
+from proxy.policy.quota.scope_totals import Hold, ScopeTotals
+from proxy.policy.quota.window import HOUR_MS, TOTAL, window_at
+
+HORIZON_DAYS = 400  # the longest rolling window of a configuration is 366 days
+_KEPT_WINDOWS = 4096  # of so many sets of limits; one is a few hundred bytes
+
+
+class FineRows(NamedTuple):
+    """What a rebuild takes from rows instead of the hourly roll-up: all from since_ms on, and these hours."""
+
+    since_ms: int
+    hours: frozenset[int]
+
+    def covers(self, at_ms: int) -> bool:
+        return at_ms >= self.since_ms or at_ms - at_ms % HOUR_MS in self.hours
+
+
+def fine_rows(now_ms: int, zone: ZoneInfo, horizon_days: int = HORIZON_DAYS) -> FineRows:
+    """Return which rows a rebuild needs one by one.
+
+    These are the running hour, the one before and what follows (minutes and local hours), and in
+    zones off UTC by parts of an hour each hour of UTC in which a day begins.
+    """
+    this_ms = now_ms - now_ms % HOUR_MS
+    hours = set()
+    at_ms = this_ms
+    while at_ms > this_ms - horizon_days * 24 * HOUR_MS:
+        start_ms = window_at("day", zone, at_ms).start_ms
+        if start_ms % HOUR_MS:
+            hours.add(start_ms - start_ms % HOUR_MS)
+        at_ms = start_ms - 1
+    return FineRows(this_ms - HOUR_MS, frozenset(hours))
+
+
+class QuotaBook:
+    """All totals, in memory, owned by one process; rebuilt from the ledger's rows at start.
+
+    zone decides where calendar windows begin: for another zone build another book. Spending older than
+    horizon_days counts in `total` windows only; it must be at least the longest window of the configuration.
+    """
+
+    def __init__(self, zone: ZoneInfo, horizon_days: int = HORIZON_DAYS) -> None:
+        self.zone = zone
+        self._horizon_ms = horizon_days * 24 * HOUR_MS
+        self._scopes: dict[str, ScopeTotals] = {}
+        self._totals_of: dict[tuple[str, ...], tuple[ScopeTotals, ...]] = {}
+        self._windows_of: dict[int, LimitWindows] = {}  # by the identity of the limits, which these keep alive
+        self._open: dict[object, Hold] = {}
+        self._kept: set[str] = set()  # scopes of use cases: those whose totals are kept
+        self._counted: dict[str, set[Any]] = {}  # of a scope whose past is being read: what was let in meanwhile
+        self._fold_due_ms = 0
+
+    # The journey of a request
+
+    def check_and_reserve(
+        self,
+        request_id: object,
+        scopes: tuple[str, ...],
+        now_ms: int,
+        amounts: Amounts,
+        quotas: Sequence[Quota],
+    ) -> Hold | LimitExceeded:
+        """Admit a request and reserve its amounts in all scopes, or refuse it and change nothing.
+
+        Raises QuotaError for a request that is already open.
+        """
+        if request_id in self._open:
+            raise QuotaError(f"request {request_id} is already open")
+        if amounts.cost_pusd < 0 or amounts.tokens < 0:
+            raise ValueError("a reservation is not below 0")
+        if now_ms >= self._fold_due_ms:
+            self._fold(now_ms)
+        if quotas and (refusals := self._windows(quotas, now_ms).refusals(amounts, new=True)):
+            return first_refusal(refusals)
+        return self._reserve(request_id, scopes, now_ms, amounts.taken, running=True)
+
+    def refused(self, now_ms: int, amounts: Amounts, quotas: Sequence[Quota]) -> LimitExceeded | None:
+        """Return which limit would refuse a request, if any; nothing is changed."""
+        refusals = self._windows(quotas, now_ms).refusals(amounts, new=True)
+        return first_refusal(refusals) if refusals else None
+
+    def extend(self, request_id: object, more: Amounts, quotas: Sequence[Quota]) -> Hold | LimitExceeded:
+        """Reserve more for an open request, in its own windows, before an attempt after one that may be billed."""
+        held = self._held(request_id)
+        more = more._replace(requests=0)
+        refusals = self._windows(quotas, held.started_ms).refusals(more, new=False)
+        if refusals:
+            return first_refusal(refusals)
+        self._hold_more(held, more.taken)
+        return held
+
+    def note_excess(self, request_id: object, cost_pusd: int, tokens: int = 0) -> None:
+        """Raise what a request holds, past any limit: it cost more and its row is not yet written."""
+        if cost_pusd < 0 or tokens < 0:
+            raise ValueError("an excess is not below 0")
+        self._hold_more(self._held(request_id), (cost_pusd, tokens, 0, NO_PIECES))
+
+    def take_back(self, request_id: object, more: Amounts) -> None:
+        """Undo an extension that never came into force."""
+        held = self._held(request_id)
+        pieces = held.amounts[3]
+        if more.cost_pusd > held.cost_pusd or more.tokens > held.tokens or any(map(gt, more.pieces, pieces)):
+            raise ValueError("more is taken back than is held")
+        self._hold_more(held, (-more.cost_pusd, -more.tokens, 0, tuple(map(neg, more.pieces))))
+
+    def held_pusd(self, request_id: object) -> int:
+        """Return what an open request holds."""
+        return self._held(request_id).cost_pusd
+
+    def settle(self, request_id: object, cost_pusd: int, tokens: int, pieces: tuple[int, ...] = NO_PIECES) -> None:
+        """End a request with what it came to, even above what it held. Call it once the row is on disk."""
+        if cost_pusd < 0 or tokens < 0:
+            raise ValueError("a settlement is not below 0")
+        held = self._end(request_id)
+        amounts = (cost_pusd, tokens, held.amounts[2], pieces)
+        for totals in held.totals:
+            totals.end(held, amounts, self.zone)
+
+    def release(self, request_id: object, *, counts: bool = True) -> None:
+        """End a request that was certainly not billed; counts=False: its row was never written either."""
+        held = self._end(request_id)
+        amounts = (0, 0, held.amounts[2] if counts else 0, NO_PIECES)
+        for totals in held.totals:
+            totals.end(held, amounts, self.zone)
+
+    def stop_running(self, request_id: object) -> None:
+        """Stop counting a request as concurrent, though its cost is not known yet."""
+        held = self._held(request_id)
+        if held.running:
+            held.running = False
+            for totals in held.totals:
+                totals.running -= 1
+
+    # What limits say
+
+    def headroom_pusd(self, quotas: Sequence[Quota], now_ms: int, *, ignore_reserved: bool = False) -> int | None:
+        """Return what the tightest hard cost limit leaves, at least 0; None without one.
+
+        ignore_reserved gives what would be left if all open requests came to nothing.
+        """
+        return self._windows(quotas, now_ms).headroom_pusd(ignore_reserved=ignore_reserved)
+
+    def limits_view(self, quotas: Sequence[Quota], now_ms: int) -> list[LimitRow]:
+        """Return a row for each quota, in their fixed order."""
+        return self._windows(quotas, now_ms).rows()
+
+    def tightest(self, quotas: Sequence[Quota], now_ms: int) -> Iterator[tuple[CountedLimit, int]]:
+        """Return of each kind but concurrency the limit that leaves least, the first of several, and what it leaves."""
+        return self._windows(quotas, now_ms).tightest()
+
+    def open_requests(self) -> dict[object, Hold]:
+        """Return what is open, by request."""
+        return dict(self._open)
+
+    def open_ids(self) -> KeysView[Any]:
+        """Return the ids of all that is open, as a view."""
+        return self._open.keys()
+
+    def open_in(self, scope: str) -> int:
+        """Count what is open in a scope."""
+        return len(self._scope(scope).open)
+
+    # Rebuilding
+
+    def load_hours(self, rows: Iterable[SettledRow]) -> None:
+        """Add hours of the roll-up; what fine_rows covers must come through load_rows instead."""
+        self._windows_of.clear()
+        for row in rows:
+            for totals in self._totals_for(scopes_of(row.user, row.group)):
+                totals.settle_hour(row.at_ms, row.taken)
+
+    def load_rows(self, rows: Iterable[SettledRow]) -> None:
+        """Add settled requests (or sums of one minute) at the instant they began."""
+        for row in rows:
+            for totals in self._totals_for(scopes_of(row.user, row.group)):
+                totals.settle(row.at_ms, row.taken, self.zone)
+
+    def load_scope(self, scope: str, hours: Iterable[SettledRow], rows: Iterable[SettledRow]) -> None:
+        """Keep the totals of a use case from the start on; what is open and counts in it must be loaded after this."""
+        self.open_scope(scope)
+        self.load_past(scope, hours, rows)
+
+    def keeps(self, scope: str) -> bool:
+        """Return whether the totals of a use case are kept."""
+        return scope in self._kept
+
+    def with_kept(self, scopes: tuple[str, ...], use_case: str) -> tuple[str, ...]:
+        """Add the scope of a use case whose totals are kept, so that a request counts whatever limits it came under."""
+        scope = use_case_scope(use_case)
+        return (*scopes, scope) if scope in self._kept and scope not in scopes else scopes
+
+    def open_scope(self, scope: str) -> set[Any]:
+        """Start keeping the totals of a use case; load_past() must follow, or close_scope().
+
+        Return the requests that are let in until then, as a set that grows: they are not part of the past.
+        """
+        self._scopes[scope] = ScopeTotals(scope)
+        self._totals_of.clear()
+        self._windows_of.clear()
+        self._kept.add(scope)
+        counted = self._counted[scope] = set()
+        return counted
+
+    def close_scope(self, scope: str) -> None:
+        """Stop keeping the totals of a use case: its past could not be read."""
+        self._kept.discard(scope)
+        self._counted.pop(scope, None)
+
+    def load_past(self, scope: str, hours: Iterable[SettledRow], rows: Iterable[SettledRow]) -> None:
+        """Add what was booked under a use case before its totals were kept."""
+        self._counted.pop(scope, None)
+        self._windows_of.clear()
+        totals = self._scopes[scope]
+        for row in hours:
+            totals.settle_hour(row.at_ms, row.taken)
+        for row in rows:
+            totals.settle(row.at_ms, row.taken, self.zone)
+
+    def load_open(
+        self,
+        request_id: object,
+        scopes: tuple[str, ...],
+        started_ms: int,
+        cost_pusd: int,
+        tokens: int,
+        pieces: tuple[int, ...] = NO_PIECES,
+    ) -> None:
+        """Add a reservation that a crash left open: it counts in full, but no longer as concurrent."""
+        if request_id in self._open:
+            raise QuotaError(f"request {request_id} is already open")
+        self._reserve(request_id, scopes, started_ms, (cost_pusd, tokens, 1, pieces), running=False)
+
+    def audit(self) -> list[str]:
+        """Sum every window in use anew and name each that differs from what was kept.
+
+        A minute or hour that ended so long ago that its minutes were folded cannot be summed anew, and is left out.
+        """
+        faults = []
+        for totals in self._scopes.values():
+            for name, window in totals.windows.items():
+                if name in ("minute", "hour") and window.start_ms < totals.folded_ms:
+                    continue
+                probe_ms = window.until_ms - 1 if name != TOTAL else 0
+                fresh = totals.summed(window_at(name, self.zone, probe_ms))
+                if (fresh.settled, fresh.reserved) != (window.settled, window.reserved):
+                    faults.append(
+                        f"{totals.scope} {name}: kept {window.settled} and {window.reserved} reserved, "
+                        f"rows say {fresh.settled} and {fresh.reserved}"
+                    )
+        return faults
+
+    # Inside
+
+    def _scope(self, scope: str) -> ScopeTotals:
+        totals = self._scopes.get(scope)
+        if totals is None:
+            totals = self._scopes[scope] = ScopeTotals(scope)
+        return totals
+
+    def _totals_for(self, scopes: tuple[str, ...]) -> tuple[ScopeTotals, ...]:
+        found = self._totals_of.get(scopes)
+        if found is None:
+            found = self._totals_of[scopes] = tuple(self._scope(scope) for scope in scopes)
+        return found
+
+    def _windows(self, quotas: Sequence[Quota], now_ms: int) -> LimitWindows:
+        """Return the windows of these limits at an instant: those of the last time, where they hold still."""
+        known = self._windows_of.get(id(quotas))
+        if known is not None and known.from_ms <= now_ms < known.until_ms:
+            return known
+        found = []
+        for quota in quotas:
+            totals = self._scope(quota.scope)
+            window = None
+            if quota.window:
+                before = totals.windows.get(quota.window)
+                window = totals.window(quota.window, self.zone, now_ms)
+                if window is not before:
+                    self._windows_of.clear()  # others may have the one that it replaces, which is kept no longer
+            found.append((quota, totals, window))
+        windows = LimitWindows(quotas, found)
+        if isinstance(quotas, tuple):  # what cannot change
+            if len(self._windows_of) >= _KEPT_WINDOWS:
+                self._windows_of.clear()
+            self._windows_of[id(quotas)] = windows
+        return windows
+
+    def _held(self, request_id: object) -> Hold:
+        held = self._open.get(request_id)
+        if held is None:
+            raise QuotaError(f"request {request_id} is not open: it ended before, or never began")
+        return held
+
+    def _end(self, request_id: object) -> Hold:
+        held = self._open.pop(request_id, None)
+        if held is None:
+            raise QuotaError(f"request {request_id} is not open: it ended before, or never began")
+        return held
+
+    def _reserve(
+        self, request_id: object, scopes: tuple[str, ...], started_ms: int, amounts: Taken, *, running: bool
+    ) -> Hold:
+        all_totals = self._totals_for(scopes)
+        held = Hold(request_id, all_totals, started_ms, amounts, running)
+        self._open[request_id] = held
+        for totals in all_totals:
+            totals.reserve(held)
+        if self._counted:
+            for scope in scopes:
+                if scope in self._counted:
+                    self._counted[scope].add(request_id)
+        return held
+
+    def _hold_more(self, held: Hold, amounts: Taken) -> None:
+        (cost_pusd, tokens, requests, pieces), (more_pusd, more_tokens, _, more_pieces) = held.amounts, amounts
+        if more_pieces is not NO_PIECES:
+            pieces = tuple(map(add, pieces, more_pieces))
+        held.amounts = (cost_pusd + more_pusd, tokens + more_tokens, requests, pieces)
+        for totals in held.totals:
+            totals.hold(held.started_ms, amounts)
+
+    def _fold(self, now_ms: int) -> None:
+        self._fold_due_ms = now_ms - now_ms % HOUR_MS + HOUR_MS
+        for totals in self._scopes.values():
+            totals.fold(now_ms, self.zone, self._horizon_ms)

@@ -1,0 +1,149 @@
+"""The windows that a user's limits are held against, found once for a request instead of once for each question.
+
+The totals in them are those that the book keeps up to date, so that what is read here is true until the first of the
+windows ends or another takes its place in the book, which then forgets these.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from proxy.core.limit_kinds import BY_NAME, COST, INDEX
+from proxy.policy.quota.quota import Amounts, LimitExceeded, LimitRow, Quota, QuotaError, refusal_order
+from proxy.policy.quota.scope_totals import FOREVER_MS, ScopeTotals, WindowTotals
+from proxy.policy.quota.window import HOUR_MS, TOTAL, rolling_hours
+
+
+class CountedLimit(NamedTuple):
+    """A limit on what is summed up, with its window. place: of its kind in a sum.
+
+    is_strict: what is held counts too. is_returned: as in core/limit_kinds.py.
+    """
+
+    quota: Quota
+    place: int
+    amount: int
+    is_strict: bool
+    is_returned: bool
+    window: WindowTotals
+    totals: ScopeTotals
+
+    def resets_at_ms(self) -> int | None:
+        """Return when its window ends; for a rolling one, when its oldest hour drops out; None for all time."""
+        name = self.quota.window
+        hours = rolling_hours(name)
+        if hours is None:
+            return None if name == TOTAL else self.window.until_ms
+        oldest_ms = self.totals.oldest_hour_ms(self.window)
+        return None if oldest_ms is None else oldest_ms + (hours + 1) * HOUR_MS
+
+    def row(self) -> LimitRow:
+        """Return what it says now."""
+        (scope, kind, amount, window, mode), index = self.quota, self.place
+        used, reserved = self.window.settled[index], self.window.reserved[index]
+        left = max(0, amount - used - reserved)
+        return LimitRow(scope, kind, window, mode, amount, used, reserved, left, self.resets_at_ms())
+
+    def refusal(self, needed: int, likely: int) -> LimitExceeded | None:
+        """Return the refusal of a request that needs so much, or is thought to; None where it may pass."""
+        index, used = self.place, self.window.settled[self.place]
+        reserved = self.window.reserved[index]
+        if self.is_strict:
+            if used + reserved + needed <= self.amount:
+                return None
+            waiting_helps = self.is_returned and used + needed <= self.amount
+            return LimitExceeded(self.quota, used, reserved, needed, self.resets_at_ms(), waiting_helps)
+        if used + likely < self.amount:
+            return None
+        return LimitExceeded(self.quota, used, reserved, likely, self.resets_at_ms(), only_reservations_in_way=False)
+
+
+class LimitWindows:
+    """The limits of a user in the order in which refusals are told, each with the window of an instant.
+
+    They hold for instants from from_ms on and before until_ms.
+    """
+
+    __slots__ = ("_by_kind", "_hard_cost", "counted", "from_ms", "open", "quotas", "until_ms")
+
+    def __init__(
+        self, quotas: Sequence[Quota], found: Sequence[tuple[Quota, ScopeTotals, WindowTotals | None]]
+    ) -> None:
+        """Order what was found: each limit with the totals of its scope, and its window where it has one."""
+        self.quotas = quotas  # it is known in the book by its identity
+        ordered = sorted(found, key=lambda one: refusal_order(one[0]))
+        self.counted = [
+            CountedLimit(
+                quota,
+                INDEX[quota.kind],
+                quota.amount,
+                quota.mode == "hard" or BY_NAME[quota.kind].is_exact,
+                BY_NAME[quota.kind].is_returned,
+                window,
+                totals,
+            )
+            for quota, totals, window in ordered
+            if window is not None
+        ]
+        self.open = [(quota, totals) for quota, totals, window in ordered if window is None]
+        self.from_ms = max((limit.window.from_ms for limit in self.counted), default=0)
+        self.until_ms = min((limit.window.until_ms for limit in self.counted), default=FOREVER_MS)
+        hard_cost = [limit for limit in self.counted if limit.place == COST and limit.quota.mode == "hard"]
+        self._hard_cost = [(limit.amount, limit.window.settled, limit.window.reserved) for limit in hard_cost]
+        self._by_kind: dict[str, list[CountedLimit]] = {}
+        for limit in self.counted:
+            self._by_kind.setdefault(limit.quota.kind, []).append(limit)
+
+    def headroom_pusd(self, *, ignore_reserved: bool) -> int | None:
+        """Return what the tightest hard cost limit leaves, at least 0; None without one."""
+        least: int | None = None
+        for amount, settled, reserved in self._hard_cost:
+            left = amount - settled[COST] - (0 if ignore_reserved else reserved[COST])
+            if least is None or left < least:
+                least = left
+        return None if least is None else max(least, 0)
+
+    def refusals(self, amounts: Amounts, *, new: bool) -> list[LimitExceeded]:
+        """Return each limit that a request does not fit into. new=False: it is open already, and asks for more."""
+        refusals = []
+        if new:
+            for quota, totals in self.open:
+                if totals.running >= quota.amount:
+                    refusals.append(LimitExceeded(quota, 0, totals.running, 1, None, only_reservations_in_way=True))
+        counted, is_priced = amounts.counted, amounts.is_priced
+        for limit in self.counted:
+            _, place, amount, is_strict, _, window, _ = limit
+            needed = counted[place]
+            if place == COST and not is_priced:
+                if limit.quota.mode == "hard":
+                    raise QuotaError("a request without a price under a hard cost limit must be refused before this")
+            elif not needed:
+                continue  # what costs nothing passes also when everything is spent
+            elif is_strict and window.settled[place] + window.reserved[place] + needed <= amount:
+                continue  # nearly always
+            refused = limit.refusal(needed, amounts.likely[place])
+            if refused is not None:
+                refusals.append(refused)
+        return refusals
+
+    def rows(self) -> list[LimitRow]:
+        """Return a row for each limit, in order."""
+        found = [limit.row() for limit in self.counted]
+        for quota, totals in self.open:
+            scope, kind, amount, window, mode = quota
+            running = totals.running
+            found.append(LimitRow(scope, kind, window, mode, amount, 0, running, max(0, amount - running), None))
+        return found
+
+    def tightest(self) -> Iterator[tuple[CountedLimit, int]]:
+        """Yield of each kind that is summed up the limit that leaves least, the first of several, and what is left."""
+        for limits in self._by_kind.values():
+            tightest, least = limits[0], -1
+            for limit in limits:
+                place, window = limit.place, limit.window
+                left = limit.amount - window.settled[place] - window.reserved[place]
+                if left <= 0:
+                    tightest, least = limit, 0
+                    break  # no other leaves less
+                if left < least or least < 0:
+                    tightest, least = limit, left
+            yield tightest, least

@@ -1,0 +1,246 @@
+"""What one scope (a user, a group, all) has used, by time: the totals that limits are held against.
+
+Totals do not depend on which limits are configured, so that changing a limit never changes what was spent and
+a new limit sees past spending. Sums are lists in the order of core/limit_kinds.py, COUNTED. What every request takes is
+added to them one by one, which costs half of a loop; what few take is added by a loop, where there is any.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import add
+from zoneinfo import ZoneInfo
+
+from proxy.core.limit_kinds import COST, NO_PIECES, NOTHING, REQUESTS, TOKENS, Taken
+from proxy.policy.quota.window import HOUR_MS, MINUTE_MS, Window, window_at
+
+_QUARTER_MS = 15 * MINUTE_MS  # every zone has been off UTC by whole quarters of an hour since 1986
+FINE_HOURS = 48  # minutes are kept this long; then they are folded into hours
+FOREVER_MS = 1 << 62
+
+
+@dataclass(slots=True, eq=False)
+class Hold:
+    """What one open request holds in its scopes; it counts in the window of started_ms, whenever it ends."""
+
+    request_id: object
+    totals: tuple["ScopeTotals", ...]
+    started_ms: int
+    amounts: Taken
+    running: bool
+
+    @property
+    def cost_pusd(self) -> int:
+        return self.amounts[0]
+
+    @property
+    def tokens(self) -> int:
+        return self.amounts[1]
+
+
+class WindowTotals:
+    """One window of a scope with its sums, kept up to date; reserved holds what is open."""
+
+    __slots__ = ("end_ms", "from_ms", "reserved", "settled", "start_ms", "until_ms")
+
+    def __init__(self, window: Window) -> None:
+        self.start_ms = window.start_ms
+        self.end_ms = FOREVER_MS if window.end_ms is None else window.end_ms
+        self.until_ms = FOREVER_MS if window.until_ms is None else window.until_ms
+        # The instants it serves: a rolling one those of the hour before it moves, the others all that they
+        # count.
+        is_rolling = window.end_ms is None and window.until_ms is not None
+        self.from_ms = self.until_ms - HOUR_MS if is_rolling else window.start_ms
+        self.settled = [*NOTHING]
+        self.reserved = [*NOTHING]
+
+
+class ScopeTotals:
+    """The totals of one scope: past amounts in buckets, open reservations, and windows over both."""
+
+    __slots__ = (
+        "_before",
+        "_before_ms",
+        "_bucket",
+        "_bucket_ms",
+        "_fold_ms",
+        "_hours",
+        "_minutes",
+        "_quarters",
+        "open",
+        "running",
+        "scope",
+        "windows",
+    )
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        self.open: dict[object, Hold] = {}
+        self.running = 0
+        self.windows: dict[str, WindowTotals] = {}
+        self._minutes: dict[int, list[int]] = {}
+        self._quarters: dict[int, list[int]] = {}  # of hours in which a day of the zone begins
+        self._hours: dict[int, list[int]] = {}
+        self._before = [*NOTHING]  # older than the horizon: only the total still counts it
+        self._before_ms = 0  # the end of what _before holds
+        self._fold_ms = 0
+        self._bucket: list[int] = []  # the one that was added to last, a minute of _minutes
+        self._bucket_ms = -1
+
+    def window(self, name: str, zone: ZoneInfo, now_ms: int) -> WindowTotals:
+        """Return the window that now_ms lies in, summed anew when it has changed."""
+        found = self.windows.get(name)
+        if found is None or now_ms >= found.until_ms or now_ms < found.from_ms:
+            found = self.windows[name] = self.summed(window_at(name, zone, now_ms))
+        return found
+
+    def summed(self, window: Window) -> WindowTotals:
+        """Sum a window from the buckets and the open reservations.
+
+        A bucket that the start of the window cuts counts in full, and so does what was folded away later than
+        that start: on the limit's side. Both happen only when the clock went back by days.
+        """
+        found = WindowTotals(window)
+        start, end = found.start_ms, found.end_ms
+        if start < self._before_ms:
+            found.settled[:] = self._before
+        for buckets, size_ms in (
+            (self._minutes, MINUTE_MS),
+            (self._quarters, _QUARTER_MS),
+            (self._hours, HOUR_MS),
+        ):
+            for at_ms, amounts in buckets.items():
+                if at_ms + size_ms > start and at_ms < end:
+                    found.settled[:] = map(add, found.settled, amounts)
+        for held in self.open.values():
+            if start <= held.started_ms < end:
+                _add(found.reserved, held.amounts)
+        return found
+
+    def reserve(self, held: Hold) -> None:
+        """Count a request as open, with all that it holds."""
+        self.open[held.request_id] = held
+        self.running += held.running
+        if self.windows:
+            self.hold(held.started_ms, held.amounts)
+
+    def hold(self, started_ms: int, amounts: Taken) -> None:
+        """Add to what is reserved (or take from it) in every window that the instant lies in."""
+        cost_pusd, tokens, requests, pieces = amounts
+        for window in self.windows.values():
+            if window.start_ms <= started_ms < window.end_ms:
+                reserved = window.reserved
+                reserved[COST] += cost_pusd
+                reserved[TOKENS] += tokens
+                reserved[REQUESTS] += requests
+                if pieces is not NO_PIECES:
+                    _add_pieces(reserved, pieces)
+
+    def end(self, held: Hold, amounts: Taken, zone: ZoneInfo) -> None:
+        """Replace a reservation by what it came to, in the windows of its start."""
+        del self.open[held.request_id]
+        self.running -= held.running
+        started_ms = held.started_ms
+        if self.windows:
+            held_pusd, held_tokens, held_requests, held_pieces = held.amounts
+            cost_pusd, tokens, requests, pieces = amounts
+            for window in self.windows.values():
+                if window.start_ms <= started_ms < window.end_ms:
+                    reserved, settled = window.reserved, window.settled
+                    reserved[COST] -= held_pusd
+                    reserved[TOKENS] -= held_tokens
+                    reserved[REQUESTS] -= held_requests
+                    settled[COST] += cost_pusd
+                    settled[TOKENS] += tokens
+                    settled[REQUESTS] += requests
+                    if held_pieces is not NO_PIECES:
+                        _add_pieces(reserved, [-amount for amount in held_pieces])
+                    if pieces is not NO_PIECES:
+                        _add_pieces(settled, pieces)
+        self._store(started_ms, amounts, zone)
+
+    def settle(self, at_ms: int, amounts: Taken, zone: ZoneInfo) -> None:
+        """Add settled amounts (negative ones correct) at an instant, without any reservation."""
+        for window in self.windows.values():
+            if window.start_ms <= at_ms < window.end_ms:
+                _add(window.settled, amounts)
+        self._store(at_ms, amounts, zone)
+
+    def settle_hour(self, hour_ms: int, amounts: Taken) -> None:
+        """Add a whole hour of a roll-up."""
+        self.windows.clear()
+        _add(self._hours.setdefault(hour_ms - hour_ms % HOUR_MS, [*NOTHING]), amounts)
+
+    def _store(self, at_ms: int, amounts: Taken, zone: ZoneInfo) -> None:
+        minute_ms = at_ms - at_ms % MINUTE_MS
+        bucket = self._bucket if minute_ms == self._bucket_ms else self._bucket_at(at_ms, minute_ms, zone)
+        cost_pusd, tokens, requests, pieces = amounts
+        bucket[COST] += cost_pusd
+        bucket[TOKENS] += tokens
+        bucket[REQUESTS] += requests
+        if pieces is not NO_PIECES:
+            _add_pieces(bucket, pieces)
+
+    def _bucket_at(self, at_ms: int, minute_ms: int, zone: ZoneInfo) -> list[int]:
+        if at_ms < self._fold_ms:
+            buckets, key = self._folded(at_ms, zone)
+            return buckets.setdefault(key, [*NOTHING])
+        self._bucket_ms = minute_ms
+        self._bucket = self._minutes.setdefault(minute_ms, [*NOTHING])
+        return self._bucket
+
+    def _folded(self, at_ms: int, zone: ZoneInfo) -> tuple[dict[int, list[int]], int]:
+        hour_ms = at_ms - at_ms % HOUR_MS
+        if holds_a_day_edge(hour_ms, zone):
+            return self._quarters, at_ms - at_ms % _QUARTER_MS
+        return self._hours, hour_ms
+
+    def fold(self, now_ms: int, zone: ZoneInfo, horizon_ms: int) -> None:
+        """Fold minutes older than FINE_HOURS into hours, what is older than the horizon into the total."""
+        before_ms = now_ms - now_ms % HOUR_MS - FINE_HOURS * HOUR_MS
+        if before_ms <= self._fold_ms:
+            return
+        self._fold_ms = before_ms
+        self._bucket_ms = -1
+        for at_ms in [at_ms for at_ms in self._minutes if at_ms < before_ms]:
+            buckets, key = self._folded(at_ms, zone)
+            bucket = buckets.setdefault(key, [*NOTHING])
+            bucket[:] = map(add, bucket, self._minutes.pop(at_ms))
+        for buckets in (self._quarters, self._hours):
+            for at_ms in [at_ms for at_ms in buckets if at_ms < now_ms - horizon_ms]:
+                self._before[:] = map(add, self._before, buckets.pop(at_ms))
+                self._before_ms = max(self._before_ms, at_ms + HOUR_MS)
+
+    def oldest_hour_ms(self, window: WindowTotals) -> int | None:
+        """Return the first hour of a rolling window in which anything was used or is held."""
+        used = [
+            at_ms
+            for buckets in (self._minutes, self._quarters, self._hours)
+            for at_ms, amounts in buckets.items()
+            if at_ms >= window.start_ms and any(amounts)
+        ]
+        used += [held.started_ms for held in self.open.values() if held.started_ms >= window.start_ms]
+        first = min(used, default=None)
+        return None if first is None else first - first % HOUR_MS
+
+    @property
+    def folded_ms(self) -> int:
+        """Return the time before which minutes are no longer kept apart."""
+        return self._fold_ms
+
+
+def holds_a_day_edge(hour_ms: int, zone: ZoneInfo) -> bool:
+    """Return whether a day of the zone begins inside this UTC hour, which no roll-up can split."""
+    return hour_ms < window_at("day", zone, hour_ms + HOUR_MS - 1).start_ms < hour_ms + HOUR_MS
+
+
+def _add(total: list[int], amounts: Taken) -> None:
+    cost_pusd, tokens, requests, pieces = amounts
+    total[COST] += cost_pusd
+    total[TOKENS] += tokens
+    total[REQUESTS] += requests
+    _add_pieces(total, pieces)
+
+
+def _add_pieces(total: list[int], pieces: Sequence[int]) -> None:
+    for place, amount in enumerate(pieces, REQUESTS + 1):
+        total[place] += amount
