@@ -1,4 +1,4 @@
-"""Build the totals of quotas anew from the ledger: at start, and for a scope whose first limit comes with a reload."""
+"""Rebuild quota totals from the ledger: at start, and for a scope whose first limit comes with a reload."""
 
 import sqlite3
 from collections.abc import Collection
@@ -32,9 +32,9 @@ def past_of(
 ) -> tuple[list[SettledRow], list[SettledRow]]:
     """Return what was booked under a use case, by hours and by rows; counted: requests to be left out.
 
-    What is open now counts at what it holds, for good: on the limit's side.
+    Open requests count at what they hold, for good: on the safe side.
     """
-    known = frozenset(counted.copy())  # in one step, for the event loop goes on adding; a row of it is there already
+    known = frozenset(counted.copy())  # in one step, since the event loop goes on adding rows
     totals = read_totals(connection, readable_rows(connection, fine_rows(now_ms, zone)), use_case, known)
     held = [
         SettledRow(

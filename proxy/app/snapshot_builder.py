@@ -53,13 +53,13 @@ class SnapshotBuilder:
         providers = build_providers(settings.providers, self._providers)
         is_built = False
         try:
-            snapshot = self._snapshot_of(settings, directory, providers)  # the last that may refuse the settings
+            snapshot = self._snapshot_of(settings, directory, providers)  # the last step that may refuse the settings
             pasts = await self._pasts_of_keys(providers.values(), snapshot.zone)
             await self._open_use_cases(snapshot.use_case_quotas, snapshot.zone)
             await self._ledger.change(lambda db: _label(db, settings, self._clock.now_ms()))
             is_built = True
         finally:
-            if not is_built:  # close the connections of rows that never came into force
+            if not is_built:  # close the connections of rows that never were in force
                 await close_all(row for row in providers.values() if not is_kept(row, self._providers))
         self._pasts = pasts
         self.missing_limits = find_missing_limits(settings, rows, tokens)
@@ -110,8 +110,8 @@ class SnapshotBuilder:
     async def _open_use_cases(self, quotas: Iterable[str], zone: ZoneInfo) -> None:
         """Start totals for use cases whose first limit comes with a reload; a start does so for all that have limits.
 
-        From the first moment what is let in counts, whichever configuration it came under; then the past is read, and
-        what has been counted meanwhile is left out of it.
+        From the first moment every admitted request counts, whatever its configuration; then the past is read, without
+        what has been counted meanwhile.
         """
         book, now_ms = self.book, self._clock.now_ms()
         if book is None:

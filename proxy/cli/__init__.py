@@ -13,7 +13,7 @@ import click
 from proxy import __version__
 from proxy.core.errors import SetupError
 
-# command -> (module, attribute, help); the help stands here so that listing imports nothing
+# command -> (module, attribute, help); the help is here so that listing commands imports nothing
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "audit": ("proxy.cli.audit", "audit", "Recompute the ledger from its rows; say what does not add up."),
     "backup": ("proxy.cli.backup", "backup", "Copy the ledger, also while the proxy runs."),
@@ -62,7 +62,7 @@ def main(args: list[str] | None = None) -> Any:
     """Run a command; a mistake that a person can mend is a text and an exit code, not a traceback."""
     try:
         code = _run(args)
-        sys.stdout.flush()  # what is left in its buffer meets a full disk only now
+        sys.stdout.flush()  # a full disk may show only when the buffer is flushed
     except SetupError as error:
         click.echo(f"tollkeeper: {error}", err=True)
         code = error.exit_code
@@ -86,7 +86,7 @@ def _run(args: list[str] | None) -> int | str | None:
 
 def _refused(error: OSError) -> int:
     """Say that what was to be printed or written was refused; who closed a pipe early knows."""
-    with contextlib.suppress(OSError, ValueError):  # what is left in the buffer would be tried again at the exit
+    with contextlib.suppress(OSError, ValueError):  # the exit would try to write the rest of the buffer again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error.errno != errno.EPIPE:
         what = error.filename or "Standard output"

@@ -1,4 +1,4 @@
-"""tollkeeper audit: hold the ledger against its own rows."""
+"""tollkeeper audit: check the ledger against its own rows."""
 
 import json
 import sys
@@ -31,7 +31,7 @@ _MARGIN_S = 60.0  # on top of all timeouts of a request: the disk, the drain
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option
 def audit(database: Path | None, config_path: Path | None, *, as_json: bool) -> None:
-    """Recompute the ledger from its rows and say what does not add up. Reads only, also while the proxy runs.
+    """Recompute the ledger from its rows and report what does not add up. Reads only, also while the proxy runs.
 
     Exit code 0: everything adds up; 1: it does not; 4: the ledger cannot be read.
     """

@@ -44,7 +44,7 @@ def _copy(settings: "Settings", file: Path, *, force: bool) -> dict[str, Any]:
     from proxy.cli.running_proxy import ask_running  # noqa: PLC0415
     from proxy.storage.sqlite.backup import copy_ledger  # noqa: PLC0415
 
-    if sys.platform != "win32":  # without a socket there is no door for it: it is made here too
+    if sys.platform != "win32":  # Windows has no socket to ask over: the copy is made here
         found = ask_running(settings, "backup", {"path": str(file), "force": force}, timeout_s=_LONGEST_S)
         if found is not None:
             return dict(found)

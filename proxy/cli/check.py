@@ -31,7 +31,7 @@ _MARKS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One finding. fix says what to do, "" where nothing is; exit_code is what a failure of this kind gives."""
+    """One finding. fix says what to do, "" for nothing; exit_code is that of a failure of this kind."""
 
     name: str
     state: Literal["ok", "warn", "fail"]
@@ -63,7 +63,7 @@ def check(config_path: Path | None, *, offline: bool, as_json: bool) -> None:
 
 
 def _print(line: Line) -> None:
-    mark = click.style(f"{line.state:5}", fg=_MARKS[line.state])  # echo leaves colours out where there is no terminal
+    mark = click.style(f"{line.state:5}", fg=_MARKS[line.state])  # echo strips colours when not on a terminal
     first, *more = line.text.splitlines() or [""]
     click.echo(f"{mark} {line.name:12} {first}")
     for text in [*more, *([line.fix] if line.fix else [])]:
@@ -136,7 +136,7 @@ def _gaps(settings: "Settings") -> Iterable[Line]:
 
     try:
         users, tokens = database_rows(settings)
-    except LedgerError:  # said already
+    except LedgerError:  # reported already
         return
     for gap in find_missing_limits(settings, users, tokens):
         yield Line("limits" if gap.kind == "limits.missing" else "users", "warn", gap.text, gap.fix)
@@ -241,7 +241,7 @@ async def _names(settings: "Settings", rows: "Mapping[str, ProviderRow]") -> lis
 
     with TemporaryDirectory(prefix="tollkeeper-") as folder:
         catalogue = ModelLists(Path(folder), "check", SystemClock())
-        logging.getLogger("tollkeeper.catalogue").setLevel(logging.CRITICAL)  # a list that fails is told in a line
+        logging.getLogger("tollkeeper.catalogue").setLevel(logging.CRITICAL)  # reported as a line below
         await asyncio.gather(*(catalogue.refresh(row) for row in rows.values()))
     return [
         Line("models", "fail" if name.is_all else "warn", name.text, name.fix)

@@ -1,4 +1,4 @@
-"""Targets of presets that have no price, for which a hard limit on cost cannot hold anything."""
+"""Targets of presets without a price, for which a hard cost limit cannot reserve anything."""
 
 import fnmatch
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ def has_hard_cost(settings: "Settings") -> bool:
 def unpriced_targets(settings: "Settings") -> Iterable[tuple[str, list[str], bool]]:
     """Return each preset with its targets without a price, and whether another target remains.
 
-    Those at OpenRouter are left out of account: its list tells their prices.
+    Those at OpenRouter are left out: its list has their prices.
     """
     from proxy.config.provider import split_target  # noqa: PLC0415 - keeps --help quick
 

@@ -1,7 +1,7 @@
-"""How a command changes users and tokens: through the proxy that runs, or, where none runs, by itself as the owner.
+"""How a command changes users and tokens: through the running proxy or, if none is running, by itself as the owner.
 
-The socket beside the ledger is the door to a running proxy; the file's mode is the credential. Without Unix sockets
-(Windows) it is TCP on this machine with the operator's token. Which of the two holds is settled by the ledger's lock:
+A running proxy is reached by the socket beside the ledger; the file's mode is the credential. Without Unix sockets
+(Windows) it is TCP on this machine with the operator's token. The ledger's lock decides which of the two applies:
 whoever has it writes.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _STARTING_S = 5.0  # a proxy holds the lock before its socket is there: migrations, a check of the whole file
 _RETRY_S = 0.05
-_ANSWER_S = 30.0  # the ledger's disk may be slow; an answer that never comes is an error
+_ANSWER_S = 30.0  # the ledger's disk may be slow; no answer at all is an error
 
 Do = Callable[[str, Mapping[str, Any]], Any]
 Connect = Callable[[], http.client.HTTPConnection]
@@ -45,7 +45,7 @@ def actor() -> str:
 def operator(settings: "Settings", purpose: str) -> Iterator[Do]:
     """Yield a function that runs an operation ("users.add") with its fields and returns its data.
 
-    Raises click.ClickException with the text of a refused change, LedgerError where the ledger cannot be had.
+    Raises click.ClickException with the text of a refused change, LedgerError if the ledger cannot be opened.
     """
     deadline_s = time.monotonic() + _STARTING_S
     while True:

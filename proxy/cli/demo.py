@@ -20,7 +20,7 @@ from proxy.core.user_token import is_well_formed, new_token, token_hash
 _MARK = "# Made by tollkeeper demo"
 _USER = "demo"
 _GUEST = "guest"
-_GUEST_LIMIT = "$0.0009/day"  # a handful of short answers of the model in the hints: then the first refusal
+_GUEST_LIMIT = "$0.0009/day"  # a handful of short answers of the model in the hints, then comes the first refusal
 _DRAIN_S = 10
 
 

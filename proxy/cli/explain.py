@@ -1,4 +1,4 @@
-"""tollkeeper explain: where a request would go, what it could cost at most, and which limits hold for it."""
+"""tollkeeper explain: where a request would go, what it could cost at most, and which limits apply to it."""
 
 import json
 import sys
@@ -33,7 +33,7 @@ def explain(
 ) -> None:
     """Show where a request for MODEL would go and what it could cost at most. Nothing is sent and no money is reserved.
 
-    The running proxy is asked. Where none runs, configuration, ledger and the last list of prices on disk tell.
+    The running proxy is asked. If none is running, configuration, ledger and the last price list on disk are used.
     """
     from proxy.cli.running_proxy import ask_running  # noqa: PLC0415 - keeps --help quick
 

@@ -7,7 +7,7 @@ ever cut off.
 from collections.abc import Callable, Sequence
 
 _GAP = "  "
-_TEXT_MIN = 8  # a column of text is not made narrower than this
+_TEXT_MIN = 8  # the narrowest that a column of text becomes
 _LABEL_GAP = 2
 
 Row = Sequence[str]
@@ -16,8 +16,8 @@ Row = Sequence[str]
 def as_table(rows: Sequence[Row], whole: Sequence[bool], right: Sequence[bool], width: int) -> list[str] | None:
     """Return the lines of a table whose first row is the head; None where it does not fit in width.
 
-    whole: columns whose cells stay in one piece (a head may be broken at its underscores); right: those that stand
-    on the right.
+    whole: columns whose cells stay in one piece (a head may be broken at its underscores); right: those that are
+    aligned right.
     """
     widths = _widths(rows, whole, width)
     if widths is None:

@@ -1,4 +1,4 @@
-"""What is written to stderr while serving: an event's name and its fields; text for people, JSON lines for machines.
+"""What is logged to stderr while serving: an event's name and its fields; text for people, JSON lines for machines.
 
 Fields are an allow-list by construction: events name what they log, and no body or header is ever among it.
 """
@@ -20,7 +20,7 @@ from proxy.pipeline.access_log import REFUSED, REQUEST, Ended, Line, request_lin
 from proxy.storage.rows import ID_PREFIX, OpenRow, of_end
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_NAMES = ("tollkeeper", "proxy")  # the loggers that are ours
+_NAMES = ("tollkeeper", "proxy")  # our own loggers
 DETAILS = "details"  # the field that may hold several lines: a text of our own, with the place in a file
 _COLOURS = {"debug": "2", "warning": "33", "error": "31", "critical": "31"}  # ECMA-48
 _EVENT_WIDTH = 16
@@ -75,7 +75,7 @@ _END_NAMES = of_end(
     *("finish_reason", "error", "flags"),
 )
 _END_OWN = of_end("finished_ms", "id", "input_tokens", "output_tokens", "cost_pusd", "duration_ms", "ttft_ms")
-_OWN: Mapping[str, str | None] = {  # what each line has by itself, and how that begins
+_OWN: Mapping[str, str | None] = {  # what differs in each line, and its prefix
     "ts": "",
     "request_id": ID_PREFIX,
     **dict.fromkeys(("input_tokens", "output_tokens", "cost_usd", "duration_ms", "ttft_ms")),
@@ -175,7 +175,7 @@ def set_up_logs(level: str, form: str) -> Output:
     root.handlers[:] = [output.handler]
     root.setLevel(logging.WARNING)
     output.set_level(level)
-    # aiohttp's own lines can quote requests; what matters of them is reported by us
+    # aiohttp's own lines can quote requests; we report what matters in them
     for name in ("aiohttp.server", "aiohttp.access", "aiohttp.client", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return output

@@ -13,7 +13,7 @@ _GLOB = frozenset("*?[")
 
 
 class UnknownName(NamedTuple):
-    """A name that leads nowhere. is_all: whoever asks for what holds it gets nothing."""
+    """A name that matches no model. is_all: no request for its preset can be served."""
 
     text: str
     fix: str
@@ -23,7 +23,7 @@ class UnknownName(NamedTuple):
 def unknown_names(settings: Settings, rows: Mapping[str, ProviderRow], catalogue: ModelLists) -> Iterator[UnknownName]:
     """Return the targets of presets that no list has or that have no price, and allowed models that do not exist.
 
-    A provider whose list is not known, and a model with a price of the operator's own, tell nothing.
+    A provider whose list is unknown, and a model with a price of the operator's own, yield nothing.
     """
     for name, preset in settings.presets.items():
         targets = [target.target for target in preset.targets if target.target is not None]

@@ -1,4 +1,4 @@
-"""Progress of what takes long, on stderr: a bar on a terminal, a line every few seconds elsewhere."""
+"""Progress of long jobs, on stderr: a bar on a terminal, a line every few seconds elsewhere."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""Ask the proxy that runs on this ledger; None where none runs."""
+"""Ask the proxy that runs on this ledger; None if none is running."""
 
 import http.client
 import json

@@ -18,7 +18,7 @@ from proxy.config.load import LoadedConfig
 from proxy.core.errors import LedgerError
 from proxy.storage.sqlite.users import add_token, add_user
 
-_BROKEN_S = 10.0  # how long a broken proxy still answers 503: answers under way end, and a look at /readyz sees it
+_BROKEN_S = 10.0  # how long a broken proxy still answers 503, so that open requests end and /readyz shows the fault
 
 
 @click.command()
@@ -28,7 +28,7 @@ _BROKEN_S = 10.0  # how long a broken proxy still answers 503: answers under way
 def serve(config_path: Path | None, host: str | None, port: int | None) -> None:
     """Run the proxy.
 
-    Ctrl-C or SIGTERM lets open requests finish; a second one cuts them. SIGHUP reads the configuration again, which
+    Ctrl-C or SIGTERM lets open requests finish; a second one aborts them. SIGHUP reads the configuration again, which
     also happens by itself when the file changes.
     """
     started_s = time.perf_counter()

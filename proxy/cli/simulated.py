@@ -1,4 +1,4 @@
-"""The simulator as a child of `tollkeeper demo`: a process of its own that never outlives its parent.
+"""The simulator as a child process of `tollkeeper demo` that never outlives its parent.
 
 The parent holds the other end of stdin; when it is closed, however the parent ended, the child ends too.
 """
@@ -26,7 +26,7 @@ def simulator() -> Iterator[str]:
     home = str(Path(proxy.__file__).parents[1])
     paths = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
     child = subprocess.Popen(
-        [sys.executable, "-m", "proxy.cli.simulated", "--friendly"],  # words for people, none that break things
+        [sys.executable, "-m", "proxy.cli.simulated", "--friendly"],  # friendly words, none chosen to break parsers
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,4 +1,4 @@
-"""tollkeeper tokens: what users prove themselves with."""
+"""tollkeeper tokens: what users authenticate with."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 def tokens() -> None:
     """Make, list, rotate, disable and remove users' tokens.
 
-    A token is printed once and kept nowhere; the ledger holds its SHA-256. A running proxy takes a change at once.
+    A token is printed once and never stored; the ledger holds its SHA-256. A running proxy applies a change at once.
     """
 
 

@@ -1,4 +1,4 @@
-"""Users and tokens as lists: those of the configuration and those in the database, which yield to the former."""
+"""Users and tokens as lists: those of the configuration, which take precedence, and those in the database."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

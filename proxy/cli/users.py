@@ -20,9 +20,9 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 def users() -> None:
     """Add, list, change, disable and remove users.
 
-    Users live in the configuration (users:) or in the database (these commands); the configuration wins on a clash. A
-    running proxy takes a change at once. What a user has spent stays in the ledger. End users, whom a trusted token or
-    a signed JWT names, are in the database from their first request on.
+    Users live in the configuration (users:) or in the database (these commands); the configuration takes precedence. A
+    running proxy applies a change at once. What a user has spent stays in the ledger. End users, whom a trusted token
+    or a signed JWT names, are in the database from their first request on.
     """
 
 

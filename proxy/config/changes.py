@@ -1,6 +1,6 @@
 """What a new configuration changes, for whom, in lines for people.
 
-Secrets and prompts are told as changed, never shown.
+Secrets and prompts are reported as changed, never shown.
 """
 
 from collections.abc import Iterator, Mapping

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 
 class SettingError(ValueError):
-    """A check of one value says no: what the value must be, without the value itself.
+    """A check of one value failed: what the value must be, without the value itself.
 
     Whoever prints it knows whether the value may be shown. must reads on after the setting's name ("must be a
     whole number"); advice is a sentence of its own that tells what to write; key names the entry at fault
-    inside a block that is checked as a whole; show is False where the text says itself what was found.
+    inside a block that is checked as a whole; show is False if the text itself says what was found.
     """
 
     def __init__(self, must: str, advice: str = "", *, key: str | None = None, show: bool = True) -> None:
@@ -38,4 +38,4 @@ class Diagnostic:
     mark: Mark | None = None
     path: str = ""
     origin: str = ""
-    above: int | None = None  # a line further up that the text speaks of, to be shown too
+    above: int | None = None  # an earlier line that the text refers to, to be shown too

@@ -1,4 +1,4 @@
-"""What the process environment says about settings: TOLLKEEPER_* and the provider's key."""
+"""Settings in the process environment: TOLLKEEPER_* and the provider's key."""
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches

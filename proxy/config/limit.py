@@ -28,11 +28,11 @@ Mode = Literal["hard", "soft"]
 CALENDAR = ("minute", "hour", "day", "week", "month", "total")
 MODES = ("hard", "soft")
 _ROLLING = re.compile(r"([1-9][0-9]{0,3})([dh])", re.ASCII)
-_MAX_HOURS = 366 * 24  # rolling sums are kept by the hour; a year of them is where memory and retention end
+_MAX_HOURS = 366 * 24  # rolling sums are kept by the hour, for a year at most
 _COUNT = re.compile(r"([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?)([kKMB]?)", re.ASCII)
 _MONEY = re.compile(r"\$?([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?)", re.ASCII)
 _FACTORS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}
-_MAX_COUNT = 10**15  # more tokens than a user can send in a life; fits one SQLite INTEGER with room for sums
+_MAX_COUNT = 10**15  # more tokens than a user can ever send; fits one SQLite INTEGER with room for sums
 _OTHER_WORDS = {
     "s": "minute",
     "sec": "minute",

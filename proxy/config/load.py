@@ -1,4 +1,4 @@
-"""The door from a file to settings: read, parse, put in variables, check, and say every mistake at once.
+"""From a file to settings: read, parse, substitute variables, check, and report every mistake at once.
 
 Where a value comes from, strongest first: flag, TOLLKEEPER_* variable, file, default.
 """
@@ -32,7 +32,7 @@ from proxy.core.errors import ConfigError
 from proxy.core.secret import Secret
 
 _KEYS = {"api_key": "OPENROUTER_API_KEY", "management_key": "OPENROUTER_MANAGEMENT_KEY"}
-_MAX_KEY_BYTES = 64 * 1024  # a key has about a hundred characters; the wrong file may be a disk image
+_MAX_KEY_BYTES = 64 * 1024  # a key has about a hundred characters; a wrong file could be a disk image
 _MAX_SHOWN = 100  # mistakes; a file with more of them is broken as a whole
 _WIDTH = 120  # of a line of the file that is shown
 # Where containers mount secrets: readable by all inside, but only the container has the mount.
@@ -169,7 +169,7 @@ class _Source:
 
 
 class _FileReading:
-    """One pass over one file; collects what is wrong until settle() says it all."""
+    """One pass over one file; collects what is wrong until settle() reports it all."""
 
     def __init__(self, source: _Source) -> None:
         self._source = source
@@ -177,8 +177,8 @@ class _FileReading:
         self._data: dict[str, Any] = {}
         self._mistakes: list[Diagnostic] = []
         self._warnings: list[str] = []
-        self._lost: set[SettingPath] = set()  # values that could not be had: no second mistake about them
-        self._given: dict[SettingPath, str] = {}  # set by a flag or variable: its name
+        self._lost: set[SettingPath] = set()  # values that could not be read: no second mistake about them
+        self._given: dict[SettingPath, str] = {}  # settings given by a flag or variable -> its name
         self._origins: dict[SettingPath, str] = {}
         self._variables: set[str] = set()
         self._from_variables: set[SettingPath] = set()
@@ -573,7 +573,7 @@ def _key_text(raw: bytes) -> Secret:
 def _expanded(text: str) -> Path:
     try:
         return Path(text).expanduser()
-    except RuntimeError:  # ~ of a user who does not exist: then it is a name like any other
+    except RuntimeError:  # ~ of an unknown user is a name like any other
         return Path(text)
 
 
@@ -585,7 +585,7 @@ def _sentences(must: str, advice: str) -> str:
 def _paragraph(shown: str, lines: list[str], mistake: Diagnostic, secrets: Iterable[str]) -> str:
     """Write one mistake: place, setting, text, and the line with a caret."""
     text = mask(mistake.text, secrets)
-    path = mask(mistake.path, secrets)  # a key may stand where a name belongs
+    path = mask(mistake.path, secrets)  # a key may have been written in place of a name
     named = f"{path}: " if path else ""
     if mistake.origin:
         return f"{mistake.origin} ({path}): {text}"

@@ -1,4 +1,4 @@
-"""The way out: which proxy a provider is reached by, from a setting or from the variables that every tool obeys."""
+"""The proxy through which a provider is reached, from a setting or from the variables that every tool obeys."""
 
 import ipaddress
 import re
@@ -25,7 +25,7 @@ class ProxySetting(NamedTuple):
 def read_proxy_url(text: str) -> str:
     """Return a proxy's address as ``http://[user:password@]host:port``, or ``none``; raises SettingError.
 
-    The scheme may be missing, as in the variables. Nothing of the text stands in the error: it may hold a password.
+    The scheme may be missing, as in the variables. The error quotes nothing of the text: it may hold a password.
     """
     if text.lower() in (NONE, "direct"):
         return NONE

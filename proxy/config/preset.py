@@ -43,7 +43,7 @@ Parameters = Annotated[dict[str, Any], BeforeValidator(_parameters)]
 
 
 class PresetTarget(Timeouts):
-    """One place where a preset's requests may go. A name alone is its short form."""
+    """One target of a preset. A name alone is its short form."""
 
     target: Text | None = setting(
         None, "provider/model, or a model of the first provider.", "One of target and static is needed."
@@ -114,7 +114,7 @@ class VariableSettings(Block):
 
 
 class Checks(Block):
-    """What an answer must be. What it is not becomes a flag of the request's row."""
+    """Checks of an answer. Each that fails becomes a flag of the request's row."""
 
     too_slow_s: Seconds | None = setting(None, "Longest time for the whole answer.", "Any.", gt=0, le=DAY_S)
     min_chars: Whole | None = setting(None, "Fewest characters of its text.", "Any.", ge=1, le=10**6)

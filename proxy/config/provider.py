@@ -1,4 +1,4 @@
-"""Settings of those who answer: providers with their keys, prices, time-outs and what to do when they fail."""
+"""Settings of providers: keys, prices, time-outs and what to do when they fail."""
 
 import re
 from collections.abc import Mapping
@@ -155,7 +155,7 @@ class Attribution(Block):
 
 
 class Timeouts(Block):
-    """Time-outs where they differ from the provider's; what is left out is as there."""
+    """Time-outs that differ from the provider's; those left out are the provider's."""
 
     connect_timeout_s: Seconds | None = setting(
         None, "Longest wait for a connection.", "The provider's.", gt=0, le=DAY_S
@@ -175,14 +175,14 @@ class Timeouts(Block):
 
 
 class KeyLimits(LimitsBlock):
-    """What may be used with one key of a provider. One that is used up is left aside until a window ends."""
+    """Limits of one key of a provider. A key that is used up is suspended until a window ends."""
 
     cost: CostLimits = setting((), "Money: $50/day.", "No limit.")
     requests: RequestLimits = setting((), "Requests to the provider: 1000/day.", "No limit.")
 
 
 class ProviderKey(Block):
-    """One of several keys of a provider. Those with the lowest priority number share the work by their weights."""
+    """One of several keys of a provider. Those with the lowest priority number share the requests by weight."""
 
     name: UserName = required("What the key is called in lists and in the ledger.")
     api_key: SecretText | None = setting(None, "The key, best as ${VAR}.", "One of api_key and api_key_file is needed.")
@@ -211,7 +211,7 @@ class ProviderKey(Block):
 
 
 class BreakerSettings(Block):
-    """When a provider, or a model of it, is left alone for a while because it fails."""
+    """When a provider, or one of its models, gets no requests for a while because it fails."""
 
     failures: Whole = setting(
         5, "Failures one after the other that open it.", "One or two happen to a healthy provider.", ge=1, le=10_000
@@ -251,7 +251,7 @@ class BreakerSettings(Block):
 
 
 class Retry(Block):
-    """When a target is asked again after a failure that may pass."""
+    """When a target is asked again after a failure that may be temporary."""
 
     attempts: Whole = setting(
         2,

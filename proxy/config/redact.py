@@ -1,4 +1,4 @@
-"""No secret in a text about the configuration: neither those that are known nor what looks like one."""
+"""Keep secrets out of texts about the configuration: known ones and whatever looks like one."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -67,7 +67,7 @@ def mask(text: str, known: Iterable[str]) -> str:
 def mask_line(line: str, known: Iterable[str]) -> str:
     """Mask a line of the file for printing, each character by one, so that a caret below still points right.
 
-    A reference such as ${KEY} is no secret and stays.
+    A reference such as ${KEY} is not a secret and stays.
     """
     line = _PAIR.sub(_pair, line)
     for secret in _worth_masking(known):

@@ -19,7 +19,7 @@ NUMBER = re.compile(
 
 
 class PlainText(str):
-    """Text that stood in the file without quotes, so that it may be a number, a flag or null."""
+    """Unquoted text of the file, which may be a number, a flag or null."""
 
     __slots__ = ()
 

@@ -283,7 +283,7 @@ class LedgerSettings(Block):
 
 
 class RetentionSettings(Block):
-    """What is removed from the ledger with time; sums by the hour stay for ever."""
+    """What is removed from the ledger with time; sums by the hour stay forever."""
 
     rows: KeptFor = setting(
         "forever",
@@ -303,7 +303,7 @@ def typed_status(value: object) -> object:
 
 
 class Quotas(Block):
-    """How limits refuse; the limits themselves stand under limits, defaults, groups and users."""
+    """How limits refuse; the limits themselves are in limits, defaults, groups and users."""
 
     wait_s: Seconds = setting(
         3,
@@ -326,7 +326,7 @@ class Quotas(Block):
 
 
 class RoutingSettings(Block):
-    """How long, and how often, an answer is looked for along a route."""
+    """How long, and how often, targets of a route are tried."""
 
     deadline_s: Seconds = setting(
         600,

@@ -1,4 +1,4 @@
-"""Settings for people and editors: what is in force and where from, the JSON Schema, the example file."""
+"""Settings for people and editors: what is in force and where it comes from, the JSON Schema, the example file."""
 
 from collections.abc import Iterator
 from datetime import datetime

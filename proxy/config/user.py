@@ -1,4 +1,4 @@
-"""Settings of those who ask: limits, and what users, groups and everyone may use."""
+"""Settings of users: limits, and what users, groups and everyone may use."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any

@@ -1,4 +1,4 @@
-"""The types of single settings: what may be written, and what comes out. Each raises SettingError."""
+"""The types of single settings: what may be written, and what it becomes. Each raises SettingError."""
 
 import ipaddress
 import re

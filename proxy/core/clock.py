@@ -21,7 +21,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    monotonic_s = staticmethod(time.monotonic)  # asked ten times a request: no frame of our own between
+    monotonic_s = staticmethod(time.monotonic)  # called ten times a request, so there is no wrapper of our own
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000

@@ -1,10 +1,10 @@
-"""The counts of an answer that few providers have, beside input, output, cached and reasoning tokens."""
+"""The counts of an answer that few providers report, beside input, output, cached and reasoning tokens."""
 
 from typing import NamedTuple
 
 
 class Counts(NamedTuple):
-    """What was counted of the rarer classes; 0 where nothing was told.
+    """Counts of the rarer classes; 0 if nothing was reported.
 
     The tokens are parts of the input or the output and never added to them. The fields are, in order, columns of the
     ledger. cache_write_1h_tokens are those of cache_write_tokens that the provider keeps for an hour.

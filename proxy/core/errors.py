@@ -20,7 +20,7 @@ from proxy.core.text import whole_text
 
 
 class TollkeeperError(Exception):
-    """The root; its text is written for the one who reads it."""
+    """The root; its text is written for a person."""
 
 
 class ApiError(TollkeeperError):
@@ -48,7 +48,7 @@ class ApiError(TollkeeperError):
         super().__init__(message)
         self.status = status
         self.code = code
-        self.message = whole_text(message)  # it may quote a name that came in odd bytes
+        self.message = whole_text(message)  # it may quote a name that is not valid UTF-8
         self.type = type_ or self.default_type
         self.param = param
         self.retry_after_s = retry_after_s

@@ -1,4 +1,4 @@
-"""A future for one who waits, without the turn of the loop that asyncio's takes between result and resumption."""
+"""A future with one waiter, without the turn of the loop that asyncio's takes between result and resumption."""
 
 import asyncio
 from collections.abc import Callable, Generator

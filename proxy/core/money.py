@@ -1,6 +1,6 @@
 """Money is an integer number of pico-USD (1e-12 USD); this file is the only door from text to money and back.
 
-No float takes part in arithmetic on money. What cannot be converted raises MoneyError; it never becomes 0.
+No arithmetic on money uses floats. What cannot be converted raises MoneyError; it never becomes 0.
 """
 
 from decimal import ROUND_CEILING, Decimal, InvalidOperation, localcontext
@@ -8,19 +8,19 @@ from functools import lru_cache
 
 PUSD_PER_USD = 10**12
 MAX_PUSD = 2**63 - 1  # one SQLite INTEGER; 9.2 million USD
-_MAX_LITERAL_CHARS = 64  # a cost of 40 digits is a fault of the provider, not money
+_MAX_LITERAL_CHARS = 64  # a cost of 40 digits is the provider's mistake
 _WHOLE_MAX_CHARS = 6
 _LAST_DIGIT_PUSD = tuple(PUSD_PER_USD // 10**places for places in range(13))  # by the number of digits behind the point
 
 
 class MoneyError(ValueError):
-    """The text is no amount of money that one INTEGER of pico-USD can hold."""
+    """The text is not an amount of money that one INTEGER of pico-USD can hold."""
 
 
 def usd_to_pusd(text: str) -> tuple[int, bool]:
     """Return a decimal literal in USD, such as ``0.000168`` or ``1.68e-4``, in pico-USD, and whether that is exact.
 
-    Digits finer than a pico-USD are rounded up (an amount is never booked below what was charged) and told by False.
+    Digits finer than a pico-USD are rounded up (an amount is never booked below what was charged), which False reports.
     Raises MoneyError for anything that is not a finite, non-negative number within MAX_PUSD.
     """
     whole, _, fraction = text.partition(".")
@@ -51,7 +51,7 @@ def usd_to_pusd(text: str) -> tuple[int, bool]:
     return pusd, pusd == exact
 
 
-@lru_cache(maxsize=1024)  # what a request cost is written for its client, and again for the log
+@lru_cache(maxsize=1024)  # the same cost is written for the client, and again for the log
 def pusd_to_usd(pusd: int) -> str:
     """Return the exact decimal text in USD, without exponent or trailing zeros: 168000000 -> '0.000168'."""
     if pusd < 0:

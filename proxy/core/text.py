@@ -1,8 +1,8 @@
-"""Text that others wrote, made fit to be stored and shown: valid UTF-8, no control characters, cut to size."""
+"""Text from outside, made safe to store and show: valid UTF-8, no control characters, cut to size."""
 
 import re
 
-REPLACED = "\ufffd"  # stands for what cannot be kept, as in every decoder of UTF-8
+REPLACED = "\ufffd"  # replaces what cannot be kept, as in every UTF-8 decoder
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _HALF_PAIR = re.compile(r"[\ud800-\udfff]")
 
@@ -22,7 +22,7 @@ def whole_text(text: str) -> str:
 def header_text(value: str) -> str:
     """Return the value of a header whose bytes were decoded with surrogateescape.
 
-    Bytes that are no UTF-8 are read as Latin-1: so HTTP had it at first, and so many libraries still send it.
+    Bytes that are not UTF-8 are read as Latin-1, HTTP's original encoding, which many libraries still send.
     """
     if value.isascii():
         return value

@@ -1,4 +1,4 @@
-"""Who a user of this system is, by number: what a process cannot choose for itself, unlike names in its environment."""
+"""The user id of a process: unlike a name in its environment, a process cannot choose it."""
 
 
 def user_name(uid: int) -> str:

@@ -1,6 +1,6 @@
 """The form of a user's token: ``tk-``, 43 base62 characters (256 random bits), 6 of CRC32 over all before them.
 
-The checksum tells a typing mistake from an unknown token without a look at the list. Only the SHA-256 of the
+The checksum tells a typing mistake from an unknown token without looking the token up. Only the SHA-256 of the
 whole token is ever stored.
 """
 

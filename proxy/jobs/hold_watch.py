@@ -1,7 +1,7 @@
-"""Hold what is set aside against the requests that run: each hold has an owner, or somebody must hear of it.
+"""Compare what is reserved with the running requests: a hold without an owner is reported.
 
-Money is never freed in silence. A hold whose row is open goes to the settlement of what a crash leaves; one whose row
-has ended ends as the row says; only one that has no row at all, so that nothing can have been sent, is given back.
+Money is never freed in silence. A hold whose row is open is settled like the requests that a crash left open; one whose
+row has ended ends as the row says; only one that has no row at all, so that nothing can have been sent, is given back.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class HoldWatch:
     def __init__(self, services: Services, pending: SettlePending) -> None:
         self._services = services
         self._pending = pending
-        self._seen: frozenset[int] = frozenset()  # without an owner at the look before
+        self._seen: frozenset[int] = frozenset()  # without an owner at the check before
         self._told_places = 0
         self.count = 0
 

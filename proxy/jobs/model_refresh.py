@@ -8,13 +8,13 @@ from proxy.providers.model_lists import ModelLists
 
 _EVERY_S = 600.0  # OpenRouter's own list may be cached for five minutes; prices move within days
 _AFTER_FAILURE_S = 15.0
-_LOOK_S = 5.0  # how soon a clock that stepped is held against a provider's
+_LOOK_S = 5.0  # how soon a clock that stepped is compared with a provider's
 
 
 async def refresh_models(catalogue: ModelLists, live: Live, clock_problem: Callable[[], str | None]) -> None:
     """Run until cancelled. A failed fetch keeps the old list; the catalogue notes and logs why.
 
-    A clock that stepped makes it fetch at once, for the Date header of the answer tells which time it is.
+    A clock step makes it fetch at once: the Date header of the answer shows the right time.
     """
     while True:
         providers = list(live.current.providers.values())

@@ -1,4 +1,4 @@
-"""Look after the parts that promises rest on and that nothing starts anew: the ledger's writer and the open sockets."""
+"""Watch the parts that nothing restarts and that every promise depends on: the ledger's writer and the open sockets."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ _EVERY_S = 1.0
 async def watch_parts(parts: Mapping[str, Callable[[], bool]], broken: Callable[[str], None]) -> None:
     """Run until cancelled; broken is called with the name of a part that has ended.
 
-    parts maps a name to what tells whether the part still lives.
+    parts maps a name to a function that returns whether the part is alive.
     """
     while True:
         await asyncio.sleep(_EVERY_S)

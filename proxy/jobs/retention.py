@@ -21,8 +21,8 @@ from proxy.storage.sqlite.users import list_users
 
 log = logging.getLogger("tollkeeper.retention")
 
-_EVERY_S = 3600.0  # the age is in days: an hour more or less is nothing
-_FIRST_S = 30.0  # a start has better things to do
+_EVERY_S = 3600.0  # the age is in days: an hour more or less does not matter
+_FIRST_S = 30.0  # not right after a start, which is busy enough
 _SLICE = 300  # rows of one transaction: a few milliseconds of the writer's time
 _TELL_EVERY_S = 10.0  # a first removal of years may last minutes
 _PAUSE_S = 0.05  # between slices; 6,000 rows a second, and the writer is free for nearly all of it
@@ -47,7 +47,7 @@ def configured_quotas(settings: Settings, users: Sequence[Mapping[str, Any]]) ->
 
 
 class Retention:
-    """The job. It reads beside the writer, and hands it only what is to go."""
+    """The job. It reads beside the writer, which only gets what is to be removed."""
 
     def __init__(
         self, ledger: Ledger, live: Live, clock: Clock, clock_problem: Callable[[], str | None] = lambda: None

@@ -1,4 +1,4 @@
-"""Keep the background jobs alive: one that fails or ends is told and started again after a pause."""
+"""Keep the background jobs alive: one that fails or ends is logged and restarted after a pause."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ _PAUSE_S = 5.0  # between a failure and the next start, so that a broken job doe
 
 
 class JobRunner:
-    """Jobs by name. problems: what those that do not run now failed by."""
+    """Jobs by name. problems: why those that are not running failed."""
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []

@@ -1,4 +1,4 @@
-"""Settle what is still open: look generations up until the provider knows them, or charge the reservation.
+"""Settle open requests: look generations up until the provider knows them, or charge the reservation.
 
 Fails closed: until a figure is on disk the reservation stays in force, over restarts too.
 """
@@ -151,7 +151,7 @@ class SettlePending:
             if found is not None:
                 verdict = settle_looked_up(found.cost_pusd, flags, share.cost_pusd, exact=found.cost_exact)
             elif always_unknown and _said_that_it_failed(row, attempt):
-                # it said that it failed, sent nothing, and has no record of it after minutes of asking
+                # it reported a failure, sent nothing, and has no record after minutes of asking
                 verdict = Settlement("released", 0, "none", frozenset(flags))
             else:
                 verdict = give_up(share.cost_pusd, "reservation", flags)
@@ -209,14 +209,14 @@ class SettlePending:
 
 
 class _Where(NamedTuple):
-    """Where to ask for an attempt, in order. is_its_own: by that with which it was made, which alone can deny it."""
+    """Where to ask for an attempt, in order. is_its_own: with the key it was sent with, which alone can deny it."""
 
     accesses: Sequence[GenerationAccess]
     is_its_own: bool
 
 
 class _Figure(NamedTuple):
-    """What one attempt came to, and the provider's record of it where it was looked up."""
+    """What one attempt cost, and the provider's record if it was looked up."""
 
     part: SettledAttempt
     found: GenerationRecord | None

@@ -1,4 +1,4 @@
-"""Keep clients of streams that have not begun yet from giving up: a comment now and then, which clients skip."""
+"""Keep clients from giving up on streams without content yet: a comment now and then, which clients skip."""
 
 import asyncio
 

@@ -34,7 +34,7 @@ class IdempotencyClaim:
         self._waiting: set[Latch] = set()
 
     def keep(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """Note the answer that the client gets."""
+        """Store the answer that the client gets."""
         self.answer = StoredResponse(status, headers, body)
 
     def wait_for_end(self) -> Latch:
@@ -47,7 +47,7 @@ class IdempotencyClaim:
         self._waiting.discard(latch)
 
     def end(self) -> None:
-        """Let those who wait go on."""
+        """Wake those who wait."""
         for latch in self._waiting:
             latch.set()
 
@@ -70,7 +70,7 @@ class IdempotencyClaims:
         return frozenset([claim.id for claim in self._claims.values()])
 
     def drop(self, request_id: int) -> None:
-        """End the claim of a request that is no longer there; nothing where it has none."""
+        """End the claim, if any, of a request that is gone."""
         for claim in [claim for claim in self._claims.values() if claim.id == request_id]:
             self.end(claim)
 

@@ -1,4 +1,4 @@
-"""What the handlers are given beside the call."""
+"""What handlers get besides the request's context."""
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,11 +20,11 @@ class LedgerWrite(Protocol):
 class Deps:
     services: Services
     change: LedgerWrite
-    reload: Callable[[], Awaitable[str | None]]  # gives the problem, or None where the file is in force now
+    reload: Callable[[], Awaitable[str | None]]  # returns the problem, or None if the file is in force now
     config_problem: Callable[[], str | None]
     clock_problem: Callable[[], str | None]
     pending: Callable[[], int]
-    jobs: Callable[[], Mapping[str, str]]  # background jobs that do not run now, and why
+    jobs: Callable[[], Mapping[str, str]]  # background jobs that are not running, and why
     ownerless: Callable[[], int]  # holds without a running request, at the last look
     shelf: ModelListCache = field(default_factory=ModelListCache)
     wrong_tokens: WrongTokens = field(default_factory=WrongTokens)  # of the operator

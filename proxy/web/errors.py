@@ -1,4 +1,4 @@
-"""Every error at every door: in OpenAI's shape, and in Anthropic's or OpenRouter's where their programs call."""
+"""Errors as responses: in OpenAI's shape, or in Anthropic's or OpenRouter's for their clients."""
 
 from collections.abc import Mapping
 

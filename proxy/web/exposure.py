@@ -38,7 +38,7 @@ def check_reader(context: RequestContext, deps: Deps) -> None:
 def is_here(peer: Any, headers: Headers) -> bool:
     """Return whether a client runs on this machine; peer: its address as the socket reports it.
 
-    What another server passes on comes from loopback too: such a server says in a header for whom.
+    Requests that another server passes on come from loopback too: it names the client in a header.
     """
     if not isinstance(peer, tuple) or any(name in headers for name in _FORWARDED):
         return False

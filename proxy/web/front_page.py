@@ -1,4 +1,4 @@
-"""GET /: what a person sees who opens the base URL in a browser: where to point a client, and whether it works.
+"""GET /: what a person sees at the base URL in a browser: how to set up a client, and whether the proxy works.
 
 One page without a script or anything from elsewhere. Providers are named only to who may read the figures of the whole
 installation; programs get the same as JSON.

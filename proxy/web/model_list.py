@@ -1,4 +1,4 @@
-"""The lists of models, encoded once: kept until the configuration or a provider's list is another.
+"""The lists of models, encoded once and kept until the configuration or a provider's list changes.
 
 A list is half a megabyte, and clients ask for it at each start and on each page; sorting out who may see what each time
 would take milliseconds of the loop.
@@ -15,7 +15,7 @@ from proxy.pipeline.values.allowance import Allowance
 from proxy.pipeline.values.preset import PresetRow
 
 _LISTS_MAX = 32  # of half a megabyte each; users of one installation share a few lists of allowed models
-_FIGURES = (  # what clients reckon with, for a preset taken from its first target that is listed
+_FIGURES = (  # what clients calculate with; a preset's are those of its first listed target
     "architecture",
     "pricing",
     "top_provider",
@@ -44,7 +44,7 @@ class ModelListCache:
     def shown(self, services: Services, allowance: Allowance, now_ms: int) -> VisibleModels:
         """Return the list for a user, from memory, whatever state the providers are in."""
         if self._since_s is None:
-            self._since_s = now_ms // 1000  # presets have no date of their own; one that moves would look like news
+            self._since_s = now_ms // 1000  # presets have no date; a changing one would look like a new model
         snapshot = services.live.current
         lists = {name: services.catalogue.listing(name).models for name in snapshot.providers}
         made_of = (snapshot, *lists.values())  # a refresh makes a new mapping, and a new configuration a new snapshot
@@ -83,7 +83,7 @@ def _all(snapshot: Snapshot, lists: Mapping[str, Mapping[str, bytes]], since_s: 
 
 
 def _preset(preset: PresetRow, lists: Mapping[str, Mapping[str, bytes]], since_s: int) -> bytes:
-    listed = [target for target in preset.targets if target.static is None]  # canned answers are on no list
+    listed = [target for target in preset.targets if target.static is None]  # static answers are on no list
     entries = [orjson.loads(entry) for target in listed if (entry := lists[target.provider].get(target.model))]
     targets = ", ".join(
         "canned answers" if target.static is not None else f"{target.provider}/{target.model}"

@@ -1,4 +1,4 @@
-"""The condition of the providers as JSON: breakers, keys, lines; for /readyz?verbose and explain."""
+"""The state of the providers as JSON: breakers, keys, queues; for /readyz?verbose and explain."""
 
 from proxy.core.clock import iso_utc
 from proxy.pipeline.upstream.provider_health import ProviderView

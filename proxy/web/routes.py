@@ -1,6 +1,6 @@
 """One table of all paths. Authentication belongs to the handlers, never to a list of paths.
 
-The raw path is matched, and where that fails the path as server/request_path.py reads it:
+The raw path is matched first, then the path as server/request_path.py reads it:
 percent-encoding is never undone.
 """
 
@@ -54,7 +54,7 @@ async def _metrics(context: RequestContext, deps: Deps) -> Reply:
     return await metrics(context, deps)
 
 
-# As the owner of the ledger's socket may ask; others by the two functions above.
+# For the owner of the ledger's socket; others use the two functions above.
 _OTHERS: Mapping[tuple[str, str], Handler] = {
     ("GET", "/healthz"): healthz,
     ("GET", "/readyz"): readyz,
@@ -65,7 +65,7 @@ _UNSERVED = tuple(
     f"/v1/{name}"
     for name in ("audio/", "images/", "files", "batches", "moderations", "assistants", "threads", "videos")
 )
-_PREFIXES = ("/v1", "/api/v1", "")  # the alias for people who swap only the host, and the forgotten /v1
+_PREFIXES = ("/v1", "/api/v1", "")  # for base URLs where only the host was replaced, or /v1 was forgotten
 
 ROUTES: Mapping[tuple[str, str], Handler] = {
     **{(method, prefix + path): handler for prefix in _PREFIXES for (method, path), handler in _V1.items()},

@@ -99,7 +99,7 @@ def _likely(wanted: AdmissionRequest) -> tuple[int, int]:
 
 
 def refusal_of(refused: LimitExceeded, now_ms: int, desk: MemoryLimiter, snapshot: Snapshot) -> CallerError:
-    """Give the answer for a limit that has no room."""
+    """Return the error for a limit that has no room."""
     return quota_refused(
         refused, desk.open_in(refused.quota.scope), now_ms, snapshot.zone, snapshot.settings.quotas.budget_status
     )
@@ -153,7 +153,7 @@ def _fit_budget(
 def _unaffordable(
     found: UnaffordableOutput, wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot
 ) -> AdmissionRefused:
-    """Tell the limit that comes first in the fixed order, of whatever kind; money is told with what it would pay."""
+    """Return the limit that comes first in the fixed order, of any kind; for money with what it would pay for."""
     pieces = wanted.facts.pieces.asked
     amounts = Amounts(found.needed_pusd, _tokens(wanted, found.floor_tokens) or 0, pieces=pieces)
     refused = desk.book.refused(wanted.now_ms, amounts, wanted.allowance.quotas)
@@ -168,7 +168,7 @@ def _unaffordable(
 
 
 def _worst_case(wanted: AdmissionRequest, max_tokens: int | None) -> int | None:
-    """Give the worst case where nothing is held against it: it stands in the row, so that a crash leaves an amount."""
+    """Return the worst case where no limit needs it: the row holds it, so that a crash leaves an amount."""
     if wanted.prices is None:
         return None
     try:
@@ -178,7 +178,7 @@ def _worst_case(wanted: AdmissionRequest, max_tokens: int | None) -> int | None:
 
 
 def _natural_tokens(wanted: AdmissionRequest) -> int | None:
-    """Give the longest answer before any lowering: what the client asked for, else the greatest of the models'."""
+    """Return the longest answer before any lowering: what the client asked for, else the models' greatest."""
     if not wanted.facts.generates:
         return 0
     if wanted.facts.max_output_tokens is not None:
@@ -189,7 +189,7 @@ def _natural_tokens(wanted: AdmissionRequest) -> int | None:
 
 
 def _cap(wanted: AdmissionRequest, natural: int | None, desk: MemoryLimiter, *, may_lower: bool) -> int | None:
-    """Give the longest answer that the user's max_tokens and hard token limits allow; None: as long as it would be.
+    """Return the longest answer that the user's max_tokens and hard token limits allow; None: any length.
 
     As with money, one request takes at most half of the tokens that are left, and is not cut below 256: where not even
     that fits the reservation refuses, and names the limit.
@@ -223,7 +223,7 @@ def _own_cap(wanted: AdmissionRequest, natural: int | None) -> int | None:
 
 
 def _tokens(wanted: AdmissionRequest, max_tokens: int | None) -> int | None:
-    """Give the most tokens of the request, in and out, where a token limit asks for them."""
+    """Return the most tokens of the request, in and out, where a token limit needs them."""
     if not wanted.allowance.has_tokens:
         return None
     output = max_tokens if max_tokens is not None else _natural_tokens(wanted)

@@ -22,7 +22,7 @@ def build_allowance(
     own: UserLimits | None,
     template: UserLimits | None = None,
 ) -> Allowance:
-    """Put a user's allowance together; own is None for one who has nothing of their own. template: of end users."""
+    """Build a user's allowance; own: None without settings of their own. template: the end users' settings."""
     group_settings = settings.groups.get(group) if group else None
     levels = [level for level in (own, template, group_settings, settings.defaults) if level is not None]
     quotas = [
@@ -37,7 +37,7 @@ def build_allowance(
 
 
 def use_case_quotas(settings: Settings) -> dict[str, tuple[Quota, ...]]:
-    """Give the limits of presets by the use case that they hold for, over all users together."""
+    """Return the limits of presets by the use case that they apply to, over all users together."""
     found: dict[str, tuple[Quota, ...]] = {}
     for preset in settings.presets.values():
         if preset.use_case is not None and preset.limits.all:
@@ -53,7 +53,7 @@ def with_use_case(allowance: Allowance, use_case: str, quotas: tuple[Quota, ...]
 
 
 def _with_quotas(allowance: Allowance, scopes: tuple[str, ...], quotas: tuple[Quota, ...]) -> Allowance:
-    """Give an allowance with other limits, and what they come to."""
+    """Return an allowance with other limits, and what follows from them."""
     cost = [quota for quota in quotas if quota.kind == "cost"]
     return replace(
         allowance,

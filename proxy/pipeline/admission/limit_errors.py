@@ -20,7 +20,7 @@ _ADJECTIVES = {"minute": "per-minute", "hour": "hourly", "day": "daily", "week":
 def quota_refused(
     refused: LimitExceeded, open_requests: int, now_ms: int, zone: ZoneInfo, budget_status: int
 ) -> CallerError:
-    """Give 402 for money and long windows, 429 with a true Retry-After for minutes and concurrency."""
+    """Return 402 for money and long windows, 429 with a true Retry-After for minutes and concurrency."""
     kind, unit = refused.quota.kind, BY_NAME[refused.quota.kind].unit
     if unit == "open":
         text = f"{refused.quota.amount} requests at once are allowed for {_whose(refused.quota)}. Try again in 1 s."
@@ -167,7 +167,7 @@ def _resets(resets_at_ms: int | None, now_ms: int, zone: ZoneInfo) -> str:
 
 
 def span(ms: int) -> str:
-    """Give a length of time for people: '1 h 12 min', '45 s'."""
+    """Return a length of time for people: '1 h 12 min', '45 s'."""
     minutes, seconds = divmod(max(0, -(-ms // 1000)), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -179,7 +179,7 @@ def span(ms: int) -> str:
 
 
 def money(pusd: int) -> str:
-    """Give an amount for people: exact, with at least two decimals."""
+    """Return an amount in USD for people: exact, with at least two decimals."""
     text = pusd_to_usd(pusd)
     whole, _, fraction = text.partition(".")
     return f"${whole}.{fraction.ljust(2, '0')}" if pusd % PUSD_PER_USD else f"${whole}.00"

@@ -20,7 +20,7 @@ class MemoryLimiter:
         self._waiting: set[Latch] = set()
 
     def cancel(self, id_: int) -> None:
-        """Give a reservation back whose row was never written."""
+        """Cancel a reservation whose row was never written."""
         self.book.release(id_, counts=False)
         self._wake()
 
@@ -29,7 +29,7 @@ class MemoryLimiter:
         return self.book.extend(id_, more, quotas)
 
     def take_back(self, id_: int, more: Amounts) -> None:
-        """Give an extension back whose row was never written."""
+        """Undo a raised reservation whose row was never written."""
         self.book.take_back(id_, more)
         self._wake()
 

@@ -43,7 +43,7 @@ def _unlimited(settings: Settings, users: Sequence[Mapping[str, Any]]) -> Iterat
 
 
 def _costs_nothing(settings: Settings) -> bool:
-    """Tell whether every provider is one of the operator's own, without a price."""
+    """Return whether every provider is one of the operator's own, without a price."""
     return all(
         provider.kind != "openrouter"
         and provider.prices

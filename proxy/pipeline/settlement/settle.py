@@ -64,7 +64,7 @@ def settle(heard: AttemptResult, terms: BillingTerms, reserved_pusd: int | None,
 def _by_tokens(
     usage: Usage, terms: BillingTerms, price_usage: PriceUsage
 ) -> tuple[int, str, frozenset[str], bool] | None:
-    """Give the figure of a provider that reports no cost: amount, source, flags, and whether it is exact.
+    """Return the figure of a provider that reports no cost: amount, source, flags, and whether it is exact.
 
     Where no price is known, a cost that it tells nevertheless is the best there is, but 0 proves nothing.
     """
@@ -80,7 +80,7 @@ def _by_tokens(
 def _unknown(
     heard: AttemptResult, terms: BillingTerms, reserved_pusd: int | None, flags: frozenset[str], least: int = 0
 ) -> Settlement:
-    """Look it up, or charge the worst case."""
+    """Look the cost up, or charge the worst case."""
     usage = heard.usage
     if usage is None or (not terms.reports_cost and (usage.input_tokens is None or usage.output_tokens is None)):
         flags |= {UNMETERED}
@@ -119,7 +119,7 @@ def _settle_contradicted(
     reserved_pusd: int | None,
     price_usage: PriceUsage,
 ) -> Settlement:
-    """Charge the dearer of what a usage says that is not all, and the worst case; or look it up.
+    """Charge the greater of an incomplete usage and the worst case, or look the cost up.
 
     A cost stands where only the counts beside it are wrong.
     """
@@ -136,7 +136,7 @@ def _settle_contradicted(
 
 
 def give_up(reserved_pusd: int | None, source: str, flags: set[str]) -> Settlement:
-    """Charge the worst case, because nobody can tell any more."""
+    """Charge the worst case, because the cost cannot be found any more."""
     if reserved_pusd is None:
         return Settlement("settled", None, "none", frozenset(flags | {UNKNOWN}))
     return Settlement("settled", reserved_pusd, source, frozenset(flags))
@@ -158,7 +158,7 @@ def _settled(
 
 
 def _doubtful_zero(usage: Usage, price_usage: PriceUsage) -> bool:
-    """A cost of 0 for an answer that has a price; free models, own keys and cache hits are 0 by right."""
+    """Return whether a cost of 0 is doubtful: the answer has a price, and is no cache hit or own key."""
     if usage.cost_pusd != 0 or usage.is_byok or not usage.output_tokens:
         return False
     priced = price_usage(usage)
@@ -166,7 +166,7 @@ def _doubtful_zero(usage: Usage, price_usage: PriceUsage) -> bool:
 
 
 def _certainly_unbilled(heard: AttemptResult, terms: BillingTerms) -> bool:
-    """Tell whether the provider refused before it worked, or says in a 200 that it failed, with nothing to look up.
+    """Return whether the provider refused before it worked, or failed within a 200 with nothing to look up.
 
     A generation id beside a refusal is one too many: the provider's own record tells, and asking for it is free. Where
     the error leaves open whether there is anything to pay for, the provider's count of zero tells.
@@ -179,7 +179,7 @@ def _certainly_unbilled(heard: AttemptResult, terms: BillingTerms) -> bool:
 
 
 def _said_that_it_failed(heard: AttemptResult) -> bool:
-    """Tell whether the provider refused, or said that it failed, and sent nothing that could be billed."""
+    """Return whether the provider refused, or said that it failed, and sent nothing that could be billed."""
     if heard.status is None or heard.unproven:
         return False
     return heard.status >= 300 or (heard.failed and not heard.content_seen)

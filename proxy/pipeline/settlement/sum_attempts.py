@@ -25,14 +25,14 @@ class SettledAttempt(NamedTuple):
 
 
 def rest(reserved: Reserved, ends: Iterable[AttemptEnd]) -> Reserved:
-    """Give what is left of a reservation when the shares of the attempts before are taken from it."""
+    """Return what is left of a reservation after the shares of earlier attempts."""
     for end in ends:
         reserved = reserved.without(end.reserved_pusd, end.reserved_tokens)
     return reserved
 
 
 def share(part: SettledAttempt, left: Reserved, bound_pusd: int | None, *, maybe_billed: bool) -> Reserved:
-    """Give what stands for an attempt that is over: its figures where they are known, else the most it may come to.
+    """Return the share of an ended attempt: its figures if they are known, else the most it may cost.
 
     left is the rest of the reservation, bound_pusd the worst case of this attempt alone; the share is not above left.
     """
@@ -61,7 +61,7 @@ def _is_counted(end: AttemptEnd) -> bool:
 
 
 def held_pusd(parts: Sequence[SettledAttempt], reserved: Reserved) -> int:
-    """Give the least that must be held for a request: known costs, and the shares of those that are awaited."""
+    """Return the least that must be held for a request: known costs, and the shares of attempts still unknown."""
     total = 0
     for part in _with_rest(parts, reserved):
         cost_pusd = part.verdict.cost_pusd
@@ -72,7 +72,7 @@ def held_pusd(parts: Sequence[SettledAttempt], reserved: Reserved) -> int:
 def add_up(
     end: RequestEnd, parts: Sequence[SettledAttempt], reserved: Reserved, pieces: Pieces = NONE_ASKED
 ) -> RequestEnd:
-    """Give the end of a request with the sums over its attempts; parts are all of them in order.
+    """Return the end of a request with the sums over its attempts; parts are all of them in order.
 
     pieces: what each attempt asks for. attempt_ends is left to the caller.
     """
@@ -102,7 +102,7 @@ def add_up(
 
 
 def total_settlement(verdicts: Sequence[Settlement], reserved_pusd: int | None) -> Settlement:
-    """Give the verdict on a request: pending while one is awaited, released only when all are.
+    """Return the settlement of a request: pending while any attempt is, released only if all are.
 
     A cost that nobody can tell does not hide the others: they are booked, and flag cost_unknown stays.
     """
@@ -129,7 +129,7 @@ def _state(verdicts: Sequence[Settlement]) -> State:
 
 
 def _with_rest(parts: Sequence[SettledAttempt], reserved: Reserved) -> list[SettledAttempt]:
-    """Give the parts with the share of the last one written into it."""
+    """Return the parts with the last one's share written into it."""
     left = rest(reserved, (part.end for part in parts[:-1]))
     last = parts[-1].end._replace(reserved_pusd=left.cost_pusd, reserved_tokens=left.tokens)
     return [*parts[:-1], SettledAttempt(parts[-1].verdict, last)]

@@ -24,7 +24,7 @@ class ConcurrencyLimit:
         return len(self._waiting)
 
     async def enter(self, context: RequestContext, timeout_s: float) -> Unserved | None:
-        """Take a place, which leave() gives back; or tell why there is none. One whose client goes stops waiting."""
+        """Take a place, which leave() frees, or return why there is none. A request whose client goes stops waiting."""
         if self.running < self.most and not self._waiting:
             self.running += 1
             return None
@@ -46,12 +46,12 @@ class ConcurrencyLimit:
                 self._waiting.remove(place)
 
     def leave(self) -> None:
-        """Give a place back."""
+        """Free a place."""
         self.running -= 1
         self.serve()
 
     def serve(self) -> None:
-        """Let in whoever there is a place for; also to be called when ``most`` has grown."""
+        """Admit waiting requests while places are free; also to be called when ``most`` has grown."""
         while self._waiting and self.running < self.most:
             place = self._waiting.popleft()
             if place.is_open:

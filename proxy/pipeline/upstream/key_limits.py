@@ -31,7 +31,7 @@ class KeyUse:
         self._loaded: dict[str, tuple[Quota, ...]] = {}  # the limits that the totals were summed up for
 
     def used_up(self, keys: Sequence[Key], now_ms: int) -> tuple[int, ...]:
-        """Give the indices of the keys that must not be used now."""
+        """Return the indices of the keys that must not be used now."""
         return tuple(i for i, key in enumerate(keys) if any(self._reached(quota, now_ms) for quota in key.quotas))
 
     def begin(self, key: Key, started_ms: int, cost_pusd: int) -> KeyHold | None:
@@ -44,17 +44,17 @@ class KeyUse:
         return KeyHold(totals, started_ms, cost_pusd)
 
     def end(self, held: KeyHold, cost_pusd: int | None) -> None:
-        """Put what it cost in place of what was set aside; None: that is not known yet, and the latter stands."""
+        """Replace what was set aside by the cost; None: it is not known yet, and what was set aside stays."""
         held.totals.hold(held.started_ms, (-held.cost_pusd, 0, 0, NO_PIECES))
         spent_pusd = held.cost_pusd if cost_pusd is None else cost_pusd
         held.totals.settle(held.started_ms, (spent_pusd, 0, 0, NO_PIECES), self.zone)
 
     def knows(self, key: Key) -> bool:
-        """Tell whether the past of a key is known as far back as its limits reach."""
+        """Return whether the past of a key is known as far back as its limits reach."""
         return self._loaded.get(key.quotas[0].scope) == key.quotas
 
     def load(self, key: Key, past: Iterable[PastKeyUse]) -> None:
-        """Take up what the ledger has of a key whose limits are new or changed; attempts under way are in it."""
+        """Load the past of a key whose limits are new or changed; it includes attempts under way."""
         scope = key.quotas[0].scope
         totals = self._scopes[scope] = ScopeTotals(scope)
         self._loaded[scope] = key.quotas
@@ -62,7 +62,7 @@ class KeyUse:
             totals.settle(one.started_ms, (one.cost_pusd, 0, 1, NO_PIECES), self.zone)
 
     def forget_others(self, scopes: Collection[str]) -> None:
-        """Drop the keys that have no limits any more: nothing is counted for them."""
+        """Remove the keys that no longer have limits: nothing is counted for them."""
         for scope in self._loaded.keys() - scopes:
             del self._loaded[scope]
             self._scopes.pop(scope, None)

@@ -1,4 +1,4 @@
-"""Every change that a person may ask for, by name: the one list behind the socket, /admin/v1 and the command line."""
+"""Every change that an operator can make, by name: the one list for the socket, /admin/v1 and the command line."""
 
 import sqlite3
 from collections.abc import Callable, Mapping

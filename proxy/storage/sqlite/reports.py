@@ -1,8 +1,8 @@
 """Read what was spent, beside the running proxy or without one: read-only, in short transactions.
 
 The roll-up by the hour answers for whole hours; where a range, or a day of the configured zone, begins or ends within
-an hour, that hour is summed from its rows, so that every sum is exact. Requests that are open or pending are in
-neither: unsettled() counts them. An adjustment changes the roll-up in the transaction that writes it.
+an hour, that hour is summed from its rows, so that every sum is exact. Open and pending requests are in neither:
+unsettled() counts them. An adjustment changes the roll-up in the transaction that writes it.
 """
 
 import sqlite3
@@ -140,7 +140,7 @@ def usage_by(
     user: str | None = None,
 ) -> list[SpendingRow]:
     """Sum the requests that began in [since_ms, until_ms), by words of _COLUMNS or day, the dearest first."""
-    connection.execute("BEGIN")  # one snapshot: what leaves the rows' hour does not arrive in the roll-up's
+    connection.execute("BEGIN")  # one snapshot, so that nothing is counted twice or missed between rows and roll-up
     try:
         bounds = _bounds(connection, since_ms, until_ms)
         sums: dict[tuple[str, ...], list[int]] = {}

@@ -1,8 +1,8 @@
-"""Recompute the ledger from its rows and say what does not add up.
+"""Recompute the ledger from its rows and report what does not add up.
 
 Read-only, in one read transaction, beside a running proxy or without one. What retention has removed is known by its
-mark: older hours are held against the rows that are left. A limit that was passed is a difference unless the rows say
-why (flag over_reservation, adjustments) or the limit was changed after the requests had been let in.
+mark: older hours are compared with the remaining rows. A limit that was passed is a difference unless the rows say why
+(flag over_reservation, adjustments) or the limit was changed after the requests were admitted.
 """
 
 import sqlite3
@@ -45,7 +45,7 @@ class LedgerDifference:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedTotals:
-    """What the configuration says. limits_changed_ms: no limit was changed later; None: not known to have been."""
+    """Limits of the configuration. limits_changed_ms: the last change of a limit; None: no change is known."""
 
     quotas: Collection[Quota]
     zone: ZoneInfo
@@ -100,10 +100,10 @@ def verify(
 ) -> LedgerFindings:
     """Check everything. connection is read-only and in autocommit mode; raises sqlite3.DatabaseError.
 
-    step is told how far it is, from 0 to 1, and what is looked at next.
+    step gets the progress, from 0 to 1, and what is checked next.
     """
     findings = LedgerFindings()
-    connection.execute("BEGIN")  # one snapshot: what is settled meanwhile is in all sums or in none
+    connection.execute("BEGIN")  # one snapshot: a settlement meanwhile is in all sums or in none
     try:
         ledger = _Ledger(connection, removed_before_ms(connection))
         findings.removed_before_ms = ledger.removed_before_ms

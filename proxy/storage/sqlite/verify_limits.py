@@ -1,4 +1,4 @@
-"""Say why a window holds more than its limit: by the rows themselves, by a changed limit, or by a fault. Pure.
+"""Explain why a window holds more than its limit: by the rows themselves, a changed limit, or a fault. Pure.
 
 Requests are gone through in the order in which they were let in. What each counted at that moment is taken at its
 least (a request that had ended at no more than its reservation), so that a request found to have been let in past its
@@ -28,7 +28,7 @@ class EndedRequest(NamedTuple):
 
 
 class RequestedAmounts(NamedTuple):
-    """A request as it was let in. reserved None: nothing was held, because no such limit or no price was known."""
+    """A request at admission. reserved None: nothing was held, because no such limit or no price was known."""
 
     id: int
     started_ms: int
@@ -44,7 +44,7 @@ def explain_excess(
     passed: RequestedAmounts | None = None
     strict_from_ms = 0 if limits_changed_ms is None else limits_changed_ms + _RELOAD_MS
     running: list[tuple[int, int, int]] = []  # finished_ms, reserved, least amount
-    held = 0  # what counted at least when the last request was let in
+    held = 0  # what counted at least when the last request was admitted
     for request in asked:
         while running and running[0][0] <= request.started_ms:
             _, reserved, least = heapq.heappop(running)

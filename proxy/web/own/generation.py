@@ -1,4 +1,4 @@
-"""GET /v1/generation?id=: what one of the user's own requests came to, from the ledger, in OpenRouter's shape."""
+"""GET /v1/generation?id=: the cost of one of the user's own requests, from the ledger, in OpenRouter's shape."""
 
 from typing import Any
 

@@ -24,7 +24,7 @@ from proxy.web.json_reply import json_reply
 
 _UTC = ZoneInfo(str(UTC))  # OpenRouter's days, weeks (from Monday) and months are those of UTC
 _RESETS = {"day": "daily", "week": "weekly", "month": "monthly"}  # the words that OpenRouter has
-_UNLIMITED_PUSD = 10**6 * PUSD_PER_USD  # the shape of /credits has no word for no limit
+_UNLIMITED_PUSD = 10**6 * PUSD_PER_USD  # the shape of /credits cannot express "no limit"
 
 
 async def show_key(context: RequestContext, deps: Deps) -> Reply:

@@ -1,4 +1,4 @@
-"""HTTP on a socket: aiohttp's low-level server, our error pages, and word of clients that hang up.
+"""HTTP on a socket: aiohttp's low-level server, our error pages, and notice of clients that hang up.
 
 aiohttp's own page for a bad request quotes the head it could not read, token included; ours quotes nothing.
 """
@@ -90,7 +90,7 @@ class UserConnection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._head_timer is None and self._waiter is not None and not self._waiter.done():
-            # a further request has begun on a connection that was idle, and its head is not whole yet
+            # another request has begun on an idle connection, and its head is not complete yet
             self._head_timer = self._loop.call_later(self._head_timeout_s, self._head_late)
 
     def head_arrived(self) -> None:

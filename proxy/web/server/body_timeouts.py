@@ -6,11 +6,11 @@ Many clients send head and body one after the other, so that a request of theirs
 import asyncio
 from typing import Protocol
 
-_WAIT_S = 0.25  # bodies follow their heads at once
+_WAIT_S = 0.25  # a body follows its head at once
 
 
 class WaitingConnection(Protocol):
-    """What waits."""
+    """A connection that waits for a body."""
 
     def body_is_late(self) -> None:
         """Stop waiting for the rest of the body."""
@@ -18,7 +18,7 @@ class WaitingConnection(Protocol):
 
 
 class BodyTimeouts:
-    """Those whose body is not complete, in the order in which their heads came."""
+    """Connections whose body is incomplete, in the order in which their heads came."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

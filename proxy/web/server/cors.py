@@ -1,6 +1,6 @@
-"""What a browser must be told so that it hands an answer to the page that asked (Fetch standard, CORS protocol).
+"""The headers by which a browser passes an answer to the page that asked (Fetch standard, CORS protocol).
 
-Only pages of server.origins are told anything; credentials are never allowed, since a token travels in a header.
+Only pages of server.origins get any; credentials are never allowed, since a token is sent in a header.
 """
 
 import re
@@ -24,13 +24,13 @@ _EXPOSED = ", ".join(
         *(f"x-tollkeeper-{name}" for name in ("model", "provider", "attempts", "static", "max-tokens", "cost-usd")),
         *(f"x-tollkeeper-{name}" for name in ("budget-remaining-usd", "budget-resets-at", "joined")),
         *(name for kind in KINDS if kind.unit == "count" for name in header_names(kind.name)),
-        "*",  # whatever else an answer has; the names before it are for browsers that know no star
+        "*",  # any other header; the names before it are for browsers that do not know *
     ]
 )
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)  # RFC 9110, 5.6.2
 _HEADERS_MAX = 100
 _USUAL_HEADERS = "authorization, content-type, x-api-key, x-tollkeeper-use-case, x-tollkeeper-tags"
-_PREFLIGHT_KEPT_S = 7200  # browsers keep it no longer than this
+_PREFLIGHT_KEPT_S = 7200  # the longest that browsers keep it
 
 
 def origin_headers(origin: str) -> Mapping[str, str]:
@@ -46,7 +46,7 @@ def is_preflight(method: str, headers: Headers) -> bool:
 def preflight_headers(headers: Headers, allowed: str) -> Mapping[str, str]:
     """Return what a browser that asks is told; allowed: the methods of the path, "" where there is nothing.
 
-    Where there is nothing the request itself gets the error, which the page can read then.
+    For an unknown path the request itself gets the error, which the page can then read.
     """
     told = {
         "Access-Control-Allow-Methods": allowed or "GET, HEAD, OPTIONS, POST",

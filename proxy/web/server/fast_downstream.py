@@ -11,7 +11,7 @@ from proxy.web.server.response import UNSENT_MAX_BYTES, RawResponse, StreamEnd, 
 
 
 class FastConnection(Protocol):
-    """What is needed of the connection."""
+    """What this needs of the connection."""
 
     transport: asyncio.Transport | None
     drained: Latch | None

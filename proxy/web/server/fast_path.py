@@ -1,4 +1,4 @@
-"""The short way for the one request that matters: a chat completion, sent as nearly every client sends it.
+"""The fast path for the most frequent request: a chat completion, sent as nearly every client sends it.
 
 A plain protocol takes the connection, llhttp reads the head, and the same pipeline as everywhere answers: without
 aiohttp's objects and without a task. Anything else, from another path to a head in two pieces, goes to aiohttp's server
@@ -34,8 +34,8 @@ from proxy.wire.endpoint import OPENROUTER_CHAT
 
 _STARTS = tuple(f"POST {prefix}/chat/completions HTTP/1.1\r\n".encode() for prefix in ("/v1", "/api/v1", ""))
 _OPENROUTER_START = b"POST /api/v1/"
-_BODY_MAX_BYTES = 256 << 10  # what is held before it is known who asks; larger bodies are aiohttp's
-_BEHIND_MAX_BYTES = 64 << 10  # reading pauses when so much was sent before the answer to the last request
+_BODY_MAX_BYTES = 256 << 10  # what is buffered before authentication; larger bodies go to aiohttp
+_BEHIND_MAX_BYTES = 64 << 10  # reading pauses when this much arrives before the last request is answered
 _LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)\r\n", re.IGNORECASE)
 _LENGTH_DIGITS_MAX = 9
 _ODD_HEADERS = ("Transfer-Encoding", "Upgrade", "Expect")
@@ -62,7 +62,7 @@ class _HeadReader:
 
 
 class Head:
-    """One head that was read, and all others that differ from it in the digits of Content-Length only."""
+    """A parsed head, valid for all heads that differ from it only in the digits of Content-Length."""
 
     __slots__ = ("_after", "_before", "for_openrouter", "path", "said")
 
@@ -70,7 +70,7 @@ class Head:
         self.said = RequestHeaders(headers)
         self.path = head.split(b" ", 2)[1].decode()
         self.for_openrouter = head.startswith(_OPENROUTER_START)
-        self._before, self._after = b"", head  # nothing but itself, where the digits are not found
+        self._before, self._after = b"", head  # matches only itself if the digits are not found
         match = _LENGTH.search(head)
         if match is not None:
             self._before, self._after = head[: match.start(1)], head[match.end(1) :]
@@ -265,7 +265,7 @@ class FastPath(asyncio.Protocol):
         other = self._server.web_server()
         transport.set_protocol(other)
         other.connection_made(transport)
-        if not self._idle_since_s:  # the head of its first request has not become any less late
+        if not self._idle_since_s:  # the time of its first head counts on
             other.expect_head(due_s)
         if self._choked:
             self.resume_writing()
@@ -296,7 +296,7 @@ class FastPath(asyncio.Protocol):
             server.ended()
         if transport is None or transport.is_closing():
             return
-        if error is not None:  # cut at shutdown; all other failures were made an answer
+        if error is not None:  # cancelled at shutdown; every other failure became an answer
             transport.abort()
             return
         if isinstance(reply, RawResponse):
@@ -318,7 +318,7 @@ class FastPath(asyncio.Protocol):
         if self.transport is not None and not self.transport.is_closing() and self._context is None:
             self._hand_over(behind)
 
-    # Time, and the end.
+    # Timers, and the end of the connection.
 
     def _set_timer(self, after_s: float) -> None:
         self._timer.cancel()

@@ -1,4 +1,4 @@
-"""What every request must pass before its path is looked at: protocol version, target, Host, Origin.
+"""Checks of every request before its path is read: protocol version, target, Host, Origin.
 
 A web page that points its own name at 127.0.0.1 reaches a local server; the Host and Origin lists stop it.
 """
@@ -31,7 +31,7 @@ def check_request(context: RequestContext, snapshot: Snapshot) -> None:
 def check_framing(context: RequestContext, _snapshot: Snapshot) -> None:
     """Raise CallerError for a body whose end another server might find elsewhere (RFC 9112, 6.1 and 6.3).
 
-    No more is asked of what comes over the Unix socket, which no web page reaches.
+    Requests over the Unix socket, which no web page can reach, need no more.
     """
     request = aiohttp_request(context)
     codings = request.headers.getall("Transfer-Encoding", ())

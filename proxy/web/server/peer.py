@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection: an address, or over the Unix socket a user of this system."""
+"""The other end of a connection: an address or, over the Unix socket, a user of this system."""
 
 import asyncio
 import socket
@@ -33,6 +33,8 @@ def socket_user(transport: asyncio.Transport | None) -> str:
     option = getattr(socket, "SO_PEERCRED", None)
     if sock is None or option is None:
         return "socket"
-    with socket.fromfd(sock.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as own:  # what the loop hands out cannot ask
+    with socket.fromfd(
+        sock.fileno(), socket.AF_UNIX, socket.SOCK_STREAM
+    ) as own:  # the loop's own object cannot be asked
         _, uid, _ = _CREDENTIALS.unpack(own.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size))
     return user_name(uid)

@@ -1,4 +1,4 @@
-"""The one reading of a request's path: which endpoint it means, and what of it may stand in a log."""
+"""How a request's path is read: which endpoint it means, and what of it may be logged."""
 
 import re
 from functools import lru_cache

@@ -12,9 +12,9 @@ from http import HTTPStatus
 from aiohttp import web
 
 _REASONS: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
-UNSENT_MAX_BYTES = 1 << 16  # beyond this much unsent the writer waits for the client
+UNSENT_MAX_BYTES = 1 << 16  # with more unsent than this the writer waits for the client
 _field = ": ".join
-_NO_BODY = frozenset({204, 304})  # what a body would be taken for is the next answer: RFC 9112, part 6.3
+_NO_BODY = frozenset({204, 304})  # their body would be read as the next answer: RFC 9112, part 6.3
 
 
 @functools.lru_cache(maxsize=4)
@@ -54,7 +54,7 @@ def _head(status: int, headers: Mapping[str, str], framing: str, now_ms: int) ->
 
 
 class StreamEnd:
-    """An answer in chunks that is complete but for its last, empty one."""
+    """A chunked answer that lacks only its last, empty chunk."""
 
     __slots__ = ()
 
@@ -92,8 +92,8 @@ class RawResponse:
 class BegunResponse:
     """An answer on aiohttp's connection whose head has gone out; to its server a response.
 
-    aiohttp's own would write other headers than the fast path does, and keep a connection of HTTP/1.0 alive, where only
-    its end tells where such an answer ends.
+    aiohttp's own would write other headers than the fast path does, and keep a connection of HTTP/1.0 alive, where the
+    answer ends only with the connection.
     """
 
     __slots__ = ("_chunked", "_request", "keep_alive")

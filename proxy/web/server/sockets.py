@@ -74,7 +74,7 @@ def port_holder(port: int) -> str | None:
             for descriptor in (process / "fd").iterdir():
                 if descriptor.is_symlink() and str(descriptor.readlink()) in inodes:
                     return f"process {process.name} ({(process / 'comm').read_text().strip()})"
-        except OSError:  # another user's process, or one that just ended
+        except OSError:  # another user's process, or one that has just ended
             continue
     return None
 

@@ -1,4 +1,4 @@
-"""A client that does not read its answer: what is unsent for it is memory, and its connection is cut in the end."""
+"""Clients that do not read their answer: unsent bytes take memory, so their connection is closed in the end."""
 
 import asyncio
 import struct
@@ -12,7 +12,7 @@ if sys.platform != "win32":
 class UnreadAnswers:
     """Watch over a connection with much that is unsent: nothing of it taken by the client within stall_s cuts it.
 
-    A client that reads slowly is left alone for as long as it reads. Made when asyncio calls pause_writing(), stopped
+    A client that reads slowly may do so for as long as it reads. Made when asyncio calls pause_writing(), stopped
     at resume_writing() and at the connection's end.
     """
 
@@ -40,8 +40,8 @@ class UnreadAnswers:
 def unsent_bytes(transport: asyncio.Transport) -> int:
     """Return what waits here and, where the system tells it, in the kernel.
 
-    Linux takes more only when a third of its own buffer, often a megabyte, has gone out: by that alone a client that
-    reads slowly would look like one that reads nothing.
+    Linux takes more only when a third of its own buffer, often a megabyte, has gone out: by that measure alone a slow
+    reader would look like one that reads nothing.
     """
     waiting_bytes = transport.get_write_buffer_size()
     if sys.platform == "win32":
