@@ -7,6 +7,7 @@ A table stands between two comments. The first names the block, and the settings
 import re
 from collections import Counter
 from collections.abc import Iterable
+from textwrap import fill
 from typing import Any
 
 from pydantic import BaseModel
@@ -73,7 +74,7 @@ def _text(prefix: str, block: type[BaseModel], names: list[str], *, whole: bool)
         link = _home(prefix, name, field) if whole else None
         if link:
             shared.setdefault(link, []).append(f"`{name}`")
-    lines += [f"\nAlso {', '.join(found)}, as in {link}." for link, found in shared.items()]
+    lines += ["\n" + fill(f"Also {', '.join(found)}, as in {link}.", 118) for link, found in shared.items()]
     return "\n".join(lines)
 
 
