@@ -4,6 +4,7 @@ from proxy.core.errors import ApiError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.identity.authenticate import identify
+from proxy.pipeline.relay.response_headers import free_headers
 from proxy.pipeline.request.body import read_body
 from proxy.pipeline.request.headers import request_headers
 from proxy.pipeline.routing.route import plan_route
@@ -19,7 +20,6 @@ from proxy.providers.provider import ProviderRow
 from proxy.providers.transport.base import TransportError
 from proxy.wire.body import dump_body
 from proxy.wire.error import is_json_body
-from proxy.wire.headers import pick_response_headers
 from proxy.wire.redact import redacted
 
 
@@ -61,11 +61,11 @@ async def _ask(
     """Ask one target; its refusal is passed on if no other target could answer, else raised."""
     said = request_headers(context.client.said)
     prepared = provider.dialect.prepare(route.body_for(target), target.model, asks_usage=False)
-    headers = upstream_headers(said, provider, key, streamed=False)
+    sent = upstream_headers(said, provider, key, streamed=False)
     url = provider.url(route.endpoint.path)
     deadlines = target.deadlines or provider.deadlines_for(target.model)
     try:
-        answer = await provider.transport.send("POST", url, headers, dump_body(prepared.body), deadlines)
+        answer = await provider.transport.send("POST", url, sent, dump_body(prepared.body), deadlines)
         body = redacted(await read_error(answer), key.quoted_bytes)
     except TransportError as error:
         raise transport_error(error, provider) from None
@@ -76,13 +76,5 @@ async def _ask(
             raise found.error
     elif not is_json_body(body):
         raise error_in_answer(provider, "answered with something that is no count")
-    given = dict(pick_response_headers(answer.headers, key.quoted))
-    given.update(
-        {
-            "x-request-id": context.request_id,
-            "request-id": context.request_id,
-            "x-tollkeeper-model": target.model,
-            "x-tollkeeper-provider": target.provider,
-        }
-    )
-    return context.client.whole(answer.status, given, body, context.started_ms)
+    headers = free_headers(context, answer, target, key.quoted)
+    return context.client.whole(answer.status, headers, body, context.started_ms)

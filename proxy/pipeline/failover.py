@@ -6,9 +6,9 @@ possible is taken. An answer is looked at before it is passed on as long as anot
 """
 
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.relay.buffered import open_answer
+from proxy.pipeline.relay.base import Relay
 from proxy.pipeline.relay.final_error import FailedRoute
-from proxy.pipeline.relay.relay import Relay, relay_of
+from proxy.pipeline.relay.open_answer import open_answer, relay_of
 from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.recorder import Recorder
 from proxy.pipeline.snapshot import Snapshot

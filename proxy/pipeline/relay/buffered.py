@@ -1,4 +1,4 @@
-"""opening: hold an answer back until it is sure to be one, so that a failure before can still go to the next target.
+"""Hold an answer back until it is sure to be one, so that a failure before can still go to the next target.
 
 A stream is held until its first content, an answer in one piece until it is read. Only keep-alive goes to the client
 before: comments ahead of the first event, padding ahead of the JSON. It takes the head along, so that from then on a
@@ -13,16 +13,15 @@ from typing import Any
 from proxy.core.errors import ProviderError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
-from proxy.pipeline.relay.relay import Finish, Relay, StreamRelay, WholeRelay, is_stream
+from proxy.pipeline.relay.base import Finish
+from proxy.pipeline.relay.stream import StreamRelay
+from proxy.pipeline.relay.whole import WholeRelay
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.upstream_errors import account_fault, error_in_answer
-from proxy.pipeline.values.attempt import CHECK, Attempt
-from proxy.pipeline.values.settlement import BROKEN, CHECKS
-from proxy.policy.answer_check import MAX_CHARS, answer_text, check
+from proxy.pipeline.values.attempt import Attempt
 from proxy.policy.failure import EMPTY, Failure
 from proxy.providers.transport.base import TransportError, UpstreamResponse
-from proxy.wire.answer_text import AnswerText
-from proxy.wire.parsed_answer import ParsedAnswer, read_message
+from proxy.wire.parsed_answer import ParsedAnswer
 from proxy.wire.retry_after import read_retry_after
 
 _HELD_MAX_BYTES = 1 << 20  # an event larger than this is no error; what is held goes out, whatever it says
@@ -32,42 +31,6 @@ _BEGUN_COMMENT = re.compile(rb"(?::[^\r\n]*)?\r?")
 _COMMENT = re.compile(rb"[\r\n]:")
 _COMMENT_MAX_BYTES = 1 << 12
 _COMMENTS = re.compile(rb"(?:(?::[^\r\n]*)?(?:\r\n|\n|\r(?=[^\n])))*", re.DOTALL)
-
-
-async def open_answer(context: RequestContext, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> Relay | None:
-    """Read an answer until it is sure to be one; what it failed by is noted in attempt. Return what was read."""
-    answer = attempt.answer
-    assert answer is not None
-    streams = is_stream(attempt, answer)
-    becomes_stream = (
-        context.streams and context.endpoint.asks_usage
-    )  # an answer in one piece is told as one (relay/relay.py)
-    if context.reply is not None and streams is not context.streams and not becomes_stream:
-        answer.abort()
-        name = attempt.provider.name
-        text = f'Provider "{name}" answered in another form than the one that has begun.'
-        told = ProviderError(502, "upstream_broken", text)  # it has not failed: what it answered may be billed
-        attempt.heard.flags |= {BROKEN}
-        attempt.fail(Failure("answer", answer.status), told)
-        return None
-    if not streams:
-        context.waits_since_s = 0.0
-    kind = (BufferedStream if attempt.checks is None else CheckedStreamRelay) if streams else BufferedWhole
-    opened = kind(context, attempt, answer, finish, snapshot)
-    await opened.open()
-    if attempt.failure is not None:
-        context.when_gone(None)
-    return opened
-
-
-def fail_inside(context: RequestContext, attempt: Attempt, what: str, error: Mapping[str, Any]) -> None:
-    """Record an error object in a 200, which counts as if it had come with a status of its own."""
-    answer, now_ms = attempt.answer, context.clock.now_ms()
-    assert answer is not None
-    wait_s = read_retry_after(answer.header, error, now_ms, is_limit=False)
-    failure = Failure("answer", answer.status, error=error, retry_after_s=wait_s)
-    told = account_fault(failure, attempt.provider, attempt.key.name, now_ms)
-    attempt.fail(failure, told or error_in_answer(attempt.provider, what, error))
 
 
 class BufferedStream(StreamRelay):
@@ -192,40 +155,6 @@ class BufferedStream(StreamRelay):
             self.answer.abort()
 
 
-class CheckedStreamRelay(BufferedStream):
-    """One that is held against what the preset promises. Its end tells, and by then it has gone out: it is flagged."""
-
-    def __init__(
-        self, context: RequestContext, attempt: Attempt, answer: UpstreamResponse, finish: Finish, snapshot: Snapshot
-    ) -> None:
-        super().__init__(context, attempt, answer, finish, snapshot)
-        self._spoken = AnswerText(MAX_CHARS)
-
-    def _keep(self, chunk: bytes) -> bool:
-        self._spoken.feed(chunk)
-        return super()._keep(chunk)
-
-    def _take(self, chunk: bytes) -> bool:
-        self._spoken.feed(chunk)
-        return super()._take(chunk)
-
-    def ended(self, broke: TransportError | None) -> tuple[bytes, ProviderError | None]:
-        found = super().ended(broke)
-        if self.heard.complete and not self.heard.failed:
-            self._spoken.finish()
-            failed_checks(self.context, self.attempt, self._spoken.text)
-        return found
-
-
-def failed_checks(context: RequestContext, attempt: Attempt, text: str | None) -> tuple[str, ...]:
-    """Check a complete answer against the preset's checks; those that fail become flags of the row."""
-    if attempt.checks is None:
-        return ()
-    failed = check(attempt.checks, text, context.clock.monotonic_s() - attempt.started_s)
-    attempt.heard.flags |= {f"{CHECKS}{name}" for name in failed}
-    return failed
-
-
 class BufferedWhole(WholeRelay):
     """An answer in one piece that is looked at before it is passed on."""
 
@@ -263,14 +192,19 @@ class BufferedWhole(WholeRelay):
             found = error_in_answer(self.attempt.provider, f"answered {status} with something that is no answer")
             kind = EMPTY if self.heard.failed else "no_answer"
             self.attempt.fail(Failure("answer", status, kind), found)
-        elif self.attempt.checks is not None:
-            failed = failed_checks(self.context, self.attempt, answer_text(read_message(self._body) or {}))
-            if failed and self.attempt.check_fails:
-                why = f"answered, but not as the preset asks: {', '.join(failed)}"
-                self.attempt.fail(Failure("answer", status, CHECK), error_in_answer(self.attempt.provider, why))
 
     async def run(self) -> Reply:
         if self._problem is not None:
             return await self.truncated(self._problem)
         verdict = await self.finish(self.status())
         return self.give(self._body, verdict) if self.response is None else await self.follow(self.response, self._body)
+
+
+def fail_inside(context: RequestContext, attempt: Attempt, what: str, error: Mapping[str, Any]) -> None:
+    """Record an error object in a 200, which counts as if it had come with a status of its own."""
+    answer, now_ms = attempt.answer, context.clock.now_ms()
+    assert answer is not None
+    wait_s = read_retry_after(answer.header, error, now_ms, is_limit=False)
+    failure = Failure("answer", answer.status, error=error, retry_after_s=wait_s)
+    told = account_fault(failure, attempt.provider, attempt.key.name, now_ms)
+    attempt.fail(failure, told or error_in_answer(attempt.provider, what, error))

@@ -12,7 +12,8 @@ import orjson
 from proxy.core.errors import ApiError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
-from proxy.pipeline.relay.relay import Finish, Relay, response_headers
+from proxy.pipeline.relay.base import Finish, Relay
+from proxy.pipeline.relay.response_headers import response_headers
 from proxy.pipeline.upstream.upstream_errors import whole_seconds
 from proxy.pipeline.values.attempt import Attempt
 

@@ -1,0 +1,84 @@
+"""What passes an answer on to the client, to its end and its settlement."""
+
+from collections.abc import Awaitable, Callable
+
+from proxy.core.errors import ProviderError
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import Reply
+from proxy.pipeline.errors import CLIENT_GONE_STATUS
+from proxy.pipeline.relay.response_headers import response_headers
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.upstream.upstream_errors import transport_error
+from proxy.pipeline.values.attempt import Attempt
+from proxy.pipeline.values.attempt_result import AttemptResult
+from proxy.pipeline.values.settlement import BROKEN, HUNG_UP, Settlement
+from proxy.providers.transport.base import TransportError, UpstreamResponse
+from proxy.wire.headers import STREAM_HEADERS
+
+Finish = Callable[[int], Awaitable[Settlement]]
+"""Settle a request by the status that its client gets; returns when the row is on disk.
+
+It is called before the last byte goes to the client. The answer is read to its end for the ledger's sake when the
+client has gone, or cut off where that stops the bill.
+"""
+
+
+class Relay:
+    """What both kinds of answers share: when the client goes, what to do with the provider."""
+
+    def __init__(
+        self, context: RequestContext, attempt: Attempt, answer: UpstreamResponse, finish: Finish, snapshot: Snapshot
+    ) -> None:
+        self.context = context
+        self.attempt = attempt
+        self.answer = answer
+        self.finish = finish
+        self.snapshot = snapshot
+        self.heard: AttemptResult = attempt.heard
+
+    async def run(self) -> Reply:
+        """Pass the answer on to its end and settle."""
+        raise NotImplementedError
+
+    @property
+    def holds_error(self) -> bool:
+        """Return whether what was not passed on yet is the provider's own error."""
+        return False
+
+    def status(self) -> int:
+        return CLIENT_GONE_STATUS if self.context.gone else self.answer.status
+
+    def note_broken(self, error: TransportError) -> ProviderError:
+        failure = transport_error(error, self.attempt.provider)
+        self.heard.flags |= {BROKEN}
+        self.heard.error = failure.code
+        return failure
+
+    def when_gone(self) -> None:
+        """Close the provider's connection if that stops the bill, after the client hung up."""
+        self.heard.flags |= {HUNG_UP}
+        if self.may_abort():
+            self.heard.aborted = True
+            self.answer.abort()
+
+    def may_abort(self) -> bool:
+        policy = self.attempt.provider.on_disconnect
+        if policy == "drain":
+            return False
+        return policy == "abort" or self.attempt.provider.dialect.cancel_stops_bill(self.heard.served_by)
+
+    @property
+    def response(self) -> Reply | None:
+        """Return the answer whose head has gone out, for this attempt or an earlier one."""
+        return self.context.reply
+
+    def begin(self) -> Reply:
+        """Send the head of an answer whose end is not known yet, unless it has gone out."""
+        context = self.context
+        if context.reply is not None:
+            return context.reply
+        return context.begin(self.answer.status, {**response_headers(context, self.attempt), **STREAM_HEADERS})
+
+    async def write(self, data: bytes) -> None:
+        if not self.context.write(data):
+            await self.context.drained()

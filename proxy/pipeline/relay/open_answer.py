@@ -1,0 +1,73 @@
+"""Make the relay of an answer: at once, or after it was read until it is sure to be one."""
+
+from functools import lru_cache
+
+from proxy.core.errors import ProviderError
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.relay.base import Finish, Relay
+from proxy.pipeline.relay.buffered import BufferedStream, BufferedWhole
+from proxy.pipeline.relay.checked import CheckedStreamRelay, CheckedWholeRelay
+from proxy.pipeline.relay.stream import StreamRelay
+from proxy.pipeline.relay.whole import WholeRelay
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.attempt import Attempt
+from proxy.pipeline.values.settlement import BROKEN
+from proxy.policy.failure import Failure
+from proxy.providers.transport.base import UpstreamResponse
+
+_NO_CONTENT = frozenset({204, 205})  # of 2xx: chunks behind such a head would be taken for the next answer
+
+
+def relay_of(context: RequestContext, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> Relay:
+    """Return what passes an answer on that has not been read."""
+    answer = attempt.answer
+    assert answer is not None
+    kind: type[Relay] = StreamRelay
+    if not is_stream(attempt, answer):
+        kind, context.waits_since_s = WholeRelay, 0.0
+    return kind(context, attempt, answer, finish, snapshot)
+
+
+async def open_answer(context: RequestContext, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> Relay | None:
+    """Read an answer until it is sure to be one; what it failed by is noted in attempt. Return what was read."""
+    answer = attempt.answer
+    assert answer is not None
+    streams = is_stream(attempt, answer)
+    becomes_stream = (
+        context.streams and context.endpoint.asks_usage
+    )  # an answer in one piece is told as one (relay/whole.py)
+    if context.reply is not None and streams is not context.streams and not becomes_stream:
+        answer.abort()
+        name = attempt.provider.name
+        text = f'Provider "{name}" answered in another form than the one that has begun.'
+        told = ProviderError(502, "upstream_broken", text)  # it has not failed: what it answered may be billed
+        attempt.heard.flags |= {BROKEN}
+        attempt.fail(Failure("answer", answer.status), told)
+        return None
+    if not streams:
+        context.waits_since_s = 0.0
+    if attempt.checks is None:
+        kind = BufferedStream if streams else BufferedWhole
+    else:
+        kind = CheckedStreamRelay if streams else CheckedWholeRelay
+    opened = kind(context, attempt, answer, finish, snapshot)
+    await opened.open()
+    if attempt.failure is not None:
+        context.when_gone(None)
+    return opened
+
+
+def is_stream(attempt: Attempt, answer: UpstreamResponse) -> bool:
+    """Return whether an answer is a stream, by its content type.
+
+    Some servers name their stream text/plain; JSON where a stream was asked for is an answer that is none.
+    """
+    if not attempt.may_stream or answer.status in _NO_CONTENT:
+        return False
+    content_type = _plain(answer.header("content-type") or "")
+    return content_type == "text/event-stream" or (attempt.streamed and content_type != "application/json")
+
+
+@lru_cache(maxsize=64)
+def _plain(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()

@@ -1,0 +1,44 @@
+"""The headers of an answer that a provider gave: what it sent, and what is said of this request here."""
+
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.values.attempt import Attempt
+from proxy.pipeline.values.route import Target
+from proxy.providers.transport.base import UpstreamResponse
+from proxy.providers.transport.inflate import ENCODINGS
+from proxy.wire.headers import pick_response_headers
+
+
+def response_headers(context: RequestContext, attempt: Attempt) -> dict[str, str]:
+    """Return the headers for the answer of an attempt, or for the error that the provider gave in its place."""
+    answer, target, headers = attempt.answer, attempt.target, {}
+    encoding = None
+    if answer is not None:
+        headers = dict(pick_response_headers(answer.headers, attempt.key.quoted))
+        encoding = answer.header("content-encoding")
+    if encoding and encoding.strip().lower() not in ENCODINGS:  # those the transport has undone
+        headers["content-encoding"] = encoding
+    if context.told is not dict:  # nearly always
+        headers.update(context.told())
+    if attempt.told_max_tokens is not None:
+        headers["x-tollkeeper-max-tokens"] = str(attempt.told_max_tokens)
+    _name_source(headers, context, target)
+    headers["x-tollkeeper-attempts"] = str(attempt.n)
+    if target.static is not None:
+        headers["x-tollkeeper-static"] = "1"
+    return headers
+
+
+def free_headers(context: RequestContext, answer: UpstreamResponse, target: Target, quoted: str) -> dict[str, str]:
+    """Return the headers for an answer that costs nothing. quoted: the key as an answer could quote it."""
+    headers = dict(pick_response_headers(answer.headers, quoted))
+    _name_source(headers, context, target)
+    return headers
+
+
+def _name_source(headers: dict[str, str], context: RequestContext, target: Target) -> None:
+    """Add which request this was and who answered."""
+    headers["x-request-id"] = context.request_id
+    headers["x-tollkeeper-model"] = target.model
+    headers["x-tollkeeper-provider"] = target.provider
+    if context.endpoint.errors == "anthropic":
+        headers["request-id"] = context.request_id  # where Anthropic's SDKs look for it

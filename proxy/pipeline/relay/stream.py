@@ -1,0 +1,193 @@
+"""A stream to the client as it comes: a meter listens, and the last bytes wait for the settlement."""
+
+import asyncio
+
+from proxy.core.errors import ProviderError
+from proxy.pipeline.downstream import Reply
+from proxy.pipeline.relay.base import Relay
+from proxy.providers.transport.base import TransportError
+from proxy.providers.transport.inflate import ENCODINGS
+from proxy.wire.endpoint import Meter
+from proxy.wire.redact import ErrorScreen
+
+_AFTER_DONE_S = 1.0  # a provider that keeps the connection open after [DONE] must not keep the client waiting
+_TRAILER_MAX_S = 5.0  # nor one that sends on what says nothing
+_NEVER_S = float("inf")  # since when nothing came, where no time is long enough
+_READABLE = ENCODINGS | {"", "identity"}
+_TAIL_BYTES = 4  # the longest end of an event: CR LF CR LF
+
+
+class StreamRelay(Relay):
+    """Server-sent events: forwarded as they come, from ``data: [DONE]`` on held until the settlement is on disk."""
+
+    meter: Meter
+    tail = b""  # the last bytes that went to the client
+    stopped = False  # nothing came after [DONE], and we went
+    packed = False  # in a way that cannot be undone here: it passes unread
+
+    async def run(self) -> Reply:
+        self.meter = self.listener()
+        response = self.begin()
+        self.context.streams = True
+        self.context.when_gone(self._gone)
+        await self.close(*self.ended(await self.passed_on()))
+        return response
+
+    def listener(self) -> Meter:
+        make = self.context.endpoint.meter
+        assert make is not None, "an endpoint without streams has no answer that is one"
+        encoding = self.answer.header("content-encoding")
+        self.packed = encoding is not None and encoding.strip().lower() not in _READABLE
+        if self.packed:
+            self.context.waits_since_s = 0.0  # no comment of ours can be put in
+        meter = make(self.attempt.hide_usage and not self.packed)
+        meter.cost_paths = self.attempt.provider.dialect.cost_paths
+        if self.attempt.key.quoted_bytes:
+            meter.screen = ErrorScreen(self.attempt.key.quoted_bytes)
+        return meter
+
+    async def passed_on(self) -> TransportError | None:
+        """Pass on all that comes; return the error that broke it."""
+        try:
+            await self._pump()
+        except TransportError as error:
+            return error
+        return None
+
+    def ended(self, broke: TransportError | None) -> tuple[bytes, ProviderError | None]:
+        """Record everything the meter read; return what was kept back, and the error for the client."""
+        rest = self.meter.finish()
+        self._hear(self.meter)
+        failure = self._failure(self.meter, broke)
+        self.heard.complete = failure is None and not self.heard.aborted
+        return rest, failure
+
+    async def close(self, rest: bytes, failure: ProviderError | None) -> None:
+        """Settle, then send the end."""
+        await self.finish(self.status())
+        if failure is None:
+            await self.write(rest + self.meter.held)
+        elif self.is_unread:  # words behind packed bytes would be taken for a part of them: an end without its sign
+            self.context.cut()
+        else:  # rest is a begun event that the client has not seen yet: without its end it says nothing
+            event = self.context.endpoint.error_event(
+                failure.code, failure.message, failure.type, self.context.request_id, self.meter.generation_id
+            )
+            await self.write(gap(self.tail) + event)
+
+    @property
+    def is_unread(self) -> bool:
+        """Return whether the body is compressed; some servers name a coding and use none."""
+        return self.packed and not self.meter.content_seen
+
+    def _failure(self, meter: Meter, broke: TransportError | None) -> ProviderError | None:
+        """Return the error that the client must get: that the answer is not whole.
+
+        A body that ended as its framing says is whole when each choice has told why it ended, or the usage came that is
+        sent last: a missing [DONE] alone is no loss. Where the connection broke both must have come.
+        """
+        if self.heard.aborted or meter.error_seen or (meter.done and (broke is None or not meter.goes_on)):
+            return None
+        if self.is_unread and broke is None:
+            return None
+        billed = self.context.endpoint.asks_usage and meter.usage is not None
+        if broke is not None:
+            return None if billed and meter.finished else self.note_broken(broke)
+        if meter.finished or (billed and (meter.usage_is_last or meter.finish_reason is not None)):
+            return None
+        return self.note_broken(TransportError("broken", "the stream ended early", dispatched=True))
+
+    async def _pump(self) -> None:
+        """Pass everything on up to [DONE]; reading waits for a slow client."""
+        while not self.meter.done:
+            if await self.answer.pump(self._take):
+                return
+            if not self.meter.done:
+                await self.context.drained()
+        await self._after_done()
+        if not self.meter.goes_on:
+            return
+        self.forward(self.meter.release())
+        while not await self.answer.pump(self._take):
+            await self.context.drained()
+
+    def _take(self, chunk: bytes) -> bool:
+        """Pass one piece on; False: there is something to wait for before the next."""
+        meter, heard = self.meter, self.heard
+        forward = meter.feed(chunk)
+        may_go_on = self.forward(forward) if forward else True
+        if heard.first_byte_s is None:
+            self._before_content()
+        if self.context.gone and not heard.aborted:
+            self._gone()
+        return may_go_on and not meter.done
+
+    def _before_content(self) -> None:
+        """Record the first content, or a piece ahead of it."""
+        context, now_s = self.context, self.context.clock.monotonic_s()
+        if self.meter.content_seen:
+            self.heard.first_byte_s = now_s
+            self.answer.awaits_content = False
+            context.waits_since_s = 0.0
+        elif self.meter.done:
+            context.waits_since_s = 0.0
+        elif context.waits_since_s:  # a comment of ours must not stand within an event
+            context.waits_since_s = _NEVER_S if gap(self.tail) else now_s
+
+    def forward(self, data: bytes) -> bool:
+        """Write a piece; False: drained() should be awaited."""
+        self.tail = data if len(data) >= _TAIL_BYTES else self.tail[-_TAIL_BYTES:] + data
+        return self.context.write(data)
+
+    async def _after_done(self) -> None:
+        """Read what may follow [DONE]: up to its end, to content, or to a second without a line of data."""
+        loop, meter = asyncio.get_running_loop(), self.meter
+        latest_s = loop.time() + _TRAILER_MAX_S
+        timer = loop.call_later(_AFTER_DONE_S, self._stop_reading)
+        try:
+            while not meter.goes_on and (chunk := await self.answer.read()):
+                lines = meter.data_lines
+                meter.feed(chunk)
+                if meter.data_lines != lines:
+                    timer.cancel()
+                    timer = loop.call_at(min(loop.time() + _AFTER_DONE_S, latest_s), self._stop_reading)
+        except TransportError:
+            if not self.stopped:
+                raise
+        finally:
+            timer.cancel()
+
+    def _stop_reading(self) -> None:
+        self.stopped = True
+        self.answer.abort()
+
+    def _gone(self) -> None:
+        self.heard.served_by = self.meter.provider or self.heard.served_by
+        self.when_gone()
+
+    def _hear(self, meter: Meter) -> None:
+        heard = self.heard
+        # what a stream that broke off or failed had counted on its way is not what it cost
+        ended = meter.done and not meter.error_seen and not meter.goes_on
+        if meter.usage is not None:
+            heard.usage = meter.usage
+            heard.usage_is_open = not (meter.usage_is_whole and (ended or meter.usage_is_last))
+            heard.least_tokens = meter.least_tokens
+        heard.model = meter.model
+        heard.served_by = meter.provider or heard.served_by
+        heard.generation_id = heard.generation_id or meter.generation_id
+        heard.finish_reason = meter.finish_reason
+        heard.content_seen = meter.content_seen
+        heard.failed = meter.error_seen or (meter.says_nothing and (ended or meter.finished))
+        if heard.failed:
+            heard.error_code = meter.error_code
+            heard.error = heard.error or "upstream_error"
+        if meter.error is not None:
+            self.attempt.note_inner_error(meter.error)
+
+
+def gap(tail: bytes) -> bytes:
+    """Return the line ends that must come before an event of our own: none if the last event is complete."""
+    if not tail or tail.endswith((b"\n\n", b"\r\r", b"\r\n\r\n")):
+        return b""
+    return b"\n" if tail.endswith((b"\n", b"\r")) else b"\n\n"

@@ -1,0 +1,175 @@
+"""An answer in one piece to the client: held back until it is settled."""
+
+from proxy.core.errors import ProviderError
+from proxy.core.money import pusd_to_usd
+from proxy.pipeline.downstream import Reply
+from proxy.pipeline.errors import CLIENT_GONE_STATUS
+from proxy.pipeline.relay.base import Relay
+from proxy.pipeline.relay.response_headers import response_headers
+from proxy.pipeline.upstream.upstream_errors import error_in_answer
+from proxy.pipeline.values.settlement import HUNG_UP, Settlement
+from proxy.providers.transport.base import TransportError
+from proxy.wire.error import error_of_message
+from proxy.wire.parsed_answer import ParsedAnswer, is_cut_off, read_message, says_nothing
+from proxy.wire.redact import redacted
+from proxy.wire.sse import KEEP_ALIVE, whole_as_events
+from proxy.wire.text_size import CHARS_A_TOKEN, least_tokens
+from proxy.wire.usage import with_cost, with_told_cost
+
+_WHOLE_MAX_BYTES = 64 << 20  # an answer that is not a stream is held back until its cost is known
+_SPACE = b" \t\r\n"
+_SPACES = frozenset((b" ", b"\t", b"\r", b"\n"))
+_FRAME_BYTES = 1024  # what an answer may hold beside its text before it is worth a look
+
+
+class WholeRelay(Relay):
+    """An answer in one piece: held back until it is complete and settled; only keep-alive padding passes before."""
+
+    told: ParsedAnswer | None = None  # what it says, once it is complete; None: it is no JSON object
+
+    async def run(self) -> Reply:
+        self.context.when_gone(self._gone)
+        try:
+            body = self.answer.whole()  # as a rule all of a short answer came with its head
+            body = await self.read() if body is None else self.complete(body)
+        except TransportError as error:
+            return await self.truncated(self.note_broken(error))
+        self.hear()
+        verdict = await self.finish(self.status())
+        begun = self.context.reply
+        return self.give(body, verdict) if begun is None else await self.follow(begun, body)
+
+    async def follow(self, response: Reply, body: bytes) -> Reply:
+        """Send an answer that is settled behind its head, which has gone out."""
+        if self.context.claim is not None:
+            self.context.claim.keep(self.answer.status, response_headers(self.context, self.attempt), body)
+        await self.write(self._as_events(body) if self.context.streams else body)
+        return response
+
+    def _as_events(self, body: bytes) -> bytes:
+        """Return an answer in one piece as the stream that a head already sent has promised."""
+        endpoint, context = self.context.endpoint, self.context
+        events = whole_as_events(body) if endpoint.asks_usage else b""
+        if events:
+            return events
+        told = error_in_answer(self.attempt.provider, "answered in one piece where a stream was asked for")
+        return endpoint.error_event(told.code, told.message, told.type, context.request_id, None)
+
+    def give(self, body: bytes, verdict: Settlement) -> Reply:
+        """Return a settled answer, with its head."""
+        context, status = self.context, self.answer.status
+        headers = response_headers(context, self.attempt)
+        if verdict.cost_pusd is not None and verdict.state == "settled":
+            headers["x-tollkeeper-cost-usd"] = pusd_to_usd(verdict.cost_pusd)
+        if context.claim is not None:
+            context.claim.keep(status, headers, body)
+        return context.client.whole(status, headers, body, context.started_ms)
+
+    def _gone(self) -> None:
+        """Record that the client is gone, but read on: closing an answer that is not a stream never stops the bill."""
+        self.heard.flags |= {HUNG_UP}
+        if self.attempt.provider.on_disconnect == "abort":
+            self.heard.aborted = True
+            self.answer.abort()
+
+    async def read(self) -> bytes:
+        """Return the answer without its padding, which has gone to the client."""
+        pieces: list[bytes] = []
+        size = 0
+        while chunk := await self.answer.read():
+            if not pieces and chunk[:1] in _SPACES:
+                chunk = await self._pass_padding(chunk)
+                if not chunk:
+                    continue
+            self.answer.awaits_content = False
+            pieces.append(chunk)
+            size += len(chunk)
+            if size > _WHOLE_MAX_BYTES:
+                self.answer.abort()
+                raise TransportError("broken", "the answer is larger than 64 MiB", dispatched=True)
+        return self.complete(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def complete(self, body: bytes) -> bytes:
+        """Record that the body is complete; raises TransportError if it is not after all."""
+        self.heard.first_byte_s = self.context.clock.monotonic_s()
+        told = self.told = self.context.endpoint.read(body)
+        if (told is None or told.error_seen) and self.attempt.key.quoted_bytes in body:
+            body = redacted(body, self.attempt.key.quoted_bytes)
+        if told is not None:
+            output_tokens = None if told.usage is None else told.usage.output_tokens
+            if (
+                not output_tokens
+                or len(body) > output_tokens * CHARS_A_TOKEN + _FRAME_BYTES
+                or self.attempt.provider.dialect.cost_paths
+            ):
+                self._look_twice(told, body)
+            if told.error_seen or not told.has_choices:
+                self._look_for_error(told, body)
+        if self.told is None and is_cut_off(body):  # what can be read is whole
+            raise TransportError("broken", "the JSON of its answer ended early", dispatched=True)
+        return body
+
+    def _look_twice(self, told: ParsedAnswer, body: bytes) -> None:
+        """Record what the usage of an answer does not say by itself."""
+        heard, usage, dialect = self.heard, told.usage, self.attempt.provider.dialect
+        if dialect.cost_paths:
+            told_cost = None if dialect.cost_header is None else self.answer.header(dialect.cost_header)
+            usage = with_cost(usage, read_message(body), body, dialect.cost_paths)
+            if told_cost is not None:
+                usage = with_told_cost(usage, told_cost)
+            self.told = told._replace(usage=usage)
+        if usage is None or usage.output_tokens is None:
+            return
+        if not usage.output_tokens:
+            heard.generates = self.context.endpoint.kind != "embeddings"
+        if len(body) > usage.output_tokens * CHARS_A_TOKEN + _FRAME_BYTES and heard.generates:
+            heard.least_tokens = least_tokens(body)
+
+    def _look_for_error(self, told: ParsedAnswer, body: bytes) -> None:
+        """Record why a 200 holds no answer: its error object, or that it is empty."""
+        message = read_message(body) or {}
+        if told.error_seen:
+            self.attempt.note_inner_error(error_of_message(message) or {})
+        elif says_nothing(message):
+            self.heard.failed = True
+
+    async def _pass_padding(self, chunk: bytes) -> bytes:
+        """Forward white space at once, so that no timer on the way runs out while the model works."""
+        body = chunk.lstrip(_SPACE)
+        padding = chunk[: len(chunk) - len(body)]
+        if padding:
+            if self.response is None:
+                self.begin()
+            await self.write(KEEP_ALIVE if self.context.streams else padding)
+        return body
+
+    def hear(self) -> ParsedAnswer | None:
+        """Record what a complete answer says; return None if it is not a JSON object."""
+        heard = self.heard
+        heard.complete = True
+        told = self.told
+        if told is None:
+            return None
+        generation_id, heard.model, served_by, heard.finish_reason, heard.usage, failed, code, _, has = told
+        heard.served_by = served_by or heard.served_by
+        heard.generation_id = heard.generation_id or generation_id
+        heard.content_seen = has
+        heard.failed |= failed
+        if heard.failed:
+            heard.error, heard.error_code = "upstream_error", code
+        return told
+
+    async def truncated(self, failure: ProviderError) -> Reply:
+        """Drop what was held back and answer with an error: a part must never pass for the whole."""
+        await self.finish(CLIENT_GONE_STATUS if self.context.gone else failure.status)
+        if self.response is None:
+            raise failure
+        if self.context.claim is not None:
+            self.context.claim.error = failure
+        context = self.context
+        if context.streams:
+            event = context.endpoint.error_event(failure.code, failure.message, failure.type, context.request_id, None)
+        else:
+            event = context.endpoint.error_body(failure, context.request_id)
+        await self.write(event)
+        return self.response
