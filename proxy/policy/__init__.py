@@ -1,1 +1,1 @@
-"""Decisions without I/O: prices, quotas, what follows a failure, which target and key come next."""
+"""Decisions without I/O: prices, quotas, what follows a failure, which target and key is next."""

@@ -1,4 +1,4 @@
-"""Whether an answer is what a preset promises: its speed, length, JSON, pattern. Pure."""
+"""Whether an answer passes a preset's checks: speed, length, JSON, pattern. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ class Schema(Protocol):
 
 
 class SchemaError(ValueError):
-    """A schema that cannot be used; the operator's fault. Its text says what is wrong."""
+    """A schema that cannot be used, by the operator's mistake. Its text says what is wrong."""
 
 
 class CheckRules(NamedTuple):
     """What is checked; None and False: it is not. schema counts only beside json.
 
-    pattern comes from the operator's configuration and is searched for with Python's re, which a pattern such as
-    (a+)+$ can keep busy for ever: it must never be taken from a caller. The same holds for patterns within a schema.
+    pattern comes from the operator's configuration and is searched for with Python's re, which a pattern such as (a+)+$
+    can keep busy forever: it must never come from a caller. The same holds for patterns within a schema.
     """
 
     too_slow_s: float | None = None
@@ -37,8 +37,8 @@ class CheckRules(NamedTuple):
 def check(rules: CheckRules, text: str | None, duration_s: float) -> tuple[str, ...]:
     """Return the names of the checks that failed, in a fixed order.
 
-    too_slow, too_short, not_json, not_schema, no_pattern, too_long_to_check. text is answer_text(); None, an answer
-    that only calls tools, is held against the time alone. White space around the text is not counted.
+    too_slow, too_short, not_json, not_schema, no_pattern, too_long_to_check. text is answer_text(); None, for an answer
+    that only calls tools, means that only the time is checked. White space around the text is not counted.
     """
     failed = ["too_slow"] if rules.too_slow_s is not None and duration_s > rules.too_slow_s else []
     if text is None:
@@ -63,7 +63,7 @@ def _json_problem(text: str, schema: Schema | None) -> str | None:
         return None
     try:
         return None if schema.is_valid(value) else "not_schema"
-    except RecursionError:  # a schema that refers to itself around and around, or an answer nested too deep
+    except RecursionError:  # a schema that refers to itself endlessly, or an answer nested too deep
         return "not_schema"
 
 

@@ -1,4 +1,4 @@
-"""When to stop asking something that fails, and when to ask again. Pure: time is handed in.
+"""When to stop asking something that fails, and when to ask again. Pure: time is passed in.
 
     closed ──(failures in a row, or too many in the window, or set aside)──> open
     open ──(its cool-down is over)──> half open: `probes` may pass
@@ -68,7 +68,7 @@ class Breaker:
         """Set the rules, and who was served before the breaker existed."""
         self._rules = rules
         self._state: State = "closed"
-        self.is_closed = True  # it lets all through; only what is reported changes that
+        self.is_closed = True  # it lets all through; only reports change that
         self._pass = 1
         self._attempts = RollingCount(rules.window_s)
         self._failures_in_row = 0
@@ -96,7 +96,7 @@ class Breaker:
         if self._state == "open":
             return 0
         if self._probes_out >= self._rules.probes:
-            # A probe that never reports must not shut the way for ever.
+            # A probe that never reports must not block the way forever.
             if now_s - self._half_open_s < self._rules.cooldown_max_s:
                 return 0
             self._enter("half_open", now_s)
@@ -142,7 +142,7 @@ class Breaker:
     def set_aside(self, now_s: float, for_s: float) -> None:
         """Open for a stated time, at most cooldown_max_s, and count no failure (429 with Retry-After).
 
-        It ends every pass that is out, so the attempt that heard it reports nothing else.
+        It ends every pass in use, so the attempt that reported it must report nothing else.
         """
         if for_s <= 0:
             return

@@ -1,13 +1,13 @@
-"""Which time windows are chosen by when the wall clock cannot be trusted.
+"""The time that windows go by when the wall clock cannot be trusted.
 
-A wall clock that leaps ahead would open new windows, and with them new money. Time passed by the monotonic
-clock is real: windows go on by it until somebody confirms the wall clock.
+A wall clock that leaps ahead would open new windows, and with them new money. Time on the monotonic clock is real:
+windows follow it until the wall clock is confirmed.
 """
 
-STEP_MS = 30_000  # as far as the wall clock may stand from where it was thought to be
+STEP_MS = 30_000  # how far the wall clock may be from where it is expected
 OFF_MS = 120_000  # the Date header has whole seconds and travels; a clock further off than this is wrong
-_SAME_MS = 2  # readings of whole milliseconds differ by so much
-_FOLLOW_MAX_S = 10.0  # what was not followed for longer is not caught up with: hours of agreement excuse no step
+_SAME_MS = 2  # readings of whole milliseconds differ by this much
+_FOLLOW_MAX_S = 10.0  # a longer gap is not caught up with: hours of agreement excuse no step
 _HEADER_MS = 1000  # a Date header is cut to the second
 _FOLLOW_MS = 10.0  # in a second: so fast a wall clock that is slewed is followed; more is a step, in parts or not
 
@@ -20,9 +20,9 @@ class ClockGuard:
     """
 
     def __init__(self, wall_ms: int, monotonic_s: float) -> None:
-        self._anchor_ms = wall_ms  # the last wall time that was believed
+        self._anchor_ms = wall_ms  # the last wall time that was trusted
         self._anchor_s = monotonic_s
-        self._line_ms = float(wall_ms)  # where the wall clock is thought to be: it follows steps slowly
+        self._line_ms = float(wall_ms)  # where the wall clock is expected to be; follows steps slowly
         self._line_s = monotonic_s
         self._held_ms: int | None = None
         self.stepped_ms = 0
@@ -75,7 +75,7 @@ class ClockGuard:
         if not was_held and self.stepped_ms and abs(now_ms - date_ms) <= abs(off_ms) + _HEADER_MS:
             return False
         self._anchor_ms, self._anchor_s = wall_ms, monotonic_s
-        if self.stepped_ms or was_held:  # a small difference stays in the line: a header is too coarse to forgive it
+        if self.stepped_ms or was_held:  # a small difference is kept: a header is too coarse to excuse it
             self._line_ms, self._line_s = float(wall_ms), monotonic_s
         self.stepped_ms = 0
         return True

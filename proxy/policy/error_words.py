@@ -1,9 +1,9 @@
-"""What the words of an error say: one table, a row for each kind, with the providers that use the words. Pure.
+"""What the words of an error mean: one table, a row for each kind, with the providers that use the words. Pure.
 
-A status alone misleads: an empty account is told by 400, 402, 403, 412 or 429, a full context by 400, 413, 422 or 500,
-an overload by 200, 400, 424, 429, 498 or 503. So the words count first, and the status where they say nothing. The
-first row counts that has a code or a text of the error. Codes are whole words such as ``insufficient_quota``; texts
-are patterns over the message in lower case.
+A status alone misleads: an empty account is reported as 400, 402, 403, 412 or 429, a full context by 400, 413, 422 or
+500, an overload by 200, 400, 424, 429, 498 or 503. So the words count first, and the status where they say nothing. The
+first row counts that has a code or a text of the error. Codes are whole words such as ``insufficient_quota``; texts are
+patterns over the message in lower case.
 
 The words are those of public documentation and of error messages that people quote in public threads, up to 2026.
 """
@@ -18,14 +18,14 @@ Kind = Literal[
     "rate",  # too many requests or tokens for this key in this while
     "asks_too_much",  # this one request is above such a limit: a smaller one would pass
     "overloaded",  # there is no room for anybody right now
-    "too_long",  # it does not fit into the model's context
+    "too_long",  # the prompt does not fit into the model's context
     "no_model",  # the provider does not have the model, or not for this account
     "cannot",  # this model or server does not take something: tools, pictures, thinking, a history, a format, a field
     "moderated",  # the content is refused
-    "forbidden",  # this account may not, wherever it is or whatever it pays
+    "forbidden",  # this account is not allowed to, because of its place or its plan
     "too_large",  # the request has too many bytes
-    "at_fault",  # no server would take it
-    "crashed",  # the server failed, whatever status it says
+    "at_fault",  # no server would accept the request
+    "crashed",  # the server failed, whatever its status says
 ]
 
 

@@ -1,4 +1,4 @@
-"""What an attempt that failed has told: the facts that policy/failure_table.py decides on. Pure."""
+"""What is known of a failed attempt: the facts that policy/failure_table.py decides on. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -109,14 +109,14 @@ _TEXT_KEYS = frozenset(
 _PASSED_OVER = frozenset({"previous_errors", "flagged_input", "failed_generation", "headers", "input", "messages"})
 """What others said before, or the request and the answer say: none of it tells of this failure."""
 
-_TEXT_MAX_CHARS = 10_000  # what a text is searched for stands at its beginning
+_TEXT_MAX_CHARS = 10_000  # what is searched for is near the beginning of a text
 _CODE_MAX_CHARS = 80
 _DEPTH_MAX = 8
 _PARTS_MAX = 300
 
 
 class Failure(NamedTuple):
-    """How far an attempt came, and what was said.
+    """How far an attempt got, and what the provider said.
 
     connect  certainly no byte of the request was sent
     sent     bytes of the request were sent, and no status came
@@ -166,7 +166,7 @@ class Failure(NamedTuple):
 
 
 class ErrorWords(NamedTuple):
-    """What an error says, in lower case: its codes, wherever they stand in it, and its texts in one."""
+    """The words of an error in lower case: its codes, wherever they are in it, and its texts joined."""
 
     codes: frozenset[str]
     text: str

@@ -1,4 +1,4 @@
-"""Which names a Host header may carry: a web page can point a name of its own at this machine, but no address."""
+"""Which names a Host header may have: a web page can point its own name at this machine, but not an address."""
 
 import ipaddress
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What a request may do whose Idempotency-Key came before: run anew, or be told what became of the first one. Pure."""
+"""What happens to a request whose Idempotency-Key was used before: it runs, or learns the first one's result. Pure."""
 
 from typing import Literal, NamedTuple
 
@@ -6,7 +6,7 @@ Repeat = Literal["anew", "not_over", "over"]
 
 
 class EarlierRequest(NamedTuple):
-    """The request that had the key before, as its row in the ledger stands. state None: there is no row."""
+    """The request that had the key before, as in its row of the ledger. state None: it has no row."""
 
     request_id: int
     state: str | None
@@ -18,7 +18,7 @@ class EarlierRequest(NamedTuple):
 def repeat_of(earlier: EarlierRequest | None) -> Repeat:
     """Decide by one rule: nothing is billed twice, and what certainly cost nothing and failed may be tried again.
 
-    A request without a row never went out: the row is on disk before the first byte is sent.
+    A request without a row was never sent: the row is on disk before the first byte is.
     """
     if earlier is None or earlier.state is None:
         return "anew"

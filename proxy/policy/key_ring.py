@@ -1,4 +1,4 @@
-"""Which of a provider's keys an attempt goes out with. Pure: time is handed in, and no key is in here, only names."""
+"""Which of a provider's keys an attempt uses. Pure: time is passed in, and it knows only the names of keys."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
@@ -28,7 +28,7 @@ class KeyFacts(NamedTuple):
 
 
 class KeyView(NamedTuple):
-    """For display: set_aside_until_ms is the end of the key's own time aside, None while it is in use."""
+    """For display: set_aside_until_ms is the end of the key's suspension, None while it is in use."""
 
     name: str
     valid: bool
@@ -114,7 +114,7 @@ class KeyRing:
     def waits_ms(self, now_ms: int, model: str) -> int | None:
         """Return the time until a key may be asked that was told to wait; None: one that is valid was not told so.
 
-        A key that was refused for another reason may be asked all the same: what it lacks may be there again.
+        A key that was refused for another reason may be tried all the same: the reason may be gone.
         """
         waits = []
         for i in range(len(self._keys)):
@@ -179,6 +179,6 @@ class KeyRing:
         return chosen
 
     def _by_probe(self, valid: list[int], model: str | None, now_ms: int) -> int | None:
-        # A key of which no try is noted (the only one of its ring) was refused just now.
+        # A key without a recorded try (the only one of its ring) was refused just now.
         due = [i for i in valid if now_ms - self._tried_ms.setdefault(i, now_ms) >= PROBE_MS]
         return min(due, key=lambda i: self._until_ms(i, model), default=None)

@@ -1,4 +1,4 @@
-"""What the provider's list of models says that a model can take. Pure."""
+"""What a model accepts, by the provider's list of models. Pure."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

@@ -35,7 +35,7 @@ class Lengths(NamedTuple):
 
 
 class ModelListError(ValueError):
-    """What came is no list of models at all."""
+    """The answer is not a list of models at all."""
 
 
 def read_model_list(payload: Any) -> ParsedModelList:
@@ -66,7 +66,7 @@ def flaws_text(flaws: tuple[str, ...] | list[str]) -> str:
 def _listed(payload: Any) -> Iterator[tuple[str, Any]]:
     """Yield each entry with its place; an object instead of the list maps ids to entries."""
     found = payload
-    for _ in range(2):  # {"data": {"data": [...]}} and {"result": {"models": [...]}} are met too
+    for _ in range(2):  # {"data": {"data": [...]}} and {"result": {"models": [...]}} occur too
         if isinstance(found, Mapping):
             found = next((found[name] for name in _LISTS if isinstance(found.get(name), list | dict)), found)
     if isinstance(found, list):
@@ -76,7 +76,7 @@ def _listed(payload: Any) -> Iterator[tuple[str, Any]]:
     ):
         yield from ((name[:_ID_CHARS_MAX], {"id": name, **entry}) for name, entry in found.items())
     elif isinstance(payload, Mapping) and any(payload.get(name, "") is None for name in _LISTS):
-        return  # "data": null is how some say that there is none
+        return  # some write "data": null for an empty list
     else:
         raise ModelListError("the list of models is malformed: it holds no list")
 
@@ -94,7 +94,7 @@ def _id_of(entry: Any) -> str | None:
 def read_lengths(entry: Mapping[str, Any]) -> Lengths:
     """Return how long requests and answers of a model may be.
 
-    Where several fields tell it, the least counts: a model that is loaded with less than it was trained for takes less.
+    Of several fields the least counts: a model may be loaded with less than it was trained for.
     """
     meta, top = _object(entry, "meta"), _object(entry, "top_provider")
     contexts = _counts(entry, _CONTEXT) or _counts(meta, ("n_ctx", "n_ctx_train")) or _counts(top, ("context_length",))

@@ -10,12 +10,12 @@ _LIKENESS_MIN = 0.75
 def nearest(word: str, names: Iterable[str]) -> str | None:
     """Return the name most like word, or None where none is near.
 
-    Capitals do not count, and a missing maker or provider (gpt-5-mini) is found too.
+    Case is ignored, and a missing maker or provider (gpt-5-mini) is found too.
     """
     wanted = word[:_CHARS_MAX].casefold()
     found: dict[str, str] = {}
     tails: dict[str, str] = {}
-    for name in names:  # of equal ones the first
+    for name in names:  # the first of equally near ones
         found.setdefault(name.casefold(), name)
         tails.setdefault(name.casefold().rpartition("/")[2], name)
     if wanted in found or wanted in tails:

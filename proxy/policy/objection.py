@@ -1,4 +1,4 @@
-"""What a refusal objects to of the fields that the proxy wrote: read from the provider's own words. Pure.
+"""Which fields that the proxy wrote a refusal objects to, read from the provider's words. Pure.
 
 Servers name a field by ``param``, by the place that a validator found it at, in quotes, or bare; some know it under
 another name. What they say of a bound on the answer has the figures of what they would take. The phrases are those of
@@ -53,7 +53,7 @@ def read_objection(refusal: bytes, written: Mapping[str, Any], own: Collection[s
     named = placed or [name for name in written if _names(name).search(text) is not None]
     if not named:
         told = _told(refusal)
-        # every server's models take these: only a text that could stand for anything is held against them
+        # every server's models accept these: only a text that could mean anything blames them
         is_common = _COMMON.issuperset(written) and _ANYTHING.search(told) is None
         is_vague = written and not places and not is_common and not _SAYS_WHAT.search(told)
         return Objection(is_vague=True) if is_vague and not any(_names(name).search(text) for name in own) else None
@@ -239,7 +239,7 @@ _PASSING: Final = re.compile(r"afford|credits|stream")  # a bound for what is le
 _SCHEMA: Final = re.compile(
     r"json_schema|schema|structured|type is unavailable|response_format\.type|response_format type"
 )
-# A refusal that says what is wrong, in whatever words, is not one that a field of ours could be behind.
+# A refusal that says what is wrong, in whatever words, is not caused by a field of ours.
 _SAYS_WHAT: Final = re.compile(
     r"content|safety|policy|exceed|\blimit|moderat|prompt|token|context|image|audio|picture|vision|multimodal|\bfile|url|tool|schema"
     r"|api.?key|credential|auth|permission|billing|balance|credit|quota|rate.?limit|overload|capacity|timed? ?out"

@@ -1,7 +1,7 @@
-"""How a target takes what the proxy writes into a body: which fields not at all, which under another name. Pure.
+"""How a target accepts what the proxy writes into a body: fields to leave out, fields to rename. Pure.
 
-What is known of hosts and of families of models stands in KNOWN, each row with its source. The operator's word goes
-over it, and so does what a target has refused lately.
+What is known of hosts and of families of models stands in KNOWN, each row with its source. The operator's settings
+override it, and so does what a target has refused lately.
 """
 
 import re
@@ -13,11 +13,12 @@ from proxy.core.endpoint_kind import Endpoint
 
 
 class ParameterForm(NamedTuple):
-    """What is different for one target. It never touches what the client itself sent.
+    """What differs for one target. It never changes what the client itself sent.
 
     without: fields that are left out. names: (field, its name there). most: the greatest bound of an answer, in tokens.
     context: the most tokens of prompt and answer together. json_only: a schema is asked for as plain JSON. user_prompt:
-    a preset's system prompt goes into the first message of the user. takes: fields of which nothing else is believed.
+    a preset's system prompt goes into the first message of the user. takes: fields that are accepted whatever else is
+    known.
     """
 
     without: frozenset[str] = frozenset()

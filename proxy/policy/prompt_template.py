@@ -1,4 +1,4 @@
-"""Variables in a preset's system prompt: plain replacement of names, nothing that is run. Pure."""
+"""Variables in a preset's system prompt: plain replacement of names, no code. Pure."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -11,7 +11,7 @@ Problem = Literal["missing", "not_allowed", "wrong_type"]
 
 
 class Variable(NamedTuple):
-    """What may stand for a name. default None: it must be given. values None: any text.
+    """The allowed values of a variable. default None: it is required. values None: any text.
 
     A mapping of values gives the text that stands in the prompt for each allowed value, the default's as well.
     """
@@ -21,7 +21,7 @@ class Variable(NamedTuple):
 
 
 class VariableError(ValueError):
-    """A prompt cannot be filled in; the caller's fault. Its text names the variable and quotes nothing else given."""
+    """A prompt cannot be filled in, by the caller's mistake. Its text names the variable and quotes no value."""
 
     def __init__(self, name: str, problem: Problem, message: str, allowed: tuple[str, ...] = ()) -> None:
         super().__init__(message)

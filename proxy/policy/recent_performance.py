@@ -1,4 +1,4 @@
-"""How a target did lately: latency and error rate, the last attempts counting most."""
+"""How a target performed lately: latency and error rate, the last attempts counting most."""
 
 from proxy.policy.witnesses import Witnesses
 

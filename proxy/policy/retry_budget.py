@@ -1,4 +1,4 @@
-"""How many retries a provider gets, so that an outage is not multiplied by them. Pure: time is handed in."""
+"""How many retries a provider gets, so that they do not multiply an outage. Pure: time is passed in."""
 
 from proxy.policy.rolling_count import RollingCount
 

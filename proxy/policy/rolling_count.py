@@ -1,4 +1,4 @@
-"""Counts over the last seconds, in a fixed number of slices. Pure: time is handed in."""
+"""Counts over the last seconds, in a fixed number of slices. Pure: time is passed in."""
 
 _SLICES = 10
 

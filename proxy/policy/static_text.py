@@ -1,4 +1,4 @@
-"""The text of a static target: by keywords of the last thing that the user said. Pure."""
+"""The text of a static target, by keywords in the last message of the user. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ DEFAULT = "default"
 
 
 class StaticText(NamedTuple):
-    """A canned answer; keyword is the one that was found, None where it is the default text."""
+    """A static answer; keyword is the one that was found, None for the default text."""
 
     text: str
     keyword: str | None

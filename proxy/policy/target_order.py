@@ -1,4 +1,4 @@
-"""In which order the targets of a route are tried, and which of them cannot do the job. Pure: chance is handed in.
+"""In which order the targets of a route are tried, and which cannot serve the request. Pure: chance is passed in.
 
 ordered   as configured. Targets with weights change places among themselves: which of them comes first is drawn by
           weight, the others follow as configured.
@@ -60,7 +60,7 @@ class Candidate(NamedTuple):
 
 
 class RankedTarget(NamedTuple):
-    """A candidate by its position in what was handed in, and in words why it has its place, or none."""
+    """A candidate by its position in the input, and in words why it has its place, or none."""
 
     position: int
     reason: str

@@ -1,4 +1,4 @@
-"""Who met the failures of a provider or a model, and who was served by it. Pure: time is handed in.
+"""Who met the failures of a provider or a model, and who was served by it. Pure: time is passed in.
 
 A breaker shuts out everybody, so that it must not open for what only one request meets: a picture that a server breaks
 on, a prompt that it never answers. So the same request of the same user is heard once, and what one user alone meets
@@ -10,11 +10,11 @@ from typing import Final, NamedTuple
 HEARD_S: Final = 600.0
 """For how long a failure is remembered: one that times out takes minutes to be met a second time."""
 
-_MOST: Final = 200  # failures that are told apart
+_MOST: Final = 200  # failures that are kept apart
 
 
 class Witness(NamedTuple):
-    """Whose request failed, and a figure that tells its body from others."""
+    """Whose request failed, and a number that identifies its body."""
 
     user: str
     body: int
@@ -27,7 +27,7 @@ class Witnesses:
 
     def __init__(self) -> None:
         self._failed_s: dict[Witness, float] = {}
-        self._unmet_s: float | None = None  # the last failure that no request had a part in
+        self._unmet_s: float | None = None  # the last failure for which no request can be blamed
         self._served: str | None = None  # the last user who was served
         self._served_s = 0.0
         self._before: str | None = None  # the last one other than that

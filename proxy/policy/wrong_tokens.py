@@ -2,14 +2,14 @@
 
 from collections import OrderedDict
 
-FREE = 3  # wrong ones that cost nothing: typing mistakes
+FREE = 3  # wrong tries without a wait: typing mistakes
 WAIT_MAX_S = 60.0
-FORGET_S = 900.0  # after so long without a wrong one an address begins anew
+FORGET_S = 900.0  # after this long without a wrong one an address starts again
 ADDRESSES_MAX = 1024
 
 
 class WrongTokens:
-    """The last addresses that sent a wrong one. While one waits, nothing from it is looked at, right or wrong."""
+    """The last addresses that sent a wrong one. While one waits, no token from it is checked, right or wrong."""
 
     def __init__(self) -> None:
         self._of: OrderedDict[str, tuple[int, float, float]] = OrderedDict()  # count, waits until, when the last came

@@ -1,4 +1,4 @@
-"""An amount of money in a provider's JSON, read from its literal and never by way of a float.
+"""An amount of money in a provider's JSON, read from its literal, never through a float.
 
 With 16 digits every tenth amount would be wrong.
 """
@@ -20,7 +20,7 @@ _NUMBER_AFTER_KEY: Final = re.compile(rb"\s*:\s*(-?[0-9][0-9.eE+-]*)")
 
 
 class NumberText(str):
-    """A number as it was written, told apart from a JSON string."""
+    """A number as it was written, distinct from a JSON string."""
 
     __slots__ = ()
 
@@ -28,8 +28,8 @@ class NumberText(str):
 def read_exactly(raw: bytes) -> Any:
     """Parse JSON, each number that is no plain integer kept as text; None if it is none.
 
-    Slow, and more lenient than orjson: NaN, 1e400, half surrogates and broken UTF-8 pass, so that an answer
-    with a flaw in one place still tells the rest.
+    Slow, and more lenient than orjson: NaN, 1e400, half surrogates and broken UTF-8 pass, so that an answer with one
+    flaw can still be read.
     """
     try:
         return json.loads(
@@ -92,7 +92,7 @@ def literal_of(raw: bytes, quoted: bytes, value: float) -> str | None:
     at = raw.rfind(quoted)  # usage mostly comes last
     if at < 0 or raw.find(quoted) != at:
         return None
-    if _BACKSLASH in raw and b"\\u00" in raw:  # an escape could hide a second such key; one byte is found sooner
+    if _BACKSLASH in raw and b"\\u00" in raw:  # an escape could hide a second such key; searching one byte is faster
         return None
     match = _NUMBER_AFTER_KEY.match(raw, at + len(quoted))
     if match is None:

@@ -1,19 +1,19 @@
-"""The text that an answer says, gathered from a stream on its way; for what is checked of an answer."""
+"""The text of an answer, collected from a stream on its way, for the checks of a preset."""
 
 from typing import Any, Final
 
 from proxy.wire.parsed_answer import choices_of, read_message
 from proxy.wire.sse import EventSplitter, data_spans, split_events
 
-MAX_EVENT_BYTES: Final = 1 << 20  # no piece of text is as large
+MAX_EVENT_BYTES: Final = 1 << 20  # no piece of text is that large
 EVENT_BYTES: Final = len(b"data: \n\n")
 
 
 class AnswerText:
     """Feed it every chunk of the upstream's body; text is that of the first choice, as far as it has come.
 
-    It reads the streams of all endpoints, each by its own events. Not more than max_chars are gathered, and what came
-    with them; called tells that a tool was called.
+    It reads the streams of all endpoints, each by its own events. It collects about max_chars at most; called is true
+    once a tool was called.
     """
 
     __slots__ = ("_chars", "_events", "_max_chars", "_pieces", "called")

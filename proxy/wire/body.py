@@ -1,9 +1,8 @@
-"""A request's body: read once, checked, written again.
+"""A request's body: parsed once, checked, written again.
 
-What is priced must be what is sent, so the body that goes upstream is always the parse written out again,
-never the bytes that came in. For that to be safe a body that means two things (a key given twice) is refused,
-and no value may change on the way: a number that neither 64 bits nor a double can hold travels as the literal
-it was.
+What is priced must be what is sent, so the body that goes upstream is always the parse written out again, never the
+bytes that came in. For that to be safe a body that means two things (a key given twice) is refused, and no value may
+change on the way: a number that neither 64 bits nor a double can hold is sent as the literal it was.
 """
 
 import json
@@ -28,7 +27,7 @@ MAX_MODEL_CHARS: Final = 256
 _MAX_NAME_CHARS: Final = 64
 _MARK: Final = b"\xef\xbb\xbf"
 _HALF_PAIR: Final = "a string holds half a surrogate pair (\\ud800 to \\udfff alone)"
-_CLEARER: Final = {  # orjson's own texts where they ask for a guess
+_CLEARER: Final = {  # orjson's own texts where they are cryptic
     "number is infinity when parsed as double": "a number is larger than a double can hold",
     "no low surrogate in string": _HALF_PAIR,
     "invalid high surrogate in string": _HALF_PAIR,
@@ -66,7 +65,7 @@ def parse_body(raw: bytes) -> dict[str, Any]:
     A number that would change (beyond 64 bits, or more digits than a double keeps) stands in it as
     orjson.Fragment, which is neither int nor float. Raises BodyError.
     """
-    raw = raw.removeprefix(_MARK)  # some shells put it before every text; it says nothing in UTF-8
+    raw = raw.removeprefix(_MARK)  # a byte order mark, which some shells put before every text
     body = _load(raw)
     if not isinstance(body, dict):
         raise BodyError("invalid_type", f"The body must be a JSON object; found {kind_of(body)}.")
@@ -74,7 +73,7 @@ def parse_body(raw: bytes) -> dict[str, Any]:
         same = orjson.dumps(body) == raw
     except orjson.JSONEncodeError:
         same = None
-    if same is None:  # outside the except block: the error would carry the body along as its context
+    if same is None:  # outside the except block, whose error would hold the body
         raise BodyError("too_deep", f"The body is nested deeper than {MAX_LEVELS} levels.")
     # SDKs write JSON without spaces, as orjson does. Equal bytes prove that nothing was lost, for a tenth of
     # the time that the exact parse below takes.
@@ -111,7 +110,7 @@ def _syntax_error(raw: bytes, problem: str, line: int, column: int) -> BodyError
 
 def _parse_exactly(raw: bytes) -> dict[str, Any]:
     """Parse again, slower, to see what the fast parse cannot tell: keys given twice and inexact numbers."""
-    body: dict[str, Any] = _EXACT.raw_decode(raw.decode().lstrip())[0]  # it is one value, as the fast parse has told
+    body: dict[str, Any] = _EXACT.raw_decode(raw.decode().lstrip())[0]  # the fast parse has shown that it is one value
     return body
 
 
@@ -139,7 +138,7 @@ def _exact_int(literal: str) -> Any:
 
 def _exact_float(literal: str) -> Any:
     number = float(literal)
-    if repr(number) == literal:  # as nearly all are written, and no Decimal is needed to see it
+    if repr(number) == literal:  # nearly all are written so, and need no Decimal
         return number
     return number if Decimal(repr(number)) == Decimal(literal) else orjson.Fragment(literal)
 
@@ -159,7 +158,7 @@ def check_chat(body: dict[str, Any]) -> None:
     """
     check_model(body)
     check_messages(body)
-    # asked here, for most bodies have few of them, and a call takes longer
+    # checked inline: most bodies have few of them, and a call takes longer
     if "stream" in body or "stream_options" in body:
         check_stream(body)
     if "max_tokens" in body:
@@ -225,7 +224,7 @@ def check_integer(body: dict[str, Any], name: str, most: int, least: int = 1) ->
     value = body.get(name)
     if value is None:
         return
-    if type(value) is not int:  # a bool is an int to isinstance, and 1.0 or 2**64 is none to the provider
+    if type(value) is not int:  # isinstance takes a bool for an int, and providers refuse 1.0 and 2**64
         raise BodyError("invalid_type", f"{name} must be an integer of at least {least}; found {kind_of(value)}.", name)
     if value < least:
         raise BodyError("invalid_value", f"{name} must be at least {least}; found {value}.", name)

@@ -1,4 +1,4 @@
-"""Check the types of what the proxy itself reads of a body, endpoint by endpoint; the provider judges the rest.
+"""Check the types of what the proxy itself reads of a body, by endpoint; the provider checks the rest.
 
 Each raises BodyError with code invalid_type, invalid_value or missing_required_parameter. Chat completions: body.py.
 """
@@ -59,7 +59,7 @@ def check_message(body: dict[str, Any]) -> None:
 def check_count_tokens(body: dict[str, Any]) -> None:
     check_model(body)
     check_messages(body)
-    check_models(body)  # they are walked here too
+    check_models(body)  # they are read here too
     _check_fallbacks(body)
 
 

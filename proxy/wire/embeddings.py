@@ -1,4 +1,4 @@
-"""/embeddings: an answer of vectors, of which only the prompt is counted."""
+"""/embeddings: an answer of vectors; only the prompt has tokens."""
 
 from proxy.wire.error import error_of_message
 from proxy.wire.parsed_answer import ParsedAnswer, error_code, error_type, read_message, text_of

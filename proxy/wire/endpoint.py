@@ -1,6 +1,6 @@
-"""One table of the ways to ask for tokens: a row says all in which one differs from the others.
+"""One table of the endpoints that use tokens: a row holds everything in which they differ.
 
-No other part asks which endpoint it serves: it reads these fields.
+No other part asks which endpoint it serves; all read these fields.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ ERROR_BODIES: Final[Mapping[ErrorShape, Callable[[ApiError, str | None], bytes]]
 
 
 class Meter(Protocol):
-    """Listens to a stream on its way to the client; wire/stream_meter.py tells what each attribute means."""
+    """Listens to a stream on its way to the client; wire/stream_meter.py explains each attribute."""
 
     generation_id: str | None
     model: str | None
@@ -139,10 +139,10 @@ class Endpoint:
     def renamed(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
         """Return parameters that are named as for chat completions under the names that they have here.
 
-        What this endpoint does not have is left out.
+        What this endpoint lacks is left out.
         """
         found = renamed(self.kind, defaults)
-        if self.is_free:  # it counts a prompt: nothing that is said of an answer belongs there
+        if self.is_free:  # it counts a prompt: parameters of an answer do not belong there
             return {name: value for name, value in found.items() if name in _OF_PROMPTS}
         if self.format is not None and "response_format" in defaults:
             for name, value in self.format(defaults["response_format"]).items():
@@ -155,7 +155,7 @@ class Endpoint:
         if not defaults:
             return body
         found = without_object(self.renamed(defaults), body)
-        if any(body.get(name) is not None for name in self.maximum):  # under whichever name: the client's own holds
+        if any(body.get(name) is not None for name in self.maximum):  # by any name: the client's own holds
             for name in self.maximum:
                 found.pop(name, None)
         return {**found, **body}

@@ -1,4 +1,4 @@
-"""The error object that a provider's answer holds, whatever its shape and place.
+"""The error object in a provider's answer, whatever its shape and place.
 
 What is found is told in one form, a mapping: ``message`` is its text where there is one, ``code``, ``type``, ``status``
 and all else stand as they came. The shapes, each seen on the wire:
@@ -45,7 +45,7 @@ _ANSWERS: Final = ("choices", "data", "output", "content", "candidates", "input_
 _NAMED_ERROR: Final = re.compile(rb"^event:[ ]?error[ \t\r]*$", re.MULTILINE)
 _DEPTH_MAX: Final = 8
 _ITEMS_MAX: Final = 20
-_CHARS_MAX: Final = 10_000  # of a text that is no JSON
+_CHARS_MAX: Final = 10_000  # of a text that is not JSON
 
 Error = Mapping[str, Any]
 
@@ -55,7 +55,7 @@ _UNTOLD: Final[Error] = {"message": ""}  # of an error that is neither a text no
 def error_of_body(body: bytes) -> Error | None:
     """Return the error of a body whose status says that it is one; None for a page of HTML and for nothing at all.
 
-    It never raises; bytes that are no UTF-8 are replaced.
+    It never raises; bytes that are not UTF-8 are replaced.
     """
     text = body.strip()
     if not text or text.startswith(b"<"):
@@ -111,7 +111,7 @@ def _bare(message: Mapping[str, Any]) -> Error | None:
         return {**base, "message": _text(base.get("status_msg"), 0), "code": base.get("status_code")}
     if any(message.get(name) for name in _ANSWERS) or isinstance(message.get("usage"), dict):
         return None
-    if isinstance(message.get("type"), str) and "code" not in message:  # an event that goes by its type
+    if isinstance(message.get("type"), str) and "code" not in message:  # an event identified by its type
         return None
     named = next(
         (name for name in ("errors", "Error", "err", "fault", "error_msg", "error_code") if message.get(name)), None

@@ -1,4 +1,4 @@
-"""Which headers travel, each way: an allow-list, for what nobody thought of must not leak or lie.
+"""Which headers are passed on, each way: an allow-list, so that what nobody thought of cannot leak or mislead.
 
 Names are compared in lower case. Left out on purpose on the way up:
 - authorization, x-api-key, cookie, helicone-auth: the caller's secrets; the provider gets the operator's key.
@@ -53,7 +53,7 @@ _RESPONSE_NAMES: Final = frozenset(
     }
 )
 _RESPONSE_PREFIXES: Final = ("x-ratelimit-", "x-openrouter-", "openai-", "anthropic-")
-_RESPONSE_REFUSED: Final = frozenset(  # they name the operator's account
+_RESPONSE_REFUSED: Final = frozenset(  # these name the operator's account
     {"openai-organization", "openai-project", "anthropic-organization-id"}
 )
 
@@ -64,7 +64,7 @@ _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
 
 class HeaderError(ValueError):
-    """A header that would travel upstream must not; answered with 400. name is the header, in lower case."""
+    """A header that must not be sent upstream; answered with 400. name is the header, in lower case."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -75,7 +75,7 @@ def pick_request_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, 
     """Return the client's headers that are sent upstream, in their order, names in lower case.
 
     Raises HeaderError for one whose value holds a control character, broken UTF-8 or over MAX_VALUE_BYTES
-    bytes: the caller asked for something by it, and leaving it out would change the request without a word.
+    bytes: the caller asked for something by it, and dropping it would silently change the request.
     """
     picked = []
     for name, value in headers:
@@ -102,7 +102,7 @@ def pick_response_headers(headers: Iterable[tuple[str, str]], secret: str = "") 
             continue
         if secret and secret in value:
             continue
-        # what is not so plain is looked at closely
+        # anything less plain is examined closely
         if (len(value) <= _PLAIN_CHARS and value.isascii() and value.isprintable()) or _problem(value) is None:
             picked.append((lower, value))
     return picked

@@ -1,4 +1,4 @@
-"""/messages, Anthropic's shape: what a message says of itself, in one piece and as a stream of typed events.
+"""/messages, Anthropic's shape: what a message says about itself, whole or as a stream of typed events.
 
 Usage comes twice in a stream: ``message_start`` counts the prompt, ``message_delta`` what was written until then, and
 may say all of it again. OpenRouter tells the cost in the latter. ``message_stop`` is the end.
@@ -22,7 +22,7 @@ _FINISH: Final = {  # Anthropic's word -> that of chat completions
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-_MONEY: Final = frozenset({"cost", "cost_details", "is_byok"})  # of a count on the way; only the last is the cost
+_MONEY: Final = frozenset({"cost", "cost_details", "is_byok"})  # of an intermediate count; only the last is the cost
 
 
 def read_message_answer(body: bytes) -> ParsedAnswer | None:
@@ -58,13 +58,13 @@ class MessagesMeter(TypedMeter):
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         super().__init__(max_event_bytes)
-        self._counted: dict[str, Any] = {}  # what usage has said so far
+        self._counted: dict[str, Any] = {}  # the usage so far
 
     def note(self, message: dict[str, Any], data: bytes) -> bool:
         kind = text_of(message, "type") or ""
         if kind == "message_start" and isinstance(message.get("message"), dict):
             self.note_origin(message["message"])
-            self._count(message["message"].get("usage"), message, data)  # of the prompt: what follows costs more
+            self._count(message["message"].get("usage"), message, data)  # of the prompt: output still adds to it
             self.usage_is_whole = False
         elif kind == "message_delta":
             delta = message.get("delta")
@@ -92,7 +92,7 @@ class MessagesMeter(TypedMeter):
     def _count(self, usage: Any, message: dict[str, Any], data: bytes) -> None:
         """Update the counts by those of an event: what it leaves out stays as it was, except the cost.
 
-        A count that falls is read as the greater one, and flagged.
+        If a count falls the greater one is kept, and flagged.
         """
         if not isinstance(usage, dict):
             return

@@ -1,7 +1,7 @@
-"""Parameters named as for chat completions, as another endpoint says the same; what it cannot say is left out.
+"""Parameters of chat completions translated for other endpoints; what an endpoint cannot express is left out.
 
-A preset has one list of parameters for all ways to ask. Sources: OpenAI's and Anthropic's references of 2026. A name
-that is not known here travels on: it is the operator's word to a provider of theirs.
+A preset has one list of parameters for all ways to ask. Sources: OpenAI's and Anthropic's references of 2026. An
+unknown name is passed on: the operator wrote it for a provider of theirs.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""An answer that is not streamed, and what one JSON message of either kind says of itself."""
+"""An answer that is not streamed, and what one JSON message, streamed or not, says about itself."""
 
 import re
 from typing import Any, Final, NamedTuple
@@ -10,9 +10,9 @@ from proxy.wire.amount import read_exactly
 from proxy.wire.error import error_of_message
 from proxy.wire.usage import Usage, read_usage
 
-# Codes are words or numbers. Anything else could be a text, and texts can quote a prompt.
+# Codes are words or numbers. Anything else could be a text, which can quote a prompt.
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
-_BESIDE: Final = frozenset(  # what stands beside an answer and says nothing of it
+_BESIDE: Final = frozenset(  # fields beside an answer that say nothing about it
     ("id", "object", "created", "model", "system_fingerprint", "service_tier", "provider", "request_id", "base_resp")
 )
 _SPACE: Final = b" \t\r\n"
@@ -39,7 +39,7 @@ class ParsedAnswer(NamedTuple):
 def read_answer(body: bytes) -> ParsedAnswer | None:
     """Read the JSON of /chat/completions, /completions or /embeddings; None if it is no JSON object.
 
-    White space before it, which keeps slow calls alive, is skipped.
+    Leading white space, which keeps slow calls alive, is skipped.
     """
     message = read_message(body)
     if message is None:
@@ -73,7 +73,7 @@ def read_answer(body: bytes) -> ParsedAnswer | None:
 def is_cut_off(body: bytes) -> bool:
     """Return whether a body begins as a JSON object and ends within it.
 
-    It is all that tells of a break where a body ends with its connection.
+    It is the only sign of a break where a body ends with its connection.
     """
     text = body.strip(_SPACE)
     if text[:1] != b"{":
@@ -93,7 +93,7 @@ def read_message(data: bytes) -> dict[str, Any] | None:
         tells = b'"usage"' in data or b'"error"' in data
         message = _read_leniently(data) if tells else None
     if message.__class__ is list and len(message) == 1 and message[0].__class__ is dict and "error" in message[0]:
-        message = message[0]  # as Gemini's OpenAI endpoint sends it
+        message = message[0]  # as from Gemini's OpenAI endpoint
     return message if message.__class__ is dict else None
 
 

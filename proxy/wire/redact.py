@@ -1,6 +1,6 @@
-"""Take a provider's key out of what the provider says of a failure: some quote the key that they refuse.
+"""Remove a provider's key from the provider's errors: some quote the key that they refuse.
 
-Only errors and headers are looked at. What a model answers is passed on as it is.
+Only errors and headers are checked. A model's answer is passed on as it is.
 """
 
 from typing import Any, Final
@@ -12,7 +12,7 @@ from proxy.wire.sse import data_spans, split_events
 HIDDEN: Final = b"[key]"
 NOTHING: Final = bytearray()
 _ERROR: Final = b'"error"'
-_HELD_MAX_BYTES: Final = 1 << 16  # no error is longer; an event that grows beyond passes
+_HELD_MAX_BYTES: Final = 1 << 16  # no error is longer; a larger event passes
 
 
 def redacted(body: bytes, secret: bytes) -> bytes:
@@ -41,12 +41,12 @@ def _redacted_event(event: bytes, secret: bytes, *, suspect: bool) -> bytes:
 
 
 def _tells_error(message: dict[str, Any]) -> bool:
-    response = message.get("response")  # one that failed holds its error
+    response = message.get("response")  # a failed one holds its error
     return error_of_message(message) is not None or (isinstance(response, dict) and bool(response.get("error")))
 
 
 class ErrorScreen:
-    """Between a meter that passes bytes as they come and the client: holds an event that may tell an error to its end.
+    """Between a meter that passes bytes as they come and the client: holds an event that may be an error to its end.
 
     A key that a provider quotes could come in two pieces, and the first must not be gone when the second shows it.
     """

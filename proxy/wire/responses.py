@@ -1,4 +1,4 @@
-"""/responses: what a response says of itself, in one piece and as a stream of typed events.
+"""/responses: what a response says about itself, whole or as a stream of typed events.
 
 OpenAI names each event on an ``event:`` line and ends with the last one; OpenRouter names none and sends
 ``data: [DONE]`` behind it. The type stands in the JSON with both. Usage comes with the last event.

@@ -1,4 +1,4 @@
-"""How long a provider asks to wait, in any of the ways that providers say it."""
+"""How long a provider asks to wait, in every form that providers use."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-_MAX_CHARS: Final = 64  # a longer value is no time
+_MAX_CHARS: Final = 64  # a longer value is not a time
 _TEXT_MAX_CHARS: Final = 4000
 _PARTS_MAX: Final = 200
 _DEPTH_MAX: Final = 8

@@ -27,7 +27,7 @@ _DONE_LINE_BYTES: Final = 16  # one more than all of that line up to the last br
 
 
 class EventSplitter:
-    """Cut a stream into runs of complete events, and keep the begun one until its end comes.
+    """Split a stream into runs of complete events, and keep an unfinished one until its end comes.
 
     Holds at most max_event_bytes plus one chunk. An event that grows beyond is given out as it came and not
     kept.
@@ -39,7 +39,7 @@ class EventSplitter:
         self._max_event_bytes = max_event_bytes
         self._pending = bytearray()
         self._skipped_last = b""  # the last byte of an oversized event that has not ended yet
-        self.oversized = False  # an event was given out in parts, for it was too large to keep
+        self.oversized = False  # an event was passed on in parts because it was too large to keep
 
     @property
     def is_between_events(self) -> bool:
@@ -118,7 +118,7 @@ def _last_event_end(text: bytearray, start: int) -> int:
 def split_events(run: bytes) -> Iterator[bytes]:
     """Yield the events of a run, each with the empty line that ends it; the last may lack it."""
     start = 0
-    if b"\r" not in run:  # nearly always; ten times as fast as the expression
+    if b"\r" not in run:  # nearly always, and ten times as fast as the expression
         while (at := run.find(b"\n\n", start)) >= 0:
             yield run[start : at + 2]
             start = at + 2
@@ -169,7 +169,7 @@ def error_event(code: str, message: str, type_: str, request_id: str) -> bytes:
 def whole_as_events(body: bytes) -> bytes:
     """Return a completion in one piece as a stream of one chunk, or an error as the event of one; b"" for what is none.
 
-    For a client that asked for a stream and has got its head, from a provider that sends none.
+    For a client that asked for a stream and has its head already, from a provider that sent none.
     """
     try:
         message = orjson.loads(body)

@@ -1,4 +1,4 @@
-"""Listen to a stream on its way to the client: pass the bytes, note what they say."""
+"""Listen to a stream on its way to the client: pass the bytes on, record what they say."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -86,12 +86,12 @@ class StreamMeter:
         self._hide_usage = hide_usage
         self._max_event_bytes = max_event_bytes
         self._events = EventSplitter(max_event_bytes)
-        self._line = b""  # the begin of the line within which what was given back ended
+        self._line = b""  # the start of the line within which the bytes given back ended
         self._held = bytearray()
         self._holds = False  # what comes is kept in _held
         self._read_done = False  # the event that holds [DONE] was read
-        self._is_told = False  # the event that passes unread is one of text
-        self._speaking: set[int] = set()  # choices that said something and have not told why they ended
+        self._is_told = False  # the event that passes unread holds text
+        self._speaking: set[int] = set()  # choices with content that have not said why they ended
         self._of_choices: dict[int, Usage] = {}  # what choices told of themselves, where they do
         self._cut_cr = False  # the event that came last was left out up to a CR, of which the LF may follow
         self._nothing_begun = False  # content was seen, and the last chunk ended with an event
@@ -102,20 +102,20 @@ class StreamMeter:
         self.usage: Usage | None = None
         self.usage_is_last = False
         self.usage_is_whole = False
-        self.cost_paths: tuple[tuple[str, ...], ...] = ()  # where the provider tells the cost, if not in the usage
+        self.cost_paths: tuple[tuple[str, ...], ...] = ()  # where the provider reports the cost, if not in the usage
         self.error_seen = False
         self.error: Mapping[str, Any] | None = None
         self.error_code: str | None = None
         self.error_type: str | None = None
         self.content_seen = False
         self.says_nothing = True
-        self.screen: ErrorScreen | None = None  # takes the provider's key out of errors
+        self.screen: ErrorScreen | None = None  # removes the provider's key from errors
         self.done = False
         self.goes_on = False
         self.oversized = False
         self.data_lines = 0
         self.told_bytes = 0  # of events that may hold text
-        self.frame_bytes = 0  # what the first event with content held beside its text
+        self.frame_bytes = 0  # bytes of the first event with content, without its text
 
     @property
     def least_tokens(self) -> int:
@@ -139,7 +139,7 @@ class StreamMeter:
 
     def feed(self, chunk: bytes) -> bytes:
         """Read the next bytes from upstream and return those that may go to the client now."""
-        # find is half as dear as `in`; this is the way of nearly every chunk of a stream.
+        # find costs half as much as `in`; nearly every chunk of a stream takes this path.
         if (
             self._nothing_begun
             and chunk[-2:] == b"\n\n"
@@ -217,7 +217,7 @@ class StreamMeter:
         return given + self._give(comments) if comments else given
 
     def _hide(self, events: bytes) -> bytes:
-        if b"[DONE]" not in events and self._is_silent(events):  # saves reading what only needs to be cut
+        if b"[DONE]" not in events and self._is_silent(events):  # saves parsing what only needs to be cut
             self._size_up(events)
             if b'"usage"' in events:
                 events = b"".join([self._cut(event) for event in split_events(events)])
@@ -277,7 +277,7 @@ class StreamMeter:
         return (
             self.content_seen
             and not self.done
-            and self.finish_reason is None  # from here on little follows; another choice may
+            and self.finish_reason is None  # little follows from here on, though another choice may
             and not self.usage_is_whole  # what follows a usage may cost more than it says
             and len(events) <= self._max_event_bytes
             and events.count(b'"usage"') == events.count(b'"usage":null')
@@ -348,7 +348,7 @@ class StreamMeter:
     def _with_other_choices(self, index: int, usage: Usage) -> Usage:
         """Return what a choice tells together with what others have told: one prompt, the sum of what was written.
 
-        It may tell all of the answer instead: the dearer reading counts, and is flagged.
+        It may count all of the answer instead: the more expensive reading counts, and is flagged.
         """
         self._of_choices[index] = later(self._of_choices.get(index), usage)
         if len(self._of_choices) == 1:

@@ -1,6 +1,6 @@
-"""How few tokens a text can be: a usage that counts fewer is not that of the answer.
+"""The fewest tokens that a text can be: a usage that counts fewer cannot be right.
 
-No vocabulary is known here, and none is needed: the bounds lie far beyond all that are in use. In plain answers, where
+No vocabulary is needed: the bounds lie far beyond all that are in use. In plain answers, where
 the text is at hand, runs of one character are left out, for a token may stand for a whole run of blanks or dashes;
 what remains has at most some 15 characters a token on average in any language, and 32 are allowed. In a stream only
 bytes and lines are counted: a token then may be a run of 128 characters, each of which takes two bytes in JSON.
@@ -14,9 +14,9 @@ from proxy.wire.parsed_answer import choices_of, read_message
 
 CHARS_A_TOKEN: Final = 32
 _STREAMED_BYTES_A_TOKEN: Final = 256
-_LINE_SLACK_BYTES: Final = 64  # by how much the frames of two events differ: times, padding, log probabilities
+_LINE_SLACK_BYTES: Final = 64  # how much the frames of two events may differ: times, padding, log probabilities
 _LINES_A_TOKEN: Final = 128  # providers that send each character by itself
-_IDLE_LINES: Final = 1024  # signs of life that look like events
+_IDLE_LINES: Final = 1024  # keep-alives that look like events
 LARGE_BYTES: Final = 2048  # more than a text grows by between two events
 _TEXTS: Final = re.compile(
     rb'"(?:content|text|delta|reasoning|reasoning_content|thinking|arguments|partial_json|refusal)"'
@@ -57,7 +57,7 @@ def least_streamed_tokens(told_bytes: int, lines: int, frame_bytes: int) -> int:
 def bytes_of_text(events: bytes) -> int:
     """Return how many bytes of events count as text and its frames: none of comments, pictures, sounds and sources.
 
-    Events of a few bytes are not looked into.
+    Events of a few bytes are not parsed.
     """
     if len(events) > LARGE_BYTES:
         is_text = _TEXTS.search(events) is not None and not any(events.find(name) >= 0 for name in _OTHERS)

@@ -1,4 +1,4 @@
-"""Listen to a stream whose events say by ``type`` what they are: what all such streams have in common."""
+"""Listen to a stream whose events have a ``type``: what all such streams have in common."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -59,7 +59,7 @@ class TypedMeter:
         self._events = EventSplitter(max_event_bytes)
         self._held = bytearray()
         self._holds = False  # what comes is kept in _held
-        self._is_told = False  # the event that passes unread is one of text
+        self._is_told = False  # the event that passes unread holds text
         self._nothing_begun = False  # content was seen, and the last chunk ended with an event
         self.generation_id: str | None = None
         self.model: str | None = None
@@ -75,13 +75,13 @@ class TypedMeter:
         self.error_type: str | None = None
         self.content_seen = False
         self.says_nothing = True
-        self.screen: ErrorScreen | None = None  # takes the provider's key out of errors
+        self.screen: ErrorScreen | None = None  # removes the provider's key from errors
         self.done = False
         self.goes_on = False
         self.oversized = False
         self.data_lines = 0
         self.told_bytes = 0  # of events that may hold text
-        self.frame_bytes = 0  # what the first event with content held beside its text
+        self.frame_bytes = 0  # bytes of the first event with content, without its text
 
     @property
     def least_tokens(self) -> int:

@@ -1,4 +1,4 @@
-"""Usage: what a provider says that an answer took, in tokens and money.
+"""Usage: the tokens and money that an answer took, as the provider reports them.
 
 read_usage() reads the plain form of an endpoint by itself; whatever does not add up, or has a key that the plain form
 lacks, goes through token_classes.py, which knows the ways of all providers.
@@ -63,7 +63,7 @@ NO_EXTRAS: Final = ExtraCounts()
 
 
 class Usage(NamedTuple):
-    """Counts are None where the provider gave none, or gave nonsense.
+    """Counts are None where the provider reported none, or nonsense.
 
     input_tokens holds all of the prompt, those read from and written to a cache among them; output_tokens all that was
     written, reasoning among it. cost_pusd is what the request cost in all; None if no cost was given, or if it is
@@ -243,7 +243,7 @@ def _ticks(message: Any, path: tuple[str, ...]) -> Amount:
 def later(before: Usage | None, now: Usage) -> Usage:
     """Return what two usages of one answer say together, now being the later one.
 
-    What it leaves out holds on. A count or a cost that falls is read as the greater one, and flagged.
+    What it leaves out stays. If a count or a cost falls the greater one is kept, and flagged.
     """
     if before is None:
         return now

@@ -1,8 +1,8 @@
-"""Take usage out of an event, for a caller who did not ask for it.
+"""Remove usage from an event, for a caller who did not ask for it.
 
-Where OpenAI's ``stream_options.include_usage`` was put in by the proxy, the stream has one chunk more (usage
-and an empty ``choices``) and ``"usage": null`` in every other. Bytes are cut out, nothing is written anew:
-what stays is as it came. A chunk that says more than the usage stays: citations and timings are the answer's own.
+Where OpenAI's ``stream_options.include_usage`` was put in by the proxy, the stream has one chunk more (usage and an
+empty ``choices``) and ``"usage": null`` in every other. Bytes are cut out and nothing is rewritten: what stays is as it
+came. A chunk that says more than the usage stays: citations and timings are the answer's own.
 """
 
 import json
@@ -15,8 +15,8 @@ from proxy.wire.sse import data_spans
 _NULL_USAGE: Final = b',"usage":null'
 _WHITE: Final = re.compile(r"[ \t\r\n]*")
 _AHEAD: Final = re.compile(rb"(?:(?::[^\r\n]*)?(?:\r\n|\n|\r))*")  # comments and empty lines
-_VALUE: Final = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)  # of numbers only that they are there
-_ENVELOPE: Final = frozenset(  # what stands in every chunk, and tells nothing that the chunks before have not told
+_VALUE: Final = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)  # of numbers only their presence
+_ENVELOPE: Final = frozenset(  # fields of every chunk that add nothing new
     {"id", "object", "created", "model", "provider", "system_fingerprint", "service_tier", "obfuscation"}
 )
 

@@ -1,4 +1,4 @@
-"""Where each endpoint's answers carry their usage, and under which names."""
+"""Where each endpoint's answers have their usage, and under which names."""
 
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -29,7 +29,7 @@ class UsageShape:
     generates: bool = True
     first: str = field(init=False, repr=False)
     second: str | None = field(init=False, repr=False)
-    plain_keys: frozenset[str] = field(init=False, repr=False)  # of a usage that needs no second look
+    plain_keys: frozenset[str] = field(init=False, repr=False)  # of a usage that needs no closer look
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "first", self.usage[0])

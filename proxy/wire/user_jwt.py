@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jwt.types import Options
 
-_ALGORITHMS = ["HS256"]  # pinned: a token does not choose how it is checked
+_ALGORITHMS = ["HS256"]  # pinned: a token must not choose how it is checked
 _CHECKED: "Options" = {  # only the signature: the time is handed in, and no other claim concerns us
     "verify_signature": True,
     "verify_exp": False,
@@ -21,7 +21,7 @@ _CHECKED: "Options" = {  # only the signature: the time is handed in, and no oth
 
 
 class UserJwtError(ValueError):
-    """Why a JWT is not believed; nothing of it is in the text."""
+    """Why a JWT is not accepted; the text quotes nothing of it."""
 
 
 class UserJwtReader:
@@ -58,7 +58,7 @@ class UserJwtReader:
             problem = "is not a JWT"
         else:
             return found
-        raise UserJwtError(problem)  # outside the except block: the error would carry the token along
+        raise UserJwtError(problem)  # outside the except block, whose error would hold the token
 
 
 def _moment_s(value: object) -> int | float | None:

@@ -1,4 +1,4 @@
-"""What a request is thought to come to, for soft limits only."""
+"""The expected cost of a request, for soft limits only."""
 
 from proxy.policy.pricing.body_facts import BodyFacts
 from proxy.policy.pricing.price import AUSD_PER_PUSD, Price

@@ -9,7 +9,7 @@ from proxy.core.counts import NO_COUNTS, Counts
 AUSD_PER_USD = 10**18
 AUSD_PER_PUSD = 10**6
 _MAX_LITERAL_CHARS = 64
-_MAX_USD_EXPONENT = 3  # 1,000 USD a token is a fault of the list, not a price
+_MAX_USD_EXPONENT = 3  # 1,000 USD a token is a mistake of the list, not a price
 
 
 class PriceError(ValueError):
@@ -47,7 +47,7 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class _Dearest:
-    """The dearest rates that a set of prices can come to: text input, media input, output, and flat fees.
+    """The highest rates of a set of prices: text input, media input, output, and flat fees.
 
     written_ausd is what a token costs at most that is written to a cache: where no price says it, what is charged then.
     """
@@ -100,8 +100,8 @@ class Price:
     audio_ausd: int | None = None
     audio_cached_ausd: int | None = None
     audio_output_ausd: int | None = None
-    other_input_ausd: int | None = None  # the dearest key of a name not known here that begins with input_
-    other_output_ausd: int | None = None  # the dearest key of a name not known here that ends with _output
+    other_input_ausd: int | None = None  # the highest unknown key that begins with input_
+    other_output_ausd: int | None = None  # the highest unknown key that ends with _output
     request_pusd: int = 0
     image_pusd: int | None = None
     web_search_pusd: int | None = None
@@ -117,7 +117,7 @@ class Price:
     override_dearest: tuple[tuple[int, _Dearest], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Worked out once: a bound is wanted for every request, a price list changes every few minutes at
+        # Computed once: every request needs a bound, a price list changes every few minutes at
         # most.
         limits = [limit for limit in (self.context_tokens, self.output_max_tokens) if limit is not None]
         object.__setattr__(self, "output_limit_tokens", min(limits, default=None))
@@ -196,7 +196,7 @@ def _or_default(rates: dict[str, int | None], name: str) -> int:
 class Charge:
     """What counted tokens cost. is_assumed: a class has no price and was charged by that of another.
 
-    is_untold: nobody says for how long a provider keeps what it wrote to its cache, and the dearer price was taken.
+    is_untold: the lifetime of what was written to a cache is unknown, and the higher price was used.
     """
 
     pusd: int
@@ -218,7 +218,7 @@ def cost_from_usage_pusd(
     """Return the cost in pico-USD, rounded up once, for a provider that counts tokens but reports no cost.
 
     input_tokens includes cached and cache-writing tokens, output_tokens includes reasoning, as OpenAI counts.
-    Parts that claim to be more than their whole count as the whole.
+    Parts that exceed their whole count as the whole.
     """
     counts = NO_COUNTS
     if cache_write_tokens or images:

@@ -36,7 +36,7 @@ DYNAMIC_SUFFIXES = frozenset({"nitro", "floor", "exacto", "online"})
 # Models that search the web without being asked; the number of searches is theirs to choose.
 _SEARCHING = ("perplexity/", "-search", "deep-research", "sonar")
 
-_BAD_SHARE = 10  # a list with more than one unreadable price in ten is a broken list
+_BAD_SHARE = 10  # a list with more than one unreadable price in ten is broken
 _MOVED_SHARE = 5  # a refresh that moves more than one price in five tenfold has changed its unit
 _FEW = 5  # shares of shorter lists say nothing
 _TENFOLD = 10
@@ -55,7 +55,7 @@ class PriceListEntry:
 
 
 class PriceList:
-    """Models by id, and by the other names they are known under. Never changed; a refresh makes a new one."""
+    """Models by id, and by the other names they are known under. Immutable; a refresh makes a new one."""
 
     __slots__ = ("_other_names", "entries")
 
@@ -305,7 +305,7 @@ def _alias(value: Any) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class PriceMove:
-    """One price that a refresh moved more than tenfold, in the unit that the name of the field ends with."""
+    """One price that a refresh changed more than tenfold, in the unit that the name of the field ends with."""
 
     model: str
     field: str
