@@ -49,7 +49,7 @@ is carried to the next unless `routing.refused_content` says otherwise ([routes.
 
 ## What to write
 
-Names are yours to choose; prices here are examples. A server that tells no prices needs them, or what is used of it
+Names are yours to choose; prices here are examples. A server that reports no prices needs them, or what is used of it
 is booked at no cost.
 """
 

@@ -1,10 +1,10 @@
 """Anthropic: its OpenAI-compatible endpoint and its own /v1/messages.
 
 Sources: Anthropic's pages on OpenAI SDK compatibility, on errors, on streaming and on prompt caching;
-abi/screenshot-to-code#272 (a bad key), anthropics/claude-code#66297 (an empty account is told by 400),
+abi/screenshot-to-code#272 (a bad key), anthropics/claude-code#66297 (an empty account is reported as 400),
 continuedev/continue#6080 (input and maximum together above the context), anthropics/claude-code#64667 (529),
 stackblitz/bolt.new#1453 (a prompt that is too long). In the Messages API tokens from and to the cache stand beside
-input_tokens, message_start tells the input and message_delta the output, and thinking counts as output.
+input_tokens, message_start reports the input and message_delta the output, and thinking counts as output.
 """
 
 from dataclasses import replace
@@ -116,8 +116,8 @@ OPENAI_ENDPOINT = replace(
     bearer=True,
     wants=None,
     notes=(
-        "Nothing is told of its cache here, so what it saves cannot be seen; `/v1/messages` tells it.",
-        "An empty account is told by 400.",
+        "It reports nothing about its cache here, so what it saves cannot be seen; `/v1/messages` does.",
+        "An empty account is reported as 400.",
     ),
 )
 PROFILES = (OPENAI_ENDPOINT, MESSAGES)

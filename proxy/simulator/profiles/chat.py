@@ -69,7 +69,7 @@ class _Writer:
         self._envelope = _envelope(reply, "chat.completion.chunk")
 
     def chunk(self, choices: list[dict[str, Any]], tokens: int, more: dict[str, Any] | None = None) -> bytes:
-        """Return one chunk; where each tells usage, with that of so many tokens."""
+        """Return one chunk; where each reports usage, with that of so many tokens."""
         chunk = {**self._envelope, "choices": choices, **(more or {})}
         if self._shown and self._profile.told.at == "every":
             chunk.setdefault("usage", self._usage(self._reply.bill_so_far(tokens), final=False))

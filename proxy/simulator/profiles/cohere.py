@@ -57,6 +57,6 @@ COHERE = Profile(
     over_output=_error(
         400, "max_tokens must be less than or equal to {limit}, the maximum output length of model {model}."
     ),
-    notes=("Content that it refuses is told by 498.", "It has no list of models here."),
+    notes=("Content that it refuses is reported as 498.", "It has no list of models here."),
 )
 PROFILES = (COHERE,)

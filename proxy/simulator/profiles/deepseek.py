@@ -65,7 +65,7 @@ DEEPSEEK = Profile(
     ),
     notes=(
         "`prompt_cache_hit_tokens` and `prompt_cache_miss_tokens` tell the cache.",
-        "A model that it does not have is told by 400.",
+        "A model that it does not have is reported as 400.",
     ),
 )
 PROFILES = (DEEPSEEK,)

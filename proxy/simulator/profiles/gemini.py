@@ -2,8 +2,8 @@
 
 Sources: Google's page on OpenAI compatibility and its troubleshooting guide; ogx-ai/ogx#5122 (usage in every chunk,
 growing), BerriAI/litellm#10667 (thinking outside completion_tokens, inside total_tokens, and nothing of the cache),
-tashfeenahmed/freellmapi#285 (a bad key told by 400), google-gemini/gemini-cli#5191 (overloaded). Errors come as an
-array of one object; the wait stands in its details.
+tashfeenahmed/freellmapi#285 (a bad key reported as 400), google-gemini/gemini-cli#5191 (overloaded). Errors come as an
+array of one object; the wait is in its details.
 """
 
 from typing import Any
@@ -84,9 +84,9 @@ GEMINI = Profile(
     listing=ProfileListing(prefix="models/", more={"object": "model", "owned_by": "google"}),
     hang_up="runs_on",
     notes=(
-        "Thinking stands outside `completion_tokens`, but inside `total_tokens`.",
+        "Thinking is outside `completion_tokens`, but inside `total_tokens`.",
         "Names in its list begin with `models/`; both forms are taken.",
-        "A bad key is told by 400.",
+        "A bad key is reported as 400.",
     ),
 )
 PROFILES = (GEMINI,)

@@ -2,7 +2,7 @@
 
 Sources: Groq's API reference and its pages on errors and rate limits; chigwell/telegram-mcp#16 (413 for a request
 above the tokens of a minute), crewAIInc/crewAI#494 (429 with the wait in its text), elizaOS/eliza#4040. Usage of a
-stream stands under x_groq of its last chunk; 498 says that the flexible tier has no room.
+stream is under x_groq of its last chunk; 498 says that the flexible tier has no room.
 """
 
 from proxy.simulator.profiles.profile import (
@@ -82,7 +82,7 @@ GROQ = Profile(
     listing=ProfileListing(context="context_window", more={"object": "model", "owned_by": "Groq", "active": True}),
     hang_up="runs_on",
     notes=(
-        "Usage of a stream stands under `x_groq` of its last chunk.",
+        "Usage of a stream is under `x_groq` of its last chunk.",
         "413 is also said of a request above the tokens of one minute: that is a rate, not the context.",
     ),
 )

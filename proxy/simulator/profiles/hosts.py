@@ -1,7 +1,7 @@
 """Hosts of open models: Together, Fireworks and Cerebras.
 
 Sources: their API references and pages on error codes; expectedparrot/edsl#2098 (Together, 402),
-pollinations/pollinations#12136 and amd/gaia#3766 (Fireworks tells a suspended account by 412),
+pollinations/pollinations#12136 and amd/gaia#3766 (Fireworks reports a suspended account by 412),
 theopenco/llmgateway#3838, continuedev/continue#9800 (Cerebras, tokens of a minute), earendil-works/pi#4940 (an error
 of Cerebras without a body). All three tell usage in the last chunk without being asked.
 """
@@ -132,7 +132,7 @@ FIREWORKS = Profile(
     listing=ProfileListing(
         context="context_length", more={"object": "model", "owned_by": "fireworks", "supports_chat": True}
     ),
-    notes=("A suspended account or a spending limit is told by 412.",),
+    notes=("A suspended account or a spending limit is reported as 412.",),
 )
 
 
@@ -203,6 +203,6 @@ CEREBRAS = Profile(
     ),
     listing=ProfileListing(more={"object": "model", "owned_by": "Cerebras"}),
     hang_up="runs_on",
-    notes=("Its errors stand at the top of the body, without `error`; some have no body at all.",),
+    notes=("Its errors are at the top of the body, without `error`; some have no body at all.",),
 )
 PROFILES = (TOGETHER, FIREWORKS, CEREBRAS)

@@ -1,7 +1,7 @@
 """LiteLLM as a proxy before other providers.
 
-Sources: LiteLLM's documentation of its proxy, exceptions and budgets; BerriAI/litellm#14144 (a budget told by 400),
-#13264 and #39069 (usage and cost of streams), #18118 (an overloaded provider told by 500, the cause as JSON within
+Sources: LiteLLM's documentation of its proxy, exceptions and budgets; BerriAI/litellm#14144 (a budget reported as 400),
+#13264 and #39069 (usage and cost of streams), #18118 (an overloaded provider reported as 500, the cause as JSON within
 the text), OWASP/OpenCRE#1102 (budget_exceeded). Codes are statuses in a string; the text begins with the class of the
 exception.
 """
@@ -97,8 +97,8 @@ LITELLM = Profile(
     ),
     listing=ProfileListing(more={"object": "model", "created": 1677610602, "owned_by": "openai"}),
     notes=(
-        "Its own budgets are told by 400 `budget_exceeded`.",
-        "Failures of providers behind it are told within its text, under a status of its own.",
+        "Its own budgets are reported as 400 `budget_exceeded`.",
+        "Failures of providers behind it are reported within its text, under a status of its own.",
     ),
 )
 PROFILES = (LITELLM,)

@@ -62,7 +62,7 @@ LLAMACPP = Profile(
         context="meta.n_ctx_train", more={"object": "model", "owned_by": "llamacpp", "meta": {"vocab_type": 2}}
     ),
     needs_key=False,
-    notes=("A model without tools or pictures is told by 500.",),
+    notes=("A model without tools or pictures is reported as 500.",),
 )
 
 

@@ -2,7 +2,7 @@
 
 Sources: Mistral's API reference; dnakov/anon-kode#53 (stream_options refused), editor-code-assistant/eca#231
 (max_completion_tokens refused, and the nested words), cline/cline#9085 (rate limit), partITech/php-mistral#76,
-raycast/extensions#31107 (capacity). It permits no field that it does not know, and its errors stand at the top.
+raycast/extensions#31107 (capacity). It permits no field that it does not know, and its errors are at the top.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
 """Moonshot (Kimi).
 
 Sources: Moonshot's API reference with its table of errors; higress-group/higress#1568, earendil-works/pi#2017 and
-northes/go-moonshot#17 (usage of a stream stands in the choice of its last chunk), MoonshotAI/Kimi-K2.5#20. The part
-of the prompt that came from its cache is told by usage.cached_tokens.
+northes/go-moonshot#17 (usage of a stream is in the choice of its last chunk), MoonshotAI/Kimi-K2.5#20. The part
+of the prompt that came from its cache is in usage.cached_tokens.
 """
 
 from proxy.simulator.profiles.profile import (
@@ -65,8 +65,8 @@ MOONSHOT = Profile(
         400, _INVALID, "Invalid request: Your request exceeded model token limit: {limit} (requested: {total})"
     ),
     notes=(
-        "Usage of a stream stands in the choice of its last chunk.",
-        "An empty account and an overloaded engine are told by 429.",
+        "Usage of a stream is in the choice of its last chunk.",
+        "An empty account and an overloaded engine are reported as 429.",
     ),
 )
 PROFILES = (MOONSHOT,)

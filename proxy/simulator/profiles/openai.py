@@ -145,7 +145,7 @@ OPENAI = Profile(
     ),
     notes=(
         "Models that think take `max_completion_tokens` in place of `max_tokens`, and no `temperature` or `stop`.",
-        "An empty account is told by 429 `insufficient_quota`, which no waiting mends.",
+        "An empty account is reported as 429 `insufficient_quota`, which waiting does not help.",
     ),
 )
 

@@ -1,7 +1,7 @@
 """OpenRouter, served by the simulator's own rich imitation of it; this row says what the others say.
 
 Sources: OpenRouter's documentation of errors, streaming, usage accounting and parameters, and what was seen on the
-wire in 2026 (see faults.py). It tells the cost of every answer, and tells it again by its id.
+wire in 2026 (see faults.py). It reports the cost of every answer, and again by its id.
 """
 
 from typing import Final
@@ -54,6 +54,6 @@ OPENROUTER = Profile(
     stream=ProfileStream(comment=b": OPENROUTER PROCESSING", thoughts="reasoning"),
     listing=ProfileListing(context="context_length"),
     kind="openrouter",
-    notes=("It tells its prices and the cost of each answer: nothing else is needed.",),
+    notes=("It reports its prices and the cost of each answer: nothing else is needed.",),
 )
 PROFILES = (OPENROUTER,)

@@ -3,7 +3,7 @@
 Sources: Perplexity's API reference and its page on pricing (a fee for each request beside the tokens);
 kardolus/chatgpt-cli#149 (usage.cost.total_cost), langchain-ai/langchain#40285, perplexityai/api-discussion#214;
 perplexityai/api-discussion#209 (no [DONE]), langchain-ai/langchain#39924 (usage on every chunk, growing). Each
-chunk of a stream tells usage so far, the last one with the cost; there is no list of models.
+chunk of a stream reports usage so far, the last one with the cost; there is no list of models.
 """
 
 from proxy.simulator.profiles.profile import (
@@ -67,7 +67,7 @@ PERPLEXITY = Profile(
     hang_up="runs_on",
     notes=(
         "Each request costs a fee beside its tokens: write it as `request`.",
-        "A stream ends without `[DONE]`, and every chunk tells usage so far.",
+        "A stream ends without `[DONE]`, and every chunk reports usage so far.",
         "It has no list of models.",
     ),
 )

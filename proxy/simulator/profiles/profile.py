@@ -46,11 +46,11 @@ Shape = Literal["object", "array", "text", "html"]
 
 @dataclass(frozen=True, slots=True)
 class ProfileFailure:
-    """How a server tells one failure.
+    """How a server reports one failure.
 
     status: of an answer that is not streamed, and of a stream unless in_stream. body: what it says, an object, an
     array or the characters of a text; ``{model}``, ``{field}``, ``{value}`` and ``{limit}`` are filled in.
-    in_stream: a stream begins with 200 and tells it in its first event. event: the name of that event.
+    in_stream: a stream begins with 200 and reports it in its first event. event: the name of that event.
     """
 
     status: int
@@ -116,7 +116,7 @@ class ProfileStream:
 class ProfileListing:
     """How /models looks: an OpenAI list, the items as a bare array, or no such path.
 
-    context: where an item tells the model's context length, as a path with dots; more: further fields of an item.
+    context: where an item reports the model's context length, as a path with dots; more: further fields of an item.
     """
 
     form: Literal["list", "array", "missing"] = "list"

@@ -1,7 +1,7 @@
 """Qwen by Alibaba's DashScope, compatible mode.
 
 Sources: Alibaba Cloud's pages on the OpenAI-compatible API, on error codes and on context caching;
-tencentmusic/supersonic#1572 (Arrearage told by 400), QwenLM/qwen-code#3145 (DataInspectionFailed),
+tencentmusic/supersonic#1572 (Arrearage reported as 400), QwenLM/qwen-code#3145 (DataInspectionFailed),
 infiniflow/ragflow#5912 (the shape of an error: error, id and request_id). Tokens written to an explicit cache stand
 in prompt_tokens_details, inside prompt_tokens.
 """
@@ -91,7 +91,7 @@ QWEN = Profile(
         "<400> InternalError.Algo.InvalidParameter: Range of max_tokens should be [1, {limit}]",
     ),
     notes=(
-        "An account in arrears is told by 400.",
+        "An account in arrears is reported as 400.",
         "Tokens written to an explicit cache cost more than input: write their price as `cache_write`.",
     ),
 )

@@ -113,7 +113,7 @@ SGLANG = Profile(
         "reduce the number of tokens in the input messages or the completion to fit within the limit.",
     ),
     needs_key=False,
-    notes=("Its errors stand at the top of the body; a broken one may be plain text.",),
+    notes=("Its errors are at the top of the body; a broken one may be plain text.",),
 )
 
 
@@ -155,6 +155,6 @@ TGI = Profile(
         "tokens and {value} `max_new_tokens`",
     ),
     needs_key=False,
-    notes=("It serves one model and answers to any name.", "Overloaded is told by 429, broken by 424."),
+    notes=("It serves one model and answers to any name.", "Overload is reported as 429, failure as 424."),
 )
 PROFILES = (VLLM, SGLANG, TGI)

@@ -1,4 +1,4 @@
-"""How a profile tells usage: from the tokens that are billed to the fields on the wire. Pure."""
+"""How a profile reports usage: from the tokens that are billed to the fields on the wire. Pure."""
 
 from typing import Any
 

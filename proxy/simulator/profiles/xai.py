@@ -82,10 +82,10 @@ XAI = Profile(
     refuses={"stop": _error(400, _INVALID, "Argument not supported on this model: stop")},
     listing=ProfileListing(more={"object": "model", "owned_by": "xai"}),
     notes=(
-        "Reasoning stands outside `completion_tokens`, but inside `total_tokens`.",
-        "`cost_in_usd_ticks` tells the cost in 1e-10 USD.",
+        "Reasoning is outside `completion_tokens`, but inside `total_tokens`.",
+        "`cost_in_usd_ticks` reports the cost in 1e-10 USD.",
         "Models that think take no `stop`.",
-        "A bad key is told by 400, an empty account by 403.",
+        "A bad key is reported as 400, an empty account as 403.",
     ),
 )
 PROFILES = (XAI,)

@@ -1,7 +1,7 @@
 """Z.ai (GLM).
 
 Sources: Z.ai's API reference and its table of business codes; zai-org/GLM-5#148 and vercel/ai#9290 (1113, an empty
-account, told by 429), kaitranntt/ccs#402 (1302, too many at once), izaart95-jpg/GLM-Free-API#32 (a page of the
+account, reported as 429), kaitranntt/ccs#402 (1302, too many at once), izaart95-jpg/GLM-Free-API#32 (a page of the
 server in front). Codes are digits in a string and say more than the status.
 """
 
@@ -58,6 +58,6 @@ ZAI = Profile(
     stream=ProfileStream(broken=_error(500, "1234", "Network error, please contact customer service")),
     listing=ProfileListing(more={"object": "model", "owned_by": "z-ai"}),
     hang_up="runs_on",
-    notes=("An empty account and an overloaded model are told by 429; the code in the body tells which.",),
+    notes=("An empty account and an overloaded model are reported as 429; the code in the body reports which.",),
 )
 PROFILES = (ZAI,)
