@@ -14,6 +14,7 @@ from proxy.pipeline.routing.presets import preset_rows
 from proxy.pipeline.snapshot import Snapshot, routing_of
 from proxy.pipeline.upstream.parameter_forms import ParameterForms
 from proxy.pipeline.upstream.provider_health import Health
+from proxy.pipeline.values.identity import Identity
 from proxy.policy.host import Hosts
 from proxy.policy.quota import QuotaBook
 from proxy.providers.build import build_providers
@@ -29,12 +30,16 @@ if TYPE_CHECKING:
     from proxy.pipeline.services import Services
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _OfflineRequest:
-    """All that a quote asks of a call."""
+    """All that a quote asks of a request."""
 
     id: int
     started_ms: int
+    snapshot: Snapshot
+    identity: Identity
+    body: dict[str, Any]
+    size_bytes: int
     endpoint: Endpoint = CHAT
 
 
@@ -66,11 +71,9 @@ async def explain_offline(settings: "Settings", user: str | None, body: dict[str
         health = Health(clock)
         health.configure(providers.values())
         parsed, size_bytes = body_in(body)
-        context, services = _OfflineRequest(0, clock.now_ms()), _Quoting(catalogue, MemoryLimiter(book), health, clock)
-        identity = identity_of(user, row, snapshot)
-        return await explained(
-            cast("RequestContext", context), identity, parsed, size_bytes, cast("Services", services), snapshot
-        )
+        identity, services = identity_of(user, row, snapshot), _Quoting(catalogue, MemoryLimiter(book), health, clock)
+        context = _OfflineRequest(0, clock.now_ms(), snapshot, identity, parsed, size_bytes)
+        return await explained(cast("RequestContext", context), cast("Services", services))
     finally:
         for provider in providers.values():
             await provider.transport.close()

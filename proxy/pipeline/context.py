@@ -1,44 +1,61 @@
 """One HTTP request of a client while it is being answered."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 from proxy.core.clock import Clock
+from proxy.core.errors import ApiError
 from proxy.core.latch import Latch
 from proxy.pipeline.downstream import Downstream, Reply
+from proxy.pipeline.idempotency_claim import IdempotencyClaim
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.identity import Identity
+from proxy.pipeline.values.tags import Tags
 from proxy.storage.rows import id_text
 from proxy.wire.endpoint import CHAT, Endpoint
 from proxy.wire.headers import STREAM_HEADERS
 from proxy.wire.sse import KEEP_ALIVE
 
-if TYPE_CHECKING:
-    from proxy.pipeline.idempotency_claim import IdempotencyClaim
-
 
 class RequestContext:
-    """The client's side: what it sent, how to write to it, and whether it is still there."""
+    """What a client asked for and who it is, how to write to it, and whether it is still there.
+
+    What a step finds out is set once, by that step: snapshot by run(), identity by identify(), which comes again where
+    the configuration has changed, body, size_bytes (as it was sent) and tags by read_request().
+    """
 
     __slots__ = (
         "_on_gone",
         "asked",
         "began",
         "begin_stream",
+        "body",
         "claim",
         "client",
         "clock",
         "endpoint",
         "gone",
         "id",
+        "identity",
         "is_logged",
         "reply",
         "request_id",
+        "size_bytes",
+        "snapshot",
         "started_ms",
         "started_s",
         "streams",
+        "tags",
         "told",
         "user",
         "waits_since_s",
     )
+
+    snapshot: Snapshot  # the configuration that it began with
+    identity: Identity
+    body: dict[str, Any]
+    size_bytes: int
+    tags: Tags
 
     def __init__(self, client: Downstream, id_: int, clock: Clock, now_ms: int) -> None:
         self.client = client
@@ -81,6 +98,24 @@ class RequestContext:
             return await latch.wait(timeout_s)
         finally:
             self.when_gone(None)
+
+    def whole(self, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Return a complete answer, which the server writes."""
+        if self.claim is not None:
+            self.claim.keep(status, headers, body)
+        return self.client.whole(status, headers, body, self.started_ms)
+
+    def end_with_error(self, error: ApiError) -> bool:
+        """Write an error into an answer whose head has gone out: a second head would be taken for a part of it.
+
+        Return as write() does.
+        """
+        if self.claim is not None:
+            self.claim.error = error
+        if self.streams:
+            event = self.endpoint.error_event(error.code, error.message, error.type, self.request_id, None)
+            return self.write(event)
+        return self.write(self.endpoint.error_body(error, self.request_id))
 
     def begin(self, status: int, headers: Mapping[str, str]) -> Reply:
         """Send the head of an answer whose pieces follow."""

@@ -6,7 +6,6 @@ from proxy.pipeline.downstream import Reply
 from proxy.pipeline.identity.authenticate import identify
 from proxy.pipeline.relay.response_headers import free_headers
 from proxy.pipeline.request.body import read_body
-from proxy.pipeline.request.headers import request_headers
 from proxy.pipeline.routing.route import plan_route
 from proxy.pipeline.services import Services
 from proxy.pipeline.upstream.no_target_errors import no_target_error
@@ -28,10 +27,10 @@ async def pass_on_count(context: RequestContext, services: Services) -> Reply:
 
     Nothing is held against limits, for nothing is spent; who may not use a model may not ask this either.
     """
-    snapshot = services.live.current
+    snapshot = context.snapshot = services.live.current
     identity = identify(context, snapshot.directory)
-    body, _ = await read_body(context, snapshot.settings.server)
-    route = plan_route(body, identity, snapshot.presets, snapshot.targets, None, snapshot.use_cases, context.endpoint)
+    await read_body(context)
+    route = plan_route(context.body, identity, snapshot.routes, endpoint=context.endpoint)
     failure: ApiError | None = None
     for target in route.targets:
         provider = snapshot.provider_of(target)
@@ -59,9 +58,8 @@ async def _ask(
     context: RequestContext, route: Route, target: Target, provider: ProviderRow, key: Key, *, is_last: bool
 ) -> Reply:
     """Ask one target; its refusal is passed on if no other target could answer, else raised."""
-    said = request_headers(context.client.said)
     prepared = provider.dialect.prepare(route.body_for(target), target.model, asks_usage=False)
-    sent = upstream_headers(said, provider, key, streamed=False)
+    sent = upstream_headers(context.client.said, provider, key, streamed=False)
     url = provider.url(route.endpoint.path)
     deadlines = target.deadlines or provider.deadlines_for(target.model)
     try:
@@ -77,4 +75,4 @@ async def _ask(
     elif not is_json_body(body):
         raise error_in_answer(provider, "answered with something that is no count")
     headers = free_headers(context, answer, target, key.quoted)
-    return context.client.whole(answer.status, headers, body, context.started_ms)
+    return context.whole(answer.status, headers, body)

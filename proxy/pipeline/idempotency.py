@@ -1,4 +1,4 @@
-"""once: the same Idempotency-Key of the same user never bills twice.
+"""The same Idempotency-Key of the same user never bills twice.
 
 While the first request runs, a plain one is joined: the others get its answer. When it is over, the ledger's row
 decides: what failed and certainly cost nothing runs anew, anything else is a 409 that names the first request.
@@ -7,6 +7,8 @@ decides: what failed and certainly cost nothing runs anew, anything else is a 40
 import hashlib
 import hmac
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -18,8 +20,6 @@ from proxy.pipeline.downstream import Reply
 from proxy.pipeline.errors import CLIENT_GONE_STATUS, client_gone, ledger_down
 from proxy.pipeline.idempotency_claim import IdempotencyClaim
 from proxy.pipeline.services import Services
-from proxy.pipeline.snapshot import Snapshot
-from proxy.pipeline.values.identity import Identity
 from proxy.policy.idempotency import EarlierRequest, repeat_of
 from proxy.storage.rows import id_floor, id_text
 from proxy.storage.sqlite.idempotency import KeyHashes, StoredKey, find_key
@@ -30,14 +30,34 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _WAIT_S = 2  # what is asked of one who comes while the first request runs: about the length of an answer
 
 
-async def once(
-    context: RequestContext, identity: Identity, key: str, body: dict[str, Any], services: Services, snapshot: Snapshot
-) -> Reply | None:
-    """Claim the key for this call, or give the answer of the request that has it.
+@asynccontextmanager
+async def idempotency(context: RequestContext, services: Services) -> AsyncIterator[Reply | None]:
+    """Claim the request's key; yield None, or the answer of the request that has it. Keep the answer for who joins.
 
-    Raises CallerError 409 where that cannot be joined, 422 where it had another body, 400 for what is no key.
+    Raises CallerError 409 where that one cannot be joined, 422 where it had another body, 400 for what is no key.
     """
-    hashes = hashes_of(identity.user, key, context.endpoint.name, body)
+    key = context.tags.idempotency_key
+    assert key is not None
+    hashes = hashes_of(context.identity.user, key, context.endpoint.name, context.body)
+    earlier = await _joined(hashes, context, services)
+    if earlier is not None:
+        yield earlier
+        return
+    claim = context.claim = _claim(hashes, context, services)
+    try:
+        await _check_past(claim, context, services)
+        yield None
+    except ApiError as error:
+        if error.code != "client_gone":  # of that one nobody else is to hear
+            claim.error = error
+        raise
+    finally:
+        context.claim = None
+        services.claims.end(claim)
+
+
+async def _joined(hashes: KeyHashes, context: RequestContext, services: Services) -> Reply | None:
+    """Return the answer of the request under way that has the key; None where there is none to be joined."""
     while (claim := services.claims.find(hashes)) is not None:
         if claim.hashes.body != hashes.body:
             raise _other_body(claim.request_id)
@@ -45,19 +65,28 @@ async def once(
             raise _not_over(claim.request_id, context)
         reply = await _join(claim, context)
         if reply is not None:
+            if services.access is not None:
+                services.access.joined(context)
             return reply
-    kept_ms = int(snapshot.settings.ledger.idempotency_kept_s * 1000)
+    return None
+
+
+def _claim(hashes: KeyHashes, context: RequestContext, services: Services) -> IdempotencyClaim:
+    kept_ms = int(context.snapshot.settings.ledger.idempotency_kept_s * 1000)
     since_id = id_floor(max(0, context.started_ms - kept_ms))
-    context.claim = services.claims.add(
-        IdempotencyClaim(hashes, context.id, since_id, streams=body.get("stream") is True)
-    )
+    streams = context.body.get("stream") is True
+    return services.claims.add(IdempotencyClaim(hashes, context.id, since_id, streams=streams))
+
+
+async def _check_past(claim: IdempotencyClaim, context: RequestContext, services: Services) -> None:
+    """Let a request pass whose key nobody has used; raises CallerError where one that is over has."""
+    find = partial(find_key, key_hash=claim.hashes.key, since_id=claim.since_id)
     try:
-        noted = await services.ledger.change(partial(find_key, key_hash=hashes.key, since_id=since_id))
+        noted = await services.ledger.change(find)
     except LedgerUnavailableError as error:
         raise ledger_down(str(error)) from None
     if noted is not None:
-        _check(noted, hashes, context)
-    return None
+        _check(noted, claim.hashes, context)
 
 
 def hashes_of(user: str, key: str, endpoint: str, body: dict[str, Any]) -> KeyHashes:

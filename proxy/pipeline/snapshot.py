@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from proxy.config.schema import Settings
 from proxy.pipeline.identity.directory import Directory
-from proxy.pipeline.routing.targets import TargetsByName
+from proxy.pipeline.routing.targets import RouteTable, TargetsByName
 from proxy.pipeline.values.preset import PresetRow
 from proxy.pipeline.values.route import Target
 from proxy.policy.host import Hosts
@@ -53,13 +53,14 @@ class Snapshot:
     use_cases: Mapping[str, str] = field(default_factory=dict)  # use case -> preset
     use_case_quotas: Mapping[str, tuple[Quota, ...]] = field(default_factory=dict)
     # read for each request, where a field of a pydantic model would cost as much as a call
-    targets: TargetsByName = field(init=False)
+    routes: RouteTable = field(init=False)
     body_max_bytes: int = field(init=False)
     settlement_timeout_s: float = field(init=False)
 
     def __post_init__(self) -> None:
         settings = self.settings
-        object.__setattr__(self, "targets", TargetsByName(settings.providers))
+        targets = TargetsByName(settings.providers)
+        object.__setattr__(self, "routes", RouteTable(self.presets, targets, self.use_cases))
         object.__setattr__(self, "body_max_bytes", settings.server.body_max_bytes)
         object.__setattr__(self, "settlement_timeout_s", settings.ledger.settlement_timeout_s)
 

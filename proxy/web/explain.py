@@ -8,7 +8,7 @@ import orjson
 from proxy.core.errors import ApiError, CallerError
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.admission.allowance import build_allowance
-from proxy.pipeline.admission.bookable_targets import ExcludedTarget, keep_bookable
+from proxy.pipeline.admission.bookable_targets import ExcludedTarget, bookable_targets
 from proxy.pipeline.admission.reserve import quote
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
@@ -40,9 +40,10 @@ async def explain(context: RequestContext, deps: Deps) -> Reply:
     context.endpoint = endpoint_named(aiohttp_request(context).query.get("endpoint"))
     services = deps.services
     snapshot = services.live.current
-    identity = identify(context, snapshot.directory)
-    body, size_bytes = await read_body(context, snapshot.settings.server)
-    shown = await explained(context, identity, body, size_bytes, services, snapshot, with_headers=True)
+    context.snapshot = snapshot
+    identify(context, snapshot.directory)
+    await read_body(context)
+    shown = await explained(context, services, context.client.said.headers.get("X-Tollkeeper-Use-Case"))
     return json_reply(context, shown)
 
 
@@ -57,8 +58,9 @@ async def explain_for(context: RequestContext, deps: Deps, fields: Mapping[str, 
     row = None
     if user is not None and user not in snapshot.settings.users:
         row = await services.ledger.change(lambda db: _find(db, user))
-    body, size_bytes = body_in(fields.get("body"), context.endpoint)
-    return await explained(context, identity_of(user, row, snapshot), body, size_bytes, services, snapshot)
+    context.snapshot, context.identity = snapshot, identity_of(user, row, snapshot)
+    context.body, context.size_bytes = body_in(fields.get("body"), context.endpoint)
+    return await explained(context, services)
 
 
 def _find(connection: Any, user: str) -> dict[str, Any]:
@@ -102,33 +104,19 @@ def body_in(value: object, endpoint: Endpoint = CHAT) -> tuple[dict[str, Any], i
 
 
 async def explained(
-    context: RequestContext,
-    identity: Identity,
-    body: dict[str, Any],
-    size_bytes: int,
-    services: Services,
-    snapshot: Snapshot,
-    *,
-    with_headers: bool = False,
+    context: RequestContext, services: Services, asked_use_case: str | None = None
 ) -> dict[str, object]:
     """Return the answer as JSON values; raises CallerError for a model that the user may not use."""
-    asked_use_case = context.client.said.headers.get("X-Tollkeeper-Use-Case") if with_headers else None
-    planned = plan_route(
-        body,
-        identity,
-        snapshot.presets,
-        snapshot.targets,
-        asked_use_case,
-        snapshot.use_cases,
-        context.endpoint,
-    )
-    if planned.use_case is not None and planned.use_case in snapshot.use_case_quotas:
-        identity = limited(identity, planned.use_case, snapshot)
+    snapshot = context.snapshot
+    planned = plan_route(context.body, context.identity, snapshot.routes, asked_use_case, context.endpoint)
+    if planned.use_case is not None:
+        context.identity = limited(context.identity, planned.use_case, snapshot)
+    identity = context.identity
     left_out: tuple[ExcludedTarget, ...] = ()
     if identity.allowance.has_hard_cost:
-        planned, left_out = await keep_bookable(planned, identity.allowance, services, snapshot)
-    route, order = ordered_targets(planned, size_bytes, services, snapshot)
-    quoted = await quote(context, identity, route, size_bytes, services, snapshot)
+        planned, left_out = await bookable_targets(context, planned, services)
+    route, order = ordered_targets(context, planned, services)
+    quoted = await quote(context, route, services)
     rows = services.desk.book.limits_view(identity.allowance.quotas, context.started_ms)
     return {
         "user": identity.user,

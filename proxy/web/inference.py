@@ -20,15 +20,11 @@ async def answer_inference(context: RequestContext, deps: Deps) -> Reply:
     try:
         return await run(context, services)
     except ApiError as error:
-        if context.claim is not None and error.code != "client_gone":  # of that one nobody else is to hear
-            context.claim.error = error
         if isinstance(error, CallerError | OwnError):
             services.tally.refusals[error.status, error.code] += 1
         raise
     finally:
         services.in_flight.remove(context)
-        if context.claim is not None:
-            services.claims.end(context.claim)
 
 
 def completions_of(endpoint: Endpoint) -> Callable[[RequestContext, Deps], Awaitable[Reply]]:

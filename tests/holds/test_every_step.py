@@ -10,8 +10,8 @@ import pytest
 
 from proxy.jobs import hold_watch
 from proxy.pipeline import failover as dispatching
-from proxy.pipeline import run
 from proxy.pipeline.admission import reserve
+from proxy.pipeline.relay.final_error import FinalError
 from proxy.pipeline.settlement import recorder
 from proxy.pipeline.upstream import hops
 from proxy.pipeline.upstream.key_limits import KeyUse
@@ -54,7 +54,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "opened": (hops.Hops, "note_opened"),
     "next": (hops.Hops, "go_on"),
     "relay": (dispatching, "relay_of"),
-    "failure": (run, "answer_failure"),
+    "failure": (FinalError, "run"),
     "settle": (recorder, "settle"),
     "end": (recorder.Recorder, "_told"),
     "answered": (ProviderHealth, "answered"),

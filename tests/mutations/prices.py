@@ -15,9 +15,7 @@ MUTATIONS: Final = (
         "no-price-no-reservation",
         "A model whose price is not known passes a cost limit with nothing set aside.",
         (
-            Patch(
-                "_found_prices", "raise unpriced(provider.name, model, allowance, services, snapshot)", "return None"
-            ),
+            Patch("_found_prices", "raise unpriced(context, provider.name, model, services)", "return None"),
             Patch("LimitWindows.refusals", 'limit.quota.mode == "hard"', "False"),
         ),
         (f"{_UNPRICED}an_unknown_price_is_refused_under_a_hard_limit",),

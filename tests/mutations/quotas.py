@@ -259,8 +259,8 @@ MUTATIONS: Final = (
         (
             Patch(
                 "Recorder._shortfall",
-                "raised_tokens(self._reservation.route, target)",
-                "0 * raised_tokens(self._reservation.route, target)",
+                "raised_tokens(self.reservation.route, target)",
+                "0 * raised_tokens(self.reservation.route, target)",
             ),
         ),
         ("tests/targets/test_taken_back.py::test_a_bound_that_has_to_be_raised_counts_for_limits_on_tokens",),

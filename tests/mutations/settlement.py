@@ -78,7 +78,7 @@ MUTATIONS: Final = (
     Mutation(
         "reservation-lost-on-a-full-disk",
         "A reservation whose row could not be written is never given back.",
-        (Patch("Recorder.end", "services.desk.cancel(self._reservation.id)"),),
+        (Patch("Recorder.end", "services.desk.cancel(self.reservation.id)"),),
         (f"{_SETTLING}no_reservation_on_disk_no_request",),
     ),
     Mutation(
@@ -164,7 +164,7 @@ MUTATIONS: Final = (
         "After a break in the middle of an exchange the next target is asked without money for both.",
         (
             Patch(
-                "Recorder.further", "raise_reservation(self._reservation, more, self._services, self._snapshot)", "None"
+                "Recorder.further", "raise_reservation(self._context, self.reservation, more, self._services)", "None"
             ),
         ),
         (f"{_SETTLING}no_second_try_without_money_for_both",),

@@ -8,7 +8,7 @@ import pytest
 from proxy.config.schema import Settings
 from proxy.core.errors import CallerError
 from proxy.pipeline.routing.route import plan_route
-from proxy.pipeline.routing.targets import TargetsByName
+from proxy.pipeline.routing.targets import RouteTable, TargetsByName
 from proxy.pipeline.values.allowance import Allowance
 from proxy.pipeline.values.identity import Identity
 from proxy.pipeline.values.preset import PresetRow
@@ -48,8 +48,8 @@ def planned(
     endpoint: Endpoint = CHAT,
     use_cases: Mapping[str, str] = {},
 ) -> Route:
-    targets = TargetsByName(SETTINGS.providers)
-    return plan_route({**ASKED, **body}, identity(models), PRESETS, targets, use_case, use_cases, endpoint)
+    table = RouteTable(PRESETS, TargetsByName(SETTINGS.providers), use_cases)
+    return plan_route({**ASKED, **body}, identity(models), table, use_case, endpoint)
 
 
 @pytest.mark.parametrize(

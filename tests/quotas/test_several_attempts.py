@@ -108,9 +108,11 @@ async def _reserved(place: Place) -> tuple[RequestContext, Reservation]:
     found = snapshot.directory.find(token_hash_of("anna").removeprefix("sha256:"))
     assert found is not None
     body = {"model": "route", "messages": MESSAGES, "max_tokens": 60}
-    route = plan_route(body, found.identity, snapshot.presets, snapshot.targets)
-    first = Hops(context, route, found.identity, parts, snapshot).place
-    return context, await reserve(context, found.identity, route, first, Tags(None, None, None), 200, parts, snapshot)
+    context.snapshot, context.identity, context.tags = snapshot, found.identity, Tags(None, None, None)
+    context.body, context.size_bytes = body, 200
+    route = plan_route(body, found.identity, snapshot.routes)
+    first = Hops(context, route, parts).place
+    return context, await reserve(context, route, first, parts)
 
 
 async def _play(place: Place, history: tuple[list[tuple[str, int]], str]) -> Told | None:
@@ -124,7 +126,7 @@ async def _play(place: Place, history: tuple[list[tuple[str, int]], str]) -> Tol
             raise
         return None
     booking, told, targets = (
-        Recorder(context, reservation, parts, snapshot),
+        Recorder(context, reservation, parts),
         Told(context.id),
         reservation.route.targets,
     )

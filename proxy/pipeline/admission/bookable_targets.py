@@ -13,7 +13,6 @@ from proxy.pipeline.admission.output_bounds import may_leave_out, takes_no_bound
 from proxy.pipeline.admission.reserve import facts_of, known_of
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
-from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.allowance import Allowance
 from proxy.pipeline.values.route import Route, Target
 from proxy.policy.pricing import BodyFacts, Price, UnboundedError, unpriced_features, worst_case_pusd
@@ -30,14 +29,21 @@ class ExcludedTarget(NamedTuple):
     reason: str
 
 
-async def keep_bookable(
-    route: Route, allowance: Allowance, services: Services, snapshot: Snapshot
+async def keep_bookable(context: RequestContext, route: Route, services: Services) -> Route:
+    """Return the route with the targets that may be asked under a hard cost limit; answers name the others."""
+    route, left_out = await bookable_targets(context, route, services)
+    announce_excluded(context, left_out)
+    return route
+
+
+async def bookable_targets(
+    context: RequestContext, route: Route, services: Services
 ) -> tuple[Route, tuple[ExcludedTarget, ...]]:
     """Return the route with the targets that may be asked under a hard cost limit, and those that may not."""
     if len(route.targets) == 1:
         return route, ()
     left_out = []
-    judge = _Judge(route, len(dump_body(route.body)), allowance, services, snapshot)
+    judge = _Judge(context, route, len(dump_body(route.body)), services)
     for target in route.targets:
         reason = None if target.static is not None else await _reason(judge, target)
         if reason is not None:
@@ -64,17 +70,16 @@ def _with_left_out(told: Callable[[], dict[str, str]], words: str) -> dict[str, 
 class _Judge(NamedTuple):
     """What each target of a route is held against; size_bytes is that of the body that they share."""
 
+    context: RequestContext
     route: Route
     size_bytes: int
-    allowance: Allowance
     services: Services
-    snapshot: Snapshot
 
 
 async def _reason(judge: _Judge, target: Target) -> str | None:
     """Return why no worst case can be reserved for a target; None: one can."""
-    route, size_bytes, allowance, services, snapshot = judge
-    provider = snapshot.provider_of(target)
+    context, route, size_bytes, services = judge
+    allowance, provider = context.identity.allowance, context.snapshot.provider_of(target)
     prices = []
     for model in (target.model, *target.handed):
         price = services.catalogue.price(provider, model) or await services.catalogue.refresh_for(provider, model)
@@ -85,7 +90,7 @@ async def _reason(judge: _Judge, target: Target) -> str | None:
     names = unpriced_features(facts, prices)
     if names:
         return f"no price of {names[0]}"
-    price, form = known_of(route, services, snapshot, target)
+    price, form = known_of(context, services, route, target)
     if route.writes_maximum and takes_no_bound(form, route):
         if not may_leave_out(replace(route, max_tokens=allowance.max_tokens or 1), allowance, price):
             return "it takes no maximum"

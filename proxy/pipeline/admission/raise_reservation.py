@@ -6,8 +6,8 @@ from proxy.core.errors import ApiError
 from proxy.core.limit_kinds import NO_PIECES
 from proxy.pipeline.admission.admit import refusal_of
 from proxy.pipeline.admission.reserve import facts_for, greater
+from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
-from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route, Target
 from proxy.policy.pricing import Price, UnboundedError, read_facts, worst_case_pusd
@@ -15,17 +15,15 @@ from proxy.policy.quota import Amounts, LimitExceeded
 from proxy.storage.rows import Reserved
 
 
-def bound_pusd(
-    reservation: Reservation, targets: Sequence[Target], services: Services, snapshot: Snapshot
-) -> int | None:
+def bound_pusd(context: RequestContext, route: Route, targets: Sequence[Target], services: Services) -> int | None:
     """Give the most that one call to the dearest of these targets can cost; None: its price is not known (any more)."""
-    worst = [_worst_pusd(reservation.route, target, services, snapshot) for target in targets if target.static is None]
+    worst = [_worst_pusd(context, route, target, services) for target in targets if target.static is None]
     known = [pusd for pusd in worst if pusd is not None]
     return max(known, default=0) if len(known) == len(worst) else None
 
 
-def _worst_pusd(route: Route, target: Target, services: Services, snapshot: Snapshot) -> int | None:
-    provider = snapshot.provider_of(target)
+def _worst_pusd(context: RequestContext, route: Route, target: Target, services: Services) -> int | None:
+    provider = context.snapshot.provider_of(target)
     prices: list[Price] = []
     for model in (target.model, *target.handed):
         price = services.catalogue.price(provider, model)
@@ -67,12 +65,12 @@ def raised_tokens(route: Route, target: Target) -> int:
 
 
 def raise_reservation(
-    reservation: Reservation, more: Amounts, services: Services, snapshot: Snapshot
+    context: RequestContext, reservation: Reservation, more: Amounts, services: Services
 ) -> ApiError | None:
     """Hold more in all windows of the request, or say which limit has no room; then nothing is changed."""
     if not more.cost_pusd and not more.tokens and not any(more.pieces):
         return None
     outcome = services.desk.extend(reservation.id, more, reservation.identity.allowance.quotas)
     if isinstance(outcome, LimitExceeded):
-        return refusal_of(outcome, reservation.row.started_ms, services.desk, snapshot)
+        return refusal_of(outcome, reservation.row.started_ms, services.desk, context.snapshot)
     return None

@@ -13,16 +13,13 @@ from proxy.pipeline.admission.limit_errors import features_unpriced
 from proxy.pipeline.admission.output_bounds import takes_no_bound, with_output_bounds
 from proxy.pipeline.admission.unknown_model import unpriced
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.identity.identify import renewed
+from proxy.pipeline.identity.identify import renew
 from proxy.pipeline.request.tags import pairs_of
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.hop import Hop
-from proxy.pipeline.values.allowance import Allowance
-from proxy.pipeline.values.identity import Identity
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route, Target
-from proxy.pipeline.values.tags import Tags
 from proxy.policy.parameter_form import ParameterForm
 from proxy.policy.pricing import BodyFacts, Price, read_facts, unpriced_features
 from proxy.providers.provider import ProviderRow
@@ -30,49 +27,41 @@ from proxy.storage.rows import OpenRow
 from proxy.wire.body import dump_body
 
 
-async def reserve(
-    context: RequestContext,
-    identity: Identity,
-    route: Route,
-    first: Hop,
-    tags: Tags,
-    size_bytes: int,
-    services: Services,
-    snapshot: Snapshot,
-) -> Reservation:
+async def reserve(context: RequestContext, route: Route, first: Hop, services: Services) -> Reservation:
     """Admit the request: its worst case is held in memory, until the Booking that is made of it ends.
 
     Limits are those in force at that moment. Raises CallerError for a refusal: then nothing is held.
     """
-    in_force, admission = snapshot, None
+    snapshot = in_force = context.snapshot
+    admission = None
     while admission is None:
         if services.live.current is not in_force:
             in_force = services.live.current
-            identity = renewed(context, route.use_case, services, in_force)
+            renew(context, route.use_case, services)
         prices = _known_prices(route, services, snapshot)
-        if prices is None and identity.allowance.has_hard_cost:
-            prices = await _found_prices(route, identity.allowance, services, snapshot)
+        if prices is None and context.identity.allowance.has_hard_cost:
+            prices = await _found_prices(context, route, services)
             if services.live.current is not in_force:
                 continue
-        wanted = _wanted(context, identity, route, size_bytes, prices, services, snapshot)
+        wanted = _wanted(context, route, prices, services)
         outcome = admit(wanted, services.desk, snapshot)
         if isinstance(outcome, AdmissionRefused):
-            admission = await _admission(outcome, wanted, context, services, snapshot, in_force)
+            admission = await _admission(outcome, wanted, context, services, in_force)
         else:
             admission = outcome
     is_made = False
     try:
         streamed = route.body.get("stream") is True
-        row = _row(context, identity, route, first, tags, admission, snapshot.zone, streamed=streamed)
+        row = _row(context, route, first, admission, streamed=streamed)
         if admission.max_tokens is not None:
             route = route.within(admission.max_tokens)
         if route.asked is not None and route.writes_maximum:
-            known = partial(known_of, route, services, snapshot)
-            route = with_output_bounds(route, wanted.facts, identity.allowance, known)
+            known = partial(known_of, context, services, route)
+            route = with_output_bounds(route, wanted.facts, context.identity.allowance, known)
         told = admission.max_tokens if admission.lowered else None
         amount_pusd, tokens = admission.amount_pusd, admission.tokens
         reservation = Reservation(
-            row, amount_pusd, route, identity, told, context.id, streamed, tokens, admission.pieces
+            row, amount_pusd, route, context.identity, told, context.id, streamed, tokens, admission.pieces
         )
         is_made = True
     finally:
@@ -90,16 +79,14 @@ class Quote:
     refusal: ApiError | None
 
 
-async def quote(
-    context: RequestContext, identity: Identity, route: Route, size_bytes: int, services: Services, snapshot: Snapshot
-) -> Quote:
+async def quote(context: RequestContext, route: Route, services: Services) -> Quote:
     """Tell what a request could cost at most and whether it would be let in; nothing stays held."""
     try:
-        prices = _known_prices(route, services, snapshot)
-        if prices is None and identity.allowance.has_hard_cost:
-            prices = await _found_prices(route, identity.allowance, services, snapshot)
-        wanted = _wanted(context, identity, route, size_bytes, prices, services, snapshot)
-        outcome = admit(wanted, services.desk, snapshot)
+        prices = _known_prices(route, services, context.snapshot)
+        if prices is None and context.identity.allowance.has_hard_cost:
+            prices = await _found_prices(context, route, services)
+        wanted = _wanted(context, route, prices, services)
+        outcome = admit(wanted, services.desk, context.snapshot)
     except ApiError as error:
         return Quote(None, None, error)
     if isinstance(outcome, AdmissionRefused):
@@ -109,18 +96,12 @@ async def quote(
 
 
 def _wanted(
-    context: RequestContext,
-    identity: Identity,
-    route: Route,
-    size_bytes: int,
-    prices: tuple[Price, ...] | None,
-    services: Services,
-    snapshot: Snapshot,
+    context: RequestContext, route: Route, prices: tuple[Price, ...] | None, services: Services
 ) -> AdmissionRequest:
     """Gather what the desk needs to know; raises CallerError where no bound can be given under a hard cost limit."""
-    allowance = identity.allowance
+    allowance, size_bytes = context.identity.allowance, context.size_bytes
     if prices and (allowance.has_hard_cost or allowance.has_hard_tokens) and route.writes_maximum:
-        prices = _held_for(route, services, snapshot, prices)
+        prices = _held_for(context, route, prices, services)
     if allowance.has_hard_cost or allowance.has_tokens:
         size_bytes = len(dump_body(route.body))  # the bytes as they are sent: every token covers at least one
     targets = route.targets
@@ -166,10 +147,10 @@ def facts_for(route: Route, target: Target) -> BodyFacts:
 
 
 def known_of(
-    route: Route, services: Services, snapshot: Snapshot, target: Target
+    context: RequestContext, services: Services, route: Route, target: Target
 ) -> tuple[Price | None, ParameterForm | None]:
     """Return the price of a target, and how it takes what the proxy writes."""
-    provider = snapshot.provider_of(target)
+    provider = context.snapshot.provider_of(target)
     price = services.catalogue.price(provider, target.model)
     if not provider.has_forms and not services.forms.learnt:
         return price, None
@@ -177,13 +158,15 @@ def known_of(
     return price, form
 
 
-def _held_for(route: Route, services: Services, snapshot: Snapshot, prices: tuple[Price, ...]) -> tuple[Price, ...]:
+def _held_for(
+    context: RequestContext, route: Route, prices: tuple[Price, ...], services: Services
+) -> tuple[Price, ...]:
     """Return the prices, with those of targets that take no bound of the answer at the models' own maximum."""
     unbound = {
         price
         for target in route.targets
         if target.static is None
-        for price, form in [known_of(route, services, snapshot, target)]
+        for price, form in [known_of(context, services, route, target)]
         if price is not None and takes_no_bound(form, route)
     }
     return tuple(replace(price, takes_no_bound=True) if price in unbound else price for price in prices)
@@ -220,14 +203,13 @@ async def _admission(
     wanted: AdmissionRequest,
     context: RequestContext,
     services: Services,
-    snapshot: Snapshot,
     in_force: Snapshot,
 ) -> Admission | None:
     """Ask the desk again when open requests end, as long as waiting may help and is worth it; raises the refusal.
 
     None: the configuration has changed meanwhile, and with it perhaps the limits.
     """
-    deadline_s = context.started_s + snapshot.settings.quotas.wait_s
+    deadline_s = context.started_s + context.snapshot.settings.quotas.wait_s
     while True:
         left_s = deadline_s - services.clock.monotonic_s()
         if not _worth_waiting(refusal, context, left_s):
@@ -235,7 +217,7 @@ async def _admission(
         await services.desk.changed(left_s)
         if services.live.current is not in_force:
             return None
-        outcome = admit(wanted, services.desk, snapshot)
+        outcome = admit(wanted, services.desk, context.snapshot)
         if isinstance(outcome, Admission):
             return outcome
         refusal = outcome
@@ -259,18 +241,16 @@ def _known_prices(route: Route, services: Services, snapshot: Snapshot) -> tuple
     return known if len(known) == len(prices) else None
 
 
-async def _found_prices(
-    route: Route, allowance: Allowance, services: Services, snapshot: Snapshot
-) -> tuple[Price, ...]:
+async def _found_prices(context: RequestContext, route: Route, services: Services) -> tuple[Price, ...]:
     """Give them under a hard cost limit: the list is refreshed once for a name that it lacks.
 
     Raises CallerError for a model that has no price then.
     """
     prices = []
-    for provider, model in _priced(route, snapshot):
+    for provider, model in _priced(route, context.snapshot):
         price = services.catalogue.price(provider, model) or await services.catalogue.refresh_for(provider, model)
         if price is None:
-            raise unpriced(provider.name, model, allowance, services, snapshot)
+            raise unpriced(context, provider.name, model, services)
         prices.append(price)
     return tuple(prices)
 
@@ -282,21 +262,12 @@ def _priced(route: Route, snapshot: Snapshot) -> list[tuple[ProviderRow, str]]:
     return [(snapshot.providers[provider], model) for provider, model in asked]
 
 
-def _row(
-    context: RequestContext,
-    identity: Identity,
-    route: Route,
-    first: Hop,
-    tags: Tags,
-    admission: Admission,
-    zone: ZoneInfo,
-    *,
-    streamed: bool,
-) -> OpenRow:
+def _row(context: RequestContext, route: Route, first: Hop, admission: Admission, *, streamed: bool) -> OpenRow:
+    identity, tags = context.identity, context.tags
     columns = (  # in the order of the fields of OpenRow
         context.id,
         context.started_ms,
-        day_text(context.started_ms, zone),
+        day_text(context.started_ms, context.snapshot.zone),
         identity.user,
         identity.group,
         identity.token_id,

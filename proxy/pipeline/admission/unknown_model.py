@@ -1,7 +1,6 @@
 """The answer for a model that nobody here has heard of: 404 with the name that was probably meant."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from proxy.core.errors import CallerError
 from proxy.pipeline.admission.limit_errors import not_priced
@@ -9,32 +8,29 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.allowance import Allowance
+from proxy.pipeline.values.attempt import Attempt
 from proxy.policy.failure import words_of
 from proxy.policy.failure_table import decide
 from proxy.policy.nearest import nearest
 from proxy.providers.model_lists import ModelListing
 
-if TYPE_CHECKING:
-    from proxy.pipeline.values.attempt import Attempt
-
 _UNKNOWN_THERE = frozenset({"no_model", "not_here"})  # rows of the table of failures
 _NAME_CHARS_MAX = 100
 
 
-def unpriced(provider: str, model: str, allowance: Allowance, services: Services, snapshot: Snapshot) -> CallerError:
+def unpriced(context: RequestContext, provider: str, model: str, services: Services) -> CallerError:
     """Return the refusal, under a hard cost limit, of a model that has no price after its list was fetched anew.
 
     402 where the list has it or is not known, or where nothing like it is there: then it may be a model of today.
     """
     if not lacks(services.catalogue.listing(provider), model):
         return not_priced(model)
-    found = not_found(_full(provider, model, snapshot), names(services, snapshot), allowance)
+    snapshot = context.snapshot
+    found = not_found(_full(provider, model, snapshot), names(services, snapshot), context.identity.allowance)
     return found or not_priced(model)
 
 
-def refused_there(
-    context: RequestContext, attempts: "Sequence[Attempt]", allowance: Allowance, services: Services, snapshot: Snapshot
-) -> CallerError | None:
+def refused_there(context: RequestContext, attempts: Sequence[Attempt], services: Services) -> CallerError | None:
     """Return what to answer in place of the only provider's word that it does not know a model; None: pass that on."""
     attempt = attempts[-1]
     failure = attempt.failure
@@ -43,11 +39,11 @@ def refused_there(
     is_unknown = decide(failure, services.clock.now_ms()).case in _UNKNOWN_THERE
     if not is_unknown or "model" not in words_of(failure.error).text:
         return None
-    provider, model = attempt.provider.name, attempt.target.model
+    provider, model, snapshot = attempt.provider.name, attempt.target.model, context.snapshot
     if not lacks(services.catalogue.listing(provider), model):
         return None
     there = (_full(provider, other, snapshot) for other in services.catalogue.listing(provider).models)
-    return not_found(_full(provider, model, snapshot), there, allowance)
+    return not_found(_full(provider, model, snapshot), there, context.identity.allowance)
 
 
 def lacks(listing: ModelListing, model: str) -> bool:

@@ -35,7 +35,7 @@ def authenticate(said: RequestHeaders, directory: Directory, now_ms: int) -> Ide
 def identify(context: RequestContext, directory: Directory) -> Identity:
     """Return who asks, noted for the log; raises CallerError."""
     identity = authenticate(context.client.said, directory, context.started_ms)
-    context.user = identity.user
+    context.identity, context.user = identity, identity.user
     return identity
 
 

@@ -6,15 +6,13 @@ from proxy.core.errors import CallerError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.errors import ledger_down
 from proxy.pipeline.services import Services
-from proxy.pipeline.snapshot import Snapshot
-from proxy.pipeline.values.identity import Identity
 from proxy.storage.sqlite.users import TooManyUsersError, note_end_user
 from proxy.storage.sqlite.writer import LedgerUnavailableError
 
 
-async def provision(context: RequestContext, identity: Identity, services: Services, snapshot: Snapshot) -> None:
+async def provision(context: RequestContext, services: Services) -> None:
     """Write the user durably; raises CallerError 403 if there are too many, OwnError 503 if the disk refuses."""
-    users_max = snapshot.settings.end_users.users_max
+    identity, users_max = context.identity, context.snapshot.settings.end_users.users_max
     made = partial(
         note_end_user, now_ms=context.started_ms, name=identity.user, token_id=identity.token_id, users_max=users_max
     )

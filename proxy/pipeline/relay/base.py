@@ -7,7 +7,6 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.errors import CLIENT_GONE_STATUS
 from proxy.pipeline.relay.response_headers import response_headers
-from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.upstream_errors import transport_error
 from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.attempt_result import AttemptResult
@@ -26,14 +25,11 @@ client has gone, or cut off where that stops the bill.
 class Relay:
     """What both kinds of answers share: when the client goes, what to do with the provider."""
 
-    def __init__(
-        self, context: RequestContext, attempt: Attempt, answer: UpstreamResponse, finish: Finish, snapshot: Snapshot
-    ) -> None:
+    def __init__(self, context: RequestContext, attempt: Attempt, answer: UpstreamResponse, finish: Finish) -> None:
         self.context = context
         self.attempt = attempt
         self.answer = answer
         self.finish = finish
-        self.snapshot = snapshot
         self.heard: AttemptResult = attempt.heard
 
     async def run(self) -> Reply:

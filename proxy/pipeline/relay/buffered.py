@@ -16,7 +16,6 @@ from proxy.pipeline.downstream import Reply
 from proxy.pipeline.relay.base import Finish
 from proxy.pipeline.relay.stream import StreamRelay
 from proxy.pipeline.relay.whole import WholeRelay
-from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.upstream_errors import account_fault, error_in_answer
 from proxy.pipeline.values.attempt import Attempt
 from proxy.policy.failure import EMPTY, Failure
@@ -36,10 +35,8 @@ _COMMENTS = re.compile(rb"(?:(?::[^\r\n]*)?(?:\r\n|\n|\r(?=[^\n])))*", re.DOTALL
 class BufferedStream(StreamRelay):
     """A stream whose first events are kept until one of them has content."""
 
-    def __init__(
-        self, context: RequestContext, attempt: Attempt, answer: UpstreamResponse, finish: Finish, snapshot: Snapshot
-    ) -> None:
-        super().__init__(context, attempt, answer, finish, snapshot)
+    def __init__(self, context: RequestContext, attempt: Attempt, answer: UpstreamResponse, finish: Finish) -> None:
+        super().__init__(context, attempt, answer, finish)
         self.meter = self.listener()
         self._kept = bytearray()  # what came and has not gone out, in order
         self._comments_bytes = 0  # how much of it may go out at once

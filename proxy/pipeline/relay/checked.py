@@ -4,7 +4,6 @@ from proxy.core.errors import ProviderError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.relay.base import Finish
 from proxy.pipeline.relay.buffered import BufferedStream, BufferedWhole
-from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.upstream_errors import error_in_answer
 from proxy.pipeline.values.attempt import CHECK, Attempt
 from proxy.pipeline.values.settlement import CHECKS
@@ -18,10 +17,8 @@ from proxy.wire.parsed_answer import ParsedAnswer, read_message
 class CheckedStreamRelay(BufferedStream):
     """A stream. Only its end shows what it is, and by then it has gone out: it is flagged."""
 
-    def __init__(
-        self, context: RequestContext, attempt: Attempt, answer: UpstreamResponse, finish: Finish, snapshot: Snapshot
-    ) -> None:
-        super().__init__(context, attempt, answer, finish, snapshot)
+    def __init__(self, context: RequestContext, attempt: Attempt, answer: UpstreamResponse, finish: Finish) -> None:
+        super().__init__(context, attempt, answer, finish)
         self._spoken = AnswerText(MAX_CHARS)
 
     def _keep(self, chunk: bytes) -> bool:

@@ -1,11 +1,11 @@
-"""failed: what the client gets when no target of the route answered.
+"""What the client gets when no target of the route answered.
 
 The last failure as its provider told it, so that every SDK raises the class that it would raise there. After more than
 one attempt the text lists them all, and SDKs are told not to go through the whole route again.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -22,46 +22,38 @@ _RETRY_MOST = {"retry-after": 60, "retry-after-ms": 60_000}
 _DEPTH_MAX = 8  # of an error within errors
 
 
-class FailedRoute(NamedTuple):
-    """The attempts of a route of which none answered; opened: the last one's answer, where it was read."""
+class FinalError:
+    """What the client gets where no attempt answered. opened: the last one's answer, where it was read."""
 
-    attempts: Sequence[Attempt]
-    opened: Relay | None
+    def __init__(
+        self, context: RequestContext, attempts: Sequence[Attempt], opened: Relay | None, finish: Finish
+    ) -> None:
+        self._context = context
+        self._attempts = [attempt for attempt in attempts if not attempt.is_amended]
+        self._opened = opened
+        self._finish = finish
 
-
-async def answer_failure(context: RequestContext, failed: FailedRoute, finish: Finish) -> Reply:
-    """Answer for a route whose attempts have all failed; raises ApiError where the answer is one of our own."""
-    opened = failed.opened
-    attempts = [attempt for attempt in failed.attempts if not attempt.is_amended]
-    last = attempts[-1]
-    error = last.error
-    assert error is not None
-    context.waits_since_s = 0.0  # what the client is told is decided here
-    if len(attempts) == 1 and opened is not None and opened.holds_error:
-        return await opened.run()  # the provider's own words, inside a 200
-    if context.reply is not None:
-        return await _inside(context, _listed(error, attempts), finish)
-    if last.error_body:
-        await finish(error.status)
-        return _pass_on(context, last, attempts)
-    raise _listed(error, attempts)
-
-
-async def _inside(context: RequestContext, error: ApiError, finish: Finish) -> Reply:
-    """Return an answer whose head has gone out, ended by the error."""
-    await finish(error.status)
-    if context.claim is not None:
-        context.claim.error = error
-    return answer_inside(context, error)
+    async def run(self) -> Reply:
+        """Settle and tell it; raises ApiError where the answer is one of our own."""
+        context, attempts, last = self._context, self._attempts, self._attempts[-1]
+        assert last.error is not None
+        context.waits_since_s = 0.0  # what the client is told is decided here
+        if len(attempts) == 1 and self._opened is not None and self._opened.holds_error:
+            return await self._opened.run()  # the provider's own words, inside a 200
+        if context.reply is not None:
+            error = _listed(last.error, attempts)
+            await self._finish(error.status)
+            return answer_inside(context, error)
+        if last.error_body:
+            await self._finish(last.error.status)
+            return _pass_on(context, last, attempts)
+        raise _listed(last.error, attempts)
 
 
 def answer_inside(context: RequestContext, error: ApiError) -> Reply:
     """Write an error into an answer whose head has gone out: a second head would be taken for a part of it."""
     assert context.reply is not None
-    if context.streams:
-        context.write(context.endpoint.error_event(error.code, error.message, error.type, context.request_id, None))
-    else:
-        context.write(context.endpoint.error_body(error, context.request_id))
+    context.end_with_error(error)
     return context.reply
 
 
@@ -81,9 +73,7 @@ def _pass_on(context: RequestContext, last: Attempt, attempts: Sequence[Attempt]
     if len(attempts) > 1:
         headers["x-should-retry"] = "false"
         body = _with_list(body, attempts)
-    if context.claim is not None:
-        context.claim.keep(last.answer.status, headers, body)
-    return context.client.whole(last.answer.status, headers, body, context.started_ms)
+    return context.whole(last.answer.status, headers, body)
 
 
 def told_wait_s(attempts: Sequence[Attempt]) -> float | None:

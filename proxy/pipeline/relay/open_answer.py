@@ -9,7 +9,6 @@ from proxy.pipeline.relay.buffered import BufferedStream, BufferedWhole
 from proxy.pipeline.relay.checked import CheckedStreamRelay, CheckedWholeRelay
 from proxy.pipeline.relay.stream import StreamRelay
 from proxy.pipeline.relay.whole import WholeRelay
-from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.settlement import BROKEN
 from proxy.policy.failure import Failure
@@ -18,17 +17,17 @@ from proxy.providers.transport.base import UpstreamResponse
 _NO_CONTENT = frozenset({204, 205})  # of 2xx: chunks behind such a head would be taken for the next answer
 
 
-def relay_of(context: RequestContext, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> Relay:
+def relay_of(context: RequestContext, attempt: Attempt, finish: Finish) -> Relay:
     """Return what passes an answer on that has not been read."""
     answer = attempt.answer
     assert answer is not None
     kind: type[Relay] = StreamRelay
     if not is_stream(attempt, answer):
         kind, context.waits_since_s = WholeRelay, 0.0
-    return kind(context, attempt, answer, finish, snapshot)
+    return kind(context, attempt, answer, finish)
 
 
-async def open_answer(context: RequestContext, attempt: Attempt, finish: Finish, snapshot: Snapshot) -> Relay | None:
+async def open_answer(context: RequestContext, attempt: Attempt, finish: Finish) -> Relay | None:
     """Read an answer until it is sure to be one; what it failed by is noted in attempt. Return what was read."""
     answer = attempt.answer
     assert answer is not None
@@ -50,7 +49,7 @@ async def open_answer(context: RequestContext, attempt: Attempt, finish: Finish,
         kind = BufferedStream if streams else BufferedWhole
     else:
         kind = CheckedStreamRelay if streams else CheckedWholeRelay
-    opened = kind(context, attempt, answer, finish, snapshot)
+    opened = kind(context, attempt, answer, finish)
     await opened.open()
     if attempt.failure is not None:
         context.when_gone(None)

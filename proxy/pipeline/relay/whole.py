@@ -61,9 +61,7 @@ class WholeRelay(Relay):
         headers = response_headers(context, self.attempt)
         if verdict.cost_pusd is not None and verdict.state == "settled":
             headers["x-tollkeeper-cost-usd"] = pusd_to_usd(verdict.cost_pusd)
-        if context.claim is not None:
-            context.claim.keep(status, headers, body)
-        return context.client.whole(status, headers, body, context.started_ms)
+        return context.whole(status, headers, body)
 
     def _gone(self) -> None:
         """Record that the client is gone, but read on: closing an answer that is not a stream never stops the bill."""
@@ -164,12 +162,6 @@ class WholeRelay(Relay):
         await self.finish(CLIENT_GONE_STATUS if self.context.gone else failure.status)
         if self.response is None:
             raise failure
-        if self.context.claim is not None:
-            self.context.claim.error = failure
-        context = self.context
-        if context.streams:
-            event = context.endpoint.error_event(failure.code, failure.message, failure.type, context.request_id, None)
-        else:
-            event = context.endpoint.error_body(failure, context.request_id)
-        await self.write(event)
+        if not self.context.end_with_error(failure):
+            await self.context.drained()
         return self.response

@@ -1,14 +1,12 @@
-"""accept: read the body within its bounds of size and time, then parse it once."""
+"""Read the body within its bounds of size and time, then parse it once."""
 
-from typing import Any
-
-from proxy.config.schema import Server
 from proxy.core.errors import ApiError, CallerError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError
+from proxy.pipeline.request.headers import pick_headers
+from proxy.pipeline.request.tags import read_tags
 from proxy.pipeline.values.request_headers import Headers
 from proxy.wire.body import BodyError, parse_body
-from proxy.wire.endpoint import Endpoint
 
 _JSON_TYPES = frozenset(
     {
@@ -24,20 +22,18 @@ _JSON_TYPES = frozenset(
 )
 
 
-async def read_body(context: RequestContext, server: Server) -> tuple[dict[str, Any], int]:
-    """Return the parsed body, checked for its endpoint, and its size in bytes as sent; raises CallerError."""
-    raw = body_at_hand(context, server.body_max_bytes)
-    if raw is None:
-        raw = await receive_body(context, server)
-    return parse_request(raw, context.endpoint), len(raw)
+async def read_body(context: RequestContext) -> None:
+    """Read the body and parse it; raises CallerError."""
+    raw = body_at_hand(context)
+    parse_request(context, await receive_body(context) if raw is None else raw)
 
 
-def body_at_hand(context: RequestContext, max_bytes: int) -> bytes | None:
-    """Return the body if it came with its head, as nearly every one does; None: receive() waits for it.
+def body_at_hand(context: RequestContext) -> bytes | None:
+    """Return the body that came with its head, as nearly every one does; None: receive_body() waits for it.
 
     The headers are checked before; raises CallerError.
     """
-    said = context.client.said
+    said, max_bytes = context.client.said, context.snapshot.body_max_bytes
     if not said.is_json:
         _check_headers(said.headers)
         said.is_json = True
@@ -49,8 +45,9 @@ def body_at_hand(context: RequestContext, max_bytes: int) -> bytes | None:
     return raw
 
 
-async def receive_body(context: RequestContext, server: Server) -> bytes:
+async def receive_body(context: RequestContext) -> bytes:
     """Read the body as it comes; raises CallerError."""
+    server = context.snapshot.settings.server
     try:
         return await context.client.read_body(server.body_max_bytes, server.body_timeout_s)
     except BodyTooLargeError:
@@ -66,14 +63,18 @@ async def receive_body(context: RequestContext, server: Server) -> bytes:
         ) from None
 
 
-def parse_request(raw: bytes, endpoint: Endpoint) -> dict[str, Any]:
-    """Return the body, checked for its endpoint; raises CallerError."""
+def parse_request(context: RequestContext, raw: bytes) -> None:
+    """Note what the request asks: body, checked as its endpoint wants it, tags and headers; raises CallerError."""
     try:
         body = parse_body(raw)
-        endpoint.check(body)
+        context.endpoint.check(body)
     except BodyError as error:
         raise CallerError(400, error.code, str(error), param=error.param) from None
-    return body
+    context.body, context.size_bytes, context.asked = body, len(raw), body["model"]
+    said = context.client.said
+    if said.sent is None:
+        pick_headers(said)
+    context.tags = read_tags(said, body)
 
 
 def _check_headers(headers: Headers) -> None:

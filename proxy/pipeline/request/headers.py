@@ -5,11 +5,9 @@ from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.wire.headers import HeaderError, pick_request_headers
 
 
-def request_headers(said: RequestHeaders) -> RequestHeaders:
-    """Pick the client's headers that travel; raises CallerError for one that must not."""
-    if said.sent is None:
-        try:
-            said.sent = pick_request_headers(said.headers.items())
-        except HeaderError as error:
-            raise CallerError(400, "invalid_header", str(error), param=error.name) from None
-    return said
+def pick_headers(said: RequestHeaders) -> None:
+    """Note which of the client's headers travel; raises CallerError for one that must not."""
+    try:
+        said.sent = pick_request_headers(said.headers.items())
+    except HeaderError as error:
+        raise CallerError(400, "invalid_header", str(error), param=error.name) from None

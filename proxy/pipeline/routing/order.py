@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 
+from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.route import Route, Target
@@ -13,18 +14,19 @@ _PLAIN_BYTES = 16_384  # at 8 bytes a token a prompt of so many fits into every 
 _DEMANDS = frozenset(("tools", "functions", "response_format"))
 
 
-def order_targets(route: Route, size_bytes: int, services: Services, snapshot: Snapshot) -> Route:
-    """Return the route in the order in which its targets are tried."""
-    if len(route.targets) == 1 or (route.select == "ordered" and _is_plain(route, size_bytes)):
+def order_targets(context: RequestContext, route: Route, services: Services) -> Route:
+    """Return the route with its targets in the order in which they are asked."""
+    if len(route.targets) == 1 or (route.select == "ordered" and _is_plain(route, context.size_bytes)):
         return route
-    return ordered_targets(route, size_bytes, services, snapshot)[0]
+    return ordered_targets(context, route, services)[0]
 
 
-def ordered_targets(route: Route, size_bytes: int, services: Services, snapshot: Snapshot) -> tuple[Route, Order]:
-    """Return the ordered route and the reasons, whose indices are those of the targets passed in."""
+def ordered_targets(context: RequestContext, route: Route, services: Services) -> tuple[Route, Order]:
+    """Return it with the reasons; their indices are those of the targets that were handed in."""
     asked = [target for target in route.targets if target.static is None]
-    needs = read_needs(route.body, read_facts(route.body, size_bytes, route.endpoint.kind))
-    found = order(route.select, [_candidate(target, services, snapshot) for target in asked], needs, random.random())  # noqa: S311 - it shares requests out, no secret
+    needs = read_needs(route.body, read_facts(route.body, context.size_bytes, route.endpoint.kind))
+    candidates = [_candidate(target, services, context.snapshot) for target in asked]
+    found = order(route.select, candidates, needs, random.random())  # noqa: S311 - it shares requests out, no secret
     placed = tuple(asked[one.position] for one in found.placed)
     static = tuple(target for target in route.targets if target.static is not None)
     return replace(route, targets=placed + static), found

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from proxy.core.errors import CallerError
-from proxy.pipeline.routing.targets import TargetsByName
+from proxy.pipeline.routing.targets import RouteTable, TargetsByName
 from proxy.pipeline.values.identity import Identity
 from proxy.pipeline.values.preset import PresetRow
 from proxy.pipeline.values.route import Route, Target, with_room_to_think
@@ -18,18 +18,16 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 def plan_route(
     body: dict[str, Any],
     identity: Identity,
-    presets: Mapping[str, PresetRow],
-    targets_of: TargetsByName,
+    table: RouteTable,
     asked_use_case: str | None = None,
-    use_cases: Mapping[str, str] = _NOTHING,
     endpoint: Endpoint = CHAT,
 ) -> Route:
-    """Choose the targets.
+    """Choose the targets. asked_use_case is what the client's header says.
 
-    asked_use_case is what the client's header says; use_cases gives the preset of one for a model that is no preset.
     Raises CallerError 400 for a variable of the preset's prompt, and for a preset of canned answers at an endpoint that
     has none; 403 and 404 for the model.
     """
+    presets, targets_of, use_cases = table
     model: str = body["model"]
     name = model
     if model not in presets and asked_use_case is not None:

@@ -1,9 +1,11 @@
-"""Find the target of a model name. Pure."""
+"""What names of models stand for: a preset, or a target at a provider. Pure."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from proxy.config.schema import Provider, split_target
 from proxy.core.errors import CallerError
+from proxy.pipeline.values.preset import PresetRow
 from proxy.pipeline.values.route import Target
 
 _TARGETS_MAX = 1000  # names of models come from callers, and must not fill memory
@@ -33,3 +35,11 @@ def resolve(model: str, providers: Mapping[str, Provider]) -> Target:
         raise CallerError(
             404, "model_not_found", "No provider is configured. Operator: add one under providers:."
         ) from None
+
+
+class RouteTable(NamedTuple):
+    """What the names of a configuration lead to. use_cases: the preset of one, for a model that is no preset."""
+
+    presets: Mapping[str, PresetRow]
+    targets: TargetsByName
+    use_cases: Mapping[str, str]

@@ -1,10 +1,11 @@
 """record: write the beginning and the end of a request, each exactly once, whatever happens to it."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from functools import lru_cache
-from types import MappingProxyType
-from typing import NamedTuple
+from types import MappingProxyType, TracebackType
+from typing import NamedTuple, Self
 
 from proxy.core.counts import NO_COUNTS, Counts
 from proxy.core.errors import ApiError
@@ -20,7 +21,6 @@ from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.overrun import report_overrun
 from proxy.pipeline.settlement.settle import give_up, settle
 from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up, held_pusd, rest, share, total_settlement
-from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.attempt_result import AttemptResult
 from proxy.pipeline.values.reservation import Reservation
@@ -62,13 +62,10 @@ class Recorder:
         {}
     )  # what attempts that must be looked up went out with
 
-    def __init__(
-        self, context: RequestContext, reservation: Reservation, services: Services, snapshot: Snapshot
-    ) -> None:
+    def __init__(self, context: RequestContext, reservation: Reservation, services: Services) -> None:
         self._context = context
-        self._reservation = reservation
+        self.reservation = reservation
         self._services = services
-        self._snapshot = snapshot
         self.attempt: Attempt | None = None  # under way, or the last one
         self.verdict: Settlement | None = None
         self._opening: InlineFuture[None] | None = None  # of the open row; None: the ledger was never asked
@@ -76,6 +73,30 @@ class Recorder:
         self._quota_tokens = 0  # what token limits count, once the row is made
         self._quota_pieces = NO_PIECES  # the same of what few requests take
         self._past: _EarlierAttempts | None = None  # what came before it
+
+    async def __aenter__(self) -> Self:
+        """Write the request down before anything is sent."""
+        try:
+            await self.open()
+        except BaseException as error:
+            await self._end_after(error)
+            raise
+        return self
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        """Settle what nobody has settled."""
+        if self.verdict is None:
+            await self._end_after(error)
+
+    async def _end_after(self, error: BaseException | None) -> None:
+        status, code = 500, "internal_error"
+        if isinstance(error, ApiError):
+            status, code = error.status, error.code
+        elif isinstance(error, asyncio.CancelledError):
+            status, code = 503, "cut"  # the proxy was told twice to stop
+        await self.end(status, code)
 
     async def open(self) -> None:
         """Write the open row and first attempt; returns when they are on disk.
@@ -86,7 +107,7 @@ class Recorder:
         try:
             if context.claim is not None:
                 await ledger.change(context.claim.note)
-            self._opening = ledger.open(self._reservation.row)
+            self._opening = ledger.open(self.reservation.row)
             await self._opening
         except LedgerUnavailableError as error:
             raise ledger_down(str(error)) from None
@@ -103,7 +124,7 @@ class Recorder:
         services, attempt = self._services, self.attempt
         if not self._is_open and self._was_not_written():
             self.verdict = _UNSENT
-            services.desk.cancel(self._reservation.id)
+            services.desk.cancel(self.reservation.id)
             return _UNSENT
         try:
             end, verdict, own = self._told(status, error)
@@ -120,15 +141,15 @@ class Recorder:
         _count(services.tally, end, verdict)
         if services.access is not None:
             self._context.is_logged = True
-            services.access.ended(self._reservation.row, end)
+            services.access.ended(self.reservation.row, end)
         cost_pusd = verdict.cost_pusd or 0
-        if verdict.state == "settled" and cost_pusd > (self._reservation.amount_pusd or 0):
-            services.desk.cover(self._reservation.id, cost_pusd)  # what raises a total counts before the commit
+        if verdict.state == "settled" and cost_pusd > (self.reservation.amount_pusd or 0):
+            services.desk.cover(self.reservation.id, cost_pusd)  # what raises a total counts before the commit
             if OVER in verdict.flags:
                 self._tell_over(end, cost_pusd)
         try:
             written = services.ledger.end(end, self._written)
-            services.patience.expect(written, self._snapshot.settlement_timeout_s, self._context.request_id)
+            services.patience.expect(written, self._context.snapshot.settlement_timeout_s, self._context.request_id)
             await written
         except LedgerUnavailableError as problem:  # nothing is written any more; the next start finds the row open
             log.error("settlement.unwritten", extra={"request_id": self._context.request_id, "problem": str(problem)})
@@ -150,7 +171,7 @@ class Recorder:
 
     def _told(self, status: int, error: str | None) -> tuple[RequestEnd, Settlement, Settlement]:
         """Return the row of the end, the verdict on the request, and that on the attempt under way alone."""
-        attempt, reserved_pusd = self.attempt, self._reservation.amount_pusd
+        attempt, reserved_pusd = self.attempt, self.reservation.amount_pusd
         if self._past is not None:
             reserved_pusd = self._past.left().cost_pusd
         own = verdict = _UNSENT if attempt is None else self._settle(attempt, reserved_pusd)
@@ -168,8 +189,8 @@ class Recorder:
         attempt, past, self.attempt = self.attempt, self._past, None
         verdict = _UNSENT
         if past is not None or (attempt is not None and attempt.heard.dispatched):
-            priced = self._reservation.amount_pusd is not None
-            held = self._services.desk.book.held_pusd(self._reservation.id) if priced else None
+            priced = self.reservation.amount_pusd is not None
+            held = self._services.desk.book.held_pusd(self.reservation.id) if priced else None
             verdict = give_up(held, "reservation", {UNSETTLED})
         end = self._row(verdict, status, error)
         if attempt is not None:
@@ -177,10 +198,10 @@ class Recorder:
         if past is not None:
             n, known = len(past.services) + 1, sum(part.verdict.cost_pusd or 0 for part in past.services)
             rest_pusd = None if verdict.cost_pusd is None else max(0, verdict.cost_pusd - known)
-            last = _unsent(self._reservation.id, n)._replace(
+            last = _unsent(self.reservation.id, n)._replace(
                 outcome="internal_error", cost_pusd=rest_pusd, cost_source=verdict.cost_source
             )
-            pieces = tuple(n * amount for amount in self._reservation.pieces.asked)
+            pieces = tuple(n * amount for amount in self.reservation.pieces.asked)
             end = end._replace(attempts=n, outcome="internal_error", attempt_ends=(last,), uncounted_pieces=pieces)
         elif verdict is not _UNSENT:
             end = end._replace(outcome="internal_error")
@@ -196,11 +217,11 @@ class Recorder:
         """The end is on disk, or could never get there: called by the ledger, whoever still waits."""
         if error is not None:
             if not self._is_open:  # the open row was refused in the end, so that there is none to end
-                self._services.desk.cancel(self._reservation.id)
+                self._services.desk.cancel(self.reservation.id)
                 return
             log.error("settlement.failed", extra={"request_id": self._context.request_id, "problem": str(error)})
         elif self.verdict is not None:
-            id_, verdict = self._reservation.id, self.verdict
+            id_, verdict = self.reservation.id, self.verdict
             self._services.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens, self._quota_pieces)
             if verdict.state == "pending":
                 if self.attempt is not None:
@@ -220,7 +241,7 @@ class Recorder:
         price = self._services.catalogue.price(attempt.provider, attempt.target.model)
         images = 0
         if price is not None and price.image_pusd:  # what was sent is counted by nobody but us
-            images = facts_for(self._reservation.route, attempt.target).images
+            images = facts_for(self.reservation.route, attempt.target).images
         return price_usage(price, usage, images)
 
     # Several attempts
@@ -242,16 +263,16 @@ class Recorder:
         limit has no room for that: nothing is changed then, and the failed attempt is the last one. Raises OwnError 503
         where the disk refuses: likewise.
         """
-        id_, ledger, before = self._reservation.id, self._services.ledger, self._past or self._none_past()
+        id_, ledger, before = self.reservation.id, self._services.ledger, self._past or self._none_past()
         part = self._over(failed, before, maybe_billed=maybe_billed)
         past, more = before.with_part(part, failed), _NOTHING_MORE
         if maybe_billed or raises or part.verdict.state != "released":
             self._note_share_passed(part, before.left().cost_pusd)
-            pieces = self._reservation.pieces.asked
+            pieces = self.reservation.pieces.asked
             more = self._shortfall(
                 past.left(), target, pieces if maybe_billed or part.verdict.state != "released" else NO_PIECES
             )
-            refusal = raise_reservation(self._reservation, more, self._services, self._snapshot)
+            refusal = raise_reservation(self._context, self.reservation, more, self._services)
             if refusal is not None:
                 return refusal
             past = past.extended(more)
@@ -275,17 +296,17 @@ class Recorder:
         return _EarlierAttempts(self._first())
 
     def _first(self) -> Reserved:
-        return Reserved(self._reservation.amount_pusd, self._reservation.row.reserved_tokens)
+        return Reserved(self.reservation.amount_pusd, self.reservation.row.reserved_tokens)
 
     def _over(self, failed: Attempt, before: "_EarlierAttempts", *, maybe_billed: bool) -> SettledAttempt:
         """Give the attempt that failed with its verdict and its share of the reservation."""
         left = before.left()
-        bound = bound_pusd(self._reservation, (failed.target,), self._services, self._snapshot)
+        bound = bound_pusd(self._context, self.reservation.route, (failed.target,), self._services)
         if left.cost_pusd is not None and bound is not None:
             bound = min(bound, left.cost_pusd)
         verdict = self._settle(failed, left.cost_pusd if bound is None else bound)
         part = SettledAttempt(
-            verdict, _attempt_end(self._reservation.id, failed, verdict, self._services.clock.monotonic_s())
+            verdict, _attempt_end(self.reservation.id, failed, verdict, self._services.clock.monotonic_s())
         )
         held = share(part, left, bound, maybe_billed=maybe_billed)
         return SettledAttempt(verdict, part.end._replace(reserved_pusd=held.cost_pusd, reserved_tokens=held.tokens))
@@ -294,20 +315,20 @@ class Recorder:
         """Hold what an attempt cost above all that was left, before anything else is let in."""
         excess_pusd = (part.verdict.cost_pusd or 0) - (left_pusd or 0)
         if excess_pusd > 0:
-            self._services.desk.excess(self._reservation.id, excess_pusd)
+            self._services.desk.excess(self.reservation.id, excess_pusd)
 
     def _shortfall(self, left: Reserved, target: Target, pieces: tuple[int, ...]) -> Amounts:
-        targets = self._reservation.route.targets
+        targets = self.reservation.route.targets
         following = targets[targets.index(target) :]
-        next_pusd = bound_pusd(self._reservation, following, self._services, self._snapshot)
+        next_pusd = bound_pusd(self._context, self.reservation.route, following, self._services)
         first = self._first()
         if first.tokens is not None:
-            first = first._replace(tokens=first.tokens + raised_tokens(self._reservation.route, target))
+            first = first._replace(tokens=first.tokens + raised_tokens(self.reservation.route, target))
         return shortfall(left, next_pusd, first, pieces)
 
     def _add_up(self, past: "_EarlierAttempts", end: RequestEnd, verdict: Settlement) -> tuple[RequestEnd, Settlement]:
         """Give the end of a request with several attempts: the sums over them, and the row of the last."""
-        n, id_ = len(past.services) + 1, self._reservation.id
+        n, id_ = len(past.services) + 1, self.reservation.id
         if self.attempt is None:
             last = _unsent(id_, n)
             end = end._replace(model=past.services[-1].end.served_model or past.model, provider=past.provider)
@@ -316,10 +337,10 @@ class Recorder:
         services = [*past.services, SettledAttempt(verdict, last)]
         self._services.desk.cover(id_, held_pusd(services, past.held))
         total = total_settlement([part.verdict for part in services], past.held.cost_pusd)
-        return add_up(end, services, past.held, self._reservation.pieces)._replace(attempt_ends=(last,)), total
+        return add_up(end, services, past.held, self.reservation.pieces)._replace(attempt_ends=(last,)), total
 
     def _row(self, verdict: Settlement, status: int, error: str | None) -> RequestEnd:
-        reservation, attempt, context = self._reservation, self.attempt, self._context
+        reservation, attempt, context = self.reservation, self.attempt, self._context
         heard = attempt.heard if attempt is not None else _UNHEARD
         usage = heard.usage
         if usage is None or (verdict.flags and not verdict.flags.isdisjoint(CONTRADICTED)):

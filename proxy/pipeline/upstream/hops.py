@@ -10,7 +10,6 @@ from proxy.core.latch import Latch
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.recorder import Recorder
-from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.amendment import amendment_after
 from proxy.pipeline.upstream.attempt_log import log_failed, log_fallback, log_set_aside
 from proxy.pipeline.upstream.concurrency import ConcurrencyLimit
@@ -21,7 +20,6 @@ from proxy.pipeline.upstream.upstream_errors import bound_refused
 from proxy.pipeline.values.amendment import Amendment
 from proxy.pipeline.values.attempt import CHECK, UNSUITED, Attempt
 from proxy.pipeline.values.attempt_result import AttemptResult
-from proxy.pipeline.values.identity import Identity
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route
 from proxy.pipeline.values.settlement import BROKEN, HUNG_UP
@@ -72,16 +70,14 @@ class Hops:
     canned answers of a preset come after all.
     """
 
-    def __init__(
-        self, context: RequestContext, route: Route, identity: Identity, services: Services, snapshot: Snapshot
-    ) -> None:
+    def __init__(self, context: RequestContext, route: Route, services: Services) -> None:
         """Choose the first place; raises ProviderError where no target can be asked now."""
         self._context = context
         self._route = route
-        self._own_keys = identity.own_keys
-        self._user = identity.user
+        self._own_keys = context.identity.own_keys
+        self._user = context.identity.user
         self._services = services
-        self._snapshot = snapshot
+        self._snapshot = snapshot = context.snapshot
         self._reservation: Reservation
         self._limit_s = route.deadline_s or snapshot.routing.deadline_s
         self._deadline_s = context.started_s + self._limit_s

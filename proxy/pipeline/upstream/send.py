@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
 from proxy.pipeline.upstream.target_body import in_form
 from proxy.pipeline.upstream.upstream_errors import transport_error, upstream_status_error
@@ -25,7 +26,7 @@ _REFUSAL_BYTES = 1 << 14  # what a refusal objects to stands at its beginning
 _ERROR_BODY_MAX_BYTES = 1 << 20  # an error's body is read whole before it is passed on
 
 
-async def send_attempt(attempt: Attempt, reservation: Reservation, sent: RequestHeaders, services: Services) -> None:
+async def send_attempt(context: RequestContext, attempt: Attempt, reservation: Reservation, services: Services) -> None:
     """Send the request and hear the head of the answer; all that happened is noted in attempt."""
     provider, heard, route = attempt.provider, attempt.heard, reservation.route
     endpoint, target = route.endpoint, attempt.target
@@ -35,7 +36,7 @@ async def send_attempt(attempt: Attempt, reservation: Reservation, sent: Request
     if attempt.form is not None or provider.has_forms or services.forms.learnt:
         body = _suited(body, attempt, route, services)
     attempt.body = body
-    headers = upstream_headers(sent, provider, attempt.key, streamed=attempt.streamed)
+    headers = upstream_headers(context.client.said, provider, attempt.key, streamed=attempt.streamed)
     heard.dispatched = True  # from here on nobody knows, unless the transport does
     try:
         answer = await provider.transport.send(
