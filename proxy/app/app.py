@@ -59,9 +59,9 @@ class LogSink(LineSink, Protocol):
         ...
 
 
-_GC_THRESHOLD = 50_000  # the start's objects are frozen; what a request makes dies by reference counts
-_LATELY_MS = 3_600_000  # how far back attempts tell how a target does
-_CUT_WAIT_S = 5.0  # after the drain: time for requests that were cut to reach the ledger
+_GC_THRESHOLD = 50_000  # objects of the start are frozen; those of a request are freed by reference counting
+_LATELY_MS = 3_600_000  # how far back attempts show how a target performs
+_CUT_WAIT_S = 5.0  # after the drain: time for aborted requests to reach the ledger
 
 
 class App:
@@ -77,7 +77,7 @@ class App:
         self._servers: list[web.Server | FastPathServer] = []
         self._sockets: list[asyncio.Server] = []
         self._runner = JobRunner()
-        self.broken = asyncio.Event()  # a part has ended that nothing starts anew
+        self.broken = asyncio.Event()  # a part has died that nothing restarts
         self.unwritten = 0  # requests whose end was not on disk when the ledger was closed
         self.health = Health(self._clock)
         self._load = load

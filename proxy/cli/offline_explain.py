@@ -45,7 +45,7 @@ class _OfflineRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Quoting:
-    """All that a quote asks of the parts."""
+    """The part of the services that a quote reads."""
 
     catalogue: ModelLists
     desk: MemoryLimiter

@@ -1,4 +1,4 @@
-"""The access log: one entry for each request, taken on the event loop and made into a line by a thread of its own.
+"""The access log: one entry for each request, recorded on the event loop and formatted by a thread of its own.
 
 What a request pays is one tuple at the end of a queue. An entry holds names, counts and amounts: never a text that a
 client or a provider wrote, so that no prompt, answer or secret can stand in a line.

@@ -66,27 +66,27 @@ class RequestContext:
         self.started_s = clock.monotonic_s()
         self.endpoint: Endpoint = CHAT
         self.gone = False
-        self.began = False  # the head of an answer has gone out: nothing else can be answered any more
+        self.began = False  # the head of an answer has been sent: no other answer is possible
         self.reply: Reply | None = None  # the one that was begun
         self.streams = False  # it is a stream of events
         self.told: Callable[[], dict[str, str]] = dict  # headers that every answer to this user carries
-        self.user: str | None = None  # who asks, once that is known
-        self.asked: str | None = None  # the model that is asked for, once the body is read
-        self.is_logged = False  # its line of the access log is on its way
-        self.claim: IdempotencyClaim | None = None  # of one that came with an Idempotency-Key
+        self.user: str | None = None  # known after authentication
+        self.asked: str | None = None  # the requested model, known once the body is read
+        self.is_logged = False  # its line of the access log is queued
+        self.claim: IdempotencyClaim | None = None  # of a request with an Idempotency-Key
         self.waits_since_s = 0.0  # since when its stream shows no sign of life and could; 0: none may be put in
-        self.begin_stream: Callable[[], object] | None = None  # sends the head of the answer that is held back
+        self.begin_stream: Callable[[], object] | None = None  # sends the head of a buffered answer
         self._on_gone: Callable[[], None] | None = None
 
     def set_gone(self) -> None:
-        """Note that the client hung up; called by the server as soon as the connection is lost."""
+        """Mark the client as gone; called by the server as soon as the connection is lost."""
         if not self.gone:
             self.gone = True
             if self._on_gone is not None:
                 self._on_gone()
 
     def when_gone(self, callback: Callable[[], None] | None) -> None:
-        """Have callback called when the client hangs up; at once if it has."""
+        """Call callback when the client hangs up; at once if it has."""
         self._on_gone = callback
         if self.gone and callback is not None:
             callback()
@@ -135,7 +135,7 @@ class RequestContext:
         if self.reply is None:
             if self.begin_stream is not None:
                 self.begin_stream()
-            else:  # no provider has answered yet: the head cannot tell who will
+            else:  # no provider has answered yet, so the head cannot name one
                 told = {"content-type": "text/event-stream", **self.told(), "x-request-id": self.request_id}
                 self.begin(200, {**told, **STREAM_HEADERS})
         self.streams = True

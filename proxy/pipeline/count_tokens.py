@@ -1,4 +1,4 @@
-"""count: pass on a question that costs nothing (how many tokens a prompt has), with neither reservation nor row."""
+"""Pass on a question that costs nothing (how many tokens a prompt has), without reservation or row."""
 
 from proxy.core.errors import ApiError
 from proxy.pipeline.context import RequestContext

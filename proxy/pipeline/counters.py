@@ -23,7 +23,7 @@ class Counters:
     )
 
     def __init__(self) -> None:
-        self.over_requests = 0  # that cost more than was set aside
+        self.over_requests = 0  # that cost more than was reserved
         self.over_pusd = 0  # and by how much, in all
         self.doubts: MutableMapping[str, int] = defaultdict(int)  # rows by flag
         self.tokens: MutableMapping[str, int] = defaultdict(int)  # by class: a word of CLASSES

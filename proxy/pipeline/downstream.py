@@ -1,6 +1,6 @@
 """Where the answer to a request goes, and where its body comes from: a socket, a line of a file, memory.
 
-Bytes in, bytes out: how they are framed, and what carries them, is known only to who implements it.
+Bytes in, bytes out: framing and transport are known only to the implementation.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from proxy.pipeline.values.request_headers import RequestHeaders
 
 
 class BodyTooLargeError(Exception):
-    """A body that is larger than is read here."""
+    """A body that is larger than allowed."""
 
 
 class BodyIncompleteError(Exception):
@@ -18,7 +18,7 @@ class BodyIncompleteError(Exception):
 
 
 class Reply(Protocol):
-    """An answer as its downstream returns it, complete or begun. Its server sends what is left of it."""
+    """An answer as its downstream returns it, complete or begun. The server sends the rest."""
 
 
 class Downstream(Protocol):

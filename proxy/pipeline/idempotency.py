@@ -123,7 +123,7 @@ async def _join(claim: IdempotencyClaim, context: RequestContext) -> Reply | Non
 
 
 def _again(error: ApiError) -> ApiError:
-    """Give an error anew: one that is raised twice would carry both tracebacks."""
+    """Return a copy of an error: one that is raised twice would carry both tracebacks."""
     return type(error)(
         error.status,
         error.code,
@@ -169,7 +169,7 @@ def _not_over(request_id: str, context: RequestContext) -> CallerError:
 
 
 def _over(earlier: EarlierRequest, context: RequestContext) -> CallerError:
-    """Tell what became of the first one; it was billed, or may have been."""
+    """Return the error for a key whose first request was billed, or may have been."""
     request_id = context.request_id = id_text(earlier.request_id)
     hung_up = " (its client had hung up)" if earlier.status == CLIENT_GONE_STATUS else ""
     return CallerError(

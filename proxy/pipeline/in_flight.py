@@ -5,7 +5,7 @@ from proxy.pipeline.context import RequestContext
 
 
 class InFlight:
-    """A set of calls and the wait for it to be empty."""
+    """A set of requests and a wait for it to be empty."""
 
     def __init__(self) -> None:
         self._calls: set[RequestContext] = set()

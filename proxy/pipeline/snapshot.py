@@ -18,7 +18,7 @@ from proxy.providers.provider import ProviderRow
 
 @dataclass(frozen=True, slots=True)
 class RouteRules:
-    """What holds for every route; retry_after_max_s: the longest wait that a provider may ask for.
+    """Settings for every route; retry_after_max_s: the longest wait that a provider may ask for.
 
     carries_refused: content that one provider refused goes to the next target.
     """

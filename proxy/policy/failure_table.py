@@ -1,4 +1,4 @@
-"""What to do after an attempt that did not answer: one table over where it broke, the status and the error. Pure.
+"""What to do after a failed attempt: one table over where it broke, the status and the error. Pure.
 
 The facts about the statuses are OpenRouter's and OpenAI's documentation and answers seen on the wire in 2026. The
 first row of TABLE that applies decides; `tests/policy/test_failure_table.py` walks through all of them.
@@ -53,7 +53,7 @@ class Decision(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """A failure with what its words say."""
+    """A failure and the meaning of its words."""
 
     failure: Failure
     code: int | None
@@ -81,8 +81,8 @@ class Case(NamedTuple):
 def decide(failure: Failure, now_ms: int) -> Decision:
     """Find the row for a failure; now_ms is the wall clock (epoch ms), for limits that end at a date.
 
-    What may have been billed (may_be_billed()) is not tried again at the same target, with no key: the same request
-    twice at the same place is what nobody means to pay for. Another target is tried, under a reservation of its own.
+    What may have been billed (may_be_billed()) is not tried again at the same target, with no key: nobody wants to pay
+    twice for the same request at the same place. Another target is tried, under a reservation of its own.
     """
     reading = read(failure)
     row = next(row for row in TABLE if row.when(reading))

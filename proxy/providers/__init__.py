@@ -1,1 +1,1 @@
-"""Everything beyond our socket: connections, provider rows, prices, look-ups."""
+"""Providers: connections, rows, model lists, look-ups."""

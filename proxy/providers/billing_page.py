@@ -1,4 +1,4 @@
-"""Where an account is topped up, by the host of its API; from the providers' own documentation, 2026."""
+"""Where to add credits to an account, by the host of its API; from the providers' own documentation, 2026."""
 
 from collections.abc import Mapping
 from typing import Final

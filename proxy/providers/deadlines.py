@@ -8,8 +8,8 @@ from dataclasses import dataclass
 class Deadlines:
     """How long each part of an exchange may take, in seconds.
 
-    Keep-alive bytes count as life for idle_s, but stretch neither first_token_s nor total_s; these two and header_s are
-    counted from the start.
+    Keep-alive bytes count as activity for idle_s, but extend neither first_token_s nor total_s; these two and header_s
+    are counted from the start.
     """
 
     connect_s: float

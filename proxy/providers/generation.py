@@ -13,12 +13,12 @@ from proxy.providers.transport.base import TransportError
 
 _DEADLINES = Deadlines(connect_s=5, header_s=20, idle_s=20, total_s=30)
 _BODY_MAX_BYTES = 1 << 20  # a record is about 2 KB
-_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")  # it comes from the wire and goes into a URL
+_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")  # it comes from outside and goes into a URL
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRecord:
-    """What the provider says an answer came to. cost_pusd includes the upstream's bill for an own key."""
+    """What the provider says an answer cost. cost_pusd includes the upstream's bill for an own key."""
 
     cost_pusd: int
     cost_exact: bool
@@ -32,7 +32,7 @@ class GenerationRecord:
 
 
 class GenerationAccess(NamedTuple):
-    """Where an attempt went, and with which key. Only that account has a record of it."""
+    """Where an attempt was sent, and with which key. Only that account has a record of it."""
 
     provider: ProviderRow
     key: Key

@@ -22,9 +22,9 @@ class Key:
     facts: KeyFacts
     secret: Secret | None
     quotas: tuple[Quota, ...] = ()  # limits of its own
-    name: str = field(init=False, compare=False)  # that of its facts
+    name: str = field(init=False, compare=False)  # by its facts
 
-    quoted: str = field(init=False, compare=False, repr=False)  # what a provider could quote of it; "": nothing
+    quoted: str = field(init=False, compare=False, repr=False)  # the part that a provider could quote; "": nothing
     quoted_bytes: bytes = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What a provider's list says of one model beside its price."""
+"""What a provider's list says about one model besides its price."""
 
 from typing import Any, NamedTuple
 

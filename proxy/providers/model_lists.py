@@ -1,7 +1,7 @@
 """What each provider offers and at what price: from its /models, refreshed in the background, last good copy on disk.
 
-A list that is malformed, or that moves prices more than tenfold, does not replace the last good one; what was held
-back stands in ``problem`` until a refresh is taken whole. A model without a price has None, never 0.
+A list that is malformed, or that moves prices more than tenfold, does not replace the last good one; what was held back
+is in ``problem`` until a refresh is accepted whole. A model without a price has None, never 0.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _NO_PRICES = PriceList({})
 
 @dataclass(slots=True)
 class ModelListing:
-    """One provider's list as it was taken last. models: id -> its JSON object in OpenAI's list shape."""
+    """One provider's list as last accepted. models: id -> its JSON object in OpenAI's list shape."""
 
     prices: PriceList = _NO_PRICES
     models: Mapping[str, bytes] = field(default_factory=dict)
@@ -44,12 +44,12 @@ class ModelListing:
     priced_for: ProviderRow | None = None  # the configuration that they are of
     fetched_ms: int | None = None
     tried_s: float | None = None
-    problem: str | None = None  # why the list that came last is not in force, or not whole
-    flaws: tuple[str, ...] = ()  # what was left out of the one in force
+    problem: str | None = None  # why the latest list is not in force, or only in part
+    flaws: tuple[str, ...] = ()  # what was left out of the list in force
 
 
 class ModelListsError(Exception):
-    """A list that cannot be taken; the text says why."""
+    """A list that cannot be accepted; the text says why."""
 
 
 class ModelLists:
@@ -147,7 +147,7 @@ class ModelLists:
     async def refresh_for(self, provider: ProviderRow, model: str) -> Price | None:
         """Refresh because the list lacks a model, at most every half minute; give its price if it has one now.
 
-        One that is under way is waited for: it may bring the model.
+        A refresh under way is waited for: it may bring the model.
         """
         tried = self.listing(provider.name).tried_s
         if (
@@ -188,7 +188,7 @@ class ModelLists:
         listing.problem = f"{len(moves)} prices moved more than tenfold and are held back" if moves else None
         if moves:
             log.warning("prices.held_back", extra={"provider": provider.name, "problem": listing.problem})
-            return  # the copy on disk stays the one that was taken whole
+            return  # the copy on disk stays the last one that was accepted whole
         await asyncio.to_thread(self._save, provider.name, copy)
 
     def _path(self, provider: str) -> Path:
@@ -271,7 +271,7 @@ def _is_unread(reason: str | None) -> bool:
 def _objects(listed: ParsedModelList) -> dict[str, bytes]:
     """Return each model as one JSON object in OpenAI's list shape with the provider's own fields kept.
 
-    Of one that is there twice the first counts.
+    Of a duplicate the first counts.
     """
     found: dict[str, bytes] = {}
     for entry in listed.entries:

@@ -27,7 +27,7 @@ class OpenAIDialect:
         self.cost_paths: tuple[tuple[str, ...], ...] = ()
         if cost_field is not None and "." in cost_field:
             self.cost_paths = _paths(cost_field)
-        elif cost_field is not None:  # a stream's head is sent before anything is known: there the usage tells it
+        elif cost_field is not None:  # a stream's head is sent before the cost is known: there the usage has it
             self.cost_header = cost_field.lower()
             self.cost_paths = (("usage", "cost"),)
 

@@ -76,7 +76,7 @@ class ProviderRow:
     model_deadlines: tuple[tuple[str, Deadlines], ...] = ()  # (glob of model names, deadlines), the first match wins
     parameters: tuple[
         tuple[str, ParameterForm], ...
-    ] = ()  # (glob of model names, what they take), the first match wins
+    ] = ()  # (glob of model names, what they accept), the first match wins
     host: str = ""
     has_forms: bool = False  # something is known of the host, or configured, about what it takes
 

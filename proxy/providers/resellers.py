@@ -1,4 +1,4 @@
-"""Servers that are known by their address to tell what an answer cost, and where.
+"""Servers known by their address to report an answer's cost, and where.
 
 Sources: the API references of these services.
 """

@@ -1,4 +1,4 @@
-"""The static provider: canned answers from the configuration, as though a server had sent them. Nothing leaves here."""
+"""The static provider: answers from the configuration, as if a server had sent them. Nothing leaves the proxy."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
@@ -28,7 +28,7 @@ class StaticDialect(OpenAIDialect):
 
 
 class StaticResponse:
-    """Answer whose body is there already."""
+    """An answer whose body is complete from the start."""
 
     __slots__ = ("_body", "awaits_content", "headers", "status")
 

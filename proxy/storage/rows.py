@@ -21,7 +21,7 @@ CLAMPED = "value_clamped"  # the flag of a row of which a number was larger
 
 
 class RequestIds:
-    """Integers that grow with time, also over restarts and clocks that step back."""
+    """Integers that grow with time, across restarts and clocks that step back."""
 
     def __init__(self, last_id: int) -> None:
         self._last = last_id
@@ -80,7 +80,7 @@ class OpenRow(NamedTuple):
 
 
 class AttemptRow(NamedTuple):
-    """A further upstream call before its first byte, n from 2; key is a label, never the key itself.
+    """Another upstream call before its first byte, n from 2; key is a label, never the key itself.
 
     The fields are the columns of statements.ATTEMPT in order.
     """
@@ -97,8 +97,8 @@ class AttemptEnd(NamedTuple):
     """How one upstream call of several ended; outcome is a word of docs/concepts/ledger.md.
 
     The fields but counts are the columns of statements.ATTEMPT_END in order. cost_pusd None: the figure is awaited, or
-    nobody can tell. reserved_pusd and reserved_tokens: what of the request's reservation stands for it; None for the
-    last one, which has the rest, and where none is known.
+    cannot be found. reserved_pusd and reserved_tokens: its share of the request's reservation; None for the last one,
+    which has the rest, and where none is known.
     """
 
     request_id: int
@@ -122,7 +122,7 @@ class AttemptEnd(NamedTuple):
 
 
 class Reserved(NamedTuple):
-    """What a request holds in all; None: there is no price, or no limit that asks for tokens."""
+    """What a request holds in all; None: there is no price, or no limit that counts tokens."""
 
     cost_pusd: int | None
     tokens: int | None
@@ -136,7 +136,7 @@ class Reserved(NamedTuple):
 
 
 class NewAttempt(NamedTuple):
-    """A further attempt, the end of the one before it, and the request's reservation where it grows."""
+    """Another attempt, the end of the one before it, and the request's reservation if it grows."""
 
     attempt: AttemptRow
     before: AttemptEnd
@@ -144,7 +144,7 @@ class NewAttempt(NamedTuple):
 
 
 class GenerationNote(NamedTuple):
-    """The generation that an attempt under way turned out to be."""
+    """The generation id of an attempt under way, once it is known."""
 
     request_id: int
     n: int
@@ -152,7 +152,7 @@ class GenerationNote(NamedTuple):
 
 
 class RequestEnd(NamedTuple):
-    """What a request came to. state is pending, settled or released; cost_pusd None: nobody can tell.
+    """The end of a request. state is pending, settled or released; cost_pusd None: it cannot be found.
 
     The fields up to served_by are the columns of statements.END in order; the rest say where the roll-up counts it.
     attempt_ends: of several attempts the last, and those whose figures came late; a single one is told by outcome,
@@ -311,7 +311,7 @@ def hourly_pieces(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
 class UnfinishedAttempt(NamedTuple):
     """One attempt of a request that has not ended. The fields but counts are those of statements.ATTEMPTS in order.
 
-    outcome ``open``: it was under way when the proxy went down. key: the name of that which it went out with.
+    outcome ``open``: it was under way when the proxy went down. key: the name of the key it was sent with.
     reserved_pusd and reserved_tokens as in AttemptEnd.
     """
 

@@ -35,7 +35,7 @@ from proxy.wire.endpoint import CHAT, ENDPOINTS, Endpoint
 async def explain(context: RequestContext, deps: Deps) -> Reply:
     """Answer for a body: its targets, its worst case, and whether it would be accepted.
 
-    ``?endpoint=messages`` (or another) says which endpoint the body is for; without it that of chat completions.
+    ``?endpoint=messages`` (or another) says which endpoint the body is for; without it, chat completions.
     """
     context.endpoint = endpoint_named(aiohttp_request(context).query.get("endpoint"))
     services = deps.services
@@ -148,7 +148,7 @@ def targets_json(
 ) -> list[dict[str, object]]:
     """Return the targets in the order in which they are tried: why each stands there, and which is asked first.
 
-    Nothing is touched: no probe is taken, no key's turn used up.
+    Nothing is changed: no probe is taken and no key's turn used.
     """
     found: list[dict[str, object]] = []
     is_chosen = False

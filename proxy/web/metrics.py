@@ -26,7 +26,7 @@ async def metrics(context: RequestContext, deps: Deps) -> Reply:
 
 
 class _Collector:
-    """Reads everything at the moment of the question; nothing is kept for it."""
+    """Reads everything when asked; nothing is kept for it."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps

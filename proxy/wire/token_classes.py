@@ -1,4 +1,4 @@
-"""reckoning: any usage object -> disjoint classes of tokens, whatever the provider calls and nests them. Pure.
+"""reckoning: any usage object -> disjoint classes of tokens, however the provider names and nests them. Pure.
 
 Providers agree neither on names nor on whether cached and reasoning tokens are inside their whole or beside it. Names
 are looked up among all that are known; what is inside is told by the total: the one reading that adds up to it holds.
@@ -20,7 +20,7 @@ PART: Final = "usage_part_above_whole"
 TOTAL: Final = "usage_total_differs"
 AMBIGUOUS: Final = "usage_ambiguous"  # two readings are possible
 FELL: Final = "usage_fell"  # a later count was smaller than an earlier one
-NONSENSE: Final = "usage_unreadable"  # something that is no count stands where one belongs
+NONSENSE: Final = "usage_unreadable"  # something other than a count is in the place of one
 
 _MAX_LITERAL_CHARS: Final = 24
 _DEPTH_MAX: Final = 4  # of details within details

@@ -1,4 +1,4 @@
-"""admit: fit a request into what its user may still spend, or refuse it. No await between check and reservation."""
+"""Fit a request into what its user may still spend, or refuse it. No await between check and reservation."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ _TEMPLATE_TOKENS = 256  # as in policy/pricing/worst_case.py: what a provider ad
 
 @dataclass(slots=True, eq=False)
 class AdmissionRequest:
-    """One request as it asks to be let in. prices: of all targets; None: at least one is not known."""
+    """A request for admission. prices: of all targets; None: at least one is unknown."""
 
     id: int
     now_ms: int
@@ -61,7 +61,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRefused:
-    """waiting_helps: it would fit but for other open reservations."""
+    """waiting_helps: it would fit without the other open reservations."""
 
     error: CallerError
     waiting_helps: bool
@@ -114,7 +114,7 @@ def _refusal(
 
 def _fit(wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot) -> Admission | AdmissionRefused:
     allowance = wanted.allowance
-    if wanted.prices is not None and not wanted.prices:  # canned answers only: no provider is asked
+    if wanted.prices is not None and not wanted.prices:  # static answers only: no provider is asked
         return Admission(0, 0 if allowance.has_tokens else None, None, lowered=False)
     if allowance.max_tokens is None and not allowance.has_hard_cost and not allowance.has_hard_tokens:
         tokens = _tokens(wanted, None) if allowance.has_tokens else None

@@ -1,4 +1,4 @@
-"""narrow: leave out the targets for which a hard cost limit can hold no worst case, as long as others remain.
+"""Leave out the targets for which a hard cost limit cannot reserve a worst case, as long as others remain.
 
 That is so without a price, for what has no price in tokens (web search, a file), and where nothing bounds the answer or
 the prompt. Where no target remains the route stays as it is, and reserve() refuses it by name.
@@ -23,7 +23,7 @@ _HEADER_CHARS_MAX = 1000
 
 
 class ExcludedTarget(NamedTuple):
-    """One target that is not asked, and in words why."""
+    """A target that is left out, and why, in words."""
 
     target: Target
     reason: str

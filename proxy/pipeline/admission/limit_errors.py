@@ -1,6 +1,6 @@
 """The text and the status of each refusal: which limit, what is left, what was needed, when it resets. Pure.
 
-The order in which refusals are told is fixed: policy/quota.py, refusal_order, and docs/concepts/quotas.md.
+The order in which refusals are reported is fixed: policy/quota.py, refusal_order, and docs/concepts/quotas.md.
 """
 
 from datetime import datetime

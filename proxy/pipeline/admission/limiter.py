@@ -1,4 +1,4 @@
-"""The desk where quotas are kept: the book of totals, and those who wait for a reservation to end.
+"""The limiter: the book of totals, and the requests that wait for a reservation to end.
 
 Fails closed: nothing passes that the book did not admit in one step without an await.
 """
@@ -11,7 +11,7 @@ from proxy.policy.quota import Amounts, Hold, LimitExceeded, Quota, QuotaBook
 
 
 class MemoryLimiter:
-    """One book and its waiting line; everything is called from the event loop."""
+    """One book and the requests that wait; everything is called from the event loop."""
 
     def __init__(self, book: QuotaBook) -> None:
         self.book = book

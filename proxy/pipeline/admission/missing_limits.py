@@ -1,4 +1,4 @@
-"""What a valid configuration leaves open by mistake: users without a limit on cost, and limits that hold for nobody."""
+"""What a valid configuration may leave open by mistake: users without a cost limit, and limits that cover nobody."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -61,7 +61,7 @@ def _without_token(
         token.trusted for user in settings.users.values() for token in user.all_tokens
     )
     if is_named or any(token["trusted"] for token in tokens):
-        return  # whom a service names needs no token
+        return  # end users need no token of their own
     for name, user in settings.users.items():
         if user.all_tokens or name in owners:
             continue

@@ -1,4 +1,4 @@
-"""rooms: the bound of an answer as each target takes it, where it is the proxy that writes it. Pure.
+"""The bound of an answer for each target, where the proxy writes it. Pure.
 
 A target's own maximum, and the room that the prompt leaves in its context, are as much as it takes.
 """

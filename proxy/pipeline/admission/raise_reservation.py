@@ -1,4 +1,4 @@
-"""extend: set more aside before an attempt that follows one which may be billed."""
+"""Reserve more before an attempt that follows one which may be billed."""
 
 from collections.abc import Sequence
 

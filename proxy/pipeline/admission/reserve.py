@@ -1,4 +1,4 @@
-"""reserve: the worst case of the dearest target, held in memory and on disk before the first byte goes upstream."""
+"""Reserve the worst case of the most expensive target, in memory and on disk, before the first byte goes upstream."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -120,7 +120,7 @@ def _wanted(
 
 
 def _naming_all(route: Route) -> dict[str, Any]:
-    """Give the body with the models of all targets: some names stand for features that cost extra."""
+    """Return the body with the models of all targets: some names mean features that cost extra."""
     body = route.body
     names = [name for target in route.targets for name in (target.model, *target.handed) if name != body.get("model")]
     return {**body, "models": names} if names else body
@@ -205,7 +205,7 @@ async def _admission(
     services: Services,
     in_force: Snapshot,
 ) -> Admission | None:
-    """Ask the desk again when open requests end, as long as waiting may help and is worth it; raises the refusal.
+    """Try again as open requests end, as long as waiting may help and is worth it; raises the refusal.
 
     None: the configuration has changed meanwhile, and with it perhaps the limits.
     """
@@ -228,7 +228,7 @@ def _worth_waiting(outcome: AdmissionRefused, context: RequestContext, left_s: f
 
 
 def _known_prices(route: Route, services: Services, snapshot: Snapshot) -> tuple[Price, ...] | None:
-    """Give the prices of all targets, and of the models that a provider falls back on by itself.
+    """Return the prices of all targets, and of the models that a provider falls back on by itself.
 
     None: at least one is not known.
     """
@@ -256,7 +256,7 @@ async def _found_prices(context: RequestContext, route: Route, services: Service
 
 
 def _priced(route: Route, snapshot: Snapshot) -> list[tuple[ProviderRow, str]]:
-    """Give every model that may be charged, with its provider."""
+    """Return every model that may be charged, with its provider."""
     asked = [(target.provider, target.model) for target in route.targets if target.static is None]
     asked += [(target.provider, model) for target in route.targets for model in target.handed]
     return [(snapshot.providers[provider], model) for provider, model in asked]
@@ -289,7 +289,7 @@ def _row(context: RequestContext, route: Route, first: Hop, admission: Admission
 
 @lru_cache(maxsize=8)
 def _day_of_quarter(quarter: int, zone: ZoneInfo) -> str:
-    """Give the date of a quarter of an hour since 1970: in every zone days begin on one."""
+    """Return the date of a quarter of an hour since 1970: in every zone days begin on one."""
     return datetime.fromtimestamp(quarter * 900, zone).date().isoformat()
 
 

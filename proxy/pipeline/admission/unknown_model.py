@@ -1,4 +1,4 @@
-"""The answer for a model that nobody here has heard of: 404 with the name that was probably meant."""
+"""The answer for an unknown model: 404 with the name that was probably meant."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -21,7 +21,7 @@ _NAME_CHARS_MAX = 100
 def unpriced(context: RequestContext, provider: str, model: str, services: Services) -> CallerError:
     """Return the refusal, under a hard cost limit, of a model that has no price after its list was fetched anew.
 
-    402 where the list has it or is not known, or where nothing like it is there: then it may be a model of today.
+    402 if the list has it or is unknown, or has nothing like it: then it may be a brand-new model.
     """
     if not lacks(services.catalogue.listing(provider), model):
         return not_priced(model)

@@ -1,4 +1,4 @@
-"""authenticate: token -> identity. There is no default identity: this returns one or raises."""
+"""Authentication: token -> identity. There is no default identity: this returns one or raises."""
 
 from proxy.core.errors import CallerError
 from proxy.core.user_token import PREFIX, is_well_formed, token_hash
@@ -9,8 +9,8 @@ from proxy.pipeline.values.identity import Identity
 from proxy.pipeline.values.request_headers import RequestHeaders
 
 _OPENROUTER_PREFIX = "sk-or-"
-_KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")  # Anthropic's, Azure's and Google's programs
-_TOKEN_CHARS_MAX = 512  # longer ones are nobody's token; hashing a megabyte would be work for free
+_KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")  # clients of Anthropic, Azure and Google
+_TOKEN_CHARS_MAX = 512  # no token is longer, and hashing a megabyte would be wasted
 
 
 def authenticate(said: RequestHeaders, directory: Directory, now_ms: int) -> Identity:
@@ -51,7 +51,7 @@ def credential(headers: HeaderLookup) -> str:
     found = {_bearer(value) for value in headers.getall("Authorization", [])}
     for name in _KEY_HEADERS:
         found.update(value.strip() for value in headers.getall(name, []))
-    if len(found) > 1:  # a program that has keys of several services may send more than one of them
+    if len(found) > 1:  # a client with keys of several services may send more than one
         found = {token for token in found if token.startswith(PREFIX)} or found
     if len(found) > 1:
         raise refused_token(401, "invalid_api_key", "Several different tokens came in one request. Send one.")

@@ -1,4 +1,4 @@
-"""The directory of tokens, from the configuration and from the database; the configuration wins on a clash."""
+"""The directory of tokens, from the configuration and from the database; the configuration takes precedence."""
 
 import hmac
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from proxy.pipeline.values.identity import Identity
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """One token of the directory; hash is the SHA-256 in hex. trusted: it speaks for others by plain headers."""
+    """One token of the directory; hash is the SHA-256 in hex. trusted: it may name end users by plain headers."""
 
     hash: str
     identity: Identity
@@ -26,7 +26,7 @@ class TokenRow:
 
 
 class Directory:
-    """Every token that may come in, by its hash, and the people whom some of them may name."""
+    """Every valid token by its hash, and the end users whom some of them may name."""
 
     def __init__(
         self, rows: Iterable[TokenRow], people: UserLookup | None = None, naming: UserNaming | None = None

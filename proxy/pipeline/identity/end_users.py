@@ -1,8 +1,7 @@
 """end_users: who stands behind a token that speaks for others.
 
 Fails closed: a header that any client could have written counts from a trusted token only; a JWT counts from every
-token, because its signature says who wrote it. Whoever is named without a good reason is refused, never booked as the
-owner of the token.
+token, because its signature says who wrote it. A name without proof is refused, never booked as the token's owner.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,14 +17,14 @@ from proxy.wire.user_jwt import UserJwtError, UserJwtReader
 
 
 class HeaderLookup(Protocol):
-    """What is needed of a multi-dict of headers."""
+    """The part of a multi-dict of headers that this needs."""
 
     def getall(self, key: str, default: list[str]) -> list[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class NamedUser:
-    """One who may be named, and what they may use. is_new: they were never seen, and have no row yet."""
+    """An end user and what they may use. is_new: never seen before, and without a row yet."""
 
     group: str | None
     allowance: Allowance
@@ -36,7 +35,7 @@ class NamedUser:
 
 
 class UserNaming:
-    """How the people behind a service are named: headers, and the JWT where a secret is configured."""
+    """How a service names its end users: headers, and the JWT if a secret is configured."""
 
     def __init__(self, settings: EndUsers) -> None:
         self._headers = settings.user_header

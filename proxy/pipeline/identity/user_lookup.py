@@ -1,4 +1,4 @@
-"""Everyone who may be named, by name: of the configuration, of the database, and whoever comes for the first time."""
+"""Every end user by name: those of the configuration and of the database, and any new one."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from proxy.providers.key import OWN, Key
 
 
 class UserLookup:
-    """Rows are those of storage/sqlite/users.py; what is found is kept, but for those who are new."""
+    """Rows are those of storage/sqlite/users.py; results are cached, except for new end users."""
 
     def __init__(self, settings: Settings, rows: Iterable[Mapping[str, Any]]) -> None:
         self._settings = settings

@@ -18,7 +18,7 @@ Finish = Callable[[int], Awaitable[Settlement]]
 """Settle a request by the status that its client gets; returns when the row is on disk.
 
 It is called before the last byte goes to the client. The answer is read to its end for the ledger's sake when the
-client has gone, or cut off where that stops the bill.
+client has gone, or aborted if that stops the bill.
 """
 
 

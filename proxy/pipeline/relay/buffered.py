@@ -2,7 +2,7 @@
 
 A stream is held until its first content, an answer in one piece until it is read. Only keep-alive goes to the client
 before: comments ahead of the first event, padding ahead of the JSON. It takes the head along, so that from then on a
-failure of the whole route is told inside a 200.
+failure of the whole route is reported inside a 200.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from proxy.providers.transport.base import TransportError, UpstreamResponse
 from proxy.wire.parsed_answer import ParsedAnswer
 from proxy.wire.retry_after import read_retry_after
 
-_HELD_MAX_BYTES = 1 << 20  # an event larger than this is no error; what is held goes out, whatever it says
+_HELD_MAX_BYTES = 1 << 20  # a larger event is not an error; the buffer is sent, whatever it holds
 _AFTER_ERROR_S = 0.5  # usage may follow an error: it is waited for, but the next target is more urgent
 # Whole lines of comments, and empty ones; a CR at the very end may be half of a CR LF.
 _BEGUN_COMMENT = re.compile(rb"(?::[^\r\n]*)?\r?")
@@ -39,7 +39,7 @@ class BufferedStream(StreamRelay):
         super().__init__(context, attempt, answer, finish)
         self.meter = self.listener()
         self._kept = bytearray()  # what came and has not gone out, in order
-        self._comments_bytes = 0  # how much of it may go out at once
+        self._comments_bytes = 0  # how much of it may be sent at once
         self._shows_life = False  # a comment came behind data, which is kept
         self._has_data = self.packed  # something other than comments has come
         self._at_end = False
@@ -51,7 +51,7 @@ class BufferedStream(StreamRelay):
         meter, answer = self.meter, self.answer
         context = self.context
         context.when_gone(self._gone)
-        context.begin_stream = self.begin  # to be told that this attempt is held back longer than a client waits
+        context.begin_stream = self.begin  # notified when this attempt is buffered for longer than a client waits
         answer.awaits_content = True
         try:
             self._at_end = await self._keep_until_sure()
@@ -136,7 +136,7 @@ class BufferedStream(StreamRelay):
             del self._kept[: self._comments_bytes]
             self._comments_bytes = 0
         elif self._shows_life and not self._is_sure():
-            context.show_life(now_s)  # the provider's own comes with what it stands behind
+            context.show_life(now_s)  # the provider's own is sent with the data before it
         self._shows_life = False
 
     async def _keep_the_rest(self) -> None:
@@ -146,14 +146,14 @@ class BufferedStream(StreamRelay):
             while (chunk := await self.answer.read()) and len(self._kept) <= _HELD_MAX_BYTES:
                 self._kept += self.meter.feed(chunk)
         except TransportError:
-            pass  # the error stands, however the stream ended behind it
+            pass  # the error counts, however the stream ended after it
         finally:
             timer.cancel()
             self.answer.abort()
 
 
 class BufferedWhole(WholeRelay):
-    """An answer in one piece that is looked at before it is passed on."""
+    """An answer in one piece that is checked before it is passed on."""
 
     _body = b""
     _problem: ProviderError | None = None  # it is not whole

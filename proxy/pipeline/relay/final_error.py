@@ -17,7 +17,7 @@ from proxy.pipeline.relay.response_headers import response_headers
 from proxy.pipeline.upstream.upstream_errors import whole_seconds
 from proxy.pipeline.values.attempt import Attempt
 
-# Some SDKs sleep for as long as they are told, hours if so: nobody is told more than a minute.
+# Some SDKs sleep for as long as asked, even hours: never ask for more than a minute.
 _RETRY_MOST = {"retry-after": 60, "retry-after-ms": 60_000}
 _DEPTH_MAX = 8  # of an error within errors
 

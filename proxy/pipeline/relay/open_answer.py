@@ -14,7 +14,7 @@ from proxy.pipeline.values.settlement import BROKEN
 from proxy.policy.failure import Failure
 from proxy.providers.transport.base import UpstreamResponse
 
-_NO_CONTENT = frozenset({204, 205})  # of 2xx: chunks behind such a head would be taken for the next answer
+_NO_CONTENT = frozenset({204, 205})  # of 2xx: chunks after such a head would be read as the next answer
 
 
 def relay_of(context: RequestContext, attempt: Attempt, finish: Finish) -> Relay:
@@ -39,7 +39,7 @@ async def open_answer(context: RequestContext, attempt: Attempt, finish: Finish)
         answer.abort()
         name = attempt.provider.name
         text = f'Provider "{name}" answered in another form than the one that has begun.'
-        told = ProviderError(502, "upstream_broken", text)  # it has not failed: what it answered may be billed
+        told = ProviderError(502, "upstream_broken", text)  # it has not failed: its answer may be billed
         attempt.heard.flags |= {BROKEN}
         attempt.fail(Failure("answer", answer.status), told)
         return None
@@ -59,7 +59,7 @@ async def open_answer(context: RequestContext, attempt: Attempt, finish: Finish)
 def is_stream(attempt: Attempt, answer: UpstreamResponse) -> bool:
     """Return whether an answer is a stream, by its content type.
 
-    Some servers name their stream text/plain; JSON where a stream was asked for is an answer that is none.
+    Some servers name their stream text/plain; JSON in place of a stream is not one.
     """
     if not attempt.may_stream or answer.status in _NO_CONTENT:
         return False

@@ -11,8 +11,8 @@ from proxy.wire.endpoint import Meter
 from proxy.wire.redact import ErrorScreen
 
 _AFTER_DONE_S = 1.0  # a provider that keeps the connection open after [DONE] must not keep the client waiting
-_TRAILER_MAX_S = 5.0  # nor one that sends on what says nothing
-_NEVER_S = float("inf")  # since when nothing came, where no time is long enough
+_TRAILER_MAX_S = 5.0  # nor one that goes on sending nothing of meaning
+_NEVER_S = float("inf")  # "last activity" that no time-out ever reaches
 _READABLE = ENCODINGS | {"", "identity"}
 _TAIL_BYTES = 4  # the longest end of an event: CR LF CR LF
 
@@ -22,8 +22,8 @@ class StreamRelay(Relay):
 
     meter: Meter
     tail = b""  # the last bytes that went to the client
-    stopped = False  # nothing came after [DONE], and we went
-    packed = False  # in a way that cannot be undone here: it passes unread
+    stopped = False  # nothing came after [DONE], and we stopped reading
+    packed = False  # in a way that cannot be decompressed here: it passes unread
 
     async def run(self) -> Reply:
         self.meter = self.listener()
@@ -39,7 +39,7 @@ class StreamRelay(Relay):
         encoding = self.answer.header("content-encoding")
         self.packed = encoding is not None and encoding.strip().lower() not in _READABLE
         if self.packed:
-            self.context.waits_since_s = 0.0  # no comment of ours can be put in
+            self.context.waits_since_s = 0.0  # no comment of ours can be inserted
         meter = make(self.attempt.hide_usage and not self.packed)
         meter.cost_paths = self.attempt.provider.dialect.cost_paths
         if self.attempt.key.quoted_bytes:
@@ -67,7 +67,7 @@ class StreamRelay(Relay):
         await self.finish(self.status())
         if failure is None:
             await self.write(rest + self.meter.held)
-        elif self.is_unread:  # words behind packed bytes would be taken for a part of them: an end without its sign
+        elif self.is_unread:  # text after compressed bytes would be read as part of them: end without the final chunk
             self.context.cut()
         else:  # rest is a begun event that the client has not seen yet: without its end it says nothing
             event = self.context.endpoint.error_event(
@@ -131,7 +131,7 @@ class StreamRelay(Relay):
             context.waits_since_s = 0.0
         elif self.meter.done:
             context.waits_since_s = 0.0
-        elif context.waits_since_s:  # a comment of ours must not stand within an event
+        elif context.waits_since_s:  # a comment of ours must not be inserted into an event
             context.waits_since_s = _NEVER_S if gap(self.tail) else now_s
 
     def forward(self, data: bytes) -> bool:
@@ -167,7 +167,7 @@ class StreamRelay(Relay):
 
     def _hear(self, meter: Meter) -> None:
         heard = self.heard
-        # what a stream that broke off or failed had counted on its way is not what it cost
+        # the counts of a stream that broke off or failed are not its cost
         ended = meter.done and not meter.error_seen and not meter.goes_on
         if meter.usage is not None:
             heard.usage = meter.usage

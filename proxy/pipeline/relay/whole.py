@@ -19,7 +19,7 @@ from proxy.wire.usage import with_cost, with_told_cost
 _WHOLE_MAX_BYTES = 64 << 20  # an answer that is not a stream is held back until its cost is known
 _SPACE = b" \t\r\n"
 _SPACES = frozenset((b" ", b"\t", b"\r", b"\n"))
-_FRAME_BYTES = 1024  # what an answer may hold beside its text before it is worth a look
+_FRAME_BYTES = 1024  # what an answer may hold beside its text without being examined
 
 
 class WholeRelay(Relay):
@@ -30,7 +30,7 @@ class WholeRelay(Relay):
     async def run(self) -> Reply:
         self.context.when_gone(self._gone)
         try:
-            body = self.answer.whole()  # as a rule all of a short answer came with its head
+            body = self.answer.whole()  # usually all of a short answer came with its head
             body = await self.read() if body is None else self.complete(body)
         except TransportError as error:
             return await self.truncated(self.note_broken(error))

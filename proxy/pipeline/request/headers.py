@@ -1,4 +1,4 @@
-"""Pick the client's headers that travel to a provider."""
+"""Select the client's headers that are sent to a provider."""
 
 from proxy.core.errors import CallerError
 from proxy.pipeline.values.request_headers import RequestHeaders

@@ -1,4 +1,4 @@
-"""What a client says about its request beside the body: use case, session, tags."""
+"""What a client says about its request outside the body: use case, session, tags."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""arrange: put the targets of a route in the order in which they are tried, and leave out those that cannot do it."""
+"""Order the targets of a route for trying them, and leave out those that cannot serve the request."""
 
 import random
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Settings of presets -> their rows: targets resolved, time-outs merged, canned answers as providers."""
+"""Settings of presets -> their rows: targets resolved, time-outs merged, static answers as providers."""
 
 import re
 from collections.abc import Callable, Mapping

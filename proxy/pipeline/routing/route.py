@@ -1,4 +1,4 @@
-"""route: model name -> the targets of the request and the body that goes there. Pure."""
+"""The route: model name -> the targets of the request and the body for them. Pure."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -41,7 +41,7 @@ def plan_route(
     if preset is None and not others:
         return Route((targets_of[model],), body, model, asked_use_case, endpoint=endpoint)
     targets = preset.targets if preset is not None else (targets_of[model],)
-    if others:  # the provider is not to walk them: each attempt is priced and booked here
+    if others:  # the provider must not try them itself: each attempt is priced and booked here
         body = endpoint.without_others(body)
         targets = _with_others(targets, others, presets, targets_of)
     if endpoint.kind != "chat":
@@ -122,6 +122,6 @@ def _filled(system: str, preset: PresetRow, given: Mapping[str, Any]) -> str:
         return fill(system, preset.variables, given)
     except VariableError as error:
         problem = (str(error), f"metadata.{error.name}", error.problem)
-    text, param, problem_kind = problem  # outside the except block: the error would carry what was given along
+    text, param, problem_kind = problem  # outside the except block, whose error would hold the values
     code = "missing_required_parameter" if problem_kind == "missing" else "invalid_value"
     raise CallerError(400, code, f'Preset "{preset.name}": {text}', param=param)

@@ -12,7 +12,7 @@ _TARGETS_MAX = 1000  # names of models come from callers, and must not fill memo
 
 
 class TargetsByName(dict[str, Target]):
-    """The targets of names that are no presets, each made when it is asked for first; raises CallerError 404."""
+    """The targets of names that are not presets, each made at its first use; raises CallerError 404."""
 
     def __init__(self, providers: Mapping[str, Provider]) -> None:
         """Keep the configured providers, the default one first."""

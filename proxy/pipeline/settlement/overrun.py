@@ -1,4 +1,4 @@
-"""over: tell what broke the assumption that limits rest on, a provider that bills more than its worst case."""
+"""Report what breaks the assumption behind limits: a provider that bills more than its worst case."""
 
 import logging
 

@@ -160,7 +160,7 @@ class Recorder:
         report_overrun(self._services.tally, end.id, end.user, end.model, cost_pusd, reserved.cost_pusd or 0)
 
     def _was_not_written(self) -> bool:
-        """Tell whether the ledger certainly has no row: it was not asked, or has said no.
+        """Return whether the ledger certainly has no row: it was not asked, or has refused.
 
         One who was cut while waiting does not know: an end is queued behind the row, and finds it or not.
         """
@@ -492,7 +492,7 @@ def counted(extras: ExtraCounts) -> Counts | None:
 
 
 def uncounted_tokens(verdict: Settlement, reserved_tokens: int | None) -> int:
-    """Give the tokens that token limits count for a request whose tokens nobody counted, where it is charged.
+    """Return the tokens that token limits count for a charged request whose tokens nobody counted.
 
     A start tells by the columns of the row that there is no count.
     """
@@ -524,7 +524,7 @@ def price_usage(price: Price | None, usage: Usage, images: int = 0) -> PricedUsa
 
 
 def word(text: str | None) -> str | None:
-    """Keep a word of the provider's; a text that could quote an answer is none."""
+    """Return a provider's word; None for a text, which could quote an answer."""
     return text if text is not None and len(text) <= 64 and text.replace("_", "").replace("-", "").isalnum() else None
 
 

@@ -1,7 +1,8 @@
-"""settle: what was heard of an answer -> what it cost and how sure that is. Pure.
+"""Settlement: what is known of an answer -> what it cost and how certain that is. Pure.
 
 Order of trust: usage.cost of the answer, the provider's own record of the generation, tokens x price, the reservation.
-What cannot be learnt is charged at the reservation and flagged; nothing is ever booked at 0 because it is unknown.
+A cost that cannot be found is charged at the reservation and flagged; nothing is ever booked at 0 because it is
+unknown.
 """
 
 from proxy.pipeline.values.attempt_result import AttemptResult
@@ -23,7 +24,7 @@ from proxy.pipeline.values.settlement import (
 )
 from proxy.wire.usage import Usage
 
-TIMED_OUT = frozenset((408, 504, 524))  # somebody gave up waiting for one who may still be at work
+TIMED_OUT = frozenset((408, 504, 524))  # a proxy gave up waiting for a server that may still be at work
 _BAD_GATEWAY = 502  # it may have been billed, but a provider that keeps records and has none of it did not
 _NO_FLAGS: frozenset[str] = frozenset()
 

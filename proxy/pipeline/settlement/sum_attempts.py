@@ -1,8 +1,8 @@
-"""total: what the attempts of one request come to together, and what of its reservation stands for each. Pure.
+"""The sum over the attempts of one request, and each one's share of its reservation. Pure.
 
 A request has one reservation. An attempt that may be billed takes its share of it along; one that was certainly not
-billed leaves it to the next. So the shares never add up to more than was reserved, and what cannot be learnt is charged
-at its share.
+billed leaves it to the next. So the shares never add up to more than was reserved, and an unknown cost is charged at
+its share.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from proxy.core.limit_kinds import NO_PIECES, NONE_ASKED, Pieces, uncounted_piec
 from proxy.pipeline.values.settlement import OVER, UNKNOWN, Settlement, State
 from proxy.storage.rows import AttemptEnd, RequestEnd, Reserved
 
-# the surest first: a sum is as sure as the least sure of its parts
+# the most certain first: a sum is as certain as its least certain part
 _SOURCES = ("none", "provider", "generation", "price", "estimate", "reservation")
 
 

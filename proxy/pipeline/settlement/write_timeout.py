@@ -11,7 +11,7 @@ _LOOK_EVERY_S = 0.1  # while anything waits; until then what is done already sta
 
 
 class WriteTimeout:
-    """Those that wait, in the order in which they began."""
+    """The waits, in the order in which they began."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[float, InlineFuture[None], str]] = []

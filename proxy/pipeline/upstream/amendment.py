@@ -1,4 +1,4 @@
-"""amend: a target refused a field that only the proxy wrote: say how the request goes there again without it. Pure.
+"""How to repeat a request at a target that refused a field which only the proxy wrote. Pure.
 
 Each field is changed at most once, but for a bound of the answer, which may be given another figure, take its other
 name, and be left out, each once. A bound that a limit rests on is left out only where the model's own maximum can be
@@ -19,7 +19,7 @@ from proxy.policy.pricing import Price
 
 _REFUSALS = frozenset((400, 404, 405, 415, 422, 500, 501))  # the statuses under which servers refuse a field
 _VAGUE = frozenset((400, 422))
-_NO_CREDIT = 402  # OpenRouter: it has not the money for an answer so long
+_NO_CREDIT = 402  # OpenRouter: the credits do not cover so long an answer
 _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
 

@@ -1,4 +1,4 @@
-"""What the log tells of attempts that fail: which, where, why, and what the request does next."""
+"""Log failed attempts: which, where, why, and what the request does next."""
 
 import logging
 

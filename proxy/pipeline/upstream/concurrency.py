@@ -1,4 +1,4 @@
-"""A line before a provider that takes only so many attempts at once: first come, first served, bounded both ways."""
+"""A queue for a provider that takes only so many attempts at once: first come, first served, with both bounded."""
 
 import asyncio
 from collections import deque

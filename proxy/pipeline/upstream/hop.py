@@ -1,4 +1,4 @@
-"""A place on a route: one target of it, and the key that an attempt goes out with."""
+"""A hop of a route: one target, and the key that an attempt uses."""
 
 from dataclasses import dataclass
 

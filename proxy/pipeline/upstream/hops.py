@@ -33,7 +33,7 @@ from proxy.providers.key import OWN
 from proxy.wire.body import dump_body
 from proxy.wire.retry_after import read_retry_after
 
-_OURS = Decision("not_sent", ("next_target", "stop"), maybe_billed=False, blame="none")  # we kept it from being sent
+_OURS = Decision("not_sent", ("next_target", "stop"), maybe_billed=False, blame="none")  # not sent, by our own decision
 _USED_UP = "key_used_up"
 _NEXT_KEY = Decision("key_used_up", ("next_key", "next_target", "stop"), maybe_billed=False, blame="none")
 _KEPT_BACK = frozenset({"resting", "queue_full", "queue_timeout"})
@@ -41,7 +41,7 @@ _OURS_KINDS = _KEPT_BACK | {_USED_UP}
 _AMENDED = Decision("our_field", ("stop",), maybe_billed=False, blame="none")  # it goes again without it
 _UNSUITED = Decision("our_field", ("next_target", "stop"), maybe_billed=False, blame="none")  # it cannot go without it
 _CHECKED = Decision("check", ("next_target", "stop"), maybe_billed=True, blame="none")
-_AMENDED_MOST = 12  # more fields than anybody writes into one request
+_AMENDED_MOST = 12  # more fields than any request has
 _LEFT_MIN_S = 0.05  # an attempt that may begin has at least this long
 
 
@@ -67,7 +67,7 @@ class Hops:
 
     All targets come first, each with all the keys that may help, and nothing is waited for. Then those are asked again
     whose failure may pass, that first which may be asked first, as long as time and the budgets of retries last. The
-    canned answers of a preset come after all.
+    static answers of a preset come last.
     """
 
     def __init__(self, context: RequestContext, route: Route, services: Services) -> None:
@@ -81,8 +81,8 @@ class Hops:
         self._reservation: Reservation
         self._limit_s = route.deadline_s or snapshot.routing.deadline_s
         self._deadline_s = context.started_s + self._limit_s
-        self._tries = 0  # of the place that is at hand
-        self._tried_keys: tuple[int, ...] = ()  # of the target that is at hand
+        self._tries = 0  # of the current hop
+        self._tried_keys: tuple[int, ...] = ()  # of the current target
         self._left: dict[int, FailedHop] | None = None  # targets that have failed, by their place on the route
         self._line: ConcurrencyLimit | None = None  # where the attempt at hand has a place
         self.attempts: list[Attempt] = []
@@ -102,9 +102,9 @@ class Hops:
 
     @property
     def looks_at_answers(self) -> bool:
-        """Tell whether an answer that fails before its content could be followed by another, or somebody waits for it.
+        """Return whether an answer that fails before its content could be replaced, or other requests wait for it.
 
-        A probe's first content lets others in, so that it is looked out for.
+        A probe's first content lets other requests through, so it is watched for.
         """
         place, route = self.place, self._route
         if route.checks is not None or (
@@ -116,17 +116,17 @@ class Hops:
         return place.health.is_probing(place.target.model)
 
     def _may_follow(self, left: Mapping[int, FailedHop], here: int) -> bool:
-        """Tell whether there is another target to ask, for the first time or again."""
+        """Return whether there is another target to ask, for the first time or again."""
         others = (at for at in range(len(self._route.targets)) if at != here)
         return any(at not in left or left[at].again_s is not None for at in others)
 
     def begin(self, reservation: Reservation) -> Attempt:
-        """Give the first attempt: its row was written with the reservation."""
+        """Return the first attempt, whose row was written with the reservation."""
         self._reservation = reservation
         return self._attempt(self.place)
 
     def enter(self, attempt: Attempt) -> bool | None:
-        """Take the passes of the breakers.
+        """Take the breakers' passes for the next attempt.
 
         False: it must not be sent, and knows why. None: there is a line to stand in.
         """
@@ -167,16 +167,16 @@ class Hops:
         return True
 
     def note_opened(self) -> None:
-        """Tell the breakers of an answer whose content has begun: what waits behind a probe need not wait longer."""
+        """Report to the breakers an answer whose content has begun: requests behind a probe need not wait longer."""
         attempt = self.attempts[-1]
         if attempt.failure is None and attempt.passes is not None and not self._context.gone:
             attempt.is_noted = True
             self.place.health.answered(attempt, attempt.passes, self._user)
 
     async def amend(self, booking: Recorder) -> Attempt | None:
-        """Give the attempt that sends the same again without a field that only the proxy wrote, and that was refused.
+        """Return an attempt that repeats the request without a refused field that only the proxy wrote.
 
-        None: it is not that, or no limit has room for it. It takes no try, no wait and no retry of anybody's budget.
+        None: it is not that, or no limit has room for it. It uses no try, no wait and no retry of any budget.
         """
         failed, reservation = self.attempts[-1], self._reservation
         sent = failed.refused_body()
@@ -205,7 +205,7 @@ class Hops:
         return attempt
 
     async def _may_change(self, booking: Recorder, failed: Attempt, change: Amendment) -> bool:
-        """Tell whether the changed request is on disk, with more held for it where it may cost more."""
+        """Return whether the changed request is on disk, with more held for it if it may cost more."""
         self.leave(_AMENDED)
         place = self.place
         refusal = await booking.further(
@@ -214,7 +214,7 @@ class Hops:
         return refusal is None
 
     def doubts(self, attempt: Attempt) -> bool:
-        """Tell whether an answer under 200 may still refuse what the proxy wrote: none of the kind has come yet."""
+        """Return whether a 200 may still refuse what the proxy wrote: no such answer has been accepted yet."""
         route = self._reservation.route
         sent = route.body if route.asked is None else route.asked  # as Route.sent
         if attempt.body is None or len(attempt.body) <= len(sent):
@@ -226,7 +226,7 @@ class Hops:
         return attempt.provider.base_url, attempt.target.model, route.endpoint.name, route.preset, attempt.streamed
 
     def learn(self, attempt: Attempt) -> None:
-        """Note what an answer has proved of the form that its target takes."""
+        """Record what an answer has proved about the form that its target accepts."""
         self._services.forms.prove(self._proof(attempt))
         change = attempt.change
         if change is not None and change.lesson != PLAIN:
@@ -234,7 +234,7 @@ class Hops:
             self._services.forms.learn(attempt.provider, attempt.target.model, kind, change.lesson, now_s)
 
     async def go_on(self, booking: Recorder) -> Attempt | None:
-        """Give the attempt that follows the last one, which failed; None where no step is left, or the client went."""
+        """Return the attempt after the last one, which failed; None if no step is left, or the client is gone."""
         failed = self.attempts[-1]
         assert failed.failure is not None
         decision = self._decide(failed.failure)
@@ -256,7 +256,7 @@ class Hops:
         return following
 
     def leave(self, decision: Decision | None = None) -> None:
-        """End the last attempt for breakers and line; after the first call it does nothing."""
+        """End the last attempt for breakers and queue; further calls do nothing."""
         if not self.attempts:
             return
         attempt = self.attempts[-1]
@@ -291,7 +291,7 @@ class Hops:
             health.answered(attempt, passes, self._user)
 
     def _witness(self, failure: Failure) -> Witness | None:
-        """Give whose request met a failure; None: nothing of it was sent, so that it can have no part in it."""
+        """Return whose request met a failure; None: nothing was sent, so the request cannot be at fault."""
         return None if failure.where == "connect" else Witness(self._user, hash(dump_body(self._route.body)))
 
     def _decide(self, failure: Failure) -> Decision:
@@ -311,21 +311,21 @@ class Hops:
         return decision
 
     def _is_clients(self, phrase: str | None) -> bool:
-        """Tell whether the words that put the key at fault may be the client's own, which the provider only repeats.
+        """Return whether the words that blame the key may be the client's own, which the provider only repeats.
 
-        Else anybody could take a key from all others, by the name of a model that reads like a refusal.
+        Otherwise anybody could disable a key for all others, with a model name that reads like a refusal.
         """
         return phrase is not None and phrase.encode() in dump_body(self._route.body).lower()
 
     def _note_left(self, decision: Decision, failure: Failure) -> None:
-        """Note that the target at hand has failed, and when it may be asked again."""
+        """Record that the current target has failed, and when it may be asked again."""
         if self._left is None:
             self._left = {}
         again_s = self._again_s(decision, failure)
         self._left[self.place.at] = FailedHop(self.place, self.attempts[-1], self._tries, self._tried_keys, again_s)
 
     def _again_s(self, decision: Decision, failure: Failure) -> float | None:
-        """Give when the target at hand may be asked again; None: its failure lasts, or its tries are used up."""
+        """Return when the current target may be asked again; None: its failure lasts, or its tries are used up."""
         rules = self.place.provider.retry
         retries_max = rules.attempts - 1
         if decision.retries_max is not None:
@@ -348,7 +348,7 @@ class Hops:
         return self._canned(decision)
 
     def _to_another(self, decision: Decision) -> NextHop | None:
-        """Go on with another key where that may help, or with a target that was not asked: neither waits."""
+        """Move to another key if that may help, or to a target not asked yet: neither waits."""
         place = self._next_key() if "next_key" in decision.steps and self._may_repeat else None
         if place is None and "next_target" in decision.steps:
             clock = self._services.clock
@@ -360,7 +360,7 @@ class Hops:
         return len(self.attempts) - self._amended < self._snapshot.routing.attempts_max
 
     def _to_the_same(self) -> NextHop | None:
-        """Ask the target again that waits least, if tries, time and its provider's budget of retries allow it."""
+        """Retry the target with the shortest wait, if tries, time and its provider's retry budget allow it."""
         now_s = self._services.clock.monotonic_s()
         if not self._may_repeat:
             return None
@@ -373,12 +373,12 @@ class Hops:
         return None
 
     def _to_the_last_resort(self, decision: Decision) -> NextHop | None:
-        """Go to a target that was not asked because its keys are set aside: it tells best itself."""
+        """Move to a target that was not asked because its keys are suspended: its own answer says most."""
         place = self._last_resort() if "next_target" in decision.steps else None
         return None if place is None else NextHop(place)
 
     def _wait_s(self, left: FailedHop, now_s: float) -> float | None:
-        """Give how long to wait until a target may be asked again; None: too long, or not at all."""
+        """Return how long to wait until a target may be asked again; None: too long, or not at all."""
         if left.again_s is None:
             return None
         wait_s = max(left.again_s - now_s, 0.0)
@@ -391,7 +391,7 @@ class Hops:
         return None if now_s + wait_s + _LEFT_MIN_S > self._deadline_s else wait_s
 
     def _canned(self, decision: Decision) -> NextHop | None:
-        """Go to the canned answers: they end a route also when its time is over or the money is spent."""
+        """Move to the static answers: they end a route even when its time is over or the money is spent."""
         place = self._canned_place()
         is_reached = place is not None and place.at != self.place.at and "next_target" in decision.steps
         return NextHop(place) if place is not None and is_reached else None
@@ -410,7 +410,7 @@ class Hops:
         return None if index is None else replace(place, key=place.provider.keys[index], key_index=index)
 
     def _next_place(self, now_s: float, now_ms: int) -> Hop | None:
-        """Give the first target that was not asked and can be now, with a key; the canned answers wait for the end."""
+        """Return the first target not asked yet that can be asked now, with a key; static answers come last."""
         for at, target in enumerate(self._route.targets):
             if target.static is None and at not in (self._left or ()):
                 place = self._place(at, now_s, now_ms)
@@ -419,7 +419,7 @@ class Hops:
         return None
 
     def _last_resort(self) -> Hop | None:
-        """Give a target whose keys are all set aside: where there is nothing else to ask, the provider tells best."""
+        """Return a target whose keys are all suspended: with nothing else to ask, the provider itself knows best."""
         now_ms, now_s = self._services.clock.now_ms(), self._context.clock.monotonic_s()
         for at, target in enumerate(self._route.targets):
             if at in (self._left or ()) or target.static is not None:
@@ -474,7 +474,7 @@ class Hops:
         return attempt
 
     def _deadlines(self, place: Hop, now_s: float) -> Deadlines:
-        """Give the time-outs of an attempt, none longer than what the route has left."""
+        """Return the time-outs of an attempt, none longer than what the route has left."""
         provider = place.provider
         deadlines = place.target.deadlines
         if deadlines is None:
@@ -489,12 +489,12 @@ class Hops:
 
 
 def _is_unreached(failure: Failure | None) -> bool:
-    """Tell whether the provider could not be reached: nothing was sent, and that counts against it all the same."""
+    """Return whether the provider could not be reached: nothing was sent, which still counts against it."""
     return failure is not None and failure.where == "connect" and failure.kind not in _OURS_KINDS
 
 
 async def _is_booked(booking: Recorder, failed: Attempt, move: NextHop, decision: Decision) -> bool:
-    """Tell whether the next attempt is on disk; False: a limit has no room for it."""
+    """Return whether the next attempt is on disk; False: a limit has no room for it."""
     place = move.place
     refusal = await booking.further(
         failed, place.target, place.provider, place.key.name, maybe_billed=decision.maybe_billed
@@ -515,7 +515,7 @@ def capped(deadlines: Deadlines, left_s: float, *, streamed: bool) -> Deadlines:
 
 
 def late_failure(attempt: Attempt, now_ms: int) -> Failure | None:
-    """Give how an answer failed while it was passed on; None if it did not."""
+    """Return how an answer failed while it was passed on; None if it did not."""
     heard, error, answer = attempt.heard, attempt.inner_error, attempt.answer
     if answer is None or (not heard.failed and BROKEN not in heard.flags):
         return None

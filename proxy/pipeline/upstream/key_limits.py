@@ -1,4 +1,4 @@
-"""What is used with those keys of providers that have limits of their own, so that one that is used up is left aside.
+"""The use of provider keys that have limits of their own, so that a key that is used up is skipped.
 
 A key is used up when what was spent with it, and what running attempts have set aside, reach a limit: one attempt more
 may begin below it, whatever it comes to. Limits of users are kept to the pico-USD, in admission/limiter.py.

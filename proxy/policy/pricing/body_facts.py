@@ -1,4 +1,4 @@
-"""What a request body says about its own cost: read once, before any price is known."""
+"""What a request body says about its cost: read once, before any price is known."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ class BodyFacts:
     size_bytes is the JSON body as it is sent; data_url_bytes is the part of it that is encoded media, not text.
     writes_cache: the body asks a provider to keep what it read (cache_control). whole_context is a reason why the
     prompt may be as long as the context (a file, audio, something not in the body), or empty. unpriced names what the
-    body asks for that costs money by no price of a token. Nobody changes them; they are not frozen, for that would
-    make them twice as dear to build.
+    body asks for that costs money by no price of a token. Nobody changes them; they are not frozen, which would double
+    the cost of building them.
     """
 
     size_bytes: int
@@ -79,7 +79,7 @@ _LIST_KEYS = (*_TOOL_KEYS, "plugins", "fallbacks")
 
 
 class _Media:
-    """What the walk over content parts finds."""
+    """What reading the content parts finds."""
 
     __slots__ = ("files", "images", "url_bytes", "whole_context", "writes_cache")
 
@@ -100,7 +100,7 @@ def read_facts(body: Mapping[str, Any], size_bytes: int, endpoint: Endpoint = "c
     asked = None
     for key in MAXIMUM[endpoint]:
         value = body.get(key)
-        # Where two names disagree the provider may obey either, so the greater one counts.
+        # If two names disagree the provider may obey either, so the greater one counts.
         if value.__class__ is int and (asked is None or value > asked):
             asked = value
     media = None
@@ -218,7 +218,7 @@ def _choices(body: Mapping[str, Any], endpoint: Endpoint) -> int:
     choices = max(1, *counts) if counts else 1
     prompt = body.get("prompt")
     if endpoint == "completions" and isinstance(prompt, list) and prompt and not isinstance(prompt[0], int):
-        return choices * len(prompt)  # each prompt of a list is answered n times
+        return choices * len(prompt)  # each prompt of a list gets n answers
     return choices
 
 
@@ -362,7 +362,7 @@ def _kept_elsewhere(body: Mapping[str, Any]) -> list[str]:
     edits = management.get("edits") if isinstance(management, dict) else management
     for edit in _listed(edits):
         kind = edit.get("type") if isinstance(edit, dict) else None
-        if not str(kind).startswith("clear_"):  # clearing only takes away
+        if not str(kind).startswith("clear_"):  # clearing only removes
             names.append(f"context management {_word(kind)}")
     for fallback in _listed(body.get("fallbacks")):
         if not isinstance(fallback, dict) or set(fallback) != {"model"}:

@@ -12,8 +12,8 @@ from proxy.policy.pricing.price import AUSD_PER_PUSD, Price, PriceError
 TEMPLATE_TOKENS = 256
 TOOLS_TOKENS = 1024
 
-FLOOR_TOKENS = 256  # an answer shorter than this helps nobody who did not ask for one so short
-THINKING_TOKENS = 1024  # the least that models think, where they are told how hard and not how long
+FLOOR_TOKENS = 256  # a shorter answer helps nobody who did not ask for it
+THINKING_TOKENS = 1024  # the least thinking of models that are told an effort, not a length
 
 
 def floor_tokens(facts: BodyFacts) -> int:
@@ -22,7 +22,7 @@ def floor_tokens(facts: BodyFacts) -> int:
 
 
 class UnboundedError(PriceError):
-    """No price list bounds this request: the text names the limit that is missing."""
+    """No price list bounds this request: the text names the missing limit."""
 
 
 _Terms = tuple[int, int, int | None]
@@ -66,7 +66,7 @@ def input_bound_tokens(price: Price, facts: BodyFacts) -> int:
     return tokens if context is None or tokens < context else context
 
 
-_BYTES_PER_TOKEN = 4  # of ordinary text; a provider that counts more says how many there are, and is asked again
+_BYTES_PER_TOKEN = 4  # of ordinary text; a provider that counts more says how many, and is asked again
 
 
 def maximum_to_write(

@@ -29,13 +29,13 @@ _KEEPALIVE_REMOTE_S = 30.0
 _KEEPALIVE_LOCAL_S = 4.0
 _DNS_CACHE_S = 60
 _LARGE_BODY_BYTES = 1 << 20  # aiohttp sends bytes in one write and warns above this; a stream is written in pieces
-_HEADER_MAX_BYTES = 1 << 16  # the answer is paid for: an odd header is left out, and the answer kept
+_HEADER_MAX_BYTES = 1 << 16  # the answer is paid for: an odd header is dropped, the answer kept
 _HEADERS_MAX = 1000
 _READ_BUFFER_BYTES = 1 << 18  # back-pressure: reading from the provider pauses at twice this
 
 
 class SentHeaders(dict[str, str]):
-    """Headers of a request that nobody changes any more, so that a transport may keep what it made of them."""
+    """Final headers of a request, so that a transport may cache what it makes of them."""
 
     __slots__ = ("made",)
     made: tuple[str, str, str, bytes]  # method, target and host, and the head of the request up to the body's length
@@ -43,7 +43,7 @@ class SentHeaders(dict[str, str]):
 
 NO_CONTENT = "the provider sent signs of life, but no content within the first-token time-out"
 
-Take = Callable[[bytes], bool]  # takes the next piece; False: it wants no further one for now
+Take = Callable[[bytes], bool]  # takes the next piece; False: no more for now
 
 
 async def read_to(answer: "UpstreamResponse", take: Take) -> bool:
@@ -55,7 +55,7 @@ async def read_to(answer: "UpstreamResponse", take: Take) -> bool:
 
 
 class UpstreamResponse(Protocol):
-    """An answer whose headers have arrived. awaits_content: its reader still holds it against first_token_s."""
+    """An answer whose headers have arrived. awaits_content: first_token_s still applies, as no content has come."""
 
     status: int
     headers: Sequence[tuple[str, str]]
@@ -110,7 +110,7 @@ class _Watch:
         self._answer: AiohttpResponse | None = answer
         self.last = loop.time()
         self.expired: Kind | None = None
-        # whether a first token is awaited is said only after this: look at that moment too
+        # awaits_content is set only after this, so look again at that moment
         self._handle = loop.call_at(min(self._due()[0], start + deadlines.first_token_s), self._check)
 
     def _due(self) -> tuple[float, Kind]:

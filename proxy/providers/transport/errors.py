@@ -1,4 +1,4 @@
-"""What an exchange with a provider can break by."""
+"""Ways in which an exchange with a provider can break."""
 
 from typing import Literal
 

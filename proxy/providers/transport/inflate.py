@@ -1,4 +1,4 @@
-"""Undo a compression that nobody asked for: every request says "Accept-Encoding: identity"."""
+"""Decompress what should not be compressed: every request says "Accept-Encoding: identity"."""
 
 import zlib
 
@@ -6,11 +6,11 @@ ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 
 _PIECE_BYTES = 1 << 18  # given out at once, so that a small answer that inflates to gigabytes stays a stream
 _GZIP_MAGIC = b"\x1f\x8b"
-_TEXT_STARTS = b"{[ \t\r\n:de<n\xef"  # JSON, events, a page, null, a byte order mark: what is no compressed data
+_TEXT_STARTS = b"{[ \t\r\n:de<n\xef"  # JSON, events, a page, null, a byte order mark: not compressed data
 
 
 class Inflater:
-    """Feed it what came, take out what it says until nothing comes; raises zlib.error for what is broken.
+    """Feed it what came, take out what it says until nothing comes; raises zlib.error for broken data.
 
     What begins as text is given back as it is: a server that names an encoding and does not use it is read too.
     """

@@ -1,4 +1,4 @@
-"""The way to a provider: by which proxy, and whose certificates are believed."""
+"""The way to a provider: through which proxy, and which certificates are trusted."""
 
 import ssl
 from base64 import b64encode
@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 @dataclass(frozen=True, slots=True)
 class ProxyServer:
-    """An HTTP proxy. authorization: the value of Proxy-Authorization, None where it asks for none; never shown."""
+    """An HTTP proxy. authorization: the value of Proxy-Authorization, None if it needs none; never shown."""
 
     host: str
     port: int
@@ -32,7 +32,7 @@ class ProxyServer:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """How connections to a provider are made. ca_pem: further authorities that are believed, as text."""
+    """How connections to a provider are made. ca_pem: further trusted authorities, as text."""
 
     proxy: ProxyServer | None = None
     ca_pem: str | None = field(default=None, repr=False)

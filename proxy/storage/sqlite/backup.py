@@ -1,4 +1,4 @@
-"""Copy a ledger while it is written, as it is at one moment.
+"""Copy a ledger in use, as it is at one moment.
 
 A read transaction holds that moment, and SQLite's backup API copies its pages in small steps: the writer goes on
 meanwhile, and no file of the ledger is opened by hand (closing such a file would drop the owner's locks). The copy is

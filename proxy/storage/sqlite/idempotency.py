@@ -1,7 +1,7 @@
 """Which request came with which Idempotency-Key: hashes only, kept for a while.
 
 Runs in the writer's transactions. The row of a key is on disk before that of its request, and so before anything is
-sent: what a crash leaves is a key whose request has no row, which says that nothing went out.
+sent: after a crash a key without a request's row means that nothing was sent.
 """
 
 import sqlite3

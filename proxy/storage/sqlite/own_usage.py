@@ -68,7 +68,7 @@ async def spent_since(database: Path, user: str, starts_ms: Sequence[int]) -> li
 async def spent_with(database: Path, user: str, key: str, starts_ms: Sequence[int]) -> list[int]:
     """Return what attempts with a key of this name have cost a user since each of these instants, in pico-USD.
 
-    Read from single rows: what retention has removed is not in it.
+    Read from single rows, so without what retention has removed.
     """
     sums = ", ".join(
         f"ifnull(sum(attempts.cost_pusd) FILTER (WHERE requests.started_ms >= ?{n}), 0)"

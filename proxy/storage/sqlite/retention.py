@@ -1,8 +1,8 @@
 """Remove old rows; the roll-up keeps their sums.
 
-A row goes with its attempts and adjustments, or not at all. Never gone: what is open or pending, rows of an hour in
-which anything is, rows that a quota total may be rebuilt from, the newest row (new ids follow it). How far rows were
-removed stands in ``meta``, written in the same transaction.
+A row goes with its attempts and adjustments, or not at all. Never removed: open and pending rows, all rows of an hour
+with one of these, rows that a quota total may be rebuilt from, the newest row (new ids follow it). How far rows were
+removed is stored in ``meta``, in the same transaction.
 """
 
 import sqlite3

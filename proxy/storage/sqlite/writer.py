@@ -70,7 +70,7 @@ What = OpenRow | RequestEnd | NewAttempt | GenerationNote | Call
 # One whole thing to be written, all of it or nothing; who waits for the commit; and what is called in the event loop
 # after it, or with what refused it, also when nobody waits any more. A plain tuple: a request makes two.
 Operation = tuple[What, InlineFuture[Any], Done | None]
-# What a call gave, or what refused an operation; of those that are not here there is nothing to say.
+# The result of a call, or what refused an operation; all others simply succeeded.
 Outcomes = dict[InlineFuture[Any], tuple[Any, Exception | None]]
 _WRITTEN = (None, None)
 
@@ -156,19 +156,19 @@ class Writer:
         self._queue: queue.SimpleQueue[list[Operation] | None] = queue.SimpleQueue()
         self._queue_max = queue_max
         self._incoming: list[Operation] = []
-        self._waiting = 0  # operations that were submitted and not yet resolved
+        self._waiting = 0  # submitted and not yet resolved operations
         self._kept: list[Operation] = []
-        self._finished = False  # of the loop: nothing more is taken
-        self._stopping = False  # of the thread: all that was taken is here
+        self._finished = False  # of the loop: no more is accepted
+        self._stopping = False  # of the thread: everything accepted has arrived
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._mark_id, self._newest_id = connection.execute(statements.MARKED).fetchone()
         self._unfinished = {row[0] for row in connection.execute(statements.UNFINISHED, (None,)).fetchall()}
         self._mark_due_s = 0.0
         self._last_count = 0  # operations that came for the last group
-        self._under_way: list[Operation] = []  # of the thread: what it has taken and not resolved
+        self._under_way: list[Operation] = []  # of the thread: accepted and not yet resolved
         self._lost = 0  # ends of requests that the thread left unwritten when it broke
-        self.has_broken = False  # the thread has ended by a fault of ours: nothing is written any more
-        self.problem: str | None = None  # what the disk said last; None while commits succeed
+        self.has_broken = False  # the thread died of a bug: nothing is written any more
+        self.problem: str | None = None  # the disk's last error; None while commits succeed
 
     def start(self) -> None:
         self._thread.start()
@@ -221,7 +221,7 @@ class Writer:
     def _run(self) -> None:
         try:
             self._write_all()
-        except BaseException as error:  # whatever it is: somebody must hear that nothing is written any more
+        except BaseException as error:  # whatever it is, it must be known that nothing is written any more
             log.exception("ledger.writer_ended")
             self._break(error)
 
@@ -262,11 +262,11 @@ class Writer:
 
     def _next_group(self) -> list[Operation]:
         """Wait for something to do, then take all that is there, what was kept from a failure first."""
-        group = self._under_way = self._kept  # the same list: what it takes is never out of sight
+        group = self._under_way = self._kept  # the same list, so that nothing taken is ever lost sight of
         self._kept = []
         count = len(group)
         try:
-            # what was kept is tried again also where the disk has taken something else since
+            # kept operations are retried even if the disk has accepted others since
             batch = self._queue.get(timeout=_RETRY_S if group or self.problem is not None else None)
         except queue.Empty:
             self._last_count = 0
@@ -291,7 +291,7 @@ class Writer:
                 self._refuse(operations, error)
             elif len(operations) == 1:
                 self._write_mended(operations[0], error)
-            else:  # one bad operation must not take its neighbours along: it is alone after a few halvings
+            else:  # one bad operation must not fail its neighbours: a few halvings isolate it
                 middle = len(operations) // 2
                 self._write(operations[:middle])
                 self._write(operations[middle:])
@@ -458,7 +458,7 @@ class Writer:
             if call_done is not None:
                 try:
                     call_done(error)
-                except Exception:  # its failure must not leave the rest of the group without an answer
+                except Exception:  # its failure must not leave the rest of the group unanswered
                     log.exception("ledger.callback_failed")
             if waiter.is_done:
                 if error is not None:

@@ -1,4 +1,4 @@
-"""One request on either server: what it must pass, who answers it, and the error page where nobody does."""
+"""One request on either server: its checks, its handler, and the error page if that fails."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -41,9 +41,9 @@ async def serve_one(context: RequestContext, deps: Deps, check: Check, answer: H
         return answer_inside(context, error) if context.reply is not None else error_reply(context, error)
     except Exception:
         log.exception("request.failed", extra={"request_id": context.request_id})
-        if context.began:  # half an answer has gone out: a second one would be taken for its rest
+        if context.began:  # half an answer is sent: a second one would be read as its rest
             context.cut()
-        context.told = dict  # what the limits say may be what failed
+        context.told = dict  # the headers of limits may be what failed
         return error_reply(context, _internal_error(context.request_id))
     return reply
 

@@ -13,7 +13,7 @@ _HEAD_START_S = 0.25  # RFC 8305: how long one address is tried alone before the
 
 
 class Addresses:
-    """Looks a host up, once for everybody who asks at the same time, and remembers it for a minute."""
+    """Resolves a host, once for all who ask at the same time, and caches the result for a minute."""
 
     __slots__ = ("_fixed", "_found", "_host", "_lookup", "_port", "_until_s")
 
@@ -110,7 +110,7 @@ async def _connect_one(info: Info) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a silent stream is kept open by routers
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # so that routers keep a silent stream open
         await asyncio.get_running_loop().sock_connect(sock, address)
     except BaseException:
         sock.close()

@@ -1,6 +1,6 @@
-"""One connection to a provider: llhttp reads what comes and the answer under way takes it.
+"""One connection to a provider: llhttp parses what comes and the current answer receives it.
 
-Strict where framing is concerned: what could be read in two ways ends the connection.
+Framing is strict: anything ambiguous ends the connection.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class _BadHeadError(Exception):
 
 
 class ConnectionOwner(Protocol):
-    """What a connection tells to the pool that it belongs to."""
+    """What a connection reports to its pool."""
 
     def made(self, connection: "UpstreamConnection") -> None:
         """Add the connection, which is open."""
@@ -94,7 +94,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Prepare the connection for one exchange."""
         assert self.transport is not None
         self._bare_bytes = self._interim = 0
-        self._head = []  # trailers of the answer before may stand in it
+        self._head = []  # it may hold trailers of the answer before
         self._keep = self._until_close = self._done = False
         answer = self._answer = PooledResponse(self._loop, self.transport, start_s, deadlines)
         return answer
@@ -142,7 +142,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         answer = self._answer
-        if answer is None:  # an answer that nobody asked for
+        if answer is None:  # an answer without a request
             self.abort()
             return
         if answer.failed:
@@ -197,10 +197,10 @@ class UpstreamConnection(asyncio.Protocol):
         answer.finish()
         sent = not self._unsent and not transport.get_write_buffer_size()
         self._owner.freed(self, answer, reusable and sent and not transport.is_closing())
-        answer.wake()  # last: the one who waits may send its next request at once
+        answer.wake()  # last, because the waiter may send its next request at once
 
     def _refuse(self, answer: PooledResponse, error: Exception) -> None:
-        if self._done:  # the answer is whole; only what follows it is wrong
+        if self._done:  # the answer is complete; only what follows is wrong
             self._end(answer, False)
             return
         if isinstance(error, httptools.HttpParserCallbackError):

@@ -1,4 +1,4 @@
-"""The one place that a transport speaks to: where it lies, its name in requests, and the path of a URL below it."""
+"""The origin of a transport: its address, its name in requests, and the path of a URL below it."""
 
 from urllib.parse import quote, urlsplit
 
@@ -19,7 +19,7 @@ class Origin:
         self.scheme = parts.scheme
         self.host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
         self.port = _PORTS[parts.scheme] if parts.port is None else parts.port
-        self.server_hostname = self.host.rstrip(".").partition("%")[0]  # certificates know no final dot and no zone
+        self.server_hostname = self.host.rstrip(".").partition("%")[0]  # certificates have no final dot, no zone
         name = f"[{self.host}]" if ":" in self.host else self.host
         self.host_header = name if self.port == _PORTS[self.scheme] else f"{name}:{self.port}"
         self._key = (parts.scheme, parts.hostname, self.port)

@@ -1,7 +1,7 @@
 """The fast transport: one pool of connections to one origin, read by llhttp, with one timer for all deadlines.
 
 It costs a fraction of what a general HTTP client does, because it does nothing else: no redirects, no cookies, no
-decompression, no retries. AiohttpTransport is the yardstick that it must equal; docs/developers/transport.md has the
+decompression, no retries. AiohttpTransport is the reference that it must match; docs/developers/transport.md has the
 differences.
 """
 
@@ -24,14 +24,14 @@ from proxy.providers.transport.pool.tunnel import open_tunnel
 # request sent into a closing connection cannot be told from a billed one.
 _KEEPALIVE_REMOTE_S = 30.0
 _KEEPALIVE_LOCAL_S = 4.0
-_TICK_MAX_S = 0.25  # how late a deadline may be noticed; deadlines below 2 s are looked after more often
+_TICK_MAX_S = 0.25  # how late a deadline may be noticed; deadlines below 2 s are checked more often
 _TICK_MIN_S = 0.005
 _TICKS_A_DEADLINE = 8
 _NEVER_S = float("inf")
 
 
 class PooledTransport:
-    """The connections to one origin. verify: what a provider's certificate is held against, instead of the default."""
+    """The connections to one origin. verify: what a provider's certificate is checked with, instead of the default."""
 
     def __init__(self, base_url: str, network: Network = DIRECT, *, verify: ssl.SSLContext | None = None) -> None:
         self._origin: Origin | None
@@ -39,7 +39,7 @@ class PooledTransport:
         try:
             self._origin = Origin(base_url)
             self._addresses = Addresses(*self._next_hop(self._origin))
-        except ValueError:  # told by send(), as for every address that leads nowhere
+        except ValueError:  # reported by send(), as for every wrong address
             self._origin = None
             return
         self._tls = None if self._origin.local else verify or tls_context(network.ca_pem)
@@ -266,7 +266,7 @@ class _Sweep:
         again_s = now_s = self._loop.time()
         try:
             again_s = self._look(now_s)
-        finally:  # a look that fails must not be the last: without any, nothing ever times out
+        finally:  # a failed check must not be the last: without checks nothing ever times out
             if again_s == _NEVER_S:
                 self.stop()
             else:

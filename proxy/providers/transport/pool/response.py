@@ -1,4 +1,4 @@
-"""One answer of the pool: its head, the bytes of its body that nobody has read yet, and how it ended."""
+"""One answer of the pool: its head, its unread bytes, and how it ended."""
 
 import asyncio
 import zlib
@@ -14,7 +14,7 @@ from proxy.providers.transport.inflate import ENCODINGS, Inflater
 class PooledResponse:
     """Answer over a pooled connection, from the moment the request is about to be sent.
 
-    The connection writes head, pieces and end into it; the reader takes them out. What arrived before a break is
+    The connection writes head, pieces and end into it; the reader reads them. What arrived before a break is
     handed out before the break is raised.
     """
 
@@ -58,8 +58,8 @@ class PooledResponse:
         self.complete = self.failed = self.awaits_content = False
         self.paused = False  # reading is stopped until the reader has caught up
         self.fed = True  # something arrived since the last sweep
-        self.take: Take | None = None  # who waits in pump()
-        self.stopped = False  # take said that it is enough for now
+        self.take: Take | None = None  # the reader waiting in pump()
+        self.stopped = False  # take wants no more for now
 
     # The reader's side.
 
@@ -117,7 +117,7 @@ class PooledResponse:
                 try:
                     await self.wait()
                 finally:
-                    self.take = None  # take mostly knows this object: a circle ends here
+                    self.take = None  # take usually refers to this object: break the cycle
                 if self.stopped:
                     self.stopped = False
                     return False

@@ -1,4 +1,4 @@
-"""A way through an HTTP proxy to an origin that speaks TLS: CONNECT (RFC 9110, 9.3.6)."""
+"""A tunnel through an HTTP proxy to a TLS origin: CONNECT (RFC 9110, 9.3.6)."""
 
 import asyncio
 import re
