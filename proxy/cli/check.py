@@ -254,8 +254,9 @@ async def _provider(row: "ProviderRow", settings: "Provider", *, first: bool) ->
     from proxy.providers.transport.base import TransportError  # noqa: PLC0415 - as above
 
     bad: Literal["warn", "fail"] = "fail" if first else "warn"
-    path = "/key" if row.kind == "openrouter" else "/models"
-    if row.kind == "openrouter" and row.keys[0].secret is None:
+    dialect = row.dialect
+    path = dialect.key_path or dialect.list_paths[0]
+    if dialect.key_path is not None and row.keys[0].secret is None:
         return [Line(row.name, bad, "no key is configured", f"Set providers.{row.name}.api_key or api_key_file")]
     try:
         status, date, body = await _get(row, path)
@@ -263,7 +264,7 @@ async def _provider(row: "ProviderRow", settings: "Provider", *, first: bool) ->
         fix = "Check base_url and the network; serve starts anyway"
         return [*_way(row), Line(row.name, bad, f"{row.base_url}: {error}", fix)]
     lines = [*_way(row), _answered(row, status, body, bad)]
-    if path == "/models" and status == 200:
+    if dialect.key_path is None and status == 200:
         lines += _flaws(row.name, body)
     if date is not None:
         lines += _clock(row.name, date, time.time(), remote=settings.base_url.startswith("https:"))
@@ -309,31 +310,23 @@ def _answered(row: "ProviderRow", status: int, body: bytes, bad: Literal["warn",
         return Line(
             row.name,
             "ok",
-            f"{row.base_url} accepts the key{_key_facts(body)}" if row.keys[0].secret else f"{row.base_url} answers",
+            f"{row.base_url} accepts the key{row.dialect.describe_key(body)}"
+            if row.keys[0].secret
+            else f"{row.base_url} answers",
         )
     if status in (401, 403):
-        where = "https://openrouter.ai/keys" if row.kind == "openrouter" else "its operator"
+        where = row.dialect.key_page or "its operator"
         return Line(
             row.name,
             "fail",
             f"{row.base_url} refuses the key ({status})",
             f"Put a valid one into providers.{row.name}.api_key; see {where}",
         )
-    if status == 404 and row.kind != "openrouter":
-        return Line(row.name, "warn", f"{row.base_url}/models does not exist", "Should base_url end in /v1?")
+    if status == 404 and row.dialect.key_path is None:
+        return Line(
+            row.name, "warn", f"{row.base_url}{row.dialect.list_paths[0]} does not exist", "Should base_url end in /v1?"
+        )
     return Line(row.name, bad, f"{row.base_url} answered {status}", "Try again; if it stays, check base_url")
-
-
-def _key_facts(body: bytes) -> str:
-    """Return what OpenRouter says about a key; "" for an answer in an unknown shape."""
-    try:
-        data = json.loads(body)["data"]
-        left = data.get("limit_remaining")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return ""
-    return (
-        f", ${left} left of its limit" if isinstance(left, int | float) else "; OpenRouter sets no spending limit on it"
-    )
 
 
 def _clock(name: str, date: str, now_s: float, *, remote: bool) -> list[Line]:

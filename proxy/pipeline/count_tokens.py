@@ -58,9 +58,9 @@ async def _ask(
     context: RequestContext, route: Route, target: Target, provider: ProviderRow, key: Key, *, is_last: bool
 ) -> Reply:
     """Ask one target; its refusal is passed on if no other target could answer, else raised."""
-    prepared = provider.dialect.prepare(route.body_for(target), target.model, asks_usage=False)
+    prepared = provider.dialect.prepare(route.body_for(target), target.model, route.endpoint)
     sent = upstream_headers(context.client.said, provider, key, streamed=False)
-    url = provider.url(route.endpoint.path)
+    url = provider.url(provider.dialect.path(route.endpoint, target.model, streamed=False))
     deadlines = target.deadlines or provider.deadlines_for(target.model)
     try:
         answer = await provider.transport.send("POST", url, sent, dump_body(prepared.body), deadlines)

@@ -33,11 +33,11 @@ PAGES: Final[Mapping[str, str]] = {
 }
 
 
-def billing_page(base_url: str, kind: str) -> str | None:
-    """Return the page for the provider at an address, or of its kind; None where it is not known."""
+def billing_page(base_url: str) -> str | None:
+    """Return the page for the provider at an address; None where it is not known."""
     host = urlsplit(base_url).hostname or ""
     while host:
         if host in PAGES:
             return PAGES[host]
         host = host.partition(".")[2]
-    return PAGES["openrouter.ai"] if kind == "openrouter" else None
+    return None

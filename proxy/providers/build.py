@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from proxy.config.provider import NO_COST, PriceSettings, Provider, ProviderKey, Timeouts, apiece_pusd, per_token_ausd
+from proxy.config.provider import PriceSettings, Provider, ProviderKey, Timeouts, apiece_pusd, per_token_ausd
 from proxy.core.errors import ConfigError
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
@@ -15,23 +15,21 @@ from proxy.policy.parameter_form import form_of, has_known
 from proxy.policy.pricing import Price
 from proxy.policy.quota import Quota
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.key import NO_KEY, Auth, Key
-from proxy.providers.openai import OpenAIDialect
-from proxy.providers.openrouter import OpenRouterDialect
-from proxy.providers.provider import Dialect, ProviderRow
-from proxy.providers.resellers import told_cost_field
+from proxy.providers.key import NO_KEY, Key
+from proxy.providers.kinds import DIALECTS, Dialects, dialect_of
+from proxy.providers.provider import ProviderRow
 from proxy.providers.transport.base import AiohttpTransport, Transport
 from proxy.providers.transport.network import DIRECT, Network, ProxyServer
 
-_AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 
-
-def build_providers(providers: Mapping[str, Provider], old: Mapping[str, ProviderRow]) -> dict[str, ProviderRow]:
+def build_providers(
+    providers: Mapping[str, Provider], old: Mapping[str, ProviderRow], dialects: Dialects = DIALECTS
+) -> dict[str, ProviderRow]:
     """Return a row for each provider, in the order of the configuration."""
-    return {name: _build(name, provider, old.get(name)) for name, provider in providers.items()}
+    return {name: _build(name, provider, old.get(name), dialects) for name, provider in providers.items()}
 
 
-def _build(name: str, provider: Provider, old: ProviderRow | None) -> ProviderRow:
+def _build(name: str, provider: Provider, old: ProviderRow | None, dialects: Dialects) -> ProviderRow:
     base_url = str(provider.base_url).rstrip("/")
     network = _network(name, provider)
     is_kept = old is not None and old.base_url == base_url and old.network == network
@@ -46,7 +44,7 @@ def _build(name: str, provider: Provider, old: ProviderRow | None) -> ProviderRo
         on_disconnect=provider.on_disconnect,
         extra_headers={name: value.reveal() for name, value in provider.headers.items()},
         own_prices=tuple((pattern, own_price(price)) for pattern, price in provider.prices.items()),
-        dialect=_dialect(provider),
+        dialect=dialect_of(provider, dialects),
         transport=transport,
         retry=RetryRules(
             attempts=provider.retry.attempts,
@@ -59,7 +57,6 @@ def _build(name: str, provider: Provider, old: ProviderRow | None) -> ProviderRo
         queue_timeout_s=float(provider.queue_timeout_s),
         queue_max=provider.queue_max,
         network=network,
-        auth=provider.auth or _auth_of(base_url),
         model_deadlines=tuple(
             (pattern, _overlaid(_deadlines(provider), own)) for pattern, own in provider.timeouts.items()
         ),
@@ -136,14 +133,6 @@ def _key(provider: str, key: ProviderKey) -> Key:
     return Key(KeyFacts(key.name, key.priority, key.weight, bounds[0], bounds[1]), key.api_key, quotas)
 
 
-def _auth_of(base_url: str) -> Auth:
-    """Return how a provider is known to want its key; from Anthropic's and Microsoft's documentation."""
-    host = urlsplit(base_url).hostname or ""
-    if host == "api.anthropic.com":
-        return "x-api-key"
-    return "api-key" if host.endswith(_AZURE_HOSTS) else "bearer"
-
-
 def _network(name: str, provider: Provider) -> Network:
     """Return the way to a provider; raises ConfigError for a file of authorities that cannot be used."""
     named = None if provider.proxy is None else provider.proxy.reveal()
@@ -169,15 +158,6 @@ def make_transport(base_url: str, network: Network = DIRECT) -> Transport:
             raise
         return AiohttpTransport(base_url, network)
     return PooledTransport(base_url, network)
-
-
-def _dialect(provider: Provider) -> Dialect:
-    if provider.kind == "openrouter":
-        return OpenRouterDialect(provider.attribution.referer or "", provider.attribution.title or "")
-    field = provider.cost_field
-    if field is None:
-        return OpenAIDialect(told_cost_field(str(provider.base_url)))
-    return OpenAIDialect(takes_cost=False) if field == NO_COST else OpenAIDialect(field)
 
 
 def own_price(price: PriceSettings) -> Price:

@@ -55,7 +55,7 @@ async def look_up(access: GenerationAccess, generation_id: str) -> GenerationRec
     provider, key = access
     if not is_generation_id(generation_id):
         raise GenerationUnavailableError("the id is not one that can be asked for")
-    headers = {"Accept": "application/json", "Accept-Encoding": "identity", **key.headers(provider.auth)}
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity", **provider.dialect.auth_headers(key)}
     try:
         answer = await provider.transport.send(
             "GET", provider.url(f"/generation?id={generation_id}"), headers, None, _DEADLINES

@@ -1,15 +1,10 @@
 """A provider's key: the name that lists and the ledger show, and the secret that they never do."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from proxy.core.secret import Secret
 from proxy.policy.key_ring import KeyFacts
 from proxy.policy.quota import Quota
-
-Auth = Literal["bearer", "x-api-key", "api-key"]
-"""How a provider is sent its key: most as a bearer, Anthropic and Azure in a header of their own."""
-
 
 _SECRET_LEAST_CHARS = 8
 """A shorter key, such as local servers are given, is no secret but a part of words: "k" stands in "unknown"."""
@@ -32,13 +27,6 @@ class Key:
         text = "" if self.secret is None else self.secret.reveal()
         object.__setattr__(self, "quoted", text if len(text) >= _SECRET_LEAST_CHARS else "")
         object.__setattr__(self, "quoted_bytes", self.quoted.encode())
-
-    def headers(self, auth: Auth = "bearer") -> dict[str, str]:
-        """Return what a request carries so that the provider knows the key."""
-        if self.secret is None:
-            return {}
-        key = self.secret.reveal()
-        return {"Authorization": f"Bearer {key}"} if auth == "bearer" else {auth: key}
 
 
 NO_KEY = Key(KeyFacts("none"), None)

@@ -17,7 +17,7 @@ import orjson
 
 from proxy.core.clock import Clock
 from proxy.policy.model_list import ParsedModelList, flaws_text, read_model_list
-from proxy.policy.pricing import Price, PriceList, accept_refresh, find_price, parse_price_list
+from proxy.policy.pricing import Price, PriceList, accept_refresh, find_price
 from proxy.policy.pricing.price_list import UNREADABLE
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.model_facts import UNKNOWN, ModelFacts, read_model_facts
@@ -205,20 +205,26 @@ class ModelLists:
 
 
 async def _fetch_lists(provider: ProviderRow, hear_date: Callable[[str | None], None]) -> Any:
-    """Return the list of models; OpenRouter's separate list of embedding models is appended."""
-    payload = await _fetch(provider, "/models", hear_date)
+    """Return the list of models, with the models of the provider's further lists behind it."""
+    first, *further = provider.dialect.list_paths
+    payload = await _fetch(provider, first, hear_date)
     if payload is None:
-        raise ModelListsError("GET /models answered 404")
-    if not provider.dialect.lists_prices or not isinstance(payload, dict):
-        return payload
-    read_model_list(payload)  # wholly broken, it is not saved by the other one
-    more = await _fetch(provider, "/embeddings/models", hear_date)
-    own, others = payload.get("data"), more.get("data") if isinstance(more, dict) else None
-    if isinstance(own, list) and own and isinstance(others, list):
-        known = {entry.get("id") for entry in own if isinstance(entry, dict)}
-        added = [entry for entry in others if not isinstance(entry, dict) or entry.get("id") not in known]
-        payload = {**payload, "data": own + added}
+        raise ModelListsError(f"GET {first} answered 404")
+    for path in further:
+        if isinstance(payload, dict):
+            read_model_list(payload)  # wholly broken, it is not saved by another one
+            payload = _joined(payload, await _fetch(provider, path, hear_date))
     return payload
+
+
+def _joined(payload: dict[str, Any], more: Any) -> dict[str, Any]:
+    """Return a list with the models behind it that only another one has."""
+    own, others = payload.get("data"), more.get("data") if isinstance(more, dict) else None
+    if not (isinstance(own, list) and own and isinstance(others, list)):
+        return payload
+    known = {entry.get("id") for entry in own if isinstance(entry, dict)}
+    added = [entry for entry in others if not isinstance(entry, dict) or entry.get("id") not in known]
+    return {**payload, "data": own + added}
 
 
 async def _fetch(provider: ProviderRow, path: str, hear_date: Callable[[str | None], None]) -> Any:
@@ -255,7 +261,7 @@ def _bounded(price: Price, facts: ModelFacts) -> Price:
 
 def _prices(provider: ProviderRow, listed: ParsedModelList) -> PriceList:
     """Read the prices of a list. OpenAI and servers like it list none: theirs stand in the configuration."""
-    return parse_price_list(list(listed.entries)) if provider.dialect.lists_prices else _NO_PRICES
+    return provider.dialect.read_prices(listed.entries) if provider.dialect.lists_prices else _NO_PRICES
 
 
 def _flaws(listed: ParsedModelList, prices: PriceList) -> tuple[str, ...]:

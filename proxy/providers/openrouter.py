@@ -1,9 +1,16 @@
 """What only OpenRouter does: usage.cost in each answer, a look-up by generation id, attribution headers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from json import loads
 from typing import Any
 
-from proxy.providers.provider import PreparedBody
+from proxy.policy.pricing import PriceList
+from proxy.providers.auth import Auth, default_headers, key_headers
+from proxy.providers.billing_page import PAGES
+from proxy.providers.dialect import PreparedBody
+from proxy.providers.key import Key
+from proxy.providers.openrouter_prices import parse_price_list
+from proxy.wire.endpoint import Endpoint
 
 # Providers whose generation, and bill, ends when a stream is closed: OpenRouter's documentation, streaming page, 2026.
 _CANCELLABLE = frozenset(
@@ -43,16 +50,29 @@ class OpenRouterDialect:
     cost_paths: tuple[tuple[str, ...], ...] = ()
     cost_header: str | None = None
     has_generations = True
+    falls_back = True
+    list_paths: tuple[str, ...] = ("/models", "/embeddings/models")  # embedding models stand on a list of their own
     lists_prices = True
+    key_path: str | None = "/key"
+    key_page: str | None = "https://openrouter.ai/keys"
+    billing_page: str | None = PAGES["openrouter.ai"]
 
-    def __init__(self, referer: str, title: str) -> None:
+    def __init__(self, referer: str, title: str, auth: Auth = "bearer") -> None:
         self._referer = referer
         self._title = title
+        self._auth: Auth = auth
+        self.default_headers = default_headers(auth)
 
-    def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> PreparedBody:
+    def path(self, endpoint: Endpoint, model: str, *, streamed: bool) -> str:  # noqa: ARG002 - the protocol's signature
+        return endpoint.path
+
+    def auth_headers(self, key: Key) -> Mapping[str, str]:
+        return key_headers(key, self._auth)
+
+    def prepare(self, body: dict[str, Any], model: str, endpoint: Endpoint) -> PreparedBody:
         """Return the body, asking for the cost. OpenRouter always sends it today; older deployments need the switch."""
         prepared = {**body, "model": model}
-        if asks_usage:
+        if endpoint.asks_usage:
             usage = body.get("usage")
             prepared["usage"] = {**usage, "include": True} if isinstance(usage, dict) else {"include": True}
         return tuple.__new__(PreparedBody, (prepared, False))  # what Prepared(…) comes to, without the call between
@@ -65,6 +85,21 @@ class OpenRouterDialect:
         if "x-title" not in sent and "x-openrouter-title" not in sent and self._title:
             added["X-OpenRouter-Title"] = self._title
         return added
+
+    def read_prices(self, models: Sequence[Mapping[str, Any]]) -> PriceList:
+        return parse_price_list(list(models))
+
+    def describe_key(self, body: bytes) -> str:
+        """Return what is left of a key's own limit; "" for an answer in an unknown shape."""
+        try:
+            left = loads(body)["data"].get("limit_remaining")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return ""
+        return (
+            f", ${left} left of its limit"
+            if isinstance(left, int | float)
+            else "; OpenRouter sets no spending limit on it"
+        )
 
     def cancel_stops_bill(self, served_by: str | None) -> bool:
         return served_by is not None and served_by.casefold() in _CANCELLABLE

@@ -1,55 +1,18 @@
-"""A provider is a row of data; what only one of them does differently stands in a file of its own.
-
-No other part asks which provider it talks to: it reads these fields.
-"""
+"""A provider is a row of data; how it speaks is its dialect (dialect.py)."""
 
 import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
 
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
 from proxy.policy.parameter_form import ParameterForm
 from proxy.policy.pricing import Price
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.key import Auth, Key
+from proxy.providers.dialect import Dialect
+from proxy.providers.key import Key
 from proxy.providers.transport.base import Transport
 from proxy.providers.transport.network import DIRECT, Network
-
-_ANTHROPIC_DEFAULTS: Mapping[str, str] = MappingProxyType({"anthropic-version": "2023-06-01"})  # the only one there is
-_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-
-
-class PreparedBody(NamedTuple):
-    """A body as one provider wants it. hide_usage: only we asked for the usage; it is taken out on the way down."""
-
-    body: dict[str, Any]
-    hide_usage: bool
-
-
-class Dialect(Protocol):
-    """What differs between kinds of providers."""
-
-    reports_cost: bool  # the cost in its answers is what is charged
-    takes_cost: bool  # such a cost counts where no price is known
-    cost_paths: tuple[tuple[str, ...], ...]  # where it stands, the first that is there; empty: usage.cost
-    cost_header: str | None  # of an answer in one piece
-    has_generations: bool  # an answer can be looked up by its id afterwards
-    lists_prices: bool  # its list of models tells what they cost
-
-    def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> PreparedBody:
-        """Return the body with the model, asking for usage if the endpoint has a way to ask."""
-        ...
-
-    def headers(self, sent: Mapping[str, str]) -> Mapping[str, str]:
-        """Return headers to add to those that the client sent (names in lower case)."""
-        ...
-
-    def cancel_stops_bill(self, served_by: str | None) -> bool:
-        """Return whether closing a stream stops the bill; served_by is the provider behind the provider."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +35,6 @@ class ProviderRow:
     queue_timeout_s: float = 10.0
     queue_max: int = 100
     network: Network = DIRECT
-    auth: Auth = "bearer"
     model_deadlines: tuple[tuple[str, Deadlines], ...] = ()  # (glob of model names, deadlines), the first match wins
     parameters: tuple[
         tuple[str, ParameterForm], ...
@@ -84,13 +46,8 @@ class ProviderRow:
         return self.base_url + path
 
     def auth_headers(self) -> dict[str, str]:
-        """Return the headers for calls of our own, which use the first key."""
-        return {**self.default_headers, **self.keys[0].headers(self.auth)}
-
-    @property
-    def default_headers(self) -> Mapping[str, str]:
-        """Return what a request needs where the client did not send it."""
-        return _ANTHROPIC_DEFAULTS if self.auth == "x-api-key" else _NO_HEADERS
+        """Return the headers for calls of our own, which go out with the first key."""
+        return {**self.dialect.default_headers, **self.dialect.auth_headers(self.keys[0])}
 
     def deadlines_for(self, model: str) -> Deadlines:
         for pattern, deadlines in self.model_deadlines:

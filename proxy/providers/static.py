@@ -9,11 +9,13 @@ from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
 from proxy.policy.static_text import static_text
 from proxy.providers.deadlines import Deadlines
+from proxy.providers.dialect import PreparedBody
 from proxy.providers.key import NO_KEY
 from proxy.providers.openai import OpenAIDialect
-from proxy.providers.provider import PreparedBody, ProviderRow
+from proxy.providers.provider import ProviderRow
 from proxy.providers.transport.base import Take, TransportError, read_to
 from proxy.wire.body import wants_usage
+from proxy.wire.endpoint import Endpoint
 
 NAME = "static"
 _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
@@ -23,7 +25,7 @@ _FOREVER_S = 86_400.0
 class StaticDialect(OpenAIDialect):
     """As OpenAI's, with the body as it is: nobody counts what costs nothing."""
 
-    def prepare(self, body: dict[str, Any], model: str, *, asks_usage: bool = True) -> PreparedBody:  # noqa: ARG002 - the protocol's signature
+    def prepare(self, body: dict[str, Any], model: str, endpoint: Endpoint) -> PreparedBody:  # noqa: ARG002 - the protocol's signature
         return PreparedBody({**body, "model": model}, hide_usage=False)
 
 

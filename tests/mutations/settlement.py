@@ -14,7 +14,7 @@ MUTATIONS: Final = (
     Mutation(
         "looked-up-with-the-first-key",
         "A bill is asked for with the provider's first key, whatever the attempt went out with.",
-        (Patch("look_up", "key.headers(provider.auth)", "provider.auth_headers()"),),
+        (Patch("look_up", "provider.dialect.auth_headers(key)", "provider.auth_headers()"),),
         (f"{_LOOKED_UP}what_was_hung_up_on_is_asked_for_with_its_own_key",),
     ),
     Mutation(

@@ -33,12 +33,11 @@ from proxy.policy.pricing import (
     input_bound_tokens,
     maximum_to_write,
     output_limit_tokens,
-    parse_openrouter_model,
-    parse_price_list,
     read_facts,
     unpriced_features,
     worst_case_pusd,
 )
+from proxy.providers.openrouter_prices import parse_openrouter_model, parse_price_list
 from proxy.wire.body import BodyError
 from proxy.wire.endpoint import ENDPOINTS, Endpoint
 from tests.policy.made_price import price_from_config

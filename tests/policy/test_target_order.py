@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.policy.model_features import NOTHING_SAID, ModelFeatures, read_features
-from proxy.policy.pricing import parse_price_list
 from proxy.policy.pricing.body_facts import read_facts
 from proxy.policy.pricing.price import Price
 from proxy.policy.target_order import LEARN_SHARE, Candidate, Order, RequestNeeds, Select, mix_ausd, order, read_needs
+from proxy.providers.openrouter_prices import parse_price_list
 from proxy.simulator.prices import CATALOGUE, model_body
 
 USD_PER_M = 10**12  # 1 USD per million tokens in atto-USD a token

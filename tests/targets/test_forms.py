@@ -69,7 +69,7 @@ def test_what_the_client_sent_arrives_unchanged(
     route = Route((Target("p", "m"),), body, "m", None, asked=sent, endpoint=endpoint)
     if bound is not None:
         route = route.within(bound)
-    prepared = dialect.prepare(route.body_for(route.targets[0]), "m", asks_usage=endpoint.asks_usage)
+    prepared = dialect.prepare(route.body_for(route.targets[0]), "m", endpoint)
     found = in_form(prepared.body, route, form)
     for name, value in sent.items():
         if name in endpoint.maximum and bound is not None:

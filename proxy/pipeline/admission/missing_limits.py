@@ -7,6 +7,7 @@ from proxy.config.schema import Settings
 from proxy.pipeline.admission.allowance import build_allowance
 from proxy.pipeline.identity.user_lookup import stored_allowance
 from proxy.policy.nearest import nearest
+from proxy.providers.kinds import dialect_of
 
 _NAMED_MAX = 5
 
@@ -45,7 +46,7 @@ def _unlimited(settings: Settings, users: Sequence[Mapping[str, Any]]) -> Iterat
 def _costs_nothing(settings: Settings) -> bool:
     """Return whether every provider is one of the operator's own, without a price."""
     return all(
-        provider.kind != "openrouter"
+        not dialect_of(provider).lists_prices
         and provider.prices
         and all(price.input == price.output == price.request == 0 for price in provider.prices.values())
         for provider in settings.providers.values()

@@ -14,6 +14,7 @@ from proxy.pipeline.values.route import Target
 from proxy.policy.answer_check import CheckRules, SchemaError, build_schema, schema_in
 from proxy.policy.prompt_template import Variable
 from proxy.providers.build import deadlines_of
+from proxy.providers.kinds import dialect_of
 from proxy.providers.provider import ProviderRow
 from proxy.providers.static import NAME, static_row
 
@@ -77,8 +78,8 @@ def _target(name: str, one: PresetTarget, preset: Preset, providers: Mapping[str
 
 
 def handed_over(targets: tuple[Target, ...], providers: Mapping[str, Provider]) -> tuple[Target, ...]:
-    """Pass OpenRouter's targets to its first one, which falls back on them by itself; the others stay as they are."""
-    own = [one for one in targets if one.static is None and providers[one.provider].kind == "openrouter"]
+    """Pass the targets of a provider that falls back by itself to its first one; the others stay as they are."""
+    own = [one for one in targets if one.static is None and dialect_of(providers[one.provider]).falls_back]
     first = own[0] if own else None
     mine = [one for one in own if first is not None and one.provider == first.provider]
     if first is None or len(mine) == 1:

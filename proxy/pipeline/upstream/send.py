@@ -30,18 +30,16 @@ async def send_attempt(context: RequestContext, attempt: Attempt, reservation: R
     """Send the request and hear the head of the answer; all that happened is noted in attempt."""
     provider, heard, route = attempt.provider, attempt.heard, reservation.route
     endpoint, target = route.endpoint, attempt.target
-    body, attempt.hide_usage = provider.dialect.prepare(
-        route.body_for(target), target.model, asks_usage=endpoint.asks_usage
-    )
+    dialect = provider.dialect
+    body, attempt.hide_usage = dialect.prepare(route.body_for(target), target.model, endpoint)
     if attempt.form is not None or provider.has_forms or services.forms.learnt:
         body = _suited(body, attempt, route, services)
     attempt.body = body
     headers = upstream_headers(context.client.said, provider, attempt.key, streamed=attempt.streamed)
+    path = dialect.path(endpoint, target.model, streamed=attempt.streamed)
     heard.dispatched = True  # from here on nobody knows, unless the transport does
     try:
-        answer = await provider.transport.send(
-            "POST", provider.url(endpoint.path), headers, dump_body(body), attempt.deadlines
-        )
+        answer = await provider.transport.send("POST", provider.url(path), headers, dump_body(body), attempt.deadlines)
     except TransportError as error:
         heard.dispatched = error.dispatched
         attempt.fail(
@@ -103,7 +101,7 @@ def upstream_headers(said: RequestHeaders, provider: ProviderRow, key: Key, *, s
     last = said.upstream
     if last is not None and last[0] is provider and last[1] is key and last[2] is streamed:
         return last[3]
-    headers = SentHeaders(provider.default_headers)
+    headers = SentHeaders(provider.dialect.default_headers)
     headers.update(said.sent or ())
     headers.update(provider.dialect.headers(headers))
     headers["Content-Type"] = "application/json"
@@ -111,7 +109,7 @@ def upstream_headers(said: RequestHeaders, provider: ProviderRow, key: Key, *, s
     headers["Accept-Encoding"] = "identity"  # the meter reads what passes, and the client gets what came
     headers["User-Agent"] = "tollkeeper"
     headers.update(provider.extra_headers)
-    headers.update(key.headers(provider.auth))
+    headers.update(provider.dialect.auth_headers(key))
     said.upstream = (provider, key, streamed, headers)
     return headers
 

@@ -111,7 +111,7 @@ def _bad_key(provider: ProviderRow, key_name: str, status: int | None) -> Provid
 def _no_credits(provider: ProviderRow, key_name: str, failure: Failure) -> ProviderError:
     wait_s = failure.retry_after_s
     passes = wait_s is not None and 0 < wait_s <= _TOLD_MAX_S
-    page = billing_page(provider.base_url, provider.kind)
+    page = billing_page(provider.base_url) or provider.dialect.billing_page
     if key_name == OWN:
         whose = f'Your own account at provider "{provider.name}" is out of credits ({failure.status}).'
         where = f" Add credits: {page}" if page is not None else " Add credits there."

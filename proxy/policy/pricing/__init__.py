@@ -12,8 +12,6 @@ from proxy.policy.pricing.price_list import (
     accept_refresh,
     diff_price_lists,
     find_price,
-    parse_openrouter_model,
-    parse_price_list,
 )
 from proxy.policy.pricing.worst_case import (
     FLOOR_TOKENS,
@@ -56,8 +54,6 @@ __all__ = [
     "input_bound_tokens",
     "maximum_to_write",
     "output_limit_tokens",
-    "parse_openrouter_model",
-    "parse_price_list",
     "rates_at",
     "read_facts",
     "thinking_budget",

@@ -1,0 +1,63 @@
+"""How a provider speaks: paths, keys, bodies and what it says about money; and the translation of a foreign form.
+
+No other part asks which provider it talks to: it reads these fields.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from proxy.policy.pricing import PriceList
+from proxy.providers.key import Key
+from proxy.wire.endpoint import Endpoint
+
+
+class PreparedBody(NamedTuple):
+    """A body as one provider wants it. hide_usage: only we asked for the usage; it is taken out on the way down."""
+
+    body: dict[str, Any]
+    hide_usage: bool
+
+
+class Dialect(Protocol):
+    """What differs between kinds of providers."""
+
+    reports_cost: bool  # the cost in its answers is what is charged
+    takes_cost: bool  # such a cost counts where no price is known
+    cost_paths: tuple[tuple[str, ...], ...]  # where it stands, the first that is there; empty: usage.cost
+    cost_header: str | None  # of an answer in one piece
+    has_generations: bool  # an answer can be looked up by its id afterwards
+    falls_back: bool  # it takes a list of models, and falls back on them by itself
+    list_paths: tuple[str, ...]  # of its lists of models, at least one; only the first must be there
+    lists_prices: bool  # they tell what the models cost
+    key_path: str | None  # where it tells of the key that asks, which it wants; None: a list shows whether it is good
+    key_page: str | None  # where its users make keys
+    billing_page: str | None  # where an account is topped up, if its address does not tell
+    default_headers: Mapping[str, str]  # what a request needs where the client did not send it
+
+    def path(self, endpoint: Endpoint, model: str, *, streamed: bool) -> str:
+        """Return the path of an endpoint behind the base URL."""
+        ...
+
+    def auth_headers(self, key: Key) -> Mapping[str, str]:
+        """Return what a request carries so that the provider knows the key."""
+        ...
+
+    def headers(self, sent: Mapping[str, str]) -> Mapping[str, str]:
+        """Return headers to add to those that the client sent (names in lower case)."""
+        ...
+
+    def prepare(self, body: dict[str, Any], model: str, endpoint: Endpoint) -> PreparedBody:
+        """Put the model in, and ask for usage where the endpoint has a way to ask."""
+        ...
+
+    def read_prices(self, models: Sequence[Mapping[str, Any]]) -> PriceList:
+        """Read the prices of a list; raises PriceError for a list that must not replace the one in force."""
+        ...
+
+    def describe_key(self, body: bytes) -> str:
+        """Return what the answer at key_path says of a key, to stand behind a text; "" where it says nothing."""
+        ...
+
+    def cancel_stops_bill(self, served_by: str | None) -> bool:
+        """Tell whether closing a stream ends the charge; served_by is the provider behind the provider."""
+        ...
