@@ -30,6 +30,7 @@ from proxy.pipeline.access_log import AccessLog, LineSink
 from proxy.pipeline.admission.limiter import MemoryLimiter
 from proxy.pipeline.admission.missing_limits import MissingLimit
 from proxy.pipeline.counters import Counters
+from proxy.pipeline.events import Publisher
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.provider_health import Health
@@ -146,6 +147,7 @@ class App:
             health=self.health,
             look_up_later=self.pending.look_up_later,
             tally=tally,
+            events=Publisher(tally),
         )
         self._log_as(settings)
         self.taken_up = await self.pending.start()
@@ -197,7 +199,9 @@ class App:
         is_wanted = level in ("debug", "info")
         if is_wanted and self._access is None:
             self._access = AccessLog(self._output)
-        self.services.access = self._access if is_wanted else None
+        access = self.services.access = self._access if is_wanted else None
+        counters = self.services.tally
+        self.services.events.subscribers = (counters,) if access is None else (counters, access)
 
     def _lines(self) -> Mapping[str, Callable[[], bool]]:
         return {"the access log's thread": lambda: self._access is None or self._access.is_alive}

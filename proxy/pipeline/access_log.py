@@ -5,14 +5,13 @@ client or a provider wrote, so that no prompt, answer or secret can stand in a l
 """
 
 import logging
-import threading
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from proxy.core.errors import ApiError, CallerError, OwnError
+from proxy.core.batch_thread import BatchThread
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.context import RequestContext
+from proxy.pipeline.values.finished import RequestFinished, RequestRefused
 from proxy.storage.rows import OpenRow, RequestEnd, id_text
 
 REQUEST = "request"
@@ -23,7 +22,6 @@ LINES_LOST = "log.lines_lost"
 log = logging.getLogger("tollkeeper.access_log")
 
 _ENTRIES_MAX = 50_000  # some seconds of a busy proxy whose log cannot be written; about a kilobyte each
-_GATHER_S = 0.2  # lines are written together: a wake-up for each would cost more than the line
 _NAME_CHARS_MAX = 100  # of a model's name, which comes from the client
 _REASON_CHARS_MAX = 400
 
@@ -48,82 +46,44 @@ class LineSink(Protocol):
 
 
 class AccessLog:
-    """A queue with a bound and the thread that empties it. What finds no room is dropped and counted, and told."""
+    """A subscriber that hands one entry for each request to a thread. What finds no room is dropped, and told."""
 
     def __init__(self, lines: LineSink) -> None:
         self._lines = lines
-        self._entries: deque[Ended | Line] = deque()
-        self._lost = 0
-        self._is_idle = True  # the thread waits to be woken
-        self._wake = threading.Event()
-        self._is_closed = False
-        self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
-        self._thread.start()
+        self._unwritable = 0  # since the last batch
+        self._thread: BatchThread[Ended | Line] = BatchThread("access-log", self._write, _ENTRIES_MAX)
+        self._put = self._thread.put
+        self.close = self._thread.close
 
-    def ended(self, row: OpenRow, end: RequestEnd) -> None:
+    def finished(self, event: RequestFinished) -> None:
         """Note the end of a request that has a row in the ledger."""
-        entries = self._entries  # as _add() does, which takes longer to call
-        if len(entries) >= _ENTRIES_MAX:
-            self._lost += 1
-            return
-        entries.append((row, end))
-        if self._is_idle:
-            self._is_idle = False
-            self._wake.set()
+        self._put(event[:2])
 
-    def refused(self, context: RequestContext, path: str, error: ApiError) -> None:
-        """Note a request that was answered with an error and has no row. path: without what a client made up."""
-        self._add(refused_line(context, path, error))
+    def refused(self, event: RequestRefused) -> None:
+        """Note a request that was answered with an error and has no row."""
+        self._put(refused_line(event))
 
     def served(self, context: RequestContext, path: str, status: int) -> None:
         """Note a request that has no row because it could cost nothing."""
         fields = {"request_id": context.request_id, "user": context.user, "path": path, "status": status}
-        self._add({**_head(context.clock.now_ms(), REQUEST), **fields})
+        self._put({**_head(context.clock.now_ms(), REQUEST), **fields})
 
     def joined(self, context: RequestContext) -> None:
         """Note a request that got the answer of another one with the same Idempotency-Key."""
         fields = {"request_id": context.request_id, "user": context.user, "model": shown_name(context.asked)}
-        self._add({**_head(context.clock.now_ms(), JOINED), **fields})
+        self._put({**_head(context.clock.now_ms(), JOINED), **fields})
 
     @property
     def is_alive(self) -> bool:
-        """Tell whether lines are written; also true once it was closed."""
-        return self._is_closed or self._thread.is_alive()
+        """Return whether lines are written; also true once it was closed."""
+        return self._thread.is_alive
 
-    def close(self) -> None:
-        """Write what is queued and end the thread."""
-        self._is_closed = True
-        self._wake.set()
-        self._thread.join()
-
-    def _add(self, entry: Line) -> None:
-        if len(self._entries) >= _ENTRIES_MAX:
-            self._lost += 1
-            return
-        self._entries.append(entry)
-        if self._is_idle:
-            self._is_idle = False
-            self._wake.set()
-
-    def _run(self) -> None:
-        pause = threading.Event()  # never set: a wait that another thread cannot mistake for a wake-up
-        while not self._is_closed:
-            self._wake.wait()
-            self._wake.clear()
-            if not self._is_closed:
-                pause.wait(_GATHER_S)
-            self._is_idle = True  # before the queue is emptied: what comes meanwhile wakes the thread again
-            self._write()
-        self._write()
-
-    def _write(self) -> None:
-        entries = self._taken()
-        lost, self._lost = self._lost, 0
+    def _write(self, entries: list[Ended | Line], dropped: int) -> None:
+        lost, self._unwritable = dropped + self._unwritable, 0
         if lost:
             last_ms = _written_ms(entries[-1]) if entries else 0
             entries.append({**_head(last_ms, LINES_LOST), "lines": lost})
-        if entries:
-            self._write_all(entries)
+        self._write_all(entries)
 
     def _write_all(self, entries: Sequence[Ended | Line]) -> None:
         """Write entries, each alone where they cannot be written together; one that cannot be is lost, and told."""
@@ -131,15 +91,11 @@ class AccessLog:
             self._lines.write(entries)
         except Exception:
             if len(entries) == 1:
-                self._lost += 1
+                self._unwritable += 1
                 log.exception("log.line_unwritable")
                 return
             for entry in entries:
                 self._write_all([entry])
-
-    def _taken(self) -> list[Ended | Line]:
-        take = self._entries.popleft
-        return [take() for _ in range(len(self._entries))]
 
 
 def _written_ms(entry: Ended | Line) -> int:
@@ -177,20 +133,19 @@ def request_line(row: OpenRow, end: RequestEnd) -> Line:
     }
 
 
-def refused_line(context: RequestContext, path: str, error: ApiError) -> Line:
-    """Return the line of a request without a row; the reason is told where every word of it is ours."""
-    is_ours = isinstance(error, CallerError | OwnError) and error.code != "model_not_found"
+def refused_line(event: RequestRefused) -> Line:
+    """Return the line of a request without a row."""
     return {
-        **_head(context.clock.now_ms(), REFUSED),
-        "request_id": context.request_id,
-        "user": context.user,
-        "path": path,
-        "model": shown_name(context.asked),
-        "status": error.status,
-        "error": error.code,
-        "param": error.param,
-        "duration_ms": int((context.clock.monotonic_s() - context.started_s) * 1000),
-        "reason": error.message[:_REASON_CHARS_MAX] if is_ours else None,
+        **_head(event.at_ms, REFUSED),
+        "request_id": event.request_id,
+        "user": event.user,
+        "path": event.path,
+        "model": shown_name(event.model),
+        "status": event.status,
+        "error": event.code,
+        "param": event.param,
+        "duration_ms": event.duration_ms,
+        "reason": None if event.reason is None else event.reason[:_REASON_CHARS_MAX],
     }
 
 

@@ -8,6 +8,7 @@ from proxy.core.clock import Clock
 from proxy.pipeline.access_log import AccessLog
 from proxy.pipeline.admission.limiter import MemoryLimiter
 from proxy.pipeline.counters import Counters
+from proxy.pipeline.events import Publisher
 from proxy.pipeline.idempotency_claim import IdempotencyClaims
 from proxy.pipeline.in_flight import InFlight
 from proxy.pipeline.settlement.write_timeout import WriteTimeout
@@ -41,5 +42,6 @@ class Services:
     claims: IdempotencyClaims = field(default_factory=IdempotencyClaims)
     tally: Counters = field(default_factory=Counters)
     access: AccessLog | None = None  # None: nobody reads it
+    events: Publisher = field(default_factory=Publisher)
     forms: ParameterForms = field(default_factory=ParameterForms)
     draining: bool = False

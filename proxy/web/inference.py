@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from proxy.core.errors import ApiError, CallerError, OwnError
+from proxy.core.errors import CallerError, OwnError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.count_tokens import pass_on_count
 from proxy.pipeline.downstream import Reply
@@ -19,10 +19,6 @@ async def answer_inference(context: RequestContext, deps: Deps) -> Reply:
     services.in_flight.add(context)
     try:
         return await run(context, services)
-    except ApiError as error:
-        if isinstance(error, CallerError | OwnError):
-            services.tally.refusals[error.status, error.code] += 1
-        raise
     finally:
         services.in_flight.remove(context)
 

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from proxy.core.money import PUSD_PER_USD
 from proxy.pipeline.context import RequestContext
+from proxy.pipeline.counters import Durations
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.upstream.provider_health import ProviderView
 from proxy.web.deps import Deps
@@ -51,6 +52,18 @@ class _Collector:
         yield _counter(
             "tollkeeper_key_set_asides", "How often a key was suspended.", ("provider", "key", "case"), tally.set_asides
         )
+        yield _histogram(
+            "tollkeeper_request_duration_seconds", "How long requests took that were answered.", tally.durations
+        )
+        yield _histogram(
+            "tollkeeper_first_token_seconds", "How long it took to the first content of an answer.", tally.first_tokens
+        )
+        yield _counter(
+            "tollkeeper_subscriber_failures",
+            "Events of requests that a part which hears of them failed to take up.",
+            (),
+            {(): services.events.failures},
+        )
         yield _gauge("tollkeeper_requests_in_flight", "Requests that are being answered.", len(services.in_flight))
         yield _gauge("tollkeeper_settlements_pending", "Requests whose cost is being looked up.", self._deps.pending())
         yield _gauge(
@@ -88,8 +101,8 @@ def _of_providers(views: Mapping[str, ProviderView]) -> Iterator[Metric]:
         "tollkeeper_line", "Attempts that wait for a provider with max_concurrency.", labels=("provider", "place")
     )
     for name, view in views.items():
-        for deps in _STATES:
-            breakers.add_metric((name, deps), float(view.breaker.state == deps))
+        for state in _STATES:
+            breakers.add_metric((name, state), float(view.breaker.state == state))
         opened.add_metric((name,), float(view.breaker.opened_count))
         models.add_metric((name,), float(sum(model.state == "open" for model in view.models.values())))
         keys.add_metric((name,), float(sum(key.set_aside_until_ms is not None for key in view.keys)))
@@ -109,6 +122,14 @@ def _counter(name: str, text: str, labels: Iterable[str], counts: Mapping[Any, f
     family = CounterMetricFamily(name, text, labels=tuple(labels))
     for values, count in counts.items():
         family.add_metric(tuple(str(value) for value in values), float(count))
+    return family
+
+
+def _histogram(name: str, text: str, durations: Mapping[str, Durations]) -> Metric:
+    """Return a histogram of seconds by provider."""
+    family = HistogramMetricFamily(name, text, labels=("provider",))
+    for provider, counted in durations.items():
+        family.add_metric((provider,), counted.cumulative(), counted.sum_ms / 1000)
     return family
 
 

@@ -16,63 +16,16 @@ from proxy.cli.logs import Output, set_up_logs
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline import access_log
 from proxy.pipeline.access_log import LINES_LOST, AccessLog, Ended, Line
+from proxy.pipeline.values.finished import RequestFinished
 from proxy.storage.rows import OpenRow, RequestEnd
 from tests.support.control import Controls
+from tests.support.ended_request import END, OPEN
 from tests.support.installation import settings, token_hash_of, token_of, write_config
 from tests.support.patience import eventually
 from tests.support.process import Process, serving
 from tests.support.stand import CHAT, MESSAGES, MODEL, read_rows, simulator
 
 ROOT = Path(__file__).resolve().parents[2]
-OPEN = OpenRow(
-    *(
-        1,
-        1_764_400_000_000,
-        "2026-11-29",
-        "anna",
-        "family",
-        "tok_1",
-        "chat/completions",
-        "fast",
-        None,
-        None,
-        None,
-        9,
-        9,
-        0,
-    ),
-    *("openrouter", "main", "openai/gpt-5-mini"),
-)
-END = RequestEnd(
-    id=0x3446F6A9C7A00000,
-    finished_ms=1_764_400_001_234,
-    model="openai/gpt-5-mini",
-    provider="openrouter",
-    status=200,
-    finish_reason="stop",
-    input_tokens=312,
-    output_tokens=45,
-    cached_tokens=0,
-    reasoning_tokens=0,
-    cost_pusd=487_500_000,
-    cost_source="provider",
-    state="settled",
-    ttft_ms=310,
-    duration_ms=1240,
-    attempts=2,
-    generation_id="gen-1",
-    error=None,
-    flags=None,
-    outcome="ok",
-    upstream_status=200,
-    served_by=None,
-    started_ms=1_764_400_000_000,
-    user="anna",
-    group_name="family",
-    use_case=None,
-    uncounted_tokens=0,
-    attempt_ends=(),
-)
 FREE = {"*": {"input": 0, "output": 0}}
 
 
@@ -189,7 +142,7 @@ def test_what_finds_no_room_is_counted_and_told(monkeypatch: pytest.MonkeyPatch)
     kept.goes_on.clear()
     log = AccessLog(kept)
     for _ in range(100):
-        log.ended(OPEN, END)
+        log.finished(RequestFinished(OPEN, END))
     kept.goes_on.set()
     log.close()
     told = [line for line in kept.lines if line["event"] == LINES_LOST]
@@ -201,7 +154,7 @@ def test_nothing_is_lost_between_two_batches() -> None:
     kept = Kept()
     log = AccessLog(kept)
     for n in range(3000):
-        log.ended(OPEN, END._replace(id=n))
+        log.finished(RequestFinished(OPEN, END._replace(id=n)))
         if n % 500 == 0:
             threading.Event().wait(0.06)
     log.close()
@@ -308,7 +261,7 @@ class Closed(io.StringIO):
 
 def test_a_log_that_nobody_reads_stops_nothing() -> None:
     log = AccessLog(Output(Closed(), "json"))
-    log.ended(OPEN, END)
+    log.finished(RequestFinished(OPEN, END))
     log.close()
 
 
@@ -318,8 +271,9 @@ def test_a_line_that_cannot_be_formatted_ends_nothing(form: str, caplog: pytest.
     stream = io.StringIO()
     log = AccessLog(Output(stream, form))
     for n in range(3):
-        log.ended(OPEN, END._replace(id=n))
-        log.ended(OPEN, END._replace(cost_pusd="odd", id=99))  # type: ignore[arg-type]  # none that should be
+        log.finished(RequestFinished(OPEN, END._replace(id=n)))
+        odd = END._replace(cost_pusd="odd", id=99)  # type: ignore[arg-type]  # none that should be
+        log.finished(RequestFinished(OPEN, odd))
     log.close()
     assert [f"req_{n:016x}" in stream.getvalue() for n in (0, 1, 2, 99)] == [True, True, True, False]
     told = [record for record in caplog.records if record.getMessage() == "log.line_unwritable"]

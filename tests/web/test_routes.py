@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -205,12 +206,17 @@ async def test_the_socket_goes_with_the_proxy(tmp_path: Path) -> None:
     assert not (tmp_path / "ledger.db.sock").exists()
 
 
-async def test_a_long_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("temporary", ["short", "long-" * 30])
+async def test_a_long_path_has_its_socket_elsewhere(
+    tmp_path: Path, temporary: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A socket's path holds about a hundred bytes; the command line finds it by the same rule."""
     from proxy.web.server.sockets import socket_path
 
     folder = tmp_path / ("long-" * 30)
     folder.mkdir()
+    if temporary != "short":
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / temporary))
     async with run_stand(folder) as stand:
         path = socket_path(stand.database)
         assert path is not None

@@ -15,7 +15,6 @@ from proxy.core.text import fit_text
 from proxy.pipeline.admission.raise_reservation import bound_pusd, raise_reservation, raised_tokens, shortfall
 from proxy.pipeline.admission.reserve import facts_for
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.counters import Counters
 from proxy.pipeline.errors import ledger_down
 from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.overrun import report_overrun
@@ -23,6 +22,7 @@ from proxy.pipeline.settlement.settle import give_up, settle
 from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up, held_pusd, rest, share, total_settlement
 from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.attempt_result import AttemptResult
+from proxy.pipeline.values.finished import EarlierAttempt, RequestFinished
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Target
 from proxy.pipeline.values.settlement import (
@@ -38,7 +38,7 @@ from proxy.policy.pricing import Price, charge
 from proxy.policy.quota import Amounts
 from proxy.providers.generation import GenerationAccess
 from proxy.providers.provider import ProviderRow
-from proxy.storage.rows import AttemptEnd, AttemptRow, RequestEnd, Reserved, tokens_of
+from proxy.storage.rows import AttemptEnd, AttemptRow, RequestEnd, Reserved
 from proxy.storage.sqlite.writer import LedgerUnavailableError
 from proxy.wire.usage import NO_EXTRAS, NO_USAGE, ExtraCounts, Usage
 
@@ -73,6 +73,7 @@ class Recorder:
         self._quota_tokens = 0  # what token limits count, once the row is made
         self._quota_pieces = NO_PIECES  # the same of what few requests take
         self._past: _EarlierAttempts | None = None  # what came before it
+        self._end: RequestEnd | None = None  # the row of the end, until it is published
 
     async def __aenter__(self) -> Self:
         """Write the request down before anything is sent."""
@@ -137,11 +138,8 @@ class Recorder:
         self.verdict = verdict
         if end.counts is not None or end.uncounted_pieces is not NO_PIECES:
             self._quota_pieces = end.pieces
-        services.tally.requests[status] += 1
-        _count(services.tally, end, verdict)
-        if services.access is not None:
-            self._context.is_logged = True
-            services.access.ended(self.reservation.row, end)
+        self._context.is_logged = True
+        self._end = end
         cost_pusd = verdict.cost_pusd or 0
         if verdict.state == "settled" and cost_pusd > (self.reservation.amount_pusd or 0):
             services.desk.cover(self.reservation.id, cost_pusd)  # what raises a total counts before the commit
@@ -152,6 +150,7 @@ class Recorder:
             services.patience.expect(written, self._context.snapshot.settlement_timeout_s, self._context.request_id)
             await written
         except LedgerUnavailableError as problem:  # nothing is written any more; the next start finds the row open
+            self._publish(is_written=False)
             log.error("settlement.unwritten", extra={"request_id": self._context.request_id, "problem": str(problem)})
         return verdict
 
@@ -196,7 +195,7 @@ class Recorder:
         if attempt is not None:
             end = end._replace(model=attempt.target.model, provider=attempt.provider.name, attempts=attempt.n)
         if past is not None:
-            n, known = len(past.services) + 1, sum(part.verdict.cost_pusd or 0 for part in past.services)
+            n, known = len(past.parts) + 1, sum(part.verdict.cost_pusd or 0 for part in past.parts)
             rest_pusd = None if verdict.cost_pusd is None else max(0, verdict.cost_pusd - known)
             last = _unsent(self.reservation.id, n)._replace(
                 outcome="internal_error", cost_pusd=rest_pusd, cost_source=verdict.cost_source
@@ -215,6 +214,7 @@ class Recorder:
 
     def _written(self, error: Exception | None) -> None:
         """The end is on disk, or could never get there: called by the ledger, whoever still waits."""
+        self._publish(is_written=error is None)
         if error is not None:
             if not self._is_open:  # the open row was refused in the end, so that there is none to end
                 self._services.desk.cancel(self.reservation.id)
@@ -227,6 +227,13 @@ class Recorder:
                 if self.attempt is not None:
                     self._note_access(self.attempt)
                 self._services.look_up_later(id_, self._made_with)
+
+    def _publish(self, *, is_written: bool) -> None:
+        """Publish the request's end, once."""
+        end, self._end = self._end, None
+        if end is not None:
+            earlier = () if self._past is None else self._past.ended()
+            self._services.events.finished(RequestFinished(self.reservation.row, end, earlier, is_written))
 
     def _note_access(self, attempt: Attempt) -> None:
         """Keep what an attempt went out with, for those who look it up."""
@@ -276,15 +283,16 @@ class Recorder:
             if refusal is not None:
                 return refusal
             past = past.extended(more)
-        self._past, self.attempt = past, None
+        self.attempt = None
         self._end_key(failed, part.verdict)
         if part.verdict.state == "pending":
             self._note_access(failed)
         row = AttemptRow(id_, failed.n + 1, self._services.clock.now_ms(), provider.name, key_label, target.model)
+        self._past = past._replace(rows=(*past.rows, row))
         try:
             await ledger.add_attempt(row, part.end, None if past.held == before.held else past.held)
         except Exception as error:  # it was not written: only one who is cut does not know
-            self._past, self.attempt = (before if before.services else None), failed
+            self._past, self.attempt = (before if before.parts else None), failed
             if more is not _NOTHING_MORE:
                 self._services.desk.take_back(id_, more)
             if isinstance(error, LedgerUnavailableError):
@@ -328,16 +336,16 @@ class Recorder:
 
     def _add_up(self, past: "_EarlierAttempts", end: RequestEnd, verdict: Settlement) -> tuple[RequestEnd, Settlement]:
         """Give the end of a request with several attempts: the sums over them, and the row of the last."""
-        n, id_ = len(past.services) + 1, self.reservation.id
+        n, id_ = len(past.parts) + 1, self.reservation.id
         if self.attempt is None:
             last = _unsent(id_, n)
-            end = end._replace(model=past.services[-1].end.served_model or past.model, provider=past.provider)
+            end = end._replace(model=past.parts[-1].end.served_model or past.model, provider=past.provider)
         else:
             last = _attempt_end(id_, self.attempt, verdict, self._services.clock.monotonic_s())
-        services = [*past.services, SettledAttempt(verdict, last)]
-        self._services.desk.cover(id_, held_pusd(services, past.held))
-        total = total_settlement([part.verdict for part in services], past.held.cost_pusd)
-        return add_up(end, services, past.held, self.reservation.pieces)._replace(attempt_ends=(last,)), total
+        parts = [*past.parts, SettledAttempt(verdict, last)]
+        self._services.desk.cover(id_, held_pusd(parts, past.held))
+        total = total_settlement([part.verdict for part in parts], past.held.cost_pusd)
+        return add_up(end, parts, past.held, self.reservation.pieces)._replace(attempt_ends=(last,)), total
 
     def _row(self, verdict: Settlement, status: int, error: str | None) -> RequestEnd:
         reservation, attempt, context = self.reservation, self.attempt, self._context
@@ -398,15 +406,20 @@ class _EarlierAttempts(NamedTuple):
     """The attempts that are over, in order, each with its share of what the request holds; model and provider: last."""
 
     held: Reserved
-    services: tuple[SettledAttempt, ...] = ()
+    parts: tuple[SettledAttempt, ...] = ()
     model: str | None = None
     provider: str | None = None
+    rows: tuple[AttemptRow, ...] = ()  # of the attempts from the second on, the one under way included
 
     def left(self) -> Reserved:
-        return rest(self.held, (part.end for part in self.services))
+        return rest(self.held, (part.end for part in self.parts))
 
     def with_part(self, part: SettledAttempt, attempt: Attempt) -> "_EarlierAttempts":
-        return _EarlierAttempts(self.held, (*self.services, part), attempt.target.model, attempt.provider.name)
+        return _EarlierAttempts(self.held, (*self.parts, part), attempt.target.model, attempt.provider.name, self.rows)
+
+    def ended(self) -> tuple[EarlierAttempt, ...]:
+        """Return the attempts that are over, each with its row; the first one has none of its own."""
+        return tuple(EarlierAttempt(row, part.end) for row, part in zip((None, *self.rows), self.parts, strict=False))
 
     def extended(self, more: Amounts) -> "_EarlierAttempts":
         cost_pusd, tokens = self.held
@@ -460,25 +473,6 @@ def _attempt_end(request_id: int, attempt: Attempt, verdict: Settlement, now_s: 
         ttft_ms=None if heard.first_byte_s is None else int((heard.first_byte_s - attempt.started_s) * 1000),
         duration_ms=int((now_s - attempt.started_s) * 1000),
     )
-
-
-def _count(tally: Counters, end: RequestEnd, verdict: Settlement) -> None:
-    """Count tokens by class, and rows by what makes them less than exact."""
-    tokens = tally.tokens
-    input_tokens, output_tokens, cached_tokens, reasoning_tokens, counts = tokens_of(end)
-    if input_tokens is not None:
-        tokens["input"] += input_tokens
-    if output_tokens is not None:
-        tokens["output"] += output_tokens
-    if cached_tokens:
-        tokens["cached"] += cached_tokens
-    if reasoning_tokens:
-        tokens["reasoning"] += reasoning_tokens
-    if counts is not None:
-        for name, count in counts._asdict().items():
-            tokens[name.removesuffix("_tokens")] += count
-    for flag in verdict.flags:
-        tally.doubts[flag] += 1
 
 
 def _is_half(usage: Usage) -> bool:

@@ -23,15 +23,18 @@ _UNIX_PATH_MAX_BYTES = 100  # sun_path holds 108 on Linux, 104 on macOS
 def socket_path(database: Path) -> Path | None:
     """Return where the command line finds a running proxy; None on systems without Unix sockets.
 
-    It is beside the ledger, or in the temporary folder where that path is too long for a socket.
+    It is beside the ledger; where that path is too long for a socket in the temporary folder, or in /tmp.
     """
     if sys.platform == "win32":
         return None
-    path = database.absolute().with_name(database.name + ".sock")
-    if len(os.fsencode(path)) <= _UNIX_PATH_MAX_BYTES:
-        return path
     digest = hashlib.sha256(os.fsencode(database.absolute())).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"tollkeeper-{os.getuid()}-{digest}.sock"
+    name = f"tollkeeper-{os.getuid()}-{digest}.sock"
+    beside, temporary = database.absolute().with_name(database.name + ".sock"), Path(tempfile.gettempdir()) / name
+    return next((path for path in (beside, temporary) if _fits(path)), Path("/tmp") / name)  # noqa: S108 - 0600
+
+
+def _fits(path: Path) -> bool:
+    return len(os.fsencode(path)) <= _UNIX_PATH_MAX_BYTES
 
 
 async def listen_tcp(server: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> asyncio.Server:

@@ -1,0 +1,46 @@
+"""Who hears of each request when it has ended: log, counters, and whatever watches later."""
+
+import logging
+from typing import Protocol
+
+from proxy.pipeline.values.finished import RequestFinished, RequestRefused
+
+log = logging.getLogger("tollkeeper.events")
+
+
+class Subscriber(Protocol):
+    """Hears of each request, on the event loop: at once and without waiting. What takes time goes to a thread."""
+
+    def finished(self, event: RequestFinished) -> None:
+        """Take up a request that has a row."""
+        ...
+
+    def refused(self, event: RequestRefused) -> None:
+        """Take up a request that was answered with an error and has none."""
+        ...
+
+
+class Publisher:
+    """Hands each event to all subscribers, in order; one that fails keeps it from nobody else."""
+
+    __slots__ = ("failures", "subscribers")
+
+    def __init__(self, *subscribers: Subscriber) -> None:
+        self.subscribers: tuple[Subscriber, ...] = subscribers
+        self.failures = 0  # of subscribers, since the start
+
+    def finished(self, event: RequestFinished) -> None:
+        for subscriber in self.subscribers:
+            try:
+                subscriber.finished(event)
+            except Exception:
+                self.failures += 1
+                log.exception("event.subscriber_failed", extra={"subscriber": type(subscriber).__name__})
+
+    def refused(self, event: RequestRefused) -> None:
+        for subscriber in self.subscribers:
+            try:
+                subscriber.refused(event)
+            except Exception:
+                self.failures += 1
+                log.exception("event.subscriber_failed", extra={"subscriber": type(subscriber).__name__})

@@ -1,0 +1,53 @@
+"""A request as its two rows tell it."""
+
+from proxy.storage.rows import OpenRow, RequestEnd
+
+OPEN = OpenRow(
+    *(
+        1,
+        1_764_400_000_000,
+        "2026-11-29",
+        "anna",
+        "family",
+        "tok_1",
+        "chat/completions",
+        "fast",
+        None,
+        None,
+        None,
+        9,
+        9,
+        0,
+    ),
+    *("openrouter", "main", "openai/gpt-5-mini"),
+)
+END = RequestEnd(
+    id=0x3446F6A9C7A00000,
+    finished_ms=1_764_400_001_234,
+    model="openai/gpt-5-mini",
+    provider="openrouter",
+    status=200,
+    finish_reason="stop",
+    input_tokens=312,
+    output_tokens=45,
+    cached_tokens=0,
+    reasoning_tokens=0,
+    cost_pusd=487_500_000,
+    cost_source="provider",
+    state="settled",
+    ttft_ms=310,
+    duration_ms=1240,
+    attempts=2,
+    generation_id="gen-1",
+    error=None,
+    flags=None,
+    outcome="ok",
+    upstream_status=200,
+    served_by=None,
+    started_ms=1_764_400_000_000,
+    user="anna",
+    group_name="family",
+    use_case=None,
+    uncounted_tokens=0,
+    attempt_ends=(),
+)
