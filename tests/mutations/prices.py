@@ -129,7 +129,7 @@ MUTATIONS: Final = (
         "another-endpoints-maximum",
         "A maximum that the provider does not read bounds the answer.",
         (Patch("read_facts", "MAXIMUM[endpoint]", "[key for keys in MAXIMUM.values() for key in keys]"),),
-        ("tests/policy/test_pricing.py::test_only_the_endpoints_own_maximum_bounds_the_answer[messages-5]",),
+        ("tests/policy/pricing/test_body_facts.py::test_only_the_endpoints_own_maximum_bounds_the_answer[messages-5]",),
     ),
     Mutation(
         "a-list-refused-for-one-entry",
@@ -153,13 +153,13 @@ MUTATIONS: Final = (
         "cache-writes-are-held-for-as-input",
         "A prompt that is to be cached is held for at the price of input, and charged at up to twice of that.",
         (Patch("policy.pricing.worst_case:_terms", "facts.writes_cache", "False"),),
-        ("tests/policy/test_pricing.py::test_what_is_to_be_cached_is_held_for",),
+        ("tests/policy/pricing/test_worst_case.py::test_what_is_to_be_cached_is_held_for",),
     ),
     Mutation(
         "cache-writes-at-the-price-of-input",
         "A configured price of what is written to a cache is never charged.",
         (Patch("charge", "(short_ausd, short)", "(input_ausd, short)"),),
-        ("tests/policy/test_pricing.py::test_each_class_at_its_own_price[cache_write_tokens]",),
+        ("tests/policy/pricing/test_price.py::test_each_class_at_its_own_price[cache_write_tokens]",),
     ),
     Mutation(
         "a-lowered-bound-is-left-out",
@@ -171,7 +171,7 @@ MUTATIONS: Final = (
                 "price.output_limit_tokens is not None",
             ),
         ),
-        ("tests/policy/test_pricing.py::test_a_bound_leaves_room_for_the_prompt",),
+        ("tests/policy/pricing/test_worst_case.py::test_a_bound_leaves_room_for_the_prompt",),
     ),
     Mutation(
         "one-unpriced-target-refuses-all",
@@ -201,6 +201,6 @@ MUTATIONS: Final = (
                 '("thinking", "reasoning", "generationConfig")',
             ),
         ),
-        ("tests/policy/test_pricing.py::test_a_thinking_budget_in_every_form",),
+        ("tests/policy/pricing/test_body_facts.py::test_a_thinking_budget_in_every_form",),
     ),
 )

@@ -5,7 +5,7 @@ from typing import Final
 from tests.mutations.mutation import Mutation, Patch
 
 _SETTLING = "tests/quotas/test_settling.py::test_"
-_TYPED = "tests/wire/test_typed_meters.py::test_"
+_TYPED = "tests/wire/test_typed_meter.py::test_"
 _METER = "tests/wire/test_stream_meter.py::test_"
 _STREAMS = "tests/streams/test_meters.py::test_"
 _FINALITY = "tests/faults/test_finality.py::test_"

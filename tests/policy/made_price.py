@@ -1,4 +1,4 @@
-"""Prices as an operator writes them, for tests of what is made of them."""
+"""Prices as an operator writes them and as OpenRouter lists them, for tests of what is made of them."""
 
 from decimal import Decimal
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from proxy.core.money import MoneyError, usd_to_pusd
 from proxy.policy.pricing import Price, PriceError
 from proxy.policy.pricing.price import usd_to_ausd
+from proxy.providers.openrouter_prices import parse_openrouter_model
 
 
 def price_from_config(
@@ -55,3 +56,23 @@ def price_from_config(
         source="config",
         **optional,
     )
+
+
+def listed_model(model_id: str = "openai/gpt-4o-mini", pricing: object = None, **more: object) -> dict[str, object]:
+    """Return an entry of a list of models."""
+    entry: dict[str, object] = {
+        "id": model_id,
+        "canonical_slug": model_id,
+        "context_length": 128000,
+        "pricing": {"prompt": "0.00000015", "completion": "0.0000006"} if pricing is None else pricing,
+        "top_provider": {"context_length": 128000, "max_completion_tokens": 16384},
+    }
+    return {**entry, **more}
+
+
+def listed_price(**pricing: object) -> Price:
+    """Return the price of an entry, with fields of its own."""
+    base = {"prompt": "0.000003", "completion": "0.000015"}
+    price, reason = parse_openrouter_model(listed_model(pricing={**base, **pricing}))
+    assert price is not None, reason
+    return price

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from proxy.policy.breaker import Breaker, BreakerRules
-from proxy.policy.witnesses import HEARD_S, Witness, Witnesses
+from proxy.policy.witnesses import Witness
 
 RULES = BreakerRules(
     failures=5, error_rate_percent=50, min_attempts=20, window_s=60, cooldown_s=15, cooldown_max_s=300, probes=1
@@ -216,18 +216,6 @@ def test_a_probe_by_a_request_that_failed_before_says_nothing() -> None:
     met(breaker, 15, Witness("anna", 2))
     assert breaker.state(15) == "open"
     assert breaker.view(15).retry_in_s == 30
-
-
-def test_witnesses_are_forgotten() -> None:
-    witnesses = Witnesses()
-    assert witnesses.failed(Witness("anna", 1), 0)
-    assert not witnesses.failed(Witness("anna", 1), 1)
-    assert witnesses.failed(Witness("ben", 1), 2)
-    assert witnesses.are_many(3)
-    assert not witnesses.are_many(HEARD_S + 3)
-    for n in range(5000):
-        witnesses.failed(Witness("anna", n), HEARD_S + 3)
-    assert len(witnesses._failed_s) <= 201
 
 
 class Traffic(RuleBasedStateMachine):
