@@ -75,7 +75,11 @@ MUTATIONS: Final = (
         "comparison-with-slop",
         "The limit is compared with a tolerance for rounding, and passed by it.",
         (
-            Patch("LimitWindows.headroom_pusd", "amount - settled[COST]", "amount + 1 - settled[COST]"),
+            Patch(
+                "LimitWindows.headroom_pusd",
+                "amount - settled[COST] - reserved[COST]",
+                "amount + 1 - settled[COST] - reserved[COST]",
+            ),
             Patch("LimitWindows.refusals", "... + needed <= amount", "... + needed <= amount + 1"),
             Patch(
                 "CountedLimit.refusal",

@@ -13,14 +13,16 @@ def limit_headers(allowance: Allowance, desk: MemoryLimiter, now_ms: int) -> dic
     """Return the headers for a user with limits; of several limits of a kind the one that leaves least is told."""
     headers: dict[str, str] = {}
     for limit, left in desk.book.tightest(allowance.quotas, now_ms):
-        resets_at_ms = limit.resets_at_ms()
-        if limit.place == COST:
+        quota, place, amount, _, _, _, _, resets_at_ms = limit
+        if resets_at_ms is None:
+            resets_at_ms = limit.resets_at_ms()
+        if place == COST:
             headers["x-tollkeeper-budget-remaining-usd"] = pusd_to_usd(left)
             if resets_at_ms is not None:
                 headers["x-tollkeeper-budget-resets-at"] = _utc(resets_at_ms)
         else:
-            of_limit, of_rest, of_reset = header_names(limit.quota.kind)
-            headers[of_limit] = str(limit.amount)
+            of_limit, of_rest, of_reset = header_names(quota.kind)
+            headers[of_limit] = str(amount)
             headers[of_rest] = str(left)
             if resets_at_ms is not None:
                 headers[of_reset] = go_duration(resets_at_ms - now_ms)

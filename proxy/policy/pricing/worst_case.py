@@ -172,7 +172,7 @@ def unpriced_features(facts: BodyFacts, prices: Iterable[Price] = ()) -> list[st
     return names
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would make it three times as dear to build
 class ClampedOutput:
     """The request fits: send max_tokens (None: leave it out, nothing is paid by it) and reserve reserve_pusd.
 
@@ -240,16 +240,24 @@ def _natural_tokens(all_terms: Sequence[_Terms], asked: int | None, *, is_capped
 
     None: none is named, and no target charges for it or a cap bounds it where the list does not.
     """
-    limits = [output_max_tokens for _, output_ausd, output_max_tokens in all_terms if output_ausd]
-    if None in limits or not limits:
-        if asked is None and limits and not is_capped:
-            raise UnboundedError("no max_tokens in the request, and no maximum in the price list")
-        return None if asked is None else max(asked, 0)
-    greatest = max(limit for limit in limits if limit is not None)
-    return greatest if asked is None else max(min(asked, greatest), 0)
+    greatest: int | None = None
+    for _, output_ausd, limit in all_terms:
+        if not output_ausd:
+            continue
+        if limit is None:
+            if asked is None and not is_capped:
+                raise UnboundedError("no max_tokens in the request, and no maximum in the price list")
+            return None if asked is None else max(asked, 0)
+        if greatest is None or limit > greatest:
+            greatest = limit
+    if greatest is None or asked is None:
+        return greatest if asked is None else max(asked, 0)
+    return max(min(asked, greatest), 0)
 
 
 def _bound_at(all_terms: Sequence[_Terms], output_tokens: int) -> int:
+    if len(all_terms) == 1:  # nearly always
+        return _cost_pusd(all_terms[0], output_tokens)
     return max(_cost_pusd(terms, output_tokens) for terms in all_terms)
 
 

@@ -5,7 +5,7 @@ them, or nothing is changed and the refusal says which limit, and why. Wall time
 time that is written to the ledger's row, so that a book rebuilt from the rows equals the running one.
 """
 
-from collections.abc import Iterable, Iterator, KeysView, Sequence
+from collections.abc import Iterable, KeysView, Sequence
 from operator import add, gt, neg
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -169,7 +169,7 @@ class QuotaBook:
         """Return a row for each quota, in their fixed order."""
         return self._windows(quotas, now_ms).rows()
 
-    def tightest(self, quotas: Sequence[Quota], now_ms: int) -> Iterator[tuple[CountedLimit, int]]:
+    def tightest(self, quotas: Sequence[Quota], now_ms: int) -> list[tuple[CountedLimit, int]]:
         """Return of each kind but concurrency the limit that leaves least, the first of several, and what it leaves."""
         return self._windows(quotas, now_ms).tightest()
 

@@ -4,13 +4,13 @@ The totals in them are those that the book keeps up to date, so that what is rea
 windows ends or another takes its place in the book, which then forgets these.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from proxy.core.limit_kinds import BY_NAME, COST, INDEX
 from proxy.policy.quota.quota import Amounts, LimitExceeded, LimitRow, Quota, QuotaError, refusal_order
 from proxy.policy.quota.scope_totals import FOREVER_MS, ScopeTotals, WindowTotals
-from proxy.policy.quota.window import HOUR_MS, TOTAL, rolling_hours
+from proxy.policy.quota.window import CALENDAR, HOUR_MS, rolling_hours
 
 
 class CountedLimit(NamedTuple):
@@ -26,13 +26,15 @@ class CountedLimit(NamedTuple):
     is_returned: bool
     window: WindowTotals
     totals: ScopeTotals
+    ends_ms: int | None  # of a window of the calendar
 
     def resets_at_ms(self) -> int | None:
         """Return when its window ends; for a rolling one, when its oldest hour drops out; None for all time."""
-        name = self.quota.window
-        hours = rolling_hours(name)
+        if self.ends_ms is not None:
+            return self.ends_ms
+        hours = rolling_hours(self.quota.window)
         if hours is None:
-            return None if name == TOTAL else self.window.until_ms
+            return None
         oldest_ms = self.totals.oldest_hour_ms(self.window)
         return None if oldest_ms is None else oldest_ms + (hours + 1) * HOUR_MS
 
@@ -63,7 +65,7 @@ class LimitWindows:
     They hold for instants from from_ms on and before until_ms.
     """
 
-    __slots__ = ("_by_kind", "_hard_cost", "counted", "from_ms", "open", "quotas", "until_ms")
+    __slots__ = ("_by_kind", "_checks", "_hard_cost", "counted", "from_ms", "open", "quotas", "until_ms")
 
     def __init__(
         self, quotas: Sequence[Quota], found: Sequence[tuple[Quota, ScopeTotals, WindowTotals | None]]
@@ -80,6 +82,7 @@ class LimitWindows:
                 BY_NAME[quota.kind].is_returned,
                 window,
                 totals,
+                window.until_ms if quota.window in CALENDAR else None,
             )
             for quota, totals, window in ordered
             if window is not None
@@ -87,20 +90,26 @@ class LimitWindows:
         self.open = [(quota, totals) for quota, totals, window in ordered if window is None]
         self.from_ms = max((limit.window.from_ms for limit in self.counted), default=0)
         self.until_ms = min((limit.window.until_ms for limit in self.counted), default=FOREVER_MS)
+        self._checks = [
+            (limit.place, limit.amount, limit.is_strict, limit.window.settled, limit.window.reserved, limit)
+            for limit in self.counted
+        ]
         hard_cost = [limit for limit in self.counted if limit.place == COST and limit.quota.mode == "hard"]
         self._hard_cost = [(limit.amount, limit.window.settled, limit.window.reserved) for limit in hard_cost]
-        self._by_kind: dict[str, list[CountedLimit]] = {}
+        by_kind: dict[int, list[tuple[int, list[int], list[int], CountedLimit]]] = {}
         for limit in self.counted:
-            self._by_kind.setdefault(limit.quota.kind, []).append(limit)
+            sums = limit.amount, limit.window.settled, limit.window.reserved, limit
+            by_kind.setdefault(limit.place, []).append(sums)
+        self._by_kind = [*by_kind.items()]
 
     def headroom_pusd(self, *, ignore_reserved: bool) -> int | None:
         """Return what the tightest hard cost limit leaves, at least 0; None without one."""
-        least: int | None = None
-        for amount, settled, reserved in self._hard_cost:
-            left = amount - settled[COST] - (0 if ignore_reserved else reserved[COST])
-            if least is None or left < least:
-                least = left
-        return None if least is None else max(least, 0)
+        hard = self._hard_cost
+        if not hard:
+            return None
+        if ignore_reserved:
+            return max(min([amount - settled[COST] for amount, settled, _ in hard]), 0)
+        return max(min([amount - settled[COST] - reserved[COST] for amount, settled, reserved in hard]), 0)
 
     def refusals(self, amounts: Amounts, *, new: bool) -> list[LimitExceeded]:
         """Return each limit that a request does not fit into. new=False: it is open already, and asks for more."""
@@ -110,15 +119,14 @@ class LimitWindows:
                 if totals.running >= quota.amount:
                     refusals.append(LimitExceeded(quota, 0, totals.running, 1, None, only_reservations_in_way=True))
         counted, is_priced = amounts.counted, amounts.is_priced
-        for limit in self.counted:
-            _, place, amount, is_strict, _, window, _ = limit
+        for place, amount, is_strict, settled, reserved, limit in self._checks:
             needed = counted[place]
             if place == COST and not is_priced:
                 if limit.quota.mode == "hard":
                     raise QuotaError("a request without a price under a hard cost limit must be refused before this")
             elif not needed:
                 continue  # what costs nothing passes also when everything is spent
-            elif is_strict and window.settled[place] + window.reserved[place] + needed <= amount:
+            elif is_strict and settled[place] + reserved[place] + needed <= amount:
                 continue  # nearly always
             refused = limit.refusal(needed, amounts.likely[place])
             if refused is not None:
@@ -134,16 +142,11 @@ class LimitWindows:
             found.append(LimitRow(scope, kind, window, mode, amount, 0, running, max(0, amount - running), None))
         return found
 
-    def tightest(self) -> Iterator[tuple[CountedLimit, int]]:
-        """Yield of each kind that is summed up the limit that leaves least, the first of several, and what is left."""
-        for limits in self._by_kind.values():
-            tightest, least = limits[0], -1
-            for limit in limits:
-                place, window = limit.place, limit.window
-                left = limit.amount - window.settled[place] - window.reserved[place]
-                if left <= 0:
-                    tightest, least = limit, 0
-                    break  # no other leaves less
-                if left < least or least < 0:
-                    tightest, least = limit, left
-            yield tightest, least
+    def tightest(self) -> list[tuple[CountedLimit, int]]:
+        """Return of each kind that is summed up the limit that leaves least, the first of several, and what is left."""
+        found = []
+        for place, limits in self._by_kind:
+            lefts = [max(0, amount - settled[place] - reserved[place]) for amount, settled, reserved, _ in limits]
+            least = min(lefts)
+            found.append((limits[lefts.index(least)][3], least))
+        return found

@@ -66,6 +66,7 @@ class ScopeTotals:
         "_hours",
         "_minutes",
         "_quarters",
+        "_sums",
         "open",
         "running",
         "scope",
@@ -77,6 +78,7 @@ class ScopeTotals:
         self.open: dict[object, Hold] = {}
         self.running = 0
         self.windows: dict[str, WindowTotals] = {}
+        self._sums: list[tuple[int, int, list[int], list[int]]] = []  # of these, for what every request does
         self._minutes: dict[int, list[int]] = {}
         self._quarters: dict[int, list[int]] = {}  # of hours in which a day of the zone begins
         self._hours: dict[int, list[int]] = {}
@@ -91,6 +93,7 @@ class ScopeTotals:
         found = self.windows.get(name)
         if found is None or now_ms >= found.until_ms or now_ms < found.from_ms:
             found = self.windows[name] = self.summed(window_at(name, zone, now_ms))
+            self._sums = [(one.start_ms, one.end_ms, one.reserved, one.settled) for one in self.windows.values()]
         return found
 
     def summed(self, window: Window) -> WindowTotals:
@@ -120,15 +123,14 @@ class ScopeTotals:
         """Count a request as open, with all that it holds."""
         self.open[held.request_id] = held
         self.running += held.running
-        if self.windows:
+        if self._sums:
             self.hold(held.started_ms, held.amounts)
 
     def hold(self, started_ms: int, amounts: Taken) -> None:
         """Add to what is reserved (or take from it) in every window that the instant lies in."""
         cost_pusd, tokens, requests, pieces = amounts
-        for window in self.windows.values():
-            if window.start_ms <= started_ms < window.end_ms:
-                reserved = window.reserved
+        for start_ms, end_ms, reserved, _ in self._sums:
+            if start_ms <= started_ms < end_ms:
                 reserved[COST] += cost_pusd
                 reserved[TOKENS] += tokens
                 reserved[REQUESTS] += requests
@@ -140,12 +142,11 @@ class ScopeTotals:
         del self.open[held.request_id]
         self.running -= held.running
         started_ms = held.started_ms
-        if self.windows:
+        if self._sums:
             held_pusd, held_tokens, held_requests, held_pieces = held.amounts
             cost_pusd, tokens, requests, pieces = amounts
-            for window in self.windows.values():
-                if window.start_ms <= started_ms < window.end_ms:
-                    reserved, settled = window.reserved, window.settled
+            for start_ms, end_ms, reserved, settled in self._sums:
+                if start_ms <= started_ms < end_ms:
                     reserved[COST] -= held_pusd
                     reserved[TOKENS] -= held_tokens
                     reserved[REQUESTS] -= held_requests
@@ -160,14 +161,15 @@ class ScopeTotals:
 
     def settle(self, at_ms: int, amounts: Taken, zone: ZoneInfo) -> None:
         """Add settled amounts (negative ones correct) at an instant, without any reservation."""
-        for window in self.windows.values():
-            if window.start_ms <= at_ms < window.end_ms:
-                _add(window.settled, amounts)
+        for start_ms, end_ms, _, settled in self._sums:
+            if start_ms <= at_ms < end_ms:
+                _add(settled, amounts)
         self._store(at_ms, amounts, zone)
 
     def settle_hour(self, hour_ms: int, amounts: Taken) -> None:
         """Add a whole hour of a roll-up."""
         self.windows.clear()
+        self._sums = []
         _add(self._hours.setdefault(hour_ms - hour_ms % HOUR_MS, [*NOTHING]), amounts)
 
     def _store(self, at_ms: int, amounts: Taken, zone: ZoneInfo) -> None:
