@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
@@ -109,3 +110,15 @@ def test_no_locked_package_is_skipped_for(lock: str) -> None:
     for path in (ROOT / "tests").rglob("*.py"):
         asked = re.findall(r"importorskip\(\s*[\"']([\w.]+)", path.read_text())
         assert not (names := {*asked} & (locked - others_only)), (path.name, names)
+
+
+def test_each_module_of_the_pipeline_has_a_floor() -> None:
+    """The contract names modules, for state stands in rooms of steps: a new one must not be left out."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(one["layers"] for one in contracts if one.get("containers") == ["proxy.pipeline"])
+    named = [name for layer in layers for name in re.split(r"\s*[:|]\s*", layer)]
+    rooms = {name.rsplit(".", 1)[0] for name in modules() if name.count(".") > 2}
+    steps = {name.removeprefix("proxy.pipeline.") for name in modules() if name.startswith("proxy.pipeline.")}
+    steps = {name for name in steps if f"proxy.pipeline.{name}" not in rooms and not name.startswith("values.")}
+    assert {*named} - {"values"} == steps
+    assert len(named) == len({*named})

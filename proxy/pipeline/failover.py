@@ -5,6 +5,7 @@ possible is taken. An answer is read up to its first content (relay/buffered.py)
 another step could follow.
 """
 
+from proxy.core.latch import Latch
 from proxy.pipeline.admission.unknown_model import refused_there
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.errors import client_gone
@@ -13,8 +14,17 @@ from proxy.pipeline.relay.final_error import FinalError
 from proxy.pipeline.relay.open_answer import open_answer, relay_of
 from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.recorder import Recorder
+from proxy.pipeline.upstream.amendment import amendment_after
+from proxy.pipeline.upstream.attempt_log import log_fallback
+from proxy.pipeline.upstream.failure_decision import AMENDED, decide_next
+from proxy.pipeline.upstream.form_proof import learn_form, may_refuse, proof_of
+from proxy.pipeline.upstream.hop import Hop
 from proxy.pipeline.upstream.hops import Hops
 from proxy.pipeline.upstream.send import send_attempt
+from proxy.pipeline.upstream.upstream_errors import bound_refused
+from proxy.pipeline.values.amendment import Amendment
+from proxy.pipeline.values.attempt import UNSUITED, Attempt
+from proxy.policy.failure_table import Decision
 
 
 async def find_answer(
@@ -35,18 +45,20 @@ async def find_answer(
         if may_go:
             await send_attempt(context, attempt, reservation, services)
         looks, opened = True, None
-        if attempt.failure is None and ((looks := hops.looks_at_answers) or hops.doubts(attempt)):
+        if attempt.failure is None and (
+            (looks := hops.looks_at_answers) or may_refuse(attempt, reservation.route, services)
+        ):
             opened = await open_answer(context, attempt, recorder.end)
             hops.note_opened()
         if attempt.failure is None or context.gone:
             if attempt.failure is None and (opened is not None or attempt.change is not None):
-                hops.learn(attempt)
+                learn_form(attempt, reservation.route, services)
             break
-        following = await hops.amend(recorder)
+        following = await _amend(context, hops, recorder, services)
         if following is None and not looks:  # it was looked at for that alone
             attempt.failure = attempt.error = None
             break
-        following = following or await hops.go_on(recorder)
+        following = following or await _go_on(context, hops, recorder)
         if following is None:
             attempt.settle_for_it()
             break
@@ -59,3 +71,70 @@ async def find_answer(
     if unknown is not None:
         raise unknown
     return FinalError(context, hops.attempts, opened, recorder.end)
+
+
+async def _amend(context: RequestContext, hops: Hops, recorder: Recorder, services: Services) -> Attempt | None:
+    """Return the attempt that sends the same again without a field that only the proxy wrote, and that was refused.
+
+    None: it is not that, or no limit has room for it.
+    """
+    failed, reservation = hops.attempts[-1], recorder.reservation
+    sent = failed.refused_body()
+    if sent is None or context.gone:
+        return None
+    if proof_of(failed, reservation.route) in services.forms.proved:
+        sent = sent._replace(is_vague=True)  # it has answered such requests: what it does not name is not ours
+    price = services.catalogue.price(failed.provider, failed.target.model)
+    change = amendment_after(sent, reservation.route, reservation.identity.allowance, price)
+    if change is None or not hops.may_amend:
+        return None
+    before = reservation.route
+    if change.is_possible and change.sets_bound:
+        reservation.route = before.with_bound(failed.target, change.bound)
+    if not change.is_possible or not await _may_change(hops, recorder, change):
+        reservation.route = before
+        failed.fail(sent.failure._replace(kind=UNSUITED), bound_refused(failed.provider, change.field))
+        failed.error_body = b""
+        return None
+    attempt = hops.amended()
+    attempt.form, attempt.change = change.form, change
+    return attempt
+
+
+async def _may_change(hops: Hops, recorder: Recorder, change: Amendment) -> bool:
+    """Return whether the changed request is on disk, with more held for it where it may cost more."""
+    hops.leave(AMENDED)
+    failed, hop = hops.attempts[-1], hops.place
+    refusal = await recorder.further(
+        failed, hop.target, hop.provider, hop.key.name, maybe_billed=False, raises=change.sets_bound
+    )
+    return refusal is None
+
+
+async def _go_on(context: RequestContext, hops: Hops, recorder: Recorder) -> Attempt | None:
+    """Return the attempt that follows the last one, which failed; None where no step is left, or the client went."""
+    failed = hops.attempts[-1]
+    assert failed.failure is not None
+    decision = decide_next(failed.failure, context, recorder.reservation.route)
+    hops.leave(decision)
+    hops.set_failed(decision, failed.failure)
+    following = hops.next_hop(decision)
+    if following is None:
+        return None
+    if following.wait_s > 0:
+        await context.wait_for(Latch(), following.wait_s)  # nothing comes: time or a client that goes ends it
+    if context.gone:
+        return None
+    if not await _is_booked(recorder, failed, following.place, decision):
+        following = None if following.place.target.static is not None else hops.static_hop(decision)
+        if following is None or not await _is_booked(recorder, failed, following.place, decision):
+            return None
+    attempt = hops.attempt_at(following.place)
+    log_fallback(context, failed, attempt)
+    return attempt
+
+
+async def _is_booked(recorder: Recorder, failed: Attempt, hop: Hop, decision: Decision) -> bool:
+    """Return whether the next attempt is on disk; False: a limit has no room for it."""
+    refusal = await recorder.further(failed, hop.target, hop.provider, hop.key.name, maybe_billed=decision.maybe_billed)
+    return refusal is None

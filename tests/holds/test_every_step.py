@@ -52,7 +52,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "send": (dispatching, "send_attempt"),
     "opening": (dispatching, "open_answer"),
     "opened": (hops.Hops, "note_opened"),
-    "next": (hops.Hops, "go_on"),
+    "next": (dispatching, "_go_on"),
     "relay": (dispatching, "relay_of"),
     "failure": (FinalError, "run"),
     "settle": (recorder, "settle"),

@@ -34,7 +34,7 @@ MUTATIONS: Final = (
         "What has failed is tried again before those that were not asked yet.",
         (
             Patch(
-                "Hops._move",
+                "Hops.next_hop",
                 "self._to_another(decision) or self._to_the_same() or self._to_the_last_resort(decision)",
                 "self._to_the_same() or self._to_another(decision) or self._to_the_last_resort(decision)",
             ),
@@ -59,7 +59,7 @@ MUTATIONS: Final = (
     Mutation(
         "a-name-takes-a-key-from-all",
         "Words that the client wrote and the provider only repeats set a key aside.",
-        (Patch("Hops._decide", "self._is_clients(decision.phrase)", "False"),),
+        (Patch("decide_next", "_is_clients(decision.phrase, route)", "False"),),
         ("tests/faults/test_quoted.py::test_u13_words_of_a_request_put_no_key_aside[True]",),
     ),
     Mutation(

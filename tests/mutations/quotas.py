@@ -236,7 +236,7 @@ MUTATIONS: Final = (
     Mutation(
         "a-dropped-bound-is-not-held-for",
         "The maximum is left out, and what the model may write without it is not set aside.",
-        (Patch("Hops._may_change", "change.sets_bound", "False"),),
+        (Patch("_may_change", "change.sets_bound", "False"),),
         (f"{_TAKEN_BACK}the_models_own_maximum_is_held_for_where_no_bound_is_taken",),
     ),
     Mutation(

@@ -1,46 +1,31 @@
-"""walk: where a request is on its route, which step may follow a failure, and the wait for it."""
+"""Where a request is on its route, and which target and key it may go on with after a failure."""
 
 import random
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import NamedTuple
 
-from proxy.core.latch import Latch
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
-from proxy.pipeline.settlement.recorder import Recorder
-from proxy.pipeline.upstream.amendment import amendment_after
-from proxy.pipeline.upstream.attempt_log import log_failed, log_fallback, log_set_aside
+from proxy.pipeline.upstream.attempt_deadlines import capped, deadlines_at
+from proxy.pipeline.upstream.attempt_log import log_failed, log_set_aside
 from proxy.pipeline.upstream.concurrency import ConcurrencyLimit
+from proxy.pipeline.upstream.failure_decision import USED_UP, decide_next, is_unreached, late_failure
 from proxy.pipeline.upstream.hop import Hop
 from proxy.pipeline.upstream.no_target_errors import no_target_error, queue_error
-from proxy.pipeline.upstream.parameter_forms import Proof
-from proxy.pipeline.upstream.upstream_errors import bound_refused
-from proxy.pipeline.values.amendment import Amendment
-from proxy.pipeline.values.attempt import CHECK, UNSUITED, Attempt
+from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.attempt_result import AttemptResult
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route
-from proxy.pipeline.values.settlement import BROKEN, HUNG_UP
+from proxy.pipeline.values.settlement import HUNG_UP
 from proxy.policy.backoff import delay_s
 from proxy.policy.failure import Failure
-from proxy.policy.failure_table import Decision, decide
-from proxy.policy.parameter_form import PLAIN
+from proxy.policy.failure_table import Decision
 from proxy.policy.witnesses import Witness
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.key import OWN
 from proxy.wire.body import dump_body
-from proxy.wire.retry_after import read_retry_after
 
-_OURS = Decision("not_sent", ("next_target", "stop"), maybe_billed=False, blame="none")  # not sent, by our own decision
-_USED_UP = "key_used_up"
-_NEXT_KEY = Decision("key_used_up", ("next_key", "next_target", "stop"), maybe_billed=False, blame="none")
-_KEPT_BACK = frozenset({"resting", "queue_full", "queue_timeout"})
-_OURS_KINDS = _KEPT_BACK | {_USED_UP}
-_AMENDED = Decision("our_field", ("stop",), maybe_billed=False, blame="none")  # it goes again without it
-_UNSUITED = Decision("our_field", ("next_target", "stop"), maybe_billed=False, blame="none")  # it cannot go without it
-_CHECKED = Decision("check", ("next_target", "stop"), maybe_billed=True, blame="none")
 _AMENDED_MOST = 12  # more fields than any request has
 _LEFT_MIN_S = 0.05  # an attempt that may begin has at least this long
 
@@ -123,7 +108,7 @@ class Hops:
     def begin(self, reservation: Reservation) -> Attempt:
         """Return the first attempt, whose row was written with the reservation."""
         self._reservation = reservation
-        return self._attempt(self.place)
+        return self.attempt_at(self.place)
 
     def enter(self, attempt: Attempt) -> bool | None:
         """Take the breakers' passes for the next attempt.
@@ -161,7 +146,7 @@ class Hops:
         if use.used_up((key,), self._services.clock.now_ms()):
             attempt.heard.dispatched = False
             told = no_target_error(self._route, self._services.health, self._snapshot, self._context.clock)
-            attempt.fail(Failure("connect", kind=_USED_UP), told)
+            attempt.fail(Failure("connect", kind=USED_UP), told)
             return False
         attempt.key_held = use.begin(key, self._context.started_ms, self._reservation.amount_pusd or 0)
         return True
@@ -173,87 +158,19 @@ class Hops:
             attempt.is_noted = True
             self.place.health.answered(attempt, attempt.passes, self._user)
 
-    async def amend(self, booking: Recorder) -> Attempt | None:
-        """Return an attempt that repeats the request without a refused field that only the proxy wrote.
+    @property
+    def may_amend(self) -> bool:
+        """Return whether the last attempt may be sent again without a field of ours."""
+        return self._amended < _AMENDED_MOST and self._left_s(1.0) > _LEFT_MIN_S
 
-        None: it is not that, or no limit has room for it. It uses no try, no wait and no retry of any budget.
-        """
-        failed, reservation = self.attempts[-1], self._reservation
-        sent = failed.refused_body()
-        if sent is None or self._context.gone:
-            return None
-        if self._proof(failed) in self._services.forms.proved:
-            sent = sent._replace(is_vague=True)  # it has answered such requests: what it does not name is not ours
-        price = self._services.catalogue.price(failed.provider, failed.target.model)
-        change = amendment_after(sent, reservation.route, reservation.identity.allowance, price)
-        if change is None or self._amended >= _AMENDED_MOST or self._left_s(1.0) <= _LEFT_MIN_S:
-            return None
-        before = reservation.route
-        if change.is_possible and change.sets_bound:
-            reservation.route = before.with_bound(failed.target, change.bound)
-        if not change.is_possible or not await self._may_change(booking, failed, change):
-            reservation.route = before
-            failed.fail(sent.failure._replace(kind=UNSUITED), bound_refused(failed.provider, change.field))
-            failed.error_body = b""
-            return None
+    def amended(self) -> Attempt:
+        """Begin an attempt at the same place that takes no try, no wait and no retry of anybody's budget."""
         tries, tried_keys = self._tries, self._tried_keys
-        attempt = self._attempt(self.place)
+        self.attempts[-1].is_amended = True
+        attempt = self.attempt_at(self.place)
         self._tries, self._tried_keys = tries, tried_keys
         self._amended += 1
-        failed.is_amended = True
-        attempt.form, attempt.change = change.form, change
         return attempt
-
-    async def _may_change(self, booking: Recorder, failed: Attempt, change: Amendment) -> bool:
-        """Return whether the changed request is on disk, with more held for it if it may cost more."""
-        self.leave(_AMENDED)
-        place = self.place
-        refusal = await booking.further(
-            failed, place.target, place.provider, place.key.name, maybe_billed=False, raises=change.sets_bound
-        )
-        return refusal is None
-
-    def doubts(self, attempt: Attempt) -> bool:
-        """Return whether a 200 may still refuse what the proxy wrote: no such answer has been accepted yet."""
-        route = self._reservation.route
-        sent = route.body if route.asked is None else route.asked  # as Route.sent
-        if attempt.body is None or len(attempt.body) <= len(sent):
-            return False
-        return self._proof(attempt) not in self._services.forms.proved
-
-    def _proof(self, attempt: Attempt) -> Proof:
-        route = self._route
-        return attempt.provider.base_url, attempt.target.model, route.endpoint.name, route.preset, attempt.streamed
-
-    def learn(self, attempt: Attempt) -> None:
-        """Record what an answer has proved about the form that its target accepts."""
-        self._services.forms.prove(self._proof(attempt))
-        change = attempt.change
-        if change is not None and change.lesson != PLAIN:
-            kind, now_s = self._route.endpoint.kind, self._services.clock.monotonic_s()
-            self._services.forms.learn(attempt.provider, attempt.target.model, kind, change.lesson, now_s)
-
-    async def go_on(self, booking: Recorder) -> Attempt | None:
-        """Return the attempt after the last one, which failed; None if no step is left, or the client is gone."""
-        failed = self.attempts[-1]
-        assert failed.failure is not None
-        decision = self._decide(failed.failure)
-        self.leave(decision)
-        self._note_left(decision, failed.failure)
-        move = self._move(decision)
-        if move is None:
-            return None
-        if move.wait_s > 0:
-            await self._context.wait_for(Latch(), move.wait_s)  # nothing comes: time or a client that goes ends it
-        if self._context.gone:
-            return None
-        if not await _is_booked(booking, failed, move, decision):
-            move = None if move.place.target.static is not None else self._canned(decision)
-            if move is None or not await _is_booked(booking, failed, move, decision):
-                return None
-        following = self._attempt(move.place)
-        log_fallback(self._context, failed, following)
-        return following
 
     def leave(self, decision: Decision | None = None) -> None:
         """End the last attempt for breakers and queue; further calls do nothing."""
@@ -272,11 +189,11 @@ class Hops:
         failure = attempt.failure
         if failure is None and (heard.failed or heard.flags):
             failure = late_failure(attempt, self._services.clock.now_ms())
-        if HUNG_UP in heard.flags or not (heard.dispatched or _is_unreached(failure)):
+        if HUNG_UP in heard.flags or not (heard.dispatched or is_unreached(failure)):
             if not attempt.is_noted:
                 health.untold(attempt.target.model, passes)
         elif failure is not None:
-            decision = decision or self._decide(failure)
+            decision = decision or decide_next(failure, self._context, self._route)
             if decision.blame == "key" and attempt.key.name == OWN:  # nobody else has it
                 decision = decision._replace(counts=(), set_aside_s=None)
             log_failed(self._context, attempt, failure, decision)
@@ -294,30 +211,7 @@ class Hops:
         """Return whose request met a failure; None: nothing was sent, so the request cannot be at fault."""
         return None if failure.where == "connect" else Witness(self._user, hash(dump_body(self._route.body)))
 
-    def _decide(self, failure: Failure) -> Decision:
-        if failure.kind in _KEPT_BACK:
-            return _OURS
-        if failure.kind == CHECK:
-            return _CHECKED
-        if failure.kind == UNSUITED:
-            return _UNSUITED
-        if failure.kind == _USED_UP:
-            return _NEXT_KEY
-        decision = decide(failure, self._services.clock.now_ms())
-        if decision.case == "moderated" and not self._snapshot.routing.carries_refused:
-            return decision._replace(steps=("stop",))
-        if decision.blame == "key" and decision.set_aside_s is not None and self._is_clients(decision.phrase):
-            return decision._replace(set_aside_s=None)
-        return decision
-
-    def _is_clients(self, phrase: str | None) -> bool:
-        """Return whether the words that blame the key may be the client's own, which the provider only repeats.
-
-        Otherwise anybody could disable a key for all others, with a model name that reads like a refusal.
-        """
-        return phrase is not None and phrase.encode() in dump_body(self._route.body).lower()
-
-    def _note_left(self, decision: Decision, failure: Failure) -> None:
+    def set_failed(self, decision: Decision, failure: Failure) -> None:
         """Record that the current target has failed, and when it may be asked again."""
         if self._left is None:
             self._left = {}
@@ -337,7 +231,7 @@ class Hops:
         wait_s = delay_s(self._tries, told_s, rules, random.random())  # noqa: S311 - it spreads retries, no secret
         return self._services.clock.monotonic_s() + wait_s
 
-    def _move(self, decision: Decision) -> NextHop | None:
+    def next_hop(self, decision: Decision) -> NextHop | None:
         """Take the first step that is possible."""
         if decision.steps[0] == "stop":
             return None
@@ -345,7 +239,7 @@ class Hops:
             move = self._to_another(decision) or self._to_the_same() or self._to_the_last_resort(decision)
             if move is not None:
                 return move
-        return self._canned(decision)
+        return self.static_hop(decision)
 
     def _to_another(self, decision: Decision) -> NextHop | None:
         """Move to another key if that may help, or to a target not asked yet: neither waits."""
@@ -390,7 +284,7 @@ class Hops:
                 return None
         return None if now_s + wait_s + _LEFT_MIN_S > self._deadline_s else wait_s
 
-    def _canned(self, decision: Decision) -> NextHop | None:
+    def static_hop(self, decision: Decision) -> NextHop | None:
         """Move to the static answers: they end a route even when its time is over or the money is spent."""
         place = self._canned_place()
         is_reached = place is not None and place.at != self.place.at and "next_target" in decision.steps
@@ -444,7 +338,8 @@ class Hops:
         index = health.choose_key(target.model, now_ms)
         return None if index is None else Hop(at, target, provider, provider.keys[index], index, health)
 
-    def _attempt(self, place: Hop) -> Attempt:
+    def attempt_at(self, place: Hop) -> Attempt:
+        """Begin the next attempt there."""
         self.place = place
         left = None if self._left is None else self._left.get(place.at)
         if left is None:
@@ -475,10 +370,7 @@ class Hops:
 
     def _deadlines(self, place: Hop, now_s: float) -> Deadlines:
         """Return the time-outs of an attempt, none longer than what the route has left."""
-        provider = place.provider
-        deadlines = place.target.deadlines
-        if deadlines is None:
-            deadlines = provider.deadlines_for(place.target.model) if provider.model_deadlines else provider.deadlines
+        deadlines = deadlines_at(place.target, place.provider)
         if len(self._route.targets) == 1 and self._route.deadline_s is None:
             return deadlines
         left_s = self._limit_s if not self.attempts else max(self._deadline_s - now_s, _LEFT_MIN_S)
@@ -486,38 +378,3 @@ class Hops:
 
     def _left_s(self, most_s: float) -> float:
         return min(most_s, self._deadline_s - self._services.clock.monotonic_s())
-
-
-def _is_unreached(failure: Failure | None) -> bool:
-    """Return whether the provider could not be reached: nothing was sent, which still counts against it."""
-    return failure is not None and failure.where == "connect" and failure.kind not in _OURS_KINDS
-
-
-async def _is_booked(booking: Recorder, failed: Attempt, move: NextHop, decision: Decision) -> bool:
-    """Return whether the next attempt is on disk; False: a limit has no room for it."""
-    place = move.place
-    refusal = await booking.further(
-        failed, place.target, place.provider, place.key.name, maybe_billed=decision.maybe_billed
-    )
-    return refusal is None
-
-
-@lru_cache(maxsize=256)
-def capped(deadlines: Deadlines, left_s: float, *, streamed: bool) -> Deadlines:
-    """Shorten what comes before the content of a stream, or all of an answer in one piece."""
-    return replace(
-        deadlines,
-        connect_s=min(deadlines.connect_s, left_s),
-        header_s=min(deadlines.header_s, left_s),
-        first_token_s=min(deadlines.first_token_s, left_s),
-        total_s=deadlines.total_s if streamed else min(deadlines.total_s, left_s),
-    )
-
-
-def late_failure(attempt: Attempt, now_ms: int) -> Failure | None:
-    """Return how an answer failed while it was passed on; None if it did not."""
-    heard, error, answer = attempt.heard, attempt.inner_error, attempt.answer
-    if answer is None or (not heard.failed and BROKEN not in heard.flags):
-        return None
-    wait_s = None if error is None else read_retry_after(answer.header, error, now_ms, is_limit=False)
-    return Failure("content" if heard.content_seen else "answer", heard.status, error=error, retry_after_s=wait_s)
