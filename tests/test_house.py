@@ -120,5 +120,5 @@ def test_each_module_of_the_pipeline_has_a_floor() -> None:
     rooms = {name.rsplit(".", 1)[0] for name in modules() if name.count(".") > 2}
     steps = {name.removeprefix("proxy.pipeline.") for name in modules() if name.startswith("proxy.pipeline.")}
     steps = {name for name in steps if f"proxy.pipeline.{name}" not in rooms and not name.startswith("values.")}
-    assert {*named} - {"values"} == steps
+    assert {*named} - {"values"} == steps, {*named} ^ steps
     assert len(named) == len({*named})
