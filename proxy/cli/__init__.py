@@ -85,7 +85,7 @@ def _run(args: list[str] | None) -> int | str | None:
 
 
 def _refused(error: OSError) -> int:
-    """Say that what was to be printed or written was refused; who closed a pipe early knows."""
+    """Report that output was refused; a pipe closed by its reader needs no report."""
     with contextlib.suppress(OSError, ValueError):  # the exit would try to write the rest of the buffer again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error.errno != errno.EPIPE:

@@ -154,7 +154,7 @@ def enable(id_: str, config_path: Path | None) -> None:
 @click.argument("id_", metavar="ID")
 @config_option
 def trust(id_: str, config_path: Path | None) -> None:
-    """Believe whom a token names by header: each end user gets limits of their own."""
+    """Let this token name end users in a header. Each end user has their own limits."""
     _do(config_path, "tokens.set", {"id": id_, "changes": {"trusted": True}})
     click.echo(f"Token {id_} is trusted: it may name end users.", err=True)
 

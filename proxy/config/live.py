@@ -107,7 +107,7 @@ class LiveConfig(Generic[S]):
                 _log.exception("config.reload_failed")
 
     async def reload(self) -> str | None:
-        """Load, build and swap now; give the problem, or None when what the file says is in force."""
+        """Load, build and swap now; return the problem, or None if the file is in force."""
         async with self._turn:
             before = await asyncio.to_thread(_signature, self.loaded.watched)
             try:

@@ -389,7 +389,7 @@ class Settings(Block):
     presets: dict[PresetName, Preset] = setting({}, "Virtual models by name.", "None.")
     use_cases: dict[UserName, PresetName] = setting(
         {},
-        "Presets by use case: for requests with the header X-Tollkeeper-Use-Case whose model is no preset.",
+        "Presets by use case: for requests with the header X-Tollkeeper-Use-Case whose model is not a preset.",
         "None.",
     )
     limits: Limits = setting(Limits, "What everyone may use together.", "No limit.")

@@ -56,20 +56,20 @@ class AccessLog:
         self.close = self._thread.close
 
     def finished(self, event: RequestFinished) -> None:
-        """Note the end of a request that has a row in the ledger."""
+        """Log the end of a request that has a row in the ledger."""
         self._put(event[:2])
 
     def refused(self, event: RequestRefused) -> None:
-        """Note a request that was answered with an error and has no row."""
+        """Log a request that was answered with an error and has no row."""
         self._put(refused_line(event))
 
     def served(self, context: RequestContext, path: str, status: int) -> None:
-        """Note a request that has no row because it could cost nothing."""
+        """Log a request that has no row because it could cost nothing."""
         fields = {"request_id": context.request_id, "user": context.user, "path": path, "status": status}
         self._put({**_head(context.clock.now_ms(), REQUEST), **fields})
 
     def joined(self, context: RequestContext) -> None:
-        """Note a request that got the answer of another one with the same Idempotency-Key."""
+        """Log a request that got the answer of another one with the same Idempotency-Key."""
         fields = {"request_id": context.request_id, "user": context.user, "model": shown_name(context.asked)}
         self._put({**_head(context.clock.now_ms(), JOINED), **fields})
 

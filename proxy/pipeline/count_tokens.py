@@ -73,6 +73,6 @@ async def _ask(
         if not found.is_passed_on or (not is_last and "next_target" in decide(found.failure, now_ms).steps):
             raise found.error
     elif not is_json_body(body):
-        raise error_in_answer(provider, "answered with something that is no count")
+        raise error_in_answer(provider, "answered without a token count")
     headers = free_headers(context, answer, target, key.quoted)
     return context.whole(answer.status, headers, body)

@@ -12,11 +12,11 @@ class Subscriber(Protocol):
     """Hears of each request, on the event loop: at once and without waiting. What takes time goes to a thread."""
 
     def finished(self, event: RequestFinished) -> None:
-        """Take up a request that has a row."""
+        """Handle a request that has a row."""
         ...
 
     def refused(self, event: RequestRefused) -> None:
-        """Take up a request that was answered with an error and has none."""
+        """Handle a request that was answered with an error and has no row."""
         ...
 
 

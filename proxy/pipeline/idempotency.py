@@ -151,7 +151,7 @@ def _other_body(request_id: str) -> CallerError:
     return CallerError(
         422,
         "idempotency_key_reused",
-        f"This {HEADER} came with another body before, in {request_id}. Take a new key for each request.",
+        f"This {HEADER} was used with another body before, in {request_id}. Use a new key for each request.",
         param=HEADER.lower(),
     )
 
@@ -161,7 +161,7 @@ def _not_over(request_id: str, context: RequestContext) -> CallerError:
     return CallerError(
         409,
         "idempotency_in_flight",
-        f"The request with this {HEADER}, {request_id}, is not over yet, and cannot be joined."
+        f"The request with this {HEADER}, {request_id}, is still running, and its answer cannot be shared."
         " Nothing was sent again. Try again in a moment.",
         param=HEADER.lower(),
         retry_after_s=_WAIT_S,

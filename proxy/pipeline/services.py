@@ -24,7 +24,7 @@ class LookUpLater(Protocol):
     """Takes up a pending request."""
 
     def __call__(self, request_id: int, made_with: Mapping[int, GenerationAccess] = ..., /) -> None:
-        """made_with: what its attempts went out with, by number; what is missing is found by its name in the row."""
+        """Settle a request later. made_with: by number what attempts used; the rest is found by name in the row."""
         ...
 
 

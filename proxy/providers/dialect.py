@@ -47,7 +47,7 @@ class Dialect(Protocol):
         ...
 
     def prepare(self, body: dict[str, Any], model: str, endpoint: Endpoint) -> PreparedBody:
-        """Put the model in, and ask for usage where the endpoint has a way to ask."""
+        """Return the body with the model, asking for usage if the endpoint has a way to ask."""
         ...
 
     def read_prices(self, models: Sequence[Mapping[str, Any]]) -> PriceList:
@@ -59,5 +59,5 @@ class Dialect(Protocol):
         ...
 
     def cancel_stops_bill(self, served_by: str | None) -> bool:
-        """Tell whether closing a stream ends the charge; served_by is the provider behind the provider."""
+        """Return whether closing a stream stops the bill; served_by is the provider behind the provider."""
         ...

@@ -80,7 +80,7 @@ def read_generation(body: bytes, generation_id: str) -> GenerationRecord:
     try:
         data = loads(body, parse_float=str, parse_int=str)["data"]
         if data["id"] != generation_id:
-            raise GenerationUnavailableError("the record is that of another id")
+            raise GenerationUnavailableError("the record has another id")
         cost_pusd, exact = usd_to_pusd(_literal(data["total_cost"]))
         if data.get("is_byok") is True and data.get("upstream_inference_cost") is not None:
             upstream_pusd, upstream_exact = usd_to_pusd(_literal(data["upstream_inference_cost"]))

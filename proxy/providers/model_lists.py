@@ -62,7 +62,7 @@ class ModelLists:
         clock: Clock,
         hear_date: Callable[[str | None], None] = lambda _: None,
     ) -> None:
-        """hear_date is given the Date header of each list that comes over TLS."""
+        """Create the lists; hear_date gets the Date header of each list that comes over TLS."""
         self._folder = folder
         self._database_name = database_name
         self._clock = clock

@@ -79,7 +79,7 @@ class StaticTransport:
         request = orjson.loads(body or b"{}")
         found = static_text(self._texts, request.get("messages") or ())
         if found is None:
-            text = "no keyword of the static target fits, and it has no default"
+            text = "no keyword of the static target matches, and it has no default"
             raise TransportError("unreachable", text, dispatched=False)
         created = self._now_s()
         if request.get("stream") is True:

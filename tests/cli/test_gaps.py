@@ -42,12 +42,12 @@ def test_nobody_has_a_limit() -> None:
     )
     for more in cases:
         (text,) = gaps(["bo"], users=anna, **more)
-        assert "No hard limit on cost holds for anybody" in text
+        assert "Nobody has a hard cost limit" in text
 
 
 def test_somebody_has_none() -> None:
     users = {"anna": {"token_hash": HASH, "limits": {"cost": "$5/day"}}}
-    assert gaps(["bo"], users=users) == ["No hard limit on cost holds for bo."]
+    assert gaps(["bo"], users=users) == ["No hard cost limit applies to bo."]
     assert gaps(["bo"], users=users, limits={"cost": "$9/day"}) == []
     assert gaps(["bo"], users=users, defaults={"limits": {"cost": "$9/day"}}) == []
 
@@ -78,13 +78,13 @@ def test_check_and_serve_say_so(configured: CommandLine) -> None:
     told = [line["name"] for line in warnings(configured, "--offline")]
     assert told == ["limits"]
     with configured.serving():
-        assert "No hard limit on cost holds for anybody" in configured.said()
+        assert "Nobody has a hard cost limit" in configured.said()
         configured.ok("users", "add", "bo", "--limit", "$5/day")
     config = configured.folder / "config.yaml"
     config.write_text(config.read_text() + "limits: {cost: $5/day}\n")
     assert warnings(configured, "--offline") == []
     with configured.serving():
-        assert "No hard limit" not in configured.said()
+        assert "hard cost limit" not in configured.said()
 
 
 PRESETS = """

@@ -92,7 +92,7 @@ async def test_all_keys_used_up(opened: Open) -> None:
     assert (await place.chat()).status == 200
     refused = await place.chat()
     assert (refused.status, error_of(refused)["code"]) == (503, "upstream_resting")
-    assert "has anything left of its own limits" in error_of(refused)["message"]
+    assert "has room left under its own limits" in error_of(refused)["message"]
     assert len(await place.sim.requests()) == 1
     shown = await place.explain(model="chain")
     assert [target["key"] for target in shown["targets"]] == ["used up", "usable"]

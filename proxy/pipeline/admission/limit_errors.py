@@ -65,7 +65,7 @@ def unaffordable(
 
 def not_priced(model: str) -> CallerError:
     return _no_price(
-        f'No price is known for "{model}", and your cost limit is a hard one.'
+        f'Tollkeeper does not know what "{model}" costs, so it cannot keep you inside your cost limit.'
         " Operator: give it a price under providers.NAME.prices, or make the limit soft."
     )
 

@@ -37,10 +37,10 @@ def _unlimited(settings: Settings, users: Sequence[Mapping[str, Any]]) -> Iterat
     fix = "Set defaults.limits, such as {cost: $5/day} for each user, or limits: {cost: $100/month} for all together."
     if len(free) == len(allowances) and not any(limit.mode == "hard" for limit in settings.limits.of("cost")):
         if free or not settings.defaults.limits.of("cost"):
-            text = "No hard limit on cost holds for anybody: one user may spend all that the provider gives credit for."
+            text = "Nobody has a hard cost limit: one user may spend everything that the provider gives credit for."
             yield MissingLimit("limits.missing", text, fix)
     elif free:
-        yield MissingLimit("limits.missing", f"No hard limit on cost holds for {_listed(free)}.", fix)
+        yield MissingLimit("limits.missing", f"No hard cost limit applies to {_listed(free)}.", fix)
 
 
 def _costs_nothing(settings: Settings) -> bool:
@@ -70,7 +70,7 @@ def _without_token(
         did_you = f' Did you mean "{hint}"?' if hint else ""
         yield MissingLimit(
             "user.without_token",
-            f"users.{name} has no token, so nobody can call as {name} and its limits hold for nobody.{did_you}",
+            f"users.{name} has no token, so nobody can call as {name} and its limits apply to nobody.{did_you}",
             f"Make one: tollkeeper tokens add {name}",
         )
 

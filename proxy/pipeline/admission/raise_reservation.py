@@ -16,7 +16,7 @@ from proxy.storage.rows import Reserved
 
 
 def bound_pusd(context: RequestContext, route: Route, targets: Sequence[Target], services: Services) -> int | None:
-    """Give the most that one call to the dearest of these targets can cost; None: its price is not known (any more)."""
+    """Return the most that one call to the most expensive of these targets can cost; None: its price is unknown."""
     worst = [_worst_pusd(context, route, target, services) for target in targets if target.static is None]
     known = [pusd for pusd in worst if pusd is not None]
     return max(known, default=0) if len(known) == len(worst) else None
@@ -37,7 +37,7 @@ def _worst_pusd(context: RequestContext, route: Route, target: Target, services:
 
 
 def shortfall(left: Reserved, next_pusd: int | None, first: Reserved, pieces: tuple[int, ...] = NO_PIECES) -> Amounts:
-    """Give what is missing for one more attempt when left is what no attempt has taken.
+    """Return what one more attempt lacks when left is what no attempt has taken.
 
     next_pusd: the worst case of the targets that may follow; where it is not known, that of the whole route (first).
     Tokens are bounded alike for all targets of a route; first has those that one takes more (raised_tokens).
@@ -67,7 +67,7 @@ def raised_tokens(route: Route, target: Target) -> int:
 def raise_reservation(
     context: RequestContext, reservation: Reservation, more: Amounts, services: Services
 ) -> ApiError | None:
-    """Hold more in all windows of the request, or say which limit has no room; then nothing is changed."""
+    """Hold more in all windows of the request, or return which limit has no room and change nothing."""
     if not more.cost_pusd and not more.tokens and not any(more.pieces):
         return None
     outcome = services.desk.extend(reservation.id, more, reservation.identity.allowance.quotas)

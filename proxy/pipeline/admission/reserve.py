@@ -80,7 +80,7 @@ class Quote:
 
 
 async def quote(context: RequestContext, route: Route, services: Services) -> Quote:
-    """Tell what a request could cost at most and whether it would be let in; nothing stays held."""
+    """Return what a request could cost at most and whether it would be admitted; nothing stays held."""
     try:
         prices = _known_prices(route, services, context.snapshot)
         if prices is None and context.identity.allowance.has_hard_cost:
@@ -98,7 +98,7 @@ async def quote(context: RequestContext, route: Route, services: Services) -> Qu
 def _wanted(
     context: RequestContext, route: Route, prices: tuple[Price, ...] | None, services: Services
 ) -> AdmissionRequest:
-    """Gather what the desk needs to know; raises CallerError where no bound can be given under a hard cost limit."""
+    """Build the request for admission; raises CallerError if a hard cost limit needs a bound and there is none."""
     allowance, size_bytes = context.identity.allowance, context.size_bytes
     if prices and (allowance.has_hard_cost or allowance.has_hard_tokens) and route.writes_maximum:
         prices = _held_for(context, route, prices, services)
@@ -173,7 +173,7 @@ def _held_for(
 
 
 def greater(one: BodyFacts, other: BodyFacts) -> BodyFacts:
-    """Give what bounds both: two forms of one request, of which either may be sent."""
+    """Return what bounds both: two forms of one request, of which either may be sent."""
     lengths = (one.max_output_tokens, other.max_output_tokens)
     found = BodyFacts(
         size_bytes=max(one.size_bytes, other.size_bytes),
@@ -242,7 +242,7 @@ def _known_prices(route: Route, services: Services, snapshot: Snapshot) -> tuple
 
 
 async def _found_prices(context: RequestContext, route: Route, services: Services) -> tuple[Price, ...]:
-    """Give them under a hard cost limit: the list is refreshed once for a name that it lacks.
+    """Return the prices under a hard cost limit: the list is refreshed once for a name that it lacks.
 
     Raises CallerError for a model that has no price then.
     """

@@ -54,12 +54,10 @@ def credential(headers: HeaderLookup) -> str:
     if len(found) > 1:  # a client with keys of several services may send more than one
         found = {token for token in found if token.startswith(PREFIX)} or found
     if len(found) > 1:
-        raise refused_token(401, "invalid_api_key", "Several different tokens came in one request. Send one.")
+        raise refused_token(401, "invalid_api_key", "The request has several different tokens. Send one.")
     token = found.pop() if found else ""
     if not token:
-        raise refused_token(
-            401, "invalid_api_key", 'No token came with the request. Send "Authorization: Bearer tk-...".'
-        )
+        raise refused_token(401, "invalid_api_key", 'The request has no token. Send "Authorization: Bearer tk-...".')
     return token
 
 
@@ -83,12 +81,12 @@ def _unknown(token: str) -> CallerError:
             "You sent an OpenRouter key. Use the token that tollkeeper printed (tk-...).",
         )
     if not token.startswith(PREFIX):
-        return refused_token(401, "invalid_api_key", "That is no token of this proxy: its tokens begin with tk-.")
+        return refused_token(401, "invalid_api_key", "This is not a token of this proxy: its tokens begin with tk-.")
     if len(token) > _TOKEN_CHARS_MAX or not is_well_formed(token):
         return refused_token(
             401,
             "invalid_api_key",
-            "The token has a typing mistake or was cut off: its checksum does not hold.",
+            "The token is mistyped or incomplete: its checksum is wrong.",
         )
     return refused_token(
         401,

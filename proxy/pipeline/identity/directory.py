@@ -54,7 +54,7 @@ class Directory:
         if person.disabled:
             raise refused_token(403, "token_disabled", f"User {name!r} is disabled. Ask the operator.")
         if person.expires_ms is not None and now_ms >= person.expires_ms:
-            raise refused_token(401, "token_expired", f"The time of user {name!r} is over. Ask the operator.")
+            raise refused_token(401, "token_expired", f"The access of user {name!r} has expired. Ask the operator.")
         token_id = row.identity.token_id
         return Identity(name, person.group, token_id, person.allowance, person.own_keys, person.is_new)
 

@@ -59,7 +59,7 @@ class UserNaming:
 
     def _signed(self, given: Sequence[str], reader: UserJwtReader, now_ms: int) -> str:
         if len(set(given)) > 1:
-            raise _not_believed(f"Several different {self._jwt_header} came in one request. Send one.")
+            raise _not_believed(f"The request has several different {self._jwt_header} headers. Send one.")
         try:
             claims = reader.claims(given[0].strip(), now_ms / 1000)
         except UserJwtError as error:
@@ -76,7 +76,7 @@ class UserNaming:
         for header in self._headers:
             values = {value.strip() for value in headers.getall(header, [])} - {""}
             if len(values) > 1:
-                raise _no_name(f"Several different {header} came in one request. Send one.")
+                raise _no_name(f"The request has several different {header} headers. Send one.")
             found += values
         if not found:
             return None

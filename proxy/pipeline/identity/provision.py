@@ -22,7 +22,7 @@ async def provision(context: RequestContext, services: Services) -> None:
         raise CallerError(
             403,
             "too_many_end_users",
-            f"There are {users_max} end users already, so that {identity.user!r} is not taken."
+            f"There are {users_max} end users already, so {identity.user!r} cannot be added."
             " Operator: raise end_users.users_max, or remove some with tollkeeper users remove.",
             type_="permission_error",
         ) from None

@@ -186,7 +186,7 @@ class BufferedWhole(WholeRelay):
             error = self.attempt.inner_error or {}
             fail_inside(self.context, self.attempt, f"answered {status} with an error in it", error)
         elif told is None or not told.has_choices:
-            found = error_in_answer(self.attempt.provider, f"answered {status} with something that is no answer")
+            found = error_in_answer(self.attempt.provider, f"answered {status} with something other than an answer")
             kind = EMPTY if self.heard.failed else "no_answer"
             self.attempt.fail(Failure("answer", status, kind), found)
 

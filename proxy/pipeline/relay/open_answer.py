@@ -38,7 +38,7 @@ async def open_answer(context: RequestContext, attempt: Attempt, finish: Finish)
     if context.reply is not None and streams is not context.streams and not becomes_stream:
         answer.abort()
         name = attempt.provider.name
-        text = f'Provider "{name}" answered in another form than the one that has begun.'
+        text = f'Provider "{name}" answered in another form than the answer already begun.'
         told = ProviderError(502, "upstream_broken", text)  # it has not failed: its answer may be billed
         attempt.heard.flags |= {BROKEN}
         attempt.fail(Failure("answer", answer.status), told)

@@ -64,7 +64,7 @@ async def receive_body(context: RequestContext) -> bytes:
 
 
 def parse_request(context: RequestContext, raw: bytes) -> None:
-    """Note what the request asks: body, checked as its endpoint wants it, tags and headers; raises CallerError."""
+    """Parse what the request asks: body, checked for its endpoint, tags and headers; raises CallerError."""
     try:
         body = parse_body(raw)
         context.endpoint.check(body)
@@ -122,7 +122,7 @@ def _too_large(max_bytes: int) -> ApiError:
     return CallerError(
         413,
         "body_too_large",
-        f"The body is larger than the {max_bytes} bytes that are taken here."
+        f"The body is larger than the {max_bytes} bytes that are accepted here."
         " Send less, or ask the operator to raise server.body_max_bytes.",
         close=True,
     )

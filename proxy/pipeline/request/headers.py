@@ -6,7 +6,7 @@ from proxy.wire.headers import HeaderError, pick_request_headers
 
 
 def pick_headers(said: RequestHeaders) -> None:
-    """Note which of the client's headers travel; raises CallerError for one that must not."""
+    """Select the client's headers that are sent upstream; raises CallerError for one that must not."""
     try:
         said.sent = pick_request_headers(said.headers.items())
     except HeaderError as error:

@@ -64,7 +64,7 @@ def _text(value: str) -> str:
 def _key(headers: Headers) -> str | None:
     keys = set(headers.getall("Idempotency-Key", ()))
     if len(keys) > 1:
-        raise CallerError(400, "invalid_header", "Several different Idempotency-Key came in one request. Send one.")
+        raise CallerError(400, "invalid_header", "The request has several different Idempotency-Key headers. Send one.")
     return keys.pop() if keys else None
 
 

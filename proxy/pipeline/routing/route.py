@@ -96,7 +96,7 @@ def _asked(targets: tuple[Target, ...], name: str) -> tuple[Target, ...]:
     """Return the targets without static answers, which are chat completions; raises CallerError if none is left."""
     asked = tuple(target for target in targets if target.static is None)
     if not asked:
-        text = f'Preset "{name}" has canned answers only, and those are chat completions: POST /v1/chat/completions.'
+        text = f'Preset "{name}" has only static answers, which are chat completions: POST /v1/chat/completions.'
         raise CallerError(400, "invalid_value", text, param="model")
     return asked
 

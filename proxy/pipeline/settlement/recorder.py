@@ -213,7 +213,7 @@ class Recorder:
             self._services.health.use.end(held, verdict.cost_pusd)
 
     def _written(self, error: Exception | None) -> None:
-        """The end is on disk, or could never get there: called by the ledger, whoever still waits."""
+        """Finish once the end is on disk, or can never get there; called by the ledger whether anybody waits or not."""
         self._publish(is_written=error is None)
         if error is not None:
             if not self._is_open:  # the open row was refused in the end, so that there is none to end
@@ -236,7 +236,7 @@ class Recorder:
             self._services.events.finished(RequestFinished(self.reservation.row, end, earlier, is_written))
 
     def _note_access(self, attempt: Attempt) -> None:
-        """Keep what an attempt went out with, for those who look it up."""
+        """Keep what an attempt was sent with, for later look-ups."""
         self._made_with = {**self._made_with, attempt.n: GenerationAccess(attempt.provider, attempt.key)}
 
     def _settle(self, attempt: Attempt, reserved_pusd: int | None) -> Settlement:
@@ -307,7 +307,7 @@ class Recorder:
         return Reserved(self.reservation.amount_pusd, self.reservation.row.reserved_tokens)
 
     def _over(self, failed: Attempt, before: "_EarlierAttempts", *, maybe_billed: bool) -> SettledAttempt:
-        """Give the attempt that failed with its verdict and its share of the reservation."""
+        """Return the failed attempt with its settlement and its share of the reservation."""
         left = before.left()
         bound = bound_pusd(self._context, self.reservation.route, (failed.target,), self._services)
         if left.cost_pusd is not None and bound is not None:
@@ -335,7 +335,7 @@ class Recorder:
         return shortfall(left, next_pusd, first, pieces)
 
     def _add_up(self, past: "_EarlierAttempts", end: RequestEnd, verdict: Settlement) -> tuple[RequestEnd, Settlement]:
-        """Give the end of a request with several attempts: the sums over them, and the row of the last."""
+        """Return the end of a request with several attempts: the sums over them, and the row of the last."""
         n, id_ = len(past.parts) + 1, self.reservation.id
         if self.attempt is None:
             last = _unsent(id_, n)
@@ -476,7 +476,7 @@ def _attempt_end(request_id: int, attempt: Attempt, verdict: Settlement, now_s: 
 
 
 def _is_half(usage: Usage) -> bool:
-    """Tell whether one of the wholes was not told: token limits then count what was reserved, not the other one."""
+    """Return whether a total was not reported: token limits then count what was reserved, not the other total."""
     return usage.input_tokens is None or usage.output_tokens is None
 
 

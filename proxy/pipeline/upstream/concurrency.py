@@ -24,7 +24,7 @@ class ConcurrencyLimit:
         return len(self._waiting)
 
     async def enter(self, context: RequestContext, timeout_s: float) -> Unserved | None:
-        """Take a place, which leave() frees, or return why there is none. A request whose client goes stops waiting."""
+        """Acquire a place, which leave() frees, or return why there is none. One whose client goes stops waiting."""
         if self.running < self.most and not self._waiting:
             self.running += 1
             return None

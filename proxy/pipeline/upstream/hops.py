@@ -111,7 +111,7 @@ class Hops:
         return self.attempt_at(self.place)
 
     def enter(self, attempt: Attempt) -> bool | None:
-        """Take the breakers' passes for the next attempt.
+        """Acquire the breakers' passes for the next attempt.
 
         False: it must not be sent, and knows why. None: there is a line to stand in.
         """
@@ -232,7 +232,7 @@ class Hops:
         return self._services.clock.monotonic_s() + wait_s
 
     def next_hop(self, decision: Decision) -> NextHop | None:
-        """Take the first step that is possible."""
+        """Return the first step that is possible."""
         if decision.steps[0] == "stop":
             return None
         if self._left_s(1.0) > _LEFT_MIN_S:

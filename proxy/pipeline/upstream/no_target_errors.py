@@ -24,7 +24,9 @@ def no_target_error(route: Route, health: Health, snapshot: Snapshot, clock: Clo
         if rests_s is not None:
             waits.append(rests_s)
             is_told = found.is_told_to_wait(target.model, now_s)
-            texts.append(f"{target.model} at {provider.name} {'asked to wait' if is_told else 'rests after failures'}")
+            texts.append(
+                f"{target.model} at {provider.name} {'asked to wait' if is_told else 'is cooling down after failures'}"
+            )
             asked_for = asked_for and is_told
         elif (wait_ms := found.ring.waits_ms(clock.now_ms(), target.model)) is not None:
             waits.append(wait_ms / 1000)
@@ -32,7 +34,7 @@ def no_target_error(route: Route, health: Health, snapshot: Snapshot, clock: Clo
         else:
             asked_for = False
             is_used_up = found.used_up(clock.now_ms())
-            why = "has anything left of its own limits" if is_used_up else "is valid at this time"
+            why = "has room left under its own limits" if is_used_up else "is valid at this time"
             texts.append(f"no key of {provider.name} {why}")
     wait_s = min(max(math.ceil(min(waits, default=0.0)), 1), _TOLD_MAX_S)
     why = f"Nothing was sent: {'; '.join(texts)}."

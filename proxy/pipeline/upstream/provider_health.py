@@ -106,7 +106,7 @@ class ProviderHealth:
         return None
 
     def enter(self, model: str, now_s: float) -> Pass | None:
-        """Take the passes for one attempt, which leave() returns; None: the provider or the model is cooling down."""
+        """Acquire the passes for one attempt, which leave() returns; None: provider or model is cooling down."""
         first = self.breaker.try_pass(now_s)
         if not first:
             return None

@@ -32,7 +32,7 @@ def transport_error(error: TransportError, provider: ProviderRow) -> ProviderErr
         return ProviderError(
             504,
             "upstream_timeout",
-            f'Provider "{provider.name}": {error}. What it may have cost is looked up. Try again, or ask for less.',
+            f'Provider "{provider.name}": {error}. Its cost is being looked up. Try again, or ask for less.',
         )
     code = "upstream_broken" if error.dispatched else "upstream_unreachable"
     return ProviderError(

@@ -41,7 +41,7 @@ class SentHeaders(dict[str, str]):
     made: tuple[str, str, str, bytes]  # method, target and host, and the head of the request up to the body's length
 
 
-NO_CONTENT = "the provider sent signs of life, but no content within the first-token time-out"
+NO_CONTENT = "the provider sent keep-alives, but no content within the first-token time-out"
 
 Take = Callable[[bytes], bool]  # takes the next piece; False: no more for now
 
@@ -180,7 +180,7 @@ class AiohttpResponse:
         except zlib.error:
             self.abort()
             raise TransportError(
-                "broken", "the provider's answer is compressed and cannot be unpacked", dispatched=True
+                "broken", "the provider's answer is compressed and cannot be decompressed", dispatched=True
             ) from None
         return piece
 
@@ -321,7 +321,7 @@ def _translate(error: Exception, host: str, proxy: ProxyServer | None) -> Transp
         case aiohttp.ClientConnectorError():
             return no_connection(error.os_error, host if proxy is None else proxy.host, proxy)
         case aiohttp.InvalidURL():
-            return TransportError("unreachable", "base_url is no valid address", dispatched=False)
+            return TransportError("unreachable", "base_url is not a valid address", dispatched=False)
         case TimeoutError():
             return TransportError("header_timeout", "no answer began within the header time-out", dispatched=True)
         case _:

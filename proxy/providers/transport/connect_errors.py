@@ -48,7 +48,7 @@ def refused_by_proxy(status: int, proxy: ProxyServer) -> TransportError:
     elif status in (502, 503, 504):
         why = "cannot reach the provider"
     else:
-        why = "did not open a way to the provider"
+        why = "did not open a tunnel to the provider"
     return TransportError("unreachable", f"the proxy {proxy.url} {why} ({status})", dispatched=False)
 
 

@@ -31,7 +31,7 @@ class ConnectionOwner(Protocol):
         """Add the connection, which is open."""
 
     def freed(self, connection: "UpstreamConnection", answer: PooledResponse, reusable: bool) -> None:
-        """Take the connection back: its answer is complete."""
+        """Return the connection to the pool: its answer is complete."""
 
     def stale(self, connection: "UpstreamConnection") -> None:
         """Drop the connection, which the provider is closing while it is idle."""
@@ -209,7 +209,7 @@ class UpstreamConnection(asyncio.Protocol):
             why = "it changes to another protocol"
         else:
             why = str(error)
-        answer.fail("broken", f"the provider's answer is no valid HTTP/1.1: {why}")
+        answer.fail("broken", f"the provider's answer is not valid HTTP/1.1: {why}")
 
     # llhttp's side, all called within feed_data().
 

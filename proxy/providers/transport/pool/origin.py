@@ -15,7 +15,7 @@ class Origin:
     def __init__(self, base_url: str) -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None:
-            raise ValueError("no http or https address without user and password")
+            raise ValueError("not an http or https address without user and password")
         self.scheme = parts.scheme
         self.host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
         self.port = _PORTS[parts.scheme] if parts.port is None else parts.port

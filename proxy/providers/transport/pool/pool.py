@@ -66,7 +66,7 @@ class PooledTransport:
         """Return the answer once its head is complete; raises TransportError, or ValueError for a URL elsewhere."""
         origin = self._origin
         if origin is None:
-            raise TransportError("unreachable", "base_url is no valid address", dispatched=False)
+            raise TransportError("unreachable", "base_url is not a valid address", dispatched=False)
         try:
             target = origin.target(url)
             if self._asks_proxy:

@@ -20,7 +20,7 @@ class HeaderRefusedError(ValueError):
 def _field(name: str) -> str:
     """Return ``name: `` for a name that is legal in a request."""
     if not _TOKEN.fullmatch(name):
-        raise HeaderRefusedError(f"a header's name is no token: {name[:80]!r}")
+        raise HeaderRefusedError(f"a header's name is not a token: {name[:80]!r}")
     if name.lower() in _OWN:
         raise HeaderRefusedError(f"the header {name} is the transport's own")
     return f"{name}: "

@@ -96,7 +96,7 @@ class PooledResponse:
                     return b""
                 inflater.feed(chunk)
         except zlib.error:
-            text = "the provider's answer is compressed and cannot be unpacked"
+            text = "the provider's answer is compressed and cannot be decompressed"
             self.fail("broken", text)
             raise TransportError("broken", text, dispatched=True) from None
         return piece
