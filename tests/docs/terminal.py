@@ -32,7 +32,6 @@ _TIMEOUT_S = 60.0
 _SERVERS = {
     r"(?:\S*/)?tollkeeper serve\b": "Ready in",
     r"\S*tollkeeper demo\b(?!.*--check)": "Ctrl-C ends it",
-    r"\S*scripts/demo\b(?!.*--check)": "Ctrl-C ends it",
     r"python -m proxy\.simulator\b": "simulator ready",
 }
 # Stands in for SQLite's own program where a machine has none.
@@ -168,8 +167,10 @@ class Terminal:
 
     def filled_in(self, text: str) -> str:
         """Return a text with what a reader replaces replaced."""
-        text = re.sub(r"(?<![\w/])scripts/(?=\w)", f"{ROOT}/scripts/", text)
-        if re.search(r"\bdemo\b(?!.*--check)", text) and re.match(r"\S*(scripts/demo|tollkeeper demo)", text):
+        # What the scripts call once they have set up .venv: while tests run in it, nothing may set it up anew.
+        text = re.sub(r"(?<![\w/])scripts/demo\b", "tollkeeper demo", text)
+        text = re.sub(r"(?<![\w/])scripts/mutations\b(.*)", rf"(cd {ROOT} && python -m tests.mutations\1)", text)
+        if re.match(r"tollkeeper demo\b(?!.*--check)", text):
             text += f" --port {self._port}"
         text = text.replace("8787", str(self._port)).replace("9999", str(self._other_port))
         text = re.sub(r"\btk-(\.\.\.|…)", self._seen["token"], text)

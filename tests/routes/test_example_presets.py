@@ -100,7 +100,7 @@ CASES: dict[str, list[Case]] = {
             "intent",
             "A table for four tomorrow at 7?",
             {"now": "2026-11-20T14:05:00+01:00"},
-            ("written at 2026-11-20T14:05:00+01:00 (ISO 8601)", "in the zone Europe/Stockholm."),
+            ("written at 2026-11-20T14:05:00+01:00 (ISO 8601)", "in the zone America/New_York."),
         )
     ],
     "roleplay": [

@@ -1,14 +1,8 @@
-"""Every command and every program of the pages does what the page says of it."""
+"""What a page says, done in order beside a simulated provider."""
 
 import configparser
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from .pages import ROOT, Page, pages
+from .pages import Page, pages
 from .snippets import Snippet, snippets
 from .terminal import Terminal, commands, is_shown
 
@@ -22,38 +16,8 @@ GIVEN = "<!-- given: a running proxy -->"
 QUESTION = """'{"model": "openai/gpt-5-mini", "messages": [{"role": "user", "content": "Hello!"}]}'"""
 
 
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "proxy.simulator", "--port", "0", "--friendly"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    yield process.stdout.readline().split()[-1]
-    process.terminate()
-    process.wait(30)
-    process.stdout.close()
-
-
-@pytest.fixture
-def terminal(tmp_path: Path, simulator: str) -> Iterator[Terminal]:
-    terminal = Terminal(tmp_path, simulator)
-    yield terminal
-    terminal.close()
-
-
-def _beside_a_running_proxy(terminal: Terminal) -> None:
-    call = f"curl -sf http://127.0.0.1:8787/v1/chat/completions -H 'Authorization: Bearer tk-...' -d {QUESTION}"
-    for command in ("tollkeeper init --user anna", "tollkeeper serve", call, call, call):
-        ran = terminal.type(command)
-        assert ran.code == 0, ran.output
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_page_does_what_it_says(page: Page, terminal: Terminal) -> None:
+def play(page: Page, terminal: Terminal) -> None:
+    """Run every block of a page; raises AssertionError where the page is wrong."""
     if GIVEN in page.text:
         _beside_a_running_proxy(terminal)
     for snippet in snippets(page):
@@ -68,6 +32,13 @@ def test_the_page_does_what_it_says(page: Page, terminal: Terminal) -> None:
             _unit(snippet, terminal)
         else:
             _commands(snippet, terminal)
+
+
+def _beside_a_running_proxy(terminal: Terminal) -> None:
+    call = f"curl -sf http://127.0.0.1:8787/v1/chat/completions -H 'Authorization: Bearer tk-...' -d {QUESTION}"
+    for command in ("tollkeeper init --user anna", "tollkeeper serve", call, call, call):
+        ran = terminal.type(command)
+        assert ran.code == 0, ran.output
 
 
 def _commands(snippet: Snippet, terminal: Terminal) -> None:
