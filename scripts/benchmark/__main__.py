@@ -1,6 +1,7 @@
 """scripts/bench: CPU, latency, memory and start of tollkeeper beside nginx and a bare relay of aiohttp, in one run."""
 
 import argparse
+import asyncio
 import datetime as dt
 import json
 import sys
@@ -8,6 +9,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+import frames
 import instructions
 from machine import BenchError, describe, require_tools, two_cores
 from report import COLUMNS, count_text, ledger_count_text, lines, markdown, over
@@ -33,6 +35,13 @@ def parse() -> argparse.Namespace:
         "--instructions",
         action="store_true",
         help="count the instructions of a JSON request by valgrind instead: half a minute, and no noise to speak of",
+    )
+    parser.add_argument(
+        "--frames",
+        nargs="?",
+        const="",
+        metavar="KIND",
+        help="count the Python frames of a request on its way instead; KIND (such as streamed) prints the way itself",
     )
     parser.add_argument(
         "--gate",
@@ -85,6 +94,24 @@ def count(parent: Path, console: Console) -> int:
     return 0
 
 
+def follow(kind: str, parent: Path) -> int:
+    """Print how many frames, functions and files a request passes; for one kind of request its way, file by file."""
+    with tempfile.TemporaryDirectory(prefix="tollkeeper-bench-", dir=parent) as folder:
+        found = asyncio.run(frames.ways(Path(folder)))
+    if kind:
+        if kind not in found:
+            raise BenchError(f"--frames knows {', '.join(found)}")
+        print(*found[kind].lines(), sep="\n")
+        return 0
+    table = Table(title=f"The way of a request; commit {describe()['commit']}")
+    for column in ("", "frames", "functions", "files", "changes of file"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, way in found.items():
+        table.add_row(name, *map(str, (len(way.frames), way.functions, way.files, way.changes)))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    return 0
+
+
 def main() -> int:
     arguments = parse()
     talk = Console(stderr=True, soft_wrap=True)
@@ -92,6 +119,8 @@ def main() -> int:
     try:
         if arguments.instructions:
             return count(arguments.dir, talk)
+        if arguments.frames is not None:
+            return follow(arguments.frames, arguments.dir)
         require_tools()
         figures = measure(plan, arguments.dir, talk)
     except BenchError as error:

@@ -1,0 +1,133 @@
+"""The way of one warm request through the program: Python frames entered on the event loop, by function and file.
+
+It tells how far somebody has to walk who reads what one request does. A frame counts each time it is entered or goes on
+after a wait; frames of libraries do not count. The upstream is a process of its own, the client a thread.
+"""
+
+import asyncio
+import http.client
+import json
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from machine import BenchError
+from systems import Tollkeeper, Upstream
+from upstream import JSON_MODEL, STREAM_MODEL
+
+import proxy
+from proxy.app import App
+from proxy.config.load import load_file
+
+_PACKAGE = str(Path(proxy.__file__).parent) + "/"
+_WARM_UP = 20
+_EVENTS = 20  # of a stream
+_CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello, how are you today?"}], "max_tokens": 400}
+
+
+class Way(NamedTuple):
+    """One request's frames, in order: each a file below proxy/ and a function."""
+
+    frames: tuple[tuple[str, str], ...]
+
+    @property
+    def functions(self) -> int:
+        return len({*self.frames})
+
+    @property
+    def files(self) -> int:
+        return len({file for file, _ in self.frames})
+
+    @property
+    def changes(self) -> int:
+        """Count how often a frame stands in another file than the one before it."""
+        return sum(one[0] != other[0] for one, other in zip(self.frames, self.frames[1:], strict=False))
+
+    def lines(self) -> Iterator[str]:
+        """Yield the way, one line for each stay in a file."""
+        file, names = "", list[str]()
+        for one, name in self.frames:
+            if one != file and names:
+                yield f"{file}: {', '.join(names)}"
+                names = []
+            file = one
+            names.append(name)
+        yield f"{file}: {', '.join(names)}"
+
+
+async def ways(folder: Path) -> dict[str, Way]:
+    """Return the ways of a plain JSON request, of a stream, and of JSON for a user with five limits."""
+    upstream = Upstream(folder, 0, events=_EVENTS, interval_ms=1)
+    upstream.start()
+    try:
+        ours = Tollkeeper(folder / "ours", 0, upstream.port)
+        app = App(lambda: load_file(ours.config, {}))
+        await app.start(load_file(ours.config, {}))
+        try:
+            ask = _Asker(app.port)
+            return {
+                "plain JSON": await ask.way(ours.token, {**_CHAT, "model": JSON_MODEL}),
+                "streamed": await ask.way(ours.token, {**_CHAT, "model": STREAM_MODEL, "stream": True}),
+                "five limits": await ask.way(ours.limited_token, {**_CHAT, "model": JSON_MODEL}),
+            }
+        finally:
+            await app.close()
+    finally:
+        upstream.stop()
+
+
+class _Asker:
+    """A client of its own thread, and the profile of the loop's."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    async def way(self, token: str, body: dict[str, Any]) -> Way:
+        """Return the way of the last of some requests over one connection."""
+        frames: list[tuple[str, str]] = []
+        go_on = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        proceed = threading.Event()
+        asking = asyncio.create_task(
+            asyncio.to_thread(self._ask, token, body, lambda: loop.call_soon_threadsafe(go_on.set), proceed)
+        )
+        await go_on.wait()
+        with _profiled(frames):
+            proceed.set()
+            await asking
+        return Way(tuple(frames))
+
+    def _ask(self, token: str, body: dict[str, Any], warm: Callable[[], object], proceed: threading.Event) -> None:
+        data = json.dumps(body).encode()
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", self._port), 60) as connection:
+            for n in range(_WARM_UP + 1):
+                if n == _WARM_UP:
+                    warm()
+                    proceed.wait()
+                connection.sendall(head.encode() + data)  # in one piece, as SDKs send what is short
+                answer = http.client.HTTPResponse(connection)
+                answer.begin()
+                answer.read()
+                if answer.status != http.HTTPStatus.OK:
+                    raise BenchError(f"a request was answered with {answer.status}")
+
+
+@contextmanager
+def _profiled(frames: list[tuple[str, str]]) -> Iterator[None]:
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(_PACKAGE):
+            frames.append((code.co_filename.removeprefix(_PACKAGE).removesuffix(".py"), code.co_qualname))
+
+    sys.setprofile(note)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
