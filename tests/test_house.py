@@ -122,3 +122,48 @@ def test_each_module_of_the_pipeline_has_a_floor() -> None:
     steps = {name for name in steps if f"proxy.pipeline.{name}" not in rooms and not name.startswith("values.")}
     assert {*named} - {"values"} == steps, {*named} ^ steps
     assert len(named) == len({*named})
+
+
+# The first word of a function's docstring says what it does; these say nothing, or something else than is meant.
+NO_VERBS: Final = {"Give", "Gives", "Tell", "Tells", "Take", "Takes", "Note", "Notes"} | {
+    "A", "All", "An", "Files", "In", "It", "Its", "Never", "No", "None", "Nothing", "The", "This", "What", "Without",
+}  # fmt: skip
+TITLES: Final = {"proxy.cli.tollkeeper"}  # the first line of --help names the program
+
+
+def docstrings() -> Iterator[tuple[str, str]]:
+    """Yield the docstring of each function by its dotted name."""
+    for name, (_, tree) in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (text := ast.get_docstring(node)):
+                yield f"{name}.{node.name}", text
+
+
+def test_docstrings_begin_with_a_verb() -> None:
+    found = {name: text for name, text in docstrings() if name not in TITLES}
+    words = {name: text.split()[0].rstrip(",;.:") for name, text in found.items()}
+    assert {name: word for name, word in words.items() if not re.fullmatch("[A-Z][a-z-]+", word)} == {}
+    assert {name: found[name] for name, word in words.items() if word in NO_VERBS} == {}
+    assert len(found) > 500  # they are found at all
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Yield each string of the package that is not a docstring, its parts joined, with the place where it begins."""
+    for name, (_, tree) in modules().items():
+        skipped = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                skipped.update(id(part) for part in node.values)
+                parts = [part.value if isinstance(part, ast.Constant) else "" for part in node.values]
+                yield f"{name}:{node.lineno}", "".join(str(part) for part in parts)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
+                yield f"{name}:{node.lineno}", node.value
+
+
+def test_texts_negate_with_not() -> None:
+    """English says "is not valid JSON"; "there is no such file" is fine, and so is "is no longer"."""
+    wrong = re.compile(r"(?<![Tt]here )\b(?:is|are) no (?!longer\b)")
+    assert [(place, text) for place, text in texts() if wrong.search(text)] == []
+    assert wrong.search("The body is no JSON.")
+    assert not wrong.search("There is no ledger yet; the token is no longer valid.")
