@@ -16,7 +16,7 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.web.deps import Deps
 from proxy.web.exposure import check_reader
-from proxy.web.json_reply import json_reply
+from proxy.web.json_reply import json_reply, own_reply
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2129; --soft: #59616e; --paper: #fff; --code: #f3f4f6; --line: #dfe2e7;
@@ -63,7 +63,7 @@ async def front_page(context: RequestContext, deps: Deps) -> Reply:
     ready = not any(condition.problem for condition in conditions[:1])
     if "text/html" in context.client.said.headers.get("Accept", ""):
         text = _page(base_url, conditions)
-        return context.client.whole(200, _HEADERS, text.encode(), context.started_ms)
+        return own_reply(context, 200, _HEADERS, text.encode())
     body = {
         "name": "tollkeeper",
         "version": __version__,

@@ -1,4 +1,4 @@
-"""An answer of ours in JSON."""
+"""An answer of ours: whatever it holds, it names its request."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -14,10 +14,11 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 def json_reply(
     context: RequestContext, body: object, status: int = 200, *, headers: Mapping[str, str] = _NONE
 ) -> Reply:
-    """Return an answer with a JSON body and the id of its request.
-
-    body: what orjson can write, or bytes that are JSON already.
-    """
+    """Return an answer with a JSON body: what orjson can write, or bytes that are JSON already."""
     data = body if isinstance(body, bytes) else orjson.dumps(body)
-    fields = {"Content-Type": "application/json", "x-request-id": context.request_id, **headers}
-    return context.client.whole(status, fields, data, context.started_ms)
+    return own_reply(context, status, {"Content-Type": "application/json", **headers}, data)
+
+
+def own_reply(context: RequestContext, status: int, headers: Mapping[str, str], body: bytes = b"") -> Reply:
+    """Return an answer with these headers and the id of its request."""
+    return context.client.whole(status, {**headers, "x-request-id": context.request_id}, body, context.started_ms)

@@ -13,6 +13,7 @@ from proxy.pipeline.counters import Durations
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.upstream.provider_health import ProviderView
 from proxy.web.deps import Deps
+from proxy.web.json_reply import own_reply
 
 _STATES = ("closed", "half_open", "open")
 _LINE = ("running", "waiting")
@@ -23,7 +24,7 @@ async def metrics(context: RequestContext, deps: Deps) -> Reply:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(deps))
     headers = {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
-    return context.client.whole(200, headers, generate_latest(registry), context.started_ms)
+    return own_reply(context, 200, headers, generate_latest(registry))
 
 
 class _Collector:

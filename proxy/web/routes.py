@@ -17,6 +17,7 @@ from proxy.web.exposure import check_reader
 from proxy.web.front_page import front_page
 from proxy.web.health import healthz, is_verbose, readyz
 from proxy.web.inference import completions_of, count_tokens, refuse_upgrade
+from proxy.web.json_reply import own_reply
 from proxy.web.metrics import metrics
 from proxy.web.models import list_models, show_model
 from proxy.web.own.generation import show_generation
@@ -105,8 +106,7 @@ async def answer(context: RequestContext, deps: Deps) -> Reply:
     if handler is not None:
         return await handler(context, deps)
     if is_preflight(method, request.headers):
-        fields = preflight_headers(request.headers, _allowed(path))
-        return context.client.whole(204, fields, b"", context.started_ms)
+        return own_reply(context, 204, preflight_headers(request.headers, _allowed(path)))
     if f"{path}/".startswith(PREFIX):
         check_operator(context, deps)
         return await admin(context, deps, path[len(PREFIX) :])
@@ -114,8 +114,7 @@ async def answer(context: RequestContext, deps: Deps) -> Reply:
         return await show_model(context, deps, encoded)
     allowed = _allowed(path)
     if method == "OPTIONS" and allowed:
-        fields = {"Allow": allowed, "x-request-id": context.request_id}
-        return context.client.whole(204, fields, b"", context.started_ms)
+        return own_reply(context, 204, {"Allow": allowed})
     raise _unknown(path, allowed)
 
 
