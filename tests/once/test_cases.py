@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import CallerError
 from proxy.pipeline.idempotency import hashes_of
-from proxy.policy.idempotency import EarlierRequest, repeat_of
 from tests.support.stand import CHAT, MESSAGES, MODEL, Stand
 from tests.support.stand import stand as run_stand
 
@@ -68,23 +67,6 @@ async def test_each_key_is_billed_once(stand: Stand, steps: list[tuple[str, int,
     assert len(await stand.sim.requests()) == sent
     rows = await stand.settled(sent)
     assert sum(row["state"] == "settled" for row in rows) == len(over)
-
-
-@given(
-    state=st.sampled_from([None, "open", "pending", "settled", "released"]),
-    status=st.none() | st.integers(200, 599),
-    error=st.sampled_from([None, "upstream_error", "crash"]),
-    cost_pusd=st.none() | st.integers(0, 3),
-)
-def test_nothing_that_may_cost_money_runs_anew(
-    state: str | None, status: int | None, error: str | None, cost_pusd: int | None
-) -> None:
-    repeat = repeat_of(EarlierRequest(1, state, status, error, cost_pusd))
-    if repeat == "anew" and state is not None:
-        assert state == "released" or (state == "settled" and cost_pusd == 0)
-        assert error is not None or status is None or status >= 400
-    assert (repeat == "not_over") == (state in ("open", "pending"))
-    assert repeat_of(None) == "anew"
 
 
 _KEYS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=9)

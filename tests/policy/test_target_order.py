@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.policy.model_features import NOTHING_SAID, ModelFeatures, read_features
+from proxy.policy.model_features import ModelFeatures, read_features
 from proxy.policy.pricing.body_facts import read_facts
 from proxy.policy.pricing.price import Price
 from proxy.policy.target_order import LEARN_SHARE, Candidate, Order, RequestNeeds, Select, mix_ausd, order, read_needs
@@ -176,24 +176,6 @@ def test_what_a_body_needs() -> None:
     assert needs == RequestNeeds(tools=True, vision=True, structured=True, input_tokens_least=50)
     plain = {"model": "x", "messages": [{"role": "user", "content": "?"}], "response_format": {"type": "json_object"}}
     assert read_needs(plain, read_facts(plain, 80)) == RequestNeeds(json=True, input_tokens_least=10)
-
-
-@pytest.mark.parametrize(
-    ("model", "supports"),
-    [
-        ({"supported_parameters": ["tools"]}, ModelFeatures(True, None, False, False)),
-        ({"supported_parameters": ["response_format"]}, ModelFeatures(False, None, True, False)),
-        ({"supported_parameters": ["structured_outputs"]}, ModelFeatures(False, None, True, True)),
-        ({"architecture": {"input_modalities": ["text", "image"]}}, ModelFeatures(vision=True)),
-        ({"architecture": {"input_modalities": ["text"]}}, ModelFeatures(vision=False)),
-        ({"supported_parameters": [], "architecture": {"input_modalities": []}}, NOTHING_SAID),
-        ({"supported_parameters": "tools", "architecture": "text"}, NOTHING_SAID),
-        ({"supported_parameters": [1, None]}, NOTHING_SAID),
-        ({}, NOTHING_SAID),
-    ],
-)
-def test_what_the_catalogue_says_of_a_model(model: dict[str, object], supports: ModelFeatures) -> None:
-    assert read_features(model) == supports
 
 
 def test_the_catalogue_keeps_what_models_support() -> None:

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.pipeline.upstream.parameter_forms import HOLDS_S, ParameterForms
 from proxy.pipeline.upstream.target_body import fields_of_ours, in_form
 from proxy.pipeline.values.route import Route, Target
-from proxy.policy.parameter_form import PLAIN, ParameterForm, form_of, known_form
+from proxy.policy.parameter_form import PLAIN, ParameterForm
 from proxy.providers.openai import OpenAIDialect
 from proxy.providers.openrouter import OpenRouterDialect
 from proxy.providers.static import static_row
@@ -84,42 +83,6 @@ def test_what_the_client_sent_arrives_unchanged(
     assert not [name for name in ours if name in sent and name not in ("stream_options", "usage")]
     taken = {name for name in found if name in form.without and name not in endpoint.maximum}
     assert taken <= set(sent) | {there for _, there in form.names}
-
-
-@pytest.mark.parametrize(
-    ("host", "model", "without", "bound"),
-    [
-        ("api.openai.com", "gpt-4o", "", "max_completion_tokens"),
-        ("api.openai.com", "o4-mini", "temperature top_p", "max_completion_tokens"),
-        ("api.openai.com", "gpt-5-mini", "temperature top_p", "max_completion_tokens"),
-        ("api.openai.com", "gpt-5.1", "", "max_completion_tokens"),
-        ("api.openai.com", "gpt-5-chat-latest", "", "max_completion_tokens"),
-        ("mine.openai.azure.com", "o3", "temperature", "max_completion_tokens"),
-        ("mine.openai.azure.com", "gpt-35-turbo", "", "max_tokens"),
-        ("api.mistral.ai", "mistral-large", "stream_options", "max_tokens"),
-        ("api.groq.com", "llama", "logprobs", "max_tokens"),
-        ("api.x.ai", "grok-4", "stop reasoning_effort", "max_tokens"),
-        ("api.x.ai", "grok-4-fast-non-reasoning", "", "max_tokens"),
-        ("api.x.ai", "grok-3", "", "max_tokens"),
-        ("openai.com.evil.example", "o3", "", "max_tokens"),
-        ("127.0.0.1", "o4-mini", "", "max_tokens"),
-    ],
-)
-def test_what_is_known(host: str, model: str, without: str, bound: str) -> None:
-    form = known_form(host, model, "chat") or PLAIN
-    assert set(without.split()) <= form.without
-    assert bool(without) is bool(form.without)
-    assert form.named("max_tokens") == bound
-    assert known_form(host, model, "responses") is None
-
-
-def test_the_operators_word_goes_over_all() -> None:
-    known = ParameterForm(without=frozenset(("seed", "stop")), names=(("max_tokens", "max_completion_tokens"),))
-    word = form_of({"seed": True, "temperature": False, "max_tokens": "max_new_tokens"})
-    both = word.over(known)
-    assert both.without == {"stop", "temperature"}
-    assert both.named("max_tokens") == "max_new_tokens"
-    assert form_of({"max_tokens": True}).over(known).named("max_tokens") == "max_tokens"
 
 
 def test_what_was_learnt_holds_for_an_hour() -> None:
