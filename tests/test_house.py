@@ -16,6 +16,14 @@ PACKAGE: Final = ROOT / "proxy"
 
 # Class names that stand in more than one file, each with its reason.
 TWICE: Final[dict[str, str]] = {}
+# Pure files whose tests have another name, and where they are: this list may only shrink.
+TESTED_ELSEWHERE: Final[dict[str, str]] = {
+    "policy/book": "tests/policy/test_quota.py",
+    "policy/limit_windows": "tests/policy/test_quota.py",
+    "policy/scope_totals": "tests/policy/test_quota.py",
+    "wire/usage_shape": "tests/wire/test_usage.py",
+}
+_DECIDES: Final = ast.FunctionDef | ast.ClassDef
 # The longest there are: these two figures may only fall.
 LINES_OF_A_FUNCTION: Final = 83
 LINES_OF_A_FILE: Final = 640
@@ -95,6 +103,25 @@ def test_functions_and_files_grow_no_longer() -> None:
     files = {name: len(path.read_text().splitlines()) for name, (path, _) in modules().items()}
     assert max(functions.values()) <= LINES_OF_A_FUNCTION, max(functions, key=lambda name: functions[name])
     assert max(files.values()) <= LINES_OF_A_FILE, max(files, key=lambda name: files[name])
+
+
+def pure_files() -> Iterator[tuple[str, str]]:
+    """Yield the part and the name of each file that decides something and that the import contracts call pure."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (pure,) = (each["source_modules"] for each in contracts if each["name"] == "Pure parts know no I/O")
+    for name, (path, tree) in modules().items():
+        is_pure = any(name == part or name.startswith(f"{part}.") for part in pure)
+        if is_pure and path.stem != "__init__" and any(isinstance(node, _DECIDES) for node in tree.body):
+            yield name.split(".")[1], path.stem
+
+
+def test_a_pure_file_has_a_test_of_its_name() -> None:
+    """tests/<part>/…/test_<name>.py: so that who changes the file finds what holds it."""
+    without = [
+        f"{part}/{stem}" for part, stem in pure_files() if not list((ROOT / "tests" / part).rglob(f"test_{stem}.py"))
+    ]
+    assert without == sorted(TESTED_ELSEWHERE)
+    assert all((ROOT / place).exists() for place in TESTED_ELSEWHERE.values())
 
 
 def test_no_file_is_a_drawer() -> None:
