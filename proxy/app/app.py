@@ -35,6 +35,7 @@ from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.provider_health import Health
 from proxy.policy.trusted_clock import TrustedClock
+from proxy.providers.kinds import DIALECTS, Dialects
 from proxy.providers.model_lists import ModelLists
 from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger
 from proxy.storage.sqlite.recent_attempts import PastAttempt, recent_attempts
@@ -68,8 +69,11 @@ _CUT_WAIT_S = 5.0  # after the drain: time for aborted requests to reach the led
 class App:
     """A running proxy: start(), then drain() and close()."""
 
-    def __init__(self, load: Callable[[], LoadedConfig], output: LogSink | None = None) -> None:
-        """Keep what reads the configuration, and where the access log goes; None: nowhere."""
+    def __init__(
+        self, load: Callable[[], LoadedConfig], output: LogSink | None = None, dialects: Dialects = DIALECTS
+    ) -> None:
+        """Keep what reads the configuration, where the access log goes (None: nowhere), and how providers speak."""
+        self._dialects = dialects
         self._output = output
         self._access: AccessLog | None = None
         self._told_gaps: tuple[MissingLimit, ...] = ()
@@ -126,7 +130,7 @@ class App:
             queue_max=settings.ledger.queue_max,
         )
         self._stack.push_async_callback(self._close_ledger)
-        self._snapshots = snapshots = SnapshotBuilder(self.ledger, self.health, self._clock)
+        self._snapshots = snapshots = SnapshotBuilder(self.ledger, self.health, self._clock, self._dialects)
         self.live = LiveConfig(self._load, snapshots.build, commit=snapshots.commit, swapped=self._log_as)
         self.catalogue = ModelLists(database.absolute().parent, database.name, self._clock, self._clock.hear_date)
         await self.live.start()

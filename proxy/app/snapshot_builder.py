@@ -27,6 +27,7 @@ from proxy.policy.quota import QuotaBook, use_case_scope
 from proxy.policy.quota.window import window_at
 from proxy.providers.build import build_providers
 from proxy.providers.key import Key
+from proxy.providers.kinds import Dialects
 from proxy.providers.provider import ProviderRow
 from proxy.storage.sqlite import users
 from proxy.storage.sqlite.key_use import read_key_use
@@ -36,10 +37,11 @@ from proxy.storage.sqlite.ledger import SqliteLedger, set_labels
 class SnapshotBuilder:
     """Builds snapshots one after the other; missing_limits are those of the last."""
 
-    def __init__(self, ledger: SqliteLedger, health: Health, clock: Clock) -> None:
+    def __init__(self, ledger: SqliteLedger, health: Health, clock: Clock, dialects: Dialects) -> None:
         self._ledger = ledger
         self._health = health
         self._clock = clock
+        self._dialects = dialects
         self._providers: Mapping[str, ProviderRow] = {}  # of the snapshot in force
         self._retired = RetiredProviders()
         self._pasts: list[tuple[Key, list[PastKeyUse]]] = []  # of keys, for the snapshot that is being built
@@ -50,7 +52,7 @@ class SnapshotBuilder:
         """Return a whole snapshot of settings and the users in the database; raises ConfigError."""
         rows, tokens, hashes = await self._ledger.change(_directory_rows)
         directory = build_directory(settings, rows, tokens, hashes)
-        providers = build_providers(settings.providers, self._providers)
+        providers = build_providers(settings.providers, self._providers, self._dialects)
         is_built = False
         try:
             snapshot = self._snapshot_of(settings, directory, providers)  # the last step that may refuse the settings

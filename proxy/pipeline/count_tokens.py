@@ -10,13 +10,15 @@ from proxy.pipeline.routing.route import plan_route
 from proxy.pipeline.services import Services
 from proxy.pipeline.upstream.no_target_errors import no_target_error
 from proxy.pipeline.upstream.send import read_error, upstream_headers
+from proxy.pipeline.upstream.translation import translate_request
 from proxy.pipeline.upstream.upstream_errors import error_in_answer, transport_error, upstream_status_error
 from proxy.pipeline.values.identity import Identity
 from proxy.pipeline.values.route import Route, Target
 from proxy.policy.failure_table import decide
 from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
-from proxy.providers.transport.base import TransportError
+from proxy.providers.translated import TranslatedResponse
+from proxy.providers.transport.base import TransportError, UpstreamResponse
 from proxy.wire.body import dump_body
 from proxy.wire.error import is_json_body
 from proxy.wire.redact import redacted
@@ -61,9 +63,12 @@ async def _ask(
     prepared = provider.dialect.prepare(route.body_for(target), target.model, route.endpoint)
     sent = upstream_headers(context.client.said, provider, key, streamed=False)
     url = provider.url(provider.dialect.path(route.endpoint, target.model, streamed=False))
+    translator, told = translate_request(provider, route.endpoint, prepared.body)
     deadlines = target.deadlines or provider.deadlines_for(target.model)
     try:
-        answer = await provider.transport.send("POST", url, sent, dump_body(prepared.body), deadlines)
+        answer: UpstreamResponse = await provider.transport.send("POST", url, sent, dump_body(told), deadlines)
+        if translator is not None:
+            answer = TranslatedResponse(answer, translator)
         body = redacted(await read_error(answer), key.quoted_bytes)
     except TransportError as error:
         raise transport_error(error, provider) from None

@@ -3,12 +3,13 @@
 No other part asks which provider it talks to: it reads these fields.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from proxy.policy.pricing import PriceList
 from proxy.providers.key import Key
 from proxy.wire.endpoint import Endpoint
+from proxy.wire.usage import Usage
 
 
 class PreparedBody(NamedTuple):
@@ -16,6 +17,42 @@ class PreparedBody(NamedTuple):
 
     body: dict[str, Any]
     hide_usage: bool
+
+
+class TranslationError(Exception):
+    """A form cannot say what the other one says; the text goes on where "it" is the provider."""
+
+
+class Translator(Protocol):
+    """One exchange with a provider whose form is not that of the client's endpoint.
+
+    All that it returns is in the endpoint's form, and is metered, checked and passed on as though a provider had sent
+    it. usage is what the provider's own usage says, None: what was written of it in the endpoint's form says all. It is
+    written there in any case, at the place where it came: that tells whether it is the last word.
+    """
+
+    stream_type: str  # the media type of the provider's streams; under any other an answer is in one piece
+    usage: Usage | None
+
+    def request(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the body that the provider takes; raises TranslationError where its form cannot say the same."""
+        ...
+
+    def answer(self, body: bytes) -> bytes:
+        """Translate an answer in one piece, also one that holds an error; raises TranslationError for a broken one."""
+        ...
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Translate the next bytes of a stream, cut anywhere, as far as they can be; raises TranslationError."""
+        ...
+
+    def finish(self) -> bytes:
+        """Translate what was kept back, at the end of a stream; raises TranslationError."""
+        ...
+
+    def error(self, status: int, body: bytes) -> bytes | None:
+        """Translate the body of a status that is not 2xx; None for one in another form, such as a page."""
+        ...
 
 
 class Dialect(Protocol):
@@ -33,6 +70,14 @@ class Dialect(Protocol):
     key_page: str | None  # where its users make keys
     billing_page: str | None  # where an account is topped up, if its address does not tell
     default_headers: Mapping[str, str]  # what a request needs where the client did not send it
+
+    @property
+    def translator(self) -> Callable[[Endpoint], Translator] | None:
+        """Return what makes the translator of one exchange; None: bodies and answers are the endpoint's own.
+
+        Called, it raises TranslationError for an endpoint that the provider has nothing like.
+        """
+        ...
 
     def path(self, endpoint: Endpoint, model: str, *, streamed: bool) -> str:
         """Return the path of an endpoint behind the base URL."""

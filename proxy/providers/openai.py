@@ -20,6 +20,7 @@ def _paths(cost_field: str) -> tuple[tuple[str, ...], ...]:
 
 class OpenAIDialect:
     has_generations = False
+    translator = None
     falls_back = False
     list_paths: tuple[str, ...] = ("/models",)
     lists_prices = False

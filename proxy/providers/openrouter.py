@@ -50,6 +50,7 @@ class OpenRouterDialect:
     cost_paths: tuple[tuple[str, ...], ...] = ()
     cost_header: str | None = None
     has_generations = True
+    translator = None
     falls_back = True
     list_paths: tuple[str, ...] = ("/models", "/embeddings/models")  # embedding models stand on a list of their own
     lists_prices = True

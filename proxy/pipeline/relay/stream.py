@@ -169,8 +169,11 @@ class StreamRelay(Relay):
         heard = self.heard
         # the counts of a stream that broke off or failed are not its cost
         ended = meter.done and not meter.error_seen and not meter.goes_on
-        if meter.usage is not None:
-            heard.usage = meter.usage
+        usage, translator = meter.usage, self.attempt.translator
+        if translator is not None and translator.usage is not None:
+            usage = translator.usage
+        if usage is not None:
+            heard.usage = usage
             heard.usage_is_open = not (meter.usage_is_whole and (ended or meter.usage_is_last))
             heard.least_tokens = meter.least_tokens
         heard.model = meter.model

@@ -91,6 +91,9 @@ class WholeRelay(Relay):
         """Record that the body is complete; raises TransportError if it is not after all."""
         self.heard.first_byte_s = self.context.clock.monotonic_s()
         told = self.told = self.context.endpoint.read(body)
+        translator = self.attempt.translator
+        if translator is not None and translator.usage is not None and told is not None:
+            told = self.told = told._replace(usage=translator.usage)
         if (told is None or told.error_seen) and self.attempt.key.quoted_bytes in body:
             body = redacted(body, self.attempt.key.quoted_bytes)
         if told is not None:

@@ -1,7 +1,7 @@
 """Decide what follows a failure: the table of policy/failure_table.py, and what only this request knows of it."""
 
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.values.attempt import CHECK, UNSUITED, Attempt
+from proxy.pipeline.values.attempt import CHECK, NOT_OFFERED, UNSUITED, Attempt
 from proxy.pipeline.values.route import Route
 from proxy.pipeline.values.settlement import BROKEN
 from proxy.policy.failure import Failure
@@ -12,7 +12,7 @@ from proxy.wire.retry_after import read_retry_after
 USED_UP = "key_used_up"  # the kind of a failure: others have used up the limits of the key
 AMENDED = Decision("our_field", ("stop",), maybe_billed=False, blame="none")  # it goes again without a field of ours
 
-_KEPT_BACK = frozenset({"resting", "queue_full", "queue_timeout"})
+_KEPT_BACK = frozenset({"resting", "queue_full", "queue_timeout", NOT_OFFERED})
 _NOT_SENT = _KEPT_BACK | {USED_UP}
 _OF_KIND = {
     **dict.fromkeys(_KEPT_BACK, Decision("not_sent", ("next_target", "stop"), maybe_billed=False, blame="none")),

@@ -2,11 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from proxy.core.errors import ProviderError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
 from proxy.pipeline.upstream.target_body import in_form
+from proxy.pipeline.upstream.translation import translate_request
 from proxy.pipeline.upstream.upstream_errors import transport_error, upstream_status_error
-from proxy.pipeline.values.attempt import Attempt
+from proxy.pipeline.values.attempt import NOT_OFFERED, Attempt
 from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route
@@ -14,6 +16,7 @@ from proxy.policy.failure import Failure
 from proxy.providers.generation import is_generation_id
 from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
+from proxy.providers.translated import TranslatedResponse
 from proxy.providers.transport.base import SentHeaders, TransportError, UpstreamResponse
 from proxy.wire.body import dump_body
 from proxy.wire.parsed_answer import read_message, text_of
@@ -35,17 +38,27 @@ async def send_attempt(context: RequestContext, attempt: Attempt, reservation: R
     if attempt.form is not None or provider.has_forms or services.forms.learnt:
         body = _suited(body, attempt, route, services)
     attempt.body = body
+    if dialect.translator is not None:
+        try:
+            attempt.translator, body = translate_request(provider, endpoint, body)
+        except ProviderError as error:  # nothing is sent
+            attempt.fail(Failure("connect", kind=NOT_OFFERED), error)
+            return
     headers = upstream_headers(context.client.said, provider, attempt.key, streamed=attempt.streamed)
     path = dialect.path(endpoint, target.model, streamed=attempt.streamed)
     heard.dispatched = True  # from here on nobody knows, unless the transport does
     try:
-        answer = await provider.transport.send("POST", provider.url(path), headers, dump_body(body), attempt.deadlines)
+        answer: UpstreamResponse = await provider.transport.send(
+            "POST", provider.url(path), headers, dump_body(body), attempt.deadlines
+        )
     except TransportError as error:
         heard.dispatched = error.dispatched
         attempt.fail(
             Failure("sent" if error.dispatched else "connect", kind=error.kind), transport_error(error, provider)
         )
         return
+    if attempt.translator is not None:
+        answer = TranslatedResponse(answer, attempt.translator)
     heard.status = answer.status
     heard.canned = target.static is not None
     generation_id = answer.header("x-generation-id")

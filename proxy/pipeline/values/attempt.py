@@ -16,11 +16,13 @@ from proxy.policy.failure import Failure
 from proxy.policy.failure_table import may_be_billed
 from proxy.policy.parameter_form import PLAIN, ParameterForm
 from proxy.providers.deadlines import Deadlines
+from proxy.providers.dialect import Translator
 from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
 from proxy.providers.transport.base import UpstreamResponse
 
 CHECK = "check"  # the kind of a failure: the answer does not pass a check of its preset
+NOT_OFFERED = "not_offered"  # the kind of a failure: the provider has no way to say what was asked
 UNSUITED = "unsuited"  # the kind of a failure: the target refused what has to be written
 
 Pass = tuple[int, int]
@@ -60,6 +62,7 @@ class Attempt:
     change: Amendment | None = None  # what was changed after the attempt before
     body: dict[str, Any] | None = None  # as it was sent
     is_amended: bool = False  # the next one sent the same again without a field of ours: nobody else hears of it
+    translator: Translator | None = None  # None: the answer is in the endpoint's own form
     refusal: bytes = b""  # the beginning of the provider's words
 
     def settle_for_it(self) -> None:
