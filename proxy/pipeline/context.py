@@ -25,7 +25,6 @@ class RequestContext:
     """
 
     __slots__ = (
-        "_on_gone",
         "asked",
         "began",
         "begin_stream",
@@ -38,6 +37,7 @@ class RequestContext:
         "id",
         "identity",
         "is_logged",
+        "on_gone",
         "reply",
         "request_id",
         "size_bytes",
@@ -76,18 +76,18 @@ class RequestContext:
         self.claim: IdempotencyClaim | None = None  # of a request with an Idempotency-Key
         self.waits_since_s = 0.0  # since when its stream shows no sign of life and could; 0: none may be put in
         self.begin_stream: Callable[[], object] | None = None  # sends the head of a buffered answer
-        self._on_gone: Callable[[], None] | None = None
+        self.on_gone: Callable[[], None] | None = None
 
     def set_gone(self) -> None:
         """Mark the client as gone; called by the server as soon as the connection is lost."""
         if not self.gone:
             self.gone = True
-            if self._on_gone is not None:
-                self._on_gone()
+            if self.on_gone is not None:
+                self.on_gone()
 
     def when_gone(self, callback: Callable[[], None] | None) -> None:
         """Call callback when the client hangs up; at once if it has."""
-        self._on_gone = callback
+        self.on_gone = callback
         if self.gone and callback is not None:
             callback()
 

@@ -18,18 +18,22 @@ from proxy.pipeline.upstream.hops import Hops
 
 async def run(context: RequestContext, services: Services) -> Reply:
     """Answer one request for tokens; raises ApiError where there is no answer to give."""
-    context.snapshot = services.live.current
-    identify(context, services, context.started_ms)  # before the body: nobody without a token makes us hold 32 MiB
-    raw = body_at_hand(context)
-    if raw is None:
-        raw = await receive_body(context)
-        context.snapshot = services.live.current  # what was changed while the body came holds for it
-        identify(context, services, services.clock.now_ms())
-    parse_request(context, raw)
-    if context.tags.idempotency_key is None:
-        return await answer(context, services)
-    async with idempotency(context, services) as earlier:
-        return await answer(context, services) if earlier is None else earlier
+    services.in_flight.add(context)  # shutdown waits until it has ended
+    try:
+        context.snapshot = services.live.current
+        identify(context, services, context.started_ms)  # before the body: nobody without a token makes us hold 32 MiB
+        raw = body_at_hand(context)
+        if raw is None:
+            raw = await receive_body(context)
+            context.snapshot = services.live.current  # what was changed while the body came holds for it
+            identify(context, services, services.clock.now_ms())
+        parse_request(context, raw)
+        if context.tags.idempotency_key is None:
+            return await answer(context, services)
+        async with idempotency(context, services) as earlier:
+            return await answer(context, services) if earlier is None else earlier
+    finally:
+        services.in_flight.remove(context)
 
 
 async def answer(context: RequestContext, services: Services) -> Reply:
@@ -49,5 +53,5 @@ async def answer(context: RequestContext, services: Services) -> Reply:
             relay = await find_answer(context, hops, recorder, services)
             return await relay.run()
         finally:
-            context.when_gone(None)  # a context that knows its relay is a circle, and the garbage collector's work
+            context.on_gone = None  # a context that knows its relay is a circle, and the garbage collector's work
             hops.leave()

@@ -11,16 +11,11 @@ from proxy.web.deps import Deps
 from proxy.wire.endpoint import COUNT_TOKENS, Endpoint
 
 
-async def answer_inference(context: RequestContext, deps: Deps) -> Reply:
-    """Answer a chat completion by the pipeline; shutdown waits until it has ended."""
-    services = deps.services
-    if services.draining:
+def answer_inference(context: RequestContext, deps: Deps) -> Awaitable[Reply]:
+    """Return the answer of the pipeline, to be awaited; raises OwnError 503 when the proxy is stopping."""
+    if deps.services.draining:
         raise _draining()
-    services.in_flight.add(context)
-    try:
-        return await run(context, services)
-    finally:
-        services.in_flight.remove(context)
+    return run(context, deps.services)
 
 
 def completions_of(endpoint: Endpoint) -> Callable[[RequestContext, Deps], Awaitable[Reply]]:

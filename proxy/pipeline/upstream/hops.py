@@ -326,8 +326,8 @@ class Hops:
         return None
 
     def _place(self, at: int, now_s: float, now_ms: int) -> Hop | None:
-        target = self._route.targets[at]
-        provider = self._snapshot.provider_of(target)
+        target, snapshot = self._route.targets[at], self._snapshot
+        provider = snapshot.providers[target.provider] if target.static is None else snapshot.provider_of(target)
         health = self._services.health.of(provider)
         if health.rests_s(target.model, now_s) is not None:
             return None
@@ -370,7 +370,10 @@ class Hops:
 
     def _deadlines(self, place: Hop, now_s: float) -> Deadlines:
         """Return the time-outs of an attempt, none longer than what the route has left."""
-        deadlines = deadlines_at(place.target, place.provider)
+        target, provider = place.target, place.provider
+        deadlines = provider.deadlines
+        if target.deadlines is not None or provider.model_deadlines:
+            deadlines = deadlines_at(target, provider)
         if len(self._route.targets) == 1 and self._route.deadline_s is None:
             return deadlines
         left_s = self._limit_s if not self.attempts else max(self._deadline_s - now_s, _LEFT_MIN_S)
