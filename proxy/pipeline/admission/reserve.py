@@ -275,7 +275,7 @@ def _row(context: RequestContext, route: Route, first: Hop, admission: Admission
         route.requested_model,
         route.use_case,
         tags.session_id,
-        pairs_of(tags, route.body),
+        pairs_of(tags, route.body) if "metadata" in route.body or "user" in route.body else tags.pairs,
         admission.amount_pusd,
         admission.tokens,
         int(streamed),

@@ -35,7 +35,7 @@ class WholeRelay(Relay):
         except TransportError as error:
             return await self.truncated(self.note_broken(error))
         self.hear()
-        verdict = await self.finish(self.status())
+        verdict = await self.finish(CLIENT_GONE_STATUS if self.context.gone else self.answer.status)
         begun = self.context.reply
         return self.give(body, verdict) if begun is None else await self.follow(begun, body)
 
