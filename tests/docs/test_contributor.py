@@ -63,5 +63,7 @@ def test_the_wheel_says_that_it_has_types(tmp_path: Path) -> None:
 
 
 def test_the_first_pages_lead_to_each_other() -> None:
-    assert {"CONTRIBUTING.md", "SECURITY.md"} <= {path for path, _ in pages()["README.md"].links}
+    assert {"CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md"} <= {
+        path for path, _ in pages()["README.md"].links
+    }
     assert "SECURITY.md" in {path for path, _ in pages()["CONTRIBUTING.md"].links}
