@@ -54,13 +54,13 @@ class BatchThread(Generic[T]):
         self._thread.join()
 
     def _run(self) -> None:
-        pause = threading.Event()  # never set: a wait that another thread cannot mistake for a wake-up
+        pause = threading.Event()  # never set, so that nothing ends this wait early
         while not self._is_closed:
             self._wake.wait()
             self._wake.clear()
             if not self._is_closed:
                 pause.wait(_GATHER_S)
-            self._is_idle = True  # before the queue is emptied: what comes meanwhile wakes the thread again
+            self._is_idle = True  # cleared before the queue is emptied: later entries wake the thread again
             self._empty()
         self._empty()
 

@@ -27,7 +27,7 @@ from proxy.wire.redact import redacted
 async def pass_on_count(context: RequestContext, services: Services) -> Reply:
     """Ask the targets in their order until one answers; raises ApiError where none does.
 
-    Nothing is held against limits, for nothing is spent; who may not use a model may not ask this either.
+    Nothing is reserved, for nothing is spent; users who may not use a model may not ask this either.
     """
     snapshot = context.snapshot = services.live.current
     identity = identify(context, snapshot.directory)

@@ -1,4 +1,4 @@
-"""What was counted since the start, for /metrics: plain integers, for a request must not pay for being counted."""
+"""Counts since the start, for /metrics: plain integers, so that counting costs a request next to nothing."""
 
 from bisect import bisect_left
 from collections import defaultdict

@@ -36,7 +36,7 @@ async def find_answer(
     reservation = recorder.reservation
     attempt = hops.begin(reservation)
     if reservation.streamed:
-        context.waits_since_s = context.started_s  # from here on signs of life may go out
+        context.waits_since_s = context.started_s  # from here on comments may be sent
     while True:
         recorder.attempt = attempt
         may_go = hops.enter(attempt)
@@ -55,7 +55,7 @@ async def find_answer(
                 learn_form(attempt, reservation.route, services)
             break
         following = await _amend(context, hops, recorder, services)
-        if following is None and not looks:  # it was looked at for that alone
+        if following is None and not looks:  # it was buffered for that alone
             attempt.failure = attempt.error = None
             break
         following = following or await _go_on(context, hops, recorder)
@@ -122,7 +122,7 @@ async def _go_on(context: RequestContext, hops: Hops, recorder: Recorder) -> Att
     if following is None:
         return None
     if following.wait_s > 0:
-        await context.wait_for(Latch(), following.wait_s)  # nothing comes: time or a client that goes ends it
+        await context.wait_for(Latch(), following.wait_s)  # ended by time or by a client that goes
     if context.gone:
         return None
     if not await _is_booked(recorder, failed, following.place, decision):

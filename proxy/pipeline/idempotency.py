@@ -48,7 +48,7 @@ async def idempotency(context: RequestContext, services: Services) -> AsyncItera
         await _check_past(claim, context, services)
         yield None
     except ApiError as error:
-        if error.code != "client_gone":  # of that one nobody else is to hear
+        if error.code != "client_gone":  # CancelledError is not for others to see
             claim.error = error
         raise
     finally:

@@ -1,4 +1,4 @@
-"""The calls that are being answered; shutdown waits for them."""
+"""The requests that are being answered; shutdown waits for them."""
 
 from proxy.core.latch import Latch
 from proxy.pipeline.context import RequestContext

@@ -1,6 +1,6 @@
 """How a provider speaks: paths, keys, bodies and what it says about money; and the translation of a foreign form.
 
-No other part asks which provider it talks to: it reads these fields.
+No other part asks which provider it is; all read these fields.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from proxy.wire.usage import Usage
 
 
 class PreparedBody(NamedTuple):
-    """A body as one provider wants it. hide_usage: only we asked for the usage; it is taken out on the way down."""
+    """A body as one provider wants it. hide_usage: only we asked for the usage; it is removed again."""
 
     body: dict[str, Any]
     hide_usage: bool
@@ -60,7 +60,7 @@ class Dialect(Protocol):
 
     reports_cost: bool  # the cost in its answers is what is charged
     takes_cost: bool  # such a cost counts where no price is known
-    cost_paths: tuple[tuple[str, ...], ...]  # where it stands, the first that is there; empty: usage.cost
+    cost_paths: tuple[tuple[str, ...], ...]  # where to find it, the first that is present; empty: usage.cost
     cost_header: str | None  # of an answer in one piece
     has_generations: bool  # an answer can be looked up by its id afterwards
     falls_back: bool  # it takes a list of models, and falls back on them by itself

@@ -1,4 +1,4 @@
-"""OpenAI and servers that speak like it: usage in streams only when asked, nothing to look up; some tell the cost."""
+"""OpenAI and servers like it: usage in streams only when asked, nothing to look up; some report the cost."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -23,7 +23,7 @@ _FOREVER_S = 86_400.0
 
 
 class StaticDialect(OpenAIDialect):
-    """As OpenAI's, with the body as it is: nobody counts what costs nothing."""
+    """As OpenAI's, but with the body unchanged: nothing is counted."""
 
     def prepare(self, body: dict[str, Any], model: str, endpoint: Endpoint) -> PreparedBody:  # noqa: ARG002 - the protocol's signature
         return PreparedBody({**body, "model": model}, hide_usage=False)

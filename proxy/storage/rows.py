@@ -187,7 +187,7 @@ class RequestEnd(NamedTuple):
     use_case: str | None
     uncounted_tokens: int  # what was reserved, where nobody counted the tokens of a charged attempt
     attempt_ends: tuple[AttemptEnd, ...]
-    counts: Counts | None = None  # None: none of them was told
+    counts: Counts | None = None  # None: none was reported
     uncounted_pieces: tuple[int, ...] = NO_PIECES  # what was taken beyond what counts say
 
     @property
@@ -309,7 +309,7 @@ def hourly_pieces(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
 
 
 class UnfinishedAttempt(NamedTuple):
-    """One attempt of a request that has not ended. The fields but counts are those of statements.ATTEMPTS in order.
+    """One attempt of a request that is not settled. The fields but counts are those of statements.ATTEMPTS in order.
 
     outcome ``open``: it was under way when the proxy went down. key: the name of the key it was sent with.
     reserved_pusd and reserved_tokens as in AttemptEnd.

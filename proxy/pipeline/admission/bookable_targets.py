@@ -68,7 +68,7 @@ def _with_left_out(told: Callable[[], dict[str, str]], words: str) -> dict[str, 
 
 
 class _Judge(NamedTuple):
-    """What each target of a route is held against; size_bytes is that of the body that they share."""
+    """What each target of a route is checked with; size_bytes is that of the body that they share."""
 
     context: RequestContext
     route: Route

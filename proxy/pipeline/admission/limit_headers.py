@@ -1,4 +1,4 @@
-"""What every answer tells a user about limits: the money left, and OpenAI's x-ratelimit-* headers."""
+"""Headers of every answer about the user's limits: the money left, and OpenAI's x-ratelimit-* headers."""
 
 from functools import lru_cache
 
@@ -35,7 +35,7 @@ def header_names(kind: str) -> tuple[str, ...]:
     return tuple(f"x-ratelimit-{side}-{kind}" for side in ("limit", "remaining", "reset"))
 
 
-_utc = lru_cache(maxsize=64)(iso_utc)  # of ends of windows: few, and the same ones again and again
+_utc = lru_cache(maxsize=64)(iso_utc)  # ends of windows: few, and often the same
 
 
 def go_duration(ms: int) -> str:

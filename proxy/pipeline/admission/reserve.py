@@ -103,7 +103,7 @@ def _wanted(
     if prices and (allowance.has_hard_cost or allowance.has_hard_tokens) and route.writes_maximum:
         prices = _held_for(context, route, prices, services)
     if allowance.has_hard_cost or allowance.has_tokens:
-        size_bytes = len(dump_body(route.body))  # the bytes as they are sent: every token covers at least one
+        size_bytes = len(dump_body(route.body))  # bytes as sent: every token covers at least one
     targets = route.targets
     body = route.body
     for target in targets:

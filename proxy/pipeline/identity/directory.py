@@ -72,7 +72,7 @@ def build_directory(
 ) -> Directory:
     """Return the directory. users, tokens and hashes are rows of storage/sqlite/users.py.
 
-    A user of the configuration whose row in the database is disabled is disabled: stopping somebody always works.
+    A user of the configuration whose row in the database is disabled is disabled: blocking a user always works.
     """
     stopped = {user["name"] for user in users if user["disabled"]}
     rows = [*_database_rows(settings, users, tokens, hashes), *_config_rows(settings, stopped)]

@@ -51,7 +51,7 @@ class UserNaming:
     def name(self, headers: HeaderLookup, now_ms: int, *, trusted: bool) -> str | None:
         """Return the end user's name, or None if nobody is named.
 
-        Raises CallerError 401 for a JWT that does not hold, 400 for a name that cannot be one.
+        Raises CallerError 401 for an invalid JWT, 400 for an impossible name.
         """
         if self._reader is not None and (given := headers.getall(self._jwt_header, [])):
             return self._signed(given, self._reader, now_ms)

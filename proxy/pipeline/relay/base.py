@@ -23,7 +23,7 @@ client has gone, or aborted if that stops the bill.
 
 
 class Relay:
-    """What both kinds of answers share: when the client goes, what to do with the provider."""
+    """What both kinds of answers share: what to do with the provider when the client goes."""
 
     def __init__(self, context: RequestContext, attempt: Attempt, answer: UpstreamResponse, finish: Finish) -> None:
         self.context = context

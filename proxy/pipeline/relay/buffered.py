@@ -38,7 +38,7 @@ class BufferedStream(StreamRelay):
     def __init__(self, context: RequestContext, attempt: Attempt, answer: UpstreamResponse, finish: Finish) -> None:
         super().__init__(context, attempt, answer, finish)
         self.meter = self.listener()
-        self._kept = bytearray()  # what came and has not gone out, in order
+        self._kept = bytearray()  # received and not yet sent, in order
         self._comments_bytes = 0  # how much of it may be sent at once
         self._shows_life = False  # a comment came behind data, which is kept
         self._has_data = self.packed  # something other than comments has come

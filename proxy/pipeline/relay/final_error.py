@@ -1,7 +1,7 @@
 """What the client gets when no target of the route answered.
 
-The last failure as its provider told it, so that every SDK raises the class that it would raise there. After more than
-one attempt the text lists them all, and SDKs are told not to go through the whole route again.
+It is the last failure as its provider reported it, so that every SDK raises the class that it would raise there. After
+more than one attempt the text lists them all, and SDKs are told not to go through the whole route again.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class FinalError:
         """Settle and tell it; raises ApiError where the answer is one of our own."""
         context, attempts, last = self._context, self._attempts, self._attempts[-1]
         assert last.error is not None
-        context.waits_since_s = 0.0  # what the client is told is decided here
+        context.waits_since_s = 0.0  # the client's error is decided here
         if len(attempts) == 1 and self._opened is not None and self._opened.holds_error:
             return await self._opened.run()  # the provider's own words, inside a 200
         if context.reply is not None:

@@ -105,8 +105,8 @@ def _check_headers(headers: Headers) -> None:
 def _may_be_json(content_type: str) -> bool:
     """Return whether a body of this type is read as JSON.
 
-    Programs that set no type leave it to their library: curl -d says a form, fetch() with a string says text. No web
-    page gets in by these, for its Origin is checked and its token needs a preflight.
+    Clients that set no type leave it to their library: curl -d says a form, fetch() with a string says text. No web
+    page can use these, since its Origin is checked and its token needs a preflight.
     """
     type_ = content_type.partition(";")[0].strip().lower()
     return type_ in _JSON_TYPES or type_.endswith("+json")

@@ -67,7 +67,7 @@ def _by_tokens(
 ) -> tuple[int, str, frozenset[str], bool] | None:
     """Return the figure of a provider that reports no cost: amount, source, flags, and whether it is exact.
 
-    Where no price is known, a cost that it tells nevertheless is the best there is, but 0 proves nothing.
+    Without a known price a reported cost is the best figure there is, but 0 proves nothing.
     """
     priced = price_usage(usage)
     if priced is not None:
@@ -169,7 +169,7 @@ def _doubtful_zero(usage: Usage, price_usage: PriceUsage) -> bool:
 def _certainly_unbilled(heard: AttemptResult, terms: BillingTerms) -> bool:
     """Return whether the provider refused before it worked, or failed within a 200 with nothing to look up.
 
-    A generation id beside a refusal is one too many: the provider's own record tells, and asking for it is free. Where
+    A generation id in a refusal is a contradiction: the provider's own record decides, and asking for it is free. Where
     the error leaves open whether there is anything to pay for, the provider's count of zero tells.
     """
     if heard.generation_id is not None and terms.has_generations:

@@ -104,7 +104,7 @@ def add_up(
 def total_settlement(verdicts: Sequence[Settlement], reserved_pusd: int | None) -> Settlement:
     """Return the settlement of a request: pending while any attempt is, released only if all are.
 
-    A cost that nobody can tell does not hide the others: they are booked, and flag cost_unknown stays.
+    An unknown cost does not hide the others: they are booked, and flag cost_unknown stays.
     """
     flags = frozenset().union(*(verdict.flags for verdict in verdicts)) - {OVER}
     state = _state(verdicts)

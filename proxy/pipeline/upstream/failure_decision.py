@@ -38,7 +38,7 @@ def decide_next(failure: Failure, context: RequestContext, route: Route) -> Deci
 def _is_clients(phrase: str | None, route: Route) -> bool:
     """Return whether the words that put the key at fault may be the client's own, which the provider only repeats.
 
-    Else anybody could take a key from all others, by the name of a model that reads like a refusal.
+    Otherwise anybody could disable a key for all others, with a model name that reads like a refusal.
     """
     return phrase is not None and phrase.encode() in dump_body(route.body).lower()
 

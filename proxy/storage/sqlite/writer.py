@@ -84,7 +84,7 @@ class _Rows:
         self.ends: list[RequestEnd] = []
         self.finished: list[RequestEnd] = []  # of the ends: those whose cost is not awaited
         self.several: list[RequestEnd] = []  # with rows of their attempts
-        self.counted: list[RequestEnd] = []  # that tell rarer counts
+        self.counted: list[RequestEnd] = []  # with rarer counts
         self.with_pieces: list[OpenRow] = []  # that hold what few requests take any of
         self.with_uncounted: list[RequestEnd] = []  # that took more of it than is counted
         self.generations: list[GenerationNote] = []

@@ -219,7 +219,7 @@ class PooledResponse:
 
     def check(self, now_s: float) -> None:
         """Check the exchange against its deadlines; called by the sweep."""
-        if self.fed or self.paused:  # while reading is paused it is the client who is slow
+        if self.fed or self.paused:  # while reading is paused, the client is the slow one
             self.fed = False
             self._last_s = now_s
         deadlines = self.deadlines

@@ -15,7 +15,7 @@ _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
 async def open_tunnel(loop: asyncio.AbstractEventLoop, sock: socket.socket, origin: Origin, proxy: ProxyServer) -> None:
     """Open a tunnel through the proxy that sock is connected to; raises TransportError or OSError.
 
-    The origin speaks only when it was spoken to, so that nothing of it can be read with the proxy's answer.
+    The origin sends nothing before it is sent something, so nothing of it can be read with the proxy's answer.
     """
     await loop.sock_sendall(sock, _request(origin, proxy))
     head = b""
