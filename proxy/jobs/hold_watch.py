@@ -33,9 +33,9 @@ class HoldWatch:
         """Run until cancelled."""
         while True:
             await asyncio.sleep(_EVERY_S)
-            await self.look()
+            await self.check()
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Check once. A hold that has had no owner twice in a row is logged and ended."""
         ownerless = self._ownerless()
         stale = sorted(ownerless & self._seen)

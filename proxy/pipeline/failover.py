@@ -105,7 +105,7 @@ async def _may_change(hops: Hops, recorder: Recorder, change: Amendment) -> bool
     """Return whether the changed request is on disk, with more held for it where it may cost more."""
     hops.leave(AMENDED)
     failed, hop = hops.attempts[-1], hops.place
-    refusal = await recorder.further(
+    refusal = await recorder.next_attempt(
         failed, hop.target, hop.provider, hop.key.name, maybe_billed=False, raises=change.sets_bound
     )
     return refusal is None
@@ -136,5 +136,7 @@ async def _go_on(context: RequestContext, hops: Hops, recorder: Recorder) -> Att
 
 async def _is_booked(recorder: Recorder, failed: Attempt, hop: Hop, decision: Decision) -> bool:
     """Return whether the next attempt is on disk; False: a limit has no room for it."""
-    refusal = await recorder.further(failed, hop.target, hop.provider, hop.key.name, maybe_billed=decision.maybe_billed)
+    refusal = await recorder.next_attempt(
+        failed, hop.target, hop.provider, hop.key.name, maybe_billed=decision.maybe_billed
+    )
     return refusal is None

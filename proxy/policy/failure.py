@@ -159,7 +159,7 @@ class Failure(NamedTuple):
         value = None if self.error is None else self.error.get(name)
         return value if isinstance(value, Mapping) else {}
 
-    def said(self, name: str) -> Any:
+    def value(self, name: str) -> Any:
         """Return a value of the error's metadata, or of the error itself; None if neither has it."""
         value = self.part("metadata").get(name)
         return value if value is not None or self.error is None else self.error.get(name)

@@ -231,7 +231,7 @@ def _told_by_429(failure: Failure, _: int) -> float | None:
 
 def _until_changed(failure: Failure, now_ms: int) -> float:
     """Return the seconds until the limit ends, as it says itself, else UNTIL_CHANGED_S."""
-    reset_s = _reset_s(failure.said("resets_at"), now_ms)
+    reset_s = _reset_s(failure.value("resets_at"), now_ms)
     return UNTIL_CHANGED_S if reset_s is None else reset_s
 
 
@@ -243,7 +243,7 @@ def _key_limit_end(failure: Failure, now_ms: int) -> float:
 
     Periods are the UTC day, week (from Monday) and month.
     """
-    reset_s = _reset_s(failure.said("resets_at"), now_ms)
+    reset_s = _reset_s(failure.value("resets_at"), now_ms)
     if reset_s is not None:
         return reset_s
     if failure.retry_after_s is not None:

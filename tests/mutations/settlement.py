@@ -164,7 +164,9 @@ MUTATIONS: Final = (
         "After a break in the middle of an exchange the next target is asked without money for both.",
         (
             Patch(
-                "Recorder.further", "raise_reservation(self._context, self.reservation, more, self._services)", "None"
+                "Recorder.next_attempt",
+                "raise_reservation(self._context, self.reservation, more, self._services)",
+                "None",
             ),
         ),
         (f"{_SETTLING}no_second_try_without_money_for_both",),

@@ -36,7 +36,7 @@ def test_the_status_that_an_error_means(error: dict[str, Any], status: int | Non
 
 def test_without_an_error_nothing_was_said() -> None:
     failure = Failure("connect")
-    assert (failure.code, failure.message, failure.limit_source, failure.said("x")) == (None, "", "", None)
+    assert (failure.code, failure.message, failure.limit_source, failure.value("x")) == (None, "", "", None)
     assert failure.part("metadata") == {}
     assert words_of(None) == ErrorWords(frozenset(), "")
 
@@ -44,9 +44,9 @@ def test_without_an_error_nothing_was_said() -> None:
 def test_what_metadata_says_goes_before_the_error() -> None:
     error = {"message": "Too FAST", "raw": "outer", "metadata": {"raw": "inner", "limit_source": "key"}}
     failure = Failure("status", 429, error=error)
-    assert (failure.message, failure.limit_source, failure.said("raw")) == ("too fast", "key", "inner")
-    assert failure.said("message") == "Too FAST"
-    assert Failure("status", 429, error={"metadata": "text", "raw": 5}).said("raw") == 5
+    assert (failure.message, failure.limit_source, failure.value("raw")) == ("too fast", "key", "inner")
+    assert failure.value("message") == "Too FAST"
+    assert Failure("status", 429, error={"metadata": "text", "raw": 5}).value("raw") == 5
 
 
 def test_words_are_found_in_depth_and_in_texts_that_are_json() -> None:

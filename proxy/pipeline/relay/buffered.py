@@ -172,7 +172,7 @@ class BufferedWhole(WholeRelay):
             return
         finally:
             self.answer.awaits_content = False
-        told = self.hear()
+        told = self.record_answer()
         if not self.context.gone:
             self._judge(told)
 
@@ -194,7 +194,11 @@ class BufferedWhole(WholeRelay):
         if self._problem is not None:
             return await self.truncated(self._problem)
         verdict = await self.finish(self.status())
-        return self.give(self._body, verdict) if self.response is None else await self.follow(self.response, self._body)
+        return (
+            self.reply(self._body, verdict)
+            if self.response is None
+            else await self.finish_begun(self.response, self._body)
+        )
 
 
 def fail_inside(context: RequestContext, attempt: Attempt, what: str, error: Mapping[str, Any]) -> None:

@@ -34,12 +34,12 @@ class WholeRelay(Relay):
             body = await self.read() if body is None else self.complete(body)
         except TransportError as error:
             return await self.truncated(self.note_broken(error))
-        self.hear()
+        self.record_answer()
         verdict = await self.finish(CLIENT_GONE_STATUS if self.context.gone else self.answer.status)
         begun = self.context.reply
-        return self.give(body, verdict) if begun is None else await self.follow(begun, body)
+        return self.reply(body, verdict) if begun is None else await self.finish_begun(begun, body)
 
-    async def follow(self, response: Reply, body: bytes) -> Reply:
+    async def finish_begun(self, response: Reply, body: bytes) -> Reply:
         """Send an answer that is settled behind its head, which has gone out."""
         if self.context.claim is not None:
             self.context.claim.keep(self.answer.status, response_headers(self.context, self.attempt), body)
@@ -55,7 +55,7 @@ class WholeRelay(Relay):
         told = error_in_answer(self.attempt.provider, "answered in one piece where a stream was asked for")
         return endpoint.error_event(told.code, told.message, told.type, context.request_id, None)
 
-    def give(self, body: bytes, verdict: Settlement) -> Reply:
+    def reply(self, body: bytes, verdict: Settlement) -> Reply:
         """Return a settled answer, with its head."""
         context, status = self.context, self.answer.status
         headers = response_headers(context, self.attempt)
@@ -144,7 +144,7 @@ class WholeRelay(Relay):
             await self.write(KEEP_ALIVE if self.context.streams else padding)
         return body
 
-    def hear(self) -> ParsedAnswer | None:
+    def record_answer(self) -> ParsedAnswer | None:
         """Record what a complete answer says; return None if it is not a JSON object."""
         heard = self.heard
         heard.complete = True

@@ -253,7 +253,7 @@ class Recorder:
 
     # Several attempts
 
-    async def further(
+    async def next_attempt(
         self,
         failed: Attempt,
         target: Target,

@@ -191,7 +191,7 @@ class Hops:
             failure = late_failure(attempt, self._services.clock.now_ms())
         if HUNG_UP in heard.flags or not (heard.dispatched or is_unreached(failure)):
             if not attempt.is_noted:
-                health.untold(attempt.target.model, passes)
+                health.inconclusive(attempt.target.model, passes)
         elif failure is not None:
             decision = decision or decide_next(failure, self._context, self._route)
             if decision.blame == "key" and attempt.key.name == OWN:  # nobody else has it

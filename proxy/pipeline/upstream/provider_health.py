@@ -199,7 +199,7 @@ class ProviderHealth:
             self.recent(model).note(failed=True, latency_ms=None)
         self._tell_failed(model, decision, now_s, opened)
 
-    def untold(self, model: str, passes: Pass) -> None:
+    def inconclusive(self, model: str, passes: Pass) -> None:
         """Record an inconclusive attempt: the client went, or the request was not sent."""
         self._cancel(model, passes, self._clock.monotonic_s())
 

@@ -32,7 +32,7 @@ class BodyTimeouts:
             self._is_timed = True
             self._loop.call_later(_WAIT_S, self._look)
 
-    def came(self, connection: WaitingConnection) -> None:
+    def remove(self, connection: WaitingConnection) -> None:
         """Remove a connection: its body is complete, or nobody waits for it any more."""
         self._due_s.pop(connection, None)
 

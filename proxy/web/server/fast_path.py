@@ -197,7 +197,7 @@ class FastPath(asyncio.Protocol):
         self._timer.cancel()
         self._server.connections.discard(self)
         if self._got:
-            self._server.late_bodies.came(self)
+            self._server.late_bodies.remove(self)
         self.transport = None
         self.resume_writing()
         if self._context is not None:
@@ -240,7 +240,7 @@ class FastPath(asyncio.Protocol):
         self._missing_bytes -= len(data)
         if self._missing_bytes > 0:
             return
-        self._server.late_bodies.came(self)
+        self._server.late_bodies.remove(self)
         got, self._got = self._got, b""
         if self._missing_bytes < 0:
             self._hand_over(got)
@@ -332,7 +332,7 @@ class FastPath(asyncio.Protocol):
             transport.abort()
             return
         if self._got:
-            self._server.late_bodies.came(self)
+            self._server.late_bodies.remove(self)
             self.body_is_late()
             return
         left_s = self._idle_since_s + KEEPALIVE_S - self._loop.time() if self._idle_since_s else 0.0
