@@ -108,9 +108,9 @@ MUTATIONS: Final = (
         (
             Patch("Recorder.end", "if self.verdict is not None:\n    return self.verdict"),
             Patch(
-                "run",
-                "if booking.verdict is None:\n    await booking.end(status, error)",
-                "await booking.end(status, error)",
+                "Recorder.__aexit__",
+                "if self.verdict is None:\n    await self._end_after(error)",
+                "await self._end_after(error)",
             ),
             Patch("END", "\"requests.state IN ('open', 'pending')\"", '"TRUE"'),
         ),

@@ -176,7 +176,7 @@ MUTATIONS: Final = (
     Mutation(
         "one-unpriced-target-refuses-all",
         "One target without a price makes a whole preset refuse everybody who has a limit.",
-        (Patch("keep_bookable", "left_out.append(ExcludedTarget(target, reason))", "return route, ()"),),
+        (Patch("bookable_targets", "left_out.append(ExcludedTarget(target, reason))", "return route, ()"),),
         (f"{_LEFT_OUT}a_target_without_a_price",),
     ),
     Mutation(

@@ -122,8 +122,10 @@ MUTATIONS: Final = (
         (
             Patch(
                 "run",
-                "raw = await receive_body(context, snapshot.settings.server)\nsnapshot = services.live.current",
-                "raw = await receive_body(context, snapshot.settings.server)",
+                "raw = await receive_body(context)\n"
+                "context.snapshot = services.live.current\n"
+                "identify(context, services, services.clock.now_ms())",
+                "raw = await receive_body(context)",
             ),
             Patch(
                 "reserve",

@@ -86,16 +86,24 @@ MUTATIONS: Final = (
         "A reservation is given back after the errors that somebody thought of, and stays for ever after any other.",
         (
             Patch(
-                "run",
-                "try: ...\nexcept ApiError as failure: ...\nexcept asyncio.CancelledError: ...\nfinally: ...",
-                "try: ...\n"
-                "except ApiError as failure: ...\n"
-                "except asyncio.CancelledError: ...\n"
-                "except (TypeError, OverflowError): raise\n"
-                "else: ...",
+                "Recorder.__aenter__",
+                "try: ...\nexcept BaseException as error: ...",
+                "try: ...\nexcept (ApiError, asyncio.CancelledError) as error: ...",
             ),
         ),
         (f"{_EVERY_STEP}[open]",),
+    ),
+    Mutation(
+        "reservation-lost-behind-an-odd-exception",
+        "The end of the recorder settles after the errors that somebody thought of, and after no other.",
+        (
+            Patch(
+                "Recorder.__aexit__",
+                "if self.verdict is None: ...",
+                "if self.verdict is None and isinstance(error, ApiError | asyncio.CancelledError): ...",
+            ),
+        ),
+        (f"{_EVERY_STEP}[relay]",),
     ),
     Mutation(
         "crash-leaves-it-open",

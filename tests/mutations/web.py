@@ -20,7 +20,7 @@ MUTATIONS: Final = (
     Mutation(
         "a-slash-too-many",
         "A base URL with a slash at its end is answered with 404.",
-        (Patch("answer", "path = canonical_path(path)", "pass"),),
+        (Patch("web.routes:answer", "path = canonical_path(path)", "pass"),),
         ("tests/web/test_bad_input.py::test_other_names_of_the_path[general-/v1//chat/completions]",),
     ),
     Mutation(
