@@ -3,10 +3,8 @@
 import asyncio
 import gc
 import logging
-import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, closing
-from pathlib import Path
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -14,6 +12,7 @@ from aiohttp import web
 
 from proxy.app.rebuild import rebuilt_book
 from proxy.app.snapshot_builder import SnapshotBuilder
+from proxy.app.storage import OpenStorage, open_sqlite
 from proxy.config.live import LiveConfig
 from proxy.config.load import LoadedConfig
 from proxy.config.schema import Settings
@@ -37,10 +36,8 @@ from proxy.pipeline.upstream.provider_health import Health
 from proxy.policy.trusted_clock import TrustedClock
 from proxy.providers.kinds import DIALECTS, Dialects
 from proxy.providers.model_lists import ModelLists
-from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger
-from proxy.storage.sqlite.recent_attempts import PastAttempt, recent_attempts
-from proxy.storage.sqlite.reports import open_reader
-from proxy.storage.sqlite.writer import LedgerUnavailableError
+from proxy.storage.ledger import Ledger, LedgerUnavailableError
+from proxy.storage.reports import Reports
 from proxy.web.deps import Deps
 from proxy.web.routes import answer, answer_socket
 from proxy.web.server.aiohttp_server import UserServer, make_server
@@ -70,10 +67,19 @@ class App:
     """A running proxy: start(), then drain() and close()."""
 
     def __init__(
-        self, load: Callable[[], LoadedConfig], output: LogSink | None = None, dialects: Dialects = DIALECTS
+        self,
+        load: Callable[[], LoadedConfig],
+        output: LogSink | None = None,
+        dialects: Dialects = DIALECTS,
+        *,
+        open_storage: OpenStorage = open_sqlite,
     ) -> None:
-        """Keep what reads the configuration, where the access log goes (None: nowhere), and how providers speak."""
+        """Keep what reads the configuration, where the access log goes, how providers speak and what opens the ledger.
+
+        Without output there is no access log.
+        """
         self._dialects = dialects
+        self._open_storage = open_storage
         self._output = output
         self._access: AccessLog | None = None
         self._told_gaps: tuple[MissingLimit, ...] = ()
@@ -89,7 +95,8 @@ class App:
         self._snapshots: SnapshotBuilder
         self._services: Services | None = None  # once every part that answers requests is there
         self.live: LiveConfig[Snapshot]
-        self.ledger: SqliteLedger
+        self.ledger: Ledger
+        self.reports: Reports
         self.catalogue: ModelLists
         self.pending: SettlePending
         self.holds: HoldWatch
@@ -119,18 +126,12 @@ class App:
 
     async def _start(self, loaded: LoadedConfig) -> None:
         settings = loaded.settings
-        loop = asyncio.get_running_loop()
         self._stack.callback(self._close_access_log)
         database = settings.database
-        self.ledger = open_ledger(
-            database,
-            loop,
-            purpose="tollkeeper serve",
-            busy_timeout_s=float(settings.ledger.busy_timeout_s),
-            queue_max=settings.ledger.queue_max,
-        )
+        storage = self._open_storage(settings, asyncio.get_running_loop())
+        self.ledger, self.reports = storage
         self._stack.push_async_callback(self._close_ledger)
-        self._snapshots = snapshots = SnapshotBuilder(self.ledger, self.health, self._clock, self._dialects)
+        self._snapshots = snapshots = SnapshotBuilder(storage, self.health, self._clock, self._dialects)
         self.live = LiveConfig(self._load, snapshots.build, commit=snapshots.commit, swapped=self._log_as)
         self.catalogue = ModelLists(database.absolute().parent, database.name, self._clock, self._clock.hear_date)
         await self.live.start()
@@ -138,12 +139,14 @@ class App:
         await self.catalogue.load(self.live.current.providers)
         desk = await self._open_desk(settings)
         snapshots.book = desk.book
-        self.health.seed(await asyncio.to_thread(_past, database, self._clock.now_ms() - _LATELY_MS))
+        lately_ms = self._clock.now_ms() - _LATELY_MS
+        self.health.seed(await asyncio.to_thread(self.reports.recent_attempts, lately_ms))
         tally = Counters()
         self.pending = SettlePending(self.ledger, self.live, self._clock, desk, tally)
         self._stack.push_async_callback(self.pending.close)
         self._services = Services(
             ledger=self.ledger,
+            reports=self.reports,
             clock=self._clock,
             live=self.live,
             catalogue=self.catalogue,
@@ -165,7 +168,7 @@ class App:
         self._runner.start("watch_holds", self.holds.run)
         self._runner.start("watch_parts", lambda: watch_parts(self._vital(), self._break))
         self._runner.start("watch_access_log", lambda: watch_parts(self._lines(), self._renew_access_log))
-        retention = Retention(self.ledger, self.live, self._clock, lambda: self._clock.problem)
+        retention = Retention(self.ledger, self.reports, self.live, self._clock, lambda: self._clock.problem)
         self._runner.start("retention", retention.run)
         self._stack.push_async_callback(self._runner.close)
         gc.collect()
@@ -224,7 +227,7 @@ class App:
         """Rebuild all totals from the ledger; what is open there counts in full from the first moment."""
         zone, now_ms = ZoneInfo(settings.timezone), self._clock.now_ms()
         quotas = self.live.current.use_case_quotas
-        return MemoryLimiter(await self.ledger.change(lambda db: rebuilt_book(db, zone, now_ms, quotas)))
+        return MemoryLimiter(await asyncio.to_thread(rebuilt_book, self.reports, zone, now_ms, quotas))
 
     async def _listen(self, settings: Settings) -> None:
         deps = Deps(
@@ -272,9 +275,9 @@ class App:
             loop=asyncio.get_running_loop(),
         )
 
-    async def change(self, call: Callable[[sqlite3.Connection], Any]) -> Any:
-        """Change users or tokens, then rebuild what is in force."""
-        result = await self.ledger.change(call)
+    async def change(self, operation: str, *, now_ms: int, actor: str, fields: Mapping[str, Any]) -> Any:
+        """Change users or tokens, then rebuild what is in force; operation: one of admin_operations.CHANGES."""
+        result = await self.ledger.operate(operation, now_ms=now_ms, actor=actor, fields=fields)
         await self.live.rebuild()
         self._tell_gaps()
         return result
@@ -302,11 +305,6 @@ class App:
         self.unwritten = await self.ledger.close()
         if self.unwritten:
             log.error("ledger.unwritten", extra={"requests": self.unwritten})
-
-
-def _past(database: Path, since_ms: int) -> list[PastAttempt]:
-    with closing(open_reader(database)) as connection:
-        return recent_attempts(connection, since_ms)
 
 
 __all__ = ["App", "SetupError"]

@@ -4,14 +4,13 @@ Building may refuse, and changes nothing that the snapshot in force needs. What 
 that outlive it, such as connections, health and the use of keys, is changed by commit() alone, which cannot fail.
 """
 
-import sqlite3
+import asyncio
 from collections.abc import Iterable, Mapping
-from functools import partial
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from proxy.app.rebuild import past_of
 from proxy.app.retire import RetiredProviders, close_all, is_kept
+from proxy.app.storage import Storage
 from proxy.config.schema import Settings
 from proxy.core.clock import Clock
 from proxy.pipeline.admission.allowance import use_case_quotas
@@ -29,16 +28,14 @@ from proxy.providers.build import build_providers
 from proxy.providers.key import Key
 from proxy.providers.kinds import Dialects
 from proxy.providers.provider import ProviderRow
-from proxy.storage.sqlite import users
-from proxy.storage.sqlite.key_use import read_key_use
-from proxy.storage.sqlite.ledger import SqliteLedger, set_labels
+from proxy.storage.labels import labels_of
 
 
 class SnapshotBuilder:
     """Builds snapshots one after the other; missing_limits are those of the last."""
 
-    def __init__(self, ledger: SqliteLedger, health: Health, clock: Clock, dialects: Dialects) -> None:
-        self._ledger = ledger
+    def __init__(self, storage: Storage, health: Health, clock: Clock, dialects: Dialects) -> None:
+        self._ledger, self._reports = storage
         self._health = health
         self._clock = clock
         self._dialects = dialects
@@ -50,21 +47,21 @@ class SnapshotBuilder:
 
     async def build(self, settings: Settings) -> Snapshot:
         """Return a whole snapshot of settings and the users in the database; raises ConfigError."""
-        rows, tokens, hashes = await self._ledger.change(_directory_rows)
-        directory = build_directory(settings, rows, tokens, hashes)
+        rows = await asyncio.to_thread(self._reports.directory)
+        directory = build_directory(settings, rows.users, rows.tokens, rows.hashes)
         providers = build_providers(settings.providers, self._providers, self._dialects)
         is_built = False
         try:
             snapshot = self._snapshot_of(settings, directory, providers)  # the last step that may refuse the settings
             pasts = await self._pasts_of_keys(providers.values(), snapshot.zone)
             await self._open_use_cases(snapshot.use_case_quotas, snapshot.zone)
-            await self._ledger.change(lambda db: _label(db, settings, self._clock.now_ms()))
+            await self._ledger.set_labels(labels_of(settings), self._clock.now_ms())
             is_built = True
         finally:
             if not is_built:  # close the connections of rows that never were in force
                 await close_all(row for row in providers.values() if not is_kept(row, self._providers))
         self._pasts = pasts
-        self.missing_limits = find_missing_limits(settings, rows, tokens)
+        self.missing_limits = find_missing_limits(settings, rows.users, rows.tokens)
         return snapshot
 
     def _snapshot_of(self, settings: Settings, directory: Directory, providers: Mapping[str, ProviderRow]) -> Snapshot:
@@ -105,8 +102,8 @@ class SnapshotBuilder:
         for provider, key in _limited_keys(rows):
             if not use.knows(key):
                 since_ms = min(window_at(quota.window, zone, now_ms).start_ms for quota in key.quotas)
-                read = partial(read_key_use, provider=provider, key=key.name, since_ms=since_ms)
-                found.append((key, list(map(PastKeyUse._make, await self._ledger.change(read)))))
+                past = await asyncio.to_thread(self._reports.key_use, provider, key.name, since_ms)
+                found.append((key, list(map(PastKeyUse._make, past))))
         return found
 
     async def _open_use_cases(self, quotas: Iterable[str], zone: ZoneInfo) -> None:
@@ -124,8 +121,9 @@ class SnapshotBuilder:
                 continue
             counted, is_read = book.open_scope(scope), False
             try:
-                read = partial(past_of, use_case=use_case, zone=zone, now_ms=now_ms, counted=counted)
-                book.load_past(scope, *await self._ledger.change(read))
+                await self._ledger.flush()  # what was let in before is read, so it has to be there
+                past = await asyncio.to_thread(past_of, self._reports, use_case, zone, now_ms, counted)
+                book.load_past(scope, *past)
                 is_read = True
             finally:
                 if not is_read:
@@ -135,19 +133,3 @@ class SnapshotBuilder:
 def _limited_keys(rows: Iterable[ProviderRow]) -> list[tuple[str, Key]]:
     """Return the keys that have limits, with the names of their providers."""
     return [(row.name, key) for row in rows for key in row.keys if key.quotas]
-
-
-def _directory_rows(
-    connection: sqlite3.Connection,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, str]]:
-    return users.list_users(connection), users.list_tokens(connection), users.token_hashes(connection)
-
-
-def _label(connection: sqlite3.Connection, settings: Settings, now_ms: int) -> None:
-    set_labels(
-        connection,
-        currency_code=settings.currency.code,
-        currency_usd_rate=str(settings.currency.usd_rate),
-        timezone=str(settings.timezone),
-        now_ms=now_ms,
-    )

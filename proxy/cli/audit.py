@@ -10,13 +10,11 @@ from zoneinfo import ZoneInfo
 import click
 
 from proxy.cli.settings import config_option, loader
-from proxy.core.errors import LedgerError
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from proxy.config.load import LoadedConfig
     from proxy.config.schema import Settings
+    from proxy.storage.reports import Reports
     from proxy.storage.sqlite.verify import ExpectedTotals, LedgerFindings
 
 _MARGIN_S = 60.0  # on top of all timeouts of a request: the disk, the drain
@@ -35,14 +33,9 @@ def audit(database: Path | None, config_path: Path | None, *, as_json: bool) -> 
 
     Exit code 0: everything adds up; 1: it does not; 4: the ledger cannot be read.
     """
-    import sqlite3  # noqa: PLC0415 - keeps --help quick
-
     loaded = None if database is not None else loader(config_path, {})()
     path = database or (loaded.settings.database if loaded is not None else Path())
-    try:
-        findings = _audit(path, loaded)
-    except sqlite3.DatabaseError as error:
-        raise LedgerError(f"{path} cannot be read: {error}. See docs/concepts/ledger.md, 'A damaged file'.") from None
+    findings = _audit(path, loaded)
     if as_json:
         click.echo(json.dumps(_document(findings), indent=2))
     else:
@@ -54,37 +47,30 @@ def _audit(path: Path, loaded: "LoadedConfig | None") -> "LedgerFindings":
     from proxy.cli.progress import Progress  # noqa: PLC0415 - keeps --help quick
     from proxy.cli.running_proxy import is_running  # noqa: PLC0415
     from proxy.core.clock import SystemClock  # noqa: PLC0415
-    from proxy.storage.sqlite.reports import open_reader  # noqa: PLC0415
-    from proxy.storage.sqlite.verify import verify  # noqa: PLC0415
-    from proxy.storage.sqlite.wal_check import look_at_wal, odd_wal  # noqa: PLC0415
+    from proxy.storage.sqlite.verify import verify_file  # noqa: PLC0415
 
     is_owned = loaded is not None and is_running(loaded.settings)
-    head, has_lock_file = look_at_wal(path)
-    connection = open_reader(path)
-    try:
-        odd = odd_wal(connection, head, has_lock_file=has_lock_file, is_owned=is_owned)
-        with Progress("audit") as progress:
-            findings = verify(connection, _expected(connection, loaded), SystemClock().now_ms(), progress.at)
-    finally:
-        connection.close()
-    if odd is not None:
-        findings.notes.insert(0, odd)
-    return findings
+    with Progress("audit") as progress:
+        return verify_file(
+            path,
+            lambda reports: _expected(reports, loaded),
+            SystemClock().now_ms(),
+            progress.at,
+            is_owned=is_owned,
+        )
 
 
-def _expected(connection: "sqlite3.Connection", loaded: "LoadedConfig | None") -> "ExpectedTotals":
+def _expected(reports: "Reports", loaded: "LoadedConfig | None") -> "ExpectedTotals":
     from proxy.jobs.retention import configured_quotas  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.sqlite.reports import labels  # noqa: PLC0415
-    from proxy.storage.sqlite.users import list_users  # noqa: PLC0415
     from proxy.storage.sqlite.verify import ExpectedTotals  # noqa: PLC0415
 
     if loaded is None:
-        return ExpectedTotals((), ZoneInfo(labels(connection).timezone), None, _forever_s(), _forever_s())
+        return ExpectedTotals((), ZoneInfo(reports.labels().timezone), None, _forever_s(), _forever_s())
     settings = loaded.settings
     return ExpectedTotals(
-        quotas=configured_quotas(settings, list_users(connection)),
+        quotas=configured_quotas(settings, reports.list_users()),
         zone=ZoneInfo(settings.timezone),
-        limits_changed_ms=_limits_changed_ms(connection, loaded),
+        limits_changed_ms=_limits_changed_ms(reports, loaded),
         longest_request_s=_longest_request_s(settings),
         longest_look_up_s=float(settings.ledger.lookup_timeout_s),
     )
@@ -95,13 +81,10 @@ def _forever_s() -> float:
     return 1e9
 
 
-def _limits_changed_ms(connection: "sqlite3.Connection", loaded: "LoadedConfig") -> int | None:
+def _limits_changed_ms(reports: "Reports", loaded: "LoadedConfig") -> int | None:
     """Return when a limit was last changed: the file's own time, or the last change of a user."""
-    moments = [
-        row[0]
-        for row in connection.execute("SELECT max(ts_ms) FROM audit WHERE action LIKE 'users.%'")
-        if row[0] is not None
-    ]
+    changed_ms = reports.users_changed_ms()
+    moments = [] if changed_ms is None else [changed_ms]
     if loaded.path is not None:
         moments.append(int(loaded.path.stat().st_mtime * 1000))
     return max(moments, default=None)

@@ -42,10 +42,10 @@ def _copy(settings: "Settings", file: Path, *, force: bool) -> dict[str, Any]:
     from dataclasses import asdict  # noqa: PLC0415 - keeps --help quick
 
     from proxy.cli.running_proxy import ask_running  # noqa: PLC0415
-    from proxy.storage.sqlite.backup import copy_ledger  # noqa: PLC0415
+    from proxy.storage.sqlite.reports import SqliteReports  # noqa: PLC0415
 
     if sys.platform != "win32":  # Windows has no socket to ask over: the copy is made here
         found = ask_running(settings, "backup", {"path": str(file), "force": force}, timeout_s=_LONGEST_S)
         if found is not None:
             return dict(found)
-    return asdict(copy_ledger(settings.database, file, force=force))
+    return asdict(SqliteReports(settings.database).copy_to(file, force=force))

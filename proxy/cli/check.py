@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from proxy.config.load import LoadedConfig
     from proxy.config.schema import Provider, Settings
     from proxy.providers.provider import ProviderRow
+    from proxy.storage.reports import LedgerCheck
 
 _SKEW_WARN_S = 5  # a Date header has whole seconds and travels for some tenths of one
 _SKEW_FAIL_S = 300  # budgets of a day would reset minutes off; TLS certificates soon fail too
@@ -146,7 +147,7 @@ def _gaps(settings: "Settings") -> Iterable[Line]:
 
 
 def _ledger(settings: "Settings") -> Iterable[Line]:
-    from proxy.storage.sqlite.reports import open_reader  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.sqlite.reports import open_reports  # noqa: PLC0415 - keeps --help quick
 
     path = settings.database
     if not path.exists() or path.stat().st_size == 0:
@@ -155,14 +156,11 @@ def _ledger(settings: "Settings") -> Iterable[Line]:
     if path.stat().st_mode & 0o077 and sys.platform != "win32":
         yield Line("ledger", "warn", f"{path} is open to others on this machine", f"Run: chmod 600 '{path}'")
     try:
-        connection = open_reader(path)
+        found = open_reports(path).check()
     except LedgerError as error:
         yield _failed(str(error))
         return
-    try:
-        yield _content(connection, path)
-    finally:
-        connection.close()
+    yield _content(found, path)
     yield _owner(settings)
 
 
@@ -179,22 +177,14 @@ def _new_ledger(path: Path) -> Line:
     return Line("ledger", "ok", f"{path} is not there yet; the first start makes it")
 
 
-def _content(connection: Any, path: Path) -> Line:
-    import sqlite3  # noqa: PLC0415 - keeps --help quick
-
-    try:
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        left = connection.execute("SELECT count(*) FROM requests WHERE state IN ('open', 'pending')").fetchone()[0]
-        requests = connection.execute("SELECT count(*) FROM requests").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        found = str(error)
-    if found != "ok":
+def _content(found: "LedgerCheck", path: Path) -> Line:
+    if found.problem is not None:
         return _failed(
-            f"{path} is damaged: {found}",
+            f"{path} is damaged: {found.problem}",
             "Keep the file and restore the newest back-up beside it (docs/concepts/ledger.md).",
         )
-    unsettled = f", {left} not settled yet" if left else ""
-    return Line("ledger", "ok", f"{path}: {requests} requests{unsettled}")
+    unsettled = f", {found.unsettled} not settled yet" if found.unsettled else ""
+    return Line("ledger", "ok", f"{path}: {found.requests} requests{unsettled}")
 
 
 def _owner(settings: "Settings") -> Line:

@@ -10,7 +10,6 @@ import http.client
 import json
 import os
 import socket
-import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -171,58 +170,24 @@ def answer_data(status: int, raw: bytes) -> Any:
 
 
 def _lock(database: Path, purpose: str) -> Any:
-    from proxy.storage.sqlite.ledger import make_private_file  # noqa: PLC0415 - as above
-    from proxy.storage.sqlite.lock import OwnerLock  # noqa: PLC0415
+    from proxy.storage.sqlite.owner import lock_ledger  # noqa: PLC0415 - as above
 
-    try:
-        make_private_file(database)
-        lock = OwnerLock(database)
-        lock.acquire(purpose)
-    except OSError as error:
-        raise LedgerError(f"{database} cannot be written: {error.strerror}. Nothing was changed.") from None
-    return lock
+    return lock_ledger(database, purpose)
 
 
 def _own(settings: "Settings") -> Iterator[Do]:
     """Open the ledger as its owner; the caller holds the lock."""
-    from proxy.storage.sqlite.admin_operations import OPERATIONS  # noqa: PLC0415
-    from proxy.storage.sqlite.ledger import connect_owner, set_labels  # noqa: PLC0415 - as above
-    from proxy.storage.sqlite.users import UserError  # noqa: PLC0415
+    from proxy.storage.labels import labels_of  # noqa: PLC0415 - as above
+    from proxy.storage.sqlite.owner import own_ledger  # noqa: PLC0415
+    from proxy.storage.users import UserError  # noqa: PLC0415
 
-    connection = connect_owner(settings.database, float(settings.ledger.busy_timeout_s))
+    with own_ledger(settings.database, float(settings.ledger.busy_timeout_s)) as ledger:
+        ledger.set_labels(labels_of(settings), SystemClock().now_ms())
 
-    def label(db: sqlite3.Connection) -> None:
-        set_labels(
-            db,
-            currency_code=settings.currency.code,
-            currency_usd_rate=str(settings.currency.usd_rate),
-            timezone=str(settings.timezone),
-            now_ms=SystemClock().now_ms(),
-        )
+        def do(name: str, fields: Mapping[str, Any]) -> Any:
+            try:
+                return ledger.operate(name, now_ms=SystemClock().now_ms(), actor=actor(), fields=fields)
+            except UserError as error:
+                raise click.ClickException(str(error)) from None
 
-    def do(name: str, fields: Mapping[str, Any]) -> Any:
-        now_ms = SystemClock().now_ms()
-        try:
-            return _transaction(connection, lambda db: OPERATIONS[name](db, now_ms, actor(), fields))
-        except UserError as error:
-            raise click.ClickException(str(error)) from None
-
-    try:
-        _transaction(connection, label)
         yield do
-    except sqlite3.DatabaseError as error:
-        raise LedgerError(f"{settings.database}: {error}. Nothing was changed.") from None
-    finally:
-        connection.close()
-
-
-def _transaction(connection: sqlite3.Connection, call: Callable[[sqlite3.Connection], Any]) -> Any:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        result = call(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return result

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +11,8 @@ import click
 from proxy.cli.table import print_table
 from proxy.core.errors import SetupError
 from proxy.core.money import pusd_to_usd, usd_to_pusd
-from proxy.storage.sqlite.reports import open_reader
+from proxy.storage.export import Selection
+from proxy.storage.sqlite.reports import open_reports
 
 _MODEL = "openai/gpt-5-mini"
 _ANSWER_S = 30.0
@@ -101,16 +101,9 @@ def _called(kind: str, request_id: str, text: str | None, usage: Any) -> dict[st
 
 
 def _rows(database: Path, request_ids: list[str]) -> list[dict[str, Any]]:
-    connection = open_reader(database)
-    connection.row_factory = sqlite3.Row
-    try:
-        found = connection.execute(
-            "SELECT * FROM usage WHERE request_id IN (SELECT value FROM json_each(?)) ORDER BY request_id",
-            (json.dumps(request_ids),),
-        )
-        return [dict(row) for row in found]
-    finally:
-        connection.close()
+    slices = open_reports(database).export(Selection(_SHOWN))
+    rows = [dict(zip(_SHOWN, row, strict=True)) for piece in slices for row in piece.rows]
+    return [row for row in rows if row["request_id"] in request_ids]
 
 
 def _print(rows: list[dict[str, Any]]) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from proxy.cli.settings import config_option, loader
-from proxy.core.errors import LedgerError
 
 if TYPE_CHECKING:
     from proxy.config.schema import Settings
@@ -68,7 +67,6 @@ def _body(model: str, max_tokens: int | None, messages: Any) -> dict[str, Any]:
 
 def _without_proxy(settings: "Settings", user: str | None, body: dict[str, Any]) -> dict[str, Any]:
     import asyncio  # noqa: PLC0415 - keeps --help quick
-    import sqlite3  # noqa: PLC0415
 
     from proxy.cli.offline_explain import explain_offline  # noqa: PLC0415
     from proxy.core.errors import ApiError  # noqa: PLC0415
@@ -77,8 +75,6 @@ def _without_proxy(settings: "Settings", user: str | None, body: dict[str, Any])
         return asyncio.run(explain_offline(settings, user, body))
     except ApiError as error:
         raise click.ClickException(error.message) from None
-    except sqlite3.DatabaseError as error:
-        raise LedgerError(f"{settings.database} cannot be read: {error}. tollkeeper check tells more.") from None
 
 
 def _print(found: dict[str, Any]) -> None:

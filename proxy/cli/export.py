@@ -9,11 +9,11 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from proxy.cli.ledger_options import check_users, opened_source, range_ms, range_options
+from proxy.cli.ledger_options import check_users, open_source, range_ms, range_options
 from proxy.core.errors import SetupError
 
 if TYPE_CHECKING:
-    from proxy.storage.sqlite.export import Slice
+    from proxy.storage.export import Slice
 
 _ENDINGS = {".csv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
@@ -43,23 +43,22 @@ def export(
 ) -> None:
     """Write one row for each request, as CSV or JSON lines. Works while the proxy runs, and when it does not."""
     from proxy.core.clock import SystemClock  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.sqlite.export import Selection, csv_encoder, jsonl_encoder, slices  # noqa: PLC0415
+    from proxy.storage.export import Selection, csv_encoder, jsonl_encoder  # noqa: PLC0415
 
     form = form or _form_of(output)
     chosen = _columns(columns)
-    with opened_source(config_path, database) as source:
-        connection = source.connection
-        check_users(source, users)
-        since_ms, until_ms = range_ms(source, since, until, SystemClock().now_ms())
-        selection = Selection(chosen, since_ms, until_ms, users, models)
-        encoder = csv_encoder if form == "csv" else jsonl_encoder
-        head, encode = encoder(chosen)
-        rows = 0
-        with _opened(output) as file:
-            file.write(head)
-            for piece in _with_progress(slices(connection, selection), output):
-                file.write(encode(piece.rows))
-                rows += len(piece.rows)
+    source = open_source(config_path, database)
+    check_users(source, users)
+    since_ms, until_ms = range_ms(source, since, until, SystemClock().now_ms())
+    selection = Selection(chosen, since_ms, until_ms, users, models)
+    encoder = csv_encoder if form == "csv" else jsonl_encoder
+    head, encode = encoder(chosen)
+    rows = 0
+    with _opened(output) as file:
+        file.write(head)
+        for piece in _with_progress(source.reports.export(selection), output):
+            file.write(encode(piece.rows))
+            rows += len(piece.rows)
     click.echo(f"{rows} rows", err=True)
 
 
@@ -78,7 +77,7 @@ def _form_of(output: str) -> str:
 
 
 def _columns(text: str | None) -> tuple[str, ...]:
-    from proxy.storage.sqlite.export import COLUMNS  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.export import COLUMNS  # noqa: PLC0415 - keeps --help quick
 
     if text is None:
         return COLUMNS

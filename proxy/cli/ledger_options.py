@@ -1,7 +1,6 @@
 """What the commands that read the ledger have in common: which file, which zone, which range of time."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,9 @@ from zoneinfo import ZoneInfo
 import click
 
 from proxy.cli.settings import config_option, loader
-from proxy.core.errors import LedgerError
 
 if TYPE_CHECKING:
-    import sqlite3
+    from proxy.storage.reports import Reports
 
 _database_option = click.option(
     "--database",
@@ -38,53 +36,39 @@ def range_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An open, read-only ledger, and the zone in which its dates are meant."""
+    """A ledger to read, and the zone in which its dates are meant."""
 
-    connection: "sqlite3.Connection"
+    reports: "Reports"
     zone: ZoneInfo
     currency_code: str
     usd_rate: str
     users: frozenset[str] = frozenset()  # of the configuration
 
 
-@contextmanager
-def opened_source(config_path: Path | None, database: Path | None) -> Iterator[Source]:
-    """Open the ledger of the configuration, or a file by name; what goes wrong while it is read is a SetupError."""
-    import sqlite3  # noqa: PLC0415 - keeps --help quick
-
-    source = _open(config_path, database)
-    try:
-        yield source
-    except sqlite3.DatabaseError as error:
-        raise LedgerError(f"The ledger cannot be read: {error}. tollkeeper check tells more.") from None
-    finally:
-        source.connection.close()
-
-
-def _open(config_path: Path | None, database: Path | None) -> Source:
-    from proxy.storage.sqlite.reports import labels, open_reader  # noqa: PLC0415 - keeps --help quick
+def open_source(config_path: Path | None, database: Path | None) -> Source:
+    """Return the ledger of the configuration, or that of a file by name; raises LedgerError where it cannot be read."""
+    from proxy.storage.sqlite.reports import open_reports  # noqa: PLC0415 - keeps --help quick
 
     if database is not None:
-        connection = open_reader(database)
-        kept = labels(connection)
-        return Source(connection, ZoneInfo(kept.timezone), kept.currency_code, kept.usd_rate)
+        reports = open_reports(database)
+        kept = reports.labels()
+        return Source(reports, ZoneInfo(kept.timezone), kept.currency_code, kept.usd_rate)
     settings = loader(config_path, {})().settings
-    connection = open_reader(settings.database)
+    reports = open_reports(settings.database)
     currency = settings.currency
     return Source(
-        connection, ZoneInfo(settings.timezone), currency.code, str(currency.usd_rate), frozenset(settings.users)
+        reports, ZoneInfo(settings.timezone), currency.code, str(currency.usd_rate), frozenset(settings.users)
     )
 
 
 def check_users(source: Source, names: Sequence[str]) -> None:
     """Raise click.ClickException for a name that nobody has or had: a typing mistake must not look like thrift."""
     from proxy.policy.nearest import nearest  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.sqlite.reports import has_user, known_users  # noqa: PLC0415
 
     for name in names:
-        if name in source.users or has_user(source.connection, name):
+        if name in source.users or source.reports.has_user(name):
             continue
-        hint = nearest(name, (*source.users, *known_users(source.connection)))
+        hint = nearest(name, (*source.users, *source.reports.known_users()))
         did_you = f' Did you mean "{hint}"?' if hint else " See: tollkeeper users list"
         raise click.ClickException(f'There is no user "{name}", and nothing was ever booked for one.{did_you}')
 

@@ -1,6 +1,5 @@
 """Explain a request where no proxy runs: the same steps on the configuration, the ledger and the last price list."""
 
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
@@ -19,8 +18,8 @@ from proxy.policy.host import Hosts
 from proxy.policy.quota import QuotaBook
 from proxy.providers.build import build_providers
 from proxy.providers.model_lists import ModelLists
-from proxy.storage.sqlite.reports import open_reader
-from proxy.storage.sqlite.users import MissingError, find_user
+from proxy.storage.sqlite.reports import open_reports
+from proxy.storage.users import MissingError
 from proxy.web.explain import body_in, explained, identity_of
 from proxy.wire.endpoint import CHAT, Endpoint
 
@@ -89,14 +88,14 @@ def _from_ledger(
         if is_wanted:
             raise _no_user(user)
         return QuotaBook(zone), None
-    with closing(open_reader(database)) as connection:
-        book = rebuilt_book(connection, zone, clock.now_ms())
-        if user is None or not is_wanted:
-            return book, None
-        try:
-            return book, find_user(connection, user)
-        except MissingError:
-            raise _no_user(user) from None
+    reports = open_reports(database)
+    book = rebuilt_book(reports, zone, clock.now_ms())
+    if user is None or not is_wanted:
+        return book, None
+    try:
+        return book, reports.find_user(user)
+    except MissingError:
+        raise _no_user(user) from None
 
 
 def _no_user(user: str | None) -> CallerError:

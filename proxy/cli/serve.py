@@ -16,7 +16,6 @@ from proxy.cli.logs import Output, set_up_logs
 from proxy.cli.settings import config_option, loader
 from proxy.config.load import LoadedConfig
 from proxy.core.errors import LedgerError
-from proxy.storage.sqlite.users import add_token, add_user
 
 _BROKEN_S = 10.0  # how long a broken proxy still answers 503, so that open requests end and /readyz shows the fault
 
@@ -94,8 +93,8 @@ async def _first_token(app: App) -> None:
     """Create a first user and print a token if there is neither a configuration file nor any user."""
     name = actor()
     now_ms = app.services.clock.now_ms()
-    await app.change(lambda db: add_user(db, now_ms, "serve", name, None))
-    made = await app.change(lambda db: add_token(db, now_ms, "serve", name, None, None))
+    await app.change("users.add", now_ms=now_ms, actor="serve", fields={"name": name})
+    made = await app.change("tokens.add", now_ms=now_ms, actor="serve", fields={"user": name})
     click.echo(f"Made user {name!r}. The token is shown once; it goes where an OpenAI key would:", err=True)
     click.echo(made["token"])
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxy.cli.ledger_options import Source, check_users, opened_source, range_ms, range_options
+from proxy.cli.ledger_options import Source, check_users, open_source, range_ms, range_options
 
 if TYPE_CHECKING:
-    from proxy.storage.sqlite.reports import SpendingRow, UnsettledSum
+    from proxy.storage.reports import SpendingRow, UnsettledSum
 
 _WORDS = ("user", "group", "model", "provider", "use_case", "day")
 _FIGURES = ("requests", "errors", "input_tokens", "output_tokens")
@@ -35,17 +35,15 @@ def usage(
 ) -> None:
     """Show requests, tokens and cost. Works while the proxy runs, and when it does not."""
     from proxy.core.clock import SystemClock  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.sqlite.reports import unsettled, usage_by  # noqa: PLC0415
 
     if as_json and as_csv:
         raise click.UsageError("Give --json or --csv.")
     words = _words(by)
-    with opened_source(config_path, database) as source:
-        connection = source.connection
-        check_users(source, () if user is None else (user,))
-        since_ms, until_ms = range_ms(source, since, until, SystemClock().now_ms())
-        rows = usage_by(connection, words, source.zone, since_ms=since_ms, until_ms=until_ms, user=user)
-        rest = unsettled(connection, since_ms=since_ms, until_ms=until_ms, user=user)
+    source = open_source(config_path, database)
+    check_users(source, () if user is None else (user,))
+    since_ms, until_ms = range_ms(source, since, until, SystemClock().now_ms())
+    rows = source.reports.usage_by(words, source.zone, since_ms=since_ms, until_ms=until_ms, user=user)
+    rest = source.reports.unsettled(since_ms=since_ms, until_ms=until_ms, user=user)
     if as_json:
         click.echo(json.dumps(_document(words, rows, rest, source), indent=2))
     elif as_csv:
@@ -65,7 +63,7 @@ def _words(by: str) -> tuple[str, ...]:
 
 def _total(rows: "list[SpendingRow]") -> "SpendingRow":
     from proxy.core.counts import NO_COUNTS  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.sqlite.reports import SpendingRow  # noqa: PLC0415
+    from proxy.storage.reports import SpendingRow  # noqa: PLC0415
 
     counts = NO_COUNTS
     for row in rows:
@@ -86,7 +84,7 @@ def _total(rows: "list[SpendingRow]") -> "SpendingRow":
 def _money(pusd: int, source: Source) -> dict[str, str]:
     """Return the cost in USD, and in the local currency if that differs, as exact decimal texts."""
     from proxy.core.money import pusd_to_usd  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.sqlite.export import pusd_to_local  # noqa: PLC0415
+    from proxy.storage.export import pusd_to_local  # noqa: PLC0415
 
     found = {"cost_usd": pusd_to_usd(pusd)}
     if source.currency_code.upper() != "USD":
@@ -120,7 +118,7 @@ def _document(
 
 
 def _print_csv(words: tuple[str, ...], rows: "list[SpendingRow]", source: Source) -> None:
-    from proxy.storage.sqlite.export import csv_lines, safe_cell  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.export import csv_lines, safe_cell  # noqa: PLC0415 - keeps --help quick
 
     head = (*words, *_FIGURES, "cost_pusd", *_money(0, source), *_parts(_total([])))
     lines = [

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.config.limit import written
 from proxy.pipeline.identity.user_lookup import group_of
-from proxy.storage.sqlite import users as stored
-from proxy.storage.sqlite.reports import open_reader
+from proxy.storage.sqlite.reports import open_reports
 
 if TYPE_CHECKING:
     from proxy.config.schema import Settings
@@ -96,11 +95,8 @@ def database_rows(settings: "Settings") -> tuple[list[Person], list[Person]]:
     """Read users and tokens, none where there is no ledger yet."""
     if not settings.database.exists() or settings.database.stat().st_size == 0:
         return [], []
-    connection = open_reader(settings.database)
-    try:
-        return stored.list_users(connection), stored.list_tokens(connection)
-    finally:
-        connection.close()
+    rows = open_reports(settings.database).directory()
+    return rows.users, rows.tokens
 
 
 def _counts(tokens: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -6,13 +6,11 @@ row has ended ends as the row says; only one that has no row at all, so that not
 
 import asyncio
 import logging
-from functools import partial
 
 from proxy.core.errors import TollkeeperError
 from proxy.jobs.settle_pending import SettlePending
 from proxy.pipeline.services import Services
 from proxy.storage.rows import id_text
-from proxy.storage.sqlite.ledger import read_state
 
 log = logging.getLogger("tollkeeper.holds")
 
@@ -64,7 +62,7 @@ class HoldWatch:
         services, book = self._services, self._services.desk.book
         services.claims.drop(request_id)
         try:
-            row = await services.ledger.change(partial(read_state, request_id=request_id))
+            row = await services.ledger.state(request_id)
         except TollkeeperError:
             return  # the disk refuses: the writer keeps the end, and is its owner until it lands
         if request_id not in book.open_ids():

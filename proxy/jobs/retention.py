@@ -3,9 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from proxy.config.schema import Settings
@@ -14,10 +11,9 @@ from proxy.pipeline.admission.allowance import build_allowance, use_case_quotas
 from proxy.pipeline.identity.user_lookup import stored_allowance
 from proxy.pipeline.snapshot import Live, Snapshot
 from proxy.policy.quota import Quota
-from proxy.storage.sqlite.ledger import Ledger
-from proxy.storage.sqlite.reports import open_reader
-from proxy.storage.sqlite.retention import RemovalPlan, find_removable, plan_removal, remove_rows
-from proxy.storage.sqlite.users import list_users
+from proxy.storage.ledger import Ledger
+from proxy.storage.removal import RemovalPlan
+from proxy.storage.reports import Reports
 
 log = logging.getLogger("tollkeeper.retention")
 
@@ -30,7 +26,7 @@ _DAY_MS = 86_400_000
 
 
 def configured_quotas(settings: Settings, users: Sequence[Mapping[str, Any]]) -> frozenset[Quota]:
-    """Return every limit that applies to anybody. users: rows of storage/sqlite/users.py, after the configuration's."""
+    """Return every limit that applies to anybody. users: rows of storage/users.py, after the configuration's."""
     quotas: set[Quota] = set(build_allowance(settings, "", None, None).quotas)
     quotas = {quota for quota in quotas if quota.scope == "all"}
     for group in settings.groups:
@@ -50,9 +46,15 @@ class Retention:
     """The job. It reads beside the writer, which only gets what is to be removed."""
 
     def __init__(
-        self, ledger: Ledger, live: Live, clock: Clock, clock_problem: Callable[[], str | None] = lambda: None
+        self,
+        ledger: Ledger,
+        reports: Reports,
+        live: Live,
+        clock: Clock,
+        clock_problem: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._ledger = ledger
+        self._reports = reports
         self._live = live
         self._clock = clock
         self._clock_problem = clock_problem  # while there is one nothing is removed: nobody knows how old a row is
@@ -75,10 +77,10 @@ class Retention:
                 what = await self._plan(snapshot)
             if what is None:
                 break
-            ids = await asyncio.to_thread(_find, snapshot.settings.database, what, after_id)
+            ids = await asyncio.to_thread(self._reports.removable, what, after_id, _SLICE)
             if not ids:
                 break
-            removed += await self._ledger.change(partial(remove_rows, ids=ids))
+            removed += await self._ledger.remove_rows(ids)
             after_id = ids[-1]
             if self._clock.monotonic_s() - told_s >= _TELL_EVERY_S:
                 told_s = self._clock.monotonic_s()
@@ -93,10 +95,11 @@ class Retention:
         age_days = snapshot.settings.retention.rows_days
         if age_days is None or self._clock_problem() is not None:
             return None
-        quotas = configured_quotas(snapshot.settings, await self._ledger.change(list_users))
+        users = await asyncio.to_thread(self._reports.list_users)
+        quotas = configured_quotas(snapshot.settings, users)
         quotas |= {quota for row in snapshot.providers.values() for key in row.keys for quota in key.quotas}
         now_ms = self._clock.now_ms()
-        what = await asyncio.to_thread(_plan, snapshot, age_days * _DAY_MS, now_ms, quotas)
+        what = await asyncio.to_thread(self._reports.plan_removal, age_days * _DAY_MS, now_ms, snapshot.zone, quotas)
         self._tell(what)
         return what
 
@@ -105,13 +108,3 @@ class Retention:
             self._told = what.held_by
             if what.held_by:
                 log.warning("retention.kept", extra={"limits": ", ".join(what.held_by)})
-
-
-def _plan(snapshot: Snapshot, age_ms: int, now_ms: int, quotas: frozenset[Quota]) -> RemovalPlan:
-    with closing(open_reader(snapshot.settings.database)) as connection:
-        return plan_removal(connection, age_ms, now_ms, snapshot.zone, quotas)
-
-
-def _find(database: Path, what: RemovalPlan, after_id: int) -> list[int]:
-    with closing(open_reader(database)) as connection:
-        return find_removable(connection, what, after_id, _SLICE)

@@ -30,8 +30,8 @@ from proxy.providers.generation import (
 )
 from proxy.providers.key import OWN
 from proxy.providers.provider import ProviderRow
+from proxy.storage.ledger import Ledger
 from proxy.storage.rows import AttemptEnd, RequestEnd, Reserved, UnfinishedAttempt, UnfinishedRequest, id_text
-from proxy.storage.sqlite.ledger import Ledger
 
 log = logging.getLogger("tollkeeper.settle")
 

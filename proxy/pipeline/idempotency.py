@@ -9,7 +9,6 @@ import hmac
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import orjson
@@ -21,9 +20,8 @@ from proxy.pipeline.errors import CLIENT_GONE_STATUS, client_gone, ledger_down
 from proxy.pipeline.idempotency_claim import IdempotencyClaim
 from proxy.pipeline.services import Services
 from proxy.policy.idempotency import EarlierRequest, repeat_of
-from proxy.storage.rows import id_floor, id_text
-from proxy.storage.sqlite.idempotency import KeyHashes, StoredKey, find_key
-from proxy.storage.sqlite.writer import LedgerUnavailableError
+from proxy.storage.ledger import LedgerUnavailableError
+from proxy.storage.rows import KeyHashes, StoredKey, id_floor, id_text
 
 HEADER = "Idempotency-Key"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -80,9 +78,8 @@ def _claim(hashes: KeyHashes, context: RequestContext, services: Services) -> Id
 
 async def _check_past(claim: IdempotencyClaim, context: RequestContext, services: Services) -> None:
     """Let a request pass whose key nobody has used; raises CallerError where one that is over has."""
-    find = partial(find_key, key_hash=claim.hashes.key, since_id=claim.since_id)
     try:
-        noted = await services.ledger.change(find)
+        noted = await services.ledger.find_key(claim.hashes.key, claim.since_id)
     except LedgerUnavailableError as error:
         raise ledger_down(str(error)) from None
     if noted is not None:

@@ -1,13 +1,12 @@
 """claim: one request that holds an Idempotency-Key while it is under way, and those that wait for its answer."""
 
-import sqlite3
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from proxy.core.errors import ApiError
 from proxy.core.latch import Latch
-from proxy.storage.rows import id_text
-from proxy.storage.sqlite.idempotency import KeyHashes, note_key
+from proxy.storage.ledger import Ledger
+from proxy.storage.rows import KeyHashes, id_text
 
 
 class StoredResponse(NamedTuple):
@@ -51,9 +50,9 @@ class IdempotencyClaim:
         for latch in self._waiting:
             latch.set()
 
-    def note(self, connection: sqlite3.Connection) -> None:
+    async def write(self, ledger: Ledger) -> None:
         """Write the key: before the request's own row, and so before anything is sent."""
-        note_key(connection, self.hashes, self.id, self.since_id)
+        await ledger.claim_key(self.hashes, self.id, self.since_id)
 
 
 class IdempotencyClaims:

@@ -17,7 +17,8 @@ from proxy.pipeline.upstream.parameter_forms import ParameterForms
 from proxy.pipeline.upstream.provider_health import Health
 from proxy.providers.generation import GenerationAccess
 from proxy.providers.model_lists import ModelLists
-from proxy.storage.sqlite.ledger import Ledger
+from proxy.storage.ledger import Ledger
+from proxy.storage.reports import Reports
 
 
 class LookUpLater(Protocol):
@@ -31,6 +32,7 @@ class LookUpLater(Protocol):
 @dataclass(slots=True)
 class Services:
     ledger: Ledger
+    reports: Reports
     clock: Clock
     live: Live
     catalogue: ModelLists

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from proxy.core.counts import Counts
 from proxy.core.limit_kinds import NO_PIECES, counted_pieces
 from proxy.core.text import fit_text
+from proxy.policy.idempotency import EarlierRequest
 
 ID_PREFIX = "req_"
 _COUNTER_BITS = 21  # two million requests in one millisecond; 42 bits of milliseconds last until the year 2109
@@ -199,6 +200,20 @@ class RequestEnd(NamedTuple):
     def pieces(self) -> tuple[int, ...]:
         """Return what limits count of what few requests take."""
         return tuple(map(add, counted_pieces(self.counts), self.uncounted_pieces))
+
+
+class KeyHashes(NamedTuple):
+    """key: over user and key; body: over endpoint and body, keyed with what is stored nowhere."""
+
+    key: bytes
+    body: bytes
+
+
+class StoredKey(NamedTuple):
+    """What is known of an Idempotency-Key that came before: the hash of its body, and what its request came to."""
+
+    body_hash: bytes
+    earlier: EarlierRequest
 
 
 def of_end(*names: str) -> Callable[[RequestEnd], Any]:

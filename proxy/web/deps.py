@@ -1,6 +1,5 @@
 """What handlers get besides the request's context."""
 
-import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -10,16 +9,18 @@ from proxy.policy.wrong_tokens import WrongTokens
 from proxy.web.model_list import ModelListCache
 
 
-class LedgerWrite(Protocol):
-    """Run a change in the ledger's file; when it returns, tokens and users in force are those on disk."""
+class UserChange(Protocol):
+    """Change users or tokens; when it returns, those in force are those of the ledger."""
 
-    def __call__(self, call: Callable[[sqlite3.Connection], Any]) -> Awaitable[Any]: ...
+    def __call__(self, operation: str, *, now_ms: int, actor: str, fields: Mapping[str, Any]) -> Awaitable[Any]:
+        """Run one of admin_operations.CHANGES by its name."""
+        ...
 
 
 @dataclass(slots=True)
 class Deps:
     services: Services
-    change: LedgerWrite
+    change: UserChange
     reload: Callable[[], Awaitable[str | None]]  # returns the problem, or None if the file is in force now
     config_problem: Callable[[], str | None]
     clock_problem: Callable[[], str | None]

@@ -1,5 +1,6 @@
 """POST /v1/explain: where a request would go and what it could cost at most; nothing is sent, held or booked."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,8 @@ from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.identity import Identity
 from proxy.pipeline.values.route import Route
 from proxy.policy.target_order import Order
-from proxy.storage.sqlite.users import MissingError, find_user
+from proxy.storage.reports import Reports
+from proxy.storage.users import MissingError
 from proxy.web.deps import Deps
 from proxy.web.json_reply import json_reply
 from proxy.web.own.usage import limit_json
@@ -57,15 +59,15 @@ async def explain_for(context: RequestContext, deps: Deps, fields: Mapping[str, 
     snapshot = services.live.current
     row = None
     if user is not None and user not in snapshot.settings.users:
-        row = await services.ledger.change(lambda db: _find(db, user))
+        row = await asyncio.to_thread(_find, services.reports, user)
     context.snapshot, context.identity = snapshot, identity_of(user, row, snapshot)
     context.body, context.size_bytes = body_in(fields.get("body"), context.endpoint)
     return await explained(context, services)
 
 
-def _find(connection: Any, user: str) -> dict[str, Any]:
+def _find(reports: Reports, user: str) -> dict[str, Any]:
     try:
-        return find_user(connection, user)
+        return reports.find_user(user)
     except MissingError as error:
         raise CallerError(404, "not_found", str(error)) from None
 

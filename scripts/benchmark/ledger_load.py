@@ -36,8 +36,9 @@ from proxy.pipeline.values.identity import Identity
 from proxy.policy.quota import Amounts, Hold, QuotaBook
 from proxy.policy.trusted_clock import TrustedClock
 from proxy.storage.rows import OpenRow, RequestEnd
+from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger
-from proxy.storage.sqlite.reports import open_reader
+from proxy.storage.sqlite.reports import SqliteReports
 
 _PARALLEL = 32
 _RESERVED_PUSD = 288_000_000  # 2,400 tokens in and 80 out at the prices of the bench's provider
@@ -211,14 +212,14 @@ def time_syncs(folder: Path) -> list[float]:
     return sorted(taken)
 
 
-async def check_books(path: Path, till: Till, ledger: SqliteLedger, outcome: Outcome) -> None:
+async def check_books(path: Path, till: Till, outcome: Outcome) -> None:
     """Hold rows against what was done, and the running totals against those that a start would read from the rows."""
     with closing(open_reader(path)) as reader:
         rows = reader.execute("SELECT count(*), ifnull(sum(state <> 'settled'), 0) FROM requests").fetchone()
     outcome.rows, outcome.unsettled = rows
     outcome.faults += till.desk.book.audit()
     now_ms = till.clock.now_ms()
-    fresh = await ledger.change(lambda db: rebuilt_book(db, till.desk.book.zone, now_ms))
+    fresh = await asyncio.to_thread(rebuilt_book, SqliteReports(path), till.desk.book.zone, now_ms)
     quotas = till.identity.allowance.quotas
     running, read = till.desk.book.limits_view(quotas, now_ms), fresh.limits_view(quotas, now_ms)
     outcome.faults += [
@@ -247,7 +248,7 @@ async def measure(loaded: LoadedConfig, token: str, folder: Path, rate: float, r
         gc.set_threshold(_GC_THRESHOLD)
         await at_rate(till, outcome, rate, rate_s)
         await flat_out(till, outcome, flat_s)
-        await check_books(path, till, ledger, outcome)
+        await check_books(path, till, outcome)
     finally:
         await ledger.close()
     return outcome

@@ -5,7 +5,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from proxy.storage.sqlite.ledger import connect_owner
+from proxy.storage.sqlite.connect import connect_owner
 
 _DAYS = 90
 _HOUR_MS = 3_600_000

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from proxy.storage.sqlite.export import COLUMNS
+from proxy.storage.export import COLUMNS
 from tests.cli.command_line import ROOT, CommandLine
 from tests.storage.made_rows import fill, ledger
 

@@ -135,8 +135,8 @@ def _check_nothing(_context: RequestContext, _snapshot: Snapshot) -> None:
 def deps_of(services: Services) -> Deps:
     """Return what the handlers of a server are given, of which inference needs the services alone."""
 
-    async def change(call: object) -> None:
-        raise AssertionError("inference changes no users", call)
+    async def change(operation: str, **fields: object) -> None:
+        raise AssertionError("inference changes no users", operation, fields)
 
     async def reload() -> str | None:
         raise AssertionError("inference reloads nothing")

@@ -2,7 +2,7 @@
 
 import re
 
-from proxy.storage.sqlite.admin_operations import OPERATIONS
+from proxy.storage.admin_operations import OPERATIONS
 from proxy.web.admin.routes import _ASKED
 
 from .pages import pages

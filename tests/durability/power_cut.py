@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import apsw
 
 from proxy.core.errors import LedgerError
-from proxy.storage.sqlite.ledger import _prepare, connect_owner
+from proxy.storage.sqlite.connect import _prepare, connect_owner
 from proxy.storage.sqlite.writer import Writer
 from tests.storage.made_requests import ROLLUP, ROLLUP_OF_ROWS
 

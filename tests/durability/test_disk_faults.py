@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from proxy.core.errors import LedgerError
-from proxy.storage.sqlite.ledger import connect_owner
+from proxy.storage.sqlite.connect import connect_owner
 from tests.support.patience import eventually
 from tests.support.stand import Stand, read_rows
 from tests.support.stand import stand as run_stand

@@ -9,11 +9,13 @@ from pathlib import Path
 import apsw
 import pytest
 
+from proxy.storage.ledger import LedgerUnavailableError
 from proxy.storage.rows import OpenRow
 from proxy.storage.sqlite import writer as writing
-from proxy.storage.sqlite.ledger import SqliteLedger, _prepare, connect_owner
+from proxy.storage.sqlite.connect import _prepare, connect_owner
+from proxy.storage.sqlite.ledger import SqliteLedger
 from proxy.storage.sqlite.lock import OwnerLock
-from proxy.storage.sqlite.writer import LedgerUnavailableError, Writer
+from proxy.storage.sqlite.writer import Writer
 from tests.storage.made_requests import (
     ROLLUP,
     ROLLUP_OF_ROWS,

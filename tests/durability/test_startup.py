@@ -11,7 +11,9 @@ import pytest
 
 from proxy.app.rebuild import rebuilt_book
 from proxy.storage.sqlite import statements
-from proxy.storage.sqlite.ledger import connect_owner, open_ledger
+from proxy.storage.sqlite.connect import connect_owner
+from proxy.storage.sqlite.ledger import open_ledger
+from proxy.storage.sqlite.reports import SqliteReports
 from tests.storage.made_requests import ROLLUP, ROLLUP_OF_ROWS, START_MS
 
 DAYS = 90
@@ -52,7 +54,7 @@ async def _start(path: Path, zone: str) -> tuple[float, float, int]:
     opened_s = time.perf_counter() - begun_s
     try:
         now_ms = START_MS + DAYS * 86_400_000
-        await ledger.change(lambda connection: rebuilt_book(connection, ZoneInfo(zone), now_ms))
+        await asyncio.to_thread(rebuilt_book, SqliteReports(path), ZoneInfo(zone), now_ms)
         ready_s = time.perf_counter() - begun_s
         return opened_s, ready_s, len(await ledger.unfinished())
     finally:

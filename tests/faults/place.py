@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from proxy.app import App
 from proxy.core.clock import SystemClock
-from proxy.storage.sqlite.reports import open_reader
+from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.verify import ExpectedTotals, verify
 from tests.faults.raw_upstream import RawUpstream
 from tests.support.installation import OPENAI_KEY, PRICES, PROVIDER_KEY, settings, token_hash_of, token_of, write_config

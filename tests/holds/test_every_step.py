@@ -16,12 +16,13 @@ from proxy.pipeline.settlement import recorder
 from proxy.pipeline.upstream import hops
 from proxy.pipeline.upstream.key_limits import KeyUse
 from proxy.pipeline.upstream.provider_health import ProviderHealth
+from proxy.storage.ledger import LedgerUnavailableError
 from proxy.storage.sqlite.ledger import SqliteLedger
-from proxy.storage.sqlite.writer import LedgerUnavailableError, Writer
+from proxy.storage.sqlite.writer import Writer
 from tests.quotas.place import Place, user
 from tests.support.installation import PROVIDER_KEY
 from tests.support.patience import eventually
-from tests.support.stand import CHAT, MODEL
+from tests.support.stand import CHAT, MODEL, sqlite_ledger
 
 Open = Callable[..., Awaitable[Place]]
 
@@ -167,7 +168,7 @@ async def test_one_who_is_cut_while_the_disk_is_busy(
         busy.set()
         return go.wait()
 
-    blocking = asyncio.ensure_future(place.app.ledger.change(block))
+    blocking = asyncio.ensure_future(sqlite_ledger(place.app).change(block))
     await asyncio.to_thread(busy.wait)
     client = await place.begin_chat(max_tokens=9)
 

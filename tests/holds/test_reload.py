@@ -65,15 +65,14 @@ async def test_what_is_let_in_while_the_past_is_read_counts(opened: Open, monkey
     place = await opened(world())
     ledger, parts = place.app.ledger, place.app.services
     assert (await place.chat(model="texts")).status == 200
-    real, reading, go = ledger.change, asyncio.Event(), asyncio.Event()
+    real, reading, go = ledger.flush, asyncio.Event(), asyncio.Event()
 
-    async def slow(call: Any) -> Any:
-        if getattr(call, "func", None) is not None and call.func.__name__ == "past_of":
-            reading.set()
-            await go.wait()
-        return await real(call)
+    async def slow() -> None:
+        await real()
+        reading.set()
+        await go.wait()
 
-    monkeypatch.setattr(ledger, "change", slow)
+    monkeypatch.setattr(ledger, "flush", slow)
     limits = {"requests": "4/day", "cost": "$5/day"}
     configuring = asyncio.ensure_future(place.configure(world(limits)))
     await reading.wait()

@@ -54,7 +54,7 @@ MUTATIONS: Final = (
     Mutation(
         "generations-of-others",
         "Whoever knows or guesses an id reads what another user's request cost.",
-        (TextPatch("storage.sqlite.own_request:_SQL", " AND user = ?1\nORDER", "\nORDER"),),
+        (TextPatch("storage.sqlite.own_usage:_OWN", " AND user = ?1\nORDER", "\nORDER"),),
         (f"{_FIGURES}generation[False]",),
     ),
     Mutation(

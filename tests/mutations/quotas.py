@@ -207,12 +207,12 @@ MUTATIONS: Final = (
         (
             Patch(
                 "SnapshotBuilder.build",
-                "rows, tokens, hashes = await self._ledger.change(_directory_rows)",
+                "rows = await asyncio.to_thread(self._reports.directory)",
                 "if self.book is not None:\n"
                 "    self.book._scopes.clear()\n"
                 "    self.book._totals_of.clear()\n"
                 "    self.book._windows_of.clear()\n"
-                "rows, tokens, hashes = await self._ledger.change(_directory_rows)",
+                "rows = await asyncio.to_thread(self._reports.directory)",
             ),
         ),
         (f"{_KINDS}users[cost]", f"{_DATABASE}a_change_keeps_what_was_spent"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import CallerError
 from proxy.pipeline.idempotency import hashes_of
-from tests.support.stand import CHAT, MESSAGES, MODEL, Stand
+from tests.support.stand import CHAT, MESSAGES, MODEL, Stand, sqlite_ledger
 from tests.support.stand import stand as run_stand
 
 _FAULTS: dict[str, dict[str, Any] | None] = {
@@ -42,7 +42,7 @@ async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand
 async def test_each_key_is_billed_once(stand: Stand, steps: list[tuple[str, int, bool, str]]) -> None:
     """A model of one line: a key is free until something was billed, or may have been, under it."""
     await stand.clear()
-    await stand.app.ledger.change(lambda db: db.execute("DELETE FROM idempotency_keys") and None)
+    await sqlite_ledger(stand.app).change(lambda db: db.execute("DELETE FROM idempotency_keys") and None)
     bodies: dict[str, tuple[int, bool]] = {}
     over: set[str] = set()
     sent = 0

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.installation import PROVIDER_KEY
-from tests.support.stand import Stand
+from tests.support.stand import Stand, sqlite_ledger
 from tests.support.stand import stand as run_stand
 
 SECOND, OWN = "sk-or-v1-" + "0ddba11" * 8, "sk-or-v1-" + "ba5eba11" * 8
@@ -64,7 +64,7 @@ async def test_where_the_key_is_gone_the_others_are_tried(stand: Stand, monkeypa
             connection.execute("UPDATE attempt_rows SET key = 'of-yesterday'")
             connection.execute("UPDATE requests SET key = 'of-yesterday'")
 
-        await stand.app.ledger.change(change)
+        await sqlite_ledger(stand.app).change(change)
 
     def later(id_: int, _: Any) -> None:
         tasks.append(asyncio.ensure_future(soon(id_)))

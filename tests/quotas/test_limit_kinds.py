@@ -60,8 +60,7 @@ def rebuilt(place: Place) -> list[LimitRow]:
     """Return what anna's limits say by the ledger alone, as after a crash at this moment."""
     row = place.app.live.current.directory.find(token_hash_of("anna").removeprefix("sha256:"))
     assert row is not None
-    with closing(sqlite3.connect(place.folder / "ledger.db")) as connection:
-        book = rebuilt_book(connection, UTC, place.clock.now_ms())
+    book = rebuilt_book(place.app.reports, UTC, place.clock.now_ms())
     return book.limits_view(row.identity.allowance.quotas, place.clock.now_ms())
 
 

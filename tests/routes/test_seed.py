@@ -11,7 +11,7 @@ from proxy.app import App
 from proxy.storage.rows import id_floor
 from tests.support.installation import settings, write_config
 from tests.support.leaks import nothing_leaks
-from tests.support.stand import Stand, app_in_loop, models_known, simulator
+from tests.support.stand import Stand, app_in_loop, models_known, simulator, sqlite_ledger
 
 SLOW, QUICK = "openai/gpt-4o-mini", "openai/gpt-5"  # by price it would be the other way round
 CONFIGURED = {"presets": {"mine": {"targets": [SLOW, QUICK], "select": "fastest"}}}
@@ -101,6 +101,6 @@ async def test_attempts_of_another_day_count_no_more(tmp_path: Path) -> None:
             assert (await stand.chat({"model": SLOW})).status == 200
             await stand.settled()
             day = id_floor(86_400_000)  # ids hold the time
-            await stand.app.ledger.change(lambda db: db.execute("UPDATE requests SET id = id - ?", (day,)))
+            await sqlite_ledger(stand.app).change(lambda db: db.execute("UPDATE requests SET id = id - ?", (day,)))
         async with installed.proxy() as stand:
             assert known(stand.app, SLOW) is None

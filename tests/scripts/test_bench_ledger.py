@@ -16,7 +16,8 @@ from proxy.app.rebuild import rebuilt_book
 from proxy.core.clock import SystemClock
 from proxy.core.user_token import new_token, token_hash
 from proxy.policy.quota import Quota
-from proxy.storage.sqlite.ledger import connect_owner
+from proxy.storage.sqlite.connect import connect_owner
+from proxy.storage.sqlite.reports import SqliteReports
 from tests.storage.made_requests import ROLLUP, ROLLUP_OF_ROWS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,7 +86,7 @@ def test_a_made_ledger_adds_up_and_is_what_a_start_reads(made: Path) -> None:
         assert cost_pusd == attempts_pusd
         now_ms = SystemClock().now_ms()
         assert 0 <= now_ms - newest_ms < 3_600_000  # its last rows lie in the windows that are open now
-        book = rebuilt_book(ledger, ZoneInfo("Asia/Kolkata"), now_ms)
+    book = rebuilt_book(SqliteReports(made), ZoneInfo("Asia/Kolkata"), now_ms)
     total = book.limits_view([Quota("all", "cost", 1, "total"), Quota("all", "requests", 1, "total")], now_ms)
     assert {row.kind: row.used for row in total} == {"cost": cost_pusd, "requests": ROWS}
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from proxy.pipeline.settlement.recorder import uncounted_tokens
 from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up
 from proxy.pipeline.values.settlement import Settlement
+from proxy.storage.labels import Labels
 from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd, Reserved
-from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger, set_labels
+from proxy.storage.sqlite.labels import set_labels
+from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger
 
 START_MS = 1_790_000_000_000  # in September 2026
 DAY_MS = 86_400_000
@@ -23,7 +25,7 @@ SEVERAL = ("billed_before", "charged_before", "awaited_before")  # a second atte
 async def booked(path: Path) -> AsyncIterator[SqliteLedger]:
     """Open or make a ledger as the proxy does."""
     ledger = open_ledger(path, asyncio.get_running_loop(), purpose="test", busy_timeout_s=5.0, queue_max=10_000)
-    await ledger.change(lambda db: set_labels(db, currency_code="USD", currency_usd_rate="1", timezone="UTC", now_ms=0))
+    await ledger.change(lambda db: set_labels(db, Labels("UTC", "USD", "1"), 0))
     try:
         yield ledger
     finally:

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from proxy.storage.labels import Labels
 from proxy.storage.rows import HOUR_MS, id_floor
-from proxy.storage.sqlite.ledger import connect_owner, set_labels
+from proxy.storage.sqlite.connect import connect_owner
+from proxy.storage.sqlite.labels import set_labels
 
 START_MS = 1_790_000_000_000  # in September 2026
 USERS = ("anna", "bob", "=cmd()", "carl")
@@ -19,7 +21,7 @@ MODELS = ("openai/gpt-5-mini", "anthropic/claude-haiku-4.5", "meta/llama", None)
 def ledger(path: Path, *, zone: str = "UTC", currency: str = "USD", rate: str = "1") -> Iterator[sqlite3.Connection]:
     """Make or open a ledger as its owner; autocommit."""
     connection = connect_owner(path, 5.0)
-    set_labels(connection, currency_code=currency, currency_usd_rate=rate, timezone=zone, now_ms=0)
+    set_labels(connection, Labels(zone, currency, rate), 0)
     try:
         yield connection
     finally:

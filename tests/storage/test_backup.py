@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from proxy.core.errors import LedgerError
-from proxy.storage.sqlite.backup import BackupError, copy_ledger
-from proxy.storage.sqlite.reports import open_reader
+from proxy.storage.reports import BackupError
+from proxy.storage.sqlite.backup import copy_ledger
+from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.verify import ExpectedTotals, verify
 from tests.storage.booked_rows import START_MS, USERS, book, book_many, booked
 

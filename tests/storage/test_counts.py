@@ -11,11 +11,13 @@ from zoneinfo import ZoneInfo
 from proxy.core.counts import Counts
 from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up
 from proxy.pipeline.values.settlement import Settlement
+from proxy.storage.export import Selection
 from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd, Reserved
-from proxy.storage.sqlite.export import Selection, slices
+from proxy.storage.sqlite.connect import open_reader
+from proxy.storage.sqlite.export import slices
 from proxy.storage.sqlite.ledger import SqliteLedger
-from proxy.storage.sqlite.own_usage import usage_by_model
-from proxy.storage.sqlite.reports import open_reader, usage_by
+from proxy.storage.sqlite.reports import SqliteReports
+from proxy.storage.sqlite.usage import usage_by
 from proxy.storage.sqlite.verify import ExpectedTotals, verify
 from tests.storage.booked_rows import START_MS, booked
 
@@ -118,7 +120,7 @@ async def test_each_count_in_its_own_column(tmp_path: Path) -> None:
             assert (spent.input_tokens, spent.output_tokens, spent.cost_pusd) == (1009 * 5, 2003 * 5, 2500)
         [rows] = [piece.rows for piece in slices(db, Selection(columns=Counts._fields))]
         assert rows == [nothing, FIRST, both]
-    [model] = await usage_by_model(path, "anna", START_MS)
+    [model] = SqliteReports(path).usage_by_model("anna", START_MS)
     shown = model.as_json()
     assert {name: shown[name] for name in Counts._fields} == total._asdict()
     assert (shown["cached_tokens"], shown["reasoning_tokens"]) == (503 * 5, 701 * 5)

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.storage.export import COLUMNS, Selection, csv_encoder, jsonl_encoder, pusd_to_local
 from proxy.storage.rows import id_floor
-from proxy.storage.sqlite.export import COLUMNS, Selection, csv_encoder, jsonl_encoder, pusd_to_local, slices
-from proxy.storage.sqlite.reports import open_reader
+from proxy.storage.sqlite.connect import open_reader
+from proxy.storage.sqlite.export import slices
 from tests.storage.made_rows import START_MS, fill, insert, ledger, made
 
 COUNT = 20_000

@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -13,9 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proxy.storage.labels import Labels
+from proxy.storage.ledger import EndedTwiceError, LedgerUnavailableError
 from proxy.storage.rows import HOUR_MS, OpenRow, RequestIds, Reserved, id_number, id_text
-from proxy.storage.sqlite.ledger import SqliteLedger, connect_owner, open_ledger, set_labels
-from proxy.storage.sqlite.writer import EndedTwiceError, LedgerUnavailableError
+from proxy.storage.sqlite.connect import connect_owner
+from proxy.storage.sqlite.labels import set_labels
+from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger
 from tests.storage.made_requests import (
     ROLLUP,
     ROLLUP_OF_ROWS,
@@ -406,9 +408,7 @@ def test_what_is_no_id(text: str) -> None:
 
 async def test_the_views_show_a_request(path: Path) -> None:
     async with running(path) as ledger:
-        await ledger.change(
-            lambda db: set_labels(db, currency_code="SEK", currency_usd_rate="10.5", timezone="UTC", now_ms=0)
-        )
+        await ledger.change(lambda db: set_labels(db, Labels("UTC", "SEK", "10.5"), 0))
         row = await opened(ledger, started_ms=START_MS + 7, use_case="sms", session_id="s-1")
         await ledger.end(request_end(row, cost_pusd=2 * 10**12, generation_id="gen-1"))
         await ledger.change(
@@ -444,7 +444,7 @@ async def test_the_views_show_a_request(path: Path) -> None:
 def test_the_column_follows_the_currency(path: Path, codes: tuple[str, ...]) -> None:
     with closing(connect_owner(path, 1.0)) as connection:
         for code in codes:
-            set_labels(connection, currency_code=code, currency_usd_rate="1", timezone="UTC", now_ms=0)
+            set_labels(connection, Labels("UTC", code, "1"), 0)
             columns = [row[1] for row in connection.execute("PRAGMA table_info(ai_usage_logs)")]
             assert columns.count(f"cost_{code.lower()}") == 1
             assert len(columns) == len(set(columns)) == (11 if code == "USD" else 12)
@@ -466,16 +466,15 @@ def test_a_new_rate_leaves_the_past_as_it_was(tmp_path: Path) -> None:
                 " cost_pusd, state) VALUES (?, ?, '', 'anna', 't', 'e', 'm', 0, 1000000000000, 'settled')",
                 (n, started_ms),
             )
-        at = partial(set_labels, connection, timezone="UTC")
-        at(currency_code="SEK", currency_usd_rate="10", now_ms=hour)
+        set_labels(connection, Labels("UTC", "SEK", "10"), hour)
         assert local(connection) == [10, 10, 10, 10]
-        at(currency_code="SEK", currency_usd_rate="10.0", now_ms=hour + 1)
-        at(currency_code="SEK", currency_usd_rate="12.5", now_ms=hour + 10)
+        set_labels(connection, Labels("UTC", "SEK", "10.0"), hour + 1)
+        set_labels(connection, Labels("UTC", "SEK", "12.5"), hour + 10)
         assert local(connection) == [10, 10, 12.5, 12.5]
-        at(currency_code="SEK", currency_usd_rate="11", now_ms=hour + HOUR_MS + 5)
-        at(currency_code="SEK", currency_usd_rate="9", now_ms=hour + HOUR_MS + 6)
+        set_labels(connection, Labels("UTC", "SEK", "11"), hour + HOUR_MS + 5)
+        set_labels(connection, Labels("UTC", "SEK", "9"), hour + HOUR_MS + 6)
         assert local(connection) == [10, 10, 12.5, 9]
-        at(currency_code="EUR", currency_usd_rate="0.9", now_ms=hour + 5 * HOUR_MS)
+        set_labels(connection, Labels("UTC", "EUR", "0.9"), hour + 5 * HOUR_MS)
         assert local(connection) == [0.9, 0.9, 0.9, 0.9]
-        at(currency_code="SEK", currency_usd_rate="9", now_ms=hour + 6 * HOUR_MS)
+        set_labels(connection, Labels("UTC", "SEK", "9"), hour + 6 * HOUR_MS)
         assert local(connection) == [10, 10, 12.5, 9]

@@ -15,7 +15,8 @@ from random import Random
 import pytest
 
 from proxy.core.errors import LedgerError
-from proxy.storage.sqlite.ledger import connect_owner, open_ledger
+from proxy.storage.sqlite.connect import connect_owner
+from proxy.storage.sqlite.ledger import open_ledger
 from proxy.storage.sqlite.migrations.migrate import SCHEMA_VERSION, STEPS, _script, make_views, migrate
 from tests.storage.made_requests import START_MS, open_row
 

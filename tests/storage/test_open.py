@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from proxy.core.errors import LedgerError
-from proxy.storage.sqlite.ledger import connect_owner, make_private_file, open_ledger
+from proxy.storage.sqlite.connect import connect_owner, make_private_file
+from proxy.storage.sqlite.ledger import open_ledger
 from tests.storage.made_requests import ROLLUP, ROLLUP_OF_ROWS, opened, read, request_end, running
 
 POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="modes of files are a thing of POSIX")

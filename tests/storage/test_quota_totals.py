@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from proxy.policy.quota import FineRows, SettledRow
 from proxy.storage.rows import HOUR_MS
-from proxy.storage.sqlite.ledger import connect_owner
-from proxy.storage.sqlite.quota_totals import read_totals
+from proxy.storage.sqlite.connect import connect_owner
+from proxy.storage.sqlite.startup_reads import read_totals
 from tests.storage.made_rows import START_MS, fill, ledger
 
 FIRST_HOUR_MS = START_MS - START_MS % HOUR_MS

@@ -13,7 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.errors import LedgerError
-from proxy.storage.sqlite.reports import SpendingRow, UnsettledSum, labels, open_reader, unsettled, usage_by
+from proxy.storage.reports import SpendingRow, UnsettledSum
+from proxy.storage.sqlite.connect import open_reader
+from proxy.storage.sqlite.labels import read_labels
+from proxy.storage.sqlite.usage import unsettled, usage_by
 from tests.storage.made_rows import START_MS, fill, insert, ledger, made
 
 BY = ("user", "group", "model", "provider", "use_case", "day")
@@ -150,7 +153,7 @@ def test_labels(tmp_path: Path) -> None:
     with ledger(tmp_path / "x.db", zone="Asia/Kolkata", currency="INR", rate="84.1"):
         pass
     connection = open_reader(tmp_path / "x.db")
-    found = labels(connection)
+    found = read_labels(connection)
     connection.close()
     assert (found.timezone, found.currency_code, found.usd_rate) == ("Asia/Kolkata", "INR", "84.1")
 

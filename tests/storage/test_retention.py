@@ -18,12 +18,13 @@ from proxy.config.load import load_file
 from proxy.jobs.retention import Retention, configured_quotas
 from proxy.policy.quota import Quota, fine_rows
 from proxy.policy.quota.window import window_at
+from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.ledger import SqliteLedger
-from proxy.storage.sqlite.reports import open_reader
+from proxy.storage.sqlite.reports import SqliteReports
 from proxy.storage.sqlite.retention import find_removable, plan_removal, remove_rows, removed_before_ms
 from proxy.storage.sqlite.verify import ExpectedTotals, verify
 from tests.storage.booked_rows import DAY_MS, START_MS, book, book_many, booked
-from tests.support.stand import app_in_loop
+from tests.support.stand import app_in_loop, sqlite_ledger
 
 HOUR_MS = 3_600_000
 UTC = ZoneInfo("UTC")
@@ -83,7 +84,7 @@ async def test_what_goes_and_what_stays(
     async with booked(path) as ledger:
         await book_many(ledger, COUNT, step_ms=STEP_MS)
         before, rollup = rows_of(path), rollup_of(path)
-        book_before = await ledger.change(lambda db: rebuilt_book(db, where, NOW_MS))
+        book_before = rebuilt_book(SqliteReports(path), where, NOW_MS)
         removed = await remove_all(ledger, path, age_days * DAY_MS, where, quotas)
         after = rows_of(path)
         assert len(before) - len(after) == removed
@@ -100,7 +101,7 @@ async def test_what_goes_and_what_stays(
                 assert not is_in or started_ms < window_at(quota.window, where, NOW_MS).start_ms
         assert rollup_of(path) == rollup
         assert differences(path, where, tuple(quotas)) == []
-        book_after = await ledger.change(lambda db: rebuilt_book(db, where, NOW_MS))
+        book_after = rebuilt_book(SqliteReports(path), where, NOW_MS)
         wanted = [
             Quota(scope, "cost", 1, window)
             for scope in ("all", "user:anna", "group:family")
@@ -164,7 +165,7 @@ async def test_a_new_time_zone_frees_no_money(tmp_path: Path) -> None:
     async with booked(path) as ledger:
         await book_many(ledger, COUNT, step_ms=HOUR_MS)
         await remove_all(ledger, path, 0, UTC, [])
-        book_ = await ledger.change(lambda db: rebuilt_book(db, kolkata, NOW_MS))
+        book_ = rebuilt_book(SqliteReports(path), kolkata, NOW_MS)
         (total,) = await ledger.change(lambda db: db.execute("SELECT sum(cost_pusd) FROM usage_hourly").fetchone())
     assert book_.limits_view([Quota("all", "cost", 10**18, "total")], NOW_MS)[0].used == total
 
@@ -218,16 +219,16 @@ def config_of(folder: Path, content: dict[str, Any]) -> Path:
 async def test_the_job_keeps(tmp_path: Path, content: dict[str, Any], left: int) -> None:
     path = tmp_path / "t.db"
     async with app_in_loop(config_of(tmp_path, content)) as app:
-        await book_many(app.ledger, COUNT, step_ms=STEP_MS)
-        assert await Retention(app.ledger, app.live, _Later()).remove_old() == 0
+        await book_many(sqlite_ledger(app), COUNT, step_ms=STEP_MS)
+        assert await Retention(app.ledger, app.reports, app.live, _Later()).remove_old() == 0
     assert len(rows_of(path)) == left
 
 
 async def test_the_job_waits_for_a_clock_that_can_be_trusted(tmp_path: Path) -> None:
     async with app_in_loop(config_of(tmp_path, {"retention": {"rows": "5d"}})) as app:
-        await book_many(app.ledger, COUNT, step_ms=STEP_MS)
+        await book_many(sqlite_ledger(app), COUNT, step_ms=STEP_MS)
         problems = ["this machine's clock stepped"]
-        job = Retention(app.ledger, app.live, _Later(), lambda: problems[0] if problems else None)
+        job = Retention(app.ledger, app.reports, app.live, _Later(), lambda: problems[0] if problems else None)
         assert await job.remove_old() == 0
         problems.clear()
         assert await job.remove_old() > 0
@@ -237,9 +238,9 @@ async def test_the_job_removes(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     path = tmp_path / "t.db"
     content = {"retention": {"rows": "5d"}, "users": {"bob": {"limits": {"cost": "$9"}}}}
     async with app_in_loop(config_of(tmp_path, content)) as app:
-        await book_many(app.ledger, COUNT, step_ms=STEP_MS)
+        await book_many(sqlite_ledger(app), COUNT, step_ms=STEP_MS)
         before = rows_of(path)
-        job = Retention(app.ledger, app.live, _Later())
+        job = Retention(app.ledger, app.reports, app.live, _Later())
         removed = await job.remove_old()
         assert await job.remove_old() == 0
     after = rows_of(path)

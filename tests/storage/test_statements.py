@@ -7,9 +7,18 @@ from typing import Any
 
 import pytest
 
-from proxy.storage.rows import OpenRow, RequestEnd
-from proxy.storage.sqlite import statements
-from proxy.storage.sqlite.ledger import connect_owner
+from proxy.storage.reports import OwnAttempt, OwnRequest, PastAttempt
+from proxy.storage.rows import (
+    AttemptEnd,
+    AttemptRow,
+    GenerationNote,
+    OpenRow,
+    RequestEnd,
+    UnfinishedAttempt,
+    UnfinishedRequest,
+)
+from proxy.storage.sqlite import own_usage, startup_reads, statements
+from proxy.storage.sqlite.connect import connect_owner
 from proxy.storage.sqlite.statements import BatchStatement
 
 OPENED = OpenRow(
@@ -57,6 +66,40 @@ def run(connection: sqlite3.Connection, statement: BatchStatement, rows: list[An
 
 def read(connection: sqlite3.Connection, names: tuple[str, ...]) -> list[tuple[object, ...]]:
     return connection.execute(f"SELECT {', '.join(names)} FROM requests ORDER BY id").fetchall()  # noqa: S608 - ours
+
+
+@pytest.mark.parametrize(
+    ("statement", "row"),
+    [
+        (statements.OPEN, OpenRow),
+        (statements.END, RequestEnd),
+        (statements.ATTEMPT, AttemptRow),
+        (statements.ATTEMPT_END, AttemptEnd),
+        (statements.GENERATION, GenerationNote),
+    ],
+)
+def test_the_names_of_a_row_are_its_columns(statement: BatchStatement, row: Any) -> None:
+    """Rows are written by position: a field that moves would put one count into the column of another."""
+    columns = list(statement.names)
+    assert list(row._fields[: len(columns)]) == columns
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        (statements.UNFINISHED, UnfinishedRequest._fields[: UnfinishedRequest._fields.index("flags") + 1]),
+        (statements.ATTEMPTS, UnfinishedAttempt._fields[:-1]),
+        (own_usage._OWN, tuple(name for name in OwnRequest._fields if name != "cost_pusd")),
+        (own_usage._ATTEMPTS, OwnAttempt._fields),
+        (startup_reads._RECENT, PastAttempt._fields),
+    ],
+)
+def test_the_columns_of_a_query_are_the_names_of_its_row(
+    ledger: sqlite3.Connection, query: str, fields: tuple[str, ...]
+) -> None:
+    cursor = ledger.execute(query, [0] * 4 if "?4" in query else [0])
+    names = [column[0] for column in cursor.description if "(" not in column[0]]  # an expression has no name
+    assert tuple(names[: len(fields)]) == fields
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 32, 33, 64, 65, 150])

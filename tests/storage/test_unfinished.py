@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.storage.sqlite import statements
 from proxy.storage.sqlite import writer as writing
-from proxy.storage.sqlite.ledger import connect_owner
+from proxy.storage.sqlite.connect import connect_owner
 from tests.storage.made_requests import START_MS, open_row, opened, read, request_end, running
 
 _ALL = "SELECT id FROM requests WHERE state IN ('open', 'pending') ORDER BY id"

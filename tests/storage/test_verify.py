@@ -15,7 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from proxy.policy.quota import Quota
-from proxy.storage.sqlite.reports import open_reader
+from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.verify import (
     LISTED,
     ExpectedTotals,

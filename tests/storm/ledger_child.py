@@ -10,8 +10,10 @@ from pathlib import Path
 from random import Random
 
 from proxy.core.errors import TollkeeperError
+from proxy.storage.labels import Labels
 from proxy.storage.rows import OpenRow, RequestEnd
-from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger, set_labels
+from proxy.storage.sqlite.labels import set_labels
+from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger
 
 from .draw import USERS
 
@@ -31,9 +33,7 @@ async def _write(path: Path, pipe: int, seed: int) -> None:
     ledger = open_ledger(path, asyncio.get_running_loop(), purpose="storm", busy_timeout_s=5.0, queue_max=1000)
     rng = Random(seed)
     try:
-        await ledger.change(
-            lambda db: set_labels(db, currency_code="USD", currency_usd_rate="1", timezone="UTC", now_ms=0)
-        )
+        await ledger.change(lambda db: set_labels(db, Labels("UTC", "USD", "1"), 0))
         await _settle_what_was_left(ledger, pipe)
         await asyncio.gather(*(_requests(ledger, pipe, Random(rng.random())) for _ in range(_AT_ONCE)))
     except TollkeeperError as error:

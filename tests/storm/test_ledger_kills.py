@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.storage.sqlite.ledger import connect_owner
+from proxy.storage.sqlite.connect import connect_owner
 from proxy.storage.sqlite.migrations.migrate import make_views
 
 from .ledger_kills import Acknowledged, disagreements, kill_ledger_writers

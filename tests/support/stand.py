@@ -11,6 +11,7 @@ from typing import Any
 from proxy.app import App
 from proxy.config.load import load_file
 from proxy.simulator.server import Simulator
+from proxy.storage.sqlite.ledger import SqliteLedger
 from tests.support.control import SEED, Controls
 from tests.support.installation import settings, token_of, write_config
 from tests.support.leaks import nothing_leaks
@@ -77,13 +78,19 @@ class Stand:
             return not self.app.services.in_flight and not self.app.pending.waiting
 
         await eventually(idle)
-        await self.app.ledger.change(_empty)
+        await sqlite_ledger(self.app).change(_empty)
         await self.reset()
 
     async def reset(self) -> None:
         """Begin anew on both sides: no behaviour set, no breaker open, no key set aside."""
         await self.sim.reset()
         self.app.health.forget()
+
+
+def sqlite_ledger(app: App) -> SqliteLedger:
+    """Return the ledger of a running proxy, for tests that change its file by hand."""
+    assert isinstance(app.ledger, SqliteLedger)
+    return app.ledger
 
 
 def _empty(connection: sqlite3.Connection) -> None:

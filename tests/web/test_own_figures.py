@@ -10,7 +10,7 @@ import pytest
 from openrouter import components, operations
 
 from tests.support.installation import PROVIDER_KEY, token_hash_of, token_of
-from tests.support.stand import MODEL, Stand
+from tests.support.stand import MODEL, Stand, sqlite_ledger
 from tests.support.stand import stand as run_stand
 
 # its model of /key warns of the fields that OpenRouter itself calls deprecated and still sends
@@ -43,7 +43,7 @@ async def spend(stand: Stand, user: str, days_ago: int, cost_pusd: int) -> None:
         " input_tokens, output_tokens, cached_tokens, reasoning_tokens, uncounted_tokens, cost_pusd)"
         " VALUES (?, ?, '', ?, 'openrouter', '', 1, 0, 10, 10, 0, 0, 0, ?)"
     )
-    await stand.app.ledger.change(lambda db: db.execute(query, row))
+    await sqlite_ledger(stand.app).change(lambda db: db.execute(query, row))
 
 
 @pytest.mark.parametrize("path", ["/v1/key", "/v1/auth/key", "/api/v1/key", "/api/v1/auth/key", "/key"])

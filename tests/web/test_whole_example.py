@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.storage.sqlite.admin_operations import OPERATIONS
+from proxy.storage.admin_operations import OPERATIONS
 from proxy.web.routes import ROUTES
 from tests.support.installation import ADMIN_TOKEN, token_of
 from tests.support.leaks import nothing_leaks

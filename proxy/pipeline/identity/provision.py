@@ -1,23 +1,20 @@
 """enrol: an end user who was never seen before gets a row of their own, so that a restart knows them."""
 
-from functools import partial
-
 from proxy.core.errors import CallerError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.errors import ledger_down
 from proxy.pipeline.services import Services
-from proxy.storage.sqlite.users import TooManyUsersError, note_end_user
-from proxy.storage.sqlite.writer import LedgerUnavailableError
+from proxy.storage.ledger import LedgerUnavailableError
+from proxy.storage.users import TooManyUsersError
 
 
 async def provision(context: RequestContext, services: Services) -> None:
     """Write the user durably; raises CallerError 403 if there are too many, OwnError 503 if the disk refuses."""
     identity, users_max = context.identity, context.snapshot.settings.end_users.users_max
-    made = partial(
-        note_end_user, now_ms=context.started_ms, name=identity.user, token_id=identity.token_id, users_max=users_max
-    )
     try:
-        row = await services.ledger.change(made)
+        row = await services.ledger.add_end_user(
+            now_ms=context.started_ms, name=identity.user, token_id=identity.token_id, users_max=users_max
+        )
     except TooManyUsersError:
         raise CallerError(
             403,

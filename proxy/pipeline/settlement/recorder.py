@@ -38,8 +38,8 @@ from proxy.policy.pricing import Price, charge
 from proxy.policy.quota import Amounts
 from proxy.providers.generation import GenerationAccess
 from proxy.providers.provider import ProviderRow
+from proxy.storage.ledger import LedgerUnavailableError
 from proxy.storage.rows import AttemptEnd, AttemptRow, RequestEnd, Reserved
-from proxy.storage.sqlite.writer import LedgerUnavailableError
 from proxy.wire.usage import NO_EXTRAS, NO_USAGE, ExtraCounts, Usage
 
 log = logging.getLogger("tollkeeper.record")
@@ -107,7 +107,7 @@ class Recorder:
         context, ledger = self._context, self._services.ledger
         try:
             if context.claim is not None:
-                await ledger.change(context.claim.note)
+                await context.claim.write(ledger)
             self._opening = ledger.open(self.reservation.row)
             await self._opening
         except LedgerUnavailableError as error:

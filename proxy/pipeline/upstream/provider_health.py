@@ -22,7 +22,7 @@ from proxy.policy.retry_budget import RetryBudget
 from proxy.policy.witnesses import Witness
 from proxy.providers.key import OWN
 from proxy.providers.provider import ProviderRow
-from proxy.storage.sqlite.recent_attempts import PastAttempt
+from proxy.storage.reports import PastAttempt
 
 log = logging.getLogger("tollkeeper.health")
 

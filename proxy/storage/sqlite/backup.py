@@ -11,30 +11,16 @@ import sqlite3
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.core.errors import LedgerError, SetupError
-from proxy.storage.sqlite.reports import open_reader
+from proxy.storage.reports import BackupError, BackupResult
+from proxy.storage.sqlite.connect import open_reader
 
 _PAGES = 1000  # 4 MB of a step: some milliseconds
 _OWN_FILES = ("", "-wal", "-shm", "-journal", ".lock", ".sock")
 
 Progress = Callable[[float], None]
-
-
-class BackupError(SetupError):
-    """The copy cannot be made where it was wanted; nothing was changed there."""
-
-
-@dataclass(frozen=True, slots=True)
-class BackupResult:
-    """What a copy holds: rows, and the sum of their cost with adjustments."""
-
-    path: str
-    requests: int
-    cost_pusd: int
-    size_bytes: int
 
 
 def copy_ledger(source: Path, target: Path, *, force: bool = False, progress: Progress | None = None) -> BackupResult:

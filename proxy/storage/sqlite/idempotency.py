@@ -5,9 +5,9 @@ sent: after a crash a key without a request's row means that nothing was sent.
 """
 
 import sqlite3
-from typing import NamedTuple
 
 from proxy.policy.idempotency import EarlierRequest
+from proxy.storage.rows import KeyHashes, StoredKey
 
 _REMOVED_AT_ONCE = 100  # more than are ever added in between: the table empties itself
 
@@ -24,18 +24,6 @@ _REMOVE = """
 DELETE FROM idempotency_keys WHERE request_id IN
     (SELECT request_id FROM idempotency_keys WHERE request_id < ? ORDER BY request_id LIMIT ?)
 """
-
-
-class KeyHashes(NamedTuple):
-    """key: over user and key; body: over endpoint and body, keyed with what is stored nowhere."""
-
-    key: bytes
-    body: bytes
-
-
-class StoredKey(NamedTuple):
-    body_hash: bytes
-    earlier: EarlierRequest
 
 
 def find_key(connection: sqlite3.Connection, key_hash: bytes, since_id: int) -> StoredKey | None:

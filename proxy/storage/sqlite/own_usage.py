@@ -1,23 +1,19 @@
-"""One user's own usage, read beside the writer on a connection that cannot write.
+"""One user's own usage and requests.
 
-Reads the roll-up, and the rows of the one hour that a window begins in the middle of.
+Sums read the roll-up, and the rows of the one hour that a window begins in the middle of. The table has no index on
+generation ids: one that holds the second it was made at is looked for around that time, any other one among the rows of
+the last days, from the newest back.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import re
+import sqlite3
+from collections.abc import Sequence
 
-import aiosqlite
+from proxy.storage.reports import TOKEN_CLASSES, ModelUsage, OwnAttempt, OwnRequest
+from proxy.storage.rows import HOUR_MS, id_floor, id_number
 
-from proxy.core.counts import Counts
-from proxy.core.money import pusd_to_usd
-from proxy.storage.rows import HOUR_MS, id_floor
-
-_CLASSES = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", *Counts._fields)
-_SUMMED = ("requests", *_CLASSES, "cost_pusd")
-_SQL = f"""
+_SUMMED = ("requests", *TOKEN_CLASSES, "cost_pusd")
+_BY_MODEL = f"""
 SELECT model, {", ".join(f"sum({name})" for name in _SUMMED)} FROM (
     SELECT model, {", ".join(_SUMMED)} FROM usage_hourly WHERE user = ?1 AND hour_ms >= ?3
     UNION ALL
@@ -26,46 +22,36 @@ SELECT model, {", ".join(f"sum({name})" for name in _SUMMED)} FROM (
         AND state IN ('settled', 'released')
 ) GROUP BY model ORDER BY sum(cost_pusd) DESC, 1
 """  # noqa: S608 - constants of this file
+_GENERATION_TIME = re.compile(r"gen-([0-9]{9,11})-")  # OpenRouter's ids: gen-<unix seconds>-<20 alphanumerics>
+_AROUND_MS = 24 * 3_600_000  # a clock that is off, a request that waited for its answer
+_NEWEST_MS = 7 * 24 * 3_600_000
+_END_MS = 1 << 41  # beyond every id
+
+_OWN = """
+SELECT id, started_ms, user, endpoint, requested_model, model, provider, session_id, status, state, finish_reason,
+    input_tokens, output_tokens, cached_tokens, reasoning_tokens,
+    cost_pusd + ifnull((SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id), 0),
+    streamed, generation_id, ttft_ms, duration_ms
+FROM requests WHERE id >= ?2 AND id < ?3 AND (?4 IS NULL OR generation_id = ?4) AND user = ?1
+ORDER BY id DESC LIMIT 1
+"""
+_ATTEMPTS = """
+SELECT n, provider, served_by, model, served_model, status, ttft_ms, duration_ms, key
+FROM attempts WHERE request_id = ? ORDER BY n
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelUsage:
-    """What a user's requests to one model came to; tokens by the names of their classes."""
-
-    model: str
-    requests: int
-    tokens: Mapping[str, int]
-    cost_pusd: int
-
-    @classmethod
-    def of_row(cls, row: Sequence[Any]) -> "ModelUsage":
-        model, requests, *tokens, cost_pusd = row
-        return cls(model, requests, dict(zip(_CLASSES, tokens, strict=True)), cost_pusd)
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "model": self.model,
-            "requests": self.requests,
-            **self.tokens,
-            "cost": pusd_to_usd(self.cost_pusd),
-            "cost_pusd": self.cost_pusd,
-        }
-
-
-async def spent_since(database: Path, user: str, starts_ms: Sequence[int]) -> list[int]:
+def spent_since(connection: sqlite3.Connection, user: str, starts_ms: Sequence[int]) -> list[int]:
     """Return what a user has spent since each of these instants, in pico-USD; each is the start of a UTC hour.
 
     Counts what is settled; what is still open or looked up is in none of them.
     """
     sums = ", ".join(f"ifnull(sum(cost_pusd) FILTER (WHERE hour_ms >= ?{n}), 0)" for n in range(2, len(starts_ms) + 2))
     query = f"SELECT {sums} FROM usage_hourly WHERE user = ?1"  # noqa: S608 - numbers of parameters only
-    async with reading(database) as connection, connection.execute(query, (user, *starts_ms)) as rows:
-        found = await rows.fetchone()
-        assert found is not None, "a sum has one row"
-        return list(found)
+    return list(connection.execute(query, (user, *starts_ms)).fetchone())
 
 
-async def spent_with(database: Path, user: str, key: str, starts_ms: Sequence[int]) -> list[int]:
+def spent_with(connection: sqlite3.Connection, user: str, key: str, starts_ms: Sequence[int]) -> list[int]:
     """Return what attempts with a key of this name have cost a user since each of these instants, in pico-USD.
 
     Read from single rows, so without what retention has removed.
@@ -78,23 +64,39 @@ async def spent_with(database: Path, user: str, key: str, starts_ms: Sequence[in
         f"SELECT {sums} FROM requests JOIN attempts ON attempts.request_id = requests.id"  # noqa: S608 - as above
         " WHERE requests.user = ?1 AND attempts.key = ?2 AND requests.state IN ('settled', 'released')"
     )
-    async with reading(database) as connection, connection.execute(query, (user, key, *starts_ms)) as rows:
-        found = await rows.fetchone()
-        assert found is not None, "a sum has one row"
-        return list(found)
+    return list(connection.execute(query, (user, key, *starts_ms)).fetchone())
 
 
-@asynccontextmanager
-async def reading(database: Path) -> AsyncIterator[aiosqlite.Connection]:
-    """Open the ledger for one reader, on a connection that cannot write."""
-    async with aiosqlite.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        await connection.execute("PRAGMA query_only = ON")
-        yield connection
-
-
-async def usage_by_model(database: Path, user: str, start_ms: int) -> list[ModelUsage]:
+def usage_by_model(connection: sqlite3.Connection, user: str, start_ms: int) -> list[ModelUsage]:
     """Return what a user's requests since start_ms cost, most expensive model first."""
     whole_ms = -(-start_ms // HOUR_MS) * HOUR_MS  # the first full hour of the roll-up
     parameters = (user, start_ms, whole_ms, id_floor(start_ms), id_floor(whole_ms))
-    async with reading(database) as connection, connection.execute(_SQL, parameters) as rows:
-        return [ModelUsage.of_row(tuple(row)) for row in await rows.fetchall()]
+    found = connection.execute(_BY_MODEL, parameters)
+    return [
+        ModelUsage(model, requests, dict(zip(TOKEN_CLASSES, tokens, strict=True)), cost_pusd)
+        for model, requests, *tokens, cost_pusd in found
+    ]
+
+
+def find_own(
+    connection: sqlite3.Connection, user: str, id_: str, now_ms: int
+) -> tuple[OwnRequest, tuple[OwnAttempt, ...]] | None:
+    """Find a user's request by its own id (req_...) or its generation's; None where the user has none such."""
+    first, end, generation_id = _where(id_, now_ms)
+    found = connection.execute(_OWN, (user, first, end, generation_id)).fetchone()
+    if found is None:
+        return None
+    request = OwnRequest._make(found)
+    return request, tuple(map(OwnAttempt._make, connection.execute(_ATTEMPTS, (request.id,))))
+
+
+def _where(id_: str, now_ms: int) -> tuple[int, int, str | None]:
+    """Return the range of ids to search, and the generation id to look for."""
+    number = id_number(id_)
+    if number is not None and number < id_floor(_END_MS):
+        return number, number + 1, None
+    time = _GENERATION_TIME.match(id_)
+    if time is None:
+        return id_floor(max(0, now_ms - _NEWEST_MS)), id_floor(_END_MS), id_
+    at_ms = min(int(time[1]) * 1000, _END_MS - _AROUND_MS)
+    return id_floor(max(0, at_ms - _AROUND_MS)), id_floor(at_ms + _AROUND_MS), id_

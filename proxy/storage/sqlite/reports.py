@@ -1,285 +1,176 @@
-"""Read what was spent, beside the running proxy or without one: read-only, in short transactions.
-
-The roll-up by the hour answers for whole hours; where a range, or a day of the configured zone, begins or ends within
-an hour, that hour is summed from its rows, so that every sum is exact. Open and pending requests are in neither:
-unsettled() counts them. An adjustment changes the roll-up in the transaction that writes it.
-"""
+"""Reports read from the ledger's file beside its writer, each on a connection of its own that cannot write."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from proxy.core.counts import Counts
 from proxy.core.errors import LedgerError
-from proxy.policy.quota.window import HOUR_MS, window_bounds
-from proxy.storage.rows import id_floor
-from proxy.storage.sqlite.migrations.migrate import SCHEMA_VERSION
-
-_COLUMNS = {"user": "user", "group": "group_name", "model": "model", "provider": "provider", "use_case": "use_case"}
-_BUSY_TIMEOUT_S = 5.0
-# Ids never fall behind the clock, but after a clock was set back they run ahead of it until it has caught up.
-_AHEAD_MS = 2 * 86_400_000
-
-
-def open_reader(path: Path) -> sqlite3.Connection:
-    """Connect read-only; raises LedgerError where there is no ledger, or one of another version."""
-    if not path.is_file():
-        raise LedgerError(f"{path}: there is no ledger yet. tollkeeper serve (or: users add) makes it.")
-    try:
-        connection = sqlite3.connect(
-            path.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT_S
-        )
-    except sqlite3.DatabaseError as error:
-        raise LedgerError(f"{path}: {error}. Check its owner and mode, and those of its folder.") from None
-    try:
-        connection.execute("PRAGMA query_only = ON")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise LedgerError(f"{path} cannot be read: {error}. Is it the ledger, and is its folder writable?") from None
-    if version != SCHEMA_VERSION:
-        connection.close()
-        raise LedgerError(_other_version(path, version))
-    return connection
+from proxy.policy.quota import FineRows, Quota
+from proxy.storage.export import Selection, Slice
+from proxy.storage.labels import Labels
+from proxy.storage.removal import RemovalPlan
+from proxy.storage.reports import (
+    BackupResult,
+    DirectoryRows,
+    LedgerCheck,
+    ModelUsage,
+    OwnAttempt,
+    OwnRequest,
+    PastAttempt,
+    QuotaStart,
+    QuotaTotals,
+    SpendingRow,
+    UnsettledSum,
+)
+from proxy.storage.rows import UnfinishedRequest
+from proxy.storage.sqlite import own_usage, startup_reads, usage
+from proxy.storage.sqlite.backup import Progress, copy_ledger
+from proxy.storage.sqlite.connect import open_reader
+from proxy.storage.sqlite.export import slices
+from proxy.storage.sqlite.labels import read_labels
+from proxy.storage.sqlite.retention import find_removable, plan_removal, readable_rows
+from proxy.storage.sqlite.unfinished import read_unfinished
+from proxy.storage.sqlite.users import SqliteUsers
 
 
-def _other_version(path: Path, version: int) -> str:
-    if version > SCHEMA_VERSION:
-        return f"{path} was written by a newer tollkeeper (schema {version}; this one knows {SCHEMA_VERSION}). Upgrade."
-    if version:
-        return (
-            f"{path} was written by an older tollkeeper (schema {version}). Start tollkeeper serve once: it migrates."
-        )
-    return f"{path} holds no ledger (yet). tollkeeper serve (or: users add) makes it."
+class SqliteReports:
+    """The reports of one file. Any thread may ask; nothing stays open between two questions."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        """Open a reader; what the file's damage raises becomes a LedgerError."""
+        try:
+            with closing(open_reader(self._path)) as connection:
+                yield connection
+        except sqlite3.DatabaseError as error:
+            raise LedgerError(f"{self._path} cannot be read: {error}. tollkeeper check tells more.") from None
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Open a reader in one transaction: all that it reads is of one moment."""
+        with self._reader() as connection:
+            connection.execute("BEGIN")
+            yield connection
+
+    def labels(self) -> Labels:
+        with self._reader() as connection:
+            return read_labels(connection)
+
+    def usage_by(
+        self,
+        by: tuple[str, ...],
+        zone: ZoneInfo,
+        *,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        user: str | None = None,
+    ) -> list[SpendingRow]:
+        with self._reader() as connection:
+            return usage.usage_by(connection, by, zone, since_ms=since_ms, until_ms=until_ms, user=user)
+
+    def unsettled(
+        self, *, since_ms: int | None = None, until_ms: int | None = None, user: str | None = None
+    ) -> UnsettledSum:
+        with self._snapshot() as connection:
+            return usage.unsettled(connection, since_ms=since_ms, until_ms=until_ms, user=user)
+
+    def usage_by_model(self, user: str, start_ms: int) -> list[ModelUsage]:
+        with self._reader() as connection:
+            return own_usage.usage_by_model(connection, user, start_ms)
+
+    def spent_since(self, user: str, starts_ms: Sequence[int]) -> list[int]:
+        with self._reader() as connection:
+            return own_usage.spent_since(connection, user, starts_ms)
+
+    def spent_with(self, user: str, key: str, starts_ms: Sequence[int]) -> list[int]:
+        with self._reader() as connection:
+            return own_usage.spent_with(connection, user, key, starts_ms)
+
+    def own_request(self, user: str, id_: str, now_ms: int) -> tuple[OwnRequest, tuple[OwnAttempt, ...]] | None:
+        with self._snapshot() as connection:
+            return own_usage.find_own(connection, user, id_, now_ms)
+
+    def key_use(self, provider: str, key: str, since_ms: int) -> list[tuple[int, int]]:
+        with self._snapshot() as connection:
+            return startup_reads.read_key_use(connection, provider, key, since_ms)
+
+    def recent_attempts(self, since_ms: int) -> list[PastAttempt]:
+        with self._snapshot() as connection:
+            return startup_reads.recent_attempts(connection, since_ms)
+
+    def quota_start(self, fine: FineRows, use_cases: Collection[str]) -> QuotaStart:
+        with self._snapshot() as connection:
+            readable = readable_rows(connection, fine)
+            return QuotaStart(
+                startup_reads.read_totals(connection, readable),
+                {use_case: startup_reads.read_totals(connection, readable, use_case) for use_case in use_cases},
+                read_unfinished(connection),
+            )
+
+    def quota_past(self, fine: FineRows, use_case: str, known: set[int]) -> tuple[QuotaTotals, list[UnfinishedRequest]]:
+        with self._snapshot() as connection:
+            readable = readable_rows(connection, fine)  # the first read: from here on no newer row is seen
+            without = frozenset(known.copy())  # in one step, for the event loop goes on adding
+            totals = startup_reads.read_totals(connection, readable, use_case, without)
+            rows = [row for row in read_unfinished(connection) if row.use_case == use_case and row.id not in without]
+            return totals, rows
+
+    def directory(self) -> DirectoryRows:
+        with self._snapshot() as connection:
+            users = SqliteUsers(connection)
+            return DirectoryRows(users.list_users(), users.list_tokens(), users.token_hashes())
+
+    def list_users(self) -> list[dict[str, Any]]:
+        with self._reader() as connection:
+            return SqliteUsers(connection).list_users()
+
+    def find_user(self, name: str) -> dict[str, Any]:
+        with self._reader() as connection:
+            return SqliteUsers(connection).find_user(name)
+
+    def list_tokens(self, user: str | None = None) -> list[dict[str, Any]]:
+        with self._reader() as connection:
+            return SqliteUsers(connection).list_tokens(user)
+
+    def has_user(self, name: str) -> bool:
+        with self._snapshot() as connection:
+            return usage.has_user(connection, name)
+
+    def known_users(self) -> list[str]:
+        with self._reader() as connection:
+            return usage.known_users(connection)
+
+    def users_changed_ms(self) -> int | None:
+        with self._reader() as connection:
+            return usage.users_changed_ms(connection)
+
+    def export(self, selection: Selection) -> Iterator[Slice]:
+        with self._reader() as connection:
+            yield from slices(connection, selection)
+
+    def plan_removal(self, age_ms: int, now_ms: int, zone: ZoneInfo, quotas: Collection[Quota]) -> RemovalPlan:
+        with self._snapshot() as connection:
+            return plan_removal(connection, age_ms, now_ms, zone, quotas)
+
+    def removable(self, plan: RemovalPlan, after_id: int, count: int) -> list[int]:
+        with self._reader() as connection:
+            return find_removable(connection, plan, after_id, count)
+
+    def check(self) -> LedgerCheck:
+        with closing(open_reader(self._path)) as connection:
+            return usage.check(connection)
+
+    def copy_to(self, target: Path, *, force: bool = False, progress: Progress | None = None) -> BackupResult:
+        return copy_ledger(self._path, target, force=force, progress=progress)
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """What the last owner of the ledger had configured for reports; usd_rate is decimal text."""
-
-    timezone: str
-    currency_code: str
-    usd_rate: str
-
-
-def labels(connection: sqlite3.Connection) -> Labels:
-    found = dict(connection.execute("SELECT name, value FROM meta").fetchall())
-    return Labels(found["timezone"], found["currency_code"], found["currency_usd_rate"])
-
-
-def id_range(connection: sqlite3.Connection, since_ms: int | None, until_ms: int | None) -> tuple[int, int]:
-    """Return (first, last) ids between which every request of [since_ms, until_ms) lies, others among them.
-
-    The caller filters started_ms too: ids follow the time at which a request began, but not backwards.
-    """
-    newest = connection.execute("SELECT id, started_ms FROM requests ORDER BY id DESC LIMIT 1").fetchone()
-    if newest is None:
-        return 0, -1
-    first = 0 if since_ms is None else id_floor(since_ms)
-    last: int = newest[0]
-    runs_ahead = last >= id_floor(newest[1] + _AHEAD_MS)
-    if until_ms is not None and not runs_ahead:
-        last = min(last, id_floor(until_ms + _AHEAD_MS))
-    return first, last
-
-
-@dataclass(frozen=True, slots=True)
-class SpendingRow:
-    """Sums of settled and released requests. key holds a text for each word of `by`, "" for none.
-
-    cached_tokens, reasoning_tokens and those of counts are parts of the input and of the output.
-    """
-
-    key: tuple[str, ...]
-    requests: int
-    errors: int
-    input_tokens: int
-    output_tokens: int
-    cost_pusd: int
-    cached_tokens: int
-    reasoning_tokens: int
-    counts: Counts
-
-    @classmethod
-    def of_figures(cls, key: tuple[str, ...], figures: Sequence[int]) -> "SpendingRow":
-        """Return sums from figures in the order of the queries below."""
-        requests, errors, input_tokens, output_tokens, cost_pusd, cached_tokens, reasoning_tokens, *counts = figures
-        return cls(
-            key,
-            requests,
-            errors,
-            input_tokens,
-            output_tokens,
-            cost_pusd,
-            cached_tokens,
-            reasoning_tokens,
-            Counts(*counts),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class UnsettledSum:
-    """Requests of a range whose cost is not final, or not exact (flagged: it is in the sums, with a flag)."""
-
-    open: int
-    pending: int
-    flagged: int
-
-
-def usage_by(
-    connection: sqlite3.Connection,
-    by: tuple[str, ...],
-    zone: ZoneInfo,
-    *,
-    since_ms: int | None = None,
-    until_ms: int | None = None,
-    user: str | None = None,
-) -> list[SpendingRow]:
-    """Sum the requests that began in [since_ms, until_ms), by words of _COLUMNS or day, the dearest first."""
-    connection.execute("BEGIN")  # one snapshot, so that nothing is counted twice or missed between rows and roll-up
-    try:
-        bounds = _bounds(connection, since_ms, until_ms)
-        sums: dict[tuple[str, ...], list[int]] = {}
-        for day, start_ms, end_ms in _segments(bounds, zone, by_day="day" in by):
-            for key, figures in _segment(connection, by, day, start_ms, end_ms, user):
-                found = sums.setdefault(key, [0] * len(figures))
-                for n, figure in enumerate(figures):
-                    found[n] += figure
-    finally:
-        connection.execute("COMMIT")
-    rows = [SpendingRow.of_figures(key, figures) for key, figures in sums.items()]
-    days = by.index("day") if "day" in by else None
-    return sorted(rows, key=lambda row: ("" if days is None else row.key[days], -row.cost_pusd, row.key))
-
-
-def _bounds(connection: sqlite3.Connection, since_ms: int | None, until_ms: int | None) -> tuple[int, int]:
-    """Return the range, limited to what the roll-up covers."""
-    first, last = connection.execute("SELECT min(hour_ms), max(hour_ms) FROM usage_hourly").fetchone()
-    if first is None:
-        return 0, 0
-    start_ms = first if since_ms is None else max(since_ms, first)
-    end_ms = last + HOUR_MS if until_ms is None else min(until_ms, last + HOUR_MS)
-    return start_ms, end_ms
-
-
-def _segments(bounds: tuple[int, int], zone: ZoneInfo, *, by_day: bool) -> Iterator[tuple[str, int, int]]:
-    """Yield the days of a range in the zone, each with its date; without by_day it is one segment."""
-    start_ms, end_ms = bounds
-    while start_ms < end_ms:
-        if not by_day:
-            yield "", start_ms, end_ms
-            return
-        first_ms, next_ms = window_bounds("day", zone, start_ms)
-        assert next_ms is not None
-        yield _date(zone, first_ms, next_ms), start_ms, min(next_ms, end_ms)
-        start_ms = next_ms
-
-
-def _date(zone: ZoneInfo, first_ms: int, next_ms: int) -> str:
-    """Return the date of a day by its middle: where clocks change at midnight, its first instant may mislead."""
-    return datetime.fromtimestamp((first_ms + next_ms) / 2000, zone).date().isoformat()
-
-
-Figures = tuple[tuple[str, ...], tuple[int, ...]]  # the key, then the figures of Spent in order
-_PARTS = ("cached_tokens", "reasoning_tokens", *Counts._fields)
-_FIGURES = 5 + len(_PARTS)
-
-
-def _sums(term: str) -> str:
-    return ", ".join(f"sum({term.format(name)})" for name in _PARTS)
-
-
-def _segment(
-    connection: sqlite3.Connection, by: tuple[str, ...], day: str, start_ms: int, end_ms: int, user: str | None
-) -> Iterator[Figures]:
-    first_ms = -(-start_ms // HOUR_MS) * HOUR_MS
-    last_ms = end_ms // HOUR_MS * HOUR_MS
-    if first_ms > last_ms:  # all within one hour
-        yield from _from_rows(connection, by, day, start_ms, end_ms, user)
-        return
-    if start_ms < first_ms:
-        yield from _from_rows(connection, by, day, start_ms, first_ms, user)
-    if first_ms < last_ms:
-        yield from _from_hours(connection, by, day, first_ms, last_ms, user)
-    if last_ms < end_ms:
-        yield from _from_rows(connection, by, day, last_ms, end_ms, user)
-
-
-def _from_hours(
-    connection: sqlite3.Connection, by: tuple[str, ...], day: str, start_ms: int, end_ms: int, user: str | None
-) -> Iterator[Figures]:
-    keys = [_COLUMNS[word] for word in by if word != "day"]
-    found = connection.execute(
-        f"SELECT {''.join(f'{key}, ' for key in keys)}"  # noqa: S608 - words of _COLUMNS
-        f" sum(requests), sum(errors), sum(input_tokens), sum(output_tokens), sum(cost_pusd), {_sums('{}')}"
-        " FROM usage_hourly WHERE hour_ms >= ?1 AND hour_ms < ?2 AND (?3 IS NULL OR user = ?3)"
-        f"{_group(keys)}",
-        (start_ms, end_ms, user),
-    )
-    return (_figures(by, day, row) for row in found if row[-1] is not None)
-
-
-def _from_rows(
-    connection: sqlite3.Connection, by: tuple[str, ...], day: str, start_ms: int, end_ms: int, user: str | None
-) -> Iterator[Figures]:
-    keys = [f"ifnull({_COLUMNS[word]}, '')" for word in by if word != "day"]
-    first, last = id_range(connection, start_ms, end_ms)
-    found = connection.execute(
-        f"SELECT {''.join(f'{key}, ' for key in keys)}"  # noqa: S608 - words of _COLUMNS
-        " count(*), sum(error IS NOT NULL), sum(ifnull(input_tokens, 0)), sum(ifnull(output_tokens, 0)),"
-        " sum(ifnull(cost_pusd, 0)"
-        " + ifnull((SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id), 0)),"
-        f" {_sums('ifnull({}, 0)')}"
-        " FROM requests WHERE id >= ?4 AND id <= ?5 AND started_ms >= ?1 AND started_ms < ?2"
-        " AND (?3 IS NULL OR user = ?3) AND state IN ('settled', 'released')"
-        f"{_group(keys)}",
-        (start_ms, end_ms, user, first, last),
-    )
-    return (_figures(by, day, row) for row in found if row[-1] is not None)
-
-
-def _group(keys: list[str]) -> str:
-    return f" GROUP BY {', '.join(keys)}" if keys else ""
-
-
-def _figures(by: tuple[str, ...], day: str, row: tuple[Any, ...]) -> Figures:
-    """Split a row of the two queries above: the words of `by` without the day, then figures."""
-    texts = iter(row[:-_FIGURES])
-    return tuple(day if word == "day" else next(texts) for word in by), row[-_FIGURES:]
-
-
-def unsettled(
-    connection: sqlite3.Connection, *, since_ms: int | None = None, until_ms: int | None = None, user: str | None = None
-) -> UnsettledSum:
-    """Count what is open, pending, or settled with a flag, of the requests that began in [since_ms, until_ms)."""
-    first, last = id_range(connection, since_ms, until_ms)
-    row = connection.execute(
-        "SELECT sum(state = 'open'), sum(state = 'pending'),"
-        " sum(state IN ('settled', 'released') AND flags IS NOT NULL)"
-        " FROM requests WHERE id >= ?1 AND id <= ?2 AND (?3 IS NULL OR started_ms >= ?3)"
-        " AND (?4 IS NULL OR started_ms < ?4) AND (?5 IS NULL OR user = ?5)",
-        (first, last, since_ms, until_ms, user),
-    ).fetchone()
-    return UnsettledSum(*(figure or 0 for figure in row))
-
-
-_KNOWN = {
-    "users": "SELECT 1 FROM users WHERE name = ? LIMIT 1",
-    "hours": "SELECT 1 FROM usage_hourly WHERE user = ? LIMIT 1",
-    "requests": "SELECT 1 FROM requests WHERE state IN ('open', 'pending') AND user = ? LIMIT 1",
-}
-
-
-def has_user(connection: sqlite3.Connection, name: str) -> bool:
-    """Return whether a user is in the database, or anything was ever booked or reserved for one."""
-    return any(connection.execute(query, (name,)).fetchone() for query in _KNOWN.values())
-
-
-def known_users(connection: sqlite3.Connection) -> list[str]:
-    """Return all such names."""
-    query = "SELECT name FROM users UNION SELECT user FROM usage_hourly UNION SELECT user FROM requests"
-    return [row[0] for row in connection.execute(query)]
+def open_reports(path: Path) -> SqliteReports:
+    """Return the reports of a file; raises LedgerError where there is no ledger, or one of another version."""
+    open_reader(path).close()
+    return SqliteReports(path)

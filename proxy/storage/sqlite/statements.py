@@ -68,7 +68,7 @@ class BatchStatement:
 
     def __init__(self, before: str, names: Sequence[str], after: str, usual: UsualValues = ()) -> None:
         self._before = before
-        self._names = names
+        self.names = names
         self._after = after
         self._usual = usual
         places = [names.index(name) for one in usual for name in one]
@@ -115,7 +115,7 @@ class BatchStatement:
 
     def _make_variant(self, mask: int) -> _Variant:
         fixed = {name: value for bit, one in enumerate(self._usual) if mask >> bit & 1 for name, value in one.items()}
-        cells = [_literal(fixed[name]) if name in fixed else "?" for name in self._names]
+        cells = [_literal(fixed[name]) if name in fixed else "?" for name in self.names]
         variant = self._variants[mask] = _Variant(self._before, cells, self._after)
         return variant
 

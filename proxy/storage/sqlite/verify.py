@@ -8,13 +8,16 @@ mark: older hours are compared with the remaining rows. A limit that was passed 
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from proxy.core.clock import iso_utc
 from proxy.core.counts import Counts
+from proxy.core.errors import LedgerError
 from proxy.core.limit_kinds import BY_NAME, COST, COUNTED, INDEX, NOTHING
 from proxy.core.money import pusd_to_usd
 from proxy.policy.quota import Quota, refusal_order
@@ -26,12 +29,16 @@ from proxy.storage.limit_sums import (
     UNCOUNTED_PIECES,
     UNCOUNTED_TOKENS,
 )
+from proxy.storage.reports import Reports
 from proxy.storage.rows import HOUR_MS, id_floor, id_text
+from proxy.storage.sqlite.connect import open_reader
+from proxy.storage.sqlite.reports import SqliteReports
 from proxy.storage.sqlite.retention import removed_before_ms
 from proxy.storage.sqlite.verify_limits import EndedRequest, RequestedAmounts, explain_excess
+from proxy.storage.sqlite.wal_check import look_at_wal, odd_wal
 
 LISTED = 50
-_FOREVER_MS = (1 << 41) // HOUR_MS * HOUR_MS  # in the year 2039, as in sqlite/quota_totals.py
+_FOREVER_MS = (1 << 41) // HOUR_MS * HOUR_MS  # in the year 2039, as in sqlite/startup_reads.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,30 @@ def verify(
         findings.trim()
     finally:
         connection.execute("ROLLBACK")
+    return findings
+
+
+def verify_file(
+    path: Path,
+    expected: Callable[[Reports], ExpectedTotals],
+    now_ms: int,
+    step: Callable[[float, str], None],
+    *,
+    is_owned: bool,
+) -> LedgerFindings:
+    """Check a file, and what lies beside it; raises LedgerError where it cannot be read.
+
+    expected reads from the ledger what the configuration does not say. is_owned: a process has it open for writing.
+    """
+    head, has_lock_file = look_at_wal(path)  # before it is opened
+    try:
+        with closing(open_reader(path)) as connection:
+            odd = odd_wal(connection, head, has_lock_file=has_lock_file, is_owned=is_owned)
+            findings = verify(connection, expected(SqliteReports(path)), now_ms, step)
+    except sqlite3.DatabaseError as error:
+        raise LedgerError(f"{path} cannot be read: {error}. See docs/concepts/ledger.md, 'A damaged file'.") from None
+    if odd is not None:
+        findings.notes.insert(0, odd)
     return findings
 
 

@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
-from proxy.core.errors import TollkeeperError
 from proxy.core.inline_future import InlineFuture
 from proxy.core.limit_kinds import NO_PIECES
+from proxy.storage.ledger import Done, EndedTwiceError, LedgerUnavailableError
 from proxy.storage.rows import (
     AttemptEnd,
     GenerationNote,
@@ -50,17 +50,6 @@ _GROUP_MAX = 1000  # operations in one transaction: beyond this the time of a co
 
 
 _BROKEN = "the thread that writes the ledger has broken"
-
-
-class LedgerUnavailableError(TollkeeperError):
-    """The disk refused, or the queue is full; nothing was written."""
-
-
-class EndedTwiceError(TollkeeperError):
-    """A second end for one request: a fault of ours, never written."""
-
-
-Done = Callable[[Exception | None], None]
 
 
 Call = Callable[[sqlite3.Connection], Any]  # a rarer change, in a savepoint of its own

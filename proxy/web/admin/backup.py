@@ -9,7 +9,7 @@ from typing import Any
 
 from proxy.core.errors import CallerError, LedgerError, OwnError
 from proxy.pipeline.context import RequestContext
-from proxy.storage.sqlite.backup import BackupError, copy_ledger
+from proxy.storage.reports import BackupError
 from proxy.web.deps import Deps
 from proxy.web.server.aiohttp_downstream import aiohttp_request
 
@@ -20,9 +20,9 @@ async def backup(context: RequestContext, deps: Deps, fields: Mapping[str, Any])
     path, force = fields.get("path"), fields.get("force", False)
     if not isinstance(path, str) or not path.startswith("/") or "\0" in path or not isinstance(force, bool):
         raise CallerError(400, "invalid_value", "path: an absolute path is needed; force: true or false.")
-    source = deps.services.live.current.settings.database
+    copy_to = deps.services.reports.copy_to
     try:
-        return asdict(await asyncio.to_thread(copy_ledger, source, Path(path), force=force))
+        return asdict(await asyncio.to_thread(copy_to, Path(path), force=force))
     except BackupError as error:
         raise CallerError(409, "backup_refused", str(error)) from None
     except LedgerError as error:

@@ -3,6 +3,7 @@
 Over the Unix socket the file's mode is the credential; over TCP the operator's token is.
 """
 
+import asyncio
 import hmac
 import logging
 import math
@@ -15,9 +16,9 @@ from proxy.core.errors import CallerError, OwnError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.identity.authenticate import credential
-from proxy.storage.sqlite.admin_operations import OPERATIONS
-from proxy.storage.sqlite.users import MissingError, UserError
-from proxy.storage.sqlite.writer import LedgerUnavailableError
+from proxy.storage.admin_operations import OPERATIONS, READS
+from proxy.storage.ledger import LedgerUnavailableError
+from proxy.storage.users import MissingError, UserError
 from proxy.web.admin.backup import backup
 from proxy.web.deps import Deps
 from proxy.web.explain import explain_for
@@ -97,15 +98,15 @@ async def admin(context: RequestContext, deps: Deps, path: str) -> Reply:
     asked = _ASKED.get(name)
     if asked is not None:
         return json_reply(context, {"data": await asked(context, deps, await _fields(context))})
-    operation = OPERATIONS.get(name)
-    if operation is None:
+    if name not in OPERATIONS:
         raise CallerError(404, "unknown_url", f"There is no {PREFIX}{path[:60]}. There are: {_listed()}.")
     fields = await _fields(context)
     fields.pop("actor", None)  # older command lines send it
-    actor = _actor(context)
-    now_ms = context.started_ms
     try:
-        data = await deps.change(lambda db: operation(db, now_ms, actor, fields))
+        if name in READS:
+            data = await asyncio.to_thread(READS[name], deps.services.reports, fields)
+        else:
+            data = await deps.change(name, now_ms=context.started_ms, actor=_actor(context), fields=fields)
     except MissingError as error:
         raise CallerError(404, "not_found", str(error)) from None
     except UserError as error:

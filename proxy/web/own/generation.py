@@ -1,5 +1,6 @@
 """GET /v1/generation?id=: the cost of one of the user's own requests, from the ledger, in OpenRouter's shape."""
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -11,8 +12,8 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.identity.authenticate import identify
 from proxy.providers.key import OWN
+from proxy.storage.reports import OwnAttempt, OwnRequest
 from proxy.storage.rows import id_text
-from proxy.storage.sqlite.own_request import OwnAttempt, OwnRequest, find_own
 from proxy.web.deps import Deps
 from proxy.web.json_reply import json_reply
 from proxy.web.server.aiohttp_downstream import aiohttp_request
@@ -29,7 +30,7 @@ async def show_generation(context: RequestContext, deps: Deps) -> Reply:
     id_ = aiohttp_request(context).query.get("id", "")
     if not 0 < len(id_) <= _ID_CHARS_MAX:
         raise CallerError(400, "invalid_value", "Send the id of a generation: /v1/generation?id=gen-...", param="id")
-    found = await find_own(snapshot.settings.database, identity.user, id_, context.started_ms)
+    found = await asyncio.to_thread(deps.services.reports.own_request, identity.user, id_, context.started_ms)
     if found is None:
         raise CallerError(404, "not_found", "You have no request with this id.", param="id")
     request, attempts = found

@@ -3,6 +3,7 @@
 Amounts are JSON numbers in USD with all their digits, as OpenRouter writes them.
 """
 
+import asyncio
 from datetime import UTC
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,7 +19,6 @@ from proxy.pipeline.values.identity import Identity
 from proxy.policy.quota import LimitRow
 from proxy.policy.quota.window import window_bounds
 from proxy.providers.key import OWN
-from proxy.storage.sqlite.own_usage import spent_since, spent_with
 from proxy.web.deps import Deps
 from proxy.web.json_reply import json_reply
 
@@ -77,14 +77,15 @@ async def show_credits(context: RequestContext, deps: Deps) -> Reply:
 
 
 async def _spent(deps: Deps, identity: Identity, starts_ms: list[int]) -> list[int]:
-    return await spent_since(deps.services.live.current.settings.database, identity.user, starts_ms)
+    return await asyncio.to_thread(deps.services.reports.spent_since, identity.user, starts_ms)
 
 
 async def _byok(deps: Deps, identity: Identity, starts_ms: list[int]) -> dict[str, Any]:
     """Return the usage with keys of the user's own, which counts towards limits all the same."""
     names = ("byok_usage", "byok_usage_daily", "byok_usage_weekly", "byok_usage_monthly")
-    database = deps.services.live.current.settings.database
-    amounts = await spent_with(database, identity.user, OWN, starts_ms) if identity.own_keys else [0] * len(names)
+    amounts = [0] * len(names)
+    if identity.own_keys:
+        amounts = await asyncio.to_thread(deps.services.reports.spent_with, identity.user, OWN, starts_ms)
     return dict(zip(names, map(_usd, amounts), strict=True))
 
 

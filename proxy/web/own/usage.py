@@ -1,5 +1,6 @@
 """GET /v1/me/limits and /v1/me/usage: a user's own figures."""
 
+import asyncio
 from collections.abc import Mapping
 
 from proxy.core.clock import iso_utc
@@ -11,7 +12,6 @@ from proxy.pipeline.downstream import Reply
 from proxy.pipeline.identity.authenticate import identify
 from proxy.policy.quota import LimitRow
 from proxy.policy.quota.window import window_at
-from proxy.storage.sqlite.own_usage import usage_by_model
 from proxy.web.deps import Deps
 from proxy.web.json_reply import json_reply
 from proxy.web.server.aiohttp_downstream import aiohttp_request
@@ -55,7 +55,7 @@ async def my_usage(context: RequestContext, deps: Deps) -> Reply:
         raise CallerError(400, "invalid_value", f"window must be one of {', '.join(_WINDOWS)}.", param="window")
     snapshot = deps.services.live.current
     start_ms = window_at(window, snapshot.zone, context.started_ms).start_ms
-    rows = await usage_by_model(snapshot.settings.database, identity.user, start_ms)
+    rows = await asyncio.to_thread(deps.services.reports.usage_by_model, identity.user, start_ms)
     cost_pusd = sum(row.cost_pusd for row in rows)
     body = {
         "user": identity.user,

@@ -1,13 +1,11 @@
-"""Every change that an operator can make, by name: the one list for the socket, /admin/v1 and the command line."""
+"""All that an operator can ask for or change, by name: the one list for the socket, /admin/v1 and the command line."""
 
-import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from proxy.storage.sqlite import users
-from proxy.storage.sqlite.users import UserError
+from proxy.storage.users import UserError, UserReader, UserStore
 
-Operation = Callable[[sqlite3.Connection, int, str, Mapping[str, Any]], Any]
+Fields = Mapping[str, Any]
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
@@ -61,18 +59,20 @@ def _changes(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     return value
 
 
-OPERATIONS: Mapping[str, Operation] = {
-    "users.list": lambda db, _now, _who, _f: users.list_users(db),
-    "users.show": lambda db, _now, _who, f: users.find_user(db, _text(f, "name")),
-    "users.add": lambda db, now, who, f: users.add_user(
-        db, now, who, _text(f, "name"), _optional_text(f, "group"), _settings(f)
+# what only reads: beside the writer, and what is in force stays as it is
+READS: Mapping[str, Callable[[UserReader, Fields], Any]] = {
+    "users.list": lambda users, _f: users.list_users(),
+    "users.show": lambda users, f: users.find_user(_text(f, "name")),
+    "tokens.list": lambda users, f: users.list_tokens(_optional_text(f, "user")),
+}
+CHANGES: Mapping[str, Callable[[UserStore, int, str, Fields], Any]] = {
+    "users.add": lambda users, now, who, f: users.add_user(
+        now, who, _text(f, "name"), _optional_text(f, "group"), _settings(f)
     ),
-    "users.stop": lambda db, now, who, f: users.stop_user(db, now, who, _text(f, "name")),
-    "users.set": lambda db, now, who, f: users.set_user(db, now, who, _text(f, "name"), _changes(f)),
-    "users.remove": lambda db, now, who, f: users.remove_user(db, now, who, _text(f, "name")),
-    "tokens.list": lambda db, _now, _who, f: users.list_tokens(db, _optional_text(f, "user")),
-    "tokens.add": lambda db, now, who, f: users.add_token(
-        db,
+    "users.stop": lambda users, now, who, f: users.stop_user(now, who, _text(f, "name")),
+    "users.set": lambda users, now, who, f: users.set_user(now, who, _text(f, "name"), _changes(f)),
+    "users.remove": lambda users, now, who, f: users.remove_user(now, who, _text(f, "name")),
+    "tokens.add": lambda users, now, who, f: users.add_token(
         now,
         who,
         _text(f, "user"),
@@ -80,9 +80,10 @@ OPERATIONS: Mapping[str, Operation] = {
         _optional_ms(f, "expires_ms"),
         trusted=_flag(f, "trusted"),
     ),
-    "tokens.set": lambda db, now, who, f: users.set_token(db, now, who, _text(f, "id"), _changes(f)),
-    "tokens.rotate": lambda db, now, who, f: users.rotate_token(
-        db, now, who, _text(f, "id"), _optional_ms(f, "overlap_ms") or 0
+    "tokens.set": lambda users, now, who, f: users.set_token(now, who, _text(f, "id"), _changes(f)),
+    "tokens.rotate": lambda users, now, who, f: users.rotate_token(
+        now, who, _text(f, "id"), _optional_ms(f, "overlap_ms") or 0
     ),
-    "tokens.remove": lambda db, now, who, f: users.remove_token(db, now, who, _text(f, "id")),
+    "tokens.remove": lambda users, now, who, f: users.remove_token(now, who, _text(f, "id")),
 }
+OPERATIONS = (*READS, *CHANGES)

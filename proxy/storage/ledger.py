@@ -1,0 +1,120 @@
+"""The ledger as those see it who write to it: operations by name, whatever holds the rows.
+
+Fails closed: what is awaited here is durable when the await ends, or it raises LedgerUnavailableError and nothing was
+written. Operations take effect in the order in which they were asked for. What only reads is in reports.py.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from proxy.core.errors import TollkeeperError
+from proxy.core.inline_future import InlineFuture
+from proxy.storage.labels import Labels
+from proxy.storage.rows import (
+    AttemptEnd,
+    AttemptRow,
+    KeyHashes,
+    OpenRow,
+    RequestEnd,
+    RequestIds,
+    Reserved,
+    RowState,
+    StoredKey,
+    UnfinishedRequest,
+)
+
+
+class LedgerUnavailableError(TollkeeperError):
+    """The disk refused, or the queue is full; nothing was written."""
+
+
+class EndedTwiceError(TollkeeperError):
+    """A second end for one request: a fault of ours, never written."""
+
+
+Done = Callable[[Exception | None], None]
+
+
+class Ledger(Protocol):
+    """Where requests are booked, once each; one process owns it."""
+
+    ids: RequestIds
+
+    @property
+    def problem(self) -> str | None:
+        """Return what the disk said last; None while commits succeed."""
+        ...
+
+    def is_alive(self) -> bool:
+        """Return whether it still writes."""
+        ...
+
+    def open(self, row: OpenRow) -> InlineFuture[None]:
+        """Write the request and its first attempt durably: only then may a byte go upstream."""
+        ...
+
+    def add_attempt(
+        self, attempt: AttemptRow, before: AttemptEnd, reserved: Reserved | None = None
+    ) -> InlineFuture[None]:
+        """Write another attempt durably, with the end of the one before it.
+
+        The request's reservation is raised to reserved where it is given.
+        """
+        ...
+
+    def note_generation(self, request_id: int, n: int, generation_id: str) -> None:
+        """Queue the provider's id of an attempt, so that a crash leaves something to look up."""
+        ...
+
+    def end(self, end: RequestEnd, done: Done | None = None) -> InlineFuture[None]:
+        """Settle, release or set pending; raises EndedTwiceError if the request has ended already.
+
+        done is called after the commit, also when the awaiting one has given up.
+        """
+        ...
+
+    async def unfinished(self, request_id: int | None = None) -> list[UnfinishedRequest]:
+        """List what is open or pending, oldest first; only one request where its id is given."""
+        ...
+
+    async def state(self, request_id: int) -> RowState | None:
+        """Return how far a request is once all that was queued before is written; None where it has no row."""
+        ...
+
+    async def find_key(self, key_hash: bytes, since_id: int) -> StoredKey | None:
+        """Return the last request that had an Idempotency-Key; None if none has had it since since_id."""
+        ...
+
+    async def claim_key(self, hashes: KeyHashes, request_id: int, since_id: int) -> None:
+        """Assign an Idempotency-Key to a request: before its row, and so before anything is sent.
+
+        Keys of requests before since_id are forgotten, some at a time.
+        """
+        ...
+
+    async def add_end_user(self, *, now_ms: int, name: str, token_id: str, users_max: int) -> dict[str, Any]:
+        """Return the row of an end user whom a token named, created if there is none.
+
+        Raises TooManyUsersError where users_max were made so already.
+        """
+        ...
+
+    async def operate(self, operation: str, *, now_ms: int, actor: str, fields: Mapping[str, Any]) -> Any:
+        """Run one of admin_operations.CHANGES by its name, all of it or nothing; raises UserError."""
+        ...
+
+    async def set_labels(self, labels: Labels, now_ms: int) -> None:
+        """Store what reports show; a new rate of the currency holds from the next full hour on."""
+        ...
+
+    async def remove_rows(self, ids: Sequence[int]) -> int:
+        """Remove requests that have ended, with all that is theirs; return how many went. Their sums stay."""
+        ...
+
+    async def flush(self) -> None:
+        """Return once all that was asked for before is durable, so that a report shows it."""
+        ...
+
+    async def close(self) -> int:
+        """Write what is queued and close; return how many ends of requests could not be written."""
+        ...

@@ -1,0 +1,295 @@
+"""What is read of a ledger beside those who write to it: usage, a user's own figures, and what a start needs.
+
+Every call blocks and is one consistent look: in the event loop it is made in a thread. What is committed when the call
+begins is in it. Raises LedgerError where the ledger cannot be read.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+from zoneinfo import ZoneInfo
+
+from proxy.core.counts import Counts
+from proxy.core.errors import SetupError
+from proxy.core.money import pusd_to_usd
+from proxy.policy.quota import FineRows, Quota, SettledRow
+from proxy.storage.export import Selection, Slice
+from proxy.storage.labels import Labels
+from proxy.storage.removal import RemovalPlan
+from proxy.storage.rows import UnfinishedRequest
+from proxy.storage.users import UserReader
+
+TOKEN_CLASSES = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", *Counts._fields)
+
+
+class BackupError(SetupError):
+    """The copy cannot be made where it was wanted; nothing was changed there."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """What a copy holds: rows, and the sum of their cost with adjustments."""
+
+    path: str
+    requests: int
+    cost_pusd: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpendingRow:
+    """Sums of settled and released requests. key holds a text for each word of `by`, "" for none.
+
+    cached_tokens, reasoning_tokens and those of counts are parts of the input and of the output.
+    """
+
+    key: tuple[str, ...]
+    requests: int
+    errors: int
+    input_tokens: int
+    output_tokens: int
+    cost_pusd: int
+    cached_tokens: int
+    reasoning_tokens: int
+    counts: Counts
+
+    @classmethod
+    def of_figures(cls, key: tuple[str, ...], figures: Sequence[int]) -> "SpendingRow":
+        """Return sums from figures in the order of the fields."""
+        requests, errors, input_tokens, output_tokens, cost_pusd, cached_tokens, reasoning_tokens, *counts = figures
+        return cls(
+            key,
+            requests,
+            errors,
+            input_tokens,
+            output_tokens,
+            cost_pusd,
+            cached_tokens,
+            reasoning_tokens,
+            Counts(*counts),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UnsettledSum:
+    """Requests of a range whose cost is not final, or not exact (flagged: it is in the sums, with a flag)."""
+
+    open: int
+    pending: int
+    flagged: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsage:
+    """What a user's requests to one model came to; tokens by the names of TOKEN_CLASSES."""
+
+    model: str
+    requests: int
+    tokens: Mapping[str, int]
+    cost_pusd: int
+
+    def as_json(self) -> dict[str, object]:
+        """Return the figures as /v1/me/usage shows them."""
+        return {
+            "model": self.model,
+            "requests": self.requests,
+            **self.tokens,
+            "cost": pusd_to_usd(self.cost_pusd),
+            "cost_pusd": self.cost_pusd,
+        }
+
+
+class OwnAttempt(NamedTuple):
+    """One upstream call; served_by is the provider behind the provider, key the name of the key it went with."""
+
+    n: int
+    provider: str
+    served_by: str | None
+    model: str
+    served_model: str | None
+    status: int | None
+    ttft_ms: int | None
+    duration_ms: int | None
+    key: str | None
+
+
+class OwnRequest(NamedTuple):
+    """One request; cost_pusd with its late corrections, None where nobody could tell."""
+
+    id: int
+    started_ms: int
+    user: str
+    endpoint: str
+    requested_model: str
+    model: str | None
+    provider: str | None
+    session_id: str | None
+    status: int | None
+    state: str
+    finish_reason: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    cost_pusd: int | None
+    streamed: int
+    generation_id: str | None
+    ttft_ms: int | None
+    duration_ms: int | None
+
+
+class PastAttempt(NamedTuple):
+    """One attempt that has ended. outcome is ``ok`` or a code of docs/reference/errors.md.
+
+    status is the provider's, None where none came; ttft_ms None: no content came.
+    """
+
+    provider: str
+    model: str
+    outcome: str
+    status: int | None
+    ttft_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaTotals:
+    """All that was settled, each amount once: as an hour of the roll-up, or as a row."""
+
+    hours: list[SettledRow]
+    rows: list[SettledRow]
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaStart:
+    """What the totals of quotas are rebuilt from: of everybody, of use cases, and what holds a reservation."""
+
+    totals: QuotaTotals
+    use_cases: Mapping[str, QuotaTotals]
+    unfinished: list[UnfinishedRequest]
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryRows:
+    """All users and tokens, and the hash of each token by its id: for the directory of the running proxy only."""
+
+    users: list[dict[str, Any]]
+    tokens: list[dict[str, Any]]
+    hashes: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerCheck:
+    """What a look over the whole ledger found; problem None: nothing is damaged."""
+
+    problem: str | None
+    requests: int
+    unsettled: int
+
+
+class Reports(UserReader, Protocol):
+    """What is asked of a ledger by those who do not write to it."""
+
+    def labels(self) -> Labels:
+        """Return what the last owner of the ledger had configured for reports."""
+        ...
+
+    def usage_by(
+        self,
+        by: tuple[str, ...],
+        zone: ZoneInfo,
+        *,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        user: str | None = None,
+    ) -> list[SpendingRow]:
+        """Return sums of the requests that began in [since_ms, until_ms), the most expensive first, days in order.
+
+        by: words of user, group, model, provider, use_case, and day (a date of the zone).
+        """
+        ...
+
+    def unsettled(
+        self, *, since_ms: int | None = None, until_ms: int | None = None, user: str | None = None
+    ) -> UnsettledSum:
+        """Count what is open, pending, or settled with a flag, of the requests that began in [since_ms, until_ms)."""
+        ...
+
+    def usage_by_model(self, user: str, start_ms: int) -> list[ModelUsage]:
+        """Return what a user's requests since start_ms cost, most expensive model first."""
+        ...
+
+    def spent_since(self, user: str, starts_ms: Sequence[int]) -> list[int]:
+        """Return what a user has spent since each of these instants, in pico-USD; each is the start of a UTC hour.
+
+        Counts what is settled; what is still open or looked up is in none of them.
+        """
+        ...
+
+    def spent_with(self, user: str, key: str, starts_ms: Sequence[int]) -> list[int]:
+        """Return what attempts with a key of this name have cost a user since each of these instants, in pico-USD.
+
+        Counts single rows: what retention has removed is not in it.
+        """
+        ...
+
+    def own_request(self, user: str, id_: str, now_ms: int) -> tuple[OwnRequest, tuple[OwnAttempt, ...]] | None:
+        """Find a user's request by its own id (req_...) or its generation's; None where the user has none such."""
+        ...
+
+    def key_use(self, provider: str, key: str, since_ms: int) -> list[tuple[int, int]]:
+        """Return start and cost (pico-USD) of each attempt with a key; without a figure the most it may cost."""
+        ...
+
+    def recent_attempts(self, since_ms: int) -> list[PastAttempt]:
+        """Return attempts of the last requests since a time, oldest first."""
+        ...
+
+    def quota_start(self, fine: FineRows, use_cases: Collection[str]) -> QuotaStart:
+        """Return what totals are rebuilt from. fine: what is wanted row by row; use_cases: those that have limits."""
+        ...
+
+    def quota_past(self, fine: FineRows, use_case: str, known: set[int]) -> tuple[QuotaTotals, list[UnfinishedRequest]]:
+        """Return what was booked under a use case, and what is open there, without the requests in known.
+
+        The event loop may go on adding to known: it is copied once it is settled which rows are seen.
+        """
+        ...
+
+    def directory(self) -> DirectoryRows:
+        """Return all that tokens are checked against."""
+        ...
+
+    def has_user(self, name: str) -> bool:
+        """Return whether there is such a user, or anything was ever booked or reserved for one."""
+        ...
+
+    def known_users(self) -> list[str]:
+        """Return all such names."""
+        ...
+
+    def users_changed_ms(self) -> int | None:
+        """Return when a user was last changed; None: never."""
+        ...
+
+    def export(self, selection: Selection) -> Iterator[Slice]:
+        """Yield the rows of a selection in the order of their ids, in slices that are looks of their own."""
+        ...
+
+    def plan_removal(self, age_ms: int, now_ms: int, zone: ZoneInfo, quotas: Collection[Quota]) -> RemovalPlan:
+        """Return what may be removed: older than age_ms, in no window of a limit that is open now."""
+        ...
+
+    def removable(self, plan: RemovalPlan, after_id: int, count: int) -> list[int]:
+        """Return the ids of up to count rows that may go, from after_id on."""
+        ...
+
+    def check(self) -> LedgerCheck:
+        """Look over the whole ledger for damage."""
+        ...
+
+    def copy_to(
+        self, target: Path, *, force: bool = False, progress: Callable[[float], None] | None = None
+    ) -> BackupResult:
+        """Write a consistent copy to a file; force replaces one. Raises BackupError where it cannot be written."""
+        ...
