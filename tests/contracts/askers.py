@@ -176,10 +176,15 @@ class MemoryAsker(_RunHere):
         """Let no more of the body come, though it is not complete."""
         self._broken.set()
 
-    async def answer(self) -> Got:
+    async def answer(self, *, slowly: bool = False) -> Got:
+        """Read all of the answer. slowly: nothing is taken before no more would be written."""
         body = b""
+        if slowly:
+            await self.wait_until_full()
         while piece := await self.downstream.take():
             body += piece
+            if slowly:
+                await self.wait_until_full()
         await self.ended()
         found = self.downstream
         return Got(found.status, found.headers, body, found.is_complete)
@@ -191,7 +196,7 @@ class MemoryAsker(_RunHere):
 
     async def wait_until_full(self) -> None:
         async def look() -> bool:
-            return self.downstream.waits_for_reader
+            return self.downstream.waits_for_reader or self.downstream.is_complete
 
         await eventually(look)
 

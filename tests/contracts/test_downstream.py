@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from proxy.pipeline.relay.stream import StreamRelay
 from tests.contracts.askers import Asker, Got, LineAsker, MemoryAsker, SocketAsker
 from tests.support.patience import eventually
 from tests.support.stand import CHAT, MESSAGES, MODEL, Stand
@@ -157,11 +158,11 @@ async def test_a_body_that_breaks_off(stand: Stand) -> None:
 
 async def test_a_client_that_reads_slowly(stand: Stand, asker: Asker) -> None:
     """All of it arrives, in order; what waits for the client is bounded, and so the provider waits too."""
-    text = {"completion_tokens": 2, "big_content_bytes": 6 << 20}
+    text = {"completion_tokens": 2, "big_content_bytes": 8 << 20}
     await stand.sim.behave("all", **text)
     await asker.ask([body_of(stream=True)])
     await asker.wait_until_full()
-    got = await asker.answer()
+    got = await (asker.answer(slowly=True) if isinstance(asker, MemoryAsker) else asker.answer())
     assert got.status == 200
     assert got.is_whole
     assert len(got.body) > text["big_content_bytes"]
@@ -184,6 +185,22 @@ async def test_a_client_that_hangs_up(stand: Stand, asker: Asker, stream: bool) 
     assert row["flags"] == "client_gone"
     books = await stand.sim.books()
     assert not books["open"]
+    assert row["cost_pusd"] == sum(one["charged_pusd"] for one in books["generations"].values())
+
+
+async def test_a_failure_of_ours_in_the_middle(stand: Stand, asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half an answer has gone out, so that nothing more can be said: its client must see that it is not whole."""
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(StreamRelay, "close", fail)
+    await asker.ask([body_of(stream=True)])
+    got = await asker.answer()
+    assert not got.is_whole
+    (row,) = await rows_of(stand)
+    books = await stand.sim.books()
+    assert (row["status"], row["state"]) == (500, "settled")
     assert row["cost_pusd"] == sum(one["charged_pusd"] for one in books["generations"].values())
 
 

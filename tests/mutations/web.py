@@ -12,6 +12,18 @@ MUTATIONS: Final = (
         ("tests/web/test_cors.py::test_every_answer_can_be_read[lane-no token]",),
     ),
     Mutation(
+        "half-an-answer-with-an-end",
+        "A stream that the proxy itself fails in ends as a whole one does, with an error page as its last words.",
+        (Patch("serve_one", "context.began", "False"),),
+        ("tests/contracts/test_downstream.py::test_a_failure_of_ours_in_the_middle[memory]",),
+    ),
+    Mutation(
+        "a-stream-that-nobody-waits-with",
+        "What a slow client has not read yet is held in memory, all of it.",
+        (Patch("StreamRelay._take", "return may_go_on and not meter.done", "return not meter.done"),),
+        ("tests/contracts/test_downstream.py::test_a_client_that_reads_slowly[memory]",),
+    ),
+    Mutation(
         "chunks-of-an-older-version",
         "A body in chunks over HTTP/1.0 is served, and the server before this one takes its end for a next request.",
         (Patch("check_framing", "request.version == HttpVersion10", "request.version is None"),),

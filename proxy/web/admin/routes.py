@@ -14,7 +14,7 @@ import orjson
 
 from proxy.core.errors import CallerError, OwnError
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.downstream import Reply
+from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError, Reply
 from proxy.pipeline.identity.authenticate import credential
 from proxy.storage.admin_operations import OPERATIONS, READS
 from proxy.storage.ledger import LedgerUnavailableError
@@ -33,6 +33,7 @@ _ASKED: Mapping[str, Callable[[RequestContext, Deps, Mapping[str, Any]], Awaitab
     "explain": explain_for,
 }
 _BODY_MAX_BYTES = 1 << 20
+_BODY_TIMEOUT_S = 30.0
 PREFIX = "/admin/v1/"
 
 
@@ -135,11 +136,12 @@ async def _fields(context: RequestContext) -> dict[str, Any]:
         raise CallerError(
             415, "unsupported_content_type", 'Send the body with "Content-Type: application/json".', close=True
         )
-    body = b""
-    while piece := await request.content.readany():
-        body += piece
-        if len(body) > _BODY_MAX_BYTES:
-            raise CallerError(413, "body_too_large", "The body is larger than 1 MiB.", close=True)
+    try:
+        body = await context.client.read_body(_BODY_MAX_BYTES, _BODY_TIMEOUT_S)
+    except BodyTooLargeError:
+        raise CallerError(413, "body_too_large", "The body is larger than 1 MiB.", close=True) from None
+    except (BodyIncompleteError, TimeoutError):
+        raise CallerError(400, "body_incomplete", "The body ended before it was complete.", close=True) from None
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-_REASONS: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
+_STATUS_LINES: Mapping[int, str] = {each.value: f"HTTP/1.1 {each.value} {each.phrase}" for each in HTTPStatus}
 UNSENT_MAX_BYTES = 1 << 16  # with more unsent than this the writer waits for the client
 _field = ": ".join
 _NO_BODY = frozenset({204, 304})  # their body would be read as the next answer: RFC 9112, part 6.3
@@ -46,7 +46,7 @@ def chunk(data: bytes) -> bytes:
 
 def _head(status: int, headers: Mapping[str, str], framing: str, now_ms: int) -> bytes:
     lines = (
-        f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}",
+        _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown",
         *map(_field, headers.items()),
         f"{framing}Date: {http_date(now_ms // 1000)}\r\nServer: tollkeeper\r\n\r\n",
     )
@@ -62,13 +62,16 @@ class StreamEnd:
 class RawResponse:
     """A complete answer; to aiohttp's server a response."""
 
-    __slots__ = ("_request", "close", "data", "keep_alive")
+    __slots__ = ("_request", "close", "data")
 
     def __init__(self, data: bytes, *, close: bool = False) -> None:
         self.data = data
         self.close = close
         self._request: web.BaseRequest | None = None
-        self.keep_alive = not close
+
+    @property
+    def keep_alive(self) -> bool:
+        return not self.close
 
     @property
     def status(self) -> int:
