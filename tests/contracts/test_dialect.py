@@ -228,6 +228,12 @@ async def test_a_stream_that_ends_early_is_not_taken_for_whole(case: DialectCase
             assert meter.finished or usage is None
 
 
+async def test_what_is_kept_back_at_the_end_is_not_lost(foreign: DialectCase) -> None:
+    """A stream cut within its last word either breaks, or gives what was kept back: no end of its own is made up."""
+    with pytest.raises(TransportError, match="cannot be translated"):
+        await stream_of(foreign, [foreign.stream[:-1]])
+
+
 async def test_an_error_within_a_stream(case: DialectCase) -> None:
     for at in range(1, len(case.failed_stream)):
         passed, text, meter, usage = await stream_of(case, [case.failed_stream[:at], case.failed_stream[at:]])

@@ -4,6 +4,8 @@ from typing import Final
 
 from tests.mutations.mutation import Mutation, Patch
 
+_FOREIGN = "tests/contracts/test_foreign_provider.py::test_"
+
 MUTATIONS: Final = (
     Mutation(
         "a-key-in-two-pieces",
@@ -32,7 +34,43 @@ MUTATIONS: Final = (
     Mutation(
         "one-way-to-send-a-key",
         "Every provider is sent a bearer: Anthropic and Azure refuse all keys.",
-        (Patch("Key.headers", 'auth == "bearer"', "auth"),),
+        (Patch("key_headers", 'auth == "bearer"', "auth"),),
         ("tests/providers/test_auth.py::test_every_key_goes_out_as_the_provider_wants_it[x-api-key]",),
+    ),
+    Mutation(
+        "a-foreign-streams-own-usage-unread",
+        "A translated stream is booked by what the client's form holds of its usage: the cost that it told is lost.",
+        (Patch("StreamRelay._hear", "translator is not None and translator.usage is not None", "False"),),
+        (f"{_FOREIGN}a_stream[toy/voice-False]",),
+    ),
+    Mutation(
+        "a-foreign-answers-own-usage-unread",
+        "A translated answer in one piece is booked by what the client's form holds of its usage.",
+        (
+            Patch(
+                "WholeRelay.complete",
+                "translator is not None and translator.usage is not None and told is not None",
+                "False",
+            ),
+        ),
+        (f"{_FOREIGN}an_answer_in_one_piece[toy/voice]",),
+    ),
+    Mutation(
+        "a-foreign-stream-cut-short-taken-for-whole",
+        "What a translator kept back at the end of a stream is dropped without a word.",
+        (Patch("TranslatedResponse._finished", "self._translator.finish()", 'b""'),),
+        ("tests/contracts/test_dialect.py::test_what_is_kept_back_at_the_end_is_not_lost[toy]",),
+    ),
+    Mutation(
+        "a-request-that-cannot-be-said-counts-as-sent",
+        "What a provider's form cannot say is blamed on the way to it, until its breaker opens for everybody.",
+        (
+            Patch(
+                "_KEPT_BACK",
+                '{"resting", "queue_full", "queue_timeout", NOT_OFFERED}',
+                '{"resting", "queue_full", "queue_timeout"}',
+            ),
+        ),
+        (f"{_FOREIGN}what_its_form_cannot_say_is_not_sent[an endpoint that it has not]",),
     ),
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 from proxy.app import App
 from proxy.config.load import load_file
+from proxy.providers.kinds import DIALECTS, Dialects
 from proxy.simulator.server import Simulator
 from proxy.storage.sqlite.ledger import SqliteLedger
 from tests.support.control import SEED, Controls
@@ -134,14 +135,16 @@ async def stand(folder: Path, more: Mapping[str, Any] | None = None) -> AsyncIte
 
 
 @asynccontextmanager
-async def app_in_loop(path: Path, environ: Mapping[str, str] | None = None) -> AsyncIterator[App]:
+async def app_in_loop(
+    path: Path, environ: Mapping[str, str] | None = None, dialects: Dialects = DIALECTS
+) -> AsyncIterator[App]:
     """Run a proxy in this loop. The collector's settings, which a proxy of its own process makes, are put back."""
 
     def load() -> Any:
         return load_file(path, environ or {})
 
     threshold = gc.get_threshold()
-    app = App(load)
+    app = App(load, dialects=dialects)
     try:
         await app.start(load())
         yield app
