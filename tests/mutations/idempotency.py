@@ -10,7 +10,7 @@ MUTATIONS: Final = (
     Mutation(
         "repeated-at-once",
         "A key is looked up only when its request is over: what comes meanwhile is sent and billed again.",
-        (Patch("_joined", "services.claims.find(hashes)", "None"),),
+        (Patch("pipeline.idempotency:_joined", "services.claims.find(hashes)", "None"),),
         (f"{_REPEATED}fifty_at_once_are_one[True]",),
     ),
     Mutation(
