@@ -61,10 +61,9 @@ async def send_attempt(context: RequestContext, attempt: Attempt, reservation: R
         answer = TranslatedResponse(answer, attempt.translator)
     heard.status = answer.status
     heard.canned = target.static is not None
-    generation_id = answer.header("x-generation-id")
+    generation_id, heard.served_by = answer.header("x-generation-id"), answer.header("x-provider-name")
     if generation_id is not None and is_generation_id(generation_id):
         heard.generation_id = generation_id
-    heard.served_by = answer.header("x-provider-name")
     attempt.answer = answer
     if 200 <= answer.status < 300:
         # a crash while it is waited for leaves something to look up; most short answers come with their head
