@@ -35,12 +35,14 @@ TOO: Dialects = {**DIALECTS, "openai": _dialect}
 
 
 @asynccontextmanager
-async def foreign(folder: Path, more: dict[str, Any] | None = None) -> AsyncIterator[tuple[Stand, ToyServer]]:
+async def foreign(
+    folder: Path, more: dict[str, Any] | None = None, presets: dict[str, Any] | None = None
+) -> AsyncIterator[tuple[Stand, ToyServer]]:
     """Run a proxy with a toy provider beside the simulator; the preset "chain" asks the one, then the other."""
     async with nothing_leaks(), simulator() as sim, toy_server() as toy:
         own = {"kind": "openai", "base_url": f"{toy.url}/toy", "api_key": KEY, "prices": PRICES, **(more or {})}
         chain = {"targets": ["toy/voice", f"openrouter/{MODEL}"]}
-        base = settings(sim.url, {"providers": {"toy": own}, "presets": {"chain": chain}})
+        base = settings(sim.url, {"providers": {"toy": own}, "presets": {"chain": chain, **(presets or {})}})
         async with app_in_loop(write_config(folder, base), dialects=TOO) as app:
             await models_known(app)
             await sim.forget()
@@ -203,6 +205,22 @@ async def test_a_fallback_to_another_provider(tmp_path: Path, failure: str, stre
         assert (row["state"], row["provider"]) == ("settled", "openrouter")
         (generation,) = (await stand.sim.books())["generations"].values()
         assert row["cost_pusd"] >= generation["charged_pusd"] > 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_that_a_check_turns_down(tmp_path: Path, stream: bool) -> None:
+    """It is the translated text that is checked; in one piece another target answers, and both are paid for."""
+    checks = {"min_chars": 10 * len(TEXT), "on_failure": "next_target"}
+    strict = {"targets": ["toy/voice", f"openrouter/{MODEL}"], "checks": checks}
+    async with foreign(tmp_path, presets={"strict": strict}) as (stand, toy):
+        toy.pieces = [STREAM] if stream else [WHOLE]
+        answer = await stand.chat({"model": "strict", "stream": stream, "max_tokens": 50})
+        assert answer.status == 200, answer.body
+        (row,) = await stand.settled()
+        assert "check_too_short" in row["flags"]
+        charged = [one["charged_pusd"] for one in (await stand.sim.books())["generations"].values()]
+        assert (row["attempts"], len(charged)) == ((1, 0) if stream else (2, 1))
+        assert row["cost_pusd"] == COST_PUSD + sum(charged)
 
 
 ASKED_TOO_MUCH: dict[str, tuple[str, dict[str, Any]]] = {
