@@ -26,13 +26,14 @@ from proxy.jobs.runner import JobRunner
 from proxy.jobs.settle_pending import SettlePending
 from proxy.jobs.stream_comments import show_life
 from proxy.pipeline.access_log import AccessLog, LineSink
-from proxy.pipeline.admission.limiter import MemoryLimiter
+from proxy.pipeline.admission.limiter import Limiter, MemoryLimiter
 from proxy.pipeline.admission.missing_limits import MissingLimit
 from proxy.pipeline.counters import Counters
 from proxy.pipeline.events import Publisher
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.provider_health import Health
+from proxy.policy.quota import QuotaBook
 from proxy.policy.trusted_clock import TrustedClock
 from proxy.providers.kinds import DIALECTS, Dialects
 from proxy.providers.model_lists import ModelLists
@@ -70,16 +71,17 @@ class App:
         self,
         load: Callable[[], LoadedConfig],
         output: LogSink | None = None,
-        dialects: Dialects = DIALECTS,
         *,
+        dialects: Dialects = DIALECTS,
         open_storage: OpenStorage = open_sqlite,
+        limiter_over: Callable[[QuotaBook], Limiter] = MemoryLimiter,
     ) -> None:
-        """Keep what reads the configuration, where the access log goes, how providers speak and what opens the ledger.
+        """Keep what reads the configuration, where the access log goes (None: nowhere), and parts that may be replaced.
 
-        Without output there is no access log.
+        dialects say how providers speak, open_storage opens the ledger, and limiter_over makes the limiter over the
+        totals that the ledger's rows give.
         """
-        self._dialects = dialects
-        self._open_storage = open_storage
+        self._dialects, self._open_storage, self._limiter_over = dialects, open_storage, limiter_over
         self._output = output
         self._access: AccessLog | None = None
         self._told_gaps: tuple[MissingLimit, ...] = ()
@@ -137,12 +139,11 @@ class App:
         await self.live.start()
         self._stack.push_async_callback(snapshots.close_providers)
         await self.catalogue.load(self.live.current.providers)
-        desk = await self._open_desk(settings)
-        snapshots.book = desk.book
+        limiter = snapshots.limiter = await self._open_limiter(settings)
         lately_ms = self._clock.now_ms() - _LATELY_MS
         self.health.seed(await asyncio.to_thread(self.reports.recent_attempts, lately_ms))
         tally = Counters()
-        self.pending = SettlePending(self.ledger, self.live, self._clock, desk, tally)
+        self.pending = SettlePending(self.ledger, self.live, self._clock, limiter, tally)
         self._stack.push_async_callback(self.pending.close)
         self._services = Services(
             ledger=self.ledger,
@@ -150,7 +151,7 @@ class App:
             clock=self._clock,
             live=self.live,
             catalogue=self.catalogue,
-            desk=desk,
+            limiter=limiter,
             health=self.health,
             look_up_later=self.pending.look_up_later,
             tally=tally,
@@ -223,11 +224,11 @@ class App:
         if self._access is not None:
             self._access.close()
 
-    async def _open_desk(self, settings: Settings) -> MemoryLimiter:
+    async def _open_limiter(self, settings: Settings) -> Limiter:
         """Rebuild all totals from the ledger; what is open there counts in full from the first moment."""
         zone, now_ms = ZoneInfo(settings.timezone), self._clock.now_ms()
         quotas = self.live.current.use_case_quotas
-        return MemoryLimiter(await asyncio.to_thread(rebuilt_book, self.reports, zone, now_ms, quotas))
+        return self._limiter_over(await asyncio.to_thread(rebuilt_book, self.reports, zone, now_ms, quotas))
 
     async def _listen(self, settings: Settings) -> None:
         deps = Deps(

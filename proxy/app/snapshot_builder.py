@@ -6,6 +6,7 @@ that outlive it, such as connections, health and the use of keys, is changed by 
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from proxy.app.rebuild import past_of
@@ -14,6 +15,7 @@ from proxy.app.storage import Storage
 from proxy.config.schema import Settings
 from proxy.core.clock import Clock
 from proxy.pipeline.admission.allowance import use_case_quotas
+from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.admission.missing_limits import MissingLimit, find_missing_limits
 from proxy.pipeline.identity.directory import Directory, build_directory
 from proxy.pipeline.routing.presets import preset_rows, static_rows
@@ -22,7 +24,7 @@ from proxy.pipeline.upstream.key_limits import PastKeyUse
 from proxy.pipeline.upstream.provider_health import Health
 from proxy.policy.host import Hosts
 from proxy.policy.origin import Origins
-from proxy.policy.quota import QuotaBook, use_case_scope
+from proxy.policy.quota import SettledRow
 from proxy.policy.quota.window import window_at
 from proxy.providers.build import build_providers
 from proxy.providers.key import Key
@@ -42,7 +44,7 @@ class SnapshotBuilder:
         self._providers: Mapping[str, ProviderRow] = {}  # of the snapshot in force
         self._retired = RetiredProviders()
         self._pasts: list[tuple[Key, list[PastKeyUse]]] = []  # of keys, for the snapshot that is being built
-        self.book: QuotaBook | None = None  # the totals of quotas, once they have been read at start
+        self.limiter: Limiter | None = None  # once the totals of quotas have been read at start
         self.missing_limits: tuple[MissingLimit, ...] = ()
 
     async def build(self, settings: Settings) -> Snapshot:
@@ -112,22 +114,16 @@ class SnapshotBuilder:
         From the first moment every admitted request counts, whatever its configuration; then the past is read, without
         what has been counted meanwhile.
         """
-        book, now_ms = self.book, self._clock.now_ms()
-        if book is None:
+        limiter, now_ms = self.limiter, self._clock.now_ms()
+        if limiter is None:
             return
+
+        async def read_past(use_case: str, counted: set[int]) -> tuple[list[SettledRow], list[SettledRow]]:
+            await self._ledger.flush()  # what was let in before is read, so it has to be there
+            return await asyncio.to_thread(past_of, self._reports, use_case, zone, now_ms, counted)
+
         for use_case in quotas:
-            scope = use_case_scope(use_case)
-            if book.keeps(scope):
-                continue
-            counted, is_read = book.open_scope(scope), False
-            try:
-                await self._ledger.flush()  # what was let in before is read, so it has to be there
-                past = await asyncio.to_thread(past_of, self._reports, use_case, zone, now_ms, counted)
-                book.load_past(scope, *past)
-                is_read = True
-            finally:
-                if not is_read:
-                    book.close_scope(scope)
+            await limiter.follow(use_case, partial(read_past, use_case))
 
 
 def _limited_keys(rows: Iterable[ProviderRow]) -> list[tuple[str, Key]]:

@@ -47,7 +47,7 @@ class _Quoting:
     """The part of the services that a quote reads."""
 
     catalogue: ModelLists
-    desk: MemoryLimiter
+    limiter: MemoryLimiter
     health: Health
     clock: Clock
     forms: ParameterForms = field(default_factory=ParameterForms)

@@ -49,7 +49,7 @@ class HoldWatch:
     def _ownerless(self) -> frozenset[int]:
         services = self._services
         owners = services.in_flight.ids() | self._pending.ids()
-        held = services.desk.book.open_ids() | services.claims.ids()
+        held = {*services.limiter.open_ids()} | services.claims.ids()
         return frozenset(held - owners)
 
     def _places(self) -> int:
@@ -59,22 +59,22 @@ class HoldWatch:
 
     async def _end(self, request_id: int) -> None:
         """End a hold by what the ledger says, read after all queued writes, so that an end under way comes first."""
-        services, book = self._services, self._services.desk.book
+        services, limiter = self._services, self._services.limiter
         services.claims.drop(request_id)
         try:
             row = await services.ledger.state(request_id)
         except TollkeeperError:
             return  # the disk refuses: the writer keeps the end, and is its owner until it lands
-        if request_id not in book.open_ids():
+        if request_id not in limiter.open_ids():
             return
-        extra = {"request_id": id_text(request_id), "held_pusd": book.held_pusd(request_id)}
+        extra = {"request_id": id_text(request_id), "held_pusd": limiter.held_pusd(request_id)}
         if row is None:
             log.warning("hold.without_owner", extra={**extra, "kind": "quota", "then": "given back: it has no row"})
-            services.desk.cancel(request_id)
+            await limiter.release(request_id)
         elif row.state in ("open", "pending"):
             log.warning("hold.without_owner", extra={**extra, "kind": "quota", "then": "being settled"})
-            services.desk.ended(request_id, "pending", None, 0)
+            await limiter.settle(request_id, "pending", None, 0)
             services.look_up_later(request_id)
         else:
             log.warning("hold.without_owner", extra={**extra, "kind": "quota", "then": "ended as its row"})
-            services.desk.ended(request_id, row.state, row.cost_pusd, row.tokens, row.pieces)
+            await limiter.settle(request_id, row.state, row.cost_pusd, row.tokens, row.pieces)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from proxy.core.clock import Clock
 from proxy.core.limit_kinds import Pieces
-from proxy.pipeline.admission.limiter import MemoryLimiter
+from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.counters import Counters
 from proxy.pipeline.identity.user_lookup import own_keys
 from proxy.pipeline.settlement.overrun import report_overrun
@@ -45,11 +45,11 @@ _AT_ONCE = 8  # look-ups in parallel: a crash under load leaves hundreds
 class SettlePending:
     """One task for each request that waits for its figure."""
 
-    def __init__(self, ledger: Ledger, live: Live, clock: Clock, desk: MemoryLimiter, tally: Counters) -> None:
+    def __init__(self, ledger: Ledger, live: Live, clock: Clock, limiter: Limiter, tally: Counters) -> None:
         self._ledger = ledger
         self._live = live
         self._clock = clock
-        self._desk = desk
+        self._limiter = limiter
         self._tally = tally
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._made_with: dict[int, Mapping[int, GenerationAccess]] = {}  # as long as the task runs
@@ -122,17 +122,17 @@ class SettlePending:
         shared = zip(row.attempts, row.shares(), strict=True)
         found = await asyncio.gather(*(self._figure(row, attempt, share) for attempt, share in shared))
         end = _end(row, found, self._clock.now_ms())
-        self._desk.cover(end.id, end.cost_pusd or 0)  # what exceeds the reservation counts before the commit
+        await self._limiter.raise_to(
+            end.id, end.cost_pusd or 0
+        )  # what exceeds the reservation counts before the commit
         if OVER in (end.flags or "").split():
             report_overrun(self._tally, end.id, end.user, end.model, end.cost_pusd or 0, row.reserved_pusd or 0)
-        await self._ledger.end(
-            end,
-            lambda error: (
-                None
-                if error is not None
-                else self._desk.ended(end.id, end.state, end.cost_pusd, end.quota_tokens, end.pieces)
-            ),
-        )
+
+        def written(error: Exception | None) -> None:
+            if error is None:
+                self._limiter.settle(end.id, end.state, end.cost_pusd, end.quota_tokens, end.pieces)
+
+        await self._ledger.end(end, written)
 
     async def _figure(self, row: UnfinishedRequest, attempt: UnfinishedAttempt, share: Reserved) -> "_Figure":
         """Return what an attempt cost: the known figure, the provider's own record, or its share of the reservation."""

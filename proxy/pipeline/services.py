@@ -6,7 +6,7 @@ from typing import Protocol
 
 from proxy.core.clock import Clock
 from proxy.pipeline.access_log import AccessLog
-from proxy.pipeline.admission.limiter import MemoryLimiter
+from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.counters import Counters
 from proxy.pipeline.events import Publisher
 from proxy.pipeline.idempotency_claim import IdempotencyClaims
@@ -36,7 +36,7 @@ class Services:
     clock: Clock
     live: Live
     catalogue: ModelLists
-    desk: MemoryLimiter
+    limiter: Limiter
     health: Health
     look_up_later: "LookUpLater"  # the job that settles pending requests
     patience: WriteTimeout = field(default_factory=WriteTimeout)

@@ -119,7 +119,7 @@ async def explained(
         planned, left_out = await bookable_targets(context, planned, services)
     route, order = ordered_targets(context, planned, services)
     quoted = await quote(context, route, services)
-    rows = services.desk.book.limits_view(identity.allowance.quotas, context.started_ms)
+    rows = await services.limiter.limits(identity.allowance.quotas, context.started_ms)
     return {
         "user": identity.user,
         "requested_model": route.requested_model,

@@ -33,7 +33,7 @@ from proxy.pipeline.admission.limiter import MemoryLimiter
 from proxy.pipeline.admission.reserve import day_text
 from proxy.pipeline.identity.directory import build_directory
 from proxy.pipeline.values.identity import Identity
-from proxy.policy.quota import Amounts, Hold, QuotaBook
+from proxy.policy.quota import Amounts, QuotaBook
 from proxy.policy.trusted_clock import TrustedClock
 from proxy.storage.rows import OpenRow, RequestEnd
 from proxy.storage.sqlite.connect import open_reader
@@ -63,11 +63,11 @@ class Outcome:
 
 
 class Till:
-    """One user's way through desk and ledger, with the same calls in the same order as the pipeline's."""
+    """One user's way through limiter and ledger, with the same calls in the same order as the pipeline's."""
 
-    def __init__(self, identity: Identity, desk: MemoryLimiter, ledger: SqliteLedger, outcome: Outcome) -> None:
+    def __init__(self, identity: Identity, limiter: MemoryLimiter, ledger: SqliteLedger, outcome: Outcome) -> None:
         self.identity = identity
-        self.desk = desk
+        self.limiter = limiter
         self.clock = TrustedClock(SystemClock())
         self._ledger = ledger
         self._outcome = outcome
@@ -77,11 +77,11 @@ class Till:
         now_ms = self.clock.now_ms()
         row = self._open_row(self._ledger.ids.next(now_ms), now_ms)
         allowance = self.identity.allowance
-        admitted = self.desk.reserve(
+        refused = await self.limiter.reserve(
             row.id, allowance.scopes, now_ms, Amounts(cost_pusd=_RESERVED_PUSD, tokens=0), allowance.quotas
         )
-        if not isinstance(admitted, Hold):
-            raise BenchError(f"a request of the bench was refused: {admitted.quota} is too low for it")
+        if refused is not None:
+            raise BenchError(f"a request of the bench was refused: {refused.quota} is too low for it")
         await self._ledger.open(row)
         self._outcome.reserved += 1
         return row
@@ -93,7 +93,7 @@ class Till:
 
     def _written(self, end: RequestEnd, error: Exception | None) -> None:
         if error is None:
-            self.desk.ended(end.id, end.state, end.cost_pusd, end.quota_tokens)
+            self.limiter.settle(end.id, end.state, end.cost_pusd, end.quota_tokens)
         else:
             self._outcome.faults.append(f"a settlement was refused: {error}")
 
@@ -101,7 +101,7 @@ class Till:
         return OpenRow(
             id=id_,
             started_ms=now_ms,
-            day=day_text(now_ms, self.desk.book.zone),
+            day=day_text(now_ms, self.limiter.book.zone),
             user=self.identity.user,
             group_name=self.identity.group,
             token_id=self.identity.token_id,
@@ -217,11 +217,11 @@ async def check_books(path: Path, till: Till, outcome: Outcome) -> None:
     with closing(open_reader(path)) as reader:
         rows = reader.execute("SELECT count(*), ifnull(sum(state <> 'settled'), 0) FROM requests").fetchone()
     outcome.rows, outcome.unsettled = rows
-    outcome.faults += till.desk.book.audit()
+    outcome.faults += till.limiter.book.audit()
     now_ms = till.clock.now_ms()
-    fresh = await asyncio.to_thread(rebuilt_book, SqliteReports(path), till.desk.book.zone, now_ms)
+    fresh = await asyncio.to_thread(rebuilt_book, SqliteReports(path), till.limiter.book.zone, now_ms)
     quotas = till.identity.allowance.quotas
-    running, read = till.desk.book.limits_view(quotas, now_ms), fresh.limits_view(quotas, now_ms)
+    running, read = till.limiter.book.limits_view(quotas, now_ms), fresh.limits_view(quotas, now_ms)
     outcome.faults += [
         f"running {ours}, from rows {theirs}" for ours, theirs in zip(running, read, strict=True) if ours != theirs
     ]

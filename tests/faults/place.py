@@ -16,6 +16,7 @@ from proxy.core.clock import SystemClock
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.verify import ExpectedTotals, verify
 from tests.faults.raw_upstream import RawUpstream
+from tests.support.book import book_of
 from tests.support.installation import OPENAI_KEY, PRICES, PROVIDER_KEY, settings, token_hash_of, token_of, write_config
 from tests.support.leaks import nothing_leaks
 from tests.support.patience import eventually
@@ -109,7 +110,7 @@ class Place:
         await self.quiet()
         assert {row["state"] for row in self.rows()} <= {"settled", "released"}
         assert {attempt["outcome"] for attempt in self.attempts()} & {"open"} == set()
-        assert self.app.services.desk.book.audit() == []
+        assert book_of(self.app.services).audit() == []
         answer = await ask(self.app.port, "GET", "/v1/me/limits", token=self.token)
         assert [(limit["kind"], limit.get("reserved_pusd")) for limit in answer.json()["limits"]] == [("cost", 0)]
         findings = await asyncio.to_thread(self._audit)

@@ -20,6 +20,7 @@ from proxy.storage.ledger import LedgerUnavailableError
 from proxy.storage.sqlite.ledger import SqliteLedger
 from proxy.storage.sqlite.writer import Writer
 from tests.quotas.place import Place, user
+from tests.support.book import book_of
 from tests.support.installation import PROVIDER_KEY
 from tests.support.patience import eventually
 from tests.support.stand import CHAT, MODEL, sqlite_ledger
@@ -116,14 +117,14 @@ async def nothing_is_held(place: Place) -> None:
     async def look() -> bool:
         lines = [view.running or 0 for view in parts.health.views().values()]
         idle = not parts.in_flight and not place.app.pending.waiting and not parts.claims and not any(lines)
-        return idle and not parts.desk.book.open_ids() and not place.rows("SELECT 1 FROM requests WHERE state = 'open'")
+        return idle and not book_of(parts).open_ids() and not place.rows("SELECT 1 FROM requests WHERE state = 'open'")
 
     await eventually(look)
     for row in await place.limits():
         assert row["reserved"] in (0, "0"), row
     for totals in parts.health.use._scopes.values():
         assert not any(any(window.reserved) for window in totals.windows.values())
-    assert parts.desk.book.audit() == []
+    assert book_of(parts).audit() == []
 
 
 @pytest.mark.sampled(0.3)
@@ -173,7 +174,7 @@ async def test_one_who_is_cut_while_the_disk_is_busy(
     client = await place.begin_chat(max_tokens=9)
 
     async def is_held() -> bool:
-        return bool(place.app.services.desk.book.open_ids())
+        return bool(book_of(place.app.services).open_ids())
 
     await eventually(is_held)
     if refuses:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.quotas.place import Place, body_of, error_of, user
+from tests.support.book import book_of, limiter_of
 from tests.support.installation import ADMIN_TOKEN, settings, token_of, write_config
 from tests.support.patience import eventually
 from tests.support.raw import Client, ask, connect, request_bytes
@@ -57,7 +58,7 @@ async def test_the_first_limit_of_a_use_case_holds_for_all_that_is_not_in_yet(op
     assert statuses.count(402) == MANY - LIMIT + 1
     await place.restart()
     assert (await place.chat(model="texts")).status == 402
-    assert place.app.services.desk.book.audit() == []
+    assert book_of(place.app.services).audit() == []
 
 
 async def test_what_is_let_in_while_the_past_is_read_counts(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,11 +87,11 @@ async def test_what_is_let_in_while_the_past_is_read_counts(opened: Open, monkey
     assert (await place.chat(model="texts")).status == 402
     assert (await running.read_answer()).status == 200
     await place.quiet()
-    totals = parts.desk.book._scope("use_case:sms")
+    totals = book_of(parts)._scope("use_case:sms")
     kept = {name: (span.settled, span.reserved) for name, span in totals.windows.items()}
     await place.restart()
     assert (await place.chat(model="texts")).status == 402
-    fresh = place.app.services.desk.book._scope("use_case:sms")
+    fresh = book_of(place.app.services)._scope("use_case:sms")
     assert {name: (span.settled, span.reserved) for name, span in fresh.windows.items()} == kept
     assert len(place.rows()) == 4
 
@@ -117,14 +118,14 @@ async def test_a_limit_that_comes_while_a_request_waits_for_room(opened: Open) -
     second = await place.begin_chat()
 
     async def waits() -> bool:
-        return bool(place.app.services.desk._waiting)
+        return bool(limiter_of(place.app.services)._waiting)
 
     await eventually(waits)
     await place.configure({**world(anna=user("anna", disabled=True)), **rules, "limits": {"cost": "$9/day"}})
     assert (await first.read_answer()).status == 200
     refused = await second.read_answer()
     assert (refused.status, error_of(refused)["code"]) == (403, "token_disabled")
-    assert place.app.services.desk.book.open_ids() == set()
+    assert book_of(place.app.services).open_ids() == set()
 
 
 @pytest.mark.parametrize("mistake", ["schema", "pattern"])

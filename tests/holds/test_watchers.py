@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 
 from proxy.cli.logs import Output
+from proxy.core.done import NOTHING_LEFT
 from proxy.core.user_token import token_hash
 from proxy.jobs import hold_watch, part_watch
 from proxy.jobs import runner as job_runner
 from proxy.jobs.runner import JobRunner
-from proxy.policy.quota import Amounts, Hold
+from proxy.policy.quota import Amounts
 from proxy.storage.sqlite.writer import Writer
 from tests.quotas.place import Place, error_of, user
+from tests.support.book import book_of, limiter_of
 from tests.support.control import Controls
 from tests.support.installation import settings, token_of, write_config
 from tests.support.patience import eventually
@@ -179,20 +181,22 @@ async def test_a_hold_without_an_owner(opened: Open, monkeypatch: pytest.MonkeyP
 
     async def told() -> bool:
         seen.append(watch.count)
-        return not parts.desk.book.open_ids() and not place.app.pending.waiting
+        return not book_of(parts).open_ids() and not place.app.pending.waiting
 
     identity = place.app.live.current.directory.find(token_hash(token_of("anna")))
     assert identity is not None
     id_ = parts.ledger.ids.next(parts.clock.now_ms())
-    outcome = parts.desk.reserve(id_, identity.identity.allowance.scopes, parts.clock.now_ms(), Amounts(5, 0), ())
-    assert isinstance(outcome, Hold)
+    outcome = await limiter_of(parts).reserve(
+        id_, identity.identity.allowance.scopes, parts.clock.now_ms(), Amounts(5, 0), ()
+    )
+    assert outcome is None
     await eventually(told)
     assert max(seen) == 1
     assert (await place.limit())["reserved_pusd"] == 0
 
-    real, parts.desk.ended = parts.desk.ended, lambda *_: None  # type: ignore[method-assign]
+    real, limiter_of(parts).settle = limiter_of(parts).settle, lambda *_: NOTHING_LEFT  # type: ignore[method-assign]
     assert (await place.chat()).status == 200
-    parts.desk.ended = real  # type: ignore[method-assign]
+    limiter_of(parts).settle = real  # type: ignore[method-assign]
     await eventually(told)
     (row,) = place.rows()
     limit = await place.limit()

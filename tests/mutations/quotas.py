@@ -25,10 +25,10 @@ MUTATIONS: Final = (
                 "admission = outcome\n"
                 "from asyncio import sleep\n"
                 "from proxy.policy.quota import Amounts\n"
-                "services.desk.cancel(context.id)\n"
+                "await services.limiter.release(context.id)\n"
                 "await sleep(0)\n"
                 "amounts = Amounts(admission.amount_pusd or 0, admission.tokens or 0)\n"
-                "services.desk.reserve(context.id, wanted.allowance.scopes, wanted.now_ms, amounts, ())",
+                "await services.limiter.reserve(context.id, wanted.allowance.scopes, wanted.now_ms, amounts, ())",
             ),
         ),
         (_BURST,),
@@ -51,10 +51,10 @@ MUTATIONS: Final = (
         (
             Patch(
                 "_fit_budget",
-                "return _unaffordable(found, wanted, desk, snapshot)",
+                "return await _unaffordable(found, wanted, limiter, snapshot)",
                 "if left:\n"
                 "    return Admission(left, _tokens(wanted, None), None, lowered=False)\n"
-                "return _unaffordable(found, wanted, desk, snapshot)",
+                "return await _unaffordable(found, wanted, limiter, snapshot)",
             ),
         ),
         (_BURST, f"{_CLAMP}never_below_256"),

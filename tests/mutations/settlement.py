@@ -66,11 +66,11 @@ MUTATIONS: Final = (
         (
             Patch(
                 "Recorder._written",
-                "self._services.desk.ended("
+                "self._services.limiter.settle("
                 "id_, verdict.state, verdict.cost_pusd, self._quota_tokens, self._quota_pieces)",
                 "if not self._context.gone:\n"
                 "    tokens, pieces = self._quota_tokens, self._quota_pieces\n"
-                "    self._services.desk.ended(id_, verdict.state, verdict.cost_pusd, tokens, pieces)",
+                "    self._services.limiter.settle(id_, verdict.state, verdict.cost_pusd, tokens, pieces)",
             ),
         ),
         (f"{_SETTLING}a_cancelled_request_leaves_no_reservation",),
@@ -78,7 +78,7 @@ MUTATIONS: Final = (
     Mutation(
         "reservation-lost-on-a-full-disk",
         "A reservation whose row could not be written is never given back.",
-        (Patch("Recorder.end", "services.desk.cancel(self.reservation.id)"),),
+        (Patch("Recorder.end", "await services.limiter.release(self.reservation.id)"),),
         (f"{_SETTLING}no_reservation_on_disk_no_request",),
     ),
     Mutation(
@@ -164,7 +164,7 @@ MUTATIONS: Final = (
     Mutation(
         "pending-frees-the-hold",
         "While the figure is looked up the money counts as free.",
-        (Patch("MemoryLimiter.ended", "self.book.stop_running", "self.book.release"),),
+        (Patch("MemoryLimiter.settle", "self.book.stop_running", "self.book.release"),),
         (f"{_SETTLING}a_figure_that_comes_late",),
     ),
     Mutation(

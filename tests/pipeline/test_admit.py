@@ -1,5 +1,6 @@
 """What is set aside for a request, and how long its answer may be: by price, budget, token limits, the user's own."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -52,7 +53,7 @@ def facts(**fields: Any) -> BodyFacts:
     return read_facts({**BODY, **fields}, SIZE_BYTES)
 
 
-class Desk:
+class Counter:
     """One book, to which requests come one after the other."""
 
     def __init__(self, **quotas: Any) -> None:
@@ -64,7 +65,8 @@ class Desk:
         self, allowed: Allowance, wanted: BodyFacts, prices: tuple[Price, ...] | None = (PRICE,)
     ) -> Admission | AdmissionRefused:
         self._id += 1
-        return admit(AdmissionRequest(self._id, NOW_MS, allowed, wanted, prices), self.limiter, self._snapshot)
+        asked = AdmissionRequest(self._id, NOW_MS, allowed, wanted, prices)
+        return asyncio.run(admit(asked, self.limiter, self._snapshot))
 
     def admitted(
         self, allowed: Allowance, wanted: BodyFacts, prices: tuple[Price, ...] | None = (PRICE,)
@@ -88,88 +90,88 @@ class Desk:
 
 def test_without_limits_the_worst_case_is_noted_and_nothing_lowered() -> None:
     """It stands in the row, so that a crash leaves an amount; the body stays as it came."""
-    amount_pusd, counted, max_tokens, lowered = Desk().admitted(allowance(), facts(max_tokens=300))
+    amount_pusd, counted, max_tokens, lowered = Counter().admitted(allowance(), facts(max_tokens=300))
     assert amount_pusd is not None
     assert amount_pusd > SIZE_BYTES * INPUT_PUSD // 4 + 300 * OUTPUT_PUSD
     assert (counted, max_tokens, lowered) == (None, None, False)
-    assert Desk().admitted(allowance(), facts(), prices=None) == (None, None, None, False)
+    assert Counter().admitted(allowance(), facts(), prices=None) == (None, None, None, False)
 
 
 def test_the_worst_case_is_that_of_the_dearest_target() -> None:
-    alone = Desk().admitted(allowance(), facts(max_tokens=300), (DEAR,))
-    assert Desk().admitted(allowance(), facts(max_tokens=300), (PRICE, DEAR)) == alone
-    assert alone > Desk().admitted(allowance(), facts(max_tokens=300))
+    alone = Counter().admitted(allowance(), facts(max_tokens=300), (DEAR,))
+    assert Counter().admitted(allowance(), facts(max_tokens=300), (PRICE, DEAR)) == alone
+    assert alone > Counter().admitted(allowance(), facts(max_tokens=300))
 
 
 def test_canned_answers_hold_no_money() -> None:
-    assert Desk().admitted(allowance(cost(0)), facts(), prices=()) == (0, None, None, False)
-    assert Desk().admitted(allowance(tokens(9)), facts(), prices=()) == (0, 0, None, False)
+    assert Counter().admitted(allowance(cost(0)), facts(), prices=()) == (0, None, None, False)
+    assert Counter().admitted(allowance(tokens(9)), facts(), prices=()) == (0, 0, None, False)
 
 
 def test_what_was_let_in_is_held() -> None:
-    desk = Desk()
-    amount_pusd, counted, _, _ = desk.admitted(allowance(cost(10**12), tokens(10**6)), facts(max_tokens=300))
-    assert desk.held == [amount_pusd, counted, 1]
+    counter = Counter()
+    amount_pusd, counted, _, _ = counter.admitted(allowance(cost(10**12), tokens(10**6)), facts(max_tokens=300))
+    assert counter.held == [amount_pusd, counted, 1]
     assert counted is not None
     assert counted >= 300 + SIZE_BYTES // 4
 
 
 def test_an_answer_is_shortened_to_what_the_budget_pays() -> None:
-    desk = Desk()
-    full = desk.admitted(allowance(cost(10**12)), facts(max_tokens=900))
+    counter = Counter()
+    full = counter.admitted(allowance(cost(10**12)), facts(max_tokens=900))
     assert full[2:] == (900, False)  # written out, so that no provider takes a bound of its own
     assert full[0] is not None
-    short = Desk().admitted(allowance(cost(full[0] - 1)), facts(max_tokens=900))
+    short = Counter().admitted(allowance(cost(full[0] - 1)), facts(max_tokens=900))
     assert short[3]
     assert short[2] is not None
     assert 256 <= short[2] < 900
     assert short[0] is not None
     assert short[0] < full[0]
     wanted = allowance(cost(full[0] - 1))
-    refused = Desk(on_over_budget="refuse").refused(wanted, facts(max_tokens=900))
+    refused = Counter(on_over_budget="refuse").refused(wanted, facts(max_tokens=900))
     assert (refused.error.status, refused.waiting_helps) == (402, False)
 
 
 def test_nothing_is_cut_below_what_is_worth_having() -> None:
     """256 tokens, or as few as were asked for; where not even those are paid for the limit refuses."""
-    desk, little = Desk(), cost(SIZE_BYTES * INPUT_PUSD)
-    refused = desk.refused(allowance(little), facts(max_tokens=900))
+    counter, little = Counter(), cost(SIZE_BYTES * INPUT_PUSD)
+    refused = counter.refused(allowance(little), facts(max_tokens=900))
     assert refused.error.status == 402
-    assert desk.held == [0, 0, 0]
-    assert not desk.refused(allowance(little), facts(max_tokens=900)).waiting_helps
+    assert counter.held == [0, 0, 0]
+    assert not counter.refused(allowance(little), facts(max_tokens=900)).waiting_helps
 
 
 def test_waiting_helps_where_open_requests_hold_what_is_missing() -> None:
-    desk = Desk()
-    first = desk.ask(allowance(cost(10**12)), facts(max_tokens=900))
+    counter = Counter()
+    first = counter.ask(allowance(cost(10**12)), facts(max_tokens=900))
     assert isinstance(first, Admission)
     assert first.amount_pusd is not None
     limit = allowance(cost(first.amount_pusd + 1000))
-    assert desk.refused(limit, facts(max_tokens=900)).waiting_helps
-    desk.limiter.ended(1, "settled", first.amount_pusd, 10)
-    assert not desk.refused(limit, facts(max_tokens=900)).waiting_helps
+    assert counter.refused(limit, facts(max_tokens=900)).waiting_helps
+    counter.limiter.settle(1, "settled", first.amount_pusd, 10)
+    assert not counter.refused(limit, facts(max_tokens=900)).waiting_helps
 
 
 def test_a_soft_limit_holds_what_is_likely_not_the_worst_case() -> None:
     """The answer keeps its length; where the money is spent already the limit refuses."""
-    desk, limit = Desk(), allowance(cost(950 * OUTPUT_PUSD, "soft"))
-    amount_pusd, _, max_tokens, lowered = desk.admitted(limit, facts(max_tokens=900))
+    counter, limit = Counter(), allowance(cost(950 * OUTPUT_PUSD, "soft"))
+    amount_pusd, _, max_tokens, lowered = counter.admitted(limit, facts(max_tokens=900))
     assert amount_pusd is not None
     assert amount_pusd > 950 * OUTPUT_PUSD
     assert (max_tokens, lowered) == (None, False)
-    desk.limiter.ended(1, "settled", 950 * OUTPUT_PUSD, 10)
-    assert desk.refused(limit, facts(max_tokens=900)).error.status == 402
+    counter.limiter.settle(1, "settled", 950 * OUTPUT_PUSD, 10)
+    assert counter.refused(limit, facts(max_tokens=900)).error.status == 402
 
 
 def test_token_limits_shorten_too() -> None:
     """One request takes at most half of the tokens that are left."""
-    _, counted, max_tokens, lowered = Desk().admitted(allowance(tokens(2_000)), facts(), prices=None)
+    _, counted, max_tokens, lowered = Counter().admitted(allowance(tokens(2_000)), facts(), prices=None)
     assert lowered
     assert max_tokens is not None
     assert 256 <= max_tokens <= 1_000
     assert counted is not None
     assert counted <= 2_000
-    assert Desk(on_over_budget="refuse").refused(allowance(tokens(1_200)), facts(max_tokens=900)).error.status == 402
+    assert Counter(on_over_budget="refuse").refused(allowance(tokens(1_200)), facts(max_tokens=900)).error.status == 402
 
 
 @pytest.mark.parametrize(
@@ -178,13 +180,13 @@ def test_token_limits_shorten_too() -> None:
 )
 def test_the_users_own_maximum(asked: int | None, own: int, sent: int | None) -> None:
     wanted = facts() if asked is None else facts(max_tokens=asked)
-    assert Desk().admitted(allowance(max_tokens=own), wanted)[2:] == (sent, sent is not None)
+    assert Counter().admitted(allowance(max_tokens=own), wanted)[2:] == (sent, sent is not None)
 
 
 def test_a_thinking_budget_that_the_users_maximum_has_no_room_for() -> None:
     wanted = replace(facts(max_tokens=5_000), min_output_tokens=2_001)
     with pytest.raises(CallerError) as caught:
-        Desk().ask(allowance(max_tokens=500), wanted)
+        Counter().ask(allowance(max_tokens=500), wanted)
     assert caught.value.status == 400
     assert "2000" in caught.value.message
 
@@ -192,12 +194,12 @@ def test_a_thinking_budget_that_the_users_maximum_has_no_room_for() -> None:
 def test_without_a_bound_there_is_no_hard_limit_on_cost() -> None:
     endless = price_from_config(input="1", output="2")
     with pytest.raises(CallerError):
-        Desk().ask(allowance(cost(10**12)), facts(), (endless,))
-    assert Desk().admitted(allowance(), facts(), (endless,)) == (None, None, None, False)
+        Counter().ask(allowance(cost(10**12)), facts(), (endless,))
+    assert Counter().admitted(allowance(), facts(), (endless,)) == (None, None, None, False)
 
 
 def test_more_than_a_row_can_hold() -> None:
     golden = price_from_config(input="1", output="1000", request="9223372", context_tokens=10_000)
     with pytest.raises(CallerError) as caught:
-        Desk().ask(allowance(), facts(max_tokens=1_000), (golden,))
+        Counter().ask(allowance(), facts(max_tokens=1_000), (golden,))
     assert caught.value.status == 400

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.quotas.place import Place, body_of, cost, place, usd, user
+from tests.support.book import book_of
 from tests.support.installation import token_of
 from tests.support.raw import Client, connect, request_bytes
 from tests.support.stand import CHAT
@@ -117,9 +118,9 @@ async def _run_one(it: Place, burst: Burst, clients: list[Client], tally: Tally)
     _judge(burst, statuses, tally)
     spent = await _used(it, burst.scope)
     tally.overspent_pusd += max(0, spent - limit) if limit else 0
-    if it.app.services.desk.book.open_requests():
+    if book_of(it.app.services).open_requests():
         await asyncio.sleep(_REST_S)
-    tally.reserved_left_pusd += sum(held.cost_pusd for held in it.app.services.desk.book.open_requests().values())
+    tally.reserved_left_pusd += sum(held.cost_pusd for held in book_of(it.app.services).open_requests().values())
     tally.bursts += 1
 
 
@@ -163,7 +164,7 @@ async def _hold_against_the_books(it: Place, tally: Tally) -> None:
         tally.faults.append("ledger and books differ in some generation")
     if len(rows) != tally.admitted:
         tally.faults.append(f"{len(rows)} rows for {tally.admitted} requests that were let in")
-    tally.faults += it.app.services.desk.book.audit()
+    tally.faults += book_of(it.app.services).audit()
     for row in await it.limits("anna"):
         if row["scope"] == "all" and row["used_pusd"] != tally.ledger_pusd:
             tally.faults.append(f"totals say {usd(row['used_pusd'])}, rows {usd(tally.ledger_pusd)}")

@@ -17,6 +17,7 @@ from proxy.app import App
 from proxy.config.load import load_file
 from proxy.core.money import pusd_to_usd
 from proxy.web.server.sockets import socket_path
+from tests.support.book import book_of
 from tests.support.control import Controls
 from tests.support.installation import ADMIN_TOKEN, settings, token_hash_of, token_of, write_config
 from tests.support.leaks import nothing_leaks
@@ -238,7 +239,7 @@ class Place:
         booked = {row["generation_id"]: row["cost_pusd"] for row in self.rows() if row["generation_id"]}
         assert booked == charged
         assert sum(row["cost_pusd"] for row in self.rows()) == books["total_pusd"]
-        faults = self.app.services.desk.book.audit()
+        faults = book_of(self.app.services).audit()
         assert faults == [], faults
 
 

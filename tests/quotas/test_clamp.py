@@ -16,6 +16,7 @@ from tests.quotas.place import (
     usd,
     user,
 )
+from tests.support.book import limiter_of
 from tests.support.patience import eventually
 
 Open = Callable[..., Awaitable[Place]]
@@ -172,7 +173,7 @@ async def test_waits_for_the_reservation_of_another(opened: Open) -> None:
     second = asyncio.ensure_future(place.chat(max_tokens=256))
 
     async def waits() -> bool:
-        return bool(place.app.services.desk._waiting)
+        return bool(limiter_of(place.app.services)._waiting)
 
     await eventually(waits)
     assert len(await place.sim.requests()) == 1
@@ -204,7 +205,7 @@ async def test_whoever_hangs_up_while_waiting_takes_nothing(opened: Open) -> Non
     second = await place.begin_chat(max_tokens=256)
 
     async def waits() -> bool:
-        return bool(place.app.services.desk._waiting)
+        return bool(limiter_of(place.app.services)._waiting)
 
     await eventually(waits)
     await second.hang_up()

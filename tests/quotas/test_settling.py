@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.quotas.place import Place, cost, error_of, user
+from tests.support.book import book_of
 from tests.support.control import Controls
 from tests.support.installation import settings, token_of, write_config
 from tests.support.patience import eventually
@@ -139,7 +140,7 @@ async def test_a_cancelled_request_leaves_no_reservation(opened: Open) -> None:
     await place.quiet()
     assert [row["reserved"] for row in await place.limits() if row["kind"] != "cost"] == [0, 0]
     assert (await place.limit())["reserved_pusd"] == 0
-    assert place.app.services.desk.book.open_requests() == {}
+    assert book_of(place.app.services).open_requests() == {}
     await place.check_books()
 
 

@@ -35,6 +35,7 @@ from proxy.storage.sqlite.verify import ExpectedTotals, verify
 from proxy.web.server.aiohttp_downstream import AiohttpDownstream
 from proxy.wire.usage import Usage
 from tests.quotas.place import Place, cost, user
+from tests.support.book import book_of
 from tests.support.installation import PROVIDER_KEY, token_hash_of
 from tests.support.patience import eventually
 from tests.support.stand import MESSAGES, MODEL, read_rows, simulator
@@ -198,7 +199,7 @@ async def _example(place: Place, histories: list[tuple[list[tuple[str, int]], st
     database = place.folder / "ledger.db"
 
     async def quiet() -> bool:
-        return not place.app.services.desk.book.open_requests()
+        return not book_of(place.app.services).open_requests()
 
     await eventually(quiet)
     rows = await asyncio.to_thread(read_rows, database, "SELECT * FROM requests")
@@ -207,7 +208,7 @@ async def _example(place: Place, histories: list[tuple[list[tuple[str, int]], st
     for row in rows:
         _check(told[row["id"]], row, [one for one in attempts if one["request_id"] == row["id"]])
     assert await _audited(place) == []
-    book, now_ms = place.app.services.desk.book, place.clock.now_ms()
+    book, now_ms = book_of(place.app.services), place.clock.now_ms()
     again = await asyncio.to_thread(rebuilt_book, place.app.reports, UTC, now_ms)
     token = place.app.live.current.directory.find(token_hash_of("anna").removeprefix("sha256:"))
     assert token is not None

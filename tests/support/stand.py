@@ -10,7 +10,6 @@ from typing import Any
 
 from proxy.app import App
 from proxy.config.load import load_file
-from proxy.providers.kinds import DIALECTS, Dialects
 from proxy.simulator.server import Simulator
 from proxy.storage.sqlite.ledger import SqliteLedger
 from tests.support.control import SEED, Controls
@@ -120,14 +119,14 @@ async def simulator() -> AsyncIterator[Controls]:
 
 
 @asynccontextmanager
-async def stand(folder: Path, more: Mapping[str, Any] | None = None) -> AsyncIterator[Stand]:
-    """Run a proxy and its simulator in this loop; more is laid over the configuration.
+async def stand(folder: Path, more: Mapping[str, Any] | None = None, **parts: Any) -> AsyncIterator[Stand]:
+    """Run a proxy and its simulator in this loop; more is laid over the configuration, parts are handed to App.
 
     When it ends, no task and no descriptor is left.
     """
     async with nothing_leaks(), simulator() as sim:
         path = write_config(folder, settings(sim.url, more))
-        async with app_in_loop(path) as app:
+        async with app_in_loop(path, **parts) as app:
             found = Stand(folder, app, sim)
             await models_known(app)
             await sim.forget()
@@ -135,16 +134,14 @@ async def stand(folder: Path, more: Mapping[str, Any] | None = None) -> AsyncIte
 
 
 @asynccontextmanager
-async def app_in_loop(
-    path: Path, environ: Mapping[str, str] | None = None, dialects: Dialects = DIALECTS
-) -> AsyncIterator[App]:
+async def app_in_loop(path: Path, environ: Mapping[str, str] | None = None, **parts: Any) -> AsyncIterator[App]:
     """Run a proxy in this loop. The collector's settings, which a proxy of its own process makes, are put back."""
 
     def load() -> Any:
         return load_file(path, environ or {})
 
     threshold = gc.get_threshold()
-    app = App(load, dialects=dialects)
+    app = App(load, **parts)
     try:
         await app.start(load())
         yield app

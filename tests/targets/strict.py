@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from proxy.app import App
+from tests.support.book import book_of
 from tests.support.installation import settings, token_hash_of, token_of, write_config
 from tests.support.leaks import nothing_leaks
 from tests.support.patience import eventually
@@ -180,7 +181,7 @@ async def place(
         made = Place(folder, app, strict)
         yield made
         await made.attempts()
-        assert app.services.desk.book.open_requests() == {}
+        assert book_of(app.services).open_requests() == {}
         assert {row["state"] for row in made.rows()} <= {"settled", "released"}
 
 

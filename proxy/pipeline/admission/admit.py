@@ -1,4 +1,4 @@
-"""Fit a request into what its user may still spend, or refuse it. No await between check and reservation."""
+"""Fit a request into what its user may still spend, or refuse it. Check and hold are one step of the limiter."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from proxy.pipeline.admission.limit_errors import (
     thinks_too_long,
     unaffordable,
 )
-from proxy.pipeline.admission.limiter import MemoryLimiter
+from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.allowance import Allowance
 from proxy.policy.pricing import (
@@ -30,9 +30,10 @@ from proxy.policy.pricing import (
     output_limit_tokens,
     worst_case_pusd,
 )
-from proxy.policy.quota import Amounts, Hold, LimitExceeded
+from proxy.policy.quota import Amounts, LimitExceeded
 
 _LEAST_TOKENS_MAX = max(LEAST_TOKENS.values())
+_FITS_MAX = 64  # as many may be let in between check and hold, where a limiter asks another machine
 _TEMPLATE_TOKENS = 256  # as in policy/pricing/worst_case.py: what a provider adds to a prompt
 
 
@@ -67,14 +68,27 @@ class AdmissionRefused:
     waiting_helps: bool
 
 
-def admit(wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot) -> Admission | AdmissionRefused:
+async def admit(wanted: AdmissionRequest, limiter: Limiter, snapshot: Snapshot) -> Admission | AdmissionRefused:
     """Reserve the request's worst case in all its windows, lowered to what still fits, or say why not.
 
     Raises CallerError where there is no worst case under a hard cost limit, or one that no row can hold.
     """
-    fitted = _fit(wanted, desk, snapshot)
-    if isinstance(fitted, AdmissionRefused):
-        return fitted
+    fits = 0
+    while True:
+        fitted = _unlimited(wanted) or await _fit(wanted, limiter, snapshot)
+        if isinstance(fitted, AdmissionRefused):
+            return fitted
+        refused = await _hold(fitted, wanted, limiter)
+        if refused is None:
+            return fitted
+        fits += 1
+        if fits == _FITS_MAX or refused.quota.kind != "cost" or refused.quota.mode != "hard":
+            return _refusal(refused, wanted, limiter, snapshot)
+        # others have taken meanwhile what it was fitted into: there may be room for less
+
+
+async def _hold(fitted: Admission, wanted: AdmissionRequest, limiter: Limiter) -> LimitExceeded | None:
+    """Hold what was fitted; return the limit that has no room."""
     allowance, cost_pusd = wanted.allowance, fitted.amount_pusd
     if cost_pusd is not None and cost_pusd > MAX_PUSD:
         raise not_bookable(cost_pusd)
@@ -84,11 +98,8 @@ def admit(wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot) -> 
         Amounts,
         (cost_pusd or 0, fitted.tokens or 0, 1, likely_pusd, likely_tokens, cost_pusd is not None, pieces.asked),
     )
-    scopes = allowance.scopes if wanted.use_case is None else desk.book.with_kept(allowance.scopes, wanted.use_case)
-    outcome = desk.reserve(wanted.id, scopes, wanted.now_ms, amounts, allowance.quotas)
-    if isinstance(outcome, Hold):
-        return fitted
-    return _refusal(outcome, wanted, desk, snapshot)
+    scopes = allowance.scopes if wanted.use_case is None else limiter.scopes_with(allowance.scopes, wanted.use_case)
+    return await limiter.reserve(wanted.id, scopes, wanted.now_ms, amounts, allowance.quotas)
 
 
 def _likely(wanted: AdmissionRequest) -> tuple[int, int]:
@@ -98,31 +109,37 @@ def _likely(wanted: AdmissionRequest) -> tuple[int, int]:
     return 0 if price is None else estimate_pusd(price, wanted.facts), tokens
 
 
-def refusal_of(refused: LimitExceeded, now_ms: int, desk: MemoryLimiter, snapshot: Snapshot) -> CallerError:
+def refusal_of(refused: LimitExceeded, now_ms: int, limiter: Limiter, snapshot: Snapshot) -> CallerError:
     """Return the error for a limit that has no room."""
     return quota_refused(
-        refused, desk.open_in(refused.quota.scope), now_ms, snapshot.zone, snapshot.settings.quotas.budget_status
+        refused, limiter.open_in(refused.quota.scope), now_ms, snapshot.zone, snapshot.settings.quotas.budget_status
     )
 
 
 def _refusal(
-    refused: LimitExceeded, wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot
+    refused: LimitExceeded, wanted: AdmissionRequest, limiter: Limiter, snapshot: Snapshot
 ) -> AdmissionRefused:
-    error = refusal_of(refused, wanted.now_ms, desk, snapshot)
+    error = refusal_of(refused, wanted.now_ms, limiter, snapshot)
     return AdmissionRefused(error, refused.only_reservations_in_way and BY_NAME[refused.quota.kind].is_returned)
 
 
-def _fit(wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot) -> Admission | AdmissionRefused:
+def _unlimited(wanted: AdmissionRequest) -> Admission | None:
+    """Return the admission of a request that no hard limit on cost or tokens bounds; None where one does."""
     allowance = wanted.allowance
     if wanted.prices is not None and not wanted.prices:  # static answers only: no provider is asked
         return Admission(0, 0 if allowance.has_tokens else None, None, lowered=False)
     if allowance.max_tokens is None and not allowance.has_hard_cost and not allowance.has_hard_tokens:
         tokens = _tokens(wanted, None) if allowance.has_tokens else None
         return Admission(_worst_case(wanted, None), tokens, None, lowered=False)
+    return None
+
+
+async def _fit(wanted: AdmissionRequest, limiter: Limiter, snapshot: Snapshot) -> Admission | AdmissionRefused:
+    allowance = wanted.allowance
     natural = _natural_tokens(wanted)
-    cap = _cap(wanted, natural, desk, may_lower=snapshot.settings.quotas.on_over_budget == "clamp")
+    cap = await _cap(wanted, natural, limiter, may_lower=snapshot.settings.quotas.on_over_budget == "clamp")
     if wanted.prices is not None and allowance.has_hard_cost:
-        return _fit_budget(wanted, cap, desk, snapshot)
+        return await _fit_budget(wanted, cap, limiter, snapshot)
     send = cap
     lowered = send is not None
     if send is None and wanted.facts.max_output_tokens is None and allowance.has_hard_tokens:
@@ -130,13 +147,13 @@ def _fit(wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot) -> A
     return Admission(_worst_case(wanted, send), _tokens(wanted, send), send, lowered=lowered)
 
 
-def _fit_budget(
-    wanted: AdmissionRequest, cap: int | None, desk: MemoryLimiter, snapshot: Snapshot
+async def _fit_budget(
+    wanted: AdmissionRequest, cap: int | None, limiter: Limiter, snapshot: Snapshot
 ) -> Admission | AdmissionRefused:
     """Lower max_tokens until the worst case fits into the tightest hard cost limit."""
     assert wanted.prices is not None
     may_lower = snapshot.settings.quotas.on_over_budget == "clamp"
-    left = desk.book.headroom_pusd(wanted.allowance.quotas, wanted.now_ms)
+    left = await limiter.headroom_pusd(wanted.allowance.quotas, wanted.now_ms)
     assert left is not None
     try:
         found = clamp_output_tokens(wanted.prices, wanted.facts, left, cap_tokens=cap, may_lower=may_lower)
@@ -147,21 +164,22 @@ def _fit_budget(
         if send is None and wanted.allowance.has_hard_tokens and wanted.facts.generates:
             send = _natural_tokens(wanted)  # no money bounds the answer, but tokens do
         return Admission(found.reserve_pusd, _tokens(wanted, send), send, found.lowered)
-    return _unaffordable(found, wanted, desk, snapshot)
+    return await _unaffordable(found, wanted, limiter, snapshot)
 
 
-def _unaffordable(
-    found: UnaffordableOutput, wanted: AdmissionRequest, desk: MemoryLimiter, snapshot: Snapshot
-) -> AdmissionRefused:
+async def _unaffordable(
+    found: UnaffordableOutput, wanted: AdmissionRequest, limiter: Limiter, snapshot: Snapshot
+) -> Admission | AdmissionRefused:
     """Return the limit that comes first in the fixed order, of any kind; for money with what it would pay for."""
     pieces = wanted.facts.pieces.asked
     amounts = Amounts(found.needed_pusd, _tokens(wanted, found.floor_tokens) or 0, pieces=pieces)
-    refused = desk.book.refused(wanted.now_ms, amounts, wanted.allowance.quotas)
-    assert refused is not None, "what is left does not pay for it"
+    refused = await limiter.refused(wanted.now_ms, amounts, wanted.allowance.quotas)
+    if refused is None:  # others have ended meanwhile, and there is room for it after all
+        return await _fit(wanted, limiter, snapshot)
     quota = refused.quota
     left_pusd = quota.amount - refused.used - refused.reserved
     if quota.kind != "cost" or quota.mode != "hard" or left_pusd <= 0:
-        return _refusal(refused, wanted, desk, snapshot)
+        return _refusal(refused, wanted, limiter, snapshot)
     status = snapshot.settings.quotas.budget_status
     error = unaffordable(found, left_pusd, quota, refused.resets_at_ms, wanted.now_ms, snapshot.zone, status)
     return AdmissionRefused(error, refused.only_reservations_in_way)
@@ -188,7 +206,7 @@ def _natural_tokens(wanted: AdmissionRequest) -> int | None:
     return max(known) if known and len(known) == len(limits) else None
 
 
-def _cap(wanted: AdmissionRequest, natural: int | None, desk: MemoryLimiter, *, may_lower: bool) -> int | None:
+async def _cap(wanted: AdmissionRequest, natural: int | None, limiter: Limiter, *, may_lower: bool) -> int | None:
     """Return the longest answer that the user's max_tokens and hard token limits allow; None: any length.
 
     As with money, one request takes at most half of the tokens that are left, and is not cut below 256: where not even
@@ -201,7 +219,7 @@ def _cap(wanted: AdmissionRequest, natural: int | None, desk: MemoryLimiter, *, 
         return cap if cap is None or natural is None or cap < natural else None
     known = [tokens for tokens in (natural, cap) if tokens is not None]
     floor = min([floor_tokens(wanted.facts), *known])
-    for row in desk.book.limits_view(wanted.allowance.quotas, wanted.now_ms):
+    for row in await limiter.limits(wanted.allowance.quotas, wanted.now_ms):
         if row.kind == "tokens" and row.mode == "hard":
             room = (row.remaining - _input_tokens(wanted)) // wanted.facts.choices
             most = max(room // 2, floor)

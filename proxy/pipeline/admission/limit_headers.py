@@ -5,14 +5,14 @@ from functools import lru_cache
 from proxy.core.clock import iso_utc
 from proxy.core.limit_kinds import COST
 from proxy.core.money import pusd_to_usd
-from proxy.pipeline.admission.limiter import MemoryLimiter
+from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.values.allowance import Allowance
 
 
-def limit_headers(allowance: Allowance, desk: MemoryLimiter, now_ms: int) -> dict[str, str]:
+def limit_headers(allowance: Allowance, limiter: Limiter, now_ms: int) -> dict[str, str]:
     """Return the headers for a user with limits; of several limits of a kind the one that leaves least is told."""
     headers: dict[str, str] = {}
-    for limit, left in desk.book.tightest(allowance.quotas, now_ms):
+    for limit, left in limiter.tightest(allowance.quotas, now_ms):
         quota, place, amount, _, _, _, _, resets_at_ms = limit
         if resets_at_ms is None:
             resets_at_ms = limit.resets_at_ms()

@@ -1,52 +1,161 @@
-"""The limiter: the book of totals, and the requests that wait for a reservation to end.
+"""What limits are held against: the totals of all scopes, what is held there, and who waits for room.
 
-Fails closed: nothing passes that the book did not admit in one step without an await.
+Fails closed: nothing passes that the limiter did not admit in one step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Any, Protocol
 
+from proxy.core.done import NOTHING_LEFT, Done
 from proxy.core.latch import Latch
 from proxy.core.limit_kinds import NO_PIECES
-from proxy.policy.quota import Amounts, Hold, LimitExceeded, Quota, QuotaBook
+from proxy.policy.quota import (
+    Amounts,
+    CountedLimit,
+    LimitExceeded,
+    LimitRow,
+    Quota,
+    QuotaBook,
+    SettledRow,
+    use_case_scope,
+)
+
+ReadPast = Callable[[set[Any]], Awaitable[tuple[Iterable[SettledRow], Iterable[SettledRow]]]]
+"""Reads what was booked under a use case, by hours and by rows, without these requests."""
+
+
+class Limiter(Protocol):
+    """The totals that limits are held against.
+
+    An operation begins when it is called. Those of one request happen in the order of the calls, whether they are
+    awaited or not: one that returns nothing may be left to itself. reserve() and raise_hold() are single steps: all
+    limits hold and the amounts are held in all scopes, or nothing is changed. now_ms is the wall clock (epoch ms) that
+    goes into the ledger's row as well.
+    """
+
+    def reserve(
+        self, id_: int, scopes: tuple[str, ...], now_ms: int, amounts: Amounts, quotas: Sequence[Quota]
+    ) -> Awaitable[LimitExceeded | None]:
+        """Hold the amounts for a request, or return the limit that has no room."""
+        ...
+
+    def raise_hold(self, id_: int, more: Amounts, quotas: Sequence[Quota]) -> Awaitable[LimitExceeded | None]:
+        """Hold more for an open request, in its own windows, or return the limit that has no room."""
+        ...
+
+    def undo_raise(self, id_: int, more: Amounts) -> Awaitable[None]:
+        """Hold what was held before raise_hold(): the row of the attempt was never written."""
+        ...
+
+    def add_excess(self, id_: int, cost_pusd: int) -> Awaitable[None]:
+        """Hold so much more, whatever the limits say: an attempt cost more than its share."""
+        ...
+
+    def raise_to(self, id_: int, cost_pusd: int) -> Awaitable[None]:
+        """Hold at least so much, whatever the limits say: it cost more, and its row is not yet on disk."""
+        ...
+
+    def settle(
+        self, id_: int, state: str, cost_pusd: int | None, tokens: int, pieces: tuple[int, ...] = NO_PIECES
+    ) -> Awaitable[None]:
+        """Count an end that is on disk: what lowers a total happens only now.
+
+        state is that of the row: pending goes on holding, and no longer counts as running. tokens and pieces: what
+        limits count of them.
+        """
+        ...
+
+    def release(self, id_: int) -> Awaitable[None]:
+        """Drop what a request holds whose row was never written: it counts for nothing."""
+        ...
+
+    def adjust(self, scopes: tuple[str, ...], at_ms: int, cost_pusd: int) -> Awaitable[None]:
+        """Add to what was spent at an instant, or take from it where cost_pusd is below 0: a figure came late."""
+        ...
+
+    def headroom_pusd(self, quotas: Sequence[Quota], now_ms: int) -> Awaitable[int | None]:
+        """Return what the tightest hard cost limit leaves, at least 0; None without one."""
+        ...
+
+    def refused(self, now_ms: int, amounts: Amounts, quotas: Sequence[Quota]) -> Awaitable[LimitExceeded | None]:
+        """Return the limit that would refuse a request, if any; nothing is changed."""
+        ...
+
+    def limits(self, quotas: Sequence[Quota], now_ms: int) -> Awaitable[list[LimitRow]]:
+        """Return a row for each limit, in their fixed order."""
+        ...
+
+    def follow(self, use_case: str, read_past: ReadPast) -> Awaitable[None]:
+        """Keep totals of a use case from now on, if that is not done yet; its past is read and added."""
+        ...
+
+    async def changed(self, timeout_s: float) -> None:
+        """Wait until some hold ends, at most timeout_s."""
+        ...
+
+    # What is known here without asking anybody: of holds that were made through this limiter.
+
+    def tightest(self, quotas: Sequence[Quota], now_ms: int) -> Sequence[tuple[CountedLimit, int]]:
+        """Return of each kind the limit that leaves least, and what it leaves; as old as the last operation there."""
+        ...
+
+    def scopes_with(self, scopes: tuple[str, ...], use_case: str) -> tuple[str, ...]:
+        """Add the scope of a use case whose totals are kept."""
+        ...
+
+    def open_ids(self) -> Collection[int]:
+        """Return the requests that hold something."""
+        ...
+
+    def open_in(self, scope: str) -> int:
+        """Count the requests that hold something in a scope."""
+        ...
+
+    def held_pusd(self, id_: int) -> int:
+        """Return what an open request holds."""
+        ...
 
 
 class MemoryLimiter:
-    """One book and the requests that wait; everything is called from the event loop."""
+    """A Limiter over one book in memory: each operation is over when its call returns, without a turn of the loop."""
 
     def __init__(self, book: QuotaBook) -> None:
         self.book = book
-        self.reserve = book.check_and_reserve
-        self.open_in = book.open_in  # counts the reservations that are open in a scope
+        self.tightest = book.tightest
+        self.scopes_with = book.with_kept
+        self.open_ids = book.open_ids
+        self.open_in = book.open_in
+        self.held_pusd = book.held_pusd
         self._waiting: set[Latch] = set()
 
-    def cancel(self, id_: int) -> None:
-        """Cancel a reservation whose row was never written."""
-        self.book.release(id_, counts=False)
-        self._wake()
+    def reserve(
+        self, id_: int, scopes: tuple[str, ...], now_ms: int, amounts: Amounts, quotas: Sequence[Quota]
+    ) -> Awaitable[LimitExceeded | None]:
+        outcome = self.book.check_and_reserve(id_, scopes, now_ms, amounts, quotas)
+        return Done(outcome) if isinstance(outcome, LimitExceeded) else NOTHING_LEFT
 
-    def extend(self, id_: int, more: Amounts, quotas: Sequence[Quota]) -> Hold | LimitExceeded:
-        """Hold more for an open request, before an attempt after one that may be billed."""
-        return self.book.extend(id_, more, quotas)
+    def raise_hold(self, id_: int, more: Amounts, quotas: Sequence[Quota]) -> Awaitable[LimitExceeded | None]:
+        outcome = self.book.extend(id_, more, quotas)
+        return Done(outcome) if isinstance(outcome, LimitExceeded) else NOTHING_LEFT
 
-    def take_back(self, id_: int, more: Amounts) -> None:
-        """Undo a raised reservation whose row was never written."""
+    def undo_raise(self, id_: int, more: Amounts) -> Awaitable[None]:
         self.book.take_back(id_, more)
         self._wake()
+        return NOTHING_LEFT
 
-    def excess(self, id_: int, cost_pusd: int) -> None:
-        """Hold what an attempt cost above its share, whatever the limits say."""
+    def add_excess(self, id_: int, cost_pusd: int) -> Awaitable[None]:
         self.book.note_excess(id_, cost_pusd)
+        return NOTHING_LEFT
 
-    def cover(self, id_: int, cost_pusd: int) -> None:
-        """Hold at least so much for a request that cost more than was reserved, before its row is on disk."""
+    def raise_to(self, id_: int, cost_pusd: int) -> Awaitable[None]:
         excess_pusd = cost_pusd - self.book.held_pusd(id_)
         if excess_pusd > 0:
             self.book.note_excess(id_, excess_pusd)
+        return NOTHING_LEFT
 
-    def ended(
+    def settle(
         self, id_: int, state: str, cost_pusd: int | None, tokens: int, pieces: tuple[int, ...] = NO_PIECES
-    ) -> None:
-        """Count an end that is on disk: what lowers a total happens only now. tokens, pieces: what limits count."""
+    ) -> Awaitable[None]:
         if state == "pending":
             self.book.stop_running(id_)
         elif state == "released":
@@ -55,9 +164,40 @@ class MemoryLimiter:
             self.book.settle(id_, cost_pusd or 0, tokens, pieces)
         if self._waiting:
             self._wake()
+        return NOTHING_LEFT
+
+    def release(self, id_: int) -> Awaitable[None]:
+        self.book.release(id_, counts=False)
+        self._wake()
+        return NOTHING_LEFT
+
+    def adjust(self, scopes: tuple[str, ...], at_ms: int, cost_pusd: int) -> Awaitable[None]:
+        self.book.adjust(scopes, at_ms, cost_pusd)
+        return NOTHING_LEFT
+
+    def headroom_pusd(self, quotas: Sequence[Quota], now_ms: int) -> Awaitable[int | None]:
+        return Done(self.book.headroom_pusd(quotas, now_ms))
+
+    def refused(self, now_ms: int, amounts: Amounts, quotas: Sequence[Quota]) -> Awaitable[LimitExceeded | None]:
+        return Done(self.book.refused(now_ms, amounts, quotas))
+
+    def limits(self, quotas: Sequence[Quota], now_ms: int) -> Awaitable[list[LimitRow]]:
+        return Done(self.book.limits_view(quotas, now_ms))
+
+    async def follow(self, use_case: str, read_past: ReadPast) -> None:
+        """From the first moment what is let in counts; it is left out of the past, which is read meanwhile."""
+        scope = use_case_scope(use_case)
+        if self.book.keeps(scope):
+            return
+        counted, is_read = self.book.open_scope(scope), False
+        try:
+            self.book.load_past(scope, *await read_past(counted))
+            is_read = True
+        finally:
+            if not is_read:
+                self.book.close_scope(scope)
 
     async def changed(self, timeout_s: float) -> None:
-        """Wait until some reservation ends, at most timeout_s."""
         latch = Latch()
         self._waiting.add(latch)
         try:

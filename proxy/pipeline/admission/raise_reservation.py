@@ -11,7 +11,7 @@ from proxy.pipeline.services import Services
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route, Target
 from proxy.policy.pricing import Price, UnboundedError, read_facts, worst_case_pusd
-from proxy.policy.quota import Amounts, LimitExceeded
+from proxy.policy.quota import Amounts
 from proxy.storage.rows import Reserved
 
 
@@ -64,13 +64,13 @@ def raised_tokens(route: Route, target: Target) -> int:
     return max(0, now - before.max_output_tokens) * before.choices
 
 
-def raise_reservation(
+async def raise_reservation(
     context: RequestContext, reservation: Reservation, more: Amounts, services: Services
 ) -> ApiError | None:
     """Hold more in all windows of the request, or return which limit has no room and change nothing."""
     if not more.cost_pusd and not more.tokens and not any(more.pieces):
         return None
-    outcome = services.desk.extend(reservation.id, more, reservation.identity.allowance.quotas)
-    if isinstance(outcome, LimitExceeded):
-        return refusal_of(outcome, reservation.row.started_ms, services.desk, context.snapshot)
-    return None
+    refused = await services.limiter.raise_hold(reservation.id, more, reservation.identity.allowance.quotas)
+    if refused is None:
+        return None
+    return refusal_of(refused, reservation.row.started_ms, services.limiter, context.snapshot)

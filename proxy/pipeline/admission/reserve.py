@@ -44,7 +44,7 @@ async def reserve(context: RequestContext, route: Route, first: Hop, services: S
             if services.live.current is not in_force:
                 continue
         wanted = _wanted(context, route, prices, services)
-        outcome = admit(wanted, services.desk, snapshot)
+        outcome = await admit(wanted, services.limiter, snapshot)
         if isinstance(outcome, AdmissionRefused):
             admission = await _admission(outcome, wanted, context, services, in_force)
         else:
@@ -66,7 +66,7 @@ async def reserve(context: RequestContext, route: Route, first: Hop, services: S
         is_made = True
     finally:
         if not is_made:
-            services.desk.cancel(context.id)
+            await services.limiter.release(context.id)
     return reservation
 
 
@@ -86,12 +86,12 @@ async def quote(context: RequestContext, route: Route, services: Services) -> Qu
         if prices is None and context.identity.allowance.has_hard_cost:
             prices = await _found_prices(context, route, services)
         wanted = _wanted(context, route, prices, services)
-        outcome = admit(wanted, services.desk, context.snapshot)
+        outcome = await admit(wanted, services.limiter, context.snapshot)
     except ApiError as error:
         return Quote(None, None, error)
     if isinstance(outcome, AdmissionRefused):
         return Quote(None, None, outcome.error)
-    services.desk.cancel(context.id)
+    await services.limiter.release(context.id)
     return Quote(outcome.amount_pusd, outcome.max_tokens, None)
 
 
@@ -214,10 +214,10 @@ async def _admission(
         left_s = deadline_s - services.clock.monotonic_s()
         if not _worth_waiting(refusal, context, left_s):
             raise refusal.error
-        await services.desk.changed(left_s)
+        await services.limiter.changed(left_s)
         if services.live.current is not in_force:
             return None
-        outcome = admit(wanted, services.desk, context.snapshot)
+        outcome = await admit(wanted, services.limiter, context.snapshot)
         if isinstance(outcome, Admission):
             return outcome
         refusal = outcome

@@ -21,7 +21,7 @@ def identify(context: RequestContext, services: Services, now_ms: int) -> None:
     identity = authenticate(context.client.said, services.live.current.directory, now_ms)
     context.identity, context.user = identity, identity.user
     if identity.allowance.quotas:
-        context.told = partial(limit_headers, identity.allowance, services.desk, context.started_ms)
+        context.told = partial(limit_headers, identity.allowance, services.limiter, context.started_ms)
 
 
 def limited(identity: Identity, use_case: str, snapshot: Snapshot) -> Identity:
@@ -37,7 +37,7 @@ def limit_to_use_case(context: RequestContext, use_case: str, services: Services
     found = limited(context.identity, use_case, services.live.current)
     if found is not context.identity:
         context.identity = found
-        context.told = partial(limit_headers, found.allowance, services.desk, context.started_ms)
+        context.told = partial(limit_headers, found.allowance, services.limiter, context.started_ms)
 
 
 def renew(context: RequestContext, use_case: str | None, services: Services) -> None:

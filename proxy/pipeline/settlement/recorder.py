@@ -125,7 +125,7 @@ class Recorder:
         services, attempt = self._services, self.attempt
         if not self._is_open and self._was_not_written():
             self.verdict = _UNSENT
-            services.desk.cancel(self.reservation.id)
+            await services.limiter.release(self.reservation.id)
             return _UNSENT
         try:
             end, verdict, own = self._told(status, error)
@@ -142,7 +142,9 @@ class Recorder:
         self._end = end
         cost_pusd = verdict.cost_pusd or 0
         if verdict.state == "settled" and cost_pusd > (self.reservation.amount_pusd or 0):
-            services.desk.cover(self.reservation.id, cost_pusd)  # what raises a total counts before the commit
+            await services.limiter.raise_to(
+                self.reservation.id, cost_pusd
+            )  # what raises a total counts before the commit
             if OVER in verdict.flags:
                 self._tell_over(end, cost_pusd)
         try:
@@ -189,7 +191,7 @@ class Recorder:
         verdict = _UNSENT
         if past is not None or (attempt is not None and attempt.heard.dispatched):
             priced = self.reservation.amount_pusd is not None
-            held = self._services.desk.book.held_pusd(self.reservation.id) if priced else None
+            held = self._services.limiter.held_pusd(self.reservation.id) if priced else None
             verdict = give_up(held, "reservation", {UNSETTLED})
         end = self._row(verdict, status, error)
         if attempt is not None:
@@ -217,12 +219,12 @@ class Recorder:
         self._publish(is_written=error is None)
         if error is not None:
             if not self._is_open:  # the open row was refused in the end, so that there is none to end
-                self._services.desk.cancel(self.reservation.id)
+                self._services.limiter.release(self.reservation.id)
                 return
             log.error("settlement.failed", extra={"request_id": self._context.request_id, "problem": str(error)})
         elif self.verdict is not None:
             id_, verdict = self.reservation.id, self.verdict
-            self._services.desk.ended(id_, verdict.state, verdict.cost_pusd, self._quota_tokens, self._quota_pieces)
+            self._services.limiter.settle(id_, verdict.state, verdict.cost_pusd, self._quota_tokens, self._quota_pieces)
             if verdict.state == "pending":
                 if self.attempt is not None:
                     self._note_access(self.attempt)
@@ -279,7 +281,7 @@ class Recorder:
             more = self._shortfall(
                 past.left(), target, pieces if maybe_billed or part.verdict.state != "released" else NO_PIECES
             )
-            refusal = raise_reservation(self._context, self.reservation, more, self._services)
+            refusal = await raise_reservation(self._context, self.reservation, more, self._services)
             if refusal is not None:
                 return refusal
             past = past.extended(more)
@@ -294,7 +296,7 @@ class Recorder:
         except Exception as error:  # it was not written: only one who is cut does not know
             self._past, self.attempt = (before if before.parts else None), failed
             if more is not _NOTHING_MORE:
-                self._services.desk.take_back(id_, more)
+                await self._services.limiter.undo_raise(id_, more)
             if isinstance(error, LedgerUnavailableError):
                 raise ledger_down(str(error)) from None
             raise
@@ -323,7 +325,7 @@ class Recorder:
         """Hold what an attempt cost above all that was left, before anything else is let in."""
         excess_pusd = (part.verdict.cost_pusd or 0) - (left_pusd or 0)
         if excess_pusd > 0:
-            self._services.desk.excess(self.reservation.id, excess_pusd)
+            self._services.limiter.add_excess(self.reservation.id, excess_pusd)
 
     def _shortfall(self, left: Reserved, target: Target, pieces: tuple[int, ...]) -> Amounts:
         targets = self.reservation.route.targets
@@ -343,7 +345,7 @@ class Recorder:
         else:
             last = _attempt_end(id_, self.attempt, verdict, self._services.clock.monotonic_s())
         parts = [*past.parts, SettledAttempt(verdict, last)]
-        self._services.desk.cover(id_, held_pusd(parts, past.held))
+        self._services.limiter.raise_to(id_, held_pusd(parts, past.held))
         total = total_settlement([part.verdict for part in parts], past.held.cost_pusd)
         return add_up(end, parts, past.held, self.reservation.pieces)._replace(attempt_ends=(last,)), total
 

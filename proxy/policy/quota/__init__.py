@@ -1,6 +1,7 @@
 """Limits and what is held against them: quota (values), window (of time), scope_totals, limit_windows, book."""
 
 from proxy.policy.quota.book import FineRows, QuotaBook, fine_rows
+from proxy.policy.quota.limit_windows import CountedLimit
 from proxy.policy.quota.quota import (
     Amounts,
     LimitExceeded,
@@ -17,6 +18,7 @@ from proxy.policy.quota.scope_totals import Hold
 
 __all__ = [
     "Amounts",
+    "CountedLimit",
     "FineRows",
     "Hold",
     "LimitExceeded",

@@ -156,6 +156,11 @@ class QuotaBook:
             for totals in held.totals:
                 totals.running -= 1
 
+    def adjust(self, scopes: tuple[str, ...], at_ms: int, cost_pusd: int) -> None:
+        """Add to what was spent at an instant, or take from it where cost_pusd is below 0."""
+        for totals in self._totals_for(scopes):
+            totals.settle(at_ms, (cost_pusd, 0, 0, NO_PIECES), self.zone)
+
     # What limits say
 
     def headroom_pusd(self, quotas: Sequence[Quota], now_ms: int, *, ignore_reserved: bool = False) -> int | None:

@@ -47,7 +47,6 @@ class Window(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-@lru_cache(maxsize=64)
 def rolling_hours(window: str) -> int | None:
     """Return the hours of a rolling window such as 30d or 12h; None for the others."""
     number, unit = window[:-1], window[-1:]

@@ -34,7 +34,7 @@ async def show_key(context: RequestContext, deps: Deps) -> Reply:
     row = directory.find(hash_of_token(context.client.said))
     starts_ms = [0, *(window_bounds(window, _UTC, context.started_ms)[0] for window in _RESETS)]
     total, day, week, month = await _spent(deps, identity, starts_ms)
-    budgets = [(limit, _budget(limit)) for limit in _cost_limits(context, deps, identity)]
+    budgets = [(limit, _budget(limit)) for limit in await _cost_limits(context, deps, identity)]
     limit, effective = min(budgets, key=lambda pair: pair[0].remaining, default=(None, None))
     token = credential(context.client.said.headers)
     data: dict[str, Any] = {
@@ -71,7 +71,7 @@ async def show_credits(context: RequestContext, deps: Deps) -> Reply:
     """
     identity = identify(context, deps.services.live.current.directory)
     (total,) = await _spent(deps, identity, [0])
-    left = min((limit.remaining for limit in _cost_limits(context, deps, identity)), default=_UNLIMITED_PUSD)
+    left = min((limit.remaining for limit in await _cost_limits(context, deps, identity)), default=_UNLIMITED_PUSD)
     data = {"total_credits": _usd(total + left), "total_usage": _usd(total)}
     return json_reply(context, {"data": data})
 
@@ -89,9 +89,9 @@ async def _byok(deps: Deps, identity: Identity, starts_ms: list[int]) -> dict[st
     return dict(zip(names, map(_usd, amounts), strict=True))
 
 
-def _cost_limits(context: RequestContext, deps: Deps, identity: Identity) -> list[LimitRow]:
+async def _cost_limits(context: RequestContext, deps: Deps, identity: Identity) -> list[LimitRow]:
     """Return every cost limit that applies to the user: own, the group's, everyone's together."""
-    rows = deps.services.desk.book.limits_view(identity.allowance.quotas, context.started_ms)
+    rows = await deps.services.limiter.limits(identity.allowance.quotas, context.started_ms)
     return [row for row in rows if row.kind == "cost"]
 
 

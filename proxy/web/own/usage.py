@@ -36,7 +36,7 @@ def limit_json(row: LimitRow) -> dict[str, object]:
 async def my_limits(context: RequestContext, deps: Deps) -> Reply:
     """List every window that holds for the user, in the order in which refusals are told."""
     identity = identify(context, deps.services.live.current.directory)
-    rows = deps.services.desk.book.limits_view(identity.allowance.quotas, context.started_ms)
+    rows = await deps.services.limiter.limits(identity.allowance.quotas, context.started_ms)
     body: Mapping[str, object] = {
         "user": identity.user,
         "group": identity.group,
