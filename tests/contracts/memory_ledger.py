@@ -1,0 +1,631 @@
+"""A ledger in dictionaries, without SQL, thread or file: what needs more of one than its protocol fails here.
+
+A store outlives the ledgers that are opened on it, as a file does. All is written at once, so that what is awaited is
+done already; sums are made anew from the requests whenever they are asked for.
+"""
+
+import asyncio
+import fnmatch
+import secrets
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from proxy.core.counts import NO_COUNTS
+from proxy.core.inline_future import InlineFuture
+from proxy.core.user_token import new_token, token_hash
+from proxy.policy.idempotency import EarlierRequest
+from proxy.policy.quota import FineRows, Quota, SettledRow
+from proxy.policy.quota.window import window_bounds
+from proxy.storage.admin_operations import CHANGES
+from proxy.storage.export import Selection, Slice
+from proxy.storage.labels import Labels
+from proxy.storage.ledger import Done, EndedTwiceError, LedgerUnavailableError
+from proxy.storage.removal import RemovalPlan, removable
+from proxy.storage.reports import (
+    BackupError,
+    BackupResult,
+    DirectoryRows,
+    LedgerCheck,
+    ModelUsage,
+    OwnAttempt,
+    OwnRequest,
+    PastAttempt,
+    QuotaStart,
+    QuotaTotals,
+    SpendingRow,
+    UnsettledSum,
+)
+from proxy.storage.rows import (
+    HOUR_MS,
+    AttemptEnd,
+    AttemptRow,
+    KeyHashes,
+    OpenRow,
+    RequestEnd,
+    RequestIds,
+    Reserved,
+    RowState,
+    StoredKey,
+    UnfinishedAttempt,
+    UnfinishedRequest,
+    id_text,
+)
+from proxy.storage.users import (
+    TooManyUsersError,
+    check_name,
+    check_settings,
+    check_token_changes,
+    check_user_changes,
+    no_token,
+    no_user,
+    user_exists,
+)
+
+_DAY_MS = 24 * HOUR_MS
+
+
+@dataclass
+class Booked:
+    """One request as it was written: its row, its attempts in order, its end."""
+
+    row: OpenRow
+    reserved: Reserved
+    attempts: list[UnfinishedAttempt]
+    end: RequestEnd | None = None
+
+    @property
+    def state(self) -> str:
+        return "open" if self.end is None else self.end.state
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ("settled", "released")
+
+    @property
+    def cost_pusd(self) -> int:
+        return 0 if self.end is None else self.end.cost_pusd or 0
+
+    def unfinished(self) -> UnfinishedRequest:
+        row, end = self.row, self.end
+        return UnfinishedRequest(
+            id=row.id,
+            state=self.state,
+            started_ms=row.started_ms,
+            user=row.user,
+            group_name=row.group_name,
+            use_case=row.use_case,
+            requested_model=row.requested_model,
+            reserved_pusd=self.reserved.cost_pusd,
+            reserved_tokens=self.reserved.tokens,
+            finished_ms=None if end is None else end.finished_ms,
+            status=None if end is None else end.status,
+            model=None if end is None else end.model,
+            finish_reason=None if end is None else end.finish_reason,
+            ttft_ms=None if end is None else end.ttft_ms,
+            duration_ms=None if end is None else end.duration_ms,
+            error=None if end is None else end.error,
+            flags=None if end is None else end.flags,
+            attempts=tuple(self.attempts),
+            pieces=row.pieces,
+        )
+
+    def settled(self) -> SettledRow:
+        row, end = self.row, self.end
+        assert end is not None
+        return SettledRow(
+            row.started_ms, row.user, row.group_name, self.cost_pusd, end.quota_tokens, 1, tuple(end.pieces)
+        )
+
+
+@dataclass
+class Store:
+    """What is left when a ledger goes: all that a file would hold."""
+
+    requests: dict[int, Booked] = field(default_factory=dict)
+    keys: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)  # hash -> hash of the body, request
+    users: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    labels: Labels = field(default_factory=lambda: Labels("UTC", "USD", "1"))
+    users_changed_ms: int | None = None
+    newest_id: int = 0
+
+
+def _attempt(n: int, provider: str, key: str, model: str) -> UnfinishedAttempt:
+    """Return an attempt under way."""
+    nothing = dict.fromkeys(UnfinishedAttempt._fields)
+    started = {"n": n, "provider": provider, "key": key, "model": model, "outcome": "open", "cost_source": "none"}
+    return UnfinishedAttempt(**{**nothing, **started})  # type: ignore[arg-type]
+
+
+def _ended(attempt: UnfinishedAttempt, end: AttemptEnd) -> UnfinishedAttempt:
+    told = {name: value for name, value in end._asdict().items() if name in UnfinishedAttempt._fields}
+    return attempt._replace(**{**told, "n": attempt.n})
+
+
+class MemoryUsers:
+    """Users and tokens of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def list_users(self) -> list[dict[str, Any]]:
+        return [dict(self._store.users[name]) for name in sorted(self._store.users)]
+
+    def find_user(self, name: str) -> dict[str, Any]:
+        if name not in self._store.users:
+            raise no_user(name)
+        return dict(self._store.users[name])
+
+    def list_tokens(self, user: str | None = None) -> list[dict[str, Any]]:
+        found = [dict(token) for token in self._store.tokens.values() if user in (None, token["user"])]
+        return sorted(found, key=lambda token: (token["user"], token["created_ms"]))
+
+    def add_user(
+        self, now_ms: int, actor: str, name: str, group: str | None, settings: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        assert actor
+        check_name(name, "user")
+        if group is not None:
+            check_name(group, "group")
+        if settings is not None:
+            check_settings(settings)
+        if name in self._store.users:
+            raise user_exists(name)
+        return self._put(now_ms, name, group=group, settings=dict(settings or {}))
+
+    def _put(self, now_ms: int, name: str, **values: Any) -> dict[str, Any]:
+        bare: dict[str, Any] = {"group": None, "settings": {}, "disabled": False, "made_by": None}
+        self._store.users[name] = {"name": name, **bare, "created_ms": now_ms, "source": "database", **values}
+        self._store.users_changed_ms = now_ms
+        return self.find_user(name)
+
+    def add_end_user(self, now_ms: int, name: str, token_id: str, users_max: int) -> dict[str, Any]:
+        check_name(name, "user")
+        if name in self._store.users:
+            return self.find_user(name)
+        count = sum(user["made_by"] is not None for user in self._store.users.values())
+        if count >= users_max:
+            raise TooManyUsersError(f"There are {count} end users already.")
+        changed_ms = self._store.users_changed_ms
+        made = self._put(now_ms, name, made_by=token_id)
+        self._store.users_changed_ms = changed_ms  # no change of a limit
+        return made
+
+    def stop_user(self, now_ms: int, actor: str, name: str) -> dict[str, Any]:
+        check_name(name, "user")
+        if name not in self._store.users:
+            self._put(now_ms, name)
+        return self.set_user(now_ms, actor, name, {"disabled": True})
+
+    def set_user(self, now_ms: int, actor: str, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        assert actor
+        self.find_user(name)
+        check_user_changes(changes)
+        self._store.users[name].update(changes)
+        self._store.users_changed_ms = now_ms
+        return self.find_user(name)
+
+    def remove_user(self, now_ms: int, actor: str, name: str) -> dict[str, Any]:
+        assert actor
+        removed = self.find_user(name)
+        for token in self.list_tokens(name):
+            self._store.tokens.pop(token["id"])
+        self._store.users.pop(name)
+        self._store.users_changed_ms = now_ms
+        return removed
+
+    def find_token(self, token_id: str) -> dict[str, Any]:
+        if token_id not in self._store.tokens:
+            raise no_token(token_id)
+        return dict(self._store.tokens[token_id])
+
+    def add_token(
+        self,
+        now_ms: int,
+        actor: str,
+        user: str,
+        name: str | None,
+        expires_ms: int | None,
+        *,
+        trusted: bool = False,
+    ) -> dict[str, Any]:
+        assert actor
+        self.find_user(user)
+        token, token_id = new_token(), "tok_" + secrets.token_hex(6)
+        check_name(name or token_id, "token")
+        self._store.hashes[token_id] = token_hash(token)
+        self._store.tokens[token_id] = {
+            "id": token_id,
+            "user": user,
+            "name": name or token_id,
+            "hint": token[-4:],
+            "created_ms": now_ms,
+            "expires_ms": expires_ms,
+            "disabled": False,
+            "trusted": trusted,
+            "source": "database",
+        }
+        return {**self.find_token(token_id), "token": token}
+
+    def set_token(self, now_ms: int, actor: str, token_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        assert actor
+        assert now_ms >= 0
+        self.find_token(token_id)
+        check_token_changes(changes)
+        self._store.tokens[token_id].update(changes)
+        return self.find_token(token_id)
+
+    def rotate_token(self, now_ms: int, actor: str, token_id: str, overlap_ms: int) -> dict[str, Any]:
+        old = self.find_token(token_id)
+        fresh = self.add_token(now_ms, actor, old["user"], old["name"], None, trusted=old["trusted"])
+        self.set_token(now_ms, actor, token_id, {"expires_ms": now_ms + overlap_ms})
+        return fresh
+
+    def remove_token(self, now_ms: int, actor: str, token_id: str) -> dict[str, Any]:
+        assert actor
+        assert now_ms >= 0
+        removed = self.find_token(token_id)
+        self._store.tokens.pop(token_id)
+        self._store.hashes.pop(token_id)
+        return removed
+
+
+class MemoryLedger:
+    """A Ledger on a store. is_down: it refuses, as a full disk does."""
+
+    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
+        self.store = store
+        self.ids = RequestIds(store.newest_id)
+        self.is_down = False
+        self._loop = loop
+        self._users = MemoryUsers(store)
+        self._is_closed = False
+
+    @property
+    def problem(self) -> str | None:
+        return "out of memory" if self.is_down else None
+
+    def is_alive(self) -> bool:
+        return not self._is_closed
+
+    def _check(self) -> None:
+        if self._is_closed:
+            raise LedgerUnavailableError("the ledger is closed")
+        if self.is_down:
+            raise LedgerUnavailableError("out of memory")
+
+    def _done(self, error: Exception | None = None) -> InlineFuture[None]:
+        future: InlineFuture[None] = InlineFuture(self._loop)
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+        return future
+
+    def open(self, row: OpenRow) -> InlineFuture[None]:
+        try:
+            self._check()
+        except LedgerUnavailableError as error:
+            return self._done(error)
+        first = _attempt(1, row.target_provider, row.key, row.target_model)
+        self.store.requests[row.id] = Booked(row, Reserved(row.reserved_pusd, row.reserved_tokens), [first])
+        self.store.newest_id = max(self.store.newest_id, row.id)
+        return self._done()
+
+    def add_attempt(
+        self, attempt: AttemptRow, before: AttemptEnd, reserved: Reserved | None = None
+    ) -> InlineFuture[None]:
+        try:
+            self._check()
+        except LedgerUnavailableError as error:
+            return self._done(error)
+        booked = self.store.requests[attempt.request_id]
+        booked.attempts[before.n - 1] = _ended(booked.attempts[before.n - 1], before)
+        booked.attempts.append(_attempt(attempt.n, attempt.provider, attempt.key, attempt.model))
+        if reserved is not None:
+            booked.reserved = reserved
+        return self._done()
+
+    def note_generation(self, request_id: int, n: int, generation_id: str) -> None:
+        attempts = self.store.requests[request_id].attempts
+        attempts[n - 1] = attempts[n - 1]._replace(generation_id=generation_id)
+
+    def end(self, end: RequestEnd, done: Done | None = None) -> InlineFuture[None]:
+        booked, error = self.store.requests.get(end.id), None
+        if booked is None or booked.has_ended:
+            error = EndedTwiceError(f"{id_text(end.id)} had ended already")
+        else:
+            booked.end = end
+            for one in end.attempt_ends:
+                booked.attempts[one.n - 1] = _ended(booked.attempts[one.n - 1], one)
+            if len(booked.attempts) == 1 and not end.attempt_ends:
+                booked.attempts[0] = self._single(booked.attempts[0], end)
+        if done is not None:
+            done(error)
+        return self._done(error)
+
+    def _single(self, attempt: UnfinishedAttempt, end: RequestEnd) -> UnfinishedAttempt:
+        told = {name: getattr(end, name) for name in UnfinishedAttempt._fields if name in RequestEnd._fields}
+        return attempt._replace(**{**told, "served_model": end.model, "status": end.upstream_status})
+
+    async def unfinished(self, request_id: int | None = None) -> list[UnfinishedRequest]:
+        self._check()
+        return [
+            booked.unfinished()
+            for id_, booked in sorted(self.store.requests.items())
+            if not booked.has_ended and request_id in (None, id_)
+        ]
+
+    async def state(self, request_id: int) -> RowState | None:
+        self._check()
+        booked = self.store.requests.get(request_id)
+        if booked is None:
+            return None
+        end = booked.end
+        if end is None:
+            return RowState("open", None, 0)
+        return RowState(end.state, end.cost_pusd, end.quota_tokens, tuple(end.pieces))
+
+    async def find_key(self, key_hash: bytes, since_id: int) -> StoredKey | None:
+        self._check()
+        body, id_ = self.store.keys.get(key_hash, (b"", -1))
+        if id_ < since_id:
+            return None
+        booked = self.store.requests.get(id_)
+        if booked is None:
+            return StoredKey(body, EarlierRequest(id_, None, None, None, None))
+        end = booked.end
+        if end is None:
+            return StoredKey(body, EarlierRequest(id_, "open", None, None, None))
+        return StoredKey(body, EarlierRequest(id_, end.state, end.status, end.error, end.cost_pusd))
+
+    async def claim_key(self, hashes: KeyHashes, request_id: int, since_id: int) -> None:
+        self._check()
+        for key in [key for key, (_, id_) in self.store.keys.items() if id_ < since_id]:
+            self.store.keys.pop(key)
+        self.store.keys[hashes.key] = hashes.body, request_id
+
+    async def add_end_user(self, *, now_ms: int, name: str, token_id: str, users_max: int) -> dict[str, Any]:
+        self._check()
+        return self._users.add_end_user(now_ms, name, token_id, users_max)
+
+    async def operate(self, operation: str, *, now_ms: int, actor: str, fields: Mapping[str, Any]) -> Any:
+        self._check()
+        return CHANGES[operation](self._users, now_ms, actor, fields)
+
+    async def set_labels(self, labels: Labels, now_ms: int) -> None:
+        self._check()
+        assert now_ms >= 0
+        self.store.labels = labels
+
+    async def remove_rows(self, ids: Sequence[int]) -> int:
+        self._check()
+        gone = [id_ for id_ in ids if id_ in self.store.requests and self.store.requests[id_].has_ended]
+        for id_ in gone:
+            self.store.requests.pop(id_)
+        return len(gone)
+
+    async def flush(self) -> None:
+        self._check()
+
+    async def close(self) -> int:
+        self._is_closed = True
+        return 0
+
+
+class MemoryReports(MemoryUsers):
+    """The Reports on a store."""
+
+    def _rows(self, since_ms: int | None = None, until_ms: int | None = None, user: str | None = None) -> list[Booked]:
+        return [
+            booked
+            for _, booked in sorted(self._store.requests.items())
+            if (since_ms is None or booked.row.started_ms >= since_ms)
+            and (until_ms is None or booked.row.started_ms < until_ms)
+            and user in (None, booked.row.user)
+        ]
+
+    def labels(self) -> Labels:
+        return self._store.labels
+
+    def usage_by(
+        self,
+        by: tuple[str, ...],
+        zone: ZoneInfo,
+        *,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        user: str | None = None,
+    ) -> list[SpendingRow]:
+        groups: defaultdict[tuple[str, ...], list[Booked]] = defaultdict(list)
+        for booked in self._rows(since_ms, until_ms, user):
+            if booked.has_ended:
+                groups[tuple(_word(booked, word, zone) for word in by)].append(booked)
+        rows = [_spending(key, group) for key, group in groups.items()]
+        days = by.index("day") if "day" in by else None
+        return sorted(rows, key=lambda row: ("" if days is None else row.key[days], -row.cost_pusd, row.key))
+
+    def unsettled(
+        self, *, since_ms: int | None = None, until_ms: int | None = None, user: str | None = None
+    ) -> UnsettledSum:
+        rows = self._rows(since_ms, until_ms, user)
+        flagged = sum(row.has_ended and row.end is not None and row.end.flags is not None for row in rows)
+        return UnsettledSum(
+            sum(row.state == "open" for row in rows), sum(row.state == "pending" for row in rows), flagged
+        )
+
+    def usage_by_model(self, user: str, start_ms: int) -> list[ModelUsage]:
+        found = []
+        for row in self.usage_by(("model",), ZoneInfo("UTC"), since_ms=start_ms, user=user):
+            tokens = {name: getattr(row, name) for name in ("input_tokens", "output_tokens")}
+            parts = {"cached_tokens": row.cached_tokens, "reasoning_tokens": row.reasoning_tokens}
+            found.append(
+                ModelUsage(row.key[0], row.requests, {**tokens, **parts, **row.counts._asdict()}, row.cost_pusd)
+            )
+        return found
+
+    def spent_since(self, user: str, starts_ms: Sequence[int]) -> list[int]:
+        return [
+            sum(row.cost_pusd for row in self._rows(start_ms, None, user) if row.has_ended) for start_ms in starts_ms
+        ]
+
+    def spent_with(self, user: str, key: str, starts_ms: Sequence[int]) -> list[int]:
+        return [
+            sum(
+                one.cost_pusd or 0
+                for row in self._rows(at_ms, None, user)
+                if row.has_ended
+                for one in row.attempts
+                if one.key == key
+            )
+            for at_ms in starts_ms
+        ]
+
+    def own_request(self, user: str, id_: str, now_ms: int) -> tuple[OwnRequest, tuple[OwnAttempt, ...]] | None:
+        assert now_ms >= 0
+        for booked in reversed(self._rows(user=user)):
+            if id_ in (id_text(booked.row.id), booked.end.generation_id if booked.end else None):
+                values = {**booked.row._asdict(), **(booked.end._asdict() if booked.end else {}), "state": booked.state}
+                request = OwnRequest(**{name: values.get(name) for name in OwnRequest._fields})  # type: ignore[arg-type]
+                return request, tuple(
+                    OwnAttempt(*(getattr(one, name) for name in OwnAttempt._fields)) for one in booked.attempts
+                )
+        return None
+
+    def key_use(self, provider: str, key: str, since_ms: int) -> list[tuple[int, int]]:
+        return [
+            (booked.row.started_ms, share.cost_pusd or 0 if one.cost_pusd is None else one.cost_pusd)
+            for booked in self._rows(since_ms)
+            for one, share in zip(booked.attempts, booked.unfinished().shares(), strict=True)
+            if (one.provider, one.key) == (provider, key)
+        ]
+
+    def recent_attempts(self, since_ms: int) -> list[PastAttempt]:
+        return [
+            PastAttempt(one.provider, one.model, one.outcome, one.status, one.ttft_ms)
+            for booked in self._rows(since_ms)
+            for one in booked.attempts
+            if one.outcome != "open"
+        ]
+
+    def _totals(self, use_case: str | None, without: Collection[int] = ()) -> QuotaTotals:
+        rows = [
+            booked.settled()
+            for booked in self._rows()
+            if booked.has_ended and use_case in (None, booked.row.use_case) and booked.row.id not in without
+        ]
+        return QuotaTotals([], rows)
+
+    def quota_start(self, fine: FineRows, use_cases: Collection[str]) -> QuotaStart:
+        assert fine.since_ms > 0
+        unfinished = [booked.unfinished() for booked in self._rows() if not booked.has_ended]
+        return QuotaStart(self._totals(None), {name: self._totals(name) for name in use_cases}, unfinished)
+
+    def quota_past(self, fine: FineRows, use_case: str, known: set[int]) -> tuple[QuotaTotals, list[UnfinishedRequest]]:
+        assert fine.since_ms > 0
+        rows = [booked for booked in self._rows() if booked.row.use_case == use_case and booked.row.id not in known]
+        return self._totals(use_case, known), [booked.unfinished() for booked in rows if not booked.has_ended]
+
+    def directory(self) -> DirectoryRows:
+        return DirectoryRows(self.list_users(), self.list_tokens(), dict(self._store.hashes))
+
+    def has_user(self, name: str) -> bool:
+        return name in self.known_users()
+
+    def known_users(self) -> list[str]:
+        return sorted({*self._store.users, *(booked.row.user for booked in self._store.requests.values())})
+
+    def users_changed_ms(self) -> int | None:
+        return self._store.users_changed_ms
+
+    def export(self, selection: Selection) -> Iterator[Slice]:
+        rows = [
+            booked
+            for booked in self._rows(selection.since_ms, selection.until_ms)
+            if (not selection.users or booked.row.user in selection.users)
+            and (not selection.models or any(_is_of(booked, glob) for glob in selection.models))
+        ]
+        for n, booked in enumerate(rows, 1):
+            yield Slice([tuple(_exported(booked, name) for name in selection.columns)], n / len(rows))
+
+    def plan_removal(self, age_ms: int, now_ms: int, zone: ZoneInfo, quotas: Collection[Quota]) -> RemovalPlan:
+        newest = max(self._store.requests, default=None)
+        if newest is not None:
+            now_ms = min(now_ms, self._store.requests[newest].row.started_ms + _DAY_MS)
+        return removable(age_ms, now_ms, zone, quotas)
+
+    def removable(self, plan: RemovalPlan, after_id: int, count: int) -> list[int]:
+        busy = {booked.row.started_ms // HOUR_MS for booked in self._rows() if not booked.has_ended}
+        return [
+            booked.row.id
+            for booked in self._rows(None, plan.before_ms)
+            if booked.has_ended
+            and after_id < booked.row.id < self._store.newest_id
+            and booked.row.started_ms // HOUR_MS not in busy
+            and booked.row.started_ms - booked.row.started_ms % HOUR_MS not in plan.hours
+            and booked.row.user not in plan.users
+            and booked.row.group_name not in plan.groups
+        ][:count]
+
+    def check(self) -> LedgerCheck:
+        rows = self._rows()
+        return LedgerCheck(None, len(rows), sum(not row.has_ended for row in rows))
+
+    def copy_to(
+        self, target: Path, *, force: bool = False, progress: Callable[[float], None] | None = None
+    ) -> BackupResult:
+        if target.exists() and not force:
+            raise BackupError(f"{target} exists already. Choose another file, or replace it with --force.")
+        rows = self._rows()
+        target.write_bytes(orjson.dumps([[booked.row, booked.end] for booked in rows], default=list))
+        if progress is not None:
+            progress(1.0)
+        return BackupResult(str(target), len(rows), sum(row.cost_pusd for row in rows), target.stat().st_size)
+
+
+def _word(booked: Booked, word: str, zone: ZoneInfo) -> str:
+    row, end = booked.row, booked.end
+    assert end is not None
+    if word == "day":
+        first_ms, next_ms = window_bounds("day", zone, row.started_ms)
+        assert next_ms is not None
+        return datetime.fromtimestamp((first_ms + next_ms) / 2000, zone).date().isoformat()
+    names = {"user": row.user, "group": row.group_name, "model": end.model, "provider": end.provider}
+    return {**names, "use_case": row.use_case}[word] or ""
+
+
+def _spending(key: tuple[str, ...], group: list[Booked]) -> SpendingRow:
+    ends = [booked.end for booked in group if booked.end is not None]
+    counts = NO_COUNTS
+    for end in ends:
+        counts = counts if end.counts is None else counts.plus(end.counts)
+    return SpendingRow(
+        key=key,
+        requests=len(ends),
+        errors=sum(end.error is not None for end in ends),
+        input_tokens=sum(end.input_tokens or 0 for end in ends),
+        output_tokens=sum(end.output_tokens or 0 for end in ends),
+        cost_pusd=sum(end.cost_pusd or 0 for end in ends),
+        cached_tokens=sum(end.cached_tokens or 0 for end in ends),
+        reasoning_tokens=sum(end.reasoning_tokens or 0 for end in ends),
+        counts=counts,
+    )
+
+
+def _is_of(booked: Booked, glob: str) -> bool:
+    names = (booked.row.requested_model, booked.end.model if booked.end else None)
+    return any(name is not None and fnmatch.fnmatchcase(name, glob) for name in names)
+
+
+def _exported(booked: Booked, name: str) -> Any:
+    values: dict[str, Any] = {**booked.row._asdict(), **(booked.end._asdict() if booked.end else {})}
+    values |= {"request_id": id_text(booked.row.id), "state": booked.state, "cost_usd": values.get("cost_pusd")}
+    return values.get(name)

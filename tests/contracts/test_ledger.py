@@ -1,0 +1,307 @@
+"""What any ledger does and any reports on it say, whatever holds the rows: asked of SQLite's and of one in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from proxy.app.rebuild import past_of, rebuilt_book
+from proxy.app.storage import Storage
+from proxy.policy.quota import Quota
+from proxy.storage.export import Selection
+from proxy.storage.labels import Labels
+from proxy.storage.ledger import EndedTwiceError, Ledger, LedgerUnavailableError
+from proxy.storage.reports import BackupError
+from proxy.storage.rows import HOUR_MS, KeyHashes, OpenRow, Reserved, id_text
+from proxy.storage.sqlite.ledger import open_ledger
+from proxy.storage.sqlite.reports import SqliteReports
+from proxy.storage.users import MissingError, TooManyUsersError, UserError
+from tests.contracts.memory_ledger import MemoryLedger, MemoryReports, Store
+from tests.storage.made_requests import START_MS, attempt_end, attempt_row, open_row, request_end
+
+UTC = ZoneInfo("UTC")
+DAY_MS = 24 * HOUR_MS
+OpenNew = Callable[[], Any]  # opens the same store, again after the one before was closed
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> OpenNew:
+    store, path = Store(), tmp_path / "ledger.db"
+
+    @asynccontextmanager
+    async def open_new() -> AsyncIterator[Storage]:
+        loop = asyncio.get_running_loop()
+        if request.param == "memory":
+            storage = Storage(MemoryLedger(store, loop), MemoryReports(store))
+        else:
+            ledger = open_ledger(path, loop, purpose="a test", busy_timeout_s=0.5, queue_max=1000)
+            storage = Storage(ledger, SqliteReports(path))
+        await storage.ledger.set_labels(Labels("UTC", "USD", "1"), START_MS)
+        try:
+            yield storage
+        finally:
+            await storage.ledger.close()
+
+    return open_new
+
+
+async def begun(ledger: Ledger, **changes: Any) -> OpenRow:
+    row = open_row(ledger.ids.next(changes.get("started_ms", START_MS)), **changes)
+    await ledger.open(row)
+    return row
+
+
+async def done(ledger: Ledger, **changes: Any) -> OpenRow:
+    """Book one request from its beginning to its end; changes are those of its row, and cost_pusd, model, error."""
+    ended = {name: changes.pop(name) for name in ("cost_pusd", "model", "error", "flags", "state") if name in changes}
+    row = await begun(ledger, **changes)
+    await ledger.end(request_end(row, **ended))
+    return row
+
+
+async def test_a_request_ends_exactly_once(opened: OpenNew) -> None:
+    told: list[Exception | None] = []
+    async with opened() as (ledger, reports):
+        row = await begun(ledger)
+        assert await ledger.state(row.id) == ("open", None, 0, (0,))
+        await ledger.end(request_end(row), told.append)
+        with pytest.raises(EndedTwiceError):
+            await ledger.end(request_end(row, cost_pusd=1), told.append)
+        assert await ledger.state(row.id) == ("settled", 700, 8, (0,))
+        assert await ledger.state(row.id + 1) is None
+        assert reports.spent_since("anna", [0]) == [700]
+    assert told[0] is None
+    assert isinstance(told[1], EndedTwiceError)
+
+
+async def test_a_figure_may_come_late_and_once(opened: OpenNew) -> None:
+    async with opened() as (ledger, reports):
+        row = await begun(ledger)
+        await ledger.end(request_end(row, state="pending", cost_pusd=None, cost_source="none"))
+        assert [(one.id, one.state) for one in await ledger.unfinished()] == [(row.id, "pending")]
+        assert reports.unsettled().pending == 1
+        assert reports.spent_since("anna", [0]) == [0]
+        await ledger.end(request_end(row, cost_pusd=900))
+        with pytest.raises(EndedTwiceError):
+            await ledger.end(request_end(row))
+        assert reports.spent_since("anna", [0]) == [900]
+        assert await ledger.unfinished() == []
+
+
+async def test_what_a_crash_leaves(opened: OpenNew) -> None:
+    async with opened() as (ledger, _):
+        first, second = await begun(ledger), await begun(ledger, user="bob", use_case="sms", reserved_tokens=9)
+        await done(ledger)
+        ledger.note_generation(first.id, 1, "gen-1")
+        await ledger.add_attempt(
+            attempt_row(second.id), attempt_end(second.id, outcome="upstream_error", cost_pusd=5), Reserved(3000, 18)
+        )
+        await ledger.flush()
+    async with opened() as (ledger, _):
+        assert ledger.ids.next(0) > second.id
+        left = await ledger.unfinished()
+        assert [(one.id, one.user, one.state) for one in left] == [
+            (first.id, "anna", "open"),
+            (second.id, "bob", "open"),
+        ]
+        [attempt] = left[0].attempts
+        assert (attempt.n, attempt.outcome, attempt.generation_id, attempt.key) == (1, "open", "gen-1", "main")
+        assert [(one.n, one.outcome, one.cost_pusd) for one in left[1].attempts] == [
+            (1, "upstream_error", 5),
+            (2, "open", None),
+        ]
+        assert (left[1].reserved_pusd, left[1].reserved_tokens, left[1].use_case) == (3000, 18, "sms")
+        assert [one.id for one in await ledger.unfinished(second.id)] == [second.id]
+        await ledger.end(request_end(second, n=2, cost_pusd=705))
+        assert [one.id for one in await ledger.unfinished()] == [first.id]
+
+
+async def test_a_key_is_claimed_by_the_last_who_asked(opened: OpenNew) -> None:
+    hashes = KeyHashes(b"k" * 32, b"b" * 32)
+    async with opened() as (ledger, _):
+        assert await ledger.find_key(hashes.key, 0) is None
+        id_ = ledger.ids.next(START_MS)
+        await ledger.claim_key(hashes, id_, 0)
+        found = await ledger.find_key(hashes.key, 0)
+        assert (found.body_hash, found.earlier) == (hashes.body, (id_, None, None, None, None))
+        row = open_row(id_)
+        await ledger.open(row)
+        assert (await ledger.find_key(hashes.key, 0)).earlier.state == "open"
+        await ledger.end(request_end(row))
+        assert (await ledger.find_key(hashes.key, 0)).earlier == (id_, "settled", 200, None, 700)
+        assert await ledger.find_key(hashes.key, id_ + 1) is None
+        other = ledger.ids.next(START_MS)
+        await ledger.claim_key(hashes, other, 0)
+    async with opened() as (ledger, _):
+        assert (await ledger.find_key(hashes.key, 0)).earlier.request_id == other
+
+
+async def test_end_users_are_made_once_and_counted(opened: OpenNew) -> None:
+    async with opened() as (ledger, reports):
+        made = await ledger.add_end_user(now_ms=1, name="x", token_id="t", users_max=1)
+        assert await ledger.add_end_user(now_ms=2, name="x", token_id="t", users_max=1) == made
+        with pytest.raises(TooManyUsersError):
+            await ledger.add_end_user(now_ms=3, name="y", token_id="t", users_max=1)
+        assert reports.list_users() == [made]
+        assert (made["made_by"], made["created_ms"]) == ("t", 1)
+        assert reports.users_changed_ms() is None  # no limit was changed
+
+
+async def test_users_and_tokens_change_by_name(opened: OpenNew) -> None:
+    async with opened() as (ledger, reports):
+
+        async def change(operation: str, **fields: Any) -> Any:
+            return await ledger.operate(operation, now_ms=7, actor="root", fields=fields)
+
+        await change("users.add", name="eve", group="family", settings={"limits": {"cost": "$1/day"}})
+        for fields in (
+            {"name": "eve"},
+            {"name": "not a name"},
+            {"name": "x", "settings": {"limits": {"cost": "much"}}},
+        ):
+            with pytest.raises(UserError):
+                await change("users.add", **fields)
+        token = await change("tokens.add", user="eve", name="laptop", trusted=True)
+        fresh = await change("tokens.rotate", id=token["id"], overlap_ms=5)
+        with pytest.raises(MissingError):
+            await change("tokens.set", id="tok_none", changes={"disabled": True})
+        with pytest.raises(UserError):
+            await change("tokens.set", id=token["id"], changes={"hint": "x"})
+        rows = reports.directory()
+        assert [user["name"] for user in rows.users] == ["eve"]
+        assert {row["id"]: (row["expires_ms"], row["trusted"]) for row in rows.tokens} == {
+            token["id"]: (12, True),
+            fresh["id"]: (None, True),
+        }
+        assert set(rows.hashes) == {token["id"], fresh["id"]}
+        await change("users.stop", name="file")
+        await change("users.set", name="eve", changes={"group": None})
+        assert [(user["name"], user["group"], user["disabled"]) for user in reports.list_users()] == [
+            ("eve", None, False),
+            ("file", None, True),
+        ]
+        await change("users.remove", name="eve")
+        assert reports.list_tokens() == []
+        with pytest.raises(MissingError):
+            reports.find_user("eve")
+        assert reports.users_changed_ms() == 7
+
+
+async def test_sums_are_those_of_the_rows(opened: OpenNew) -> None:
+    async with opened() as (ledger, reports):
+        await done(ledger, group_name="family", cost_pusd=100)
+        await done(ledger, started_ms=START_MS + DAY_MS, cost_pusd=1000, model="n", error="interrupted", flags="x")
+        await done(ledger, user="bob", started_ms=START_MS + HOUR_MS // 2, cost_pusd=10)
+        await done(ledger, user="bob", started_ms=START_MS + 2 * DAY_MS, cost_pusd=0, state="released")
+        await begun(ledger, user="bob")
+        found = [(row.key, row.requests, row.errors, row.cost_pusd) for row in reports.usage_by(("user",), UTC)]
+        assert found == [(("anna",), 2, 1, 1100), (("bob",), 2, 0, 10)]
+        [row] = reports.usage_by((), UTC, since_ms=START_MS + 1, until_ms=START_MS + DAY_MS + 1)
+        assert (row.requests, row.cost_pusd, row.input_tokens, row.output_tokens) == (2, 1010, 6, 10)
+        by_day = [(row.key[0], row.cost_pusd) for row in reports.usage_by(("day",), UTC)]
+        assert by_day == [("2026-09-21", 110), ("2026-09-22", 1000), ("2026-09-23", 0)]
+        rest = reports.unsettled()
+        assert (rest.open, rest.pending, rest.flagged) == (1, 0, 1)
+        assert [(one.model, one.requests, one.cost_pusd) for one in reports.usage_by_model("anna", 0)] == [
+            ("n", 1, 1000),
+            ("m", 1, 100),
+        ]
+        later_ms = (START_MS // HOUR_MS + 1) * HOUR_MS
+        assert reports.spent_since("anna", [0, later_ms]) == [1100, 1000]
+        assert reports.has_user("bob")
+        assert not reports.has_user("carl")
+        assert sorted(reports.known_users()) == ["anna", "bob"]
+        assert (reports.check().problem, reports.check().requests, reports.check().unsettled) == (None, 5, 1)
+
+
+async def test_totals_of_quotas_are_rebuilt(opened: OpenNew) -> None:
+    now_ms = START_MS + 2 * DAY_MS
+    quotas = [
+        Quota("user:anna", kind, 10**9, window)
+        for kind in ("cost", "tokens", "requests")
+        for window in ("day", "total")
+    ]
+    async with opened() as (ledger, reports):
+        old = await done(ledger, use_case="sms", cost_pusd=100)
+        await done(ledger, started_ms=now_ms, cost_pusd=1000)
+        held = await begun(ledger, started_ms=now_ms, use_case="sms", reserved_pusd=5000, reserved_tokens=11)
+        book = rebuilt_book(reports, UTC, now_ms, ["sms"])
+        found = {(row.kind, row.window): (row.used, row.reserved) for row in book.limits_view(quotas, now_ms)}
+        assert found == {
+            ("cost", "day"): (1000, 5000),
+            ("cost", "total"): (1100, 5000),
+            ("tokens", "day"): (8, 11),
+            ("tokens", "total"): (16, 11),
+            ("requests", "day"): (1, 1),
+            ("requests", "total"): (2, 1),
+        }
+        [sms] = book.limits_view([Quota("use_case:sms", "cost", 10**9, "total")], now_ms)
+        assert (sms.used, sms.reserved) == (100, 5000)
+        for known, total in (({0}, 5100), ({held.id}, 100)):
+            hours, rows = past_of(reports, "sms", UTC, now_ms, known)
+            assert sum(row.cost_pusd for row in (*hours, *rows)) == total
+        assert old.id < held.id
+
+
+async def test_a_request_is_shown_to_its_user_alone(opened: OpenNew) -> None:
+    async with opened() as (ledger, reports):
+        row = await begun(ledger)
+        ended = request_end(row, generation_id="gen-abc", served_by="Host")
+        await ledger.end(ended)
+        for id_ in (id_text(row.id), "gen-abc"):
+            request, [attempt] = reports.own_request("anna", id_, START_MS + 5)
+            assert (request.id, request.state, request.cost_pusd, request.model) == (row.id, "settled", 700, "m")
+            assert (attempt.n, attempt.provider, attempt.served_by, attempt.key) == (1, "p", "Host", "main")
+            assert reports.own_request("bob", id_, START_MS + 5) is None
+        assert reports.spent_with("anna", "main", [0]) == [700]
+        assert reports.spent_with("anna", "other", [0]) == [0]
+        assert reports.key_use("p", "main", 0) == [(START_MS, 700)]
+        assert [(one.provider, one.outcome, one.status) for one in reports.recent_attempts(0)] == [("p", "ok", 200)]
+
+
+async def test_an_export_is_in_the_order_of_ids(opened: OpenNew, tmp_path: Path) -> None:
+    columns = ("request_id", "user", "model", "cost_pusd", "state")
+    async with opened() as (ledger, reports):
+        rows = [await done(ledger, user=user, started_ms=START_MS + n) for n, user in enumerate(("bob", "anna", "bob"))]
+        await begun(ledger, user="carl")
+        found = [row for piece in reports.export(Selection(columns, users=("bob", "anna"))) for row in piece.rows]
+        assert found == [(id_text(row.id), row.user, "m", 700, "settled") for row in rows]
+        selection = Selection(("user",), since_ms=START_MS + 1, until_ms=START_MS + 2, models=("m*",))
+        assert [row for piece in reports.export(selection) for row in piece.rows] == [("anna",)]
+        copy = reports.copy_to(tmp_path / "copy")
+        assert (copy.requests, copy.cost_pusd) == (4, 2100)
+        with pytest.raises(BackupError):
+            reports.copy_to(tmp_path / "copy")
+        assert reports.copy_to(tmp_path / "copy", force=True).requests == 4
+
+
+async def test_old_rows_go_and_what_is_under_way_stays(opened: OpenNew) -> None:
+    now_ms = START_MS + 30 * DAY_MS
+    async with opened() as (ledger, reports):
+        old = await done(ledger)
+        await begun(ledger, started_ms=START_MS + DAY_MS)
+        beside = await done(ledger, started_ms=START_MS + DAY_MS + 1)
+        newest = await done(ledger, started_ms=now_ms)
+        plan = reports.plan_removal(DAY_MS, now_ms, UTC, [])
+        ids = reports.removable(plan, 0, 10)
+        assert ids == [old.id]
+        assert await ledger.remove_rows(ids) == 1
+        assert await ledger.remove_rows(ids) == 0
+        assert await ledger.state(old.id) is None
+        assert await ledger.state(beside.id) is not None
+        assert await ledger.state(newest.id) is not None
+        kept = reports.plan_removal(DAY_MS, now_ms, UTC, [Quota("all", "cost", 1, "total")])
+        assert kept.before_ms == 0
+
+
+async def test_a_closed_ledger_takes_nothing(opened: OpenNew) -> None:
+    async with opened() as (ledger, reports):
+        assert ledger.is_alive()
+        assert ledger.problem is None
+    with pytest.raises(LedgerUnavailableError):
+        await ledger.operate("users.add", now_ms=0, actor="root", fields={"name": "x"})
+    assert reports.list_users() == []
