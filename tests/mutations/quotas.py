@@ -127,6 +127,7 @@ MUTATIONS: Final = (
                 "identify(context, services, services.clock.now_ms())",
                 "raw = await receive_body(context)",
             ),
+            Patch("limit_to_use_case", "services.live.current", "context.snapshot"),
             Patch(
                 "reserve",
                 "if services.live.current is not in_force:\n    in_force = services.live.current\n    ...",
