@@ -26,7 +26,7 @@ from proxy.web.inference import answer_inference
 from proxy.web.server.aiohttp_server import KEEPALIVE_S, UserConnection
 from proxy.web.server.body_timeouts import BodyTimeouts
 from proxy.web.server.fast_downstream import FastDownstream
-from proxy.web.server.host_check import check_same_names
+from proxy.web.server.host_check import check_plain_head
 from proxy.web.server.response import RawResponse
 from proxy.web.server.serve_one import HEAD_MAX_BYTES, HEADERS_MAX, serve_one
 from proxy.web.server.unread_answers import UnreadAnswers
@@ -284,7 +284,7 @@ class FastPath(asyncio.Protocol):
         context = self._context = RequestContext(client, server.ids.next(now_ms), clock, now_ms)
         if head.for_openrouter:
             context.endpoint = OPENROUTER_CHAT
-        answer = serve_one(context, server.deps, check_same_names, answer_inference)
+        answer = serve_one(context, server.deps, check_plain_head, answer_inference)
         stepper = self._stepper = EagerTask(self._loop, answer, self._answered)
         stepper.step()
 

@@ -32,7 +32,9 @@ async def serve_one(context: RequestContext, deps: Deps, check: Check, answer: H
     check raises CallerError for a request that may not be answered, whatever it asks for.
     """
     try:
-        check(context, deps.services.live.current)
+        snapshot = deps.services.live.current
+        if context.client.said.passed is not snapshot:  # a connection's headers are checked once, as long as they hold
+            check(context, snapshot)
         reply = await answer(context, deps)
         if context.asked is None:
             _log_served(context, reply, deps.services.access)
