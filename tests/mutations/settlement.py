@@ -82,16 +82,10 @@ MUTATIONS: Final = (
         (f"{_SETTLING}no_reservation_on_disk_no_request",),
     ),
     Mutation(
-        "reservation-lost-on-an-odd-exception",
-        "A reservation is given back after the errors that somebody thought of, and stays for ever after any other.",
-        (
-            Patch(
-                "Recorder.__aenter__",
-                "try: ...\nexcept BaseException as error: ...",
-                "try: ...\nexcept (ApiError, asyncio.CancelledError) as error: ...",
-            ),
-        ),
-        (f"{_EVERY_STEP}[open]",),
+        "a-place-in-the-queue-is-lost",
+        "What a request took of its provider, a place in its queue and the pass of a breaker, is never given back.",
+        (Patch("pipeline.run:answer", "hops.leave()"),),
+        (f"{_EVERY_STEP}[relay]",),
     ),
     Mutation(
         "reservation-lost-behind-an-odd-exception",
