@@ -299,7 +299,7 @@ CONTROLS: Final = (
     _one(
         "U26-any-list-is-taken",
         "A list whose prices have all moved a thousandfold is taken.",
-        Patch("accept_refresh", "len(moved) * _MOVED_SHARE > max(len(old.entries), _FEW * _MOVED_SHARE)", "False"),
+        Patch("accept_refresh", "len(moved) * _MOVED_SHARE > max(len(old.entries), FEW * _MOVED_SHARE)", "False"),
         "prices.py::test_u26_a_list_that_cannot_be[everything times 1000]",
     ),
     _one(
@@ -311,7 +311,7 @@ CONTROLS: Final = (
     _one(
         "U26-a-fall-counts-at-once",
         "A price that falls to nothing is believed.",
-        Patch("_dearer", "max(amounts, default=None)", "min(amounts, default=None)"),
+        Patch("dearer", "max(amounts, default=None)", "min(amounts, default=None)"),
         "prices.py::test_u26_one_price_falls_to_nothing",
     ),
     _one(

@@ -48,7 +48,7 @@ MUTATIONS: Final = (
     Mutation(
         "users-without-end",
         "Each new name makes a row: a service that makes names up fills the disk.",
-        (Patch("note_end_user", "count >= users_max", "count > users_max + 10**6"),),
+        (Patch("SqliteUsers.add_end_user", "count >= users_max", "count > users_max + 10**6"),),
         (f"{_END_USERS}no_more_than_users_max_are_made",),
     ),
     Mutation(

@@ -91,8 +91,8 @@ MUTATIONS: Final = (
         "counters-lost-on-restart",
         "Counters live in memory and begin at zero after each deploy.",
         (
-            Patch("rebuilt_book", "book.load_hours(totals.hours)", "pass"),
-            Patch("rebuilt_book", "book.load_rows(totals.rows)", "pass"),
+            Patch("rebuilt_book", "book.load_hours(start.totals.hours)", "pass"),
+            Patch("rebuilt_book", "book.load_rows(start.totals.rows)", "pass"),
         ),
         (f"{_KINDS}users[cost]",),
     ),

@@ -32,8 +32,8 @@ MUTATIONS: Final = (
         (
             Patch(
                 "policy.pricing.worst_case:_natural_tokens",
-                "greatest if asked is None else max(min(asked, greatest), 0)",
-                "0 if asked is None else max(min(asked, greatest), 0)",
+                "greatest if asked is None else max(asked, 0)",
+                "(None if greatest is None else 0) if asked is None else max(asked, 0)",
             ),
         ),
         (f"{_CLAMP}a_client_that_names_no_maximum",),
@@ -146,7 +146,7 @@ MUTATIONS: Final = (
     Mutation(
         "the-cheaper-of-two-prices",
         "Of a model that is listed twice the price that comes first counts, and less is held than it may cost.",
-        (Patch("_one_of_twins", "replace(first, price=_dearer(second.price, first.price))", "first"),),
+        (Patch("_one_of_twins", "replace(first, price=dearer(second.price, first.price))", "first"),),
         ("tests/quotas/test_catalogue.py::test_a_model_that_is_listed_twice",),
     ),
     Mutation(
