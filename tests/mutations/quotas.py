@@ -143,6 +143,12 @@ MUTATIONS: Final = (
         (f"{_RELOAD}what_is_let_in_while_the_past_is_read_counts",),
     ),
     Mutation(
+        "counted-again-while-the-past-is-read",
+        "A use case gets its first limit, and what is let in while its past is summed up counts twice.",
+        (Patch("SqliteReports.quota_past", "frozenset(known.copy())", "frozenset[int]()"),),
+        (f"{_RELOAD}what_is_let_in_while_the_past_is_read_counts",),
+    ),
+    Mutation(
         "limiter-never-registered",
         "A kind of limit is read, checked and documented, and nobody asks it.",
         (
