@@ -379,9 +379,12 @@ async def test_metrics(stand: Stand) -> None:
     assert (await stand.chat()).status == 502
     text = (await stand.ask("GET", "/metrics", token=None)).body.decode()
     page = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text()
-    assert set(re.findall(r"^(tollkeeper_\w+?)(?:\{| )", text, re.MULTILINE)) == set(
-        re.findall(r"^\| `(tollkeeper_\w+)`", page, re.MULTILINE)
-    )
+    samples = {
+        name + suffix
+        for name, kind in re.findall(r"^\| `(tollkeeper_\w+)` \| (\w+) \|", page, re.MULTILINE)
+        for suffix in (("_bucket", "_sum", "_count") if kind == "histogram" else ("",))
+    }
+    assert set(re.findall(r"^(tollkeeper_\w+?)(?:\{| )", text, re.MULTILINE)) == samples
     for line in (
         'tollkeeper_requests_total{status="200"} 1.0',
         'tollkeeper_requests_total{status="502"} 1.0',
