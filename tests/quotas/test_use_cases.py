@@ -118,4 +118,4 @@ async def test_limits_need_a_use_case(opened: Open) -> None:
     command = [sys.executable, "-m", "proxy", "check", "-c", str(path), "--offline"]
     told = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
     assert told.returncode == 2
-    assert "presets.texts.limits: hold for what is booked under use_case" in told.stderr + told.stdout
+    assert "presets.texts.limits: apply to what is booked under use_case" in told.stderr + told.stdout

@@ -43,8 +43,8 @@ async def test_a_long_body_is_not_written_anew_for_each_target(tmp_path: Path, m
         written.append(len(data))
         return data
 
-    for name in ("narrow", "reserve"):
-        monkeypatch.setattr(f"proxy.pipeline.{name}.dump_body", counted)
+    for name in ("bookable_targets", "reserve"):
+        monkeypatch.setattr(f"proxy.pipeline.admission.{name}.dump_body", counted)
     async with place(tmp_path, names=("dear",), limits=HARD, max_tokens=500) as found:
         models = [f"dear/m{n}" for n in range(20)]
         messages = [{"role": "user", "content": "x" * 5000}]
