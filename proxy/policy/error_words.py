@@ -210,6 +210,8 @@ SAYINGS: Final[tuple[ErrorPhrase, ...]] = (
         r"high (?:traffic|demand) right now|due to high demand|experiencing (?:very )?high (?:traffic|demand|load)",
         r"temporarily unavailable|queue is full|maximum pending requests|no slots? available",
         r"unable to process your request",
+        r"no (?:available|healthy|eligible) (?:model )?(?:providers?|endpoints?|deployments?|upstreams?|workers?)"
+        r"(?: is| are)? ?(?:available|that meets|for|$)|no (?:model )?providers? (?:is |are )?(?:currently )?available",
         r"(?:is currently|still) loading|loading model|model is not ready",  # Hugging Face; llama.cpp
         r"访问量过大|系统繁忙|请稍后再试",
     ),

@@ -33,6 +33,12 @@ SAID: list[tuple[str, int, str, str]] = [
     ("Cohere", 403, "invalid api token", "bad_key"),
     ("Qwen", 400, "Invalid API-key provided.", "bad_key"),
     ("Bedrock", 403, "The security token included in the request is invalid.", "bad_key"),
+    (
+        "OpenRouter",
+        503,
+        "There is no available model provider that meets your routing requirements",
+        "overloaded",
+    ),
     ("Anthropic", 400, "Your credit balance is too low to access the Anthropic API.", "no_credits"),
     ("DeepSeek", 402, "Insufficient Balance", "no_credits"),
     ("OpenAI", 400, "Billing hard limit has been reached", "no_credits"),
