@@ -99,7 +99,7 @@ class App:
         self.live: LiveConfig[Snapshot]
         self.ledger: Ledger
         self.reports: Reports
-        self.catalogue: ModelLists
+        self.model_lists: ModelLists
         self.pending: SettlePending
         self.holds: HoldWatch
         self.port = 0
@@ -135,34 +135,34 @@ class App:
         self._stack.push_async_callback(self._close_ledger)
         self._snapshots = snapshots = SnapshotBuilder(storage, self.health, self._clock, self._dialects)
         self.live = LiveConfig(self._load, snapshots.build, commit=snapshots.commit, swapped=self._log_as)
-        self.catalogue = ModelLists(database.absolute().parent, database.name, self._clock, self._clock.hear_date)
+        self.model_lists = ModelLists(database.absolute().parent, database.name, self._clock, self._clock.hear_date)
         await self.live.start()
         self._stack.push_async_callback(snapshots.close_providers)
-        await self.catalogue.load(self.live.current.providers)
+        await self.model_lists.load(self.live.current.providers)
         limiter = snapshots.limiter = await self._open_limiter(settings)
         lately_ms = self._clock.now_ms() - _LATELY_MS
         self.health.seed(await asyncio.to_thread(self.reports.recent_attempts, lately_ms))
-        tally = Counters()
-        self.pending = SettlePending(self.ledger, self.live, self._clock, limiter, tally)
+        counters = Counters()
+        self.pending = SettlePending(self.ledger, self.live, self._clock, limiter, counters)
         self._stack.push_async_callback(self.pending.close)
         self._services = Services(
             ledger=self.ledger,
             reports=self.reports,
             clock=self._clock,
             live=self.live,
-            catalogue=self.catalogue,
+            model_lists=self.model_lists,
             limiter=limiter,
             health=self.health,
             look_up_later=self.pending.look_up_later,
-            tally=tally,
-            events=Publisher(tally),
+            counters=counters,
+            events=Publisher(counters),
         )
         self._log_as(settings)
         self.taken_up = await self.pending.start()
         self.holds = HoldWatch(self.services, self.pending)
         await self._listen(settings)
         self._runner.start(
-            "refresh_models", lambda: refresh_models(self.catalogue, self.live, lambda: self._clock.problem)
+            "refresh_models", lambda: refresh_models(self.model_lists, self.live, lambda: self._clock.problem)
         )
         self._runner.start("watch_config", self.live.run)
         self._runner.start("show_life", lambda: show_life(self.services.in_flight, self.live, self._clock))
@@ -208,7 +208,7 @@ class App:
         if is_wanted and self._access is None:
             self._access = AccessLog(self._output)
         access = self.services.access = self._access if is_wanted else None
-        counters = self.services.tally
+        counters = self.services.counters
         self.services.events.subscribers = (counters,) if access is None else (counters, access)
 
     def _lines(self) -> Mapping[str, Callable[[], bool]]:

@@ -230,12 +230,12 @@ async def _names(settings: "Settings", rows: "Mapping[str, ProviderRow]") -> lis
     from proxy.providers.model_lists import ModelLists  # noqa: PLC0415
 
     with TemporaryDirectory(prefix="tollkeeper-") as folder:
-        catalogue = ModelLists(Path(folder), "check", SystemClock())
+        model_lists = ModelLists(Path(folder), "check", SystemClock())
         logging.getLogger("tollkeeper.catalogue").setLevel(logging.CRITICAL)  # reported as a line below
-        await asyncio.gather(*(catalogue.refresh(row) for row in rows.values()))
+        await asyncio.gather(*(model_lists.refresh(row) for row in rows.values()))
     return [
         Line("models", "fail" if name.is_all else "warn", name.text, name.fix)
-        for name in unknown_names(settings, rows, catalogue)
+        for name in unknown_names(settings, rows, model_lists)
     ]
 
 

@@ -46,7 +46,7 @@ class _OfflineRequest:
 class _Quoting:
     """The part of the services that a quote reads."""
 
-    catalogue: ModelLists
+    model_lists: ModelLists
     limiter: MemoryLimiter
     health: Health
     clock: Clock
@@ -60,17 +60,17 @@ async def explain_offline(settings: "Settings", user: str | None, body: dict[str
     book, row = _from_ledger(settings, user, zone, clock)
     providers = build_providers(settings.providers, {})
     try:
-        catalogue = ModelLists(settings.database.absolute().parent, settings.database.name, clock)
-        await catalogue.load(providers)
+        model_lists = ModelLists(settings.database.absolute().parent, settings.database.name, clock)
+        await model_lists.load(providers)
         for name in providers:
-            catalogue.listing(name).tried_s = clock.monotonic_s()  # a name that the list lacks is not looked for
+            model_lists.listing(name).tried_s = clock.monotonic_s()  # a name that the list lacks is not looked for
         snapshot = Snapshot(
             settings, Directory([]), providers, preset_rows(settings), Hosts(), zone, routing_of(settings)
         )
         health = Health(clock)
         health.configure(providers.values())
         parsed, size_bytes = body_in(body)
-        identity, services = identity_of(user, row, snapshot), _Quoting(catalogue, MemoryLimiter(book), health, clock)
+        identity, services = identity_of(user, row, snapshot), _Quoting(model_lists, MemoryLimiter(book), health, clock)
         context = _OfflineRequest(0, clock.now_ms(), snapshot, identity, parsed, size_bytes)
         return await explained(cast("RequestContext", context), cast("Services", services))
     finally:

@@ -11,15 +11,15 @@ _AFTER_FAILURE_S = 15.0
 _LOOK_S = 5.0  # how soon a clock that stepped is compared with a provider's
 
 
-async def refresh_models(catalogue: ModelLists, live: Live, clock_problem: Callable[[], str | None]) -> None:
+async def refresh_models(model_lists: ModelLists, live: Live, clock_problem: Callable[[], str | None]) -> None:
     """Run until cancelled. A failed fetch keeps the old list; the catalogue notes and logs why.
 
     A clock step makes it fetch at once: the Date header of the answer shows the right time.
     """
     while True:
         providers = list(live.current.providers.values())
-        await asyncio.gather(*(catalogue.refresh(provider) for provider in providers))
-        failed = any(catalogue.listing(provider.name).problem for provider in providers)
+        await asyncio.gather(*(model_lists.refresh(provider) for provider in providers))
+        failed = any(model_lists.listing(provider.name).problem for provider in providers)
         left_s = _AFTER_FAILURE_S if failed else _EVERY_S
         known = clock_problem()
         while left_s > 0 and clock_problem() == known:

@@ -45,12 +45,12 @@ _AT_ONCE = 8  # look-ups in parallel: a crash under load leaves hundreds
 class SettlePending:
     """One task for each request that waits for its figure."""
 
-    def __init__(self, ledger: Ledger, live: Live, clock: Clock, limiter: Limiter, tally: Counters) -> None:
+    def __init__(self, ledger: Ledger, live: Live, clock: Clock, limiter: Limiter, counters: Counters) -> None:
         self._ledger = ledger
         self._live = live
         self._clock = clock
         self._limiter = limiter
-        self._tally = tally
+        self._counters = counters
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._made_with: dict[int, Mapping[int, GenerationAccess]] = {}  # as long as the task runs
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -126,7 +126,7 @@ class SettlePending:
             end.id, end.cost_pusd or 0
         )  # what exceeds the reservation counts before the commit
         if OVER in (end.flags or "").split():
-            report_overrun(self._tally, end.id, end.user, end.model, end.cost_pusd or 0, row.reserved_pusd or 0)
+            report_overrun(self._counters, end.id, end.user, end.model, end.cost_pusd or 0, row.reserved_pusd or 0)
 
         def written(error: Exception | None) -> None:
             if error is None:
@@ -145,19 +145,19 @@ class SettlePending:
         found = None
         where = self._where(row, attempt, provider)
         if attempt.generation_id is None or not where.accesses:
-            verdict = self._uncertain(attempt, provider, share.cost_pusd, flags)
+            settlement = self._uncertain(attempt, provider, share.cost_pusd, flags)
         else:
             found, always_unknown = await self._ask(where, attempt.generation_id)
             if found is not None:
-                verdict = settle_looked_up(found.cost_pusd, flags, share.cost_pusd, exact=found.cost_exact)
+                settlement = settle_looked_up(found.cost_pusd, flags, share.cost_pusd, exact=found.cost_exact)
             elif always_unknown and _said_that_it_failed(row, attempt):
                 # it reported a failure, sent nothing, and has no record after minutes of asking
-                verdict = Settlement("released", 0, "none", frozenset(flags))
+                settlement = Settlement("released", 0, "none", frozenset(flags))
             else:
-                verdict = give_up(share.cost_pusd, "reservation", flags)
+                settlement = give_up(share.cost_pusd, "reservation", flags)
         end = _attempt_end(row, attempt, share, found)
-        end = end._replace(cost_pusd=verdict.cost_pusd, cost_source=verdict.cost_source)
-        return _Figure(SettledAttempt(verdict, end), found)
+        end = end._replace(cost_pusd=settlement.cost_pusd, cost_source=settlement.cost_source)
+        return _Figure(SettledAttempt(settlement, end), found)
 
     def _uncertain(
         self, attempt: UnfinishedAttempt, provider: ProviderRow | None, share_pusd: int | None, flags: set[str]

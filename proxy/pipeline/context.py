@@ -30,8 +30,8 @@ class RequestContext:
         "begin_stream",
         "body",
         "claim",
-        "client",
         "clock",
+        "downstream",
         "endpoint",
         "gone",
         "id",
@@ -57,8 +57,8 @@ class RequestContext:
     size_bytes: int
     tags: Tags
 
-    def __init__(self, client: Downstream, id_: int, clock: Clock, now_ms: int) -> None:
-        self.client = client
+    def __init__(self, downstream: Downstream, id_: int, clock: Clock, now_ms: int) -> None:
+        self.downstream = downstream
         self.id = id_
         self.request_id = id_text(id_)
         self.clock = clock
@@ -103,7 +103,7 @@ class RequestContext:
         """Return a complete answer, which the server writes."""
         if self.claim is not None:
             self.claim.keep(status, headers, body)
-        return self.client.whole(status, headers, body, self.started_ms)
+        return self.downstream.whole(status, headers, body, self.started_ms)
 
     def end_with_error(self, error: ApiError) -> bool:
         """Write an error into an answer whose head has gone out: a second head would be taken for a part of it.
@@ -122,12 +122,12 @@ class RequestContext:
         self.began = True
         if not self.gone:
             try:
-                self.reply = self.client.begin(status, headers, self.started_ms)
+                self.reply = self.downstream.begin(status, headers, self.started_ms)
             except ConnectionError:
                 self.set_gone()
             else:
                 return self.reply
-        self.reply = self.client.whole(status, headers, b"", self.started_ms)  # for nobody
+        self.reply = self.downstream.whole(status, headers, b"", self.started_ms)  # for nobody
         return self.reply
 
     def show_life(self, now_s: float) -> None:
@@ -144,7 +144,7 @@ class RequestContext:
 
     def cut(self) -> None:
         """Drop the connection of a client that does not read."""
-        self.client.cut()
+        self.downstream.cut()
         self.set_gone()
 
     def write(self, data: bytes) -> bool:
@@ -155,7 +155,7 @@ class RequestContext:
         if self.gone or not data:
             return True
         try:
-            return self.client.write(data)
+            return self.downstream.write(data)
         except ConnectionError:
             self.set_gone()
             return True
@@ -163,6 +163,6 @@ class RequestContext:
     async def drained(self) -> None:
         """Wait until most is sent. A client that reads nothing for long is cut off by the server."""
         try:
-            await self.client.drained()
+            await self.downstream.drained()
         except ConnectionError:
             self.set_gone()

@@ -61,7 +61,7 @@ async def _ask(
 ) -> Reply:
     """Ask one target; its refusal is passed on if no other target could answer, else raised."""
     prepared = provider.dialect.prepare(route.body_for(target), target.model, route.endpoint)
-    sent = upstream_headers(context.client.said, provider, key, streamed=False)
+    sent = upstream_headers(context.downstream.request_headers, provider, key, streamed=False)
     url = provider.url(provider.dialect.path(route.endpoint, target.model, streamed=False))
     translator, told = translate_request(provider, route.endpoint, prepared.body)
     deadlines = target.deadlines or provider.deadlines_for(target.model)

@@ -24,7 +24,7 @@ class Reply(Protocol):
 class Downstream(Protocol):
     """One request of a client and the way back. What is written to a client that has gone raises ConnectionError."""
 
-    said: RequestHeaders
+    request_headers: RequestHeaders
 
     @property
     def path(self) -> str:

@@ -84,7 +84,7 @@ async def _amend(context: RequestContext, hops: Hops, recorder: Recorder, servic
         return None
     if proof_of(failed, reservation.route) in services.forms.proved:
         sent = sent._replace(is_vague=True)  # it has answered such requests: what it does not name is not ours
-    price = services.catalogue.price(failed.provider, failed.target.model)
+    price = services.model_lists.price(failed.provider, failed.target.model)
     change = amendment_after(sent, reservation.route, reservation.identity.allowance, price)
     if change is None or not hops.may_amend:
         return None

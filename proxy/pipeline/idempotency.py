@@ -116,7 +116,7 @@ async def _join(claim: IdempotencyClaim, context: RequestContext) -> Reply | Non
     if claim.answer is None:
         return None
     status, headers, body = claim.answer
-    return context.client.whole(status, {**headers, "x-tollkeeper-joined": "1"}, body, context.started_ms)
+    return context.downstream.whole(status, {**headers, "x-tollkeeper-joined": "1"}, body, context.started_ms)
 
 
 def _again(error: ApiError) -> ApiError:

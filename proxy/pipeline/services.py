@@ -35,14 +35,14 @@ class Services:
     reports: Reports
     clock: Clock
     live: Live
-    catalogue: ModelLists
+    model_lists: ModelLists
     limiter: Limiter
     health: Health
     look_up_later: "LookUpLater"  # the job that settles pending requests
-    patience: WriteTimeout = field(default_factory=WriteTimeout)
+    write_timeout: WriteTimeout = field(default_factory=WriteTimeout)
     in_flight: InFlight = field(default_factory=InFlight)
     claims: IdempotencyClaims = field(default_factory=IdempotencyClaims)
-    tally: Counters = field(default_factory=Counters)
+    counters: Counters = field(default_factory=Counters)
     access: AccessLog | None = None  # None: nobody reads it
     events: Publisher = field(default_factory=Publisher)
     forms: ParameterForms = field(default_factory=ParameterForms)

@@ -22,7 +22,7 @@ def error_shape(path: str) -> ErrorShape:
 
 def error_reply(context: RequestContext, error: ApiError) -> Reply:
     """Return the answer for an error of this request, with what the user's limits say."""
-    client, shape = context.client, error_shape(context.client.path)
+    client, shape = context.downstream, error_shape(context.downstream.path)
     headers = error_headers(error, context.request_id, context.told())
     if shape == "anthropic":
         headers["request-id"] = context.request_id  # where Anthropic's SDKs look for it

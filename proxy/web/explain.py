@@ -45,7 +45,7 @@ async def explain(context: RequestContext, deps: Deps) -> Reply:
     context.snapshot = snapshot
     identify(context, snapshot.directory)
     await read_body(context)
-    shown = await explained(context, services, context.client.said.headers.get("X-Tollkeeper-Use-Case"))
+    shown = await explained(context, services, context.downstream.request_headers.headers.get("X-Tollkeeper-Use-Case"))
     return json_reply(context, shown)
 
 

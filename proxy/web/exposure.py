@@ -18,7 +18,7 @@ def check_reader(context: RequestContext, deps: Deps) -> None:
     """Raise CallerError unless server.metrics lets the client read, or it sent the operator's token."""
     settings = deps.services.live.current.settings
     mode = settings.server.metrics
-    headers = context.client.said.headers
+    headers = context.downstream.request_headers.headers
     transport = aiohttp_request(context).transport
     peer = None if transport is None else transport.get_extra_info("peername")
     if mode == "open" or (mode == "loopback" and is_here(peer, headers)):

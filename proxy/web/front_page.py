@@ -61,7 +61,7 @@ async def front_page(context: RequestContext, deps: Deps) -> Reply:
     base_url = _base_url(context)
     conditions = _conditions(context, deps)
     ready = not any(condition.problem for condition in conditions[:1])
-    if "text/html" in context.client.said.headers.get("Accept", ""):
+    if "text/html" in context.downstream.request_headers.headers.get("Accept", ""):
         text = _page(base_url, conditions)
         return own_reply(context, 200, _HEADERS, text.encode())
     body = {
@@ -77,7 +77,7 @@ async def front_page(context: RequestContext, deps: Deps) -> Reply:
 
 def _base_url(context: RequestContext) -> str:
     """Return the base URL as the client reached it; its Host header is one that this server has."""
-    headers = context.client.said.headers
+    headers = context.downstream.request_headers.headers
     scheme = "https" if headers.get("X-Forwarded-Proto", "").strip().lower() == "https" else "http"
     return f"{scheme}://{headers.get('Host', 'localhost')}/v1"
 
@@ -98,7 +98,7 @@ def _conditions(context: RequestContext, deps: Deps) -> Sequence[ProviderConditi
 
 def _provider(name: str, deps: Deps) -> ProviderCondition:
     view = deps.services.health.views().get(name)
-    problem = deps.services.catalogue.listing(name).problem
+    problem = deps.services.model_lists.listing(name).problem
     if view is not None and view.breaker.state == "open":
         problem = "gets no requests for a while: it failed too often"
     elif view is not None and view.keys and all(key.set_aside_until_ms is not None for key in view.keys):

@@ -42,7 +42,7 @@ async def readyz(context: RequestContext, deps: Deps) -> Reply:
                 "flaws": list(listing.flaws[:_FLAWS_MAX]),
             }
             for name in deps.services.live.current.providers
-            if (listing := deps.services.catalogue.listing(name))
+            if (listing := deps.services.model_lists.listing(name))
         }
         rows = deps.services.live.current.providers
         body["providers"] = {

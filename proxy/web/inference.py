@@ -42,7 +42,7 @@ async def refuse_upgrade(context: RequestContext, _deps: Deps) -> Reply:
 
     After 404 it tries seven times.
     """
-    if "websocket" not in context.client.said.headers.get("Upgrade", "").lower():
+    if "websocket" not in context.downstream.request_headers.headers.get("Upgrade", "").lower():
         raise CallerError(
             405, "method_not_allowed", "Send a response's request by POST.", headers={"Allow": "OPTIONS, POST"}
         )

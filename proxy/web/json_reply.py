@@ -21,4 +21,4 @@ def json_reply(
 
 def own_reply(context: RequestContext, status: int, headers: Mapping[str, str], body: bytes = b"") -> Reply:
     """Return an answer with these headers and the id of its request."""
-    return context.client.whole(status, {**headers, "x-request-id": context.request_id}, body, context.started_ms)
+    return context.downstream.whole(status, {**headers, "x-request-id": context.request_id}, body, context.started_ms)

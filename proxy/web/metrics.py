@@ -35,29 +35,36 @@ class _Collector:
 
     def collect(self) -> Iterator[Metric]:
         services = self._deps.services
-        tally = services.tally
-        yield _counter("tollkeeper_requests", "Requests that were booked.", ("status",), _one(tally.requests))
+        counters = services.counters
+        yield _counter("tollkeeper_requests", "Requests that were booked.", ("status",), _one(counters.requests))
         yield _counter(
-            "tollkeeper_tokens", "Tokens, images and searches that answers reported.", ("class",), _one(tally.tokens)
-        )
-        yield _counter("tollkeeper_flags", "Rows that ended with a flag of the ledger.", ("flag",), _one(tally.doubts))
-        yield _counter(
-            "tollkeeper_refusals", "Requests that were refused and left no row.", ("status", "code"), tally.refusals
+            "tollkeeper_tokens", "Tokens, images and searches that answers reported.", ("class",), _one(counters.tokens)
         )
         yield _counter(
-            "tollkeeper_attempts", "Calls to providers that have ended.", ("provider", "outcome"), tally.attempts
+            "tollkeeper_flags", "Rows that ended with a flag of the ledger.", ("flag",), _one(counters.doubts)
         )
         yield _counter(
-            "tollkeeper_retries", "Attempts that tried the same target again.", ("provider",), _one(tally.retries)
+            "tollkeeper_refusals", "Requests that were refused and left no row.", ("status", "code"), counters.refusals
         )
         yield _counter(
-            "tollkeeper_key_set_asides", "How often a key was suspended.", ("provider", "key", "case"), tally.set_asides
+            "tollkeeper_attempts", "Calls to providers that have ended.", ("provider", "outcome"), counters.attempts
+        )
+        yield _counter(
+            "tollkeeper_retries", "Attempts that tried the same target again.", ("provider",), _one(counters.retries)
+        )
+        yield _counter(
+            "tollkeeper_key_set_asides",
+            "How often a key was suspended.",
+            ("provider", "key", "case"),
+            counters.set_asides,
         )
         yield _histogram(
-            "tollkeeper_request_duration_seconds", "How long requests took that were answered.", tally.durations
+            "tollkeeper_request_duration_seconds", "How long requests took that were answered.", counters.durations
         )
         yield _histogram(
-            "tollkeeper_first_token_seconds", "How long it took to the first content of an answer.", tally.first_tokens
+            "tollkeeper_first_token_seconds",
+            "How long it took to the first content of an answer.",
+            counters.first_tokens,
         )
         yield _counter(
             "tollkeeper_subscriber_failures",
@@ -71,13 +78,16 @@ class _Collector:
             "tollkeeper_holds_without_owner", "Reservations that no running request owns.", self._deps.ownerless()
         )
         yield _counter(
-            "tollkeeper_over_reservation", "Requests that cost more than was reserved.", (), {(): tally.over_requests}
+            "tollkeeper_over_reservation",
+            "Requests that cost more than was reserved.",
+            (),
+            {(): counters.over_requests},
         )
         yield _counter(
             "tollkeeper_over_reservation_usd",
             "What they cost above it, in USD.",
             (),
-            {(): tally.over_pusd / PUSD_PER_USD},
+            {(): counters.over_pusd / PUSD_PER_USD},
         )
         yield _gauge("tollkeeper_ledger_ok", "1 while the ledger takes writes.", int(services.ledger.problem is None))
         yield _gauge("tollkeeper_draining", "1 while the proxy is being stopped.", int(services.draining))

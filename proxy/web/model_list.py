@@ -46,7 +46,7 @@ class ModelListCache:
         if self._since_s is None:
             self._since_s = now_ms // 1000  # presets have no date; a changing one would look like a new model
         snapshot = services.live.current
-        lists = {name: services.catalogue.listing(name).models for name in snapshot.providers}
+        lists = {name: services.model_lists.listing(name).models for name in snapshot.providers}
         made_of = (snapshot, *lists.values())  # a refresh makes a new mapping, and a new configuration a new snapshot
         if len(made_of) != len(self._made_of) or any(a is not b for a, b in zip(made_of, self._made_of, strict=True)):
             self._all = _all(snapshot, lists, self._since_s)

@@ -120,7 +120,7 @@ async def answer(context: RequestContext, deps: Deps) -> Reply:
 
 async def answer_socket(context: RequestContext, deps: Deps) -> Reply:
     """Answer on the Unix socket beside the ledger: operator's API and health, nothing that spends."""
-    path = canonical_path(context.client.path)
+    path = canonical_path(context.downstream.path)
     if f"{path}/".startswith(PREFIX):
         return await admin(context, deps, path[len(PREFIX) :])
     handler = _OTHERS.get((aiohttp_request(context).method, path))

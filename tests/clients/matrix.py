@@ -133,9 +133,9 @@ class Matrix:
     async def test_a_spent_budget(self, served: Stand, program: Program, stream: bool) -> None:
         """It stops after the documented number of attempts and shows our text."""
         await self.spend(served)
-        before = served.app.services.tally.refusals.get((402, "insufficient_quota"), 0)
+        before = served.app.services.counters.refusals.get((402, "insufficient_quota"), 0)
         raised = (await program.take(self.proxied(served, stream=stream, token=token_of("spender"))))["raised"]
-        refused = served.app.services.tally.refusals[402, "insufficient_quota"] - before
+        refused = served.app.services.counters.refusals[402, "insufficient_quota"] - before
         assert refused == self.spent_attempts
         assert raised["status"] in (402, None)  # None: the client does not tell it
         assert "resets" in raised["text"]

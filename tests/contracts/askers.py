@@ -115,7 +115,7 @@ class _RunHere:
 
     def set_gone(self) -> None:
         assert self._context is not None
-        self._context.client.cut()
+        self._context.downstream.cut()
         self._context.set_gone()
 
     async def close(self) -> None:

@@ -25,7 +25,7 @@ class MemoryDownstream:
 
     def __init__(self, path: str, headers: Mapping[str, str], pieces: AsyncIterator[bytes]) -> None:
         """pieces: those of the body; it raises ConnectionError where the body breaks off."""
-        self.said = RequestHeaders(CIMultiDict(headers))
+        self.request_headers = RequestHeaders(CIMultiDict(headers))
         self.path = path
         self.body: bytes | None = None
         self.status = 0
@@ -127,7 +127,7 @@ class LineDownstream:
 
     def __init__(self, line: str, answers: Path) -> None:
         asked: dict[str, Any] = json.loads(line)
-        self.said = RequestHeaders(CIMultiDict(asked["headers"]))
+        self.request_headers = RequestHeaders(CIMultiDict(asked["headers"]))
         self.path: str = asked["path"]
         self.body: bytes | None = base64.b64decode(asked["body"])
         self._answers = answers

@@ -215,5 +215,5 @@ async def place(
 
 
 async def _models_known(app: App) -> bool:
-    listings = [app.catalogue.listing(name) for name in app.live.current.providers]
+    listings = [app.model_lists.listing(name) for name in app.live.current.providers]
     return all(listing.tried_s is not None and (listing.models or listing.problem) for listing in listings)

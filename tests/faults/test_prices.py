@@ -34,7 +34,7 @@ async def with_list(opened: Open) -> Place:
 
 async def refresh(place: Place, *turns: Turn) -> None:
     place.upstream.next(*turns, path=MODELS)
-    await place.app.catalogue.refresh(place.app.live.current.providers["openrouter"])
+    await place.app.model_lists.refresh(place.app.live.current.providers["openrouter"])
     assert not place.upstream.turns[MODELS]
 
 
@@ -79,7 +79,7 @@ async def test_u26_a_list_that_cannot_be(opened: Open, case: str) -> None:
     place = await with_list(opened)
     before = await reserved_pusd(place)
     await refresh(place, BROKEN[case])
-    listing = place.app.catalogue.listing("openrouter")
+    listing = place.app.model_lists.listing("openrouter")
     assert listing.problem
     assert await reserved_pusd(place) == before
     assert listing.models
@@ -94,7 +94,7 @@ async def test_u26_one_price_times_1000(opened: Open) -> None:
     place = await with_list(opened)
     before = await reserved_pusd(place)
     await refresh(place, Turn((listed(**times(1000)),)))
-    assert place.app.catalogue.listing("openrouter").problem
+    assert place.app.model_lists.listing("openrouter").problem
     assert await reserved_pusd(place) == before * 1000
     await place.works()
 

@@ -65,7 +65,7 @@ MUTATIONS: Final = (
     Mutation(
         "a-refusal-with-an-id-is-sent-again",
         "A request that may be billed is sent a second time, because its refusal names a field.",
-        (Patch("Attempt.refused_body", "heard.generation_id is not None and not is_refusal", "False"),),
+        (Patch("Attempt.refused_body", "attempt_result.generation_id is not None and not is_refusal", "False"),),
         (f"{_TAKEN_BACK}what_may_be_billed_is_not_sent_again",),
     ),
 )

@@ -52,7 +52,7 @@ CONTROLS: Final = (
     _one(
         "U4-no-answer-is-free",
         "A request that nothing came back for is released.",
-        Patch("settle", "not heard.dispatched", "heard.status is None"),
+        Patch("settle", "not attempt_result.dispatched", "attempt_result.status is None"),
         "silence.py::test_u4_no_answer_begins[openrouter-plain]",
         "silence.py::test_u4_half_a_head[stream]",
         "breaks.py::test_u6_before_the_head_is_complete[nothing-RST-plain-plain]",
@@ -140,8 +140,8 @@ CONTROLS: Final = (
         "A stream that broke off without a bill costs nothing.",
         Patch(
             "pipeline.settlement.settle:_said_that_it_failed",
-            "heard.status >= 300 or (heard.failed and not heard.content_seen)",
-            "heard.usage is None",
+            "attempt_result.status >= 300 or (attempt_result.failed and not attempt_result.content_seen)",
+            "attempt_result.usage is None",
         ),
         "breaks.py::test_u9_neither_bill_nor_done[3-FIN-openrouter]",
         "breaks.py::test_u9_done_but_no_bill",
@@ -156,7 +156,10 @@ CONTROLS: Final = (
     _one(
         "U11-a-failure-is-free",
         "An error under 200 is free, also where the provider has a record of it.",
-        Patch("_certainly_unbilled", "if heard.generation_id is not None and terms.has_generations:\n    return False"),
+        Patch(
+            "_certainly_unbilled",
+            "if attempt_result.generation_id is not None and terms.has_generations:\n    return False",
+        ),
         "errors.py::test_u11_an_error_under_200_with_a_generation",
     ),
     _one(
@@ -164,21 +167,29 @@ CONTROLS: Final = (
         "An error under 200 is charged at the worst case.",
         Patch(
             "pipeline.settlement.settle:_said_that_it_failed",
-            "heard.status >= 300 or (heard.failed and not heard.content_seen)",
-            "heard.status >= 300",
+            "attempt_result.status >= 300 or (attempt_result.failed and not attempt_result.content_seen)",
+            "attempt_result.status >= 300",
         ),
         "errors.py::test_u11_an_error_under_200[plain-openrouter]",
     ),
     _one(
         "U12-a-refusal-is-charged",
         "A status in the 400s is charged at the worst case.",
-        Patch("pipeline.settlement.settle:_said_that_it_failed", "heard.status >= 300", "heard.status >= 500"),
+        Patch(
+            "pipeline.settlement.settle:_said_that_it_failed",
+            "attempt_result.status >= 300",
+            "attempt_result.status >= 500",
+        ),
         "errors.py::test_u12_too_many_requests[seconds-openrouter]",
     ),
     _one(
         "U13-a-refusal-of-the-key-is-charged",
         "A status below 429 is charged at the worst case.",
-        Patch("pipeline.settlement.settle:_said_that_it_failed", "heard.status >= 300", "heard.status >= 429"),
+        Patch(
+            "pipeline.settlement.settle:_said_that_it_failed",
+            "attempt_result.status >= 300",
+            "attempt_result.status >= 429",
+        ),
         "errors.py::test_u13_refused[404-plain-openrouter]",
         "errors.py::test_u13_the_operators_key_or_account[False-stream-plain]",
         "heads.py::test_u24_a_redirect[302-plain-openrouter]",
@@ -186,7 +197,11 @@ CONTROLS: Final = (
     _one(
         "U14-a-failure-is-charged",
         "A status in the 500s is charged at the worst case.",
-        Patch("pipeline.settlement.settle:_said_that_it_failed", "heard.status >= 300", "300 <= heard.status < 500"),
+        Patch(
+            "pipeline.settlement.settle:_said_that_it_failed",
+            "attempt_result.status >= 300",
+            "300 <= attempt_result.status < 500",
+        ),
         "errors.py::test_u14_a_web_page[503-openrouter]",
         "errors.py::test_u14_a_failure_in_json",
     ),

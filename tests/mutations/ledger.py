@@ -81,7 +81,7 @@ MUTATIONS: Final = (
                 "Recorder.end",
                 "written = services.ledger.end(end, self._written)",
                 "asyncio.get_running_loop().call_later(3, services.ledger.end, end, self._written)\n"
-                "return verdict\n"
+                "return settlement\n"
                 "written = services.ledger.end(end, self._written)",
             ),
         ),
@@ -106,10 +106,10 @@ MUTATIONS: Final = (
         "settled-twice",
         "A request that ended is ended again, and counts twice in the roll-up.",
         (
-            Patch("Recorder.end", "if self.verdict is not None:\n    return self.verdict"),
+            Patch("Recorder.end", "if self.settlement is not None:\n    return self.settlement"),
             Patch(
                 "Recorder.__aexit__",
-                "if self.verdict is None:\n    await self._end_after(error)",
+                "if self.settlement is None:\n    await self._end_after(error)",
                 "await self._end_after(error)",
             ),
             Patch("END", "\"requests.state IN ('open', 'pending')\"", '"TRUE"'),

@@ -35,8 +35,8 @@ MUTATIONS: Final = (
         (
             Patch(
                 "pipeline.settlement.settle:_said_that_it_failed",
-                "heard.status is None or heard.unproven",
-                "heard.status is None",
+                "attempt_result.status is None or attempt_result.unproven",
+                "attempt_result.status is None",
             ),
         ),
         (
@@ -49,7 +49,8 @@ MUTATIONS: Final = (
         "A refusal that names a generation is free without asking.",
         (
             Patch(
-                "_certainly_unbilled", "if heard.generation_id is not None and terms.has_generations:\n    return False"
+                "_certainly_unbilled",
+                "if attempt_result.generation_id is not None and terms.has_generations:\n    return False",
             ),
         ),
         (f"{_GATEWAY}u14_a_generation_beside_a_failure_is_looked_up",),
@@ -67,10 +68,10 @@ MUTATIONS: Final = (
             Patch(
                 "Recorder._written",
                 "self._services.limiter.settle("
-                "id_, verdict.state, verdict.cost_pusd, self._quota_tokens, self._quota_pieces)",
+                "id_, settlement.state, settlement.cost_pusd, self._quota_tokens, self._quota_pieces)",
                 "if not self._context.gone:\n"
                 "    tokens, pieces = self._quota_tokens, self._quota_pieces\n"
-                "    self._services.limiter.settle(id_, verdict.state, verdict.cost_pusd, tokens, pieces)",
+                "    self._services.limiter.settle(id_, settlement.state, settlement.cost_pusd, tokens, pieces)",
             ),
         ),
         (f"{_SETTLING}a_cancelled_request_leaves_no_reservation",),
@@ -93,8 +94,8 @@ MUTATIONS: Final = (
         (
             Patch(
                 "Recorder.__aexit__",
-                "if self.verdict is None: ...",
-                "if self.verdict is None and isinstance(error, ApiError | asyncio.CancelledError): ...",
+                "if self.settlement is None: ...",
+                "if self.settlement is None and isinstance(error, ApiError | asyncio.CancelledError): ...",
             ),
         ),
         (f"{_EVERY_STEP}[relay]",),
@@ -135,10 +136,10 @@ MUTATIONS: Final = (
         (
             Patch(
                 "settle",
-                "flags = heard.flags",
-                "flags = heard.flags\n"
+                "flags = attempt_result.flags",
+                "flags = attempt_result.flags\n"
                 "if HUNG_UP in flags and (usage is None or usage.cost_pusd is None):\n"
-                "    return Settlement('released', 0, 'none', heard.flags)",
+                "    return Settlement('released', 0, 'none', attempt_result.flags)",
             ),
         ),
         (f"{_SETTLING}whoever_hangs_up_pays",),
@@ -149,7 +150,7 @@ MUTATIONS: Final = (
         (
             Patch(
                 "pipeline.settlement.settle:_unknown",
-                "terms.has_generations and heard.generation_id is not None",
+                "terms.has_generations and attempt_result.generation_id is not None",
                 "False",
             ),
         ),
@@ -176,7 +177,11 @@ MUTATIONS: Final = (
     Mutation(
         "only-the-last-attempt",
         "A request that moved on is booked at what its last attempt cost.",
-        (Patch("total_settlement", "sum(verdict.cost_pusd or 0 for verdict in known)", "known[-1].cost_pusd or 0"),),
+        (
+            Patch(
+                "total_settlement", "sum(settlement.cost_pusd or 0 for settlement in known)", "known[-1].cost_pusd or 0"
+            ),
+        ),
         (f"{_SETTLING}a_second_try_after_one_that_may_be_billed_reserves_anew",),
     ),
     Mutation(

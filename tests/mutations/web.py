@@ -8,7 +8,7 @@ MUTATIONS: Final = (
     Mutation(
         "an-answer-that-a-page-cannot-read",
         "Pages that may call get no Access-Control header with a refusal, and see a network error in its place.",
-        (Patch("FastDownstream.whole", "self.said.cors is not None", "False"),),
+        (Patch("FastDownstream.whole", "self.request_headers.cors is not None", "False"),),
         ("tests/web/test_cors.py::test_every_answer_can_be_read[lane-no token]",),
     ),
     Mutation(

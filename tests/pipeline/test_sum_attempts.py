@@ -143,7 +143,7 @@ def test_any_attempts(
         assert min(left.cost_pusd or 0, left.tokens or 0) >= 0
         assert left.cost_pusd == held - sum(one.end.reserved_pusd or 0 for one in parts)
     end = add_up(request(), parts, reserved)
-    charged = [one.verdict.cost_pusd for one in parts if one.verdict.state == "settled"]
+    charged = [one.settlement.cost_pusd for one in parts if one.settlement.state == "settled"]
     known = [cost_pusd for cost_pusd in charged if cost_pusd is not None]
     assert end.cost_pusd == {"pending": None, "released": 0, "settled": sum(known) if known else None}[end.state]
     sent = [counted[0] for _, counted, _, _ in attempts if counted is not None]

@@ -96,7 +96,7 @@ async def test_what_the_provider_does_not_know_is_named(stand: Stand, stream: bo
 
 
 async def test_a_list_that_is_not_known_refuses_nothing(stand: Stand) -> None:
-    stand.app.catalogue.listing("openrouter").models = {}
+    stand.app.model_lists.listing("openrouter").models = {}
     await stand.sim.behave(named="error-invalid-model")
     assert (await stand.chat({"model": "openai/gpt-4o-minj"})).status == 400
 

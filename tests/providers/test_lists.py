@@ -41,13 +41,13 @@ async def test_what_a_list_says_counts(tmp_path: Path, name: str) -> None:
         path = write_config(tmp_path, _config(server.url))
         async with app_in_loop(path) as app:
             await models_known(app)
-            assert app.catalogue.listing("local").problem is None
+            assert app.model_lists.listing("local").problem is None
             token = token_of("anna")
             listed = (await ask(app.port, "GET", "/v1/models", token=token)).json()["data"]
             assert [model["id"] for model in listed] == ["m"]
             row = app.live.current.providers["local"]
-            assert app.catalogue.facts(row, "m").context_tokens == 4096
-            price = app.catalogue.price(row, "m")
+            assert app.model_lists.facts(row, "m").context_tokens == 4096
+            price = app.model_lists.price(row, "m")
             assert price is not None
             assert price.output_limit_tokens == OUTPUTS.get(name, 4096)
             asked = {"model": "m", "messages": MESSAGES}
@@ -65,7 +65,7 @@ async def test_a_list_that_is_none_refuses_nobody(tmp_path: Path, body: bytes) -
         path = write_config(tmp_path, _config(server.url))
         async with app_in_loop(path) as app:
             await models_known(app)
-            assert app.catalogue.listing("local").problem
+            assert app.model_lists.listing("local").problem
             asked = {"model": "m", "messages": MESSAGES, "max_tokens": 9}
             quoted = (await ask(app.port, "POST", "/v1/explain", asked, token=token_of("anna"))).json()
             assert quoted["admitted"], quoted

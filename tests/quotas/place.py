@@ -118,8 +118,8 @@ class Place:
         await self.start(**more)
 
     async def _models_known(self) -> bool:
-        listings = [self.app.catalogue.listing(name) for name in self.app.live.current.providers]
-        if self.app.catalogue._refreshing:  # the copy on disk is written last
+        listings = [self.app.model_lists.listing(name) for name in self.app.live.current.providers]
+        if self.app.model_lists._refreshing:  # the copy on disk is written last
             return False
         return all(listing.tried_s is not None and (listing.models or listing.problem) for listing in listings)
 
@@ -218,7 +218,7 @@ class Place:
 
     async def refresh(self) -> None:
         """Fetch the list of models, as the background job does."""
-        await self.app.catalogue.refresh(self.app.live.current.providers["openrouter"])
+        await self.app.model_lists.refresh(self.app.live.current.providers["openrouter"])
 
     async def quiet(self, left: int = 0) -> None:
         """Wait until so many requests are under way and no figure is awaited."""

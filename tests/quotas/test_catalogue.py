@@ -29,7 +29,7 @@ async def prompt_tokens(place: Place) -> int:
 
 
 def problem_of(place: Place) -> str | None:
-    return place.app.catalogue.listing("openrouter").problem
+    return place.app.model_lists.listing("openrouter").problem
 
 
 BROKEN: dict[str, dict[str, Any]] = {
@@ -134,7 +134,7 @@ async def test_a_flaw_costs_nobody_else_anything(opened: Open, flaw: Any) -> Non
     models = await place.models()
     await place.list_models([*models[:2], flaw, *models[2:]])
     await place.refresh()
-    listing = place.app.catalogue.listing("openrouter")
+    listing = place.app.model_lists.listing("openrouter")
     assert (listing.problem, listing.flaws[0]) == (None, "entry 2 has no id")
     assert (await place.chat()).status == 200
 
@@ -149,7 +149,7 @@ async def test_a_model_that_is_listed_twice(opened: Open) -> None:
     for listed in ([*models, twin], [twin, *models]):
         await place.list_models(listed)
         await place.refresh()
-        listing = place.app.catalogue.listing("openrouter")
+        listing = place.app.model_lists.listing("openrouter")
         assert (listing.problem, listing.flaws) == (None, (f"{MODEL} is there twice",))
         assert await place.worst_case() == tokens * 2 * INPUT_PUSD + 16 * 2 * OUTPUT_PUSD
         assert (await place.chat()).status == 200
@@ -162,7 +162,7 @@ async def test_the_last_good_copy_is_there_after_a_restart_without_the_provider(
     await place.restart(models_known=False)
     assert await place.worst_case() == before
     assert (await place.chat()).status == 200
-    assert place.app.catalogue.listing("openrouter").fetched_ms is not None
+    assert place.app.model_lists.listing("openrouter").fetched_ms is not None
     await place.check_books()
 
 

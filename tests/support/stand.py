@@ -155,8 +155,8 @@ async def models_known(app: App) -> None:
     """Wait for the first lists of models: a request that comes before them has no price."""
 
     async def look() -> bool:
-        listings = [app.catalogue.listing(name) for name in app.live.current.providers]
-        if app.catalogue._refreshing:  # the copy on disk is written last
+        listings = [app.model_lists.listing(name) for name in app.live.current.providers]
+        if app.model_lists._refreshing:  # the copy on disk is written last
             return False
         return all(listing.tried_s is not None and (listing.models or listing.problem) for listing in listings)
 

@@ -131,7 +131,7 @@ class Place:
         """Have a provider list these models, and the proxy know them."""
         self.strict[name].models = list(models)
         for _ in range(2):  # the first may join a fetch of before
-            await self.app.catalogue.refresh(self.app.live.current.providers[name])
+            await self.app.model_lists.refresh(self.app.live.current.providers[name])
 
     async def attempts(self) -> list[tuple[int, str, int | None]]:
         """Return (number, outcome, cost in pico-USD) of all attempts, once nothing is under way."""
@@ -174,7 +174,7 @@ async def place(
         app = await stack.enter_async_context(app_in_loop(path))
 
         async def listed() -> bool:
-            listings = [app.catalogue.listing(name) for name in app.live.current.providers]
+            listings = [app.model_lists.listing(name) for name in app.live.current.providers]
             return all(listing.tried_s is not None for listing in listings)
 
         await eventually(listed)

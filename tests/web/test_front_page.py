@@ -73,7 +73,7 @@ async def test_strangers_get_no_names(stand: Stand) -> None:
 
 async def test_the_state_is_told(tmp_path: Path) -> None:
     async with run_stand(tmp_path) as stand:
-        stand.app.catalogue.listing("plain").problem = "no <connection> could be made"
+        stand.app.model_lists.listing("plain").problem = "no <connection> could be made"
         text = (await page(stand)).body.decode()
         assert '<td class="bad">no &lt;connection&gt; could be made</td>' in text
         stand.app.services.draining = True

@@ -142,7 +142,7 @@ async def test_the_list_is_encoded_once(tmp_path: Path) -> None:
         others = shelf.shown(services, replace(allowance, models=None), 1_793_539_999_000)
         assert len(others.models) > len(first.models)
         assert shelf.shown(services, allowance, 1_793_539_999_000) is first
-        await services.catalogue.refresh(next(iter(services.live.current.providers.values())))
+        await services.model_lists.refresh(next(iter(services.live.current.providers.values())))
         again = shelf.shown(services, allowance, 1_793_540_999_000)
         assert again is not first
         assert again.body == first.body

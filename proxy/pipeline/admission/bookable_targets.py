@@ -82,7 +82,7 @@ async def _reason(judge: _Judge, target: Target) -> str | None:
     allowance, provider = context.identity.allowance, context.snapshot.provider_of(target)
     prices = []
     for model in (target.model, *target.handed):
-        price = services.catalogue.price(provider, model) or await services.catalogue.refresh_for(provider, model)
+        price = services.model_lists.price(provider, model) or await services.model_lists.refresh_for(provider, model)
         if price is None:
             return "no price" if model == target.model else f"no price of {model}"
         prices.append(price)

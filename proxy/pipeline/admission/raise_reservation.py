@@ -26,7 +26,7 @@ def _worst_pusd(context: RequestContext, route: Route, target: Target, services:
     provider = context.snapshot.provider_of(target)
     prices: list[Price] = []
     for model in (target.model, *target.handed):
-        price = services.catalogue.price(provider, model)
+        price = services.model_lists.price(provider, model)
         if price is None:
             return None
         prices.append(price)

@@ -151,7 +151,7 @@ def known_of(
 ) -> tuple[Price | None, ParameterForm | None]:
     """Return the price of a target, and how it takes what the proxy writes."""
     provider = context.snapshot.provider_of(target)
-    price = services.catalogue.price(provider, target.model)
+    price = services.model_lists.price(provider, target.model)
     if not provider.has_forms and not services.forms.learnt:
         return price, None
     form = services.forms.of(provider, target.model, route.endpoint.kind, services.clock.monotonic_s())
@@ -234,9 +234,9 @@ def _known_prices(route: Route, services: Services, snapshot: Snapshot) -> tuple
     """
     first = route.targets[0]
     if len(route.targets) == 1 and first.static is None and not first.handed:
-        price = services.catalogue.price(snapshot.providers[first.provider], first.model)
+        price = services.model_lists.price(snapshot.providers[first.provider], first.model)
         return None if price is None else (price,)
-    prices = [services.catalogue.price(provider, model) for provider, model in _priced(route, snapshot)]
+    prices = [services.model_lists.price(provider, model) for provider, model in _priced(route, snapshot)]
     known = tuple(price for price in prices if price is not None)
     return known if len(known) == len(prices) else None
 
@@ -248,7 +248,7 @@ async def _found_prices(context: RequestContext, route: Route, services: Service
     """
     prices = []
     for provider, model in _priced(route, context.snapshot):
-        price = services.catalogue.price(provider, model) or await services.catalogue.refresh_for(provider, model)
+        price = services.model_lists.price(provider, model) or await services.model_lists.refresh_for(provider, model)
         if price is None:
             raise unpriced(context, provider.name, model, services)
         prices.append(price)

@@ -23,7 +23,7 @@ def unpriced(context: RequestContext, provider: str, model: str, services: Servi
 
     402 if the list has it or is unknown, or has nothing like it: then it may be a brand-new model.
     """
-    if not lacks(services.catalogue.listing(provider), model):
+    if not lacks(services.model_lists.listing(provider), model):
         return not_priced(model)
     snapshot = context.snapshot
     found = not_found(_full(provider, model, snapshot), names(services, snapshot), context.identity.allowance)
@@ -40,9 +40,9 @@ def refused_there(context: RequestContext, attempts: Sequence[Attempt], services
     if not is_unknown or "model" not in words_of(failure.error).text:
         return None
     provider, model, snapshot = attempt.provider.name, attempt.target.model, context.snapshot
-    if not lacks(services.catalogue.listing(provider), model):
+    if not lacks(services.model_lists.listing(provider), model):
         return None
-    there = (_full(provider, other, snapshot) for other in services.catalogue.listing(provider).models)
+    there = (_full(provider, other, snapshot) for other in services.model_lists.listing(provider).models)
     return not_found(_full(provider, model, snapshot), there, context.identity.allowance)
 
 
@@ -71,7 +71,7 @@ def names(services: Services, snapshot: Snapshot) -> Iterator[str]:
     """Return every name that may be asked for: presets, then models, those of further providers with their prefix."""
     yield from snapshot.presets
     for provider in snapshot.providers:
-        for model in services.catalogue.listing(provider).models:
+        for model in services.model_lists.listing(provider).models:
             yield _full(provider, model, snapshot)
 
 

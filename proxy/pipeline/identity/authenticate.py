@@ -13,11 +13,11 @@ _KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")  # clients of Anthropi
 _TOKEN_CHARS_MAX = 512  # no token is longer, and hashing a megabyte would be wasted
 
 
-def authenticate(said: RequestHeaders, directory: Directory, now_ms: int) -> Identity:
+def authenticate(request_headers: RequestHeaders, directory: Directory, now_ms: int) -> Identity:
     """Find who asks; raises CallerError 401 or 403 that says what is wrong with the token."""
-    row = directory.find(said.token_hash or hash_of_token(said))
+    row = directory.find(request_headers.token_hash or hash_of_token(request_headers))
     if row is None:
-        raise _unknown(credential(said.headers))
+        raise _unknown(credential(request_headers.headers))
     if row.disabled or row.user_disabled:
         what = f"User {row.identity.user!r}" if row.user_disabled else f"This token of user {row.identity.user!r}"
         raise refused_token(403, "token_disabled", f"{what} is disabled. Ask the operator.")
@@ -28,22 +28,22 @@ def authenticate(said: RequestHeaders, directory: Directory, now_ms: int) -> Ide
             f"This token of user {row.identity.user!r} has expired. Ask the operator for a new one.",
         )
     if row.trusted or directory.takes_jwt:
-        return directory.end_user(said.headers, row, now_ms)
+        return directory.end_user(request_headers.headers, row, now_ms)
     return row.identity
 
 
 def identify(context: RequestContext, directory: Directory) -> Identity:
     """Return who asks, noted for the log; raises CallerError."""
-    identity = authenticate(context.client.said, directory, context.started_ms)
+    identity = authenticate(context.downstream.request_headers, directory, context.started_ms)
     context.identity, context.user = identity, identity.user
     return identity
 
 
-def hash_of_token(said: RequestHeaders) -> str:
+def hash_of_token(request_headers: RequestHeaders) -> str:
     """Return the hash of the one token, computed once; raises CallerError for none or more than one."""
-    if said.token_hash is None:
-        said.token_hash = token_hash(credential(said.headers))
-    return said.token_hash
+    if request_headers.token_hash is None:
+        request_headers.token_hash = token_hash(credential(request_headers.headers))
+    return request_headers.token_hash
 
 
 def credential(headers: HeaderLookup) -> str:

@@ -18,7 +18,7 @@ from proxy.pipeline.values.identity import Identity
 
 def identify(context: RequestContext, services: Services, now_ms: int) -> None:
     """Find who asks, and have every answer tell what their limits say; raises CallerError for nobody."""
-    identity = authenticate(context.client.said, services.live.current.directory, now_ms)
+    identity = authenticate(context.downstream.request_headers, services.live.current.directory, now_ms)
     context.identity, context.user = identity, identity.user
     if identity.allowance.quotas:
         context.told = partial(limit_headers, identity.allowance, services.limiter, context.started_ms)

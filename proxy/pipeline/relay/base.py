@@ -30,7 +30,7 @@ class Relay:
         self.attempt = attempt
         self.answer = answer
         self.finish = finish
-        self.heard: AttemptResult = attempt.heard
+        self.attempt_result: AttemptResult = attempt.attempt_result
 
     async def run(self) -> Reply:
         """Pass the answer on to its end and settle."""
@@ -46,22 +46,22 @@ class Relay:
 
     def note_broken(self, error: TransportError) -> ProviderError:
         failure = transport_error(error, self.attempt.provider)
-        self.heard.flags |= {BROKEN}
-        self.heard.error = failure.code
+        self.attempt_result.flags |= {BROKEN}
+        self.attempt_result.error = failure.code
         return failure
 
     def when_gone(self) -> None:
         """Close the provider's connection if that stops the bill, after the client hung up."""
-        self.heard.flags |= {HUNG_UP}
+        self.attempt_result.flags |= {HUNG_UP}
         if self.may_abort():
-            self.heard.aborted = True
+            self.attempt_result.aborted = True
             self.answer.abort()
 
     def may_abort(self) -> bool:
         policy = self.attempt.provider.on_disconnect
         if policy == "drain":
             return False
-        return policy == "abort" or self.attempt.provider.dialect.cancel_stops_bill(self.heard.served_by)
+        return policy == "abort" or self.attempt.provider.dialect.cancel_stops_bill(self.attempt_result.served_by)
 
     @property
     def response(self) -> Reply | None:

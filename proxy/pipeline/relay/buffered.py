@@ -79,7 +79,7 @@ class BufferedStream(StreamRelay):
             self.attempt.fail(Failure("answer", status, kind), failure)
         elif self.meter.error_seen:
             fail_inside(self.context, self.attempt, "failed before its answer began", self.meter.error or {})
-        elif self.heard.failed:
+        elif self.attempt_result.failed:
             told = error_in_answer(self.attempt.provider, f"answered {status} with an empty stream")
             self.attempt.fail(Failure("answer", status, EMPTY), told)
 
@@ -111,8 +111,8 @@ class BufferedStream(StreamRelay):
         """Keep one piece; False: there is something to do before the next."""
         came = self.meter.feed(chunk)
         self._kept += came
-        if self.meter.content_seen and self.heard.first_byte_s is None:
-            self.heard.first_byte_s = self.context.clock.monotonic_s()
+        if self.meter.content_seen and self.attempt_result.first_byte_s is None:
+            self.attempt_result.first_byte_s = self.context.clock.monotonic_s()
         if not self._has_data:
             self._find_comments()
         if self._has_data and _COMMENT.search(self._kept, max(0, len(self._kept) - len(came) - 1)) is not None:
@@ -178,7 +178,7 @@ class BufferedWhole(WholeRelay):
 
     @property
     def holds_error(self) -> bool:
-        return self.heard.failed
+        return self.attempt_result.failed
 
     def _judge(self, told: ParsedAnswer | None) -> None:
         status = self.answer.status
@@ -187,15 +187,15 @@ class BufferedWhole(WholeRelay):
             fail_inside(self.context, self.attempt, f"answered {status} with an error in it", error)
         elif told is None or not told.has_choices:
             found = error_in_answer(self.attempt.provider, f"answered {status} with something other than an answer")
-            kind = EMPTY if self.heard.failed else "no_answer"
+            kind = EMPTY if self.attempt_result.failed else "no_answer"
             self.attempt.fail(Failure("answer", status, kind), found)
 
     async def run(self) -> Reply:
         if self._problem is not None:
             return await self.truncated(self._problem)
-        verdict = await self.finish(self.status())
+        settlement = await self.finish(self.status())
         return (
-            self.reply(self._body, verdict)
+            self.reply(self._body, settlement)
             if self.response is None
             else await self.finish_begun(self.response, self._body)
         )

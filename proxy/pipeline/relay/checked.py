@@ -31,7 +31,7 @@ class CheckedStreamRelay(BufferedStream):
 
     def ended(self, broke: TransportError | None) -> tuple[bytes, ProviderError | None]:
         found = super().ended(broke)
-        if self.heard.complete and not self.heard.failed:
+        if self.attempt_result.complete and not self.attempt_result.failed:
             self._spoken.finish()
             failed_checks(self.context, self.attempt, self._spoken.text)
         return found
@@ -56,5 +56,5 @@ def failed_checks(context: RequestContext, attempt: Attempt, text: str | None) -
     if attempt.checks is None:
         return ()
     failed = check(attempt.checks, text, context.clock.monotonic_s() - attempt.started_s)
-    attempt.heard.flags |= {f"{CHECKS}{name}" for name in failed}
+    attempt.attempt_result.flags |= {f"{CHECKS}{name}" for name in failed}
     return failed

@@ -59,7 +59,7 @@ class StreamRelay(Relay):
         rest = self.meter.finish()
         self._hear(self.meter)
         failure = self._failure(self.meter, broke)
-        self.heard.complete = failure is None and not self.heard.aborted
+        self.attempt_result.complete = failure is None and not self.attempt_result.aborted
         return rest, failure
 
     async def close(self, rest: bytes, failure: ProviderError | None) -> None:
@@ -86,7 +86,7 @@ class StreamRelay(Relay):
         A body that ended as its framing says is whole when each choice has told why it ended, or the usage came that is
         sent last: a missing [DONE] alone is no loss. Where the connection broke both must have come.
         """
-        if self.heard.aborted or meter.error_seen or (meter.done and (broke is None or not meter.goes_on)):
+        if self.attempt_result.aborted or meter.error_seen or (meter.done and (broke is None or not meter.goes_on)):
             return None
         if self.is_unread and broke is None:
             return None
@@ -113,12 +113,12 @@ class StreamRelay(Relay):
 
     def _take(self, chunk: bytes) -> bool:
         """Pass one piece on; False: there is something to wait for before the next."""
-        meter, heard = self.meter, self.heard
+        meter, attempt_result = self.meter, self.attempt_result
         forward = meter.feed(chunk)
         may_go_on = self.forward(forward) if forward else True
-        if heard.first_byte_s is None:
+        if attempt_result.first_byte_s is None:
             self._before_content()
-        if self.context.gone and not heard.aborted:
+        if self.context.gone and not attempt_result.aborted:
             self._gone()
         return may_go_on and not meter.done
 
@@ -126,7 +126,7 @@ class StreamRelay(Relay):
         """Record the first content, or a piece ahead of it."""
         context, now_s = self.context, self.context.clock.monotonic_s()
         if self.meter.content_seen:
-            self.heard.first_byte_s = now_s
+            self.attempt_result.first_byte_s = now_s
             self.answer.awaits_content = False
             context.waits_since_s = 0.0
         elif self.meter.done:
@@ -162,29 +162,29 @@ class StreamRelay(Relay):
         self.answer.abort()
 
     def _gone(self) -> None:
-        self.heard.served_by = self.meter.provider or self.heard.served_by
+        self.attempt_result.served_by = self.meter.provider or self.attempt_result.served_by
         self.when_gone()
 
     def _hear(self, meter: Meter) -> None:
-        heard = self.heard
+        attempt_result = self.attempt_result
         # the counts of a stream that broke off or failed are not its cost
         ended = meter.done and not meter.error_seen and not meter.goes_on
         usage, translator = meter.usage, self.attempt.translator
         if translator is not None and translator.usage is not None:
             usage = translator.usage
         if usage is not None:
-            heard.usage = usage
-            heard.usage_is_open = not (meter.usage_is_whole and (ended or meter.usage_is_last))
-            heard.least_tokens = meter.least_tokens
-        heard.model = meter.model
-        heard.served_by = meter.provider or heard.served_by
-        heard.generation_id = heard.generation_id or meter.generation_id
-        heard.finish_reason = meter.finish_reason
-        heard.content_seen = meter.content_seen
-        heard.failed = meter.error_seen or (meter.says_nothing and (ended or meter.finished))
-        if heard.failed:
-            heard.error_code = meter.error_code
-            heard.error = heard.error or "upstream_error"
+            attempt_result.usage = usage
+            attempt_result.usage_is_open = not (meter.usage_is_whole and (ended or meter.usage_is_last))
+            attempt_result.least_tokens = meter.least_tokens
+        attempt_result.model = meter.model
+        attempt_result.served_by = meter.provider or attempt_result.served_by
+        attempt_result.generation_id = attempt_result.generation_id or meter.generation_id
+        attempt_result.finish_reason = meter.finish_reason
+        attempt_result.content_seen = meter.content_seen
+        attempt_result.failed = meter.error_seen or (meter.says_nothing and (ended or meter.finished))
+        if attempt_result.failed:
+            attempt_result.error_code = meter.error_code
+            attempt_result.error = attempt_result.error or "upstream_error"
         if meter.error is not None:
             self.attempt.note_inner_error(meter.error)
 

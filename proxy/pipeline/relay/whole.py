@@ -35,9 +35,9 @@ class WholeRelay(Relay):
         except TransportError as error:
             return await self.truncated(self.note_broken(error))
         self.record_answer()
-        verdict = await self.finish(CLIENT_GONE_STATUS if self.context.gone else self.answer.status)
+        settlement = await self.finish(CLIENT_GONE_STATUS if self.context.gone else self.answer.status)
         begun = self.context.reply
-        return self.reply(body, verdict) if begun is None else await self.finish_begun(begun, body)
+        return self.reply(body, settlement) if begun is None else await self.finish_begun(begun, body)
 
     async def finish_begun(self, response: Reply, body: bytes) -> Reply:
         """Send an answer that is settled behind its head, which has gone out."""
@@ -55,19 +55,19 @@ class WholeRelay(Relay):
         told = error_in_answer(self.attempt.provider, "answered in one piece where a stream was asked for")
         return endpoint.error_event(told.code, told.message, told.type, context.request_id, None)
 
-    def reply(self, body: bytes, verdict: Settlement) -> Reply:
+    def reply(self, body: bytes, settlement: Settlement) -> Reply:
         """Return a settled answer, with its head."""
         context, status = self.context, self.answer.status
         headers = response_headers(context, self.attempt)
-        if verdict.cost_pusd is not None and verdict.state == "settled":
-            headers["x-tollkeeper-cost-usd"] = pusd_to_usd(verdict.cost_pusd)
+        if settlement.cost_pusd is not None and settlement.state == "settled":
+            headers["x-tollkeeper-cost-usd"] = pusd_to_usd(settlement.cost_pusd)
         return context.whole(status, headers, body)
 
     def _gone(self) -> None:
         """Record that the client is gone, but read on: closing an answer that is not a stream never stops the bill."""
-        self.heard.flags |= {HUNG_UP}
+        self.attempt_result.flags |= {HUNG_UP}
         if self.attempt.provider.on_disconnect == "abort":
-            self.heard.aborted = True
+            self.attempt_result.aborted = True
             self.answer.abort()
 
     async def read(self) -> bytes:
@@ -89,7 +89,7 @@ class WholeRelay(Relay):
 
     def complete(self, body: bytes) -> bytes:
         """Record that the body is complete; raises TransportError if it is not after all."""
-        self.heard.first_byte_s = self.context.clock.monotonic_s()
+        self.attempt_result.first_byte_s = self.context.clock.monotonic_s()
         told = self.told = self.context.endpoint.read(body)
         translator = self.attempt.translator
         if translator is not None and translator.usage is not None and told is not None:
@@ -112,7 +112,7 @@ class WholeRelay(Relay):
 
     def _look_twice(self, told: ParsedAnswer, body: bytes) -> None:
         """Record what the usage of an answer does not say by itself."""
-        heard, usage, dialect = self.heard, told.usage, self.attempt.provider.dialect
+        attempt_result, usage, dialect = self.attempt_result, told.usage, self.attempt.provider.dialect
         if dialect.cost_paths:
             told_cost = None if dialect.cost_header is None else self.answer.header(dialect.cost_header)
             usage = with_cost(usage, read_message(body), body, dialect.cost_paths)
@@ -122,9 +122,9 @@ class WholeRelay(Relay):
         if usage is None or usage.output_tokens is None:
             return
         if not usage.output_tokens:
-            heard.generates = self.context.endpoint.kind != "embeddings"
-        if len(body) > usage.output_tokens * CHARS_A_TOKEN + _FRAME_BYTES and heard.generates:
-            heard.least_tokens = least_tokens(body)
+            attempt_result.generates = self.context.endpoint.kind != "embeddings"
+        if len(body) > usage.output_tokens * CHARS_A_TOKEN + _FRAME_BYTES and attempt_result.generates:
+            attempt_result.least_tokens = least_tokens(body)
 
     def _look_for_error(self, told: ParsedAnswer, body: bytes) -> None:
         """Record why a 200 holds no answer: its error object, or that it is empty."""
@@ -132,7 +132,7 @@ class WholeRelay(Relay):
         if told.error_seen:
             self.attempt.note_inner_error(error_of_message(message) or {})
         elif says_nothing(message):
-            self.heard.failed = True
+            self.attempt_result.failed = True
 
     async def _pass_padding(self, chunk: bytes) -> bytes:
         """Forward white space at once, so that no timer on the way runs out while the model works."""
@@ -146,18 +146,28 @@ class WholeRelay(Relay):
 
     def record_answer(self) -> ParsedAnswer | None:
         """Record what a complete answer says; return None if it is not a JSON object."""
-        heard = self.heard
-        heard.complete = True
+        attempt_result = self.attempt_result
+        attempt_result.complete = True
         told = self.told
         if told is None:
             return None
-        generation_id, heard.model, served_by, heard.finish_reason, heard.usage, failed, code, _, has = told
-        heard.served_by = served_by or heard.served_by
-        heard.generation_id = heard.generation_id or generation_id
-        heard.content_seen = has
-        heard.failed |= failed
-        if heard.failed:
-            heard.error, heard.error_code = "upstream_error", code
+        (
+            generation_id,
+            attempt_result.model,
+            served_by,
+            attempt_result.finish_reason,
+            attempt_result.usage,
+            failed,
+            code,
+            _,
+            has,
+        ) = told
+        attempt_result.served_by = served_by or attempt_result.served_by
+        attempt_result.generation_id = attempt_result.generation_id or generation_id
+        attempt_result.content_seen = has
+        attempt_result.failed |= failed
+        if attempt_result.failed:
+            attempt_result.error, attempt_result.error_code = "upstream_error", code
         return told
 
     async def truncated(self, failure: ProviderError) -> Reply:

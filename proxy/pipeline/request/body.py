@@ -33,13 +33,13 @@ def body_at_hand(context: RequestContext) -> bytes | None:
 
     The headers are checked before; raises CallerError.
     """
-    said, max_bytes = context.client.said, context.snapshot.body_max_bytes
-    if not said.is_json:
-        _check_headers(said.headers)
-        said.is_json = True
-    raw = context.client.body
+    request_headers, max_bytes = context.downstream.request_headers, context.snapshot.body_max_bytes
+    if not request_headers.is_json:
+        _check_headers(request_headers.headers)
+        request_headers.is_json = True
+    raw = context.downstream.body
     if raw is None:
-        _check_length(said.headers, max_bytes)
+        _check_length(request_headers.headers, max_bytes)
     elif len(raw) > max_bytes:
         raise _too_large(max_bytes)
     return raw
@@ -49,7 +49,7 @@ async def receive_body(context: RequestContext) -> bytes:
     """Read the body as it comes; raises CallerError."""
     server = context.snapshot.settings.server
     try:
-        return await context.client.read_body(server.body_max_bytes, server.body_timeout_s)
+        return await context.downstream.read_body(server.body_max_bytes, server.body_timeout_s)
     except BodyTooLargeError:
         raise _too_large(server.body_max_bytes) from None
     except BodyIncompleteError:
@@ -71,10 +71,10 @@ def parse_request(context: RequestContext, raw: bytes) -> None:
     except BodyError as error:
         raise CallerError(400, error.code, str(error), param=error.param) from None
     context.body, context.size_bytes, context.asked = body, len(raw), body["model"]
-    said = context.client.said
-    if said.sent is None:
-        pick_headers(said)
-    context.tags = read_tags(said, body)
+    request_headers = context.downstream.request_headers
+    if request_headers.sent is None:
+        pick_headers(request_headers)
+    context.tags = read_tags(request_headers, body)
 
 
 def _check_headers(headers: Headers) -> None:

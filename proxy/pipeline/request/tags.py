@@ -17,11 +17,11 @@ _NAME_CHARS_MAX = 64
 _SESSION_HEADERS = ("x-session-id", "session-id", "session_id", "X-OpenWebUI-Chat-Id")
 
 
-def read_tags(said: RequestHeaders, body: Mapping[str, Any]) -> Tags:
+def read_tags(request_headers: RequestHeaders, body: Mapping[str, Any]) -> Tags:
     """Read the tags; raises CallerError where X-Tollkeeper-Tags is not k=v,k=v."""
-    tags = said.tags
+    tags = request_headers.tags
     if tags is None:
-        tags = said.tags = _read_headers(said.headers)
+        tags = request_headers.tags = _read_headers(request_headers.headers)
     session = body.get("session_id")
     if not isinstance(session, str):
         return tags

@@ -43,12 +43,12 @@ def _is_plain(route: Route, size_bytes: int) -> bool:
 
 def _candidate(target: Target, services: Services, snapshot: Snapshot) -> Candidate:
     provider = snapshot.providers[target.provider]
-    facts = services.catalogue.facts(provider, target.model)
+    facts = services.model_lists.facts(provider, target.model)
     health = services.health.of(provider)
     recent = health.known(target.model)
     return Candidate(
         f"{target.model} at {provider.name}",
-        services.catalogue.price(provider, target.model),
+        services.model_lists.price(provider, target.model),
         facts.context_tokens,
         facts.supports,
         None if recent is None else recent.latency_ms,

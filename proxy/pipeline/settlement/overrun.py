@@ -10,11 +10,11 @@ log = logging.getLogger("tollkeeper.record")
 
 
 def report_overrun(
-    tally: Counters, request_id: int, user: str, model: str | None, cost_pusd: int, reserved_pusd: int
+    counters: Counters, request_id: int, user: str, model: str | None, cost_pusd: int, reserved_pusd: int
 ) -> None:
     """Log a request that cost more than was set aside, and count it; it is booked in full."""
-    tally.over_requests += 1
-    tally.over_pusd += cost_pusd - reserved_pusd
+    counters.over_requests += 1
+    counters.over_pusd += cost_pusd - reserved_pusd
     log.warning(
         "request.over_reservation",
         extra={

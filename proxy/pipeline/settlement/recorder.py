@@ -67,7 +67,7 @@ class Recorder:
         self.reservation = reservation
         self._services = services
         self.attempt: Attempt | None = None  # under way, or the last one
-        self.verdict: Settlement | None = None
+        self.settlement: Settlement | None = None
         self._opening: InlineFuture[None] | None = None  # of the open row; None: the ledger was never asked
         self._is_open = False  # the row is on disk
         self._quota_tokens = 0  # what token limits count, once the row is made
@@ -88,7 +88,7 @@ class Recorder:
         self, _type: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         """Settle what nobody has settled."""
-        if self.verdict is None:
+        if self.settlement is None:
             await self._end_after(error)
 
     async def _end_after(self, error: BaseException | None) -> None:
@@ -120,45 +120,47 @@ class Recorder:
         status is what the client gets. After the wait the row stays open in the ledger and counts in full, and the
         writer goes on trying: the client is not kept waiting for a broken disk.
         """
-        if self.verdict is not None:
-            return self.verdict
+        if self.settlement is not None:
+            return self.settlement
         services, attempt = self._services, self.attempt
         if not self._is_open and self._was_not_written():
-            self.verdict = _UNSENT
+            self.settlement = _UNSENT
             await services.limiter.release(self.reservation.id)
             return _UNSENT
         try:
-            end, verdict, own = self._told(status, error)
+            end, settlement, own = self._told(status, error)
         except Exception:
             log.exception("settlement.broken", extra={"request_id": self._context.request_id})
-            end, verdict = self._charged_in_full(status, error)
-            own = verdict
+            end, settlement = self._charged_in_full(status, error)
+            own = settlement
         if attempt is not None and attempt.key_held is not None:
             self._end_key(attempt, own)
-        self.verdict = verdict
+        self.settlement = settlement
         if end.counts is not None or end.uncounted_pieces is not NO_PIECES:
             self._quota_pieces = end.pieces
         self._context.is_logged = True
         self._end = end
-        cost_pusd = verdict.cost_pusd or 0
-        if verdict.state == "settled" and cost_pusd > (self.reservation.amount_pusd or 0):
+        cost_pusd = settlement.cost_pusd or 0
+        if settlement.state == "settled" and cost_pusd > (self.reservation.amount_pusd or 0):
             await services.limiter.raise_to(
                 self.reservation.id, cost_pusd
             )  # what raises a total counts before the commit
-            if OVER in verdict.flags:
+            if OVER in settlement.flags:
                 self._tell_over(end, cost_pusd)
         try:
             written = services.ledger.end(end, self._written)
-            services.patience.expect(written, self._context.snapshot.settlement_timeout_s, self._context.request_id)
+            services.write_timeout.expect(
+                written, self._context.snapshot.settlement_timeout_s, self._context.request_id
+            )
             await written
         except LedgerUnavailableError as problem:  # nothing is written any more; the next start finds the row open
             self._publish(is_written=False)
             log.error("settlement.unwritten", extra={"request_id": self._context.request_id, "problem": str(problem)})
-        return verdict
+        return settlement
 
     def _tell_over(self, end: RequestEnd, cost_pusd: int) -> None:
         reserved = self._first() if self._past is None else self._past.held
-        report_overrun(self._services.tally, end.id, end.user, end.model, cost_pusd, reserved.cost_pusd or 0)
+        report_overrun(self._services.counters, end.id, end.user, end.model, cost_pusd, reserved.cost_pusd or 0)
 
     def _was_not_written(self) -> bool:
         """Return whether the ledger certainly has no row: it was not asked, or has refused.
@@ -175,12 +177,12 @@ class Recorder:
         attempt, reserved_pusd = self.attempt, self.reservation.amount_pusd
         if self._past is not None:
             reserved_pusd = self._past.left().cost_pusd
-        own = verdict = _UNSENT if attempt is None else self._settle(attempt, reserved_pusd)
-        end = self._row(verdict, status, error)
+        own = settlement = _UNSENT if attempt is None else self._settle(attempt, reserved_pusd)
+        end = self._row(settlement, status, error)
         if self._past is not None:
-            end, verdict = self._add_up(self._past, end, verdict)
+            end, settlement = self._add_up(self._past, end, settlement)
             self._quota_tokens = end.quota_tokens
-        return end, verdict, own
+        return end, settlement, own
 
     def _charged_in_full(self, status: int, error: str | None) -> tuple[RequestEnd, Settlement]:
         """Return the end of a request whose figures could not be worked out: what may be spent is charged whole.
@@ -188,31 +190,31 @@ class Recorder:
         Nothing that the provider said goes into the row, for that may be what the working out broke by.
         """
         attempt, past, self.attempt = self.attempt, self._past, None
-        verdict = _UNSENT
-        if past is not None or (attempt is not None and attempt.heard.dispatched):
+        settlement = _UNSENT
+        if past is not None or (attempt is not None and attempt.attempt_result.dispatched):
             priced = self.reservation.amount_pusd is not None
             held = self._services.limiter.held_pusd(self.reservation.id) if priced else None
-            verdict = give_up(held, "reservation", {UNSETTLED})
-        end = self._row(verdict, status, error)
+            settlement = give_up(held, "reservation", {UNSETTLED})
+        end = self._row(settlement, status, error)
         if attempt is not None:
             end = end._replace(model=attempt.target.model, provider=attempt.provider.name, attempts=attempt.n)
         if past is not None:
-            n, known = len(past.parts) + 1, sum(part.verdict.cost_pusd or 0 for part in past.parts)
-            rest_pusd = None if verdict.cost_pusd is None else max(0, verdict.cost_pusd - known)
+            n, known = len(past.parts) + 1, sum(part.settlement.cost_pusd or 0 for part in past.parts)
+            rest_pusd = None if settlement.cost_pusd is None else max(0, settlement.cost_pusd - known)
             last = _unsent(self.reservation.id, n)._replace(
-                outcome="internal_error", cost_pusd=rest_pusd, cost_source=verdict.cost_source
+                outcome="internal_error", cost_pusd=rest_pusd, cost_source=settlement.cost_source
             )
             pieces = tuple(n * amount for amount in self.reservation.pieces.asked)
             end = end._replace(attempts=n, outcome="internal_error", attempt_ends=(last,), uncounted_pieces=pieces)
-        elif verdict is not _UNSENT:
+        elif settlement is not _UNSENT:
             end = end._replace(outcome="internal_error")
-        return end, verdict
+        return end, settlement
 
-    def _end_key(self, attempt: Attempt, verdict: Settlement) -> None:
+    def _end_key(self, attempt: Attempt, settlement: Settlement) -> None:
         """Count what an attempt cost for the limits of its key."""
         held, attempt.key_held = attempt.key_held, None
         if held is not None:
-            self._services.health.use.end(held, verdict.cost_pusd)
+            self._services.health.use.end(held, settlement.cost_pusd)
 
     def _written(self, error: Exception | None) -> None:
         """Finish once the end is on disk, or can never get there; called by the ledger whether anybody waits or not."""
@@ -222,10 +224,12 @@ class Recorder:
                 self._services.limiter.release(self.reservation.id)
                 return
             log.error("settlement.failed", extra={"request_id": self._context.request_id, "problem": str(error)})
-        elif self.verdict is not None:
-            id_, verdict = self.reservation.id, self.verdict
-            self._services.limiter.settle(id_, verdict.state, verdict.cost_pusd, self._quota_tokens, self._quota_pieces)
-            if verdict.state == "pending":
+        elif self.settlement is not None:
+            id_, settlement = self.reservation.id, self.settlement
+            self._services.limiter.settle(
+                id_, settlement.state, settlement.cost_pusd, self._quota_tokens, self._quota_pieces
+            )
+            if settlement.state == "pending":
                 if self.attempt is not None:
                     self._note_access(self.attempt)
                 self._services.look_up_later(id_, self._made_with)
@@ -242,12 +246,12 @@ class Recorder:
         self._made_with = {**self._made_with, attempt.n: GenerationAccess(attempt.provider, attempt.key)}
 
     def _settle(self, attempt: Attempt, reserved_pusd: int | None) -> Settlement:
-        return settle(attempt.heard, attempt.provider.dialect, reserved_pusd, self._price)
+        return settle(attempt.attempt_result, attempt.provider.dialect, reserved_pusd, self._price)
 
     def _price(self, usage: Usage) -> PricedUsage | None:
         attempt = self.attempt
         assert attempt is not None
-        price = self._services.catalogue.price(attempt.provider, attempt.target.model)
+        price = self._services.model_lists.price(attempt.provider, attempt.target.model)
         images = 0
         if price is not None and price.image_pusd:  # what was sent is counted by nobody but us
             images = facts_for(self.reservation.route, attempt.target).images
@@ -275,19 +279,19 @@ class Recorder:
         id_, ledger, before = self.reservation.id, self._services.ledger, self._past or self._none_past()
         part = self._over(failed, before, maybe_billed=maybe_billed)
         past, more = before.with_part(part, failed), _NOTHING_MORE
-        if maybe_billed or raises or part.verdict.state != "released":
+        if maybe_billed or raises or part.settlement.state != "released":
             self._note_share_passed(part, before.left().cost_pusd)
             pieces = self.reservation.pieces.asked
             more = self._shortfall(
-                past.left(), target, pieces if maybe_billed or part.verdict.state != "released" else NO_PIECES
+                past.left(), target, pieces if maybe_billed or part.settlement.state != "released" else NO_PIECES
             )
             refusal = await raise_reservation(self._context, self.reservation, more, self._services)
             if refusal is not None:
                 return refusal
             past = past.extended(more)
         self.attempt = None
-        self._end_key(failed, part.verdict)
-        if part.verdict.state == "pending":
+        self._end_key(failed, part.settlement)
+        if part.settlement.state == "pending":
             self._note_access(failed)
         row = AttemptRow(id_, failed.n + 1, self._services.clock.now_ms(), provider.name, key_label, target.model)
         self._past = past._replace(rows=(*past.rows, row))
@@ -314,16 +318,16 @@ class Recorder:
         bound = bound_pusd(self._context, self.reservation.route, (failed.target,), self._services)
         if left.cost_pusd is not None and bound is not None:
             bound = min(bound, left.cost_pusd)
-        verdict = self._settle(failed, left.cost_pusd if bound is None else bound)
+        settlement = self._settle(failed, left.cost_pusd if bound is None else bound)
         part = SettledAttempt(
-            verdict, _attempt_end(self.reservation.id, failed, verdict, self._services.clock.monotonic_s())
+            settlement, _attempt_end(self.reservation.id, failed, settlement, self._services.clock.monotonic_s())
         )
         held = share(part, left, bound, maybe_billed=maybe_billed)
-        return SettledAttempt(verdict, part.end._replace(reserved_pusd=held.cost_pusd, reserved_tokens=held.tokens))
+        return SettledAttempt(settlement, part.end._replace(reserved_pusd=held.cost_pusd, reserved_tokens=held.tokens))
 
     def _note_share_passed(self, part: SettledAttempt, left_pusd: int | None) -> None:
         """Hold what an attempt cost above all that was left, before anything else is let in."""
-        excess_pusd = (part.verdict.cost_pusd or 0) - (left_pusd or 0)
+        excess_pusd = (part.settlement.cost_pusd or 0) - (left_pusd or 0)
         if excess_pusd > 0:
             self._services.limiter.add_excess(self.reservation.id, excess_pusd)
 
@@ -336,62 +340,66 @@ class Recorder:
             first = first._replace(tokens=first.tokens + raised_tokens(self.reservation.route, target))
         return shortfall(left, next_pusd, first, pieces)
 
-    def _add_up(self, past: "_EarlierAttempts", end: RequestEnd, verdict: Settlement) -> tuple[RequestEnd, Settlement]:
+    def _add_up(
+        self, past: "_EarlierAttempts", end: RequestEnd, settlement: Settlement
+    ) -> tuple[RequestEnd, Settlement]:
         """Return the end of a request with several attempts: the sums over them, and the row of the last."""
         n, id_ = len(past.parts) + 1, self.reservation.id
         if self.attempt is None:
             last = _unsent(id_, n)
             end = end._replace(model=past.parts[-1].end.served_model or past.model, provider=past.provider)
         else:
-            last = _attempt_end(id_, self.attempt, verdict, self._services.clock.monotonic_s())
-        parts = [*past.parts, SettledAttempt(verdict, last)]
+            last = _attempt_end(id_, self.attempt, settlement, self._services.clock.monotonic_s())
+        parts = [*past.parts, SettledAttempt(settlement, last)]
         self._services.limiter.raise_to(id_, held_pusd(parts, past.held))
-        total = total_settlement([part.verdict for part in parts], past.held.cost_pusd)
+        total = total_settlement([part.settlement for part in parts], past.held.cost_pusd)
         return add_up(end, parts, past.held, self.reservation.pieces)._replace(attempt_ends=(last,)), total
 
-    def _row(self, verdict: Settlement, status: int, error: str | None) -> RequestEnd:
+    def _row(self, settlement: Settlement, status: int, error: str | None) -> RequestEnd:
         reservation, attempt, context = self.reservation, self.attempt, self._context
-        heard = attempt.heard if attempt is not None else _UNHEARD
-        usage = heard.usage
-        if usage is None or (verdict.flags and not verdict.flags.isdisjoint(CONTRADICTED)):
+        attempt_result = attempt.attempt_result if attempt is not None else _UNHEARD
+        usage = attempt_result.usage
+        if usage is None or (settlement.flags and not settlement.flags.isdisjoint(CONTRADICTED)):
             usage = NO_USAGE
         input_tokens, output_tokens, cached_tokens, reasoning_tokens = usage[:4]  # in the order of its fields
         if input_tokens is None or output_tokens is None:  # as _is_half()
             usage = NO_USAGE
             input_tokens = output_tokens = cached_tokens = reasoning_tokens = None
-        identity, started_s, first_byte_s = reservation.identity, context.started_s, heard.first_byte_s
+        identity, started_s, first_byte_s = reservation.identity, context.started_s, attempt_result.first_byte_s
         duration_ms = int((self._services.clock.monotonic_s() - started_s) * 1000)
-        uncounted = uncounted_tokens(verdict, reservation.tokens) if input_tokens is None else 0
+        uncounted = uncounted_tokens(settlement, reservation.tokens) if input_tokens is None else 0
         self._quota_tokens = (input_tokens or 0) + (output_tokens or 0) + uncounted
         counts = None if usage.extras is None else counted(usage.extras)
         pieces = reservation.pieces
         uncounted_pieces = NO_PIECES
-        if (counts is not None or pieces is not NONE_ASKED) and verdict.state == "settled":
+        if (counts is not None or pieces is not NONE_ASKED) and settlement.state == "settled":
             uncounted_pieces = pieces.uncounted(counts)
         columns = (  # in the order of the fields of RequestEnd
             context.id,
             context.started_ms
             + duration_ms,  # so that begin, length and end agree, whatever the wall clock did meanwhile
-            _name(heard.model) or (attempt.target.model if attempt is not None else None),
+            _name(attempt_result.model) or (attempt.target.model if attempt is not None else None),
             attempt.provider.name if attempt is not None else None,
             status,
-            heard.finish_reason if heard.finish_reason in _REASONS else word(heard.finish_reason),
+            attempt_result.finish_reason
+            if attempt_result.finish_reason in _REASONS
+            else word(attempt_result.finish_reason),
             input_tokens,
             output_tokens,
             cached_tokens,
             reasoning_tokens,
-            verdict.cost_pusd,
-            verdict.cost_source,
-            verdict.state,
+            settlement.cost_pusd,
+            settlement.cost_source,
+            settlement.state,
             None if first_byte_s is None else int((first_byte_s - started_s) * 1000),
             duration_ms,
             attempt.n if attempt is not None else 0,
-            _short(heard.generation_id),
-            error or heard.error,
-            " ".join(sorted(verdict.flags)) if verdict.flags else None,
-            "not_sent" if attempt is None else heard.error or "ok",
-            heard.status,
-            _name(heard.served_by),
+            _short(attempt_result.generation_id),
+            error or attempt_result.error,
+            " ".join(sorted(settlement.flags)) if settlement.flags else None,
+            "not_sent" if attempt is None else attempt_result.error or "ok",
+            attempt_result.status,
+            _name(attempt_result.served_by),
             context.started_ms,
             identity.user,
             identity.group,
@@ -452,27 +460,29 @@ def _unsent(request_id: int, n: int) -> AttemptEnd:
     )
 
 
-def _attempt_end(request_id: int, attempt: Attempt, verdict: Settlement, now_s: float) -> AttemptEnd:
-    heard = attempt.heard
-    usage = heard.usage
-    if usage is None or not verdict.flags.isdisjoint(CONTRADICTED) or _is_half(usage):
+def _attempt_end(request_id: int, attempt: Attempt, settlement: Settlement, now_s: float) -> AttemptEnd:
+    attempt_result = attempt.attempt_result
+    usage = attempt_result.usage
+    if usage is None or not settlement.flags.isdisjoint(CONTRADICTED) or _is_half(usage):
         usage = NO_USAGE
     return AttemptEnd(
         request_id=request_id,
         n=attempt.n,
-        outcome=heard.error or "ok",
-        status=heard.status,
-        served_model=_short(heard.model),
-        served_by=_short(heard.served_by),
-        generation_id=_short(heard.generation_id),
+        outcome=attempt_result.error or "ok",
+        status=attempt_result.status,
+        served_model=_short(attempt_result.model),
+        served_by=_short(attempt_result.served_by),
+        generation_id=_short(attempt_result.generation_id),
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cached_tokens=usage.cached_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         counts=None if usage.extras is None else counted(usage.extras),
-        cost_pusd=verdict.cost_pusd,
-        cost_source=verdict.cost_source,
-        ttft_ms=None if heard.first_byte_s is None else int((heard.first_byte_s - attempt.started_s) * 1000),
+        cost_pusd=settlement.cost_pusd,
+        cost_source=settlement.cost_source,
+        ttft_ms=None
+        if attempt_result.first_byte_s is None
+        else int((attempt_result.first_byte_s - attempt.started_s) * 1000),
         duration_ms=int((now_s - attempt.started_s) * 1000),
     )
 
@@ -487,12 +497,12 @@ def counted(extras: ExtraCounts) -> Counts | None:
     return None if extras.counts == NO_COUNTS else extras.counts
 
 
-def uncounted_tokens(verdict: Settlement, reserved_tokens: int | None) -> int:
+def uncounted_tokens(settlement: Settlement, reserved_tokens: int | None) -> int:
     """Return the tokens that token limits count for a charged request whose tokens nobody counted.
 
     A start tells by the columns of the row that there is no count.
     """
-    return (reserved_tokens or 0) if verdict.state == "settled" else 0
+    return (reserved_tokens or 0) if settlement.state == "settled" else 0
 
 
 def price_usage(price: Price | None, usage: Usage, images: int = 0) -> PricedUsage | None:

@@ -29,20 +29,22 @@ _BAD_GATEWAY = 502  # it may have been billed, but a provider that keeps records
 _NO_FLAGS: frozenset[str] = frozenset()
 
 
-def settle(heard: AttemptResult, terms: BillingTerms, reserved_pusd: int | None, price_usage: PriceUsage) -> Settlement:
+def settle(
+    attempt_result: AttemptResult, terms: BillingTerms, reserved_pusd: int | None, price_usage: PriceUsage
+) -> Settlement:
     """Decide what a finished attempt cost, or that it must be looked up first.
 
     reserved_pusd None: no price is known.
     """
-    if not heard.dispatched or heard.canned:
-        return Settlement("released", 0, "none", heard.flags)
-    usage = heard.usage
-    flags = heard.flags
+    if not attempt_result.dispatched or attempt_result.canned:
+        return Settlement("released", 0, "none", attempt_result.flags)
+    usage = attempt_result.usage
+    flags = attempt_result.flags
     if usage is not None:
-        is_odd = heard.usage_is_open or heard.least_tokens or not usage.output_tokens
-        doubt = contradiction(heard, usage) if is_odd else None
+        is_odd = attempt_result.usage_is_open or attempt_result.least_tokens or not usage.output_tokens
+        doubt = contradiction(attempt_result, usage) if is_odd else None
         if doubt is not None:
-            return _settle_contradicted(heard, usage, doubt, terms, reserved_pusd, price_usage)
+            return _settle_contradicted(attempt_result, usage, doubt, terms, reserved_pusd, price_usage)
         if usage.extras is not None:
             flags |= usage.extras.doubts
         cost = usage.cost_pusd
@@ -52,14 +54,14 @@ def settle(heard: AttemptResult, terms: BillingTerms, reserved_pusd: int | None,
             flags |= {DOUBTFUL}
         if usage.cost_problem is not None and (terms.reports_cost or terms.has_generations):
             flags |= {DOUBTFUL}
-    if _certainly_unbilled(heard, terms):
+    if _certainly_unbilled(attempt_result, terms):
         return Settlement("released", 0, "none", flags)
     if not terms.has_generations and usage is not None:
         found = _by_tokens(usage, terms, price_usage)
         if found is not None:
             pusd, source, more, exact = found
             return _settled(pusd, source, flags | more, reserved_pusd, exact=exact)
-    return _unknown(heard, terms, reserved_pusd, flags)
+    return _unknown(attempt_result, terms, reserved_pusd, flags)
 
 
 def _by_tokens(
@@ -79,17 +81,21 @@ def _by_tokens(
 
 
 def _unknown(
-    heard: AttemptResult, terms: BillingTerms, reserved_pusd: int | None, flags: frozenset[str], least: int = 0
+    attempt_result: AttemptResult, terms: BillingTerms, reserved_pusd: int | None, flags: frozenset[str], least: int = 0
 ) -> Settlement:
     """Look the cost up, or charge the worst case."""
-    usage = heard.usage
+    usage = attempt_result.usage
     if usage is None or (not terms.reports_cost and (usage.input_tokens is None or usage.output_tokens is None)):
         flags |= {UNMETERED}
     elif terms.reports_cost and usage.cost_pusd is None and usage.cost_problem is None:
         flags |= {UNPRICED}
-    if _said_that_it_failed(heard) or (heard.failed and not heard.content_seen) or heard.status == _BAD_GATEWAY:
+    if (
+        _said_that_it_failed(attempt_result)
+        or (attempt_result.failed and not attempt_result.content_seen)
+        or attempt_result.status == _BAD_GATEWAY
+    ):
         flags |= {FAILED}
-    if terms.has_generations and heard.generation_id is not None:
+    if terms.has_generations and attempt_result.generation_id is not None:
         return Settlement("pending", None, "none", flags)
     source = "reservation" if terms.reports_cost else "estimate"
     if least > (reserved_pusd or 0):  # known to have cost that much at least
@@ -97,23 +103,23 @@ def _unknown(
     return give_up(reserved_pusd, source, set(flags))
 
 
-def contradiction(heard: AttemptResult, usage: Usage) -> str | None:
+def contradiction(attempt_result: AttemptResult, usage: Usage) -> str | None:
     """Return the flag that says why a usage cannot be all that an answer took; None where nothing speaks against it."""
-    if heard.usage_is_open:
+    if attempt_result.usage_is_open:
         return UNFINISHED
     output_tokens = usage.output_tokens
     if output_tokens is None:
         return None
     if not output_tokens:
-        if heard.content_seen and (heard.generates or usage.input_tokens == 0):
+        if attempt_result.content_seen and (attempt_result.generates or usage.input_tokens == 0):
             return ZERO
-    elif output_tokens < heard.least_tokens:
+    elif output_tokens < attempt_result.least_tokens:
         return TOO_SMALL
     return None
 
 
 def _settle_contradicted(
-    heard: AttemptResult,
+    attempt_result: AttemptResult,
     usage: Usage,
     doubt: str,
     terms: BillingTerms,
@@ -124,16 +130,16 @@ def _settle_contradicted(
 
     A cost stands where only the counts beside it are wrong.
     """
-    flags = heard.flags | usage.doubts | {doubt}
+    flags = attempt_result.flags | usage.doubts | {doubt}
     cost = usage.cost_pusd
     if cost and terms.reports_cost and doubt != UNFINISHED:
         return _settled(cost, "provider", flags, reserved_pusd, exact=usage.cost_exact)
     most = usage._replace(
-        input_tokens=usage.input_tokens or 0, output_tokens=max(usage.output_tokens or 0, heard.least_tokens)
+        input_tokens=usage.input_tokens or 0, output_tokens=max(usage.output_tokens or 0, attempt_result.least_tokens)
     )
     priced = price_usage(most)
     told = cost or 0 if terms.reports_cost or terms.takes_cost else 0
-    return _unknown(heard, terms, reserved_pusd, flags, max(told, 0 if priced is None else priced.pusd))
+    return _unknown(attempt_result, terms, reserved_pusd, flags, max(told, 0 if priced is None else priced.pusd))
 
 
 def give_up(reserved_pusd: int | None, source: str, flags: set[str]) -> Settlement:
@@ -166,24 +172,24 @@ def _doubtful_zero(usage: Usage, price_usage: PriceUsage) -> bool:
     return priced is not None and priced.pusd > 0
 
 
-def _certainly_unbilled(heard: AttemptResult, terms: BillingTerms) -> bool:
+def _certainly_unbilled(attempt_result: AttemptResult, terms: BillingTerms) -> bool:
     """Return whether the provider refused before it worked, or failed within a 200 with nothing to look up.
 
     A generation id in a refusal is a contradiction: the provider's own record decides, and asking for it is free. Where
     the error leaves open whether there is anything to pay for, the provider's count of zero tells.
     """
-    if heard.generation_id is not None and terms.has_generations:
+    if attempt_result.generation_id is not None and terms.has_generations:
         return False
-    if _said_that_it_failed(heard):
-        return not _counts(heard.usage)
-    return heard.failed and not heard.content_seen and _counts_zero(heard.usage)
+    if _said_that_it_failed(attempt_result):
+        return not _counts(attempt_result.usage)
+    return attempt_result.failed and not attempt_result.content_seen and _counts_zero(attempt_result.usage)
 
 
-def _said_that_it_failed(heard: AttemptResult) -> bool:
+def _said_that_it_failed(attempt_result: AttemptResult) -> bool:
     """Return whether the provider refused, or said that it failed, and sent nothing that could be billed."""
-    if heard.status is None or heard.unproven:
+    if attempt_result.status is None or attempt_result.unproven:
         return False
-    return heard.status >= 300 or (heard.failed and not heard.content_seen)
+    return attempt_result.status >= 300 or (attempt_result.failed and not attempt_result.content_seen)
 
 
 def _counts_zero(usage: Usage | None) -> bool:

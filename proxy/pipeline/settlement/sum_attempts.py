@@ -20,7 +20,7 @@ _SOURCES = ("none", "provider", "generation", "price", "estimate", "reservation"
 class SettledAttempt(NamedTuple):
     """One attempt that is over, with the row that it leaves. Its share stands in the row, but for the last."""
 
-    verdict: Settlement
+    settlement: Settlement
     end: AttemptEnd
 
 
@@ -36,18 +36,18 @@ def share(part: SettledAttempt, left: Reserved, bound_pusd: int | None, *, maybe
 
     left is the rest of the reservation, bound_pusd the worst case of this attempt alone; the share is not above left.
     """
-    verdict, end = part
-    free = verdict.state == "released" and not maybe_billed
+    settlement, end = part
+    free = settlement.state == "released" and not maybe_billed
     return Reserved(
-        None if left.cost_pusd is None else 0 if free else min(left.cost_pusd, _cost(verdict, bound_pusd, left)),
+        None if left.cost_pusd is None else 0 if free else min(left.cost_pusd, _cost(settlement, bound_pusd, left)),
         None if left.tokens is None else 0 if free else min(left.tokens, _tokens(end, left)),
     )
 
 
-def _cost(verdict: Settlement, bound_pusd: int | None, left: Reserved) -> int:
+def _cost(settlement: Settlement, bound_pusd: int | None, left: Reserved) -> int:
     assert left.cost_pusd is not None
-    if verdict.state == "settled" and verdict.cost_pusd is not None:
-        return verdict.cost_pusd
+    if settlement.state == "settled" and settlement.cost_pusd is not None:
+        return settlement.cost_pusd
     return left.cost_pusd if bound_pusd is None else bound_pusd
 
 
@@ -64,7 +64,7 @@ def held_pusd(parts: Sequence[SettledAttempt], reserved: Reserved) -> int:
     """Return the least that must be held for a request: known costs, and the shares of attempts still unknown."""
     total = 0
     for part in _with_rest(parts, reserved):
-        cost_pusd = part.verdict.cost_pusd
+        cost_pusd = part.settlement.cost_pusd
         total += (part.end.reserved_pusd or 0) if cost_pusd is None else cost_pusd
     return total
 
@@ -76,46 +76,46 @@ def add_up(
 
     pieces: what each attempt asks for. attempt_ends is left to the caller.
     """
-    verdict = total_settlement([part.verdict for part in parts], reserved.cost_pusd)
+    settlement = total_settlement([part.settlement for part in parts], reserved.cost_pusd)
     last = parts[-1].end
     ends = [part.end for part in parts]
     counts = _all_counts(ends)
-    used = [pieces.used(part.end.counts) for part in parts if part.verdict.state == "settled"]
+    used = [pieces.used(part.end.counts) for part in parts if part.settlement.state == "settled"]
     return end._replace(
         input_tokens=_sum(one.input_tokens for one in ends),
         output_tokens=_sum(one.output_tokens for one in ends),
         cached_tokens=_sum(one.cached_tokens for one in ends),
         reasoning_tokens=_sum(one.reasoning_tokens for one in ends),
-        cost_pusd=verdict.cost_pusd,
-        cost_source=verdict.cost_source,
-        state=verdict.state,
+        cost_pusd=settlement.cost_pusd,
+        cost_source=settlement.cost_source,
+        state=settlement.state,
         attempts=len(parts),
         generation_id=last.generation_id,
-        flags=" ".join(sorted(verdict.flags)) or None,
+        flags=" ".join(sorted(settlement.flags)) or None,
         outcome=last.outcome,
         upstream_status=last.status,
         served_by=last.served_by,
-        uncounted_tokens=0 if verdict.state == "pending" else _uncounted(parts, reserved),
+        uncounted_tokens=0 if settlement.state == "pending" else _uncounted(parts, reserved),
         counts=counts,
-        uncounted_pieces=NO_PIECES if verdict.state == "pending" else uncounted_pieces(used, counts),
+        uncounted_pieces=NO_PIECES if settlement.state == "pending" else uncounted_pieces(used, counts),
     )
 
 
-def total_settlement(verdicts: Sequence[Settlement], reserved_pusd: int | None) -> Settlement:
+def total_settlement(settlements: Sequence[Settlement], reserved_pusd: int | None) -> Settlement:
     """Return the settlement of a request: pending while any attempt is, released only if all are.
 
     An unknown cost does not hide the others: they are booked, and flag cost_unknown stays.
     """
-    flags = frozenset().union(*(verdict.flags for verdict in verdicts)) - {OVER}
-    state = _state(verdicts)
+    flags = frozenset().union(*(settlement.flags for settlement in settlements)) - {OVER}
+    state = _state(settlements)
     if state != "settled":
         return Settlement(state, None if state == "pending" else 0, "none", flags)
-    charged = [verdict for verdict in verdicts if verdict.state == "settled"]
-    known = [verdict for verdict in charged if verdict.cost_pusd is not None]
+    charged = [settlement for settlement in settlements if settlement.state == "settled"]
+    known = [settlement for settlement in charged if settlement.cost_pusd is not None]
     if not known:
         return Settlement("settled", None, "none", flags)
-    cost_pusd = sum(verdict.cost_pusd or 0 for verdict in known)
-    sources = [verdict.cost_source for verdict in known if verdict.cost_pusd] or [known[-1].cost_source]
+    cost_pusd = sum(settlement.cost_pusd or 0 for settlement in known)
+    sources = [settlement.cost_source for settlement in known if settlement.cost_pusd] or [known[-1].cost_source]
     if reserved_pusd is not None and cost_pusd > reserved_pusd:
         flags |= {OVER}
     if len(known) == len(charged):
@@ -123,8 +123,8 @@ def total_settlement(verdicts: Sequence[Settlement], reserved_pusd: int | None) 
     return Settlement("settled", cost_pusd, max(sources, key=_SOURCES.index), flags)
 
 
-def _state(verdicts: Sequence[Settlement]) -> State:
-    states = {verdict.state for verdict in verdicts}
+def _state(settlements: Sequence[Settlement]) -> State:
+    states = {settlement.state for settlement in settlements}
     return "pending" if "pending" in states else "settled" if "settled" in states else "released"
 
 
@@ -132,15 +132,15 @@ def _with_rest(parts: Sequence[SettledAttempt], reserved: Reserved) -> list[Sett
     """Return the parts with the last one's share written into it."""
     left = rest(reserved, (part.end for part in parts[:-1]))
     last = parts[-1].end._replace(reserved_pusd=left.cost_pusd, reserved_tokens=left.tokens)
-    return [*parts[:-1], SettledAttempt(parts[-1].verdict, last)]
+    return [*parts[:-1], SettledAttempt(parts[-1].settlement, last)]
 
 
 def _uncounted(parts: Sequence[SettledAttempt], reserved: Reserved) -> int:
     """Sum the tokens set aside for attempts that were charged and whose tokens nobody counted."""
     return sum(
         end.reserved_tokens or 0
-        for verdict, end in _with_rest(parts, reserved)
-        if verdict.state == "settled" and not _is_counted(end)
+        for settlement, end in _with_rest(parts, reserved)
+        if settlement.state == "settled" and not _is_counted(end)
     )
 
 

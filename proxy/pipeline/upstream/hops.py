@@ -118,7 +118,7 @@ class Hops:
         health = self.place.health
         attempt.passes = health.enter(attempt.target.model, attempt.started_s)
         if attempt.passes is None:
-            attempt.heard.dispatched = False
+            attempt.attempt_result.dispatched = False
             told = no_target_error(self._route, self._services.health, self._snapshot, self._context.clock)
             attempt.fail(Failure("connect", kind="resting"), told)
             return False
@@ -134,7 +134,7 @@ class Hops:
         assert line is not None, "enter() saw it"
         unserved = await line.enter(self._context, self._left_s(attempt.provider.queue_timeout_s))
         if unserved is not None:
-            attempt.heard.dispatched = False
+            attempt.attempt_result.dispatched = False
             attempt.fail(Failure("connect", kind=unserved), queue_error(attempt.provider, unserved))
             return False
         self._line = line
@@ -144,7 +144,7 @@ class Hops:
         """Count the attempt for the limits of its key, which others may have used up since it was chosen."""
         use, key = self._services.health.use, attempt.key
         if use.used_up((key,), self._services.clock.now_ms()):
-            attempt.heard.dispatched = False
+            attempt.attempt_result.dispatched = False
             told = no_target_error(self._route, self._services.health, self._snapshot, self._context.clock)
             attempt.fail(Failure("connect", kind=USED_UP), told)
             return False
@@ -184,12 +184,12 @@ class Hops:
         if passes is None:
             return
         attempt.passes = None
-        health, heard = self.place.health, attempt.heard
-        self._services.tally.attempts[attempt.provider.name, heard.error or "ok"] += 1
+        health, attempt_result = self.place.health, attempt.attempt_result
+        self._services.counters.attempts[attempt.provider.name, attempt_result.error or "ok"] += 1
         failure = attempt.failure
-        if failure is None and (heard.failed or heard.flags):
+        if failure is None and (attempt_result.failed or attempt_result.flags):
             failure = late_failure(attempt, self._services.clock.now_ms())
-        if HUNG_UP in heard.flags or not (heard.dispatched or is_unreached(failure)):
+        if HUNG_UP in attempt_result.flags or not (attempt_result.dispatched or is_unreached(failure)):
             if not attempt.is_noted:
                 health.inconclusive(attempt.target.model, passes)
         elif failure is not None:
@@ -203,7 +203,7 @@ class Hops:
             held.failed(attempt, passes, decision, failure.retry_after_s, witness)
             if decision.blame == "key" and decision.set_aside_s is not None:
                 log_set_aside(attempt, decision)
-                self._services.tally.set_asides[attempt.provider.name, attempt.key.name, decision.case] += 1
+                self._services.counters.set_asides[attempt.provider.name, attempt.key.name, decision.case] += 1
         elif not attempt.is_noted:
             health.answered(attempt, passes, self._user)
 
@@ -262,7 +262,7 @@ class Hops:
         for wait_s, at in sorted((wait_s, at) for wait_s, at in waits if wait_s is not None):
             place = (self._left or {})[at].place
             if place.health.budget.take(now_s):
-                self._services.tally.retries[place.provider.name] += 1
+                self._services.counters.retries[place.provider.name] += 1
                 return NextHop(place, wait_s)
         return None
 

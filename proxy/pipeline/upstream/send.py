@@ -31,7 +31,7 @@ _ERROR_BODY_MAX_BYTES = 1 << 20  # an error's body is read whole before it is pa
 
 async def send_attempt(context: RequestContext, attempt: Attempt, reservation: Reservation, services: Services) -> None:
     """Send the request and hear the head of the answer; all that happened is noted in attempt."""
-    provider, heard, route = attempt.provider, attempt.heard, reservation.route
+    provider, attempt_result, route = attempt.provider, attempt.attempt_result, reservation.route
     endpoint, target = route.endpoint, attempt.target
     dialect = provider.dialect
     body, attempt.hide_usage = dialect.prepare(route.body_for(target), target.model, endpoint)
@@ -44,31 +44,31 @@ async def send_attempt(context: RequestContext, attempt: Attempt, reservation: R
         except ProviderError as error:  # nothing is sent
             attempt.fail(Failure("connect", kind=NOT_OFFERED), error)
             return
-    headers = upstream_headers(context.client.said, provider, attempt.key, streamed=attempt.streamed)
+    headers = upstream_headers(context.downstream.request_headers, provider, attempt.key, streamed=attempt.streamed)
     path = dialect.path(endpoint, target.model, streamed=attempt.streamed)
-    heard.dispatched = True  # from here on nobody knows, unless the transport does
+    attempt_result.dispatched = True  # from here on nobody knows, unless the transport does
     try:
         answer: UpstreamResponse = await provider.transport.send(
             "POST", provider.url(path), headers, dump_body(body), attempt.deadlines
         )
     except TransportError as error:
-        heard.dispatched = error.dispatched
+        attempt_result.dispatched = error.dispatched
         attempt.fail(
             Failure("sent" if error.dispatched else "connect", kind=error.kind), transport_error(error, provider)
         )
         return
     if attempt.translator is not None:
         answer = TranslatedResponse(answer, attempt.translator)
-    heard.status = answer.status
-    heard.canned = target.static is not None
-    generation_id, heard.served_by = answer.header("x-generation-id"), answer.header("x-provider-name")
+    attempt_result.status = answer.status
+    attempt_result.canned = target.static is not None
+    generation_id, attempt_result.served_by = answer.header("x-generation-id"), answer.header("x-provider-name")
     if generation_id is not None and is_generation_id(generation_id):
-        heard.generation_id = generation_id
+        attempt_result.generation_id = generation_id
     attempt.answer = answer
     if 200 <= answer.status < 300:
         # a crash while it is waited for leaves something to look up; most short answers come with their head
-        if heard.generation_id is not None and (attempt.streamed or not answer.is_at_hand()):
-            services.ledger.note_generation(reservation.id, attempt.n, heard.generation_id)
+        if attempt_result.generation_id is not None and (attempt.streamed or not answer.is_at_hand()):
+            services.ledger.note_generation(reservation.id, attempt.n, attempt_result.generation_id)
         return
     await _hear_refusal(attempt, answer, services)
 
@@ -96,9 +96,9 @@ async def _hear_refusal(attempt: Attempt, answer: UpstreamResponse, services: Se
     attempt.fail(found.failure, found.error)
     if found.is_passed_on:
         attempt.error_body = body
-    if attempt.heard.generation_id is None:
-        attempt.heard.generation_id = generation_id_of(body)
-    attempt.heard.complete = True
+    if attempt.attempt_result.generation_id is None:
+        attempt.attempt_result.generation_id = generation_id_of(body)
+    attempt.attempt_result.complete = True
 
 
 def generation_id_of(body: bytes) -> str | None:
@@ -108,13 +108,15 @@ def generation_id_of(body: bytes) -> str | None:
     return found if found is not None and is_generation_id(found) else None
 
 
-def upstream_headers(said: RequestHeaders, provider: ProviderRow, key: Key, *, streamed: bool) -> SentHeaders:
+def upstream_headers(
+    request_headers: RequestHeaders, provider: ProviderRow, key: Key, *, streamed: bool
+) -> SentHeaders:
     """Return the headers for a provider; those of the last request if they are the same."""
-    last = said.upstream
+    last = request_headers.upstream
     if last is not None and last[0] is provider and last[1] is key and last[2] is streamed:
         return last[3]
     headers = SentHeaders(provider.dialect.default_headers)
-    headers.update(said.sent or ())
+    headers.update(request_headers.sent or ())
     headers.update(provider.dialect.headers(headers))
     headers["Content-Type"] = "application/json"
     headers["Accept"] = "text/event-stream" if streamed else "application/json"
@@ -122,7 +124,7 @@ def upstream_headers(said: RequestHeaders, provider: ProviderRow, key: Key, *, s
     headers["User-Agent"] = "tollkeeper"
     headers.update(provider.extra_headers)
     headers.update(provider.dialect.auth_headers(key))
-    said.upstream = (provider, key, streamed, headers)
+    request_headers.upstream = (provider, key, streamed, headers)
     return headers
 
 

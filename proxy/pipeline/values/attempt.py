@@ -43,7 +43,7 @@ class Attempt:
     key: Key
     started_s: float
     deadlines: Deadlines
-    heard: AttemptResult
+    attempt_result: AttemptResult
     streamed: bool = False  # asked for as a stream
     may_stream: bool = True  # the endpoint knows streams
     told_max_tokens: int | None = None
@@ -68,22 +68,22 @@ class Attempt:
     def settle_for_it(self) -> None:
         """Accept an answer that only failed a check: it is paid for, and there is nothing better."""
         if self.failure is not None and self.failure.kind == CHECK:
-            self.failure = self.error = self.heard.error = None
+            self.failure = self.error = self.attempt_result.error = None
 
     def refused_body(self) -> SentBody | None:
         """Return what was sent and refused before anything was done; None: it may be billed, or was no refusal.
 
         A generation's id proves that something was begun, but beside a status of 4xx: some name one with each refusal.
         """
-        failure, heard, change = self.failure, self.heard, self.change
+        failure, attempt_result, change = self.failure, self.attempt_result, self.change
         if self.body is None or failure is None or failure.where not in ("status", "answer"):
             return None
-        if failure.kind in (CHECK, UNSUITED) or heard.usage is not None:
+        if failure.kind in (CHECK, UNSUITED) or attempt_result.usage is not None:
             return None
-        is_refusal = failure.where == "status" and 400 <= (failure.status or 0) < 500 and not heard.unproven
-        if heard.generation_id is not None and not is_refusal:
+        is_refusal = failure.where == "status" and 400 <= (failure.status or 0) < 500 and not attempt_result.unproven
+        if attempt_result.generation_id is not None and not is_refusal:
             return None
-        if heard.content_seen or (failure.where == "answer" and failure.error is None):
+        if attempt_result.content_seen or (failure.where == "answer" and failure.error is None):
             return None
         refusal = self.refusal or orjson.dumps(failure.error)
         sent = SentBody(self.body, self.form or PLAIN, failure, refusal)
@@ -96,10 +96,10 @@ class Attempt:
     def fail(self, failure: Failure, error: ApiError) -> None:
         self.failure = failure
         self.error = error
-        self.heard.error = error.code
-        self.heard.unproven = may_be_billed(failure)
+        self.attempt_result.error = error.code
+        self.attempt_result.unproven = may_be_billed(failure)
 
     def note_inner_error(self, error: Mapping[str, Any]) -> None:
         """Record that a 200 holds an error object, whoever hears of it."""
         self.inner_error = error
-        self.heard.unproven = may_be_billed(Failure("answer", self.heard.status, error=error))
+        self.attempt_result.unproven = may_be_billed(Failure("answer", self.attempt_result.status, error=error))

@@ -82,20 +82,20 @@ class PriceMatch(NamedTuple):
         return self.entry.price
 
 
-def find_price(catalogue: PriceList, model: str) -> PriceMatch | None:
+def find_price(model_lists: PriceList, model: str) -> PriceMatch | None:
     """Find a model by its id, canonical slug or alias.
 
     A name with `:nitro`, `:floor`, `:exacto` or `:online` falls to its base.
     `:free` and other suffixes are models of their own: unlisted, they are unknown, never free.
     """
-    entry = catalogue.named(model)
+    entry = model_lists.named(model)
     if entry is not None:
         _, _, own_suffix = model.partition(":")
         return PriceMatch(entry, own_suffix if own_suffix in DYNAMIC_SUFFIXES else None)
     base, colon, suffix = model.rpartition(":")
     if not colon or suffix not in DYNAMIC_SUFFIXES:
         return None
-    entry = catalogue.named(base)
+    entry = model_lists.named(base)
     return None if entry is None else PriceMatch(entry, suffix)
 
 

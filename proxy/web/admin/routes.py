@@ -51,7 +51,7 @@ def check_operator(context: RequestContext, deps: Deps) -> None:
             "No admin_token is configured, so /admin is closed. The command line works over its socket.",
             type_="permission_error",
         )
-    sent = credential(context.client.said.headers)
+    sent = credential(context.downstream.request_headers.headers)
     wrong, address = deps.wrong_tokens, address_of(aiohttp_request(context).transport)
     wait_s = wrong.wait_s(address, context.started_s)
     if wait_s > 0:
@@ -137,7 +137,7 @@ async def _fields(context: RequestContext) -> dict[str, Any]:
             415, "unsupported_content_type", 'Send the body with "Content-Type: application/json".', close=True
         )
     try:
-        body = await context.client.read_body(_BODY_MAX_BYTES, _BODY_TIMEOUT_S)
+        body = await context.downstream.read_body(_BODY_MAX_BYTES, _BODY_TIMEOUT_S)
     except BodyTooLargeError:
         raise CallerError(413, "body_too_large", "The body is larger than 1 MiB.", close=True) from None
     except (BodyIncompleteError, TimeoutError):

@@ -31,12 +31,12 @@ async def show_key(context: RequestContext, deps: Deps) -> Reply:
     """Answer with the user's limit and usage, over all of their tokens."""
     directory = deps.services.live.current.directory
     identity = identify(context, directory)
-    row = directory.find(hash_of_token(context.client.said))
+    row = directory.find(hash_of_token(context.downstream.request_headers))
     starts_ms = [0, *(window_bounds(window, _UTC, context.started_ms)[0] for window in _RESETS)]
     total, day, week, month = await _spent(deps, identity, starts_ms)
     budgets = [(limit, _budget(limit)) for limit in await _cost_limits(context, deps, identity)]
     limit, effective = min(budgets, key=lambda pair: pair[0].remaining, default=(None, None))
-    token = credential(context.client.said.headers)
+    token = credential(context.downstream.request_headers.headers)
     data: dict[str, Any] = {
         "label": f"{token[:7]}...{token[-3:]}",
         "limit": None if limit is None else _usd(limit.limit),

@@ -15,11 +15,11 @@ from proxy.web.server.response import UNSENT_MAX_BYTES, BegunResponse, RawRespon
 class AiohttpDownstream:
     """Downstream over a request of aiohttp's server."""
 
-    __slots__ = ("request", "said")
+    __slots__ = ("request", "request_headers")
 
     def __init__(self, request: web.BaseRequest) -> None:
         self.request = request
-        self.said = RequestHeaders(request.headers)
+        self.request_headers = RequestHeaders(request.headers)
 
     @property
     def path(self) -> str:
@@ -94,7 +94,7 @@ class AiohttpDownstream:
 
     def _with_connection(self, headers: Mapping[str, str], *, close: bool) -> Mapping[str, str]:
         """Return the headers with those for a browser, and what becomes of the connection where that is to be said."""
-        fields = {**headers, **(self.said.cors or {})}
+        fields = {**headers, **(self.request_headers.cors or {})}
         if close:
             fields.setdefault("Connection", "close")
         elif self.request.version == HttpVersion10:
@@ -104,5 +104,5 @@ class AiohttpDownstream:
 
 def aiohttp_request(context: RequestContext) -> web.BaseRequest:
     """Return aiohttp's request, for the handlers that only its server calls."""
-    assert isinstance(context.client, AiohttpDownstream)
-    return context.client.request
+    assert isinstance(context.downstream, AiohttpDownstream)
+    return context.downstream.request

@@ -34,9 +34,9 @@ class FastDownstream:
     after it.
     """
 
-    __slots__ = ("_connection", "body", "said")
+    __slots__ = ("_connection", "body", "request_headers")
 
-    said: RequestHeaders
+    request_headers: RequestHeaders
 
     def __init__(self, connection: FastConnection) -> None:
         self._connection = connection
@@ -52,8 +52,8 @@ class FastDownstream:
         return self.body
 
     def whole(self, status: int, headers: Mapping[str, str], body: bytes, now_ms: int, *, close: bool = False) -> Reply:
-        if self.said.cors is not None:
-            headers = {**headers, **self.said.cors}
+        if self.request_headers.cors is not None:
+            headers = {**headers, **self.request_headers.cors}
         if close:
             headers = {**headers, "Connection": "close"}
         return RawResponse(whole_bytes(status, headers, body, now_ms), close=close)
@@ -62,8 +62,8 @@ class FastDownstream:
         transport = self._connection.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError
-        if self.said.cors is not None:
-            headers = {**headers, **self.said.cors}
+        if self.request_headers.cors is not None:
+            headers = {**headers, **self.request_headers.cors}
         transport.write(stream_head(status, headers, now_ms))
         return StreamEnd()
 

@@ -64,10 +64,10 @@ class _HeadReader:
 class Head:
     """A parsed head, valid for all heads that differ from it only in the digits of Content-Length."""
 
-    __slots__ = ("_after", "_before", "for_openrouter", "path", "said")
+    __slots__ = ("_after", "_before", "for_openrouter", "path", "request_headers")
 
     def __init__(self, head: bytes, headers: CIMultiDict[str]) -> None:
-        self.said = RequestHeaders(headers)
+        self.request_headers = RequestHeaders(headers)
         self.path = head.split(b" ", 2)[1].decode()
         self.for_openrouter = head.startswith(_OPENROUTER_START)
         self._before, self._after = b"", head  # matches only itself if the digits are not found
@@ -280,7 +280,7 @@ class FastPath(asyncio.Protocol):
         assert head is not None
         now_ms = clock.now_ms()
         client = self._client
-        client.said, client.body = head.said, body
+        client.request_headers, client.body = head.request_headers, body
         context = self._context = RequestContext(client, server.ids.next(now_ms), clock, now_ms)
         if head.for_openrouter:
             context.endpoint = OPENROUTER_CHAT

@@ -25,7 +25,7 @@ def check_request(context: RequestContext, snapshot: Snapshot) -> None:
         raise CallerError(505, "http_version_not_supported", "Speak HTTP/1.1.", close=True)
     if not request.raw_path.startswith("/"):
         raise CallerError(400, "invalid_target", "The request line must hold a path, such as /v1/models.", close=True)
-    _check_names(context.client.said, snapshot)
+    _check_names(context.downstream.request_headers, snapshot)
 
 
 def check_framing(context: RequestContext, _snapshot: Snapshot) -> None:
@@ -53,21 +53,21 @@ def check_framing(context: RequestContext, _snapshot: Snapshot) -> None:
 
 def check_plain_head(context: RequestContext, snapshot: Snapshot) -> None:
     """Do the same for a head that is known to be of the plainest shape; its next request passes under this snapshot."""
-    said = context.client.said
-    _check_names(said, snapshot)
-    said.passed = snapshot
+    request_headers = context.downstream.request_headers
+    _check_names(request_headers, snapshot)
+    request_headers.passed = snapshot
 
 
-def _check_names(said: RequestHeaders, snapshot: Snapshot) -> None:
+def _check_names(request_headers: RequestHeaders, snapshot: Snapshot) -> None:
     """Raise CallerError for a Host or an Origin that may not call here; note what answers tell the browser."""
-    said.cors = None
-    headers = said.headers
+    request_headers.cors = None
+    headers = request_headers.headers
     host = _checked_host(headers.getall("Host", []), snapshot.hosts)
     origins = headers.getall("Origin", ())
     if not origins:
-        said.cors = VARIES if snapshot.origins else None
+        request_headers.cors = VARIES if snapshot.origins else None
     elif len(origins) == 1 and snapshot.origins.allows(origins[0]):
-        said.cors = origin_headers(origins[0])
+        request_headers.cors = origin_headers(origins[0])
     elif len(origins) > 1 or not is_same(origins[0], host):
         raise CallerError(
             403,

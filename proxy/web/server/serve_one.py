@@ -33,14 +33,16 @@ async def serve_one(context: RequestContext, deps: Deps, check: Check, answer: H
     """
     try:
         snapshot = deps.services.live.current
-        if context.client.said.passed is not snapshot:  # a connection's headers are checked once, as long as they hold
+        if (
+            context.downstream.request_headers.passed is not snapshot
+        ):  # a connection's headers are checked once, as long as they hold
             check(context, snapshot)
         reply = await answer(context, deps)
         if context.asked is None:
             _log_served(context, reply, deps.services.access)
     except ApiError as error:
         if not context.is_logged:
-            deps.services.events.refused(_refusal_of(context, known_words(context.client.path), error))
+            deps.services.events.refused(_refusal_of(context, known_words(context.downstream.path), error))
         return answer_inside(context, error) if context.reply is not None else error_reply(context, error)
     except Exception:
         log.exception("request.failed", extra={"request_id": context.request_id})
@@ -74,7 +76,7 @@ def _log_served(context: RequestContext, reply: Reply, access: AccessLog | None)
     """Log a request that could cost nothing; those that watch over the proxy ask too often for a line each."""
     if access is None or context.is_logged or not isinstance(reply, RawResponse):
         return
-    path = known_words(context.client.path)
+    path = known_words(context.downstream.path)
     if path not in _WATCHED:
         access.served(context, path, reply.status)
 

@@ -27,10 +27,13 @@ def socket_path(database: Path) -> Path | None:
     """
     if sys.platform == "win32":
         return None
+    beside = database.absolute().with_name(database.name + ".sock")
+    if _fits(beside):
+        return beside
     digest = hashlib.sha256(os.fsencode(database.absolute())).hexdigest()[:16]
     name = f"tollkeeper-{os.getuid()}-{digest}.sock"
-    beside, temporary = database.absolute().with_name(database.name + ".sock"), Path(tempfile.gettempdir()) / name
-    return next((path for path in (beside, temporary) if _fits(path)), Path("/tmp") / name)  # noqa: S108 - 0600
+    temporary = Path(tempfile.gettempdir()) / name  # asks the disk: only where it is needed
+    return temporary if _fits(temporary) else Path("/tmp") / name  # noqa: S108 - 0600
 
 
 def _fits(path: Path) -> bool:

@@ -141,12 +141,12 @@ async def _try(client: Client, served: Stand) -> bool:
         print(f"* row: {row['endpoint']}, {row['model']}, streamed {row['streamed']}, {row['cost_pusd']} pico-USD")
     print(f"* {took_s:.1f} s; ledger {'equal to' if fine else 'DIFFERS from'} the simulator's books\n", flush=True)
 
-    before = sum(served.app.services.tally.refusals.values())
+    before = sum(served.app.services.counters.refusals.values())
     try:
         said, took_s = await asyncio.to_thread(_run, client, Pointing(base_url, token_of("spender")))
     except subprocess.TimeoutExpired as late:
         said, took_s = (late.output or b"").decode(errors="replace") + "\n(still trying; ended by hand)", PATIENCE_S
-    refused = sum(served.app.services.tally.refusals.values()) - before
+    refused = sum(served.app.services.counters.refusals.values()) - before
     print(f"On a spent budget, {refused} requests in {took_s:.1f} s:\n\n{_quoted(said)}", flush=True)
     return fine
 
