@@ -224,7 +224,6 @@ def of_end(*names: str) -> Callable[[RequestEnd], Any]:
 row_id = itemgetter(0)  # of OpenRow and RequestEnd
 kind_of = of_end("state", "attempt_ends", "counts", "uncounted_pieces")
 pieces_of = itemgetter(OpenRow._fields.index("pieces"))
-tokens_of = of_end("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "counts")
 _STARTED_MS = of_end("started_ms")
 _NAMES = of_end("user", "group_name", "model", "provider", "use_case")
 _Amounts = tuple[str | None, int | None, int | None, int | None, int | None, int, int | None]

@@ -36,13 +36,12 @@ class _Collector:
     def collect(self) -> Iterator[Metric]:
         services = self._deps.services
         counters = services.counters
-        yield _counter("tollkeeper_requests", "Requests that were booked.", ("status",), _one(counters.requests))
+        ended = counters.ended()
+        yield _counter("tollkeeper_requests", "Requests that were booked.", ("status",), _one(ended.requests))
         yield _counter(
-            "tollkeeper_tokens", "Tokens, images and searches that answers reported.", ("class",), _one(counters.tokens)
+            "tollkeeper_tokens", "Tokens, images and searches that answers reported.", ("class",), _one(ended.tokens)
         )
-        yield _counter(
-            "tollkeeper_flags", "Rows that ended with a flag of the ledger.", ("flag",), _one(counters.doubts)
-        )
+        yield _counter("tollkeeper_flags", "Rows that ended with a flag of the ledger.", ("flag",), _one(ended.doubts))
         yield _counter(
             "tollkeeper_refusals", "Requests that were refused and left no row.", ("status", "code"), counters.refusals
         )
@@ -59,12 +58,12 @@ class _Collector:
             counters.set_asides,
         )
         yield _histogram(
-            "tollkeeper_request_duration_seconds", "How long requests took that were answered.", counters.durations
+            "tollkeeper_request_duration_seconds", "How long requests took that were answered.", ended.durations
         )
         yield _histogram(
             "tollkeeper_first_token_seconds",
             "How long it took to the first content of an answer.",
-            counters.first_tokens,
+            ended.first_tokens,
         )
         yield _counter(
             "tollkeeper_subscriber_failures",

@@ -46,7 +46,7 @@ class Collector:
 
 def counted() -> tuple[Subscriber, Callable[[], int]]:
     counters = Counters()
-    return counters, lambda: sum(counters.requests.values()) + sum(counters.refusals.values())
+    return counters, lambda: sum(counters.ended().requests.values()) + sum(counters.refusals.values())
 
 
 def logged() -> tuple[Subscriber, Callable[[], int]]:
@@ -107,7 +107,7 @@ def test_one_that_fails_keeps_an_event_from_nobody_else(caplog: pytest.LogCaptur
     publisher = Publisher(before, Broken(), after)
     publisher.finished(FINISHED)
     publisher.refused(REFUSED)
-    assert sum(before.requests.values()) == sum(after.requests.values()) == 1
+    assert sum(before.ended().requests.values()) == sum(after.ended().requests.values()) == 1
     assert sum(before.refusals.values()) == sum(after.refusals.values()) == 1
     assert publisher.failures == 2
     assert [record.getMessage() for record in caplog.records] == ["event.subscriber_failed"] * 2
