@@ -15,8 +15,8 @@ from proxy.core.limit_kinds import Pieces
 from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.counters import Counters
 from proxy.pipeline.identity.user_lookup import own_keys
+from proxy.pipeline.settlement.end_rows import word
 from proxy.pipeline.settlement.overrun import report_overrun
-from proxy.pipeline.settlement.recorder import word
 from proxy.pipeline.settlement.settle import TIMED_OUT, give_up, settle_looked_up
 from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up
 from proxy.pipeline.snapshot import Live

@@ -132,9 +132,9 @@ def main() -> int:
     for column in COLUMNS:
         table.add_column(column, justify="left" if not column else "right")
     for one in measured:
-        style = {"ok": "green", "over": "red"}.get(one.settlement, "")
-        settlement = f"[{style}]{one.verdict}[/]" if style else ""
-        table.add_row(*(text.replace("[", r"\[") for text in one.cells[:-1]), settlement)
+        style = {"ok": "green", "over": "red"}.get(one.verdict, "")
+        verdict = f"[{style}]{one.verdict}[/]" if style else ""
+        table.add_row(*(text.replace("[", r"\[") for text in one.cells[:-1]), verdict)
     width = None if sys.stdout.isatty() else 200  # a log has no width of its own
     output = Console(width=width)
     output.print(table)

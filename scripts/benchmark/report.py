@@ -28,14 +28,14 @@ class Line:
     ok: bool | None = None  # None: nothing is promised
 
     @property
-    def settlement(self) -> str:
+    def verdict(self) -> str:
         return {None: "", True: "ok", False: "over"}[self.ok]
 
     @property
     def cells(self) -> tuple[str, ...]:
         """Give the line as text, one for each of COLUMNS."""
         values = (self.direct, self.nginx, self.aiohttp, self.tollkeeper)
-        return (self.what, *values, self.beside, self.gate, self.settlement)
+        return (self.what, *values, self.beside, self.gate, self.verdict)
 
 
 def lines(figures: Figures, plan: Plan, slack: float = 1.0) -> list[Line]:

@@ -109,8 +109,8 @@ MUTATIONS: Final = (
             Patch("Recorder.end", "if self.settlement is not None:\n    return self.settlement"),
             Patch(
                 "Recorder.__aexit__",
-                "if self.settlement is None:\n    await self._end_after(error)",
-                "await self._end_after(error)",
+                "NOTHING_LEFT if self.settlement is not None else self._end_after(error)",
+                "self._end_after(error)",
             ),
             Patch("END", "\"requests.state IN ('open', 'pending')\"", '"TRUE"'),
         ),

@@ -94,8 +94,8 @@ MUTATIONS: Final = (
         (
             Patch(
                 "Recorder.__aexit__",
-                "if self.settlement is None: ...",
-                "if self.settlement is None and isinstance(error, ApiError | asyncio.CancelledError): ...",
+                "self.settlement is not None",
+                "self.settlement is not None or not isinstance(error, ApiError | asyncio.CancelledError)",
             ),
         ),
         (f"{_EVERY_STEP}[relay]",),

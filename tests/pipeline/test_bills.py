@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.pipeline.settlement.recorder import price_usage
+from proxy.pipeline.settlement.end_rows import price_usage
 from proxy.pipeline.settlement.settle import settle
 from proxy.pipeline.values.attempt_result import AttemptResult
 from proxy.pipeline.values.settlement import Settlement

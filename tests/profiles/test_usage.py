@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.config.provider import PriceSettings
-from proxy.pipeline.settlement.recorder import price_usage
+from proxy.pipeline.settlement.end_rows import price_usage
 from proxy.providers.build import own_price
 from proxy.simulator import messages, sse
 from proxy.simulator.behaviour import Behaviour

@@ -46,11 +46,11 @@ def test_gates_hold_for_the_median_of_paired_rounds(report: Any, figures: Any) -
     plan = import_module("rounds").SHORT
     shown = {line.what: line for line in report.lines(figures, plan)}
     json_line, chunk_line = shown["CPU a JSON request, µs"], shown["CPU a chunk, µs"]
-    assert (json_line.beside, json_line.settlement) == ("9.00 x nginx, 0.90 x aiohttp", "ok")
-    assert (chunk_line.beside, chunk_line.settlement) == ("2.60 x nginx, 0.65 x aiohttp", "over")
-    assert shown["start to first answer, s"].settlement == "ok"
+    assert (json_line.beside, json_line.verdict) == ("9.00 x nginx, 0.90 x aiohttp", "ok")
+    assert (chunk_line.beside, chunk_line.verdict) == ("2.60 x nginx, 0.65 x aiohttp", "over")
+    assert shown["start to first answer, s"].verdict == "ok"
     grown = shown["start on 100,000 requests, s"]
-    assert (grown.tollkeeper, grown.beside, grown.settlement) == ("2.100 [1.500..2.300]", "+1.40 over empty", "over")
+    assert (grown.tollkeeper, grown.beside, grown.verdict) == ("2.100 [1.500..2.300]", "+1.40 over empty", "over")
 
 
 def test_gates_that_are_over_fail_a_run_that_asks_for_it(report: Any, figures: Any) -> None:
@@ -70,10 +70,10 @@ def test_a_route_is_compared_with_its_first_model_of_the_same_round(report: Any,
     found = report.lines(figures, import_module("rounds").SHORT)
     cpu, chunk = (line for line in found if line.what == "the same, route of two, µs")
     mixed = next(line for line in found if line.what == "route of two and model at 500/s, p50 µs")
-    assert (cpu.tollkeeper, cpu.beside, cpu.settlement) == ("166.4 [99.0..300.0]", "+4.0 % over the model", "ok")
-    assert (chunk.beside, chunk.settlement) == ("+0.0 % over the model", "")
+    assert (cpu.tollkeeper, cpu.beside, cpu.verdict) == ("166.4 [99.0..300.0]", "+4.0 % over the model", "ok")
+    assert (chunk.beside, chunk.verdict) == ("+0.0 % over the model", "")
     assert (mixed.tollkeeper, mixed.beside) == ("800 [530..1060]", "+6.0 % over the model")
-    assert (mixed.gate, mixed.settlement) == ("≤ +5 %", "over")
+    assert (mixed.gate, mixed.verdict) == ("≤ +5 %", "over")
 
 
 def test_the_document_has_a_cell_for_each_column(report: Any, figures: Any) -> None:

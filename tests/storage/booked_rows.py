@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from proxy.pipeline.settlement.recorder import uncounted_tokens
+from proxy.pipeline.settlement.end_rows import uncounted_tokens
 from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up
 from proxy.pipeline.values.settlement import Settlement
 from proxy.storage.labels import Labels

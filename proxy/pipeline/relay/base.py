@@ -30,7 +30,7 @@ class Relay:
         self.attempt = attempt
         self.answer = answer
         self.finish = finish
-        self.attempt_result: AttemptResult = attempt.attempt_result
+        self.attempt_result: AttemptResult = attempt.result
 
     async def run(self) -> Reply:
         """Pass the answer on to its end and settle."""

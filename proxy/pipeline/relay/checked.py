@@ -56,5 +56,5 @@ def failed_checks(context: RequestContext, attempt: Attempt, text: str | None) -
     if attempt.checks is None:
         return ()
     failed = check(attempt.checks, text, context.clock.monotonic_s() - attempt.started_s)
-    attempt.attempt_result.flags |= {f"{CHECKS}{name}" for name in failed}
+    attempt.result.flags |= {f"{CHECKS}{name}" for name in failed}
     return failed

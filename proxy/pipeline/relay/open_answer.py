@@ -40,7 +40,7 @@ async def open_answer(context: RequestContext, attempt: Attempt, finish: Finish)
         name = attempt.provider.name
         text = f'Provider "{name}" answered in another form than the answer already begun.'
         told = ProviderError(502, "upstream_broken", text)  # it has not failed: its answer may be billed
-        attempt.attempt_result.flags |= {BROKEN}
+        attempt.result.flags |= {BROKEN}
         attempt.fail(Failure("answer", answer.status), told)
         return None
     if not streams:

@@ -1,50 +1,55 @@
-"""record: write the beginning and the end of a request, each exactly once, whatever happens to it."""
+"""Write the beginning and the end of a request, each exactly once, whatever happens to it."""
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Awaitable, Mapping
 from types import MappingProxyType, TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
-from proxy.core.counts import NO_COUNTS, Counts
+from proxy.core.done import NOTHING_LEFT
 from proxy.core.errors import ApiError
 from proxy.core.inline_future import InlineFuture
 from proxy.core.limit_kinds import NO_PIECES, NONE_ASKED
-from proxy.core.text import fit_text
 from proxy.pipeline.admission.raise_reservation import bound_pusd, raise_reservation, raised_tokens, shortfall
 from proxy.pipeline.admission.reserve import facts_for
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.errors import ledger_down
 from proxy.pipeline.services import Services
+from proxy.pipeline.settlement.earlier_attempts import EarlierAttempts
+from proxy.pipeline.settlement.end_rows import (
+    attempt_end,
+    counted,
+    price_usage,
+    short,
+    short_name,
+    uncounted_tokens,
+    unsent_end,
+    word,
+)
 from proxy.pipeline.settlement.overrun import report_overrun
 from proxy.pipeline.settlement.settle import give_up, settle
-from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up, held_pusd, rest, share, total_settlement
+from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up, held_pusd, share, total_settlement
 from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.attempt_result import AttemptResult
-from proxy.pipeline.values.finished import EarlierAttempt, RequestFinished
+from proxy.pipeline.values.finished import RequestFinished
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Target
 from proxy.pipeline.values.settlement import (
-    ASSUMED,
     CONTRADICTED,
     OVER,
     UNSETTLED,
-    UNTOLD_LIFE,
     PricedUsage,
     Settlement,
 )
-from proxy.policy.pricing import Price, charge
 from proxy.policy.quota import Amounts
 from proxy.providers.generation import GenerationAccess
 from proxy.providers.provider import ProviderRow
 from proxy.storage.ledger import LedgerUnavailableError
-from proxy.storage.rows import AttemptEnd, AttemptRow, RequestEnd, Reserved
-from proxy.wire.usage import NO_EXTRAS, NO_USAGE, ExtraCounts, Usage
+from proxy.storage.rows import AttemptRow, RequestEnd, Reserved
+from proxy.wire.usage import NO_USAGE, Usage
 
 log = logging.getLogger("tollkeeper.record")
 
-_MODEL_CHARS_MAX = 256
 _UNSENT = Settlement("released", 0, "none", frozenset())
 _UNHEARD = AttemptResult()
 _REASONS = frozenset((None, "stop", "length", "tool_calls"))  # nearly every one
@@ -72,7 +77,7 @@ class Recorder:
         self._is_open = False  # the row is on disk
         self._quota_tokens = 0  # what token limits count, once the row is made
         self._quota_pieces = NO_PIECES  # the same of what few requests take
-        self._past: _EarlierAttempts | None = None  # what came before it
+        self._past: EarlierAttempts | None = None  # what came before it
         self._end: RequestEnd | None = None  # the row of the end, until it is published
 
     async def __aenter__(self) -> Self:
@@ -84,12 +89,11 @@ class Recorder:
             raise
         return self
 
-    async def __aexit__(
+    def __aexit__(
         self, _type: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
+    ) -> Awaitable[None]:
         """Settle what nobody has settled."""
-        if self.settlement is None:
-            await self._end_after(error)
+        return NOTHING_LEFT if self.settlement is not None else self._end_after(error)
 
     async def _end_after(self, error: BaseException | None) -> None:
         status, code = 500, "internal_error"
@@ -191,7 +195,7 @@ class Recorder:
         """
         attempt, past, self.attempt = self.attempt, self._past, None
         settlement = _UNSENT
-        if past is not None or (attempt is not None and attempt.attempt_result.dispatched):
+        if past is not None or (attempt is not None and attempt.result.dispatched):
             priced = self.reservation.amount_pusd is not None
             held = self._services.limiter.held_pusd(self.reservation.id) if priced else None
             settlement = give_up(held, "reservation", {UNSETTLED})
@@ -201,7 +205,7 @@ class Recorder:
         if past is not None:
             n, known = len(past.parts) + 1, sum(part.settlement.cost_pusd or 0 for part in past.parts)
             rest_pusd = None if settlement.cost_pusd is None else max(0, settlement.cost_pusd - known)
-            last = _unsent(self.reservation.id, n)._replace(
+            last = unsent_end(self.reservation.id, n)._replace(
                 outcome="internal_error", cost_pusd=rest_pusd, cost_source=settlement.cost_source
             )
             pieces = tuple(n * amount for amount in self.reservation.pieces.asked)
@@ -246,7 +250,7 @@ class Recorder:
         self._made_with = {**self._made_with, attempt.n: GenerationAccess(attempt.provider, attempt.key)}
 
     def _settle(self, attempt: Attempt, reserved_pusd: int | None) -> Settlement:
-        return settle(attempt.attempt_result, attempt.provider.dialect, reserved_pusd, self._price)
+        return settle(attempt.result, attempt.provider.dialect, reserved_pusd, self._price)
 
     def _price(self, usage: Usage) -> PricedUsage | None:
         attempt = self.attempt
@@ -306,13 +310,13 @@ class Recorder:
             raise
         return None
 
-    def _none_past(self) -> "_EarlierAttempts":
-        return _EarlierAttempts(self._first())
+    def _none_past(self) -> "EarlierAttempts":
+        return EarlierAttempts(self._first())
 
     def _first(self) -> Reserved:
         return Reserved(self.reservation.amount_pusd, self.reservation.row.reserved_tokens)
 
-    def _over(self, failed: Attempt, before: "_EarlierAttempts", *, maybe_billed: bool) -> SettledAttempt:
+    def _over(self, failed: Attempt, before: "EarlierAttempts", *, maybe_billed: bool) -> SettledAttempt:
         """Return the failed attempt with its settlement and its share of the reservation."""
         left = before.left()
         bound = bound_pusd(self._context, self.reservation.route, (failed.target,), self._services)
@@ -320,7 +324,7 @@ class Recorder:
             bound = min(bound, left.cost_pusd)
         settlement = self._settle(failed, left.cost_pusd if bound is None else bound)
         part = SettledAttempt(
-            settlement, _attempt_end(self.reservation.id, failed, settlement, self._services.clock.monotonic_s())
+            settlement, attempt_end(self.reservation.id, failed, settlement, self._services.clock.monotonic_s())
         )
         held = share(part, left, bound, maybe_billed=maybe_billed)
         return SettledAttempt(settlement, part.end._replace(reserved_pusd=held.cost_pusd, reserved_tokens=held.tokens))
@@ -341,15 +345,15 @@ class Recorder:
         return shortfall(left, next_pusd, first, pieces)
 
     def _add_up(
-        self, past: "_EarlierAttempts", end: RequestEnd, settlement: Settlement
+        self, past: "EarlierAttempts", end: RequestEnd, settlement: Settlement
     ) -> tuple[RequestEnd, Settlement]:
         """Return the end of a request with several attempts: the sums over them, and the row of the last."""
         n, id_ = len(past.parts) + 1, self.reservation.id
         if self.attempt is None:
-            last = _unsent(id_, n)
+            last = unsent_end(id_, n)
             end = end._replace(model=past.parts[-1].end.served_model or past.model, provider=past.provider)
         else:
-            last = _attempt_end(id_, self.attempt, settlement, self._services.clock.monotonic_s())
+            last = attempt_end(id_, self.attempt, settlement, self._services.clock.monotonic_s())
         parts = [*past.parts, SettledAttempt(settlement, last)]
         self._services.limiter.raise_to(id_, held_pusd(parts, past.held))
         total = total_settlement([part.settlement for part in parts], past.held.cost_pusd)
@@ -357,12 +361,12 @@ class Recorder:
 
     def _row(self, settlement: Settlement, status: int, error: str | None) -> RequestEnd:
         reservation, attempt, context = self.reservation, self.attempt, self._context
-        attempt_result = attempt.attempt_result if attempt is not None else _UNHEARD
+        attempt_result = attempt.result if attempt is not None else _UNHEARD
         usage = attempt_result.usage
         if usage is None or (settlement.flags and not settlement.flags.isdisjoint(CONTRADICTED)):
             usage = NO_USAGE
         input_tokens, output_tokens, cached_tokens, reasoning_tokens = usage[:4]  # in the order of its fields
-        if input_tokens is None or output_tokens is None:  # as _is_half()
+        if input_tokens is None or output_tokens is None:  # as is_half()
             usage = NO_USAGE
             input_tokens = output_tokens = cached_tokens = reasoning_tokens = None
         identity, started_s, first_byte_s = reservation.identity, context.started_s, attempt_result.first_byte_s
@@ -378,7 +382,7 @@ class Recorder:
             context.id,
             context.started_ms
             + duration_ms,  # so that begin, length and end agree, whatever the wall clock did meanwhile
-            _name(attempt_result.model) or (attempt.target.model if attempt is not None else None),
+            short_name(attempt_result.model) or (attempt.target.model if attempt is not None else None),
             attempt.provider.name if attempt is not None else None,
             status,
             attempt_result.finish_reason
@@ -394,12 +398,12 @@ class Recorder:
             None if first_byte_s is None else int((first_byte_s - started_s) * 1000),
             duration_ms,
             attempt.n if attempt is not None else 0,
-            _short(attempt_result.generation_id),
+            short(attempt_result.generation_id),
             error or attempt_result.error,
             " ".join(sorted(settlement.flags)) if settlement.flags else None,
             "not_sent" if attempt is None else attempt_result.error or "ok",
             attempt_result.status,
-            _name(attempt_result.served_by),
+            short_name(attempt_result.served_by),
             context.started_ms,
             identity.user,
             identity.group,
@@ -410,132 +414,3 @@ class Recorder:
             uncounted_pieces,
         )
         return tuple.__new__(RequestEnd, columns)  # what RequestEnd(…) comes to, without the call between
-
-
-class _EarlierAttempts(NamedTuple):
-    """The attempts that are over, in order, each with its share of what the request holds; model and provider: last."""
-
-    held: Reserved
-    parts: tuple[SettledAttempt, ...] = ()
-    model: str | None = None
-    provider: str | None = None
-    rows: tuple[AttemptRow, ...] = ()  # of the attempts from the second on, the one under way included
-
-    def left(self) -> Reserved:
-        return rest(self.held, (part.end for part in self.parts))
-
-    def with_part(self, part: SettledAttempt, attempt: Attempt) -> "_EarlierAttempts":
-        return _EarlierAttempts(self.held, (*self.parts, part), attempt.target.model, attempt.provider.name, self.rows)
-
-    def ended(self) -> tuple[EarlierAttempt, ...]:
-        """Return the attempts that are over, each with its row; the first one has none of its own."""
-        return tuple(EarlierAttempt(row, part.end) for row, part in zip((None, *self.rows), self.parts, strict=False))
-
-    def extended(self, more: Amounts) -> "_EarlierAttempts":
-        cost_pusd, tokens = self.held
-        held = Reserved(
-            None if cost_pusd is None else cost_pusd + more.cost_pusd, None if tokens is None else tokens + more.tokens
-        )
-        return self._replace(held=held)
-
-
-def _unsent(request_id: int, n: int) -> AttemptEnd:
-    """Close a further attempt that was made durable, but was never begun."""
-    return AttemptEnd(
-        request_id=request_id,
-        n=n,
-        outcome="not_sent",
-        status=None,
-        served_model=None,
-        served_by=None,
-        generation_id=None,
-        input_tokens=None,
-        output_tokens=None,
-        cached_tokens=None,
-        reasoning_tokens=None,
-        cost_pusd=0,
-        cost_source="none",
-        ttft_ms=None,
-        duration_ms=None,
-    )
-
-
-def _attempt_end(request_id: int, attempt: Attempt, settlement: Settlement, now_s: float) -> AttemptEnd:
-    attempt_result = attempt.attempt_result
-    usage = attempt_result.usage
-    if usage is None or not settlement.flags.isdisjoint(CONTRADICTED) or _is_half(usage):
-        usage = NO_USAGE
-    return AttemptEnd(
-        request_id=request_id,
-        n=attempt.n,
-        outcome=attempt_result.error or "ok",
-        status=attempt_result.status,
-        served_model=_short(attempt_result.model),
-        served_by=_short(attempt_result.served_by),
-        generation_id=_short(attempt_result.generation_id),
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cached_tokens=usage.cached_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        counts=None if usage.extras is None else counted(usage.extras),
-        cost_pusd=settlement.cost_pusd,
-        cost_source=settlement.cost_source,
-        ttft_ms=None
-        if attempt_result.first_byte_s is None
-        else int((attempt_result.first_byte_s - attempt.started_s) * 1000),
-        duration_ms=int((now_s - attempt.started_s) * 1000),
-    )
-
-
-def _is_half(usage: Usage) -> bool:
-    """Return whether a total was not reported: token limits then count what was reserved, not the other total."""
-    return usage.input_tokens is None or usage.output_tokens is None
-
-
-def counted(extras: ExtraCounts) -> Counts | None:
-    """Return the rarer counts of an answer; None where all are 0."""
-    return None if extras.counts == NO_COUNTS else extras.counts
-
-
-def uncounted_tokens(settlement: Settlement, reserved_tokens: int | None) -> int:
-    """Return the tokens that token limits count for a charged request whose tokens nobody counted.
-
-    A start tells by the columns of the row that there is no count.
-    """
-    return (reserved_tokens or 0) if settlement.state == "settled" else 0
-
-
-def price_usage(price: Price | None, usage: Usage, images: int = 0) -> PricedUsage | None:
-    """Return tokens x price, rounded up; None without a price or without both counts. images: those of the prompt."""
-    if price is None or usage.input_tokens is None or usage.output_tokens is None:
-        return None
-    cached, reasoning = usage.cached_tokens or 0, usage.reasoning_tokens or 0
-    if usage.extras is None and not images:
-        return PricedUsage(charge(price, usage.input_tokens, usage.output_tokens, cached, reasoning).pusd)
-    counts, unnamed, untold_life, _ = usage.extras or NO_EXTRAS
-    if images > counts.images:
-        counts = counts._replace(images=images)
-    charged = charge(
-        price,
-        usage.input_tokens,
-        usage.output_tokens,
-        cached,
-        reasoning,
-        counts=counts,
-        unnamed_tokens=unnamed,
-        untold_life_tokens=untold_life,
-    )
-    said = ((ASSUMED, charged.is_assumed), (UNTOLD_LIFE, charged.is_untold))
-    return PricedUsage(charged.pusd, frozenset(flag for flag, holds in said if holds))
-
-
-def word(text: str | None) -> str | None:
-    """Return a provider's word; None for a text, which could quote an answer."""
-    return text if text is not None and len(text) <= 64 and text.replace("_", "").replace("-", "").isalnum() else None
-
-
-def _short(text: str | None) -> str | None:
-    return None if text is None else fit_text(text, _MODEL_CHARS_MAX)
-
-
-_name = lru_cache(maxsize=256)(_short)  # of a model or who serves it: few, and the same ones again and again

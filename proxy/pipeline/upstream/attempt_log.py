@@ -26,7 +26,7 @@ def log_failed(context: RequestContext, attempt: Attempt, failure: Failure, deci
         "reason": decision.case,
         "status": failure.status,
         "kind": failure.kind,
-        "error": attempt.attempt_result.error,
+        "error": attempt.result.error,
         "duration_ms": int((context.clock.monotonic_s() - attempt.started_s) * 1000),
     }
     log.log(level, "attempt.failed", extra={name: value for name, value in told.items() if value is not None})

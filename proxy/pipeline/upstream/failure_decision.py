@@ -50,7 +50,7 @@ def is_unreached(failure: Failure | None) -> bool:
 
 def late_failure(attempt: Attempt, now_ms: int) -> Failure | None:
     """Return how an answer failed while it was passed on; None if it did not."""
-    attempt_result, error, answer = attempt.attempt_result, attempt.inner_error, attempt.answer
+    attempt_result, error, answer = attempt.result, attempt.inner_error, attempt.answer
     if answer is None or (not attempt_result.failed and BROKEN not in attempt_result.flags):
         return None
     wait_s = None if error is None else read_retry_after(answer.header, error, now_ms, is_limit=False)

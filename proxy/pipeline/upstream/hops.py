@@ -118,7 +118,7 @@ class Hops:
         health = self.place.health
         attempt.passes = health.enter(attempt.target.model, attempt.started_s)
         if attempt.passes is None:
-            attempt.attempt_result.dispatched = False
+            attempt.result.dispatched = False
             told = no_target_error(self._route, self._services.health, self._snapshot, self._context.clock)
             attempt.fail(Failure("connect", kind="resting"), told)
             return False
@@ -134,7 +134,7 @@ class Hops:
         assert line is not None, "enter() saw it"
         unserved = await line.enter(self._context, self._left_s(attempt.provider.queue_timeout_s))
         if unserved is not None:
-            attempt.attempt_result.dispatched = False
+            attempt.result.dispatched = False
             attempt.fail(Failure("connect", kind=unserved), queue_error(attempt.provider, unserved))
             return False
         self._line = line
@@ -144,7 +144,7 @@ class Hops:
         """Count the attempt for the limits of its key, which others may have used up since it was chosen."""
         use, key = self._services.health.use, attempt.key
         if use.used_up((key,), self._services.clock.now_ms()):
-            attempt.attempt_result.dispatched = False
+            attempt.result.dispatched = False
             told = no_target_error(self._route, self._services.health, self._snapshot, self._context.clock)
             attempt.fail(Failure("connect", kind=USED_UP), told)
             return False
@@ -184,7 +184,7 @@ class Hops:
         if passes is None:
             return
         attempt.passes = None
-        health, attempt_result = self.place.health, attempt.attempt_result
+        health, attempt_result = self.place.health, attempt.result
         self._services.counters.attempts[attempt.provider.name, attempt_result.error or "ok"] += 1
         failure = attempt.failure
         if failure is None and (attempt_result.failed or attempt_result.flags):

@@ -166,7 +166,7 @@ class ProviderHealth:
             if not closed:
                 self._tell_closed(breaker, model)
         self.ring.restore(key, model)
-        first_byte_s = attempt.attempt_result.first_byte_s
+        first_byte_s = attempt.result.first_byte_s
         latency_ms = None if first_byte_s is None else (first_byte_s - attempt.started_s) * 1000
         recent = self._recent.get(model) or self.recent(model)
         recent.note(failed=False, latency_ms=latency_ms)

@@ -31,7 +31,7 @@ _ERROR_BODY_MAX_BYTES = 1 << 20  # an error's body is read whole before it is pa
 
 async def send_attempt(context: RequestContext, attempt: Attempt, reservation: Reservation, services: Services) -> None:
     """Send the request and hear the head of the answer; all that happened is noted in attempt."""
-    provider, attempt_result, route = attempt.provider, attempt.attempt_result, reservation.route
+    provider, attempt_result, route = attempt.provider, attempt.result, reservation.route
     endpoint, target = route.endpoint, attempt.target
     dialect = provider.dialect
     body, attempt.hide_usage = dialect.prepare(route.body_for(target), target.model, endpoint)
@@ -96,9 +96,9 @@ async def _hear_refusal(attempt: Attempt, answer: UpstreamResponse, services: Se
     attempt.fail(found.failure, found.error)
     if found.is_passed_on:
         attempt.error_body = body
-    if attempt.attempt_result.generation_id is None:
-        attempt.attempt_result.generation_id = generation_id_of(body)
-    attempt.attempt_result.complete = True
+    if attempt.result.generation_id is None:
+        attempt.result.generation_id = generation_id_of(body)
+    attempt.result.complete = True
 
 
 def generation_id_of(body: bytes) -> str | None:

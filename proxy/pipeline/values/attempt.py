@@ -43,7 +43,7 @@ class Attempt:
     key: Key
     started_s: float
     deadlines: Deadlines
-    attempt_result: AttemptResult
+    result: AttemptResult
     streamed: bool = False  # asked for as a stream
     may_stream: bool = True  # the endpoint knows streams
     told_max_tokens: int | None = None
@@ -68,14 +68,14 @@ class Attempt:
     def settle_for_it(self) -> None:
         """Accept an answer that only failed a check: it is paid for, and there is nothing better."""
         if self.failure is not None and self.failure.kind == CHECK:
-            self.failure = self.error = self.attempt_result.error = None
+            self.failure = self.error = self.result.error = None
 
     def refused_body(self) -> SentBody | None:
         """Return what was sent and refused before anything was done; None: it may be billed, or was no refusal.
 
         A generation's id proves that something was begun, but beside a status of 4xx: some name one with each refusal.
         """
-        failure, attempt_result, change = self.failure, self.attempt_result, self.change
+        failure, attempt_result, change = self.failure, self.result, self.change
         if self.body is None or failure is None or failure.where not in ("status", "answer"):
             return None
         if failure.kind in (CHECK, UNSUITED) or attempt_result.usage is not None:
@@ -96,10 +96,10 @@ class Attempt:
     def fail(self, failure: Failure, error: ApiError) -> None:
         self.failure = failure
         self.error = error
-        self.attempt_result.error = error.code
-        self.attempt_result.unproven = may_be_billed(failure)
+        self.result.error = error.code
+        self.result.unproven = may_be_billed(failure)
 
     def note_inner_error(self, error: Mapping[str, Any]) -> None:
         """Record that a 200 holds an error object, whoever hears of it."""
         self.inner_error = error
-        self.attempt_result.unproven = may_be_billed(Failure("answer", self.attempt_result.status, error=error))
+        self.result.unproven = may_be_billed(Failure("answer", self.result.status, error=error))
