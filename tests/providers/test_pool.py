@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -284,9 +285,9 @@ def test_a_host_that_is_an_address_needs_no_lookup() -> None:
 async def test_which_transport_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     made = [make_transport("http://127.0.0.1:1")]
     assert isinstance(made[0], PooledTransport)
-    monkeypatch.setitem(__import__("sys").modules, "httptools", None)  # as on a machine without it
-    for name in ("pool", "pool_connection"):
-        monkeypatch.delitem(__import__("sys").modules, f"proxy.providers.{name}")
+    monkeypatch.setitem(sys.modules, "httptools", None)  # as on a machine without it
+    for name in [name for name in sys.modules if name.startswith("proxy.providers.transport.pool")]:
+        monkeypatch.delitem(sys.modules, name)
     made.append(make_transport("http://127.0.0.1:1"))
     assert isinstance(made[1], AiohttpTransport)
     for transport in made:
