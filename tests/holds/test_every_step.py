@@ -141,7 +141,7 @@ async def test_nothing_stays_held(opened: Open, monkeypatch: pytest.MonkeyPatch,
             fields = dict(chat)
             await place.sim.normal()
             if fields.pop("_fails", False):
-                await place.sim.behave(f"model:{MODEL}", error="overloaded")
+                await place.sim.behave(f"model:{MODEL}", error="overloaded", retry_after="0")  # else it waits 5 s
             fault.arm(make())
             headers = [("Idempotency-Key", f"{step}-{number}-{name}".replace(" ", "-"))]
             body = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 16, **fields}
