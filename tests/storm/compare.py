@@ -12,6 +12,9 @@ from .limits import passed
 from .views import Books, LedgerView
 
 _EXACT = frozenset({"provider", "generation", "price"})
+_DEARER = frozenset(
+    {"usage_fell", "usage_ambiguous"}
+)  # flags of a usage with two readings, of which the dearer is booked
 _PUSD_PER_USD = 10**12
 
 
@@ -79,7 +82,8 @@ def _cost(row: dict[str, Any], attempts: list[dict[str, Any]], generations: dict
     if state in ("open", "pending"):
         yield f"still {state}"
     elif source in _EXACT:
-        if cost != charged:
+        is_dearer = cost > charged and not _DEARER.isdisjoint(flags)  # of two readings, and the row says so
+        if cost != charged and not is_dearer:
             yield f"{source}: {cost} pico-USD in the ledger, {charged} charged"
         yield from _rounding(generations, flags, source)
     elif state == "released":
@@ -102,7 +106,8 @@ def _shares(
     row: dict[str, Any], attempts: list[dict[str, Any]], generations: dict[str, dict[str, Any]]
 ) -> Iterator[str]:
     """A request is as sure as the least sure of its attempts: each is held against its own generation, or its share."""
-    if len(attempts) == 1 and row["cost_pusd"] != row["reserved_pusd"]:
+    is_known = row["reserved_pusd"] is not None or row["cost_source"] == "reservation"  # else tokens x price is booked
+    if len(attempts) == 1 and is_known and row["cost_pusd"] != row["reserved_pusd"]:
         yield f"charged {row['cost_pusd']}, which is not the reservation of {row['reserved_pusd']}"
         return
     left = row["reserved_pusd"]
