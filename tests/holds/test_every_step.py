@@ -51,6 +51,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "writing": (Writer, "_apply"),
     "enter": (ProviderHealth, "enter"),
     "key": (KeyUse, "begin"),
+    "end of a key": (KeyUse, "end"),
     "send": (dispatching, "send_attempt"),
     "opening": (dispatching, "open_answer"),
     "opened": (hops.Hops, "note_opened"),

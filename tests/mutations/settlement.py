@@ -62,11 +62,24 @@ MUTATIONS: Final = (
         ("tests/faults/test_gateway.py::test_u11_a_200_that_holds_nothing",),
     ),
     Mutation(
+        "hold-of-a-key-lost",
+        "What an attempt holds of its key's limits is forgotten before it has ended: where that fails it stays.",
+        (
+            Patch(
+                "Recorder._end_key",
+                "self._services.health.use.end(attempt.key_held, settlement.cost_pusd)\nattempt.key_held = None",
+                "held, attempt.key_held = attempt.key_held, None\n"
+                "self._services.health.use.end(held, settlement.cost_pusd)",
+            ),
+        ),
+        (f"{_EVERY_STEP}[end of a key]",),
+    ),
+    Mutation(
         "reservation-lost-on-cancel",
         "A reservation leaks when the client goes: in time false refusals, and then limits are switched off.",
         (
             Patch(
-                "Recorder._written",
+                "Recorder._end_hold",
                 "self._services.limiter.settle("
                 "id_, settlement.state, settlement.cost_pusd, self._quota_tokens, self._quota_pieces)",
                 "if not self._context.gone:\n"

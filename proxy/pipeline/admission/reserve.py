@@ -28,7 +28,7 @@ from proxy.wire.body import dump_body
 
 
 async def reserve(context: RequestContext, route: Route, first: Hop, services: Services) -> Reservation:
-    """Admit the request: its worst case is held in memory, until the Booking that is made of it ends.
+    """Admit the request: its worst case is held in memory, until the Recorder that is made of it ends.
 
     Limits are those in force at that moment. Raises CallerError for a refusal: then nothing is held.
     """

@@ -216,13 +216,17 @@ class Recorder:
 
     def _end_key(self, attempt: Attempt, settlement: Settlement) -> None:
         """Count what an attempt cost for the limits of its key."""
-        held, attempt.key_held = attempt.key_held, None
-        if held is not None:
-            self._services.health.use.end(held, settlement.cost_pusd)
+        if attempt.key_held is not None:
+            self._services.health.use.end(attempt.key_held, settlement.cost_pusd)
+            attempt.key_held = None  # only now: if that raises, the request's end comes here again
 
     def _written(self, error: Exception | None) -> None:
         """Finish once the end is on disk, or can never get there; called by the ledger whether anybody waits or not."""
+        self._end_hold(error)  # first: nothing that hears of the end may come between the row and the hold
         self._publish(is_written=error is None)
+
+    def _end_hold(self, error: Exception | None) -> None:
+        """Count the end that is on disk; drop the hold of a request whose row was refused."""
         if error is not None:
             if not self._is_open:  # the open row was refused in the end, so that there is none to end
                 self._services.limiter.release(self.reservation.id)
@@ -293,8 +297,8 @@ class Recorder:
             if refusal is not None:
                 return refusal
             past = past.extended(more)
-        self.attempt = None
-        self._end_key(failed, part.settlement)
+        self._end_key(failed, part.settlement)  # if it raises, the failed attempt is still the last one
+        self._past, self.attempt = past, None
         if part.settlement.state == "pending":
             self._note_access(failed)
         row = AttemptRow(id_, failed.n + 1, self._services.clock.now_ms(), provider.name, key_label, target.model)
