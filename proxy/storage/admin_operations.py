@@ -1,11 +1,18 @@
 """All that an operator can ask for or change, by name: the one list for the socket, /admin/v1 and the command line."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from proxy.storage.users import UserError, UserReader, UserStore
 
 Fields = Mapping[str, Any]
+
+
+class Stores(Protocol):
+    """Everything that an operator changes, by noun."""
+
+    @property
+    def users(self) -> UserStore: ...
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
@@ -65,14 +72,14 @@ READS: Mapping[str, Callable[[UserReader, Fields], Any]] = {
     "users.show": lambda users, f: users.find_user(_text(f, "name")),
     "tokens.list": lambda users, f: users.list_tokens(_optional_text(f, "user")),
 }
-CHANGES: Mapping[str, Callable[[UserStore, int, str, Fields], Any]] = {
-    "users.add": lambda users, now, who, f: users.add_user(
+CHANGES: Mapping[str, Callable[[Stores, int, str, Fields], Any]] = {
+    "users.add": lambda stores, now, who, f: stores.users.add_user(
         now, who, _text(f, "name"), _optional_text(f, "group"), _settings(f)
     ),
-    "users.stop": lambda users, now, who, f: users.stop_user(now, who, _text(f, "name")),
-    "users.set": lambda users, now, who, f: users.set_user(now, who, _text(f, "name"), _changes(f)),
-    "users.remove": lambda users, now, who, f: users.remove_user(now, who, _text(f, "name")),
-    "tokens.add": lambda users, now, who, f: users.add_token(
+    "users.stop": lambda stores, now, who, f: stores.users.stop_user(now, who, _text(f, "name")),
+    "users.set": lambda stores, now, who, f: stores.users.set_user(now, who, _text(f, "name"), _changes(f)),
+    "users.remove": lambda stores, now, who, f: stores.users.remove_user(now, who, _text(f, "name")),
+    "tokens.add": lambda stores, now, who, f: stores.users.add_token(
         now,
         who,
         _text(f, "user"),
@@ -80,10 +87,10 @@ CHANGES: Mapping[str, Callable[[UserStore, int, str, Fields], Any]] = {
         _optional_ms(f, "expires_ms"),
         trusted=_flag(f, "trusted"),
     ),
-    "tokens.set": lambda users, now, who, f: users.set_token(now, who, _text(f, "id"), _changes(f)),
-    "tokens.rotate": lambda users, now, who, f: users.rotate_token(
+    "tokens.set": lambda stores, now, who, f: stores.users.set_token(now, who, _text(f, "id"), _changes(f)),
+    "tokens.rotate": lambda stores, now, who, f: stores.users.rotate_token(
         now, who, _text(f, "id"), _optional_ms(f, "overlap_ms") or 0
     ),
-    "tokens.remove": lambda users, now, who, f: users.remove_token(now, who, _text(f, "id")),
+    "tokens.remove": lambda stores, now, who, f: stores.users.remove_token(now, who, _text(f, "id")),
 }
 OPERATIONS = (*READS, *CHANGES)

@@ -278,6 +278,13 @@ class MemoryUsers:
         return removed
 
 
+class MemoryStores:
+    """Everything of a store that an operator changes, by noun."""
+
+    def __init__(self, users: MemoryUsers) -> None:
+        self.users = users
+
+
 class MemoryLedger:
     """A Ledger on a store. is_down: it refuses, as a full disk does."""
 
@@ -399,7 +406,7 @@ class MemoryLedger:
 
     async def operate(self, operation: str, *, now_ms: int, actor: str, fields: Mapping[str, Any]) -> Any:
         self._check()
-        return CHANGES[operation](self._users, now_ms, actor, fields)
+        return CHANGES[operation](MemoryStores(self._users), now_ms, actor, fields)
 
     async def set_labels(self, labels: Labels, now_ms: int) -> None:
         self._check()

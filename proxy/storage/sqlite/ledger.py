@@ -29,6 +29,7 @@ from proxy.storage.sqlite.idempotency import find_key, note_key
 from proxy.storage.sqlite.labels import set_labels
 from proxy.storage.sqlite.lock import OwnerLock
 from proxy.storage.sqlite.retention import remove_rows
+from proxy.storage.sqlite.stores import SqliteStores
 from proxy.storage.sqlite.unfinished import read_state, read_unfinished
 from proxy.storage.sqlite.users import SqliteUsers
 from proxy.storage.sqlite.writer import Writer
@@ -98,7 +99,7 @@ class SqliteLedger:
 
     async def operate(self, operation: str, *, now_ms: int, actor: str, fields: Mapping[str, Any]) -> Any:
         change = CHANGES[operation]
-        return await self.change(lambda connection: change(SqliteUsers(connection), now_ms, actor, fields))
+        return await self.change(lambda connection: change(SqliteStores(connection), now_ms, actor, fields))
 
     async def set_labels(self, labels: Labels, now_ms: int) -> None:
         await self.change(lambda connection: set_labels(connection, labels, now_ms))

@@ -12,7 +12,7 @@ from proxy.storage.labels import Labels
 from proxy.storage.sqlite.connect import connect_owner, make_private_file
 from proxy.storage.sqlite.labels import set_labels
 from proxy.storage.sqlite.lock import OwnerLock
-from proxy.storage.sqlite.users import SqliteUsers
+from proxy.storage.sqlite.stores import SqliteStores
 
 
 def lock_ledger(path: Path, purpose: str) -> OwnerLock:
@@ -34,10 +34,10 @@ class OwnedLedger:
 
     def operate(self, operation: str, *, now_ms: int, actor: str, fields: Mapping[str, Any]) -> Any:
         """Run one of admin_operations.OPERATIONS, all of it or nothing; raises UserError."""
-        users = SqliteUsers(self._connection)
+        stores = SqliteStores(self._connection)
         if operation in READS:
-            return READS[operation](users, fields)
-        return self._in_transaction(lambda: CHANGES[operation](users, now_ms, actor, fields))
+            return READS[operation](stores.users, fields)
+        return self._in_transaction(lambda: CHANGES[operation](stores, now_ms, actor, fields))
 
     def set_labels(self, labels: Labels, now_ms: int) -> None:
         """Store what reports show."""

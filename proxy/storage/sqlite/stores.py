@@ -1,0 +1,12 @@
+"""Everything that an operator changes, on one connection of the ledger's owner."""
+
+import sqlite3
+
+from proxy.storage.sqlite.users import SqliteUsers
+
+
+class SqliteStores:
+    """The tables of what changes at run time, by noun; each change runs inside the owner's transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.users = SqliteUsers(connection)
