@@ -37,6 +37,7 @@ from proxy.policy.quota import QuotaBook
 from proxy.policy.trusted_clock import TrustedClock
 from proxy.providers.kinds import DIALECTS, Dialects
 from proxy.providers.model_lists import ModelLists
+from proxy.storage.audit import Actor
 from proxy.storage.ledger import Ledger, LedgerUnavailableError
 from proxy.storage.reports import Reports
 from proxy.web.deps import Deps
@@ -276,7 +277,7 @@ class App:
             loop=asyncio.get_running_loop(),
         )
 
-    async def change(self, operation: str, *, now_ms: int, actor: str, fields: Mapping[str, Any]) -> Any:
+    async def change(self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any]) -> Any:
         """Change users or tokens, then rebuild what is in force; operation: one of admin_operations.CHANGES."""
         result = await self.ledger.operate(operation, now_ms=now_ms, actor=actor, fields=fields)
         await self.live.rebuild()

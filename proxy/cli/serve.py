@@ -16,6 +16,7 @@ from proxy.cli.logs import Output, set_up_logs
 from proxy.cli.settings import config_option, loader
 from proxy.config.load import LoadedConfig
 from proxy.core.errors import LedgerError
+from proxy.storage.audit import PROXY
 
 _BROKEN_S = 10.0  # how long a broken proxy still answers 503, so that open requests end and /readyz shows the fault
 
@@ -93,8 +94,8 @@ async def _first_token(app: App) -> None:
     """Create a first user and print a token if there is neither a configuration file nor any user."""
     name = actor()
     now_ms = app.services.clock.now_ms()
-    await app.change("users.add", now_ms=now_ms, actor="serve", fields={"name": name})
-    made = await app.change("tokens.add", now_ms=now_ms, actor="serve", fields={"user": name})
+    await app.change("users.add", now_ms=now_ms, actor=PROXY, fields={"name": name})
+    made = await app.change("tokens.add", now_ms=now_ms, actor=PROXY, fields={"user": name})
     click.echo(f"Made user {name!r}. The token is shown once; it goes where an OpenAI key would:", err=True)
     click.echo(made["token"])
 

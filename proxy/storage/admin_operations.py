@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from proxy.storage.audit import Actor
 from proxy.storage.users import UserError, UserReader, UserStore
 
 Fields = Mapping[str, Any]
@@ -72,7 +73,8 @@ READS: Mapping[str, Callable[[UserReader, Fields], Any]] = {
     "users.show": lambda users, f: users.find_user(_text(f, "name")),
     "tokens.list": lambda users, f: users.list_tokens(_optional_text(f, "user")),
 }
-CHANGES: Mapping[str, Callable[[Stores, int, str, Fields], Any]] = {
+# what changes something: all of it in one transaction, with its entry in the audit trail
+CHANGES: Mapping[str, Callable[[Stores, int, Actor, Fields], Any]] = {
     "users.add": lambda stores, now, who, f: stores.users.add_user(
         now, who, _text(f, "name"), _optional_text(f, "group"), _settings(f)
     ),

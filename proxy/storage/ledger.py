@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from proxy.core.errors import TollkeeperError
 from proxy.core.inline_future import InlineFuture
+from proxy.storage.audit import Actor
 from proxy.storage.labels import Labels
 from proxy.storage.rows import (
     AttemptEnd,
@@ -99,7 +100,7 @@ class Ledger(Protocol):
         """
         ...
 
-    async def operate(self, operation: str, *, now_ms: int, actor: str, fields: Mapping[str, Any]) -> Any:
+    async def operate(self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any]) -> Any:
         """Run one of admin_operations.CHANGES by its name, all of it or nothing; raises UserError."""
         ...
 

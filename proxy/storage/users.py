@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from proxy.config.schema import UserLimits
 from proxy.core.errors import TollkeeperError
+from proxy.storage.audit import Actor
 
 _NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 USER_FIELDS = ("group", "disabled", "settings")  # of a user that can be changed
@@ -47,30 +48,30 @@ class UserReader(Protocol):
 
 
 class UserStore(UserReader, Protocol):
-    """What changes users and tokens; who did it, and when, goes to the record of changes."""
+    """What changes users and tokens; who did it, and when, goes to the audit trail."""
 
     def add_user(
-        self, now_ms: int, actor: str, name: str, group: str | None, settings: Mapping[str, Any] | None = None
+        self, now_ms: int, actor: Actor, name: str, group: str | None, settings: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Add a user without a token. settings: limits, models, max_tokens, as in the configuration."""
         ...
 
-    def stop_user(self, now_ms: int, actor: str, name: str) -> dict[str, Any]:
+    def stop_user(self, now_ms: int, actor: Actor, name: str) -> dict[str, Any]:
         """Disable a user by a row of its own, made where there is none: it stops one of the configuration too."""
         ...
 
-    def set_user(self, now_ms: int, actor: str, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def set_user(self, now_ms: int, actor: Actor, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Change group, disabled or settings (as in the configuration). What was spent stays."""
         ...
 
-    def remove_user(self, now_ms: int, actor: str, name: str) -> dict[str, Any]:
+    def remove_user(self, now_ms: int, actor: Actor, name: str) -> dict[str, Any]:
         """Remove a user and all tokens; what was spent stays in the ledger."""
         ...
 
     def add_token(
         self,
         now_ms: int,
-        actor: str,
+        actor: Actor,
         user: str,
         name: str | None,
         expires_ms: int | None,
@@ -80,15 +81,15 @@ class UserStore(UserReader, Protocol):
         """Create a token; only this answer ever holds it, under ``token``. trusted: it may name end users."""
         ...
 
-    def set_token(self, now_ms: int, actor: str, token_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def set_token(self, now_ms: int, actor: Actor, token_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Change disabled, trusted or expires_ms."""
         ...
 
-    def rotate_token(self, now_ms: int, actor: str, token_id: str, overlap_ms: int) -> dict[str, Any]:
+    def rotate_token(self, now_ms: int, actor: Actor, token_id: str, overlap_ms: int) -> dict[str, Any]:
         """Create a successor; the old token stays valid for overlap_ms."""
         ...
 
-    def remove_token(self, now_ms: int, actor: str, token_id: str) -> dict[str, Any]:
+    def remove_token(self, now_ms: int, actor: Actor, token_id: str) -> dict[str, Any]:
         """Remove a token; what was spent with it stays in the ledger."""
         ...
 

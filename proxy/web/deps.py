@@ -6,13 +6,14 @@ from typing import Any, Protocol
 
 from proxy.pipeline.services import Services
 from proxy.policy.wrong_tokens import WrongTokens
+from proxy.storage.audit import Actor
 from proxy.web.model_list import ModelListCache
 
 
 class UserChange(Protocol):
     """Change users or tokens; when it returns, those in force are those of the ledger."""
 
-    def __call__(self, operation: str, *, now_ms: int, actor: str, fields: Mapping[str, Any]) -> Awaitable[Any]:
+    def __call__(self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any]) -> Awaitable[Any]:
         """Run one of admin_operations.CHANGES by its name."""
         ...
 

@@ -24,6 +24,7 @@ from proxy.policy.idempotency import EarlierRequest
 from proxy.policy.quota import FineRows, Quota, SettledRow
 from proxy.policy.quota.window import window_bounds
 from proxy.storage.admin_operations import CHANGES
+from proxy.storage.audit import Actor
 from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import Done, EndedTwiceError, LedgerUnavailableError
@@ -169,7 +170,7 @@ class MemoryUsers:
         return sorted(found, key=lambda token: (token["user"], token["created_ms"]))
 
     def add_user(
-        self, now_ms: int, actor: str, name: str, group: str | None, settings: Mapping[str, Any] | None = None
+        self, now_ms: int, actor: Actor, name: str, group: str | None, settings: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         assert actor
         check_name(name, "user")
@@ -199,13 +200,13 @@ class MemoryUsers:
         self._store.users_changed_ms = changed_ms  # no change of a limit
         return made
 
-    def stop_user(self, now_ms: int, actor: str, name: str) -> dict[str, Any]:
+    def stop_user(self, now_ms: int, actor: Actor, name: str) -> dict[str, Any]:
         check_name(name, "user")
         if name not in self._store.users:
             self._put(now_ms, name)
         return self.set_user(now_ms, actor, name, {"disabled": True})
 
-    def set_user(self, now_ms: int, actor: str, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def set_user(self, now_ms: int, actor: Actor, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         assert actor
         self.find_user(name)
         check_user_changes(changes)
@@ -213,7 +214,7 @@ class MemoryUsers:
         self._store.users_changed_ms = now_ms
         return self.find_user(name)
 
-    def remove_user(self, now_ms: int, actor: str, name: str) -> dict[str, Any]:
+    def remove_user(self, now_ms: int, actor: Actor, name: str) -> dict[str, Any]:
         assert actor
         removed = self.find_user(name)
         for token in self.list_tokens(name):
@@ -230,7 +231,7 @@ class MemoryUsers:
     def add_token(
         self,
         now_ms: int,
-        actor: str,
+        actor: Actor,
         user: str,
         name: str | None,
         expires_ms: int | None,
@@ -255,7 +256,7 @@ class MemoryUsers:
         }
         return {**self.find_token(token_id), "token": token}
 
-    def set_token(self, now_ms: int, actor: str, token_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def set_token(self, now_ms: int, actor: Actor, token_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         assert actor
         assert now_ms >= 0
         self.find_token(token_id)
@@ -263,13 +264,13 @@ class MemoryUsers:
         self._store.tokens[token_id].update(changes)
         return self.find_token(token_id)
 
-    def rotate_token(self, now_ms: int, actor: str, token_id: str, overlap_ms: int) -> dict[str, Any]:
+    def rotate_token(self, now_ms: int, actor: Actor, token_id: str, overlap_ms: int) -> dict[str, Any]:
         old = self.find_token(token_id)
         fresh = self.add_token(now_ms, actor, old["user"], old["name"], None, trusted=old["trusted"])
         self.set_token(now_ms, actor, token_id, {"expires_ms": now_ms + overlap_ms})
         return fresh
 
-    def remove_token(self, now_ms: int, actor: str, token_id: str) -> dict[str, Any]:
+    def remove_token(self, now_ms: int, actor: Actor, token_id: str) -> dict[str, Any]:
         assert actor
         assert now_ms >= 0
         removed = self.find_token(token_id)
@@ -404,7 +405,7 @@ class MemoryLedger:
         self._check()
         return self._users.add_end_user(now_ms, name, token_id, users_max)
 
-    async def operate(self, operation: str, *, now_ms: int, actor: str, fields: Mapping[str, Any]) -> Any:
+    async def operate(self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any]) -> Any:
         self._check()
         return CHANGES[operation](MemoryStores(self._users), now_ms, actor, fields)
 

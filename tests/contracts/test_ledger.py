@@ -12,6 +12,7 @@ import pytest
 from proxy.app.rebuild import past_of, rebuilt_book
 from proxy.app.storage import Storage
 from proxy.policy.quota import Quota
+from proxy.storage.audit import Actor
 from proxy.storage.export import Selection
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import EndedTwiceError, Ledger, LedgerUnavailableError
@@ -25,6 +26,7 @@ from tests.storage.made_requests import START_MS, attempt_end, attempt_row, open
 
 UTC = ZoneInfo("UTC")
 DAY_MS = 24 * HOUR_MS
+ROOT = Actor("root", "socket")
 OpenNew = Callable[[], Any]  # opens the same store, again after the one before was closed
 
 
@@ -155,7 +157,7 @@ async def test_users_and_tokens_change_by_name(opened: OpenNew) -> None:
     async with opened() as (ledger, reports):
 
         async def change(operation: str, **fields: Any) -> Any:
-            return await ledger.operate(operation, now_ms=7, actor="root", fields=fields)
+            return await ledger.operate(operation, now_ms=7, actor=ROOT, fields=fields)
 
         await change("users.add", name="eve", group="family", settings={"limits": {"cost": "$1/day"}})
         for fields in (
@@ -303,5 +305,5 @@ async def test_a_closed_ledger_takes_nothing(opened: OpenNew) -> None:
         assert ledger.is_alive()
         assert ledger.problem is None
     with pytest.raises(LedgerUnavailableError):
-        await ledger.operate("users.add", now_ms=0, actor="root", fields={"name": "x"})
+        await ledger.operate("users.add", now_ms=0, actor=ROOT, fields={"name": "x"})
     assert reports.list_users() == []

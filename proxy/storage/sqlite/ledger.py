@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from proxy.core.inline_future import InlineFuture
 from proxy.storage.admin_operations import CHANGES
+from proxy.storage.audit import Actor
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import Done
 from proxy.storage.rows import (
@@ -97,7 +98,7 @@ class SqliteLedger:
             )
         )
 
-    async def operate(self, operation: str, *, now_ms: int, actor: str, fields: Mapping[str, Any]) -> Any:
+    async def operate(self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any]) -> Any:
         change = CHANGES[operation]
         return await self.change(lambda connection: change(SqliteStores(connection), now_ms, actor, fields))
 

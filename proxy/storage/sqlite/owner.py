@@ -8,6 +8,7 @@ from typing import Any
 
 from proxy.core.errors import LedgerError
 from proxy.storage.admin_operations import CHANGES, READS
+from proxy.storage.audit import Actor
 from proxy.storage.labels import Labels
 from proxy.storage.sqlite.connect import connect_owner, make_private_file
 from proxy.storage.sqlite.labels import set_labels
@@ -32,7 +33,7 @@ class OwnedLedger:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def operate(self, operation: str, *, now_ms: int, actor: str, fields: Mapping[str, Any]) -> Any:
+    def operate(self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any]) -> Any:
         """Run one of admin_operations.OPERATIONS, all of it or nothing; raises UserError."""
         stores = SqliteStores(self._connection)
         if operation in READS:

@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 
 from proxy.core.user_token import new_token, token_hash
+from proxy.storage.audit import Actor, changed_only
+from proxy.storage.sqlite.audit_log import append_audit
 from proxy.storage.users import (
     TooManyUsersError,
     check_name,
@@ -59,17 +61,15 @@ def _token(row: tuple[Any, ...]) -> dict[str, Any]:
     return {**found, **flags, "source": "database"}
 
 
+def _state_of(user: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: user[name] for name in ("group", "settings", "disabled")}
+
+
 class SqliteUsers:
     """Users and tokens on one connection; a UserStore where the connection can write."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-
-    def _note(self, now_ms: int, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
-        self._connection.execute(
-            "INSERT INTO audit (ts_ms, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)",
-            (now_ms, actor, action, subject, orjson.dumps(detail).decode()),
-        )
 
     def list_users(self) -> list[dict[str, Any]]:
         return [_user(row) for row in self._connection.execute(_LIST_USERS)]
@@ -83,7 +83,7 @@ class SqliteUsers:
     def add_user(
         self,
         now_ms: int,
-        actor: str,
+        actor: Actor,
         name: str,
         group: str | None,
         settings: Mapping[str, Any] | None = None,
@@ -102,11 +102,11 @@ class SqliteUsers:
             )
         except sqlite3.IntegrityError:
             raise user_exists(name) from None
-        detail = {"group": group} if settings is None else {"group": group, "settings": settings}
-        self._note(now_ms, actor, "users.add", name, detail)
-        return self.find_user(name)
+        made = self.find_user(name)
+        append_audit(self._connection, now_ms, actor, "users.add", name, None, _state_of(made))
+        return made
 
-    def stop_user(self, now_ms: int, actor: str, name: str) -> dict[str, Any]:
+    def stop_user(self, now_ms: int, actor: Actor, name: str) -> dict[str, Any]:
         """Disable a user by a row in the database, made where there is none: it stops one of the configuration too."""
         check_name(name, "user")
         self._connection.execute("INSERT OR IGNORE INTO users (name, created_ms) VALUES (?, ?)", (name, now_ms))
@@ -127,25 +127,29 @@ class SqliteUsers:
         self._connection.execute(
             "INSERT INTO users (name, created_ms, made_by) VALUES (?, ?, ?)", (name, now_ms, token_id)
         )
-        self._note(now_ms, f"token {token_id}", "end_users.add", name, {})
+        by = Actor(f"token {token_id}", "request")
+        append_audit(self._connection, now_ms, by, "end_users.add", name, None, {"made_by": token_id})
         return self.find_user(name)
 
-    def set_user(self, now_ms: int, actor: str, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def set_user(self, now_ms: int, actor: Actor, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Change group, disabled or settings (limits, models, max_tokens as configured). What was spent stays."""
-        self.find_user(name)
+        old = self.find_user(name)
         check_user_changes(changes)
         for key, value in changes.items():
             stored = orjson.dumps(value).decode() if key == "settings" else int(value) if key == "disabled" else value
             self._connection.execute(_SET_USER[key], (stored, name))
-        self._note(now_ms, actor, "users.set", name, changes)
-        return self.find_user(name)
+        fresh = self.find_user(name)
+        before, after = changed_only(old, fresh)
+        append_audit(self._connection, now_ms, actor, "users.set", name, before, after)
+        return fresh
 
-    def remove_user(self, now_ms: int, actor: str, name: str) -> dict[str, Any]:
+    def remove_user(self, now_ms: int, actor: Actor, name: str) -> dict[str, Any]:
         """Remove a user and all tokens; what was spent stays in the ledger."""
         removed = self.find_user(name)
+        before = {**_state_of(removed), "tokens": [token["id"] for token in self.list_tokens(name)]}
         self._connection.execute("DELETE FROM tokens WHERE user = ?", (name,))
         self._connection.execute("DELETE FROM users WHERE name = ?", (name,))
-        self._note(now_ms, actor, "users.remove", name, {})
+        append_audit(self._connection, now_ms, actor, "users.remove", name, before, None)
         return removed
 
     def list_tokens(self, user: str | None = None) -> list[dict[str, Any]]:
@@ -163,10 +167,16 @@ class SqliteUsers:
             raise no_token(token_id)
         return _token(row)
 
+    def _token_state(self, token_id: str) -> dict[str, Any]:
+        """Return what the audit trail keeps of a token: of the token itself its SHA-256, as its 256 bits are random."""
+        found = self.find_token(token_id)
+        known = {name: found[name] for name in ("user", "name", "expires_ms", "disabled", "trusted")}
+        return {**known, "sha256": self.token_hashes()[token_id]}
+
     def add_token(
         self,
         now_ms: int,
-        actor: str,
+        actor: Actor,
         user: str,
         name: str | None,
         expires_ms: int | None,
@@ -184,33 +194,31 @@ class SqliteUsers:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (token_id, token_hash(token), user, label, token[-4:], now_ms, expires_ms, int(trusted)),
         )
-        self._note(
-            now_ms,
-            actor,
-            "tokens.add",
-            token_id,
-            {"user": user, "name": label, "expires_ms": expires_ms, "trusted": trusted},
-        )
+        after = self._token_state(token_id)
+        append_audit(self._connection, now_ms, actor, "tokens.add", token_id, None, after)
         return {**self.find_token(token_id), "token": token}
 
-    def set_token(self, now_ms: int, actor: str, token_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def set_token(self, now_ms: int, actor: Actor, token_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Change disabled, trusted or expires_ms."""
-        self.find_token(token_id)
+        old = self.find_token(token_id)
         check_token_changes(changes)
         for key, value in changes.items():
             self._connection.execute(_SET_TOKEN[key], (value if value is None else int(value), token_id))
-        self._note(now_ms, actor, "tokens.set", token_id, changes)
-        return self.find_token(token_id)
+        fresh = self.find_token(token_id)
+        before, after = changed_only(old, fresh)
+        append_audit(self._connection, now_ms, actor, "tokens.set", token_id, before, after)
+        return fresh
 
-    def rotate_token(self, now_ms: int, actor: str, token_id: str, overlap_ms: int) -> dict[str, Any]:
+    def rotate_token(self, now_ms: int, actor: Actor, token_id: str, overlap_ms: int) -> dict[str, Any]:
         """Create a successor; the old token stays valid for overlap_ms."""
         old = self.find_token(token_id)
         fresh = self.add_token(now_ms, actor, old["user"], old["name"], None, trusted=old["trusted"])
         self.set_token(now_ms, actor, token_id, {"expires_ms": now_ms + overlap_ms})
         return fresh
 
-    def remove_token(self, now_ms: int, actor: str, token_id: str) -> dict[str, Any]:
+    def remove_token(self, now_ms: int, actor: Actor, token_id: str) -> dict[str, Any]:
         removed = self.find_token(token_id)
+        before = self._token_state(token_id)
         self._connection.execute("DELETE FROM tokens WHERE id = ?", (token_id,))
-        self._note(now_ms, actor, "tokens.remove", token_id, {})
+        append_audit(self._connection, now_ms, actor, "tokens.remove", token_id, before, None)
         return removed

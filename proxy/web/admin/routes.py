@@ -17,6 +17,7 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError, Reply
 from proxy.pipeline.identity.authenticate import credential
 from proxy.storage.admin_operations import OPERATIONS, READS
+from proxy.storage.audit import Actor
 from proxy.storage.ledger import LedgerUnavailableError
 from proxy.storage.users import MissingError, UserError
 from proxy.web.admin.backup import backup
@@ -80,10 +81,12 @@ def _too_many_tries(after_s: int) -> CallerError:
     )
 
 
-def _actor(context: RequestContext) -> str:
+def _actor(context: RequestContext) -> Actor:
     """Return who changes something, as they were authenticated; what the body says of it is not believed."""
     transport = aiohttp_request(context).transport
-    return socket_user(transport) if is_unix(transport) else "admin_token"
+    if is_unix(transport):
+        return Actor(socket_user(transport), "socket")
+    return Actor("admin_token", f"tcp {address_of(transport)}")
 
 
 async def admin(context: RequestContext, deps: Deps, path: str) -> Reply:
