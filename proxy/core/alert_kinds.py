@@ -1,0 +1,196 @@
+"""What an alert rule can watch: one row for each kind. The settings, the page of rules and the evaluation follow it."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+AlertUnit = Literal["percent", "seconds", "bytes", "count", "state"]
+
+HOUR_S: Final = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class AlertKind:
+    """One measure. name is the word of a rule's `on`; measure says what its value is, subject what it is taken of.
+
+    at: the usual thresholds, lowest first; of a state there is one, which holds or does not. is_below: it fires at or
+    below its threshold. margin_percent: how far the value must come back, in percent of the lowest threshold, before
+    the alert is over. is_windowed: its value begins anew with each window of the limit that it is taken of.
+    window_s: over how long it is taken; None: that is not for a rule to say. options: further settings of a rule.
+    fired, recovered: the line that is sent, with the fields subject and value; recovered is empty for what is an event
+    and has no end to tell.
+    """
+
+    name: str
+    unit: AlertUnit
+    at: tuple[int, ...]
+    measure: str
+    subject: str
+    example: str
+    fired: str
+    recovered: str
+    is_below: bool = False
+    margin_percent: int = 10
+    is_windowed: bool = False
+    window_s: int | None = None
+    options: tuple[str, ...] = ()
+
+
+ALERT_KINDS: Final = (
+    AlertKind(
+        "limit_share",
+        "percent",
+        (50, 80, 100),
+        "what is used of a limit",
+        "a limit: the scope it holds for, its kind and its window",
+        "user:anna cost day",
+        "{subject}: {value} of the limit is used",
+        "{subject}: the limit has room again, {value} is used",
+        is_windowed=True,
+        options=("limits", "with_reserved"),
+    ),
+    AlertKind(
+        "forecast",
+        "percent",
+        (100,),
+        "what a limit will have come to at the end of its window if it goes on as since its beginning; from the first"
+        " tenth of the window on",
+        "a limit, as for limit_share; rolling limits and those for all time have no end and are left out",
+        "all cost month",
+        "{subject}: at this rate {value} of the limit will be used when its window ends",
+        "{subject}: at this rate the limit will last, with {value} used when its window ends",
+        is_windowed=True,
+        options=("limits",),
+    ),
+    AlertKind(
+        "spend_rate",
+        "percent",
+        (300,),
+        "what was spent within the window, against the same hours a week before",
+        "everyone, a user or a group",
+        "all",
+        "{subject}: spending is at {value} of last week's at this time",
+        "{subject}: spending is back at {value} of last week's at this time",
+        window_s=HOUR_S,
+        options=("min_usd",),
+    ),
+    AlertKind(
+        "error_rate",
+        "percent",
+        (10,),
+        "requests that were answered with 500 or above, of all within the window",
+        "everything, or a provider",
+        "all",
+        "{subject}: {value} of the requests fail",
+        "{subject}: {value} of the requests fail, as many as usual",
+        window_s=300,
+        options=("min_requests",),
+    ),
+    AlertKind(
+        "latency_p95",
+        "seconds",
+        (30,),
+        "the time within which 95 of 100 answers of the window were complete, 6 % too long at most",
+        "everything, or a provider",
+        "openrouter",
+        "{subject}: 5 of 100 answers take longer than {value}",
+        "{subject}: 95 of 100 answers are complete within {value} again",
+        window_s=300,
+        options=("min_requests",),
+    ),
+    AlertKind(
+        "fallback_rate",
+        "percent",
+        (20,),
+        "requests that took more than one attempt, of all within the window",
+        "everything, or the provider that answered",
+        "all",
+        "{subject}: {value} of the requests need more than one attempt",
+        "{subject}: {value} of the requests need more than one attempt, as many as usual",
+        window_s=300,
+        options=("min_requests",),
+    ),
+    AlertKind(
+        "provider_down",
+        "state",
+        (1,),
+        "whether a provider's circuit breaker keeps requests from it",
+        "a provider",
+        "openrouter",
+        "{subject} is down: requests are kept from it",
+        "{subject} answers again",
+    ),
+    AlertKind(
+        "breaker_open",
+        "state",
+        (1,),
+        "whether the circuit breaker of a provider or of one of its models keeps requests away",
+        "a provider, or a provider and a model",
+        "openrouter/openai/gpt-5-mini",
+        "{subject}: the circuit breaker is open",
+        "{subject}: the circuit breaker is closed again",
+    ),
+    AlertKind(
+        "key_bad",
+        "state",
+        (1,),
+        "whether a provider has refused a key as wrong, as spent, or for want of credit",
+        "a provider and the name of a key",
+        "openrouter/default",
+        "{subject}: the provider refuses this key",
+        "{subject}: the key is in use again",
+    ),
+    AlertKind(
+        "price_moved",
+        "percent",
+        (10,),
+        "by how much a price of a model that the configuration names differs from the one that was told last",
+        "a provider and a model",
+        "openrouter/openai/gpt-5-mini",
+        "{subject}: a price has moved by {value}",
+        "",
+    ),
+    AlertKind(
+        "model_gone",
+        "state",
+        (1,),
+        "whether a provider's list no longer has a model that the configuration names",
+        "a provider and a model",
+        "openrouter/openai/gpt-5-mini",
+        "{subject} is no longer in the provider's list",
+        "{subject} is in the provider's list again",
+    ),
+    AlertKind(
+        "disk_free",
+        "bytes",
+        (10**9,),
+        "what is free on the disk of the ledger",
+        "the disk",
+        "disk",
+        "{value} is left on the disk of the ledger",
+        "{value} is free on the disk of the ledger again",
+        is_below=True,
+    ),
+    AlertKind(
+        "ledger_growth",
+        "bytes",
+        (10**9,),
+        "by how much the ledger has grown within the last day",
+        "the ledger",
+        "ledger",
+        "the ledger has grown by {value} within a day",
+        "the ledger has grown by {value} within a day, no more than usual",
+    ),
+    AlertKind(
+        "repeats",
+        "count",
+        (20,),
+        "how often one token has sent the very same body within the window",
+        "a user and the token",
+        "anna/tok_0123456789ab",
+        "{subject}: the same request was sent {value} times; a program may be in a loop",
+        "",
+        window_s=300,
+    ),
+)
+
+ALERT_KINDS_BY_NAME: Final = {kind.name: kind for kind in ALERT_KINDS}
