@@ -4,19 +4,19 @@ import pytest
 
 from proxy.wire.webhook_signature import read_secret, signature_headers, unsigned_headers
 
-# The example of the specification's README, which verifies implementations.
-SECRET = "whsec_plJ3nmyCDGBKInavdOK15jsl"
-ID = "msg_loFOjxBNrRLzqYUf"
-TIMESTAMP_S = 1731705121
-BODY = b'{"event_type":"ping","data":{"success":true}}'
+# The vector that the libraries of the specification are tested with.
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"
+TIMESTAMP_S = 1614265330
+BODY = b'{"test": 2432232314}'
 
 
 def test_the_published_vector() -> None:
     headers = signature_headers(read_secret(SECRET), ID, TIMESTAMP_S, BODY)
-    assert headers["webhook-signature"] == "v1,rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0="
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
     assert unsigned_headers(ID, TIMESTAMP_S) == {name: headers[name] for name in ("webhook-id", "webhook-timestamp")}
     assert headers["webhook-id"] == ID
-    assert headers["webhook-timestamp"] == "1731705121"
+    assert headers["webhook-timestamp"] == "1614265330"
 
 
 def test_a_changed_body_has_another_signature() -> None:

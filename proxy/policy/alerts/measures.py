@@ -11,7 +11,7 @@ FORECAST_FROM: Final = 10  # percent of a window: before that a single request w
 _DURATION_STEPS: Final = 12  # buckets for each doubling: a bucket is 6 % wide
 
 
-class Reading(NamedTuple):
+class AlertReading(NamedTuple):
     """One value of one subject. scope: what a rule's scope is matched with. window_ms: of a windowed kind, its window.
 
     detail: the figures behind it, in words.
@@ -29,22 +29,22 @@ def limit_subject(row: LimitRow) -> str:
     return f"{row.scope} {row.kind} {row.window}" + ("" if row.mode == "hard" else " soft")
 
 
-def limit_share(row: LimitRow, window_ms: int, *, with_reserved: bool) -> Reading:
+def limit_share(row: LimitRow, window_ms: int, *, with_reserved: bool) -> AlertReading:
     """Return what is used of a limit in percent, exact at 100; reserved amounts count where that is wanted."""
     used = row.used + (row.reserved if with_reserved else 0)
-    return Reading(limit_subject(row), row.scope, _percent(used, row.limit), window_ms, _limit_detail(row))
+    return AlertReading(limit_subject(row), row.scope, _percent(used, row.limit), window_ms, _limit_detail(row))
 
 
-def forecast(row: LimitRow, start_ms: int, end_ms: int, now_ms: int) -> Reading | None:
+def forecast(row: LimitRow, start_ms: int, end_ms: int, now_ms: int) -> AlertReading | None:
     """Return what a limit comes to in percent by the end of its window; None while that cannot be said."""
     passed_ms, whole_ms = now_ms - start_ms, end_ms - start_ms
     if passed_ms * 100 < whole_ms * FORECAST_FROM or passed_ms <= 0:
         return None
     value = _percent(row.used * whole_ms, row.limit * passed_ms)
-    return Reading(limit_subject(row), row.scope, value, start_ms, _limit_detail(row))
+    return AlertReading(limit_subject(row), row.scope, value, start_ms, _limit_detail(row))
 
 
-def spend_rate(scope: str, spent_pusd: int, before_pusd: int, least_pusd: int) -> Reading:
+def spend_rate(scope: str, spent_pusd: int, before_pusd: int, least_pusd: int) -> AlertReading:
     """Return spending against that of last week in percent; 0 where less than least_pusd was spent now.
 
     Where nothing was spent last week, all of it is new, and least_pusd is what it is held against.
@@ -52,13 +52,13 @@ def spend_rate(scope: str, spent_pusd: int, before_pusd: int, least_pusd: int) -
     base_pusd = max(before_pusd, least_pusd, 1)
     value = 0.0 if spent_pusd < least_pusd else _percent(spent_pusd, base_pusd)
     detail = f"${pusd_to_usd(spent_pusd)} now, ${pusd_to_usd(before_pusd)} a week before"
-    return Reading(scope, scope, value, detail=detail)
+    return AlertReading(scope, scope, value, detail=detail)
 
 
-def rate(scope: str, marked: int, all_: int, least: int) -> Reading:
+def rate(scope: str, marked: int, all_: int, least: int) -> AlertReading:
     """Return a share in percent; 0 while there were fewer than least."""
     value = 0.0 if all_ < max(least, 1) else _percent(marked, all_)
-    return Reading(scope, scope, value, detail=f"{marked} of {all_} requests")
+    return AlertReading(scope, scope, value, detail=f"{marked} of {all_} requests")
 
 
 def duration_bucket(ms: int) -> int:
