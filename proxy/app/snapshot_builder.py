@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from proxy.app.rebuild import past_of
 from proxy.app.retire import RetiredProviders, close_all, is_kept
 from proxy.app.storage import Storage
+from proxy.config.overlay import Overlay, lay_over
 from proxy.config.schema import Settings
 from proxy.core.clock import Clock
 from proxy.pipeline.admission.allowance import use_case_quotas
@@ -48,13 +49,15 @@ class SnapshotBuilder:
         self.missing_limits: tuple[MissingLimit, ...] = ()
 
     async def build(self, settings: Settings) -> Snapshot:
-        """Return a whole snapshot of settings and the users in the database; raises ConfigError."""
+        """Return a whole snapshot of the file's settings and what the database lays over them; raises ConfigError."""
         rows = await asyncio.to_thread(self._reports.directory)
+        overlay = lay_over(settings, rows.settings)
+        settings = overlay.settings
         directory = build_directory(settings, rows.users, rows.tokens, rows.hashes)
         providers = build_providers(settings.providers, self._providers, self._dialects)
         is_built = False
         try:
-            snapshot = self._snapshot_of(settings, directory, providers)  # the last step that may refuse the settings
+            snapshot = self._snapshot_of(overlay, directory, providers)  # the last step that may refuse the settings
             pasts = await self._pasts_of_keys(providers.values(), snapshot.zone)
             await self._open_use_cases(snapshot.use_case_quotas, snapshot.zone)
             await self._ledger.set_labels(labels_of(settings), self._clock.now_ms())
@@ -63,10 +66,11 @@ class SnapshotBuilder:
             if not is_built:  # close the connections of rows that never were in force
                 await close_all(row for row in providers.values() if not is_kept(row, self._providers))
         self._pasts = pasts
-        self.missing_limits = find_missing_limits(settings, rows.users, rows.tokens)
+        self.missing_limits = find_missing_limits(overlay, rows.users, rows.tokens)
         return snapshot
 
-    def _snapshot_of(self, settings: Settings, directory: Directory, providers: Mapping[str, ProviderRow]) -> Snapshot:
+    def _snapshot_of(self, overlay: Overlay, directory: Directory, providers: Mapping[str, ProviderRow]) -> Snapshot:
+        settings = overlay.settings
         return Snapshot(
             settings=settings,
             directory=directory,
@@ -79,6 +83,7 @@ class SnapshotBuilder:
             statics=static_rows(settings, lambda: self._clock.now_ms() // 1000),
             use_cases=settings.use_cases,
             use_case_quotas=use_case_quotas(settings),
+            overlay=overlay,
         )
 
     def commit(self, snapshot: Snapshot) -> None:

@@ -133,13 +133,14 @@ def _prices(settings: "Settings") -> Iterable[Line]:
 def _gaps(settings: "Settings") -> Iterable[Line]:
     """Yield whom no limit covers, and which limits cover nobody."""
     from proxy.cli.user_lists import database_rows  # noqa: PLC0415 - keeps --help quick
+    from proxy.config.overlay import lay_over  # noqa: PLC0415
     from proxy.pipeline.admission.missing_limits import find_missing_limits  # noqa: PLC0415
 
     try:
-        users, tokens = database_rows(settings)
+        rows = database_rows(settings)
     except LedgerError:  # reported already
         return
-    for gap in find_missing_limits(settings, users, tokens):
+    for gap in find_missing_limits(lay_over(settings, rows.settings), rows.users, rows.tokens):
         yield Line("limits" if gap.kind == "limits.missing" else "users", "warn", gap.text, gap.fix)
 
 

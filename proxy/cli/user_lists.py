@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.config.limit import written
 from proxy.pipeline.identity.user_lookup import group_of
+from proxy.storage.reports import DirectoryRows
 from proxy.storage.sqlite.reports import open_reports
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def all_users(settings: "Settings") -> list[Person]:
     A user in both counts as the configuration's; in_database tells that tokens of the database work too. made_by is the
     token that named an end user first; their group is that of end_users where they were put into none.
     """
-    in_database, tokens = database_rows(settings)
+    stored = database_rows(settings)
+    in_database, tokens = stored.users, stored.tokens
     rows = {user["name"]: user for user in in_database}
     found: list[Person] = [
         {
@@ -55,8 +57,11 @@ def all_users(settings: "Settings") -> list[Person]:
 
 def all_tokens(settings: "Settings", user: str | None = None) -> list[Person]:
     """List id, user, name, hint (the last four characters), expires_ms, disabled, trusted, source; never a token."""
-    _, tokens = database_rows(settings)
-    rows = [row for row in [*config_tokens(settings), *tokens] if user is None or row["user"] == user]
+    rows = [
+        row
+        for row in [*config_tokens(settings), *database_rows(settings).tokens]
+        if user is None or row["user"] == user
+    ]
     return sorted(rows, key=lambda row: (row["user"], row["source"], row["created_ms"] or 0, row["id"]))
 
 
@@ -91,12 +96,11 @@ def _own(user: "User") -> dict[str, Any]:
     return own
 
 
-def database_rows(settings: "Settings") -> tuple[list[Person], list[Person]]:
-    """Read users and tokens, none where there is no ledger yet."""
+def database_rows(settings: "Settings") -> DirectoryRows:
+    """Read what the database holds of users, tokens and settings, nothing where there is no ledger yet."""
     if not settings.database.exists() or settings.database.stat().st_size == 0:
-        return [], []
-    rows = open_reports(settings.database).directory()
-    return rows.users, rows.tokens
+        return DirectoryRows([], [], {})
+    return open_reports(settings.database).directory()
 
 
 def _counts(tokens: Sequence[Mapping[str, Any]]) -> dict[str, int]:

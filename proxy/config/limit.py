@@ -60,6 +60,11 @@ class Limit:
     window: str
     mode: Mode = "hard"
 
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Return what sets it apart from others on one scope: two limits of one place contradict each other."""
+        return self.kind, self.window, self.mode
+
 
 def parse_limit(name: str, value: object) -> Limit:
     """Read a limit of a kind in the short or long form; raise SettingError with a text that shows how to write it."""
@@ -77,6 +82,14 @@ def written(limit: Limit) -> str:
     if not limit.window:
         return amount_text(limit)
     return f"{amount_text(limit)}/{limit.window}" + ("" if limit.mode == "hard" else f" ({limit.mode})")
+
+
+def as_setting(limit: Limit) -> str | dict[str, str]:
+    """Return a limit as it stands in a file: in the short form, or as a block where its mode is not the usual one."""
+    if limit.mode == "hard":
+        return written(limit)
+    block = {"amount": amount_text(limit), "window": limit.window, "mode": limit.mode}
+    return {name: text for name, text in block.items() if text}
 
 
 def amount_text(limit: Limit) -> str:

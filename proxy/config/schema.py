@@ -393,6 +393,9 @@ class Settings(Block):
         "None.",
     )
     limits: Limits = setting(Limits, "What everyone may use together.", "No limit.")
+    use_case_limits: dict[UserName, Limits] = setting(
+        {}, "What everyone may use together under a use case, by its name, beside the limits of presets.", "No limit."
+    )
     defaults: Defaults = setting(Defaults, "What applies to each user.", "No limit.")
     groups: dict[UserName, Group] = setting({}, "Users who share limits, by name.", "None.")
     end_users: EndUsers = setting(EndUsers, "People behind a service, whom its token names.")

@@ -32,11 +32,11 @@ _ONE_OR_MORE = WithJsonSchema({"anyOf": [*_LIMIT_FORMS["anyOf"], {"type": "array
 def _no_twins(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
     seen = set()
     for limit in limits:
-        if (limit.window, limit.mode) in seen:
+        if limit.place in seen:
             raise SettingError(
                 f"has two limits over {limit.window or 'open requests'}", "Keep the lower one.", show=False
             )
-        seen.add((limit.window, limit.mode))
+        seen.add(limit.place)
     return limits
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from proxy.config.overlay import Overlay
 from proxy.config.schema import Settings
 from proxy.pipeline.identity.directory import Directory
 from proxy.pipeline.routing.targets import RouteTable, TargetsByName
@@ -52,6 +53,7 @@ class Snapshot:
     statics: Mapping[str, ProviderRow] = field(default_factory=dict)  # canned answers, by preset
     use_cases: Mapping[str, str] = field(default_factory=dict)  # use case -> preset
     use_case_quotas: Mapping[str, tuple[Quota, ...]] = field(default_factory=dict)
+    overlay: Overlay | None = None  # what settings were made of; None: of the file alone
     # read for each request, where a field of a pydantic model would cost as much as a call
     routes: RouteTable = field(init=False)
     body_max_bytes: int = field(init=False)

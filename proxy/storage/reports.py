@@ -5,11 +5,12 @@ begins is in it. Raises LedgerError where the ledger cannot be read.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
+from proxy.config.overlay import StoredSettings
 from proxy.core.counts import Counts
 from proxy.core.errors import SetupError
 from proxy.core.money import pusd_to_usd
@@ -171,11 +172,18 @@ class QuotaStart:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryRows:
-    """All users and tokens, and the hash of each token by its id: for the directory of the running proxy only."""
+    """All users, tokens, groups and limits, and the hash of each token by its id: for the running proxy only."""
 
     users: list[dict[str, Any]]
     tokens: list[dict[str, Any]]
     hashes: dict[str, str]
+    groups: list[dict[str, Any]] = field(default_factory=list)
+    limits: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def settings(self) -> StoredSettings:
+        """Return what lies over the settings of the file."""
+        return StoredSettings(self.users, self.groups, self.limits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from proxy.config.load import load_file
+from proxy.config.overlay import StoredSettings, lay_over
 from proxy.config.schema import Settings
 from proxy.pipeline.admission.missing_limits import find_missing_limits
 from tests.cli.command_line import CommandLine
@@ -29,7 +30,9 @@ def gaps(stored: list[str], **more: object) -> list[str]:
     tokens = [{"user": name, "trusted": False} for name in stored]
     return [
         gap.text
-        for gap in find_missing_limits(Settings.model_validate({"providers": OPENROUTER, **more}), rows, tokens)
+        for gap in find_missing_limits(
+            lay_over(Settings.model_validate({"providers": OPENROUTER, **more}), StoredSettings(rows)), rows, tokens
+        )
     ]
 
 

@@ -37,12 +37,12 @@ def build_allowance(
 
 
 def use_case_quotas(settings: Settings) -> dict[str, tuple[Quota, ...]]:
-    """Return the limits of presets by the use case that they apply to, over all users together."""
+    """Return the limits of use cases, and of presets by theirs, over all users together."""
+    named = [(preset.use_case, preset.limits) for preset in settings.presets.values() if preset.use_case is not None]
     found: dict[str, tuple[Quota, ...]] = {}
-    for preset in settings.presets.values():
-        if preset.use_case is not None and preset.limits.all:
-            quotas = _quotas(use_case_scope(preset.use_case), preset.limits.all)
-            found[preset.use_case] = (*found.get(preset.use_case, ()), *quotas)
+    for use_case, limits in [*named, *settings.use_case_limits.items()]:
+        if limits.all:
+            found[use_case] = (*found.get(use_case, ()), *_quotas(use_case_scope(use_case), limits.all))
     return found
 
 

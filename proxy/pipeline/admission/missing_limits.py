@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from proxy.config.overlay import Overlay
 from proxy.config.schema import Settings
 from proxy.pipeline.admission.allowance import build_allowance
 from proxy.pipeline.identity.user_lookup import stored_allowance
@@ -21,10 +22,10 @@ class MissingLimit(NamedTuple):
 
 
 def find_missing_limits(
-    settings: Settings, users: Sequence[Mapping[str, Any]], tokens: Sequence[Mapping[str, Any]]
+    overlay: Overlay, users: Sequence[Mapping[str, Any]], tokens: Sequence[Mapping[str, Any]]
 ) -> tuple[MissingLimit, ...]:
     """Return what is missing. users and tokens are rows of storage/sqlite/users.py."""
-    return (*_unlimited(settings, users), *_without_token(settings, users, tokens))
+    return (*_unlimited(overlay.settings, users), *_without_token(overlay.file, users, tokens))
 
 
 def _unlimited(settings: Settings, users: Sequence[Mapping[str, Any]]) -> Iterator[MissingLimit]:

@@ -3,7 +3,7 @@
 from proxy.core.errors import CallerError
 from proxy.core.user_token import PREFIX, is_well_formed, token_hash
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.identity.directory import Directory, refused_token
+from proxy.pipeline.identity.directory import Directory, TokenRow, refused_token
 from proxy.pipeline.identity.end_users import HeaderLookup
 from proxy.pipeline.values.identity import Identity
 from proxy.pipeline.values.request_headers import RequestHeaders
@@ -22,14 +22,18 @@ def authenticate(request_headers: RequestHeaders, directory: Directory, now_ms: 
         what = f"User {row.identity.user!r}" if row.user_disabled else f"This token of user {row.identity.user!r}"
         raise refused_token(403, "token_disabled", f"{what} is disabled. Ask the operator.")
     if row.expires_ms is not None and now_ms >= row.expires_ms:
-        raise refused_token(
-            401,
-            "token_expired",
-            f"This token of user {row.identity.user!r} has expired. Ask the operator for a new one.",
-        )
+        raise _expired(row, now_ms)
     if row.trusted or directory.takes_jwt:
         return directory.end_user(request_headers.headers, row, now_ms)
     return row.identity
+
+
+def _expired(row: TokenRow, now_ms: int) -> CallerError:
+    user = row.identity.user
+    text = f"This token of user {user!r} has expired. Ask the operator for a new one."
+    if row.user_expires_ms is not None and now_ms >= row.user_expires_ms:
+        text = f"The access of user {user!r} has expired. Ask the operator."
+    return refused_token(401, "token_expired", text)
 
 
 def identify(context: RequestContext, directory: Directory) -> Identity:

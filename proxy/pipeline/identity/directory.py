@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.config.schema import Settings
+from proxy.config.overlay import stored_user
+from proxy.config.schema import Settings, User
 from proxy.core.errors import CallerError
 from proxy.pipeline.admission.allowance import build_allowance
 from proxy.pipeline.identity.end_users import HeaderLookup, UserNaming
@@ -23,6 +24,7 @@ class TokenRow:
     disabled: bool
     user_disabled: bool
     trusted: bool = False
+    user_expires_ms: int | None = None  # not before expires_ms
 
 
 class Directory:
@@ -83,14 +85,15 @@ def _config_rows(settings: Settings, stopped: Collection[str]) -> Iterator[Token
     for name, user in settings.users.items():
         allowance = build_allowance(settings, name, user.group, user)
         for token in user.all_tokens:
-            ends = [moment_ms(moment) for moment in (token.expires_at, user.expires_at) if moment is not None]
+            user_expires_ms = _end_of(user)
             yield TokenRow(
                 hash=token.hash,
                 identity=Identity(name, user.group, token.label, allowance, own_keys(user)),
-                expires_ms=min(ends, default=None),
+                expires_ms=_first(None if token.expires_at is None else moment_ms(token.expires_at), user_expires_ms),
                 disabled=token.disabled,
                 user_disabled=user.disabled or name in stopped,
                 trusted=token.trusted,
+                user_expires_ms=user_expires_ms,
             )
 
 
@@ -108,23 +111,26 @@ def _database_rows(
         if row is None:
             continue
         group = own.group if own is not None else group_of(settings, row)
+        user_expires_ms = _end_of(own or stored_user(row))
         allowance = stored_allowance(settings, row) if own is None else build_allowance(settings, name, group, own)
         yield TokenRow(
             hash=hashes[token["id"]],
             identity=Identity(name, group, token["id"], allowance, {} if own is None else own_keys(own)),
-            expires_ms=_first(token["expires_ms"], None if own is None else own.expires_at),
+            expires_ms=_first(token["expires_ms"], user_expires_ms),
             disabled=token["disabled"],
             user_disabled=row["disabled"] or (own is not None and own.disabled),
             trusted=token["trusted"],
+            user_expires_ms=user_expires_ms,
         )
 
 
-def _first(expires_ms: int | None, user_ends: Any) -> int | None:
+def _end_of(user: User) -> int | None:
+    return None if user.expires_at is None else moment_ms(user.expires_at)
+
+
+def _first(*ends_ms: int | None) -> int | None:
     """Return the earlier end of a token and of its user."""
-    ends = [] if expires_ms is None else [expires_ms]
-    if user_ends is not None:
-        ends.append(moment_ms(user_ends))
-    return min(ends, default=None)
+    return min((end_ms for end_ms in ends_ms if end_ms is not None), default=None)
 
 
 def refused_token(status: int, code: str, text: str) -> CallerError:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from proxy.config.schema import Settings, UserLimits
+from proxy.config.overlay import stored_user
+from proxy.config.schema import Settings
 from proxy.config.schema import User as UserSettings
 from proxy.pipeline.admission.allowance import build_allowance
 from proxy.pipeline.identity.end_users import NamedUser
@@ -57,7 +58,9 @@ def _configured(settings: Settings, name: str, own: UserSettings, *, is_stopped:
 
 def _stored(settings: Settings, row: Mapping[str, Any]) -> NamedUser:
     group = group_of(settings, row)
-    return NamedUser(group, stored_allowance(settings, row), disabled=row["disabled"])
+    own = stored_user(row)
+    expires_ms = None if own.expires_at is None else moment_ms(own.expires_at)
+    return NamedUser(group, stored_allowance(settings, row), expires_ms=expires_ms, disabled=own.disabled)
 
 
 def group_of(settings: Settings, row: Mapping[str, Any]) -> str | None:
@@ -69,7 +72,7 @@ def group_of(settings: Settings, row: Mapping[str, Any]) -> str | None:
 def stored_allowance(settings: Settings, row: Mapping[str, Any]) -> BuiltAllowance:
     """Return what a user in the database may use: own settings, then the template's, then the defaults."""
     template = settings.end_users if row["made_by"] is not None else None
-    own = UserLimits.model_validate(row["settings"])  # users.set has checked them
+    own = stored_user(row)
     return build_allowance(settings, row["name"], group_of(settings, row), own, template)
 
 

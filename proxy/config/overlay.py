@@ -1,0 +1,181 @@
+"""Lay what the database holds over the settings of the file, so that all that comes after sees one Settings.
+
+The file wins wherever both decide: field by field in a user and a group, limit by limit in limits. A user whom either
+disables is disabled. End users, whom a token named, stay out of it: their settings lie over those of end_users.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, TypeVar
+
+import orjson
+
+from proxy.config.block import Block
+from proxy.config.schema import Group, Limits, Settings, User
+
+SettingPath = tuple[str | int, ...]
+Row = Mapping[str, Any]
+B = TypeVar("B", bound=Block)
+
+DATABASE: Final = "database"
+CONFIG: Final = "config"
+OF_THE_ROW: Final = frozenset({"group", "disabled"})
+"""Fields of a user that stand in columns of their own."""
+OF_THE_FILE: Final = frozenset({"token_hash", "token_hashes", "tokens", "provider_keys"})
+"""Fields of a user that are no settings in the database: tokens and keys have tables of their own."""
+_KEPT: Final = 8192  # blocks that were read from rows; one is about a kilobyte
+
+
+class StoredSettings(NamedTuple):
+    """What the database holds of settings: rows of storage/users.py, storage/groups.py and storage/limits.py."""
+
+    users: Sequence[Row] = ()
+    groups: Sequence[Row] = ()
+    limits: Sequence[Row] = ()
+
+
+class Overlay(NamedTuple):
+    """The file's settings, those in force, and the paths of what the database decides in these."""
+
+    file: Settings
+    settings: Settings
+    stored: frozenset[SettingPath]
+
+    def source(self, path: SettingPath) -> str:
+        """Return where a setting comes from, config or database."""
+        is_stored = any(path[:length] in self.stored for length in range(1, len(path) + 1))
+        return DATABASE if is_stored else CONFIG
+
+
+def lay_over(file: Settings, stored: StoredSettings) -> Overlay:
+    """Return the settings of both. Raises pydantic's ValidationError for a row that no check has passed."""
+    paths: set[SettingPath] = set()
+    update = {
+        "users": _users(file, stored.users, paths),
+        "groups": _groups(file, stored.groups, paths),
+        **_limits(file, stored.limits, paths),
+    }
+    changed = {name: value for name, value in update.items() if value is not getattr(file, name)}
+    return Overlay(file, file.model_copy(update=changed) if changed else file, frozenset(paths))
+
+
+def _users(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> Mapping[str, User]:
+    found: dict[str, User] = {}
+    for row in rows:
+        name = row["name"]
+        own = file.users.get(name)
+        if own is not None:
+            merged = merge(own, stored_user(row), ("users", name), paths)
+            if row["disabled"] and not own.disabled:
+                paths.add(("users", name, "disabled"))
+                merged = merged.model_copy(update={"disabled": True})
+            found[name] = merged
+        elif row["made_by"] is None:
+            found[name] = stored_user(row)
+            paths.add(("users", name))
+    return {**file.users, **found} if found else file.users
+
+
+def _groups(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> Mapping[str, Group]:
+    found: dict[str, Group] = {}
+    for row in rows:
+        name = row["name"]
+        own = file.groups.get(name)
+        if own is not None:
+            found[name] = merge(own, stored_group(row), ("groups", name), paths)
+        else:
+            found[name] = stored_group(row)
+            paths.add(("groups", name))
+    return {**file.groups, **found} if found else file.groups
+
+
+def _limits(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> dict[str, Any]:
+    """Return the fields with limits of no user and no group."""
+    update: dict[str, Any] = {}
+    for row in rows:
+        limits = stored_limits(row)
+        if row["scope"] == "all":
+            update["limits"] = merge_limits(file.limits, limits, ("limits",), paths)
+        elif row["scope"] == "each_user":
+            merged = merge_limits(file.defaults.limits, limits, ("defaults", "limits"), paths)
+            update["defaults"] = file.defaults.model_copy(update={"limits": merged})
+        else:
+            name = row["name"]
+            others = update.setdefault("use_case_limits", dict(file.use_case_limits))
+            own = file.use_case_limits.get(name, Limits())
+            others[name] = merge_limits(own, limits, ("use_case_limits", name), paths)
+    return update
+
+
+def merge(own: B, stored: B, at: SettingPath, paths: set[SettingPath]) -> B:
+    """Return a block of the file with what it leaves open filled in; paths: where those are noted."""
+    update: dict[str, Any] = {}
+    for name in stored.model_fields_set - {"disabled"}:
+        value = getattr(stored, name)
+        if isinstance(value, Limits):
+            update[name] = merge_limits(getattr(own, name), value, (*at, name), paths)
+        elif name not in own.model_fields_set and value is not None:
+            update[name] = value
+            paths.add((*at, name))
+    return own.model_copy(update=update) if update else own
+
+
+def merge_limits(own: Limits, stored: Limits, at: SettingPath, paths: set[SettingPath]) -> Limits:
+    """Return the limits of the file, then those of the database that contradict none of them."""
+    taken = {limit.place for limit in own.all}
+    more = [limit for limit in stored.all if limit.place not in taken]
+    if not more:
+        return own
+    merged: dict[str, Any] = {}
+    for limit in own.all:
+        merged[limit.kind] = (*merged.get(limit.kind, ()), limit)
+    for limit in more:
+        listed = merged.get(limit.kind, ())
+        paths.add((*at, limit.kind, len(listed)))
+        merged[limit.kind] = (*listed, limit)
+    return Limits.model_validate(merged)
+
+
+def stored_user(row: Row) -> User:
+    """Return the settings of a row of users; raises ValidationError."""
+    more = {"group": row["group"]} if row["group"] is not None else {}
+    return _user(orjson.dumps({**row["settings"], **more, "disabled": row["disabled"]}))
+
+
+def stored_group(row: Row) -> Group:
+    """Return the settings of a row of groups; raises ValidationError."""
+    return _group(orjson.dumps(row["settings"]))
+
+
+def stored_limits(row: Row) -> Limits:
+    """Return the limits of a row of limits; raises ValidationError."""
+    limits: Limits = Limits.model_validate(row["settings"])
+    return limits
+
+
+@lru_cache(maxsize=_KEPT)
+def _user(text: bytes) -> User:
+    user: User = User.model_validate(orjson.loads(text))
+    return user
+
+
+@lru_cache(maxsize=_KEPT)
+def _group(text: bytes) -> Group:
+    group: Group = Group.model_validate(orjson.loads(text))
+    return group
+
+
+def decided(own: Block | None, fields: Iterable[str]) -> list[str]:
+    """Return the fields that a block of the file decides; limits are compared one by one (twins)."""
+    return [] if own is None else [name for name in fields if name in own.model_fields_set and name != "limits"]
+
+
+def twins(own: Limits, others: Limits) -> list[tuple[str, int]]:
+    """Return kind and number of each limit of the file that others contradict."""
+    taken = {limit.place for limit in others.all}
+    return [
+        (kind, number)
+        for kind in type(own).model_fields
+        for number, limit in enumerate(own.of(kind))
+        if limit.place in taken
+    ]
