@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from proxy.core.limit_figures import LimitFigures
 from proxy.core.text import whole_text
 
 
@@ -27,7 +28,8 @@ class ApiError(TollkeeperError):
     """An answer with a status of 4xx or 5xx.
 
     code is a stable word (docs/reference/errors.md lists them all); type is OpenAI's class of error; param names the
-    field at fault. should_retry becomes the header x-should-retry, which OpenAI's SDKs obey before the status.
+    field at fault. should_retry becomes the header x-should-retry, which OpenAI's SDKs obey before the status. limit:
+    the figures of the limit that refused.
     """
 
     default_type = "api_error"
@@ -44,6 +46,7 @@ class ApiError(TollkeeperError):
         should_retry: bool | None = None,
         close: bool = False,
         headers: Mapping[str, str] | None = None,
+        limit: LimitFigures | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -55,12 +58,18 @@ class ApiError(TollkeeperError):
         self.should_retry = should_retry
         self.close = close  # the connection cannot be used again: the rest of the request was not read
         self.headers = dict(headers or {})
+        self.limit = limit
 
 
 def error_body(error: ApiError, request_id: str | None) -> bytes:
     """Return an error as JSON in OpenAI's shape, with the request's id beside it."""
-    body = {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+    shown = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    body = {"error": {**shown, **_limit_fields(error)}}
     return orjson.dumps(body if request_id is None else {**body, "request_id": request_id})
+
+
+def _limit_fields(error: ApiError) -> Mapping[str, Any]:
+    return {} if error.limit is None else error.limit.as_json()
 
 
 _ANTHROPIC_TYPES: Mapping[int, str] = {  # Anthropic's class of error for a status; all others are api_error
@@ -86,12 +95,14 @@ def anthropic_error_body(error: ApiError, request_id: str | None) -> bytes:
     """Return an error as JSON in Anthropic's shape; our stable code is its ``code``, which Anthropic's SDKs keep."""
     kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
     shown = {"type": kind, "message": error.message, "code": error.code, "param": error.param}
-    return orjson.dumps({"type": "error", "error": shown, "request_id": request_id})
+    body = {"type": "error", "error": {**shown, **_limit_fields(error)}, "request_id": request_id}
+    return orjson.dumps(body)
 
 
 def openrouter_error_body(error: ApiError, request_id: str | None) -> bytes:
     """Return an error as JSON in OpenRouter's shape. Its SDKs want the status as ``code``; ours is in metadata."""
     shown = openrouter_error(error.status, error.code, error.message, error.type)
+    shown["metadata"].update(_limit_fields(error))  # where OpenRouter's own errors have what programs read
     body = {"error": {**shown, "param": error.param}}
     return orjson.dumps(body if request_id is None else {**body, "request_id": request_id})
 

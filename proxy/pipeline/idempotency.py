@@ -130,6 +130,7 @@ def _again(error: ApiError) -> ApiError:
         retry_after_s=error.retry_after_s,
         should_retry=error.should_retry,
         headers=error.headers,
+        limit=error.limit,
     )
 
 

@@ -184,4 +184,5 @@ def _key_word(usable_in_ms: int | None) -> str:
 
 
 def _refusal(error: ApiError) -> dict[str, object]:
-    return {"status": error.status, "code": error.code, "message": error.message}
+    limit = {} if error.limit is None else error.limit.as_json()
+    return {"status": error.status, "code": error.code, "message": error.message, **limit}

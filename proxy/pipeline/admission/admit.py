@@ -181,7 +181,7 @@ async def _unaffordable(
     if quota.kind != "cost" or quota.mode != "hard" or left_pusd <= 0:
         return _refusal(refused, wanted, limiter, snapshot)
     status = snapshot.settings.quotas.budget_status
-    error = unaffordable(found, left_pusd, quota, refused.resets_at_ms, wanted.now_ms, snapshot.zone, status)
+    error = unaffordable(found, refused, wanted.now_ms, snapshot.zone, status)
     return AdmissionRefused(error, refused.only_reservations_in_way)
 
 

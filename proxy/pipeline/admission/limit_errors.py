@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from proxy.core.clock import iso_utc
 from proxy.core.errors import CallerError
+from proxy.core.limit_figures import LimitFigures
 from proxy.core.limit_kinds import BY_NAME
 from proxy.core.money import MAX_PUSD, PUSD_PER_USD, pusd_to_usd
 from proxy.policy.pricing import UnaffordableOutput
@@ -24,13 +25,13 @@ def quota_refused(
     kind, unit = refused.quota.kind, BY_NAME[refused.quota.kind].unit
     if unit == "open":
         text = f"{refused.quota.amount} requests at once are allowed for {_whose(refused.quota)}. Try again in 1 s."
-        return _rate(text, 1)
+        return _rate(text, 1, refused)
     if unit == "money":
         return _budget(_cost_text(refused, open_requests, now_ms, zone), refused, budget_status)
     if refused.quota.window == "minute":
         after_s = refused.retry_after_s(now_ms)
         text = f"{refused.quota.amount} {kind} a minute for {_whose(refused.quota)} are used up."
-        return _rate(f"{text} Try again in {after_s} s.", after_s)
+        return _rate(f"{text} Try again in {after_s} s.", after_s, refused)
     text = (
         f"{refused.quota.amount} {kind} {_per(refused.quota.window)} for {_whose(refused.quota)} are used up"
         f" ({refused.used} used{_open(open_requests)}, {refused.needed} needed)."
@@ -40,15 +41,11 @@ def quota_refused(
 
 
 def unaffordable(
-    found: UnaffordableOutput,
-    headroom_pusd: int,
-    quota: Quota,
-    resets_at_ms: int | None,
-    now_ms: int,
-    zone: ZoneInfo,
-    budget_status: int,
+    found: UnaffordableOutput, refused: LimitExceeded, now_ms: int, zone: ZoneInfo, budget_status: int
 ) -> CallerError:
     """Refuse what does not fit even with the shortest answer; say how many tokens would."""
+    quota = refused.quota
+    headroom_pusd = quota.amount - refused.used - refused.reserved
     fits = (
         f", enough for max_tokens {found.affordable_tokens}."
         " Send a shorter prompt, ask for fewer tokens, or use a cheaper model."
@@ -58,9 +55,9 @@ def unaffordable(
     text = (
         f"This request needs {money(found.needed_pusd)} even with max_tokens {found.floor_tokens};"
         f" {money(headroom_pusd)} is left of the {_limit_name(quota)} of {_whose(quota)}{fits}"
-        f"{_resets(resets_at_ms, now_ms, zone)}"
+        f"{_resets(refused.resets_at_ms, now_ms, zone)}"
     )
-    return _with_reset(text, resets_at_ms, budget_status)
+    return _budget(text, refused, budget_status, found.affordable_tokens)
 
 
 def not_priced(model: str) -> CallerError:
@@ -107,18 +104,43 @@ def _no_price(text: str) -> CallerError:
     return CallerError(402, "price_unknown", text, type_="insufficient_quota", should_retry=False)
 
 
-def _budget(text: str, refused: LimitExceeded, budget_status: int) -> CallerError:
-    return _with_reset(text, refused.resets_at_ms, budget_status)
-
-
-def _with_reset(text: str, resets_at_ms: int | None, budget_status: int) -> CallerError:
+def _budget(
+    text: str, refused: LimitExceeded, budget_status: int, affordable_max_tokens: int | None = None
+) -> CallerError:
+    resets_at_ms = refused.resets_at_ms
     headers = {} if resets_at_ms is None else {"x-tollkeeper-budget-resets-at": iso_utc(resets_at_ms)}
     return CallerError(
-        budget_status, "insufficient_quota", text, type_="insufficient_quota", should_retry=False, headers=headers
+        budget_status,
+        "insufficient_quota",
+        text,
+        type_="insufficient_quota",
+        should_retry=False,
+        headers=headers,
+        limit=figures_of(refused, affordable_max_tokens),
     )
 
 
-def _rate(text: str, after_s: int) -> CallerError:
+def figures_of(refused: LimitExceeded, affordable_max_tokens: int | None = None) -> LimitFigures:
+    """Return what a limit says about its refusal, for programs."""
+    quota = refused.quota
+    if affordable_max_tokens is None and quota.kind == "cost" and refused.used + refused.reserved >= quota.amount:
+        affordable_max_tokens = 0
+    return LimitFigures(
+        quota.scope,
+        quota.kind,
+        quota.window,
+        quota.mode,
+        (),
+        quota.amount,
+        refused.used,
+        refused.reserved,
+        refused.needed,
+        refused.resets_at_ms,
+        affordable_max_tokens,
+    )
+
+
+def _rate(text: str, after_s: int, refused: LimitExceeded) -> CallerError:
     return CallerError(
         429,
         "rate_limit_exceeded",
@@ -126,6 +148,7 @@ def _rate(text: str, after_s: int) -> CallerError:
         type_="rate_limit_exceeded",
         retry_after_s=after_s,
         headers={"retry-after-ms": str(after_s * 1000)},
+        limit=figures_of(refused),
     )
 
 

@@ -7,6 +7,7 @@ never a text that a client or a provider wrote but for names that are stored as 
 
 from typing import NamedTuple
 
+from proxy.core.limit_figures import LimitFigures
 from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd
 
 
@@ -34,6 +35,7 @@ class RequestRefused(NamedTuple):
     """A request that was answered with an error and has no row. path: without what a client made up.
 
     fault: whose it is. reason: the text of the answer, where every word of it is ours. duration_ms: until the answer.
+    limit: the figures of the limit that refused; None: no limit did.
     """
 
     request_id: str
@@ -47,3 +49,4 @@ class RequestRefused(NamedTuple):
     reason: str | None
     fault: str
     duration_ms: int
+    limit: LimitFigures | None = None

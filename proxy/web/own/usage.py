@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from proxy.core.clock import iso_utc
 from proxy.core.errors import CallerError
-from proxy.core.limit_kinds import BY_NAME
+from proxy.core.limit_figures import amount_fields
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
@@ -21,16 +21,14 @@ _WINDOWS = ("day", "week", "month", "total")
 
 def limit_json(row: LimitRow) -> dict[str, object]:
     """Return one limit: money as decimal strings in USD with ``_pusd`` integers beside them, counts as integers."""
-    shown: dict[str, object] = {"scope": row.scope, "kind": row.kind, "window": row.window, "mode": row.mode}
-    for name in ("limit", "used", "reserved", "remaining"):
-        value: int = getattr(row, name)
-        if BY_NAME[row.kind].unit == "money":
-            shown[name] = pusd_to_usd(value)
-            shown[f"{name}_pusd"] = value
-        else:
-            shown[name] = value
-    shown["resets_at"] = None if row.resets_at_ms is None else iso_utc(row.resets_at_ms)
-    return shown
+    return {
+        "scope": row.scope,
+        "kind": row.kind,
+        "window": row.window,
+        "mode": row.mode,
+        **amount_fields(row.kind, row._asdict(), ("limit", "used", "reserved", "remaining")),
+        "resets_at": None if row.resets_at_ms is None else iso_utc(row.resets_at_ms),
+    }
 
 
 async def my_limits(context: RequestContext, deps: Deps) -> Reply:

@@ -69,6 +69,7 @@ def _refusal_of(context: RequestContext, path: str, error: ApiError) -> RequestR
         reason=error.message if is_ours else None,
         fault=fault,
         duration_ms=int((context.clock.monotonic_s() - context.started_s) * 1000),
+        limit=error.limit,
     )
 
 
