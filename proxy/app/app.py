@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo
@@ -114,21 +114,32 @@ class App:
 
     async def start(self, loaded: LoadedConfig) -> None:
         """Open everything; raises SetupError, with all that was opened closed again. Never waits for the network."""
+        await self._opened(loaded.settings, self._serve)
+
+    async def open_parts(self, loaded: LoadedConfig) -> Deps:
+        """Open what answers the operator's requests, without a listener and without jobs; raises as start() does."""
+        await self._opened(loaded.settings, self._be_quiet)
+        return self._deps()
+
+    async def _be_quiet(self, settings: Settings) -> None:
+        """Begin nothing that runs by itself."""
+
+    async def _opened(self, settings: Settings, begin: Callable[[Settings], Awaitable[None]]) -> None:
         is_started = False
         try:
-            await self._start(loaded)
+            await self._open(settings)
+            await begin(settings)
             is_started = True
         except LedgerUnavailableError as error:
             raise LedgerError(
-                f"{loaded.settings.database} cannot be written: {error}. Free space on its disk, or look whether it"
+                f"{settings.database} cannot be written: {error}. Free space on its disk, or look whether it"
                 " fails, then start again."
             ) from None
         finally:
             if not is_started:
                 await self.close()
 
-    async def _start(self, loaded: LoadedConfig) -> None:
-        settings = loaded.settings
+    async def _open(self, settings: Settings) -> None:
         self._stack.callback(self._close_access_log)
         database = settings.database
         storage = self._open_storage(settings, asyncio.get_running_loop())
@@ -158,9 +169,11 @@ class App:
             counters=counters,
             events=Publisher(counters),
         )
+        self.holds = HoldWatch(self.services, self.pending)
+
+    async def _serve(self, settings: Settings) -> None:
         self._log_as(settings)
         self.taken_up = await self.pending.start()
-        self.holds = HoldWatch(self.services, self.pending)
         await self._listen(settings)
         self._runner.start(
             "refresh_models", lambda: refresh_models(self.model_lists, self.live, lambda: self._clock.problem)
@@ -231,8 +244,8 @@ class App:
         quotas = self.live.current.use_case_quotas
         return self._limiter_over(await asyncio.to_thread(rebuilt_book, self.reports, zone, now_ms, quotas))
 
-    async def _listen(self, settings: Settings) -> None:
-        deps = Deps(
+    def _deps(self) -> Deps:
+        return Deps(
             services=self.services,
             change=self.change,
             reload=self.live.reload,
@@ -242,6 +255,9 @@ class App:
             ownerless=lambda: self.holds.count,
             jobs=lambda: self._runner.problems,
         )
+
+    async def _listen(self, settings: Settings) -> None:
+        deps = self._deps()
         head_timeout_s = float(settings.server.head_timeout_s)
         users_server = make_server(
             deps, answer, self.ledger.ids, self._clock, check=check_request, head_timeout_s=head_timeout_s

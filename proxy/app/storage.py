@@ -21,12 +21,15 @@ class Storage(NamedTuple):
 OpenStorage = Callable[[Settings, asyncio.AbstractEventLoop], Storage]
 
 
-def open_sqlite(settings: Settings, loop: asyncio.AbstractEventLoop) -> Storage:
-    """Open or make the file of the settings as its one owner; raises LedgerError."""
+def open_sqlite(settings: Settings, loop: asyncio.AbstractEventLoop, *, purpose: str = "tollkeeper serve") -> Storage:
+    """Open or make the file of the settings as its one owner; raises LedgerError.
+
+    purpose: what the next one who tries is told of the owner.
+    """
     ledger = open_ledger(
         settings.database,
         loop,
-        purpose="tollkeeper serve",
+        purpose=purpose,
         busy_timeout_s=float(settings.ledger.busy_timeout_s),
         queue_max=settings.ledger.queue_max,
     )

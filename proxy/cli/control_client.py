@@ -154,16 +154,24 @@ def _ask(connect: Connect, name: str, fields: Mapping[str, Any]) -> Any:
 
 
 def answer_data(status: int, raw: bytes) -> Any:
+    """Return the data of an answer; raises what answer_error() returns."""
+    if status == http.client.OK:
+        try:
+            return json.loads(raw)["data"]
+        except (ValueError, KeyError, TypeError):
+            pass
+    raise answer_error(status, raw)
+
+
+def answer_error(status: int, raw: bytes) -> Exception:
+    """Return the error of an answer: LedgerError where the ledger cannot be written, else click.ClickException."""
     try:
-        answer = json.loads(raw)
-        if status == http.client.OK:
-            return answer["data"]
-        text = str(answer["error"]["message"])
-        if answer["error"].get("code") == "ledger_unavailable":
-            raise LedgerError(text)
-    except (ValueError, KeyError, TypeError):
-        text = f"The server that answers there is not Tollkeeper (status {status})."
-    raise click.ClickException(text)
+        error = json.loads(raw)["error"]
+        text = str(error["message"])
+        is_ledger = error.get("code") == "ledger_unavailable"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return click.ClickException(f"The server that answers there is not Tollkeeper (status {status}).")
+    return LedgerError(text) if is_ledger else click.ClickException(text)
 
 
 # --- no proxy runs

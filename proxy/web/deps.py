@@ -1,5 +1,6 @@
 """What handlers get besides the request's context."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -29,4 +30,5 @@ class Deps:
     jobs: Callable[[], Mapping[str, str]]  # background jobs that are not running, and why
     ownerless: Callable[[], int]  # holds without a running request, at the last look
     shelf: ModelListCache = field(default_factory=ModelListCache)
+    changes: asyncio.Lock = field(default_factory=asyncio.Lock)  # held from the check of a state to its change
     wrong_tokens: WrongTokens = field(default_factory=WrongTokens)  # of the operator

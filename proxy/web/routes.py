@@ -10,7 +10,8 @@ from proxy.core.errors import CallerError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.policy.nearest import nearest
-from proxy.web.admin.routes import PREFIX, admin, check_operator
+from proxy.web.admin.route import PREFIX
+from proxy.web.admin.routes import admin, check_operator, socket_operator
 from proxy.web.deps import Deps
 from proxy.web.explain import explain
 from proxy.web.exposure import check_reader
@@ -87,7 +88,7 @@ PATHS = (  # without the other prefixes
     *(f"{method} /v1{path}" for method, path in _V1),
     "GET /v1/models/{id}",
     *(f"{method} {path}" for method, path in _OTHERS),
-    f"POST {PREFIX}...",
+    f"{PREFIX}...",
 )
 
 
@@ -108,8 +109,8 @@ async def answer(context: RequestContext, deps: Deps) -> Reply:
     if is_preflight(method, request.headers):
         return own_reply(context, 204, preflight_headers(request.headers, _allowed(path)))
     if f"{path}/".startswith(PREFIX):
-        check_operator(context, deps)
-        return await admin(context, deps, path[len(PREFIX) :])
+        operator = check_operator(context, deps)
+        return await admin(context, deps, operator, request.method, _below(path, request.raw_path))
     if method == "GET" and (encoded := _model_in(path)) is not None:
         return await show_model(context, deps, encoded)
     allowed = _allowed(path)
@@ -120,13 +121,20 @@ async def answer(context: RequestContext, deps: Deps) -> Reply:
 
 async def answer_socket(context: RequestContext, deps: Deps) -> Reply:
     """Answer on the Unix socket beside the ledger: operator's API and health, nothing that spends."""
-    path = canonical_path(context.downstream.path)
+    request, path = aiohttp_request(context), canonical_path(context.downstream.path)
     if f"{path}/".startswith(PREFIX):
-        return await admin(context, deps, path[len(PREFIX) :])
-    handler = _OTHERS.get((aiohttp_request(context).method, path))
+        operator = socket_operator(context)
+        return await admin(context, deps, operator, request.method, _below(path, request.raw_path))
+    handler = _OTHERS.get((request.method, path))
     if handler is not None:
         return await handler(context, deps)
     raise CallerError(404, "unknown_url", f"The socket answers {PREFIX}..., /healthz, /readyz and /metrics.")
+
+
+def _below(path: str, raw_path: str) -> str:
+    """Return what stands behind /admin/v1/ in a path, with the query as it was sent."""
+    _, mark, query = raw_path.partition("?")
+    return path[len(PREFIX) :] + mark + query
 
 
 def _model_in(path: str) -> str | None:

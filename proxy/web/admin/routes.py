@@ -12,20 +12,24 @@ from typing import Any
 
 import orjson
 
-from proxy.core.errors import CallerError, OwnError
+from proxy.core.errors import CallerError
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError, Reply
+from proxy.pipeline.downstream import Reply
 from proxy.pipeline.identity.authenticate import credential
 from proxy.storage.admin_operations import OPERATIONS, READS
 from proxy.storage.audit import Actor
 from proxy.storage.ledger import LedgerUnavailableError
 from proxy.storage.users import MissingError, UserError
 from proxy.web.admin.backup import backup
+from proxy.web.admin.read import read_json
+from proxy.web.admin.resources import TABLE
+from proxy.web.admin.route import PREFIX, Operator, Role
+from proxy.web.admin.run_route import check_role, run_route, unwritten
 from proxy.web.deps import Deps
 from proxy.web.explain import explain_for
 from proxy.web.json_reply import json_reply
 from proxy.web.server.aiohttp_downstream import aiohttp_request
-from proxy.web.server.peer import address_of, is_unix, socket_user
+from proxy.web.server.peer import address_of, socket_user
 
 log = logging.getLogger("tollkeeper.web")
 
@@ -33,13 +37,15 @@ _ASKED: Mapping[str, Callable[[RequestContext, Deps, Mapping[str, Any]], Awaitab
     "backup": backup,
     "explain": explain_for,
 }
-_BODY_MAX_BYTES = 1 << 20
-_BODY_TIMEOUT_S = 30.0
-PREFIX = "/admin/v1/"
 
 
-def check_operator(context: RequestContext, deps: Deps) -> None:
-    """Raise unless the operator's token came with the request. Without one in the configuration /admin is closed.
+def socket_operator(context: RequestContext) -> Operator:
+    """Return who asks over the Unix socket: the user of the system at its other end."""
+    return Operator(Actor(socket_user(aiohttp_request(context).transport), "socket"), Role.ADMIN)
+
+
+def check_operator(context: RequestContext, deps: Deps) -> Operator:
+    """Return who asks by the operator's token; raises without one. Without one in the configuration /admin is closed.
 
     After some wrong ones from an address each further one there has to wait, and a right one with it: what is answered
     meanwhile says nothing about the token.
@@ -68,6 +74,7 @@ def check_operator(context: RequestContext, deps: Deps) -> None:
             retry_after_s=math.ceil(wait_s) if wait_s else None,
         )
     wrong.right(address)
+    return Operator(Actor("admin_token", f"tcp {address}"), Role.ADMIN)
 
 
 def _too_many_tries(after_s: int) -> CallerError:
@@ -81,70 +88,54 @@ def _too_many_tries(after_s: int) -> CallerError:
     )
 
 
-def _actor(context: RequestContext) -> Actor:
-    """Return who changes something, as they were authenticated; what the body says of it is not believed."""
-    transport = aiohttp_request(context).transport
-    if is_unix(transport):
-        return Actor(socket_user(transport), "socket")
-    return Actor("admin_token", f"tcp {address_of(transport)}")
+async def admin(context: RequestContext, deps: Deps, operator: Operator, method: str, path: str) -> Reply:
+    """Answer a request by its resource, or run an older POST <noun>/<verb>; path: below /admin/v1/, with its query."""
+    name = path.partition("?")[0].replace("/", ".")
+    if method == "POST" and (name in OPERATIONS or name in _ASKED or name == "reload"):
+        return await _call(context, deps, operator, name)
+    reply = await run_route(context, deps, operator, TABLE, method, path)
+    if reply is None:
+        raise CallerError(404, "unknown_url", f"There is no {PREFIX}{name.replace('.', '/')[:60]}. {_listed()}")
+    return reply
 
 
-async def admin(context: RequestContext, deps: Deps, path: str) -> Reply:
+async def _call(context: RequestContext, deps: Deps, operator: Operator, name: str) -> Reply:
     """Run POST /admin/v1/<noun>/<verb> with a JSON object as body; the answer is {"data": ...}."""
-    if aiohttp_request(context).method != "POST":
-        raise CallerError(405, "method_not_allowed", "Use POST.", headers={"Allow": "POST"})
-    name = path.replace("/", ".")
+    if name not in READS and name != "explain":
+        check_role(operator, Role.ADMIN)
     if name == "reload":
         problem = await deps.reload()
         if problem is not None:
             raise CallerError(422, "invalid_config", problem)
         return json_reply(context, {"data": {"reloaded": True}})
+    fields = await _fields(context)
     asked = _ASKED.get(name)
     if asked is not None:
-        return json_reply(context, {"data": await asked(context, deps, await _fields(context))})
-    if name not in OPERATIONS:
-        raise CallerError(404, "unknown_url", f"There is no {PREFIX}{path[:60]}. There are: {_listed()}.")
-    fields = await _fields(context)
+        return json_reply(context, {"data": await asked(context, deps, fields)})
     fields.pop("actor", None)  # older command lines send it
     try:
         if name in READS:
             data = await asyncio.to_thread(READS[name], deps.services.reports, fields)
         else:
-            data = await deps.change(name, now_ms=context.started_ms, actor=_actor(context), fields=fields)
+            async with deps.changes:
+                data = await deps.change(name, now_ms=context.started_ms, actor=operator.actor, fields=fields)
     except MissingError as error:
         raise CallerError(404, "not_found", str(error)) from None
     except UserError as error:
         raise CallerError(400, "invalid_change", str(error)) from None
     except LedgerUnavailableError as error:
-        raise _unwritten(str(error)) from None
+        raise unwritten(str(error)) from None
     return json_reply(context, {"data": data})
 
 
-def _unwritten(reason: str) -> OwnError:
-    return OwnError(
-        503,
-        "ledger_unavailable",
-        f"The ledger cannot be written ({reason}), so nothing was changed. See /readyz.",
-        retry_after_s=2,
-    )
-
-
 def _listed() -> str:
-    return ", ".join(PREFIX + name.replace(".", "/") for name in (*OPERATIONS, *_ASKED, "reload"))
+    resources = sorted({f"{PREFIX}{route.segments[0]}" for route in TABLE.routes})
+    calls = (PREFIX + name.replace(".", "/") for name in (*OPERATIONS, *_ASKED, "reload"))
+    return f"There are: {', '.join(resources)}; and by POST {', '.join(calls)}."
 
 
 async def _fields(context: RequestContext) -> dict[str, Any]:
-    request = aiohttp_request(context)
-    if request.content_type != "application/json":  # no form of a web page may reach this
-        raise CallerError(
-            415, "unsupported_content_type", 'Send the body with "Content-Type: application/json".', close=True
-        )
-    try:
-        body = await context.downstream.read_body(_BODY_MAX_BYTES, _BODY_TIMEOUT_S)
-    except BodyTooLargeError:
-        raise CallerError(413, "body_too_large", "The body is larger than 1 MiB.", close=True) from None
-    except (BodyIncompleteError, TimeoutError):
-        raise CallerError(400, "body_incomplete", "The body ended before it was complete.", close=True) from None
+    body = await read_json(context)
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError:

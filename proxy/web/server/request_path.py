@@ -11,7 +11,9 @@ _WORDS = frozenset(  # of the paths there are, and of those that clients ask for
         *("", "v1", "api", "admin", "chat", "completions", "responses", "messages", "count_tokens", "embeddings"),
         *("explain", "models", "me", "limits", "usage", "key", "auth", "credits", "generation"),
         *("healthz", "readyz", "metrics", "users", "tokens", "backup", "reload", "list", "show", "add", "set"),
-        *("remove", "disable", "enable", "rotate", "trust"),
+        *("remove", "disable", "enable", "rotate", "trust", "operators", "groups", "keys", "presets", "requests"),
+        *("attempts", "connections", "reservations", "stops", "alerts", "audit", "configuration", "validate"),
+        *("history", "docs", "openapi.json", "recommend", "registry"),
         *("v2", "engines", "images", "audio", "files", "batches", "moderations", "health", "tags", "favicon.ico"),
     }
 )

@@ -1,0 +1,23 @@
+"""Points in time as the operator's API writes and reads them: ISO-8601 in UTC."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field
+
+MomentText = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Moment = Annotated[
+    AwareDatetime, Field(strict=False, description="ISO-8601 with an offset, such as 2027-01-31T08:00:00Z.")
+]
+
+
+def moment_text(ms: int | None) -> str | None:
+    """Return milliseconds since 1970 as text such as 2027-01-31T08:00:00.000Z; None stays None."""
+    if ms is None:
+        return None
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment_ms(moment: datetime | None) -> int | None:
+    """Return milliseconds since 1970."""
+    return None if moment is None else int(moment.timestamp() * 1000)

@@ -1,0 +1,75 @@
+"""Pages of a list: after which entry one begins, and how many entries it may have."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import orjson
+
+from proxy.core.errors import CallerError
+
+LIMIT_DEFAULT = 100
+LIMIT_MAX = 1000
+_CURSOR_MAX_CHARS = 2000
+_PARTS_MAX = 8
+Cursor = tuple[str | int, ...]  # what the last entry of a page is sorted by
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Up to limit entries, those behind after; None: from the first on."""
+
+    limit: int = LIMIT_DEFAULT
+    after: Cursor | None = None
+
+    def of(self, entries: Sequence[T], key: Callable[[T], Cursor]) -> tuple[list[T], str | None]:
+        """Return a page of a whole list, sorted by its key, which no two entries share, and the next page's cursor."""
+        ordered = sorted(entries, key=key)
+        if self.after is not None:
+            try:
+                ordered = [entry for entry in ordered if key(entry) > self.after]
+            except TypeError:  # the cursor of another list
+                raise invalid_cursor() from None
+        page = ordered[: self.limit]
+        return page, cursor_text(key(page[-1])) if len(ordered) > self.limit else None
+
+
+def cursor_text(after: Cursor) -> str:
+    """Return a cursor as a client sees it: opaque, and safe in a URL."""
+    return base64.urlsafe_b64encode(orjson.dumps(after)).decode().rstrip("=")
+
+
+def read_page(cursor: str | None, limit: str | None) -> PageRequest:
+    """Return the page that a query asks for; raises CallerError 400."""
+    found = LIMIT_DEFAULT
+    if limit is not None:
+        is_number = limit.isascii() and limit.isdigit() and len(limit) < 10
+        if not is_number or not 1 <= int(limit) <= LIMIT_MAX:
+            raise CallerError(400, "invalid_query", f"limit: a number from 1 to {LIMIT_MAX} is needed.", param="limit")
+        found = int(limit)
+    return PageRequest(found, None if cursor is None else _read_cursor(cursor))
+
+
+def _read_cursor(text: str) -> Cursor:
+    if len(text) > _CURSOR_MAX_CHARS:
+        raise invalid_cursor()
+    try:
+        raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        parts = orjson.loads(raw)
+    except (UnicodeEncodeError, binascii.Error, orjson.JSONDecodeError):
+        raise invalid_cursor() from None
+    if not isinstance(parts, list) or not 0 < len(parts) <= _PARTS_MAX or not all(type(p) in (str, int) for p in parts):
+        raise invalid_cursor()
+    return tuple(parts)
+
+
+def invalid_cursor() -> CallerError:
+    return CallerError(
+        400,
+        "invalid_query",
+        "cursor: send next_cursor of the page before, of the same list, unchanged.",
+        param="cursor",
+    )

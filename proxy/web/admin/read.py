@@ -1,0 +1,124 @@
+"""Read what a request to the operator's API holds: body and query, checked against the route's models."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, ValidationError
+
+from proxy.core.errors import CallerError
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError
+from proxy.web.admin.page import PageRequest, read_page
+from proxy.web.admin.route import AdminRoute, NoFields, NoFilters
+
+_BODY_MAX_BYTES = 1 << 20
+_BODY_TIMEOUT_S = 30.0
+_PARAMETERS_MAX = 100
+_VALUE_ERROR = "Value error, "
+
+
+async def read_json(context: RequestContext, *, optional: bool = False) -> bytes:
+    """Return the body; raises CallerError for one that is not declared as JSON, too large, or broken off.
+
+    optional: an empty body may come without a Content-Type.
+    """
+    headers = context.downstream.request_headers.headers
+    is_json = headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/json"
+    if not is_json and not optional:  # no form of a web page may reach this
+        raise _not_json()
+    try:
+        body = await context.downstream.read_body(_BODY_MAX_BYTES, _BODY_TIMEOUT_S)
+    except BodyTooLargeError:
+        raise CallerError(413, "body_too_large", "The body is larger than 1 MiB.", close=True) from None
+    except (BodyIncompleteError, TimeoutError):
+        raise CallerError(400, "body_incomplete", "The body ended before it was complete.", close=True) from None
+    if body and not is_json:
+        raise _not_json()
+    return body
+
+
+def _not_json() -> CallerError:
+    return CallerError(
+        415, "unsupported_content_type", 'Send the body with "Content-Type: application/json".', close=True
+    )
+
+
+def parse_body(route: AdminRoute, body: bytes) -> BaseModel:
+    """Return the model of a body; an empty one has no fields. Raises CallerError 400 or 422 that names the field."""
+    model = route.body or NoFields
+    try:
+        return model.model_validate_json(body or b"{}")
+    except ValidationError as error:
+        first = _first(error)
+        if first["type"] == "json_invalid":
+            raise CallerError(400, "invalid_json", f"The body is not valid JSON: {_sentence(first)}") from None
+        if not first["loc"]:
+            raise CallerError(400, "invalid_json", "The body must be a JSON object.") from None
+        raise CallerError(422, "invalid_field", _text(model, first), param=_place(first)) from None
+
+
+def parse_query(route: AdminRoute, query: str) -> tuple[BaseModel, PageRequest]:
+    """Return the model of a query, and the page that it asks for; raises CallerError 400 that names the parameter."""
+    fields = _parameters(query)
+    page = PageRequest()
+    if route.is_list:
+        page = read_page(_single(fields, "cursor"), _single(fields, "limit"))
+    model = route.query or NoFilters
+    try:
+        return model.model_validate(fields), page
+    except ValidationError as error:
+        first = _first(error)
+        raise CallerError(400, "invalid_query", _text(model, first), param=_place(first)) from None
+
+
+def _parameters(query: str) -> dict[str, Any]:
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=_PARAMETERS_MAX)
+        query.encode()
+    except ValueError:  # of it is a UnicodeError
+        raise CallerError(
+            400, "invalid_query", f"The query is not UTF-8, or has more than {_PARAMETERS_MAX} parameters."
+        ) from None
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name not in found:
+            found[name] = value
+        elif isinstance(found[name], list):
+            found[name].append(value)
+        else:
+            found[name] = [found[name], value]
+    return found
+
+
+def _single(fields: dict[str, Any], name: str) -> str | None:
+    value = fields.pop(name, None)
+    if isinstance(value, list):
+        raise CallerError(400, "invalid_query", f"{name}: send it once.", param=name)
+    return None if value is None else str(value)
+
+
+def _first(error: ValidationError) -> Mapping[str, Any]:
+    return error.errors(include_url=False, include_input=False, include_context=False)[0]
+
+
+def _place(problem: Mapping[str, Any]) -> str:
+    return ".".join(str(part) for part in problem["loc"])
+
+
+def _text(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
+    """Return what is wrong, where, and what there is instead."""
+    where = _place(problem) or "The body"
+    if problem["type"] == "missing":
+        return f"{where} is missing."
+    if problem["type"] != "extra_forbidden":
+        return f"{where}: {_sentence(problem)}"
+    if len(problem["loc"]) > 1:
+        return f"{where} is not known here."
+    names = ", ".join(model.model_fields) or "none"
+    return f"{where} is not known here. There are: {names}."
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    text = str(problem["msg"]).removeprefix(_VALUE_ERROR)
+    return text if text.endswith(".") else f"{text}."

@@ -1,0 +1,130 @@
+"""One entry of the operator's API: what a path answers, to whom, and in which form."""
+
+import asyncio
+import enum
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from proxy.pipeline.context import RequestContext
+from proxy.storage.audit import Actor
+from proxy.web.admin.page import PageRequest
+from proxy.web.deps import Deps
+
+PREFIX = "/admin/v1/"
+T = TypeVar("T")
+
+
+class Role(enum.IntEnum):
+    """What an operator may do; a greater one may do all that a smaller one may."""
+
+    VIEWER = 1
+    ADMIN = 2
+
+
+class AdminBody(BaseModel):
+    """The base of bodies: a field that it does not know is refused, and a number is no text."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class AdminQuery(BaseModel):
+    """The base of queries. A parameter that comes twice is a list."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoFields(AdminBody):
+    """A body without any field."""
+
+
+class NoFilters(AdminQuery):
+    """A query without any parameter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who asks, and what they may do."""
+
+    actor: Actor
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class AdminRequest:
+    """A request to the operator's API after all checks; body and query are of the types that the route names."""
+
+    path: Mapping[str, str]  # the parameters in the path, decoded
+    body: Any
+    query: Any
+    page: PageRequest  # of a list
+    operator: Operator
+    now_ms: int
+    deps: Deps
+    context: RequestContext
+    check_unchanged: Callable[[], Awaitable[None]] | None = None  # raises where If-Match names another state
+
+    @property
+    def actor(self) -> Actor:
+        return self.operator.actor
+
+    @property
+    def role(self) -> Role:
+        return self.operator.role
+
+    async def change(self, name: str, fields: Mapping[str, Any]) -> Any:
+        """Run one of admin_operations.CHANGES; what it changed is in force when this returns."""
+        async with self.deps.changes:
+            if self.check_unchanged is not None:
+                await self.check_unchanged()
+            return await self.deps.change(name, now_ms=self.now_ms, actor=self.actor, fields=fields)
+
+    async def read(self, report: Callable[..., T], *arguments: Any) -> T:
+        """Return what a report answers; it runs beside the event loop, and never asks the writer."""
+        return await asyncio.to_thread(report, *arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class AdminAnswer:
+    """What a handler returns.
+
+    data: what orjson can write, or a model. etag: None makes one of all the data; give one (see etag_of) where
+    some of the data changes by itself, as figures of use do. status: None for that of the route.
+    """
+
+    data: Any
+    next_cursor: str | None = None
+    etag: str | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdminRoute:
+    """A method and a path below /admin/v1, such as "/users/{name}".
+
+    answer: the model of "data", or of one entry of a list. role: None lets viewers read, and admins do everything else.
+    """
+
+    method: str
+    path: str
+    handler: Callable[[AdminRequest], Awaitable[AdminAnswer]]
+    summary: str
+    answer: type[BaseModel]
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    role: Role | None = None
+    is_list: bool = False
+    status: int = 200
+    segments: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        for model in (self.body, self.query):
+            if model is not None and model.model_config.get("extra") != "forbid":
+                raise ValueError(f"{self.method} {self.path}: {model.__name__} would accept unknown fields")
+        object.__setattr__(self, "segments", tuple(self.path.strip("/").split("/")))
+
+    @property
+    def required_role(self) -> Role:
+        return self.role or (Role.VIEWER if self.method == "GET" else Role.ADMIN)

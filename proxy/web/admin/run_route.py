@@ -1,0 +1,130 @@
+"""Answer a request to the operator's API by its route: check, run, and write what the handler returns."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from proxy.core.errors import CallerError, LedgerError, OwnError
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.downstream import Reply
+from proxy.storage.ledger import LedgerUnavailableError
+from proxy.storage.users import MissingError, UserError
+from proxy.web.admin.etag import etag_of, matches
+from proxy.web.admin.read import parse_body, parse_query, read_json
+from proxy.web.admin.resource_table import ResourceTable
+from proxy.web.admin.route import AdminAnswer, AdminRequest, AdminRoute, NoFields, Operator, Role
+from proxy.web.deps import Deps
+from proxy.web.json_reply import json_reply
+
+_PRIVATE = {"Cache-Control": "no-store"}
+
+
+async def run_route(
+    context: RequestContext, deps: Deps, operator: Operator, table: ResourceTable, method: str, path: str
+) -> Reply | None:
+    """Return the answer for a path below /admin/v1/, with its query; None where the table has no such path."""
+    path, _, query = path.partition("?")
+    found = table.find(path)
+    if found is None:
+        return None
+    methods, parameters = found
+    route = methods.get("GET" if method == "HEAD" else method)
+    if route is None:
+        allowed = ", ".join(sorted(methods))
+        raise CallerError(405, "method_not_allowed", f"This path accepts {allowed}.", headers={"Allow": allowed})
+    check_role(operator, route.required_role)
+    parsed_query, page = parse_query(route, query)
+    body: BaseModel = NoFields()
+    if route.method != "GET":
+        body = parse_body(route, await read_json(context, optional=True))
+    request = AdminRequest(parameters, body, parsed_query, page, operator, context.clock.now_ms(), deps, context)
+    if (expected := context.downstream.request_headers.headers.get("If-Match")) is not None:
+        request = await _guarded(request, route, table, expected)
+    return _reply(context, table, route, await handled(request, route))
+
+
+def check_role(operator: Operator, needed: Role) -> None:
+    """Raise CallerError 403 for an operator who may not do this."""
+    if operator.role < needed:
+        raise CallerError(
+            403,
+            "role_not_allowed",
+            f"{operator.actor.name} is a {operator.role.name.lower()}, who may read only.",
+            type_="permission_error",
+        )
+
+
+async def handled(request: AdminRequest, route: AdminRoute) -> AdminAnswer:
+    """Run a handler; what the storage refuses becomes an answer."""
+    try:
+        return await route.handler(request)
+    except MissingError as error:
+        raise CallerError(404, "not_found", str(error)) from None
+    except UserError as error:
+        raise CallerError(400, "invalid_change", str(error)) from None
+    except LedgerUnavailableError as error:
+        raise unwritten(str(error)) from None
+    except LedgerError as error:
+        raise OwnError(500, "ledger_unavailable", str(error)) from None
+
+
+def unwritten(reason: str) -> OwnError:
+    return OwnError(
+        503,
+        "ledger_unavailable",
+        f"The ledger cannot be written ({reason}), so nothing was changed. See /readyz.",
+        retry_after_s=2,
+    )
+
+
+async def _guarded(request: AdminRequest, route: AdminRoute, table: ResourceTable, expected: str) -> AdminRequest:
+    """Return a request that changes only the state which If-Match names: checked now, and again before a change."""
+    reader = table.reader_of(route)
+    if reader is None:
+        raise CallerError(400, "invalid_header", "There is no ETag at this path: send no If-Match.")
+    query, _ = parse_query(reader, "")
+    question = replace(request, body=NoFields(), query=query)
+
+    async def check() -> None:
+        answer = await handled(question, reader)
+        if not matches(expected, _etag(answer)):
+            raise CallerError(
+                412,
+                "etag_mismatch",
+                "It has changed since you read it, so nothing was done. Read it again, then retry.",
+            )
+
+    await check()
+    return replace(request, check_unchanged=check)
+
+
+def _reply(context: RequestContext, table: ResourceTable, route: AdminRoute, answer: AdminAnswer) -> Reply:
+    status = answer.status or route.status
+    data = plain(answer.data)
+    headers: dict[str, str] = dict(_PRIVATE)
+    shown: dict[str, Any] = {"data": data}
+    if route.is_list:
+        shown["next_cursor"] = answer.next_cursor
+    elif route.method == "GET":
+        headers["ETag"] = etag = _etag(answer)
+        known = context.downstream.request_headers.headers.get("If-None-Match")
+        if known is not None and matches(known, etag):
+            return json_reply(context, b"", 304, headers=headers)
+    if status == 201 and (location := table.location_of(route, data)) is not None:
+        headers["Location"] = location
+    return json_reply(context, shown, status, headers=headers)
+
+
+def _etag(answer: AdminAnswer) -> str:
+    return answer.etag or etag_of(plain(answer.data))
+
+
+def plain(data: Any) -> Any:
+    """Return data as orjson can write it: models become dictionaries."""
+    if isinstance(data, BaseModel):
+        return data.model_dump(mode="json")
+    if isinstance(data, Mapping):
+        return {name: plain(value) for name, value in data.items()}
+    return [plain(each) for each in data] if isinstance(data, list | tuple) else data

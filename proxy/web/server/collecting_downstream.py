@@ -1,0 +1,48 @@
+"""A request that comes from within the process, and its answer in memory."""
+
+from collections.abc import Mapping
+
+from multidict import CIMultiDict
+
+from proxy.pipeline.downstream import BodyTooLargeError, Reply
+from proxy.pipeline.values.request_headers import RequestHeaders
+
+
+class CollectingDownstream:
+    """Downstream that keeps status, headers and body of its answer; nobody can hang up."""
+
+    def __init__(self, path: str, headers: Mapping[str, str], body: bytes) -> None:
+        self.path = path
+        self.request_headers = RequestHeaders(CIMultiDict(headers))
+        self.body: bytes | None = body
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.collected = bytearray()
+
+    async def read_body(self, max_bytes: int, timeout_s: float) -> bytes:
+        del timeout_s  # all of it is here
+        body = self.body or b""
+        if len(body) > max_bytes:
+            raise BodyTooLargeError
+        return body
+
+    def whole(self, status: int, headers: Mapping[str, str], body: bytes, now_ms: int, *, close: bool = False) -> Reply:
+        del now_ms, close
+        self.status, self.headers = status, dict(headers)
+        self.collected += body
+        return self
+
+    def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
+        del now_ms
+        self.status, self.headers = status, dict(headers)
+        return self
+
+    def write(self, data: bytes) -> bool:
+        self.collected += data
+        return True
+
+    async def drained(self) -> None:
+        """Return at once: memory is never full."""
+
+    def cut(self) -> None:
+        """Do nothing: there is no connection."""

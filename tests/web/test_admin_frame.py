@@ -1,0 +1,108 @@
+"""The frame of the operator's API: matching, checks, pages, tags of states; users and tokens are the example."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from proxy.cli.admin_client import admin_client
+from proxy.config.load import load_file
+from tests.support.installation import ADMIN_TOKEN, settings, write_config
+from tests.support.raw import Answer
+from tests.support.stand import Stand
+
+USERS = "/admin/v1/users"
+
+
+async def ask(stand: Stand, method: str, path: str, body: Any = None, **more: Any) -> Answer:
+    return await stand.ask(method, path, body, token=ADMIN_TOKEN, **more)
+
+
+async def test_a_user_is_made_read_changed_and_removed(stand: Stand) -> None:
+    made = await ask(stand, "POST", USERS, {"name": "a b".replace(" ", "+"), "settings": {"max_tokens": 7}})
+    assert (made.status, made.header("Location")) == (201, f"{USERS}/a%2Bb")
+    shown = await ask(stand, "GET", f"{USERS}/a%2Bb")
+    assert shown.json()["data"] == made.json()["data"]
+    changed = await ask(stand, "PATCH", f"{USERS}/a+b", {"disabled": True})
+    assert changed.json()["data"] == {**made.json()["data"], "disabled": True}
+    token = await ask(stand, "POST", "/admin/v1/tokens", {"user": "a+b", "expires_at": "2999-01-31T08:00:00Z"})
+    assert token.status == 201
+    assert token.json()["data"]["expires_at"] == "2999-01-31T08:00:00.000Z"
+    listed = await ask(stand, "GET", "/admin/v1/tokens?user=a%2Bb")
+    assert [{**each, "token": token.json()["data"]["token"]} for each in listed.json()["data"]] == [
+        token.json()["data"]
+    ]
+    assert (await ask(stand, "DELETE", f"{USERS}/a%2Bb")).status == 200
+    assert (await ask(stand, "GET", f"{USERS}/a%2Bb")).json()["error"]["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code", "param"),
+    [
+        ("POST", "", {"name": 5}, 422, "invalid_field", "name"),
+        ("POST", "", {}, 422, "invalid_field", "name"),
+        ("POST", "", {"name": "x", "nmae": "y"}, 422, "invalid_field", "nmae"),
+        ("POST", "", {"name": "x", "settings": []}, 422, "invalid_field", "settings"),
+        ("POST", "", b"[]", 400, "invalid_json", None),
+        ("POST", "", {"name": "x", "settings": {"limits": {"cost": "x"}}}, 400, "invalid_change", None),
+        ("GET", "?limit=0", None, 400, "invalid_query", "limit"),
+        ("GET", "?limit=1&limit=2", None, 400, "invalid_query", "limit"),
+        ("GET", "?cursor=%F0", None, 400, "invalid_query", None),
+        ("GET", "?cursor=bm8", None, 400, "invalid_query", "cursor"),
+        ("GET", "?cursor=WzVd", None, 400, "invalid_query", "cursor"),  # [5]
+        ("GET", "?colour=red", None, 400, "invalid_query", "colour"),
+        ("GET", "/%ff", None, 400, "invalid_target", None),
+        ("GET", "/nobody", None, 404, "not_found", None),
+        ("PUT", "/nobody", {}, 405, "method_not_allowed", None),
+        ("GET", "/a/b/c", None, 404, "unknown_url", None),
+    ],
+)
+async def test_what_is_wrong_is_named(
+    stand: Stand, method: str, path: str, body: Any, status: int, code: str, param: str | None
+) -> None:
+    answer = await ask(stand, method, USERS + path, body)
+    error = answer.json()["error"]
+    assert (answer.status, error["code"], error["param"]) == (status, code, param)
+
+
+async def test_pages_hold_each_entry_once(stand: Stand) -> None:
+    names = [f"page{n}" for n in range(5)]
+    for name in names:
+        await ask(stand, "POST", USERS, {"name": name})
+    found, cursor = [], ""
+    while cursor is not None:
+        page = (await ask(stand, "GET", f"{USERS}?limit=2{cursor and '&cursor='}{cursor}")).json()
+        assert 0 < len(page["data"]) <= 2
+        found += [user["name"] for user in page["data"]]
+        cursor = page["next_cursor"]
+    assert found == sorted(set(found))
+    assert set(names) < set(found)
+    for name in names:
+        await ask(stand, "DELETE", f"{USERS}/{name}")
+
+
+async def test_a_state_that_was_not_seen_is_not_changed(stand: Stand) -> None:
+    path = f"{USERS}/tagged"
+    await ask(stand, "POST", USERS, {"name": "tagged"})
+    tag = (await ask(stand, "GET", path)).header("ETag")
+    assert (await ask(stand, "GET", path, headers=[("If-None-Match", tag)])).status == 304
+    answers = await asyncio.gather(
+        *(ask(stand, "PATCH", path, {"settings": {"max_tokens": n}}, headers=[("If-Match", tag)]) for n in range(1, 6))
+    )
+    assert sorted(answer.status for answer in answers) == [200, 412, 412, 412, 412]
+    stale = await ask(stand, "DELETE", path, headers=[("If-Match", tag)])
+    assert stale.json()["error"]["code"] == "etag_mismatch"
+    assert (await ask(stand, "DELETE", path, headers=[("If-Match", "*")])).status == 200
+
+
+def test_a_command_asks_the_same_api_without_a_proxy(tmp_path: Path) -> None:
+    path = write_config(tmp_path, settings("http://127.0.0.1:9"))
+    with admin_client(load_file(path, {}).settings, "tollkeeper users add") as api:
+        api.post("/users", {"name": "bo", "group": None})
+        assert [user["name"] for user in api.pages("/users", {"limit": 1})] == ["anna", "bo"]
+        assert api.get("/users", {"group": "none"}) == []
+        with pytest.raises(click.ClickException, match="There is no user 'nobody'"):
+            api.delete("/users/nobody")
+        assert api.delete("/users/bo")["name"] == "bo"
