@@ -25,6 +25,7 @@ def mistakes_across(data: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _several_keys(data)
     yield from _own_keys(data)
     yield from _use_cases(data)
+    yield from _preferences(data)
     yield from _handed_over(data)
 
 
@@ -165,6 +166,22 @@ def _use_cases(data: Mapping[str, Any]) -> Iterator[Finding]:
         if isinstance(preset, str) and preset not in presets:
             hint = _suggest(preset, presets) or " Add it under presets:."
             yield ("use_cases", name), f'there is no preset "{preset}".{hint}'
+
+
+def _preferences(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield the presets that users, groups and all prefer, and that do not exist."""
+    presets = _block(data, "presets")
+    holders: list[tuple[Path, Mapping[str, Any]]] = [
+        ((name,), _block(data, name)) for name in ("defaults", "end_users")
+    ]
+    holders += [((kind, name), block) for kind in ("groups", "users") for name, block in _blocks(data, kind)]
+    for path, block in holders:
+        named: list[tuple[Path, Any]] = [(("default_preset",), block.get("default_preset"))]
+        named += [(("use_cases", name), preset) for name, preset in _block(block, "use_cases").items()]
+        for end, preset in named:
+            if isinstance(preset, str) and preset not in presets:
+                hint = _suggest(preset, presets) or " Add it under presets:."
+                yield (*path, *end), f'there is no preset "{preset}".{hint}'
 
 
 def _handed_over(data: Mapping[str, Any]) -> Iterator[Finding]:

@@ -2,44 +2,19 @@
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from proxy.config.block import DAY_S, Block, required, setting
 from proxy.config.diagnostic import SettingError
+from proxy.config.parameters import Parameters, json_value
 from proxy.config.provider import Timeouts
-from proxy.config.scalars import PlainText, typed
 from proxy.config.user import Limits
 from proxy.config.values import Flag, Seconds, Text, UserName, Whole, as_list
 
 _VARIABLE = re.compile(r"(?<!\{)\{([A-Za-z_][A-Za-z0-9_]*)\}(?!\})", re.ASCII)
 DEFAULT = "default"  # the keyword of a static target's text for all that no other keyword fits
-
-
-def _json_value(value: object) -> Any:
-    if isinstance(value, PlainText):
-        value = typed(value)
-    if isinstance(value, Decimal):
-        return float(value)  # a parameter of a model such as temperature; no money
-    if isinstance(value, Mapping):
-        return {str(key): _json_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_value(item) for item in value]
-    return str(value) if isinstance(value, str) else value
-
-
-def _parameters(value: object) -> object:
-    if isinstance(value, Mapping):
-        for name in ("model", "messages", "stream"):
-            if name in value:
-                raise SettingError("must come from the client and cannot have a default", key=name, show=False)
-        return _json_value(value)
-    return value
-
-
-Parameters = Annotated[dict[str, Any], BeforeValidator(_parameters)]
 
 
 class PresetTarget(Timeouts):
@@ -202,7 +177,7 @@ class Preset(Timeouts):
     @field_validator("response_format", mode="before")
     @classmethod
     def _json(cls, value: object) -> object:
-        return _json_value(value) if isinstance(value, Mapping) else value
+        return json_value(value) if isinstance(value, Mapping) else value
 
     @model_validator(mode="after")
     def _limits_have_a_use_case(self) -> Self:

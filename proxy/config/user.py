@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, cre
 from proxy.config.block import Block, required, setting
 from proxy.config.diagnostic import SettingError
 from proxy.config.limit import MODES, Limit, parse_limit
+from proxy.config.preferences import PreferenceSettings
 from proxy.config.values import Flag, Moment, ProviderName, SecretText, Text, TokenHash, UserName, Whole, as_list
 from proxy.core.limit_kinds import KINDS, NAMES
 
@@ -82,7 +83,7 @@ else:
     )
 
 
-class UserLimits(Block):
+class UserLimits(PreferenceSettings):
     """What is the same for everyone, a group and a user."""
 
     limits: Limits = setting(Limits, "What each of them may use.", "No limit.")
@@ -95,6 +96,11 @@ class UserLimits(Block):
         "The model's own maximum.",
         ge=1,
         le=10**9,
+    )
+    preferences: Flag | None = setting(
+        None,
+        "Let each of them set default_model, parameters and the like for themselves: /v1/me/preferences.",
+        "No: what a request does is what its client and the operator say.",
     )
 
 

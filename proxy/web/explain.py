@@ -18,6 +18,7 @@ from proxy.pipeline.identity.identify import limited
 from proxy.pipeline.identity.user_lookup import group_of, stored_allowance
 from proxy.pipeline.request.body import read_body
 from proxy.pipeline.routing.order import ordered_targets
+from proxy.pipeline.routing.preferences import default_model
 from proxy.pipeline.routing.route import plan_route
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
@@ -61,7 +62,8 @@ async def explain_for(context: RequestContext, deps: Deps, fields: Mapping[str, 
     if user is not None and user not in snapshot.settings.users:
         row = await asyncio.to_thread(_find, services.reports, user)
     context.snapshot, context.identity = snapshot, identity_of(user, row, snapshot)
-    context.body, context.size_bytes = body_in(fields.get("body"), context.endpoint)
+    model = default_model(context.identity.allowance.preferences, snapshot.use_cases, None)
+    context.body, context.size_bytes = body_in(fields.get("body"), context.endpoint, model)
     return await explained(context, services)
 
 
@@ -94,10 +96,15 @@ def endpoint_named(name: object) -> Endpoint:
     raise CallerError(400, "invalid_value", f"endpoint must be one of {names}.", param="endpoint")
 
 
-def body_in(value: object, endpoint: Endpoint = CHAT) -> tuple[dict[str, Any], int]:
-    """Return the body of a request and its size in bytes; raises CallerError for anything else."""
+def body_in(value: object, endpoint: Endpoint = CHAT, model: str | None = None) -> tuple[dict[str, Any], int]:
+    """Return the body of a request and its size in bytes; raises CallerError for anything else.
+
+    model: of a body that names none.
+    """
     try:
         body = parse_body(orjson.dumps(value))
+        if model is not None and body.get("model") in (None, ""):
+            body["model"] = model
         endpoint.check(body)
     except (BodyError, TypeError) as error:
         code, param = (error.code, error.param) if isinstance(error, BodyError) else ("invalid_json", None)

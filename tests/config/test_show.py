@@ -67,6 +67,10 @@ def test_the_example_names_every_setting() -> None:
     used |= {("Provider", name) for name in re.findall(r"^    # (\w+_file): ", example(), re.MULTILINE)}
     used |= {("EndUsers", name) for name in re.findall(r"^  # (\w+_file): ", example(), re.MULTILINE)}
     used |= {("ProviderKey", name) for name in re.findall(r"^        # (\w+_file): ", example(), re.MULTILINE)}
+    # Of the two names of a default one stands for both; the other is a comment beside it.
+    for kind, indent in (("Defaults", 2), ("EndUsers", 2), ("Group", 4), ("User", 4)):
+        found = re.findall(rf"^ {{{indent}}}# (default_preset|default_model): ", example(), re.MULTILINE)
+        used |= {(kind, name) for name in found}
     wanted = {(block.__name__, name) for block in schema_blocks().values() for name in block.model_fields}
     assert wanted - used == set()
 

@@ -2,15 +2,18 @@
 
 Limits of a user are the user's own, kind by kind, else those of end_users where a token named them, else those of
 defaults; a group's hold for its members together, the top level's for everyone together. All of them hold.
-Models and max_tokens are the user's, else those of end_users, else the group's, else those of defaults.
+Models, max_tokens and each preference are the user's, else those of end_users, else the group's, else those of
+defaults; what users have set for themselves comes before all of these, where the operator lets them.
 """
 
 from dataclasses import replace
 from functools import lru_cache
 
 from proxy.config.limit import Limit
+from proxy.config.preferences import PreferenceSettings
 from proxy.config.schema import Limits, Settings, UserLimits
 from proxy.core.limit_kinds import NAMES
+from proxy.pipeline.routing.preferences import join_preferences
 from proxy.pipeline.values.allowance import Allowance
 from proxy.policy.quota import Quota, scopes_of, use_case_scope
 
@@ -21,8 +24,12 @@ def build_allowance(
     group: str | None,
     own: UserLimits | None,
     template: UserLimits | None = None,
+    preferred: PreferenceSettings | None = None,
 ) -> Allowance:
-    """Build a user's allowance; own: None without settings of their own. template: the end users' settings."""
+    """Build a user's allowance; own: None without settings of their own. template: the end users' settings.
+
+    preferred: what the user has set at /v1/me/preferences.
+    """
     group_settings = settings.groups.get(group) if group else None
     levels = [level for level in (own, template, group_settings, settings.defaults) if level is not None]
     quotas = [
@@ -32,7 +39,10 @@ def build_allowance(
     ]
     models = next((level.models for level in levels if level.models is not None), None)
     max_tokens = next((level.max_tokens for level in levels if level.max_tokens is not None), None)
-    without = Allowance((), (), models, max_tokens, *(False,) * 4)
+    may_prefer = next((level.preferences for level in levels if level.preferences is not None), False)
+    preferring = [preferred, *levels] if preferred is not None and may_prefer else levels
+    preferences = join_preferences(preferring, settings.use_cases)
+    without = Allowance((), (), models, max_tokens, *(False,) * 4, preferences, may_prefer)
     return _with_quotas(without, scopes_of(user, group), tuple(quotas))
 
 

@@ -1,10 +1,13 @@
 """Read the body within its bounds of size and time, then parse it once."""
 
+from typing import Any
+
 from proxy.core.errors import ApiError, CallerError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError
 from proxy.pipeline.request.headers import pick_headers
 from proxy.pipeline.request.tags import read_tags
+from proxy.pipeline.routing.preferences import default_model
 from proxy.pipeline.values.request_headers import Headers
 from proxy.wire.body import BodyError, parse_body
 
@@ -19,6 +22,12 @@ _JSON_TYPES = frozenset(
         "application/x-www-form-urlencoded",
         "application/octet-stream",
     }
+)
+
+
+_NO_DEFAULT = (
+    " You have no default model: the operator sets one as default_model, for you, your group, or everybody"
+    " under defaults."
 )
 
 
@@ -67,14 +76,37 @@ def parse_request(context: RequestContext, raw: bytes) -> None:
     """Parse what the request asks: body, checked for its endpoint, tags and headers; raises CallerError."""
     try:
         body = parse_body(raw)
+    except BodyError as error:
+        raise _refused(error) from None
+    try:
         context.endpoint.check(body)
     except BodyError as error:
-        raise CallerError(400, error.code, str(error), param=error.param) from None
+        body = _with_default_model(context, body, error)
     context.body, context.size_bytes, context.asked = body, len(raw), body["model"]
     request_headers = context.downstream.request_headers
     if request_headers.sent is None:
         pick_headers(request_headers)
     context.tags = read_tags(request_headers, body)
+
+
+def _refused(error: BodyError, advice: str = "") -> CallerError:
+    return CallerError(400, error.code, f"{error}{advice}", param=error.param)
+
+
+def _with_default_model(context: RequestContext, body: dict[str, Any], error: BodyError) -> dict[str, Any]:
+    """Return the checked body with the user's default model if that is all that it lacks; raises CallerError."""
+    if error.param != "model" or body.get("model") not in (None, ""):
+        raise _refused(error)
+    tags, routes = read_tags(context.downstream.request_headers, body), context.snapshot.routes
+    model = default_model(context.identity.allowance.preferences, routes.use_cases, tags.use_case)
+    if model is None:
+        raise _refused(error, _NO_DEFAULT)
+    filled = {**body, "model": model}
+    try:
+        context.endpoint.check(filled)
+    except BodyError as other:
+        raise _refused(other) from None
+    return filled
 
 
 def _check_headers(headers: Headers) -> None:

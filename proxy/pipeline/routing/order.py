@@ -8,7 +8,7 @@ from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.route import Route, Target
 from proxy.policy.pricing import read_facts
-from proxy.policy.target_order import Candidate, Order, order, read_needs
+from proxy.policy.target_order import Candidate, Order, RankedTarget, order, read_needs
 
 _PLAIN_BYTES = 16_384  # at 8 bytes a token a prompt of so many fits into every model's context
 _DEMANDS = frozenset(("tools", "functions", "response_format"))
@@ -16,7 +16,9 @@ _DEMANDS = frozenset(("tools", "functions", "response_format"))
 
 def order_targets(context: RequestContext, route: Route, services: Services) -> Route:
     """Return the route with its targets in the order in which they are asked."""
-    if len(route.targets) == 1 or (route.select == "ordered" and _is_plain(route, context.size_bytes)):
+    if len(route.targets) == 1:
+        return replace(route, targets=(_alone(route.targets[0]),)) if route.only_first else route
+    if route.select == "ordered" and not route.only_first and _is_plain(route, context.size_bytes):
         return route
     return ordered_targets(context, route, services)[0]
 
@@ -29,7 +31,16 @@ def ordered_targets(context: RequestContext, route: Route, services: Services) -
     found = order(route.select, candidates, needs, random.random())  # noqa: S311 - it shares requests out, no secret
     placed = tuple(asked[one.position] for one in found.placed)
     static = tuple(target for target in route.targets if target.static is not None)
-    return replace(route, targets=placed + static), found
+    targets = placed + static
+    if not route.only_first:
+        return replace(route, targets=targets), found
+    others = tuple(RankedTarget(one.position, "fallback is off") for one in found.placed[1:])
+    return replace(route, targets=(_alone(targets[0]),)), Order(found.placed[:1], found.left_out + others, found.note)
+
+
+def _alone(target: Target) -> Target:
+    """Return a target without the models that its provider would fall back on by itself."""
+    return replace(target, handed=()) if target.handed else target
 
 
 def _is_plain(route: Route, size_bytes: int) -> bool:

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from proxy.core.errors import CallerError
+from proxy.pipeline.routing.preferences import with_preferences
 from proxy.pipeline.routing.targets import RouteTable, TargetsByName
 from proxy.pipeline.values.identity import Identity
 from proxy.pipeline.values.preset import PresetRow
@@ -30,8 +31,9 @@ def plan_route(
     presets, targets_of, use_cases = table
     model: str = body["model"]
     name = model
+    preferences = identity.allowance.preferences
     if model not in presets and asked_use_case is not None:
-        name = use_cases.get(asked_use_case, model)
+        name = (use_cases if preferences is None else preferences.use_cases).get(asked_use_case, model)
     others = endpoint.others(body)
     if identity.allowance.models is not None:
         for asked in (name, *others):
@@ -39,19 +41,29 @@ def plan_route(
                 raise _not_allowed(asked, identity)
     preset = presets.get(name)
     if preset is None and not others:
-        return Route((targets_of[model],), body, model, asked_use_case, endpoint=endpoint)
+        route = Route((targets_of[model],), body, model, asked_use_case, endpoint=endpoint)
+        return route if preferences is None else with_preferences(route, preferences, lists_models=False)
     targets = preset.targets if preset is not None else (targets_of[model],)
     if others:  # the provider must not try them itself: each attempt is priced and booked here
         body = endpoint.without_others(body)
         targets = _with_others(targets, others, presets, targets_of)
     if endpoint.kind != "chat":
         targets = _asked(targets, name)
-    if preset is None:
-        return Route(targets, body, model, asked_use_case, endpoint=endpoint)
+    route = (
+        Route(targets, body, model, asked_use_case, endpoint=endpoint)
+        if preset is None
+        else _preset_route(preset, targets, body, asked_use_case, endpoint)
+    )
+    return route if preferences is None else with_preferences(route, preferences, lists_models=bool(others))
+
+
+def _preset_route(
+    preset: PresetRow, targets: tuple[Target, ...], body: dict[str, Any], asked_use_case: str | None, endpoint: Endpoint
+) -> Route:
     return Route(
         targets,
         _under(preset, body, endpoint),
-        model,
+        body["model"],
         preset.use_case if preset.is_limited else asked_use_case or preset.use_case,
         preset.name,
         preset.select,

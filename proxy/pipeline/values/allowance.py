@@ -3,6 +3,7 @@
 import fnmatch
 from dataclasses import dataclass
 
+from proxy.pipeline.values.preferences import Preferences
 from proxy.policy.quota import Quota
 
 
@@ -16,6 +17,8 @@ class Allowance:
     has_tokens: bool
     has_hard_tokens: bool
     has_soft: bool = False  # on cost or tokens
+    preferences: Preferences | None = None  # None: nothing is filled in, and every route stays as it is
+    may_prefer: bool = False  # they may set preferences of their own
 
     def allows(self, model: str) -> bool:
         """Return whether a model or preset may be used."""

@@ -35,6 +35,7 @@ class Route:
     use_case: what it is booked under. asked: the body that the client sent; None: body is that. max_tokens: the most
     that may be asked for, where a limit says so. maxima: that as each target takes it, by provider and model, where it
     is the proxy that writes it; None: it is left out there. deadline_s: for the whole of it; None: routing.deadline_s.
+    only_first: once the targets are in order all but the first are left out.
     """
 
     targets: tuple[Target, ...]
@@ -50,6 +51,7 @@ class Route:
     check_moves_on: bool = False  # what it is not goes to the next target, where it is not streamed
     endpoint: Endpoint = CHAT
     maxima: Mapping[tuple[str, str], int | None] | None = None
+    only_first: bool = False
 
     @property
     def sent(self) -> Mapping[str, Any]:
