@@ -19,6 +19,7 @@ from proxy.config.schema import Settings
 from proxy.core.clock import SystemClock
 from proxy.core.errors import LedgerError, SetupError
 from proxy.jobs.hold_watch import HoldWatch
+from proxy.jobs.keep_refusals import KeepRefusals
 from proxy.jobs.model_refresh import refresh_models
 from proxy.jobs.part_watch import watch_parts
 from proxy.jobs.retention import Retention
@@ -30,6 +31,7 @@ from proxy.pipeline.admission.limiter import Limiter, MemoryLimiter
 from proxy.pipeline.admission.missing_limits import MissingLimit
 from proxy.pipeline.counters import Counters
 from proxy.pipeline.events import Publisher
+from proxy.pipeline.refusal_log import RefusalLog
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.provider_health import Health
@@ -103,6 +105,7 @@ class App:
         self.model_lists: ModelLists
         self.pending: SettlePending
         self.holds: HoldWatch
+        self.refusals: KeepRefusals
         self.port = 0
         self.taken_up = 0  # requests that the last run left open
 
@@ -154,7 +157,7 @@ class App:
         limiter = snapshots.limiter = await self._open_limiter(settings)
         lately_ms = self._clock.now_ms() - _LATELY_MS
         self.health.seed(await asyncio.to_thread(self.reports.recent_attempts, lately_ms))
-        counters = Counters()
+        counters, refusal_log = Counters(), RefusalLog()
         self.pending = SettlePending(self.ledger, self.live, self._clock, limiter, counters)
         self._stack.push_async_callback(self.pending.close)
         self._services = Services(
@@ -169,6 +172,11 @@ class App:
             counters=counters,
             events=Publisher(counters),
         )
+        self.refusals = KeepRefusals(
+            refusal_log, self.ledger, self.reports, self.live, self._clock, lambda: self._clock.problem
+        )
+        self._stack.push_async_callback(self.refusals.close)
+        self.services.events.refusal_subscribers = (refusal_log,)
         self.holds = HoldWatch(self.services, self.pending)
 
     async def _serve(self, settings: Settings) -> None:
@@ -185,6 +193,7 @@ class App:
         self._runner.start("watch_access_log", lambda: watch_parts(self._lines(), self._renew_access_log))
         retention = Retention(self.ledger, self.reports, self.live, self._clock, lambda: self._clock.problem)
         self._runner.start("retention", retention.run)
+        self._runner.start("keep_refusals", self.refusals.run)
         self._stack.push_async_callback(self._runner.close)
         gc.collect()
         gc.freeze()

@@ -291,10 +291,32 @@ class RetentionSettings(Block):
         "Nothing is removed unless you say so; a million requests take about 350 MB.",
     )
 
+    refusals: KeptFor = setting(
+        "90d",
+        "How long refused requests and failed authentications are kept, in days like 90d, or forever.",
+        "A quarter, in which somebody may still ask why.",
+    )
+    refusals_max: Whole = setting(
+        200_000,
+        "How many of them are kept at most, the newest.",
+        "About 60 MB; a flood of wrong tokens fills no disk.",
+        ge=1000,
+        le=100_000_000,
+    )
+
     @property
     def rows_days(self) -> int | None:
         """Return for how many days rows are kept; None: forever."""
-        return None if self.rows == FOREVER else int(self.rows.removesuffix("d"))
+        return _days(self.rows)
+
+    @property
+    def refusals_days(self) -> int | None:
+        """Return for how many days refusals are kept; None: forever."""
+        return _days(self.refusals)
+
+
+def _days(kept: str) -> int | None:
+    return None if kept == FOREVER else int(kept.removesuffix("d"))
 
 
 def typed_status(value: object) -> object:

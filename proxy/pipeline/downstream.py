@@ -32,6 +32,11 @@ class Downstream(Protocol):
         ...
 
     @property
+    def address(self) -> str:
+        """Return where the client is, of IPv6 its network; empty where it is on this machine without an address."""
+        ...
+
+    @property
     def body(self) -> bytes | None:
         """Return all of the body, or None where it is still to be read."""
         ...

@@ -20,13 +20,25 @@ class Subscriber(Protocol):
         ...
 
 
-class Publisher:
-    """Hands each event to all subscribers, in order; one that fails keeps it from nobody else."""
+class RefusalSubscriber(Protocol):
+    """Hears only of requests without a row, on the event loop: an ended request costs nothing for its sake."""
 
-    __slots__ = ("failures", "subscribers")
+    def refused(self, event: RequestRefused) -> None:
+        """Handle a request that was answered with an error and has no row."""
+        ...
+
+
+class Publisher:
+    """Hands each event to all subscribers, in order; one that fails keeps it from nobody else.
+
+    refusal_subscribers hear of refusals only, after the others.
+    """
+
+    __slots__ = ("failures", "refusal_subscribers", "subscribers")
 
     def __init__(self, *subscribers: Subscriber) -> None:
         self.subscribers: tuple[Subscriber, ...] = subscribers
+        self.refusal_subscribers: tuple[RefusalSubscriber, ...] = ()
         self.failures = 0  # of subscribers, since the start
 
     def finished(self, event: RequestFinished) -> None:
@@ -38,7 +50,7 @@ class Publisher:
                 log.exception("event.subscriber_failed", extra={"subscriber": type(subscriber).__name__})
 
     def refused(self, event: RequestRefused) -> None:
-        for subscriber in self.subscribers:
+        for subscriber in (*self.subscribers, *self.refusal_subscribers):
             try:
                 subscriber.refused(event)
             except Exception:

@@ -11,6 +11,7 @@ from proxy.core.errors import TollkeeperError
 from proxy.core.inline_future import InlineFuture
 from proxy.storage.audit import Actor
 from proxy.storage.labels import Labels
+from proxy.storage.refusals import RefusalRow
 from proxy.storage.rows import (
     AttemptEnd,
     AttemptRow,
@@ -110,6 +111,14 @@ class Ledger(Protocol):
 
     async def remove_rows(self, ids: Sequence[int]) -> int:
         """Remove requests that have ended, with all that is theirs; return how many went. Their sums stay."""
+        ...
+
+    async def add_refusals(self, rows: Sequence[RefusalRow]) -> None:
+        """Write requests that were refused and have no row; one that is there already stays as it is."""
+        ...
+
+    async def remove_refusals(self, upto_id: int, count: int) -> int:
+        """Remove the oldest refusals, up to an id and count at most; return how many went."""
         ...
 
     async def flush(self) -> None:

@@ -292,6 +292,10 @@ class Reports(UserReader, Protocol):
         """Return the ids of up to count rows that may go, from after_id on."""
         ...
 
+    def surplus_refusal(self, before_ms: int, count_max: int) -> int | None:
+        """Return the newest refusal older than before_ms or behind count_max newer ones; None: there is none."""
+        ...
+
     def check(self) -> LedgerCheck:
         """Look over the whole ledger for damage."""
         ...

@@ -27,6 +27,7 @@ class MemoryDownstream:
         """pieces: those of the body; it raises ConnectionError where the body breaks off."""
         self.request_headers = RequestHeaders(CIMultiDict(headers))
         self.path = path
+        self.address = ""
         self.body: bytes | None = None
         self.status = 0
         self.headers: dict[str, str] = {}
@@ -129,6 +130,7 @@ class LineDownstream:
         asked: dict[str, Any] = json.loads(line)
         self.request_headers = RequestHeaders(CIMultiDict(asked["headers"]))
         self.path: str = asked["path"]
+        self.address = ""
         self.body: bytes | None = base64.b64decode(asked["body"])
         self._answers = answers
         self._answer: dict[str, Any] = {}

@@ -28,6 +28,7 @@ from proxy.storage.audit import Actor
 from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import Done, EndedTwiceError, LedgerUnavailableError
+from proxy.storage.refusals import RefusalRow
 from proxy.storage.removal import RemovalPlan, removable
 from proxy.storage.reports import (
     BackupError,
@@ -56,6 +57,7 @@ from proxy.storage.rows import (
     StoredKey,
     UnfinishedAttempt,
     UnfinishedRequest,
+    id_floor,
     id_text,
 )
 from proxy.storage.users import (
@@ -136,6 +138,7 @@ class Store:
     hashes: dict[str, str] = field(default_factory=dict)
     labels: Labels = field(default_factory=lambda: Labels("UTC", "USD", "1"))
     users_changed_ms: int | None = None
+    refusals: dict[int, RefusalRow] = field(default_factory=dict)
     newest_id: int = 0
 
 
@@ -291,7 +294,7 @@ class MemoryLedger:
 
     def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
         self.store = store
-        self.ids = RequestIds(store.newest_id)
+        self.ids = RequestIds(max([store.newest_id, *store.refusals]))
         self.is_down = False
         self._loop = loop
         self._users = MemoryUsers(store)
@@ -419,6 +422,18 @@ class MemoryLedger:
         gone = [id_ for id_ in ids if id_ in self.store.requests and self.store.requests[id_].has_ended]
         for id_ in gone:
             self.store.requests.pop(id_)
+        return len(gone)
+
+    async def add_refusals(self, rows: Sequence[RefusalRow]) -> None:
+        self._check()
+        for row in rows:
+            self.store.refusals.setdefault(row.id, row)
+
+    async def remove_refusals(self, upto_id: int, count: int) -> int:
+        self._check()
+        gone = [id_ for id_ in sorted(self.store.refusals) if id_ <= upto_id][:count]
+        for id_ in gone:
+            self.store.refusals.pop(id_)
         return len(gone)
 
     async def flush(self) -> None:
@@ -582,6 +597,10 @@ class MemoryReports(MemoryUsers):
             and booked.row.user not in plan.users
             and booked.row.group_name not in plan.groups
         ][:count]
+
+    def surplus_refusal(self, before_ms: int, count_max: int) -> int | None:
+        ids = sorted(self._store.refusals, reverse=True)
+        return max([*ids[count_max : count_max + 1], *(id_ for id_ in ids if id_ < id_floor(before_ms))], default=None)
 
     def check(self) -> LedgerCheck:
         rows = self._rows()

@@ -16,6 +16,7 @@ from proxy.storage.audit import Actor
 from proxy.storage.export import Selection
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import EndedTwiceError, Ledger, LedgerUnavailableError
+from proxy.storage.refusals import RefusalRow
 from proxy.storage.reports import BackupError
 from proxy.storage.rows import HOUR_MS, KeyHashes, OpenRow, Reserved, id_text
 from proxy.storage.sqlite.ledger import open_ledger
@@ -307,3 +308,41 @@ async def test_a_closed_ledger_takes_nothing(opened: OpenNew) -> None:
     with pytest.raises(LedgerUnavailableError):
         await ledger.operate("users.add", now_ms=0, actor=ROOT, fields={"name": "x"})
     assert reports.list_users() == []
+
+
+def refusal(id_: int, **changes: Any) -> RefusalRow:
+    row = RefusalRow(
+        id=id_,
+        started_ms=id_ >> 21,
+        user="anna",
+        group_name=None,
+        token_id="t",
+        address="10.0.0.7",
+        endpoint="chat/completions",
+        requested_model="m",
+        use_case=None,
+        session_id=None,
+        status=402,
+        error="insufficient_quota",
+        param=None,
+        fault="caller",
+        reason="It is spent.",
+        limit_json=None,
+        duration_ms=1,
+    )
+    return row._replace(**changes)
+
+
+async def test_refusals_are_kept_once_and_bounded(opened: OpenNew) -> None:
+    async with opened() as (ledger, reports):
+        ids = [ledger.ids.next(START_MS + n * DAY_MS) for n in range(5)]
+        await ledger.add_refusals([refusal(id_) for id_ in ids])
+        await ledger.add_refusals([refusal(ids[0], user="another")])  # as after a write that was answered too late
+        assert reports.surplus_refusal(0, 5) is None
+        assert reports.surplus_refusal(0, 3) == ids[1]
+        assert reports.surplus_refusal(START_MS + 3 * DAY_MS, 3) == ids[2]
+        assert await ledger.remove_refusals(ids[2], 2) == 2
+        assert await ledger.remove_refusals(ids[2], 2) == 1
+        assert reports.surplus_refusal(START_MS + 3 * DAY_MS, 2) is None
+    async with opened() as (ledger, _):
+        assert ledger.ids.next(0) > ids[-1]  # an id is that of one request, refused or not

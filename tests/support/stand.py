@@ -94,7 +94,7 @@ def sqlite_ledger(app: App) -> SqliteLedger:
 
 
 def _empty(connection: sqlite3.Connection) -> None:
-    for table in ("requests", "attempt_rows", "usage_hourly", "adjustments"):
+    for table in ("requests", "attempt_rows", "usage_hourly", "adjustments", "refusals"):
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 - the names stand in the line above
 
 

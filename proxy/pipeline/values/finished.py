@@ -36,6 +36,7 @@ class RequestRefused(NamedTuple):
 
     fault: whose it is. reason: the text of the answer, where every word of it is ours. duration_ms: until the answer.
     limit: the figures of the limit that refused; None: no limit did.
+    address: where it came from, of IPv6 the network; empty over the Unix socket.
     """
 
     request_id: str
@@ -50,3 +51,8 @@ class RequestRefused(NamedTuple):
     fault: str
     duration_ms: int
     limit: LimitFigures | None = None
+    address: str = ""
+    group_name: str | None = None
+    token_id: str | None = None
+    use_case: str | None = None
+    session_id: str | None = None

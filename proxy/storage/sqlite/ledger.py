@@ -11,6 +11,7 @@ from proxy.storage.admin_operations import CHANGES
 from proxy.storage.audit import Actor
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import Done
+from proxy.storage.refusals import RefusalRow
 from proxy.storage.rows import (
     AttemptEnd,
     AttemptRow,
@@ -29,6 +30,7 @@ from proxy.storage.sqlite.connect import connect_owner, make_private_file
 from proxy.storage.sqlite.idempotency import find_key, note_key
 from proxy.storage.sqlite.labels import set_labels
 from proxy.storage.sqlite.lock import OwnerLock
+from proxy.storage.sqlite.refusals import add_refusals, remove_refusals
 from proxy.storage.sqlite.retention import remove_rows
 from proxy.storage.sqlite.stores import SqliteStores
 from proxy.storage.sqlite.unfinished import read_state, read_unfinished
@@ -36,6 +38,9 @@ from proxy.storage.sqlite.users import SqliteUsers
 from proxy.storage.sqlite.writer import Writer
 
 T = TypeVar("T")
+
+# an id is that of one request, whichever of the tables it is in
+_LAST_IDS = ("SELECT ifnull(max(id), 0) FROM requests", "SELECT ifnull(max(id), 0) FROM refusals")
 
 
 class SqliteLedger:
@@ -48,7 +53,7 @@ class SqliteLedger:
         self._lock = lock
         self._writer = writer
         self._loop = loop
-        last = connection.execute("SELECT ifnull(max(id), 0) FROM requests").fetchone()[0]
+        last = max(connection.execute(query).fetchone()[0] for query in _LAST_IDS)
         self.ids = RequestIds(last)
 
     @property
@@ -107,6 +112,12 @@ class SqliteLedger:
 
     async def remove_rows(self, ids: Sequence[int]) -> int:
         return await self.change(lambda connection: remove_rows(connection, ids))
+
+    async def add_refusals(self, rows: Sequence[RefusalRow]) -> None:
+        await self.change(lambda connection: add_refusals(connection, rows))
+
+    async def remove_refusals(self, upto_id: int, count: int) -> int:
+        return await self.change(lambda connection: remove_refusals(connection, upto_id, count))
 
     async def flush(self) -> None:
         await self.change(lambda _: None)

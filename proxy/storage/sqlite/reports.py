@@ -31,6 +31,7 @@ from proxy.storage.sqlite.backup import Progress, copy_ledger
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.export import slices
 from proxy.storage.sqlite.labels import read_labels
+from proxy.storage.sqlite.refusals import surplus_refusal
 from proxy.storage.sqlite.retention import find_removable, plan_removal, readable_rows
 from proxy.storage.sqlite.unfinished import read_unfinished
 from proxy.storage.sqlite.users import SqliteUsers
@@ -161,6 +162,10 @@ class SqliteReports:
     def removable(self, plan: RemovalPlan, after_id: int, count: int) -> list[int]:
         with self._reader() as connection:
             return find_removable(connection, plan, after_id, count)
+
+    def surplus_refusal(self, before_ms: int, count_max: int) -> int | None:
+        with self._snapshot() as connection:
+            return surplus_refusal(connection, before_ms, count_max)
 
     def check(self) -> LedgerCheck:
         with closing(open_reader(self._path)) as connection:

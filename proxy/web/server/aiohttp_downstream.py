@@ -9,6 +9,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError, Reply
 from proxy.pipeline.values.request_headers import RequestHeaders
+from proxy.web.server.peer import address_of
 from proxy.web.server.response import UNSENT_MAX_BYTES, BegunResponse, RawResponse, chunk, stream_head, whole_bytes
 
 
@@ -24,6 +25,10 @@ class AiohttpDownstream:
     @property
     def path(self) -> str:
         return self.request.raw_path
+
+    @property
+    def address(self) -> str:
+        return address_of(self.request.transport)
 
     @property
     def body(self) -> bytes | None:

@@ -13,6 +13,7 @@ class CollectingDownstream:
 
     def __init__(self, path: str, headers: Mapping[str, str], body: bytes) -> None:
         self.path = path
+        self.address = ""
         self.request_headers = RequestHeaders(CIMultiDict(headers))
         self.body: bytes | None = body
         self.status = 0

@@ -7,6 +7,7 @@ from typing import Protocol
 from proxy.core.latch import Latch
 from proxy.pipeline.downstream import BodyTooLargeError, Reply
 from proxy.pipeline.values.request_headers import RequestHeaders
+from proxy.web.server.peer import address_of
 from proxy.web.server.response import UNSENT_MAX_BYTES, RawResponse, StreamEnd, stream_head, whole_bytes
 
 
@@ -45,6 +46,10 @@ class FastDownstream:
     @property
     def path(self) -> str:
         return self._connection.path
+
+    @property
+    def address(self) -> str:
+        return address_of(self._connection.transport)
 
     async def read_body(self, max_bytes: int, timeout_s: float) -> bytes:  # noqa: ARG002 - it has come
         if len(self.body) > max_bytes:

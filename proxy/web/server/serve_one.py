@@ -3,15 +3,15 @@
 import logging
 from collections.abc import Awaitable, Callable
 
-from proxy.core.errors import ApiError, CallerError, OwnError
+from proxy.core.errors import ApiError, OwnError
 from proxy.pipeline.access_log import AccessLog
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.relay.final_error import answer_inside
 from proxy.pipeline.snapshot import Snapshot
-from proxy.pipeline.values.finished import RequestRefused
 from proxy.web.deps import Deps
 from proxy.web.errors import error_reply
+from proxy.web.server.refusal import refusal_of
 from proxy.web.server.request_path import known_words
 from proxy.web.server.response import RawResponse
 
@@ -42,35 +42,24 @@ async def serve_one(context: RequestContext, deps: Deps, check: Check, answer: H
             _log_served(context, reply, deps.services.access)
     except ApiError as error:
         if not context.is_logged:
-            deps.services.events.refused(_refusal_of(context, known_words(context.downstream.path), error))
+            _tell_refusal(context, deps, error)
         return answer_inside(context, error) if context.reply is not None else error_reply(context, error)
     except Exception:
         log.exception("request.failed", extra={"request_id": context.request_id})
         if context.began:  # half an answer is sent: a second one would be read as its rest
             context.cut()
         context.told = dict  # the headers of limits may be what failed
-        return error_reply(context, _internal_error(context.request_id))
+        failure = _internal_error(context.request_id)
+        if not context.is_logged:
+            _tell_refusal(context, deps, failure)
+        return error_reply(context, failure)
     return reply
 
 
-def _refusal_of(context: RequestContext, path: str, error: ApiError) -> RequestRefused:
-    """Return the event of a request that an error answers. path: without what a client made up."""
-    is_ours = isinstance(error, CallerError | OwnError) and error.code != "model_not_found"
-    fault = "caller" if isinstance(error, CallerError) else "ours" if isinstance(error, OwnError) else "provider"
-    return RequestRefused(
-        request_id=context.request_id,
-        at_ms=context.clock.now_ms(),
-        user=context.user,
-        path=path,
-        model=context.asked,
-        status=error.status,
-        code=error.code,
-        param=error.param,
-        reason=error.message if is_ours else None,
-        fault=fault,
-        duration_ms=int((context.clock.monotonic_s() - context.started_s) * 1000),
-        limit=error.limit,
-    )
+def _tell_refusal(context: RequestContext, deps: Deps, error: ApiError) -> None:
+    services = deps.services
+    path = known_words(context.downstream.path)
+    services.events.refused(refusal_of(context, path, error, services.live.current.directory))
 
 
 def _log_served(context: RequestContext, reply: Reply, access: AccessLog | None) -> None:

@@ -18,4 +18,28 @@ INSERT INTO audit_entries SELECT id, ts_ms, actor, '', action, subject, NULL, de
 DROP TABLE audit;
 ALTER TABLE audit_entries RENAME TO audit;
 
+-- refusals: requests that were answered with an error and have no row in requests, failed authentications among them. An
+-- id stands in one of the two tables. Written once a second, and bounded in number. Under a flood a row may stand for many
+-- alike: more is how many besides the request that it names. No text of a client or a provider but for names, cut to size.
+CREATE TABLE refusals (
+    id INTEGER PRIMARY KEY,             -- of the request
+    started_ms INTEGER NOT NULL,
+    user TEXT,                          -- NULL: not known, or (with more) not one alone
+    group_name TEXT,
+    token_id TEXT,
+    address TEXT NOT NULL,              -- that it came from; '' over the Unix socket; of a row with more its network
+    endpoint TEXT NOT NULL,
+    requested_model TEXT,
+    use_case TEXT,
+    session_id TEXT,
+    status INTEGER NOT NULL,
+    error TEXT NOT NULL,                -- a code of docs/reference/errors.md
+    param TEXT,
+    fault TEXT NOT NULL,                -- caller, provider or ours
+    reason TEXT,                        -- the text of the answer, where every word of it is ours
+    limit_json TEXT,                    -- JSON object: the limit that refused, and its figures
+    duration_ms INTEGER NOT NULL,
+    more INTEGER NOT NULL DEFAULT 0 CHECK (more >= 0)
+) STRICT;
+
 PRAGMA user_version = 8;
