@@ -16,7 +16,7 @@ from proxy.core.errors import CallerError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.identity.authenticate import credential
-from proxy.storage.admin_operations import OPERATIONS, READS
+from proxy.storage.admin_operations import READS
 from proxy.storage.audit import Actor
 from proxy.storage.ledger import LedgerUnavailableError
 from proxy.storage.users import MissingError, UserError
@@ -33,6 +33,10 @@ from proxy.web.server.peer import address_of, socket_user
 
 log = logging.getLogger("tollkeeper.web")
 
+CALLS = (  # POST <noun>/<verb>, from before there were resources: a list that grows no more
+    *("users.list", "users.show", "users.add", "users.set", "users.stop", "users.remove"),
+    *("tokens.list", "tokens.add", "tokens.set", "tokens.rotate", "tokens.remove"),
+)
 _ASKED: Mapping[str, Callable[[RequestContext, Deps, Mapping[str, Any]], Awaitable[Any]]] = {
     "backup": backup,
     "explain": explain_for,
@@ -91,7 +95,7 @@ def _too_many_tries(after_s: int) -> CallerError:
 async def admin(context: RequestContext, deps: Deps, operator: Operator, method: str, path: str) -> Reply:
     """Answer a request by its resource, or run an older POST <noun>/<verb>; path: below /admin/v1/, with its query."""
     name = path.partition("?")[0].replace("/", ".")
-    if method == "POST" and (name in OPERATIONS or name in _ASKED or name == "reload"):
+    if method == "POST" and (name in CALLS or name in _ASKED or name == "reload"):
         return await _call(context, deps, operator, name)
     reply = await run_route(context, deps, operator, TABLE, method, path)
     if reply is None:
@@ -130,7 +134,7 @@ async def _call(context: RequestContext, deps: Deps, operator: Operator, name: s
 
 def _listed() -> str:
     resources = sorted({f"{PREFIX}{route.segments[0]}" for route in TABLE.routes})
-    calls = (PREFIX + name.replace(".", "/") for name in (*OPERATIONS, *_ASKED, "reload"))
+    calls = (PREFIX + name.replace(".", "/") for name in (*CALLS, *_ASKED, "reload"))
     return f"There are: {', '.join(resources)}; and by POST {', '.join(calls)}."
 
 
