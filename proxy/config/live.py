@@ -49,7 +49,7 @@ class LiveConfig(Generic[S]):
         self._poll_s = poll_s
         self._commit = commit
         self._swapped = swapped  # called when other settings are in force
-        self._snapshot: S | None = None
+        self.current: S  # from start() on; read five times a request, so it is no property
         self._loaded: LoadedConfig | None = None
         self._problem: str | None = None
         self._refused = ""  # fingerprint or text of what was refused last, so that it is logged once
@@ -58,12 +58,6 @@ class LiveConfig(Generic[S]):
         self._ticks = 0
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
-
-    @property
-    def current(self) -> S:
-        if self._snapshot is None:
-            raise RuntimeError("start() was not awaited")
-        return self._snapshot
 
     @property
     def loaded(self) -> LoadedConfig:
@@ -163,7 +157,7 @@ class LiveConfig(Generic[S]):
 
     def _put_in_force(self, snapshot: S) -> None:
         self._commit(snapshot)
-        self._snapshot = snapshot
+        self.current = snapshot
 
     def _accept(self) -> None:
         self._problem = None

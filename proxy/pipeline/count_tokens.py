@@ -3,6 +3,7 @@
 from proxy.core.errors import ApiError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
+from proxy.pipeline.errors import draining
 from proxy.pipeline.identity.authenticate import identify
 from proxy.pipeline.relay.response_headers import free_headers
 from proxy.pipeline.request.body import read_body
@@ -29,6 +30,8 @@ async def pass_on_count(context: RequestContext, services: Services) -> Reply:
 
     Nothing is reserved, for nothing is spent; users who may not use a model may not ask this either.
     """
+    if services.draining:
+        raise draining()
     snapshot = context.snapshot = services.live.current
     identity = identify(context, snapshot.directory)
     await read_body(context)

@@ -4,6 +4,7 @@ from proxy.pipeline.admission.bookable_targets import keep_bookable
 from proxy.pipeline.admission.reserve import reserve
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
+from proxy.pipeline.errors import draining
 from proxy.pipeline.failover import find_answer
 from proxy.pipeline.idempotency import idempotency
 from proxy.pipeline.identity.identify import identify, limit_to_use_case
@@ -18,6 +19,8 @@ from proxy.pipeline.upstream.hops import Hops
 
 async def run(context: RequestContext, services: Services) -> Reply:
     """Answer one request for tokens; raises ApiError where there is no answer to give."""
+    if services.draining:
+        raise draining()
     services.in_flight.add(context)  # shutdown waits until it has ended
     try:
         context.snapshot = services.live.current

@@ -55,13 +55,13 @@ class Breaker:
         "_failures_in_row",
         "_half_open_s",
         "_opened_count",
-        "_pass",
         "_probes_out",
         "_rules",
         "_state",
         "_until_s",
         "_witnesses",
         "is_closed",
+        "pass_",
     )
 
     def __init__(self, rules: BreakerRules, witnesses: Witnesses | None = None) -> None:
@@ -69,7 +69,7 @@ class Breaker:
         self._rules = rules
         self._state: State = "closed"
         self.is_closed = True  # it lets all through; only reports change that
-        self._pass = 1
+        self.pass_ = 1
         self._attempts = RollingCount(rules.window_s)
         self._failures_in_row = 0
         self._cooldown_s = rules.cooldown_s
@@ -91,7 +91,7 @@ class Breaker:
         is the success.
         """
         if self.is_closed:
-            return self._pass
+            return self.pass_
         self._cool(now_s)
         if self._state == "open":
             return 0
@@ -101,12 +101,12 @@ class Breaker:
                 return 0
             self._enter("half_open", now_s)
         self._probes_out += 1
-        return self._pass
+        return self.pass_
 
     def succeeded(self, now_s: float, pass_: int, user: str) -> None:
         """Record an answer, and who got it."""
         self._witnesses.served(user, now_s)
-        if pass_ != self._pass:
+        if pass_ != self.pass_:
             return
         if self._state == "half_open":
             self._enter("closed", now_s)
@@ -121,7 +121,7 @@ class Breaker:
         witness: whose request met it; None: nothing of one was sent.
         """
         is_new = self._witnesses.failed(witness, now_s)
-        if pass_ != self._pass:
+        if pass_ != self.pass_:
             return
         if not is_new or (self._state == "half_open" and not self._witnesses.are_many(now_s)):
             self.cancelled(now_s, pass_)
@@ -136,7 +136,7 @@ class Breaker:
 
     def cancelled(self, now_s: float, pass_: int) -> None:  # noqa: ARG002 - all three ends of a pass are called alike
         """Return a pass whose attempt proved nothing: the client went away, or the request itself was at fault."""
-        if pass_ == self._pass and self._state == "half_open":
+        if pass_ == self.pass_ and self._state == "half_open":
             self._probes_out -= 1
 
     def set_aside(self, now_s: float, for_s: float) -> None:
@@ -184,7 +184,7 @@ class Breaker:
     def _enter(self, state: State, now_s: float) -> None:
         self._state = state
         self.is_closed = state == "closed"
-        self._pass += 1
+        self.pass_ += 1
         self._probes_out = 0
         self._half_open_s = now_s
         self._opened_count += state == "open"

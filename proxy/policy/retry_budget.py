@@ -1,5 +1,7 @@
 """How many retries a provider gets, so that they do not multiply an outage. Pure: time is passed in."""
 
+from collections.abc import Callable
+
 from proxy.policy.rolling_count import RollingCount
 
 FLOOR = 3
@@ -11,15 +13,12 @@ _WINDOW_S = 60.0
 class RetryBudget:
     """Retries of the last minute are at most a share of the first tries of that minute, plus FLOOR."""
 
-    __slots__ = ("_percent", "_tries")
+    __slots__ = ("_percent", "_tries", "tried")
 
     def __init__(self, percent: float) -> None:
         self._percent = percent
         self._tries = RollingCount(_WINDOW_S)  # all: tries of both kinds; marked: the retries
-
-    def tried(self, now_s: float) -> None:
-        """Record a first try of a target."""
-        self._tries.add(now_s)
+        self.tried: Callable[[float], None] = self._tries.add  # records a first try of a target
 
     def take(self, now_s: float) -> bool:
         """Spend one retry of the budget; False: none is left, do not retry."""

@@ -1,6 +1,7 @@
 """Look an answer up at the provider after the fact: GET /generation?id=."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from json import JSONDecodeError, loads
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from proxy.providers.transport.base import TransportError
 _DEADLINES = Deadlines(connect_s=5, header_s=20, idle_s=20, total_s=30)
 _BODY_MAX_BYTES = 1 << 20  # a record is about 2 KB
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")  # it comes from outside and goes into a URL
+is_generation_id: Callable[[str], object] = _ID.fullmatch  # true for what may be an id
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,6 @@ class GenerationUnknownError(Exception):
 
 class GenerationUnavailableError(Exception):
     """The provider could not be asked, or its answer made no sense; nothing is known."""
-
-
-def is_generation_id(text: str) -> bool:
-    return _ID.fullmatch(text) is not None
 
 
 async def look_up(access: GenerationAccess, generation_id: str) -> GenerationRecord:

@@ -51,7 +51,7 @@ class Ledger(Protocol):
         """Return whether it still writes."""
         ...
 
-    def open(self, row: OpenRow) -> InlineFuture[None]:
+    def open(self, row: OpenRow, /) -> InlineFuture[None]:
         """Write the request and its first attempt durably: only then may a byte go upstream."""
         ...
 
@@ -68,7 +68,7 @@ class Ledger(Protocol):
         """Queue the provider's id of an attempt, so that a crash leaves something to look up."""
         ...
 
-    def end(self, end: RequestEnd, done: Done | None = None) -> InlineFuture[None]:
+    def end(self, end: RequestEnd, done: Done | None = None, /) -> InlineFuture[None]:
         """Settle, release or set pending; raises EndedTwiceError if the request has ended already.
 
         done is called after the commit, also when the awaiting one has given up.

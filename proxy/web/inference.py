@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from proxy.core.errors import CallerError, OwnError
+from proxy.core.errors import CallerError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.count_tokens import pass_on_count
 from proxy.pipeline.downstream import Reply
@@ -11,30 +11,20 @@ from proxy.web.deps import Deps
 from proxy.wire.endpoint import COUNT_TOKENS, Endpoint
 
 
-def answer_inference(context: RequestContext, deps: Deps) -> Awaitable[Reply]:
-    """Return the answer of the pipeline, to be awaited; raises OwnError 503 when the proxy is stopping."""
-    if deps.services.draining:
-        raise _draining()
-    return run(context, deps.services)
-
-
 def completions_of(endpoint: Endpoint) -> Callable[[RequestContext, Deps], Awaitable[Reply]]:
     """Return the handler of one endpoint; handlers differ only by the endpoint's row."""
 
     def handler(context: RequestContext, deps: Deps) -> Awaitable[Reply]:
         context.endpoint = endpoint
-        return answer_inference(context, deps)
+        return run(context, deps.services)
 
     return handler
 
 
 async def count_tokens(context: RequestContext, deps: Deps) -> Reply:
     """Pass on POST /v1/messages/count_tokens, which is free: nothing is booked."""
-    services = deps.services
-    if services.draining:
-        raise _draining()
     context.endpoint = COUNT_TOKENS
-    return await pass_on_count(context, services)
+    return await pass_on_count(context, deps.services)
 
 
 async def refuse_upgrade(context: RequestContext, _deps: Deps) -> Reply:
@@ -54,7 +44,3 @@ async def refuse_upgrade(context: RequestContext, _deps: Deps) -> Reply:
         should_retry=False,
         close=True,
     )
-
-
-def _draining() -> OwnError:
-    return OwnError(503, "draining", "The proxy is stopping. Try again in a moment.", retry_after_s=5, close=True)

@@ -283,5 +283,5 @@ async def test_a_first_file_with_a_mistake_keeps_the_program_from_starting(path:
     live = live_config(path)
     with pytest.raises(ConfigError, match="xyzzy"):
         await live.start()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(AttributeError):
         _ = live.current

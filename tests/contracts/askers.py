@@ -11,7 +11,7 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.web.deps import Deps
-from proxy.web.inference import answer_inference
+from proxy.web.inference import completions_of
 from proxy.web.server.serve_one import serve_one
 from tests.contracts.downstreams import LineDownstream, MemoryDownstream
 from tests.support.patience import eventually
@@ -124,7 +124,7 @@ class _RunHere:
 
 
 async def _serve(context: RequestContext, deps: Deps, downstream: MemoryDownstream | LineDownstream) -> None:
-    await serve_one(context, deps, _check_nothing, answer_inference)
+    await serve_one(context, deps, _check_nothing, completions_of(context.endpoint))
     downstream.end()
 
 

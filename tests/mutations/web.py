@@ -14,7 +14,7 @@ MUTATIONS: Final = (
     Mutation(
         "half-an-answer-with-an-end",
         "A stream that the proxy itself fails in ends as a whole one does, with an error page as its last words.",
-        (Patch("serve_one", "context.began", "False"),),
+        (Patch("reply_to_error", "context.began", "False"),),
         ("tests/contracts/test_downstream.py::test_a_failure_of_ours_in_the_middle[memory]",),
     ),
     Mutation(

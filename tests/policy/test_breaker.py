@@ -262,7 +262,7 @@ class Traffic(RuleBasedStateMachine):
     def no_more_probes_than_allowed(self) -> None:
         if not hasattr(self, "breaker") or self.breaker.state(self.now_s) != "half_open":
             return
-        current = self.breaker._pass
+        current = self.breaker.pass_
         probes = sum(pass_ == current for pass_, half_open in self.out if half_open)
         assert probes <= self.kept.probes
         assert all(pass_ <= current for pass_, _ in self.out)

@@ -11,15 +11,15 @@ def provider(stand: Stand, name: str = "openrouter", **fields: Any) -> None:
     """Change fields of a provider's row; what the health knows stays where the row stays."""
     live = stand.app.live
     rows = {**live.current.providers, name: replace(live.current.providers[name], **fields)}
-    live._snapshot = replace(live.current, providers=rows)
+    live.current = replace(live.current, providers=rows)
     stand.app.health.configure(rows.values())
 
 
 def preset(stand: Stand, row: PresetRow, **more: Any) -> None:
     live = stand.app.live
-    live._snapshot = replace(live.current, presets={**live.current.presets, row.name: row}, **more)
+    live.current = replace(live.current, presets={**live.current.presets, row.name: row}, **more)
 
 
 def routing(stand: Stand, **fields: Any) -> None:
     live = stand.app.live
-    live._snapshot = replace(live.current, routing=replace(live.current.routing, **fields))
+    live.current = replace(live.current, routing=replace(live.current.routing, **fields))

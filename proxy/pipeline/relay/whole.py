@@ -28,15 +28,18 @@ class WholeRelay(Relay):
     told: ParsedAnswer | None = None  # what it says, once it is complete; None: it is no JSON object
 
     async def run(self) -> Reply:
-        self.context.when_gone(self._gone)
+        context = self.context
+        context.on_gone = self._gone  # as when_gone() does, without the call
+        if context.gone:
+            self._gone()
         try:
             body = self.answer.whole()  # usually all of a short answer came with its head
             body = await self.read() if body is None else self.complete(body)
         except TransportError as error:
             return await self.truncated(self.note_broken(error))
         self.record_answer()
-        settlement = await self.finish(CLIENT_GONE_STATUS if self.context.gone else self.answer.status)
-        begun = self.context.reply
+        settlement = await self.finish(CLIENT_GONE_STATUS if context.gone else self.answer.status)
+        begun = context.reply
         return self.reply(body, settlement) if begun is None else await self.finish_begun(begun, body)
 
     async def finish_begun(self, response: Reply, body: bytes) -> Reply:

@@ -107,7 +107,8 @@ class ProviderHealth:
 
     def enter(self, model: str, now_s: float) -> Pass | None:
         """Acquire the passes for one attempt, which leave() returns; None: provider or model is cooling down."""
-        first = self.breaker.try_pass(now_s)
+        whole = self.breaker
+        first = whole.pass_ if whole.is_closed else whole.try_pass(now_s)
         if not first:
             return None
         breaker = self._models.get(model) if self._models else None
@@ -165,7 +166,8 @@ class ProviderHealth:
             breaker.succeeded(now_s, of_model, user)
             if not closed:
                 self._tell_closed(breaker, model)
-        self.ring.restore(key, model)
+        if self.ring.asides or self.ring.model_asides:
+            self.ring.restore(key, model)
         first_byte_s = attempt.result.first_byte_s
         latency_ms = None if first_byte_s is None else (first_byte_s - attempt.started_s) * 1000
         recent = self._recent.get(model) or self.recent(model)

@@ -44,12 +44,12 @@ async def send_attempt(context: RequestContext, attempt: Attempt, reservation: R
         except ProviderError as error:  # nothing is sent
             attempt.fail(Failure("connect", kind=NOT_OFFERED), error)
             return
+    url = provider.base_url + dialect.path(endpoint, target.model, streamed=attempt.streamed)
     headers = upstream_headers(context.downstream.request_headers, provider, attempt.key, streamed=attempt.streamed)
-    path = dialect.path(endpoint, target.model, streamed=attempt.streamed)
     attempt_result.dispatched = True  # from here on nobody knows, unless the transport does
     try:
         answer: UpstreamResponse = await provider.transport.send(
-            "POST", provider.url(path), headers, dump_body(body), attempt.deadlines
+            "POST", url, headers, dump_body(body), attempt.deadlines
         )
     except TransportError as error:
         attempt_result.dispatched = error.dispatched

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from proxy.core.inline_future import InlineFuture
 from proxy.storage.admin_operations import CHANGES
@@ -43,6 +43,14 @@ T = TypeVar("T")
 _LAST_IDS = ("SELECT ifnull(max(id), 0) FROM requests", "SELECT ifnull(max(id), 0) FROM refusals")
 
 
+class WriteEnd(Protocol):
+    """Ledger.end(), without a frame of its own."""
+
+    def __call__(self, end: RequestEnd, done: Done | None = None, /) -> InlineFuture[None]:
+        """Settle, release or set pending."""
+        ...
+
+
 class SqliteLedger:
     """The ledger on one SQLite file with one writer thread; opened by open_ledger()."""
 
@@ -55,6 +63,8 @@ class SqliteLedger:
         self._loop = loop
         last = max(connection.execute(query).fetchone()[0] for query in _LAST_IDS)
         self.ids = RequestIds(last)
+        self.open: Callable[[OpenRow], InlineFuture[None]] = writer.submit
+        self.end: WriteEnd = writer.submit
 
     @property
     def problem(self) -> str | None:
@@ -64,9 +74,6 @@ class SqliteLedger:
         """Return whether the writer is still running."""
         return self._writer.is_alive()
 
-    def open(self, row: OpenRow) -> InlineFuture[None]:
-        return self._writer.submit(row)
-
     def add_attempt(
         self, attempt: AttemptRow, before: AttemptEnd, reserved: Reserved | None = None
     ) -> InlineFuture[None]:
@@ -75,9 +82,6 @@ class SqliteLedger:
     def note_generation(self, request_id: int, n: int, generation_id: str) -> None:
         noted = self._writer.submit(GenerationNote(request_id, n, generation_id))
         noted.set_result(None)  # nobody waits for it: what refuses it goes to the log
-
-    def end(self, end: RequestEnd, done: Done | None = None) -> InlineFuture[None]:
-        return self._writer.submit(end, done)
 
     async def change(self, call: Callable[[sqlite3.Connection], T]) -> T:
         """Run a rarer change in the writer's transaction, after all that was queued before."""

@@ -6,6 +6,7 @@ with all its bytes, and the connection stays there. So only whole heads of the p
 """
 
 import asyncio
+import logging
 import re
 import socket
 from collections.abc import Callable
@@ -16,21 +17,24 @@ from multidict import CIMultiDict
 
 from proxy.core.clock import Clock
 from proxy.core.eager_task import EagerTask
+from proxy.core.errors import ApiError
 from proxy.core.latch import Latch
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
+from proxy.pipeline.run import run
 from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.storage.rows import RequestIds
 from proxy.web.deps import Deps
-from proxy.web.inference import answer_inference
 from proxy.web.server.aiohttp_server import KEEPALIVE_S, UserConnection
 from proxy.web.server.body_timeouts import BodyTimeouts
 from proxy.web.server.fast_downstream import FastDownstream
 from proxy.web.server.host_check import check_plain_head
 from proxy.web.server.response import RawResponse
-from proxy.web.server.serve_one import HEAD_MAX_BYTES, HEADERS_MAX, serve_one
+from proxy.web.server.serve_one import HEAD_MAX_BYTES, HEADERS_MAX, pass_head, reply_to_error
 from proxy.web.server.unread_answers import UnreadAnswers
 from proxy.wire.endpoint import OPENROUTER_CHAT
+
+log = logging.getLogger("tollkeeper.web")
 
 _STARTS = tuple(f"POST {prefix}/chat/completions HTTP/1.1\r\n".encode() for prefix in ("/v1", "/api/v1", ""))
 _OPENROUTER_START = b"POST /api/v1/"
@@ -127,7 +131,7 @@ class FastPath(asyncio.Protocol):
         "_loop",
         "_missing_bytes",
         "_server",
-        "_stepper",
+        "_task",
         "_timer",
         "_unread",
         "drained",
@@ -144,7 +148,7 @@ class FastPath(asyncio.Protocol):
         self._behind = b""  # what came before the last request was answered
         self._client = FastDownstream(self)
         self._context: RequestContext | None = None
-        self._stepper: EagerTask[Reply] | None = None
+        self._task: EagerTask[Reply] | None = None
         self._choked = False
         self._unread: UnreadAnswers | None = None
         self._idle_since_s = 0.0
@@ -284,14 +288,21 @@ class FastPath(asyncio.Protocol):
         context = self._context = RequestContext(client, server.ids.next(now_ms), clock, now_ms)
         if head.for_openrouter:
             context.endpoint = OPENROUTER_CHAT
-        answer = serve_one(context, server.deps, check_plain_head, answer_inference)
-        stepper = self._stepper = EagerTask(self._loop, answer, self._answered)
-        stepper.step()
+        try:
+            if client.request_headers.passed is not server.deps.services.live.current:
+                pass_head(context, server.deps, check_plain_head)
+        except ApiError as error:
+            self._answered(None, error)
+            return
+        task = self._task = EagerTask(self._loop, run(context, server.deps.services), self._answered)
+        task.step()
 
     def _answered(self, reply: Reply | None, error: BaseException | None) -> None:
-        self._context = self._stepper = None
-        self._client.body = b""
         server, transport = self._server, self.transport
+        if error is not None and isinstance(error, Exception):
+            reply, error = self._error_page(error)
+        self._context = self._task = None
+        self._client.body = b""
         if server.quiet is not None:
             server.ended()
         if transport is None or transport.is_closing():
@@ -312,6 +323,15 @@ class FastPath(asyncio.Protocol):
         self._idle_since_s = self._loop.time()
         if self._behind:
             self._loop.call_soon(self._read_behind)
+
+    def _error_page(self, error: Exception) -> tuple[Reply | None, Exception | None]:
+        """Return the answer to what the request raised; the error where it has none."""
+        assert self._context is not None
+        try:
+            return reply_to_error(self._context, self._server.deps, error), None
+        except Exception as second:  # whoever ended the wait must not hear of it
+            log.exception("request.failed", extra={"request_id": self._context.request_id})
+            return None, second
 
     def _read_behind(self) -> None:
         behind, self._behind = self._behind, b""
@@ -355,8 +375,8 @@ class FastPath(asyncio.Protocol):
 
     def cut(self) -> None:
         """Abort the request under way; it is settled."""
-        if self._stepper is not None:
-            self._stepper.cancel()
+        if self._task is not None:
+            self._task.cancel()
         elif self.transport is not None:
             self.transport.abort()
 

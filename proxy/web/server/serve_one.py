@@ -27,33 +27,41 @@ _WATCHED = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 async def serve_one(context: RequestContext, deps: Deps, check: Check, answer: Handler) -> Reply:
-    """Answer one request. Whatever is raised becomes an error page, but for CancelledError.
+    """Answer one request. Whatever is raised becomes an error page, but for CancelledError."""
+    try:
+        pass_head(context, deps, check)
+        reply = await answer(context, deps)
+    except Exception as error:  # noqa: BLE001 - the page says what it was
+        return reply_to_error(context, deps, error)
+    if context.asked is None:
+        _log_served(context, reply, deps.services.access)
+    return reply
+
+
+def pass_head(context: RequestContext, deps: Deps, check: Check) -> None:
+    """Check a head once for its connection, as long as the configuration holds.
 
     check raises CallerError for a request that may not be answered, whatever it asks for.
     """
-    try:
-        snapshot = deps.services.live.current
-        if (
-            context.downstream.request_headers.passed is not snapshot
-        ):  # a connection's headers are checked once, as long as they hold
-            check(context, snapshot)
-        reply = await answer(context, deps)
-        if context.asked is None:
-            _log_served(context, reply, deps.services.access)
-    except ApiError as error:
+    snapshot = deps.services.live.current
+    if context.downstream.request_headers.passed is not snapshot:
+        check(context, snapshot)
+
+
+def reply_to_error(context: RequestContext, deps: Deps, error: Exception) -> Reply:
+    """Return the answer to a request that raised: the one place where an error becomes a page."""
+    if isinstance(error, ApiError):
         if not context.is_logged:
             _tell_refusal(context, deps, error)
         return answer_inside(context, error) if context.reply is not None else error_reply(context, error)
-    except Exception:
-        log.exception("request.failed", extra={"request_id": context.request_id})
-        if context.began:  # half an answer is sent: a second one would be read as its rest
-            context.cut()
-        context.told = dict  # the headers of limits may be what failed
-        failure = _internal_error(context.request_id)
-        if not context.is_logged:
-            _tell_refusal(context, deps, failure)
-        return error_reply(context, failure)
-    return reply
+    log.error("request.failed", exc_info=error, extra={"request_id": context.request_id})
+    if context.began:  # half an answer is sent: a second one would be read as its rest
+        context.cut()
+    context.told = dict  # the headers of limits may be what failed
+    failure = _internal_error(context.request_id)
+    if not context.is_logged:
+        _tell_refusal(context, deps, failure)
+    return error_reply(context, failure)
 
 
 def _tell_refusal(context: RequestContext, deps: Deps, error: ApiError) -> None:
