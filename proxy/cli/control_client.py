@@ -185,12 +185,13 @@ def _lock(database: Path, purpose: str) -> Any:
 
 def _own(settings: "Settings") -> Iterator[Do]:
     """Open the ledger as its owner; the caller holds the lock."""
+    from proxy.app.storage import master_keys_of  # noqa: PLC0415
     from proxy.storage.audit import Actor  # noqa: PLC0415 - as above
     from proxy.storage.labels import labels_of  # noqa: PLC0415
     from proxy.storage.sqlite.owner import own_ledger  # noqa: PLC0415
     from proxy.storage.users import UserError  # noqa: PLC0415
 
-    with own_ledger(settings.database, float(settings.ledger.busy_timeout_s)) as ledger:
+    with own_ledger(settings.database, float(settings.ledger.busy_timeout_s), master_keys_of(settings)) as ledger:
         ledger.set_labels(labels_of(settings), SystemClock().now_ms())
 
         who = Actor(actor(), "command line")

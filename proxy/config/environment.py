@@ -17,7 +17,7 @@ _SHORT = {
     "TOLLKEEPER_LOG_LEVEL": ("log", "level"),
     "TOLLKEEPER_LOG_FORMAT": ("log", "format"),
 }
-_NO_SETTING = ("TOLLKEEPER_CONFIG",)  # the path of the file itself
+_NO_SETTING = ("TOLLKEEPER_CONFIG", "TOLLKEEPER_MASTER_KEY")  # the path of the file itself; a secret
 
 
 def _table() -> dict[str, tuple[str, ...]]:

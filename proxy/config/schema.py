@@ -35,6 +35,7 @@ from proxy.config.user import Defaults, Group, Limits, Token, User, UserLimits
 from proxy.config.values import (
     CurrencyCode,
     DatabasePath,
+    FilePath,
     Flag,
     HostName,
     Number,
@@ -324,6 +325,18 @@ def typed_status(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
+class SecretSettings(Block):
+    """How secrets in the database are kept."""
+
+    master_key_file: FilePath | None = setting(
+        None,
+        "The file of the master key, which seals all secrets in the database; made when the first one is kept.",
+        "Beside the database: its name with .master-key. TOLLKEEPER_MASTER_KEY or systemd's credential"
+        " tollkeeper-master-key may hold the key instead.",
+        restart=True,
+    )
+
+
 class Quotas(Block):
     """How limits refuse; the limits themselves are in limits, defaults, groups and users."""
 
@@ -401,6 +414,7 @@ class Settings(Block):
     log: Log = setting(Log, "What is written to stderr.")
     ledger: LedgerSettings = setting(LedgerSettings, "How spending is put on disk.")
     retention: RetentionSettings = setting(RetentionSettings, "What is removed from the ledger with time.")
+    secrets: SecretSettings = setting(SecretSettings, "How secrets in the database are kept.")
     quotas: Quotas = setting(Quotas, "How limits refuse.")
     providers: dict[ProviderName, Provider] = setting(
         {},

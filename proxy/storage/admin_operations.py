@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from proxy.storage.audit import Actor
+from proxy.storage.sealed import SealedStore
 from proxy.storage.users import UserError, UserReader, UserStore
 
 Fields = Mapping[str, Any]
@@ -14,6 +15,8 @@ class Stores(Protocol):
 
     @property
     def users(self) -> UserStore: ...
+    @property
+    def sealed(self) -> SealedStore: ...
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:

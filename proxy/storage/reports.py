@@ -15,10 +15,12 @@ from proxy.core.counts import Counts
 from proxy.core.errors import SetupError
 from proxy.core.money import pusd_to_usd
 from proxy.policy.quota import FineRows, Quota, SettledRow
+from proxy.policy.sealing.place import Place
 from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
 from proxy.storage.removal import RemovalPlan
 from proxy.storage.rows import UnfinishedRequest
+from proxy.storage.sealed import Opened
 from proxy.storage.users import UserReader
 
 TOKEN_CLASSES = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", *Counts._fields)
@@ -200,6 +202,10 @@ class Reports(UserReader, Protocol):
 
     def labels(self) -> Labels:
         """Return what the last owner of the ledger had configured for reports."""
+        ...
+
+    def sealed_values(self, table: str) -> dict[Place, Opened]:
+        """Return the sealed values of a table, each with its place; one that does not open is its error."""
         ...
 
     def usage_by(

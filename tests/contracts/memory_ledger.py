@@ -6,6 +6,7 @@ done already; sums are made anew from the requests whenever they are asked for.
 
 import asyncio
 import fnmatch
+import hashlib
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -19,10 +20,12 @@ import orjson
 
 from proxy.core.counts import NO_COUNTS
 from proxy.core.inline_future import InlineFuture
+from proxy.core.secret import Secret
 from proxy.core.user_token import new_token, token_hash
 from proxy.policy.idempotency import EarlierRequest
 from proxy.policy.quota import FineRows, Quota, SettledRow
 from proxy.policy.quota.window import window_bounds
+from proxy.policy.sealing.place import Place
 from proxy.storage.admin_operations import CHANGES
 from proxy.storage.audit import Actor
 from proxy.storage.export import Selection, Slice
@@ -60,7 +63,9 @@ from proxy.storage.rows import (
     id_floor,
     id_text,
 )
+from proxy.storage.sealed import Opened
 from proxy.storage.users import (
+    MissingError,
     TooManyUsersError,
     check_name,
     check_settings,
@@ -136,6 +141,7 @@ class Store:
     users: dict[str, dict[str, Any]] = field(default_factory=dict)
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
+    sealed: dict[Place, Secret] = field(default_factory=dict)
     labels: Labels = field(default_factory=lambda: Labels("UTC", "USD", "1"))
     users_changed_ms: int | None = None
     refusals: dict[int, RefusalRow] = field(default_factory=dict)
@@ -282,11 +288,34 @@ class MemoryUsers:
         return removed
 
 
+class MemorySealedValues:
+    """A SealedStore whose values never leave the memory, and so need no seal."""
+
+    def __init__(self, store: Store) -> None:
+        self._values = store.sealed
+
+    def put(self, place: Place, value: Secret) -> None:
+        self._values[place] = value
+
+    def open(self, place: Place) -> Secret:
+        if place not in self._values:
+            raise MissingError(f"There is no {place}.")
+        return self._values[place]
+
+    def remove(self, table: str, row: str) -> None:
+        for place in [place for place in self._values if place[:2] == (table, row)]:
+            del self._values[place]
+
+    def fingerprint(self, place: Place) -> str | None:
+        return None if place not in self._values else hashlib.sha256(self._values[place].reveal().encode()).hexdigest()
+
+
 class MemoryStores:
     """Everything of a store that an operator changes, by noun."""
 
-    def __init__(self, users: MemoryUsers) -> None:
+    def __init__(self, users: MemoryUsers, store: Store) -> None:
         self.users = users
+        self.sealed = MemorySealedValues(store)
 
 
 class MemoryLedger:
@@ -410,7 +439,7 @@ class MemoryLedger:
 
     async def operate(self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any]) -> Any:
         self._check()
-        return CHANGES[operation](MemoryStores(self._users), now_ms, actor, fields)
+        return CHANGES[operation](MemoryStores(self._users, self.store), now_ms, actor, fields)
 
     async def set_labels(self, labels: Labels, now_ms: int) -> None:
         self._check()
@@ -446,6 +475,9 @@ class MemoryLedger:
 
 class MemoryReports(MemoryUsers):
     """The Reports on a store."""
+
+    def sealed_values(self, table: str) -> dict[Place, Opened]:
+        return {place: value for place, value in self._store.sealed.items() if place.table == table}
 
     def _rows(self, since_ms: int | None = None, until_ms: int | None = None, user: str | None = None) -> list[Booked]:
         return [

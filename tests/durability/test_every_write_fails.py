@@ -10,6 +10,7 @@ import apsw
 import pytest
 
 from proxy.storage.ledger import LedgerUnavailableError
+from proxy.storage.master_keys import keys_beside
 from proxy.storage.rows import OpenRow
 from proxy.storage.sqlite import writer as writing
 from proxy.storage.sqlite.connect import _prepare, connect_owner
@@ -54,7 +55,7 @@ async def _running(path: Path, disk: FaultyDisk, queue_max: int = 100) -> AsyncI
     _prepare(connection, path)  # type: ignore[arg-type]  # it has as much of sqlite3's surface as is used
     loop = asyncio.get_running_loop()
     writer = Writer(connection, loop, queue_max)  # type: ignore[arg-type]  # as above
-    ledger = SqliteLedger(connection, lock, writer, loop)  # type: ignore[arg-type]  # as above
+    ledger = SqliteLedger(connection, lock, writer, loop, keys_beside(path))  # type: ignore[arg-type]  # as above
     writer.start()
     try:
         yield ledger
@@ -222,7 +223,7 @@ async def test_an_end_that_never_lands_is_counted_at_the_close(tmp_path: Path) -
         connection = Surface(path, disk)
         _prepare(connection, path)  # type: ignore[arg-type]  # as above
         writer = Writer(connection, loop, 9)  # type: ignore[arg-type]  # as above
-        ledger = SqliteLedger(connection, lock, writer, loop)  # type: ignore[arg-type]  # as above
+        ledger = SqliteLedger(connection, lock, writer, loop, keys_beside(path))  # type: ignore[arg-type]  # as above
         writer.start()
         row = await opened(ledger)
         disk.break_at(0, apsw.SQLITE_FULL)

@@ -9,6 +9,7 @@ import pytest
 
 from proxy.core.user_token import token_hash
 from proxy.storage.audit import NO_HASH, Actor, AuditRow, audit_hash
+from proxy.storage.master_keys import keys_beside
 from proxy.storage.sqlite.audit_log import append_audit, read_head
 from proxy.storage.sqlite.connect import connect_owner
 from proxy.storage.sqlite.migrations.migrate import STEPS, _script, migrate
@@ -93,8 +94,10 @@ def test_damage_stops_no_change_and_is_not_mended_by_one(connection: sqlite3.Con
     assert (last.id, last.previous) == (10, NO_HASH)
 
 
-def test_every_change_of_users_and_tokens_is_told_with_what_was_before(connection: sqlite3.Connection) -> None:
-    ledger = OwnedLedger(connection)
+def test_every_change_of_users_and_tokens_is_told_with_what_was_before(
+    connection: sqlite3.Connection, tmp_path: Path
+) -> None:
+    ledger = OwnedLedger(connection, keys_beside(tmp_path / "ledger.db"))
 
     def change(operation: str, **fields: object) -> dict[str, object]:
         made: dict[str, object] = ledger.operate(operation, now_ms=7, actor=ANNA, fields=fields)

@@ -11,6 +11,7 @@ from proxy.storage.admin_operations import CHANGES
 from proxy.storage.audit import Actor
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import Done
+from proxy.storage.master_keys import MasterKeys, keys_beside
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.rows import (
     AttemptEnd,
@@ -55,13 +56,19 @@ class SqliteLedger:
     """The ledger on one SQLite file with one writer thread; opened by open_ledger()."""
 
     def __init__(
-        self, connection: sqlite3.Connection, lock: OwnerLock, writer: Writer, loop: asyncio.AbstractEventLoop
+        self,
+        connection: sqlite3.Connection,
+        lock: OwnerLock,
+        writer: Writer,
+        loop: asyncio.AbstractEventLoop,
+        master: MasterKeys,
     ) -> None:
         self._connection = connection
         self._lock = lock
         self._writer = writer
         self._loop = loop
         last = max(connection.execute(query).fetchone()[0] for query in _LAST_IDS)
+        self._master = master
         self.ids = RequestIds(last)
         self.open: Callable[[OpenRow], InlineFuture[None]] = writer.submit
         self.end: WriteEnd = writer.submit
@@ -109,7 +116,8 @@ class SqliteLedger:
 
     async def operate(self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any]) -> Any:
         change = CHANGES[operation]
-        return await self.change(lambda connection: change(SqliteStores(connection), now_ms, actor, fields))
+        master = self._master
+        return await self.change(lambda connection: change(SqliteStores(connection, master), now_ms, actor, fields))
 
     async def set_labels(self, labels: Labels, now_ms: int) -> None:
         await self.change(lambda connection: set_labels(connection, labels, now_ms))
@@ -143,9 +151,18 @@ class SqliteLedger:
 
 
 def open_ledger(
-    path: Path, loop: asyncio.AbstractEventLoop, *, purpose: str, busy_timeout_s: float, queue_max: int
+    path: Path,
+    loop: asyncio.AbstractEventLoop,
+    *,
+    purpose: str,
+    busy_timeout_s: float,
+    queue_max: int,
+    master: MasterKeys | None = None,
 ) -> SqliteLedger:
-    """Open or make the ledger as its one owner. purpose says who we are to the next one who tries."""
+    """Open or make the ledger as its one owner. purpose says who we are to the next one who tries.
+
+    master: what seals secrets; None: the master key that stands in the file beside the ledger.
+    """
     make_private_file(path)
     lock = OwnerLock(path)
     lock.acquire(purpose)
@@ -155,6 +172,6 @@ def open_ledger(
         lock.release()
         raise
     writer = Writer(connection, loop, queue_max)
-    ledger = SqliteLedger(connection, lock, writer, loop)
+    ledger = SqliteLedger(connection, lock, writer, loop, master or keys_beside(path))
     writer.start()
     return ledger

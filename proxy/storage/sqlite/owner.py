@@ -10,6 +10,7 @@ from proxy.core.errors import LedgerError
 from proxy.storage.admin_operations import CHANGES, READS
 from proxy.storage.audit import Actor
 from proxy.storage.labels import Labels
+from proxy.storage.master_keys import MasterKeys
 from proxy.storage.sqlite.connect import connect_owner, make_private_file
 from proxy.storage.sqlite.labels import set_labels
 from proxy.storage.sqlite.lock import OwnerLock
@@ -30,12 +31,13 @@ def lock_ledger(path: Path, purpose: str) -> OwnerLock:
 class OwnedLedger:
     """The operations on users and tokens, by name."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, master: MasterKeys) -> None:
         self._connection = connection
+        self._master = master
 
     def operate(self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any]) -> Any:
         """Run one of admin_operations.OPERATIONS, all of it or nothing; raises UserError."""
-        stores = SqliteStores(self._connection)
+        stores = SqliteStores(self._connection, self._master)
         if operation in READS:
             return READS[operation](stores.users, fields)
         return self._in_transaction(lambda: CHANGES[operation](stores, now_ms, actor, fields))
@@ -57,10 +59,10 @@ class OwnedLedger:
 
 
 @contextmanager
-def own_ledger(path: Path, busy_timeout_s: float) -> Iterator[OwnedLedger]:
+def own_ledger(path: Path, busy_timeout_s: float, master: MasterKeys) -> Iterator[OwnedLedger]:
     """Open a ledger as its owner; the caller holds the lock. Raises LedgerError where it cannot be read or written."""
     try:
         with closing(connect_owner(path, busy_timeout_s)) as connection:
-            yield OwnedLedger(connection)
+            yield OwnedLedger(connection, master)
     except sqlite3.DatabaseError as error:
         raise LedgerError(f"{path}: {error}. Nothing was changed.") from None

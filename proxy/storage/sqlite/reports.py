@@ -9,8 +9,10 @@ from zoneinfo import ZoneInfo
 
 from proxy.core.errors import LedgerError
 from proxy.policy.quota import FineRows, Quota
+from proxy.policy.sealing.place import Place
 from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
+from proxy.storage.master_keys import MasterKeys, keys_beside
 from proxy.storage.removal import RemovalPlan
 from proxy.storage.reports import (
     BackupResult,
@@ -26,6 +28,7 @@ from proxy.storage.reports import (
     UnsettledSum,
 )
 from proxy.storage.rows import UnfinishedRequest
+from proxy.storage.sealed import Opened
 from proxy.storage.sqlite import own_usage, startup_reads, usage
 from proxy.storage.sqlite.backup import Progress, copy_ledger
 from proxy.storage.sqlite.connect import open_reader
@@ -33,6 +36,7 @@ from proxy.storage.sqlite.export import slices
 from proxy.storage.sqlite.labels import read_labels
 from proxy.storage.sqlite.refusals import surplus_refusal
 from proxy.storage.sqlite.retention import find_removable, plan_removal, readable_rows
+from proxy.storage.sqlite.sealed_values import read_sealed_values
 from proxy.storage.sqlite.unfinished import read_unfinished
 from proxy.storage.sqlite.users import SqliteUsers
 
@@ -40,8 +44,10 @@ from proxy.storage.sqlite.users import SqliteUsers
 class SqliteReports:
     """The reports of one file. Any thread may ask; nothing stays open between two questions."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, master: MasterKeys | None = None) -> None:
+        """Keep the file, and what opens its sealed values (None: the master key in the file beside it)."""
         self._path = path
+        self._master = master or keys_beside(path)
 
     @contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
@@ -62,6 +68,10 @@ class SqliteReports:
     def labels(self) -> Labels:
         with self._reader() as connection:
             return read_labels(connection)
+
+    def sealed_values(self, table: str) -> dict[Place, Opened]:
+        with self._snapshot() as connection:
+            return read_sealed_values(connection, table, self._master)
 
     def usage_by(
         self,

@@ -2,11 +2,14 @@
 
 import sqlite3
 
+from proxy.storage.master_keys import MasterKeys
+from proxy.storage.sqlite.sealed_values import SqliteSealedStore
 from proxy.storage.sqlite.users import SqliteUsers
 
 
 class SqliteStores:
     """The tables of what changes at run time, by noun; each change runs inside the owner's transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, master: MasterKeys) -> None:
         self.users = SqliteUsers(connection)
+        self.sealed = SqliteSealedStore(connection, master)

@@ -42,4 +42,16 @@ CREATE TABLE refusals (
     more INTEGER NOT NULL DEFAULT 0 CHECK (more >= 0)
 ) STRICT;
 
+-- sealed values: secrets of other tables, AES-256-GCM, each bound to its place and to the salt in meta (seal_salt).
+-- A secret stands nowhere else: a rotation of the master key goes through this table alone.
+CREATE TABLE sealed_values (
+    id INTEGER PRIMARY KEY,
+    of_table TEXT NOT NULL,
+    of_row TEXT NOT NULL,     -- what identifies the row for good
+    of_column TEXT NOT NULL,
+    version INTEGER NOT NULL, -- how many times it was set
+    sealed TEXT NOT NULL,     -- v1.<id of the master key>.<nonce>.<ciphertext and tag>
+    UNIQUE (of_table, of_row, of_column)
+) STRICT;
+
 PRAGMA user_version = 8;
