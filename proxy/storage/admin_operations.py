@@ -4,7 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from proxy.storage.audit import Actor
+from proxy.storage.groups import GroupStore
+from proxy.storage.limit_changes import add_limit, remove_limit, set_limit
+from proxy.storage.limits import LimitPlace, LimitStore, read_limit, read_scope
 from proxy.storage.sealed import SealedStore
+from proxy.storage.stored_settings import patched
 from proxy.storage.users import UserError, UserReader, UserStore
 
 Fields = Mapping[str, Any]
@@ -17,6 +21,12 @@ class Stores(Protocol):
     def users(self) -> UserStore: ...
     @property
     def sealed(self) -> SealedStore: ...
+
+    @property
+    def groups(self) -> GroupStore: ...
+
+    @property
+    def limits(self) -> LimitStore: ...
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
@@ -76,8 +86,9 @@ READS: Mapping[str, Callable[[UserReader, Fields], Any]] = {
     "users.show": lambda users, f: users.find_user(_text(f, "name")),
     "tokens.list": lambda users, f: users.list_tokens(_optional_text(f, "user")),
 }
-# what changes something: all of it in one transaction, with its entry in the audit trail
-CHANGES: Mapping[str, Callable[[Stores, int, Actor, Fields], Any]] = {
+Change = Callable[[Stores, int, Actor, Fields], Any]
+# what POST /admin/v1/<noun>/<verb> changes: a contract that has all it will ever have
+CALLS: Mapping[str, Change] = {
     "users.add": lambda stores, now, who, f: stores.users.add_user(
         now, who, _text(f, "name"), _optional_text(f, "group"), _settings(f)
     ),
@@ -98,4 +109,51 @@ CHANGES: Mapping[str, Callable[[Stores, int, Actor, Fields], Any]] = {
     ),
     "tokens.remove": lambda stores, now, who, f: stores.users.remove_token(now, who, _text(f, "id")),
 }
-OPERATIONS = (*READS, *CHANGES)
+OPERATIONS = (*READS, *CALLS)
+
+
+def _create_user(stores: Stores, now_ms: int, actor: Actor, fields: Fields) -> dict[str, Any]:
+    """Add a user, and a first token where one is wanted: both or neither."""
+    user = CALLS["users.add"](stores, now_ms, actor, fields)
+    token = fields.get("token")
+    made = None if token is None else CALLS["tokens.add"](stores, now_ms, actor, {**token, "user": user["name"]})
+    return {"user": user, "token": made}
+
+
+def _patch_user(stores: Stores, now_ms: int, actor: Actor, fields: Fields) -> dict[str, Any]:
+    """Change what is given of a user; a setting that is None is removed. is_configured: the file has the user too."""
+    users, name, changes = stores.users, _text(fields, "name"), dict(_changes(fields))
+    if _flag(fields, "is_configured"):
+        users.take_up_user(now_ms, name)
+    if "settings" in changes:
+        changes["settings"] = patched(users.find_user(name)["settings"], changes["settings"])
+    return users.set_user(now_ms, actor, name, changes)
+
+
+def _place(fields: Fields) -> LimitPlace:
+    return LimitPlace(read_scope(fields.get("scope"), fields.get("name")), tuple(fields["place"]))
+
+
+# what changes something: all of it in one transaction, with its entry in the audit trail
+CHANGES: Mapping[str, Change] = {
+    **CALLS,
+    "users.create": _create_user,
+    "users.patch": _patch_user,
+    "groups.add": lambda stores, now, who, f: stores.groups.add_group(now, who, _text(f, "name"), _settings(f) or {}),
+    "groups.set": lambda stores, now, who, f: stores.groups.set_group(now, who, _text(f, "name"), _settings(f) or {}),
+    "groups.remove": lambda stores, now, who, f: stores.groups.remove_group(
+        now, who, _text(f, "name"), is_configured=_flag(f, "is_configured")
+    ),
+    "limits.add": lambda stores, now, who, f: add_limit(
+        stores,
+        now,
+        who,
+        read_scope(f.get("scope"), f.get("name")),
+        read_limit(f.get("kind"), f.get("limit")),
+        is_configured=_flag(f, "is_configured"),
+    ),
+    "limits.set": lambda stores, now, who, f: set_limit(
+        stores, now, who, _place(f), read_limit(f.get("kind"), f.get("limit"))
+    ),
+    "limits.remove": lambda stores, now, who, f: remove_limit(stores, now, who, _place(f)),
+}

@@ -283,7 +283,7 @@ class Reports(UserReader, Protocol):
         ...
 
     def users_changed_ms(self) -> int | None:
-        """Return when a user was last changed; None: never."""
+        """Return when a user, a group or a limit was last changed; None: never."""
         ...
 
     def export(self, selection: Selection) -> Iterator[Slice]:

@@ -8,11 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from pydantic import ValidationError
-
-from proxy.config.schema import UserLimits
 from proxy.core.errors import TollkeeperError
 from proxy.storage.audit import Actor
+from proxy.storage.stored_settings import SettingsError, check_user_settings
 
 _NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 USER_FIELDS = ("group", "disabled", "settings")  # of a user that can be changed
@@ -60,6 +58,10 @@ class UserStore(UserReader, Protocol):
         """Disable a user by a row of its own, made where there is none: it stops one of the configuration too."""
         ...
 
+    def take_up_user(self, now_ms: int, name: str) -> None:
+        """Make a row for a user of the configuration, where there is none: what is set lies over the file's."""
+        ...
+
     def set_user(self, now_ms: int, actor: Actor, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Change group, disabled or settings (as in the configuration). What was spent stays."""
         ...
@@ -103,11 +105,9 @@ def check_name(name: str, what: str) -> None:
 def check_settings(value: Any) -> None:
     """Raise UserError for settings that the configuration would refuse for a user."""
     try:
-        UserLimits.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"settings.{where}: {first['msg']}. See docs/concepts/quotas.md.") from None
+        check_user_settings(value)
+    except SettingsError as error:
+        raise UserError(f"settings.{error}") from None
 
 
 def check_user_changes(changes: Mapping[str, Any]) -> None:

@@ -29,8 +29,10 @@ from proxy.policy.sealing.place import Place
 from proxy.storage.admin_operations import CHANGES
 from proxy.storage.audit import Actor
 from proxy.storage.export import Selection, Slice
+from proxy.storage.groups import checked_group, group_exists, no_group
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import Done, EndedTwiceError, LedgerUnavailableError
+from proxy.storage.limits import LimitScope
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.removal import RemovalPlan, removable
 from proxy.storage.reports import (
@@ -143,6 +145,8 @@ class Store:
     hashes: dict[str, str] = field(default_factory=dict)
     sealed: dict[Place, Secret] = field(default_factory=dict)
     labels: Labels = field(default_factory=lambda: Labels("UTC", "USD", "1"))
+    groups: dict[str, dict[str, Any]] = field(default_factory=dict)
+    limits: dict[LimitScope, dict[str, Any]] = field(default_factory=dict)
     users_changed_ms: int | None = None
     refusals: dict[int, RefusalRow] = field(default_factory=dict)
     newest_id: int = 0
@@ -210,10 +214,13 @@ class MemoryUsers:
         return made
 
     def stop_user(self, now_ms: int, actor: Actor, name: str) -> dict[str, Any]:
+        self.take_up_user(now_ms, name)
+        return self.set_user(now_ms, actor, name, {"disabled": True})
+
+    def take_up_user(self, now_ms: int, name: str) -> None:
         check_name(name, "user")
         if name not in self._store.users:
             self._put(now_ms, name)
-        return self.set_user(now_ms, actor, name, {"disabled": True})
 
     def set_user(self, now_ms: int, actor: Actor, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         assert actor
@@ -310,11 +317,71 @@ class MemorySealedValues:
         return None if place not in self._values else hashlib.sha256(self._values[place].reveal().encode()).hexdigest()
 
 
+class MemoryGroups:
+    """Groups of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def list_groups(self) -> list[dict[str, Any]]:
+        return [dict(self._store.groups[name]) for name in sorted(self._store.groups)]
+
+    def add_group(self, now_ms: int, actor: Actor, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        checked_group(name, {}, settings)
+        if name in self._store.groups:
+            raise group_exists(name)
+        return self.set_group(now_ms, actor, name, settings)
+
+    def set_group(self, now_ms: int, actor: Actor, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+        assert actor.name
+        old = self._store.groups.get(name, {"name": name, "settings": {}, "created_ms": now_ms, "source": "database"})
+        self._store.groups[name] = {**old, "settings": checked_group(name, old["settings"], patch)}
+        self._store.users_changed_ms = now_ms
+        return dict(self._store.groups[name])
+
+    def remove_group(self, now_ms: int, actor: Actor, name: str, *, is_configured: bool) -> dict[str, Any]:
+        if name not in self._store.groups:
+            raise no_group(name)
+        removed = self._store.groups.pop(name)
+        self._store.users_changed_ms = now_ms
+        if not is_configured:
+            for user in self._store.users.values():
+                user["group"] = None if user["group"] == name else user["group"]
+            for child in [row["name"] for row in self.list_groups() if row["settings"].get("parent") == name]:
+                self.set_group(now_ms, actor, child, {"parent": None})
+        return removed
+
+
+class MemoryLimits:
+    """Limits of a store that belong to no user and no group."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def list_limits(self) -> list[dict[str, Any]]:
+        return [
+            {"scope": scope.what, "name": scope.name, "settings": dict(settings)}
+            for scope, settings in sorted(self._store.limits.items())
+        ]
+
+    def find_limits(self, scope: LimitScope) -> dict[str, Any]:
+        return dict(self._store.limits.get(scope, {}))
+
+    def put_limits(self, now_ms: int, actor: Actor, scope: LimitScope, settings: Mapping[str, Any]) -> None:
+        assert actor.name
+        self._store.users_changed_ms = now_ms
+        self._store.limits[scope] = dict(settings)
+        if not settings:
+            del self._store.limits[scope]
+
+
 class MemoryStores:
     """Everything of a store that an operator changes, by noun."""
 
-    def __init__(self, users: MemoryUsers, store: Store) -> None:
-        self.users = users
+    def __init__(self, store: Store) -> None:
+        self.users = MemoryUsers(store)
+        self.groups = MemoryGroups(store)
+        self.limits = MemoryLimits(store)
         self.sealed = MemorySealedValues(store)
 
 
@@ -439,7 +506,7 @@ class MemoryLedger:
 
     async def operate(self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any]) -> Any:
         self._check()
-        return CHANGES[operation](MemoryStores(self._users, self.store), now_ms, actor, fields)
+        return CHANGES[operation](MemoryStores(self.store), now_ms, actor, fields)
 
     async def set_labels(self, labels: Labels, now_ms: int) -> None:
         self._check()
@@ -590,7 +657,9 @@ class MemoryReports(MemoryUsers):
         return self._totals(use_case, known), [booked.unfinished() for booked in rows if not booked.has_ended]
 
     def directory(self) -> DirectoryRows:
-        return DirectoryRows(self.list_users(), self.list_tokens(), dict(self._store.hashes))
+        stores = MemoryStores(self._store)
+        groups, limits = stores.groups.list_groups(), stores.limits.list_limits()
+        return DirectoryRows(self.list_users(), self.list_tokens(), dict(self._store.hashes), groups, limits)
 
     def has_user(self, name: str) -> bool:
         return name in self.known_users()

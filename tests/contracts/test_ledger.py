@@ -194,6 +194,98 @@ async def test_users_and_tokens_change_by_name(opened: OpenNew) -> None:
         assert reports.users_changed_ms() == 7
 
 
+async def test_a_user_is_made_with_a_token_or_not_at_all(opened: OpenNew) -> None:
+    async with opened() as (ledger, reports):
+
+        async def change(operation: str, **fields: Any) -> Any:
+            return await ledger.operate(operation, now_ms=7, actor=ROOT, fields=fields)
+
+        made = await change("users.create", name="bo", settings={"models": ["a/*"]}, token={"expires_ms": 99})
+        assert (made["user"]["settings"], made["token"]["expires_ms"]) == ({"models": ["a/*"]}, 99)
+        assert (await change("users.create", name="carl"))["token"] is None
+        await change("users.patch", name="bo", changes={"settings": {"max_tokens": 5, "models": None}, "group": "g"})
+        assert reports.find_user("bo")["settings"] == {"max_tokens": 5}
+        with pytest.raises(MissingError):
+            await change("users.patch", name="anna", changes={"settings": {"max_tokens": 5}})
+        await change("users.patch", name="anna", is_configured=True, changes={"settings": {"max_tokens": 5}})
+        assert reports.find_user("anna")["settings"] == {"max_tokens": 5}
+        for settings in ({"max_tokens": 0}, {"token_hash": "x"}, {"disabled": True}, {"limits": {"cost": "much"}}):
+            with pytest.raises(UserError):
+                await change("users.patch", name="bo", changes={"settings": settings})
+        assert reports.find_user("bo")["settings"] == {"max_tokens": 5}
+
+
+async def test_groups_change_by_name_and_leave_nobody_in_a_group_that_is_gone(opened: OpenNew) -> None:
+    async with opened() as (ledger, reports):
+
+        async def change(operation: str, **fields: Any) -> Any:
+            return await ledger.operate(operation, now_ms=7, actor=ROOT, fields=fields)
+
+        await change("groups.add", name="staff", settings={"limits": {"cost": "$9/day"}})
+        for fields in ({"name": "staff"}, {"name": "no blanks"}, {"name": "x", "settings": {"group": "y"}}):
+            with pytest.raises(UserError):
+                await change("groups.add", **fields)
+        await change("groups.set", name="staff", settings={"limits": None, "models": ["a/*"]})
+        await change("groups.set", name="family", settings={"max_tokens": 9})  # one of the configuration
+        found = {row["name"]: row["settings"] for row in reports.directory().groups}
+        assert found == {"staff": {"models": ["a/*"]}, "family": {"max_tokens": 9}}
+        await change("users.add", name="bo", group="staff")
+        await change("users.add", name="eve", group="family")
+        await change("groups.remove", name="family", is_configured=True)
+        await change("groups.remove", name="staff")
+        assert [(row["name"], row["group"]) for row in reports.list_users()] == [("bo", None), ("eve", "family")]
+        with pytest.raises(MissingError):
+            await change("groups.remove", name="staff")
+        assert reports.directory().groups == []
+
+
+async def test_limits_change_one_by_one_wherever_they_hold(opened: OpenNew) -> None:
+    async with opened() as (ledger, reports):
+
+        async def change(operation: str, scope: str, name: str | None = None, **fields: Any) -> Any:
+            fields = {"scope": scope, "name": name, **fields}
+            return await ledger.operate(operation, now_ms=7, actor=ROOT, fields=fields)
+
+        def found() -> dict[str, Any]:
+            rows = reports.directory()
+            holders = {f"user:{row['name']}": row["settings"].get("limits") for row in rows.users}
+            holders |= {f"group:{row['name']}": row["settings"].get("limits") for row in rows.groups}
+            return holders | {f"{row['scope']}:{row['name']}": row["settings"] for row in rows.limits}
+
+        await ledger.operate("users.add", now_ms=1, actor=ROOT, fields={"name": "bo", "settings": {"max_tokens": 5}})
+        whose = [("user", "bo"), ("group", "g"), ("all", None), ("each_user", None), ("use_case", "sms")]
+        for scope, name in whose:
+            await change("limits.add", scope, name, kind="cost", limit="$5/day")
+            await change("limits.add", scope, name, kind="requests", limit="100/hour")
+            with pytest.raises(UserError, match="there is a hard limit on cost over day already"):
+                await change("limits.add", scope, name, kind="cost", limit="$6/day")
+        both = {"cost": ["$5/day"], "requests": ["100/hour"]}
+        assert found() == {f"{scope}:{name or ''}": both for scope, name in whose}
+        cost, soft = ["cost", "day", "hard"], {"amount": "$6.000000000001", "window": "week", "mode": "soft"}
+        for scope, name in whose:
+            await change("limits.set", scope, name, place=cost, kind="cost", limit=soft)
+            await change("limits.remove", scope, name, place=["requests", "hour", "hard"])
+            with pytest.raises(MissingError):
+                await change("limits.remove", scope, name, place=cost)
+        assert found() == {f"{scope}:{name or ''}": {"cost": [soft]} for scope, name in whose}
+        for scope, name in whose:
+            await change("limits.remove", scope, name, place=["cost", "week", "soft"])
+        assert found() == {"user:bo": None, "group:g": None}
+        assert reports.find_user("bo")["settings"] == {"max_tokens": 5}
+        with pytest.raises(MissingError):
+            await change("limits.add", "user", "anna", kind="cost", limit="$5/day")
+        await change("limits.add", "user", "anna", kind="cost", limit="$5/day", is_configured=True)
+        for fields in (
+            {"scope": "nobody"},
+            {"scope": "all", "name": "x"},
+            {"scope": "use_case"},
+            {"scope": "all", "kind": "money"},
+            {"scope": "all", "limit": "$5/dya"},
+        ):
+            with pytest.raises(UserError):
+                await change("limits.add", **{"kind": "tokens", "limit": "5/day", **fields})
+
+
 async def test_sums_are_those_of_the_rows(opened: OpenNew) -> None:
     async with opened() as (ledger, reports):
         await done(ledger, group_name="family", cost_pusd=100)

@@ -33,7 +33,9 @@ from proxy.storage.sqlite import own_usage, startup_reads, usage
 from proxy.storage.sqlite.backup import Progress, copy_ledger
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.export import slices
+from proxy.storage.sqlite.groups import SqliteGroups
 from proxy.storage.sqlite.labels import read_labels
+from proxy.storage.sqlite.limits import SqliteLimits
 from proxy.storage.sqlite.refusals import surplus_refusal
 from proxy.storage.sqlite.retention import find_removable, plan_removal, readable_rows
 from proxy.storage.sqlite.sealed_values import read_sealed_values
@@ -135,7 +137,8 @@ class SqliteReports:
     def directory(self) -> DirectoryRows:
         with self._snapshot() as connection:
             users = SqliteUsers(connection)
-            return DirectoryRows(users.list_users(), users.list_tokens(), users.token_hashes())
+            groups, limits = SqliteGroups(connection).list_groups(), SqliteLimits(connection).list_limits()
+            return DirectoryRows(users.list_users(), users.list_tokens(), users.token_hashes(), groups, limits)
 
     def list_users(self) -> list[dict[str, Any]]:
         with self._reader() as connection:

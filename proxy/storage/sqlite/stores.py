@@ -3,6 +3,8 @@
 import sqlite3
 
 from proxy.storage.master_keys import MasterKeys
+from proxy.storage.sqlite.groups import SqliteGroups
+from proxy.storage.sqlite.limits import SqliteLimits
 from proxy.storage.sqlite.sealed_values import SqliteSealedStore
 from proxy.storage.sqlite.users import SqliteUsers
 
@@ -13,3 +15,5 @@ class SqliteStores:
     def __init__(self, connection: sqlite3.Connection, master: MasterKeys) -> None:
         self.users = SqliteUsers(connection)
         self.sealed = SqliteSealedStore(connection, master)
+        self.groups = SqliteGroups(connection)
+        self.limits = SqliteLimits(connection)

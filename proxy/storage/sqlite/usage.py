@@ -193,10 +193,11 @@ def known_users(connection: sqlite3.Connection) -> list[str]:
 
 
 def users_changed_ms(connection: sqlite3.Connection) -> int | None:
-    """Return when a user was last changed; None: never."""
-    changed_ms: int | None = connection.execute("SELECT max(ts_ms) FROM audit WHERE action LIKE 'users.%'").fetchone()[
-        0
-    ]
+    """Return when a user, a group or a limit was last changed; None: never."""
+    query = (
+        "SELECT max(ts_ms) FROM audit WHERE action GLOB 'users.*' OR action GLOB 'groups.*' OR action GLOB 'limits.*'"
+    )
+    changed_ms: int | None = connection.execute(query).fetchone()[0]
     return changed_ms
 
 

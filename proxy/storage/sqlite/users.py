@@ -108,9 +108,13 @@ class SqliteUsers:
 
     def stop_user(self, now_ms: int, actor: Actor, name: str) -> dict[str, Any]:
         """Disable a user by a row in the database, made where there is none: it stops one of the configuration too."""
+        self.take_up_user(now_ms, name)
+        return self.set_user(now_ms, actor, name, {"disabled": True})
+
+    def take_up_user(self, now_ms: int, name: str) -> None:
+        """Make a row for a user of the configuration, where there is none."""
         check_name(name, "user")
         self._connection.execute("INSERT OR IGNORE INTO users (name, created_ms) VALUES (?, ?)", (name, now_ms))
-        return self.set_user(now_ms, actor, name, {"disabled": True})
 
     def add_end_user(self, *, now_ms: int, name: str, token_id: str, users_max: int) -> dict[str, Any]:
         """Return the row of an end user whom a token named, created if there is none.

@@ -54,4 +54,19 @@ CREATE TABLE sealed_values (
     UNIQUE (of_table, of_row, of_column)
 ) STRICT;
 
+-- groups: as under groups: of the configuration; the settings are JSON in its words
+CREATE TABLE groups (
+    name TEXT PRIMARY KEY,
+    settings TEXT NOT NULL DEFAULT '{}',
+    created_ms INTEGER NOT NULL
+) STRICT;
+
+-- limits of no user and no group; those of a user or a group are in its settings
+CREATE TABLE limits (
+    scope TEXT NOT NULL CHECK (scope IN ('all', 'each_user', 'use_case')),
+    name TEXT NOT NULL,       -- of the use case, else ''
+    settings TEXT NOT NULL,   -- JSON: limits by kind, as in the configuration
+    PRIMARY KEY (scope, name)
+) STRICT;
+
 PRAGMA user_version = 8;
