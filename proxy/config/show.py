@@ -29,7 +29,7 @@ def effective(loaded: LoadedConfig) -> Iterator[tuple[str, Any, str]]:
     Values are text, numbers, flags, None, and lists or blocks that are empty.
     """
     for path, value in _leaves(loaded.settings, ()):
-        yield written(path), value, _origin(loaded, path)
+        yield written(path), value, origin(loaded, path)
 
 
 def as_json(loaded: LoadedConfig) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def limit_text(limit: Limit) -> str:
     return f"{amount_text(limit)}{window}{' soft' if limit.mode == 'soft' else ''}"
 
 
-def _origin(loaded: LoadedConfig, path: SettingPath) -> str:
+def origin(loaded: LoadedConfig, path: SettingPath) -> str:
     """Find the place of a value, also where a short form leaves out "targets" or a list around one value."""
     alone = path[:-1] if isinstance(path[-1], int) else path
     for form in (path, alone):

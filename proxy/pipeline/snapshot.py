@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from proxy.config.load import LoadedConfig
 from proxy.config.overlay import Overlay
 from proxy.config.schema import Settings
 from proxy.pipeline.identity.directory import Directory
@@ -75,3 +76,8 @@ class Live(Protocol):
 
     @property
     def current(self) -> Snapshot: ...
+
+    @property
+    def loaded(self) -> LoadedConfig:
+        """Return the file's settings, and where each of them stands."""
+        ...

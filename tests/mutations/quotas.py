@@ -153,7 +153,7 @@ MUTATIONS: Final = (
         "A kind of limit is read, checked and documented, and nobody asks it.",
         (
             Patch(
-                "_user_limits",
+                "user_limits",
                 "mine.of(kind) or made.of(kind) or others.of(kind)",
                 '() if kind == "tokens" else mine.of(kind) or made.of(kind) or others.of(kind)',
             ),
@@ -166,8 +166,8 @@ MUTATIONS: Final = (
         (
             Patch(
                 "build_allowance",
-                "[..., *_quotas(f'group:{group}', ...), *_quotas('all', settings.limits.all)]",
-                "[..., *_quotas('all', settings.limits.all)]",
+                "[..., *quotas_on(f'group:{group}', ...), *quotas_on('all', settings.limits.all)]",
+                "[..., *quotas_on('all', settings.limits.all)]",
             ),
         ),
         (f"{_KINDS}groups[cost]",),

@@ -33,9 +33,9 @@ def build_allowance(
     group_settings = settings.groups.get(group) if group else None
     levels = [level for level in (own, template, group_settings, settings.defaults) if level is not None]
     quotas = [
-        *_quotas(f"user:{user}", _user_limits(own, template, settings)),
-        *_quotas(f"group:{group}", group_settings.limits.all if group_settings else ()),
-        *_quotas("all", settings.limits.all),
+        *quotas_on(f"user:{user}", user_limits(own, template, settings)),
+        *quotas_on(f"group:{group}", group_settings.limits.all if group_settings else ()),
+        *quotas_on("all", settings.limits.all),
     ]
     models = next((level.models for level in levels if level.models is not None), None)
     max_tokens = next((level.max_tokens for level in levels if level.max_tokens is not None), None)
@@ -52,7 +52,7 @@ def use_case_quotas(settings: Settings) -> dict[str, tuple[Quota, ...]]:
     found: dict[str, tuple[Quota, ...]] = {}
     for use_case, limits in [*named, *settings.use_case_limits.items()]:
         if limits.all:
-            found[use_case] = (*found.get(use_case, ()), *_quotas(use_case_scope(use_case), limits.all))
+            found[use_case] = (*found.get(use_case, ()), *quotas_on(use_case_scope(use_case), limits.all))
     return found
 
 
@@ -76,12 +76,14 @@ def _with_quotas(allowance: Allowance, scopes: tuple[str, ...], quotas: tuple[Qu
     )
 
 
-def _user_limits(own: UserLimits | None, template: UserLimits | None, settings: Settings) -> tuple[Limit, ...]:
+def user_limits(own: UserLimits | None, template: UserLimits | None, settings: Settings) -> tuple[Limit, ...]:
+    """Return the limits of a user alone: kind by kind the user's own, else the template's, else those of defaults."""
     mine = own.limits if own is not None else Limits()
     made = template.limits if template is not None else Limits()
     others = settings.defaults.limits
     return tuple(limit for kind in NAMES for limit in mine.of(kind) or made.of(kind) or others.of(kind))
 
 
-def _quotas(scope: str, limits: tuple[Limit, ...]) -> list[Quota]:
+def quotas_on(scope: str, limits: tuple[Limit, ...]) -> list[Quota]:
+    """Return limits as the engine knows them, on a scope, in their order."""
     return [Quota(scope, limit.kind, limit.amount, limit.window, limit.mode) for limit in limits]
