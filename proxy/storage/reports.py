@@ -19,6 +19,7 @@ from proxy.policy.sealing.place import Place
 from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
 from proxy.storage.removal import RemovalPlan
+from proxy.storage.request_reports import RequestReports
 from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import Opened
 from proxy.storage.users import UserReader
@@ -197,7 +198,7 @@ class LedgerCheck:
     unsettled: int
 
 
-class Reports(UserReader, Protocol):
+class Reports(UserReader, RequestReports, Protocol):
     """What is asked of a ledger by those who do not write to it."""
 
     def labels(self) -> Labels:

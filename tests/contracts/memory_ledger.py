@@ -77,6 +77,7 @@ from proxy.storage.users import (
     no_user,
     user_exists,
 )
+from tests.contracts.memory_requests import MemoryRequests
 
 _DAY_MS = 24 * HOUR_MS
 
@@ -460,7 +461,8 @@ class MemoryLedger:
         return self._done(error)
 
     def _single(self, attempt: UnfinishedAttempt, end: RequestEnd) -> UnfinishedAttempt:
-        told = {name: getattr(end, name) for name in UnfinishedAttempt._fields if name in RequestEnd._fields}
+        names = {*UnfinishedAttempt._fields} & {*RequestEnd._fields} - {"model", "provider"}  # as it was asked for
+        told = {name: getattr(end, name) for name in names}
         return attempt._replace(**{**told, "served_model": end.model, "status": end.upstream_status})
 
     async def unfinished(self, request_id: int | None = None) -> list[UnfinishedRequest]:
@@ -540,11 +542,18 @@ class MemoryLedger:
         return 0
 
 
-class MemoryReports(MemoryUsers):
+class MemoryReports(MemoryUsers, MemoryRequests):
     """The Reports on a store."""
 
     def sealed_values(self, table: str) -> dict[Place, Opened]:
         return {place: value for place, value in self._store.sealed.items() if place.table == table}
+
+    def __init__(self, store: Store) -> None:
+        MemoryUsers.__init__(self, store)
+        MemoryRequests.__init__(self, self._booked_rows, lambda: [row for _, row in sorted(store.refusals.items())])
+
+    def _booked_rows(self) -> list[tuple[OpenRow, RequestEnd | None, Reserved, Sequence[UnfinishedAttempt]]]:
+        return [(booked.row, booked.end, booked.reserved, booked.attempts) for booked in self._rows()]
 
     def _rows(self, since_ms: int | None = None, until_ms: int | None = None, user: str | None = None) -> list[Booked]:
         return [

@@ -82,7 +82,7 @@ def find_own(
     connection: sqlite3.Connection, user: str, id_: str, now_ms: int
 ) -> tuple[OwnRequest, tuple[OwnAttempt, ...]] | None:
     """Find a user's request by its own id (req_...) or its generation's; None where the user has none such."""
-    first, end, generation_id = _where(id_, now_ms)
+    first, end, generation_id = id_bounds(id_, now_ms)
     found = connection.execute(_OWN, (user, first, end, generation_id)).fetchone()
     if found is None:
         return None
@@ -90,7 +90,7 @@ def find_own(
     return request, tuple(map(OwnAttempt._make, connection.execute(_ATTEMPTS, (request.id,))))
 
 
-def _where(id_: str, now_ms: int) -> tuple[int, int, str | None]:
+def id_bounds(id_: str, now_ms: int) -> tuple[int, int, str | None]:
     """Return the range of ids to search, and the generation id to look for."""
     number = id_number(id_)
     if number is not None and number < id_floor(_END_MS):

@@ -27,9 +27,19 @@ from proxy.storage.reports import (
     SpendingRow,
     UnsettledSum,
 )
+from proxy.storage.request_reports import (
+    AttemptEntry,
+    AttemptFilter,
+    AttemptPage,
+    KeptSince,
+    RefusalCount,
+    RequestEntry,
+    RequestFilter,
+    RequestPage,
+)
 from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import Opened
-from proxy.storage.sqlite import own_usage, startup_reads, usage
+from proxy.storage.sqlite import own_usage, requests, startup_reads, usage
 from proxy.storage.sqlite.backup import Progress, copy_ledger
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.export import slices
@@ -175,6 +185,30 @@ class SqliteReports:
     def removable(self, plan: RemovalPlan, after_id: int, count: int) -> list[int]:
         with self._reader() as connection:
             return find_removable(connection, plan, after_id, count)
+
+    def requests(self, wanted: RequestFilter, before_id: int | None, count: int) -> RequestPage:
+        with self._snapshot() as connection:
+            return requests.find_requests(connection, wanted, before_id, count)
+
+    def request(self, id_: str, now_ms: int) -> tuple[RequestEntry, Sequence[AttemptEntry]] | None:
+        with self._snapshot() as connection:
+            return requests.find_request(connection, id_, now_ms)
+
+    def attempts(self, wanted: AttemptFilter, before: tuple[int, int] | None, count: int) -> AttemptPage:
+        with self._snapshot() as connection:
+            return requests.find_attempts(connection, wanted, before, count)
+
+    def refusal_counts(self, since_ms: int) -> list[RefusalCount]:
+        with self._reader() as connection:
+            return requests.count_refusals(connection, since_ms)
+
+    def kept_since(self) -> KeptSince:
+        with self._snapshot() as connection:
+            return requests.kept_since(connection)
+
+    def size_bytes(self) -> int:
+        files = (self._path, self._path.with_name(f"{self._path.name}-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
 
     def surplus_refusal(self, before_ms: int, count_max: int) -> int | None:
         with self._snapshot() as connection:
