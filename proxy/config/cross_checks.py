@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
+from proxy.config.limit_checks import group_mistakes, limit_mistakes
 from proxy.config.schema import default_base_url
 from proxy.config.values import is_loopback
 
@@ -19,6 +20,8 @@ Finding = tuple[Path, str]
 def mistakes_across(data: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield (path, whole sentences) for each reference to nothing and each contradiction."""
     yield from _groups(data)
+    yield from group_mistakes(data)
+    yield from limit_mistakes(data)
     yield from _tokens(data)
     yield from _targets(data)
     yield from _keys(data)

@@ -8,20 +8,22 @@ counts          ``60/minute``  ``1M/day``  ``10 images/day``        requests; to
 concurrency     ``4``                                               open requests at once; it has no window
 ==============  ==================================================  ==========================================
 
-The long form is ``{amount: $2, window: day, mode: soft}``. A window is one of the calendar words or rolling
-``Nd`` and ``Nh``.
+The long form is ``{amount: $2, window: day, mode: soft}``, with ``models`` for a limit that counts some models only and
+``on_spent`` for what follows when it has no room. A window is one of the calendar words or rolling ``Nd`` and ``Nh``.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Literal, cast
 
 from proxy.config.diagnostic import SettingError
+from proxy.config.on_spent import parse_on_spent
 from proxy.core.limit_kinds import BY_NAME, LimitKind, Unit
 from proxy.core.money import MoneyError, pusd_to_usd, usd_to_pusd
+from proxy.core.on_spent import REFUSE, OnSpent
 
 Mode = Literal["hard", "soft"]
 
@@ -53,17 +55,22 @@ _WINDOWS = "minute, hour, day, week, month, total, or rolling like 30d and 12h"
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """kind is a name of core/limit_kinds.py, amount in its unit; window is "" for concurrency."""
+    """kind is a name of core/limit_kinds.py, amount in its unit; window is "" for concurrency.
+
+    models: patterns of what it counts, in order, each once; empty: all.
+    """
 
     kind: str
     amount: int
     window: str
     mode: Mode = "hard"
+    models: tuple[str, ...] = ()
+    on_spent: OnSpent = REFUSE
 
     @property
     def place(self) -> tuple[str, ...]:
         """Return what sets it apart from others on one scope: two limits of one place contradict each other."""
-        return self.kind, self.window, self.mode
+        return (self.kind, self.window, self.mode, *self.models)
 
 
 def parse_limit(name: str, value: object) -> Limit:
@@ -78,18 +85,34 @@ def parse_limit(name: str, value: object) -> Limit:
 
 
 def written(limit: Limit) -> str:
-    """Return the short form of a limit: $2/day, 60/minute, 4; a mode that is not the usual one stands behind it."""
-    if not limit.window:
-        return amount_text(limit)
-    return f"{amount_text(limit)}/{limit.window}" + ("" if limit.mode == "hard" else f" ({limit.mode})")
+    """Return the short form of a limit: $2/day, 60/minute, 4; what is not usual about it stands behind it."""
+    mode = "" if limit.mode == "hard" or not limit.window else f" ({limit.mode})"
+    return f"{plain_text(limit)}{mode}{terms_text(limit)}"
 
 
-def as_setting(limit: Limit) -> str | dict[str, str]:
-    """Return a limit as it stands in a file: in the short form, or as a block where its mode is not the usual one."""
-    if limit.mode == "hard":
-        return written(limit)
-    block = {"amount": amount_text(limit), "window": limit.window, "mode": limit.mode}
-    return {name: text for name, text in block.items() if text}
+def plain_text(limit: Limit) -> str:
+    """Return amount and window: $2/day, 4."""
+    return f"{amount_text(limit)}/{limit.window}" if limit.window else amount_text(limit)
+
+
+def terms_text(limit: Limit) -> str:
+    """Return which models a limit counts and what follows when it is spent, where that is not the usual."""
+    models = f" for {', '.join(limit.models)}" if limit.models else ""
+    return models if limit.on_spent == REFUSE else f"{models}, then {limit.on_spent.text}"
+
+
+def as_setting(limit: Limit) -> str | dict[str, Any]:
+    """Return a limit as it stands in a file: in the short form, or as a block where anything about it is not usual."""
+    if limit == Limit(limit.kind, limit.amount, limit.window):
+        return plain_text(limit)
+    block = {
+        "amount": amount_text(limit),
+        "window": limit.window,
+        "mode": limit.mode if limit.mode == "soft" else "",
+        "models": list(limit.models),
+        "on_spent": "" if limit.on_spent == REFUSE else limit.on_spent.text,
+    }
+    return {name: value for name, value in block.items() if value}
 
 
 def amount_text(limit: Limit) -> str:
@@ -107,11 +130,14 @@ def _text(kind: LimitKind, value: object) -> str:
     return str(value).strip()
 
 
+_KEYS = ("amount", "window", "mode", "models", "on_spent")
+
+
 def _from_block(kind: LimitKind, block: Mapping[object, object]) -> Limit:
     for key in block:
-        if key not in ("amount", "window", "mode"):
-            close = get_close_matches(str(key), ("amount", "window", "mode"), 1)
-            advice = f'Did you mean "{close[0]}"?' if close else "A limit has amount, window and mode."
+        if key not in _KEYS:
+            close = get_close_matches(str(key), _KEYS, 1)
+            advice = f'Did you mean "{close[0]}"?' if close else f"A limit has {', '.join(_KEYS[:-1])} and {_KEYS[-1]}."
             raise SettingError(f'unknown key "{key}"', advice, key=str(key), show=False)
     if block.get("amount") is None:
         raise SettingError("amount is missing", f"Write amount: {kind.example.partition('/')[0]}", show=False)
@@ -122,13 +148,37 @@ def _from_block(kind: LimitKind, block: Mapping[object, object]) -> Limit:
     amount = _text(kind, block["amount"])
     if "/" in amount:
         raise SettingError("must be the amount alone", "Write the window under window:.", key="amount")
-    return _limit(
+    limit = _limit(
         kind,
         amount,
         None if window is None else str(window).strip(),
         cast("Mode", mode or "hard"),
         keys=("amount", "window"),
     )
+    return _with_terms(limit, block.get("models"), block.get("on_spent"))
+
+
+def _with_terms(limit: Limit, models: object, on_spent: object) -> Limit:
+    """Return the limit with the models that it counts and what follows when it is spent."""
+    if models is not None:
+        limit = replace(limit, models=_patterns(models))
+    if on_spent is None:
+        return limit
+    try:
+        follows = parse_on_spent(on_spent)
+    except SettingError as error:
+        raise SettingError(error.must, error.advice, key="on_spent", show=False) from None
+    if follows.action == "slow" and (limit.mode != "soft" or BY_NAME[limit.kind].is_exact):
+        text = "slow lets requests pass the limit, one after the other, so it needs mode: soft and cost or tokens"
+        raise SettingError(text, "Write mode: soft, or let it refuse or downgrade.", key="on_spent", show=False)
+    return replace(limit, on_spent=follows)
+
+
+def _patterns(value: object) -> tuple[str, ...]:
+    listed = value if isinstance(value, list | tuple) else [value]
+    if not listed or not all(isinstance(one, str) and one.strip() for one in listed):
+        raise SettingError("must be a list of models like anthropic/*", key="models")
+    return tuple(sorted({str(one).strip() for one in listed}))
 
 
 def _limit(

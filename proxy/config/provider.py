@@ -25,6 +25,7 @@ from proxy.config.values import (
     UserName,
     Whole,
 )
+from proxy.core.on_spent import REFUSE
 from proxy.core.secret import Secret
 
 NO_COST = "none"  # of cost_field: nothing that an answer says is a cost
@@ -179,6 +180,13 @@ class KeyLimits(LimitsBlock):
 
     cost: CostLimits = setting((), "Money: $50/day.", "No limit.")
     requests: RequestLimits = setting((), "Requests to the provider: 1000/day.", "No limit.")
+
+    @model_validator(mode="after")
+    def _are_plain(self) -> Self:
+        if any(limit.models or limit.on_spent != REFUSE for limit in self.all):
+            text = "have amount, window and mode alone: a key that is used up is left aside until its window ends"
+            raise SettingError(text, show=False)
+        return self
 
 
 class ProviderKey(Block):

@@ -9,12 +9,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from proxy.config.limit import Limit, amount_text
+from proxy.config.limit import Limit, plain_text, terms_text
 from proxy.config.load import LoadedConfig
 from proxy.config.older_names import OLDER_NAMES
 from proxy.config.schema import Limits, PresetTarget, Settings
 from proxy.config.setting_path import Path as SettingPath
 from proxy.config.setting_path import block_at, written
+from proxy.config.user import KEY_LIMIT_ENTRIES, LIMIT_ENTRIES
 from proxy.core.secret import Secret
 
 
@@ -75,8 +76,7 @@ def _plain(value: Any) -> Any:
 
 def limit_text(limit: Limit) -> str:
     """Write a limit in its short form, with "soft" behind it where it is."""
-    window = f"/{limit.window}" if limit.window else ""
-    return f"{amount_text(limit)}{window}{' soft' if limit.mode == 'soft' else ''}"
+    return f"{plain_text(limit)}{' soft' if limit.mode == 'soft' else ''}{terms_text(limit)}"
 
 
 def origin(loaded: LoadedConfig, path: SettingPath) -> str:
@@ -111,6 +111,8 @@ def json_schema() -> dict[str, Any]:
         block = block_at(path)
         properties = definitions[block.__name__ if block is not None else ""]["properties"]
         properties |= {older: {**properties[present], "deprecated": True} for older, present in names.items()}
+    for name, entries in (("Limits", LIMIT_ENTRIES), ("KeyLimits", KEY_LIMIT_ENTRIES)):
+        definitions[name] = {"anyOf": [definitions[name], entries]}
     texts = {"type": "array", "items": {"type": "string"}, "minItems": 1}
     for name, short in (("Preset", ({"type": "string"}, texts)), ("PresetTarget", ({"type": "string"},))):
         definitions[name] = {"anyOf": [*short, definitions[name]]}

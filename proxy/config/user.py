@@ -3,15 +3,21 @@
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
 
 from proxy.config.block import Block, required, setting
 from proxy.config.diagnostic import SettingError
 from proxy.config.limit import MODES, Limit, parse_limit
+from proxy.config.limit_entries import limits_by_kind
+from proxy.config.on_spent import FORMS as ON_SPENT_FORMS
 from proxy.config.preferences import PreferenceSettings
 from proxy.config.values import Flag, Moment, ProviderName, SecretText, Text, TokenHash, UserName, Whole, as_list
 from proxy.core.limit_kinds import KINDS, NAMES
 
+_TERMS: dict[str, Any] = {
+    "models": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+    "on_spent": ON_SPENT_FORMS,
+}
 _LIMIT_FORMS: dict[str, Any] = {
     "anyOf": [
         {"type": ["string", "number"]},
@@ -23,19 +29,22 @@ _LIMIT_FORMS: dict[str, Any] = {
                 "amount": {"type": ["string", "number"]},
                 "window": {"type": "string"},
                 "mode": {"enum": list(MODES)},
+                **_TERMS,
             },
         },
     ]
 }
-_ONE_OR_MORE = WithJsonSchema({"anyOf": [*_LIMIT_FORMS["anyOf"], {"type": "array", "items": _LIMIT_FORMS}]})
+_ONE_OR_MORE_FORMS: dict[str, Any] = {"anyOf": [*_LIMIT_FORMS["anyOf"], {"type": "array", "items": _LIMIT_FORMS}]}
+_ONE_OR_MORE = WithJsonSchema(_ONE_OR_MORE_FORMS)
 
 
 def _no_twins(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
     seen = set()
     for limit in limits:
         if limit.place in seen:
+            models = f" for {', '.join(limit.models)}" if limit.models else ""
             raise SettingError(
-                f"has two limits over {limit.window or 'open requests'}", "Keep the lower one.", show=False
+                f"has two limits over {limit.window or 'open requests'}{models}", "Keep the lower one.", show=False
             )
         seen.add(limit.place)
     return limits
@@ -53,7 +62,12 @@ RequestLimits = Annotated[tuple[Annotated[Limit, _one("requests")], ...], *_LIST
 
 
 class LimitsBlock(Block):
-    """What may be used; each is one limit or a list, and all of them hold."""
+    """What may be used; each is one limit or a list, and all of them hold. A list of entries is another form of it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _entries(cls, data: object) -> object:
+        return limits_by_kind(data, tuple(cls.model_fields)) if isinstance(data, list | tuple) else data
 
     def of(self, kind: str) -> tuple[Limit, ...]:
         """Return the limits of one kind."""
@@ -110,6 +124,11 @@ class Defaults(UserLimits):
 
 class Group(UserLimits):
     limits: Limits = setting(Limits, "What the members may use together.", "No limit.")
+    parent: UserName | None = setting(
+        None,
+        "The group that this one is part of: its limits, and those of all groups above it, count the members here too.",
+        "None.",
+    )
 
 
 class Token(Block):
@@ -156,3 +175,20 @@ class User(UserLimits):
         """Return every token of the user, ``token`` and ``tokens`` alike."""
         plain = (self.token_hash, *self.token_hashes) if self.token_hash else self.token_hashes
         return (*(Token.model_construct(hash=digits) for digits in plain), *self.tokens)
+
+
+def _entries_schema(kinds: tuple[str, ...], terms: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of limits as a list of entries."""
+    return {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {**dict.fromkeys(kinds, _ONE_OR_MORE_FORMS), **terms},
+            "anyOf": [{"required": [kind]} for kind in kinds],
+        },
+    }
+
+
+LIMIT_ENTRIES = _entries_schema(NAMES, {"mode": {"enum": list(MODES)}, **_TERMS})
+KEY_LIMIT_ENTRIES = _entries_schema(("cost", "requests"), {"mode": {"enum": list(MODES)}})

@@ -1,8 +1,8 @@
 """What one user may use."""
 
-import fnmatch
 from dataclasses import dataclass
 
+from proxy.core.model_patterns import matches
 from proxy.pipeline.values.preferences import Preferences
 from proxy.policy.quota import Quota
 
@@ -22,4 +22,4 @@ class Allowance:
 
     def allows(self, model: str) -> bool:
         """Return whether a model or preset may be used."""
-        return self.models is None or any(fnmatch.fnmatchcase(model, pattern) for pattern in self.models)
+        return self.models is None or matches(self.models, model)
