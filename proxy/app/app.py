@@ -105,6 +105,7 @@ class App:
         self.model_lists: ModelLists
         self.pending: SettlePending
         self.holds: HoldWatch
+        self.deps: Deps  # of the handlers
         self.refusals: KeepRefusals
         self.port = 0
         self.taken_up = 0  # requests that the last run left open
@@ -122,7 +123,7 @@ class App:
     async def open_parts(self, loaded: LoadedConfig) -> Deps:
         """Open what answers the operator's requests, without a listener and without jobs; raises as start() does."""
         await self._opened(loaded.settings, self._be_quiet)
-        return self._deps()
+        return self.deps
 
     async def _be_quiet(self, settings: Settings) -> None:
         """Begin nothing that runs by itself."""
@@ -178,6 +179,7 @@ class App:
         self._stack.push_async_callback(self.refusals.close)
         self.services.events.refusal_subscribers = (refusal_log,)
         self.holds = HoldWatch(self.services, self.pending)
+        self.deps = self._make_deps()
 
     async def _serve(self, settings: Settings) -> None:
         self._log_as(settings)
@@ -253,7 +255,7 @@ class App:
         quotas = self.live.current.use_case_quotas
         return self._limiter_over(await asyncio.to_thread(rebuilt_book, self.reports, zone, now_ms, quotas))
 
-    def _deps(self) -> Deps:
+    def _make_deps(self) -> Deps:
         return Deps(
             services=self.services,
             change=self.change,
@@ -266,7 +268,7 @@ class App:
         )
 
     async def _listen(self, settings: Settings) -> None:
-        deps = self._deps()
+        deps = self.deps
         head_timeout_s = float(settings.server.head_timeout_s)
         users_server = make_server(
             deps, answer, self.ledger.ids, self._clock, check=check_request, head_timeout_s=head_timeout_s

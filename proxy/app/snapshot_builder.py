@@ -19,6 +19,7 @@ from proxy.pipeline.admission.allowance import use_case_quotas
 from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.admission.missing_limits import MissingLimit, find_missing_limits
 from proxy.pipeline.identity.directory import Directory, build_directory
+from proxy.pipeline.identity.operator_directory import OperatorRow, operators_by_hash
 from proxy.pipeline.routing.presets import preset_rows, static_rows
 from proxy.pipeline.snapshot import Snapshot, routing_of
 from proxy.pipeline.upstream.key_limits import PastKeyUse
@@ -57,7 +58,10 @@ class SnapshotBuilder:
         providers = build_providers(settings.providers, self._providers, self._dialects)
         is_built = False
         try:
-            snapshot = self._snapshot_of(overlay, directory, providers)  # the last step that may refuse the settings
+            operators = operators_by_hash(rows.operators, rows.operator_hashes)
+            snapshot = self._snapshot_of(
+                overlay, directory, providers, operators
+            )  # the last step that may refuse the settings
             pasts = await self._pasts_of_keys(providers.values(), snapshot.zone)
             await self._open_use_cases(snapshot.use_case_quotas, snapshot.zone)
             await self._ledger.set_labels(labels_of(settings), self._clock.now_ms())
@@ -69,7 +73,13 @@ class SnapshotBuilder:
         self.missing_limits = find_missing_limits(overlay, rows.users, rows.tokens)
         return snapshot
 
-    def _snapshot_of(self, overlay: Overlay, directory: Directory, providers: Mapping[str, ProviderRow]) -> Snapshot:
+    def _snapshot_of(
+        self,
+        overlay: Overlay,
+        directory: Directory,
+        providers: Mapping[str, ProviderRow],
+        operators: Mapping[str, OperatorRow],
+    ) -> Snapshot:
         settings = overlay.settings
         return Snapshot(
             settings=settings,
@@ -83,6 +93,7 @@ class SnapshotBuilder:
             statics=static_rows(settings, lambda: self._clock.now_ms() // 1000),
             use_cases=settings.use_cases,
             use_case_quotas=use_case_quotas(settings),
+            operators=operators,
             overlay=overlay,
         )
 

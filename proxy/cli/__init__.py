@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "explain": ("proxy.cli.explain", "explain", "Show where a request would go and what it could cost at most."),
     "export": ("proxy.cli.export", "export", "Write the ledger's rows as CSV or JSON lines."),
     "init": ("proxy.cli.init", "init", "Write a configuration, a first user and a token."),
+    "operators": ("proxy.cli.operators", "operators", "Add, list, change and remove who may use the operator's API."),
     "serve": ("proxy.cli.serve", "serve", "Run the proxy."),
     "tokens": ("proxy.cli.tokens", "tokens", "Make, list, rotate, disable and remove users' tokens."),
     "usage": ("proxy.cli.usage", "usage", "Show what was spent, by user, model, day and more."),

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import click
 
@@ -73,6 +73,11 @@ class AdminClient:
         except ValueError:
             raise answer_error(status, raw) from None
         return answer
+
+
+def resource_path(*parts: str) -> str:
+    """Return the path of a resource below /admin/v1, each part percent-encoded."""
+    return "".join(f"/{quote(part, safe='')}" for part in parts)
 
 
 def _with_query(path: str, query: Query | None) -> str:

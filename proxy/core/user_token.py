@@ -1,4 +1,6 @@
-"""The form of a user's token: ``tk-``, 43 base62 characters (256 random bits), 6 of CRC32 over all before them.
+"""The form of a token: ``tk-``, 43 base62 characters (256 random bits), 6 of CRC32 over all before them.
+
+Those of operators begin with ``tkop-`` and are the same behind it, so that nobody takes one for the other.
 
 The checksum tells a typing mistake from an unknown token without looking the token up. Only the SHA-256 of the
 whole token is ever stored.
@@ -11,6 +13,7 @@ import zlib
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 PREFIX = "tk-"
+OPERATOR_PREFIX = "tkop-"
 _RANDOM_CHARS = 43  # 62**43 > 2**256
 _CRC_CHARS = 6  # 62**6 > 2**32
 LENGTH = len(PREFIX) + _RANDOM_CHARS + _CRC_CHARS
@@ -28,18 +31,18 @@ def _checksum(text: str) -> str:
     return _base62(zlib.crc32(text.encode()), _CRC_CHARS)
 
 
-def new_token() -> str:
+def new_token(prefix: str = PREFIX) -> str:
     """Make a token from 256 bits of the system's randomness."""
-    body = PREFIX + _base62(secrets.randbits(256), _RANDOM_CHARS)
+    body = prefix + _base62(secrets.randbits(256), _RANDOM_CHARS)
     return body + _checksum(body)
 
 
-def is_well_formed(token: str) -> bool:
+def is_well_formed(token: str, prefix: str = PREFIX) -> bool:
     """Return whether the checksum is right; whether anybody owns the token is another question."""
     return (
-        len(token) == LENGTH
+        len(token) == len(prefix) + _RANDOM_CHARS + _CRC_CHARS
         and token.isascii()
-        and token.startswith(PREFIX)
+        and token.startswith(prefix)
         and token[-_CRC_CHARS:] == _checksum(token[:-_CRC_CHARS])
     )
 

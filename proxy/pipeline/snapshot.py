@@ -9,6 +9,7 @@ from proxy.config.load import LoadedConfig
 from proxy.config.overlay import Overlay
 from proxy.config.schema import Settings
 from proxy.pipeline.identity.directory import Directory
+from proxy.pipeline.identity.operator_directory import OperatorRow
 from proxy.pipeline.routing.targets import RouteTable, TargetsByName
 from proxy.pipeline.values.preset import PresetRow
 from proxy.pipeline.values.route import Target
@@ -54,6 +55,7 @@ class Snapshot:
     statics: Mapping[str, ProviderRow] = field(default_factory=dict)  # canned answers, by preset
     use_cases: Mapping[str, str] = field(default_factory=dict)  # use case -> preset
     use_case_quotas: Mapping[str, tuple[Quota, ...]] = field(default_factory=dict)
+    operators: Mapping[str, OperatorRow] = field(default_factory=dict)  # by the hash of their token
     overlay: Overlay | None = None  # what settings were made of; None: of the file alone
     # read for each request, where a field of a pydantic model would cost as much as a call
     routes: RouteTable = field(init=False)

@@ -7,6 +7,7 @@ from proxy.storage.audit import Actor
 from proxy.storage.groups import GroupStore
 from proxy.storage.limit_changes import add_limit, remove_limit, set_limit
 from proxy.storage.limits import LimitPlace, LimitStore, read_limit, read_scope
+from proxy.storage.operators import OperatorStore
 from proxy.storage.sealed import SealedStore
 from proxy.storage.stored_settings import patched
 from proxy.storage.users import UserError, UserReader, UserStore
@@ -27,6 +28,9 @@ class Stores(Protocol):
 
     @property
     def limits(self) -> LimitStore: ...
+
+    @property
+    def operators(self) -> OperatorStore: ...
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
@@ -156,4 +160,10 @@ CHANGES: Mapping[str, Change] = {
         stores, now, who, _place(f), read_limit(f.get("kind"), f.get("limit"))
     ),
     "limits.remove": lambda stores, now, who, f: remove_limit(stores, now, who, _place(f)),
+    "operators.add": lambda stores, now, who, f: stores.operators.add_operator(
+        now, who, _text(f, "name"), _text(f, "role"), _optional_ms(f, "expires_ms")
+    ),
+    "operators.set": lambda stores, now, who, f: stores.operators.set_operator(now, who, _text(f, "name"), _changes(f)),
+    "operators.rotate": lambda stores, now, who, f: stores.operators.rotate_operator(now, who, _text(f, "name")),
+    "operators.remove": lambda stores, now, who, f: stores.operators.remove_operator(now, who, _text(f, "name")),
 }

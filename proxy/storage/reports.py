@@ -18,6 +18,7 @@ from proxy.policy.quota import FineRows, Quota, SettledRow
 from proxy.policy.sealing.place import Place
 from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
+from proxy.storage.operators import OperatorReader
 from proxy.storage.removal import RemovalPlan
 from proxy.storage.request_reports import RequestReports
 from proxy.storage.rows import UnfinishedRequest
@@ -175,13 +176,15 @@ class QuotaStart:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryRows:
-    """All users, tokens, groups and limits, and the hash of each token by its id: for the running proxy only."""
+    """All that people and operators are known by, with the hash of each token: for the running proxy only."""
 
     users: list[dict[str, Any]]
     tokens: list[dict[str, Any]]
     hashes: dict[str, str]
     groups: list[dict[str, Any]] = field(default_factory=list)
     limits: list[dict[str, Any]] = field(default_factory=list)
+    operators: list[dict[str, Any]] = field(default_factory=list)
+    operator_hashes: dict[str, str] = field(default_factory=dict)  # by name
 
     @property
     def settings(self) -> StoredSettings:
@@ -198,7 +201,7 @@ class LedgerCheck:
     unsettled: int
 
 
-class Reports(UserReader, RequestReports, Protocol):
+class Reports(UserReader, OperatorReader, RequestReports, Protocol):
     """What is asked of a ledger by those who do not write to it."""
 
     def labels(self) -> Labels:

@@ -6,7 +6,7 @@ from typing import Any
 from proxy.core.errors import CallerError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.values.request_headers import Headers
-from proxy.web.admin.routes import check_operator
+from proxy.web.admin.credentials import check_operator
 from proxy.web.deps import Deps
 from proxy.web.server.aiohttp_downstream import aiohttp_request
 
@@ -23,13 +23,14 @@ def check_reader(context: RequestContext, deps: Deps) -> None:
     peer = None if transport is None else transport.get_extra_info("peername")
     if mode == "open" or (mode == "loopback" and is_here(peer, headers)):
         return
-    if settings.admin_token is None or not any(name in headers for name in _TOKEN_HEADERS):
+    has_operators = settings.admin_token is not None or deps.services.live.current.operators
+    if not has_operators or not any(name in headers for name in _TOKEN_HEADERS):
         where = "on this machine only" if mode == "loopback" else "with the operator's token only"
         raise CallerError(
             403,
             "operator_only",
             f"These figures are shown {where} (server.metrics: {mode})."
-            ' From elsewhere send "Authorization: Bearer ..." with the admin_token of the configuration.',
+            ' From elsewhere send "Authorization: Bearer ..." with the token of an operator, as admin_token is.',
             type_="permission_error",
         )
     check_operator(context, deps)

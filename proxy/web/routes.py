@@ -10,8 +10,9 @@ from proxy.core.errors import CallerError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.policy.nearest import nearest
+from proxy.web.admin.credentials import check_operator, check_origin, socket_operator
 from proxy.web.admin.route import PREFIX
-from proxy.web.admin.routes import admin, check_operator, socket_operator
+from proxy.web.admin.routes import admin
 from proxy.web.deps import Deps
 from proxy.web.explain import explain
 from proxy.web.exposure import check_reader
@@ -106,11 +107,12 @@ async def answer(context: RequestContext, deps: Deps) -> Reply:
         handler = ROUTES.get((method, path))
     if handler is not None:
         return await handler(context, deps)
-    if is_preflight(method, request.headers):
-        return own_reply(context, 204, preflight_headers(request.headers, _allowed(path)))
     if f"{path}/".startswith(PREFIX):
+        check_origin(context)
         operator = check_operator(context, deps)
         return await admin(context, deps, operator, request.method, _below(path, request.raw_path))
+    if is_preflight(method, request.headers):
+        return own_reply(context, 204, preflight_headers(request.headers, _allowed(path)))
     if method == "GET" and (encoded := _model_in(path)) is not None:
         return await show_model(context, deps, encoded)
     allowed = _allowed(path)
@@ -122,8 +124,8 @@ async def answer(context: RequestContext, deps: Deps) -> Reply:
 async def answer_socket(context: RequestContext, deps: Deps) -> Reply:
     """Answer on the Unix socket beside the ledger: operator's API and health, nothing that spends."""
     request, path = aiohttp_request(context), canonical_path(context.downstream.path)
+    operator = socket_operator(context)
     if f"{path}/".startswith(PREFIX):
-        operator = socket_operator(context)
         return await admin(context, deps, operator, request.method, _below(path, request.raw_path))
     handler = _OTHERS.get((request.method, path))
     if handler is not None:

@@ -77,6 +77,7 @@ from proxy.storage.users import (
     no_user,
     user_exists,
 )
+from tests.contracts.memory_operators import MemoryOperators
 from tests.contracts.memory_requests import MemoryRequests
 
 _DAY_MS = 24 * HOUR_MS
@@ -145,6 +146,8 @@ class Store:
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     sealed: dict[Place, Secret] = field(default_factory=dict)
+    operators: dict[str, dict[str, Any]] = field(default_factory=dict)
+    operator_hashes: dict[str, str] = field(default_factory=dict)
     labels: Labels = field(default_factory=lambda: Labels("UTC", "USD", "1"))
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     limits: dict[LimitScope, dict[str, Any]] = field(default_factory=dict)
@@ -384,6 +387,7 @@ class MemoryStores:
         self.groups = MemoryGroups(store)
         self.limits = MemoryLimits(store)
         self.sealed = MemorySealedValues(store)
+        self.operators = MemoryOperators(store.operators, store.operator_hashes)
 
 
 class MemoryLedger:
@@ -667,8 +671,18 @@ class MemoryReports(MemoryUsers, MemoryRequests):
 
     def directory(self) -> DirectoryRows:
         stores = MemoryStores(self._store)
-        groups, limits = stores.groups.list_groups(), stores.limits.list_limits()
-        return DirectoryRows(self.list_users(), self.list_tokens(), dict(self._store.hashes), groups, limits)
+        return DirectoryRows(
+            self.list_users(),
+            self.list_tokens(),
+            dict(self._store.hashes),
+            stores.groups.list_groups(),
+            stores.limits.list_limits(),
+            stores.operators.list_operators(),
+            dict(self._store.operator_hashes),
+        )
+
+    def list_operators(self) -> list[dict[str, Any]]:
+        return MemoryStores(self._store).operators.list_operators()
 
     def has_user(self, name: str) -> bool:
         return name in self.known_users()

@@ -6,7 +6,7 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.user_token import LENGTH, PREFIX, is_well_formed, new_token, token_hash
+from proxy.core.user_token import LENGTH, OPERATOR_PREFIX, PREFIX, is_well_formed, new_token, token_hash
 
 _LETTERS = string.digits + string.ascii_letters
 
@@ -19,6 +19,13 @@ def test_new_tokens() -> None:
         assert len(token) == LENGTH == 52
         assert set(token[len(PREFIX) :]) <= set(_LETTERS)
         assert is_well_formed(token)
+
+
+def test_an_operators_token_is_no_users_token() -> None:
+    token = new_token(OPERATOR_PREFIX)
+    assert is_well_formed(token, OPERATOR_PREFIX)
+    assert not is_well_formed(token)
+    assert not is_well_formed(new_token(), OPERATOR_PREFIX)
 
 
 @given(st.integers(0, LENGTH - 1), st.sampled_from(_LETTERS))

@@ -33,7 +33,7 @@ async def test_modes(tmp_path: Path, mode: str, here: int, away: int) -> None:
                 assert f"server.metrics: {mode}" in refused.json()["error"]["message"]
             assert (await _asked(stand, path, ADMIN_TOKEN, away=True)).status == 200
             if mode != "open":
-                assert (await _asked(stand, path, token_of("anna"), away=True)).status == 401
+                assert (await _asked(stand, path, token_of("anna"), away=True)).status == 403
         for path in ("/healthz", "/readyz", "/readyz?x=verbose"):
             assert (await _asked(stand, path, None, away=True)).status == 200
         async with await connect_unix(str(stand.database) + ".sock") as client:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.storage.admin_operations import OPERATIONS
+from proxy.web.admin.routes import CALLS
 from proxy.web.routes import ROUTES
 from tests.support.installation import ADMIN_TOKEN, token_of
 from tests.support.leaks import nothing_leaks
@@ -37,7 +37,7 @@ def _questions(presets: Iterator[str]) -> Iterator[tuple[str, str, Any]]:
         for endpoint in ("chat/completions", "messages", "responses", "completions"):
             body = {"model": name, "messages": SAID, "prompt": "Hi", "input": "Hi", "max_tokens": 10}
             yield "POST", f"/v1/explain?endpoint={endpoint}", body
-    yield from (("POST", f"/admin/v1/{name.replace('.', '/')}", {}) for name in OPERATIONS)
+    yield from (("POST", f"/admin/v1/{name.replace('.', '/')}", {}) for name in CALLS)
 
 
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "general"])

@@ -46,6 +46,7 @@ from proxy.storage.sqlite.export import slices
 from proxy.storage.sqlite.groups import SqliteGroups
 from proxy.storage.sqlite.labels import read_labels
 from proxy.storage.sqlite.limits import SqliteLimits
+from proxy.storage.sqlite.operators import SqliteOperators
 from proxy.storage.sqlite.refusals import surplus_refusal
 from proxy.storage.sqlite.retention import find_removable, plan_removal, readable_rows
 from proxy.storage.sqlite.sealed_values import read_sealed_values
@@ -146,9 +147,20 @@ class SqliteReports:
 
     def directory(self) -> DirectoryRows:
         with self._snapshot() as connection:
-            users = SqliteUsers(connection)
-            groups, limits = SqliteGroups(connection).list_groups(), SqliteLimits(connection).list_limits()
-            return DirectoryRows(users.list_users(), users.list_tokens(), users.token_hashes(), groups, limits)
+            users, operators = SqliteUsers(connection), SqliteOperators(connection)
+            return DirectoryRows(
+                users.list_users(),
+                users.list_tokens(),
+                users.token_hashes(),
+                SqliteGroups(connection).list_groups(),
+                SqliteLimits(connection).list_limits(),
+                operators.list_operators(),
+                operators.operator_hashes(),
+            )
+
+    def list_operators(self) -> list[dict[str, Any]]:
+        with self._reader() as connection:
+            return SqliteOperators(connection).list_operators()
 
     def list_users(self) -> list[dict[str, Any]]:
         with self._reader() as connection:

@@ -5,6 +5,7 @@ import sqlite3
 from proxy.storage.master_keys import MasterKeys
 from proxy.storage.sqlite.groups import SqliteGroups
 from proxy.storage.sqlite.limits import SqliteLimits
+from proxy.storage.sqlite.operators import SqliteOperators
 from proxy.storage.sqlite.sealed_values import SqliteSealedStore
 from proxy.storage.sqlite.users import SqliteUsers
 
@@ -17,3 +18,4 @@ class SqliteStores:
         self.sealed = SqliteSealedStore(connection, master)
         self.groups = SqliteGroups(connection)
         self.limits = SqliteLimits(connection)
+        self.operators = SqliteOperators(connection)

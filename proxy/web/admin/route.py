@@ -2,11 +2,12 @@
 
 import asyncio
 import enum
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from proxy.pipeline.context import RequestContext
 from proxy.storage.audit import Actor
@@ -14,6 +15,8 @@ from proxy.web.admin.page import PageRequest
 from proxy.web.deps import Deps
 
 PREFIX = "/admin/v1/"
+_SHOWN_ONCE = "x-shown-once"
+ShownOnce = Annotated[str, Field(json_schema_extra={_SHOWN_ONCE: True})]  # a secret that no later answer holds
 T = TypeVar("T")
 
 
@@ -124,6 +127,11 @@ class AdminRoute:
             if model is not None and model.model_config.get("extra") != "forbid":
                 raise ValueError(f"{self.method} {self.path}: {model.__name__} would accept unknown fields")
         object.__setattr__(self, "segments", tuple(self.path.strip("/").split("/")))
+
+    @property
+    def shows_secret(self) -> bool:
+        """Return whether an answer may hold what no later one does."""
+        return f'"{_SHOWN_ONCE}": true' in json.dumps(self.answer.model_json_schema())
 
     @property
     def required_role(self) -> Role:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from proxy.config.schema import Settings
 from proxy.storage.users import no_token
 from proxy.web.admin.moment import Moment, MomentText, moment_ms, moment_text
-from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminRequest, AdminRoute
+from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminRequest, AdminRoute, ShownOnce
 from proxy.web.deps import Deps
 
 _OVERLAP_MAX_S = 366 * 86_400
@@ -32,7 +32,7 @@ class TokenEntry(BaseModel):
 class MadeToken(TokenEntry):
     """A token that was just made: the only answer that ever holds it."""
 
-    token: str
+    token: ShownOnce
 
 
 class NewToken(AdminBody):

@@ -4,8 +4,6 @@ import asyncio
 import socket
 import struct
 
-from proxy.core.uid import user_name
-
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid of Linux' SO_PEERCRED
 _NETWORK = 4  # groups of an IPv6 address that name a network: whoever has one address of it has them all
 
@@ -27,14 +25,14 @@ def is_unix(transport: asyncio.Transport | None) -> bool:
     return sock is not None and sock.family == getattr(socket, "AF_UNIX", None)
 
 
-def socket_user(transport: asyncio.Transport | None) -> str:
-    """Return the name of the user whose process opened a Unix connection; ``socket`` where the system does not tell."""
+def peer_uid(transport: asyncio.Transport | None) -> int | None:
+    """Return the id of the user whose process opened a Unix connection; None where the system does not tell."""
     sock = None if transport is None else transport.get_extra_info("socket")
     option = getattr(socket, "SO_PEERCRED", None)
     if sock is None or option is None:
-        return "socket"
+        return None
     with socket.fromfd(
         sock.fileno(), socket.AF_UNIX, socket.SOCK_STREAM
     ) as own:  # the loop's own object cannot be asked
         _, uid, _ = _CREDENTIALS.unpack(own.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size))
-    return user_name(uid)
+    return int(uid)

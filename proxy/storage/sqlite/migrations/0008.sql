@@ -69,4 +69,16 @@ CREATE TABLE limits (
     PRIMARY KEY (scope, name)
 ) STRICT;
 
+-- operators: who may use the operator's API by a token of their own.
+CREATE TABLE operators (
+    name TEXT PRIMARY KEY,
+    role TEXT NOT NULL CHECK (role IN ('viewer', 'admin')),
+    hash TEXT NOT NULL UNIQUE,  -- SHA-256 of the token, hex
+    hint TEXT NOT NULL,         -- the token's last four characters
+    created_ms INTEGER NOT NULL,
+    rotated_ms INTEGER,         -- when the token was replaced last
+    expires_ms INTEGER,
+    disabled INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
 PRAGMA user_version = 8;
