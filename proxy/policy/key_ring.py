@@ -45,7 +45,7 @@ class _Aside(NamedTuple):
 class KeyRing:
     """The keys of one provider; times are epoch ms."""
 
-    __slots__ = ("_keys", "_plain", "_tried_ms", "_turns", "asides", "model_asides")
+    __slots__ = ("_keys", "_tried_ms", "_turns", "asides", "is_plain", "model_asides")
 
     def __init__(self, keys: Sequence[KeyFacts]) -> None:
         if not keys:
@@ -60,7 +60,7 @@ class KeyRing:
         self.asides: dict[str, _Aside] = {}
         self.model_asides: dict[tuple[str, str], _Aside] = {}
         only = self._keys[0]
-        self._plain = len(keys) == 1 and only.valid_from_ms is None and only.valid_until_ms is None
+        self.is_plain = len(keys) == 1 and only.valid_from_ms is None and only.valid_until_ms is None
 
     def choose(self, now_ms: int, excluded: Collection[int] = (), model: str | None = None) -> int | None:
         """Return the index of the key to use, or None if none is usable now.
@@ -70,7 +70,7 @@ class KeyRing:
         robin: of weights 5, 1, 1 never five in a row of the first). Where all that are left are set aside, the one
         that is back soonest is given, but each at most every PROBE_MS.
         """
-        if self._plain and not self.asides and not self.model_asides and not excluded:
+        if self.is_plain and not self.asides and not self.model_asides and not excluded:
             return 0
         valid = [i for i in range(len(self._keys)) if i not in excluded and self._is_valid(i, now_ms)]
         usable = [i for i in valid if self._until_ms(i, model) <= now_ms]

@@ -22,10 +22,7 @@ class RecentPerformance:
     def note(self, *, failed: bool, latency_ms: float | None) -> None:
         """Count one attempt; latency_ms None where no content came."""
         self.attempts += 1
-        self.error_rate = _moved(self.error_rate, 1.0 if failed else 0.0)
+        error, rate, latency = 1.0 if failed else 0.0, self.error_rate, self.latency_ms
+        self.error_rate = error if rate is None else rate + _WEIGHT * (error - rate)
         if latency_ms is not None:
-            self.latency_ms = _moved(self.latency_ms, latency_ms)
-
-
-def _moved(average: float | None, value: float) -> float:
-    return value if average is None else average + _WEIGHT * (value - average)
+            self.latency_ms = latency_ms if latency is None else latency + _WEIGHT * (latency_ms - latency)

@@ -124,7 +124,7 @@ class Endpoint:
 
     def others(self, body: dict[str, Any]) -> tuple[str, ...]:
         """Return the fallback models that the checked body names beside the one asked for."""
-        models = tuple(body["models"] or ()) if "models" in body else ()
+        models = tuple(body.get("models") or ())
         if self.kind != "messages":
             return models
         return (*models, *(fallback["model"] for fallback in body.get("fallbacks") or ()))

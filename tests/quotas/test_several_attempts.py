@@ -131,7 +131,7 @@ async def _play(place: Place, history: tuple[list[tuple[str, int]], str]) -> Tol
         Told(context.id),
         reservation.route.targets,
     )
-    await booking.open()
+    await booking.__aenter__()
     for n, step in enumerate(steps, 1):
         target = targets[n - 1]
         provider = snapshot.providers[target.provider]

@@ -34,7 +34,7 @@ def plan_route(
     preferences = identity.allowance.preferences
     if model not in presets and asked_use_case is not None:
         name = (use_cases if preferences is None else preferences.use_cases).get(asked_use_case, model)
-    others = endpoint.others(body)
+    others = endpoint.others(body) if "models" in body or "fallbacks" in body else ()
     if identity.allowance.models is not None:
         for asked in (name, *others):
             if not identity.allowance.allows(asked):

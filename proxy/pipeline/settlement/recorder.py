@@ -81,12 +81,24 @@ class Recorder:
         self._end: RequestEnd | None = None  # the row of the end, until it is published
 
     async def __aenter__(self) -> Self:
-        """Write the request down before anything is sent."""
+        """Write the open row and first attempt before anything is sent; returns when they are on disk.
+
+        Raises OwnError 503 where the disk refuses: then nothing was sent.
+        """
+        context, ledger = self._context, self._services.ledger
         try:
-            await self.open()
+            if context.claim is not None:
+                await context.claim.write(ledger)
+            self._opening = ledger.open(self.reservation.row)
+            await self._opening
+        except LedgerUnavailableError as error:
+            refusal = ledger_down(str(error))
+            await self._end_after(refusal)
+            raise refusal from None
         except BaseException as error:
             await self._end_after(error)
             raise
+        self._is_open = True
         return self
 
     def __aexit__(
@@ -102,21 +114,6 @@ class Recorder:
         elif isinstance(error, asyncio.CancelledError):
             status, code = 503, "cut"  # the proxy was told twice to stop
         await self.end(status, code)
-
-    async def open(self) -> None:
-        """Write the open row and first attempt; returns when they are on disk.
-
-        Raises OwnError 503 where the disk refuses: then nothing was sent.
-        """
-        context, ledger = self._context, self._services.ledger
-        try:
-            if context.claim is not None:
-                await context.claim.write(ledger)
-            self._opening = ledger.open(self.reservation.row)
-            await self._opening
-        except LedgerUnavailableError as error:
-            raise ledger_down(str(error)) from None
-        self._is_open = True
 
     async def end(self, status: int, error: str | None = None) -> Settlement:
         """Decide the cost and write it; returns when it is on disk, or when the disk has refused for too long.

@@ -132,9 +132,12 @@ class ProviderHealth:
         return any(breaker.state(now_s) == "half_open" for breaker in self._breakers(model))
 
     def choose_key(self, model: str, now_ms: int, excluded: Collection[int] = ()) -> int | None:
+        ring = self.ring
+        if ring.is_plain and not (excluded or self._has_limits or ring.asides or ring.model_asides):
+            return 0  # as ring.choose() says
         if self._has_limits:
             excluded = (*excluded, *self.used_up(now_ms))
-        return self.ring.choose(now_ms, excluded, model)
+        return ring.choose(now_ms, excluded, model)
 
     def used_up(self, now_ms: int) -> tuple[int, ...]:
         """Return the keys whose own limits are reached."""

@@ -10,7 +10,7 @@ _QUOTE_SAFE = "%/:=&?~+!$,;'@()*[]-._"  # what a URL may hold beside letters and
 class Origin:
     """Scheme, host and port of a base URL; raises ValueError for one that is no http(s) address."""
 
-    __slots__ = ("_key", "_prefix", "_targets", "host", "host_header", "port", "scheme", "server_hostname")
+    __slots__ = ("_key", "_prefix", "host", "host_header", "port", "scheme", "server_hostname", "targets")
 
     def __init__(self, base_url: str) -> None:
         parts = urlsplit(base_url)
@@ -24,7 +24,7 @@ class Origin:
         self.host_header = name if self.port == _PORTS[self.scheme] else f"{name}:{self.port}"
         self._key = (parts.scheme, parts.hostname, self.port)
         self._prefix = f"{base_url[: base_url.index(':')]}://{parts.netloc}"
-        self._targets: dict[str, str] = {}  # of the few URLs without a query
+        self.targets: dict[str, str] = {}  # known ones, by URL: of the few without a query
 
     @property
     def local(self) -> bool:
@@ -33,11 +33,9 @@ class Origin:
 
     def target(self, url: str) -> str:
         """Return path and query of a URL as in a request line; raises ValueError for another origin."""
-        target = self._targets.get(url)
-        if target is None:
-            target = self._target(url)
-            if "?" not in url and len(self._targets) < _TARGETS_MAX:
-                self._targets[url] = target
+        target = self._target(url)
+        if "?" not in url and len(self.targets) < _TARGETS_MAX:
+            self.targets[url] = target
         return target
 
     def _target(self, url: str) -> str:

@@ -68,7 +68,7 @@ class PooledTransport:
         if origin is None:
             raise TransportError("unreachable", "base_url is not a valid address", dispatched=False)
         try:
-            target = origin.target(url)
+            target = origin.targets.get(url) or origin.target(url)
             if self._asks_proxy:
                 target, headers = self._for_proxy(origin, target, headers)
             head = request_head(method, target, origin.host_header, headers, body)
@@ -88,8 +88,12 @@ class PooledTransport:
         if not connection.write(head, body):
             assert body is not None
             await connection.write_large(answer, head, body)
-        while not answer.status:
-            await answer.wait()
+        try:
+            while not answer.status:
+                await answer.change()
+        except asyncio.CancelledError:
+            answer.abort()
+            raise
         if self._asks_proxy and answer.status == 407:
             assert self._proxy is not None
             answer.abort()
@@ -125,7 +129,12 @@ class PooledTransport:
         """Return the connection that was used last, if one is usable."""
         while self._idle:
             connection, _ = self._idle.popitem()
-            if connection.usable and now_s - connection.idle_since_s < self._keepalive_s:
+            transport = connection.transport
+            if (
+                transport is not None
+                and not transport.is_closing()
+                and now_s - connection.idle_since_s < self._keepalive_s
+            ):
                 return connection
             connection.abort()
         return None

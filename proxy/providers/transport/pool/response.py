@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from proxy.core.inline_future import InlineFuture
@@ -19,7 +19,6 @@ class PooledResponse:
     """
 
     __slots__ = (
-        "_by_name",
         "_failure",
         "_fault",
         "_inflater",
@@ -33,6 +32,7 @@ class PooledResponse:
         "deadlines",
         "failed",
         "fed",
+        "header",
         "headers",
         "paused",
         "pieces",
@@ -45,6 +45,7 @@ class PooledResponse:
     def __init__(
         self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, start_s: float, deadlines: Deadlines
     ) -> None:
+        self.header: Callable[[str], str | None]  # once the head is here: the value of a header by its name
         self.pieces: list[bytes] = []
         self.deadlines = deadlines
         self._loop = loop
@@ -62,9 +63,6 @@ class PooledResponse:
         self.stopped = False  # take wants no more for now
 
     # The reader's side.
-
-    def header(self, name: str) -> str | None:
-        return self._by_name.get(name)
 
     def is_at_hand(self) -> bool:
         """Return whether anything but padding came in the same read as the head."""
@@ -145,20 +143,27 @@ class PooledResponse:
 
     async def wait(self) -> None:
         """Wait until something happened; raises TransportError after a break. Cancelled, it ends the exchange."""
-        if self._failure is not None:
-            raise TransportError(*self._failure, dispatched=True)
-        if self._waiter is not None:
-            raise RuntimeError("two tasks read one answer")
-        waiter: InlineFuture[None] = InlineFuture(self._loop)
-        self._waiter = waiter
         try:
-            await waiter
+            await self.change()
         except asyncio.CancelledError:
             self.abort()
             raise
         if self._fault is not None:
             fault, self._fault = self._fault, None
             raise fault
+
+    def change(self) -> InlineFuture[None]:
+        """Return what is done when something happens, to be awaited at once; raises TransportError after a break.
+
+        Who is cancelled there has to end the exchange.
+        """
+        if self._failure is not None:
+            raise TransportError(*self._failure, dispatched=True)
+        if self._waiter is not None:
+            raise RuntimeError("two tasks read one answer")
+        waiter: InlineFuture[None] = InlineFuture(self._loop)
+        self._waiter = waiter
+        return waiter
 
     def abort(self) -> None:
         """Close the connection now, unless the answer is complete: then the connection is no longer its own."""
@@ -179,8 +184,8 @@ class PooledResponse:
         """Start the answer: its head is complete. Names of headers are in lower case."""
         self.status = status
         self.headers = headers
-        self._by_name = dict(reversed(headers))  # the first of a name counts
-        encoding = self._by_name.get("content-encoding")
+        self.header = dict(reversed(headers)).get  # the first of a name counts
+        encoding = self.header("content-encoding")
         if encoding is not None and (encoding := encoding.strip().lower()) in ENCODINGS:
             self._inflater = Inflater(encoding)
 
@@ -188,7 +193,7 @@ class PooledResponse:
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None
-            if not waiter.done():
+            if not waiter.is_done:
                 waiter.set_result(None)
 
     def pause(self) -> None:
