@@ -39,6 +39,7 @@ from proxy.policy.quota import QuotaBook
 from proxy.policy.trusted_clock import TrustedClock
 from proxy.providers.kinds import DIALECTS, Dialects
 from proxy.providers.model_lists import ModelLists
+from proxy.storage.admin_posts import PostClaim
 from proxy.storage.audit import Actor
 from proxy.storage.ledger import Ledger, LedgerUnavailableError
 from proxy.storage.reports import Reports
@@ -304,9 +305,11 @@ class App:
             loop=asyncio.get_running_loop(),
         )
 
-    async def change(self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any]) -> Any:
+    async def change(
+        self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any], claim: PostClaim | None = None
+    ) -> Any:
         """Change users or tokens, then rebuild what is in force; operation: one of admin_operations.CHANGES."""
-        result = await self.ledger.operate(operation, now_ms=now_ms, actor=actor, fields=fields)
+        result = await self.ledger.operate(operation, now_ms=now_ms, actor=actor, fields=fields, claim=claim)
         await self.live.rebuild()
         self._tell_gaps()
         return result

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from proxy.core.errors import TollkeeperError
 from proxy.core.inline_future import InlineFuture
+from proxy.storage.admin_posts import PostClaim
 from proxy.storage.audit import Actor
 from proxy.storage.labels import Labels
 from proxy.storage.refusals import RefusalRow
@@ -101,8 +102,17 @@ class Ledger(Protocol):
         """
         ...
 
-    async def operate(self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any]) -> Any:
-        """Run one of admin_operations.CHANGES by its name, all of it or nothing; raises UserError."""
+    async def operate(
+        self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any], claim: PostClaim | None = None
+    ) -> Any:
+        """Run one of admin_operations.CHANGES by its name, all of it or nothing; raises UserError.
+
+        claim: of the POST that asks for it, written with the change.
+        """
+        ...
+
+    async def keep_answer(self, claim: PostClaim, now_ms: int, status: int | None, answer: bytes | None) -> None:
+        """Write what a POST was answered; None where that is not to be kept."""
         ...
 
     async def set_labels(self, labels: Labels, now_ms: int) -> None:

@@ -16,6 +16,7 @@ from proxy.core.errors import SetupError
 from proxy.core.money import pusd_to_usd
 from proxy.policy.quota import FineRows, Quota, SettledRow
 from proxy.policy.sealing.place import Place
+from proxy.storage.admin_posts import StoredPost
 from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
 from proxy.storage.operators import OperatorReader
@@ -203,6 +204,10 @@ class LedgerCheck:
 
 class Reports(UserReader, OperatorReader, RequestReports, Protocol):
     """What is asked of a ledger by those who do not write to it."""
+
+    def find_post(self, key_hash: bytes, now_ms: int) -> StoredPost | None:
+        """Return the POST to the operator's API of the last day that had an Idempotency-Key."""
+        ...
 
     def labels(self) -> Labels:
         """Return what the last owner of the ledger had configured for reports."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from proxy.pipeline.services import Services
 from proxy.policy.wrong_tokens import WrongTokens
+from proxy.storage.admin_posts import PostClaim
 from proxy.storage.audit import Actor
 from proxy.web.model_list import ModelListCache
 
@@ -14,8 +15,10 @@ from proxy.web.model_list import ModelListCache
 class UserChange(Protocol):
     """Change users or tokens; when it returns, those in force are those of the ledger."""
 
-    def __call__(self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any]) -> Awaitable[Any]:
-        """Run one of admin_operations.CHANGES by its name."""
+    def __call__(
+        self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any], claim: PostClaim | None = None
+    ) -> Awaitable[Any]:
+        """Run one of admin_operations.CHANGES by its name; claim: of the POST that asks for it."""
         ...
 
 
@@ -31,4 +34,5 @@ class Deps:
     ownerless: Callable[[], int]  # holds without a running request, at the last look
     shelf: ModelListCache = field(default_factory=ModelListCache)
     changes: asyncio.Lock = field(default_factory=asyncio.Lock)  # held from the check of a state to its change
+    posts: set[bytes] = field(default_factory=set)  # keys of POSTs to the operator's API that are under way
     wrong_tokens: WrongTokens = field(default_factory=WrongTokens)  # of the operator

@@ -27,6 +27,7 @@ from proxy.policy.quota import FineRows, Quota, SettledRow
 from proxy.policy.quota.window import window_bounds
 from proxy.policy.sealing.place import Place
 from proxy.storage.admin_operations import CHANGES
+from proxy.storage.admin_posts import KEPT_MS, PostClaim, StoredPost
 from proxy.storage.audit import Actor
 from proxy.storage.export import Selection, Slice
 from proxy.storage.groups import checked_group, group_exists, no_group
@@ -146,6 +147,7 @@ class Store:
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     sealed: dict[Place, Secret] = field(default_factory=dict)
+    posts: dict[bytes, StoredPost] = field(default_factory=dict)
     operators: dict[str, dict[str, Any]] = field(default_factory=dict)
     operator_hashes: dict[str, str] = field(default_factory=dict)
     labels: Labels = field(default_factory=lambda: Labels("UTC", "USD", "1"))
@@ -510,9 +512,17 @@ class MemoryLedger:
         self._check()
         return self._users.add_end_user(now_ms, name, token_id, users_max)
 
-    async def operate(self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any]) -> Any:
+    async def operate(
+        self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any], claim: PostClaim | None = None
+    ) -> Any:
         self._check()
+        if claim is not None:
+            self.store.posts[claim.key_hash] = StoredPost(claim.body_hash, now_ms, None, None)
         return CHANGES[operation](MemoryStores(self.store), now_ms, actor, fields)
+
+    async def keep_answer(self, claim: PostClaim, now_ms: int, status: int | None, answer: bytes | None) -> None:
+        self._check()
+        self.store.posts[claim.key_hash] = StoredPost(claim.body_hash, now_ms, status, answer)
 
     async def set_labels(self, labels: Labels, now_ms: int) -> None:
         self._check()
@@ -680,6 +690,10 @@ class MemoryReports(MemoryUsers, MemoryRequests):
             stores.operators.list_operators(),
             dict(self._store.operator_hashes),
         )
+
+    def find_post(self, key_hash: bytes, now_ms: int) -> StoredPost | None:
+        found = self._store.posts.get(key_hash)
+        return None if found is None or found.at_ms <= now_ms - KEPT_MS else found
 
     def list_operators(self) -> list[dict[str, Any]]:
         return MemoryStores(self._store).operators.list_operators()

@@ -11,7 +11,7 @@ from proxy.cli.admin_client import admin_client
 from proxy.config.load import load_file
 from tests.support.installation import ADMIN_TOKEN, settings, write_config
 from tests.support.raw import Answer
-from tests.support.stand import Stand
+from tests.support.stand import Stand, sqlite_ledger
 
 USERS = "/admin/v1/users"
 
@@ -95,6 +95,37 @@ async def test_a_state_that_was_not_seen_is_not_changed(stand: Stand) -> None:
     stale = await ask(stand, "DELETE", path, headers=[("If-Match", tag)])
     assert stale.json()["error"]["code"] == "etag_mismatch"
     assert (await ask(stand, "DELETE", path, headers=[("If-Match", "*")])).status == 200
+
+
+async def test_a_post_with_a_key_is_done_once(stand: Stand) -> None:
+    key = [("Idempotency-Key", "first")]
+    body = {"name": "once"}
+    many = await asyncio.gather(*(ask(stand, "POST", USERS, body, headers=key) for _ in range(5)))
+    again = await ask(stand, "POST", USERS, body, headers=key)
+    assert {answer.status for answer in many} <= {201, 409}
+    assert {answer.json()["error"]["code"] for answer in many if answer.status == 409} <= {"idempotency_in_flight"}
+    (first, *_) = [answer for answer in many if answer.status == 201]
+    assert (again.status, again.header("Idempotent-Replayed")) == (201, "true")
+    assert (again.json()["data"], again.header("Location")) == (first.json()["data"], first.header("Location"))
+    other = await ask(stand, "POST", USERS, {"name": "other"}, headers=key)
+    assert (other.status, other.json()["error"]["code"]) == (422, "idempotency_key_reused")
+    elsewhere = await ask(stand, "POST", "/admin/v1/tokens", {"user": "once"}, headers=key)
+    assert (elsewhere.status, elsewhere.json()["error"]["code"]) == (422, "idempotency_key_reused")
+    assert (await ask(stand, "POST", USERS, {"name": "b c"}, headers=[("Idempotency-Key", "bad")])).status == 400
+    assert (await ask(stand, "POST", USERS, {"name": "bc"}, headers=[("Idempotency-Key", "bad")])).status == 201
+    assert (await ask(stand, "POST", USERS, {"name": "x"}, headers=[("Idempotency-Key", "a b")])).status == 400
+
+
+async def test_a_secret_is_not_kept_for_a_repeat(stand: Stand) -> None:
+    body, key = {"name": "shy"}, [("Idempotency-Key", "secret")]
+    made = await ask(stand, "POST", "/admin/v1/operators", body, headers=key)
+    again = await ask(stand, "POST", "/admin/v1/operators", body, headers=key)
+    assert (again.status, again.json()["error"]["code"]) == (409, "idempotency_finished")
+    kept = await stand.rows("SELECT * FROM admin_posts")
+    assert len(kept) == 1
+    assert made.json()["data"]["token"] not in str(kept)
+    await sqlite_ledger(stand.app).change(lambda connection: connection.execute("UPDATE admin_posts SET at_ms = 1"))
+    assert (await ask(stand, "POST", "/admin/v1/operators", {"name": "new"}, headers=key)).status == 201  # a day later
 
 
 def test_a_command_asks_the_same_api_without_a_proxy(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from proxy.core.inline_future import InlineFuture
 from proxy.storage.admin_operations import CHANGES
+from proxy.storage.admin_posts import PostClaim
 from proxy.storage.audit import Actor
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import Done
@@ -27,6 +28,7 @@ from proxy.storage.rows import (
     StoredKey,
     UnfinishedRequest,
 )
+from proxy.storage.sqlite.admin_posts import claim_post, keep_answer
 from proxy.storage.sqlite.connect import connect_owner, make_private_file
 from proxy.storage.sqlite.idempotency import find_key, note_key
 from proxy.storage.sqlite.labels import set_labels
@@ -114,10 +116,21 @@ class SqliteLedger:
             )
         )
 
-    async def operate(self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any]) -> Any:
+    async def operate(
+        self, operation: str, *, now_ms: int, actor: Actor, fields: Mapping[str, Any], claim: PostClaim | None = None
+    ) -> Any:
         change = CHANGES[operation]
         master = self._master
-        return await self.change(lambda connection: change(SqliteStores(connection, master), now_ms, actor, fields))
+
+        def run(connection: sqlite3.Connection) -> Any:
+            if claim is not None:
+                claim_post(connection, claim, now_ms)
+            return change(SqliteStores(connection, master), now_ms, actor, fields)
+
+        return await self.change(run)
+
+    async def keep_answer(self, claim: PostClaim, now_ms: int, status: int | None, answer: bytes | None) -> None:
+        await self.change(lambda connection: keep_answer(connection, claim, now_ms, status, answer))
 
     async def set_labels(self, labels: Labels, now_ms: int) -> None:
         await self.change(lambda connection: set_labels(connection, labels, now_ms))

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from proxy.core.errors import LedgerError
 from proxy.policy.quota import FineRows, Quota
 from proxy.policy.sealing.place import Place
+from proxy.storage.admin_posts import StoredPost
 from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
 from proxy.storage.master_keys import MasterKeys, keys_beside
@@ -40,6 +41,7 @@ from proxy.storage.request_reports import (
 from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import Opened
 from proxy.storage.sqlite import own_usage, requests, startup_reads, usage
+from proxy.storage.sqlite.admin_posts import find_post
 from proxy.storage.sqlite.backup import Progress, copy_ledger
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.export import slices
@@ -157,6 +159,10 @@ class SqliteReports:
                 operators.list_operators(),
                 operators.operator_hashes(),
             )
+
+    def find_post(self, key_hash: bytes, now_ms: int) -> StoredPost | None:
+        with self._reader() as connection:
+            return find_post(connection, key_hash, now_ms)
 
     def list_operators(self) -> list[dict[str, Any]]:
         with self._reader() as connection:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from proxy.pipeline.context import RequestContext
+from proxy.storage.admin_posts import PostClaim
 from proxy.storage.audit import Actor
 from proxy.web.admin.page import PageRequest
 from proxy.web.deps import Deps
@@ -67,6 +68,7 @@ class AdminRequest:
     now_ms: int
     deps: Deps
     context: RequestContext
+    claim: PostClaim | None = None  # of a POST with an Idempotency-Key
     check_unchanged: Callable[[], Awaitable[None]] | None = None  # raises where If-Match names another state
 
     @property
@@ -82,7 +84,7 @@ class AdminRequest:
         async with self.deps.changes:
             if self.check_unchanged is not None:
                 await self.check_unchanged()
-            return await self.deps.change(name, now_ms=self.now_ms, actor=self.actor, fields=fields)
+            return await self.deps.change(name, now_ms=self.now_ms, actor=self.actor, fields=fields, claim=self.claim)
 
     async def read(self, report: Callable[..., T], *arguments: Any) -> T:
         """Return what a report answers; it runs beside the event loop, and never asks the writer."""

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import orjson
 from pydantic import BaseModel
 
 from proxy.core.errors import CallerError, LedgerError, OwnError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
+from proxy.storage.admin_posts import PostClaim
 from proxy.storage.ledger import LedgerUnavailableError
 from proxy.storage.users import MissingError, UserError
 from proxy.web.admin.etag import etag_of, matches
+from proxy.web.admin.idempotent_post import PostAnswer, post_once, read_claim
 from proxy.web.admin.read import parse_body, parse_query, read_json
 from proxy.web.admin.resource_table import ResourceTable
 from proxy.web.admin.route import AdminAnswer, AdminRequest, AdminRoute, NoFields, Operator, Role
@@ -36,13 +39,28 @@ async def run_route(
         raise CallerError(405, "method_not_allowed", f"This path accepts {allowed}.", headers={"Allow": allowed})
     check_role(operator, route.required_role)
     parsed_query, page = parse_query(route, query)
-    body: BaseModel = NoFields()
-    if route.method != "GET":
-        body = parse_body(route, await read_json(context, optional=True))
+    sent = b"" if route.method == "GET" else await read_json(context, optional=True)
+    body = parse_body(route, sent)
     request = AdminRequest(parameters, body, parsed_query, page, operator, context.clock.now_ms(), deps, context)
     if (expected := context.downstream.request_headers.headers.get("If-Match")) is not None:
         request = await _guarded(request, route, table, expected)
+    claim = None if route.method != "POST" else read_claim(context, operator.actor.name, f"{path}?{query}", sent)
+    if claim is not None:
+        return await _reply_once(replace(request, claim=claim), claim, route, table)
     return _reply(context, table, route, await handled(request, route))
+
+
+async def _reply_once(request: AdminRequest, claim: PostClaim, route: AdminRoute, table: ResourceTable) -> Reply:
+    """Return the answer to a POST with an Idempotency-Key."""
+
+    async def run() -> PostAnswer:
+        answer = await handled(request, route)
+        return PostAnswer(answer.status or route.status, orjson.dumps({"data": plain(answer.data)}))
+
+    answer = await post_once(request, route, claim, run)
+    replayed = {"Idempotent-Replayed": "true"} if answer.is_replayed else {}
+    headers = {**_PRIVATE, **_location(table, route, answer.status, orjson.loads(answer.body)["data"]), **replayed}
+    return json_reply(request.context, answer.body, answer.status, headers=headers)
 
 
 def check_role(operator: Operator, needed: Role) -> None:
@@ -112,9 +130,14 @@ def _reply(context: RequestContext, table: ResourceTable, route: AdminRoute, ans
         known = context.downstream.request_headers.headers.get("If-None-Match")
         if known is not None and matches(known, etag):
             return json_reply(context, b"", 304, headers=headers)
-    if status == 201 and (location := table.location_of(route, data)) is not None:
-        headers["Location"] = location
+    headers.update(_location(table, route, status, data))
     return json_reply(context, shown, status, headers=headers)
+
+
+def _location(table: ResourceTable, route: AdminRoute, status: int, data: Any) -> Mapping[str, str]:
+    """Return the header that names what a POST has made."""
+    location = table.location_of(route, data) if status == 201 else None
+    return {} if location is None else {"Location": location}
 
 
 def _etag(answer: AdminAnswer) -> str:

@@ -81,4 +81,13 @@ CREATE TABLE operators (
     disabled INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
+-- admin_posts: POSTs to the operator's API with an Idempotency-Key, for a day
+CREATE TABLE admin_posts (
+    key_hash BLOB PRIMARY KEY,  -- SHA-256 of who asks and the key
+    body_hash BLOB NOT NULL,    -- SHA-256 of path, query and body
+    at_ms INTEGER NOT NULL,
+    status INTEGER,             -- NULL: the answer is not kept
+    answer BLOB
+) STRICT;
+
 PRAGMA user_version = 8;
