@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from proxy.config.overlay import CONFIG, DATABASE
+from proxy.config.schema import Limits
 from proxy.core.errors import CallerError
 from proxy.storage.groups import checked_group, group_exists, no_group
 from proxy.storage.limits import LimitScope
@@ -16,7 +17,9 @@ from proxy.web.admin.moment import MomentText, moment_text
 from proxy.web.admin.people import People, held, read_people, words_of
 from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminRequest, AdminRoute
 
-_SETTINGS = "What a group may have under groups: in the configuration, in its words: limits, models, max_tokens and so on."
+_SETTINGS = (
+    "What a group may have under groups: in the configuration, in its words: limits, models, max_tokens and so on."
+)
 
 
 class GroupEntry(BaseModel):
@@ -110,6 +113,8 @@ def _check(people: People, name: str, settings: Mapping[str, Any]) -> None:
     checked_group(name, {}, without_none(settings))
     people.check_open(people.overlay.file.groups.get(name), settings, ("groups", name))
     people.check_parent(name, settings.get("parent"))
+    if settings.get("limits"):
+        people.check_terms(Limits.model_validate(settings["limits"]).all)
 
 
 async def _remove(request: AdminRequest) -> AdminAnswer:
@@ -132,5 +137,7 @@ ROUTES = (
     AdminRoute("POST", "/groups", _add, "Add a group", GroupEntry, body=NewGroup, status=201),
     AdminRoute("GET", "/groups/{name}", _show, "Show a group", GroupEntry),
     AdminRoute("PATCH", "/groups/{name}", _set, "Change a group", GroupEntry, body=GroupChanges),
-    AdminRoute("DELETE", "/groups/{name}", _remove, "Remove a group; its members are in none", GroupEntry, query=GroupRemoval),
+    AdminRoute(
+        "DELETE", "/groups/{name}", _remove, "Remove a group; its members are in none", GroupEntry, query=GroupRemoval
+    ),
 )

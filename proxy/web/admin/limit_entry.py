@@ -31,6 +31,8 @@ class LimitEntry(BaseModel):
     kind: str
     window: str | None
     mode: Literal["hard", "soft"]
+    models: list[str] = Field(description="Patterns of the models that it counts; empty: all.")
+    on_spent: str = Field(description="What follows when it has no room: refuse, downgrade: PRESET, slow: 6/minute.")
     source: Literal["config", "database"]
     amount: int | None
     amount_usd: str | None = Field(description=_MONEY)
@@ -64,6 +66,8 @@ async def limit_entry(request: AdminRequest, one: HeldLimit, source: str) -> dic
         "kind": limit.kind,
         "window": limit.window or None,
         "mode": limit.mode,
+        "models": list(limit.models),
+        "on_spent": limit.on_spent.text,
         "source": source,
         **_figures(limit, row),
         "resets_at": None if row is None else moment_text(row.resets_at_ms),

@@ -5,15 +5,14 @@ from typing import Any, Literal
 from pydantic import Field
 
 from proxy.config.overlay import DATABASE
-from proxy.config.schema import Limits
-from proxy.storage.limits import LimitPlace, LimitScope, limit_exists, no_limit, read_limit, read_scope
+from proxy.storage.limits import LimitPlace, LimitScope, no_limit, read_limit, read_scope
 from proxy.storage.users import no_user
 from proxy.web.admin.etag import etag_of
 from proxy.web.admin.limit_entry import LimitEntry, limit_entry, unchanging
 from proxy.web.admin.people import HeldLimit, People, read_people
 from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminRequest, AdminRoute
 
-_FORMS = "In any form of the configuration: \"$5/day\", or {\"amount\": \"$5\", \"window\": \"day\", \"mode\": \"soft\"}."
+_FORMS = 'In any form of the configuration: "$5/day", or {"amount": "$5", "window": "day", "mode": "soft"}.'
 ScopeWord = Literal["all", "each_user", "user", "group", "use_case"]
 
 
@@ -79,10 +78,8 @@ async def _add(request: AdminRequest) -> AdminAnswer:
     scope, limit = read_scope(body.scope, body.name), read_limit(body.kind, body.limit)
     people = await read_people(request)
     is_configured = _check_holder(people, scope)
-    _check_file(people, scope, LimitPlace(scope, limit.place))
-    for one in people.limits():
-        if one.scope == scope and one.limit.place == limit.place and one.path[:1] != ("presets",):
-            raise limit_exists(scope, one.limit)
+    people.check_free(scope, limit)
+    people.check_terms((limit,))
     fields = {"scope": scope.what, "name": scope.name, "kind": body.kind, "limit": body.limit}
     await request.change("limits.add", {**fields, "is_configured": is_configured})
     return AdminAnswer(await _entry_of(request, LimitPlace(scope, limit.place)))
@@ -100,21 +97,14 @@ def _check_holder(people: People, scope: LimitScope) -> bool:
     return False
 
 
-def _check_file(people: People, scope: LimitScope, place: LimitPlace) -> None:
-    """Raise where the file has a limit in this place."""
-    own, at = people.in_file(scope)
-    for one in people.held_in_file(scope, own, at):
-        if one.limit.place == place.place:
-            people.refuse_decided(one.path)
-
-
 async def _set(request: AdminRequest) -> AdminAnswer:
     body: LimitChanges = request.body
     people = await read_people(request)
     one = _stored(people, request.path["id"])
     limit = read_limit(one.limit.kind, body.limit)
     if limit.place != one.limit.place:
-        _check_file(people, one.scope, LimitPlace(one.scope, limit.place))
+        people.check_free(one.scope, limit)
+    people.check_terms((limit,))
     fields = {"scope": one.scope.what, "name": one.scope.name, "place": one.limit.place}
     await request.change("limits.set", {**fields, "kind": one.limit.kind, "limit": body.limit})
     return AdminAnswer(await _entry_of(request, LimitPlace(one.scope, limit.place)))
@@ -132,14 +122,14 @@ async def _remove(request: AdminRequest) -> AdminAnswer:
     people = await read_people(request)
     one = _stored(people, request.path["id"])
     entry = await limit_entry(request, one, DATABASE)
-    await request.change(
-        "limits.remove", {"scope": one.scope.what, "name": one.scope.name, "place": one.limit.place}
-    )
+    await request.change("limits.remove", {"scope": one.scope.what, "name": one.scope.name, "place": one.limit.place})
     return AdminAnswer(entry)
 
 
 ROUTES = (
-    AdminRoute("GET", "/limits", _list, "List limits, with what is used and left", LimitEntry, query=LimitFilter, is_list=True),
+    AdminRoute(
+        "GET", "/limits", _list, "List limits, with what is used and left", LimitEntry, query=LimitFilter, is_list=True
+    ),
     AdminRoute("POST", "/limits", _add, "Add a limit", LimitEntry, body=NewLimit, status=201),
     AdminRoute("GET", "/limits/{id}", _show, "Show a limit", LimitEntry),
     AdminRoute("PATCH", "/limits/{id}", _set, "Change a limit", LimitEntry, body=LimitChanges),

@@ -4,18 +4,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from proxy.config.block import Block
+from proxy.config.group_tree import circle
 from proxy.config.limit import Limit
-from proxy.config.overlay import DATABASE, Overlay, SettingPath, lay_over, stored_user
+from proxy.config.limit_checks import limit_mistakes
+from proxy.config.overlay import CONFIG, DATABASE, Overlay, SettingPath, lay_over, stored_user
 from proxy.config.schema import Group, Limits, User
 from proxy.config.setting_path import written
 from proxy.config.show import origin
 from proxy.core.errors import CallerError
 from proxy.pipeline.identity.user_lookup import group_of
 from proxy.pipeline.snapshot import Live
-from proxy.storage.limits import LimitPlace, LimitScope, as_settings
+from proxy.policy.nearest import nearest
+from proxy.storage.limits import LimitPlace, LimitScope, as_settings, limit_exists
 from proxy.storage.reports import DirectoryRows
 from proxy.storage.stored_settings import GROUP_SETTINGS, USER_SETTINGS
+from proxy.storage.users import MissingError
 from proxy.web.admin.route import AdminRequest
 
 
@@ -28,7 +31,9 @@ class HeldLimit(NamedTuple):
 
     @property
     def id(self) -> str:
-        return LimitPlace(self.scope, self.limit.place).id
+        """Return its name; a preset and its use case may have limits that are alike."""
+        scope = LimitScope("preset", str(self.path[1])) if self.path[:1] == ("presets",) else self.scope
+        return LimitPlace(scope, self.limit.place).id
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class People:
     def children(self, group: str) -> list[str]:
         """Return the groups whose parent a group is, by name."""
         groups = self.overlay.settings.groups
-        return sorted(name for name, other in groups.items() if getattr(other, "parent", None) == group)
+        return sorted(name for name, other in groups.items() if other.parent == group)
 
     def limits(self) -> Iterable[HeldLimit]:
         """Yield every limit there is; those of presets hold their use cases."""
@@ -93,13 +98,53 @@ class People:
         )
 
     def place_of(self, path: SettingPath) -> str:
-        """Return file and line of a setting, or of the nearest block around it."""
+        """Return file and line of a setting: of its first value where it has several, else of the block around it."""
+        loaded = self.live.loaded
         for length in range(len(path), 0, -1):
-            if (place := origin(self.live.loaded, path[:length])) != "default":
+            at = path[:length]
+            if (place := origin(loaded, at)) != "default":
                 return place
+            inside = next((place for other, place in loaded.origins.items() if other[:length] == at), None)
+            if inside is not None:
+                return inside
         return "the configuration"
 
-    def check_open(self, own: Block | None, fields: Mapping[str, Any], at: SettingPath) -> None:
+    def check_free(self, scope: LimitScope, limit: Limit) -> None:
+        """Raise where there is another limit in this place."""
+        for one in self.limits():
+            if one.scope == scope and one.limit.place == limit.place and one.path[:1] != ("presets",):
+                if self.source(one.path) == CONFIG:
+                    self.refuse_decided(one.path)
+                raise limit_exists(scope, one.limit)
+
+    def check_terms(self, limits: Iterable[Limit]) -> None:
+        """Raise CallerError where what follows a limit, or the models that it counts, lead nowhere."""
+        presets = {
+            name: {"targets": [one.target for one in preset.targets]}
+            for name, preset in self.overlay.settings.presets.items()
+        }
+        for path, text in limit_mistakes({"presets": presets, "limits": as_settings(limits)}):
+            raise CallerError(422, "invalid_field", f"{written(path)}: {text}", param=written(path))
+
+    def check_group(self, name: str) -> None:
+        """Raise MissingError where there is no such group."""
+        if name not in self.overlay.settings.groups:
+            hint = nearest(name, self.overlay.settings.groups)
+            did_you = f' Did you mean "{hint}"?' if hint else f" Add it: tollkeeper groups add {name}"
+            raise MissingError(f'There is no group "{name}".{did_you}')
+
+    def check_parent(self, name: str, parent: str | None) -> None:
+        """Raise where a group cannot be part of another: there is none, or it is part of the first itself."""
+        if parent is None:
+            return
+        self.check_group(parent)
+        parents = {other: group.parent for other, group in self.overlay.settings.groups.items()}
+        around = circle({**parents, name: parent}, name)
+        if around:
+            text = f'Group "{name}" would be above itself: {" → ".join(around)}.'
+            raise CallerError(422, "invalid_field", text, param="settings.parent")
+
+    def check_open(self, own: User | Group | None, fields: Mapping[str, Any], at: SettingPath) -> None:
         """Raise CallerError where the file decides one of the fields; limits are compared one by one."""
         for name, value in fields.items():
             if own is None:
@@ -108,14 +153,10 @@ class People:
                 if name in own.model_fields_set:
                     self.refuse_decided((*at, name))
             elif value is not None:
-                self.check_limits(getattr(own, "limits", Limits()), Limits.model_validate(value), (*at, "limits"))
-
-    def check_limits(self, own: Limits, others: Iterable[Limit] | Limits, at: SettingPath) -> None:
-        """Raise CallerError where one of the limits of the file would be contradicted."""
-        taken = {limit.place for limit in (others.all if isinstance(others, Block) else others)}
-        for one in held(LimitScope("all"), own, at):
-            if one.limit.place in taken:
-                self.refuse_decided(one.path)
+                taken = {limit.place for limit in Limits.model_validate(value).all}
+                for one in held(LimitScope("all"), own.limits, (*at, name)):
+                    if one.limit.place in taken:
+                        self.refuse_decided(one.path)
 
 
 def held(scope: LimitScope, limits: Limits, at: SettingPath) -> Iterable[HeldLimit]:

@@ -118,7 +118,9 @@ def _limits(people: People, name: str, made_by: str | None) -> list[HeldLimit]:
     """Return what holds for a user alone, each with the path of where it stands."""
     settings, user, scope = people.overlay.settings, people.user(name), LimitScope("user", name)
     template = None if made_by is None else settings.end_users
-    blocks: list[tuple[Limits, SettingPath]] = [(user.limits, ("users", name, "limits") if name in settings.users else ())]
+    blocks: list[tuple[Limits, SettingPath]] = [
+        (user.limits, ("users", name, "limits") if name in settings.users else ())
+    ]
     if template is not None:
         blocks.append((template.limits, ("end_users", "limits")))
     blocks.append((settings.defaults.limits, ("defaults", "limits")))
@@ -184,6 +186,8 @@ def _check_open(people: People, name: str, changes: Mapping[str, Any], now_ms: i
     own = people.overlay.file.users.get(name)
     given = {"group": changes["group"]} if "group" in changes else {}
     people.check_open(own, {**given, **settings}, ("users", name))
+    if settings.get("limits"):
+        people.check_terms(Limits.model_validate(settings["limits"]).all)
     if own is not None and own.disabled and changes.get("disabled") is False:
         people.refuse_decided(("users", name, "disabled"))
     if settings.get("expires_at") is not None:
