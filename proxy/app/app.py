@@ -31,9 +31,11 @@ from proxy.pipeline.admission.limiter import Limiter, MemoryLimiter
 from proxy.pipeline.admission.missing_limits import MissingLimit
 from proxy.pipeline.counters import Counters
 from proxy.pipeline.events import Publisher
+from proxy.pipeline.in_flight import InFlight
 from proxy.pipeline.refusal_log import RefusalLog
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.stops import Stops
 from proxy.pipeline.upstream.provider_health import Health
 from proxy.policy.quota import QuotaBook
 from proxy.policy.trusted_clock import TrustedClock
@@ -162,6 +164,9 @@ class App:
         counters, refusal_log = Counters(), RefusalLog()
         self.pending = SettlePending(self.ledger, self.live, self._clock, limiter, counters)
         self._stack.push_async_callback(self.pending.close)
+        in_flight = InFlight()
+        stops = Stops(self.ledger, limiter, in_flight, self._clock)
+        stops.load(await asyncio.to_thread(self.reports.list_stops))
         self._services = Services(
             ledger=self.ledger,
             reports=self.reports,
@@ -171,6 +176,8 @@ class App:
             limiter=limiter,
             health=self.health,
             look_up_later=self.pending.look_up_later,
+            stops=stops,
+            in_flight=in_flight,
             counters=counters,
             events=Publisher(counters),
         )
@@ -191,6 +198,7 @@ class App:
         )
         self._runner.start("watch_config", self.live.run)
         self._runner.start("show_life", lambda: show_life(self.services.in_flight, self.live, self._clock))
+        self._runner.start("tend_stops", self.services.stops.run)
         self._runner.start("watch_holds", self.holds.run)
         self._runner.start("watch_parts", lambda: watch_parts(self._vital(), self._break))
         self._runner.start("watch_access_log", lambda: watch_parts(self._lines(), self._renew_access_log))

@@ -9,7 +9,9 @@ from proxy.core.latch import Latch
 from proxy.pipeline.downstream import Downstream, Reply
 from proxy.pipeline.idempotency_claim import IdempotencyClaim
 from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.identity import Identity
+from proxy.pipeline.values.settlement import STOPPED
 from proxy.pipeline.values.tags import Tags
 from proxy.storage.rows import id_text
 from proxy.wire.endpoint import CHAT, Endpoint
@@ -26,6 +28,7 @@ class RequestContext:
 
     __slots__ = (
         "asked",
+        "attempt",
         "began",
         "begin_stream",
         "body",
@@ -37,6 +40,7 @@ class RequestContext:
         "id",
         "identity",
         "is_logged",
+        "latch",
         "on_gone",
         "reply",
         "request_id",
@@ -44,6 +48,7 @@ class RequestContext:
         "snapshot",
         "started_ms",
         "started_s",
+        "stopped",
         "streams",
         "tags",
         "told",
@@ -77,6 +82,9 @@ class RequestContext:
         self.waits_since_s = 0.0  # since when its stream shows no sign of life and could; 0: none may be put in
         self.begin_stream: Callable[[], object] | None = None  # sends the head of a buffered answer
         self.on_gone: Callable[[], None] | None = None
+        self.latch: Latch | None = None  # what it waits for, where a client that goes ends the wait
+        self.attempt: Attempt | None = None  # under way, or the last one
+        self.stopped: ApiError | None = None  # the operator has cut it off, and this is its answer
 
     def set_gone(self) -> None:
         """Mark the client as gone; called by the server as soon as the connection is lost."""
@@ -86,18 +94,34 @@ class RequestContext:
                 self.on_gone()
 
     def when_gone(self, callback: Callable[[], None] | None) -> None:
-        """Call callback when the client hangs up; at once if it has."""
+        """Call callback when the client hangs up, or the operator cuts it off; at once if that has happened."""
         self.on_gone = callback
-        if self.gone and callback is not None:
+        if callback is not None and (self.gone or self.stopped is not None):
             callback()
 
     async def wait_for(self, latch: Latch, timeout_s: float | None = None) -> bool:
         """Return whether it came, within timeout_s if that is given, and before the client went."""
+        self.latch = latch
         self.when_gone(latch.give_up)
         try:
             return await latch.wait(timeout_s)
         finally:
+            self.latch = None
             self.when_gone(None)
+
+    def stop(self, error: ApiError) -> None:
+        """Cut it off, whatever it does: what a provider sends is read no further, and the answer ends with error."""
+        if self.stopped is not None:
+            return
+        self.stopped = error
+        if self.attempt is not None:
+            attempt_result = self.attempt.result
+            attempt_result.flags |= {STOPPED}
+            attempt_result.error = attempt_result.error or error.code
+        if self.on_gone is not None:
+            self.on_gone()
+        else:
+            self.downstream.interrupt()
 
     def whole(self, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
         """Return a complete answer, which the server writes."""

@@ -34,8 +34,12 @@ async def pass_on_count(context: RequestContext, services: Services) -> Reply:
         raise draining()
     snapshot = context.snapshot = services.live.current
     identity = identify(context, snapshot.directory)
+    if services.stops.active:
+        services.stops.check(context)
     await read_body(context)
     route = plan_route(context.body, identity, snapshot.routes, endpoint=context.endpoint)
+    if services.stops.active:
+        route = services.stops.open_route(context, route)
     failure: ApiError | None = None
     for target in route.targets:
         provider = snapshot.provider_of(target)

@@ -64,3 +64,7 @@ class Downstream(Protocol):
     def cut(self) -> None:
         """Drop the client, with all that is unsent."""
         ...
+
+    def interrupt(self) -> None:
+        """Raise CancelledError where the request waits."""
+        ...

@@ -38,7 +38,9 @@ async def find_answer(
     if reservation.streamed:
         context.waits_since_s = context.started_s  # from here on comments may be sent
     while True:
-        recorder.attempt = attempt
+        if services.stops.active:
+            services.stops.check(context)
+        recorder.attempt = context.attempt = attempt
         may_go = hops.enter(attempt)
         if may_go is None:
             may_go = await hops.stand_in_line(attempt)
@@ -49,6 +51,8 @@ async def find_answer(
             (looks := hops.looks_at_answers) or may_refuse(attempt, reservation.route, services)
         ):
             opened = await open_answer(context, attempt, recorder.end)
+            if context.stopped is not None:
+                raise context.stopped
             hops.note_opened()
         if attempt.failure is None or context.gone:
             if attempt.failure is None and (opened is not None or attempt.change is not None):
@@ -58,7 +62,7 @@ async def find_answer(
         if following is None and not looks:  # it was buffered for that alone
             attempt.failure = attempt.error = None
             break
-        following = following or await _go_on(context, hops, recorder)
+        following = following or await _go_on(context, hops, recorder, services)
         if following is None:
             attempt.settle_for_it()
             break
@@ -111,13 +115,15 @@ async def _may_change(hops: Hops, recorder: Recorder, change: Amendment) -> bool
     return refusal is None
 
 
-async def _go_on(context: RequestContext, hops: Hops, recorder: Recorder) -> Attempt | None:
+async def _go_on(context: RequestContext, hops: Hops, recorder: Recorder, services: Services) -> Attempt | None:
     """Return the attempt that follows the last one, which failed; None where no step is left, or the client went."""
     failed = hops.attempts[-1]
     assert failed.failure is not None
     decision = decide_next(failed.failure, context, recorder.reservation.route)
     hops.leave(decision)
     hops.set_failed(decision, failed.failure)
+    if services.stops.active:
+        services.stops.check(context)
     following = hops.next_hop(decision)
     if following is None:
         return None
@@ -125,6 +131,8 @@ async def _go_on(context: RequestContext, hops: Hops, recorder: Recorder) -> Att
         await context.wait_for(Latch(), following.wait_s)  # ended by time or by a client that goes
     if context.gone:
         return None
+    if services.stops.active:  # which may have ended the wait
+        services.stops.check(context)
     if not await _is_booked(recorder, failed, following.place, decision):
         following = None if following.place.target.static is not None else hops.static_hop(decision)
         if following is None or not await _is_booked(recorder, failed, following.place, decision):

@@ -61,7 +61,7 @@ async def _joined(hashes: KeyHashes, context: RequestContext, services: Services
             raise _other_body(claim.request_id)
         if claim.streams:
             raise _not_over(claim.request_id, context)
-        reply = await _join(claim, context)
+        reply = await _join(claim, context, services)
         if reply is not None:
             if services.access is not None:
                 services.access.joined(context)
@@ -101,7 +101,7 @@ def hashes_of(user: str, key: str, endpoint: str, body: dict[str, Any]) -> KeyHa
     return KeyHashes(hashlib.sha256(b"key\0" + whose).digest(), hmac.digest(b"body\0" + whose, content, "sha256"))
 
 
-async def _join(claim: IdempotencyClaim, context: RequestContext) -> Reply | None:
+async def _join(claim: IdempotencyClaim, context: RequestContext, services: Services) -> Reply | None:
     """Wait for the end of the first request and give its answer; None where it came to none that could be told."""
     end = claim.wait_for_end()
     try:
@@ -110,6 +110,8 @@ async def _join(claim: IdempotencyClaim, context: RequestContext) -> Reply | Non
         claim.forget(end)
     if context.gone:
         raise client_gone()
+    if services.stops.active:  # which may have ended the wait, while the first request goes on
+        services.stops.check(context)
     if claim.error is not None:
         context.request_id = claim.request_id
         raise _again(claim.error)

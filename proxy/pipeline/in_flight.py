@@ -23,6 +23,10 @@ class InFlight:
         """Return the calls for whose streams a sign of life may be put in, and whose clients are there."""
         return [context for context in self._calls if context.waits_since_s and not context.gone]
 
+    def contexts(self) -> list[RequestContext]:
+        """Return all of them, in no order."""
+        return list(self._calls)
+
     def ids(self) -> frozenset[int]:
         return frozenset([context.id for context in self._calls])
 

@@ -1,5 +1,7 @@
 """The whole journey of one request. Read this first: each step is a file of its own, in the room of its kind."""
 
+import asyncio
+
 from proxy.pipeline.admission.bookable_targets import keep_bookable
 from proxy.pipeline.admission.reserve import reserve
 from proxy.pipeline.context import RequestContext
@@ -15,6 +17,7 @@ from proxy.pipeline.routing.route import plan_route
 from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.recorder import Recorder
 from proxy.pipeline.upstream.hops import Hops
+from proxy.pipeline.values.route import Route
 
 
 async def run(context: RequestContext, services: Services) -> Reply:
@@ -33,15 +36,21 @@ async def run(context: RequestContext, services: Services) -> Reply:
         parse_request(context, raw)
         if context.tags.idempotency_key is None:
             return await answer(context, services)
+        if services.stops.active:
+            _route_of(context, services)  # what is stopped is refused before the answer of another is joined
         async with idempotency(context, services) as earlier:
             return await answer(context, services) if earlier is None else earlier
+    except asyncio.CancelledError:
+        if context.stopped is None:
+            raise
+        raise context.stopped from None
     finally:
         services.in_flight.remove(context)
 
 
 async def answer(context: RequestContext, services: Services) -> Reply:
     """Reserve, send, relay: from reserve() on all ends in one settlement, after success, failure, hang-up and cut."""
-    route = plan_route(context.body, context.identity, context.snapshot.routes, context.tags.use_case, context.endpoint)
+    route = _route_of(context, services)
     if route.use_case is not None:
         limit_to_use_case(context, route.use_case, services)
     if context.identity.allowance.has_hard_cost and len(route.targets) > 1:
@@ -58,3 +67,9 @@ async def answer(context: RequestContext, services: Services) -> Reply:
         finally:
             context.on_gone = None  # a context that knows its relay is a circle, and the garbage collector's work
             hops.leave()
+
+
+def _route_of(context: RequestContext, services: Services) -> Route:
+    """Return the route without what is stopped; raises ApiError."""
+    route = plan_route(context.body, context.identity, context.snapshot.routes, context.tags.use_case, context.endpoint)
+    return services.stops.open_route(context, route) if services.stops.active else route

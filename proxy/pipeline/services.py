@@ -13,6 +13,7 @@ from proxy.pipeline.idempotency_claim import IdempotencyClaims
 from proxy.pipeline.in_flight import InFlight
 from proxy.pipeline.settlement.write_timeout import WriteTimeout
 from proxy.pipeline.snapshot import Live
+from proxy.pipeline.stops import Stops
 from proxy.pipeline.upstream.parameter_forms import ParameterForms
 from proxy.pipeline.upstream.provider_health import Health
 from proxy.providers.generation import GenerationAccess
@@ -39,6 +40,7 @@ class Services:
     limiter: Limiter
     health: Health
     look_up_later: "LookUpLater"  # the job that settles pending requests
+    stops: Stops
     write_timeout: WriteTimeout = field(default_factory=WriteTimeout)
     in_flight: InFlight = field(default_factory=InFlight)
     claims: IdempotencyClaims = field(default_factory=IdempotencyClaims)

@@ -9,6 +9,7 @@ from proxy.storage.limit_changes import add_limit, remove_limit, set_limit
 from proxy.storage.limits import LimitPlace, LimitStore, read_limit, read_scope
 from proxy.storage.operators import OperatorStore
 from proxy.storage.sealed import SealedStore
+from proxy.storage.stops import StopStore, read_stop
 from proxy.storage.stored_settings import patched
 from proxy.storage.users import UserError, UserReader, UserStore
 
@@ -31,6 +32,9 @@ class Stores(Protocol):
 
     @property
     def operators(self) -> OperatorStore: ...
+
+    @property
+    def stops(self) -> StopStore: ...
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
@@ -166,4 +170,7 @@ CHANGES: Mapping[str, Change] = {
     "operators.set": lambda stores, now, who, f: stores.operators.set_operator(now, who, _text(f, "name"), _changes(f)),
     "operators.rotate": lambda stores, now, who, f: stores.operators.rotate_operator(now, who, _text(f, "name")),
     "operators.remove": lambda stores, now, who, f: stores.operators.remove_operator(now, who, _text(f, "name")),
+    # asked for by the part alone that puts stops in force
+    "stops.add": lambda stores, now, who, f: stores.stops.add_stop(now, who, read_stop(f, now, who)),
+    "stops.end": lambda stores, now, who, f: stores.stops.end_stop(now, who, _text(f, "id")),
 }

@@ -24,6 +24,7 @@ from proxy.storage.removal import RemovalPlan
 from proxy.storage.request_reports import RequestReports
 from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import Opened
+from proxy.storage.stops import StopReader
 from proxy.storage.users import UserReader
 
 TOKEN_CLASSES = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", *Counts._fields)
@@ -202,7 +203,7 @@ class LedgerCheck:
     unsettled: int
 
 
-class Reports(UserReader, OperatorReader, RequestReports, Protocol):
+class Reports(UserReader, OperatorReader, RequestReports, StopReader, Protocol):
     """What is asked of a ledger by those who do not write to it."""
 
     def find_post(self, key_hash: bytes, now_ms: int) -> StoredPost | None:

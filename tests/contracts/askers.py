@@ -108,6 +108,7 @@ class _RunHere:
         now_ms = app.services.clock.now_ms()
         self._context = RequestContext(downstream, app.ledger.ids.next(now_ms), app.services.clock, now_ms)
         self._task = asyncio.create_task(_serve(self._context, deps_of(app.services), downstream))
+        downstream.task = self._task
 
     async def ended(self) -> None:
         assert self._task is not None

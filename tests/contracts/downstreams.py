@@ -36,6 +36,7 @@ class MemoryDownstream:
         self.is_complete = False
         self.unsent = bytearray()
         self.unsent_most_bytes = 0
+        self.task: asyncio.Task[None] | None = None  # which answers it
         self._pieces = pieces
         self._room: Latch | None = None
         self._news = asyncio.Event()
@@ -87,6 +88,10 @@ class MemoryDownstream:
         if self._room is not None:
             self._room.set()
 
+    def interrupt(self) -> None:
+        assert self.task is not None
+        self.task.cancel()
+
     # The reader's side.
 
     @property
@@ -132,6 +137,7 @@ class LineDownstream:
         self.path: str = asked["path"]
         self.address = ""
         self.body: bytes | None = base64.b64decode(asked["body"])
+        self.task: asyncio.Task[None] | None = None  # which answers it
         self._answers = answers
         self._answer: dict[str, Any] = {}
         self._pieces: list[bytes] = []
@@ -163,6 +169,10 @@ class LineDownstream:
 
     def cut(self) -> None:
         self._is_cut = True
+
+    def interrupt(self) -> None:
+        assert self.task is not None
+        self.task.cancel()
 
     def end(self) -> None:
         """Write the line, unless the request was cut."""

@@ -26,6 +26,7 @@ from proxy.policy.idempotency import EarlierRequest
 from proxy.policy.quota import FineRows, Quota, SettledRow
 from proxy.policy.quota.window import window_bounds
 from proxy.policy.sealing.place import Place
+from proxy.policy.stop import Stop
 from proxy.storage.admin_operations import CHANGES
 from proxy.storage.admin_posts import KEPT_MS, PostClaim, StoredPost
 from proxy.storage.audit import Actor
@@ -67,6 +68,7 @@ from proxy.storage.rows import (
     id_text,
 )
 from proxy.storage.sealed import Opened
+from proxy.storage.stops import no_stop
 from proxy.storage.users import (
     MissingError,
     TooManyUsersError,
@@ -150,6 +152,7 @@ class Store:
     posts: dict[bytes, StoredPost] = field(default_factory=dict)
     operators: dict[str, dict[str, Any]] = field(default_factory=dict)
     operator_hashes: dict[str, str] = field(default_factory=dict)
+    stops: dict[str, Stop] = field(default_factory=dict)
     labels: Labels = field(default_factory=lambda: Labels("UTC", "USD", "1"))
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     limits: dict[LimitScope, dict[str, Any]] = field(default_factory=dict)
@@ -381,6 +384,28 @@ class MemoryLimits:
             del self._store.limits[scope]
 
 
+class MemoryStops:
+    """Stops of a store."""
+
+    def __init__(self, stops: dict[str, Stop]) -> None:
+        self._stops = stops
+
+    def list_stops(self) -> list[Stop]:
+        return sorted(self._stops.values(), key=lambda stop: (stop.created_ms, stop.id))
+
+    def add_stop(self, now_ms: int, actor: Actor, stop: Stop) -> Stop:
+        assert actor.name
+        assert now_ms >= 0
+        return self._stops.setdefault(stop.id, stop)
+
+    def end_stop(self, now_ms: int, actor: Actor, id_: str) -> Stop:
+        assert actor.name
+        assert now_ms >= 0
+        if id_ not in self._stops:
+            raise no_stop(id_)
+        return self._stops.pop(id_)
+
+
 class MemoryStores:
     """Everything of a store that an operator changes, by noun."""
 
@@ -390,6 +415,7 @@ class MemoryStores:
         self.limits = MemoryLimits(store)
         self.sealed = MemorySealedValues(store)
         self.operators = MemoryOperators(store.operators, store.operator_hashes)
+        self.stops = MemoryStops(store.stops)
 
 
 class MemoryLedger:
@@ -558,6 +584,9 @@ class MemoryLedger:
 
 class MemoryReports(MemoryUsers, MemoryRequests):
     """The Reports on a store."""
+
+    def list_stops(self) -> list[Stop]:
+        return MemoryStops(self._store.stops).list_stops()
 
     def sealed_values(self, table: str) -> dict[Place, Opened]:
         return {place: value for place, value in self._store.sealed.items() if place.table == table}

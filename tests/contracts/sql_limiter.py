@@ -186,6 +186,10 @@ class SqlLimiter:
         finally:
             self._waiting.discard(latch)
 
+    def wake(self) -> None:
+        for latch in self._waiting:
+            latch.set()
+
     # What is known here
 
     def tightest(self, quotas: Sequence[Quota], now_ms: int) -> Sequence[tuple[CountedLimit, int]]:  # noqa: ARG002

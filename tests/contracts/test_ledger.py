@@ -286,6 +286,23 @@ async def test_limits_change_one_by_one_wherever_they_hold(opened: OpenNew) -> N
                 await change("limits.add", **{"kind": "tokens", "limit": "5/day", **fields})
 
 
+async def test_stops_are_kept_until_they_end(opened: OpenNew) -> None:
+    fields = {"id": "stop_0123456789ab", "kind": "user", "subject": "eve", "reason": "A leak", "cut": True}
+    async with opened() as (ledger, _):
+        stop = await ledger.operate("stops.add", now_ms=7, actor=ROOT, fields={**fields, "until_ms": 9})
+        assert await ledger.operate("stops.add", now_ms=7, actor=ROOT, fields={**fields, "until_ms": 9}) == stop
+        for changed in ({"kind": "users"}, {"subject": ""}, {"until_ms": 7}, {"id": "x"}, {"reason": "x" * 501}):
+            with pytest.raises(UserError):
+                await ledger.operate("stops.add", now_ms=7, actor=ROOT, fields={**fields, **changed})
+    async with opened() as (ledger, reports):
+        assert reports.list_stops() == [stop]
+        assert (stop.kind, stop.subject, stop.cut, stop.actor, stop.until_ms) == ("user", "eve", True, "root", 9)
+        await ledger.operate("stops.end", now_ms=8, actor=ROOT, fields={"id": stop.id})
+        with pytest.raises(MissingError):
+            await ledger.operate("stops.end", now_ms=8, actor=ROOT, fields={"id": stop.id})
+        assert reports.list_stops() == []
+
+
 async def test_sums_are_those_of_the_rows(opened: OpenNew) -> None:
     async with opened() as (ledger, reports):
         await done(ledger, group_name="family", cost_pusd=100)

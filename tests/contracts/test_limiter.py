@@ -179,6 +179,14 @@ async def test_who_waits_is_woken_by_an_end(limiter: Limiter) -> None:
     assert await limiter.reserve(2, SCOPES, NOW_MS, Amounts(990, 0), (COST,)) is None
 
 
+async def test_who_waits_is_woken_on_demand(limiter: Limiter) -> None:
+    limiter.wake()  # nobody waits
+    waiting = asyncio.ensure_future(limiter.changed(30))
+    await asyncio.sleep(0)
+    limiter.wake()
+    await asyncio.wait_for(waiting, 30)
+
+
 async def test_the_one_in_memory_takes_no_turn_of_the_loop() -> None:
     limiter, turns = MemoryLimiter(QuotaBook(ZONE)), list[int]()
     asyncio.get_running_loop().call_soon(turns.append, 1)

@@ -93,6 +93,10 @@ class Limiter(Protocol):
         """Wait until some hold ends, at most timeout_s."""
         ...
 
+    def wake(self) -> None:
+        """End all waits of changed(): those who wait have something else to look at."""
+        ...
+
     # What is known here without asking anybody: of holds that were made through this limiter.
 
     def tightest(self, quotas: Sequence[Quota], now_ms: int) -> Sequence[tuple[CountedLimit, int]]:
@@ -140,7 +144,7 @@ class MemoryLimiter:
 
     def undo_raise(self, id_: int, more: Amounts) -> Awaitable[None]:
         self.book.take_back(id_, more)
-        self._wake()
+        self.wake()
         return NOTHING_LEFT
 
     def add_excess(self, id_: int, cost_pusd: int) -> Awaitable[None]:
@@ -163,12 +167,12 @@ class MemoryLimiter:
         else:
             self.book.settle(id_, cost_pusd or 0, tokens, pieces)
         if self._waiting:
-            self._wake()
+            self.wake()
         return NOTHING_LEFT
 
     def release(self, id_: int) -> Awaitable[None]:
         self.book.release(id_, counts=False)
-        self._wake()
+        self.wake()
         return NOTHING_LEFT
 
     def adjust(self, scopes: tuple[str, ...], at_ms: int, cost_pusd: int) -> Awaitable[None]:
@@ -205,6 +209,6 @@ class MemoryLimiter:
         finally:
             self._waiting.discard(latch)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         for latch in self._waiting:
             latch.set()

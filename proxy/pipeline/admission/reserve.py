@@ -38,6 +38,8 @@ async def reserve(context: RequestContext, route: Route, first: Hop, services: S
         if services.live.current is not in_force:
             in_force = services.live.current
             renew(context, route.use_case, services)
+        if services.stops.active:
+            services.stops.open_route(context, route)
         prices = _known_prices(route, services, snapshot)
         if prices is None and context.identity.allowance.has_hard_cost:
             prices = await _found_prices(context, route, services)
@@ -207,7 +209,7 @@ async def _admission(
 ) -> Admission | None:
     """Try again as open requests end, as long as waiting may help and is worth it; raises the refusal.
 
-    None: the configuration has changed meanwhile, and with it perhaps the limits.
+    None: the configuration has changed meanwhile, and with it perhaps the limits, or something is stopped.
     """
     deadline_s = context.started_s + context.snapshot.settings.quotas.wait_s
     while True:
@@ -215,7 +217,7 @@ async def _admission(
         if not _worth_waiting(refusal, context, left_s):
             raise refusal.error
         await services.limiter.changed(left_s)
-        if services.live.current is not in_force:
+        if services.live.current is not in_force or services.stops.active:
             return None
         outcome = await admit(wanted, services.limiter, context.snapshot)
         if isinstance(outcome, Admission):

@@ -17,11 +17,16 @@ from proxy.pipeline.values.identity import Identity
 
 
 def identify(context: RequestContext, services: Services, now_ms: int) -> None:
-    """Find who asks, and have every answer tell what their limits say; raises CallerError for nobody."""
+    """Find who asks, and have every answer tell what their limits say.
+
+    Raises CallerError for nobody, and OwnError for somebody who is stopped.
+    """
     identity = authenticate(context.downstream.request_headers, services.live.current.directory, now_ms)
     context.identity, context.user = identity, identity.user
     if identity.allowance.quotas:
         context.told = partial(limit_headers, identity.allowance, services.limiter, context.started_ms)
+    if services.stops.active:
+        services.stops.check(context)
 
 
 def limited(identity: Identity, use_case: str, snapshot: Snapshot) -> Identity:

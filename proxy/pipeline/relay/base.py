@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from proxy.core.errors import ProviderError
+from proxy.core.errors import ApiError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.errors import CLIENT_GONE_STATUS
@@ -44,14 +44,20 @@ class Relay:
     def status(self) -> int:
         return CLIENT_GONE_STATUS if self.context.gone else self.answer.status
 
-    def note_broken(self, error: TransportError) -> ProviderError:
+    def note_broken(self, error: TransportError) -> ApiError:
+        """Record that the answer is not whole, and return what the client is told."""
+        if self.context.stopped is not None:
+            return self.context.stopped
         failure = transport_error(error, self.attempt.provider)
         self.attempt_result.flags |= {BROKEN}
         self.attempt_result.error = failure.code
         return failure
 
     def when_gone(self) -> None:
-        """Close the provider's connection if that stops the bill, after the client hung up."""
+        """Close the provider's connection if that stops the bill, after the client hung up; always for a stop."""
+        if self.context.stopped is not None:
+            self.answer.abort()
+            return
         self.attempt_result.flags |= {HUNG_UP}
         if self.may_abort():
             self.attempt_result.aborted = True

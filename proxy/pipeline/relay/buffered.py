@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.core.errors import ProviderError
+from proxy.core.errors import ApiError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.relay.base import Finish
@@ -44,7 +44,7 @@ class BufferedStream(StreamRelay):
         self._has_data = self.packed  # something other than comments has come
         self._at_end = False
         self._broke: TransportError | None = None
-        self._end: tuple[bytes, ProviderError | None] | None = None
+        self._end: tuple[bytes, ApiError | None] | None = None
 
     async def open(self) -> None:
         """Read up to the first content, or to what the answer fails by, which is noted in the attempt."""
@@ -73,7 +73,7 @@ class BufferedStream(StreamRelay):
     def holds_error(self) -> bool:
         return self.meter.error_seen
 
-    def _judge(self, failure: ProviderError | None) -> None:
+    def _judge(self, failure: ApiError | None) -> None:
         status, kind = self.answer.status, None if self._broke is None else self._broke.kind
         if failure is not None:
             self.attempt.fail(Failure("answer", status, kind), failure)
@@ -156,7 +156,7 @@ class BufferedWhole(WholeRelay):
     """An answer in one piece that is checked before it is passed on."""
 
     _body = b""
-    _problem: ProviderError | None = None  # it is not whole
+    _problem: ApiError | None = None  # it is not whole
 
     async def open(self) -> None:
         """Read all of it; what is no answer is noted in the attempt."""

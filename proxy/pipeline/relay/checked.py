@@ -1,6 +1,6 @@
 """An answer that is held against what its preset promises."""
 
-from proxy.core.errors import ProviderError
+from proxy.core.errors import ApiError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.relay.base import Finish
 from proxy.pipeline.relay.buffered import BufferedStream, BufferedWhole
@@ -29,7 +29,7 @@ class CheckedStreamRelay(BufferedStream):
         self._spoken.feed(chunk)
         return super()._take(chunk)
 
-    def ended(self, broke: TransportError | None) -> tuple[bytes, ProviderError | None]:
+    def ended(self, broke: TransportError | None) -> tuple[bytes, ApiError | None]:
         found = super().ended(broke)
         if self.attempt_result.complete and not self.attempt_result.failed:
             self._spoken.finish()

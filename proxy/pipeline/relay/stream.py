@@ -2,7 +2,7 @@
 
 import asyncio
 
-from proxy.core.errors import ProviderError
+from proxy.core.errors import ApiError
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.relay.base import Relay
 from proxy.providers.transport.base import TransportError
@@ -54,7 +54,7 @@ class StreamRelay(Relay):
             return error
         return None
 
-    def ended(self, broke: TransportError | None) -> tuple[bytes, ProviderError | None]:
+    def ended(self, broke: TransportError | None) -> tuple[bytes, ApiError | None]:
         """Record everything the meter read; return what was kept back, and the error for the client."""
         rest = self.meter.finish()
         self._hear(self.meter)
@@ -62,7 +62,7 @@ class StreamRelay(Relay):
         self.attempt_result.complete = failure is None and not self.attempt_result.aborted
         return rest, failure
 
-    async def close(self, rest: bytes, failure: ProviderError | None) -> None:
+    async def close(self, rest: bytes, failure: ApiError | None) -> None:
         """Settle, then send the end."""
         await self.finish(self.status())
         if failure is None:
@@ -80,7 +80,7 @@ class StreamRelay(Relay):
         """Return whether the body is compressed; some servers name a coding and use none."""
         return self.packed and not self.meter.content_seen
 
-    def _failure(self, meter: Meter, broke: TransportError | None) -> ProviderError | None:
+    def _failure(self, meter: Meter, broke: TransportError | None) -> ApiError | None:
         """Return the error that the client must get: that the answer is not whole.
 
         A body that ended as its framing says is whole when each choice has told why it ended, or the usage came that is

@@ -1,6 +1,6 @@
 """An answer in one piece to the client: held back until it is settled."""
 
-from proxy.core.errors import ProviderError
+from proxy.core.errors import ApiError
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.errors import CLIENT_GONE_STATUS
@@ -67,7 +67,13 @@ class WholeRelay(Relay):
         return context.whole(status, headers, body)
 
     def _gone(self) -> None:
-        """Record that the client is gone, but read on: closing an answer that is not a stream never stops the bill."""
+        """Record that the client is gone, but read on: closing an answer that is not a stream never stops the bill.
+
+        What is cut off by a stop is read no further all the same.
+        """
+        if self.context.stopped is not None:
+            self.answer.abort()
+            return
         self.attempt_result.flags |= {HUNG_UP}
         if self.attempt.provider.on_disconnect == "abort":
             self.attempt_result.aborted = True
@@ -173,7 +179,7 @@ class WholeRelay(Relay):
             attempt_result.error, attempt_result.error_code = "upstream_error", code
         return told
 
-    async def truncated(self, failure: ProviderError) -> Reply:
+    async def truncated(self, failure: ApiError) -> Reply:
         """Drop what was held back and answer with an error: a part must never pass for the whole."""
         await self.finish(CLIENT_GONE_STATUS if self.context.gone else failure.status)
         if self.response is None:

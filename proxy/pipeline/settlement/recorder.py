@@ -112,7 +112,9 @@ class Recorder:
         if isinstance(error, ApiError):
             status, code = error.status, error.code
         elif isinstance(error, asyncio.CancelledError):
-            status, code = 503, "cut"  # the proxy was told twice to stop
+            stopped = self._context.stopped
+            # cut off by a stop; or the proxy was told twice to stop
+            status, code = (503, "cut") if stopped is None else (stopped.status, stopped.code)
         await self.end(status, code)
 
     async def end(self, status: int, error: str | None = None) -> Settlement:

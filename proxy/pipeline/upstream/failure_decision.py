@@ -10,9 +10,10 @@ from proxy.wire.body import dump_body
 from proxy.wire.retry_after import read_retry_after
 
 USED_UP = "key_used_up"  # the kind of a failure: others have used up the limits of the key
+HALTED = "halted"  # the kind of a failure: its model or provider is stopped
 AMENDED = Decision("our_field", ("stop",), maybe_billed=False, blame="none")  # it goes again without a field of ours
 
-_KEPT_BACK = frozenset({"resting", "queue_full", "queue_timeout", NOT_OFFERED})
+_KEPT_BACK = frozenset({"resting", "queue_full", "queue_timeout", NOT_OFFERED, HALTED})
 _NOT_SENT = _KEPT_BACK | {USED_UP}
 _OF_KIND = {
     **dict.fromkeys(_KEPT_BACK, Decision("not_sent", ("next_target", "stop"), maybe_billed=False, blame="none")),

@@ -10,14 +10,14 @@ from proxy.pipeline.services import Services
 from proxy.pipeline.upstream.attempt_deadlines import capped, deadlines_at
 from proxy.pipeline.upstream.attempt_log import log_failed, log_set_aside
 from proxy.pipeline.upstream.concurrency import ConcurrencyLimit
-from proxy.pipeline.upstream.failure_decision import USED_UP, decide_next, is_unreached, late_failure
+from proxy.pipeline.upstream.failure_decision import HALTED, USED_UP, decide_next, is_unreached, late_failure
 from proxy.pipeline.upstream.hop import Hop
 from proxy.pipeline.upstream.no_target_errors import no_target_error, queue_error
 from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.attempt_result import AttemptResult
 from proxy.pipeline.values.reservation import Reservation
-from proxy.pipeline.values.route import Route
-from proxy.pipeline.values.settlement import HUNG_UP
+from proxy.pipeline.values.route import Route, Target
+from proxy.pipeline.values.settlement import HUNG_UP, STOPPED
 from proxy.policy.backoff import delay_s
 from proxy.policy.failure import Failure
 from proxy.policy.failure_table import Decision
@@ -27,6 +27,7 @@ from proxy.providers.key import OWN
 from proxy.wire.body import dump_body
 
 _AMENDED_MOST = 12  # more fields than any request has
+_NO_VERDICT = frozenset({HUNG_UP, STOPPED})  # an attempt that was ended so says nothing of its provider
 _LEFT_MIN_S = 0.05  # an attempt that may begin has at least this long
 
 
@@ -82,6 +83,8 @@ class Hops:
                 self._next_place(context.started_s, context.started_ms) or self._canned_place() or self._last_resort()
             )
         if place is None:
+            if self._services.stops.active:
+                self._services.stops.open_route(context, self._route)
             raise no_target_error(self._route, self._services.health, self._snapshot, self._context.clock)
         return place
 
@@ -115,6 +118,8 @@ class Hops:
 
         False: it must not be sent, and knows why. None: there is a line to stand in.
         """
+        if self._services.stops.active and self._is_halted(attempt):
+            return False
         health = self.place.health
         attempt.passes = health.enter(attempt.target.model, attempt.started_s)
         if attempt.passes is None:
@@ -133,12 +138,29 @@ class Hops:
         line = self.place.health.line
         assert line is not None, "enter() saw it"
         unserved = await line.enter(self._context, self._left_s(attempt.provider.queue_timeout_s))
+        if self._services.stops.active and self._is_halted(attempt):  # which may have ended the wait
+            if unserved is None:
+                line.leave()
+            return False
         if unserved is not None:
             attempt.result.dispatched = False
             attempt.fail(Failure("connect", kind=unserved), queue_error(attempt.provider, unserved))
             return False
         self._line = line
         return not self._context.gone and (not attempt.key.quotas or self._hold_key(attempt))
+
+    def _is_halted(self, attempt: Attempt) -> bool:
+        """Return whether the model or provider of an attempt is stopped; then it must not be sent, and knows why."""
+        told = self._services.stops.error_of(attempt.target)
+        if told is None:
+            return False
+        attempt.result.dispatched = False
+        attempt.fail(Failure("connect", kind=HALTED), told)
+        return True
+
+    def _is_stopped(self, target: Target) -> bool:
+        stops = self._services.stops
+        return bool(stops.active) and stops.of_target(target) is not None
 
     def _hold_key(self, attempt: Attempt) -> bool:
         """Count the attempt for the limits of its key, which others may have used up since it was chosen."""
@@ -189,7 +211,9 @@ class Hops:
         failure = attempt.failure
         if failure is None and (attempt_result.failed or attempt_result.flags):
             failure = late_failure(attempt, self._services.clock.now_ms())
-        if HUNG_UP in attempt_result.flags or not (attempt_result.dispatched or is_unreached(failure)):
+        if (attempt_result.flags and not _NO_VERDICT.isdisjoint(attempt_result.flags)) or not (
+            attempt_result.dispatched or is_unreached(failure)
+        ):
             if not attempt.is_noted:
                 health.inconclusive(attempt.target.model, passes)
         elif failure is not None:
@@ -273,7 +297,7 @@ class Hops:
 
     def _wait_s(self, left: FailedHop, now_s: float) -> float | None:
         """Return how long to wait until a target may be asked again; None: too long, or not at all."""
-        if left.again_s is None:
+        if left.again_s is None or self._is_stopped(left.place.target):
             return None
         wait_s = max(left.again_s - now_s, 0.0)
         rests_s = left.place.health.rests_s(left.place.target.model, now_s)
@@ -298,7 +322,7 @@ class Hops:
 
     def _next_key(self) -> Hop | None:
         place = self.place
-        if place.key_index < 0:
+        if place.key_index < 0 or self._is_stopped(place.target):
             return None
         index = place.health.choose_key(place.target.model, self._services.clock.now_ms(), self._tried_keys)
         return None if index is None else replace(place, key=place.provider.keys[index], key_index=index)
@@ -316,7 +340,7 @@ class Hops:
         """Return a target whose keys are all suspended: with nothing else to ask, the provider itself knows best."""
         now_ms, now_s = self._services.clock.now_ms(), self._context.clock.monotonic_s()
         for at, target in enumerate(self._route.targets):
-            if at in (self._left or ()) or target.static is not None:
+            if at in (self._left or ()) or target.static is not None or self._is_stopped(target):
                 continue
             provider = self._snapshot.provider_of(target)
             health = self._services.health.of(provider)
@@ -330,6 +354,8 @@ class Hops:
         provider = snapshot.providers[target.provider] if target.static is None else snapshot.provider_of(target)
         health = self._services.health.of(provider)
         if health.rests_s(target.model, now_s) is not None:
+            return None
+        if self._services.stops.active and self._is_stopped(target):
             return None
         if self._own_keys:
             own = self._own_keys.get(provider.name)

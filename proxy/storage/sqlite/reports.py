@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from proxy.core.errors import LedgerError
 from proxy.policy.quota import FineRows, Quota
 from proxy.policy.sealing.place import Place
+from proxy.policy.stop import Stop
 from proxy.storage.admin_posts import StoredPost
 from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
@@ -52,6 +53,7 @@ from proxy.storage.sqlite.operators import SqliteOperators
 from proxy.storage.sqlite.refusals import surplus_refusal
 from proxy.storage.sqlite.retention import find_removable, plan_removal, readable_rows
 from proxy.storage.sqlite.sealed_values import read_sealed_values
+from proxy.storage.sqlite.stops import SqliteStops
 from proxy.storage.sqlite.unfinished import read_unfinished
 from proxy.storage.sqlite.users import SqliteUsers
 
@@ -167,6 +169,10 @@ class SqliteReports:
     def list_operators(self) -> list[dict[str, Any]]:
         with self._reader() as connection:
             return SqliteOperators(connection).list_operators()
+
+    def list_stops(self) -> list[Stop]:
+        with self._reader() as connection:
+            return SqliteStops(connection).list_stops()
 
     def list_users(self) -> list[dict[str, Any]]:
         with self._reader() as connection:

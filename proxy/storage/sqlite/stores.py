@@ -7,6 +7,7 @@ from proxy.storage.sqlite.groups import SqliteGroups
 from proxy.storage.sqlite.limits import SqliteLimits
 from proxy.storage.sqlite.operators import SqliteOperators
 from proxy.storage.sqlite.sealed_values import SqliteSealedStore
+from proxy.storage.sqlite.stops import SqliteStops
 from proxy.storage.sqlite.users import SqliteUsers
 
 
@@ -19,3 +20,4 @@ class SqliteStores:
         self.groups = SqliteGroups(connection)
         self.limits = SqliteLimits(connection)
         self.operators = SqliteOperators(connection)
+        self.stops = SqliteStops(connection)

@@ -16,11 +16,12 @@ from proxy.web.server.response import UNSENT_MAX_BYTES, BegunResponse, RawRespon
 class AiohttpDownstream:
     """Downstream over a request of aiohttp's server."""
 
-    __slots__ = ("request", "request_headers")
+    __slots__ = ("_task", "request", "request_headers")
 
     def __init__(self, request: web.BaseRequest) -> None:
         self.request = request
         self.request_headers = RequestHeaders(request.headers)
+        self._task = asyncio.current_task()  # the handler's own: request.task is that of the connection
 
     @property
     def path(self) -> str:
@@ -86,6 +87,10 @@ class AiohttpDownstream:
     def cut(self) -> None:
         if self.request.transport is not None:
             self.request.transport.abort()
+
+    def interrupt(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
 
     @property
     def _chunked(self) -> bool:

@@ -47,3 +47,6 @@ class CollectingDownstream:
 
     def cut(self) -> None:
         """Do nothing: there is no connection."""
+
+    def interrupt(self) -> None:
+        """Do nothing: what is asked within the process goes to no provider."""

@@ -17,6 +17,10 @@ class FastConnection(Protocol):
     transport: asyncio.Transport | None
     drained: Latch | None
 
+    def cut(self) -> None:
+        """Raise CancelledError where the request under way waits."""
+        ...
+
     @property
     def path(self) -> str:
         """Return the path of the request that is answered now."""
@@ -92,3 +96,6 @@ class FastDownstream:
     def cut(self) -> None:
         if self._connection.transport is not None:
             self._connection.transport.abort()
+
+    def interrupt(self) -> None:
+        self._connection.cut()

@@ -90,4 +90,17 @@ CREATE TABLE admin_posts (
     answer BLOB
 ) STRICT;
 
+-- stops: what an operator has stopped and not let go on; what has ended is in audit alone.
+CREATE TABLE stops (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('all', 'user', 'group', 'token', 'preset', 'model', 'provider')),
+    subject TEXT NOT NULL,    -- a name; of a model a pattern; '' for all
+    reason TEXT,
+    cut INTEGER NOT NULL CHECK (cut IN (0, 1)),
+    actor TEXT NOT NULL,
+    source TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    until_ms INTEGER          -- NULL: until somebody resumes it
+) STRICT;
+
 PRAGMA user_version = 8;

@@ -1,0 +1,258 @@
+"""The stops in force: who and what may not go on, from the moment that they are made.
+
+A stop is in force in memory first, then on disk: one that the disk refuses holds all the same, until the proxy ends.
+It is looked at when a request comes, before each attempt, and by those that wait; with ``cut`` it also ends what runs.
+Time is the trusted clock's, and a stop whose time was over is never in force again, whatever the clock does then.
+"""
+
+import asyncio
+import logging
+import math
+import secrets
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from proxy.core.clock import Clock
+from proxy.core.errors import OwnError
+from proxy.pipeline.admission.limiter import Limiter
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.in_flight import InFlight
+from proxy.pipeline.values.route import Route, Target
+from proxy.policy.stop import Asker, Stop, StopKind, stop_of_asker, stop_of_preset, stop_of_target
+from proxy.storage.audit import PROXY, Actor
+from proxy.storage.ledger import Ledger, LedgerUnavailableError
+from proxy.storage.stops import no_stop, read_stop
+from proxy.storage.users import MissingError
+
+log = logging.getLogger("tollkeeper.stops")
+
+CODE = "stopped"
+_EVERY_S = 0.5  # how often ends of stops, and those that are not on disk yet, are looked at
+_TOLD_MAX_S = 60  # some SDKs sleep for as long as they are told
+_UNREAD_S = 1.0  # a client that was cut and reads nothing is dropped after this
+
+
+class NewStop(NamedTuple):
+    """What somebody wants to stop. until_ms: when it ends by itself; None: not at all."""
+
+    kind: StopKind
+    subject: str = ""
+    reason: str | None = None
+    cut: bool = False
+    until_ms: int | None = None
+
+
+class Stops:
+    """All stops in force. active: () while nothing is stopped, so that a request pays for one look at it."""
+
+    def __init__(self, ledger: Ledger, limiter: Limiter, in_flight: InFlight, clock: Clock) -> None:
+        self._ledger, self._limiter, self._in_flight, self._clock = ledger, limiter, in_flight, clock
+        self.active: tuple[Stop, ...] = ()
+        self._unwritten: set[str] = set()  # in force, and not on disk
+        self._ended: set[str] = set()  # over, and perhaps still on disk
+
+    def load(self, stops: Iterable[Stop]) -> None:
+        """Put in force what the ledger holds at a start; what is over by now is ended by run()."""
+        self.active = tuple(stops)
+
+    # Changes
+
+    async def add(self, wanted: NewStop, actor: Actor) -> Stop:
+        """Stop something: in force at once, and on disk when this returns, unless is_durable() says otherwise.
+
+        Raises UserError for what is no stop.
+        """
+        now_ms = self._clock.now_ms()
+        fields = {**wanted._asdict(), "id": f"stop_{secrets.token_hex(6)}"}
+        stop = read_stop(fields, now_ms, actor)
+        self.active = (*self.active, stop)
+        self._unwritten.add(stop.id)
+        told = {"stop": stop.id, "what": stop.what, "actor": actor.name, "cut": stop.cut, "reason": stop.reason}
+        log.warning("stop.made", extra=told)
+        self._reach_out(stop)
+        await self._write(stop)
+        return stop
+
+    def is_durable(self, stop: Stop) -> bool:
+        """Return whether a stop is on disk, so that it outlives this process."""
+        return stop.id not in self._unwritten
+
+    def find(self, id_: str) -> Stop:
+        """Return a stop in force; raises MissingError."""
+        for stop in self.in_force():
+            if stop.id == id_:
+                return stop
+        raise no_stop(id_)
+
+    async def end(self, stop: Stop, actor: Actor) -> None:
+        """Let go on what a stop forbids, once that is on disk; raises LedgerUnavailableError, and it goes on to hold.
+
+        Of a stop that is not on disk nothing is written.
+        """
+        if stop.id not in self._unwritten:
+            await self._ledger.operate("stops.end", now_ms=self._clock.now_ms(), actor=actor, fields={"id": stop.id})
+        self._drop(stop)
+        log.warning("stop.ended", extra={"stop": stop.id, "what": stop.what, "actor": actor.name})
+
+    async def _write(self, stop: Stop) -> None:
+        fields = {name: getattr(stop, name) for name in ("id", "kind", "subject", "reason", "cut", "until_ms")}
+        made_by = Actor(stop.actor, stop.source)
+        try:
+            await self._ledger.operate("stops.add", now_ms=stop.created_ms, actor=made_by, fields=fields)
+        except LedgerUnavailableError as error:
+            log.error("stop.not_durable", extra={"stop": stop.id, "what": stop.what, "problem": str(error)})
+            return
+        self._unwritten.discard(stop.id)
+
+    def _drop(self, stop: Stop) -> None:
+        self.active = tuple(each for each in self.active if each.id != stop.id)
+        self._unwritten.discard(stop.id)
+
+    # What happens by itself
+
+    async def run(self) -> None:
+        """End stops whose time is over, and write those that the disk has refused, until cancelled."""
+        while True:
+            if self.active or self._ended:
+                await self.tend()
+            await asyncio.sleep(_EVERY_S)
+
+    async def tend(self) -> None:
+        """Do once what run() does."""
+        for stop in self.in_force():
+            if stop.id in self._unwritten:
+                await self._write(stop)
+        for id_ in sorted(self._ended):
+            try:
+                await self._ledger.operate("stops.end", now_ms=self._clock.now_ms(), actor=PROXY, fields={"id": id_})
+            except LedgerUnavailableError:
+                continue  # it is over all the same; next time, or the next start, writes it down
+            except MissingError:  # the disk had refused it all the time that it held
+                pass
+            self._ended.discard(id_)
+
+    def in_force(self) -> tuple[Stop, ...]:
+        """Return the stops that hold now."""
+        stops, now_ms = self.active, self._clock.now_ms()
+        for stop in stops:
+            if stop.is_over(now_ms):
+                self._drop(stop)
+                self._ended.add(stop.id)
+                log.warning("stop.ended", extra={"stop": stop.id, "what": stop.what, "actor": PROXY.name})
+        return self.active
+
+    # What a request asks. Each is called only while something is stopped.
+
+    def check(self, context: RequestContext) -> None:
+        """Raise OwnError 503 where all is stopped that somebody asks, or the preset that the body names."""
+        stop = self._of_request(self.in_force(), context)
+        if stop is not None:
+            raise self._error(stop)
+
+    def open_route(self, context: RequestContext, route: Route) -> Route:
+        """Return the route without what is stopped; raises OwnError 503 where nothing is left."""
+        self.check(context)
+        targets, stopped = [], None
+        for target in route.targets:
+            stop = self.of_target(target)
+            if stop is None:
+                targets.append(self._without_handed(target))
+            stopped = stopped or stop
+        if stopped is None and tuple(targets) == route.targets:
+            return route
+        if stopped is not None and not targets:
+            raise self._error(stopped)
+        return replace(route, targets=tuple(targets))
+
+    def of_target(self, target: Target) -> Stop | None:
+        """Return the stop of a target's model or provider. Canned answers come from none."""
+        if target.static is not None:
+            return None
+        return stop_of_target(self.in_force(), target.provider, target.model)
+
+    def error_of(self, target: Target) -> OwnError | None:
+        """Return what a client is told who would be answered by a target that is stopped; None where it is not."""
+        stop = self.of_target(target)
+        return None if stop is None else self._error(stop)
+
+    def _without_handed(self, target: Target) -> Target:
+        """Return a target without the models that its provider must not fall back on either."""
+        stops = self.active
+        handed = tuple(model for model in target.handed if stop_of_target(stops, target.provider, model) is None)
+        return target if handed == target.handed else replace(target, handed=handed)
+
+    def _error(self, stop: Stop) -> OwnError:
+        left_s = None if stop.until_ms is None else (stop.until_ms - self._clock.now_ms()) / 1000
+        wait_s = _TOLD_MAX_S if left_s is None else min(max(math.ceil(left_s), 1), _TOLD_MAX_S)
+        what = "All requests" if stop.kind == "all" else f"Requests for {stop.what}"
+        if stop.kind in ("user", "group", "token"):
+            what = f"Requests of {stop.what}"
+        why = "" if stop.reason is None else f": {stop.reason}"
+        until = "" if stop.until_ms is None else f" Until {_moment(stop.until_ms)}."
+        return OwnError(
+            503,
+            CODE,
+            f"{what} are stopped by the operator{why}.{until} Operator: tollkeeper stops",
+            retry_after_s=wait_s,
+            should_retry=left_s is not None and left_s <= _TOLD_MAX_S,
+        )
+
+    # Whom a stop concerns
+
+    def _of_request(self, stops: Collection[Stop], context: RequestContext) -> Stop | None:
+        return stop_of_asker(stops, _asker(context)) or stop_of_preset(stops, _presets(context))
+
+    def _concerns(self, stop: Stop, context: RequestContext) -> bool:
+        """Return whether a stop concerns a request, or the attempt that it is at."""
+        if self._of_request((stop,), context) is not None:
+            return True
+        attempt = context.attempt
+        if attempt is None or attempt.target.static is not None:
+            return False
+        return stop_of_target((stop,), attempt.target.provider, attempt.target.model) is not None
+
+    def _reach_out(self, stop: Stop) -> None:
+        """End the waits of requests that a stop concerns, and where it cuts, whatever they do."""
+        self._limiter.wake()
+        reached = [context for context in self._in_flight.contexts() if self._concerns(stop, context)]
+        for context in reached:
+            if stop.cut:
+                context.stop(self._error(stop))
+            elif context.latch is not None:
+                context.latch.give_up()
+        if stop.cut and reached:
+            asyncio.get_running_loop().call_later(_UNREAD_S, self._cut_unread, reached)
+
+    def _cut_unread(self, reached: Collection[RequestContext]) -> None:
+        """Drop clients that were cut and have not read the end of their answer."""
+        left = {*self._in_flight.contexts()}
+        for context in reached:
+            if context in left:
+                context.cut()
+
+
+def _asker(context: RequestContext) -> Asker:
+    """Return whose request it is: who owns the token, and whom the token names."""
+    identity, headers = context.identity, context.downstream.request_headers
+    row = context.snapshot.directory.find(headers.token_hash or "")
+    owner = identity if row is None else row.identity
+    groups = {group for group in (identity.group, owner.group) if group is not None}
+    return Asker({identity.user, owner.user}, groups, identity.token_id)
+
+
+def _presets(context: RequestContext) -> set[str]:
+    """Return the presets that a body names, once it is read: by model, in its list of others, or by its use case."""
+    if context.asked is None:
+        return set()
+    body, presets = context.body, context.snapshot.presets
+    found = {name for name in (context.asked, *context.endpoint.others(body)) if name in presets}
+    use_case = context.tags.use_case
+    if context.asked not in found and use_case is not None and use_case in context.snapshot.use_cases:
+        found.add(context.snapshot.use_cases[use_case])
+    return found
+
+
+def _moment(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

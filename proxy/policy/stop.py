@@ -1,0 +1,82 @@
+"""Stops: what an operator has forbidden for a while, and whom or what each of them concerns. Pure."""
+
+import fnmatch
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+StopKind = Literal["all", "user", "group", "token", "preset", "model", "provider"]
+KINDS: tuple[StopKind, ...] = get_args(StopKind)
+_SUFFIXES = ":@"  # what follows in the name of a model is a variant of it, or who serves it
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """One stop. subject: a name, of a model a pattern as in ``models:``, "" for everything. until_ms None: no end.
+
+    cut: what ran when it came was cut off; otherwise it went on to its end. actor and source: as in the audit trail.
+    """
+
+    id: str
+    kind: StopKind
+    subject: str
+    reason: str | None
+    cut: bool
+    actor: str
+    source: str
+    created_ms: int
+    until_ms: int | None
+
+    def is_over(self, now_ms: int) -> bool:
+        """Return whether its time is over."""
+        return self.until_ms is not None and now_ms >= self.until_ms
+
+    @property
+    def what(self) -> str:
+        """Return what is stopped, as a text."""
+        return "everything" if self.kind == "all" else f'{self.kind} "{self.subject}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Whose request it is: the user, the owner of the token where it named somebody else, and their groups."""
+
+    users: Collection[str]
+    groups: Collection[str]
+    token: str
+
+
+def stop_of_asker(stops: Iterable[Stop], asker: Asker) -> Stop | None:
+    """Return the first stop that concerns all that somebody asks."""
+    for stop in stops:
+        if (
+            stop.kind == "all"
+            or (stop.kind == "user" and stop.subject in asker.users)
+            or (stop.kind == "group" and stop.subject in asker.groups)
+            or (stop.kind == "token" and stop.subject == asker.token)
+        ):
+            return stop
+    return None
+
+
+def stop_of_preset(stops: Iterable[Stop], presets: Collection[str]) -> Stop | None:
+    """Return the first stop that concerns one of these presets."""
+    return next((stop for stop in stops if stop.kind == "preset" and stop.subject in presets), None)
+
+
+def stop_of_target(stops: Iterable[Stop], provider: str, model: str) -> Stop | None:
+    """Return the first stop that concerns a model at a provider."""
+    for stop in stops:
+        if (stop.kind == "provider" and stop.subject == provider) or (
+            stop.kind == "model" and _is_model(stop.subject, provider, model)
+        ):
+            return stop
+    return None
+
+
+def _is_model(pattern: str, provider: str, model: str) -> bool:
+    """Return whether a pattern means a model, however it is named: with its provider, or as a variant of it."""
+    names = {model, f"{provider}/{model}"}
+    for suffix in _SUFFIXES:
+        names |= {name.partition(suffix)[0] for name in names}
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
