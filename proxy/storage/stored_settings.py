@@ -47,8 +47,12 @@ def check_limits(value: Any) -> None:
 
 def patched(settings: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with those of the patch in their place; one that is None there is removed."""
-    merged = {**settings, **patch}
-    return {name: value for name, value in merged.items() if value is not None}
+    return without_none({**settings, **patch})
+
+
+def without_none(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that have a value."""
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _check_names(value: Any, known: Iterable[str], what: str) -> None:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
+from proxy.core.errors import CallerError
+
 MomentText = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Moment = Annotated[
     AwareDatetime, Field(strict=False, description="ISO-8601 with an offset, such as 2027-01-31T08:00:00Z.")
@@ -16,6 +18,12 @@ def moment_text(ms: int | None) -> str | None:
     if ms is None:
         return None
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def check_ahead(ms: int | None, field: str, now_ms: int) -> None:
+    """Raise CallerError 422 for an end that has passed already."""
+    if ms is not None and ms <= now_ms:
+        raise CallerError(422, "invalid_field", f"{field} has passed already: {moment_text(ms)}.", param=field)
 
 
 def moment_ms(moment: datetime | None) -> int | None:

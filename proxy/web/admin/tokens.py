@@ -1,6 +1,5 @@
 """/admin/v1/tokens: what users authenticate with."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -10,7 +9,6 @@ from proxy.config.schema import Settings
 from proxy.storage.users import no_token
 from proxy.web.admin.moment import Moment, MomentText, moment_ms, moment_text
 from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminRequest, AdminRoute, ShownOnce
-from proxy.web.deps import Deps
 
 _OVERLAP_MAX_S = 366 * 86_400
 
@@ -89,14 +87,15 @@ def _configured(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-async def _all(deps: Deps) -> list[dict[str, Any]]:
-    rows = await asyncio.to_thread(deps.services.reports.list_tokens)
-    return [_shown(row) for row in (*_configured(deps.services.live.current.settings), *rows)]
+async def _all(request: AdminRequest) -> list[dict[str, Any]]:
+    services = request.deps.services
+    rows = await request.read(services.reports.list_tokens)
+    return [_shown(row) for row in (*_configured(services.live.current.settings), *rows)]
 
 
 async def _list(request: AdminRequest) -> AdminAnswer:
     query: TokenFilter = request.query
-    tokens = [token for token in await _all(request.deps) if query.user in (None, token["user"])]
+    tokens = [token for token in await _all(request) if query.user in (None, token["user"])]
     return AdminAnswer(*request.page.of(tokens, lambda token: (token["user"], token["source"], token["id"])))
 
 
@@ -106,7 +105,7 @@ async def _show(request: AdminRequest) -> AdminAnswer:
 
 async def _found(request: AdminRequest) -> dict[str, Any]:
     token_id = request.path["id"]
-    for token in await _all(request.deps):
+    for token in await _all(request):
         if token["id"] == token_id:
             return token
     raise no_token(token_id)

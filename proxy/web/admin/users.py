@@ -1,140 +1,224 @@
 """/admin/v1/users: who may call."""
 
-import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from proxy.config.limit import written
-from proxy.config.schema import Settings, User
-from proxy.pipeline.identity.user_lookup import group_of
-from proxy.storage.users import no_user
-from proxy.web.admin.moment import MomentText, moment_text
+from proxy.config.overlay import CONFIG, DATABASE, SettingPath
+from proxy.config.schema import Limits, User
+from proxy.pipeline.admission.allowance import user_limits
+from proxy.storage.limits import LimitScope
+from proxy.storage.stored_settings import without_none
+from proxy.storage.users import check_settings, no_user
+from proxy.web.admin.etag import etag_of
+from proxy.web.admin.limit_entry import LimitEntry, limit_entries, unchanging
+from proxy.web.admin.moment import Moment, MomentText, check_ahead, moment_ms, moment_text
+from proxy.web.admin.people import HeldLimit, People, held, read_people, words_of
 from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminRequest, AdminRoute
-from proxy.web.deps import Deps
 
 _NAME = "1 to 64 letters, digits, and . _ @ + - only."
+_SETTINGS = (
+    "What a user may have under users: in the configuration, in its words: limits, models, max_tokens, expires_at and"
+    " so on."
+)
 
 
 class UserEntry(BaseModel):
-    """A user. made_by: the token that named an end user first."""
+    """A user. in_database: there is a row too, which fills in what the file leaves open."""
 
     name: str
     group: str | None
     disabled: bool
-    settings: dict[str, Any]
+    expires_at: MomentText | None
+    expired: bool
+    settings: dict[str, Any] = Field(description="What the user has of their own, in the words of the configuration.")
+    limits: list[LimitEntry] = Field(description="What holds for the user alone: their own, else those of each user.")
+    tokens: int = Field(description="How many tokens the user has.")
     source: Literal["config", "database"]
-    made_by: str | None
+    in_database: bool
+    made_by: str | None = Field(description="The token that named an end user first.")
     created_at: MomentText | None
 
 
+class MadeUser(UserEntry):
+    """A user who was just made; token and token_id are there where a first token was asked for, and only here."""
+
+    token: str | None = None
+    token_id: str | None = None
+
+
+class FirstToken(AdminBody):
+    """A first token."""
+
+    name: str | None = None
+    expires_at: Moment | None = None
+    trusted: bool = False
+
+
 class NewUser(AdminBody):
-    """A user to add. settings: limits, models, max_tokens, as in the configuration."""
+    """A user to add, and a first token if there shall be one: both are made or neither."""
 
     name: str = Field(description=_NAME)
     group: str | None = None
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: dict[str, Any] = Field(default_factory=dict, description=_SETTINGS)
+    token: FirstToken | None = None
 
 
 class UserChanges(AdminBody):
-    """What to change of a user; what is missing stays."""
+    """What to change of a user; what is missing stays, and a setting that is null is removed."""
 
     group: str | None = None
     disabled: bool = False
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: dict[str, Any] = Field(default_factory=dict, description=_SETTINGS)
 
 
 class UserFilter(AdminQuery):
     """Which users."""
 
     group: str | None = None
+    source: Literal["config", "database"] | None = None
+    disabled: bool | None = None
 
 
-def _stored(settings: Settings, row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "name": row["name"],
-        "group": group_of(settings, row),
-        "disabled": row["disabled"],
-        "settings": row["settings"],
-        "source": "database",
-        "made_by": row["made_by"],
-        "created_at": moment_text(row["created_ms"]),
-    }
+def _persons(people: People) -> dict[str, dict[str, Any]]:
+    """Return all users by name, without the figures of their limits."""
+    settings, rows = people.overlay.settings, people.user_rows
+    tokens = Counter(token["user"] for token in people.tokens)
+    found: dict[str, dict[str, Any]] = {}
+    for name in {*settings.users, *rows}:
+        row, user = rows.get(name), people.user(name)
+        is_configured = name in people.overlay.file.users
+        found[name] = {
+            "name": name,
+            "group": people.group_of(name),
+            "disabled": user.disabled,
+            "expires_at": moment_text(moment_ms(user.expires_at)),
+            "expired": False,
+            "settings": words_of(user),
+            "limits": [],
+            "tokens": tokens[name] + len(user.all_tokens),
+            "source": CONFIG if is_configured else DATABASE,
+            "in_database": row is not None,
+            "made_by": None if row is None or is_configured else row["made_by"],
+            "created_at": None if row is None else moment_text(row["created_ms"]),
+        }
+    return found
 
 
-def _configured(name: str, user: User, row: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {
-        "name": name,
-        "group": user.group,
-        "disabled": user.disabled or (row is not None and row["disabled"]),
-        "settings": _own(user),
-        "source": "config",
-        "made_by": None,
-        "created_at": None,
-    }
+async def _with_figures(request: AdminRequest, people: People, person: dict[str, Any]) -> dict[str, Any]:
+    """Return a user with the limits that hold for them alone, and what is left of each."""
+    end_ms = moment_ms(people.user(person["name"]).expires_at)
+    limits = await limit_entries(request, people, _limits(people, person["name"], person["made_by"]))
+    return {**person, "expired": end_ms is not None and end_ms <= request.now_ms, "limits": limits}
 
 
-def _own(user: User) -> dict[str, Any]:
-    """Return what a user of the configuration has of their own, in its words."""
-    limits: dict[str, list[str]] = {}
-    for limit in user.limits.all:
-        limits.setdefault(limit.kind, []).append(written(limit))
-    own: dict[str, Any] = {"limits": limits} if limits else {}
-    if user.models is not None:
-        own["models"] = list(user.models)
-    if user.max_tokens is not None:
-        own["max_tokens"] = user.max_tokens
-    return own
-
-
-async def _all(deps: Deps) -> dict[str, dict[str, Any]]:
-    """Return all users by name; those of the configuration take precedence."""
-    settings = deps.services.live.current.settings
-    rows = {row["name"]: row for row in await asyncio.to_thread(deps.services.reports.list_users)}
-    found = {name: _stored(settings, row) for name, row in rows.items()}
-    return {**found, **{name: _configured(name, user, rows.get(name)) for name, user in settings.users.items()}}
+def _limits(people: People, name: str, made_by: str | None) -> list[HeldLimit]:
+    """Return what holds for a user alone, each with the path of where it stands."""
+    settings, user, scope = people.overlay.settings, people.user(name), LimitScope("user", name)
+    template = None if made_by is None else settings.end_users
+    blocks: list[tuple[Limits, SettingPath]] = [
+        (user.limits, ("users", name, "limits") if name in settings.users else ())
+    ]
+    if template is not None:
+        blocks.append((template.limits, ("end_users", "limits")))
+    blocks.append((settings.defaults.limits, ("defaults", "limits")))
+    paths: dict[object, SettingPath] = {}
+    for limits, at in blocks:
+        for one in held(scope, limits, at):
+            paths.setdefault(one.limit, one.path)
+    return [HeldLimit(scope, limit, paths[limit]) for limit in user_limits(user, template, settings)]
 
 
 async def _list(request: AdminRequest) -> AdminAnswer:
     query: UserFilter = request.query
-    users = [user for user in (await _all(request.deps)).values() if query.group in (None, user["group"])]
-    return AdminAnswer(*request.page.of(users, lambda user: (user["name"],)))
+    people = await read_people(request)
+    users = [
+        user
+        for user in _persons(people).values()
+        if query.group in (None, user["group"])
+        and query.source in (None, user["source"])
+        and query.disabled in (None, user["disabled"])
+    ]
+    page, cursor = request.page.of(users, lambda user: (user["name"],))
+    return AdminAnswer([await _with_figures(request, people, user) for user in page], cursor)
 
 
 async def _show(request: AdminRequest) -> AdminAnswer:
-    return AdminAnswer(await _found(request, request.path["name"]))
+    found = await _found(request, request.path["name"])
+    steady = {**found, "expired": None, "limits": [unchanging(limit) for limit in found["limits"]]}
+    return AdminAnswer(found, etag=etag_of(steady))
 
 
 async def _found(request: AdminRequest, name: str) -> dict[str, Any]:
-    users = await _all(request.deps)
+    people = await read_people(request)
+    users = _persons(people)
     if name not in users:
         raise no_user(name)
-    return users[name]
+    return await _with_figures(request, people, users[name])
 
 
 async def _add(request: AdminRequest) -> AdminAnswer:
     body: NewUser = request.body
-    await request.change("users.add", body.model_dump())
-    return AdminAnswer(await _found(request, body.name))
+    token = None if body.token is None else _first_token(body.token, request.now_ms)
+    people = await read_people(request)
+    if body.name not in people.user_rows:
+        _check_open(
+            people, body.name, body.model_dump(include={"group", "settings"}, exclude_none=True), request.now_ms
+        )
+    fields = {"name": body.name, "group": body.group, "settings": body.settings, "token": token}
+    made = (await request.change("users.create", fields))["token"]
+    found = await _found(request, body.name)
+    return AdminAnswer(found if made is None else {**found, "token": made["token"], "token_id": made["id"]})
+
+
+def _first_token(token: FirstToken, now_ms: int) -> dict[str, Any]:
+    expires_ms = moment_ms(token.expires_at)
+    check_ahead(expires_ms, "token.expires_at", now_ms)
+    return {"name": token.name, "expires_ms": expires_ms, "trusted": token.trusted}
+
+
+def _check_open(people: People, name: str, changes: Mapping[str, Any], now_ms: int) -> None:
+    """Raise for what nobody can have, what the file decides, and an end that has passed."""
+    settings = changes.get("settings", {})
+    check_settings(without_none(settings))
+    own = people.overlay.file.users.get(name)
+    given = {"group": changes["group"]} if "group" in changes else {}
+    people.check_open(own, {**given, **settings}, ("users", name))
+    if settings.get("limits"):
+        people.check_terms(Limits.model_validate(settings["limits"]).all)
+    if own is not None and own.disabled and changes.get("disabled") is False:
+        people.refuse_decided(("users", name, "disabled"))
+    if settings.get("expires_at") is not None:
+        end_ms = moment_ms(User.model_validate({"expires_at": settings["expires_at"]}).expires_at)
+        check_ahead(end_ms, "settings.expires_at", now_ms)
 
 
 async def _set(request: AdminRequest) -> AdminAnswer:
     body: UserChanges = request.body
-    name = request.path["name"]
-    await request.change("users.set", {"name": name, "changes": body.model_dump(exclude_unset=True)})
+    name, changes = request.path["name"], body.model_dump(exclude_unset=True)
+    people = await read_people(request)
+    is_configured = name in people.overlay.file.users
+    if not is_configured and name not in people.user_rows:
+        raise no_user(name)
+    _check_open(people, name, changes, request.now_ms)
+    if changes:
+        await request.change("users.patch", {"name": name, "changes": changes, "is_configured": is_configured})
     return AdminAnswer(await _found(request, name))
 
 
 async def _remove(request: AdminRequest) -> AdminAnswer:
-    found = await _found(request, request.path["name"])
-    await request.change("users.remove", {"name": request.path["name"]})
+    found, name = await _found(request, request.path["name"]), request.path["name"]
+    if not found["in_database"]:
+        (await read_people(request)).refuse_decided(("users", name))
+    await request.change("users.remove", {"name": name})
     return AdminAnswer(found)
 
 
 ROUTES = (
     AdminRoute("GET", "/users", _list, "List users", UserEntry, query=UserFilter, is_list=True),
-    AdminRoute("POST", "/users", _add, "Add a user, without a token", UserEntry, body=NewUser, status=201),
+    AdminRoute("POST", "/users", _add, "Add a user, with a first token or none", MadeUser, body=NewUser, status=201),
     AdminRoute("GET", "/users/{name}", _show, "Show a user", UserEntry),
     AdminRoute("PATCH", "/users/{name}", _set, "Change a user", UserEntry, body=UserChanges),
     AdminRoute("DELETE", "/users/{name}", _remove, "Remove a user and their tokens; their requests stay", UserEntry),

@@ -1,0 +1,192 @@
+"""Users, groups and limits of the file and of the database, read together: what the resources of people answer from."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from proxy.config.group_tree import circle
+from proxy.config.limit import Limit
+from proxy.config.limit_checks import limit_mistakes
+from proxy.config.overlay import CONFIG, DATABASE, Overlay, SettingPath, lay_over, stored_user
+from proxy.config.schema import Group, Limits, User
+from proxy.config.setting_path import written
+from proxy.config.show import origin
+from proxy.core.errors import CallerError
+from proxy.pipeline.identity.user_lookup import group_of
+from proxy.pipeline.snapshot import Live
+from proxy.policy.nearest import nearest
+from proxy.storage.limits import LimitPlace, LimitScope, as_settings, limit_exists
+from proxy.storage.reports import DirectoryRows
+from proxy.storage.stored_settings import GROUP_SETTINGS, USER_SETTINGS
+from proxy.storage.users import MissingError
+from proxy.web.admin.route import AdminRequest
+
+
+class HeldLimit(NamedTuple):
+    """One limit, whom it holds, and where it stands among the settings."""
+
+    scope: LimitScope
+    limit: Limit
+    path: SettingPath
+
+    @property
+    def id(self) -> str:
+        """Return its name; a preset and its use case may have limits that are alike."""
+        scope = LimitScope("preset", str(self.path[1])) if self.path[:1] == ("presets",) else self.scope
+        return LimitPlace(scope, self.limit.place).id
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """All that is known of them at one moment: the rows by name, and the file's settings with these laid over them."""
+
+    user_rows: Mapping[str, Mapping[str, Any]]
+    group_rows: Mapping[str, Mapping[str, Any]]
+    tokens: Sequence[Mapping[str, Any]]
+    overlay: Overlay
+    live: Live
+
+    def user(self, name: str) -> User:
+        """Return the settings of a user, also of an end user."""
+        return self.overlay.settings.users.get(name) or stored_user(self.user_rows[name])
+
+    def group_of(self, name: str) -> str | None:
+        """Return the group of a user; that of end_users for an end user in none."""
+        settings = self.overlay.settings
+        own = settings.users.get(name)
+        return group_of(settings, self.user_rows[name]) if own is None else own.group
+
+    def members(self, group: str) -> list[str]:
+        """Return the users of a group, end users included, by name."""
+        names = {*self.overlay.settings.users, *self.user_rows}
+        return sorted(name for name in names if self.group_of(name) == group)
+
+    def children(self, group: str) -> list[str]:
+        """Return the groups whose parent a group is, by name."""
+        groups = self.overlay.settings.groups
+        return sorted(name for name, other in groups.items() if other.parent == group)
+
+    def limits(self) -> Iterable[HeldLimit]:
+        """Yield every limit there is; those of presets hold their use cases."""
+        settings = self.overlay.settings
+        yield from held(LimitScope("all"), settings.limits, ("limits",))
+        yield from held(LimitScope("each_user"), settings.defaults.limits, ("defaults", "limits"))
+        for name, limits in settings.use_case_limits.items():
+            yield from held(LimitScope("use_case", name), limits, ("use_case_limits", name))
+        for name, preset in settings.presets.items():
+            if preset.use_case is not None:
+                yield from held(LimitScope("use_case", preset.use_case), preset.limits, ("presets", name, "limits"))
+        for name, group in settings.groups.items():
+            yield from held(LimitScope("group", name), group.limits, ("groups", name, "limits"))
+        for name, user in settings.users.items():
+            yield from held(LimitScope("user", name), user.limits, ("users", name, "limits"))
+        for name in self.user_rows.keys() - settings.users.keys():
+            yield from held(LimitScope("user", name), self.user(name).limits, ())
+
+    def source(self, path: SettingPath) -> str:
+        """Return config or database; a row of an end user has no path among the settings."""
+        return self.overlay.source(path) if path else DATABASE
+
+    def refuse_decided(self, path: SettingPath) -> None:
+        """Raise CallerError where the file decides a setting; the text says where."""
+        where = self.place_of(path)
+        raise CallerError(
+            409,
+            "set_in_file",
+            f"{written(path)} is set in {where}, and the file takes precedence. Change it there.",
+            param=written(path),
+        )
+
+    def place_of(self, path: SettingPath) -> str:
+        """Return file and line of a setting: of its first value where it has several, else of the block around it."""
+        loaded = self.live.loaded
+        for length in range(len(path), 0, -1):
+            at = path[:length]
+            if (place := origin(loaded, at)) != "default":
+                return place
+            inside = next((place for other, place in loaded.origins.items() if other[:length] == at), None)
+            if inside is not None:
+                return inside
+        return "the configuration"
+
+    def check_free(self, scope: LimitScope, limit: Limit) -> None:
+        """Raise where there is another limit in this place."""
+        for one in self.limits():
+            if one.scope == scope and one.limit.place == limit.place and one.path[:1] != ("presets",):
+                if self.source(one.path) == CONFIG:
+                    self.refuse_decided(one.path)
+                raise limit_exists(scope, one.limit)
+
+    def check_terms(self, limits: Iterable[Limit]) -> None:
+        """Raise CallerError where what follows a limit, or the models that it counts, lead nowhere."""
+        presets = {
+            name: {"targets": [one.target for one in preset.targets]}
+            for name, preset in self.overlay.settings.presets.items()
+        }
+        for path, text in limit_mistakes({"presets": presets, "limits": as_settings(limits)}):
+            raise CallerError(422, "invalid_field", f"{written(path)}: {text}", param=written(path))
+
+    def check_group(self, name: str) -> None:
+        """Raise MissingError where there is no such group."""
+        if name not in self.overlay.settings.groups:
+            hint = nearest(name, self.overlay.settings.groups)
+            did_you = f' Did you mean "{hint}"?' if hint else f" Add it: tollkeeper groups add {name}"
+            raise MissingError(f'There is no group "{name}".{did_you}')
+
+    def check_parent(self, name: str, parent: str | None) -> None:
+        """Raise where a group cannot be part of another: there is none, or it is part of the first itself."""
+        if parent is None:
+            return
+        self.check_group(parent)
+        parents = {other: group.parent for other, group in self.overlay.settings.groups.items()}
+        around = circle({**parents, name: parent}, name)
+        if around:
+            text = f'Group "{name}" would be above itself: {" → ".join(around)}.'
+            raise CallerError(422, "invalid_field", text, param="settings.parent")
+
+    def check_open(self, own: User | Group | None, fields: Mapping[str, Any], at: SettingPath) -> None:
+        """Raise CallerError where the file decides one of the fields; limits are compared one by one."""
+        for name, value in fields.items():
+            if own is None:
+                return
+            if name != "limits":
+                if name in own.model_fields_set:
+                    self.refuse_decided((*at, name))
+            elif value is not None:
+                taken = {limit.place for limit in Limits.model_validate(value).all}
+                for one in held(LimitScope("all"), own.limits, (*at, name)):
+                    if one.limit.place in taken:
+                        self.refuse_decided(one.path)
+
+
+def held(scope: LimitScope, limits: Limits, at: SettingPath) -> Iterable[HeldLimit]:
+    """Yield limits with their paths, in their order."""
+    numbers: dict[str, int] = {}
+    for limit in limits.all:
+        number = numbers[limit.kind] = numbers.get(limit.kind, -1) + 1
+        yield HeldLimit(scope, limit, (*at, limit.kind, number) if at else ())
+
+
+async def read_people(request: AdminRequest) -> People:
+    """Read the rows beside the writer, and lay them over the file's settings."""
+    services = request.deps.services
+    rows: DirectoryRows = await request.read(services.reports.directory)
+    overlay = services.live.current.overlay
+    file = services.live.current.settings if overlay is None else overlay.file
+    return People(
+        {row["name"]: row for row in rows.users},
+        {row["name"]: row for row in rows.groups},
+        rows.tokens,
+        lay_over(file, rows.settings),
+        services.live,
+    )
+
+
+def words_of(block: User | Group) -> dict[str, Any]:
+    """Return what a user or a group has of its own, in the words of the configuration; no secret is among them."""
+    names = USER_SETTINGS if isinstance(block, User) else GROUP_SETTINGS
+    given = {name for name in names if name in block.model_fields_set and getattr(block, name) is not None}
+    found: dict[str, Any] = block.model_dump(mode="json", include=given - {"limits"})
+    if block.limits.all:
+        found["limits"] = as_settings(block.limits.all)
+    return dict(sorted(found.items()))
