@@ -5,8 +5,10 @@ that outlive it, such as connections, health and the use of keys, is changed by 
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from proxy.app.rebuild import past_of
@@ -20,6 +22,7 @@ from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.admission.missing_limits import MissingLimit, find_missing_limits
 from proxy.pipeline.identity.directory import Directory, build_directory
 from proxy.pipeline.identity.operator_directory import OperatorRow, operators_by_hash
+from proxy.pipeline.identity.own_keys import OwnKeys
 from proxy.pipeline.routing.presets import preset_rows, static_rows
 from proxy.pipeline.snapshot import Snapshot, routing_of
 from proxy.pipeline.upstream.key_limits import PastKeyUse
@@ -33,6 +36,8 @@ from proxy.providers.key import Key
 from proxy.providers.kinds import Dialects
 from proxy.providers.provider import ProviderRow
 from proxy.storage.labels import labels_of
+
+log = logging.getLogger("tollkeeper.keys")
 
 
 class SnapshotBuilder:
@@ -48,13 +53,14 @@ class SnapshotBuilder:
         self._pasts: list[tuple[Key, list[PastKeyUse]]] = []  # of keys, for the snapshot that is being built
         self.limiter: Limiter | None = None  # once the totals of quotas have been read at start
         self.missing_limits: tuple[MissingLimit, ...] = ()
+        self._told_unopened: frozenset[tuple[str, str, str]] = frozenset()  # keys whose problem is in the log
 
     async def build(self, settings: Settings) -> Snapshot:
         """Return a whole snapshot of the file's settings and what the database lays over them; raises ConfigError."""
         rows = await asyncio.to_thread(self._reports.directory)
         overlay = lay_over(settings, rows.settings)
         settings = overlay.settings
-        directory = build_directory(settings, rows.users, rows.tokens, rows.hashes)
+        directory = build_directory(settings, rows.users, rows.tokens, rows.hashes, OwnKeys(settings, rows.keys))
         providers = build_providers(settings.providers, self._providers, self._dialects)
         is_built = False
         try:
@@ -69,9 +75,17 @@ class SnapshotBuilder:
         finally:
             if not is_built:  # close the connections of rows that never were in force
                 await close_all(row for row in providers.values() if not is_kept(row, self._providers))
+        self._tell_unopened(rows.keys)
         self._pasts = pasts
         self.missing_limits = find_missing_limits(overlay, rows.users, rows.tokens)
         return snapshot
+
+    def _tell_unopened(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Log each key that does not open, once; all others are in use all the same."""
+        found = frozenset((row["provider"], row["name"], row["problem"]) for row in rows if row["problem"] is not None)
+        for provider, name, problem in sorted(found - self._told_unopened):
+            log.error("key.unopened", extra={"provider": provider, "key": name, "problem": problem})
+        self._told_unopened = found
 
     def _snapshot_of(
         self,

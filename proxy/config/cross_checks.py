@@ -136,7 +136,7 @@ def _keys(data: Mapping[str, Any]) -> Iterator[Finding]:
         hosted = default_base_url(name, kind)
         if hosted is None or (block.get("base_url") or hosted) != hosted:
             continue
-        if block.get("api_key") is None and block.get("api_key_file") is None and not block.get("keys"):
+        if block.get("api_key") is None and block.get("api_key_file") is None and block.get("keys") is None:
             url = "https://openrouter.ai/keys" if kind == "openrouter" else "https://platform.openai.com/api-keys"
             variable = "OPENROUTER_API_KEY" if kind == "openrouter" else "OPENAI_API_KEY"
             advice = f"Write api_key: ${{{variable}}}, or use api_key_file:. Create a key at {url}"

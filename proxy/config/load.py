@@ -373,7 +373,7 @@ class _FileReading:
         if name != "openrouter" or str(url).rstrip("/") != BASE_URLS["openrouter"]:
             return
         for key, variable in _KEYS.items():
-            if key == "api_key" and block.get("keys"):
+            if key == "api_key" and block.get("keys") is not None:
                 continue
             path: SettingPath = ("providers", name, key)
             if block.get(key) is None and block.get(f"{key}_file") is None and path not in self._lost:

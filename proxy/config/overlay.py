@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 import orjson
 
 from proxy.config.block import Block
+from proxy.config.key_overlay import lay_keys, names_in_file
+from proxy.config.provider import Provider
 from proxy.config.schema import Group, Limits, Settings, User
 
 SettingPath = tuple[str | int, ...]
@@ -27,11 +29,12 @@ _KEPT: Final = 8192  # blocks that were read from rows; one is about a kilobyte
 
 
 class StoredSettings(NamedTuple):
-    """What the database holds of settings: rows of storage/users.py, storage/groups.py and storage/limits.py."""
+    """What the database holds of settings: rows of storage/users.py, storage/groups.py and so on."""
 
     users: Sequence[Row] = ()
     groups: Sequence[Row] = ()
     limits: Sequence[Row] = ()
+    keys: Sequence[Row] = ()
 
 
 class Overlay(NamedTuple):
@@ -52,6 +55,7 @@ def lay_over(file: Settings, stored: StoredSettings) -> Overlay:
     paths: set[SettingPath] = set()
     update = {
         "users": _users(file, stored.users, paths),
+        "providers": _providers(file, stored.keys, paths),
         "groups": _groups(file, stored.groups, paths),
         **_limits(file, stored.limits, paths),
     }
@@ -74,6 +78,14 @@ def _users(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> Mapp
             found[name] = stored_user(row)
             paths.add(("users", name))
     return {**file.users, **found} if found else file.users
+
+
+def _providers(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> Mapping[str, Provider]:
+    found = lay_keys(file.providers, rows)
+    for name, provider in found.items():
+        in_file = names_in_file(file.providers[name])
+        paths.update(("providers", name, "keys", n) for n, key in enumerate(provider.keys) if key.name not in in_file)
+    return found
 
 
 def _groups(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> Mapping[str, Group]:

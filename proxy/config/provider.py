@@ -306,7 +306,9 @@ class Provider(Block):
         "For systemd credentials and Docker secrets; read again when it changes.",
     )
     keys: tuple[ProviderKey, ...] = setting(
-        (), "Several keys instead of api_key, each with a name.", "One key is the usual case."
+        (),
+        "Several keys instead of api_key, each with a name; [] where all are in the database (tollkeeper keys add).",
+        "One key is the usual case.",
     )
     management_key: SecretText | None = setting(
         None,

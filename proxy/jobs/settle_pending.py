@@ -14,7 +14,6 @@ from proxy.core.clock import Clock
 from proxy.core.limit_kinds import Pieces
 from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.counters import Counters
-from proxy.pipeline.identity.user_lookup import own_keys
 from proxy.pipeline.settlement.end_rows import word
 from proxy.pipeline.settlement.overrun import report_overrun
 from proxy.pipeline.settlement.settle import TIMED_OUT, give_up, settle_looked_up
@@ -179,8 +178,8 @@ class SettlePending:
         if provider is None or not provider.dialect.has_generations:
             return _Where((), is_its_own=False)
         if attempt.key == OWN:
-            user = self._live.current.settings.users.get(row.user)
-            own = None if user is None else own_keys(user).get(provider.name)
+            own = self._live.current.directory.own_keys(row.user, row.group_name).get(provider.name)
+            own = None if own is None or own.problem is not None else own
             keys = provider.keys if own is None else (own,)
             return _Where([GenerationAccess(provider, key) for key in keys], is_its_own=own is not None)
         named = [key for key in provider.keys if key.name == attempt.key]

@@ -50,7 +50,7 @@ async def pass_on_count(context: RequestContext, services: Services) -> Reply:
             return await _ask(context, route, target, provider, key, is_last=target is route.targets[-1])
         except ApiError as error:
             failure = error
-    raise failure or no_target_error(route, services.health, snapshot, context.clock)
+    raise failure or no_target_error(route, services.health, context)
 
 
 def _key(
@@ -58,7 +58,7 @@ def _key(
 ) -> Key | None:
     own = identity.own_keys.get(provider.name)
     if own is not None:
-        return own
+        return own if own.problem is None else None
     index = services.health.of(provider).choose_key(target.model, context.started_ms)
     return None if index is None else provider.keys[index]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 
 from proxy.pipeline.context import RequestContext
 
@@ -18,6 +19,9 @@ class InFlight:
 
     def __len__(self) -> int:
         return len(self._calls)
+
+    def __iter__(self) -> Iterator[RequestContext]:
+        return iter(tuple(self._calls))
 
     def waiting(self) -> list[RequestContext]:
         """Return the calls for whose streams a sign of life may be put in, and whose clients are there."""

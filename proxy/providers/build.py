@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from proxy.config.key_overlay import MAIN
 from proxy.config.provider import PriceSettings, Provider, ProviderKey, Timeouts, apiece_pusd, per_token_ausd
 from proxy.core.errors import ConfigError
 from proxy.policy.backoff import RetryRules
@@ -118,10 +119,9 @@ def _breaker(provider: Provider) -> BreakerRules:
 
 
 def _keys(name: str, provider: Provider) -> tuple[Key, ...]:
-    """Return the keys, the first of which is also for calls of our own; api_key alone is called main."""
-    if provider.api_key is not None:
-        return (Key(KeyFacts("main"), provider.api_key),)
-    return tuple(_key(name, key) for key in provider.keys) or (NO_KEY,)
+    """Return the keys, the first of which is also for calls of our own; that of api_key is called main."""
+    main = () if provider.api_key is None else (Key(KeyFacts(MAIN), provider.api_key),)
+    return (*main, *(_key(name, key) for key in provider.keys)) or (NO_KEY,)
 
 
 def _key(provider: str, key: ProviderKey) -> Key:

@@ -17,6 +17,7 @@ class Key:
     facts: KeyFacts
     secret: Secret | None
     quotas: tuple[Quota, ...] = ()  # limits of its own
+    problem: str | None = None  # of a user's own: why nothing may be sent with it
     name: str = field(init=False, compare=False)  # by its facts
 
     quoted: str = field(init=False, compare=False, repr=False)  # the part that a provider could quote; "": nothing

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from proxy.core.secret import Secret
 from proxy.storage.audit import Actor
 from proxy.storage.groups import GroupStore
+from proxy.storage.key_changes import add_key, remove_key, rotate_key, set_key, stop_key
 from proxy.storage.limit_changes import add_limit, remove_limit, set_limit
 from proxy.storage.limits import LimitPlace, LimitStore, read_limit, read_scope
 from proxy.storage.operators import OperatorStore
+from proxy.storage.provider_keys import ProviderKeyStore
 from proxy.storage.sealed import SealedStore
 from proxy.storage.stops import StopStore, read_stop
 from proxy.storage.stored_settings import patched
@@ -21,8 +24,12 @@ class Stores(Protocol):
 
     @property
     def users(self) -> UserStore: ...
+
     @property
     def sealed(self) -> SealedStore: ...
+
+    @property
+    def keys(self) -> ProviderKeyStore: ...
 
     @property
     def groups(self) -> GroupStore: ...
@@ -142,6 +149,17 @@ def _place(fields: Fields) -> LimitPlace:
     return LimitPlace(read_scope(fields.get("scope"), fields.get("name")), tuple(fields["place"]))
 
 
+def _secret(fields: Fields) -> Secret:
+    value = fields.get("secret")
+    if not isinstance(value, Secret):
+        raise UserError("secret: a key is needed.")
+    return value
+
+
+def _key(fields: Fields) -> tuple[str, str]:
+    return _text(fields, "provider"), _text(fields, "name")
+
+
 # what changes something: all of it in one transaction, with its entry in the audit trail
 CHANGES: Mapping[str, Change] = {
     **CALLS,
@@ -152,6 +170,20 @@ CHANGES: Mapping[str, Change] = {
     "groups.remove": lambda stores, now, who, f: stores.groups.remove_group(
         now, who, _text(f, "name"), is_configured=_flag(f, "is_configured")
     ),
+    "keys.add": lambda stores, now, who, f: add_key(
+        stores,
+        now,
+        who,
+        {"provider": _text(f, "provider"), "name": _text(f, "name"), "user": f.get("user"), "group": f.get("group")},
+        _secret(f),
+        _settings(f) or {},
+    ),
+    "keys.set": lambda stores, now, who, f: set_key(
+        stores, now, who, *_key(f), patch=_settings(f) or {}, disabled=f.get("disabled")
+    ),
+    "keys.rotate": lambda stores, now, who, f: rotate_key(stores, now, who, *_key(f), _secret(f)),
+    "keys.stop": lambda stores, now, who, f: stop_key(stores, now, who, *_key(f), stopped=_flag(f, "stopped")),
+    "keys.remove": lambda stores, now, who, f: remove_key(stores, now, who, *_key(f)),
     "limits.add": lambda stores, now, who, f: add_limit(
         stores,
         now,

@@ -178,7 +178,7 @@ class QuotaStart:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryRows:
-    """All that people and operators are known by, with the hash of each token: for the running proxy only."""
+    """All that people and operators are known by, and keys of providers, with all secrets: for the proxy only."""
 
     users: list[dict[str, Any]]
     tokens: list[dict[str, Any]]
@@ -187,11 +187,12 @@ class DirectoryRows:
     limits: list[dict[str, Any]] = field(default_factory=list)
     operators: list[dict[str, Any]] = field(default_factory=list)
     operator_hashes: dict[str, str] = field(default_factory=dict)  # by name
+    keys: list[dict[str, Any]] = field(default_factory=list)  # each with its secret
 
     @property
     def settings(self) -> StoredSettings:
         """Return what lies over the settings of the file."""
-        return StoredSettings(self.users, self.groups, self.limits)
+        return StoredSettings(self.users, self.groups, self.limits, self.keys)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,14 @@ from pydantic import ValidationError
 from proxy.config.block import Block
 from proxy.config.diagnostic_texts import findings
 from proxy.config.overlay import OF_THE_FILE, OF_THE_ROW
+from proxy.config.provider import ProviderKey
 from proxy.config.schema import Group, Limits, User
 from proxy.config.setting_path import KEY, written
 from proxy.core.errors import TollkeeperError
 
 USER_SETTINGS = tuple(name for name in User.model_fields if name not in OF_THE_ROW | OF_THE_FILE)
 GROUP_SETTINGS = tuple(Group.model_fields)
+KEY_SETTINGS = tuple(name for name in ProviderKey.model_fields if name not in ("name", "api_key", "api_key_file"))
 
 
 class SettingsError(TollkeeperError):
@@ -38,6 +40,12 @@ def check_group_settings(value: Any) -> None:
     """Raise SettingsError for what no group may have."""
     _check_names(value, GROUP_SETTINGS, "group")
     _check(Group, value, ("groups", "name"))
+
+
+def check_key_settings(value: Any) -> None:
+    """Raise SettingsError for what no provider's key in the database may have."""
+    _check_names(value, KEY_SETTINGS, "key")
+    _check(ProviderKey, {"name": "name", **value}, ("providers", "name", "keys", "name"))
 
 
 def check_limits(value: Any) -> None:

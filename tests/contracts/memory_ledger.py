@@ -35,6 +35,7 @@ from proxy.storage.groups import checked_group, group_exists, no_group
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import Done, EndedTwiceError, LedgerUnavailableError
 from proxy.storage.limits import LimitScope
+from proxy.storage.provider_keys import place_of
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.removal import RemovalPlan, removable
 from proxy.storage.reports import (
@@ -148,6 +149,7 @@ class Store:
     users: dict[str, dict[str, Any]] = field(default_factory=dict)
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
+    provider_keys: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     sealed: dict[Place, Secret] = field(default_factory=dict)
     posts: dict[bytes, StoredPost] = field(default_factory=dict)
     operators: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -406,6 +408,32 @@ class MemoryStops:
         return self._stops.pop(id_)
 
 
+class MemoryProviderKeys:
+    """The rows of keys of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def list_keys(self) -> list[dict[str, Any]]:
+        return [dict(row) for _, row in sorted(self._store.provider_keys.items())]
+
+    def find_key(self, provider: str, name: str) -> dict[str, Any] | None:
+        row = self._store.provider_keys.get((provider, name))
+        return None if row is None else dict(row)
+
+    def put_key(self, now_ms: int, actor: Actor, action: str, row: Mapping[str, Any], sealed_as: str | None) -> None:
+        assert action.startswith("keys.")
+        assert actor.name
+        assert (sealed_as is None) == (row["hint"] is None)
+        self._store.users_changed_ms = now_ms
+        self._store.provider_keys[row["provider"], row["name"]] = dict(row)
+
+    def remove_key(self, now_ms: int, actor: Actor, row: Mapping[str, Any]) -> None:
+        assert actor.name
+        self._store.users_changed_ms = now_ms
+        del self._store.provider_keys[row["provider"], row["name"]]
+
+
 class MemoryStores:
     """Everything of a store that an operator changes, by noun."""
 
@@ -416,6 +444,7 @@ class MemoryStores:
         self.sealed = MemorySealedValues(store)
         self.operators = MemoryOperators(store.operators, store.operator_hashes)
         self.stops = MemoryStops(store.stops)
+        self.keys = MemoryProviderKeys(store)
 
 
 class MemoryLedger:
@@ -710,6 +739,9 @@ class MemoryReports(MemoryUsers, MemoryRequests):
 
     def directory(self) -> DirectoryRows:
         stores = MemoryStores(self._store)
+        keys = [
+            {**row, "secret": self._store.sealed.get(place_of(row)), "problem": None} for row in stores.keys.list_keys()
+        ]
         return DirectoryRows(
             self.list_users(),
             self.list_tokens(),
@@ -718,6 +750,7 @@ class MemoryReports(MemoryUsers, MemoryRequests):
             stores.limits.list_limits(),
             stores.operators.list_operators(),
             dict(self._store.operator_hashes),
+            keys,
         )
 
     def find_post(self, key_hash: bytes, now_ms: int) -> StoredPost | None:

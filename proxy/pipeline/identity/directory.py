@@ -10,8 +10,10 @@ from proxy.config.schema import Settings, User
 from proxy.core.errors import CallerError
 from proxy.pipeline.admission.allowance import build_allowance
 from proxy.pipeline.identity.end_users import HeaderLookup, UserNaming
-from proxy.pipeline.identity.user_lookup import UserLookup, group_of, moment_ms, own_keys, stored_allowance
+from proxy.pipeline.identity.own_keys import OwnKeys
+from proxy.pipeline.identity.user_lookup import UserLookup, group_of, moment_ms, stored_allowance
 from proxy.pipeline.values.identity import Identity
+from proxy.providers.key import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ class Directory:
         token_id = row.identity.token_id
         return Identity(name, person.group, token_id, person.allowance, person.own_keys, person.is_new)
 
+    def own_keys(self, user: str, group: str | None) -> Mapping[str, Key]:
+        """Return the keys that a user brought, or their group, by provider."""
+        return {} if self._people is None else self._people.own_keys.of(user, group)
+
     def add_person(self, row: Mapping[str, Any]) -> None:
         """Add an end user who has just been created; row is that of storage/sqlite/users.py."""
         if self._people is not None:
@@ -71,24 +77,28 @@ def build_directory(
     users: Sequence[Mapping[str, Any]],
     tokens: Sequence[Mapping[str, Any]],
     hashes: Mapping[str, str],
+    own_keys: OwnKeys | None = None,
 ) -> Directory:
     """Return the directory. users, tokens and hashes are rows of storage/sqlite/users.py.
 
     A user of the configuration whose row in the database is disabled is disabled: blocking a user always works.
     """
     stopped = {user["name"] for user in users if user["disabled"]}
-    rows = [*_database_rows(settings, users, tokens, hashes), *_config_rows(settings, stopped)]
-    return Directory(rows, UserLookup(settings, users), UserNaming(settings.end_users))
+    own_keys = own_keys or OwnKeys(settings)
+    stored = _database_rows(settings, users, tokens, hashes, own_keys)
+    rows = [*stored, *_config_rows(settings, stopped, own_keys)]
+    return Directory(rows, UserLookup(settings, users, own_keys), UserNaming(settings.end_users))
 
 
-def _config_rows(settings: Settings, stopped: Collection[str]) -> Iterator[TokenRow]:
+def _config_rows(settings: Settings, stopped: Collection[str], own_keys: OwnKeys) -> Iterator[TokenRow]:
     for name, user in settings.users.items():
+        keys = own_keys.of(name, user.group)
         allowance = build_allowance(settings, name, user.group, user)
         for token in user.all_tokens:
             user_expires_ms = _end_of(user)
             yield TokenRow(
                 hash=token.hash,
-                identity=Identity(name, user.group, token.label, allowance, own_keys(user)),
+                identity=Identity(name, user.group, token.label, allowance, keys),
                 expires_ms=_first(None if token.expires_at is None else moment_ms(token.expires_at), user_expires_ms),
                 disabled=token.disabled,
                 user_disabled=user.disabled or name in stopped,
@@ -102,6 +112,7 @@ def _database_rows(
     users: Sequence[Mapping[str, Any]],
     tokens: Sequence[Mapping[str, Any]],
     hashes: Mapping[str, str],
+    own_keys: OwnKeys,
 ) -> Iterator[TokenRow]:
     by_name = {user["name"]: user for user in users}
     for token in tokens:
@@ -115,7 +126,7 @@ def _database_rows(
         allowance = stored_allowance(settings, row) if own is None else build_allowance(settings, name, group, own)
         yield TokenRow(
             hash=hashes[token["id"]],
-            identity=Identity(name, group, token["id"], allowance, {} if own is None else own_keys(own)),
+            identity=Identity(name, group, token["id"], allowance, own_keys.of(name, group)),
             expires_ms=_first(token["expires_ms"], user_expires_ms),
             disabled=token["disabled"],
             user_disabled=row["disabled"] or (own is not None and own.disabled),

@@ -85,7 +85,7 @@ class Hops:
         if place is None:
             if self._services.stops.active:
                 self._services.stops.open_route(context, self._route)
-            raise no_target_error(self._route, self._services.health, self._snapshot, self._context.clock)
+            raise no_target_error(self._route, self._services.health, self._context)
         return place
 
     @property
@@ -124,7 +124,7 @@ class Hops:
         attempt.passes = health.enter(attempt.target.model, attempt.started_s)
         if attempt.passes is None:
             attempt.result.dispatched = False
-            told = no_target_error(self._route, self._services.health, self._snapshot, self._context.clock)
+            told = no_target_error(self._route, self._services.health, self._context)
             attempt.fail(Failure("connect", kind="resting"), told)
             return False
         if self._tries == 1:
@@ -167,7 +167,7 @@ class Hops:
         use, key = self._services.health.use, attempt.key
         if use.used_up((key,), self._services.clock.now_ms()):
             attempt.result.dispatched = False
-            told = no_target_error(self._route, self._services.health, self._snapshot, self._context.clock)
+            told = no_target_error(self._route, self._services.health, self._context)
             attempt.fail(Failure("connect", kind=USED_UP), told)
             return False
         attempt.key_held = use.begin(key, self._context.started_ms, self._reservation.amount_pusd or 0)
@@ -343,6 +343,8 @@ class Hops:
             if at in (self._left or ()) or target.static is not None or self._is_stopped(target):
                 continue
             provider = self._snapshot.provider_of(target)
+            if provider.name in self._own_keys:
+                continue
             health = self._services.health.of(provider)
             index = health.least_bad_key(target.model, now_ms)
             if index is not None and health.rests_s(target.model, now_s) is None:
@@ -359,8 +361,8 @@ class Hops:
             return None
         if self._own_keys:
             own = self._own_keys.get(provider.name)
-            if own is not None:
-                return Hop(at, target, provider, own, -1, health)
+            if own is not None:  # it alone: nobody else pays for what its user asks for
+                return Hop(at, target, provider, own, -1, health) if own.problem is None else None
         index = health.choose_key(target.model, now_ms)
         return None if index is None else Hop(at, target, provider, provider.keys[index], index, health)
 

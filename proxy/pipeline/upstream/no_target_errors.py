@@ -2,9 +2,8 @@
 
 import math
 
-from proxy.core.clock import Clock
 from proxy.core.errors import ApiError, ProviderError
-from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.context import RequestContext
 from proxy.pipeline.upstream.concurrency import Unserved
 from proxy.pipeline.upstream.provider_health import Health
 from proxy.pipeline.values.route import Route
@@ -13,9 +12,10 @@ from proxy.providers.provider import ProviderRow
 _TOLD_MAX_S = 60  # some SDKs sleep for as long as they are told
 
 
-def no_target_error(route: Route, health: Health, snapshot: Snapshot, clock: Clock) -> ApiError:
+def no_target_error(route: Route, health: Health, context: RequestContext) -> ApiError:
     """Return the error for a route whose targets are all cooling down after failures, or without a valid key."""
-    now_s, waits, texts = clock.monotonic_s(), [], []
+    clock, snapshot, own_keys = context.clock, context.snapshot, context.identity.own_keys
+    now_s, waits, texts = clock.monotonic_s(), list[float](), list[str]()
     asked_for = True
     for target in route.targets:
         provider = snapshot.provider_of(target)
@@ -28,6 +28,9 @@ def no_target_error(route: Route, health: Health, snapshot: Snapshot, clock: Clo
                 f"{target.model} at {provider.name} {'asked to wait' if is_told else 'is cooling down after failures'}"
             )
             asked_for = asked_for and is_told
+        elif (own := own_keys.get(provider.name)) is not None:
+            asked_for = False
+            texts.append(f"{context.user}'s own key of {provider.name} {own.problem or 'is not valid at this time'}")
         elif (wait_ms := found.ring.waits_ms(clock.now_ms(), target.model)) is not None:
             waits.append(wait_ms / 1000)
             texts.append(f"{provider.name} asked to wait with {target.model}")

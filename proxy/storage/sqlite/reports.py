@@ -50,6 +50,7 @@ from proxy.storage.sqlite.groups import SqliteGroups
 from proxy.storage.sqlite.labels import read_labels
 from proxy.storage.sqlite.limits import SqliteLimits
 from proxy.storage.sqlite.operators import SqliteOperators
+from proxy.storage.sqlite.provider_keys import read_opened_keys
 from proxy.storage.sqlite.refusals import surplus_refusal
 from proxy.storage.sqlite.retention import find_removable, plan_removal, readable_rows
 from proxy.storage.sqlite.sealed_values import read_sealed_values
@@ -160,6 +161,7 @@ class SqliteReports:
                 SqliteLimits(connection).list_limits(),
                 operators.list_operators(),
                 operators.operator_hashes(),
+                read_opened_keys(connection, self._master),
             )
 
     def find_post(self, key_hash: bytes, now_ms: int) -> StoredPost | None:

@@ -6,6 +6,7 @@ from proxy.storage.master_keys import MasterKeys
 from proxy.storage.sqlite.groups import SqliteGroups
 from proxy.storage.sqlite.limits import SqliteLimits
 from proxy.storage.sqlite.operators import SqliteOperators
+from proxy.storage.sqlite.provider_keys import SqliteProviderKeys
 from proxy.storage.sqlite.sealed_values import SqliteSealedStore
 from proxy.storage.sqlite.stops import SqliteStops
 from proxy.storage.sqlite.users import SqliteUsers
@@ -16,6 +17,7 @@ class SqliteStores:
 
     def __init__(self, connection: sqlite3.Connection, master: MasterKeys) -> None:
         self.users = SqliteUsers(connection)
+        self.keys = SqliteProviderKeys(connection)
         self.sealed = SqliteSealedStore(connection, master)
         self.groups = SqliteGroups(connection)
         self.limits = SqliteLimits(connection)

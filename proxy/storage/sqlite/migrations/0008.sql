@@ -89,6 +89,21 @@ CREATE TABLE admin_posts (
     status INTEGER,             -- NULL: the answer is not kept
     answer BLOB
 ) STRICT;
+-- provider keys: those that were added at run time; the key itself is sealed, under provider_keys, its provider, name and
+-- owner, and secret. A row without a hint only disables a key of the configuration.
+CREATE TABLE provider_keys (
+    provider TEXT NOT NULL,
+    name TEXT NOT NULL,
+    user TEXT,                -- whose own key it is; NULL and no group: anybody's
+    group_name TEXT,
+    hint TEXT,                -- its last four characters, '' of a short one
+    settings TEXT NOT NULL,   -- JSON: priority, weight, limits, valid_from, valid_until, as in the configuration
+    disabled INTEGER NOT NULL CHECK (disabled IN (0, 1)),
+    created_ms INTEGER NOT NULL,
+    rotated_ms INTEGER,
+    PRIMARY KEY (provider, name),
+    CHECK (user IS NULL OR group_name IS NULL)
+) STRICT, WITHOUT ROWID;
 
 -- stops: what an operator has stopped and not let go on; what has ended is in audit alone.
 CREATE TABLE stops (
