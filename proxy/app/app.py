@@ -278,6 +278,7 @@ class App:
 
     async def _listen(self, settings: Settings) -> None:
         deps = self.deps
+        deps.started_ms = self._clock.now_ms()
         head_timeout_s = float(settings.server.head_timeout_s)
         users_server = make_server(
             deps, answer, self.ledger.ids, self._clock, check=check_request, head_timeout_s=head_timeout_s

@@ -32,6 +32,7 @@ class Deps:
     pending: Callable[[], int]
     jobs: Callable[[], Mapping[str, str]]  # background jobs that are not running, and why
     ownerless: Callable[[], int]  # holds without a running request, at the last look
+    started_ms: int | None = None  # when it began to listen; None: it does not, and a command asks in its own process
     shelf: ModelListCache = field(default_factory=ModelListCache)
     changes: asyncio.Lock = field(default_factory=asyncio.Lock)  # held from the check of a state to its change
     posts: set[bytes] = field(default_factory=set)  # keys of POSTs to the operator's API that are under way

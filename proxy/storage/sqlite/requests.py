@@ -132,7 +132,7 @@ def _conditions(given: set[str], known: dict[str, str]) -> str:
 
 
 def _first_id(since_ms: int | None) -> int:
-    return 0 if since_ms is None else id_floor(max(0, since_ms))
+    return 0 if since_ms is None else min(_END, id_floor(max(0, since_ms)))
 
 
 def _upper(before_id: int | None, until_ms: int | None) -> int:

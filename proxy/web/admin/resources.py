@@ -1,6 +1,6 @@
 """All resources of the operator's API."""
 
-from proxy.web.admin import groups, limits, operators, tokens, users
+from proxy.web.admin import attempts, groups, limits, operators, requests, status, tokens, users
 from proxy.web.admin.resource_table import ResourceTable
 
 TABLE = ResourceTable(
@@ -10,5 +10,8 @@ TABLE = ResourceTable(
         *groups.ROUTES,
         *limits.ROUTES,
         *operators.ROUTES,
+        *requests.ROUTES,
+        *attempts.ROUTES,
+        *status.ROUTES,
     )
 )
