@@ -61,7 +61,7 @@ class SnapshotBuilder:
         overlay = lay_over(settings, rows.settings)
         settings = overlay.settings
         directory = build_directory(settings, rows.users, rows.tokens, rows.hashes, OwnKeys(settings, rows.keys))
-        providers = build_providers(settings.providers, self._providers, self._dialects)
+        providers = build_providers(settings, self._providers, self._dialects)
         is_built = False
         try:
             operators = operators_by_hash(rows.operators, rows.operator_hashes)

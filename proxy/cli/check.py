@@ -212,7 +212,7 @@ def _owner(settings: "Settings") -> Line:
 async def _providers(settings: "Settings") -> list[Line]:
     from proxy.providers.build import build_providers  # noqa: PLC0415 - brings aiohttp
 
-    rows = build_providers(settings.providers, {})
+    rows = build_providers(settings, {})
     try:
         found = await asyncio.gather(
             *(_provider(row, settings.providers[name], first=n == 0) for n, (name, row) in enumerate(rows.items()))

@@ -24,7 +24,10 @@ def unpriced_targets(settings: "Settings") -> Iterable[tuple[str, list[str], boo
     Those at OpenRouter are left out: its list has their prices.
     """
     from proxy.config.provider import split_target  # noqa: PLC0415 - keeps --help quick
+    from proxy.providers.build import model_rules  # noqa: PLC0415 - as above
     from proxy.providers.kinds import dialect_of  # noqa: PLC0415 - as above
+
+    rules = model_rules(settings)
 
     for name, preset in settings.presets.items():
         asked = [one.target for one in preset.targets if one.target is not None]
@@ -32,6 +35,8 @@ def unpriced_targets(settings: "Settings") -> Iterable[tuple[str, list[str], boo
         for target in asked:
             provider, model = split_target(target, settings.providers)
             row = settings.providers[provider]
+            if provider in rules and rules[provider].price(model) is not None:
+                continue
             if not dialect_of(row).lists_prices and not any(fnmatch.fnmatchcase(model, glob) for glob in row.prices):
                 lacking.append(f"{provider}/{model}")
         if lacking:

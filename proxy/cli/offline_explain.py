@@ -58,7 +58,7 @@ async def explain_offline(settings: "Settings", user: str | None, body: dict[str
     clock = SystemClock()
     zone = ZoneInfo(settings.timezone)
     book, row = _from_ledger(settings, user, zone, clock)
-    providers = build_providers(settings.providers, {})
+    providers = build_providers(settings, {})
     try:
         model_lists = ModelLists(settings.database.absolute().parent, settings.database.name, clock)
         await model_lists.load(providers)

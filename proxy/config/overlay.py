@@ -6,12 +6,16 @@ disables is disabled. End users, whom a token named, stay out of it: their setti
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 
 from proxy.config.block import Block
 from proxy.config.key_overlay import lay_keys, names_in_file
+from proxy.config.model import ModelSettings
+from proxy.config.model_overlay import lay_models, switched_off
+from proxy.config.preferences import PreferenceSettings
 from proxy.config.provider import Provider
 from proxy.config.schema import Group, Limits, Settings, User
 
@@ -35,6 +39,9 @@ class StoredSettings(NamedTuple):
     groups: Sequence[Row] = ()
     limits: Sequence[Row] = ()
     keys: Sequence[Row] = ()
+    models: Sequence[Row] = ()
+    providers: Sequence[Row] = ()
+    preferences: Mapping[str, Row] = MappingProxyType({})  # what users have set for themselves, by name
 
 
 class Overlay(NamedTuple):
@@ -55,12 +62,16 @@ def lay_over(file: Settings, stored: StoredSettings) -> Overlay:
     paths: set[SettingPath] = set()
     update = {
         "users": _users(file, stored.users, paths),
-        "providers": _providers(file, stored.keys, paths),
+        "providers": _providers(file, stored, paths),
+        "models": _models(file, stored.models, paths),
         "groups": _groups(file, stored.groups, paths),
         **_limits(file, stored.limits, paths),
     }
     changed = {name: value for name, value in update.items() if value is not getattr(file, name)}
-    return Overlay(file, file.model_copy(update=changed) if changed else file, frozenset(paths))
+    settings = file.model_copy(update=changed) if changed else file
+    if stored.preferences:
+        settings = settings.preferring({user: _preferences(one) for user, one in stored.preferences.items()})
+    return Overlay(file, settings, frozenset(paths))
 
 
 def _users(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> Mapping[str, User]:
@@ -80,12 +91,29 @@ def _users(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> Mapp
     return {**file.users, **found} if found else file.users
 
 
-def _providers(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> Mapping[str, Provider]:
-    found = lay_keys(file.providers, rows)
+def _providers(file: Settings, stored: StoredSettings, paths: set[SettingPath]) -> Mapping[str, Provider]:
+    found = lay_keys(file.providers, stored.keys)
+    off = switched_off(found, stored.providers)
+    if off:
+        paths.update(("providers", name, "enabled") for name in off)
+        found = {**found, **off}
     for name, provider in found.items():
         in_file = names_in_file(file.providers[name])
         paths.update(("providers", name, "keys", n) for n, key in enumerate(provider.keys) if key.name not in in_file)
     return found
+
+
+def _models(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> Mapping[str, ModelSettings]:
+    found: dict[str, ModelSettings] = {}
+    for name, (settings, decided) in lay_models(file.models, rows).items():
+        found[name] = settings
+        paths.update(("models", name, field) for field in decided)
+    return {**file.models, **found} if found else file.models
+
+
+def _preferences(document: Row) -> PreferenceSettings:
+    preferences: PreferenceSettings = PreferenceSettings.model_validate(document)
+    return preferences
 
 
 def _groups(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> Mapping[str, Group]:

@@ -291,6 +291,11 @@ class Provider(Block):
         "openrouter: reports its costs and can be asked for them; openai: any server with OpenAI's API.",
         "The provider named openrouter has kind openrouter by default.",
     )
+    enabled: Flag = setting(
+        True,
+        "false: no request goes there. Its models are refused by name, and left out of presets and lists.",
+        "It stands in the file because it is used.",
+    )
     base_url: BaseUrl = required(
         "Address of its API up to /v1. Optional for openrouter (https://openrouter.ai/api/v1) "
         "and openai (https://api.openai.com/v1)."

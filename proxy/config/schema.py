@@ -9,13 +9,15 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, PrivateAttr, ValidationInfo, WithJsonSchema, field_validator
 
 from proxy.config.block import DAY_S, Block, setting
 from proxy.config.diagnostic import SettingError
 from proxy.config.end_users import EndUsers
+from proxy.config.model import ModelSettings
+from proxy.config.preferences import PreferenceSettings
 from proxy.config.preset import Checks, Preset, PresetTarget, VariableSettings
 from proxy.config.provider import (
     BASE_URLS,
@@ -38,6 +40,7 @@ from proxy.config.values import (
     FilePath,
     Flag,
     HostName,
+    ModelPattern,
     Number,
     Origin,
     PresetName,
@@ -65,6 +68,7 @@ __all__ = [
     "LedgerSettings",
     "Limits",
     "Log",
+    "ModelSettings",
     "Preset",
     "PresetTarget",
     "PriceSettings",
@@ -421,6 +425,12 @@ class Settings(Block):
         "Where answers come from, by name. Models without a provider's name go to the first.",
         "openrouter, when OPENROUTER_API_KEY is set.",
     )
+    models: dict[ModelPattern, ModelSettings] = setting(
+        {},
+        "What is said of models, by provider/model, or by model for the first provider; * stands for any text, and a"
+        " name without it counts first.",
+        "None.",
+    )
     routing: RoutingSettings = setting(RoutingSettings, "What happens when a target fails.")
     presets: dict[PresetName, Preset] = setting({}, "Virtual models by name.", "None.")
     use_cases: dict[UserName, PresetName] = setting(
@@ -436,6 +446,19 @@ class Settings(Block):
     groups: dict[UserName, Group] = setting({}, "Users who share limits, by name.", "None.")
     end_users: EndUsers = setting(EndUsers, "People behind a service, whom its token names.")
     users: dict[UserName, User] = setting({}, "Who may call, by name. Further users may live in the database.", "None.")
+
+    _preferred: Mapping[str, PreferenceSettings] = PrivateAttr(default_factory=dict)
+
+    @property
+    def preferred(self) -> Mapping[str, PreferenceSettings]:
+        """Return what users have set for themselves, by name: it comes from the database alone (overlay.py)."""
+        return self._preferred
+
+    def preferring(self, preferred: Mapping[str, PreferenceSettings]) -> Self:
+        """Return the settings with other preferences of users."""
+        copied = self.model_copy()
+        copied._preferred = preferred  # noqa: SLF001 - of the copy that was just made
+        return copied
 
     @field_validator("providers", mode="before")
     @classmethod

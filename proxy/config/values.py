@@ -308,6 +308,12 @@ ProviderName = Annotated[
     str,
     BeforeValidator(partial(_name, PROVIDER_NAME, "a provider's name is 1 to 64 letters, digits or . _ -")),
 ]
+ModelPattern = Annotated[
+    str,
+    BeforeValidator(
+        partial(_name, re.compile(r"[^\x00-\x1f\x7f]{1,256}"), "a model's name is 1 to 256 printable characters")
+    ),
+]
 CurrencyCode = Annotated[
     str, BeforeValidator(partial(_name, re.compile("[A-Z]{3}"), "must be three capital letters like SEK"))
 ]

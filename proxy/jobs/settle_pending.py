@@ -16,7 +16,7 @@ from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.counters import Counters
 from proxy.pipeline.settlement.end_rows import word
 from proxy.pipeline.settlement.overrun import report_overrun
-from proxy.pipeline.settlement.settle import TIMED_OUT, give_up, settle_looked_up
+from proxy.pipeline.settlement.settle import TIMED_OUT, give_up, settle_looked_up, with_request_price
 from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up
 from proxy.pipeline.snapshot import Live
 from proxy.pipeline.values.settlement import CHECKS, CRASH, FAILED, INEXACT, OVER, Settlement
@@ -149,6 +149,7 @@ class SettlePending:
             found, always_unknown = await self._ask(where, attempt.generation_id)
             if found is not None:
                 settlement = settle_looked_up(found.cost_pusd, flags, share.cost_pusd, exact=found.cost_exact)
+                settlement = with_request_price(settlement, where.request_pusd(attempt.model), share.cost_pusd)
             elif always_unknown and _said_that_it_failed(row, attempt):
                 # it reported a failure, sent nothing, and has no record after minutes of asking
                 settlement = Settlement("released", 0, "none", frozenset(flags))
@@ -212,6 +213,11 @@ class _Where(NamedTuple):
 
     accesses: Sequence[GenerationAccess]
     is_its_own: bool
+
+    def request_pusd(self, model: str) -> int:
+        """Return what each request that a model answers there costs on top."""
+        rules = self.accesses[0].provider.rules
+        return 0 if rules is None else rules.request_pusd(model)
 
 
 class _Figure(NamedTuple):

@@ -64,7 +64,8 @@ class Snapshot:
 
     def __post_init__(self) -> None:
         settings = self.settings
-        targets = TargetsByName(settings.providers)
+        rules = {name: row.rules for name, row in self.providers.items() if row.rules is not None}
+        targets = TargetsByName(settings.providers, rules)
         object.__setattr__(self, "routes", RouteTable(self.presets, targets, self.use_cases))
         object.__setattr__(self, "body_max_bytes", settings.server.body_max_bytes)
         object.__setattr__(self, "settlement_timeout_s", settings.ledger.settlement_timeout_s)

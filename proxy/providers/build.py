@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 from proxy.config.key_overlay import MAIN
 from proxy.config.provider import PriceSettings, Provider, ProviderKey, Timeouts, apiece_pusd, per_token_ausd
+from proxy.config.schema import Settings
 from proxy.core.errors import ConfigError
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
 from proxy.policy.key_ring import KeyFacts
+from proxy.policy.model_rules import ModelRule, ModelRules
 from proxy.policy.parameter_form import form_of, has_known
 from proxy.policy.pricing import Price
 from proxy.policy.quota import Quota
@@ -24,13 +26,35 @@ from proxy.providers.transport.network import DIRECT, Network, ProxyServer
 
 
 def build_providers(
-    providers: Mapping[str, Provider], old: Mapping[str, ProviderRow], dialects: Dialects = DIALECTS
+    settings: Settings, old: Mapping[str, ProviderRow], dialects: Dialects = DIALECTS
 ) -> dict[str, ProviderRow]:
     """Return a row for each provider, in the order of the configuration."""
-    return {name: _build(name, provider, old.get(name), dialects) for name, provider in providers.items()}
+    rules = model_rules(settings)
+    return {
+        name: _build(name, provider, old.get(name), dialects, rules.get(name))
+        for name, provider in settings.providers.items()
+    }
 
 
-def _build(name: str, provider: Provider, old: ProviderRow | None, dialects: Dialects) -> ProviderRow:
+def model_rules(settings: Settings) -> dict[str, ModelRules]:
+    """Return what is said of the models of each provider; providers of which nothing is said are left out."""
+    said = [
+        ModelRule(name, one.enabled, None if one.price is None else own_price(one.price), one.request_pusd)
+        for name, one in settings.models.items()
+    ]
+    first = next(iter(settings.providers), None)
+    return {
+        name: ModelRules(
+            name, said, is_first=name == first, off=None if provider.enabled else f"providers.{name}.enabled"
+        )
+        for name, provider in settings.providers.items()
+        if said or not provider.enabled
+    }
+
+
+def _build(
+    name: str, provider: Provider, old: ProviderRow | None, dialects: Dialects, rules: ModelRules | None
+) -> ProviderRow:
     base_url = str(provider.base_url).rstrip("/")
     network = _network(name, provider)
     is_kept = old is not None and old.base_url == base_url and old.network == network
@@ -64,6 +88,7 @@ def _build(name: str, provider: Provider, old: ProviderRow | None, dialects: Dia
         parameters=tuple((pattern, form_of(words)) for pattern, words in provider.parameters.items()),
         host=host,
         has_forms=bool(provider.parameters) or has_known(host),
+        rules=rules,
     )
 
 

@@ -17,7 +17,7 @@ import orjson
 
 from proxy.core.clock import Clock
 from proxy.policy.model_list import ParsedModelList, flaws_text, read_model_list
-from proxy.policy.pricing import Price, PriceList, accept_refresh, find_price
+from proxy.policy.pricing import Price, PriceList, accept_refresh, find_price, with_fee
 from proxy.policy.pricing.price_list import UNREADABLE
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.model_facts import UNKNOWN, ModelFacts, read_model_facts
@@ -89,6 +89,16 @@ class ModelLists:
         return price
 
     def _price(self, provider: ProviderRow, prices: PriceList, model: str) -> Price | None:
+        rules = provider.rules
+        if rules is None:
+            return self._listed_price(provider, prices, model)
+        own = rules.price(model)
+        price = (
+            self._listed_price(provider, prices, model) if own is None else _bounded(own, self.facts(provider, model))
+        )
+        return None if price is None else with_fee(price, rules.request_pusd(model))
+
+    def _listed_price(self, provider: ProviderRow, prices: PriceList, model: str) -> Price | None:
         for pattern, price in provider.own_prices:
             if fnmatch.fnmatchcase(model, pattern):
                 return _bounded(price, self.facts(provider, model))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
+from proxy.policy.model_rules import ModelRules
 from proxy.policy.parameter_form import ParameterForm
 from proxy.policy.pricing import Price
 from proxy.providers.deadlines import Deadlines
@@ -40,6 +41,7 @@ class ProviderRow:
         tuple[str, ParameterForm], ...
     ] = ()  # (glob of model names, what they accept), the first match wins
     host: str = ""
+    rules: ModelRules | None = None  # what the operator says of its models; None: nothing
     has_forms: bool = False  # something is known of the host, or configured, about what it takes
 
     def url(self, path: str) -> str:

@@ -9,7 +9,9 @@ from proxy.storage.groups import GroupStore
 from proxy.storage.key_changes import add_key, remove_key, rotate_key, set_key, stop_key
 from proxy.storage.limit_changes import add_limit, remove_limit, set_limit
 from proxy.storage.limits import LimitPlace, LimitStore, read_limit, read_scope
+from proxy.storage.models import ModelStore
 from proxy.storage.operators import OperatorStore
+from proxy.storage.preferences import PreferenceStore
 from proxy.storage.provider_keys import ProviderKeyStore
 from proxy.storage.sealed import SealedStore
 from proxy.storage.stops import StopStore, read_stop
@@ -39,6 +41,11 @@ class Stores(Protocol):
 
     @property
     def operators(self) -> OperatorStore: ...
+    @property
+    def preferences(self) -> PreferenceStore: ...
+
+    @property
+    def models(self) -> ModelStore: ...
 
     @property
     def stops(self) -> StopStore: ...
@@ -75,6 +82,13 @@ def _settings(fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
     value = fields.get("settings")
     if value is not None and not isinstance(value, dict):
         raise UserError("settings: an object is needed.")
+    return value
+
+
+def _object(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = fields.get(name)
+    if not isinstance(value, dict):
+        raise UserError(f"{name}: an object is needed.")
     return value
 
 
@@ -205,4 +219,15 @@ CHANGES: Mapping[str, Change] = {
     # asked for by the part alone that puts stops in force
     "stops.add": lambda stores, now, who, f: stores.stops.add_stop(now, who, read_stop(f, now, who)),
     "stops.end": lambda stores, now, who, f: stores.stops.end_stop(now, who, _text(f, "id")),
+    "preferences.set": lambda stores, now, who, f: stores.preferences.set_preferences(
+        now, who, _text(f, "user"), _object(f, "settings")
+    ),
+    "preferences.remove": lambda stores, now, who, f: stores.preferences.remove_preferences(now, who, _text(f, "user")),
+    "models.set": lambda stores, now, who, f: stores.models.set_model(
+        now, who, _text(f, "name"), _object(f, "changes")
+    ),
+    "models.remove": lambda stores, now, who, f: stores.models.remove_model(now, who, _text(f, "name")),
+    "providers.set": lambda stores, now, who, f: stores.models.set_provider(
+        now, who, _text(f, "name"), _object(f, "changes")
+    ),
 }

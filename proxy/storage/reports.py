@@ -188,11 +188,16 @@ class DirectoryRows:
     operators: list[dict[str, Any]] = field(default_factory=list)
     operator_hashes: dict[str, str] = field(default_factory=dict)  # by name
     keys: list[dict[str, Any]] = field(default_factory=list)  # each with its secret
+    models: list[dict[str, Any]] = field(default_factory=list)
+    providers: list[dict[str, Any]] = field(default_factory=list)
+    preferences: dict[str, dict[str, Any]] = field(default_factory=dict)  # what users have set for themselves
 
     @property
     def settings(self) -> StoredSettings:
         """Return what lies over the settings of the file."""
-        return StoredSettings(self.users, self.groups, self.limits, self.keys)
+        return StoredSettings(
+            self.users, self.groups, self.limits, self.keys, self.models, self.providers, self.preferences
+        )
 
 
 @dataclass(frozen=True, slots=True)

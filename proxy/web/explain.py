@@ -142,7 +142,8 @@ async def explained(
         + [
             {"provider": one.target.provider, "model": one.target.model, "reason": f"{one.reason}, under a hard limit"}
             for one in left_out
-        ],
+        ]
+        + _disabled(planned, snapshot),
         "admitted": quoted.refusal is None,
         "refusal": None if quoted.refusal is None else _refusal(quoted.refusal),
         "worst_case": None if quoted.amount_pusd is None else pusd_to_usd(quoted.amount_pusd),
@@ -150,6 +151,16 @@ async def explained(
         "max_tokens": quoted.max_tokens,
         "limits": [limit_json(row) for row in rows],
     }
+
+
+def _disabled(route: Route, snapshot: Snapshot) -> list[dict[str, object]]:
+    """Return the targets of the preset that the operator has disabled."""
+    preset = None if route.preset is None else snapshot.presets.get(route.preset)
+    found = () if preset is None else preset.disabled
+    return [
+        {"provider": target.provider, "model": target.model, "reason": f"disabled by {setting}"}
+        for target, setting in found
+    ]
 
 
 def targets_json(

@@ -71,9 +71,13 @@ def _all(snapshot: Snapshot, lists: Mapping[str, Mapping[str, bytes]], since_s: 
     """Return presets, then the default provider's models under their own names, then the others' with prefixes."""
     found: dict[str, bytes] = {}
     for preset in snapshot.presets.values():
-        found[preset.name] = _preset(preset, lists, since_s)
+        if preset.targets:
+            found[preset.name] = _preset(preset, lists, since_s)
     for n, (provider, models) in enumerate(lists.items()):
+        rules = snapshot.providers[provider].rules
         for id_, entry in models.items():
+            if rules is not None and rules.disabled_by(id_) is not None:
+                continue
             if n == 0:
                 found.setdefault(id_, entry)
             else:

@@ -24,6 +24,12 @@ from proxy.web.metrics import metrics
 from proxy.web.models import list_models, show_model
 from proxy.web.own.generation import show_generation
 from proxy.web.own.key import show_credits, show_key
+from proxy.web.own.preferences import (
+    change_preferences,
+    remove_preferences,
+    replace_preferences,
+    show_preferences,
+)
 from proxy.web.own.usage import my_limits, my_usage
 from proxy.web.server.aiohttp_downstream import aiohttp_request
 from proxy.web.server.cors import is_preflight, preflight_headers
@@ -37,6 +43,10 @@ _V1: Mapping[tuple[str, str], Handler] = {
     ("POST", "/explain"): explain,
     ("GET", "/me/limits"): my_limits,
     ("GET", "/me/usage"): my_usage,
+    ("GET", "/me/preferences"): show_preferences,
+    ("PUT", "/me/preferences"): replace_preferences,
+    ("PATCH", "/me/preferences"): change_preferences,
+    ("DELETE", "/me/preferences"): remove_preferences,
     ("GET", "/models"): list_models,
     ("GET", "/key"): show_key,
     ("GET", "/auth/key"): show_key,

@@ -35,6 +35,8 @@ from proxy.storage.groups import checked_group, group_exists, no_group
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import Done, EndedTwiceError, LedgerUnavailableError
 from proxy.storage.limits import LimitScope
+from proxy.storage.models import changed_settings, check_model, check_provider, no_model
+from proxy.storage.preferences import no_preferences, read_preferences
 from proxy.storage.provider_keys import place_of
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.removal import RemovalPlan, removable
@@ -161,6 +163,9 @@ class Store:
     users_changed_ms: int | None = None
     refusals: dict[int, RefusalRow] = field(default_factory=dict)
     newest_id: int = 0
+    preferences: dict[str, dict[str, Any]] = field(default_factory=dict)
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    providers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def _attempt(n: int, provider: str, key: str, model: str) -> UnfinishedAttempt:
@@ -247,6 +252,7 @@ class MemoryUsers:
         for token in self.list_tokens(name):
             self._store.tokens.pop(token["id"])
         self._store.users.pop(name)
+        self._store.preferences.pop(name, None)
         self._store.users_changed_ms = now_ms
         return removed
 
@@ -434,6 +440,63 @@ class MemoryProviderKeys:
         del self._store.provider_keys[row["provider"], row["name"]]
 
 
+class MemoryPreferences:
+    """What users of a store have set for themselves."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def set_preferences(self, now_ms: int, actor: Actor, user: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        assert actor
+        assert now_ms >= 0
+        check_name(user, "user")
+        read_preferences(settings)
+        self._store.preferences[user] = dict(settings)
+        return dict(settings)
+
+    def remove_preferences(self, now_ms: int, actor: Actor, user: str) -> dict[str, Any]:
+        assert actor
+        assert now_ms >= 0
+        if user not in self._store.preferences:
+            raise no_preferences(user)
+        return self._store.preferences.pop(user)
+
+
+class MemoryModels:
+    """What is said of the models and providers of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def set_model(self, now_ms: int, actor: Actor, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        check_model(name, changed_settings(self._store.models.get(name, {}), changes))
+        return self._put(self._store.models, now_ms, actor, name, changes)
+
+    def remove_model(self, now_ms: int, actor: Actor, name: str) -> dict[str, Any]:
+        assert actor
+        assert now_ms >= 0
+        if name not in self._store.models:
+            raise no_model(name)
+        return {"name": name, "settings": self._store.models.pop(name)}
+
+    def set_provider(self, now_ms: int, actor: Actor, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        check_name(name, "provider")
+        check_provider(changes)
+        return self._put(self._store.providers, now_ms, actor, name, changes)
+
+    def _put(
+        self, rows: dict[str, dict[str, Any]], now_ms: int, actor: Actor, name: str, changes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        assert actor
+        assert now_ms >= 0
+        settings = changed_settings(rows.get(name, {}), changes)
+        if settings:
+            rows[name] = settings
+        else:
+            rows.pop(name, None)
+        return {"name": name, "settings": settings}
+
+
 class MemoryStores:
     """Everything of a store that an operator changes, by noun."""
 
@@ -445,6 +508,8 @@ class MemoryStores:
         self.operators = MemoryOperators(store.operators, store.operator_hashes)
         self.stops = MemoryStops(store.stops)
         self.keys = MemoryProviderKeys(store)
+        self.preferences = MemoryPreferences(store)
+        self.models = MemoryModels(store)
 
 
 class MemoryLedger:
@@ -751,6 +816,9 @@ class MemoryReports(MemoryUsers, MemoryRequests):
             stores.operators.list_operators(),
             dict(self._store.operator_hashes),
             keys,
+            models=[{"name": name, "settings": one} for name, one in sorted(self._store.models.items())],
+            providers=[{"name": name, "settings": one} for name, one in sorted(self._store.providers.items())],
+            preferences=dict(self._store.preferences),
         )
 
     def find_post(self, key_hash: bytes, now_ms: int) -> StoredPost | None:

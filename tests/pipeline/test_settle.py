@@ -1,8 +1,10 @@
 """What an attempt cost by what was heard of it, where nothing but the figures decides."""
 
-from proxy.pipeline.settlement.settle import settle
+import pytest
+
+from proxy.pipeline.settlement.settle import settle, with_request_price
 from proxy.pipeline.values.attempt_result import AttemptResult
-from proxy.pipeline.values.settlement import PricedUsage, Settlement
+from proxy.pipeline.values.settlement import CRASH, OVER, UNKNOWN, PricedUsage, Settlement
 from proxy.providers.openai import OpenAIDialect
 from proxy.wire.usage import Usage
 
@@ -77,3 +79,26 @@ def test_a_failure_without_anything_is_free() -> None:
         assert settle(failed, PLAIN, 10**6, _price).state == "released"
     assert _told(settle(_heard(None, content=False), PLAIN, 10**6, _price)) == (10**6, "estimate", {"usage_missing"})
     assert _told(settle(_heard(_usage(0), content=False), PLAIN, 10**6, _price)) == (10_000, "price", set())
+
+
+@pytest.mark.parametrize(
+    ("settlement", "reserved_pusd", "expected"),
+    [
+        (Settlement("settled", 7, "provider", frozenset()), 100, (17, "provider", set())),
+        (Settlement("settled", 0, "provider", frozenset()), 100, (10, "provider", set())),
+        (Settlement("settled", 7, "generation", frozenset({CRASH})), 100, (17, "generation", {CRASH})),
+        (Settlement("settled", 95, "provider", frozenset()), 100, (105, "provider", {OVER})),
+        (Settlement("settled", 7, "price", frozenset()), 100, (7, "price", set())),
+        (Settlement("settled", 100, "reservation", frozenset({CRASH})), 100, (100, "reservation", {CRASH})),
+        (Settlement("settled", 120, "reservation", frozenset({OVER})), 100, (130, "reservation", {OVER})),
+        (Settlement("settled", None, "none", frozenset({UNKNOWN})), None, (10, "price", {UNKNOWN})),
+        (Settlement("released", 0, "none", frozenset()), 100, (0, "none", set())),
+        (Settlement("pending", None, "none", frozenset()), 100, (None, "none", set())),
+    ],
+)
+def test_the_price_of_a_request_comes_on_top_of_what_does_not_hold_it(
+    settlement: Settlement, reserved_pusd: int | None, expected: tuple[int | None, str, set[str]]
+) -> None:
+    found = with_request_price(settlement, 10, reserved_pusd)
+    assert (found.cost_pusd, found.cost_source, set(found.flags)) == expected
+    assert with_request_price(settlement, 0, reserved_pusd) == settlement

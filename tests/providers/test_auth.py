@@ -77,7 +77,7 @@ async def test_known_addresses(tmp_path: Path, url: str) -> None:
     for more, wanted in (({}, ADDRESSES[url]), ({"auth": "bearer"}, "bearer")):
         provider: dict[str, Any] = {"base_url": url, "api_key": "k", **more}
         path = write_config(tmp_path, {"providers": {"one": provider}})
-        rows = build_providers(load_file(path, {}).settings.providers, {})
+        rows = build_providers(load_file(path, {}).settings, {})
         row = rows["one"]
         name = "Authorization" if wanted == "bearer" else wanted
         assert [*row.dialect.auth_headers(row.keys[0])] == [name]

@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import lru_cache
 
 from proxy.config.limit import Limit
-from proxy.config.preferences import PreferenceSettings
 from proxy.config.schema import Limits, Settings, UserLimits
 from proxy.core.limit_kinds import NAMES
 from proxy.pipeline.routing.preferences import join_preferences
@@ -24,12 +23,8 @@ def build_allowance(
     group: str | None,
     own: UserLimits | None,
     template: UserLimits | None = None,
-    preferred: PreferenceSettings | None = None,
 ) -> Allowance:
-    """Build a user's allowance; own: None without settings of their own. template: the end users' settings.
-
-    preferred: what the user has set at /v1/me/preferences.
-    """
+    """Build a user's allowance; own: None without settings of their own. template: the end users' settings."""
     group_settings = settings.groups.get(group) if group else None
     levels = [level for level in (own, template, group_settings, settings.defaults) if level is not None]
     quotas = [
@@ -40,6 +35,7 @@ def build_allowance(
     models = next((level.models for level in levels if level.models is not None), None)
     max_tokens = next((level.max_tokens for level in levels if level.max_tokens is not None), None)
     may_prefer = next((level.preferences for level in levels if level.preferences is not None), False)
+    preferred = settings.preferred.get(user)
     preferring = [preferred, *levels] if preferred is not None and may_prefer else levels
     preferences = join_preferences(preferring, settings.use_cases)
     without = Allowance((), (), models, max_tokens, *(False,) * 4, preferences, may_prefer)

@@ -8,12 +8,13 @@ from proxy.config.preset import Preset, PresetTarget
 from proxy.config.provider import Provider
 from proxy.config.schema import Settings
 from proxy.core.errors import ConfigError
-from proxy.pipeline.routing.targets import resolve
+from proxy.pipeline.routing.targets import disabled_by, resolve
 from proxy.pipeline.values.preset import PresetRow
 from proxy.pipeline.values.route import Target
 from proxy.policy.answer_check import CheckRules, SchemaError, build_schema, schema_in
+from proxy.policy.model_rules import ModelRules
 from proxy.policy.prompt_template import Variable
-from proxy.providers.build import deadlines_of
+from proxy.providers.build import deadlines_of, model_rules
 from proxy.providers.kinds import dialect_of
 from proxy.providers.provider import ProviderRow
 from proxy.providers.static import NAME, static_row
@@ -21,7 +22,8 @@ from proxy.providers.static import NAME, static_row
 
 def preset_rows(settings: Settings) -> dict[str, PresetRow]:
     """Return the presets of a configuration by name."""
-    return {name: _row(name, preset, settings.providers) for name, preset in settings.presets.items()}
+    rules = model_rules(settings)
+    return {name: _row(name, preset, settings.providers, rules) for name, preset in settings.presets.items()}
 
 
 def static_rows(settings: Settings, now_s: Callable[[], int]) -> dict[str, ProviderRow]:
@@ -33,8 +35,11 @@ def static_rows(settings: Settings, now_s: Callable[[], int]) -> dict[str, Provi
     }
 
 
-def _row(name: str, preset: Preset, providers: Mapping[str, Provider]) -> PresetRow:
-    targets = tuple(_target(name, one, preset, providers) for one in preset.targets)
+def _row(name: str, preset: Preset, providers: Mapping[str, Provider], rules: Mapping[str, ModelRules]) -> PresetRow:
+    every = [_target(name, one, preset, providers) for one in preset.targets]
+    disabled = tuple((target, off) for target in every if (off := disabled_by(target, rules)) is not None)
+    out = [target for target, _ in disabled]
+    targets = tuple(target for target in every if target not in out)
     defaults = dict(preset.defaults)
     if preset.response_format is not None:
         defaults.setdefault("response_format", preset.response_format)
@@ -49,6 +54,7 @@ def _row(name: str, preset: Preset, providers: Mapping[str, Provider]) -> Preset
         None if preset.deadline_s is None else float(preset.deadline_s),
         _checks(name, preset) if preset.checks.any else None,
         preset.checks.on_failure == "next_target",
+        disabled,
         bool(preset.limits.all),
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from proxy.core.errors import CallerError
 from proxy.pipeline.routing.preferences import with_preferences
-from proxy.pipeline.routing.targets import RouteTable, TargetsByName
+from proxy.pipeline.routing.targets import ModelDisabledError, RouteTable, TargetsByName
 from proxy.pipeline.values.identity import Identity
 from proxy.pipeline.values.preset import PresetRow
 from proxy.pipeline.values.route import Route, Target, with_room_to_think
@@ -44,6 +44,8 @@ def plan_route(
         route = Route((targets_of[model],), body, model, asked_use_case, endpoint=endpoint)
         return route if preferences is None else with_preferences(route, preferences, lists_models=False)
     targets = preset.targets if preset is not None else (targets_of[model],)
+    if not targets and preset is not None:
+        raise ModelDisabledError(name, ", ".join(sorted({setting for _, setting in preset.disabled})))
     if others:  # the provider must not try them itself: each attempt is priced and booked here
         body = endpoint.without_others(body)
         targets = _with_others(targets, others, presets, targets_of)
@@ -94,9 +96,12 @@ def _with_others(
     targets_of: TargetsByName,
 ) -> tuple[Target, ...]:
     """Return the targets followed by the client's own list of models, each once, a static one last."""
-    added = [
-        target for other in others for target in (presets[other].targets if other in presets else (targets_of[other],))
-    ]
+    added: list[Target] = []
+    for other in others:
+        try:
+            added += presets[other].targets if other in presets else (targets_of[other],)
+        except ModelDisabledError:  # the others are what it would have been followed by
+            continue
     found: dict[tuple[str, str], Target] = {}
     for target in (*targets, *added):
         found.setdefault((target.provider, target.model), target)

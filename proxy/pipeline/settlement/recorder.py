@@ -27,7 +27,7 @@ from proxy.pipeline.settlement.end_rows import (
     word,
 )
 from proxy.pipeline.settlement.overrun import report_overrun
-from proxy.pipeline.settlement.settle import give_up, settle
+from proxy.pipeline.settlement.settle import give_up, settle, with_request_price
 from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up, held_pusd, share, total_settlement
 from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.attempt_result import AttemptResult
@@ -253,7 +253,11 @@ class Recorder:
         self._made_with = {**self._made_with, attempt.n: GenerationAccess(attempt.provider, attempt.key)}
 
     def _settle(self, attempt: Attempt, reserved_pusd: int | None) -> Settlement:
-        return settle(attempt.result, attempt.provider.dialect, reserved_pusd, self._price)
+        settlement = settle(attempt.result, attempt.provider.dialect, reserved_pusd, self._price)
+        rules = attempt.provider.rules
+        if rules is None:
+            return settlement
+        return with_request_price(settlement, rules.request_pusd(attempt.target.model), reserved_pusd)
 
     def _price(self, usage: Usage) -> PricedUsage | None:
         attempt = self.attempt

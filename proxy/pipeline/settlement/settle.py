@@ -164,6 +164,24 @@ def _settled(
     return Settlement("settled", cost_pusd, source, flags)
 
 
+def with_request_price(settlement: Settlement, fee_pusd: int, reserved_pusd: int | None) -> Settlement:
+    """Return a settlement with what the operator asks for the request on top of what the provider charges.
+
+    A price and a reservation hold it already (Price.fee_pusd); a figure of the provider's never does.
+    """
+    if not fee_pusd or settlement.state != "settled":
+        return settlement
+    if settlement.cost_pusd is None:
+        return Settlement("settled", fee_pusd, "price", settlement.flags)
+    holds_it = settlement.cost_source == "price" or (
+        settlement.cost_source in ("reservation", "estimate") and OVER not in settlement.flags
+    )
+    if holds_it:
+        return settlement
+    cost_pusd, source = settlement.cost_pusd + fee_pusd, settlement.cost_source
+    return _settled(cost_pusd, source, settlement.flags, reserved_pusd, exact=True)
+
+
 def _doubtful_zero(usage: Usage, price_usage: PriceUsage) -> bool:
     """Return whether a cost of 0 is doubtful: the answer has a price, and is no cache hit or own key."""
     if usage.cost_pusd != 0 or usage.is_byok or not usage.output_tokens:

@@ -24,4 +24,5 @@ class PresetRow:
     deadline_s: float | None = None
     checks: CheckRules | None = None
     check_moves_on: bool = False
+    disabled: tuple[tuple[Target, str], ...] = ()  # targets that are left out, with the setting that disables each
     is_limited: bool = False  # its use case has limits of its own, which no header of the client's leads around

@@ -3,7 +3,16 @@
 from proxy.core.endpoint_kind import Endpoint
 from proxy.policy.pricing.body_facts import BodyFacts, read_facts, thinking_budget
 from proxy.policy.pricing.estimate import estimate_pusd, estimated_tokens
-from proxy.policy.pricing.price import Charge, Override, Price, PriceError, charge, cost_from_usage_pusd, rates_at
+from proxy.policy.pricing.price import (
+    Charge,
+    Override,
+    Price,
+    PriceError,
+    charge,
+    cost_from_usage_pusd,
+    rates_at,
+    with_fee,
+)
 from proxy.policy.pricing.price_list import (
     PriceList,
     PriceListEntry,
@@ -58,5 +67,6 @@ __all__ = [
     "read_facts",
     "thinking_budget",
     "unpriced_features",
+    "with_fee",
     "worst_case_pusd",
 ]

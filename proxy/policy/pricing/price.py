@@ -1,7 +1,7 @@
 """A price list of one model as integers, and the cost of counted tokens by it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, Decimal, InvalidOperation, localcontext
 
 from proxy.core.counts import NO_COUNTS, Counts
@@ -111,6 +111,7 @@ class Price:
     image_tokens_max: int | None = None  # set by the operator: the most tokens that one image counts as
     unpriced: tuple[str, ...] = ()
     source: str = "config"
+    fee_pusd: int = 0  # the operator's own, for each request: a part of request_pusd, whatever the conditions
     takes_no_bound: bool = False  # it is asked without a maximum: the model's own is what it may cost
     output_limit_tokens: int | None = field(init=False, repr=False, compare=False)  # the lesser of the two maxima
     base_dearest: _Dearest = field(init=False, repr=False, compare=False)
@@ -149,6 +150,17 @@ RATE_FIELDS: tuple[str, ...] = (
     *("image_token_ausd", "image_output_ausd", "audio_ausd", "audio_cached_ausd", "audio_output_ausd"),
     *("other_input_ausd", "other_output_ausd", "request_pusd", "image_pusd", "web_search_pusd"),
 )
+
+
+def with_fee(price: Price, fee_pusd: int) -> Price:
+    """Return a price with what the operator asks for each request on top, under all conditions alike."""
+    if not fee_pusd:
+        return price
+    overrides = tuple(
+        replace(one, rates=tuple((name, value + fee_pusd * (name == "request_pusd")) for name, value in one.rates))
+        for one in price.overrides
+    )
+    return replace(price, request_pusd=price.request_pusd + fee_pusd, fee_pusd=fee_pusd, overrides=overrides)
 
 
 def rates_at(price: Price, prompt_tokens: int, minute_utc: int | None = None) -> dict[str, int | None]:

@@ -49,7 +49,9 @@ from proxy.storage.sqlite.export import slices
 from proxy.storage.sqlite.groups import SqliteGroups
 from proxy.storage.sqlite.labels import read_labels
 from proxy.storage.sqlite.limits import SqliteLimits
+from proxy.storage.sqlite.models import SqliteModels
 from proxy.storage.sqlite.operators import SqliteOperators
+from proxy.storage.sqlite.preferences import SqlitePreferences
 from proxy.storage.sqlite.provider_keys import read_opened_keys
 from proxy.storage.sqlite.refusals import surplus_refusal
 from proxy.storage.sqlite.retention import find_removable, plan_removal, readable_rows
@@ -162,6 +164,9 @@ class SqliteReports:
                 operators.list_operators(),
                 operators.operator_hashes(),
                 read_opened_keys(connection, self._master),
+                models=SqliteModels(connection).list_models(),
+                providers=SqliteModels(connection).list_providers(),
+                preferences=SqlitePreferences(connection).all_preferences(),
             )
 
     def find_post(self, key_hash: bytes, now_ms: int) -> StoredPost | None:

@@ -5,7 +5,9 @@ import sqlite3
 from proxy.storage.master_keys import MasterKeys
 from proxy.storage.sqlite.groups import SqliteGroups
 from proxy.storage.sqlite.limits import SqliteLimits
+from proxy.storage.sqlite.models import SqliteModels
 from proxy.storage.sqlite.operators import SqliteOperators
+from proxy.storage.sqlite.preferences import SqlitePreferences
 from proxy.storage.sqlite.provider_keys import SqliteProviderKeys
 from proxy.storage.sqlite.sealed_values import SqliteSealedStore
 from proxy.storage.sqlite.stops import SqliteStops
@@ -23,3 +25,5 @@ class SqliteStores:
         self.limits = SqliteLimits(connection)
         self.operators = SqliteOperators(connection)
         self.stops = SqliteStops(connection)
+        self.preferences = SqlitePreferences(connection)
+        self.models = SqliteModels(connection)

@@ -152,6 +152,7 @@ class SqliteUsers:
         removed = self.find_user(name)
         before = {**_state_of(removed), "tokens": [token["id"] for token in self.list_tokens(name)]}
         self._connection.execute("DELETE FROM tokens WHERE user = ?", (name,))
+        self._connection.execute("DELETE FROM preferences WHERE user = ?", (name,))
         self._connection.execute("DELETE FROM users WHERE name = ?", (name,))
         append_audit(self._connection, now_ms, actor, "users.remove", name, before, None)
         return removed

@@ -7,10 +7,17 @@ import pytest
 
 from proxy.core.counts import Counts
 from proxy.policy.pricing import (
+    BodyFacts,
     Charge,
+    Override,
+    Price,
     PriceError,
     charge,
+    estimate_pusd,
+    with_fee,
+    worst_case_pusd,
 )
+from proxy.policy.pricing.price import AUSD_PER_PUSD
 from tests.policy.made_price import price_from_config
 
 
@@ -87,3 +94,23 @@ def test_output_of_no_name_costs_the_most_that_text_can() -> None:
 def test_parts_that_overlap_are_charged_the_dear_way() -> None:
     """Ten tokens that were cached, and of which six were sound: not sixteen, and none cheaper than it can be."""
     assert charge(LIST, 10, 0, 10, counts=Counts(audio_input_tokens=6)).pusd == 6 * 40_000_000 + 4 * 200_000 + 7
+
+
+@pytest.mark.parametrize("prompt", [10, 100, 101, 5000])
+@pytest.mark.parametrize("own", [0, 7])
+def test_a_price_for_each_request_comes_on_top_under_all_conditions(prompt: int, own: int) -> None:
+    plain = Price(
+        3 * AUSD_PER_PUSD,
+        5 * AUSD_PER_PUSD,
+        request_pusd=own,
+        overrides=(
+            Override((("input_ausd", 9 * AUSD_PER_PUSD), ("request_pusd", 40)), min_prompt_tokens=100),
+            Override((("request_pusd", 90),), unknown_condition=True),
+        ),
+    )
+    dearer = with_fee(plain, 1000)
+    assert charge(dearer, prompt, 4).pusd == charge(plain, prompt, 4).pusd + 1000
+    facts = BodyFacts(prompt, 4)
+    assert worst_case_pusd([dearer], facts) == worst_case_pusd([plain], facts) + 1000
+    assert estimate_pusd(dearer, facts) == estimate_pusd(plain, facts) + 1000
+    assert with_fee(plain, 0) is plain

@@ -117,5 +117,23 @@ CREATE TABLE stops (
     created_ms INTEGER NOT NULL,
     until_ms INTEGER          -- NULL: until somebody resumes it
 ) STRICT;
+-- preferences: what users have set for themselves at /v1/me/preferences
+CREATE TABLE preferences (
+    user TEXT PRIMARY KEY,
+    settings TEXT NOT NULL,   -- JSON, of config/preferences.py
+    changed_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- models and providers: what the operator says of them at run time, over the configuration
+CREATE TABLE models (
+    name TEXT PRIMARY KEY,    -- may hold * for any text
+    settings TEXT NOT NULL,   -- JSON, of config/model.py
+    changed_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE providers (
+    name TEXT PRIMARY KEY,
+    settings TEXT NOT NULL,   -- JSON: enabled
+    changed_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 PRAGMA user_version = 8;

@@ -1,0 +1,39 @@
+"""Lay what the database says of models, and of providers as a whole, over what the file says: either may disable."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from proxy.config.model import ModelSettings
+from proxy.config.provider import Provider
+
+Row = Mapping[str, Any]
+
+
+def lay_models(file: Mapping[str, ModelSettings], rows: Iterable[Row]) -> Mapping[str, tuple[ModelSettings, list[str]]]:
+    """Return the settings of each name that the database has, with the fields that it decides in them.
+
+    The file goes before it field by field, except that what either disables is disabled.
+    """
+    found: dict[str, tuple[ModelSettings, list[str]]] = {}
+    for row in rows:
+        stored = ModelSettings.model_validate(row["settings"])
+        own = file.get(row["name"], ModelSettings())
+        update = {
+            name: getattr(stored, name)
+            for name in ModelSettings.model_fields
+            if name in stored.model_fields_set and name not in own.model_fields_set
+        }
+        if own.enabled and not stored.enabled:
+            update["enabled"] = False
+        found[row["name"]] = own.model_copy(update=update), [*update]
+    return found
+
+
+def switched_off(providers: Mapping[str, Provider], rows: Iterable[Row]) -> dict[str, Provider]:
+    """Return the providers that the database alone disables."""
+    names = [row["name"] for row in rows if row["settings"].get("enabled") is False]
+    return {
+        name: providers[name].model_copy(update={"enabled": False})
+        for name in names
+        if name in providers and providers[name].enabled
+    }
