@@ -18,6 +18,8 @@ from proxy.config.load import LoadedConfig
 from proxy.config.schema import Settings
 from proxy.core.clock import SystemClock
 from proxy.core.errors import LedgerError, SetupError
+from proxy.jobs.alerts.outbox import AlertOutbox
+from proxy.jobs.alerts.watch import AlertWatch
 from proxy.jobs.hold_watch import HoldWatch
 from proxy.jobs.keep_refusals import KeepRefusals
 from proxy.jobs.model_refresh import refresh_models
@@ -30,8 +32,9 @@ from proxy.pipeline.access_log import AccessLog, LineSink
 from proxy.pipeline.admission.limiter import Limiter, MemoryLimiter
 from proxy.pipeline.admission.missing_limits import MissingLimit
 from proxy.pipeline.counters import Counters
-from proxy.pipeline.events import Publisher
+from proxy.pipeline.events import Publisher, Subscriber
 from proxy.pipeline.in_flight import InFlight
+from proxy.pipeline.recent_requests import RecentRequests
 from proxy.pipeline.refusal_log import RefusalLog
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
@@ -81,15 +84,18 @@ class App:
         dialects: Dialects = DIALECTS,
         open_storage: OpenStorage = open_sqlite,
         limiter_over: Callable[[QuotaBook], Limiter] = MemoryLimiter,
+        open_outbox: Callable[[Services], AlertOutbox] = AlertOutbox,
     ) -> None:
         """Keep what reads the configuration, where the access log goes (None: nowhere), and parts that may be replaced.
 
         dialects say how providers speak, open_storage opens the ledger, and limiter_over makes the limiter over the
-        totals that the ledger's rows give.
+        totals that the ledger's rows give, open_outbox what delivers alerts.
         """
         self._dialects, self._open_storage, self._limiter_over = dialects, open_storage, limiter_over
+        self._open_outbox = open_outbox
         self._output = output
         self._access: AccessLog | None = None
+        self._recent: RecentRequests | None = None  # for alert rules that ask
         self._told_gaps: tuple[MissingLimit, ...] = ()
         self._clock = TrustedClock(SystemClock())
         self._stack = AsyncExitStack()
@@ -110,6 +116,8 @@ class App:
         self.holds: HoldWatch
         self.deps: Deps  # of the handlers
         self.refusals: KeepRefusals
+        self.outbox: AlertOutbox
+        self.alerts: AlertWatch
         self.port = 0
         self.taken_up = 0  # requests that the last run left open
 
@@ -187,6 +195,8 @@ class App:
         self._stack.push_async_callback(self.refusals.close)
         self.services.events.refusal_subscribers = (refusal_log,)
         self.holds = HoldWatch(self.services, self.pending)
+        self.outbox = self._open_outbox(self.services)
+        self.alerts = AlertWatch(self.services, database, self.outbox.wake, self._hear_requests)
         self.deps = self._make_deps()
 
     async def _serve(self, settings: Settings) -> None:
@@ -200,6 +210,8 @@ class App:
         self._runner.start("show_life", lambda: show_life(self.services.in_flight, self.live, self._clock))
         self._runner.start("tend_stops", self.services.stops.run)
         self._runner.start("watch_holds", self.holds.run)
+        self._runner.start("watch_alerts", self.alerts.run)
+        self._runner.start("deliver_alerts", self.outbox.run)
         self._runner.start("watch_parts", lambda: watch_parts(self._vital(), self._break))
         self._runner.start("watch_access_log", lambda: watch_parts(self._lines(), self._renew_access_log))
         retention = Retention(self.ledger, self.reports, self.live, self._clock, lambda: self._clock.problem)
@@ -241,9 +253,18 @@ class App:
         is_wanted = level in ("debug", "info")
         if is_wanted and self._access is None:
             self._access = AccessLog(self._output)
-        access = self.services.access = self._access if is_wanted else None
-        counters = self.services.counters
-        self.services.events.subscribers = (counters,) if access is None else (counters, access)
+        self.services.access = self._access if is_wanted else None
+        self._subscribe()
+
+    def _hear_requests(self, recent: RecentRequests | None) -> None:
+        """Let alert rules hear of requests, while there are any that ask."""
+        self._recent = recent
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        """Let everybody who is there hear of requests, in their order."""
+        parts: tuple[Subscriber | None, ...] = (self.services.counters, self.services.access, self._recent)
+        self.services.events.subscribers = tuple(part for part in parts if part is not None)
 
     def _lines(self) -> Mapping[str, Callable[[], bool]]:
         return {"the access log's thread": lambda: self._access is None or self._access.is_alive}

@@ -15,6 +15,7 @@ from proxy.core.secret import Secret
 _HIDDEN = frozenset(
     {"admin_token", "api_key", "api_key_file", "keys", "management_key", "provider_keys", "headers", "proxy"}
     | {"token_hash", "token_hashes", "tokens", "jwt_secret", "jwt_secret_file", "system", "static", "variables"}
+    | {"url", "secret", "password", "argv"}
 )
 """Settings that hold secrets or texts of prompts; what is in them is never shown."""
 _CHARS_MAX = 60

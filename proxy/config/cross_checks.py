@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
+from proxy.config.alerts import LOG
 from proxy.config.limit_checks import group_mistakes, limit_mistakes
 from proxy.config.schema import default_base_url
 from proxy.config.values import is_loopback
@@ -30,6 +31,7 @@ def mistakes_across(data: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _use_cases(data)
     yield from _preferences(data)
     yield from _handed_over(data)
+    yield from _alerted(data)
 
 
 def warnings_across(data: Mapping[str, Any]) -> Iterator[Finding]:
@@ -199,6 +201,17 @@ def _handed_over(data: Mapping[str, Any]) -> Iterator[Finding]:
         asked = {head if head in providers else default for head in heads}
         if not any(one is not None and _is_openrouter(one, providers[one]) for one in asked):
             yield ("presets", name, "hand_over"), "needs targets at OpenRouter; none of these is."
+
+
+def _alerted(data: Mapping[str, Any]) -> Iterator[Finding]:
+    alerts = _block(data, "alerts")
+    known = {LOG: None, **_block(alerts, "destinations")}
+    for name, rule in _blocks(alerts, "rules"):
+        to = rule.get("to")
+        for number, one in enumerate(to if isinstance(to, list) else [to]):
+            if isinstance(one, str) and one not in known:
+                hint = _suggest(one, known) or " Add it under alerts.destinations:."
+                yield ("alerts", "rules", name, "to", number), f'there is no destination "{one}".{hint}'
 
 
 def _plain_http(data: Mapping[str, Any]) -> Iterator[Finding]:

@@ -479,6 +479,11 @@ class _FileReading:
     def _literal_keys(self) -> Iterable[SettingPath]:
         yield from self._literals(("admin_token",))
         yield from self._literals(("end_users", "jwt_secret"))
+        alerts = self._data.get("alerts")
+        destinations = alerts.get("destinations") if isinstance(alerts, dict) else None
+        for name in destinations if isinstance(destinations, dict) else ():
+            for key in ("url", "secret", "password"):
+                yield from self._literals(("alerts", "destinations", name, key))
         providers = self._data.get("providers")
         for name, provider in (providers if isinstance(providers, dict) else {}).items():
             for key in ("api_key", "management_key"):

@@ -17,7 +17,7 @@ from proxy.config.model import ModelSettings
 from proxy.config.model_overlay import lay_models, switched_off
 from proxy.config.preferences import PreferenceSettings
 from proxy.config.provider import Provider
-from proxy.config.schema import Group, Limits, Settings, User
+from proxy.config.schema import AlertRule, Alerts, Group, Limits, Settings, User
 
 SettingPath = tuple[str | int, ...]
 Row = Mapping[str, Any]
@@ -42,6 +42,7 @@ class StoredSettings(NamedTuple):
     models: Sequence[Row] = ()
     providers: Sequence[Row] = ()
     preferences: Mapping[str, Row] = MappingProxyType({})  # what users have set for themselves, by name
+    alert_rules: Sequence[Row] = ()
 
 
 class Overlay(NamedTuple):
@@ -66,6 +67,7 @@ def lay_over(file: Settings, stored: StoredSettings) -> Overlay:
         "models": _models(file, stored.models, paths),
         "groups": _groups(file, stored.groups, paths),
         **_limits(file, stored.limits, paths),
+        "alerts": _alerts(file, stored, paths),
     }
     changed = {name: value for name, value in update.items() if value is not getattr(file, name)}
     settings = file.model_copy(update=changed) if changed else file
@@ -145,6 +147,16 @@ def _limits(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> dic
             own = file.use_case_limits.get(name, Limits())
             others[name] = merge_limits(own, limits, ("use_case_limits", name), paths)
     return update
+
+
+def _alerts(file: Settings, stored: StoredSettings, paths: set[SettingPath]) -> Alerts:
+    """Return alerts with the rules of the database that the file does not name."""
+    rules: dict[str, AlertRule] = {}
+    for row in stored.alert_rules:
+        if row["name"] not in file.alerts.rules:
+            rules[row["name"]] = AlertRule.model_validate(row["settings"])
+            paths.add(("alerts", "rules", row["name"]))
+    return file.alerts.model_copy(update={"rules": {**file.alerts.rules, **rules}}) if rules else file.alerts
 
 
 def merge(own: B, stored: B, at: SettingPath, paths: set[SettingPath]) -> B:

@@ -16,7 +16,7 @@ _NAMES = (
     "password",
     "secret",
 )
-_SENSITIVE = re.compile(r"(?i)key|secret|passw|auth|cred|headers|(?:^|[_-])token(?:$|[_-])")
+_SENSITIVE = re.compile(r"(?i)key|secret|passw|auth|cred|headers|(?:^|[_-])token(?:$|[_-])|^url$")  # of a webhook
 _FILE = re.compile(r"(?i)_file$")
 # name: value, also inside { }; a value in quotes ends with its quote
 _PAIR = re.compile(

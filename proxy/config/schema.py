@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, PrivateAttr, ValidationInfo, WithJsonSchema, field_validator
 
+from proxy.config.alerts import AlertDestination, AlertRule, Alerts, QuietHoursSettings
 from proxy.config.block import DAY_S, Block, setting
 from proxy.config.diagnostic import SettingError
 from proxy.config.end_users import EndUsers
@@ -56,6 +57,9 @@ from proxy.config.values import (
 
 __all__ = [
     "BASE_URLS",
+    "AlertDestination",
+    "AlertRule",
+    "Alerts",
     "Attribution",
     "Block",
     "BreakerSettings",
@@ -74,6 +78,7 @@ __all__ = [
     "PriceSettings",
     "Provider",
     "ProviderKey",
+    "QuietHoursSettings",
     "Quotas",
     "RetentionSettings",
     "Retry",
@@ -445,6 +450,7 @@ class Settings(Block):
     defaults: Defaults = setting(Defaults, "What applies to each user.", "No limit.")
     groups: dict[UserName, Group] = setting({}, "Users who share limits, by name.", "None.")
     end_users: EndUsers = setting(EndUsers, "People behind a service, whom its token names.")
+    alerts: Alerts = setting(Alerts, "What is watched, and who is told.")
     users: dict[UserName, User] = setting({}, "Who may call, by name. Further users may live in the database.", "None.")
 
     _preferred: Mapping[str, PreferenceSettings] = PrivateAttr(default_factory=dict)

@@ -1,7 +1,7 @@
 """Settings for people and editors: what is in force and where it comes from, the JSON Schema, the example file."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, time
 from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
@@ -69,6 +69,8 @@ def _plain(value: Any) -> Any:
         return format(value, "f")
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, time):
+        return value.isoformat("minutes")
     if isinstance(value, Secret | Path):
         return str(value)
     return value
@@ -152,6 +154,9 @@ def _with_variables(value: dict[str, Any]) -> dict[str, Any]:
 def schema_blocks() -> dict[str, type[BaseModel]]:
     """Return each block of settings by its path in the documentation, with <name> in place of names."""
     from proxy.config.schema import (  # noqa: PLC0415 - only documentation asks
+        AlertDestination,
+        AlertRule,
+        Alerts,
         Attribution,
         BreakerSettings,
         Checks,
@@ -168,6 +173,7 @@ def schema_blocks() -> dict[str, type[BaseModel]]:
         PriceSettings,
         Provider,
         ProviderKey,
+        QuietHoursSettings,
         Quotas,
         RetentionSettings,
         Retry,
@@ -207,6 +213,10 @@ def schema_blocks() -> dict[str, type[BaseModel]]:
         "defaults": Defaults,
         "groups.<name>": Group,
         "end_users": EndUsers,
+        "alerts": Alerts,
+        "alerts.quiet_hours": QuietHoursSettings,
+        "alerts.rules.<name>": AlertRule,
+        "alerts.destinations.<name>": AlertDestination,
         "users.<name>": User,
         "users.<name>.tokens[]": Token,
     }

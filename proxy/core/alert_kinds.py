@@ -10,12 +10,13 @@ HOUR_S: Final = 3600
 
 @dataclass(frozen=True, slots=True)
 class AlertKind:
-    """One measure. name is the word of a rule's `on`; measure says what its value is, subject what it is taken of.
+    """One measure. name is the word of a rule's `watch`; measure says what its value is, subject what it is taken of.
 
     at: the usual thresholds, lowest first; of a state there is one, which holds or does not. is_below: it fires at or
     below its threshold. margin_percent: how far the value must come back, in percent of the lowest threshold, before
     the alert is over. is_windowed: its value begins anew with each window of the limit that it is taken of.
-    window_s: over how long it is taken; None: that is not for a rule to say. options: further settings of a rule.
+    window_s: over how long it is taken, window_max_s at most; None: that is not for a rule to say. options: further
+    settings of a rule.
     fired, recovered: the line that is sent, with the fields subject and value; recovered is empty for what is an event
     and has no end to tell.
     """
@@ -32,6 +33,7 @@ class AlertKind:
     margin_percent: int = 10
     is_windowed: bool = False
     window_s: int | None = None
+    window_max_s: int = HOUR_S
     options: tuple[str, ...] = ()
 
 
@@ -71,6 +73,7 @@ ALERT_KINDS: Final = (
         "{subject}: spending is at {value} of last week's at this time",
         "{subject}: spending is back at {value} of last week's at this time",
         window_s=HOUR_S,
+        window_max_s=7 * 24 * HOUR_S,
         options=("min_usd",),
     ),
     AlertKind(

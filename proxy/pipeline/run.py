@@ -34,6 +34,8 @@ async def run(context: RequestContext, services: Services) -> Reply:
             context.snapshot = services.live.current  # what was changed while the body came holds for it
             identify(context, services, services.clock.now_ms())
         parse_request(context, raw)
+        if services.repeated is not None:
+            services.repeated.note(context.identity.user, context.identity.token_id, raw, context.started_ms)
         if context.tags.idempotency_key is None:
             return await answer(context, services)
         if services.stops.active:

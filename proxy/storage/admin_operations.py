@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from proxy.core.secret import Secret
+from proxy.storage.alerts import AlertStore
 from proxy.storage.audit import Actor
 from proxy.storage.groups import GroupStore
 from proxy.storage.key_changes import add_key, remove_key, rotate_key, set_key, stop_key
@@ -49,6 +50,9 @@ class Stores(Protocol):
 
     @property
     def stops(self) -> StopStore: ...
+
+    @property
+    def alerts(self) -> AlertStore: ...
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
@@ -229,5 +233,19 @@ CHANGES: Mapping[str, Change] = {
     "models.remove": lambda stores, now, who, f: stores.models.remove_model(now, who, _text(f, "name")),
     "providers.set": lambda stores, now, who, f: stores.models.set_provider(
         now, who, _text(f, "name"), _object(f, "changes")
+    ),
+    "alert_rules.add": lambda stores, now, who, f: stores.alerts.add_rule(
+        now, who, _text(f, "name"), _settings(f) or {}
+    ),
+    "alert_rules.set": lambda stores, now, who, f: stores.alerts.set_rule(
+        now, who, _text(f, "name"), _settings(f) or {}
+    ),
+    "alert_rules.remove": lambda stores, now, who, f: stores.alerts.remove_rule(now, who, _text(f, "name")),
+    "alert_rules.silence": lambda stores, now, who, f: stores.alerts.silence(
+        now, who, _text(f, "name"), _optional_ms(f, "until_ms") or 0, _optional_text(f, "reason")
+    ),
+    "alert_rules.unsilence": lambda stores, now, who, f: stores.alerts.unsilence(now, who, _text(f, "name")),
+    "alert_deliveries.retry": lambda stores, now, who, f: stores.alerts.send_again(
+        now, who, _optional_ms(f, "id") or 0
     ),
 }

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from proxy.core.errors import TollkeeperError
 from proxy.core.inline_future import InlineFuture
 from proxy.storage.admin_posts import PostClaim
+from proxy.storage.alerts import AlertNotes
 from proxy.storage.audit import Actor
 from proxy.storage.labels import Labels
 from proxy.storage.refusals import RefusalRow
@@ -129,6 +130,10 @@ class Ledger(Protocol):
 
     async def remove_refusals(self, upto_id: int, count: int) -> int:
         """Remove the oldest refusals, up to an id and count at most; return how many went."""
+        ...
+
+    async def note_alerts(self, notes: AlertNotes, now_ms: int) -> None:
+        """Write what became of alerts, all of it or nothing."""
         ...
 
     async def flush(self) -> None:

@@ -17,6 +17,7 @@ from proxy.core.money import pusd_to_usd
 from proxy.policy.quota import FineRows, Quota, SettledRow
 from proxy.policy.sealing.place import Place
 from proxy.storage.admin_posts import StoredPost
+from proxy.storage.alerts import AlertRows, StoredDelivery
 from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
 from proxy.storage.operators import OperatorReader
@@ -191,12 +192,20 @@ class DirectoryRows:
     models: list[dict[str, Any]] = field(default_factory=list)
     providers: list[dict[str, Any]] = field(default_factory=list)
     preferences: dict[str, dict[str, Any]] = field(default_factory=dict)  # what users have set for themselves
+    alert_rules: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def settings(self) -> StoredSettings:
         """Return what lies over the settings of the file."""
         return StoredSettings(
-            self.users, self.groups, self.limits, self.keys, self.models, self.providers, self.preferences
+            self.users,
+            self.groups,
+            self.limits,
+            self.keys,
+            self.models,
+            self.providers,
+            self.preferences,
+            self.alert_rules,
         )
 
 
@@ -304,6 +313,18 @@ class Reports(UserReader, OperatorReader, RequestReports, StopReader, Protocol):
 
     def export(self, selection: Selection) -> Iterator[Slice]:
         """Yield the rows of a selection in the order of their ids, in slices that are looks of their own."""
+        ...
+
+    def alerts(self) -> AlertRows:
+        """Return where alert rules stand, and what is silenced, disabled and compared."""
+        ...
+
+    def due_deliveries(self, count: int) -> list[StoredDelivery]:
+        """Return what waits to be delivered, the one that is due first first."""
+        ...
+
+    def alert_deliveries(self, state: str | None, before_id: int | None, count: int) -> list[StoredDelivery]:
+        """Return deliveries in a state (None: all), the newest first, those before an id."""
         ...
 
     def plan_removal(self, age_ms: int, now_ms: int, zone: ZoneInfo, quotas: Collection[Quota]) -> RemovalPlan:

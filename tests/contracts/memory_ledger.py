@@ -29,6 +29,7 @@ from proxy.policy.sealing.place import Place
 from proxy.policy.stop import Stop
 from proxy.storage.admin_operations import CHANGES
 from proxy.storage.admin_posts import KEPT_MS, PostClaim, StoredPost
+from proxy.storage.alerts import AlertNotes, AlertRows, StoredDelivery
 from proxy.storage.audit import Actor
 from proxy.storage.export import Selection, Slice
 from proxy.storage.groups import checked_group, group_exists, no_group
@@ -83,6 +84,7 @@ from proxy.storage.users import (
     no_user,
     user_exists,
 )
+from tests.contracts.memory_alerts import MemoryAlerts
 from tests.contracts.memory_operators import MemoryOperators
 from tests.contracts.memory_requests import MemoryRequests
 
@@ -166,6 +168,7 @@ class Store:
     preferences: dict[str, dict[str, Any]] = field(default_factory=dict)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     providers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    alerts: MemoryAlerts = field(default_factory=MemoryAlerts)
 
 
 def _attempt(n: int, provider: str, key: str, model: str) -> UnfinishedAttempt:
@@ -510,6 +513,7 @@ class MemoryStores:
         self.keys = MemoryProviderKeys(store)
         self.preferences = MemoryPreferences(store)
         self.models = MemoryModels(store)
+        self.alerts = store.alerts
 
 
 class MemoryLedger:
@@ -668,6 +672,10 @@ class MemoryLedger:
             self.store.refusals.pop(id_)
         return len(gone)
 
+    async def note_alerts(self, notes: AlertNotes, now_ms: int) -> None:
+        self._check()
+        self.store.alerts.write(notes, now_ms)
+
     async def flush(self) -> None:
         self._check()
 
@@ -703,6 +711,17 @@ class MemoryReports(MemoryUsers, MemoryRequests):
 
     def labels(self) -> Labels:
         return self._store.labels
+
+    def alerts(self) -> AlertRows:
+        return self._store.alerts.rows()
+
+    def due_deliveries(self, count: int) -> list[StoredDelivery]:
+        waiting = [each for each in self._store.alerts.deliveries.values() if each.state == "waiting"]
+        return sorted(waiting, key=lambda each: (each.next_ms or 0, each.id))[:count]
+
+    def alert_deliveries(self, state: str | None, before_id: int | None, count: int) -> list[StoredDelivery]:
+        found = [each for each in self._store.alerts.deliveries.values() if state in (None, each.state)]
+        return [each for each in reversed(found) if before_id is None or each.id < before_id][:count]
 
     def usage_by(
         self,
@@ -816,6 +835,7 @@ class MemoryReports(MemoryUsers, MemoryRequests):
             stores.operators.list_operators(),
             dict(self._store.operator_hashes),
             keys,
+            alert_rules=[dict(rule) for rule in self._store.alerts.rules.values()],
             models=[{"name": name, "settings": one} for name, one in sorted(self._store.models.items())],
             providers=[{"name": name, "settings": one} for name, one in sorted(self._store.providers.items())],
             preferences=dict(self._store.preferences),

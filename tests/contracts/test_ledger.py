@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,7 +12,10 @@ import pytest
 
 from proxy.app.rebuild import past_of, rebuilt_book
 from proxy.app.storage import Storage
+from proxy.policy.alerts.alert_message import AlertMessage
+from proxy.policy.alerts.alert_state import AlertState
 from proxy.policy.quota import Quota
+from proxy.storage.alerts import AlertNote, AlertNotes, DeliveryNote, SampleNote, StateNote
 from proxy.storage.audit import Actor
 from proxy.storage.export import Selection
 from proxy.storage.labels import Labels
@@ -455,3 +459,69 @@ async def test_refusals_are_kept_once_and_bounded(opened: OpenNew) -> None:
         assert reports.surplus_refusal(START_MS + 3 * DAY_MS, 2) is None
     async with opened() as (ledger, _):
         assert ledger.ids.next(0) > ids[-1]  # an id is that of one request, refused or not
+
+
+RULE = {"watch": "disk_free", "at": ["2GB"]}
+
+
+async def test_alert_rules_are_kept_with_where_they_stand(opened: OpenNew) -> None:
+    async with opened() as (ledger, reports):
+        operate = partial(ledger.operate, now_ms=START_MS, actor=ROOT)
+        await operate("alert_rules.add", fields={"name": "disk", "settings": RULE})
+        for name, fields in (
+            ("alert_rules.add", {"name": "disk", "settings": RULE}),
+            ("alert_rules.add", {"name": "log", "settings": RULE}),
+            ("alert_rules.add", {"name": "wrong", "settings": {"watch": "weather"}}),
+            ("alert_rules.set", {"name": "none", "settings": RULE}),
+            ("alert_rules.silence", {"name": "disk", "until_ms": START_MS}),
+            ("alert_rules.unsilence", {"name": "disk"}),
+            ("alert_deliveries.retry", {"id": 7}),
+        ):
+            with pytest.raises(UserError):
+                await operate(name, fields=fields)
+        state = AlertState(level=1, peak=1, window_ms=5, is_told=True, since_ms=6, fired_ms=7)
+        await ledger.note_alerts(AlertNotes(states=[StateNote("disk", "disk", state)]), START_MS)
+        await operate("alert_rules.silence", fields={"name": "disk", "until_ms": START_MS + 1, "reason": "known"})
+        rows = await asyncio.to_thread(reports.alerts)
+        assert rows.states == {("disk", "disk"): state}
+        assert rows.silences["disk"][:3] == ("disk", START_MS + 1, "known")
+        await operate("alert_rules.unsilence", fields={"name": "disk"})
+    async with opened() as (ledger, reports):
+        assert (await asyncio.to_thread(reports.directory)).alert_rules[0]["settings"] == RULE
+        await ledger.operate("alert_rules.remove", now_ms=START_MS, actor=ROOT, fields={"name": "disk"})
+        rows = await asyncio.to_thread(reports.alerts)
+        assert (rows.states, rows.silences) == ({}, {})
+
+
+async def test_an_alert_is_kept_once_with_its_deliveries(opened: OpenNew) -> None:
+    message = AlertMessage("fired", "disk", "disk_free", "disk", START_MS, "the disk is full")
+    note = AlertNote(message, 1, START_MS, (("log", START_MS), ("hook", START_MS + DAY_MS)))
+    sample = SampleNote("price", "m", 0, "1")
+    async with opened() as (ledger, reports):
+        for _ in range(2):
+            await ledger.note_alerts(AlertNotes(alerts=[note], samples=[sample], disabled={"hook": "410"}), START_MS)
+        first, second = await asyncio.to_thread(reports.due_deliveries, 10)
+        assert (first.destination, second.destination) == ("log", "hook")
+        assert first.message == message
+        assert first.alert_id == second.alert_id
+        rows = await asyncio.to_thread(reports.alerts)
+        assert (rows.disabled, dict(rows.samples)) == ({"hook": "410"}, {("price", "m"): [(0, "1")]})
+        assert rows.fired_ms == {"disk": START_MS}
+        ends = [
+            DeliveryNote(first.id, "delivered", 1, None, 200, None),
+            DeliveryNote(second.id, "failed", 10, None, 500, "no"),
+        ]
+        await ledger.note_alerts(AlertNotes(deliveries=ends, enabled=["hook"]), START_MS)
+        assert await asyncio.to_thread(reports.due_deliveries, 10) == []
+        (failed,) = await asyncio.to_thread(reports.alert_deliveries, "failed", None, 10)
+        assert (failed.attempts, failed.status, failed.problem, failed.ended_ms) == (10, 500, "no", START_MS)
+        listed = await asyncio.to_thread(reports.alert_deliveries, None, None, 10)
+        assert [each.id for each in listed] == [second.id, first.id]
+        assert await asyncio.to_thread(reports.alert_deliveries, None, second.id, 10) == listed[1:]
+        fields = {"id": failed.id}
+        await ledger.operate("alert_deliveries.retry", now_ms=START_MS + 9, actor=ROOT, fields=fields)
+        with pytest.raises(UserError):
+            await ledger.operate("alert_deliveries.retry", now_ms=START_MS + 9, actor=ROOT, fields=fields)
+        (waiting,) = await asyncio.to_thread(reports.due_deliveries, 10)
+        assert (waiting.id, waiting.attempts, waiting.next_ms) == (failed.id, 0, START_MS + 9)
+        assert (await asyncio.to_thread(reports.alerts)).disabled == {}

@@ -1,11 +1,13 @@
-"""python -m tests.docs --write: write the tables of docs/reference/configuration.md anew."""
+"""python -m tests.docs --write: write the tables of docs/reference/configuration.md and alerts.md anew."""
 
 import argparse
 import sys
 
+from .alert_tables import alert_page
 from .pages import ROOT
 from .settings_tables import written
 
+ALERTS = ROOT / "docs" / "reference" / "alerts.md"
 CONFIGURATION = ROOT / "docs" / "reference" / "configuration.md"
 
 
@@ -14,6 +16,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", required=True, help="write the tables")
     parser.parse_args()
     CONFIGURATION.write_text(written(CONFIGURATION.read_text(encoding="utf-8")), encoding="utf-8")
+    ALERTS.write_text(alert_page(ALERTS.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 

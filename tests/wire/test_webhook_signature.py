@@ -2,7 +2,8 @@
 
 import pytest
 
-from proxy.wire.webhook_signature import read_secret, signature_headers, unsigned_headers
+from proxy.core.webhook_secret import read_secret
+from proxy.wire.webhook_signature import signature_headers, unsigned_headers
 
 # The vector that the libraries of the specification are tested with.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

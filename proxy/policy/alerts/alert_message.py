@@ -72,7 +72,7 @@ def message_json(message: AlertMessage) -> dict[str, Any]:
         "timestamp": iso_utc(message.at_ms),
         "data": {
             "rule": message.rule,
-            "on": message.kind,
+            "watch": message.kind,
             "subject": _short(message.subject),
             "value": message.value,
             "threshold": message.threshold,

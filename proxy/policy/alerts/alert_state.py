@@ -9,8 +9,9 @@ has been told is part of the state, and the state is stored in the transaction t
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
+_AHEAD_MAX_MS: Final = 7 * 86_400_000
 Told = Literal["fired", "recovered"]
 
 
@@ -68,8 +69,13 @@ def advance(
 ) -> tuple[AlertState, Told | None]:
     """Return the state after a value was measured in the window that began at window_ms, and what is to be told.
 
-    A window that began before the state's is a clock that stepped back: it counts as the state's own.
+    A window that began before the state's is a clock that stepped back: it counts as the state's own, and of one that
+    begins anew nothing is known. A state of more than a week ahead is one of a clock that was wrong.
     """
+    if state.window_ms > now_ms + _AHEAD_MAX_MS:
+        state = state._replace(window_ms=0, peak=0)
+    if window_ms < state.window_ms and limits.is_windowed:
+        return state, None
     if window_ms > state.window_ms:
         state = state._replace(window_ms=window_ms, peak=0)
         if limits.is_windowed:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from proxy.core.inline_future import InlineFuture
 from proxy.storage.admin_operations import CHANGES
 from proxy.storage.admin_posts import PostClaim
+from proxy.storage.alerts import AlertNotes
 from proxy.storage.audit import Actor
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import Done
@@ -29,6 +30,7 @@ from proxy.storage.rows import (
     UnfinishedRequest,
 )
 from proxy.storage.sqlite.admin_posts import claim_post, keep_answer
+from proxy.storage.sqlite.alerts import write_alert_notes
 from proxy.storage.sqlite.connect import connect_owner, make_private_file
 from proxy.storage.sqlite.idempotency import find_key, note_key
 from proxy.storage.sqlite.labels import set_labels
@@ -143,6 +145,9 @@ class SqliteLedger:
 
     async def remove_refusals(self, upto_id: int, count: int) -> int:
         return await self.change(lambda connection: remove_refusals(connection, upto_id, count))
+
+    async def note_alerts(self, notes: AlertNotes, now_ms: int) -> None:
+        await self.change(lambda connection: write_alert_notes(connection, notes, now_ms))
 
     async def flush(self) -> None:
         await self.change(lambda _: None)

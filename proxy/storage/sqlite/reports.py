@@ -12,6 +12,7 @@ from proxy.policy.quota import FineRows, Quota
 from proxy.policy.sealing.place import Place
 from proxy.policy.stop import Stop
 from proxy.storage.admin_posts import StoredPost
+from proxy.storage.alerts import AlertRows, StoredDelivery
 from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
 from proxy.storage.master_keys import MasterKeys, keys_beside
@@ -43,6 +44,7 @@ from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import Opened
 from proxy.storage.sqlite import own_usage, requests, startup_reads, usage
 from proxy.storage.sqlite.admin_posts import find_post
+from proxy.storage.sqlite.alerts import due_deliveries, list_alert_rules, list_deliveries, read_alert_rows
 from proxy.storage.sqlite.backup import Progress, copy_ledger
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.export import slices
@@ -167,6 +169,7 @@ class SqliteReports:
                 models=SqliteModels(connection).list_models(),
                 providers=SqliteModels(connection).list_providers(),
                 preferences=SqlitePreferences(connection).all_preferences(),
+                alert_rules=list_alert_rules(connection),
             )
 
     def find_post(self, key_hash: bytes, now_ms: int) -> StoredPost | None:
@@ -208,6 +211,18 @@ class SqliteReports:
     def export(self, selection: Selection) -> Iterator[Slice]:
         with self._reader() as connection:
             yield from slices(connection, selection)
+
+    def alerts(self) -> AlertRows:
+        with self._snapshot() as connection:
+            return read_alert_rows(connection)
+
+    def due_deliveries(self, count: int) -> list[StoredDelivery]:
+        with self._snapshot() as connection:
+            return due_deliveries(connection, count)
+
+    def alert_deliveries(self, state: str | None, before_id: int | None, count: int) -> list[StoredDelivery]:
+        with self._snapshot() as connection:
+            return list_deliveries(connection, state, before_id, count)
 
     def plan_removal(self, age_ms: int, now_ms: int, zone: ZoneInfo, quotas: Collection[Quota]) -> RemovalPlan:
         with self._snapshot() as connection:

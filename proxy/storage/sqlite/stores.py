@@ -3,6 +3,7 @@
 import sqlite3
 
 from proxy.storage.master_keys import MasterKeys
+from proxy.storage.sqlite.alerts import SqliteAlerts
 from proxy.storage.sqlite.groups import SqliteGroups
 from proxy.storage.sqlite.limits import SqliteLimits
 from proxy.storage.sqlite.models import SqliteModels
@@ -27,3 +28,4 @@ class SqliteStores:
         self.stops = SqliteStops(connection)
         self.preferences = SqlitePreferences(connection)
         self.models = SqliteModels(connection)
+        self.alerts = SqliteAlerts(connection)

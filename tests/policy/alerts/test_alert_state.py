@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from proxy.policy.alerts.alert_state import AT_REST, AlertState, Thresholds, advance, thresholds
 
+DAY_MS = 86_400_000
 SHARE = thresholds((50, 80, 100), margin_percent=10, is_windowed=True)
 STATE = thresholds((1,), margin_percent=10)
 
@@ -53,6 +54,13 @@ def test_a_rule_that_wants_it_held_waits_and_begins_anew_after_a_gap() -> None:
     assert told([(1, 1), (1, 1), (0, 1), (1, 1), (1, 1), (1, 1), (0, 1)], limits) == [
         None, None, None, None, None, "fired", "recovered",
     ]  # fmt: skip
+
+
+def test_a_clock_set_back_tells_nothing_and_one_that_was_far_ahead_does_not_silence_for_ever() -> None:
+    assert told([(85, 5), (0, 4), (85, 5)]) == ["fired", None, None]
+    state = AlertState(level=2, peak=2, window_ms=30 * DAY_MS, is_told=True)
+    after, what = advance(state, 85, DAY_MS, SHARE, DAY_MS)
+    assert (after.window_ms, what) == (DAY_MS, "fired")
 
 
 def test_below_counts_downwards() -> None:

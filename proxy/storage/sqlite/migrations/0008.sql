@@ -135,5 +135,65 @@ CREATE TABLE providers (
     settings TEXT NOT NULL,   -- JSON: enabled
     changed_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+-- alerts: rules of run time, where each stands, what was told, and what is still to be delivered
+CREATE TABLE alert_rules (
+    name TEXT PRIMARY KEY,
+    settings TEXT NOT NULL,       -- JSON, as in the configuration
+    created_ms INTEGER NOT NULL
+) STRICT;
+CREATE TABLE alert_states (
+    rule TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    level INTEGER NOT NULL,       -- thresholds that are reached
+    peak INTEGER NOT NULL,        -- thresholds that were told in the window
+    window_ms INTEGER NOT NULL,   -- when it began
+    is_told INTEGER NOT NULL,     -- so its end will be told
+    since_ms INTEGER,
+    fired_ms INTEGER,
+    PRIMARY KEY (rule, subject)
+) STRICT;
+CREATE TABLE alerts (
+    id INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    rule TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    once_ms INTEGER NOT NULL,     -- the window, or the firing, that it is told once of
+    told TEXT NOT NULL,           -- fired, recovered, test
+    level INTEGER NOT NULL,
+    message TEXT NOT NULL,        -- JSON
+    UNIQUE (rule, subject, once_ms, told, level)
+) STRICT;
+CREATE TABLE alert_deliveries (
+    id INTEGER PRIMARY KEY,
+    alert INTEGER NOT NULL REFERENCES alerts (id),
+    destination TEXT NOT NULL,
+    state TEXT NOT NULL,          -- waiting, delivered, failed
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_ms INTEGER,              -- not before; NULL: no more
+    ended_ms INTEGER,
+    status INTEGER,               -- of the last answer
+    problem TEXT                  -- of the last attempt
+) STRICT;
+CREATE INDEX alert_deliveries_waiting ON alert_deliveries (next_ms) WHERE state = 'waiting';
+CREATE INDEX alert_deliveries_of ON alert_deliveries (alert);
+CREATE TABLE alert_silences (
+    rule TEXT PRIMARY KEY,
+    until_ms INTEGER NOT NULL,
+    reason TEXT,
+    actor TEXT NOT NULL,
+    created_ms INTEGER NOT NULL
+) STRICT;
+CREATE TABLE alert_disabled (     -- destinations that answered that they want nothing more (410)
+    destination TEXT PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+CREATE TABLE alert_samples (      -- figures that later ones are compared with
+    measure TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,       -- 0: the only one of its subject
+    value TEXT NOT NULL,          -- JSON
+    PRIMARY KEY (measure, subject, at_ms)
+) STRICT;
 
 PRAGMA user_version = 8;

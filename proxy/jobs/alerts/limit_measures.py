@@ -1,0 +1,100 @@
+"""What limits and spending come to, for rules that watch them."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from proxy.config.alerts import AlertRule
+from proxy.core.money import usd_to_pusd
+from proxy.jobs.retention import configured_quotas
+from proxy.pipeline.services import Services
+from proxy.pipeline.snapshot import Snapshot
+from proxy.policy.alerts import measures
+from proxy.policy.alerts.measures import AlertReading
+from proxy.policy.quota import LimitRow, Quota
+from proxy.policy.quota.window import CALENDAR, window_at
+
+_AT_ONCE = 200  # limits that are looked at before requests have their turn
+_WEEK_MS = 7 * 86_400_000
+_SPENDING_EVERY_MS = 60_000  # a look at the roll-up is no work for every few seconds
+
+
+class LimitMeasures:
+    """Reads the limiter and the ledger; what it has worked out for a configuration is kept while that is in force."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._snapshot: Snapshot | None = None
+        self._quotas: list[Quota] = []
+        self._rows: list[LimitRow] = []
+        self._rows_ms: int | None = None
+        self._spending: dict[float, tuple[int, dict[str, int], dict[str, int]]] = {}
+
+    async def limit_share(self, rule: AlertRule, now_ms: int) -> list[AlertReading]:
+        return [
+            measures.limit_share(row, self._start_ms(row, now_ms), with_reserved=rule.with_reserved)
+            for row in await self._limits(rule, now_ms)
+        ]
+
+    async def forecast(self, rule: AlertRule, now_ms: int) -> list[AlertReading]:
+        found = []
+        zone = self._services.live.current.zone
+        for row in await self._limits(rule, now_ms):
+            if row.window in CALENDAR:
+                window = window_at(row.window, zone, now_ms)
+                assert window.end_ms is not None
+                found.append(measures.forecast(row, window.start_ms, window.end_ms, now_ms))
+        return [reading for reading in found if reading is not None]
+
+    async def spend_rate(self, rule: AlertRule, now_ms: int) -> list[AlertReading]:
+        least_pusd, _ = usd_to_pusd(str(rule.min_usd))
+        now, before = await self._spent(rule.span_s, now_ms)
+        return [measures.spend_rate(scope, now[scope], before.get(scope, 0), least_pusd) for scope in now]
+
+    def _start_ms(self, row: LimitRow, now_ms: int) -> int:
+        """Return when the window of a limit began; 0 for one that has no beginning of its own."""
+        if row.window not in CALENDAR:
+            return 0
+        return window_at(row.window, self._services.live.current.zone, now_ms).start_ms
+
+    async def _limits(self, rule: AlertRule, now_ms: int) -> Iterator[LimitRow]:
+        if self._rows_ms != now_ms or self._snapshot is not self._services.live.current:
+            await self._read_limits(now_ms)
+        return (row for row in self._rows if row.kind in rule.limits)
+
+    async def _read_limits(self, now_ms: int) -> None:
+        snapshot = self._services.live.current
+        if snapshot is not self._snapshot:
+            users = await asyncio.to_thread(self._services.reports.list_users)
+            quotas = await asyncio.to_thread(configured_quotas, snapshot.settings, users)
+            self._quotas = [quota for quota in quotas if quota.window]
+            self._snapshot = snapshot
+        rows: list[LimitRow] = []
+        for first in range(0, len(self._quotas), _AT_ONCE):
+            rows += await self._services.limiter.limits(self._quotas[first : first + _AT_ONCE], now_ms)
+            await asyncio.sleep(0)
+        self._rows, self._rows_ms = rows, now_ms
+
+    async def _spent(self, span_s: float, now_ms: int) -> tuple[dict[str, int], dict[str, int]]:
+        """Return what each scope has spent within the span that ends now, and within that of a week before."""
+        known = self._spending.get(span_s)
+        if known is not None and 0 <= now_ms - known[0] < _SPENDING_EVERY_MS:
+            return known[1], known[2]
+        span_ms = round(span_s * 1000)
+        now = await asyncio.to_thread(self._spent_within, now_ms - span_ms, now_ms)
+        before = await asyncio.to_thread(self._spent_within, now_ms - span_ms - _WEEK_MS, now_ms - _WEEK_MS)
+        self._spending[span_s] = now_ms, now, before
+        return now, before
+
+    def _spent_within(self, since_ms: int, until_ms: int) -> dict[str, int]:
+        zone = self._services.live.current.zone
+        rows = self._services.reports.usage_by(("user", "group"), zone, since_ms=since_ms, until_ms=until_ms)
+        found = {"all": 0}
+        for row in rows:
+            user, group = row.key
+            for scope in _scopes(user, group):
+                found[scope] = found.get(scope, 0) + row.cost_pusd
+        return found
+
+
+def _scopes(user: str, group: str) -> Sequence[str]:
+    return ("all", f"user:{user}", f"group:{group}") if group else ("all", f"user:{user}")
