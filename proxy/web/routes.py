@@ -11,6 +11,7 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.policy.nearest import nearest
 from proxy.web.admin.credentials import check_operator, check_origin, socket_operator
+from proxy.web.admin.documents import DOCUMENTS
 from proxy.web.admin.route import PREFIX
 from proxy.web.admin.routes import admin
 from proxy.web.deps import Deps
@@ -119,7 +120,7 @@ async def answer(context: RequestContext, deps: Deps) -> Reply:
         return await handler(context, deps)
     if f"{path}/".startswith(PREFIX):
         check_origin(context)
-        operator = check_operator(context, deps)
+        operator = check_operator(context, deps, takes_basic=path[len(PREFIX) :] in DOCUMENTS)
         return await admin(context, deps, operator, request.method, _below(path, request.raw_path))
     if is_preflight(method, request.headers):
         return own_reply(context, 204, preflight_headers(request.headers, _allowed(path)))

@@ -3,8 +3,9 @@
 What the routes are is read from their table, so that a new one is covered when it comes.
 """
 
+import base64
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +14,9 @@ import pytest_asyncio
 
 from proxy.core.user_token import OPERATOR_PREFIX, new_token
 from proxy.web.admin import credentials
+from proxy.web.admin.documents import DOCUMENTS
 from proxy.web.admin.resources import TABLE
-from proxy.web.admin.route import AdminRoute, Role
+from proxy.web.admin.route import AdminAnswer, AdminBody, AdminRequest, AdminRoute, Role
 from tests.support.installation import ADMIN_TOKEN, token_of
 from tests.support.patience import eventually
 from tests.support.raw import Answer, connect_unix, request_bytes
@@ -79,17 +81,24 @@ def target(route: AdminRoute) -> str:
 
 def outcome(answer: Answer) -> str:
     """Return the code of a refusal; PASSED where the request went past all checks of who may ask."""
-    code = answer.json()["error"]["code"] if answer.status >= 400 else ""
+    code = answer.json()["error"]["code"] if answer.status >= 400 and answer.body else ""
     refusals = {"invalid_api_key", "operator_only", "role_not_allowed", "token_expired", "token_disabled"}
     refusals |= {"origin_not_allowed", "host_not_allowed", "socket_owner_only", "too_many_wrong_tokens"}
     return code if code in refusals else PASSED
 
 
-def ids(routes: Iterator[AdminRoute]) -> list[Any]:
-    return [pytest.param(route, id=f"{route.method} {route.path}") for route in routes]
+async def _nothing(_request: AdminRequest) -> AdminAnswer:
+    raise AssertionError("documents have handlers of their own")
 
 
-@pytest.mark.parametrize("route", ids(iter(TABLE.routes)))
+ROUTES = [
+    *TABLE.routes,
+    *(AdminRoute("GET", f"/{name}", _nothing, "", AdminBody) for name in DOCUMENTS),  # viewers read them too
+]
+EACH = pytest.mark.parametrize("route", [pytest.param(route, id=f"{route.method} {route.path}") for route in ROUTES])
+
+
+@EACH
 async def test_only_the_right_ones_pass(opened: tuple[Stand, list[Case]], route: AdminRoute) -> None:
     stand, cases = opened
     wrong = app_wrong_tokens(stand)
@@ -125,7 +134,7 @@ def app_wrong_tokens(stand: Stand) -> Any:
     return stand.app.deps.wrong_tokens._of
 
 
-@pytest.mark.parametrize("route", ids(iter(TABLE.routes)))
+@EACH
 async def test_the_socket_answers_its_owner_and_root(
     opened: tuple[Stand, list[Case]], route: AdminRoute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +148,23 @@ async def test_the_socket_answers_its_owner_and_root(
             answer = await client.read_answer()
         assert outcome(answer) == (PASSED if is_let_in else "socket_owner_only")
         assert is_let_in or answer.status == 403
+
+
+async def test_a_browser_reads_the_page_by_a_password(opened: tuple[Stand, list[Case]]) -> None:
+    stand, cases = opened
+    app_wrong_tokens(stand).clear()
+    asked = await stand.ask("GET", "/admin/v1/docs", token=None)
+    assert (asked.status, (asked.header("WWW-Authenticate") or "")[:6]) == (401, "Basic ")
+    token = next(case.token for case in cases if case.name == "viewer")
+    for text, status in ((f"me:{token}", 200), (f"{token}:", 401), ("me:wrong", 401)):
+        basic = [("Authorization", "Basic " + base64.b64encode(text.encode()).decode())]
+        assert (await stand.ask("GET", "/admin/v1/docs", token=None, headers=basic)).status == status
+        assert (await stand.ask("GET", "/admin/v1/users", token=None, headers=basic)).status == 401
+    page = await stand.ask("GET", "/admin/v1/docs", token=token)
+    assert b"<script" not in page.body
+    assert "default-src 'none'" in (page.header("Content-Security-Policy") or "")
+    for route in TABLE.routes:
+        assert f"<code>{route.method} {route.path}</code>" in page.body.decode()
 
 
 async def test_wrong_tokens_wait_whatever_operator_they_are_for(opened: tuple[Stand, list[Case]]) -> None:
@@ -190,5 +216,5 @@ async def test_every_secret_of_an_answer_is_marked() -> None:
     """What is shown once must not be kept for a repeated POST: the mark says which answers hold it."""
     words = {"token", "secret", "key", "password", "api_key"}
     for route in TABLE.routes:
-        if words & route.answer.model_fields.keys():
+        if route.method == "POST" and words & route.answer.model_fields.keys():
             assert route.shows_secret, f"{route.method} {route.path}"

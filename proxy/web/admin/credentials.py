@@ -1,9 +1,11 @@
 """Who may use /admin/v1: over the socket its owner, over TCP an operator by a token, and no page of another origin."""
 
+import base64
 import hmac
 import logging
 import math
 import os
+from collections.abc import Callable
 
 from proxy.core.errors import CallerError
 from proxy.core.uid import user_name
@@ -12,6 +14,7 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.identity.authenticate import credential
 from proxy.pipeline.identity.operator_directory import OperatorRow
 from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.request_headers import Headers
 from proxy.policy.origin import is_same
 from proxy.storage.audit import Actor
 from proxy.web.admin.moment import moment_text
@@ -57,12 +60,34 @@ def check_origin(context: RequestContext) -> None:
         )
 
 
-def check_operator(context: RequestContext, deps: Deps) -> Operator:
+def check_operator(context: RequestContext, deps: Deps, *, takes_basic: bool = False) -> Operator:
     """Return who asks by a token; raises CallerError for anyone else. Without any operator /admin is closed.
 
     After some wrong ones from an address each further one there has to wait, and a right one with it: what is answered
-    meanwhile says nothing about the token.
+    meanwhile says nothing about the token. takes_basic: the token may come as the password that a browser asks for.
     """
+    if not takes_basic:
+        return _operator_by(credential, context, deps)
+    try:
+        return _operator_by(_credential_of_a_browser, context, deps)
+    except CallerError as error:
+        if error.status == 401:
+            error.headers["WWW-Authenticate"] = 'Basic realm="Tollkeeper operator", charset="UTF-8"'
+        raise
+
+
+def _credential_of_a_browser(headers: Headers) -> str:
+    """Return the password of HTTP's basic authentication, or a token sent as everywhere."""
+    scheme, _, encoded = headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return credential(headers)
+    try:
+        return base64.b64decode(encoded, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
+
+
+def _operator_by(read: Callable[[Headers], str], context: RequestContext, deps: Deps) -> Operator:
     snapshot = deps.services.live.current
     if snapshot.settings.admin_token is None and not snapshot.operators:
         raise CallerError(
@@ -72,7 +97,7 @@ def check_operator(context: RequestContext, deps: Deps) -> Operator:
             " The command line works over its socket.",
             type_="permission_error",
         )
-    sent = credential(context.downstream.request_headers.headers)
+    sent = read(context.downstream.request_headers.headers)
     wrong, address = deps.wrong_tokens, address_of(aiohttp_request(context).transport)
     wait_s = wrong.wait_s(address, context.started_s)
     if wait_s > 0:

@@ -1,15 +1,28 @@
 """Points in time as the operator's API writes and reads them: ISO-8601 in UTC."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from proxy.core.errors import CallerError
 
+_ISO = re.compile(r"[0-9]{4}-")
 MomentText = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+def _text(value: object) -> str:
+    """Return a moment as it was sent; pydantic would read a number as seconds since 1970 too."""
+    if isinstance(value, str) and _ISO.match(value):
+        return value
+    raise ValueError("write ISO-8601 with an offset, such as 2027-01-31T08:00:00Z")
+
+
 Moment = Annotated[
-    AwareDatetime, Field(strict=False, description="ISO-8601 with an offset, such as 2027-01-31T08:00:00Z.")
+    AwareDatetime,
+    Field(strict=False, description="ISO-8601 with an offset, such as 2027-01-31T08:00:00Z."),
+    BeforeValidator(_text),
 ]
 
 

@@ -13,6 +13,7 @@ from proxy.storage.admin_operations import READS
 from proxy.storage.ledger import LedgerUnavailableError
 from proxy.storage.users import MissingError, UserError
 from proxy.web.admin.backup import backup
+from proxy.web.admin.documents import DOCUMENTS
 from proxy.web.admin.read import read_json
 from proxy.web.admin.resources import TABLE
 from proxy.web.admin.route import PREFIX, Operator, Role
@@ -36,6 +37,10 @@ async def admin(context: RequestContext, deps: Deps, operator: Operator, method:
     name = path.partition("?")[0].replace("/", ".")
     if method == "POST" and (name in CALLS or name in _ASKED or name == "reload"):
         return await _call(context, deps, operator, name)
+    if (document := DOCUMENTS.get(path.partition("?")[0])) is not None:
+        if method not in ("GET", "HEAD"):
+            raise CallerError(405, "method_not_allowed", "This path accepts GET.", headers={"Allow": "GET"})
+        return document(context, TABLE)
     reply = await run_route(context, deps, operator, TABLE, method, path)
     if reply is None:
         raise CallerError(404, "unknown_url", f"There is no {PREFIX}{name.replace('.', '/')[:60]}. {_listed()}")
@@ -74,7 +79,8 @@ async def _call(context: RequestContext, deps: Deps, operator: Operator, name: s
 def _listed() -> str:
     resources = sorted({f"{PREFIX}{route.segments[0]}" for route in TABLE.routes})
     calls = (PREFIX + name.replace(".", "/") for name in (*CALLS, *_ASKED, "reload"))
-    return f"There are: {', '.join(resources)}; and by POST {', '.join(calls)}."
+    documents = (PREFIX + name for name in DOCUMENTS)
+    return f"There are: {', '.join((*documents, *resources))}; and by POST {', '.join(calls)}."
 
 
 async def _fields(context: RequestContext) -> dict[str, Any]:

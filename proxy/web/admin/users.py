@@ -16,7 +16,7 @@ from proxy.web.admin.etag import etag_of
 from proxy.web.admin.limit_entry import LimitEntry, limit_entries, unchanging
 from proxy.web.admin.moment import Moment, MomentText, check_ahead, moment_ms, moment_text
 from proxy.web.admin.people import HeldLimit, People, held, read_people, words_of
-from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminRequest, AdminRoute
+from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminRequest, AdminRoute, ShownOnce
 
 _NAME = "1 to 64 letters, digits, and . _ @ + - only."
 _SETTINGS = (
@@ -45,7 +45,7 @@ class UserEntry(BaseModel):
 class MadeUser(UserEntry):
     """A user who was just made; token and token_id are there where a first token was asked for, and only here."""
 
-    token: str | None = None
+    token: ShownOnce | None = None
     token_id: str | None = None
 
 
