@@ -40,6 +40,7 @@ class Meter(Protocol):
     finish_reason: str | None
     usage: Usage | None
     usage_is_last: bool
+    usage_grows: bool
     usage_is_whole: bool
     cost_paths: tuple[tuple[str, ...], ...]
     error_seen: bool

@@ -47,6 +47,7 @@ class TypedMeter:
         "screen",
         "told_bytes",
         "usage",
+        "usage_grows",
         "usage_is_last",
         "usage_is_whole",
     )
@@ -67,6 +68,7 @@ class TypedMeter:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.usage_is_last = False
+        self.usage_grows = False
         self.usage_is_whole = False
         self.cost_paths: tuple[tuple[str, ...], ...] = ()
         self.error_seen = False

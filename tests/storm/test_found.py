@@ -68,6 +68,19 @@ def test_a_stream_that_breaks_costs_what_the_provider_says_afterwards(
     assert all(b'"upstream_broken"' in tail for tail in seen)
 
 
+def test_a_stream_that_ends_without_its_last_count(tmp_path: Path) -> None:
+    """The count beside the finish reason was once taken for the last one: 0.0003 USD booked of 0.97 charged."""
+    cut = {
+        "usage_at": "every",
+        "cost_random": True,
+        "stop_at": "before_usage",
+        "stop_with": "fin",
+        "generation_delay_ms": 100,
+    }
+    seen = _storm(tmp_path, cut, requests=4)
+    assert not any(b"[DONE]" in tail for tail in seen)
+
+
 @pytest.mark.parametrize("form", ["choice", "empty_choices"])
 @pytest.mark.parametrize("usage_at", ["every", "first"])
 def test_a_stream_that_fails_costs_what_the_provider_says_afterwards(tmp_path: Path, usage_at: str, form: str) -> None:

@@ -174,7 +174,10 @@ class StreamRelay(Relay):
             usage = translator.usage
         if usage is not None:
             attempt_result.usage = usage
-            attempt_result.usage_is_open = not (meter.usage_is_whole and (ended or meter.usage_is_last))
+            # a count that grows may have grown on: without the stream's own end its record says what it came to
+            grows = meter.usage_grows and self.attempt.provider.dialect.has_generations
+            is_last = ended or (meter.usage_is_last and not grows)
+            attempt_result.usage_is_open = not (meter.usage_is_whole and is_last)
             attempt_result.least_tokens = meter.least_tokens
         attempt_result.model = meter.model
         attempt_result.served_by = meter.provider or attempt_result.served_by
