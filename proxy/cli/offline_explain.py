@@ -9,13 +9,16 @@ from proxy.core.clock import Clock, SystemClock
 from proxy.core.errors import CallerError
 from proxy.pipeline.admission.limiter import MemoryLimiter
 from proxy.pipeline.identity.directory import Directory
+from proxy.pipeline.in_flight import InFlight
 from proxy.pipeline.routing.presets import preset_rows
 from proxy.pipeline.snapshot import Snapshot, routing_of
+from proxy.pipeline.stops import Stops
 from proxy.pipeline.upstream.parameter_forms import ParameterForms
 from proxy.pipeline.upstream.provider_health import Health
 from proxy.pipeline.values.identity import Identity
 from proxy.policy.host import Hosts
 from proxy.policy.quota import QuotaBook
+from proxy.policy.stop import Stop
 from proxy.providers.build import build_providers
 from proxy.providers.model_lists import ModelLists
 from proxy.storage.sqlite.reports import open_reports
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from proxy.config.schema import Settings
     from proxy.pipeline.context import RequestContext
     from proxy.pipeline.services import Services
+    from proxy.storage.ledger import Ledger
 
 
 @dataclass(slots=True)
@@ -50,6 +54,7 @@ class _Quoting:
     limiter: MemoryLimiter
     health: Health
     clock: Clock
+    stops: Stops
     forms: ParameterForms = field(default_factory=ParameterForms)
 
 
@@ -70,7 +75,10 @@ async def explain_offline(settings: "Settings", user: str | None, body: dict[str
         health = Health(clock)
         health.configure(providers.values())
         parsed, size_bytes = body_in(body)
-        identity, services = identity_of(user, row, snapshot), _Quoting(model_lists, MemoryLimiter(book), health, clock)
+        limiter = MemoryLimiter(book)
+        stops = Stops(cast("Ledger", None), limiter, InFlight(), clock)  # it only reads
+        stops.load(_stops_of(settings))
+        identity, services = identity_of(user, row, snapshot), _Quoting(model_lists, limiter, health, clock, stops)
         context = _OfflineRequest(0, clock.now_ms(), snapshot, identity, parsed, size_bytes)
         return await explained(cast("RequestContext", context), cast("Services", services))
     finally:
@@ -96,6 +104,12 @@ def _from_ledger(
         return book, reports.find_user(user)
     except MissingError:
         raise _no_user(user) from None
+
+
+def _stops_of(settings: "Settings") -> list[Stop]:
+    """Return what is stopped, nothing where there is no ledger yet."""
+    database = settings.database
+    return open_reports(database).list_stops() if database.exists() and database.stat().st_size else []
 
 
 def _no_user(user: str | None) -> CallerError:

@@ -9,18 +9,22 @@ import asyncio
 import logging
 import math
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from proxy.config.group_tree import ancestors
 from proxy.core.clock import Clock
 from proxy.core.errors import OwnError
 from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.in_flight import InFlight
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.values.identity import Identity
 from proxy.pipeline.values.route import Route, Target
 from proxy.policy.stop import Asker, Stop, StopKind, stop_of_asker, stop_of_preset, stop_of_target
+from proxy.storage.admin_posts import PostClaim
 from proxy.storage.audit import PROXY, Actor
 from proxy.storage.ledger import Ledger, LedgerUnavailableError
 from proxy.storage.stops import no_stop, read_stop
@@ -59,10 +63,10 @@ class Stops:
 
     # Changes
 
-    async def add(self, wanted: NewStop, actor: Actor) -> Stop:
+    async def add(self, wanted: NewStop, actor: Actor, claim: PostClaim | None = None) -> Stop:
         """Stop something: in force at once, and on disk when this returns, unless is_durable() says otherwise.
 
-        Raises UserError for what is no stop.
+        claim: of the operator's request, where it is to be done once. Raises UserError for what is no stop.
         """
         now_ms = self._clock.now_ms()
         fields = {**wanted._asdict(), "id": f"stop_{secrets.token_hex(6)}"}
@@ -72,7 +76,7 @@ class Stops:
         told = {"stop": stop.id, "what": stop.what, "actor": actor.name, "cut": stop.cut, "reason": stop.reason}
         log.warning("stop.made", extra=told)
         self._reach_out(stop)
-        await self._write(stop)
+        await self._write(stop, claim)
         return stop
 
     def is_durable(self, stop: Stop) -> bool:
@@ -96,11 +100,11 @@ class Stops:
         self._drop(stop)
         log.warning("stop.ended", extra={"stop": stop.id, "what": stop.what, "actor": actor.name})
 
-    async def _write(self, stop: Stop) -> None:
+    async def _write(self, stop: Stop, claim: PostClaim | None = None) -> None:
         fields = {name: getattr(stop, name) for name in ("id", "kind", "subject", "reason", "cut", "until_ms")}
         made_by = Actor(stop.actor, stop.source)
         try:
-            await self._ledger.operate("stops.add", now_ms=stop.created_ms, actor=made_by, fields=fields)
+            await self._ledger.operate("stops.add", now_ms=stop.created_ms, actor=made_by, fields=fields, claim=claim)
         except LedgerUnavailableError as error:
             log.error("stop.not_durable", extra={"stop": stop.id, "what": stop.what, "problem": str(error)})
             return
@@ -152,8 +156,12 @@ class Stops:
             raise self._error(stop)
 
     def open_route(self, context: RequestContext, route: Route) -> Route:
-        """Return the route without what is stopped; raises OwnError 503 where nothing is left."""
+        """Return the route without what is stopped; raises OwnError 503 where nothing is left, or nobody may go on."""
         self.check(context)
+        return self.narrowed(route)
+
+    def narrowed(self, route: Route) -> Route:
+        """Return the route without targets that are stopped; raises OwnError 503 where none is left."""
         targets, stopped = [], None
         for target in route.targets:
             stop = self.of_target(target)
@@ -165,6 +173,12 @@ class Stops:
         if stopped is not None and not targets:
             raise self._error(stopped)
         return replace(route, targets=tuple(targets))
+
+    def refusal_of(self, identity: Identity, snapshot: Snapshot, preset: str | None) -> OwnError | None:
+        """Return what somebody would be told now, whatever the model; None: their requests may go on."""
+        stops = self.in_force()
+        stop = stop_of_asker(stops, _asker_of((identity,), snapshot)) or stop_of_preset(stops, {preset or ""})
+        return None if stop is None else self._error(stop)
 
     def of_target(self, target: Target) -> Stop | None:
         """Return the stop of a target's model or provider. Canned answers come from none."""
@@ -234,12 +248,17 @@ class Stops:
 
 
 def _asker(context: RequestContext) -> Asker:
-    """Return whose request it is: who owns the token, and whom the token names."""
-    identity, headers = context.identity, context.downstream.request_headers
-    row = context.snapshot.directory.find(headers.token_hash or "")
-    owner = identity if row is None else row.identity
-    groups = {group for group in (identity.group, owner.group) if group is not None}
-    return Asker({identity.user, owner.user}, groups, identity.token_id)
+    """Return whose request it is: whom the token names, and who owns it."""
+    row = context.snapshot.directory.find(context.downstream.request_headers.token_hash or "")
+    owners = () if row is None else (row.identity,)
+    return _asker_of((context.identity, *owners), context.snapshot)
+
+
+def _asker_of(identities: Sequence[Identity], snapshot: Snapshot) -> Asker:
+    parents = {name: group.parent for name, group in snapshot.settings.groups.items()}
+    own = [identity.group for identity in identities if identity.group is not None]
+    groups = {above for group in own for above in (group, *ancestors(parents, group))}
+    return Asker({identity.user for identity in identities}, groups, identities[0].token_id)
 
 
 def _presets(context: RequestContext) -> set[str]:

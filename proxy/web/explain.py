@@ -1,7 +1,7 @@
 """POST /v1/explain: where a request would go and what it could cost at most; nothing is sent, held or booked."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -23,7 +23,7 @@ from proxy.pipeline.routing.route import plan_route
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.identity import Identity
-from proxy.pipeline.values.route import Route
+from proxy.pipeline.values.route import Route, Target
 from proxy.policy.target_order import Order
 from proxy.storage.reports import Reports
 from proxy.storage.users import MissingError
@@ -124,8 +124,10 @@ async def explained(
     left_out: tuple[ExcludedTarget, ...] = ()
     if identity.allowance.has_hard_cost:
         planned, left_out = await bookable_targets(context, planned, services)
+    planned, halted, refusal = _without_stopped(planned, identity, snapshot, services)
     route, order = ordered_targets(context, planned, services)
     quoted = await quote(context, route, services)
+    refusal = refusal or quoted.refusal
     rows = await services.limiter.limits(identity.allowance.quotas, context.started_ms)
     return {
         "user": identity.user,
@@ -143,9 +145,10 @@ async def explained(
             {"provider": one.target.provider, "model": one.target.model, "reason": f"{one.reason}, under a hard limit"}
             for one in left_out
         ]
-        + _disabled(planned, snapshot),
-        "admitted": quoted.refusal is None,
-        "refusal": None if quoted.refusal is None else _refusal(quoted.refusal),
+        + _disabled(planned, snapshot)
+        + [{"provider": one.provider, "model": one.model, "reason": "stopped by the operator"} for one in halted],
+        "admitted": refusal is None,
+        "refusal": None if refusal is None else _refusal(refusal),
         "worst_case": None if quoted.amount_pusd is None else pusd_to_usd(quoted.amount_pusd),
         "worst_case_pusd": quoted.amount_pusd,
         "max_tokens": quoted.max_tokens,
@@ -161,6 +164,21 @@ def _disabled(route: Route, snapshot: Snapshot) -> list[dict[str, object]]:
         {"provider": target.provider, "model": target.model, "reason": f"disabled by {setting}"}
         for target, setting in found
     ]
+
+
+def _without_stopped(
+    route: Route, identity: Identity, snapshot: Snapshot, services: Services
+) -> tuple[Route, Sequence[Target], ApiError | None]:
+    """Return the route as it may be taken now, what is left out as stopped, and the refusal where nothing may go on."""
+    stops = services.stops
+    if not stops.active:
+        return route, (), None
+    halted = [target for target in route.targets if stops.of_target(target) is not None]
+    refusal: ApiError | None = stops.refusal_of(identity, snapshot, route.preset)
+    try:
+        return stops.narrowed(route), halted, refusal
+    except ApiError as error:
+        return route, halted, refusal or error
 
 
 def targets_json(

@@ -88,12 +88,20 @@ def _conditions(context: RequestContext, deps: Deps) -> Sequence[ProviderConditi
     problem = "stopping" if services.draining else "the ledger cannot be written" if services.ledger.problem else None
     if problem is None and deps.config_problem() is not None:
         problem = "the configuration file has a mistake; the one before it is in force"
+    if problem is None and any(stop.kind == "all" for stop in services.stops.in_force()):
+        problem = "all requests are stopped by the operator"
     own = ProviderCondition("Proxy", problem)
     try:
         check_reader(context, deps)
     except CallerError:
         return (own,)
-    return (own, *(_provider(name, deps) for name in services.live.current.providers))
+    return (own, *_stopped(deps), *(_provider(name, deps) for name in services.live.current.providers))
+
+
+def _stopped(deps: Deps) -> Sequence[ProviderCondition]:
+    """Return what is stopped, for those who may know names."""
+    stops = deps.services.stops.in_force()
+    return [ProviderCondition(f"{stop.what[0].upper()}{stop.what[1:]}", "stopped by the operator") for stop in stops]
 
 
 def _provider(name: str, deps: Deps) -> ProviderCondition:

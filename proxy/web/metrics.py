@@ -1,5 +1,6 @@
 """GET /metrics: what happens now and what was counted since the start, in Prometheus' text format."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.counters import Durations
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.upstream.provider_health import ProviderView
+from proxy.policy.stop import KINDS
 from proxy.web.deps import Deps
 from proxy.web.json_reply import own_reply
 
@@ -88,6 +90,8 @@ class _Collector:
             (),
             {(): counters.over_pusd / PUSD_PER_USD},
         )
+        held = Counter(stop.kind for stop in services.stops.in_force())
+        yield _gauges("tollkeeper_stops", "What is stopped, by kind.", "kind", {kind: held[kind] for kind in KINDS})
         yield _gauge("tollkeeper_ledger_ok", "1 while the ledger takes writes.", int(services.ledger.problem is None))
         yield _gauge("tollkeeper_draining", "1 while the proxy is being stopped.", int(services.draining))
         yield from _of_providers(services.health.views())
@@ -140,6 +144,13 @@ def _histogram(name: str, text: str, durations: Mapping[str, Durations]) -> Metr
     family = HistogramMetricFamily(name, text, labels=("provider",))
     for provider, counted in durations.items():
         family.add_metric((provider,), counted.cumulative(), counted.sum_ms / 1000)
+    return family
+
+
+def _gauges(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=(label,))
+    for of, value in values.items():
+        family.add_metric((of,), float(value))
     return family
 
 

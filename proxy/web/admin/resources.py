@@ -1,6 +1,6 @@
 """All resources of the operator's API."""
 
-from proxy.web.admin import attempts, groups, limits, operators, requests, status, tokens, users
+from proxy.web.admin import attempts, groups, limits, operators, requests, status, stops, tokens, users
 from proxy.web.admin.resource_table import ResourceTable
 
 TABLE = ResourceTable(
@@ -10,6 +10,7 @@ TABLE = ResourceTable(
         *groups.ROUTES,
         *limits.ROUTES,
         *operators.ROUTES,
+        *stops.ROUTES,
         *requests.ROUTES,
         *attempts.ROUTES,
         *status.ROUTES,

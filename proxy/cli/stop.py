@@ -1,0 +1,78 @@
+"""tollkeeper stop: let no more requests through, at once, of somebody, for something, or at all."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from proxy.cli.settings import config_option, loader
+from proxy.cli.stop_selector import Selector, selector_of, selector_options
+from proxy.core.errors import LedgerError
+
+
+@click.command()
+@selector_options
+@click.option("--cut", is_flag=True, help="Cut off what runs, too; it is settled. Without, it ends by itself.")
+@click.option("--for", "for_", metavar="SPAN", help="End by itself after 30m, 2h, 1d, or at 2027-01-31T08:00.")
+@click.option("--reason", metavar="TEXT", help="What clients are told.")
+@click.option("--list", "lists", is_flag=True, help="Show what is stopped, as tollkeeper stops does.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@config_option
+def stop(
+    for_: str | None,
+    reason: str | None,
+    config_path: Path | None,
+    *,
+    cut: bool,
+    lists: bool,
+    as_json: bool,
+    **named: Any,
+) -> None:
+    """Stop requests: new ones get 503 with the reason, and those that wait too. In force when the command ends.
+
+    It holds until tollkeeper resume, or for as long as --for says, through restarts. Where no proxy runs it holds from
+    the next start on.
+    """
+    from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
+
+    wanted = selector_of(named)
+    if lists:
+        from proxy.cli.stops import show_stops  # noqa: PLC0415
+
+        if wanted is not None or cut or for_ or reason:
+            raise click.UsageError("--list stops nothing: give no other option but --json with it.")
+        show_stops(config_path, as_json=as_json)
+        return
+    if wanted is None:
+        raise click.UsageError("Say what to stop: --user, --group, --token, --preset, --model, --provider or --all.")
+    settings = loader(config_path, {})().settings
+    fields = {"kind": wanted.kind, "subject": wanted.subject, "reason": reason, "cut": cut}
+    with admin_client(settings, "tollkeeper stop") as api:
+        made = api.post("/stops", {**fields, "ends_at": _moment(ZoneInfo(settings.timezone), for_)})
+    _report(wanted, made, as_json=as_json)
+
+
+def _moment(zone: ZoneInfo, text: str | None) -> str | None:
+    """Return a moment ahead as the API takes it."""
+    from proxy.cli.moments import moment_ms  # noqa: PLC0415 - keeps --help quick
+    from proxy.core.clock import SystemClock  # noqa: PLC0415
+    from proxy.web.admin.moment import moment_text  # noqa: PLC0415
+
+    if text is None:
+        return None
+    return moment_text(moment_ms(text, zone, SystemClock().now_ms(), option="--for", ahead=True))
+
+
+def _report(wanted: Selector, made: dict[str, Any], *, as_json: bool) -> None:
+    click.echo(json.dumps(made) if as_json else made["id"])
+    click.echo(f"Stopped: {wanted.what}. It may go on with: tollkeeper resume {made['id']}", err=True)
+    if not made["is_durable"]:
+        click.echo(
+            "It is in force, but the disk refused it, so it would end with the proxy. It is written as soon as the disk"
+            " takes it: free space, then look with: tollkeeper stops",
+            err=True,
+        )
+        sys.exit(LedgerError.exit_code)
