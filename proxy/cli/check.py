@@ -132,7 +132,7 @@ def _prices(settings: "Settings") -> Iterable[Line]:
 
 def _gaps(settings: "Settings") -> Iterable[Line]:
     """Yield whom no limit covers, and which limits cover nobody."""
-    from proxy.cli.user_lists import database_rows  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.stored_rows import database_rows  # noqa: PLC0415 - keeps --help quick
     from proxy.config.overlay import lay_over  # noqa: PLC0415
     from proxy.pipeline.admission.missing_limits import find_missing_limits  # noqa: PLC0415
 

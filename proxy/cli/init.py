@@ -243,9 +243,9 @@ def _settings(folder: Path) -> "Settings":
 
 def _first_token(settings: "Settings", name: str) -> dict[str, Any]:
     from proxy.cli.control_client import operator  # noqa: PLC0415 - as above
-    from proxy.cli.user_lists import all_users  # noqa: PLC0415
+    from proxy.cli.stored_rows import database_rows  # noqa: PLC0415
 
-    known = any(user["name"] == name for user in all_users(settings))  # a ledger that was kept
+    known = any(user["name"] == name for user in database_rows(settings).users)  # a ledger that was kept
     with operator(settings, "tollkeeper init") as do:
         if not known:
             do("users.add", {"name": name})

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
 from proxy.app.rebuild import rebuilt_book
+from proxy.cli.stored_rows import database_rows
+from proxy.config.overlay import lay_over
 from proxy.core.clock import Clock, SystemClock
 from proxy.core.errors import CallerError
 from proxy.pipeline.admission.limiter import MemoryLimiter
@@ -61,6 +63,7 @@ class _Quoting:
 async def explain_offline(settings: "Settings", user: str | None, body: dict[str, Any]) -> dict[str, Any]:
     """Return what POST /admin/v1/explain returns, without the network; raises ApiError, LedgerError."""
     clock = SystemClock()
+    settings = lay_over(settings, database_rows(settings).settings).settings
     zone = ZoneInfo(settings.timezone)
     book, row = _from_ledger(settings, user, zone, clock)
     providers = build_providers(settings, {})

@@ -2,15 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
 
 from proxy.cli.settings import config_option, loader
-
-if TYPE_CHECKING:
-    from proxy.config.schema import Settings
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -34,37 +31,21 @@ def add(
     user: str, name: str | None, expires: str | None, *, trusted: bool, as_json: bool, config_path: Path | None
 ) -> None:
     """Make a further token for a user and print it: the only time that it can be seen."""
-    from proxy.cli.control_client import operator  # noqa: PLC0415 - keeps --help quick
-    from proxy.cli.user_lists import all_users  # noqa: PLC0415
+    from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.users import moment_ahead  # noqa: PLC0415
 
-    settings = loader(config_path, {})().settings
-    expires_ms = _expires_ms(settings, expires)
-    known = next((found for found in all_users(settings) if found["name"] == user), None)
-    with operator(settings, f"tollkeeper tokens add {user}") as do:
-        if known is not None and not known["in_database"]:  # tokens of the database belong to a row of the database
-            do("users.add", {"name": user})
-        token = do("tokens.add", {"user": user, "name": name, "expires_ms": expires_ms, "trusted": trusted})
+    loaded = loader(config_path, {})()
+    expires_at = None if expires is None else moment_ahead(expires, ZoneInfo(loaded.settings.timezone))
+    with admin_client(loaded.settings, f"tollkeeper tokens add {user}", loaded) as api:
+        token = api.post("/tokens", {"user": user, "name": name, "expires_at": expires_at, "trusted": trusted})
     _print_new(token, as_json=as_json)
 
 
-def _expires_ms(settings: "Settings", expires: str | None) -> int | None:
-    from proxy.cli.moments import moment_ms  # noqa: PLC0415 - keeps --help quick
-    from proxy.core.clock import SystemClock  # noqa: PLC0415
-
-    if expires is None:
-        return None
-    now_ms = SystemClock().now_ms()
-    found_ms = moment_ms(expires, ZoneInfo(settings.timezone), now_ms, option="--expires", ahead=True)
-    if found_ms <= now_ms:
-        raise click.BadParameter(f"{expires!r} has passed already.", param_hint="--expires")
-    return found_ms
-
-
 def _print_new(token: dict[str, Any], *, as_json: bool) -> None:
-    from proxy.cli.users import say_token  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.users import older_names, say_token  # noqa: PLC0415 - keeps --help quick
 
     if as_json:
-        click.echo(json.dumps(token))
+        click.echo(json.dumps(older_names(token)))
     else:
         say_token(token["user"], token)
 
@@ -75,13 +56,16 @@ def _print_new(token: dict[str, Any], *, as_json: bool) -> None:
 @config_option
 def list_(user: str | None, *, as_json: bool, config_path: Path | None) -> None:
     """List tokens, of all users or of one, without the tokens themselves."""
+    from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
     from proxy.cli.moments import shown  # noqa: PLC0415
     from proxy.cli.table import print_table  # noqa: PLC0415
-    from proxy.cli.user_lists import all_tokens  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.users import older_names  # noqa: PLC0415
     from proxy.core.clock import SystemClock  # noqa: PLC0415
 
-    settings = loader(config_path, {})().settings
-    found = all_tokens(settings, user)
+    loaded = loader(config_path, {})()
+    settings = loaded.settings
+    with admin_client(settings, "tollkeeper tokens list", loaded) as api:
+        found = [older_names(token) for token in api.pages("/tokens", {"user": user})]
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -120,12 +104,15 @@ def _state(token: dict[str, Any], now_ms: int) -> str:
 @config_option
 def rotate(id_: str, overlap: str, *, as_json: bool, config_path: Path | None) -> None:
     """Replace a token: print a new one with the same name."""
-    from proxy.cli.moments import span_ms  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.admin_client import admin_client, resource_path  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.moments import span_ms  # noqa: PLC0415
 
     overlap_ms = span_ms(overlap)
     if overlap_ms is None:
         raise click.BadParameter(f"{overlap!r} is not a duration. Write 24h or 7d.", param_hint="--overlap")
-    token = _do(config_path, "tokens.rotate", {"id": id_, "overlap_ms": overlap_ms})
+    loaded = loader(config_path, {})()
+    with admin_client(loaded.settings, f"tollkeeper tokens rotate {id_}", loaded) as api:
+        token = api.post(resource_path("tokens", id_, "rotate"), {"overlap_s": overlap_ms // 1000})
     click.echo(
         f"The old token {id_} {f'stays valid for another {overlap}' if overlap_ms else 'is no longer valid'}.", err=True
     )
@@ -137,7 +124,7 @@ def rotate(id_: str, overlap: str, *, as_json: bool, config_path: Path | None) -
 @config_option
 def disable(id_: str, config_path: Path | None) -> None:
     """Refuse a token until it is enabled again."""
-    _do(config_path, "tokens.set", {"id": id_, "changes": {"disabled": True}})
+    _change(config_path, id_, {"disabled": True})
     click.echo(f"Token {id_} is disabled.", err=True)
 
 
@@ -146,8 +133,24 @@ def disable(id_: str, config_path: Path | None) -> None:
 @config_option
 def enable(id_: str, config_path: Path | None) -> None:
     """Re-enable a token."""
-    _do(config_path, "tokens.set", {"id": id_, "changes": {"disabled": False}})
+    _change(config_path, id_, {"disabled": False})
     click.echo(f"Token {id_} is enabled.", err=True)
+
+
+@tokens.command("set")
+@click.argument("id_", metavar="ID")
+@click.option("--expires", help="When the token expires: 30d, 12h, 2027-01-31, 2027-01-31T08:00.")
+@click.option("--no-expiry", is_flag=True, help="It does not expire by itself.")
+@config_option
+def set_(id_: str, expires: str | None, *, no_expiry: bool, config_path: Path | None) -> None:
+    """Change when a token expires."""
+    from proxy.cli.users import moment_ahead  # noqa: PLC0415 - keeps --help quick
+
+    if (expires is None) is not no_expiry:
+        raise click.UsageError("Give --expires WHEN or --no-expiry.")
+    zone = ZoneInfo(loader(config_path, {})().settings.timezone)
+    _change(config_path, id_, {"expires_at": None if expires is None else moment_ahead(expires, zone)})
+    click.echo(f"Token {id_} {'does not expire' if expires is None else f'expires: {expires}'}.", err=True)
 
 
 @tokens.command()
@@ -155,7 +158,7 @@ def enable(id_: str, config_path: Path | None) -> None:
 @config_option
 def trust(id_: str, config_path: Path | None) -> None:
     """Let this token name end users in a header. Each end user has their own limits."""
-    _do(config_path, "tokens.set", {"id": id_, "changes": {"trusted": True}})
+    _change(config_path, id_, {"trusted": True})
     click.echo(f"Token {id_} is trusted: it may name end users.", err=True)
 
 
@@ -164,7 +167,7 @@ def trust(id_: str, config_path: Path | None) -> None:
 @config_option
 def distrust(id_: str, config_path: Path | None) -> None:
     """Ignore whom a token names by header."""
-    _do(config_path, "tokens.set", {"id": id_, "changes": {"trusted": False}})
+    _change(config_path, id_, {"trusted": False})
     click.echo(f"Token {id_} is no longer trusted.", err=True)
 
 
@@ -173,20 +176,17 @@ def distrust(id_: str, config_path: Path | None) -> None:
 @config_option
 def remove(id_: str, config_path: Path | None) -> None:
     """Remove a token for good."""
-    _do(config_path, "tokens.remove", {"id": id_})
+    from proxy.cli.admin_client import admin_client, resource_path  # noqa: PLC0415 - keeps --help quick
+
+    loaded = loader(config_path, {})()
+    with admin_client(loaded.settings, f"tollkeeper tokens remove {id_}", loaded) as api:
+        api.delete(resource_path("tokens", id_))
     click.echo(f"Token {id_} was removed.", err=True)
 
 
-def _do(config_path: Path | None, name: str, fields: dict[str, Any]) -> dict[str, Any]:
-    from proxy.cli.control_client import operator  # noqa: PLC0415 - keeps --help quick
-    from proxy.cli.user_lists import config_tokens  # noqa: PLC0415
+def _change(config_path: Path | None, id_: str, changes: dict[str, Any]) -> None:
+    from proxy.cli.admin_client import admin_client, resource_path  # noqa: PLC0415 - keeps --help quick
 
-    settings = loader(config_path, {})().settings
-    for token in config_tokens(settings):
-        if token["id"] == fields["id"]:
-            raise click.ClickException(
-                f"Token {fields['id']!r} is defined in the configuration: change users.{token['user']} there."
-            )
-    with operator(settings, f"tollkeeper {name.replace('.', ' ')}") as do:
-        result: dict[str, Any] = do(name, fields)
-    return result
+    loaded = loader(config_path, {})()
+    with admin_client(loaded.settings, f"tollkeeper tokens set {id_}", loaded) as api:
+        api.patch(resource_path("tokens", id_), changes)

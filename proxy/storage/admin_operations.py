@@ -163,6 +163,14 @@ def _patch_user(stores: Stores, now_ms: int, actor: Actor, fields: Fields) -> di
     return users.set_user(now_ms, actor, name, changes)
 
 
+def _create_token(stores: Stores, now_ms: int, actor: Actor, fields: Fields) -> dict[str, Any]:
+    """Make a token. is_configured: its user is one of the configuration, who may have no row yet."""
+    if _flag(fields, "is_configured"):
+        stores.users.take_up_user(now_ms, _text(fields, "user"))
+    made: dict[str, Any] = CALLS["tokens.add"](stores, now_ms, actor, fields)
+    return made
+
+
 def _place(fields: Fields) -> LimitPlace:
     return LimitPlace(read_scope(fields.get("scope"), fields.get("name")), tuple(fields["place"]))
 
@@ -183,6 +191,7 @@ CHANGES: Mapping[str, Change] = {
     **CALLS,
     "users.create": _create_user,
     "users.patch": _patch_user,
+    "tokens.create": _create_token,
     "groups.add": lambda stores, now, who, f: stores.groups.add_group(now, who, _text(f, "name"), _settings(f) or {}),
     "groups.set": lambda stores, now, who, f: stores.groups.set_group(now, who, _text(f, "name"), _settings(f) or {}),
     "groups.remove": lambda stores, now, who, f: stores.groups.remove_group(

@@ -38,13 +38,18 @@ def simulator(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def configured(cli: CommandLine, simulator: str) -> CommandLine:
     """Give a command line with a configuration: the simulator as provider, one user in the file."""
-    config = cli.folder / "config.yaml"
+    write_file(cli.folder, simulator)
+    return cli
+
+
+def write_file(folder: Path, provider_url: str, anna: str = "") -> None:
+    """Write a configuration; anna: further settings of its user."""
+    config = folder / "config.yaml"
     config.write_text(
         f"""
-providers: {{openrouter: {{base_url: "{simulator}/api/v1", api_key: sk-or-v1-canary-key}}}}
+providers: {{openrouter: {{base_url: "{provider_url}/api/v1", api_key: sk-or-v1-canary-key}}}}
 groups: {{family: {{}}}}
-users: {{anna: {{token_hash: "sha256:{"0f" * 32}", group: family}}}}
+users: {{anna: {{token_hash: "sha256:{"0f" * 32}", group: family{anna and ", "}{anna}}}}}
 """
     )
     config.chmod(0o600)
-    return cli

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from proxy.web.admin.resources import TABLE
 from tests.support.installation import ADMIN_TOKEN, token_hash_of, token_of
 from tests.support.raw import Answer
 from tests.support.stand import Stand
@@ -47,6 +48,14 @@ async def refused(stand: Stand, method: str, path: str, body: Any = None, **more
 
 async def chat(stand: Stand, token: str, **more: Any) -> Answer:
     return await stand.ask("POST", "/v1/chat/completions", {**CHAT, **more}, token=token)
+
+
+async def test_an_answer_with_a_token_is_not_kept() -> None:
+    made, shown = (TABLE.find("users" if name is None else f"users/{name}") for name in (None, "bo"))
+    assert made is not None
+    assert shown is not None
+    assert made[0]["POST"].shows_secret
+    assert not shown[0]["PATCH"].shows_secret
 
 
 async def test_a_colleague_spends_is_refused_raised_and_goes_on(stand: Stand) -> None:

@@ -5,9 +5,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from proxy.config.overlay import CONFIG
 from proxy.config.schema import Settings
-from proxy.storage.users import no_token
-from proxy.web.admin.moment import Moment, MomentText, moment_ms, moment_text
+from proxy.core.errors import CallerError
+from proxy.storage.users import no_token, no_user
+from proxy.web.admin.moment import Moment, MomentText, check_ahead, moment_ms, moment_text
+from proxy.web.admin.people import read_people
 from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminRequest, AdminRoute, ShownOnce
 
 _OVERLAP_MAX_S = 366 * 86_400
@@ -111,11 +114,26 @@ async def _found(request: AdminRequest) -> dict[str, Any]:
     raise no_token(token_id)
 
 
+async def _stored(request: AdminRequest) -> dict[str, Any]:
+    """Return a token of the database; raises where the file has it."""
+    found = await _found(request)
+    if found["source"] == CONFIG:
+        place = (await read_people(request)).place_of(("users", found["user"]))
+        text = f"Token {found['id']!r} is defined in the configuration ({place}): change users.{found['user']} there."
+        raise CallerError(409, "set_in_file", text, param=f"users.{found['user']}")
+    return found
+
+
 async def _add(request: AdminRequest) -> AdminAnswer:
     body: NewToken = request.body
     expires_ms = moment_ms(body.expires_at)
+    check_ahead(expires_ms, "expires_at", request.now_ms)
+    people = await read_people(request)
+    is_configured = body.user in people.overlay.file.users
+    if not is_configured and body.user not in people.user_rows:
+        raise no_user(body.user)
     fields = {"user": body.user, "name": body.name, "expires_ms": expires_ms, "trusted": body.trusted}
-    return AdminAnswer(_shown(await request.change("tokens.add", fields)))
+    return AdminAnswer(_shown(await request.change("tokens.create", {**fields, "is_configured": is_configured})))
 
 
 async def _set(request: AdminRequest) -> AdminAnswer:
@@ -123,19 +141,23 @@ async def _set(request: AdminRequest) -> AdminAnswer:
     changes = body.model_dump(exclude_unset=True)
     if "expires_at" in changes:
         changes["expires_ms"] = moment_ms(changes.pop("expires_at"))
-    await request.change("tokens.set", {"id": request.path["id"], "changes": changes})
+        check_ahead(changes["expires_ms"], "expires_at", request.now_ms)
+    found = await _stored(request)
+    if changes:
+        await request.change("tokens.set", {"id": found["id"], "changes": changes})
     return AdminAnswer(await _found(request))
 
 
 async def _rotate(request: AdminRequest) -> AdminAnswer:
     body: TokenRotation = request.body
-    fields = {"id": request.path["id"], "overlap_ms": body.overlap_s * 1000}
+    found = await _stored(request)
+    fields = {"id": found["id"], "overlap_ms": body.overlap_s * 1000}
     return AdminAnswer(_shown(await request.change("tokens.rotate", fields)))
 
 
 async def _remove(request: AdminRequest) -> AdminAnswer:
-    found = await _found(request)
-    await request.change("tokens.remove", {"id": request.path["id"]})
+    found = await _stored(request)
+    await request.change("tokens.remove", {"id": found["id"]})
     return AdminAnswer(found)
 
 
