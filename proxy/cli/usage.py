@@ -61,26 +61,6 @@ def _words(by: str) -> tuple[str, ...]:
     return words
 
 
-def _total(rows: "list[SpendingRow]") -> "SpendingRow":
-    from proxy.core.counts import NO_COUNTS  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.reports import SpendingRow  # noqa: PLC0415
-
-    counts = NO_COUNTS
-    for row in rows:
-        counts = counts.plus(row.counts)
-    return SpendingRow(
-        ("total",),
-        sum(row.requests for row in rows),
-        sum(row.errors for row in rows),
-        sum(row.input_tokens for row in rows),
-        sum(row.output_tokens for row in rows),
-        sum(row.cost_pusd for row in rows),
-        sum(row.cached_tokens for row in rows),
-        sum(row.reasoning_tokens for row in rows),
-        counts,
-    )
-
-
 def _money(pusd: int, source: Source) -> dict[str, str]:
     """Return the cost in USD, and in the local currency if that differs, as exact decimal texts."""
     from proxy.core.money import pusd_to_usd  # noqa: PLC0415 - keeps --help quick
@@ -104,13 +84,15 @@ def _parts(row: "SpendingRow") -> dict[str, int]:
 def _document(
     words: tuple[str, ...], rows: "list[SpendingRow]", rest: "UnsettledSum", source: Source
 ) -> dict[str, object]:
+    from proxy.storage.reports import SpendingRow  # noqa: PLC0415 - keeps --help quick
+
     def entry(row: "SpendingRow") -> dict[str, object]:
         return {**_figures(row), **_parts(row), "cost_pusd": row.cost_pusd, **_money(row.cost_pusd, source)}
 
     return {
         "by": words,
         "rows": [{**dict(zip(words, row.key, strict=True)), **entry(row)} for row in rows],
-        "total": entry(_total(rows)),
+        "total": entry(SpendingRow.total(rows)),
         "open": rest.open,
         "pending": rest.pending,
         "flagged": rest.flagged,
@@ -119,8 +101,9 @@ def _document(
 
 def _print_csv(words: tuple[str, ...], rows: "list[SpendingRow]", source: Source) -> None:
     from proxy.storage.export import csv_lines, safe_cell  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.reports import SpendingRow  # noqa: PLC0415 - keeps --help quick
 
-    head = (*words, *_FIGURES, "cost_pusd", *_money(0, source), *_parts(_total([])))
+    head = (*words, *_FIGURES, "cost_pusd", *_money(0, source), *_parts(SpendingRow.total([])))
     lines = [
         (
             *(safe_cell(text) for text in row.key),
@@ -136,11 +119,12 @@ def _print_csv(words: tuple[str, ...], rows: "list[SpendingRow]", source: Source
 
 def _print_table(words: tuple[str, ...], rows: "list[SpendingRow]", source: Source) -> None:
     from proxy.cli.table import print_table  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.reports import SpendingRow  # noqa: PLC0415 - keeps --help quick
 
     if not rows:
         click.echo("Nothing was spent in this time.", err=True)
         return
-    total = _total(rows)
+    total = SpendingRow.total(rows)
     money = tuple(_money(0, source))
     print_table(
         (*words, *_FIGURES, *money),

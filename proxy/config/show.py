@@ -40,6 +40,13 @@ def as_json(loaded: LoadedConfig) -> dict[str, Any]:
     return value
 
 
+def block_json(block: BaseModel) -> dict[str, Any]:
+    """Return one block of settings as JSON values; secrets are ``***``."""
+    value = _plain(block)
+    assert isinstance(value, dict)
+    return value
+
+
 def _leaves(value: Any, path: SettingPath) -> Iterator[tuple[SettingPath, Any]]:
     if isinstance(value, PresetTarget) and value.model_fields_set == {"target"}:  # in its short form
         yield path, value.target

@@ -13,7 +13,7 @@ from proxy.providers.dialect import PreparedBody
 from proxy.providers.key import NO_KEY
 from proxy.providers.openai import OpenAIDialect
 from proxy.providers.provider import ProviderRow
-from proxy.providers.transport.base import Take, TransportError, read_to
+from proxy.providers.transport.base import ConnectionCounts, Take, TransportError, read_to
 from proxy.wire.body import wants_usage
 from proxy.wire.endpoint import Endpoint
 
@@ -87,6 +87,9 @@ class StaticTransport:
                 200, "text/event-stream", _events(found.text, created, with_usage=wants_usage(request))
             )
         return StaticResponse(200, "application/json", orjson.dumps(_whole(found.text, created)))
+
+    def connections(self) -> ConnectionCounts:
+        return ConnectionCounts()
 
     async def close(self) -> None:
         """Do nothing: nothing is open."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from proxy.config.overlay import StoredSettings
-from proxy.core.counts import Counts
+from proxy.core.counts import NO_COUNTS, Counts
 from proxy.core.errors import SetupError
 from proxy.core.money import pusd_to_usd
 from proxy.policy.quota import FineRows, Quota, SettledRow
@@ -61,6 +61,24 @@ class SpendingRow:
     cached_tokens: int
     reasoning_tokens: int
     counts: Counts
+
+    @classmethod
+    def total(cls, rows: "Sequence[SpendingRow]") -> "SpendingRow":
+        """Return the sum of all rows."""
+        counts = NO_COUNTS
+        for row in rows:
+            counts = counts.plus(row.counts)
+        return cls(
+            ("total",),
+            sum(row.requests for row in rows),
+            sum(row.errors for row in rows),
+            sum(row.input_tokens for row in rows),
+            sum(row.output_tokens for row in rows),
+            sum(row.cost_pusd for row in rows),
+            sum(row.cached_tokens for row in rows),
+            sum(row.reasoning_tokens for row in rows),
+            counts,
+        )
 
     @classmethod
     def of_figures(cls, key: tuple[str, ...], figures: Sequence[int]) -> "SpendingRow":
@@ -220,6 +238,10 @@ class LedgerCheck:
 
 class Reports(UserReader, OperatorReader, RequestReports, StopReader, Protocol):
     """What is asked of a ledger by those who do not write to it."""
+
+    def unfinished(self) -> list[UnfinishedRequest]:
+        """Return the requests that are open or pending, oldest first."""
+        ...
 
     def find_post(self, key_hash: bytes, now_ms: int) -> StoredPost | None:
         """Return the POST to the operator's API of the last day that had an Idempotency-Key."""

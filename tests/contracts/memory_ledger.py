@@ -841,6 +841,9 @@ class MemoryReports(MemoryUsers, MemoryRequests):
             preferences=dict(self._store.preferences),
         )
 
+    def unfinished(self) -> list[UnfinishedRequest]:
+        return [booked.unfinished() for booked in self._rows() if not booked.has_ended]
+
     def find_post(self, key_hash: bytes, now_ms: int) -> StoredPost | None:
         found = self._store.posts.get(key_hash)
         return None if found is None or found.at_ms <= now_ms - KEPT_MS else found

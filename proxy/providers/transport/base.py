@@ -9,7 +9,7 @@ import io
 import ssl
 import zlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -39,6 +39,15 @@ class SentHeaders(dict[str, str]):
 
     __slots__ = ("made",)
     made: tuple[str, str, str, bytes]  # method, target and host, and the head of the request up to the body's length
+
+
+class ConnectionCounts(NamedTuple):
+    """Connections of one transport: those open, of these idle, busy with an exchange; and those being opened."""
+
+    open: int = 0
+    idle: int = 0
+    active: int = 0
+    connecting: int = 0
 
 
 NO_CONTENT = "the provider sent keep-alives, but no content within the first-token time-out"
@@ -92,6 +101,10 @@ class Transport(Protocol):
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadlines: Deadlines
     ) -> UpstreamResponse: ...
+
+    def connections(self) -> ConnectionCounts:
+        """Return how many connections there are now."""
+        ...
 
     async def close(self) -> None: ...
 
@@ -284,6 +297,11 @@ class AiohttpTransport:
                 proxy=None if self._proxy is None else self._proxy.url,
                 proxy_headers=self._proxy_headers,
             )
+
+    def connections(self) -> ConnectionCounts:
+        acquired = len(self._connector._acquired)  # noqa: SLF001 - there is no public way to it
+        idle = sum(map(len, self._connector._conns.values()))  # noqa: SLF001
+        return ConnectionCounts(acquired + idle, idle, acquired)
 
     async def close(self) -> None:
         await self._session.close()

@@ -172,6 +172,10 @@ class SqliteReports:
                 alert_rules=list_alert_rules(connection),
             )
 
+    def unfinished(self) -> list[UnfinishedRequest]:
+        with self._snapshot() as connection:
+            return read_unfinished(connection)
+
     def find_post(self, key_hash: bytes, now_ms: int) -> StoredPost | None:
         with self._reader() as connection:
             return find_post(connection, key_hash, now_ms)

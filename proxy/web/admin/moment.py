@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BeforeValidator, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from proxy.core.errors import CallerError
 
@@ -19,10 +19,18 @@ def _text(value: object) -> str:
     raise ValueError("write ISO-8601 with an offset, such as 2027-01-31T08:00:00Z")
 
 
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the year must be from 1 to 9999") from None
+
+
 Moment = Annotated[
     AwareDatetime,
     Field(strict=False, description="ISO-8601 with an offset, such as 2027-01-31T08:00:00Z."),
     BeforeValidator(_text),
+    AfterValidator(_in_utc),
 ]
 
 

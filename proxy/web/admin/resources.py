@@ -1,6 +1,20 @@
 """All resources of the operator's API."""
 
-from proxy.web.admin import attempts, groups, limits, operators, requests, status, stops, tokens, users
+from proxy.web.admin import (
+    attempts,
+    connections,
+    groups,
+    limits,
+    operators,
+    presets,
+    requests,
+    reservations,
+    status,
+    stops,
+    tokens,
+    usage,
+    users,
+)
 from proxy.web.admin.resource_table import ResourceTable
 
 TABLE = ResourceTable(
@@ -14,5 +28,9 @@ TABLE = ResourceTable(
         *requests.ROUTES,
         *attempts.ROUTES,
         *status.ROUTES,
+        *connections.ROUTES,
+        *reservations.ROUTES,
+        *usage.ROUTES,
+        *presets.ROUTES,
     )
 )

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable, Mapping
 
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.transport.base import TransportError
+from proxy.providers.transport.base import ConnectionCounts, TransportError
 from proxy.providers.transport.connect_errors import no_connection, no_tls, refused_by_proxy, timed_out
 from proxy.providers.transport.network import DIRECT, Network, tls_context
 from proxy.providers.transport.pool.addresses import Addresses, connect
@@ -107,6 +107,11 @@ class PooledTransport:
         if authorization is not None:
             headers = {**headers, "Proxy-Authorization": authorization}
         return f"http://{origin.host_header}{target}", headers
+
+    def connections(self) -> ConnectionCounts:
+        if self._origin is None:
+            return ConnectionCounts()
+        return ConnectionCounts(len(self._open), len(self._idle), len(self._active), len(self._connecting))
 
     async def close(self) -> None:
         """End every exchange and connection; returns when the last one is closed."""

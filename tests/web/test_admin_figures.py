@@ -1,0 +1,71 @@
+"""What the operator's API shows of the proxy as it is: connections, reservations, usage, presets."""
+
+import asyncio
+import json
+from typing import Any
+
+from click.testing import CliRunner
+
+from proxy.cli import tollkeeper
+from tests.support.installation import ADMIN_TOKEN
+from tests.support.patience import eventually
+from tests.support.stand import MODEL, Stand
+
+
+async def read(stand: Stand, path: str) -> Any:
+    answer = await stand.ask("GET", f"/admin/v1/{path}", token=ADMIN_TOKEN)
+    assert answer.status == 200, answer.body
+    return answer.json()["data"]
+
+
+async def test_usage_is_what_the_command_line_says(stand: Stand) -> None:
+    for n in range(3):
+        assert (await stand.chat({"max_tokens": 5 + n})).status == 200
+    await stand.settled(3)
+    config = str(stand.folder / "config.yaml")
+    said = await asyncio.to_thread(
+        CliRunner().invoke, tollkeeper, ["usage", "--by", "user,model", "--json", "-c", config]
+    )
+    shown = await read(stand, "usage?by=user,model&user=anna&since=2020-01-01T00:00:00Z")
+    told = json.loads(said.stdout)
+    assert told["total"]["cost_pusd"] > 0
+    for theirs, ours in zip([*told["rows"], told["total"]], [*shown["rows"], shown["total"]], strict=True):
+        parts = ours["parts"]
+        assert {**theirs, **parts, **ours.get("key", {})} == theirs
+        assert {name: theirs[name] for name in ours if name in theirs} == {
+            name: value for name, value in ours.items() if name in theirs
+        }
+    assert (shown["rows"][0]["key"], shown["open"]) == ({"user": "anna", "model": MODEL}, 0)
+    assert (await read(stand, "usage?until=2020-01-01T00:00:00Z"))["rows"] == []
+
+
+async def test_a_request_under_way_is_a_reservation(stand: Stand) -> None:
+    await stand.sim.behave("all", delay_ms=30_000)
+    client = await stand.begin_chat()
+
+    async def seen() -> Any:
+        return await read(stand, "reservations?user=anna&state=open")
+
+    (found,) = await eventually(seen)
+    assert (found["user"], found["model"], found["running"]) == ("anna", MODEL, True)
+    assert found["held_pusd"] > 0
+    assert await read(stand, "reservations?user=nobody") == []
+    (used,) = [one for one in await read(stand, "connections") if one["name"] == "openrouter"]
+    assert used["pool"]["open"] >= used["pool"]["active"] >= 0
+    await client.close()
+
+
+async def test_connections_show_what_failed(stand: Stand) -> None:
+    await stand.sim.behave("all", error="server-error")
+    for _ in range(6):
+        await stand.chat()
+    shown = await read(stand, "connections/openrouter")
+    assert sum(model["errors"] for model in shown["models"]) + shown["breaker"]["errors"] > 0
+    assert [key["name"] for key in shown["keys"]] == ["main"]
+    assert shown["models_listed"] > 0
+
+
+async def test_presets_are_those_in_force(stand: Stand) -> None:
+    assert await read(stand, "presets") == []
+    answer = await stand.ask("GET", "/admin/v1/presets/none", token=ADMIN_TOKEN)
+    assert (answer.status, answer.json()["error"]["code"]) == (404, "not_found")
