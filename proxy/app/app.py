@@ -282,8 +282,8 @@ class App:
     async def _open_limiter(self, settings: Settings) -> Limiter:
         """Rebuild all totals from the ledger; what is open there counts in full from the first moment."""
         zone, now_ms = ZoneInfo(settings.timezone), self._clock.now_ms()
-        quotas = self.live.current.use_case_quotas
-        return self._limiter_over(await asyncio.to_thread(rebuilt_book, self.reports, zone, now_ms, quotas))
+        parts = self._snapshots.limit_parts
+        return self._limiter_over(await asyncio.to_thread(rebuilt_book, self.reports, zone, now_ms, parts))
 
     def _make_deps(self) -> Deps:
         return Deps(

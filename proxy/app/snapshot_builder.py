@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 from proxy.app.rebuild import past_of
 from proxy.app.retire import RetiredProviders, close_all, is_kept
 from proxy.app.storage import Storage
-from proxy.config.overlay import Overlay, lay_over
+from proxy.config.overlay import Overlay, lay_over, stored_user
 from proxy.config.schema import Settings
 from proxy.core.clock import Clock
-from proxy.pipeline.admission.allowance import use_case_quotas
+from proxy.pipeline.admission.allowance import limit_parts, use_case_quotas
 from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.admission.missing_limits import MissingLimit, find_missing_limits
 from proxy.pipeline.identity.directory import Directory, build_directory
@@ -36,12 +36,13 @@ from proxy.providers.key import Key
 from proxy.providers.kinds import Dialects
 from proxy.providers.provider import ProviderRow
 from proxy.storage.labels import labels_of
+from proxy.storage.reports import LimitPart
 
 log = logging.getLogger("tollkeeper.keys")
 
 
 class SnapshotBuilder:
-    """Builds snapshots one after the other; missing_limits are those of the last."""
+    """Builds snapshots one after the other; missing_limits and limit_parts are those of the last."""
 
     def __init__(self, storage: Storage, health: Health, clock: Clock, dialects: Dialects) -> None:
         self._ledger, self._reports = storage
@@ -54,6 +55,7 @@ class SnapshotBuilder:
         self.limiter: Limiter | None = None  # once the totals of quotas have been read at start
         self.missing_limits: tuple[MissingLimit, ...] = ()
         self._told_unopened: frozenset[tuple[str, str, str]] = frozenset()  # keys whose problem is in the log
+        self.limit_parts: tuple[LimitPart, ...] = ()  # of the spending: those that have limits
 
     async def build(self, settings: Settings) -> Snapshot:
         """Return a whole snapshot of the file's settings and what the database lays over them; raises ConfigError."""
@@ -69,14 +71,16 @@ class SnapshotBuilder:
                 overlay, directory, providers, operators
             )  # the last step that may refuse the settings
             pasts = await self._pasts_of_keys(providers.values(), snapshot.zone)
-            await self._open_use_cases(snapshot.use_case_quotas, snapshot.zone)
+            end_users = [stored_user(row).limits for row in rows.users if row["made_by"] is not None]
+            parts = limit_parts(settings, end_users)
+            await self._open_parts(parts, snapshot.zone)
             await self._ledger.set_labels(labels_of(settings), self._clock.now_ms())
             is_built = True
         finally:
             if not is_built:  # close the connections of rows that never were in force
                 await close_all(row for row in providers.values() if not is_kept(row, self._providers))
         self._tell_unopened(rows.keys)
-        self._pasts = pasts
+        self._pasts, self.limit_parts = pasts, parts
         self.missing_limits = find_missing_limits(overlay, rows.users, rows.tokens)
         return snapshot
 
@@ -138,8 +142,8 @@ class SnapshotBuilder:
                 found.append((key, list(map(PastKeyUse._make, past))))
         return found
 
-    async def _open_use_cases(self, quotas: Iterable[str], zone: ZoneInfo) -> None:
-        """Start totals for use cases whose first limit comes with a reload; a start does so for all that have limits.
+    async def _open_parts(self, parts: Iterable[LimitPart], zone: ZoneInfo) -> None:
+        """Start totals for what gets its first limit by a reload: use cases, sets of models. A start does so for all.
 
         From the first moment every admitted request counts, whatever its configuration; then the past is read, without
         what has been counted meanwhile.
@@ -148,12 +152,15 @@ class SnapshotBuilder:
         if limiter is None:
             return
 
-        async def read_past(use_case: str, counted: set[int]) -> tuple[list[SettledRow], list[SettledRow]]:
+        async def read_past(part: LimitPart, counted: set[int]) -> tuple[list[SettledRow], list[SettledRow]]:
             await self._ledger.flush()  # what was let in before is read, so it has to be there
-            return await asyncio.to_thread(past_of, self._reports, use_case, zone, now_ms, counted)
+            return await asyncio.to_thread(past_of, self._reports, part, zone, now_ms, counted)
 
-        for use_case in quotas:
-            await limiter.follow(use_case, partial(read_past, use_case))
+        for part in parts:
+            if part.use_case is None:
+                await limiter.follow_models(part.models, partial(read_past, part))
+            else:
+                await limiter.follow(part.use_case, partial(read_past, part), part.models)
 
 
 def _limited_keys(rows: Iterable[ProviderRow]) -> list[tuple[str, Key]]:

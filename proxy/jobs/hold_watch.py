@@ -77,4 +77,4 @@ class HoldWatch:
             services.look_up_later(request_id)
         else:
             log.warning("hold.without_owner", extra={**extra, "kind": "quota", "then": "ended as its row"})
-            await limiter.settle(request_id, row.state, row.cost_pusd, row.tokens, row.pieces)
+            await limiter.settle(request_id, row.state, row.cost_pusd, row.tokens, row.pieces, row.answer)

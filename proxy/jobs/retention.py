@@ -27,16 +27,16 @@ _DAY_MS = 86_400_000
 
 def configured_quotas(settings: Settings, users: Sequence[Mapping[str, Any]]) -> frozenset[Quota]:
     """Return every limit that applies to anybody. users: rows of storage/users.py, after the configuration's."""
-    quotas: set[Quota] = set(build_allowance(settings, "", None, None).quotas)
+    quotas: set[Quota] = set(build_allowance(settings, "", None, None).all_quotas)
     quotas = {quota for quota in quotas if quota.scope == "all"}
     for group in settings.groups:
-        found = build_allowance(settings, "", group, None).quotas
+        found = build_allowance(settings, "", group, None).all_quotas
         quotas.update(quota for quota in found if quota.scope == f"group:{group}")
     for name, user in settings.users.items():
-        quotas.update(build_allowance(settings, name, user.group, user).quotas)
+        quotas.update(build_allowance(settings, name, user.group, user).all_quotas)
     for row in users:
         if row["name"] not in settings.users:
-            quotas.update(stored_allowance(settings, row).quotas)
+            quotas.update(stored_allowance(settings, row).all_quotas)
     for found in use_case_quotas(settings).values():
         quotas.update(found)
     return frozenset(quotas)

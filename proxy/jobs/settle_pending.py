@@ -14,7 +14,7 @@ from proxy.core.clock import Clock
 from proxy.core.limit_kinds import Pieces
 from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.counters import Counters
-from proxy.pipeline.settlement.end_rows import word
+from proxy.pipeline.settlement.end_rows import other_models, word
 from proxy.pipeline.settlement.overrun import report_overrun
 from proxy.pipeline.settlement.settle import TIMED_OUT, give_up, settle_looked_up, with_request_price
 from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up
@@ -129,7 +129,7 @@ class SettlePending:
 
         def written(error: Exception | None) -> None:
             if error is None:
-                self._limiter.settle(end.id, end.state, end.cost_pusd, end.quota_tokens, end.pieces)
+                self._limiter.settle(end.id, end.state, end.cost_pusd, end.quota_tokens, end.pieces, end.answer)
 
         await self._ledger.end(end, written)
 
@@ -256,6 +256,12 @@ def _end(row: UnfinishedRequest, figures: Sequence[_Figure], now_ms: int) -> Req
     """Return the end of a request's row with the figures that were found; those already known stay."""
     crashed = row.state == "open"
     last, found = row.attempts[-1], figures[-1].found
+    model = row.model or (found.model if found is not None else None) or last.served_model or last.model
+    paid = [
+        f"{attempt.provider}/{attempt.model}"
+        for attempt, figure in zip(row.attempts, figures, strict=True)
+        if figure.part.settlement.state != "released" or attempt is last
+    ]
     end = RequestEnd(
         id=row.id,
         started_ms=row.started_ms,
@@ -263,7 +269,7 @@ def _end(row: UnfinishedRequest, figures: Sequence[_Figure], now_ms: int) -> Req
         group_name=row.group_name,
         use_case=row.use_case,
         finished_ms=row.finished_ms or now_ms,
-        model=row.model or (found.model if found is not None else None) or last.served_model or last.model,
+        model=model,
         provider=last.provider,
         status=row.status or 500,
         finish_reason=row.finish_reason or (word(found.finish_reason) if found is not None else None),
@@ -283,6 +289,8 @@ def _end(row: UnfinishedRequest, figures: Sequence[_Figure], now_ms: int) -> Req
         outcome="ok",
         upstream_status=None,
         served_by=None,
+        other_models=other_models(paid, last.provider, model),
+        groups_above=row.groups_above,
         uncounted_tokens=0,
         attempt_ends=tuple(figure.part.end for figure in figures),
     )

@@ -9,7 +9,7 @@ from proxy.pipeline.downstream import Reply
 from proxy.pipeline.errors import draining
 from proxy.pipeline.failover import find_answer
 from proxy.pipeline.idempotency import idempotency
-from proxy.pipeline.identity.identify import identify, limit_to_use_case
+from proxy.pipeline.identity.identify import identify, limit_to_models, limit_to_use_case
 from proxy.pipeline.identity.provision import provision
 from proxy.pipeline.request.body import body_at_hand, parse_request, receive_body
 from proxy.pipeline.routing.order import order_targets
@@ -55,6 +55,8 @@ async def answer(context: RequestContext, services: Services) -> Reply:
     route = _route_of(context, services)
     if route.use_case is not None:
         limit_to_use_case(context, route.use_case, services)
+    if context.identity.allowance.model_quotas:
+        limit_to_models(context, route, services)
     if context.identity.allowance.has_hard_cost and len(route.targets) > 1:
         route = await keep_bookable(context, route, services)
     route = order_targets(context, route, services)

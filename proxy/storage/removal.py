@@ -27,14 +27,14 @@ def removable(age_ms: int, now_ms: int, zone: ZoneInfo, quotas: Collection[Quota
     fine = fine_rows(now_ms, zone)
     before_ms = min(now_ms - age_ms, fine.since_ms)
     users, groups, held_by = set(), set(), set()
-    for scope, kind, _, window, _ in quotas:
-        if kind == "concurrency":
+    for quota in quotas:
+        if quota.kind == "concurrency":
             continue
-        if window != TOTAL:
-            before_ms = min(before_ms, window_at(window, zone, now_ms).start_ms)
+        if quota.window != TOTAL:
+            before_ms = min(before_ms, window_at(quota.window, zone, now_ms).start_ms)
             continue
-        held_by.add(f"{scope} {kind}/{window}")
-        what, _, name = scope.partition(":")
+        held_by.add(" ".join((f"{quota.scope} {quota.kind}/{quota.window}", *quota.models)))
+        what, _, name = quota.scope.partition(":")
         if what == "user":
             users.add(name)
         elif what == "group":

@@ -14,7 +14,7 @@ from proxy.config.overlay import StoredSettings
 from proxy.core.counts import NO_COUNTS, Counts
 from proxy.core.errors import SetupError
 from proxy.core.money import pusd_to_usd
-from proxy.policy.quota import FineRows, Quota, SettledRow
+from proxy.policy.quota import FineRows, Models, Quota, SettledRow, is_counted
 from proxy.policy.sealing.place import Place
 from proxy.storage.admin_posts import StoredPost
 from proxy.storage.alerts import AlertRows, StoredDelivery
@@ -186,12 +186,28 @@ class QuotaTotals:
     rows: list[SettledRow]
 
 
+class LimitPart(NamedTuple):
+    """A part of what is spent that has totals of its own: under a use case, on a set of models, or both."""
+
+    use_case: str | None = None
+    models: Models = ()
+
+    def holds(self, row: UnfinishedRequest) -> bool:
+        """Return whether an open request is part of it."""
+        if self.use_case is not None and row.use_case != self.use_case:
+            return False
+        return not self.models or is_counted(self.models, row.answer)
+
+
+EVERYTHING = LimitPart()
+
+
 @dataclass(frozen=True, slots=True)
 class QuotaStart:
-    """What the totals of quotas are rebuilt from: of everybody, of use cases, and what holds a reservation."""
+    """What the totals of quotas are rebuilt from: of everything, of parts of it, and what holds a reservation."""
 
     totals: QuotaTotals
-    use_cases: Mapping[str, QuotaTotals]
+    parts: Mapping[LimitPart, QuotaTotals]
     unfinished: list[UnfinishedRequest]
 
 
@@ -306,12 +322,14 @@ class Reports(UserReader, OperatorReader, RequestReports, StopReader, Protocol):
         """Return attempts of the last requests since a time, oldest first."""
         ...
 
-    def quota_start(self, fine: FineRows, use_cases: Collection[str]) -> QuotaStart:
-        """Return what totals are rebuilt from. fine: what is wanted row by row; use_cases: those that have limits."""
+    def quota_start(self, fine: FineRows, parts: Collection[LimitPart]) -> QuotaStart:
+        """Return what totals are rebuilt from. fine: what is wanted row by row; parts: those that have limits."""
         ...
 
-    def quota_past(self, fine: FineRows, use_case: str, known: set[int]) -> tuple[QuotaTotals, list[UnfinishedRequest]]:
-        """Return what was booked under a use case, and what is open there, without the requests in known.
+    def quota_past(
+        self, fine: FineRows, part: LimitPart, known: set[int]
+    ) -> tuple[QuotaTotals, list[UnfinishedRequest]]:
+        """Return what was booked in a part of the spending, and what is open there, without the requests in known.
 
         The event loop may go on adding to known: it is copied once it is settled which rows are seen.
         """

@@ -12,6 +12,7 @@ from proxy.core.counts import Counts
 from proxy.core.limit_kinds import NO_PIECES, counted_pieces
 from proxy.core.text import fit_text
 from proxy.policy.idempotency import EarlierRequest
+from proxy.policy.quota import NOT_KNOWN, ModelAnswer, joined
 
 ID_PREFIX = "req_"
 _COUNTER_BITS = 21  # two million requests in one millisecond; 42 bits of milliseconds last until the year 2109
@@ -54,7 +55,7 @@ def id_number(text: str) -> int | None:
 class OpenRow(NamedTuple):
     """A request before its first byte goes upstream. reserved_pusd None: some target has no known price.
 
-    The fields up to target_model are the columns of statements.OPEN in order; streamed is 0 or 1. pieces: what an
+    The fields up to groups_above are the columns of statements.OPEN in order; streamed is 0 or 1. pieces: what an
     attempt asks for of the kinds of core/limit_kinds.py, PIECES.
     """
 
@@ -75,6 +76,7 @@ class OpenRow(NamedTuple):
     target_provider: str  # of the first attempt, as key and target_model
     key: str
     target_model: str
+    groups_above: str | None = None  # those above group_name, the nearest first, with spaces between them
     pieces: tuple[int, ...] = NO_PIECES
 
 
@@ -153,7 +155,8 @@ class GenerationNote(NamedTuple):
 class RequestEnd(NamedTuple):
     """The end of a request. state is pending, settled or released; cost_pusd None: it cannot be found.
 
-    The fields up to served_by are the columns of statements.END in order; the rest say where the roll-up counts it.
+    The fields up to other_models are the columns of statements.END in order; the rest say where the roll-up counts it.
+    other_models: what besides provider and model may have been paid for, provider/model on a line each.
     attempt_ends: of several attempts the last, and those whose figures came late; a single one is told by outcome,
     upstream_status and served_by.
     """
@@ -180,6 +183,7 @@ class RequestEnd(NamedTuple):
     outcome: str
     upstream_status: int | None
     served_by: str | None
+    other_models: str | None
     started_ms: int
     user: str
     group_name: str | None
@@ -188,6 +192,7 @@ class RequestEnd(NamedTuple):
     attempt_ends: tuple[AttemptEnd, ...]
     counts: Counts | None = None  # None: none was reported
     uncounted_pieces: tuple[int, ...] = NO_PIECES  # what was taken beyond what counts say
+    groups_above: str | None = None
 
     @property
     def quota_tokens(self) -> int:
@@ -198,6 +203,11 @@ class RequestEnd(NamedTuple):
     def pieces(self) -> tuple[int, ...]:
         """Return what limits count of what few requests take."""
         return tuple(map(add, counted_pieces(self.counts), self.uncounted_pieces))
+
+    @property
+    def answer(self) -> ModelAnswer:
+        """Return what decides in which sets of models it counts."""
+        return ModelAnswer(self.provider or "", self.model or "", self.other_models or "")
 
 
 class KeyHashes(NamedTuple):
@@ -223,7 +233,7 @@ row_id = itemgetter(0)  # of OpenRow and RequestEnd
 kind_of = of_end("state", "attempt_ends", "counts", "uncounted_pieces")
 pieces_of = itemgetter(OpenRow._fields.index("pieces"))
 _STARTED_MS = of_end("started_ms")
-_NAMES = of_end("user", "group_name", "model", "provider", "use_case")
+_NAMES = of_end("user", "group_name", "model", "provider", "use_case", "groups_above", "other_models")
 _Amounts = tuple[str | None, int | None, int | None, int | None, int | None, int, int | None]
 _AMOUNTS: Callable[[RequestEnd], _Amounts] = of_end(
     "error",
@@ -242,8 +252,19 @@ def hourly_rows(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
     for end in ends:
         by_row[_STARTED_MS(end) // HOUR_MS, _NAMES(end)].append(_AMOUNTS(end))
     return [
-        (hour * HOUR_MS, user, group or "", model or "", provider or "", use_case or "", len(amounts), *_sums(amounts))
-        for (hour, (user, group, model, provider, use_case)), amounts in by_row.items()
+        (
+            hour * HOUR_MS,
+            user,
+            group or "",
+            model or "",
+            provider or "",
+            use_case or "",
+            above or "",
+            others or "",
+            len(amounts),
+            *_sums(amounts),
+        )
+        for (hour, (user, group, model, provider, use_case, above, others)), amounts in by_row.items()
     ]
 
 
@@ -298,6 +319,7 @@ class RowState(NamedTuple):
     cost_pusd: int | None
     tokens: int
     pieces: tuple[int, ...] = NO_PIECES
+    answer: ModelAnswer = NOT_KNOWN
 
 
 def hourly_counts(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
@@ -357,7 +379,7 @@ class UnfinishedAttempt(NamedTuple):
 
 
 class UnfinishedRequest(NamedTuple):
-    """A request that is open or pending; the fields up to flags are those of statements.UNFINISHED in order."""
+    """A request that is open or pending; the fields up to groups_above are those of statements.UNFINISHED in order."""
 
     id: int
     state: str
@@ -376,6 +398,7 @@ class UnfinishedRequest(NamedTuple):
     duration_ms: int | None
     error: str | None
     flags: str | None
+    groups_above: str | None
     attempts: tuple[UnfinishedAttempt, ...]
     pieces: tuple[int, ...] = NO_PIECES  # that an attempt asks for
 
@@ -401,6 +424,13 @@ class UnfinishedRequest(NamedTuple):
             for attempt, share in zip(self.attempts, self.shares(), strict=False)
         )
         return (self.reserved_pusd or 0) + sum(pusd for pusd in excess if pusd > 0)
+
+    @property
+    def answer(self) -> ModelAnswer:
+        """Return what may be paid for: the target of each attempt, and what is known to have answered the last."""
+        last = self.attempts[-1]
+        model = self.model or last.served_model or last.model
+        return ModelAnswer(last.provider, model, joined(f"{one.provider}/{one.model}" for one in self.attempts))
 
     @property
     def held_pieces(self) -> tuple[int, ...]:

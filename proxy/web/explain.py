@@ -14,7 +14,7 @@ from proxy.pipeline.admission.reserve import quote
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.identity.authenticate import identify
-from proxy.pipeline.identity.identify import limited
+from proxy.pipeline.identity.identify import limited, limited_to
 from proxy.pipeline.identity.user_lookup import group_of, stored_allowance
 from proxy.pipeline.request.body import read_body
 from proxy.pipeline.routing.order import ordered_targets
@@ -120,6 +120,7 @@ async def explained(
     planned = plan_route(context.body, context.identity, snapshot.routes, asked_use_case, context.endpoint)
     if planned.use_case is not None:
         context.identity = limited(context.identity, planned.use_case, snapshot)
+    context.identity = limited_to(context.identity, planned)
     identity = context.identity
     left_out: tuple[ExcludedTarget, ...] = ()
     if identity.allowance.has_hard_cost:

@@ -143,6 +143,7 @@ class Till:
             outcome="ok",
             upstream_status=200,
             served_by="Bench",
+            other_models=None,
             started_ms=row.started_ms,
             user=row.user,
             group_name=row.group_name,

@@ -23,7 +23,7 @@ from proxy.core.inline_future import InlineFuture
 from proxy.core.secret import Secret
 from proxy.core.user_token import new_token, token_hash
 from proxy.policy.idempotency import EarlierRequest
-from proxy.policy.quota import FineRows, Quota, SettledRow
+from proxy.policy.quota import FineRows, Quota, SettledRow, is_counted
 from proxy.policy.quota.window import window_bounds
 from proxy.policy.sealing.place import Place
 from proxy.policy.stop import Stop
@@ -42,10 +42,12 @@ from proxy.storage.provider_keys import place_of
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.removal import RemovalPlan, removable
 from proxy.storage.reports import (
+    EVERYTHING,
     BackupError,
     BackupResult,
     DirectoryRows,
     LedgerCheck,
+    LimitPart,
     ModelUsage,
     OwnAttempt,
     OwnRequest,
@@ -132,15 +134,29 @@ class Booked:
             duration_ms=None if end is None else end.duration_ms,
             error=None if end is None else end.error,
             flags=None if end is None else end.flags,
+            groups_above=row.groups_above,
             attempts=tuple(self.attempts),
             pieces=row.pieces,
         )
+
+    def is_in(self, part: LimitPart) -> bool:
+        """Return whether a request that has ended is in a part of the spending."""
+        assert self.end is not None
+        is_named = part.use_case in (None, self.row.use_case)
+        return is_named and (not part.models or is_counted(part.models, self.end.answer))
 
     def settled(self) -> SettledRow:
         row, end = self.row, self.end
         assert end is not None
         return SettledRow(
-            row.started_ms, row.user, row.group_name, self.cost_pusd, end.quota_tokens, 1, tuple(end.pieces)
+            row.started_ms,
+            row.user,
+            row.group_name,
+            self.cost_pusd,
+            end.quota_tokens,
+            1,
+            tuple(end.pieces),
+            row.groups_above,
         )
 
 
@@ -611,7 +627,7 @@ class MemoryLedger:
         end = booked.end
         if end is None:
             return RowState("open", None, 0)
-        return RowState(end.state, end.cost_pusd, end.quota_tokens, tuple(end.pieces))
+        return RowState(end.state, end.cost_pusd, end.quota_tokens, tuple(end.pieces), end.answer)
 
     async def find_key(self, key_hash: bytes, since_id: int) -> StoredKey | None:
         self._check()
@@ -803,23 +819,25 @@ class MemoryReports(MemoryUsers, MemoryRequests):
             if one.outcome != "open"
         ]
 
-    def _totals(self, use_case: str | None, without: Collection[int] = ()) -> QuotaTotals:
+    def _totals(self, part: LimitPart, without: Collection[int] = ()) -> QuotaTotals:
         rows = [
             booked.settled()
             for booked in self._rows()
-            if booked.has_ended and use_case in (None, booked.row.use_case) and booked.row.id not in without
+            if booked.has_ended and booked.is_in(part) and booked.row.id not in without
         ]
         return QuotaTotals([], rows)
 
-    def quota_start(self, fine: FineRows, use_cases: Collection[str]) -> QuotaStart:
+    def quota_start(self, fine: FineRows, parts: Collection[LimitPart]) -> QuotaStart:
         assert fine.since_ms > 0
         unfinished = [booked.unfinished() for booked in self._rows() if not booked.has_ended]
-        return QuotaStart(self._totals(None), {name: self._totals(name) for name in use_cases}, unfinished)
+        return QuotaStart(self._totals(EVERYTHING), {part: self._totals(part) for part in parts}, unfinished)
 
-    def quota_past(self, fine: FineRows, use_case: str, known: set[int]) -> tuple[QuotaTotals, list[UnfinishedRequest]]:
+    def quota_past(
+        self, fine: FineRows, part: LimitPart, known: set[int]
+    ) -> tuple[QuotaTotals, list[UnfinishedRequest]]:
         assert fine.since_ms > 0
-        rows = [booked for booked in self._rows() if booked.row.use_case == use_case and booked.row.id not in known]
-        return self._totals(use_case, known), [booked.unfinished() for booked in rows if not booked.has_ended]
+        left = [booked.unfinished() for booked in self._rows() if not booked.has_ended and booked.row.id not in known]
+        return self._totals(part, known), [row for row in left if part.holds(row)]
 
     def directory(self) -> DirectoryRows:
         stores = MemoryStores(self._store)

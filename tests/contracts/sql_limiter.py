@@ -15,7 +15,24 @@ from zoneinfo import ZoneInfo
 from proxy.core.latch import Latch
 from proxy.core.limit_kinds import BY_NAME, COUNTED, NO_PIECES
 from proxy.pipeline.admission.limiter import ReadPast
-from proxy.policy.quota import Amounts, CountedLimit, LimitExceeded, LimitRow, Quota, refusal_order, use_case_scope
+from proxy.policy.quota import (
+    NOT_KNOWN,
+    Amounts,
+    CountedLimit,
+    LimitExceeded,
+    LimitRow,
+    ModelAnswer,
+    Models,
+    Quota,
+    is_counted,
+    may_serve,
+    refusal_order,
+    scopes_of,
+    set_scope,
+    use_case_scope,
+)
+from proxy.policy.quota.book import Targets
+from proxy.policy.quota.model_set import models_of
 from proxy.policy.quota.window import window_at
 
 T = TypeVar("T")
@@ -25,6 +42,7 @@ CREATE TABLE taken (id INTEGER, scope TEXT, at_ms INTEGER, amounts TEXT, state T
 CREATE INDEX taken_scope ON taken (scope, at_ms);
 CREATE INDEX taken_id ON taken (id);
 CREATE TABLE kept (scope TEXT PRIMARY KEY);
+CREATE TABLE sets (models TEXT PRIMARY KEY);
 """
 _LATEST_MS = 1 << 60
 
@@ -40,6 +58,8 @@ class SqlLimiter:
             self._connection.executescript(_SCHEMA)
         self._holds: dict[int, tuple[tuple[str, ...], int]] = {}  # what is open: its scopes, and what it holds
         self._kept = {scope for (scope,) in self._connection.execute("SELECT scope FROM kept")}
+        sets = self._connection.execute("SELECT models FROM sets ORDER BY rowid").fetchall()
+        self.model_sets: tuple[Models, ...] = tuple(tuple(json.loads(models)) for (models,) in sets)
         self._waiting: set[Latch] = set()
         self._tasks: set[asyncio.Future[Any]] = set()
         self._known: dict[Quota, LimitRow] = {}
@@ -126,16 +146,35 @@ class SqlLimiter:
         return self.add_excess(id_, max(0, cost_pusd - self.held_pusd(id_)))
 
     def settle(
-        self, id_: int, state: str, cost_pusd: int | None, tokens: int, pieces: tuple[int, ...] = NO_PIECES
+        self,
+        id_: int,
+        state: str,
+        cost_pusd: int | None,
+        tokens: int,
+        pieces: tuple[int, ...] = NO_PIECES,
+        answer: ModelAnswer = NOT_KNOWN,
     ) -> Awaitable[None]:
         if state == "pending":
             query = "UPDATE taken SET running = 0 WHERE id = ?"
             return self._then_wake(self._start(lambda: self._run(query, (id_,))))
-        self._holds.pop(id_)
+        scopes, _ = self._holds.pop(id_)
+        others = [scope for scope in scopes if (models := models_of(scope)) and not is_counted(models, answer)]
+        held = {models_of(scope) for scope in scopes}
+        sets = [models for models in self.model_sets if models not in held and is_counted(models, answer)]
+        more = [set_scope(scope, models) for models in sets for scope in scopes if not models_of(scope)]
+        more = [scope for scope in more if not scope.startswith("use_case:") or scope in self._kept]
         counted = (cost_pusd or 0, tokens, *pieces) if state == "settled" else (0, 0, *NO_PIECES)
         amounts = json.dumps([*counted[:2], 1, *counted[2:]])
-        query = "UPDATE taken SET running = 0, state = 'settled', amounts = ? WHERE id = ?"
-        return self._then_wake(self._start(lambda: self._run(query, (amounts, id_))))
+
+        def work() -> None:
+            for scope in more:
+                query = "INSERT INTO taken SELECT id, ?, at_ms, amounts, state, 0 FROM taken WHERE id = ? LIMIT 1"
+                self._run(query, (scope, id_))
+            for scope in others:
+                self._run("DELETE FROM taken WHERE id = ? AND scope = ?", (id_, scope))
+            self._run("UPDATE taken SET running = 0, state = 'settled', amounts = ? WHERE id = ?", (amounts, id_))
+
+        return self._then_wake(self._start(work))
 
     def release(self, id_: int) -> Awaitable[None]:
         self._holds.pop(id_)
@@ -163,8 +202,8 @@ class SqlLimiter:
     def limits(self, quotas: Sequence[Quota], now_ms: int) -> Awaitable[list[LimitRow]]:
         return self._start(lambda: [self._row(quota, now_ms) for quota in sorted(quotas, key=refusal_order)])
 
-    async def follow(self, use_case: str, read_past: ReadPast) -> None:
-        scope = use_case_scope(use_case)
+    async def follow(self, use_case: str, read_past: ReadPast, models: Models = ()) -> None:
+        scope = set_scope(use_case_scope(use_case), models)
         if scope in self._kept:
             return
         self._kept.add(scope)
@@ -175,6 +214,21 @@ class SqlLimiter:
             for row in (*hours, *rows):
                 amounts = json.dumps([row.cost_pusd, row.tokens, row.requests, *row.pieces])
                 self._run("INSERT INTO taken VALUES (NULL, ?, ?, ?, 'settled', 0)", (scope, row.at_ms, amounts))
+
+        await self._start(work)
+
+    async def follow_models(self, models: Models, read_past: ReadPast) -> None:
+        if models in self.model_sets:
+            return
+        self.model_sets = (*self.model_sets, models)
+        hours, rows = await read_past(set())
+
+        def work() -> None:
+            self._run("INSERT INTO sets VALUES (?)", (json.dumps(models),))
+            for row in (*hours, *rows):
+                amounts = json.dumps([row.cost_pusd, row.tokens, row.requests, *row.pieces])
+                for scope in scopes_of(row.user, row.group, None, row.above, models):
+                    self._run("INSERT INTO taken VALUES (NULL, ?, ?, ?, 'settled', 0)", (scope, row.at_ms, amounts))
 
         await self._start(work)
 
@@ -198,6 +252,11 @@ class SqlLimiter:
     def scopes_with(self, scopes: tuple[str, ...], use_case: str) -> tuple[str, ...]:
         scope = use_case_scope(use_case)
         return (*scopes, scope) if scope in self._kept and scope not in scopes else scopes
+
+    def with_models(self, scopes: tuple[str, ...], targets: Targets) -> tuple[str, ...]:
+        sets = [models for models in self.model_sets if any(may_serve(models, *target) for target in targets)]
+        more = [set_scope(scope, models) for models in sets for scope in scopes]
+        return (*scopes, *[scope for scope in more if not scope.startswith("use_case:") or scope in self._kept])
 
     def open_ids(self) -> Collection[int]:
         return set(self._holds)
@@ -226,7 +285,7 @@ class SqlLimiter:
         """Return what was used in the window of a limit, what is held there, and when the window ends."""
         if not quota.window:
             query = "SELECT count(*) FROM taken WHERE scope = ? AND running"
-            return 0, self._connection.execute(query, (quota.scope,)).fetchone()[0], None
+            return 0, self._connection.execute(query, (quota.counted_in,)).fetchone()[0], None
         place = next(place for place, kind in enumerate(COUNTED) if kind.name == quota.kind)
         window = window_at(quota.window, self._zone, now_ms)
         query = (
@@ -235,14 +294,14 @@ class SqlLimiter:
             " FROM taken WHERE scope = ? AND at_ms >= ? AND at_ms < ?"
         )
         until_ms = _LATEST_MS if window.end_ms is None else window.end_ms
-        used, held = self._connection.execute(query, (quota.scope, window.start_ms, until_ms)).fetchone()
+        used, held = self._connection.execute(query, (quota.counted_in, window.start_ms, until_ms)).fetchone()
         return used, held, window.end_ms
 
     def _row(self, quota: Quota, now_ms: int) -> LimitRow:
         used, held, resets_at_ms = self._sums(quota, now_ms)
         left = max(0, quota.amount - used - held)
-        scope, kind, amount, window, mode = quota
-        return LimitRow(scope, kind, window, mode, amount, used, held, left, resets_at_ms)
+        scope, kind, amount, window, mode, models, _ = quota
+        return LimitRow(scope, kind, window, mode, amount, used, held, left, resets_at_ms, models)
 
     def _refusals(self, quotas: Sequence[Quota], now_ms: int, amounts: Amounts, *, is_new: bool) -> list[LimitExceeded]:
         refusals = (self._refusal(quota, now_ms, amounts, is_new=is_new) for quota in quotas)

@@ -14,14 +14,14 @@ from proxy.app.rebuild import past_of, rebuilt_book
 from proxy.app.storage import Storage
 from proxy.policy.alerts.alert_message import AlertMessage
 from proxy.policy.alerts.alert_state import AlertState
-from proxy.policy.quota import Quota
+from proxy.policy.quota import NOT_KNOWN, Quota
 from proxy.storage.alerts import AlertNote, AlertNotes, DeliveryNote, SampleNote, StateNote
 from proxy.storage.audit import Actor
 from proxy.storage.export import Selection
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import EndedTwiceError, Ledger, LedgerUnavailableError
 from proxy.storage.refusals import RefusalRow
-from proxy.storage.reports import BackupError
+from proxy.storage.reports import BackupError, LimitPart
 from proxy.storage.rows import HOUR_MS, KeyHashes, OpenRow, Reserved, id_text
 from proxy.storage.sqlite.ledger import open_ledger
 from proxy.storage.sqlite.reports import SqliteReports
@@ -74,11 +74,12 @@ async def test_a_request_ends_exactly_once(opened: OpenNew) -> None:
     told: list[Exception | None] = []
     async with opened() as (ledger, reports):
         row = await begun(ledger)
-        assert await ledger.state(row.id) == ("open", None, 0, (0,))
-        await ledger.end(request_end(row), told.append)
+        assert await ledger.state(row.id) == ("open", None, 0, (0,), NOT_KNOWN)
+        ended = request_end(row)
+        await ledger.end(ended, told.append)
         with pytest.raises(EndedTwiceError):
             await ledger.end(request_end(row, cost_pusd=1), told.append)
-        assert await ledger.state(row.id) == ("settled", 700, 8, (0,))
+        assert await ledger.state(row.id) == ("settled", 700, 8, (0,), ended.answer)
         assert await ledger.state(row.id + 1) is None
         assert reports.spent_since("anna", [0]) == [700]
     assert told[0] is None
@@ -345,7 +346,7 @@ async def test_totals_of_quotas_are_rebuilt(opened: OpenNew) -> None:
         old = await done(ledger, use_case="sms", cost_pusd=100)
         await done(ledger, started_ms=now_ms, cost_pusd=1000)
         held = await begun(ledger, started_ms=now_ms, use_case="sms", reserved_pusd=5000, reserved_tokens=11)
-        book = rebuilt_book(reports, UTC, now_ms, ["sms"])
+        book = rebuilt_book(reports, UTC, now_ms, [LimitPart("sms")])
         found = {(row.kind, row.window): (row.used, row.reserved) for row in book.limits_view(quotas, now_ms)}
         assert found == {
             ("cost", "day"): (1000, 5000),
@@ -358,7 +359,7 @@ async def test_totals_of_quotas_are_rebuilt(opened: OpenNew) -> None:
         [sms] = book.limits_view([Quota("use_case:sms", "cost", 10**9, "total")], now_ms)
         assert (sms.used, sms.reserved) == (100, 5000)
         for known, total in (({0}, 5100), ({held.id}, 100)):
-            hours, rows = past_of(reports, "sms", UTC, now_ms, known)
+            hours, rows = past_of(reports, LimitPart("sms"), UTC, now_ms, known)
             assert sum(row.cost_pusd for row in (*hours, *rows)) == total
         assert old.id < held.id
 

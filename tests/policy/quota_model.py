@@ -11,14 +11,18 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from proxy.core.limit_kinds import NO_PIECES
 from proxy.policy.quota import (
+    NOT_KNOWN,
     Amounts,
     Hold,
     LimitExceeded,
+    ModelAnswer,
     Quota,
     QuotaBook,
     SettledRow,
     fine_rows,
+    joined,
     refusal_order,
     scopes_of,
 )
@@ -26,7 +30,11 @@ from proxy.policy.quota.window import HOUR_MS, MINUTE_MS, rolling_hours
 
 ZONES = ("UTC", "Europe/Stockholm", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe")
 USERS = (("anna", "family"), ("ben", "family"), ("ci", None))
-SCOPES = ("user:anna", "user:ben", "user:ci", "group:family", "all")
+SCOPES = ("user:anna", "user:ben", "user:ci", "group:family", "group:home", "group:town", "group:abroad", "all")
+ABOVE = ("home town", "home town", "abroad", None)  # what may be above the family
+MODELS = ("a/one", "a/two", "b/one")
+SETS = {("a/*",): {"a/one", "a/two"}, ("*/one",): {"a/one", "b/one"}, ("b/one", "b/two"): {"b/one"}}
+"""Sets of models by their patterns, and what is in them, worked out by hand."""
 WINDOWS = ("minute", "hour", "day", "week", "month", "total", "3h", "2d", "30d")
 START_MS = 1_792_900_000_000  # five days before European clocks go back
 DAY_MS = 24 * HOUR_MS
@@ -50,9 +58,29 @@ class Row:
     running: bool = True
     excess_pusd: int = 0
     keys: dict[str, object] = field(default_factory=dict)
+    above: str | None = None
+    models: tuple[str, ...] = MODELS[:1]  # that may answer, or that may be paid for
+    asked: tuple[str, ...] = MODELS[:1]
 
     def scopes(self) -> tuple[str, ...]:
-        return scopes_of(self.user, self.group)
+        return scopes_of(self.user, self.group, None, self.above)
+
+    def is_in(self, quota: Quota) -> bool:
+        """Tell whether a limit counts it."""
+        named = self.scopes()
+        is_of_models = not quota.models or not self.models or bool(SETS[quota.models] & {*self.models})
+        return quota.scope in named and is_of_models
+
+    def was_expected_in(self, quota: Quota) -> bool:
+        """Tell whether it was held against a limit: what answered by surprise is not, and may pass it."""
+        return not quota.models or bool(SETS[quota.models] & {*self.asked})
+
+    def answer(self) -> ModelAnswer:
+        """Give what decides in which sets it counts."""
+        if not self.models:
+            return NOT_KNOWN
+        provider, _, model = self.models[0].partition("/")
+        return ModelAnswer(provider, model, joined(self.models[1:]))
 
 
 class Tally(NamedTuple):
@@ -76,29 +104,35 @@ class World:
         self.now_ms = start_ms
         self.latest_ms = start_ms
         self.exact_from_ms = 0  # before it the book may count too much: minutes were folded into hours
-        self.book = QuotaBook(self.zone)
+        self.book = self._empty()
+        self.above: str | None = ABOVE[0]
         self.rows: dict[int, Row] = {}
         self.admitted = self.refused = self.crashes = self.clock_steps = 0
 
     # What happens
 
-    def request(self, user: tuple[str, str | None], cost_pusd: int, tokens: int) -> int | None:
+    def request(
+        self, user: tuple[str, str | None], cost_pusd: int, tokens: int, models: tuple[str, ...] = MODELS[:1]
+    ) -> int | None:
         name, group = user
-        scopes = scopes_of(name, group)
-        quotas = [q for q in self.quotas if q.scope in scopes]
+        row = Row(len(self.rows), name, group, self.now_ms, cost_pusd, tokens)
+        row.above, row.models, row.asked = self.above if group is not None else None, models, models
+        places = tuple((provider, model) for provider, _, model in (one.partition("/") for one in models))
+        scopes = self.book.with_models(row.scopes(), places)
+        quotas = [q for q in self.quotas if row.is_in(q)]
         amounts = Amounts(cost_pusd, tokens, 1, cost_pusd // 2, tokens // 2)
         request_id = len(self.rows)
         self._checked()
         answer = self.book.check_and_reserve(request_id, scopes, self.now_ms, amounts, quotas)
         if self._agrees(answer, self.now_ms, amounts, quotas, new=True):
-            self.rows[request_id] = Row(request_id, name, group, self.now_ms, cost_pusd, tokens)
+            self.rows[request_id] = row
             self.admitted += 1
             return request_id
         self.refused += 1
         return None
 
     def extend(self, row: Row, cost_pusd: int, tokens: int, *, is_written: bool = True) -> None:
-        quotas = [q for q in self.quotas if q.scope in row.scopes()]
+        quotas = [q for q in self.quotas if row.is_in(q)]
         amounts = Amounts(cost_pusd, tokens, 0, cost_pusd, tokens)
         answer = self.book.extend(row.id, amounts, quotas)
         if not self._agrees(answer, row.at_ms, amounts, quotas, new=False):
@@ -109,16 +143,19 @@ class World:
             row.reserved_pusd += cost_pusd
             row.reserved_tokens += tokens
 
-    def settle(self, row: Row, cost_pusd: int, tokens: int) -> None:
+    def settle(self, row: Row, cost_pusd: int, tokens: int, models: tuple[str, ...] | None = None) -> None:
+        """End a request; models: those that may have been paid for, none where that is not known."""
         if cost_pusd > row.reserved_pusd:
             row.excess_pusd = cost_pusd - row.reserved_pusd
             self.book.note_excess(row.id, row.excess_pusd)
         row.state, row.cost_pusd, row.tokens, row.running = "settled", cost_pusd, tokens, False
-        self.book.settle(row.id, cost_pusd, tokens)
+        if models is not None:
+            row.models = models
+        self.book.settle(row.id, cost_pusd, tokens, NO_PIECES, row.answer())
 
     def release(self, row: Row, *, counts: bool) -> None:
         row.state, row.counts, row.running = "released", int(counts), False
-        self.book.release(row.id, counts=counts)
+        self.book.release(row.id, row.answer(), counts=counts)
 
     def hang_up(self, row: Row) -> None:
         row.running = False
@@ -139,24 +176,37 @@ class World:
         self.crashes += 1
         fine = fine_rows(self.now_ms, self.zone)
         before = self.book.limits_view(self.quotas, self.now_ms)
-        book = QuotaBook(self.zone)
+        book = self._empty()
         ended = [row for row in self.rows.values() if row.state != "open"]
-        rows = [SettledRow(r.at_ms, r.user, r.group, r.cost_pusd, r.tokens, r.counts) for r in ended]
+        rows = _settled(ended)
         book.load_rows(row for row in rows if fine.covers(row.at_ms))
         book.load_hours(_by_hour([row for row in rows if not fine.covers(row.at_ms)]))
+        for patterns, inside in SETS.items():
+            rows = _settled([row for row in ended if not row.models or inside & {*row.models}])
+            hours = _by_hour([row for row in rows if not fine.covers(row.at_ms)])
+            book.load_models(patterns, hours, [row for row in rows if fine.covers(row.at_ms)])
         running = 0
         for row in self.rows.values():
             if row.state == "open":
                 running += row.running
                 row.running = False
-                book.load_open(row.id, row.scopes(), row.at_ms, row.reserved_pusd, row.reserved_tokens)
+                scopes = book.with_answer(row.scopes(), row.answer())
+                book.load_open(row.id, scopes, row.at_ms, row.reserved_pusd, row.reserved_tokens)
         self.book = book
         exact = self.now_ms >= self.exact_from_ms
         self.exact_from_ms = fine.since_ms + HOUR_MS
         after = book.limits_view(self.quotas, self.now_ms)
         if exact:
-            lasting = [row[:-1] for row in before if row.kind != "concurrency"]
-            assert [row[:-1] for row in after if row.kind != "concurrency"] == lasting
+            lasting = [row._replace(resets_at_ms=None) for row in before if row.kind != "concurrency"]
+            assert [row._replace(resets_at_ms=None) for row in after if row.kind != "concurrency"] == lasting
+
+    def _empty(self) -> QuotaBook:
+        """Give a book that keeps totals of all sets."""
+        book = QuotaBook(self.zone)
+        for patterns in SETS:
+            book.open_models(patterns)
+            book.load_models(patterns, (), ())
+        return book
 
     # What must hold
 
@@ -164,7 +214,7 @@ class World:
         """Hold all figures of the book against sums over all rows."""
         exact = self.now_ms >= self.exact_from_ms
         for view in self.book.limits_view(self.quotas, self.now_ms):
-            quota = Quota(view.scope, view.kind, view.limit, view.window, view.mode)
+            quota = Quota(view.scope, view.kind, view.limit, view.window, view.mode, view.models)
             used, reserved = self._sums(quota, self.now_ms)
             if exact or quota.window not in ("minute", "hour"):
                 assert (view.used, view.reserved) == (used, reserved), quota
@@ -187,7 +237,7 @@ class World:
         for quota in self.quotas:
             if quota.kind != "cost" or quota.mode != "hard":
                 continue
-            rows = [r for r in self.rows.values() if quota.scope in r.scopes()]
+            rows = [r for r in self.rows.values() if r.is_in(quota) and r.was_expected_in(quota)]
             for at_ms in {r.at_ms for r in rows}:
                 inside = [r for r in rows if self._inside(r, quota.window, at_ms, closed=True)]
                 explained = sum(r.excess_pusd for r in inside)
@@ -241,7 +291,7 @@ class World:
     def _sums(self, quota: Quota, at_ms: int) -> tuple[int, int]:
         used = reserved = 0
         for row in self.rows.values():
-            if quota.scope not in row.scopes():
+            if not row.is_in(quota):
                 continue
             if quota.kind == "concurrency":
                 reserved += row.running
@@ -281,28 +331,36 @@ def _period(window: str, zone: ZoneInfo, at_ms: int) -> object:
     return local.isocalendar()[:2] if window == "week" else (local.year, local.month)
 
 
-def _identity(quota: Quota) -> tuple[str, str, str, str]:
-    return quota.scope, quota.kind, quota.window, quota.mode
+def _identity(quota: Quota) -> tuple[object, ...]:
+    return quota.scope, quota.kind, quota.window, quota.mode, quota.models
+
+
+def _settled(rows: list[Row]) -> list[SettledRow]:
+    return [SettledRow(r.at_ms, r.user, r.group, r.cost_pusd, r.tokens, r.counts, NO_PIECES, r.above) for r in rows]
 
 
 def _by_hour(rows: list[SettledRow]) -> list[SettledRow]:
-    hours: dict[tuple[int, str, str | None], list[int]] = {}
+    hours: dict[tuple[int, str, str | None, str | None], list[int]] = {}
     for row in rows:
-        total = hours.setdefault((row.at_ms // HOUR_MS * HOUR_MS, row.user, row.group), [0, 0, 0])
+        total = hours.setdefault((row.at_ms // HOUR_MS * HOUR_MS, row.user, row.group, row.above), [0, 0, 0])
         for index, amount in enumerate((row.cost_pusd, row.tokens, row.requests)):
             total[index] += amount
-    return [SettledRow(*key, cost, tokens, requests) for key, (cost, tokens, requests) in hours.items()]
+    return [
+        SettledRow(at_ms, user, group, cost, tokens, requests, NO_PIECES, above)
+        for (at_ms, user, group, above), (cost, tokens, requests) in hours.items()
+    ]
 
 
 def random_quotas(dice: random.Random) -> list[Quota]:
     """Draw a few limits on nested scopes, tight enough to be reached."""
-    quotas: dict[tuple[str, str, str, str], Quota] = {}
-    for _ in range(dice.randint(1, 6)):
+    quotas: dict[tuple[object, ...], Quota] = {}
+    for _ in range(dice.randint(1, 8)):
         kind = dice.choice(("cost", "cost", "cost", "tokens", "requests", "concurrency"))
         window = "" if kind == "concurrency" else dice.choice(WINDOWS)
         amount = {"cost": 3000, "tokens": 3000, "requests": 40, "concurrency": 8}[kind]
         mode = dice.choice(("hard", "hard", "hard", "soft")) if kind != "concurrency" else "hard"
-        quota = Quota(dice.choice(SCOPES), kind, dice.randint(1, amount), window, mode)  # type: ignore[arg-type]
+        models = dice.choice((*SETS, (), (), ()))
+        quota = Quota(dice.choice(SCOPES), kind, dice.randint(1, amount), window, mode, models)  # type: ignore[arg-type]
         quotas[_identity(quota)] = quota
     return list(quotas.values())
 
@@ -325,7 +383,8 @@ def operate(world: World, dice: random.Random, price_factor: int) -> None:
     kind = dice.random()
     if kind < 0.5 or not world.rows:
         cost = dice.choice((0, dice.randint(1, 100), dice.randint(1, 900))) * price_factor
-        world.request(dice.choice(USERS), cost, dice.randint(0, 400))
+        models = tuple(dice.sample(MODELS, dice.choice((1, 1, 2, 3))))
+        world.request(dice.choice(USERS), cost, dice.randint(0, 400), models)
     elif kind < 0.78 and open_rows:
         row = dice.choice(open_rows)
         if dice.random() < 0.15:
@@ -333,14 +392,17 @@ def operate(world: World, dice: random.Random, price_factor: int) -> None:
         elif dice.random() < 0.05:
             world.settle(row, row.reserved_pusd + dice.randint(1, 500), row.reserved_tokens)
         else:
-            world.settle(row, dice.randint(0, row.reserved_pusd), dice.randint(0, row.reserved_tokens))
+            paid = tuple(dice.sample(row.models, dice.randint(0, len(row.models))))
+            world.settle(row, dice.randint(0, row.reserved_pusd), dice.randint(0, row.reserved_tokens), paid)
     elif kind < 0.83 and open_rows:
         world.extend(dice.choice(open_rows), dice.randint(0, 300), dice.randint(0, 100), is_written=dice.random() < 0.9)
     elif kind < 0.85 and open_rows:
         world.hang_up(dice.choice(open_rows))
     elif kind < 0.96:
         world.move_clock(random_step(dice, world.now_ms))
-    elif kind < 0.98:
+    elif kind < 0.97:
+        world.above = dice.choice(ABOVE)
+    elif kind < 0.985:
         index = dice.randrange(len(world.quotas))
         world.edit_limit(index, dice.randint(1, 2 * world.quotas[index].amount))
     else:

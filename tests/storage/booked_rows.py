@@ -183,6 +183,7 @@ def _end(row: OpenRow, verdict: Settlement, attempt: AttemptEnd, way: str, finis
         outcome=attempt.outcome,
         upstream_status=attempt.status,
         served_by=attempt.served_by,
+        other_models=None,
         started_ms=row.started_ms,
         user=row.user,
         group_name=row.group_name,

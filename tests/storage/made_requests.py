@@ -86,6 +86,7 @@ def request_end(row: OpenRow, *, n: int = 1, **changes: Any) -> RequestEnd:
         outcome="ok",
         upstream_status=200,
         served_by=None,
+        other_models=None,
         started_ms=row.started_ms,
         user=row.user,
         group_name=row.group_name,

@@ -63,6 +63,7 @@ def _end(row: OpenRow, attempt: AttemptEnd, state: str = "settled") -> RequestEn
         outcome="ok",
         upstream_status=200,
         served_by=None,
+        other_models=None,
         started_ms=START_MS,
         user="anna",
         group_name=None,

@@ -27,7 +27,29 @@ OPENED = OpenRow(
 ENDED = RequestEnd(
     1,
     20,
-    *("m", "one", 200, "stop", 3, 4, 0, 0, 5, "provider", "settled", 1, 2, 1, "gen-1", None, None, "ok", 200, "Behind"),
+    *(
+        "m",
+        "one",
+        200,
+        "stop",
+        3,
+        4,
+        0,
+        0,
+        5,
+        "provider",
+        "settled",
+        1,
+        2,
+        1,
+        "gen-1",
+        None,
+        None,
+        "ok",
+        200,
+        "Behind",
+        None,
+    ),
     *(10, "anna", None, None, 0, ()),
 )
 # a value for each column that nearly all rows leave as it is, and one that the statement's text could spoil
@@ -38,6 +60,7 @@ OPENED_OTHERWISE: tuple[dict[str, Any], ...] = (
     {"tags": '{"a": "b"}'},
     {"group_name": "g"},
     {"reserved_tokens": 0},
+    {"groups_above": "unit company"},
     {"use_case": "None", "group_name": "", "reserved_tokens": 9, "tags": "NULL"},
 )
 ENDED_OTHERWISE: tuple[dict[str, Any], ...] = (
@@ -48,9 +71,10 @@ ENDED_OTHERWISE: tuple[dict[str, Any], ...] = (
     {"attempts": 2},
     {"flags": "value_clamped"},
     {"cost_source": "price"},
+    {"other_models": "one/dear\none/it's"},
 )
-OPEN_NAMES = OpenRow._fields[: OpenRow._fields.index("target_model") + 1]
-END_NAMES = RequestEnd._fields[: RequestEnd._fields.index("served_by") + 1]
+OPEN_NAMES = OpenRow._fields[: OpenRow._fields.index("groups_above") + 1]
+END_NAMES = RequestEnd._fields[: RequestEnd._fields.index("other_models") + 1]
 
 
 @pytest.fixture
@@ -146,9 +170,9 @@ def test_what_nearly_all_rows_have_is_not_bound() -> None:
     """To bind a None or a text costs more than the rest of its column."""
     [(text, values)] = statements.OPEN.runs([OPENED])
     assert None not in values
-    assert text.count("NULL") == 5
+    assert text.count("NULL") == 6
     [(text, values)] = statements.END.runs([ENDED, ENDED._replace(id=2)])
-    assert len(values) == 2 * (len(END_NAMES) - 8)
+    assert len(values) == 2 * (len(END_NAMES) - 9)
 
 
 def test_values_of_callers_are_not_kept_without_bound() -> None:

@@ -117,6 +117,7 @@ def _end(
         outcome="ok",
         upstream_status=200,
         served_by=None,
+        other_models=None,
         started_ms=started_ms,
         user=user,
         group_name=None,

@@ -44,6 +44,7 @@ END = RequestEnd(
     outcome="ok",
     upstream_status=200,
     served_by=None,
+    other_models=None,
     started_ms=1_764_400_000_000,
     user="anna",
     group_name="family",

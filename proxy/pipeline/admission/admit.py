@@ -39,7 +39,10 @@ _TEMPLATE_TOKENS = 256  # as in policy/pricing/worst_case.py: what a provider ad
 
 @dataclass(slots=True, eq=False)
 class AdmissionRequest:
-    """A request for admission. prices: of all targets; None: at least one is unknown."""
+    """A request for admission. prices: of all targets; None: at least one is unknown.
+
+    places: provider and model of whatever may be asked, where sets of models have totals.
+    """
 
     id: int
     now_ms: int
@@ -47,6 +50,7 @@ class AdmissionRequest:
     facts: BodyFacts
     prices: tuple[Price, ...] | None
     use_case: str | None = None
+    places: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -99,6 +103,8 @@ async def _hold(fitted: Admission, wanted: AdmissionRequest, limiter: Limiter) -
         (cost_pusd or 0, fitted.tokens or 0, 1, likely_pusd, likely_tokens, cost_pusd is not None, pieces.asked),
     )
     scopes = allowance.scopes if wanted.use_case is None else limiter.scopes_with(allowance.scopes, wanted.use_case)
+    if wanted.places:
+        scopes = limiter.with_models(scopes, wanted.places)
     return await limiter.reserve(wanted.id, scopes, wanted.now_ms, amounts, allowance.quotas)
 
 
@@ -112,7 +118,11 @@ def _likely(wanted: AdmissionRequest) -> tuple[int, int]:
 def refusal_of(refused: LimitExceeded, now_ms: int, limiter: Limiter, snapshot: Snapshot) -> CallerError:
     """Return the error for a limit that has no room."""
     return quota_refused(
-        refused, limiter.open_in(refused.quota.scope), now_ms, snapshot.zone, snapshot.settings.quotas.budget_status
+        refused,
+        limiter.open_in(refused.quota.counted_in),
+        now_ms,
+        snapshot.zone,
+        snapshot.settings.quotas.budget_status,
     )
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from proxy.core.clock import iso_utc
 from proxy.core.errors import CallerError
 from proxy.core.limit_figures import LimitFigures
-from proxy.core.limit_kinds import BY_NAME
+from proxy.core.limit_kinds import BY_NAME, listed
 from proxy.core.money import MAX_PUSD, PUSD_PER_USD, pusd_to_usd
 from proxy.policy.pricing import UnaffordableOutput
 from proxy.policy.quota import LimitExceeded, Quota
@@ -130,7 +130,7 @@ def figures_of(refused: LimitExceeded, affordable_max_tokens: int | None = None)
         quota.kind,
         quota.window,
         quota.mode,
-        (),
+        quota.models,
         quota.amount,
         refused.used,
         refused.reserved,
@@ -179,7 +179,8 @@ def _per(window: str) -> str:
 
 def _whose(quota: Quota) -> str:
     scope, _, name = quota.scope.partition(":")
-    return "everyone together" if scope == "all" else f'{scope.replace("_", " ")} "{name}"'
+    whose = "everyone together" if scope == "all" else f'{scope.replace("_", " ")} "{name}"'
+    return f"{whose} on {listed(quota.models)}" if quota.models else whose
 
 
 def _resets(resets_at_ms: int | None, now_ms: int, zone: ZoneInfo) -> str:

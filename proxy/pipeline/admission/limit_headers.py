@@ -7,15 +7,19 @@ from proxy.core.limit_kinds import COST
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.values.allowance import Allowance
+from proxy.policy.quota import Quota
 
 
 def limit_headers(allowance: Allowance, limiter: Limiter, now_ms: int) -> dict[str, str]:
     """Return the headers for a user with limits; of several limits of a kind the one that leaves least is told."""
     headers: dict[str, str] = {}
+    named, above = [], allowance.groups_above
     for limit, left in limiter.tightest(allowance.quotas, now_ms):
         quota, place, amount, _, _, _, _, resets_at_ms = limit
         if resets_at_ms is None:
             resets_at_ms = limit.resets_at_ms()
+        if quota.models or (above is not None and quota.scope.startswith("group:")):
+            named.append(_name(quota))
         if place == COST:
             headers["x-tollkeeper-budget-remaining-usd"] = pusd_to_usd(left)
             if resets_at_ms is not None:
@@ -26,7 +30,16 @@ def limit_headers(allowance: Allowance, limiter: Limiter, now_ms: int) -> dict[s
             headers[of_rest] = str(left)
             if resets_at_ms is not None:
                 headers[of_reset] = go_duration(resets_at_ms - now_ms)
+    if named:
+        headers["x-tollkeeper-limits"] = "; ".join(named)
     return headers
+
+
+@lru_cache(maxsize=256)
+def _name(quota: Quota) -> str:
+    """Return which limit a header tells of, where it is on a set of models or of one of several groups."""
+    text = " ".join((quota.kind, quota.scope, *quota.models))
+    return text.encode("ascii", "replace").decode()
 
 
 @lru_cache

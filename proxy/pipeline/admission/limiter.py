@@ -10,18 +10,23 @@ from proxy.core.done import NOTHING_LEFT, Done
 from proxy.core.latch import Latch
 from proxy.core.limit_kinds import NO_PIECES
 from proxy.policy.quota import (
+    NOT_KNOWN,
     Amounts,
     CountedLimit,
     LimitExceeded,
     LimitRow,
+    ModelAnswer,
+    Models,
     Quota,
     QuotaBook,
     SettledRow,
+    set_scope,
     use_case_scope,
 )
+from proxy.policy.quota.book import Targets
 
 ReadPast = Callable[[set[Any]], Awaitable[tuple[Iterable[SettledRow], Iterable[SettledRow]]]]
-"""Reads what was booked under a use case, by hours and by rows, without these requests."""
+"""Reads what was booked under a use case, or spent on a set of models, by hours and by rows, without these requests."""
 
 
 class Limiter(Protocol):
@@ -56,12 +61,18 @@ class Limiter(Protocol):
         ...
 
     def settle(
-        self, id_: int, state: str, cost_pusd: int | None, tokens: int, pieces: tuple[int, ...] = NO_PIECES
+        self,
+        id_: int,
+        state: str,
+        cost_pusd: int | None,
+        tokens: int,
+        pieces: tuple[int, ...] = NO_PIECES,
+        answer: ModelAnswer = NOT_KNOWN,
     ) -> Awaitable[None]:
         """Count an end that is on disk: what lowers a total happens only now.
 
         state is that of the row: pending goes on holding, and no longer counts as running. tokens and pieces: what
-        limits count of them.
+        limits count of them. answer: what decides in which sets of models it counts; not known: in all that it holds.
         """
         ...
 
@@ -85,8 +96,15 @@ class Limiter(Protocol):
         """Return a row for each limit, in their fixed order."""
         ...
 
-    def follow(self, use_case: str, read_past: ReadPast) -> Awaitable[None]:
-        """Keep totals of a use case from now on, if that is not done yet; its past is read and added."""
+    def follow(self, use_case: str, read_past: ReadPast, models: Models = ()) -> Awaitable[None]:
+        """Keep totals of a use case from now on, if that is not done yet; its past is read and added.
+
+        models: of a set of models within it.
+        """
+        ...
+
+    def follow_models(self, models: Models, read_past: ReadPast) -> Awaitable[None]:
+        """Keep totals of a set of models from now on, in every scope, as follow() does for a use case."""
         ...
 
     async def changed(self, timeout_s: float) -> None:
@@ -105,6 +123,15 @@ class Limiter(Protocol):
 
     def scopes_with(self, scopes: tuple[str, ...], use_case: str) -> tuple[str, ...]:
         """Add the scope of a use case whose totals are kept."""
+        ...
+
+    @property
+    def model_sets(self) -> tuple[Models, ...]:
+        """Return the sets of models whose totals are kept."""
+        ...
+
+    def with_models(self, scopes: tuple[str, ...], targets: Targets) -> tuple[str, ...]:
+        """Add the scopes of the sets of models that one of the targets may be answered from; call it last."""
         ...
 
     def open_ids(self) -> Collection[int]:
@@ -127,6 +154,7 @@ class MemoryLimiter:
         self.book = book
         self.tightest = book.tightest
         self.scopes_with = book.with_kept
+        self.with_models = book.with_models
         self.open_ids = book.open_ids
         self.open_in = book.open_in
         self.held_pusd = book.held_pusd
@@ -157,15 +185,25 @@ class MemoryLimiter:
             self.book.note_excess(id_, excess_pusd)
         return NOTHING_LEFT
 
+    @property
+    def model_sets(self) -> tuple[Models, ...]:
+        return self.book.model_sets
+
     def settle(
-        self, id_: int, state: str, cost_pusd: int | None, tokens: int, pieces: tuple[int, ...] = NO_PIECES
+        self,
+        id_: int,
+        state: str,
+        cost_pusd: int | None,
+        tokens: int,
+        pieces: tuple[int, ...] = NO_PIECES,
+        answer: ModelAnswer = NOT_KNOWN,
     ) -> Awaitable[None]:
         if state == "pending":
             self.book.stop_running(id_)
         elif state == "released":
-            self.book.release(id_)
+            self.book.release(id_, answer)
         else:
-            self.book.settle(id_, cost_pusd or 0, tokens, pieces)
+            self.book.settle(id_, cost_pusd or 0, tokens, pieces, answer)
         if self._waiting:
             self.wake()
         return NOTHING_LEFT
@@ -188,9 +226,9 @@ class MemoryLimiter:
     def limits(self, quotas: Sequence[Quota], now_ms: int) -> Awaitable[list[LimitRow]]:
         return Done(self.book.limits_view(quotas, now_ms))
 
-    async def follow(self, use_case: str, read_past: ReadPast) -> None:
+    async def follow(self, use_case: str, read_past: ReadPast, models: Models = ()) -> None:
         """From the first moment what is let in counts; it is left out of the past, which is read meanwhile."""
-        scope = use_case_scope(use_case)
+        scope = set_scope(use_case_scope(use_case), models)
         if self.book.keeps(scope):
             return
         counted, is_read = self.book.open_scope(scope), False
@@ -200,6 +238,17 @@ class MemoryLimiter:
         finally:
             if not is_read:
                 self.book.close_scope(scope)
+
+    async def follow_models(self, models: Models, read_past: ReadPast) -> None:
+        if models in self.book.model_sets:
+            return
+        counted, is_read = self.book.open_models(models), False
+        try:
+            self.book.load_models(models, *await read_past(counted))
+            is_read = True
+        finally:
+            if not is_read:
+                self.book.close_models(models)
 
     async def changed(self, timeout_s: float) -> None:
         latch = Latch()

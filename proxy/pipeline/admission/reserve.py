@@ -37,7 +37,7 @@ async def reserve(context: RequestContext, route: Route, first: Hop, services: S
     while admission is None:
         if services.live.current is not in_force:
             in_force = services.live.current
-            renew(context, route.use_case, services)
+            renew(context, route, services)
         if services.stops.active:
             services.stops.open_route(context, route)
         prices = _known_prices(route, services, snapshot)
@@ -118,7 +118,8 @@ def _wanted(
             facts = greater(facts, facts_for(route, target))
     if allowance.has_hard_cost and (names := unpriced_features(facts, prices or ())):
         raise features_unpriced(names)
-    return AdmissionRequest(context.id, context.started_ms, allowance, facts, prices, route.use_case)
+    places = route.places if services.limiter.model_sets else ()
+    return AdmissionRequest(context.id, context.started_ms, allowance, facts, prices, route.use_case, places)
 
 
 def _naming_all(route: Route) -> dict[str, Any]:
@@ -284,6 +285,7 @@ def _row(context: RequestContext, route: Route, first: Hop, admission: Admission
         first.provider.name,
         first.key.name,
         first.target.model,
+        identity.allowance.groups_above,
         admission.pieces.asked,
     )
     return tuple.__new__(OpenRow, columns)  # what OpenRow(…) comes to, without the call between

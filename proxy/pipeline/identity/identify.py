@@ -7,13 +7,14 @@ room. What was changed meanwhile, a user disabled, a limit set, holds for it too
 from dataclasses import replace
 from functools import partial
 
-from proxy.pipeline.admission.allowance import with_use_case
+from proxy.pipeline.admission.allowance import with_models, with_use_case
 from proxy.pipeline.admission.limit_headers import limit_headers
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.identity.authenticate import authenticate
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.identity import Identity
+from proxy.pipeline.values.route import Route
 
 
 def identify(context: RequestContext, services: Services, now_ms: int) -> None:
@@ -45,8 +46,24 @@ def limit_to_use_case(context: RequestContext, use_case: str, services: Services
         context.told = partial(limit_headers, found.allowance, services.limiter, context.started_ms)
 
 
-def renew(context: RequestContext, use_case: str | None, services: Services) -> None:
+def limited_to(identity: Identity, route: Route) -> Identity:
+    """Return who asks, under the limits on the models that may answer on a route."""
+    allowance = with_models(identity.allowance, route.places)
+    return identity if allowance is identity.allowance else replace(identity, allowance=allowance)
+
+
+def limit_to_models(context: RequestContext, route: Route, services: Services) -> None:
+    """Put who asks under the limits on the models that may answer, and have every answer tell these as well."""
+    found = limited_to(context.identity, route)
+    if found is not context.identity:
+        context.identity = found
+        context.told = partial(limit_headers, found.allowance, services.limiter, context.started_ms)
+
+
+def renew(context: RequestContext, route: Route, services: Services) -> None:
     """Find who asks under a configuration that came into force on the way; raises CallerError where nobody may."""
     identify(context, services, services.clock.now_ms())
-    if use_case is not None:
-        limit_to_use_case(context, use_case, services)
+    if route.use_case is not None:
+        limit_to_use_case(context, route.use_case, services)
+    if context.identity.allowance.model_quotas:
+        limit_to_models(context, route, services)

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from proxy.pipeline.settlement.end_rows import names_of
 from proxy.pipeline.settlement.sum_attempts import SettledAttempt, rest
 from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.finished import EarlierAttempt
@@ -17,12 +18,15 @@ class EarlierAttempts(NamedTuple):
     model: str | None = None
     provider: str | None = None
     rows: tuple[AttemptRow, ...] = ()  # of the attempts from the second on, the one under way included
+    names: tuple[str, ...] = ()  # provider/model of what may have been paid for
 
     def left(self) -> Reserved:
         return rest(self.held, (part.end for part in self.parts))
 
     def with_part(self, part: SettledAttempt, attempt: Attempt) -> "EarlierAttempts":
-        return EarlierAttempts(self.held, (*self.parts, part), attempt.target.model, attempt.provider.name, self.rows)
+        names = self.names if part.settlement.state == "released" else (*self.names, *names_of(attempt))
+        parts = (*self.parts, part)
+        return EarlierAttempts(self.held, parts, attempt.target.model, attempt.provider.name, self.rows, names)
 
     def ended(self) -> tuple[EarlierAttempt, ...]:
         """Return the attempts that are over, each with its row; the first one has none of its own."""

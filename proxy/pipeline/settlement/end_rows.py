@@ -1,5 +1,6 @@
 """What the rows of an end hold: of one attempt, of what its usage counts, and tokens x price. Pure."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from proxy.core.counts import NO_COUNTS, Counts
@@ -7,6 +8,7 @@ from proxy.core.text import fit_text
 from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.settlement import ASSUMED, CONTRADICTED, UNTOLD_LIFE, PricedUsage, Settlement
 from proxy.policy.pricing import Price, charge
+from proxy.policy.quota import joined, undated
 from proxy.storage.rows import AttemptEnd
 from proxy.wire.usage import NO_EXTRAS, NO_USAGE, ExtraCounts, Usage
 
@@ -59,6 +61,25 @@ def attempt_end(request_id: int, attempt: Attempt, settlement: Settlement, now_s
         else int((attempt_result.first_byte_s - attempt.started_s) * 1000),
         duration_ms=int((now_s - attempt.started_s) * 1000),
     )
+
+
+def names_of(attempt: Attempt) -> list[str]:
+    """Return what an attempt may be paid for, as provider/model: what answered where that is known for sure.
+
+    A provider that falls back by itself and does not say on what may have asked any of the models that it was handed.
+    """
+    target, answered = attempt.target, attempt.result.model
+    if answered is None:
+        models = (target.model, *target.handed)
+    else:
+        models = (answered,) if answered in target.handed else (target.model, answered)
+    return [f"{attempt.provider.name}/{model}" for model in models]
+
+
+def other_models(names: Iterable[str], provider: str | None, model: str | None) -> str | None:
+    """Return the names besides provider and model as a row has them; None where there are none."""
+    own = (f"{provider}/{model}", f"{provider}/{undated(model or '')}")
+    return joined(name for name in names if name and name not in own) or None
 
 
 def is_half(usage: Usage) -> bool:

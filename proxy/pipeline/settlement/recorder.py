@@ -19,6 +19,8 @@ from proxy.pipeline.settlement.earlier_attempts import EarlierAttempts
 from proxy.pipeline.settlement.end_rows import (
     attempt_end,
     counted,
+    names_of,
+    other_models,
     price_usage,
     short,
     short_name,
@@ -41,7 +43,7 @@ from proxy.pipeline.values.settlement import (
     PricedUsage,
     Settlement,
 )
-from proxy.policy.quota import Amounts
+from proxy.policy.quota import NOT_KNOWN, Amounts
 from proxy.providers.generation import GenerationAccess
 from proxy.providers.provider import ProviderRow
 from proxy.storage.ledger import LedgerUnavailableError
@@ -200,7 +202,9 @@ class Recorder:
             settlement = give_up(held, "reservation", {UNSETTLED})
         end = self._row(settlement, status, error)
         if attempt is not None:
-            end = end._replace(model=attempt.target.model, provider=attempt.provider.name, attempts=attempt.n)
+            provider, model, names = attempt.provider.name, attempt.target.model, names_of(attempt)
+            others = other_models(names, provider, model)
+            end = end._replace(model=model, provider=provider, attempts=attempt.n, other_models=others)
         if past is not None:
             n, known = len(past.parts) + 1, sum(part.settlement.cost_pusd or 0 for part in past.parts)
             rest_pusd = None if settlement.cost_pusd is None else max(0, settlement.cost_pusd - known)
@@ -208,7 +212,14 @@ class Recorder:
                 outcome="internal_error", cost_pusd=rest_pusd, cost_source=settlement.cost_source
             )
             pieces = tuple(n * amount for amount in self.reservation.pieces.asked)
-            end = end._replace(attempts=n, outcome="internal_error", attempt_ends=(last,), uncounted_pieces=pieces)
+            names = [*past.names, *(end.other_models or "").split("\n")]
+            end = end._replace(
+                attempts=n,
+                outcome="internal_error",
+                attempt_ends=(last,),
+                uncounted_pieces=pieces,
+                other_models=other_models(names, end.provider, end.model),
+            )
         elif settlement is not _UNSENT:
             end = end._replace(outcome="internal_error")
         return end, settlement
@@ -233,9 +244,10 @@ class Recorder:
             log.error("settlement.failed", extra={"request_id": self._context.request_id, "problem": str(error)})
         elif self.settlement is not None:
             id_, settlement = self.reservation.id, self.settlement
-            self._services.limiter.settle(
-                id_, settlement.state, settlement.cost_pusd, self._quota_tokens, self._quota_pieces
-            )
+            limiter, answer = self._services.limiter, NOT_KNOWN
+            if limiter.model_sets and self._end is not None:
+                answer = self._end.answer
+            limiter.settle(id_, settlement.state, settlement.cost_pusd, self._quota_tokens, self._quota_pieces, answer)
             if settlement.state == "pending":
                 if self.attempt is not None:
                     self._note_access(self.attempt)
@@ -361,6 +373,8 @@ class Recorder:
             end = end._replace(model=past.parts[-1].end.served_model or past.model, provider=past.provider)
         else:
             last = attempt_end(id_, self.attempt, settlement, self._services.clock.monotonic_s())
+        names = [*past.names, *(end.other_models or "").split("\n")]
+        end = end._replace(other_models=other_models(names, end.provider, end.model))
         parts = [*past.parts, SettledAttempt(settlement, last)]
         self._services.limiter.raise_to(id_, held_pusd(parts, past.held))
         total = total_settlement([part.settlement for part in parts], past.held.cost_pusd)
@@ -385,11 +399,17 @@ class Recorder:
         uncounted_pieces = NO_PIECES
         if (counts is not None or pieces is not NONE_ASKED) and settlement.state == "settled":
             uncounted_pieces = pieces.uncounted(counts)
+        model = short_name(attempt_result.model) or (attempt.target.model if attempt is not None else None)
+        others = None
+        if attempt is None:  # nothing was sent: it counts as what would have been asked
+            others = f"{reservation.row.target_provider}/{reservation.row.target_model}"
+        elif attempt.target.model != model or attempt.target.handed:
+            others = other_models(names_of(attempt), attempt.provider.name, model)
         columns = (  # in the order of the fields of RequestEnd
             context.id,
             context.started_ms
             + duration_ms,  # so that begin, length and end agree, whatever the wall clock did meanwhile
-            short_name(attempt_result.model) or (attempt.target.model if attempt is not None else None),
+            model,
             attempt.provider.name if attempt is not None else None,
             status,
             attempt_result.finish_reason
@@ -411,6 +431,7 @@ class Recorder:
             "not_sent" if attempt is None else attempt_result.error or "ok",
             attempt_result.status,
             short_name(attempt_result.served_by),
+            others,
             context.started_ms,
             identity.user,
             identity.group,
@@ -419,5 +440,6 @@ class Recorder:
             (),
             counts,
             uncounted_pieces,
+            identity.allowance.groups_above,
         )
         return tuple.__new__(RequestEnd, columns)  # what RequestEnd(…) comes to, without the call between

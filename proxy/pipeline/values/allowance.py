@@ -9,6 +9,12 @@ from proxy.policy.quota import Quota
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
+    """What one user may use. quotas: the limits that hold for every request of theirs.
+
+    model_quotas: those on sets of models, which hold for a request that one of them may answer. groups_above: those
+    above the user's group, the nearest first, with spaces between them.
+    """
+
     scopes: tuple[str, ...]
     quotas: tuple[Quota, ...]
     models: tuple[str, ...] | None
@@ -19,6 +25,13 @@ class Allowance:
     has_soft: bool = False  # on cost or tokens
     preferences: Preferences | None = None  # None: nothing is filled in, and every route stays as it is
     may_prefer: bool = False  # they may set preferences of their own
+    model_quotas: tuple[Quota, ...] = ()
+    groups_above: str | None = None
+
+    @property
+    def all_quotas(self) -> tuple[Quota, ...]:
+        """Return every limit of the user."""
+        return self.quotas + self.model_quotas
 
     def allows(self, model: str) -> bool:
         """Return whether a model or preset may be used."""

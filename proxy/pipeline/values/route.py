@@ -59,6 +59,16 @@ class Route:
         return self.body if self.asked is None else self.asked
 
     @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """Return provider and model of whatever may be asked, models that a provider falls back on by itself too."""
+        return tuple(
+            (target.provider, model)
+            for target in self.targets
+            if target.static is None
+            for model in (target.model, *target.handed)
+        )
+
+    @property
     def writes_maximum(self) -> bool:
         """Return whether the bound of the answer was written by the proxy."""
         sent = self.body if self.asked is None else self.asked  # as sent

@@ -1,7 +1,17 @@
-"""Limits and what is held against them: quota (values), window (of time), scope_totals, limit_windows, book."""
+"""Limits and what is held against them: quota (values), model_set, window, scope_totals, limit_windows, book."""
 
 from proxy.policy.quota.book import FineRows, QuotaBook, fine_rows
 from proxy.policy.quota.limit_windows import CountedLimit
+from proxy.policy.quota.model_set import (
+    NOT_KNOWN,
+    ModelAnswer,
+    Models,
+    is_counted,
+    joined,
+    may_serve,
+    set_scope,
+    undated,
+)
 from proxy.policy.quota.quota import (
     Amounts,
     LimitExceeded,
@@ -17,6 +27,7 @@ from proxy.policy.quota.quota import (
 from proxy.policy.quota.scope_totals import Hold
 
 __all__ = [
+    "NOT_KNOWN",
     "Amounts",
     "CountedLimit",
     "FineRows",
@@ -24,12 +35,19 @@ __all__ = [
     "LimitExceeded",
     "LimitRow",
     "Mode",
+    "ModelAnswer",
+    "Models",
     "Quota",
     "QuotaBook",
     "QuotaError",
     "SettledRow",
     "fine_rows",
+    "is_counted",
+    "joined",
+    "may_serve",
     "refusal_order",
     "scopes_of",
+    "set_scope",
+    "undated",
     "use_case_scope",
 ]

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from proxy.core.limit_kinds import NO_PIECES, Taken
 from proxy.policy.quota.limit_windows import CountedLimit, LimitWindows
+from proxy.policy.quota.model_set import NOT_KNOWN, ModelAnswer, Models, is_counted, may_serve, set_scope
 from proxy.policy.quota.quota import (
     Amounts,
     LimitExceeded,
@@ -28,6 +29,10 @@ from proxy.policy.quota.window import HOUR_MS, TOTAL, window_at
 
 HORIZON_DAYS = 400  # the longest rolling window of a configuration is 366 days
 _KEPT_WINDOWS = 4096  # of so many sets of limits; one is a few hundred bytes
+_NOTHING_TAKEN: Taken = (0, 0, 0, NO_PIECES)
+
+Targets = tuple[tuple[str, str], ...]
+"""Provider and model of each target of a route."""
 
 
 class FineRows(NamedTuple):
@@ -72,7 +77,10 @@ class QuotaBook:
         self._windows_of: dict[int, LimitWindows] = {}  # by the identity of the limits, which these keep alive
         self._open: dict[object, Hold] = {}
         self._kept: set[str] = set()  # scopes of use cases: those whose totals are kept
-        self._counted: dict[str, set[Any]] = {}  # of a scope whose past is being read: what was let in meanwhile
+        self.model_sets: tuple[Models, ...] = ()  # those whose totals are kept, in every scope
+        self._with_models: dict[tuple[tuple[str, ...], Targets], tuple[str, ...]] = {}
+        # of a scope or set whose past is being read: what was let in meanwhile
+        self._counted: dict[str | Models, set[Any]] = {}
         self._fold_due_ms = 0
 
     # The journey of a request
@@ -133,21 +141,44 @@ class QuotaBook:
         """Return what an open request holds."""
         return self._held(request_id).cost_pusd
 
-    def settle(self, request_id: object, cost_pusd: int, tokens: int, pieces: tuple[int, ...] = NO_PIECES) -> None:
-        """End a request with what it came to, even above what it held. Call it once the row is on disk."""
+    def settle(
+        self,
+        request_id: object,
+        cost_pusd: int,
+        tokens: int,
+        pieces: tuple[int, ...] = NO_PIECES,
+        answer: ModelAnswer = NOT_KNOWN,
+    ) -> None:
+        """End a request with what it came to, even above what it held. Call it once the row is on disk.
+
+        answer: what decides in which sets of models it counts.
+        """
         if cost_pusd < 0 or tokens < 0:
             raise ValueError("a settlement is not below 0")
         held = self._end(request_id)
         amounts = (cost_pusd, tokens, held.amounts[2], pieces)
+        if self.model_sets:
+            self._end_by_models(held, amounts, answer)
+            return
         for totals in held.totals:
             totals.end(held, amounts, self.zone)
 
-    def release(self, request_id: object, *, counts: bool = True) -> None:
+    def release(self, request_id: object, answer: ModelAnswer = NOT_KNOWN, *, counts: bool = True) -> None:
         """End a request that was certainly not billed; counts=False: its row was never written either."""
         held = self._end(request_id)
-        amounts = (0, 0, held.amounts[2] if counts else 0, NO_PIECES)
+        self._end_by_models(held, (0, 0, held.amounts[2] if counts else 0, NO_PIECES), answer)
+
+    def _end_by_models(self, held: Hold, amounts: Taken, answer: ModelAnswer) -> None:
+        """End a request in each set of models as the answer says, also where nobody expected that it would count."""
         for totals in held.totals:
-            totals.end(held, amounts, self.zone)
+            takes_part = not totals.models or is_counted(totals.models, answer)
+            totals.end(held, amounts if takes_part else _NOTHING_TAKEN, self.zone)
+        sets = {totals.models for totals in held.totals}
+        others = [models for models in self.model_sets if models not in sets and is_counted(models, answer)]
+        if others and amounts != _NOTHING_TAKEN:
+            scopes = tuple(totals.scope for totals in held.totals if not totals.models)
+            for scope in self._with_sets(scopes, others)[len(scopes) :]:
+                self._scope(scope).settle(held.started_ms, amounts, self.zone)
 
     def stop_running(self, request_id: object) -> None:
         """Stop counting a request as concurrent, though its cost is not known yet."""
@@ -197,13 +228,13 @@ class QuotaBook:
         """Add hours of the roll-up; what fine_rows covers must come through load_rows instead."""
         self._windows_of.clear()
         for row in rows:
-            for totals in self._totals_for(scopes_of(row.user, row.group)):
+            for totals in self._totals_for(scopes_of(row.user, row.group, None, row.above)):
                 totals.settle_hour(row.at_ms, row.taken)
 
     def load_rows(self, rows: Iterable[SettledRow]) -> None:
         """Add settled requests (or sums of one minute) at the instant they began."""
         for row in rows:
-            for totals in self._totals_for(scopes_of(row.user, row.group)):
+            for totals in self._totals_for(scopes_of(row.user, row.group, None, row.above)):
                 totals.settle(row.at_ms, row.taken, self.zone)
 
     def load_scope(self, scope: str, hours: Iterable[SettledRow], rows: Iterable[SettledRow]) -> None:
@@ -220,14 +251,67 @@ class QuotaBook:
         scope = use_case_scope(use_case)
         return (*scopes, scope) if scope in self._kept and scope not in scopes else scopes
 
+    def with_models(self, scopes: tuple[str, ...], targets: Targets) -> tuple[str, ...]:
+        """Add the scopes of the sets of models that one of the targets may be answered from; call it last."""
+        found = self._with_models.get((scopes, targets))
+        if found is None:
+            if len(self._with_models) >= _KEPT_WINDOWS:
+                self._with_models.clear()
+            sets = [models for models in self.model_sets if any(may_serve(models, *target) for target in targets)]
+            found = self._with_models[scopes, targets] = self._with_sets(scopes, sets)
+        return found
+
+    def with_answer(self, scopes: tuple[str, ...], answer: ModelAnswer) -> tuple[str, ...]:
+        """Add the scopes of the sets of models that an answer counts in."""
+        return self._with_sets(scopes, [models for models in self.model_sets if is_counted(models, answer)])
+
+    def _with_sets(self, scopes: tuple[str, ...], sets: Iterable[Models]) -> tuple[str, ...]:
+        """Add scopes of sets; of a use case those whose totals are kept."""
+        more = [set_scope(scope, models) for models in sets for scope in scopes]
+        return (*scopes, *[scope for scope in more if not scope.startswith("use_case:") or scope in self._kept])
+
+    def open_models(self, models: Models) -> set[Any]:
+        """Start keeping the totals of a set of models in every scope; load_models() must follow, or close_models().
+
+        Return the requests that are let in until then, as a set that grows: they are not part of the past.
+        """
+        for scope in [scope for scope, totals in self._scopes.items() if totals.models == models]:
+            if not scope.startswith("use_case:"):
+                del self._scopes[scope]
+        self.model_sets = (*self.model_sets, models)
+        self._forget_scopes()
+        counted = self._counted[models] = set()
+        return counted
+
+    def close_models(self, models: Models) -> None:
+        """Stop keeping the totals of a set of models: its past could not be read."""
+        self.model_sets = tuple(one for one in self.model_sets if one != models)
+        self._with_models.clear()
+        self._counted.pop(models, None)
+
+    def load_models(self, models: Models, hours: Iterable[SettledRow], rows: Iterable[SettledRow]) -> None:
+        """Add what was spent on a set of models before its totals were kept."""
+        self._counted.pop(models, None)
+        self._windows_of.clear()
+        for row in hours:
+            for totals in self._totals_for(scopes_of(row.user, row.group, None, row.above, models)):
+                totals.settle_hour(row.at_ms, row.taken)
+        for row in rows:
+            for totals in self._totals_for(scopes_of(row.user, row.group, None, row.above, models)):
+                totals.settle(row.at_ms, row.taken, self.zone)
+
+    def _forget_scopes(self) -> None:
+        self._totals_of.clear()
+        self._windows_of.clear()
+        self._with_models.clear()
+
     def open_scope(self, scope: str) -> set[Any]:
-        """Start keeping the totals of a use case; load_past() must follow, or close_scope().
+        """Start keeping the totals of a use case, or of models in one; load_past() or close_scope() must follow.
 
         Return the requests that are let in until then, as a set that grows: they are not part of the past.
         """
         self._scopes[scope] = ScopeTotals(scope)
-        self._totals_of.clear()
-        self._windows_of.clear()
+        self._forget_scopes()
         self._kept.add(scope)
         counted = self._counted[scope] = set()
         return counted
@@ -235,6 +319,7 @@ class QuotaBook:
     def close_scope(self, scope: str) -> None:
         """Stop keeping the totals of a use case: its past could not be read."""
         self._kept.discard(scope)
+        self._with_models.clear()
         self._counted.pop(scope, None)
 
     def load_past(self, scope: str, hours: Iterable[SettledRow], rows: Iterable[SettledRow]) -> None:
@@ -301,7 +386,7 @@ class QuotaBook:
             return known
         found = []
         for quota in quotas:
-            totals = self._scope(quota.scope)
+            totals = self._scope(quota.counted_in)
             window = None
             if quota.window:
                 before = totals.windows.get(quota.window)
@@ -337,9 +422,10 @@ class QuotaBook:
         for totals in all_totals:
             totals.reserve(held)
         if self._counted:
-            for scope in scopes:
-                if scope in self._counted:
-                    self._counted[scope].add(request_id)
+            for totals in all_totals:
+                for key in (totals.scope, totals.models):
+                    if key in self._counted:
+                        self._counted[key].add(request_id)
         return held
 
     def _hold_more(self, held: Hold, amounts: Taken) -> None:

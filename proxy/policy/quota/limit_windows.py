@@ -40,10 +40,10 @@ class CountedLimit(NamedTuple):
 
     def row(self) -> LimitRow:
         """Return what it says now."""
-        (scope, kind, amount, window, mode), index = self.quota, self.place
+        (scope, kind, amount, window, mode, models, _), index = self.quota, self.place
         used, reserved = self.window.settled[index], self.window.reserved[index]
         left = max(0, amount - used - reserved)
-        return LimitRow(scope, kind, window, mode, amount, used, reserved, left, self.resets_at_ms())
+        return LimitRow(scope, kind, window, mode, amount, used, reserved, left, self.resets_at_ms(), models)
 
     def refusal(self, needed: int, likely: int) -> LimitExceeded | None:
         """Return the refusal of a request that needs so much, or is thought to; None where it may pass."""
@@ -137,9 +137,10 @@ class LimitWindows:
         """Return a row for each limit, in order."""
         found = [limit.row() for limit in self.counted]
         for quota, totals in self.open:
-            scope, kind, amount, window, mode = quota
+            scope, kind, amount, window, mode, models, _ = quota
             running = totals.running
-            found.append(LimitRow(scope, kind, window, mode, amount, 0, running, max(0, amount - running), None))
+            left = max(0, amount - running)
+            found.append(LimitRow(scope, kind, window, mode, amount, 0, running, left, None, models))
         return found
 
     def tightest(self) -> list[tuple[CountedLimit, int]]:

@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from proxy.core.limit_kinds import NO_PIECES, ORDER, Taken
+from proxy.core.on_spent import REFUSE, OnSpent
+from proxy.policy.quota.model_set import Models, set_scope
 from proxy.policy.quota.window import length_ms
 
 Mode = Literal["hard", "soft"]
@@ -21,7 +23,8 @@ class Quota(NamedTuple):
     """One limit on one scope.
 
     scope is `user:<name>`, `group:<name>`, `all` or `use_case:<name>`; kind is a name of core/limit_kinds.py; amount is
-    in pico-USD for cost, else a count; window is a word of policy/quota/window.py; concurrency has none ("").
+    in pico-USD for cost, else a count; window is a word of policy/quota/window.py; concurrency has none (""). models:
+    the set that it counts; empty: all.
     """
 
     scope: str
@@ -29,6 +32,13 @@ class Quota(NamedTuple):
     amount: int
     window: str
     mode: Mode = "hard"
+    models: Models = ()
+    on_spent: OnSpent = REFUSE
+
+    @property
+    def counted_in(self) -> str:
+        """Return the scope whose totals it is held against."""
+        return set_scope(self.scope, self.models)
 
 
 class Amounts(NamedTuple):
@@ -97,10 +107,14 @@ class LimitRow(NamedTuple):
     reserved: int
     remaining: int
     resets_at_ms: int | None
+    models: Models = ()
 
 
 class SettledRow(NamedTuple):
-    """Settled amounts of one user at an instant, or of the hour that begins at it (from a roll-up)."""
+    """Settled amounts of one user at an instant, or of the hour that begins at it (from a roll-up).
+
+    above: the groups that were above the user's then, with spaces between them.
+    """
 
     at_ms: int
     user: str
@@ -109,6 +123,7 @@ class SettledRow(NamedTuple):
     tokens: int
     requests: int
     pieces: tuple[int, ...] = NO_PIECES
+    above: str | None = None
 
     @property
     def taken(self) -> Taken:
@@ -116,10 +131,19 @@ class SettledRow(NamedTuple):
         return self.cost_pusd, self.tokens, self.requests, self.pieces
 
 
-def scopes_of(user: str, group: str | None, use_case: str | None = None) -> tuple[str, ...]:
-    """Return the scopes that a user's request counts in; use_case: one that has limits."""
-    scopes = (f"user:{user}", f"group:{group}", "all") if group else (f"user:{user}", "all")
-    return scopes if use_case is None else (*scopes, use_case_scope(use_case))
+@lru_cache(maxsize=4096)
+def scopes_of(
+    user: str, group: str | None, use_case: str | None = None, above: str | None = None, models: Models = ()
+) -> tuple[str, ...]:
+    """Return the scopes that a user's request counts in.
+
+    use_case: one that has limits. above: the groups above the user's, with spaces between them. models: of a set.
+    """
+    groups = (group, *above.split()) if group and above else (group,) if group else ()
+    scopes = (f"user:{user}", *[f"group:{name}" for name in groups], "all")
+    if use_case is not None:
+        scopes = (*scopes, use_case_scope(use_case))
+    return tuple(set_scope(scope, models) for scope in scopes)
 
 
 def use_case_scope(use_case: str) -> str:
@@ -127,11 +151,11 @@ def use_case_scope(use_case: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def refusal_order(quota: Quota) -> tuple[int, int, int, str, int]:
-    """Sort refusals: by kind, then the longest window, then user, group, all, then the lowest amount."""
+def refusal_order(quota: Quota) -> tuple[int, int, int, str, int, Models]:
+    """Sort refusals: by kind, then the longest window, then user, group, all, then the lowest amount, then models."""
     length = -length_ms(quota.window) if quota.window else 0
     scope = _SCOPE_ORDER[quota.scope.partition(":")[0]]
-    return ORDER[quota.kind], length, scope, quota.scope, quota.amount
+    return ORDER[quota.kind], length, scope, quota.scope, quota.amount, quota.models
 
 
 def first_refusal(refusals: Iterable[LimitExceeded]) -> LimitExceeded:

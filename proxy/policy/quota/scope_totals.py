@@ -11,6 +11,7 @@ from operator import add
 from zoneinfo import ZoneInfo
 
 from proxy.core.limit_kinds import COST, NO_PIECES, NOTHING, REQUESTS, TOKENS, Taken
+from proxy.policy.quota.model_set import models_of
 from proxy.policy.quota.window import HOUR_MS, MINUTE_MS, Window, window_at
 
 _QUARTER_MS = 15 * MINUTE_MS  # every zone has been off UTC by whole quarters of an hour since 1986
@@ -67,6 +68,7 @@ class ScopeTotals:
         "_minutes",
         "_quarters",
         "_sums",
+        "models",
         "open",
         "running",
         "scope",
@@ -75,6 +77,7 @@ class ScopeTotals:
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
+        self.models = models_of(scope)
         self.open: dict[object, Hold] = {}
         self.running = 0
         self.windows: dict[str, WindowTotals] = {}

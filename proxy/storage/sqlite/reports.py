@@ -21,6 +21,7 @@ from proxy.storage.reports import (
     BackupResult,
     DirectoryRows,
     LedgerCheck,
+    LimitPart,
     ModelUsage,
     OwnAttempt,
     OwnRequest,
@@ -137,21 +138,23 @@ class SqliteReports:
         with self._snapshot() as connection:
             return startup_reads.recent_attempts(connection, since_ms)
 
-    def quota_start(self, fine: FineRows, use_cases: Collection[str]) -> QuotaStart:
+    def quota_start(self, fine: FineRows, parts: Collection[LimitPart]) -> QuotaStart:
         with self._snapshot() as connection:
             readable = readable_rows(connection, fine)
             return QuotaStart(
                 startup_reads.read_totals(connection, readable),
-                {use_case: startup_reads.read_totals(connection, readable, use_case) for use_case in use_cases},
+                {part: startup_reads.read_totals(connection, readable, part) for part in parts},
                 read_unfinished(connection),
             )
 
-    def quota_past(self, fine: FineRows, use_case: str, known: set[int]) -> tuple[QuotaTotals, list[UnfinishedRequest]]:
+    def quota_past(
+        self, fine: FineRows, part: LimitPart, known: set[int]
+    ) -> tuple[QuotaTotals, list[UnfinishedRequest]]:
         with self._snapshot() as connection:
             readable = readable_rows(connection, fine)  # the first read: from here on no newer row is seen
             without = frozenset(known.copy())  # in one step, for the event loop goes on adding
-            totals = startup_reads.read_totals(connection, readable, use_case, without)
-            rows = [row for row in read_unfinished(connection) if row.use_case == use_case and row.id not in without]
+            totals = startup_reads.read_totals(connection, readable, part, without)
+            rows = [row for row in read_unfinished(connection) if part.holds(row) and row.id not in without]
             return totals, rows
 
     def directory(self) -> DirectoryRows:

@@ -27,6 +27,8 @@ WHERE id > ?1 AND id < ?2 AND id < (SELECT max(id) FROM requests) AND state IN (
     AND started_ms - started_ms % {HOUR_MS} NOT IN (SELECT value FROM json_each(?3))
     AND user NOT IN (SELECT value FROM json_each(?4))
     AND ifnull(group_name, '') NOT IN (SELECT value FROM json_each(?5))
+    AND (groups_above IS NULL OR NOT EXISTS (
+        SELECT 1 FROM json_each(?5) WHERE instr(' ' || groups_above || ' ', ' ' || value || ' ')))
 ORDER BY id LIMIT ?6
 """  # noqa: S608 - a constant
 

@@ -10,9 +10,10 @@ from collections.abc import Collection
 
 from proxy.policy.quota import FineRows, SettledRow
 from proxy.policy.quota.window import HOUR_MS
-from proxy.storage.reports import PastAttempt, QuotaTotals
+from proxy.storage.reports import EVERYTHING, LimitPart, PastAttempt, QuotaTotals
 from proxy.storage.rows import id_floor
 from proxy.storage.sqlite import statements
+from proxy.storage.sqlite.model_sets import know_models, patterns_text
 
 _PART = 1_000_000_000  # as in statements.QUOTA_HOURS
 
@@ -20,27 +21,31 @@ _PART = 1_000_000_000  # as in statements.QUOTA_HOURS
 def read_totals(
     connection: sqlite3.Connection,
     fine: FineRows,
-    use_case: str | None = None,
+    part: LimitPart = EVERYTHING,
     without: Collection[int] = (),
 ) -> QuotaTotals:
-    """Return all that was settled, each amount once, as an hour or as a row; of one use case if given.
+    """Return all that was settled in a part of the spending, each amount once, as an hour or as a row.
 
     without: requests of the last hours that are to be left out.
     """
-    summed = connection.execute(statements.QUOTA_HOURS, (fine.since_ms, use_case))
+    know_models(connection)
+    patterns = patterns_text(part.models)
+    summed = connection.execute(statements.QUOTA_HOURS, (fine.since_ms, part.use_case, patterns))
     # a sum of 64 bits would end the start where it overflows; two of parts never do
     found = (
-        SettledRow(hour_ms, user, group, high * _PART + low, tokens, count, tuple(pieces))
-        for hour_ms, user, group, high, low, tokens, count, *pieces in summed
+        SettledRow(hour_ms, user, group, high * _PART + low, tokens, count, tuple(pieces), above)
+        for hour_ms, user, group, above, high, low, tokens, count, *pieces in summed
     )
     hours = [row for row in found if row.at_ms not in fine.hours] if fine.hours else list(found)
     rows: list[SettledRow] = []
     for begin_ms, end_ms in _spans(fine):
         known = json.dumps(list(without))
-        begun = connection.execute(statements.QUOTA_ROWS, (id_floor(begin_ms), id_floor(end_ms), use_case, known))
-        rows += [
-            row for row in (SettledRow._make((*found[:6], found[6:])) for found in begun) if fine.covers(row.at_ms)
-        ]
+        wanted = (id_floor(begin_ms), id_floor(end_ms), part.use_case, known, patterns)
+        for at_ms, user, group, above, cost_pusd, tokens, count, *pieces in connection.execute(
+            statements.QUOTA_ROWS, wanted
+        ):
+            if fine.covers(at_ms):
+                rows.append(SettledRow(at_ms, user, group, cost_pusd, tokens, count, tuple(pieces), above))
     return QuotaTotals(hours, rows)
 
 

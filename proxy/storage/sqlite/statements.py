@@ -163,8 +163,13 @@ COUNTS = ", ".join(Counts._fields)  # columns of requests, attempt_rows and usag
 OPEN = _insert(
     "requests",
     "id, started_ms, day, user, group_name, token_id, endpoint, requested_model, use_case, session_id, tags,"
-    " reserved_pusd, reserved_tokens, streamed, target_provider, key, target_model",
-    usual=({"use_case": None, "session_id": None, "tags": None}, {"group_name": None}, {"reserved_tokens": None}),
+    " reserved_pusd, reserved_tokens, streamed, target_provider, key, target_model, groups_above",
+    usual=(
+        {"use_case": None, "session_id": None, "tags": None},
+        {"group_name": None},
+        {"reserved_tokens": None},
+        {"groups_above": None},
+    ),
 )
 
 # a second attempt begins: the first one gets a row of its own (?1: the request)
@@ -193,19 +198,21 @@ END = _update(
     "id",
     "finished_ms, model, provider, status, finish_reason, input_tokens, output_tokens, cached_tokens,"
     " reasoning_tokens, cost_pusd, cost_source, state, ttft_ms, duration_ms, attempts, generation_id, error, flags,"
-    " outcome, upstream_status, served_by",
+    " outcome, upstream_status, served_by, other_models",
     "requests.state IN ('open', 'pending')",
     usual=(
         {"status": 200, "state": "settled", "attempts": 1, "outcome": "ok", "upstream_status": 200},
         {"error": None, "flags": None},
         {"cost_source": "provider"},
+        {"other_models": None},
     ),
 )
 
 # of the few whose answers deciding any of them
 REQUEST_COUNTS = _update("requests", "id", COUNTS)
 ATTEMPT_COUNTS = _update("attempt_rows", "request_id, n", COUNTS)
-HOURLY_COUNTS = _add("usage_hourly", "hour_ms, user, group_name, model, provider, use_case", Counts._fields)
+_HOURLY_KEY = "hour_ms, user, group_name, model, provider, use_case, groups_above, other_models"
+HOURLY_COUNTS = _add("usage_hourly", _HOURLY_KEY, Counts._fields)
 
 # of requests with several attempts: those of one are told by their row (limit_sums.UNCOUNTED_TOKENS)
 UNCOUNTED = _update("requests", "id", "uncounted_tokens")
@@ -213,9 +220,8 @@ UNCOUNTED = _update("requests", "id", "uncounted_tokens")
 # of the few that take any of what most take none of
 RESERVE_PIECES = _update("requests", "id", ", ".join(RESERVED_PIECES))
 UNCOUNTED_PIECES_OF = _update("requests", "id", ", ".join(UNCOUNTED_PIECES))
-HOURLY_PIECES = _add("usage_hourly", "hour_ms, user, group_name, model, provider, use_case", UNCOUNTED_PIECES)
+HOURLY_PIECES = _add("usage_hourly", _HOURLY_KEY, UNCOUNTED_PIECES)
 
-_HOURLY_KEY = "hour_ms, user, group_name, model, provider, use_case"
 _HOURLY_SUMS = (
     "requests, errors, input_tokens, output_tokens, cached_tokens, reasoning_tokens, uncounted_tokens, cost_pusd"
 )
@@ -231,7 +237,7 @@ HOURLY = _insert(
 UNFINISHED = f"""
 SELECT r.id, r.state, r.started_ms, r.user, r.group_name, r.use_case, r.requested_model, r.reserved_pusd,
     r.reserved_tokens, r.finished_ms, r.status, r.model, r.finish_reason, r.ttft_ms, r.duration_ms, r.error, r.flags,
-    {", ".join(f"r.{name}" for name in RESERVED_PIECES)}
+    r.groups_above, {", ".join(f"r.{name}" for name in RESERVED_PIECES)}
 FROM requests r
 WHERE r.state IN ('open', 'pending') AND r.id BETWEEN
     ifnull(?1, ifnull((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'unfinished_from'), 0))
@@ -259,20 +265,25 @@ SELECT ifnull((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'unfinished_
 
 # one request (?1)
 STATE = f"""
-SELECT state, cost_pusd, {", ".join(SETTLED_BY_ROW[i] for i in range(len(COUNTED)) if i not in (COST, REQUESTS))}
+SELECT state, cost_pusd, ifnull(provider, ''), ifnull(model, ''), ifnull(other_models, ''),
+    {", ".join(SETTLED_BY_ROW[i] for i in range(len(COUNTED)) if i not in (COST, REQUESTS))}
 FROM requests WHERE id = ?1
 """  # noqa: S608 - constants of this file
 
-# what quota totals are rebuilt from: hours of the roll-up, and the rows of the hours that are needed one by one
+# what quota totals are rebuilt from: hours of the roll-up, and the rows of the hours that are needed one by one;
+# counts_in is storage/sqlite/model_sets.py's
 QUOTA_HOURS = f"""
-SELECT hour_ms, user, nullif(group_name, ''), sum(cost_pusd / 1000000000), sum(cost_pusd % 1000000000),
-    {COUNTS_BY_HOUR}
-FROM usage_hourly WHERE hour_ms < ?1 AND (?2 IS NULL OR use_case = ?2) GROUP BY hour_ms, user, group_name
+SELECT hour_ms, user, nullif(group_name, ''), nullif(groups_above, ''), sum(cost_pusd / 1000000000),
+    sum(cost_pusd % 1000000000), {COUNTS_BY_HOUR}
+FROM usage_hourly WHERE hour_ms < ?1 AND (?2 IS NULL OR use_case = ?2)
+    AND (?3 IS NULL OR counts_in(?3, provider, model, other_models))
+GROUP BY hour_ms, user, group_name, groups_above
 """  # noqa: S608 - constants of this file
 
 QUOTA_ROWS = f"""
-SELECT started_ms, user, group_name, ifnull(cost_pusd, 0),
+SELECT started_ms, user, group_name, groups_above, ifnull(cost_pusd, 0),
     {COUNTS_BY_ROW}
 FROM requests WHERE id >= ?1 AND id < ?2 AND state IN ('settled', 'released') AND (?3 IS NULL OR use_case = ?3)
     AND id NOT IN (SELECT value FROM json_each(?4))
+    AND (?5 IS NULL OR counts_in(?5, ifnull(provider, ''), ifnull(model, ''), ifnull(other_models, '')))
 """  # noqa: S608 - constants of this file

@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from proxy.policy.quota import ModelAnswer
 from proxy.storage.rows import RowState, UnfinishedAttempt, UnfinishedRequest
 from proxy.storage.sqlite import statements
 
@@ -19,4 +20,7 @@ def _attempts_of(connection: sqlite3.Connection, request_id: int) -> tuple[Unfin
 def read_state(connection: sqlite3.Connection, request_id: int) -> RowState | None:
     """Return how far a request is; None where it has no row."""
     row = connection.execute(statements.STATE, (request_id,)).fetchone()
-    return None if row is None else RowState._make((*row[:3], row[3:]))
+    if row is None:
+        return None
+    state, cost_pusd, provider, model, others, tokens, *pieces = row
+    return RowState(state, cost_pusd, tokens, tuple(pieces), ModelAnswer(provider, model, others))

@@ -34,6 +34,7 @@ from proxy.storage.rows import HOUR_MS, id_floor, id_text
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.reports import SqliteReports
 from proxy.storage.sqlite.retention import removed_before_ms
+from proxy.storage.sqlite.spending_source import ENDED_SOURCE, HELD_SOURCE, SpendingSource
 from proxy.storage.sqlite.verify_limits import EndedRequest, RequestedAmounts, explain_excess
 from proxy.storage.sqlite.wal_check import look_at_wal, odd_wal
 
@@ -164,7 +165,7 @@ class _Ledger:
         self.is_summed = False
 
 
-_Key = tuple[int, str, str, str, str, str]  # hour_ms, user, group, model, provider, use case
+_Key = tuple[int, str, str, str, str, str, str, str]  # hour_ms, then SpendingSource
 _Figures = tuple[int, ...]  # in the order of _FIGURES
 _FIGURES = (
     "requests",
@@ -415,29 +416,32 @@ def _adjustments(ledger: _Ledger) -> Iterator[LedgerDifference]:
 
 _KEY = (
     f"started_ms - started_ms % {HOUR_MS}, user, ifnull(group_name, ''), ifnull(model, ''), ifnull(provider, ''),"
-    " ifnull(use_case, '')"
+    " ifnull(use_case, ''), ifnull(groups_above, ''), ifnull(other_models, '')"
 )
 _SUM_ROWS = (
     f"SELECT {_KEY}, count(*), sum(error IS NOT NULL), sum(ifnull(input_tokens, 0)), sum(ifnull(output_tokens, 0)),"  # noqa: S608 - constants
     f" sum(ifnull(cached_tokens, 0)), sum(ifnull(reasoning_tokens, 0)), sum({UNCOUNTED_TOKENS}),"
     f" {', '.join(f'sum(ifnull({name}, 0))' for name in (*Counts._fields, *UNCOUNTED_PIECES))},"
     f" sum(ifnull(cost_pusd, 0))"
-    f" FROM requests WHERE {_ENDED} GROUP BY 1, 2, 3, 4, 5, 6"
+    f" FROM requests WHERE {_ENDED} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
 )
 _SUM_ADJUSTMENTS = (
     f"SELECT {_KEY}, sum(a.amount_pusd) FROM adjustments a JOIN requests ON requests.id = a.request_id"  # noqa: S608 - constants
-    f" WHERE {_ENDED} GROUP BY 1, 2, 3, 4, 5, 6"
+    f" WHERE {_ENDED} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
 )
-_ROLLUP = f"SELECT hour_ms, user, group_name, model, provider, use_case, {', '.join(_FIGURES)} FROM usage_hourly"  # noqa: S608 - constants
+_ROLLUP = (
+    "SELECT hour_ms, user, group_name, model, provider, use_case, groups_above, other_models,"  # noqa: S608 - constants
+    f" {', '.join(_FIGURES)} FROM usage_hourly"
+)
 
 
 def _rollup(ledger: _Ledger) -> Iterator[LedgerDifference]:
     """Yield the hours that differ from the sum of their requests and adjustments."""
-    rows = {row[:6]: row[6:] for row in ledger.execute(_SUM_ROWS)}
+    rows = {row[:8]: row[8:] for row in ledger.execute(_SUM_ROWS)}
     for row in ledger.execute(_SUM_ADJUSTMENTS):
-        figures = rows[row[:6]]
-        rows[row[:6]] = (*figures[:-1], figures[-1] + row[6])
-    ledger.rows, ledger.rollup = rows, {row[:6]: row[6:] for row in ledger.execute(_ROLLUP)}
+        figures = rows[row[:8]]
+        rows[row[:8]] = (*figures[:-1], figures[-1] + row[8])
+    ledger.rows, ledger.rollup = rows, {row[:8]: row[8:] for row in ledger.execute(_ROLLUP)}
     ledger.is_summed = True
     unequal = {key for key, _ in ledger.rows.items() ^ ledger.rollup.items()}
     for key in sorted(unequal):
@@ -543,7 +547,7 @@ def _limits(ledger: _Ledger, expected: ExpectedTotals, now_ms: int, findings: Le
             f"{_amount(quota, settled)} settled and {_amount(quota, reserved)} reserved"
             f" are {_amount(quota, excess)} over the limit of {_amount(quota, quota.amount)}: {why}"
         )
-        where = f"{quota.scope} {quota.kind}/{quota.window}"
+        where = " ".join((f"{quota.scope} {quota.kind}/{quota.window}", *quota.models))
         if is_explained:
             findings.notes.append(f"{where}: {text}.")
         else:
@@ -554,31 +558,25 @@ def _amount(quota: Quota, amount: int) -> str:
     return f"${pusd_to_usd(amount)}" if BY_NAME[quota.kind].unit == "money" else f"{amount} {quota.kind}"
 
 
-def _is_in(scope: str, user: str, group: str | None, use_case: str | None) -> bool:
-    kind, _, name = scope.partition(":")
-    return kind == "all" or name == {"user": user, "group": group, "use_case": use_case}[kind]
-
-
 class _WindowSums:
     """What windows hold: whole hours from the sums by hour, the hours at their edges from single rows."""
 
     def __init__(self, ledger: _Ledger) -> None:
         self._ledger = ledger
-        # by user, group and use case
-        self._hours: dict[tuple[str, str, str], dict[int, list[int]]] = defaultdict(dict)
+        self._hours: dict[SpendingSource, dict[int, list[int]]] = defaultdict(dict)
         for key in ledger.rows.keys() | ledger.rollup.keys():
             figures = ledger.rows.get(key)
             if key[0] < ledger.removed_before_ms:  # its rows may be gone
                 figures = ledger.rollup.get(key, figures)
             if figures is not None:
-                total = self._hours[key[1], key[2], key[5]].setdefault(key[0], [*NOTHING])
+                total = self._hours[SpendingSource._make(key[1:])].setdefault(key[0], [*NOTHING])
                 total[:] = [
                     before + sum(figures[column] for column in columns)
                     for before, columns in zip(total, _COUNTED_FIGURES, strict=True)
                 ]
         self._edges: dict[tuple[int, int], list[tuple[Any, ...]]] = {}
         self._held = ledger.execute(
-            "SELECT started_ms, user, group_name, use_case,"  # noqa: S608 - constants
+            f"SELECT started_ms, {HELD_SOURCE},"  # noqa: S608 - constants
             f" {', '.join(f'ifnull({sql}, 0)' for sql in RESERVED_BY_ROW)}"
             " FROM requests WHERE state IN ('open', 'pending')"
         ).fetchall()
@@ -590,15 +588,17 @@ class _WindowSums:
         first_ms, last_ms = -(-start_ms // HOUR_MS) * HOUR_MS, end_ms // HOUR_MS * HOUR_MS
         edges = [span] if first_ms > last_ms else [(start_ms, first_ms), (last_ms, end_ms)]
         settled = 0
-        for key, hours in self._hours.items():
-            if _is_in(quota.scope, *key):
+        for source, hours in self._hours.items():
+            if source.is_in(quota):
                 settled += sum(figures[index] for at_ms, figures in hours.items() if first_ms <= at_ms < last_ms)
         found = chain.from_iterable(self._edge(*edge) for edge in edges if edge[0] < edge[1])
-        for user, group, use_case, *figures in found:
-            if _is_in(quota.scope, user, group, use_case):
-                settled += figures[index]
+        for row in found:
+            if SpendingSource._make(row[:7]).is_in(quota):
+                settled += row[7 + index]
         reserved = sum(
-            row[4 + index] for row in self._held if start_ms <= row[0] < end_ms and _is_in(quota.scope, *row[1:4])
+            row[8 + index]
+            for row in self._held
+            if start_ms <= row[0] < end_ms and SpendingSource._make(row[1:8]).is_in(quota)
         )
         return settled, reserved
 
@@ -606,10 +606,10 @@ class _WindowSums:
         found = self._edges.get((start_ms, end_ms))
         if found is None:
             found = self._edges[start_ms, end_ms] = self._ledger.execute(
-                "SELECT user, ifnull(group_name, ''), ifnull(use_case, ''), sum(ifnull(cost_pusd, 0) + ifnull("  # noqa: S608 - constants
+                f"SELECT {ENDED_SOURCE}, sum(ifnull(cost_pusd, 0) + ifnull("  # noqa: S608 - constants
                 "(SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id), 0)),"
                 f" {', '.join(f'sum({sql})' for sql in SETTLED_BY_ROW[COST + 1 :])} FROM requests"
-                f" WHERE id >= ?1 AND started_ms >= ?2 AND started_ms < ?3 AND {_ENDED} GROUP BY 1, 2, 3",
+                f" WHERE id >= ?1 AND started_ms >= ?2 AND started_ms < ?3 AND {_ENDED} GROUP BY 1, 2, 3, 4, 5, 6, 7",
                 (id_floor(start_ms), start_ms, end_ms),
             ).fetchall()
         return found
@@ -617,19 +617,21 @@ class _WindowSums:
 
 def _asked(ledger: _Ledger, quota: Quota, span: tuple[int, int]) -> Iterator[RequestedAmounts]:
     """Yield every request of a window and scope in the order in which they were admitted."""
-    kind, _, name = quota.scope.partition(":")
-    columns = {"user": "user = ?4", "group": "group_name IS ?4", "use_case": "use_case IS ?4"}
-    column = columns.get(kind, "?4 IS NOT NULL")
     held, used = RESERVED_BY_ROW[INDEX[quota.kind]], SETTLED_BY_ROW[INDEX[quota.kind]]
     found = ledger.execute(
-        f"SELECT id, started_ms, finished_ms, state, {held}, {used}, {_flagged('over_reservation')},"  # noqa: S608 - constants
+        f"SELECT {HELD_SOURCE}, {ENDED_SOURCE}, id, started_ms, finished_ms, state, {held}, {used},"  # noqa: S608 - constants
+        f" {_flagged('over_reservation')},"
         " (SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id)"
-        f" FROM requests WHERE id >= ?1 AND started_ms >= ?2 AND started_ms < ?3 AND {column} ORDER BY id",
-        (id_floor(span[0]), span[0], span[1], name),
+        " FROM requests WHERE id >= ?1 AND started_ms >= ?2 AND started_ms < ?3 ORDER BY id",
+        (id_floor(span[0]), span[0], span[1]),
     )
-    for id_, started_ms, finished_ms, state, reserved, amount, flagged, adjusted in found:
+    for row in found:
+        id_, started_ms, finished_ms, state, reserved, amount, flagged, adjusted = row[14:]
+        has_ended = state in ("settled", "released")
+        if not SpendingSource._make(row[7:14] if has_ended else row[:7]).is_in(quota):
+            continue
         ended = None
-        if state in ("settled", "released"):
+        if has_ended:
             corrected = (adjusted or 0) if INDEX[quota.kind] == COST else 0
             ended = EndedRequest(finished_ms or started_ms, amount or 0, corrected, bool(flagged))
         yield RequestedAmounts(id_, started_ms, reserved, ended)

@@ -26,6 +26,7 @@ def limit_json(row: LimitRow) -> dict[str, object]:
         "kind": row.kind,
         "window": row.window,
         "mode": row.mode,
+        "models": list(row.models) or None,
         **amount_fields(row.kind, row._asdict(), ("limit", "used", "reserved", "remaining")),
         "resets_at": None if row.resets_at_ms is None else iso_utc(row.resets_at_ms),
     }
@@ -34,7 +35,7 @@ def limit_json(row: LimitRow) -> dict[str, object]:
 async def my_limits(context: RequestContext, deps: Deps) -> Reply:
     """List every window that holds for the user, in the order in which refusals are told."""
     identity = identify(context, deps.services.live.current.directory)
-    rows = await deps.services.limiter.limits(identity.allowance.quotas, context.started_ms)
+    rows = await deps.services.limiter.limits(identity.allowance.all_quotas, context.started_ms)
     body: Mapping[str, object] = {
         "user": identity.user,
         "group": identity.group,

@@ -1,5 +1,46 @@
 -- What an operator changes at run time lives beside the ledger: one section for each noun.
 
+-- limits on sets of models and of groups within groups: what a request counts in, and sums by hour of it. groups_above:
+-- those above the request's group when it began, the nearest first, with spaces between them; '' or NULL: none.
+-- other_models: what besides provider and model may have been paid for, provider/model on a line each; '' or NULL: nothing.
+ALTER TABLE requests ADD COLUMN groups_above TEXT;
+ALTER TABLE requests ADD COLUMN other_models TEXT;
+CREATE TABLE hourly (
+    hour_ms INTEGER NOT NULL,
+    user TEXT NOT NULL,
+    group_name TEXT NOT NULL,
+    model TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    use_case TEXT NOT NULL,
+    groups_above TEXT NOT NULL DEFAULT '',
+    other_models TEXT NOT NULL DEFAULT '',
+    requests INTEGER NOT NULL,
+    errors INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    uncounted_tokens INTEGER NOT NULL,
+    cost_pusd INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL DEFAULT 0,
+    cache_write_1h_tokens INTEGER NOT NULL DEFAULT 0,
+    audio_input_tokens INTEGER NOT NULL DEFAULT 0,
+    audio_output_tokens INTEGER NOT NULL DEFAULT 0,
+    image_input_tokens INTEGER NOT NULL DEFAULT 0,
+    image_output_tokens INTEGER NOT NULL DEFAULT 0,
+    images INTEGER NOT NULL DEFAULT 0,
+    searches INTEGER NOT NULL DEFAULT 0,
+    uncounted_images INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (hour_ms, user, group_name, model, provider, use_case, groups_above, other_models)
+) STRICT, WITHOUT ROWID;
+INSERT INTO hourly
+SELECT hour_ms, user, group_name, model, provider, use_case, '', '', requests, errors, input_tokens, output_tokens,
+    cached_tokens, reasoning_tokens, uncounted_tokens, cost_pusd, cache_write_tokens, cache_write_1h_tokens,
+    audio_input_tokens, audio_output_tokens, image_input_tokens, image_output_tokens, images, searches, uncounted_images
+FROM usage_hourly;
+DROP TABLE usage_hourly;
+ALTER TABLE hourly RENAME TO usage_hourly;
+
 -- audit: who changed what, from where, what it was before and after; each entry chained to the one before it. What
 -- earlier versions wrote is chained with the first entry that follows.
 CREATE TABLE audit_entries (
