@@ -12,6 +12,7 @@ from proxy.core.errors import CallerError
 from proxy.pipeline.admission.limiter import MemoryLimiter
 from proxy.pipeline.identity.directory import Directory
 from proxy.pipeline.in_flight import InFlight
+from proxy.pipeline.routing.catalog import ModelCatalog
 from proxy.pipeline.routing.presets import preset_rows
 from proxy.pipeline.snapshot import Snapshot, routing_of
 from proxy.pipeline.stops import Stops
@@ -58,6 +59,7 @@ class _Quoting:
     clock: Clock
     stops: Stops
     forms: ParameterForms = field(default_factory=ParameterForms)
+    catalog: ModelCatalog = field(default_factory=ModelCatalog)
 
 
 async def explain_offline(settings: "Settings", user: str | None, body: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def mistakes_across(data: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _own_keys(data)
     yield from _use_cases(data)
     yield from _preferences(data)
+    yield from _auto(data)
     yield from _handed_over(data)
     yield from _alerted(data)
 
@@ -187,6 +188,11 @@ def _preferences(data: Mapping[str, Any]) -> Iterator[Finding]:
             if isinstance(preset, str) and preset not in presets:
                 hint = _suggest(preset, presets) or " Add it under presets:."
                 yield (*path, *end), f'there is no preset "{preset}".{hint}'
+
+
+def _auto(data: Mapping[str, Any]) -> Iterator[Finding]:
+    if _block(data, "auto").get("models") and "auto" in _block(data, "presets"):
+        yield ("presets", "auto"), "has the name of the virtual model that auto.models makes. Give it another one."
 
 
 def _handed_over(data: Mapping[str, Any]) -> Iterator[Finding]:

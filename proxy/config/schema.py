@@ -14,6 +14,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, PrivateAttr, ValidationInfo, WithJsonSchema, field_validator
 
 from proxy.config.alerts import AlertDestination, AlertRule, Alerts, QuietHoursSettings
+from proxy.config.auto import AutoSettings, AutoWeights
 from proxy.config.block import DAY_S, Block, setting
 from proxy.config.diagnostic import SettingError
 from proxy.config.end_users import EndUsers
@@ -61,6 +62,8 @@ __all__ = [
     "AlertRule",
     "Alerts",
     "Attribution",
+    "AutoSettings",
+    "AutoWeights",
     "Block",
     "BreakerSettings",
     "Checks",
@@ -436,6 +439,7 @@ class Settings(Block):
         " name without it counts first.",
         "None.",
     )
+    auto: AutoSettings = setting(AutoSettings, "The virtual model auto, which picks a model for each request.")
     routing: RoutingSettings = setting(RoutingSettings, "What happens when a target fails.")
     presets: dict[PresetName, Preset] = setting({}, "Virtual models by name.", "None.")
     use_cases: dict[UserName, PresetName] = setting(

@@ -7,7 +7,9 @@ from proxy.pipeline.errors import draining
 from proxy.pipeline.identity.authenticate import identify
 from proxy.pipeline.relay.response_headers import free_headers
 from proxy.pipeline.request.body import read_body
+from proxy.pipeline.routing.auto import pick_models
 from proxy.pipeline.routing.route import plan_route
+from proxy.pipeline.routing.targets import AUTO
 from proxy.pipeline.services import Services
 from proxy.pipeline.upstream.no_target_errors import no_target_error
 from proxy.pipeline.upstream.send import read_error, upstream_headers
@@ -38,6 +40,8 @@ async def pass_on_count(context: RequestContext, services: Services) -> Reply:
         services.stops.check(context)
     await read_body(context)
     route = plan_route(context.body, identity, snapshot.routes, endpoint=context.endpoint)
+    if route.targets[0] is AUTO:
+        route = pick_models(context, route, services)
     if services.stops.active:
         route = services.stops.open_route(context, route)
     failure: ApiError | None = None

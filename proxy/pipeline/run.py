@@ -12,8 +12,10 @@ from proxy.pipeline.idempotency import idempotency
 from proxy.pipeline.identity.identify import identify, limit_to_models, limit_to_use_case
 from proxy.pipeline.identity.provision import provision
 from proxy.pipeline.request.body import body_at_hand, parse_request, receive_body
+from proxy.pipeline.routing.auto import pick_models
 from proxy.pipeline.routing.order import order_targets
 from proxy.pipeline.routing.route import plan_route
+from proxy.pipeline.routing.targets import AUTO
 from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.recorder import Recorder
 from proxy.pipeline.upstream.hops import Hops
@@ -76,4 +78,6 @@ async def answer(context: RequestContext, services: Services) -> Reply:
 def _route_of(context: RequestContext, services: Services) -> Route:
     """Return the route without what is stopped; raises ApiError."""
     route = plan_route(context.body, context.identity, context.snapshot.routes, context.tags.use_case, context.endpoint)
+    if route.targets[0] is AUTO:
+        route = pick_models(context, route, services)
     return services.stops.open_route(context, route) if services.stops.active else route

@@ -12,6 +12,7 @@ from proxy.pipeline.events import Publisher
 from proxy.pipeline.idempotency_claim import IdempotencyClaims
 from proxy.pipeline.in_flight import InFlight
 from proxy.pipeline.repeated_bodies import RepeatedBodies
+from proxy.pipeline.routing.catalog import ModelCatalog
 from proxy.pipeline.settlement.write_timeout import WriteTimeout
 from proxy.pipeline.snapshot import Live
 from proxy.pipeline.stops import Stops
@@ -49,5 +50,6 @@ class Services:
     access: AccessLog | None = None  # None: nobody reads it
     events: Publisher = field(default_factory=Publisher)
     forms: ParameterForms = field(default_factory=ParameterForms)
+    catalog: ModelCatalog = field(default_factory=ModelCatalog)
     repeated: RepeatedBodies | None = None  # None: no alert rule asks
     draining: bool = False

@@ -65,7 +65,7 @@ class Snapshot:
     def __post_init__(self) -> None:
         settings = self.settings
         rules = {name: row.rules for name, row in self.providers.items() if row.rules is not None}
-        targets = TargetsByName(settings.providers, rules)
+        targets = TargetsByName(settings.providers, rules, has_auto=bool(settings.auto.models))
         object.__setattr__(self, "routes", RouteTable(self.presets, targets, self.use_cases))
         object.__setattr__(self, "body_max_bytes", settings.server.body_max_bytes)
         object.__setattr__(self, "settlement_timeout_s", settings.ledger.settlement_timeout_s)

@@ -17,9 +17,11 @@ from proxy.pipeline.identity.authenticate import identify
 from proxy.pipeline.identity.identify import limited, limited_to
 from proxy.pipeline.identity.user_lookup import group_of, stored_allowance
 from proxy.pipeline.request.body import read_body
+from proxy.pipeline.routing.auto import AutoChoice, auto_choice
 from proxy.pipeline.routing.order import ordered_targets
 from proxy.pipeline.routing.preferences import default_model
 from proxy.pipeline.routing.route import plan_route
+from proxy.pipeline.routing.targets import AUTO
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.identity import Identity
@@ -118,6 +120,9 @@ async def explained(
     """Return the answer as JSON values; raises CallerError for a model that the user may not use."""
     snapshot = context.snapshot
     planned = plan_route(context.body, context.identity, snapshot.routes, asked_use_case, context.endpoint)
+    auto = auto_choice(context, planned, services) if planned.targets[0] is AUTO else None
+    if auto is not None:
+        planned = auto.route
     if planned.use_case is not None:
         context.identity = limited(context.identity, planned.use_case, snapshot)
     context.identity = limited_to(context.identity, planned)
@@ -136,7 +141,7 @@ async def explained(
         "preset": route.preset,
         "select": route.select,
         "note": order.note,
-        "targets": targets_json(route, order, context.started_ms, services, snapshot),
+        "targets": _with_reasons(targets_json(route, order, context.started_ms, services, snapshot), route, auto),
         "left_out": [
             {"provider": left.provider, "model": left.model, "reason": one.reason}
             for one in order.left_out
@@ -147,6 +152,7 @@ async def explained(
             for one in left_out
         ]
         + _disabled(planned, snapshot)
+        + ([] if auto is None else [_excluded(one) for one in auto.left_out])
         + [{"provider": one.provider, "model": one.model, "reason": "stopped by the operator"} for one in halted],
         "admitted": refusal is None,
         "refusal": None if refusal is None else _refusal(refusal),
@@ -155,6 +161,20 @@ async def explained(
         "max_tokens": quoted.max_tokens,
         "limits": [limit_json(row) for row in rows],
     }
+
+
+def _excluded(one: ExcludedTarget) -> dict[str, object]:
+    return {"provider": one.target.provider, "model": one.target.model, "reason": one.reason}
+
+
+def _with_reasons(shown: list[dict[str, object]], route: Route, auto: AutoChoice | None) -> list[dict[str, object]]:
+    """Return the targets with why auto has picked each, where it has."""
+    if auto is None:
+        return shown
+    pairs = zip(shown, route.targets, strict=True)
+    return [
+        {**one, "reason": auto.reasons.get((target.provider, target.model), one["reason"])} for one, target in pairs
+    ]
 
 
 def _disabled(route: Route, snapshot: Snapshot) -> list[dict[str, object]]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from proxy.pipeline.routing.targets import AUTO_NAME
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.allowance import Allowance
@@ -70,6 +71,8 @@ def _cut(models: Mapping[str, bytes], allowance: Allowance) -> VisibleModels:
 def _all(snapshot: Snapshot, lists: Mapping[str, Mapping[str, bytes]], since_s: int) -> Mapping[str, bytes]:
     """Return presets, then the default provider's models under their own names, then the others' with prefixes."""
     found: dict[str, bytes] = {}
+    if snapshot.settings.auto.models:
+        found[AUTO_NAME] = _auto(since_s)
     for preset in snapshot.presets.values():
         if preset.targets:
             found[preset.name] = _preset(preset, lists, since_s)
@@ -84,6 +87,12 @@ def _all(snapshot: Snapshot, lists: Mapping[str, Mapping[str, bytes]], since_s: 
                 full = f"{provider}/{id_}"
                 found.setdefault(full, _renamed(entry, full))
     return found
+
+
+def _auto(since_s: int) -> bytes:
+    said = "Picks a model for each request, by what it needs, price, speed and quality"
+    shown = {"id": AUTO_NAME, "object": "model", "created": since_s, "owned_by": "tollkeeper", "name": AUTO_NAME}
+    return orjson.dumps({**shown, "description": said})
 
 
 def _preset(preset: PresetRow, lists: Mapping[str, Mapping[str, bytes]], since_s: int) -> bytes:

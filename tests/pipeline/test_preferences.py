@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.config.preferences import PreferenceSettings
@@ -32,6 +32,7 @@ LEVELS = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(LEVELS)
 def test_the_nearest_level_that_says_something_counts(levels: list[PreferenceSettings]) -> None:
     top = {"sms": "top", "fax": "top"}

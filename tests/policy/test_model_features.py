@@ -8,11 +8,19 @@ from proxy.policy.model_features import NOTHING_SAID, ModelFeatures, read_featur
 @pytest.mark.parametrize(
     ("model", "supports"),
     [
-        ({"supported_parameters": ["tools"]}, ModelFeatures(True, None, False, False)),
-        ({"supported_parameters": ["response_format"]}, ModelFeatures(False, None, True, False)),
-        ({"supported_parameters": ["structured_outputs"]}, ModelFeatures(False, None, True, True)),
-        ({"architecture": {"input_modalities": ["text", "image"]}}, ModelFeatures(vision=True)),
-        ({"architecture": {"input_modalities": ["text"]}}, ModelFeatures(vision=False)),
+        ({"supported_parameters": ["tools"]}, ModelFeatures(True, None, False, False, reasoning=False)),
+        ({"supported_parameters": ["response_format"]}, ModelFeatures(False, None, True, False, reasoning=False)),
+        ({"supported_parameters": ["structured_outputs"]}, ModelFeatures(False, None, True, True, reasoning=False)),
+        ({"supported_parameters": ["reasoning"]}, ModelFeatures(False, None, False, False, reasoning=True)),
+        (
+            {"architecture": {"input_modalities": ["text", "image"]}},
+            ModelFeatures(vision=True, audio=False, files=False),
+        ),
+        (
+            {"architecture": {"input_modalities": ["text", "audio", "file"]}},
+            ModelFeatures(vision=False, audio=True, files=True),
+        ),
+        ({"architecture": {"output_modalities": ["embeddings"]}}, ModelFeatures(text=False, embeddings=True)),
         ({"supported_parameters": [], "architecture": {"input_modalities": []}}, NOTHING_SAID),
         ({"supported_parameters": "tools", "architecture": "text"}, NOTHING_SAID),
         ({"supported_parameters": [1, None]}, NOTHING_SAID),

@@ -64,7 +64,12 @@ def announce_excluded(context: RequestContext, left_out: Iterable[ExcludedTarget
 
 
 def _with_left_out(told: Callable[[], dict[str, str]], words: str) -> dict[str, str]:
-    return {**told(), _HEADER: words}
+    """Return the headers with these words behind those of an earlier step."""
+    headers = told()
+    before = headers.get(_HEADER)
+    if before is not None and words not in before:
+        words = f"{before}, {words}"[:_HEADER_CHARS_MAX]
+    return {**headers, _HEADER: words if before is None or words not in before else before}
 
 
 class _Judge(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 
 from proxy.core.errors import CallerError
 from proxy.pipeline.routing.preferences import with_preferences
-from proxy.pipeline.routing.targets import ModelDisabledError, RouteTable, TargetsByName
+from proxy.pipeline.routing.targets import AUTO, ModelDisabledError, RouteTable, TargetsByName
 from proxy.pipeline.values.identity import Identity
 from proxy.pipeline.values.preset import PresetRow
 from proxy.pipeline.values.route import Route, Target, with_room_to_think
@@ -102,6 +102,9 @@ def _with_others(
             added += presets[other].targets if other in presets else (targets_of[other],)
         except ModelDisabledError:  # the others are what it would have been followed by
             continue
+    if AUTO in added:
+        text = "auto picks its own models to fall back on. Ask for it as model, or name others."
+        raise CallerError(400, "invalid_value", text, param="models")
     found: dict[tuple[str, str], Target] = {}
     for target in (*targets, *added):
         found.setdefault((target.provider, target.model), target)

@@ -16,6 +16,11 @@ _TARGETS_MAX = 1000  # names of models come from callers, and must not fill memo
 NO_RULES: Final[Mapping[str, ModelRules]] = MappingProxyType({})
 
 
+AUTO_NAME: Final = "auto"
+AUTO: Final = Target(AUTO_NAME, AUTO_NAME)
+"""Stands in a planned route for what auto picks; no step behind that one meets it."""
+
+
 class ModelDisabledError(CallerError):
     """A model, or all of a provider's, that the operator has disabled; setting says where."""
 
@@ -32,9 +37,19 @@ class ModelDisabledError(CallerError):
 class TargetsByName(dict[str, Target]):
     """The targets of names that are not presets, each made at its first use; raises CallerError 404."""
 
-    def __init__(self, providers: Mapping[str, Provider], rules: Mapping[str, ModelRules] = NO_RULES) -> None:
-        """Keep the configured providers, the default one first, and what is said of their models."""
-        super().__init__()
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        rules: Mapping[str, ModelRules] = NO_RULES,
+        *,
+        has_auto: bool = False,
+    ) -> None:
+        """Keep the configured providers, the default one first, and what is said of their models.
+
+        has_auto: the name auto stands for a model to be picked.
+        """
+        super().__init__({AUTO_NAME: AUTO} if has_auto else {})
+        self._has_auto = has_auto
         self._providers = providers
         self._rules = rules
 
@@ -45,6 +60,8 @@ class TargetsByName(dict[str, Target]):
             raise ModelDisabledError(model, off)
         if len(self) >= _TARGETS_MAX:
             self.clear()
+            if self._has_auto:
+                self[AUTO_NAME] = AUTO
         self[model] = target
         return target
 

@@ -36,6 +36,8 @@ class BodyFacts:
     service_tier: str | None = None
     unpriced: tuple[str, ...] = ()
     writes_cache: bool = False
+    has_audio: bool = False
+    has_files: bool = False
     pieces: Pieces = NONE_ASKED  # what limits count of what few requests take
 
 
@@ -81,9 +83,11 @@ _LIST_KEYS = (*_TOOL_KEYS, "plugins", "fallbacks")
 class _Media:
     """What reading the content parts finds."""
 
-    __slots__ = ("files", "images", "url_bytes", "whole_context", "writes_cache")
+    __slots__ = ("audio", "file", "files", "images", "url_bytes", "whole_context", "writes_cache")
 
     def __init__(self) -> None:
+        self.audio = False
+        self.file = False
         self.files = ""
         self.images = 0
         self.url_bytes = 0
@@ -151,6 +155,8 @@ def _rare_facts(
         min_output_tokens=max(budget + 1, LEAST_TOKENS.get(endpoint, 1)),
         thinks=_thinks(body),
         writes_cache=media.writes_cache or any(_writes_cache(part) for part in (body, *tools)),
+        has_audio=media.audio,
+        has_files=media.file,
         models=models,
         service_tier=tier if isinstance(tier, str) else None,
         unpriced=tuple(names),
@@ -244,6 +250,7 @@ def _walk_item(item: Mapping[str, Any], media: _Media, depth: int) -> None:
     media.writes_cache |= _writes_cache(item)
     if item.get("audio") is not None:
         media.whole_context = "audio"
+        media.audio = True
     for image in _listed(item.get("images")):
         _walk_part(image, media, depth)
     content = item.get("content")
@@ -276,6 +283,8 @@ def _walk_part(part: Any, media: _Media, depth: int) -> None:
     else:
         if _is_one_of(kind, _FILES):
             media.files = str(kind)
+        media.audio |= kind in ("input_audio", "audio")
+        media.file |= kind == "file" or bool(media.files)
         # Audio, video, files, and every part of a kind not known here: only the context bounds them.
         media.whole_context = f"a part of type {_word(kind)}"
         media.url_bytes += _encoded_bytes(part) if isinstance(part, dict) else 0
