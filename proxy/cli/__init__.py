@@ -25,14 +25,19 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "groups": ("proxy.cli.groups", "groups", "Add, list, change and remove groups of users."),
     "init": ("proxy.cli.init", "init", "Write a configuration, a first user and a token."),
     "operators": ("proxy.cli.operators", "operators", "Add, list, change and remove who may use the operator's API."),
+    "requests": ("proxy.cli.requests", "requests", "List requests, refused ones too, newest first."),
     "resume": ("proxy.cli.resume", "resume", "Let go on what was stopped."),
     "limits": ("proxy.cli.limits", "limits", "Add, list, change and remove limits."),
     "serve": ("proxy.cli.serve", "serve", "Run the proxy."),
+    "show": ("proxy.cli.show", "show", "Show one request with its attempts on a time line."),
+    "status": ("proxy.cli.status", "status", "Show how the proxy is doing, on one screen."),
     "stop": ("proxy.cli.stop", "stop", "Stop somebody, a model, a provider or everything, at once."),
     "stops": ("proxy.cli.stops", "stops", "List what is stopped."),
+    "tail": ("proxy.cli.tail", "tail", "Show the last requests, or each one as it ends."),
     "tokens": ("proxy.cli.tokens", "tokens", "Make, list, rotate, disable and remove users' tokens."),
     "usage": ("proxy.cli.usage", "usage", "Show what was spent, by user, model, day and more."),
     "users": ("proxy.cli.users", "users", "Add, list, change, disable and remove users."),
+    "why": ("proxy.cli.why", "why", "Say in one paragraph what became of a request, and why."),
 }
 
 

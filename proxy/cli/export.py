@@ -38,6 +38,7 @@ def export(
     columns: str | None,
     since: str | None,
     until: str | None,
+    month: str | None,
     database: Path | None,
     config_path: Path | None,
 ) -> None:
@@ -49,7 +50,7 @@ def export(
     chosen = _columns(columns)
     source = open_source(config_path, database)
     check_users(source, users)
-    since_ms, until_ms = range_ms(source, since, until, SystemClock().now_ms())
+    since_ms, until_ms = range_ms(source, since, until, month, SystemClock().now_ms())
     selection = Selection(chosen, since_ms, until_ms, users, models)
     encoder = csv_encoder if form == "csv" else jsonl_encoder
     head, encode = encoder(chosen)

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from proxy.cli.moments import month_option, period_ms
 from proxy.cli.settings import config_option, loader
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ _until_option = click.option(
 
 
 def range_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --since, --until, --database and -c."""
-    for option in (config_option, _database_option, _until_option, _since_option):
+    """Add --since, --until, --month, --database and -c."""
+    for option in (config_option, _database_option, month_option, _until_option, _since_option):
         command = option(command)
     return command
 
@@ -73,12 +74,8 @@ def check_users(source: Source, names: Sequence[str]) -> None:
         raise click.ClickException(f'There is no user "{name}", and nothing was ever booked for one.{did_you}')
 
 
-def range_ms(source: Source, since: str | None, until: str | None, now_ms: int) -> tuple[int | None, int | None]:
-    """Read --since and --until; raises click.BadParameter."""
-    from proxy.cli.moments import moment_ms  # noqa: PLC0415 - keeps --help quick
-
-    since_ms = None if since is None else moment_ms(since, source.zone, now_ms, option="--since")
-    until_ms = None if until is None else moment_ms(until, source.zone, now_ms, option="--until")
-    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
-        raise click.BadParameter("it is not after --since, so nothing lies between them.", param_hint="--until")
-    return since_ms, until_ms
+def range_ms(
+    source: Source, since: str | None, until: str | None, month: str | None, now_ms: int
+) -> tuple[int | None, int | None]:
+    """Read --since and --until, or --month; raises click.BadParameter."""
+    return period_ms(since, until, month, source.zone, now_ms)

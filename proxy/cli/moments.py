@@ -63,6 +63,41 @@ def _named(text: str, zone: ZoneInfo, now_ms: int) -> datetime | None:
     return datetime(day.year, day.month, day.day, tzinfo=zone)
 
 
+month_option = click.option("--month", help="All of a month: 2026-11, this-month, last-month.")
+
+
+def period_ms(
+    since: str | None, until: str | None, month: str | None, zone: ZoneInfo, now_ms: int
+) -> tuple[int | None, int | None]:
+    """Return the period of --since and --until, or of --month; None: no bound. Raises click.BadParameter."""
+    if month is not None:
+        if since is not None or until is not None:
+            raise click.UsageError("Give --month, or --since and --until.")
+        return _month_ms(month, zone, now_ms)
+    since_ms = None if since is None else moment_ms(since, zone, now_ms, option="--since")
+    until_ms = None if until is None else moment_ms(until, zone, now_ms, option="--until")
+    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
+        raise click.BadParameter("it is not after --since, so nothing lies between them.", param_hint="--until")
+    return since_ms, until_ms
+
+
+def _month_ms(text: str, zone: ZoneInfo, now_ms: int) -> tuple[int, int]:
+    name = text.strip().lower()
+    if name not in ("this-month", "last-month") and not _MONTH.fullmatch(name):
+        raise click.BadParameter(
+            f"{text!r} is not a month. Write 2026-11, this-month or last-month.", param_hint="--month"
+        )
+    start_ms = moment_ms(name, zone, now_ms, option="--month")
+    first = datetime.fromtimestamp(start_ms / 1000, zone)
+    following = (first.replace(day=28) + timedelta(days=7)).replace(day=1)
+    return start_ms, round(following.timestamp() * 1000)
+
+
+def local(text: str, zone: ZoneInfo) -> datetime:
+    """Return a time of the operator's API in a zone."""
+    return datetime.fromisoformat(text).astimezone(zone)
+
+
 def _with_day(text: str) -> str:
     return f"{text}-01" if _MONTH.fullmatch(text) else text
 

@@ -27,6 +27,7 @@ def usage(
     user: str | None,
     since: str | None,
     until: str | None,
+    month: str | None,
     database: Path | None,
     config_path: Path | None,
     *,
@@ -41,7 +42,7 @@ def usage(
     words = _words(by)
     source = open_source(config_path, database)
     check_users(source, () if user is None else (user,))
-    since_ms, until_ms = range_ms(source, since, until, SystemClock().now_ms())
+    since_ms, until_ms = range_ms(source, since, until, month, SystemClock().now_ms())
     rows = source.reports.usage_by(words, source.zone, since_ms=since_ms, until_ms=until_ms, user=user)
     rest = source.reports.unsettled(since_ms=since_ms, until_ms=until_ms, user=user)
     if as_json:

@@ -1,8 +1,9 @@
 """A terminal in which the commands of a page are typed: a home, a shell whose state lasts, a simulated provider.
 
 What a reader replaces is replaced here too: ``tk-...`` by the token that was printed last, ``tok_...`` by the last id
-of one, ``req_...`` by the last request, ``sk-or-...`` by a provider's key, ports 8787 and 9999 by free ones. A
-configuration that names OpenRouter without an address gets that of the simulator.
+of one, ``req_...`` by the first request that was printed last, else the last of the ledger, ``sk-or-...`` by a
+provider's key, ports 8787 and 9999 by free ones. A configuration that names OpenRouter without an address gets that of
+the simulator.
 """
 
 import os
@@ -181,6 +182,8 @@ class Terminal:
         return text
 
     def _last_request(self) -> str:
+        if "request" in self._seen:
+            return self._seen["request"]
         with closing(sqlite3.connect(f"file:{self.folder / 'tollkeeper.db'}?mode=ro", uri=True)) as db:
             (request,) = db.execute("SELECT request_id FROM usage ORDER BY ts DESC, request_id DESC LIMIT 1").fetchone()
             return str(request)
@@ -190,6 +193,9 @@ class Terminal:
             found = re.findall(pattern, output)
             if found:
                 self._seen[name] = found[-1]
+        requests = re.findall(r"\breq_[0-9a-f]{16}\b", output)
+        if requests:
+            self._seen["request"] = requests[0]  # lists begin with the newest
         self._point_at_simulator()
 
     def _point_at_simulator(self) -> None:

@@ -119,7 +119,9 @@ async def test_one_is_shown_by_either_id(day: Day) -> None:
     assert shown["cost_source_meaning"] == "the provider's own figure in its answer"
     assert await day.data(f"/requests/{shown['generation_id']}") == shown
     listed = await day.data(f"/attempts?request={day.ids['fallback']}")
-    assert listed == shown["attempts"][::-1]
+    bare = [{name: value for name, value in one.items() if "_price_" not in name} for one in shown["attempts"]]
+    assert listed == bare[::-1]
+    assert (shown["attempts"][1]["input_price_usd"], shown["attempts"][1]["output_price_usd"]) == ("0.15", "0.6")
     over = await day.data(f"/requests/{day.ids['over']}")
     assert (over["limit"]["scope"], over["limit"]["needed_pusd"] > 0, over["attempts"]) == ("user:bo", True, [])
     [row] = await day.proxy.rows(f"SELECT cost_pusd FROM usage WHERE request_id = '{day.ids['plain']}'")  # noqa: S608

@@ -71,10 +71,17 @@ class RequestRecord(BaseModel):
     more: int
 
 
+class PricedAttempt(AttemptRecord):
+    """A call to a provider, and what a million tokens of its model cost now, in USD; null: no price is known."""
+
+    input_price_usd: Usd | None
+    output_price_usd: Usd | None
+
+
 class RequestDetail(RequestRecord):
     """A request with its attempts in order, and what the words about its cost mean."""
 
-    attempts: list[AttemptRecord]
+    attempts: list[PricedAttempt]
     cost_source_meaning: str
     flag_meanings: list[str]
 
@@ -95,7 +102,9 @@ class RequestQuery(AdminQuery):
     model: Word = Field(default=None, description="Asked for or answering; a pattern such as openai/*.")
     provider: Word = None
     status: str | None = Field(
-        default=None, pattern="^[1-5]([0-9]{2}|xx)$", description="Such as 429, or a class such as 4xx."
+        default=None,
+        pattern="^([1-5]([0-9]{2}|xx)|ok|error)$",
+        description="Such as 429, a class such as 4xx, ok, or error.",
     )
     state: str | None = Field(default=None, pattern="^(open|pending|settled|released|refused)$")
     error: Word = Field(default=None, description="A code of docs/reference/errors.md.")
@@ -175,8 +184,9 @@ def _filter(query: RequestQuery) -> RequestFilter:
     status_from = status_below = None
     if query.status is not None:
         is_class = query.status.endswith("xx")
-        status_from = int(query.status.replace("x", "0"))
-        status_below = status_from + (100 if is_class else 1)
+        first = int(query.status.replace("x", "0")) if query.status[0].isdigit() else 0
+        named = {"ok": (200, 300), "error": (400, 600)}
+        status_from, status_below = named.get(query.status, (first, first + (100 if is_class else 1)))
     return RequestFilter(
         user=query.user,
         group=query.group,
@@ -251,11 +261,21 @@ async def _show(request: AdminRequest) -> AdminAnswer:
     return AdminAnswer(
         {
             **request_json(entry),
-            "attempts": list(map(attempt_json, attempts)),
+            "attempts": [{**attempt_json(one), **_prices(request, one)} for one in attempts],
             "cost_source_meaning": COST_SOURCES.get(entry.cost_source, entry.cost_source),
             "flag_meanings": [flag_meaning(flag) for flag in (entry.flags or "").split()],
         }
     )
+
+
+def _prices(request: AdminRequest, attempt: AttemptEntry) -> dict[str, str | None]:
+    services = request.deps.services
+    provider = services.live.current.providers.get(attempt.provider)
+    price = None if provider is None else services.model_lists.price(provider, attempt.model)
+    if price is None:
+        return {"input_price_usd": None, "output_price_usd": None}
+    # in 1e-18 USD a token, which is 1e-12 USD for a million
+    return {"input_price_usd": pusd_to_usd(price.input_ausd), "output_price_usd": pusd_to_usd(price.output_ausd)}
 
 
 async def _explain(request: AdminRequest) -> AdminAnswer:

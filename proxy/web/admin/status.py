@@ -176,7 +176,7 @@ def _providers(services: Services) -> dict[str, dict[str, Any]]:
         listing = services.model_lists.listing(name)
         found[name] = {
             **(provider_json(views[name]) if name in views else {}),
-            "models": len(listing.models),
+            "model_count": len(listing.models),
             "models_fetched_at": None if listing.fetched_ms is None else iso_utc(listing.fetched_ms),
             "models_problem": listing.problem,
         }
