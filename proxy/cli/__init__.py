@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "export": ("proxy.cli.export", "export", "Write the ledger's rows as CSV or JSON lines."),
     "groups": ("proxy.cli.groups", "groups", "Add, list, change and remove groups of users."),
     "init": ("proxy.cli.init", "init", "Write a configuration, a first user and a token."),
+    "keys": ("proxy.cli.keys", "keys", "Add, test, rotate and remove keys of providers, sealed in the database."),
     "operators": ("proxy.cli.operators", "operators", "Add, list, change and remove who may use the operator's API."),
     "requests": ("proxy.cli.requests", "requests", "List requests, refused ones too, newest first."),
     "resume": ("proxy.cli.resume", "resume", "Let go on what was stopped."),

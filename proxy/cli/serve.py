@@ -15,6 +15,7 @@ from proxy.cli.control_client import actor
 from proxy.cli.logs import Output, set_up_logs
 from proxy.cli.settings import config_option, loader
 from proxy.config.load import LoadedConfig
+from proxy.core.core_dumps import forbid_core_dumps
 from proxy.core.errors import LedgerError
 from proxy.storage.audit import PROXY
 
@@ -35,6 +36,7 @@ def serve(config_path: Path | None, host: str | None, port: int | None) -> None:
     overrides = {
         name: str(value) for name, value in (("server.host", host), ("server.port", port)) if value is not None
     }
+    forbid_core_dumps()
     load = loader(config_path, overrides)
     loaded = load()
     output = set_up_logs(loaded.settings.log.level, loaded.settings.log.format)

@@ -57,7 +57,7 @@ def _read(provider: ProviderRow, status: int, body: bytes) -> KeyCheck:
             return KeyCheck(True, status, f"{provider.name} accepts the key{provider.dialect.describe_key(body)}")
         return KeyCheck(True, status, f"{provider.name} answers with its list of models")
     message = (error_of_body(body) or {}).get("message")
-    said = f": {fit_text(message, _SAID_MAX_CHARS)}" if isinstance(message, str) and message else ""
+    said = f": {fit_text(message, _SAID_MAX_CHARS).rstrip('.')}" if isinstance(message, str) and message else ""
     if status in _REFUSALS:
         return KeyCheck(False, status, f"{provider.name} refuses the key with {status}{said}")
     return KeyCheck(None, status, f"{provider.name} answered {status}{said}")

@@ -10,6 +10,7 @@ from proxy.storage.groups import GroupStore
 from proxy.storage.key_changes import add_key, remove_key, rotate_key, set_key, stop_key
 from proxy.storage.limit_changes import add_limit, remove_limit, set_limit
 from proxy.storage.limits import LimitPlace, LimitStore, read_limit, read_scope
+from proxy.storage.master_key_store import MasterKeyStore
 from proxy.storage.models import ModelStore
 from proxy.storage.operators import OperatorStore
 from proxy.storage.preferences import PreferenceStore
@@ -33,6 +34,9 @@ class Stores(Protocol):
 
     @property
     def keys(self) -> ProviderKeyStore: ...
+
+    @property
+    def master_key(self) -> MasterKeyStore: ...
 
     @property
     def groups(self) -> GroupStore: ...
@@ -196,6 +200,18 @@ CHANGES: Mapping[str, Change] = {
     "groups.set": lambda stores, now, who, f: stores.groups.set_group(now, who, _text(f, "name"), _settings(f) or {}),
     "groups.remove": lambda stores, now, who, f: stores.groups.remove_group(
         now, who, _text(f, "name"), is_configured=_flag(f, "is_configured")
+    ),
+    "master_key.make": lambda stores, now, who, _f: stores.master_key.make(now, who),
+    "master_key.import": lambda stores, now, who, f: stores.master_key.bring_back(
+        now, who, f["ring"], replace=_flag(f, "replace")
+    ),
+    "master_key.export": lambda stores, now, who, _f: stores.master_key.export(now, who),
+    "master_key.begin_rotation": lambda stores, now, who, f: stores.master_key.begin_rotation(
+        now, who, resume=_flag(f, "resume"), forget=_flag(f, "forget")
+    ),
+    "master_key.reseal": lambda stores, _now, _who, f: stores.master_key.reseal(f["after_id"]),
+    "master_key.end_rotation": lambda stores, now, who, f: stores.master_key.end_rotation(
+        now, who, forget=_flag(f, "forget")
     ),
     "keys.add": lambda stores, now, who, f: add_key(
         stores,

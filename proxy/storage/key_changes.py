@@ -30,7 +30,10 @@ class KeyHolders(Protocol):
 def add_key(
     holders: KeyHolders, now_ms: int, actor: Actor, row: Mapping[str, Any], secret: Secret, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Add a key. row: provider, name, and user or group whose own it is; raises UserError."""
+    """Add a key. row: provider, name, and user or group whose own it is; raises UserError.
+
+    The answer tells under master_key_made whether the first one has made the master key, and where it is.
+    """
     found = {"user": None, "group": None, **row, "settings": {}, "disabled": False}
     found |= {"hint": hint_of(secret), "created_ms": now_ms, "rotated_ms": now_ms}
     found["settings"] = checked_settings(found, settings)
@@ -45,7 +48,7 @@ def add_key(
             )
     holders.sealed.put(place_of(found), secret)
     holders.keys.put_key(now_ms, actor, "keys.add", found, holders.sealed.fingerprint(place_of(found)))
-    return found
+    return {**found, "master_key_made": holders.sealed.made_file}
 
 
 def set_key(

@@ -15,7 +15,6 @@ from proxy.core.counts import NO_COUNTS, Counts
 from proxy.core.errors import SetupError
 from proxy.core.money import pusd_to_usd
 from proxy.policy.quota import FineRows, Models, Quota, SettledRow, is_counted
-from proxy.policy.sealing.place import Place
 from proxy.storage.admin_posts import StoredPost
 from proxy.storage.alerts import AlertRows, StoredDelivery
 from proxy.storage.export import Selection, Slice
@@ -24,7 +23,7 @@ from proxy.storage.operators import OperatorReader
 from proxy.storage.removal import RemovalPlan
 from proxy.storage.request_reports import RequestReports
 from proxy.storage.rows import UnfinishedRequest
-from proxy.storage.sealed import Opened
+from proxy.storage.sealed import SealedReader
 from proxy.storage.stops import StopReader
 from proxy.storage.users import UserReader
 
@@ -252,7 +251,7 @@ class LedgerCheck:
     unsettled: int
 
 
-class Reports(UserReader, OperatorReader, RequestReports, StopReader, Protocol):
+class Reports(UserReader, OperatorReader, RequestReports, StopReader, SealedReader, Protocol):
     """What is asked of a ledger by those who do not write to it."""
 
     def unfinished(self) -> list[UnfinishedRequest]:
@@ -265,10 +264,6 @@ class Reports(UserReader, OperatorReader, RequestReports, StopReader, Protocol):
 
     def labels(self) -> Labels:
         """Return what the last owner of the ledger had configured for reports."""
-        ...
-
-    def sealed_values(self, table: str) -> dict[Place, Opened]:
-        """Return the sealed values of a table, each with its place; one that does not open is its error."""
         ...
 
     def usage_by(

@@ -25,6 +25,7 @@ from proxy.core.user_token import new_token, token_hash
 from proxy.policy.idempotency import EarlierRequest
 from proxy.policy.quota import FineRows, Quota, SettledRow, is_counted
 from proxy.policy.quota.window import window_bounds
+from proxy.policy.sealing.master_ring import MasterRing
 from proxy.policy.sealing.place import Place
 from proxy.policy.stop import Stop
 from proxy.storage.admin_operations import CHANGES
@@ -36,6 +37,7 @@ from proxy.storage.groups import checked_group, group_exists, no_group
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import Done, EndedTwiceError, LedgerUnavailableError
 from proxy.storage.limits import LimitScope
+from proxy.storage.master_key_store import ResealedBatch
 from proxy.storage.models import changed_settings, check_model, check_provider, no_model
 from proxy.storage.preferences import no_preferences, read_preferences
 from proxy.storage.provider_keys import place_of
@@ -73,11 +75,12 @@ from proxy.storage.rows import (
     id_floor,
     id_text,
 )
-from proxy.storage.sealed import Opened
+from proxy.storage.sealed import MasterKeyState, Opened
 from proxy.storage.stops import no_stop
 from proxy.storage.users import (
     MissingError,
     TooManyUsersError,
+    UserError,
     check_name,
     check_settings,
     check_token_changes,
@@ -336,6 +339,7 @@ class MemorySealedValues:
 
     def __init__(self, store: Store) -> None:
         self._values = store.sealed
+        self.made_file: str | None = None
 
     def put(self, place: Place, value: Secret) -> None:
         self._values[place] = value
@@ -431,6 +435,28 @@ class MemoryStops:
         if id_ not in self._stops:
             raise no_stop(id_)
         return self._stops.pop(id_)
+
+
+class MemoryMasterKey:
+    """Nothing is sealed in memory, so there is no master key: whoever wants one is told so."""
+
+    def make(self, now_ms: int, actor: Actor) -> None:
+        raise UserError(f"no master key for {actor.name} at {now_ms}")
+
+    def bring_back(self, now_ms: int, actor: Actor, ring: MasterRing, *, replace: bool) -> None:
+        raise UserError(f"no master key for {actor.name} at {now_ms}: {ring} {replace}")
+
+    def export(self, now_ms: int, actor: Actor) -> MasterRing:
+        raise UserError(f"no master key for {actor.name} at {now_ms}")
+
+    def begin_rotation(self, now_ms: int, actor: Actor, *, resume: bool, forget: bool) -> bool:
+        raise UserError(f"no master key for {actor.name} at {now_ms}: {resume} {forget}")
+
+    def reseal(self, after_id: int) -> ResealedBatch:
+        raise UserError(f"no master key after {after_id}")
+
+    def end_rotation(self, now_ms: int, actor: Actor, *, forget: bool) -> None:
+        raise UserError(f"no master key for {actor.name} at {now_ms}: {forget}")
 
 
 class MemoryProviderKeys:
@@ -530,6 +556,7 @@ class MemoryStores:
         self.preferences = MemoryPreferences(store)
         self.models = MemoryModels(store)
         self.alerts = store.alerts
+        self.master_key = MemoryMasterKey()
 
 
 class MemoryLedger:
@@ -705,6 +732,12 @@ class MemoryReports(MemoryUsers, MemoryRequests):
 
     def list_stops(self) -> list[Stop]:
         return MemoryStops(self._store.stops).list_stops()
+
+    def provider_keys(self) -> list[dict[str, Any]]:
+        return self.directory().keys
+
+    def master_key(self) -> MasterKeyState:
+        return MasterKeyState("", (), None, None, (), (), (), 0)
 
     def sealed_values(self, table: str) -> dict[Place, Opened]:
         return {place: value for place, value in self._store.sealed.items() if place.table == table}

@@ -42,7 +42,7 @@ from proxy.storage.request_reports import (
     RequestPage,
 )
 from proxy.storage.rows import UnfinishedRequest
-from proxy.storage.sealed import Opened
+from proxy.storage.sealed import MasterKeyState, Opened
 from proxy.storage.sqlite import own_usage, requests, startup_reads, usage
 from proxy.storage.sqlite.admin_posts import find_post
 from proxy.storage.sqlite.alerts import due_deliveries, list_alert_rules, list_deliveries, read_alert_rows
@@ -58,7 +58,7 @@ from proxy.storage.sqlite.preferences import SqlitePreferences
 from proxy.storage.sqlite.provider_keys import read_opened_keys
 from proxy.storage.sqlite.refusals import surplus_refusal
 from proxy.storage.sqlite.retention import find_removable, plan_removal, readable_rows
-from proxy.storage.sqlite.sealed_values import read_sealed_values
+from proxy.storage.sqlite.sealed_values import read_master_key_state, read_sealed_values
 from proxy.storage.sqlite.stops import SqliteStops
 from proxy.storage.sqlite.unfinished import read_unfinished
 from proxy.storage.sqlite.users import SqliteUsers
@@ -95,6 +95,14 @@ class SqliteReports:
     def sealed_values(self, table: str) -> dict[Place, Opened]:
         with self._snapshot() as connection:
             return read_sealed_values(connection, table, self._master)
+
+    def provider_keys(self) -> list[dict[str, Any]]:
+        with self._snapshot() as connection:
+            return read_opened_keys(connection, self._master)
+
+    def master_key(self) -> MasterKeyState:
+        with self._snapshot() as connection:
+            return read_master_key_state(connection, self._master)
 
     def usage_by(
         self,

@@ -3,15 +3,15 @@
 import hashlib
 import secrets
 import sqlite3
-from typing import NamedTuple
 
 from proxy.core.secret import Secret
 from proxy.policy.sealing.master_key import MasterKeyError
 from proxy.policy.sealing.master_ring import MasterRing
 from proxy.policy.sealing.place import Place
 from proxy.policy.sealing.record import NONCE_BYTES, UnsealError, master_key_id_of, seal
+from proxy.storage.master_key_store import ResealedBatch
 from proxy.storage.master_keys import MasterKeys
-from proxy.storage.sealed import Opened, SealedCount
+from proxy.storage.sealed import MasterKeyState, Opened, SealedCount
 from proxy.storage.users import MissingError, UserError
 
 BATCH = 100
@@ -25,16 +25,10 @@ _PUT = """INSERT INTO sealed_values (of_table, of_row, of_column, version, seale
 _REMOVE = "DELETE FROM sealed_values WHERE of_table = ? AND of_row = ?"
 _LIST = "SELECT of_row, of_column, version, sealed FROM sealed_values WHERE of_table = ? ORDER BY id"
 _ALL = "SELECT sealed FROM sealed_values"
+_EVERY = "SELECT of_table, of_row, of_column, version, sealed FROM sealed_values"
 _NEXT = """SELECT id, of_table, of_row, of_column, version, sealed FROM sealed_values
     WHERE id > ? ORDER BY id LIMIT ?"""
 _RESEAL = "UPDATE sealed_values SET sealed = ? WHERE id = ? AND sealed = ?"
-
-
-class ResealedBatch(NamedTuple):
-    """One step of a rotation. last_id: where the next one begins, None after the last value."""
-
-    resealed: int
-    last_id: int | None
 
 
 def read_salt(connection: sqlite3.Connection) -> bytes:
@@ -67,12 +61,38 @@ def count_sealed_values(connection: sqlite3.Connection) -> list[SealedCount]:
     return [SealedCount(id_, counts[id_]) for id_ in sorted(counts, key=str)]
 
 
+def read_master_key_state(connection: sqlite3.Connection, master: MasterKeys) -> MasterKeyState:
+    """Return what is known of the master key now: what stands in the file, not what was read last."""
+    ring, problem, where = None, None, list[str]()
+    try:
+        ring, where = master.read(), master.where()
+    except MasterKeyError as error:
+        problem = str(error)
+    salt, unopened = read_salt(connection), 0
+    for table, row, column, version, sealed in connection.execute(_EVERY).fetchall():
+        try:
+            master.unseal(sealed, Place(table, row, column), version, salt)
+        except UnsealError:
+            unopened += 1
+    return MasterKeyState(
+        str(master.file),
+        tuple(where),
+        problem,
+        None if ring is None else ring.active.id,
+        () if ring is None else tuple(key.id for key in ring.old),
+        () if ring is None else tuple(key.id for key in ring.archive),
+        tuple(count_sealed_values(connection)),
+        unopened,
+    )
+
+
 class SqliteSealedStore:
     """A SealedStore on the owner's connection."""
 
     def __init__(self, connection: sqlite3.Connection, master: MasterKeys) -> None:
         self._connection = connection
         self._master = master
+        self.made_file: str | None = None
 
     def put(self, place: Place, value: Secret) -> None:
         ring, salt = self._ring_to_seal(place), self._salt()
@@ -123,9 +143,7 @@ class SqliteSealedStore:
     def opens_with(self, id_: str) -> int:
         """Return how many values still open with an older key of the ring: while there are any, it is not retired."""
         salt, count = read_salt(self._connection), 0
-        for table, row, column, version, sealed in self._connection.execute(
-            "SELECT of_table, of_row, of_column, version, sealed FROM sealed_values"
-        ).fetchall():
+        for table, row, column, version, sealed in self._connection.execute(_EVERY).fetchall():
             if master_key_id_of(sealed) == id_:
                 try:
                     self._master.unseal(sealed, Place(table, row, column), version, salt)
@@ -147,9 +165,11 @@ class SqliteSealedStore:
             if counts:
                 raise UserError(_master_key_lost(self._master, counts))
             try:
-                return self._master.make()
+                ring = self._master.make()
             except MasterKeyError as error:
                 raise UserError(f"The master key cannot be made: {error}") from None
+            self.made_file = str(self._master.file)
+            return ring
         known = [ring.find(count.master_key_id) for count in counts if count.master_key_id is not None]
         is_new = self._connection.execute(_FIND, place).fetchone() is None
         if counts and not any(known) and is_new:

@@ -6,6 +6,7 @@ from proxy.storage.master_keys import MasterKeys
 from proxy.storage.sqlite.alerts import SqliteAlerts
 from proxy.storage.sqlite.groups import SqliteGroups
 from proxy.storage.sqlite.limits import SqliteLimits
+from proxy.storage.sqlite.master_key_store import SqliteMasterKey
 from proxy.storage.sqlite.models import SqliteModels
 from proxy.storage.sqlite.operators import SqliteOperators
 from proxy.storage.sqlite.preferences import SqlitePreferences
@@ -22,6 +23,7 @@ class SqliteStores:
         self.users = SqliteUsers(connection)
         self.keys = SqliteProviderKeys(connection)
         self.sealed = SqliteSealedStore(connection, master)
+        self.master_key = SqliteMasterKey(connection, master, self.sealed)
         self.groups = SqliteGroups(connection)
         self.limits = SqliteLimits(connection)
         self.operators = SqliteOperators(connection)

@@ -4,7 +4,9 @@ from proxy.web.admin import (
     attempts,
     connections,
     groups,
+    keys,
     limits,
+    master_key,
     operators,
     presets,
     requests,
@@ -20,6 +22,8 @@ from proxy.web.admin.resource_table import ResourceTable
 TABLE = ResourceTable(
     (
         *users.ROUTES,
+        *keys.ROUTES,
+        *master_key.ROUTES,
         *tokens.ROUTES,
         *groups.ROUTES,
         *limits.ROUTES,
