@@ -26,6 +26,8 @@ from proxy.providers.provider import ProviderRow
 from proxy.storage.rows import OpenRow
 from proxy.wire.body import dump_body
 
+_QUARTER_MS = 900_000
+
 
 async def reserve(context: RequestContext, route: Route, first: Hop, services: Services) -> Reservation:
     """Admit the request: its worst case is held in memory, until the Recorder that is made of it ends.
@@ -270,7 +272,7 @@ def _row(context: RequestContext, route: Route, first: Hop, admission: Admission
     columns = (  # in the order of the fields of OpenRow
         context.id,
         context.started_ms,
-        day_text(context.started_ms, context.snapshot.zone),
+        _day_of_quarter(context.started_ms // _QUARTER_MS, context.snapshot.zone),
         identity.user,
         identity.group,
         identity.token_id,
@@ -294,8 +296,4 @@ def _row(context: RequestContext, route: Route, first: Hop, admission: Admission
 @lru_cache(maxsize=8)
 def _day_of_quarter(quarter: int, zone: ZoneInfo) -> str:
     """Return the date of a quarter of an hour since 1970: in every zone days begin on one."""
-    return datetime.fromtimestamp(quarter * 900, zone).date().isoformat()
-
-
-def day_text(ms: int, zone: ZoneInfo) -> str:
-    return _day_of_quarter(ms // 900_000, zone)
+    return datetime.fromtimestamp(quarter * _QUARTER_MS // 1000, zone).date().isoformat()

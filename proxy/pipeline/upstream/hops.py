@@ -376,7 +376,7 @@ class Hops:
             self._tries, self._tried_keys = left.tries + 1, left.tried_keys
         else:
             self._tries, self._tried_keys = left.tries, (*left.tried_keys, place.key_index)
-        now_s, route, reservation = self._services.clock.monotonic_s(), self._route, self._reservation
+        now_s, route, reservation = self._context.clock.monotonic_s(), self._route, self._reservation
         attempt = Attempt(  # in the order of the fields: by their names it would take longer
             len(self.attempts) + 1,
             place.target,
