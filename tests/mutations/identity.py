@@ -6,6 +6,7 @@ from tests.mutations.mutation import Mutation, Patch, TextPatch
 
 _FIGURES = "tests/web/test_own_figures.py::test_"
 _DATABASE = "tests/quotas/test_database_users.py::test_"
+_PEOPLE = "tests/web/test_admin_people.py::test_"
 _END_USERS = "tests/identity/test_end_users.py::test_"
 
 MUTATIONS: Final = (
@@ -14,12 +15,36 @@ MUTATIONS: Final = (
         "Users made at run time get a token and no limits.",
         (
             Patch(
-                "_database_rows",
-                "stored_allowance(settings, row) if own is None else build_allowance(settings, name, group, own)",
-                "build_allowance(settings, name, group, own)",
+                "config.overlay:_users",
+                "found[name] = stored_user(row)",
+                "found[name] = User()",
             ),
         ),
         (f"{_DATABASE}the_same_limits",),
+    ),
+    Mutation(
+        "limits-beside-the-file-forgotten",
+        "A limit that is set at run time for a user of the file is stored, shown, and holds nobody.",
+        (Patch("merge_limits", "[limit for limit in stored.all if limit.place not in taken]", "[]"),),
+        (f"{_PEOPLE}what_the_file_leaves_open_is_set_and_what_it_decides_is_named_with_its_line",),
+    ),
+    Mutation(
+        "groups-at-run-time-forgotten",
+        "A group that is made at run time has members, and its limits hold none of them.",
+        (Patch("lay_over", "_groups(file, stored.groups, paths)", "file.groups"),),
+        (f"{_PEOPLE}groups_hold_their_members_together_and_are_not_removed_in_silence",),
+    ),
+    Mutation(
+        "use-case-limits-forgotten",
+        "A limit on a use case without a preset holds nothing that is booked under it.",
+        (Patch("use_case_quotas", "[*named, *settings.use_case_limits.items()]", "named"),),
+        (f"{_PEOPLE}a_use_case_that_gets_a_limit_has_spent_before",),
+    ),
+    Mutation(
+        "expired-users-go-on",
+        "A user whose access has ended spends on with a token that has no end of its own.",
+        (Patch("_end_of", "None if user.expires_at is None else moment_ms(user.expires_at)", "None"),),
+        ("tests/pipeline/test_directory.py::test_a_configured_users_end_holds_for_tokens_in_the_database[None]",),
     ),
     Mutation(
         "anybody-names-anybody",

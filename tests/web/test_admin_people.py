@@ -1,5 +1,6 @@
 """Users, groups and limits at run time, as resources of the operator's API: what is set holds at the next request."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from proxy.web.admin.resources import TABLE
 from tests.support.installation import ADMIN_TOKEN, token_hash_of, token_of
+from tests.support.patience import eventually
 from tests.support.raw import Answer
 from tests.support.stand import Stand
 from tests.support.stand import stand as run_stand
@@ -69,7 +71,6 @@ async def test_a_colleague_spends_is_refused_raised_and_goes_on(stand: Stand) ->
     while (answer := await chat(stand, token)).status == 200:
         pass
     assert (answer.status, answer.json()["error"]["code"]) == (402, "insufficient_quota")
-    await stand.clear()
     shown = await done(stand, "GET", "users/bo")
     assert "token" not in shown
     cost = next(each for each in shown["limits"] if each["kind"] == "cost")
@@ -83,6 +84,37 @@ async def test_a_colleague_spends_is_refused_raised_and_goes_on(stand: Stand) ->
     assert (await chat(stand, token, model="google/gemini-2.5-flash")).status in (403, 404)
     await done(stand, "PATCH", "users/bo", {"settings": {"models": None}})
     assert (await done(stand, "GET", "users/bo"))["settings"].keys() == {"limits"}
+
+
+async def test_a_change_takes_nothing_from_what_runs_and_forgets_nothing_that_was_spent(stand: Stand) -> None:
+    made = await done(stand, "POST", "users", {"name": "bo", "settings": {"limits": {"cost": "$5/day"}}, "token": {}})
+    (limit,) = made["limits"]
+    await stand.sim.behave(delay_ms=400)
+    running = asyncio.create_task(chat(stand, made["token"]))
+
+    async def is_held() -> bool:
+        return bool((await done(stand, "GET", f"limits/{limit['id']}"))["reserved_pusd"])
+
+    await eventually(is_held)
+    lowered = await done(stand, "PATCH", f"limits/{limit['id']}", {"limit": "$0.000000000001/day"})
+    assert (lowered["remaining_pusd"], lowered["reserved_pusd"] > 1) == (0, True)
+    assert (await chat(stand, made["token"])).status == 402
+    assert (await running).status == 200
+    (row,) = await stand.settled()
+    await done(stand, "POST", "limits", {"scope": "user", "name": "bo", "kind": "requests", "limit": "9/hour"})
+    await done(stand, "DELETE", f"limits/{limit['id']}")
+    found = await done(stand, "POST", "limits", {"scope": "user", "name": "bo", "kind": "cost", "limit": "$1/day"})
+    assert (found["used_pusd"], found["reserved_pusd"]) == (row["cost_pusd"], 0)
+
+
+async def test_a_use_case_that_gets_a_limit_has_spent_before(stand: Stand) -> None:
+    use_case = [("X-Tollkeeper-Use-Case", "nightly")]
+    asked = {**CHAT, "model": "openai/gpt-4o-mini"}
+    assert (await stand.chat(asked, headers=use_case)).status == 200
+    body = {"scope": "use_case", "name": "nightly", "kind": "requests", "limit": "1/day"}
+    assert (await done(stand, "POST", "limits", body))["used"] == 1
+    assert (await stand.chat(asked, headers=use_case)).status == 402
+    assert (await stand.chat(asked)).status == 200
 
 
 async def test_the_state_of_a_user_is_named_whatever_they_use(stand: Stand) -> None:
