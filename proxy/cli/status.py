@@ -54,6 +54,8 @@ def _lines(found: dict[str, Any], zone: ZoneInfo) -> Iterator[str]:
         yield from _field("Job", f"{name} does not run: {problem}")
     yield from _field("Ledger", _ledger(found["ledger"]))
     yield from _field("Problem", found["ledger"]["problem"])
+    for stop in found["stops"]:
+        yield from _field("Stopped", _stop(stop, zone))
     yield from _field(
         "Now",
         f"{_count(found['open_requests'], 'request')} open, {_count(found['holds'], 'hold')},"
@@ -105,6 +107,15 @@ def _ledger(ledger: dict[str, Any]) -> str:
     )
 
 
+def _stop(stop: dict[str, Any], zone: ZoneInfo) -> str:
+    from proxy.cli.moments import local  # noqa: PLC0415 - keeps --help quick
+
+    what = f"{stop['kind']} {stop['subject']}".strip()
+    reason = f": {stop['reason']}" if stop["reason"] else ""
+    until = f" until {local(stop['ends_at'], zone):%Y-%m-%d %H:%M}" if stop["ends_at"] else ""
+    return f"{what}, by {stop['actor']}{until}{reason}"
+
+
 def _spent(sums: dict[str, Any]) -> str:
     errors = f", {_count(sums['errors'], 'error')}" if sums["errors"] else ""
     return f"${sums['cost_usd']}, {_count(sums['requests'], 'request')}{errors}"
@@ -120,13 +131,14 @@ def _limit(limit: dict[str, Any], zone: ZoneInfo) -> str:
     sign = "$" if limit["kind"] == "cost" else ""
     what = "" if limit["kind"] == "cost" else f" {limit['kind']}"
     window = f" per {limit['window']}" if limit["window"] not in ("", "total") else ""
+    models = f" on {', '.join(limit['models'])}" if limit["models"] else ""
     held = f" and {sign}{limit['reserved']} set aside" if str(limit["reserved"]) != "0" else ""
     resets = ""
     if limit["resets_at"] is not None:
         resets = f"; resets {local(limit['resets_at'], zone):%m-%d %H:%M}"
     return (
         f"{limit['percent_used']:>3} %  {limit['scope']}: {sign}{limit['used']} used{held} of"
-        f" {sign}{limit['limit']}{what}{window} ({limit['mode']}){resets}"
+        f" {sign}{limit['limit']}{what}{window}{models} ({limit['mode']}){resets}"
     )
 
 

@@ -15,6 +15,7 @@ from tests.mutations import (
     prices,
     providers,
     quotas,
+    records,
     settlement,
     web,
     wire,
@@ -31,4 +32,5 @@ MUTATIONS: Final = (
     *wire.MUTATIONS,
     *providers.MUTATIONS,
     *web.MUTATIONS,
+    *records.MUTATIONS,
 )

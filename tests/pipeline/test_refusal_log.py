@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from proxy.core.clock import SystemClock
 from proxy.jobs.keep_refusals import KeepRefusals
+from proxy.pipeline import run
 from proxy.pipeline.refusal_log import GROUPS_MAX, SINGLE_MAX, RefusalLog, network_of
 from proxy.pipeline.values.finished import RequestRefused
 from proxy.storage.rows import id_text
@@ -154,6 +155,18 @@ async def test_no_part_of_a_token_is_kept(proxy: Stand) -> None:
         assert row["reason"]
         pieces = {token[at : at + 4] for at in range(3, len(token) - 4)}
         assert not [piece for piece in pieces if piece in row["reason"]], row["reason"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_fault_of_ours_leaves_a_row(proxy: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(run, "parse_request", fail)
+    answer = await proxy.chat()
+    row = await kept(proxy, answer.header("x-request-id"))
+    assert (row["status"], row["error"], row["fault"], row["user"]) == (500, "internal_error", "ours", "anna")
+    assert "a bug" not in str(row)
 
 
 async def test_what_came_last_is_on_disk_after_a_stop(tmp_path: Path) -> None:

@@ -10,12 +10,19 @@ from tests.support.installation import ADMIN_TOKEN, token_hash_of, token_of
 from tests.support.raw import Answer
 from tests.support.stand import Stand, stand
 
+ANOTHER = {"amount": "$2", "window": "day", "models": ["anthropic/*"]}
 SETTINGS: dict[str, Any] = {
     "limits": {"cost": "$50/month"},
     "presets": {"fast": {"targets": ["plain/gpt-4o-mini", "openai/gpt-4o-mini"]}},
     "groups": {"family": {"limits": {"tokens": "1000000/day"}}},
     "users": {
-        "anna": {"limits": {"cost": "$5/day", "requests": "100/hour"}, "group": "family"},
+        "anna": {
+            "limits": {
+                "cost": ["$5/day", {"amount": "$1", "window": "day", "models": ["openai/*"]}, ANOTHER],
+                "requests": "100/hour",
+            },
+            "group": "family",
+        },
         "bo": {"token_hash": token_hash_of("bo"), "limits": {"cost": "$0.000001/day"}},
     },
 }
@@ -135,6 +142,8 @@ async def test_why_tells_each_story(day: Day) -> None:
     assert plain.endswith(": the provider's own figure in its answer. That is exact.")
     fallback = await day.why("fallback")
     assert "2 of the hard limit of 100 requests per hour for user anna" in fallback
+    assert "$0.0000201 of the hard limit of $1.00 per day for user anna on openai/*" in fallback
+    assert "$0.00 of the hard limit of $2.00 per day for user anna on anthropic/*" in fallback
     assert "First it went to plain as gpt-4o-mini with key main, which failed with an error of the provider" in fallback
     over = await day.why("over")
     assert "What refused it is the hard limit of $0.000001 per day for user bo: $0.00 of it was spent" in over
@@ -184,4 +193,8 @@ async def test_status_is_one_look(day: Day) -> None:
         "plain": "closed",
     }
     assert found["started_at"] is not None
-    assert (found["open_requests"], found["holds"], found["config_problem"]) == (0, 0, None)
+    assert (found["open_requests"], found["holds"], found["config_problem"], found["stops"]) == (0, 0, None, [])
+    stop = {"kind": "user", "subject": "bo", "reason": "a test"}
+    made = await day.proxy.ask("POST", "/admin/v1/stops", stop, token=ADMIN_TOKEN)
+    assert [(one["subject"], one["reason"]) for one in (await day.data("/status"))["stops"]] == [("bo", "a test")]
+    await day.proxy.ask("DELETE", f"/admin/v1/stops/{made.json()['data']['id']}", token=ADMIN_TOKEN)

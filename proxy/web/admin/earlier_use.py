@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from proxy.pipeline.identity.identify import limited
 from proxy.policy.quota import Quota
+from proxy.policy.quota.model_set import ModelAnswer, is_counted
 from proxy.policy.quota.window import window_at
 from proxy.storage.reports import SpendingRow
 from proxy.storage.request_reports import RequestEntry
@@ -35,7 +36,7 @@ async def earlier_use(request: AdminRequest, entry: RequestEntry) -> list[Earlie
     identity = identity_of(entry.user, row, snapshot)
     if entry.use_case is not None:
         identity = limited(identity, entry.use_case, snapshot)
-    quotas = [quota for quota in identity.allowance.quotas if quota.kind in _FIGURES and _column(quota, entry)]
+    quotas = [quota for quota in identity.allowance.all_quotas if quota.kind in _FIGURES and _column(quota, entry)]
     return [EarlierUse(quota, await request.read(_used, request, quota, entry)) for quota in quotas]
 
 
@@ -56,11 +57,17 @@ def _used(request: AdminRequest, quota: Quota, entry: RequestEntry) -> int:
     zone = services.live.current.zone
     since_ms = window_at(quota.window, zone, entry.started_ms).start_ms
     word, value = _column(quota, entry) or ("", "")
+    of_models = ("provider", "model") if quota.models else ()
     rows = services.reports.usage_by(
-        (word,) if word else (),
+        (*of_models, *((word,) if word else ())),
         zone,
         since_ms=since_ms,
         until_ms=entry.started_ms,
         user=value if word == "user" else None,
     )
-    return sum(_FIGURES[quota.kind](row) for row in rows if not word or row.key == (value,))
+    return sum(
+        _FIGURES[quota.kind](row)
+        for row in rows
+        if (not word or row.key[-1] == value)
+        and (not quota.models or is_counted(quota.models, ModelAnswer(row.key[0], row.key[1])))
+    )

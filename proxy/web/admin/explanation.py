@@ -134,7 +134,8 @@ def _earlier(one: EarlierUse) -> str:
     quota = one.quota
     is_money = BY_NAME[quota.kind].unit == "money"
     used, amount = (money(one.used), money(quota.amount)) if is_money else (f"{one.used:,}", f"{quota.amount:,}")
-    return f"{used} of {_limit_name(quota.mode, quota.kind, quota.window, amount, quota.scope)}"
+    models = f" on {', '.join(quota.models)}" if quota.models else ""
+    return f"{used} of {_limit_name(quota.mode, quota.kind, quota.window, amount, quota.scope)}{models}"
 
 
 def _attempts(attempts: Sequence[AttemptEntry]) -> Iterable[str]:

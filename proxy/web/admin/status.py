@@ -18,6 +18,7 @@ from proxy.policy.quota.window import window_at
 from proxy.storage.reports import Reports
 from proxy.web.admin.moment import MomentText, moment_text
 from proxy.web.admin.route import AdminAnswer, AdminRequest, AdminRoute
+from proxy.web.admin.stops import StopEntry, stop_entry
 from proxy.web.deps import Deps
 from proxy.web.own.usage import limit_json
 from proxy.web.provider_status import provider_json
@@ -59,7 +60,8 @@ class LedgerState(BaseModel):
 class ProxyStatus(BaseModel):
     """How the proxy is doing. started_at null: none runs, and the figures are the ledger's.
 
-    limits: those of everyone together, and up to 20 others of which 80 % or more are used or set aside.
+    limits: those of everyone together, and up to 20 others of which 80 % or more are used or set aside. stops: what is
+    stopped now.
     """
 
     version: str
@@ -79,6 +81,7 @@ class ProxyStatus(BaseModel):
     limit_count: int
     providers: dict[str, dict[str, Any]]
     refusals: list[RefusedSoFar]
+    stops: list[StopEntry]
 
 
 async def _show(request: AdminRequest) -> AdminAnswer:
@@ -96,6 +99,7 @@ async def _show(request: AdminRequest) -> AdminAnswer:
             "limits": limits,
             "limit_count": limit_count,
             "providers": _providers(services),
+            "stops": [stop_entry(stop, deps) for stop in services.stops.in_force()],
             "refusals": await request.read(_refusals, services.reports, request.now_ms - _HOUR_MS),
         }
     )
