@@ -294,6 +294,8 @@ class App:
             clock_problem=lambda: self._clock.problem,
             pending=lambda: self.pending.waiting,
             ownerless=lambda: self.holds.count,
+            alerts=self.alerts,
+            outbox=self.outbox,
             jobs=lambda: self._runner.problems,
         )
 

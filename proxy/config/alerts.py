@@ -109,12 +109,21 @@ class AlertRule(Block):
         (LOG,), "Destinations by name; log is a line of the log.", "The log is always there."
     )
     urgent: Flag = setting(False, "Send it during quiet hours too.", "Most can wait for the morning.")
+    action: Literal["warn", "stop"] = setting(
+        "warn",
+        "stop also stops whom it fires for, at the last of its thresholds: a user, a group, everything, or of repeats"
+        " the token. tollkeeper resume lets them go on.",
+        "What stops people is for a person to decide.",
+    )
+    stop_for_s: Seconds | None = setting(
+        None, "How long a stop lasts.", "Until somebody resumes it.", ge=1, le=366 * DAY_S
+    )
     enabled: Flag = setting(True, "Watch it.", "A rule is written to be used.")
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         kind = self.kind
-        for name in ("limits", "with_reserved", "min_requests", "min_usd"):
+        for name in ("limits", "with_reserved", "min_requests", "min_usd", "action", "stop_for_s"):
             if name in self.model_fields_set and name not in kind.options:
                 raise SettingError(f"does not go with watch: {kind.name}", _goes_with(name), key=name, show=False)
         if self.window_s is not None and kind.window_s is None:
@@ -126,6 +135,10 @@ class AlertRule(Block):
         if self.at and kind.unit == "state":
             text = "Remove it: it holds or does not."
             raise SettingError(f"does not go with watch: {kind.name}", text, key="at", show=False)
+        if self.stop_for_s is not None and self.action != "stop":
+            raise SettingError("goes with action: stop", key="stop_for_s", show=False)
+        if self.action == "stop" and any(scope.startswith("use_case:") for scope in self.scope):
+            raise SettingError("a use case cannot be stopped", "Stop its preset by hand.", key="scope", show=False)
         for written in self.at:
             _threshold(kind, written)
         known = [one.name for one in COUNTED]

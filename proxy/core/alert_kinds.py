@@ -48,7 +48,7 @@ ALERT_KINDS: Final = (
         "{subject}: {value} of the limit is used",
         "{subject}: the limit has room again, {value} is used",
         is_windowed=True,
-        options=("limits", "with_reserved"),
+        options=("limits", "with_reserved", "action", "stop_for_s"),
     ),
     AlertKind(
         "forecast",
@@ -61,7 +61,7 @@ ALERT_KINDS: Final = (
         "{subject}: at this rate {value} of the limit will be used when its window ends",
         "{subject}: at this rate the limit will last, with {value} used when its window ends",
         is_windowed=True,
-        options=("limits",),
+        options=("limits", "action", "stop_for_s"),
     ),
     AlertKind(
         "spend_rate",
@@ -74,7 +74,7 @@ ALERT_KINDS: Final = (
         "{subject}: spending is back at {value} of last week's at this time",
         window_s=HOUR_S,
         window_max_s=7 * 24 * HOUR_S,
-        options=("min_usd",),
+        options=("min_usd", "action", "stop_for_s"),
     ),
     AlertKind(
         "error_rate",
@@ -193,6 +193,7 @@ ALERT_KINDS: Final = (
         "{subject}: the same request was sent {value} times; a program may be in a loop",
         "",
         window_s=300,
+        options=("action", "stop_for_s"),
     ),
 )
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from proxy.core.secret import Secret
+from proxy.storage.alert_changes import add_destination, remove_destination, set_destination
 from proxy.storage.alerts import AlertStore
 from proxy.storage.audit import Actor
 from proxy.storage.groups import GroupStore
@@ -270,6 +271,13 @@ CHANGES: Mapping[str, Change] = {
         now, who, _text(f, "name"), _optional_ms(f, "until_ms") or 0, _optional_text(f, "reason")
     ),
     "alert_rules.unsilence": lambda stores, now, who, f: stores.alerts.unsilence(now, who, _text(f, "name")),
+    "alert_destinations.add": lambda stores, now, who, f: add_destination(
+        stores, now, who, _text(f, "name"), _object(f, "settings")
+    ),
+    "alert_destinations.set": lambda stores, now, who, f: set_destination(
+        stores, now, who, _text(f, "name"), _object(f, "settings")
+    ),
+    "alert_destinations.remove": lambda stores, now, who, f: remove_destination(stores, now, who, _text(f, "name")),
     "alert_deliveries.retry": lambda stores, now, who, f: stores.alerts.send_again(
         now, who, _optional_ms(f, "id") or 0
     ),

@@ -7,12 +7,11 @@ follow are written in one transaction: nothing is told twice, and nothing that w
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from pydantic import ValidationError
-
 from proxy.config.alerts import LOG, AlertDestination, AlertRule
 from proxy.policy.alerts.alert_message import AlertMessage
 from proxy.policy.alerts.alert_state import AlertState
 from proxy.storage.audit import Actor
+from proxy.storage.stored_settings import SettingsError, check_alert_destination, check_alert_rule
 from proxy.storage.users import MissingError, UserError, check_name
 
 ALERT_PREFIX: Final = "alert_"
@@ -129,6 +128,27 @@ class AlertStore(Protocol):
         """Remove a rule and its states; what was told stays listed."""
         ...
 
+    def list_rules(self) -> list[dict[str, Any]]:
+        """Return all rules by name."""
+        ...
+
+    def find_destination(self, name: str) -> dict[str, Any] | None:
+        """Return a destination without its secrets, under ``secrets`` what they are called; None: there is none."""
+        ...
+
+    def put_destination(
+        self, now_ms: int, actor: Actor, action: str, name: str, settings: Mapping[str, Any], sealed: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Write a destination in place of one of its name. sealed: the hashes of what is sealed for it, by setting.
+
+        It takes alerts again, if it was disabled.
+        """
+        ...
+
+    def remove_destination(self, now_ms: int, actor: Actor, name: str) -> None:
+        """Remove a destination that there is."""
+        ...
+
     def silence(self, now_ms: int, actor: Actor, rule: str, until_ms: int, reason: str | None) -> dict[str, Any]:
         """Let a rule tell nothing until a time."""
         ...
@@ -145,18 +165,20 @@ class AlertStore(Protocol):
 def check_rule(settings: Mapping[str, Any]) -> AlertRule:
     """Return a rule; raises UserError for what the configuration would refuse."""
     try:
-        rule: AlertRule = AlertRule.model_validate(settings)
-    except ValidationError as error:
-        raise _refused(error) from None
+        check_alert_rule(settings)
+    except SettingsError as error:
+        raise UserError(str(error)) from None
+    rule: AlertRule = AlertRule.model_validate(settings)
     return rule
 
 
 def check_destination(settings: Mapping[str, Any]) -> AlertDestination:
     """Return a destination; raises UserError for what the configuration would refuse."""
     try:
-        destination: AlertDestination = AlertDestination.model_validate(settings)
-    except ValidationError as error:
-        raise _refused(error) from None
+        check_alert_destination(settings)
+    except SettingsError as error:
+        raise UserError(str(error)) from None
+    destination: AlertDestination = AlertDestination.model_validate(settings)
     return destination
 
 
@@ -167,17 +189,14 @@ def check_alert_name(name: str, what: str) -> None:
         raise UserError(f"{LOG!r} is the log itself. Choose another name.")
 
 
-def _refused(error: ValidationError) -> UserError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    wrong = first.get("ctx", {}).get("error")
-    key = getattr(wrong, "key", None)
-    where = ".".join(str(part) for part in (*first["loc"], *([key] if key else [])))
-    return UserError(f"{where}: {str(wrong or first['msg']).rstrip('.')}. See docs/reference/alerts.md.")
-
-
 def no_rule(name: str) -> MissingError:
     """Return the error for a rule that is not in the ledger."""
     return MissingError(f"There is no alert rule {name!r} in the database. See: tollkeeper alerts list")
+
+
+def no_destination(name: str) -> MissingError:
+    """Return the error for a destination that is not in the ledger."""
+    return MissingError(f"There is no destination {name!r} in the database. See: tollkeeper alerts destinations list")
 
 
 def no_delivery(id_: int) -> MissingError:

@@ -226,6 +226,7 @@ class DirectoryRows:
     providers: list[dict[str, Any]] = field(default_factory=list)
     preferences: dict[str, dict[str, Any]] = field(default_factory=dict)  # what users have set for themselves
     alert_rules: list[dict[str, Any]] = field(default_factory=list)
+    alert_destinations: list[dict[str, Any]] = field(default_factory=list)  # each with its secrets
 
     @property
     def settings(self) -> StoredSettings:
@@ -239,6 +240,7 @@ class DirectoryRows:
             self.providers,
             self.preferences,
             self.alert_rules,
+            self.alert_destinations,
         )
 
 

@@ -13,7 +13,7 @@ from proxy.config.block import Block
 from proxy.config.diagnostic_texts import findings
 from proxy.config.overlay import OF_THE_FILE, OF_THE_ROW
 from proxy.config.provider import ProviderKey
-from proxy.config.schema import Group, Limits, User
+from proxy.config.schema import AlertDestination, AlertRule, Group, Limits, User
 from proxy.config.setting_path import KEY, written
 from proxy.core.errors import TollkeeperError
 
@@ -46,6 +46,16 @@ def check_key_settings(value: Any) -> None:
     """Raise SettingsError for what no provider's key in the database may have."""
     _check_names(value, KEY_SETTINGS, "key")
     _check(ProviderKey, {"name": "name", **value}, ("providers", "name", "keys", "name"))
+
+
+def check_alert_rule(value: Any) -> None:
+    """Raise SettingsError for what cannot be an alert rule."""
+    _check(AlertRule, value, ("alerts", "rules", "name"))
+
+
+def check_alert_destination(value: Any) -> None:
+    """Raise SettingsError for what cannot be a destination of alerts."""
+    _check(AlertDestination, value, ("alerts", "destinations", "name"))
 
 
 def check_limits(value: Any) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from proxy.jobs.alerts.outbox import AlertOutbox
+from proxy.jobs.alerts.watch import AlertWatch
 from proxy.pipeline.services import Services
 from proxy.policy.wrong_tokens import WrongTokens
 from proxy.storage.admin_posts import PostClaim
@@ -32,6 +34,8 @@ class Deps:
     pending: Callable[[], int]
     jobs: Callable[[], Mapping[str, str]]  # background jobs that are not running, and why
     ownerless: Callable[[], int]  # holds without a running request, at the last look
+    alerts: AlertWatch
+    outbox: AlertOutbox
     started_ms: int | None = None  # when it began to listen; None: it does not, and a command asks in its own process
     shelf: ModelListCache = field(default_factory=ModelListCache)
     changes: asyncio.Lock = field(default_factory=asyncio.Lock)  # held from the check of a state to its change

@@ -57,7 +57,10 @@ WRONG_RULES: list[tuple[dict[str, Any], str]] = [
     ({"watch": "error_rate", "min_usd": 1}, "It goes with spend_rate."),
     ({"watch": "limit_share", "limits": "concurrency"}, "is not a kind of limit"),
     ({"watch": "disk_free", "to": "nobody"}, 'there is no destination "nobody"'),
-    ({"watch": "disk_free", "action": "stop"}, 'unknown key "action"'),
+    ({"watch": "disk_free", "action": "stop"}, "It goes with limit_share, forecast, spend_rate, repeats."),
+    ({"watch": "limit_share", "action": "slow"}, "must be"),
+    ({"watch": "limit_share", "stop_for_s": 60}, "goes with action: stop"),
+    ({"watch": "limit_share", "action": "stop", "scope": "use_case:sms"}, "a use case cannot be stopped"),
 ]
 
 

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from proxy.jobs.alerts.outbox import AlertOutbox
+from proxy.jobs.alerts.watch import AlertWatch
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
@@ -151,6 +153,8 @@ def deps_of(services: Services) -> Deps:
         pending=lambda: 0,
         jobs=dict,
         ownerless=lambda: 0,
+        alerts=AlertWatch(services, Path("ledger.db"), lambda: None, lambda _: None),
+        outbox=AlertOutbox(services),
     )
 
 

@@ -25,6 +25,7 @@ class MemoryAlerts:
 
     def __init__(self) -> None:
         self.rules: dict[str, dict[str, Any]] = {}
+        self.destinations: dict[str, dict[str, Any]] = {}
         self.states: dict[tuple[str, str], AlertState] = {}
         self.silences: dict[str, StoredSilence] = {}
         self.disabled: dict[str, str] = {}
@@ -67,6 +68,25 @@ class MemoryAlerts:
         self.disabled.update(notes.disabled)
         for name in notes.enabled:
             self.disabled.pop(name, None)
+
+    def list_rules(self) -> list[dict[str, Any]]:
+        return [dict(rule) for rule in self.rules.values()]
+
+    def find_destination(self, name: str) -> dict[str, Any] | None:
+        return self.destinations.get(name)
+
+    def put_destination(
+        self, now_ms: int, actor: Actor, action: str, name: str, settings: Mapping[str, Any], sealed: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        del actor, action
+        row = {"name": name, "settings": dict(settings), "secrets": [*sealed], "created_ms": now_ms}
+        self.destinations[name] = row
+        self.disabled.pop(name, None)
+        return row
+
+    def remove_destination(self, now_ms: int, actor: Actor, name: str) -> None:
+        del now_ms, actor
+        del self.destinations[name]
 
     def _find(self, name: str) -> dict[str, Any]:
         if name not in self.rules:

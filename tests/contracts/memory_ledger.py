@@ -30,6 +30,7 @@ from proxy.policy.sealing.place import Place
 from proxy.policy.stop import Stop
 from proxy.storage.admin_operations import CHANGES
 from proxy.storage.admin_posts import KEPT_MS, PostClaim, StoredPost
+from proxy.storage.alert_changes import TABLE
 from proxy.storage.alerts import AlertNotes, AlertRows, StoredDelivery
 from proxy.storage.audit import Actor
 from proxy.storage.export import Selection, Slice
@@ -886,7 +887,15 @@ class MemoryReports(MemoryUsers, MemoryRequests):
             stores.operators.list_operators(),
             dict(self._store.operator_hashes),
             keys,
-            alert_rules=[dict(rule) for rule in self._store.alerts.rules.values()],
+            alert_rules=self._store.alerts.list_rules(),
+            alert_destinations=[
+                {
+                    **row,
+                    "opened": {name: self._store.sealed[Place(TABLE, row["name"], name)] for name in row["secrets"]},
+                }
+                | {"problem": None}
+                for row in self._store.alerts.destinations.values()
+            ],
             models=[{"name": name, "settings": one} for name, one in sorted(self._store.models.items())],
             providers=[{"name": name, "settings": one} for name, one in sorted(self._store.providers.items())],
             preferences=dict(self._store.preferences),

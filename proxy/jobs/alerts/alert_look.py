@@ -4,19 +4,25 @@ from collections.abc import Collection, Mapping, Sequence
 from zoneinfo import ZoneInfo
 
 from proxy.config.alerts import LOG, AlertRule, Alerts
+from proxy.pipeline.stops import NewStop
+from proxy.policy.alerts.alert_action import stopped_by
 from proxy.policy.alerts.alert_message import AlertMessage, alert_line
 from proxy.policy.alerts.alert_state import AT_REST, AlertState, Thresholds, Told, advance, thresholds
 from proxy.policy.alerts.measures import AlertReading
 from proxy.policy.alerts.quiet_hours import QuietHours
 from proxy.policy.quota.window import window_at
 from proxy.storage.alerts import AlertNote, AlertRows, StateNote
+from proxy.storage.stops import REASON_CHARS_MAX
 
 DAY_MS = 86_400_000
 AlertPlace = tuple[str, str]  # rule and subject
 
 
 class AlertLook:
-    """Holds readings against rules. states and alerts: what to store; pending: thresholds that must last a while."""
+    """Holds readings against rules.
+
+    states and alerts: what to store; stops: what to stop; pending: thresholds that must last a while.
+    """
 
     def __init__(self, alerts: Alerts, rows: AlertRows, now_ms: int, zone: ZoneInfo) -> None:
         self._rows = rows
@@ -28,6 +34,7 @@ class AlertLook:
             self._by_rule.setdefault(rule, []).append(subject)
         self.states: list[StateNote] = []
         self.alerts: list[AlertNote] = []
+        self.stops: list[NewStop] = []
         self.pending: dict[AlertPlace, int] = {}
 
     def hold(
@@ -60,7 +67,17 @@ class AlertLook:
             self.pending[place] = after.pending_ms
         self._store(place, stored, after._replace(pending_ms=None))
         if told == "fired" or (told == "recovered" and kind.recovered):
-            self.alerts.append(self._note(name, rule, reading, told, (before, after), limits))
+            note = self._note(name, rule, reading, told, (before, after), limits)
+            self.alerts.append(note)
+            if told == "fired" and rule.action == "stop" and after.peak == len(limits.at):
+                self._stop(rule, reading, note)
+
+    def _stop(self, rule: AlertRule, reading: AlertReading, note: AlertNote) -> None:
+        found = stopped_by(rule.watch, reading)
+        if found is not None:
+            until_ms = None if rule.stop_for_s is None else self._now_ms + round(rule.stop_for_s * 1000)
+            reason = f"alert {note.message.rule}: {note.message.line}"[:REASON_CHARS_MAX]
+            self.stops.append(NewStop(*found, reason=reason, until_ms=until_ms))
 
     def _window_ms(self, rule: AlertRule, reading: AlertReading) -> int:
         return reading.window_ms or window_at(rule.once_per, self._zone, self._now_ms).start_ms

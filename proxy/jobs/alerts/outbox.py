@@ -7,6 +7,7 @@ more, with the same id, by which a receiver knows it.
 import asyncio
 import logging
 import random
+import secrets
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -17,8 +18,9 @@ from proxy.jobs.alerts.command import run_command
 from proxy.jobs.alerts.mail import send_mail
 from proxy.jobs.alerts.webhook import WebhookSender
 from proxy.pipeline.services import Services
+from proxy.policy.alerts.alert_message import AlertMessage
 from proxy.policy.alerts.retry_schedule import RETRY_DELAYS_S, SendResult, next_attempt_ms
-from proxy.storage.alerts import AlertNotes, DeliveryNote, StoredDelivery
+from proxy.storage.alerts import ALERT_PREFIX, AlertNotes, DeliveryNote, StoredDelivery
 from proxy.storage.ledger import LedgerUnavailableError
 
 log = logging.getLogger("tollkeeper.alerts")
@@ -132,6 +134,12 @@ class AlertOutbox:
     async def send(self, destination: AlertDestination, delivery: StoredDelivery) -> SendResult:
         """Make one attempt, and note nothing of it."""
         return await self._send_by[destination.kind](destination, delivery)
+
+    async def try_out(self, name: str, message: AlertMessage) -> SendResult:
+        """Make one attempt to reach a destination that there is with a message of its own, and note nothing of it."""
+        id_ = f"{ALERT_PREFIX}test_{secrets.token_hex(8)}"
+        delivery = StoredDelivery(0, id_, message, name, "waiting", 0, message.at_ms, message.at_ms, None, None, None)
+        return await self._attempt(delivery)
 
     async def _note(self, delivery: StoredDelivery, result: SendResult) -> None:
         now_ms, attempts = self._services.clock.now_ms(), delivery.attempts + 1

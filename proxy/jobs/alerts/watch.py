@@ -18,12 +18,15 @@ from proxy.jobs.alerts.limit_measures import LimitMeasures
 from proxy.pipeline.recent_requests import RecentRequests
 from proxy.pipeline.repeated_bodies import RepeatedBodies
 from proxy.pipeline.services import Services
+from proxy.pipeline.stops import NewStop
 from proxy.policy.alerts.measures import AlertReading
 from proxy.storage.alerts import AlertNotes, AlertRows, SampleNote
+from proxy.storage.audit import Actor
 from proxy.storage.ledger import LedgerUnavailableError
 
 log = logging.getLogger("tollkeeper.alerts")
 
+_ACTOR = Actor("alert", "proxy")
 EVERY_S = 5.0
 _FORGET_EVERY_MS = 3_600_000
 _OF_REQUESTS = frozenset({"error_rate", "latency_p95", "fallback_rate"})
@@ -125,6 +128,8 @@ class AlertWatch:
         is_due = self._forgotten_ms is None or not 0 <= now_ms - self._forgotten_ms < _FORGET_EVERY_MS
         if is_due:
             notes = notes._replace(kept_since_ms=now_ms - kept_d * DAY_MS)
+        for stop in look.stops:
+            await self._stop(stop)
         if is_due or look.states or look.alerts or samples:
             await self._services.ledger.note_alerts(notes, now_ms)
         if is_due:
@@ -134,6 +139,13 @@ class AlertWatch:
             self.told[note.message.rule, note.message.told] += 1
         if look.alerts:
             self._wake()
+
+    async def _stop(self, wanted: NewStop) -> None:
+        """Stop before it is told: a crash between the two stops once, and tells it after the next start."""
+        stops = self._services.stops
+        held = [(stop.kind, stop.subject) for stop in stops.in_force() if stop.actor == _ACTOR.name]
+        if (wanted.kind, wanted.subject) not in held:
+            await stops.add(wanted, _ACTOR)
 
     async def _readings(self, name: str, rule: AlertRule, rows: AlertRows, now_ms: int) -> Readings | None:
         """Return what a rule's measure comes to, of its scope; None where it cannot be measured now."""

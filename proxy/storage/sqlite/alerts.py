@@ -7,8 +7,11 @@ from typing import Any
 
 import orjson
 
+from proxy.core.secret import Secret
 from proxy.policy.alerts.alert_message import AlertMessage
 from proxy.policy.alerts.alert_state import AlertState
+from proxy.policy.sealing.place import Place
+from proxy.storage.alert_changes import TABLE
 from proxy.storage.alerts import (
     ALERT_PREFIX,
     AlertNote,
@@ -24,11 +27,15 @@ from proxy.storage.alerts import (
     rule_exists,
 )
 from proxy.storage.audit import Actor
+from proxy.storage.master_keys import MasterKeys
 from proxy.storage.sqlite.audit_log import append_audit
+from proxy.storage.sqlite.sealed_values import read_sealed_values
 from proxy.storage.users import UserError
 
 _LIST_RULES = "SELECT name, settings, created_ms FROM alert_rules ORDER BY name"
 _FIND_RULE = "SELECT name, settings, created_ms FROM alert_rules WHERE name = ?"
+_LIST_DESTINATIONS = "SELECT name, settings, secrets, created_ms FROM alert_destinations ORDER BY name"
+_FIND_DESTINATION = "SELECT name, settings, secrets, created_ms FROM alert_destinations WHERE name = ?"
 _STATES = "SELECT rule, subject, level, peak, window_ms, is_told, since_ms, fired_ms FROM alert_states"
 _SAMPLES = "SELECT measure, subject, at_ms, value FROM alert_samples ORDER BY at_ms"
 _SILENCES = "SELECT rule, until_ms, reason, actor FROM alert_silences ORDER BY rule"
@@ -57,6 +64,34 @@ _FORGET = (
 def _rule(row: tuple[Any, ...]) -> dict[str, Any]:
     name, settings, created_ms = row
     return {"name": name, "settings": orjson.loads(settings), "created_ms": created_ms}
+
+
+def _destination(row: tuple[Any, ...]) -> dict[str, Any]:
+    name, settings, secrets, created_ms = row
+    return {
+        "name": name,
+        "settings": orjson.loads(settings),
+        "secrets": orjson.loads(secrets),
+        "created_ms": created_ms,
+    }
+
+
+def read_opened_destinations(connection: sqlite3.Connection, master: MasterKeys) -> list[dict[str, Any]]:
+    """Return all destinations, each with its secrets, or with the problem why one does not open."""
+    rows = [_destination(row) for row in connection.execute(_LIST_DESTINATIONS)]
+    values = read_sealed_values(connection, TABLE, master) if rows else {}
+    found = []
+    for row in rows:
+        opened: dict[str, Secret] = {}
+        problem = None
+        for column in row["secrets"]:
+            value = values.get(Place(TABLE, row["name"], column))
+            if isinstance(value, Secret):
+                opened[column] = value
+            else:
+                problem = "nothing is sealed for it" if value is None else str(value)
+        found.append({**row, "opened": opened, "problem": problem})
+    return found
 
 
 def _message(text: str) -> AlertMessage:
@@ -143,6 +178,37 @@ class SqliteAlerts:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+
+    def list_rules(self) -> list[dict[str, Any]]:
+        return list_alert_rules(self._connection)
+
+    def find_destination(self, name: str) -> dict[str, Any] | None:
+        row = self._connection.execute(_FIND_DESTINATION, (name,)).fetchone()
+        return None if row is None else _destination(row)
+
+    def put_destination(
+        self, now_ms: int, actor: Actor, action: str, name: str, settings: Mapping[str, Any], sealed: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        old = self.find_destination(name)
+        texts = (orjson.dumps(settings).decode(), orjson.dumps([*sealed]).decode())
+        self._connection.execute(
+            "INSERT INTO alert_destinations VALUES (?1, ?2, ?3, ?4)"
+            " ON CONFLICT DO UPDATE SET settings = ?2, secrets = ?3",
+            (name, *texts, now_ms),
+        )
+        self._connection.execute("DELETE FROM alert_disabled WHERE destination = ?", (name,))
+        before = None if old is None else old["settings"]
+        append_audit(self._connection, now_ms, actor, action, name, before, {**settings, "sealed_sha256": dict(sealed)})
+        found = self.find_destination(name)
+        assert found is not None
+        return found
+
+    def remove_destination(self, now_ms: int, actor: Actor, name: str) -> None:
+        removed = self.find_destination(name)
+        self._connection.execute("DELETE FROM alert_destinations WHERE name = ?", (name,))
+        self._connection.execute("DELETE FROM alert_disabled WHERE destination = ?", (name,))
+        before = None if removed is None else removed["settings"]
+        append_audit(self._connection, now_ms, actor, "alert_destinations.remove", name, before, None)
 
     def _find(self, name: str) -> dict[str, Any]:
         row = self._connection.execute(_FIND_RULE, (name,)).fetchone()

@@ -45,7 +45,13 @@ from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import MasterKeyState, Opened
 from proxy.storage.sqlite import own_usage, requests, startup_reads, usage
 from proxy.storage.sqlite.admin_posts import find_post
-from proxy.storage.sqlite.alerts import due_deliveries, list_alert_rules, list_deliveries, read_alert_rows
+from proxy.storage.sqlite.alerts import (
+    due_deliveries,
+    list_alert_rules,
+    list_deliveries,
+    read_alert_rows,
+    read_opened_destinations,
+)
 from proxy.storage.sqlite.backup import Progress, copy_ledger
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.export import slices
@@ -181,6 +187,7 @@ class SqliteReports:
                 providers=SqliteModels(connection).list_providers(),
                 preferences=SqlitePreferences(connection).all_preferences(),
                 alert_rules=list_alert_rules(connection),
+                alert_destinations=read_opened_destinations(connection, self._master),
             )
 
     def unfinished(self) -> list[UnfinishedRequest]:

@@ -1,6 +1,9 @@
 """All resources of the operator's API."""
 
 from proxy.web.admin import (
+    alert_deliveries,
+    alert_destinations,
+    alert_rules,
     attempts,
     connections,
     groups,
@@ -36,5 +39,8 @@ TABLE = ResourceTable(
         *reservations.ROUTES,
         *usage.ROUTES,
         *presets.ROUTES,
+        *alert_rules.ROUTES,
+        *alert_destinations.ROUTES,
+        *alert_deliveries.ROUTES,
     )
 )

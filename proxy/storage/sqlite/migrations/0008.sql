@@ -182,6 +182,12 @@ CREATE TABLE alert_rules (
     settings TEXT NOT NULL,       -- JSON, as in the configuration
     created_ms INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE alert_destinations (
+    name TEXT PRIMARY KEY,
+    settings TEXT NOT NULL,       -- JSON, as in the configuration, without secrets
+    secrets TEXT NOT NULL,        -- JSON: which are sealed under alert_destinations and its name
+    created_ms INTEGER NOT NULL
+) STRICT;
 CREATE TABLE alert_states (
     rule TEXT NOT NULL,
     subject TEXT NOT NULL,
