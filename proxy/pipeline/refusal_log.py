@@ -5,7 +5,10 @@ network, so that a flood is a few rows that say how many there were.
 """
 
 from collections import deque
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from functools import lru_cache
+from operator import itemgetter
+from typing import Final
 
 import orjson
 
@@ -23,12 +26,35 @@ _OPERATOR = "/admin/"
 _NOT_LET_IN = frozenset({401, 403, 421, 429})
 _IPV4_NETWORK = 3  # numbers of an address that name its /24
 
+_Whose = tuple[str | None, str | None, str | None, str | None]
+_whose: Callable[[RequestRefused], _Whose] = itemgetter(
+    *map(RequestRefused._fields.index, ("user", "group_name", "token_id", "model"))
+)
 
-class _Group(NamedTuple):
-    """Refusals that are counted: how many, and the newest of them, with what all have in common."""
 
-    size: int
-    newest: RequestRefused
+class _Group:
+    """Refusals that are counted: how many, the newest of them, and whose they are as far as all are the same's."""
+
+    __slots__ = ("newest", "size", "whose")
+
+    def __init__(self, event: RequestRefused) -> None:
+        self.size = 1
+        self.newest = event
+        self.whose = _whose(event)
+
+    def add(self, event: RequestRefused) -> None:
+        self.size += 1
+        self.newest = event
+        whose = _whose(event)
+        if whose != self.whose:
+            user, group, token, model = map(_common, whose, self.whose)
+            self.whose = user, group, token, model
+
+    def row(self, network: str) -> RefusalRow:
+        """Return the row that stands for all of them."""
+        user, group, token, model = self.whose
+        told = self.newest._replace(user=user, group_name=group, token_id=token, model=model, address=network)
+        return _row(told)._replace(more=self.size - 1)
 
 
 class RefusalLog:
@@ -56,27 +82,20 @@ class RefusalLog:
             key = (event.status, event.code, "")  # both are words of ours, so that these are bounded too
         known = self._groups.get(key)
         if known is None:
-            self._groups[key] = _Group(1, event._replace(address=key[2]))
-            return
-        before = known.newest
-        newest = event._replace(
-            address=key[2],
-            user=_common(event.user, before.user),
-            group_name=_common(event.group_name, before.group_name),
-            token_id=_common(event.token_id, before.token_id),
-            model=_common(event.model, before.model),
-        )
-        self._groups[key] = _Group(known.size + 1, newest)
+            self._groups[key] = _Group(event)
+        else:
+            known.add(event)
 
     def take(self) -> list[RefusalRow]:
         """Return what is to be written, oldest first, and forget it."""
-        groups = [_row(newest)._replace(more=size - 1) for size, newest in self._groups.values()]
+        groups = [group.row(network) for (_, _, network), group in self._groups.items()]
         rows = [*groups, *map(_row, self._single)]
         self._groups.clear()
         self._single.clear()
-        return sorted(rows)
+        return sorted(rows, key=itemgetter(0))
 
 
+@lru_cache(maxsize=1024)
 def network_of(address: str) -> str:
     """Return the network of an address: of IPv4 its /24; of IPv6 it is all that is known."""
     parts = address.split(".")

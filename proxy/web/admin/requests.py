@@ -251,8 +251,9 @@ def _missing(id_: str, kept: KeptSince) -> str:
     if began_ms < min(ms for ms in kept if ms is not None):
         return f"There is no request {id_}. {reach}: this one would be older, and has been removed."
     return (
-        f"There is no request {id_}. {reach}. What costs nothing, such as a list of models, is not kept; refusals are"
-        " written within a second, and of a flood of them only the newest one by one."
+        f"There is no request {id_}. {reach}. What costs nothing is not kept, such as a list of models, or a repetition"
+        " that got the answer of the first with its Idempotency-Key; refusals are written within a second, and of a"
+        " flood of them only the newest one by one."
     )
 
 
