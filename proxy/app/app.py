@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import logging
+import os
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,14 +12,16 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
+from proxy import __version__
 from proxy.app.rebuild import rebuilt_book
 from proxy.app.snapshot_builder import SnapshotBuilder
 from proxy.app.storage import OpenStorage, open_sqlite
-from proxy.config.live import LiveConfig
+from proxy.config.live import ConfigChange, LiveConfig
 from proxy.config.load import LoadedConfig
 from proxy.config.schema import Settings
 from proxy.core.clock import SystemClock
 from proxy.core.errors import LedgerError, SetupError
+from proxy.core.uid import user_name
 from proxy.jobs.alerts.outbox import AlertOutbox
 from proxy.jobs.alerts.watch import AlertWatch
 from proxy.jobs.hold_watch import HoldWatch
@@ -45,7 +49,7 @@ from proxy.policy.trusted_clock import TrustedClock
 from proxy.providers.kinds import DIALECTS, Dialects
 from proxy.providers.model_lists import ModelLists
 from proxy.storage.admin_posts import PostClaim
-from proxy.storage.audit import Actor
+from proxy.storage.audit import PROXY, Actor
 from proxy.storage.ledger import Ledger, LedgerUnavailableError
 from proxy.storage.reports import Reports
 from proxy.web.deps import Deps
@@ -161,7 +165,9 @@ class App:
         self.ledger, self.reports = storage
         self._stack.push_async_callback(self._close_ledger)
         self._snapshots = snapshots = SnapshotBuilder(storage, self.health, self._clock, self._dialects)
-        self.live = LiveConfig(self._load, snapshots.build, commit=snapshots.commit, swapped=self._log_as)
+        self.live = LiveConfig(
+            self._load, snapshots.build, commit=snapshots.commit, swapped=self._log_as, changed=self._note_change
+        )
         self.model_lists = ModelLists(database.absolute().parent, database.name, self._clock, self._clock.hear_date)
         await self.live.start()
         self._stack.push_async_callback(snapshots.close_providers)
@@ -201,6 +207,9 @@ class App:
 
     async def _serve(self, settings: Settings) -> None:
         self._log_as(settings)
+        user = "" if sys.platform == "win32" else user_name(os.getuid())
+        await self.note(Actor(user or "proxy", "proxy"), "proxy.start", "proxy", None, self._state())
+        self._stack.push_async_callback(self._note_end)
         self.taken_up = await self.pending.start()
         await self._listen(settings)
         self._runner.start(
@@ -345,6 +354,37 @@ class App:
         await self.live.rebuild()
         self._tell_gaps()
         return result
+
+    async def _note_change(self, change: ConfigChange) -> None:
+        """Record in the audit trail what a reload has changed; the new settings are in force already."""
+        actor = change.by if isinstance(change.by, Actor) else Actor("file", "file")
+        after = {"fingerprint": change.after, "changes": change.changes}
+        try:
+            await self.note(actor, "configuration.reload", "configuration", {"fingerprint": change.before}, after)
+        except LedgerUnavailableError as error:
+            log.error("config.not_recorded", extra={"fingerprint": change.after, "problem": str(error)})
+
+    async def note(
+        self,
+        actor: Actor,
+        action: str,
+        subject: str,
+        before: Mapping[str, Any] | None,
+        after: Mapping[str, Any] | None,
+    ) -> None:
+        """Record in the audit trail what is no change of a row; raises LedgerUnavailableError."""
+        fields = {"action": action, "subject": subject, "before": before, "after": after}
+        await self.ledger.operate("audit.note", now_ms=self._clock.now_ms(), actor=actor, fields=fields)
+
+    def _state(self) -> Mapping[str, Any]:
+        return {"version": __version__, "configuration": self.live.loaded.fingerprint}
+
+    async def _note_end(self) -> None:
+        """Record that the proxy ends: the last entry of a run, or a crash."""
+        try:
+            await self.note(PROXY, "proxy.stop", "proxy", self._state(), None)
+        except LedgerUnavailableError as error:
+            log.error("proxy.end_not_recorded", extra={"problem": str(error)})
 
     async def drain(self) -> int:
         """Stop taking requests, wait for those that run; give how many were left when time was up."""

@@ -1,7 +1,8 @@
-"""tollkeeper audit: check the ledger against its own rows."""
+"""tollkeeper audit: check the ledger against its own rows, and read who changed what."""
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from proxy.cli.audit_log import log
 from proxy.cli.settings import config_option, loader
 
 if TYPE_CHECKING:
@@ -20,19 +22,46 @@ if TYPE_CHECKING:
 _MARGIN_S = 60.0  # on top of all timeouts of a request: the disk, the drain
 
 
-@click.command()
-@click.option(
-    "--database",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Check this ledger, such as a copy, without a configuration: limits are not checked.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@config_option
-def audit(database: Path | None, config_path: Path | None, *, as_json: bool) -> None:
+def _check_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    database = click.option(
+        "--database",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Check this ledger, such as a copy, without a configuration: limits are not checked.",
+    )
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    return database(as_json(config_option(command)))
+
+
+@click.group(invoke_without_command=True)
+@_check_options
+@click.pass_context
+def audit(ctx: click.Context, database: Path | None, config_path: Path | None, *, as_json: bool) -> None:
     """Recompute the ledger from its rows and report what does not add up. Reads only, also while the proxy runs.
+
+    That is what audit check does too; audit log shows who changed what.
 
     Exit code 0: everything adds up; 1: it does not; 4: the ledger cannot be read.
     """
+    if ctx.invoked_subcommand is None:
+        _check(database, config_path, as_json=as_json)
+    elif database is not None or config_path is not None or as_json:
+        raise click.UsageError(f"Give the options behind {ctx.invoked_subcommand}.")
+
+
+@audit.command()
+@_check_options
+def check(database: Path | None, config_path: Path | None, *, as_json: bool) -> None:
+    """Recompute the ledger from its rows and report what does not add up, as plain audit does.
+
+    Exit code 0: everything adds up; 1: it does not; 4: the ledger cannot be read.
+    """
+    _check(database, config_path, as_json=as_json)
+
+
+audit.add_command(log)
+
+
+def _check(database: Path | None, config_path: Path | None, *, as_json: bool) -> None:
     loaded = None if database is not None else loader(config_path, {})()
     path = database or (loaded.settings.database if loaded is not None else Path())
     findings = _audit(path, loaded)

@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -20,10 +20,23 @@ from proxy.config.schema import Settings
 from proxy.core.errors import ConfigError
 
 S = TypeVar("S")
+Changed = Callable[["ConfigChange"], Awaitable[None]]
 Signature = tuple[tuple[int, ...] | None, ...]
 _RETRY_TICKS = 10
 _TOLD_MAX = 20  # changes in one line of the log
 _log = logging.getLogger("tollkeeper.config")
+
+
+class ConfigChange(NamedTuple):
+    """Other settings are in force. by: who asked for the reload, as they were told; None: the file has changed.
+
+    before, after: fingerprints of the files. changes: what is another for whom, without a secret.
+    """
+
+    by: object | None
+    before: str
+    after: str
+    changes: tuple[str, ...]
 
 
 class LiveConfig(Generic[S]):
@@ -43,12 +56,14 @@ class LiveConfig(Generic[S]):
         poll_s: float = 0.5,  # with reading and building, a change is in force within a second
         commit: Callable[[S], None] = lambda _: None,
         swapped: Callable[[Settings], None] = lambda _: None,
+        changed: Changed | None = None,
     ) -> None:
         self._load = load
         self._build = build
         self._poll_s = poll_s
         self._commit = commit
         self._swapped = swapped  # called when other settings are in force
+        self._changed = changed  # awaited then: it keeps what has changed
         self.current: S  # from start() on; read five times a request, so it is no property
         self._loaded: LoadedConfig | None = None
         self._problem: str | None = None
@@ -100,8 +115,8 @@ class LiveConfig(Generic[S]):
             except Exception:  # noqa: BLE001 - the watcher outlives any single reload; the log tells it
                 _log.exception("config.reload_failed")
 
-    async def reload(self) -> str | None:
-        """Load, build and swap now; return the problem, or None if the file is in force."""
+    async def reload(self, by: object | None = None) -> str | None:
+        """Load, build and swap now; return the problem, or None if the file is in force. by: who asks for it."""
         async with self._turn:
             before = await asyncio.to_thread(_signature, self.loaded.watched)
             try:
@@ -114,14 +129,14 @@ class LiveConfig(Generic[S]):
             # once more.
             self._look_again = loaded.fingerprint != self.loaded.fingerprint or before != after
             self._signature = after
-            return await self._swap(loaded)
+            return await self._swap(loaded, by)
 
     async def rebuild(self) -> None:
         """Build the snapshot anew from the same settings: something else that it is made of has changed."""
         async with self._turn:
             self._put_in_force(await self._built(self.loaded.settings))
 
-    async def _swap(self, loaded: LoadedConfig) -> str | None:
+    async def _swap(self, loaded: LoadedConfig, by: object | None) -> str | None:
         old = self.loaded
         if loaded.fingerprint == old.fingerprint and loaded.settings == old.settings:
             if self._problem is not None:
@@ -143,6 +158,8 @@ class LiveConfig(Generic[S]):
         more = f"; and {len(told) - _TOLD_MAX} more" if len(told) > _TOLD_MAX else ""
         what = "; ".join(told[:_TOLD_MAX]) + more
         _log.info("config.changed", extra={"fingerprint": loaded.fingerprint, "changes": what or "nothing"})
+        if self._changed is not None:
+            await self._changed(ConfigChange(by, old.fingerprint, loaded.fingerprint, tuple(told)))
         for warning in loaded.warnings:
             _log.warning("config.warning", extra={"problem": warning})
         if waiting:

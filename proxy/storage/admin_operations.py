@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from proxy.core.secret import Secret
 from proxy.storage.alert_changes import add_destination, remove_destination, set_destination
 from proxy.storage.alerts import AlertStore
-from proxy.storage.audit import Actor
+from proxy.storage.audit import Actor, AuditStore
 from proxy.storage.groups import GroupStore
 from proxy.storage.key_changes import add_key, remove_key, rotate_key, set_key, stop_key
 from proxy.storage.limit_changes import add_limit, remove_limit, set_limit
@@ -55,6 +55,9 @@ class Stores(Protocol):
 
     @property
     def stops(self) -> StopStore: ...
+
+    @property
+    def audit(self) -> AuditStore: ...
 
     @property
     def alerts(self) -> AlertStore: ...
@@ -249,6 +252,10 @@ CHANGES: Mapping[str, Change] = {
     # asked for by the part alone that puts stops in force
     "stops.add": lambda stores, now, who, f: stores.stops.add_stop(now, who, read_stop(f, now, who)),
     "stops.end": lambda stores, now, who, f: stores.stops.end_stop(now, who, _text(f, "id")),
+    # what happened that is no change of a row: the proxy itself notes it
+    "audit.note": lambda stores, now, who, f: stores.audit.note(
+        now, who, _text(f, "action"), _text(f, "subject"), f.get("before"), f.get("after")
+    ),
     "preferences.set": lambda stores, now, who, f: stores.preferences.set_preferences(
         now, who, _text(f, "user"), _object(f, "settings")
     ),

@@ -28,7 +28,7 @@ class UserChange(Protocol):
 class Deps:
     services: Services
     change: UserChange
-    reload: Callable[[], Awaitable[str | None]]  # returns the problem, or None if the file is in force now
+    reload: Callable[[Actor], Awaitable[str | None]]  # returns the problem, or None if the file is in force now
     config_problem: Callable[[], str | None]
     clock_problem: Callable[[], str | None]
     pending: Callable[[], int]

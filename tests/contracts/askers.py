@@ -12,6 +12,7 @@ from proxy.jobs.alerts.watch import AlertWatch
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
+from proxy.storage.audit import Actor
 from proxy.web.deps import Deps
 from proxy.web.inference import completions_of
 from proxy.web.server.serve_one import serve_one
@@ -141,8 +142,8 @@ def deps_of(services: Services) -> Deps:
     async def change(operation: str, **fields: object) -> None:
         raise AssertionError("inference changes no users", operation, fields)
 
-    async def reload() -> str | None:
-        raise AssertionError("inference reloads nothing")
+    async def reload(actor: Actor) -> str | None:
+        raise AssertionError("inference reloads nothing", actor)
 
     return Deps(
         services=services,

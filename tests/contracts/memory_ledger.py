@@ -32,7 +32,17 @@ from proxy.storage.admin_operations import CHANGES
 from proxy.storage.admin_posts import KEPT_MS, PostClaim, StoredPost
 from proxy.storage.alert_changes import TABLE
 from proxy.storage.alerts import AlertNotes, AlertRows, StoredDelivery
-from proxy.storage.audit import Actor
+from proxy.storage.audit import (
+    NO_HASH,
+    Actor,
+    AuditFilter,
+    AuditHead,
+    AuditRow,
+    AuditVerification,
+    audit_hash,
+    audit_text,
+    verify_chain,
+)
 from proxy.storage.export import Selection, Slice
 from proxy.storage.groups import checked_group, group_exists, no_group
 from proxy.storage.labels import Labels
@@ -179,6 +189,7 @@ class Store:
     operators: dict[str, dict[str, Any]] = field(default_factory=dict)
     operator_hashes: dict[str, str] = field(default_factory=dict)
     stops: dict[str, Stop] = field(default_factory=dict)
+    audit: list[AuditRow] = field(default_factory=list)
     labels: Labels = field(default_factory=lambda: Labels("UTC", "USD", "1"))
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     limits: dict[LimitScope, dict[str, Any]] = field(default_factory=dict)
@@ -416,6 +427,27 @@ class MemoryLimits:
             del self._store.limits[scope]
 
 
+class MemoryAuditLog:
+    """The audit trail of a store, of what is noted alone: other changes leave no entry here."""
+
+    def __init__(self, rows: list[AuditRow]) -> None:
+        self._rows = rows
+
+    def note(
+        self,
+        now_ms: int,
+        actor: Actor,
+        action: str,
+        subject: str,
+        before: Mapping[str, Any] | None,
+        after: Mapping[str, Any] | None,
+    ) -> None:
+        previous = self._rows[-1].hash if self._rows else NO_HASH
+        texts = audit_text(before), audit_text(after)
+        row = AuditRow(len(self._rows) + 1, now_ms, actor.name, actor.source, action, subject, *texts, previous, None)
+        self._rows.append(row._replace(hash=audit_hash(row)))
+
+
 class MemoryStops:
     """Stops of a store."""
 
@@ -553,6 +585,7 @@ class MemoryStores:
         self.sealed = MemorySealedValues(store)
         self.operators = MemoryOperators(store.operators, store.operator_hashes)
         self.stops = MemoryStops(store.stops)
+        self.audit = MemoryAuditLog(store.audit)
         self.keys = MemoryProviderKeys(store)
         self.preferences = MemoryPreferences(store)
         self.models = MemoryModels(store)
@@ -739,6 +772,25 @@ class MemoryReports(MemoryUsers, MemoryRequests):
 
     def master_key(self) -> MasterKeyState:
         return MasterKeyState("", (), None, None, (), (), (), 0)
+
+    def audit_entries(self, wanted: AuditFilter, before_id: int | None, count: int) -> list[AuditRow]:
+        rows = [row for row in self._store.audit if before_id is None or row.id < before_id]
+        found = [
+            row
+            for row in reversed(rows)
+            if (wanted.since_ms is None or row.ts_ms >= wanted.since_ms)
+            and (wanted.until_ms is None or row.ts_ms < wanted.until_ms)
+            and wanted.actor in (None, row.actor)
+            and wanted.subject in (None, row.subject)
+            and fnmatch.fnmatchcase(row.action, wanted.action or "*")
+        ]
+        return found[:count]
+
+    def verify_audit(self, noted: AuditHead | None = None) -> AuditVerification:
+        rows = self._store.audit
+        last = rows[-1] if rows else None
+        head = None if last is None or last.hash is None else AuditHead(last.id, last.hash)
+        return verify_chain(rows, head, noted)
 
     def sealed_values(self, table: str) -> dict[Place, Opened]:
         return {place: value for place, value in self._store.sealed.items() if place.table == table}

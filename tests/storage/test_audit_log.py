@@ -31,7 +31,7 @@ def rows_of(connection: sqlite3.Connection) -> list[AuditRow]:
 
 def assert_chained(connection: sqlite3.Connection) -> list[AuditRow]:
     rows = rows_of(connection)
-    previous = NO_HASH
+    previous: bytes | None = NO_HASH
     for n, row in enumerate(rows, 1):
         assert (row.id, row.previous, row.hash) == (n, previous, audit_hash(row))
         previous = row.hash

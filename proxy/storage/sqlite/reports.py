@@ -13,6 +13,7 @@ from proxy.policy.sealing.place import Place
 from proxy.policy.stop import Stop
 from proxy.storage.admin_posts import StoredPost
 from proxy.storage.alerts import AlertRows, StoredDelivery
+from proxy.storage.audit import AuditFilter, AuditHead, AuditRow, AuditVerification
 from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
 from proxy.storage.master_keys import MasterKeys, keys_beside
@@ -43,7 +44,7 @@ from proxy.storage.request_reports import (
 )
 from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import MasterKeyState, Opened
-from proxy.storage.sqlite import own_usage, requests, startup_reads, usage
+from proxy.storage.sqlite import audit_log, own_usage, requests, startup_reads, usage
 from proxy.storage.sqlite.admin_posts import find_post
 from proxy.storage.sqlite.alerts import (
     due_deliveries,
@@ -201,6 +202,14 @@ class SqliteReports:
     def list_operators(self) -> list[dict[str, Any]]:
         with self._reader() as connection:
             return SqliteOperators(connection).list_operators()
+
+    def audit_entries(self, wanted: AuditFilter, before_id: int | None, count: int) -> list[AuditRow]:
+        with self._reader() as connection:
+            return audit_log.list_entries(connection, wanted, before_id, count)
+
+    def verify_audit(self, noted: AuditHead | None = None) -> AuditVerification:
+        with self._snapshot() as connection:
+            return audit_log.verify(connection, noted)
 
     def list_stops(self) -> list[Stop]:
         with self._reader() as connection:

@@ -12,7 +12,7 @@ from proxy.pipeline.downstream import Reply
 from proxy.storage.admin_operations import READS
 from proxy.storage.ledger import LedgerUnavailableError
 from proxy.storage.users import MissingError, UserError
-from proxy.web.admin.backup import backup
+from proxy.web.admin.backup import backup, note_backup
 from proxy.web.admin.documents import DOCUMENTS
 from proxy.web.admin.read import read_json
 from proxy.web.admin.resources import TABLE
@@ -52,14 +52,17 @@ async def _call(context: RequestContext, deps: Deps, operator: Operator, name: s
     if name not in READS and name != "explain":
         check_role(operator, Role.ADMIN)
     if name == "reload":
-        problem = await deps.reload()
+        problem = await deps.reload(operator.actor)
         if problem is not None:
             raise CallerError(422, "invalid_config", problem)
         return json_reply(context, {"data": {"reloaded": True}})
     fields = await _fields(context)
     asked = _ASKED.get(name)
     if asked is not None:
-        return json_reply(context, {"data": await asked(context, deps, fields)})
+        data = await asked(context, deps, fields)
+        if name == "backup":
+            await note_backup(deps, operator.actor, data)
+        return json_reply(context, {"data": data})
     fields.pop("actor", None)  # older command lines send it
     try:
         if name in READS:
