@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "groups": ("proxy.cli.groups", "groups", "Add, list, change and remove groups of users."),
     "init": ("proxy.cli.init", "init", "Write a configuration, a first user and a token."),
     "keys": ("proxy.cli.keys", "keys", "Add, test, rotate and remove keys of providers, sealed in the database."),
+    "models": ("proxy.cli.models", "models", "List, enable, disable, price and recommend models."),
+    "providers": ("proxy.cli.providers", "providers", "List, enable and disable providers."),
     "operators": ("proxy.cli.operators", "operators", "Add, list, change and remove who may use the operator's API."),
     "requests": ("proxy.cli.requests", "requests", "List requests, refused ones too, newest first."),
     "resume": ("proxy.cli.resume", "resume", "Let go on what was stopped."),

@@ -75,12 +75,14 @@ class ChoiceWeights(NamedTuple):
 class ChoiceRules(NamedTuple):
     """How models are chosen. max_mix_ausd: the most that a thousand tokens may cost, three of input to one of output.
 
-    needs_price: a model without a price is left out. models_max: how many are kept; None: all.
+    needs_price: a model without a price is left out. only_known: one is left out too whose list does not say that it
+    can do the job. models_max: how many are kept; None: all.
     """
 
     weights: ChoiceWeights = ChoiceWeights()
     max_mix_ausd: int | None = None
     needs_price: bool = False
+    only_known: bool = False
     models_max: int | None = None
 
 
@@ -170,12 +172,22 @@ def _unfit(candidate: ModelCandidate, needs: JobNeeds, rules: ChoiceRules) -> st
     context = candidate.context_tokens
     if context is not None and needs.context_tokens > context:
         return f"its context of {context} tokens is too small for about {needs.context_tokens}"
+    if rules.only_known and (unknown := _unknown(candidate, needs)):
+        return f"its list does not say whether it takes {' and '.join(unknown)}"
     price = candidate.price
     if price is None:
         return "its price is not known" if rules.needs_price or rules.max_mix_ausd is not None else None
     if rules.max_mix_ausd is not None and mix_ausd(price) > rules.max_mix_ausd:
         return f"{mix_text(price)} USD per million tokens is too much"
     return None
+
+
+def _unknown(candidate: ModelCandidate, needs: JobNeeds) -> list[str]:
+    """Return in words what a list leaves open; that a model writes text hardly any list says."""
+    names = [name for name in NEEDS if name in needs.features and name != "text"]
+    found = [NEEDS[name] for name in names if getattr(candidate.supports, name) is None]
+    is_long = candidate.context_tokens is None and needs.context_tokens > 0
+    return [*found, *([f"{needs.context_tokens} tokens"] if is_long else [])]
 
 
 def mix_text(price: Price) -> str:
@@ -217,7 +229,7 @@ def _missing(candidates: Sequence[ModelCandidate], needs: JobNeeds) -> tuple[str
     words = [name for name in NEEDS if name in needs.features]
     alone = [NEEDS[name] for name in words if all(getattr(one.supports, name) is False for one in candidates)]
     long = [f"a context of about {needs.context_tokens} tokens"] if needs.context_tokens else []
-    if all(one.context_tokens is not None and needs.context_tokens > one.context_tokens for one in candidates):
+    if all(needs.context_tokens > (one.context_tokens or 0) for one in candidates):
         alone += long
     return tuple(alone or [*(NEEDS[name] for name in words if name != "text"), *long])
 

@@ -62,14 +62,15 @@ async def explain_for(context: RequestContext, deps: Deps, fields: Mapping[str, 
     snapshot = services.live.current
     row = None
     if user is not None and user not in snapshot.settings.users:
-        row = await asyncio.to_thread(_find, services.reports, user)
+        row = await asyncio.to_thread(stored_user_row, services.reports, user)
     context.snapshot, context.identity = snapshot, identity_of(user, row, snapshot)
     model = default_model(context.identity.allowance.preferences, snapshot.use_cases, None)
     context.body, context.size_bytes = body_in(fields.get("body"), context.endpoint, model)
     return await explained(context, services)
 
 
-def _find(reports: Reports, user: str) -> dict[str, Any]:
+def stored_user_row(reports: Reports, user: str) -> dict[str, Any]:
+    """Return the row of a user in the database; raises CallerError 404."""
     try:
         return reports.find_user(user)
     except MissingError as error:

@@ -31,6 +31,7 @@ from proxy.web.own.preferences import (
     replace_preferences,
     show_preferences,
 )
+from proxy.web.own.recommendation import recommend_models
 from proxy.web.own.usage import my_limits, my_usage
 from proxy.web.server.aiohttp_downstream import aiohttp_request
 from proxy.web.server.cors import is_preflight, preflight_headers
@@ -49,6 +50,8 @@ _V1: Mapping[tuple[str, str], Handler] = {
     ("PATCH", "/me/preferences"): change_preferences,
     ("DELETE", "/me/preferences"): remove_preferences,
     ("GET", "/models"): list_models,
+    ("GET", "/models/recommend"): recommend_models,
+    ("POST", "/models/recommend"): recommend_models,
     ("GET", "/key"): show_key,
     ("GET", "/auth/key"): show_key,
     ("GET", "/credits"): show_credits,

@@ -79,6 +79,19 @@ def test_one_that_cannot_is_left_out_and_one_of_which_nothing_is_said_may() -> N
     assert choice.missing == ()
 
 
+def test_what_is_recommended_is_known_to_be_able() -> None:
+    able = ModelFeatures(tools=True)
+    candidates = [ModelCandidate("unknown", CHEAP), ModelCandidate("short", CHEAP, None, able)]
+    candidates += [ModelCandidate("yes", CHEAP, 10_000, able)]
+    needs = JobNeeds(frozenset({"tools", "text"}), 2000)
+    choice = choose_models(candidates, needs, JOB, ChoiceRules(only_known=True))
+    assert [candidates[one.position].name for one in choice.ranked] == ["yes"]
+    assert [one.reason for one in choice.rejected] == [
+        "its list does not say whether it takes tools and 2000 tokens",
+        "its list does not say whether it takes 2000 tokens",
+    ]
+
+
 def test_the_need_that_none_fulfils_is_named() -> None:
     tools, eyes = ModelFeatures(tools=True, vision=False), ModelFeatures(tools=False, vision=True)
     candidates = [ModelCandidate("a", CHEAP, 1000, tools), ModelCandidate("b", CHEAP, 1000, tools)]

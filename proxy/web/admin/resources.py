@@ -11,8 +11,10 @@ from proxy.web.admin import (
     keys,
     limits,
     master_key,
+    models,
     operators,
     presets,
+    providers,
     requests,
     reservations,
     status,
@@ -44,5 +46,7 @@ TABLE = ResourceTable(
         *alert_rules.ROUTES,
         *alert_destinations.ROUTES,
         *alert_deliveries.ROUTES,
+        *models.ROUTES,
+        *providers.ROUTES,
     )
 )

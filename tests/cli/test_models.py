@@ -1,0 +1,61 @@
+"""tollkeeper models and providers, where no proxy runs: by the last list on disk."""
+
+import json
+import os
+import urllib.request
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from proxy.cli import tollkeeper
+from tests.cli.command_line import CommandLine
+
+
+@pytest.fixture
+def listed(configured: CommandLine, simulator: str) -> Path:
+    """Give the folder of a configuration whose provider's list is on disk."""
+    with urllib.request.urlopen(f"{simulator}/api/v1/models") as answer:  # noqa: S310 - of this test
+        (configured.folder / "tollkeeper.db.models-openrouter.json").write_bytes(answer.read())
+    return configured.folder
+
+
+def run(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
+    ran = CliRunner().invoke(tollkeeper, arguments, input=stdin, prog_name="tollkeeper", catch_exceptions=False)
+    return ran.exit_code, ran.stdout, ran.stderr
+
+
+def test_models_are_listed_switched_priced_and_recommended(listed: Path) -> None:
+    before = Path.cwd()
+    os.chdir(listed)
+    try:
+        _, shown, _ = run("models", "list", "--needs", "vision", "--max-price", "$1", "--context", "200k")
+        lines = shown.splitlines()
+        assert lines[0].split() == ["model", "usd_per_m", "per_request", "context", "takes", "state"]
+        assert any(line.startswith("openai/gpt-5-nano ") for line in lines)
+        assert not any(line.startswith("openai/gpt-4o ") for line in lines)
+
+        assert run("models", "disable", "openai/gpt-5*")[0] == 0
+        code, _, said = run("models", "enable", "openai/gpt-5-nano")
+        assert (code, "models.openai/gpt-5*.enabled" in said) == (1, True)
+        assert run("models", "set", "openai/gpt-4o", "--request-price", "0.01")[0] == 0
+        found = json.loads(run("models", "show", "openai/gpt-4o", "--json")[1])
+        assert found["request_price_usd"] == "0.01"
+        assert "no, by models.openai/gpt-5*.enabled" in run("models", "show", "openai/gpt-5-nano")[1]
+        assert run("models", "enable", "openai/gpt-5*")[0] == 0
+        assert run("models", "reset", "openai/gpt-4o")[0] == 0
+
+        job = json.dumps([{"role": "user", "content": "Sort this mail."}])
+        _, ranked, _ = run("models", "recommend", "--needs", "vision", "--messages", "-", "--top", "2", stdin=job)
+        assert ranked.splitlines()[0].split() == ["rank", "model", "usd_a_job", "why"]
+        assert "USD for this job" in ranked
+        code, _, said = run("models", "recommend", "--needs", "wings")
+        assert (code, "There are: tools" in said) == (1, True)
+        code, _, said = run("models", "recommend", "--context", "9M")
+        assert (code, said.startswith("Error: No model takes a context of about 9000000 tokens")) == (1, True)
+
+        assert run("providers", "disable", "openrouter")[0] == 0
+        assert "no" in run("providers", "list")[1].splitlines()[1].split()
+        assert run("providers", "enable", "openrouter")[0] == 0
+    finally:
+        os.chdir(before)
