@@ -122,12 +122,23 @@ def _prices(settings: "Settings") -> Iterable[Line]:
     """Yield the targets that no user under a hard cost limit is sent to."""
     from proxy.cli.check_prices import has_hard_cost, unpriced_targets  # noqa: PLC0415 - as above
 
-    if not has_hard_cost(settings):
+    if not has_hard_cost(_in_force(settings)):
         return
     for name, lacking, has_more in unpriced_targets(settings):
         what = "left out of it" if has_more else "all it has, so that the preset is refused,"
         text = f"presets.{name}: {', '.join(lacking)}: no price, and therefore {what} under a hard limit on cost"
         yield Line("presets", "warn", text, "Give a price under providers.NAME.prices, or make the limit soft")
+
+
+def _in_force(settings: "Settings") -> "Settings":
+    """Return the settings with what the database lays over them, where it can be read."""
+    from proxy.cli.stored_rows import database_rows  # noqa: PLC0415 - keeps --help quick
+    from proxy.config.overlay import lay_over  # noqa: PLC0415
+
+    try:
+        return lay_over(settings, database_rows(settings).settings).settings
+    except LedgerError:  # reported already
+        return settings
 
 
 def _gaps(settings: "Settings") -> Iterable[Line]:

@@ -4,12 +4,13 @@ The file wins wherever both decide: field by field in a user and a group, limit 
 disables is disabled. End users, whom a token named, stay out of it: their settings lie over those of end_users.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
+from pydantic import ValidationError
 
 from proxy.config.block import Block
 from proxy.config.key_overlay import lay_keys, names_in_file
@@ -18,6 +19,7 @@ from proxy.config.model_overlay import lay_models, switched_off
 from proxy.config.preferences import PreferenceSettings
 from proxy.config.provider import Provider
 from proxy.config.schema import AlertDestination, AlertRule, Alerts, Group, Limits, Settings, User
+from proxy.core.errors import ConfigError
 
 SettingPath = tuple[str | int, ...]
 Row = Mapping[str, Any]
@@ -29,6 +31,8 @@ OF_THE_ROW: Final = frozenset({"group", "disabled"})
 """Fields of a user that stand in columns of their own."""
 OF_THE_FILE: Final = frozenset({"token_hash", "token_hashes", "tokens", "provider_keys"})
 """Fields of a user that are no settings in the database: tokens and keys have tables of their own."""
+_INSTEAD_OF: Final = {"default_model": "default_preset", "default_preset": "default_model"}
+"""Settings of which a block has one or the other."""
 _KEPT: Final = 8192  # blocks that were read from rows; one is about a kilobyte
 
 
@@ -60,7 +64,7 @@ class Overlay(NamedTuple):
 
 
 def lay_over(file: Settings, stored: StoredSettings) -> Overlay:
-    """Return the settings of both. Raises pydantic's ValidationError for a row that no check has passed."""
+    """Return the settings of both. Raises ConfigError for a row that no check has passed."""
     paths: set[SettingPath] = set()
     update = {
         "users": _users(file, stored.users, paths),
@@ -178,10 +182,16 @@ def merge(own: B, stored: B, at: SettingPath, paths: set[SettingPath]) -> B:
         value = getattr(stored, name)
         if isinstance(value, Limits):
             update[name] = merge_limits(getattr(own, name), value, (*at, name), paths)
-        elif name not in own.model_fields_set and value is not None:
+        elif value is not None and deciding(own, name) is None:
             update[name] = value
             paths.add((*at, name))
     return own.model_copy(update=update) if update else own
+
+
+def deciding(own: Block, name: str) -> str | None:
+    """Return the setting by which a block of the file decides another, mostly that itself; None: it leaves it open."""
+    given = own.model_fields_set
+    return next((each for each in (name, _INSTEAD_OF.get(name, name)) if each in given), None)
 
 
 def merge_limits(own: Limits, stored: Limits, at: SettingPath, paths: set[SettingPath]) -> Limits:
@@ -201,20 +211,33 @@ def merge_limits(own: Limits, stored: Limits, at: SettingPath, paths: set[Settin
 
 
 def stored_user(row: Row) -> User:
-    """Return the settings of a row of users; raises ValidationError."""
+    """Return the settings of a row of users; raises ConfigError for one that no check has passed."""
     more = {"group": row["group"]} if row["group"] is not None else {}
-    return _user(orjson.dumps({**row["settings"], **more, "disabled": row["disabled"]}))
+    text = orjson.dumps({**row["settings"], **more, "disabled": row["disabled"]})
+    return _readable(f"user {row['name']}", _user, text)
 
 
 def stored_group(row: Row) -> Group:
-    """Return the settings of a row of groups; raises ValidationError."""
-    return _group(orjson.dumps(row["settings"]))
+    """Return the settings of a row of groups; raises ConfigError."""
+    return _readable(f"group {row['name']}", _group, orjson.dumps(row["settings"]))
 
 
 def stored_limits(row: Row) -> Limits:
-    """Return the limits of a row of limits; raises ValidationError."""
-    limits: Limits = Limits.model_validate(row["settings"])
-    return limits
+    """Return the limits of a row of limits; raises ConfigError."""
+    whose = f"{row['scope']} {row['name']}".strip()
+    return _readable(f"limits of {whose}", _limits_in, orjson.dumps(row["settings"]))
+
+
+def _readable(what: str, read: Callable[[bytes], B], text: bytes) -> B:
+    try:
+        return read(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigError(
+            f"The database holds settings that cannot be read: {what}, {where}: {first['msg']}. They were written by"
+            " another version, or by hand: change or remove them with that version."
+        ) from None
 
 
 @lru_cache(maxsize=_KEPT)
@@ -229,17 +252,7 @@ def _group(text: bytes) -> Group:
     return group
 
 
-def decided(own: Block | None, fields: Iterable[str]) -> list[str]:
-    """Return the fields that a block of the file decides; limits are compared one by one (twins)."""
-    return [] if own is None else [name for name in fields if name in own.model_fields_set and name != "limits"]
-
-
-def twins(own: Limits, others: Limits) -> list[tuple[str, int]]:
-    """Return kind and number of each limit of the file that others contradict."""
-    taken = {limit.place for limit in others.all}
-    return [
-        (kind, number)
-        for kind in type(own).model_fields
-        for number, limit in enumerate(own.of(kind))
-        if limit.place in taken
-    ]
+@lru_cache(maxsize=_KEPT)
+def _limits_in(text: bytes) -> Limits:
+    limits: Limits = Limits.model_validate(orjson.loads(text))
+    return limits

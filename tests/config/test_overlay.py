@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from proxy.config.limit import written
 from proxy.config.overlay import StoredSettings, lay_over
 from proxy.config.schema import Limits, Settings
+from proxy.core.errors import ConfigError
 
 HASH = "sha256:" + "0f" * 32
 
@@ -123,5 +123,16 @@ def test_groups_and_limits_of_nobody() -> None:
 
 
 def test_a_row_that_no_check_has_passed_is_refused() -> None:
-    with pytest.raises(ValidationError):
-        lay_over(settings_of(), StoredSettings([user("bo", models=5)]))
+    for stored, named in (
+        (StoredSettings([user("bo", models=5)]), "user bo, models"),
+        (StoredSettings(groups=[{"name": "g", "settings": {"x": 1}}]), "group g, x"),
+        (StoredSettings(limits=[{"scope": "all", "name": "", "settings": {"cost": "x"}}]), "limits of all, cost"),
+    ):
+        with pytest.raises(ConfigError, match=named):
+            lay_over(settings_of(), stored)
+
+
+def test_a_default_of_the_file_leaves_no_room_for_the_other_kind() -> None:
+    file = settings_of(users={"anna": {"token_hash": HASH, "default_model": "m"}})
+    anna = lay_over(file, StoredSettings([user("anna", default_preset="p")])).settings.users["anna"]
+    assert (anna.default_model, anna.default_preset) == ("m", None)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from proxy.config.group_tree import circle
 from proxy.config.limit import Limit
 from proxy.config.limit_checks import limit_mistakes
-from proxy.config.overlay import CONFIG, DATABASE, Overlay, SettingPath, lay_over, stored_user
+from proxy.config.overlay import CONFIG, DATABASE, Overlay, SettingPath, deciding, lay_over, stored_user
 from proxy.config.schema import Group, Limits, User
 from proxy.config.setting_path import written
 from proxy.config.show import origin
@@ -150,8 +150,9 @@ class People:
             if own is None:
                 return
             if name != "limits":
-                if name in own.model_fields_set:
-                    self.refuse_decided((*at, name))
+                by = deciding(own, name)
+                if by is not None and getattr(own, name) != value:
+                    self.refuse_decided((*at, by))
             elif value is not None:
                 taken = {limit.place for limit in Limits.model_validate(value).all}
                 for one in held(LimitScope("all"), own.limits, (*at, name)):
