@@ -212,9 +212,9 @@ def merge_limits(own: Limits, stored: Limits, at: SettingPath, paths: set[Settin
 
 def stored_user(row: Row) -> User:
     """Return the settings of a row of users; raises ConfigError for one that no check has passed."""
-    more = {"group": row["group"]} if row["group"] is not None else {}
-    text = orjson.dumps({**row["settings"], **more, "disabled": row["disabled"]})
-    return _readable(f"user {row['name']}", _user, text)
+    user = _readable(f"user {row['name']}", _user, orjson.dumps(row["settings"]))
+    columns = {name: row[name] for name in OF_THE_ROW if row[name]}  # of any text: an older version checked no group
+    return user.model_copy(update=columns) if columns else user
 
 
 def stored_group(row: Row) -> Group:

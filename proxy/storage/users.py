@@ -120,6 +120,8 @@ def check_user_changes(changes: Mapping[str, Any]) -> None:
             raise UserError(f"{key!r} is not a field of a user: {', '.join(USER_FIELDS)}.")
         if key == "settings":
             check_settings(value)
+        elif key == "group" and value is not None:
+            check_name(value, "group")
 
 
 def check_token_changes(changes: Mapping[str, Any]) -> None:

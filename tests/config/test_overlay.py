@@ -42,6 +42,11 @@ def test_a_user_of_the_database_is_a_user_like_others() -> None:
     assert overlay.file.users == {}
 
 
+def test_a_group_that_was_never_checked_stops_nobody() -> None:
+    bo = lay_over(settings_of(), StoredSettings([user("bo", group="no name")])).settings.users["bo"]
+    assert bo.group == "no name"
+
+
 def test_an_end_user_stays_out_of_it_unless_the_file_has_the_name() -> None:
     rows = [user("eva", made_by="tok_1"), user("anna", made_by="tok_1", models=["a/*"])]
     found = lay_over(settings_of(users={"anna": {"token_hash": HASH}}), StoredSettings(rows)).settings.users

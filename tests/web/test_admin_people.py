@@ -240,7 +240,10 @@ BAD: list[tuple[str, Any, int, str]] = [
 
 
 async def test_what_nobody_can_have_is_refused_and_changes_nothing(stand: Stand) -> None:
+    await done(stand, "POST", "users", {"name": "bo"})
     before = [await done(stand, "GET", path) for path in ("users", "groups", "limits")]
+    assert (await refused(stand, "PATCH", "users/bo", {"group": "no blanks"}))[0] == 400
+    assert (await ask(stand, "POST", "users/set", {"name": "bo", "changes": {"group": "no blanks"}})).status == 400
     for path, body, status, text in BAD:
         found = await refused(stand, "POST", path, body)
         assert found[0] == status, (body, found)
