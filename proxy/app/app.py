@@ -305,6 +305,7 @@ class App:
             ownerless=lambda: self.holds.count,
             alerts=self.alerts,
             outbox=self.outbox,
+            write_refusals=self.refusals.flush,
             jobs=lambda: self._runner.problems,
         )
 

@@ -39,6 +39,7 @@ class KeepRefusals:
         self._clock = clock
         self._clock_problem = clock_problem  # while there is one none is too old: nobody knows how old they are
         self._unwritten: list[RefusalRow] = []
+        self._turn = asyncio.Lock()  # the job writes, and who looks for a refusal of the last second
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -52,10 +53,11 @@ class KeepRefusals:
 
     async def flush(self) -> bool:
         """Write what has come; return whether all of it is on disk."""
-        if self._unwritten and not await self._write():
-            return False
-        self._unwritten = self._refusals.take()
-        return not self._unwritten or await self._write()
+        async with self._turn:
+            if self._unwritten and not await self._write():
+                return False
+            self._unwritten = self._refusals.take()
+            return not self._unwritten or await self._write()
 
     async def _write(self) -> bool:
         try:

@@ -36,6 +36,7 @@ class Deps:
     ownerless: Callable[[], int]  # holds without a running request, at the last look
     alerts: AlertWatch
     outbox: AlertOutbox
+    write_refusals: Callable[[], Awaitable[bool]]  # those that have not been written yet; returns whether all are
     started_ms: int | None = None  # when it began to listen; None: it does not, and a command asks in its own process
     shelf: ModelListCache = field(default_factory=ModelListCache)
     changes: asyncio.Lock = field(default_factory=asyncio.Lock)  # held from the check of a state to its change

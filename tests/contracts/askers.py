@@ -145,6 +145,9 @@ def deps_of(services: Services) -> Deps:
     async def reload(actor: Actor) -> str | None:
         raise AssertionError("inference reloads nothing", actor)
 
+    async def write_refusals() -> bool:
+        raise AssertionError("inference looks for no refusal")
+
     return Deps(
         services=services,
         change=change,
@@ -156,6 +159,7 @@ def deps_of(services: Services) -> Deps:
         ownerless=lambda: 0,
         alerts=AlertWatch(services, Path("ledger.db"), lambda: None, lambda _: None),
         outbox=AlertOutbox(services),
+        write_refusals=write_refusals,
     )
 
 

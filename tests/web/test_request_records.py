@@ -157,7 +157,7 @@ async def test_why_tells_each_story(day: Day) -> None:
     ("path", "status", "words"),
     [
         ("/requests/req_0000000000000001", 404, "this one would be older, and has been removed"),
-        ("/requests/req_7000000000000000", 404, "refusals are written within a second"),
+        ("/requests/req_7000000000000000", 404, "of a flood of refusals only the newest"),
         ("/requests/req_ffffffffffffffff", 404, "There is no request"),
         ("/requests/gen-nobody", 404, "16 hex digits"),
         ("/requests/x/explanation", 404, "There is no request"),

@@ -226,6 +226,8 @@ async def check_user(request: AdminRequest, name: str | None) -> None:
 async def _found(request: AdminRequest) -> tuple[RequestEntry, list[AttemptEntry]]:
     id_, reports = request.path["id"], request.deps.services.reports
     found = await request.read(reports.request, id_, request.now_ms)
+    if found is None and await request.deps.write_refusals():  # it may be one of the last second
+        found = await request.read(reports.request, id_, request.now_ms)
     if found is None:
         raise CallerError(404, "not_found", _missing(id_, await request.read(reports.kept_since)))
     return found[0], list(found[1])
@@ -252,8 +254,8 @@ def _missing(id_: str, kept: KeptSince) -> str:
         return f"There is no request {id_}. {reach}: this one would be older, and has been removed."
     return (
         f"There is no request {id_}. {reach}. What costs nothing is not kept, such as a list of models, or a repetition"
-        " that got the answer of the first with its Idempotency-Key; refusals are written within a second, and of a"
-        " flood of them only the newest one by one."
+        " that got the answer of the first with its Idempotency-Key; of a flood of refusals only the newest are kept one"
+        " by one."
     )
 
 
