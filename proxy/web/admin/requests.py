@@ -254,8 +254,8 @@ def _missing(id_: str, kept: KeptSince) -> str:
         return f"There is no request {id_}. {reach}: this one would be older, and has been removed."
     return (
         f"There is no request {id_}. {reach}. What costs nothing is not kept, such as a list of models, or a repetition"
-        " that got the answer of the first with its Idempotency-Key; of a flood of refusals only the newest are kept one"
-        " by one."
+        " that got the answer of the first with its Idempotency-Key; of a flood of refusals only the newest are kept"
+        " one by one."
     )
 
 
