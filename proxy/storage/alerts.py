@@ -30,11 +30,11 @@ class StateNote(NamedTuple):
 class AlertNote(NamedTuple):
     """One thing to be told, and to whom: each destination with the time (epoch ms) before which it hears nothing.
 
-    level: the threshold, from 1. once_ms: the window or the firing that it is told once of.
+    threshold: which, with its measure. once_ms: the window or the firing that it is told once of.
     """
 
     message: AlertMessage
-    level: int
+    threshold: str
     once_ms: int
     destinations: tuple[tuple[str, int], ...]
 

@@ -92,6 +92,13 @@ class _Collector:
         )
         held = Counter(stop.kind for stop in services.stops.in_force())
         yield _gauges("tollkeeper_stops", "What is stopped, by kind.", "kind", {kind: held[kind] for kind in KINDS})
+        yield _counter("tollkeeper_alerts", "Alerts that were told.", ("rule", "told"), self._deps.alerts.told)
+        yield _counter(
+            "tollkeeper_alert_deliveries",
+            "Deliveries of alerts that have ended.",
+            ("destination", "state"),
+            self._deps.outbox.ended,
+        )
         yield _gauge("tollkeeper_ledger_ok", "1 while the ledger takes writes.", int(services.ledger.problem is None))
         yield _gauge("tollkeeper_draining", "1 while the proxy is being stopped.", int(services.draining))
         yield from _of_providers(services.health.views())

@@ -51,6 +51,9 @@ async def test_a_rule_is_made_fires_is_silenced_changed_and_removed(at: Stand) -
         return [(one["rule"], one["destination"]) for one in found] == [("disk", "log")]
 
     await eventually(delivered)
+    lines = (await at.ask("GET", "/metrics")).body.decode().splitlines()
+    assert 'tollkeeper_alerts_total{rule="disk",told="fired"} 1.0' in lines
+    assert 'tollkeeper_alert_deliveries_total{destination="log",state="delivered"} 1.0' in lines
     until = {"until_at": "2999-01-01T00:00:00Z", "reason": "known"}
     assert (await ask(at, "PUT", "/silences/disk", until)).status == 200
     assert (await ask(at, "GET", "/rules/disk")).json()["data"]["state"] == "silenced"

@@ -195,6 +195,15 @@ async def test_a_body_in_a_loop(at: Stand) -> None:
     assert await watched.told() == told, "it has no end to tell"
 
 
+async def test_other_thresholds_begin_anew_and_the_same_ones_do_not(at: Stand) -> None:
+    first = Watched(at, {"disk": {"watch": "disk_free", "at": "999999TB"}})
+    assert await first.told() == ["fired disk disk"]
+    other = Watched(at, {"disk": {"watch": "disk_free", "at": "888888TB"}})
+    assert await other.told() == ["fired disk disk"] * 2
+    assert await Watched(at, {"disk": {"watch": "disk_free", "at": "888888TB"}}).told() == ["fired disk disk"] * 2
+    assert await Watched(at, {}).told() == ["fired disk disk"] * 2
+
+
 async def test_a_silenced_rule_tells_afterwards_what_still_holds(at: Stand) -> None:
     watched = Watched(at, {"disk": {"watch": "disk_free", "at": "999999TB"}})
     now_ms = watched.clock.now_ms()

@@ -46,7 +46,7 @@ class MemoryAlerts:
                 self.states[rule, subject] = state._replace(pending_ms=None)
         for note in notes.alerts:
             message = note.message
-            key = (message.rule, message.subject, note.once_ms, message.told, note.level)
+            key = (message.rule, message.subject, note.once_ms, message.told, note.threshold)
             if key in self.told:
                 continue
             self.told.add(key)

@@ -480,7 +480,7 @@ async def test_alert_rules_are_kept_with_where_they_stand(opened: OpenNew) -> No
         ):
             with pytest.raises(UserError):
                 await operate(name, fields=fields)
-        state = AlertState(level=1, peak=1, window_ms=5, is_told=True, since_ms=6, fired_ms=7)
+        state = AlertState(level=1, peak=1, window_ms=5, is_told=True, since_ms=6, fired_ms=7, of="disk_free 2")
         await ledger.note_alerts(AlertNotes(states=[StateNote("disk", "disk", state)]), START_MS)
         await operate("alert_rules.silence", fields={"name": "disk", "until_ms": START_MS + 1, "reason": "known"})
         rows = await asyncio.to_thread(reports.alerts)
@@ -496,7 +496,7 @@ async def test_alert_rules_are_kept_with_where_they_stand(opened: OpenNew) -> No
 
 async def test_an_alert_is_kept_once_with_its_deliveries(opened: OpenNew) -> None:
     message = AlertMessage("fired", "disk", "disk_free", "disk", START_MS, "the disk is full")
-    note = AlertNote(message, 1, START_MS, (("log", START_MS), ("hook", START_MS + DAY_MS)))
+    note = AlertNote(message, "disk_free 1", START_MS, (("log", START_MS), ("hook", START_MS + DAY_MS)))
     sample = SampleNote("price", "m", 0, "1")
     async with opened() as (ledger, reports):
         for _ in range(2):

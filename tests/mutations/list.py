@@ -8,6 +8,7 @@ zero) are not in the list.
 from typing import Final
 
 from tests.mutations import (
+    alerts,
     failover,
     idempotency,
     identity,
@@ -22,6 +23,7 @@ from tests.mutations import (
 )
 
 MUTATIONS: Final = (
+    *alerts.MUTATIONS,
     *quotas.MUTATIONS,
     *prices.MUTATIONS,
     *settlement.MUTATIONS,

@@ -54,7 +54,9 @@ class AlertLook:
     def _hold_one(self, name: str, rule: AlertRule, reading: AlertReading, pending: Mapping[AlertPlace, int]) -> None:
         place, kind = (name, reading.subject), rule.kind
         stored = self._rows.states.get(place)
-        before = (stored or AT_REST)._replace(pending_ms=pending.get(place))
+        of = f"{kind.name} {' '.join(f'{at:g}' for at in rule.levels)}"
+        known = stored if stored is not None and stored.of == of else AT_REST._replace(of=of)
+        before = known._replace(pending_ms=pending.get(place))
         limits = thresholds(
             rule.levels,
             margin_percent=kind.margin_percent,
@@ -115,9 +117,10 @@ class AlertLook:
             after.window_ms,
         )
         once_ms = after.window_ms if told == "fired" else before.fired_ms or 0
+        threshold = f"{rule.watch} {limits.at[level - 1]:g}"
         due_ms = self._now_ms if rule.urgent or self._quiet_end_ms is None else self._quiet_end_ms
         destinations = tuple((one, self._now_ms if one == LOG else due_ms) for one in dict.fromkeys(rule.to))
-        return AlertNote(message, level, once_ms, destinations)
+        return AlertNote(message, threshold, once_ms, destinations)
 
 
 def quiet_end_ms(alerts: Alerts, zone: ZoneInfo, now_ms: int) -> int | None:

@@ -156,8 +156,13 @@ class AlertWatch:
             self._tell_problem(name, str(error))
             return None
         self._problems.pop(name, None)
-        wanted = [one for one in found if any(fnmatch.fnmatchcase(one.scope, scope) for scope in rule.scope)]
-        return wanted[:_SUBJECTS_MAX]
+        wanted = (one for one in found if any(fnmatch.fnmatchcase(one.scope, scope) for scope in rule.scope))
+        by_subject: dict[str, AlertReading] = {}
+        for one in wanted:  # of two limits in one place, as two presets of a use case may have, the one that says more
+            known = by_subject.get(one.subject)
+            if known is None or one.value > known.value:
+                by_subject[one.subject] = one
+        return [*by_subject.values()][:_SUBJECTS_MAX]
 
     def _hear(self, watched: Collection[str]) -> None:
         """Let requests be counted while a rule asks for it, and only then."""

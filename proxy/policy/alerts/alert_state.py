@@ -19,7 +19,8 @@ class AlertState(NamedTuple):
     """level: how many thresholds are reached; peak: how many were told in the window that began at window_ms.
 
     is_told: the firing was told, and so its end will be. since_ms: when level left 0. fired_ms: when it was told last.
-    pending_ms: since when a threshold has been reached that the rule wants held for a while.
+    pending_ms: since when a threshold has been reached that the rule wants held for a while. of: the measure and the
+    thresholds that it tells of; where the rule has others, it begins at rest.
     """
 
     level: int = 0
@@ -29,6 +30,7 @@ class AlertState(NamedTuple):
     since_ms: int | None = None
     fired_ms: int | None = None
     pending_ms: int | None = None
+    of: str = ""
 
 
 AT_REST = AlertState()

@@ -25,8 +25,9 @@ class AlertReading(NamedTuple):
 
 
 def limit_subject(row: LimitRow) -> str:
-    """Return the name of a limit: its scope, kind and window."""
-    return f"{row.scope} {row.kind} {row.window}" + ("" if row.mode == "hard" else " soft")
+    """Return the name of a limit: its scope, kind and window, and the models that it counts where not all."""
+    mode = "" if row.mode == "hard" else " soft"
+    return f"{row.scope} {row.kind} {row.window}{mode}" + (f" of {', '.join(row.models)}" if row.models else "")
 
 
 def limit_share(row: LimitRow, window_ms: int, *, with_reserved: bool) -> AlertReading:

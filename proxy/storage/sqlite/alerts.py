@@ -36,15 +36,15 @@ _LIST_RULES = "SELECT name, settings, created_ms FROM alert_rules ORDER BY name"
 _FIND_RULE = "SELECT name, settings, created_ms FROM alert_rules WHERE name = ?"
 _LIST_DESTINATIONS = "SELECT name, settings, secrets, created_ms FROM alert_destinations ORDER BY name"
 _FIND_DESTINATION = "SELECT name, settings, secrets, created_ms FROM alert_destinations WHERE name = ?"
-_STATES = "SELECT rule, subject, level, peak, window_ms, is_told, since_ms, fired_ms FROM alert_states"
+_STATES = "SELECT rule, subject, level, peak, window_ms, is_told, since_ms, fired_ms, of FROM alert_states"
 _SAMPLES = "SELECT measure, subject, at_ms, value FROM alert_samples ORDER BY at_ms"
 _SILENCES = "SELECT rule, until_ms, reason, actor FROM alert_silences ORDER BY rule"
 _DISABLED = "SELECT destination, reason FROM alert_disabled"
 _FIRED = "SELECT rule, max(at_ms) FROM alerts WHERE told = 'fired' GROUP BY rule"
-_ADD_ALERT = """INSERT OR IGNORE INTO alerts (at_ms, rule, subject, once_ms, told, level, message)
+_ADD_ALERT = """INSERT OR IGNORE INTO alerts (at_ms, rule, subject, once_ms, told, threshold, message)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _ADD_DELIVERY = "INSERT INTO alert_deliveries (alert, destination, state, next_ms) VALUES (?, ?, 'waiting', ?)"
-_SET_STATE = "INSERT OR REPLACE INTO alert_states VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_SET_STATE = "INSERT OR REPLACE INTO alert_states VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _END = """UPDATE alert_deliveries SET state = ?2, attempts = ?3, next_ms = ?4, status = ?5, problem = ?6, ended_ms = ?7
     WHERE id = ?1 AND state = 'waiting'"""
 _DELIVERIES = """SELECT d.id, a.id, a.message, d.destination, d.state, d.attempts, a.at_ms, d.next_ms, d.ended_ms,
@@ -110,8 +110,8 @@ def read_alert_rows(connection: sqlite3.Connection) -> AlertRows:
         samples[measure, subject].append((at_ms, value))
     return AlertRows(
         {
-            (rule, subject): AlertState(level, peak, window_ms, bool(is_told), since_ms, fired_ms)
-            for rule, subject, level, peak, window_ms, is_told, since_ms, fired_ms in connection.execute(_STATES)
+            (rule, subject): AlertState(level, peak, window_ms, bool(is_told), since_ms, fired_ms, of=of)
+            for rule, subject, level, peak, window_ms, is_told, since_ms, fired_ms, of in connection.execute(_STATES)
         },
         {row[0]: StoredSilence(*row) for row in connection.execute(_SILENCES)},
         dict(connection.execute(_DISABLED).fetchall()),
@@ -143,7 +143,7 @@ def write_alert_notes(connection: sqlite3.Connection, notes: AlertNotes, now_ms:
         if state is None:
             connection.execute("DELETE FROM alert_states WHERE rule = ? AND subject = ?", (rule, subject))
         else:
-            connection.execute(_SET_STATE, (rule, subject, *state[:3], int(state.is_told), *state[4:6]))
+            connection.execute(_SET_STATE, (rule, subject, *state[:3], int(state.is_told), *state[4:6], state.of))
     made = [_add_alert(connection, note) for note in notes.alerts]
     for id_, state_word, attempts, next_ms, status, problem in notes.deliveries:
         ended_ms = now_ms if next_ms is None else None
@@ -164,7 +164,7 @@ def _add_alert(connection: sqlite3.Connection, note: AlertNote) -> int | None:
     """Write an alert and its deliveries; None: the same was told once already."""
     message = note.message
     text = orjson.dumps(message._asdict()).decode()
-    key = (message.at_ms, message.rule, message.subject, note.once_ms, message.told, note.level, text)
+    key = (message.at_ms, message.rule, message.subject, note.once_ms, message.told, note.threshold, text)
     added = connection.execute(_ADD_ALERT, key)
     if not added.rowcount:
         return None

@@ -1,6 +1,6 @@
 """Values that rules are held against."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.policy.alerts import measures
@@ -12,6 +12,7 @@ def row(used: int, limit: int, reserved: int = 0) -> LimitRow:
 
 
 @given(st.integers(0, 10**18), st.integers(1, 10**18))
+@example(99_999, 100_000)
 def test_a_share_is_100_exactly_where_all_is_used(used: int, limit: int) -> None:
     reading = measures.limit_share(row(used, limit), 5, with_reserved=False)
     assert (reading.value >= 100) == (used >= limit)
@@ -23,6 +24,11 @@ def test_reserved_amounts_count_apart() -> None:
     assert measures.limit_share(held, 0, with_reserved=False).value == 80
     assert measures.limit_share(held, 0, with_reserved=True).value == 100
     assert measures.limit_share(held, 0, with_reserved=False).detail == "$4 of $5 is used, $1 more is reserved"
+
+
+def test_a_limit_is_named_by_all_that_tells_it_from_others() -> None:
+    soft = row(1, 2)._replace(mode="soft", models=("a/*", "b"))
+    assert measures.limit_subject(soft) == "user:anna cost day soft of a/*, b"
 
 
 def test_a_forecast_waits_for_a_tenth_of_the_window() -> None:

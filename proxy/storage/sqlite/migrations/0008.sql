@@ -197,6 +197,7 @@ CREATE TABLE alert_states (
     is_told INTEGER NOT NULL,     -- so its end will be told
     since_ms INTEGER,
     fired_ms INTEGER,
+    of TEXT NOT NULL,             -- the measure and the thresholds that it tells of
     PRIMARY KEY (rule, subject)
 ) STRICT;
 CREATE TABLE alerts (
@@ -206,9 +207,9 @@ CREATE TABLE alerts (
     subject TEXT NOT NULL,
     once_ms INTEGER NOT NULL,     -- the window, or the firing, that it is told once of
     told TEXT NOT NULL,           -- fired, recovered, test
-    level INTEGER NOT NULL,
+    threshold TEXT NOT NULL,      -- which, with its measure
     message TEXT NOT NULL,        -- JSON
-    UNIQUE (rule, subject, once_ms, told, level)
+    UNIQUE (rule, subject, once_ms, told, threshold)
 ) STRICT;
 CREATE TABLE alert_deliveries (
     id INTEGER PRIMARY KEY,
