@@ -99,6 +99,8 @@ def _print(found: dict[str, Any]) -> None:
         click.echo(f"{'Verdict':12}would be accepted")
     else:
         click.echo(printable(f"{'Verdict':12}refused ({refusal['status']} {refusal['code']}): {refusal['message']}"))
+    if found["then"]:
+        click.echo(printable(f"{'Then':12}{found['then']}"))
     if not found["limits"]:
         click.echo(f"{'Limits':12}none")
         return
@@ -107,7 +109,10 @@ def _print(found: dict[str, Any]) -> None:
     sys.stdout.flush()
     print_table(
         names,
-        [tuple(_cell(limit[name]) for name in names) for limit in found["limits"]],
+        [
+            tuple(_cell(_scope(limit) if name == "scope" else limit[name]) for name in names)
+            for limit in found["limits"]
+        ],
         right=frozenset(("limit", "used", "reserved", "remaining")),
     )
 
@@ -119,6 +124,10 @@ def _why(target: dict[str, Any], several: bool) -> str:
     words += [f"key: {target['key']}"] if target["key"] != "usable" else []
     words += [target["reason"]] if target["reason"] != "as configured" else []
     return f" ({'; '.join(words)})" if words else ""
+
+
+def _scope(limit: dict[str, Any]) -> str:
+    return " ".join((limit["scope"], *(limit["models"] or ())))
 
 
 def _cell(value: Any) -> str | None:

@@ -6,9 +6,10 @@ from zoneinfo import ZoneInfo
 
 from proxy.app.rebuild import rebuilt_book
 from proxy.cli.stored_rows import database_rows
-from proxy.config.overlay import lay_over
+from proxy.config.overlay import lay_over, stored_user
 from proxy.core.clock import Clock, SystemClock
 from proxy.core.errors import CallerError
+from proxy.pipeline.admission.allowance import limit_parts
 from proxy.pipeline.admission.limiter import MemoryLimiter
 from proxy.pipeline.identity.directory import Directory
 from proxy.pipeline.in_flight import InFlight
@@ -102,13 +103,14 @@ def _from_ledger(
             raise _no_user(user)
         return QuotaBook(zone), None
     reports = open_reports(database)
-    book = rebuilt_book(reports, zone, clock.now_ms())
-    if user is None or not is_wanted:
-        return book, None
-    try:
-        return book, reports.find_user(user)
-    except MissingError:
-        raise _no_user(user) from None
+    row = None
+    if user is not None and is_wanted:
+        try:
+            row = reports.find_user(user)
+        except MissingError:
+            raise _no_user(user) from None
+    parts = limit_parts(settings, () if row is None else (stored_user(row).limits,))
+    return rebuilt_book(reports, zone, clock.now_ms(), parts), row
 
 
 def _stops_of(settings: "Settings") -> list[Stop]:

@@ -2,8 +2,10 @@
 
 import asyncio
 
+from proxy.core.errors import CallerError
 from proxy.pipeline.admission.bookable_targets import keep_bookable
 from proxy.pipeline.admission.reserve import reserve
+from proxy.pipeline.admission.spent_limit import NONE_WAIVED, after_refusal
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.errors import draining
@@ -19,6 +21,7 @@ from proxy.pipeline.routing.targets import AUTO
 from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.recorder import Recorder
 from proxy.pipeline.upstream.hops import Hops
+from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route
 
 
@@ -65,7 +68,10 @@ async def answer(context: RequestContext, services: Services) -> Reply:
     if context.identity.is_new:
         await provision(context, services)
     hops = Hops(context, route, services)
-    reservation = await reserve(context, route, hops.place, services)
+    try:
+        reservation = await reserve(context, route, hops.place, services)
+    except CallerError as refusal:
+        hops, reservation = await _reserve_after_refusal(context, route, refusal, services)
     async with Recorder(context, reservation, services) as recorder:
         try:
             relay = await find_answer(context, hops, recorder, services)
@@ -73,6 +79,20 @@ async def answer(context: RequestContext, services: Services) -> Reply:
         finally:
             context.on_gone = None  # a context that knows its relay is a circle, and the garbage collector's work
             hops.leave()
+
+
+async def _reserve_after_refusal(
+    context: RequestContext, route: Route, refusal: CallerError, services: Services
+) -> tuple[Hops, Reservation]:
+    """Reserve for what follows a limit that has no room; raises CallerError where nothing does."""
+    waived = NONE_WAIVED
+    while True:
+        route, waived = await after_refusal(context, route, refusal, waived, services)
+        hops = Hops(context, route, services)
+        try:
+            return hops, await reserve(context, route, hops.place, services, waived.quotas)
+        except CallerError as another:
+            refusal = another
 
 
 def _route_of(context: RequestContext, services: Services) -> Route:

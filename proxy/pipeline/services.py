@@ -18,6 +18,7 @@ from proxy.pipeline.snapshot import Live
 from proxy.pipeline.stops import Stops
 from proxy.pipeline.upstream.parameter_forms import ParameterForms
 from proxy.pipeline.upstream.provider_health import Health
+from proxy.policy.pace import Pace
 from proxy.providers.generation import GenerationAccess
 from proxy.providers.model_lists import ModelLists
 from proxy.storage.ledger import Ledger
@@ -52,4 +53,5 @@ class Services:
     forms: ParameterForms = field(default_factory=ParameterForms)
     catalog: ModelCatalog = field(default_factory=ModelCatalog)
     repeated: RepeatedBodies | None = None  # None: no alert rule asks
+    pace: Pace = field(default_factory=Pace)
     draining: bool = False

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from proxy.core.errors import ApiError, CallerError
 from proxy.core.money import pusd_to_usd
+from proxy.core.on_spent import REFUSE
 from proxy.pipeline.admission.allowance import build_allowance
 from proxy.pipeline.admission.bookable_targets import ExcludedTarget, bookable_targets
-from proxy.pipeline.admission.reserve import quote
+from proxy.pipeline.admission.reserve import Quote, quote
+from proxy.pipeline.admission.spent_limit import left_by, limit_text, refusing_quota
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.identity.authenticate import identify
@@ -133,7 +136,8 @@ async def explained(
         planned, left_out = await bookable_targets(context, planned, services)
     planned, halted, refusal = _without_stopped(planned, identity, snapshot, services)
     route, order = ordered_targets(context, planned, services)
-    quoted = await quote(context, route, services)
+    route, order, quoted, spent, then = await _as_quoted(context, route, order, services)
+    identity = context.identity
     refusal = refusal or quoted.refusal
     rows = await services.limiter.limits(identity.allowance.quotas, context.started_ms)
     return {
@@ -152,11 +156,13 @@ async def explained(
             {"provider": one.target.provider, "model": one.target.model, "reason": f"{one.reason}, under a hard limit"}
             for one in left_out
         ]
+        + [{"provider": one.target.provider, "model": one.target.model, "reason": one.reason} for one in spent]
         + _disabled(planned, snapshot)
         + ([] if auto is None else [_excluded(one) for one in auto.left_out])
         + [{"provider": one.provider, "model": one.model, "reason": "stopped by the operator"} for one in halted],
         "admitted": refusal is None,
         "refusal": None if refusal is None else _refusal(refusal),
+        "then": then,
         "worst_case": None if quoted.amount_pusd is None else pusd_to_usd(quoted.amount_pusd),
         "worst_case_pusd": quoted.amount_pusd,
         "max_tokens": quoted.max_tokens,
@@ -176,6 +182,26 @@ def _with_reasons(shown: list[dict[str, object]], route: Route, auto: AutoChoice
     return [
         {**one, "reason": auto.reasons.get((target.provider, target.model), one["reason"])} for one, target in pairs
     ]
+
+
+async def _as_quoted(
+    context: RequestContext, route: Route, order: Order, services: Services
+) -> tuple[Route, Order, Quote, tuple[ExcludedTarget, ...], str | None]:
+    """Return the route and its quote without targets whose limits are spent, these, and what follows a refusal."""
+    spent: tuple[ExcludedTarget, ...] = ()
+    while True:
+        quoted = await quote(context, route, services)
+        refusal = quoted.refusal
+        quota = None if refusal is None else refusing_quota(context.identity.allowance, refusal)
+        if quota is None:
+            return route, order, quoted, spent, None
+        kept, out = left_by(quota, route)
+        if not kept:
+            then = None if quota.on_spent == REFUSE else f"{limit_text(quota)}: {quota.on_spent.text}"
+            return route, order, quoted, spent, then
+        placed = tuple(one for one, target in zip(order.placed, route.targets, strict=False) if target in kept)
+        route, order, spent = replace(route, targets=kept), order._replace(placed=placed), (*spent, *out)
+        context.identity = limited_to(context.identity, route)
 
 
 def _disabled(route: Route, snapshot: Snapshot) -> list[dict[str, object]]:

@@ -95,13 +95,14 @@ def with_models(allowance: Allowance, targets: tuple[tuple[str, str], ...]) -> A
     held = tuple(
         quota for quota in allowance.model_quotas if any(may_serve(quota.models, *target) for target in targets)
     )
-    return _following(replace(allowance, quotas=(*allowance.quotas, *held), model_quotas=())) if held else allowance
+    quotas = (*allowance.general_quotas, *held)
+    return allowance if quotas == allowance.quotas else _following(replace(allowance, quotas=quotas))
 
 
 @lru_cache(maxsize=1024)
-def without_quota(allowance: Allowance, quota: Quota) -> Allowance:
-    """Leave a limit out, for a request that has waited for its turn."""
-    return _following(replace(allowance, quotas=tuple(one for one in allowance.quotas if one != quota)))
+def without_quotas(allowance: Allowance, quotas: tuple[Quota, ...]) -> Allowance:
+    """Leave limits out, for a request that has waited for its turn."""
+    return _following(replace(allowance, quotas=tuple(one for one in allowance.quotas if one not in quotas)))
 
 
 def _with_quotas(allowance: Allowance, scopes: tuple[str, ...], quotas: tuple[Quota, ...]) -> Allowance:

@@ -4,11 +4,11 @@ That is so without a price, for what has no price in tokens (web search, a file)
 the prompt. Where no target remains the route stays as it is, and reserve() refuses it by name.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
+from proxy.pipeline.admission.limit_headers import add_header
 from proxy.pipeline.admission.output_bounds import may_leave_out, takes_no_bound
 from proxy.pipeline.admission.reserve import facts_of, known_of
 from proxy.pipeline.context import RequestContext
@@ -59,17 +59,7 @@ def announce_excluded(context: RequestContext, left_out: Iterable[ExcludedTarget
     """Add the targets that were left out to the headers of every answer."""
     words = ", ".join(f"{one.target.provider}/{one.target.model} ({one.reason})" for one in left_out)
     if words:
-        text = words.encode("ascii", "replace").decode()[:_HEADER_CHARS_MAX]
-        context.told = partial(_with_left_out, context.told, text)
-
-
-def _with_left_out(told: Callable[[], dict[str, str]], words: str) -> dict[str, str]:
-    """Return the headers with these words behind those of an earlier step."""
-    headers = told()
-    before = headers.get(_HEADER)
-    if before is not None and words not in before:
-        words = f"{before}, {words}"[:_HEADER_CHARS_MAX]
-    return {**headers, _HEADER: words if before is None or words not in before else before}
+        add_header(context, _HEADER, words.encode("ascii", "replace").decode()[:_HEADER_CHARS_MAX])
 
 
 class _Judge(NamedTuple):

@@ -24,16 +24,16 @@ def quota_refused(
     """Return 402 for money and long windows, 429 with a true Retry-After for minutes and concurrency."""
     kind, unit = refused.quota.kind, BY_NAME[refused.quota.kind].unit
     if unit == "open":
-        text = f"{refused.quota.amount} requests at once are allowed for {_whose(refused.quota)}. Try again in 1 s."
+        text = f"{refused.quota.amount} requests at once are allowed for {whose(refused.quota)}. Try again in 1 s."
         return _rate(text, 1, refused)
     if unit == "money":
         return _budget(_cost_text(refused, open_requests, now_ms, zone), refused, budget_status)
     if refused.quota.window == "minute":
         after_s = refused.retry_after_s(now_ms)
-        text = f"{refused.quota.amount} {kind} a minute for {_whose(refused.quota)} are used up."
+        text = f"{refused.quota.amount} {kind} a minute for {whose(refused.quota)} are used up."
         return _rate(f"{text} Try again in {after_s} s.", after_s, refused)
     text = (
-        f"{refused.quota.amount} {kind} {_per(refused.quota.window)} for {_whose(refused.quota)} are used up"
+        f"{refused.quota.amount} {kind} {_per(refused.quota.window)} for {whose(refused.quota)} are used up"
         f" ({refused.used} used{_open(open_requests)}, {refused.needed} needed)."
         f"{_resets(refused.resets_at_ms, now_ms, zone)}"
     )
@@ -54,7 +54,7 @@ def unaffordable(
     )
     text = (
         f"This request needs {money(found.needed_pusd)} even with max_tokens {found.floor_tokens};"
-        f" {money(headroom_pusd)} is left of the {_limit_name(quota)} of {_whose(quota)}{fits}"
+        f" {money(headroom_pusd)} is left of the {_limit_name(quota)} of {whose(quota)}{fits}"
         f"{_resets(refused.resets_at_ms, now_ms, zone)}"
     )
     return _budget(text, refused, budget_status, found.affordable_tokens)
@@ -157,7 +157,7 @@ def _cost_text(refused: LimitExceeded, open_requests: int, now_ms: int, zone: Zo
     spent = f"({money(refused.used)}{_open(open_requests)})"
     verb = "is spent" if refused.used >= quota.amount else f"cannot pay {money(refused.needed)} more"
     return (
-        f"The {_limit_name(quota)} of {money(quota.amount)} for {_whose(quota)} {verb} {spent}."
+        f"The {_limit_name(quota)} of {money(quota.amount)} for {whose(quota)} {verb} {spent}."
         f"{_resets(refused.resets_at_ms, now_ms, zone)}"
     )
 
@@ -177,10 +177,11 @@ def _per(window: str) -> str:
     return _WORDS.get(window, "in all" if window == "total" else f"in {window}")
 
 
-def _whose(quota: Quota) -> str:
+def whose(quota: Quota) -> str:
+    """Return whom a limit counts, and on which models, in words."""
     scope, _, name = quota.scope.partition(":")
-    whose = "everyone together" if scope == "all" else f'{scope.replace("_", " ")} "{name}"'
-    return f"{whose} on {listed(quota.models)}" if quota.models else whose
+    name_of = "everyone together" if scope == "all" else f'{scope.replace("_", " ")} "{name}"'
+    return f"{name_of} on {listed(quota.models)}" if quota.models else name_of
 
 
 def _resets(resets_at_ms: int | None, now_ms: int, zone: ZoneInfo) -> str:

@@ -1,13 +1,45 @@
 """Headers of every answer about the user's limits: the money left, and OpenAI's x-ratelimit-* headers."""
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from proxy.core.clock import iso_utc
 from proxy.core.limit_kinds import COST
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.admission.limiter import Limiter
+from proxy.pipeline.context import RequestContext
 from proxy.pipeline.values.allowance import Allowance
 from proxy.policy.quota import Quota
+
+
+class ToldHeaders:
+    """The headers of every answer to a request: what limits say, and what else was found out on the way."""
+
+    __slots__ = ("limits", "others")
+
+    def __init__(self, limits: Callable[[], dict[str, str]], others: Mapping[str, str]) -> None:
+        self.limits = limits
+        self.others = others
+
+    def __call__(self) -> dict[str, str]:
+        """Return them all."""
+        return {**self.limits(), **self.others}
+
+
+def add_header(context: RequestContext, name: str, value: str) -> None:
+    """Add a header to every answer of a request; to one that is there already a further value."""
+    told = context.told
+    limits, others = (told.limits, told.others) if isinstance(told, ToldHeaders) else (told, {})
+    before = others.get(name)
+    if before is not None:
+        value = before if value in before else f"{before}, {value}"
+    context.told = ToldHeaders(limits, {**others, name: value})
+
+
+def tell_limits(context: RequestContext, limits: Callable[[], dict[str, str]]) -> None:
+    """Have every answer tell other limits, beside what was added to it."""
+    told = context.told
+    context.told = ToldHeaders(limits, told.others) if isinstance(told, ToldHeaders) else limits
 
 
 def limit_headers(allowance: Allowance, limiter: Limiter, now_ms: int) -> dict[str, str]:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from proxy.core.errors import ApiError
 from proxy.core.limit_kinds import pieces_of
 from proxy.pipeline.admission.admit import Admission, AdmissionRefused, AdmissionRequest, admit
+from proxy.pipeline.admission.allowance import without_quotas
 from proxy.pipeline.admission.limit_errors import features_unpriced
 from proxy.pipeline.admission.output_bounds import takes_no_bound, with_output_bounds
 from proxy.pipeline.admission.unknown_model import unpriced
@@ -22,6 +23,7 @@ from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route, Target
 from proxy.policy.parameter_form import ParameterForm
 from proxy.policy.pricing import BodyFacts, Price, read_facts, unpriced_features
+from proxy.policy.quota import Quota
 from proxy.providers.provider import ProviderRow
 from proxy.storage.rows import OpenRow
 from proxy.wire.body import dump_body
@@ -29,10 +31,13 @@ from proxy.wire.body import dump_body
 _QUARTER_MS = 900_000
 
 
-async def reserve(context: RequestContext, route: Route, first: Hop, services: Services) -> Reservation:
+async def reserve(
+    context: RequestContext, route: Route, first: Hop, services: Services, waived: tuple[Quota, ...] = ()
+) -> Reservation:
     """Admit the request: its worst case is held in memory, until the Recorder that is made of it ends.
 
-    Limits are those in force at that moment. Raises CallerError for a refusal: then nothing is held.
+    Limits are those in force at that moment, but for those that are waived. Raises CallerError for a refusal: then
+    nothing is held.
     """
     snapshot = in_force = context.snapshot
     admission = None
@@ -40,6 +45,9 @@ async def reserve(context: RequestContext, route: Route, first: Hop, services: S
         if services.live.current is not in_force:
             in_force = services.live.current
             renew(context, route, services)
+            if waived:
+                allowance = without_quotas(context.identity.allowance, waived)
+                context.identity = replace(context.identity, allowance=allowance)
         if services.stops.active:
             services.stops.open_route(context, route)
         prices = _known_prices(route, services, snapshot)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from proxy.pipeline.admission.allowance import with_models, with_use_case
-from proxy.pipeline.admission.limit_headers import limit_headers
+from proxy.pipeline.admission.limit_headers import ToldHeaders, limit_headers
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.identity.authenticate import authenticate
 from proxy.pipeline.services import Services
@@ -62,8 +62,12 @@ def limit_to_models(context: RequestContext, route: Route, services: Services) -
 
 def renew(context: RequestContext, route: Route, services: Services) -> None:
     """Find who asks under a configuration that came into force on the way; raises CallerError where nobody may."""
+    before = context.told
     identify(context, services, services.clock.now_ms())
     if route.use_case is not None:
         limit_to_use_case(context, route.use_case, services)
     if context.identity.allowance.model_quotas:
         limit_to_models(context, route, services)
+    if isinstance(before, ToldHeaders):
+        limits = context.told.limits if isinstance(context.told, ToldHeaders) else context.told
+        context.told = ToldHeaders(limits, before.others)

@@ -38,6 +38,7 @@ from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Target
 from proxy.pipeline.values.settlement import (
     CONTRADICTED,
+    DOWNGRADED,
     OVER,
     UNSETTLED,
     PricedUsage,
@@ -140,6 +141,8 @@ class Recorder:
             own = settlement
         if attempt is not None and attempt.key_held is not None:
             self._end_key(attempt, own)
+        if self._context.downgraded:
+            end = end._replace(flags=" ".join(sorted({DOWNGRADED, *(end.flags or "").split()})))
         self.settlement = settlement
         if end.counts is not None or end.uncounted_pieces is not NO_PIECES:
             self._quota_pieces = end.pieces

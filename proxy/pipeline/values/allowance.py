@@ -9,7 +9,7 @@ from proxy.policy.quota import Quota
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What one user may use. quotas: the limits that hold for every request of theirs.
+    """What one user may use. quotas: the limits that hold for every request of theirs, or for one whose route is known.
 
     model_quotas: those on sets of models, which hold for a request that one of them may answer. groups_above: those
     above the user's group, the nearest first, with spaces between them.
@@ -29,9 +29,14 @@ class Allowance:
     groups_above: str | None = None
 
     @property
+    def general_quotas(self) -> tuple[Quota, ...]:
+        """Return the limits that count all models."""
+        return tuple(quota for quota in self.quotas if not quota.models)
+
+    @property
     def all_quotas(self) -> tuple[Quota, ...]:
         """Return every limit of the user."""
-        return self.quotas + self.model_quotas
+        return self.general_quotas + self.model_quotas
 
     def allows(self, model: str) -> bool:
         """Return whether a model or preset may be used."""

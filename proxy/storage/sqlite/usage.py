@@ -166,7 +166,7 @@ def unsettled(
     first, last = id_range(connection, since_ms, until_ms)
     row = connection.execute(
         "SELECT sum(state = 'open'), sum(state = 'pending'),"
-        " sum(state IN ('settled', 'released') AND flags IS NOT NULL)"
+        " sum(state IN ('settled', 'released') AND flags IS NOT NULL AND flags <> 'downgraded')"
         " FROM requests WHERE id >= ?1 AND id <= ?2 AND (?3 IS NULL OR started_ms >= ?3)"
         " AND (?4 IS NULL OR started_ms < ?4) AND (?5 IS NULL OR user = ?5)",
         (first, last, since_ms, until_ms, user),
