@@ -271,6 +271,21 @@ async def test_tail_shows_each_request_as_it_ends(day: Day) -> None:
         process.communicate()
 
 
+async def test_status_is_drawn_anew_until_ctrl_c(day: Day) -> None:
+    process = day.process("status", "--watch", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        looks = [json.loads(await asyncio.to_thread(process.stdout.readline)) for _ in range(2)]
+        assert [look["today"]["requests"] for look in looks] == [2, 2]
+        process.send_signal(signal.SIGINT)
+        rest, errors = await asyncio.to_thread(process.communicate)
+        assert (process.returncode, rest, errors.strip()) == (0, b"", b"")
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
 async def test_without_a_proxy_the_ledger_answers(tmp_path: Path) -> None:
     async with stand(tmp_path) as proxy:
         answer = await proxy.chat()

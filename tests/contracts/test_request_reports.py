@@ -147,13 +147,13 @@ def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_any_filter_finds_the_same_page_by_page(kept: Kept) -> None:
     chance = random.Random(7)
     sizes = []
-    for _ in range(150):
+    for _ in range(80):
         wanted = drawn(kept, chance)
         expected = walk(kept.memory, wanted, 1000)
         assert walk(kept.sqlite, wanted, chance.choice((1, 5, 1000))) == expected, wanted
         sizes.append(len(expected))
     assert max(sizes) == len(kept.rows) + len(kept.refusals)
-    assert 30 < sum(size > 0 for size in sizes) < 150
+    assert 20 < sum(size > 0 for size in sizes) < 80
 
 
 @pytest.mark.usefixtures("short_slices")
