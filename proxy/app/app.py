@@ -5,7 +5,7 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo
@@ -210,6 +210,7 @@ class App:
         user = "" if sys.platform == "win32" else user_name(os.getuid())
         await self.note(Actor(user or "proxy", "proxy"), "proxy.start", "proxy", None, self._state())
         self._stack.push_async_callback(self._note_end)
+        await self._keep_configuration(Actor("file", "file"), ())
         self.taken_up = await self.pending.start()
         await self._listen(settings)
         self._runner.start(
@@ -299,6 +300,7 @@ class App:
             services=self.services,
             change=self.change,
             reload=self.live.reload,
+            loaded=lambda: self.live.loaded,
             config_problem=lambda: self.live.problem,
             clock_problem=lambda: self._clock.problem,
             pending=lambda: self.pending.waiting,
@@ -362,8 +364,16 @@ class App:
         after = {"fingerprint": change.after, "changes": change.changes}
         try:
             await self.note(actor, "configuration.reload", "configuration", {"fingerprint": change.before}, after)
+            await self._keep_configuration(actor, change.changes)
         except LedgerUnavailableError as error:
             log.error("config.not_recorded", extra={"fingerprint": change.after, "problem": str(error)})
+
+    async def _keep_configuration(self, actor: Actor, told: Sequence[str]) -> None:
+        """Keep the configuration in force for people to compare; told: what it changes. Raises as note()."""
+        loaded = self.live.loaded
+        file = None if loaded.path is None else str(loaded.path)
+        fields = {"fingerprint": loaded.fingerprint, "file": file, "changes": list(told), "text": loaded.text}
+        await self.ledger.operate("configuration.keep", now_ms=self._clock.now_ms(), actor=actor, fields=fields)
 
     async def note(
         self,

@@ -1,6 +1,9 @@
 """What is wrong with a setting, in the two shapes it takes on its way to the person who wrote it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from proxy.core.errors import ConfigError
 
 
 class SettingError(ValueError):
@@ -39,3 +42,11 @@ class Diagnostic:
     path: str = ""
     origin: str = ""
     above: int | None = None  # an earlier line that the text refers to, to be shown too
+
+
+class MistakesError(ConfigError):
+    """A configuration with mistakes: its text has them all, diagnostics one by one, with secrets masked in both."""
+
+    def __init__(self, text: str, diagnostics: Sequence[Diagnostic]) -> None:
+        super().__init__(text)
+        self.diagnostics = tuple(diagnostics)

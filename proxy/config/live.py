@@ -9,6 +9,7 @@ import inspect
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -149,9 +150,7 @@ class LiveConfig(Generic[S]):
         except ConfigError as error:
             return self._refuse(str(error))
         self._put_in_force(snapshot)
-        self._loaded = LoadedConfig(
-            settings, loaded.path, loaded.warnings, loaded.fingerprint, loaded.watched, loaded.origins
-        )
+        self._loaded = replace(loaded, settings=settings)
         self._accept()
         self._swapped(settings)
         told = changes(old.settings, settings)

@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,12 +16,12 @@ from pydantic import ValidationError
 
 from proxy.config import yaml_tree
 from proxy.config.cross_checks import mistakes_across, warnings_across
-from proxy.config.diagnostic import Diagnostic, Mark, SettingError
+from proxy.config.diagnostic import Diagnostic, Mark, MistakesError, SettingError
 from proxy.config.diagnostic_texts import NO_BLOCK, Finding, findings
 from proxy.config.environment import is_list, likely_slips, overrides_in, set_twice
 from proxy.config.older_names import present_names
 from proxy.config.outbound import environment_proxy, holds_certificates, read_proxy_url
-from proxy.config.redact import is_sensitive, mask, mask_line, secrets_in
+from proxy.config.redact import is_sensitive, mask, mask_line, redacted, secrets_in
 from proxy.config.scalars import NULLS, NUMBER, PlainText
 from proxy.config.schema import BASE_URLS, Settings, default_base_url
 from proxy.config.setting_path import Path as SettingPath
@@ -46,7 +46,7 @@ class LoadedConfig:
     path: the file, None where there was none. warnings: sentences for the log. fingerprint: changes when the
     text of the file or of a key file changes. watched: the files whose change asks for a new load. origins:
     where each value that is no default comes from, by its path as written ("config.yaml:8",
-    "TOLLKEEPER_PORT", "--port").
+    "TOLLKEEPER_PORT", "--port"). text: the file, with secrets masked.
     """
 
     settings: Settings
@@ -55,6 +55,7 @@ class LoadedConfig:
     fingerprint: str
     watched: tuple[Path, ...] = ()
     origins: Mapping[SettingPath, str] = field(default_factory=lambda: MappingProxyType({}))
+    text: str = ""
 
 
 def find_config(explicit: str | Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
@@ -107,11 +108,18 @@ def load_file(path: Path, environ: Mapping[str, str], overrides: Mapping[str, st
 
 def load_default(environ: Mapping[str, str], overrides: Mapping[str, str] | None = None) -> LoadedConfig:
     """Return the settings for a start without any file: OPENROUTER_API_KEY is enough."""
-    reading = _FileReading(_Source(None, "", environ))
+    return load_text("", None, environ, overrides)
+
+
+def load_text(
+    text: str, path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, str] | None = None
+) -> LoadedConfig:
+    """Read a text as if it stood in the file at path, or without any file; raises as load_file() does."""
+    reading = _FileReading(_Source(path, text, environ))
     reading.take_file()
     reading.take_overrides(overrides or {})
     reading.take_keys()
-    return reading.loaded(reading.settle(), b"")
+    return reading.loaded(reading.settle(), text.encode())
 
 
 def _read(path: Path) -> tuple[bytes, int]:
@@ -278,6 +286,7 @@ class _FileReading:
             digest.hexdigest()[:16],
             (*main, *sorted(self._key_files)),
             MappingProxyType({**self._origins, **self._given}),
+            redacted(self._source.text, self._secrets),
         )
 
     def _no_block(self, root: yaml_tree.Node) -> Diagnostic:
@@ -567,7 +576,9 @@ class _FileReading:
         if len(order) > _MAX_SHOWN:
             paragraphs.append(f"and {len(order) - _MAX_SHOWN} more mistakes.")
         text = "\n".join(dict.fromkeys(paragraphs))
-        return ConfigError(text.encode(errors="replace").decode())  # bytes of the environment that are no UTF-8
+        masked = [replace(one, text=mask(one.text, self._secrets), path=mask(one.path, self._secrets)) for one in order]
+        # bytes of the environment may be no UTF-8
+        return MistakesError(text.encode(errors="replace").decode(), masked)
 
 
 def _key_text(raw: bytes) -> Secret:

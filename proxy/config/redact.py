@@ -76,6 +76,12 @@ def mask_line(line: str, known: Iterable[str]) -> str:
     return _LOOKS_SECRET.sub(_stars, line)
 
 
+def redacted(text: str, known: Iterable[str]) -> str:
+    """Return a whole file with secrets masked, those that go over several lines too; its lines stay where they are."""
+    parts = {part.strip() for secret in known for part in secret.splitlines()}
+    return "\n".join(mask_line(line, parts) for line in text.split("\n"))
+
+
 def _worth_masking(known: Iterable[str]) -> list[str]:
     worth = {secret for secret in known if len(secret) >= _MIN_CHARS and "${" not in secret}
     return sorted(worth, key=len, reverse=True)  # a secret that holds another goes first

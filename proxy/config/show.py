@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from proxy.config.limit import Limit, plain_text, terms_text
 from proxy.config.load import LoadedConfig
 from proxy.config.older_names import OLDER_NAMES
+from proxy.config.overlay import DATABASE, Overlay
 from proxy.config.schema import Limits, PresetTarget, Settings
 from proxy.config.setting_path import Path as SettingPath
 from proxy.config.setting_path import block_at, written
@@ -31,6 +32,13 @@ def effective(loaded: LoadedConfig) -> Iterator[tuple[str, Any, str]]:
     """
     for path, value in _leaves(loaded.settings, ()):
         yield written(path), value, origin(loaded, path)
+
+
+def in_force(loaded: LoadedConfig, overlay: Overlay) -> Iterator[tuple[str, Any, str]]:
+    """Yield (setting, value, source) as effective() does, with what the database lays over the file."""
+    for path, value in _leaves(overlay.settings, ()):
+        is_stored = path != () and overlay.source(path) == DATABASE
+        yield written(path), value, DATABASE if is_stored else origin(loaded, path)
 
 
 def as_json(loaded: LoadedConfig) -> dict[str, Any]:

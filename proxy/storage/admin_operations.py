@@ -7,6 +7,7 @@ from proxy.core.secret import Secret
 from proxy.storage.alert_changes import add_destination, remove_destination, set_destination
 from proxy.storage.alerts import AlertStore
 from proxy.storage.audit import Actor, AuditStore
+from proxy.storage.configurations import ConfigurationStore
 from proxy.storage.groups import GroupStore
 from proxy.storage.key_changes import add_key, remove_key, rotate_key, set_key, stop_key
 from proxy.storage.limit_changes import add_limit, remove_limit, set_limit
@@ -47,6 +48,9 @@ class Stores(Protocol):
 
     @property
     def operators(self) -> OperatorStore: ...
+
+    @property
+    def configurations(self) -> ConfigurationStore: ...
     @property
     def preferences(self) -> PreferenceStore: ...
 
@@ -243,6 +247,7 @@ CHANGES: Mapping[str, Change] = {
         stores, now, who, _place(f), read_limit(f.get("kind"), f.get("limit"))
     ),
     "limits.remove": lambda stores, now, who, f: remove_limit(stores, now, who, _place(f)),
+    "configuration.keep": lambda stores, now, who, f: stores.configurations.keep_configuration(now, who, f),
     "operators.add": lambda stores, now, who, f: stores.operators.add_operator(
         now, who, _text(f, "name"), _text(f, "role"), _optional_ms(f, "expires_ms")
     ),

@@ -18,6 +18,7 @@ from proxy.policy.quota import FineRows, Models, Quota, SettledRow, is_counted
 from proxy.storage.admin_posts import StoredPost
 from proxy.storage.alerts import AlertRows, StoredDelivery
 from proxy.storage.audit import AuditReader
+from proxy.storage.configurations import ConfigurationReader
 from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
 from proxy.storage.operators import OperatorReader
@@ -254,7 +255,16 @@ class LedgerCheck:
     unsettled: int
 
 
-class Reports(UserReader, OperatorReader, RequestReports, StopReader, SealedReader, AuditReader, Protocol):
+class Reports(
+    UserReader,
+    OperatorReader,
+    ConfigurationReader,
+    RequestReports,
+    StopReader,
+    SealedReader,
+    AuditReader,
+    Protocol,
+):
     """What is asked of a ledger by those who do not write to it."""
 
     def unfinished(self) -> list[UnfinishedRequest]:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from proxy.config.load import LoadedConfig
 from proxy.jobs.alerts.outbox import AlertOutbox
 from proxy.jobs.alerts.watch import AlertWatch
 from proxy.pipeline.services import Services
@@ -29,6 +30,7 @@ class Deps:
     services: Services
     change: UserChange
     reload: Callable[[Actor], Awaitable[str | None]]  # returns the problem, or None if the file is in force now
+    loaded: Callable[[], LoadedConfig]  # the file in force
     config_problem: Callable[[], str | None]
     clock_problem: Callable[[], str | None]
     pending: Callable[[], int]

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from proxy.config.load import LoadedConfig
 from proxy.jobs.alerts.outbox import AlertOutbox
 from proxy.jobs.alerts.watch import AlertWatch
 from proxy.pipeline.context import RequestContext
@@ -148,10 +149,14 @@ def deps_of(services: Services) -> Deps:
     async def write_refusals() -> bool:
         raise AssertionError("inference looks for no refusal")
 
+    def loaded() -> LoadedConfig:
+        raise AssertionError("inference asks for no file")
+
     return Deps(
         services=services,
         change=change,
         reload=reload,
+        loaded=loaded,
         config_problem=lambda: None,
         clock_problem=lambda: None,
         pending=lambda: 0,

@@ -101,6 +101,7 @@ from proxy.storage.users import (
     user_exists,
 )
 from tests.contracts.memory_alerts import MemoryAlerts
+from tests.contracts.memory_configurations import MemoryConfigurations
 from tests.contracts.memory_operators import MemoryOperators
 from tests.contracts.memory_requests import MemoryRequests
 
@@ -186,6 +187,7 @@ class Store:
     provider_keys: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     sealed: dict[Place, Secret] = field(default_factory=dict)
     posts: dict[bytes, StoredPost] = field(default_factory=dict)
+    configurations: list[dict[str, Any]] = field(default_factory=list)
     operators: dict[str, dict[str, Any]] = field(default_factory=dict)
     operator_hashes: dict[str, str] = field(default_factory=dict)
     stops: dict[str, Stop] = field(default_factory=dict)
@@ -584,6 +586,7 @@ class MemoryStores:
         self.limits = MemoryLimits(store)
         self.sealed = MemorySealedValues(store)
         self.operators = MemoryOperators(store.operators, store.operator_hashes)
+        self.configurations = MemoryConfigurations(store.configurations)
         self.stops = MemoryStops(store.stops)
         self.audit = MemoryAuditLog(store.audit)
         self.keys = MemoryProviderKeys(store)
@@ -955,6 +958,9 @@ class MemoryReports(MemoryUsers, MemoryRequests):
 
     def unfinished(self) -> list[UnfinishedRequest]:
         return [booked.unfinished() for booked in self._rows() if not booked.has_ended]
+
+    def list_configurations(self) -> list[dict[str, Any]]:
+        return MemoryConfigurations(self._store.configurations).list_configurations()
 
     def find_post(self, key_hash: bytes, now_ms: int) -> StoredPost | None:
         found = self._store.posts.get(key_hash)

@@ -54,6 +54,7 @@ from proxy.storage.sqlite.alerts import (
     read_opened_destinations,
 )
 from proxy.storage.sqlite.backup import Progress, copy_ledger
+from proxy.storage.sqlite.configurations import SqliteConfigurations
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.export import slices
 from proxy.storage.sqlite.groups import SqliteGroups
@@ -194,6 +195,10 @@ class SqliteReports:
     def unfinished(self) -> list[UnfinishedRequest]:
         with self._snapshot() as connection:
             return read_unfinished(connection)
+
+    def list_configurations(self) -> list[dict[str, Any]]:
+        with self._reader() as connection:
+            return SqliteConfigurations(connection).list_configurations()
 
     def find_post(self, key_hash: bytes, now_ms: int) -> StoredPost | None:
         with self._reader() as connection:

@@ -5,6 +5,7 @@ import sqlite3
 from proxy.storage.master_keys import MasterKeys
 from proxy.storage.sqlite.alerts import SqliteAlerts
 from proxy.storage.sqlite.audit_log import SqliteAuditLog
+from proxy.storage.sqlite.configurations import SqliteConfigurations
 from proxy.storage.sqlite.groups import SqliteGroups
 from proxy.storage.sqlite.limits import SqliteLimits
 from proxy.storage.sqlite.master_key_store import SqliteMasterKey
@@ -28,6 +29,7 @@ class SqliteStores:
         self.groups = SqliteGroups(connection)
         self.limits = SqliteLimits(connection)
         self.operators = SqliteOperators(connection)
+        self.configurations = SqliteConfigurations(connection)
         self.stops = SqliteStops(connection)
         self.audit = SqliteAuditLog(connection)
         self.preferences = SqlitePreferences(connection)

@@ -6,6 +6,7 @@ from proxy.web.admin import (
     alert_rules,
     attempts,
     audit,
+    configuration,
     connections,
     groups,
     keys,
@@ -48,5 +49,6 @@ TABLE = ResourceTable(
         *alert_deliveries.ROUTES,
         *models.ROUTES,
         *providers.ROUTES,
+        *configuration.ROUTES,
     )
 )

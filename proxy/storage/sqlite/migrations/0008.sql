@@ -244,4 +244,16 @@ CREATE TABLE alert_samples (      -- figures that later ones are compared with
     PRIMARY KEY (measure, subject, at_ms)
 ) STRICT;
 
+-- configurations: the last ones that were in force, for people to compare
+CREATE TABLE configurations (
+    id INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    source TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    file TEXT,
+    changes TEXT NOT NULL,  -- JSON: lines
+    text TEXT NOT NULL      -- of the file, secrets masked
+) STRICT;
+
 PRAGMA user_version = 8;
