@@ -117,6 +117,19 @@ async def test_a_use_case_that_gets_a_limit_has_spent_before(stand: Stand) -> No
     assert (await stand.chat(asked)).status == 200
 
 
+async def test_a_set_of_models_that_gets_a_limit_has_spent_before(stand: Stand) -> None:
+    made = await done(stand, "POST", "users", {"name": "bo", "group": "family", "token": {}})
+    assert (await chat(stand, made["token"])).status == 200
+    await stand.settled()
+    for scope, name in (("user", "bo"), ("group", "family"), ("all", None)):
+        for models, used in ((["openai/*"], 1), (["anthropic/*"], 0)):
+            limit = {"amount": "1", "window": "day", "models": models}
+            body = {"scope": scope, "name": name, "kind": "requests", "limit": limit}
+            found = await done(stand, "POST", "limits", body)
+            assert (found["models"], found["used"], found["remaining"]) == (models, used, 1 - used), (scope, models)
+    assert (await chat(stand, made["token"])).status == 402
+
+
 async def test_the_state_of_a_user_is_named_whatever_they_use(stand: Stand) -> None:
     made = await done(stand, "POST", "users", {"name": "bo", "settings": {"limits": {"cost": "$1/day"}}, "token": {}})
     before = (await ask(stand, "GET", "users/bo")).header("ETag")
@@ -173,6 +186,8 @@ async def test_groups_hold_their_members_together_and_are_not_removed_in_silence
         tokens[name] = made["token"]
     statuses = [(await chat(stand, tokens[name])).status for name in ("bo", "eva", "bo")]
     assert statuses == [200, 200, 402]
+    below = await done(stand, "POST", "users", {"name": "kim", "group": "team", "token": {}})
+    assert (await chat(stand, below["token"])).status == 402
     shown = await done(stand, "GET", "groups/a%2Bb")
     assert (shown["members"], shown["children"]) == (["bo", "eva"], ["team"])
     assert [(each["used"], each["remaining"]) for each in shown["limits"]] == [(2, 0)]

@@ -31,6 +31,8 @@ def find_missing_limits(
 def _unlimited(settings: Settings, users: Sequence[Mapping[str, Any]]) -> Iterator[MissingLimit]:
     if not settings.providers or _costs_nothing(settings):
         return
+    if any(limit.mode == "hard" and not limit.models for limit in settings.limits.of("cost")):
+        return  # it holds for everyone
     allowances = {row["name"]: stored_allowance(settings, row) for row in users if row["name"] not in settings.users}
     for name, user in settings.users.items():
         allowances[name] = build_allowance(settings, name, user.group, user)

@@ -92,6 +92,8 @@ def build_directory(
 
 def _config_rows(settings: Settings, stopped: Collection[str], own_keys: OwnKeys) -> Iterator[TokenRow]:
     for name, user in settings.users.items():
+        if not user.all_tokens:
+            continue
         keys = own_keys.of(name, user.group)
         allowance = build_allowance(settings, name, user.group, user)
         for token in user.all_tokens:

@@ -1,6 +1,7 @@
 """Users, groups and limits of the file and of the database, read together: what the resources of people answer from."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -42,7 +43,7 @@ class People:
 
     user_rows: Mapping[str, Mapping[str, Any]]
     group_rows: Mapping[str, Mapping[str, Any]]
-    tokens: Sequence[Mapping[str, Any]]
+    token_counts: Counter[str]  # of tokens in the database, by user
     overlay: Overlay
     live: Live
 
@@ -177,7 +178,7 @@ async def read_people(request: AdminRequest) -> People:
     return People(
         {row["name"]: row for row in rows.users},
         {row["name"]: row for row in rows.groups},
-        rows.tokens,
+        Counter(token["user"] for token in rows.tokens),
         lay_over(file, rows.settings),
         services.live,
     )

@@ -1,6 +1,5 @@
 """/admin/v1/users: who may call."""
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -82,36 +81,26 @@ class UserFilter(AdminQuery):
     disabled: bool | None = None
 
 
-def _persons(people: People) -> dict[str, dict[str, Any]]:
-    """Return all users by name, without the figures of their limits."""
-    settings, rows = people.overlay.settings, people.user_rows
-    tokens = Counter(token["user"] for token in people.tokens)
-    found: dict[str, dict[str, Any]] = {}
-    for name in {*settings.users, *rows}:
-        row, user = rows.get(name), people.user(name)
-        is_configured = name in people.overlay.file.users
-        found[name] = {
-            "name": name,
-            "group": people.group_of(name),
-            "disabled": user.disabled,
-            "expires_at": moment_text(moment_ms(user.expires_at)),
-            "expired": False,
-            "settings": words_of(user),
-            "limits": [],
-            "tokens": tokens[name] + len(user.all_tokens),
-            "source": CONFIG if is_configured else DATABASE,
-            "in_database": row is not None,
-            "made_by": None if row is None or is_configured else row["made_by"],
-            "created_at": None if row is None else moment_text(row["created_ms"]),
-        }
-    return found
-
-
-async def _with_figures(request: AdminRequest, people: People, person: dict[str, Any]) -> dict[str, Any]:
+async def _entry(request: AdminRequest, people: People, name: str) -> dict[str, Any]:
     """Return a user with the limits that hold for them alone, and what is left of each."""
-    end_ms = moment_ms(people.user(person["name"]).expires_at)
-    limits = await limit_entries(request, people, _limits(people, person["name"], person["made_by"]))
-    return {**person, "expired": end_ms is not None and end_ms <= request.now_ms, "limits": limits}
+    row, user = people.user_rows.get(name), people.user(name)
+    is_configured = name in people.overlay.file.users
+    made_by = None if row is None or is_configured else row["made_by"]
+    end_ms = moment_ms(user.expires_at)
+    return {
+        "name": name,
+        "group": people.group_of(name),
+        "disabled": user.disabled,
+        "expires_at": moment_text(end_ms),
+        "expired": end_ms is not None and end_ms <= request.now_ms,
+        "settings": words_of(user),
+        "limits": await limit_entries(request, people, _limits(people, name, made_by)),
+        "tokens": people.token_counts[name] + len(user.all_tokens),
+        "source": CONFIG if is_configured else DATABASE,
+        "in_database": row is not None,
+        "made_by": made_by,
+        "created_at": None if row is None else moment_text(row["created_ms"]),
+    }
 
 
 def _limits(people: People, name: str, made_by: str | None) -> list[HeldLimit]:
@@ -134,15 +123,15 @@ def _limits(people: People, name: str, made_by: str | None) -> list[HeldLimit]:
 async def _list(request: AdminRequest) -> AdminAnswer:
     query: UserFilter = request.query
     people = await read_people(request)
-    users = [
-        user
-        for user in _persons(people).values()
-        if query.group in (None, user["group"])
-        and query.source in (None, user["source"])
-        and query.disabled in (None, user["disabled"])
+    names = [
+        name
+        for name in {*people.overlay.settings.users, *people.user_rows}
+        if query.group in (None, people.group_of(name))
+        and query.source in (None, CONFIG if name in people.overlay.file.users else DATABASE)
+        and query.disabled in (None, people.user(name).disabled)
     ]
-    page, cursor = request.page.of(users, lambda user: (user["name"],))
-    return AdminAnswer([await _with_figures(request, people, user) for user in page], cursor)
+    page, cursor = request.page.of(names, lambda name: (name,))
+    return AdminAnswer([await _entry(request, people, name) for name in page], cursor)
 
 
 async def _show(request: AdminRequest) -> AdminAnswer:
@@ -153,10 +142,9 @@ async def _show(request: AdminRequest) -> AdminAnswer:
 
 async def _found(request: AdminRequest, name: str) -> dict[str, Any]:
     people = await read_people(request)
-    users = _persons(people)
-    if name not in users:
+    if name not in people.overlay.settings.users and name not in people.user_rows:
         raise no_user(name)
-    return await _with_figures(request, people, users[name])
+    return await _entry(request, people, name)
 
 
 async def _add(request: AdminRequest) -> AdminAnswer:
