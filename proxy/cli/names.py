@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from proxy.config.provider import split_target
 from proxy.config.schema import Settings
+from proxy.pipeline.routing.targets import AUTO_NAME
 from proxy.policy.nearest import nearest
 from proxy.providers.model_lists import ModelListing, ModelLists
 from proxy.providers.provider import ProviderRow
@@ -23,7 +24,9 @@ class UnknownName(NamedTuple):
 def unknown_names(
     settings: Settings, rows: Mapping[str, ProviderRow], model_lists: ModelLists
 ) -> Iterator[UnknownName]:
-    """Return the targets of presets that no list has or that have no price, and allowed models that do not exist.
+    """Return the targets of presets that no list has or that have no price, and other models that do not exist.
+
+    These are the allowed ones, default models, and those of auto.
 
     A provider whose list is unknown, and a model with a price of the operator's own, yield nothing.
     """
@@ -58,12 +61,25 @@ def _allowed(settings: Settings, rows: Mapping[str, ProviderRow], model_lists: M
     holders |= {f"users.{name}": user for name, user in settings.users.items()}
     for where, holder in holders.items():
         for model in holder.models or ():
-            if _GLOB.isdisjoint(model) and model not in settings.presets:
+            if _GLOB.isdisjoint(model) and model not in settings.presets and model != AUTO_NAME:
                 problem = _problem(model, settings, rows, model_lists)
                 if problem is not None:
                     yield UnknownName(
                         f'{where}.models: "{model}" {problem}', f"Correct it in {where}.models", is_all=False
                     )
+        yield from _named(f"{where}.default_model", holder.default_model, settings, rows, model_lists)
+    for model in settings.auto.models:
+        yield from _named("auto.models", model, settings, rows, model_lists)
+
+
+def _named(
+    where: str, model: str | None, settings: Settings, rows: Mapping[str, ProviderRow], model_lists: ModelLists
+) -> Iterator[UnknownName]:
+    """Yield what is wrong with a single name; patterns, presets and auto are no names of models."""
+    is_name = model is not None and model != AUTO_NAME and _GLOB.isdisjoint(model) and model not in settings.presets
+    problem = _problem(model, settings, rows, model_lists) if model is not None and is_name else None
+    if problem is not None:
+        yield UnknownName(f'{where}: "{model}" {problem}', f"Correct it in {where}", is_all=False)
 
 
 def _lists(listing: ModelListing, model: str) -> bool:

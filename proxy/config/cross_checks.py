@@ -257,6 +257,7 @@ def _odd_models(data: Mapping[str, Any]) -> Iterator[Finding]:
     for path, block in holders:
         listed = block.get("models")
         for number, model in enumerate(listed if isinstance(listed, list) else [listed]):
-            if isinstance(model, str) and not set("/*?[") & set(model) and model not in presets:
+            is_auto = model == "auto" and bool(_block(data, "auto").get("models"))
+            if isinstance(model, str) and not is_auto and not set("/*?[") & set(model) and model not in presets:
                 text = f'"{model}" is neither a preset nor maker/model, so it allows nothing.'
                 yield (*path, "models", number), text + _suggest(model, presets)

@@ -32,6 +32,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "usage_ambiguous": "the counts can be read in two ways; the dearer is booked",
         "usage_unreadable": "something that is not a count was where one belongs",
         "price_assumed": "something was counted that has no price of its own",
+        "request_price": "the cost holds the operator's own price of a request, beside what the provider charges",
         "cache_life_untold": "nobody says for how long a cache keeps what was written; the dearer price is booked",
         "crash": "the proxy was killed while the request ran",
         "client_gone": "the client hung up",

@@ -291,6 +291,44 @@ async def test_limits_change_one_by_one_wherever_they_hold(opened: OpenNew) -> N
                 await change("limits.add", **{"kind": "tokens", "limit": "5/day", **fields})
 
 
+async def test_models_providers_and_preferences_change_by_name(opened: OpenNew) -> None:
+    async with opened() as (ledger, reports):
+
+        async def change(operation: str, **fields: Any) -> Any:
+            return await ledger.operate(operation, now_ms=7, actor=ROOT, fields=fields)
+
+        await change("models.set", name="a/*", changes={"enabled": False})
+        await change("models.set", name="a/*", changes={"request_price": "0.01"})
+        await change("models.set", name="b", changes={"enabled": False})
+        await change("models.set", name="b", changes={"enabled": None})  # nothing is said of it any more
+        await change("providers.set", name="p", changes={"enabled": False})
+        await change("users.add", name="bo")
+        await change("preferences.set", user="bo", settings={"cheapest": True})
+        await change("preferences.set", user="of-the-file", settings={"default_model": "b"})
+        for operation, fields in (
+            ("models.set", {"name": "a", "changes": {"price": {"input": 1}}}),
+            ("models.set", {"name": "\n", "changes": {"enabled": False}}),
+            ("models.remove", {"name": "b"}),
+            ("providers.set", {"name": "p", "changes": {"base_url": "http://x"}}),
+            ("preferences.set", {"user": "bo", "settings": {"limits": {}}}),
+            ("preferences.remove", {"user": "nobody"}),
+        ):
+            with pytest.raises(UserError):
+                await change(operation, **fields)
+        rows = reports.directory()
+        assert [(row["name"], row["settings"]) for row in rows.models] == [
+            ("a/*", {"enabled": False, "request_price": "0.01"})
+        ]
+        assert [(row["name"], row["settings"]) for row in rows.providers] == [("p", {"enabled": False})]
+        assert rows.preferences == {"bo": {"cheapest": True}, "of-the-file": {"default_model": "b"}}
+        await change("users.remove", name="bo")
+        await change("models.remove", name="a/*")
+        await change("providers.set", name="p", changes={"enabled": None})
+        await change("preferences.remove", user="of-the-file")
+        rows = reports.directory()
+        assert (rows.models, rows.providers, rows.preferences) == ([], [], {})
+
+
 async def test_stops_are_kept_until_they_end(opened: OpenNew) -> None:
     fields = {"id": "stop_0123456789ab", "kind": "user", "subject": "eve", "reason": "A leak", "cut": True}
     async with opened() as (ledger, _):

@@ -10,7 +10,39 @@ _UNPRICED = "tests/quotas/test_unpriced.py::test_"
 _CATALOGUE = "tests/quotas/test_catalogue.py::test_"
 _LEFT_OUT = "tests/targets/test_left_out.py::test_"
 
+_REGISTRY = "tests/routes/test_registry.py::test_"
+
 MUTATIONS: Final = (
+    Mutation(
+        "request-price-not-booked",
+        "What the operator asks for each request is held, and let go when the provider tells its cost.",
+        (Patch("Recorder._settle", "if rules is None: ...", "if True: ..."),),
+        (f"{_REGISTRY}the_price_of_a_request_is_held_and_booked_on_top",),
+    ),
+    Mutation(
+        "request-price-not-looked-up",
+        "A cost that is looked up later is booked without what the operator asks for each request.",
+        (Patch("_Where.request_pusd", "0 if rules is None else rules.request_pusd(model)", "0"),),
+        (f"{_REGISTRY}the_price_of_a_request_is_looked_up_with_the_rest",),
+    ),
+    Mutation(
+        "request-price-not-held",
+        "The worst case leaves out what the operator asks for each request, and requests at once overspend.",
+        (Patch("ModelLists._price", "with_fee(price, rules.request_pusd(model))", "price"),),
+        (f"{_REGISTRY}the_price_of_a_request_is_held_and_booked_on_top",),
+    ),
+    Mutation(
+        "disabled-model-passes",
+        "A model that the operator has disabled is left out of lists, and answers whoever knows its name.",
+        (Patch("TargetsByName.__missing__", "if off is not None: ...", "if False: ..."),),
+        (f"{_REGISTRY}what_the_file_disables_is_refused_by_name_and_left_out",),
+    ),
+    Mutation(
+        "preferences-of-those-who-may-not",
+        "What a user has set stays in force after the operator has taken that right back.",
+        (Patch("build_allowance", "preferred is not None and may_prefer", "preferred is not None"),),
+        ("tests/web/test_preferences.py::test_what_was_set_holds_no_longer_than_the_operator_lets",),
+    ),
     Mutation(
         "no-price-no-reservation",
         "A model whose price is not known passes a cost limit with nothing set aside.",

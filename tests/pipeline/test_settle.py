@@ -4,7 +4,7 @@ import pytest
 
 from proxy.pipeline.settlement.settle import settle, with_request_price
 from proxy.pipeline.values.attempt_result import AttemptResult
-from proxy.pipeline.values.settlement import CRASH, OVER, UNKNOWN, PricedUsage, Settlement
+from proxy.pipeline.values.settlement import CRASH, FEE, OVER, UNKNOWN, PricedUsage, Settlement
 from proxy.providers.openai import OpenAIDialect
 from proxy.wire.usage import Usage
 
@@ -84,14 +84,14 @@ def test_a_failure_without_anything_is_free() -> None:
 @pytest.mark.parametrize(
     ("settlement", "reserved_pusd", "expected"),
     [
-        (Settlement("settled", 7, "provider", frozenset()), 100, (17, "provider", set())),
-        (Settlement("settled", 0, "provider", frozenset()), 100, (10, "provider", set())),
-        (Settlement("settled", 7, "generation", frozenset({CRASH})), 100, (17, "generation", {CRASH})),
-        (Settlement("settled", 95, "provider", frozenset()), 100, (105, "provider", {OVER})),
-        (Settlement("settled", 7, "price", frozenset()), 100, (7, "price", set())),
-        (Settlement("settled", 100, "reservation", frozenset({CRASH})), 100, (100, "reservation", {CRASH})),
-        (Settlement("settled", 120, "reservation", frozenset({OVER})), 100, (130, "reservation", {OVER})),
-        (Settlement("settled", None, "none", frozenset({UNKNOWN})), None, (10, "price", {UNKNOWN})),
+        (Settlement("settled", 7, "provider", frozenset()), 100, (17, "provider", {FEE})),
+        (Settlement("settled", 0, "provider", frozenset()), 100, (10, "provider", {FEE})),
+        (Settlement("settled", 7, "generation", frozenset({CRASH})), 100, (17, "generation", {CRASH, FEE})),
+        (Settlement("settled", 95, "provider", frozenset()), 100, (105, "provider", {OVER, FEE})),
+        (Settlement("settled", 7, "price", frozenset()), 100, (7, "price", {FEE})),
+        (Settlement("settled", 100, "reservation", frozenset({CRASH})), 100, (100, "reservation", {CRASH, FEE})),
+        (Settlement("settled", 120, "reservation", frozenset({OVER})), 100, (130, "reservation", {OVER, FEE})),
+        (Settlement("settled", None, "none", frozenset({UNKNOWN})), None, (10, "price", {UNKNOWN, FEE})),
         (Settlement("released", 0, "none", frozenset()), 100, (0, "none", set())),
         (Settlement("pending", None, "none", frozenset()), 100, (None, "none", set())),
     ],

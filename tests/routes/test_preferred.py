@@ -16,7 +16,8 @@ DEAR, CHEAP = "openai/gpt-4o", "openai/gpt-5-nano"
 USERS: dict[str, Any] = {
     "plain": {},
     "member": {"group": "team"},
-    "own": {"group": "team", "default_model": CHEAP, "parameters": {"temperature": 1}},
+    "below": {"group": "crew"},
+    "own": {"group": "team", "models": ["*"], "default_model": CHEAP, "parameters": {"temperature": 1}},
     "alone": {"fallback": "off"},
     "frugal": {"cheapest": True},
     "barred": {"default_model": DEAR, "models": ["openai/gpt-5-*"]},
@@ -25,7 +26,10 @@ USERS: dict[str, Any] = {
 MORE = {
     "presets": {"two": [DEAR, CHEAP], "sms": {"targets": [DEAR], "defaults": {"temperature": 0.5}}},
     "use_cases": {"sms": "sms"},
-    "groups": {"team": {"default_preset": "two", "parameters": {"temperature": 0, "seed": 7}}},
+    "groups": {
+        "team": {"default_preset": "two", "parameters": {"temperature": 0, "seed": 7}, "models": ["two", "sms"]},
+        "crew": {"parent": "team", "parameters": {"temperature": 2}},
+    },
     "users": {name: {"token_hash": token_hash_of(name), **more} for name, more in USERS.items()},
 }
 BODIES: dict[str, dict[str, Any]] = {
@@ -90,6 +94,14 @@ async def test_parameters_go_under_what_the_client_and_the_preset_say(stand: Sta
     await asked(stand, "plain", {"model": CHEAP, "messages": MESSAGES})
     (sent,) = await arrived(stand)
     assert not {"temperature", "seed"} & set(sent)
+
+
+async def test_a_group_has_what_those_above_it_say(stand: Stand) -> None:
+    answer = await asked(stand, "below", {"messages": MESSAGES})
+    assert (answer.status, answer.header("x-tollkeeper-model")) == (200, DEAR)
+    (sent,) = await arrived(stand)
+    assert (sent["temperature"], sent["seed"]) == (2, 7)
+    assert (await asked(stand, "below", {"model": CHEAP, "messages": MESSAGES})).status == 403
 
 
 async def test_a_use_case_leads_to_the_users_own_preset(stand: Stand) -> None:

@@ -95,6 +95,7 @@ async def test_the_price_of_a_request_is_held_and_booked_on_top(stand: Stand, mo
     (row,) = await stand.settled()
     assert row["cost_pusd"] == (await stand.sim.books())["total_pusd"] + FEE_PUSD
     assert row["cost_pusd"] <= row["reserved_pusd"]
+    assert "request_price" in row["flags"].split()
 
 
 async def test_the_price_of_a_request_is_looked_up_with_the_rest(stand: Stand) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from proxy.storage.audit import Actor
 from tests.support.installation import token_hash_of, token_of
 from tests.support.raw import Answer
 from tests.support.stand import MESSAGES, Stand
@@ -110,6 +111,13 @@ async def test_what_is_no_preference_is_refused_by_name(
 
 def _encoded(body: Any) -> Any:
     return b"[]" if body == [] else body
+
+
+async def test_what_was_set_holds_no_longer_than_the_operator_lets(stand: Stand) -> None:
+    fields = {"user": "closed", "settings": {"default_model": CHEAP}}
+    await stand.app.change("preferences.set", now_ms=1, actor=Actor("test", "command line"), fields=fields)
+    assert (await chat(stand, "closed")).status == 400
+    await stand.app.change("preferences.remove", now_ms=2, actor=Actor("test", "command line"), fields=fields)
 
 
 async def test_changes_stand_in_the_audit_trail(stand: Stand) -> None:

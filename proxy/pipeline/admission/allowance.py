@@ -3,8 +3,9 @@
 Limits of a user are the user's own, kind by kind and set of models by set of models, else those of end_users where a
 token named them, else those of defaults; a group's hold for its members together, those of the groups above it for all
 below them, the top level's for everyone together. All of them hold.
-Models, max_tokens and each preference are the user's, else those of end_users, else the group's, else those of
-defaults; what users have set for themselves comes before all of these, where the operator lets them.
+Models, max_tokens and each preference are the user's, else those of end_users, else the group's, else those of the
+groups above it, the nearest first, else those of defaults; what users have set for themselves comes before all of
+these, where the operator lets them.
 """
 
 from collections.abc import Iterable
@@ -31,7 +32,8 @@ def build_allowance(
     """Build a user's allowance; own: None without settings of their own. template: the end users' settings."""
     group_settings = settings.groups.get(group) if group else None
     above = ancestors({name: one.parent for name, one in settings.groups.items()}, group) if group else ()
-    levels = [level for level in (own, template, group_settings, settings.defaults) if level is not None]
+    parents = (settings.groups.get(name) for name in above)
+    levels = [level for level in (own, template, group_settings, *parents, settings.defaults) if level is not None]
     quotas = [
         *quotas_on(f"user:{user}", user_limits(own, template, settings)),
         *quotas_on(f"group:{group}", group_settings.limits.all if group_settings else ()),

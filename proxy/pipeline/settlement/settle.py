@@ -9,6 +9,7 @@ from proxy.pipeline.values.attempt_result import AttemptResult
 from proxy.pipeline.values.settlement import (
     DOUBTFUL,
     FAILED,
+    FEE,
     INEXACT,
     OVER,
     ROUNDED,
@@ -171,15 +172,15 @@ def with_request_price(settlement: Settlement, fee_pusd: int, reserved_pusd: int
     """
     if not fee_pusd or settlement.state != "settled":
         return settlement
+    flags = settlement.flags | {FEE}
     if settlement.cost_pusd is None:
-        return Settlement("settled", fee_pusd, "price", settlement.flags)
+        return Settlement("settled", fee_pusd, "price", flags)
     holds_it = settlement.cost_source == "price" or (
         settlement.cost_source in ("reservation", "estimate") and OVER not in settlement.flags
     )
     if holds_it:
-        return settlement
-    cost_pusd, source = settlement.cost_pusd + fee_pusd, settlement.cost_source
-    return _settled(cost_pusd, source, settlement.flags, reserved_pusd, exact=True)
+        return Settlement("settled", settlement.cost_pusd, settlement.cost_source, flags)
+    return _settled(settlement.cost_pusd + fee_pusd, settlement.cost_source, flags, reserved_pusd, exact=True)
 
 
 def _doubtful_zero(usage: Usage, price_usage: PriceUsage) -> bool:

@@ -24,6 +24,7 @@ UNFINISHED = "usage_not_final"  # something that costs came after the usage, or 
 ZERO = "usage_zero"  # no output was counted, though content came
 TOO_SMALL = "usage_too_small"  # no tokenizer makes so few tokens of what came
 ASSUMED = "price_assumed"  # something was counted that has no price of its own
+FEE = "request_price"  # the cost holds what the operator asks for each request, beside what the provider charges
 CHECKS = "check_"  # and the name of one that a preset asks for and the answer does not pass
 STOPPED = "stopped"  # the operator cut it off
 DOWNGRADED = "downgraded"  # a limit had no room for what was asked, and sent it to a preset instead
