@@ -80,10 +80,11 @@ def _lines(config_path: Path | None, *, offline: bool) -> Iterable[Line]:
     yield from _config(loaded)
     yield from _ledger(loaded.settings)
     yield from _gaps(loaded.settings)
+    yield from _sealed_keys(loaded.settings)
     if offline:
         yield Line("providers", "ok", "not asked (--offline)")
     else:
-        yield from asyncio.run(_providers(loaded.settings))
+        yield from asyncio.run(_providers(_in_force(loaded.settings)))
 
 
 # --- configuration
@@ -153,6 +154,24 @@ def _gaps(settings: "Settings") -> Iterable[Line]:
         return
     for gap in find_missing_limits(lay_over(settings, rows.settings), rows.users, rows.tokens):
         yield Line("limits" if gap.kind == "limits.missing" else "users", "warn", gap.text, gap.fix)
+
+
+def _sealed_keys(settings: "Settings") -> Iterable[Line]:
+    """Yield the keys of the database that cannot be used."""
+    from proxy.cli.stored_rows import database_rows  # noqa: PLC0415 - keeps --help quick
+
+    try:
+        rows = database_rows(settings)
+    except LedgerError:  # reported already
+        return
+    for row in rows.keys:
+        place = f"key {row['name']} of {row['provider']}"
+        if row["problem"] is not None:
+            fix = "See docs/how-to/sealed.md; or set it anew: tollkeeper keys rotate"
+            yield Line("keys", "warn", f"{place} cannot be opened: {row['problem']}", fix)
+        elif row["provider"] not in settings.providers:
+            fix = f"Add the provider, or: tollkeeper keys remove {row['provider']} {row['name']}"
+            yield Line("keys", "warn", f"{place}: the configuration has no such provider", fix)
 
 
 # --- ledger
@@ -259,7 +278,14 @@ async def _provider(row: "ProviderRow", settings: "Provider", *, first: bool) ->
     dialect = row.dialect
     path = dialect.key_path or dialect.list_paths[0]
     if dialect.key_path is not None and row.keys[0].secret is None:
-        return [Line(row.name, bad, "no key is configured", f"Set providers.{row.name}.api_key or api_key_file")]
+        return [
+            Line(
+                row.name,
+                bad,
+                "no key is configured",
+                f"Set providers.{row.name}.api_key or api_key_file, or: tollkeeper keys add {row.name}",
+            )
+        ]
     try:
         status, date, body = await _get(row, path)
     except TransportError as error:

@@ -85,7 +85,7 @@ def add(
     fields = _fields(settings, given)
     owner = {"user": user, "group": group, "name": name}
     secret = read_secret(key_file, f"Key of {provider}", "--key-file")
-    with admin_client(settings, f"tollkeeper keys add {provider}") as api:
+    with admin_client(settings, "tollkeeper keys add") as api:
         made = api.post("/keys", {"provider": provider, "secret": secret, "test": not no_test, **owner, **fields})
     if made["check"] is not None:
         click.echo(f"{made['check']['said']}.", err=True)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from proxy.app.storage import master_keys_of
 from proxy.storage.reports import DirectoryRows
 from proxy.storage.sqlite.reports import open_reports
 
@@ -13,4 +14,4 @@ def database_rows(settings: "Settings") -> DirectoryRows:
     """Read it; nothing where there is no ledger yet."""
     if not settings.database.exists() or settings.database.stat().st_size == 0:
         return DirectoryRows([], [], {})
-    return open_reports(settings.database).directory()
+    return open_reports(settings.database, master_keys_of(settings)).directory()

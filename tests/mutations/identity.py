@@ -7,6 +7,7 @@ from tests.mutations.mutation import Mutation, Patch, TextPatch
 _FIGURES = "tests/web/test_own_figures.py::test_"
 _DATABASE = "tests/quotas/test_database_users.py::test_"
 _PEOPLE = "tests/web/test_admin_people.py::test_"
+_KEYS = "tests/web/test_admin_keys.py::test_"
 _END_USERS = "tests/identity/test_end_users.py::test_"
 
 MUTATIONS: Final = (
@@ -51,6 +52,42 @@ MUTATIONS: Final = (
         "A header that any client can write names the user: whoever knows a name spends that user's money.",
         (Patch("UserNaming.name", "self._written(headers) if trusted else None", "self._written(headers)"),),
         (f"{_END_USERS}a_header_from_any_other_token_is_ignored_and_stays_here",),
+    ),
+    Mutation(
+        "somebody-else-pays-for-a-disabled-own-key",
+        "A user whose own key is disabled goes on with the operator's.",
+        (
+            Patch(
+                "Hops._place",
+                "return Hop(at, target, provider, own, -1, health) if own.problem is None else None",
+                "if own.problem is None: return Hop(at, target, provider, own, -1, health)",
+            ),
+        ),
+        (f"{_KEYS}a_key_of_a_users_own_is_used_for_them_alone_and_by_nothing_replaced",),
+    ),
+    Mutation(
+        "an-own-key-for-everybody",
+        "A key that a user brought is taken into the provider's, and pays for all.",
+        (Patch("lay_keys", 'row["user"] is None and row["group"] is None', "row is not None"),),
+        (f"{_KEYS}a_key_of_a_users_own_is_used_for_them_alone_and_by_nothing_replaced",),
+    ),
+    Mutation(
+        "a-sealed-key-opens-anywhere",
+        "Whoever can write to the database sends a provider's key to another provider.",
+        (Patch("associated_data", "[*place, version]", "[place.table, version]"),),
+        ("tests/storage/test_sealed_values.py::test_what_was_moved_does_not_open_and_stops_nobody_else[rows]",),
+    ),
+    Mutation(
+        "a-master-key-over-sealed-values",
+        "A lost master key is replaced by a new one without a word, and every sealed key is lost for good.",
+        (Patch("SqliteSealedStore._ring_to_seal", "if counts:", "if not counts and counts:"),),
+        ("tests/storage/test_sealed_values.py::test_no_master_key_is_made_while_values_need_another",),
+    ),
+    Mutation(
+        "a-master-key-retired-too-early",
+        "A rotation that was cut ends with the old master key thrown away while values need it.",
+        (Patch("SqliteMasterKey.end_rotation", "if left := self._sealed.opens_with(key.id):", "if left := 0:"),),
+        ("tests/durability/test_master_rotation.py::test_no_key_is_retired_while_a_value_needs_it",),
     ),
     Mutation(
         "jwt-without-an-end",

@@ -10,7 +10,7 @@ from typing import Any
 from tests.support.installation import ADMIN_TOKEN, PROVIDER_KEY, token_of
 from tests.support.patience import eventually
 from tests.support.raw import Answer
-from tests.support.stand import Stand
+from tests.support.stand import Stand, sqlite_ledger
 from tests.support.stand import stand as run_stand
 
 SPARE, THIRD = f"sk-or-v1-{'5aa5' * 16}", f"sk-or-v1-{'7bb7' * 15}3333"
@@ -145,7 +145,6 @@ async def test_a_key_that_does_not_open_is_listed_and_stops_nobody_else(stand: S
 
 
 async def _swap(stand: Stand) -> None:
-    from tests.support.stand import sqlite_ledger
 
     def swap(connection: Any) -> None:
         rows = connection.execute("SELECT id, sealed FROM sealed_values ORDER BY id").fetchall()
@@ -233,3 +232,31 @@ async def test_a_viewer_reads_and_a_user_may_nothing(stand: Stand) -> None:
     for path, body in (("keys", {"provider": "openrouter", "secret": SPARE}), ("keys/openrouter:main/test", None)):
         assert (await ask(stand, "POST", path, body, token=viewer)).status == 403
         assert (await ask(stand, "POST", path, body, token=token_of("anna"))).status in (401, 403)
+
+
+async def test_a_full_disk_changes_nothing_and_is_told(stand: Stand) -> None:
+    ledger = sqlite_ledger(stand.app)
+    body = {"provider": "openrouter", "secret": SPARE, "test": False}
+    await done(stand, "POST", "keys", body)
+    pages = await ledger.change(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
+    await ledger.change(lambda c: c.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+    count = 1
+    while (answer := await ask(stand, "POST", "keys", body)).status == 201:  # as long as there is room in its pages
+        count += 1
+    assert (answer.status, answer.json()["error"]["code"]) == (503, "ledger_unavailable")
+    assert "nothing was changed" in answer.json()["error"]["message"]
+    listed = await done(stand, "GET", "keys")
+    assert [each["state"] for each in listed if each["source"] == "database"] == ["in use"] * count
+    await ledger.change(lambda c: c.execute("PRAGMA max_page_count = 1000000").fetchone())
+    await done(stand, "POST", "keys", body)
+    assert await used(stand, 3) == {SPARE[-4:], PROVIDER_KEY[-4:]}
+
+
+async def test_a_disk_that_cannot_hold_the_master_key_keeps_the_key_out(stand: Stand) -> None:
+    file = stand.folder / ".ledger.db.master-key.half"
+    file.mkdir()  # nothing can be written there
+    status, _, text = await refused(stand, "POST", "keys", {"provider": "openrouter", "secret": SPARE})
+    assert (status, "Nothing was changed" in text) == (400, True)
+    file.rmdir()
+    assert len(await done(stand, "GET", "keys")) == 2
+    await done(stand, "POST", "keys", {"provider": "openrouter", "secret": SPARE})

@@ -304,7 +304,7 @@ class SqliteReports:
         return copy_ledger(self._path, target, force=force, progress=progress)
 
 
-def open_reports(path: Path) -> SqliteReports:
+def open_reports(path: Path, master: MasterKeys | None = None) -> SqliteReports:
     """Return the reports of a file; raises LedgerError where there is no ledger, or one of another version."""
     open_reader(path).close()
-    return SqliteReports(path)
+    return SqliteReports(path, master)

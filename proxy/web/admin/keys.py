@@ -24,6 +24,7 @@ from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminReque
 KeyState = Literal[
     "in use", "disabled", "not opened", "not yet", "expired", "suspended", "used up", "hidden", "no provider"
 ]
+_QUOTED_MAX_CHARS = 24
 _BY_ITSELF = ("state", "suspended_until_at", "suspended_because", "draining")  # changes without a change of the key
 
 
@@ -235,7 +236,8 @@ def _provider(request: AdminRequest, name: str) -> ProviderRow:
     if name not in providers:
         close = nearest(name, providers)
         hint = f" Did you mean {close}?" if close else f" There are: {', '.join(providers)}."
-        raise CallerError(422, "invalid_field", f"provider: there is no provider {name!r}.{hint}", param="provider")
+        which = f"{name!r}" if len(name) <= _QUOTED_MAX_CHARS else "of this name"  # it may be the key itself, misplaced
+        raise CallerError(422, "invalid_field", f"provider: there is no provider {which}.{hint}", param="provider")
     return providers[name]
 
 

@@ -1,5 +1,6 @@
 """Read what a request to the operator's API holds: body and query, checked against the route's models."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,6 +17,7 @@ _BODY_MAX_BYTES = 1 << 20
 _BODY_TIMEOUT_S = 30.0
 _PARAMETERS_MAX = 100
 _VALUE_ERROR = "Value error, "
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}", re.ASCII)
 
 
 async def read_json(context: RequestContext, *, optional: bool = False) -> bytes:
@@ -103,7 +105,11 @@ def _first(error: ValidationError) -> Mapping[str, Any]:
 
 
 def _place(problem: Mapping[str, Any]) -> str:
-    return ".".join(str(part) for part in problem["loc"])
+    """Return the path of a field. A name that no field could have may be a secret that slipped: it is not quoted."""
+    if problem["type"] != "extra_forbidden":
+        return ".".join(str(part) for part in problem["loc"])
+    *path, name = problem["loc"]
+    return ".".join([*map(str, path), name if _NAME.fullmatch(str(name)) else "(a name that no field has)"])
 
 
 def _text(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
