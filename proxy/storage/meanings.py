@@ -36,6 +36,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "cache_life_untold": "nobody says for how long a cache keeps what was written; the dearer price is booked",
         "crash": "the proxy was killed while the request ran",
         "client_gone": "the client hung up",
+        "downgraded": "a limit had no room for what was asked, and sent it to a preset instead",
         "stopped": "the operator cut it off with tollkeeper stop --cut",
         "check_too_slow": "the answer was slower than the preset's checks ask for",
         "check_too_short": "the answer was shorter than the preset's checks ask for",
@@ -50,6 +51,14 @@ FLAGS: Mapping[str, str] = MappingProxyType(
     }
 )
 """By flag: what makes a row less than exact, or its answer less than whole."""
+
+OF_THE_ANSWER: frozenset[str] = frozenset(
+    {
+        *("over_reservation", "crash", "client_gone", "stopped", "downgraded", "answer_broken", "answer_failed"),
+        *(flag for flag in FLAGS if flag.startswith("check_")),
+    }
+)
+"""Flags that say something of the request or its answer, and leave the provider's own figure as exact as it is."""
 
 OUTCOMES: Mapping[str, str] = MappingProxyType(
     {

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.core.limit_figures import LimitFigures
 from proxy.policy.quota import Quota
-from proxy.storage.meanings import COST_SOURCES, FLAGS, OUTCOMES, flag_meaning, outcome_meaning
+from proxy.storage.meanings import COST_SOURCES, FLAGS, OF_THE_ANSWER, OUTCOMES, flag_meaning, outcome_meaning
 from proxy.storage.request_reports import AttemptEntry, RequestEntry
 from proxy.web.admin.explanation import EarlierUse, explain_request
 
@@ -184,8 +184,15 @@ ENDS: list[tuple[dict[str, Any], str]] = [
         {"status": 499, "flags": "client_gone", "cost_source": "generation"},
         """
         The client hung up before the end, 1.92 s after it had asked. It cost $0.000912 for 1,200 tokens in (800 of them
-        cached) and 300 out (120 of them reasoning): the provider's own figure, looked up afterwards. Noted with it: the
-        client hung up.
+        cached) and 300 out (120 of them reasoning): the provider's own figure, looked up afterwards. That is exact.
+        Noted with it: the client hung up.
+        """,
+    ),
+    (
+        {"flags": "usage_fell"},
+        """
+        It cost $0.000912 for 1,200 tokens in (800 of them cached) and 300 out (120 of them reasoning): the provider's
+        own figure in its answer. Noted with it: a later count was smaller than an earlier one; the greater is booked.
         """,
     ),
     (
@@ -230,5 +237,6 @@ def test_the_words_are_those_of_the_docs() -> None:
     assert {*re.findall(r"^\| `(\w+)` \|", states, re.MULTILINE)} == {"cost_source", *COST_SOURCES}
     outcomes = page.partition("\n## Outcomes of attempts\n")[2].partition("\n## ")[0]
     assert {*re.findall(r"`(\w+)`", outcomes)} == {*OUTCOMES}
+    assert {*FLAGS} > OF_THE_ANSWER
     assert flag_meaning("of_tomorrow") == "of_tomorrow"
     assert outcome_meaning("cut") == "failed with cut"

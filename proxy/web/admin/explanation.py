@@ -10,7 +10,7 @@ import orjson
 from proxy.core.limit_kinds import BY_NAME
 from proxy.pipeline.admission.limit_errors import money
 from proxy.policy.quota import Quota
-from proxy.storage.meanings import COST_SOURCES, flag_meaning, outcome_meaning
+from proxy.storage.meanings import COST_SOURCES, OF_THE_ANSWER, flag_meaning, outcome_meaning
 from proxy.storage.request_reports import REFUSED, AttemptEntry, RequestEntry
 
 _GONE_STATUS = 499
@@ -193,7 +193,8 @@ def _cost(entry: RequestEntry) -> Iterable[str]:
     elif entry.cost_pusd is None:
         yield "What it cost is not known, and nobody can tell any more."
     else:
-        sure = " That is exact." if entry.cost_source in _EXACT and not entry.flags else ""
+        doubts = {*(entry.flags or "").split()} - OF_THE_ANSWER
+        sure = " That is exact." if entry.cost_source in _EXACT and not doubts else ""
         source = COST_SOURCES.get(entry.cost_source, entry.cost_source)
         what = "In all it cost" if entry.attempts > 1 else "It cost"
         yield f"{what} {money(entry.cost_pusd)}{_tokens(entry)}: {source}.{sure}"
