@@ -19,6 +19,7 @@ from proxy.app.storage import OpenStorage, open_sqlite
 from proxy.config.live import ConfigChange, LiveConfig
 from proxy.config.load import LoadedConfig
 from proxy.config.schema import Settings
+from proxy.config.values import listen_at
 from proxy.core.clock import SystemClock
 from proxy.core.errors import LedgerError, SetupError
 from proxy.core.uid import user_name
@@ -53,9 +54,9 @@ from proxy.storage.audit import PROXY, Actor
 from proxy.storage.ledger import Ledger, LedgerUnavailableError
 from proxy.storage.reports import Reports
 from proxy.web.deps import Deps
-from proxy.web.routes import answer, answer_socket
+from proxy.web.routes import answer, answer_operator, answer_socket
 from proxy.web.server.aiohttp_server import UserServer, make_server
-from proxy.web.server.host_check import check_framing, check_request
+from proxy.web.server.host_check import check_framing, check_operator_request, check_request
 from proxy.web.server.sockets import bound_port, listen_tcp, listen_unix, socket_path
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ class App:
         self.outbox: AlertOutbox
         self.alerts: AlertWatch
         self.port = 0
+        self.admin_port = 0  # of admin.listen
         self.taken_up = 0  # requests that the last run left open
 
     @property
@@ -328,10 +330,24 @@ class App:
         tcp = await listen_tcp(lane or users_server, settings.server.host, settings.server.port)
         self._sockets.append(tcp)
         self.port = bound_port(tcp)
+        if settings.admin.listen is not None:
+            await self._listen_for_operators(settings.admin.listen, head_timeout_s)
         path = socket_path(settings.database)
         if path is not None:
             self._sockets.append(await listen_unix(socket_server, path))
             self._stack.callback(path.unlink, missing_ok=True)
+
+    async def _listen_for_operators(self, address: str, head_timeout_s: float) -> None:
+        """Open the listener of admin.listen."""
+        host, port = listen_at(address)
+        check, clock = check_operator_request, self._clock
+        server = make_server(
+            self.deps, answer_operator, self.ledger.ids, clock, check=check, head_timeout_s=head_timeout_s
+        )
+        self._servers.append(server)
+        opened = await listen_tcp(server, host, port, f"set admin.listen to {host} and port")
+        self._sockets.append(opened)
+        self.admin_port = bound_port(opened)
 
     def _lane(self, settings: Settings, deps: Deps, users_server: UserServer) -> "FastPathServer | None":
         try:

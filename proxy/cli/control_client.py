@@ -71,13 +71,17 @@ def operator(settings: "Settings", purpose: str) -> Iterator[Do]:
 
 def find_door(settings: "Settings") -> Connect | None:
     """Return how to connect to the running proxy; None if none answers (yet)."""
+    from proxy.config.values import listen_at  # noqa: PLC0415 - as below
     from proxy.web.server.sockets import socket_path  # noqa: PLC0415 - wanted by commands that change something only
 
     path = socket_path(settings.database)
 
     def connect() -> http.client.HTTPConnection:
         if path is None:
-            return http.client.HTTPConnection(settings.server.host, settings.server.port, timeout=_ANSWER_S)
+            host, port = settings.server.host, settings.server.port
+            if settings.admin.listen is not None:
+                host, port = listen_at(settings.admin.listen)
+            return http.client.HTTPConnection(host, port, timeout=_ANSWER_S)
         return _UnixConnection(path)
 
     try:

@@ -127,6 +127,8 @@ def _say_ready(app: App, loaded: LoadedConfig, took_s: float) -> None:
         f"  API         {url}",
         f"  Ledger      {settings.database}",
     ]
+    if settings.admin.listen is not None:
+        lines.insert(3, f"  Operator    http://{settings.admin.listen}/admin/v1")
     if app.taken_up:
         lines.append(f"              {_count(app.taken_up, 'request')} of the last run being settled")
     lines += [

@@ -42,6 +42,7 @@ from proxy.config.values import (
     FilePath,
     Flag,
     HostName,
+    ListenAddress,
     ModelPattern,
     Number,
     Origin,
@@ -54,6 +55,7 @@ from proxy.config.values import (
     Whole,
     Zone,
     is_loopback,
+    listen_at,
 )
 
 __all__ = [
@@ -403,6 +405,16 @@ class RoutingSettings(Block):
     )
 
 
+class AdminSettings(Block):
+    listen: ListenAddress | None = setting(
+        None,
+        "Address and port of a listener of its own for /admin/v1, like 127.0.0.1:8788; the port of users then answers"
+        " nothing there.",
+        "None: the port of users.",
+        restart=True,
+    )
+
+
 class Settings(Block):
     server: Server = setting(Server, "How requests come in.")
     database: DatabasePath = setting(
@@ -423,6 +435,7 @@ class Settings(Block):
         "Opens /admin/v1, and what only the operator may read, to whoever sends it.",
         "Without it /admin/v1 is closed; the command line uses its socket.",
     )
+    admin: AdminSettings = setting(AdminSettings, "Where the operator's API is.")
     log: Log = setting(Log, "What is written to stderr.")
     ledger: LedgerSettings = setting(LedgerSettings, "How spending is put on disk.")
     retention: RetentionSettings = setting(RetentionSettings, "What is removed from the ledger with time.")
@@ -469,6 +482,21 @@ class Settings(Block):
         copied = self.model_copy()
         copied._preferred = preferred  # noqa: SLF001 - of the copy that was just made
         return copied
+
+    @field_validator("admin")
+    @classmethod
+    def _beyond_loopback_is_meant(cls, admin: AdminSettings, info: ValidationInfo) -> AdminSettings:
+        server = info.data.get("server")
+        if admin.listen is not None and isinstance(server, Server) and not server.allow_insecure:
+            host, _ = listen_at(admin.listen)
+            if not is_loopback(host):
+                raise SettingError(
+                    f"{host} can be reached from other machines, and operators' tokens would travel unencrypted",
+                    "Listen on 127.0.0.1 behind a proxy that speaks TLS, or set server.allow_insecure: true.",
+                    key="listen",
+                    show=False,
+                )
+        return admin
 
     @field_validator("providers", mode="before")
     @classmethod

@@ -169,6 +169,7 @@ def _with_variables(value: dict[str, Any]) -> dict[str, Any]:
 def schema_blocks() -> dict[str, type[BaseModel]]:
     """Return each block of settings by its path in the documentation, with <name> in place of names."""
     from proxy.config.schema import (  # noqa: PLC0415 - only documentation asks
+        AdminSettings,
         AlertDestination,
         AlertRule,
         Alerts,
@@ -206,6 +207,7 @@ def schema_blocks() -> dict[str, type[BaseModel]]:
     return {
         "": Settings,
         "server": Server,
+        "admin": AdminSettings,
         "currency": Currency,
         "log": Log,
         "ledger": LedgerSettings,

@@ -203,6 +203,22 @@ def _host_name(value: str) -> str:
     return value.lower()
 
 
+def _listen_address(value: object) -> str:
+    text = value if isinstance(value, str) else ""
+    host, _, port = text.rpartition(":")
+    name = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    is_number = port.isascii() and port.isdigit() and len(port) < 6 and int(port) <= 65535
+    if not name or not is_number or (":" in name and name == host):
+        raise SettingError("must be an address and a port like 127.0.0.1:8788")
+    return f"{host.replace(name, _host_name(name))}:{int(port)}"
+
+
+def listen_at(address: str) -> tuple[str, int]:
+    """Return host and port of a checked address to listen on."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def _path(value: object) -> Path:
     if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
         raise SettingError("must be the path of a file")
@@ -294,6 +310,7 @@ def _checked(check: Any) -> Any:
 Zone = Annotated[str, _checked(_zone)]
 BaseUrl = Annotated[str, _checked(_base_url)]
 Origin = Annotated[str, BeforeValidator(_origin)]
+ListenAddress = Annotated[str, BeforeValidator(_listen_address)]
 HostName = Annotated[str, _checked(_host_name)]
 FilePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
 DatabasePath = Annotated[Path, BeforeValidator(_database), WithJsonSchema({"type": "string"})]

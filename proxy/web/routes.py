@@ -78,6 +78,7 @@ _OTHERS: Mapping[tuple[str, str], Handler] = {
     ("GET", "/metrics"): metrics,
 }
 
+_PROBES = frozenset(path for _, path in _OTHERS)
 _UNSERVED = tuple(
     f"/v1/{name}"
     for name in ("audio/", "images/", "files", "batches", "moderations", "assistants", "threads", "videos")
@@ -122,9 +123,9 @@ async def answer(context: RequestContext, deps: Deps) -> Reply:
     if handler is not None:
         return await handler(context, deps)
     if f"{path}/".startswith(PREFIX):
-        check_origin(context)
-        operator = check_operator(context, deps, takes_basic=path[len(PREFIX) :] in DOCUMENTS)
-        return await admin(context, deps, operator, request.method, _below(path, request.raw_path))
+        if deps.services.live.current.settings.admin.listen is not None:
+            raise CallerError(404, "unknown_url", "The operator's API is not at this address: see admin.listen.")
+        return await _answer_operator(context, deps, path)
     if is_preflight(method, request.headers):
         return own_reply(context, 204, preflight_headers(request.headers, _allowed(path)))
     if method == "GET" and (encoded := _model_in(path)) is not None:
@@ -133,6 +134,26 @@ async def answer(context: RequestContext, deps: Deps) -> Reply:
     if method == "OPTIONS" and allowed:
         return own_reply(context, 204, {"Allow": allowed})
     raise _unknown(path, allowed)
+
+
+async def answer_operator(context: RequestContext, deps: Deps) -> Reply:
+    """Answer on the operator's own listener: /admin/v1, health and figures, nothing that spends."""
+    path = canonical_path(context.downstream.path)
+    if f"{path}/".startswith(PREFIX):
+        return await _answer_operator(context, deps, path)
+    method = aiohttp_request(context).method
+    check_origin(context)
+    handler = ROUTES.get(("GET", path)) if path in _PROBES and method in ("GET", "HEAD") else None
+    if handler is not None:
+        return await handler(context, deps)
+    raise CallerError(404, "unknown_url", f"This address answers {PREFIX}..., /healthz, /readyz and /metrics.")
+
+
+async def _answer_operator(context: RequestContext, deps: Deps, path: str) -> Reply:
+    request = aiohttp_request(context)
+    check_origin(context)
+    operator = check_operator(context, deps, takes_basic=path[len(PREFIX) :] in DOCUMENTS)
+    return await admin(context, deps, operator, request.method, _below(path, request.raw_path))
 
 
 async def answer_socket(context: RequestContext, deps: Deps) -> Reply:

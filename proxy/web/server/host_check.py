@@ -5,6 +5,7 @@ A web page that points its own name at 127.0.0.1 reaches a local server; the Hos
 
 from aiohttp import HttpVersion10, HttpVersion11
 
+from proxy.config.values import listen_at
 from proxy.core.errors import CallerError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.snapshot import Snapshot
@@ -19,13 +20,27 @@ _SHOWN_CHARS = 100
 
 def check_request(context: RequestContext, snapshot: Snapshot) -> None:
     """Raise CallerError for a request over TCP that nobody who means well sends."""
-    request = aiohttp_request(context)
     check_framing(context, snapshot)
+    _check_line(context)
+    _check_names(context.downstream.request_headers, snapshot)
+
+
+def check_operator_request(context: RequestContext, snapshot: Snapshot) -> None:
+    """Do the same for a request to the operator's own listener, which web pages of no other origin may call."""
+    check_framing(context, snapshot)
+    _check_line(context)
+    headers = context.downstream.request_headers.headers
+    listen = snapshot.settings.admin.listen
+    assert listen is not None, "there is such a listener"
+    _checked_host(headers.getall("Host", []), Hosts(listen_at(listen)[0], snapshot.settings.server.hosts))
+
+
+def _check_line(context: RequestContext) -> None:
+    request = aiohttp_request(context)
     if request.version not in (HttpVersion11, HttpVersion10):
         raise CallerError(505, "http_version_not_supported", "Speak HTTP/1.1.", close=True)
     if not request.raw_path.startswith("/"):
         raise CallerError(400, "invalid_target", "The request line must hold a path, such as /v1/models.", close=True)
-    _check_names(context.downstream.request_headers, snapshot)
 
 
 def check_framing(context: RequestContext, _snapshot: Snapshot) -> None:

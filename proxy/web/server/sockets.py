@@ -40,12 +40,14 @@ def _fits(path: Path) -> bool:
     return len(os.fsencode(path)) <= _UNIX_PATH_MAX_BYTES
 
 
-async def listen_tcp(server: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> asyncio.Server:
-    """Listen, or raise PortError that names who holds the port."""
+async def listen_tcp(
+    server: Callable[[], asyncio.BaseProtocol], host: str, port: int, other: str = "tollkeeper serve --port"
+) -> asyncio.Server:
+    """Listen, or raise PortError that names who holds the port; other: how to take another one, before its number."""
     try:
         return await asyncio.get_running_loop().create_server(server, host, port, backlog=_BACKLOG)
     except OSError as error:
-        raise PortError(_explain(host, port, error)) from None
+        raise PortError(_explain(host, port, error, other)) from None
 
 
 async def listen_unix(server: "web.Server", path: Path) -> asyncio.Server:
@@ -58,15 +60,13 @@ async def listen_unix(server: "web.Server", path: Path) -> asyncio.Server:
         os.umask(old_mask)
 
 
-def _explain(host: str, port: int, error: OSError) -> str:
+def _explain(host: str, port: int, error: OSError, other: str) -> str:
     if error.errno == errno.EADDRINUSE:
         holder = port_holder(port)
         by = f" by {holder}" if holder else ""
-        return f"Port {port} on {host} is taken{by}. Stop it, or: tollkeeper serve --port {port + 1}"
+        return f"Port {port} on {host} is taken{by}. Stop it, or: {other} {port + 1}"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return (
-            f"Port {port} on {host} may not be opened (ports below 1024 need rights). Try: tollkeeper serve --port 8787"
-        )
+        return f"Port {port} on {host} may not be opened (ports below 1024 need rights). Try: {other} 8787"
     return f"{host}:{port} cannot be listened on: {error.strerror or error}. Check server.host and server.port."
 
 
