@@ -18,6 +18,7 @@ from tests.mutations import (
     quotas,
     records,
     settlement,
+    stops,
     web,
     wire,
 )
@@ -35,4 +36,5 @@ MUTATIONS: Final = (
     *providers.MUTATIONS,
     *web.MUTATIONS,
     *records.MUTATIONS,
+    *stops.MUTATIONS,
 )

@@ -67,8 +67,8 @@ MUTATIONS: Final = (
         (
             Patch(
                 "_KEPT_BACK",
-                '{"resting", "queue_full", "queue_timeout", NOT_OFFERED}',
-                '{"resting", "queue_full", "queue_timeout"}',
+                '{"resting", "queue_full", "queue_timeout", NOT_OFFERED, HALTED}',
+                '{"resting", "queue_full", "queue_timeout", HALTED}',
             ),
         ),
         (f"{_FOREIGN}what_its_form_cannot_say_is_not_sent[an endpoint that it has not]",),

@@ -1,0 +1,99 @@
+"""Bugs of stops, and of the audit trail."""
+
+from typing import Final
+
+from tests.mutations.mutation import Mutation, Patch
+
+_STOPS = "tests/stops/test_stops.py::test_"
+_LIFETIME = "tests/stops/test_lifetime.py::test_"
+_CHAIN = "tests/storage/test_audit_chain.py::test_"
+_BEFORE = "if services.stops.active:\n    services.stops.check(context)"
+
+MUTATIONS: Final = (
+    Mutation(
+        "stopped-after-the-reservation",
+        "A stop is looked at when a request is about to be sent: by then it holds money, and has a row.",
+        (
+            Patch("pipeline.identity.identify:identify", "services.stops.active", "False"),
+            Patch("_route_of", "services.stops.active", "False"),
+            Patch("admission.reserve:reserve", "services.stops.active", "False"),
+        ),
+        (f"{_STOPS}whom_a_stop_concerns[all]", f"{_STOPS}whom_a_stop_concerns[provider]"),
+    ),
+    Mutation(
+        "stopped-before-the-first-attempt-alone",
+        "Between attempts nobody looks at what is stopped: retries go on after it.",
+        (
+            Patch("_go_on", f"hops.set_failed(...)\n{_BEFORE}", "hops.set_failed(...)"),
+            Patch("_go_on", f"if context.gone:\n    return None\n{_BEFORE}", "if context.gone:\n    return None"),
+            Patch("find_answer", "services.stops.active", "False"),
+        ),
+        (f"{_STOPS}who_waits_for_the_next_try_is_refused_at_once",),
+    ),
+    Mutation(
+        "a-stopped-provider-is-the-next-target",
+        "A provider that is stopped while another fails is asked all the same.",
+        (
+            Patch("Hops._is_halted", "told is None", "True"),
+            Patch("Hops._place", "self._services.stops.active", "False"),
+        ),
+        (f"{_STOPS}between_attempts_a_provider_that_is_stopped_is_passed_over",),
+    ),
+    Mutation(
+        "stops-forgotten-at-a-start",
+        "A restart lets everything go on.",
+        (Patch("Stops.load", "tuple(stops)", "()"),),
+        (f"{_LIFETIME}a_stop_holds_after_a_restart_and_is_on_record",),
+    ),
+    Mutation(
+        "stopped-in-memory-alone",
+        "A stop is confirmed before it is on disk, and never written.",
+        (Patch("Stops.add", "await self._write(stop, claim)"),),
+        (f"{_LIFETIME}a_stop_holds_after_a_restart_and_is_on_record",),
+    ),
+    Mutation(
+        "who-waits-is-not-woken",
+        "A request that waits for room under a limit hears of a stop only when its wait is over.",
+        (Patch("Stops._reach_out", "self._limiter.wake()"),),
+        (f"{_STOPS}who_waits_for_room_is_refused_at_once",),
+    ),
+    Mutation(
+        "joined-after-a-stop",
+        "A request with an Idempotency-Key joins another's answer though its model is stopped.",
+        (Patch("pipeline.run:run", "services.stops.active", "False"),),
+        (f"{_STOPS}who_would_join_an_answer_is_refused",),
+    ),
+    Mutation(
+        "cut-and-free",
+        "What was cut off by a stop counts as never sent.",
+        (
+            Patch(
+                "RequestContext.stop",
+                "attempt_result.flags |= {STOPPED}",
+                "attempt_result.flags |= {STOPPED}\nattempt_result.dispatched = False",
+            ),
+        ),
+        (f"{_STOPS}with_cut_a_stream_ends_with_an_error_of_its_protocol[openai/gpt-4o-mini-chat]",),
+    ),
+    Mutation(
+        "a-stop-is-over-only-while-the-clock-says-so",
+        "A clock that steps back lets a stop begin again whose time was over.",
+        (Patch("Stops.in_force", "self._drop(stop)\nself._ended.add(stop.id)", "self._ended.add(stop.id)"),),
+        (f"{_LIFETIME}it_ends_by_itself_and_never_begins_again",),
+    ),
+    Mutation(
+        "an-end-that-nobody-misses",
+        "The chain of the audit trail is compared row by row, and never with its head: a cut end does not show.",
+        (
+            Patch("verify_chain", "head is not None and last.id < head.id", "False"),
+            Patch("verify_chain", "head is not None and last != head", "False"),
+        ),
+        (f"{_CHAIN}every_damage_is_found[cut_the_end]",),
+    ),
+    Mutation(
+        "a-hash-without-the-state",
+        "What was before, and after, takes no part in an entry's hash.",
+        (Patch("audit_hash", "(..., row.subject, row.before, row.after)", "(..., row.subject)"),),
+        (f"{_CHAIN}every_damage_is_found[change_a_cell]",),
+    ),
+)
