@@ -16,6 +16,7 @@ from proxy.wire.endpoint import CHAT, EMBEDDINGS, MESSAGES, RESPONSES, Endpoint
 ONE, TWO = Target("openrouter", "a/one", handed=("a/three",)), Target("openrouter", "a/two")
 SENT: dict[str, Any] = {"model": "two", "messages": [{"role": "user", "content": "Hi"}]}
 
+PRESETS = frozenset({"p1", "p2"})
 LEVELS = st.lists(
     st.builds(
         lambda model, preset, **more: PreferenceSettings(
@@ -36,7 +37,7 @@ LEVELS = st.lists(
 @given(LEVELS)
 def test_the_nearest_level_that_says_something_counts(levels: list[PreferenceSettings]) -> None:
     top = {"sms": "top", "fax": "top"}
-    found = join_preferences(levels, top)
+    found = join_preferences(levels, top, PRESETS)
     if found is None:
         assert all(level.model_fields_set <= set() or not _says(level) for level in levels)
         return
@@ -66,8 +67,19 @@ def _says(level: PreferenceSettings) -> bool:
 
 
 def test_nobody_without_preferences_pays_for_them() -> None:
-    assert join_preferences([], {"sms": "p"}) is None
-    assert join_preferences([PreferenceSettings(), PreferenceSettings(fallback=True, cheapest=False)], {}) is None
+    assert join_preferences([], {"sms": "p"}, PRESETS) is None
+    assert (
+        join_preferences([PreferenceSettings(), PreferenceSettings(fallback=True, cheapest=False)], {}, PRESETS) is None
+    )
+
+
+def test_a_preset_that_is_gone_counts_as_not_set() -> None:
+    near = PreferenceSettings(default_preset="gone", use_cases={"sms": "gone", "mail": "p1"})
+    far = PreferenceSettings(default_model="m1", use_cases={"sms": "p2"})
+    found = join_preferences([near, far], {}, PRESETS)
+    assert found is not None
+    assert (found.model, found.use_cases) == ("m1", {"sms": "p2", "mail": "p1"})
+    assert join_preferences([PreferenceSettings(default_preset="gone")], {}, PRESETS) is None
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,16 @@ async def test_auto_is_a_model_like_others(stand: Stand) -> None:
     await stand.clear()
 
 
+async def test_embeddings_are_made_by_what_makes_them(stand: Stand) -> None:
+    async with _with_auto(stand, {"models": [SEES, "openai/text-embedding-3-*"]}):
+        body = {"model": "auto", "input": "Hi"}
+        answer = await stand.ask("POST", "/v1/embeddings", body, token=token_of("bo"))
+        assert (answer.status, answer.header("x-tollkeeper-model")) == (200, "openai/text-embedding-3-small")
+        assert [one["model"] for one in (await explained(stand))["targets"]] == [SEES]
+    await stand.settled()
+    await stand.clear()
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

@@ -37,6 +37,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/completions": {"prompt": "Hi"},
     "/v1/responses": {"input": "Hi"},
     "/v1/messages": {"messages": MESSAGES, "max_tokens": 20},
+    "/v1/messages/count_tokens": {"messages": MESSAGES},
 }
 
 

@@ -45,7 +45,7 @@ def build_allowance(
     may_prefer = next((level.preferences for level in levels if level.preferences is not None), False)
     preferred = settings.preferred.get(user)
     preferring = [preferred, *levels] if preferred is not None and may_prefer else levels
-    preferences = join_preferences(preferring, settings.use_cases)
+    preferences = join_preferences(preferring, settings.use_cases, settings.presets)
     text = " ".join(above) or None
     without = Allowance((), (), models, max_tokens, *(False,) * 4, preferences, may_prefer, groups_above=text)
     return _with_quotas(without, scopes_of(user, group, None, text), tuple(quotas))

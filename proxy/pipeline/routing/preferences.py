@@ -1,6 +1,6 @@
 """Join the preferences of a user, of those above them and of the installation; lay them under a request. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +11,19 @@ from proxy.pipeline.values.route import Route, with_room_to_think
 from proxy.wire.body import BodyError
 
 
-def join_preferences(levels: Sequence[PreferenceSettings], use_cases: Mapping[str, str]) -> Preferences | None:
-    """Return what the levels say, the nearest first; None where they say nothing. use_cases: of the top level."""
-    names = (level.default_preset or level.default_model for level in levels)
+def join_preferences(
+    levels: Sequence[PreferenceSettings], use_cases: Mapping[str, str], presets: Container[str]
+) -> Preferences | None:
+    """Return what the levels say, the nearest first; None where they say nothing. use_cases: of the top level.
+
+    What names a preset that is gone counts as not set: the database may outlive it.
+    """
+    names = (level.default_preset if level.default_preset in presets else level.default_model for level in levels)
     fallbacks = (level.fallback for level in levels if level.fallback is not None)
     cheapest = (level.cheapest for level in levels if level.cheapest is not None)
     farthest_first = [*reversed(levels)]
-    own_use_cases = {name: preset for level in farthest_first for name, preset in level.use_cases.items()}
+    named = (pair for level in farthest_first for pair in level.use_cases.items())
+    own_use_cases = {name: preset for name, preset in named if preset in presets}
     found = Preferences(
         next((name for name in names if name is not None), None),
         {name: value for level in farthest_first for name, value in level.parameters.items()},
