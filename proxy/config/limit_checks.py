@@ -132,7 +132,7 @@ def _limits(path: Path, limits: Any) -> Iterator[_Terms]:
             yield from _of_kind((*path, kind), limits.get(kind), {})
     for number, entry in enumerate(limits if isinstance(limits, list) else ()):
         if isinstance(entry, Mapping):
-            yield from _terms((*path, number), entry)
+            yield from _read_terms((*path, number), entry)
             for kind in NAMES:
                 yield from _of_kind((*path, number, kind), entry.get(kind), entry)
 
@@ -142,10 +142,10 @@ def _of_kind(path: Path, value: Any, entry: Mapping[str, Any]) -> Iterator[_Term
     for number, one in enumerate(listed):
         if isinstance(one, Mapping) and ("models" in one or "on_spent" in one):
             at = (*path, number) if isinstance(value, list) else path
-            yield from _terms(at, {**{name: entry.get(name) for name in ("models", "on_spent")}, **one})
+            yield from _read_terms(at, {**{name: entry.get(name) for name in ("models", "on_spent")}, **one})
 
 
-def _terms(path: Path, block: Mapping[str, Any]) -> Iterator[_Terms]:
+def _read_terms(path: Path, block: Mapping[str, Any]) -> Iterator[_Terms]:
     models, follows = block.get("models"), block.get("on_spent")
     if models is None and follows is None:
         return

@@ -99,7 +99,7 @@ MUTATIONS: Final = (
     Mutation(
         "hour-counted-twice-on-restart",
         "The rebuild takes an hour from the roll-up and from its rows.",
-        (Patch("read_totals", "(fine.since_ms, use_case)", "(1 << 60, use_case)"),),
+        (Patch("read_totals", "(fine.since_ms, part.use_case, patterns)", "(1 << 60, part.use_case, patterns)"),),
         (f"{_SETTLING}a_restart_changes_no_figure",),
     ),
     Mutation(

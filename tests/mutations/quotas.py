@@ -12,6 +12,8 @@ _SETTLING = "tests/quotas/test_settling.py::test_"
 _DATABASE = "tests/quotas/test_database_users.py::test_"
 _RELOAD = "tests/holds/test_reload.py::test_"
 _TAKEN_BACK = "tests/targets/test_taken_back.py::test_"
+_SETS = "tests/quotas/test_model_sets.py::test_"
+_SPENT = "tests/quotas/test_on_spent.py::test_"
 _LEFT_OUT = "tests/targets/test_left_out.py::test_"
 
 MUTATIONS: Final = (
@@ -39,7 +41,7 @@ MUTATIONS: Final = (
         (
             Patch(
                 "QuotaBook.check_and_reserve",
-                "self._reserve(request_id, scopes, now_ms, amounts.taken, running=True)",
+                "self._reserve(request_id, scopes, now_ms, taken, running=True)",
                 "self._reserve(request_id, scopes, now_ms, Amounts(0, 0).taken, running=True)",
             ),
         ),
@@ -95,11 +97,11 @@ MUTATIONS: Final = (
         (
             Patch(
                 "QuotaBook.check_and_reserve",
-                "return self._reserve(request_id, scopes, now_ms, amounts.taken, running=True)",
+                "taken = (amounts.cost_pusd, amounts.tokens, amounts.requests, amounts.pieces)",
                 "left = self.headroom_pusd(quotas, now_ms)\n"
                 "if left is not None and left >= 100 * amounts.cost_pusd:\n"
                 "    amounts = amounts._replace(cost_pusd=0)\n"
-                "return self._reserve(request_id, scopes, now_ms, amounts.taken, running=True)",
+                "taken = (amounts.cost_pusd, amounts.tokens, amounts.requests, amounts.pieces)",
             ),
         ),
         (_BURST,),
@@ -154,8 +156,8 @@ MUTATIONS: Final = (
         (
             Patch(
                 "user_limits",
-                "mine.of(kind) or made.of(kind) or others.of(kind)",
-                '() if kind == "tokens" else mine.of(kind) or made.of(kind) or others.of(kind)',
+                "decides[limit.kind, limit.models] is limits",
+                'decides[limit.kind, limit.models] is limits and limit.kind != "tokens"',
             ),
         ),
         (f"{_KINDS}users[tokens]",),
@@ -166,11 +168,59 @@ MUTATIONS: Final = (
         (
             Patch(
                 "build_allowance",
-                "[..., *quotas_on(f'group:{group}', ...), *quotas_on('all', settings.limits.all)]",
-                "[..., *quotas_on('all', settings.limits.all)]",
+                "group_settings.limits.all if group_settings else ()",
+                "()",
             ),
         ),
         (f"{_KINDS}groups[cost]",),
+    ),
+    Mutation(
+        "set-ignored-at-settlement",
+        "What is spent on a set of models is set aside there, and forgotten when it is settled.",
+        (
+            Patch(
+                "QuotaBook._end_by_models",
+                "not totals.models or is_counted(totals.models, answer)",
+                "not totals.models",
+            ),
+        ),
+        (f"{_SETS}money_to_the_pico_dollar",),
+    ),
+    Mutation(
+        "set-forgotten-on-restart",
+        "The rebuild reads the past of everything, and not what was spent on a set of models.",
+        (
+            Patch(
+                "rebuilt_book",
+                "book.load_models(part.models, totals.hours, totals.rows)",
+                "book.load_models(part.models, (), ())",
+            ),
+        ),
+        (f"{_SETS}money_to_the_pico_dollar",),
+    ),
+    Mutation(
+        "parent-skipped",
+        "A request is held against its own group, and against no group above it.",
+        (Patch("build_allowance", "[quota for name in above if ... for quota in ...]", "[]"),),
+        (f"{_SETS}groups_above_count_what_was_booked_below_them",),
+    ),
+    Mutation(
+        "moved-with-its-past",
+        "Groups above count by the tree of now, so that moving a group moves what it has spent.",
+        (Patch("QuotaBook.load_rows", "row.above", "None"),),
+        (f"{_SETS}groups_above_count_what_was_booked_below_them",),
+    ),
+    Mutation(
+        "downgraded-unreserved",
+        "Whoever is sent to a cheaper preset passes all limits there.",
+        (
+            Patch(
+                "spent_limit:_downgraded",
+                "_waive(context, waived)",
+                "_waive(context, Waived(context.identity.allowance.quotas))",
+            ),
+        ),
+        (f"{_SPENT}a_downgraded_burst_is_reserved_to_the_pico_dollar",),
     ),
     Mutation(
         "windows-in-utc",

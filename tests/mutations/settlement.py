@@ -80,11 +80,11 @@ MUTATIONS: Final = (
         (
             Patch(
                 "Recorder._end_hold",
-                "self._services.limiter.settle("
-                "id_, settlement.state, settlement.cost_pusd, self._quota_tokens, self._quota_pieces)",
+                "limiter.settle("
+                "id_, settlement.state, settlement.cost_pusd, self._quota_tokens, self._quota_pieces, answer)",
                 "if not self._context.gone:\n"
                 "    tokens, pieces = self._quota_tokens, self._quota_pieces\n"
-                "    self._services.limiter.settle(id_, settlement.state, settlement.cost_pusd, tokens, pieces)",
+                "    limiter.settle(id_, settlement.state, settlement.cost_pusd, tokens, pieces, answer)",
             ),
         ),
         (f"{_SETTLING}a_cancelled_request_leaves_no_reservation",),

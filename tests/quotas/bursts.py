@@ -2,7 +2,8 @@
 
 Every answer is charged exactly what was set aside for it, so that one that ends early makes no room for another; in
 each fourth burst it is charged less, and then what was spent still may not pass the limit. The limit that is tight is
-that of the user, of the group or of everyone together. The same seed draws the same bursts.
+that of the user, of the group, of everyone together, of the user on a set of models, or of the group above. The same
+seed draws the same bursts.
 """
 
 import asyncio
@@ -18,7 +19,9 @@ from tests.support.installation import token_of
 from tests.support.raw import Client, connect, request_bytes
 from tests.support.stand import CHAT
 
-SCOPES = ("user", "group", "all")
+SCOPES = ("user", "group", "all", "models", "above")
+NAMES = {"user": "user:anna", "group": "group:family", "all": "all", "models": "user:anna", "above": "group:home"}
+FAMILY = ["openai/*"]  # the set of models that is limited
 ROOMY_PUSD = 10**15
 PEOPLE = ("anna", "ben", "rich")
 _REST_S = 1.0  # by then nothing may be set aside any more
@@ -89,9 +92,16 @@ def _config(limits: dict[str, dict[str, Any]]) -> dict[str, Any]:
     roomy = {"cost": cost(ROOMY_PUSD)}
     return {
         "limits": limits.get("all", roomy),
-        "groups": {"family": {"limits": limits.get("group", roomy)}},
+        "groups": {
+            "home": {"limits": limits.get("above", roomy)},
+            "family": {"parent": "home", "limits": limits.get("group", roomy)},
+        },
         "users": {
-            "anna": user("anna", group="family", limits=limits.get("user", roomy)),
+            "anna": user(
+                "anna",
+                group="family",
+                limits=[limits.get("user", roomy), {**limits.get("models", roomy), "models": FAMILY}],
+            ),
             "ben": user("ben", group="family"),
             "rich": user("rich", limits={"cost": cost(ROOMY_PUSD)}),
         },
@@ -101,7 +111,8 @@ def _config(limits: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _askers(burst: Burst) -> list[str]:
     """Give who asks: the user whose limit is tight, or all who share it."""
-    people = {"user": ("anna",), "group": ("anna", "ben"), "all": PEOPLE}[burst.scope]
+    together = ("anna", "ben")
+    people = {"group": together, "above": together, "all": PEOPLE}.get(burst.scope, ("anna",))
     return [people[n % len(people)] for n in range(burst.width)]
 
 
@@ -148,8 +159,8 @@ def _judge(burst: Burst, statuses: list[int], tally: Tally) -> None:
 
 async def _used(it: Place, scope: str) -> int:
     rows = await it.limits("anna")
-    name = {"user": "user:anna", "group": "group:family", "all": "all"}[scope]
-    (row,) = [row for row in rows if row["scope"] == name]
+    models = FAMILY if scope == "models" else None
+    (row,) = [row for row in rows if (row["scope"], row["models"]) == (NAMES[scope], models)]
     used: int = row["used_pusd"]
     return used
 

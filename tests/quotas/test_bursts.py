@@ -24,7 +24,7 @@ async def check(folder: Path, seed: int, bursts: int, width: int) -> None:
 
 
 async def test_exactly_as_many_as_there_is_room_for(tmp_path: Path) -> None:
-    await check(tmp_path, SEED, 10, 200)
+    await check(tmp_path, SEED, 12, 160)
 
 
 @pytest.mark.sampled(0.4, "long")
@@ -37,7 +37,7 @@ def test_a_seed_draws_the_same_bursts() -> None:
     first = draw_bursts(SEED, 40, 200)
     assert first == draw_bursts(SEED, 40, 200)
     assert first != draw_bursts(SEED + 1, 40, 200)
-    assert {burst.scope for burst in first} == {"user", "group", "all"}
+    assert {burst.scope for burst in first} == {"user", "group", "all", "models", "above"}
     assert {type(burst) for burst in first} == {Burst}
 
 

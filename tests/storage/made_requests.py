@@ -126,9 +126,9 @@ def read(path: Path, sql: str) -> list[tuple[Any, ...]]:
 
 
 ROLLUP = """
-SELECT hour_ms, user, group_name, model, provider, use_case, requests, errors, input_tokens, output_tokens,
-    cached_tokens, reasoning_tokens, cost_pusd
-FROM usage_hourly ORDER BY 1, 2, 3, 4, 5, 6
+SELECT hour_ms, user, group_name, model, provider, use_case, sum(requests), sum(errors), sum(input_tokens),
+    sum(output_tokens), sum(cached_tokens), sum(reasoning_tokens), sum(cost_pusd)
+FROM usage_hourly GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
 """
 ROLLUP_OF_ROWS = """
 SELECT started_ms - started_ms % 3600000, user, ifnull(group_name, ''), ifnull(model, ''), ifnull(provider, ''),

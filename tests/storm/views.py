@@ -79,10 +79,10 @@ class LedgerView:
     def rollup(self) -> dict[tuple[Any, ...], tuple[int, ...]]:
         """Give usage_hourly: key columns -> requests, errors, tokens in, out, cached, reasoning, cost."""
         sql = (
-            "SELECT hour_ms, user, group_name, model, provider, use_case, requests, errors, input_tokens,"
-            " output_tokens, cached_tokens, reasoning_tokens, cost_pusd FROM usage_hourly"
+            "SELECT hour_ms, user, group_name, model, provider, use_case, groups_above, other_models, requests, errors,"
+            " input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost_pusd FROM usage_hourly"
         )
-        return {tuple(row)[:6]: tuple(row)[6:] for row in self._connection.execute(sql)}
+        return {tuple(row)[:8]: tuple(row)[8:] for row in self._connection.execute(sql)}
 
     def rollup_of_rows(self) -> dict[tuple[Any, ...], tuple[int, ...]]:
         """Sum the rows that have ended as usage_hourly should have them."""
@@ -94,6 +94,7 @@ class LedgerView:
                 row["started_ms"] // _HOUR_MS * _HOUR_MS,
                 row["user"],
                 *(row[name] or "" for name in ("group_name", "model", "provider", "use_case")),
+                *(row[name] or "" for name in ("groups_above", "other_models")),
             )
             amounts = (
                 1,
