@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from proxy.cli.reading_settings import reading_settings
 from proxy.cli.request_filters import filter_options, period_options, period_query, request_query
-from proxy.cli.settings import config_option, loader
+from proxy.cli.settings import config_option
 
 _HEAD = ("time", "request", "user", "model", "status", "cost_usd")
 _WHOLE = frozenset({"time", "request", "status"})
@@ -35,7 +36,7 @@ def requests(
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
 
     query = request_query(filters)
-    settings = loader(config_path, {})().settings
+    settings = reading_settings(config_path)
     zone = ZoneInfo(settings.timezone)
     query |= period_query(since, until, month, zone)
     with admin_client(settings, "tollkeeper requests") as api:

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from proxy.cli.settings import config_option, loader
+from proxy.cli.reading_settings import reading_settings
+from proxy.cli.settings import config_option
 
 _LABEL = 12
 _BAR_MAX = 40
@@ -26,7 +27,7 @@ def show(request_id: str, *, as_json: bool, config_path: Path | None) -> None:
     """Show a request by its id (req_...) or a generation's (gen-...): who, what, attempts, tokens, cost."""
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
 
-    settings = loader(config_path, {})().settings
+    settings = reading_settings(config_path)
     with admin_client(settings, f"tollkeeper show {request_id}") as api:
         found = api.get(f"/requests/{quote(request_id, safe='')}")
     if as_json:
@@ -62,7 +63,7 @@ def _lines(found: dict[str, Any], zone: ZoneInfo) -> Iterator[str]:
     for flag, meaning in zip(found["flags"], found["flag_meanings"], strict=True):
         yield from _field("flag", f"{flag}: {meaning}")
     if found["limit"] is not None:
-        yield from _field("limit", ", ".join(f"{name} {value}" for name, value in _figures(found["limit"])))
+        yield from _field("limit", _limit(found["limit"]))
     if found["attempts"]:
         yield from _attempts(found)
 
@@ -112,10 +113,15 @@ def _cost(found: dict[str, Any]) -> str:
     return f"${found['cost_usd']}, {found['cost_source_meaning']}"
 
 
-def _figures(limit: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in limit.items():
-        if value is not None and not name.endswith("_pusd"):
-            yield name, ", ".join(value) if isinstance(value, list) else value
+def _limit(limit: dict[str, Any]) -> str:
+    sign = "$" if "limit_pusd" in limit else ""
+    window = f" per {limit['window']}" if limit["window"] not in (None, "total") else ""
+    models = f" on {', '.join(limit['models'])}" if limit["models"] else ""
+    figures = ", ".join(f"{name} {sign}{limit[name]}" for name in ("used", "reserved", "needed", "remaining"))
+    resets = f", resets {limit['resets_at']}" if limit["resets_at"] else ""
+    fits = f", max_tokens {limit['affordable_max_tokens']} would fit" if limit["affordable_max_tokens"] else ""
+    name = f"{limit['mode']}, {limit['kind']} {sign}{limit['limit']}{window} of {limit['scope']}{models}"
+    return f"{name}: {figures}{resets}{fits}"
 
 
 def _attempts(found: dict[str, Any]) -> Iterator[str]:

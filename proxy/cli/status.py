@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from proxy.cli.settings import config_option, loader
+from proxy.cli.reading_settings import reading_settings
+from proxy.cli.settings import config_option
 
 _EVERY_S = 2.0
 _LABEL = 15
@@ -26,7 +27,7 @@ def status(*, watch: bool, as_json: bool, config_path: Path | None) -> None:
     """Show providers, keys, spending, limits nearly spent, open requests, refusals, and the disk."""
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
 
-    settings = loader(config_path, {})().settings
+    settings = reading_settings(config_path)
     zone = ZoneInfo(settings.timezone)
     try:
         with admin_client(settings, "tollkeeper status") as api:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from proxy.cli.reading_settings import reading_settings
 from proxy.cli.request_filters import filter_options, request_query
-from proxy.cli.settings import config_option, loader
+from proxy.cli.settings import config_option
 
 if TYPE_CHECKING:
     from proxy.cli.admin_client import AdminClient
@@ -33,7 +34,7 @@ def tail(config_path: Path | None, lines: int, *, follow: bool, **filters: str |
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
 
     query = request_query(filters)
-    settings = loader(config_path, {})().settings
+    settings = reading_settings(config_path)
     try:
         with admin_client(settings, "tollkeeper tail") as api:
             if follow and api.get("/status")["started_at"] is None:

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 import click
 
-from proxy.cli.settings import config_option, loader
+from proxy.cli.reading_settings import reading_settings
+from proxy.cli.settings import config_option
 
 
 @click.command()
@@ -20,7 +21,7 @@ def why(request_id: str, *, as_json: bool, config_path: Path | None) -> None:
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
     from proxy.cli.table import printable  # noqa: PLC0415
 
-    settings = loader(config_path, {})().settings
+    settings = reading_settings(config_path)
     with admin_client(settings, f"tollkeeper why {request_id}") as api:
         found = api.get(f"/requests/{quote(request_id, safe='')}/explanation")
     if as_json:

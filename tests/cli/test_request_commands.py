@@ -18,6 +18,7 @@ import pytest_asyncio
 from click.testing import CliRunner, Result
 
 from proxy.cli import tollkeeper
+from proxy.core.errors import ConfigError
 from tests.cli.command_line import ROOT
 from tests.support.installation import token_hash_of, token_of
 from tests.support.stand import Stand, stand
@@ -137,7 +138,10 @@ async def test_show_of_a_refusal(day: Day) -> None:
     assert "status      402 insufficient_quota (refused)\n" in text
     assert "told        This request needs" in text
     assert "cost        nothing: it was not sent\n" in text
-    assert "limit       scope user:bo, kind cost, window day, mode hard, limit 0.000001,\n" in text
+    assert text.partition("\nlimit ")[2].split(", resets")[0] == (
+        "      hard, cost $0.000001 per day of user:bo: used $0, reserved $0,\n"
+        "            needed $0.0002049, remaining $0.000001"
+    )
 
 
 async def test_why_and_requests_on_a_terminal(day: Day) -> None:
@@ -269,6 +273,26 @@ async def test_tail_shows_each_request_as_it_ends(day: Day) -> None:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+async def test_a_broken_file_keeps_nobody_from_looking(day: Day) -> None:
+    config = day.proxy.folder / "config.yaml"
+    whole = config.read_text()
+    try:
+        for broken in (f"{whole}\nlimitz: {{}}\n", f"{whole}\n\tx: [\n"):
+            config.write_text(broken)
+            ran = await day.invoke("status")
+            assert (ran.exit_code, "goes on with the configuration before" in ran.stderr) == (0, True), ran.output
+            assert "Refused in the last hour" in ran.stdout
+            assert (await day.invoke("why", day.ids["over"])).exit_code == 0
+    finally:
+        config.write_text(whole)
+    config = day.proxy.folder / "another.yaml"
+    config.write_text("database: ./another.db\nlimitz: {}\n")
+    config.chmod(0o600)
+    line = ["status", "-c", str(config)]
+    ran = await asyncio.to_thread(CliRunner().invoke, tollkeeper, line)
+    assert isinstance(ran.exception, ConfigError)
 
 
 async def test_status_is_drawn_anew_until_ctrl_c(day: Day) -> None:
