@@ -24,6 +24,15 @@ class Secret:
     def __format__(self, spec: str) -> str:
         return "***"
 
+    def __copy__(self) -> "Secret":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Secret":
+        return self
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not pickled")
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and self._text == other._text
 

@@ -91,3 +91,16 @@ def _no_secret_in(folder: Path, *secrets: str) -> None:
         if path.is_file() and path.name != "new.key":
             held = path.read_bytes()
             assert not [secret for secret in secrets if secret.encode() in held], path
+
+
+def test_check_asks_about_the_key_of_the_database(cli: CommandLine, simulator: str) -> None:
+    config = cli.folder / "config.yaml"
+    config.write_text(f'providers: {{openrouter: {{base_url: "{simulator}/api/v1", keys: []}}}}\n')
+    config.chmod(0o600)
+    without = cli.run("check")
+    assert (without.returncode, "tollkeeper keys add openrouter" in without.stdout) == (1, True), without.stdout
+    assert cli.run("keys", "add", "openrouter", "--key-file", "-", stdin=SPARE).returncode == 0
+    assert "accepts the key" in cli.ok("check").stdout
+    (cli.folder / "tollkeeper.db.master-key").unlink()
+    lost = cli.run("check")
+    assert "key main of openrouter cannot be opened: there is no master key" in lost.stdout

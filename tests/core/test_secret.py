@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+import pickle
 import traceback
 
 import pytest
@@ -42,7 +43,10 @@ def test_equal_by_its_text() -> None:
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
-    assert copy.copy(Secret("a")) == Secret("a")
+    secret = Secret("a")
+    assert copy.copy(secret) is copy.deepcopy(secret) is secret
+    with pytest.raises(TypeError):
+        pickle.dumps(secret)
 
 
 @pytest.mark.parametrize(("text", "filled"), [("", False), ("x", True)])

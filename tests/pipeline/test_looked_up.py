@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.support.installation import PROVIDER_KEY
+from tests.support.installation import ADMIN_TOKEN, PROVIDER_KEY
 from tests.support.stand import Stand, sqlite_ledger
 from tests.support.stand import stand as run_stand
 
@@ -17,7 +17,7 @@ KEYS = [{"name": "first", "api_key": PROVIDER_KEY}, {"name": "second", "api_key"
 SLOW: dict[str, Any] = {"completion_tokens": 30, "pace_ms": 20, "provider": "OpenAI"}
 
 
-@pytest_asyncio.fixture(params=["second key", "own key"])
+@pytest_asyncio.fixture(params=["second key", "own key", "sealed own key"])
 async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stand]:
     more: dict[str, Any] = {"providers": {"openrouter": {"api_key": None, "keys": KEYS, "on_disconnect": "abort"}}}
     more["ledger"] = {"lookup_timeout_s": 3}
@@ -28,6 +28,9 @@ async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             await found.sim.behave(error="user-not-found")
             assert (await found.chat()).status == 200
             await found.settled()
+        if request.param == "sealed own key":
+            body = {"provider": "openrouter", "user": "anna", "secret": OWN}
+            assert (await found.ask("POST", "/admin/v1/keys", body, token=ADMIN_TOKEN)).status == 201
         yield found
 
 
@@ -77,5 +80,5 @@ async def test_where_the_key_is_gone_the_others_are_tried(stand: Stand, monkeypa
     monkeypatch.setattr(stand.app.services, "look_up_later", later)
     row = await hang_up(stand)
     assert (await stand.rows(attempts))[0]["key"] == "of-yesterday"
-    is_own = stand.app.live.current.settings.users["anna"].provider_keys
+    is_own = stand.app.live.current.directory.own_keys("anna", None)
     assert row["cost_source"] == ("reservation" if is_own else "generation")

@@ -124,3 +124,14 @@ def test_a_row_that_was_given_to_somebody_else_does_not_open(keys: Keys) -> None
 
 def test_a_hint_shows_nothing_of_a_short_key() -> None:
     assert [hint_of(Secret(text)) for text in ("ollama", "x" * 15, "x" * 12 + "abcd")] == ["", "", "abcd"]
+
+
+@pytest.mark.parametrize("settings", ["", "{", "[]", '{"weight": 0}', '{"unknown": 1}', '{"valid_from": "soon"}'])
+def test_settings_that_somebody_has_damaged_stop_that_key_alone(keys: Keys, settings: str) -> None:
+    for name in ("main", "spare"):
+        keys.change("add", name=name, secret=SECRET)
+    keys.connection.execute("UPDATE provider_keys SET settings = ? WHERE name = 'main'", (settings,))
+    found = keys.opened()
+    assert found["spare"] == (SECRET.reveal(), None)
+    assert found["main"][0] is None
+    assert "its settings cannot be read" in str(found["main"][1])

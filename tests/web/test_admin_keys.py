@@ -109,8 +109,8 @@ async def test_a_key_of_a_users_own_is_used_for_them_alone_and_by_nothing_replac
     made = await done(stand, "POST", "keys", {"provider": "openrouter", "user": "bo", "secret": SPARE})
     assert (made["id"], made["user"]) == ("openrouter:own-bo", "bo")
     assert await used(stand, token=token) == {SPARE[-4:]}
-    assert await used(stand) == {PROVIDER_KEY[-4:]}
-    await stand.settled(2)
+    assert await used(stand, 2) == {PROVIDER_KEY[-4:]}
+    await stand.settled(3)
     assert {(row["user"], row["key"]) for row in await stand.rows("SELECT user, key FROM requests")} == {
         ("bo", "own"),
         ("anna", "main"),

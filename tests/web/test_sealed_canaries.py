@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from proxy.web.admin.resources import TABLE
 from tests.support.canary import canary, files, found
 from tests.support.control import Controls
 from tests.support.installation import settings, token_hash_of, write_config
@@ -87,7 +88,10 @@ async def _run(process: Process, operator: Operator, sim: Controls) -> bytes:
     exported = await operator.done("POST", "master-key/export", {"passphrase": SECRETS["passphrase"]})
     await operator.done("GET", "master-key")
     await operator.done("DELETE", "keys/openrouter:own-anna")
-    await process.ask("GET", "/readyz?verbose")
+    operator.answers.append(("readyz", (await process.ask("GET", "/readyz?verbose")).body))
+    for route in TABLE.routes:  # whatever else tells of the configuration, or of what was changed
+        if route.method == "GET" and "{" not in route.path:
+            await operator.ask("GET", route.path.removeprefix("/"))
     return str(exported["copy_text"]).encode()
 
 

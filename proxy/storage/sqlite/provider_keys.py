@@ -1,16 +1,20 @@
 """Providers' keys in their table, without the keys themselves. Changes run inside a transaction of the owner's."""
 
 import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
+from proxy.policy.sealing.place import Place
 from proxy.policy.sealing.record import UnsealError
 from proxy.storage.audit import Actor, changed_only
 from proxy.storage.master_keys import MasterKeys
 from proxy.storage.provider_keys import TABLE, Row, key_id, place_of
+from proxy.storage.sealed import Opened
 from proxy.storage.sqlite.audit_log import append_audit
 from proxy.storage.sqlite.sealed_values import read_sealed_values
+from proxy.storage.stored_settings import SettingsError, check_key_settings
 
 _COLUMNS = "provider, name, user, group_name, hint, settings, disabled, created_ms, rotated_ms"
 _LIST = f"SELECT {_COLUMNS} FROM provider_keys ORDER BY provider, name"  # noqa: S608 - names of columns
@@ -28,11 +32,20 @@ def _key(row: tuple[Any, ...]) -> dict[str, Any]:
         "user": user,
         "group": group,
         "hint": hint,
-        "settings": orjson.loads(settings),
+        "settings": _settings(settings),
         "disabled": bool(disabled),
         "created_ms": created_ms,
         "rotated_ms": rotated_ms,
     }
+
+
+def _settings(text: str) -> dict[str, Any]:
+    """Return the settings of a row; text that is not JSON, by somebody's hand, becomes a setting that no key has."""
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        found = None
+    return found if isinstance(found, dict) else {"not JSON": text}
 
 
 def _told(row: Row, sealed_as: str | None) -> dict[str, Any]:
@@ -45,12 +58,18 @@ def read_opened_keys(connection: sqlite3.Connection, master: MasterKeys) -> list
     """Return all keys, each with its secret, or with the problem why it does not open: for the running proxy only."""
     rows = SqliteProviderKeys(connection).list_keys()
     values = read_sealed_values(connection, TABLE, master) if rows else {}
-    found = []
-    for row in rows:
-        value = None if row["hint"] is None else values.get(place_of(row), UnsealError("malformed", _MISSING))
-        is_open = not isinstance(value, UnsealError)
-        found.append({**row, "secret": value if is_open else None, "problem": None if is_open else str(value)})
-    return found
+    return [_opened(row, values) for row in rows]
+
+
+def _opened(row: dict[str, Any], values: Mapping[Place, Opened]) -> dict[str, Any]:
+    try:
+        check_key_settings(row["settings"])
+    except SettingsError as error:
+        return {**row, "settings": {}, "secret": None, "problem": f"its settings cannot be read: {error}"}
+    value = None if row["hint"] is None else values.get(place_of(row), UnsealError("malformed", _MISSING))
+    if isinstance(value, UnsealError):
+        return {**row, "secret": None, "problem": str(value)}
+    return {**row, "secret": value, "problem": None}
 
 
 class SqliteProviderKeys:
