@@ -119,7 +119,12 @@ def _models(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> Map
 
 
 def _preferences(document: Row) -> PreferenceSettings:
-    preferences: PreferenceSettings = PreferenceSettings.model_validate(document)
+    return _read_preferences(orjson.dumps(document))
+
+
+@lru_cache(maxsize=_KEPT)
+def _read_preferences(text: bytes) -> PreferenceSettings:
+    preferences: PreferenceSettings = PreferenceSettings.model_validate(orjson.loads(text))
     return preferences
 
 

@@ -45,13 +45,14 @@ async def pass_on_count(context: RequestContext, services: Services) -> Reply:
     if services.stops.active:
         route = services.stops.open_route(context, route)
     failure: ApiError | None = None
-    for target in route.targets:
+    targets = route.targets[:1] if route.only_first else route.targets
+    for target in targets:
         provider = snapshot.provider_of(target)
         key = _key(identity, provider, target, context, services)
         if key is None:
             continue
         try:
-            return await _ask(context, route, target, provider, key, is_last=target is route.targets[-1])
+            return await _ask(context, route, target, provider, key, is_last=target is targets[-1])
         except ApiError as error:
             failure = error
     raise failure or no_target_error(route, services.health, context)

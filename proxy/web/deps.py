@@ -9,6 +9,7 @@ from proxy.config.load import LoadedConfig
 from proxy.jobs.alerts.outbox import AlertOutbox
 from proxy.jobs.alerts.watch import AlertWatch
 from proxy.pipeline.services import Services
+from proxy.policy.change_pace import ChangePace
 from proxy.policy.wrong_tokens import WrongTokens
 from proxy.storage.admin_posts import PostClaim
 from proxy.storage.audit import Actor
@@ -43,4 +44,5 @@ class Deps:
     shelf: ModelListCache = field(default_factory=ModelListCache)
     changes: asyncio.Lock = field(default_factory=asyncio.Lock)  # held from the check of a state to its change
     posts: set[bytes] = field(default_factory=set)  # keys of POSTs to the operator's API that are under way
+    preference_pace: ChangePace = field(default_factory=ChangePace)  # by user
     wrong_tokens: WrongTokens = field(default_factory=WrongTokens)  # of the operator

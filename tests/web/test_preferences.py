@@ -16,6 +16,7 @@ PATH = "/v1/me/preferences"
 DEAR, CHEAP = "openai/gpt-4o", "openai/gpt-5-nano"
 USERS: dict[str, Any] = {
     "closed": {},
+    "hasty": {"preferences": True},
     "open": {"preferences": True, "default_model": DEAR, "parameters": {"temperature": 1, "seed": 3}},
     "member": {"group": "team", "models": [CHEAP, "two"]},
 }
@@ -111,6 +112,17 @@ async def test_what_is_no_preference_is_refused_by_name(
 
 def _encoded(body: Any) -> Any:
     return b"[]" if body == [] else body
+
+
+async def test_who_changes_too_often_has_to_wait(stand: Stand) -> None:
+    for n in range(30):
+        answer = await ask(stand, "hasty", "PUT", {"cheapest": n % 2 == 0})
+        if answer.status != 200:
+            break
+    assert (answer.status, answer.json()["error"]["code"]) == (429, "too_many_changes")
+    assert int(answer.header("retry-after") or 0) > 0
+    same = (await ask(stand, "hasty", "GET")).json()["preferences"]
+    assert (await ask(stand, "hasty", "PUT", same)).status == 200, "what changes nothing costs nothing"
 
 
 async def test_what_was_set_holds_no_longer_than_the_operator_lets(stand: Stand) -> None:

@@ -135,11 +135,11 @@ def _place(request: AdminRequest) -> _Place:
     return _Place(services, services.live.current)
 
 
-def _all(place: _Place) -> dict[str, dict[str, Any]]:
+def _all(place: _Place) -> dict[str, CatalogModel | None]:
     """Return every listed model by the name that callers write, and every other name of which something is said."""
-    found = {one.name: _entry(one.name, place, one) for one in _listed(place)}
+    found: dict[str, CatalogModel | None] = {one.name: one for one in _listed(place)}
     for name in place.snapshot.settings.models:
-        found.setdefault(name, _entry(name, place, None))
+        found.setdefault(name, None)
     return found
 
 
@@ -188,12 +188,8 @@ async def _list(request: AdminRequest) -> AdminAnswer:
     job = read_job(query.needs, query.context) if query.needs or query.context else None
     most = None if query.max_price is None else read_max_price(query.max_price)
     allowance = None if query.user is None else await _allowance(request, query.user)
-    models = {one.name: one for one in _listed(place)}
     entries = []
-    for name, entry in _all(place).items():
-        model = models.get(name)
-        if query.enabled not in (None, entry["enabled"]):
-            continue
+    for name, model in _all(place).items():
         if (query.provider or allowance or job or most is not None) and (
             model is None or not _fits(model, query.provider, allowance, most)
         ):
@@ -202,7 +198,9 @@ async def _list(request: AdminRequest) -> AdminAnswer:
             context = model.facts.context_tokens
             if lacking(job.needs, model.facts.supports) or (context or 0) < job.needs.context_tokens:
                 continue
-        entries.append(entry)
+        entry = _entry(name, place, model)
+        if query.enabled in (None, entry["enabled"]):
+            entries.append(entry)
     return AdminAnswer(*request.page.of(entries, lambda entry: (entry["name"],)))
 
 
@@ -229,11 +227,11 @@ async def _show(request: AdminRequest) -> AdminAnswer:
 
 
 def _found(request: AdminRequest) -> dict[str, Any]:
-    name = request.path["name"]
-    entries = _all(_place(request))
-    if name not in entries:
+    name, place = request.path["name"], _place(request)
+    found = _all(place)
+    if name not in found:
         raise no_model(name)
-    return entries[name]
+    return _entry(name, place, found[name])
 
 
 async def _set(request: AdminRequest) -> AdminAnswer:
@@ -245,8 +243,8 @@ async def _set(request: AdminRequest) -> AdminAnswer:
         changes["enabled"] = None  # that is what a model is of which nothing is said
     await _check(request, name, changes, is_enabling=body.enabled is True)
     await request.change("models.set", {"name": name, "changes": changes})
-    entries = _all(_place(request))
-    return AdminAnswer(entries.get(name) or _entry(name, _place(request), None))
+    place = _place(request)
+    return AdminAnswer(_entry(name, place, _all(place).get(name)))
 
 
 async def _check(request: AdminRequest, name: str, changes: Mapping[str, Any], *, is_enabling: bool) -> None:

@@ -1,5 +1,6 @@
 """GET, PUT, PATCH, DELETE /v1/me/preferences: what users set for themselves, where the operator lets them."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -112,7 +113,8 @@ async def _set_now(context: RequestContext, deps: Deps, identity: Identity, want
         text = str(error)
         raise CallerError(400, "invalid_value", text, param=text.partition(":")[0]) from None
     check_preferences(settings, identity, deps.services)
-    await _change(context, deps, "preferences.set", {"user": identity.user, "settings": dict(wanted)})
+    if settings != deps.services.live.current.settings.preferred.get(identity.user):
+        await _change(context, deps, "preferences.set", {"user": identity.user, "settings": dict(wanted)})
     return _reply(context, deps, identity)
 
 
@@ -143,7 +145,17 @@ def _check_model(model: str, param: str, identity: Identity, services: Services)
 
 
 async def _change(context: RequestContext, deps: Deps, operation: str, fields: Mapping[str, Any]) -> None:
+    """Make a change, for which all that is in force is built anew; raises CallerError 429 for too many of them."""
     identity = context.identity
+    wait_s = deps.preference_pace.wait_s(identity.user, context.started_s)
+    if wait_s > 0:
+        raise CallerError(
+            429,
+            "too_many_changes",
+            f"You change your preferences too often. Try again in {math.ceil(wait_s)} s.",
+            type_="rate_limit_error",
+            retry_after_s=math.ceil(wait_s),
+        )
     actor = Actor(f"token {identity.token_id}", "request")
     try:
         await deps.change(operation, now_ms=context.started_ms, actor=actor, fields=fields)
