@@ -40,8 +40,8 @@ async def test_usage_is_what_the_command_line_says(stand: Stand) -> None:
 
 
 async def test_a_request_under_way_is_a_reservation(stand: Stand) -> None:
-    await stand.sim.behave("all", delay_ms=30_000)
-    client = await stand.begin_chat()
+    await stand.sim.behave("all", delay_ms=3000)
+    client = await stand.begin_chat({"stream": True})
 
     async def seen() -> Any:
         return await read(stand, "reservations?user=anna&state=open")
