@@ -55,3 +55,26 @@ async def test_no_read_waits_for_the_writer(stand: Stand) -> None:
     finally:
         release.set()
         await held
+
+
+async def test_a_tag_changes_only_with_what_can_be_changed(stand: Stand) -> None:
+    """Else nobody could change a user who is spending: each figure of use would be another state."""
+    limit = {"name": "anna", "settings": {"limits": {"cost": "$5/day"}}}
+    for path, body in (
+        ("users", {**limit, "name": "bo", "group": "g", "token": {"name": "first"}}),
+        ("groups", {**limit, "name": "h"}),
+        ("operators", {"name": "eve"}),
+        ("limits", {"scope": "all", "kind": "cost", "limit": "$9/day"}),
+    ):
+        made = await stand.ask("POST", f"/admin/v1/{path}", body, token=ADMIN_TOKEN)
+        assert made.status == 201, made.body
+        stand.token = (made.json()["data"].get("token") if path == "users" else None) or stand.token
+    changed = [route for route in TABLE.routes if route.method in ("PATCH", "PUT", "DELETE")]
+    readers = {route.path: route for route in map(TABLE.reader_of, changed) if route is not None}
+    before = {path: await ask(stand, path) for reader in readers.values() for path in await paths(stand, reader)}
+    assert (await stand.chat()).status == 200
+    await stand.settled(1)
+    assert sum(answer.status == 200 for answer in before.values()) >= 5
+    for path, answer in before.items():
+        if answer.status == 200:
+            assert (await ask(stand, path)).header("ETag") == answer.header("ETag"), path
