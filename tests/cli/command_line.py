@@ -1,5 +1,6 @@
 """The command line as people and scripts use it: real processes, real files, real sockets."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from click.testing import CliRunner
+
+from proxy.cli import tollkeeper
+from proxy.core.errors import SetupError
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 20.0  # a busy machine; it takes a fraction of a second
@@ -88,3 +94,18 @@ class CommandLine:
     def base_url(self) -> str:
         """Give where the running proxy answers, as it says itself."""
         return self.said().partition("OPENAI_BASE_URL=")[2].split()[0]
+
+
+class Commands(CommandLine):
+    """Runs commands in this process, each like a process of its own but for its start: for where no proxy runs."""
+
+    def run(self, *arguments: str, stdin: str | None = None, **more: str) -> Ran:
+        assert not more
+        with contextlib.chdir(self.folder):
+            ran = CliRunner().invoke(tollkeeper, arguments, input=stdin or "", prog_name="tollkeeper")
+        code, stderr = ran.exit_code, ran.stderr
+        if isinstance(ran.exception, SetupError):
+            code, stderr = ran.exception.exit_code, f"{stderr}tollkeeper: {ran.exception}\n"
+        elif ran.exception is not None and not isinstance(ran.exception, SystemExit):
+            raise ran.exception
+        return Ran(list(arguments), code, ran.stdout, stderr)

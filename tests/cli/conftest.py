@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command_line import ROOT, CommandLine
+from tests.cli.command_line import ROOT, CommandLine, Commands
 
 
 @pytest.fixture
 def cli(tmp_path: Path) -> CommandLine:
     folder = tmp_path / "a folder"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     return CommandLine(folder)
 
 
@@ -40,6 +40,16 @@ def configured(cli: CommandLine, simulator: str) -> CommandLine:
     """Give a command line with a configuration: the simulator as provider, one user in the file."""
     write_file(cli.folder, simulator)
     return cli
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """Give the same without a provider that answers, in this process: for what no proxy needs to run for."""
+    folder = tmp_path / "a folder"
+    folder.mkdir(exist_ok=True)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_file(folder, "http://127.0.0.1:9", "limits: {cost: $5/day}")
+    return Commands(folder)
 
 
 def write_file(folder: Path, provider_url: str, anna: str = "") -> None:

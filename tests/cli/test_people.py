@@ -1,19 +1,14 @@
 """Colleagues, teams and limits from the command line, while an SDK asks and while nothing runs."""
 
-import json
 import os
 import pty
 import subprocess
 import sys
 
 import openai
-import pytest
-from click.testing import CliRunner
 
-from proxy.cli import tollkeeper
 from proxy.core.user_token import is_well_formed
-from tests.cli.command_line import CommandLine
-from tests.cli.conftest import write_file
+from tests.cli.command_line import CommandLine, Commands
 
 MODEL = "openai/gpt-4o-mini"
 
@@ -63,27 +58,6 @@ def test_a_colleague_added_by_one_command_spends_is_refused_is_raised_and_goes_o
     assert (again["used_pusd"], again["resets_at"], bo["disabled"]) == (cost["used_pusd"], cost["resets_at"], True)
 
 
-class Commands:
-    """Commands in this process, where nothing else has the ledger."""
-
-    def run(self, *arguments: str) -> str:
-        ran = CliRunner().invoke(tollkeeper, arguments, prog_name="tollkeeper", catch_exceptions=False)
-        assert ran.exit_code == 0, (arguments, ran.output)
-        self.said = ran.stderr
-        return ran.stdout
-
-    def read(self, *arguments: str) -> object:
-        return json.loads(self.run(*arguments, "--json"))
-
-
-@pytest.fixture
-def commands(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> Commands:
-    write_file(cli.folder, "http://127.0.0.1:9", "limits: {cost: $5/day}")
-    monkeypatch.chdir(cli.folder)
-    monkeypatch.setenv("HOME", str(cli.folder))
-    return Commands()
-
-
 def typed(cli: CommandLine, answer: str, *arguments: str) -> tuple[int, str]:
     """Run a command on a terminal and answer its question; return the exit code and what was shown."""
     master, slave = pty.openpty()
@@ -103,12 +77,11 @@ def typed(cli: CommandLine, answer: str, *arguments: str) -> tuple[int, str]:
 
 
 def test_a_user_is_removed_after_a_question(cli: CommandLine, commands: Commands) -> None:
-    commands.run("users", "add", "bo")
+    commands.ok("users", "add", "bo")
     code, shown = typed(cli, "n", "users", "remove", "bo")
     assert (code, "Remove bo with 1 token?" in shown) == (1, True)
     assert settings_of(commands, "users", "bo") == {}
-    commands.run("users", "remove", "bo")  # nobody to be asked
-    assert "was removed" in commands.said
+    assert "was removed" in commands.ok("users", "remove", "bo").stderr  # nobody to be asked
 
 
 def settings_of(commands: Commands, noun: str, name: str) -> object:
@@ -118,7 +91,7 @@ def settings_of(commands: Commands, noun: str, name: str) -> object:
 
 
 def test_every_setting_is_set_and_removed(commands: Commands) -> None:
-    commands.run("users", "add", "bo", "--no-token")
+    commands.ok("users", "add", "bo", "--no-token")
     cases = (
         ("max_tokens", ("--max-tokens", "7"), 7),
         ("models", ("--models", "a/*,b", "--models", "c"), ["a/*", "b", "c"]),
@@ -136,11 +109,11 @@ def test_every_setting_is_set_and_removed(commands: Commands) -> None:
         ),
     )
     every = [option for _, options, _ in cases[:2] for option in options]
-    commands.run("users", "set", "bo", *every, "--default-model", "m", "--expires", "2999-01-31")
+    commands.ok("users", "set", "bo", *every, "--default-model", "m", "--expires", "2999-01-31")
     for _, options, _ in cases[3:]:
         every += options
-    commands.run("users", "set", "bo", *every)
-    commands.run("groups", "add", "team", *[option for _, options, _ in cases[4:] for option in options])
+    commands.ok("users", "set", "bo", *every)
+    commands.ok("groups", "add", "team", *[option for _, options, _ in cases[4:] for option in options])
     expected = {name: value for name, _, value in cases if name != "default_model"}
     assert settings_of(commands, "users", "bo") == {**expected, "expires_at": "2999-01-31T00:00:00Z"}
     names = ("max_tokens", "models", "default_preset")
@@ -148,21 +121,21 @@ def test_every_setting_is_set_and_removed(commands: Commands) -> None:
         name: value for name, value in expected.items() if name not in names
     }
     removals = [f"--no-{name.replace('_', '-')}" for name in expected]
-    commands.run("users", "set", "bo", *removals, "--no-expiry")
-    commands.run("groups", "set", "team", *removals)
+    commands.ok("users", "set", "bo", *removals, "--no-expiry")
+    commands.ok("groups", "set", "team", *removals)
     assert settings_of(commands, "users", "bo") == settings_of(commands, "groups", "team") == {}
 
 
 def test_limits_are_added_listed_changed_and_removed(commands: Commands) -> None:
-    commands.run("limits", "add", "$2/day", "--each-user")
-    commands.run("users", "add", "bo", "--no-token")
-    commands.run("limits", "add", "$20.000000000001/month", "--user", "bo")
-    assert "Note: $2/day of each user no longer holds for bo" in commands.said
-    commands.run("limits", "add", "$200/month")
-    commands.run("limits", "add", "100/hour", "--group", "family")
-    commands.run("limits", "add", "tokens=1M/day", "--use-case", "nightly", "--soft")
-    commands.run("limits", "add", "$5/month", "--user", "anna", "--model", "anthropic/*")
-    lines = [" ".join(row.split()) for row in commands.run("limits", "list").splitlines()]
+    commands.ok("limits", "add", "$2/day", "--each-user")
+    commands.ok("users", "add", "bo", "--no-token")
+    said = commands.ok("limits", "add", "$20.000000000001/month", "--user", "bo").stderr
+    assert "Note: $2/day of each user no longer holds for bo" in said
+    commands.ok("limits", "add", "$200/month")
+    commands.ok("limits", "add", "100/hour", "--group", "family")
+    commands.ok("limits", "add", "tokens=1M/day", "--use-case", "nightly", "--soft")
+    commands.ok("limits", "add", "$5/month", "--user", "anna", "--model", "anthropic/*")
+    lines = [" ".join(row.split()) for row in commands.ok("limits", "list").stdout.splitlines()]
     for line in (
         "all $200/month $0 $0 $200 ",
         "each user $2/day - - - - database",
@@ -173,10 +146,10 @@ def test_limits_are_added_listed_changed_and_removed(commands: Commands) -> None
         "use case nightly tokens=1000000/day (soft) 0 0 1000000 ",
     ):
         assert [row for row in lines if row.startswith(line)], (line, lines)
-    commands.run("limits", "set", "$300/month")
-    commands.run("limits", "remove", "$300/month")
-    commands.run("limits", "remove", "100/hour", "--group", "family")
-    commands.run("limits", "remove", "$5/month", "--user", "anna", "--model", "anthropic/*")
+    commands.ok("limits", "set", "$300/month")
+    commands.ok("limits", "remove", "$300/month")
+    commands.ok("limits", "remove", "100/hour", "--group", "family")
+    commands.ok("limits", "remove", "$5/month", "--user", "anna", "--model", "anthropic/*")
     found = commands.read("limits", "list")
     assert isinstance(found, list)
     assert {(each["scope"], each["limit"], each["source"]) for each in found} == {
@@ -188,13 +161,11 @@ def test_limits_are_added_listed_changed_and_removed(commands: Commands) -> None
 
 
 def test_a_group_is_not_removed_in_silence(commands: Commands) -> None:
-    commands.run("groups", "add", "team", "--limit", "$9/day")
-    commands.run("groups", "add", "below", "--parent", "team")
-    commands.run("users", "add", "bo", "--no-token", "--group", "team")
-    ran = CliRunner().invoke(tollkeeper, ["groups", "remove", "team"])
-    assert ran.exit_code == 1
-    assert "has bo, group below" in ran.stderr
-    commands.run("groups", "remove", "team", "--yes")
-    assert "no longer hold bo, group below" in commands.said
+    commands.ok("groups", "add", "team", "--limit", "$9/day")
+    commands.ok("groups", "add", "below", "--parent", "team")
+    commands.ok("users", "add", "bo", "--no-token", "--group", "team")
+    ran = commands.run("groups", "remove", "team")
+    assert (ran.returncode, "has bo, group below" in ran.stderr) == (1, True)
+    assert "no longer hold bo, group below" in commands.ok("groups", "remove", "team", "--yes").stderr
     assert settings_of(commands, "groups", "below") == {}
-    assert commands.run("groups", "list").split()[:3] == ["group", "parent", "members"]
+    assert commands.ok("groups", "list").stdout.split()[:3] == ["group", "parent", "members"]

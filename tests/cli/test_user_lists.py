@@ -10,14 +10,9 @@ import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
-from click.testing import CliRunner
-
-from proxy.cli import tollkeeper
-from proxy.core.errors import SetupError
 from proxy.core.user_token import is_well_formed, token_hash
 from proxy.storage.sqlite.lock import OwnerLock
-from tests.cli.command_line import CommandLine, Ran
+from tests.cli.command_line import CommandLine, Commands, Ran
 from tests.cli.conftest import write_file
 
 
@@ -42,8 +37,8 @@ def ids(cli: CommandLine, user: str) -> list[str]:
     return [token["id"] for token in cli.read("tokens", "list", user) if token["source"] == "database"]
 
 
-def test_without_a_proxy(configured: CommandLine) -> None:
-    cli = configured
+def test_without_a_proxy(commands: Commands) -> None:
+    cli = commands
     assert [user["name"] for user in cli.read("users", "list")] == ["anna"]
     token = new_token(cli.ok("users", "add", "bob", "--group", "family"))
     bob = cli.read("users", "show", "bob")
@@ -148,17 +143,12 @@ CANNOT: list[tuple[tuple[str, ...], int, str]] = [
 ]
 
 
-def test_what_cannot_be_done(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one process, where nothing else has the ledger: each command opens it and closes it again."""
-    write_file(cli.folder, "http://127.0.0.1:9", 'limits: {cost: $5/day}, models: ["*"]')
-    monkeypatch.chdir(cli.folder)
-    monkeypatch.setenv("HOME", str(cli.folder))
+def test_what_cannot_be_done(commands: Commands) -> None:
+    write_file(commands.folder, "http://127.0.0.1:9", 'limits: {cost: $5/day}, models: ["*"]')
     for arguments, code, text in CANNOT:
-        ran = CliRunner().invoke(tollkeeper, arguments, prog_name="tollkeeper")
-        said = str(ran.exception) if isinstance(ran.exception, SetupError) else ran.stderr
-        exit_code = ran.exception.exit_code if isinstance(ran.exception, SetupError) else ran.exit_code
-        assert (exit_code, ran.stdout) == (code, ""), (arguments, ran.output, ran.exception)
-        assert text in said, (arguments, said)
+        ran = commands.run(*arguments)
+        assert (ran.returncode, ran.stdout) == (code, ""), (arguments, ran)
+        assert text in ran.stderr, (arguments, ran)
 
 
 def test_the_owner_is_named_when_it_does_not_answer(configured: CommandLine) -> None:
@@ -232,8 +222,8 @@ def test_files_are_private(configured: CommandLine) -> None:
     assert not Path(configured.folder / "tollkeeper.db-wal").exists()
 
 
-def test_trust_is_shown_given_and_taken(configured: CommandLine) -> None:
-    cli = configured
+def test_trust_is_shown_given_and_taken(commands: Commands) -> None:
+    cli = commands
     cli.ok("users", "add", "webui", "--no-token")
     cli.ok("tokens", "add", "webui", "--trusted", "--name", "chat")
     cli.ok("tokens", "add", "webui", "--name", "other")
@@ -269,9 +259,9 @@ def test_end_users_are_listed_as_what_they_are(configured: CommandLine) -> None:
     assert token_id in cli.ok("users", "show", "eva@example.com").stdout
 
 
-def test_a_user_of_the_file_is_stopped_and_let_in_again(configured: CommandLine) -> None:
+def test_a_user_of_the_file_is_stopped_and_let_in_again(commands: Commands) -> None:
     """Stopping always works: a row in the database wins for that, whether a proxy runs or not."""
-    cli = configured
+    cli = commands
     cli.ok("users", "disable", "anna")
     assert cli.read("users", "show", "anna")["disabled"]
     assert cli.read("users", "show", "anna")["source"] == "config"
@@ -296,8 +286,8 @@ def test_a_stopped_user_of_the_file_is_refused_at_once(configured: CommandLine) 
     assert "users.anna.disabled" in ran.stderr
 
 
-def test_limits_of_a_user_in_the_database_hold_and_are_shown(configured: CommandLine) -> None:
-    cli = configured
+def test_limits_of_a_user_in_the_database_hold_and_are_shown(commands: Commands) -> None:
+    cli = commands
     cli.ok("users", "add", "bo", "--limit", "$5/day", "--limit", "60 requests/minute", "--limit", "concurrency=4")
     assert cli.read("users", "show", "bo")["settings"]["limits"] == {
         "cost": ["$5/day"],
