@@ -18,7 +18,7 @@ MUTATIONS: Final = (
             Patch("_route_of", "services.stops.active", "False"),
             Patch("admission.reserve:reserve", "services.stops.active", "False"),
         ),
-        (f"{_STOPS}whom_a_stop_concerns[all]", f"{_STOPS}whom_a_stop_concerns[provider]"),
+        (f"{_STOPS}whom_a_stop_concerns[all]", f"{_STOPS}whom_a_stop_concerns[user]"),
     ),
     Mutation(
         "stopped-before-the-first-attempt-alone",
