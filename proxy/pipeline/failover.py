@@ -38,8 +38,6 @@ async def find_answer(
     if reservation.streamed:
         context.waits_since_s = context.started_s  # from here on comments may be sent
     while True:
-        if services.stops.active:
-            services.stops.check(context)
         recorder.attempt = context.attempt = attempt
         may_go = hops.enter(attempt)
         if may_go is None:

@@ -35,7 +35,7 @@ log = logging.getLogger("tollkeeper.stops")
 CODE = "stopped"
 _EVERY_S = 0.5  # how often ends of stops, and those that are not on disk yet, are looked at
 _TOLD_MAX_S = 60  # some SDKs sleep for as long as they are told
-_UNREAD_S = 1.0  # a client that was cut and reads nothing is dropped after this
+_UNREAD_S = 5.0  # a client that was cut and reads nothing is dropped after this
 
 
 class NewStop(NamedTuple):
@@ -55,7 +55,7 @@ class Stops:
         self._ledger, self._limiter, self._in_flight, self._clock = ledger, limiter, in_flight, clock
         self.active: tuple[Stop, ...] = ()
         self._unwritten: set[str] = set()  # in force, and not on disk
-        self._ended: set[str] = set()  # over, and perhaps still on disk
+        self._ended: dict[str, Actor] = {}  # over, and perhaps still on disk; and who ended them
 
     def load(self, stops: Iterable[Stop]) -> None:
         """Put in force what the ledger holds at a start; what is over by now is ended by run()."""
@@ -93,20 +93,23 @@ class Stops:
     async def end(self, stop: Stop, actor: Actor) -> None:
         """Let go on what a stop forbids, once that is on disk; raises LedgerUnavailableError, and it goes on to hold.
 
-        Of a stop that is not on disk nothing is written.
+        One that is not on disk ends at once; should it still get there, tend() removes it.
         """
-        if stop.id not in self._unwritten:
+        if stop.id in self._unwritten:
+            self._ended[stop.id] = actor
+        else:
             await self._ledger.operate("stops.end", now_ms=self._clock.now_ms(), actor=actor, fields={"id": stop.id})
         self._drop(stop)
         log.warning("stop.ended", extra={"stop": stop.id, "what": stop.what, "actor": actor.name})
 
-    async def _write(self, stop: Stop, claim: PostClaim | None = None) -> None:
+    async def _write(self, stop: Stop, claim: PostClaim | None = None, *, is_again: bool = False) -> None:
         fields = {name: getattr(stop, name) for name in ("id", "kind", "subject", "reason", "cut", "until_ms")}
         made_by = Actor(stop.actor, stop.source)
         try:
             await self._ledger.operate("stops.add", now_ms=stop.created_ms, actor=made_by, fields=fields, claim=claim)
         except LedgerUnavailableError as error:
-            log.error("stop.not_durable", extra={"stop": stop.id, "what": stop.what, "problem": str(error)})
+            level = logging.DEBUG if is_again else logging.ERROR
+            log.log(level, "stop.not_durable", extra={"stop": stop.id, "what": stop.what, "problem": str(error)})
             return
         self._unwritten.discard(stop.id)
 
@@ -127,15 +130,15 @@ class Stops:
         """Do once what run() does."""
         for stop in self.in_force():
             if stop.id in self._unwritten:
-                await self._write(stop)
-        for id_ in sorted(self._ended):
+                await self._write(stop, is_again=True)
+        for id_, actor in sorted(self._ended.items()):
             try:
-                await self._ledger.operate("stops.end", now_ms=self._clock.now_ms(), actor=PROXY, fields={"id": id_})
+                await self._ledger.operate("stops.end", now_ms=self._clock.now_ms(), actor=actor, fields={"id": id_})
             except LedgerUnavailableError:
                 continue  # it is over all the same; next time, or the next start, writes it down
             except MissingError:  # the disk had refused it all the time that it held
                 pass
-            self._ended.discard(id_)
+            self._ended.pop(id_, None)
 
     def in_force(self) -> tuple[Stop, ...]:
         """Return the stops that hold now."""
@@ -143,7 +146,7 @@ class Stops:
         for stop in stops:
             if stop.is_over(now_ms):
                 self._drop(stop)
-                self._ended.add(stop.id)
+                self._ended[stop.id] = PROXY
                 log.warning("stop.ended", extra={"stop": stop.id, "what": stop.what, "actor": PROXY.name})
         return self.active
 

@@ -12,6 +12,8 @@ import pytest
 import pytest_asyncio
 
 from proxy.pipeline.relay.stream import StreamRelay
+from proxy.pipeline.stops import NewStop
+from proxy.storage.audit import PROXY
 from tests.contracts.askers import Asker, Got, LineAsker, MemoryAsker, SocketAsker
 from tests.support.patience import eventually
 from tests.support.stand import CHAT, MESSAGES, MODEL, Stand
@@ -228,3 +230,26 @@ async def test_nothing_is_written_into_a_line_that_was_cut(stand: Stand) -> None
     await asker.hang_up()
     got = await asker.answer()
     assert (got.status, got.is_whole) == (0, False)
+
+
+async def test_cut_off_by_a_stop(stand: Stand) -> None:
+    """Wherever a request waits: for the head of an answer, or for the rest of a stream."""
+    stops = stand.app.services.stops
+    for way, make in WAYS.items():
+        for asked in ({}, {"stream": True}):
+            await stand.clear()
+            await stand.sim.behave("all", stop_at="before_headers", stop_with="hang")
+            asker = make(stand)
+            await asker.ask([body_of(**asked)])
+
+            async def is_sent() -> bool:
+                return len(await stand.sim.requests()) == 1
+
+            await eventually(is_sent)
+            stop = await stops.add(NewStop("all", reason="A test", cut=True), PROXY)
+            got = await asker.answer()
+            await asker.close()
+            await stops.end(stop, PROXY)
+            assert (got.status, b"stopped" in got.body, got.is_whole) == (503, True, True), way
+            [row] = await rows_of(stand)
+            assert (row["status"], row["error"], row["state"]) == (503, "stopped", "settled"), way

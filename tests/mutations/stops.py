@@ -26,7 +26,7 @@ MUTATIONS: Final = (
         (
             Patch("_go_on", f"hops.set_failed(...)\n{_BEFORE}", "hops.set_failed(...)"),
             Patch("_go_on", f"if context.gone:\n    return None\n{_BEFORE}", "if context.gone:\n    return None"),
-            Patch("find_answer", "services.stops.active", "False"),
+            Patch("Hops._is_halted", "stops.check(self._context)"),
         ),
         (f"{_STOPS}who_waits_for_the_next_try_is_refused_at_once",),
     ),
@@ -78,7 +78,7 @@ MUTATIONS: Final = (
     Mutation(
         "a-stop-is-over-only-while-the-clock-says-so",
         "A clock that steps back lets a stop begin again whose time was over.",
-        (Patch("Stops.in_force", "self._drop(stop)\nself._ended.add(stop.id)", "self._ended.add(stop.id)"),),
+        (Patch("Stops.in_force", "self._drop(stop)\nself._ended[stop.id] = PROXY", "self._ended[stop.id] = PROXY"),),
         (f"{_LIFETIME}it_ends_by_itself_and_never_begins_again",),
     ),
     Mutation(

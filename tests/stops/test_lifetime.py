@@ -144,8 +144,9 @@ async def test_it_ends_by_itself_and_never_begins_again() -> None:
     store, clock = Store(), HandClock()
     stops, ledger, reports = parts(store, clock)
     stop = await stops.add(NewStop("all", until_ms=clock.ms + 1000), ROOT)
+    clock.ms += 1  # the list is by age
     endless = await stops.add(NewStop("user", "anna"), ROOT)
-    clock.ms += 999
+    clock.ms += 998
     assert stops.in_force() == (stop, endless)
     clock.ms += 1
     assert stops.in_force() == (endless,)
@@ -185,6 +186,18 @@ async def test_one_that_was_never_written_ends_without_a_word_on_disk() -> None:
     await stops.tend()
     await stops.tend()
     assert (stops.active, reports.list_stops()) == ((), [])
+
+
+async def test_one_that_ends_while_it_is_written_does_not_come_back() -> None:
+    """The write was under way when it ended: on disk it would hold at the next start."""
+    store, clock = Store(), HandClock()
+    stops, _, reports = parts(store, clock)
+    stop = await stops.add(NewStop("all"), ROOT)
+    stops._unwritten.add(stop.id)  # as while the disk has not answered
+    await stops.end(stop, ROOT)
+    assert (stops.active, reports.list_stops()) == ((), [stop])
+    await stops.tend()
+    assert reports.list_stops() == []
 
 
 async def test_a_stop_that_cannot_be_ended_on_disk_holds_on() -> None:

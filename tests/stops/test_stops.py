@@ -1,7 +1,9 @@
 """Stops: whom they concern, what waits when they come, what runs, and what becomes of the money."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -189,6 +191,22 @@ async def test_between_attempts_a_provider_that_is_stopped_is_passed_over(stand:
     answer = await task
     assert answer.status >= 500
     assert [entry["path"] for entry in await stand.sim.requests()].count("/openai/v1/chat/completions") == 0
+
+
+async def test_what_is_stopped_while_its_row_is_written_is_not_sent(stand: Stand, stops: Stops) -> None:
+    services = stand.app.services
+    with closing(sqlite3.connect(stand.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # the disk takes its time
+        task = await waiting(stand.chat, lambda: bool(services.limiter.open_ids()))
+        adding = asyncio.ensure_future(stops.add(NewStop("user", "anna"), ROOT))
+        await waiting(lambda: adding, lambda: bool(stops.active))
+        other.execute("ROLLBACK")
+    assert (await task).json()["error"]["code"] == "stopped"
+    await adding
+    [row] = await stand.settled()
+    assert (row["state"], row["error"], row["cost_pusd"]) == ("released", "stopped", 0)
+    assert [row["outcome"] for row in await stand.rows("SELECT outcome FROM attempts")] == ["stopped"]
+    assert await stand.sim.requests() == []
 
 
 async def test_who_would_join_an_answer_is_refused(stand: Stand, stops: Stops) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
+from proxy.pipeline.stops import CODE
 from proxy.pipeline.upstream.attempt_deadlines import capped, deadlines_at
 from proxy.pipeline.upstream.attempt_log import log_failed, log_set_aside
 from proxy.pipeline.upstream.concurrency import ConcurrencyLimit
@@ -150,8 +151,15 @@ class Hops:
         return not self._context.gone and (not attempt.key.quotas or self._hold_key(attempt))
 
     def _is_halted(self, attempt: Attempt) -> bool:
-        """Return whether the model or provider of an attempt is stopped; then it must not be sent, and knows why."""
-        told = self._services.stops.error_of(attempt.target)
+        """Return whether the model or provider of an attempt is stopped; then it must not be sent, and knows why.
+
+        Raises OwnError 503 where its request is.
+        """
+        stops = self._services.stops
+        attempt.result.error = CODE  # of a request that ends here
+        stops.check(self._context)
+        attempt.result.error = None
+        told = stops.error_of(attempt.target)
         if told is None:
             return False
         attempt.result.dispatched = False
