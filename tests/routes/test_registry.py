@@ -1,5 +1,6 @@
 """Models and providers that the operator disables or prices, in the file and at run time."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.support.stand import stand as run_stand
 
 DEAR, CHEAP, OFF = "openai/gpt-4o", "openai/gpt-5-nano", "openai/gpt-4.1-nano"
 FEE_PUSD = 3 * 10**9
+SPENDERS = {"eve": "openai/gpt-5-mini", "max": "plain/gpt-4o-mini", "ida": "half"}
 MORE: dict[str, Any] = {
     "models": {
         OFF: {"enabled": False},
@@ -21,7 +23,11 @@ MORE: dict[str, Any] = {
         "plain/*": {"request_price": "0.003"},
     },
     "presets": {"two": [DEAR, CHEAP], "half": [OFF, CHEAP], "none": [OFF]},
-    "users": {"bo": {"token_hash": token_hash_of("bo"), "limits": {"cost": "$1/day"}}},
+    "users": {
+        "bo": {"token_hash": token_hash_of("bo"), "limits": {"cost": "$1/day"}},
+        **{name: {"token_hash": token_hash_of(name), "limits": {"cost": "$0.0155/total"}} for name in SPENDERS},
+    },
+    "quotas": {"wait_s": 0},
 }
 
 
@@ -96,6 +102,23 @@ async def test_the_price_of_a_request_is_held_and_booked_on_top(stand: Stand, mo
     assert row["cost_pusd"] == (await stand.sim.books())["total_pusd"] + FEE_PUSD
     assert row["cost_pusd"] <= row["reserved_pusd"]
     assert "request_price" in row["flags"].split()
+
+
+@pytest.mark.parametrize(("user", "model"), SPENDERS.items())
+async def test_no_burst_passes_a_limit_by_the_price_of_requests(stand: Stand, user: str, model: str) -> None:
+    """The limit has room for five times what is asked for a request, and for little of what the provider charges."""
+    await stand.clear()
+    await say(stand, "models", CHEAP, request_price="0.003")
+    body = {"model": model, "messages": MESSAGES, "max_tokens": 50}
+    asked = [stand.ask("POST", "/v1/chat/completions", body, token=token_of(user)) for _ in range(20)]
+    statuses = [answer.status for answer in await asyncio.gather(*asked)]
+    let_in = statuses.count(200)
+    assert set(statuses) <= {200, 402}
+    assert 1 <= let_in <= 5
+    rows = await stand.settled(let_in)
+    assert sum(row["cost_pusd"] for row in rows) <= 15_500_000_000
+    assert all(row["cost_pusd"] > FEE_PUSD for row in rows)
+    await say(stand, "models", CHEAP, request_price=None)
 
 
 async def test_the_price_of_a_request_is_looked_up_with_the_rest(stand: Stand) -> None:
