@@ -9,7 +9,7 @@ from proxy.storage.alerts import AlertStore
 from proxy.storage.audit import Actor, AuditStore
 from proxy.storage.configurations import ConfigurationStore
 from proxy.storage.groups import GroupStore
-from proxy.storage.key_changes import add_key, remove_key, rotate_key, set_key, stop_key
+from proxy.storage.key_changes import add_key, remove_key, remove_own_keys, rotate_key, set_key, stop_key
 from proxy.storage.limit_changes import add_limit, remove_limit, set_limit
 from proxy.storage.limits import LimitPlace, LimitStore, read_limit, read_scope
 from proxy.storage.master_key_store import MasterKeyStore
@@ -139,7 +139,7 @@ CALLS: Mapping[str, Change] = {
     ),
     "users.stop": lambda stores, now, who, f: stores.users.stop_user(now, who, _text(f, "name")),
     "users.set": lambda stores, now, who, f: stores.users.set_user(now, who, _text(f, "name"), _changes(f)),
-    "users.remove": lambda stores, now, who, f: stores.users.remove_user(now, who, _text(f, "name")),
+    "users.remove": lambda stores, now, who, f: _remove_user(stores, now, who, _text(f, "name")),
     "tokens.add": lambda stores, now, who, f: stores.users.add_token(
         now,
         who,
@@ -155,6 +155,21 @@ CALLS: Mapping[str, Change] = {
     "tokens.remove": lambda stores, now, who, f: stores.users.remove_token(now, who, _text(f, "id")),
 }
 OPERATIONS = (*READS, *CALLS)
+
+
+def _remove_user(stores: Stores, now_ms: int, actor: Actor, name: str) -> dict[str, Any]:
+    """Remove a user with all that is theirs alone."""
+    removed = stores.users.remove_user(now_ms, actor, name)
+    remove_own_keys(stores, now_ms, actor, user=name)
+    return removed
+
+
+def _remove_group(stores: Stores, now_ms: int, actor: Actor, name: str, *, is_configured: bool) -> dict[str, Any]:
+    """Remove a group; its own keys stay where the configuration has the group too."""
+    removed = stores.groups.remove_group(now_ms, actor, name, is_configured=is_configured)
+    if not is_configured:
+        remove_own_keys(stores, now_ms, actor, group=name)
+    return removed
 
 
 def _create_user(stores: Stores, now_ms: int, actor: Actor, fields: Fields) -> dict[str, Any]:
@@ -206,8 +221,8 @@ CHANGES: Mapping[str, Change] = {
     "tokens.create": _create_token,
     "groups.add": lambda stores, now, who, f: stores.groups.add_group(now, who, _text(f, "name"), _settings(f) or {}),
     "groups.set": lambda stores, now, who, f: stores.groups.set_group(now, who, _text(f, "name"), _settings(f) or {}),
-    "groups.remove": lambda stores, now, who, f: stores.groups.remove_group(
-        now, who, _text(f, "name"), is_configured=_flag(f, "is_configured")
+    "groups.remove": lambda stores, now, who, f: _remove_group(
+        stores, now, who, _text(f, "name"), is_configured=_flag(f, "is_configured")
     ),
     "master_key.make": lambda stores, now, who, _f: stores.master_key.make(now, who),
     "master_key.import": lambda stores, now, who, f: stores.master_key.bring_back(

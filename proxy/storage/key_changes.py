@@ -87,6 +87,15 @@ def remove_key(holders: KeyHolders, now_ms: int, actor: Actor, provider: str, na
     return found
 
 
+def remove_own_keys(
+    holders: KeyHolders, now_ms: int, actor: Actor, *, user: str | None = None, group: str | None = None
+) -> None:
+    """Remove the own keys of a user, or a group, that goes: another one of its name must not pay with them."""
+    for row in holders.keys.list_keys():
+        if (row["user"], row["group"]) == (user, group):
+            remove_key(holders, now_ms, actor, row["provider"], row["name"])
+
+
 def stop_key(holders: KeyHolders, now_ms: int, actor: Actor, provider: str, name: str, *, stopped: bool) -> None:
     """Disable a key of the configuration, by a row without a key of its own; or let it be used again."""
     found = holders.keys.find_key(provider, name)

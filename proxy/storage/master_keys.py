@@ -23,6 +23,7 @@ VARIABLE = "TOLLKEEPER_MASTER_KEY"
 CREDENTIAL = "tollkeeper-master-key"
 _FILE_MAX_BYTES = 1 << 16
 _OPEN_TO_OTHERS = 0o077
+_MOUNTS = (Path("/run/secrets"), Path("/var/run/secrets"))  # of containers, whose modes are theirs: nobody else is in
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,7 @@ def _check_mode(path: Path, found: os.stat_result) -> None:
         return
     if found.st_uid not in (os.geteuid(), 0):
         raise MasterKeyError(f"{path} belongs to another user (uid {found.st_uid}). Make it your own: chown.")
-    if found.st_mode & _OPEN_TO_OTHERS:
+    if found.st_mode & _OPEN_TO_OTHERS and not any(path.absolute().is_relative_to(mount) for mount in _MOUNTS):
         raise MasterKeyError(f"{path} is open to others (mode {found.st_mode & 0o777:04o}). Run: chmod 600 {path}")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from proxy.policy.sealing.master_key import MasterKey, MasterKeyError
 from proxy.policy.sealing.master_ring import MasterRing
+from proxy.storage import master_keys
 from proxy.storage.master_keys import MasterKeys, master_key_sources
 
 A, B = (MasterKey(sha256(name).digest()) for name in (b"A", b"B"))
@@ -130,3 +131,11 @@ def test_a_disk_that_refuses_leaves_the_ring_as_it_was(
         found.replace(MasterRing(B))
     assert (found.ring(), keys(tmp_path).ring()) == (MasterRing(A), MasterRing(A))
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_the_modes_of_secrets_that_a_container_mounts_are_its_own(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(file, A.as_text(), 0o444)
+    monkeypatch.setattr(master_keys, "_MOUNTS", (tmp_path,))
+    assert keys(tmp_path).ring() == MasterRing(A)

@@ -127,6 +127,12 @@ async def test_a_key_of_a_users_own_is_used_for_them_alone_and_by_nothing_replac
     await done(stand, "PATCH", "users/bo", {"group": "team"})
     await done(stand, "POST", "keys", group)
     assert await used(stand, token=token) == {"3333"}
+    own = {"provider": "openrouter", "user": "bo", "secret": SPARE}
+    await done(stand, "POST", "keys", own)
+    assert await used(stand, token=token) == {SPARE[-4:]}  # before that of the group
+    await done(stand, "DELETE", "users/bo")
+    await done(stand, "DELETE", "groups/team")
+    assert [each["source"] for each in await done(stand, "GET", "keys")] == ["config", "config"]
 
 
 async def test_a_key_that_does_not_open_is_listed_and_stops_nobody_else(stand: Stand) -> None:

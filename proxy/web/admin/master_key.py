@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from proxy.config.values import SecretText
 from proxy.core.errors import CallerError
@@ -69,7 +69,7 @@ class MasterExport(AdminBody):
 class MasterImport(AdminBody):
     """A copy with its passphrase, or a master key as it stands in its file. replace: in the place of another one."""
 
-    text: str
+    text: str = Field(repr=False)
     passphrase: SecretText | None = None
     replace: bool = False
 
