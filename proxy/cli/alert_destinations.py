@@ -69,7 +69,6 @@ def _destination_options(command: Any) -> Any:
     for option, name, help_ in reversed(_DESTINATION_VALUES):
         command = click.option(option, name, help=help_)(command)
     command = click.option("--to", "recipients", multiple=True, help="email: a recipient.")(command)
-    command = click.option("--argv", multiple=True, help="command: the program, then each argument.")(command)
     private = "Let it be an address of this machine or network."
     return click.option("--allow-private/--no-private", "allow_private", default=None, help=private)(command)
 
@@ -97,7 +96,7 @@ def _destination(options: dict[str, Any]) -> dict[str, Any]:
 @click.argument("name")
 @click.option(
     "--kind",
-    type=click.Choice(["webhook", "slack", "mattermost", "discord", "email", "command"]),
+    type=click.Choice(["webhook", "slack", "mattermost", "discord", "email"]),
     required=True,
     help="What it is.",
 )
@@ -107,7 +106,7 @@ def _destination(options: dict[str, Any]) -> dict[str, Any]:
 def add(name: str, kind: str, *, as_json: bool, config_path: Path | None, **options: Any) -> None:
     """Add a destination. Its address and secrets are sealed in the database, and shown never again."""
     settings = {"kind": kind, **_destination(options)}
-    if kind not in ("email", "command") and "url" not in settings and sys.stdin.isatty():
+    if kind != "email" and "url" not in settings and sys.stdin.isatty():
         settings["url"] = click.prompt("Address (https://…)", hide_input=True, err=True).strip()
     with alerts_api(config_path, f"destinations add {name}") as (api, _):
         made = api.post("/alerts/destinations", {"name": name, "settings": settings})

@@ -85,6 +85,11 @@ def _put(
     known: Mapping[str, Secret],
 ) -> dict[str, Any]:
     """Check the whole, then write it; known: secrets that stay as they are."""
+    if fields.get("kind") == "command":
+        raise UserError(
+            "kind: command is for the configuration file alone, under alerts.destinations: who can write it may run"
+            " programs here, and an operator from elsewhere may not."
+        )
     check_destination({**fields, **known})
     fresh = {column: fields[column] for column in DESTINATION_SECRETS if column in fields}
     holders.sealed.remove(TABLE, name)

@@ -86,6 +86,13 @@ async def test_a_rule_is_made_fires_is_silenced_changed_and_removed(at: Stand) -
             400,
             "leads to an address of this machine",
         ),
+        (
+            "POST",
+            "/destinations",
+            {"name": "x", "settings": {"kind": "command", "argv": ["/bin/true"]}},
+            400,
+            "for the configuration file alone",
+        ),
         ("POST", "/tests", {}, 422, "either destination or rule"),
         ("POST", "/tests", {"destination": "none"}, 404, "no destination"),
         ("POST", "/deliveries/999/retry", {}, 404, "no delivery"),
@@ -142,7 +149,7 @@ async def test_a_destination_is_sealed_tried_out_disabled_and_taken_up_again(at:
     assert (await ask(at, "DELETE", "/destinations/hook")).status == 200
     trail = read_rows(at.database, "SELECT action, before, after FROM audit WHERE action LIKE 'alert_%'")
     actions = {row["action"] for row in trail}
-    assert {"alert_rules.add", "alert_rules.silence", "alert_destinations.add", "alert_deliveries.retry"} <= actions
+    assert {"alert_rules.add", "alert_destinations.add", "alert_deliveries.retry"} <= actions
     assert hook.url not in str(trail)
     files = b"".join(path.read_bytes() for path in at.folder.iterdir() if path.is_file())
     assert hook.url.encode() not in files

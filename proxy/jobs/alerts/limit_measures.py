@@ -1,7 +1,8 @@
 """What limits and spending come to, for rules that watch them."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import Any
 
 from proxy.config.alerts import AlertRule
 from proxy.core.money import usd_to_pusd
@@ -13,7 +14,10 @@ from proxy.policy.alerts.measures import AlertReading
 from proxy.policy.quota import LimitRow, Quota
 from proxy.policy.quota.window import CALENDAR, window_at
 
-_AT_ONCE = 200  # limits that are looked at before requests have their turn
+_AT_ONCE = 50  # limits that are looked at before requests have their turn
+_TURN = 1000  # rows that are compared before requests have their turn
+_REST = 50  # times as long as reading all limits took nothing is read: two percent of a core, however many there are
+_NEAR = 0.5  # of the lowest threshold: what is further away is at rest
 _WEEK_MS = 7 * 86_400_000
 _SPENDING_EVERY_MS = 60_000  # a look at the roll-up is no work for every few seconds
 
@@ -26,20 +30,34 @@ class LimitMeasures:
         self._snapshot: Snapshot | None = None
         self._quotas: list[Quota] = []
         self._rows: list[LimitRow] = []
-        self._rows_ms: int | None = None
+        self._rows_ms = 0
+        self._due_s = 0.0  # when they are read again
+        self._cost_s = 0.0
         self._spending: dict[float, tuple[int, dict[str, int], dict[str, int]]] = {}
 
-    async def limit_share(self, rule: AlertRule, now_ms: int) -> list[AlertReading]:
-        return [
-            measures.limit_share(row, self._start_ms(row, now_ms), with_reserved=rule.with_reserved)
-            for row in await self._limits(rule, now_ms)
-        ]
+    async def limit_share(self, rule: AlertRule, known: Collection[str], now_ms: int) -> list[AlertReading]:
+        """Return the limits that are near a threshold, those in known, and the one that is used most.
 
-    async def forecast(self, rule: AlertRule, now_ms: int) -> list[AlertReading]:
+        known: the subjects that the rule stands anywhere with. All others are at rest: most limits are at any time.
+        """
+        worth, most, most_value = [], None, -1.0
+        near, with_reserved = rule.levels[0] * _NEAR, rule.with_reserved
+        async for row in self._limits(rule, now_ms):
+            value = measures.share_of(row, with_reserved=with_reserved)
+            if value >= near or (known and measures.limit_subject(row) in known):
+                worth.append(row)
+            elif value > most_value:
+                most, most_value = row, value
+        if not worth and most is not None:
+            worth.append(most)
+        return [measures.limit_share(row, self._start_ms(row, now_ms), with_reserved=with_reserved) for row in worth]
+
+    async def forecast(self, rule: AlertRule, known: Collection[str], now_ms: int) -> list[AlertReading]:
+        """Return the limits with an end of their window that anything is used of."""
         found = []
         zone = self._services.live.current.zone
-        for row in await self._limits(rule, now_ms):
-            if row.window in CALENDAR:
+        async for row in self._limits(rule, now_ms):
+            if row.window in CALENDAR and (row.used or (known and measures.limit_subject(row) in known)):
                 window = window_at(row.window, zone, now_ms)
                 assert window.end_ms is not None
                 found.append(measures.forecast(row, window.start_ms, window.end_ms, now_ms))
@@ -56,23 +74,33 @@ class LimitMeasures:
             return 0
         return window_at(row.window, self._services.live.current.zone, now_ms).start_ms
 
-    async def _limits(self, rule: AlertRule, now_ms: int) -> Iterator[LimitRow]:
-        if self._rows_ms != now_ms or self._snapshot is not self._services.live.current:
+    async def _limits(self, rule: AlertRule, now_ms: int) -> AsyncIterator[LimitRow]:
+        """Yield the limits of a rule's kinds; others have their turn now and then."""
+        snapshot, now_s = self._services.live.current, self._services.clock.monotonic_s()
+        if snapshot is not self._snapshot or now_s >= self._due_s or now_ms < self._rows_ms:
             await self._read_limits(now_ms)
-        return (row for row in self._rows if row.kind in rule.limits)
+            self._due_s = now_s + self._cost_s * _REST
+        kinds = rule.limits
+        for number, row in enumerate(self._rows, 1):
+            if row.kind in kinds:
+                yield row
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
 
     async def _read_limits(self, now_ms: int) -> None:
+        """Read all limits, some at a time; cost_s: how long that took of the event loop's time."""
         snapshot = self._services.live.current
         if snapshot is not self._snapshot:
             users = await asyncio.to_thread(self._services.reports.list_users)
-            quotas = await asyncio.to_thread(configured_quotas, snapshot.settings, users)
-            self._quotas = [quota for quota in quotas if quota.window]
-            self._snapshot = snapshot
+            self._quotas = await asyncio.to_thread(_with_window, snapshot, users)
         rows: list[LimitRow] = []
+        cost_s = 0.0
         for first in range(0, len(self._quotas), _AT_ONCE):
+            begin_s = self._services.clock.monotonic_s()
             rows += await self._services.limiter.limits(self._quotas[first : first + _AT_ONCE], now_ms)
+            cost_s += self._services.clock.monotonic_s() - begin_s
             await asyncio.sleep(0)
-        self._rows, self._rows_ms = rows, now_ms
+        self._rows, self._rows_ms, self._cost_s, self._snapshot = rows, now_ms, cost_s, snapshot
 
     async def _spent(self, span_s: float, now_ms: int) -> tuple[dict[str, int], dict[str, int]]:
         """Return what each scope has spent within the span that ends now, and within that of a week before."""
@@ -94,6 +122,11 @@ class LimitMeasures:
             for scope in _scopes(user, group):
                 found[scope] = found.get(scope, 0) + row.cost_pusd
         return found
+
+
+def _with_window(snapshot: Snapshot, users: Sequence[Mapping[str, Any]]) -> list[Quota]:
+    """Return every limit that counts over a window; those of concurrency are full and empty by the second."""
+    return [quota for quota in configured_quotas(snapshot.settings, users) if quota.window]
 
 
 def _scopes(user: str, group: str) -> Sequence[str]:

@@ -65,8 +65,8 @@ class AlertWatch:
     def _all_measures(self) -> Mapping[str, Measure]:
         services, limits = self._services, LimitMeasures(self._services)
         return {
-            "limit_share": lambda rule, _, now_ms: limits.limit_share(rule, now_ms),
-            "forecast": lambda rule, _, now_ms: limits.forecast(rule, now_ms),
+            "limit_share": lambda rule, rows, now_ms: limits.limit_share(rule, _subjects(rows), now_ms),
+            "forecast": lambda rule, rows, now_ms: limits.forecast(rule, _subjects(rows), now_ms),
             "spend_rate": lambda rule, _, now_ms: limits.spend_rate(rule, now_ms),
             "error_rate": lambda rule, *_: request_measures.error_rate(self._heard(), rule),
             "latency_p95": lambda rule, *_: request_measures.latency_p95(self._heard(), rule),
@@ -205,3 +205,8 @@ class AlertWatch:
         if self._problems.get(rule) != problem:
             log.warning("alert.not_measured", extra={"rule": rule or "all", "problem": problem})
             self._problems[rule] = problem
+
+
+def _subjects(rows: AlertRows) -> frozenset[str]:
+    """Return what any rule stands anywhere with."""
+    return frozenset(subject for _, subject in rows.states)

@@ -30,10 +30,15 @@ def limit_subject(row: LimitRow) -> str:
     return f"{row.scope} {row.kind} {row.window}{mode}" + (f" of {', '.join(row.models)}" if row.models else "")
 
 
-def limit_share(row: LimitRow, window_ms: int, *, with_reserved: bool) -> AlertReading:
+def share_of(row: LimitRow, *, with_reserved: bool) -> float:
     """Return what is used of a limit in percent, exact at 100; reserved amounts count where that is wanted."""
-    used = row.used + (row.reserved if with_reserved else 0)
-    return AlertReading(limit_subject(row), row.scope, _percent(used, row.limit), window_ms, _limit_detail(row))
+    return _percent(row.used + (row.reserved if with_reserved else 0), row.limit)
+
+
+def limit_share(row: LimitRow, window_ms: int, *, with_reserved: bool) -> AlertReading:
+    """Return share_of() with what it is of."""
+    value = share_of(row, with_reserved=with_reserved)
+    return AlertReading(limit_subject(row), row.scope, value, window_ms, _limit_detail(row))
 
 
 def forecast(row: LimitRow, start_ms: int, end_ms: int, now_ms: int) -> AlertReading | None:
