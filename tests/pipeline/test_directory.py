@@ -38,13 +38,14 @@ def test_a_configured_users_end_holds_for_tokens_in_the_database(expires_ms: int
     with pytest.raises(CallerError) as caught:
         authenticate(sent(token), directory, END_MS)
     assert caught.value.code == "token_expired"
+    assert caught.value.message == "The access of user 'anna' has expired. Ask the operator."
 
 
 def test_a_token_that_ends_before_its_user_ends_first() -> None:
     token = new_token()
     settings = Settings.model_validate({"users": {"anna": {"expires_at": END.isoformat()}}})
     directory = build_directory(settings, *database(token, expires_ms=END_MS - 5000))
-    with pytest.raises(CallerError):
+    with pytest.raises(CallerError, match="This token of user 'anna' has expired"):
         authenticate(sent(token), directory, END_MS - 5000)
 
 
