@@ -19,11 +19,14 @@ from proxy.storage.users import MissingError, UserError, check_name
 
 NAMED: Final = ("user", "group", "use_case")
 SCOPES: Final = ("all", "each_user", *NAMED)
-_WHOSE: Final = {"all": "everyone together", "each_user": "each user"}
+_WHOSE: Final = {"all": "everyone together", "each_user": "each user", "each_end_user": "each end user"}
 
 
 class LimitScope(NamedTuple):
-    """Whom a limit holds: what is a word of SCOPES, name that of a user, group or use case, else empty."""
+    """Whom a limit holds: what is a word of SCOPES, name that of a user, group or use case, else empty.
+
+    Those of each_end_user are the file's alone.
+    """
 
     what: str
     name: str = ""

@@ -21,6 +21,7 @@ FILE = {
     },
     "groups": {"family": {"limits": {"cost": "$50/month"}}},
     "limits": {"cost": "$200/month"},
+    "end_users": {"limits": {"cost": "$1/day"}},
     "presets": {"texts": {"targets": ["openai/gpt-4o-mini"], "use_case": "sms", "limits": {"cost": "$9/day"}}},
 }
 CHAT = {"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "content": "Hej"}], "max_tokens": 50}
@@ -217,12 +218,12 @@ async def test_limits_are_added_changed_and_removed_on_every_scope(stand: Stand)
         listed = await done(stand, "GET", f"limits?scope={scope}&kind=requests")
         assert [each["id"] for each in listed] == [made["id"]]
     everything = await done(stand, "GET", "limits")
-    assert len({each["id"] for each in everything}) == len(everything) == 9
-    assert sum(each["source"] == "config" for each in everything) == 4
+    assert len({each["id"] for each in everything}) == len(everything) == 10
+    assert sum(each["source"] == "config" for each in everything) == 5
     for each in everything:
         answer = await ask(stand, "DELETE", f"limits/{each['id']}")
         assert answer.status == (200 if each["source"] == "database" else 409)
-    assert len(await done(stand, "GET", "limits")) == 4
+    assert len(await done(stand, "GET", "limits")) == 5
 
 
 BAD: list[tuple[str, Any, int, str]] = [

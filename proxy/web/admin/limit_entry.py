@@ -25,7 +25,7 @@ class LimitEntry(BaseModel):
     """
 
     id: str = Field(description="It stays while the amount changes.")
-    scope: Literal["all", "each_user", "user", "group", "use_case"]
+    scope: Literal["all", "each_user", "each_end_user", "user", "group", "use_case"]
     name: str | None = Field(description="Of the user, group or use case.")
     limit: str = Field(description="As it is written: $5/day.")
     kind: str
@@ -57,7 +57,7 @@ async def limit_entries(request: AdminRequest, people: People, limits: Iterable[
 async def limit_entry(request: AdminRequest, one: HeldLimit, source: str) -> dict[str, Any]:
     """Return a limit with its figures now."""
     scope, limit, _ = one
-    row = None if scope.what == "each_user" else await _row(request, scope.text, limit)
+    row = None if scope.what.startswith("each_") else await _row(request, scope.text, limit)
     return {
         "id": one.id,
         "scope": scope.what,

@@ -34,7 +34,7 @@ class LimitChanges(AdminBody):
 class LimitFilter(AdminQuery):
     """Which limits."""
 
-    scope: ScopeWord | None = None
+    scope: ScopeWord | Literal["each_end_user"] | None = None
     name: str | None = None
     kind: str | None = None
 

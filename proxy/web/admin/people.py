@@ -72,6 +72,7 @@ class People:
         settings = self.overlay.settings
         yield from held(LimitScope("all"), settings.limits, ("limits",))
         yield from held(LimitScope("each_user"), settings.defaults.limits, ("defaults", "limits"))
+        yield from held(LimitScope("each_end_user"), settings.end_users.limits, ("end_users", "limits"))
         for name, limits in settings.use_case_limits.items():
             yield from held(LimitScope("use_case", name), limits, ("use_case_limits", name))
         for name, preset in settings.presets.items():
