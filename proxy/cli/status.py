@@ -64,6 +64,9 @@ def _lines(found: dict[str, Any], zone: ZoneInfo) -> Iterator[str]:
     )
     yield from _field("Today", _spent(found["today"]))
     yield from _field("This month", _spent(found["this_month"]))
+    if found["alerts"]:
+        alerts = [_alert(alert, zone) for alert in found["alerts"]]
+        yield from _section("Alerts", alerts, "")
     yield from _section("Limits", [_limit(limit, zone) for limit in found["limits"]], _no_limits(found))
     yield from _section("Providers", [_provider(*one) for one in found["providers"].items()], "none")
     refusals = [f"{one['count']:>6,}  {one['status']} {one['error']}" for one in found["refusals"]]
@@ -106,6 +109,14 @@ def _ledger(ledger: dict[str, Any]) -> str:
         f"{ledger['path']}, {_size(ledger['size_bytes'])}; disk {_size(ledger['disk_free_bytes'])} free"
         f" ({free_percent} %)"
     )
+
+
+def _alert(alert: dict[str, Any], zone: ZoneInfo) -> str:
+    from proxy.cli.moments import local  # noqa: PLC0415 - keeps --help quick
+
+    since = f", since {local(alert['since_at'], zone):%m-%d %H:%M}" if alert["since_at"] else ""
+    subject = f": {alert['subject']}" if alert["subject"] else ""
+    return f"{alert['rule']}{subject}{since}"
 
 
 def _stop(stop: dict[str, Any], zone: ZoneInfo) -> str:

@@ -12,12 +12,14 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
 from click.testing import CliRunner, Result
 
 from proxy.cli import tollkeeper
+from proxy.cli.status import _lines
 from proxy.core.errors import ConfigError
 from tests.cli.command_line import ROOT
 from tests.support.installation import token_hash_of, token_of
@@ -319,3 +321,38 @@ async def test_without_a_proxy_the_ledger_answers(tmp_path: Path) -> None:
         assert "no proxy runs" in await day.said("status")
         ran = await day.invoke("tail", "-f")
         assert (ran.exit_code, "No proxy runs" in ran.stderr) == (1, True)
+
+
+async def test_status_tells_trouble_first_hand(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    found = json.loads((await day.invoke("status", "--json")).stdout)
+    at = "2026-11-29T18:00:00.000Z"
+    found |= {
+        "config_problem": "config.yaml:3: unknown key",
+        "clock_problem": "the clock stepped back",
+        "jobs": {"retention": "it has ended by itself"},
+        "draining": True,
+        "alerts": [{"rule": "budgets", "subject": "user:anna", "since_at": at}],
+        "stops": [{"kind": "user", "subject": "bo", "reason": "a leak", "actor": "root", "ends_at": at}],
+    }
+    plain = found["providers"]["plain"]
+    plain["breaker"] |= {"state": "open", "failures_in_row": 5, "retry_in_s": 3.5}
+    plain["models"] = {"gpt-4o-mini": {"state": "open"}}
+    plain["keys"] = [{"name": "main", "valid": True, "set_aside_until": at, "reason": "rate limited"}]
+    plain["keys"].append({"name": "spare", "valid": False, "set_aside_until": None, "reason": None})
+    plain |= {"models_problem": "status 500", "line": {"running": 2, "waiting": 1}}
+    text = "\n".join(_lines(found, ZoneInfo("UTC")))
+    for line in (
+        "Configuration  config.yaml:3: unknown key",
+        "Clock          the clock stepped back",
+        "Job            retention does not run: it has ended by itself",
+        "Stopped        user bo, by root until 2026-11-29 18:00: a leak",
+        "  budgets: user:anna, since 11-29 18:00",
+    ):
+        assert line in text.splitlines()
+    assert ", stopping" in text.partition("\nConfiguration")[0]
+    assert " ".join(text.partition("  plain: ")[2].partition("\n\n")[0].split()) == (
+        "breaker open after 5 failures, tried again in 3.5 s; breaker open for gpt-4o-mini; key main set aside until"
+        f" {at} (rate limited); key spare refused; list of models: status 500; 2 running, 1 waiting"
+    )
+    assert max(map(len, text.splitlines())) <= 80

@@ -13,6 +13,7 @@ from tests.support.stand import Stand, stand
 ANOTHER = {"amount": "$2", "window": "day", "models": ["anthropic/*"]}
 SETTINGS: dict[str, Any] = {
     "limits": {"cost": "$50/month"},
+    "alerts": {"rules": {"full-disk": {"watch": "disk_free", "at": "900TB"}}},
     "presets": {"fast": {"targets": ["plain/gpt-4o-mini", "openai/gpt-4o-mini"]}},
     "groups": {"family": {"limits": {"tokens": "1000000/day"}}},
     "users": {
@@ -194,6 +195,9 @@ async def test_status_is_one_look(day: Day) -> None:
     }
     assert found["started_at"] is not None
     assert (found["open_requests"], found["holds"], found["config_problem"], found["stops"]) == (0, 0, None, [])
+    await day.proxy.app.alerts.check()
+    [alert] = (await day.data("/status"))["alerts"]
+    assert (alert["rule"], alert["since_at"] is None) == ("full-disk", False)
     stop = {"kind": "user", "subject": "bo", "reason": "a test"}
     made = await day.proxy.ask("POST", "/admin/v1/stops", stop, token=ADMIN_TOKEN)
     assert [(one["subject"], one["reason"]) for one in (await day.data("/status"))["stops"]] == [("bo", "a test")]

@@ -16,6 +16,7 @@ from proxy.pipeline.services import Services
 from proxy.policy.quota import LimitRow
 from proxy.policy.quota.window import window_at
 from proxy.storage.reports import Reports
+from proxy.web.admin.alert_words import alert_rows, alerts_of
 from proxy.web.admin.moment import MomentText, moment_text
 from proxy.web.admin.route import AdminAnswer, AdminRequest, AdminRoute
 from proxy.web.admin.stops import StopEntry, stop_entry
@@ -57,11 +58,19 @@ class LedgerState(BaseModel):
     disk_total_bytes: int
 
 
+class FiringAlert(BaseModel):
+    """A rule that fires, for what, and since when."""
+
+    rule: str
+    subject: str
+    since_at: MomentText | None
+
+
 class ProxyStatus(BaseModel):
     """How the proxy is doing. started_at null: none runs, and the figures are the ledger's.
 
     limits: those of everyone together, and up to 20 others of which 80 % or more are used or set aside. stops: what is
-    stopped now.
+    stopped now. alerts: what fires now.
     """
 
     version: str
@@ -82,6 +91,7 @@ class ProxyStatus(BaseModel):
     providers: dict[str, dict[str, Any]]
     refusals: list[RefusedSoFar]
     stops: list[StopEntry]
+    alerts: list[FiringAlert]
 
 
 async def _show(request: AdminRequest) -> AdminAnswer:
@@ -100,6 +110,7 @@ async def _show(request: AdminRequest) -> AdminAnswer:
             "limit_count": limit_count,
             "providers": _providers(services),
             "stops": [stop_entry(stop, deps) for stop in services.stops.in_force()],
+            "alerts": await _firing(request),
             "refusals": await request.read(_refusals, services.reports, request.now_ms - _HOUR_MS),
         }
     )
@@ -185,6 +196,15 @@ def _providers(services: Services) -> dict[str, dict[str, Any]]:
             "models_problem": listing.problem,
         }
     return found
+
+
+async def _firing(request: AdminRequest) -> list[dict[str, Any]]:
+    rules = alerts_of(request).rules
+    return [
+        {"rule": rule, "subject": subject, "since_at": moment_text(state.since_ms)}
+        for (rule, subject), state in sorted((await alert_rows(request)).states.items())
+        if state.level and rule in rules and rules[rule].enabled
+    ]
 
 
 def _refusals(reports: Reports, since_ms: int) -> list[dict[str, Any]]:
