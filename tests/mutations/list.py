@@ -8,6 +8,7 @@ zero) are not in the list.
 from typing import Final
 
 from tests.mutations import (
+    admin,
     alerts,
     failover,
     idempotency,
@@ -35,6 +36,7 @@ MUTATIONS: Final = (
     *wire.MUTATIONS,
     *providers.MUTATIONS,
     *web.MUTATIONS,
+    *admin.MUTATIONS,
     *records.MUTATIONS,
     *stops.MUTATIONS,
 )

@@ -9,6 +9,7 @@ import pytest
 
 from proxy.cli.admin_client import admin_client
 from proxy.config.load import load_file
+from proxy.storage.ledger import LedgerUnavailableError
 from tests.support.installation import ADMIN_TOKEN, settings, write_config
 from tests.support.raw import Answer
 from tests.support.stand import Stand, sqlite_ledger
@@ -127,6 +128,29 @@ async def test_a_secret_is_not_kept_for_a_repeat(stand: Stand) -> None:
     assert made.json()["data"]["token"] not in str(kept)
     await sqlite_ledger(stand.app).change(lambda connection: connection.execute("UPDATE admin_posts SET at_ms = 1"))
     assert (await ask(stand, "POST", "/admin/v1/operators", {"name": "new"}, headers=key)).status == 201  # a day later
+
+
+async def test_a_key_is_on_disk_with_its_change(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a crash between the change and the answer: what was done is known, and is not done again."""
+
+    async def refuse(*_: object) -> None:
+        raise LedgerUnavailableError("the disk is full")
+
+    key = [("Idempotency-Key", "cut-off")]
+    assert (await ask(stand, "POST", USERS, {"name": "cut"})).status == 201
+    with monkeypatch.context() as patched:
+        patched.setattr(stand.app.ledger, "keep_answer", refuse)
+        assert (await ask(stand, "POST", "/admin/v1/tokens", {"user": "cut"}, headers=key)).status == 201
+    again = await ask(stand, "POST", "/admin/v1/tokens", {"user": "cut"}, headers=key)
+    assert (again.status, again.json()["error"]["code"]) == (409, "idempotency_finished")
+    assert len((await ask(stand, "GET", "/admin/v1/tokens?user=cut")).json()["data"]) == 1
+
+
+async def test_all_that_is_wrong_is_told_at_once(stand: Stand) -> None:
+    body = {"name": 5, "role": "chief", "colour": "red"}
+    error = (await ask(stand, "POST", "/admin/v1/operators", body)).json()["error"]
+    assert error["param"] == "name"
+    assert all(name in error["message"] for name in body)
 
 
 def test_a_command_asks_the_same_api_without_a_proxy(tmp_path: Path) -> None:

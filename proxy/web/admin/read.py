@@ -1,7 +1,7 @@
 """Read what a request to the operator's API holds: body and query, checked against the route's models."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,6 +16,7 @@ from proxy.web.admin.route import AdminRoute, NoFields, NoFilters
 _BODY_MAX_BYTES = 1 << 20
 _BODY_TIMEOUT_S = 30.0
 _PARAMETERS_MAX = 100
+_TOLD_MAX = 5  # mistakes in one answer
 _VALUE_ERROR = "Value error, "
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}", re.ASCII)
 
@@ -52,12 +53,12 @@ def parse_body(route: AdminRoute, body: bytes) -> BaseModel:
     try:
         return model.model_validate_json(body or b"{}")
     except ValidationError as error:
-        first = _first(error)
+        first = _problems(error)[0]
         if first["type"] == "json_invalid":
             raise CallerError(400, "invalid_json", f"The body is not valid JSON: {_sentence(first)}") from None
         if not first["loc"]:
             raise CallerError(400, "invalid_json", "The body must be a JSON object.") from None
-        raise CallerError(422, "invalid_field", _text(model, first), param=_place(first)) from None
+        raise CallerError(422, "invalid_field", _texts(model, error), param=_place(first)) from None
 
 
 def parse_query(route: AdminRoute, query: str) -> tuple[BaseModel, PageRequest]:
@@ -70,8 +71,8 @@ def parse_query(route: AdminRoute, query: str) -> tuple[BaseModel, PageRequest]:
     try:
         return model.model_validate(fields), page
     except ValidationError as error:
-        first = _first(error)
-        raise CallerError(400, "invalid_query", _text(model, first), param=_place(first)) from None
+        first = _problems(error)[0]
+        raise CallerError(400, "invalid_query", _texts(model, error), param=_place(first)) from None
 
 
 def _parameters(query: str) -> dict[str, Any]:
@@ -100,8 +101,8 @@ def _single(fields: dict[str, Any], name: str) -> str | None:
     return None if value is None else str(value)
 
 
-def _first(error: ValidationError) -> Mapping[str, Any]:
-    return error.errors(include_url=False, include_input=False, include_context=False)[0]
+def _problems(error: ValidationError) -> Sequence[Mapping[str, Any]]:
+    return error.errors(include_url=False, include_input=False, include_context=False)
 
 
 def _place(problem: Mapping[str, Any]) -> str:
@@ -110,6 +111,12 @@ def _place(problem: Mapping[str, Any]) -> str:
         return ".".join(str(part) for part in problem["loc"])
     *path, name = problem["loc"]
     return ".".join([*map(str, path), name if _NAME.fullmatch(str(name)) else "(a name that no field has)"])
+
+
+def _texts(model: type[BaseModel], error: ValidationError) -> str:
+    """Return all that is wrong, so that nobody has to find out one by one."""
+    found = [_text(model, each) for each in _problems(error)[: _TOLD_MAX + 1]]
+    return " ".join(found[:_TOLD_MAX]) + (" And more." if len(found) > _TOLD_MAX else "")
 
 
 def _text(model: type[BaseModel], problem: Mapping[str, Any]) -> str:

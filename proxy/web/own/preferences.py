@@ -158,7 +158,8 @@ async def _change(context: RequestContext, deps: Deps, operation: str, fields: M
         )
     actor = Actor(f"token {identity.token_id}", "request")
     try:
-        await deps.change(operation, now_ms=context.started_ms, actor=actor, fields=fields)
+        async with deps.changes:
+            await deps.change(operation, now_ms=context.started_ms, actor=actor, fields=fields)
     except LedgerUnavailableError as error:
         raise OwnError(
             503,
