@@ -242,14 +242,16 @@ def _owner(settings: "Settings") -> Line:
 async def _providers(settings: "Settings") -> list[Line]:
     from proxy.providers.build import build_providers  # noqa: PLC0415 - brings aiohttp
 
-    rows = build_providers(settings, {})
+    every = build_providers(settings, {})
+    rows = {name: row for name, row in every.items() if settings.providers[name].enabled}
+    found = [[Line(name, "ok", "disabled, and not asked")] for name in every if name not in rows]
     try:
-        found = await asyncio.gather(
+        found += await asyncio.gather(
             *(_provider(row, settings.providers[name], first=n == 0) for n, (name, row) in enumerate(rows.items()))
         )
-        names = await _names(settings, rows)
+        names = await _names(settings, every)
     finally:
-        for row in rows.values():
+        for row in every.values():
             await row.transport.close()
     return [line for lines in (*found, names) for line in lines]
 
@@ -263,7 +265,8 @@ async def _names(settings: "Settings", rows: "Mapping[str, ProviderRow]") -> lis
     with TemporaryDirectory(prefix="tollkeeper-") as folder:
         model_lists = ModelLists(Path(folder), "check", SystemClock())
         logging.getLogger("tollkeeper.catalogue").setLevel(logging.CRITICAL)  # reported as a line below
-        await asyncio.gather(*(model_lists.refresh(row) for row in rows.values()))
+        asked = [row for name, row in rows.items() if settings.providers[name].enabled]
+        await asyncio.gather(*(model_lists.refresh(row) for row in asked))
     return [
         Line("models", "fail" if name.is_all else "warn", name.text, name.fix)
         for name in unknown_names(settings, rows, model_lists)

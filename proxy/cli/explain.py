@@ -17,7 +17,7 @@ _MESSAGES = [{"role": "user", "content": "Hello"}]
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", required=False)
 @click.option("--user", help="Whose limits; default: a new user with only the default limits.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="The max_tokens of the request.")
 @click.option(
@@ -28,9 +28,17 @@ _MESSAGES = [{"role": "user", "content": "Hello"}]
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option
 def explain(
-    model: str, user: str | None, max_tokens: int | None, messages: Any, config_path: Path | None, *, as_json: bool
+    model: str | None,
+    user: str | None,
+    max_tokens: int | None,
+    messages: Any,
+    config_path: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Show where a request for MODEL would go and what it could cost at most. Nothing is sent and no money is reserved.
+
+    Without MODEL it is the one in --messages, else the user's default model.
 
     The running proxy is asked. If none is running, configuration, ledger and the last price list on disk are used.
     """
@@ -51,7 +59,7 @@ def explain(
         sys.exit(1)  # a mistyped name; what is refused for its cost was explained as asked
 
 
-def _body(model: str, max_tokens: int | None, messages: Any) -> dict[str, Any]:
+def _body(model: str | None, max_tokens: int | None, messages: Any) -> dict[str, Any]:
     body: dict[str, Any] = {"messages": _MESSAGES}
     if messages is not None:
         try:
@@ -61,8 +69,8 @@ def _body(model: str, max_tokens: int | None, messages: Any) -> dict[str, Any]:
         if not isinstance(read, dict | list):
             raise click.BadParameter("a list of messages, or a whole body, is needed.", param_hint="--messages")
         body = read if isinstance(read, dict) else {"messages": read}
-    more = {} if max_tokens is None else {"max_tokens": max_tokens}
-    return {**body, "model": model, **more}
+    more = {"model": model, "max_tokens": max_tokens}
+    return {**body, **{name: value for name, value in more.items() if value is not None}}
 
 
 def _without_proxy(settings: "Settings", user: str | None, body: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from proxy.pipeline.admission.limiter import MemoryLimiter
 from proxy.pipeline.identity.directory import Directory
 from proxy.pipeline.in_flight import InFlight
 from proxy.pipeline.routing.catalog import ModelCatalog
+from proxy.pipeline.routing.preferences import default_model
 from proxy.pipeline.routing.presets import preset_rows
 from proxy.pipeline.snapshot import Snapshot, routing_of
 from proxy.pipeline.stops import Stops
@@ -80,11 +81,12 @@ async def explain_offline(settings: "Settings", user: str | None, body: dict[str
         )
         health = Health(clock)
         health.configure(providers.values())
-        parsed, size_bytes = body_in(body)
         limiter = MemoryLimiter(book)
         stops = Stops(cast("Ledger", None), limiter, InFlight(), clock)  # it only reads
         stops.load(_stops_of(settings))
         identity, services = identity_of(user, row, snapshot), _Quoting(model_lists, limiter, health, clock, stops)
+        model = default_model(identity.allowance.preferences, snapshot.settings.use_cases, None)
+        parsed, size_bytes = body_in(body, CHAT, model)
         context = _OfflineRequest(0, clock.now_ms(), snapshot, identity, parsed, size_bytes)
         return await explained(cast("RequestContext", context), cast("Services", services))
     finally:

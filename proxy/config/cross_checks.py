@@ -135,6 +135,8 @@ def _keys(data: Mapping[str, Any]) -> Iterator[Finding]:
         block = provider if isinstance(provider, Mapping) else {}
         if provider is not None and not isinstance(provider, Mapping):
             continue
+        if str(block.get("enabled")).lower() == "false":  # one that is not asked needs no key
+            continue
         kind = "openrouter" if _is_openrouter(name, block) else "openai"
         hosted = default_base_url(name, kind)
         if hosted is None or (block.get("base_url") or hosted) != hosted:

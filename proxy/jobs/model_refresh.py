@@ -14,10 +14,12 @@ _LOOK_S = 5.0  # how soon a clock that stepped is compared with a provider's
 async def refresh_models(model_lists: ModelLists, live: Live, clock_problem: Callable[[], str | None]) -> None:
     """Run until cancelled. A failed fetch keeps the old list; the catalogue notes and logs why.
 
-    A clock step makes it fetch at once: the Date header of the answer shows the right time.
+    A provider that is disabled is not asked. A clock step makes it fetch at once: the Date header of the answer
+    shows the right time.
     """
     while True:
-        providers = list(live.current.providers.values())
+        every = live.current.providers.values()
+        providers = [provider for provider in every if provider.rules is None or provider.rules.off is None]
         await asyncio.gather(*(model_lists.refresh(provider) for provider in providers))
         failed = any(model_lists.listing(provider.name).problem for provider in providers)
         left_s = _AFTER_FAILURE_S if failed else _EVERY_S

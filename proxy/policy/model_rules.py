@@ -30,12 +30,12 @@ class ModelRules:
         self._rules = (*exact, *patterns)
         self._provider = provider
         self._is_first = is_first
-        self._off = off
+        self.off = off
 
     def disabled_by(self, model: str) -> str | None:
         """Return the setting that disables a model; None: it may be asked."""
-        if self._off is not None:
-            return self._off
+        if self.off is not None:
+            return self.off
         names = (rule.name for rule in self._rules if not rule.is_enabled and self._fits(rule.name, model))
         name = next(names, None)
         return None if name is None else f"models.{name}.enabled"

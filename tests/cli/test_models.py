@@ -59,3 +59,22 @@ def test_models_are_listed_switched_priced_and_recommended(listed: Path) -> None
         assert run("providers", "enable", "openrouter")[0] == 0
     finally:
         os.chdir(before)
+
+
+def test_a_disabled_provider_needs_no_key_and_a_default_no_model(
+    listed: Path, simulator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(listed)
+    (listed / "config.yaml").write_text(
+        f"""
+providers:
+  openrouter: {{base_url: "{simulator}/api/v1", api_key: sk-or-v1-canary-key}}
+  other: {{kind: openrouter, enabled: false}}
+users: {{anna: {{default_model: openai/gpt-5-nano}}}}
+"""
+    )
+    assert "other        disabled, and not asked" in run("check")[1]
+    code, shown, said = run("explain", "--user", "anna")
+    assert (code, "gpt-5-nano at openrouter" in shown) == (0, True), said
+    code, _, said = run("explain")
+    assert (code, "model is missing" in said) == (1, True)
