@@ -83,6 +83,10 @@ def add(
 
     settings = loader(config_path, {})().settings
     fields = _fields(settings, given)
+    if provider not in settings.providers:  # before a key is typed in vain
+        raise click.ClickException(
+            f"The configuration has no such provider. There are: {', '.join(settings.providers)}."
+        )
     owner = {"user": user, "group": group, "name": name}
     secret = read_secret(key_file, f"Key of {provider}", "--key-file")
     with admin_client(settings, "tollkeeper keys add") as api:

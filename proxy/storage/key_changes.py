@@ -35,7 +35,7 @@ def add_key(
     The answer tells under master_key_made whether the first one has made the master key, and where it is.
     """
     found = {"user": None, "group": None, **row, "settings": {}, "disabled": False}
-    found |= {"hint": hint_of(secret), "created_ms": now_ms, "rotated_ms": now_ms}
+    found |= {"hint": hint_of(secret), "created_ms": now_ms, "rotated_ms": None}
     found["settings"] = checked_settings(found, settings)
     if holders.keys.find_key(found["provider"], found["name"]) is not None:
         raise key_exists(found["provider"], found["name"])

@@ -20,6 +20,8 @@ def test_a_key_from_a_file_is_asked_about_stored_listed_and_rotated(configured: 
     with cli.serving():
         (shown,) = [each for each in cli.read("keys", "list") if each["source"] == "database"]
         assert (shown["state"], shown["limits"], shown["priority"]) == ("in use", {"cost": ["$5/day"]}, 0)
+        unknown = cli.run("keys", "add", "sk-or-v1-typed-in-the-wrong-place")
+        assert ("There are: openrouter" in unknown.stderr, "wrong-place" in unknown.stderr) == (True, False)
         refused = cli.run("keys", "rotate", "openrouter", "--key-file", "-", stdin="not-a-key-of-openrouter\n")
         assert refused.returncode == 1
         assert "openrouter refuses the key with 401: User not found. Nothing was stored." in refused.stderr

@@ -1,6 +1,6 @@
 """All keys of providers, of the file and of the database, with how each does: what /admin/v1/keys answers from."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from proxy.config.key_overlay import MAIN
@@ -42,7 +42,7 @@ async def all_keys(request: AdminRequest) -> list[HeldKey]:
     settings = request.deps.services.live.current.settings if overlay is None else overlay.file
     rows = await request.read(request.deps.services.reports.provider_keys)
     stopped = {(row["provider"], row["name"]) for row in rows if row["disabled"]}
-    in_file = [held._replace(row={**held.row, "disabled": _place(held.row) in stopped}) for held in _of_file(settings)]
+    in_file = [_stopped(held, stopped) for held in _of_file(settings)]
     names = {_place(held.row) for held in in_file}
     stored = [HeldKey(row, (), _place(row) in names) for row in rows if row["hint"] is not None]
     return sorted([*in_file, *stored], key=lambda held: (*_place(held.row), bool(held.is_hidden)))
@@ -97,6 +97,12 @@ def _may_use_earlier(row: Row, context: RequestContext, current: Snapshot) -> bo
         own = context.identity.own_keys.get(row["provider"]) if is_owner else None
         keys = [] if own is None else [own]
     return any(row["disabled"] or key.secret != row["secret"] for key in keys)
+
+
+def _stopped(held: HeldKey, stopped: Collection[tuple[str, str]]) -> HeldKey:
+    """Return a key of the file as disabled where it is; a user's own key cannot be."""
+    is_stopped = held.row["user"] is None and _place(held.row) in stopped
+    return held._replace(row={**held.row, "disabled": is_stopped})
 
 
 def _place(row: Row) -> tuple[str, str]:
