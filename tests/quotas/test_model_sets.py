@@ -1,13 +1,21 @@
 """Limits on sets of models, and of groups within groups: to the pico-USD, over restarts, as the ledger has it."""
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 from proxy.app.rebuild import rebuilt_book
 from tests.quotas.place import Place, cost, error_of, user
 from tests.support.book import book_of
-from tests.support.stand import MODEL
+from tests.support.control import Controls
+from tests.support.installation import settings, write_config
+from tests.support.patience import eventually
+from tests.support.process import Process, serving
+from tests.support.raw import connect, request_bytes
+from tests.support.stand import CHAT, MESSAGES, MODEL
 
 Open = Callable[..., Awaitable[Place]]
 DEAR = "anthropic/claude-sonnet-4"
@@ -164,3 +172,42 @@ async def test_a_limit_on_models_never_lifts_one_on_all(opened: Open) -> None:
     assert (await place.chat()).status == 200
     assert (await place.chat(model=DEAR)).status == 402
     assert [(row["models"], row["limit"]) for row in await place.limits()] == [(None, 1), (FAMILY, 9)]
+
+
+async def test_a_kill_leaves_sets_and_groups_above_as_the_ledger_has_them(tmp_path: Path, sim: Controls) -> None:
+    """SIGKILL with requests open on both kinds of models, one of them downgraded: what is held stays held."""
+    downgrade = {"on_spent": {"downgrade": "cheap"}}
+    more = {
+        "presets": {"cheap": [MODEL]},
+        "groups": {"company": {"limits": {"requests": "99/day"}}, "team": {"parent": "company"}},
+        "users": {"anna": user("anna", group="team", limits=[on(FAMILY, requests="2/day", **downgrade)])},
+    }
+    config = write_config(tmp_path, settings(sim.url, more))
+
+    async def figures(process: Process) -> dict[str, int]:
+        found = (await process.ask("GET", "/v1/me/limits")).json()["limits"]
+        return {f"{row['scope']} {row['models']}": row["used"] + row["reserved"] for row in found}
+
+    async with serving(tmp_path, config) as process, AsyncExitStack() as clients:
+        assert (await process.ask("POST", CHAT, {"model": DEAR, "messages": MESSAGES})).status == 200
+        await sim.forget()
+        await sim.behave("all", delay_ms=60_000)
+        for _ in range(2):  # the second one goes by the preset
+            client = await clients.enter_async_context(await connect(process.port))
+            await client.send(request_bytes("POST", CHAT, {"model": DEAR, "messages": MESSAGES}, token=process.token))
+
+        async def arrived() -> bool:
+            return len(await sim.requests()) == 2
+
+        await eventually(arrived)
+        before = await figures(process)
+        assert before == {f"user:anna {FAMILY}": 2, "group:company None": 3}
+        process.signal(signal.SIGKILL)
+        await process.ended()
+    await sim.normal()
+    async with serving(tmp_path, config) as process:
+        assert await figures(process) == before
+        answer = await process.ask("POST", CHAT, {"model": DEAR, "messages": MESSAGES})
+        assert answer.header("x-tollkeeper-downgraded") is not None
+        assert await figures(process) == {**before, "group:company None": 4}
+        assert await process.stop() == 0
