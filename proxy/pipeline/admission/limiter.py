@@ -152,6 +152,7 @@ class MemoryLimiter:
 
     def __init__(self, book: QuotaBook) -> None:
         self.book = book
+        self.model_sets = book.model_sets  # as the book's; read twice a request
         self.tightest = book.tightest
         self.scopes_with = book.with_kept
         self.with_models = book.with_models
@@ -184,10 +185,6 @@ class MemoryLimiter:
         if excess_pusd > 0:
             self.book.note_excess(id_, excess_pusd)
         return NOTHING_LEFT
-
-    @property
-    def model_sets(self) -> tuple[Models, ...]:
-        return self.book.model_sets
 
     def settle(
         self,
@@ -240,15 +237,18 @@ class MemoryLimiter:
                 self.book.close_scope(scope)
 
     async def follow_models(self, models: Models, read_past: ReadPast) -> None:
-        if models in self.book.model_sets:
+        book = self.book
+        if models in book.model_sets:
             return
-        counted, is_read = self.book.open_models(models), False
+        counted, is_read = book.open_models(models), False
+        self.model_sets = book.model_sets
         try:
-            self.book.load_models(models, *await read_past(counted))
+            book.load_models(models, *await read_past(counted))
             is_read = True
         finally:
             if not is_read:
-                self.book.close_models(models)
+                book.close_models(models)
+                self.model_sets = book.model_sets
 
     async def changed(self, timeout_s: float) -> None:
         latch = Latch()

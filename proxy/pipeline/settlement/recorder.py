@@ -408,7 +408,8 @@ class Recorder:
             others = f"{reservation.row.target_provider}/{reservation.row.target_model}"
         elif attempt.target.model != model or attempt.target.handed:
             others = other_models(names_of(attempt), attempt.provider.name, model)
-        columns = (  # in the order of the fields of RequestEnd
+        # in the order of the fields of RequestEnd; of more than 30 at once CPython would make a list first
+        outcome = (
             context.id,
             context.started_ms
             + duration_ms,  # so that begin, length and end agree, whatever the wall clock did meanwhile
@@ -429,6 +430,8 @@ class Recorder:
             duration_ms,
             attempt.n if attempt is not None else 0,
             short(attempt_result.generation_id),
+        )
+        columns = (
             error or attempt_result.error,
             " ".join(sorted(settlement.flags)) if settlement.flags else None,
             "not_sent" if attempt is None else attempt_result.error or "ok",
@@ -445,4 +448,4 @@ class Recorder:
             uncounted_pieces,
             identity.allowance.groups_above,
         )
-        return tuple.__new__(RequestEnd, columns)  # what RequestEnd(…) comes to, without the call between
+        return tuple.__new__(RequestEnd, outcome + columns)  # what RequestEnd(…) comes to, without the call between
