@@ -21,6 +21,7 @@ from proxy.policy.alerts.retry_schedule import SendResult
 from proxy.storage.alerts import StoredDelivery
 from tests.alerts.mail_server import mail_server
 from tests.alerts.receiver import BROKEN, BUSY, GONE, HANG, SLOW, receiver
+from tests.providers.authority import Authority
 from tests.support.leaks import nothing_leaks
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -160,6 +161,22 @@ async def test_a_mail_arrives_whole_and_keeps_its_id() -> None:
     assert "Message-ID: <alert_00000003.hook@example.com>" in first
     assert "Message-ID: <alert_00000003.hook@example.com>" in second
     assert "ALERT budget: it is spent\r\n$5" in first
+
+
+async def test_mail_is_encrypted_and_the_server_is_who_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    (tmp_path / "authority.pem").write_text(authority.pem())
+    context = authority.server("127.0.0.1")
+    for tls in ("starttls", "tls"):
+        async with nothing_leaks(), mail_server(context, is_tls=tls == "tls") as server:
+            encrypted = mail(server.port, tls=tls, username="tk", password="secret")
+            result = await send_mail(encrypted, DELIVERY)
+            assert result.problem is not None, "nobody knows this authority"
+            assert server.logins == 0
+            with monkeypatch.context() as patched:
+                patched.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+                assert await send_mail(encrypted, DELIVERY) == SendResult(status=250)
+            assert (server.logins, len(server.mails)) == (1, 1)
 
 
 async def test_what_a_mail_server_refuses_is_a_result() -> None:

@@ -1,6 +1,7 @@
 """What limits and spending come to, for rules that watch them."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 
@@ -96,9 +97,9 @@ class LimitMeasures:
         rows: list[LimitRow] = []
         cost_s = 0.0
         for first in range(0, len(self._quotas), _AT_ONCE):
-            begin_s = self._services.clock.monotonic_s()
+            begin_s = time.thread_time()  # what others do meanwhile does not count
             rows += await self._services.limiter.limits(self._quotas[first : first + _AT_ONCE], now_ms)
-            cost_s += self._services.clock.monotonic_s() - begin_s
+            cost_s += time.thread_time() - begin_s
             await asyncio.sleep(0)
         self._rows, self._rows_ms, self._cost_s, self._snapshot = rows, now_ms, cost_s, snapshot
 
