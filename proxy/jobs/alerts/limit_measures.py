@@ -16,6 +16,7 @@ from proxy.policy.quota import LimitRow, Quota
 from proxy.policy.quota.window import CALENDAR, window_at
 
 _AT_ONCE = 50  # limits that are looked at before requests have their turn
+_NEVER_MS = 1 << 62
 _TURN = 1000  # rows that are compared before requests have their turn
 _REST = 50  # times as long as reading all limits took nothing is read: two percent of a core, however many there are
 _NEAR = 0.5  # of the lowest threshold: what is further away is at rest
@@ -32,6 +33,7 @@ class LimitMeasures:
         self._quotas: list[Quota] = []
         self._rows: list[LimitRow] = []
         self._rows_ms = 0
+        self._until_ms = 0  # when the first of their windows is over
         self._due_s = 0.0  # when they are read again
         self._cost_s = 0.0
         self._spending: dict[float, tuple[int, dict[str, int], dict[str, int]]] = {}
@@ -78,7 +80,8 @@ class LimitMeasures:
     async def _limits(self, rule: AlertRule, now_ms: int) -> AsyncIterator[LimitRow]:
         """Yield the limits of a rule's kinds; others have their turn now and then."""
         snapshot, now_s = self._services.live.current, self._services.clock.monotonic_s()
-        if snapshot is not self._snapshot or now_s >= self._due_s or now_ms < self._rows_ms:
+        is_another_time = not self._rows_ms <= now_ms < self._until_ms
+        if snapshot is not self._snapshot or now_s >= self._due_s or is_another_time:
             await self._read_limits(now_ms)
             self._due_s = now_s + self._cost_s * _REST
         kinds = rule.limits
@@ -102,6 +105,7 @@ class LimitMeasures:
             cost_s += time.thread_time() - begin_s
             await asyncio.sleep(0)
         self._rows, self._rows_ms, self._cost_s, self._snapshot = rows, now_ms, cost_s, snapshot
+        self._until_ms = min((row.resets_at_ms for row in rows if row.resets_at_ms is not None), default=_NEVER_MS)
 
     async def _spent(self, span_s: float, now_ms: int) -> tuple[dict[str, int], dict[str, int]]:
         """Return what each scope has spent within the span that ends now, and within that of a week before."""
