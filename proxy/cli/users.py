@@ -160,7 +160,7 @@ def _state(row: Mapping[str, Any]) -> str:
 @_json_option
 @config_option
 def show(name: str, *, as_json: bool, config_path: Path | None) -> None:
-    """Show a user with their limits, what is left of them, and their tokens."""
+    """Show a user with their tokens, and all limits that hold for them, with what is left of each."""
     from proxy.cli.admin_client import admin_client, resource_path  # noqa: PLC0415 - keeps --help quick
     from proxy.cli.limit_table import print_limits  # noqa: PLC0415
     from proxy.cli.moments import shown  # noqa: PLC0415
@@ -169,6 +169,7 @@ def show(name: str, *, as_json: bool, config_path: Path | None) -> None:
     with admin_client(loaded.settings, f"tollkeeper users show {name}", loaded) as api:
         user = older_names(api.get(resource_path("users", name)))
         tokens = [older_names(token) for token in api.pages("/tokens", {"user": name})]
+        held = [] if as_json else [*user["limits"], *_limits_with_others(api, user["group"])]
     if as_json:
         click.echo(json.dumps({**user, "tokens": tokens}, indent=2))
         return
@@ -187,9 +188,20 @@ def show(name: str, *, as_json: bool, config_path: Path | None) -> None:
         click.echo(f"{title:8} {value}")
     for token in tokens:
         click.echo(f"{'token':8} {token['id']}  {token['name']}  {_state(token)}")
-    if user["limits"]:
+    if held:
         click.echo()
-        print_limits(user["limits"], zone)
+        print_limits(held, zone, whom=True)
+
+
+def _limits_with_others(api: "AdminClient", group: str | None) -> list[dict[str, Any]]:
+    """Return the limits of a group, of the groups above it, and of everyone together."""
+    groups = {entry["name"]: entry for entry in api.pages("/groups")} if group is not None else {}
+    found: list[dict[str, Any]] = []
+    while group in groups:
+        entry = groups.pop(group)  # each once, also in a circle
+        found += entry["limits"]
+        group = entry["settings"].get("parent")
+    return [*found, *api.pages("/limits", {"scope": "all"})]
 
 
 _SHOWN = frozenset({"limits", "expires_at"})

@@ -146,6 +146,10 @@ def test_limits_are_added_listed_changed_and_removed(commands: Commands) -> None
         "use case nightly tokens=1000000/day (soft) 0 0 1000000 ",
     ):
         assert [row for row in lines if row.startswith(line)], (line, lines)
+    commands.ok("users", "set", "bo", "--group", "family")
+    shown = [row.split("  ")[0] for row in commands.ok("users", "show", "bo").stdout.partition("whom")[2].splitlines()]
+    assert shown[1:] == ["user bo", "group family", "all"]
+    commands.ok("users", "set", "bo", "--no-group")
     commands.ok("limits", "set", "$300/month")
     commands.ok("limits", "remove", "$300/month")
     commands.ok("limits", "remove", "100/hour", "--group", "family")
