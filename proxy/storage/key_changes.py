@@ -7,6 +7,7 @@ from proxy.core.secret import Secret
 from proxy.storage.audit import Actor
 from proxy.storage.provider_keys import (
     ProviderKeyStore,
+    SealedHashes,
     checked_settings,
     hint_of,
     key_exists,
@@ -47,7 +48,8 @@ def add_key(
                 f" {other['name']}. Replace it with: tollkeeper keys rotate {other['provider']} {other['name']}"
             )
     holders.sealed.put(place_of(found), secret)
-    holders.keys.put_key(now_ms, actor, "keys.add", found, holders.sealed.fingerprint(place_of(found)))
+    hashes = SealedHashes(None, holders.sealed.fingerprint(place_of(found)))
+    holders.keys.put_key(now_ms, actor, "keys.add", found, hashes)
     return {**found, "master_key_made": holders.sealed.made_file}
 
 
@@ -65,7 +67,8 @@ def set_key(
     found = _found(holders, provider, name)
     found["settings"] = checked_settings(found, patch)
     found["disabled"] = found["disabled"] if disabled is None else disabled
-    holders.keys.put_key(now_ms, actor, "keys.set", found, holders.sealed.fingerprint(place_of(found)))
+    unchanged = holders.sealed.fingerprint(place_of(found))
+    holders.keys.put_key(now_ms, actor, "keys.set", found, SealedHashes(unchanged, unchanged))
     return found
 
 
@@ -74,8 +77,10 @@ def rotate_key(
 ) -> dict[str, Any]:
     """Put another key in the place of one; also of one that does not open any more."""
     found = {**_found(holders, provider, name), "hint": hint_of(secret), "rotated_ms": now_ms}
+    before = holders.sealed.fingerprint(place_of(found))
     holders.sealed.put(place_of(found), secret)
-    holders.keys.put_key(now_ms, actor, "keys.rotate", found, holders.sealed.fingerprint(place_of(found)))
+    hashes = SealedHashes(before, holders.sealed.fingerprint(place_of(found)))
+    holders.keys.put_key(now_ms, actor, "keys.rotate", found, hashes)
     return found
 
 
@@ -104,7 +109,7 @@ def stop_key(holders: KeyHolders, now_ms: int, actor: Actor, provider: str, name
     elif stopped and found is None:
         row: dict[str, Any] = {"provider": provider, "name": name, "user": None, "group": None, "hint": None}
         rest = {"settings": {}, "disabled": True, "created_ms": now_ms, "rotated_ms": None}
-        holders.keys.put_key(now_ms, actor, "keys.disable", {**row, **rest}, None)
+        holders.keys.put_key(now_ms, actor, "keys.disable", {**row, **rest}, SealedHashes(None, None))
     elif not stopped and found is not None:
         holders.keys.remove_key(now_ms, actor, found)
 

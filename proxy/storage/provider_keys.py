@@ -6,7 +6,7 @@ configuration), disabled, created_ms, rotated_ms. A row without a hint only stop
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from proxy.core.secret import Secret
 from proxy.policy.sealing.place import Place
@@ -18,6 +18,13 @@ TABLE: Final = "provider_keys"  # part of each ciphertext: never renamed
 _HINT_CHARS: Final = 4
 _HINTED_FROM_CHARS: Final = 16  # of a shorter key four characters would be too much
 Row = Mapping[str, Any]
+
+
+class SealedHashes(NamedTuple):
+    """What the audit trail keeps of a key: the SHA-256 of its ciphertext before a change and after it."""
+
+    before: str | None
+    after: str | None
 
 
 class ProviderKeyReader(Protocol):
@@ -35,8 +42,8 @@ class ProviderKeyStore(ProviderKeyReader, Protocol):
         """Return one row; None where there is none."""
         ...
 
-    def put_key(self, now_ms: int, actor: Actor, action: str, row: Row, sealed_as: str | None) -> None:
-        """Write a row in place of one of the same provider and name. sealed_as: the hash of what is sealed."""
+    def put_key(self, now_ms: int, actor: Actor, action: str, row: Row, hashes: SealedHashes) -> None:
+        """Write a row in place of one of the same provider and name."""
         ...
 
     def remove_key(self, now_ms: int, actor: Actor, row: Row) -> None:

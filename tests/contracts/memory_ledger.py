@@ -51,7 +51,7 @@ from proxy.storage.limits import LimitScope
 from proxy.storage.master_key_store import ResealedBatch
 from proxy.storage.models import changed_settings, check_model, check_provider, no_model
 from proxy.storage.preferences import no_preferences, read_preferences
-from proxy.storage.provider_keys import place_of
+from proxy.storage.provider_keys import SealedHashes, place_of
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.removal import RemovalPlan, removable
 from proxy.storage.reports import (
@@ -507,10 +507,10 @@ class MemoryProviderKeys:
         row = self._store.provider_keys.get((provider, name))
         return None if row is None else dict(row)
 
-    def put_key(self, now_ms: int, actor: Actor, action: str, row: Mapping[str, Any], sealed_as: str | None) -> None:
+    def put_key(self, now_ms: int, actor: Actor, action: str, row: Mapping[str, Any], hashes: SealedHashes) -> None:
         assert action.startswith("keys.")
         assert actor.name
-        assert (sealed_as is None) == (row["hint"] is None)
+        assert (hashes.after is None) == (row["hint"] is None)
         self._store.users_changed_ms = now_ms
         self._store.provider_keys[row["provider"], row["name"]] = dict(row)
 

@@ -69,6 +69,8 @@ def test_a_key_from_beginning_to_end(keys: Keys) -> None:
         (f"keys.{verb}", "openrouter:main") for verb in ("add", "set", "rotate", "remove")
     ]
     assert told[0][2]["sealed_sha256"] != told[2][2]["sealed_sha256"]
+    assert set(told[1][2]) == {"settings", "disabled"}
+    assert set(told[2][2]) == {"rotated_ms", "sealed_sha256"}
     everything = "\n".join(str(line) for line in keys.connection.iterdump())
     assert "0123456789" not in everything
     assert "another-one" not in everything

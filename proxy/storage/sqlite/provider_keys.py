@@ -10,7 +10,7 @@ from proxy.policy.sealing.place import Place
 from proxy.policy.sealing.record import UnsealError
 from proxy.storage.audit import Actor, changed_only
 from proxy.storage.master_keys import MasterKeys
-from proxy.storage.provider_keys import TABLE, Row, key_id, place_of
+from proxy.storage.provider_keys import TABLE, Row, SealedHashes, key_id, place_of
 from proxy.storage.sealed import Opened
 from proxy.storage.sqlite.audit_log import append_audit
 from proxy.storage.sqlite.sealed_values import read_sealed_values
@@ -48,10 +48,10 @@ def _settings(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {"not JSON": text}
 
 
-def _told(row: Row, sealed_as: str | None) -> dict[str, Any]:
+def _told(row: Row, sealed_sha256: str | None) -> dict[str, Any]:
     """Return what the audit trail keeps of a row."""
     names = ("user", "group", "settings", "disabled", "rotated_ms")
-    return {**{name: row[name] for name in names}, "sealed_sha256": sealed_as}
+    return {**{name: row[name] for name in names}, "sealed_sha256": sealed_sha256}
 
 
 def read_opened_keys(connection: sqlite3.Connection, master: MasterKeys) -> list[dict[str, Any]]:
@@ -85,14 +85,14 @@ class SqliteProviderKeys:
         row = self._connection.execute(_FIND, (provider, name)).fetchone()
         return None if row is None else _key(row)
 
-    def put_key(self, now_ms: int, actor: Actor, action: str, row: Row, sealed_as: str | None) -> None:
+    def put_key(self, now_ms: int, actor: Actor, action: str, row: Row, hashes: SealedHashes) -> None:
         old = self.find_key(row["provider"], row["name"])
         values = (row["provider"], row["name"], row["user"], row["group"], row["hint"])
         settings = orjson.dumps(row["settings"]).decode()
         more = (settings, int(row["disabled"]), row["created_ms"], row["rotated_ms"])
         self._connection.execute(_PUT, (*values, *more))
-        told = _told(row, sealed_as)
-        before, after = (None, told) if old is None else changed_only(_told(old, None), told)
+        told = _told(row, hashes.after)
+        before, after = (None, told) if old is None else changed_only(_told(old, hashes.before), told)
         subject = key_id(row["provider"], row["name"])
         append_audit(self._connection, now_ms, actor, action, subject, before, after)
 
