@@ -31,7 +31,7 @@ MUTATIONS: Final = (
         (
             TextPatch(
                 "storage.sqlite.requests:_COST",
-                " + ifnull((SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id), 0)",
+                " + ifnull(late.pusd, 0)",
                 "",
             ),
         ),
