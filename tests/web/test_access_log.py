@@ -288,11 +288,29 @@ def test_details_keep_their_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert capsys.readouterr().err.endswith("error   config.refused\nline 3\n  ^ here\n")
 
 
+def _names_in(argument: ast.expr, tree: ast.Module) -> list[str]:
+    """Give the event of an argument: its text, or all those of the table of the module that it is looked up in."""
+    if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+        return [argument.value]
+    if not isinstance(argument, ast.Subscript):
+        return []
+    tables = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        and isinstance(node.value, ast.Dict)
+        and ast.unparse(argument.value)
+        in [ast.unparse(target) for target in (node.targets if isinstance(node, ast.Assign) else [node.target])]
+    ]
+    return [str(value.value) for table in tables for value in table.values if isinstance(value, ast.Constant)]
+
+
 def events_in_code() -> set[str]:
     """Give the names of all events: the first argument of every call on a logger, and those of the access log."""
     found = {access_log.REQUEST, access_log.REFUSED, access_log.JOINED, access_log.LINES_LOST}
     for path in (ROOT / "proxy").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Attribute)
@@ -300,9 +318,9 @@ def events_in_code() -> set[str]:
                 and isinstance(node.func.value, ast.Name)
                 and node.func.value.id in ("log", "_log", "_LOG", "logger")
             ):
-                names = [arg for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+                names = [name for arg in node.args for name in _names_in(arg, tree)]
                 assert names, f"{path}:{node.lineno} logs no plain name"
-                found.add(str(names[0].value))
+                found.update(names)
     return found
 
 

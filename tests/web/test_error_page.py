@@ -33,9 +33,10 @@ def in_the_code() -> Iterator[tuple[str, str, int | None, str]]:
         if "simulator" in path.parts:
             continue
         tree = ast.parse(path.read_text())
+        bases = _bases(tree)
         for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]:
             for call in [node for node in ast.walk(function) if isinstance(node, ast.Call)]:
-                name = getattr(call.func, "id", "")
+                name = getattr(call.func, "id", "") or bases.get(id(call), "")
                 if name not in _CLASSES | set(_WRAPPERS) or len(call.args) < 2:
                     continue
                 if function.name in _WRAPPERS:  # what it is called with is what counts
@@ -43,23 +44,45 @@ def in_the_code() -> Iterator[tuple[str, str, int | None, str]]:
                 literal = call.args[0].value if isinstance(call.args[0], ast.Constant) else None
                 status = literal if isinstance(literal, int) else None
                 place = f"{path.relative_to(_ROOT)}:{call.lineno}"
-                for code in _codes(call.args[1], function):
+                for code in _codes(call.args[1], function, tree):
                     yield _WRAPPERS.get(name, name), code, status, place
 
 
-def _codes(node: ast.expr, function: ast.AST) -> list[str]:
+def _bases(tree: ast.Module) -> dict[int, str]:
+    """Give the class of error that each call of super().__init__ makes, by the call's identity."""
+    return {
+        id(call): base.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for base in node.bases
+        if isinstance(base, ast.Name) and base.id in _CLASSES
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__"
+    }
+
+
+def _assigned(name: str, scope: ast.AST) -> Iterator[ast.expr]:
+    """Give what a name stands for in a scope, also where several are given theirs at once."""
+    for assign in ast.walk(scope):
+        if not isinstance(assign, ast.Assign):
+            continue
+        for target in assign.targets:
+            if isinstance(target, ast.Tuple) and isinstance(assign.value, ast.Tuple):
+                pairs = zip(target.elts, assign.value.elts, strict=True)
+                yield from (value for one, value in pairs if getattr(one, "id", "") == name)
+            elif getattr(target, "id", "") == name:
+                yield assign.value
+
+
+def _codes(node: ast.expr, function: ast.AST, tree: ast.Module) -> list[str]:
     """Give what a code can be: a literal, one of two, a name that was given one, or what the check of a body says."""
     if isinstance(node, ast.Constant):
         return [str(node.value)]
     if isinstance(node, ast.IfExp):
-        return _codes(node.body, function) + _codes(node.orelse, function)
+        return _codes(node.body, function, tree) + _codes(node.orelse, function, tree)
     if isinstance(node, ast.Name):
-        values = [
-            assign.value
-            for assign in ast.walk(function)
-            if isinstance(assign, ast.Assign) and any(getattr(t, "id", "") == node.id for t in assign.targets)
-        ]
-        return [code for value in values for code in _codes(value, function)]
+        values = [*_assigned(node.id, function)] or [*_assigned(node.id, tree)]
+        return [code for value in values for code in _codes(value, function, tree)]
     assert ast.unparse(node) == "error.code", f"write the code out: {ast.unparse(node)}"
     return list(get_args(Code))
 
