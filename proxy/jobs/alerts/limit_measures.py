@@ -18,6 +18,7 @@ from proxy.policy.quota.window import CALENDAR, window_at
 _AT_ONCE = 50  # limits that are looked at before requests have their turn
 _NEVER_MS = 1 << 62
 _TURN = 1000  # rows that are compared before requests have their turn
+_EVERY_S = 5.0  # what is looked at no more often needs no rest
 _REST = 50  # times as long as reading all limits took nothing is read: two percent of a core, however many there are
 _NEAR = 0.5  # of the lowest threshold: what is further away is at rest
 _WEEK_MS = 7 * 86_400_000
@@ -83,7 +84,7 @@ class LimitMeasures:
         is_another_time = not self._rows_ms <= now_ms < self._until_ms
         if snapshot is not self._snapshot or now_s >= self._due_s or is_another_time:
             await self._read_limits(now_ms)
-            self._due_s = now_s + self._cost_s * _REST
+            self._due_s = now_s + max(0.0, self._cost_s * _REST - _EVERY_S)
         kinds = rule.limits
         for number, row in enumerate(self._rows, 1):
             if row.kind in kinds:
