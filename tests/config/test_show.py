@@ -66,6 +66,8 @@ def test_the_example_names_every_setting() -> None:
     # Key files cannot stand beside the keys that are used, so they are there as comments.
     used |= {("Provider", name) for name in re.findall(r"^    # (\w+_file): ", example(), re.MULTILINE)}
     used |= {("EndUsers", name) for name in re.findall(r"^  # (\w+_file): ", example(), re.MULTILINE)}
+    used |= {("SecretSettings", name) for name in re.findall(r"^  # (master_key_file): ", example(), re.MULTILINE)}
+    used |= {("AdminSettings", name) for name in re.findall(r"^  # (listen): ", example(), re.MULTILINE)}
     used |= {("ProviderKey", name) for name in re.findall(r"^        # (\w+_file): ", example(), re.MULTILINE)}
     # Of the two names of a default one stands for both; the other is a comment beside it.
     for kind, indent in (("Defaults", 2), ("EndUsers", 2), ("Group", 4), ("User", 4)):
@@ -111,6 +113,7 @@ class Checker:
             *("$defs", "$ref", "$schema", "title", "description", "default", "deprecated", "writeOnly", "format"),
             *("type", "anyOf", "enum", "pattern", "minimum", "maximum", "exclusiveMinimum", "maxLength", "minItems"),
             *("properties", "additionalProperties", "required", "items", "propertyNames"),
+            *("minProperties", "maxProperties"),
         }
     )
 
@@ -163,6 +166,7 @@ class Checker:
             known = schema.get("properties", {})
             rest = schema.get("additionalProperties", True)
             present = all(name in value for name in schema.get("required", []))
+            present &= schema.get("minProperties", 0) <= len(value) <= schema.get("maxProperties", len(value))
             return present and all(self.allows(item, known.get(name, rest)) for name, item in value.items())
         return True
 
