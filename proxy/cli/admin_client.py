@@ -103,7 +103,7 @@ def admin_client(settings: "Settings", purpose: str, loaded: "LoadedConfig | Non
         if door is not None:
             yield AdminClient(partial(_send_to, door))
             return
-        with asyncio.Runner() as runner:
+        with _only_faults_logged(), asyncio.Runner() as runner:
             parts = _Parts(runner)
             try:
                 parts.open(loaded or _loaded(settings), purpose)
@@ -141,6 +141,23 @@ def _loaded(settings: "Settings") -> "LoadedConfig":
     return LoadedConfig(settings, None, (), "")
 
 
+@contextmanager
+def _only_faults_logged() -> Iterator[None]:
+    """Log faults alone: what else a proxy would log is no news for who runs a command."""
+    log = logging.getLogger("tollkeeper")
+    if log.handlers:
+        yield
+        return
+    level, handler = log.level, logging.StreamHandler()
+    log.addHandler(handler)
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
 class _Parts:
     """A proxy's parts in this process, without a listener and without jobs."""
 
@@ -154,10 +171,6 @@ class _Parts:
         from proxy.app import App  # noqa: PLC0415 - a second's work
         from proxy.app.storage import open_sqlite  # noqa: PLC0415
 
-        log = logging.getLogger("tollkeeper")
-        if not log.handlers:  # what a proxy would log is no news for who runs a command; a fault is
-            log.addHandler(logging.StreamHandler())
-            log.setLevel(logging.ERROR)
         app = App(lambda: loaded, open_storage=partial(open_sqlite, purpose=purpose))
         self._deps = self._runner.run(app.open_parts(loaded))
         self._close = app.close
