@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command_line import CommandLine
+from tests.cli.command_line import CommandLine, Commands
 
 SPARE, NEW = f"sk-or-v1-{'5aa5' * 16}", f"sk-or-v1-{'7bb7' * 15}zzzz"
 
@@ -17,30 +17,31 @@ def test_a_key_from_a_file_is_asked_about_stored_listed_and_rotated(configured: 
     assert "openrouter accepts the key" in added.stderr
     assert f"Key key-2 of openrouter (…{SPARE[-4:]}) was added" in added.stderr
     assert "tollkeeper.db.master-key" in added.stderr
+    here = Commands(cli.folder)
     with cli.serving():
-        (shown,) = [each for each in cli.read("keys", "list") if each["source"] == "database"]
+        (shown,) = [each for each in here.read("keys", "list") if each["source"] == "database"]
         assert (shown["state"], shown["limits"], shown["priority"]) == ("in use", {"cost": ["$5/day"]}, 0)
-        unknown = cli.run("keys", "add", "sk-or-v1-typed-in-the-wrong-place")
+        unknown = here.run("keys", "add", "sk-or-v1-typed-in-the-wrong-place")
         assert ("There are: openrouter" in unknown.stderr, "wrong-place" in unknown.stderr) == (True, False)
-        refused = cli.run("keys", "rotate", "openrouter", "--key-file", "-", stdin="not-a-key-of-openrouter\n")
+        refused = here.run("keys", "rotate", "openrouter", "--key-file", "-", stdin="not-a-key-of-openrouter\n")
         assert refused.returncode == 1
         assert "openrouter refuses the key with 401: User not found. Nothing was stored." in refused.stderr
-        rotated = cli.run("keys", "rotate", "openrouter", "--key-file", "-", stdin=f"{NEW}\n")
+        rotated = here.run("keys", "rotate", "openrouter", "--key-file", "-", stdin=f"{NEW}\n")
         assert (rotated.returncode, "The old key is used no longer" in rotated.stderr) == (0, True), rotated.stderr
-        assert "accepts the key" in cli.ok("keys", "test", "openrouter:key-2").stdout
-        cli.ok("keys", "set", "openrouter", "--no-limits", "--until", "30d")
-        assert "zzzz) " not in cli.ok("keys", "show", "openrouter").stdout
-        assert "none of its own" in cli.ok("keys", "show", "openrouter").stdout
-        cli.ok("keys", "disable", "openrouter", "main")
-        states = {each["name"]: each["state"] for each in cli.read("keys", "list")}
+        assert "accepts the key" in here.ok("keys", "test", "openrouter:key-2").stdout
+        here.ok("keys", "set", "openrouter", "--no-limits", "--until", "30d")
+        assert "zzzz) " not in here.ok("keys", "show", "openrouter").stdout
+        assert "none of its own" in here.ok("keys", "show", "openrouter").stdout
+        here.ok("keys", "disable", "openrouter", "main")
+        states = {each["name"]: each["state"] for each in here.read("keys", "list")}
         assert states == {"main": "disabled", "key-2": "in use"}
-    cli.ok("keys", "remove", "openrouter")
-    assert [each["name"] for each in cli.read("keys", "list")] == ["main"]
+    here.ok("keys", "remove", "openrouter")
+    assert [each["name"] for each in here.read("keys", "list")] == ["main"]
     _no_secret_in(cli.folder, SPARE, NEW)
 
 
-def test_the_master_key_is_copied_lost_brought_back_and_rotated(configured: CommandLine) -> None:
-    cli = configured
+def test_the_master_key_is_copied_lost_brought_back_and_rotated(commands: Commands) -> None:
+    cli = commands
     assert "none" in cli.ok("keys", "master", "status").stdout
     cli.ok("keys", "master", "init")
     assert cli.run("keys", "master", "init").returncode == 1
@@ -76,12 +77,12 @@ def test_the_master_key_is_copied_lost_brought_back_and_rotated(configured: Comm
 @pytest.mark.parametrize("mode", [0o644])
 def test_a_master_key_that_others_can_read_keeps_nobody_from_starting(configured: CommandLine, mode: int) -> None:
     cli = configured
-    assert cli.run("keys", "add", "openrouter", "--key-file", "-", "--no-test", stdin=SPARE).returncode == 0
+    Commands(cli.folder).run("keys", "add", "openrouter", "--key-file", "-", "--no-test", stdin=SPARE)
     (cli.folder / "tollkeeper.db.master-key").chmod(mode)
     with cli.serving():
-        listed = cli.ok("keys", "list")
+        listed = Commands(cli.folder).ok("keys", "list")
         assert "chmod 600" in listed.stderr
-        assert {each["name"]: each["state"] for each in cli.read("keys", "list")} == {
+        assert {each["name"]: each["state"] for each in Commands(cli.folder).read("keys", "list")} == {
             "main": "in use",
             "key-2": "not opened",
         }
@@ -95,7 +96,8 @@ def _no_secret_in(folder: Path, *secrets: str) -> None:
             assert not [secret for secret in secrets if secret.encode() in held], path
 
 
-def test_check_asks_about_the_key_of_the_database(cli: CommandLine, simulator: str) -> None:
+def test_check_asks_about_the_key_of_the_database(commands: Commands, simulator: str) -> None:
+    cli = commands
     config = cli.folder / "config.yaml"
     config.write_text(f'providers: {{openrouter: {{base_url: "{simulator}/api/v1", keys: []}}}}\n')
     config.chmod(0o600)

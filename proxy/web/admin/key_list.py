@@ -93,8 +93,9 @@ def _may_use_earlier(row: Row, context: RequestContext, current: Snapshot) -> bo
         return False
     keys = [key for key in snapshot.providers[row["provider"]].keys if key.name == row["name"]]
     if row["user"] is not None or row["group"] is not None:
-        is_owner = context.identity.user == row["user"] or context.identity.group == (row["group"] or "")
-        own = context.identity.own_keys.get(row["provider"]) if is_owner else None
+        identity = getattr(context, "identity", None)  # as above
+        is_owner = identity is not None and (identity.user == row["user"] or identity.group == (row["group"] or ""))
+        own = identity.own_keys.get(row["provider"]) if identity is not None and is_owner else None
         keys = [] if own is None else [own]
     return any(row["disabled"] or key.secret != row["secret"] for key in keys)
 
