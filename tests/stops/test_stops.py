@@ -265,3 +265,22 @@ async def billed(stand: Stand) -> int:
     books = await stand.sim.books()
     total: int = books["total_pusd"]
     return total
+
+
+async def test_a_client_that_reads_nothing_does_not_keep_what_was_cut(
+    stand: Stand, stops: Stops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.pipeline.stops._UNREAD_S", 0.2)
+    await stand.sim.behave("all", big_content_bytes=16 << 20, completion_tokens=20)
+    connections = [each for server in stand.app._servers for each in server.connections]
+
+    async def is_full() -> bool:
+        found = [each for server in stand.app._servers for each in server.connections if each not in connections]
+        return any(each.transport is not None and each.transport.get_write_buffer_size() for each in found)
+
+    async with await stand.begin_chat({"stream": True}):
+        await eventually(is_full)
+        await stops.add(NewStop("all", cut=True), ROOT)
+        [row] = await stand.settled()
+    assert (row["error"], "stopped" in row["flags"].split()) == ("stopped", True)
+    assert row["cost_pusd"] == await billed(stand)
