@@ -42,6 +42,7 @@ def test_nobody_has_a_limit() -> None:
         {},
         {"defaults": {"limits": {"requests": "60/minute"}}},
         {"limits": {"cost": {"amount": "$5", "window": "day", "mode": "soft"}}},
+        {"limits": [{"cost": "$5/day", "models": ["anthropic/*"]}]},  # the others cost money too
     )
     for more in cases:
         (text,) = gaps(["bo"], users=anna, **more)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from proxy.config.overlay import Overlay
-from proxy.config.schema import Settings
+from proxy.config.schema import Limits, Settings
 from proxy.pipeline.admission.allowance import build_allowance
 from proxy.pipeline.identity.user_lookup import stored_allowance
 from proxy.policy.nearest import nearest
@@ -31,19 +31,24 @@ def find_missing_limits(
 def _unlimited(settings: Settings, users: Sequence[Mapping[str, Any]]) -> Iterator[MissingLimit]:
     if not settings.providers or _costs_nothing(settings):
         return
-    if any(limit.mode == "hard" and not limit.models for limit in settings.limits.of("cost")):
+    if _has_general(settings.limits):
         return  # it holds for everyone
     allowances = {row["name"]: stored_allowance(settings, row) for row in users if row["name"] not in settings.users}
     for name, user in settings.users.items():
         allowances[name] = build_allowance(settings, name, user.group, user)
     free = sorted(name for name, allowance in allowances.items() if not allowance.has_hard_cost)
     fix = "Set defaults.limits, such as {cost: $5/day} for each user, or limits: {cost: $100/month} for all together."
-    if len(free) == len(allowances) and not any(limit.mode == "hard" for limit in settings.limits.of("cost")):
-        if free or not settings.defaults.limits.of("cost"):
+    if len(free) == len(allowances):
+        if free or not _has_general(settings.defaults.limits):
             text = "Nobody has a hard cost limit: one user may spend everything that the provider gives credit for."
             yield MissingLimit("limits.missing", text, fix)
     elif free:
         yield MissingLimit("limits.missing", f"No hard cost limit applies to {_listed(free)}.", fix)
+
+
+def _has_general(limits: Limits) -> bool:
+    """Return whether a hard limit on cost counts all models: one on some of them leaves the others open."""
+    return any(limit.mode == "hard" and not limit.models for limit in limits.of("cost"))
 
 
 def _costs_nothing(settings: Settings) -> bool:
