@@ -154,7 +154,7 @@ MUTATIONS: Final = (
     Mutation(
         "no-last-good-copy",
         "A restart while the provider is away knows no price.",
-        (Patch("App._start", "await self.model_lists.load(self.live.current.providers)"),),
+        (Patch("App._open", "await self.model_lists.load(self.live.current.providers)"),),
         (f"{_CATALOGUE}the_last_good_copy_is_there_after_a_restart_without_the_provider",),
     ),
     Mutation(
