@@ -45,7 +45,7 @@ class RecentRequests:
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
         self._ends: list[tuple[int, str | None, int, int, int | None]] = []
-        self._slices: dict[int, MutableMapping[str, _Slice]] = {}
+        self._slices: dict[int, MutableMapping[str | None, _Slice]] = {}  # by provider; None: none was asked
 
     def finished(self, event: RequestFinished) -> None:
         """Count a request that has a row."""
@@ -69,37 +69,41 @@ class RecentRequests:
         for number, slices in self._slices.items():
             if not first <= number <= newest:
                 continue
-            for name, one in slices.items():
-                before = found.get(name) or RequestSums(0, 0, 0, defaultdict(int))
-                for bucket, count in one.durations.items():
-                    before.durations[bucket] += count
-                found[name] = RequestSums(
-                    before.requests + one.requests,
-                    before.failed + one.failed,
-                    before.retried + one.retried,
-                    before.durations,
-                )
+            for provider, one in slices.items():
+                for name in (ALL,) if provider is None else (ALL, provider):
+                    before = found.get(name) or RequestSums(0, 0, 0, defaultdict(int))
+                    for bucket, count in one.durations.items():
+                        before.durations[bucket] += count
+                    found[name] = RequestSums(
+                        before.requests + one.requests,
+                        before.failed + one.failed,
+                        before.retried + one.retried,
+                        before.durations,
+                    )
         return found
 
     def _count(self) -> None:
         ends, self._ends = self._ends, []
+        last: tuple[int, str | None] | None = None
+        one = _Slice()
         for finished_ms, provider, status, attempts, duration_ms in ends:
-            slices = self._slice_at(finished_ms // SLICE_MS)
-            bucket = duration_bucket(duration_ms) if duration_ms is not None and 200 <= status < 300 else None
-            for name in (ALL,) if provider is None else (ALL, provider):
-                one = slices[name]
-                one.requests += 1
-                one.failed += status >= 500
-                one.retried += attempts > 1
-                if bucket is not None:
-                    one.durations[bucket] += 1
+            place = finished_ms // SLICE_MS, provider
+            if place != last:  # nearly all that are counted together are of one slice
+                one, last = self._slice_at(*place), place
+            one.requests += 1
+            if attempts > 1:
+                one.retried += 1
+            if status >= 500:
+                one.failed += 1
+            elif duration_ms is not None and status < 300:
+                one.durations[duration_bucket(duration_ms)] += 1
         self._forget()
 
-    def _slice_at(self, number: int) -> MutableMapping[str, _Slice]:
-        found = self._slices.get(number)
-        if found is None:
-            found = self._slices[number] = defaultdict(_Slice)
-        return found
+    def _slice_at(self, number: int, provider: str | None) -> _Slice:
+        slices = self._slices.get(number)
+        if slices is None:
+            slices = self._slices[number] = defaultdict(_Slice)
+        return slices[provider]
 
     def _forget(self) -> None:
         """Drop what is older than the hour, and what a clock that stepped left ahead of it."""

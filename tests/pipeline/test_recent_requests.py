@@ -57,7 +57,7 @@ def test_memory_is_bounded_by_time_and_providers_not_by_requests() -> None:
     before = sys.getallocatedblocks()
     for number in range(20_000):
         recent.finished(event(duration_ms=number % 1000))
-    assert sum(len(found) for found in recent._slices.values()) == slices == 2
+    assert sum(len(found) for found in recent._slices.values()) == slices == 1
     assert len(recent._ends) < 256
     assert sys.getallocatedblocks() - before < 2000
     for hour in range(3):

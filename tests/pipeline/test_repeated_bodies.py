@@ -19,7 +19,7 @@ def test_the_same_body_of_one_token_counts_and_no_other() -> None:
         bodies.note(user, f"tok_{user}", body, clock.now_ms_)
     (found,) = bodies.within(MINUTE_MS)
     assert (found.user, found.token_id, found.times) == ("anna", "tok_anna", 2)
-    assert len(found.digest) == 16
+    assert isinstance(found.digest, int), "never the body itself"
 
 
 def test_counts_add_up_over_time_and_end_with_it() -> None:
