@@ -129,8 +129,8 @@ class MasterKeys:
         others = [where for where, text in self._texts() if text is not None and where != str(self.file)]
         if others:
             raise MasterKeyError(
-                f"The master key is in {' and in '.join(others)}, which Tollkeeper cannot write. Move it to"
-                f" {self.file}: tollkeeper keys master export --plain > {self.file}, chmod 600, then take it out there."
+                f"The master key is in {' and in '.join(others)}, which Tollkeeper cannot write. Write it"
+                f" as the only line into {self.file} (mode 0600), take it out there, and try again."
             )
         _check_folder(self.file)
 
