@@ -145,7 +145,10 @@ def _check_model(model: str, param: str, identity: Identity, services: Services)
 
 
 async def _change(context: RequestContext, deps: Deps, operation: str, fields: Mapping[str, Any]) -> None:
-    """Make a change, for which all that is in force is built anew; raises CallerError 429 for too many of them."""
+    """Make a change under the lock of changes: all that is in force is built anew.
+
+    Raises CallerError 429 for too many of them.
+    """
     identity = context.identity
     wait_s = deps.preference_pace.wait_s(identity.user, context.started_s)
     if wait_s > 0:
@@ -158,8 +161,7 @@ async def _change(context: RequestContext, deps: Deps, operation: str, fields: M
         )
     actor = Actor(f"token {identity.token_id}", "request")
     try:
-        async with deps.changes:
-            await deps.change(operation, now_ms=context.started_ms, actor=actor, fields=fields)
+        await deps.change(operation, now_ms=context.started_ms, actor=actor, fields=fields)
     except LedgerUnavailableError as error:
         raise OwnError(
             503,
