@@ -11,13 +11,12 @@ class TrustedClock:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._wall_ms = clock.now_ms
         self.monotonic_s = clock.monotonic_s
         self._guard = ClockGuard(clock.now_ms(), clock.monotonic_s())
         self._trusted_ms = self._guard.now_ms
 
     def now_ms(self) -> int:
-        return self._trusted_ms(self._wall_ms(), self.monotonic_s())
+        return self._trusted_ms(self._clock.now_ms(), self.monotonic_s())
 
     def hear_date(self, header: str | None) -> None:
         """Compare the wall clock with a provider's Date header; ignore one that cannot be parsed."""

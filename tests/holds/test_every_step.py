@@ -40,14 +40,15 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
     "timeout": TimeoutError,
 }
 
+LEDGER = "the ledger of the place"
+
 # what raises once, by the step of the request: the owner of a function, and its name
 STEPS: dict[str, tuple[Any, str]] = {
     "row": (reserve, "_row"),
-    "open": (recorder.Recorder, "open"),
-    "asking to open": (SqliteLedger, "open"),
+    "asking to open": (LEDGER, "open"),
+    "asking to end": (LEDGER, "end"),
     "asking for a change": (SqliteLedger, "change"),
     "asking for an attempt": (SqliteLedger, "add_attempt"),
-    "asking to end": (SqliteLedger, "end"),
     "writing": (Writer, "_apply"),
     "enter": (ProviderHealth, "enter"),
     "key": (KeyUse, "begin"),
@@ -133,7 +134,8 @@ async def nothing_is_held(place: Place) -> None:
 async def test_nothing_stays_held(opened: Open, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     monkeypatch.setattr(hold_watch, "_EVERY_S", 0.05)
     place = await opened(WORLD)
-    fault = Fault(monkeypatch, *STEPS[step])
+    owner, function = STEPS[step]
+    fault = Fault(monkeypatch, place.app.ledger if owner is LEDGER else owner, function)
     raised = 0
     for number, (kind, make) in enumerate(ERRORS.items()):
         if step == "writing" and not issubclass(type(make()), Exception):

@@ -62,10 +62,10 @@ CONTROLS: Final = (
         "A request that may have been billed is sent once more.",
         Patch(
             "PooledTransport.send",
-            "while not answer.status:\n    await answer.wait()",
+            "while not answer.status:\n    await answer.change()",
             "try:\n"
             "    while not answer.status:\n"
-            "        await answer.wait()\n"
+            "        await answer.change()\n"
             "except TransportError:\n"
             "    return await self.send(method, url, headers, body, deadlines)",
         ),
@@ -93,7 +93,7 @@ CONTROLS: Final = (
         "U6-a-break-is-not-sent",
         "What broke before an answer began counts as never sent.",
         Patch(
-            "PooledResponse.wait",
+            "PooledResponse.change",
             "TransportError(*self._failure, dispatched=True)",
             "TransportError(*self._failure, dispatched=self.status != 0)",
         ),
@@ -365,7 +365,8 @@ CONTROLS: Final = (
         (
             Patch(
                 "PooledTransport._take",
-                "connection.usable and now_s - connection.idle_since_s < self._keepalive_s",
+                "transport is not None and not transport.is_closing()"
+                " and now_s - connection.idle_since_s < self._keepalive_s",
                 "now_s - connection.idle_since_s < self._keepalive_s",
             ),
             Patch("PooledTransport.gone", "self._idle.pop(connection, None)"),

@@ -240,7 +240,7 @@ MUTATIONS: Final = (
         (
             Patch(
                 "TrustedClock.now_ms",
-                "self._guard.now_ms(self._clock.now_ms(), self.monotonic_s())",
+                "self._trusted_ms(self._clock.now_ms(), self.monotonic_s())",
                 "self._clock.now_ms()",
             ),
         ),
