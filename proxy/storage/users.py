@@ -99,7 +99,7 @@ class UserStore(UserReader, Protocol):
 def check_name(name: str, what: str) -> None:
     """Raise UserError for what cannot be a name; what: user, group, token."""
     if not _NAME.fullmatch(name):
-        article = "an" if what[0] in "aeiou" else "a"
+        article = "an" if what[0] in "aeio" else "a"  # a user, as it is spoken
         raise UserError(
             f"{name!r} cannot be the name of {article} {what}: 1 to 64 letters, digits, and . _ @ + - only."
         )

@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,7 +63,7 @@ class Round:
         }
 
 
-def config(folder: Path, rules: dict[str, object]) -> Path:
+def config(folder: Path, rules: Mapping[str, object]) -> Path:
     """Write a configuration whose provider nobody reaches, so that nothing else happens."""
     users = {
         f"user{n}": {"token_hash": f"sha256:{n:064x}", "limits": {"cost": ["$5/day", "$50/month"]}}
@@ -139,7 +140,7 @@ async def look(app: App, outcome: Round, until_s: float) -> None:
         await asyncio.sleep(5)
 
 
-async def measure(folder: Path, rules: dict[str, object], seconds: float) -> Round:
+async def measure(folder: Path, rules: Mapping[str, object], seconds: float) -> Round:
     path = config(folder, rules)
     loaded = load_file(path, {})
     app, outcome = App(lambda: loaded), Round(len(rules))

@@ -18,6 +18,7 @@ import time
 from collections.abc import Awaitable
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -30,7 +31,6 @@ from proxy.config.load import LoadedConfig, load_file
 from proxy.core.clock import SystemClock
 from proxy.core.user_token import token_hash
 from proxy.pipeline.admission.limiter import MemoryLimiter
-from proxy.pipeline.admission.reserve import day_text
 from proxy.pipeline.identity.directory import build_directory
 from proxy.pipeline.values.identity import Identity
 from proxy.policy.quota import Amounts, QuotaBook
@@ -101,7 +101,7 @@ class Till:
         return OpenRow(
             id=id_,
             started_ms=now_ms,
-            day=day_text(now_ms, self.limiter.book.zone),
+            day=datetime.fromtimestamp(now_ms // 1000, self.limiter.book.zone).date().isoformat(),
             user=self.identity.user,
             group_name=self.identity.group,
             token_id=self.identity.token_id,

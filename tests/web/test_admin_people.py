@@ -227,7 +227,7 @@ async def test_limits_are_added_changed_and_removed_on_every_scope(stand: Stand)
 
 
 BAD: list[tuple[str, Any, int, str]] = [
-    ("users", {"name": "no blanks"}, 400, "cannot be the name"),
+    ("users", {"name": "no blanks"}, 400, "cannot be the name of a user:"),
     ("users", {"name": "x", "settings": {"expires_at": "2001-01-01T00:00:00Z"}}, 422, "has passed already"),
     ("users", {"name": "x", "token": {"expires_at": "2001-01-01T00:00:00Z"}}, 422, "has passed already"),
     ("users", {"name": "x", "settings": {"colour": "red"}}, 400, "'colour' cannot be set"),
