@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from proxy.cli.settings import config_option, loader
+from proxy.cli.reading_settings import reading_settings
+from proxy.cli.settings import config_option
 
 if TYPE_CHECKING:
     from proxy.storage.reports import Reports
@@ -89,7 +90,7 @@ def _trail(database: Path | None, config_path: Path | None) -> Iterator[tuple[_T
         return
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
 
-    settings = loader(config_path, {})().settings
+    settings = reading_settings(config_path)
     with admin_client(settings, "tollkeeper audit log") as api:
         yield _ApiTrail(api), ZoneInfo(settings.timezone)
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from proxy.cli.reading_settings import reachable_config
 from proxy.cli.settings import config_option, loader
 from proxy.cli.settings_options import GROUP_OPTIONS, names_of, settings_options
 
@@ -49,7 +50,7 @@ def list_(*, as_json: bool, config_path: Path | None) -> None:
     from proxy.cli.limit_table import tightest_cells  # noqa: PLC0415
     from proxy.cli.table import print_table  # noqa: PLC0415
 
-    loaded = loader(config_path, {})()
+    loaded = reachable_config(config_path)
     with admin_client(loaded.settings, "tollkeeper groups list", loaded) as api:
         found = list(api.pages("/groups"))
     if as_json:
@@ -80,7 +81,7 @@ def show(name: str, *, as_json: bool, config_path: Path | None) -> None:
     from proxy.cli.limit_table import print_limits  # noqa: PLC0415
     from proxy.cli.users import setting_text  # noqa: PLC0415
 
-    loaded = loader(config_path, {})()
+    loaded = reachable_config(config_path)
     with admin_client(loaded.settings, f"tollkeeper groups show {name}", loaded) as api:
         group = api.get(resource_path("groups", name))
     if as_json:

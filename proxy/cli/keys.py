@@ -12,6 +12,7 @@ import click
 
 from proxy.cli.limit_option import limit_option, read_limits
 from proxy.cli.master_key import master
+from proxy.cli.reading_settings import reading_settings
 from proxy.cli.secret_input import read_secret
 from proxy.cli.settings import config_option, loader
 
@@ -114,7 +115,7 @@ def list_(provider: str | None, *, as_json: bool, config_path: Path | None) -> N
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
     from proxy.cli.table import print_table  # noqa: PLC0415
 
-    settings = loader(config_path, {})().settings
+    settings = reading_settings(config_path)
     with admin_client(settings, "tollkeeper keys list") as api:
         found = list(api.pages("/keys", {"provider": provider}))
     if as_json:
@@ -153,7 +154,7 @@ def show(provider: str, name: str | None, *, as_json: bool, config_path: Path | 
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
     from proxy.cli.moments import shown  # noqa: PLC0415
 
-    settings = loader(config_path, {})().settings
+    settings = reading_settings(config_path)
     with admin_client(settings, "tollkeeper keys show") as api:
         found = _find(api, provider, name)
     if as_json:
@@ -309,7 +310,7 @@ def remove(provider: str, name: str | None, config_path: Path | None) -> None:
 def _switch(provider: str, name: str | None, config_path: Path | None, *, disabled: bool) -> None:
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
 
-    settings = loader(config_path, {})().settings
+    settings = reading_settings(config_path)
     with admin_client(settings, f"tollkeeper keys {'disable' if disabled else 'enable'}") as api:
         found = api.patch(_path(_find(api, provider, name)), {"disabled": disabled})
     click.echo(f"Key {found['name']} of {found['provider']} is {'disabled' if disabled else 'enabled'}.", err=True)

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from proxy.cli.limit_option import split_limit
+from proxy.cli.reading_settings import reachable_config
 from proxy.cli.settings import config_option, loader
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def list_(whom: Whom | None, *, as_json: bool, config_path: Path | None) -> None
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
     from proxy.cli.limit_table import print_limits  # noqa: PLC0415
 
-    loaded = loader(config_path, {})()
+    loaded = reachable_config(config_path)
     with admin_client(loaded.settings, "tollkeeper limits list", loaded) as api:
         found = list(api.pages("/limits", {} if whom is None else {"scope": whom[0], "name": whom[1]}))
     if as_json:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from proxy.cli.reading_settings import reading_settings
 from proxy.cli.settings import config_option, loader
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -70,7 +71,7 @@ def list_(*, as_json: bool, config_path: Path | None) -> None:
     from proxy.cli.table import print_table  # noqa: PLC0415
     from proxy.core.clock import SystemClock  # noqa: PLC0415
 
-    settings = loader(config_path, {})().settings
+    settings = reading_settings(config_path)
     with admin_client(settings, "tollkeeper operators list") as api:
         found = list(api.pages("/operators"))
     if as_json:
@@ -121,7 +122,7 @@ def set_(
 
     if (expires is not None and no_expiry) or (disable and enable):
         raise click.UsageError("Give --expires or --no-expiry, and --disable or --enable.")
-    settings = loader(config_path, {})().settings
+    settings = reading_settings(config_path)
     changes: dict[str, Any] = {}
     if role is not None:
         changes["role"] = role

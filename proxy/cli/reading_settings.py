@@ -1,4 +1,4 @@
-"""The settings of a command that only asks: a mistake in the file does not keep it from the proxy that runs on."""
+"""The settings of a command that asks or stops: a mistake in the file keeps it not from the proxy that runs on."""
 
 import os
 import re
@@ -13,6 +13,7 @@ from proxy.cli.settings import loader
 from proxy.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from proxy.config.load import LoadedConfig
     from proxy.config.schema import Settings
 
 _SETTING = r"^{}[ \t]*:[ \t]*[\"']?([^\"'#\n]+)"  # of a file that may be no YAML
@@ -23,15 +24,22 @@ def reading_settings(config_path: Path | None) -> "Settings":
 
     Raises ConfigError where no proxy runs that could answer.
     """
+    return reachable_config(config_path).settings
+
+
+def reachable_config(config_path: Path | None) -> "LoadedConfig":
+    """Return the configuration, as reading_settings does."""
+    from proxy.config.load import LoadedConfig  # noqa: PLC0415 - keeps --help quick
+
     try:
-        return loader(config_path, {})().settings
+        return loader(config_path, {})()
     except ConfigError as error:
         settings = None if sys.platform == "win32" else _of_running_proxy(config_path)
         if settings is None:
             raise
         click.echo(f"tollkeeper: {error}", err=True)
         click.echo("The running proxy goes on with the configuration before that, and answers.", err=True)
-        return settings
+        return LoadedConfig(settings, None, (), "")
 
 
 def _of_running_proxy(config_path: Path | None) -> "Settings | None":

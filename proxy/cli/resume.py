@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from proxy.cli.settings import config_option, loader
+from proxy.cli.reading_settings import reading_settings
+from proxy.cli.settings import config_option
 from proxy.cli.stop_selector import Selector, selector_of, selector_options
 
 
@@ -23,7 +24,7 @@ def resume(stop_id: str | None, config_path: Path | None, **named: Any) -> None:
     wanted = selector_of(named)
     if (wanted is None) is (stop_id is None):
         raise click.UsageError("Say what may go on: the ID of a stop, or one of the options. See: tollkeeper stops")
-    settings = loader(config_path, {})().settings
+    settings = reading_settings(config_path)
     with admin_client(settings, "tollkeeper resume") as api:
         if wanted is not None:
             filters = {"kind": wanted.kind, "subject": wanted.subject or None}

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from proxy.cli.settings import config_option, loader
+from proxy.cli.reading_settings import reading_settings
+from proxy.cli.settings import config_option
 from proxy.cli.stop_selector import Selector, selector_of, selector_options
 from proxy.core.errors import LedgerError
 
@@ -48,7 +49,7 @@ def stop(
         return
     if wanted is None:
         raise click.UsageError("Say what to stop: --user, --group, --token, --preset, --model, --provider or --all.")
-    settings = loader(config_path, {})().settings
+    settings = reading_settings(config_path)
     fields = {"kind": wanted.kind, "subject": wanted.subject, "reason": reason, "cut": cut}
     with admin_client(settings, "tollkeeper stop") as api:
         made = api.post("/stops", {**fields, "ends_at": _moment(ZoneInfo(settings.timezone), for_)})

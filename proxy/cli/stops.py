@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from proxy.cli.settings import config_option, loader
+from proxy.cli.reading_settings import reading_settings
+from proxy.cli.settings import config_option
 
 
 @click.command()
@@ -25,7 +26,7 @@ def show_stops(config_path: Path | None, *, as_json: bool) -> None:
     from proxy.cli.stop_selector import Selector  # noqa: PLC0415
     from proxy.cli.table import print_table  # noqa: PLC0415
 
-    settings = loader(config_path, {})().settings
+    settings = reading_settings(config_path)
     with admin_client(settings, "tollkeeper stops") as api:
         found = list(api.pages("/stops"))
     if as_json:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from proxy.cli.reading_settings import reachable_config
 from proxy.cli.settings import config_option, loader
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -62,7 +63,7 @@ def list_(user: str | None, *, as_json: bool, config_path: Path | None) -> None:
     from proxy.cli.users import older_names  # noqa: PLC0415
     from proxy.core.clock import SystemClock  # noqa: PLC0415
 
-    loaded = loader(config_path, {})()
+    loaded = reachable_config(config_path)
     settings = loaded.settings
     with admin_client(settings, "tollkeeper tokens list", loaded) as api:
         found = [older_names(token) for token in api.pages("/tokens", {"user": user})]
@@ -187,6 +188,6 @@ def remove(id_: str, config_path: Path | None) -> None:
 def _change(config_path: Path | None, id_: str, changes: dict[str, Any]) -> None:
     from proxy.cli.admin_client import admin_client, resource_path  # noqa: PLC0415 - keeps --help quick
 
-    loaded = loader(config_path, {})()
+    loaded = reachable_config(config_path)
     with admin_client(loaded.settings, f"tollkeeper tokens set {id_}", loaded) as api:
         api.patch(resource_path("tokens", id_), changes)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from proxy.cli.reading_settings import reachable_config
 from proxy.cli.settings import config_option, loader
 from proxy.cli.settings_options import USER_OPTIONS, names_of, settings_options
 
@@ -126,7 +127,7 @@ def list_(group: str | None, *, as_json: bool, config_path: Path | None) -> None
     from proxy.cli.limit_table import tightest_cells  # noqa: PLC0415
     from proxy.cli.table import print_table  # noqa: PLC0415
 
-    loaded = loader(config_path, {})()
+    loaded = reachable_config(config_path)
     with admin_client(loaded.settings, "tollkeeper users list", loaded) as api:
         found = [older_names(user) for user in api.pages("/users", {"group": group})]
     if as_json:
@@ -165,7 +166,7 @@ def show(name: str, *, as_json: bool, config_path: Path | None) -> None:
     from proxy.cli.limit_table import print_limits  # noqa: PLC0415
     from proxy.cli.moments import shown  # noqa: PLC0415
 
-    loaded = loader(config_path, {})()
+    loaded = reachable_config(config_path)
     with admin_client(loaded.settings, f"tollkeeper users show {name}", loaded) as api:
         user = older_names(api.get(resource_path("users", name)))
         tokens = [older_names(token) for token in api.pages("/tokens", {"user": name})]
@@ -278,7 +279,7 @@ def enable(name: str, config_path: Path | None) -> None:
 def _switch(config_path: Path | None, name: str, *, disabled: bool) -> None:
     from proxy.cli.admin_client import admin_client, resource_path  # noqa: PLC0415 - keeps --help quick
 
-    loaded, word = loader(config_path, {})(), "disable" if disabled else "enable"
+    loaded, word = reachable_config(config_path), "disable" if disabled else "enable"
     with admin_client(loaded.settings, f"tollkeeper users {word} {name}", loaded) as api:
         api.patch(resource_path("users", name), {"disabled": disabled})
     click.echo(f"User {name} is {word}d.", err=True)

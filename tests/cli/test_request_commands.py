@@ -277,7 +277,23 @@ async def test_tail_shows_each_request_as_it_ends(day: Day) -> None:
         process.communicate()
 
 
-async def test_a_broken_file_keeps_nobody_from_looking(day: Day) -> None:
+_IN_AN_EMERGENCY = (
+    ("stop", "--user", "bo", "--for", "2h", "--reason", "Her laptop was stolen"),
+    ("stops",),
+    ("resume", "--user", "bo"),
+    ("users", "list"),
+    ("users", "disable", "bo"),
+    ("users", "enable", "bo"),
+    ("tokens", "list"),
+    ("groups", "list"),
+    ("limits", "list"),
+    ("keys", "list"),
+    ("operators", "list"),
+    ("audit", "log", "--verify"),
+)
+
+
+async def test_a_broken_file_keeps_nobody_from_looking_or_stopping(day: Day) -> None:
     config = day.proxy.folder / "config.yaml"
     whole = config.read_text()
     try:
@@ -287,6 +303,9 @@ async def test_a_broken_file_keeps_nobody_from_looking(day: Day) -> None:
             assert (ran.exit_code, "goes on with the configuration before" in ran.stderr) == (0, True), ran.output
             assert "Refused in the last hour" in ran.stdout
             assert (await day.invoke("why", day.ids["over"])).exit_code == 0
+            for arguments in _IN_AN_EMERGENCY:
+                ran = await day.invoke(*arguments)
+                assert ran.exit_code == 0, (arguments, ran.output)
     finally:
         config.write_text(whole)
     config = day.proxy.folder / "another.yaml"
