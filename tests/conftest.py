@@ -1,5 +1,6 @@
 """Fixtures for every test: a whole installation, in the test's loop or as a process (tests/support/ has the parts)."""
 
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from tests.support.stand import simulator as run_simulator
 from tests.support.stand import stand as run_stand
 
 __all__ = ["pytest_collection_modifyitems"]  # leaves out what a sampled run does not take
+
+
+def pytest_collection_finish() -> None:
+    """Keep the modules and items out of the collections to come: they live as long as the process."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Assembly: opens every part in order and closes them in reverse; the only file that knows them all."""
 
 import asyncio
-import gc
 import logging
 import os
 import sys
@@ -73,7 +72,6 @@ class LogSink(LineSink, Protocol):
         ...
 
 
-_GC_THRESHOLD = 50_000  # objects of the start are frozen; those of a request are freed by reference counting
 _LATELY_MS = 3_600_000  # how far back attempts show how a target performs
 _CUT_WAIT_S = 5.0  # after the drain: time for aborted requests to reach the ledger
 
@@ -230,9 +228,6 @@ class App:
         self._runner.start("retention", retention.run)
         self._runner.start("keep_refusals", self.refusals.run)
         self._stack.push_async_callback(self._runner.close)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(_GC_THRESHOLD)
 
     def _vital(self) -> Mapping[str, Callable[[], bool]]:
         """Return the parts without which no promise holds."""

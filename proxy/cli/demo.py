@@ -132,6 +132,7 @@ users:
 
 async def _run(folder: Path, url: str, keys: Keys, *, check: bool) -> int:
     from proxy.app import App  # noqa: PLC0415 - as above
+    from proxy.app.collector import tune_collector  # noqa: PLC0415
     from proxy.cli.logs import set_up_logs  # noqa: PLC0415
     from proxy.config.load import LoadedConfig, load_file  # noqa: PLC0415
 
@@ -147,6 +148,7 @@ async def _run(folder: Path, url: str, keys: Keys, *, check: bool) -> int:
     except PortError as error:
         raise PortError(str(error).replace("tollkeeper serve", "tollkeeper demo")) from None
     try:
+        tune_collector()
         base_url = f"http://127.0.0.1:{app.port}/v1"
         write_private(folder / "demo.env", _env(base_url, url, keys))
         write_private(folder / "guest.env", f"OPENAI_BASE_URL={base_url}\nOPENAI_API_KEY={keys.guest_token}\n")

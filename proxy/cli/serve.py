@@ -11,6 +11,7 @@ import click
 
 from proxy import __version__
 from proxy.app import App
+from proxy.app.collector import tune_collector
 from proxy.cli.control_client import actor
 from proxy.cli.logs import Output, set_up_logs
 from proxy.cli.settings import config_option, loader
@@ -57,6 +58,7 @@ async def _serve(load: Callable[[], LoadedConfig], loaded: LoadedConfig, output:
     cut = asyncio.Event()
     app = App(load, output)
     await app.start(loaded)
+    tune_collector()
     _on_signals(app, stop, cut)
     if loaded.path is None and len(app.live.current.directory) == 0:
         await _first_token(app)

@@ -4,7 +4,6 @@ Wall time stands still until the test moves it, so that no window ends in the mi
 by which everything waits, is the true one.
 """
 
-import gc
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -85,7 +84,6 @@ class Place:
         self.guarded = False  # the proxy keeps the guard over its clock, which does not believe in leaps
         self.app: App
         self.clients: list[Client] = []  # closed at the end, also where a test fails in the middle
-        self._gc_threshold = gc.get_threshold()
         self._path = self._write()
 
     def _write(self) -> Path:
@@ -110,8 +108,6 @@ class Place:
 
     async def stop(self) -> None:
         await self.app.close()
-        gc.unfreeze()  # what a proxy of its own process sets for itself
-        gc.set_threshold(*self._gc_threshold)
 
     async def restart(self, **more: Any) -> None:
         await self.stop()

@@ -1,7 +1,6 @@
 """A whole installation in the test's own event loop: simulator, proxy and ledger over real sockets and files."""
 
 import asyncio
-import gc
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -135,20 +134,17 @@ async def stand(folder: Path, more: Mapping[str, Any] | None = None, **parts: An
 
 @asynccontextmanager
 async def app_in_loop(path: Path, environ: Mapping[str, str] | None = None, **parts: Any) -> AsyncIterator[App]:
-    """Run a proxy in this loop. The collector's settings, which a proxy of its own process makes, are put back."""
+    """Run a proxy in this loop."""
 
     def load() -> Any:
         return load_file(path, environ or {})
 
-    threshold = gc.get_threshold()
     app = App(load, **parts)
     try:
         await app.start(load())
         yield app
     finally:
         await app.close()
-        gc.unfreeze()
-        gc.set_threshold(*threshold)
 
 
 async def models_known(app: App) -> None:
