@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from proxy.app.rebuild import past_of
@@ -36,9 +36,19 @@ from proxy.providers.key import Key
 from proxy.providers.kinds import Dialects
 from proxy.providers.provider import ProviderRow
 from proxy.storage.labels import labels_of
-from proxy.storage.reports import LimitPart
+from proxy.storage.reports import DirectoryRows, LimitPart, Reports
 
 log = logging.getLogger("tollkeeper.keys")
+
+
+class _People(NamedTuple):
+    """What a snapshot knows of users, and what grows with their number."""
+
+    rows: DirectoryRows
+    overlay: Overlay
+    directory: Directory
+    limit_parts: tuple[LimitPart, ...]  # of the spending: those that have limits
+    missing_limits: tuple[MissingLimit, ...]
 
 
 class SnapshotBuilder:
@@ -59,29 +69,26 @@ class SnapshotBuilder:
 
     async def build(self, settings: Settings) -> Snapshot:
         """Return a whole snapshot of the file's settings and what the database lays over them; raises ConfigError."""
-        rows = await asyncio.to_thread(self._reports.directory)
-        overlay = lay_over(settings, rows.settings)
+        people = await asyncio.to_thread(_read_people, self._reports, settings)
+        rows, overlay = people.rows, people.overlay
         settings = overlay.settings
-        directory = build_directory(settings, rows.users, rows.tokens, rows.hashes, OwnKeys(settings, rows.keys))
         providers = build_providers(settings, self._providers, self._dialects)
         is_built = False
         try:
             operators = operators_by_hash(rows.operators, rows.operator_hashes)
             snapshot = self._snapshot_of(
-                overlay, directory, providers, operators
+                overlay, people.directory, providers, operators
             )  # the last step that may refuse the settings
             pasts = await self._pasts_of_keys(providers.values(), snapshot.zone)
-            end_users = [stored_user(row).limits for row in rows.users if row["made_by"] is not None]
-            parts = limit_parts(settings, end_users)
-            await self._open_parts(parts, snapshot.zone)
+            await self._open_parts(people.limit_parts, snapshot.zone)
             await self._ledger.set_labels(labels_of(settings), self._clock.now_ms())
             is_built = True
         finally:
             if not is_built:  # close the connections of rows that never were in force
                 await close_all(row for row in providers.values() if not is_kept(row, self._providers))
         self._tell_unopened(rows.keys)
-        self._pasts, self.limit_parts = pasts, parts
-        self.missing_limits = find_missing_limits(overlay, rows.users, rows.tokens)
+        self._pasts, self.limit_parts = pasts, people.limit_parts
+        self.missing_limits = people.missing_limits
         return snapshot
 
     def _tell_unopened(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -161,6 +168,24 @@ class SnapshotBuilder:
                 await limiter.follow_models(part.models, partial(read_past, part))
             else:
                 await limiter.follow(part.use_case, partial(read_past, part), part.models)
+
+
+def _read_people(reports: Reports, settings: Settings) -> _People:
+    """Return what the database holds, and what grows with the number of users; raises ConfigError.
+
+    It takes a thread of its own: with thousands of users it is long enough for requests to feel it.
+    """
+    rows = reports.directory()
+    overlay = lay_over(settings, rows.settings)
+    settings = overlay.settings
+    end_users = [stored_user(row).limits for row in rows.users if row["made_by"] is not None]
+    return _People(
+        rows,
+        overlay,
+        build_directory(settings, rows.users, rows.tokens, rows.hashes, OwnKeys(settings, rows.keys)),
+        limit_parts(settings, end_users),
+        find_missing_limits(overlay, rows.users, rows.tokens),
+    )
 
 
 def _limited_keys(rows: Iterable[ProviderRow]) -> list[tuple[str, Key]]:

@@ -24,6 +24,8 @@ _REFUSED_V4: Final = tuple(
 )
 _REFUSED_V6: Final = tuple(ipaddress.IPv6Network(net) for net in ("fec0::/10", "ff00::/8", "64:ff9b:1::/48"))
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_TRANSLATED: Final = ipaddress.IPv6Network("::ffff:0:0:0/96")
+"""RFC 2765; not the mapped ones, ::ffff:0:0/96."""
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 
 
@@ -53,7 +55,7 @@ def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
         return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
-    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
+    if address in _NAT64 or address in _TRANSLATED or (address in _COMPATIBLE and int(address) > 1):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return None
 

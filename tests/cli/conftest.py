@@ -59,6 +59,7 @@ def write_file(folder: Path, provider_url: str, anna: str = "") -> None:
         f"""
 providers: {{openrouter: {{base_url: "{provider_url}/api/v1", api_key: sk-or-v1-canary-key}}}}
 groups: {{family: {{}}}}
+presets: {{texts: [openai/gpt-4o-mini]}}
 users: {{anna: {{token_hash: "sha256:{"0f" * 32}", group: family{anna and ", "}{anna}}}}}
 """
     )

@@ -96,7 +96,7 @@ def test_every_setting_is_set_and_removed(commands: Commands) -> None:
         ("max_tokens", ("--max-tokens", "7"), 7),
         ("models", ("--models", "a/*,b", "--models", "c"), ["a/*", "b", "c"]),
         ("default_model", ("--default-model", "m"), "m"),
-        ("default_preset", ("--default-preset", "p", "--no-default-model"), "p"),
+        ("default_preset", ("--default-preset", "texts", "--no-default-model"), "texts"),
         ("parameters", ("--parameter", "temperature=0", "--parameter", "user=x"), {"temperature": 0, "user": "x"}),
         ("fallback", ("--fallback", "off"), False),
         ("cheapest", ("--cheapest", "on"), True),

@@ -1,6 +1,7 @@
 """Users, groups and limits at run time, as resources of the operator's API: what is set holds at the next request."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,12 @@ BAD: list[tuple[str, Any, int, str]] = [
     ),
     ("users", {"name": "x", "settings": {"max_tokens": 0}}, 400, "settings.max_tokens: must be at least 1"),
     ("users", {"name": "x", "settings": {"limits": {"cost": "$0.0000000000001/day"}}}, 400, "twelve decimals"),
+    ("users", {"name": "x", "settings": {"default_preset": "text"}}, 422, 'Did you mean "texts"?'),
+    ("users", {"name": "x", "settings": {"use_cases": {"sms": "nowhere"}}}, 422, 'no preset "nowhere"'),
+    ("groups", {"name": "x", "settings": {"use_cases": {"sms": "nowhere"}}}, 422, "settings.use_cases.sms"),
+    ("users", {"name": "x", "settings": {"parameters": {"seed": 10**30}}}, 400, "at most 64 bits"),
+    ("users", {"name": "x", "settings": {"parameters": {"stop": [{"at": -(2**64)}]}}}, 400, "at most 64 bits"),
+    ("users", {"name": "x", "settings": {"parameters": {"top_p": math.inf}}}, 400, "numbers that JSON can carry"),
     ("groups", {"name": "family"}, 400, "exists already"),
     ("groups", {"name": "x", "settings": {"parent": "famly"}}, 404, 'Did you mean "family"?'),
     ("limits", {"scope": "user", "name": "nobody", "kind": "cost", "limit": "$5"}, 404, "no user 'nobody'"),

@@ -113,6 +113,7 @@ def _check(people: People, name: str, settings: Mapping[str, Any]) -> None:
     checked_group(name, {}, without_none(settings))
     people.check_open(people.overlay.file.groups.get(name), settings, ("groups", name))
     people.check_parent(name, settings.get("parent"))
+    people.check_presets(settings)
     if settings.get("limits"):
         people.check_terms(Limits.model_validate(settings["limits"]).all)
 
@@ -126,7 +127,7 @@ async def _remove(request: AdminRequest) -> AdminAnswer:
         (await read_people(request)).refuse_decided(("groups", name))
     whom = [*found["members"], *(f"group {child}" for child in found["children"])]
     if whom and not is_configured and not query.force:
-        text = f"Group {name!r} has {', '.join(whom)}: without it its limits hold for none of them. Send force=true."
+        text = f"Group {name!r} has {', '.join(whom)}: its limits would hold for none of them. Send force=true (--yes)."
         raise CallerError(409, "group_in_use", text, param="force")
     await request.change("groups.remove", {"name": name, "is_configured": is_configured})
     return AdminAnswer(found)

@@ -128,6 +128,18 @@ class People:
         for path, text in limit_mistakes({"presets": presets, "limits": as_settings(limits)}):
             raise CallerError(422, "invalid_field", f"{written(path)}: {text}", param=written(path))
 
+    def check_presets(self, settings: Mapping[str, Any]) -> None:
+        """Raise CallerError where a default or a use case names a preset that does not exist."""
+        presets = self.overlay.settings.presets
+        named: list[tuple[SettingPath, Any]] = [(("settings", "default_preset"), settings.get("default_preset"))]
+        named += [(("settings", "use_cases", name), one) for name, one in (settings.get("use_cases") or {}).items()]
+        for path, preset in named:
+            if preset is not None and preset not in presets:
+                hint = nearest(preset, presets)
+                advice = f'Did you mean "{hint}"?' if hint else "Add it under presets: of the configuration."
+                text = f'{written(path)}: there is no preset "{preset}". {advice}'
+                raise CallerError(422, "invalid_field", text, param=written(path))
+
     def check_group(self, name: str) -> None:
         """Raise MissingError where there is no such group."""
         if name not in self.overlay.settings.groups:

@@ -174,6 +174,7 @@ def _check_open(people: People, name: str, changes: Mapping[str, Any], now_ms: i
     own = people.overlay.file.users.get(name)
     given = {"group": changes["group"]} if "group" in changes else {}
     people.check_open(own, {**given, **settings}, ("users", name))
+    people.check_presets(settings)
     if settings.get("limits"):
         people.check_terms(Limits.model_validate(settings["limits"]).all)
     if own is not None and own.disabled and changes.get("disabled") is False:
