@@ -428,6 +428,8 @@ class UnfinishedRequest(NamedTuple):
     @property
     def answer(self) -> ModelAnswer:
         """Return what may be paid for: the target of each attempt, and what is known to have answered the last."""
+        if not self.attempts:
+            return NOT_KNOWN
         last = self.attempts[-1]
         model = self.model or last.served_model or last.model
         return ModelAnswer(last.provider, model, joined(f"{one.provider}/{one.model}" for one in self.attempts))

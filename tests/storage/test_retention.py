@@ -263,8 +263,8 @@ def test_every_limit_that_holds_for_anybody(tmp_path: Path) -> None:
         },
     )
     rows = [
-        {"name": "bob", "group": None, "settings": {"limits": {"cost": "$7"}}, "made_by": None},
-        {"name": "anna", "group": None, "settings": {"limits": {"cost": "$999"}}, "made_by": None},
+        {"name": "bob", "group": None, "settings": {"limits": {"cost": "$7"}}, "disabled": False, "made_by": None},
+        {"name": "anna", "group": None, "settings": {"limits": {"cost": "$999"}}, "disabled": False, "made_by": None},
     ]
     found = {
         (quota.scope, quota.kind, quota.window, quota.amount)
