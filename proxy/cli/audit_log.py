@@ -165,7 +165,8 @@ def _verify(trail: _Trail, noted: str | None, *, as_head: bool, as_json: bool) -
     if found["fault_count"] > len(found["faults"]):
         click.echo(f"... and {found['fault_count'] - len(found['faults'])} more", err=as_json or as_head)
     if not (as_json or as_head):
-        whole = "the chain is whole." if found["is_whole"] else f"{found['fault_count']} faults."
+        faults = "1 fault." if found["fault_count"] == 1 else f"{found['fault_count']} faults."
+        whole = "the chain is whole." if found["is_whole"] else faults
         click.echo(f"{found['entries']} entries: {whole}")
     sys.exit(0 if found["is_whole"] else 1)
 

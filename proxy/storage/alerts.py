@@ -167,7 +167,7 @@ def check_rule(settings: Mapping[str, Any]) -> AlertRule:
     try:
         check_alert_rule(settings)
     except SettingsError as error:
-        raise UserError(str(error)) from None
+        raise UserError(str(error), error.field or None) from None
     rule: AlertRule = AlertRule.model_validate(settings)
     return rule
 
@@ -177,7 +177,7 @@ def check_destination(settings: Mapping[str, Any]) -> AlertDestination:
     try:
         check_alert_destination(settings)
     except SettingsError as error:
-        raise UserError(str(error)) from None
+        raise UserError(str(error), error.field or None) from None
     destination: AlertDestination = AlertDestination.model_validate(settings)
     return destination
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from proxy.storage.audit import Actor
 from proxy.storage.stored_settings import SettingsError, check_group_settings, patched
-from proxy.storage.users import MissingError, UserError, check_name
+from proxy.storage.users import MissingError, UserError, check_name, in_settings
 
 
 class GroupReader(Protocol):
@@ -45,7 +45,7 @@ def checked_group(name: str, settings: Mapping[str, Any], patch: Mapping[str, An
     try:
         check_group_settings(found)
     except SettingsError as error:
-        raise UserError(f"settings.{error}") from None
+        raise in_settings(error) from None
     return found
 
 

@@ -80,7 +80,7 @@ def checked_settings(row: Row, patch: Mapping[str, Any]) -> dict[str, Any]:
     try:
         check_key_settings(found)
     except SettingsError as error:
-        raise UserError(str(error)) from None
+        raise UserError(str(error), error.field or None) from None
     return found
 
 

@@ -18,7 +18,11 @@ TOKEN_FIELDS = ("disabled", "expires_ms", "trusted")
 
 
 class UserError(TollkeeperError):
-    """A change that cannot be made; the text says why and what to do."""
+    """A change that cannot be made; the text says why and what to do. param: the path of the field at fault."""
+
+    def __init__(self, text: str, param: str | None = None) -> None:
+        super().__init__(text)
+        self.param = param
 
 
 class TooManyUsersError(UserError):
@@ -110,7 +114,12 @@ def check_settings(value: Any) -> None:
     try:
         check_user_settings(value)
     except SettingsError as error:
-        raise UserError(f"settings.{error}") from None
+        raise in_settings(error) from None
+
+
+def in_settings(error: SettingsError) -> UserError:
+    """Return the error of a user's or a group's settings, which are a field of what was asked."""
+    return UserError(f"settings.{error}", f"settings.{error.field}" if error.field else "settings")
 
 
 def check_user_changes(changes: Mapping[str, Any]) -> None:

@@ -48,7 +48,15 @@ async def test_a_user_is_made_read_changed_and_removed(stand: Stand) -> None:
         ("POST", "", {"name": "x", "nmae": "y"}, 422, "invalid_field", "nmae"),
         ("POST", "", {"name": "x", "settings": []}, 422, "invalid_field", "settings"),
         ("POST", "", b"[]", 400, "invalid_json", None),
-        ("POST", "", {"name": "x", "settings": {"limits": {"cost": "x"}}}, 400, "invalid_change", None),
+        (
+            "POST",
+            "",
+            {"name": "x", "settings": {"limits": {"cost": "x"}}},
+            400,
+            "invalid_change",
+            "settings.limits.cost[0]",
+        ),
+        ("POST", "", {"name": "x", "settings": {"colour": 1}}, 400, "invalid_change", "settings.colour"),
         ("GET", "?limit=0", None, 400, "invalid_query", "limit"),
         ("GET", "?limit=1&limit=2", None, 400, "invalid_query", "limit"),
         ("GET", "?cursor=%F0", None, 400, "invalid_query", None),
@@ -67,6 +75,11 @@ async def test_what_is_wrong_is_named(
     answer = await ask(stand, method, USERS + path, body)
     error = answer.json()["error"]
     assert (answer.status, error["code"], error["param"]) == (status, code, param)
+
+
+async def test_a_path_that_is_not_there_is_quoted_as_it_came(stand: Stand) -> None:
+    answer = await ask(stand, "GET", "/admin/v1/models/openai/gpt-4.1?limit=1")
+    assert answer.json()["error"]["message"].startswith("There is no /admin/v1/models/openai/gpt-4.1. ")
 
 
 async def test_pages_hold_each_entry_once(stand: Stand) -> None:

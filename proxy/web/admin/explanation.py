@@ -205,7 +205,8 @@ def _tokens(entry: RequestEntry) -> str:
         return ", with its tokens not counted"
     cached = f" ({entry.cached_tokens:,} of them cached)" if entry.cached_tokens else ""
     thought = f" ({entry.reasoning_tokens:,} of them reasoning)" if entry.reasoning_tokens else ""
-    return f" for {entry.input_tokens:,} tokens in{cached} and {entry.output_tokens:,} out{thought}"
+    asked = "1 token" if entry.input_tokens == 1 else f"{entry.input_tokens:,} tokens"
+    return f" for {asked} in{cached} and {entry.output_tokens:,} out{thought}"
 
 
 def _doubts(entry: RequestEntry) -> Iterable[str]:

@@ -43,7 +43,7 @@ async def admin(context: RequestContext, deps: Deps, operator: Operator, method:
         return document(context, TABLE)
     reply = await run_route(context, deps, operator, TABLE, method, path)
     if reply is None:
-        raise CallerError(404, "unknown_url", f"There is no {PREFIX}{name.replace('.', '/')[:60]}. {_listed()}")
+        raise CallerError(404, "unknown_url", f"There is no {PREFIX}{path.partition('?')[0][:60]}. {_listed()}")
     return reply
 
 
@@ -73,7 +73,7 @@ async def _call(context: RequestContext, deps: Deps, operator: Operator, name: s
     except MissingError as error:
         raise CallerError(404, "not_found", str(error)) from None
     except UserError as error:
-        raise CallerError(400, "invalid_change", str(error)) from None
+        raise CallerError(400, "invalid_change", str(error), param=error.param) from None
     except LedgerUnavailableError as error:
         raise unwritten(str(error)) from None
     return json_reply(context, {"data": data})

@@ -81,7 +81,7 @@ async def handled(request: AdminRequest, route: AdminRoute) -> AdminAnswer:
     except MissingError as error:
         raise CallerError(404, "not_found", str(error)) from None
     except UserError as error:
-        raise CallerError(400, "invalid_change", str(error)) from None
+        raise CallerError(400, "invalid_change", str(error), param=error.param) from None
     except LedgerUnavailableError as error:
         raise unwritten(str(error)) from None
     except LedgerError as error:
