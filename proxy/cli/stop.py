@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -53,7 +54,22 @@ def stop(
     fields = {"kind": wanted.kind, "subject": wanted.subject, "reason": reason, "cut": cut}
     with admin_client(settings, "tollkeeper stop") as api:
         made = api.post("/stops", {**fields, "ends_at": _moment(ZoneInfo(settings.timezone), for_)})
+        listed = api.pages("/models") if wanted.kind == "model" else ()
+        note = _unlisted(wanted.subject, [model["figures"] for model in listed if model["figures"]])
+    click.echo(note, err=True, nl=bool(note))
     _report(wanted, made, as_json=as_json)
+
+
+def _unlisted(pattern: str, listed: Sequence[Mapping[str, Any]]) -> str:
+    """Return a note on a pattern that no listed model has: any will do, but who is in a hurry mistypes."""
+    from proxy.policy.nearest import nearest  # noqa: PLC0415 - keeps --help quick
+    from proxy.policy.stop import is_model  # noqa: PLC0415
+
+    if not listed or any(is_model(pattern, model["provider"], model["model"]) for model in listed):
+        return ""
+    close = nearest(pattern, {name for model in listed for name in (model["model"], model["name"])})
+    meant = f'Did you mean "{close}"?' if close else "See: tollkeeper models list"
+    return f'Note: no listed model has the name "{pattern}". {meant}'
 
 
 def _moment(zone: ZoneInfo, text: str | None) -> str | None:

@@ -68,13 +68,13 @@ def stop_of_target(stops: Iterable[Stop], provider: str, model: str) -> Stop | N
     """Return the first stop that concerns a model at a provider."""
     for stop in stops:
         if (stop.kind == "provider" and stop.subject == provider) or (
-            stop.kind == "model" and _is_model(stop.subject, provider, model)
+            stop.kind == "model" and is_model(stop.subject, provider, model)
         ):
             return stop
     return None
 
 
-def _is_model(pattern: str, provider: str, model: str) -> bool:
+def is_model(pattern: str, provider: str, model: str) -> bool:
     """Return whether a pattern means a model, however it is named: with its provider, or as a variant of it."""
     names = {model, f"{provider}/{model}"}
     for suffix in _SUFFIXES:

@@ -375,3 +375,20 @@ async def test_status_tells_trouble_first_hand(day: Day, monkeypatch: pytest.Mon
         f" {at} (rate limited); key spare refused; list of models: status 500; 2 running, 1 waiting"
     )
     assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("pattern", "note"),
+    [
+        ("openai/gpt-4o-mni", 'no listed model has the name "openai/gpt-4o-mni". Did you mean "openai/gpt-4o-mini"?'),
+        ("qqqq", 'no listed model has the name "qqqq". See: tollkeeper models list'),
+        ("openai/*", ""),
+        ("openrouter/openai/gpt-4o-mini", ""),
+    ],
+)
+async def test_a_stop_says_that_no_listed_model_has_its_name(day: Day, pattern: str, note: str) -> None:
+    ran = await day.invoke("stop", "--model", pattern)
+    try:
+        assert (ran.exit_code, ran.stderr.startswith(f"Note: {note}\n" if note else "Stopped: ")) == (0, True)
+    finally:
+        assert (await day.invoke("resume", "--model", pattern)).exit_code == 0
