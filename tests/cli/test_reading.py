@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -22,21 +23,31 @@ import pytest
 
 from proxy.storage.export import COLUMNS
 from tests.cli.command_line import ROOT, CommandLine
+from tests.cli.conftest import write_file
 from tests.storage.made_rows import fill, ledger
 
 COUNT = 6000
 
 
-@pytest.fixture
-def filled(configured: CommandLine) -> CommandLine:
-    """Give a command line whose ledger holds made rows and whose reports are in two currencies."""
-    config = configured.folder / "config.yaml"
-    config.write_text(config.read_text() + "currency: {code: SEK, usd_rate: 10.5}\ntimezone: Asia/Kolkata\n")
-    path = configured.folder / "tollkeeper.db"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a ledger of made rows that every test has a copy of."""
+    path = tmp_path_factory.mktemp("made") / "tollkeeper.db"
     path.touch(mode=0o600)
     with ledger(path, zone="Asia/Kolkata", currency="SEK", rate="10.5") as connection:
         fill(connection, COUNT)
-    return configured
+    assert [one.name for one in path.parent.iterdir()] == [path.name]  # all of it is in the one file
+    return path
+
+
+@pytest.fixture
+def filled(cli: CommandLine, made: Path) -> CommandLine:
+    """Return a command line whose ledger holds made rows and whose reports are in two currencies; no provider."""
+    write_file(cli.folder, "http://127.0.0.1:9")
+    config = cli.folder / "config.yaml"
+    config.write_text(config.read_text() + "currency: {code: SEK, usd_rate: 10.5}\ntimezone: Asia/Kolkata\n")
+    shutil.copy(made, cli.folder / made.name)
+    return cli
 
 
 def of_ledger(cli: CommandLine, query: str) -> Any:
