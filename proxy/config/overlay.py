@@ -159,12 +159,28 @@ def _limits(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> dic
     return update
 
 
+def destination_problem(row: Row) -> str | None:
+    """Return why a destination of the database is not in use; None: it is.
+
+    What may be reached is checked more strictly from version to version; a row of an earlier one stops nobody else.
+    """
+    if row["problem"] is not None:
+        return f"cannot be opened: {row['problem']}; set it anew"
+    try:
+        AlertDestination.model_validate({**row["settings"], **row["opened"]})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        return f"{where}: {first.get('ctx', {}).get('error', first['msg'])} Set it anew."
+    return None
+
+
 def _alerts(file: Settings, stored: StoredSettings, paths: set[SettingPath]) -> Alerts:
     """Return alerts with the rules and destinations of the database that the file does not name."""
     rules: dict[str, AlertRule] = {}
     destinations: dict[str, AlertDestination] = {}
     for row in stored.alert_destinations:
-        if row["problem"] is None and row["name"] not in file.alerts.destinations:
+        if row["name"] not in file.alerts.destinations and destination_problem(row) is None:
             destinations[row["name"]] = AlertDestination.model_validate({**row["settings"], **row["opened"]})
             paths.add(("alerts", "destinations", row["name"]))
     for row in stored.alert_rules:

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from proxy.config.limit import written
-from proxy.config.overlay import StoredSettings, lay_over
+from proxy.config.overlay import StoredSettings, destination_problem, lay_over
 from proxy.config.schema import Limits, Settings
 from proxy.core.errors import ConfigError
+from proxy.core.secret import Secret
 
 HASH = "sha256:" + "0f" * 32
 
@@ -135,6 +136,17 @@ def test_a_row_that_no_check_has_passed_is_refused() -> None:
     ):
         with pytest.raises(ConfigError, match=named):
             lay_over(settings_of(), stored)
+
+
+def test_a_destination_that_passes_no_longer_stops_nobody() -> None:
+    rows = [
+        {"name": name, "settings": {"kind": "webhook"}, "opened": {"url": Secret(url)}, "problem": None}
+        for name, url in (("old", "https://127.0.0.1/"), ("good", "https://hooks.example.com/x"))
+    ]
+    file = Settings.model_validate({})
+    assert list(lay_over(file, StoredSettings(alert_destinations=rows)).settings.alerts.destinations) == ["good"]
+    assert "leads to an address of this machine" in str(destination_problem(rows[0]))
+    assert destination_problem(rows[1]) is None
 
 
 def test_a_default_of_the_file_leaves_no_room_for_the_other_kind() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from proxy.config.alerts import LOG, AlertDestination
-from proxy.config.overlay import DATABASE
+from proxy.config.overlay import DATABASE, destination_problem
 from proxy.core.errors import CallerError
 from proxy.policy.alerts.alert_message import AlertMessage
 from proxy.storage.alerts import DESTINATION_SECRETS, AlertNotes, no_destination, no_rule
@@ -86,7 +86,7 @@ async def _destinations(request: AdminRequest) -> dict[str, dict[str, Any]]:
                 "settings": row["settings"],
                 "secrets": row["secrets"],
                 "source": DATABASE,
-                "problem": f"cannot be opened: {row['problem']}; set it anew",
+                "problem": destination_problem(row),
                 "disabled": disabled.get(row["name"]),
             }
     return found
