@@ -35,7 +35,7 @@ class StreamMeter:
     usage_is_whole  nothing that costs came after it
     usage_is_last   it came when all was said: with or after a finish reason or an error, or without a choice. Otherwise
                     it counts what had been said so far, and is the whole only if the stream came to its end
-    usage_grows     usage was told more than once
+    usage_grows     usage was told more than once, or before the answer had an end
     error_seen      an error object came, of any shape; error is what wire/error.py makes of it, and is nowhere kept;
                     error_code and error_type are words of it, never its text
     content_seen    some delta said more than a role: the point of no return for a fallback
@@ -103,7 +103,7 @@ class StreamMeter:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.usage_is_last = False
-        self.usage_grows = False  # it was told more than once
+        self.usage_grows = False
         self.usage_is_whole = False
         self.cost_paths: tuple[tuple[str, ...], ...] = ()  # where the provider reports the cost, if not in the usage
         self.error_seen = False
@@ -339,7 +339,7 @@ class StreamMeter:
             index = choice_of_usage(message)
             if index is not None:
                 usage = self._with_other_choices(index, usage)
-            self.usage_grows = self.usage is not None
+            self.usage_grows = self.usage is not None or (self.finish_reason is None and not self.error_seen)
             self.usage = usage if self.usage is None else later(self.usage, usage)
             self.usage_is_whole = True
             self.usage_is_last = self.error_seen or self._ends(choices_of(message))

@@ -68,9 +68,12 @@ def test_a_stream_that_breaks_costs_what_the_provider_says_afterwards(
     assert all(b'"upstream_broken"' in tail for tail in seen)
 
 
-def test_a_stream_that_ends_without_its_last_count(tmp_path: Path) -> None:
+@pytest.mark.parametrize("completion_tokens", [1, 16])
+def test_a_stream_that_ends_without_its_last_count(tmp_path: Path, completion_tokens: int) -> None:
     """The count beside the finish reason was once taken for the last one: 0.0003 USD booked of 0.97 charged."""
     cut = {
+        "completion_tokens": completion_tokens,
+        "chunk_tokens": 1,
         "usage_at": "every",
         "cost_random": True,
         "stop_at": "before_usage",
