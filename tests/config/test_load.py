@@ -917,7 +917,7 @@ def outcome(path: Path) -> str | None:
     return None
 
 
-@settings(max_examples=count(400, 0.3), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=count(400, 0.15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_mutated_example_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     text = EXAMPLE
