@@ -66,6 +66,8 @@ def log(
     """
     if noted is not None and not verify:
         raise click.UsageError("--noted goes with --verify.")
+    if noted is not None:
+        _check_head(noted)
     with _trail(database, config_path) as (trail, zone):
         if verify or as_head:
             _verify(trail, noted, as_head=as_head, as_json=as_json)
@@ -78,6 +80,14 @@ def log(
         click.echo("There is no such entry.", err=True)
         return
     _print(found, zone)
+
+
+def _check_head(text: str) -> None:
+    """Raise click.BadParameter for what --head never printed."""
+    from proxy.storage.audit import read_head_text  # noqa: PLC0415 - keeps --help quick
+
+    if read_head_text(text) is None:
+        raise click.BadParameter("a number, a colon and 64 hexadecimal digits are needed.", param_hint="--noted")
 
 
 @contextmanager
@@ -135,10 +145,7 @@ class _FileTrail:
         from proxy.storage.audit import read_head_text  # noqa: PLC0415 - keeps --help quick
         from proxy.web.admin.audit import verification_json  # noqa: PLC0415
 
-        noted = None if head is None else read_head_text(head)
-        if head is not None and noted is None:
-            raise click.BadParameter("a number, a colon and 64 hexadecimal digits are needed.", param_hint="--noted")
-        return verification_json(self._reports.verify_audit(noted))
+        return verification_json(self._reports.verify_audit(None if head is None else read_head_text(head)))
 
 
 def _moment(text: str | None, zone: ZoneInfo) -> str | None:

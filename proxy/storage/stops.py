@@ -42,7 +42,7 @@ def read_stop(fields: Mapping[str, Any], now_ms: int, actor: Actor) -> Stop:
     if kind not in KINDS:
         raise UserError(f"kind: one of {', '.join(KINDS)} is needed.")
     if not isinstance(subject, str) or len(subject) > SUBJECT_CHARS_MAX or bool(subject) is (kind == "all"):
-        raise UserError("subject: a name is needed, and none for kind all.")
+        raise UserError("subject: a name is needed, and none for kind all.", "subject")
     if not isinstance(reason, str | None) or len(reason or "") > REASON_CHARS_MAX:
         raise UserError(f"reason: a text of at most {REASON_CHARS_MAX} characters is needed.")
     if type(until_ms) not in (int, type(None)) or (until_ms is not None and until_ms <= now_ms):

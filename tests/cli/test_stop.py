@@ -44,6 +44,7 @@ def test_stops_are_made_listed_and_ended(tmp_path: Path) -> None:
         run(*wrong, code=2)
     assert "not a time I know" in run("stop", "--all", "--for", "soon", code=2).stderr
     assert run("stop", "--list", "--all", code=2)
+    assert "64 hexadecimal digits" in run("audit", "log", "--verify", "--noted", "1:abc", code=2).stderr
     assert json.loads(run("stops", "--json").stdout) == []
     _is_on_record(tmp_path, run, id_, everything["id"])
 

@@ -77,6 +77,20 @@ async def test_what_is_wrong_is_named(
     assert (answer.status, error["code"], error["param"]) == (status, code, param)
 
 
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (
+            "requests?status=999",
+            "status has not the form that it needs. Such as 429, a class such as 4xx, ok, or error.",
+        ),
+        ("requests?state=x", "state has not the form that it needs. open, pending, settled, released or refused."),
+    ],
+)
+async def test_a_form_is_told_in_words(stand: Stand, path: str, text: str) -> None:
+    assert (await ask(stand, "GET", f"/admin/v1/{path}")).json()["error"]["message"] == text
+
+
 async def test_a_path_that_is_not_there_is_quoted_as_it_came(stand: Stand) -> None:
     answer = await ask(stand, "GET", "/admin/v1/models/openai/gpt-4.1?limit=1")
     assert answer.json()["error"]["message"].startswith("There is no /admin/v1/models/openai/gpt-4.1. ")

@@ -47,7 +47,9 @@ class AttemptRecord(BaseModel):
 class AttemptQuery(AdminQuery):
     """Which attempts, all of what is given; times are of their begin, [since, until)."""
 
-    request: str | None = Field(default=None, pattern=r"^req_[0-9a-f]{16}$")
+    request: str | None = Field(
+        default=None, pattern=r"^req_[0-9a-f]{16}$", description="A request's id: req_ and 16 hex digits."
+    )
     provider: Word = None
     key: Word = Field(default=None, description="The name of a key.")
     model: Word = Field(default=None, description="Asked for; a pattern such as openai/*.")

@@ -63,7 +63,9 @@ class AuditNotedHead(AdminQuery):
     """What the chain must hold besides."""
 
     head: str | None = Field(
-        default=None, pattern="^[0-9]{1,18}:[0-9a-f]{64}$", description="A head that was noted earlier."
+        default=None,
+        pattern="^[0-9]{1,18}:[0-9a-f]{64}$",
+        description="A head that was noted earlier: a number, a colon and 64 hexadecimal digits.",
     )
 
 

@@ -124,12 +124,20 @@ def _text(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
     where = _place(problem) or "The body"
     if problem["type"] == "missing":
         return f"{where} is missing."
+    if problem["type"] == "string_pattern_mismatch" and (form := _form(model, problem)):
+        return f"{where} has not the form that it needs. {form}"
     if problem["type"] != "extra_forbidden":
         return f"{where}: {_sentence(problem)}"
     if len(problem["loc"]) > 1:
         return f"{where} is not known here."
     names = ", ".join(model.model_fields) or "none"
     return f"{where} is not known here. There are: {names}."
+
+
+def _form(model: type[BaseModel], problem: Mapping[str, Any]) -> str | None:
+    """Return what a field says of itself, for a person to whom its pattern says nothing."""
+    field = model.model_fields.get(str(problem["loc"][0]))
+    return field.description if field is not None and len(problem["loc"]) == 1 else None
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:

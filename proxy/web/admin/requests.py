@@ -106,7 +106,11 @@ class RequestQuery(AdminQuery):
         pattern="^([1-5]([0-9]{2}|xx)|ok|error)$",
         description="Such as 429, a class such as 4xx, ok, or error.",
     )
-    state: str | None = Field(default=None, pattern="^(open|pending|settled|released|refused)$")
+    state: str | None = Field(
+        default=None,
+        pattern="^(open|pending|settled|released|refused)$",
+        description="open, pending, settled, released or refused.",
+    )
     error: Word = Field(default=None, description="A code of docs/reference/errors.md.")
     use_case: Word = None
     session: Word = None
