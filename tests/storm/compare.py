@@ -123,8 +123,11 @@ def _shares(
 
 
 def _rounding(generations: dict[str, dict[str, Any]], flags: list[str], source: str) -> Iterator[str]:
-    """An amount finer than a pico-USD is rounded up and says so; no other one says so."""
-    if source == "price" or len(generations) != 1:
+    """An amount finer than a pico-USD is rounded up and says so; no other one says so.
+
+    Where a count fell, an earlier and greater amount stands in the row.
+    """
+    if source == "price" or len(generations) != 1 or "usage_fell" in flags:
         return
     usd = literal_usd(next(iter(generations.values()))["cost_literal"])
     if usd is not None and ("cost_rounded" in flags) != ((usd * _PUSD_PER_USD).denominator != 1):
