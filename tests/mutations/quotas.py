@@ -264,12 +264,12 @@ MUTATIONS: Final = (
         (
             Patch(
                 "SnapshotBuilder.build",
-                "rows = await asyncio.to_thread(self._reports.directory)",
-                "if self.book is not None:\n"
-                "    self.book._scopes.clear()\n"
-                "    self.book._totals_of.clear()\n"
-                "    self.book._windows_of.clear()\n"
-                "rows = await asyncio.to_thread(self._reports.directory)",
+                "people = await asyncio.to_thread(_read_people, self._reports, settings)",
+                "if self.limiter is not None:\n"
+                "    self.limiter.book._scopes.clear()\n"
+                "    self.limiter.book._totals_of.clear()\n"
+                "    self.limiter.book._windows_of.clear()\n"
+                "people = await asyncio.to_thread(_read_people, self._reports, settings)",
             ),
         ),
         (f"{_KINDS}users[cost]", f"{_DATABASE}a_change_keeps_what_was_spent"),
