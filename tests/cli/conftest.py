@@ -49,6 +49,8 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
     folder.mkdir(exist_ok=True)
     monkeypatch.setenv("HOME", str(tmp_path))
     write_file(folder, "http://127.0.0.1:9", "limits: {cost: $5/day}")
+    with (folder / "config.yaml").open("a") as config:
+        config.write("presets: {texts: [openai/gpt-4o-mini]}\n")
     return Commands(folder)
 
 
@@ -59,7 +61,6 @@ def write_file(folder: Path, provider_url: str, anna: str = "") -> None:
         f"""
 providers: {{openrouter: {{base_url: "{provider_url}/api/v1", api_key: sk-or-v1-canary-key}}}}
 groups: {{family: {{}}}}
-presets: {{texts: [openai/gpt-4o-mini]}}
 users: {{anna: {{token_hash: "sha256:{"0f" * 32}", group: family{anna and ", "}{anna}}}}}
 """
     )
