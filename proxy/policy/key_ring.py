@@ -45,7 +45,7 @@ class _Aside(NamedTuple):
 class KeyRing:
     """The keys of one provider; times are epoch ms."""
 
-    __slots__ = ("_keys", "_tried_ms", "_turns", "asides", "is_plain", "model_asides")
+    __slots__ = ("_asides", "_keys", "_model_asides", "_plain", "_tried_ms", "_turns")
 
     def __init__(self, keys: Sequence[KeyFacts]) -> None:
         if not keys:
@@ -57,10 +57,10 @@ class KeyRing:
         self._keys = tuple(keys)
         self._turns = [0] * len(keys)
         self._tried_ms: dict[int, int] = {}
-        self.asides: dict[str, _Aside] = {}
-        self.model_asides: dict[tuple[str, str], _Aside] = {}
+        self._asides: dict[str, _Aside] = {}
+        self._model_asides: dict[tuple[str, str], _Aside] = {}
         only = self._keys[0]
-        self.is_plain = len(keys) == 1 and only.valid_from_ms is None and only.valid_until_ms is None
+        self._plain = len(keys) == 1 and only.valid_from_ms is None and only.valid_until_ms is None
 
     def choose(self, now_ms: int, excluded: Collection[int] = (), model: str | None = None) -> int | None:
         """Return the index of the key to use, or None if none is usable now.
@@ -70,7 +70,7 @@ class KeyRing:
         robin: of weights 5, 1, 1 never five in a row of the first). Where all that are left are set aside, the one
         that is back soonest is given, but each at most every PROBE_MS.
         """
-        if self.is_plain and not self.asides and not self.model_asides and not excluded:
+        if self._plain and not self._asides and not self._model_asides and not excluded:
             return 0
         valid = [i for i in range(len(self._keys)) if i not in excluded and self._is_valid(i, now_ms)]
         usable = [i for i in valid if self._until_ms(i, model) <= now_ms]
@@ -84,26 +84,27 @@ class KeyRing:
         """Suspend a key until a time, for one model or for all. A later end replaces an earlier one."""
         aside = _Aside(until_ms, reason)
         if model is None:
-            self.asides[name] = max(self.asides.get(name, aside), aside)
+            self._asides[name] = max(self._asides.get(name, aside), aside)
             return
-        if len(self.model_asides) >= _MODELS_MAX:
-            soonest = min(self.model_asides, key=lambda place: self.model_asides[place].until_ms)
-            del self.model_asides[soonest]
+        if len(self._model_asides) >= _MODELS_MAX:
+            soonest = min(self._model_asides, key=lambda place: self._model_asides[place].until_ms)
+            del self._model_asides[soonest]
         place = (name, model)
-        self.model_asides[place] = max(self.model_asides.get(place, aside), aside)
+        self._model_asides[place] = max(self._model_asides.get(place, aside), aside)
 
     def restore(self, name: str, model: str | None = None) -> None:
         """Return a key to use: it was just accepted for this model."""
-        self.asides.pop(name, None)
-        if model is not None:
-            self.model_asides.pop((name, model), None)
+        if self._asides or self._model_asides:
+            self._asides.pop(name, None)
+            if model is not None:
+                self._model_asides.pop((name, model), None)
 
     def take_over(self, before: "KeyRing", names: Iterable[str]) -> None:
         """Copy an older ring's knowledge of those keys that a new configuration left as they were."""
         kept = frozenset(names) & {key.name for key in self._keys}
-        asides, model_asides = before.asides, before.model_asides
-        self.asides.update({name: aside for name, aside in asides.items() if name in kept})
-        self.model_asides.update({place: aside for place, aside in model_asides.items() if place[0] in kept})
+        asides, model_asides = before._asides, before._model_asides  # noqa: SLF001 - a ring like this one
+        self._asides.update({name: aside for name, aside in asides.items() if name in kept})
+        self._model_asides.update({place: aside for place, aside in model_asides.items() if place[0] in kept})
 
     def usable_in_ms(self, now_ms: int, model: str | None = None) -> int | None:
         """Return the time until a key is usable, 0 = now; None: no key is valid now."""
@@ -119,7 +120,7 @@ class KeyRing:
         for i in range(len(self._keys)):
             if not self._is_valid(i, now_ms):
                 continue
-            aside = self.model_asides.get((self._keys[i].name, model))
+            aside = self._model_asides.get((self._keys[i].name, model))
             if aside is None or aside.until_ms <= now_ms or aside.reason not in _WAITS:
                 return None
             waits.append(aside.until_ms - now_ms)
@@ -131,9 +132,9 @@ class KeyRing:
 
     def _key_view(self, i: int, now_ms: int) -> KeyView:
         name = self._keys[i].name
-        aside = self.asides.get(name)
+        aside = self._asides.get(name)
         lasts = aside is not None and aside.until_ms > now_ms
-        models = sum(a.until_ms > now_ms for (key, _), a in self.model_asides.items() if key == name)
+        models = sum(a.until_ms > now_ms for (key, _), a in self._model_asides.items() if key == name)
         return KeyView(
             name,
             self._is_valid(i, now_ms),
@@ -149,22 +150,22 @@ class KeyRing:
 
     def _until_ms(self, i: int, model: str | None) -> int:
         name = self._keys[i].name
-        aside = self.asides.get(name)
+        aside = self._asides.get(name)
         until_ms = 0 if aside is None else aside.until_ms
-        if model is not None and self.model_asides:
-            model_aside = self.model_asides.get((name, model))
+        if model is not None and self._model_asides:
+            model_aside = self._model_asides.get((name, model))
             until_ms = max(until_ms, 0 if model_aside is None else model_aside.until_ms)
         return until_ms
 
     def _forget(self, name: str, model: str | None, now_ms: int) -> None:
         """Remove a key's expired suspensions, so that a ring without any is quick again."""
-        aside = self.asides.get(name)
+        aside = self._asides.get(name)
         if aside is not None and aside.until_ms <= now_ms:
-            del self.asides[name]
+            del self._asides[name]
         place = (name, model or "")
-        aside = self.model_asides.get(place)
+        aside = self._model_asides.get(place)
         if aside is not None and aside.until_ms <= now_ms:
-            del self.model_asides[place]
+            del self._model_asides[place]
 
     def _by_turn(self, usable: list[int]) -> int:
         first = min(self._keys[i].priority for i in usable)

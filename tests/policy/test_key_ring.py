@@ -108,7 +108,7 @@ def test_what_is_over_is_forgotten() -> None:
     ring.set_aside("main", NOW_MS + 10, model="m")
     assert ring.choose(NOW_MS, model="m") is None
     assert ring.choose(NOW_MS + 10, model="m") == 0
-    assert (ring.asides, ring.model_asides) == ({}, {})
+    assert (ring._asides, ring._model_asides) == ({}, {})
 
 
 def test_a_later_end_stays() -> None:

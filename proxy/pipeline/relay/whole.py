@@ -29,9 +29,7 @@ class WholeRelay(Relay):
 
     async def run(self) -> Reply:
         context = self.context
-        context.on_gone = self._gone  # as when_gone() does, without the call
-        if context.gone:
-            self._gone()
+        context.when_gone(self._gone)
         try:
             body = self.answer.whole()  # usually all of a short answer came with its head
             body = await self.read() if body is None else self.complete(body)

@@ -132,12 +132,9 @@ class ProviderHealth:
         return any(breaker.state(now_s) == "half_open" for breaker in self._breakers(model))
 
     def choose_key(self, model: str, now_ms: int, excluded: Collection[int] = ()) -> int | None:
-        ring = self.ring
-        if ring.is_plain and not (excluded or self._has_limits or ring.asides or ring.model_asides):
-            return 0  # as ring.choose() says
         if self._has_limits:
             excluded = (*excluded, *self.used_up(now_ms))
-        return ring.choose(now_ms, excluded, model)
+        return self.ring.choose(now_ms, excluded, model)
 
     def used_up(self, now_ms: int) -> tuple[int, ...]:
         """Return the keys whose own limits are reached."""
@@ -169,8 +166,7 @@ class ProviderHealth:
             breaker.succeeded(now_s, of_model, user)
             if not closed:
                 self._tell_closed(breaker, model)
-        if self.ring.asides or self.ring.model_asides:
-            self.ring.restore(key, model)
+        self.ring.restore(key, model)
         first_byte_s = attempt.result.first_byte_s
         latency_ms = None if first_byte_s is None else (first_byte_s - attempt.started_s) * 1000
         recent = self._recent.get(model) or self.recent(model)

@@ -105,8 +105,7 @@ class QuotaBook:
             self._fold(now_ms)
         if quotas and (refusals := self._windows(quotas, now_ms).refusals(amounts, new=True)):
             return first_refusal(refusals)
-        taken = (amounts.cost_pusd, amounts.tokens, amounts.requests, amounts.pieces)  # as Amounts.taken
-        return self._reserve(request_id, scopes, now_ms, taken, running=True)
+        return self._reserve(request_id, scopes, now_ms, amounts.taken, running=True)
 
     def refused(self, now_ms: int, amounts: Amounts, quotas: Sequence[Quota]) -> LimitExceeded | None:
         """Return which limit would refuse a request, if any; nothing is changed."""

@@ -194,9 +194,7 @@ class UpstreamConnection(asyncio.Protocol):
         transport = self.transport
         assert transport is not None
         self._answer = None
-        if answer.paused:
-            answer.finish()
-        answer.complete = True
+        answer.finish()
         sent = not self._unsent and not transport.get_write_buffer_size()
         self._owner.freed(self, answer, reusable and sent and not transport.is_closing())
         answer.wake()  # last, because the waiter may send its next request at once
