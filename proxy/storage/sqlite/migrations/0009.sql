@@ -1,0 +1,3 @@
+-- The ledger beside the provider's bill: one section for each noun.
+
+PRAGMA user_version = 9;
