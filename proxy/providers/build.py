@@ -18,7 +18,7 @@ from proxy.policy.parameter_form import form_of, has_known
 from proxy.policy.pricing import Price
 from proxy.policy.quota import Quota
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.key import NO_KEY, Key
+from proxy.providers.key import MANAGEMENT, NO_KEY, Key
 from proxy.providers.kinds import DIALECTS, Dialects, dialect_of
 from proxy.providers.provider import ProviderRow
 from proxy.providers.transport.base import AiohttpTransport, Transport
@@ -88,6 +88,7 @@ def _build(
         parameters=tuple((pattern, form_of(words)) for pattern, words in provider.parameters.items()),
         host=host,
         has_forms=bool(provider.parameters) or has_known(host),
+        management_key=None if provider.management_key is None else Key(MANAGEMENT, provider.management_key),
         rules=rules,
     )
 

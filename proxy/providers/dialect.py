@@ -4,12 +4,15 @@ No other part asks which provider it is; all read these fields.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from proxy.policy.pricing import PriceList
 from proxy.providers.key import Key
 from proxy.wire.endpoint import Endpoint
 from proxy.wire.usage import Usage
+
+AccountApi = Literal["openrouter", "openai", "anthropic"]
+"""Whose way of telling of an account and its costs."""
 
 
 class PreparedBody(NamedTuple):
@@ -68,6 +71,7 @@ class Dialect(Protocol):
     lists_prices: bool  # they tell what the models cost
     key_path: str | None  # where it tells of the key that asks, which it wants; None: a list shows whether it is good
     key_page: str | None  # where its users make keys
+    account_api: AccountApi | None  # how it tells of the account behind a key; None: it does not
     billing_page: str | None  # where an account is topped up, if its address does not tell
     default_headers: Mapping[str, str]  # what a request needs where the client did not send it
 

@@ -32,5 +32,8 @@ class Key:
 
 NO_KEY = Key(KeyFacts("none"), None)
 
+MANAGEMENT = KeyFacts("management")
+"""What lists call the key that may ask for an account, and for no answer."""
+
 OWN = "own"
 """What the ledger calls a key that the user brought."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from proxy.policy.pricing import PriceList
 from proxy.providers.auth import Auth, default_headers, key_headers
-from proxy.providers.dialect import PreparedBody
+from proxy.providers.dialect import AccountApi, PreparedBody
 from proxy.providers.key import Key
 from proxy.wire.endpoint import Endpoint
 
@@ -26,6 +26,7 @@ class OpenAIDialect:
     lists_prices = False
     key_path: str | None = None
     key_page: str | None = None
+    account_api: AccountApi | None = None
     billing_page: str | None = None
 
     def __init__(self, cost_field: str | None = None, *, takes_cost: bool = True, auth: Auth = "bearer") -> None:

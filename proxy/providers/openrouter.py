@@ -7,7 +7,7 @@ from typing import Any
 from proxy.policy.pricing import PriceList
 from proxy.providers.auth import Auth, default_headers, key_headers
 from proxy.providers.billing_page import PAGES
-from proxy.providers.dialect import PreparedBody
+from proxy.providers.dialect import AccountApi, PreparedBody
 from proxy.providers.key import Key
 from proxy.providers.openrouter_prices import parse_price_list
 from proxy.wire.endpoint import Endpoint
@@ -56,6 +56,7 @@ class OpenRouterDialect:
     lists_prices = True
     key_path: str | None = "/key"
     key_page: str | None = "https://openrouter.ai/keys"
+    account_api: AccountApi | None = "openrouter"
     billing_page: str | None = PAGES["openrouter.ai"]
 
     def __init__(self, referer: str, title: str, auth: Auth = "bearer") -> None:

@@ -41,6 +41,7 @@ class ProviderRow:
         tuple[str, ParameterForm], ...
     ] = ()  # (glob of model names, what they accept), the first match wins
     host: str = ""
+    management_key: Key | None = None  # of the account, for what no other key may ask; never for inference
     rules: ModelRules | None = None  # what the operator says of its models; None: nothing
     has_forms: bool = False  # something is known of the host, or configured, about what it takes
 

@@ -119,6 +119,10 @@ class _Day:
     reasoning_tokens: int = 0
     cached_tokens: int = 0
 
+    def add(self, other: "_Day") -> None:
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
 
 @dataclass(slots=True)
 class SimulatedAccount:
@@ -127,7 +131,7 @@ class SimulatedAccount:
     total_credits_pusd: int = 1000 * PUSD_PER_USD
     keys: dict[str, AccountKey] = field(default_factory=dict)
     used_pusd: int = 0
-    _days: dict[tuple[date, str, str, str], _Day] = field(default_factory=lambda: defaultdict(_Day))
+    _days: dict[tuple[date, str, str, str, str], _Day] = field(default_factory=lambda: defaultdict(_Day))
 
     def key(self, secret: str, now: int) -> AccountKey:
         """Return the key; one that was never created by /keys is known too, without a limit."""
@@ -149,7 +153,7 @@ class SimulatedAccount:
             key.last_used = generation.created
         self.used_pusd += cost
         when = datetime.fromtimestamp(generation.created, UTC).date()
-        row = self._days[when, generation.model, permaslug, generation.provider]
+        row = self._days[when, generation.model, permaslug, generation.provider, generation.key_sha256]
         row.usage_pusd += cost
         row.byok_pusd += generation.upstream_pusd
         row.requests += 1
@@ -191,8 +195,8 @@ class SimulatedAccount:
             }
         }
 
-    def activity(self, now: int, only: str | None) -> dict[str, Any]:
-        """Return the completed days; raises KeyFieldError for a date that is not one of them."""
+    def activity(self, now: int, only: str | None, key_sha256: str | None = None) -> dict[str, Any]:
+        """Return the completed days, of one key or of all; raises KeyFieldError for a date that is not one of them."""
         today = datetime.fromtimestamp(now, UTC).date()
         first = today - timedelta(days=_KEPT_DAYS)
         if only is not None:
@@ -202,10 +206,12 @@ class SimulatedAccount:
                 raise KeyFieldError("Date must be in YYYY-MM-DD format") from None
             if not first <= wanted < today:
                 raise KeyFieldError("Date must be within the last 30 (completed) UTC days")
+        sums: dict[tuple[date, str, str, str], _Day] = defaultdict(_Day)
+        for (day, model, permaslug, provider, key), row in self._days.items():
+            if first <= day < today and only in (None, day.isoformat()) and key_sha256 in (None, key):
+                sums[day, model, permaslug, provider].add(row)
         rows = []
-        for (day, model, permaslug, provider), row in sorted(self._days.items(), reverse=True):
-            if not first <= day < today or (only is not None and day.isoformat() != only):
-                continue
+        for (day, model, permaslug, provider), row in sorted(sums.items(), key=lambda item: item[0], reverse=True):
             rows.append(
                 {
                     "date": day.isoformat(),

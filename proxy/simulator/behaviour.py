@@ -152,6 +152,9 @@ class Behaviour(BaseModel):
     generation_error: str | None = Field(None, description="/generation answers with this error")
     generation_other_id: bool = Field(False, description="/generation answers with another id inside")
 
+    # --- the account
+    rows_max: int | None = Field(None, ge=0, description="/analytics/query answers no more rows than this")
+
     @model_validator(mode="after")
     def _known_errors(self) -> Self:
         for name in (self.error, self.generation_error):

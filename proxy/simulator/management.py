@@ -6,8 +6,9 @@ from urllib.parse import parse_qs, unquote
 
 import orjson
 
-from proxy.simulator import faults, headers, prices, sse
+from proxy.simulator import analytics, faults, headers, prices, sse
 from proxy.simulator.account import MANAGEMENT_PREFIX, KeyFieldError, SimulatedAccount, generation_body
+from proxy.simulator.analytics import AnalyticsQueryError
 from proxy.simulator.behaviour import Behaviour, Script
 from proxy.simulator.books import Books
 from proxy.simulator.connection import Connection, Request
@@ -108,6 +109,8 @@ class Management:
         get = self._gets.get(path)
         if get is not None and request.method == "GET":
             return get(key, query)
+        if path == "analytics/query" and request.method == "POST":
+            return self._analytics(request, key)
         if parts[0] == "keys" and len(parts) <= 2:
             return self._keys(request, key, parts[1] if len(parts) == 2 else None)
         raise _ManagementError(ProviderFault(404, f"Not Found: {request.method} {path}"))
@@ -165,8 +168,21 @@ class Management:
     def _activity(self, key: str, query: dict[str, list[str]]) -> Result:
         self._manages(key)
         try:
-            return 200, self._account.activity(self._stamp.now(), query.get("date", [None])[0])
+            day, key_sha256 = query.get("date", [None])[0], query.get("api_key_hash", [None])[0]
+            return 200, self._account.activity(self._stamp.now(), day, key_sha256)
         except KeyFieldError as error:
+            raise _ManagementError(ProviderFault(400, str(error))) from None
+
+    def _analytics(self, request: Request, key: str) -> Result:
+        self._manages(key)
+        behaviour = self._script.for_path(request.target.partition("?")[0]) or self._script.base
+        names = {hashed: key.name for hashed, key in self._account.keys.items()}
+        try:
+            asked = orjson.loads(request.body)
+            return 200, analytics.answer(
+                asked, self._books.generations.values(), names, self._stamp.now(), behaviour.rows_max
+            )
+        except (orjson.JSONDecodeError, AnalyticsQueryError) as error:
             raise _ManagementError(ProviderFault(400, str(error))) from None
 
     def _list_keys(self, key: str, query: dict[str, list[str]]) -> Result:

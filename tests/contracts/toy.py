@@ -15,7 +15,7 @@ import orjson
 
 from proxy.core.errors import ProviderError
 from proxy.policy.pricing import PriceList
-from proxy.providers.dialect import PreparedBody, TranslationError
+from proxy.providers.dialect import AccountApi, PreparedBody, TranslationError
 from proxy.providers.key import Key
 from proxy.wire.amount import amount_of
 from proxy.wire.endpoint import CHAT, Endpoint
@@ -165,6 +165,7 @@ class ToyDialect:
     lists_prices = False
     key_path: str | None = None
     key_page: str | None = None
+    account_api: AccountApi | None = None
     billing_page: str | None = "https://toy.example/pay"
     default_headers: Mapping[str, str] = {}
 

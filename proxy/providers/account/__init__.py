@@ -1,0 +1,1 @@
+"""What a provider says of the account behind its keys: credits, limits of keys, and what was charged when."""

@@ -1,0 +1,93 @@
+"""Fields of a management answer: money and counts as their literals, moments as text, unknown fields passed over."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from proxy.core.money import MoneyError, usd_to_pusd
+from proxy.wire.amount import NumberText
+
+_CENTS_PLACES = 2
+
+
+class AnswerPart(BaseModel):
+    """A part of an answer as read_exactly() gives it. Whatever else a provider writes beside is not looked at."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+def signed_pusd(literal: str) -> int:
+    """Return an amount in USD, which may be negative, rounded up to a pico-USD; raises MoneyError."""
+    if not literal.startswith("-"):
+        return usd_to_pusd(literal)[0]
+    pusd, is_exact = usd_to_pusd(literal[1:])
+    return -pusd if is_exact else 1 - pusd
+
+
+def cents_to_usd(literal: str) -> str:
+    """Return an amount in cents as the same in USD; raises MoneyError for what is no number."""
+    try:
+        return str(Decimal(literal).scaleb(-_CENTS_PLACES))
+    except InvalidOperation:
+        raise MoneyError("not a decimal number") from None
+
+
+def _money(value: Any) -> int:
+    return signed_pusd(_literal(value))
+
+
+def _cents(value: Any) -> int:
+    return signed_pusd(cents_to_usd(_literal(value)))
+
+
+def _literal(value: Any) -> str:
+    if type(value) is int:
+        return str(value)
+    if isinstance(value, str):  # NumberText, or a decimal in quotes
+        return value
+    raise MoneyError("not a number")
+
+
+def _count(value: Any) -> int:
+    literal = _literal(value)
+    try:
+        number = Decimal(literal)
+    except InvalidOperation:
+        raise ValueError("not a number") from None
+    if not number.is_finite() or number != number.to_integral_value() or abs(number) >= 2**63:
+        raise ValueError("not a whole number")
+    return int(number)
+
+
+def _text(value: Any) -> Any:
+    return None if isinstance(value, NumberText) or not isinstance(value, str) else value[:512]
+
+
+def _day(value: Any) -> date:
+    """Read a day, with or without a time behind it."""
+    if not isinstance(value, str):
+        raise ValueError("not a date")  # noqa: TRY004 - pydantic reports a ValueError with its place
+    return date.fromisoformat(value[:10])
+
+
+def _moment(value: Any) -> datetime | None:
+    """Read an instant; one without a zone is in UTC, and one that cannot be read is none: nothing rests on it."""
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+Pusd = Annotated[int, BeforeValidator(_money)]  # from USD
+CentsPusd = Annotated[int, BeforeValidator(_cents)]  # from cents
+Count = Annotated[int, BeforeValidator(_count)]
+Name = Annotated[str, BeforeValidator(lambda value: _text(value) or "")]
+OptionalName = Annotated[str | None, BeforeValidator(_text)]
+Flag = Annotated[bool, BeforeValidator(lambda value: value is True)]
+Day = Annotated[date, BeforeValidator(_day)]
+Moment = Annotated[datetime | None, BeforeValidator(_moment)]

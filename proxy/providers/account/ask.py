@@ -1,0 +1,136 @@
+"""Ask a provider's management side one question: a JSON answer, or an AccountError that says what to do."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from proxy.core.text import fit_text
+from proxy.policy.error_words import kind_of
+from proxy.policy.failure import status_of, words_of
+from proxy.providers.account.source import AccountError
+from proxy.providers.deadlines import Deadlines
+from proxy.providers.key import Key
+from proxy.providers.provider import ProviderRow
+from proxy.providers.transport.base import TransportError, UpstreamResponse
+from proxy.wire.amount import read_exactly
+from proxy.wire.error import error_of_body
+from proxy.wire.redact import redacted
+from proxy.wire.retry_after import read_retry_after
+
+_DEADLINES = Deadlines(connect_s=5, header_s=60, idle_s=30, total_s=120)  # a query over a busy hour takes its time
+_BODY_MAX_BYTES = 64 << 20
+_SAID_MAX_CHARS = 300
+
+
+class Question(NamedTuple):
+    """One request. title: what it asks for, as in "may not read the credits"; needs: the kind of key that may."""
+
+    path: str
+    title: str
+    body: Mapping[str, Any] | None = None  # with one it is a POST
+    needs: str | None = None  # what to configure where this key may not ask
+
+
+class _Answer(NamedTuple):
+    status: int
+    body: bytes
+    retry_after_s: float | None
+    error: Mapping[str, Any] | None
+
+
+async def ask(provider: ProviderRow, key: Key, question: Question, now_ms: int) -> Any:
+    """Return the parsed answer, its numbers as their literals (wire/amount.py:read_exactly); raises AccountError."""
+    answer = await _exchange(provider, key, question, now_ms)
+    if answer.status != 200:
+        raise _refusal(provider, key, question, answer)
+    found = read_exactly(answer.body)
+    if not isinstance(found, dict):
+        raise AccountError("unreadable", f"{_asked(provider, question)} is not a JSON object.", status=answer.status)
+    inner = found.get("error")
+    if isinstance(inner, Mapping) and "data" not in found:  # an error under status 200
+        error = error_of_body(answer.body) or {}
+        raise _refusal(provider, key, question, answer._replace(status=status_of(error) or 502, error=error))
+    return found
+
+
+async def _exchange(provider: ProviderRow, key: Key, question: Question, now_ms: int) -> _Answer:
+    dialect = provider.dialect
+    headers = {
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        **provider.extra_headers,
+        **dialect.default_headers,
+        **dialect.auth_headers(key),
+    }
+    body = None
+    if question.body is not None:
+        headers["Content-Type"] = "application/json"
+        body = orjson.dumps(question.body)
+    try:
+        response = await provider.transport.send(
+            "GET" if body is None else "POST", provider.url(question.path), headers, body, _DEADLINES
+        )
+        raw = redacted(await _read(provider, question, response), key.quoted_bytes)
+    except TransportError as error:
+        text = f"{provider.name} cannot be asked for {question.title}: {error}. Try again later."
+        raise AccountError("unavailable", text) from None
+    error_object = None if response.status == 200 else error_of_body(raw)
+    wait_s = None if response.status == 200 else read_retry_after(response.header, error_object, now_ms)
+    return _Answer(response.status, raw, wait_s, error_object)
+
+
+async def _read(provider: ProviderRow, question: Question, response: UpstreamResponse) -> bytes:
+    pieces, size = [], 0
+    while piece := await response.read():
+        pieces.append(piece)
+        size += len(piece)
+        if size > _BODY_MAX_BYTES:
+            response.abort()
+            raise AccountError("unreadable", f"{_asked(provider, question)} is larger than 64 MiB.")
+    return b"".join(pieces)
+
+
+def _asked(provider: ProviderRow, question: Question) -> str:
+    return f"The answer of {provider.name} to {question.path.partition('?')[0]}"
+
+
+def _refusal(provider: ProviderRow, key: Key, question: Question, answer: _Answer) -> AccountError:
+    status, wait_s = answer.status, answer.retry_after_s
+    said = _said(answer)
+    told = f"{provider.name} answers {status}{said}"
+    if status in {408, 425} or status >= 500:
+        return AccountError("unavailable", f"{told}. Try again later.", status=status, retry_after_s=wait_s)
+    words = words_of(answer.error)
+    meaning = kind_of(words.text, words.codes)
+    kind = None if meaning is None else meaning.kind
+    if status == 429 and kind != "no_credits":
+        wait = "Wait a minute" if wait_s is None else f"Wait {wait_s:.0f} s"
+        return AccountError("limited", f"{told}. {wait}, then ask again.", status=status, retry_after_s=wait_s)
+    text = f"{told}. {_advice(key, question, status, kind)}"
+    return AccountError("refused", text, status=status, is_bad_key=status == 401 and kind != "no_credits")
+
+
+def _advice(key: Key, question: Question, status: int, kind: str | None) -> str:
+    """Return the sentence that says what the key cannot do, and what to do about it."""
+    if kind == "no_credits" or (status == 402 and kind is None):
+        return "The account has no credits left; the key itself is good."
+    if kind == "spent":
+        return "A limit of the account or of the key is reached, and ends when it resets; the key itself is good."
+    if status == 401:
+        return f"It does not know the key {key.name}: it is wrong, expired or deleted."
+    if status == 403:
+        needs = "" if question.needs is None else f" {question.needs}"
+        return f"The key {key.name} may not read {question.title}.{needs}"
+    if status == 404:
+        return f"It has nothing that tells {question.title}; is its base_url right?"
+    if 300 <= status < 400:
+        return "It sends elsewhere, and keys go to the configured address only: is its base_url right?"
+    return f"It does not take the question for {question.title}."
+
+
+def _said(answer: _Answer) -> str:
+    message = (answer.error or {}).get("message")
+    if not isinstance(message, str) or not message:
+        return ""
+    return f" ({fit_text(message, _SAID_MAX_CHARS).rstrip('.')})"

@@ -1,0 +1,173 @@
+"""OpenRouter's management side: /key, /credits, /keys, /activity, /analytics/query and /generation.
+
+An inference key may ask /key and /generation, a management key the rest; a credit balance asked for with an inference
+key has been seen to be answered with zeros, so it is not asked for.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+
+from proxy.core.clock import Clock
+from proxy.core.secret import Secret
+from proxy.policy.key_ring import KeyFacts
+from proxy.providers.account.amounts import AnswerPart
+from proxy.providers.account.ask import Question, ask
+from proxy.providers.account.openrouter_answers import (
+    ActivityAnswer,
+    CostsAnswer,
+    CreditsAnswer,
+    KeyAnswer,
+    KeyListAnswer,
+    places_of,
+)
+from proxy.providers.account.source import (
+    AccountCredits,
+    AccountError,
+    AccountQuestion,
+    ActivityRow,
+    GenerationCosts,
+    KeyStatus,
+    ListedKey,
+)
+from proxy.providers.generation import (
+    GenerationAccess,
+    GenerationRecord,
+    GenerationUnavailableError,
+    GenerationUnknownError,
+    look_up,
+)
+from proxy.providers.key import Key
+from proxy.providers.provider import ProviderRow
+
+_PAGE_KEYS: Final = 100
+_PAGES_MAX: Final = 1000
+_ROWS_ASKED: Final = 10_000  # of one query; where so many are refused, the server's own number
+_NARROWEST_MS: Final = 1000  # a time with more generations than one answer holds is halved down to this
+_QUERIES_MAX: Final = 128  # for one time; a server that always says that there is more must not be asked for ever
+_WITHOUT_MANAGEMENT: Final[frozenset[AccountQuestion]] = frozenset({"key", "generation"})
+_Shape = TypeVar("_Shape", bound=AnswerPart)
+_ALL: Final[frozenset[AccountQuestion]] = _WITHOUT_MANAGEMENT | {"credits", "keys", "activity", "generation_costs"}
+
+
+class OpenRouterAccount:
+    """One account at OpenRouter, or at a server that answers like it."""
+
+    def __init__(self, provider: ProviderRow, clock: Clock) -> None:
+        self.provider = provider.name
+        self.questions: frozenset[AccountQuestion] = _WITHOUT_MANAGEMENT if provider.management_key is None else _ALL
+        self._provider = provider
+        self._clock = clock
+        self._rows_asked: int | None = _ROWS_ASKED
+        self._needs = (
+            "Only a management key may: make one at https://openrouter.ai/settings/management-keys and set it as "
+            f"providers.{provider.name}.management_key."
+        )
+
+    async def key(self, secret: Secret) -> KeyStatus:
+        """Return what OpenRouter says of a key, asked with this key, be it for inference or management."""
+        question = Question(self._provider.dialect.key_path or "/key", "what is known of a key")
+        return (await self._ask(KeyAnswer, question, self._named(secret))).status()
+
+    async def credits(self) -> AccountCredits:
+        question = Question("/credits", "the credits of the account", needs=self._needs)
+        return (await self._ask(CreditsAnswer, question)).credits()
+
+    async def keys(self) -> tuple[ListedKey, ...]:
+        """Return every key of the default workspace, those disabled and expired included."""
+        found: dict[str, ListedKey] = {}
+        for page in range(_PAGES_MAX):
+            path = f"/keys?include_disabled=true&include_expired=true&offset={page * _PAGE_KEYS}"
+            question = Question(path, "the keys of the account", needs=self._needs)
+            keys = (await self._ask(KeyListAnswer, question)).keys()
+            found |= {key.hash: key for key in keys}
+            if len(keys) < _PAGE_KEYS:
+                break
+        return tuple(found.values())
+
+    async def activity(self, day: date, key_hash: str | None = None) -> tuple[ActivityRow, ...]:
+        """Return what was charged on one of the last 30 completed UTC days, by model and endpoint."""
+        path = f"/activity?date={day.isoformat()}" + ("" if key_hash is None else f"&api_key_hash={key_hash}")
+        question = Question(path, "the activity of a day", needs=self._needs)
+        return (await self._ask(ActivityAnswer, question)).rows()
+
+    async def generation_costs(self, start_ms: int, end_ms: int, key_hash: str | None) -> GenerationCosts:
+        """Return what each generation from start to end (exclusive) was charged; the last 31 days can be asked for.
+
+        A time that holds more than one answer does is asked for in halves.
+        """
+        costs: dict[str, int] = {}
+        left, is_truncated, asked = [(start_ms, end_ms)], False, 0
+        while left:
+            start_ms, end_ms = left.pop()
+            answer = await self._costs(start_ms, end_ms, key_hash)
+            asked += 1
+            found = answer.costs()
+            costs |= found
+            if answer.is_truncated:
+                middle_ms = (start_ms + end_ms) // 2000 * 1000
+                is_halved = found and end_ms - start_ms > _NARROWEST_MS and start_ms < middle_ms < end_ms
+                if is_halved and asked + len(left) + 2 <= _QUERIES_MAX:
+                    left += [(middle_ms, end_ms), (start_ms, middle_ms)]
+                else:
+                    is_truncated = True
+        return GenerationCosts(costs, is_truncated)
+
+    async def generation(self, generation_id: str, key: Key) -> GenerationRecord | None:
+        try:
+            return await look_up(GenerationAccess(self._provider, key), generation_id)
+        except GenerationUnknownError:
+            return None
+        except GenerationUnavailableError as error:
+            text = f"{self.provider} cannot be asked for the answer {generation_id[:128]}: {error}."
+            raise AccountError("unavailable", text) from None
+
+    async def _costs(self, start_ms: int, end_ms: int, key_hash: str | None) -> CostsAnswer:
+        body: dict[str, Any] = {
+            "metrics": ["total_usage"],
+            "dimensions": ["generation_id"],
+            "time_range": {"start": _instant(start_ms), "end": _instant(end_ms)},
+        }
+        if key_hash is not None:
+            body["filters"] = [{"field": "api_key_id", "operator": "eq", "value": key_hash}]
+        if self._rows_asked is not None:
+            body["limit"] = self._rows_asked
+        try:
+            return await self._ask(CostsAnswer, self._query(body))
+        except AccountError as error:
+            if error.status != 400 or self._rows_asked is None:
+                raise
+            del body["limit"]  # how many may be asked for is not published
+            found = await self._ask(CostsAnswer, self._query(body))
+            self._rows_asked = None
+            return found
+
+    def _query(self, body: Mapping[str, Any]) -> Question:
+        return Question("/analytics/query", "what each answer was charged", body, self._needs)
+
+    async def _ask(self, answer: type[_Shape], question: Question, key: Key | None = None) -> _Shape:
+        key = key or self._provider.management_key
+        if key is None:
+            needs = question.needs or ""
+            raise AccountError("refused", f"{self.provider} was not asked for {question.title}. {needs}".rstrip())
+        found = await ask(self._provider, key, question, self._clock.now_ms())
+        try:  # a day of a large account has thousands of rows
+            return await asyncio.to_thread(answer.model_validate, found)
+        except ValidationError as error:
+            place = places_of(error.errors(include_url=False, include_input=False, include_context=False))
+            text = f"{self.provider}'s answer for {question.title} cannot be read: {place}."
+            raise AccountError("unreadable", text, status=200) from None
+
+    def _named(self, secret: Secret) -> Key:
+        known = (*self._provider.keys, self._provider.management_key)
+        named = next((key for key in known if key is not None and key.secret == secret), None)
+        return named or Key(KeyFacts("asked about"), secret)
+
+
+def _instant(ms: int) -> str:
+    """Write an instant to the millisecond: OpenRouter refuses one without seconds."""
+    moment = datetime.fromtimestamp(ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03}Z"

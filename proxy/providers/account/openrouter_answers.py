@@ -1,0 +1,229 @@
+"""The shapes of OpenRouter's management answers, from its API reference of 2026. Reads parsed answers, no I/O."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import Field
+
+from proxy.providers.account.amounts import AnswerPart, Count, Day, Flag, Moment, Name, OptionalName, Pusd
+from proxy.providers.account.source import (
+    AccountCredits,
+    ActivityRow,
+    BudgetLayer,
+    FreeRequests,
+    KeyStatus,
+    ListedKey,
+    Spending,
+)
+
+
+class _Budget(AnswerPart):
+    scope: Name
+    limit_usd: Pusd
+    spend_usd: Pusd
+    remaining_usd: Pusd
+    reset_interval: OptionalName = None
+    resets_at: Moment = None
+    include_byok: Flag = False
+
+    def layer(self) -> BudgetLayer:
+        return BudgetLayer(
+            self.scope,
+            self.limit_usd,
+            self.spend_usd,
+            self.remaining_usd,
+            self.reset_interval,
+            self.resets_at,
+            self.include_byok,
+        )
+
+
+class _FreeModels(AnswerPart):
+    used: Count
+    limit: Count
+    remaining: Count
+
+
+class _KeyFigures(AnswerPart):
+    """What /key and /keys have in common."""
+
+    label: Name = ""
+    limit: Pusd | None = None
+    limit_remaining: Pusd | None = None
+    limit_reset: OptionalName = None
+    include_byok_in_limit: Flag = False
+    usage: Pusd
+    usage_daily: Pusd | None = None
+    usage_weekly: Pusd | None = None
+    usage_monthly: Pusd | None = None
+    byok_usage: Pusd = 0
+    byok_usage_daily: Pusd | None = None
+    byok_usage_weekly: Pusd | None = None
+    byok_usage_monthly: Pusd | None = None
+    expires_at: Moment = None
+
+    def used(self) -> Spending:
+        return Spending(self.usage, self.usage_daily, self.usage_weekly, self.usage_monthly)
+
+    def byok_used(self) -> Spending:
+        return Spending(self.byok_usage, self.byok_usage_daily, self.byok_usage_weekly, self.byok_usage_monthly)
+
+
+class _KeyData(_KeyFigures):
+    is_free_tier: Flag = False
+    is_management_key: Flag = False
+    is_provisioning_key: Flag = False  # the older name
+    budgets: tuple[_Budget, ...] | None = None
+    free_model_daily_requests: _FreeModels | None = None
+
+
+class KeyAnswer(AnswerPart):
+    """GET /key."""
+
+    data: _KeyData
+
+    def status(self) -> KeyStatus:
+        data, free = self.data, self.data.free_model_daily_requests
+        return KeyStatus(
+            label=data.label,
+            is_management=data.is_management_key or data.is_provisioning_key,
+            is_free_tier=data.is_free_tier,
+            limit_pusd=data.limit,
+            left_pusd=data.limit_remaining,
+            resets=data.limit_reset,
+            includes_byok=data.include_byok_in_limit,
+            used=data.used(),
+            byok_used=data.byok_used(),
+            expires_at=data.expires_at,
+            budgets=tuple(budget.layer() for budget in data.budgets or ()),
+            free_requests=None if free is None else FreeRequests(free.used, free.limit, free.remaining),
+        )
+
+
+class _Credits(AnswerPart):
+    total_credits: Pusd
+    total_usage: Pusd
+
+
+class CreditsAnswer(AnswerPart):
+    """GET /credits."""
+
+    data: _Credits
+
+    def credits(self) -> AccountCredits:
+        return AccountCredits(self.data.total_credits, self.data.total_usage)
+
+
+class _ListedKey(_KeyFigures):
+    hash: Name = Field(min_length=1)
+    name: Name = ""
+    disabled: Flag = False
+    created_at: Moment = None
+    last_used_at: Moment = None
+
+    def key(self) -> ListedKey:
+        return ListedKey(
+            hash=self.hash,
+            name=self.name,
+            label=self.label,
+            is_disabled=self.disabled,
+            limit_pusd=self.limit,
+            left_pusd=self.limit_remaining,
+            resets=self.limit_reset,
+            includes_byok=self.include_byok_in_limit,
+            used=self.used(),
+            byok_used=self.byok_used(),
+            created_at=self.created_at,
+            last_used_at=self.last_used_at,
+            expires_at=self.expires_at,
+        )
+
+
+class KeyListAnswer(AnswerPart):
+    """GET /keys, one page of it."""
+
+    data: tuple[_ListedKey, ...]
+
+    def keys(self) -> tuple[ListedKey, ...]:
+        return tuple(each.key() for each in self.data)
+
+
+class _Activity(AnswerPart):
+    date: Day
+    model: Name
+    model_permaslug: Name = ""
+    endpoint_id: Name = ""
+    provider_name: Name = ""
+    usage: Pusd
+    byok_usage_inference: Pusd = 0
+    requests: Count
+    prompt_tokens: Count
+    completion_tokens: Count
+    reasoning_tokens: Count = 0
+    cached_tokens: Count = 0  # not in answers of before October 2026
+
+    def row(self) -> ActivityRow:
+        return ActivityRow(
+            date=self.date,
+            model=self.model,
+            permaslug=self.model_permaslug or self.model,
+            endpoint_id=self.endpoint_id,
+            provider_name=self.provider_name,
+            usage_pusd=self.usage,
+            byok_usage_pusd=self.byok_usage_inference,
+            requests=self.requests,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            reasoning_tokens=self.reasoning_tokens,
+            cached_tokens=self.cached_tokens,
+        )
+
+
+class ActivityAnswer(AnswerPart):
+    """GET /activity."""
+
+    data: tuple[_Activity, ...]
+
+    def rows(self) -> tuple[ActivityRow, ...]:
+        return tuple(each.row() for each in self.data)
+
+
+class _CostRow(AnswerPart):
+    generation_id: Name = ""
+    total_usage: Pusd
+
+
+class _QueryMetadata(AnswerPart):
+    row_count: Count | None = None
+    truncated: bool
+
+
+class _QueryResult(AnswerPart):
+    data: tuple[_CostRow, ...]
+    metadata: _QueryMetadata
+
+
+class CostsAnswer(AnswerPart):
+    """POST /analytics/query, for the cost of each generation."""
+
+    data: _QueryResult
+
+    def costs(self) -> dict[str, int]:
+        """Return the sum of each generation; rows that name none are left out."""
+        found: dict[str, int] = {}
+        for row in self.data.data:
+            if row.generation_id:
+                found[row.generation_id] = found.get(row.generation_id, 0) + row.total_usage
+        return found
+
+    @property
+    def is_truncated(self) -> bool:
+        count = self.data.metadata.row_count
+        return self.data.metadata.truncated or (count is not None and count > len(self.data.data))
+
+
+def places_of(errors: Iterable[Any]) -> str:
+    """Return where an answer is not as it should be, from the errors of pydantic: no value of it is shown."""
+    places = [".".join(map(str, error["loc"])) + f" {error['msg']}" for error in errors]
+    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+    return f"{places[0]}{more}" if places else "nothing is as it should be"

@@ -1,0 +1,197 @@
+"""What can be asked of an account, and the answers. Amounts are integers of pico-USD, rounded up where finer.
+
+An amount may be negative: a refund, or what is left of a budget that is overdrawn.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Final, Literal, Protocol
+
+from proxy.core.errors import TollkeeperError
+from proxy.core.secret import Secret
+from proxy.providers.generation import GenerationRecord
+from proxy.providers.key import Key
+
+AccountQuestion = Literal["key", "credits", "keys", "activity", "generation_costs", "generation"]
+AccountErrorKind = Literal["refused", "limited", "unavailable", "unreadable"]
+
+
+class AccountError(TollkeeperError):
+    """A question without an answer; the text is a sentence that says what happened and what to do.
+
+    refused      asking again with the same key gives the same: the key may not, nothing is there, or it is spent
+    limited      too many questions; retry_after_s says how long to wait, where the provider does
+    unavailable  not now: no connection, a time-out, or the provider's own failure
+    unreadable   an answer that makes no sense
+
+    status is the answer's, None without one. is_bad_key: the provider does not know the key; a spent budget, or a
+    question that only another kind of key may ask, is none.
+    """
+
+    def __init__(
+        self,
+        kind: AccountErrorKind,
+        text: str,
+        *,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        is_bad_key: bool = False,
+    ) -> None:
+        super().__init__(text)
+        self.kind: Final = kind
+        self.status: Final = status
+        self.retry_after_s: Final = retry_after_s
+        self.is_bad_key: Final = is_bad_key
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What was spent in all, and in the running day, week (from Monday) and month of UTC; None: it is not told."""
+
+    total_pusd: int
+    day_pusd: int | None = None
+    week_pusd: int | None = None
+    month_pusd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLayer:
+    """One of the budgets that a provider checks before it answers; left_pusd of 0 or less: it refuses.
+
+    scope is the provider's word for whom it counts; resets is daily, weekly or monthly, None: never.
+    """
+
+    scope: str
+    limit_pusd: int
+    spent_pusd: int
+    left_pusd: int
+    resets: str | None
+    resets_at: datetime | None
+    includes_byok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FreeRequests:
+    """Requests to free models in the running UTC day, over all keys of the account."""
+
+    used: int
+    limit: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """What a provider says of one key. limit_pusd None: it has no limit of its own.
+
+    budgets: every layer that is checked, in that order, the key's own limit among them; empty where none is told.
+    """
+
+    label: str
+    is_management: bool
+    is_free_tier: bool
+    limit_pusd: int | None
+    left_pusd: int | None
+    resets: str | None
+    includes_byok: bool
+    used: Spending
+    byok_used: Spending
+    expires_at: datetime | None = None
+    budgets: tuple[BudgetLayer, ...] = ()
+    free_requests: FreeRequests | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKey:
+    """A key in the account's list. hash: SHA-256 of the secret in hex."""
+
+    hash: str
+    name: str
+    label: str
+    is_disabled: bool
+    limit_pusd: int | None
+    left_pusd: int | None
+    resets: str | None
+    includes_byok: bool
+    used: Spending
+    byok_used: Spending
+    created_at: datetime | None = None
+    last_used_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCredits:
+    """What was paid in, and what of it was used, since the account exists."""
+
+    bought_pusd: int
+    used_pusd: int
+
+    @property
+    def left_pusd(self) -> int:
+        return self.bought_pusd - self.used_pusd
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityRow:
+    """What one model at one endpoint was charged on one UTC day, over all keys or the one that was asked for.
+
+    usage_pusd leaves out what other providers bill for own keys; that is byok_usage_pusd. A count that the source does
+    not tell is None.
+    """
+
+    date: date
+    model: str
+    permaslug: str
+    endpoint_id: str
+    provider_name: str
+    usage_pusd: int
+    byok_usage_pusd: int
+    requests: int | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    reasoning_tokens: int | None
+    cached_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationCosts:
+    """What was charged for each generation of a time, by its id; bills of other providers for own keys left out.
+
+    is_truncated: there were more, which could not be had.
+    """
+
+    costs: Mapping[str, int] = field(default_factory=dict)
+    is_truncated: bool = False
+
+
+class AccountSource(Protocol):
+    """The management side of one provider. Each question is one look, nothing is kept; all raise AccountError.
+
+    Questions that are not in ``questions`` are refused with a sentence that says why.
+    """
+
+    provider: str  # its name in the configuration
+    questions: frozenset[AccountQuestion]  # that can be asked of this provider with the keys that there are
+
+    async def key(self, secret: Secret) -> KeyStatus:
+        """Return what the provider says of a key, asked with this key."""
+        ...
+
+    async def credits(self) -> AccountCredits: ...
+
+    async def keys(self) -> tuple[ListedKey, ...]:
+        """Return every key of the account, disabled ones included."""
+        ...
+
+    async def activity(self, day: date, key_hash: str | None = None) -> tuple[ActivityRow, ...]:
+        """Return what was charged on a completed UTC day; key_hash (SHA-256 in hex): by this key alone."""
+        ...
+
+    async def generation_costs(self, start_ms: int, end_ms: int, key_hash: str | None) -> GenerationCosts:
+        """Return what each generation of a time, today included, was charged; the end is exclusive. Epoch ms."""
+        ...
+
+    async def generation(self, generation_id: str, key: Key) -> GenerationRecord | None:
+        """Return the provider's record of one answer, asked with the key that it was made with; None: there is none."""
+        ...
