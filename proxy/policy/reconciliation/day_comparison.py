@@ -1,0 +1,309 @@
+"""Compare a day of the ledger with a day of the provider's bill, call by call. Days are UTC's, as those of the bill.
+
+An amount of a difference is what the bill has more than the ledger, in pico-USD; of all of them it is the whole drift.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple
+
+from proxy.policy.reconciliation.call_matching import UnclaimedCall, UnnamedRequest, match_calls
+from proxy.policy.reconciliation.drift_class import (
+    ESTIMATED,
+    LOST_ROW,
+    OTHER_DAY,
+    OTHER_KEY,
+    OUTSIDE_CALL,
+    OWN_KEY,
+    PENDING,
+    PRICE_ROUNDING,
+    RAISED,
+    REFUNDED,
+    RESERVATION_CHARGED,
+    UNKNOWN,
+)
+
+ROUNDING_PUSD: Final = 1_000  # of one call: a bill that tells nine places, and a sum of floats
+SHOWN_AFTER_MS: Final = 2 * 3_600_000  # a call that the bill does not show by then is not on it
+_WORKED_OUT: Final = frozenset({"estimate", "price", "none"})
+Origin = Literal["proxy", "other", ""]
+
+
+class BookedRequest(NamedTuple):
+    """A request as the ledger has it, as far as one provider goes.
+
+    generation_ids: of its attempts there, as far as they are known; unnamed: how many of these attempts have none.
+    booked_pusd: what is booked for them, with adjustments; elsewhere_pusd: for its attempts at other providers.
+    upstream_pusd: the part of it that somebody else bills, for the provider's key of ours. is_own: it went with a key
+    of the user's own, to an account that is not this one.
+    """
+
+    id: int
+    started_ms: int
+    ended_ms: int | None
+    user: str
+    key_hash: str
+    model: str
+    generation_ids: tuple[str, ...]
+    unnamed: int
+    booked_pusd: int
+    elsewhere_pusd: int
+    upstream_pusd: int
+    source: str
+    state: str
+    is_own: bool
+
+
+class BilledCall(NamedTuple):
+    """A call on the bill. origin: who made it, as far as the provider says; model "": not known."""
+
+    generation_id: str
+    key_hash: str
+    cost_pusd: int
+    hour_ms: int
+    created_ms: int
+    origin: Origin = ""
+    model: str = ""
+
+
+class BookedApart(NamedTuple):
+    """An amount that was booked for no request. reference: the generation id that it was booked for."""
+
+    reference: str
+    key_hash: str
+    amount_pusd: int
+
+
+class DriftEntry(NamedTuple):
+    """One difference. request_id or generation_id, or neither: of the day as a whole.
+
+    booked_pusd and billed_pusd: the figures of the request or call. actual_pusd: what the whole request should be
+    booked at, or the call apart; None: nothing is to be booked.
+    """
+
+    drift_class: str
+    amount_pusd: int
+    request_id: int | None
+    generation_id: str | None
+    key_hash: str
+    model: str
+    hour_ms: int
+    booked_pusd: int
+    billed_pusd: int
+    actual_pusd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DayBooks:
+    """What is compared for one UTC day and one provider.
+
+    requests: those that began on the day and do not agree with the bill in an obvious way; billed, later: calls that
+    the bill has on the day, and in the hours after it, of all that are wanted here or that no row names; earlier: the
+    ids of requests of the day before. agreed_pusd: of requests that are left out, for bill and ledger have the same.
+    account_pusd: the day's bill of the whole account, None: not known (yet); other_keys_pusd: what is known of it for
+    keys that are not the proxy's. is_complete: the calls of the proxy's keys add up to what the bill says of these
+    keys, so that what it does not list was not charged.
+    """
+
+    day_ms: int
+    now_ms: int
+    requests: Sequence[BookedRequest]
+    billed: Mapping[str, BilledCall]
+    later: Mapping[str, BilledCall] = field(default_factory=dict)
+    earlier: Collection[str] = frozenset()
+    apart: Sequence[BookedApart] = ()
+    agreed_pusd: int = 0
+    account_pusd: int | None = None
+    other_keys_pusd: int = 0
+    is_complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DayComparison:
+    """The differences of a day; their amounts add up to billed_pusd - booked_pusd.
+
+    pairs: calls that turned out to be requests which did not know it, by generation id.
+    """
+
+    booked_pusd: int
+    billed_pusd: int
+    entries: tuple[DriftEntry, ...]
+    pairs: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def drift_pusd(self) -> int:
+        return self.billed_pusd - self.booked_pusd
+
+
+def compare_day(books: DayBooks) -> DayComparison:
+    """Return every difference of a day in exactly one class. Nothing that adds up is left out: the rest is unknown."""
+    claimed = {id_ for request in books.requests for id_ in request.generation_ids}
+    apart = {one.reference: one for one in books.apart}
+    free = [
+        call
+        for call in (*books.billed.values(), *books.later.values())
+        if call.generation_id not in claimed and call.generation_id not in books.earlier
+    ]
+    matches = match_calls(_unnamed(books.requests), _unclaimed(free, apart))
+    matched = {request_id: generation_id for generation_id, request_id in matches.pairs.items()}
+    entries: list[DriftEntry] = []
+    for request in books.requests:
+        own = (matched[request.id],) if request.id in matched else ()
+        entries += _of_request(request, books, own, is_doubtful=request.id in matches.doubtful_requests)
+    for generation_id, call in books.billed.items():
+        if generation_id in books.earlier:
+            entries.append(_of_call(OTHER_DAY, call, call.cost_pusd, 0, None))
+        elif generation_id not in claimed and generation_id not in matches.pairs:
+            is_doubtful = generation_id in matches.doubtful_calls
+            entries += _of_stranger(call, apart.get(generation_id), is_doubtful=is_doubtful)
+    entries += [_gone(one, books) for one in books.apart if one.reference not in books.billed and one.amount_pusd]
+    return _with_rest(books, entries, matches.pairs)
+
+
+def _unnamed(requests: Iterable[BookedRequest]) -> list[UnnamedRequest]:
+    return [
+        UnnamedRequest(one.id, one.key_hash, one.model, one.started_ms, one.ended_ms)
+        for one in requests
+        if one.unnamed == 1 and not one.is_own
+    ]
+
+
+def _unclaimed(calls: Iterable[BilledCall], apart: Mapping[str, BookedApart]) -> list[UnclaimedCall]:
+    return [
+        UnclaimedCall(one.generation_id, one.key_hash, one.model, one.created_ms)
+        for one in calls
+        if one.origin != "other" and one.generation_id not in apart
+    ]
+
+
+def _of_request(
+    request: BookedRequest, books: DayBooks, matched: Sequence[str], *, is_doubtful: bool
+) -> list[DriftEntry]:
+    """Return the differences of one request: what is billed on another day or by somebody else, then what is left."""
+    ids = (*request.generation_ids, *matched)
+    if request.is_own and not any(id_ in books.billed or id_ in books.later for id_ in ids):
+        own = _entry(OWN_KEY, request, -request.booked_pusd, ids, 0)
+        return [own] if request.booked_pusd else []
+    here_pusd = sum(books.billed[id_].cost_pusd for id_ in ids if id_ in books.billed)
+    later_pusd = sum(books.later[id_].cost_pusd for id_ in ids if id_ in books.later)
+    billed_pusd = here_pusd + later_pusd
+    entries = []
+    if later_pusd:
+        entries.append(_entry(OTHER_DAY, request, -later_pusd, ids, billed_pusd))
+    if request.upstream_pusd:
+        entries.append(_entry(OWN_KEY, request, -request.upstream_pusd, ids, billed_pusd))
+    left_pusd = billed_pusd + request.upstream_pusd - request.booked_pusd
+    if left_pusd:
+        is_found = all(id_ in books.billed or id_ in books.later for id_ in ids) and request.unnamed == len(matched)
+        name, is_sure = _class_of(request, left_pusd, books, is_found=is_found)
+        actual_pusd = request.elsewhere_pusd + request.booked_pusd + left_pusd if is_sure and not is_doubtful else None
+        entries.append(_entry(name, request, left_pusd, ids, billed_pusd, actual_pusd))
+    return entries
+
+
+def _class_of(request: BookedRequest, left_pusd: int, books: DayBooks, *, is_found: bool) -> tuple[str, bool]:
+    """Return the class of what is left of a request, and whether the bill says for sure what it cost.
+
+    It does where it lists every attempt of it; where it does not list one, only a complete bill of a day that is over
+    long enough says that there was nothing to charge.
+    """
+    is_waiting = request.state in ("open", "pending")
+    end_ms = request.ended_ms if request.ended_ms is not None else request.started_ms
+    is_recent = not is_found and books.now_ms - end_ms < SHOWN_AFTER_MS
+    is_sure = is_found or (books.is_complete and not is_recent and not is_waiting)
+    if is_waiting or is_recent:
+        return PENDING, is_sure and request.state != "open"
+    if request.source == "reservation":
+        return RESERVATION_CHARGED, is_sure
+    if is_found and -ROUNDING_PUSD <= left_pusd <= ROUNDING_PUSD:
+        return PRICE_ROUNDING, True
+    if request.source in _WORKED_OUT:
+        return ESTIMATED, is_sure
+    if is_found:
+        return (REFUNDED if left_pusd < 0 else RAISED), True
+    return UNKNOWN, False
+
+
+def _of_stranger(call: BilledCall, apart: BookedApart | None, *, is_doubtful: bool) -> list[DriftEntry]:
+    """Return the difference of a call that no row names, and that may have been booked apart.
+
+    is_doubtful: it may be a request whose reservation is charged, so that it would be booked twice.
+    """
+    if apart is not None:
+        left_pusd = call.cost_pusd - apart.amount_pusd
+        if not left_pusd:
+            return []
+        is_small = -ROUNDING_PUSD <= left_pusd <= ROUNDING_PUSD
+        name = PRICE_ROUNDING if is_small else REFUNDED if left_pusd < 0 else RAISED
+        return [_of_call(name, call, left_pusd, apart.amount_pusd, call.cost_pusd)]
+    if not call.cost_pusd:
+        return []
+    if call.origin == "":
+        return [_of_call(UNKNOWN, call, call.cost_pusd, 0, None)]
+    name = LOST_ROW if call.origin == "proxy" else OUTSIDE_CALL
+    return [_of_call(name, call, call.cost_pusd, 0, None if is_doubtful else call.cost_pusd)]
+
+
+def _gone(one: BookedApart, books: DayBooks) -> DriftEntry:
+    """Return the difference of what was booked apart and is no longer on the bill."""
+    actual_pusd = 0 if books.is_complete else None
+    name = REFUNDED if books.is_complete else UNKNOWN
+    return DriftEntry(
+        name, -one.amount_pusd, None, one.reference, one.key_hash, "", books.day_ms, one.amount_pusd, 0, actual_pusd
+    )
+
+
+def _with_rest(books: DayBooks, entries: list[DriftEntry], pairs: Mapping[str, int]) -> DayComparison:
+    """Add what is not of single calls: other keys, and what the bill of the day has beside all that it lists."""
+    listed_pusd = books.agreed_pusd + sum(call.cost_pusd for call in books.billed.values())
+    booked_pusd = books.agreed_pusd + sum(one.booked_pusd for one in books.requests)
+    booked_pusd += sum(one.amount_pusd for one in books.apart)
+    known_pusd = listed_pusd + books.other_keys_pusd
+    billed_pusd = known_pusd if books.account_pusd is None else books.account_pusd
+    if books.other_keys_pusd:
+        entries.append(_of_day(OTHER_KEY, books, books.other_keys_pusd, 0, books.other_keys_pusd))
+    rest_pusd = billed_pusd - booked_pusd - sum(one.amount_pusd for one in entries)
+    if rest_pusd:
+        entries.append(_of_day(UNKNOWN, books, rest_pusd, known_pusd, billed_pusd))
+    return DayComparison(booked_pusd, billed_pusd, tuple(entries), pairs)
+
+
+def _entry(
+    name: str,
+    request: BookedRequest,
+    amount_pusd: int,
+    ids: Sequence[str],
+    billed_pusd: int,
+    actual_pusd: int | None = None,
+) -> DriftEntry:
+    return DriftEntry(
+        name,
+        amount_pusd,
+        request.id,
+        ids[0] if ids else None,
+        request.key_hash,
+        request.model,
+        request.started_ms // 3_600_000 * 3_600_000,
+        request.booked_pusd,
+        billed_pusd,
+        actual_pusd,
+    )
+
+
+def _of_call(name: str, call: BilledCall, amount_pusd: int, booked_pusd: int, actual_pusd: int | None) -> DriftEntry:
+    return DriftEntry(
+        name,
+        amount_pusd,
+        None,
+        call.generation_id,
+        call.key_hash,
+        call.model,
+        call.hour_ms,
+        booked_pusd,
+        call.cost_pusd,
+        actual_pusd,
+    )
+
+
+def _of_day(name: str, books: DayBooks, amount_pusd: int, booked_pusd: int, billed_pusd: int) -> DriftEntry:
+    return DriftEntry(name, amount_pusd, None, None, "", "", books.day_ms, booked_pusd, billed_pusd)
