@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from proxy.core.errors import TollkeeperError
 from proxy.core.inline_future import InlineFuture
+from proxy.storage.adjustment import Booked, Correction, Tell, UnattachedCost
 from proxy.storage.admin_posts import PostClaim
 from proxy.storage.alerts import AlertNotes
 from proxy.storage.audit import Actor
@@ -130,6 +131,22 @@ class Ledger(Protocol):
 
     async def remove_refusals(self, upto_id: int, count: int) -> int:
         """Remove the oldest refusals, up to an id and count at most; return how many went."""
+        ...
+
+    async def correct(
+        self, corrections: Sequence[Correction], now_ms: int, tell: Tell | None = None
+    ) -> tuple[Booked, ...]:
+        """Book what requests that have ended cost after all, all of it or nothing; one result each, in order.
+
+        What a request is booked at already is the starting point, so that the same truth twice changes nothing.
+        jobs/late_truths.py calls it, and moves what is kept in memory.
+        """
+        ...
+
+    async def book_unattached(
+        self, costs: Sequence[UnattachedCost], now_ms: int, tell: Tell | None = None
+    ) -> tuple[Booked, ...]:
+        """Book what belongs to no request, as correct() does, by its reference."""
         ...
 
     async def note_alerts(self, notes: AlertNotes, now_ms: int) -> None:

@@ -28,6 +28,7 @@ from proxy.policy.quota.window import window_bounds
 from proxy.policy.sealing.master_ring import MasterRing
 from proxy.policy.sealing.place import Place
 from proxy.policy.stop import Stop
+from proxy.storage import adjustment
 from proxy.storage.admin_operations import CHANGES
 from proxy.storage.admin_posts import KEPT_MS, PostClaim, StoredPost
 from proxy.storage.alert_changes import TABLE
@@ -100,6 +101,7 @@ from proxy.storage.users import (
     no_user,
     user_exists,
 )
+from tests.contracts.memory_adjustments import MemoryAdjustments
 from tests.contracts.memory_alerts import MemoryAlerts
 from tests.contracts.memory_configurations import MemoryConfigurations
 from tests.contracts.memory_operators import MemoryOperators
@@ -116,6 +118,7 @@ class Booked:
     reserved: Reserved
     attempts: list[UnfinishedAttempt]
     end: RequestEnd | None = None
+    late_pusd: int = 0  # the sum of its adjustments
 
     @property
     def state(self) -> str:
@@ -127,7 +130,7 @@ class Booked:
 
     @property
     def cost_pusd(self) -> int:
-        return 0 if self.end is None else self.end.cost_pusd or 0
+        return 0 if self.end is None else (self.end.cost_pusd or 0) + self.late_pusd
 
     def unfinished(self) -> UnfinishedRequest:
         row, end = self.row, self.end
@@ -202,6 +205,7 @@ class Store:
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     providers: dict[str, dict[str, Any]] = field(default_factory=dict)
     alerts: MemoryAlerts = field(default_factory=MemoryAlerts)
+    adjustments: MemoryAdjustments = field(default_factory=MemoryAdjustments)
 
 
 def _attempt(n: int, provider: str, key: str, model: str) -> UnfinishedAttempt:
@@ -752,6 +756,26 @@ class MemoryLedger:
             self.store.refusals.pop(id_)
         return len(gone)
 
+    async def correct(
+        self, corrections: Sequence[adjustment.Correction], now_ms: int, tell: adjustment.Tell | None = None
+    ) -> tuple[adjustment.Booked, ...]:
+        self._check()
+        kept, requests = self.store.adjustments, self.store.requests
+        return self._told(tuple(kept.correct(requests.get(one.request_id), one, now_ms) for one in corrections), tell)
+
+    async def book_unattached(
+        self, costs: Sequence[adjustment.UnattachedCost], now_ms: int, tell: adjustment.Tell | None = None
+    ) -> tuple[adjustment.Booked, ...]:
+        self._check()
+        return self._told(tuple(self.store.adjustments.book_unattached(one, now_ms) for one in costs), tell)
+
+    def _told(
+        self, booked: tuple[adjustment.Booked, ...], tell: adjustment.Tell | None
+    ) -> tuple[adjustment.Booked, ...]:
+        if tell is not None:
+            tell(booked)
+        return booked
+
     async def note_alerts(self, notes: AlertNotes, now_ms: int) -> None:
         self._check()
         self.store.alerts.write(notes, now_ms)
@@ -886,6 +910,7 @@ class MemoryReports(MemoryUsers, MemoryRequests):
         for booked in reversed(self._rows(user=user)):
             if id_ in (id_text(booked.row.id), booked.end.generation_id if booked.end else None):
                 values = {**booked.row._asdict(), **(booked.end._asdict() if booked.end else {}), "state": booked.state}
+                values["cost_pusd"] = None if values.get("cost_pusd") is None else booked.cost_pusd
                 request = OwnRequest(**{name: values.get(name) for name in OwnRequest._fields})  # type: ignore[arg-type]
                 return request, tuple(
                     OwnAttempt(*(getattr(one, name) for name in OwnAttempt._fields)) for one in booked.attempts
@@ -1049,7 +1074,7 @@ def _spending(key: tuple[str, ...], group: list[Booked]) -> SpendingRow:
         errors=sum(end.error is not None for end in ends),
         input_tokens=sum(end.input_tokens or 0 for end in ends),
         output_tokens=sum(end.output_tokens or 0 for end in ends),
-        cost_pusd=sum(end.cost_pusd or 0 for end in ends),
+        cost_pusd=sum(booked.cost_pusd for booked in group),
         cached_tokens=sum(end.cached_tokens or 0 for end in ends),
         reasoning_tokens=sum(end.reasoning_tokens or 0 for end in ends),
         counts=counts,

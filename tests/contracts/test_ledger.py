@@ -15,6 +15,7 @@ from proxy.app.storage import Storage
 from proxy.policy.alerts.alert_message import AlertMessage
 from proxy.policy.alerts.alert_state import AlertState
 from proxy.policy.quota import NOT_KNOWN, Quota
+from proxy.storage.adjustment import Booked, Correction
 from proxy.storage.alerts import AlertNote, AlertNotes, DeliveryNote, SampleNote, StateNote
 from proxy.storage.audit import Actor
 from proxy.storage.export import Selection
@@ -371,6 +372,31 @@ async def test_sums_are_those_of_the_rows(opened: OpenNew) -> None:
         assert not reports.has_user("carl")
         assert sorted(reports.known_users()) == ["anna", "bob"]
         assert (reports.check().problem, reports.check().requests, reports.check().unsettled) == (None, 5, 1)
+
+
+async def test_a_late_cost_moves_every_sum_and_nothing_twice(opened: OpenNew) -> None:
+    async with opened() as (ledger, reports):
+        row = await done(ledger, cost_pusd=500, user="anna")
+        told: list[tuple[Booked, ...]] = []
+        truth = Correction(row.id, 120, "late look-up", "generation")
+        booked = await ledger.correct([truth, truth], START_MS, told.append)
+        assert [(one.how, one.booked_pusd, one.amount_pusd) for one in booked] == [
+            ("adjusted", 500, -380),
+            ("unchanged", 120, 0),
+        ]
+        assert told == [booked]
+        assert booked[0].spending is not None
+        assert (booked[0].spending.user, booked[0].at_ms) == ("anna", row.started_ms)
+        assert (await ledger.state(row.id) or NOT_KNOWN)[:2] == ("settled", 500)
+        assert [spent.cost_pusd for spent in reports.usage_by(("user",), UTC)] == [120]
+        assert reports.spent_since("anna", [START_MS - START_MS % HOUR_MS]) == [120]
+        own = reports.own_request("anna", id_text(row.id), START_MS)
+        assert own is not None
+        assert own[0].cost_pusd == 120
+        book = rebuilt_book(reports, UTC, START_MS)
+        assert [limit.used for limit in book.limits_view([Quota("user:anna", "cost", 1, "day")], START_MS)] == [120]
+        (unknown,) = await ledger.correct([Correction(row.id + 1, 1, "late look-up", "generation")], START_MS)
+        assert unknown.how == "missing"
 
 
 async def test_totals_of_quotas_are_rebuilt(opened: OpenNew) -> None:

@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.storage.adjustment import Correction
 from proxy.storage.export import COLUMNS, Selection, csv_encoder, jsonl_encoder, pusd_to_local
 from proxy.storage.rows import id_floor
+from proxy.storage.sqlite.adjustments import correct
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.export import slices
 from tests.storage.made_rows import START_MS, fill, insert, ledger, made
@@ -29,10 +31,9 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ledger") / "tollkeeper.db"
     with ledger(path, zone="Europe/Stockholm", currency="SEK", rate="10.4217") as connection:
         rows = fill(connection, COUNT)
-        connection.execute(
-            "INSERT INTO adjustments (request_id, ts_ms, amount_pusd, reason) VALUES (?, 1, 7, 'x'), (?, 2, -3, 'y')",
-            (rows[5]["id"], rows[5]["id"]),
-        )
+        for more in (7, 4):
+            cost_pusd = (rows[5]["cost_pusd"] or 0) + more
+            correct(connection, [Correction(rows[5]["id"], cost_pusd, "late", "generation")], 1)
     return path
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proxy.storage.adjustment import Correction
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import EndedTwiceError, LedgerUnavailableError
 from proxy.storage.rows import HOUR_MS, OpenRow, RequestIds, Reserved, id_number, id_text
@@ -411,9 +412,7 @@ async def test_the_views_show_a_request(path: Path) -> None:
         await ledger.change(lambda db: set_labels(db, Labels("UTC", "SEK", "10.5"), 0))
         row = await opened(ledger, started_ms=START_MS + 7, use_case="sms", session_id="s-1")
         await ledger.end(request_end(row, cost_pusd=2 * 10**12, generation_id="gen-1"))
-        await ledger.change(
-            lambda db: db.execute("INSERT INTO adjustments VALUES (1, ?, 0, -500000000000, 'late')", (row.id,)) and None
-        )
+        await ledger.correct([Correction(row.id, 15 * 10**11, "late", "generation")], START_MS)
         assert read(
             path,
             "SELECT request_id, ts, user, use_case, session_id, total_tokens, cost_pusd, cost_usd, cost_local,"

@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.errors import LedgerError
+from proxy.storage.adjustment import Correction
 from proxy.storage.reports import SpendingRow, UnsettledSum
+from proxy.storage.sqlite.adjustments import correct
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.labels import read_labels
 from proxy.storage.sqlite.usage import unsettled, usage_by
@@ -131,10 +133,7 @@ def test_an_hour_that_is_cut_counts_its_adjustments(tmp_path: Path) -> None:
     with ledger(tmp_path / "x.db") as connection:
         row = {**made(1, START_MS + 5, random.Random(1)), "state": "settled", "cost_pusd": 100}
         insert(connection, [row])
-        connection.execute(
-            "INSERT INTO adjustments (request_id, ts_ms, amount_pusd, reason) VALUES (?, 1, 11, 'late')", (row["id"],)
-        )
-        connection.execute("UPDATE usage_hourly SET cost_pusd = cost_pusd + 11")
+        correct(connection, [Correction(row["id"], 111, "late", "generation")], START_MS)
     reader = open_reader(tmp_path / "x.db")
     for since_ms in (None, START_MS):
         (found,) = usage_by(reader, ("user",), ZoneInfo("UTC"), since_ms=since_ms)

@@ -15,6 +15,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from proxy.policy.quota import Quota
+from proxy.storage.adjustment import Correction, UnattachedCost
+from proxy.storage.sqlite.adjustments import book_unattached, correct
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.verify import (
     LISTED,
@@ -29,6 +31,7 @@ from tests.support.sampling import count
 
 UTC = ZoneInfo("UTC")
 COUNT = 120
+DAY = "2026-09-21"
 NOW_MS = START_MS + COUNT * 600_000
 
 NO_LIMITS = ExpectedTotals((), UTC, None, 1e9, 1e9)
@@ -61,23 +64,14 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _adjust(connection: sqlite3.Connection) -> None:
-    """Correct some rows as reconciliation does: the roll-up of the same hour changes with them."""
-    rows = connection.execute(
-        "SELECT id, started_ms, user, group_name, model, provider, use_case, cost_pusd FROM requests"
-        " WHERE cost_source = 'reservation'"
-    ).fetchall()
+    """Correct some rows as reconciliation does, some of them twice, and book what belongs to none."""
+    rows = connection.execute("SELECT id, cost_pusd FROM requests WHERE cost_source = 'reservation'").fetchall()
     assert rows
-    for id_, started_ms, user, group, model, provider, use_case, cost_pusd in rows:
-        amount = -(cost_pusd // 3)
-        connection.execute(
-            "INSERT INTO adjustments (request_id, ts_ms, amount_pusd, reason) VALUES (?, ?, ?, 'activity')",
-            (id_, started_ms, amount),
-        )
-        connection.execute(
-            "UPDATE usage_hourly SET cost_pusd = cost_pusd + ? WHERE hour_ms = ? AND user = ? AND group_name = ?"
-            " AND model = ? AND provider = ? AND use_case = ?",
-            (amount, started_ms // 3_600_000 * 3_600_000, user, group or "", model or "", provider, use_case or ""),
-        )
+    for part in (3, 2):
+        corrections = [Correction(id_, cost_pusd - cost_pusd // part, "late", "activity") for id_, cost_pusd in rows]
+        correct(connection, corrections[: len(rows) // (part - 1)], NOW_MS)
+    lost = UnattachedCost(START_MS, DAY, "openrouter", "openai/gpt-5-mini", "main", 70, "a lost row", "activity", "r")
+    assert [booked.how for booked in book_unattached(connection, [lost, lost], NOW_MS)] == ["adjusted", "unchanged"]
 
 
 @pytest.fixture
@@ -137,7 +131,17 @@ _CELLS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "cached_tokens": _INTEGERS,
         "reasoning_tokens": _INTEGERS,
     },
-    "adjustments": {"request_id": _INTEGERS, "amount_pusd": _INTEGERS},
+    "adjustments": {
+        "request_id": _INTEGERS,
+        "at_ms": _INTEGERS,
+        "booked_pusd": _INTEGERS,
+        "amount_pusd": _INTEGERS,
+        "user": _TEXTS,
+        "group_name": _TEXTS,
+        "model": _TEXTS,
+        "provider": _TEXTS,
+        "use_case": _TEXTS,
+    },
     "usage_hourly": {
         "hour_ms": _INTEGERS,
         "user": _TEXTS,

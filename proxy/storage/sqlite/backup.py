@@ -88,12 +88,19 @@ def _copy(source: Path, half: Path, progress: Progress | None) -> None:
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, that can be read also where nothing can be written
 
 
+# without those of requests whose rows are gone
+_ADJUSTED = (
+    "SELECT ifnull(sum(amount_pusd), 0) FROM adjustments"
+    " WHERE request_id IS NULL OR request_id IN (SELECT id FROM requests)"
+)
+
+
 def _check(half: Path, target: Path) -> BackupResult:
     with closing(sqlite3.connect(half, isolation_level=None)) as copy:
         try:
             found = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
             requests, cost_pusd = copy.execute("SELECT count(*), ifnull(sum(cost_pusd), 0) FROM requests").fetchone()
-            adjusted_pusd = copy.execute("SELECT ifnull(sum(amount_pusd), 0) FROM adjustments").fetchone()[0]
+            adjusted_pusd = copy.execute(_ADJUSTED).fetchone()[0]
         except sqlite3.DatabaseError as error:
             found, requests, cost_pusd, adjusted_pusd = str(error), 0, 0, 0
     if found != "ok":

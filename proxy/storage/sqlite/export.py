@@ -12,10 +12,11 @@ import orjson
 
 from proxy.core.counts import Counts
 from proxy.storage.export import Selection, Slice
+from proxy.storage.sqlite.adjustments import with_late
 from proxy.storage.sqlite.labels import RATE_OF_ROW
 from proxy.storage.sqlite.usage import id_range
 
-_COST = "r.cost_pusd + ifnull(a.amount_pusd, 0)"
+_COST = with_late("r.cost_pusd", "a.amount_pusd")
 
 # name -> how it is read
 _SQL: dict[str, str] = {

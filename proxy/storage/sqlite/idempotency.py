@@ -8,14 +8,16 @@ import sqlite3
 
 from proxy.policy.idempotency import EarlierRequest
 from proxy.storage.rows import KeyHashes, StoredKey
+from proxy.storage.sqlite.adjustments import with_late
 
 _REMOVED_AT_ONCE = 100  # more than are ever added in between: the table empties itself
 
-_FIND = """
-SELECT k.body_hash, k.request_id, r.state, r.status, r.error, r.cost_pusd
+_FIND = f"""
+SELECT k.body_hash, k.request_id, r.state, r.status, r.error,
+    {with_late("r.cost_pusd", "(SELECT sum(amount_pusd) FROM adjustments WHERE request_id = r.id)")}
 FROM idempotency_keys k LEFT JOIN requests r ON r.id = k.request_id
 WHERE k.key_hash = ? AND k.request_id >= ?
-"""
+"""  # noqa: S608 - constants
 _NOTE = """
 INSERT INTO idempotency_keys (request_id, key_hash, body_hash) VALUES (?, ?, ?)
 ON CONFLICT (key_hash) DO UPDATE SET request_id = excluded.request_id, body_hash = excluded.body_hash

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from proxy.core.inline_future import InlineFuture
+from proxy.storage.adjustment import Booked, Correction, Tell, UnattachedCost
 from proxy.storage.admin_operations import CHANGES
 from proxy.storage.admin_posts import PostClaim
 from proxy.storage.alerts import AlertNotes
@@ -29,6 +30,7 @@ from proxy.storage.rows import (
     StoredKey,
     UnfinishedRequest,
 )
+from proxy.storage.sqlite.adjustments import book_unattached, correct
 from proxy.storage.sqlite.admin_posts import claim_post, keep_answer
 from proxy.storage.sqlite.alerts import write_alert_notes
 from proxy.storage.sqlite.connect import connect_owner, make_private_file
@@ -145,6 +147,33 @@ class SqliteLedger:
 
     async def remove_refusals(self, upto_id: int, count: int) -> int:
         return await self.change(lambda connection: remove_refusals(connection, upto_id, count))
+
+    async def correct(
+        self, corrections: Sequence[Correction], now_ms: int, tell: Tell | None = None
+    ) -> tuple[Booked, ...]:
+        return await self._book(lambda connection: correct(connection, corrections, now_ms), tell)
+
+    async def book_unattached(
+        self, costs: Sequence[UnattachedCost], now_ms: int, tell: Tell | None = None
+    ) -> tuple[Booked, ...]:
+        return await self._book(lambda connection: book_unattached(connection, costs, now_ms), tell)
+
+    async def _book(
+        self, call: Callable[[sqlite3.Connection], tuple[Booked, ...]], tell: Tell | None
+    ) -> tuple[Booked, ...]:
+        found: tuple[Booked, ...] = ()
+
+        def run(connection: sqlite3.Connection) -> tuple[Booked, ...]:
+            nonlocal found
+            found = call(connection)
+            return found
+
+        def written(error: Exception | None) -> None:
+            if error is None and tell is not None:
+                tell(found)
+
+        result: tuple[Booked, ...] = await self._writer.submit(run, written)
+        return result
 
     async def note_alerts(self, notes: AlertNotes, now_ms: int) -> None:
         await self.change(lambda connection: write_alert_notes(connection, notes, now_ms))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from proxy.storage.reports import TOKEN_CLASSES, ModelUsage, OwnAttempt, OwnRequest
 from proxy.storage.rows import HOUR_MS, id_floor, id_number
+from proxy.storage.sqlite.adjustments import with_late
 
 _SUMMED = ("requests", *TOKEN_CLASSES, "cost_pusd")
 _BY_MODEL = f"""
@@ -20,6 +21,9 @@ SELECT model, {", ".join(f"sum({name})" for name in _SUMMED)} FROM (
     SELECT ifnull(model, ''), 1, {", ".join(f"ifnull({name}, 0)" for name in _SUMMED[1:])}
     FROM requests WHERE id >= ?4 AND id < ?5 AND user = ?1 AND started_ms >= ?2 AND started_ms < ?3
         AND state IN ('settled', 'released')
+    UNION ALL
+    SELECT model, {", ".join(["0"] * (len(_SUMMED) - 1))}, amount_pusd
+    FROM adjustments WHERE at_ms >= ?2 AND at_ms < ?3 AND user = ?1
 ) GROUP BY model ORDER BY sum(cost_pusd) DESC, 1
 """  # noqa: S608 - constants of this file
 _GENERATION_TIME = re.compile(r"gen-([0-9]{9,11})-")  # OpenRouter's ids: gen-<unix seconds>-<20 alphanumerics>
@@ -27,14 +31,14 @@ _AROUND_MS = 24 * 3_600_000  # a clock that is off, a request that waited for it
 _NEWEST_MS = 7 * 24 * 3_600_000
 _END_MS = 1 << 41  # beyond every id
 
-_OWN = """
+_OWN = f"""
 SELECT id, started_ms, user, endpoint, requested_model, model, provider, session_id, status, state, finish_reason,
     input_tokens, output_tokens, cached_tokens, reasoning_tokens,
-    cost_pusd + ifnull((SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id), 0),
+    {with_late("cost_pusd", "(SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id)")},
     streamed, generation_id, ttft_ms, duration_ms
 FROM requests WHERE id >= ?2 AND id < ?3 AND (?4 IS NULL OR generation_id = ?4) AND user = ?1
 ORDER BY id DESC LIMIT 1
-"""
+"""  # noqa: S608 - constants
 _ATTEMPTS = """
 SELECT n, provider, served_by, model, served_model, status, ttft_ms, duration_ms, key
 FROM attempts WHERE request_id = ? ORDER BY n
@@ -64,7 +68,10 @@ def spent_with(connection: sqlite3.Connection, user: str, key: str, starts_ms: S
         f"SELECT {sums} FROM requests JOIN attempts ON attempts.request_id = requests.id"  # noqa: S608 - as above
         " WHERE requests.user = ?1 AND attempts.key = ?2 AND requests.state IN ('settled', 'released')"
     )
-    return list(connection.execute(query, (user, key, *starts_ms)).fetchone())
+    late = ", ".join(f"ifnull(sum(amount_pusd) FILTER (WHERE at_ms >= ?{n}), 0)" for n in range(3, len(starts_ms) + 3))
+    query_late = f"SELECT {late} FROM adjustments WHERE user = ?1 AND charged_key = ?2"  # noqa: S608 - as above
+    found = (connection.execute(each, (user, key, *starts_ms)).fetchone() for each in (query, query_late))
+    return [booked + adjusted for booked, adjusted in zip(*found, strict=True)]
 
 
 def usage_by_model(connection: sqlite3.Connection, user: str, start_ms: int) -> list[ModelUsage]:

@@ -21,6 +21,7 @@ from proxy.storage.request_reports import (
     RequestPage,
 )
 from proxy.storage.rows import id_floor
+from proxy.storage.sqlite.adjustments import with_late
 from proxy.storage.sqlite.own_usage import id_bounds
 
 _SLICE_ROWS: Final = 5000
@@ -28,12 +29,12 @@ _SLICES_MAX: Final = 12
 _AHEAD_MS = 2 * 86_400_000  # how far ids may be ahead of the clock after it was set back
 _END = 1 << 62  # beyond every id
 
-# corrections of a range of ids, read once: their table has no index, and is asked about many rows
+# corrections of a range of ids, read once: many rows are asked about
 _LATE = (
     "WITH late AS MATERIALIZED (SELECT request_id, sum(amount_pusd) AS pusd FROM adjustments"
     " WHERE request_id >= :lower AND request_id < :upper GROUP BY request_id) "
 )
-_COST = "cost_pusd + ifnull(late.pusd, 0)"
+_COST = with_late("cost_pusd", "late.pusd")
 _OF_REQUESTS = {"cost_pusd": _COST}
 _OF_REFUSALS = {
     "finished_ms": "started_ms + duration_ms",

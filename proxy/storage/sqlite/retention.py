@@ -1,6 +1,7 @@
 """Remove old rows; the roll-up keeps their sums.
 
-A row goes with its attempts and adjustments, or not at all. Never removed: open and pending rows, all rows of an hour
+A row goes with its attempts, or not at all; its adjustments stay, so that what it turned out to have cost is not booked
+again. Never removed: open and pending rows, all rows of an hour
 with one of these, rows that a quota total may be rebuilt from, the newest row (new ids follow it). How far rows were
 removed is stored in ``meta``, in the same transaction.
 """
@@ -67,11 +68,7 @@ def remove_rows(connection: sqlite3.Connection, ids: Sequence[int]) -> int:
     if not gone:
         return 0
     listed = orjson.dumps([id_ for id_, _ in gone]).decode()
-    for table in ("attempt_rows", "adjustments"):
-        connection.execute(
-            f"DELETE FROM {table} WHERE request_id IN (SELECT value FROM json_each(?))",  # noqa: S608 - see above
-            (listed,),
-        )
+    connection.execute("DELETE FROM attempt_rows WHERE request_id IN (SELECT value FROM json_each(?))", (listed,))
     last_ms = max(started_ms for _, started_ms in gone)
     mark_ms = max(removed_before_ms(connection), last_ms - last_ms % HOUR_MS + HOUR_MS)
     connection.execute(

@@ -287,3 +287,12 @@ FROM requests WHERE id >= ?1 AND id < ?2 AND state IN ('settled', 'released') AN
     AND id NOT IN (SELECT value FROM json_each(?4))
     AND (?5 IS NULL OR counts_in(?5, ifnull(provider, ''), ifnull(model, ''), ifnull(other_models, '')))
 """  # noqa: S608 - constants of this file
+
+# of these hours too: what was corrected, and what belongs to no request
+QUOTA_ADJUSTMENTS = f"""
+SELECT at_ms, user, nullif(group_name, ''), nullif(groups_above, ''), amount_pusd,
+    {", ".join("0" for _ in COUNTED[COST + 1 :])}
+FROM adjustments WHERE at_ms >= ?1 AND at_ms < ?2 AND (?3 IS NULL OR use_case = ?3)
+    AND (request_id IS NULL OR request_id NOT IN (SELECT value FROM json_each(?4)))
+    AND (?5 IS NULL OR counts_in(?5, provider, model, other_models))
+"""  # noqa: S608 - constants of this file

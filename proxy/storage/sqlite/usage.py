@@ -138,15 +138,22 @@ def _from_rows(
     found = connection.execute(
         f"SELECT {''.join(f'{key}, ' for key in keys)}"  # noqa: S608 - words of _COLUMNS
         " count(*), sum(error IS NOT NULL), sum(ifnull(input_tokens, 0)), sum(ifnull(output_tokens, 0)),"
-        " sum(ifnull(cost_pusd, 0)"
-        " + ifnull((SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id), 0)),"
-        f" {_sums('ifnull({}, 0)')}"
+        f" sum(ifnull(cost_pusd, 0)), {_sums('ifnull({}, 0)')}"
         " FROM requests WHERE id >= ?4 AND id <= ?5 AND started_ms >= ?1 AND started_ms < ?2"
         " AND (?3 IS NULL OR user = ?3) AND state IN ('settled', 'released')"
         f"{_group(keys)}",
         (start_ms, end_ms, user, first, last),
     )
-    return (_figures(by, day, row) for row in found if row[-1] is not None)
+    yield from (_figures(by, day, row) for row in found if row[-1] is not None)
+    keys = [_COLUMNS[word] for word in by if word != "day"]
+    found = connection.execute(
+        f"SELECT {''.join(f'{key}, ' for key in keys)}"  # noqa: S608 - words of _COLUMNS
+        f" 0, 0, 0, 0, sum(amount_pusd), {', '.join(['sum(0)'] * len(_PARTS))}"
+        " FROM adjustments WHERE at_ms >= ?1 AND at_ms < ?2 AND (?3 IS NULL OR user = ?3)"
+        f"{_group(keys)}",
+        (start_ms, end_ms, user),
+    )
+    yield from (_figures(by, day, row) for row in found if row[-1] is not None)
 
 
 def _group(keys: list[str]) -> str:

@@ -24,17 +24,26 @@ from proxy.policy.quota import Quota, refusal_order
 from proxy.policy.quota.window import window_at
 from proxy.storage.limit_sums import (
     RESERVED_BY_ROW,
-    RESERVED_PIECES,
     SETTLED_BY_ROW,
     UNCOUNTED_PIECES,
     UNCOUNTED_TOKENS,
 )
 from proxy.storage.reports import Reports
 from proxy.storage.rows import HOUR_MS, id_floor, id_text
+from proxy.storage.spending_source import SpendingSource
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.reports import SqliteReports
 from proxy.storage.sqlite.retention import removed_before_ms
-from proxy.storage.sqlite.spending_source import ENDED_SOURCE, HELD_SOURCE, SpendingSource
+from proxy.storage.sqlite.spending_source import ENDED_SOURCE, HELD_SOURCE
+from proxy.storage.sqlite.verify_faults import (
+    ADJUSTMENT_FAULTS,
+    ATTEMPT_FAULTS,
+    ENDED,
+    ROW_FAULTS,
+    SUMMED_ATTEMPTS,
+    cases,
+    flagged,
+)
 from proxy.storage.sqlite.verify_limits import EndedRequest, RequestedAmounts, explain_excess
 from proxy.storage.sqlite.wal_check import look_at_wal, odd_wal
 
@@ -207,173 +216,19 @@ def _integrity(ledger: _Ledger) -> Iterator[LedgerDifference]:
 # --- each request by itself
 
 
-def _flagged(word: str, table: str = "") -> str:
-    return f"({table}flags IS NOT NULL AND instr(' ' || {table}flags || ' ', ' {word} ') > 0)"
-
-
-_UNBELIEVED = ("usage_not_final", "usage_zero", "usage_too_small")
-_DOUBTED = " OR ".join(_flagged(word) for word in _UNBELIEVED)
-_DOUBTED_THERE = " OR ".join(_flagged(word, "r.") for word in _UNBELIEVED)
-
-
-def _rank(column: str) -> str:
-    """Return how uncertain a source is, in the order of docs/concepts/ledger.md."""
-    sources = ("provider", "generation", "price", "estimate", "reservation")
-    return f"CASE {column} " + " ".join(f"WHEN '{name}' THEN {n}" for n, name in enumerate(sources, 1)) + " ELSE 0 END"
-
-
-_ENDED = "state IN ('settled', 'released')"
-
-_ROW_FAULTS = (
-    (
-        (
-            "min(ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cached_tokens, 0),"
-            " ifnull(reasoning_tokens, 0), ifnull(cost_pusd, 0), ifnull(reserved_pusd, 0),"
-            f" {', '.join(f'ifnull({name}, 0)' for name in (*Counts._fields, *RESERVED_PIECES, *UNCOUNTED_PIECES))},"
-            " ifnull(reserved_tokens, 0), ifnull(uncounted_tokens, 0), ifnull(ttft_ms, 0), ifnull(duration_ms, 0),"
-            " attempts, started_ms) < 0"
-        ),
-        "an amount is below 0",
-    ),
-    ("id >> 21 < started_ms", "its id is older than the time at which it began"),
-    (
-        # the date's midnight in UTC is at most 14 hours after the start (east) and 37 before it (west, a long day)
-        "ifnull(started_ms / 86400000.0 + 2440587.5 - julianday(day), 9) NOT BETWEEN -0.6 AND 1.6",
-        "its day is not the date on which it began, in any time zone",
-    ),
-    (
-        (
-            "state = 'open' AND (finished_ms IS NOT NULL OR cost_pusd IS NOT NULL OR cost_source <> 'none'"
-            " OR status IS NOT NULL OR model IS NOT NULL)"
-        ),
-        "it is open, but has columns of an end",
-    ),
-    ("state <> 'open' AND (finished_ms IS NULL OR status IS NULL)", "it has ended, but at no time or with no status"),
-    (
-        "state = 'pending' AND (cost_pusd IS NOT NULL OR cost_source <> 'none')",
-        "it waits for a cost, but has one",
-    ),
-    (
-        "state = 'released' AND (cost_pusd IS NOT 0 OR cost_source <> 'none')",
-        "it was released (not billed), but cost something or names a source",
-    ),
-    (
-        # of several attempts one may have a cost and another none
-        (
-            f"(state = 'settled' AND cost_pusd IS NULL) <> {_flagged('cost_unknown')}"
-            " AND (attempts <= 1 OR cost_pusd IS NULL)"
-        ),
-        "flag cost_unknown and its cost contradict each other",
-    ),
-    (
-        "state = 'settled' AND (cost_pusd IS NULL) <> (cost_source = 'none')",
-        "it is settled with a cost that comes from nowhere, or with a source of no cost",
-    ),
-    ("cost_source = 'reservation' AND flags IS NULL", "it was charged at its reservation, and no flag says why"),
-    (
-        # what it is known to have cost at least may be more than was held, or stand where nothing could be held
-        (
-            "cost_source IN ('reservation', 'estimate') AND attempts <= 1 AND cost_pusd IS NOT reserved_pusd"
-            f" AND NOT ifnull(cost_pusd > reserved_pusd, cost_pusd IS NOT NULL AND ({_DOUBTED}))"
-        ),
-        "it was charged at its reservation, but the amounts differ",
-    ),
-    (
-        f"(state = 'settled' AND ifnull(cost_pusd > reserved_pusd, 0)) <> {_flagged('over_reservation')}",
-        "flag over_reservation and the amounts contradict each other",
-    ),
-)
-
-
-def _cases(faults: tuple[tuple[str, str], ...]) -> str:
-    return "CASE " + " ".join(f"WHEN {condition} THEN '{text}'" for condition, text in faults) + " END"
-
-
 def _rows(ledger: _Ledger) -> Iterator[LedgerDifference]:
-    sql = f"SELECT id, {_cases(_ROW_FAULTS)} AS fault FROM requests WHERE fault IS NOT NULL"  # noqa: S608 - constants
+    sql = f"SELECT id, {cases(ROW_FAULTS)} AS fault FROM requests WHERE fault IS NOT NULL"  # noqa: S608 - constants
     for id_, text in ledger.execute(sql):
         yield LedgerDifference("request", id_text(id_), text)
 
 
 # --- requests and their attempts
 
-_ATTEMPT_FAULTS = (
-    ("r.id IS NULL", "attempts without a request"),
-    ("a.count <> a.last OR a.below > 0", "its attempts are not numbered 1, 2, 3 ..."),
-    ("a.negative > 0", "an amount of an attempt is below 0"),
-    ("a.first_ms <> r.started_ms", "its first attempt did not start at the same time as itself"),
-    ("r.state <> 'open' AND a.open > 0", "it has ended, but an attempt has not"),
-    (
-        (
-            "r.state <> 'open' AND r.attempts <> a.count"
-            " AND NOT (r.attempts = 0 AND a.count = 1 AND a.outcome = 'not_sent')"
-        ),
-        "its number of attempts is not that of its rows",
-    ),
-    (
-        "r.state IN ('settled', 'released') AND a.cost <> ifnull(r.cost_pusd, 0)",
-        "its cost is not the sum over its attempts",
-    ),
-    ("r.state = 'pending' AND NOT a.unknown", "it waits for a cost, but none of its attempts does"),
-    (
-        f"r.state IN ('settled', 'released') AND a.unknown > 0 AND NOT {_flagged('cost_unknown', 'r.')}",
-        "it has ended, but an attempt has no cost",
-    ),
-    (
-        f"r.state IN ('settled', 'released') AND r.cost_pusd > 0 AND a.sources >> {_rank('r.cost_source')} <> 1",
-        "its source is not that of its least certain attempt",
-    ),
-    (
-        (
-            "r.state <> 'open' AND (a.input_tokens IS NOT r.input_tokens OR a.output_tokens IS NOT r.output_tokens"
-            " OR a.cached_tokens IS NOT r.cached_tokens OR a.reasoning_tokens IS NOT r.reasoning_tokens"
-            f" OR {' OR '.join(f'a.{name} IS NOT r.{name}' for name in Counts._fields)})"
-        ),
-        "its tokens are not those of its attempts",
-    ),
-    (
-        (
-            "r.state <> 'open' AND (a.generation_id IS NOT r.generation_id OR a.provider <> r.provider)"
-            " AND a.outcome <> 'not_sent'"
-        ),
-        "its generation or provider is not that of its last attempt",
-    ),
-    ("a.held > ifnull(r.reserved_pusd, 0)", "its attempts have more reserved than itself"),
-    (
-        (
-            "r.state IN ('settled', 'released') AND a.count > 1 AND (a.charged > 0 OR (a.cost_source IN"
-            " ('reservation', 'estimate') AND a.cost_pusd IS NOT r.reserved_pusd - a.held"
-            f" AND NOT ifnull(a.cost_pusd > r.reserved_pusd - a.held, {_DOUBTED_THERE})))"
-        ),
-        "an attempt was charged at its share of the reservation, but the amounts differ",
-    ),
-)
-
-# SQLite takes the bare columns of a group from the row that holds its only max(): the last attempt. Its share is the
-# rest. sources: a bit for each, so that the highest is the least sure.
-_SUMMED_ATTEMPTS = f"""
-SELECT request_id, max(n) AS last, count(*) AS count, sum(n < 1) AS below, sum(outcome = 'open') AS open,
-    sum(cost_pusd IS NULL AND outcome <> 'open') AS unknown,
-    sum(ifnull(cost_pusd, 0)) AS cost, sum(CASE n WHEN 1 THEN started_ms ELSE 0 END) AS first_ms,
-    sum(min(ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cached_tokens, 0), ifnull(reasoning_tokens, 0),
-        ifnull(cost_pusd, 0), ifnull(ttft_ms, 0), ifnull(duration_ms, 0), ifnull(reserved_pusd, 0),
-        ifnull(reserved_tokens, 0)) < 0) AS negative,
-    sum(DISTINCT CASE WHEN cost_pusd > 0 THEN 1 << ({_rank("cost_source")}) ELSE 0 END) AS sources,
-    sum(CASE WHEN is_single THEN 0 ELSE ifnull(reserved_pusd, 0) END) AS held,
-    sum(NOT is_single AND reserved_pusd IS NOT NULL AND cost_source IN ('reservation', 'estimate')
-        AND cost_pusd IS NOT reserved_pusd AND NOT ifnull(cost_pusd > reserved_pusd, 0)) AS charged,
-    sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(cached_tokens) AS cached_tokens,
-    sum(reasoning_tokens) AS reasoning_tokens, {", ".join(f"sum({name}) AS {name}" for name in Counts._fields)},
-    outcome, provider, cost_pusd, cost_source, generation_id
-FROM (SELECT *, n = 1 AND NOT EXISTS (SELECT 1 FROM attempt_rows WHERE attempt_rows.request_id = attempts.request_id)
-    AS is_single FROM attempts) GROUP BY request_id
-"""  # noqa: S608 - constants of this file
-
 
 def _attempts(ledger: _Ledger) -> Iterator[LedgerDifference]:
     sql = (
-        f"SELECT a.request_id, {_cases(_ATTEMPT_FAULTS)} AS fault"  # noqa: S608 - constants of this file
-        f" FROM ({_SUMMED_ATTEMPTS}) a LEFT JOIN requests r ON r.id = a.request_id WHERE fault IS NOT NULL"
+        f"SELECT a.request_id, {cases(ATTEMPT_FAULTS)} AS fault"  # noqa: S608 - constants of this file
+        f" FROM ({SUMMED_ATTEMPTS}) a LEFT JOIN requests r ON r.id = a.request_id WHERE fault IS NOT NULL"
     )
     for id_, text in ledger.execute(sql):
         yield LedgerDifference("attempt", id_text(id_), text)
@@ -395,21 +250,14 @@ def _generations(ledger: _Ledger) -> Iterator[LedgerDifference]:
 
 
 def _adjustments(ledger: _Ledger) -> Iterator[LedgerDifference]:
-    for id_, request_id, state, cost_pusd, total_pusd in ledger.execute(
-        "SELECT a.id, a.request_id, r.state, r.cost_pusd, sum(a.amount_pusd) FROM adjustments a"
-        " LEFT JOIN requests r ON r.id = a.request_id GROUP BY a.request_id"
-    ):
-        if state is None:
-            yield LedgerDifference(
-                "adjustment", id_text(request_id), f"adjustment {id_} corrects a request that does not exist"
-            )
-        elif state not in ("settled", "released"):
-            yield LedgerDifference(
-                "adjustment", id_text(request_id), f"adjustment {id_} corrects a request that is {state}"
-            )
-        elif (cost_pusd or 0) + total_pusd < 0:
-            text = f"adjustments take {-total_pusd} from a cost of {cost_pusd or 0} pico-USD"
-            yield LedgerDifference("adjustment", id_text(request_id), text)
+    sql = (
+        f"SELECT a.id, a.request_id, {cases(ADJUSTMENT_FAULTS)} AS fault FROM (SELECT *,"  # noqa: S608 - constants
+        " lag(booked_pusd + amount_pusd) OVER (PARTITION BY request_id, reference ORDER BY id) AS before_pusd"
+        " FROM adjustments) a LEFT JOIN requests r ON r.id = a.request_id WHERE fault IS NOT NULL"
+    )
+    for id_, request_id, text in ledger.execute(sql, (ledger.removed_before_ms,)):
+        where = "-" if request_id is None else id_text(request_id)
+        yield LedgerDifference("adjustment", where, f"adjustment {id_}: {text}")
 
 
 # --- the roll-up
@@ -423,12 +271,13 @@ _SUM_ROWS = (
     f" sum(ifnull(cached_tokens, 0)), sum(ifnull(reasoning_tokens, 0)), sum({UNCOUNTED_TOKENS}),"
     f" {', '.join(f'sum(ifnull({name}, 0))' for name in (*Counts._fields, *UNCOUNTED_PIECES))},"
     f" sum(ifnull(cost_pusd, 0))"
-    f" FROM requests WHERE {_ENDED} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
+    f" FROM requests WHERE {ENDED} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
 )
 _SUM_ADJUSTMENTS = (
-    f"SELECT {_KEY}, sum(a.amount_pusd) FROM adjustments a JOIN requests ON requests.id = a.request_id"  # noqa: S608 - constants
-    f" WHERE {_ENDED} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
+    f"SELECT at_ms - at_ms % {HOUR_MS}, user, group_name, model, provider, use_case, groups_above, other_models,"  # noqa: S608 - constants
+    " sum(amount_pusd) FROM adjustments GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
 )
+_NO_FIGURES = (0,) * len(_FIGURES)
 _ROLLUP = (
     "SELECT hour_ms, user, group_name, model, provider, use_case, groups_above, other_models,"  # noqa: S608 - constants
     f" {', '.join(_FIGURES)} FROM usage_hourly"
@@ -439,7 +288,7 @@ def _rollup(ledger: _Ledger) -> Iterator[LedgerDifference]:
     """Yield the hours that differ from the sum of their requests and adjustments."""
     rows = {row[:8]: row[8:] for row in ledger.execute(_SUM_ROWS)}
     for row in ledger.execute(_SUM_ADJUSTMENTS):
-        figures = rows[row[:8]]
+        figures = rows.get(row[:8], _NO_FIGURES)
         rows[row[:8]] = (*figures[:-1], figures[-1] + row[8])
     ledger.rows, ledger.rollup = rows, {row[:8]: row[8:] for row in ledger.execute(_ROLLUP)}
     ledger.is_summed = True
@@ -480,7 +329,7 @@ def _users(ledger: _Ledger) -> Iterator[LedgerDifference]:
     if not ledger.is_summed:
         return
     requests, cost_pusd = ledger.execute(
-        f"SELECT count(*), ifnull(sum(cost_pusd), 0) FROM requests WHERE {_ENDED}"  # noqa: S608 - constants
+        f"SELECT count(*), ifnull(sum(cost_pusd), 0) FROM requests WHERE {ENDED}"  # noqa: S608 - constants
     ).fetchone()
     (adjusted_pusd,) = ledger.execute("SELECT ifnull(sum(amount_pusd), 0) FROM adjustments").fetchone()
     by_user: dict[str, list[int]] = defaultdict(lambda: [0, 0])
@@ -606,10 +455,12 @@ class _WindowSums:
         found = self._edges.get((start_ms, end_ms))
         if found is None:
             found = self._edges[start_ms, end_ms] = self._ledger.execute(
-                f"SELECT {ENDED_SOURCE}, sum(ifnull(cost_pusd, 0) + ifnull("  # noqa: S608 - constants
-                "(SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id), 0)),"
+                f"SELECT {ENDED_SOURCE}, sum(ifnull(cost_pusd, 0)),"  # noqa: S608 - constants
                 f" {', '.join(f'sum({sql})' for sql in SETTLED_BY_ROW[COST + 1 :])} FROM requests"
-                f" WHERE id >= ?1 AND started_ms >= ?2 AND started_ms < ?3 AND {_ENDED} GROUP BY 1, 2, 3, 4, 5, 6, 7",
+                f" WHERE id >= ?1 AND started_ms >= ?2 AND started_ms < ?3 AND {ENDED} GROUP BY 1, 2, 3, 4, 5, 6, 7"
+                " UNION ALL SELECT user, group_name, model, provider, use_case, groups_above, other_models,"
+                f" amount_pusd, {', '.join(['0'] * len(SETTLED_BY_ROW[COST + 1 :]))}"
+                " FROM adjustments WHERE at_ms >= ?2 AND at_ms < ?3",
                 (id_floor(start_ms), start_ms, end_ms),
             ).fetchall()
         return found
@@ -620,18 +471,33 @@ def _asked(ledger: _Ledger, quota: Quota, span: tuple[int, int]) -> Iterator[Req
     held, used = RESERVED_BY_ROW[INDEX[quota.kind]], SETTLED_BY_ROW[INDEX[quota.kind]]
     found = ledger.execute(
         f"SELECT {HELD_SOURCE}, {ENDED_SOURCE}, id, started_ms, finished_ms, state, {held}, {used},"  # noqa: S608 - constants
-        f" {_flagged('over_reservation')},"
+        f" {flagged('over_reservation')},"
         " (SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id)"
         " FROM requests WHERE id >= ?1 AND started_ms >= ?2 AND started_ms < ?3 ORDER BY id",
         (id_floor(span[0]), span[0], span[1]),
     )
     for row in found:
-        id_, started_ms, finished_ms, state, reserved, amount, flagged, adjusted = row[14:]
+        id_, started_ms, finished_ms, state, reserved, amount, is_flagged, adjusted = row[14:]
         has_ended = state in ("settled", "released")
         if not SpendingSource._make(row[7:14] if has_ended else row[:7]).is_in(quota):
             continue
         ended = None
         if has_ended:
             corrected = (adjusted or 0) if INDEX[quota.kind] == COST else 0
-            ended = EndedRequest(finished_ms or started_ms, amount or 0, corrected, bool(flagged))
+            ended = EndedRequest(finished_ms or started_ms, amount or 0, corrected, bool(is_flagged))
         yield RequestedAmounts(id_, started_ms, reserved, ended)
+    if INDEX[quota.kind] == COST:
+        yield from _rowless(ledger, quota, span)
+
+
+def _rowless(ledger: _Ledger, quota: Quota, span: tuple[int, int]) -> Iterator[RequestedAmounts]:
+    """Yield what was booked late in a window and belongs to no row, as requests that held nothing."""
+    found = ledger.execute(
+        "SELECT user, group_name, model, provider, use_case, groups_above, other_models, at_ms, amount_pusd"
+        " FROM adjustments WHERE at_ms >= ?1 AND at_ms < ?2"
+        " AND (request_id IS NULL OR request_id NOT IN (SELECT id FROM requests)) ORDER BY id",
+        span,
+    )
+    for *source, at_ms, amount_pusd in found:
+        if SpendingSource._make(source).is_in(quota):
+            yield RequestedAmounts(0, at_ms, 0, EndedRequest(at_ms, 0, amount_pusd, flagged=False))

@@ -1,3 +1,45 @@
 -- The ledger beside the provider's bill: one section for each noun.
 
+-- adjustments: costs that became known after a request had ended, each with its sign; the request's row stays as it was. A
+-- row keeps the key of the roll-up beside it, so that it is whole when retention has removed the request's own.
+CREATE TABLE late_adjustments (
+    id INTEGER PRIMARY KEY,
+    request_id INTEGER,                 -- NULL: a cost that belongs to no request, then reference says which one it is
+    attempt INTEGER,                    -- whose figure it was; NULL: not known
+    at_ms INTEGER NOT NULL,             -- when the request began: the windows that it counts in
+    ts_ms INTEGER NOT NULL,             -- when the cost became known
+    day TEXT NOT NULL,                  -- of the request
+    booked_pusd INTEGER NOT NULL,       -- what was booked before: cost and earlier adjustments
+    amount_pusd INTEGER NOT NULL,       -- added to it; may be negative
+    reason TEXT NOT NULL,
+    source TEXT NOT NULL,               -- who says so
+    reference TEXT,
+    user TEXT NOT NULL,                 -- from here on as in usage_hourly
+    group_name TEXT NOT NULL,
+    model TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    use_case TEXT NOT NULL,
+    groups_above TEXT NOT NULL,
+    other_models TEXT NOT NULL,
+    charged_provider TEXT,              -- the provider key whose limits count it
+    charged_key TEXT,
+    CHECK ((request_id IS NULL) = (reference IS NOT NULL)),
+    CHECK (booked_pusd >= 0 AND booked_pusd + amount_pusd >= 0)
+) STRICT;
+INSERT INTO late_adjustments
+SELECT a.id, a.request_id, NULL, ifnull(r.started_ms, a.ts_ms), a.ts_ms, ifnull(r.day, date(a.ts_ms / 1000, 'unixepoch')),
+    max(0, -a.amount_pusd, ifnull(r.cost_pusd, 0) + ifnull((SELECT sum(b.amount_pusd) FROM adjustments b
+        WHERE b.request_id = a.request_id AND b.id < a.id), 0)),
+    a.amount_pusd, a.reason, '', NULL, ifnull(r.user, ''), ifnull(r.group_name, ''), ifnull(r.model, ''),
+    ifnull(r.provider, ''), ifnull(r.use_case, ''), ifnull(r.groups_above, ''), ifnull(r.other_models, ''),
+    r.target_provider, r.key
+FROM adjustments a LEFT JOIN requests r ON r.id = a.request_id;
+DROP VIEW IF EXISTS ai_usage_logs;      -- views.sql makes them anew
+DROP VIEW IF EXISTS usage;
+DROP TABLE adjustments;
+ALTER TABLE late_adjustments RENAME TO adjustments;
+CREATE INDEX adjustments_of_request ON adjustments (request_id);
+CREATE INDEX adjustments_at ON adjustments (at_ms);
+CREATE INDEX adjustments_of_reference ON adjustments (reference) WHERE reference IS NOT NULL;
+
 PRAGMA user_version = 9;

@@ -10,9 +10,9 @@ SELECT
     r.requested_model, r.model, r.provider, r.status, r.state,
     r.input_tokens, r.output_tokens, r.cached_tokens, r.reasoning_tokens,
     r.input_tokens + r.output_tokens AS total_tokens,
-    r.cost_pusd + ifnull(a.amount_pusd, 0) AS cost_pusd,
-    (r.cost_pusd + ifnull(a.amount_pusd, 0)) / 1e12 AS cost_usd,
-    (r.cost_pusd + ifnull(a.amount_pusd, 0)) / 1e12
+    coalesce(r.cost_pusd + a.amount_pusd, a.amount_pusd, r.cost_pusd) AS cost_pusd,
+    coalesce(r.cost_pusd + a.amount_pusd, a.amount_pusd, r.cost_pusd) / 1e12 AS cost_usd,
+    coalesce(r.cost_pusd + a.amount_pusd, a.amount_pusd, r.cost_pusd) / 1e12
         * (SELECT CAST(usd_rate AS REAL) FROM rates
             WHERE code = (SELECT value FROM meta WHERE name = 'currency_code') AND from_ms <= r.started_ms
             ORDER BY from_ms DESC LIMIT 1) AS cost_local,
