@@ -24,6 +24,7 @@ from proxy.core.errors import LedgerError, SetupError
 from proxy.core.uid import user_name
 from proxy.jobs.alerts.outbox import AlertOutbox
 from proxy.jobs.alerts.watch import AlertWatch
+from proxy.jobs.exchange_rates import ExchangeRates
 from proxy.jobs.hold_watch import HoldWatch
 from proxy.jobs.keep_refusals import KeepRefusals
 from proxy.jobs.model_refresh import refresh_models
@@ -227,6 +228,7 @@ class App:
         retention = Retention(self.ledger, self.reports, self.live, self._clock, lambda: self._clock.problem)
         self._runner.start("retention", retention.run)
         self._runner.start("keep_refusals", self.refusals.run)
+        self._runner.start("exchange_rates", ExchangeRates(self.ledger, self.live, self._clock).run)
         self._stack.push_async_callback(self._runner.close)
 
     def _vital(self) -> Mapping[str, Callable[[], bool]]:

@@ -17,6 +17,7 @@ from proxy.app.storage import Storage
 from proxy.config.overlay import Overlay, lay_over, stored_user
 from proxy.config.schema import Settings
 from proxy.core.clock import Clock
+from proxy.jobs.exchange_rates import store_labels
 from proxy.pipeline.admission.allowance import limit_parts, use_case_quotas
 from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.admission.missing_limits import MissingLimit, find_missing_limits
@@ -35,7 +36,6 @@ from proxy.providers.build import build_providers
 from proxy.providers.key import Key
 from proxy.providers.kinds import Dialects
 from proxy.providers.provider import ProviderRow
-from proxy.storage.labels import labels_of
 from proxy.storage.reports import DirectoryRows, LimitPart, Reports
 
 log = logging.getLogger("tollkeeper.keys")
@@ -81,7 +81,7 @@ class SnapshotBuilder:
             )  # the last step that may refuse the settings
             pasts = await self._pasts_of_keys(providers.values(), snapshot.zone)
             await self._open_parts(people.limit_parts, snapshot.zone)
-            await self._ledger.set_labels(labels_of(settings), self._clock.now_ms())
+            await store_labels(self._ledger, settings, self._clock)
             is_built = True
         finally:
             if not is_built:  # close the connections of rows that never were in force

@@ -100,7 +100,18 @@ def _config(loaded: "LoadedConfig") -> Iterable[Line]:
     )
     for warning in loaded.warnings:
         yield Line("config", "warn", warning)
+    yield from _rates(settings)
     yield from _presets(settings)
+
+
+def _rates(settings: "Settings") -> Iterable[Line]:
+    """Yield why the file of rates cannot be read, where it cannot."""
+    from proxy.storage.labels import labels_of  # noqa: PLC0415 - keeps --help quick
+
+    problem = labels_of(settings).problem
+    if problem is not None:
+        fix = "Reports show no such currency, or go on with its last rate, until the file is there"
+        yield Line("currency", "warn", f"currency.ecb_file: {problem}", fix)
 
 
 def _count(number: int, noun: str) -> str:

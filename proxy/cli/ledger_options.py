@@ -12,6 +12,7 @@ from proxy.cli.moments import month_option, period_ms
 from proxy.cli.settings import config_option, loader
 
 if TYPE_CHECKING:
+    from proxy.policy.exchange_rates import RateStep
     from proxy.storage.reports import Reports
 
 _database_option = click.option(
@@ -42,24 +43,24 @@ class Source:
     reports: "Reports"
     zone: ZoneInfo
     currency_code: str
-    usd_rate: str
+    rates: "tuple[RateStep, ...]"  # what 1 USD cost over time
     users: frozenset[str] = frozenset()  # of the configuration
 
 
 def open_source(config_path: Path | None, database: Path | None) -> Source:
     """Return the ledger of the configuration, or that of a file by name; raises LedgerError where it cannot be read."""
-    from proxy.storage.sqlite.reports import open_reports  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.labels import labels_of  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.sqlite.reports import open_reports  # noqa: PLC0415
 
     if database is not None:
         reports = open_reports(database)
         kept = reports.labels()
-        return Source(reports, ZoneInfo(kept.timezone), kept.currency_code, kept.usd_rate)
+        return Source(reports, ZoneInfo(kept.timezone), kept.currency_code, reports.rates(kept.currency_code))
     settings = loader(config_path, {})().settings
     reports = open_reports(settings.database)
-    currency = settings.currency
-    return Source(
-        reports, ZoneInfo(settings.timezone), currency.code, str(currency.usd_rate), frozenset(settings.users)
-    )
+    code = settings.currency.code
+    rates = reports.rates(code) or labels_of(settings).steps()  # of a currency that no proxy has taken up yet
+    return Source(reports, ZoneInfo(settings.timezone), code, rates, frozenset(settings.users))
 
 
 def check_users(source: Source, names: Sequence[str]) -> None:

@@ -43,7 +43,9 @@ def usage(
     source = open_source(config_path, database)
     check_users(source, () if user is None else (user,))
     since_ms, until_ms = range_ms(source, since, until, month, SystemClock().now_ms())
-    rows = source.reports.usage_by(words, source.zone, since_ms=since_ms, until_ms=until_ms, user=user)
+    rows = source.reports.usage_by(
+        words, source.zone, since_ms=since_ms, until_ms=until_ms, user=user, rates=source.rates
+    )
     rest = source.reports.unsettled(since_ms=since_ms, until_ms=until_ms, user=user)
     if as_json:
         click.echo(json.dumps(_document(words, rows, rest, source), indent=2))
@@ -62,14 +64,15 @@ def _words(by: str) -> tuple[str, ...]:
     return words
 
 
-def _money(pusd: int, source: Source) -> dict[str, str]:
+def _money(row: "SpendingRow", source: Source) -> dict[str, str | None]:
     """Return the cost in USD, and in the local currency if that differs, as exact decimal texts."""
     from proxy.core.money import pusd_to_usd  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.export import pusd_to_local  # noqa: PLC0415
+    from proxy.policy.exchange_rates import plain_text  # noqa: PLC0415
 
-    found = {"cost_usd": pusd_to_usd(pusd)}
+    found: dict[str, str | None] = {"cost_usd": pusd_to_usd(row.cost_pusd)}
     if source.currency_code.upper() != "USD":
-        found[f"cost_{source.currency_code.lower()}"] = pusd_to_local(pusd, source.usd_rate)
+        local = None if row.cost_local is None else plain_text(row.cost_local)
+        found[f"cost_{source.currency_code.lower()}"] = local
     return found
 
 
@@ -88,7 +91,7 @@ def _document(
     from proxy.storage.reports import SpendingRow  # noqa: PLC0415 - keeps --help quick
 
     def entry(row: "SpendingRow") -> dict[str, object]:
-        return {**_figures(row), **_parts(row), "cost_pusd": row.cost_pusd, **_money(row.cost_pusd, source)}
+        return {**_figures(row), **_parts(row), "cost_pusd": row.cost_pusd, **_money(row, source)}
 
     return {
         "by": words,
@@ -104,13 +107,13 @@ def _print_csv(words: tuple[str, ...], rows: "list[SpendingRow]", source: Source
     from proxy.storage.export import csv_lines, safe_cell  # noqa: PLC0415 - keeps --help quick
     from proxy.storage.reports import SpendingRow  # noqa: PLC0415 - keeps --help quick
 
-    head = (*words, *_FIGURES, "cost_pusd", *_money(0, source), *_parts(SpendingRow.total([])))
+    head = (*words, *_FIGURES, "cost_pusd", *_money(SpendingRow.total([]), source), *_parts(SpendingRow.total([])))
     lines = [
         (
             *(safe_cell(text) for text in row.key),
             *_figures(row).values(),
             row.cost_pusd,
-            *_money(row.cost_pusd, source).values(),
+            *_money(row, source).values(),
             *_parts(row).values(),
         )
         for row in rows
@@ -126,21 +129,18 @@ def _print_table(words: tuple[str, ...], rows: "list[SpendingRow]", source: Sour
         click.echo("Nothing was spent in this time.", err=True)
         return
     total = SpendingRow.total(rows)
-    money = tuple(_money(0, source))
+    money = tuple(_money(total, source))
     print_table(
         (*words, *_FIGURES, *money),
-        [
-            (*(text or None for text in row.key), *_figures(row).values(), *_shown(row.cost_pusd, source))
-            for row in rows
-        ],
-        total=("total", *[""] * (len(words) - 1), *_figures(total).values(), *_shown(total.cost_pusd, source)),
+        [(*(text or None for text in row.key), *_figures(row).values(), *_shown(row, source)) for row in rows],
+        total=("total", *[""] * (len(words) - 1), *_figures(total).values(), *_shown(total, source)),
         right=frozenset((*_FIGURES, *money)),
     )
 
 
-def _shown(pusd: int, source: Source) -> list[str]:
+def _shown(row: "SpendingRow", source: Source) -> list[str]:
     """Return amounts for reading: six decimals each, so that points align, and more where needed."""
-    return [_padded(text) for text in _money(pusd, source).values()]
+    return ["" if text is None else _padded(text) for text in _money(row, source).values()]
 
 
 def _padded(text: str) -> str:

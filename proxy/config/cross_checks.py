@@ -33,6 +33,7 @@ def mistakes_across(data: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _auto(data)
     yield from _handed_over(data)
     yield from _alerted(data)
+    yield from _currency(data)
 
 
 def warnings_across(data: Mapping[str, Any]) -> Iterator[Finding]:
@@ -195,6 +196,15 @@ def _preferences(data: Mapping[str, Any]) -> Iterator[Finding]:
 def _auto(data: Mapping[str, Any]) -> Iterator[Finding]:
     if _block(data, "auto").get("models") and "auto" in _block(data, "presets"):
         yield ("presets", "auto"), "has the name of the virtual model that auto.models makes. Give it another one."
+
+
+def _currency(data: Mapping[str, Any]) -> Iterator[Finding]:
+    block = _block(data, "currency")
+    sources = [name for name in ("usd_rate", "rates", "ecb_file") if block.get(name) is not None]
+    if len(sources) > 1:
+        yield ("currency", sources[-1]), f"stands beside {sources[0]}. Keep one of usd_rate, rates and ecb_file."
+    if block.get("ecb_url") is not None and block.get("ecb_file") is None:
+        yield ("currency", "ecb_url"), "has no place to go. Name the file that it is written to with ecb_file."
 
 
 def _handed_over(data: Mapping[str, Any]) -> Iterator[Finding]:

@@ -24,8 +24,9 @@ def _table() -> dict[str, tuple[str, ...]]:
     table: dict[str, tuple[str, ...]] = dict(_SHORT)
     for section in _SECTIONS:
         model = Settings.model_fields[section].annotation
-        for name in getattr(model, "model_fields", {}):
-            table[_variable(section, name)] = (section, name)
+        for name, field in getattr(model, "model_fields", {}).items():
+            if get_origin(field.annotation) is not dict:  # a variable has no words for one
+                table[_variable(section, name)] = (section, name)
     return table
 
 

@@ -243,7 +243,8 @@ class _FileReading:
     def settle(self) -> Settings:
         """Return the settings, or raise ConfigError with every mistake."""
         self._resolve_database()
-        self._resolve_master_key()
+        self._resolve_path("secrets", "master_key_file")
+        self._resolve_path("currency", "ecb_file")
         settings = None
         try:
             settings = Settings.model_validate(self._data)
@@ -479,11 +480,11 @@ class _FileReading:
         elif isinstance(value, str) and value not in ("", ":memory:") and "://" not in value:
             self._data["database"] = self._source.folder / _expanded(value)
 
-    def _resolve_master_key(self) -> None:
-        block = self._data.get("secrets")
-        text = block.get("master_key_file") if isinstance(block, dict) else None
+    def _resolve_path(self, section: str, name: str) -> None:
+        block = self._data.get(section)
+        text = block.get(name) if isinstance(block, dict) else None
         if isinstance(block, dict) and isinstance(text, str) and text and "\0" not in text:
-            block["master_key_file"] = self._source.folder / _expanded(text)
+            block[name] = self._source.folder / _expanded(text)
 
     def _literal_keys(self) -> Iterable[SettingPath]:
         yield from self._literals(("admin_token",))

@@ -37,8 +37,10 @@ from proxy.config.provider import (
 )
 from proxy.config.user import Defaults, Group, Limits, Token, User, UserLimits
 from proxy.config.values import (
+    BaseUrl,
     CurrencyCode,
     DatabasePath,
+    Day,
     FilePath,
     Flag,
     HostName,
@@ -48,6 +50,7 @@ from proxy.config.values import (
     Origin,
     PresetName,
     ProviderName,
+    Rate,
     Seconds,
     SecretText,
     Size,
@@ -233,6 +236,23 @@ class Currency(Block):
         "1 because USD is the default currency.",
         gt=0,
         le=10**9,
+    )
+    rates: dict[Day, Rate] = setting(
+        {},
+        "In place of usd_rate: what 1 USD costs from each of these dates on (`{2026-11-01: 10.42}`).",
+        "None. The first one holds for all that was before.",
+    )
+    ecb_file: FilePath | None = setting(
+        None,
+        "In place of usd_rate: a file of reference rates as the ECB publishes them (XML or CSV), relative to this file."
+        " It is read again when it changes; a rate holds from the day after the one that it is dated.",
+        "None.",
+    )
+    ecb_url: BaseUrl | None = setting(
+        None,
+        "Where ecb_file is fetched from every six hours, such as"
+        " https://www.ecb.europa.eu/stats/eurofxref/eurofxref-hist-90d.xml.",
+        "Nothing is fetched: the file is brought by whoever runs the proxy.",
     )
 
 

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -58,6 +58,23 @@ def _number(value: object) -> Decimal:
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return Decimal(value)
     raise SettingError("must be a number")
+
+
+def _rate(value: object) -> Decimal:
+    rate = _number(value)
+    if not 0 < rate <= 10**9:
+        raise SettingError("must be more than 0, and at most 1000000000")
+    return rate
+
+
+def _day(value: object) -> date:
+    try:
+        found = date.fromisoformat(value) if isinstance(value, str) and len(value) == 10 else value
+    except ValueError:
+        found = None
+    if not isinstance(found, date) or not 1970 < found.year < 9999:
+        raise SettingError("must be a date like 2026-11-01")
+    return found
 
 
 def _usd(value: object) -> Decimal:
@@ -289,6 +306,8 @@ def _text(value: object) -> str:
 
 Whole = Annotated[int, BeforeValidator(_whole)]
 Number = Annotated[Decimal, BeforeValidator(_number), WithJsonSchema({"type": "number"})]
+Rate = Annotated[Decimal, BeforeValidator(_rate), WithJsonSchema({"type": "number"})]
+Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 Usd = Annotated[Decimal, BeforeValidator(_usd), WithJsonSchema({"type": ["number", "string"]})]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 Flag = Annotated[bool, BeforeValidator(_flag)]

@@ -7,13 +7,13 @@ and no float.
 import csv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal
 from typing import Any, Literal
 
 import orjson
 
 from proxy.core.counts import Counts
 from proxy.core.money import pusd_to_usd
+from proxy.policy.exchange_rates import local_amount, plain_text
 
 Kind = Literal["text", "integer", "usd", "local", "json"]
 Row = tuple[Any, ...]
@@ -56,7 +56,6 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(Counts._fields, "integer"),
 }
 COLUMNS = tuple(KINDS)
-_EXACT = Context(prec=80)  # 19 digits of pico-USD times a rate of at most some 50
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the start of a formula
 
 
@@ -164,15 +163,4 @@ def _json_value(kind: Kind) -> Convert:
 def _local(value: str) -> str:
     """Return the amount of a cell of cost_local, which holds pico-USD and the rate of its time."""
     pusd, _, rate = value.partition(" ")
-    return _times(int(pusd), Decimal(rate))
-
-
-def _times(pusd: int, rate: Decimal) -> str:
-    """Return pico-USD times a rate as exact decimal text without exponent."""
-    text = format(_EXACT.multiply(_EXACT.scaleb(Decimal(pusd), -12), rate), "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def pusd_to_local(pusd: int, usd_rate: str) -> str:
-    """Return an amount in the local currency as exact decimal text; usd_rate is what 1 USD costs."""
-    return _times(pusd, Decimal(usd_rate))
+    return plain_text(local_amount(int(pusd), rate))

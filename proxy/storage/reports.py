@@ -6,6 +6,7 @@ begins is in it. Raises LedgerError where the ledger cannot be read.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
@@ -14,6 +15,7 @@ from proxy.config.overlay import StoredSettings
 from proxy.core.counts import NO_COUNTS, Counts
 from proxy.core.errors import SetupError
 from proxy.core.money import pusd_to_usd
+from proxy.policy.exchange_rates import EXACT, RateStep
 from proxy.policy.quota import FineRows, Models, Quota, SettledRow, is_counted
 from proxy.storage.admin_posts import StoredPost
 from proxy.storage.alerts import AlertRows, StoredDelivery
@@ -62,6 +64,7 @@ class SpendingRow:
     cached_tokens: int
     reasoning_tokens: int
     counts: Counts
+    cost_local: Decimal | None = None  # exact, each part by the rate of its time; None: no rate is known
 
     @classmethod
     def total(cls, rows: "Sequence[SpendingRow]") -> "SpendingRow":
@@ -79,10 +82,13 @@ class SpendingRow:
             sum(row.cached_tokens for row in rows),
             sum(row.reasoning_tokens for row in rows),
             counts,
+            sum_local([row.cost_local for row in rows]),
         )
 
     @classmethod
-    def of_figures(cls, key: tuple[str, ...], figures: Sequence[int]) -> "SpendingRow":
+    def of_figures(
+        cls, key: tuple[str, ...], figures: Sequence[int], cost_local: Decimal | None = None
+    ) -> "SpendingRow":
         """Return sums from figures in the order of the fields."""
         requests, errors, input_tokens, output_tokens, cost_pusd, cached_tokens, reasoning_tokens, *counts = figures
         return cls(
@@ -95,7 +101,18 @@ class SpendingRow:
             cached_tokens,
             reasoning_tokens,
             Counts(*counts),
+            cost_local,
         )
+
+
+def sum_local(amounts: Sequence[Decimal | None]) -> Decimal | None:
+    """Return the exact sum of amounts in the local currency; None where one of them is not known."""
+    total = Decimal(0)
+    for amount in amounts:
+        if amount is None:
+            return None
+        total = EXACT.add(total, amount)
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +296,10 @@ class Reports(
         """Return what the last owner of the ledger had configured for reports."""
         ...
 
+    def rates(self, code: str) -> tuple[RateStep, ...]:
+        """Return what 1 USD cost in a currency over time; empty where it never was the currency of reports."""
+        ...
+
     def usage_by(
         self,
         by: tuple[str, ...],
@@ -287,10 +308,12 @@ class Reports(
         since_ms: int | None = None,
         until_ms: int | None = None,
         user: str | None = None,
+        rates: Sequence[RateStep] = (),
     ) -> list[SpendingRow]:
         """Return sums of the requests that began in [since_ms, until_ms), the most expensive first, days in order.
 
-        by: words of user, group, model, provider, use_case, and day (a date of the zone).
+        by: words of user, group, model, provider, use_case, and day (a date of the zone). rates: as rates() returns
+        them, for cost_local.
         """
         ...
 

@@ -454,6 +454,19 @@ _MISTAKES = [
     ("timezone: ../../etc/passwd\n", "config.yaml:1:11  timezone: must be the name of a time zone;"),
     ("currency: {code: kr}\n", 'config.yaml:1:18  currency.code: must be three capital letters like SEK; found "kr".'),
     ("currency: {usd_rate: 0}\n", "config.yaml:1:22  currency.usd_rate: must be more than 0; found 0."),
+    ("currency: {rates: {2026-11-31: 10}}\n", "1:20  currency.rates.2026-11-31: must be a date like 2026-11-01."),
+    (
+        "currency: {rates: {2026-11-30: 0}}\n",
+        "config.yaml:1:32  currency.rates.2026-11-30: must be more than 0, and at most 1000000000; found 0.",
+    ),
+    (
+        "currency: {usd_rate: 1, ecb_file: x.xml}\n",
+        "currency.ecb_file: stands beside usd_rate. Keep one of usd_rate, rates and ecb_file.",
+    ),
+    (
+        "currency: {ecb_url: https://bank.example/x.xml}\n",
+        "currency.ecb_url: has no place to go. Name the file that it is written to with ecb_file.",
+    ),
     (
         "log: {level: lots}\n",
         'config.yaml:1:14  log.level: must be "debug", "info", "warning" or "error"; found "lots".',

@@ -67,6 +67,7 @@ def test_the_example_names_every_setting() -> None:
     used |= {("Provider", name) for name in re.findall(r"^    # (\w+_file): ", example(), re.MULTILINE)}
     used |= {("EndUsers", name) for name in re.findall(r"^  # (\w+_file): ", example(), re.MULTILINE)}
     used |= {("SecretSettings", name) for name in re.findall(r"^  # (master_key_file): ", example(), re.MULTILINE)}
+    used |= {("Currency", name) for name in re.findall(r"^  # (rates|ecb_file|ecb_url): ", example(), re.MULTILINE)}
     used |= {("AdminSettings", name) for name in re.findall(r"^  # (listen): ", example(), re.MULTILINE)}
     used |= {("ProviderKey", name) for name in re.findall(r"^        # (\w+_file): ", example(), re.MULTILINE)}
     # Of the two names of a default one stands for both; the other is a comment beside it.

@@ -10,8 +10,9 @@ import hashlib
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,6 +23,7 @@ from proxy.core.counts import NO_COUNTS
 from proxy.core.inline_future import InlineFuture
 from proxy.core.secret import Secret
 from proxy.core.user_token import new_token, token_hash
+from proxy.policy.exchange_rates import RateStep, join_steps, local_amount, rate_at
 from proxy.policy.idempotency import EarlierRequest
 from proxy.policy.quota import FineRows, Quota, SettledRow, is_counted
 from proxy.policy.quota.window import window_bounds
@@ -196,6 +198,7 @@ class Store:
     stops: dict[str, Stop] = field(default_factory=dict)
     audit: list[AuditRow] = field(default_factory=list)
     labels: Labels = field(default_factory=lambda: Labels("UTC", "USD", "1"))
+    rates: dict[str, tuple[RateStep, ...]] = field(default_factory=dict)
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     limits: dict[LimitScope, dict[str, Any]] = field(default_factory=dict)
     users_changed_ms: int | None = None
@@ -734,7 +737,12 @@ class MemoryLedger:
 
     async def set_labels(self, labels: Labels, now_ms: int) -> None:
         self._check()
-        assert now_ms >= 0
+        booked_ms = max(
+            (booked.row.started_ms for booked in self.store.requests.values() if booked.has_ended), default=0
+        )
+        from_ms = (max(now_ms, booked_ms) // HOUR_MS + 1) * HOUR_MS
+        code = labels.currency_code
+        self.store.rates[code] = join_steps(self.store.rates.get(code, ()), labels.steps(), from_ms)
         self.store.labels = labels
 
     async def remove_rows(self, ids: Sequence[int]) -> int:
@@ -841,6 +849,9 @@ class MemoryReports(MemoryUsers, MemoryRequests):
     def labels(self) -> Labels:
         return self._store.labels
 
+    def rates(self, code: str) -> tuple[RateStep, ...]:
+        return self._store.rates.get(code, ())
+
     def alerts(self) -> AlertRows:
         return self._store.alerts.rows()
 
@@ -860,12 +871,13 @@ class MemoryReports(MemoryUsers, MemoryRequests):
         since_ms: int | None = None,
         until_ms: int | None = None,
         user: str | None = None,
+        rates: Sequence[RateStep] = (),
     ) -> list[SpendingRow]:
         groups: defaultdict[tuple[str, ...], list[Booked]] = defaultdict(list)
         for booked in self._rows(since_ms, until_ms, user):
             if booked.has_ended:
                 groups[tuple(_word(booked, word, zone) for word in by)].append(booked)
-        rows = [_spending(key, group) for key, group in groups.items()]
+        rows = [replace(_spending(key, group), cost_local=_local(group, rates)) for key, group in groups.items()]
         days = by.index("day") if "day" in by else None
         return sorted(rows, key=lambda row: ("" if days is None else row.key[days], -row.cost_pusd, row.key))
 
@@ -1079,6 +1091,16 @@ def _spending(key: tuple[str, ...], group: list[Booked]) -> SpendingRow:
         reasoning_tokens=sum(end.reasoning_tokens or 0 for end in ends),
         counts=counts,
     )
+
+
+def _local(group: Sequence[Booked], rates: Sequence[RateStep]) -> Decimal | None:
+    total = Decimal(0)
+    for booked in group:
+        rate = rate_at(rates, booked.row.started_ms)
+        if rate is None:
+            return None
+        total += local_amount(0 if booked.end is None else booked.end.cost_pusd or 0, rate)
+    return total
 
 
 def _is_of(booked: Booked, glob: str) -> bool:

@@ -7,7 +7,6 @@ import random
 import sqlite3
 import threading
 from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.storage.adjustment import Correction
-from proxy.storage.export import COLUMNS, Selection, csv_encoder, jsonl_encoder, pusd_to_local
+from proxy.storage.export import COLUMNS, Selection, csv_encoder, jsonl_encoder
 from proxy.storage.rows import id_floor
 from proxy.storage.sqlite.adjustments import correct
 from proxy.storage.sqlite.connect import open_reader
@@ -112,13 +111,6 @@ def test_any_text_survives_csv(text: str) -> None:
         assert cell == f"'{text}"
     else:
         assert cell == text
-
-
-@given(st.integers(0, 2**63 - 1), st.decimals("0.000001", "100000", allow_nan=False, places=9))
-def test_local_money_is_exact(pusd: int, rate: Decimal) -> None:
-    text = pusd_to_local(pusd, str(rate))
-    assert "E" not in text.upper()
-    assert Fraction(text) * 10**21 == pusd * int(rate * 10**9)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proxy.policy.exchange_rates import RateStep
 from proxy.storage.adjustment import Correction
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import EndedTwiceError, LedgerUnavailableError
 from proxy.storage.rows import HOUR_MS, OpenRow, RequestIds, Reserved, id_number, id_text
 from proxy.storage.sqlite.connect import connect_owner
-from proxy.storage.sqlite.labels import set_labels
+from proxy.storage.sqlite.labels import read_rates, set_labels
 from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger
 from tests.storage.made_requests import (
     ROLLUP,
@@ -477,3 +478,29 @@ def test_a_new_rate_leaves_the_past_as_it_was(tmp_path: Path) -> None:
         assert local(connection) == [0.9, 0.9, 0.9, 0.9]
         set_labels(connection, Labels("UTC", "SEK", "9"), hour + 6 * HOUR_MS)
         assert local(connection) == [10, 10, 12.5, 9]
+        dated = (RateStep(0, "7"), RateStep(hour + HOUR_MS, "8"))
+        set_labels(connection, Labels("UTC", "SEK", "1", dated), hour + HOUR_MS - 1)  # a clock that was set back
+        assert local(connection) == [10, 10, 8, 8]  # nothing is booked in those hours
+        set_labels(connection, Labels("UTC", "SEK", "1", ()), hour + 6 * HOUR_MS)  # none could be read
+        assert local(connection) == [10, 10, 8, 8]
+        set_labels(
+            connection, Labels("UTC", "CHF", "1", dated), hour + 6 * HOUR_MS
+        )  # the first of a currency: all time
+        assert local(connection) == [7, 7, 8, 8]
+        set_labels(connection, Labels("UTC", "NOK", "1", ()), hour + 6 * HOUR_MS)
+        assert [row[0] for row in connection.execute("SELECT cost_local FROM usage")] == [None] * 4
+
+
+def test_no_hour_with_figures_gets_another_rate(tmp_path: Path) -> None:
+    """Whatever the clock says: it may have been set back."""
+    with closing(connect_owner(tmp_path / "ledger.db", 1.0)) as connection:
+        hour = START_MS - START_MS % HOUR_MS
+        set_labels(connection, Labels("UTC", "SEK", "10"), hour)
+        columns = "requests, errors, input_tokens, output_tokens, cached_tokens, reasoning_tokens, uncounted_tokens"
+        connection.execute(
+            f"INSERT INTO usage_hourly (hour_ms, user, group_name, model, provider, use_case, {columns}, cost_pusd)"  # noqa: S608 - constants
+            " VALUES (?, 'anna', '', 'm', 'p', '', 1, 0, 0, 0, 0, 0, 0, 5)",
+            (hour + 5 * HOUR_MS,),
+        )
+        set_labels(connection, Labels("UTC", "SEK", "12"), hour)
+        assert read_rates(connection, "SEK") == (RateStep(0, "10"), RateStep(hour + 6 * HOUR_MS, "12"))

@@ -86,6 +86,11 @@ def window_bounds(window: str, zone: ZoneInfo, now_ms: int) -> tuple[int, int | 
     return found.start_ms, found.until_ms
 
 
+def first_instant_ms(zone: ZoneInfo, day: date) -> int:
+    """Return the first instant at which the zone's date is this day or a later one."""
+    return _day_start_s(zone, day) * 1000
+
+
 def _calendar(window: str, zone: ZoneInfo, now_ms: int) -> tuple[int, int]:
     if window == "minute":
         start_ms = now_ms - now_ms % MINUTE_MS

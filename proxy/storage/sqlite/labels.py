@@ -4,8 +4,9 @@ A new rate does not change what was before it.
 """
 
 import sqlite3
-from decimal import Decimal
+from collections.abc import Sequence
 
+from proxy.policy.exchange_rates import RateStep, join_steps
 from proxy.storage.labels import Labels
 from proxy.storage.rows import HOUR_MS
 from proxy.storage.sqlite.migrations.migrate import make_views
@@ -15,18 +16,23 @@ RATE_OF_ROW = """(SELECT usd_rate FROM rates
     ORDER BY from_ms DESC LIMIT 1)"""
 
 
-def note_rate(connection: sqlite3.Connection, code: str, usd_rate: str, now_ms: int) -> None:
-    """Store the rate of a currency: from the next full hour on or, if it is the first, for all time."""
-    last = connection.execute(
-        "SELECT from_ms, usd_rate FROM rates WHERE code = ? ORDER BY from_ms DESC LIMIT 1", (code,)
-    ).fetchone()
-    if last is not None and Decimal(last[1]) == Decimal(usd_rate):
-        return
-    from_ms = 0 if last is None else max(last[0], (now_ms // HOUR_MS + 1) * HOUR_MS)
-    connection.execute(
-        "INSERT INTO rates VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET usd_rate = excluded.usd_rate",
-        (code, from_ms, usd_rate),
-    )
+def note_rates(connection: sqlite3.Connection, code: str, wanted: Sequence[RateStep], now_ms: int) -> None:
+    """Store the rates of a currency: from the next full hour on or, if there is none yet, of all time.
+
+    No hour that has figures gets another rate, whatever the clock says.
+    """
+    held = read_rates(connection, code)
+    booked_ms = connection.execute("SELECT max(hour_ms) FROM usage_hourly").fetchone()[0] or 0
+    joined = join_steps(held, wanted, (max(now_ms, booked_ms) // HOUR_MS + 1) * HOUR_MS)
+    if joined != held:
+        connection.execute("DELETE FROM rates WHERE code = ?", (code,))
+        connection.executemany("INSERT INTO rates VALUES (?, ?, ?)", [(code, *step) for step in joined])
+
+
+def read_rates(connection: sqlite3.Connection, code: str) -> tuple[RateStep, ...]:
+    """Return what is held of a currency, in the order of time; empty where it never was the currency of reports."""
+    query = "SELECT from_ms, usd_rate FROM rates WHERE code = ? ORDER BY from_ms"
+    return tuple(RateStep(*row) for row in connection.execute(query, (code,)))
 
 
 def read_labels(connection: sqlite3.Connection) -> Labels:
@@ -45,5 +51,5 @@ def set_labels(connection: sqlite3.Connection, labels: Labels, now_ms: int) -> N
         connection.execute(
             "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, value)
         )
-    note_rate(connection, labels.currency_code, labels.usd_rate, now_ms)
+    note_rates(connection, labels.currency_code, labels.steps(), now_ms)
     make_views(connection, labels.currency_code)

@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from proxy.core.errors import LedgerError
+from proxy.policy.exchange_rates import RateStep
 from proxy.policy.quota import FineRows, Quota
 from proxy.policy.sealing.place import Place
 from proxy.policy.stop import Stop
@@ -58,7 +59,7 @@ from proxy.storage.sqlite.configurations import SqliteConfigurations
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.export import slices
 from proxy.storage.sqlite.groups import SqliteGroups
-from proxy.storage.sqlite.labels import read_labels
+from proxy.storage.sqlite.labels import read_labels, read_rates
 from proxy.storage.sqlite.limits import SqliteLimits
 from proxy.storage.sqlite.models import SqliteModels
 from proxy.storage.sqlite.operators import SqliteOperators
@@ -112,6 +113,10 @@ class SqliteReports:
         with self._snapshot() as connection:
             return read_master_key_state(connection, self._master)
 
+    def rates(self, code: str) -> tuple[RateStep, ...]:
+        with self._reader() as connection:
+            return read_rates(connection, code)
+
     def usage_by(
         self,
         by: tuple[str, ...],
@@ -120,9 +125,10 @@ class SqliteReports:
         since_ms: int | None = None,
         until_ms: int | None = None,
         user: str | None = None,
+        rates: Sequence[RateStep] = (),
     ) -> list[SpendingRow]:
         with self._reader() as connection:
-            return usage.usage_by(connection, by, zone, since_ms=since_ms, until_ms=until_ms, user=user)
+            return usage.usage_by(connection, by, zone, since_ms=since_ms, until_ms=until_ms, user=user, rates=rates)
 
     def unsettled(
         self, *, since_ms: int | None = None, until_ms: int | None = None, user: str | None = None

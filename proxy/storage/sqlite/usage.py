@@ -6,12 +6,14 @@ neither: unsettled() counts them. An adjustment changes the roll-up in the trans
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from proxy.core.counts import Counts
+from proxy.policy.exchange_rates import EXACT, RateStep, local_amount, rate_spans
 from proxy.policy.quota.window import HOUR_MS, window_bounds
 from proxy.storage.reports import LedgerCheck, SpendingRow, UnsettledSum
 from proxy.storage.rows import id_floor
@@ -45,20 +47,29 @@ def usage_by(
     since_ms: int | None = None,
     until_ms: int | None = None,
     user: str | None = None,
+    rates: Sequence[RateStep] = (),
 ) -> list[SpendingRow]:
-    """Sum the requests that began in [since_ms, until_ms), by words of _COLUMNS or day, the dearest first."""
+    """Sum the requests that began in [since_ms, until_ms), by words of _COLUMNS or day, the dearest first.
+
+    rates: what the local currency costs over time; each part of the sums is turned into it by the rate of its time.
+    """
     connection.execute("BEGIN")  # one snapshot, so that nothing is counted twice or missed between rows and roll-up
     try:
         bounds = _bounds(connection, since_ms, until_ms)
         sums: dict[tuple[str, ...], list[int]] = {}
+        local: dict[tuple[str, ...], Decimal] = {}
         for day, start_ms, end_ms in _segments(bounds, zone, by_day="day" in by):
-            for key, figures in _segment(connection, by, day, start_ms, end_ms, user):
-                found = sums.setdefault(key, [0] * len(figures))
-                for n, figure in enumerate(figures):
-                    found[n] += figure
+            for from_ms, upto_ms, rate in rate_spans(rates, start_ms, end_ms):
+                for key, figures in _segment(connection, by, day, from_ms, upto_ms, user):
+                    found = sums.setdefault(key, [0] * len(figures))
+                    for n, figure in enumerate(figures):
+                        found[n] += figure
+                    if rate is not None:
+                        amount = local_amount(figures[_COST], rate)
+                        local[key] = EXACT.add(local.get(key, _NOTHING), amount)
     finally:
         connection.execute("COMMIT")
-    rows = [SpendingRow.of_figures(key, figures) for key, figures in sums.items()]
+    rows = [SpendingRow.of_figures(key, figures, local.get(key)) for key, figures in sums.items()]
     days = by.index("day") if "day" in by else None
     return sorted(rows, key=lambda row: ("" if days is None else row.key[days], -row.cost_pusd, row.key))
 
@@ -94,6 +105,8 @@ def _date(zone: ZoneInfo, first_ms: int, next_ms: int) -> str:
 Figures = tuple[tuple[str, ...], tuple[int, ...]]  # the key, then the figures of Spent in order
 _PARTS = ("cached_tokens", "reasoning_tokens", *Counts._fields)
 _FIGURES = 5 + len(_PARTS)
+_COST = 4  # which of the figures is the cost in pico-USD
+_NOTHING = Decimal(0)
 
 
 def _sums(term: str) -> str:

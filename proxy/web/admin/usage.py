@@ -1,13 +1,12 @@
 """/admin/v1/usage: what was spent, by whom and on what; the same figures as tollkeeper usage."""
 
-from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from proxy.core.errors import CallerError
 from proxy.core.money import pusd_to_usd
-from proxy.storage.export import pusd_to_local
+from proxy.policy.exchange_rates import plain_text
 from proxy.storage.reports import SpendingRow
 from proxy.web.admin.moment import Moment, MomentText, moment_ms, moment_text
 from proxy.web.admin.route import AdminAnswer, AdminQuery, AdminRequest, AdminRoute
@@ -25,7 +24,9 @@ class UsageFigures(BaseModel):
     parts: dict[str, int] = Field(description="cached_tokens, reasoning_tokens and other classes of tokens.")
     cost_usd: str
     cost_pusd: int
-    cost_local: str = Field(description="In the currency of the configuration.")
+    cost_local: str | None = Field(
+        description="In the currency of the configuration, each day by its own rate; null where none is known."
+    )
 
 
 class UsageRow(UsageFigures):
@@ -65,22 +66,23 @@ async def _show(request: AdminRequest) -> AdminAnswer:
         raise CallerError(400, "invalid_query", "until: it is not after since.", param="until")
     services = request.deps.services
     reports, snapshot = services.reports, services.live.current
+    currency = snapshot.settings.currency
 
     def read() -> tuple[list[SpendingRow], dict[str, Any]]:
-        spans = {"since_ms": since_ms, "until_ms": until_ms}
+        spans: dict[str, Any] = {"since_ms": since_ms, "until_ms": until_ms}
         rest = reports.unsettled(**spans, user=query.user)
         counts = {"open": rest.open, "pending": rest.pending, "flagged": rest.flagged}
-        return reports.usage_by(words, snapshot.zone, **spans, user=query.user), counts
+        rates = reports.rates(currency.code)
+        return reports.usage_by(words, snapshot.zone, **spans, user=query.user, rates=rates), counts
 
     rows, counts = await request.read(read)
-    currency = snapshot.settings.currency
     report = {
         "by": words,
         "since": moment_text(since_ms),
         "until": moment_text(until_ms),
         "currency": currency.code,
-        "rows": [{"key": dict(zip(words, row.key, strict=True)), **_figures(row, currency.usd_rate)} for row in rows],
-        "total": _figures(SpendingRow.total(rows), currency.usd_rate),
+        "rows": [{"key": dict(zip(words, row.key, strict=True)), **_figures(row)} for row in rows],
+        "total": _figures(SpendingRow.total(rows)),
         **counts,
     }
     return AdminAnswer(report)
@@ -93,7 +95,7 @@ def _words(by: str) -> tuple[str, ...]:
     return words
 
 
-def _figures(row: SpendingRow, usd_rate: Decimal) -> dict[str, Any]:
+def _figures(row: SpendingRow) -> dict[str, Any]:
     return {
         "requests": row.requests,
         "errors": row.errors,
@@ -106,7 +108,7 @@ def _figures(row: SpendingRow, usd_rate: Decimal) -> dict[str, Any]:
         },
         "cost_usd": pusd_to_usd(row.cost_pusd),
         "cost_pusd": row.cost_pusd,
-        "cost_local": pusd_to_local(row.cost_pusd, str(usd_rate)),
+        "cost_local": None if row.cost_local is None else plain_text(row.cost_local),
     }
 
 
