@@ -47,6 +47,7 @@ from proxy.pipeline.stops import Stops
 from proxy.pipeline.upstream.provider_health import Health
 from proxy.policy.quota import QuotaBook
 from proxy.policy.trusted_clock import TrustedClock
+from proxy.providers.account.accounts import Accounts
 from proxy.providers.kinds import DIALECTS, Dialects
 from proxy.providers.model_lists import ModelLists
 from proxy.storage.admin_posts import PostClaim
@@ -179,6 +180,8 @@ class App:
         counters, refusal_log = Counters(), RefusalLog()
         self.pending = SettlePending(self.ledger, self.live, self._clock, limiter, counters)
         self._stack.push_async_callback(self.pending.close)
+        accounts = Accounts(self._clock)
+        self._stack.push_async_callback(accounts.close)
         in_flight = InFlight()
         stops = Stops(self.ledger, limiter, in_flight, self._clock)
         stops.load(await asyncio.to_thread(self.reports.list_stops))
@@ -192,6 +195,7 @@ class App:
             health=self.health,
             look_up_later=self.pending.look_up_later,
             stops=stops,
+            accounts=accounts,
             in_flight=in_flight,
             counters=counters,
             events=Publisher(counters),

@@ -317,8 +317,9 @@ class Provider(Block):
     )
     management_key: SecretText | None = setting(
         None,
-        "OpenRouter's management key (older name: provisioning_key). Read and kept secret, but not used yet.",
-        "Nothing needs it.",
+        "A key that may read the account: OpenRouter's management key (older name: provisioning_key).",
+        "Credits, the account's keys and the provider's bill are told to it alone; it never asks for answers."
+        " openrouter takes OPENROUTER_MANAGEMENT_KEY from the environment.",
     )
     management_key_file: FilePath | None = setting(None, "A file that holds the management key.", "As api_key_file.")
     prices: dict[str, PriceSettings] = setting(

@@ -19,6 +19,7 @@ from proxy.pipeline.stops import Stops
 from proxy.pipeline.upstream.parameter_forms import ParameterForms
 from proxy.pipeline.upstream.provider_health import Health
 from proxy.policy.pace import Pace
+from proxy.providers.account.accounts import Accounts
 from proxy.providers.generation import GenerationAccess
 from proxy.providers.model_lists import ModelLists
 from proxy.storage.ledger import Ledger
@@ -44,6 +45,7 @@ class Services:
     health: Health
     look_up_later: "LookUpLater"  # the job that settles pending requests
     stops: Stops
+    accounts: Accounts
     write_timeout: WriteTimeout = field(default_factory=WriteTimeout)
     in_flight: InFlight = field(default_factory=InFlight)
     claims: IdempotencyClaims = field(default_factory=IdempotencyClaims)

@@ -88,7 +88,7 @@ def _build(
         parameters=tuple((pattern, form_of(words)) for pattern, words in provider.parameters.items()),
         host=host,
         has_forms=bool(provider.parameters) or has_known(host),
-        management_key=None if provider.management_key is None else Key(MANAGEMENT, provider.management_key),
+        management_key=Key(MANAGEMENT, provider.management_key) if provider.management_key else None,
         rules=rules,
     )
 

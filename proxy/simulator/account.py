@@ -44,6 +44,17 @@ def window_start(now: int, reset: str | None) -> int:
     return int(starts[reset].timestamp()) if reset in starts else 0
 
 
+def window_end(now: int, reset: str | None) -> int | None:
+    """Return the Unix second at which the running window ends; None for one that never does."""
+    start = datetime.fromtimestamp(window_start(now, reset), UTC)
+    ends = {
+        "daily": start + timedelta(days=1),
+        "weekly": start + timedelta(days=7),
+        "monthly": (start + timedelta(days=32)).replace(day=1),
+    }
+    return int(ends[reset].timestamp()) if reset in ends else None
+
+
 @dataclass(slots=True)
 class AccountKey:
     """One API key; spent_pusd by day of the epoch is enough for every window."""
@@ -88,6 +99,26 @@ class AccountKey:
             for reset in ("daily", "weekly", "monthly"):
                 body[f"{prefix}_{reset}"] = usd(self.used_pusd(now, reset, byok=byok))
         return body
+
+    def budgets(self, now: int) -> list[dict[str, Any]]:
+        """Return the layers that are checked: here its own limit alone."""
+        if self.limit_pusd is None:
+            return []
+        spent = self.counted_pusd(now)
+        resets_at = window_end(now, self.limit_reset)
+        return [
+            {
+                "scope": "key_limit",
+                "limit_usd": usd(self.limit_pusd),
+                "spend_usd": usd(spent),
+                "remaining_usd": usd(self.limit_pusd - spent),
+                "reset_interval": self.limit_reset,
+                "resets_at": None if resets_at is None else _iso(resets_at),
+                "include_byok": self.include_byok,
+                "guardrail_id": None,
+                "budget_id": None,
+            }
+        ]
 
     def shown(self, now: int) -> dict[str, Any]:
         return {
@@ -175,6 +206,7 @@ class SimulatedAccount:
 
     def key_info(self, secret: str, now: int) -> dict[str, Any]:
         key = self.key(secret, now)
+        budgets = key.budgets(now)
         management = secret.startswith(MANAGEMENT_PREFIX)
         return {
             "data": {
@@ -187,8 +219,8 @@ class SimulatedAccount:
                 "expires_at": key.expires_at,
                 "rate_limit": {"requests": -1, "interval": "10s", "note": "deprecated"},
                 "free_model_daily_requests": {"used": 0, "limit": 1000, "remaining": 1000},
-                "budgets": [],
-                "effective_budget": None,
+                "budgets": budgets,
+                "effective_budget": budgets[0] if budgets else None,
                 "organization_id": None,
                 "workspace_id": None,
                 "allowed_data_regions": ["global"],

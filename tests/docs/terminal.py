@@ -93,6 +93,7 @@ class Terminal:
             "PYTHONUTF8": "1",
             "NO_COLOR": "1",
             "OPENROUTER_API_KEY": PROVIDER_KEY,
+            "OPENROUTER_MANAGEMENT_KEY": f"sk-or-v1-management-{'0' * 40}",
             "TOLLKEEPER_PORT": str(self._port),
             "TOLLKEEPER_ADMIN_TOKEN": ADMIN_TOKEN,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",

@@ -14,6 +14,8 @@ from proxy.providers.generation import GenerationRecord
 from proxy.providers.key import Key
 
 AccountQuestion = Literal["key", "credits", "keys", "activity", "generation_costs", "generation"]
+KEY_LIMIT: Final = "key_limit"
+"""The scope of a key's own limit."""
 AccountErrorKind = Literal["refused", "limited", "unavailable", "unreadable"]
 
 
@@ -99,6 +101,14 @@ class KeyStatus:
     expires_at: datetime | None = None
     budgets: tuple[BudgetLayer, ...] = ()
     free_requests: FreeRequests | None = None
+
+    def layers(self) -> tuple[BudgetLayer, ...]:
+        """Return the budgets; of a server that tells none, the key's own limit stands for them."""
+        if self.budgets or self.limit_pusd is None or self.left_pusd is None:
+            return self.budgets
+        spent_pusd = self.limit_pusd - self.left_pusd
+        own = BudgetLayer(KEY_LIMIT, self.limit_pusd, spent_pusd, self.left_pusd, self.resets, None, self.includes_byok)
+        return (own,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """All resources of the operator's API."""
 
 from proxy.web.admin import (
+    account,
     alert_deliveries,
     alert_destinations,
     alert_rules,
@@ -49,6 +50,7 @@ TABLE = ResourceTable(
         *alert_deliveries.ROUTES,
         *models.ROUTES,
         *providers.ROUTES,
+        *account.ROUTES,
         *configuration.ROUTES,
     )
 )
