@@ -22,6 +22,7 @@ from proxy.config.values import listen_at
 from proxy.core.clock import SystemClock
 from proxy.core.errors import LedgerError, SetupError
 from proxy.core.uid import user_name
+from proxy.jobs.alerts.limit_readings import LimitReadings
 from proxy.jobs.alerts.outbox import AlertOutbox
 from proxy.jobs.alerts.watch import AlertWatch
 from proxy.jobs.exchange_rates import ExchangeRates
@@ -55,6 +56,7 @@ from proxy.storage.audit import PROXY, Actor
 from proxy.storage.ledger import Ledger, LedgerUnavailableError
 from proxy.storage.reports import Reports
 from proxy.web.deps import Deps
+from proxy.web.metrics.figures import shown_limits
 from proxy.web.routes import answer, answer_operator, answer_socket
 from proxy.web.server.aiohttp_server import UserServer, make_server
 from proxy.web.server.host_check import check_framing, check_operator_request, check_request
@@ -168,7 +170,7 @@ class App:
         self._stack.push_async_callback(self._close_ledger)
         self._snapshots = snapshots = SnapshotBuilder(storage, self.health, self._clock, self._dialects)
         self.live = LiveConfig(
-            self._load, snapshots.build, commit=snapshots.commit, swapped=self._log_as, changed=self._note_change
+            self._load, snapshots.build, commit=snapshots.commit, swapped=self._follow, changed=self._note_change
         )
         self.model_lists = ModelLists(database.absolute().parent, database.name, self._clock, self._clock.hear_date)
         await self.live.start()
@@ -177,7 +179,7 @@ class App:
         limiter = snapshots.limiter = await self._open_limiter(settings)
         lately_ms = self._clock.now_ms() - _LATELY_MS
         self.health.seed(await asyncio.to_thread(self.reports.recent_attempts, lately_ms))
-        counters, refusal_log = Counters(), RefusalLog()
+        counters, refusal_log = Counters(self.model_lists.has), RefusalLog()
         self.pending = SettlePending(self.ledger, self.live, self._clock, limiter, counters)
         self._stack.push_async_callback(self.pending.close)
         accounts = Accounts(self._clock)
@@ -211,7 +213,7 @@ class App:
         self.deps = self._make_deps()
 
     async def _serve(self, settings: Settings) -> None:
-        self._log_as(settings)
+        self._follow(settings)
         user = "" if sys.platform == "win32" else user_name(os.getuid())
         await self.note(Actor(user or "proxy", "proxy"), "proxy.start", "proxy", None, self._state())
         self._stack.push_async_callback(self._note_end)
@@ -255,6 +257,11 @@ class App:
             if gap not in self._told_gaps:
                 log.warning("config.gap", extra={"kind": gap.kind, "problem": gap.text, "fix": gap.fix})
         self._told_gaps = self._snapshots.missing_limits
+
+    def _follow(self, settings: Settings) -> None:
+        """Log and count as the settings in force say."""
+        self._log_as(settings)
+        self.services.counters.bound(settings.metrics.labels_max, names_users=settings.metrics.users)
 
     def _log_as(self, settings: Settings) -> None:
         """Log from the settings' level on; a line for each request is information."""
@@ -310,6 +317,7 @@ class App:
             ownerless=lambda: self.holds.count,
             alerts=self.alerts,
             outbox=self.outbox,
+            limits=LimitReadings(self.services, shown_limits),
             write_refusals=self.refusals.flush,
             jobs=lambda: self._runner.problems,
         )

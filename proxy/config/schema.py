@@ -80,6 +80,7 @@ __all__ = [
     "LedgerSettings",
     "Limits",
     "Log",
+    "MetricsSettings",
     "ModelSettings",
     "Preset",
     "PresetTarget",
@@ -425,6 +426,24 @@ class RoutingSettings(Block):
     )
 
 
+class MetricsSettings(Block):
+    """What /metrics shows; who reads it is server.metrics."""
+
+    users: Flag = setting(
+        False,
+        "Name users in metrics: their spending, tokens and limits.",
+        "On this machine every program reads /metrics without a token, unless server.metrics says otherwise.",
+    )
+    labels_max: Whole = setting(
+        500,
+        "How many sets of provider, model and user have figures of their own, and how many limits are shown; what is"
+        " beyond that is counted as other.",
+        "Some hundred kilobytes a reading; names of models come from callers, and a flood of them must fill no memory.",
+        ge=10,
+        le=10_000,
+    )
+
+
 class AdminSettings(Block):
     listen: ListenAddress | None = setting(
         None,
@@ -457,6 +476,7 @@ class Settings(Block):
     )
     admin: AdminSettings = setting(AdminSettings, "Where the operator's API is.")
     log: Log = setting(Log, "What is written to stderr.")
+    metrics: MetricsSettings = setting(MetricsSettings, "What /metrics shows.")
     ledger: LedgerSettings = setting(LedgerSettings, "How spending is put on disk.")
     retention: RetentionSettings = setting(RetentionSettings, "What is removed from the ledger with time.")
     secrets: SecretSettings = setting(SecretSettings, "How secrets in the database are kept.")

@@ -130,6 +130,7 @@ class SettlePending:
         def written(error: Exception | None) -> None:
             if error is None:
                 self._limiter.settle(end.id, end.state, end.cost_pusd, end.quota_tokens, end.pieces, end.answer)
+                self._counters.settled(end, was_pending=row.state == "pending")
 
         await self._ledger.end(end, written)
 

@@ -1,90 +1,39 @@
 """Counts since the start, for /metrics: plain integers, so that counting costs a request next to nothing."""
 
-from bisect import bisect_left
-from collections import Counter, defaultdict
-from collections.abc import MutableMapping, Sequence
-from typing import Final
+from collections import defaultdict
+from collections.abc import MutableMapping
 
+from proxy.pipeline.end_counts import OTHER, EndCounts, KnowsModel
 from proxy.pipeline.values.finished import RequestFinished, RequestRefused
-from proxy.storage.rows import RequestEnd, of_end
+from proxy.storage.rows import RequestEnd
 
-SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-"""Upper bounds of the buckets of durations."""
+_EVENTS_AT_ONCE = 128
+NAMES_MAX = 500  # sets of names with figures of their own, where nobody says
 
-_BOUNDS_MS = [int(bound * 1000) for bound in SECONDS]
-_ENDS_AT_ONCE = 128
-_status, _counts, _flags = of_end("status"), of_end("counts"), of_end("flags")
-_timing = of_end("status", "provider", "duration_ms", "ttft_ms")
-_TOKENS = [(name, of_end(f"{name}_tokens")) for name in ("input", "output", "cached", "reasoning")]
+Target = tuple[str, str]
+"""A provider and a model of it."""
 
 
-class Durations:
-    """How long something took: how often by bucket of SECONDS, the last for all above them; and the sum."""
-
-    __slots__ = ("buckets", "sum_ms")
-
-    def __init__(self) -> None:
-        self.buckets = [0] * (len(SECONDS) + 1)
-        self.sum_ms = 0
-
-    def add(self, ms: int) -> None:
-        self.buckets[bisect_left(_BOUNDS_MS, ms)] += 1
-        self.sum_ms += ms
-
-    def cumulative(self) -> Sequence[tuple[str, float]]:
-        """Return each bound as text with how many were at most that long, as Prometheus wants them."""
-        total, found = 0, []
-        for bound, count in zip((*map(str, SECONDS), "+Inf"), self.buckets, strict=True):
-            total += count
-            found.append((bound, float(total)))
-        return found
-
-
-class EndCounts:
-    """What ended requests came to: requests by status, tokens by class, rows by flag, and how long they took.
-
-    durations, and first_tokens for the time to the first content, are by provider, of answers with 2xx.
-    """
-
-    __slots__ = ("doubts", "durations", "first_tokens", "requests", "tokens")
-
-    def __init__(self) -> None:
-        self.doubts: MutableMapping[str, int] = defaultdict(int)
-        self.tokens: MutableMapping[str, int] = defaultdict(int)
-        self.requests: MutableMapping[int, int] = defaultdict(int)
-        self.durations: MutableMapping[str, Durations] = defaultdict(Durations)
-        self.first_tokens: MutableMapping[str, Durations] = defaultdict(Durations)
-
-    def add(self, ends: Sequence[RequestEnd]) -> None:
-        """Count requests that have ended."""
-        for status, number in Counter(map(_status, ends)).items():
-            self.requests[status] += number
-        for name, column in _TOKENS:
-            self.tokens[name] += sum(filter(None, map(column, ends)))
-        for counts in filter(None, map(_counts, ends)):
-            for name, count in counts._asdict().items():
-                self.tokens[name.removesuffix("_tokens")] += count
-        for flags in filter(None, map(_flags, ends)):
-            for flag in flags.split():
-                self.doubts[flag] += 1
-        for status, provider, duration_ms, ttft_ms in map(_timing, ends):
-            if provider is not None and 200 <= status < 300 and duration_ms is not None:
-                self.durations[provider].add(duration_ms)
-                if ttft_ms is not None:
-                    self.first_tokens[provider].add(ttft_ms)
+def _knows_none(_provider: str, _model: str) -> bool:
+    return False
 
 
 class Counters:
-    """A subscriber that counts. Ends are kept and counted many at once: for one alone that takes several times as long.
+    """A subscriber that counts. Events are kept and counted many at once: one alone takes several times as long.
 
-    attempts by (provider, outcome); refusals, which leave no row, by (status, code). outcome is a word of the ledger's
-    attempts; the words are ours, so that the numbers of labels are bounded.
+    attempts by (provider, outcome); refusals, which leave no row, by (status, code), and those by a limit by (scope,
+    kind, window) as well; fallbacks by (target that failed, target that followed, case). outcome and case are words of
+    ours; names of models and users are bounded as EndCounts bounds them.
     """
 
     __slots__ = (
         "_counts",
-        "_ends",
+        "_events",
+        "_names_max",
+        "_names_users",
         "attempts",
+        "fallbacks",
+        "limit_refusals",
         "over_pusd",
         "over_requests",
         "refusals",
@@ -92,29 +41,82 @@ class Counters:
         "set_asides",
     )
 
-    def __init__(self) -> None:
-        self._counts = EndCounts()
-        self._ends: list[RequestEnd] = []
+    def __init__(self, knows_model: KnowsModel = _knows_none) -> None:
+        self._counts = EndCounts(knows_model)
+        self._events: list[RequestFinished] = []
         self.over_requests = 0  # that cost more than was reserved
         self.over_pusd = 0  # and by how much, in all
         self.refusals: MutableMapping[tuple[int, str], int] = defaultdict(int)
+        self.limit_refusals: MutableMapping[tuple[str, str, str], int] = defaultdict(int)
         self.attempts: MutableMapping[tuple[str, str], int] = defaultdict(int)
         self.set_asides: MutableMapping[tuple[str, str, str], int] = defaultdict(int)  # provider, key, case
         self.retries: MutableMapping[str, int] = defaultdict(int)  # provider
+        self.fallbacks: MutableMapping[tuple[Target, Target, str], int] = defaultdict(int)
+        self.bound(NAMES_MAX, names_users=False)
+
+    def bound(self, names_max: int, *, names_users: bool) -> None:
+        """Set how many sets of names have figures of their own, and whether users are named."""
+        self._names_max, self._names_users = names_max, names_users
+        self.ended().bound(names_max, names_users=names_users)
+        limit_refusals, self.limit_refusals = self.limit_refusals, defaultdict(int)
+        for limit, count in limit_refusals.items():
+            self.limit_refusals[self._limit_for(*limit)] += count
+        fallbacks, self.fallbacks = self.fallbacks, defaultdict(int)
+        for place, count in fallbacks.items():
+            self.fallbacks[self._room_for(place)] += count
 
     def finished(self, event: RequestFinished) -> None:
         """Count a request that has a row."""
-        self._ends.append(event.end)
-        if len(self._ends) >= _ENDS_AT_ONCE:
+        self._events.append(event)
+        if len(self._events) >= _EVENTS_AT_ONCE:
             self.ended()
 
     def ended(self) -> EndCounts:
         """Return the counts of all requests that have ended."""
-        ends, self._ends = self._ends, []
-        self._counts.add(ends)
+        events, self._events = self._events, []
+        if events:
+            ends = [event.end for event in events]
+            self._counts.count_requests(ends)
+            booked = [event.end for event in events if event.is_written and event.end.state != "pending"]
+            self._counts.count_usage(booked)
+            if len(booked) < len(events):
+                self._counts.count_pending(
+                    event.end for event in events if not event.is_written or event.end.state == "pending"
+                )
+            self._counts.count_own_time(event.own_s for event in events if event.own_s is not None)
         return self._counts
+
+    def settled(self, end: RequestEnd, *, was_pending: bool) -> None:
+        """Count what a request came to whose row was pending, or was left open by a crash."""
+        counts = self.ended()
+        if not was_pending:
+            counts.count_requests([end])
+        counts.count_usage([end], are_new=not was_pending)
+
+    def fell_back(self, failed: Target, following: Target, case: str) -> None:
+        """Count that a request went on at another target. case: why, a row of the table of failures."""
+        self.fallbacks[self._room_for((self._named(failed), self._named(following), case))] += 1
+
+    def _named(self, target: Target) -> Target:
+        provider, model = target
+        return provider, self._counts.named_model(provider, model)
+
+    def _room_for(self, place: tuple[Target, Target, str]) -> tuple[Target, Target, str]:
+        if place in self.fallbacks or len(self.fallbacks) < self._names_max:
+            return place
+        (failed, _), (following, _), case = place
+        return (failed, OTHER), (following, OTHER), case
 
     def refused(self, event: RequestRefused) -> None:
         """Count a request without a row; what a provider is to blame for is counted with the attempts."""
         if event.fault != "provider":
             self.refusals[event.status, event.code] += 1
+            if event.limit is not None:
+                self.limit_refusals[self._limit_for(*event.limit[:3])] += 1
+
+    def _limit_for(self, scope: str, kind: str, window: str) -> tuple[str, str, str]:
+        """Return the limit that a refusal is counted by: of a user "user" alone where users are not named."""
+        of, mark, _ = scope.partition(":")
+        place = (of if of == "user" and not self._names_users else scope, kind, window)
+        has_room = place in self.limit_refusals or len(self.limit_refusals) < self._names_max
+        return place if has_room or not mark else (f"{of}:{OTHER}", kind, window)

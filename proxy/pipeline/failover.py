@@ -136,8 +136,17 @@ async def _go_on(context: RequestContext, hops: Hops, recorder: Recorder, servic
         if following is None or not await _is_booked(recorder, failed, following.place, decision):
             return None
     attempt = hops.attempt_at(following.place)
-    log_fallback(context, failed, attempt)
+    if attempt.target is not failed.target:
+        _note_fallback(context, failed, attempt, decision, services)
     return attempt
+
+
+def _note_fallback(
+    context: RequestContext, failed: Attempt, following: Attempt, decision: Decision, services: Services
+) -> None:
+    log_fallback(context, failed, following)
+    left, taken = ((one.provider.name, one.target.model) for one in (failed, following))
+    services.counters.fell_back(left, taken, decision.case)
 
 
 async def _is_booked(recorder: Recorder, failed: Attempt, hop: Hop, decision: Decision) -> bool:

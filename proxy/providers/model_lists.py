@@ -117,6 +117,11 @@ class ModelLists:
             found = listing.facts[name] = read_model_facts(entry)
         return found
 
+    def has(self, provider: str, model: str) -> bool:
+        """Return whether a provider's list has a model by this very name."""
+        listing = self._listings.get(provider)
+        return listing is not None and model in listing.models
+
     def names(self) -> list[str]:
         """List every model id of every list, for hints on misspelt names."""
         return [name for listing in self._listings.values() for name in listing.models]

@@ -50,6 +50,11 @@ class Ledger(Protocol):
         """Return what the disk said last; None while commits succeed."""
         ...
 
+    @property
+    def queued(self) -> int:
+        """Return how many operations wait to be written."""
+        ...
+
     def is_alive(self) -> bool:
         """Return whether it still writes."""
         ...

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from proxy.config.load import LoadedConfig
+from proxy.jobs.alerts.limit_readings import LimitReadings
 from proxy.jobs.alerts.outbox import AlertOutbox
 from proxy.jobs.alerts.watch import AlertWatch
 from proxy.pipeline.services import Services
@@ -13,6 +14,7 @@ from proxy.policy.change_pace import ChangePace
 from proxy.policy.wrong_tokens import WrongTokens
 from proxy.storage.admin_posts import PostClaim
 from proxy.storage.audit import Actor
+from proxy.web.metrics.shared_rendering import SharedRendering
 from proxy.web.model_list import ModelListCache
 
 
@@ -39,6 +41,7 @@ class Deps:
     ownerless: Callable[[], int]  # holds without a running request, at the last look
     alerts: AlertWatch
     outbox: AlertOutbox
+    limits: LimitReadings  # those that metrics show
     write_refusals: Callable[[], Awaitable[bool]]  # those that have not been written yet; returns whether all are
     started_ms: int | None = None  # when it began to listen; None: it does not, and a command asks in its own process
     shelf: ModelListCache = field(default_factory=ModelListCache)
@@ -46,3 +49,4 @@ class Deps:
     posts: set[bytes] = field(default_factory=set)  # keys of POSTs to the operator's API that are under way
     preference_pace: ChangePace = field(default_factory=ChangePace)  # by user
     wrong_tokens: WrongTokens = field(default_factory=WrongTokens)  # of the operator
+    renderings: SharedRendering = field(default_factory=SharedRendering)  # of metrics

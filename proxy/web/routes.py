@@ -21,7 +21,7 @@ from proxy.web.front_page import front_page
 from proxy.web.health import healthz, is_verbose, readyz
 from proxy.web.inference import completions_of, count_tokens, refuse_upgrade
 from proxy.web.json_reply import own_reply
-from proxy.web.metrics import metrics
+from proxy.web.metrics.page import metrics
 from proxy.web.models import list_models, show_model
 from proxy.web.own.generation import show_generation
 from proxy.web.own.key import show_credits, show_key

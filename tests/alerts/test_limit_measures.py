@@ -31,7 +31,7 @@ async def test_reading_many_limits_takes_turns_and_rests(tmp_path: Path, monkeyp
         measures = LimitMeasures(watched.services)
         now_s = watched.clock.monotonic_s()
         monkeypatch.setattr(watched.clock, "monotonic_s", lambda: now_s)
-        monkeypatch.setattr("proxy.jobs.alerts.limit_measures.time.thread_time", thread_time)
+        monkeypatch.setattr("proxy.jobs.alerts.limit_readings.time.thread_time", thread_time)
         limits = watched.services.limiter.limits
 
         def counted(quotas: Any, now_ms: int) -> Any:

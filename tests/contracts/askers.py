@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from proxy.config.load import LoadedConfig
+from proxy.jobs.alerts.limit_readings import LimitReadings
 from proxy.jobs.alerts.outbox import AlertOutbox
 from proxy.jobs.alerts.watch import AlertWatch
 from proxy.pipeline.context import RequestContext
@@ -164,6 +165,7 @@ def deps_of(services: Services) -> Deps:
         ownerless=lambda: 0,
         alerts=AlertWatch(services, Path("ledger.db"), lambda: None, lambda _: None),
         outbox=AlertOutbox(services),
+        limits=LimitReadings(services, lambda _snapshot, _reports: []),
         write_refusals=write_refusals,
     )
 

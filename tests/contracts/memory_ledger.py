@@ -618,6 +618,10 @@ class MemoryLedger:
     def problem(self) -> str | None:
         return "out of memory" if self.is_down else None
 
+    @property
+    def queued(self) -> int:
+        return 0
+
     def is_alive(self) -> bool:
         return not self._is_closed
 

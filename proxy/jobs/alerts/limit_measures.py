@@ -1,12 +1,11 @@
 """What limits and spending come to, for rules that watch them."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Collection, Sequence
 
 from proxy.config.alerts import AlertRule
 from proxy.core.money import usd_to_pusd
+from proxy.jobs.alerts.limit_readings import LimitReadings
 from proxy.jobs.retention import configured_quotas
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
@@ -14,12 +13,9 @@ from proxy.policy.alerts import measures
 from proxy.policy.alerts.measures import AlertReading
 from proxy.policy.quota import LimitRow, Quota
 from proxy.policy.quota.window import CALENDAR, window_at
+from proxy.storage.reports import Reports
 
-_AT_ONCE = 50  # limits that are looked at before requests have their turn
-_NEVER_MS = 1 << 62
 _TURN = 1000  # rows that are compared before requests have their turn
-_EVERY_S = 5.0  # what is looked at no more often needs no rest
-_REST = 50  # times as long as reading all limits took nothing is read: two percent of a core, however many there are
 _NEAR = 0.5  # of the lowest threshold: what is further away is at rest
 _WEEK_MS = 7 * 86_400_000
 _SPENDING_EVERY_MS = 60_000  # a look at the roll-up is no work for every few seconds
@@ -30,13 +26,7 @@ class LimitMeasures:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._snapshot: Snapshot | None = None
-        self._quotas: list[Quota] = []
-        self._rows: list[LimitRow] = []
-        self._rows_ms = 0
-        self._until_ms = 0  # when the first of their windows is over
-        self._due_s = 0.0  # when they are read again
-        self._cost_s = 0.0
+        self._readings = LimitReadings(services, _with_window)
         self._spending: dict[float, tuple[int, dict[str, int], dict[str, int]]] = {}
 
     async def limit_share(self, rule: AlertRule, known: Collection[str], now_ms: int) -> list[AlertReading]:
@@ -80,33 +70,12 @@ class LimitMeasures:
 
     async def _limits(self, rule: AlertRule, now_ms: int) -> AsyncIterator[LimitRow]:
         """Yield the limits of a rule's kinds; others have their turn now and then."""
-        snapshot, now_s = self._services.live.current, self._services.clock.monotonic_s()
-        is_another_time = not self._rows_ms <= now_ms < self._until_ms
-        if snapshot is not self._snapshot or now_s >= self._due_s or is_another_time:
-            await self._read_limits(now_ms)
-            self._due_s = now_s + max(0.0, self._cost_s * _REST - _EVERY_S)
         kinds = rule.limits
-        for number, row in enumerate(self._rows, 1):
+        for number, row in enumerate(await self._readings.rows(now_ms), 1):
             if row.kind in kinds:
                 yield row
             if number % _TURN == 0:
                 await asyncio.sleep(0)
-
-    async def _read_limits(self, now_ms: int) -> None:
-        """Read all limits, some at a time; cost_s: how long that took of the event loop's time."""
-        snapshot = self._services.live.current
-        if snapshot is not self._snapshot:
-            users = await asyncio.to_thread(self._services.reports.list_users)
-            self._quotas = await asyncio.to_thread(_with_window, snapshot, users)
-        rows: list[LimitRow] = []
-        cost_s = 0.0
-        for first in range(0, len(self._quotas), _AT_ONCE):
-            begin_s = time.thread_time()  # what others do meanwhile does not count
-            rows += await self._services.limiter.limits(self._quotas[first : first + _AT_ONCE], now_ms)
-            cost_s += time.thread_time() - begin_s
-            await asyncio.sleep(0)
-        self._rows, self._rows_ms, self._cost_s, self._snapshot = rows, now_ms, cost_s, snapshot
-        self._until_ms = min((row.resets_at_ms for row in rows if row.resets_at_ms is not None), default=_NEVER_MS)
 
     async def _spent(self, span_s: float, now_ms: int) -> tuple[dict[str, int], dict[str, int]]:
         """Return what each scope has spent within the span that ends now, and within that of a week before."""
@@ -130,9 +99,9 @@ class LimitMeasures:
         return found
 
 
-def _with_window(snapshot: Snapshot, users: Sequence[Mapping[str, Any]]) -> list[Quota]:
+def _with_window(snapshot: Snapshot, reports: Reports) -> list[Quota]:
     """Return every limit that counts over a window; those of concurrency are full and empty by the second."""
-    return [quota for quota in configured_quotas(snapshot.settings, users) if quota.window]
+    return [quota for quota in configured_quotas(snapshot.settings, reports.list_users()) if quota.window]
 
 
 def _scopes(user: str, group: str) -> Sequence[str]:

@@ -69,6 +69,7 @@ class Recorder:
     _made_with: Mapping[int, GenerationAccess] = MappingProxyType(
         {}
     )  # what attempts that must be looked up went out with
+    _heard_s = 0.0  # when the end was decided: nothing more came from the provider
 
     def __init__(self, context: RequestContext, reservation: Reservation, services: Services) -> None:
         self._context = context
@@ -259,9 +260,13 @@ class Recorder:
     def _publish(self, *, is_written: bool) -> None:
         """Publish the request's end, once."""
         end, self._end = self._end, None
-        if end is not None:
-            earlier = () if self._past is None else self._past.ended()
-            self._services.events.finished(RequestFinished(self.reservation.row, end, earlier, is_written))
+        if end is None:
+            return
+        own_s, attempt = None, self.attempt
+        earlier = () if self._past is None else self._past.ended()
+        if attempt is not None and not earlier:
+            own_s = self._services.clock.monotonic_s() - self._heard_s + attempt.started_s - self._context.started_s
+        self._services.events.finished(RequestFinished(self.reservation.row, end, earlier, is_written, own_s))
 
     def _note_access(self, attempt: Attempt) -> None:
         """Keep what an attempt was sent with, for later look-ups."""
@@ -394,7 +399,8 @@ class Recorder:
             usage = NO_USAGE
             input_tokens = output_tokens = cached_tokens = reasoning_tokens = None
         identity, started_s, first_byte_s = reservation.identity, context.started_s, attempt_result.first_byte_s
-        duration_ms = int((self._services.clock.monotonic_s() - started_s) * 1000)
+        self._heard_s = now_s = self._services.clock.monotonic_s()
+        duration_ms = int((now_s - started_s) * 1000)
         uncounted = uncounted_tokens(settlement, reservation.tokens) if input_tokens is None else 0
         self._quota_tokens = (input_tokens or 0) + (output_tokens or 0) + uncounted
         counts = None if usage.extras is None else counted(usage.extras)

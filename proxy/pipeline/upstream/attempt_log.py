@@ -50,8 +50,6 @@ def log_set_aside(attempt: Attempt, decision: Decision) -> None:
 
 def log_fallback(context: RequestContext, failed: Attempt, following: Attempt) -> None:
     """Log that a request goes on at another target."""
-    if following.target is failed.target:
-        return
     told = {
         "request_id": context.request_id,
         "user": context.user,

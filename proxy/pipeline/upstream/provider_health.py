@@ -33,7 +33,7 @@ _MODELS_MAX = 1000  # names of models come from callers, and must not fill memor
 
 
 class ProviderView(NamedTuple):
-    """For display. models holds those whose breaker has noted a failure."""
+    """For display. models holds those whose breaker has noted a failure; used_up: keys whose own limits are reached."""
 
     breaker: BreakerView
     models: Mapping[str, BreakerView]
@@ -41,6 +41,7 @@ class ProviderView(NamedTuple):
     retries_left: int
     running: int | None
     waiting: int | None
+    used_up: frozenset[str] = frozenset()
 
 
 class ProviderHealth:
@@ -224,14 +225,16 @@ class ProviderHealth:
 
     def view(self) -> ProviderView:
         now_s = self._clock.monotonic_s()
+        now_ms = self._clock.now_ms()
         models = {model: breaker.view(now_s) for model, breaker in self._models.items()}
         return ProviderView(
             self.breaker.view(now_s),
             models,
-            self.ring.view(self._clock.now_ms()),
+            self.ring.view(now_ms),
             self.budget.left(now_s),
             None if self.line is None else self.line.running,
             None if self.line is None else len(self.line),
+            frozenset(self.row.keys[i].name for i in self.used_up(now_ms)),
         )
 
     def _tell_failed(self, model: str, decision: Decision, now_s: float, opened: Collection[Breaker]) -> None:

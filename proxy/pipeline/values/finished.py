@@ -22,13 +22,15 @@ class RequestFinished(NamedTuple):
     """A request that has a row: how it began, what it came to, and the attempts before the last.
 
     end.state pending: its cost is still looked up. is_written False: the ledger refused the end for good, or was
-    closed, and the next start finds the row open.
+    closed, and the next start finds the row open. own_s: how long the proxy itself had it, before its only attempt and
+    after the last byte of that, both writes included; None: it had no attempt, or several.
     """
 
     row: OpenRow
     end: RequestEnd
     earlier: tuple[EarlierAttempt, ...] = ()
     is_written: bool = True
+    own_s: float | None = None
 
 
 class RequestRefused(NamedTuple):

@@ -83,6 +83,10 @@ class SqliteLedger:
     def problem(self) -> str | None:
         return self._writer.problem
 
+    @property
+    def queued(self) -> int:
+        return self._writer.queued
+
     def is_alive(self) -> bool:
         """Return whether the writer is still running."""
         return self._writer.is_alive()

@@ -159,6 +159,11 @@ class Writer:
         self.has_broken = False  # the thread died of a bug: nothing is written any more
         self.problem: str | None = None  # the disk's last error; None while commits succeed
 
+    @property
+    def queued(self) -> int:
+        """Return how many operations were submitted and are not written yet."""
+        return self._waiting
+
     def start(self) -> None:
         self._thread.start()
 

@@ -1,0 +1,1 @@
+"""GET /metrics: what happens now and what was counted since the start."""

@@ -1,0 +1,186 @@
+"""After a mixed run the figures are those of the ledger, and of the simulator's books; the page names each metric."""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from proxy.core.money import PUSD_PER_USD
+from tests.metrics.page import OPEN_METRICS, read_metrics
+from tests.support.installation import token_hash_of, token_of
+from tests.support.stand import MODEL, Stand
+from tests.support.stand import stand as run_stand
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+OTHER_MODEL = "anthropic/claude-haiku-4.5"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
+MORE: dict[str, Any] = {
+    "metrics": {"users": True},
+    "providers": {
+        "openrouter": {"on_disconnect": "abort", "max_concurrency": 20},
+        "plain": {"api_key": None, "keys": [{"name": "one", "api_key": "sk-proj-1", "limits": {"requests": "3/day"}}]},
+    },
+    "presets": {"two": {"targets": ["plain/gpt-4o-mini", MODEL]}},
+    "limits": {"cost": {"amount": "$100", "window": "month", "mode": "soft"}},
+    "groups": {"family": {"limits": {"tokens": "1000000/day", "concurrency": 9}}},
+    "users": {
+        "anna": {"group": "family"},
+        "bo": {"token_hash": token_hash_of("bo"), "limits": {"requests": "2/day"}},
+    },
+    "alerts": {"rules": {"disk": {"watch": "disk_free", "at": "1B"}}},
+}
+COLUMNS = {"input": "input_tokens", "output": "output_tokens", "cached": "cached_tokens"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
+    async with run_stand(tmp_path_factory.mktemp("metrics"), MORE) as found:
+        await _mixed_run(found)
+        yield found
+
+
+async def _mixed_run(at: Stand) -> None:
+    """Answers, streams, failures, a fallback, a client that hangs up, refusals: 12 rows."""
+    for n in range(4):
+        body = {"stream": bool(n % 2), "model": MODEL if n < 2 else OTHER_MODEL}
+        assert (await at.chat(body)).status == 200
+    for status in (200, 200, 402):
+        assert (await at.chat({}, token=token_of("bo"))).status == status
+    await at.sim.behave(error="user-not-found")
+    assert (await at.chat({"model": "two"})).status == 200
+    assert (await at.chat({"model": "two"})).status == 200
+    await at.sim.behave("all", named="error-invalid-model")
+    for n in range(3):
+        assert (await at.chat({"model": f"made-up/model-{n}"})).status == 400
+    await at.sim.normal()
+    assert (await at.chat({"messages": 5})).status == 400
+    await at.sim.behave(completion_tokens=30, pace_ms=20, provider="OpenAI")
+    client = await at.begin_chat({"stream": True})
+    await client.read_until(b'"content"')
+    await client.hang_up()
+    await at.settled(12)
+
+
+async def test_the_sums_are_those_of_the_ledger_and_of_the_provider(stand: Stand) -> None:
+    page, rows = await read_metrics(stand), await stand.rows()
+    booked = sum(row["cost_pusd"] for row in rows)
+    assert booked == (await stand.sim.books())["total_pusd"]
+    counts = stand.app.services.counters.ended()
+    assert sum(sums.cost_pusd for sums in counts.usage.values()) == booked == sum(counts.cost_pusd.values())
+    assert page.sum("tollkeeper_cost_usd_total") == pytest.approx(booked / PUSD_PER_USD)
+    assert page.sum("tollkeeper_booked_usd_total") == pytest.approx(booked / PUSD_PER_USD)
+    for name, column in COLUMNS.items():
+        counted = sum(row[column] or 0 for row in rows)
+        assert page.sum("tollkeeper_tokens_total", **{"class": name}) == counted
+        assert page.sum("tollkeeper_usage_tokens_total", **{"class": name}) == counted
+    assert page.sum("tollkeeper_usage_requests_total") == page.sum("tollkeeper_requests_total") == len(rows)
+    for status, number in Counter(row["status"] for row in rows).items():
+        assert page.sum("tollkeeper_requests_total", status=str(status)) == number
+
+
+async def test_each_place_has_what_its_rows_have(stand: Stand) -> None:
+    """Models that nobody knows are one place; what was looked up later counts where it was asked."""
+    page, rows = await read_metrics(stand), await stand.rows()
+    named = [{**row, "model": "other"} if row["model"].startswith("made-up/") else row for row in rows]
+    wanted: Counter[tuple[str, str, str]] = Counter()
+    for row in named:
+        wanted[row["provider"], row["model"], row["user"]] += row["cost_pusd"]
+    found = {
+        (labels["provider"], labels["model"], labels["user"]): round(value * PUSD_PER_USD)
+        for labels, value in page.series("tollkeeper_cost_usd_total")
+    }
+    assert found == wanted
+    assert page.sum("tollkeeper_usage_requests_total", model="other", result="error") == 3
+    answered = [row for row in rows if 200 <= row["status"] < 300]
+    assert page.sum("tollkeeper_request_duration_seconds_count") == len(answered)
+    assert page.sum("tollkeeper_model_duration_seconds_count") == len(answered)
+    whole_s = sum(row["duration_ms"] for row in answered) / 1000
+    assert page.sum("tollkeeper_model_duration_seconds_sum") == pytest.approx(whole_s)
+    assert page.sum("tollkeeper_first_token_seconds_count") > 0
+
+
+async def test_what_happened_on_the_way_is_counted(stand: Stand) -> None:
+    page = await read_metrics(stand)
+    assert page.series("tollkeeper_fallbacks_total") == [
+        (
+            {
+                "from_provider": "plain",
+                "from_model": "gpt-4o-mini",
+                "to_provider": "openrouter",
+                "to_model": MODEL,
+                "reason": "bad_key",
+            },
+            1,
+        )
+    ]
+    assert page.sum("tollkeeper_limit_refusals_total", scope="user:bo", kind="requests", window="day") == 1
+    assert page.sum("tollkeeper_refusals_total", status="400") == 1
+    assert page.sum("tollkeeper_key_state", provider="plain", key="one", state="set_aside") == 1
+    assert page.sum("tollkeeper_key_state", provider="openrouter", state="in_use") == 1
+    one_attempt = sum(row["attempts"] == 1 for row in await stand.rows())
+    assert page.sum("tollkeeper_overhead_seconds_count") == one_attempt
+    assert page.sum("tollkeeper_overhead_seconds_sum") > 0
+
+
+async def test_limits_stand_where_the_ledger_says(stand: Stand) -> None:
+    page, rows = await read_metrics(stand), await stand.rows()
+    spent = sum(row["cost_pusd"] for row in rows) / PUSD_PER_USD
+    assert page.sum("tollkeeper_limit_usd", scope="all") == 100
+    assert page.sum("tollkeeper_limit_remaining_usd", scope="all", window="month") == pytest.approx(100 - spent)
+    assert page.sum("tollkeeper_limit_used_ratio", scope="user:bo", kind="requests") == 1
+    assert page.sum("tollkeeper_limit_remaining", scope="group:family", kind="concurrency") == 9
+    assert 0 < page.sum("tollkeeper_limit_reset_seconds", scope="user:bo") <= 90_000
+    assert page.sum("tollkeeper_held_usd") == page.sum("tollkeeper_holds") == 0
+
+
+async def test_the_page_names_each_metric_and_its_kind(stand: Stand) -> None:
+    await stand.app.alerts.check()
+    page = await read_metrics(stand)
+    table = [line.split("|")[1:4] for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    documented = {name.strip(" `"): (kind.strip(), set(re.findall(r"\w+", labels))) for name, kind, labels in table}
+    assert len(documented) == len(table)
+    found = {name + ("_total" if family.type == "counter" else ""): family for name, family in page.families.items()}
+    assert found.keys() == documented.keys()
+    for name, family in found.items():
+        kind, labels = documented[name]
+        assert (name, family.type) == (name, kind)
+        for sample in family.samples:
+            assert (name, sample.labels.keys() - {"le"}) == (name, labels)
+    silent = {"tollkeeper_alerts_total", "tollkeeper_alert_deliveries_total", "tollkeeper_retries_total"}
+    assert {name for name, family in found.items() if not family.samples} == silent
+    assert {labels["source"]: value for labels, value in page.series("tollkeeper_metrics_source_ok")} == {
+        "alerts": 1,
+        "disk": 1,
+        "limits": 1,
+    }
+
+
+async def test_open_metrics_has_the_same_figures(stand: Stand) -> None:
+    plain, other = await read_metrics(stand), await read_metrics(stand, OPEN_METRICS)
+    for name in ("tollkeeper_cost_usd_total", "tollkeeper_model_duration_seconds_bucket", "tollkeeper_limit_usd"):
+        assert plain.series(name) == other.series(name)
+        assert plain.series(name)
+    assert other.families["tollkeeper_build"].type == "info"
+
+
+async def test_many_readers_share_a_rendering(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood of readings makes no flood of threads: those that come while one is made get the next."""
+    made = 0
+    limits = stand.app.deps.limits
+    rows = limits.rows
+
+    async def counted(now_ms: int) -> Any:
+        nonlocal made
+        made += 1
+        return await rows(now_ms)
+
+    monkeypatch.setattr(limits, "rows", counted)
+    pages = await asyncio.gather(*(read_metrics(stand) for _ in range(30)))
+    assert len({page.sum("tollkeeper_cost_usd_total") for page in pages}) == 1
+    assert 1 <= made < 30
