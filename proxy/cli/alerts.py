@@ -27,8 +27,8 @@ _VALUES: tuple[tuple[str, str, str], ...] = (
     ("--min-requests", "min_requests", "With fewer requests in the window nothing is told."),
     ("--min-usd", "min_usd", "With less spent in the window nothing is told."),
     ("--once-per", "once_per", "hour, day, week or month: how often each threshold may be told."),
-    ("--action", "action", "warn, or stop: whom it fires for is stopped as well."),
-    ("--stop-for", "stop_for_s", "How many seconds a stop lasts."),
+    ("--action", "action", "What is done to whom it fires for: stop, slow, slow: 6/minute, downgrade: PRESET."),
+    ("--stop-for", "stop_for_s", "How many seconds that lasts at most."),
 )
 _FLAGS: tuple[tuple[str, str, str], ...] = (
     ("--urgent/--not-urgent", "urgent", "Send it during quiet hours too."),

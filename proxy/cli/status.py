@@ -13,9 +13,11 @@ import click
 
 from proxy.cli.reading_settings import reading_settings
 from proxy.cli.settings import config_option
+from proxy.cli.stop_selector import effect_text
 
 _EVERY_S = 2.0
 _LABEL = 15
+_STOPPED = {"stop": "Stopped", "slow": "Slowed", "downgrade": "Downgraded"}
 _CLEAR = "\x1b[H\x1b[2J"  # ECMA-48: the cursor home, then the whole screen
 
 
@@ -56,7 +58,7 @@ def _lines(found: dict[str, Any], zone: ZoneInfo) -> Iterator[str]:
     yield from _field("Ledger", _ledger(found["ledger"]))
     yield from _field("Problem", found["ledger"]["problem"])
     for stop in found["stops"]:
-        yield from _field("Stopped", _stop(stop, zone))
+        yield from _field(_STOPPED[stop["effect"]], _stop(stop, zone))
     yield from _field(
         "Now",
         f"{_count(found['open_requests'], 'request')} open, {_count(found['holds'], 'hold')},"
@@ -125,7 +127,8 @@ def _stop(stop: dict[str, Any], zone: ZoneInfo) -> str:
     what = f"{stop['kind']} {stop['subject']}".strip()
     reason = f": {stop['reason']}" if stop["reason"] else ""
     until = f" until {local(stop['ends_at'], zone):%Y-%m-%d %H:%M}" if stop["ends_at"] else ""
-    return f"{what}, by {stop['actor']}{until}{reason}"
+    effect = f", {effect_text(stop)}" if stop["effect"] != "stop" else ""
+    return f"{what}{effect}, by {stop['actor']}{until}{reason}"
 
 
 def _spent(sums: dict[str, Any]) -> str:

@@ -27,6 +27,13 @@ class Selector(NamedTuple):
         return "everything" if self.kind == "all" else f'{self.kind} "{self.subject}"'
 
 
+def effect_text(stop: Mapping[str, Any]) -> str:
+    """Return what a stop of the API does to requests: stop, slow: 6/minute, downgrade: cheap."""
+    from proxy.core.stop_effect import StopEffect  # noqa: PLC0415 - keeps --help quick
+
+    return StopEffect(stop["effect"], stop["preset"] or "", stop["a_minute"] or 0).text
+
+
 def selector_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options to a command, which gets them by the names of the kinds; ``all`` as is_all."""
     for kind, (metavar, text) in reversed(tuple(_SELECTORS.items())):

@@ -8,12 +8,14 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
+from proxy.config.alert_action import FORMS, WARN, effect_of, parse_alert_action
 from proxy.config.block import DAY_S, Block, required, setting
 from proxy.config.diagnostic import SettingError
 from proxy.config.values import Flag, HostName, Seconds, SecretText, Text, Usd, UserName, Whole, Zone, as_list
 from proxy.core.alert_kinds import ALERT_KINDS, ALERT_KINDS_BY_NAME, AlertKind, AlertUnit
 from proxy.core.inner_address import host_problem
 from proxy.core.limit_kinds import COUNTED
+from proxy.core.stop_effect import StopEffect
 from proxy.core.webhook_secret import read_secret
 
 LOG = "log"
@@ -61,6 +63,8 @@ def _mail_address(value: object) -> str:
 
 
 MailAddress = Annotated[str, BeforeValidator(_mail_address)]
+ActionText = Annotated[str, BeforeValidator(parse_alert_action), WithJsonSchema(FORMS)]
+_DONE = {"stop": "stopped", "slow": "slowed", "downgrade": "downgraded"}
 _Listed = BeforeValidator(as_list)
 
 
@@ -109,21 +113,26 @@ class AlertRule(Block):
         (LOG,), "Destinations by name; log is a line of the log.", "The log is always there."
     )
     urgent: Flag = setting(False, "Send it during quiet hours too.", "Most can wait for the morning.")
-    action: Literal["warn", "stop"] = setting(
-        "warn",
-        "stop also stops whom it fires for, at the last of its thresholds: a user, a group, everything, or of repeats"
-        " the token. tollkeeper resume lets them go on.",
+    action: ActionText = setting(
+        WARN,
+        "What is done to whom it fires for, at the last of its thresholds: stop refuses their requests, slow or {slow:"
+        " 6/minute} lets in so many a minute, {downgrade: PRESET} sends them by a preset. tollkeeper resume ends it.",
         "What stops people is for a person to decide.",
     )
     stop_for_s: Seconds | None = setting(
-        None, "How long a stop lasts.", "Until somebody resumes it.", ge=1, le=366 * DAY_S
+        None,
+        "How long what the action does lasts at most.",
+        "A stop until somebody resumes it; slow and downgrade until the alert is over.",
+        ge=1,
+        le=366 * DAY_S,
     )
     enabled: Flag = setting(True, "Watch it.", "A rule is written to be used.")
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         kind = self.kind
-        for name in ("limits", "with_reserved", "min_requests", "min_usd", "action", "stop_for_s"):
+        self._check_action()
+        for name in ("limits", "with_reserved", "min_requests", "min_usd", "stop_for_s"):
             if name in self.model_fields_set and name not in kind.options:
                 raise SettingError(f"does not go with watch: {kind.name}", _goes_with(name), key=name, show=False)
         if self.window_s is not None and kind.window_s is None:
@@ -135,10 +144,6 @@ class AlertRule(Block):
         if self.at and kind.unit == "state":
             text = "Remove it: it holds or does not."
             raise SettingError(f"does not go with watch: {kind.name}", text, key="at", show=False)
-        if self.stop_for_s is not None and self.action != "stop":
-            raise SettingError("goes with action: stop", key="stop_for_s", show=False)
-        if self.action == "stop" and any(scope.startswith("use_case:") for scope in self.scope):
-            raise SettingError("a use case cannot be stopped", "Stop its preset by hand.", key="scope", show=False)
         for written in self.at:
             _threshold(kind, written)
         known = [one.name for one in COUNTED]
@@ -146,6 +151,31 @@ class AlertRule(Block):
             if name not in known:
                 raise SettingError(f'"{name}" is not a kind of limit: {", ".join(known)}', key="limits", show=False)
         return self
+
+    def _check_action(self) -> None:
+        """Refuse an action where it would do nothing, or harm; raises SettingError."""
+        kind, effect = self.kind, self.effect
+        if "action" in self.model_fields_set and effect is None and not kind.actions:
+            raise SettingError(f"does not go with watch: {kind.name}", _goes_with("action"), key="action", show=False)
+        if effect is None:
+            if self.stop_for_s is not None and kind.actions:
+                raise SettingError("goes with action: stop, slow or downgrade", key="stop_for_s", show=False)
+            return
+        if effect.name not in kind.actions:
+            advice = f"{kind.no_action} {_goes_with('action')}" if not kind.actions else kind.no_action
+            text = f"{effect.name} does not go with watch: {kind.name}"
+            raise SettingError(text, advice, key="action", show=False)
+        if any(scope.startswith("use_case:") for scope in self.scope):
+            text = f"a use case cannot be {_DONE[effect.name]}"
+            raise SettingError(text, "Its preset can, by tollkeeper stop.", key="scope", show=False)
+        if kind.acts_on == "provider" and all(scope == "all" for scope in self.scope):
+            text = f"{effect.name} needs a provider: everything at once heals nothing"
+            raise SettingError(text, "Name providers, or leave it open for each of them.", key="scope", show=False)
+
+    @property
+    def effect(self) -> StopEffect | None:
+        """Return what its action does to requests; None: it only tells."""
+        return effect_of(self.action)
 
     @property
     def kind(self) -> AlertKind:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from proxy.config.alerts import LOG
 from proxy.config.limit_checks import group_mistakes, limit_mistakes
+from proxy.config.on_spent import read_words
 from proxy.config.schema import default_base_url
 from proxy.config.values import is_loopback
 
@@ -222,7 +223,7 @@ def _handed_over(data: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _alerted(data: Mapping[str, Any]) -> Iterator[Finding]:
-    alerts = _block(data, "alerts")
+    alerts, presets = _block(data, "alerts"), _block(data, "presets")
     known = {LOG: None, **_block(alerts, "destinations")}
     for name, rule in _blocks(alerts, "rules"):
         to = rule.get("to")
@@ -230,6 +231,10 @@ def _alerted(data: Mapping[str, Any]) -> Iterator[Finding]:
             if isinstance(one, str) and one not in known:
                 hint = _suggest(one, known) or " Add it under alerts.destinations:."
                 yield ("alerts", "rules", name, "to", number), f'there is no destination "{one}".{hint}'
+        word, preset = read_words(rule.get("action"))
+        if word == "downgrade" and preset is not None and preset not in presets:
+            hint = _suggest(preset, presets) or " Add it under presets:."
+            yield ("alerts", "rules", name, "action"), f'there is no preset "{preset}".{hint}'
 
 
 def _plain_http(data: Mapping[str, Any]) -> Iterator[Finding]:

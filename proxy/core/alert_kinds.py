@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from proxy.core.stop_effect import EFFECTS, EffectName
+
 AlertUnit = Literal["percent", "seconds", "bytes", "count", "state"]
 
 HOUR_S: Final = 3600
@@ -17,6 +19,9 @@ class AlertKind:
     the alert is over. is_windowed: its value begins anew with each window of the limit that it is taken of.
     window_s: over how long it is taken, window_max_s at most; None: that is not for a rule to say. options: further
     settings of a rule.
+    actions: what a rule may do to requests, to whom or what it fires for: acts_on, which is a scope (a user, a group or
+    all), a token, a provider or a model. no_action: why it may not do the others, as a sentence. is_event: it has no
+    end at which that could be over.
     fired, recovered: the line that is sent, with the fields subject and value; recovered is empty for what is an event
     and has no end to tell.
     """
@@ -35,6 +40,10 @@ class AlertKind:
     window_s: int | None = None
     window_max_s: int = HOUR_S
     options: tuple[str, ...] = ()
+    actions: tuple[EffectName, ...] = ()
+    acts_on: Literal["scope", "token", "provider", "model"] = "scope"
+    no_action: str = ""
+    is_event: bool = False
 
 
 ALERT_KINDS: Final = (
@@ -49,6 +58,7 @@ ALERT_KINDS: Final = (
         "{subject}: the limit has room again, {value} is used",
         is_windowed=True,
         options=("limits", "with_reserved", "action", "stop_for_s"),
+        actions=EFFECTS,
     ),
     AlertKind(
         "forecast",
@@ -62,6 +72,7 @@ ALERT_KINDS: Final = (
         "{subject}: at this rate the limit will last, with {value} used when its window ends",
         is_windowed=True,
         options=("limits", "action", "stop_for_s"),
+        actions=EFFECTS,
     ),
     AlertKind(
         "spend_rate",
@@ -75,6 +86,7 @@ ALERT_KINDS: Final = (
         window_s=HOUR_S,
         window_max_s=7 * 24 * HOUR_S,
         options=("min_usd", "action", "stop_for_s"),
+        actions=EFFECTS,
     ),
     AlertKind(
         "error_rate",
@@ -86,7 +98,9 @@ ALERT_KINDS: Final = (
         "{subject}: {value} of the requests fail",
         "{subject}: {value} of the requests fail, as many as usual",
         window_s=300,
-        options=("min_requests",),
+        options=("min_requests", "action", "stop_for_s"),
+        actions=EFFECTS,
+        acts_on="provider",
     ),
     AlertKind(
         "latency_p95",
@@ -98,7 +112,9 @@ ALERT_KINDS: Final = (
         "{subject}: 5 of 100 answers take longer than {value}",
         "{subject}: 95 of 100 answers are complete within {value} again",
         window_s=300,
-        options=("min_requests",),
+        options=("min_requests", "action", "stop_for_s"),
+        actions=EFFECTS,
+        acts_on="provider",
     ),
     AlertKind(
         "fallback_rate",
@@ -110,7 +126,9 @@ ALERT_KINDS: Final = (
         "{subject}: {value} of the requests need more than one attempt",
         "{subject}: {value} of the requests need more than one attempt, as many as usual",
         window_s=300,
-        options=("min_requests",),
+        options=("min_requests", "action", "stop_for_s"),
+        actions=EFFECTS,
+        acts_on="provider",
     ),
     AlertKind(
         "provider_down",
@@ -121,6 +139,7 @@ ALERT_KINDS: Final = (
         "openrouter",
         "{subject} is down: requests are kept from it",
         "{subject} answers again",
+        no_action="Its breaker keeps requests away by itself, and lets one through to find out that it answers again.",
     ),
     AlertKind(
         "breaker_open",
@@ -131,6 +150,7 @@ ALERT_KINDS: Final = (
         "openrouter/openai/gpt-5-mini",
         "{subject}: the circuit breaker is open",
         "{subject}: the circuit breaker is closed again",
+        no_action="Its breaker keeps requests away by itself, and lets one through to find out that it answers again.",
     ),
     AlertKind(
         "key_bad",
@@ -141,6 +161,7 @@ ALERT_KINDS: Final = (
         "openrouter/default",
         "{subject}: the provider refuses this key",
         "{subject}: the key is in use again",
+        no_action="The key is set aside by itself, and the others go on.",
     ),
     AlertKind(
         "price_moved",
@@ -151,6 +172,10 @@ ALERT_KINDS: Final = (
         "openrouter/openai/gpt-5-mini",
         "{subject}: a price has moved by {value}",
         "",
+        options=("action", "stop_for_s"),
+        actions=EFFECTS,
+        acts_on="model",
+        is_event=True,
     ),
     AlertKind(
         "model_gone",
@@ -161,6 +186,10 @@ ALERT_KINDS: Final = (
         "openrouter/openai/gpt-5-mini",
         "{subject} is no longer in the provider's list",
         "{subject} is in the provider's list again",
+        options=("action", "stop_for_s"),
+        actions=("stop", "downgrade"),
+        acts_on="model",
+        no_action="A model that is gone answers slowed requests no better.",
     ),
     AlertKind(
         "disk_free",
@@ -172,6 +201,7 @@ ALERT_KINDS: Final = (
         "{value} is left on the disk of the ledger",
         "{value} is free on the disk of the ledger again",
         is_below=True,
+        no_action="What cannot be written is refused by itself.",
     ),
     AlertKind(
         "ledger_growth",
@@ -182,6 +212,7 @@ ALERT_KINDS: Final = (
         "ledger",
         "the ledger has grown by {value} within a day",
         "the ledger has grown by {value} within a day, no more than usual",
+        no_action="Nobody is known whose requests would have to change.",
     ),
     AlertKind(
         "repeats",
@@ -194,6 +225,8 @@ ALERT_KINDS: Final = (
         "",
         window_s=300,
         options=("action", "stop_for_s"),
+        actions=EFFECTS,
+        acts_on="token",
     ),
 )
 

@@ -72,7 +72,7 @@ class RequestContext:
         self.started_s = clock.monotonic_s()
         self.endpoint: Endpoint = CHAT
         self.gone = False
-        self.downgraded = False  # a limit had no room for what was asked, and sent it to a preset instead
+        self.downgraded = False  # a limit, the operator or an alert sent it to a preset instead
         self.began = False  # the head of an answer has been sent: no other answer is possible
         self.reply: Reply | None = None  # the one that was begun
         self.streams = False  # it is a stream of events

@@ -4,6 +4,7 @@ import asyncio
 
 from proxy.core.errors import CallerError
 from proxy.pipeline.admission.bookable_targets import keep_bookable
+from proxy.pipeline.admission.eased import open_route
 from proxy.pipeline.admission.reserve import reserve
 from proxy.pipeline.admission.spent_limit import NONE_WAIVED, after_refusal
 from proxy.pipeline.context import RequestContext
@@ -44,7 +45,9 @@ async def run(context: RequestContext, services: Services) -> Reply:
         if context.tags.idempotency_key is None:
             return await answer(context, services)
         if services.stops.active:
-            _route_of(context, services)  # what is stopped is refused before the answer of another is joined
+            services.stops.open_route(
+                context, _route_of(context, services)
+            )  # what is stopped is refused before the answer of another is joined
         async with idempotency(context, services) as earlier:
             return await answer(context, services) if earlier is None else earlier
     except asyncio.CancelledError:
@@ -58,6 +61,8 @@ async def run(context: RequestContext, services: Services) -> Reply:
 async def answer(context: RequestContext, services: Services) -> Reply:
     """Reserve, send, relay: from reserve() on all ends in one settlement, after success, failure, hang-up and cut."""
     route = _route_of(context, services)
+    if services.stops.active:
+        route = await open_route(context, route, services)
     if route.use_case is not None:
         limit_to_use_case(context, route.use_case, services)
     if context.identity.allowance.model_quotas:
@@ -96,8 +101,8 @@ async def _reserve_after_refusal(
 
 
 def _route_of(context: RequestContext, services: Services) -> Route:
-    """Return the route without what is stopped; raises ApiError."""
+    """Return the route as it was asked for; raises ApiError."""
     route = plan_route(context.body, context.identity, context.snapshot.routes, context.tags.use_case, context.endpoint)
     if route.targets[0] is AUTO:
         route = pick_models(context, route, services)
-    return services.stops.open_route(context, route) if services.stops.active else route
+    return route

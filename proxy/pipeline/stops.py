@@ -3,6 +3,8 @@
 A stop is in force in memory first, then on disk: one that the disk refuses holds all the same, until the proxy ends.
 It is looked at when a request comes, before each attempt, and by those that wait; with ``cut`` it also ends what runs.
 Time is the trusted clock's, and a stop whose time was over is never in force again, whatever the clock does then.
+
+One with another effect than to stop forbids nothing: admission/eased.py slows its requests, or sends them by a preset.
 """
 
 import asyncio
@@ -17,6 +19,8 @@ from typing import NamedTuple
 from proxy.config.group_tree import ancestors
 from proxy.core.clock import Clock
 from proxy.core.errors import OwnError
+from proxy.core.latch import Latch
+from proxy.core.stop_effect import STOP, StopEffect
 from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.in_flight import InFlight
@@ -36,16 +40,19 @@ CODE = "stopped"
 _EVERY_S = 0.5  # how often ends of stops, and those that are not on disk yet, are looked at
 _TOLD_MAX_S = 60  # some SDKs sleep for as long as they are told
 _UNREAD_S = 5.0  # a client that was cut and reads nothing is dropped after this
+_WRITTEN = ("id", "kind", "subject", "reason", "cut", "until_ms", "effect", "preset", "a_minute", "rule")
 
 
 class NewStop(NamedTuple):
-    """What somebody wants to stop. until_ms: when it ends by itself; None: not at all."""
+    """What somebody wants to stop. until_ms: when it ends by itself; None: not at all. rule: of alerts, that asks."""
 
     kind: StopKind
     subject: str = ""
     reason: str | None = None
     cut: bool = False
     until_ms: int | None = None
+    effect: StopEffect = STOP
+    rule: str | None = None
 
 
 class Stops:
@@ -54,12 +61,20 @@ class Stops:
     def __init__(self, ledger: Ledger, limiter: Limiter, in_flight: InFlight, clock: Clock) -> None:
         self._ledger, self._limiter, self._in_flight, self._clock = ledger, limiter, in_flight, clock
         self.active: tuple[Stop, ...] = ()
+        self._halting: tuple[Stop, ...] = ()  # of these, what is refused
+        self._easing: tuple[Stop, ...] = ()  # and what is slowed or downgraded
+        self._turns: dict[str, set[Latch]] = {}  # of requests that wait for one, by the stop that slows them
         self._unwritten: set[str] = set()  # in force, and not on disk
         self._ended: dict[str, Actor] = {}  # over, and perhaps still on disk; and who ended them
 
     def load(self, stops: Iterable[Stop]) -> None:
         """Put in force what the ledger holds at a start; what is over by now is ended by run()."""
+        self._set(stops)
+
+    def _set(self, stops: Iterable[Stop]) -> None:
         self.active = tuple(stops)
+        self._halting = tuple(stop for stop in self.active if stop.effect == "stop")
+        self._easing = tuple(stop for stop in self.active if stop.effect != "stop")
 
     # Changes
 
@@ -69,13 +84,15 @@ class Stops:
         claim: of the operator's request, where it is to be done once. Raises UserError for what is no stop.
         """
         now_ms = self._clock.now_ms()
-        fields = {**wanted._asdict(), "id": f"stop_{secrets.token_hex(6)}"}
-        stop = read_stop(fields, now_ms, actor)
-        self.active = (*self.active, stop)
+        name, preset, a_minute = wanted.effect
+        effect = {"effect": name, "preset": preset, "a_minute": a_minute}
+        stop = read_stop({**wanted._asdict(), **effect, "id": f"stop_{secrets.token_hex(6)}"}, now_ms, actor)
+        self._set((*self.active, stop))
         self._unwritten.add(stop.id)
         told = {"stop": stop.id, "what": stop.what, "actor": actor.name, "cut": stop.cut, "reason": stop.reason}
-        log.warning("stop.made", extra=told)
-        self._reach_out(stop)
+        log.warning("stop.made", extra={**told, "effect": stop.outcome.text})
+        if stop.effect == "stop":
+            self._reach_out(stop)
         await self._write(stop, claim)
         return stop
 
@@ -103,7 +120,7 @@ class Stops:
         log.warning("stop.ended", extra={"stop": stop.id, "what": stop.what, "actor": actor.name})
 
     async def _write(self, stop: Stop, claim: PostClaim | None = None, *, is_again: bool = False) -> None:
-        fields = {name: getattr(stop, name) for name in ("id", "kind", "subject", "reason", "cut", "until_ms")}
+        fields = {name: getattr(stop, name) for name in _WRITTEN}
         made_by = Actor(stop.actor, stop.source)
         try:
             await self._ledger.operate("stops.add", now_ms=stop.created_ms, actor=made_by, fields=fields, claim=claim)
@@ -114,8 +131,10 @@ class Stops:
         self._unwritten.discard(stop.id)
 
     def _drop(self, stop: Stop) -> None:
-        self.active = tuple(each for each in self.active if each.id != stop.id)
+        self._set(each for each in self.active if each.id != stop.id)
         self._unwritten.discard(stop.id)
+        for latch in self._turns.pop(stop.id, ()):
+            latch.give_up()
 
     # What happens by itself
 
@@ -150,11 +169,15 @@ class Stops:
                 log.warning("stop.ended", extra={"stop": stop.id, "what": stop.what, "actor": PROXY.name})
         return self.active
 
+    def _halting_now(self) -> tuple[Stop, ...]:
+        self.in_force()
+        return self._halting
+
     # What a request asks. Each is called only while something is stopped.
 
     def check(self, context: RequestContext) -> None:
         """Raise OwnError 503 where all is stopped that somebody asks, or the preset that the body names."""
-        stop = self._of_request(self.in_force(), context)
+        stop = self._of_request(self._halting_now(), context)
         if stop is not None:
             raise self._error(stop)
 
@@ -179,15 +202,39 @@ class Stops:
 
     def refusal_of(self, identity: Identity, snapshot: Snapshot, preset: str | None) -> OwnError | None:
         """Return what somebody would be told now, whatever the model; None: their requests may go on."""
-        stops = self.in_force()
+        stops = self._halting_now()
         stop = stop_of_asker(stops, _asker_of((identity,), snapshot)) or stop_of_preset(stops, {preset or ""})
         return None if stop is None else self._error(stop)
+
+    def easing(self) -> tuple[Stop, ...]:
+        """Return what slows or downgrades now, the oldest first."""
+        self.in_force()
+        return self._easing
+
+    def concerns_all(self, stop: Stop, context: RequestContext) -> bool:
+        """Return whether a stop concerns all that somebody asks, or the preset that the body names."""
+        return self._of_request((stop,), context) is not None
+
+    def concerns_everyone(self, stop: Stop, identity: Identity, snapshot: Snapshot, preset: str | None) -> bool:
+        """Return what concerns_all() does of somebody, whatever the request."""
+        asker = _asker_of((identity,), snapshot)
+        return (stop_of_asker((stop,), asker) or stop_of_preset((stop,), {preset or ""})) is not None
+
+    async def wait_for_turn(self, stop: Stop, context: RequestContext, wait_s: float) -> None:
+        """Wait for as long, or until the stop that slows the request ends, or the client goes."""
+        latch = Latch()
+        waiting = self._turns.setdefault(stop.id, set())
+        waiting.add(latch)
+        try:
+            await context.wait_for(latch, wait_s)
+        finally:
+            waiting.discard(latch)
 
     def of_target(self, target: Target) -> Stop | None:
         """Return the stop of a target's model or provider. Canned answers come from none."""
         if target.static is not None:
             return None
-        return stop_of_target(self.in_force(), target.provider, target.model)
+        return stop_of_target(self._halting_now(), target.provider, target.model)
 
     def error_of(self, target: Target) -> OwnError | None:
         """Return what a client is told who would be answered by a target that is stopped; None where it is not."""
@@ -196,22 +243,19 @@ class Stops:
 
     def _without_handed(self, target: Target) -> Target:
         """Return a target without the models that its provider must not fall back on either."""
-        stops = self.active
+        stops = self._halting
         handed = tuple(model for model in target.handed if stop_of_target(stops, target.provider, model) is None)
         return target if handed == target.handed else replace(target, handed=handed)
 
     def _error(self, stop: Stop) -> OwnError:
         left_s = None if stop.until_ms is None else (stop.until_ms - self._clock.now_ms()) / 1000
         wait_s = _TOLD_MAX_S if left_s is None else min(max(math.ceil(left_s), 1), _TOLD_MAX_S)
-        what = "All requests" if stop.kind == "all" else f"Requests for {stop.what}"
-        if stop.kind in ("user", "group", "token"):
-            what = f"Requests of {stop.what}"
         why = "" if stop.reason is None else f": {stop.reason}"
         until = "" if stop.until_ms is None else f" Until {_moment(stop.until_ms)}."
         return OwnError(
             503,
             CODE,
-            f"{what} are stopped by the operator{why}.{until} Operator: tollkeeper stops",
+            f"{stop.requests} are stopped by the operator{why}.{until} Operator: tollkeeper stops",
             retry_after_s=wait_s,
             should_retry=left_s is not None and left_s <= _TOLD_MAX_S,
         )

@@ -1,9 +1,11 @@
-"""Stops: what an operator has forbidden for a while, and whom or what each of them concerns. Pure."""
+"""Stops: what an operator, or an alert, has forbidden or eased for a while, and whom each concerns. Pure."""
 
 import fnmatch
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
+
+from proxy.core.stop_effect import STOP, EffectName, StopEffect
 
 StopKind = Literal["all", "user", "group", "token", "preset", "model", "provider"]
 KINDS: tuple[StopKind, ...] = get_args(StopKind)
@@ -15,6 +17,7 @@ class Stop:
     """One stop. subject: a name, of a model a pattern as in ``models:``, "" for everything. until_ms None: no end.
 
     cut: what ran when it came was cut off; otherwise it went on to its end. actor and source: as in the audit trail.
+    effect: what becomes of the requests; preset and a_minute belong to it. rule: of alerts, which has made it.
     """
 
     id: str
@@ -26,6 +29,15 @@ class Stop:
     source: str
     created_ms: int
     until_ms: int | None
+    effect: EffectName = STOP.name
+    preset: str = STOP.preset
+    a_minute: int = STOP.a_minute
+    rule: str | None = None
+
+    @property
+    def outcome(self) -> StopEffect:
+        """Return its effect with what belongs to it."""
+        return StopEffect(self.effect, self.preset, self.a_minute)
 
     def is_over(self, now_ms: int) -> bool:
         """Return whether its time is over."""
@@ -35,6 +47,13 @@ class Stop:
     def what(self) -> str:
         """Return what is stopped, as a text."""
         return "everything" if self.kind == "all" else f'{self.kind} "{self.subject}"'
+
+    @property
+    def requests(self) -> str:
+        """Return which requests it concerns, as the beginning of a sentence."""
+        if self.kind == "all":
+            return "All requests"
+        return f"Requests {'of' if self.kind in ('user', 'group', 'token') else 'for'} {self.what}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "cache_life_untold": "nobody says for how long a cache keeps what was written; the dearer price is booked",
         "crash": "the proxy was killed while the request ran",
         "client_gone": "the client hung up",
-        "downgraded": "a limit had no room for what was asked, and sent it to a preset instead",
+        "downgraded": "a spent limit, the operator or an alert sent it to a preset instead of what was asked for",
         "stopped": "the operator cut it off with tollkeeper stop --cut",
         "check_too_slow": "the answer was slower than the preset's checks ask for",
         "check_too_short": "the answer was shorter than the preset's checks ask for",

@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
+from proxy.config.on_spent import A_MINUTE_MAX
+from proxy.core.stop_effect import EFFECTS, StopEffect
 from proxy.policy.stop import KINDS, Stop
 from proxy.storage.audit import Actor
 from proxy.storage.users import MissingError, UserError
@@ -49,7 +52,29 @@ def read_stop(fields: Mapping[str, Any], now_ms: int, actor: Actor) -> Stop:
         raise UserError("until_ms: a time to come is needed, in milliseconds since 1970.")
     if not isinstance(cut, bool):
         raise UserError("cut: true or false is needed.")
-    return Stop(id_, kind, subject, reason or None, cut, actor.name, actor.source, now_ms, until_ms)
+    effect, rule = _effect(fields), fields.get("rule")
+    if cut and effect.name != "stop":
+        raise UserError(f"cut: it goes with effect stop; {effect.name} lets requests go on.", "cut")
+    if effect.preset and (kind, subject) == ("preset", effect.preset):
+        raise UserError("preset: requests for a preset cannot go by the same one instead.", "preset")
+    if not isinstance(rule, str | None):
+        raise UserError("rule: the name of an alert rule is needed, or none.")
+    made = Stop(id_, kind, subject, reason or None, cut, actor.name, actor.source, now_ms, until_ms)
+    return replace(made, effect=effect.name, preset=effect.preset, a_minute=effect.a_minute, rule=rule)
+
+
+def _effect(fields: Mapping[str, Any]) -> StopEffect:
+    """Return what becomes of the requests, from the fields of a change; raises UserError."""
+    name, preset, a_minute = fields.get("effect") or "stop", fields.get("preset") or "", fields.get("a_minute") or 0
+    if name not in EFFECTS:
+        raise UserError(f"effect: one of {', '.join(EFFECTS)} is needed.", "effect")
+    if not isinstance(preset, str) or bool(preset) is not (name == "downgrade"):
+        raise UserError("preset: a preset is needed for effect downgrade, and none for another.", "preset")
+    is_rate = type(a_minute) is int and 1 <= a_minute <= A_MINUTE_MAX
+    if not (is_rate if name == "slow" else a_minute == 0):
+        text = f"1 to {A_MINUTE_MAX} requests a minute are needed for effect slow, and none for another."
+        raise UserError(f"a_minute: {text}", "a_minute")
+    return StopEffect(name, preset, a_minute)
 
 
 def no_stop(id_: str) -> MissingError:

@@ -12,6 +12,7 @@ from proxy.core.money import pusd_to_usd
 from proxy.core.on_spent import REFUSE
 from proxy.pipeline.admission.allowance import build_allowance
 from proxy.pipeline.admission.bookable_targets import ExcludedTarget, bookable_targets
+from proxy.pipeline.admission.eased import Eased, easing_for
 from proxy.pipeline.admission.reserve import Quote, quote
 from proxy.pipeline.admission.spent_limit import left_by, limit_text, refusing_quota
 from proxy.pipeline.context import RequestContext
@@ -135,6 +136,8 @@ async def explained(
     if identity.allowance.has_hard_cost:
         planned, left_out = await bookable_targets(context, planned, services)
     planned, halted, refusal = _without_stopped(planned, identity, snapshot, services)
+    eased = easing_for(identity, planned, context, services)
+    planned = eased.route
     route, order = ordered_targets(context, planned, services)
     route, order, quoted, spent, then = await _as_quoted(context, route, order, services)
     identity = context.identity
@@ -156,18 +159,24 @@ async def explained(
             {"provider": one.target.provider, "model": one.target.model, "reason": f"{one.reason}, under a hard limit"}
             for one in left_out
         ]
-        + [{"provider": one.target.provider, "model": one.target.model, "reason": one.reason} for one in spent]
+        + [_excluded(one) for one in (*spent, *eased.left_out)]
         + _disabled(planned, snapshot)
         + ([] if auto is None else [_excluded(one) for one in auto.left_out])
         + [{"provider": one.provider, "model": one.model, "reason": "stopped by the operator"} for one in halted],
         "admitted": refusal is None,
         "refusal": None if refusal is None else _refusal(refusal),
-        "then": then,
+        "then": "; ".join(filter(None, (*_eased(eased), then))) or None,
         "worst_case": None if quoted.amount_pusd is None else pusd_to_usd(quoted.amount_pusd),
         "worst_case_pusd": quoted.amount_pusd,
         "max_tokens": quoted.max_tokens,
         "limits": [limit_json(row) for row in rows],
     }
+
+
+def _eased(eased: Eased) -> Sequence[str]:
+    """Return what the operator has set to be done for the request, in words."""
+    stops = (*eased.slow, *(() if eased.downgrade is None else (eased.downgrade,)))
+    return [f"{stop.requests} are set to {stop.outcome.text} by the operator" for stop in stops]
 
 
 def _excluded(one: ExcludedTarget) -> dict[str, object]:

@@ -88,7 +88,7 @@ def _conditions(context: RequestContext, deps: Deps) -> Sequence[ProviderConditi
     problem = "stopping" if services.draining else "the ledger cannot be written" if services.ledger.problem else None
     if problem is None and deps.config_problem() is not None:
         problem = "the configuration file has a mistake; the one before it is in force"
-    if problem is None and any(stop.kind == "all" for stop in services.stops.in_force()):
+    if problem is None and any(stop.kind == "all" and stop.effect == "stop" for stop in services.stops.in_force()):
         problem = "all requests are stopped by the operator"
     own = ProviderCondition("Proxy", problem)
     try:
@@ -100,8 +100,13 @@ def _conditions(context: RequestContext, deps: Deps) -> Sequence[ProviderConditi
 
 def _stopped(deps: Deps) -> Sequence[ProviderCondition]:
     """Return what is stopped, for those who may know names."""
-    stops = deps.services.stops.in_force()
-    return [ProviderCondition(f"{stop.what[0].upper()}{stop.what[1:]}", "stopped by the operator") for stop in stops]
+    return [
+        ProviderCondition(
+            f"{stop.what[0].upper()}{stop.what[1:]}",
+            "stopped by the operator" if stop.effect == "stop" else f"set by the operator to {stop.outcome.text}",
+        )
+        for stop in deps.services.stops.in_force()
+    ]
 
 
 def _provider(name: str, deps: Deps) -> ProviderCondition:

@@ -54,7 +54,13 @@ async def readyz(context: RequestContext, deps: Deps) -> Reply:
         body["jobs"] = {name: problem[:300] for name, problem in deps.jobs().items()}
         body["holds_without_owner"] = deps.ownerless()
         body["stops"] = [
-            {"id": stop.id, "what": stop.what, "reason": stop.reason, "until_ms": stop.until_ms}
+            {
+                "id": stop.id,
+                "what": stop.what,
+                "effect": stop.outcome.text,
+                "reason": stop.reason,
+                "until_ms": stop.until_ms,
+            }
             for stop in deps.services.stops.in_force()
         ]
     return json_reply(context, body, 200 if ready else 503)

@@ -49,6 +49,24 @@ def test_stops_are_made_listed_and_ended(tmp_path: Path) -> None:
     _is_on_record(tmp_path, run, id_, everything["id"])
 
 
+def test_a_stop_may_slow_or_downgrade_instead(tmp_path: Path) -> None:
+    path = str(write_config(tmp_path, settings("http://127.0.0.1:9")))
+
+    def run(*arguments: str, code: int = 0) -> Result:
+        ran = CliRunner().invoke(tollkeeper, [*arguments, "-c", path])
+        assert ran.exit_code == code, ran.output
+        return ran
+
+    slowed = run("stop", "--user", "anna", "--slow", "12")
+    assert 'Set to slow: 12/minute: user "anna".' in slowed.stderr
+    assert "slow: 12/minute" in " ".join(run("stops").stdout.split())
+    assert "Slowed" in run("status").stdout
+    run("resume", "--user", "anna")
+    for wrong in (["--slow", "fast"], ["--slow", "6", "--downgrade", "x"], ["--slow", "6", "--cut"]):
+        run("stop", "--user", "anna", *wrong, code=2)
+    assert 'no preset "nowhere"' in run("stop", "--user", "anna", "--downgrade", "nowhere", code=1).stderr
+
+
 def _is_on_record(folder: Path, run: Callable[..., Result], id_: str, other_id: str) -> None:
     entries = json.loads(run("audit", "log", "--json", "--action", "stops.*").stdout)
     assert [(entry["action"], entry["subject"]) for entry in entries] == [

@@ -57,10 +57,20 @@ WRONG_RULES: list[tuple[dict[str, Any], str]] = [
     ({"watch": "error_rate", "min_usd": 1}, "It goes with spend_rate."),
     ({"watch": "limit_share", "limits": "concurrency"}, "is not a kind of limit"),
     ({"watch": "disk_free", "to": "nobody"}, 'there is no destination "nobody"'),
-    ({"watch": "disk_free", "action": "stop"}, "It goes with limit_share, forecast, spend_rate, repeats."),
-    ({"watch": "limit_share", "action": "slow"}, "must be"),
-    ({"watch": "limit_share", "stop_for_s": 60}, "goes with action: stop"),
+    ({"watch": "disk_free", "action": "stop"}, "What cannot be written is refused by itself. It goes with limit_share"),
+    ({"watch": "disk_free", "action": "warn"}, "does not go with watch: disk_free"),
+    ({"watch": "disk_free", "stop_for_s": 60}, "does not go with watch: disk_free"),
+    ({"watch": "provider_down", "action": {"downgrade": "cheap"}}, "Its breaker keeps requests away by itself"),
+    ({"watch": "model_gone", "action": "slow"}, "slow does not go with watch: model_gone"),
+    ({"watch": "error_rate", "action": "slow", "scope": "all"}, "slow needs a provider"),
+    ({"watch": "limit_share", "action": "halve"}, "must be warn, stop, slow or a downgrade"),
+    ({"watch": "limit_share", "action": "refuse"}, "must be warn, stop, slow or a downgrade"),
+    ({"watch": "limit_share", "action": {"slow": "1000/minute"}}, "must be 1 to 600 requests a minute"),
+    ({"watch": "limit_share", "action": "downgrade"}, "must name a preset"),
+    ({"watch": "limit_share", "action": {"downgrade": "nowhere"}}, 'there is no preset "nowhere"'),
+    ({"watch": "limit_share", "stop_for_s": 60}, "goes with action: stop, slow or downgrade"),
     ({"watch": "limit_share", "action": "stop", "scope": "use_case:sms"}, "a use case cannot be stopped"),
+    ({"watch": "forecast", "action": "slow", "scope": "use_case:sms"}, "a use case cannot be slowed"),
 ]
 
 

@@ -3,6 +3,7 @@
 import re
 
 from proxy.core.alert_kinds import ALERT_KINDS, AlertKind
+from proxy.core.stop_effect import EFFECTS
 from proxy.policy.alerts.retry_schedule import RETRY_DELAYS_S
 
 _TABLE = re.compile(r"(<!-- alerts: (kinds|schedule) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -18,7 +19,7 @@ def alert_page(page: str) -> str:
 def _kinds() -> str:
     lines = ["| `watch` | what is measured, and of what | `at` by default | also |", "|---|---|---|---|"]
     for kind in ALERT_KINDS:
-        also = [f"`{option}`" for option in kind.options]
+        also = [f"`{option}`{_actions(kind) if option == 'action' else ''}" for option in kind.options]
         if kind.window_s is not None:
             also.insert(0, f"`window_s` ({kind.window_s}, at most {kind.window_max_s})")
         if not kind.recovered:
@@ -26,6 +27,13 @@ def _kinds() -> str:
         measure = f"{kind.measure}. Of {kind.subject}, such as `{kind.example}`"
         lines.append(f"| `{kind.name}` | {measure} | {_at(kind)} | {', '.join(also)} |")
     return "\n".join(lines)
+
+
+def _actions(kind: AlertKind) -> str:
+    """Return of what acts on something else than its scope what that is, and what it may do if not all."""
+    on = "" if kind.acts_on == "scope" else f" on the {kind.acts_on}"
+    some = "" if kind.actions == EFFECTS else f": {', '.join(kind.actions)}"
+    return f" ({on[1:]}{some})" if on or some else ""
 
 
 def _at(kind: AlertKind) -> str:

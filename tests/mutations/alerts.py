@@ -5,12 +5,25 @@ from typing import Final
 from tests.mutations.mutation import Mutation, Patch
 
 _STATE = "tests/policy/alerts/test_alert_state.py::test_"
+_ACTIONS = "tests/alerts/test_actions.py::test_"
 _WATCH = "tests/alerts/test_watch.py::test_"
 _SENDERS = "tests/alerts/test_senders.py::test_"
 _OUTBOX = "tests/alerts/test_outbox.py::test_"
 _MEASURES = "tests/policy/alerts/test_measures.py::test_"
 
 MUTATIONS: Final = (
+    Mutation(
+        "an-action-that-outlives-its-alert",
+        "Whom a rule slows or downgrades stays so when the alert is over.",
+        (Patch("AlertWatch._check", "await self._end_stops(rules, look.held, look.acting)"),),
+        (f"{_ACTIONS}a_downgrade_comes_with_the_last_threshold_and_ends_with_the_window",),
+    ),
+    Mutation(
+        "an-action-at-the-first-threshold",
+        "A rule that is to tell first and act last acts as soon as it tells.",
+        (Patch("AlertLook._hold_one", "after.peak == len(limits.at)", "True"),),
+        (f"{_ACTIONS}a_downgrade_comes_with_the_last_threshold_and_ends_with_the_window",),
+    ),
     Mutation(
         "alert-told-whenever-it-rises",
         "What was told in this window is forgotten: a value that swings rings all night.",

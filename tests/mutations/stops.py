@@ -6,6 +6,7 @@ from tests.mutations.mutation import Mutation, Patch
 
 _STOPS = "tests/stops/test_stops.py::test_"
 _LIFETIME = "tests/stops/test_lifetime.py::test_"
+_EASED = "tests/stops/test_eased.py::test_"
 _CHAIN = "tests/storage/test_audit_chain.py::test_"
 _BEFORE = "if services.stops.active:\n    services.stops.check(context)"
 
@@ -15,7 +16,7 @@ MUTATIONS: Final = (
         "A stop is looked at when a request is about to be sent: by then it holds money, and has a row.",
         (
             Patch("pipeline.identity.identify:identify", "services.stops.active", "False"),
-            Patch("_route_of", "services.stops.active", "False"),
+            Patch("pipeline.run:answer", "services.stops.active", "False"),
             Patch("admission.reserve:reserve", "services.stops.active", "False"),
         ),
         (f"{_STOPS}whom_a_stop_concerns[all]", f"{_STOPS}whom_a_stop_concerns[user]"),
@@ -74,6 +75,24 @@ MUTATIONS: Final = (
             ),
         ),
         (f"{_STOPS}with_cut_a_stream_ends_with_an_error_of_its_protocol[openai/gpt-4o-mini-chat]",),
+    ),
+    Mutation(
+        "downgraded-in-name-alone",
+        "Who is to be sent by a preset is told so, and goes on with what they asked for, at its price.",
+        (
+            Patch(
+                "admission.eased:open_route",
+                "route = _downgraded(...)",
+                "_downgraded(context, eased.downgrade, services)",
+            ),
+        ),
+        (f"{_EASED}whom_a_downgrade_concerns_and_how_it_is_told[user]",),
+    ),
+    Mutation(
+        "slowed-and-let-in-at-once",
+        "A turn is taken, and nobody waits for it.",
+        (Patch("admission.eased:_wait_for_turn", "wait_s > 0", "False"),),
+        (f"{_EASED}who_is_slowed_waits_for_a_turn_until_it_is_resumed[user]",),
     ),
     Mutation(
         "a-stop-is-over-only-while-the-clock-says-so",

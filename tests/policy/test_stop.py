@@ -33,6 +33,13 @@ def test_whom_it_concerns(kind: StopKind, subject: str, concerns: bool) -> None:
     assert stop_of_asker([], EVA) is None
 
 
+def test_whom_it_concerns_reads_as_the_beginning_of_a_sentence() -> None:
+    assert ALL.requests == "All requests"
+    assert replace(ALL, kind="user", subject="eva").requests == 'Requests of user "eva"'
+    assert replace(ALL, kind="model", subject="openai/*").requests == 'Requests for model "openai/*"'
+    assert replace(ALL, effect="slow", a_minute=6).outcome.text == "slow: 6/minute"
+
+
 def test_presets_by_name() -> None:
     stop = replace(ALL, kind="preset", subject="fast")
     assert stop_of_preset([ALL, stop], {"slow", "fast"}) is stop

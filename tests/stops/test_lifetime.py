@@ -83,7 +83,13 @@ async def test_it_shows_where_people_look(stand: Stand) -> None:
     ]
     verbose = (await stand.ask("GET", "/readyz?verbose")).json()
     assert verbose["stops"] == [
-        {"id": made.json()["data"]["id"], "what": 'provider "openrouter"', "reason": "A leak", "until_ms": None}
+        {
+            "id": made.json()["data"]["id"],
+            "what": 'provider "openrouter"',
+            "effect": "stop",
+            "reason": "A leak",
+            "until_ms": None,
+        }
     ]
     assert b'tollkeeper_stops{kind="provider"} 1.0' in (await stand.ask("GET", "/metrics")).body
     page = await stand.ask("GET", "/", headers=[("Accept", "text/html")])

@@ -5,23 +5,26 @@ from zoneinfo import ZoneInfo
 
 from proxy.config.alerts import LOG, AlertRule, Alerts
 from proxy.pipeline.stops import NewStop
-from proxy.policy.alerts.alert_action import stopped_by
+from proxy.policy.alerts.alert_action import acted_on
 from proxy.policy.alerts.alert_message import AlertMessage, alert_line
 from proxy.policy.alerts.alert_state import AT_REST, AlertState, Thresholds, Told, advance, thresholds
 from proxy.policy.alerts.measures import AlertReading
 from proxy.policy.alerts.quiet_hours import QuietHours
 from proxy.policy.quota.window import window_at
+from proxy.policy.stop import StopKind
 from proxy.storage.alerts import AlertNote, AlertRows, StateNote
 from proxy.storage.stops import REASON_CHARS_MAX
 
 DAY_MS = 86_400_000
 AlertPlace = tuple[str, str]  # rule and subject
+Acting = tuple[str, StopKind, str]  # rule, and kind and subject of its stop
 
 
 class AlertLook:
     """Holds readings against rules.
 
-    states and alerts: what to store; stops: what to stop; pending: thresholds that must last a while.
+    states and alerts: what to store; stops: what to stop; acting: what a rule may go on to slow or downgrade, as it
+    stands at its last threshold; pending: thresholds that must last a while.
     """
 
     def __init__(self, alerts: Alerts, rows: AlertRows, now_ms: int, zone: ZoneInfo) -> None:
@@ -35,12 +38,15 @@ class AlertLook:
         self.states: list[StateNote] = []
         self.alerts: list[AlertNote] = []
         self.stops: list[NewStop] = []
+        self.acting: set[Acting] = set()
+        self.held: set[str] = set()  # rules that were held against readings at all
         self.pending: dict[AlertPlace, int] = {}
 
     def hold(
         self, name: str, rule: AlertRule, readings: Sequence[AlertReading], pending: Mapping[AlertPlace, int]
     ) -> None:
         """Hold a rule against all that was measured; a subject that is no longer measured is at rest."""
+        self.held.add(name)
         seen = {reading.subject for reading in readings}
         gone = [subject for subject in self._by_rule.get(name, ()) if subject not in seen]
         at_rest = 0.0 if not rule.kind.is_below else max(rule.levels) * 1000
@@ -68,18 +74,21 @@ class AlertLook:
         if after.pending_ms is not None:
             self.pending[place] = after.pending_ms
         self._store(place, stored, after._replace(pending_ms=None))
+        found = None if rule.effect is None else acted_on(kind, reading)
+        if found is not None and after.level == len(limits.at):
+            self.acting.add((name, *found))
         if told == "fired" or (told == "recovered" and kind.recovered):
             note = self._note(name, rule, reading, told, (before, after), limits)
             self.alerts.append(note)
-            if told == "fired" and rule.action == "stop" and after.peak == len(limits.at):
-                self._stop(rule, reading, note)
+            if told == "fired" and found is not None and after.peak == len(limits.at):
+                self._act(rule, found, note)
 
-    def _stop(self, rule: AlertRule, reading: AlertReading, note: AlertNote) -> None:
-        found = stopped_by(rule.watch, reading)
-        if found is not None:
-            until_ms = None if rule.stop_for_s is None else self._now_ms + round(rule.stop_for_s * 1000)
-            reason = f"alert {note.message.rule}: {note.message.line}"[:REASON_CHARS_MAX]
-            self.stops.append(NewStop(*found, reason=reason, until_ms=until_ms))
+    def _act(self, rule: AlertRule, found: tuple[StopKind, str], note: AlertNote) -> None:
+        assert rule.effect is not None
+        until_ms = None if rule.stop_for_s is None else self._now_ms + round(rule.stop_for_s * 1000)
+        name = note.message.rule
+        reason = f"alert {name}: {note.message.line}"[:REASON_CHARS_MAX]
+        self.stops.append(NewStop(*found, reason=reason, until_ms=until_ms, effect=rule.effect, rule=name))
 
     def _window_ms(self, rule: AlertRule, reading: AlertReading) -> int:
         return reading.window_ms or window_at(rule.once_per, self._zone, self._now_ms).start_ms

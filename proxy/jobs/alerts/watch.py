@@ -12,8 +12,9 @@ import orjson
 
 from proxy.config.alerts import AlertRule
 from proxy.core.errors import LedgerError
+from proxy.core.stop_effect import STOP
 from proxy.jobs.alerts import machine_measures, provider_measures, request_measures
-from proxy.jobs.alerts.alert_look import DAY_MS, AlertLook, AlertPlace
+from proxy.jobs.alerts.alert_look import DAY_MS, Acting, AlertLook, AlertPlace
 from proxy.jobs.alerts.limit_measures import LimitMeasures
 from proxy.pipeline.recent_requests import RecentRequests
 from proxy.pipeline.repeated_bodies import RepeatedBodies
@@ -104,6 +105,7 @@ class AlertWatch:
         self._hear({rule.watch for rule in rules.values()})
         if not rules:
             self.measured = {}
+            await self._end_stops({}, (), ())
             return
         rows = await asyncio.to_thread(self._services.reports.alerts)
         now_ms = self._services.clock.now_ms()
@@ -118,6 +120,7 @@ class AlertWatch:
             if silence is None or silence.until_ms <= now_ms:
                 look.hold(name, rule, readings, self._pending)
         look.forget_others(rules)
+        await self._end_stops(rules, look.held, look.acting)
         self.measured, self.looked_ms = measured, now_ms
         samples = self._samples({rule.watch for rule in rules.values()}, rows, look, now_ms)
         await self._write(look, samples, now_ms, alerts.deliveries_kept_d)
@@ -143,9 +146,33 @@ class AlertWatch:
     async def _stop(self, wanted: NewStop) -> None:
         """Stop before it is told: a crash between the two stops once, and tells it after the next start."""
         stops = self._services.stops
-        held = [(stop.kind, stop.subject) for stop in stops.in_force() if stop.actor == _ACTOR.name]
-        if (wanted.kind, wanted.subject) not in held:
+        of_any = wanted.effect == STOP  # while one rule stops them, another has nothing to add
+        place = (wanted.kind, wanted.subject, wanted.effect)
+        held = [
+            (stop.kind, stop.subject, stop.outcome)
+            for stop in stops.in_force()
+            if stop.actor == _ACTOR.name and (of_any or stop.rule == wanted.rule)
+        ]
+        if place not in held:
             await stops.add(wanted, _ACTOR)
+
+    async def _end_stops(
+        self, rules: Mapping[str, AlertRule], held: Collection[str], acting: Collection[Acting]
+    ) -> None:
+        """End what slows or downgrades for rules that do not ask for it any more, or are below their last threshold.
+
+        held: the rules that were measured and are not silenced; of others that is not known. What stops, and what
+        follows an event, is for a person to resume.
+        """
+        stops = self._services.stops
+        for stop in stops.easing() if stops.active else ():
+            if stop.rule is None:
+                continue
+            rule = rules.get(stop.rule)
+            is_asked = rule is not None and rule.effect == stop.outcome
+            is_known = rule is not None and not rule.kind.is_event and stop.rule in held
+            if not is_asked or (is_known and (stop.rule, stop.kind, stop.subject) not in acting):
+                await stops.end(stop, _ACTOR)
 
     async def _readings(self, name: str, rule: AlertRule, rows: AlertRows, now_ms: int) -> Readings | None:
         """Return what a rule's measure comes to, of its scope; None where it cannot be measured now."""

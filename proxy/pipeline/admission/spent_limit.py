@@ -31,7 +31,7 @@ from proxy.pipeline.values.route import Route, Target
 from proxy.policy.quota import Quota, may_serve
 
 TURN_MOST_S = 30.0  # the longest wait for a turn: clients wait longer, and not many connections are held for it
-_HEADER = "x-tollkeeper-downgraded"
+DOWNGRADED_HEADER = "x-tollkeeper-downgraded"
 
 
 class Waived(NamedTuple):
@@ -176,5 +176,5 @@ async def _downgraded(
         route = await keep_bookable(context, route, services)
     route = order_targets(context, route, services)
     context.downgraded = True
-    add_header(context, _HEADER, limit_text(quota).encode("ascii", "replace").decode())
+    add_header(context, DOWNGRADED_HEADER, limit_text(quota).encode("ascii", "replace").decode())
     return route

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from proxy.pipeline.admission.allowance import with_models, with_use_case
-from proxy.pipeline.admission.limit_headers import ToldHeaders, limit_headers
+from proxy.pipeline.admission.limit_headers import ToldHeaders, limit_headers, tell_limits
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.identity.authenticate import authenticate
 from proxy.pipeline.services import Services
@@ -43,7 +43,7 @@ def limit_to_use_case(context: RequestContext, use_case: str, services: Services
     found = limited(context.identity, use_case, services.live.current)
     if found is not context.identity:
         context.identity = found
-        context.told = partial(limit_headers, found.allowance, services.limiter, context.started_ms)
+        tell_limits(context, partial(limit_headers, found.allowance, services.limiter, context.started_ms))
 
 
 def limited_to(identity: Identity, route: Route) -> Identity:
@@ -57,7 +57,7 @@ def limit_to_models(context: RequestContext, route: Route, services: Services) -
     found = limited_to(context.identity, route)
     if found is not context.identity:
         context.identity = found
-        context.told = partial(limit_headers, found.allowance, services.limiter, context.started_ms)
+        tell_limits(context, partial(limit_headers, found.allowance, services.limiter, context.started_ms))
 
 
 def renew(context: RequestContext, route: Route, services: Services) -> None:

@@ -27,7 +27,7 @@ ASSUMED = "price_assumed"  # something was counted that has no price of its own
 FEE = "request_price"  # the cost holds what the operator asks for each request, beside what the provider charges
 CHECKS = "check_"  # and the name of one that a preset asks for and the answer does not pass
 STOPPED = "stopped"  # the operator cut it off
-DOWNGRADED = "downgraded"  # a limit had no room for what was asked, and sent it to a preset instead
+DOWNGRADED = "downgraded"  # a limit, the operator or an alert sent it to a preset instead
 UNTOLD_LIFE = "cache_life_untold"  # nobody says for how long a cache keeps it: the dearer price
 
 CONTRADICTED = frozenset({UNFINISHED, ZERO, TOO_SMALL})  # the usage is not what it cost: only the least of it

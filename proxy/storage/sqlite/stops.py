@@ -9,10 +9,10 @@ from proxy.storage.audit import Actor
 from proxy.storage.sqlite.audit_log import append_audit
 from proxy.storage.stops import no_stop
 
-_COLUMNS = "id, kind, subject, reason, cut, actor, source, created_ms, until_ms"
+_COLUMNS = "id, kind, subject, reason, cut, actor, source, created_ms, until_ms, effect, preset, a_minute, rule"
 _LIST = f"SELECT {_COLUMNS} FROM stops ORDER BY created_ms, id"  # noqa: S608 - the names stand in the line above
 _FIND = f"SELECT {_COLUMNS} FROM stops WHERE id = ?"  # noqa: S608 - likewise
-_ADD = f"INSERT INTO stops ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - likewise
+_ADD = f"INSERT INTO stops ({_COLUMNS}) VALUES (?{', ?' * 12})"  # noqa: S608 - likewise
 _REMOVE = "DELETE FROM stops WHERE id = ?"
 
 

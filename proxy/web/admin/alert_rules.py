@@ -12,7 +12,7 @@ from proxy.web.admin.alert_words import (
     Source,
     alert_rows,
     alerts_of,
-    check_destinations,
+    check_named,
     check_stored,
     source_of,
     words_of_block,
@@ -98,7 +98,7 @@ async def _show_rule(request: AdminRequest) -> AdminAnswer:
 async def _add_rule(request: AdminRequest) -> AdminAnswer:
     body: NewAlertRule = request.body
     await check_stored(request, "rules", body.name)
-    check_destinations(request, check_rule(body.settings))
+    check_named(request, check_rule(body.settings))
     await request.change("alert_rules.add", {"name": body.name, "settings": body.settings})
     return await _shown_rule(request, body.name)
 
@@ -112,7 +112,7 @@ async def _set_rule(request: AdminRequest) -> AdminAnswer:
     if row is None:
         raise no_rule(name)
     settings = {key: value for key, value in {**row["settings"], **body.settings}.items() if value is not None}
-    check_destinations(request, check_rule(settings))
+    check_named(request, check_rule(settings))
     await request.change("alert_rules.set", {"name": name, "settings": settings})
     return await _shown_rule(request, name)
 

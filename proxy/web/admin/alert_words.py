@@ -6,6 +6,7 @@ from proxy.config.alerts import LOG, AlertDestination, AlertRule, Alerts
 from proxy.config.overlay import Overlay
 from proxy.config.show import block_json
 from proxy.core.errors import CallerError
+from proxy.policy.nearest import nearest
 from proxy.storage.alerts import DESTINATION_SECRETS, AlertRows
 from proxy.web.admin.people import read_people
 from proxy.web.admin.route import AdminRequest
@@ -49,8 +50,15 @@ def words_of_block(block: AlertRule | AlertDestination) -> dict[str, Any]:
     return {name: plain[name] for name in sorted(block.model_fields_set) if name not in DESTINATION_SECRETS}
 
 
-def check_destinations(request: AdminRequest, rule: AlertRule) -> None:
-    """Raise CallerError where a rule tells somebody whom there is not."""
+def check_named(request: AdminRequest, rule: AlertRule) -> None:
+    """Raise CallerError where a rule tells somebody whom there is not, or sends requests by no preset."""
+    presets = request.deps.services.live.current.settings.presets
+    preset = "" if rule.effect is None else rule.effect.preset
+    if preset and preset not in presets:
+        close = nearest(preset, presets)
+        hint = f'Did you mean "{close}"?' if close else "Presets stand in the configuration, under presets:."
+        text = f"settings.action: there is no preset {preset!r}. {hint}"
+        raise CallerError(422, "invalid_field", text, param="settings.action")
     for name in rule.to:
         if name != LOG and name not in alerts_of(request).destinations:
             raise CallerError(

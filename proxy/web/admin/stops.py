@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, Field
 
+from proxy.config.on_spent import A_MINUTE, A_MINUTE_MAX
+from proxy.core.stop_effect import EffectName, StopEffect
 from proxy.pipeline.stops import NewStop
 from proxy.policy.nearest import nearest
 from proxy.policy.stop import Stop, StopKind
@@ -16,7 +18,10 @@ from proxy.web.deps import Deps
 
 
 class StopEntry(BaseModel):
-    """A stop. subject: a name, of a model a pattern, "" for all. is_durable: it is on disk, and outlives the proxy."""
+    """A stop. subject: a name, of a model a pattern, "" for all. is_durable: it is on disk, and outlives the proxy.
+
+    effect: what becomes of requests. preset: of downgrade. a_minute: of slow. rule: the alert rule that has made it.
+    """
 
     id: str
     kind: StopKind
@@ -28,16 +33,26 @@ class StopEntry(BaseModel):
     created_at: MomentText
     ends_at: MomentText | None
     is_durable: bool
+    effect: EffectName
+    preset: str | None
+    a_minute: int | None
+    rule: str | None
 
 
 class StopFields(AdminBody):
-    """What to stop. subject: a name, of a model a pattern such as openai/*; none for all. cut: end what runs, too."""
+    """What to stop. subject: a name, of a model a pattern such as openai/*; none for all. cut: end what runs, too.
+
+    effect: stop refuses requests; slow lets in a_minute of them (6); downgrade sends them by preset.
+    """
 
     kind: StopKind
     subject: str = Field(default="", max_length=SUBJECT_CHARS_MAX)
     reason: str | None = Field(default=None, max_length=REASON_CHARS_MAX)
     cut: bool = False
     ends_at: Moment | None = None
+    effect: EffectName = "stop"
+    preset: str | None = Field(default=None, max_length=SUBJECT_CHARS_MAX)
+    a_minute: int | None = Field(default=None, ge=1, le=A_MINUTE_MAX)
 
 
 class StopFilter(AdminQuery):
@@ -62,6 +77,10 @@ def stop_entry(stop: Stop, deps: Deps) -> dict[str, object]:
         "created_at": moment_text(stop.created_ms),
         "ends_at": moment_text(stop.until_ms),
         "is_durable": deps.services.stops.is_durable(stop),
+        "effect": stop.effect,
+        "preset": stop.preset or None,
+        "a_minute": stop.a_minute or None,
+        "rule": stop.rule,
     }
 
 
@@ -86,7 +105,10 @@ async def _add(request: AdminRequest) -> AdminAnswer:
     check_ahead(until_ms, "ends_at", request.now_ms)
     if body.subject:
         await _check_known(request, body.kind, body.subject)
-    wanted = NewStop(body.kind, body.subject, body.reason, body.cut, until_ms)
+    effect = StopEffect(body.effect, body.preset or "", body.a_minute or (A_MINUTE if body.effect == "slow" else 0))
+    if effect.preset:
+        await _check_known(request, "preset", effect.preset)
+    wanted = NewStop(body.kind, body.subject, body.reason, body.cut, until_ms, effect)
     stop = await request.deps.services.stops.add(wanted, request.actor, request.claim)
     return AdminAnswer(stop_entry(stop, request.deps))
 

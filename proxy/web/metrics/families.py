@@ -166,6 +166,7 @@ def _state(state: StateFigures) -> Iterator[Metric]:
     yield figure("tollkeeper_held_usd", "What they hold, in USD.", state.held_pusd / PUSD_PER_USD)
     yield figure("tollkeeper_holds_without_owner", "Reservations that no running request owns.", state.ownerless)
     yield gauge("tollkeeper_stops", "What is stopped, by kind.", ("kind",), _one(state.stops))
+    yield gauge("tollkeeper_eased", "What is slowed or downgraded, by effect.", ("effect",), _one(state.eased))
     yield figure("tollkeeper_draining", "1 while the proxy is being stopped.", state.draining)
     yield figure("tollkeeper_config_ok", "1 while the configuration in force is the one on disk.", state.config_ok)
     yield figure("tollkeeper_clock_ok", "1 while this machine's clock can be trusted.", state.clock_ok)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from proxy.core.errors import LedgerError
+from proxy.core.stop_effect import EFFECTS
 from proxy.jobs.retention import configured_quotas
 from proxy.pipeline.counters import Target
 from proxy.pipeline.durations import Durations
@@ -56,6 +57,7 @@ class StateFigures:
     failed_jobs: int
     subscriber_failures: int
     stops: Mapping[str, int]
+    eased: Mapping[str, int]
     alerts: Mapping[tuple[str, str], int]
     deliveries: Mapping[tuple[str, str], int]
     providers: Mapping[str, ProviderView]
@@ -119,7 +121,8 @@ def _state(deps: Deps, now_ms: int) -> StateFigures:
     services = deps.services
     snapshot, limiter = services.live.current, services.limiter
     held = [limiter.held_pusd(id_) for id_ in limiter.open_ids()]
-    stops = Counter(stop.kind for stop in services.stops.in_force())
+    stops = Counter(stop.kind for stop in services.stops.in_force() if stop.effect == "stop")
+    eased = Counter(stop.effect for stop in services.stops.easing())
     listings = {name: services.model_lists.listing(name) for name in snapshot.providers}
     return StateFigures(
         in_flight=len(services.in_flight),
@@ -136,6 +139,7 @@ def _state(deps: Deps, now_ms: int) -> StateFigures:
         failed_jobs=len(deps.jobs()),
         subscriber_failures=services.events.failures,
         stops={kind: stops[kind] for kind in KINDS},
+        eased={effect: eased[effect] for effect in EFFECTS if effect != "stop"},
         alerts=dict(deps.alerts.told),
         deliveries=dict(deps.outbox.ended),
         providers=services.health.views(),

@@ -42,4 +42,10 @@ CREATE INDEX adjustments_of_request ON adjustments (request_id);
 CREATE INDEX adjustments_at ON adjustments (at_ms);
 CREATE INDEX adjustments_of_reference ON adjustments (reference) WHERE reference IS NOT NULL;
 
+-- stops: what becomes of the requests that one concerns, and the alert rule that has made it
+ALTER TABLE stops ADD COLUMN effect TEXT NOT NULL DEFAULT 'stop' CHECK (effect IN ('stop', 'slow', 'downgrade'));
+ALTER TABLE stops ADD COLUMN preset TEXT NOT NULL DEFAULT '';      -- of downgrade
+ALTER TABLE stops ADD COLUMN a_minute INTEGER NOT NULL DEFAULT 0;  -- of slow
+ALTER TABLE stops ADD COLUMN rule TEXT;                            -- NULL: a person's
+
 PRAGMA user_version = 9;
