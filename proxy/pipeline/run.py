@@ -69,7 +69,8 @@ async def answer(context: RequestContext, services: Services) -> Reply:
         limit_to_models(context, route, services)
     if context.identity.allowance.has_hard_cost and len(route.targets) > 1:
         route = await keep_bookable(context, route, services)
-    route = order_targets(context, route, services)
+    if len(route.targets) > 1 or route.only_first:
+        route = order_targets(context, route, services)
     if context.identity.is_new:
         await provision(context, services)
     hops = Hops(context, route, services)

@@ -105,15 +105,14 @@ class Breaker:
 
     def succeeded(self, now_s: float, pass_: int, user: str) -> None:
         """Record an answer, and who got it."""
+        if pass_ == self.pass_:
+            if self._state == "half_open":
+                self._enter("closed", now_s)
+                self._cooldown_s = self._rules.cooldown_s
+                self._attempts.clear()
+            self._failures_in_row = 0
+            self._attempts.add(now_s)
         self._witnesses.served(user, now_s)
-        if pass_ != self.pass_:
-            return
-        if self._state == "half_open":
-            self._enter("closed", now_s)
-            self._cooldown_s = self._rules.cooldown_s
-            self._attempts.clear()
-        self._failures_in_row = 0
-        self._attempts.add(now_s)
 
     def failed(self, now_s: float, pass_: int, cooldown_s: float | None = None, witness: Witness | None = None) -> None:
         """Record a failure; cooldown_s: the provider's Retry-After, respected up to cooldown_max_s.

@@ -45,7 +45,7 @@ class _Aside(NamedTuple):
 class KeyRing:
     """The keys of one provider; times are epoch ms."""
 
-    __slots__ = ("_asides", "_keys", "_model_asides", "_plain", "_tried_ms", "_turns")
+    __slots__ = ("_asides", "_keys", "_model_asides", "_plain", "_tried_ms", "_turns", "is_free")
 
     def __init__(self, keys: Sequence[KeyFacts]) -> None:
         if not keys:
@@ -61,6 +61,7 @@ class KeyRing:
         self._model_asides: dict[tuple[str, str], _Aside] = {}
         only = self._keys[0]
         self._plain = len(keys) == 1 and only.valid_from_ms is None and only.valid_until_ms is None
+        self.is_free = self._plain  # there is one key, always valid and not set aside: nothing to choose or restore
 
     def choose(self, now_ms: int, excluded: Collection[int] = (), model: str | None = None) -> int | None:
         """Return the index of the key to use, or None if none is usable now.
@@ -70,7 +71,7 @@ class KeyRing:
         robin: of weights 5, 1, 1 never five in a row of the first). Where all that are left are set aside, the one
         that is back soonest is given, but each at most every PROBE_MS.
         """
-        if self._plain and not self._asides and not self._model_asides and not excluded:
+        if self.is_free and not excluded:
             return 0
         valid = [i for i in range(len(self._keys)) if i not in excluded and self._is_valid(i, now_ms)]
         usable = [i for i in valid if self._until_ms(i, model) <= now_ms]
@@ -82,6 +83,7 @@ class KeyRing:
 
     def set_aside(self, name: str, until_ms: int, reason: str = "", model: str | None = None) -> None:
         """Suspend a key until a time, for one model or for all. A later end replaces an earlier one."""
+        self.is_free = False
         aside = _Aside(until_ms, reason)
         if model is None:
             self._asides[name] = max(self._asides.get(name, aside), aside)
@@ -94,10 +96,10 @@ class KeyRing:
 
     def restore(self, name: str, model: str | None = None) -> None:
         """Return a key to use: it was just accepted for this model."""
-        if self._asides or self._model_asides:
-            self._asides.pop(name, None)
-            if model is not None:
-                self._model_asides.pop((name, model), None)
+        self._asides.pop(name, None)
+        if model is not None:
+            self._model_asides.pop((name, model), None)
+        self._look_again()
 
     def take_over(self, before: "KeyRing", names: Iterable[str]) -> None:
         """Copy an older ring's knowledge of those keys that a new configuration left as they were."""
@@ -105,6 +107,7 @@ class KeyRing:
         asides, model_asides = before._asides, before._model_asides  # noqa: SLF001 - a ring like this one
         self._asides.update({name: aside for name, aside in asides.items() if name in kept})
         self._model_asides.update({place: aside for place, aside in model_asides.items() if place[0] in kept})
+        self._look_again()
 
     def usable_in_ms(self, now_ms: int, model: str | None = None) -> int | None:
         """Return the time until a key is usable, 0 = now; None: no key is valid now."""
@@ -166,6 +169,10 @@ class KeyRing:
         aside = self._model_asides.get(place)
         if aside is not None and aside.until_ms <= now_ms:
             del self._model_asides[place]
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self.is_free = self._plain and not self._asides and not self._model_asides
 
     def _by_turn(self, usable: list[int]) -> int:
         first = min(self._keys[i].priority for i in usable)

@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,6 @@ class ModelListing:
     prices: PriceList = _NO_PRICES
     models: Mapping[str, bytes] = field(default_factory=dict)
     facts: dict[str, ModelFacts] = field(default_factory=dict)  # of models that were asked for
-    priced: dict[str, Price] = field(default_factory=dict)  # likewise, with the operator's own prices
-    priced_for: ProviderRow | None = None  # the configuration that they are of
     fetched_ms: int | None = None
     tried_s: float | None = None
     problem: str | None = None  # why the latest list is not in force, or only in part
@@ -69,6 +68,8 @@ class ModelLists:
         self._hear_date = hear_date
         self._listings: dict[str, ModelListing] = {}
         self._refreshing: dict[str, asyncio.Task[None]] = {}
+        # by provider and model, until a list changes. A request asks several times, and a hit enters no code of ours
+        self.price = lru_cache(maxsize=_PRICED_MAX)(self._price)
 
     def listing(self, provider: str) -> ModelListing:
         found = self._listings.get(provider)
@@ -76,20 +77,9 @@ class ModelLists:
             found = self._listings[provider] = ModelListing()
         return found
 
-    def price(self, provider: ProviderRow, model: str) -> Price | None:
+    def _price(self, provider: ProviderRow, model: str) -> Price | None:
         """Return the operator's own price for a model, else the list's, else None."""
-        listing = self._listings.get(provider.name) or self.listing(provider.name)
-        if listing.priced_for is not provider:
-            listing.priced, listing.priced_for = {}, provider
-        price = listing.priced.get(model)
-        if price is None:
-            price = self._price(provider, listing.prices, model)
-            if price is not None and len(listing.priced) < _PRICED_MAX:
-                listing.priced[model] = price
-        return price
-
-    def _price(self, provider: ProviderRow, prices: PriceList, model: str) -> Price | None:
-        rules = provider.rules
+        rules, prices = provider.rules, self.listing(provider.name).prices
         if rules is None:
             return self._listed_price(provider, prices, model)
         own = rules.price(model)
@@ -143,12 +133,14 @@ class ModelLists:
         listing = self.listing(provider.name)
         try:
             listed = read_model_list(orjson.loads(raw))
-            listing.prices, listing.priced, listing.facts = _prices(provider, listed), {}, {}
+            listing.prices, listing.facts = _prices(provider, listed), {}
             listing.models = _objects(listed)
             listing.flaws = _flaws(listed, listing.prices)
             listing.fetched_ms = int(path.stat().st_mtime * 1000)
         except (ValueError, ModelListsError) as error:
             log.warning("prices.unreadable", extra={"path": str(path), "problem": str(error)})
+        finally:
+            self.price.cache_clear()
 
     async def refresh(self, provider: ProviderRow) -> None:
         """Fetch the list once; several callers share one fetch. A failure keeps the old list and is noted."""
@@ -196,7 +188,8 @@ class ModelLists:
             listing.problem = str(error)
             return
         listing.prices, listing.models, listing.fetched_ms = fresh, models, self._clock.now_ms()
-        listing.facts, listing.priced = {}, {}
+        listing.facts = {}
+        self.price.cache_clear()
         if flaws and flaws != listing.flaws:
             log.warning("models.flawed", extra={"provider": provider.name, "problem": flaws_text(flaws)})
         listing.flaws = flaws

@@ -16,9 +16,9 @@ from proxy.providers.transport.base import Transport
 from proxy.providers.transport.network import DIRECT, Network
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ProviderRow:
-    """One configured provider with its keys and its connections."""
+    """One configured provider with its keys and its connections; equal to itself alone."""
 
     name: str
     kind: str

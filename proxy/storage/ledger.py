@@ -7,8 +7,8 @@ written. Operations take effect in the order in which they were asked for. What 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from proxy.core.eager_task import InlineFuture
 from proxy.core.errors import TollkeeperError
-from proxy.core.inline_future import InlineFuture
 from proxy.storage.adjustment import Booked, Correction, Tell, UnattachedCost
 from proxy.storage.admin_posts import PostClaim
 from proxy.storage.alerts import AlertNotes

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from proxy.core.counts import NO_COUNTS
-from proxy.core.inline_future import InlineFuture
+from proxy.core.eager_task import InlineFuture
 from proxy.core.secret import Secret
 from proxy.core.user_token import new_token, token_hash
 from proxy.policy.exchange_rates import RateStep, join_steps, local_amount, rate_at

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from random import Random
 
-from proxy.core.inline_future import InlineFuture
+from proxy.core.eager_task import InlineFuture
 from proxy.storage.rows import HOUR_MS, GenerationNote, NewAttempt, RequestIds, Reserved
 from proxy.storage.sqlite.writer import Operation, What
 from tests.storage.made_requests import START_MS, attempt_end, attempt_row, open_row, request_end

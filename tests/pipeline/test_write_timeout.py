@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.core.inline_future import InlineFuture
+from proxy.core.eager_task import InlineFuture
 from proxy.pipeline.settlement.write_timeout import WriteTimeout
 
 

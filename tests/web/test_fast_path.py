@@ -3,10 +3,12 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
 
+from proxy.pipeline.identity.directory import Directory
 from proxy.web.server.fast_path import FastPathServer
 from tests.support.installation import token_hash_of, token_of
 from tests.support.patience import eventually
@@ -199,13 +201,15 @@ async def test_a_disabled_user_on_an_open_connection(stand: Stand) -> None:
         bo = request_bytes("POST", CHAT, GOOD, token=token_of("bo"))
         await client.send(bo)
         assert (await client.read_answer()).status == 200
-        current = stand.app.live.current
+        live, current = stand.app.live, stand.app.live.current
         rows = dict(current.directory._rows)
-        kept = rows.pop(token_hash_of("bo").removeprefix("sha256:"))
-        current.directory._rows = rows
+        del rows[token_hash_of("bo").removeprefix("sha256:")]
+        live.current = replace(current, directory=Directory(rows.values()))  # as a rebuild makes a new one
         await client.send(bo)
         assert (await client.read_answer()).status == 401
-        current.directory._rows = {**rows, kept.hash: kept}
+        live.current = current
+        await client.send(bo)
+        assert (await client.read_answer()).status == 200
 
 
 async def test_a_client_that_does_not_read(stand: Stand) -> None:

@@ -15,9 +15,14 @@ _TOKEN_CHARS_MAX = 512  # no token is longer, and hashing a megabyte would be wa
 
 def authenticate(request_headers: RequestHeaders, directory: Directory, now_ms: int) -> Identity:
     """Find who asks; raises CallerError 401 or 403 that says what is wrong with the token."""
-    row = directory.find(request_headers.token_hash or hash_of_token(request_headers))
-    if row is None:
-        raise _unknown(credential(request_headers.headers))
+    found = request_headers.found
+    if found is None or found[0] is not directory:
+        row = directory.find(hash_of_token(request_headers))
+        if row is None:
+            raise _unknown(credential(request_headers.headers))
+        request_headers.found = directory, row
+    else:
+        row = found[1]
     if row.disabled or row.user_disabled:
         what = f"User {row.identity.user!r}" if row.user_disabled else f"This token of user {row.identity.user!r}"
         raise refused_token(403, "token_disabled", f"{what} is disabled. Ask the operator.")

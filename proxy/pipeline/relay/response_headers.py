@@ -11,7 +11,7 @@ from proxy.wire.headers import pick_response_headers
 def response_headers(context: RequestContext, attempt: Attempt) -> dict[str, str]:
     """Return the headers for the answer of an attempt, or for the error that the provider gave in its place."""
     answer, target, headers = attempt.answer, attempt.target, {}
-    encoding = None
+    source, encoding = _source(context, target), None
     if answer is not None:
         headers = dict(pick_response_headers(answer.headers, attempt.key.quoted))
         encoding = answer.header("content-encoding")
@@ -21,7 +21,7 @@ def response_headers(context: RequestContext, attempt: Attempt) -> dict[str, str
         headers.update(context.told())
     if attempt.told_max_tokens is not None:
         headers["x-tollkeeper-max-tokens"] = str(attempt.told_max_tokens)
-    _name_source(headers, context, target)
+    headers.update(source)
     headers["x-tollkeeper-attempts"] = str(attempt.n)
     if target.static is not None:
         headers["x-tollkeeper-static"] = "1"
@@ -30,15 +30,16 @@ def response_headers(context: RequestContext, attempt: Attempt) -> dict[str, str
 
 def free_headers(context: RequestContext, answer: UpstreamResponse, target: Target, quoted: str) -> dict[str, str]:
     """Return the headers for an answer that costs nothing. quoted: the key as an answer could quote it."""
-    headers = dict(pick_response_headers(answer.headers, quoted))
-    _name_source(headers, context, target)
-    return headers
+    return {**dict(pick_response_headers(answer.headers, quoted)), **_source(context, target)}
 
 
-def _name_source(headers: dict[str, str], context: RequestContext, target: Target) -> None:
-    """Add which request this was and who answered."""
-    headers["x-request-id"] = context.request_id
-    headers["x-tollkeeper-model"] = target.model
-    headers["x-tollkeeper-provider"] = target.provider
+def _source(context: RequestContext, target: Target) -> dict[str, str]:
+    """Return which request this was and who answered."""
+    source = {
+        "x-request-id": context.request_id,
+        "x-tollkeeper-model": target.model,
+        "x-tollkeeper-provider": target.provider,
+    }
     if context.endpoint.errors == "anthropic":
-        headers["request-id"] = context.request_id  # where Anthropic's SDKs look for it
+        source["request-id"] = context.request_id  # where Anthropic's SDKs look for it
+    return source

@@ -113,12 +113,15 @@ class StreamRelay(Relay):
 
     def _take(self, chunk: bytes) -> bool:
         """Pass one piece on; False: there is something to wait for before the next."""
-        meter, attempt_result = self.meter, self.attempt_result
-        forward = meter.feed(chunk)
-        may_go_on = self.forward(forward) if forward else True
+        meter, context, attempt_result = self.meter, self.context, self.attempt_result
+        data = meter.feed(chunk)
+        may_go_on = True
+        if data:  # as forward()
+            self.tail = data if len(data) >= _TAIL_BYTES else self.tail[-_TAIL_BYTES:] + data
+            may_go_on = context.write(data)
         if attempt_result.first_byte_s is None:
             self._before_content()
-        if self.context.gone and not attempt_result.aborted:
+        if context.gone and not attempt_result.aborted:
             self._gone()
         return may_go_on and not meter.done
 

@@ -86,7 +86,8 @@ def parse_request(context: RequestContext, raw: bytes) -> None:
     request_headers = context.downstream.request_headers
     if request_headers.sent is None:
         pick_headers(request_headers)
-    context.tags = read_tags(request_headers, body)
+    tags = request_headers.tags
+    context.tags = read_tags(request_headers, body) if tags is None or "session_id" in body else tags
 
 
 def _refused(error: BodyError, advice: str = "") -> CallerError:

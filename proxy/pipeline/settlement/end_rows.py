@@ -131,7 +131,9 @@ def word(text: str | None) -> str | None:
 
 def short(text: str | None) -> str | None:
     """Return a name as a row may hold it."""
-    return None if text is None else fit_text(text, _MODEL_CHARS_MAX)
+    if text is None or (len(text) <= _MODEL_CHARS_MAX and text.isascii() and text.isprintable()):
+        return text  # nearly always
+    return fit_text(text, _MODEL_CHARS_MAX)
 
 
 short_name = lru_cache(maxsize=256)(short)  # of a model or who serves it: few, and the same ones again and again

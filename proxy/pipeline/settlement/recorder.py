@@ -7,8 +7,8 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 
 from proxy.core.done import NOTHING_LEFT
+from proxy.core.eager_task import InlineFuture
 from proxy.core.errors import ApiError
-from proxy.core.inline_future import InlineFuture
 from proxy.core.limit_kinds import NO_PIECES, NONE_ASKED
 from proxy.pipeline.admission.raise_reservation import bound_pusd, raise_reservation, raised_tokens, shortfall
 from proxy.pipeline.admission.reserve import facts_for

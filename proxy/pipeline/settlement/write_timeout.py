@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from proxy.core.inline_future import InlineFuture
+from proxy.core.eager_task import InlineFuture
 
 log = logging.getLogger("tollkeeper.record")
 

@@ -102,7 +102,8 @@ class Hops:
             return True
         if place.key_index >= 0 and len(place.provider.keys) > len(self._tried_keys):
             return True
-        return place.health.is_probing(place.target.model)
+        health = place.health
+        return bool(health.models or not health.breaker.is_closed) and health.is_probing(place.target.model)
 
     def _may_follow(self, left: Mapping[int, FailedHop], here: int) -> bool:
         """Return whether there is another target to ask, for the first time or again."""

@@ -50,13 +50,13 @@ class ProviderHealth:
     __slots__ = (
         "_clock",
         "_has_limits",
-        "_models",
         "_recent",
         "_told_to_wait",
         "_use",
         "breaker",
         "budget",
         "line",
+        "models",
         "ring",
         "row",
     )
@@ -72,7 +72,7 @@ class ProviderHealth:
         self.line: ConcurrencyLimit | None = None
         if row.max_concurrency is not None:
             self.line = ConcurrencyLimit(row.max_concurrency, row.queue_max)
-        self._models: dict[str, Breaker] = {}
+        self.models: dict[str, Breaker] = {}  # of those that have failed
         self._told_to_wait: dict[str, float] = {}  # until when the provider itself wants to be left alone, by model
         self._recent: dict[str, RecentPerformance] = {}
 
@@ -81,7 +81,7 @@ class ProviderHealth:
         found = ProviderHealth(row, self._clock, self._use)
         found._recent = self._recent
         if row.breaker == self.row.breaker:
-            found.breaker, found._models = self.breaker, self._models
+            found.breaker, found.models = self.breaker, self.models
             found._told_to_wait = self._told_to_wait
         if row.retry.budget_percent == self.row.retry.budget_percent:
             found.budget = self.budget
@@ -97,7 +97,7 @@ class ProviderHealth:
 
     def rests_s(self, model: str, now_s: float) -> float | None:
         """Return how long the breakers still hold attempts back; None: they let one through. Takes no pass."""
-        if self.breaker.is_closed and model not in self._models:
+        if self.breaker.is_closed and model not in self.models:
             return None
         taken = self.enter(model, now_s)
         if taken is None:
@@ -112,7 +112,7 @@ class ProviderHealth:
         first = whole.pass_ if whole.is_closed else whole.try_pass(now_s)
         if not first:
             return None
-        breaker = self._models.get(model) if self._models else None
+        breaker = self.models.get(model) if self.models else None
         if breaker is None:
             return first, 0
         second = breaker.try_pass(now_s)
@@ -127,7 +127,7 @@ class ProviderHealth:
 
     def is_probing(self, model: str) -> bool:
         """Return whether the next answer decides whether others are let through again."""
-        if self.breaker.is_closed and model not in self._models:
+        if self.breaker.is_closed and model not in self.models:
             return False
         now_s = self._clock.monotonic_s()
         return any(breaker.state(now_s) == "half_open" for breaker in self._breakers(model))
@@ -135,7 +135,7 @@ class ProviderHealth:
     def choose_key(self, model: str, now_ms: int, excluded: Collection[int] = ()) -> int | None:
         if self._has_limits:
             excluded = (*excluded, *self.used_up(now_ms))
-        return self.ring.choose(now_ms, excluded, model)
+        return 0 if self.ring.is_free and not excluded else self.ring.choose(now_ms, excluded, model)
 
     def used_up(self, now_ms: int) -> tuple[int, ...]:
         """Return the keys whose own limits are reached."""
@@ -155,24 +155,25 @@ class ProviderHealth:
 
     def answered(self, attempt: Attempt, passes: Pass, user: str) -> None:
         """Record that an attempt gave content, and to whom."""
-        now_s, model, key = self._clock.monotonic_s(), attempt.target.model, attempt.key.name
+        now_s, model = self._clock.monotonic_s(), attempt.target.model
         of_provider, of_model = passes
         closed = self.breaker.is_closed
         self.breaker.succeeded(now_s, of_provider, user)
         if not closed:
             self._tell_closed(self.breaker, None)
-        breaker = self._models.get(model) if of_model else None  # others may have taken its place meanwhile
+        breaker = self.models.get(model) if of_model else None  # others may have taken its place meanwhile
         if breaker is not None:
             closed = breaker.is_closed
             breaker.succeeded(now_s, of_model, user)
             if not closed:
                 self._tell_closed(breaker, model)
-        self.ring.restore(key, model)
+        if not self.ring.is_free:
+            self.ring.restore(attempt.key.name, model)
         first_byte_s = attempt.result.first_byte_s
         latency_ms = None if first_byte_s is None else (first_byte_s - attempt.started_s) * 1000
         recent = self._recent.get(model) or self.recent(model)
-        recent.note(failed=False, latency_ms=latency_ms)
         recent.witnesses.served(user, now_s)
+        recent.note(failed=False, latency_ms=latency_ms)
 
     def failed(
         self,
@@ -193,8 +194,8 @@ class ProviderHealth:
         if "model" in decision.counts:
             breaker = self._model_breaker(model)
             breaker.failed(now_s, of_model or breaker.try_pass(now_s), retry_after_s, witness)
-        elif of_model and model in self._models:
-            self._models[model].cancelled(now_s, of_model)
+        elif of_model and model in self.models:
+            self.models[model].cancelled(now_s, of_model)
         if decision.set_aside_s is not None:
             self._set_aside(attempt, decision, decision.set_aside_s, now_s)
         if decision.counts or decision.set_aside_s is not None:
@@ -226,7 +227,7 @@ class ProviderHealth:
     def view(self) -> ProviderView:
         now_s = self._clock.monotonic_s()
         now_ms = self._clock.now_ms()
-        models = {model: breaker.view(now_s) for model, breaker in self._models.items()}
+        models = {model: breaker.view(now_s) for model, breaker in self.models.items()}
         return ProviderView(
             self.breaker.view(now_s),
             models,
@@ -265,25 +266,25 @@ class ProviderHealth:
             self.breaker.set_aside(now_s, for_s)
 
     def _breakers(self, model: str) -> list[Breaker]:
-        found = self._models.get(model)
+        found = self.models.get(model)
         return [self.breaker] if found is None else [self.breaker, found]
 
     def _model_breaker(self, model: str) -> Breaker:
         """Return a model's breaker; it has one from its first failure on."""
-        found = self._models.get(model)
+        found = self.models.get(model)
         if found is None:
-            if len(self._models) >= _MODELS_MAX:
-                oldest = next(iter(self._models))
-                del self._models[oldest]
+            if len(self.models) >= _MODELS_MAX:
+                oldest = next(iter(self.models))
+                del self.models[oldest]
                 self._told_to_wait.pop(oldest, None)
-            found = self._models[model] = Breaker(self.row.breaker, self.recent(model).witnesses)
+            found = self.models[model] = Breaker(self.row.breaker, self.recent(model).witnesses)
         return found
 
     def _cancel(self, model: str, passes: Pass, now_s: float) -> None:
         of_provider, of_model = passes
         self.breaker.cancelled(now_s, of_provider)
-        if of_model and model in self._models:
-            self._models[model].cancelled(now_s, of_model)
+        if of_model and model in self.models:
+            self.models[model].cancelled(now_s, of_model)
 
 
 class Health:

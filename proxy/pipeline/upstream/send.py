@@ -34,7 +34,8 @@ async def send_attempt(context: RequestContext, attempt: Attempt, reservation: R
     provider, attempt_result, route = attempt.provider, attempt.result, reservation.route
     endpoint, target = route.endpoint, attempt.target
     dialect = provider.dialect
-    body, attempt.hide_usage = dialect.prepare(route.body_for(target), target.model, endpoint)
+    body = route.body if target.is_plain and route.maxima is None else route.body_for(target)
+    body, attempt.hide_usage = dialect.prepare(body, target.model, endpoint)
     if attempt.form is not None or provider.has_forms or services.forms.learnt:
         body = _suited(body, attempt, route, services)
     attempt.body = body

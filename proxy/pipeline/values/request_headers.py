@@ -1,6 +1,7 @@
 """What the headers of a request say, read once: a client sends the same ones with each request."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -15,11 +16,12 @@ Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 class RequestHeaders:
     """Headers that do not change, and what was read from them, which depends on neither configuration nor time."""
 
-    __slots__ = ("cors", "headers", "is_json", "passed", "sent", "tags", "token_hash", "upstream")
+    __slots__ = ("cors", "found", "headers", "is_json", "passed", "sent", "tags", "token_hash", "upstream")
 
     def __init__(self, headers: Headers) -> None:
         self.headers = headers
         self.token_hash: str | None = None  # as read by hash_of_token()
+        self.found: tuple[object, Any] | None = None  # the directory that was asked, and its row for the token
         self.passed: object | None = None  # the configuration under which Host and Origin may call
         self.cors: Mapping[str, str] | None = None  # what each answer tells the browser, under that configuration
         self.is_json = False  # the checks of request/body.py have passed

@@ -26,6 +26,10 @@ class Target:
     weight: int | None = None
     handed: tuple[str, ...] = ()
     static: str | None = None
+    is_plain: bool = field(init=False, compare=False)  # neither defaults nor handed models: the route's body goes there
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_plain", not self.defaults and not self.handed)
 
 
 @dataclass(slots=True, eq=False)
@@ -108,7 +112,7 @@ class Route:
 
     def body_for(self, target: Target) -> dict[str, Any]:
         """Return the body for one target."""
-        if not target.defaults and not target.handed and self.maxima is None:
+        if target.is_plain and self.maxima is None:
             return self.body
         body = self.endpoint.with_target_defaults(target.defaults, self.body, self.sent)
         if target.defaults:

@@ -99,13 +99,14 @@ class QuotaBook:
         """
         if request_id in self._open:
             raise QuotaError(f"request {request_id} is already open")
-        if amounts.cost_pusd < 0 or amounts.tokens < 0:
+        cost_pusd, tokens, requests, _, _, _, pieces = amounts
+        if cost_pusd < 0 or tokens < 0:
             raise ValueError("a reservation is not below 0")
         if now_ms >= self._fold_due_ms:
             self._fold(now_ms)
         if quotas and (refusals := self._windows(quotas, now_ms).refusals(amounts, new=True)):
             return first_refusal(refusals)
-        return self._reserve(request_id, scopes, now_ms, amounts.taken, running=True)
+        return self._reserve(request_id, scopes, now_ms, (cost_pusd, tokens, requests, pieces), running=True)
 
     def refused(self, now_ms: int, amounts: Amounts, quotas: Sequence[Quota]) -> LimitExceeded | None:
         """Return which limit would refuse a request, if any; nothing is changed."""

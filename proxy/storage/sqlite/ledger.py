@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from proxy.core.inline_future import InlineFuture
+from proxy.core.eager_task import InlineFuture
 from proxy.storage.adjustment import Booked, Correction, Tell, UnattachedCost
 from proxy.storage.admin_operations import CHANGES
 from proxy.storage.admin_posts import PostClaim
@@ -102,7 +102,9 @@ class SqliteLedger:
 
     async def change(self, call: Callable[[sqlite3.Connection], T]) -> T:
         """Run a rarer change in the writer's transaction, after all that was queued before."""
-        result: T = await self._writer.submit(call)
+        waiter = self._writer.submit(call)
+        await waiter
+        result: T = waiter.result()
         return result
 
     async def unfinished(self, request_id: int | None = None) -> list[UnfinishedRequest]:
@@ -176,8 +178,8 @@ class SqliteLedger:
             if error is None and tell is not None:
                 tell(found)
 
-        result: tuple[Booked, ...] = await self._writer.submit(run, written)
-        return result
+        await self._writer.submit(run, written)
+        return found
 
     async def note_alerts(self, notes: AlertNotes, now_ms: int) -> None:
         await self.change(lambda connection: write_alert_notes(connection, notes, now_ms))

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
-from proxy.core.inline_future import InlineFuture
+from proxy.core.eager_task import InlineFuture
 from proxy.core.limit_kinds import NO_PIECES
 from proxy.storage.ledger import Done, EndedTwiceError, LedgerUnavailableError
 from proxy.storage.rows import (

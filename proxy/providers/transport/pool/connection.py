@@ -5,11 +5,12 @@ Framing is strict: anything ambiguous ends the connection.
 
 import asyncio
 from functools import lru_cache
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 import httptools
 
 from proxy.providers.deadlines import Deadlines
+from proxy.providers.transport.base import Take
 from proxy.providers.transport.pool.response import PooledResponse
 
 # The answer is paid for, so an odd head is no reason to lose it; these only bound the memory.
@@ -17,7 +18,9 @@ _HEAD_MAX_BYTES = 256 << 10  # also the most that may come without a byte of bod
 _HEADERS_MAX = 1000
 _INTERIM_MAX = 8  # answers with a 1xx status before the real one
 _UNREAD_MAX_BYTES = 256 << 10  # reading pauses above this; the reader takes all there is, and reading goes on
-_WRITE_BYTES = 256 << 10  # a body up to this goes out with its head; a larger one in pieces of this, as they drain
+WRITE_BYTES: Final = (
+    256 << 10
+)  # a body up to this goes out with its head; a larger one in pieces of this, as they drain
 
 
 class _BadHeadError(Exception):
@@ -90,46 +93,36 @@ class UpstreamConnection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
-    def begin(self, start_s: float, deadlines: Deadlines) -> PooledResponse:
-        """Prepare the connection for one exchange."""
-        assert self.transport is not None
+    def send(self, head: bytes, body: bytes | None, start_s: float, deadlines: Deadlines) -> PooledResponse:
+        """Begin an exchange: send a request in one go, but of one with a body above WRITE_BYTES only the head."""
+        transport = self.transport
+        assert transport is not None
         self._bare_bytes = self._interim = 0
         self._head = []  # it may hold trailers of the answer before
         self._keep = self._until_close = self._done = False
-        answer = self._answer = PooledResponse(self._loop, self.transport, start_s, deadlines)
+        transport.write(head if body is None or len(body) > WRITE_BYTES else head + body)
+        answer = self._answer = PooledResponse(self._loop, transport, start_s, deadlines)
         return answer
 
-    def write(self, head: bytes, body: bytes | None) -> bool:
-        """Send a request in one go; False for a body that is too large for that, of which nothing is sent."""
-        assert self.transport is not None
-        if body is None:
-            self.transport.write(head)
-        elif len(body) <= _WRITE_BYTES:
-            self.transport.write(head + body)
-        else:
-            return False
-        return True
-
-    async def write_large(self, answer: PooledResponse, head: bytes, body: bytes) -> None:
+    async def write_large(self, answer: PooledResponse, body: bytes) -> None:
         """Send a large body no faster than it leaves; an answer that refuses it ends the sending."""
         transport = self.transport
         assert transport is not None
         self._unsent = True
-        transport.write(head)
         view = memoryview(body)
-        for start in range(0, len(view), _WRITE_BYTES):
+        for start in range(0, len(view), WRITE_BYTES):
             while self._choked and answer.status < 300 and not answer.complete:
                 await answer.wait()
             if answer.status >= 300 or answer.complete or answer.failed:
                 return  # not all was sent, so the connection ends with the answer
-            transport.write(view[start : start + _WRITE_BYTES])
+            transport.write(view[start : start + WRITE_BYTES])
         self._unsent = False
 
     # asyncio's side.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # create_connection makes no other
-        self.transport.set_write_buffer_limits(high=_WRITE_BYTES)
+        self.transport.set_write_buffer_limits(high=WRITE_BYTES)
         self._owner.made(self)
 
     def pause_writing(self) -> None:
@@ -167,7 +160,7 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             self._bare_bytes = 0
             if answer.take is not None:
-                answer.pass_pieces(answer.take)
+                self._pass_on(answer, answer.take)
                 return
             if answer.unread_bytes > _UNREAD_MAX_BYTES and not answer.paused:
                 answer.pause()
@@ -182,7 +175,9 @@ class UpstreamConnection(asyncio.Protocol):
         del self._parser  # it holds this object, and this object holds it
         if answer is not None:
             if self._until_close and exc is None and not answer.failed:
-                answer.finish()
+                if answer.paused:
+                    answer.resume()
+                answer.complete = True
             else:
                 answer.lose()
         self.transport = None
@@ -190,14 +185,32 @@ class UpstreamConnection(asyncio.Protocol):
         if answer is not None:
             answer.wake()
 
+    def _pass_on(self, answer: PooledResponse, take: Take) -> None:
+        """Pass what came to the reader in pump(), without waking it."""
+        pieces, answer.pieces, answer.unread_bytes = answer.pieces, [], 0
+        try:
+            may_go_on = take(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        except Exception as error:  # noqa: BLE001 - raised again in pump()
+            answer.fault = error
+            answer.wake()
+            return
+        if not may_go_on:
+            answer.take = None
+            answer.stopped = True
+            answer.wake()
+
     def _end(self, answer: PooledResponse, reusable: bool) -> None:
         transport = self.transport
         assert transport is not None
         self._answer = None
-        answer.finish()
+        if answer.paused:
+            answer.resume()
+        answer.complete = True
         sent = not self._unsent and not transport.get_write_buffer_size()
         self._owner.freed(self, answer, reusable and sent and not transport.is_closing())
-        answer.wake()  # last, because the waiter may send its next request at once
+        waiter, answer.waiter = answer.waiter, None
+        if waiter is not None and not waiter.is_done:  # as wake(); last, because it may send its next request at once
+            waiter.set_result(None)
 
     def _refuse(self, answer: PooledResponse, error: Exception) -> None:
         if self._done:  # the answer is complete; only what follows is wrong
@@ -235,7 +248,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._keep = self._parser.should_keep_alive()
         if not self._keep:
             self._until_close = self._ends_with_connection(status, head)
-        answer.begin(status, head)
+        answer.status, answer.headers = status, head
+        header = answer.header = dict(reversed(head)).get  # the first of a name counts
+        encoding = header("content-encoding")
+        if encoding is not None:
+            answer.inflate(encoding)
 
     def on_body(self, data: bytes) -> None:
         answer = self._answer

@@ -14,7 +14,7 @@ from proxy.providers.transport.base import ConnectionCounts, TransportError
 from proxy.providers.transport.connect_errors import no_connection, no_tls, refused_by_proxy, timed_out
 from proxy.providers.transport.network import DIRECT, Network, tls_context
 from proxy.providers.transport.pool.addresses import Addresses, connect
-from proxy.providers.transport.pool.connection import UpstreamConnection
+from proxy.providers.transport.pool.connection import WRITE_BYTES, UpstreamConnection
 from proxy.providers.transport.pool.origin import Origin
 from proxy.providers.transport.pool.request_head import HeaderRefusedError, request_head
 from proxy.providers.transport.pool.response import PooledResponse
@@ -82,12 +82,11 @@ class PooledTransport:
         if connection is None:
             # a task of its own: time-outs need one, and those who send may run without
             connection = await loop.create_task(self._connect(loop, start_s, deadlines))
-        answer = connection.begin(start_s, deadlines)
-        self._active.add(answer)
         self._sweep.expect(loop, start_s, deadlines)
-        if not connection.write(head, body):
-            assert body is not None
-            await connection.write_large(answer, head, body)
+        answer = connection.send(head, body, start_s, deadlines)
+        self._active.add(answer)
+        if body is not None and len(body) > WRITE_BYTES:
+            await connection.write_large(answer, body)
         try:
             while not answer.status:
                 await answer.change()

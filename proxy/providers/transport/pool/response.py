@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from proxy.core.inline_future import InlineFuture
+from proxy.core.eager_task import InlineFuture
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.transport.base import NO_CONTENT, Kind, Take, TransportError, read_to
 from proxy.providers.transport.inflate import ENCODINGS, Inflater
@@ -20,17 +20,16 @@ class PooledResponse:
 
     __slots__ = (
         "_failure",
-        "_fault",
         "_inflater",
         "_last_s",
         "_loop",
         "_start_s",
         "_transport",
-        "_waiter",
         "awaits_content",
         "complete",
         "deadlines",
         "failed",
+        "fault",
         "fed",
         "header",
         "headers",
@@ -40,20 +39,22 @@ class PooledResponse:
         "stopped",
         "take",
         "unread_bytes",
+        "waiter",
     )
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, start_s: float, deadlines: Deadlines
     ) -> None:
-        self.header: Callable[[str], str | None]  # once the head is here: the value of a header by its name
+        self.headers: Sequence[tuple[str, str]]  # once the head is here; names in lower case
+        self.header: Callable[[str], str | None]  # likewise: the value of a header by its name
         self.pieces: list[bytes] = []
         self.deadlines = deadlines
         self._loop = loop
         self._transport = transport
         self._start_s = self._last_s = start_s
-        self._waiter: InlineFuture[None] | None = None
+        self.waiter: InlineFuture[None] | None = None
         self._failure: tuple[Kind, str] | None = None
-        self._fault: Exception | None = None
+        self.fault: Exception | None = None  # raised by take, to be raised in pump()
         self._inflater: Inflater | None = None
         self.status = self.unread_bytes = 0  # status 0: the head has not arrived
         self.complete = self.failed = self.awaits_content = False
@@ -120,25 +121,12 @@ class PooledResponse:
                     self.stopped = False
                     return False
 
-    def pass_pieces(self, take: Take) -> None:
-        """Pass what came to the reader in pump(), without waking it; called by the connection."""
-        try:
-            may_go_on = take(self._taken())
-        except Exception as error:  # noqa: BLE001 - raised again in pump()
-            self._fault = error
-            self.wake()
-            return
-        if not may_go_on:
-            self.take = None
-            self.stopped = True
-            self.wake()
-
     def _taken(self) -> bytes:
         pieces = self.pieces
         self.pieces = []
         self.unread_bytes = 0
         if self.paused:
-            self._resume()
+            self.resume()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def wait(self) -> None:
@@ -148,8 +136,8 @@ class PooledResponse:
         except asyncio.CancelledError:
             self.abort()
             raise
-        if self._fault is not None:
-            fault, self._fault = self._fault, None
+        if self.fault is not None:
+            fault, self.fault = self.fault, None
             raise fault
 
     def change(self) -> InlineFuture[None]:
@@ -159,10 +147,10 @@ class PooledResponse:
         """
         if self._failure is not None:
             raise TransportError(*self._failure, dispatched=True)
-        if self._waiter is not None:
+        if self.waiter is not None:
             raise RuntimeError("two tasks read one answer")
         waiter: InlineFuture[None] = InlineFuture(self._loop)
-        self._waiter = waiter
+        self.waiter = waiter
         return waiter
 
     def abort(self) -> None:
@@ -172,7 +160,8 @@ class PooledResponse:
             self.unread_bytes = 0
             self.fail("broken", "the exchange was ended here")
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
+        """Read on: the reader has caught up, or the answer is complete."""
         self.paused = False
         self.fed = True
         if not self._transport.is_closing():
@@ -180,31 +169,22 @@ class PooledResponse:
 
     # The connection's side.
 
-    def begin(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
-        """Start the answer: its head is complete. Names of headers are in lower case."""
-        self.status = status
-        self.headers = headers
-        self.header = dict(reversed(headers)).get  # the first of a name counts
-        encoding = self.header("content-encoding")
-        if encoding is not None and (encoding := encoding.strip().lower()) in ENCODINGS:
+    def inflate(self, encoding: str) -> None:
+        """Undo a content encoding, where it is one that can be undone."""
+        encoding = encoding.strip().lower()
+        if encoding in ENCODINGS:
             self._inflater = Inflater(encoding)
 
     def wake(self) -> None:
-        waiter = self._waiter
+        waiter = self.waiter
         if waiter is not None:
-            self._waiter = None
+            self.waiter = None
             if not waiter.is_done:
                 waiter.set_result(None)
 
     def pause(self) -> None:
         self.paused = True
         self._transport.pause_reading()
-
-    def finish(self) -> None:
-        """Finish the answer: the message is complete, the connection free for another exchange. wake() follows."""
-        if self.paused:
-            self._resume()
-        self.complete = True
 
     def fail(self, kind: Kind, text: str) -> None:
         """End the exchange and its connection, unless it has ended already."""

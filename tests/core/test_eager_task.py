@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.core.eager_task import EagerTask
-from proxy.core.inline_future import InlineFuture
+from proxy.core.eager_task import EagerTask, InlineFuture
 
 
 def _waiter() -> InlineFuture[int]:
@@ -14,7 +13,8 @@ def _waiter() -> InlineFuture[int]:
 
 
 async def _wait(waiter: InlineFuture[int]) -> int:
-    return await waiter
+    await waiter
+    return waiter.result()
 
 
 async def test_gather_shield_and_wait() -> None:
@@ -23,7 +23,8 @@ async def test_gather_shield_and_wait() -> None:
     asyncio.get_running_loop().call_soon(second.set_result, 2)
     asyncio.get_running_loop().call_soon(third.set_result, 3)
     assert list(await asyncio.gather(first, asyncio.shield(second))) == [1, 2]
-    assert await asyncio.wait_for(third, 5) == 3
+    await asyncio.wait_for(third, 5)
+    assert third.result() == 3
     assert list(await asyncio.gather(first, third)) == [1, 3]
 
 
@@ -67,10 +68,10 @@ async def test_a_stepper_goes_on_at_once() -> None:
     waiter = _waiter()
 
     async def work() -> int:
-        found = await waiter
+        await waiter
         await asyncio.sleep(0)
         await asyncio.sleep(0.001)
-        return found
+        return waiter.result()
 
     EagerTask(loop, work(), lambda *end: ends.append(end)).step()
     waiter.set_result(7)
