@@ -28,6 +28,7 @@ from proxy.jobs.alerts.watch import AlertWatch
 from proxy.jobs.exchange_rates import ExchangeRates
 from proxy.jobs.hold_watch import HoldWatch
 from proxy.jobs.keep_refusals import KeepRefusals
+from proxy.jobs.late_truths import LateTruths
 from proxy.jobs.model_refresh import refresh_models
 from proxy.jobs.part_watch import watch_parts
 from proxy.jobs.retention import Retention
@@ -120,6 +121,7 @@ class App:
         self.reports: Reports
         self.model_lists: ModelLists
         self.pending: SettlePending
+        self.late: LateTruths
         self.holds: HoldWatch
         self.deps: Deps  # of the handlers
         self.refusals: KeepRefusals
@@ -181,6 +183,10 @@ class App:
         self.health.seed(await asyncio.to_thread(self.reports.recent_attempts, lately_ms))
         counters, refusal_log = Counters(self.model_lists.has), RefusalLog()
         self.pending = SettlePending(self.ledger, self.live, self._clock, limiter, counters)
+        events = Publisher(counters)
+        events.adjustment_subscribers = (counters,)
+        self.late = LateTruths(self.ledger, limiter, self.health.use, self._clock, events, self.pending)
+        self._stack.push_async_callback(self.late.close)
         self._stack.push_async_callback(self.pending.close)
         accounts = Accounts(self._clock)
         self._stack.push_async_callback(accounts.close)
@@ -200,7 +206,7 @@ class App:
             accounts=accounts,
             in_flight=in_flight,
             counters=counters,
-            events=Publisher(counters),
+            events=events,
         )
         self.refusals = KeepRefusals(
             refusal_log, self.ledger, self.reports, self.live, self._clock, lambda: self._clock.problem
@@ -314,6 +320,7 @@ class App:
             config_problem=lambda: self.live.problem,
             clock_problem=lambda: self._clock.problem,
             pending=lambda: self.pending.waiting,
+            late=self.late,
             ownerless=lambda: self.holds.count,
             alerts=self.alerts,
             outbox=self.outbox,

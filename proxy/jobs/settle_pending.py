@@ -120,6 +120,32 @@ class SettlePending:
         row = rows[0]
         shared = zip(row.attempts, row.shares(), strict=True)
         found = await asyncio.gather(*(self._figure(row, attempt, share) for attempt, share in shared))
+        await self._write(row, found)
+
+    async def settle_at(self, request_id: int, actual_pusd: int) -> bool:
+        """Settle a request that waits for its cost at what others know of it; return whether it still waited.
+
+        What attempts are known to have cost stays, and those that are not known get the rest, within their shares of
+        the reservation but for the last one. Nobody asks the provider any more.
+        """
+        made_with, task = self._made_with.get(request_id, {}), self._tasks.get(request_id)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        is_settled = False
+        try:
+            rows = await self._ledger.unfinished(request_id)
+            if not rows or rows[0].state != "pending":
+                return False
+            await self._write(rows[0], _figures_at(rows[0], actual_pusd))
+            is_settled = True
+        finally:
+            if task is not None and not is_settled:
+                self.look_up_later(request_id, made_with)
+        return True
+
+    async def _write(self, row: UnfinishedRequest, found: Sequence["_Figure"]) -> None:
+        """Write the end of a request, and count it."""
         end = _end(row, found, self._clock.now_ms())
         await self._limiter.raise_to(
             end.id, end.cost_pusd or 0
@@ -226,6 +252,27 @@ class _Figure(NamedTuple):
 
     part: SettledAttempt
     found: GenerationRecord | None
+
+
+def _figures_at(row: UnfinishedRequest, actual_pusd: int) -> list[_Figure]:
+    """Return what attempts cost where only the sum of a request is known."""
+    shares = row.shares()
+    is_known = [attempt.outcome != "open" and attempt.cost_pusd is not None for attempt in row.attempts]
+    last = max((place for place, known in enumerate(is_known) if not known), default=None)
+    left_pusd = actual_pusd - sum(attempt.cost_pusd or 0 for attempt in row.attempts)
+    flags = set((row.flags or "").split())
+    figures = []
+    for place, (attempt, share) in enumerate(zip(row.attempts, shares, strict=True)):
+        end = _attempt_end(row, attempt, share, None)
+        if is_known[place]:
+            figures.append(_Figure(SettledAttempt(_known(row, attempt), end), None))
+            continue
+        cost_pusd = max(0, left_pusd if place == last else min(left_pusd, share.cost_pusd or 0))
+        left_pusd -= cost_pusd
+        settlement = settle_looked_up(cost_pusd, flags, share.cost_pusd, exact=True)
+        end = end._replace(cost_pusd=settlement.cost_pusd, cost_source=settlement.cost_source)
+        figures.append(_Figure(SettledAttempt(settlement, end), None))
+    return figures
 
 
 def _known(row: UnfinishedRequest, attempt: UnfinishedAttempt) -> Settlement:

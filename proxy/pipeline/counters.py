@@ -5,6 +5,7 @@ from collections.abc import MutableMapping
 
 from proxy.pipeline.end_counts import OTHER, EndCounts, KnowsModel
 from proxy.pipeline.values.finished import RequestFinished, RequestRefused
+from proxy.storage.adjustment import Booked
 from proxy.storage.rows import RequestEnd
 
 _EVENTS_AT_ONCE = 128
@@ -31,6 +32,8 @@ class Counters:
         "_events",
         "_names_max",
         "_names_users",
+        "adjusted_pusd",
+        "adjustments",
         "attempts",
         "fallbacks",
         "limit_refusals",
@@ -44,6 +47,8 @@ class Counters:
     def __init__(self, knows_model: KnowsModel = _knows_none) -> None:
         self._counts = EndCounts(knows_model)
         self._events: list[RequestFinished] = []
+        self.adjustments: MutableMapping[str, int] = defaultdict(int)  # late costs, by direction: up, down
+        self.adjusted_pusd: MutableMapping[str, int] = defaultdict(int)  # and by how much, in all; above 0
         self.over_requests = 0  # that cost more than was reserved
         self.over_pusd = 0  # and by how much, in all
         self.refusals: MutableMapping[tuple[int, str], int] = defaultdict(int)
@@ -120,3 +125,9 @@ class Counters:
         place = (of if of == "user" and not self._names_users else scope, kind, window)
         has_room = place in self.limit_refusals or len(self.limit_refusals) < self._names_max
         return place if has_room or not mark else (f"{of}:{OTHER}", kind, window)
+
+    def adjusted(self, event: Booked) -> None:
+        """Count a cost that became known late."""
+        direction = "up" if event.amount_pusd > 0 else "down"
+        self.adjustments[direction] += 1
+        self.adjusted_pusd[direction] += abs(event.amount_pusd)

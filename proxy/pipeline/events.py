@@ -4,6 +4,7 @@ import logging
 from typing import Protocol
 
 from proxy.pipeline.values.finished import RequestFinished, RequestRefused
+from proxy.storage.adjustment import Booked
 
 log = logging.getLogger("tollkeeper.events")
 
@@ -28,17 +29,26 @@ class RefusalSubscriber(Protocol):
         ...
 
 
+class AdjustmentSubscriber(Protocol):
+    """Hears of costs that became known late, on the event loop."""
+
+    def adjusted(self, event: Booked) -> None:
+        """Handle a cost that was booked as more or less than before; its row is on disk."""
+        ...
+
+
 class Publisher:
     """Hands each event to all subscribers, in order; one that fails keeps it from nobody else.
 
-    refusal_subscribers hear of refusals only, after the others.
+    refusal_subscribers hear of refusals only, after the others; adjustment_subscribers of late costs only.
     """
 
-    __slots__ = ("failures", "refusal_subscribers", "subscribers")
+    __slots__ = ("adjustment_subscribers", "failures", "refusal_subscribers", "subscribers")
 
     def __init__(self, *subscribers: Subscriber) -> None:
         self.subscribers: tuple[Subscriber, ...] = subscribers
         self.refusal_subscribers: tuple[RefusalSubscriber, ...] = ()
+        self.adjustment_subscribers: tuple[AdjustmentSubscriber, ...] = ()
         self.failures = 0  # of subscribers, since the start
 
     def finished(self, event: RequestFinished) -> None:
@@ -53,6 +63,14 @@ class Publisher:
         for subscriber in (*self.subscribers, *self.refusal_subscribers):
             try:
                 subscriber.refused(event)
+            except Exception:
+                self.failures += 1
+                log.exception("event.subscriber_failed", extra={"subscriber": type(subscriber).__name__})
+
+    def adjusted(self, event: Booked) -> None:
+        for subscriber in self.adjustment_subscribers:
+            try:
+                subscriber.adjusted(event)
             except Exception:
                 self.failures += 1
                 log.exception("event.subscriber_failed", extra={"subscriber": type(subscriber).__name__})

@@ -18,7 +18,7 @@ from proxy.policy.parameter_form import form_of, has_known
 from proxy.policy.pricing import Price
 from proxy.policy.quota import Quota
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.key import MANAGEMENT, NO_KEY, Key
+from proxy.providers.key import MANAGEMENT, NO_KEY, Key, key_scope
 from proxy.providers.kinds import DIALECTS, Dialects, dialect_of
 from proxy.providers.provider import ProviderRow
 from proxy.providers.transport.base import AiohttpTransport, Transport
@@ -154,7 +154,7 @@ def _key(provider: str, key: ProviderKey) -> Key:
     bounds = [
         None if moment is None else int(moment.timestamp() * 1000) for moment in (key.valid_from, key.valid_until)
     ]
-    scope = f"key:{provider}/{key.name}"
+    scope = key_scope(provider, key.name)
     quotas = tuple(Quota(scope, limit.kind, limit.amount, limit.window) for limit in key.limits.all)
     return Key(KeyFacts(key.name, key.priority, key.weight, bounds[0], bounds[1]), key.api_key, quotas)
 

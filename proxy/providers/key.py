@@ -35,5 +35,11 @@ NO_KEY = Key(KeyFacts("none"), None)
 MANAGEMENT = KeyFacts("management")
 """What lists call the key that may ask for an account, and for no answer."""
 
+
+def key_scope(provider: str, key: str) -> str:
+    """Return the scope of a key's own limits, by the names of its provider and itself."""
+    return f"key:{provider}/{key}"
+
+
 OWN = "own"
 """What the ledger calls a key that the user brought."""

@@ -13,12 +13,13 @@ from proxy.storage.spending_source import SpendingSource
 
 TEXT_MAX = 200  # characters of a reason, a source or a reference
 
-How = Literal["adjusted", "unchanged", "open", "pending", "missing", "refused"]
+How = Literal["adjusted", "settled", "unchanged", "open", "pending", "missing", "refused"]
 """What became of a correction.
 
-adjusted: the difference is booked. unchanged: there is none. open, pending: the request has not ended, and nothing was
-booked. missing: no row and no adjustment knows the request, and the caller did not say where it belongs. refused: its
-hour of the roll-up holds less than was to be taken from it.
+adjusted: the difference is booked. settled: the request waited for its cost, and has it now. unchanged: there is no
+difference. open, pending: the request has not ended, and nothing was booked. missing: no row and no adjustment knows
+the request, and the caller did not say where it belongs. refused: its hour of the roll-up holds less than was to be
+taken from it.
 """
 
 
@@ -49,8 +50,9 @@ class RemovedRequest:
 class Correction:
     """What a request cost after all, over all of its attempts, in pico-USD.
 
-    reason and source are words for people: why it differs, and who says so. attempt: the number of the attempt whose
-    figure it was; None: the least certain one. removed: where the request belongs if its row is gone.
+    Where the operator asks for a price of each request on top of the provider's (flag request_price), it holds that
+    too. reason and source are words for people: why it differs, and who says so. attempt: the number of the attempt
+    whose figure it was; None: the least certain one. removed: where the request belongs if its row is gone.
     """
 
     request_id: int

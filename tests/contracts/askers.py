@@ -11,6 +11,8 @@ from proxy.config.load import LoadedConfig
 from proxy.jobs.alerts.limit_readings import LimitReadings
 from proxy.jobs.alerts.outbox import AlertOutbox
 from proxy.jobs.alerts.watch import AlertWatch
+from proxy.jobs.late_truths import LateTruths
+from proxy.jobs.settle_pending import SettlePending
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
@@ -153,6 +155,15 @@ def deps_of(services: Services) -> Deps:
     def loaded() -> LoadedConfig:
         raise AssertionError("inference asks for no file")
 
+    parts = (services.ledger, services.live, services.clock, services.limiter, services.counters)
+    late = LateTruths(
+        services.ledger,
+        services.limiter,
+        services.health.use,
+        services.clock,
+        services.events,
+        SettlePending(*parts),
+    )
     return Deps(
         services=services,
         change=change,
@@ -161,6 +172,7 @@ def deps_of(services: Services) -> Deps:
         config_problem=lambda: None,
         clock_problem=lambda: None,
         pending=lambda: 0,
+        late=late,
         jobs=dict,
         ownerless=lambda: 0,
         alerts=AlertWatch(services, Path("ledger.db"), lambda: None, lambda _: None),

@@ -56,6 +56,7 @@ class SqlLimiter:
         self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
         if not self._connection.execute("SELECT 1 FROM sqlite_master").fetchone():
             self._connection.executescript(_SCHEMA)
+        self.past_lock = asyncio.Lock()
         self._holds: dict[int, tuple[tuple[str, ...], int]] = {}  # what is open: its scopes, and what it holds
         self._kept = {scope for (scope,) in self._connection.execute("SELECT scope FROM kept")}
         sets = self._connection.execute("SELECT models FROM sets ORDER BY rowid").fetchall()
@@ -180,8 +181,13 @@ class SqlLimiter:
         self._holds.pop(id_)
         return self._then_wake(self._start(lambda: self._run("DELETE FROM taken WHERE id = ?", (id_,))))
 
-    def adjust(self, scopes: tuple[str, ...], at_ms: int, cost_pusd: int) -> Awaitable[None]:
+    def adjust(
+        self, scopes: tuple[str, ...], at_ms: int, cost_pusd: int, answer: ModelAnswer = NOT_KNOWN
+    ) -> Awaitable[None]:
         amounts = json.dumps([cost_pusd, *[0] * (len(COUNTED) - 1)])
+        sets = [models for models in self.model_sets if is_counted(models, answer)]
+        more = [set_scope(scope, models) for models in sets for scope in scopes]
+        scopes = (*scopes, *[scope for scope in more if not scope.startswith("use_case:") or scope in self._kept])
 
         def work() -> None:
             for scope in scopes:

@@ -57,11 +57,12 @@ class Tally:
 
 def draw_bursts(seed: int, bursts: int, width: int) -> list[Burst]:
     dice = random.Random(seed)
+    rooms = (0, 1, 2, width // 10, width // 2, width - 1, width, width + 5)
     return [
         Burst(
             n=n,
             width=width,
-            headroom=dice.choice((0, 1, 2, width // 10, width // 2, width - 1, width, width + 5)),
+            headroom=dice.choice(rooms) if n else width - 1,  # room for many, and for one less than there are
             scope=dice.choice(SCOPES),
             slack=dice.randrange(1000),
             stream=dice.random() < 0.5,

@@ -3,6 +3,7 @@
 Fails closed: nothing passes that the limiter did not admit in one step.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
@@ -80,8 +81,18 @@ class Limiter(Protocol):
         """Drop what a request holds whose row was never written: it counts for nothing."""
         ...
 
-    def adjust(self, scopes: tuple[str, ...], at_ms: int, cost_pusd: int) -> Awaitable[None]:
-        """Add to what was spent at an instant, or take from it where cost_pusd is below 0: a figure came late."""
+    def adjust(
+        self, scopes: tuple[str, ...], at_ms: int, cost_pusd: int, answer: ModelAnswer = NOT_KNOWN
+    ) -> Awaitable[None]:
+        """Add to what was spent at an instant, or take from it where cost_pusd is below 0: a figure came late.
+
+        answer as in settle(). Its row is on disk already; hold past_lock from before it is written until this is done.
+        """
+        ...
+
+    @property
+    def past_lock(self) -> asyncio.Lock:
+        """Return what follow() holds while it reads the past: an amount is then in both, or in neither."""
         ...
 
     def headroom_pusd(self, quotas: Sequence[Quota], now_ms: int) -> Awaitable[int | None]:
@@ -159,6 +170,7 @@ class MemoryLimiter:
         self.open_ids = book.open_ids
         self.open_in = book.open_in
         self.held_pusd = book.held_pusd
+        self.past_lock = asyncio.Lock()
         self._waiting: set[Latch] = set()
 
     def reserve(
@@ -210,8 +222,12 @@ class MemoryLimiter:
         self.wake()
         return NOTHING_LEFT
 
-    def adjust(self, scopes: tuple[str, ...], at_ms: int, cost_pusd: int) -> Awaitable[None]:
-        self.book.adjust(scopes, at_ms, cost_pusd)
+    def adjust(
+        self, scopes: tuple[str, ...], at_ms: int, cost_pusd: int, answer: ModelAnswer = NOT_KNOWN
+    ) -> Awaitable[None]:
+        self.book.adjust(scopes, at_ms, cost_pusd, answer)
+        if self._waiting:
+            self.wake()
         return NOTHING_LEFT
 
     def headroom_pusd(self, quotas: Sequence[Quota], now_ms: int) -> Awaitable[int | None]:
@@ -226,29 +242,31 @@ class MemoryLimiter:
     async def follow(self, use_case: str, read_past: ReadPast, models: Models = ()) -> None:
         """From the first moment what is let in counts; it is left out of the past, which is read meanwhile."""
         scope = set_scope(use_case_scope(use_case), models)
-        if self.book.keeps(scope):
-            return
-        counted, is_read = self.book.open_scope(scope), False
-        try:
-            self.book.load_past(scope, *await read_past(counted))
-            is_read = True
-        finally:
-            if not is_read:
-                self.book.close_scope(scope)
+        async with self.past_lock:
+            if self.book.keeps(scope):
+                return
+            counted, is_read = self.book.open_scope(scope), False
+            try:
+                self.book.load_past(scope, *await read_past(counted))
+                is_read = True
+            finally:
+                if not is_read:
+                    self.book.close_scope(scope)
 
     async def follow_models(self, models: Models, read_past: ReadPast) -> None:
         book = self.book
-        if models in book.model_sets:
-            return
-        counted, is_read = book.open_models(models), False
-        self.model_sets = book.model_sets
-        try:
-            book.load_models(models, *await read_past(counted))
-            is_read = True
-        finally:
-            if not is_read:
-                book.close_models(models)
-                self.model_sets = book.model_sets
+        async with self.past_lock:
+            if models in book.model_sets:
+                return
+            counted, is_read = book.open_models(models), False
+            self.model_sets = book.model_sets
+            try:
+                book.load_models(models, *await read_past(counted))
+                is_read = True
+            finally:
+                if not is_read:
+                    book.close_models(models)
+                    self.model_sets = book.model_sets
 
     async def changed(self, timeout_s: float) -> None:
         latch = Latch()

@@ -12,7 +12,7 @@ from proxy.core.limit_kinds import INDEX, NO_PIECES
 from proxy.pipeline.values.key_hold import KeyHold
 from proxy.policy.quota import Quota
 from proxy.policy.quota.scope_totals import ScopeTotals
-from proxy.providers.key import Key
+from proxy.providers.key import Key, key_scope
 
 
 class PastKeyUse(NamedTuple):
@@ -48,6 +48,12 @@ class KeyUse:
         held.totals.hold(held.started_ms, (-held.cost_pusd, 0, 0, NO_PIECES))
         spent_pusd = held.cost_pusd if cost_pusd is None else cost_pusd
         held.totals.settle(held.started_ms, (spent_pusd, 0, 0, NO_PIECES), self.zone)
+
+    def adjust(self, provider: str, key: str, at_ms: int, cost_pusd: int, requests: int = 0) -> None:
+        """Add to what was spent with a key at an instant (below 0: take from it), where the key has limits."""
+        totals = self._scopes.get(key_scope(provider, key))
+        if totals is not None:
+            totals.settle(at_ms, (cost_pusd, 0, requests, NO_PIECES), self.zone)
 
     def knows(self, key: Key) -> bool:
         """Return whether the past of a key is known as far back as its limits reach."""

@@ -188,9 +188,12 @@ class QuotaBook:
             for totals in held.totals:
                 totals.running -= 1
 
-    def adjust(self, scopes: tuple[str, ...], at_ms: int, cost_pusd: int) -> None:
-        """Add to what was spent at an instant, or take from it where cost_pusd is below 0."""
-        for totals in self._totals_for(scopes):
+    def adjust(self, scopes: tuple[str, ...], at_ms: int, cost_pusd: int, answer: ModelAnswer = NOT_KNOWN) -> None:
+        """Add to what was spent at an instant, or take from it where cost_pusd is below 0.
+
+        answer: what decides in which sets of models it counts. A window that the instant is not in stays as it is.
+        """
+        for totals in self._totals_for(self.with_answer(scopes, answer)):
             totals.settle(at_ms, (cost_pusd, 0, 0, NO_PIECES), self.zone)
 
     # What limits say

@@ -123,6 +123,18 @@ def _requests(ends: EndFigures) -> Iterator[Metric]:
         (),
         {(): ends.over_pusd / PUSD_PER_USD},
     )
+    yield counter(
+        "tollkeeper_adjustments",
+        "Costs that became known late and were booked as more (up) or less (down) than before.",
+        ("direction",),
+        _one(ends.adjustments),
+    )
+    yield counter(
+        "tollkeeper_adjusted_usd",
+        "By how much they were more or less than what was booked before, in USD.",
+        ("direction",),
+        {(direction,): pusd / PUSD_PER_USD for direction, pusd in ends.adjusted_pusd.items()},
+    )
 
 
 def _durations(ends: EndFigures) -> Iterator[Metric]:

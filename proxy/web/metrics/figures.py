@@ -37,6 +37,8 @@ class EndFigures:
     fallbacks: Mapping[tuple[Target, Target, str], int]
     over_requests: int
     over_pusd: int
+    adjustments: Mapping[str, int]
+    adjusted_pusd: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ def _ends(deps: Deps) -> EndFigures:
         fallbacks=dict(counters.fallbacks),
         over_requests=counters.over_requests,
         over_pusd=counters.over_pusd,
+        adjustments=dict(counters.adjustments),
+        adjusted_pusd=dict(counters.adjusted_pusd),
     )
 
 
