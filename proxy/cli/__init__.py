@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "check": ("proxy.cli.check", "check", "Check configuration, provider keys and ledger without serving."),
     "config": ("proxy.cli.config", "config", "Show the settings, their schema, or an example file."),
     "demo": ("proxy.cli.demo", "demo", "Start a simulated provider and the proxy, to try things out."),
+    "doctor": ("proxy.cli.doctor", "doctor", "Try every endpoint of the providers with every key."),
     "explain": ("proxy.cli.explain", "explain", "Show where a request would go and what it could cost at most."),
     "export": ("proxy.cli.export", "export", "Write the ledger's rows as CSV or JSON lines."),
     "groups": ("proxy.cli.groups", "groups", "Add, list, change and remove groups of users."),

@@ -275,6 +275,7 @@ def _say(folder: Path, name: str, key: _Key, limits: _Limits, token: dict[str, A
         f"""
 Next:
   tollkeeper check{option}
+  tollkeeper doctor{option}    (what the key may do at the provider)
   tollkeeper serve{option}{kept}
   export OPENAI_BASE_URL=http://127.0.0.1:8787/v1 OPENAI_API_KEY=<the token above>""",
         err=True,

@@ -96,6 +96,7 @@ def add(
         click.echo(f"{made['check']['said']}.", err=True)
     whose = f", {user or group}'s own" if user or group else ""
     click.echo(f"Key {made['name']} of {provider}{_hint(made)} was added{whose}, and is in use from now on.", err=True)
+    click.echo(f"What it may do there: tollkeeper doctor {provider}", err=True)
     if made["master_key_made"] is not None:
         click.echo(
             f"The master key was made, which seals it: {made['master_key_made']}. Without it no key can be opened; keep"

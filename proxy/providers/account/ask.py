@@ -1,6 +1,6 @@
 """Ask a provider's management side one question: a JSON answer, or an AccountError that says what to do."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -31,6 +31,14 @@ class Question(NamedTuple):
     body: Mapping[str, Any] | None = None  # with one it is a POST
     needs: str | None = None  # what to configure where this key may not ask
 
+    @property
+    def request(self) -> str:
+        """Return method and path, such as "GET /key"."""
+        return f"{'GET' if self.body is None else 'POST'} {self.path.partition('?')[0]}"
+
+
+Hear = Callable[[Question, Any], None]
+
 
 class _Answer(NamedTuple):
     status: int
@@ -41,14 +49,21 @@ class _Answer(NamedTuple):
 
 async def ask(provider: ProviderRow, key: Key, question: Question, now_ms: int) -> Any:
     """Return the parsed answer, its numbers as their literals (wire/amount.py:read_exactly); raises AccountError."""
+    try:
+        return await _asked_of(provider, key, question, now_ms)
+    except AccountError as error:
+        error.request = question.request
+        raise
+
+
+async def _asked_of(provider: ProviderRow, key: Key, question: Question, now_ms: int) -> Any:
     answer = await _exchange(provider, key, question, now_ms)
     if answer.status != 200:
         raise _refusal(provider, key, question, answer)
     found = read_exactly(answer.body)
-    if not isinstance(found, dict):
-        raise AccountError("unreadable", f"{_asked(provider, question)} is not a JSON object.", status=answer.status)
-    inner = found.get("error")
-    if isinstance(inner, Mapping) and "data" not in found:  # an error under status 200
+    if not isinstance(found, dict | list):
+        raise AccountError("unreadable", f"{_asked(provider, question)} is not JSON.", status=answer.status)
+    if isinstance(found, dict) and isinstance(found.get("error"), Mapping) and "data" not in found:  # under status 200
         error = error_of_body(answer.body) or {}
         raise _refusal(provider, key, question, answer._replace(status=status_of(error) or 502, error=error))
     return found

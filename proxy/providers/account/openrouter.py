@@ -15,7 +15,7 @@ from proxy.core.clock import Clock
 from proxy.core.secret import Secret
 from proxy.policy.key_ring import KeyFacts
 from proxy.providers.account.amounts import AnswerPart
-from proxy.providers.account.ask import Question, ask
+from proxy.providers.account.ask import Hear, Question, ask
 from proxy.providers.account.openrouter_answers import (
     ActivityAnswer,
     CostsAnswer,
@@ -56,8 +56,10 @@ _ALL: Final[frozenset[AccountQuestion]] = _WITHOUT_MANAGEMENT | {"credits", "key
 class OpenRouterAccount:
     """One account at OpenRouter, or at a server that answers like it."""
 
-    def __init__(self, provider: ProviderRow, clock: Clock) -> None:
+    def __init__(self, provider: ProviderRow, clock: Clock, hear: Hear | None = None) -> None:
+        """Keep who is asked; hear gets each answer as it was parsed."""
         self.provider = provider.name
+        self._hear = hear
         self.questions: frozenset[AccountQuestion] = _WITHOUT_MANAGEMENT if provider.management_key is None else _ALL
         self._provider = provider
         self._clock = clock
@@ -154,12 +156,14 @@ class OpenRouterAccount:
             needs = question.needs or ""
             raise AccountError("refused", f"{self.provider} was not asked for {question.title}. {needs}".rstrip())
         found = await ask(self._provider, key, question, self._clock.now_ms())
+        if self._hear is not None:
+            self._hear(question, found)
         try:  # a day of a large account has thousands of rows
             return await asyncio.to_thread(answer.model_validate, found)
         except ValidationError as error:
             place = places_of(error.errors(include_url=False, include_input=False, include_context=False))
             text = f"{self.provider}'s answer for {question.title} cannot be read: {place}."
-            raise AccountError("unreadable", text, status=200) from None
+            raise AccountError("unreadable", text, status=200, request=question.request) from None
 
     def _named(self, secret: Secret) -> Key:
         known = (*self._provider.keys, self._provider.management_key)

@@ -39,12 +39,14 @@ class AccountError(TollkeeperError):
         status: int | None = None,
         retry_after_s: float | None = None,
         is_bad_key: bool = False,
+        request: str = "",
     ) -> None:
         super().__init__(text)
         self.kind: Final = kind
         self.status: Final = status
         self.retry_after_s: Final = retry_after_s
         self.is_bad_key: Final = is_bad_key
+        self.request = request  # method and path, "" where none was made
 
 
 @dataclass(frozen=True, slots=True)

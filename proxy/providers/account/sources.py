@@ -1,13 +1,14 @@
 """Which source tells of the account at a provider, if any."""
 
 from proxy.core.clock import Clock
+from proxy.providers.account.ask import Hear
 from proxy.providers.account.openrouter import OpenRouterAccount
 from proxy.providers.account.source import AccountSource
 from proxy.providers.provider import ProviderRow
 
 
-def account_source(provider: ProviderRow, clock: Clock) -> AccountSource | None:
-    """Return the source of a provider; None where nothing can be asked of its account."""
+def account_source(provider: ProviderRow, clock: Clock, hear: Hear | None = None) -> AccountSource | None:
+    """Return the source of a provider; None where nothing can be asked of its account. hear gets its answers."""
     if provider.dialect.account_api == "openrouter":
-        return OpenRouterAccount(provider, clock)
+        return OpenRouterAccount(provider, clock, hear)
     return None

@@ -9,6 +9,7 @@ from proxy.web.admin import (
     audit,
     configuration,
     connections,
+    doctor,
     groups,
     keys,
     limits,
@@ -51,6 +52,7 @@ TABLE = ResourceTable(
         *models.ROUTES,
         *providers.ROUTES,
         *account.ROUTES,
+        *doctor.ROUTES,
         *configuration.ROUTES,
     )
 )

@@ -1,0 +1,66 @@
+"""tollkeeper doctor: what works at the providers, with which key, and what to do about the rest."""
+
+import json
+import shutil
+import sys
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import click
+
+from proxy.cli.settings import config_option, loader
+
+_RESULT = {True: "ok", False: "failed", None: "not tried"}
+
+
+@click.command()
+@click.argument("provider", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@config_option
+def doctor(provider: str | None, *, as_json: bool, config_path: Path | None) -> None:
+    """Try every endpoint of the providers with every key: what works, what it returned, and what to do.
+
+    Of answers only the shape is shown, never a value. The exit code is 1 where something failed.
+    """
+    from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
+
+    loaded = loader(config_path, {})()
+    with admin_client(loaded.settings, "tollkeeper doctor", loaded) as api:
+        found = api.post("/doctor", {"provider": provider})
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _print(found["tries"])
+    if not found["is_good"]:
+        sys.exit(1)
+
+
+def _print(tries: list[dict[str, Any]]) -> None:
+    from proxy.cli.table import print_table  # noqa: PLC0415 - keeps --help quick
+
+    for number, (name, group) in enumerate(groupby(tries, lambda one: one["provider"])):
+        click.echo(f"\n{name}" if number else name)
+        asked = [*group]
+        rows = [(one["key"], one["request"], _result(one), one["took_ms"], one["returned"] or None) for one in asked]
+        print_table(("key", "request", "result", "ms", "returned"), rows, right=frozenset({"ms"}))
+        for one in asked:
+            if one["said"]:
+                click.echo()
+                _say(one)
+    failed = sum(one["is_good"] is False for one in tries)
+    if failed:
+        click.echo(f"\n{failed} of {len(tries)} failed.", err=True)
+
+
+def _say(one: dict[str, Any]) -> None:
+    from proxy.cli.table import printable  # noqa: PLC0415 - keeps --help quick
+
+    place = "" if one["request"] == "-" else f"{one['key']}, {one['request']}: "
+    width = max(shutil.get_terminal_size().columns, 40)
+    click.echo(click.wrap_text(printable(f"{place}{one['said']}"), width - 1, "  ", "  "))
+
+
+def _result(one: dict[str, Any]) -> str:
+    status = f" {one['status']}" if one["is_good"] is False and one["status"] else ""
+    return f"{_RESULT[one['is_good']]}{status}"

@@ -1,0 +1,72 @@
+"""/admin/v1/doctor: every endpoint of the providers tried with every key, for who wonders what does not work."""
+
+import asyncio
+from dataclasses import asdict
+
+from pydantic import BaseModel, Field
+
+from proxy.core.errors import CallerError
+from proxy.providers.account.examination import EndpointTry, Examination
+from proxy.providers.provider import ProviderRow
+from proxy.web.admin.route import AdminAnswer, AdminBody, AdminRequest, AdminRoute
+
+
+class EndpointReport(BaseModel):
+    """One request to a provider. is_good: null where it was not made, and said says why.
+
+    returned: the shape of the answer, nothing of what it says. said: what went wrong, and what to do; "" where it is
+    good.
+    """
+
+    provider: str
+    key: str
+    request: str = Field(description='Such as "GET /key".')
+    is_good: bool | None
+    status: int | None
+    took_ms: int | None
+    returned: str
+    said: str
+
+
+class DoctorReport(BaseModel):
+    """All tries. is_good: none of them failed."""
+
+    is_good: bool
+    tries: list[EndpointReport]
+
+
+class DoctorRequest(AdminBody):
+    """Whom to ask; provider null: all that are enabled."""
+
+    provider: str | None = None
+
+
+async def _examine(request: AdminRequest) -> AdminAnswer:
+    body: DoctorRequest = request.body
+    rows = _providers(request, body.provider)
+    found = [one for tries in await asyncio.gather(*(_tries(request, row) for row in rows)) for one in tries]
+    is_good = all(one.is_good is not False for one in found)
+    return AdminAnswer({"is_good": is_good, "tries": [asdict(one) for one in found]})
+
+
+async def _tries(request: AdminRequest, provider: ProviderRow) -> list[EndpointTry]:
+    if provider.rules is not None and provider.rules.off is not None:
+        said = f"It is disabled ({provider.rules.off}), and was not asked."
+        return [EndpointTry(provider.name, "-", "-", None, said=said)]
+    return [one async for one in Examination(provider, request.deps.services.clock).tries()]
+
+
+def _providers(request: AdminRequest, name: str | None) -> list[ProviderRow]:
+    rows = request.deps.services.live.current.providers
+    if name is None:
+        return [*rows.values()]
+    if name not in rows:
+        there = ", ".join(rows)
+        text = f"provider: there is no provider {name!r}. There are: {there}."
+        raise CallerError(422, "invalid_field", text, param="provider")
+    return [rows[name]]
+
+
+ROUTES = (
+    AdminRoute("POST", "/doctor", _examine, "Try every endpoint with every key", DoctorReport, body=DoctorRequest),
+)

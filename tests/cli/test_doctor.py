@@ -1,0 +1,60 @@
+"""tollkeeper doctor: each endpoint with each key, in 80 columns, the shape of answers without a value, exit 0 or 1."""
+
+from typing import Any
+
+from tests.cli.command_line import CommandLine, Commands
+from tests.cli.test_account import KEY, MANAGEMENT_KEY, managed, post
+
+
+def by_request(report: dict[str, Any]) -> dict[tuple[str, str], bool | None]:
+    return {(one["key"], one["request"]): one["is_good"] for one in report["tries"]}
+
+
+def test_each_endpoint_is_tried_with_each_key(configured: CommandLine) -> None:
+    cli = Commands(configured.folder)
+    without = cli.read("doctor")
+    assert without["is_good"]
+    assert by_request(without) == {
+        ("main", "GET /models"): True,
+        ("main", "GET /embeddings/models"): True,
+        ("main", "GET /key"): True,
+        ("management", "-"): None,
+    }
+    assert "providers.openrouter.management_key" in without["tries"][-1]["said"]
+    managed(cli.folder)
+    report = cli.read("doctor", "openrouter")
+    paths = ("GET /credits", "GET /keys", "GET /activity", "POST /analytics/query", "GET /key")
+    assert by_request(report) == {
+        **{place: good for place, good in by_request(without).items() if place[0] == "main"},
+        **{("management", path): True for path in paths},
+    }
+    shapes = {one["request"]: one["returned"] for one in report["tries"]}
+    assert shapes["GET /credits"] == "{data: {total_credits, total_usage}}"
+    assert shapes["GET /models"].startswith("{data: [")
+    shown = cli.ok("doctor").stdout
+    for secret in (KEY, MANAGEMENT_KEY):
+        assert secret not in f"{report}{shown}"
+
+
+def test_what_fails_says_what_to_do_and_ends_with_1(configured: CommandLine, simulator: str) -> None:
+    cli = Commands(configured.folder)
+    managed(cli.folder)
+    for path, error in (("/credits", "management-only"), ("/embeddings/models", "no-endpoints"), ("/key", "key-limit")):
+        post(f"{simulator}/_sim/behaviour", {"for": f"path:{path}", "error": error})
+    post(f"{simulator}/_sim/behaviour", {"for": "path:/keys", "body": '{"data": [{"hash": 5, "usage": "much"}]}'})
+    ran = cli.run("doctor")
+    assert ran.returncode == 1
+    assert "4 of 8 failed." in ran.stderr
+    words = " ".join(ran.stdout.split())
+    assert "Only a management key may: make one at https://openrouter.ai/settings/management-keys" in words
+    assert "failed 403" in words
+    assert "A limit of the account or of the key is reached" in words
+    assert "openrouter's answer for the keys of the account cannot be read: data.0" in words
+    assert "This provider has no such list." in words
+    unknown = cli.run("doctor", "nobody")
+    assert (unknown.returncode, "There are: openrouter" in unknown.stderr) == (1, True)
+    (cli.folder / "config.yaml").write_text(
+        (cli.folder / "config.yaml").read_text().replace("openrouter: {", "openrouter: {enabled: false, ")
+    )
+    off = cli.read("doctor")
+    assert [one["is_good"] for one in off["tries"]] == [None]
