@@ -34,6 +34,15 @@ def as_table(rows: Sequence[Row], whole: Sequence[bool], right: Sequence[bool], 
     return lines
 
 
+def fits(rows: Sequence[Row], whole: Sequence[bool], width: int) -> bool:
+    """Return whether a table has room without a text being broken: only heads of whole columns may be."""
+    sizes = [
+        _least(column, is_whole) if is_whole else max(map(cells, column))
+        for column, is_whole in zip(zip(*rows, strict=True), whole, strict=True)
+    ]
+    return sum(sizes) + len(_GAP) * (len(sizes) - 1) <= width
+
+
 def as_list(rows: Sequence[Row], width: int) -> list[str]:
     """Return a block of lines for each row behind the head: a name and its value, the value below where it is long."""
     head = rows[0]

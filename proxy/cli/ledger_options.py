@@ -10,6 +10,7 @@ import click
 
 from proxy.cli.moments import month_option, period_ms
 from proxy.cli.settings import config_option, loader
+from proxy.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from proxy.policy.exchange_rates import RateStep
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _database_option = click.option(
     "--database",
+    "--db",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Read this ledger, such as a copy, without a configuration.",
 )
@@ -48,19 +50,32 @@ class Source:
 
 
 def open_source(config_path: Path | None, database: Path | None) -> Source:
-    """Return the ledger of the configuration, or that of a file by name; raises LedgerError where it cannot be read."""
+    """Return the ledger of the configuration, or that of a file by name; raises LedgerError where it cannot be read.
+
+    A configuration with a mistake keeps nobody from the figures of a proxy that runs: its ledger has noted zone and
+    currency, as a copy has.
+    """
     from proxy.storage.labels import labels_of  # noqa: PLC0415 - keeps --help quick
     from proxy.storage.sqlite.reports import open_reports  # noqa: PLC0415
 
     if database is not None:
-        reports = open_reports(database)
-        kept = reports.labels()
-        return Source(reports, ZoneInfo(kept.timezone), kept.currency_code, reports.rates(kept.currency_code))
-    settings = loader(config_path, {})().settings
+        return _noted(open_reports(database))
+    try:
+        settings = loader(config_path, {})().settings
+    except ConfigError:
+        from proxy.cli.reading_settings import reading_settings  # noqa: PLC0415 - only then
+
+        return _noted(open_reports(reading_settings(config_path).database))
     reports = open_reports(settings.database)
     code = settings.currency.code
     rates = reports.rates(code) or labels_of(settings).steps()  # of a currency that no proxy has taken up yet
     return Source(reports, ZoneInfo(settings.timezone), code, rates, frozenset(settings.users))
+
+
+def _noted(reports: "Reports") -> Source:
+    """Return a ledger with what its last owner had configured."""
+    kept = reports.labels()
+    return Source(reports, ZoneInfo(kept.timezone), kept.currency_code, reports.rates(kept.currency_code))
 
 
 def check_users(source: Source, names: Sequence[str]) -> None:

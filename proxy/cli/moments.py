@@ -1,19 +1,11 @@
-"""Moments as people type them: ``7d``, ``24h``, ``today``, ``this-month``, ``2026-11``, ``2026-11-01T08:00``."""
+"""Moments as people type them (see policy/period.py), as options of a command."""
 
-import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import click
 
-_SPAN = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
-_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-
-
-def span_ms(text: str) -> int | None:
-    """Return the length of a span such as 30d in milliseconds; None for any other text."""
-    match = _SPAN.fullmatch(text.strip())
-    return int(match[1]) * _UNIT_MS[match[2]] if match else None
+from proxy.policy.period import read_moment, read_month
 
 
 def moment_ms(text: str, zone: ZoneInfo, now_ms: int, *, option: str, ahead: bool = False) -> int:
@@ -21,46 +13,10 @@ def moment_ms(text: str, zone: ZoneInfo, now_ms: int, *, option: str, ahead: boo
 
     Raises click.BadParameter that names the option.
     """
-    length_ms = span_ms(text)
-    if length_ms is not None:
-        return now_ms + length_ms if ahead else max(0, now_ms - length_ms)
     try:
-        moment = _named(text.strip().lower(), zone, now_ms) or datetime.fromisoformat(_with_day(text.strip()))
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=zone)
-        found_ms = round(moment.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        found_ms = -1
-    if found_ms < 0:
-        raise click.BadParameter(
-            f"{text!r} is not a time I know. Write 7d, 24h, {', '.join(_NAMES)}, 2026-11, 2026-11-01 or"
-            f" 2026-11-01T08:00 (zone {zone.key}; Z is UTC).",
-            param_hint=option,
-        )
-    return found_ms
-
-
-_NAMES = ("today", "yesterday", "this-week", "last-week", "this-month", "last-month", "this-year")
-_MONTH = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
-
-
-def _named(text: str, zone: ZoneInfo, now_ms: int) -> datetime | None:
-    """Return the first instant of a day, week (from Monday), month or year by its name; None for another text."""
-    if text not in _NAMES:
-        return None
-    today = datetime.fromtimestamp(now_ms / 1000, zone).date()
-    monday = today - timedelta(days=today.weekday())
-    first = today.replace(day=1)
-    day = {
-        "today": today,
-        "yesterday": today - timedelta(days=1),
-        "this-week": monday,
-        "last-week": monday - timedelta(days=7),
-        "this-month": first,
-        "last-month": (first - timedelta(days=1)).replace(day=1),
-        "this-year": today.replace(month=1, day=1),
-    }[text]
-    return datetime(day.year, day.month, day.day, tzinfo=zone)
+        return read_moment(text, zone, now_ms, ahead=ahead)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
 
 
 month_option = click.option("--month", help="All of a month: 2026-11, this-month, last-month.")
@@ -73,7 +29,10 @@ def period_ms(
     if month is not None:
         if since is not None or until is not None:
             raise click.UsageError("Give --month, or --since and --until.")
-        return _month_ms(month, zone, now_ms)
+        try:
+            return read_month(month, zone, now_ms)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--month") from None
     since_ms = None if since is None else moment_ms(since, zone, now_ms, option="--since")
     until_ms = None if until is None else moment_ms(until, zone, now_ms, option="--until")
     if since_ms is not None and until_ms is not None and since_ms >= until_ms:
@@ -81,25 +40,9 @@ def period_ms(
     return since_ms, until_ms
 
 
-def _month_ms(text: str, zone: ZoneInfo, now_ms: int) -> tuple[int, int]:
-    name = text.strip().lower()
-    if name not in ("this-month", "last-month") and not _MONTH.fullmatch(name):
-        raise click.BadParameter(
-            f"{text!r} is not a month. Write 2026-11, this-month or last-month.", param_hint="--month"
-        )
-    start_ms = moment_ms(name, zone, now_ms, option="--month")
-    first = datetime.fromtimestamp(start_ms / 1000, zone)
-    following = (first.replace(day=28) + timedelta(days=7)).replace(day=1)
-    return start_ms, round(following.timestamp() * 1000)
-
-
 def local(text: str, zone: ZoneInfo) -> datetime:
     """Return a time of the operator's API in a zone."""
     return datetime.fromisoformat(text).astimezone(zone)
-
-
-def _with_day(text: str) -> str:
-    return f"{text}-01" if _MONTH.fullmatch(text) else text
 
 
 def shown(ms: int | None, zone: ZoneInfo) -> str | None:

@@ -2,11 +2,11 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
-from proxy.cli.layout import as_list, as_table
+from proxy.cli.layout import as_list, as_table, fits
 
 Cell = str | int | None
 
@@ -18,16 +18,18 @@ def print_table(
     total: Sequence[Cell] | None = None,
     right: frozenset[str] = frozenset(),
     whole: frozenset[str] = frozenset(),
+    paint: Callable[[str], str] = lambda line: line,
 ) -> None:
     """Print rows under headers; columns named in right are numbers and stand on the right. total is a last line.
 
-    whole: further columns that are never broken, as ids and times are.
+    whole: further columns that are never broken, as ids and times are. paint: colours a line, on a terminal.
     """
     terminal = sys.stdout.isatty()
     cells = [[printable(cell, grouped=terminal) for cell in row] for row in rows]
     last = None if total is None else [printable(cell, grouped=terminal) for cell in total]
     if terminal:
-        _draw(headers, [*cells, *([last] if last is not None else [])], right, whole)
+        for line in _drawn(headers, [*cells, *([last] if last is not None else [])], right, whole):
+            click.echo(paint(line))
     else:
         _write(headers, cells, last, right)
 
@@ -55,10 +57,25 @@ def _write(headers: Sequence[str], cells: list[list[str]], total: list[str] | No
         click.echo("  ".join(padded).rstrip())
 
 
-def _draw(headers: Sequence[str], cells: list[list[str]], right: frozenset[str], whole: frozenset[str]) -> None:
-    width = max(shutil.get_terminal_size().columns, 1)
+def has_room(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    right: frozenset[str],
+    whole: frozenset[str],
+    more: int = 0,
+) -> bool:
+    """Return whether the terminal has room for such a table, and more cells, without a text being broken."""
+    cells = [[printable(cell, grouped=True) for cell in row] for row in rows]
+    return fits([list(headers), *cells], [name in right or name in whole for name in headers], _width() - more)
+
+
+def _width() -> int:
+    return max(shutil.get_terminal_size().columns, 1)
+
+
+def _drawn(headers: Sequence[str], cells: list[list[str]], right: frozenset[str], whole: frozenset[str]) -> list[str]:
+    width = _width()
     rows = [list(headers), *cells]
     stays = [name in right or name in whole for name in headers]
     lines = as_table(rows, stays, [name in right for name in headers], width)
-    for line in as_list(rows, width) if lines is None else lines:
-        click.echo(line)
+    return as_list(rows, width) if lines is None else lines

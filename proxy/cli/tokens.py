@@ -106,7 +106,7 @@ def _state(token: dict[str, Any], now_ms: int) -> str:
 def rotate(id_: str, overlap: str, *, as_json: bool, config_path: Path | None) -> None:
     """Replace a token: print a new one with the same name."""
     from proxy.cli.admin_client import admin_client, resource_path  # noqa: PLC0415 - keeps --help quick
-    from proxy.cli.moments import span_ms  # noqa: PLC0415
+    from proxy.policy.period import span_ms  # noqa: PLC0415
 
     overlap_ms = span_ms(overlap)
     if overlap_ms is None:

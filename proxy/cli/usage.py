@@ -9,17 +9,25 @@ import click
 from proxy.cli.ledger_options import Source, check_users, open_source, range_ms, range_options
 
 if TYPE_CHECKING:
-    from proxy.storage.reports import SpendingRow, UnsettledSum
+    from proxy.storage.spending import SpendingRow, SpendingSums, UnsettledSum, UsageSelection
 
-_WORDS = ("user", "group", "model", "provider", "use_case", "day")
 _FIGURES = ("requests", "errors", "input_tokens", "output_tokens")
 _PARTS = ("cached_tokens", "reasoning_tokens")
 
 
 @click.command()
-@click.option("--by", default="user", show_default=True, help=f"Comma-separated list of {', '.join(_WORDS)}.")
+@click.option(
+    "--by",
+    default="user",
+    show_default=True,
+    help="Comma-separated list of user, group, token, key, model, provider, use_case, end_user, endpoint, status,"
+    " requested_model, session, tag, tag:NAME, hour, day, week, month.",
+)
 @click.option("--user", help="Only this user.")
 @range_options
+@click.option("--top", type=click.IntRange(1), help="The dearest so many; all others in one line.")
+@click.option("--columns", help="Comma-separated list of figures to show, in this order.")
+@click.option("--wide", is_flag=True, help="Show all figures.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def usage(
@@ -30,38 +38,56 @@ def usage(
     month: str | None,
     database: Path | None,
     config_path: Path | None,
+    top: int | None,
+    columns: str | None,
     *,
+    wide: bool,
     as_json: bool,
     as_csv: bool,
 ) -> None:
     """Show requests, tokens and cost. Works while the proxy runs, and when it does not."""
-    from proxy.core.clock import SystemClock  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.usage_columns import read_columns  # noqa: PLC0415 - keeps --help quick
+    from proxy.core.clock import SystemClock  # noqa: PLC0415
+    from proxy.storage.spending import UsageSelection  # noqa: PLC0415
 
     if as_json and as_csv:
         raise click.UsageError("Give --json or --csv.")
+    if columns is not None and (wide or as_json or as_csv):
+        raise click.UsageError("--columns are those of a table: leave --wide, --json and --csv out.")
     words = _words(by)
+    chosen = None if columns is None else read_columns(columns)
     source = open_source(config_path, database)
     check_users(source, () if user is None else (user,))
     since_ms, until_ms = range_ms(source, since, until, month, SystemClock().now_ms())
-    rows = source.reports.usage_by(
-        words, source.zone, since_ms=since_ms, until_ms=until_ms, user=user, rates=source.rates
-    )
+    wanted = UsageSelection(words, since_ms, until_ms, user, source.rates)
+    sums = _read(source, wanted)
     rest = source.reports.unsettled(since_ms=since_ms, until_ms=until_ms, user=user)
     if as_json:
-        click.echo(json.dumps(_document(words, rows, rest, source), indent=2))
+        click.echo(json.dumps(_document(words, sums, top, rest, source), indent=2))
     elif as_csv:
-        _print_csv(words, rows, source)
+        _print_csv(words, sums, top, source)
     else:
-        _print_table(words, rows, source)
+        _print_table(wanted, sums, top, source, chosen, wide=wide)
     _say_unsettled(rest)
 
 
 def _words(by: str) -> tuple[str, ...]:
-    words = tuple(word.strip() for word in by.split(",") if word.strip())
-    unknown = [word for word in words if word not in _WORDS]
-    if unknown or not words or len(set(words)) < len(words):
-        raise click.BadParameter(f"write some of {', '.join(_WORDS)}, each once.", param_hint="--by")
-    return words
+    from proxy.storage.spending import read_usage_words  # noqa: PLC0415 - keeps --help quick
+
+    try:
+        return read_usage_words(by)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--by") from None
+
+
+def _read(source: Source, wanted: "UsageSelection") -> "SpendingSums":
+    """Return the sums; where single rows have to be read, show how far that is."""
+    from proxy.cli.progress import Progress  # noqa: PLC0415 - keeps --help quick
+
+    if not wanted.needs_rows:
+        return source.reports.usage(wanted, source.zone)
+    with Progress("usage") as progress:
+        return source.reports.usage(wanted, source.zone, progress.at)
 
 
 def _money(row: "SpendingRow", source: Source) -> dict[str, str | None]:
@@ -86,28 +112,37 @@ def _parts(row: "SpendingRow") -> dict[str, int]:
 
 
 def _document(
-    words: tuple[str, ...], rows: "list[SpendingRow]", rest: "UnsettledSum", source: Source
+    words: tuple[str, ...], sums: "SpendingSums", top: int | None, rest: "UnsettledSum", source: Source
 ) -> dict[str, object]:
-    from proxy.storage.reports import SpendingRow  # noqa: PLC0415 - keeps --help quick
-
     def entry(row: "SpendingRow") -> dict[str, object]:
-        return {**_figures(row), **_parts(row), "cost_pusd": row.cost_pusd, **_money(row, source)}
+        return {
+            **_figures(row),
+            **_parts(row),
+            "cost_pusd": row.cost_pusd,
+            **_money(row, source),
+            **row.ratios(sums.total),
+        }
 
+    rows, other = sums.top(top)
     return {
         "by": words,
         "rows": [{**dict(zip(words, row.key, strict=True)), **entry(row)} for row in rows],
-        "total": entry(SpendingRow.total(rows)),
+        **({} if top is None else {"other": None if other is None else entry(other)}),
+        "total": entry(sums.total),
         "open": rest.open,
         "pending": rest.pending,
         "flagged": rest.flagged,
     }
 
 
-def _print_csv(words: tuple[str, ...], rows: "list[SpendingRow]", source: Source) -> None:
+def _print_csv(words: tuple[str, ...], sums: "SpendingSums", top: int | None, source: Source) -> None:
     from proxy.storage.export import csv_lines, safe_cell  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.reports import SpendingRow  # noqa: PLC0415 - keeps --help quick
 
-    head = (*words, *_FIGURES, "cost_pusd", *_money(SpendingRow.total([]), source), *_parts(SpendingRow.total([])))
+    total = sums.total
+    head = (*words, *_FIGURES, "cost_pusd", *_money(total, source), *_parts(total), *total.ratios(total))
+    rows, other = sums.top(top)
+    if other is not None:
+        rows = [*rows, other.under(("other", *[""] * (len(words) - 1)))]
     lines = [
         (
             *(safe_cell(text) for text in row.key),
@@ -115,37 +150,31 @@ def _print_csv(words: tuple[str, ...], rows: "list[SpendingRow]", source: Source
             row.cost_pusd,
             *_money(row, source).values(),
             *_parts(row).values(),
+            *row.ratios(total).values(),
         )
         for row in rows
     ]
     click.echo(csv_lines([head, *lines]), nl=False)
 
 
-def _print_table(words: tuple[str, ...], rows: "list[SpendingRow]", source: Source) -> None:
-    from proxy.cli.table import print_table  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.reports import SpendingRow  # noqa: PLC0415 - keeps --help quick
+def _print_table(
+    wanted: "UsageSelection",
+    sums: "SpendingSums",
+    top: int | None,
+    source: Source,
+    chosen: tuple[str, ...] | None,
+    *,
+    wide: bool,
+) -> None:
+    from proxy.cli.usage_table import UsageTable  # noqa: PLC0415 - keeps --help quick
 
-    if not rows:
+    if not sums.rows:
         click.echo("Nothing was spent in this time.", err=True)
         return
-    total = SpendingRow.total(rows)
-    money = tuple(_money(total, source))
-    print_table(
-        (*words, *_FIGURES, *money),
-        [(*(text or None for text in row.key), *_figures(row).values(), *_shown(row, source)) for row in rows],
-        total=("total", *[""] * (len(words) - 1), *_figures(total).values(), *_shown(total, source)),
-        right=frozenset((*_FIGURES, *money)),
-    )
-
-
-def _shown(row: "SpendingRow", source: Source) -> list[str]:
-    """Return amounts for reading: six decimals each, so that points align, and more where needed."""
-    return ["" if text is None else _padded(text) for text in _money(row, source).values()]
-
-
-def _padded(text: str) -> str:
-    whole, _, fraction = text.partition(".")
-    return f"{whole}.{fraction:0<6}"
+    table = UsageTable(source, wanted, sums, top)
+    table.show(chosen, wide=wide)
+    if any(word == "tag" for word in wanted.by) and len(sums.rows) > 1:
+        click.echo("Note: a request counts under each of its tags, and once in the total.", err=True)
 
 
 def _say_unsettled(rest: "UnsettledSum") -> None:

@@ -6,16 +6,15 @@ begins is in it. Raises LedgerError where the ledger cannot be read.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from proxy.config.overlay import StoredSettings
-from proxy.core.counts import NO_COUNTS, Counts
+from proxy.core.counts import Counts
 from proxy.core.errors import SetupError
 from proxy.core.money import pusd_to_usd
-from proxy.policy.exchange_rates import EXACT, RateStep
+from proxy.policy.exchange_rates import RateStep
 from proxy.policy.quota import FineRows, Models, Quota, SettledRow, is_counted
 from proxy.storage.admin_posts import StoredPost
 from proxy.storage.alerts import AlertRows, StoredDelivery
@@ -28,6 +27,7 @@ from proxy.storage.removal import RemovalPlan
 from proxy.storage.request_reports import RequestReports
 from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import SealedReader
+from proxy.storage.spending import SpendingSums, UnsettledSum, UsageSelection
 from proxy.storage.stops import StopReader
 from proxy.storage.users import UserReader
 
@@ -46,82 +46,6 @@ class BackupResult:
     requests: int
     cost_pusd: int
     size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class SpendingRow:
-    """Sums of settled and released requests. key holds a text for each word of `by`, "" for none.
-
-    cached_tokens, reasoning_tokens and those of counts are parts of the input and of the output.
-    """
-
-    key: tuple[str, ...]
-    requests: int
-    errors: int
-    input_tokens: int
-    output_tokens: int
-    cost_pusd: int
-    cached_tokens: int
-    reasoning_tokens: int
-    counts: Counts
-    cost_local: Decimal | None = None  # exact, each part by the rate of its time; None: no rate is known
-
-    @classmethod
-    def total(cls, rows: "Sequence[SpendingRow]") -> "SpendingRow":
-        """Return the sum of all rows."""
-        counts = NO_COUNTS
-        for row in rows:
-            counts = counts.plus(row.counts)
-        return cls(
-            ("total",),
-            sum(row.requests for row in rows),
-            sum(row.errors for row in rows),
-            sum(row.input_tokens for row in rows),
-            sum(row.output_tokens for row in rows),
-            sum(row.cost_pusd for row in rows),
-            sum(row.cached_tokens for row in rows),
-            sum(row.reasoning_tokens for row in rows),
-            counts,
-            sum_local([row.cost_local for row in rows]),
-        )
-
-    @classmethod
-    def of_figures(
-        cls, key: tuple[str, ...], figures: Sequence[int], cost_local: Decimal | None = None
-    ) -> "SpendingRow":
-        """Return sums from figures in the order of the fields."""
-        requests, errors, input_tokens, output_tokens, cost_pusd, cached_tokens, reasoning_tokens, *counts = figures
-        return cls(
-            key,
-            requests,
-            errors,
-            input_tokens,
-            output_tokens,
-            cost_pusd,
-            cached_tokens,
-            reasoning_tokens,
-            Counts(*counts),
-            cost_local,
-        )
-
-
-def sum_local(amounts: Sequence[Decimal | None]) -> Decimal | None:
-    """Return the exact sum of amounts in the local currency; None where one of them is not known."""
-    total = Decimal(0)
-    for amount in amounts:
-        if amount is None:
-            return None
-        total = EXACT.add(total, amount)
-    return total
-
-
-@dataclass(frozen=True, slots=True)
-class UnsettledSum:
-    """Requests of a range whose cost is not final, or not exact (flagged: it is in the sums, with a flag)."""
-
-    open: int
-    pending: int
-    flagged: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,20 +224,12 @@ class Reports(
         """Return what 1 USD cost in a currency over time; empty where it never was the currency of reports."""
         ...
 
-    def usage_by(
-        self,
-        by: tuple[str, ...],
-        zone: ZoneInfo,
-        *,
-        since_ms: int | None = None,
-        until_ms: int | None = None,
-        user: str | None = None,
-        rates: Sequence[RateStep] = (),
-    ) -> list[SpendingRow]:
-        """Return sums of the requests that began in [since_ms, until_ms), the most expensive first, days in order.
+    def usage(
+        self, wanted: UsageSelection, zone: ZoneInfo, step: Callable[[float], None] | None = None
+    ) -> SpendingSums:
+        """Return sums of settled and released requests: times of the zone in order, then the most expensive first.
 
-        by: words of user, group, model, provider, use_case, and day (a date of the zone). rates: as rates() returns
-        them, for cost_local.
+        step gets the progress from 0 to 1, where single rows have to be read.
         """
         ...
 

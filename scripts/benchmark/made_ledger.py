@@ -32,6 +32,7 @@ SELECT started_ms - started_ms % :hour_ms, user, ifnull(group_name, ''), model, 
     count(*), 0, sum(input_tokens), sum(output_tokens), 0, 0, 0, sum(cost_pusd)
 FROM requests GROUP BY 1, 2, 3, 4, 5, 6
 """
+_FINISHED = "INSERT INTO meta SELECT 'unfinished_from', CAST(max(id) AS TEXT) FROM requests"  # as a writer leaves it
 
 
 def make_ledger(path: Path, requests: int) -> None:
@@ -43,6 +44,7 @@ def make_ledger(path: Path, requests: int) -> None:
         connection.execute("BEGIN")
         connection.execute(_REQUESTS, {"requests": requests, "begin_ms": begin_ms, "span_ms": span_ms})
         connection.execute(_HOURLY, {"hour_ms": _HOUR_MS})
+        connection.execute(_FINISHED)
         connection.execute("COMMIT")
     file = os.open(path, os.O_RDWR)
     try:

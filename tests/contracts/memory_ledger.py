@@ -10,8 +10,7 @@ import hashlib
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from proxy.policy.quota.window import window_bounds
 from proxy.policy.sealing.master_ring import MasterRing
 from proxy.policy.sealing.place import Place
 from proxy.policy.stop import Stop
+from proxy.policy.time_segments import TIME_WORDS, time_label
 from proxy.storage import adjustment
 from proxy.storage.admin_operations import CHANGES
 from proxy.storage.admin_posts import KEPT_MS, PostClaim, StoredPost
@@ -70,8 +70,6 @@ from proxy.storage.reports import (
     PastAttempt,
     QuotaStart,
     QuotaTotals,
-    SpendingRow,
-    UnsettledSum,
 )
 from proxy.storage.rows import (
     HOUR_MS,
@@ -90,6 +88,7 @@ from proxy.storage.rows import (
     id_text,
 )
 from proxy.storage.sealed import MasterKeyState, Opened
+from proxy.storage.spending import TAG, SpendingRow, SpendingSums, UnsettledSum, UsageSelection
 from proxy.storage.stops import no_stop
 from proxy.storage.users import (
     MissingError,
@@ -867,23 +866,44 @@ class MemoryReports(MemoryUsers, MemoryRequests):
         found = [each for each in self._store.alerts.deliveries.values() if state in (None, each.state)]
         return [each for each in reversed(found) if before_id is None or each.id < before_id][:count]
 
-    def usage_by(
-        self,
-        by: tuple[str, ...],
-        zone: ZoneInfo,
-        *,
-        since_ms: int | None = None,
-        until_ms: int | None = None,
-        user: str | None = None,
-        rates: Sequence[RateStep] = (),
-    ) -> list[SpendingRow]:
+    def usage(
+        self, wanted: UsageSelection, zone: ZoneInfo, step: Callable[[float], None] | None = None
+    ) -> SpendingSums:
         groups: defaultdict[tuple[str, ...], list[Booked]] = defaultdict(list)
-        for booked in self._rows(since_ms, until_ms, user):
-            if booked.has_ended:
-                groups[tuple(_word(booked, word, zone) for word in by)].append(booked)
-        rows = [replace(_spending(key, group), cost_local=_local(group, rates)) for key, group in groups.items()]
-        days = by.index("day") if "day" in by else None
-        return sorted(rows, key=lambda row: ("" if days is None else row.key[days], -row.cost_pusd, row.key))
+        ended = [each for each in self._rows(wanted.since_ms, wanted.until_ms, wanted.user) if each.has_ended]
+        for booked in ended:
+            groups[tuple(self._word(booked, word, zone) for word in wanted.by)].append(booked)
+        rows = [_spending(key, group, wanted.rates) for key, group in groups.items()]
+        times = [n for n, word in enumerate(wanted.by) if word in TIME_WORDS]
+        rows.sort(key=lambda row: ([row.key[n] for n in times], -row.cost_pusd, row.key))
+        if step is not None:
+            step(1.0)
+        return SpendingSums(rows, _spending(("total",), ended, wanted.rates))
+
+    def _word(self, booked: Booked, word: str, zone: ZoneInfo) -> str:
+        """Return what a request has for a word; of a key, and of all tags at once, this ledger does not know."""
+        row, end = booked.row, booked.end
+        assert end is not None
+        if word in TIME_WORDS:
+            first_ms, next_ms = window_bounds(word, zone, row.started_ms)
+            assert next_ms is not None
+            return time_label(word, zone, first_ms, next_ms)
+        if word.startswith(TAG):
+            return str(orjson.loads(row.tags or "{}").get(word.removeprefix(TAG), ""))
+        person = self._store.users.get(row.user, {})
+        return {
+            "user": row.user,
+            "group": row.group_name,
+            "model": end.model,
+            "provider": end.provider,
+            "use_case": row.use_case,
+            "end_user": row.user if person.get("made_by") is not None else None,
+            "token": row.token_id,
+            "endpoint": row.endpoint,
+            "status": str(end.status),
+            "requested_model": row.requested_model,
+            "session": row.session_id,
+        }[word] or ""
 
     def unsettled(
         self, *, since_ms: int | None = None, until_ms: int | None = None, user: str | None = None
@@ -896,7 +916,7 @@ class MemoryReports(MemoryUsers, MemoryRequests):
 
     def usage_by_model(self, user: str, start_ms: int) -> list[ModelUsage]:
         found = []
-        for row in self.usage_by(("model",), ZoneInfo("UTC"), since_ms=start_ms, user=user):
+        for row in self.usage(UsageSelection(("model",), start_ms, None, user), ZoneInfo("UTC")).rows:
             tokens = {name: getattr(row, name) for name in ("input_tokens", "output_tokens")}
             parts = {"cached_tokens": row.cached_tokens, "reasoning_tokens": row.reasoning_tokens}
             found.append(
@@ -1068,18 +1088,7 @@ class MemoryReports(MemoryUsers, MemoryRequests):
         return BackupResult(str(target), len(rows), sum(row.cost_pusd for row in rows), target.stat().st_size)
 
 
-def _word(booked: Booked, word: str, zone: ZoneInfo) -> str:
-    row, end = booked.row, booked.end
-    assert end is not None
-    if word == "day":
-        first_ms, next_ms = window_bounds("day", zone, row.started_ms)
-        assert next_ms is not None
-        return datetime.fromtimestamp((first_ms + next_ms) / 2000, zone).date().isoformat()
-    names = {"user": row.user, "group": row.group_name, "model": end.model, "provider": end.provider}
-    return {**names, "use_case": row.use_case}[word] or ""
-
-
-def _spending(key: tuple[str, ...], group: list[Booked]) -> SpendingRow:
+def _spending(key: tuple[str, ...], group: list[Booked], rates: Sequence[RateStep]) -> SpendingRow:
     ends = [booked.end for booked in group if booked.end is not None]
     counts = NO_COUNTS
     for end in ends:
@@ -1094,6 +1103,7 @@ def _spending(key: tuple[str, ...], group: list[Booked]) -> SpendingRow:
         cached_tokens=sum(end.cached_tokens or 0 for end in ends),
         reasoning_tokens=sum(end.reasoning_tokens or 0 for end in ends),
         counts=counts,
+        cost_local=_local(group, rates),
     )
 
 
@@ -1103,7 +1113,7 @@ def _local(group: Sequence[Booked], rates: Sequence[RateStep]) -> Decimal | None
         rate = rate_at(rates, booked.row.started_ms)
         if rate is None:
             return None
-        total += local_amount(0 if booked.end is None else booked.end.cost_pusd or 0, rate)
+        total += local_amount(booked.cost_pusd, rate)
     return total
 
 

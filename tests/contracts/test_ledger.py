@@ -24,6 +24,7 @@ from proxy.storage.ledger import EndedTwiceError, Ledger, LedgerUnavailableError
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.reports import BackupError, LimitPart
 from proxy.storage.rows import HOUR_MS, KeyHashes, OpenRow, Reserved, id_text
+from proxy.storage.spending import UsageSelection
 from proxy.storage.sqlite.ledger import open_ledger
 from proxy.storage.sqlite.reports import SqliteReports
 from proxy.storage.users import MissingError, TooManyUsersError, UserError
@@ -347,6 +348,15 @@ async def test_stops_are_kept_until_they_end(opened: OpenNew) -> None:
         assert reports.list_stops() == []
 
 
+_GROUPED = {
+    ("token",): [("t", 4, 1110)],
+    ("status", "endpoint"): [("200", "chat/completions", 4, 1110)],
+    ("group", "requested_model"): [("", "m", 3, 1010), ("family", "m", 1, 100)],
+    ("tag:k",): [("", 4, 1110)],
+    ("month", "end_user"): [("2026-09", "", 4, 1110)],
+}
+
+
 async def test_sums_are_those_of_the_rows(opened: OpenNew) -> None:
     async with opened() as (ledger, reports):
         await done(ledger, group_name="family", cost_pusd=100)
@@ -354,12 +364,18 @@ async def test_sums_are_those_of_the_rows(opened: OpenNew) -> None:
         await done(ledger, user="bob", started_ms=START_MS + HOUR_MS // 2, cost_pusd=10)
         await done(ledger, user="bob", started_ms=START_MS + 2 * DAY_MS, cost_pusd=0, state="released")
         await begun(ledger, user="bob")
-        found = [(row.key, row.requests, row.errors, row.cost_pusd) for row in reports.usage_by(("user",), UTC)]
+        by_user = reports.usage(UsageSelection(("user",)), UTC)
+        found = [(row.key, row.requests, row.errors, row.cost_pusd) for row in by_user.rows]
         assert found == [(("anna",), 2, 1, 1100), (("bob",), 2, 0, 10)]
-        [row] = reports.usage_by((), UTC, since_ms=START_MS + 1, until_ms=START_MS + DAY_MS + 1)
+        assert (by_user.total.requests, by_user.total.cost_pusd) == (4, 1110)
+        [row] = reports.usage(UsageSelection((), START_MS + 1, START_MS + DAY_MS + 1), UTC).rows
         assert (row.requests, row.cost_pusd, row.input_tokens, row.output_tokens) == (2, 1010, 6, 10)
-        by_day = [(row.key[0], row.cost_pusd) for row in reports.usage_by(("day",), UTC)]
+        by_day = [(row.key[0], row.cost_pusd) for row in reports.usage(UsageSelection(("day",)), UTC).rows]
         assert by_day == [("2026-09-21", 110), ("2026-09-22", 1000), ("2026-09-23", 0)]
+        for by, wanted in _GROUPED.items():
+            sums = reports.usage(UsageSelection(by), UTC)
+            assert [(*row.key, row.requests, row.cost_pusd) for row in sums.rows] == wanted
+            assert sums.total.cost_pusd == 1110
         rest = reports.unsettled()
         assert (rest.open, rest.pending, rest.flagged) == (1, 0, 1)
         assert [(one.model, one.requests, one.cost_pusd) for one in reports.usage_by_model("anna", 0)] == [
@@ -388,7 +404,7 @@ async def test_a_late_cost_moves_every_sum_and_nothing_twice(opened: OpenNew) ->
         assert booked[0].spending is not None
         assert (booked[0].spending.user, booked[0].at_ms) == ("anna", row.started_ms)
         assert (await ledger.state(row.id) or NOT_KNOWN)[:2] == ("settled", 500)
-        assert [spent.cost_pusd for spent in reports.usage_by(("user",), UTC)] == [120]
+        assert [spent.cost_pusd for spent in reports.usage(UsageSelection(("user",)), UTC).rows] == [120]
         assert reports.spent_since("anna", [START_MS - START_MS % HOUR_MS]) == [120]
         own = reports.own_request("anna", id_text(row.id), START_MS)
         assert own is not None

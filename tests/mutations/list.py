@@ -19,6 +19,7 @@ from tests.mutations import (
     providers,
     quotas,
     records,
+    reports,
     settlement,
     stops,
     web,
@@ -40,5 +41,6 @@ MUTATIONS: Final = (
     *web.MUTATIONS,
     *admin.MUTATIONS,
     *records.MUTATIONS,
+    *reports.MUTATIONS,
     *stops.MUTATIONS,
 )

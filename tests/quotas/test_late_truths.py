@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from proxy.storage.adjustment import Booked, Correction, UnattachedCost
 from proxy.storage.rows import id_number
+from proxy.storage.spending import UsageSelection
 from tests.quotas.place import Place, cost, user
 from tests.quotas.test_key_limits import world
 from tests.support.book import book_of
@@ -155,5 +156,6 @@ async def test_what_belongs_to_no_request_counts_for_everyone_and_for_its_key(op
     assert spent_keys() == (0,)
     await place.restart()
     assert spent_keys() == (0,)
-    spent = {row.key[0]: row.cost_pusd for row in place.app.reports.usage_by(("user",), ZoneInfo("UTC"))}
+    sums = place.app.reports.usage(UsageSelection(("user",)), ZoneInfo("UTC"))
+    spent = {row.key[0]: row.cost_pusd for row in sums.rows}
     assert spent == {"": 5 * 10**12}

@@ -85,6 +85,7 @@ def _roll_up(connection: sqlite3.Connection, columns: list[str], row: dict[str, 
     for name in figures:
         given[name] = row.get(name) or 0
     given["requests"], given["errors"] = 1, int(row["error"] is not None)
+    given["flagged"] = int(row["flags"] not in (None, "downgraded"))
     connection.execute(
         f"INSERT INTO usage_hourly ({', '.join(columns)}) VALUES ({', '.join(':' + name for name in columns)})"  # noqa: S608 - names of columns
         f" ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in figures)}",

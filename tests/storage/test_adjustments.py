@@ -16,6 +16,7 @@ from proxy.app.rebuild import rebuilt_book
 from proxy.policy.quota import Quota
 from proxy.storage.adjustment import AdjustedKey, Booked, Correction, RemovedRequest, UnattachedCost
 from proxy.storage.rows import HOUR_MS
+from proxy.storage.spending import UsageSelection
 from proxy.storage.spending_source import SpendingSource
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.ledger import SqliteLedger
@@ -51,7 +52,7 @@ def used(path: Path) -> dict[str, set[int]]:
 
 
 def spent(path: Path) -> dict[str, int]:
-    rows = SqliteReports(path).usage_by(("user",), UTC)
+    rows = SqliteReports(path).usage(UsageSelection(("user",)), UTC).rows
     return {row.key[0]: row.cost_pusd for row in rows}
 
 

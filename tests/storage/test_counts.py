@@ -13,11 +13,12 @@ from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up
 from proxy.pipeline.values.settlement import Settlement
 from proxy.storage.export import Selection
 from proxy.storage.rows import AttemptEnd, AttemptRow, OpenRow, RequestEnd, Reserved
+from proxy.storage.spending import UsageSelection
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.export import slices
 from proxy.storage.sqlite.ledger import SqliteLedger
 from proxy.storage.sqlite.reports import SqliteReports
-from proxy.storage.sqlite.usage import usage_by
+from proxy.storage.sqlite.usage import sum_usage
 from proxy.storage.sqlite.verify import ExpectedTotals, verify
 from tests.storage.booked_rows import START_MS, booked
 
@@ -116,7 +117,7 @@ async def test_each_count_in_its_own_column(tmp_path: Path) -> None:
         assert last == list(Counts._fields)  # those that were there before keep their places
     with closing(open_reader(path)) as db:
         for since_ms in (None, START_MS - 1):  # from the roll-up, and from rows
-            [spent] = usage_by(db, ("user",), ZoneInfo("UTC"), since_ms=since_ms, until_ms=START_MS + 5)
+            [spent] = sum_usage(db, UsageSelection(("user",), since_ms, START_MS + 5), ZoneInfo("UTC")).rows
             assert (spent.counts, spent.cached_tokens, spent.reasoning_tokens) == (total, 503 * 5, 701 * 5)
             assert (spent.input_tokens, spent.output_tokens, spent.cost_pusd) == (1009 * 5, 2003 * 5, 2500)
         [rows] = [piece.rows for piece in slices(db, Selection(columns=Counts._fields))]

@@ -25,11 +25,12 @@ from proxy.storage.adjustment import Correction
 from proxy.storage.export import Selection, csv_encoder
 from proxy.storage.labels import Labels, labels_of
 from proxy.storage.rows import HOUR_MS
+from proxy.storage.spending import UsageSelection
 from proxy.storage.sqlite.adjustments import correct
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.export import slices
 from proxy.storage.sqlite.labels import read_rates, set_labels
-from proxy.storage.sqlite.usage import usage_by
+from proxy.storage.sqlite.usage import sum_usage
 from tests.storage.made_rows import START_MS, fill, ledger
 from tests.support.patience import eventually
 from tests.support.stand import stand
@@ -66,7 +67,7 @@ def test_usage_agrees_with_the_export(
     until_ms = None if length is None else (since_ms or START_MS) + length
     reader = open_reader(made)
     try:
-        rows = usage_by(reader, by, zone, since_ms=since_ms, until_ms=until_ms, rates=read_rates(reader, "SEK"))
+        rows = sum_usage(reader, UsageSelection(by, since_ms, until_ms, None, read_rates(reader, "SEK")), zone).rows
         columns = ("user", "state", "cost_local")
         _, encode = csv_encoder(columns)
         pieces = slices(reader, Selection(columns, since_ms, until_ms))
@@ -90,7 +91,7 @@ def test_the_view_agrees(made: Path) -> None:
     reader = open_reader(made)
     try:
         view = reader.execute("SELECT sum(cost_local) FROM usage WHERE state IN ('settled', 'released')").fetchone()[0]
-        [row] = usage_by(reader, (), ZoneInfo("UTC"), rates=read_rates(reader, "SEK"))
+        [row] = sum_usage(reader, UsageSelection((), rates=read_rates(reader, "SEK")), ZoneInfo("UTC")).rows
     finally:
         reader.close()
     assert float(row.cost_local or 0) == pytest.approx(view)

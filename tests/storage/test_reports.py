@@ -1,9 +1,12 @@
 """Sums of what was spent: equal to the rows, for any range and zone."""
 
+import json
 import random
 import sqlite3
 from collections import defaultdict
 from datetime import datetime
+from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,15 +16,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.errors import LedgerError
+from proxy.policy.exchange_rates import RateStep
 from proxy.storage.adjustment import Correction
-from proxy.storage.reports import SpendingRow, UnsettledSum
+from proxy.storage.spending import SpendingRow, SpendingSums, UnsettledSum, UsageSelection
 from proxy.storage.sqlite.adjustments import correct
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.labels import read_labels
-from proxy.storage.sqlite.usage import unsettled, usage_by
+from proxy.storage.sqlite.usage import sum_usage, unsettled
 from tests.storage.made_rows import START_MS, fill, insert, ledger, made
 
-BY = ("user", "group", "model", "provider", "use_case", "day")
+BY = (
+    *("user", "group", "model", "provider", "use_case", "day", "hour", "week", "month", "token", "endpoint", "status"),
+    *("requested_model", "session", "tag:k", "tag"),
+)
 HOUR_MS = 3_600_000
 ZONES = ("UTC", "Europe/Stockholm", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia", "America/Santiago")
 ROWS = 1500
@@ -45,8 +52,9 @@ def summed(
             continue
         if user is not None and row["user"] != user:
             continue
-        words = {**row, "group": row["group_name"], "day": _day(row["started_ms"], zone)}
-        found = sums[tuple(words[word] or "" for word in by)]
+        texts = {**row, **words_of(row["tags"]), **times_of(row["started_ms"], zone)}
+        texts |= {"group": row["group_name"], "token": row["token_id"], "session": None}
+        found = sums[tuple(str(texts[word] or "") for word in by)]
         found[0] += 1
         found[1] += row["error"] is not None
         for n, name in enumerate(("input_tokens", "output_tokens", "cost_pusd"), 2):
@@ -54,8 +62,28 @@ def summed(
     return {key: tuple(figures) for key, figures in sums.items()}
 
 
-def _day(started_ms: int, zone: ZoneInfo) -> str:
-    return datetime.fromtimestamp(started_ms / 1000, zone).date().isoformat()
+def words_of(tags: str | None) -> dict[str, str]:
+    """Return what tags give; no made row has several."""
+    if tags is None:
+        return {"tag": "", "tag:k": ""}
+    [(name, value)] = json.loads(tags).items()
+    return {"tag": f"{name}={value}", "tag:k": value}
+
+
+@cache
+def times_of(started_ms: int, zone: ZoneInfo) -> dict[str, str]:
+    at = datetime.fromtimestamp(started_ms / 1000, zone)
+    year, week, _ = at.isocalendar()
+    day = at.date().isoformat()
+    return {"hour": _hour(started_ms, zone), "day": day, "week": f"{year}-W{week:02}", "month": day[:7]}
+
+
+def _hour(at_ms: int, zone: ZoneInfo) -> str:
+    """Walk back by the minute for as long as the clock shows the same hour and the same offset."""
+    at = began = datetime.fromtimestamp(at_ms // 60_000 * 60, zone)
+    while (at.date(), at.hour, at.utcoffset()) == (began.date(), began.hour, began.utcoffset()):
+        began, at = at, datetime.fromtimestamp(at.timestamp() - 60, zone)
+    return began.isoformat(timespec="minutes")
 
 
 def as_dict(rows: list[SpendingRow]) -> dict[tuple[str, ...], tuple[int, ...]]:
@@ -66,7 +94,11 @@ def as_dict(rows: list[SpendingRow]) -> dict[tuple[str, ...], tuple[int, ...]]:
     return found
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def usage(connection: sqlite3.Connection, *by: str) -> SpendingSums:
+    return sum_usage(connection, UsageSelection(by), ZoneInfo("UTC"))
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     by=st.lists(st.sampled_from(BY), min_size=1, max_size=3, unique=True).map(tuple),
     zone=st.sampled_from(ZONES).map(ZoneInfo),
@@ -87,16 +119,18 @@ def test_sums_are_those_of_the_rows(
     until_ms = None if length is None else (since_ms or START_MS) + length
     connection = open_reader(path)
     try:
-        found = usage_by(connection, by, zone, since_ms=since_ms, until_ms=until_ms, user=user)
+        found = sum_usage(connection, UsageSelection(by, since_ms, until_ms, user, (RateStep(0, "1"),)), zone)
     finally:
         connection.close()
-    assert as_dict(found) == summed(rows, by, zone, since_ms or 0, until_ms or 1 << 62, user)
+    assert as_dict(found.rows) == summed(rows, by, zone, since_ms or 0, until_ms or 1 << 62, user)
+    assert found.total.cost_pusd == sum(row.cost_pusd for row in found.rows)
+    assert found.total.cost_local == Decimal(found.total.cost_pusd).scaleb(-12)
 
 
 def test_order(filled: tuple[Path, list[dict[str, Any]]]) -> None:
     connection = open_reader(filled[0])
-    costs = [row.cost_pusd for row in usage_by(connection, ("user", "model"), ZoneInfo("UTC"))]
-    days = [row.key[1] for row in usage_by(connection, ("user", "day"), ZoneInfo("UTC"))]
+    costs = [row.cost_pusd for row in usage(connection, "user", "model").rows]
+    days = [row.key[1] for row in usage(connection, "user", "day").rows]
     connection.close()
     assert costs == sorted(costs, reverse=True)
     assert days == sorted(days)
@@ -123,8 +157,8 @@ def test_an_empty_ledger(tmp_path: Path) -> None:
     with ledger(tmp_path / "x.db"):
         pass
     connection = open_reader(tmp_path / "x.db")
-    assert usage_by(connection, ("user",), ZoneInfo("UTC"), since_ms=1) == []
-    assert usage_by(connection, ("day",), ZoneInfo("UTC")) == []
+    assert usage(connection, "user").rows == usage(connection, "day", "token").rows == []
+    assert usage(connection, "tag").total.requests == 0
     assert unsettled(connection) == UnsettledSum(0, 0, 0)
     connection.close()
 
@@ -136,8 +170,9 @@ def test_an_hour_that_is_cut_counts_its_adjustments(tmp_path: Path) -> None:
         correct(connection, [Correction(row["id"], 111, "late", "generation")], START_MS)
     reader = open_reader(tmp_path / "x.db")
     for since_ms in (None, START_MS):
-        (found,) = usage_by(reader, ("user",), ZoneInfo("UTC"), since_ms=since_ms)
-        assert found.cost_pusd == 111
+        for word in ("user", "token", "key", "tag"):
+            (found,) = sum_usage(reader, UsageSelection((word,), since_ms), ZoneInfo("UTC")).rows
+            assert found.cost_pusd == 111
     reader.close()
 
 

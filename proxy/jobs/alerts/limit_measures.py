@@ -14,6 +14,7 @@ from proxy.policy.alerts.measures import AlertReading
 from proxy.policy.quota import LimitRow, Quota
 from proxy.policy.quota.window import CALENDAR, window_at
 from proxy.storage.reports import Reports
+from proxy.storage.spending import UsageSelection
 
 _TURN = 1000  # rows that are compared before requests have their turn
 _NEAR = 0.5  # of the lowest threshold: what is further away is at rest
@@ -90,9 +91,9 @@ class LimitMeasures:
 
     def _spent_within(self, since_ms: int, until_ms: int) -> dict[str, int]:
         zone = self._services.live.current.zone
-        rows = self._services.reports.usage_by(("user", "group"), zone, since_ms=since_ms, until_ms=until_ms)
+        sums = self._services.reports.usage(UsageSelection(("user", "group"), since_ms, until_ms), zone)
         found = {"all": 0}
-        for row in rows:
+        for row in sums.rows:
             user, group = row.key
             for scope in _scopes(user, group):
                 found[scope] = found.get(scope, 0) + row.cost_pusd

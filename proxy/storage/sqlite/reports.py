@@ -1,7 +1,7 @@
 """Reports read from the ledger's file beside its writer, each on a connection of its own that cannot write."""
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,6 @@ from proxy.storage.reports import (
     PastAttempt,
     QuotaStart,
     QuotaTotals,
-    SpendingRow,
-    UnsettledSum,
 )
 from proxy.storage.request_reports import (
     AttemptEntry,
@@ -45,6 +43,7 @@ from proxy.storage.request_reports import (
 )
 from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import MasterKeyState, Opened
+from proxy.storage.spending import SpendingSums, UnsettledSum, UsageSelection
 from proxy.storage.sqlite import audit_log, own_usage, requests, startup_reads, usage
 from proxy.storage.sqlite.admin_posts import find_post
 from proxy.storage.sqlite.alerts import (
@@ -117,18 +116,11 @@ class SqliteReports:
         with self._reader() as connection:
             return read_rates(connection, code)
 
-    def usage_by(
-        self,
-        by: tuple[str, ...],
-        zone: ZoneInfo,
-        *,
-        since_ms: int | None = None,
-        until_ms: int | None = None,
-        user: str | None = None,
-        rates: Sequence[RateStep] = (),
-    ) -> list[SpendingRow]:
+    def usage(
+        self, wanted: UsageSelection, zone: ZoneInfo, step: Callable[[float], None] | None = None
+    ) -> SpendingSums:
         with self._reader() as connection:
-            return usage.usage_by(connection, by, zone, since_ms=since_ms, until_ms=until_ms, user=user, rates=rates)
+            return usage.sum_usage(connection, wanted, zone, step)
 
     def unsettled(
         self, *, since_ms: int | None = None, until_ms: int | None = None, user: str | None = None

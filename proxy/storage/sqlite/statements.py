@@ -222,6 +222,9 @@ RESERVE_PIECES = _update("requests", "id", ", ".join(RESERVED_PIECES))
 UNCOUNTED_PIECES_OF = _update("requests", "id", ", ".join(UNCOUNTED_PIECES))
 HOURLY_PIECES = _add("usage_hourly", _HOURLY_KEY, UNCOUNTED_PIECES)
 
+# of the few whose figures are in doubt
+HOURLY_FLAGGED = _add("usage_hourly", _HOURLY_KEY, ("flagged",))
+
 _HOURLY_SUMS = (
     "requests, errors, input_tokens, output_tokens, cached_tokens, reasoning_tokens, uncounted_tokens, cost_pusd"
 )

@@ -1,26 +1,31 @@
-"""Read what was spent, beside the running proxy or without one: read-only, in short transactions.
+"""Read what was spent, beside the running proxy or without one: read-only, in one short transaction.
 
-The roll-up by the hour answers for whole hours; where a range, or a day of the configured zone, begins or ends within
-an hour, that hour is summed from its rows, so that every sum is exact. Requests that are open or pending are in
-neither: unsettled() counts them. An adjustment changes the roll-up in the transaction that writes it.
+The roll-up by the hour answers for whole hours; where a range, or a window of the configured zone, begins or ends
+within an hour, that hour is summed from its rows, so that every sum is exact. What the roll-up does not know (token,
+key, tag ...) is summed from rows; what it counts beyond them, because retention has removed rows, stands under an empty
+text: totals are the same by any word. Requests that are open or pending are in no sum: unsettled() counts them. An
+adjustment changes the roll-up in the transaction that writes it, and has the key that it counts under beside it.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from proxy.core.counts import Counts
-from proxy.policy.exchange_rates import EXACT, RateStep, local_amount, rate_spans
-from proxy.policy.quota.window import HOUR_MS, window_bounds
-from proxy.storage.reports import LedgerCheck, SpendingRow, UnsettledSum
-from proxy.storage.rows import id_floor
+from proxy.policy.exchange_rates import local_amount, rate_spans
+from proxy.policy.quota.window import HOUR_MS
+from proxy.policy.time_segments import TIME_WORDS, time_segments
+from proxy.storage.reports import LedgerCheck
+from proxy.storage.rows import DOUBTLESS, id_floor
+from proxy.storage.spending import SpendingRow, SpendingSums, UnsettledSum, UsageSelection, sum_local
+from proxy.storage.sqlite.usage_queries import COST, FIGURES, UsageQueries
 
-_COLUMNS = {"user": "user", "group": "group_name", "model": "model", "provider": "provider", "use_case": "use_case"}
+Step = Callable[[float], None]  # gets how far a long look is, from 0 to 1
+Figures = tuple[tuple[str, ...], tuple[int, ...]]  # a key, then the figures of SpendingRow in order
 # Ids never fall behind the clock, but after a clock was set back they run ahead of it until it has caught up.
 _AHEAD_MS = 2 * 86_400_000
+_STEPS = 100  # pieces that a look at many rows is made in, so that it can say how far it is
 
 
 def id_range(connection: sqlite3.Connection, since_ms: int | None, until_ms: int | None) -> tuple[int, int]:
@@ -39,39 +44,69 @@ def id_range(connection: sqlite3.Connection, since_ms: int | None, until_ms: int
     return first, last
 
 
-def usage_by(
-    connection: sqlite3.Connection,
-    by: tuple[str, ...],
-    zone: ZoneInfo,
-    *,
-    since_ms: int | None = None,
-    until_ms: int | None = None,
-    user: str | None = None,
-    rates: Sequence[RateStep] = (),
-) -> list[SpendingRow]:
-    """Sum the requests that began in [since_ms, until_ms), by words of _COLUMNS or day, the dearest first.
-
-    rates: what the local currency costs over time; each part of the sums is turned into it by the rate of its time.
-    """
+def sum_usage(
+    connection: sqlite3.Connection, wanted: UsageSelection, zone: ZoneInfo, step: Step | None = None
+) -> SpendingSums:
+    """Sum the requests of a selection: times in order, then the dearest first."""
+    queries = UsageQueries(wanted)
+    sums = _Sums()
     connection.execute("BEGIN")  # one snapshot, so that nothing is counted twice or missed between rows and roll-up
     try:
-        bounds = _bounds(connection, since_ms, until_ms)
-        sums: dict[tuple[str, ...], list[int]] = {}
-        local: dict[tuple[str, ...], Decimal] = {}
-        for day, start_ms, end_ms in _segments(bounds, zone, by_day="day" in by):
-            for from_ms, upto_ms, rate in rate_spans(rates, start_ms, end_ms):
-                for key, figures in _segment(connection, by, day, from_ms, upto_ms, user):
-                    found = sums.setdefault(key, [0] * len(figures))
-                    for n, figure in enumerate(figures):
-                        found[n] += figure
-                    if rate is not None:
-                        amount = local_amount(figures[_COST], rate)
-                        local[key] = EXACT.add(local.get(key, _NOTHING), amount)
+        bounds = _bounds(connection, wanted.since_ms, wanted.until_ms)
+        for piece in _pieces(bounds, wanted, zone):
+            _add_piece(connection, queries, piece, sums)
+            if step is not None:
+                step((piece.end_ms - bounds[0]) / (bounds[1] - bounds[0]))
     finally:
         connection.execute("COMMIT")
-    rows = [SpendingRow.of_figures(key, figures, local.get(key)) for key, figures in sums.items()]
-    days = by.index("day") if "day" in by else None
-    return sorted(rows, key=lambda row: ("" if days is None else row.key[days], -row.cost_pusd, row.key))
+    rows = sums.rows(wanted.by)
+    times = [n for n, word in enumerate(wanted.by) if word in TIME_WORDS]
+    rows.sort(key=lambda row: ([row.key[n] for n in times], -row.cost_pusd, row.key))
+    return SpendingSums(rows, sums.total() if queries.is_repeated else SpendingRow.total(rows))
+
+
+class _Piece(NamedTuple):
+    """A part of the range within one window of each word of time, with one rate."""
+
+    labels: dict[str, str]
+    start_ms: int
+    end_ms: int
+    usd_rate: str | None
+
+    def local(self, figures: tuple[int, ...]) -> Decimal | None:
+        return None if self.usd_rate is None else local_amount(figures[COST], self.usd_rate)
+
+
+class _Sums:
+    """Figures by the labels of times and the key of the statement, and those of all together."""
+
+    def __init__(self) -> None:
+        self._figures: dict[tuple[tuple[str, ...], tuple[str, ...]], list[int]] = {}
+        self._local: dict[tuple[tuple[str, ...], tuple[str, ...]], Decimal | None] = {}
+        self._total = [0] * FIGURES
+        self._total_local: Decimal | None = Decimal(0)
+
+    def add(self, piece: _Piece, key: tuple[str, ...], figures: tuple[int, ...]) -> None:
+        place = tuple(piece.labels.values()), key
+        known = self._figures.get(place)
+        self._figures[place] = list(figures) if known is None else list(map(int.__add__, known, figures))
+        local = piece.local(figures)
+        self._local[place] = local if known is None else sum_local((self._local[place], local))
+
+    def add_total(self, piece: _Piece, figures: tuple[int, ...]) -> None:
+        self._total = list(map(int.__add__, self._total, figures))
+        self._total_local = sum_local((self._total_local, piece.local(figures)))
+
+    def rows(self, by: tuple[str, ...]) -> list[SpendingRow]:
+        found = []
+        for (labels, key), figures in self._figures.items():
+            times, texts = iter(labels), iter(key)
+            whole = tuple(next(times if word in TIME_WORDS else texts) for word in by)
+            found.append(SpendingRow.of_figures(whole, figures, self._local[labels, key]))
+        return found
+
+    def total(self) -> SpendingRow:
+        return SpendingRow.of_figures(("total",), self._total, self._total_local)
 
 
 def _bounds(connection: sqlite3.Connection, since_ms: int | None, until_ms: int | None) -> tuple[int, int]:
@@ -84,99 +119,94 @@ def _bounds(connection: sqlite3.Connection, since_ms: int | None, until_ms: int 
     return start_ms, end_ms
 
 
-def _segments(bounds: tuple[int, int], zone: ZoneInfo, *, by_day: bool) -> Iterator[tuple[str, int, int]]:
-    """Yield the days of a range in the zone, each with its date; without by_day it is one segment."""
-    start_ms, end_ms = bounds
-    while start_ms < end_ms:
-        if not by_day:
-            yield "", start_ms, end_ms
-            return
-        first_ms, next_ms = window_bounds("day", zone, start_ms)
-        assert next_ms is not None
-        yield _date(zone, first_ms, next_ms), start_ms, min(next_ms, end_ms)
-        start_ms = next_ms
+def _pieces(bounds: tuple[int, int], wanted: UsageSelection, zone: ZoneInfo) -> Iterator[_Piece]:
+    words = [word for word in wanted.by if word in TIME_WORDS]
+    step_ms = bounds[1] - bounds[0]
+    if wanted.needs_rows:
+        step_ms = max(HOUR_MS, step_ms // _STEPS // HOUR_MS * HOUR_MS)
+    for labels, start_ms, end_ms in time_segments(*bounds, zone, words):
+        named = dict(zip(words, labels, strict=True))
+        for first_ms, last_ms, usd_rate in rate_spans(wanted.rates, start_ms, end_ms):
+            at_ms = first_ms
+            while at_ms < last_ms:
+                next_ms = min(last_ms, (at_ms + step_ms) // HOUR_MS * HOUR_MS if wanted.needs_rows else last_ms)
+                yield _Piece(named, at_ms, next_ms, usd_rate)
+                at_ms = next_ms
 
 
-def _date(zone: ZoneInfo, first_ms: int, next_ms: int) -> str:
-    """Return the date of a day by its middle: where clocks change at midnight, its first instant may mislead."""
-    return datetime.fromtimestamp((first_ms + next_ms) / 2000, zone).date().isoformat()
-
-
-Figures = tuple[tuple[str, ...], tuple[int, ...]]  # the key, then the figures of Spent in order
-_PARTS = ("cached_tokens", "reasoning_tokens", *Counts._fields)
-_FIGURES = 5 + len(_PARTS)
-_COST = 4  # which of the figures is the cost in pico-USD
-_NOTHING = Decimal(0)
-
-
-def _sums(term: str) -> str:
-    return ", ".join(f"sum({term.format(name)})" for name in _PARTS)
-
-
-def _segment(
-    connection: sqlite3.Connection, by: tuple[str, ...], day: str, start_ms: int, end_ms: int, user: str | None
-) -> Iterator[Figures]:
-    first_ms = -(-start_ms // HOUR_MS) * HOUR_MS
-    last_ms = end_ms // HOUR_MS * HOUR_MS
+def _add_piece(connection: sqlite3.Connection, queries: UsageQueries, piece: _Piece, sums: _Sums) -> None:
+    """Add whole hours from the roll-up, and what is left of the piece from rows."""
+    first_ms = -(-piece.start_ms // HOUR_MS) * HOUR_MS
+    last_ms = piece.end_ms // HOUR_MS * HOUR_MS
     if first_ms > last_ms:  # all within one hour
-        yield from _from_rows(connection, by, day, start_ms, end_ms, user)
+        _add_rows(connection, queries, piece, piece.start_ms, piece.end_ms, sums)
         return
-    if start_ms < first_ms:
-        yield from _from_rows(connection, by, day, start_ms, first_ms, user)
+    if piece.start_ms < first_ms:
+        _add_rows(connection, queries, piece, piece.start_ms, first_ms, sums)
     if first_ms < last_ms:
-        yield from _from_hours(connection, by, day, first_ms, last_ms, user)
-    if last_ms < end_ms:
-        yield from _from_rows(connection, by, day, last_ms, end_ms, user)
+        _add_hours(connection, queries, piece, first_ms, last_ms, sums)
+    if last_ms < piece.end_ms:
+        _add_rows(connection, queries, piece, last_ms, piece.end_ms, sums)
 
 
-def _from_hours(
-    connection: sqlite3.Connection, by: tuple[str, ...], day: str, start_ms: int, end_ms: int, user: str | None
+def _add_rows(
+    connection: sqlite3.Connection, queries: UsageQueries, piece: _Piece, start_ms: int, end_ms: int, sums: _Sums
+) -> None:
+    for key, figures in _rows(connection, queries, queries.single, start_ms, end_ms):
+        sums.add(piece, key, figures)
+    if queries.is_repeated:
+        for _, figures in _rows(connection, queries, queries.plain, start_ms, end_ms):
+            sums.add_total(piece, figures)
+
+
+def _add_hours(
+    connection: sqlite3.Connection, queries: UsageQueries, piece: _Piece, start_ms: int, end_ms: int, sums: _Sums
+) -> None:
+    values = {**queries.values, "since": start_ms, "until": end_ms}
+    hours = dict(map(_figures, filter(_is_any, connection.execute(queries.hours, values))))
+    if queries.needs_rows:
+        left = {key: list(figures) for key, figures in hours.items()}
+        for key, figures in _rows(connection, queries, queries.single, start_ms, end_ms):
+            sums.add(piece, key, figures)
+            if not queries.is_repeated:
+                _subtract(left, queries.rolled_part(key), figures)
+        if queries.is_repeated:
+            for key, figures in _rows(connection, queries, queries.plain, start_ms, end_ms):
+                _subtract(left, key, figures)
+        for key, rest in left.items():
+            if any(rest):
+                sums.add(piece, queries.whole_key(key), tuple(rest))
+    else:
+        for key, figures in hours.items():
+            sums.add(piece, key, figures)
+    if queries.is_repeated:
+        for figures in hours.values():
+            sums.add_total(piece, figures)
+
+
+def _subtract(left: dict[tuple[str, ...], list[int]], key: tuple[str, ...], figures: tuple[int, ...]) -> None:
+    """Subtract what rows tell from what the roll-up counts."""
+    known = left.setdefault(key, [0] * FIGURES)
+    left[key] = list(map(int.__sub__, known, figures))
+
+
+def _rows(
+    connection: sqlite3.Connection, queries: UsageQueries, both: tuple[str, str], start_ms: int, end_ms: int
 ) -> Iterator[Figures]:
-    keys = [_COLUMNS[word] for word in by if word != "day"]
-    found = connection.execute(
-        f"SELECT {''.join(f'{key}, ' for key in keys)}"  # noqa: S608 - words of _COLUMNS
-        f" sum(requests), sum(errors), sum(input_tokens), sum(output_tokens), sum(cost_pusd), {_sums('{}')}"
-        " FROM usage_hourly WHERE hour_ms >= ?1 AND hour_ms < ?2 AND (?3 IS NULL OR user = ?3)"
-        f"{_group(keys)}",
-        (start_ms, end_ms, user),
-    )
-    return (_figures(by, day, row) for row in found if row[-1] is not None)
-
-
-def _from_rows(
-    connection: sqlite3.Connection, by: tuple[str, ...], day: str, start_ms: int, end_ms: int, user: str | None
-) -> Iterator[Figures]:
-    keys = [f"ifnull({_COLUMNS[word]}, '')" for word in by if word != "day"]
+    """Yield what requests and adjustments come to, by the two statements for them."""
     first, last = id_range(connection, start_ms, end_ms)
-    found = connection.execute(
-        f"SELECT {''.join(f'{key}, ' for key in keys)}"  # noqa: S608 - words of _COLUMNS
-        " count(*), sum(error IS NOT NULL), sum(ifnull(input_tokens, 0)), sum(ifnull(output_tokens, 0)),"
-        f" sum(ifnull(cost_pusd, 0)), {_sums('ifnull({}, 0)')}"
-        " FROM requests WHERE id >= ?4 AND id <= ?5 AND started_ms >= ?1 AND started_ms < ?2"
-        " AND (?3 IS NULL OR user = ?3) AND state IN ('settled', 'released')"
-        f"{_group(keys)}",
-        (start_ms, end_ms, user, first, last),
-    )
-    yield from (_figures(by, day, row) for row in found if row[-1] is not None)
-    keys = [_COLUMNS[word] for word in by if word != "day"]
-    found = connection.execute(
-        f"SELECT {''.join(f'{key}, ' for key in keys)}"  # noqa: S608 - words of _COLUMNS
-        f" 0, 0, 0, 0, sum(amount_pusd), {', '.join(['sum(0)'] * len(_PARTS))}"
-        " FROM adjustments WHERE at_ms >= ?1 AND at_ms < ?2 AND (?3 IS NULL OR user = ?3)"
-        f"{_group(keys)}",
-        (start_ms, end_ms, user),
-    )
-    yield from (_figures(by, day, row) for row in found if row[-1] is not None)
+    values = {**queries.values, **queries.tags, "since": start_ms, "until": end_ms, "first": first, "last": last}
+    for query in both:
+        yield from map(_figures, filter(_is_any, connection.execute(query, values)))
 
 
-def _group(keys: list[str]) -> str:
-    return f" GROUP BY {', '.join(keys)}" if keys else ""
+def _figures(row: tuple[Any, ...]) -> Figures:
+    return row[:-FIGURES], row[-FIGURES:]
 
 
-def _figures(by: tuple[str, ...], day: str, row: tuple[Any, ...]) -> Figures:
-    """Split a row of the two queries above: the words of `by` without the day, then figures."""
-    texts = iter(row[:-_FIGURES])
-    return tuple(day if word == "day" else next(texts) for word in by), row[-_FIGURES:]
+def _is_any(row: tuple[Any, ...]) -> bool:
+    """Return whether a row sums any request: without a key there is one also where there is nothing."""
+    return row[-1] is not None
 
 
 def unsettled(
@@ -184,14 +214,45 @@ def unsettled(
 ) -> UnsettledSum:
     """Count what is open, pending, or settled with a flag, of the requests that began in [since_ms, until_ms)."""
     first, last = id_range(connection, since_ms, until_ms)
-    row = connection.execute(
-        "SELECT sum(state = 'open'), sum(state = 'pending'),"
-        " sum(state IN ('settled', 'released') AND flags IS NOT NULL AND flags <> 'downgraded')"
-        " FROM requests WHERE id >= ?1 AND id <= ?2 AND (?3 IS NULL OR started_ms >= ?3)"
-        " AND (?4 IS NULL OR started_ms < ?4) AND (?5 IS NULL OR user = ?5)",
-        (first, last, since_ms, until_ms, user),
-    ).fetchone()
-    return UnsettledSum(*(figure or 0 for figure in row))
+    (mark,) = connection.execute(_UNFINISHED_FROM).fetchone()
+    values = {"first": max(first, mark), "last": last, "since": since_ms, "until": until_ms, "user": user}
+    found = connection.execute(_UNFINISHED, values).fetchone()
+    return UnsettledSum(found[0] or 0, found[1] or 0, _flagged(connection, since_ms, until_ms, user))
+
+
+# no request with a smaller id is unfinished
+_UNFINISHED_FROM = "SELECT ifnull((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'unfinished_from'), 0)"
+_UNFINISHED = (
+    "SELECT sum(state = 'open'), sum(state = 'pending') FROM requests WHERE id >= :first AND id <= :last"
+    " AND (:since IS NULL OR started_ms >= :since) AND (:until IS NULL OR started_ms < :until)"
+    " AND (:user IS NULL OR user = :user)"
+)
+_FLAGGED_HOURS = (
+    "SELECT ifnull(sum(flagged), 0) FROM usage_hourly WHERE hour_ms >= :since AND hour_ms < :until"
+    " AND (:user IS NULL OR user = :user)"
+)
+_FLAGGED_ROWS = (
+    "SELECT count(*) FROM requests WHERE id >= :first AND id <= :last AND started_ms >= :since AND started_ms < :until"
+    " AND (:user IS NULL OR user = :user) AND state IN ('settled', 'released') AND flags IS NOT NULL AND flags <> :but"
+)
+
+
+def _flagged(connection: sqlite3.Connection, since_ms: int | None, until_ms: int | None, user: str | None) -> int:
+    """Count flagged requests: in whole hours by the roll-up, at the edges of the range row by row."""
+    start_ms, end_ms = _bounds(connection, since_ms, until_ms)
+    if start_ms >= end_ms:
+        return 0
+    first_ms, last_ms = -(-start_ms // HOUR_MS) * HOUR_MS, end_ms // HOUR_MS * HOUR_MS
+    edges = [(start_ms, min(first_ms, end_ms)), (max(last_ms, start_ms), end_ms)]
+    if first_ms > last_ms:  # all within one hour
+        edges, first_ms = [(start_ms, end_ms)], last_ms
+    found: int = connection.execute(_FLAGGED_HOURS, {"since": first_ms, "until": last_ms, "user": user}).fetchone()[0]
+    for edge_ms, edge_end_ms in edges:
+        if edge_ms < edge_end_ms:
+            first, last = id_range(connection, edge_ms, edge_end_ms)
+            values = {"first": first, "last": last, "since": edge_ms, "until": edge_end_ms, "user": user}
+            found += connection.execute(_FLAGGED_ROWS, {**values, "but": DOUBTLESS}).fetchone()[0]
+    return found
 
 
 _KNOWN = {

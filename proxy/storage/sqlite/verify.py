@@ -186,6 +186,7 @@ _FIGURES = (
     "uncounted_tokens",
     *Counts._fields,
     *UNCOUNTED_PIECES,
+    "flagged",
     "cost_pusd",
 )
 # of each kind of limit, the places of the figures whose sum it counts
@@ -270,7 +271,7 @@ _SUM_ROWS = (
     f"SELECT {_KEY}, count(*), sum(error IS NOT NULL), sum(ifnull(input_tokens, 0)), sum(ifnull(output_tokens, 0)),"  # noqa: S608 - constants
     f" sum(ifnull(cached_tokens, 0)), sum(ifnull(reasoning_tokens, 0)), sum({UNCOUNTED_TOKENS}),"
     f" {', '.join(f'sum(ifnull({name}, 0))' for name in (*Counts._fields, *UNCOUNTED_PIECES))},"
-    f" sum(ifnull(cost_pusd, 0))"
+    f" sum(flags IS NOT NULL AND flags <> 'downgraded'), sum(ifnull(cost_pusd, 0))"
     f" FROM requests WHERE {ENDED} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
 )
 _SUM_ADJUSTMENTS = (

@@ -21,12 +21,14 @@ from proxy.core.eager_task import InlineFuture
 from proxy.core.limit_kinds import NO_PIECES
 from proxy.storage.ledger import Done, EndedTwiceError, LedgerUnavailableError
 from proxy.storage.rows import (
+    DOUBTLESS,
     AttemptEnd,
     GenerationNote,
     NewAttempt,
     OpenRow,
     RequestEnd,
     hourly_counts,
+    hourly_flagged,
     hourly_pieces,
     hourly_rows,
     id_text,
@@ -76,6 +78,7 @@ class _Rows:
         self.counted: list[RequestEnd] = []  # with rarer counts
         self.with_pieces: list[OpenRow] = []  # that hold what few requests take any of
         self.with_uncounted: list[RequestEnd] = []  # that took more of it than is counted
+        self.flagged: list[RequestEnd] = []  # of the finished: those whose figures are in doubt
         self.generations: list[GenerationNote] = []
         self.attempts: list[NewAttempt] = []
         self.calls: list[tuple[Call, InlineFuture[Any]]] = []
@@ -97,9 +100,11 @@ class _Rows:
 
     def _add_end(self, end: RequestEnd) -> None:
         self.ends.append(end)
-        state, attempt_ends, counts, uncounted = kind_of(end)
+        state, attempt_ends, counts, uncounted, flags = kind_of(end)
         if state != "pending":
             self.finished.append(end)
+            if flags is not None and flags != DOUBTLESS:
+                self.flagged.append(end)
         if attempt_ends:
             self.several.append(end)
         if counts is not None:
@@ -385,6 +390,8 @@ class Writer:
             pieces = [(end.id, *end.uncounted_pieces) for end in rows.with_uncounted]
             self._run_all(statements.UNCOUNTED_PIECES_OF, pieces)
             self._run_all(statements.HOURLY_PIECES, hourly_pieces(rows.with_uncounted))
+        if rows.flagged:
+            self._run_all(statements.HOURLY_FLAGGED, hourly_flagged(rows.flagged))
 
     def _end_attempts(self, ends: list[AttemptEnd]) -> None:
         self._run_all(statements.ATTEMPT_END, ends)

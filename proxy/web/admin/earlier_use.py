@@ -10,8 +10,8 @@ from proxy.pipeline.identity.identify import limited
 from proxy.policy.quota import Quota
 from proxy.policy.quota.model_set import ModelAnswer, is_counted
 from proxy.policy.quota.window import window_at
-from proxy.storage.reports import SpendingRow
 from proxy.storage.request_reports import RequestEntry
+from proxy.storage.spending import SpendingRow, UsageSelection
 from proxy.storage.users import MissingError
 from proxy.web.admin.explanation import EarlierUse
 from proxy.web.admin.route import AdminRequest
@@ -58,16 +58,15 @@ def _used(request: AdminRequest, quota: Quota, entry: RequestEntry) -> int:
     since_ms = window_at(quota.window, zone, entry.started_ms).start_ms
     word, value = _column(quota, entry) or ("", "")
     of_models = ("provider", "model") if quota.models else ()
-    rows = services.reports.usage_by(
+    wanted = UsageSelection(
         (*of_models, *((word,) if word else ())),
-        zone,
-        since_ms=since_ms,
-        until_ms=entry.started_ms,
-        user=value if word == "user" else None,
+        since_ms,
+        entry.started_ms,
+        value if word == "user" else None,
     )
     return sum(
         _FIGURES[quota.kind](row)
-        for row in rows
+        for row in services.reports.usage(wanted, zone).rows
         if (not word or row.key[-1] == value)
         and (not quota.models or is_counted(quota.models, ModelAnswer(row.key[0], row.key[1])))
     )

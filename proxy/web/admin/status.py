@@ -16,6 +16,7 @@ from proxy.pipeline.services import Services
 from proxy.policy.quota import LimitRow
 from proxy.policy.quota.window import window_at
 from proxy.storage.reports import Reports
+from proxy.storage.spending import UsageSelection
 from proxy.web.admin.alert_words import alert_rows, alerts_of
 from proxy.web.admin.moment import MomentText, moment_text
 from proxy.web.admin.route import AdminAnswer, AdminRequest, AdminRoute
@@ -157,7 +158,7 @@ async def _spent(request: AdminRequest, window: str) -> dict[str, Any]:
 
 
 def _sums(reports: Reports, zone: Any, since_ms: int) -> Sequence[Any]:
-    return reports.usage_by((), zone, since_ms=since_ms)
+    return reports.usage(UsageSelection((), since_ms), zone).rows
 
 
 async def _limits(request: AdminRequest) -> tuple[list[dict[str, Any]], int]:

@@ -1,17 +1,26 @@
 """/admin/v1/usage: what was spent, by whom and on what; the same figures as tollkeeper usage."""
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field
 
 from proxy.core.errors import CallerError
 from proxy.core.money import pusd_to_usd
 from proxy.policy.exchange_rates import plain_text
-from proxy.storage.reports import SpendingRow
-from proxy.web.admin.moment import Moment, MomentText, moment_ms, moment_text
+from proxy.policy.period import read_moment, read_month
+from proxy.storage.spending import (
+    USAGE_WORDS,
+    SpendingRow,
+    SpendingSums,
+    UnsettledSum,
+    UsageSelection,
+    read_usage_words,
+)
+from proxy.web.admin.moment import MomentText, moment_text
 from proxy.web.admin.route import AdminAnswer, AdminQuery, AdminRequest, AdminRoute
 
-_WORDS = ("user", "group", "model", "provider", "use_case", "day")
+_MOMENT = "ISO-8601, or such as 7d, today, this-month, 2026-11; without an offset it is the configured zone"
 
 
 class UsageFigures(BaseModel):
@@ -27,6 +36,10 @@ class UsageFigures(BaseModel):
     cost_local: str | None = Field(
         description="In the currency of the configuration, each day by its own rate; null where none is known."
     )
+    share: str | None = Field(description="Of the cost of all, from 0 to 1.")
+    cached_share: str | None = Field(description="Of the input, from 0 to 1.")
+    usd_per_request: str | None
+    usd_per_1k_tokens: str | None
 
 
 class UsageRow(UsageFigures):
@@ -36,13 +49,17 @@ class UsageRow(UsageFigures):
 
 
 class UsageReport(BaseModel):
-    """Sums by what was asked for, dearest first, days in order. open, pending: requests that are in no sum yet."""
+    """Sums by what was asked for, times in order, then the dearest first.
+
+    open, pending: requests that are in no sum yet. By tag a request counts under each of its tags, once in total.
+    """
 
     by: list[str]
     since: MomentText | None
     until: MomentText | None
     currency: str
     rows: list[UsageRow]
+    other: UsageFigures | None = Field(description="All rows beyond top; null where there are none.")
     total: UsageFigures
     open: int
     pending: int
@@ -52,50 +69,77 @@ class UsageReport(BaseModel):
 class UsageFilter(AdminQuery):
     """Which requests, and by what they are summed."""
 
-    by: str = Field(default="user", description=f"Words of {', '.join(_WORDS)}, with commas between them.")
+    by: str = Field(default="user", description=f"Words of {', '.join(USAGE_WORDS)}, tag:NAME, with commas between.")
     user: str | None = None
-    since: Moment | None = Field(default=None, description="Requests that began at this time or later.")
-    until: Moment | None = Field(default=None, description="Requests that began before this time.")
+    since: str | None = Field(default=None, description=f"Requests that began at this time or later: {_MOMENT}.")
+    until: str | None = Field(default=None, description="Requests that began before this time.")
+    month: str | None = Field(default=None, description="In place of both: 2026-11, this-month, last-month.")
+    top: int | None = Field(default=None, ge=1, le=100_000, description="The dearest so many; all others in other.")
 
 
 async def _show(request: AdminRequest) -> AdminAnswer:
     query: UsageFilter = request.query
-    words = _words(query.by)
-    since_ms, until_ms = moment_ms(query.since), moment_ms(query.until)
-    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
-        raise CallerError(400, "invalid_query", "until: it is not after since.", param="until")
     services = request.deps.services
     reports, snapshot = services.reports, services.live.current
+    words = _words(query.by)
+    since_ms, until_ms = _period(query, snapshot.zone, request.now_ms)
     currency = snapshot.settings.currency
 
-    def read() -> tuple[list[SpendingRow], dict[str, Any]]:
-        spans: dict[str, Any] = {"since_ms": since_ms, "until_ms": until_ms}
-        rest = reports.unsettled(**spans, user=query.user)
-        counts = {"open": rest.open, "pending": rest.pending, "flagged": rest.flagged}
+    def read() -> tuple[SpendingSums, UnsettledSum]:
         rates = reports.rates(currency.code)
-        return reports.usage_by(words, snapshot.zone, **spans, user=query.user, rates=rates), counts
+        rest = reports.unsettled(since_ms=since_ms, until_ms=until_ms, user=query.user)
+        return reports.usage(UsageSelection(words, since_ms, until_ms, query.user, rates), snapshot.zone), rest
 
-    rows, counts = await request.read(read)
+    sums, rest = await request.read(read)
+    rows, other = sums.top(query.top)
     report = {
         "by": words,
         "since": moment_text(since_ms),
         "until": moment_text(until_ms),
         "currency": currency.code,
-        "rows": [{"key": dict(zip(words, row.key, strict=True)), **_figures(row)} for row in rows],
-        "total": _figures(SpendingRow.total(rows)),
-        **counts,
+        "rows": [{"key": dict(zip(words, row.key, strict=True)), **_figures(row, sums.total)} for row in rows],
+        "other": None if other is None else _figures(other, sums.total),
+        "total": _figures(sums.total, sums.total),
+        "open": rest.open,
+        "pending": rest.pending,
+        "flagged": rest.flagged,
     }
     return AdminAnswer(report)
 
 
 def _words(by: str) -> tuple[str, ...]:
-    words = tuple(word.strip() for word in by.split(",") if word.strip())
-    if not words or len(set(words)) < len(words) or set(words) - set(_WORDS):
-        raise CallerError(400, "invalid_query", f"by: write some of {', '.join(_WORDS)}, each once.", param="by")
-    return words
+    try:
+        return read_usage_words(by)
+    except ValueError as error:
+        raise _invalid("by", error) from None
 
 
-def _figures(row: SpendingRow) -> dict[str, Any]:
+def _period(query: UsageFilter, zone: ZoneInfo, now_ms: int) -> tuple[int | None, int | None]:
+    """Return the bounds that a query asks for; raises CallerError 400."""
+    if query.month is not None:
+        if query.since is not None or query.until is not None:
+            raise _invalid("month", "send it, or since and until")
+        try:
+            return read_month(query.month, zone, now_ms)
+        except ValueError as error:
+            raise _invalid("month", error) from None
+    bounds: dict[str, int | None] = {"since": None, "until": None}
+    for name, text in (("since", query.since), ("until", query.until)):
+        try:
+            bounds[name] = None if text is None else read_moment(text, zone, now_ms)
+        except ValueError as error:
+            raise _invalid(name, error) from None
+    since_ms, until_ms = bounds["since"], bounds["until"]
+    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
+        raise _invalid("until", "it is not after since")
+    return since_ms, until_ms
+
+
+def _invalid(field: str, problem: object) -> CallerError:
+    return CallerError(400, "invalid_query", f"{field}: {str(problem).rstrip('.')}.", param=field)
+
+
+def _figures(row: SpendingRow, total: SpendingRow) -> dict[str, Any]:
     return {
         "requests": row.requests,
         "errors": row.errors,
@@ -109,6 +153,7 @@ def _figures(row: SpendingRow) -> dict[str, Any]:
         "cost_usd": pusd_to_usd(row.cost_pusd),
         "cost_pusd": row.cost_pusd,
         "cost_local": None if row.cost_local is None else plain_text(row.cost_local),
+        **row.ratios(total),
     }
 
 

@@ -47,5 +47,19 @@ ALTER TABLE stops ADD COLUMN effect TEXT NOT NULL DEFAULT 'stop' CHECK (effect I
 ALTER TABLE stops ADD COLUMN preset TEXT NOT NULL DEFAULT '';      -- of downgrade
 ALTER TABLE stops ADD COLUMN a_minute INTEGER NOT NULL DEFAULT 0;  -- of slow
 ALTER TABLE stops ADD COLUMN rule TEXT;                            -- NULL: a person's
+-- usage_hourly: how many of its requests have a flag that casts doubt on their figures, so that no report has to read rows
+-- for that. Few have one: they are added by a statement of their own.
+ALTER TABLE usage_hourly ADD COLUMN flagged INTEGER NOT NULL DEFAULT 0;
+UPDATE usage_hourly SET flagged = f.flagged
+FROM (
+    SELECT started_ms - started_ms % 3600000 AS hour_ms, user, ifnull(group_name, '') AS group_name,
+        ifnull(model, '') AS model, ifnull(provider, '') AS provider, ifnull(use_case, '') AS use_case,
+        ifnull(groups_above, '') AS groups_above, ifnull(other_models, '') AS other_models, count(*) AS flagged
+    FROM requests WHERE flags IS NOT NULL AND flags <> 'downgraded' AND state IN ('settled', 'released')
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+) AS f
+WHERE usage_hourly.hour_ms = f.hour_ms AND usage_hourly.user = f.user AND usage_hourly.group_name = f.group_name
+    AND usage_hourly.model = f.model AND usage_hourly.provider = f.provider AND usage_hourly.use_case = f.use_case
+    AND usage_hourly.groups_above = f.groups_above AND usage_hourly.other_models = f.other_models;
 
 PRAGMA user_version = 9;

@@ -1,0 +1,149 @@
+"""The statements that sum what was spent: whole hours from the roll-up, anything else from single rows.
+
+Bound in all of them: since, until, user; of rows first and last, the ids between which they lie. A statement has the
+words of its selection in order, but for those of time, then the figures of SpendingRow up to its counts.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from proxy.core.counts import Counts
+from proxy.policy.time_segments import TIME_WORDS
+from proxy.storage.spending import TAG, UsageSelection, is_of_rows
+
+_PARTS = ("cached_tokens", "reasoning_tokens", *Counts._fields)
+FIGURES = 5 + len(_PARTS)
+COST = 4  # its place among them
+
+# an end user is one whom a service named first
+_END_USER = "CASE WHEN {0} IN (SELECT name FROM users WHERE made_by IS NOT NULL) THEN {0} ELSE '' END"
+_ROLLED = {
+    "user": "user",
+    "group": "group_name",
+    "model": "model",
+    "provider": "provider",
+    "use_case": "use_case",
+    "end_user": _END_USER.format("user"),
+}
+_OF_ROW = {
+    "user": "r.user",
+    "group": "ifnull(r.group_name, '')",
+    "model": "ifnull(r.model, '')",
+    "provider": "ifnull(r.provider, '')",
+    "use_case": "ifnull(r.use_case, '')",
+    "end_user": _END_USER.format("r.user"),
+    "token": "r.token_id",
+    "endpoint": "r.endpoint",
+    "status": "ifnull(CAST(r.status AS TEXT), '')",
+    "requested_model": "r.requested_model",
+    "session": "ifnull(r.session_id, '')",
+    "key": "ifnull(ifnull(w.provider, r.target_provider) || '/' || ifnull(w.key, r.key), '')",
+    "tag": "ifnull(t.key || '=' || t.value, '')",
+}
+# By key each attempt's cost goes to its key. All else that the request has goes to the last one's: its tokens, and the
+# request itself.
+_IS_LAST = "(w.n IS NULL OR w.n = (SELECT max(n) FROM attempt_rows WHERE request_id = r.id))"
+_COST_OF_KEY = (
+    "CASE WHEN w.n IS NULL THEN ifnull(r.cost_pusd, 0) ELSE ifnull(w.cost_pusd, 0) + CASE WHEN"  # noqa: S608 - constants
+    f" {_IS_LAST} THEN ifnull(r.cost_pusd, 0) - (SELECT sum(ifnull(cost_pusd, 0)) FROM attempt_rows"
+    " WHERE request_id = r.id) ELSE 0 END END"
+)
+# an adjustment knows by itself what the roll-up knows, and which key was charged
+_OF_ADJUSTMENT = {
+    "user": "a.user",
+    "group": "a.group_name",
+    "model": "a.model",
+    "provider": "a.provider",
+    "use_case": "a.use_case",
+    "end_user": _END_USER.format("a.user"),
+    "key": "ifnull(a.charged_provider || '/' || a.charged_key, '')",
+}
+
+
+_OF_ROW_IF_KEPT = {word: f"ifnull({column}, '')" for word, column in _OF_ROW.items()}
+
+
+class UsageQueries:
+    """The statements of one selection."""
+
+    def __init__(self, wanted: UsageSelection) -> None:
+        words = [word for word in wanted.by if word not in TIME_WORDS]
+        self.rolled = [word for word in words if not is_of_rows(word)]
+        self._places = [n for n, word in enumerate(words) if not is_of_rows(word)]
+        self._count = len(words)
+        self.needs_rows = wanted.needs_rows
+        self.is_repeated = "tag" in words  # a request counts under each of its tags
+        self.hours = _hours(self.rolled)
+        self.single = _requests(words), _adjustments(words)
+        self.plain = _requests(self.rolled), _adjustments(self.rolled)
+        self.values: dict[str, Any] = {"user": wanted.user}
+        tags = [word.removeprefix(TAG) for word in words if word.startswith(TAG)]
+        self.tags = {f"tag{n}": name for n, name in enumerate(tags)}
+
+    def rolled_part(self, key: tuple[str, ...]) -> tuple[str, ...]:
+        """Return what the roll-up knows of a key."""
+        return tuple(key[n] for n in self._places)
+
+    def whole_key(self, rolled: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the key of what only the roll-up knows of: empty texts for all that rows would tell."""
+        key = [""] * self._count
+        for n, text in zip(self._places, rolled, strict=True):
+            key[n] = text
+        return tuple(key)
+
+
+def _hours(words: list[str]) -> str:
+    keys = [_ROLLED[word] for word in words]
+    parts = ", ".join(f"sum({name})" for name in _PARTS)
+    return (
+        f"SELECT {''.join(f'{key}, ' for key in keys)}"  # noqa: S608 - constants of this file
+        f" sum(requests), sum(errors), sum(input_tokens), sum(output_tokens), sum(cost_pusd), {parts}"
+        " FROM usage_hourly WHERE hour_ms >= :since AND hour_ms < :until AND (:user IS NULL OR user = :user)"
+        f"{_group(len(keys))}"
+    )
+
+
+def _requests(words: list[str]) -> str:
+    by_key = "key" in words
+    keys = [_key_of_row(word, words, _OF_ROW) for word in words]
+    figures = ["1", "r.error IS NOT NULL", "ifnull(r.input_tokens, 0)", "ifnull(r.output_tokens, 0)"]
+    figures += [_COST_OF_KEY if by_key else "ifnull(r.cost_pusd, 0)"]
+    figures += [f"ifnull(r.{name}, 0)" for name in _PARTS]
+    if by_key:
+        figures = [
+            figure if n == COST else f"CASE WHEN {_IS_LAST} THEN {figure} ELSE 0 END"
+            for n, figure in enumerate(figures)
+        ]
+    return (
+        f"SELECT {''.join(f'{key}, ' for key in keys)} {', '.join(f'sum({figure})' for figure in figures)}"  # noqa: S608 - constants of this file
+        f" FROM requests r{' LEFT JOIN attempt_rows w ON w.request_id = r.id' if by_key else ''}{_tags(words)}"
+        " WHERE r.id >= :first AND r.id <= :last AND r.started_ms >= :since AND r.started_ms < :until"
+        " AND (:user IS NULL OR r.user = :user) AND r.state IN ('settled', 'released')"
+        f"{_group(len(keys))}"
+    )
+
+
+def _adjustments(words: list[str]) -> str:
+    keys = [_key_of_row(word, words, _OF_ROW_IF_KEPT | _OF_ADJUSTMENT) for word in words]
+    figures = ["sum(a.amount_pusd)" if n == COST else "sum(0)" for n in range(FIGURES)]
+    return (
+        f"SELECT {''.join(f'{key}, ' for key in keys)} {', '.join(figures)}"  # noqa: S608 - constants of this file
+        f" FROM adjustments a LEFT JOIN requests r ON r.id = a.request_id{_tags(words)}"
+        " WHERE a.at_ms >= :since AND a.at_ms < :until AND (:user IS NULL OR a.user = :user)"
+        f"{_group(len(keys))}"
+    )
+
+
+def _tags(words: list[str]) -> str:
+    return " LEFT JOIN json_each(r.tags) t" if "tag" in words else ""
+
+
+def _key_of_row(word: str, words: list[str], columns: Mapping[str, str]) -> str:
+    if not word.startswith(TAG):
+        return columns[word]
+    number = [other for other in words if other.startswith(TAG)].index(word)
+    return f"ifnull((SELECT CAST(value AS TEXT) FROM json_each(r.tags) WHERE key = :tag{number}), '')"  # noqa: S608 - a number
+
+
+def _group(count: int) -> str:
+    return f" GROUP BY {', '.join(str(n + 1) for n in range(count))}" if count else ""
