@@ -16,9 +16,10 @@ _RESULT = {True: "ok", False: "failed", None: "not tried"}
 
 @click.command()
 @click.argument("provider", required=False)
+@click.option("--chat", is_flag=True, help="Ask each key for one short answer too; it costs a fraction of a cent.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option
-def doctor(provider: str | None, *, as_json: bool, config_path: Path | None) -> None:
+def doctor(provider: str | None, *, chat: bool, as_json: bool, config_path: Path | None) -> None:
     """Try every endpoint of the providers with every key: what works, what it returned, and what to do.
 
     Of answers only the shape is shown, never a value. The exit code is 1 where something failed.
@@ -27,7 +28,7 @@ def doctor(provider: str | None, *, as_json: bool, config_path: Path | None) -> 
 
     loaded = loader(config_path, {})()
     with admin_client(loaded.settings, "tollkeeper doctor", loaded) as api:
-        found = api.post("/doctor", {"provider": provider})
+        found = api.post("/doctor", {"provider": provider, "chat": chat})
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:

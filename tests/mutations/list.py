@@ -1,13 +1,13 @@
 """All bugs to put in on purpose but those of docs/trust/faults.md, which are in faults.py.
 
 Each stands for a failure that was seen in a proxy that people use, or for a mistake that is easy to make here. Its
-tests must pass without it. Failures of parts that this program does not have yet (balances of accounts that read
-zero) are not in the list.
+tests must pass without it.
 """
 
 from typing import Final
 
 from tests.mutations import (
+    account,
     admin,
     alerts,
     failover,
@@ -43,4 +43,5 @@ MUTATIONS: Final = (
     *records.MUTATIONS,
     *reports.MUTATIONS,
     *stops.MUTATIONS,
+    *account.MUTATIONS,
 )

@@ -59,13 +59,13 @@ async def ask(provider: ProviderRow, key: Key, question: Question, now_ms: int) 
 async def _asked_of(provider: ProviderRow, key: Key, question: Question, now_ms: int) -> Any:
     answer = await _exchange(provider, key, question, now_ms)
     if answer.status != 200:
-        raise _refusal(provider, key, question, answer)
+        raise _error_of_answer(provider, key, question, answer)
     found = read_exactly(answer.body)
     if not isinstance(found, dict | list):
         raise AccountError("unreadable", f"{_asked(provider, question)} is not JSON.", status=answer.status)
     if isinstance(found, dict) and isinstance(found.get("error"), Mapping) and "data" not in found:  # under status 200
         error = error_of_body(answer.body) or {}
-        raise _refusal(provider, key, question, answer._replace(status=status_of(error) or 502, error=error))
+        raise _error_of_answer(provider, key, question, answer._replace(status=status_of(error) or 502, error=error))
     return found
 
 
@@ -89,7 +89,7 @@ async def _exchange(provider: ProviderRow, key: Key, question: Question, now_ms:
         raw = redacted(await _read(provider, question, response), key.quoted_bytes)
     except TransportError as error:
         text = f"{provider.name} cannot be asked for {question.title}: {error}. Try again later."
-        raise AccountError("unavailable", text) from None
+        raise AccountError("unavailable", text, was_sent=error.dispatched) from None
     error_object = None if response.status == 200 else error_of_body(raw)
     wait_s = None if response.status == 200 else read_retry_after(response.header, error_object, now_ms)
     return _Answer(response.status, raw, wait_s, error_object)
@@ -110,7 +110,7 @@ def _asked(provider: ProviderRow, question: Question) -> str:
     return f"The answer of {provider.name} to {question.path.partition('?')[0]}"
 
 
-def _refusal(provider: ProviderRow, key: Key, question: Question, answer: _Answer) -> AccountError:
+def _error_of_answer(provider: ProviderRow, key: Key, question: Question, answer: _Answer) -> AccountError:
     status, wait_s = answer.status, answer.retry_after_s
     said = _said(answer)
     told = f"{provider.name} answers {status}{said}"

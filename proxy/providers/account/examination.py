@@ -45,10 +45,14 @@ class Examination:
         self._clock = clock
         self._heard: list[tuple[Question, Any]] = []
 
+    def heard(self, question: Question, answer: Any) -> None:
+        """Keep an answer for the report of the try that runs."""
+        self._heard.append((question, answer))
+
     async def tries(self) -> AsyncIterator[EndpointTry]:
         """Yield each try as it ends."""
         provider = self._provider
-        source = account_source(provider, self._clock, lambda question, answer: self._heard.append((question, answer)))
+        source = account_source(provider, self._clock, self.heard)
         for key in provider.keys:
             for path in provider.dialect.list_paths:
                 yield await self._list(key, path, is_needed=path == provider.dialect.list_paths[0])
@@ -88,7 +92,7 @@ class Examination:
 
         async def asked() -> None:
             answer = await ask(self._provider, key, question, self._clock.now_ms())
-            self._heard.append((question, answer))
+            self.heard(question, answer)
 
         found = await self.attempt(key, asked, question.request)
         if found.status == 404 and not is_needed:

@@ -154,7 +154,9 @@ class OpenRouterAccount:
         key = key or self._provider.management_key
         if key is None:
             needs = question.needs or ""
-            raise AccountError("refused", f"{self.provider} was not asked for {question.title}. {needs}".rstrip())
+            raise AccountError(
+                "refused", f"{self.provider} was not asked for {question.title}. {needs}".rstrip(), was_sent=False
+            )
         found = await ask(self._provider, key, question, self._clock.now_ms())
         if self._hear is not None:
             self._hear(question, found)

@@ -28,7 +28,7 @@ class AccountError(TollkeeperError):
     unreadable   an answer that makes no sense
 
     status is the answer's, None without one. is_bad_key: the provider does not know the key; a spent budget, or a
-    question that only another kind of key may ask, is none.
+    question that only another kind of key may ask, is none. was_sent False: certainly nothing reached the provider.
     """
 
     def __init__(
@@ -40,12 +40,14 @@ class AccountError(TollkeeperError):
         retry_after_s: float | None = None,
         is_bad_key: bool = False,
         request: str = "",
+        was_sent: bool = True,
     ) -> None:
         super().__init__(text)
         self.kind: Final = kind
         self.status: Final = status
         self.retry_after_s: Final = retry_after_s
         self.is_bad_key: Final = is_bad_key
+        self.was_sent: Final = was_sent
         self.request = request  # method and path, "" where none was made
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pydantic import BaseModel, Field
 
 from proxy.core.errors import CallerError
+from proxy.jobs.trial_chat import TrialChat
 from proxy.providers.account.examination import EndpointTry, Examination
 from proxy.providers.provider import ProviderRow
 from proxy.web.admin.route import AdminAnswer, AdminBody, AdminRequest, AdminRoute
@@ -36,9 +37,13 @@ class DoctorReport(BaseModel):
 
 
 class DoctorRequest(AdminBody):
-    """Whom to ask; provider null: all that are enabled."""
+    """Whom to ask; provider null: all that are enabled. chat: ask for a cheap answer too, with each key; it costs.
+
+    What the answers cost is booked, under no user.
+    """
 
     provider: str | None = None
+    chat: bool = False
 
 
 async def _examine(request: AdminRequest) -> AdminAnswer:
@@ -53,7 +58,11 @@ async def _tries(request: AdminRequest, provider: ProviderRow) -> list[EndpointT
     if provider.rules is not None and provider.rules.off is not None:
         said = f"It is disabled ({provider.rules.off}), and was not asked."
         return [EndpointTry(provider.name, "-", "-", None, said=said)]
-    return [one async for one in Examination(provider, request.deps.services.clock).tries()]
+    found = [one async for one in Examination(provider, request.deps.services.clock).tries()]
+    if request.body.chat:
+        trial = TrialChat(request.deps.services, request.deps.late)
+        found += [await trial.run(provider, key) for key in provider.keys]
+    return found
 
 
 def _providers(request: AdminRequest, name: str | None) -> list[ProviderRow]:

@@ -1,0 +1,39 @@
+"""Bugs in what is told of accounts at providers, and in what trying a key costs."""
+
+from typing import Final
+
+from tests.mutations.mutation import Mutation, Patch
+
+_ACCOUNT = "tests/providers/test_account.py::test_"
+_DOCTOR = "tests/web/test_admin_doctor.py::test_"
+
+MUTATIONS: Final = (
+    Mutation(
+        "a-spent-budget-taken-for-a-bad-key",
+        "A key whose budget is used up until midnight is thrown away as wrong.",
+        (Patch("_error_of_answer", "status == 401", "status in (401, 403)"),),
+        (f"{_ACCOUNT}what_goes_wrong_is_said[fault2-refused-the key itself is good]",),
+    ),
+    Mutation(
+        "a-cut-answer-taken-for-whole",
+        "Of a busy hour the bill shows the first thousand answers, and all others look as though they were free.",
+        (Patch("OpenRouterAccount.generation_costs", "answer.is_truncated", "False"),),
+        (f"{_ACCOUNT}costs_of_generations_are_whole_though_answers_are_cut",),
+    ),
+    Mutation(
+        "credits-read-with-a-key-that-sees-none",
+        "An ordinary key is answered with a balance of zero, and everybody is told that there is no money.",
+        (
+            Patch(
+                "OpenRouterAccount.__init__", "_WITHOUT_MANAGEMENT if provider.management_key is None else _ALL", "_ALL"
+            ),
+        ),
+        (f"{_ACCOUNT}without_a_management_key_only_what_any_key_may_is_asked",),
+    ),
+    Mutation(
+        "a-try-that-nobody-pays",
+        "An answer without a usage is taken to be free, and the provider's bill is higher than the ledger.",
+        (Patch("_trial_cost", "trial.worst_pusd if found is None else found", "found or 0"),),
+        (f"{_DOCTOR}a_try_that_fails_is_booked_unless_it_was_certainly_free[fault4-True]",),
+    ),
+)
