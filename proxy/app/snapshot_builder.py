@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -37,6 +38,7 @@ from proxy.providers.key import Key
 from proxy.providers.kinds import Dialects
 from proxy.providers.provider import ProviderRow
 from proxy.storage.reports import DirectoryRows, LimitPart, Reports
+from proxy.storage.rows import KeyHash
 
 log = logging.getLogger("tollkeeper.keys")
 
@@ -49,6 +51,7 @@ class _People(NamedTuple):
     directory: Directory
     limit_parts: tuple[LimitPart, ...]  # of the spending: those that have limits
     missing_limits: tuple[MissingLimit, ...]
+    own_keys: OwnKeys
 
 
 class SnapshotBuilder:
@@ -64,6 +67,7 @@ class SnapshotBuilder:
         self._pasts: list[tuple[Key, list[PastKeyUse]]] = []  # of keys, for the snapshot that is being built
         self.limiter: Limiter | None = None  # once the totals of quotas have been read at start
         self.missing_limits: tuple[MissingLimit, ...] = ()
+        self._noted_keys: dict[int, KeyHash] = {}  # those that the ledger knows
         self._told_unopened: frozenset[tuple[str, str, str]] = frozenset()  # keys whose problem is in the log
         self.limit_parts: tuple[LimitPart, ...] = ()  # of the spending: those that have limits
 
@@ -81,6 +85,7 @@ class SnapshotBuilder:
             )  # the last step that may refuse the settings
             pasts = await self._pasts_of_keys(providers.values(), snapshot.zone)
             await self._open_parts(people.limit_parts, snapshot.zone)
+            await self._note_keys(providers.values(), people.own_keys)
             await store_labels(self._ledger, settings, self._clock)
             is_built = True
         finally:
@@ -90,6 +95,19 @@ class SnapshotBuilder:
         self._pasts, self.limit_parts = pasts, people.limit_parts
         self.missing_limits = people.missing_limits
         return snapshot
+
+    async def _note_keys(self, providers: Iterable[ProviderRow], own_keys: OwnKeys) -> None:
+        """Write the hashes of keys that are new to the ledger: rows name them by number alone."""
+        keys = chain(own_keys.all(), ((row.name, key) for row in providers for key in row.keys))
+        found = {
+            key.id: KeyHash(key.id, key.hash, provider, key.name)
+            for provider, key in keys
+            if key.id is not None and key.hash is not None
+        }
+        fresh = [key for id_, key in found.items() if self._noted_keys.get(id_) != key]
+        if fresh:
+            await self._ledger.note_keys(fresh, self._clock.now_ms())
+            self._noted_keys.update((key.id, key) for key in fresh)
 
     def _tell_unopened(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Log each key that does not open, once; all others are in use all the same."""
@@ -179,12 +197,14 @@ def _read_people(reports: Reports, settings: Settings) -> _People:
     overlay = lay_over(settings, rows.settings)
     settings = overlay.settings
     end_users = [stored_user(row).limits for row in rows.users if row["made_by"] is not None]
+    own_keys = OwnKeys(settings, rows.keys)
     return _People(
         rows,
         overlay,
-        build_directory(settings, rows.users, rows.tokens, rows.hashes, OwnKeys(settings, rows.keys)),
+        build_directory(settings, rows.users, rows.tokens, rows.hashes, own_keys),
         limit_parts(settings, end_users),
         find_missing_limits(overlay, rows.users, rows.tokens),
+        own_keys,
     )
 
 

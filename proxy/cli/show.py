@@ -157,7 +157,17 @@ def _attempt(one: dict[str, Any]) -> str:
     status = "" if one["status"] is None else f" (status {one['status']})"
     took = "" if one["duration_ms"] is None else f" after {_seconds(one['duration_ms'])}"
     cost = "cost not known" if one["cost_usd"] is None else f"${one['cost_usd']}"
-    return f"{one['model']} at {one['provider']}{served}{key}: {one['outcome_meaning']}{status}{took}; {cost}"
+    return (
+        f"{one['model']} at {one['provider']}{served}{key}: {one['outcome_meaning']}{status}{took}; {cost}{_own(one)}"
+    )
+
+
+def _own(one: dict[str, Any]) -> str:
+    """Return what an own key there costs besides; empty where none was used."""
+    if not one["is_byok"]:
+        return ""
+    amount = "" if one["upstream_cost_usd"] is None else f", ${one['upstream_cost_usd']} of it on its own bill"
+    return f" (an own key at {one['served_by'] or 'the provider behind'}{amount})"
 
 
 def _price(one: dict[str, Any]) -> str | None:

@@ -30,7 +30,15 @@ from proxy.providers.generation import (
 from proxy.providers.key import OWN
 from proxy.providers.provider import ProviderRow
 from proxy.storage.ledger import Ledger
-from proxy.storage.rows import AttemptEnd, RequestEnd, Reserved, UnfinishedAttempt, UnfinishedRequest, id_text
+from proxy.storage.rows import (
+    AttemptEnd,
+    BilledEndpoint,
+    RequestEnd,
+    Reserved,
+    UnfinishedAttempt,
+    UnfinishedRequest,
+    id_text,
+)
 
 log = logging.getLogger("tollkeeper.settle")
 
@@ -338,6 +346,8 @@ def _end(row: UnfinishedRequest, figures: Sequence[_Figure], now_ms: int) -> Req
         upstream_status=None,
         served_by=None,
         other_models=other_models(paid, last.provider, model),
+        is_byok=None,
+        upstream_cost_pusd=None,
         groups_above=row.groups_above,
         uncounted_tokens=0,
         attempt_ends=tuple(figure.part.end for figure in figures),
@@ -370,8 +380,17 @@ def _attempt_end(
         duration_ms=attempt.duration_ms,
         reserved_pusd=None if is_last else share.cost_pusd,
         reserved_tokens=None if is_last else share.tokens,
+        is_byok=_first(attempt.is_byok, found.is_byok if found is not None else None),
+        upstream_cost_pusd=_first(attempt.upstream_cost_pusd, found.upstream_cost_pusd if found is not None else None),
         counts=attempt.counts,
+        billed=_billed(attempt, found),
     )
+
+
+def _billed(attempt: UnfinishedAttempt, found: GenerationRecord | None) -> BilledEndpoint | None:
+    if found is None or (found.endpoint_id is None and found.permaslug is None):
+        return attempt.billed
+    return BilledEndpoint(found.endpoint_id, found.permaslug)
 
 
 def _first(known: int | None, found: int | None) -> int | None:

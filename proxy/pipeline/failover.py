@@ -108,7 +108,7 @@ async def _may_change(hops: Hops, recorder: Recorder, change: Amendment) -> bool
     hops.leave(AMENDED)
     failed, hop = hops.attempts[-1], hops.place
     refusal = await recorder.next_attempt(
-        failed, hop.target, hop.provider, hop.key.name, maybe_billed=False, raises=change.sets_bound
+        failed, hop.target, hop.provider, hop.key, maybe_billed=False, raises=change.sets_bound
     )
     return refusal is None
 
@@ -151,7 +151,5 @@ def _note_fallback(
 
 async def _is_booked(recorder: Recorder, failed: Attempt, hop: Hop, decision: Decision) -> bool:
     """Return whether the next attempt is on disk; False: a limit has no room for it."""
-    refusal = await recorder.next_attempt(
-        failed, hop.target, hop.provider, hop.key.name, maybe_billed=decision.maybe_billed
-    )
+    refusal = await recorder.next_attempt(failed, hop.target, hop.provider, hop.key, maybe_billed=decision.maybe_billed)
     return refusal is None

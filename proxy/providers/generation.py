@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from json import JSONDecodeError, loads
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from proxy.core.money import MoneyError, usd_to_pusd
 from proxy.providers.deadlines import Deadlines
@@ -20,7 +20,11 @@ is_generation_id: Callable[[str], object] = _ID.fullmatch  # true for what may b
 
 @dataclass(frozen=True, slots=True)
 class GenerationRecord:
-    """What the provider says an answer cost. cost_pusd includes the upstream's bill for an own key."""
+    """What the provider says an answer cost. cost_pusd includes the upstream's bill for an own key.
+
+    That bill is upstream_cost_pusd, None without an own key: of others the record says nothing. endpoint_id and
+    permaslug name the endpoint that answered, and the model, as the provider's account lists them.
+    """
 
     cost_pusd: int
     cost_exact: bool
@@ -31,6 +35,10 @@ class GenerationRecord:
     cached_tokens: int | None
     reasoning_tokens: int | None
     finish_reason: str | None
+    is_byok: bool | None = None
+    upstream_cost_pusd: int | None = None
+    endpoint_id: str | None = None
+    permaslug: str | None = None
 
 
 class GenerationAccess(NamedTuple):
@@ -80,11 +88,13 @@ def read_generation(body: bytes, generation_id: str) -> GenerationRecord:
         if data["id"] != generation_id:
             raise GenerationUnavailableError("the record has another id")
         cost_pusd, exact = usd_to_pusd(_literal(data["total_cost"]))
+        upstream_pusd = None
         if data.get("is_byok") is True and data.get("upstream_inference_cost") is not None:
             upstream_pusd, upstream_exact = usd_to_pusd(_literal(data["upstream_inference_cost"]))
             cost_pusd, exact = cost_pusd + upstream_pusd, exact and upstream_exact
     except (JSONDecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, MoneyError) as error:
         raise GenerationUnavailableError(f"the record cannot be read ({type(error).__name__})") from None
+    is_byok, answered = data.get("is_byok"), _answering(data.get("provider_responses"))
     return GenerationRecord(
         cost_pusd=cost_pusd,
         cost_exact=exact,
@@ -95,7 +105,19 @@ def read_generation(body: bytes, generation_id: str) -> GenerationRecord:
         cached_tokens=_count(data.get("native_tokens_cached")),
         reasoning_tokens=_count(data.get("native_tokens_reasoning")),
         finish_reason=_text(data.get("finish_reason")),
+        is_byok=is_byok if isinstance(is_byok, bool) else None,
+        upstream_cost_pusd=upstream_pusd,
+        endpoint_id=_text(answered.get("endpoint_id")),
+        permaslug=_text(answered.get("model_permaslug")),
     )
+
+
+def _answering(calls: object) -> dict[str, Any]:
+    """Return the call to a provider that answered; nothing where the record tells none, or more than one."""
+    if not isinstance(calls, list):
+        return {}
+    good = [call for call in calls if isinstance(call, dict) and call.get("status") == "200"]
+    return good[0] if len(good) == 1 else {}
 
 
 def _literal(value: object) -> str:

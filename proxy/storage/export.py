@@ -54,6 +54,11 @@ KINDS: dict[str, Kind] = {
     "finish_reason": "text",
     "flags": "text",
     **dict.fromkeys(Counts._fields, "integer"),
+    "is_byok": "integer",
+    "upstream_cost_pusd": "integer",
+    "endpoint_id": "text",
+    "permaslug": "text",
+    "key_hash": "text",
 }
 COLUMNS = tuple(KINDS)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the start of a formula

@@ -18,6 +18,7 @@ from proxy.storage.refusals import RefusalRow
 from proxy.storage.rows import (
     AttemptEnd,
     AttemptRow,
+    KeyHash,
     KeyHashes,
     OpenRow,
     RequestEnd,
@@ -124,6 +125,10 @@ class Ledger(Protocol):
 
     async def set_labels(self, labels: Labels, now_ms: int) -> None:
         """Store what reports show; a new rate of the currency holds from the next full hour on."""
+        ...
+
+    async def note_keys(self, keys: Sequence[KeyHash], now_ms: int) -> None:
+        """Store what keys the ids in rows stand for: before the first row that has one."""
         ...
 
     async def remove_rows(self, ids: Sequence[int]) -> int:

@@ -94,7 +94,11 @@ class AttemptFilter:
 
 
 class AttemptEntry(NamedTuple):
-    """One upstream call. key is a label; served_by: the provider behind the provider, as it names itself."""
+    """One upstream call. key is a label; served_by: the provider behind the provider, as it names itself.
+
+    is_byok (1): with an own key there; upstream_cost_pusd: what that one charges, in the cost where is_byok. key_hash:
+    SHA-256 of the key in hex. endpoint_id and permaslug: as the provider's bill names them. None: nobody told.
+    """
 
     request_id: int
     n: int
@@ -116,6 +120,11 @@ class AttemptEntry(NamedTuple):
     ttft_ms: int | None
     duration_ms: int | None
     reserved_pusd: int | None
+    is_byok: int | None
+    upstream_cost_pusd: int | None
+    key_hash: str | None
+    endpoint_id: str | None
+    permaslug: str | None
 
 
 class RequestPage(NamedTuple):

@@ -56,8 +56,8 @@ def id_number(text: str) -> int | None:
 class OpenRow(NamedTuple):
     """A request before its first byte goes upstream. reserved_pusd None: some target has no known price.
 
-    The fields up to groups_above are the columns of statements.OPEN in order; streamed is 0 or 1. pieces: what an
-    attempt asks for of the kinds of core/limit_kinds.py, PIECES.
+    The fields up to key_id are the columns of statements.OPEN in order; streamed is 0 or 1. pieces: what an attempt
+    asks for of the kinds of core/limit_kinds.py, PIECES.
     """
 
     id: int
@@ -78,6 +78,7 @@ class OpenRow(NamedTuple):
     key: str
     target_model: str
     groups_above: str | None = None  # those above group_name, the nearest first, with spaces between them
+    key_id: int | None = None  # of the first attempt's key, as in KeyHash
     pieces: tuple[int, ...] = NO_PIECES
 
 
@@ -93,14 +94,32 @@ class AttemptRow(NamedTuple):
     provider: str
     key: str
     model: str
+    key_id: int | None = None  # as in KeyHash
+
+
+class KeyHash(NamedTuple):
+    """A key of a provider as rows remember it: by id, which is the first bytes of the hash (SHA-256 in hex)."""
+
+    id: int
+    hash: str
+    provider: str
+    name: str
+
+
+class BilledEndpoint(NamedTuple):
+    """How the provider names, in its bill, the endpoint and the model that answered; None: it did not say."""
+
+    endpoint_id: str | None
+    permaslug: str | None
 
 
 class AttemptEnd(NamedTuple):
     """How one upstream call of several ended; outcome is a word of docs/concepts/ledger.md.
 
-    The fields but counts are the columns of statements.ATTEMPT_END in order. cost_pusd None: the figure is awaited, or
-    cannot be found. reserved_pusd and reserved_tokens: its share of the request's reservation; None for the last one,
-    which has the rest, and where none is known.
+    The fields up to upstream_cost_pusd are the columns of statements.ATTEMPT_END in order. cost_pusd None: the figure
+    is awaited, or cannot be found. reserved_pusd and reserved_tokens: its share of the request's reservation; None for
+    the last one, which has the rest, and where none is known. is_byok: an own key was used behind the provider;
+    upstream_cost_pusd: what that one charges, which is in the cost where is_byok. None: nobody told.
     """
 
     request_id: int
@@ -120,7 +139,10 @@ class AttemptEnd(NamedTuple):
     duration_ms: int | None
     reserved_pusd: int | None = None
     reserved_tokens: int | None = None
+    is_byok: int | None = None
+    upstream_cost_pusd: int | None = None
     counts: Counts | None = None
+    billed: BilledEndpoint | None = None
 
 
 class Reserved(NamedTuple):
@@ -156,8 +178,9 @@ class GenerationNote(NamedTuple):
 class RequestEnd(NamedTuple):
     """The end of a request. state is pending, settled or released; cost_pusd None: it cannot be found.
 
-    The fields up to other_models are the columns of statements.END in order; the rest say where the roll-up counts it.
-    other_models: what besides provider and model may have been paid for, provider/model on a line each.
+    The fields up to upstream_cost_pusd are the columns of statements.END in order; the rest say where the roll-up
+    counts it. other_models: what besides provider and model may have been paid for, provider/model on a line each.
+    is_byok: of some attempt; upstream_cost_pusd: of all of them. billed: of the last one.
     attempt_ends: of several attempts the last, and those whose figures came late; a single one is told by outcome,
     upstream_status and served_by.
     """
@@ -185,6 +208,8 @@ class RequestEnd(NamedTuple):
     upstream_status: int | None
     served_by: str | None
     other_models: str | None
+    is_byok: int | None
+    upstream_cost_pusd: int | None
     started_ms: int
     user: str
     group_name: str | None
@@ -194,6 +219,7 @@ class RequestEnd(NamedTuple):
     counts: Counts | None = None  # None: none was reported
     uncounted_pieces: tuple[int, ...] = NO_PIECES  # what was taken beyond what counts say
     groups_above: str | None = None
+    billed: BilledEndpoint | None = None
 
     @property
     def quota_tokens(self) -> int:
@@ -231,7 +257,7 @@ def of_end(*names: str) -> Callable[[RequestEnd], Any]:
 
 
 row_id = itemgetter(0)  # of OpenRow and RequestEnd
-kind_of = of_end("state", "attempt_ends", "counts", "uncounted_pieces", "flags")
+kind_of = of_end("state", "attempt_ends", "counts", "uncounted_pieces", "flags", "billed")
 pieces_of = itemgetter(OpenRow._fields.index("pieces"))
 _STARTED_MS = of_end("started_ms")
 _NAMES = of_end("user", "group_name", "model", "provider", "use_case", "groups_above", "other_models")
@@ -308,7 +334,7 @@ def _storable_value(value: Any) -> Any:
         return fit_text(value, len(value))
     if isinstance(value, int):
         return max(-INTEGER_MAX, min(value, INTEGER_MAX))
-    if isinstance(value, AttemptRow | AttemptEnd | Reserved):
+    if isinstance(value, AttemptRow | AttemptEnd | Reserved | BilledEndpoint):
         return storable(value)
     return value
 
@@ -350,7 +376,7 @@ def hourly_flagged(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
 
 
 class UnfinishedAttempt(NamedTuple):
-    """One attempt of a request that is not settled. The fields but counts are those of statements.ATTEMPTS in order.
+    """One attempt of a request that is not settled. Its fields are those of statements.ATTEMPTS in order.
 
     outcome ``open``: it was under way when the proxy went down. key: the name of the key it was sent with.
     reserved_pusd and reserved_tokens as in AttemptEnd.
@@ -375,14 +401,23 @@ class UnfinishedAttempt(NamedTuple):
     duration_ms: int | None
     reserved_pusd: int | None
     reserved_tokens: int | None
+    is_byok: int | None
+    upstream_cost_pusd: int | None
     counts: Counts | None = None
+    billed: BilledEndpoint | None = None
 
     @classmethod
     def of_row(cls, row: tuple[Any, ...]) -> "UnfinishedAttempt":
-        """Return the attempt of a row of statements.ATTEMPTS, which ends with the columns of Counts."""
-        size = len(Counts._fields)
-        counts = row[-size:]
-        return cls._make((*row[:-size], None if counts[0] is None else Counts(*counts)))
+        """Return the attempt of a row of statements.ATTEMPTS, which ends with Counts and BilledEndpoint."""
+        size, billed_size = len(Counts._fields), len(BilledEndpoint._fields)
+        counts, billed = row[-size - billed_size : -billed_size], row[-billed_size:]
+        return cls._make(
+            (
+                *row[: -size - billed_size],
+                None if counts[0] is None else Counts(*counts),
+                None if billed == (None, None) else BilledEndpoint(*billed),
+            )
+        )
 
 
 class UnfinishedRequest(NamedTuple):

@@ -41,6 +41,7 @@ __all__ = [
     "with_told_cost",
 ]
 
+_BEHIND: Final = ("cost_details", "upstream_inference_cost")
 TICKS: Final = "cost_in_usd_ticks"
 _PUSD_PER_TICK: Final = 100
 
@@ -69,7 +70,8 @@ class Usage(NamedTuple):
     written, reasoning among it. cost_pusd is what the request cost in all; None if no cost was given, or if it is
     doubtful, which cost_problem then names. cost_exact is False where the amount was finer than a pico-USD and rounded
     up. With is_byok the account's own key was used at the provider behind the provider, whose bill comes on top
-    of the fee: upstream_pusd is that bill, and is in cost_pusd. Without is_byok it is None: the cost is all.
+    of the fee: upstream_pusd is that bill, and is in cost_pusd. Without is_byok it is what the provider behind charges
+    the one before it, and no part of the sum: the cost is all. Both are None where nobody told.
     extras None: nothing of it was told, and nothing is odd.
     """
 
@@ -80,7 +82,7 @@ class Usage(NamedTuple):
     cost_pusd: int | None
     cost_exact: bool
     cost_problem: CostProblem | None
-    is_byok: bool
+    is_byok: bool | None
     upstream_pusd: int | None
     extras: ExtraCounts | None = None
 
@@ -90,7 +92,7 @@ class Usage(NamedTuple):
         return NO_EXTRAS.doubts if self.extras is None else self.extras.doubts
 
 
-NO_USAGE: Final = Usage(None, None, None, None, None, True, None, False, None)
+NO_USAGE: Final = Usage(None, None, None, None, None, True, None, None, None)
 """What stands for a usage that nobody told."""
 
 
@@ -155,13 +157,17 @@ def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT)
     else:
         inner = ("cost", "total_cost") if cost.__class__ is dict and cost.get("total_cost") else ("cost",)  # Perplexity
         total = read_amount(message, raw, (*path, *inner))
-    is_byok = usage.get("is_byok") is True
-    upstream_pusd = None
-    if is_byok:  # otherwise it is a part of the cost, and adding it would book it twice
-        upstream = read_amount(message, raw, (*path, "cost_details", "upstream_inference_cost"))
+    is_byok, behind, upstream_pusd = usage.get("is_byok"), usage.get("cost_details"), None
+    if is_byok is True:  # otherwise it is no part of the sum, and adding it would book it twice
+        upstream = read_amount(message, raw, (*path, *_BEHIND))
         upstream_pusd = upstream[0]
         total = with_upstream(total, upstream)
+    elif is_byok is not False:
+        is_byok = None
     pusd, exact, problem = total
+    if upstream_pusd is None and behind.__class__ is dict and (told := behind.get(_BEHIND[1])) is not None:
+        # the same double is, but for digits beyond a pico-USD, the same amount: so it is in nearly every answer
+        upstream_pusd = pusd if told == cost else read_amount(message, raw, (*path, *_BEHIND))[0]
     return tuple.__new__(  # what Usage(…) comes to, without the call between
         Usage,
         (
@@ -268,7 +274,7 @@ def later(before: Usage | None, now: Usage) -> Usage:
     return Usage._make((*counts, *money, None if extras == NO_EXTRAS else extras))
 
 
-def _later_money(before: Usage, now: Usage) -> tuple[int | None, bool, CostProblem | None, bool, int | None]:
+def _later_money(before: Usage, now: Usage) -> tuple[int | None, bool, CostProblem | None, bool | None, int | None]:
     """Return the fields from cost_pusd to upstream_pusd of the usage that tells the greater cost."""
     told = now
     if before.cost_pusd is not None and (now.cost_pusd is None or now.cost_pusd < before.cost_pusd):

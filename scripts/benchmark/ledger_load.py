@@ -144,6 +144,8 @@ class Till:
             upstream_status=200,
             served_by="Bench",
             other_models=None,
+            is_byok=False,
+            upstream_cost_pusd=_COST_PUSD,
             started_ms=row.started_ms,
             user=row.user,
             group_name=row.group_name,

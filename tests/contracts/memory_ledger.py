@@ -75,6 +75,7 @@ from proxy.storage.rows import (
     HOUR_MS,
     AttemptEnd,
     AttemptRow,
+    KeyHash,
     KeyHashes,
     OpenRow,
     RequestEnd,
@@ -106,6 +107,7 @@ from tests.contracts.memory_adjustments import MemoryAdjustments
 from tests.contracts.memory_alerts import MemoryAlerts
 from tests.contracts.memory_configurations import MemoryConfigurations
 from tests.contracts.memory_operators import MemoryOperators
+from tests.contracts.memory_requests import Booked as BookedRow
 from tests.contracts.memory_requests import MemoryRequests
 
 _DAY_MS = 24 * HOUR_MS
@@ -118,6 +120,7 @@ class Booked:
     row: OpenRow
     reserved: Reserved
     attempts: list[UnfinishedAttempt]
+    key_ids: list[int | None]  # of the attempts
     end: RequestEnd | None = None
     late_pusd: int = 0  # the sum of its adjustments
 
@@ -184,6 +187,7 @@ class Store:
     """What is left when a ledger goes: all that a file would hold."""
 
     requests: dict[int, Booked] = field(default_factory=dict)
+    key_hashes: dict[int, KeyHash] = field(default_factory=dict)
     keys: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)  # hash -> hash of the body, request
     users: dict[str, dict[str, Any]] = field(default_factory=dict)
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -644,7 +648,9 @@ class MemoryLedger:
         except LedgerUnavailableError as error:
             return self._done(error)
         first = _attempt(1, row.target_provider, row.key, row.target_model)
-        self.store.requests[row.id] = Booked(row, Reserved(row.reserved_pusd, row.reserved_tokens), [first])
+        self.store.requests[row.id] = Booked(
+            row, Reserved(row.reserved_pusd, row.reserved_tokens), [first], [row.key_id]
+        )
         self.store.newest_id = max(self.store.newest_id, row.id)
         return self._done()
 
@@ -658,6 +664,7 @@ class MemoryLedger:
         booked = self.store.requests[attempt.request_id]
         booked.attempts[before.n - 1] = _ended(booked.attempts[before.n - 1], before)
         booked.attempts.append(_attempt(attempt.n, attempt.provider, attempt.key, attempt.model))
+        booked.key_ids.append(attempt.key_id)
         if reserved is not None:
             booked.reserved = reserved
         return self._done()
@@ -737,6 +744,11 @@ class MemoryLedger:
     async def keep_answer(self, claim: PostClaim, now_ms: int, status: int | None, answer: bytes | None) -> None:
         self._check()
         self.store.posts[claim.key_hash] = StoredPost(claim.body_hash, now_ms, status, answer)
+
+    async def note_keys(self, keys: Sequence[KeyHash], now_ms: int) -> None:
+        self._check()
+        assert now_ms >= 0
+        self.store.key_hashes.update((key.id, key) for key in keys)
 
     async def set_labels(self, labels: Labels, now_ms: int) -> None:
         self._check()
@@ -837,8 +849,15 @@ class MemoryReports(MemoryUsers, MemoryRequests):
         MemoryUsers.__init__(self, store)
         MemoryRequests.__init__(self, self._booked_rows, lambda: [row for _, row in sorted(store.refusals.items())])
 
-    def _booked_rows(self) -> list[tuple[OpenRow, RequestEnd | None, Reserved, Sequence[UnfinishedAttempt]]]:
-        return [(booked.row, booked.end, booked.reserved, booked.attempts) for booked in self._rows()]
+    def _booked_rows(self) -> list[BookedRow]:
+        return [
+            (booked.row, booked.end, booked.reserved, booked.attempts, self._key_hashes(booked))
+            for booked in self._rows()
+        ]
+
+    def _key_hashes(self, booked: Booked) -> list[str | None]:
+        known = self._store.key_hashes
+        return [known[id_].hash if id_ in known else None for id_ in booked.key_ids]
 
     def _rows(self, since_ms: int | None = None, until_ms: int | None = None, user: str | None = None) -> list[Booked]:
         return [
@@ -1047,7 +1066,9 @@ class MemoryReports(MemoryUsers, MemoryRequests):
             and (not selection.models or any(_is_of(booked, glob) for glob in selection.models))
         ]
         for n, booked in enumerate(rows, 1):
-            yield Slice([tuple(_exported(booked, name) for name in selection.columns)], n / len(rows))
+            hashes = self._key_hashes(booked)
+            cells = tuple(hashes[-1] if name == "key_hash" else _exported(booked, name) for name in selection.columns)
+            yield Slice([cells], n / len(rows))
 
     def plan_removal(self, age_ms: int, now_ms: int, zone: ZoneInfo, quotas: Collection[Quota]) -> RemovalPlan:
         newest = max(self._store.requests, default=None)
@@ -1124,5 +1145,7 @@ def _is_of(booked: Booked, glob: str) -> bool:
 
 def _exported(booked: Booked, name: str) -> Any:
     values: dict[str, Any] = {**booked.row._asdict(), **(booked.end._asdict() if booked.end else {})}
+    bill = None if booked.end is None else booked.end.billed
+    values |= {} if bill is None else bill._asdict()
     values |= {"request_id": id_text(booked.row.id), "state": booked.state, "cost_usd": values.get("cost_pusd")}
     return values.get(name)

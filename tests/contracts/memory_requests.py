@@ -18,15 +18,16 @@ from proxy.storage.request_reports import (
     RequestFilter,
     RequestPage,
 )
-from proxy.storage.rows import OpenRow, RequestEnd, Reserved, UnfinishedAttempt, id_text
+from proxy.storage.rows import BilledEndpoint, OpenRow, RequestEnd, Reserved, UnfinishedAttempt, id_text
 
-Booked = tuple[OpenRow, RequestEnd | None, Reserved, Sequence[UnfinishedAttempt]]
+# its row, its end, what it holds, its attempts, and the hashes of their keys
+Booked = tuple[OpenRow, RequestEnd | None, Reserved, Sequence[UnfinishedAttempt], Sequence[str | None]]
 
 _NOTHING: Mapping[str, Any] = dict.fromkeys(RequestEntry._fields)
 
 
 def _entry(booked: Booked) -> RequestEntry:
-    row, end, reserved, _ = booked
+    row, end, reserved, *_ = booked
     ended = {} if end is None else end._asdict()
     bare = {"state": "open", "cost_source": "none", "attempts": 0, "more": 0}
     told = {**_NOTHING, **bare, **row._asdict(), **ended, "reserved_pusd": reserved.cost_pusd}
@@ -40,10 +41,11 @@ def _refused(row: RefusalRow) -> RequestEntry:
 
 
 def _attempts(booked: Booked) -> list[AttemptEntry]:
-    row, _, reserved, attempts = booked
+    row, _, reserved, attempts, hashes = booked
     found = []
-    for one in attempts:
-        told = {**one._asdict(), "request_id": row.id, "started_ms": row.started_ms}
+    for one, key_hash in zip(attempts, hashes, strict=True):
+        bill = (one.billed or BilledEndpoint(None, None))._asdict()
+        told = {**one._asdict(), **bill, "request_id": row.id, "started_ms": row.started_ms, "key_hash": key_hash}
         if len(attempts) == 1:
             told["reserved_pusd"] = reserved.cost_pusd
         found.append(AttemptEntry(**{name: told[name] for name in AttemptEntry._fields}))

@@ -144,8 +144,9 @@ async def _play(place: Place, history: tuple[list[tuple[str, int]], str]) -> Tol
         if n == len(targets) or (n == len(steps) and end != "unsent"):
             break
         following = targets[n]
+        other = snapshot.providers[following.provider]
         told.refusal = await booking.next_attempt(
-            attempt, following, snapshot.providers[following.provider], "main", maybe_billed=step[0] == "no_status"
+            attempt, following, other, other.keys[0], maybe_billed=step[0] == "no_status"
         )
         if told.refusal is not None:
             break

@@ -184,6 +184,8 @@ def _end(row: OpenRow, verdict: Settlement, attempt: AttemptEnd, way: str, finis
         upstream_status=attempt.status,
         served_by=attempt.served_by,
         other_models=None,
+        is_byok=attempt.is_byok,
+        upstream_cost_pusd=attempt.upstream_cost_pusd,
         started_ms=row.started_ms,
         user=row.user,
         group_name=row.group_name,

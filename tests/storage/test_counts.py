@@ -65,6 +65,8 @@ def _end(row: OpenRow, attempt: AttemptEnd, state: str = "settled") -> RequestEn
         upstream_status=200,
         served_by=None,
         other_models=None,
+        is_byok=attempt.is_byok,
+        upstream_cost_pusd=attempt.upstream_cost_pusd,
         started_ms=START_MS,
         user="anna",
         group_name=None,
@@ -113,8 +115,9 @@ async def test_each_count_in_its_own_column(tmp_path: Path) -> None:
         assert found.fetchall() == [nothing, FIRST, FIRST, SECOND]
         found = db.execute(f"SELECT {names} FROM usage_hourly")  # noqa: S608 - names of columns
         assert found.fetchall() == [total]
-        last = [row[1] for row in db.execute("PRAGMA table_info(usage)")][-len(both) :]
-        assert last == list(Counts._fields)  # those that were there before keep their places
+        names = [row[1] for row in db.execute("PRAGMA table_info(usage)")]
+        first = names.index(Counts._fields[0])
+        assert names[first : first + len(both)] == list(Counts._fields)
     with closing(open_reader(path)) as db:
         for since_ms in (None, START_MS - 1):  # from the roll-up, and from rows
             [spent] = sum_usage(db, UsageSelection(("user",), since_ms, START_MS + 5), ZoneInfo("UTC")).rows

@@ -22,7 +22,25 @@ from proxy.storage.sqlite.connect import connect_owner
 from proxy.storage.sqlite.statements import BatchStatement
 
 OPENED = OpenRow(
-    1, 10, "2026-01-01", "anna", None, "t", "chat/completions", "m", None, None, None, 7, None, 0, "one", "k", "m"
+    1,
+    10,
+    "2026-01-01",
+    "anna",
+    None,
+    "t",
+    "chat/completions",
+    "m",
+    None,
+    None,
+    None,
+    7,
+    None,
+    0,
+    "one",
+    "k",
+    "m",
+    None,
+    77,
 )
 ENDED = RequestEnd(
     1,
@@ -49,6 +67,8 @@ ENDED = RequestEnd(
         200,
         "Behind",
         None,
+        0,
+        5,
     ),
     *(10, "anna", None, None, 0, ()),
 )
@@ -61,6 +81,7 @@ OPENED_OTHERWISE: tuple[dict[str, Any], ...] = (
     {"group_name": "g"},
     {"reserved_tokens": 0},
     {"groups_above": "unit company"},
+    {"key_id": None},
     {"use_case": "None", "group_name": "", "reserved_tokens": 9, "tags": "NULL"},
 )
 ENDED_OTHERWISE: tuple[dict[str, Any], ...] = (
@@ -72,9 +93,13 @@ ENDED_OTHERWISE: tuple[dict[str, Any], ...] = (
     {"flags": "value_clamped"},
     {"cost_source": "price"},
     {"other_models": "one/dear\none/it's"},
+    {"is_byok": None, "upstream_cost_pusd": None},
+    {"is_byok": 1, "upstream_cost_pusd": 0},
+    {"is_byok": None},
+    {"is_byok": 0, "upstream_cost_pusd": None},
 )
-OPEN_NAMES = OpenRow._fields[: OpenRow._fields.index("groups_above") + 1]
-END_NAMES = RequestEnd._fields[: RequestEnd._fields.index("other_models") + 1]
+OPEN_NAMES = OpenRow._fields[: OpenRow._fields.index("key_id") + 1]
+END_NAMES = RequestEnd._fields[: RequestEnd._fields.index("upstream_cost_pusd") + 1]
 
 
 @pytest.fixture
@@ -112,7 +137,7 @@ def test_the_names_of_a_row_are_its_columns(statement: BatchStatement, row: Any)
     ("query", "fields"),
     [
         (statements.UNFINISHED, UnfinishedRequest._fields[: UnfinishedRequest._fields.index("flags") + 1]),
-        (statements.ATTEMPTS, UnfinishedAttempt._fields[:-1]),
+        (statements.ATTEMPTS, UnfinishedAttempt._fields[:-2]),
         (own_usage._OWN, tuple(name for name in OwnRequest._fields if name != "cost_pusd")),
         (own_usage._ATTEMPTS, OwnAttempt._fields),
         (startup_reads._RECENT, PastAttempt._fields),
@@ -129,7 +154,7 @@ def test_the_columns_of_a_query_are_the_names_of_its_row(
 @pytest.mark.parametrize("count", [1, 2, 3, 32, 33, 64, 65, 150])
 def test_every_mixture_of_rows_is_written_as_it_is(ledger: sqlite3.Connection, count: int) -> None:
     last_id = 0
-    for shift in range(len(OPENED_OTHERWISE)):
+    for shift in range(max(len(OPENED_OTHERWISE), len(ENDED_OTHERWISE))):
         numbers = range(last_id + 1, last_id + count + 1)
         last_id += count
         opened = [
@@ -172,7 +197,7 @@ def test_what_nearly_all_rows_have_is_not_bound() -> None:
     assert None not in values
     assert text.count("NULL") == 6
     [(text, values)] = statements.END.runs([ENDED, ENDED._replace(id=2)])
-    assert len(values) == 2 * (len(END_NAMES) - 9)
+    assert len(values) == 2 * (len(END_NAMES) - 10)
 
 
 def test_values_of_callers_are_not_kept_without_bound() -> None:

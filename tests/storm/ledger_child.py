@@ -118,6 +118,8 @@ def _end(
         upstream_status=200,
         served_by=None,
         other_models=None,
+        is_byok=None,
+        upstream_cost_pusd=None,
         started_ms=started_ms,
         user=user,
         group_name=None,

@@ -77,6 +77,11 @@ def attempt(**changes: Any) -> AttemptEntry:
         ttft_ms=410,
         duration_ms=1920,
         reserved_pusd=None,
+        is_byok=0,
+        upstream_cost_pusd=912_000_000,
+        key_hash="ab" * 32,
+        endpoint_id=None,
+        permaslug=None,
     )
     return made._replace(**changes)
 

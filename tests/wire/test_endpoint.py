@@ -194,7 +194,7 @@ def test_embeddings_answer() -> None:
     body = {"object": "list", "data": [{"embedding": [0.5]}], "model": "text-embedding-3-small", "usage": usage}
     read = EMBEDDINGS.read(orjson.dumps(body))
     assert read is not None
-    assert read.usage == Usage(8, 0, None, None, None, True, None, False, None)
+    assert read.usage == Usage(8, 0, None, None, None, True, None, None, None)
     assert (read.has_choices, read.model, read.generation_id) == (True, "text-embedding-3-small", None)
     read = EMBEDDINGS.read(orjson.dumps({**body, "id": "gen-1", "usage": {**usage, **MONEY}}))
     assert read is not None

@@ -102,9 +102,9 @@ def message_events(stop: str = "end_turn", **delta_usage: Any) -> list[dict[str,
     ]
 
 
-RESPONSES_USAGE = Usage(1200, 80, 800, 2, 123456790, False, None, False, None)
+RESPONSES_USAGE = Usage(1200, 80, 800, 2, 123456790, False, None, False, 100_000_000_000)
 WRITTEN = ExtraCounts(Counts(cache_write_tokens=100), untold_life_tokens=100)
-MESSAGES_USAGE = Usage(1200, 80, 800, None, 123456790, False, None, False, None, WRITTEN)
+MESSAGES_USAGE = Usage(1200, 80, 800, None, 123456790, False, None, False, 100_000_000_000, WRITTEN)
 
 CASES: dict[str, tuple[type[TypedMeter], bytes, Usage | None, str | None]] = {}
 for _end, _named in itertools.product(ENDS, (True, False)):
@@ -253,7 +253,7 @@ def test_how_a_response_ends(last: dict[str, Any], finish_reason: str, error: st
     assert read.finish_reason == meter.finish_reason == finish_reason
     assert read.error_code == meter.error_code == error
     assert read.error_seen is meter.error_seen is (error is not None)
-    assert read.usage == meter.usage == Usage(1200, 80, 800, 2, 168_000_000, True, None, False, None)
+    assert read.usage == meter.usage == Usage(1200, 80, 800, 2, 168_000_000, True, None, None, None)
     assert meter.done
     assert meter.usage_is_last
     assert CANARY not in repr(said(meter))
@@ -294,7 +294,7 @@ def test_how_a_message_ends(stop: str, finish_reason: str) -> None:
     meter = MessagesMeter()
     run(meter, [stream(message_events(stop), named=True)])
     assert meter.finish_reason == finish_reason
-    assert meter.usage == Usage(1200, 80, 800, None, None, True, None, False, None, WRITTEN)
+    assert meter.usage == Usage(1200, 80, 800, None, None, True, None, None, None, WRITTEN)
     whole = {
         "type": "message",
         "id": "m",
@@ -312,7 +312,7 @@ def test_counts_of_a_message_are_laid_over_each_other() -> None:
     """What message_delta says again counts, what it leaves out holds, and a cost on the way is no cost."""
     meter = MessagesMeter()
     run(meter, [stream(message_events(input_tokens=500, cache_read_input_tokens=None), named=True)])
-    assert meter.usage == Usage(1400, 80, 800, None, None, True, None, False, None, WRITTEN)
+    assert meter.usage == Usage(1400, 80, 800, None, None, True, None, None, None, WRITTEN)
 
 
 def test_byok() -> None:

@@ -95,7 +95,7 @@ def test_a_doubtful_cost_is_none_and_says_why(literal: str, problem: str) -> Non
 
 def test_no_cost_is_no_problem() -> None:
     assert cost("null") == (None, True, None)
-    assert read(TOKENS) == Usage(12, 5, None, None, None, True, None, False, None)
+    assert read(TOKENS) == Usage(12, 5, None, None, None, True, None, None, None)
 
 
 # One double stands for all of these, so that only the right literal gives the right pico-dollars.
@@ -129,14 +129,32 @@ def byok(fee: str, upstream: str, is_byok: str = "true") -> Usage:
 def test_the_bill_behind_is_added_only_with_the_own_key() -> None:
     own = byok("0.0000001", "0.00000000000251")
     assert (own.cost_pusd, own.cost_exact, own.upstream_pusd, own.is_byok) == (100_003, False, 3, True)
-    for not_own in ("false", "null", "1", '"true"'):
-        lent = byok("0.0000001", "0.5", not_own)
+    for told, is_byok in (("false", False), ("null", None), ("1", None), ('"true"', None)):
+        lent = byok("0.0000001", "0.5", told)
         assert (lent.cost_pusd, lent.cost_exact, lent.upstream_pusd, lent.is_byok) == (
             100_000,
             True,
-            None,
-            False,
+            500_000_000_000,
+            is_byok,
         )
+
+
+@given(amounts(), amounts(), st.booleans())
+def test_what_the_provider_behind_charges_is_exact_too(fee: str, other: str, is_same: bool) -> None:
+    """The same amount in another form counts as the same; it is no part of the cost."""
+    upstream = f"{Decimal(fee):f}" if is_same else other
+    lent = byok(fee, upstream, "false")
+    expected = int((Decimal(upstream) * 10**12).to_integral_value(rounding="ROUND_CEILING"))
+    assert lent.upstream_pusd is not None
+    # two literals of one double can be some digits apart
+    assert abs(lent.upstream_pusd - expected) <= max(1, expected >> 52)
+    assert lent.cost_pusd == int((Decimal(fee) * 10**12).to_integral_value(rounding="ROUND_CEILING"))
+
+
+def test_who_paid_is_not_made_up() -> None:
+    usage = read(f'{TOKENS},"cost":0.5')
+    assert usage is not None
+    assert (usage.is_byok, usage.upstream_pusd) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -162,20 +180,20 @@ def test_an_absurd_count_is_none_and_spoils_nothing_else(count: str) -> None:
     parts += f',"completion_tokens_details":{{"reasoning_tokens":{count}}}'
     found = read(f'"prompt_tokens":7,"completion_tokens":{count},"cost":0.5,{parts}')
     odd = ExtraCounts(doubts=frozenset({NONSENSE}))
-    assert found == Usage(7, None, None, None, 5 * 10**11, True, None, False, None, odd)
+    assert found == Usage(7, None, None, None, 5 * 10**11, True, None, None, None, odd)
 
 
 @pytest.mark.parametrize("count", ["null", "[]", "{}"])
 def test_what_is_no_count_at_all_is_left_out(count: str) -> None:
     found = read(f'"prompt_tokens":7,"completion_tokens":{count},"cost":0.5')
-    assert found == Usage(7, None, None, None, 5 * 10**11, True, None, False, None)
+    assert found == Usage(7, None, None, None, 5 * 10**11, True, None, None, None)
 
 
 @pytest.mark.parametrize("count", ["5", "5.0", '"5"', '"5.0"', "5e0", "0.5e1", '"0.05e2"'])
 def test_a_count_in_any_spelling(count: str) -> None:
     parts = f'"prompt_tokens_details":{{"cached_tokens":{count}}},"total_tokens":12'
     found = read(f'"prompt_tokens":7,"completion_tokens":{count},{parts}')
-    assert found == Usage(7, 5, 5, None, None, True, None, False, None)
+    assert found == Usage(7, 5, 5, None, None, True, None, None, None)
 
 
 def test_parts_of_the_counts() -> None:
@@ -183,7 +201,7 @@ def test_parts_of_the_counts() -> None:
         '"prompt_tokens":9007199254740990,"completion_tokens":2,"total_tokens":9007199254740992,"cost_details":7,'
         '"prompt_tokens_details":{"cached_tokens":3},"completion_tokens_details":{"reasoning_tokens":2}'
     )
-    assert found == Usage(2**53 - 2, 2, 3, 2, None, True, None, False, None)
+    assert found == Usage(2**53 - 2, 2, 3, 2, None, True, None, None, None)
 
 
 @pytest.mark.parametrize("usage", [None, {}, [], "usage", 5, {"prompt_tokens": "x"}, {"cost": None}])

@@ -296,6 +296,7 @@ def _row(context: RequestContext, route: Route, first: Hop, admission: Admission
         first.key.name,
         first.target.model,
         identity.allowance.groups_above,
+        first.key.id,
         admission.pieces.asked,
     )
     return tuple.__new__(OpenRow, columns)  # what OpenRow(…) comes to, without the call between

@@ -1,6 +1,6 @@
 """Keys that users and groups brought for themselves: of the configuration, and of the database."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -34,6 +34,11 @@ class OwnKeys:
         """Return the own keys of a user in a group, by provider."""
         own, shared = self._of_users.get(user, _NONE), self._of_groups.get(group or "", _NONE)
         return {**shared, **own} if own and shared else own or shared
+
+    def all(self) -> Iterator[tuple[str, Key]]:
+        """Yield every own key with the name of its provider."""
+        for keys in (*self._of_users.values(), *self._of_groups.values()):
+            yield from keys.items()
 
 
 def _stored(row: Mapping[str, Any]) -> Key:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from proxy.core.counts import NO_COUNTS, Counts
 from proxy.core.text import fit_text
 from proxy.pipeline.values.attempt import Attempt
-from proxy.pipeline.values.settlement import ASSUMED, CONTRADICTED, UNTOLD_LIFE, PricedUsage, Settlement
+from proxy.pipeline.values.settlement import ASSUMED, CONTRADICTED, UNFINISHED, UNTOLD_LIFE, PricedUsage, Settlement
 from proxy.policy.pricing import Price, charge
 from proxy.policy.quota import joined, undated
 from proxy.storage.rows import AttemptEnd
@@ -38,8 +38,10 @@ def unsent_end(request_id: int, n: int) -> AttemptEnd:
 
 def attempt_end(request_id: int, attempt: Attempt, settlement: Settlement, now_s: float) -> AttemptEnd:
     attempt_result = attempt.result
-    usage = attempt_result.usage
-    if usage is None or not settlement.flags.isdisjoint(CONTRADICTED) or is_half(usage):
+    told = usage = attempt_result.usage or NO_USAGE
+    if not settlement.flags.isdisjoint(CONTRADICTED):
+        told, usage = of_contradicted(usage, settlement), NO_USAGE
+    elif is_half(usage):
         usage = NO_USAGE
     return AttemptEnd(
         request_id=request_id,
@@ -56,6 +58,8 @@ def attempt_end(request_id: int, attempt: Attempt, settlement: Settlement, now_s
         counts=None if usage.extras is None else counted(usage.extras),
         cost_pusd=settlement.cost_pusd,
         cost_source=settlement.cost_source,
+        is_byok=told.is_byok,
+        upstream_cost_pusd=told.upstream_pusd,
         ttft_ms=None
         if attempt_result.first_byte_s is None
         else int((attempt_result.first_byte_s - attempt.started_s) * 1000),
@@ -85,6 +89,11 @@ def other_models(names: Iterable[str], provider: str | None, model: str | None) 
 def is_half(usage: Usage) -> bool:
     """Return whether a total was not reported: token limits then count what was reserved, not the other total."""
     return usage.input_tokens is None or usage.output_tokens is None
+
+
+def of_contradicted(usage: Usage, settlement: Settlement) -> Usage:
+    """Return what still holds of a usage whose counts are not all that was taken: who paid, and a whole amount."""
+    return usage._replace(upstream_pusd=None) if UNFINISHED in settlement.flags else usage
 
 
 def counted(extras: ExtraCounts) -> Counts | None:

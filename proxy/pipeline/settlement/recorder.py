@@ -20,6 +20,7 @@ from proxy.pipeline.settlement.end_rows import (
     attempt_end,
     counted,
     names_of,
+    of_contradicted,
     other_models,
     price_usage,
     short,
@@ -46,6 +47,7 @@ from proxy.pipeline.values.settlement import (
 )
 from proxy.policy.quota import NOT_KNOWN, Amounts
 from proxy.providers.generation import GenerationAccess
+from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
 from proxy.storage.ledger import LedgerUnavailableError
 from proxy.storage.rows import AttemptRow, RequestEnd, Reserved
@@ -295,7 +297,7 @@ class Recorder:
         failed: Attempt,
         target: Target,
         provider: ProviderRow,
-        key_label: str,
+        key: Key,
         *,
         maybe_billed: bool,
         raises: bool = False,
@@ -324,7 +326,9 @@ class Recorder:
         self._past, self.attempt = past, None
         if part.settlement.state == "pending":
             self._note_access(failed)
-        row = AttemptRow(id_, failed.n + 1, self._services.clock.now_ms(), provider.name, key_label, target.model)
+        row = AttemptRow(
+            id_, failed.n + 1, self._services.clock.now_ms(), provider.name, key.name, target.model, key.id
+        )
         self._past = past._replace(rows=(*past.rows, row))
         try:
             await ledger.add_attempt(row, part.end, None if past.held == before.held else past.held)
@@ -391,9 +395,9 @@ class Recorder:
     def _row(self, settlement: Settlement, status: int, error: str | None) -> RequestEnd:
         reservation, attempt, context = self.reservation, self.attempt, self._context
         attempt_result = attempt.result if attempt is not None else _UNHEARD
-        usage = attempt_result.usage
-        if usage is None or (settlement.flags and not settlement.flags.isdisjoint(CONTRADICTED)):
-            usage = NO_USAGE
+        told = usage = attempt_result.usage or NO_USAGE
+        if settlement.flags and not settlement.flags.isdisjoint(CONTRADICTED):
+            told, usage = of_contradicted(usage, settlement), NO_USAGE
         input_tokens, output_tokens, cached_tokens, reasoning_tokens = usage[:4]  # in the order of its fields
         if input_tokens is None or output_tokens is None:  # as is_half()
             usage = NO_USAGE
@@ -444,6 +448,8 @@ class Recorder:
             attempt_result.status,
             short_name(attempt_result.served_by),
             others,
+            told.is_byok,
+            told.upstream_pusd,
             context.started_ms,
             identity.user,
             identity.group,

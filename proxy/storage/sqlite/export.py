@@ -18,6 +18,10 @@ from proxy.storage.sqlite.usage import id_range
 
 _COST = with_late("r.cost_pusd", "a.amount_pusd")
 
+# of the last attempt: the row knows that of the first
+_KEY_HASH = """(SELECT hash FROM key_hashes WHERE id = CASE WHEN r.attempts > 1
+    THEN (SELECT key_id FROM attempt_rows WHERE request_id = r.id AND n = r.attempts) ELSE r.key_id END)"""
+
 # name -> how it is read
 _SQL: dict[str, str] = {
     "request_id": "'req_' || printf('%016x', r.id)",
@@ -54,6 +58,11 @@ _SQL: dict[str, str] = {
     "finish_reason": "r.finish_reason",
     "flags": "r.flags",
     **{name: f"r.{name}" for name in Counts._fields},
+    "is_byok": "r.is_byok",
+    "upstream_cost_pusd": "r.upstream_cost_pusd",
+    "endpoint_id": "r.endpoint_id",
+    "permaslug": "r.permaslug",
+    "key_hash": _KEY_HASH,
 }
 _SLICE_IDS = 5000  # a few MB in memory and some ten milliseconds a transaction
 

@@ -20,6 +20,7 @@ from proxy.storage.rows import (
     AttemptEnd,
     AttemptRow,
     GenerationNote,
+    KeyHash,
     KeyHashes,
     NewAttempt,
     OpenRow,
@@ -35,6 +36,7 @@ from proxy.storage.sqlite.admin_posts import claim_post, keep_answer
 from proxy.storage.sqlite.alerts import write_alert_notes
 from proxy.storage.sqlite.connect import connect_owner, make_private_file
 from proxy.storage.sqlite.idempotency import find_key, note_key
+from proxy.storage.sqlite.key_hashes import note_keys
 from proxy.storage.sqlite.labels import set_labels
 from proxy.storage.sqlite.lock import OwnerLock
 from proxy.storage.sqlite.refusals import add_refusals, remove_refusals
@@ -144,6 +146,9 @@ class SqliteLedger:
 
     async def set_labels(self, labels: Labels, now_ms: int) -> None:
         await self.change(lambda connection: set_labels(connection, labels, now_ms))
+
+    async def note_keys(self, keys: Sequence[KeyHash], now_ms: int) -> None:
+        await self.change(lambda connection: note_keys(connection, keys, now_ms))
 
     async def remove_rows(self, ids: Sequence[int]) -> int:
         return await self.change(lambda connection: remove_rows(connection, ids))

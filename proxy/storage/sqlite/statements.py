@@ -13,12 +13,13 @@ from typing import Any
 from proxy.core.counts import Counts
 from proxy.core.limit_kinds import COST, COUNTED, REQUESTS
 from proxy.storage.limit_sums import COUNTS_BY_HOUR, COUNTS_BY_ROW, RESERVED_PIECES, SETTLED_BY_ROW, UNCOUNTED_PIECES
+from proxy.storage.rows import BilledEndpoint
 
 # Rows of one statement: SQLite takes 32,766 parameters, and beyond 32 rows a row gets little cheaper. Each size is
 # prepared and kept once a table: most groups take one statement a table, for each has a price of its own.
 _ONE_MAX = 32
 _SIZES = (*range(1, _ONE_MAX + 1), 40, 48, 56, 64)
-STATEMENTS = 19 * len(_SIZES)  # what a connection should keep prepared
+STATEMENTS = 21 * len(_SIZES)  # what a connection should keep prepared
 _KEPT_MAX = 1024  # values of columns: tags come from callers
 
 Row = tuple[object, ...]
@@ -159,11 +160,12 @@ def _split(columns: str) -> list[str]:
 
 
 COUNTS = ", ".join(Counts._fields)  # columns of requests, attempt_rows and usage_hourly
+BILLED = ", ".join(BilledEndpoint._fields)  # columns of requests and attempt_rows
 
 OPEN = _insert(
     "requests",
     "id, started_ms, day, user, group_name, token_id, endpoint, requested_model, use_case, session_id, tags,"
-    " reserved_pusd, reserved_tokens, streamed, target_provider, key, target_model, groups_above",
+    " reserved_pusd, reserved_tokens, streamed, target_provider, key, target_model, groups_above, key_id",
     usual=(
         {"use_case": None, "session_id": None, "tags": None},
         {"group_name": None},
@@ -174,17 +176,18 @@ OPEN = _insert(
 
 # a second attempt begins: the first one gets a row of its own (?1: the request)
 FIRST_ATTEMPT = """
-INSERT OR IGNORE INTO attempt_rows (request_id, n, started_ms, provider, key, model, generation_id)
-SELECT id, 1, started_ms, target_provider, key, target_model, generation_id FROM requests WHERE id = ?1
+INSERT OR IGNORE INTO attempt_rows (request_id, n, started_ms, provider, key, model, key_id, generation_id)
+SELECT id, 1, started_ms, target_provider, key, target_model, key_id, generation_id FROM requests WHERE id = ?1
 """
 
-ATTEMPT = _insert("attempt_rows", "request_id, n, started_ms, provider, key, model")
+ATTEMPT = _insert("attempt_rows", "request_id, n, started_ms, provider, key, model, key_id")
 
 ATTEMPT_END = _update(
     "attempt_rows",
     "request_id, n",
     "outcome, status, served_model, served_by, generation_id, input_tokens, output_tokens, cached_tokens,"
-    " reasoning_tokens, cost_pusd, cost_source, ttft_ms, duration_ms, reserved_pusd, reserved_tokens",
+    " reasoning_tokens, cost_pusd, cost_source, ttft_ms, duration_ms, reserved_pusd, reserved_tokens, is_byok,"
+    " upstream_cost_pusd",
 )
 
 FIRST_GENERATION = _update("requests", "id", "generation_id", "requests.state = 'open'")
@@ -198,19 +201,24 @@ END = _update(
     "id",
     "finished_ms, model, provider, status, finish_reason, input_tokens, output_tokens, cached_tokens,"
     " reasoning_tokens, cost_pusd, cost_source, state, ttft_ms, duration_ms, attempts, generation_id, error, flags,"
-    " outcome, upstream_status, served_by, other_models",
+    " outcome, upstream_status, served_by, other_models, is_byok, upstream_cost_pusd",
     "requests.state IN ('open', 'pending')",
     usual=(
         {"status": 200, "state": "settled", "attempts": 1, "outcome": "ok", "upstream_status": 200},
         {"error": None, "flags": None},
         {"cost_source": "provider"},
         {"other_models": None},
+        {"is_byok": 0},
+        {"is_byok": None, "upstream_cost_pusd": None},
     ),
 )
 
 # of the few whose answers deciding any of them
 REQUEST_COUNTS = _update("requests", "id", COUNTS)
 ATTEMPT_COUNTS = _update("attempt_rows", "request_id, n", COUNTS)
+# of the few that the provider was asked about
+REQUEST_BILLED = _update("requests", "id", BILLED)
+ATTEMPT_BILLED = _update("attempt_rows", "request_id, n", BILLED)
 _HOURLY_KEY = "hour_ms, user, group_name, model, provider, use_case, groups_above, other_models"
 HOURLY_COUNTS = _add("usage_hourly", _HOURLY_KEY, Counts._fields)
 
@@ -252,7 +260,7 @@ ORDER BY r.id
 ATTEMPTS = f"""
 SELECT n, provider, key, model, served_model, served_by, generation_id, status, outcome, input_tokens, output_tokens,
     cached_tokens, reasoning_tokens, cost_pusd, cost_source, ttft_ms, duration_ms, reserved_pusd, reserved_tokens,
-    {COUNTS}
+    is_byok, upstream_cost_pusd, {COUNTS}, {BILLED}
 FROM attempts WHERE request_id = ?1 ORDER BY n
 """  # noqa: S608 - constants of this file
 

@@ -76,6 +76,7 @@ class _Rows:
         self.finished: list[RequestEnd] = []  # of the ends: those whose cost is not awaited
         self.several: list[RequestEnd] = []  # with rows of their attempts
         self.counted: list[RequestEnd] = []  # with rarer counts
+        self.billed: list[RequestEnd] = []  # with the names of a bill
         self.with_pieces: list[OpenRow] = []  # that hold what few requests take any of
         self.with_uncounted: list[RequestEnd] = []  # that took more of it than is counted
         self.flagged: list[RequestEnd] = []  # of the finished: those whose figures are in doubt
@@ -100,7 +101,7 @@ class _Rows:
 
     def _add_end(self, end: RequestEnd) -> None:
         self.ends.append(end)
-        state, attempt_ends, counts, uncounted, flags = kind_of(end)
+        state, attempt_ends, counts, uncounted, flags, billed = kind_of(end)
         if state != "pending":
             self.finished.append(end)
             if flags is not None and flags != DOUBTLESS:
@@ -109,6 +110,8 @@ class _Rows:
             self.several.append(end)
         if counts is not None:
             self.counted.append(end)
+        if billed is not None:
+            self.billed.append(end)
         if uncounted is not NO_PIECES:
             self.with_uncounted.append(end)
 
@@ -386,6 +389,8 @@ class Writer:
         if rows.counted:
             self._run_all(statements.REQUEST_COUNTS, [(end.id, *(end.counts or ())) for end in rows.counted])
             self._run_all(statements.HOURLY_COUNTS, hourly_counts(rows.finished))
+        if rows.billed:
+            self._run_all(statements.REQUEST_BILLED, [(end.id, *(end.billed or ())) for end in rows.billed])
         if rows.with_uncounted:
             pieces = [(end.id, *end.uncounted_pieces) for end in rows.with_uncounted]
             self._run_all(statements.UNCOUNTED_PIECES_OF, pieces)
@@ -397,6 +402,8 @@ class Writer:
         self._run_all(statements.ATTEMPT_END, ends)
         counted = [(end.request_id, end.n, *end.counts) for end in ends if end.counts is not None]
         self._run_all(statements.ATTEMPT_COUNTS, counted)
+        billed = [(end.request_id, end.n, *end.billed) for end in ends if end.billed is not None]
+        self._run_all(statements.ATTEMPT_BILLED, billed)
 
     def _run_all(self, statement: BatchStatement, rows: Sequence[tuple[object, ...]]) -> int:
         """Run a statement for all rows; gives how many rows of its table it changed."""

@@ -17,7 +17,12 @@ _ID_MAX = 1 << 62
 
 
 class AttemptRecord(BaseModel):
-    """A call to a provider. key: its name, never the key. outcome: ok, open, or what went wrong."""
+    """A call to a provider. key: its name, never the key. outcome: ok, open, or what went wrong.
+
+    is_byok: an own key was used at the provider behind the provider; upstream_cost: what that one charges, which is in
+    the cost where is_byok. key_hash: SHA-256 of the key. endpoint_id, permaslug: as the provider's bill names them.
+    null: nobody told.
+    """
 
     request_id: str
     n: int
@@ -42,6 +47,12 @@ class AttemptRecord(BaseModel):
     duration_ms: int | None
     reserved_usd: str | None
     reserved_pusd: int | None
+    is_byok: bool | None
+    upstream_cost_usd: str | None
+    upstream_cost_pusd: int | None
+    key_hash: str | None
+    endpoint_id: str | None
+    permaslug: str | None
 
 
 class AttemptQuery(AdminQuery):
@@ -63,7 +74,8 @@ def attempt_json(entry: AttemptEntry) -> dict[str, Any]:
     told = entry._asdict()
     told["request_id"] = id_text(entry.request_id)
     told["started_at"] = moment_text(told.pop("started_ms"))
-    for name in ("cost", "reserved"):
+    told["is_byok"] = None if entry.is_byok is None else bool(entry.is_byok)
+    for name in ("cost", "reserved", "upstream_cost"):
         pusd = told[f"{name}_pusd"]
         told[f"{name}_usd"] = None if pusd is None else pusd_to_usd(pusd)
     return {**told, "outcome_meaning": outcome_meaning(entry.outcome)}

@@ -62,4 +62,44 @@ WHERE usage_hourly.hour_ms = f.hour_ms AND usage_hourly.user = f.user AND usage_
     AND usage_hourly.model = f.model AND usage_hourly.provider = f.provider AND usage_hourly.use_case = f.use_case
     AND usage_hourly.groups_above = f.groups_above AND usage_hourly.other_models = f.other_models;
 
+-- what a request remembers of who was paid: the key that it went out with, an own key at the provider behind the provider
+-- (BYOK), what that one charges, and how the provider names endpoint and model in its bill. NULL: nobody told.
+CREATE TABLE key_hashes (
+    id INTEGER PRIMARY KEY,   -- the first six bytes of the hash, so that it is known without asking
+    hash TEXT NOT NULL,       -- SHA-256 of the key in hex, as OpenRouter's own
+    provider TEXT NOT NULL,   -- row of the configuration that had it last
+    name TEXT NOT NULL,       -- of the key there
+    first_ms INTEGER NOT NULL
+) STRICT;
+
+ALTER TABLE requests ADD COLUMN key_id INTEGER;               -- of the first attempt; NULL: no key, or from before
+ALTER TABLE requests ADD COLUMN is_byok INTEGER;              -- 1: of some attempt
+ALTER TABLE requests ADD COLUMN upstream_cost_pusd INTEGER;   -- part of the cost where is_byok, else what it came from
+ALTER TABLE requests ADD COLUMN endpoint_id TEXT;             -- of the last attempt, as permaslug
+ALTER TABLE requests ADD COLUMN permaslug TEXT;
+
+ALTER TABLE attempt_rows ADD COLUMN key_id INTEGER;
+ALTER TABLE attempt_rows ADD COLUMN is_byok INTEGER;
+ALTER TABLE attempt_rows ADD COLUMN upstream_cost_pusd INTEGER;
+ALTER TABLE attempt_rows ADD COLUMN endpoint_id TEXT;
+ALTER TABLE attempt_rows ADD COLUMN permaslug TEXT;
+
+DROP VIEW attempts;
+CREATE VIEW attempts AS
+SELECT id AS request_id, 1 AS n, started_ms, target_provider AS provider, key, target_model AS model,
+    model AS served_model, served_by, generation_id, upstream_status AS status, outcome, input_tokens, output_tokens,
+    cached_tokens, reasoning_tokens, cost_pusd, cost_source, ttft_ms, duration_ms, reserved_pusd,
+    reserved_tokens, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens, audio_output_tokens,
+    image_input_tokens, image_output_tokens, images, searches, is_byok, upstream_cost_pusd, endpoint_id, permaslug,
+    (SELECT hash FROM key_hashes WHERE key_hashes.id = requests.key_id) AS key_hash
+FROM requests
+WHERE target_provider IS NOT NULL AND NOT EXISTS (SELECT 1 FROM attempt_rows WHERE request_id = requests.id)
+UNION ALL
+SELECT request_id, n, started_ms, provider, key, model, served_model, served_by, generation_id, status, outcome,
+    input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost_pusd, cost_source, ttft_ms, duration_ms,
+    reserved_pusd, reserved_tokens, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens, audio_output_tokens,
+    image_input_tokens, image_output_tokens, images, searches, is_byok, upstream_cost_pusd, endpoint_id, permaslug,
+    (SELECT hash FROM key_hashes WHERE key_hashes.id = attempt_rows.key_id) AS key_hash
+FROM attempt_rows;
+
 PRAGMA user_version = 9;

@@ -19,7 +19,10 @@ SELECT
     r.cost_source, r.reserved_pusd, r.generation_id, r.attempts, r.streamed,
     r.ttft_ms, r.duration_ms, r.error, r.finish_reason, r.flags,
     r.cache_write_tokens, r.cache_write_1h_tokens, r.audio_input_tokens, r.audio_output_tokens,
-    r.image_input_tokens, r.image_output_tokens, r.images, r.searches
+    r.image_input_tokens, r.image_output_tokens, r.images, r.searches,
+    r.is_byok, r.upstream_cost_pusd, r.endpoint_id, r.permaslug,
+    (SELECT hash FROM key_hashes WHERE id = CASE WHEN r.attempts > 1
+        THEN (SELECT key_id FROM attempt_rows WHERE request_id = r.id AND n = r.attempts) ELSE r.key_id END) AS key_hash
 FROM requests r
 LEFT JOIN (SELECT request_id, sum(amount_pusd) AS amount_pusd FROM adjustments GROUP BY request_id) a
     ON a.request_id = r.id;
