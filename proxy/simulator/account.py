@@ -249,7 +249,7 @@ class SimulatedAccount:
                     "date": day.isoformat(),
                     "model": model,
                     "model_permaslug": permaslug,
-                    "endpoint_id": str(uuid5(NAMESPACE_URL, f"{permaslug}@{provider}")),
+                    "endpoint_id": endpoint_id(permaslug, provider),
                     "provider_name": provider,
                     "usage": usd(row.usage_pusd),
                     "byok_usage_inference": usd(row.byok_pusd),
@@ -302,6 +302,11 @@ class SimulatedAccount:
         key.updated = now
 
 
+def endpoint_id(permaslug: str, provider: str) -> str:
+    """Return the id of the endpoint that serves a model at a provider, the same in every list."""
+    return str(uuid5(NAMESPACE_URL, f"{permaslug}@{provider}"))
+
+
 def generation_body(generation: Generation) -> dict[str, Any]:
     """Write ``GET /generation``: total_cost is what was charged, times follow from the tokens."""
     other = generation.lookup is not None and generation.lookup.generation_other_id
@@ -333,7 +338,16 @@ def generation_body(generation: Generation) -> dict[str, Any]:
             "finish_reason": generation.finish_reason,
             "native_finish_reason": generation.native_finish_reason,
             "provider_name": generation.provider,
-            "provider_responses": [{"status": generation.status, "provider_name": generation.provider}],
+            "provider_responses": [
+                {
+                    "status": generation.status,
+                    "provider_name": generation.provider,
+                    "endpoint_id": endpoint_id(generation.permaslug, generation.provider),
+                    "latency": 100,
+                    "is_byok": generation.is_byok,
+                    "model_permaslug": generation.permaslug,
+                }
+            ],
             "origin": "",
             "app_id": None,
             "http_referer": None,

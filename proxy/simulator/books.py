@@ -37,6 +37,7 @@ class Generation:
     finish_reason: str | None = None
     native_finish_reason: str | None = None
     is_byok: bool = False
+    permaslug: str = ""
     visible_at_s: float | None = None
     lookup: Any = None  # the behaviour, for what /generation does
 

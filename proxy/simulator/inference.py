@@ -264,6 +264,7 @@ class Inference:
         generation.cached_tokens = bill.tokens.cached
         generation.reasoning_tokens = bill.tokens.reasoning
         generation.upstream_pusd = bill.upstream_pusd
+        generation.permaslug = permaslug
         generation.cost_literal = bill.cost_json
         generation.total_json = bill.total_json
         generation.cancelled = cancelled

@@ -115,9 +115,9 @@ async def test_each_count_in_its_own_column(tmp_path: Path) -> None:
         assert found.fetchall() == [nothing, FIRST, FIRST, SECOND]
         found = db.execute(f"SELECT {names} FROM usage_hourly")  # noqa: S608 - names of columns
         assert found.fetchall() == [total]
-        names = [row[1] for row in db.execute("PRAGMA table_info(usage)")]
-        first = names.index(Counts._fields[0])
-        assert names[first : first + len(both)] == list(Counts._fields)
+        columns = [row[1] for row in db.execute("PRAGMA table_info(usage)")]
+        first = columns.index(Counts._fields[0])
+        assert columns[first : first + len(both)] == list(Counts._fields)
     with closing(open_reader(path)) as db:
         for since_ms in (None, START_MS - 1):  # from the roll-up, and from rows
             [spent] = sum_usage(db, UsageSelection(("user",), since_ms, START_MS + 5), ZoneInfo("UTC")).rows

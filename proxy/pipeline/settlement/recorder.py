@@ -459,5 +459,6 @@ class Recorder:
             counts,
             uncounted_pieces,
             identity.allowance.groups_above,
+            None,
         )
         return tuple.__new__(RequestEnd, outcome + columns)  # what RequestEnd(…) comes to, without the call between
