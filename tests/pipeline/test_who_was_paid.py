@@ -46,7 +46,7 @@ async def test_an_answer_tells_who_paid(stand: Stand, path: str) -> None:
     model = "openai/text-embedding-3-small" if path.endswith("embeddings") else MODEL
     ways = [(streamed, own) for streamed in (False, True) for own in ("byok", "lent", "untold")]
     ways = [way for way in ways if not (way[0] and path.endswith("embeddings"))]
-    charged = []
+    charged: list[int] = []
     for streamed, own in ways:
         await stand.sim.behave(byok=own == "byok", is_byok_missing=own == "untold", provider="OpenAI")
         answer = await stand.ask("POST", path, {"model": model, **BODIES[path], "stream": streamed})
