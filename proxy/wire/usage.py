@@ -157,32 +157,21 @@ def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT)
     else:
         inner = ("cost", "total_cost") if cost.__class__ is dict and cost.get("total_cost") else ("cost",)  # Perplexity
         total = read_amount(message, raw, (*path, *inner))
-    is_byok, behind, upstream_pusd = usage.get("is_byok"), usage.get("cost_details"), None
+    is_byok, behind, paid_pusd = usage.get("is_byok"), usage.get("cost_details"), None
     if is_byok is True:  # otherwise it is no part of the sum, and adding it would book it twice
         upstream = read_amount(message, raw, (*path, *_BEHIND))
-        upstream_pusd = upstream[0]
+        paid_pusd = upstream[0]
         total = with_upstream(total, upstream)
     elif is_byok is not False:
         is_byok = None
     pusd, exact, problem = total
-    if upstream_pusd is None and behind.__class__ is dict and (told := behind.get(_BEHIND[1])) is not None:
+    if paid_pusd is None and behind.__class__ is dict and (told := behind.get(_BEHIND[1])) is not None:
         # the same double is, but for digits beyond a pico-USD, the same amount: so it is in nearly every answer
-        upstream_pusd = pusd if told == cost else read_amount(message, raw, (*path, *_BEHIND))[0]
-    return tuple.__new__(  # what Usage(…) comes to, without the call between
-        Usage,
-        (
-            input_tokens,
-            output_tokens,
-            cached_tokens,
-            reasoning_tokens,
-            pusd,
-            exact,
-            problem,
-            is_byok,
-            upstream_pusd,
-            extras,
-        ),
-    )
+        paid_pusd = pusd if told == cost else read_amount(message, raw, (*path, *_BEHIND))[0]
+    fields = (
+        input_tokens, output_tokens, cached_tokens, reasoning_tokens, pusd, exact, problem, is_byok, paid_pusd, extras
+    )  # fmt: skip
+    return tuple.__new__(Usage, fields)  # what Usage(…) comes to, without the call between
 
 
 def _is_plain(details: Any, key: str | None, whole: int) -> bool:
