@@ -28,6 +28,7 @@ from proxy.jobs.alerts.watch import AlertWatch
 from proxy.jobs.exchange_rates import ExchangeRates
 from proxy.jobs.hold_watch import HoldWatch
 from proxy.jobs.keep_refusals import KeepRefusals
+from proxy.jobs.late_lookups import LateLookups
 from proxy.jobs.late_truths import LateTruths
 from proxy.jobs.model_refresh import refresh_models
 from proxy.jobs.part_watch import watch_parts
@@ -122,6 +123,7 @@ class App:
         self.model_lists: ModelLists
         self.pending: SettlePending
         self.late: LateTruths
+        self.lookups: LateLookups
         self.holds: HoldWatch
         self.deps: Deps  # of the handlers
         self.refusals: KeepRefusals
@@ -187,6 +189,9 @@ class App:
         events.adjustment_subscribers = (counters,)
         self.late = LateTruths(self.ledger, limiter, self.health.use, self._clock, events, self.pending)
         self._stack.push_async_callback(self.late.close)
+        self.lookups = LateLookups(
+            self.ledger, self.reports, self.live, self._clock, self.late, lambda: self._clock.problem
+        )
         self._stack.push_async_callback(self.pending.close)
         accounts = Accounts(self._clock)
         self._stack.push_async_callback(accounts.close)
@@ -240,6 +245,7 @@ class App:
         retention = Retention(self.ledger, self.reports, self.live, self._clock, lambda: self._clock.problem)
         self._runner.start("retention", retention.run)
         self._runner.start("keep_refusals", self.refusals.run)
+        self._runner.start("late_lookups", self.lookups.run)
         self._runner.start("exchange_rates", ExchangeRates(self.ledger, self.live, self._clock).run)
         self._stack.push_async_callback(self._runner.close)
 
@@ -321,6 +327,7 @@ class App:
             clock_problem=lambda: self._clock.problem,
             pending=lambda: self.pending.waiting,
             late=self.late,
+            lookups=self.lookups,
             ownerless=lambda: self.holds.count,
             alerts=self.alerts,
             outbox=self.outbox,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from proxy.core.clock import Clock
 from proxy.core.limit_kinds import Pieces
+from proxy.jobs.lookup_place import LookupPlace, place_by_name
 from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.counters import Counters
 from proxy.pipeline.settlement.end_rows import other_models, word
@@ -27,7 +28,6 @@ from proxy.providers.generation import (
     GenerationUnknownError,
     look_up,
 )
-from proxy.providers.key import OWN
 from proxy.providers.provider import ProviderRow
 from proxy.storage.ledger import Ledger
 from proxy.storage.rows import (
@@ -177,7 +177,7 @@ class SettlePending:
             flags.add(CRASH)
         provider = self._live.current.providers.get(attempt.provider)
         found = None
-        where = self._where(row, attempt, provider)
+        where = self._where(row, attempt)
         if attempt.generation_id is None or not where.accesses:
             settlement = self._uncertain(attempt, provider, share.cost_pusd, flags)
         else:
@@ -202,26 +202,14 @@ class SettlePending:
         reports_cost = provider is None or provider.dialect.reports_cost
         return give_up(share_pusd, "reservation" if reports_cost else "estimate", flags)
 
-    def _where(self, row: UnfinishedRequest, attempt: UnfinishedAttempt, provider: ProviderRow | None) -> "_Where":
-        """Return where to ask for an attempt, and with which keys.
-
-        With that which it went out with: as it was, or by its name in the row (a user's own by the user). Only that
-        account knows it; where that key is gone every other is tried, for it may have another name by now.
-        """
+    def _where(self, row: UnfinishedRequest, attempt: UnfinishedAttempt) -> LookupPlace:
+        """Return where to ask for an attempt, and with which keys: that which it went out with, or by its name."""
         made = self._made_with.get(row.id, {}).get(attempt.n)
         if made is not None:
-            return _Where((made,) if made.provider.dialect.has_generations else (), is_its_own=True)
-        if provider is None or not provider.dialect.has_generations:
-            return _Where((), is_its_own=False)
-        if attempt.key == OWN:
-            own = self._live.current.directory.own_keys(row.user, row.group_name).get(provider.name)
-            own = None if own is None or own.problem is not None else own
-            keys = provider.keys if own is None else (own,)
-            return _Where([GenerationAccess(provider, key) for key in keys], is_its_own=own is not None)
-        named = [key for key in provider.keys if key.name == attempt.key]
-        return _Where([GenerationAccess(provider, key) for key in named or provider.keys], is_its_own=bool(named))
+            return LookupPlace((made,) if made.provider.dialect.has_generations else (), is_its_own=True)
+        return place_by_name(self._live.current, attempt.provider, attempt.key, row.user, row.group_name)
 
-    async def _ask(self, where: "_Where", generation_id: str) -> tuple[GenerationRecord | None, bool]:
+    async def _ask(self, where: LookupPlace, generation_id: str) -> tuple[GenerationRecord | None, bool]:
         """Ask until the cost is known or time is up; also return whether every answer was a reliable 'unknown'."""
         deadline_s = self._clock.monotonic_s() + self._live.current.settings.ledger.lookup_timeout_s
         always_unknown = where.is_its_own
@@ -241,18 +229,6 @@ class SettlePending:
             if left_s <= delay_s:
                 break
         return None, always_unknown
-
-
-class _Where(NamedTuple):
-    """Where to ask for an attempt, in order. is_its_own: with the key it was sent with, which alone can deny it."""
-
-    accesses: Sequence[GenerationAccess]
-    is_its_own: bool
-
-    def request_pusd(self, model: str) -> int:
-        """Return what each request that a model answers there costs on top."""
-        rules = self.accesses[0].provider.rules
-        return 0 if rules is None else rules.request_pusd(model)
 
 
 class _Figure(NamedTuple):

@@ -7,6 +7,8 @@ cost, and with an own provider key (BYOK) the provider's bill on top of it; upst
 from dataclasses import dataclass, field
 from typing import Any
 
+from proxy.simulator.behaviour import Behaviour
+
 
 @dataclass(slots=True)
 class Generation:
@@ -99,6 +101,13 @@ class Books:
         generation.finished = True
         if self.generations.get(generation.id) is generation:  # the books may have been cleared meanwhile
             self.total_pusd += charged_pusd
+
+    def tell(self) -> int:
+        """Let /generation answer for all that is closed, whatever was said of it before; return how many that are."""
+        finished = [generation for generation in self.generations.values() if generation.finished]
+        for generation in finished:
+            generation.visible_at_s, generation.lookup = 0.0, Behaviour()
+        return len(finished)
 
     def clear(self) -> None:
         self.generations = {}

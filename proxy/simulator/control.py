@@ -50,6 +50,7 @@ class Control:
             ("DELETE", "requests"): self._clear_requests,
             ("GET", "books"): lambda _: self._books.shown(),
             ("DELETE", "books"): self._clear_books,
+            ("POST", "generations/tell"): self._tell_generations,
             ("GET", "profiles"): lambda _: {name: _row(one) for name, one in self._profiles.items()},
             ("GET", "profiles/books"): lambda _: {name: one.books.shown() for name, one in self._profiles.items()},
         }
@@ -113,6 +114,10 @@ class Control:
         _numbers(fields)
         self._received.clear()
         return {}
+
+    def _tell_generations(self, fields: dict[str, Any]) -> Any:
+        _numbers(fields)
+        return {"told": self._books.tell()}
 
     def _clear_books(self, fields: dict[str, Any]) -> Any:
         _numbers(fields)

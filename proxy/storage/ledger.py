@@ -14,6 +14,7 @@ from proxy.storage.admin_posts import PostClaim
 from proxy.storage.alerts import AlertNotes
 from proxy.storage.audit import Actor
 from proxy.storage.labels import Labels
+from proxy.storage.late_lookup import LookupNote
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.rows import (
     AttemptEnd,
@@ -157,6 +158,10 @@ class Ledger(Protocol):
         self, costs: Sequence[UnattachedCost], now_ms: int, tell: Tell | None = None
     ) -> tuple[Booked, ...]:
         """Book what belongs to no request, as correct() does, by its reference."""
+        ...
+
+    async def note_lookups(self, notes: Sequence[LookupNote]) -> None:
+        """Write what became of attempts whose cost may be told later; ends of requests note new ones themselves."""
         ...
 
     async def note_alerts(self, notes: AlertNotes, now_ms: int) -> None:

@@ -22,6 +22,7 @@ from proxy.storage.audit import AuditReader
 from proxy.storage.configurations import ConfigurationReader
 from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
+from proxy.storage.late_lookup import LateLookup
 from proxy.storage.operators import OperatorReader
 from proxy.storage.removal import RemovalPlan
 from proxy.storage.request_reports import RequestReports
@@ -263,6 +264,10 @@ class Reports(
 
     def key_use(self, provider: str, key: str, since_ms: int) -> list[tuple[int, int]]:
         """Return start and cost (pico-USD) of each attempt with a key; without a figure the most it may cost."""
+        ...
+
+    def late_lookups(self, due_ms: int | None, after: tuple[int, int], count: int) -> list[LateLookup]:
+        """Return attempts whose cost may be told later: those due by then, or all; from (request, attempt) on."""
         ...
 
     def recent_attempts(self, since_ms: int) -> list[PastAttempt]:

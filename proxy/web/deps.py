@@ -9,6 +9,7 @@ from proxy.config.load import LoadedConfig
 from proxy.jobs.alerts.limit_readings import LimitReadings
 from proxy.jobs.alerts.outbox import AlertOutbox
 from proxy.jobs.alerts.watch import AlertWatch
+from proxy.jobs.late_lookups import LateLookups
 from proxy.jobs.late_truths import LateTruths
 from proxy.pipeline.services import Services
 from proxy.policy.change_pace import ChangePace
@@ -39,6 +40,7 @@ class Deps:
     clock_problem: Callable[[], str | None]
     pending: Callable[[], int]
     late: LateTruths
+    lookups: LateLookups
     jobs: Callable[[], Mapping[str, str]]  # background jobs that are not running, and why
     ownerless: Callable[[], int]  # holds without a running request, at the last look
     alerts: AlertWatch

@@ -11,6 +11,7 @@ from proxy.config.load import LoadedConfig
 from proxy.jobs.alerts.limit_readings import LimitReadings
 from proxy.jobs.alerts.outbox import AlertOutbox
 from proxy.jobs.alerts.watch import AlertWatch
+from proxy.jobs.late_lookups import LateLookups
 from proxy.jobs.late_truths import LateTruths
 from proxy.jobs.settle_pending import SettlePending
 from proxy.pipeline.context import RequestContext
@@ -173,6 +174,7 @@ def deps_of(services: Services) -> Deps:
         clock_problem=lambda: None,
         pending=lambda: 0,
         late=late,
+        lookups=LateLookups(services.ledger, services.reports, services.live, services.clock, late, lambda: None),
         jobs=dict,
         ownerless=lambda: 0,
         alerts=AlertWatch(services, Path("ledger.db"), lambda: None, lambda _: None),

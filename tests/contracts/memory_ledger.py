@@ -49,6 +49,7 @@ from proxy.storage.audit import (
 from proxy.storage.export import Selection, Slice
 from proxy.storage.groups import checked_group, group_exists, no_group
 from proxy.storage.labels import Labels
+from proxy.storage.late_lookup import LateLookup, LookupNote, may_be_told
 from proxy.storage.ledger import Done, EndedTwiceError, LedgerUnavailableError
 from proxy.storage.limits import LimitScope
 from proxy.storage.master_key_store import ResealedBatch
@@ -211,6 +212,7 @@ class Store:
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     providers: dict[str, dict[str, Any]] = field(default_factory=dict)
     alerts: MemoryAlerts = field(default_factory=MemoryAlerts)
+    lookups: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)  # tries, next_ms
     adjustments: MemoryAdjustments = field(default_factory=MemoryAdjustments)
 
 
@@ -680,6 +682,8 @@ class MemoryLedger:
         else:
             booked.end = end
             for one in end.attempt_ends:
+                if may_be_told(end, one):
+                    self.store.lookups.setdefault((end.id, one.n), (0, end.started_ms))
                 booked.attempts[one.n - 1] = _ended(booked.attempts[one.n - 1], one)
             if len(booked.attempts) == 1 and not end.attempt_ends:
                 booked.attempts[0] = self._single(booked.attempts[0], end)
@@ -798,6 +802,13 @@ class MemoryLedger:
         if tell is not None:
             tell(booked)
         return booked
+
+    async def note_lookups(self, notes: Sequence[LookupNote]) -> None:
+        self._check()
+        for note in notes:
+            tries, _ = self.store.lookups.pop(note[:2], (0, 0))
+            if note.next_ms is not None:
+                self.store.lookups[note[:2]] = tries + 1, note.next_ms
 
     async def note_alerts(self, notes: AlertNotes, now_ms: int) -> None:
         self._check()
@@ -979,6 +990,32 @@ class MemoryReports(MemoryUsers, MemoryRequests):
             for one, share in zip(booked.attempts, booked.unfinished().shares(), strict=True)
             if (one.provider, one.key) == (provider, key)
         ]
+
+    def late_lookups(self, due_ms: int | None, after: tuple[int, int], count: int) -> list[LateLookup]:
+        found = []
+        for (id_, n), (tries, next_ms) in sorted(self._store.lookups.items()):
+            booked = self._store.requests.get(id_)
+            if booked is None or (id_, n) <= after or (due_ms is not None and next_ms > due_ms):
+                continue
+            row, one = booked.row, booked.attempts[n - 1]
+            others = sum(each.cost_pusd or 0 for each in booked.attempts if each.n != n)
+            late = [each for each in self._store.adjustments.rows if each.request_id == id_ and each.attempt != n]
+            found.append(
+                LateLookup(
+                    id_,
+                    n,
+                    tries,
+                    row.started_ms,
+                    row.user,
+                    row.group_name,
+                    one.provider,
+                    one.key or "",
+                    one.model,
+                    one.generation_id or "",
+                    others + sum(each.amount_pusd for each in late),
+                )
+            )
+        return found[:count]
 
     def recent_attempts(self, since_ms: int) -> list[PastAttempt]:
         return [

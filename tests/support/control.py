@@ -39,6 +39,10 @@ class Controls:
         found: dict[str, Any] = await self._ask("GET", "books")
         return found
 
+    async def tell_generations(self) -> None:
+        """Let /generation answer for all that is in the books by now."""
+        await self._ask("POST", "generations/tell", {})
+
     async def requests(self, path_end: str = "/chat/completions") -> list[dict[str, Any]]:
         """Give what arrived at a path, oldest first; lists of models and look-ups are left out by the path."""
         shown = await self._ask("GET", "requests")

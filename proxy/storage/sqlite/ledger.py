@@ -13,6 +13,7 @@ from proxy.storage.admin_posts import PostClaim
 from proxy.storage.alerts import AlertNotes
 from proxy.storage.audit import Actor
 from proxy.storage.labels import Labels
+from proxy.storage.late_lookup import LookupNote
 from proxy.storage.ledger import Done
 from proxy.storage.master_keys import MasterKeys, keys_beside
 from proxy.storage.refusals import RefusalRow
@@ -38,6 +39,7 @@ from proxy.storage.sqlite.connect import connect_owner, make_private_file
 from proxy.storage.sqlite.idempotency import find_key, note_key
 from proxy.storage.sqlite.key_hashes import note_keys
 from proxy.storage.sqlite.labels import set_labels
+from proxy.storage.sqlite.late_lookups import note_lookups
 from proxy.storage.sqlite.lock import OwnerLock
 from proxy.storage.sqlite.refusals import add_refusals, remove_refusals
 from proxy.storage.sqlite.retention import remove_rows
@@ -185,6 +187,9 @@ class SqliteLedger:
 
         await self._writer.submit(run, written)
         return found
+
+    async def note_lookups(self, notes: Sequence[LookupNote]) -> None:
+        await self.change(lambda connection: note_lookups(connection, notes))
 
     async def note_alerts(self, notes: AlertNotes, now_ms: int) -> None:
         await self.change(lambda connection: write_alert_notes(connection, notes, now_ms))

@@ -17,6 +17,7 @@ from proxy.storage.alerts import AlertRows, StoredDelivery
 from proxy.storage.audit import AuditFilter, AuditHead, AuditRow, AuditVerification
 from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
+from proxy.storage.late_lookup import LateLookup
 from proxy.storage.master_keys import MasterKeys, keys_beside
 from proxy.storage.removal import RemovalPlan
 from proxy.storage.reports import (
@@ -59,6 +60,7 @@ from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.export import slices
 from proxy.storage.sqlite.groups import SqliteGroups
 from proxy.storage.sqlite.labels import read_labels, read_rates
+from proxy.storage.sqlite.late_lookups import read_lookups
 from proxy.storage.sqlite.limits import SqliteLimits
 from proxy.storage.sqlite.models import SqliteModels
 from proxy.storage.sqlite.operators import SqliteOperators
@@ -147,6 +149,10 @@ class SqliteReports:
     def key_use(self, provider: str, key: str, since_ms: int) -> list[tuple[int, int]]:
         with self._snapshot() as connection:
             return startup_reads.read_key_use(connection, provider, key, since_ms)
+
+    def late_lookups(self, due_ms: int | None, after: tuple[int, int], count: int) -> list[LateLookup]:
+        with self._snapshot() as connection:
+            return read_lookups(connection, due_ms, after, count)
 
     def recent_attempts(self, since_ms: int) -> list[PastAttempt]:
         with self._snapshot() as connection:

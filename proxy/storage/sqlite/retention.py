@@ -68,7 +68,11 @@ def remove_rows(connection: sqlite3.Connection, ids: Sequence[int]) -> int:
     if not gone:
         return 0
     listed = orjson.dumps([id_ for id_, _ in gone]).decode()
-    connection.execute("DELETE FROM attempt_rows WHERE request_id IN (SELECT value FROM json_each(?))", (listed,))
+    for table in ("attempt_rows", "late_lookups"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE request_id IN (SELECT value FROM json_each(?))",  # noqa: S608 - see above
+            (listed,),
+        )
     last_ms = max(started_ms for _, started_ms in gone)
     mark_ms = max(removed_before_ms(connection), last_ms - last_ms % HOUR_MS + HOUR_MS)
     connection.execute(

@@ -38,6 +38,7 @@ from proxy.storage.rows import (
     storable,
 )
 from proxy.storage.sqlite import statements
+from proxy.storage.sqlite.late_lookups import add_lookups
 from proxy.storage.sqlite.statements import BatchStatement
 
 log = logging.getLogger("tollkeeper.ledger")
@@ -385,6 +386,7 @@ class Writer:
         if rows.several:
             uncounted = [(end.id, end.uncounted_tokens) for end in rows.several if end.state != "pending"]
             self._run_all(statements.UNCOUNTED, uncounted)
+            add_lookups(self._connection, rows.several)
         self._run_all(statements.HOURLY, hourly_rows(rows.finished))
         if rows.counted:
             self._run_all(statements.REQUEST_COUNTS, [(end.id, *(end.counts or ())) for end in rows.counted])

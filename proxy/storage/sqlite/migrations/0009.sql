@@ -42,6 +42,20 @@ CREATE INDEX adjustments_of_request ON adjustments (request_id);
 CREATE INDEX adjustments_at ON adjustments (at_ms);
 CREATE INDEX adjustments_of_reference ON adjustments (reference) WHERE reference IS NOT NULL;
 
+-- late lookups: attempts that were charged in full though the provider named a generation, until it tells what they cost or
+-- has forgotten them
+CREATE TABLE late_lookups (
+    request_id INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    next_ms INTEGER NOT NULL,           -- not asked for before
+    PRIMARY KEY (request_id, attempt)
+) STRICT, WITHOUT ROWID;
+INSERT INTO late_lookups (request_id, attempt, next_ms)
+SELECT request_id, n, 0 FROM attempts
+WHERE generation_id IS NOT NULL AND cost_source IN ('reservation', 'estimate')
+    AND started_ms > (strftime('%s', 'now') - 30 * 86400) * 1000;
+
 -- stops: what becomes of the requests that one concerns, and the alert rule that has made it
 ALTER TABLE stops ADD COLUMN effect TEXT NOT NULL DEFAULT 'stop' CHECK (effect IN ('stop', 'slow', 'downgrade'));
 ALTER TABLE stops ADD COLUMN preset TEXT NOT NULL DEFAULT '';      -- of downgrade
