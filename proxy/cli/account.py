@@ -84,6 +84,8 @@ def _field(name: str, text: str) -> Iterator[str]:
 
 def _credits(one: dict[str, Any]) -> str:
     credits_ = one["credits"]
+    if "key" not in one["questions"]:
+        return "not told by its API; what a day was charged is"
     if credits_ is None:
         return (
             "not known: only a management key may read them. Make one at the provider and set it as"

@@ -317,7 +317,8 @@ class Provider(Block):
     )
     management_key: SecretText | None = setting(
         None,
-        "A key that may read the account: OpenRouter's management key (older name: provisioning_key).",
+        "A key that may read the account: OpenRouter's management key (older name: provisioning_key), an"
+        " administrator's at OpenAI and Anthropic.",
         "Credits, the account's keys and the provider's bill are told to it alone; it never asks for answers."
         " openrouter takes OPENROUTER_MANAGEMENT_KEY from the environment.",
     )

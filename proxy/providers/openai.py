@@ -10,6 +10,7 @@ from proxy.providers.key import Key
 from proxy.wire.endpoint import Endpoint
 
 _NO_PRICES = PriceList({})
+_ACCOUNT_APIS: Mapping[Auth, AccountApi] = {"bearer": "openai", "x-api-key": "anthropic"}
 
 
 def _paths(cost_field: str) -> tuple[tuple[str, ...], ...]:
@@ -26,7 +27,6 @@ class OpenAIDialect:
     lists_prices = False
     key_path: str | None = None
     key_page: str | None = None
-    account_api: AccountApi | None = None
     billing_page: str | None = None
 
     def __init__(self, cost_field: str | None = None, *, takes_cost: bool = True, auth: Auth = "bearer") -> None:
@@ -38,6 +38,7 @@ class OpenAIDialect:
         self.takes_cost = takes_cost
         self.default_headers = default_headers(auth)
         self._auth: Auth = auth
+        self.account_api: AccountApi | None = _ACCOUNT_APIS.get(auth)
         self.cost_header: str | None = None
         self.cost_paths: tuple[tuple[str, ...], ...] = ()
         if cost_field is not None and "." in cost_field:

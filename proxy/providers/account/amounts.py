@@ -1,5 +1,6 @@
 """Fields of a management answer: money and counts as their literals, moments as text, unknown fields passed over."""
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
@@ -16,6 +17,13 @@ class AnswerPart(BaseModel):
     """A part of an answer as read_exactly() gives it. Whatever else a provider writes beside is not looked at."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+def places_of(errors: Iterable[Any]) -> str:
+    """Return where an answer is not as it should be, from the errors of pydantic: no value of it is shown."""
+    places = [".".join(map(str, error["loc"])) + f" {error['msg']}" for error in errors]
+    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+    return f"{places[0]}{more}" if places else "nothing is as it should be"
 
 
 def signed_pusd(literal: str) -> int:

@@ -56,8 +56,8 @@ class Examination:
         for key in provider.keys:
             for path in provider.dialect.list_paths:
                 yield await self._list(key, path, is_needed=path == provider.dialect.list_paths[0])
-            if source is not None:
-                yield await self._key(source, key)
+            if source is not None and (found := await self._key(source, key)) is not None:
+                yield found
         if source is None:
             return
         management = provider.management_key
@@ -65,7 +65,8 @@ class Examination:
             said = _NO_MANAGEMENT_KEY.format(name=provider.name)
             yield EndpointTry(provider.name, "management", "-", None, said=said)
             return
-        yield await self._key(source, management)
+        if (found := await self._key(source, management)) is not None:
+            yield found
         for question, asked in self._managed(source).items():
             if question in source.questions:
                 yield await self.attempt(management, asked)
@@ -74,17 +75,15 @@ class Examination:
         """Return how a try ends; request is its name where it ends without an answer."""
         start_s, name = self._clock.monotonic_s(), self._provider.name
         self._heard.clear()
-        status, said = 200, ""
+        status, said, failed = 200, "", ""
         try:
             await asked()
         except AccountError as error:
-            status, said = error.status or 0, str(error)
-            request = request or error.request
+            status, said, failed = error.status or 0, str(error), error.request
         took_ms = round((self._clock.monotonic_s() - start_s) * 1000)
-        shape = ""
-        if self._heard:
-            question, answer = self._heard[0]
-            request, shape = question.request, shape_of(answer)
+        answers = [(question.request, answer) for question, answer in self._heard]
+        request = failed or (answers[0][0] if answers else request)
+        shape = next((shape_of(answer) for made, answer in answers if made == request), "")
         return EndpointTry(name, key.name, request, not said, status or None, took_ms, shape, said)
 
     async def _list(self, key: Key, path: str, *, is_needed: bool) -> EndpointTry:
@@ -100,10 +99,11 @@ class Examination:
             return EndpointTry(found.provider, found.key, found.request, None, 404, found.took_ms, said=said)
         return found
 
-    async def _key(self, source: AccountSource, key: Key) -> EndpointTry:
+    async def _key(self, source: AccountSource, key: Key) -> EndpointTry | None:
+        """Return what comes of asking for a key; None where there is no key, or the provider tells nothing of it."""
         secret = key.secret
         if secret is None or "key" not in source.questions:
-            return EndpointTry(self._provider.name, key.name, "-", None, said="There is no key to ask about.")
+            return None
         return await self.attempt(key, lambda: source.key(secret))
 
     def _managed(self, source: AccountSource) -> dict[AccountQuestion, Callable[[], Awaitable[object]]]:

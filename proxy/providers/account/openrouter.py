@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from proxy.core.clock import Clock
 from proxy.core.secret import Secret
 from proxy.policy.key_ring import KeyFacts
-from proxy.providers.account.amounts import AnswerPart
+from proxy.providers.account.amounts import AnswerPart, places_of
 from proxy.providers.account.ask import Hear, Question, ask
 from proxy.providers.account.openrouter_answers import (
     ActivityAnswer,
@@ -22,7 +22,6 @@ from proxy.providers.account.openrouter_answers import (
     CreditsAnswer,
     KeyAnswer,
     KeyListAnswer,
-    places_of,
 )
 from proxy.providers.account.source import (
     AccountCredits,

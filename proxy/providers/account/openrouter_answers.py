@@ -1,8 +1,5 @@
 """The shapes of OpenRouter's management answers, from its API reference of 2026. Reads parsed answers, no I/O."""
 
-from collections.abc import Iterable
-from typing import Any
-
 from pydantic import Field
 
 from proxy.providers.account.amounts import AnswerPart, Count, Day, Flag, Moment, Name, OptionalName, Pusd
@@ -220,10 +217,3 @@ class CostsAnswer(AnswerPart):
     def is_truncated(self) -> bool:
         count = self.data.metadata.row_count
         return self.data.metadata.truncated or (count is not None and count > len(self.data.data))
-
-
-def places_of(errors: Iterable[Any]) -> str:
-    """Return where an answer is not as it should be, from the errors of pydantic: no value of it is shown."""
-    places = [".".join(map(str, error["loc"])) + f" {error['msg']}" for error in errors]
-    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-    return f"{places[0]}{more}" if places else "nothing is as it should be"
