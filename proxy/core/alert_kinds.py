@@ -64,8 +64,8 @@ ALERT_KINDS: Final = (
         "forecast",
         "percent",
         (100,),
-        "what a limit will have come to at the end of its window if it goes on as since its beginning; from the first"
-        " tenth of the window on",
+        "what a limit will have come to at the end of its window if it goes on as since its beginning, the"
+        " weekdays of a week or a month weighed as in the last eight weeks; from the first tenth of the window on",
         "a limit, as for limit_share; rolling limits and those for all time have no end and are left out",
         "all cost month",
         "{subject}: at this rate {value} of the limit will be used when its window ends",

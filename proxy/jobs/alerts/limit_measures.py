@@ -11,15 +11,19 @@ from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.policy.alerts import measures
 from proxy.policy.alerts.measures import AlertReading
+from proxy.policy.forecast import EVEN, Weekdays, WindowWeights, weigh_window
 from proxy.policy.quota import LimitRow, Quota
 from proxy.policy.quota.window import CALENDAR, window_at
 from proxy.storage.reports import Reports
 from proxy.storage.spending import UsageSelection
+from proxy.storage.spent_days import spent_by_day
 
 _TURN = 1000  # rows that are compared before requests have their turn
 _NEAR = 0.5  # of the lowest threshold: what is further away is at rest
 _WEEK_MS = 7 * 86_400_000
 _SPENDING_EVERY_MS = 60_000  # a look at the roll-up is no work for every few seconds
+_WEEKDAYS_EVERY_MS = 3_600_000
+_OF_DAYS = ("week", "month")
 
 
 class LimitMeasures:
@@ -29,6 +33,7 @@ class LimitMeasures:
         self._services = services
         self._readings = LimitReadings(services, _with_window)
         self._spending: dict[float, tuple[int, dict[str, int], dict[str, int]]] = {}
+        self._weekdays: tuple[int, Weekdays] = -_WEEKDAYS_EVERY_MS, EVEN
 
     async def limit_share(self, rule: AlertRule, known: Collection[str], now_ms: int) -> list[AlertReading]:
         """Return the limits that are near a threshold, those in known, and the one that is used most.
@@ -51,12 +56,26 @@ class LimitMeasures:
         """Return the limits with an end of their window that anything is used of."""
         found = []
         zone = self._services.live.current.zone
+        weekdays = await self._weighed(now_ms)
+        windows: dict[str, tuple[int, WindowWeights]] = {}
         async for row in self._limits(rule, now_ms):
             if row.window in CALENDAR and (row.used or (known and measures.limit_subject(row) in known)):
-                window = window_at(row.window, zone, now_ms)
-                assert window.end_ms is not None
-                found.append(measures.forecast(row, window.start_ms, window.end_ms, now_ms))
+                if row.window not in windows:
+                    start_ms, end_ms, _ = window_at(row.window, zone, now_ms)
+                    assert end_ms is not None
+                    by = weekdays if row.window in _OF_DAYS else EVEN
+                    windows[row.window] = start_ms, weigh_window(by, zone, start_ms, end_ms, now_ms)
+                found.append(measures.limit_forecast(row, *windows[row.window]))
         return [reading for reading in found if reading is not None]
+
+    async def _weighed(self, now_ms: int) -> Weekdays:
+        """Return what weekdays weigh, by what was spent on them; read anew each hour."""
+        if not 0 <= now_ms - self._weekdays[0] < _WEEKDAYS_EVERY_MS:
+            days = await asyncio.to_thread(
+                spent_by_day, self._services.reports, self._services.live.current.zone, now_ms
+            )
+            self._weekdays = now_ms, days.weekdays
+        return self._weekdays[1]
 
     async def spend_rate(self, rule: AlertRule, now_ms: int) -> list[AlertReading]:
         least_pusd, _ = usd_to_pusd(str(rule.min_usd))

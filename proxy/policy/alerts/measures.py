@@ -5,9 +5,9 @@ from typing import Final, NamedTuple
 
 from proxy.core.limit_kinds import BY_NAME
 from proxy.core.money import pusd_to_usd
+from proxy.policy.forecast import WindowWeights, forecast
 from proxy.policy.quota import LimitRow
 
-FORECAST_FROM: Final = 10  # percent of a window: before that a single request would foretell a fortune
 _DURATION_STEPS: Final = 12  # buckets for each doubling: a bucket is 6 % wide
 
 
@@ -41,13 +41,12 @@ def limit_share(row: LimitRow, window_ms: int, *, with_reserved: bool) -> AlertR
     return AlertReading(limit_subject(row), row.scope, value, window_ms, _limit_detail(row))
 
 
-def forecast(row: LimitRow, start_ms: int, end_ms: int, now_ms: int) -> AlertReading | None:
+def limit_forecast(row: LimitRow, start_ms: int, weights: WindowWeights) -> AlertReading | None:
     """Return what a limit comes to in percent by the end of its window; None while that cannot be said."""
-    passed_ms, whole_ms = now_ms - start_ms, end_ms - start_ms
-    if passed_ms * 100 < whole_ms * FORECAST_FROM or passed_ms <= 0:
+    amount = forecast(row.used, weights)
+    if amount is None:
         return None
-    value = _percent(row.used * whole_ms, row.limit * passed_ms)
-    return AlertReading(limit_subject(row), row.scope, value, start_ms, _limit_detail(row))
+    return AlertReading(limit_subject(row), row.scope, _percent(amount, row.limit), start_ms, _limit_detail(row))
 
 
 def spend_rate(scope: str, spent_pusd: int, before_pusd: int, least_pusd: int) -> AlertReading:

@@ -4,6 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.policy.alerts import measures
+from proxy.policy.forecast import WindowWeights
 from proxy.policy.quota import LimitRow
 
 
@@ -32,11 +33,11 @@ def test_a_limit_is_named_by_all_that_tells_it_from_others() -> None:
 
 
 def test_a_forecast_waits_for_a_tenth_of_the_window() -> None:
-    assert measures.forecast(row(50, 100), 0, 1000, 99) is None
-    early = measures.forecast(row(50, 100), 0, 1000, 100)
+    assert measures.limit_forecast(row(50, 100), 0, WindowWeights(99, 1000)) is None
+    early = measures.limit_forecast(row(50, 100), 0, WindowWeights(100, 1000))
     assert early is not None
     assert early.value == 500
-    late = measures.forecast(row(50, 100), 0, 1000, 1000)
+    late = measures.limit_forecast(row(50, 100), 0, WindowWeights(1000, 1000))
     assert late is not None
     assert late.value == 50
 
