@@ -2,17 +2,27 @@
 
 from collections import defaultdict
 from collections.abc import MutableMapping
+from operator import itemgetter
 
 from proxy.pipeline.end_counts import OTHER, EndCounts, KnowsModel
 from proxy.pipeline.values.finished import RequestFinished, RequestRefused
 from proxy.storage.adjustment import Booked
-from proxy.storage.rows import RequestEnd
+from proxy.storage.rows import RequestEnd, of_end
 
 _EVENTS_AT_ONCE = 128
 NAMES_MAX = 500  # sets of names with figures of their own, where nobody says
 
 Target = tuple[str, str]
 """A provider and a model of it."""
+
+
+_end, _is_written, _own_s = (itemgetter(RequestFinished._fields.index(name)) for name in ("end", "is_written", "own_s"))
+_state = of_end("state")
+
+
+def _is_booked(event: RequestFinished) -> bool:
+    """Return whether the row says for good what a request came to."""
+    return event.is_written and event.end.state != "pending"
 
 
 def _knows_none(_provider: str, _model: str) -> bool:
@@ -79,16 +89,16 @@ class Counters:
     def ended(self) -> EndCounts:
         """Return the counts of all requests that have ended."""
         events, self._events = self._events, []
-        if events:
-            ends = [event.end for event in events]
-            self._counts.count_requests(ends)
-            booked = [event.end for event in events if event.is_written and event.end.state != "pending"]
-            self._counts.count_usage(booked)
-            if len(booked) < len(events):
-                self._counts.count_pending(
-                    event.end for event in events if not event.is_written or event.end.state == "pending"
-                )
-            self._counts.count_own_time(event.own_s for event in events if event.own_s is not None)
+        if not events:
+            return self._counts
+        counts, ends = self._counts, [*map(_end, events)]
+        counts.count_requests(ends)
+        if "pending" in map(_state, ends) or not all(map(_is_written, events)):
+            counts.count_pending(end for end, event in zip(ends, events, strict=True) if not _is_booked(event))
+            ends = [event.end for event in events if _is_booked(event)]
+        if ends:
+            counts.count_usage(ends)
+        counts.count_own_time([own_s for own_s in map(_own_s, events) if own_s is not None])
         return self._counts
 
     def settled(self, end: RequestEnd, *, was_pending: bool) -> None:

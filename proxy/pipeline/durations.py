@@ -1,7 +1,8 @@
 """How long things took, by buckets: values that are replaced and never changed, so that a copy costs nothing."""
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from operator import add, sub
 from typing import Final, NamedTuple
 
 SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -21,16 +22,14 @@ class Durations(NamedTuple):
 
     def plus(self, bounds: Sequence[float], values: Iterable[float]) -> "Durations":
         """Return this with more; bounds and values are of one unit."""
-        buckets, total = list(self.buckets), self.total
-        for value in values:
-            buckets[bisect_left(bounds, value)] += 1
-            total += value
-        return Durations(tuple(buckets), total)
+        ordered = sorted(values)  # then each bound is one search, and not each value
+        within = [bisect_right(ordered, bound) for bound in bounds]
+        counts = map(sub, (*within, len(ordered)), (0, *within))
+        return Durations(tuple(map(add, self.buckets, counts)), self.total + sum(ordered))
 
     def joined(self, other: "Durations") -> "Durations":
         """Return both together; they are of the same bounds."""
-        buckets = tuple(map(sum, zip(self.buckets, other.buckets, strict=True)))
-        return Durations(buckets, self.total + other.total)
+        return Durations(tuple(map(add, self.buckets, other.buckets)), self.total + other.total)
 
 
 NO_DURATIONS: Final = Durations((0,) * (len(SECONDS) + 1))

@@ -4,7 +4,7 @@ Names of models and users come from callers, so that the sets of names with figu
 others are counted together as ``other``, and none is left out.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from operator import add
 from typing import Any, Final, NamedTuple
@@ -57,6 +57,7 @@ class UsageSums(NamedTuple):
 
 
 _NO_USAGE: Final = UsageSums()
+_is_answer = frozenset(range(200, 300)).__contains__
 
 
 class EndCounts:
@@ -103,41 +104,54 @@ class EndCounts:
 
     def count_requests(self, ends: Sequence[RequestEnd]) -> None:
         """Count requests that have ended, whether their cost is known or not."""
-        for status in map(_status, ends):
-            self.requests[status] += 1
+        for status, number in Counter(map(_status, ends)).items():
+            self.requests[status] += number
         for flags in filter(None, map(_flags, ends)):
             for flag in flags.split():
                 self.doubts[flag] += 1
 
-    def count_usage(self, ends: Iterable[RequestEnd], *, are_new: bool = True) -> None:
+    def count_usage(self, ends: Sequence[RequestEnd], *, are_new: bool = True) -> None:
         """Count what requests came to whose rows say so for good. are_new False: they were counted as pending."""
+        names = [*map(_place, ends)]
+        if len(set(names)) == 1:  # as often, and then the rows need no sorting out
+            self._count_alike(names[0], [*map(_read, ends)], are_new=are_new)
+            return
         by_place: defaultdict[tuple[str | None, ...], list[tuple[Any, ...]]] = defaultdict(list)
-        for end in ends:
-            by_place[_place(end)].append(_read(end))
-        for (provider, model, user), rows in by_place.items():
-            statuses, costs, sources, counts, durations, first_tokens, *tokens = zip(*rows, strict=True)
-            answered = sum(200 <= status < 300 for status in statuses)
-            place = self._place_of(provider or "", model or "", user or "", is_real=answered > 0)
-            sums = UsageSums(
-                len(rows) if are_new else 0,
-                len(rows) - answered if are_new else 0,
-                sum(filter(None, costs)),
-                (*(sum(filter(None, column)) for column in tokens), *_rarer(counts)),
-            )
-            self.usage[place] = self.usage.get(place, _NO_USAGE).plus(sums)
+        for place, row in zip(names, map(_read, ends), strict=True):
+            by_place[place].append(row)
+        for place, rows in by_place.items():
+            self._count_alike(place, rows, are_new=are_new)
+
+    def _count_alike(self, names: tuple[str | None, ...], rows: list[tuple[Any, ...]], *, are_new: bool) -> None:
+        """Count the rows of one provider, model and user."""
+        statuses, costs, sources, counts, whole_ms, first_ms, *tokens = zip(*rows, strict=True)
+        answered = sum(map(_is_answer, statuses))
+        place = self._place_of(*(name or "" for name in names), is_real=answered > 0)
+        sums = UsageSums(
+            len(rows) if are_new else 0,
+            len(rows) - answered if are_new else 0,
+            sum(filter(None, costs)),
+            (*(sum(filter(None, column)) for column in tokens), *_rarer(counts)),
+        )
+        self.usage[place] = self.usage.get(place, _NO_USAGE).plus(sums)
+        if len(set(sources)) == 1:
+            self.cost_pusd[sources[0]] += sums.cost_pusd
+        else:
             for source, cost_pusd in zip(sources, costs, strict=True):
                 self.cost_pusd[source] += cost_pusd or 0
-            if answered and are_new:
-                self._count_durations(place, zip(statuses, durations, first_tokens, strict=True))
+        if answered and are_new:
+            if answered < len(rows) or None in whole_ms or None in first_ms:
+                self._count_durations(place, *_answers(statuses, whole_ms, first_ms))
+            else:
+                self._count_durations(place, whole_ms, first_ms)
 
     def count_pending(self, ends: Iterable[RequestEnd]) -> None:
         """Count requests whose cost is still looked up: what they came to is counted once it is known."""
         for end in ends:
-            is_answered = 200 <= end.status < 300
+            is_answered = _is_answer(end.status)
             place = self._place_of(end.provider or "", end.model or "", end.user, is_real=is_answered)
             self.usage[place] = self.usage.get(place, _NO_USAGE).plus(UsageSums(1, int(not is_answered)))
-            if is_answered:
-                self._count_durations(place, [(end.status, end.duration_ms, end.ttft_ms)])
+            self._count_durations(place, *_answers((end.status,), (end.duration_ms,), (end.ttft_ms,)))
 
     def count_own_time(self, values_s: Iterable[float]) -> None:
         """Count what the proxy itself took of requests, in seconds each."""
@@ -148,12 +162,9 @@ class EndCounts:
         is_own = self._knows_model(provider, model) or (provider, model) in self.durations
         return model if is_own else OTHER
 
-    def _count_durations(self, place: Place, rows: Iterable[tuple[int, int | None, int | None]]) -> None:
-        answers = [(whole_ms, first_ms) for status, whole_ms, first_ms in rows if 200 <= status < 300]
-        whole = [whole_ms for whole_ms, _ in answers if whole_ms is not None]
-        first = [first_ms for whole_ms, first_ms in answers if whole_ms is not None and first_ms is not None]
+    def _count_durations(self, place: Place, whole_ms: Sequence[int], first_ms: Sequence[int]) -> None:
         provider, model, _ = place
-        for counted, values in ((self.durations, whole), (self.first_tokens, first)):
+        for counted, values in ((self.durations, whole_ms), (self.first_tokens, first_ms)):
             if values:
                 of = (provider, model)
                 if of not in counted and len(counted) >= self._names_max:
@@ -188,7 +199,20 @@ class EndCounts:
         return (provider, OTHER, OTHER if self._names_users else "")
 
 
+def _answers(
+    statuses: Iterable[int], whole_ms: Iterable[int | None], first_ms: Iterable[int | None]
+) -> tuple[list[int], list[int]]:
+    """Return how long answers with 2xx took, and how long to their first content, where it is known."""
+    whole, first = [], []
+    for status, whole_1, first_1 in zip(statuses, whole_ms, first_ms, strict=True):
+        if _is_answer(status) and whole_1 is not None:
+            whole.append(whole_1)
+            if first_1 is not None:
+                first.append(first_1)
+    return whole, first
+
+
 def _rarer(counts: Iterable[Counts | None]) -> tuple[int, ...]:
     """Return the sums of what few answers report."""
-    found = [one for one in counts if one is not None]
+    found = [*filter(None, counts)]
     return tuple(map(sum, zip(*found, strict=True))) if found else _NO_TOKENS[_MAIN:]
