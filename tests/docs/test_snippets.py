@@ -17,7 +17,7 @@ from .snippets import LANGUAGES, Snippet, snippets
 
 # Dated pages of evidence are records, not instructions.
 ALL = [one for name, page in pages().items() if not name.startswith("docs/evidence/") for one in snippets(page)]
-NOT_RUN = 20  # may only shrink: a block that is not tried may be wrong
+NOT_RUN = 19  # may only shrink: a block that is not tried may be wrong
 VENDORS = {"openai", "anthropic", "google", "meta-llama"}  # whose models are OpenRouter's here
 
 

@@ -19,6 +19,7 @@ from proxy.web.metrics.machine import MachineFigures
 _STATES = ("closed", "half_open", "open")
 _KEY_STATES = ("in_use", "set_aside", "used_up", "invalid")
 _LINE = ("running", "waiting")
+_DIRECTIONS = ("up", "down")
 _PLACE = ("provider", "model", "user")
 _MS = 1000.0
 
@@ -127,13 +128,13 @@ def _requests(ends: EndFigures) -> Iterator[Metric]:
         "tollkeeper_adjustments",
         "Costs that became known late and were booked as more (up) or less (down) than before.",
         ("direction",),
-        _one(ends.adjustments),
+        {(direction,): ends.adjustments.get(direction, 0) for direction in _DIRECTIONS},
     )
     yield counter(
         "tollkeeper_adjusted_usd",
         "By how much they were more or less than what was booked before, in USD.",
         ("direction",),
-        {(direction,): pusd / PUSD_PER_USD for direction, pusd in ends.adjusted_pusd.items()},
+        {(direction,): ends.adjusted_pusd.get(direction, 0) / PUSD_PER_USD for direction in _DIRECTIONS},
     )
 
 
