@@ -32,6 +32,9 @@ from proxy.jobs.late_lookups import LateLookups
 from proxy.jobs.late_truths import LateTruths
 from proxy.jobs.model_refresh import refresh_models
 from proxy.jobs.part_watch import watch_parts
+from proxy.jobs.reconciliation.account_sync import AccountSync
+from proxy.jobs.reconciliation.bill_corrections import BillCorrections
+from proxy.jobs.reconciliation.sync_job import SyncJob
 from proxy.jobs.retention import Retention
 from proxy.jobs.runner import JobRunner
 from proxy.jobs.settle_pending import SettlePending
@@ -124,6 +127,7 @@ class App:
         self.pending: SettlePending
         self.late: LateTruths
         self.lookups: LateLookups
+        self.sync: AccountSync
         self.holds: HoldWatch
         self.deps: Deps  # of the handlers
         self.refusals: KeepRefusals
@@ -221,6 +225,7 @@ class App:
         self.holds = HoldWatch(self.services, self.pending)
         self.outbox = self._open_outbox(self.services)
         self.alerts = AlertWatch(self.services, database, self.outbox.wake, self._hear_requests)
+        self.sync = AccountSync(self.services, BillCorrections(self.late, self.live))
         self.deps = self._make_deps()
 
     async def _serve(self, settings: Settings) -> None:
@@ -246,6 +251,7 @@ class App:
         self._runner.start("retention", retention.run)
         self._runner.start("keep_refusals", self.refusals.run)
         self._runner.start("late_lookups", self.lookups.run)
+        self._runner.start("sync_account", SyncJob(self.services, self.sync, lambda: self._clock.problem).run)
         self._runner.start("exchange_rates", ExchangeRates(self.ledger, self.live, self._clock).run)
         self._stack.push_async_callback(self._runner.close)
 
@@ -328,6 +334,7 @@ class App:
             pending=lambda: self.pending.waiting,
             late=self.late,
             lookups=self.lookups,
+            sync=self.sync,
             ownerless=lambda: self.holds.count,
             alerts=self.alerts,
             outbox=self.outbox,

@@ -35,6 +35,7 @@ from proxy.config.provider import (
     split_target,
     with_kind,
 )
+from proxy.config.reconcile import ReconcileSettings
 from proxy.config.user import Defaults, Group, Limits, Token, User, UserLimits
 from proxy.config.values import (
     BaseUrl,
@@ -479,6 +480,7 @@ class Settings(Block):
     metrics: MetricsSettings = setting(MetricsSettings, "What /metrics shows.")
     ledger: LedgerSettings = setting(LedgerSettings, "How spending is put on disk.")
     retention: RetentionSettings = setting(RetentionSettings, "What is removed from the ledger with time.")
+    reconcile: ReconcileSettings = setting(ReconcileSettings, "How the ledger is compared with the provider's bill.")
     secrets: SecretSettings = setting(SecretSettings, "How secrets in the database are kept.")
     quotas: Quotas = setting(Quotas, "How limits refuse.")
     providers: dict[ProviderName, Provider] = setting(

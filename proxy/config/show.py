@@ -168,7 +168,8 @@ def _with_variables(value: dict[str, Any]) -> dict[str, Any]:
 
 def schema_blocks() -> dict[str, type[BaseModel]]:
     """Return each block of settings by its path in the documentation, with <name> in place of names."""
-    from proxy.config.schema import (  # noqa: PLC0415 - only documentation asks
+    from proxy.config.reconcile import ReconcileSettings  # noqa: PLC0415 - only documentation asks
+    from proxy.config.schema import (  # noqa: PLC0415 - likewise
         AdminSettings,
         AlertDestination,
         AlertRule,
@@ -215,6 +216,7 @@ def schema_blocks() -> dict[str, type[BaseModel]]:
         "ledger": LedgerSettings,
         "quotas": Quotas,
         "retention": RetentionSettings,
+        "reconcile": ReconcileSettings,
         "secrets": SecretSettings,
         "routing": RoutingSettings,
         "providers.<name>": Provider,

@@ -23,7 +23,8 @@ class GenerationRecord:
     """What the provider says an answer cost. cost_pusd includes the upstream's bill for an own key.
 
     That bill is upstream_cost_pusd, None without an own key: of others the record says nothing. endpoint_id and
-    permaslug name the endpoint that answered, and the model, as the provider's account lists them.
+    permaslug name the endpoint that answered, and the model, as the provider's account lists them. user_agent is the
+    program that asked.
     """
 
     cost_pusd: int
@@ -39,6 +40,7 @@ class GenerationRecord:
     upstream_cost_pusd: int | None = None
     endpoint_id: str | None = None
     permaslug: str | None = None
+    user_agent: str | None = None
 
 
 class GenerationAccess(NamedTuple):
@@ -109,6 +111,7 @@ def read_generation(body: bytes, generation_id: str) -> GenerationRecord:
         upstream_cost_pusd=upstream_pusd,
         endpoint_id=_text(answered.get("endpoint_id")),
         permaslug=_text(answered.get("model_permaslug")),
+        user_agent=_text(data.get("user_agent")),
     )
 
 

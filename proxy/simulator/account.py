@@ -176,14 +176,14 @@ class SimulatedAccount:
     def charge(self, generation: Generation, permaslug: str) -> None:
         """Count a closed generation on its key, on the credits and in the activity of its day."""
         cost = generation.charged_pusd - generation.upstream_pusd
-        day = generation.created // 86_400
+        day = generation.billed_s // 86_400
         key = self.keys.get(generation.key_sha256)
         if key is not None:
             key.spent[day] += cost
             key.byok_spent[day] += generation.upstream_pusd
             key.last_used = generation.created
         self.used_pusd += cost
-        when = datetime.fromtimestamp(generation.created, UTC).date()
+        when = datetime.fromtimestamp(generation.billed_s, UTC).date()
         row = self._days[when, generation.model, permaslug, generation.provider, generation.key_sha256]
         row.usage_pusd += cost
         row.byok_pusd += generation.upstream_pusd
@@ -192,6 +192,18 @@ class SimulatedAccount:
         row.completion_tokens += generation.completion_tokens
         row.reasoning_tokens += generation.reasoning_tokens
         row.cached_tokens += generation.cached_tokens
+
+    def change_charge(self, generation: Generation, permaslug: str, charged_pusd: int) -> None:
+        """Count another amount for a generation, as a refund or a correction does, on the day of its bill."""
+        moved = charged_pusd - generation.charged_pusd
+        day = generation.billed_s // 86_400
+        key = self.keys.get(generation.key_sha256)
+        if key is not None:
+            key.spent[day] += moved
+        self.used_pusd += moved
+        when = datetime.fromtimestamp(generation.billed_s, UTC).date()
+        self._days[when, generation.model, permaslug, generation.provider, generation.key_sha256].usage_pusd += moved
+        generation.charged_pusd = charged_pusd
 
     def forget(self) -> None:
         """Start over: no keys, nothing used."""
@@ -351,7 +363,7 @@ def generation_body(generation: Generation) -> dict[str, Any]:
             "origin": "",
             "app_id": None,
             "http_referer": None,
-            "user_agent": None,
+            "user_agent": generation.user_agent,
             "external_user": generation.user,
             "session_id": generation.session_id,
             "request_id": None,

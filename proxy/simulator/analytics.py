@@ -61,7 +61,7 @@ def answer(
     query = _read(body, now)
     sums: dict[tuple[str, ...], list[int]] = {}
     for one in generations:
-        if not (one.finished and query.start <= one.created < query.end and _passes(one, query)):
+        if not (one.finished and query.start <= one.billed_s < query.end and _passes(one, query)):
             continue
         values = sums.setdefault(_place(one, query), [0] * len(query.metrics))
         for at, metric in enumerate(query.metrics):
@@ -90,7 +90,7 @@ def _row(
 def _place(one: Generation, query: _Query) -> tuple[str, ...]:
     found = [_FIELDS[name](one) for name in query.dimensions]
     if query.granularity is not None:
-        found.insert(0, _axis(one.created, query.granularity))
+        found.insert(0, _axis(one.billed_s, query.granularity))
     return tuple(found)
 
 

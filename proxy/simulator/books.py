@@ -42,6 +42,13 @@ class Generation:
     permaslug: str = ""
     visible_at_s: float | None = None
     lookup: Any = None  # the behaviour, for what /generation does
+    user_agent: str | None = None
+    billed: int | None = None  # the second in which it came on the bill; None: when it was made
+
+    @property
+    def billed_s(self) -> int:
+        """Return the Unix second by which the account counts it."""
+        return self.created if self.billed is None else self.billed
 
     def shown(self) -> dict[str, Any]:
         return {

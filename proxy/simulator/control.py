@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from proxy.simulator import past
 from proxy.simulator.account import SimulatedAccount
 from proxy.simulator.behaviour import NAMED_BEHAVIOURS, Behaviour, BehaviourError, Script
 from proxy.simulator.books import Books
@@ -51,6 +52,8 @@ class Control:
             ("GET", "books"): lambda _: self._books.shown(),
             ("DELETE", "books"): self._clear_books,
             ("POST", "generations/tell"): self._tell_generations,
+            ("POST", "past"): self._plant,
+            ("POST", "charge"): self._change_charge,
             ("GET", "profiles"): lambda _: {name: _row(one) for name, one in self._profiles.items()},
             ("GET", "profiles/books"): lambda _: {name: one.books.shown() for name, one in self._profiles.items()},
         }
@@ -118,6 +121,21 @@ class Control:
     def _tell_generations(self, fields: dict[str, Any]) -> Any:
         _numbers(fields)
         return {"told": self._books.tell()}
+
+    def _plant(self, fields: dict[str, Any]) -> Any:
+        """Write generations into the books as they were made some time ago."""
+        try:
+            return {"planted": past.plant(self._books, self._account, self._stamp, fields)}
+        except past.PastError as error:
+            raise _WrongError(400, str(error)) from None
+
+    def _change_charge(self, fields: dict[str, Any]) -> Any:
+        """Charge another amount for a generation."""
+        try:
+            past.change_charge(self._books, self._account, fields)
+        except past.PastError as error:
+            raise _WrongError(400, str(error)) from None
+        return {}
 
     def _clear_books(self, fields: dict[str, Any]) -> Any:
         _numbers(fields)

@@ -97,6 +97,7 @@ class Inference:
             body.get("stream") is True and api.events is not None,
             session if isinstance(session, str) else None,
             user if isinstance(user, str) else None,
+            request.headers.get("user-agent"),
         )
 
     def _behaviour(self, request: Request, asked: SimulatedRequest) -> Behaviour:
@@ -254,6 +255,7 @@ class Inference:
             native_finish_reason=reply.native,
             is_byok=reply.behaviour.byok,
             lookup=reply.behaviour,
+            user_agent=asked.user_agent,
         )
         self._books.open(generation)
         return generation

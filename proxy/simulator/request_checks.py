@@ -70,6 +70,7 @@ class SimulatedRequest:
     stream: bool
     session_id: str | None
     user: str | None
+    user_agent: str | None = None
 
 
 def check_key(asked: SimulatedRequest, account: SimulatedAccount) -> None:

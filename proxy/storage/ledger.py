@@ -15,6 +15,7 @@ from proxy.storage.alerts import AlertNotes
 from proxy.storage.audit import Actor
 from proxy.storage.labels import Labels
 from proxy.storage.late_lookup import LookupNote
+from proxy.storage.reconciliation import DayResult
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.rows import (
     AttemptEnd,
@@ -162,6 +163,14 @@ class Ledger(Protocol):
 
     async def note_lookups(self, notes: Sequence[LookupNote]) -> None:
         """Write what became of attempts whose cost may be told later; ends of requests note new ones themselves."""
+        ...
+
+    async def note_reconciliation(self, result: DayResult) -> None:
+        """Write what a comparison with the bill found, in place of what an earlier one has found of the day."""
+        ...
+
+    async def note_matched_calls(self, provider: str, pairs: Mapping[str, int]) -> None:
+        """Remember which calls of the bill are requests that did not know it, by generation id."""
         ...
 
     async def note_alerts(self, notes: AlertNotes, now_ms: int) -> None:

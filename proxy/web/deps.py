@@ -11,6 +11,7 @@ from proxy.jobs.alerts.outbox import AlertOutbox
 from proxy.jobs.alerts.watch import AlertWatch
 from proxy.jobs.late_lookups import LateLookups
 from proxy.jobs.late_truths import LateTruths
+from proxy.jobs.reconciliation.account_sync import AccountSync
 from proxy.pipeline.services import Services
 from proxy.policy.change_pace import ChangePace
 from proxy.policy.wrong_tokens import WrongTokens
@@ -41,6 +42,7 @@ class Deps:
     pending: Callable[[], int]
     late: LateTruths
     lookups: LateLookups
+    sync: AccountSync
     jobs: Callable[[], Mapping[str, str]]  # background jobs that are not running, and why
     ownerless: Callable[[], int]  # holds without a running request, at the last look
     alerts: AlertWatch

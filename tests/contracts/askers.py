@@ -13,6 +13,8 @@ from proxy.jobs.alerts.outbox import AlertOutbox
 from proxy.jobs.alerts.watch import AlertWatch
 from proxy.jobs.late_lookups import LateLookups
 from proxy.jobs.late_truths import LateTruths
+from proxy.jobs.reconciliation.account_sync import AccountSync
+from proxy.jobs.reconciliation.bill_corrections import BillCorrections
 from proxy.jobs.settle_pending import SettlePending
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
@@ -175,6 +177,7 @@ def deps_of(services: Services) -> Deps:
         pending=lambda: 0,
         late=late,
         lookups=LateLookups(services.ledger, services.reports, services.live, services.clock, late, lambda: None),
+        sync=AccountSync(services, BillCorrections(late, services.live)),
         jobs=dict,
         ownerless=lambda: 0,
         alerts=AlertWatch(services, Path("ledger.db"), lambda: None, lambda _: None),

@@ -26,6 +26,7 @@ from proxy.policy.exchange_rates import RateStep, join_steps, local_amount, rate
 from proxy.policy.idempotency import EarlierRequest
 from proxy.policy.quota import FineRows, Quota, SettledRow, is_counted
 from proxy.policy.quota.window import window_bounds
+from proxy.policy.reconciliation.sums_comparison import BookedSum
 from proxy.policy.sealing.master_ring import MasterRing
 from proxy.policy.sealing.place import Place
 from proxy.policy.stop import Stop
@@ -46,7 +47,7 @@ from proxy.storage.audit import (
     audit_text,
     verify_chain,
 )
-from proxy.storage.export import Chunk, Selection, Slice, csv_encoder
+from proxy.storage.export import Selection, Slice
 from proxy.storage.groups import checked_group, group_exists, no_group
 from proxy.storage.labels import Labels
 from proxy.storage.late_lookup import LateLookup, LookupNote, may_be_told
@@ -56,6 +57,7 @@ from proxy.storage.master_key_store import ResealedBatch
 from proxy.storage.models import changed_settings, check_model, check_provider, no_model
 from proxy.storage.preferences import no_preferences, read_preferences
 from proxy.storage.provider_keys import SealedHashes, place_of
+from proxy.storage.reconciliation import ComparedDay, DayQuestion, DayResult, LedgerDay, StoredEntry
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.removal import RemovalPlan, removable
 from proxy.storage.reports import (
@@ -108,6 +110,7 @@ from tests.contracts.memory_adjustments import MemoryAdjustments
 from tests.contracts.memory_alerts import MemoryAlerts
 from tests.contracts.memory_configurations import MemoryConfigurations
 from tests.contracts.memory_operators import MemoryOperators
+from tests.contracts.memory_reconciliations import MemoryReconciliations, ledger_sums
 from tests.contracts.memory_requests import Booked as BookedRow
 from tests.contracts.memory_requests import MemoryRequests
 
@@ -214,6 +217,7 @@ class Store:
     alerts: MemoryAlerts = field(default_factory=MemoryAlerts)
     lookups: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)  # tries, next_ms
     adjustments: MemoryAdjustments = field(default_factory=MemoryAdjustments)
+    reconciliations: MemoryReconciliations = field(default_factory=MemoryReconciliations)
 
 
 def _attempt(n: int, provider: str, key: str, model: str) -> UnfinishedAttempt:
@@ -810,6 +814,12 @@ class MemoryLedger:
             if note.next_ms is not None:
                 self.store.lookups[note[:2]] = tries + 1, note.next_ms
 
+    async def note_reconciliation(self, result: DayResult) -> None:
+        self.store.reconciliations.note(result)
+
+    async def note_matched_calls(self, provider: str, pairs: Mapping[str, int]) -> None:
+        self.store.reconciliations.match(provider, pairs)
+
     async def note_alerts(self, notes: AlertNotes, now_ms: int) -> None:
         self._check()
         self.store.alerts.write(notes, now_ms)
@@ -824,6 +834,33 @@ class MemoryLedger:
 
 class MemoryReports(MemoryUsers, MemoryRequests):
     """The Reports on a store."""
+
+    def ledger_day(self, question: DayQuestion) -> LedgerDay:
+        store = self._store
+        return store.reconciliations.ledger_day(store.requests.values(), store.adjustments.rows, question)
+
+    def ledger_sums(self, provider: str, day_ms: int, own_key: str) -> list[BookedSum]:
+        assert own_key
+        return ledger_sums(self._store.requests.values(), provider, day_ms)
+
+    def key_names(self, provider: str) -> dict[str, str]:
+        assert provider
+        return {}
+
+    def first_request_ms(self) -> int | None:
+        return min((one.row.started_ms for one in self._store.requests.values()), default=None)
+
+    def compared_days(self, since_day: str, until_day: str, provider: str | None = None) -> list[ComparedDay]:
+        rows = self._store.adjustments.rows
+        return self._store.reconciliations.compared(since_day, until_day, provider, rows)
+
+    def drift_entries(
+        self, since_day: str, until_day: str, drift_class: str | None, after: tuple[str, str, int] | None, count: int
+    ) -> list[StoredEntry]:
+        return self._store.reconciliations.listed(since_day, until_day, drift_class, after, count)
+
+    def activity_sums(self, provider: str, since_day: str) -> dict[str, int]:
+        return self._store.reconciliations.sums(provider, since_day)
 
     def list_stops(self) -> list[Stop]:
         return MemoryStops(self._store.stops).list_stops()
@@ -1106,12 +1143,6 @@ class MemoryReports(MemoryUsers, MemoryRequests):
             hashes = self._key_hashes(booked)
             cells = tuple(hashes[-1] if name == "key_hash" else _exported(booked, name) for name in selection.columns)
             yield Slice([cells], n / len(rows))
-
-    def export_csv(self, selection: Selection) -> Iterator[Chunk]:
-        head, encode = csv_encoder(selection.columns)
-        yield Chunk(head, 0, 0.0)
-        for piece in self.export(selection):
-            yield Chunk(encode(piece.rows), len(piece.rows), piece.done)
 
     def plan_removal(self, age_ms: int, now_ms: int, zone: ZoneInfo, quotas: Collection[Quota]) -> RemovalPlan:
         newest = max(self._store.requests, default=None)

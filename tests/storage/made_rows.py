@@ -78,8 +78,8 @@ def insert(connection: sqlite3.Connection, rows: list[dict[str, Any]]) -> None:
 
 
 def _roll_up(connection: sqlite3.Connection, columns: list[str], row: dict[str, Any]) -> None:
-    texts = ("user", "group_name", "model", "provider", "use_case")
-    given: dict[str, Any] = {name: row[name] or "" for name in texts}
+    texts = ("user", "group_name", "model", "provider", "use_case", "groups_above", "other_models")
+    given: dict[str, Any] = {name: row.get(name) or "" for name in texts}
     given["hour_ms"] = row["started_ms"] // HOUR_MS * HOUR_MS
     figures = [name for name in columns if name not in given]
     for name in figures:

@@ -28,6 +28,14 @@ class Controls:
         """Set what is done with the next request, or "all", "model:<id>", "path:<end of path>"."""
         await self._ask("POST", "behaviour", {"for": target, **fields})
 
+    async def plant(self, generations: list[dict[str, Any]]) -> None:
+        """Write generations of the past into the books."""
+        await self._ask("POST", "past", {"generations": generations})
+
+    async def charge(self, id_: str, charged_pusd: int) -> None:
+        """Change what was charged for one."""
+        await self._ask("POST", "charge", {"id": id_, "charged_pusd": charged_pusd})
+
     async def normal(self) -> None:
         await self._ask("DELETE", "behaviour")
 

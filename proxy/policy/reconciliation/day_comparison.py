@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
-from proxy.policy.reconciliation.call_matching import UnclaimedCall, UnnamedRequest, match_calls
+from proxy.policy.reconciliation.call_matching import EARLY_MS, UnclaimedCall, UnnamedRequest, match_calls
 from proxy.policy.reconciliation.drift_class import (
     ESTIMATED,
     LOST_ROW,
@@ -102,7 +102,8 @@ class DayBooks:
     ids of requests of the day before. agreed_pusd: of requests that are left out, for bill and ledger have the same.
     account_pusd: the day's bill of the whole account, None: not known (yet); other_keys_pusd: what is known of it for
     keys that are not the proxy's. is_complete: the calls of the proxy's keys add up to what the bill says of these
-    keys, so that what it does not list was not charged.
+    keys, so that what it does not list was not charged. begun_ms: when the first request began; calls before it are
+    history, and are never booked.
     """
 
     day_ms: int
@@ -116,6 +117,7 @@ class DayBooks:
     account_pusd: int | None = None
     other_keys_pusd: int = 0
     is_complete: bool = False
+    begun_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def compare_day(books: DayBooks) -> DayComparison:
         if generation_id in books.earlier:
             entries.append(_of_call(OTHER_DAY, call, call.cost_pusd, 0, None))
         elif generation_id not in claimed and generation_id not in matches.pairs:
-            is_doubtful = generation_id in matches.doubtful_calls
+            is_doubtful = generation_id in matches.doubtful_calls or call.created_ms < books.begun_ms - EARLY_MS
             entries += _of_stranger(call, apart.get(generation_id), is_doubtful=is_doubtful)
     entries += [_gone(one, books) for one in books.apart if one.reference not in books.billed and one.amount_pusd]
     return _with_rest(books, entries, matches.pairs)
@@ -204,13 +206,14 @@ def _of_request(
 def _class_of(request: BookedRequest, left_pusd: int, books: DayBooks, *, is_found: bool) -> tuple[str, bool]:
     """Return the class of what is left of a request, and whether the bill says for sure what it cost.
 
-    It does where it lists every attempt of it; where it does not list one, only a complete bill of a day that is over
-    long enough says that there was nothing to charge.
+    It does where it lists every attempt of it; where it does not list one, only a complete bill of its key, of a day
+    that is over long enough, says that there was nothing to charge.
     """
     is_waiting = request.state in ("open", "pending")
     end_ms = request.ended_ms if request.ended_ms is not None else request.started_ms
     is_recent = not is_found and books.now_ms - end_ms < SHOWN_AFTER_MS
-    is_sure = is_found or (books.is_complete and not is_recent and not is_waiting)
+    is_listed_whole = books.is_complete and request.key_hash != ""
+    is_sure = is_found or (is_listed_whole and not is_recent and not is_waiting)
     if is_waiting or is_recent:
         return PENDING, is_sure and request.state != "open"
     if request.source == "reservation":
@@ -227,7 +230,7 @@ def _class_of(request: BookedRequest, left_pusd: int, books: DayBooks, *, is_fou
 def _of_stranger(call: BilledCall, apart: BookedApart | None, *, is_doubtful: bool) -> list[DriftEntry]:
     """Return the difference of a call that no row names, and that may have been booked apart.
 
-    is_doubtful: it may be a request whose reservation is charged, so that it would be booked twice.
+    is_doubtful: it may be a request whose reservation is charged, so that it would be booked twice; or it is history.
     """
     if apart is not None:
         left_pusd = call.cost_pusd - apart.amount_pusd

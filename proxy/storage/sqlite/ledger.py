@@ -16,6 +16,7 @@ from proxy.storage.labels import Labels
 from proxy.storage.late_lookup import LookupNote
 from proxy.storage.ledger import Done
 from proxy.storage.master_keys import MasterKeys, keys_beside
+from proxy.storage.reconciliation import DayResult
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.rows import (
     AttemptEnd,
@@ -41,6 +42,7 @@ from proxy.storage.sqlite.key_hashes import note_keys
 from proxy.storage.sqlite.labels import set_labels
 from proxy.storage.sqlite.late_lookups import note_lookups
 from proxy.storage.sqlite.lock import OwnerLock
+from proxy.storage.sqlite.reconciliation import write_day, write_pairs
 from proxy.storage.sqlite.refusals import add_refusals, remove_refusals
 from proxy.storage.sqlite.retention import remove_rows
 from proxy.storage.sqlite.stores import SqliteStores
@@ -190,6 +192,12 @@ class SqliteLedger:
 
     async def note_lookups(self, notes: Sequence[LookupNote]) -> None:
         await self.change(lambda connection: note_lookups(connection, notes))
+
+    async def note_reconciliation(self, result: DayResult) -> None:
+        await self.change(lambda connection: write_day(connection, result))
+
+    async def note_matched_calls(self, provider: str, pairs: Mapping[str, int]) -> None:
+        await self.change(lambda connection: write_pairs(connection, provider, pairs))
 
     async def note_alerts(self, notes: AlertNotes, now_ms: int) -> None:
         await self.change(lambda connection: write_alert_notes(connection, notes, now_ms))

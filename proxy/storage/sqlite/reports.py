@@ -10,15 +10,17 @@ from zoneinfo import ZoneInfo
 from proxy.core.errors import LedgerError
 from proxy.policy.exchange_rates import RateStep
 from proxy.policy.quota import FineRows, Quota
+from proxy.policy.reconciliation.sums_comparison import BookedSum
 from proxy.policy.sealing.place import Place
 from proxy.policy.stop import Stop
 from proxy.storage.admin_posts import StoredPost
 from proxy.storage.alerts import AlertRows, StoredDelivery
 from proxy.storage.audit import AuditFilter, AuditHead, AuditRow, AuditVerification
-from proxy.storage.export import Chunk, Selection, Slice
+from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
 from proxy.storage.late_lookup import LateLookup
 from proxy.storage.master_keys import MasterKeys, keys_beside
+from proxy.storage.reconciliation import ComparedDay, DayQuestion, LedgerDay, StoredEntry
 from proxy.storage.removal import RemovalPlan
 from proxy.storage.reports import (
     BackupResult,
@@ -45,7 +47,7 @@ from proxy.storage.request_reports import (
 from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import MasterKeyState, Opened
 from proxy.storage.spending import SpendingSums, UnsettledSum, UsageSelection
-from proxy.storage.sqlite import audit_log, own_usage, requests, startup_reads, usage
+from proxy.storage.sqlite import audit_log, ledger_day, own_usage, reconciliation, requests, startup_reads, usage
 from proxy.storage.sqlite.admin_posts import find_post
 from proxy.storage.sqlite.alerts import (
     due_deliveries,
@@ -57,7 +59,6 @@ from proxy.storage.sqlite.alerts import (
 from proxy.storage.sqlite.backup import Progress, copy_ledger
 from proxy.storage.sqlite.configurations import SqliteConfigurations
 from proxy.storage.sqlite.connect import open_reader
-from proxy.storage.sqlite.csv_lines import csv_chunks
 from proxy.storage.sqlite.export import slices
 from proxy.storage.sqlite.groups import SqliteGroups
 from proxy.storage.sqlite.labels import read_labels, read_rates
@@ -253,10 +254,6 @@ class SqliteReports:
         with self._reader() as connection:
             yield from slices(connection, selection)
 
-    def export_csv(self, selection: Selection) -> Iterator[Chunk]:
-        with self._reader() as connection:
-            yield from csv_chunks(connection, selection)
-
     def alerts(self) -> AlertRows:
         with self._snapshot() as connection:
             return read_alert_rows(connection)
@@ -304,6 +301,39 @@ class SqliteReports:
     def surplus_refusal(self, before_ms: int, count_max: int) -> int | None:
         with self._snapshot() as connection:
             return surplus_refusal(connection, before_ms, count_max)
+
+    def ledger_day(self, question: DayQuestion) -> LedgerDay:
+        with self._snapshot() as connection:
+            connection.execute(
+                "PRAGMA query_only = OFF"
+            )  # it makes temporary tables; the file is open for reading only
+            return ledger_day.read_ledger_day(connection, question)
+
+    def ledger_sums(self, provider: str, day_ms: int, own_key: str) -> list[BookedSum]:
+        with self._snapshot() as connection:
+            return ledger_day.read_ledger_sums(connection, provider, day_ms, own_key)
+
+    def key_names(self, provider: str) -> dict[str, str]:
+        with self._reader() as connection:
+            return reconciliation.key_names(connection, provider)
+
+    def first_request_ms(self) -> int | None:
+        with self._snapshot() as connection:
+            return reconciliation.first_request_ms(connection)
+
+    def compared_days(self, since_day: str, until_day: str, provider: str | None = None) -> list[ComparedDay]:
+        with self._snapshot() as connection:
+            return reconciliation.compared_days(connection, since_day, until_day, provider)
+
+    def drift_entries(
+        self, since_day: str, until_day: str, drift_class: str | None, after: tuple[str, str, int] | None, count: int
+    ) -> list[StoredEntry]:
+        with self._reader() as connection:
+            return reconciliation.drift_entries(connection, since_day, until_day, drift_class, after, count)
+
+    def activity_sums(self, provider: str, since_day: str) -> dict[str, int]:
+        with self._reader() as connection:
+            return reconciliation.activity_sums(connection, provider, since_day)
 
     def check(self) -> LedgerCheck:
         with closing(open_reader(self._path)) as connection:

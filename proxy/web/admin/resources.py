@@ -18,6 +18,7 @@ from proxy.web.admin import (
     operators,
     presets,
     providers,
+    reconciliations,
     requests,
     reservations,
     status,
@@ -53,6 +54,7 @@ TABLE = ResourceTable(
         *providers.ROUTES,
         *account.ROUTES,
         *doctor.ROUTES,
+        *reconciliations.ROUTES,
         *configuration.ROUTES,
     )
 )

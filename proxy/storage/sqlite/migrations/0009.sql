@@ -41,6 +41,69 @@ ALTER TABLE late_adjustments RENAME TO adjustments;
 CREATE INDEX adjustments_of_request ON adjustments (request_id);
 CREATE INDEX adjustments_at ON adjustments (at_ms);
 CREATE INDEX adjustments_of_reference ON adjustments (reference) WHERE reference IS NOT NULL;
+-- reconciliations: what the provider charged by day, which it forgets itself after a month, and what a comparison with it
+-- found. Days are UTC's, as those of the bill. key_hash: SHA-256 of a key in hex; '': all keys of the account.
+CREATE TABLE provider_activity (
+    provider TEXT NOT NULL,
+    day TEXT NOT NULL,
+    key_hash TEXT NOT NULL,
+    model TEXT NOT NULL,
+    permaslug TEXT NOT NULL,
+    endpoint_id TEXT NOT NULL,
+    provider_name TEXT NOT NULL,
+    usage_pusd INTEGER NOT NULL,
+    byok_usage_pusd INTEGER NOT NULL,   -- that other providers bill for keys of the account's own, beside usage_pusd
+    requests INTEGER,                   -- from here on NULL: the provider does not tell
+    prompt_tokens INTEGER,
+    completion_tokens INTEGER,
+    reasoning_tokens INTEGER,
+    cached_tokens INTEGER,
+    fetched_ms INTEGER NOT NULL,
+    PRIMARY KEY (provider, day, key_hash, model, permaslug, endpoint_id, provider_name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE reconciled_days (
+    provider TEXT NOT NULL,
+    day TEXT NOT NULL,
+    level TEXT NOT NULL CHECK (level IN ('calls', 'models', 'history')),    -- how fine
+    booked_pusd INTEGER NOT NULL,       -- in the ledger
+    billed_pusd INTEGER NOT NULL,       -- by the provider
+    calls INTEGER NOT NULL,             -- that the bill lists of the proxy's keys
+    is_final INTEGER NOT NULL CHECK (is_final IN (0, 1)),       -- 1: the day is over, and nothing of it is awaited
+    problem TEXT,                       -- why it was not compared whole
+    compared_ms INTEGER NOT NULL,
+    PRIMARY KEY (provider, day)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE reconciliations (
+    provider TEXT NOT NULL,
+    day TEXT NOT NULL,
+    class TEXT NOT NULL,
+    amount_pusd INTEGER NOT NULL,       -- of the bill beyond the ledger; of all classes it is billed_pusd - booked_pusd
+    number INTEGER NOT NULL,
+    PRIMARY KEY (provider, day, class)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE drift_entries (            -- the largest differences of each class, one by one
+    provider TEXT NOT NULL,
+    day TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    class TEXT NOT NULL,
+    amount_pusd INTEGER NOT NULL,
+    request_id INTEGER,
+    generation_id TEXT,
+    key_hash TEXT NOT NULL,
+    model TEXT NOT NULL,
+    hour_ms INTEGER NOT NULL,
+    booked_pusd INTEGER NOT NULL,
+    billed_pusd INTEGER NOT NULL,
+    actual_pusd INTEGER,                -- what it is to be booked at; NULL: nothing is to be booked
+    PRIMARY KEY (provider, day, n)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE matched_calls (            -- calls of the bill that are requests which never learnt their generation id
+    provider TEXT NOT NULL,
+    generation_id TEXT NOT NULL,
+    request_id INTEGER NOT NULL,
+    PRIMARY KEY (provider, generation_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX matched_calls_of_request ON matched_calls (provider, request_id);
 
 -- late lookups: attempts that were charged in full though the provider named a generation, until it tells what they cost or
 -- has forgotten them

@@ -41,3 +41,13 @@ SELECT
     END AS status,
     ts AS created_at
 FROM usage;
+
+-- What the provider charged on days before the first request here. It is in no limit, and in no report of this ledger.
+DROP VIEW IF EXISTS provider_history;
+CREATE VIEW provider_history AS
+SELECT provider, day, model, permaslug, endpoint_id, provider_name, requests, prompt_tokens AS input_tokens,
+    completion_tokens AS output_tokens, cached_tokens, reasoning_tokens, usage_pusd AS cost_pusd,
+    usage_pusd / 1e12 AS cost_usd, byok_usage_pusd AS upstream_cost_pusd
+FROM provider_activity
+WHERE key_hash = '' AND day < (SELECT ifnull(date(min(hour_ms) / 1000, 'unixepoch'), '9999') FROM usage_hourly
+    WHERE requests > 0);

@@ -1,0 +1,94 @@
+"""Tables of the ledger beside the bill: by day, and by class."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+_MONEY = frozenset({"ledger", "bill", "difference", "open", "booked since", "number"})
+
+
+def print_days(days: Sequence[Mapping[str, Any]]) -> None:
+    """Print what each day came to."""
+    from proxy.cli.table import print_table  # noqa: PLC0415 - keeps --help quick
+
+    if not days:
+        click.echo("No day was compared.", err=True)
+        return
+    rows = [
+        (
+            one["day"],
+            one["provider"],
+            _usd(one["booked_pusd"]),
+            _usd(one["billed_pusd"]),
+            "history" if one["level"] == "history" else _usd(one["drift_pusd"], signed=True),
+            "-" if one["level"] == "history" else _usd(one["open_pusd"], signed=True),
+        )
+        for one in days
+    ]
+    print_table(
+        ("day", "provider", "ledger", "bill", "difference", "open"), rows, right=_MONEY, whole=frozenset({"day"})
+    )
+    for one in days:
+        if one["problem"]:
+            click.echo(f"{one['day']} {one['provider']} was not compared whole: {one['problem']}", err=True)
+
+
+def class_totals(days: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the classes of all days added up, in the order of the first."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in days:
+        for each in one["classes"]:
+            known = found.setdefault(
+                each["name"],
+                {
+                    "name": each["name"],
+                    "meaning": each["meaning"],
+                    "is_lasting": each["is_lasting"],
+                    "amount_pusd": 0,
+                    "number": 0,
+                    "adjusted_pusd": 0,
+                    "adjusted": 0,
+                },
+            )
+            for name in ("amount_pusd", "number", "adjusted_pusd", "adjusted"):
+                known[name] += each[name]
+    return [*found.values()]
+
+
+def print_classes(days: Sequence[Mapping[str, Any]]) -> None:
+    """Print the difference of all days by class, with what was booked of each class since it was found."""
+    from proxy.cli.table import print_table  # noqa: PLC0415 - keeps --help quick
+
+    totals = class_totals(days)
+    rows = [
+        (
+            each["name"],
+            each["number"],
+            _usd(each["amount_pusd"], signed=True),
+            _usd(each["adjusted_pusd"], signed=True),
+            "stays" if each["is_lasting"] else "-" if not each["amount_pusd"] else "open",
+        )
+        for each in totals
+    ]
+    compared = [one for one in days if one["level"] != "history"]
+    drift_pusd = sum(one["drift_pusd"] for one in compared)
+    adjusted_pusd = sum(each["adjusted_pusd"] for each in totals)
+    total = (
+        "total",
+        sum(each["number"] for each in totals),
+        _usd(drift_pusd, signed=True),
+        _usd(adjusted_pusd, signed=True),
+        "",
+    )
+    headers = ("class", "number", "difference", "booked since", "state")
+    print_table(headers, rows, total=total, right=_MONEY, whole=frozenset({"class"}))
+    billed_pusd, booked_pusd = (sum(one[name] for one in compared) for name in ("billed_pusd", "booked_pusd"))
+    click.echo(f"{len(compared)} days: the bill has {_usd(billed_pusd)}, the ledger {_usd(booked_pusd)}.", err=True)
+
+
+def _usd(pusd: int, *, signed: bool = False) -> str:
+    from proxy.core.money import pusd_to_usd  # noqa: PLC0415 - keeps --help quick
+
+    sign = "-" if pusd < 0 else "+" if signed and pusd else ""
+    return f"{sign}${pusd_to_usd(abs(pusd))}"

@@ -1,0 +1,82 @@
+"""tollkeeper reconcile: the ledger beside the provider's bill, as it was compared last."""
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from proxy.cli.reading_settings import reading_settings
+from proxy.cli.settings import config_option
+from proxy.cli.sync import day_of_text
+
+if TYPE_CHECKING:
+    from proxy.cli.admin_client import AdminClient
+
+UNEXPLAINED = 6
+"""The exit code where more drift than reconcile.unexplained_max_usd is explained by nothing."""
+_PUSD = 10**12
+
+
+@click.command()
+@click.option("--from", "first", metavar="DAY", help="The first day of UTC, such as 2026-11-01; default: 30 days ago.")
+@click.option("--to", "last", metavar="DAY", help="The last one; default: today.")
+@click.option("--since", metavar="WHEN", help="In place of --from: today, yesterday, this-month, 7d, 2026-11.")
+@click.option("--explain", is_flag=True, help="Show the differences one by one, in sentences.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@config_option
+def reconcile(
+    first: str | None, last: str | None, since: str | None, *, explain: bool, as_json: bool, config_path: Path | None
+) -> None:
+    """Show the ledger beside the provider's bill: each difference in a class, and the sums of classes.
+
+    It shows what was compared last, by itself or by tollkeeper sync. Exit code 6: more drift than
+    reconcile.unexplained_max_usd is explained by nothing.
+    """
+    from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.drift_table import class_totals, print_classes  # noqa: PLC0415
+
+    if first is not None and since is not None:
+        raise click.UsageError("Give --from or --since, not both.")
+    settings = reading_settings(config_path)
+    query = {"since": _first(first, since), "until": _last(last)}
+    with admin_client(settings, "tollkeeper reconcile") as api:
+        days = list(api.pages("/reconciliations", query))
+        rows = _rows(api, query) if explain else []
+    if as_json:
+        shown: dict[str, Any] = {"days": days, "classes": class_totals(days)}
+        click.echo(json.dumps({**shown, "rows": rows} if explain else shown, indent=2))
+    elif not days:
+        click.echo("No day of these was compared yet. Compare some: tollkeeper sync --from 2026-11-01", err=True)
+    else:
+        print_classes(days)
+        for row in rows:
+            click.echo(f"{row['day']} {row['name']}: {row['text']}")
+    unexplained_pusd = sum(abs(day["unexplained_pusd"]) for day in days)
+    if unexplained_pusd > settings.reconcile.unexplained_max_usd * _PUSD:
+        sys.exit(UNEXPLAINED)
+
+
+def _rows(api: "AdminClient", query: dict[str, str]) -> list[dict[str, Any]]:
+    return list(api.pages("/reconciliations/rows", query))
+
+
+def _first(first: str | None, since: str | None) -> str:
+    today = datetime.now(UTC).date()
+    if first is not None:
+        return day_of_text(first, "--from").isoformat()
+    if since is None:
+        return (today - timedelta(days=30)).isoformat()
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - keeps --help quick
+
+    from proxy.cli.moments import moment_ms  # noqa: PLC0415
+
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    at_ms = moment_ms(since, ZoneInfo("UTC"), now_ms, option="--since")
+    return datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()
+
+
+def _last(last: str | None) -> str:
+    return (datetime.now(UTC).date() if last is None else day_of_text(last, "--to")).isoformat()

@@ -1,0 +1,1 @@
+"""Hold the ledger against the provider's bill, day by day."""

@@ -1,0 +1,245 @@
+"""Compare days of the ledger with the provider's bill, write what is found, and book what the bill knows better.
+
+A day is written whole or not at all, and each step says what the whole should be, not what to add: done again, or cut
+off anywhere and done again, it comes to the same.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final, NamedTuple
+
+from proxy.jobs.reconciliation.bill_corrections import BillCorrections
+from proxy.jobs.reconciliation.call_origins import CallOrigins
+from proxy.jobs.reconciliation.day_bill import BillReader, DayBill
+from proxy.pipeline.services import Services
+from proxy.policy.reconciliation.day_comparison import (
+    BilledCall,
+    DayBooks,
+    DayComparison,
+    compare_day,
+)
+from proxy.policy.reconciliation.drift_class import PENDING
+from proxy.policy.reconciliation.sums_comparison import BilledSum, compare_sums
+from proxy.policy.reconciliation.sync_schedule import start_ms
+from proxy.providers.account.source import AccountError, ActivityRow
+from proxy.providers.key import OWN, Key
+from proxy.providers.provider import ProviderRow
+from proxy.storage.reconciliation import (
+    WHOLE_ACCOUNT,
+    ActivitySum,
+    ComparedDay,
+    DayQuestion,
+    DayResult,
+    LedgerDay,
+    Level,
+    class_sums,
+)
+
+log = logging.getLogger("tollkeeper.reconciliation")
+_DAY_MS: Final = 86_400_000
+
+
+class _ProviderKeys(NamedTuple):
+    """The keys of one provider by hash: the names of all that it ever had here, and those that are in use."""
+
+    names: Mapping[str, str]
+    in_use: Mapping[str, Key]
+
+    def by_name(self) -> Mapping[str, str]:
+        """Return the hash of each name, that of the key in use where several had it."""
+        return {name: hash_ for hash_, name in self.names.items()} | {
+            self.names[hash_]: hash_ for hash_ in self.in_use if hash_ in self.names
+        }
+
+
+@dataclass(slots=True)
+class _Reader:
+    """What asks one provider, as long as its row stays the same."""
+
+    row: ProviderRow
+    bill: BillReader
+    origins: CallOrigins = field(default_factory=CallOrigins)
+
+
+class AccountSync:
+    """Syncs one day at a time. problems: why the last try of a provider failed."""
+
+    def __init__(
+        self,
+        services: Services,
+        corrections: BillCorrections,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._services = services
+        self._sleep = sleep
+        self._corrections = corrections
+        self._readers: dict[str, _Reader] = {}
+        self._turn = asyncio.Lock()
+        self.problems: dict[str, str] = {}
+
+    def providers(self) -> list[str]:
+        """Return the providers whose bill can be read with the keys that there are."""
+        rows = self._services.live.current.providers.values()
+        return [row.name for row in rows if self._reader(row) is not None]
+
+    async def sync(self, provider: str, day: date) -> ComparedDay:
+        """Compare a day and book what follows, if that is wanted; raises AccountError, and nothing is written then."""
+        async with self._turn:
+            row = self._services.live.current.providers[provider]
+            reader = self._reader(row)
+            if reader is None:
+                raise AccountError("refused", f"{provider}: its bill can be read with a management key only.")
+            try:
+                found = await self._sync(reader, day)
+            except AccountError as error:
+                self.problems[provider] = str(error)
+                raise
+            self.problems.pop(provider, None)
+            return found
+
+    async def told_sums(self, provider: str) -> dict[str, int]:
+        """Return what the provider tells of the account now, by day; raises AccountError."""
+        reader = self._reader(self._services.live.current.providers[provider])
+        return {} if reader is None else await reader.bill.day_sums()
+
+    def _reader(self, row: ProviderRow) -> _Reader | None:
+        source = self._services.accounts.source(row)
+        if source is None or not {"activity", "generation_costs", "keys"} <= source.questions:
+            self._readers.pop(row.name, None)
+            return None
+        known = self._readers.get(row.name)
+        if known is None or known.row is not row:
+            known = self._readers[row.name] = _Reader(row, BillReader(source, self._services.clock, self._sleep))
+        return known
+
+    async def _sync(self, reader: _Reader, day: date) -> ComparedDay:
+        services, name = self._services, reader.row.name
+        named = await asyncio.to_thread(services.reports.key_names, name)
+        in_use = {key.hash: key for key in reader.row.keys if key.hash is not None}
+        names = named | {hash_: key.name for hash_, key in in_use.items()}
+        keys = _ProviderKeys(names, in_use)
+        bill = await reader.bill.read(day, [*names])
+        begun_ms = await asyncio.to_thread(services.reports.first_request_ms)
+        if begun_ms is None or begun_ms >= start_ms(day) + _DAY_MS:
+            return await self._import(name, day, bill)
+        look = await self._look(reader, day, bill, keys, begun_ms)
+        if self._corrections.are_wanted and look.comparison.entries:
+            await services.ledger.note_matched_calls(name, look.comparison.pairs)
+            if await self._corrections.book(name, look.comparison.entries, names):
+                look = await self._look(reader, day, bill, keys, begun_ms)
+        return await self._write(name, day, bill, look)
+
+    async def _look(self, reader: _Reader, day: date, bill: DayBill, keys: _ProviderKeys, begun_ms: int) -> "_Look":
+        """Return what a day compares to, call by call if that is possible."""
+        services, name, day_ms = self._services, reader.row.name, start_ms(day)
+        question = DayQuestion(name, day_ms, bill.calls, keys.by_name(), OWN)
+        await services.ledger.flush()  # what was booked a moment ago is read
+        if bill.has_calls:
+            ledger = await asyncio.to_thread(services.reports.ledger_day, question)
+            if ledger.has_rows:
+                strangers = [call for call in bill.calls if call.generation_id in ledger.strangers]
+                told = await reader.origins.told(reader.bill.source, strangers, keys.in_use)
+                now_ms = services.clock.now_ms()
+                return _Look(await asyncio.to_thread(_compared, bill, ledger, told, day_ms, now_ms, begun_ms), "calls")
+        booked = await asyncio.to_thread(services.reports.ledger_sums, name, day_ms, OWN)
+        billed = _billed_sums(bill, keys.names)
+        return _Look(compare_sums(day_ms, booked, billed, bill.other_keys_pusd), "models")
+
+    async def _import(self, name: str, day: date, bill: DayBill) -> ComparedDay:
+        """Keep what the provider tells of a day before the first request: there is nothing to compare it with."""
+        billed_pusd = bill.account_pusd or 0
+        now_ms = self._services.clock.now_ms()
+        is_over = bill.activity is not None
+        found = ComparedDay(name, day.isoformat(), "history", 0, billed_pusd, 0, is_over, None, now_ms)
+        await self._services.ledger.note_reconciliation(DayResult(found, (), {}, _activity(bill)))
+        return found
+
+    async def _write(self, name: str, day: date, bill: DayBill, look: "_Look") -> ComparedDay:
+        comparison = look.comparison
+        classes = tuple(class_sums(comparison.entries))
+        end_ms = start_ms(day) + _DAY_MS
+        is_over = bill.activity is not None and bill.problem is None
+        is_awaited = any(one.drift_class == PENDING for one in classes)
+        found = ComparedDay(
+            name,
+            day.isoformat(),
+            look.level,
+            comparison.booked_pusd,
+            comparison.billed_pusd,
+            sum(call.hour_ms < end_ms for call in bill.calls),
+            is_over and not is_awaited,
+            bill.problem,
+            self._services.clock.now_ms(),
+            classes,
+        )
+        result = DayResult(found, comparison.entries, comparison.pairs, _activity(bill))
+        await self._services.ledger.note_reconciliation(result)
+        fields = {"provider": name, "day": found.day, "drift_pusd": comparison.drift_pusd}
+        log.info("reconciliation.compared", extra=fields)
+        return found
+
+
+class _Look(NamedTuple):
+    """One comparison, and how fine it is."""
+
+    comparison: DayComparison
+    level: Level
+
+
+def _compared(
+    bill: DayBill, ledger: LedgerDay, told: Mapping[str, BilledCall], day_ms: int, now_ms: int, begun_ms: int
+) -> DayComparison:
+    """Compare a day call by call, with what is known of calls that no row names."""
+    wanted = {id_ for request in ledger.requests for id_ in request.generation_ids}
+    wanted |= ledger.earlier | ledger.strangers
+    calls = {call.generation_id: told.get(call.generation_id, call) for call in bill.calls}
+    end_ms = day_ms + _DAY_MS
+    listed_pusd = sum(call.cost_pusd for call in calls.values() if call.hour_ms < end_ms)
+    return compare_day(
+        DayBooks(
+            day_ms=day_ms,
+            now_ms=now_ms,
+            requests=ledger.requests,
+            billed={id_: calls[id_] for id_ in wanted if id_ in calls and calls[id_].hour_ms < end_ms},
+            later={id_: calls[id_] for id_ in wanted if id_ in calls and calls[id_].hour_ms >= end_ms},
+            earlier=ledger.earlier,
+            apart=ledger.apart,
+            agreed_pusd=ledger.agreed_pusd,
+            account_pusd=listed_pusd + bill.other_keys_pusd if bill.account_pusd is None else bill.account_pusd,
+            other_keys_pusd=bill.other_keys_pusd,
+            is_complete=bill.is_complete,
+            begun_ms=begun_ms,
+        )
+    )
+
+
+def _billed_sums(bill: DayBill, keys: Iterable[str]) -> list[BilledSum]:
+    """Return the sums of the proxy's keys by model; of a day that is not over, of single calls."""
+    if bill.activity is None:
+        return [BilledSum(("",), sum(call.cost_pusd for call in bill.calls))]
+    rows = [row for key in keys for row in bill.activity.get(key, ())]
+    return [BilledSum((row.model, row.permaslug), row.usage_pusd) for row in rows]
+
+
+def _activity(bill: DayBill) -> dict[str, Sequence[ActivitySum]]:
+    """Return what is kept of the provider's own sums."""
+    return {key or WHOLE_ACCOUNT: [*map(_kept, rows)] for key, rows in (bill.activity or {}).items()}
+
+
+def _kept(row: ActivityRow) -> ActivitySum:
+    return ActivitySum(
+        row.model,
+        row.permaslug,
+        row.endpoint_id,
+        row.provider_name,
+        row.usage_pusd,
+        row.byok_usage_pusd,
+        row.requests,
+        row.prompt_tokens,
+        row.completion_tokens,
+        row.reasoning_tokens,
+        row.cached_tokens,
+    )

@@ -1,0 +1,61 @@
+"""Who made calls that no row of the ledger names: the provider's record of a call says which program it was."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from proxy.policy.reconciliation.day_comparison import BilledCall
+from proxy.providers.account.source import AccountSource
+from proxy.providers.generation import GenerationUnavailableError
+from proxy.providers.key import Key
+
+_AT_ONCE: Final = 4
+_ASKED_MAX: Final = 500  # of one day; a proxy that lost more rows than that has another problem
+_KEPT_MAX: Final = 20_000
+_PROXY: Final = "tollkeeper"  # how the proxy names itself to providers
+
+
+@dataclass(slots=True)
+class CallOrigins:
+    """Asks for records, and remembers what they said: they do not change."""
+
+    known: dict[str, BilledCall] = field(default_factory=dict)
+
+    async def told(
+        self, source: AccountSource, calls: Iterable[BilledCall], keys: Mapping[str, Key]
+    ) -> dict[str, BilledCall]:
+        """Return calls with who made them and for which model, by generation id; as they were where nobody says.
+
+        keys: those that are in use, by hash: only with the key of a call its record can be had.
+        """
+        slots = asyncio.Semaphore(_AT_ONCE)
+        found = {call.generation_id: call for call in calls}
+        unknown = [call for call in found.values() if call.generation_id not in self.known and call.key_hash in keys]
+
+        async def ask(call: BilledCall) -> None:
+            async with slots:
+                told = await _told(source, call, keys[call.key_hash])
+            if told is not None:
+                self.known[call.generation_id] = told
+
+        await asyncio.gather(*(ask(call) for call in unknown[:_ASKED_MAX]))
+        for id_, call in found.items():
+            known = self.known.get(id_)
+            if known is not None:
+                found[id_] = call._replace(origin=known.origin, model=known.model)
+        while len(self.known) > _KEPT_MAX:
+            self.known.pop(next(iter(self.known)))
+        return found
+
+
+async def _told(source: AccountSource, call: BilledCall, key: Key) -> BilledCall | None:
+    """Return a call as its record tells of it; None where there is none, or none that can be had now."""
+    try:
+        record = await source.generation(call.generation_id, key)
+    except GenerationUnavailableError:
+        return None
+    if record is None:
+        return None
+    is_ours = (record.user_agent or "").casefold().startswith(_PROXY)
+    return call._replace(origin="proxy" if is_ours else "other", model=record.model or "")

@@ -1,0 +1,163 @@
+"""The ledger beside the provider's bill, as it is kept: what the provider charged by day, and what a comparison found.
+
+Days are UTC's, as YYYY-MM-DD; amounts are pico-USD.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+from proxy.policy.reconciliation.day_comparison import BilledCall, BookedApart, BookedRequest, DriftEntry
+from proxy.policy.reconciliation.sums_comparison import BookedSum
+
+Level = Literal["calls", "models", "history"]
+"""How fine a day was compared: call by call, by sums of models, or not at all: it was before the first request."""
+
+ENTRIES_MAX = 500  # kept of one class of a day, the largest; the sums are of all
+SOURCE = "bill of "
+"""What an adjustment that a comparison led to begins its source with; the name of the provider follows."""
+WHOLE_ACCOUNT = ""
+"""In place of the hash of a key: all keys of an account."""
+
+
+class ActivitySum(NamedTuple):
+    """What one model at one endpoint was charged on a day; None: not told. As the columns of provider_activity."""
+
+    model: str
+    permaslug: str
+    endpoint_id: str
+    provider_name: str
+    usage_pusd: int
+    byok_usage_pusd: int
+    requests: int | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    reasoning_tokens: int | None
+    cached_tokens: int | None
+
+
+class ClassSum(NamedTuple):
+    """All differences of one class. adjusted_pusd: what was booked of it since, which is no difference any more."""
+
+    drift_class: str
+    amount_pusd: int
+    number: int
+    adjusted_pusd: int = 0
+    adjusted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedDay:
+    """What a comparison of one day came to.
+
+    calls: how many the bill lists of the proxy's keys. is_final: the day is over, all that the provider tells of it was
+    read, and nothing is awaited: it is not compared again unless the provider changes its sums. problem: why it could
+    not be compared whole; None: it was.
+    """
+
+    provider: str
+    day: str
+    level: Level
+    booked_pusd: int
+    billed_pusd: int
+    calls: int
+    is_final: bool
+    problem: str | None
+    compared_ms: int
+    classes: tuple[ClassSum, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DayResult:
+    """All that is written of a comparison, in one transaction.
+
+    pairs: calls that turned out to be requests, by generation id. activity: what the provider told of the day, by hash
+    of the key or WHOLE_ACCOUNT; one that is not in it stays as it was.
+    """
+
+    day: ComparedDay
+    entries: Sequence[DriftEntry]
+    pairs: Mapping[str, int] = field(default_factory=dict)
+    activity: Mapping[str, Sequence[ActivitySum]] = field(default_factory=dict)
+
+
+class StoredEntry(NamedTuple):
+    """A difference of a day, as it was found last."""
+
+    provider: str
+    day: str
+    n: int
+    entry: DriftEntry
+
+
+@dataclass(frozen=True, slots=True)
+class DayQuestion:
+    """Which day of the ledger is wanted. calls: what the bill lists of the day and of the hours after it.
+
+    keys: the hash of each of the provider's keys, by its name; own_key: what the ledger calls a key of a user's own.
+    """
+
+    provider: str
+    day_ms: int
+    calls: Sequence[BilledCall]
+    keys: Mapping[str, str]
+    own_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerDay:
+    """What the ledger has of a day and a provider, beside the calls of the bill; see DayBooks for the fields.
+
+    has_rows: the requests are there one by one; else retention has removed some, and there are sums alone.
+    """
+
+    requests: Sequence[BookedRequest]
+    earlier: frozenset[str]
+    strangers: frozenset[str]  # calls that no row names, those of the hours after the day too
+    apart: Sequence[BookedApart]
+    agreed_pusd: int
+    has_rows: bool = True
+
+
+def class_sums(entries: Iterable[DriftEntry]) -> list[ClassSum]:
+    """Return the sum of each class."""
+    found: dict[str, ClassSum] = {}
+    for entry in entries:
+        known = found.get(entry.drift_class, ClassSum(entry.drift_class, 0, 0))
+        amount_pusd = known.amount_pusd + entry.amount_pusd
+        found[entry.drift_class] = known._replace(amount_pusd=amount_pusd, number=known.number + 1)
+    return [*found.values()]
+
+
+class ReconciliationReader(Protocol):
+    """What is asked of comparisons, and read for them."""
+
+    def ledger_day(self, question: DayQuestion) -> LedgerDay:
+        """Return what the ledger has of a day that does not agree with the calls of the bill at sight."""
+        ...
+
+    def ledger_sums(self, provider: str, day_ms: int, own_key: str) -> list[BookedSum]:
+        """Return what the roll-up has of a day, by model, and how much of it is not exact as far as rows tell."""
+        ...
+
+    def key_names(self, provider: str) -> dict[str, str]:
+        """Return the names of all keys that a provider ever had here, by their hash."""
+        ...
+
+    def first_request_ms(self) -> int | None:
+        """Return when the first request that was ever booked began, to the hour where its row is gone; None: never."""
+        ...
+
+    def compared_days(self, since_day: str, until_day: str, provider: str | None = None) -> list[ComparedDay]:
+        """Return the comparisons of days, both ends included, the oldest first."""
+        ...
+
+    def drift_entries(
+        self, since_day: str, until_day: str, drift_class: str | None, after: tuple[str, str, int] | None, count: int
+    ) -> list[StoredEntry]:
+        """Return differences in the order of day, provider and number, those after a place."""
+        ...
+
+    def activity_sums(self, provider: str, since_day: str) -> dict[str, int]:
+        """Return what the provider told of the whole account, by day."""
+        ...

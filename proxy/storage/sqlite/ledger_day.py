@@ -1,0 +1,225 @@
+"""A day of the ledger for the comparison with the bill: what agrees at sight is counted in SQL, the rest is returned.
+
+The calls of the bill go into a temporary table of a connection of its own, and one statement goes over the day: while
+it runs, neither the interpreter nor the writer waits for it.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from proxy.policy.reconciliation.day_comparison import BookedApart, BookedRequest
+from proxy.policy.reconciliation.sums_comparison import BookedSum
+from proxy.storage.reconciliation import DayQuestion, LedgerDay
+from proxy.storage.rows import id_floor
+from proxy.storage.sqlite.retention import removed_before_ms
+
+_DAY_MS: Final = 86_400_000
+_MARGIN_MS: Final = 2 * 3_600_000  # how long after midnight a call may be billed: nothing takes longer to answer
+_SKEW_MS: Final = 3_600_000  # ids go on where a clock steps back; the time that counts is in the row
+_BILLED = """
+CREATE TEMP TABLE billed (generation_id TEXT PRIMARY KEY, cost_pusd INTEGER NOT NULL, later INTEGER NOT NULL)
+WITHOUT ROWID
+"""
+_ADJUSTED = """
+CREATE TEMP TABLE adjusted AS
+SELECT request_id, sum(amount_pusd) AS all_pusd,
+    sum(CASE WHEN charged_provider IS NULL OR charged_provider = ?3 THEN amount_pusd ELSE 0 END) AS here_pusd
+FROM adjustments WHERE request_id >= ?1 AND request_id < ?2 GROUP BY 1
+"""
+# an attempt of its own row, of which the view attempts makes one; those of several attempts are in attempt_rows
+_ALONE = "(r.attempts = 1 OR NOT EXISTS (SELECT 1 FROM attempt_rows WHERE request_id = r.id))"
+# a row and its call have the same figure; or neither has one
+_AGREED = """(
+    CASE WHEN b.generation_id IS NULL THEN ifnull(r.cost_pusd, 0) = 0
+    ELSE b.later = 0 AND b.cost_pusd IS r.cost_pusd AND r.is_byok IS NOT 1 END
+    AND (r.state = 'settled' OR r.state = 'released')
+    AND NOT EXISTS (SELECT 1 FROM adjusted WHERE adjusted.request_id = r.id)
+)"""
+_OVERVIEW = f"""
+SELECT count(b.generation_id),
+    ifnull(sum(b.cost_pusd) FILTER (WHERE {_AGREED}), 0),
+    json_group_array(r.id) FILTER (WHERE NOT {_AGREED})
+FROM requests r LEFT JOIN billed b ON b.generation_id = r.generation_id
+WHERE r.id >= :from_id AND r.id < :to_id AND r.started_ms >= :from_ms AND r.started_ms < :to_ms
+    AND r.target_provider = :provider AND {_ALONE}
+"""  # noqa: S608 - constants of this file
+_ROWS = """
+SELECT r.id, r.started_ms, r.finished_ms, r.user, r.key, (SELECT hash FROM key_hashes WHERE id = r.key_id),
+    r.target_model, r.generation_id, ifnull(r.cost_pusd, 0), ifnull(a.here_pusd, 0), ifnull(a.all_pusd, 0),
+    CASE WHEN r.is_byok = 1 THEN ifnull(r.upstream_cost_pusd, 0) ELSE 0 END, r.cost_source, r.state
+FROM requests r LEFT JOIN adjusted a ON a.request_id = r.id
+WHERE r.id IN (SELECT value FROM json_each(?)) ORDER BY r.id
+"""
+_SEVERAL = """
+SELECT r.id, r.started_ms, r.finished_ms, r.user, t.key, (SELECT hash FROM key_hashes WHERE id = t.key_id),
+    t.model, t.generation_id, ifnull(t.cost_pusd, 0), ifnull(a.here_pusd, 0), ifnull(a.all_pusd, 0),
+    CASE WHEN t.is_byok = 1 THEN ifnull(t.upstream_cost_pusd, 0) ELSE 0 END, t.cost_source, r.state,
+    ifnull(r.cost_pusd, 0), t.outcome
+FROM attempt_rows t JOIN requests r ON r.id = t.request_id LEFT JOIN adjusted a ON a.request_id = r.id
+WHERE t.request_id >= :from_id AND t.request_id < :to_id AND t.provider = :provider
+    AND r.started_ms >= :from_ms AND r.started_ms < :to_ms
+ORDER BY t.request_id, t.n
+"""
+_NAMED = """
+SELECT b.generation_id FROM requests r JOIN billed b ON b.generation_id = r.generation_id
+WHERE r.id >= :from_id AND r.id < :to_id AND r.started_ms >= :from_ms AND r.started_ms < :to_ms
+UNION
+SELECT b.generation_id FROM attempt_rows t JOIN billed b ON b.generation_id = t.generation_id
+WHERE t.request_id >= :from_id AND t.request_id < :to_id
+    AND (SELECT started_ms BETWEEN :from_ms AND :to_ms - 1 FROM requests WHERE id = t.request_id)
+"""
+_SEVERAL_NAMED = """
+SELECT count(*) FROM attempt_rows t JOIN billed b ON b.generation_id = t.generation_id
+WHERE t.request_id >= :from_id AND t.request_id < :to_id AND t.provider = :provider
+    AND (SELECT started_ms BETWEEN :from_ms AND :to_ms - 1 FROM requests WHERE id = t.request_id)
+"""
+_STRANGERS = """
+SELECT generation_id FROM billed
+WHERE generation_id NOT IN (SELECT generation_id FROM requests
+        WHERE id >= :from_id AND id < :to_id AND generation_id IS NOT NULL)
+    AND generation_id NOT IN (SELECT generation_id FROM attempt_rows
+        WHERE request_id >= :from_id AND request_id < :to_id AND generation_id IS NOT NULL)
+"""
+_MATCHED = """
+SELECT generation_id, request_id FROM matched_calls
+WHERE provider = :provider AND request_id >= :from_id AND request_id < :to_id
+"""
+_APART = """
+SELECT reference, charged_key, sum(amount_pusd) FROM adjustments
+WHERE at_ms >= ?1 AND at_ms < ?2 AND request_id IS NULL AND charged_provider = ?3 GROUP BY 1, 2
+"""
+_SUMS = """
+SELECT model, sum(cost_pusd) FROM usage_hourly WHERE hour_ms >= ?1 AND hour_ms < ?2 AND provider = ?3 GROUP BY 1
+"""
+_INEXACT = """
+SELECT ifnull(model, target_model), sum(CASE cost_source WHEN 'reservation' THEN cost_pusd ELSE 0 END),
+    sum(CASE WHEN cost_source IN ('estimate', 'price') THEN cost_pusd ELSE 0 END),
+    sum(CASE WHEN key = :own_key THEN cost_pusd WHEN is_byok = 1 THEN ifnull(upstream_cost_pusd, 0) ELSE 0 END),
+    sum(CASE WHEN state IN ('open', 'pending') THEN ifnull(reserved_pusd, 0) ELSE 0 END)
+FROM requests
+WHERE id >= :from_id AND id < :to_id AND started_ms >= :from_ms AND started_ms < :to_ms
+    AND ifnull(provider, target_provider) = :provider
+    AND (cost_source IN ('reservation', 'estimate', 'price') OR key = :own_key OR is_byok = 1 OR
+        state IN ('open', 'pending'))
+GROUP BY 1
+"""
+
+
+def read_ledger_day(connection: sqlite3.Connection, question: DayQuestion) -> LedgerDay:
+    """Return what of a day does not agree with the bill at sight. The connection is for this look alone."""
+    day_ms, provider = question.day_ms, question.provider
+    day = _span(provider, day_ms, day_ms + _DAY_MS)
+    around = _span(provider, day_ms - _MARGIN_MS, day_ms + _DAY_MS + _MARGIN_MS)
+    _load(connection, question, around)
+    found, agreed_pusd, listed = connection.execute(_OVERVIEW, day).fetchone()
+    matched = {request_id: id_ for id_, request_id in connection.execute(_MATCHED, around)}
+    requests = [_alone(row, question, matched) for row in connection.execute(_ROWS, (listed,))]
+    requests += _several(connection.execute(_SEVERAL, day).fetchall(), question, matched)
+    before = _named(connection, _span(provider, day_ms - _MARGIN_MS, day_ms))
+    after = _named(connection, _span(provider, day_ms + _DAY_MS, day_ms + _DAY_MS + _MARGIN_MS))
+    own = {request.id for request in requests}
+    of_others = {id_ for request_id, id_ in matched.items() if request_id not in own}
+    found += connection.execute(_SEVERAL_NAMED, day).fetchone()[0]
+    strangers = frozenset[str]()
+    if found + len(before) + len(after) < len(question.calls):
+        strangers = frozenset(row[0] for row in connection.execute(_STRANGERS, around))
+        strangers -= of_others | {id_ for request in requests for id_ in request.generation_ids}
+    apart = [
+        BookedApart(reference, question.keys.get(key, ""), amount_pusd)
+        for reference, key, amount_pusd in connection.execute(_APART, (day_ms, day_ms + _DAY_MS, provider))
+        if amount_pusd
+    ]
+    has_rows = removed_before_ms(connection) <= day_ms
+    return LedgerDay(requests, before | of_others, strangers, apart, agreed_pusd, has_rows)
+
+
+def read_ledger_sums(connection: sqlite3.Connection, provider: str, day_ms: int, own_key: str) -> list[BookedSum]:
+    """Return what the roll-up has of a day, by model, and how much of it is not exact as far as there are rows."""
+    span = _span(provider, day_ms, day_ms + _DAY_MS)
+    found = {
+        model: BookedSum(model, pusd) for model, pusd in connection.execute(_SUMS, (day_ms, day_ms + _DAY_MS, provider))
+    }
+    for model, *parts in connection.execute(_INEXACT, {**span, "own_key": own_key}):
+        found[model] = BookedSum(
+            model, found.get(model, BookedSum(model, 0)).booked_pusd, *(part or 0 for part in parts)
+        )
+    return [*found.values()]
+
+
+def _span(provider: str, from_ms: int, to_ms: int) -> dict[str, Any]:
+    """Return the parameters of a time: rows have a time of their own, near that of their id."""
+    return {
+        "provider": provider,
+        "from_ms": from_ms,
+        "to_ms": to_ms,
+        "from_id": id_floor(from_ms - _SKEW_MS),
+        "to_id": id_floor(to_ms + _SKEW_MS),
+    }
+
+
+def _load(connection: sqlite3.Connection, question: DayQuestion, around: Mapping[str, Any]) -> None:
+    """Put the calls of the bill, and what was adjusted, where statements can join them."""
+    end_ms = question.day_ms + _DAY_MS
+    connection.execute(_BILLED)
+    calls = ((call.generation_id, call.cost_pusd, call.hour_ms >= end_ms) for call in question.calls)
+    connection.executemany("INSERT OR IGNORE INTO billed VALUES (?, ?, ?)", calls)
+    connection.execute(_ADJUSTED, (around["from_id"], around["to_id"], question.provider))
+    connection.execute("CREATE UNIQUE INDEX temp.adjusted_of ON adjusted (request_id)")
+
+
+def _named(connection: sqlite3.Connection, span: Mapping[str, Any]) -> frozenset[str]:
+    """Return the calls that requests of a time name."""
+    return frozenset(row[0] for row in connection.execute(_NAMED, span))
+
+
+def _alone(row: tuple[Any, ...], question: DayQuestion, matched: Mapping[int, str]) -> BookedRequest:
+    """Return a request with one attempt."""
+    id_, started_ms, ended_ms, user, key, hash_, model, generation_id, cost, here, all_, upstream, source, state = row
+    generation_id = generation_id or matched.get(id_)
+    return BookedRequest(
+        id_,
+        started_ms,
+        ended_ms,
+        user,
+        hash_ or question.keys.get(key, ""),
+        model or "",
+        () if generation_id is None else (generation_id,),
+        int(generation_id is None and state != "released"),
+        cost + here,
+        all_ - here,
+        upstream,
+        source,
+        state,
+        key == question.own_key,
+    )
+
+
+def _several(rows: Iterable[tuple[Any, ...]], question: DayQuestion, matched: Mapping[int, str]) -> list[BookedRequest]:
+    """Return requests with several attempts, each as far as it went to this provider."""
+    by_request: defaultdict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    for row in rows:
+        by_request[row[0]].append(row)
+    return [_joined([_alone(row[:14], question, {}) for row in own], own, matched) for own in by_request.values()]
+
+
+def _joined(parts: list[BookedRequest], rows: list[tuple[Any, ...]], matched: Mapping[int, str]) -> BookedRequest:
+    """Return one request of its attempts: as sure as the least sure of them that has cost anything."""
+    last, here_pusd, all_pusd, whole_pusd = parts[-1], rows[0][9], rows[0][10], rows[0][14]
+    cost_pusd = sum(row[8] for row in rows)
+    sources = [row[12] for row in rows if row[8]] or [last.source]
+    source = next((name for name in ("reservation", "estimate", "price") if name in sources), sources[-1])
+    ids = [id_ for part in parts for id_ in part.generation_ids]
+    unnamed = sum(part.unnamed for part, row in zip(parts, rows, strict=True) if row[8] or row[12] != "none")
+    if last.id in matched and unnamed:
+        ids, unnamed = [*ids, matched[last.id]], unnamed - 1
+    return last._replace(
+        generation_ids=tuple(dict.fromkeys(ids)),
+        unnamed=unnamed,
+        booked_pusd=cost_pusd + here_pusd,
+        elsewhere_pusd=max(0, whole_pusd - cost_pusd + all_pusd - here_pusd),
+        upstream_pusd=sum(part.upstream_pusd for part in parts),
+        source=source,
+        is_own=all(part.is_own for part in parts),
+    )
