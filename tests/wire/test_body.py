@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.wire.body import MAX_LEVELS, BodyError, check_chat, dump_body, parse_body, wants_usage
+from proxy.wire.body import MAX_LEVELS, BodyError, _parse_exactly, check_chat, dump_body, parse_body, wants_usage
 
 CANARY = "Kanarienvogel"
 
@@ -81,6 +81,34 @@ def test_every_value_travels_unchanged_in_its_order(source: str) -> None:
     else:
         assert "larger than a double" in str(error)
         assert any(abs(number) > Decimal("1.7e308") for number in numbers(exactly(raw)))
+
+
+quoted = st.text(st.sampled_from('"\\\\ab:,{}[] \n\u00e9'), max_size=12)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.dictionaries(quoted, st.one_of(quoted, st.lists(quoted, max_size=3), st.integers(0, 12)), max_size=4), st.data()
+)
+def test_a_body_with_spaces_is_read_as_the_exact_parse_reads_it(body: dict[str, Any], data: st.DataObject) -> None:
+    """Texts full of quotes, backslashes and brackets do not hide what differs."""
+    separators = data.draw(st.sampled_from([(", ", ": "), (" ,", ": "), (",\n", " :"), (",", ":")]))
+    raw = json.dumps(body, ensure_ascii=data.draw(st.booleans()), separators=separators).encode()
+    if data.draw(st.booleans()) and body:  # one of its members once more
+        name = data.draw(st.sampled_from(sorted(body)))
+        raw = raw[:-1] + f", {json.dumps(name)}: 1}}".encode()
+        with pytest.raises(BodyError):
+            parse_body(raw)
+    else:
+        assert dump_body(parse_body(raw)) == dump_body(_parse_exactly(raw)) == orjson.dumps(body)
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2])
+def test_spaces_alone_take_no_second_parse(indent: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As json.dumps() writes bodies, and what people write by hand."""
+    monkeypatch.setattr("proxy.wire.body._EXACT", None)
+    body = {"model": "m", "messages": [{"role": "user", "content": 'say "\\n" \\ or\n "\\\\"'}], "top_p": 0.1}
+    assert parse_body(json.dumps(body, indent=indent).encode()) == body
 
 
 def attempt(raw: bytes) -> tuple[dict[str, Any] | None, BodyError | None]:
