@@ -209,6 +209,7 @@ class SqliteLedger:
         """Write what is queued, fold the WAL into the file, free the lock; give how many ends could not be written."""
         self._writer.finish()
         unwritten = await asyncio.to_thread(self._writer.join)
+        self._writer.close()
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except (

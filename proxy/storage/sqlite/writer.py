@@ -13,12 +13,14 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
 from proxy.core.eager_task import InlineFuture
 from proxy.core.limit_kinds import NO_PIECES
+from proxy.core.thread_signal import ThreadSignal
 from proxy.storage.ledger import Done, EndedTwiceError, LedgerUnavailableError
 from proxy.storage.rows import (
     DOUBTLESS,
@@ -158,6 +160,8 @@ class Writer:
         self._kept: list[Operation] = []
         self._finished = False  # of the loop: no more is accepted
         self._stopping = False  # of the thread: everything accepted has arrived
+        self._signal: ThreadSignal  # from start() on
+        self._resolved: deque[tuple[list[Operation], Outcomes]] = deque()  # what the thread has done, for the loop
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._mark_id, self._newest_id = connection.execute(statements.MARKED).fetchone()
         self._unfinished = {row[0] for row in connection.execute(statements.UNFINISHED, (None,)).fetchall()}
@@ -174,6 +178,7 @@ class Writer:
         return self._waiting
 
     def start(self) -> None:
+        self._signal = ThreadSignal(self._loop, self._take_results)
         self._thread.start()
 
     def submit(self, what: What, call_done: Done | None = None) -> InlineFuture[Any]:
@@ -216,6 +221,11 @@ class Writer:
         """Wait until all that was taken is written; return how many ends could not be. Blocks: call it in a thread."""
         self._thread.join()
         return self._lost + sum(isinstance(what, RequestEnd) for what, _, _ in self._kept)
+
+    def close(self) -> None:
+        """Answer what is left; call it in the event loop after join()."""
+        self._take_results()
+        self._signal.close()
 
     def is_alive(self) -> bool:
         """Return whether the thread is running, or has ended because it was told to."""
@@ -456,10 +466,20 @@ class Writer:
         self._resolve(refused, {waiter: (None, LedgerUnavailableError(str(error))) for _, waiter, _ in refused})
 
     def _resolve(self, operations: list[Operation], outcomes: Outcomes) -> None:
+        self._resolved.append((operations, outcomes))
         try:
-            self._loop.call_soon_threadsafe(self._set_results, operations, outcomes)
+            self._signal.send()
         except RuntimeError:  # the loop is closed: nobody waits any more, and what is committed is committed
             log.info("ledger.unanswered", extra={"operations": len(operations)})
+
+    def _take_results(self) -> None:
+        resolved = self._resolved
+        try:
+            while resolved:
+                self._set_results(*resolved.popleft())
+        finally:
+            if resolved:  # one that went on has raised: the others are answered all the same
+                self._loop.call_soon(self._take_results)
 
     def _set_results(self, operations: list[Operation], outcomes: Outcomes) -> None:
         self._waiting -= len(operations)
