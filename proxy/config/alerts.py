@@ -22,15 +22,16 @@ LOG = "log"
 """The destination that is always there: a line of the log."""
 
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
-_THRESHOLD = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(%|s|B|kB|MB|GB|TB)?", re.ASCII)
+_THRESHOLD = re.compile(r"(\$?)\s*([0-9]+(?:\.[0-9]+)?)\s*(%|s|B|kB|MB|GB|TB)?", re.ASCII)
 _FACTORS: dict[AlertUnit, dict[str, float]] = {
     "percent": {"": 1, "%": 1},
     "seconds": {"": 1, "s": 1},
     "bytes": {"": 1, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12},
     "count": {"": 1},
+    "usd": {"": 1, "$": 1},
     "state": {},
 }
-_WRITTEN = {"percent": "80%", "seconds": "30s", "bytes": "2GB", "count": "20"}
+_WRITTEN = {"percent": "80%", "seconds": "30s", "bytes": "2GB", "count": "20", "usd": "$20"}
 _MAIL_ADDRESS = re.compile(r"[^\s@<>,;:\"]+@[A-Za-z0-9.-]+", re.ASCII)
 _URL_KINDS = ("webhook", "slack", "mattermost", "discord")
 
@@ -201,11 +202,12 @@ def _goes_with(name: str) -> str:
 def _threshold(kind: AlertKind, text: str) -> float:
     match = _THRESHOLD.fullmatch(text)
     factors = _FACTORS[kind.unit]
-    if match is None or (match[2] or "") not in factors or float(match[1]) <= 0:
+    unit = "" if match is None else match[1] or match[3] or ""
+    if match is None or (match[1] and match[3]) or unit not in factors or float(match[2]) <= 0:
         raise SettingError(
             f"must be a threshold like {_WRITTEN[kind.unit]} for watch: {kind.name}", key="at", show=False
         )
-    return float(match[1]) * factors[match[2] or ""]
+    return float(match[2]) * factors[unit]
 
 
 # what each kind of destination must have, and what it may have

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from proxy.core.stop_effect import EFFECTS, EffectName
 
-AlertUnit = Literal["percent", "seconds", "bytes", "count", "state"]
+AlertUnit = Literal["percent", "seconds", "bytes", "count", "usd", "state"]
 
 HOUR_S: Final = 3600
 
@@ -162,6 +162,29 @@ ALERT_KINDS: Final = (
         "{subject}: the provider refuses this key",
         "{subject}: the key is in use again",
         no_action="The key is set aside by itself, and the others go on.",
+    ),
+    AlertKind(
+        "credits_low",
+        "usd",
+        (5, 20),
+        "what is left of the credits of an account; told where there is a management key",
+        "a provider",
+        "openrouter",
+        "{subject}: {value} of credits are left",
+        "{subject}: there are {value} of credits again",
+        is_below=True,
+        no_action="Without credits the provider refuses by itself.",
+    ),
+    AlertKind(
+        "provider_budget",
+        "percent",
+        (80, 100),
+        "what is used of a budget that a provider keeps for a key: the key's own limit, guardrails, the workspace",
+        "a provider and the name of a key; told of each budget on its own",
+        "openrouter/main",
+        "{subject}: {value} of the provider's budget is used",
+        "{subject}: the provider's budget has room again, {value} is used",
+        no_action="At its end the provider refuses by itself.",
     ),
     AlertKind(
         "price_moved",

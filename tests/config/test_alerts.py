@@ -39,6 +39,7 @@ def test_each_kind_works_with_its_name_alone(tmp_path: Path, kind: Any) -> None:
         ("latency_p95", 0.5, (0.5,)),
         ("disk_free", "2GB", (2e9,)),
         ("repeats", 20, (20,)),
+        ("credits_low", ["$20", 5, "$0.50"], (20, 5, 0.5)),
     ],
 )
 def test_thresholds_in_the_unit_of_their_kind(watch: str, at: Any, levels: tuple[float, ...]) -> None:
@@ -48,7 +49,10 @@ def test_thresholds_in_the_unit_of_their_kind(watch: str, at: Any, levels: tuple
 WRONG_RULES: list[tuple[dict[str, Any], str]] = [
     ({}, "watch"),
     ({"watch": "weather"}, "must be"),
-    ({"watch": "credits_low"}, "must be"),
+    ({"watch": "credits_high"}, "must be"),
+    ({"watch": "credits_low", "at": "20%"}, "must be a threshold like $20"),
+    ({"watch": "disk_free", "at": "$20"}, "must be a threshold like 2GB"),
+    ({"watch": "credits_low", "at": "$2GB"}, "must be a threshold like $20"),
     ({"watch": "limit_share", "at": "5GB"}, "must be a threshold like 80%"),
     ({"watch": "limit_share", "at": "0%"}, "must be a threshold like 80%"),
     ({"watch": "provider_down", "at": 1}, "does not go with watch: provider_down"),

@@ -7,7 +7,7 @@ from proxy.core.stop_effect import EFFECTS
 from proxy.policy.alerts.retry_schedule import RETRY_DELAYS_S
 
 _TABLE = re.compile(r"(<!-- alerts: (kinds|schedule) -->\n).*?(<!-- end -->)", re.DOTALL)
-_UNITS = {"percent": "{:g}%", "seconds": "{:g}s", "count": "{:g}"}
+_UNITS = {"percent": "{:g}%", "seconds": "{:g}s", "count": "{:g}", "usd": "${:g}"}
 
 
 def alert_page(page: str) -> str:

@@ -50,7 +50,7 @@ async def test_an_answer_is_kept_shown_old_and_asked_for_once(sim: Controls, row
     accounts = Accounts(clock)
     assert accounts.last_credits(row) is None
     await sim.behave("path:/credits", delay_ms=50)
-    several = await asyncio.gather(*(accounts.credits(row, 0.0) for _ in range(20)))
+    several = await asyncio.gather(*(accounts.credits(row, 5.0) for _ in range(20)))
     assert {None if one is None else one.heard_ms for one in several} == {clock.now_ms()}
     clock.now_s += 59
     kept = await accounts.credits(row, 5.0)
@@ -98,7 +98,7 @@ async def test_after_a_failure_the_last_answer_stays_and_the_provider_is_left_al
 async def test_what_is_being_asked_ends_when_all_ends(sim: Controls, rows: dict[str, ProviderRow]) -> None:
     accounts = Accounts(HandClock())
     await sim.behave("path:/credits", stop_at="before_headers", stop_with="hang")
-    waiting = asyncio.create_task(accounts.credits(rows["openrouter"], 0.0))
+    waiting = asyncio.create_task(accounts.credits(rows["openrouter"], 5.0))
     await eventually(lambda: sim.requests("/credits"))
     await accounts.close()
     heard = await waiting

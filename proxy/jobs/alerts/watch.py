@@ -13,7 +13,7 @@ import orjson
 from proxy.config.alerts import AlertRule
 from proxy.core.errors import LedgerError
 from proxy.core.stop_effect import STOP
-from proxy.jobs.alerts import machine_measures, provider_measures, request_measures
+from proxy.jobs.alerts import account_measures, machine_measures, provider_measures, request_measures
 from proxy.jobs.alerts.alert_look import DAY_MS, Acting, AlertLook, AlertPlace
 from proxy.jobs.alerts.limit_measures import LimitMeasures
 from proxy.pipeline.recent_requests import RecentRequests
@@ -21,6 +21,7 @@ from proxy.pipeline.repeated_bodies import RepeatedBodies
 from proxy.pipeline.services import Services
 from proxy.pipeline.stops import NewStop
 from proxy.policy.alerts.measures import AlertReading
+from proxy.providers.account.source import AccountError
 from proxy.storage.alerts import AlertNotes, AlertRows, SampleNote
 from proxy.storage.audit import Actor
 from proxy.storage.ledger import LedgerUnavailableError
@@ -75,6 +76,8 @@ class AlertWatch:
             "provider_down": lambda *_: provider_measures.provider_down(services),
             "breaker_open": lambda *_: provider_measures.breaker_open(services),
             "key_bad": lambda *_: provider_measures.key_bad(services),
+            "credits_low": lambda *_: account_measures.credits_low(services),
+            "provider_budget": lambda *_: account_measures.provider_budget(services),
             "price_moved": lambda _, rows, __: provider_measures.price_moved(services, rows.samples),
             "model_gone": lambda *_: provider_measures.model_gone(services),
             "disk_free": lambda *_: asyncio.to_thread(machine_measures.disk_free, self._database),
@@ -179,7 +182,7 @@ class AlertWatch:
         try:
             measured = self.measures[rule.watch](rule, rows, now_ms)
             found = await measured if inspect.isawaitable(measured) else measured
-        except (OSError, LedgerError) as error:
+        except (OSError, LedgerError, AccountError) as error:
             self._tell_problem(name, str(error))
             return None
         self._problems.pop(name, None)

@@ -46,7 +46,9 @@ class AlertMessage(NamedTuple):
 
 
 def value_text(unit: AlertUnit, value: float) -> str:
-    """Return a value as people read it: 82 %, 1.5 s, 2.0 GB."""
+    """Return a value as people read it: 82 %, 1.5 s, 2.0 GB, $12.30."""
+    if unit == "usd":
+        return f"{'-' if value < 0 else ''}${abs(value):.2f}"
     if unit == "percent":
         return f"{value:.3g} %" if abs(value) < 100 else f"{value:.0f} %"
     if unit == "seconds":

@@ -65,7 +65,7 @@ class Accounts:
     async def credits(self, provider: ProviderRow, wait_s: float) -> Heard[AccountCredits] | None:
         """Return the account's credits; an old answer is returned once wait_s is over. None: they cannot be asked for.
 
-        Without any answer yet, it waits for the first.
+        Without any answer yet, it waits for the first, unless wait_s is 0.
         """
         return await self._hear(provider, "credits", provider.management_key, wait_s, lambda source: source.credits())
 
@@ -118,7 +118,7 @@ class Accounts:
         asking = entry.asking
         if asking is not None:
             first = entry.heard_ms is None and entry.problem is None
-            await asyncio.wait({asking}, timeout=None if first else wait_s)
+            await asyncio.wait({asking}, timeout=None if first and wait_s else wait_s)
             if asking.done() and not asking.cancelled():
                 asking.result()  # raises what is no AccountError: a fault of ours
         return cast("Heard[T]", self._heard(entry))

@@ -24,6 +24,7 @@ def test_values_as_people_read_them() -> None:
     assert texts == ["82.5 %", "312 %", "31.2 s"]
     assert [value_text("bytes", size) for size in (999, 1000, 2_500_000_000)] == ["999 B", "1.0 kB", "2.5 GB"]
     assert value_text("count", 20) == "20"
+    assert [value_text("usd", value) for value in (19.99, 5, -0.25)] == ["$19.99", "$5.00", "-$0.25"]
 
 
 @pytest.mark.parametrize("kind", ALERT_KINDS, ids=lambda kind: kind.name)
