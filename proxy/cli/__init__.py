@@ -16,6 +16,7 @@ from proxy.core.errors import SetupError
 # command -> (module, attribute, help); the help is here so that listing commands imports nothing
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "account": ("proxy.cli.account", "account", "Show credits, budgets and keys of the accounts at providers."),
+    "adjustments": ("proxy.cli.adjustments", "adjustments", "List costs that became known late, and book some."),
     "alerts": ("proxy.cli.alerts", "alerts", "Show what is watched, add rules and destinations, silence, try out."),
     "audit": ("proxy.cli.audit", "audit", "Recompute the ledger from its rows; say what does not add up."),
     "backup": ("proxy.cli.backup", "backup", "Copy the ledger, also while the proxy runs."),

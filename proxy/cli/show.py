@@ -60,6 +60,8 @@ def _lines(found: dict[str, Any], zone: ZoneInfo) -> Iterator[str]:
     yield from _field("tokens", _tokens(found))
     yield from _field("reserved", None if found["reserved_usd"] is None else f"${found['reserved_usd']}")
     yield from _field("cost", _cost(found))
+    for one in found["adjustments"]:
+        yield from _field("adjusted", _adjusted(one, zone))
     for flag, meaning in zip(found["flags"], found["flag_meanings"], strict=True):
         yield from _field("flag", f"{flag}: {meaning}")
     if found["limit"] is not None:
@@ -110,7 +112,17 @@ def _cost(found: dict[str, Any]) -> str:
         return "nothing: it was not sent"
     if found["cost_usd"] is None:
         return "not known yet" if found["state"] in ("open", "pending") else "not known"
+    if found["adjustments"]:
+        first_usd = found["adjustments"][0]["booked_usd"]
+        return f"${found['cost_usd']}; first booked at ${first_usd}, {found['cost_source_meaning']}"
     return f"${found['cost_usd']}, {found['cost_source_meaning']}"
+
+
+def _adjusted(one: dict[str, Any], zone: ZoneInfo) -> str:
+    from proxy.cli.moments import local  # noqa: PLC0415 - keeps --help quick
+
+    booked = f"{local(one['booked_at'], zone):%Y-%m-%d %H:%M}"
+    return f"{booked}: from ${one['booked_usd']} to ${one['actual_usd']}, {one['reason']} ({one['source']})"
 
 
 def _limit(limit: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from proxy.pipeline.events import Publisher
 from proxy.pipeline.upstream.key_limits import KeyUse
 from proxy.policy.quota import scopes_of
 from proxy.storage.adjustment import Booked, Correction, UnattachedCost
+from proxy.storage.audit import Actor
 from proxy.storage.ledger import Ledger
 from proxy.storage.rows import id_text
 
@@ -48,18 +49,18 @@ class LateTruths:
         self._pending = pending
         self._writing: set[asyncio.Future[tuple[Booked, ...]]] = set()
 
-    async def correct(self, corrections: Sequence[Correction]) -> tuple[Booked, ...]:
-        """Book what requests cost after all; one result each, in order.
+    async def correct(self, corrections: Sequence[Correction], actor: Actor | None = None) -> tuple[Booked, ...]:
+        """Book what requests cost after all; one result each, in order. actor: the person who says so.
 
         A request that waits for its cost is settled. Raises LedgerUnavailableError: then some of them, from the last
         on, are not booked, and the same call again books only these.
         """
         found: list[Booked] = []
         for part in _slices(corrections):
-            found += await self._correct(part)
+            found += await self._correct(part, actor)
         for place, booked in enumerate(found):
             if booked.how == "pending":
-                found[place] = await self._settle(corrections[place], booked)
+                found[place] = await self._settle(corrections[place], booked, actor)
         return tuple(found)
 
     async def book_unattached(self, costs: Sequence[UnattachedCost]) -> tuple[Booked, ...]:
@@ -73,16 +74,16 @@ class LateTruths:
         """Return once all that is on its way to the disk is there."""
         await asyncio.gather(*self._writing, return_exceptions=True)
 
-    async def _settle(self, correction: Correction, booked: Booked) -> Booked:
+    async def _settle(self, correction: Correction, booked: Booked, actor: Actor | None) -> Booked:
         """Settle a request that waits for its cost, then correct what could not be settled so."""
         is_settled = await self._pending.settle_at(correction.request_id, correction.actual_pusd)
-        (found,) = await self._correct((correction,))
+        (found,) = await self._correct((correction,), actor)
         if not is_settled:
             return found
         return replace(found, how="settled", booked_pusd=0, amount_pusd=found.actual_pusd - booked.booked_pusd)
 
-    def _correct(self, corrections: Sequence[Correction]) -> Awaitable[tuple[Booked, ...]]:
-        return self._book(partial(self._ledger.correct, corrections, self._clock.now_ms(), self._move))
+    def _correct(self, corrections: Sequence[Correction], actor: Actor | None) -> Awaitable[tuple[Booked, ...]]:
+        return self._book(partial(self._ledger.correct, corrections, self._clock.now_ms(), self._move, actor))
 
     async def _book(self, write: Callable[[], Awaitable[tuple[Booked, ...]]]) -> tuple[Booked, ...]:
         """Write, in a task of its own: what was begun ends with what is in memory, also where its caller is cut off."""

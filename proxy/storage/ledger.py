@@ -146,12 +146,13 @@ class Ledger(Protocol):
         ...
 
     async def correct(
-        self, corrections: Sequence[Correction], now_ms: int, tell: Tell | None = None
+        self, corrections: Sequence[Correction], now_ms: int, tell: Tell | None = None, actor: Actor | None = None
     ) -> tuple[Booked, ...]:
         """Book what requests that have ended cost after all, all of it or nothing; one result each, in order.
 
-        What a request is booked at already is the starting point, so that the same truth twice changes nothing.
-        jobs/late_truths.py calls it, and moves what is kept in memory.
+        actor: the person who says so, for the audit trail; None: the proxy itself has learnt it. What a request is
+        booked at already is the starting point, so that the same truth twice changes nothing. jobs/late_truths.py calls
+        it, and moves what is kept in memory.
         """
         ...
 

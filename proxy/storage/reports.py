@@ -16,6 +16,7 @@ from proxy.core.errors import SetupError
 from proxy.core.money import pusd_to_usd
 from proxy.policy.exchange_rates import RateStep
 from proxy.policy.quota import FineRows, Models, Quota, SettledRow, is_counted
+from proxy.storage.adjustment import AdjustmentFilter, AdjustmentRow
 from proxy.storage.admin_posts import StoredPost
 from proxy.storage.alerts import AlertRows, StoredDelivery
 from proxy.storage.audit import AuditReader
@@ -266,6 +267,10 @@ class Reports(
 
     def key_use(self, provider: str, key: str, since_ms: int) -> list[tuple[int, int]]:
         """Return start and cost (pico-USD) of each attempt with a key; without a figure the most it may cost."""
+        ...
+
+    def adjustments(self, wanted: AdjustmentFilter, before_id: int | None, count: int) -> list[AdjustmentRow]:
+        """Return up to count costs that became known late and were booked before an id, the last first."""
         ...
 
     def late_lookups(self, due_ms: int | None, after: tuple[int, int], count: int) -> list[LateLookup]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from proxy.storage.adjustment import AdjustedKey, AdjustmentRow, Booked, Correction, UnattachedCost
+from proxy.storage.adjustment import AdjustedKey, AdjustmentFilter, AdjustmentRow, Booked, Correction, UnattachedCost
 from proxy.storage.rows import OpenRow, RequestEnd, UnfinishedAttempt
 from proxy.storage.spending_source import SpendingSource
 
@@ -75,6 +75,23 @@ class MemoryAdjustments:
         names = ("", "", cost.model, cost.provider, "", "", "")
         booked = self._write(replace(row, reference=cost.reference), names, cost, now_ms)
         return replace(booked, is_new=not earlier and booked.amount_pusd > 0)
+
+    def list_adjustments(self, wanted: AdjustmentFilter, before_id: int | None) -> list[AdjustmentRow]:
+        return [
+            row
+            for row in reversed(self.rows)
+            if (before_id is None or row.id < before_id)
+            and wanted.request_id in (None, row.request_id)
+            and wanted.user in (None, row.user)
+            and wanted.provider in (None, row.provider)
+            and wanted.key in (None, row.charged_key)
+            and wanted.model in (None, row.model)
+            and wanted.source in (None, row.source)
+            and wanted.day in (None, row.day)
+            and wanted.is_unattached in (None, row.request_id is None)
+            and (wanted.since_ms is None or row.ts_ms >= wanted.since_ms)
+            and (wanted.until_ms is None or row.ts_ms < wanted.until_ms)
+        ]
 
     def _charged(self, request: Corrected, wanted: Correction) -> UnfinishedAttempt:
         def least_certain(one: UnfinishedAttempt) -> tuple[bool, bool, bool, int]:

@@ -788,9 +788,14 @@ class MemoryLedger:
         return len(gone)
 
     async def correct(
-        self, corrections: Sequence[adjustment.Correction], now_ms: int, tell: adjustment.Tell | None = None
+        self,
+        corrections: Sequence[adjustment.Correction],
+        now_ms: int,
+        tell: adjustment.Tell | None = None,
+        actor: Actor | None = None,
     ) -> tuple[adjustment.Booked, ...]:
         self._check()
+        assert actor is None or actor.name
         kept, requests = self.store.adjustments, self.store.requests
         return self._told(tuple(kept.correct(requests.get(one.request_id), one, now_ms) for one in corrections), tell)
 
@@ -1027,6 +1032,11 @@ class MemoryReports(MemoryUsers, MemoryRequests):
             for one, share in zip(booked.attempts, booked.unfinished().shares(), strict=True)
             if (one.provider, one.key) == (provider, key)
         ]
+
+    def adjustments(
+        self, wanted: adjustment.AdjustmentFilter, before_id: int | None, count: int
+    ) -> list[adjustment.AdjustmentRow]:
+        return self._store.adjustments.list_adjustments(wanted, before_id)[:count]
 
     def late_lookups(self, due_ms: int | None, after: tuple[int, int], count: int) -> list[LateLookup]:
         found = []

@@ -2,12 +2,26 @@
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from proxy.core.text import fit_text
 from proxy.policy.quota.window import HOUR_MS
-from proxy.storage.adjustment import TEXT_MAX, AdjustedKey, Booked, Correction, How, RemovedRequest, UnattachedCost
+from proxy.storage.adjustment import (
+    TEXT_MAX,
+    AdjustedKey,
+    AdjustmentFilter,
+    AdjustmentRow,
+    Booked,
+    Correction,
+    How,
+    RemovedRequest,
+    UnattachedCost,
+)
+from proxy.storage.audit import Actor
+from proxy.storage.rows import id_text
 from proxy.storage.spending_source import SpendingSource
+from proxy.storage.sqlite.audit_log import append_audit
 from proxy.storage.sqlite.spending_source import ENDED_SOURCE
 
 _SOURCE = "user, group_name, model, provider, use_case, groups_above, other_models"  # as SpendingSource
@@ -53,6 +67,28 @@ def with_late(cost: str, late: str) -> str:
     return f"coalesce({cost} + {late}, {late}, {cost})"
 
 
+_LIST = """
+SELECT id, request_id, attempt, at_ms, ts_ms, day, booked_pusd, amount_pusd, reason, source, reference, user,
+    group_name, model, provider, use_case, charged_provider, charged_key
+FROM adjustments
+WHERE (:before_id IS NULL OR id < :before_id) AND (:request_id IS NULL OR request_id = :request_id)
+    AND (:user IS NULL OR user = :user) AND (:provider IS NULL OR provider = :provider)
+    AND (:key IS NULL OR charged_key = :key) AND (:model IS NULL OR model = :model)
+    AND (:source IS NULL OR source = :source) AND (:day IS NULL OR day = :day)
+    AND (:is_unattached IS NULL OR (request_id IS NULL) = :is_unattached)
+    AND (:since_ms IS NULL OR ts_ms >= :since_ms) AND (:until_ms IS NULL OR ts_ms < :until_ms)
+ORDER BY id DESC LIMIT :count
+"""
+
+
+def list_adjustments(
+    connection: sqlite3.Connection, wanted: AdjustmentFilter, before_id: int | None, count: int
+) -> list[AdjustmentRow]:
+    """Return up to count adjustments that were booked before the one with before_id, the last first."""
+    found = connection.execute(_LIST, {**asdict(wanted), "before_id": before_id, "count": count})
+    return [AdjustmentRow(*row) for row in found]
+
+
 class _AmountPlace(NamedTuple):
     """Where an amount belongs."""
 
@@ -66,9 +102,16 @@ class _AmountPlace(NamedTuple):
     is_on_hour: bool
 
 
-def correct(connection: sqlite3.Connection, corrections: Sequence[Correction], now_ms: int) -> tuple[Booked, ...]:
-    """Book what requests cost after all; one result for each correction, in order."""
-    return tuple(_correct(connection, each, now_ms) for each in corrections)
+def correct(
+    connection: sqlite3.Connection, corrections: Sequence[Correction], now_ms: int, actor: Actor | None = None
+) -> tuple[Booked, ...]:
+    """Book what requests cost after all; one result for each correction, in order. actor: the person who says so."""
+    found = tuple(_correct(connection, each, now_ms) for each in corrections)
+    for one in found:
+        if actor is not None and one.request_id is not None and one.adjustment_id is not None:
+            before, after = {"cost_pusd": one.booked_pusd}, {"cost_pusd": one.actual_pusd, "reason": one.reason}
+            append_audit(connection, now_ms, actor, "adjustments.book", id_text(one.request_id), before, after)
+    return found
 
 
 def book_unattached(connection: sqlite3.Connection, costs: Sequence[UnattachedCost], now_ms: int) -> tuple[Booked, ...]:

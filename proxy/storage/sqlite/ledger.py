@@ -164,9 +164,9 @@ class SqliteLedger:
         return await self.change(lambda connection: remove_refusals(connection, upto_id, count))
 
     async def correct(
-        self, corrections: Sequence[Correction], now_ms: int, tell: Tell | None = None
+        self, corrections: Sequence[Correction], now_ms: int, tell: Tell | None = None, actor: Actor | None = None
     ) -> tuple[Booked, ...]:
-        return await self._book(lambda connection: correct(connection, corrections, now_ms), tell)
+        return await self._book(lambda connection: correct(connection, corrections, now_ms, actor), tell)
 
     async def book_unattached(
         self, costs: Sequence[UnattachedCost], now_ms: int, tell: Tell | None = None

@@ -13,6 +13,7 @@ from proxy.policy.quota import FineRows, Quota
 from proxy.policy.reconciliation.sums_comparison import BookedSum
 from proxy.policy.sealing.place import Place
 from proxy.policy.stop import Stop
+from proxy.storage.adjustment import AdjustmentFilter, AdjustmentRow
 from proxy.storage.admin_posts import StoredPost
 from proxy.storage.alerts import AlertRows, StoredDelivery
 from proxy.storage.audit import AuditFilter, AuditHead, AuditRow, AuditVerification
@@ -48,6 +49,7 @@ from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import MasterKeyState, Opened
 from proxy.storage.spending import SpendingSums, UnsettledSum, UsageSelection
 from proxy.storage.sqlite import audit_log, ledger_day, own_usage, reconciliation, requests, startup_reads, usage
+from proxy.storage.sqlite.adjustments import list_adjustments
 from proxy.storage.sqlite.admin_posts import find_post
 from proxy.storage.sqlite.alerts import (
     due_deliveries,
@@ -151,6 +153,10 @@ class SqliteReports:
     def key_use(self, provider: str, key: str, since_ms: int) -> list[tuple[int, int]]:
         with self._snapshot() as connection:
             return startup_reads.read_key_use(connection, provider, key, since_ms)
+
+    def adjustments(self, wanted: AdjustmentFilter, before_id: int | None, count: int) -> list[AdjustmentRow]:
+        with self._snapshot() as connection:
+            return list_adjustments(connection, wanted, before_id, count)
 
     def late_lookups(self, due_ms: int | None, after: tuple[int, int], count: int) -> list[LateLookup]:
         with self._snapshot() as connection:

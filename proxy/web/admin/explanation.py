@@ -10,6 +10,7 @@ import orjson
 from proxy.core.limit_kinds import BY_NAME
 from proxy.pipeline.admission.limit_errors import money
 from proxy.policy.quota import Quota
+from proxy.storage.adjustment import AdjustmentRow
 from proxy.storage.meanings import COST_SOURCES, OF_THE_ANSWER, flag_meaning, outcome_meaning
 from proxy.storage.request_reports import REFUSED, AttemptEntry, RequestEntry
 
@@ -27,14 +28,22 @@ class EarlierUse(NamedTuple):
 
 
 def explain_request(
-    entry: RequestEntry, attempts: Sequence[AttemptEntry], earlier: Sequence[EarlierUse], zone: ZoneInfo
+    entry: RequestEntry,
+    attempts: Sequence[AttemptEntry],
+    earlier: Sequence[EarlierUse],
+    zone: ZoneInfo,
+    late: Sequence[AdjustmentRow] = (),
 ) -> str:
-    """Return the paragraph. earlier: of an admitted request, for limits of which that can be worked out."""
+    """Return the paragraph. earlier: of an admitted request, for limits of which that can be worked out.
+
+    late: what its cost turned out to be after it had ended, in order.
+    """
     sentences = [_asked(entry, zone)]
     if entry.state == REFUSED:
         sentences += _refusal(entry, zone)
     else:
-        sentences += [*_admission(entry, earlier), *_attempts(attempts), _answer(entry), *_cost(entry), *_doubts(entry)]
+        cost = [*_cost(entry), *_doubts(entry)] if not late else [*_late_cost(entry, late, zone), *_doubts(entry)]
+        sentences += [*_admission(entry, earlier), *_attempts(attempts), _answer(entry), *cost]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -198,6 +207,18 @@ def _cost(entry: RequestEntry) -> Iterable[str]:
         source = COST_SOURCES.get(entry.cost_source, entry.cost_source)
         what = "In all it cost" if entry.attempts > 1 else "It cost"
         yield f"{what} {money(entry.cost_pusd)}{_tokens(entry)}: {source}.{sure}"
+
+
+def _late_cost(entry: RequestEntry, late: Sequence[AdjustmentRow], zone: ZoneInfo) -> Iterable[str]:
+    source = COST_SOURCES.get(entry.cost_source, entry.cost_source)
+    yield f"It was booked at {money(late[0].booked_pusd)}{_tokens(entry)} first: {source}."
+    for one in late:
+        more = "more" if one.amount_pusd > 0 else "less"
+        yield (
+            f"On {moment(one.ts_ms, zone)} that turned out to be {money(abs(one.amount_pusd))} {more}:"
+            f" {one.reason} ({one.source})."
+        )
+    yield f"So it cost {money(entry.cost_pusd or 0)}."
 
 
 def _tokens(entry: RequestEntry) -> str:

@@ -9,9 +9,11 @@ from pydantic import BaseModel, Field
 from proxy.core.errors import CallerError
 from proxy.core.money import pusd_to_usd, usd_to_pusd
 from proxy.policy.nearest import nearest
+from proxy.storage.adjustment import AdjustmentFilter, AdjustmentRow
 from proxy.storage.meanings import COST_SOURCES, flag_meaning
 from proxy.storage.request_reports import REFUSED, AttemptEntry, KeptSince, RequestEntry, RequestFilter
 from proxy.storage.rows import id_number, id_text
+from proxy.web.admin.adjustments import AdjustmentEntry, adjustment_json
 from proxy.web.admin.attempts import AttemptRecord, Word, attempt_json
 from proxy.web.admin.earlier_use import earlier_use
 from proxy.web.admin.explanation import explain_request
@@ -21,6 +23,7 @@ from proxy.web.admin.route import AdminAnswer, AdminQuery, AdminRequest, AdminRo
 
 _ID = r"^req_[0-9a-f]{16}$"
 _ID_MAX = 1 << 62
+_LATE_MAX = 50  # adjustments of one request that are shown, the last ones
 _ID_BITS = 21  # of an id, below its milliseconds
 Usd = Annotated[str, Field(description="US dollars as decimal text.")]
 
@@ -79,9 +82,10 @@ class PricedAttempt(AttemptRecord):
 
 
 class RequestDetail(RequestRecord):
-    """A request with its attempts in order, and what the words about its cost mean."""
+    """A request with its attempts in order, its late costs, and what the words about its cost mean."""
 
     attempts: list[PricedAttempt]
+    adjustments: list[AdjustmentEntry]
     cost_source_meaning: str
     flag_meanings: list[str]
 
@@ -269,10 +273,17 @@ async def _show(request: AdminRequest) -> AdminAnswer:
         {
             **request_json(entry),
             "attempts": [{**attempt_json(one), **_prices(request, one)} for one in attempts],
+            "adjustments": [adjustment_json(one) for one in await _late(request, entry)],
             "cost_source_meaning": COST_SOURCES.get(entry.cost_source, entry.cost_source),
             "flag_meanings": [flag_meaning(flag) for flag in (entry.flags or "").split()],
         }
     )
+
+
+async def _late(request: AdminRequest, entry: RequestEntry) -> list[AdjustmentRow]:
+    """Return what the cost of a request turned out to be, in order."""
+    wanted = AdjustmentFilter(request_id=entry.id)
+    return (await request.read(request.deps.services.reports.adjustments, wanted, None, _LATE_MAX))[::-1]
 
 
 def _prices(request: AdminRequest, attempt: AttemptEntry) -> dict[str, str | None]:
@@ -288,7 +299,8 @@ def _prices(request: AdminRequest, attempt: AttemptEntry) -> dict[str, str | Non
 async def _explain(request: AdminRequest) -> AdminAnswer:
     entry, attempts = await _found(request)
     earlier = [] if entry.state == REFUSED else await earlier_use(request, entry)
-    text = explain_request(entry, attempts, earlier, request.deps.services.live.current.zone)
+    late = await _late(request, entry)
+    text = explain_request(entry, attempts, earlier, request.deps.services.live.current.zone, late)
     return AdminAnswer({"id": id_text(entry.id), "text": text})
 
 

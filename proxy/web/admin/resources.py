@@ -2,6 +2,7 @@
 
 from proxy.web.admin import (
     account,
+    adjustments,
     alert_deliveries,
     alert_destinations,
     alert_rules,
@@ -42,6 +43,7 @@ TABLE = ResourceTable(
         *audit.ROUTES,
         *requests.ROUTES,
         *attempts.ROUTES,
+        *adjustments.ROUTES,
         *status.ROUTES,
         *connections.ROUTES,
         *reservations.ROUTES,
