@@ -14,7 +14,7 @@ from proxy.jobs.late_truths import LateTruths
 from proxy.pipeline.services import Services
 from proxy.policy.parameter_form import PLAIN, ParameterForm, known_form
 from proxy.policy.pricing import Price, UnboundedError, charge, read_facts, worst_case_pusd
-from proxy.providers.account.ask import Question, ask
+from proxy.providers.account.ask import Hear, Question, ask
 from proxy.providers.account.examination import EndpointTry, Examination
 from proxy.providers.account.source import AccountError
 from proxy.providers.key import Key
@@ -67,20 +67,19 @@ class TrialChat:
     async def _tried(self, provider: ProviderRow, key: Key, trial: _Trial) -> EndpointTry:
         answers: list[Any] = []
         question = Question(provider.dialect.path(CHAT, trial.model, streamed=False), "an answer", trial.body)
-        examination = Examination(provider, self._services.clock)
         failed: list[AccountError] = []
 
-        async def asked() -> None:
+        async def asked(hear: Hear) -> None:
             try:
                 answers.append(await ask(provider, key, question, self._services.clock.now_ms()))
             except AccountError as error:
                 failed.append(error)
                 raise
-            examination.heard(question, answers[0])
+            hear(question, answers[0])
 
         blank = self._cost(provider, key, trial, f"{_SOURCE} {uuid4()}")
         await self._late.book_unattached([replace(blank, actual_pusd=trial.worst_pusd)])
-        found = await examination.attempt(key, asked, REQUEST)
+        found = await Examination(provider, self._services.clock).attempt(key, REQUEST, asked)
         await self._late.book_unattached(_settled(blank, provider, trial, answers, failed))
         return replace(found, said=found.said or f"Asked {trial.model}, at most ${pusd_to_usd(trial.worst_pusd)}.")
 

@@ -1,6 +1,9 @@
 """tollkeeper doctor: each endpoint with each key, in 80 columns, the shape of answers without a value, exit 0 or 1."""
 
+import json
 from typing import Any
+
+import pytest
 
 from tests.cli.command_line import CommandLine, Commands
 from tests.cli.test_account import KEY, MANAGEMENT_KEY, managed, post
@@ -58,3 +61,15 @@ def test_what_fails_says_what_to_do_and_ends_with_1(configured: CommandLine, sim
     )
     off = cli.read("doctor")
     assert [one["is_good"] for one in off["tries"]] == [None]
+
+
+def test_a_provider_that_never_answers_is_told_in_time(
+    configured: CommandLine, simulator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.providers.account.examination._WAIT_S", 0.3)
+    post(f"{simulator}/_sim/behaviour", {"for": "path:/key", "stop_at": "before_headers", "stop_with": "hang"})
+    ran = Commands(configured.folder).run("doctor", "--json")
+    assert ran.returncode == 1
+    (failed,) = [one for one in json.loads(ran.stdout)["tries"] if one["is_good"] is False]
+    assert (failed["request"], failed["status"]) == ("GET /key", None)
+    assert "did not answer within 0 s" in failed["said"]

@@ -178,7 +178,7 @@ async def test_a_bill_in_another_currency_or_shape_is_not_taken_for_usd(tmp_path
 async def test_doctor_tries_the_bill_with_the_administrators_key_alone(tmp_path: Path) -> None:
     bodies = {path: body for path, body in OPENAI.items() if "usage" not in path}
     async with provider_of(tmp_path, bodies, [], management_key=ADMIN_KEY) as row:
-        tries = [one async for one in Examination(row, SystemClock()).tries()]
+        tries = await Examination(row, SystemClock()).tries()
     assert [(one.key, one.request, one.is_good) for one in tries] == [
         ("main", "GET /models", True),
         ("management", "GET /organization/usage/completions", False),

@@ -21,6 +21,7 @@ from proxy.providers.provider import ProviderRow
 
 T = TypeVar("T")
 _KEPT_S: Final[dict[AccountQuestion, float]] = {"credits": 60.0, "key": 300.0, "keys": 300.0}
+_FIRST_WAIT_S: Final = 20.0  # where there is nothing yet to show
 _PAUSE_S: Final = 60.0  # after a question that failed, unless the provider asks for longer
 _PAUSE_MAX_S: Final = 3600.0
 _ANSWERS_MAX: Final = 10_000  # more keys than anybody has
@@ -65,7 +66,7 @@ class Accounts:
     async def credits(self, provider: ProviderRow, wait_s: float) -> Heard[AccountCredits] | None:
         """Return the account's credits; an old answer is returned once wait_s is over. None: they cannot be asked for.
 
-        Without any answer yet, it waits for the first, unless wait_s is 0.
+        Without any answer yet, it waits longer for the first, unless wait_s is 0.
         """
         return await self._hear(provider, "credits", provider.management_key, wait_s, lambda source: source.credits())
 
@@ -118,7 +119,7 @@ class Accounts:
         asking = entry.asking
         if asking is not None:
             first = entry.heard_ms is None and entry.problem is None
-            await asyncio.wait({asking}, timeout=None if first and wait_s else wait_s)
+            await asyncio.wait({asking}, timeout=max(wait_s, _FIRST_WAIT_S) if first and wait_s else wait_s)
             if asking.done() and not asking.cancelled():
                 asking.result()  # raises what is no AccountError: a fault of ours
         return cast("Heard[T]", self._heard(entry))

@@ -1,12 +1,13 @@
 """Try what can be asked of a provider with each of its keys; each try is one line of a report. Nothing of it costs."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from proxy.core.clock import Clock
-from proxy.providers.account.ask import Question, ask
+from proxy.providers.account.ask import Hear, Question, ask
 from proxy.providers.account.source import AccountError, AccountQuestion, AccountSource
 from proxy.providers.account.sources import account_source
 from proxy.providers.key import Key
@@ -14,6 +15,7 @@ from proxy.providers.provider import ProviderRow
 from proxy.wire.json_shape import shape_of
 
 _HOUR_MS: Final = 3_600_000
+_WAIT_S: Final = 15.0  # for each; all are made at once, and somebody waits for them
 _NO_MANAGEMENT_KEY: Final = (
     "Credits, the account's keys and its bill were not asked for: set providers.{name}.management_key to have them."
 )
@@ -38,73 +40,84 @@ class EndpointTry:
 
 
 class Examination:
-    """The tries of one provider, one after the other."""
+    """The tries of one provider."""
 
     def __init__(self, provider: ProviderRow, clock: Clock) -> None:
         self._provider = provider
         self._clock = clock
-        self._heard: list[tuple[Question, Any]] = []
 
-    def heard(self, question: Question, answer: Any) -> None:
-        """Keep an answer for the report of the try that runs."""
-        self._heard.append((question, answer))
+    async def tries(self) -> list[EndpointTry]:
+        """Make all tries at once, and return them by key."""
+        return [*await asyncio.gather(*self._all())]
 
-    async def tries(self) -> AsyncIterator[EndpointTry]:
-        """Yield each try as it ends."""
+    def _all(self) -> Iterator[Awaitable[EndpointTry]]:
         provider = self._provider
-        source = account_source(provider, self._clock, self.heard)
         for key in provider.keys:
             for path in provider.dialect.list_paths:
-                yield await self._list(key, path, is_needed=path == provider.dialect.list_paths[0])
-            if source is not None and (found := await self._key(source, key)) is not None:
-                yield found
+                yield self._list(key, path, is_needed=path == provider.dialect.list_paths[0])
+            yield from self._key(key)
+        source, management = self._source(None), provider.management_key
         if source is None:
             return
-        management = provider.management_key
         if management is None:
             said = _NO_MANAGEMENT_KEY.format(name=provider.name)
-            yield EndpointTry(provider.name, "management", "-", None, said=said)
+            yield _told(EndpointTry(provider.name, "management", "-", None, said=said))
             return
-        if (found := await self._key(source, management)) is not None:
-            yield found
-        for question, asked in self._managed(source).items():
+        yield from self._key(management)
+        for question in self._managed(source):
             if question in source.questions:
-                yield await self.attempt(management, asked)
+                yield self._attempt_managed(management, question)
 
-    async def attempt(self, key: Key, asked: Callable[[], Awaitable[object]], request: str = "") -> EndpointTry:
-        """Return how a try ends; request is its name where it ends without an answer."""
-        start_s, name = self._clock.monotonic_s(), self._provider.name
-        self._heard.clear()
+    async def attempt(self, key: Key, request: str, asked: Callable[[Hear], Awaitable[object]]) -> EndpointTry:
+        """Return how a try ends. request: what it is called where it ends before one is made; asked tells its answers.
+
+        What else than an AccountError is raised goes on.
+        """
+        start_s, answers = self._clock.monotonic_s(), dict[str, Any]()
         status, said, failed = 200, "", ""
         try:
-            await asked()
+            async with asyncio.timeout(_WAIT_S):
+                await asked(lambda question, answer: answers.setdefault(question.request, answer))
         except AccountError as error:
             status, said, failed = error.status or 0, str(error), error.request
+        except TimeoutError:
+            status, said = 0, f"{self._provider.name} did not answer within {_WAIT_S:.0f} s. Try again later."
         took_ms = round((self._clock.monotonic_s() - start_s) * 1000)
-        answers = [(question.request, answer) for question, answer in self._heard]
-        request = failed or (answers[0][0] if answers else request)
-        shape = next((shape_of(answer) for made, answer in answers if made == request), "")
-        return EndpointTry(name, key.name, request, not said, status or None, took_ms, shape, said)
+        request = failed or next(iter(answers), request)
+        shape = shape_of(answers[request]) if request in answers else ""
+        return EndpointTry(self._provider.name, key.name, request, not said, status or None, took_ms, shape, said)
 
     async def _list(self, key: Key, path: str, *, is_needed: bool) -> EndpointTry:
         question = Question(path, "the list of models")
 
-        async def asked() -> None:
-            answer = await ask(self._provider, key, question, self._clock.now_ms())
-            self.heard(question, answer)
+        async def asked(hear: Hear) -> None:
+            hear(question, await ask(self._provider, key, question, self._clock.now_ms()))
 
-        found = await self.attempt(key, asked, question.request)
+        found = await self.attempt(key, question.request, asked)
         if found.status == 404 and not is_needed:
-            said = "This provider has no such list."
-            return EndpointTry(found.provider, found.key, found.request, None, 404, found.took_ms, said=said)
+            return replace(found, is_good=None, said="This provider has no such list.")
         return found
 
-    async def _key(self, source: AccountSource, key: Key) -> EndpointTry | None:
-        """Return what comes of asking for a key; None where there is no key, or the provider tells nothing of it."""
-        secret = key.secret
-        if secret is None or "key" not in source.questions:
-            return None
-        return await self.attempt(key, lambda: source.key(secret))
+    def _key(self, key: Key) -> Iterator[Awaitable[EndpointTry]]:
+        """Yield the try of asking for a key; none where there is no key, or the provider tells nothing of it."""
+        source, secret = self._source(None), key.secret
+        if source is None or secret is None or "key" not in source.questions:
+            return
+
+        async def asked(hear: Hear) -> None:
+            source = self._source(hear)
+            assert source is not None
+            await source.key(secret)
+
+        yield self.attempt(key, "GET /key", asked)
+
+    def _attempt_managed(self, management: Key, question: AccountQuestion) -> Awaitable[EndpointTry]:
+        async def asked(hear: Hear) -> None:
+            source = self._source(hear)
+            assert source is not None
+            await self._managed(source)[question]()
+
+        return self.attempt(management, question, asked)
 
     def _managed(self, source: AccountSource) -> dict[AccountQuestion, Callable[[], Awaitable[object]]]:
         """Return what a management key may ask for, with little to answer: the last day and hour."""
@@ -116,3 +129,10 @@ class Examination:
             "activity": lambda: source.activity(yesterday),
             "generation_costs": lambda: source.generation_costs(now_ms - _HOUR_MS, now_ms, None),
         }
+
+    def _source(self, hear: Hear | None) -> AccountSource | None:
+        return account_source(self._provider, self._clock, hear)
+
+
+async def _told(found: EndpointTry) -> EndpointTry:
+    return found

@@ -33,6 +33,8 @@ from proxy.web.admin.route import AdminAnswer, AdminQuery, AdminRequest, AdminRo
 _WAIT_S = 5.0  # for figures that are older than they are kept; then the old ones are shown, with their age
 
 
+_ACTIVITY_WAIT_S = 25.0  # then whoever asks has given up
+_NOT_YET = "The provider has not answered yet. Ask again in a moment."
 _ACTIVITY_ORDER = ("permaslug", "model", "provider_name", "endpoint_id")
 
 
@@ -261,7 +263,7 @@ def _heard(heard: Heard[Any], now_ms: int) -> dict[str, Any]:
     return {
         "heard_at": moment_text(heard.heard_ms),
         "age_s": None if heard.heard_ms is None else max(0, now_ms - heard.heard_ms) // 1000,
-        "problem": None if heard.problem is None else str(heard.problem),
+        "problem": _NOT_YET if heard.value is None and heard.problem is None else str(heard.problem or "") or None,
     }
 
 
@@ -352,14 +354,17 @@ def _amount(name: str, pusd: int | None) -> Mapping[str, Any]:
 
 async def _asked(answer: Awaitable[T]) -> T:
     try:
-        return await answer
+        async with asyncio.timeout(_ACTIVITY_WAIT_S):
+            return await answer
+    except TimeoutError:
+        raise CallerError(409, "account_not_told", _NOT_YET) from None
     except AccountError as error:
         raise _not_told(error) from None
 
 
 def _not_told(error: AccountError | None) -> CallerError:
     if error is None:
-        return CallerError(409, "account_not_told", "The provider is still being asked. Ask again in a moment.")
+        return CallerError(409, "account_not_told", _NOT_YET)
     wait_s = None if error.retry_after_s is None else max(1, math.ceil(error.retry_after_s))
     return CallerError(409, "account_not_told", str(error), retry_after_s=wait_s)
 

@@ -15,8 +15,8 @@ from proxy.web.admin.route import AdminAnswer, AdminBody, AdminRequest, AdminRou
 class EndpointReport(BaseModel):
     """One request to a provider. is_good: null where it was not made, and said says why.
 
-    returned: the shape of the answer, nothing of what it says. said: what went wrong, and what to do; "" where it is
-    good.
+    returned: the shape of the answer, nothing of what it says. said: what went wrong, and what to do; of a short answer
+    that was asked for also the model, and what it costs at most.
     """
 
     provider: str
@@ -58,11 +58,13 @@ async def _tries(request: AdminRequest, provider: ProviderRow) -> list[EndpointT
     if provider.rules is not None and provider.rules.off is not None:
         said = f"It is disabled ({provider.rules.off}), and was not asked."
         return [EndpointTry(provider.name, "-", "-", None, said=said)]
-    found = [one async for one in Examination(provider, request.deps.services.clock).tries()]
-    if request.body.chat:
-        trial = TrialChat(request.deps.services, request.deps.late)
-        found += [await trial.run(provider, key) for key in provider.keys]
-    return found
+    tries = Examination(provider, request.deps.services.clock).tries()
+    if not request.body.chat:
+        return await tries
+    trial = TrialChat(request.deps.services, request.deps.late)
+    answers = asyncio.gather(*(trial.run(provider, key) for key in provider.keys))
+    found, asked = await asyncio.gather(tries, answers)
+    return [*found, *asked]
 
 
 def _providers(request: AdminRequest, name: str | None) -> list[ProviderRow]:
