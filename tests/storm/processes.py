@@ -40,6 +40,9 @@ def free_port() -> int:
     return port
 
 
+OPERATOR_TOKEN = "operator-of-the-storm-" + "0123456789" * 4
+
+
 def http_json(url: str, fields: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> Any:
     """Ask one of our processes; POST where fields are given. Raises OSError when there is no 200."""
     data = None if fields is None else orjson.dumps(fields)
@@ -85,6 +88,10 @@ class SimulatorProcess:
 
     def set_behaviour(self, model: str, fields: dict[str, Any]) -> None:
         http_json(f"{self.url}/_sim/behaviour", {"for": f"model:{model}", **fields})
+
+    def tell_generations(self) -> None:
+        """Let it tell from now on what each generation cost, also those that it kept to itself."""
+        http_json(f"{self.url}/_sim/generations/tell", {})
 
     def books(self) -> dict[str, Any]:
         books: dict[str, Any] = http_json(f"{self.url}/_sim/books")
@@ -191,6 +198,7 @@ def write_config(folder: Path, plan: Plan, simulator_url: str, port: int, lookup
     config = {
         "server": {"host": "127.0.0.1", "port": port, "shutdown_timeout_s": 30},
         "database": str(folder / "ledger.db"),
+        "admin_token": OPERATOR_TOKEN,
         "ledger": {"lookup_timeout_s": lookup_timeout_s},
         "log": {"level": "debug", "format": "json"},
         "providers": providers,

@@ -306,7 +306,8 @@ SECTIONS = (
         "Seven users, three of them with tight limits, and a limit for all that ends before the storm; a SIGKILL of"
         " the proxy each 700 requests. The simulator's books, the ledger and what clients saw must agree request by"
         " request; no window may hold more than its limit; a second after the last cost is known nothing may be set"
-        " aside.",
+        " aside. Then the provider tells the costs that it kept to itself, and an operator books the bill of what has"
+        " no id, with a SIGKILL among it: in the end what is booked is what was charged, to the pico-dollar.",
         _mixed,
     ),
     Section(

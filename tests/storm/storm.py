@@ -8,11 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from proxy.storage.sqlite.backup import copy_ledger
+
 from .client import Client, NotUpError, Seen
 from .compare import Difference, compare
 from .draw import ANSWER_CANARY, PROMPT_CANARY, Ask, Plan
+from .late import LateTruths, book_late_truths
 from .limits import Filled, fullest
 from .processes import (
+    OPERATOR_TOKEN,
     PLAIN_KEY,
     PROVIDER_KEY,
     ProcessError,
@@ -25,6 +29,7 @@ from .processes import (
 from .totals import disagreements, still_reserved
 from .views import Books, LedgerView
 
+SETTLED = "settled.db"  # the ledger before anything became known later
 _TRIES = 100  # of one client to find the proxy up
 _QUIET_EXTRA_S = 60.0  # after the last look-up must have given up
 _REST_S = 1.0  # by then nothing may be set aside any more
@@ -93,12 +98,19 @@ async def storm(plan: Plan, folder: Path, *, clients: int, lookup_timeout_s: int
         books = await _closed_books(simulator)
         say(ground.done, "comparing")
         ground.differences += await _limits_at_rest(ground)
-        exit_code = proxy.stop()
-        with LedgerView(proxy.ledger_path) as ledger:
+        copy_ledger(proxy.ledger_path, folder / SETTLED, force=True)
+        with LedgerView(folder / SETTLED) as ledger:
             differences = [*ground.differences, *compare(plan, books, ledger, ground.seen)]
             rows = ledger.classes()
             facts = _facts(ground, books, ledger, waited_s)
             filled = fullest(plan.limits, ledger.requests, books.charged())
+        say(ground.done, "booking what became known later")
+        late = await book_late_truths(proxy, simulator, books, kills=not plan.checks_starts)
+        differences += [Difference("-", text) for text in late.differences]
+        differences += await _limits_at_rest(ground)
+        with LedgerView(proxy.ledger_path) as ledger:
+            facts |= _late_facts(late, ledger)
+        exit_code = proxy.stop()
         if exit_code != 0:
             differences.append(Difference("-", f"SIGTERM: the proxy ended with exit code {exit_code}"))
         differences += _leaks(folder, proxy, tokens)
@@ -228,6 +240,7 @@ def _leaks(folder: Path, proxy: ProxyProcess, tokens: dict[str, str]) -> list[Di
     canaries = {
         "the provider's key": PROVIDER_KEY,
         "the plain provider's key": PLAIN_KEY,
+        "the operator's token": OPERATOR_TOKEN,
         "a prompt": PROMPT_CANARY,
         "an answer": ANSWER_CANARY,
         **{f"the token of {user}": token for user, token in tokens.items()},
@@ -260,6 +273,14 @@ def _classes(seen: list[Seen]) -> Counter[str]:
             what = "answered 200" if one.status == 200 else "answered with an error"
         counter[f"{kind}, {what}"] += 1
     return counter
+
+
+def _late_facts(late: LateTruths, ledger: LedgerView) -> dict[str, int]:
+    return {
+        "attempts charged in full that the provider told later": late.told,
+        "requests corrected by the bill: no id came, or two readings": late.billed,
+        "booked in the ledger in the end (pico-USD)": ledger.total_pusd,
+    }
 
 
 def _facts(ground: _Field, books: Books, ledger: LedgerView, waited_s: float) -> dict[str, int]:

@@ -10,7 +10,7 @@ import pytest
 
 from .compare import compare
 from .draw import draw
-from .storm import Outcome, storm
+from .storm import SETTLED, Outcome, storm
 from .views import LedgerView
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def outcome(folder: Path) -> Outcome:
 def ledger_copy(outcome: Outcome, folder: Path, tmp_path: Path) -> Iterator[sqlite3.Connection]:
     """A copy of the ledger of the storm, to spoil."""
     assert outcome.facts["requests sent"] == REQUESTS
-    shutil.copy(folder / "ledger.db", tmp_path / "ledger.db")
+    shutil.copy(folder / SETTLED, tmp_path / "ledger.db")
     connection = sqlite3.connect(tmp_path / "ledger.db")
     with connection:  # a table, so that it can be spoiled
         connection.execute("CREATE TABLE copied AS SELECT * FROM attempts")
@@ -53,6 +53,17 @@ def test_books_ledger_and_clients_agree(outcome: Outcome) -> None:
     sources = {name.partition(", ")[2].partition(" ")[0] for name in outcome.rows}
     assert sources == {"provider", "generation", "price", "estimate", "reservation", "none"}
     assert sum(count for name, count in outcome.rows.items() if "crash" in name) > KILLS
+
+
+@pytest.mark.sampled(0.4, "long")
+def test_all_that_was_charged_is_booked_to_the_pico_dollar_in_the_end(outcome: Outcome) -> None:
+    """The provider tells its generations later, a person books the bill of the rest, and a kill comes between."""
+    facts = outcome.facts
+    assert facts["booked in the ledger (pico-USD)"] > facts["charged in the books (pico-USD)"]
+    assert facts["booked in the ledger in the end (pico-USD)"] == facts["charged in the books (pico-USD)"]
+    told = facts["attempts charged in full that the provider told later"]
+    assert told > 5
+    assert facts["requests corrected by the bill: no id came, or two readings"] > 5
 
 
 FIRST = "id = (SELECT id FROM requests WHERE cost_source = '{}' AND cost_pusd > 0)"

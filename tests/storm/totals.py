@@ -43,7 +43,12 @@ def rows_say(connection: sqlite3.Connection, limit: Limit, now_ms: int) -> Total
         f" ifnull(sum(CASE WHEN state IN ('open', 'pending') THEN {held} END), 0)"
         f" FROM requests WHERE started_ms >= ?1 AND {column} = ?2"
     )
-    return Totals(*connection.execute(sql, (start_ms(limit.window, now_ms), name)).fetchone())
+    found = Totals(*connection.execute(sql, (start_ms(limit.window, now_ms), name)).fetchone())
+    if limit.kind != "cost":
+        return found
+    late = f"SELECT ifnull(sum(amount_pusd), 0) FROM adjustments WHERE at_ms >= ?1 AND {column} = ?2"  # noqa: S608
+    (late_pusd,) = connection.execute(late, (start_ms(limit.window, now_ms), name)).fetchone()
+    return found._replace(used=found.used + late_pusd)
 
 
 async def disagreements(port: int, tokens: dict[str, str], limits: Sequence[Limit], ledger: Path) -> list[str]:
