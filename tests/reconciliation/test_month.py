@@ -26,7 +26,7 @@ from tests.support.stand import app_in_loop, read_rows, simulator
 
 MANAGEMENT_KEY = "sk-or-v1-management-" + "0" * 40
 _MUCH = "$1000000/total"
-_MORE: dict[str, Any] = {
+MORE: dict[str, Any] = {
     "providers": {"openrouter": {"management_key": MANAGEMENT_KEY}, "plain": None},
     "users": {name: {"token_hash": token_hash_of(name), "limits": {"cost": _MUCH}} for name in ("anna", "bob")},
     "limits": {"cost": _MUCH},
@@ -77,7 +77,7 @@ class Played:
 
 
 def _configure(folder: Path, sim: Controls, apply: str) -> Path:
-    return write_config(folder, settings(sim.url, {**_MORE, "reconcile": {"apply": apply, "hourly": False}}))
+    return write_config(folder, settings(sim.url, {**MORE, "reconcile": {"apply": apply, "hourly": False}}))
 
 
 def plant_rows(path: Path, month: Month) -> None:
