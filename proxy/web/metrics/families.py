@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from prometheus_client.core import InfoMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.process_collector import ProcessCollector
 
 from proxy import __version__
@@ -11,7 +11,7 @@ from proxy.pipeline.durations import NO_DURATIONS, OWN_SECONDS, SECONDS, Duratio
 from proxy.pipeline.end_counts import CLASSES
 from proxy.pipeline.upstream.provider_health import ProviderView
 from proxy.policy.key_ring import KeyView
-from proxy.web.metrics.family import Values, counter, figure, gauge, histogram
+from proxy.web.metrics.family import AnyFamily, Family, HistogramFamily, Kind, counter, figure, gauge
 from proxy.web.metrics.figures import EndFigures, MetricFigures, StateFigures
 from proxy.web.metrics.limit_families import limit_families
 from proxy.web.metrics.machine import MachineFigures
@@ -24,11 +24,9 @@ _PLACE = ("provider", "model", "user")
 _MS = 1000.0
 
 
-def families(figures: MetricFigures, machine: MachineFigures) -> Iterator[Metric]:
+def families(figures: MetricFigures, machine: MachineFigures) -> Iterator[AnyFamily]:
     """Yield all families; reading those of the process blocks."""
-    info = InfoMetricFamily("tollkeeper_build", "The version that runs.")
-    info.add_metric((), {"version": __version__})
-    yield info
+    yield Family("info", "tollkeeper_build", "The version that runs.", ("version",), {(__version__,): 1})
     yield from _usage(figures.ends)
     yield from _requests(figures.ends)
     yield from _durations(figures.ends)
@@ -45,10 +43,10 @@ def families(figures: MetricFigures, machine: MachineFigures) -> Iterator[Metric
         ("source",),
         {(name,): is_ok for name, is_ok in sources.items()},
     )
-    yield from ProcessCollector(registry=None).collect()
+    yield from map(_of_process, ProcessCollector(registry=None).collect())
 
 
-def _usage(ends: EndFigures) -> Iterator[Metric]:
+def _usage(ends: EndFigures) -> Iterator[AnyFamily]:
     usage = ends.usage
     yield counter(
         "tollkeeper_cost_usd",
@@ -92,7 +90,7 @@ def _usage(ends: EndFigures) -> Iterator[Metric]:
     )
 
 
-def _requests(ends: EndFigures) -> Iterator[Metric]:
+def _requests(ends: EndFigures) -> Iterator[AnyFamily]:
     yield counter("tollkeeper_requests", "Requests that were booked.", ("status",), _one(ends.requests))
     yield counter("tollkeeper_flags", "Rows that ended with a flag of the ledger.", ("flag",), _one(ends.flags))
     yield counter(
@@ -138,41 +136,38 @@ def _requests(ends: EndFigures) -> Iterator[Metric]:
     )
 
 
-def _durations(ends: EndFigures) -> Iterator[Metric]:
+def _durations(ends: EndFigures) -> Iterator[AnyFamily]:
     whole, first = ends.durations, ends.first_tokens
     texts = (
         "How long requests took that were answered.",
         "How long it took to the first content of an answer.",
     )
     provider, model = ("provider",), ("provider", "model")
-    yield histogram("tollkeeper_request_duration_seconds", texts[0], provider, SECONDS, _by_provider(whole))
-    yield histogram("tollkeeper_first_token_seconds", texts[1], provider, SECONDS, _by_provider(first))
-    yield histogram("tollkeeper_model_duration_seconds", texts[0], model, SECONDS, _in_ms(whole))
-    yield histogram("tollkeeper_model_first_token_seconds", texts[1], model, SECONDS, _in_ms(first))
-    yield histogram(
+    for name, text, labels, durations in (
+        ("tollkeeper_request_duration_seconds", texts[0], provider, _by_provider(whole)),
+        ("tollkeeper_first_token_seconds", texts[1], provider, _by_provider(first)),
+        ("tollkeeper_model_duration_seconds", texts[0], model, whole),
+        ("tollkeeper_model_first_token_seconds", texts[1], model, first),
+    ):
+        yield HistogramFamily(name, text, labels, SECONDS, _MS, durations)
+    yield HistogramFamily(
         "tollkeeper_overhead_seconds",
         "How long the proxy itself took, beside the time with the provider.",
         (),
         OWN_SECONDS,
-        {(): (ends.own_time, 1.0)},
+        1.0,
+        {(): ends.own_time},
     )
 
 
-def _in_ms(
-    durations: Mapping[tuple[str, str], Durations] | Mapping[tuple[str], Durations],
-) -> dict[tuple[str, ...], tuple[Durations, float]]:
-    items: Iterable[tuple[tuple[str, ...], Durations]] = durations.items()
-    return {of: (counted, _MS) for of, counted in items}
-
-
-def _by_provider(durations: Mapping[tuple[str, str], Durations]) -> dict[tuple[str, ...], tuple[Durations, float]]:
+def _by_provider(durations: Mapping[tuple[str, str], Durations]) -> dict[tuple[str], Durations]:
     found: dict[tuple[str], Durations] = {}
     for (provider, _), counted in durations.items():
         found[provider,] = found.get((provider,), NO_DURATIONS).joined(counted)
-    return _in_ms(found)
+    return found
 
 
-def _state(state: StateFigures) -> Iterator[Metric]:
+def _state(state: StateFigures) -> Iterator[AnyFamily]:
     yield figure("tollkeeper_requests_in_flight", "Requests that are being answered.", state.in_flight)
     yield figure("tollkeeper_settlements_pending", "Requests whose cost is being looked up.", state.pending)
     yield figure("tollkeeper_holds", "Requests that hold something of limits.", state.holds)
@@ -192,7 +187,7 @@ def _state(state: StateFigures) -> Iterator[Metric]:
     )
 
 
-def _ledger(state: StateFigures, machine: MachineFigures) -> Iterator[Metric]:
+def _ledger(state: StateFigures, machine: MachineFigures) -> Iterator[AnyFamily]:
     yield figure("tollkeeper_ledger_ok", "1 while the ledger takes writes.", state.ledger_ok)
     yield figure("tollkeeper_ledger_queue", "Writes that wait for the disk.", state.queued)
     yield figure("tollkeeper_ledger_queue_max", "How many may wait; more requests get 503.", state.queue_max)
@@ -205,7 +200,7 @@ def _ledger(state: StateFigures, machine: MachineFigures) -> Iterator[Metric]:
         yield gauge(name, text, (), {} if value is None else {(): value})
 
 
-def _alerts(state: StateFigures, machine: MachineFigures) -> Iterator[Metric]:
+def _alerts(state: StateFigures, machine: MachineFigures) -> Iterator[AnyFamily]:
     yield counter("tollkeeper_alerts", "Alerts that were told.", ("rule", "told"), state.alerts)
     yield gauge("tollkeeper_alerts_firing", "For how many subjects a rule fires.", ("rule",), _one(machine.firing))
     yield counter(
@@ -216,7 +211,7 @@ def _alerts(state: StateFigures, machine: MachineFigures) -> Iterator[Metric]:
     )
 
 
-def _providers(views: Mapping[str, ProviderView]) -> Iterator[Metric]:
+def _providers(views: Mapping[str, ProviderView]) -> Iterator[AnyFamily]:
     provider = ("provider",)
     yield gauge(
         "tollkeeper_breaker_state",
@@ -280,7 +275,7 @@ def _key_state(key: KeyView, view: ProviderView) -> str:
     return "used_up" if key.name in view.used_up else "in_use"
 
 
-def _model_lists(state: StateFigures) -> Iterator[Metric]:
+def _model_lists(state: StateFigures) -> Iterator[AnyFamily]:
     yield gauge(
         "tollkeeper_models_listed",
         "Models that a provider's list has.",
@@ -299,6 +294,13 @@ def _model_lists(state: StateFigures) -> Iterator[Metric]:
     )
 
 
-def _one(counts: Mapping[int, int] | Mapping[str, int]) -> Values:
+def _of_process(metric: Metric) -> Family:
+    """Return a family that the client library reads of the process: one figure without labels."""
+    kind: Kind = "counter" if metric.type == "counter" else "gauge"
+    (sample,) = metric.samples
+    return Family(kind, metric.name, metric.documentation, (), {(): sample.value})
+
+
+def _one(counts: Mapping[int, int] | Mapping[str, int]) -> dict[tuple[str], int]:
     items: Iterable[tuple[int | str, int]] = counts.items()
     return {(str(label),): count for label, count in items}

@@ -2,18 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from prometheus_client.core import Metric
-
 from proxy.core.money import PUSD_PER_USD
 from proxy.policy.quota import LimitRow
-from proxy.web.metrics.family import figure, gauge
+from proxy.web.metrics.family import Family, Labels, figure, gauge
 
 _COST = "cost"
 _MONEY = ("scope", "window", "mode", "models")
 _ALL = ("scope", "kind", "window", "mode", "models")
 
 
-def limit_families(rows: Sequence[LimitRow], limits_max: int, now_ms: int) -> Iterator[Metric]:
+def limit_families(rows: Sequence[LimitRow], limits_max: int, now_ms: int) -> Iterator[Family]:
     """Yield the families of at most limits_max limits; how many are left out is a figure of its own."""
     shown = sorted(rows, key=lambda row: (-_used_ratio(row), row.scope, row.kind, row.window))[:limits_max]
     cost = [row for row in shown if row.kind == _COST]
@@ -55,8 +53,8 @@ def _of(
     text: str,
     value: Callable[[LimitRow], float],
     *,
-    labels: Sequence[str] | None = None,
-) -> Metric:
+    labels: Labels | None = None,
+) -> Family:
     labels = labels or (_MONEY if name.endswith("_usd") else _ALL)
     return gauge(name, text, labels, {tuple(_label(row, label) for label in labels): value(row) for row in rows})
 
