@@ -5,25 +5,31 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from proxy.core.money import PUSD_PER_USD
+from proxy.policy.reconciliation.day_comparison import DriftEntry
+from proxy.storage.reconciliation import ComparedDay, DayResult
 from tests.metrics.documented import documented_metrics
 from tests.metrics.page import OPEN_METRICS, read_metrics
 from tests.support.installation import token_hash_of, token_of
+from tests.support.patience import eventually
 from tests.support.stand import MODEL, Stand
 from tests.support.stand import stand as run_stand
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+MANAGEMENT_KEY = "sk-or-v1-management-" + "0" * 40
 OTHER_MODEL = "anthropic/claude-haiku-4.5"
 MORE: dict[str, Any] = {
     "metrics": {"users": True},
     "providers": {
-        "openrouter": {"on_disconnect": "abort", "max_concurrency": 20},
+        "openrouter": {"on_disconnect": "abort", "max_concurrency": 20, "management_key": MANAGEMENT_KEY},
         "plain": {"api_key": None, "keys": [{"name": "one", "api_key": "sk-proj-1", "limits": {"requests": "3/day"}}]},
     },
     "presets": {"two": {"targets": ["plain/gpt-4o-mini", MODEL]}},
@@ -35,6 +41,7 @@ MORE: dict[str, Any] = {
     },
     "alerts": {"rules": {"disk": {"watch": "disk_free", "at": "1B"}}},
 }
+DAY = ComparedDay("openrouter", "", "calls", 0, 7 * PUSD_PER_USD, 1, False, None, 0)
 COLUMNS = {"input": "input_tokens", "output": "output_tokens", "cached": "cached_tokens"}
 
 
@@ -42,7 +49,20 @@ COLUMNS = {"input": "input_tokens", "output": "output_tokens", "cached": "cached
 async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
     async with run_stand(tmp_path_factory.mktemp("metrics"), MORE) as found:
         await _mixed_run(found)
+        await _compare(found)
         yield found
+
+
+async def _compare(at: Stand) -> None:
+    """Write two days down as comparisons with the bill have found them, and one that is too old to be shown."""
+    now_ms = at.app.services.clock.now_ms()
+    for days_ago, found in ((0, {"unknown": 3}), (1, {"unknown": 4, "refunded": -1}), (40, {"unknown": 9})):
+        day = datetime.fromtimestamp(now_ms / 1000 - 86_400 * days_ago, UTC).date().isoformat()
+        entries = [
+            DriftEntry(name, usd * PUSD_PER_USD, None, None, "", MODEL, now_ms, 0, 0) for name, usd in found.items()
+        ]
+        compared = replace(DAY, day=day, compared_ms=now_ms - 60_000 * (1 + days_ago))
+        await at.app.ledger.note_reconciliation(DayResult(compared, entries))
 
 
 async def _mixed_run(at: Stand) -> None:
@@ -139,6 +159,26 @@ async def test_limits_stand_where_the_ledger_says(stand: Stand) -> None:
     assert page.sum("tollkeeper_held_usd") == page.sum("tollkeeper_holds") == 0
 
 
+async def test_what_the_provider_says_is_there_once_it_has_said_it(stand: Stand) -> None:
+    """No reading waits for the provider: the first one asks, and a later one has the answer."""
+
+    async def told() -> bool:
+        return bool((await read_metrics(stand)).series("tollkeeper_credits_remaining_usd"))
+
+    await eventually(told)
+    page = await read_metrics(stand)
+    heard = stand.app.services.accounts.last_credits(stand.app.live.current.providers["openrouter"])
+    assert heard is not None
+    assert heard.value is not None
+    left = heard.value.left_pusd / PUSD_PER_USD
+    assert page.sum("tollkeeper_credits_remaining_usd", provider="openrouter") == pytest.approx(left)
+    assert page.sum("tollkeeper_metrics_source_ok", source="credits") == 1
+    assert page.sum("tollkeeper_drift_usd", **{"class": "unknown"}) == 7
+    assert page.sum("tollkeeper_drift_usd", **{"class": "refunded"}) == -1
+    assert page.sum("tollkeeper_drift_usd") == 6
+    assert 60 <= page.sum("tollkeeper_reconciliation_age_seconds", provider="openrouter") < 120
+
+
 async def test_the_page_names_each_metric_and_its_kind(stand: Stand) -> None:
     await stand.app.alerts.check()
     page = await read_metrics(stand)
@@ -154,7 +194,9 @@ async def test_the_page_names_each_metric_and_its_kind(stand: Stand) -> None:
     assert {name for name, family in found.items() if not family.samples} == silent
     assert {labels["source"]: value for labels, value in page.series("tollkeeper_metrics_source_ok")} == {
         "alerts": 1,
+        "credits": 1,
         "disk": 1,
+        "drift": 1,
         "limits": 1,
     }
 

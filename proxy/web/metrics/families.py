@@ -11,6 +11,7 @@ from proxy.pipeline.durations import NO_DURATIONS, OWN_SECONDS, SECONDS, Duratio
 from proxy.pipeline.end_counts import CLASSES
 from proxy.pipeline.upstream.provider_health import ProviderView
 from proxy.policy.key_ring import KeyView
+from proxy.web.metrics.bill_families import bill_families
 from proxy.web.metrics.family import AnyFamily, Family, HistogramFamily, Kind, counter, figure, gauge
 from proxy.web.metrics.figures import EndFigures, MetricFigures, StateFigures
 from proxy.web.metrics.limit_families import limit_families
@@ -33,10 +34,13 @@ def families(figures: MetricFigures, machine: MachineFigures) -> Iterator[AnyFam
     yield from _state(figures.state)
     yield from _ledger(figures.state, machine)
     yield from limit_families(figures.limits or (), figures.limits_max, figures.state.now_ms)
+    yield from bill_families(figures.credits, machine.drift, figures.state.now_ms)
     yield from _alerts(figures.state, machine)
     yield from _providers(figures.state.providers)
     yield from _model_lists(figures.state)
     sources = {**machine.sources, "limits": figures.limits is not None}
+    if figures.credits.is_ok is not None:
+        sources["credits"] = figures.credits.is_ok
     yield gauge(
         "tollkeeper_metrics_source_ok",
         "1 where what a source tells could be read this time.",

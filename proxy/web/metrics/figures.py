@@ -16,6 +16,7 @@ from proxy.policy.quota import LimitRow, Quota
 from proxy.policy.stop import KINDS
 from proxy.storage.reports import Reports
 from proxy.web.deps import Deps
+from proxy.web.metrics.credits import CreditFigures, take_credits
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class MetricFigures:
     state: StateFigures
     limits: Sequence[LimitRow] | None
     limits_max: int
+    credits: CreditFigures
 
 
 async def take_figures(deps: Deps) -> MetricFigures:
@@ -86,7 +88,7 @@ async def take_figures(deps: Deps) -> MetricFigures:
     except LedgerError:
         limits = None
     labels_max = deps.services.live.current.settings.metrics.labels_max
-    return MetricFigures(_ends(deps), _state(deps, now_ms), limits, labels_max)
+    return MetricFigures(_ends(deps), _state(deps, now_ms), limits, labels_max, await take_credits(deps.services))
 
 
 def shown_limits(snapshot: Snapshot, reports: Reports) -> list[Quota]:

@@ -1,4 +1,4 @@
-"""What only the machine and the ledger's file can tell: disk, size, alerts that fire. Blocks: call it in a thread."""
+"""What only the machine and the ledger's file can tell: disk, size, alerts that fire, drift. Blocks: for a thread."""
 
 import shutil
 from collections import Counter
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from proxy.core.errors import LedgerError
 from proxy.pipeline.services import Services
+from proxy.web.metrics.drift import DriftFigures, read_drift
 
 
 @dataclass(slots=True)
@@ -16,6 +17,7 @@ class MachineFigures:
     disk: tuple[int, int] | None = None  # free, in all
     ledger_bytes: int | None = None
     firing: Mapping[str, int] = field(default_factory=dict)
+    drift: DriftFigures = field(default_factory=DriftFigures)
     sources: dict[str, bool] = field(default_factory=dict)
 
 
@@ -29,16 +31,21 @@ def read_machine(services: Services) -> MachineFigures:
     except OSError:
         found.disk = None
     found.sources["disk"] = found.disk is not None
-    rules = {name for name, rule in settings.alerts.rules.items() if rule.enabled}
-    found.sources["alerts"] = True
-    firing: Counter[str] = Counter()
-    if rules:
-        try:
-            states = services.reports.alerts().states
-        except LedgerError:
-            found.sources["alerts"] = False
-        else:
-            firing = Counter(rule for (rule, _), state in states.items() if state.level)
-    if found.sources["alerts"]:
-        found.firing = {name: firing[name] for name in sorted(rules)}
+    try:
+        found.firing = _firing(services)
+        found.sources["alerts"] = True
+    except LedgerError:
+        found.sources["alerts"] = False
+    try:
+        found.drift = read_drift(services)
+        found.sources["drift"] = True
+    except LedgerError:
+        found.sources["drift"] = False
     return found
+
+
+def _firing(services: Services) -> Mapping[str, int]:
+    rules = sorted(name for name, rule in services.live.current.settings.alerts.rules.items() if rule.enabled)
+    states = services.reports.alerts().states if rules else {}
+    firing = Counter(rule for (rule, _), state in states.items() if state.level)
+    return {name: firing[name] for name in rules}

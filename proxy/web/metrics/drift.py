@@ -1,0 +1,32 @@
+"""What comparisons with the bill have found lately. Blocks: call it in a thread."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from proxy.pipeline.services import Services
+
+DAYS: Final = 30  # as long as the provider remembers
+
+
+@dataclass(frozen=True, slots=True)
+class DriftFigures:
+    """amounts_pusd: by provider and class of drift. compared_ms: by provider, when a day of these was compared last."""
+
+    amounts_pusd: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    compared_ms: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_drift(services: Services) -> DriftFigures:
+    """Return the sums of the last 30 days of UTC; raises LedgerError."""
+    today = datetime.fromtimestamp(services.clock.now_ms() / 1000, UTC).date()
+    first = today - timedelta(days=DAYS)
+    amounts: Counter[tuple[str, str]] = Counter()
+    compared_ms: dict[str, int] = {}
+    for day in services.reports.compared_days(first.isoformat(), today.isoformat()):
+        compared_ms[day.provider] = max(compared_ms.get(day.provider, 0), day.compared_ms)
+        for each in day.classes:
+            amounts[day.provider, each.drift_class] += each.amount_pusd
+    return DriftFigures(amounts, compared_ms)
