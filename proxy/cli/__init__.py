@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "providers": ("proxy.cli.providers", "providers", "List, enable and disable providers."),
     "operators": ("proxy.cli.operators", "operators", "Add, list, change and remove who may use the operator's API."),
     "reconcile": ("proxy.cli.reconcile", "reconcile", "Show the ledger beside the provider's bill, by class."),
+    "report": ("proxy.cli.report", "report", "Show a month for finance, with a forecast; as text, HTML, CSV or JSON."),
     "requests": ("proxy.cli.requests", "requests", "List requests, refused ones too, newest first."),
     "resume": ("proxy.cli.resume", "resume", "Let go on what was stopped."),
     "limits": ("proxy.cli.limits", "limits", "Add, list, change and remove limits."),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from proxy.policy.exchange_rates import RateStep
     from proxy.storage.reports import Reports
 
-_database_option = click.option(
+database_option = click.option(
     "--database",
     "--db",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -33,7 +33,7 @@ _until_option = click.option(
 
 def range_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --since, --until, --month, --database and -c."""
-    for option in (config_option, _database_option, month_option, _until_option, _since_option):
+    for option in (config_option, database_option, month_option, _until_option, _since_option):
         command = option(command)
     return command
 

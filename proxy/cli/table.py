@@ -31,7 +31,8 @@ def print_table(
         for line in _drawn(headers, [*cells, *([last] if last is not None else [])], right, whole):
             click.echo(paint(line))
     else:
-        _write(headers, cells, last, right)
+        for line in plain_table([headers, *cells, *([last] if last is not None else [])], right):
+            click.echo(line)
 
 
 def printable(cell: Cell, *, grouped: bool = False) -> str:
@@ -46,15 +47,17 @@ def printable(cell: Cell, *, grouped: bool = False) -> str:
     return "".join(char if char.isprintable() else "?" for char in cell)
 
 
-def _write(headers: Sequence[str], cells: list[list[str]], total: list[str] | None, right: frozenset[str]) -> None:
-    lines = [list(headers), *cells, *([total] if total is not None else [])]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(headers))]
-    for line in lines:
+def plain_table(rows: Sequence[Sequence[str]], right: frozenset[str]) -> list[str]:
+    """Return the lines of a table whose first row is the head, each column as wide as its longest cell."""
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    lines = []
+    for row in rows:
         padded = [
             text.rjust(width) if name in right else text.ljust(width)
-            for text, width, name in zip(line, widths, headers, strict=True)
+            for text, width, name in zip(row, widths, rows[0], strict=True)
         ]
-        click.echo("  ".join(padded).rstrip())
+        lines.append("  ".join(padded).rstrip())
+    return lines
 
 
 def has_room(

@@ -30,7 +30,7 @@ from proxy.storage.removal import RemovalPlan
 from proxy.storage.request_reports import RequestReports
 from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import SealedReader
-from proxy.storage.spending import SpendingSums, UnsettledSum, UsageSelection
+from proxy.storage.spending import PeriodSpending, SpendingSums, UnsettledSum, UsageSelection
 from proxy.storage.stops import StopReader
 from proxy.storage.users import UserReader
 
@@ -235,6 +235,12 @@ class Reports(
 
         step gets the progress from 0 to 1, where single rows have to be read.
         """
+        ...
+
+    def spending(
+        self, wanted: UsageSelection, zone: ZoneInfo, step: Callable[[float], None] | None = None
+    ) -> PeriodSpending:
+        """Return what usage() returns, with what else a report of the same time shows, all as of one moment."""
         ...
 
     def unsettled(

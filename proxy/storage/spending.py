@@ -195,3 +195,22 @@ class UnsettledSum:
     open: int
     pending: int
     flagged: int
+
+
+class LateSum(NamedTuple):
+    """Costs that became known late, of one reason and source: what they moved the sums by. local: as cost_local."""
+
+    reason: str
+    source: str
+    number: int
+    pusd: int
+    local: Decimal | None
+
+
+class PeriodSpending(NamedTuple):
+    """All that was spent in a time: by the words that were asked for, and by day; late costs are in both."""
+
+    sums: SpendingSums
+    days: SpendingSums
+    late: list[LateSum]
+    rest: UnsettledSum

@@ -35,6 +35,11 @@ class SpentDays:
         """Return what these days cost together."""
         return sum(self.pusd.get(self.today - timedelta(days=n), 0) for n in range(1, self.rate_days + 1))
 
+    def rate_span_ms(self, zone: ZoneInfo) -> tuple[int, int]:
+        """Return the time that the run-rate is of."""
+        first = self.today - timedelta(days=self.rate_days)
+        return first_instant_ms(zone, first), first_instant_ms(zone, self.today)
+
 
 def spent_by_day(reports: Reports, zone: ZoneInfo, now_ms: int) -> SpentDays:
     """Read the whole days of the last WEEKS weeks before a time."""

@@ -10,7 +10,7 @@ import hashlib
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ from proxy.storage.rows import (
     id_text,
 )
 from proxy.storage.sealed import MasterKeyState, Opened
-from proxy.storage.spending import TAG, SpendingRow, SpendingSums, UnsettledSum, UsageSelection
+from proxy.storage.spending import TAG, PeriodSpending, SpendingRow, SpendingSums, UnsettledSum, UsageSelection
 from proxy.storage.stops import no_stop
 from proxy.storage.users import (
     MissingError,
@@ -951,6 +951,14 @@ class MemoryReports(MemoryUsers, MemoryRequests):
         if step is not None:
             step(1.0)
         return SpendingSums(rows, _spending(("total",), ended, wanted.rates))
+
+    def spending(
+        self, wanted: UsageSelection, zone: ZoneInfo, step: Callable[[float], None] | None = None
+    ) -> PeriodSpending:
+        """Return it without the reasons of late costs, which this ledger does not sum."""
+        rest = self.unsettled(since_ms=wanted.since_ms, until_ms=wanted.until_ms, user=wanted.user)
+        days = self.usage(replace(wanted, by=("day",)), zone)
+        return PeriodSpending(self.usage(wanted, zone, step), days, [], rest)
 
     def _word(self, booked: Booked, word: str, zone: ZoneInfo) -> str:
         """Return what a request has for a word; of a key, and of all tags at once, this ledger does not know."""

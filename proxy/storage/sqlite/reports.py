@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -47,7 +48,7 @@ from proxy.storage.request_reports import (
 )
 from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import MasterKeyState, Opened
-from proxy.storage.spending import SpendingSums, UnsettledSum, UsageSelection
+from proxy.storage.spending import PeriodSpending, SpendingSums, UnsettledSum, UsageSelection
 from proxy.storage.sqlite import audit_log, ledger_day, own_usage, reconciliation, requests, startup_reads, usage
 from proxy.storage.sqlite.adjustments import list_adjustments
 from proxy.storage.sqlite.admin_posts import find_post
@@ -125,8 +126,20 @@ class SqliteReports:
     def usage(
         self, wanted: UsageSelection, zone: ZoneInfo, step: Callable[[float], None] | None = None
     ) -> SpendingSums:
-        with self._reader() as connection:
+        with self._snapshot() as connection:
             return usage.sum_usage(connection, wanted, zone, step)
+
+    def spending(
+        self, wanted: UsageSelection, zone: ZoneInfo, step: Callable[[float], None] | None = None
+    ) -> PeriodSpending:
+        since_ms, until_ms, user = wanted.since_ms, wanted.until_ms, wanted.user
+        with self._snapshot() as connection:
+            return PeriodSpending(
+                usage.sum_usage(connection, wanted, zone, step),
+                usage.sum_usage(connection, replace(wanted, by=("day",)), zone),
+                usage.sum_late(connection, wanted),
+                usage.unsettled(connection, since_ms=since_ms, until_ms=until_ms, user=user),
+            )
 
     def unsettled(
         self, *, since_ms: int | None = None, until_ms: int | None = None, user: str | None = None

@@ -18,7 +18,7 @@ from proxy.policy.quota.window import HOUR_MS
 from proxy.policy.time_segments import TIME_WORDS, time_segments
 from proxy.storage.reports import LedgerCheck
 from proxy.storage.rows import DOUBTLESS, id_floor
-from proxy.storage.spending import SpendingRow, SpendingSums, UnsettledSum, UsageSelection, sum_local
+from proxy.storage.spending import LateSum, SpendingRow, SpendingSums, UnsettledSum, UsageSelection, sum_local
 from proxy.storage.sqlite.usage_queries import COST, FIGURES, UsageQueries
 
 Step = Callable[[float], None]  # gets how far a long look is, from 0 to 1
@@ -47,18 +47,17 @@ def id_range(connection: sqlite3.Connection, since_ms: int | None, until_ms: int
 def sum_usage(
     connection: sqlite3.Connection, wanted: UsageSelection, zone: ZoneInfo, step: Step | None = None
 ) -> SpendingSums:
-    """Sum the requests of a selection: times in order, then the dearest first."""
+    """Sum the requests of a selection: times in order, then the dearest first.
+
+    connection is in a transaction, so that nothing is counted twice or missed between rows and roll-up.
+    """
     queries = UsageQueries(wanted)
     sums = _Sums()
-    connection.execute("BEGIN")  # one snapshot, so that nothing is counted twice or missed between rows and roll-up
-    try:
-        bounds = _bounds(connection, wanted.since_ms, wanted.until_ms)
-        for piece in _pieces(bounds, wanted, zone):
-            _add_piece(connection, queries, piece, sums)
-            if step is not None:
-                step((piece.end_ms - bounds[0]) / (bounds[1] - bounds[0]))
-    finally:
-        connection.execute("COMMIT")
+    bounds = _bounds(connection, wanted.since_ms, wanted.until_ms)
+    for piece in _pieces(bounds, wanted, zone):
+        _add_piece(connection, queries, piece, sums)
+        if step is not None:
+            step((piece.end_ms - bounds[0]) / (bounds[1] - bounds[0]))
     rows = sums.rows(wanted.by)
     times = [n for n, word in enumerate(wanted.by) if word in TIME_WORDS]
     rows.sort(key=lambda row: ([row.key[n] for n in times], -row.cost_pusd, row.key))
@@ -207,6 +206,27 @@ def _figures(row: tuple[Any, ...]) -> Figures:
 def _is_any(row: tuple[Any, ...]) -> bool:
     """Return whether a row sums any request: without a key there is one also where there is nothing."""
     return row[-1] is not None
+
+
+def sum_late(connection: sqlite3.Connection, wanted: UsageSelection) -> list[LateSum]:
+    """Sum the adjustments of the requests of a selection by reason and source, the largest amounts first."""
+    sums: dict[tuple[str, str], LateSum] = {}
+    start_ms, end_ms = _bounds(connection, wanted.since_ms, wanted.until_ms)
+    for first_ms, last_ms, usd_rate in rate_spans(wanted.rates, start_ms, end_ms):
+        values = {"since": first_ms, "until": last_ms, "user": wanted.user}
+        for reason, source, count, pusd in connection.execute(_LATE, values):
+            local = None if usd_rate is None else local_amount(pusd, usd_rate)
+            known = sums.get((reason, source), LateSum(reason, source, 0, 0, Decimal(0)))
+            sums[reason, source] = LateSum(
+                reason, source, known.number + count, known.pusd + pusd, sum_local((known.local, local))
+            )
+    return sorted(sums.values(), key=lambda each: (-abs(each.pusd), each.reason, each.source))
+
+
+_LATE = (
+    "SELECT reason, source, count(*), sum(amount_pusd) FROM adjustments WHERE at_ms >= :since AND at_ms < :until"
+    " AND (:user IS NULL OR user = :user) GROUP BY 1, 2"
+)
 
 
 def unsettled(

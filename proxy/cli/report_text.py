@@ -1,0 +1,71 @@
+"""A finance report as one page of text, 80 columns where names and amounts allow it."""
+
+from collections.abc import Iterator
+
+from proxy.cli.report_head import doubt_lines, head_lines
+from proxy.cli.report_outlook import break_even_lines, outlook_lines
+from proxy.cli.report_tables import (
+    SpendingTable,
+    has_currency,
+    late_reason,
+    percent,
+    rounded,
+    spending_tables,
+    usd,
+)
+from proxy.cli.table import plain_table, printable
+from proxy.storage.finance import MonthReport
+from proxy.storage.spending import SpendingRow
+
+
+def report_text(report: MonthReport, currency: str, top: int | None) -> str:
+    """Return the page; local amounts are rounded to the cent, those in USD are exact."""
+    lines: list[str] = []
+    title, *rest = head_lines(report, currency)
+    lines += [title, "=" * len(title), "", *rest]
+    for table in spending_tables(report, top):
+        lines += ["", *_section(table.title), *_table(table, report, currency)]
+    lines += ["", *_section("Costs that became known late"), *_late(report)]
+    lines += ["", *_section("Outlook"), *_pairs(outlook_lines(report))]
+    if report.outlook.break_even is not None:
+        lines += ["", *_section("Return on the cost"), *_pairs(break_even_lines(report))]
+    if doubts := [*doubt_lines(report)]:
+        lines += ["", *doubts]
+    return "\n".join(lines) + "\n"
+
+
+def _section(title: str) -> list[str]:
+    return [title, "-" * len(title)]
+
+
+def _table(table: SpendingTable, report: MonthReport, currency: str) -> list[str]:
+    if not table.rows:
+        return ["Nothing was spent."]
+    with_local = has_currency(report, currency)
+    figures = ("requests", "tokens", "USD", *((currency,) if with_local else ()), "share")
+
+    def cells(keys: list[str], row: SpendingRow) -> list[str]:
+        local = [rounded(row.cost_local)] if with_local else []
+        amounts = [str(row.requests), str(row.tokens), usd(row.cost_pusd), *local, percent(row.share_of(report.total))]
+        return [*(printable(key) for key in keys), *amounts]
+
+    rows = [cells(table.keys(row), row) for row in table.rows]
+    if table.other is not None:
+        rows.append(cells(list(table.other.key), table.other))
+    total = cells(["total", *[""] * (len(table.heads) - 1)], report.total)
+    return plain_table([[*table.heads, *figures], *rows, total], frozenset(figures))
+
+
+def _late(report: MonthReport) -> list[str]:
+    if not report.late:
+        return ["None: every cost was known when its request ended."]
+    rows = [[printable(late_reason(late)), str(late.number), usd(late.pusd)] for late in report.late]
+    total = ["total", str(sum(late.number for late in report.late)), usd(sum(late.pusd for late in report.late))]
+    lines = plain_table([["reason", "number", "USD"], *rows, total], frozenset({"number", "USD"}))
+    return [*lines, "They are in all tables above."]
+
+
+def _pairs(pairs: Iterator[tuple[str, str]]) -> list[str]:
+    found = [(name, printable(text)) for name, text in pairs]
+    width = max((len(name) for name, _ in found), default=0)
+    return [f"{name:<{width}}  {text}" for name, text in found]

@@ -1,0 +1,169 @@
+"""What finance reads of a month: what was spent by whom and on what, what it will come to, and the bill beside it.
+
+All tables are made of the same sums, so that each adds up to the same total, to the pico-dollar.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from proxy.policy.exchange_rates import RateStep
+from proxy.policy.forecast import forecast, weigh_window
+from proxy.policy.projection import BreakEven, Projection
+from proxy.storage.reports import Reports
+from proxy.storage.spending import LateSum, SpendingRow, UnsettledSum, UsageSelection
+from proxy.storage.spent_days import SpentDays, spent_by_day
+
+USE_CASE: Final = "use_case"
+
+
+@dataclass(frozen=True, slots=True)
+class MonthQuestion:
+    """Which month is wanted, [start_ms, end_ms) of a zone, and how it is looked at.
+
+    project: the word of usage that says what a project is, use_case or tag:NAME. growth: of a month, as a factor.
+    revenue_pusd: of a month, beside the cost of the part whose word has a value; without a part beside all of it.
+    """
+
+    name: str
+    start_ms: int
+    end_ms: int
+    zone: ZoneInfo
+    rates: Sequence[RateStep] = ()
+    project: str = USE_CASE
+    growth: Decimal = Decimal(1)
+    revenue_pusd: int | None = None
+    part: tuple[str, str] | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return ("user", "group", self.project, "provider", "model")
+
+    def of_part(self, word: str, value: str) -> "MonthQuestion":
+        """Return the same question with a revenue beside the cost of a part; word is one of words."""
+        return replace(self, part=(word, value))
+
+
+@dataclass(frozen=True, slots=True)
+class SpendingOutlook:
+    """What a month comes to, and the months after it.
+
+    forecast_pusd: of the whole month; None: it is over, or too young to tell. rate_pusd: what the last rate_days whole
+    days of it, or before it, cost together.
+    """
+
+    forecast_pusd: int | None
+    rate_pusd: int
+    rate_days: int
+    projection: Projection
+    break_even: BreakEven | None
+
+    @property
+    def day_pusd(self) -> int | None:
+        """Return the run-rate: the mean of a day."""
+        return None if not self.rate_days else self.rate_pusd // self.rate_days
+
+
+@dataclass(frozen=True, slots=True)
+class MonthReport:
+    """One month. Rows have the key of their table: people (user, group), models (provider, model), the others one word.
+
+    late: costs that became known late; they are in all sums. rest: requests that are in no sum yet, or in doubt.
+    """
+
+    question: MonthQuestion
+    made_ms: int
+    total: SpendingRow
+    people: list[SpendingRow]
+    groups: list[SpendingRow]
+    projects: list[SpendingRow]
+    models: list[SpendingRow]
+    days: Mapping[str, int]
+    late: list[LateSum]
+    rest: UnsettledSum
+    outlook: SpendingOutlook
+
+    @property
+    def is_over(self) -> bool:
+        return self.made_ms >= self.question.end_ms
+
+
+def read_month_report(
+    reports: Reports, question: MonthQuestion, now_ms: int, step: Callable[[float], None] | None = None
+) -> MonthReport:
+    """Read a month, up to now where it is not over."""
+    wanted = UsageSelection(question.words, question.start_ms, question.end_ms, rates=question.rates)
+    found = reports.spending(wanted, question.zone, step)
+    rows, total = found.sums.rows, found.sums.total
+    until_ms = min(max(now_ms, question.start_ms), question.end_ms)
+    days = spent_by_day(reports, question.zone, until_ms)
+    return MonthReport(
+        question,
+        now_ms,
+        total,
+        _by(rows, 0, 1),
+        _by(rows, 1),
+        _by(rows, 2),
+        _by(rows, 3, 4),
+        {row.key[0]: row.cost_pusd for row in found.days.rows},
+        found.late,
+        found.rest,
+        _outlook(question, rows, total, days, until_ms),
+    )
+
+
+def _by(rows: Sequence[SpendingRow], *places: int) -> list[SpendingRow]:
+    """Return sums by some of the words, the dearest first."""
+    grouped: dict[tuple[str, ...], list[SpendingRow]] = {}
+    for row in rows:
+        grouped.setdefault(tuple(row.key[place] for place in places), []).append(row)
+    sums = [SpendingRow.total(group).under(key) for key, group in grouped.items()]
+    return sorted(sums, key=lambda row: (-row.cost_pusd, row.key))
+
+
+def _outlook(
+    question: MonthQuestion, rows: Sequence[SpendingRow], total: SpendingRow, days: SpentDays, until_ms: int
+) -> SpendingOutlook:
+    expected = None
+    if until_ms < question.end_ms:
+        expected = _forecast(question, total.cost_pusd, days, until_ms)
+    month_pusd = total.cost_pusd if expected is None else expected
+    break_even = None
+    if question.revenue_pusd is not None:
+        part = SpendingRow.total([row for row in rows if _is_of_part(row, question)])
+        cost_pusd, requests = part.cost_pusd, part.requests
+        if total.cost_pusd > 0:  # the part grows as all of it is expected to
+            cost_pusd = cost_pusd * month_pusd // total.cost_pusd
+            requests = requests * month_pusd // total.cost_pusd
+        break_even = BreakEven.of_month(question.revenue_pusd, cost_pusd, requests, question.growth)
+    projection = Projection.of_month(month_pusd, question.growth)
+    return SpendingOutlook(expected, days.rate_pusd, days.rate_days, projection, break_even)
+
+
+def _forecast(question: MonthQuestion, used_pusd: int, days: SpentDays, now_ms: int) -> int | None:
+    """Return what the month comes to; in its first days it goes on as the run-rate says."""
+    zone, weekdays = question.zone, days.weekdays
+    weights = weigh_window(weekdays, zone, question.start_ms, question.end_ms, now_ms)
+    if days.rate_days:
+        weights = weights._replace(before=weekdays.weigh(zone, *days.rate_span_ms(zone)))
+    return forecast(used_pusd, weights, days.rate_pusd)
+
+
+def _is_of_part(row: SpendingRow, question: MonthQuestion) -> bool:
+    if question.part is None:
+        return True
+    word, value = question.part
+    return row.key[question.words.index(word)] == value
+
+
+def month_name(start_ms: int, zone: ZoneInfo) -> str:
+    """Return a month as 2026-11, by its first instant."""
+    return f"{datetime.fromtimestamp(start_ms / 1000, zone):%Y-%m}"
+
+
+def month_title(name: str) -> str:
+    """Return a month for people: November 2026."""
+    return f"{date.fromisoformat(f'{name}-01'):%B %Y}"

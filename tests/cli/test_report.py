@@ -1,0 +1,209 @@
+"""tollkeeper report: every format from real files, equal to usage, safe to open, and what follows from it."""
+
+import csv
+import io
+import json
+import random
+import re
+import stat
+from datetime import UTC, datetime
+from decimal import Decimal
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from proxy.policy.exchange_rates import RateStep
+from proxy.policy.projection import read_growth
+from proxy.storage.adjustment import Correction, UnattachedCost
+from proxy.storage.finance import MonthQuestion, read_month_report
+from proxy.storage.labels import Labels
+from proxy.storage.rows import HOUR_MS
+from proxy.storage.sqlite.adjustments import book_unattached, correct
+from proxy.storage.sqlite.labels import set_labels
+from proxy.storage.sqlite.reports import SqliteReports
+from tests.cli.command_line import Commands
+from tests.storage.made_rows import START_MS, fill, insert, ledger, made
+
+DAY_MS = 24 * HOUR_MS
+EVIL = "<script>alert('x')</script>&\"="
+ZONE = "America/New_York"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a ledger of September and October 2026 with two rates, late costs, and names that mean harm."""
+    path = tmp_path_factory.mktemp("finance") / "tollkeeper.db"
+    with ledger(path, zone=ZONE) as db:
+        rates = (RateStep(0, "10.5"), RateStep(START_MS // HOUR_MS * HOUR_MS + DAY_MS, "9.8"))
+        set_labels(db, Labels(ZONE, "SEK", "1", rates), 0)
+        rows = fill(db, 400, step_ms=DAY_MS // 12)
+        harm = made(9_999, START_MS + DAY_MS // 2, random.Random(3))
+        insert(db, [{**harm, "state": "settled", "cost_pusd": 7, "user": EVIL, "model": EVIL, "use_case": EVIL}])
+        settled = [row for row in rows if row["state"] == "settled" and row["cost_pusd"] is not None][:20]
+        correct(db, [Correction(row["id"], row["cost_pusd"] * 2, EVIL, "bill of x") for row in settled], START_MS)
+        book_unattached(db, [_lost()], START_MS)
+    return path
+
+
+def _lost() -> UnattachedCost:
+    at_ms = START_MS // HOUR_MS * HOUR_MS
+    return UnattachedCost(at_ms, "2026-09-21", "openrouter", "m", "main", 5_000, "lost row", "bill of x", "gen-lost")
+
+
+def report(commands: Commands, kept: Path, *arguments: str) -> str:
+    return commands.ok("report", "2026-09", "--db", str(kept), *arguments).stdout
+
+
+def sums(document: dict[str, Any]) -> list[int]:
+    tables = (document["people"], document["groups"], document["projects"]["rows"], document["models"])
+    return [sum(row["cost_pusd"] for row in table) for table in tables]
+
+
+def test_all_tables_add_up_to_what_usage_says(commands: Commands, kept: Path) -> None:
+    document = json.loads(report(commands, kept, "--json"))
+    usage = json.loads(commands.ok("usage", "--month", "2026-09", "--db", str(kept), "--json").stdout)
+    total = document["total"]
+    assert (total["cost_pusd"], total["cost_usd"]) == (usage["total"]["cost_pusd"], usage["total"]["cost_usd"])
+    assert total["cost_local"] == usage["total"]["cost_sek"]
+    assert total["requests"] == usage["total"]["requests"] > 50
+    assert {*sums(document), sum(day["cost_pusd"] for day in document["days"])} == {total["cost_pusd"]}
+    locals_ = [Decimal(row["cost_local"]) for row in document["people"]]
+    assert sum(locals_) == Decimal(total["cost_local"])
+    for line in csv.DictReader(io.StringIO(report(commands, kept, "--format", "csv"))):
+        if line["section"] == "total":
+            assert line["cost_pusd"] == str(total["cost_pusd"])
+            assert line["cost_local"] == total["cost_local"]
+    late = {(each["reason"], each["source"]): each for each in document["late_costs"]}
+    assert late["lost row", "bill of x"]["amount_pusd"] == 5_000
+    assert late[EVIL, "bill of x"]["number"] == 20
+    assert Decimal(late[EVIL, "bill of x"]["amount_local"]) > Decimal(late[EVIL, "bill of x"]["amount_usd"]) * 9
+
+
+def test_csv_holds_every_table_and_no_formula(commands: Commands, kept: Path) -> None:
+    lines = list(csv.DictReader(io.StringIO(report(commands, kept, "--format", "csv"))))
+    total = int(lines[-1]["cost_pusd"])
+    assert lines[-1]["section"] == "total"
+    for section in ("person", "group", "project", "model"):
+        assert sum(int(line["cost_pusd"]) for line in lines if line["section"] == section) == total
+    assert not [line for line in lines for cell in line.values() if cell and cell[0] in "=+@"]
+    assert {line["currency"] for line in lines} == {"SEK"}
+
+
+class _Page(HTMLParser):
+    """What a browser would make of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.texts: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href") or name.startswith("on")]
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_html_is_one_page_without_anything_that_runs_or_loads(commands: Commands, kept: Path) -> None:
+    text = report(commands, kept, "--format", "html", "--roi", "--revenue", "$500/month", "--cost-of", f"user={EVIL}")
+    page = _Page()
+    page.feed(text)
+    assert page.links == []
+    assert "script" not in page.tags
+    assert {"h1", "table", "svg", "style"} <= {*page.tags}
+    assert EVIL in page.texts  # shown as it is
+    assert "default-src 'none'" in text.replace("&#x27;", "'")
+    assert "prefers-color-scheme: dark" in text
+    assert "@media print" in text
+    assert "http" not in re.sub("http-equiv", "", text)
+    assert page.tags.count("rect") > 5
+
+
+def test_text_is_a_page_that_adds_up(commands: Commands, kept: Path) -> None:
+    text = report(commands, kept, "--top", "2")
+    assert "Spending in September 2026" in text
+    assert re.search(r"^\d+ others", text, re.MULTILINE)
+    assert "(no request)" in report(commands, kept)
+    totals = {line.split()[3] for line in text.splitlines() if re.match(r"total +\d+ +\d+ +\d", line)}
+    assert len(totals) == 1
+    assert f"Total: {totals.pop()} USD, " in text
+    assert "rates of the days" in text
+    assert "bill of x" in text
+
+
+def test_a_file_is_written_whole_and_for_its_owner(commands: Commands, kept: Path) -> None:
+    target = commands.folder / "november.html"
+    target.write_text("old")
+    target.chmod(0o644)
+    ran = commands.ok("report", "2026-09", "--db", str(kept), "-o", target.name)
+    assert ran.stdout == ""
+    assert target.read_text().startswith("<!doctype html>")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert [path.name for path in commands.folder.glob(".*half")] == []
+    commands.ok("report", "2026-09", "--db", str(kept), "-o", "/dev/null")
+    assert Path("/dev/null").is_char_device()
+    ran = commands.run("report", "2026-09", "--db", str(kept), "-o", "missing/x.csv")
+    assert (ran.returncode, "cannot be written" in ran.stderr) == (1, True)
+
+
+def test_projects_may_be_tags(commands: Commands, kept: Path) -> None:
+    document = json.loads(report(commands, kept, "--json", "--project", "tag:k"))
+    assert {row["project"] for row in document["projects"]["rows"]} == {"", 'v, "quoted"'}
+    assert len({*sums(document), document["total"]["cost_pusd"]}) == 1
+
+
+def test_what_it_comes_to(kept: Path) -> None:
+    """In the middle of a month the forecast is the run-rate's; after it the month itself goes on."""
+    reports, zone = SqliteReports(kept), ZoneInfo(ZONE)
+    start_ms, end_ms = (int(datetime(2026, month, 1, tzinfo=zone).timestamp() * 1000) for month in (10, 11))
+    question = MonthQuestion("2026-10", start_ms, end_ms, zone, growth=read_growth("5%/month"))
+    half_ms = start_ms + (end_ms - start_ms) // 2
+    then, after = (read_month_report(reports, question, at_ms) for at_ms in (half_ms, end_ms))
+    assert after.outlook.forecast_pusd is None
+    assert after.outlook.projection.month_pusd == after.total.cost_pusd
+    assert then.outlook.forecast_pusd is not None
+    assert then.outlook.projection.month_pusd == then.outlook.forecast_pusd >= then.total.cost_pusd
+    young = read_month_report(reports, question, start_ms + HOUR_MS)
+    assert young.outlook.forecast_pusd is not None
+    assert young.outlook.rate_days > 5
+    part = MonthQuestion("2026-10", start_ms, end_ms, zone, revenue_pusd=10**16).of_part("user", "anna")
+    found = read_month_report(reports, part, end_ms)
+    assert found.outlook.break_even is not None
+    anna = sum(row.cost_pusd for row in found.people if row.key[0] == "anna")
+    assert found.outlook.break_even.margin_pusd == 10**16 - anna
+
+
+def test_this_month_has_a_forecast_and_an_empty_ledger_a_page(commands: Commands, tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    with ledger(path):
+        pass
+    text = commands.ok("report", "--db", str(path)).stdout
+    assert f"Spending in {datetime.now(UTC):%B %Y}" in text
+    assert "Nothing was spent." in text
+    for form in ("html", "csv", "json"):
+        assert commands.ok("report", "--db", str(path), "--format", form).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("2026-13",), "MONTH"),
+        (("2999-01",), "has not begun"),
+        (("--growth", "fast"), "is not a pace"),
+        (("--roi",), "--roi needs --revenue"),
+        (("--revenue", "$5"), "belong to --roi"),
+        (("--roi", "--revenue", "much"), "is not a revenue"),
+        (("--roi", "--revenue", "$5", "--cost-of", "colour=red"), "--cost-of"),
+        (("--project", "tag"), "--project"),
+        (("-o", "x.xlsx"), ".xlsx files are not written"),
+        (("--json", "--format", "csv"), "--json or --format"),
+    ],
+)
+def test_mistakes(commands: Commands, kept: Path, arguments: tuple[str, ...], text: str) -> None:
+    ran = commands.run("report", "--db", str(kept), *arguments)
+    assert (ran.returncode, text in ran.stderr) == (2, True), ran.stderr
