@@ -56,7 +56,8 @@ _SEVERAL = """
 SELECT r.id, r.started_ms, r.finished_ms, r.user, t.key, (SELECT hash FROM key_hashes WHERE id = t.key_id),
     t.model, t.generation_id, ifnull(t.cost_pusd, 0), ifnull(a.here_pusd, 0), ifnull(a.all_pusd, 0),
     CASE WHEN t.is_byok = 1 THEN ifnull(t.upstream_cost_pusd, 0) ELSE 0 END, t.cost_source, r.state,
-    ifnull(r.cost_pusd, 0), t.outcome
+    (SELECT ifnull(sum(cost_pusd), 0) FROM attempt_rows WHERE request_id = r.id AND provider <> :provider),
+    EXISTS (SELECT 1 FROM attempt_rows WHERE request_id = r.id AND provider <> :provider AND cost_pusd IS NULL)
 FROM attempt_rows t JOIN requests r ON r.id = t.request_id LEFT JOIN adjusted a ON a.request_id = r.id
 WHERE t.request_id >= :from_id AND t.request_id < :to_id AND t.provider = :provider
     AND r.started_ms >= :from_ms AND r.started_ms < :to_ms
@@ -205,9 +206,14 @@ def _several(rows: Iterable[tuple[Any, ...]], question: DayQuestion, matched: Ma
 
 
 def _joined(parts: list[BookedRequest], rows: list[tuple[Any, ...]], matched: Mapping[int, str]) -> BookedRequest:
-    """Return one request of its attempts: as sure as the least sure of them that has cost anything."""
-    last, here_pusd, all_pusd, whole_pusd = parts[-1], rows[0][9], rows[0][10], rows[0][14]
-    cost_pusd = sum(row[8] for row in rows)
+    """Return one request of its attempts: as sure as the least sure of them that has cost anything.
+
+    While it is awaited nothing of it is booked, whatever single attempts are known to have cost; where what is awaited
+    is another provider's figure, ours alone cannot end it, as though it were open.
+    """
+    last, here_pusd, all_pusd, others_pusd, others_awaited = parts[-1], *rows[0][9:11], *rows[0][14:16]
+    is_awaited = last.state in ("open", "pending")
+    cost_pusd = 0 if is_awaited else sum(row[8] for row in rows)
     sources = [row[12] for row in rows if row[8]] or [last.source]
     source = next((name for name in ("reservation", "estimate", "price") if name in sources), sources[-1])
     ids = [id_ for part in parts for id_ in part.generation_ids]
@@ -218,8 +224,9 @@ def _joined(parts: list[BookedRequest], rows: list[tuple[Any, ...]], matched: Ma
         generation_ids=tuple(dict.fromkeys(ids)),
         unnamed=unnamed,
         booked_pusd=cost_pusd + here_pusd,
-        elsewhere_pusd=max(0, whole_pusd - cost_pusd + all_pusd - here_pusd),
+        elsewhere_pusd=others_pusd + all_pusd - here_pusd,
         upstream_pusd=sum(part.upstream_pusd for part in parts),
         source=source,
+        state="open" if is_awaited and others_awaited else last.state,
         is_own=all(part.is_own for part in parts),
     )

@@ -1,0 +1,150 @@
+"""A day of the ledger beside the bill: what SQL leaves out agrees, and all that it gives is what the rows say."""
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.policy.reconciliation.day_comparison import BilledCall, DayBooks, DayComparison, compare_day
+from proxy.policy.reconciliation.sums_comparison import BilledSum, compare_sums
+from proxy.storage.adjustment import Correction, UnattachedCost
+from proxy.storage.reconciliation import DayQuestion, LedgerDay
+from proxy.storage.sqlite.reports import SqliteReports
+from tests.storage.booked_rows import SEVERAL, USERS, WAYS, book, booked
+from tests.support.stand import read_rows
+
+DAY_MS = 86_400_000
+_START_MS = 1_790_000_000_000 // DAY_MS * DAY_MS
+_KEYS = {"main": "k" * 64}
+
+
+async def written(path: Path, seed: int) -> None:
+    """Book requests of all kinds over three days, some of them around midnight, and correct some."""
+    chance = random.Random(seed)
+    ids = []
+    async with booked(path) as ledger:
+        moments = sorted(chance.randrange(3 * DAY_MS) for _ in range(40))
+        moments += [DAY_MS * day - back for day in (1, 2) for back in (1, 1_000, 3_600_000)]
+        for at_ms in sorted(moments):
+            way = chance.choice((*WAYS, *SEVERAL))
+            ids.append(await book(ledger, _START_MS + at_ms, chance, way=way, user=chance.choice(USERS)))
+        corrections = [Correction(id_, chance.randrange(10**6), "x: y", "test") for id_ in chance.sample(ids, 6)]
+        await ledger.correct(corrections, 1)
+        at_ms = _START_MS + DAY_MS + 7
+        cost = UnattachedCost(at_ms, "2026-09-21", "openrouter", "a/m", "main", 77, "lost_row: y", "test", "gen-apart")
+        await ledger.book_unattached([cost], 1)
+
+
+def bill(path: Path, day_ms: int, chance: random.Random) -> list[BilledCall]:
+    """Return the calls of the attempts of a day and the hours after it: most as they are booked, and strangers."""
+    calls = {"gen-apart": BilledCall("gen-apart", _KEYS["main"], 77, day_ms, day_ms)}
+    for row in read_rows(
+        path, "SELECT generation_id, started_ms, cost_pusd FROM attempts WHERE generation_id NOT NULL"
+    ):
+        billed_ms = row["started_ms"] + (3_600_000 if chance.random() < 0.1 else 0)
+        if day_ms <= billed_ms < day_ms + DAY_MS + 2 * 3_600_000 and chance.random() < 0.9:
+            cost_pusd = max(0, (row["cost_pusd"] or 500) + chance.choice((0, 0, 0, -5_000, 9)))
+            calls[row["generation_id"]] = BilledCall(
+                row["generation_id"], _KEYS["main"], cost_pusd, billed_ms - billed_ms % 3_600_000, billed_ms
+            )
+    for n in range(3):
+        at_ms = day_ms + chance.randrange(DAY_MS)
+        calls[f"gen-strange-{n}"] = BilledCall(
+            f"gen-strange-{n}", _KEYS["main"], 5, at_ms - at_ms % 3_600_000, at_ms, "other"
+        )
+    return [*calls.values()]
+
+
+def compared(day: LedgerDay, calls: list[BilledCall], day_ms: int) -> DayComparison:
+    by_id = {call.generation_id: call for call in calls}
+    wanted = {id_ for request in day.requests for id_ in request.generation_ids} | day.strangers | day.earlier
+    found = {id_: call for id_, call in by_id.items() if id_ in wanted}
+    end_ms = day_ms + DAY_MS
+    return compare_day(
+        DayBooks(
+            day_ms,
+            day_ms + 9 * DAY_MS,
+            day.requests,
+            {id_: call for id_, call in found.items() if call.hour_ms < end_ms},
+            {id_: call for id_, call in found.items() if call.hour_ms >= end_ms},
+            day.earlier,
+            day.apart,
+            day.agreed_pusd,
+            sum(call.cost_pusd for call in calls if call.hour_ms < end_ms),
+        )
+    )
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_nothing_of_a_day_is_lost(tmp_path_factory: Any, seed: int) -> None:
+    path = tmp_path_factory.mktemp("day") / "ledger.db"
+    asyncio.run(written(path, seed))
+    reports, chance = SqliteReports(path), random.Random(seed)
+    for day_ms in (_START_MS, _START_MS + DAY_MS, _START_MS + 2 * DAY_MS):
+        calls = bill(path, day_ms, chance)
+        day = reports.ledger_day(DayQuestion("openrouter", day_ms, calls, _KEYS, "own"))
+        found = compared(day, calls, day_ms)
+        rows = [row for row in read_rows(path, "SELECT * FROM requests") if _is_of(row["started_ms"], day_ms)]
+        late = [row for row in read_rows(path, "SELECT * FROM adjustments") if _is_of(row["at_ms"], day_ms)]
+        booked_pusd = sum(row["cost_pusd"] or 0 for row in rows) + sum(row["amount_pusd"] for row in late)
+        assert found.booked_pusd == booked_pusd
+        assert sum(entry.amount_pusd for entry in found.entries) == found.drift_pusd
+        assert not [one for one in found.entries if one.request_id is None and one.generation_id is None]
+        attempts = read_rows(path, "SELECT * FROM attempts ORDER BY request_id, n")
+        check_requests(rows, late, attempts, day, {call.generation_id: call for call in calls}, day_ms)
+
+
+def _is_of(ms: int, day_ms: int) -> bool:
+    return day_ms <= ms < day_ms + DAY_MS
+
+
+def check_requests(
+    rows: list[dict[str, Any]],
+    late: list[dict[str, Any]],
+    attempts: list[dict[str, Any]],
+    day: LedgerDay,
+    billed: dict[str, BilledCall],
+    day_ms: int,
+) -> None:
+    """Compare what is given, and what is left out, with the rows themselves."""
+    found = {request.id: request for request in day.requests}
+    agreed_pusd = 0
+    for row in rows:
+        booked_pusd = row["cost_pusd"] or 0
+        booked_pusd += sum(one["amount_pusd"] for one in late if one["request_id"] == row["id"])
+        own = [one["generation_id"] for one in attempts if one["request_id"] == row["id"]]
+        ids = tuple(id_ for id_ in own if id_ is not None)
+        if row["id"] in found:
+            request = found[row["id"]]
+            assert (request.booked_pusd, request.generation_ids, request.state) == (booked_pusd, ids, row["state"])
+            assert request.elsewhere_pusd == 0
+        else:
+            calls = [billed[id_] for id_ in ids if id_ in billed]
+            assert row["state"] in ("settled", "released")
+            assert sum(call.cost_pusd for call in calls) == booked_pusd
+            assert all(_is_of(call.hour_ms, day_ms) for call in calls)
+            agreed_pusd += booked_pusd
+    assert day.agreed_pusd == agreed_pusd
+
+
+async def test_where_retention_has_been_sums_are_compared(tmp_path: Path) -> None:
+    path, chance = tmp_path / "ledger.db", random.Random(1)
+    async with booked(path) as ledger:
+        costs = (300_000, 400_000)
+        ids = [
+            await book(ledger, _START_MS + n, chance, way="provider", cost_pusd=cost) for n, cost in enumerate(costs)
+        ]
+        reports = SqliteReports(path)
+        question = DayQuestion("openrouter", _START_MS, (), _KEYS, "own")
+        assert (await asyncio.to_thread(reports.ledger_day, question)).has_rows
+        await ledger.remove_rows(ids)
+        assert not (await asyncio.to_thread(reports.ledger_day, question)).has_rows
+        sums = await asyncio.to_thread(reports.ledger_sums, "openrouter", _START_MS, "own")
+        assert [(one.model, one.booked_pusd) for one in sums] == [("openai/gpt-5-mini", 700_000)]
+        found = compare_sums(_START_MS, sums, [BilledSum(("openai/gpt-5-mini",), 700_000)], 0)
+        assert not found.entries
+        assert reports.first_request_ms() == _START_MS  # by its hour
