@@ -64,6 +64,7 @@ def _settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_settings_options
 @click.option("--user", help="A user whose own key it is: their requests to the provider use it alone.")
 @click.option("--group", help="A group whose own key it is.")
+@click.option("--management", is_flag=True, help="It reads the account and its bill; no request is sent with it.")
 @_no_test_option
 @_json_option
 @config_option
@@ -74,6 +75,7 @@ def add(
     user: str | None,
     group: str | None,
     *,
+    management: bool,
     no_test: bool,
     as_json: bool,
     config_path: Path | None,
@@ -88,7 +90,7 @@ def add(
         raise click.ClickException(
             f"The configuration has no such provider. There are: {', '.join(settings.providers)}."
         )
-    owner = {"user": user, "group": group, "name": name}
+    owner = {"user": user, "group": group, "name": name, "management": management}
     secret = read_secret(key_file, f"Key of {provider}", "--key-file")
     with admin_client(settings, "tollkeeper keys add") as api:
         made = api.post("/keys", {"provider": provider, "secret": secret, "test": not no_test, **owner, **fields})
@@ -133,7 +135,7 @@ def list_(provider: str | None, *, as_json: bool, config_path: Path | None) -> N
             each["state"],
             each["priority"],
             each["weight"],
-            each["user"] or (f"group {each['group']}" if each["group"] else None),
+            _owner(each),
             each["source"],
         )
         for each in found
@@ -165,7 +167,7 @@ def show(provider: str, name: str | None, *, as_json: bool, config_path: Path | 
     limits = [f"{limit}" for listed in found["limits"].values() for limit in listed]
     for title, value in (
         ("key", f"{found['name']} of {found['provider']}{_hint(found)}"),
-        ("own key of", found["user"] or found["group"]),
+        ("own key of", _owner(found)),
         ("state", found["state"]),
         ("problem", found["problem"]),
         ("suspended", _suspended(found, zone)),
@@ -326,6 +328,8 @@ def _find(api: "AdminClient", provider: str, name: str | None) -> dict[str, Any]
     if not stored:
         what = f"key {name!r} of {provider}" if name else f"key of {provider}"
         raise click.ClickException(f"There is no {what}. See: tollkeeper keys list")
+    if name is None:
+        stored = [each for each in stored if not each["management"]] or stored
     if name is None and len(stored) > 1:
         names = ", ".join(each["name"] for each in stored)
         raise click.ClickException(f"{provider} has several keys: {names}. Say which one.")
@@ -380,6 +384,13 @@ def _hint(found: dict[str, Any]) -> str:
 
 def _again(found: dict[str, Any]) -> str:
     return f"tollkeeper keys rotate {found['provider']} {found['name']}"
+
+
+def _owner(found: dict[str, Any]) -> str | None:
+    """Return whose key it is; None: anybody's."""
+    if found["management"]:
+        return "the account"
+    return found["user"] or (f"group {found['group']}" if found["group"] else None)
 
 
 def _suspended(found: dict[str, Any], zone: ZoneInfo) -> str | None:

@@ -12,6 +12,8 @@ from proxy.config.provider import Provider, ProviderKey, default_base_url
 
 MAIN: Final = "main"
 """What the key of api_key is called."""
+MANAGEMENT: Final = "management"
+"""The setting by which a row is a management key, which no request is ever sent with."""
 Row = Mapping[str, Any]  # of storage/provider_keys.py, with secret
 
 
@@ -20,7 +22,9 @@ def lay_keys(file: Mapping[str, Provider], rows: Iterable[Row]) -> Mapping[str, 
     of_anybody = [row for row in rows if row["user"] is None and row["group"] is None]
     changed = {}
     for name, provider in file.items():
-        found = _with_keys(name, provider, [row for row in of_anybody if row["provider"] == name])
+        own = [row for row in of_anybody if row["provider"] == name]
+        found = _with_keys(name, provider, [row for row in own if not is_management(row)])
+        found = _with_management(found, [row for row in own if is_management(row)])
         if found is not provider:
             changed[name] = found
     return {**file, **changed} if changed else file
@@ -29,6 +33,11 @@ def lay_keys(file: Mapping[str, Provider], rows: Iterable[Row]) -> Mapping[str, 
 def names_in_file(provider: Provider) -> tuple[str, ...]:
     """Return what the file's keys of a provider are called."""
     return (MAIN,) if provider.api_key is not None else tuple(key.name for key in provider.keys)
+
+
+def is_management(row: Row) -> bool:
+    """Return whether a row is a management key."""
+    return row["settings"].get(MANAGEMENT) is True
 
 
 def stored_key(row: Row) -> ProviderKey:
@@ -47,6 +56,14 @@ def _with_keys(name: str, provider: Provider, rows: list[Row]) -> Provider:
     if main is provider.api_key and tuple(keys) == provider.keys:
         return provider
     return provider.model_copy(update={"api_key": main, "keys": tuple(keys)})
+
+
+def _with_management(provider: Provider, rows: list[Row]) -> Provider:
+    """Return a provider with the management key of the database, unless the file has one."""
+    secrets = [row["secret"] for row in rows if row["secret"] is not None and not row["disabled"]]
+    if provider.management_key or not secrets:
+        return provider
+    return provider.model_copy(update={"management_key": secrets[0]})
 
 
 def _not_any() -> ProviderKey:

@@ -107,6 +107,8 @@ def _providers(file: Settings, stored: StoredSettings, paths: set[SettingPath]) 
     for name, provider in found.items():
         in_file = names_in_file(file.providers[name])
         paths.update(("providers", name, "keys", n) for n, key in enumerate(provider.keys) if key.name not in in_file)
+        if provider.management_key != file.providers[name].management_key:
+            paths.add(("providers", name, "management_key"))
     return found
 
 

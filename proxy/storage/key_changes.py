@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from proxy.config.key_overlay import is_management
 from proxy.core.secret import Secret
 from proxy.storage.audit import Actor
 from proxy.storage.provider_keys import (
@@ -11,6 +12,7 @@ from proxy.storage.provider_keys import (
     checked_settings,
     hint_of,
     key_exists,
+    management_exists,
     no_key,
     place_of,
 )
@@ -41,6 +43,8 @@ def add_key(
     if holders.keys.find_key(found["provider"], found["name"]) is not None:
         raise key_exists(found["provider"], found["name"])
     for other in holders.keys.list_keys():
+        if is_management(found) and is_management(other) and other["provider"] == found["provider"]:
+            raise management_exists(other)
         owner = (found["user"], found["group"])
         if owner != (None, None) and (other["provider"], other["user"], other["group"]) == (found["provider"], *owner):
             raise UserError(

@@ -8,6 +8,7 @@ configuration), disabled, created_ms, rotated_ms. A row without a hint only stop
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
+from proxy.config.key_overlay import MANAGEMENT
 from proxy.core.secret import Secret
 from proxy.policy.sealing.place import Place
 from proxy.storage.audit import Actor
@@ -72,6 +73,8 @@ def checked_settings(row: Row, patch: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a key with a patch; raises UserError for what no such key can have."""
     check_name(row["name"], "key")
     found = patched(row["settings"], patch)
+    if MANAGEMENT in found and (len(found) > 1 or row["user"] is not None or row["group"] is not None):
+        raise UserError("A management key is the account's, and has no settings: no request is sent with it.")
     if found and (row["user"] is not None or row["group"] is not None):
         raise UserError(
             f"A key of a user's or a group's own has no {', '.join(found)}: it alone is used for their requests."
@@ -87,6 +90,14 @@ def checked_settings(row: Row, patch: Mapping[str, Any]) -> dict[str, Any]:
 def no_key(provider: str, name: str) -> MissingError:
     """Return the error for a key that is not in the ledger."""
     return MissingError(f"There is no key {name!r} of {provider} in the database. See: tollkeeper keys list")
+
+
+def management_exists(row: Row) -> UserError:
+    """Return the error for a second management key of a provider."""
+    return UserError(
+        f"{row['provider']} has a management key already: {row['name']}. Replace it with: tollkeeper keys rotate"
+        f" {row['provider']} {row['name']}"
+    )
 
 
 def key_exists(provider: str, name: str) -> UserError:

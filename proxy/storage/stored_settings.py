@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from proxy.config.block import Block
 from proxy.config.diagnostic_texts import findings
+from proxy.config.key_overlay import MANAGEMENT
 from proxy.config.overlay import OF_THE_FILE, OF_THE_ROW
 from proxy.config.provider import ProviderKey
 from proxy.config.schema import AlertDestination, AlertRule, Group, Limits, User
@@ -44,6 +45,8 @@ def check_group_settings(value: Any) -> None:
 
 def check_key_settings(value: Any) -> None:
     """Raise SettingsError for what no provider's key in the database may have."""
+    if value == {MANAGEMENT: True}:
+        return
     _check_names(value, KEY_SETTINGS, "key")
     _check(ProviderKey, {"name": "name", **value}, ("providers", "name", "keys", "name"))
 

@@ -73,3 +73,17 @@ def test_a_provider_that_answers_nobody_without_a_key_needs_none_in_the_file() -
 def test_keys_of_users_and_groups_are_nobody_elses() -> None:
     rows = [row("openrouter", "own-bo", user="bo"), row("openrouter", "own-team", group="team")]
     assert lay_keys(FILE, rows) is FILE
+
+
+def test_a_management_key_is_never_sent_with_requests_and_the_files_wins() -> None:
+    rows = [row("openrouter", "management", settings={"management": True})]
+    found = lay_keys(FILE, rows)["openrouter"]
+    assert in_use(found) == {"main": "sk-file"}
+    assert found.management_key == Secret("sk-management")
+    for one in (
+        row("openrouter", "main", settings={"management": True}, disabled=True),
+        row("openrouter", "x", settings={"management": True}, secret=None, problem="it was changed"),
+    ):
+        assert lay_keys(FILE, [one]) is FILE
+    of_file = providers(openrouter={"api_key": "sk-file", "management_key": "sk-its-own"})
+    assert lay_keys(of_file, rows) is of_file

@@ -36,4 +36,10 @@ MUTATIONS: Final = (
         (Patch("_trial_cost", "trial.worst_pusd if found is None else found", "found or 0"),),
         (f"{_DOCTOR}a_try_that_fails_is_booked_unless_it_was_certainly_free[fault4-True]",),
     ),
+    Mutation(
+        "a-request-sent-with-the-key-of-the-account",
+        "The key that reads the bill goes out with requests, and each of them is refused.",
+        (Patch("is_management", 'row["settings"].get(MANAGEMENT) is True', "False"),),
+        ("tests/config/test_key_overlay.py::test_a_management_key_is_never_sent_with_requests_and_the_files_wins",),
+    ),
 )

@@ -88,3 +88,35 @@ async def test_without_a_management_key_the_answer_says_what_is_missing(stand: S
     assert (account["credits"], [key["name"] for key in account["keys"]]) == (None, ["main"])
     error = await told(stand, "/openrouter/keys", status=409)
     assert "providers.openrouter.management_key" in error["message"]
+
+
+async def test_a_management_key_can_be_sealed_in_the_database(stand: Stand) -> None:
+    """It is tried first, reads the account from the next question on, and is used for no request."""
+
+    async def operate(method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        answer = await stand.ask(method, f"/admin/v1/keys{path}", body, token=ADMIN_TOKEN)
+        assert MANAGEMENT_KEY.encode() not in answer.body
+        return answer.status, answer.json()
+
+    new = {"provider": "openrouter", "management": True, "secret": MANAGEMENT_KEY}
+    status, body = await operate("POST", "", {**new, "secret": _SPARE})
+    assert (status, body["error"]["code"]) == (422, "key_refused")
+    assert "this is an ordinary key" in body["error"]["message"]
+    assert (await operate("POST", "", {**new, "provider": "plain"}))[0] == 422
+    assert (await operate("POST", "", {**new, "priority": 2}))[0] == 400
+    status, body = await operate("POST", "", new)
+    assert (status, body["data"]["id"], body["data"]["state"]) == (201, "openrouter:management", "in use")
+    assert (body["data"]["management"], body["data"]["check"]["accepted"]) == (True, True)
+    account = await told(stand, "/openrouter")
+    assert account["credits"]["left_usd"] == "1000"
+    assert [key["kind"] for key in account["keys"]] == ["inference", "management"]
+    assert (await stand.chat()).status == 200
+    (chat,) = await stand.sim.requests()
+    assert sha256(MANAGEMENT_KEY.encode()).hexdigest() not in str(chat)
+    assert (await operate("POST", "", {**new, "name": "second"}))[0] == 400
+    assert (await operate("PATCH", "/openrouter:management", {"weight": 2}))[0] == 400
+    status, body = await operate("POST", "/openrouter:management/rotate", {"secret": _SPARE})
+    assert (status, body["error"]["code"]) == (422, "key_refused")
+    assert (await operate("POST", "/openrouter:management/test"))[1]["data"]["accepted"] is True
+    assert (await operate("DELETE", "/openrouter:management"))[0] == 200
+    assert (await told(stand, "/openrouter"))["credits"] is None

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from proxy.config.key_overlay import MAIN
+from proxy.config.key_overlay import MAIN, is_management
 from proxy.config.limit import written
 from proxy.config.provider import KeyLimits, ProviderKey
 from proxy.config.schema import Settings
@@ -59,12 +59,13 @@ async def find_key(request: AdminRequest) -> HeldKey:
 def entry(held: HeldKey, deps: Deps, now_ms: int) -> dict[str, Any]:
     """Return a key as the API shows it."""
     row = held.row
-    settings = ProviderKey.model_validate({**row["settings"], "name": row["name"]})
+    settings = _settings_of(row)
     view = _view(row, deps)
     until_ms = None if view is None else view.set_aside_until_ms
     return {
         "id": held.id,
         **{name: row[name] for name in ("provider", "name", "user", "group", "hint", "disabled")},
+        "management": is_management(row),
         "source": "config" if held.path else "database",
         "state": _state(held, settings, view, deps, now_ms),
         "problem": row["problem"],
@@ -79,6 +80,11 @@ def entry(held: HeldKey, deps: Deps, now_ms: int) -> dict[str, Any]:
         "created_at": moment_text(row["created_ms"]),
         "rotated_at": moment_text(row["rotated_ms"]),
     }
+
+
+def _settings_of(row: Row) -> ProviderKey:
+    settings = {} if is_management(row) else row["settings"]
+    return ProviderKey.model_validate({**settings, "name": row["name"]})
 
 
 def draining(row: Row, deps: Deps) -> int:
@@ -148,7 +154,7 @@ def _limits(limits: KeyLimits) -> dict[str, list[str]]:
 
 
 def _view(row: Row, deps: Deps) -> KeyView | None:
-    if row["user"] is not None or row["group"] is not None:
+    if row["user"] is not None or row["group"] is not None or is_management(row):
         return None
     views: Iterable[KeyView] = ()
     if (provider := deps.services.health.views().get(row["provider"])) is not None:
@@ -156,14 +162,21 @@ def _view(row: Row, deps: Deps) -> KeyView | None:
     return next((view for view in views if view.name == row["name"]), None)
 
 
+def _has_management(row: Row, deps: Deps) -> bool:
+    """Return whether the file has a management key of a row's provider, which is used instead."""
+    provider = deps.services.live.loaded.settings.providers.get(row["provider"])
+    return provider is not None and bool(provider.management_key)
+
+
 def _state(held: HeldKey, settings: ProviderKey, view: KeyView | None, deps: Deps, now_ms: int) -> str:
     row, providers = held.row, deps.services.live.current.providers
     from_ms, until_ms = moment_ms(settings.valid_from), moment_ms(settings.valid_until)
     provider = providers.get(row["provider"])
     used_up = set() if provider is None else deps.services.health.of(provider).used_up(now_ms)
+    is_hidden = held.is_hidden or (is_management(row) and _has_management(row, deps))
     answers = (
         ("no provider", provider is None),
-        ("hidden", held.is_hidden),
+        ("hidden", is_hidden),
         ("disabled", row["disabled"]),
         ("not opened", row["problem"] is not None),
         ("not yet", from_ms is not None and now_ms < from_ms),

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from proxy.config.key_overlay import MANAGEMENT, is_management
 from proxy.config.setting_path import written
 from proxy.config.show import origin
 from proxy.config.values import SecretText
@@ -12,6 +13,7 @@ from proxy.core.errors import CallerError
 from proxy.core.secret import Secret
 from proxy.policy.key_ring import KeyFacts
 from proxy.policy.nearest import nearest
+from proxy.providers.account.management_check import check_management_key
 from proxy.providers.key import Key
 from proxy.providers.key_check import KeyCheck, check_key
 from proxy.providers.provider import ProviderRow
@@ -43,6 +45,7 @@ class KeyEntry(BaseModel):
     group: str | None
     hint: str
     disabled: bool
+    management: bool = Field(description="It reads the account alone, and no request is sent with it.")
     source: Literal["config", "database"]
     state: KeyState
     problem: str | None
@@ -89,7 +92,8 @@ class KeySettings(AdminBody):
 class NewKey(KeySettings):
     """A key to add. name: main, or key-2 and so on, unless given. test: ask the provider first, and store no bad key.
 
-    user or group: their requests to the provider use this key alone.
+    user or group: their requests to the provider use this key alone. management: it reads the account and its bill, and
+    no request is sent with it.
     """
 
     provider: str
@@ -97,6 +101,7 @@ class NewKey(KeySettings):
     name: str | None = None
     user: str | None = None
     group: str | None = None
+    management: bool = False
     test: bool = True
 
 
@@ -146,9 +151,9 @@ async def _add(request: AdminRequest) -> AdminAnswer:
     for other in held:
         if other.path and (other.row["provider"], other.row["name"]) == (provider.name, name):
             raise _in_file(request, other)
-    check = await _checked(provider, body.secret) if body.test else None
+    check = await _checked(request, provider, body.secret, body.management) if body.test else None
     fields = {"provider": provider.name, "name": name, "user": body.user, "group": body.group, "secret": body.secret}
-    made = await request.change("keys.add", {**fields, "settings": _given(body)})
+    made = await request.change("keys.add", {**fields, "settings": _settings_in(body)})
     shown = await _shown(request, key_id(provider.name, name), check)
     return AdminAnswer({**shown, "master_key_made": made["master_key_made"]})
 
@@ -173,7 +178,8 @@ async def _test(request: AdminRequest) -> AdminAnswer:
     secret: Secret | None = held.row["secret"]
     if secret is None:
         raise CallerError(409, "key_not_opened", f"{held.id} cannot be opened: {held.row['problem']}. Set it anew.")
-    return AdminAnswer(_told(await check_key(_provider(request, held.row["provider"]), _key_of(secret))))
+    provider = _provider(request, held.row["provider"])
+    return AdminAnswer(_told(await _check(request, provider, secret, is_management(held.row))))
 
 
 async def _rotate(request: AdminRequest) -> AdminAnswer:
@@ -182,7 +188,8 @@ async def _rotate(request: AdminRequest) -> AdminAnswer:
     if held.path:
         raise _in_file(request, held)
     provider = _provider(request, held.row["provider"])
-    check = await _checked(provider, body.secret) if body.test else None
+    management = is_management(held.row)
+    check = await _checked(request, provider, body.secret, management) if body.test else None
     fields = {"provider": provider.name, "name": held.row["name"], "secret": body.secret}
     await request.change("keys.rotate", fields)
     return AdminAnswer(await _shown(request, held.id, check))
@@ -202,9 +209,15 @@ async def _shown(request: AdminRequest, id_: str, check: KeyCheck | None) -> dic
     return {**entry(held, request.deps, request.now_ms), "check": None if check is None else _told(check)}
 
 
-async def _checked(provider: ProviderRow, secret: Secret) -> KeyCheck:
+async def _check(request: AdminRequest, provider: ProviderRow, secret: Secret, management: bool) -> KeyCheck:
+    if management:
+        return await check_management_key(provider, secret, request.deps.services.clock)
+    return await check_key(provider, _key_of(secret))
+
+
+async def _checked(request: AdminRequest, provider: ProviderRow, secret: Secret, management: bool) -> KeyCheck:
     """Return what the provider says of a key; raises CallerError unless it accepts it."""
-    found = await check_key(provider, _key_of(secret))
+    found = await _check(request, provider, secret, management)
     if not found.accepted:
         code = "key_refused" if found.accepted is False else "key_not_checked"
         raise CallerError(
@@ -219,6 +232,10 @@ def _key_of(secret: Secret) -> Key:
 
 def _told(check: KeyCheck) -> dict[str, Any]:
     return check._asdict()
+
+
+def _settings_in(body: NewKey) -> dict[str, Any]:
+    return {**_given(body), **({MANAGEMENT: True} if body.management else {})}
 
 
 def _given(body: KeySettings) -> dict[str, Any]:
@@ -265,6 +282,8 @@ def _free_name(body: NewKey, held: list[HeldKey]) -> str:
     owner = body.user or body.group
     if owner is not None:
         return own_name(owner)
+    if body.management:
+        return MANAGEMENT
     taken = {other.row["name"] for other in held if other.row["provider"] == body.provider}
     return next(name for name in ("main", *(f"key-{n}" for n in range(2, len(taken) + 3))) if name not in taken)
 
