@@ -56,7 +56,10 @@ def _of(
     labels: Labels | None = None,
 ) -> Family:
     labels = labels or (_MONEY if name.endswith("_usd") else _ALL)
-    return gauge(name, text, labels, {tuple(_label(row, label) for label in labels): value(row) for row in rows})
+    found: dict[tuple[str, ...], float] = {}
+    for row in rows:  # of two in one place, as two presets of a use case may have, the fuller one
+        found.setdefault(tuple(_label(row, label) for label in labels), value(row))
+    return gauge(name, text, labels, found)
 
 
 def _label(row: LimitRow, label: str) -> str:
