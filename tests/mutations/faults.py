@@ -256,7 +256,9 @@ CONTROLS: Final = (
     _one(
         "U20-an-excess-is-not-told",
         "What costs more than was set aside is not flagged.",
-        Patch("_settled", "reserved_pusd is not None and cost_pusd > reserved_pusd", "False"),
+        Patch(
+            "pipeline.settlement.settle:_settled", "reserved_pusd is not None and cost_pusd > reserved_pusd", "False"
+        ),
         "figures.py::test_u20_more_than_was_set_aside[plain]",
     ),
     _one(

@@ -8,6 +8,7 @@ from typing import Final
 
 from tests.mutations import (
     account,
+    adjustments,
     admin,
     alerts,
     failover,
@@ -31,6 +32,7 @@ MUTATIONS: Final = (
     *quotas.MUTATIONS,
     *prices.MUTATIONS,
     *settlement.MUTATIONS,
+    *adjustments.MUTATIONS,
     *ledger.MUTATIONS,
     *metrics.MUTATIONS,
     *identity.MUTATIONS,

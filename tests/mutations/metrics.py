@@ -16,7 +16,7 @@ MUTATIONS: Final = (
     Mutation(
         "an-estimate-counted-beside-the-cost",
         "A request whose cost is looked up is counted twice: as it ended, and as it was settled.",
-        (Patch("_is_booked", "event.is_written and event.end.state != 'pending'", "True"),),
+        (Patch("pipeline.counters:_is_booked", "event.is_written and event.end.state != 'pending'", "True"),),
         ("tests/metrics/test_bounds.py::test_an_end_that_is_not_on_disk_costs_nothing_yet",),
     ),
     Mutation(

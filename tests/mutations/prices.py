@@ -22,7 +22,7 @@ MUTATIONS: Final = (
     Mutation(
         "request-price-not-looked-up",
         "A cost that is looked up later is booked without what the operator asks for each request.",
-        (Patch("_Where.request_pusd", "0 if rules is None else rules.request_pusd(model)", "0"),),
+        (Patch("LookupPlace.request_pusd", "0 if rules is None else rules.request_pusd(model)", "0"),),
         (f"{_REGISTRY}the_price_of_a_request_is_looked_up_with_the_rest",),
     ),
     Mutation(

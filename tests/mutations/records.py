@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.mutations.mutation import Mutation, Patch, TextPatch
+from tests.mutations.mutation import Mutation, Patch
 
 _REFUSALS = "tests/pipeline/test_refusal_log.py::test_"
 
@@ -28,13 +28,7 @@ MUTATIONS: Final = (
     Mutation(
         "corrections-not-shown",
         "A request is listed at the cost before its late correction.",
-        (
-            TextPatch(
-                "storage.sqlite.requests:_COST",
-                " + ifnull(late.pusd, 0)",
-                "",
-            ),
-        ),
+        (Patch("with_late", 'f"coalesce({cost} + {late}, {late}, {cost})"', "cost"),),
         ("tests/storage/test_request_costs.py::test_late_corrections_count",),
     ),
     Mutation(

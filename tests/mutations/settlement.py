@@ -14,7 +14,7 @@ MUTATIONS: Final = (
     Mutation(
         "looked-up-with-the-first-key",
         "A bill is asked for with the provider's first key, whatever the attempt went out with.",
-        (Patch("look_up", "provider.dialect.auth_headers(key)", "provider.auth_headers()"),),
+        (Patch("providers.generation:look_up", "provider.dialect.auth_headers(key)", "provider.auth_headers()"),),
         (f"{_LOOKED_UP}what_was_hung_up_on_is_asked_for_with_its_own_key",),
     ),
     Mutation(
@@ -22,8 +22,8 @@ MUTATIONS: Final = (
         "The name of the key in the row is not read: after a restart the first key asks.",
         (
             Patch(
-                "SettlePending._where",
-                "[key for key in provider.keys if key.name == attempt.key]",
+                "place_by_name",
+                "[each for each in provider.keys if each.name == key]",
                 "list(provider.keys[:1])",
             ),
         ),
@@ -202,7 +202,7 @@ MUTATIONS: Final = (
         "What exceeds the worst case is hidden by booking the worst case.",
         (
             Patch(
-                "_settled",
+                "pipeline.settlement.settle:_settled",
                 'Settlement("settled", cost_pusd, source, flags)',
                 'Settlement("settled", min(cost_pusd, reserved_pusd or 0), source, flags)',
             ),

@@ -43,7 +43,7 @@ MUTATIONS: Final = (
     Mutation(
         "stops-forgotten-at-a-start",
         "A restart lets everything go on.",
-        (Patch("Stops.load", "tuple(stops)", "()"),),
+        (Patch("Stops.load", "self._set(stops)", "self._set(())"),),
         (f"{_LIFETIME}a_stop_holds_after_a_restart_and_is_on_record",),
     ),
     Mutation(
