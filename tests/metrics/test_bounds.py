@@ -5,6 +5,7 @@ from pathlib import Path
 from proxy.core.limit_figures import LimitFigures
 from proxy.pipeline.counters import Counters
 from proxy.pipeline.values.finished import RequestFinished, RequestRefused
+from proxy.policy.quota import Amounts
 from tests.metrics.page import read_metrics
 from tests.support.ended_request import END, OPEN
 from tests.support.installation import token_hash_of, token_of
@@ -122,3 +123,20 @@ async def test_the_setting_takes_effect_at_once(tmp_path: Path) -> None:
         assert page.sum("tollkeeper_usage_requests_total") == 24
         assert len(page.series("tollkeeper_limit")) == 10
         assert page.sum("tollkeeper_limits_left_out") == 2  # anna has none
+
+
+async def test_what_a_crash_left_open_is_counted_by_the_start_that_settles_it(tmp_path: Path) -> None:
+    async with stand(tmp_path) as at:
+        services = at.app.services
+        row = OPEN._replace(id=services.ledger.ids.next(services.clock.now_ms()), reserved_pusd=5 * 10**12)
+        amounts = Amounts(cost_pusd=5 * 10**12, tokens=9)
+        await services.limiter.reserve(row.id, ("user:anna", "all"), row.started_ms, amounts, ())
+        await services.ledger.open(row)
+        services.look_up_later(row.id)
+        (booked,) = await at.settled()
+        page = await read_metrics(at)
+        assert (booked["status"], booked["cost_source"]) == (500, "reservation")
+        assert page.sum("tollkeeper_cost_usd_total") == booked["cost_pusd"] / 10**12 == 5
+        assert page.sum("tollkeeper_requests_total", status="500") == 1
+        assert page.sum("tollkeeper_usage_requests_total", result="error") == 1
+        assert page.sum("tollkeeper_flags_total", flag="crash") == 1
