@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from proxy.cli.model_stats import stats
 from proxy.cli.settings import config_option, loader
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -265,3 +266,6 @@ def _print_ranked(ranked: list[dict[str, Any]], top: int) -> None:
     print_table(("rank", "model", "usd_a_job", "why"), rows, right=frozenset(("rank", "usd_a_job")))
     if len(ranked) > top:
         click.echo(f"And {len(ranked) - top} more: --top {len(ranked)}", err=True)
+
+
+models.add_command(stats)

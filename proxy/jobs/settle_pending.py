@@ -300,6 +300,8 @@ def _end(row: UnfinishedRequest, figures: Sequence[_Figure], now_ms: int) -> Req
         user=row.user,
         group_name=row.group_name,
         use_case=row.use_case,
+        streamed=row.streamed,
+        fell_back=int((last.provider, last.model) != (row.attempts[0].provider, row.attempts[0].model)),
         finished_ms=row.finished_ms or now_ms,
         model=model,
         provider=last.provider,

@@ -25,6 +25,7 @@ from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
 from proxy.storage.late_lookup import LateLookup
 from proxy.storage.operators import OperatorReader
+from proxy.storage.performance import ModelPerformance, PerformanceFilter
 from proxy.storage.reconciliation import ReconciliationReader
 from proxy.storage.removal import RemovalPlan
 from proxy.storage.request_reports import RequestReports
@@ -342,6 +343,10 @@ class Reports(
 
     def surplus_refusal(self, before_ms: int, count_max: int) -> int | None:
         """Return the newest refusal older than before_ms or behind count_max newer ones; None: there is none."""
+        ...
+
+    def model_performance(self, wanted: PerformanceFilter) -> Sequence[ModelPerformance]:
+        """Return how models answered, by provider and model in order."""
         ...
 
     def check(self) -> LedgerCheck:

@@ -4,7 +4,7 @@ Named tuples where a request makes one: they are built in a tenth of the time of
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import add, itemgetter
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,6 +13,7 @@ from proxy.core.limit_kinds import NO_PIECES, counted_pieces
 from proxy.core.text import fit_text
 from proxy.policy.idempotency import EarlierRequest
 from proxy.policy.quota import NOT_KNOWN, ModelAnswer, joined
+from proxy.storage.performance import AnswerFacts, sum_answers
 
 ID_PREFIX = "req_"
 _COUNTER_BITS = 21  # two million requests in one millisecond; 42 bits of milliseconds last until the year 2109
@@ -214,6 +215,8 @@ class RequestEnd(NamedTuple):
     user: str
     group_name: str | None
     use_case: str | None
+    streamed: int
+    fell_back: int  # 1: another target than the first one was asked last
     uncounted_tokens: int  # what was reserved, where nobody counted the tokens of a charged attempt
     attempt_ends: tuple[AttemptEnd, ...]
     counts: Counts | None = None  # None: none was reported
@@ -271,13 +274,16 @@ _AMOUNTS: Callable[[RequestEnd], _Amounts] = of_end(
     "uncounted_tokens",
     "cost_pusd",
 )
+answer_of: Callable[[RequestEnd], AnswerFacts] = of_end(
+    *("status", "error", "streamed", "ttft_ms", "duration_ms", "output_tokens", "fell_back")
+)
 
 
 def hourly_rows(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
     """Return ends added up for each row of the roll-up, with the columns of statements.HOURLY."""
-    by_row: defaultdict[tuple[int, tuple[str | None, ...]], list[_Amounts]] = defaultdict(list)
+    by_row: defaultdict[tuple[int, tuple[str | None, ...]], list[RequestEnd]] = defaultdict(list)
     for end in ends:
-        by_row[_STARTED_MS(end) // HOUR_MS, _NAMES(end)].append(_AMOUNTS(end))
+        by_row[_STARTED_MS(end) // HOUR_MS, _NAMES(end)].append(end)
     return [
         (
             hour * HOUR_MS,
@@ -288,14 +294,15 @@ def hourly_rows(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
             use_case or "",
             above or "",
             others or "",
-            len(amounts),
-            *_sums(amounts),
+            len(those),
+            *_sums(map(_AMOUNTS, those)),
+            *sum_answers(map(answer_of, those)),
         )
-        for (hour, (user, group, model, provider, use_case, above, others)), amounts in by_row.items()
+        for (hour, (user, group, model, provider, use_case, above, others)), those in by_row.items()
     ]
 
 
-def _sums(amounts: list[_Amounts]) -> tuple[int, ...]:
+def _sums(amounts: Iterable[_Amounts]) -> tuple[int, ...]:
     """Return the sums of a row of the roll-up: local variables, for elements of a list take three times as long."""
     errors = sent = got = cached = reasoning = uncounted = cost_pusd = 0
     for error, sent_1, got_1, cached_1, reasoning_1, uncounted_1, cost_1 in amounts:
@@ -421,7 +428,7 @@ class UnfinishedAttempt(NamedTuple):
 
 
 class UnfinishedRequest(NamedTuple):
-    """A request that is open or pending; the fields up to groups_above are those of statements.UNFINISHED in order."""
+    """A request that is open or pending; the fields up to streamed are those of statements.UNFINISHED in order."""
 
     id: int
     state: str
@@ -441,6 +448,7 @@ class UnfinishedRequest(NamedTuple):
     error: str | None
     flags: str | None
     groups_above: str | None
+    streamed: int
     attempts: tuple[UnfinishedAttempt, ...]
     pieces: tuple[int, ...] = NO_PIECES  # that an attempt asks for
 

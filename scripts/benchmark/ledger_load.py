@@ -150,6 +150,8 @@ class Till:
             user=row.user,
             group_name=row.group_name,
             use_case=row.use_case,
+            streamed=row.streamed,
+            fell_back=0,
             uncounted_tokens=0,
             attempt_ends=(),
         )

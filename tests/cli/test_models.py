@@ -1,15 +1,18 @@
 """tollkeeper models and providers, where no proxy runs: by the last list on disk."""
 
+import asyncio
 import json
 import os
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from proxy.cli import tollkeeper
 from tests.cli.command_line import CommandLine
+from tests.storage.made_requests import opened, request_end, running
 
 
 @pytest.fixture
@@ -78,3 +81,30 @@ users: {{anna: {{default_model: openai/gpt-5-nano}}}}
     assert (code, "gpt-5-nano at openrouter" in shown) == (0, True), said
     code, _, said = run("explain")
     assert (code, "model is missing" in said) == (1, True)
+
+
+def test_how_models_answered(configured: CommandLine) -> None:
+    async def answer() -> None:
+        async with running(configured.folder / "tollkeeper.db") as ledger:
+            for n, model in enumerate(("openai/gpt-5", "openai/gpt-5", "local/slow")):
+                row = await opened(ledger, target_model=model, streamed=1)
+                told: dict[str, Any] = {
+                    "model": model,
+                    "provider": "openrouter",
+                    "ttft_ms": 100,
+                    "duration_ms": 1100 + 3000 * (n == 2),
+                }
+                await ledger.end(request_end(row, **told, output_tokens=80, cost_pusd=25 * 10**8))
+
+    asyncio.run(answer())
+    os.chdir(configured.folder)
+    _, shown, _ = run("models", "stats", "--since", "all", "--sort", "p50")
+    head, quick, slow = (line.split() for line in shown.splitlines())
+    assert head == ["model", "requests", "ok_%", "p50_s", "p95_s", "first_s", "tok/s", "usd_each", "fell_%"]
+    assert (quick[:3], slow[:2]) == (["openrouter/openai/gpt-5", "2", "100.0"], ["openrouter/local/slow", "1"])
+    assert 0.9 < float(quick[3]) < 1.3
+    assert 3.3 < float(slow[4]) < 5
+    assert (quick[7], quick[8]) == ("0.0025", "0.0")
+    [found] = json.loads(run("models", "stats", "--since", "all", "--model", "*slow", "--json")[1])
+    assert (found["answered"], found["errors"]) == (1, 0)
+    assert run("models", "stats")[1:] == ("", "Nothing was asked in this time.\n")

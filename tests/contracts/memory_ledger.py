@@ -55,6 +55,13 @@ from proxy.storage.ledger import Done, EndedTwiceError, LedgerUnavailableError
 from proxy.storage.limits import LimitScope
 from proxy.storage.master_key_store import ResealedBatch
 from proxy.storage.models import changed_settings, check_model, check_provider, no_model
+from proxy.storage.performance import (
+    AnswerSums,
+    Histograms,
+    ModelPerformance,
+    PerformanceFilter,
+    sum_answers,
+)
 from proxy.storage.preferences import no_preferences, read_preferences
 from proxy.storage.provider_keys import SealedHashes, place_of
 from proxy.storage.reconciliation import ComparedDay, DayQuestion, DayResult, LedgerDay, StoredEntry
@@ -88,6 +95,7 @@ from proxy.storage.rows import (
     StoredKey,
     UnfinishedAttempt,
     UnfinishedRequest,
+    answer_of,
     id_floor,
     id_text,
 )
@@ -161,6 +169,7 @@ class Booked:
             error=None if end is None else end.error,
             flags=None if end is None else end.flags,
             groups_above=row.groups_above,
+            streamed=row.streamed,
             attempts=tuple(self.attempts),
             pieces=row.pieces,
         )
@@ -1184,6 +1193,24 @@ class MemoryReports(MemoryUsers, MemoryRequests):
     def surplus_refusal(self, before_ms: int, count_max: int) -> int | None:
         ids = sorted(self._store.refusals, reverse=True)
         return max([*ids[count_max : count_max + 1], *(id_ for id_ in ids if id_ < id_floor(before_ms))], default=None)
+
+    def model_performance(self, wanted: PerformanceFilter) -> list[ModelPerformance]:
+        since_ms = None if wanted.since_ms is None else wanted.since_ms - wanted.since_ms % HOUR_MS
+        by_model: dict[tuple[str, str], list[Booked]] = defaultdict(list)
+        for booked in self._rows(since_ms, wanted.until_ms):
+            if booked.has_ended and booked.end is not None:
+                provider, model = booked.end.provider or "", booked.end.model or ""
+                names = (model, f"{provider}/{model}")
+                if wanted.model is None or any(fnmatch.fnmatchcase(name, wanted.model) for name in names):
+                    by_model[provider, model].append(booked)
+        found = []
+        for key, those in sorted(by_model.items()):
+            ends = [booked.end for booked in those if booked.end is not None]
+            sums = sum_answers(map(answer_of, ends))
+            tokens = sum(end.output_tokens or 0 for end in ends)
+            histograms, cost_pusd = Histograms.of_counts([sums[-1]]), sum(booked.cost_pusd for booked in those)
+            found.append(ModelPerformance(*key, len(ends), tokens, cost_pusd, AnswerSums(*sums[:-1]), histograms))
+        return found
 
     def check(self) -> LedgerCheck:
         rows = self._rows()

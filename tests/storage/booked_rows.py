@@ -190,6 +190,8 @@ def _end(row: OpenRow, verdict: Settlement, attempt: AttemptEnd, way: str, finis
         user=row.user,
         group_name=row.group_name,
         use_case=row.use_case,
+        streamed=row.streamed,
+        fell_back=int(attempt.n > 1),
         uncounted_tokens=0 if counted else uncounted_tokens(verdict, row.reserved_tokens),
         attempt_ends=(attempt,) if attempt.n > 1 else (),
     )

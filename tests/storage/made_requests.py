@@ -93,6 +93,8 @@ def request_end(row: OpenRow, *, n: int = 1, **changes: Any) -> RequestEnd:
         user=row.user,
         group_name=row.group_name,
         use_case=row.use_case,
+        streamed=row.streamed,
+        fell_back=0,
         uncounted_tokens=0,
         attempt_ends=(),
     )._replace(**changes)

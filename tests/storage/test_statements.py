@@ -70,7 +70,7 @@ ENDED = RequestEnd(
         0,
         5,
     ),
-    *(10, "anna", None, None, 0, ()),
+    *(10, "anna", None, None, 0, 0, 0, ()),
 )
 # a value for each column that nearly all rows leave as it is, and one that the statement's text could spoil
 OPENED_OTHERWISE: tuple[dict[str, Any], ...] = (

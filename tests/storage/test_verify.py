@@ -239,6 +239,13 @@ PLANTED = {
     "uncounted tokens": ("UPDATE requests SET uncounted_tokens = 17 WHERE attempts = 2", "rollup"),
     "a start of its own": ("UPDATE attempt_rows SET started_ms = started_ms + 1 WHERE n = 1", "attempt"),
     "one generation twice": ("UPDATE requests SET generation_id = 'x' WHERE cost_source = 'provider'", "generation"),
+    "an answer that counts twice": ("UPDATE usage_hourly SET answered = 2 * answered", "performance"),
+    "a histogram that counts twice": (
+        "UPDATE usage_hourly SET counts = CAST(counts || substr(counts, 1, 1) AS BLOB) WHERE length(counts) > 0",
+        "performance"),
+    "a histogram that cannot be read": ("UPDATE usage_hourly SET counts = x'ff0900ff'", "performance"),
+    "another time of an answer": ("UPDATE requests SET duration_ms = duration_ms * 9 + 90 WHERE error IS NULL",
+        "performance"),
     "a correction of nothing": ("UPDATE adjustments SET request_id = 7", "adjustment"),
     "a correction below nothing": ("UPDATE adjustments SET amount_pusd = -9000000000", "adjustment"),
     "too much to add up": ("UPDATE requests SET cost_pusd = 9223372036854775807 WHERE state = 'settled'", "rollup"),

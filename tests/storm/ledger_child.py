@@ -124,6 +124,8 @@ def _end(
         user=user,
         group_name=None,
         use_case=None,
+        streamed=0,
+        fell_back=0,
         uncounted_tokens=0,
         attempt_ends=(),
     )

@@ -51,6 +51,8 @@ END = RequestEnd(
     user="anna",
     group_name="family",
     use_case=None,
+    streamed=0,
+    fell_back=0,
     uncounted_tokens=0,
     attempt_ends=(),
 )

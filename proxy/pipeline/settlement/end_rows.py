@@ -9,7 +9,7 @@ from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.settlement import ASSUMED, CONTRADICTED, UNFINISHED, UNTOLD_LIFE, PricedUsage, Settlement
 from proxy.policy.pricing import Price, charge
 from proxy.policy.quota import joined, undated
-from proxy.storage.rows import AttemptEnd
+from proxy.storage.rows import AttemptEnd, OpenRow
 from proxy.wire.usage import NO_EXTRAS, NO_USAGE, ExtraCounts, Usage
 
 _MODEL_CHARS_MAX = 256
@@ -78,6 +78,11 @@ def names_of(attempt: Attempt) -> list[str]:
     else:
         models = (answered,) if answered in target.handed else (target.model, answered)
     return [f"{attempt.provider.name}/{model}" for model in models]
+
+
+def fell_back(row: OpenRow, attempt: Attempt) -> int:
+    """Return 1 where an attempt went to another target than the first one of its request."""
+    return int((row.target_provider, row.target_model) != (attempt.provider.name, attempt.target.model))
 
 
 def other_models(names: Iterable[str], provider: str | None, model: str | None) -> str | None:

@@ -19,6 +19,7 @@ from proxy.pipeline.settlement.earlier_attempts import EarlierAttempts
 from proxy.pipeline.settlement.end_rows import (
     attempt_end,
     counted,
+    fell_back,
     names_of,
     of_contradicted,
     other_models,
@@ -454,6 +455,8 @@ class Recorder:
             identity.user,
             identity.group,
             reservation.route.use_case,
+            reservation.row.streamed,
+            0 if attempt is None or attempt.n == 1 else fell_back(reservation.row, attempt),
             uncounted,
             (),
             counts,

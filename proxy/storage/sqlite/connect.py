@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from proxy.core.errors import LedgerError
+from proxy.storage.performance import add_counts
 from proxy.storage.sqlite import statements
 from proxy.storage.sqlite.migrations.migrate import SCHEMA_VERSION, known_version, migrate
 
@@ -46,6 +47,7 @@ def connect_owner(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
             cached_statements=statements.STATEMENTS,
         )
         try:
+            connection.create_function("add_counts", 2, add_counts, deterministic=True)
             _prepare(connection, path)
         except BaseException:
             connection.close()

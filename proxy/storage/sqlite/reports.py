@@ -22,6 +22,7 @@ from proxy.storage.export import Selection, Slice
 from proxy.storage.labels import Labels
 from proxy.storage.late_lookup import LateLookup
 from proxy.storage.master_keys import MasterKeys, keys_beside
+from proxy.storage.performance import ModelPerformance, PerformanceFilter
 from proxy.storage.reconciliation import ComparedDay, DayQuestion, LedgerDay, StoredEntry
 from proxy.storage.removal import RemovalPlan
 from proxy.storage.reports import (
@@ -69,6 +70,7 @@ from proxy.storage.sqlite.late_lookups import read_lookups
 from proxy.storage.sqlite.limits import SqliteLimits
 from proxy.storage.sqlite.models import SqliteModels
 from proxy.storage.sqlite.operators import SqliteOperators
+from proxy.storage.sqlite.performance import read_performance
 from proxy.storage.sqlite.preferences import SqlitePreferences
 from proxy.storage.sqlite.provider_keys import read_opened_keys
 from proxy.storage.sqlite.refusals import surplus_refusal
@@ -353,6 +355,10 @@ class SqliteReports:
     def activity_sums(self, provider: str, since_day: str) -> dict[str, int]:
         with self._reader() as connection:
             return reconciliation.activity_sums(connection, provider, since_day)
+
+    def model_performance(self, wanted: PerformanceFilter) -> list[ModelPerformance]:
+        with self._snapshot() as connection:
+            return read_performance(connection, wanted)
 
     def check(self) -> LedgerCheck:
         with closing(open_reader(self._path)) as connection:

@@ -13,6 +13,7 @@ from typing import Any
 from proxy.core.counts import Counts
 from proxy.core.limit_kinds import COST, COUNTED, REQUESTS
 from proxy.storage.limit_sums import COUNTS_BY_HOUR, COUNTS_BY_ROW, RESERVED_PIECES, SETTLED_BY_ROW, UNCOUNTED_PIECES
+from proxy.storage.performance import SHORT_BYTES, AnswerSums
 from proxy.storage.rows import BilledEndpoint
 
 # Rows of one statement: SQLite takes 32,766 parameters, and beyond 32 rows a row gets little cheaper. Each size is
@@ -238,9 +239,13 @@ _HOURLY_SUMS = (
 )
 HOURLY = _insert(
     "usage_hourly",
-    f"{_HOURLY_KEY}, {_HOURLY_SUMS}",
+    f"{_HOURLY_KEY}, {_HOURLY_SUMS}, {', '.join(AnswerSums._fields)}, counts",
     " ON CONFLICT DO UPDATE SET "  # a sum beyond 64 bits would be REAL, which the column refuses: it stays at the most
-    + ", ".join(f"{name} = CAST({name} + excluded.{name} AS INTEGER)" for name in _HOURLY_SUMS.split(", ")),
+    + ", ".join(f"{name} = CAST({name} + excluded.{name} AS INTEGER)" for name in _split(_HOURLY_SUMS))
+    + "".join(f", {name} = {name} + excluded.{name}" for name in AnswerSums._fields)  # none comes near
+    + f", counts = CASE WHEN length(counts) + length(excluded.counts) < {SHORT_BYTES}"
+    " THEN CAST(counts || excluded.counts AS BLOB) ELSE add_counts(counts, excluded.counts) END",
+    usual=({"cancelled": 0, "fallbacks": 0}, {"first_tokens": 0, "first_token_ms": 0}),
 )
 
 # one request (?1) or, where it is NULL, all: a range of ids, so that one is found without reading the table, and that a
@@ -248,7 +253,7 @@ HOURLY = _insert(
 UNFINISHED = f"""
 SELECT r.id, r.state, r.started_ms, r.user, r.group_name, r.use_case, r.requested_model, r.reserved_pusd,
     r.reserved_tokens, r.finished_ms, r.status, r.model, r.finish_reason, r.ttft_ms, r.duration_ms, r.error, r.flags,
-    r.groups_above, {", ".join(f"r.{name}" for name in RESERVED_PIECES)}
+    r.groups_above, r.streamed, {", ".join(f"r.{name}" for name in RESERVED_PIECES)}
 FROM requests r
 WHERE r.state IN ('open', 'pending') AND r.id BETWEEN
     ifnull(?1, ifnull((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'unfinished_from'), 0))

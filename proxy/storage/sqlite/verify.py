@@ -45,6 +45,7 @@ from proxy.storage.sqlite.verify_faults import (
     flagged,
 )
 from proxy.storage.sqlite.verify_limits import EndedRequest, RequestedAmounts, explain_excess
+from proxy.storage.sqlite.verify_performance import compare_answers
 from proxy.storage.sqlite.wal_check import look_at_wal, odd_wal
 
 LISTED = 50
@@ -124,7 +125,7 @@ def verify(
     try:
         ledger = _Ledger(connection, removed_before_ms(connection))
         findings.removed_before_ms = ledger.removed_before_ms
-        checks = (_integrity, _rows, _attempts, _generations, _adjustments, _rollup, _users)
+        checks = (_integrity, _rows, _attempts, _generations, _adjustments, _rollup, _performance, _users)
         for n, check in enumerate(checks):
             step(n / (len(checks) + 1), check.__name__.strip("_"))
             for difference in _guarded(check, ledger):
@@ -167,6 +168,7 @@ class _Ledger:
     """The snapshot, and the sums that several checks need."""
 
     def __init__(self, connection: sqlite3.Connection, removed_ms: int) -> None:
+        self.connection = connection
         self.execute = connection.execute
         self.removed_before_ms = removed_ms
         self.rows: dict[_Key, _Figures] = {}  # sums of what has ended, by key of the roll-up
@@ -323,6 +325,12 @@ def _told(kept: _Figures | None, summed: _Figures | None) -> str:
         return "the roll-up counts requests that do not exist"
     named = zip(_FIGURES, kept, summed, strict=True)
     return ", ".join(f"{name} is {has}, rows say {wants}" for name, has, wants in named if has != wants)
+
+
+def _performance(ledger: _Ledger) -> Iterator[LedgerDifference]:
+    """Yield the hours whose requests were answered in another way than the roll-up counts."""
+    for key, text in compare_answers(ledger.connection):
+        yield LedgerDifference("performance", _key_text(key), text)
 
 
 def _users(ledger: _Ledger) -> Iterator[LedgerDifference]:

@@ -179,4 +179,15 @@ SELECT request_id, n, started_ms, provider, key, model, served_model, served_by,
     (SELECT hash FROM key_hashes WHERE key_hashes.id = attempt_rows.key_id) AS key_hash
 FROM attempt_rows;
 
+-- performance: how requests were answered, in the roll-up; storage/performance.py says what counts holds. What ended before
+-- this version is in none of it, and its hours are no longer whole.
+ALTER TABLE usage_hourly ADD COLUMN answered INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage_hourly ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;       -- the client hung up
+ALTER TABLE usage_hourly ADD COLUMN fallbacks INTEGER NOT NULL DEFAULT 0;       -- answers in the place of another target
+ALTER TABLE usage_hourly ADD COLUMN latency_ms INTEGER NOT NULL DEFAULT 0;      -- that answers took
+ALTER TABLE usage_hourly ADD COLUMN first_tokens INTEGER NOT NULL DEFAULT 0;    -- streamed answers with a first token
+ALTER TABLE usage_hourly ADD COLUMN first_token_ms INTEGER NOT NULL DEFAULT 0;  -- that they took to it
+ALTER TABLE usage_hourly ADD COLUMN counts BLOB NOT NULL DEFAULT x'';
+INSERT INTO meta SELECT 'performance_from_ms', CAST(ifnull(max(hour_ms), -3600000) + 3600000 AS TEXT) FROM usage_hourly;
+
 PRAGMA user_version = 9;
