@@ -187,6 +187,17 @@ ALERT_KINDS: Final = (
         no_action="At its end the provider refuses by itself.",
     ),
     AlertKind(
+        "drift",
+        "usd",
+        (1,),
+        "how far ledger and bill are apart on the last 30 days for no reason that is known, each day by itself",
+        "a provider",
+        "openrouter",
+        "{subject}: the bill and the ledger are {value} apart, and nothing explains it",
+        "{subject}: what nothing explains between the bill and the ledger is {value}",
+        no_action="Nobody in particular has spent it: tollkeeper reconcile --explain shows where it is.",
+    ),
+    AlertKind(
         "price_moved",
         "percent",
         (10,),

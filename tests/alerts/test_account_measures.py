@@ -1,9 +1,13 @@
 """What is left at a provider is told before it is gone, and as over once there is more again."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from proxy.core.money import PUSD_PER_USD
+from proxy.policy.reconciliation.day_comparison import DriftEntry
+from proxy.storage.reconciliation import ComparedDay, DayResult
 from tests.alerts.place import Watched
 from tests.support.patience import eventually
 from tests.support.stand import Stand, stand
@@ -77,3 +81,30 @@ async def test_a_rule_that_nothing_can_be_measured_for_says_so(stand: Stand, cap
     (record,) = [one for one in caplog.records if one.message == "alert.not_measured"]
     assert "providers.openrouter.management_key" in record.problem
     assert not await stand.sim.requests("/credits")
+
+
+def compared(day: str, unknown_pusd: int) -> DayResult:
+    entries = [
+        DriftEntry(name, pusd, None, None, "", "", 0, 0, pusd)
+        for name, pusd in (("unknown", unknown_pusd), ("other_key", 9 * PUSD_PER_USD))
+        if pusd
+    ]
+    billed_pusd = sum(entry.amount_pusd for entry in entries)
+    return DayResult(ComparedDay("openrouter", day, "calls", 0, billed_pusd, 0, True, None, 1), entries)
+
+
+async def test_what_nothing_explains_is_told_until_it_is_explained(tmp_path: Path) -> None:
+    async with stand(tmp_path, MANAGED) as place:
+        today = datetime.now(UTC).date()
+        yesterday, before = ((today - timedelta(days=n)).isoformat() for n in (1, 2))
+        watched = Watched(place, {"drift": {"watch": "drift", "at": "$0.50"}})
+        assert await watched.told() == []  # nothing was compared yet
+        ledger = place.app.ledger
+        await ledger.note_reconciliation(compared(yesterday, PUSD_PER_USD // 4))
+        assert await watched.told() == []
+        await ledger.note_reconciliation(compared(before, -PUSD_PER_USD // 4))  # apart the other way: they add up
+        assert await watched.told() == ["fired drift openrouter"]
+        (first,) = watched.deliveries()
+        assert first.message.detail == "$0.5 on 2 days"
+        await ledger.note_reconciliation(compared(before, 0))
+        assert (await watched.told())[1:] == ["recovered drift openrouter"]

@@ -1,10 +1,13 @@
 """What is left at providers, for rules that watch it. Asks only while a rule does, and waits for no answer."""
 
+import asyncio
 from collections.abc import Iterator
 
 from proxy.core.money import PUSD_PER_USD, pusd_to_usd
 from proxy.pipeline.services import Services
 from proxy.policy.alerts.measures import AlertReading
+from proxy.policy.reconciliation.drift_class import UNKNOWN
+from proxy.policy.reconciliation.sync_schedule import day_of, past_days
 from proxy.providers.account.source import AccountError, BudgetLayer
 from proxy.providers.provider import ProviderRow
 
@@ -31,6 +34,25 @@ async def credits_low(services: Services) -> list[AlertReading]:
     if not found:
         raise problem
     return found
+
+
+async def drift(services: Services) -> list[AlertReading]:
+    """Return how far each ledger is from its bill for no known reason; raises AccountError before any comparison."""
+    today = day_of(services.clock.now_ms())
+    first, last = past_days(today)[0].isoformat(), today.isoformat()
+    days = await asyncio.to_thread(services.reports.compared_days, first, last)
+    apart: dict[str, list[int]] = {}
+    for day in days:
+        own = apart.setdefault(day.provider, [])
+        own += [abs(each.amount_pusd) for each in day.classes if each.drift_class == UNKNOWN and each.amount_pusd]
+    if not apart:
+        raise AccountError("unavailable", "no day was compared with a provider's bill yet; it takes a management key")
+    return [
+        AlertReading(
+            provider, provider, sum(pusd) // _CENT_PUSD / 100, detail=f"${pusd_to_usd(sum(pusd))} on {len(pusd)} days"
+        )
+        for provider, pusd in apart.items()
+    ]
 
 
 async def provider_budget(services: Services) -> list[AlertReading]:

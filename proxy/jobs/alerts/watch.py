@@ -76,6 +76,7 @@ class AlertWatch:
             "provider_down": lambda *_: provider_measures.provider_down(services),
             "breaker_open": lambda *_: provider_measures.breaker_open(services),
             "key_bad": lambda *_: provider_measures.key_bad(services),
+            "drift": lambda *_: account_measures.drift(services),
             "credits_low": lambda *_: account_measures.credits_low(services),
             "provider_budget": lambda *_: account_measures.provider_budget(services),
             "price_moved": lambda _, rows, __: provider_measures.price_moved(services, rows.samples),

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from proxy.policy.reconciliation.day_comparison import BilledCall
-from proxy.providers.account.source import AccountSource
-from proxy.providers.generation import GenerationUnavailableError
+from proxy.providers.account.source import AccountError, AccountSource
 from proxy.providers.key import Key
 
 _AT_ONCE: Final = 4
@@ -53,7 +52,7 @@ async def _told(source: AccountSource, call: BilledCall, key: Key) -> BilledCall
     """Return a call as its record tells of it; None where there is none, or none that can be had now."""
     try:
         record = await source.generation(call.generation_id, key)
-    except GenerationUnavailableError:
+    except AccountError:
         return None
     if record is None:
         return None

@@ -20,6 +20,7 @@ from proxy.web.admin.page import cursor_text, invalid_cursor
 from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminRequest, AdminRoute
 
 _FIRST, _LAST = "0000-01-01", "9999-12-31"
+_ORDER = {name: n for n, name in enumerate(BY_NAME)}
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
@@ -133,6 +134,9 @@ def _money(name: str, pusd: int) -> dict[str, Any]:
 
 def _shown(one: ComparedDay) -> dict[str, Any]:
     amounts = {each.drift_class: each.amount_pusd for each in one.classes}
+    classes = sorted(
+        (each for each in one.classes if each.drift_class in BY_NAME), key=lambda each: _ORDER[each.drift_class]
+    )
     is_compared = one.level != "history"
     return {
         "provider": one.provider,
@@ -157,8 +161,7 @@ def _shown(one: ComparedDay) -> dict[str, Any]:
                 **_money("adjusted", each.adjusted_pusd),
                 "adjusted": each.adjusted,
             }
-            for each in one.classes
-            if each.drift_class in BY_NAME
+            for each in classes
         ],
     }
 

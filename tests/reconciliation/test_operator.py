@@ -1,0 +1,95 @@
+"""What an operator sees of the ledger beside the bill: the operator's API, and the commands that speak through it."""
+
+import asyncio
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from tests.cli.command_line import Commands
+from tests.reconciliation.month import month_before
+from tests.reconciliation.test_month import Played, expected, played, today
+from tests.support.installation import ADMIN_TOKEN
+from tests.support.raw import Answer, ask
+from tests.support.stand import stand
+
+
+async def asked(play: Played, method: str, path: str, body: Any = None) -> Answer:
+    return await ask(play.app.port, method, f"/admin/v1{path}", body, token=ADMIN_TOKEN)
+
+
+async def run(play: Played, *arguments: str) -> Any:
+    return await asyncio.to_thread(Commands(play.folder).run, *arguments)
+
+
+async def test_an_operator_sees_why_they_differ(tmp_path: Path) -> None:
+    month = month_before(today(), days=2)
+    first, last = month.days[0].isoformat(), month.days[-1].isoformat()
+    async with played(tmp_path, month, "report") as play:
+        nothing = await run(play, "reconcile")
+        assert (nothing.returncode, nothing.stdout) == (0, "")
+        assert "tollkeeper sync" in nothing.stderr
+
+        synced = await run(play, "sync", "--from", first, "--to", last, "--json")
+        assert synced.returncode == 0, synced.stderr
+        days = json.loads(synced.stdout)
+        assert {
+            day["day"]: {each["name"]: each["amount_pusd"] for each in day["classes"] if each["amount_pusd"]}
+            for day in days
+        } == expected(month)
+        assert all(day["drift_pusd"] == day["billed_pusd"] - day["booked_pusd"] for day in days)
+
+        listed = (await asked(play, "GET", f"/reconciliations?since={first}&until={last}")).json()["data"]
+        assert listed == days
+        rows = (await asked(play, "GET", f"/reconciliations/rows?since={first}&limit=1000")).json()["data"]
+        for day in days:
+            of_day = [row["amount_pusd"] for row in rows if row["day"] == day["day"]]
+            assert sum(of_day) == day["drift_pusd"]
+        page = (await asked(play, "GET", f"/reconciliations/rows?since={first}&limit=3")).json()
+        assert page["data"] == rows[:3]
+        rest = (await asked(play, "GET", f"/reconciliations/rows?since={first}&cursor={page['next_cursor']}")).json()
+        assert rest["data"] == rows[3:]
+        assert {row["key"] for row in rows if row["name"] == "outside_call"} == {"main"}
+
+        shown = await run(play, "reconcile", "--from", first, "--explain")
+        assert shown.returncode == 0
+        assert all(row["text"] in shown.stdout for row in rows)
+        assert all(len(line) <= 80 for line in shown.stdout.splitlines() if not line.startswith("20"))
+
+
+async def test_unexplained_drift_is_exit_code_six(tmp_path: Path) -> None:
+    month = month_before(today(), days=1)
+    async with played(tmp_path, month, "report") as play:
+        strange = next(call for call in month.calls if call["user_agent"] != "tollkeeper")
+        play.app.sync._readers.clear()
+        await play.sim.behave("path:/api/v1/generation", error="server-error")  # nobody says who made it
+        await play.app.sync.sync("openrouter", month.days[0])
+        told = await run(play, "reconcile", "--json", "--explain")
+        assert told.returncode == 6
+        found = json.loads(told.stdout)
+        assert strange["id"] in {row["generation_id"] for row in found["rows"] if row["name"] == "unknown"}
+
+
+async def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
+    async with played(tmp_path, month_before(today(), days=1), "report") as play:
+        for day in (today() + timedelta(days=1), today() - timedelta(days=31)):
+            answer = await asked(play, "POST", "/account/sync", {"day": day.isoformat()})
+            assert (answer.status, answer.json()["error"]["param"]) == (422, "day")
+        answer = await asked(play, "POST", "/account/sync", {"day": "2026-13-01"})
+        assert answer.status == 422
+        answer = await asked(play, "GET", "/reconciliations/rows?name=weather")
+        assert (answer.status, answer.json()["error"]["param"]) == (400, "name")
+        await play.sim.behave("path:/api/v1/activity", error="management-only")
+        answer = await asked(play, "POST", "/account/sync", {"day": (today() - timedelta(days=1)).isoformat()})
+        assert answer.json()["data"]["days"] == []
+        assert "management key" in answer.json()["data"]["problems"][0]["problem"]
+        late = await run(play, "sync", "--from", (today() - timedelta(days=40)).isoformat())
+        assert late.returncode == 2
+        assert "the provider tells of days from" in late.stderr
+
+
+async def test_without_a_management_key_it_says_what_is_missing(tmp_path: Path) -> None:
+    async with stand(tmp_path) as place:
+        body = {"day": today().isoformat()}
+        answer = await ask(place.port, "POST", "/admin/v1/account/sync", body, token=ADMIN_TOKEN)
+        assert (answer.status, answer.json()["error"]["code"]) == (409, "no_management_key")
