@@ -34,7 +34,7 @@ MUTATIONS: Final = (
         "a-try-that-nobody-pays",
         "An answer without a usage is taken to be free, and the provider's bill is higher than the ledger.",
         (Patch("_trial_cost", "trial.worst_pusd if found is None else found", "found or 0"),),
-        (f"{_DOCTOR}a_try_that_fails_is_booked_unless_it_was_certainly_free[fault4-True]",),
+        (f"{_DOCTOR}a_try_that_fails_is_booked_unless_it_was_certainly_free",),
     ),
     Mutation(
         "a-request-sent-with-the-key-of-the-account",

@@ -16,6 +16,7 @@ from proxy.core.secret import Secret
 from proxy.providers.account.source import AccountError, AccountSource
 from proxy.providers.account.sources import account_source
 from proxy.providers.build import build_providers
+from tests.providers.scripted import Peer, plain, serving
 from tests.support.control import CREATED, Controls
 from tests.support.installation import PROVIDER_KEY, settings, write_config
 from tests.support.raw import ask
@@ -208,3 +209,23 @@ async def test_a_server_that_takes_fewer_rows_is_asked_again(account: AccountSou
     assert refused.value.status == 400
     asked = [json.loads(one["body"]) for one in await sim.requests("/analytics/query")]
     assert ["limit" in body for body in asked] == [True, False]
+
+
+async def test_a_query_that_takes_too_long_is_asked_in_halves(tmp_path: Path) -> None:
+    """The first answer is 408, later ones tell one generation each."""
+    asked: list[Any] = []
+
+    async def play(peer: Peer) -> None:
+        while request := await peer.request():
+            asked.append(json.loads(request.partition(b"\r\n\r\n")[2])["time_range"])
+            if len(asked) == 1:
+                await peer.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+                continue
+            rows = [{"generation_id": f"gen-{len(asked)}", "total_usage": "0.5"}]
+            metadata = {"query_time_ms": 1, "row_count": 1, "truncated": False}
+            await peer.send(plain(json.dumps({"data": {"data": rows, "metadata": metadata}}).encode()))
+
+    async with serving(play) as server, account_of(tmp_path, Controls(server.url)) as account:
+        found = await account.generation_costs(CREATED * 1000, CREATED * 1000 + 4000, None)
+    assert (found.costs, found.is_truncated) == ({"gen-2": 5 * 10**11, "gen-3": 5 * 10**11}, False)
+    assert [one["end"][-9:] for one in asked] == ["0:04.000Z", "0:02.000Z", "0:04.000Z"]

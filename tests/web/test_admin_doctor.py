@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import pytest
-
 from tests.support.installation import ADMIN_TOKEN
 from tests.support.stand import Stand
 
@@ -43,28 +41,27 @@ async def test_what_the_tries_cost_is_booked_by_the_id_of_the_answer(stand: Stan
     assert json.loads(request["json"])["max_tokens"] == 16
 
 
-@pytest.mark.parametrize(
-    ("fault", "is_booked"),
-    [
-        ({"error": "credits-insufficient"}, False),
-        ({"error": "provider-error"}, False),
-        ({"error": "request-timeout"}, True),
-        ({"stop_at": "before_headers", "stop_with": "rst"}, True),
-        ({"usage": "missing"}, True),
-        ({"body": "<html>"}, True),
-    ],
-)
-async def test_a_try_that_fails_is_booked_unless_it_was_certainly_free(
-    stand: Stand, fault: dict[str, Any], *, is_booked: bool
-) -> None:
-    await stand.sim.behave("path:/chat/completions", **fault)
-    found = await tried(stand)
-    assert found["is_good"] == ("usage" in fault)
-    books = await stand.sim.books()
-    charged = sum(one["charged_pusd"] for one in books["generations"].values())
-    pusd = await booked(stand)
-    assert (pusd > 0) == is_booked
-    assert pusd >= charged
+FAULTS: list[tuple[dict[str, Any], bool]] = [
+    ({"error": "credits-insufficient"}, False),
+    ({"error": "provider-error"}, False),
+    ({"error": "request-timeout"}, True),
+    ({"stop_at": "before_headers", "stop_with": "rst"}, True),
+    ({"usage": "missing"}, True),
+    ({"body": "<html>"}, True),
+]
+
+
+async def test_a_try_that_fails_is_booked_unless_it_was_certainly_free(stand: Stand) -> None:
+    for fault, is_booked in FAULTS:
+        await stand.clear()
+        await stand.sim.behave("path:/chat/completions", **fault)
+        found = await tried(stand)
+        assert found["is_good"] == ("usage" in fault)
+        books = await stand.sim.books()
+        charged = sum(one["charged_pusd"] for one in books["generations"].values())
+        pusd = await booked(stand)
+        assert (pusd > 0) == is_booked, fault
+        assert pusd >= charged
 
 
 async def test_what_is_stopped_or_has_no_price_is_not_tried(stand: Stand) -> None:

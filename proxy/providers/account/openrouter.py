@@ -46,6 +46,7 @@ _PAGE_KEYS: Final = 100
 _PAGES_MAX: Final = 1000
 _ROWS_ASKED: Final = 10_000  # of one query; where so many are refused, the server's own number
 _NARROWEST_MS: Final = 1000  # a time with more generations than one answer holds is halved down to this
+_TOO_LONG: Final = 408  # the query itself took too long
 _QUERIES_MAX: Final = 128  # for one time; a server that always says that there is more must not be asked for ever
 _WITHOUT_MANAGEMENT: Final[frozenset[AccountQuestion]] = frozenset({"key", "generation"})
 _Shape = TypeVar("_Shape", bound=AnswerPart)
@@ -98,23 +99,26 @@ class OpenRouterAccount:
     async def generation_costs(self, start_ms: int, end_ms: int, key_hash: str | None) -> GenerationCosts:
         """Return what each generation from start to end (exclusive) was charged; the last 31 days can be asked for.
 
-        A time that holds more than one answer does is asked for in halves.
+        A time that holds more than one answer does, or that takes too long to answer, is asked for in halves.
         """
         costs: dict[str, int] = {}
         left, is_truncated, asked = [(start_ms, end_ms)], False, 0
         while left:
             start_ms, end_ms = left.pop()
-            answer = await self._costs(start_ms, end_ms, key_hash)
             asked += 1
+            halves = _halves(start_ms, end_ms) if asked + len(left) + 2 <= _QUERIES_MAX else []
+            try:
+                answer = await self._costs(start_ms, end_ms, key_hash)
+            except AccountError as error:
+                if error.status != _TOO_LONG or not halves:
+                    raise
+                left += halves
+                continue
             found = answer.costs()
             costs |= found
-            if answer.is_truncated:
-                middle_ms = (start_ms + end_ms) // 2000 * 1000
-                is_halved = found and end_ms - start_ms > _NARROWEST_MS and start_ms < middle_ms < end_ms
-                if is_halved and asked + len(left) + 2 <= _QUERIES_MAX:
-                    left += [(middle_ms, end_ms), (start_ms, middle_ms)]
-                else:
-                    is_truncated = True
+            if answer.is_truncated and found:
+                left += halves
+            is_truncated = is_truncated or (answer.is_truncated and not (found and halves))
         return GenerationCosts(costs, is_truncated)
 
     async def generation(self, generation_id: str, key: Key) -> GenerationRecord | None:
@@ -170,6 +174,13 @@ class OpenRouterAccount:
         known = (*self._provider.keys, self._provider.management_key)
         named = next((key for key in known if key is not None and key.secret == secret), None)
         return named or Key(KeyFacts("asked about"), secret)
+
+
+def _halves(start_ms: int, end_ms: int) -> list[tuple[int, int]]:
+    """Return the two halves of a time, the first one last; none of one that is too short."""
+    middle_ms = (start_ms + end_ms) // 2000 * 1000
+    is_long = end_ms - start_ms > _NARROWEST_MS and start_ms < middle_ms < end_ms
+    return [(middle_ms, end_ms), (start_ms, middle_ms)] if is_long else []
 
 
 def _instant(ms: int) -> str:
