@@ -56,6 +56,7 @@ class Counters:
 
     def __init__(self, knows_model: KnowsModel = _knows_none) -> None:
         self._counts = EndCounts(knows_model)
+        self._names_max, self._names_users = 0, False
         self._events: list[RequestFinished] = []
         self.adjustments: MutableMapping[str, int] = defaultdict(int)  # late costs, by direction: up, down
         self.adjusted_pusd: MutableMapping[str, int] = defaultdict(int)  # and by how much, in all; above 0
@@ -71,6 +72,8 @@ class Counters:
 
     def bound(self, names_max: int, *, names_users: bool) -> None:
         """Set how many sets of names have figures of their own, and whether users are named."""
+        if (names_max, names_users) == (self._names_max, self._names_users):
+            return  # each change of users makes the configuration anew
         self._names_max, self._names_users = names_max, names_users
         self.ended().bound(names_max, names_users=names_users)
         limit_refusals, self.limit_refusals = self.limit_refusals, defaultdict(int)
