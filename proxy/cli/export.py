@@ -13,7 +13,7 @@ from proxy.cli.ledger_options import check_users, open_source, range_ms, range_o
 from proxy.core.errors import SetupError
 
 if TYPE_CHECKING:
-    from proxy.storage.export import Slice
+    from proxy.storage.export import Chunk
 
 _ENDINGS = {".csv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
@@ -44,7 +44,7 @@ def export(
 ) -> None:
     """Write one row for each request, as CSV or JSON lines. Works while the proxy runs, and when it does not."""
     from proxy.core.clock import SystemClock  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.export import Selection, csv_encoder, jsonl_encoder  # noqa: PLC0415
+    from proxy.storage.export import Selection, jsonl_chunks  # noqa: PLC0415
 
     form = form or _form_of(output)
     chosen = _columns(columns)
@@ -52,14 +52,16 @@ def export(
     check_users(source, users)
     since_ms, until_ms = range_ms(source, since, until, month, SystemClock().now_ms())
     selection = Selection(chosen, since_ms, until_ms, users, models)
-    encoder = csv_encoder if form == "csv" else jsonl_encoder
-    head, encode = encoder(chosen)
+    chunks = (
+        source.reports.export_csv(selection)
+        if form == "csv"
+        else jsonl_chunks(source.reports.export(selection), chosen)
+    )
     rows = 0
     with _opened(output) as file:
-        file.write(head)
-        for piece in _with_progress(source.reports.export(selection), output):
-            file.write(encode(piece.rows))
-            rows += len(piece.rows)
+        for chunk in _with_progress(chunks, output):
+            file.write(chunk.data)
+            rows += chunk.rows
     click.echo(f"{rows} rows", err=True)
 
 
@@ -119,8 +121,8 @@ def _opened(output: str) -> Iterator[IO[bytes]]:
         half.unlink(missing_ok=True)
 
 
-def _with_progress(pieces: "Iterator[Slice]", output: str) -> "Iterator[Slice]":
-    """Yield the slices and show the progress; no bar where the rows go to the same terminal."""
+def _with_progress(pieces: "Iterator[Chunk]", output: str) -> "Iterator[Chunk]":
+    """Yield the chunks and show the progress; no bar where the rows go to the same terminal."""
     from proxy.cli.progress import Progress  # noqa: PLC0415 - keeps --help quick
 
     with Progress("export", quiet=output == "-" and sys.stdout.isatty()) as progress:

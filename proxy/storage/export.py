@@ -5,9 +5,9 @@ and no float.
 """
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -83,6 +83,14 @@ class Slice:
     done: float
 
 
+class Chunk(NamedTuple):
+    """A piece of a file: its bytes, how many rows it holds, and how far through the range it reaches, from 0 to 1."""
+
+    data: bytes
+    rows: int
+    done: float
+
+
 Encode = Callable[[Sequence[Row]], bytes]
 Convert = Callable[[Any], Any]
 
@@ -149,6 +157,13 @@ def jsonl_encoder(columns: Sequence[str]) -> tuple[bytes, Encode]:
         )
 
     return b"", encode
+
+
+def jsonl_chunks(pieces: Iterable[Slice], columns: Sequence[str]) -> Iterator[Chunk]:
+    """Yield slices as lines of JSON."""
+    _, encode = jsonl_encoder(columns)
+    for piece in pieces:
+        yield Chunk(encode(piece.rows), len(piece.rows), piece.done)
 
 
 def _json_value(kind: Kind) -> Convert:

@@ -21,7 +21,7 @@ from proxy.storage.admin_posts import StoredPost
 from proxy.storage.alerts import AlertRows, StoredDelivery
 from proxy.storage.audit import AuditReader
 from proxy.storage.configurations import ConfigurationReader
-from proxy.storage.export import Selection, Slice
+from proxy.storage.export import Chunk, Selection, Slice
 from proxy.storage.labels import Labels
 from proxy.storage.late_lookup import LateLookup
 from proxy.storage.operators import OperatorReader
@@ -319,6 +319,10 @@ class Reports(
 
     def export(self, selection: Selection) -> Iterator[Slice]:
         """Yield the rows of a selection in the order of their ids, in slices that are looks of their own."""
+        ...
+
+    def export_csv(self, selection: Selection) -> Iterator[Chunk]:
+        """Yield the same rows as CSV: the header, then chunks that are looks of their own."""
         ...
 
     def alerts(self) -> AlertRows:

@@ -47,7 +47,7 @@ from proxy.storage.audit import (
     audit_text,
     verify_chain,
 )
-from proxy.storage.export import Selection, Slice
+from proxy.storage.export import Chunk, Selection, Slice, csv_encoder
 from proxy.storage.groups import checked_group, group_exists, no_group
 from proxy.storage.labels import Labels
 from proxy.storage.late_lookup import LateLookup, LookupNote, may_be_told
@@ -1170,6 +1170,12 @@ class MemoryReports(MemoryUsers, MemoryRequests):
             hashes = self._key_hashes(booked)
             cells = tuple(hashes[-1] if name == "key_hash" else _exported(booked, name) for name in selection.columns)
             yield Slice([cells], n / len(rows))
+
+    def export_csv(self, selection: Selection) -> Iterator[Chunk]:
+        head, encode = csv_encoder(selection.columns)
+        yield Chunk(head, 0, 0.0)
+        for piece in self.export(selection):
+            yield Chunk(encode(piece.rows), len(piece.rows), piece.done)
 
     def plan_removal(self, age_ms: int, now_ms: int, zone: ZoneInfo, quotas: Collection[Quota]) -> RemovalPlan:
         newest = max(self._store.requests, default=None)

@@ -11,19 +11,19 @@ from typing import Any
 import orjson
 
 from proxy.core.counts import Counts
-from proxy.storage.export import Selection, Slice
+from proxy.storage.export import Row, Selection, Slice
 from proxy.storage.sqlite.adjustments import with_late
 from proxy.storage.sqlite.labels import RATE_OF_ROW
 from proxy.storage.sqlite.usage import id_range
 
-_COST = with_late("r.cost_pusd", "a.amount_pusd")
+COST = with_late("r.cost_pusd", "a.amount_pusd")
 
 # of the last attempt: the row knows that of the first
 _KEY_HASH = """(SELECT hash FROM key_hashes WHERE id = CASE WHEN r.attempts > 1
     THEN (SELECT key_id FROM attempt_rows WHERE request_id = r.id AND n = r.attempts) ELSE r.key_id END)"""
 
 # name -> how it is read
-_SQL: dict[str, str] = {
+COLUMNS_SQL: dict[str, str] = {
     "request_id": "'req_' || printf('%016x', r.id)",
     "ts": "strftime('%Y-%m-%dT%H:%M:%S', r.started_ms / 1000, 'unixepoch') || printf('.%03dZ', r.started_ms % 1000)",
     "day": "r.day",
@@ -44,9 +44,9 @@ _SQL: dict[str, str] = {
     "cached_tokens": "r.cached_tokens",
     "reasoning_tokens": "r.reasoning_tokens",
     "total_tokens": "r.input_tokens + r.output_tokens",
-    "cost_pusd": _COST,
-    "cost_usd": _COST,
-    "cost_local": f"({_COST}) || ' ' || {RATE_OF_ROW}",
+    "cost_pusd": COST,
+    "cost_usd": COST,
+    "cost_local": f"({COST}) || ' ' || {RATE_OF_ROW}",
     "cost_source": "r.cost_source",
     "reserved_pusd": "r.reserved_pusd",
     "generation_id": "r.generation_id",
@@ -70,7 +70,6 @@ _SLICE_IDS = 5000  # a few MB in memory and some ten milliseconds a transaction
 def slices(connection: sqlite3.Connection, selection: Selection, ids_at_once: int = _SLICE_IDS) -> Iterator[Slice]:
     """Read what was there when the first slice was asked for. connection is in autocommit mode (open_reader)."""
     first, last = id_range(connection, selection.since_ms, selection.until_ms)
-    query, values = _query(selection)
     after = start = first - 1
     while after < last:
         found = connection.execute(
@@ -78,13 +77,26 @@ def slices(connection: sqlite3.Connection, selection: Selection, ids_at_once: in
             (after, last, ids_at_once - 1),
         ).fetchone()
         upto = last if found is None else found[0]
-        rows = connection.execute(query, {**values, "after": after, "upto": upto}).fetchall()
+        rows = read_values(connection, selection, after, upto)
         after = upto
         yield Slice(rows, (after - start) / (last - start))
 
 
-def _query(selection: Selection) -> tuple[str, dict[str, Any]]:
-    conditions, values = ["r.id > :after", "r.id <= :upto"], {}
+LATE_JOIN = """LEFT JOIN (SELECT request_id, sum(amount_pusd) AS amount_pusd FROM adjustments
+    WHERE request_id > :after AND request_id <= :upto GROUP BY request_id) a ON a.request_id = r.id"""
+
+
+def read_values(connection: sqlite3.Connection, selection: Selection, after: int, upto: int) -> list[Row]:
+    """Return the selected rows with ids above after up to upto, in the order of their ids."""
+    condition, values = selected(selection, after, upto)
+    columns = ", ".join(COLUMNS_SQL[name] for name in selection.columns)
+    query = f"SELECT {columns} FROM requests r {LATE_JOIN} WHERE {condition} ORDER BY r.id"  # noqa: S608 - constants
+    return connection.execute(query, values).fetchall()
+
+
+def selected(selection: Selection, after: int, upto: int) -> tuple[str, dict[str, Any]]:
+    """Return what rows with ids above after up to upto must fulfil, in SQL over r, with its values."""
+    conditions, values = ["r.id > :after", "r.id <= :upto"], dict[str, Any](after=after, upto=upto)
     for name, sign in (("since_ms", ">="), ("until_ms", "<")):
         value = getattr(selection, name)
         if value is not None:
@@ -98,11 +110,4 @@ def _query(selection: Selection) -> tuple[str, dict[str, Any]]:
             "EXISTS (SELECT 1 FROM json_each(:models) WHERE r.model GLOB value OR r.requested_model GLOB value)"
         )
         values["models"] = orjson.dumps(selection.models).decode()
-    columns = ", ".join(_SQL[name] for name in selection.columns)
-    query = (
-        f"SELECT {columns} FROM requests r"  # noqa: S608 - constants of this file
-        " LEFT JOIN (SELECT request_id, sum(amount_pusd) AS amount_pusd FROM adjustments"
-        " WHERE request_id > :after AND request_id <= :upto GROUP BY request_id) a ON a.request_id = r.id"
-        f" WHERE {' AND '.join(conditions)} ORDER BY r.id"
-    )
-    return query, values
+    return " AND ".join(conditions), values

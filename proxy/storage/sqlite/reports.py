@@ -18,7 +18,7 @@ from proxy.storage.adjustment import AdjustmentFilter, AdjustmentRow
 from proxy.storage.admin_posts import StoredPost
 from proxy.storage.alerts import AlertRows, StoredDelivery
 from proxy.storage.audit import AuditFilter, AuditHead, AuditRow, AuditVerification
-from proxy.storage.export import Selection, Slice
+from proxy.storage.export import Chunk, Selection, Slice
 from proxy.storage.labels import Labels
 from proxy.storage.late_lookup import LateLookup
 from proxy.storage.master_keys import MasterKeys, keys_beside
@@ -63,6 +63,7 @@ from proxy.storage.sqlite.alerts import (
 from proxy.storage.sqlite.backup import Progress, copy_ledger
 from proxy.storage.sqlite.configurations import SqliteConfigurations
 from proxy.storage.sqlite.connect import open_reader
+from proxy.storage.sqlite.csv_lines import csv_chunks
 from proxy.storage.sqlite.export import slices
 from proxy.storage.sqlite.groups import SqliteGroups
 from proxy.storage.sqlite.labels import read_labels, read_rates
@@ -274,6 +275,10 @@ class SqliteReports:
     def export(self, selection: Selection) -> Iterator[Slice]:
         with self._reader() as connection:
             yield from slices(connection, selection)
+
+    def export_csv(self, selection: Selection) -> Iterator[Chunk]:
+        with self._reader() as connection:
+            yield from csv_chunks(connection, selection)
 
     def alerts(self) -> AlertRows:
         with self._snapshot() as connection:

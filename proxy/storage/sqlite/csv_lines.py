@@ -1,0 +1,183 @@
+"""Read the rows of an export as lines of CSV that SQLite itself writes: five times as fast as values through Python.
+
+SQLite puts no quotes around a cell, so that each slice is looked over: were there a comma, a quote, a line break or
+the beginning of a formula in one of its cells, the slice is read again as values, and the one encoder of CSV writes it.
+Both ways make the same bytes. No text of the ledger holds a NUL, where printf would stop: see core/text.py.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from proxy.core.money import PUSD_PER_USD
+from proxy.policy.exchange_rates import RateStep, local_amount, plain_text, rate_spans
+from proxy.storage.export import KINDS, Chunk, Encode, Selection, csv_encoder
+from proxy.storage.sqlite.export import COLUMNS_SQL, COST, LATE_JOIN, read_values, selected
+from proxy.storage.sqlite.labels import read_labels, read_rates
+from proxy.storage.sqlite.usage import id_range
+
+_SLICE_IDS = 5000  # 2 MB in memory, some ten milliseconds a transaction
+_DAY_MS = 86_400_000
+_FORMULA = b"=+-@\t"
+
+
+class _Span(NamedTuple):
+    """The rows of a slice: ids above after up to upto, when the first and the last began, whether any was adjusted."""
+
+    after: int
+    upto: int
+    first_ms: int
+    last_ms: int
+    has_late: bool
+
+
+def csv_chunks(connection: sqlite3.Connection, selection: Selection, ids_at_once: int = _SLICE_IDS) -> Iterator[Chunk]:
+    """Write what was there when the first chunk was asked for; the first is the header. connection: of open_reader."""
+    head, encode = csv_encoder(selection.columns)
+    yield Chunk(head, 0, 0.0)
+    first, last = id_range(connection, selection.since_ms, selection.until_ms)
+    rates = read_rates(connection, read_labels(connection).currency_code) if "cost_local" in selection.columns else ()
+    connection.create_function("local_text", 2, _local_text, deterministic=True)
+    after = start = first - 1
+    while after < last:
+        connection.execute("BEGIN")  # what the slice is, and its rows, of one moment
+        try:
+            span = _next_span(connection, after, last, ids_at_once)
+            if span is None:
+                break
+            data, count = _lines(connection, selection, span, rates, encode)
+        finally:
+            connection.execute("COMMIT")
+        after = span.upto
+        yield Chunk(data, count, (after - start) / (last - start))
+
+
+def _next_span(connection: sqlite3.Connection, after: int, last: int, count: int) -> _Span | None:
+    upto, first_ms, last_ms = connection.execute(
+        "SELECT max(id), min(started_ms), max(started_ms) FROM"
+        " (SELECT id, started_ms FROM requests WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)",
+        (after, last, count),
+    ).fetchone()
+    if upto is None:
+        return None
+    late = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM adjustments WHERE request_id > ? AND request_id <= ?)", (after, upto)
+    ).fetchone()
+    return _Span(after, upto, first_ms, last_ms, bool(late[0]))
+
+
+def _lines(
+    connection: sqlite3.Connection, selection: Selection, span: _Span, rates: Sequence[RateStep], encode: Encode
+) -> tuple[bytes, int]:
+    condition, values = selected(selection, span.after, span.upto)
+    source = f"FROM requests r {LATE_JOIN if span.has_late else ''} WHERE {condition}"
+    found = connection.execute(
+        f"SELECT CAST({_LineSql(span, rates).line(selection.columns)} AS BLOB) {source} ORDER BY r.id",
+        values,
+    ).fetchall()
+    data = b"\n".join(chain.from_iterable(found))
+    expected = _Marks(len(found) * (len(selection.columns) - 1), 0)
+    if "tags" in selection.columns and b'"' in data:
+        commas, quotes = connection.execute(f"SELECT {_TAG_MARKS} {source}", values).fetchone()
+        expected = _Marks(expected.commas + (commas or 0), quotes or 0)
+    if found and len(selection.columns) > 1 and _is_plain(data, len(found), expected):
+        return data + b"\n", len(found)
+    rows = read_values(connection, selection, span.after, span.upto)
+    return encode(rows), len(rows)
+
+
+class _Marks(NamedTuple):
+    commas: int
+    quotes: int
+
+
+# tags are JSON, which has them always; they are quoted here, and their commas and quotes are known
+_TAG_MARKS = """sum(length(r.tags) - length(replace(r.tags, ',', ''))),
+    sum(CASE WHEN instr(r.tags, '"') THEN 2 * (length(r.tags) - length(replace(r.tags, '"', ''))) + 2 END)"""
+
+
+def _is_plain(data: bytes, rows: int, expected: _Marks) -> bool:
+    """Return whether no cell needs quotes or an apostrophe: there are no more marks than those between the cells."""
+    return (
+        data.count(b",") == expected.commas
+        and (data.count(b'"') if expected.quotes else b'"' in data) == expected.quotes
+        and data.count(b"\n") == rows - 1
+        and b"\r" not in data
+        and not any(_begins_cell(data, bytes([sign])) for sign in _FORMULA if sign in data)
+    )
+
+
+def _begins_cell(data: bytes, sign: bytes) -> bool:
+    return b"," + sign in data or b"\n" + sign in data or data.startswith(sign)
+
+
+class _LineSql:
+    """The SQL that makes a line of a row: one printf, whose %s is empty for NULL. rates: those of the slice's time."""
+
+    def __init__(self, span: _Span, steps: Sequence[RateStep]) -> None:
+        self._span = span
+        self._cost = COST if span.has_late else "r.cost_pusd"
+        self._rates = list(rate_spans(steps, span.first_ms, span.last_ms + 1))
+        self._is_in_usd = [rate for _, _, rate in self._rates] == ["1"]
+
+    def line(self, columns: Sequence[str]) -> str:
+        formats, terms = [], []
+        for name in self._merged(columns):
+            form, *values = self._cell(name)
+            formats.append(form)
+            terms += values
+        return f"printf('{','.join(formats)}', {', '.join(terms)})"
+
+    def _merged(self, columns: Sequence[str]) -> list[str]:
+        """Return the columns, those of money as one where both are in USD: such a text costs as much as ten cells."""
+        names = list(columns)
+        at = names.index("cost_usd") if self._is_in_usd and "cost_usd" in names else len(names)
+        if names[at + 1 : at + 2] == ["cost_local"]:
+            names[at : at + 2] = ["cost_usd,cost_local"]
+        return names
+
+    def _cell(self, name: str) -> tuple[str, ...]:
+        match name:
+            case "request_id":
+                return "req_%016x", "r.id"
+            case "ts":
+                return self._ts()
+            case "cost_pusd":
+                return "%s", self._cost
+            case "cost_usd":
+                return "%s", _usd_text(self._cost)
+            case "cost_local":
+                return "%s", _usd_text(self._cost) if self._is_in_usd else self._local()
+            case "cost_usd,cost_local":
+                return "%s", f"replace('x,x', 'x', ifnull({_usd_text(self._cost)}, ''))"
+            case "tags":
+                return "%s", _TAGS
+            case _:
+                return "%s", _usd_text(COLUMNS_SQL[name]) if KINDS[name] == "usd" else COLUMNS_SQL[name]
+
+    def _ts(self) -> tuple[str, ...]:
+        """Return the time of a row; nearly every slice is of one day, which is worked out once."""
+        is_one_day = self._span.first_ms // _DAY_MS == self._span.last_ms // _DAY_MS
+        day = f"date({self._span.first_ms if is_one_day else 'r.started_ms'} / 1000, 'unixepoch')"
+        parts = ("/ 3600000 % 24", "/ 60000 % 60", "/ 1000 % 60", "% 1000")
+        return "%sT%02d:%02d:%02d.%03dZ", day, *(f"r.started_ms {part}" for part in parts)
+
+    def _local(self) -> str:
+        """Return the cost by the rate of the slice's time, or of each row where it changes within the slice."""
+        cases = [f"WHEN r.started_ms < {end_ms} THEN '{rate}'" for _, end_ms, rate in self._rates if rate is not None]
+        return f"local_text({self._cost}, CASE {' '.join(cases)} END)" if cases else "NULL"
+
+
+def _usd_text(pusd: str) -> str:
+    """Return the exact text of an amount, in SQL; whole dollars, and less than none, are rare."""
+    digits = f"rtrim(printf('%d.%012d', {pusd} / {PUSD_PER_USD}, {pusd} % {PUSD_PER_USD}), '0')"
+    return f"CASE WHEN {pusd} % {PUSD_PER_USD} > 0 THEN {digits} ELSE local_text({pusd}, '1') END"
+
+
+def _local_text(pusd: int | None, rate: str | None) -> str | None:
+    return None if pusd is None or rate is None else plain_text(local_amount(pusd, rate))
+
+
+_TAGS = """CASE WHEN r.tags IS NULL THEN NULL WHEN instr(r.tags, '"')
+    THEN '"' || replace(r.tags, '"', '""') || '"' ELSE r.tags END"""
