@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Export the ledger's usage as CSV or JSON lines: `tollkeeper export` as a script of its own.
+"""Export the ledger's usage as a file: `tollkeeper export` as a script of its own.
 
 Runs from a checkout, or wherever the tollkeeper package is installed; export_usage.py --help lists the options.
 """
@@ -28,14 +28,10 @@ def _prepare() -> None:
 
 def main() -> None:
     _prepare()
-    from proxy.cli.export import export  # noqa: PLC0415 - after the path is set
-    from proxy.core.errors import SetupError  # noqa: PLC0415
+    from proxy.cli import run_program  # noqa: PLC0415 - after the path is set
+    from proxy.cli.export import export  # noqa: PLC0415
 
-    try:
-        export.main(prog_name="export_usage.py")
-    except SetupError as error:
-        print(f"export_usage.py: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run_program(export, "export_usage.py")
 
 
 if __name__ == "__main__":

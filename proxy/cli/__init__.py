@@ -80,36 +80,41 @@ def tollkeeper() -> None:
 
 
 def main(args: list[str] | None = None) -> Any:
-    """Run a command; a mistake that a person can mend is a text and an exit code, not a traceback."""
+    """Run a command of tollkeeper."""
+    run_program(tollkeeper, "tollkeeper", args)
+
+
+def run_program(command: click.Command, name: str, args: list[str] | None = None) -> Any:
+    """Run a command as a program of its own; a mistake that a person can mend is a text and an exit code."""
     try:
-        code = _run(args)
+        code = _run(command, name, args)
         sys.stdout.flush()  # a full disk may show only when the buffer is flushed
     except SetupError as error:
-        click.echo(f"tollkeeper: {error}", err=True)
+        click.echo(f"{name}: {error}", err=True)
         code = error.exit_code
     except OSError as error:
         if error.errno not in _REFUSED:
             raise
-        code = _refused(error)
+        code = _refused(error, name)
     sys.exit(code)
 
 
 _REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EPIPE})
 
 
-def _run(args: list[str] | None) -> int | str | None:
+def _run(command: click.Command, name: str, args: list[str] | None) -> int | str | None:
     try:
-        tollkeeper.main(args, prog_name="tollkeeper", standalone_mode=True)
+        command.main(args, prog_name=name, standalone_mode=True)
     except SystemExit as end:
         return end.code
     return 0
 
 
-def _refused(error: OSError) -> int:
+def _refused(error: OSError, name: str) -> int:
     """Report that output was refused; a pipe closed by its reader needs no report."""
     with contextlib.suppress(OSError, ValueError):  # the exit would try to write the rest of the buffer again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error.errno != errno.EPIPE:
         what = error.filename or "Standard output"
-        click.echo(f"tollkeeper: {what} cannot be written: {os.strerror(error.errno or 0)}.", err=True)
+        click.echo(f"{name}: {what} cannot be written: {os.strerror(error.errno or 0)}.", err=True)
     return 1

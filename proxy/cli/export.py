@@ -1,11 +1,13 @@
-"""tollkeeper export: the rows of view `usage` as a file."""
+"""tollkeeper export: the rows of view `usage`, their sums, or charges as FOCUS has them, as a file."""
 
 import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -13,18 +15,24 @@ from proxy.cli.ledger_options import check_users, open_source, range_ms, range_o
 from proxy.core.errors import SetupError
 
 if TYPE_CHECKING:
-    from proxy.storage.export import Chunk
+    from proxy.cli.ledger_options import Source
+    from proxy.storage.export import Chunk, Selection
+    from proxy.storage.focus import FocusVersion
 
-_ENDINGS = {".csv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_ENDINGS = {".csv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_HOUR_MS = 3_600_000
 
 
 @click.command()
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["csv", "jsonl"]),
-    help="Default: by the ending of the file's name, else csv.",
+    type=click.Choice(["csv", "jsonl", "parquet", "focus"]),
+    help="focus: the FinOps Open Cost and Usage Specification, as CSV. Default: by the ending of the file's name, else"
+    " csv.",
 )
+@click.option("--focus-version", type=click.Choice(["1.2", "1.4"]), help="Of --format focus. Default: 1.4.")
+@click.option("--summary", metavar="WORDS", help="Sums instead of rows, by the words of tollkeeper usage --by.")
 @click.option("-o", "--output", default="-", help="File to write, whole or not at all; - is stdout.", show_default=True)
 @click.option("--user", "users", multiple=True, help="Only this user; may be repeated.")
 @click.option("--model", "models", multiple=True, help='Only these models, such as "openai/*"; may be repeated.')
@@ -32,6 +40,8 @@ _ENDINGS = {".csv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 @range_options
 def export(
     form: str | None,
+    focus_version: "FocusVersion | None",
+    summary: str | None,
     output: str,
     users: tuple[str, ...],
     models: tuple[str, ...],
@@ -42,27 +52,75 @@ def export(
     database: Path | None,
     config_path: Path | None,
 ) -> None:
-    """Write one row for each request, as CSV or JSON lines. Works while the proxy runs, and when it does not."""
-    from proxy.core.clock import SystemClock  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.export import Selection, jsonl_chunks  # noqa: PLC0415
+    """Write a row for each request, or sums, as a file. Works while the proxy runs, and when it does not.
+
+    Dates of --format focus are days of UTC, as its charge periods are.
+    """
+    from proxy.cli.usage_summary import read_summary_words, summary_chunks  # noqa: PLC0415 - keeps --help quick
+    from proxy.core.clock import SystemClock  # noqa: PLC0415
+    from proxy.storage.export import Selection  # noqa: PLC0415
 
     form = form or _form_of(output)
+    _check(form, focus_version, summary, columns, output)
     chosen = _columns(columns)
+    words = None if summary is None else read_summary_words(summary, users, models)
     source = open_source(config_path, database)
+    if form == "focus":
+        source = replace(source, zone=ZoneInfo("UTC"))
     check_users(source, users)
     since_ms, until_ms = range_ms(source, since, until, month, SystemClock().now_ms())
     selection = Selection(chosen, since_ms, until_ms, users, models)
-    chunks = (
-        source.reports.export_csv(selection)
-        if form == "csv"
-        else jsonl_chunks(source.reports.export(selection), chosen)
-    )
+    if words is not None:
+        chunks = summary_chunks(source, words, selection, form)
+    else:
+        chunks = _chunks(source, form, focus_version or "1.4", selection)
     rows = 0
     with _opened(output) as file:
         for chunk in _with_progress(chunks, output):
             file.write(chunk.data)
             rows += chunk.rows
     click.echo(f"{rows} rows", err=True)
+
+
+def _check(form: str, focus_version: str | None, summary: str | None, columns: str | None, output: str) -> None:
+    """Raise click.UsageError for options that mean nothing together."""
+    if focus_version is not None and form != "focus":
+        raise click.UsageError("--focus-version is of --format focus.")
+    if summary is not None and form not in ("csv", "jsonl"):
+        raise click.UsageError("--summary is written as csv or jsonl.")
+    if columns is not None and (summary is not None or form == "focus"):
+        raise click.UsageError("--columns are those of single rows: leave it out here.")
+    if form == "parquet" and output == "-" and sys.stdout.isatty():
+        raise click.UsageError("Parquet is not for a terminal. Name a file with -o.")
+
+
+def _chunks(source: "Source", form: str, focus_version: "FocusVersion", selection: "Selection") -> "Iterator[Chunk]":
+    reports = source.reports
+    match form:
+        case "csv":
+            return reports.export_csv(selection)
+        case "jsonl":
+            from proxy.storage.export import jsonl_chunks  # noqa: PLC0415 - each format its own
+
+            return jsonl_chunks(reports.export(selection), selection.columns)
+        case "parquet":
+            from proxy.storage.parquet import parquet_chunks  # noqa: PLC0415 - as above
+
+            return parquet_chunks(reports.export(selection), selection.columns)
+        case _:
+            from proxy.storage.focus import focus_chunks  # noqa: PLC0415 - as above
+
+            return focus_chunks(reports.charges(_of_full_hours(selection)), focus_version)
+
+
+def _of_full_hours(selection: "Selection") -> "Selection":
+    """Return the selection from the hour on in which it begins, up to that in which it ends: 7d is no full hour."""
+    since_ms, until_ms = selection.since_ms, selection.until_ms
+    return replace(
+        selection,
+        since_ms=None if since_ms is None else since_ms // _HOUR_MS * _HOUR_MS,
+        until_ms=None if until_ms is None else until_ms // _HOUR_MS * _HOUR_MS,
+    )
 
 
 def _form_of(output: str) -> str:
@@ -72,8 +130,8 @@ def _form_of(output: str) -> str:
         return "csv"
     if ending not in _ENDINGS:
         raise click.BadParameter(
-            f"{ending} files are not written. Name it .csv or .jsonl (.ndjson), or say --format: spreadsheets, pandas,"
-            " polars and duckdb read both.",
+            f"{ending} files are not written. Name it .csv, .jsonl (.ndjson) or .parquet, or say --format:"
+            " spreadsheets read CSV, and pandas, polars and duckdb all of them.",
             param_hint="--output",
         )
     return _ENDINGS[ending]

@@ -22,6 +22,7 @@ from proxy.storage.alerts import AlertRows, StoredDelivery
 from proxy.storage.audit import AuditReader
 from proxy.storage.configurations import ConfigurationReader
 from proxy.storage.export import Chunk, Selection, Slice
+from proxy.storage.focus import ChargeSlice
 from proxy.storage.labels import Labels
 from proxy.storage.late_lookup import LateLookup
 from proxy.storage.operators import OperatorReader
@@ -323,6 +324,13 @@ class Reports(
 
     def export_csv(self, selection: Selection) -> Iterator[Chunk]:
         """Yield the same rows as CSV: the header, then chunks that are looks of their own."""
+        ...
+
+    def charges(self, selection: Selection) -> Iterator[ChargeSlice]:
+        """Yield what was booked for requests that began in the selection's time, and corrections that came in it.
+
+        The time begins and ends with full UTC hours. Over all time it is what the ledger holds.
+        """
         ...
 
     def alerts(self) -> AlertRows:

@@ -19,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from proxy.storage.export import COLUMNS
@@ -146,9 +147,14 @@ def test_export_to_a_file(filled: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (("export", "--format", "parquet"), 2, "parquet"),
+        (("export", "--format", "csv", "--focus-version", "1.2"), 2, "is of --format focus"),
+        (("export", "--format", "focus", "--columns", "user"), 2, "leave it out"),
+        (("export", "--format", "focus", "--focus-version", "1.5"), 2, "'1.2', '1.4'"),
+        (("export", "--summary", "user", "--format", "parquet"), 2, "csv or jsonl"),
+        (("export", "--summary", "colour"), 2, "write some of user, group"),
+        (("export", "--summary", "user", "--model", "openai/*"), 2, "sum by model too"),
         (("export", "-o", "x.xlsx"), 2, ".xlsx files are not written"),
-        (("export", "-o", "x.parquet"), 2, ".csv or .jsonl"),
+        (("export", "-o", "x.ods"), 2, ".csv, .jsonl (.ndjson) or .parquet"),
         (("export", "--user", "nobody"), 1, 'There is no user "nobody"'),
         (("usage", "--user", "anan"), 1, 'Did you mean "anna"?'),
         (("usge",), 2, "Did you mean 'usage'?"),
@@ -169,6 +175,43 @@ def test_mistakes(filled: CommandLine, arguments: tuple[str, ...], code: int, te
     assert ran.returncode == code, ran.stderr
     assert text in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_each_format_as_a_file(filled: CommandLine) -> None:
+    """The ending chooses Parquet; FOCUS is CSV of charges, whose days are those of UTC; sums have their total."""
+    total = of_ledger(filled, "SELECT sum(cost_pusd) FROM requests")
+    filled.ok("export", "-o", "rows.parquet")
+    assert (filled.folder / "rows.parquet").read_bytes()[:4] == b"PAR1"
+    found = duckdb.execute(f"SELECT sum(cost_pusd)::HUGEINT FROM '{filled.folder / 'rows.parquet'}'").fetchone()  # noqa: S608 - a path of ours
+    assert found == (total,)
+    charges = list(csv.DictReader(io.StringIO(filled.ok("export", "--format", "focus").stdout)))
+    assert sum(int(row["x_CostPusd"]) for row in charges) == total
+    month = filled.ok("export", "--format", "focus", "--focus-version", "1.2", "--month", "2026-09").stdout
+    assert "ProviderName" in month.splitlines()[0]
+    assert month.count("2026-09-01T00:00:00Z") == month.count("\n") - 1
+    sums = list(csv.DictReader(io.StringIO(filled.ok("export", "--summary", "month,user").stdout)))
+    assert sums[-1]["month"] == "total"
+    assert sum(int(row["cost_pusd"]) for row in sums[:-1]) == int(sums[-1]["cost_pusd"]) == total
+    assert set(sums[0]) >= {"month", "user", "requests", "cost_usd", "cost_sek"}
+
+
+@pytest.mark.parametrize("program", [["-m", "proxy", "export"], [str(ROOT / "scripts" / "export_usage.py")]])
+def test_a_full_disk_ends_with_a_sentence(filled: CommandLine, program: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [sys.executable, *program],
+            cwd=filled.folder,
+            env=filled.environ,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ran.returncode == 1
+    assert "No space left" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    ran = filled.run("export", "-o", "/dev/full")
+    assert (ran.returncode, "cannot be written (No space left on device)" in ran.stderr) == (1, True)
 
 
 def test_a_pipe_that_is_closed_early(filled: CommandLine) -> None:

@@ -32,6 +32,7 @@ from proxy.policy.sealing.place import Place
 from proxy.policy.stop import Stop
 from proxy.policy.time_segments import TIME_WORDS, time_label
 from proxy.storage import adjustment
+from proxy.storage.adjustment import AdjustmentRow
 from proxy.storage.admin_operations import CHANGES
 from proxy.storage.admin_posts import KEPT_MS, PostClaim, StoredPost
 from proxy.storage.alert_changes import TABLE
@@ -48,6 +49,7 @@ from proxy.storage.audit import (
     verify_chain,
 )
 from proxy.storage.export import Chunk, Selection, Slice, csv_encoder
+from proxy.storage.focus import ChargeOwner, ChargeSlice, ChargeTokens, FocusCharge
 from proxy.storage.groups import checked_group, group_exists, no_group
 from proxy.storage.labels import Labels
 from proxy.storage.late_lookup import LateLookup, LookupNote, may_be_told
@@ -1171,6 +1173,12 @@ class MemoryReports(MemoryUsers, MemoryRequests):
             cells = tuple(hashes[-1] if name == "key_hash" else _exported(booked, name) for name in selection.columns)
             yield Slice([cells], n / len(rows))
 
+    def charges(self, selection: Selection) -> Iterator[ChargeSlice]:
+        rows = self._rows(selection.since_ms, selection.until_ms)
+        usage = [_charge(booked) for booked in rows if booked.has_ended]
+        late = [_late_charge(row) for row in self._store.adjustments.rows]
+        yield ChargeSlice([*usage, *late], 1.0)
+
     def export_csv(self, selection: Selection) -> Iterator[Chunk]:
         head, encode = csv_encoder(selection.columns)
         yield Chunk(head, 0, 0.0)
@@ -1266,6 +1274,19 @@ def _local(group: Sequence[Booked], rates: Sequence[RateStep]) -> Decimal | None
 def _is_of(booked: Booked, glob: str) -> bool:
     names = (booked.row.requested_model, booked.end.model if booked.end else None)
     return any(name is not None and fnmatch.fnmatchcase(name, glob) for name in names)
+
+
+def _charge(booked: Booked) -> FocusCharge:
+    row, end = booked.row, booked.end
+    assert end is not None
+    owner = ChargeOwner(row.user, row.group_name or "", end.model or "", end.provider or "", row.use_case or "")
+    tokens = ChargeTokens(end.input_tokens or 0, end.output_tokens or 0)
+    return FocusCharge(row.started_ms, row.started_ms + 1, row.started_ms, owner, end.cost_pusd or 0, 1, tokens)
+
+
+def _late_charge(row: AdjustmentRow) -> FocusCharge:
+    owner = ChargeOwner(row.user, row.group, row.model, row.provider, row.use_case)
+    return FocusCharge(row.at_ms, row.at_ms + 1, row.ts_ms, owner, row.amount_pusd, None)
 
 
 def _exported(booked: Booked, name: str) -> Any:

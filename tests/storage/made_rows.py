@@ -70,7 +70,8 @@ def insert(connection: sqlite3.Connection, rows: list[dict[str, Any]]) -> None:
         f"INSERT INTO requests ({', '.join(names)}) VALUES ({', '.join(':' + name for name in names)})",  # noqa: S608 - names of columns
         rows,
     )
-    columns = [row[1] for row in connection.execute("PRAGMA table_info(usage_hourly)")]
+    # counts, how they were answered, is what the default says: nothing
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(usage_hourly)") if row[1] != "counts"]
     for row in rows:
         if row["state"] in ("settled", "released"):
             _roll_up(connection, columns, row)

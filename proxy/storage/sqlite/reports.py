@@ -19,6 +19,7 @@ from proxy.storage.admin_posts import StoredPost
 from proxy.storage.alerts import AlertRows, StoredDelivery
 from proxy.storage.audit import AuditFilter, AuditHead, AuditRow, AuditVerification
 from proxy.storage.export import Chunk, Selection, Slice
+from proxy.storage.focus import ChargeSlice
 from proxy.storage.labels import Labels
 from proxy.storage.late_lookup import LateLookup
 from proxy.storage.master_keys import MasterKeys, keys_beside
@@ -65,6 +66,7 @@ from proxy.storage.sqlite.configurations import SqliteConfigurations
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.csv_lines import csv_chunks
 from proxy.storage.sqlite.export import slices
+from proxy.storage.sqlite.focus import charge_slices
 from proxy.storage.sqlite.groups import SqliteGroups
 from proxy.storage.sqlite.labels import read_labels, read_rates
 from proxy.storage.sqlite.late_lookups import read_lookups
@@ -279,6 +281,10 @@ class SqliteReports:
     def export_csv(self, selection: Selection) -> Iterator[Chunk]:
         with self._reader() as connection:
             yield from csv_chunks(connection, selection)
+
+    def charges(self, selection: Selection) -> Iterator[ChargeSlice]:
+        with self._reader() as connection:
+            yield from charge_slices(connection, selection)
 
     def alerts(self) -> AlertRows:
         with self._snapshot() as connection:
