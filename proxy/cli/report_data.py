@@ -74,6 +74,18 @@ def report_json(report: MonthReport, currency: str) -> str:
             }
             for late in report.late
         ],
+        "bill": _bill(report),
+        "history": [
+            {
+                "provider": one.provider,
+                "model": one.model,
+                "requests": one.requests,
+                "input_tokens": one.input_tokens,
+                "output_tokens": one.output_tokens,
+                **_amount("cost", one.cost_pusd),
+            }
+            for one in report.history
+        ],
         "open": report.rest.open,
         "pending": report.rest.pending,
         "flagged": report.rest.flagged,
@@ -87,6 +99,28 @@ def report_json(report: MonthReport, currency: str) -> str:
         "break_even": _break_even(report),
     }
     return json.dumps(document, indent=2) + "\n"
+
+
+def _bill(report: MonthReport) -> dict[str, Any] | None:
+    bill = report.bill
+    if bill is None:
+        return None
+    return {
+        "days": bill.days,
+        "broken_days": bill.broken,
+        **_amount("booked", bill.booked_pusd),
+        **_amount("billed", bill.billed_pusd),
+        **_amount("difference", bill.billed_pusd - bill.booked_pusd),
+        "classes": [
+            {
+                "name": one.drift_class,
+                "number": one.number,
+                **_amount("amount", one.amount_pusd),
+                **_amount("adjusted", one.adjusted_pusd),
+            }
+            for one in bill.classes
+        ],
+    }
 
 
 def _break_even(report: MonthReport) -> dict[str, Any] | None:

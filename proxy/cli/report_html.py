@@ -10,9 +10,10 @@ from html import escape
 from proxy.cli.report_head import doubt_lines, head_lines
 from proxy.cli.report_outlook import break_even_lines, outlook_lines
 from proxy.cli.report_tables import (
+    ReportSection,
     SpendingTable,
+    further_sections,
     has_currency,
-    late_reason,
     percent,
     rounded,
     spending_tables,
@@ -73,7 +74,8 @@ def report_html(report: MonthReport, currency: str, top: int | None) -> str:
     ]
     for table in spending_tables(report, top):
         parts += [f"<h2>{escape(table.title)}</h2>", *_spending(table, report, currency)]
-    parts += ["<h2>Costs that became known late</h2>", *_late(report)]
+    for section in further_sections(report):
+        parts += [f"<h2>{escape(section.title)}</h2>", *_further(section)]
     parts += ["<h2>Outlook</h2>", *_pairs(outlook_lines(report))]
     if report.outlook.break_even is not None:
         parts += ["<h2>Return on the cost</h2>", *_pairs(break_even_lines(report))]
@@ -145,20 +147,17 @@ def _chart(report: MonthReport) -> Iterator[str]:
     yield "</svg>"
 
 
-def _late(report: MonthReport) -> Iterator[str]:
-    if not report.late:
-        yield "<p>None: every cost was known when its request ended.</p>"
-        return
-    yield "<table>"
-    yield f"<thead>{_row(('reason', 'number', 'USD'), 1, 'th')}</thead>"
-    yield "<tbody>"
-    for late in report.late:
-        yield _row((escape(printable(late_reason(late))), str(late.number), usd(late.pusd)), 1)
-    number, pusd = sum(late.number for late in report.late), sum(late.pusd for late in report.late)
-    yield _row(("total", str(number), usd(pusd)), 1, name="sum")
-    yield "</tbody>"
-    yield "</table>"
-    yield "<p>They are in all tables above.</p>"
+def _further(section: ReportSection) -> Iterator[str]:
+    if section.rows:
+        yield "<table>"
+        yield f"<thead>{_row(map(escape, section.heads), 1, 'th')}</thead>"
+        yield "<tbody>"
+        for row in section.rows:
+            yield _row((escape(printable(cell)) for cell in row), 1)
+        yield _row(map(escape, section.total), 1, name="sum")
+        yield "</tbody>"
+        yield "</table>"
+    yield f"<p>{escape(section.note)}</p>"
 
 
 def _pairs(pairs: Iterator[tuple[str, str]]) -> Iterator[str]:

@@ -53,6 +53,71 @@ def spending_tables(report: MonthReport, top: int | None = None) -> Iterator[Spe
         yield SpendingTable(table.name, table.title, table.heads, table.rows[:top], other, len(rest))
 
 
+@dataclass(frozen=True, slots=True)
+class ReportSection:
+    """A small table under a title: the first column is text, the others numbers. Without rows there is note alone."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    total: tuple[str, ...]
+    note: str
+
+
+def further_sections(report: MonthReport) -> Iterator[ReportSection]:
+    """Yield what stands beside the tables of spending: late costs, the bill, and what was before."""
+    yield _late_costs(report)
+    yield _bill(report)
+    if report.history:
+        yield _history(report)
+
+
+def _late_costs(report: MonthReport) -> ReportSection:
+    late = report.late
+    return ReportSection(
+        "Costs that became known late",
+        ("reason", "number", "USD"),
+        [(late_reason(one), str(one.number), usd(one.pusd)) for one in late],
+        ("total", str(sum(one.number for one in late)), usd(sum(one.pusd for one in late))),
+        "They are in all tables above." if late else "None: every cost was known when its request ended.",
+    )
+
+
+def _bill(report: MonthReport) -> ReportSection:
+    title, heads, bill = "Ledger and bill", ("difference", "number", "USD", "booked since"), report.bill
+    if bill is None:
+        return ReportSection(title, heads, [], (), "No day was compared with what the provider charged.")
+    broken = f", {bill.broken} not whole" if bill.broken else ""
+    days = "1 day" if bill.days == 1 else f"{bill.days} days"
+    return ReportSection(
+        title,
+        heads,
+        [(one.drift_class, str(one.number), usd(one.amount_pusd), usd(one.adjusted_pusd)) for one in bill.classes],
+        (
+            "total",
+            str(sum(one.number for one in bill.classes)),
+            usd(bill.billed_pusd - bill.booked_pusd),
+            usd(sum(one.adjusted_pusd for one in bill.classes)),
+        ),
+        f"{days} of UTC compared{broken}: the bill has {usd(bill.billed_pusd)} USD, the ledger had"
+        f" {usd(bill.booked_pusd)} USD.",
+    )
+
+
+def _history(report: MonthReport) -> ReportSection:
+    rows = report.history
+    return ReportSection(
+        "Charged before the first request here",
+        ("provider and model", "requests", "USD"),
+        [
+            (f"{one.provider} {one.model}", "-" if one.requests is None else str(one.requests), usd(one.cost_pusd))
+            for one in rows
+        ],
+        ("total", str(sum(one.requests or 0 for one in rows)), usd(sum(one.cost_pusd for one in rows))),
+        "By the provider's word; it is in no table above.",
+    )
+
+
 def usd(pusd: int) -> str:
     """Return an exact amount for reading."""
     return padded(pusd_to_usd(pusd))

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from proxy.cli.report_head import doubt_lines, head_lines
 from proxy.cli.report_outlook import break_even_lines, outlook_lines
 from proxy.cli.report_tables import (
+    ReportSection,
     SpendingTable,
+    further_sections,
     has_currency,
-    late_reason,
     percent,
     rounded,
     spending_tables,
@@ -25,7 +26,8 @@ def report_text(report: MonthReport, currency: str, top: int | None) -> str:
     lines += [title, "=" * len(title), "", *rest]
     for table in spending_tables(report, top):
         lines += ["", *_section(table.title), *_table(table, report, currency)]
-    lines += ["", *_section("Costs that became known late"), *_late(report)]
+    for section in further_sections(report):
+        lines += ["", *_section(section.title), *_further(section)]
     lines += ["", *_section("Outlook"), *_pairs(outlook_lines(report))]
     if report.outlook.break_even is not None:
         lines += ["", *_section("Return on the cost"), *_pairs(break_even_lines(report))]
@@ -56,13 +58,11 @@ def _table(table: SpendingTable, report: MonthReport, currency: str) -> list[str
     return plain_table([[*table.heads, *figures], *rows, total], frozenset(figures))
 
 
-def _late(report: MonthReport) -> list[str]:
-    if not report.late:
-        return ["None: every cost was known when its request ended."]
-    rows = [[printable(late_reason(late)), str(late.number), usd(late.pusd)] for late in report.late]
-    total = ["total", str(sum(late.number for late in report.late)), usd(sum(late.pusd for late in report.late))]
-    lines = plain_table([["reason", "number", "USD"], *rows, total], frozenset({"number", "USD"}))
-    return [*lines, "They are in all tables above."]
+def _further(section: ReportSection) -> list[str]:
+    if not section.rows:
+        return [section.note]
+    rows = [[printable(cell) for cell in row] for row in section.rows]
+    return [*plain_table([[*section.heads], *rows, [*section.total]], frozenset(section.heads[1:])), section.note]
 
 
 def _pairs(pairs: Iterator[tuple[str, str]]) -> list[str]:

@@ -5,7 +5,7 @@ All tables are made of the same sums, so that each adds up to the same total, to
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 from proxy.policy.exchange_rates import RateStep
 from proxy.policy.forecast import forecast, weigh_window
 from proxy.policy.projection import BreakEven, Projection
+from proxy.policy.reconciliation.drift_class import DRIFT_CLASSES
+from proxy.storage.reconciliation import ClassSum, ComparedDay, HistorySum
 from proxy.storage.reports import Reports
 from proxy.storage.spending import LateSum, SpendingRow, UnsettledSum, UsageSelection
 from proxy.storage.spent_days import SpentDays, spent_by_day
@@ -42,6 +44,13 @@ class MonthQuestion:
     def words(self) -> tuple[str, ...]:
         return ("user", "group", self.project, "provider", "model")
 
+    @property
+    def days(self) -> tuple[str, str]:
+        """Return the first and the last date."""
+        first = datetime.fromtimestamp(self.start_ms / 1000, self.zone).date()
+        last = datetime.fromtimestamp(self.end_ms / 1000, self.zone).date() - timedelta(days=1)
+        return first.isoformat(), last.isoformat()
+
     def of_part(self, word: str, value: str) -> "MonthQuestion":
         """Return the same question with a revenue beside the cost of a part; word is one of words."""
         return replace(self, part=(word, value))
@@ -68,10 +77,45 @@ class SpendingOutlook:
 
 
 @dataclass(frozen=True, slots=True)
+class BillSummary:
+    """The days of UTC of a month that were compared with what providers charged, and how they differ.
+
+    broken: days that could not be compared whole. classes: the differences, by their names; adjusted_pusd of each was
+    booked since.
+    """
+
+    days: int
+    broken: int
+    booked_pusd: int
+    billed_pusd: int
+    classes: list[ClassSum]
+
+    @classmethod
+    def of_days(cls, days: Sequence[ComparedDay]) -> "BillSummary | None":
+        """Add days up; None where none was compared. What was before the first request is compared with nothing."""
+        compared = [day for day in days if day.level != "history"]
+        if not compared:
+            return None
+        classes: dict[str, ClassSum] = {}
+        for each in (each for day in compared for each in day.classes):
+            known = classes.get(each.drift_class, ClassSum(each.drift_class, 0, 0))
+            sums = map(int.__add__, known[1:], each[1:])
+            classes[each.drift_class] = ClassSum(each.drift_class, *sums)
+        return cls(
+            len({day.day for day in compared}),
+            sum(day.problem is not None for day in compared),
+            sum(day.booked_pusd for day in compared),
+            sum(day.billed_pusd for day in compared),
+            [classes[each.name] for each in DRIFT_CLASSES if each.name in classes],
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class MonthReport:
     """One month. Rows have the key of their table: people (user, group), models (provider, model), the others one word.
 
     late: costs that became known late; they are in all sums. rest: requests that are in no sum yet, or in doubt.
+    bill: the ledger beside it, None where no day was compared. history: what was charged before the first request.
     """
 
     question: MonthQuestion
@@ -85,6 +129,8 @@ class MonthReport:
     late: list[LateSum]
     rest: UnsettledSum
     outlook: SpendingOutlook
+    bill: BillSummary | None
+    history: list[HistorySum]
 
     @property
     def is_over(self) -> bool:
@@ -112,6 +158,8 @@ def read_month_report(
         found.late,
         found.rest,
         _outlook(question, rows, total, days, until_ms),
+        BillSummary.of_days(reports.compared_days(*question.days)),
+        reports.provider_history(*question.days),
     )
 
 

@@ -46,6 +46,17 @@ class ClassSum(NamedTuple):
     adjusted: int = 0
 
 
+class HistorySum(NamedTuple):
+    """What a provider charged for a model before the first request here; None: not told."""
+
+    provider: str
+    model: str
+    requests: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_pusd: int
+
+
 @dataclass(frozen=True, slots=True)
 class ComparedDay:
     """What a comparison of one day came to.
@@ -156,6 +167,10 @@ class ReconciliationReader(Protocol):
         self, since_day: str, until_day: str, drift_class: str | None, after: tuple[str, str, int] | None, count: int
     ) -> list[StoredEntry]:
         """Return differences in the order of day, provider and number, those after a place."""
+        ...
+
+    def provider_history(self, since_day: str | None, until_day: str | None) -> list[HistorySum]:
+        """Return what was charged on days before the first request, both ends included, the dearest first."""
         ...
 
     def activity_sums(self, provider: str, since_day: str) -> dict[str, int]:

@@ -5,7 +5,10 @@ import io
 import json
 import random
 import re
+import sqlite3
 import stat
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -17,12 +20,15 @@ import pytest
 
 from proxy.policy.exchange_rates import RateStep
 from proxy.policy.projection import read_growth
+from proxy.policy.reconciliation.day_comparison import DriftEntry
 from proxy.storage.adjustment import Correction, UnattachedCost
 from proxy.storage.finance import MonthQuestion, read_month_report
 from proxy.storage.labels import Labels
+from proxy.storage.reconciliation import ActivitySum, ComparedDay, DayResult
 from proxy.storage.rows import HOUR_MS
 from proxy.storage.sqlite.adjustments import book_unattached, correct
 from proxy.storage.sqlite.labels import set_labels
+from proxy.storage.sqlite.reconciliation import write_day
 from proxy.storage.sqlite.reports import SqliteReports
 from tests.cli.command_line import Commands
 from tests.storage.made_rows import START_MS, fill, insert, ledger, made
@@ -80,6 +86,46 @@ def test_all_tables_add_up_to_what_usage_says(commands: Commands, kept: Path) ->
     assert late["lost row", "bill of x"]["amount_pusd"] == 5_000
     assert late[EVIL, "bill of x"]["number"] == 20
     assert Decimal(late[EVIL, "bill of x"]["amount_local"]) > Decimal(late[EVIL, "bill of x"]["amount_usd"]) * 9
+
+
+def test_the_bill_stands_beside_it_and_what_was_before_in_no_sum(commands: Commands, tmp_path: Path) -> None:
+    path = tmp_path / "billed.db"
+    with ledger(path) as db:
+        fill(db, 30, step_ms=HOUR_MS)
+        day = ComparedDay(
+            "openrouter", "2026-09-21", "calls", 900, 1_000, 5, is_final=True, problem=None, compared_ms=1
+        )
+        later = replace(day, day="2026-09-22", problem="cut off")
+        sums = {"": (ActivitySum("old/model", "old/model-1", "e", "Old", 5_000, 0, 7, 10, 20, 0, 0),)}
+        before = replace(day, day="2026-09-03", level="history", booked_pusd=0)
+        write_day(db, DayResult(day, (drift("refunded", -20), drift("unknown", 120))))
+        write_day(db, DayResult(later, (drift("refunded", -10), drift("refunded", -20))))
+        write_day(db, DayResult(before, (), activity=sums))
+    document = json.loads(commands.ok("report", "2026-09", "--db", str(path), "--json").stdout)
+    bill = document["bill"]
+    assert (bill["days"], bill["broken_days"], bill["difference_pusd"]) == (2, 1, 200)
+    assert [(one["name"], one["number"], one["amount_pusd"], one["adjusted_pusd"]) for one in bill["classes"]] == [
+        ("refunded", 3, -50, 0),
+        ("unknown", 1, 120, 0),
+    ]
+    assert [(one["model"], one["requests"], one["cost_pusd"]) for one in document["history"]] == [
+        ("old/model", 7, 5_000)
+    ]
+    assert document["total"]["cost_pusd"] == sums_of(path)
+    for form in ("text", "html"):
+        text = commands.ok("report", "2026-09", "--db", str(path), "--format", form).stdout
+        assert "Charged before the first request here" in text
+        assert "2 days of UTC compared, 1 not whole" in text
+
+
+def drift(name: str, amount_pusd: int) -> DriftEntry:
+    return DriftEntry(name, amount_pusd, None, None, "", "m", START_MS, 0, amount_pusd, None)
+
+
+def sums_of(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as db:
+        found: int = db.execute("SELECT sum(cost_pusd) FROM usage_hourly").fetchone()[0]
+    return found
 
 
 def test_csv_holds_every_table_and_no_formula(commands: Commands, kept: Path) -> None:

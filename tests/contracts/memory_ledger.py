@@ -66,7 +66,7 @@ from proxy.storage.performance import (
 )
 from proxy.storage.preferences import no_preferences, read_preferences
 from proxy.storage.provider_keys import SealedHashes, place_of
-from proxy.storage.reconciliation import ComparedDay, DayQuestion, DayResult, LedgerDay, StoredEntry
+from proxy.storage.reconciliation import ComparedDay, DayQuestion, DayResult, HistorySum, LedgerDay, StoredEntry
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.removal import RemovalPlan, removable
 from proxy.storage.reports import (
@@ -874,6 +874,10 @@ class MemoryReports(MemoryUsers, MemoryRequests):
         self, since_day: str, until_day: str, drift_class: str | None, after: tuple[str, str, int] | None, count: int
     ) -> list[StoredEntry]:
         return self._store.reconciliations.listed(since_day, until_day, drift_class, after, count)
+
+    def provider_history(self, since_day: str | None, until_day: str | None) -> list[HistorySum]:  # noqa: ARG002
+        """Return nothing: this ledger sums no history by model."""
+        return []
 
     def activity_sums(self, provider: str, since_day: str) -> dict[str, int]:
         return self._store.reconciliations.sums(provider, since_day)

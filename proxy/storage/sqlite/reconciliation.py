@@ -12,6 +12,7 @@ from proxy.storage.reconciliation import (
     ClassSum,
     ComparedDay,
     DayResult,
+    HistorySum,
     StoredEntry,
     class_sums,
 )
@@ -108,6 +109,17 @@ def compared_days(
         own = tuple(classes.get((one, day), {}).values())
         found.append(ComparedDay(one, day, level, booked_pusd, billed_pusd, calls, bool(is_final), problem, at_ms, own))
     return found
+
+
+def provider_history(connection: sqlite3.Connection, since_day: str | None, until_day: str | None) -> list[HistorySum]:
+    """Return what providers charged before the first request, by model."""
+    return [HistorySum(*row) for row in connection.execute(_HISTORY, (since_day, until_day))]
+
+
+_HISTORY = (
+    "SELECT provider, model, sum(requests), sum(input_tokens), sum(output_tokens), sum(cost_pusd) FROM provider_history"
+    " WHERE (?1 IS NULL OR day >= ?1) AND (?2 IS NULL OR day <= ?2) GROUP BY 1, 2 ORDER BY 6 DESC, 1, 2"
+)
 
 
 def _start_ms(connection: sqlite3.Connection, day: str) -> int:

@@ -24,7 +24,7 @@ from proxy.storage.labels import Labels
 from proxy.storage.late_lookup import LateLookup
 from proxy.storage.master_keys import MasterKeys, keys_beside
 from proxy.storage.performance import ModelPerformance, PerformanceFilter
-from proxy.storage.reconciliation import ComparedDay, DayQuestion, LedgerDay, StoredEntry
+from proxy.storage.reconciliation import ComparedDay, DayQuestion, HistorySum, LedgerDay, StoredEntry
 from proxy.storage.removal import RemovalPlan
 from proxy.storage.reports import (
     BackupResult,
@@ -356,6 +356,10 @@ class SqliteReports:
     def compared_days(self, since_day: str, until_day: str, provider: str | None = None) -> list[ComparedDay]:
         with self._snapshot() as connection:
             return reconciliation.compared_days(connection, since_day, until_day, provider)
+
+    def provider_history(self, since_day: str | None, until_day: str | None) -> list[HistorySum]:
+        with self._reader() as connection:
+            return reconciliation.provider_history(connection, since_day, until_day)
 
     def drift_entries(
         self, since_day: str, until_day: str, drift_class: str | None, after: tuple[str, str, int] | None, count: int
