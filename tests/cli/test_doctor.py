@@ -63,6 +63,17 @@ def test_what_fails_says_what_to_do_and_ends_with_1(configured: CommandLine, sim
     assert [one["is_good"] for one in off["tries"]] == [None]
 
 
+def test_keys_of_the_wrong_kind_are_told(configured: CommandLine) -> None:
+    cli = Commands(configured.folder)
+    config = cli.folder / "config.yaml"
+    config.write_text(config.read_text().replace("api_key: ", f"api_key: {MANAGEMENT_KEY}, management_key: "))
+    ran = cli.run("doctor", "--json")
+    said = {one["key"]: one["said"] for one in json.loads(ran.stdout)["tries"] if one["request"] == "GET /key"}
+    assert "The key main is a management key, which no request can be made with." in said["main"]
+    assert "This is an ordinary key." in said["management"]
+    assert ran.returncode == 1
+
+
 def test_a_provider_that_never_answers_is_told_in_time(
     configured: CommandLine, simulator: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ MUTATIONS: Final = (
     Mutation(
         "a-cut-answer-taken-for-whole",
         "Of a busy hour the bill shows the first thousand answers, and all others look as though they were free.",
-        (Patch("OpenRouterAccount.generation_costs", "answer.is_truncated", "False"),),
+        (Patch("CostsAnswer.is_truncated", "self.data.metadata.truncated", "False"),),
         (f"{_ACCOUNT}costs_of_generations_are_whole_though_answers_are_cut",),
     ),
     Mutation(

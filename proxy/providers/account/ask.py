@@ -1,5 +1,6 @@
 """Ask a provider's management side one question: a JSON answer, or an AccountError that says what to do."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from proxy.wire.retry_after import read_retry_after
 
 _DEADLINES = Deadlines(connect_s=5, header_s=60, idle_s=30, total_s=120)  # a query over a busy hour takes its time
 _BODY_MAX_BYTES = 64 << 20
+_SMALL_BYTES = 1 << 15  # a larger answer is parsed beside the event loop: it would hold requests up
 _SAID_MAX_CHARS = 300
 
 
@@ -60,7 +62,8 @@ async def _asked_of(provider: ProviderRow, key: Key, question: Question, now_ms:
     answer = await _exchange(provider, key, question, now_ms)
     if answer.status != 200:
         raise _error_of_answer(provider, key, question, answer)
-    found = read_exactly(answer.body)
+    is_small = len(answer.body) <= _SMALL_BYTES
+    found = read_exactly(answer.body) if is_small else await asyncio.to_thread(read_exactly, answer.body)
     if not isinstance(found, dict | list):
         raise AccountError("unreadable", f"{_asked(provider, question)} is not JSON.", status=answer.status)
     if isinstance(found, dict) and isinstance(found.get("error"), Mapping) and "data" not in found:  # under status 200

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from proxy.core.clock import Clock
 from proxy.providers.account.ask import Hear, Question, ask
-from proxy.providers.account.source import AccountError, AccountQuestion, AccountSource
+from proxy.providers.account.source import AccountError, AccountQuestion, AccountSource, KeyStatus
 from proxy.providers.account.sources import account_source
 from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
@@ -107,9 +107,19 @@ class Examination:
         async def asked(hear: Hear) -> None:
             source = self._source(hear)
             assert source is not None
-            await source.key(secret)
+            self._check_kind(key, await source.key(secret))
 
         yield self.attempt(key, "GET /key", asked)
+
+    def _check_kind(self, key: Key, status: KeyStatus) -> None:
+        """Raise AccountError for a key that stands where one of the other kind belongs."""
+        name, is_meant = self._provider.name, key is self._provider.management_key
+        if status.is_management is is_meant:
+            return
+        text = f"The key {key.name} is a management key, which no request can be made with. Put an ordinary one there."
+        if is_meant:
+            text = f"This is an ordinary key. Put a management key there: providers.{name}.management_key."
+        raise AccountError("refused", text, status=200, request="GET /key")
 
     def _attempt_managed(self, management: Key, question: AccountQuestion) -> Awaitable[EndpointTry]:
         async def asked(hear: Hear) -> None:
