@@ -15,12 +15,14 @@ from proxy.app.storage import Storage
 from proxy.policy.alerts.alert_message import AlertMessage
 from proxy.policy.alerts.alert_state import AlertState
 from proxy.policy.quota import NOT_KNOWN, Quota
+from proxy.policy.reconciliation.day_comparison import BilledCall, DriftEntry
 from proxy.storage.adjustment import Booked, Correction
 from proxy.storage.alerts import AlertNote, AlertNotes, DeliveryNote, SampleNote, StateNote
 from proxy.storage.audit import Actor
 from proxy.storage.export import Selection
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import EndedTwiceError, Ledger, LedgerUnavailableError
+from proxy.storage.reconciliation import WHOLE_ACCOUNT, ActivitySum, ComparedDay, DayQuestion, DayResult
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.reports import BackupError, LimitPart
 from proxy.storage.rows import HOUR_MS, KeyHashes, OpenRow, Reserved, id_text
@@ -606,3 +608,53 @@ async def test_an_alert_is_kept_once_with_its_deliveries(opened: OpenNew) -> Non
         (waiting,) = await asyncio.to_thread(reports.due_deliveries, 10)
         assert (waiting.id, waiting.attempts, waiting.next_ms) == (failed.id, 0, START_MS + 9)
         assert (await asyncio.to_thread(reports.alerts)).disabled == {}
+
+
+def _result(day: str, *amounts: tuple[str, int], activity: int = 0) -> DayResult:
+    entries = [DriftEntry(name, pusd, 7, None, "", "a/m", START_MS, 0, pusd, pusd) for name, pusd in amounts]
+    billed_pusd = sum(pusd for _, pusd in amounts)
+    told = ComparedDay("openrouter", day, "calls", 0, billed_pusd, 3, True, None, START_MS)
+    sums = [ActivitySum("a/m", "a/m-1", "e", "OpenAI", activity, 0, 1, 2, 3, None, None)]
+    return DayResult(told, entries, {}, {WHOLE_ACCOUNT: sums})
+
+
+async def test_a_comparison_takes_the_place_of_the_one_before(opened: OpenNew) -> None:
+    async with opened() as (ledger, reports):
+        await ledger.note_reconciliation(_result("2026-09-20", ("unknown", 1)))
+        await ledger.note_reconciliation(_result("2026-09-21", ("unknown", 5), ("pending", 9), activity=4))
+        await ledger.note_reconciliation(
+            _result("2026-09-21", ("refunded", -7), ("raised", 2), ("raised", 3), activity=8)
+        )
+        (day,) = reports.compared_days("2026-09-21", "2026-09-30")
+        assert (day.billed_pusd, day.calls, day.is_final) == (-2, 3, True)
+        assert {each[:3] for each in day.classes} == {("refunded", -7, 1), ("raised", 5, 2)}
+        found = reports.drift_entries("2026-09-20", "2026-09-30", None, None, 10)
+        assert [one.entry.amount_pusd for one in found] == [1, -7, 3, 2]
+        first = found[1]
+        assert (
+            reports.drift_entries("2026-09-20", "2026-09-30", None, (first.day, first.provider, first.n), 10)
+            == found[2:]
+        )
+        assert [
+            one.entry.amount_pusd for one in reports.drift_entries("2026-09-20", "2026-09-30", "raised", None, 1)
+        ] == [3]
+        assert reports.activity_sums("openrouter", "2026-09-21") == {"2026-09-21": 8}
+        assert not reports.compared_days("2026-09-20", "2026-09-30", "another")
+
+
+async def test_a_matched_call_is_remembered(opened: OpenNew) -> None:
+    async with opened() as (ledger, reports):
+        assert reports.first_request_ms() is None
+        row = await begun(ledger)
+        await ledger.end(request_end(row, generation_id=None, cost_pusd=500, cost_source="reservation"))
+        day_ms = START_MS // DAY_MS * DAY_MS
+        call = BilledCall("gen-hung-up", "k", 40, START_MS, START_MS)
+        question = DayQuestion("p", day_ms, (call,), {"main": "k"}, "own")
+        before = reports.ledger_day(question)
+        assert [(one.generation_ids, one.unnamed) for one in before.requests] == [((), 1)]
+        assert before.strangers == {"gen-hung-up"}
+        await ledger.note_matched_calls("p", {"gen-hung-up": row.id})
+        after = reports.ledger_day(question)
+        assert [(one.generation_ids, one.unnamed) for one in after.requests] == [(("gen-hung-up",), 0)]
+        assert not after.strangers
+        assert reports.first_request_ms() == START_MS

@@ -1,0 +1,98 @@
+"""Bugs of the comparison with the bill: cents that no class has, bookings on a guess, twice, or of the wrong sign."""
+
+from typing import Final
+
+from tests.mutations.mutation import Mutation, Patch, TextPatch
+
+_DAY = "tests/policy/reconciliation/test_day_comparison.py::test_"
+_MONTH = "tests/reconciliation/test_month.py::test_every_cent_is_in_its_class_and_then_booked"
+_PIECES = "tests/reconciliation/test_month.py::test_a_bill_that_comes_in_pieces_late_and_not_at_all_is_the_same"
+_LEDGER_DAY = "tests/storage/test_ledger_day.py::test_nothing_of_a_day_is_lost"
+
+MUTATIONS: Final = (
+    Mutation(
+        "drift-left-out",
+        "What the bill has beside its calls is in no class.",
+        (
+            Patch(
+                "day_comparison:_with_rest",
+                "rest_pusd = billed_pusd - booked_pusd - sum(one.amount_pusd for one in entries)",
+                "rest_pusd = 0",
+            ),
+        ),
+        (f"{_DAY}the_classes_add_up_to_the_drift",),
+    ),
+    Mutation(
+        "booked-on-silence",
+        "A request that the bill does not list is booked at nothing, whether or not the bill is whole.",
+        (
+            Patch(
+                "day_comparison:_class_of", "is_found or (is_listed_whole and not is_recent and not is_waiting)", "True"
+            ),
+        ),
+        (f"{_DAY}only_a_complete_bill_says_that_nothing_was_charged",),
+    ),
+    Mutation(
+        "booked-in-doubt",
+        "A call that may be a request whose reservation is charged is booked apart too.",
+        (Patch("day_comparison:_of_stranger", "None if is_doubtful else call.cost_pusd", "call.cost_pusd"),),
+        (f"{_DAY}doubt_books_nothing",),
+    ),
+    Mutation(
+        "midnight-lost",
+        "A call that is billed after midnight is missed on its day, and nobody's on the next.",
+        (Patch("day_comparison:compare_day", "generation_id in books.earlier", "False"),),
+        (_MONTH,),
+    ),
+    Mutation(
+        "own-key-taken-for-a-refund",
+        "What the provider behind the provider bills is held for charged by this one.",
+        (
+            Patch(
+                "day_comparison:_of_request",
+                "left_pusd = billed_pusd + request.upstream_pusd - request.booked_pusd",
+                "left_pusd = billed_pusd - request.booked_pusd",
+            ),
+        ),
+        (_MONTH,),
+    ),
+    Mutation(
+        "apart-forgotten",
+        "What was booked for no request is not read again: the next comparison books it once more.",
+        (TextPatch("ledger_day:_APART", "request_id IS NULL", "request_id = 0"),),
+        (_MONTH,),
+    ),
+    Mutation(
+        "adjustments-not-in-the-day",
+        "A day is compared as it was booked first.",
+        (TextPatch("ledger_day:_ADJUSTED", "request_id >= ?1", "request_id < 0 AND request_id >= ?1"),),
+        (_LEDGER_DAY,),
+    ),
+    Mutation(
+        "awaited-taken-for-booked",
+        "What single attempts of an awaited request have cost counts as booked.",
+        (
+            Patch(
+                "ledger_day:_joined", "0 if is_awaited else sum(row[8] for row in rows)", "sum(row[8] for row in rows)"
+            ),
+        ),
+        (_LEDGER_DAY,),
+    ),
+    Mutation(
+        "truncated-unnoticed",
+        "A bill that could not be had whole is final all the same.",
+        (Patch("BillReader._calls", "is_truncated or answer.is_truncated", "False"),),
+        (_PIECES,),
+    ),
+    Mutation(
+        "matched-call-forgotten",
+        "Which call a request was is not remembered: on the next day, or look, it may be another's.",
+        (
+            Patch(
+                "sqlite.reconciliation:write_pairs",
+                "connection.executemany(_ADD_PAIR, [(provider, *pair) for pair in pairs.items()])",
+            ),
+        ),
+        ("tests/contracts/test_ledger.py::test_a_matched_call_is_remembered",),
+    ),
+)
