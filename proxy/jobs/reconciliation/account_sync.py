@@ -23,7 +23,7 @@ from proxy.policy.reconciliation.day_comparison import (
 )
 from proxy.policy.reconciliation.drift_class import PENDING
 from proxy.policy.reconciliation.sums_comparison import BilledSum, compare_sums
-from proxy.policy.reconciliation.sync_schedule import start_ms
+from proxy.policy.reconciliation.sync_schedule import day_of, start_ms
 from proxy.providers.account.source import AccountError, ActivityRow
 from proxy.providers.key import OWN, Key
 from proxy.providers.provider import ProviderRow
@@ -80,18 +80,24 @@ class AccountSync:
         self._turn = asyncio.Lock()
         self.problems: dict[str, str] = {}
 
-    def providers(self) -> list[str]:
-        """Return the providers whose bill can be read with the keys that there are."""
-        rows = self._services.live.current.providers.values()
-        return [row.name for row in rows if self._reader(row) is not None]
+    def providers(self, day: date | None = None) -> list[str]:
+        """Return the providers whose bill can be read with the keys that there are; of a day that may not be over."""
+        today = day_of(self._services.clock.now_ms())
+        found = []
+        for row in self._services.live.current.providers.values():
+            reader = self._reader(row)
+            if reader is not None and (reader.bill.tells_calls or day is None or day < today):
+                found.append(row.name)
+        return found
 
     async def sync(self, provider: str, day: date) -> ComparedDay:
         """Compare a day and book what follows, if that is wanted; raises AccountError, and nothing is written then."""
         async with self._turn:
             row = self._services.live.current.providers[provider]
             reader = self._reader(row)
-            if reader is None:
-                raise AccountError("refused", f"{provider}: its bill can be read with a management key only.")
+            if reader is None or provider not in self.providers(day):
+                text = f"{provider}: its bill can be read with a management key only, and by some when the day is over."
+                raise AccountError("refused", text)
             try:
                 found = await self._sync(reader, day)
             except AccountError as error:
@@ -107,7 +113,7 @@ class AccountSync:
 
     def _reader(self, row: ProviderRow) -> _Reader | None:
         source = self._services.accounts.source(row)
-        if source is None or not {"activity", "generation_costs", "keys"} <= source.questions:
+        if source is None or "activity" not in source.questions:
             self._readers.pop(row.name, None)
             return None
         known = self._readers.get(row.name)
@@ -220,7 +226,8 @@ def _billed_sums(bill: DayBill, keys: Iterable[str]) -> list[BilledSum]:
     """Return the sums of the proxy's keys by model; of a day that is not over, of single calls."""
     if bill.activity is None:
         return [BilledSum(("",), sum(call.cost_pusd for call in bill.calls))]
-    rows = [row for key in keys for row in bill.activity.get(key, ())]
+    told = keys if bill.activity.keys() - {""} else ("",)
+    rows = [row for key in told for row in bill.activity.get(key, ())]
     return [BilledSum((row.model, row.permaslug), row.usage_pusd) for row in rows]
 
 

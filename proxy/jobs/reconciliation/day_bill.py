@@ -30,7 +30,8 @@ _CREATED: Final = re.compile(r"gen-(\d{10})-")  # an id begins with the second i
 class DayBill:
     """What the provider tells of a day. calls: those of our keys, on the day and in the hours after it.
 
-    activity: sums by hash of the key, "" for the whole account; None: the day is not over. account_pusd and
+    activity: sums by hash of the key, "" for the whole account, which stands alone where keys are not told apart; None:
+    the day is not over. account_pusd and
     other_keys_pusd as in DayBooks. problem: what of it could not be had.
     """
 
@@ -52,8 +53,17 @@ class BillReader:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     hours: dict[tuple[int, str], Mapping[str, int]] = field(default_factory=dict)
 
+    @property
+    def tells_calls(self) -> bool:
+        """Return whether it tells of single calls, by key, today included; else of sums of days that are over."""
+        return {"generation_costs", "keys"} <= self.source.questions
+
     async def read(self, day: date, keys: Sequence[str]) -> DayBill:
         """Return a day's bill for the keys with these hashes; raises AccountError where nothing can be had of it."""
+        if not self.tells_calls:
+            whole = await self._ask(lambda: self.source.activity(day))
+            whole_pusd = sum(row.usage_pusd for row in whole)
+            return DayBill((), {"": whole}, whole_pusd, 0, is_complete=False, has_calls=False)
         now_ms = self.clock.now_ms()
         day_ms = start_ms(day)
         activity = None

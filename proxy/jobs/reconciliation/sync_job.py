@@ -75,7 +75,8 @@ class SyncJob:
         for day in sorted(set(due)):
             if self._clock_problem() is not None:
                 return
-            await self._sync.sync(provider, day)
+            if provider in self._sync.providers(day):
+                await self._sync.sync(provider, day)
 
     async def _known(self, provider: str, now_ms: int) -> Mapping[date, DayState]:
         days = past_days(day_of(now_ms))

@@ -240,7 +240,9 @@ async def _sync(request: AdminRequest) -> AdminAnswer:
         text = f"Nothing is compared while it is unknown which day it is: {request.deps.clock_problem()}."
         raise CallerError(409, "clock_in_doubt", text)
     days, problems = [], []
-    for name in wanted:
+    for name in sync.providers(day):
+        if name not in wanted:
+            continue
         try:
             days.append(_shown(await sync.sync(name, day)))
         except AccountError as error:

@@ -1,0 +1,135 @@
+"""One day of a bill, asked of a source that answers as it is told to."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from proxy.jobs.reconciliation.day_bill import BillReader
+from proxy.policy.reconciliation.sync_schedule import start_ms
+from proxy.providers.account.source import AccountError, AccountQuestion, ActivityRow, GenerationCosts
+
+KEY = "k" * 64
+HOUR_MS = 3_600_000
+
+
+class Clock:
+    def __init__(self, now_ms: int) -> None:
+        self.ms = now_ms
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def monotonic_s(self) -> float:
+        return 0.0
+
+
+class Source:
+    """Answers what it holds, and keeps what it was asked. problems: raised first, one after the other."""
+
+    provider = "p"
+
+    def __init__(self, calls: Mapping[int, Mapping[str, int]], requests: int | None = 1, *, whole: bool = True) -> None:
+        few: frozenset[AccountQuestion] = frozenset({"activity"})
+        every: frozenset[AccountQuestion] = frozenset({"activity", "generation_costs", "keys", "generation"})
+        self.questions = every if whole else few
+        self._calls, self._requests = calls, requests
+        self.asked: list[tuple[int, int]] = []
+        self.problems: list[AccountError] = []
+
+    async def activity(self, day: date, key_hash: str | None = None) -> tuple[ActivityRow, ...]:
+        assert key_hash in (None, KEY)
+        pusd = sum(cost for hour in self._calls.values() for cost in hour.values())
+        return (ActivityRow(day, "a/m", "a/m-1", "e", "P", pusd, 0, self._requests, 1, 1, None, None),)
+
+    async def generation_costs(self, start_ms: int, end_ms: int, key_hash: str | None) -> GenerationCosts:
+        assert key_hash == KEY
+        if self.problems:
+            raise self.problems.pop(0)
+        self.asked.append((start_ms, end_ms))
+        hours = [costs for at, costs in self._calls.items() if start_ms <= at < end_ms]
+        return GenerationCosts({id_: cost for costs in hours for id_, cost in costs.items()})
+
+    async def keys(self) -> tuple[Any, ...]:
+        return ()
+
+
+def reader(source: Source, now_ms: int, waits: list[float] | None = None) -> BillReader:
+    async def sleep(seconds: float) -> None:
+        assert waits is not None
+        waits.append(seconds)
+
+    return BillReader(source, Clock(now_ms), sleep)  # type: ignore[arg-type]
+
+
+DAY = date(2026, 11, 20)
+DAY_START_MS = start_ms(DAY)
+LATER_MS = DAY_START_MS + 5 * 86_400_000
+
+
+async def test_a_busy_day_is_asked_for_by_the_hour_and_a_quiet_one_at_once() -> None:
+    busy, quiet = Source({DAY_START_MS + 5: {"gen-a": 7}}, 100_000), Source({DAY_START_MS + 5: {"gen-a": 7}}, 10)
+    for source, count in ((busy, 26), (quiet, 3)):
+        bill = await reader(source, LATER_MS).read(DAY, [KEY])
+        assert len(source.asked) == count
+        assert source.asked[0][0] == DAY_START_MS
+        assert source.asked[-1][1] == DAY_START_MS + 26 * HOUR_MS  # what began before midnight may be billed after it
+        assert [(call.generation_id, call.cost_pusd, call.hour_ms) for call in bill.calls] == [
+            ("gen-a", 7, DAY_START_MS)
+        ]
+        assert bill.is_complete
+        assert (bill.account_pusd, bill.other_keys_pusd) == (7, 0)
+
+
+async def test_hours_of_today_that_are_over_are_asked_for_once() -> None:
+    now_ms = DAY_START_MS + 9 * HOUR_MS + 1_800_000
+    source = Source({DAY_START_MS + 5: {"gen-a": 7}})
+    today = reader(source, now_ms)
+    first = await today.read(DAY, [KEY])
+    assert len(source.asked) == 10
+    source.asked.clear()
+    again = await today.read(DAY, [KEY])
+    assert [*again.calls] == [*first.calls]
+    assert source.asked[0][0] == DAY_START_MS + 7 * HOUR_MS  # two hours are not settled, and this one is not over
+    assert again.activity is None
+    assert not again.is_complete
+
+
+async def test_who_asks_to_wait_is_obeyed_and_the_rest_goes_on() -> None:
+    source, waits = Source({DAY_START_MS + 5: {"gen-a": 7}}, 100_000), list[float]()
+    source.problems = [
+        AccountError("limited", "wait", retry_after_s=42.0),
+        AccountError("limited", "wait", retry_after_s=9_000.0),
+        AccountError("unavailable", "down"),
+    ]
+    bill = await reader(source, LATER_MS, waits).read(DAY, [KEY])
+    assert waits == [42.0, 300.0, 15.0]
+    assert [call.generation_id for call in bill.calls] == ["gen-a"]
+
+
+async def test_without_calls_the_sums_are_compared() -> None:
+    refused = Source({DAY_START_MS: {"gen-a": 7}})
+    refused.problems = [AccountError("refused", "not with this key")]
+    bill = await reader(refused, LATER_MS).read(DAY, [KEY])
+    assert (bill.has_calls, bill.problem, [*bill.calls]) == (False, "not with this key", [])
+    organisation = Source({DAY_START_MS: {"gen-a": 7}}, whole=False)
+    bill = await reader(organisation, LATER_MS).read(DAY, [KEY])
+    assert (bill.has_calls, bill.problem, bill.account_pusd) == (False, None, 7)
+    assert bill.activity is not None
+    assert bill.activity.keys() == {""}
+
+
+async def test_a_day_that_cannot_be_read_is_no_day() -> None:
+    source, waits = Source({}, 100_000), list[float]()
+    source.problems = [AccountError("unavailable", "down")] * 20
+    with pytest.raises(AccountError, match="down"):
+        await reader(source, LATER_MS, waits).read(DAY, [KEY])
+    assert len(waits) == 8
+
+
+async def test_sums_of_all_days_are_told() -> None:
+    now_ms = int(datetime(2026, 11, 29, 12, tzinfo=UTC).timestamp() * 1000)
+    sums = await reader(Source({1: {"gen-a": 7}}), now_ms).day_sums()
+    assert len(sums) == 30
+    assert sums[(date(2026, 11, 29) - timedelta(days=1)).isoformat()] == 7
