@@ -107,7 +107,6 @@ class App:
         self._open_outbox = open_outbox
         self._output = output
         self._access: AccessLog | None = None
-        self._recent: RecentRequests | None = None  # for alert rules that ask
         self._told_gaps: tuple[MissingLimit, ...] = ()
         self._clock = TrustedClock(SystemClock())
         self._stack = AsyncExitStack()
@@ -221,7 +220,8 @@ class App:
             refusal_log, self.ledger, self.reports, self.live, self._clock, lambda: self._clock.problem
         )
         self._stack.push_async_callback(self.refusals.close)
-        self.services.events.refusal_subscribers = (refusal_log,)
+        self._refusal_log = refusal_log
+        self._hear_requests(None)
         self.holds = HoldWatch(self.services, self.pending)
         self.outbox = self._open_outbox(self.services)
         self.alerts = AlertWatch(self.services, database, self.outbox.wake, self._hear_requests)
@@ -296,12 +296,14 @@ class App:
 
     def _hear_requests(self, recent: RecentRequests | None) -> None:
         """Let alert rules hear of requests, while there are any that ask."""
-        self._recent = recent
-        self._subscribe()
+        self.services.counters.ended()  # those who ended before are not among what it hears of
+        self.services.counters.listener = None if recent is None else recent.count
+        log = self._refusal_log
+        self.services.events.refusal_subscribers = (log,) if recent is None else (log, recent)
 
     def _subscribe(self) -> None:
         """Let everybody who is there hear of requests, in their order."""
-        parts: tuple[Subscriber | None, ...] = (self.services.counters, self.services.access, self._recent)
+        parts: tuple[Subscriber | None, ...] = (self.services.counters, self.services.access)
         self.services.events.subscribers = tuple(part for part in parts if part is not None)
 
     def _lines(self) -> Mapping[str, Callable[[], bool]]:

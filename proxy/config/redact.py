@@ -1,7 +1,7 @@
 """Keep secrets out of texts about the configuration: known ones and whatever looks like one."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from proxy.config.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode
@@ -24,6 +24,7 @@ _PAIR = re.compile(
 )
 _LOOKS_SECRET = re.compile(r"\b(?:sk|tk|pk|rk|gh[a-z]|xox[a-z])[-_][A-Za-z0-9_-]{6,}|[A-Za-z0-9+_=-]{40,}")
 _USERINFO = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+_LONG_CHARS = 16  # two secrets hardly ever end in the same ones
 _MIN_CHARS = 5  # a shorter known secret would blot out ordinary words; its own line is masked by its name
 
 
@@ -78,8 +79,21 @@ def mask_line(line: str, known: Iterable[str]) -> str:
 
 def redacted(text: str, known: Iterable[str]) -> str:
     """Return a whole file with secrets masked, those that go over several lines too; its lines stay where they are."""
-    parts = {part.strip() for secret in known for part in secret.splitlines()}
-    return "\n".join(mask_line(line, parts) for line in text.split("\n"))
+    by_end: dict[str, list[str]] = {}
+    for part in _worth_masking({part.strip() for secret in known for part in secret.splitlines()}):
+        by_end.setdefault(part[-_end_chars(part) :], []).append(part)
+    lengths = sorted({len(end) for end in by_end})
+    return "\n".join(mask_line(line, _ended_in(line, by_end, lengths)) for line in text.split("\n"))
+
+
+def _ended_in(line: str, by_end: Mapping[str, Sequence[str]], lengths: Iterable[int]) -> list[str]:
+    """Return the secrets whose last characters are in a line: a file of thousands of users has as many of both."""
+    ends = (line[at : at + chars] for chars in lengths for at in range(len(line) - chars + 1))
+    return [secret for end in ends for secret in by_end.get(end, ())]
+
+
+def _end_chars(secret: str) -> int:
+    return _LONG_CHARS if len(secret) >= _LONG_CHARS else _MIN_CHARS
 
 
 def _worth_masking(known: Iterable[str]) -> list[str]:

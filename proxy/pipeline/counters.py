@@ -1,7 +1,7 @@
 """Counts since the start, for /metrics: plain integers, so that counting costs a request next to nothing."""
 
 from collections import defaultdict
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from operator import itemgetter
 
 from proxy.pipeline.end_counts import OTHER, EndCounts, KnowsModel
@@ -12,6 +12,7 @@ from proxy.storage.rows import RequestEnd, of_end
 _EVENTS_AT_ONCE = 128
 NAMES_MAX = 500  # sets of names with figures of their own, where nobody says
 
+EndsListener = Callable[[Sequence[RequestEnd]], None]
 Target = tuple[str, str]
 """A provider and a model of it."""
 
@@ -47,6 +48,7 @@ class Counters:
         "attempts",
         "fallbacks",
         "limit_refusals",
+        "listener",
         "over_pusd",
         "over_requests",
         "refusals",
@@ -58,6 +60,7 @@ class Counters:
         self._counts = EndCounts(knows_model)
         self._names_max, self._names_users = 0, False
         self._events: list[RequestFinished] = []
+        self.listener: EndsListener | None = None  # hears of the same ends, as many at once
         self.adjustments: MutableMapping[str, int] = defaultdict(int)  # late costs, by direction: up, down
         self.adjusted_pusd: MutableMapping[str, int] = defaultdict(int)  # and by how much, in all; above 0
         self.over_requests = 0  # that cost more than was reserved
@@ -96,6 +99,8 @@ class Counters:
             return self._counts
         counts, ends = self._counts, [*map(_end, events)]
         counts.count_requests(ends)
+        if self.listener is not None:
+            self.listener(ends)
         if "pending" in map(_state, ends) or not all(map(_is_written, events)):
             counts.count_pending(end for end, event in zip(ends, events, strict=True) if not _is_booked(event))
             ends = [event.end for event in events if _is_booked(event)]

@@ -1,22 +1,24 @@
 """What requests came to within the last hour, for alerts: how many failed, were tried again, and how long they took.
 
-An event costs a place in a list; many are counted at once. What is kept is bounded by the hour and by the providers of
-the configuration, whatever the number of requests.
+Ends come as the counters have them, many at once, and are counted without a step of Python's for each: a request pays
+next to nothing. What is kept is bounded by the hour and by the providers of the configuration, however many there are.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, MutableMapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from itertools import compress
 from typing import Final, NamedTuple
 
-from proxy.pipeline.values.finished import RequestFinished, RequestRefused
+from proxy.pipeline.values.finished import RequestRefused
 from proxy.policy.alerts.measures import duration_bucket
-from proxy.storage.rows import of_end
+from proxy.storage.rows import RequestEnd, of_end
 
 ALL: Final = "all"
 SLICE_MS: Final = 10_000
 _SLICES: Final = 360 + 1
-_ENDS_AT_ONCE: Final = 256
-_read = of_end("finished_ms", "provider", "status", "attempts", "duration_ms")
+_finished_ms: Callable[[RequestEnd], int] = of_end("finished_ms")
+_place: Callable[[RequestEnd], tuple[str | None, int, int]] = of_end("provider", "status", "attempts")
+_duration_ms: Callable[[RequestEnd], int | None] = of_end("duration_ms")
 
 
 class RequestSums(NamedTuple):
@@ -40,29 +42,36 @@ class _Slice:
 
 
 class RecentRequests:
-    """A subscriber. Times are epoch ms of the clock that rows go by."""
+    """Hears of ends from the counters, and of refusals itself. Times are epoch ms of the clock that rows go by."""
 
-    def __init__(self, now_ms: Callable[[], int]) -> None:
+    def __init__(self, now_ms: Callable[[], int], flush: Callable[[], object]) -> None:
+        """Keep the parts; flush has the counters hand over what they have not counted yet."""
         self._now_ms = now_ms
-        self._ends: list[tuple[int, str | None, int, int, int | None]] = []
+        self._flush = flush
         self._slices: dict[int, MutableMapping[str | None, _Slice]] = {}  # by provider; None: none was asked
 
-    def finished(self, event: RequestFinished) -> None:
-        """Count a request that has a row."""
-        self._ends.append(_read(event.end))
-        if len(self._ends) >= _ENDS_AT_ONCE:
-            self._count()
+    def count(self, ends: Sequence[RequestEnd]) -> None:
+        """Count requests that have rows. Those of a slice are counted together, and mostly all are."""
+        numbers = {finished_ms // SLICE_MS for finished_ms in (_finished_ms(ends[0]), _finished_ms(ends[-1]))}
+        if len(numbers) == 1:
+            self._count_slice(numbers.pop(), ends)
+            return
+        by_number: defaultdict[int, list[RequestEnd]] = defaultdict(list)
+        for end in ends:
+            by_number[_finished_ms(end) // SLICE_MS].append(end)
+        for number, some in by_number.items():
+            self._count_slice(number, some)
 
     def refused(self, event: RequestRefused) -> None:
         """Count a request that failed before anything was booked; what the caller is to blame for is none."""
         if event.status >= 500:
-            self._ends.append((event.at_ms, None, event.status, 0, None))
-            if len(self._ends) >= _ENDS_AT_ONCE:
-                self._count()
+            one = self._slice_at(event.at_ms // SLICE_MS, None)
+            one.requests += 1
+            one.failed += 1
 
     def within(self, span_ms: int) -> dict[str, RequestSums]:
         """Return the sums of the last span_ms by provider, and of all together as ``all``; by slices of ten seconds."""
-        self._count()
+        self._flush()
         newest = self._now_ms() // SLICE_MS
         first = newest - max(1, span_ms // SLICE_MS)
         found: dict[str, RequestSums] = {}
@@ -82,21 +91,27 @@ class RecentRequests:
                     )
         return found
 
-    def _count(self) -> None:
-        ends, self._ends = self._ends, []
-        last: tuple[int, str | None] | None = None
-        one = _Slice()
-        for finished_ms, provider, status, attempts, duration_ms in ends:
-            place = finished_ms // SLICE_MS, provider
-            if place != last:  # nearly all that are counted together are of one slice
-                one, last = self._slice_at(*place), place
-            one.requests += 1
+    def _count_slice(self, number: int, ends: Sequence[RequestEnd]) -> None:
+        places = Counter(map(_place, ends))
+        answered: set[str | None] = set()
+        for (provider, status, attempts), count in places.items():
+            one = self._slice_at(number, provider)
+            one.requests += count
             if attempts > 1:
-                one.retried += 1
+                one.retried += count
             if status >= 500:
-                one.failed += 1
-            elif duration_ms is not None and status < 300:
-                one.durations[duration_bucket(duration_ms)] += 1
+                one.failed += count
+            elif status < 300:
+                answered.add(provider)
+        for provider in answered:
+            timed: Iterable[RequestEnd] = ends
+            if len(places) > 1:
+                are_its = [found == provider and status < 300 for found, status, _ in map(_place, ends)]
+                timed = compress(ends, are_its)
+            durations = self._slice_at(number, provider).durations
+            measured = [duration_ms for duration_ms in map(_duration_ms, timed) if duration_ms is not None]
+            for bucket, count in Counter(map(duration_bucket, measured)).items():
+                durations[bucket] += count
         self._forget()
 
     def _slice_at(self, number: int, provider: str | None) -> _Slice:

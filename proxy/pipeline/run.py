@@ -41,7 +41,7 @@ async def run(context: RequestContext, services: Services) -> Reply:
             identify(context, services, services.clock.now_ms())
         parse_request(context, raw)
         if services.repeated is not None:
-            services.repeated.note(context.identity.user, context.identity.token_id, raw, context.started_ms)
+            services.repeated.note(context.identity, raw, context.started_ms)
         if context.tags.idempotency_key is None:
             return await answer(context, services)
         if services.stops.active:

@@ -23,8 +23,11 @@ import uvloop
 import yaml
 
 from proxy.app import App
+from proxy.app.collector import tune_collector
 from proxy.config.load import load_file
+from proxy.pipeline.values.allowance import Allowance
 from proxy.pipeline.values.finished import RequestFinished
+from proxy.pipeline.values.identity import Identity
 from proxy.storage.rows import OpenRow, RequestEnd
 
 _USERS = 10_000
@@ -103,6 +106,8 @@ def event(number: int, now_ms: int) -> RequestFinished:
 async def hand_over(app: App, outcome: Round, until_s: float) -> None:
     """Hand the subscribers their events, some at each tick of the loop, as many as the rate asks for."""
     services, number = app.services, 0
+    allowance = Allowance((), (), None, None, False, False, False)
+    identities = [Identity(f"user{n}", None, "tok_1", allowance) for n in range(_USERS)]
     loop = asyncio.get_running_loop()
     body = b'{"model": "m", "messages": [{"role": "user", "content": "' + b"x" * 1000 + b'"}]}'
     begun_s = loop.time()
@@ -113,7 +118,8 @@ async def hand_over(app: App, outcome: Round, until_s: float) -> None:
         begin_ns = time.perf_counter_ns()
         for one in made:
             if services.repeated is not None:
-                services.repeated.note(one.row.user, "tok_1", body + b"%d" % one.row.id, now_ms)
+                identity = identities[one.row.id % _USERS]
+                services.repeated.note(identity, body + b"%d" % one.row.id, now_ms)
             services.events.finished(one)
         if wanted:
             outcome.event_us.append((time.perf_counter_ns() - begin_ns) / 1000 / wanted)
@@ -145,6 +151,7 @@ async def measure(folder: Path, rules: Mapping[str, object], seconds: float) -> 
     loaded = load_file(path, {})
     app, outcome = App(lambda: loaded), Round(len(rules))
     await app.start(loaded)
+    tune_collector()  # as serve does
     try:
         until_s = asyncio.get_running_loop().time() + seconds
         begin_s = time.process_time()

@@ -4,13 +4,14 @@ It tells what a change of the code costs; what the machine makes of it, the othe
 """
 
 import http.client
+import itertools
 import json
 import platform
 import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,12 +22,9 @@ from upstream import JSON_MODEL
 _CONNECTIONS = 16
 _WARM_UP = 40  # requests a connection: CPython has specialised its byte code by then
 _REQUESTS = 100  # a connection
-_CHAT = {
-    "model": JSON_MODEL,
-    "messages": [{"role": "user", "content": "Hello, how are you today? " * 75}],
-    "temperature": 0.7,
-    "max_tokens": 400,
-}
+_NUMBERS = itertools.count()
+_HELLO = "Hello, how are you today? " * 75
+_RULES = {watch: {"watch": watch} for watch in ("error_rate", "latency_p95", "fallback_rate", "repeats", "limit_share")}
 _COST = re.compile(r"[+\-*]?\d* (\d+)")  # a line of a profile: where, relative to the line before, and how many
 
 
@@ -73,19 +71,28 @@ def measure(
 ) -> dict[str, Instructions]:
     """Give the figures by kind of user; a folder each is made in folder. cores: the proxy's, and that of the rest."""
     return {
-        "no limits": _measured(folder / "plain", cores, say, requests, limited=False),
+        "no limits": _measured(folder / "plain", cores, say, requests),
         "five limits": _measured(folder / "limited", cores, say, requests, limited=True),
+        "no limits, alerts": _measured(folder / "alerts", cores, say, requests, rules=_RULES),
     }
 
 
 def _measured(
-    folder: Path, cores: tuple[int, int], say: Callable[[str], None], requests: int, *, limited: bool
+    folder: Path,
+    cores: tuple[int, int],
+    say: Callable[[str], None],
+    requests: int,
+    *,
+    limited: bool = False,
+    rules: Mapping[str, object] | None = None,
 ) -> Instructions:
     say(f"counting instructions: {folder.name}")
     folder.mkdir()
     upstream = Upstream(folder, cores[1], events=5, interval_ms=1)
     upstream.start()
     ours = Counted(folder / "ours", cores[0], upstream.port)
+    if rules:
+        ours.config.write_text(f"{ours.config.read_text()}\nalerts: {json.dumps({'rules': rules})}\n")
     try:
         ours.start()
         token = ours.limited_token if limited else ours.token
@@ -134,9 +141,11 @@ def _ask(port: int, token: str, requests: int) -> None:
 def _line(port: int, token: str, requests: int, faults: list[str]) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    body = json.dumps(_CHAT).encode()
     try:
         for _ in range(requests):
+            messages = [{"role": "user", "content": f"{_HELLO}{next(_NUMBERS):8}"}]  # another text, as people write
+            chat = {"model": JSON_MODEL, "messages": messages, "temperature": 0.7, "max_tokens": 400}
+            body = json.dumps(chat).encode()
             connection.request("POST", "/v1/chat/completions", body, headers)
             answer = connection.getresponse()
             text = answer.read()

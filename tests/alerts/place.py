@@ -54,8 +54,7 @@ class Watched:
         self.woken += 1
 
     def _listen(self, recent: Any) -> None:
-        counters = self.at.app.services.counters
-        self.at.app.services.events.subscribers = (counters,) if recent is None else (counters, recent)
+        self.at.app._hear_requests(recent)
 
     async def told(self) -> list[str]:
         """Look once, and return the lines of all that was ever told, oldest first."""

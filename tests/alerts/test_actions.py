@@ -38,7 +38,7 @@ async def at(proxy: Stand) -> AsyncIterator[Stand]:
     for stop in proxy.app.services.stops.in_force():
         await proxy.app.services.stops.end(stop, ROOT)
     proxy.app.services.repeated = None
-    proxy.app._subscribe()
+    proxy.app._hear_requests(None)
     await proxy.clear()
     await sqlite_ledger(proxy.app).change(_forget)
     await proxy.app.live.rebuild()

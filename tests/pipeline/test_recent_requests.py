@@ -2,6 +2,7 @@
 
 import sys
 
+from proxy.pipeline.counters import Counters
 from proxy.pipeline.recent_requests import RecentRequests
 from proxy.pipeline.values.finished import RequestFinished, RequestRefused
 from tests.support.ended_request import END, OPEN
@@ -17,6 +18,16 @@ class Clock:
         return self.now_ms_
 
 
+class Heard:
+    """Requests as the proxy has them: ends come by way of the counters, refusals by themselves."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        counters = Counters()
+        self.recent = RecentRequests((clock or Clock()).now_ms, counters.ended)
+        counters.listener = self.recent.count
+        self.finished, self.refused, self.within = counters.finished, self.recent.refused, self.recent.within
+
+
 def event(**changes: object) -> RequestFinished:
     return RequestFinished(OPEN, END._replace(**changes))  # type: ignore[arg-type]
 
@@ -26,7 +37,7 @@ def refused(status: int) -> RequestRefused:
 
 
 def test_requests_are_counted_by_provider_and_all_together() -> None:
-    recent = RecentRequests(Clock().now_ms)
+    recent = Heard()
     recent.finished(event(attempts=1))
     recent.finished(event(status=502, provider="plain"))
     recent.refused(refused(503))
@@ -36,13 +47,14 @@ def test_requests_are_counted_by_provider_and_all_together() -> None:
         "all": (3, 2, 1), "openrouter": (1, 0, 0), "plain": (1, 1, 1),
     }  # fmt: skip
     assert sum(sums["all"].durations.values()) == 1
+    assert recent.within(MINUTE_MS) == sums, "each is counted once"
 
 
 def test_only_the_span_counts() -> None:
     clock = Clock()
-    recent = RecentRequests(clock.now_ms)
+    recent = Heard(clock)
     recent.finished(event(finished_ms=NOW_MS - 30 * MINUTE_MS))
-    recent.finished(event())
+    recent.finished(event(duration_ms=None))
     assert recent.within(5 * MINUTE_MS)["all"].requests == 1
     assert recent.within(60 * MINUTE_MS)["all"].requests == 2
     clock.now_ms_ += 61 * MINUTE_MS
@@ -50,18 +62,17 @@ def test_only_the_span_counts() -> None:
 
 
 def test_memory_is_bounded_by_time_and_providers_not_by_requests() -> None:
-    recent = RecentRequests(Clock().now_ms)
+    recent = Heard()
     for _ in range(1000):
         recent.finished(event())
-    slices = sum(len(found) for found in recent._slices.values())
+    slices = sum(len(found) for found in recent.recent._slices.values())
     before = sys.getallocatedblocks()
     for number in range(20_000):
         recent.finished(event(duration_ms=number % 1000))
-    assert sum(len(found) for found in recent._slices.values()) == slices == 1
-    assert len(recent._ends) < 256
+    assert sum(len(found) for found in recent.recent._slices.values()) == slices == 1
     assert sys.getallocatedblocks() - before < 2000
     for hour in range(3):
         for ten_s in range(360):
             recent.finished(event(finished_ms=NOW_MS - hour * 3_600_000 - ten_s * 10_000))
     recent.within(MINUTE_MS)
-    assert len(recent._slices) <= 362
+    assert len(recent.recent._slices) <= 362

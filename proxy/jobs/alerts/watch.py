@@ -200,13 +200,14 @@ class AlertWatch:
         clock = self._services.clock
         wants_requests = not _OF_REQUESTS.isdisjoint(watched)
         if wants_requests != (self._recent is not None):
-            self._recent = RecentRequests(clock.now_ms) if wants_requests else None
+            counters = self._services.counters
+            self._recent = RecentRequests(clock.now_ms, counters.ended) if wants_requests else None
             self._listen(self._recent)
         if ("repeats" in watched) != (self._services.repeated is not None):
             self._services.repeated = RepeatedBodies(clock.now_ms) if "repeats" in watched else None
 
     def _heard(self) -> RecentRequests:
-        return self._recent or RecentRequests(self._services.clock.now_ms)
+        return self._recent or RecentRequests(self._services.clock.now_ms, lambda: None)
 
     def _repeated(self, rule: AlertRule) -> Readings:
         bodies = self._services.repeated

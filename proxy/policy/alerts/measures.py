@@ -1,6 +1,8 @@
 """Values that rules are held against, worked out of figures that others keep."""
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, NamedTuple
 
 from proxy.core.limit_kinds import BY_NAME
@@ -9,6 +11,14 @@ from proxy.policy.forecast import WindowWeights, forecast
 from proxy.policy.quota import LimitRow
 
 _DURATION_STEPS: Final = 12  # buckets for each doubling: a bucket is 6 % wide
+_DOUBLINGS: Final = 42  # the last bucket begins beyond a century
+_BUCKETS: Final = [
+    (1 << doublings) + -(-(step << doublings) // _DURATION_STEPS)
+    for doublings in range(_DOUBLINGS)
+    for step in range(_DURATION_STEPS)
+]
+duration_bucket: Final[Callable[[int], int]] = partial(bisect_right, _BUCKETS)
+"""Return the bucket of a duration in ms, 0 below 1; each is 6 % wider than the one before."""
 
 
 class AlertReading(NamedTuple):
@@ -64,14 +74,6 @@ def rate(scope: str, marked: int, all_: int, least: int) -> AlertReading:
     """Return a share in percent; 0 while there were fewer than least."""
     value = 0.0 if all_ < max(least, 1) else _percent(marked, all_)
     return AlertReading(scope, scope, value, detail=f"{marked} of {all_} requests")
-
-
-def duration_bucket(ms: int) -> int:
-    """Return the bucket of a duration; each is 6 % wider than the one before."""
-    if ms < 1:
-        return 0
-    doublings = ms.bit_length() - 1
-    return 1 + doublings * _DURATION_STEPS + ((ms - (1 << doublings)) * _DURATION_STEPS >> doublings)
 
 
 def bucket_end_ms(bucket: int) -> float:
