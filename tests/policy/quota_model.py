@@ -1,6 +1,6 @@
 """A book of quotas beside a naive one that keeps every row and sums them all each time; both must agree.
 
-run_storm(seed, operations) drives them with random requests, crashes, limit edits and clock steps. It is
+run_storm(seed, operations) drives them with random requests, late costs, crashes, limit edits and clock steps. It is
 called by the tests and by long runs; the same seed gives the same run.
 """
 
@@ -56,7 +56,8 @@ class Row:
     tokens: int = 0
     counts: int = 1
     running: bool = True
-    excess_pusd: int = 0
+    excess_pusd: int = 0  # over what it was held, or booked, at while others were let in
+    least_pusd: int = 0  # of an ended one: the least that it was ever booked at
     keys: dict[str, object] = field(default_factory=dict)
     above: str | None = None
     models: tuple[str, ...] = MODELS[:1]  # that may answer, or that may be paid for
@@ -149,9 +150,16 @@ class World:
             row.excess_pusd = cost_pusd - row.reserved_pusd
             self.book.note_excess(row.id, row.excess_pusd)
         row.state, row.cost_pusd, row.tokens, row.running = "settled", cost_pusd, tokens, False
+        row.least_pusd = min(cost_pusd, row.reserved_pusd)
         if models is not None:
             row.models = models
         self.book.settle(row.id, cost_pusd, tokens, NO_PIECES, row.answer())
+
+    def correct(self, row: Row, cost_pusd: int) -> None:
+        """Book an ended request at what it cost after all."""
+        self.book.adjust(row.scopes(), row.at_ms, cost_pusd - row.cost_pusd, row.answer())
+        row.cost_pusd, row.least_pusd = cost_pusd, min(row.least_pusd, cost_pusd)
+        row.excess_pusd = cost_pusd - row.least_pusd
 
     def release(self, row: Row, *, counts: bool) -> None:
         row.state, row.counts, row.running = "released", int(counts), False
@@ -380,6 +388,7 @@ def random_step(dice: random.Random, now_ms: int) -> int:
 def operate(world: World, dice: random.Random, price_factor: int) -> None:
     """Do one random operation."""
     open_rows = [row for row in world.rows.values() if row.state == "open"]
+    ended_rows = [row for row in world.rows.values() if row.state != "open" and row.counts]
     kind = dice.random()
     if kind < 0.5 or not world.rows:
         cost = dice.choice((0, dice.randint(1, 100), dice.randint(1, 900))) * price_factor
@@ -398,6 +407,9 @@ def operate(world: World, dice: random.Random, price_factor: int) -> None:
         world.extend(dice.choice(open_rows), dice.randint(0, 300), dice.randint(0, 100), is_written=dice.random() < 0.9)
     elif kind < 0.85 and open_rows:
         world.hang_up(dice.choice(open_rows))
+    elif kind < 0.88 and ended_rows:
+        row = dice.choice(ended_rows)
+        world.correct(row, dice.choice((0, row.reserved_pusd, dice.randint(0, row.reserved_pusd + 300))))
     elif kind < 0.96:
         world.move_clock(random_step(dice, world.now_ms))
     elif kind < 0.97:

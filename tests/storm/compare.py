@@ -15,6 +15,9 @@ _EXACT = frozenset({"provider", "generation", "price"})
 _DEARER = frozenset(
     {"usage_fell", "usage_ambiguous"}
 )  # flags of a usage with two readings, of which the dearer is booked
+_LEAST = frozenset(
+    {"usage_too_small", "usage_zero", "usage_not_final"}
+)  # flags of a usage that is only the least of what was taken: where that costs more than was set aside, it is booked
 _PUSD_PER_USD = 10**12
 
 
@@ -107,7 +110,8 @@ def _shares(
 ) -> Iterator[str]:
     """A request is as sure as the least sure of its attempts: each is held against its own generation, or its share."""
     is_known = row["reserved_pusd"] is not None or row["cost_source"] == "reservation"  # else tokens x price is booked
-    if len(attempts) == 1 and is_known and row["cost_pusd"] != row["reserved_pusd"]:
+    is_more = _LEAST.intersection((row["flags"] or "").split()) and row["cost_pusd"] > (row["reserved_pusd"] or 0)
+    if len(attempts) == 1 and is_known and row["cost_pusd"] != row["reserved_pusd"] and not is_more:
         yield f"charged {row['cost_pusd']}, which is not the reservation of {row['reserved_pusd']}"
         return
     left = row["reserved_pusd"]

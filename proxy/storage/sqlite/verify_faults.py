@@ -15,6 +15,9 @@ def flagged(word: str, table: str = "") -> str:
 
 _UNBELIEVED = ("usage_not_final", "usage_zero", "usage_too_small")
 _DOUBTED = " OR ".join(flagged(word) for word in _UNBELIEVED)
+# why nobody told a cost: flags that go where one is found, and those of a proxy that could not ask
+_INEXACT = " OR ".join(flagged(word) for word in (*_UNBELIEVED, "usage_missing", "cost_missing", "cost_doubtful"))
+_UNTOLD = f"{_INEXACT} OR {flagged('crash')} OR {flagged('settlement_failed')}"
 _DOUBTED_THERE = " OR ".join(flagged(word, "r.") for word in _UNBELIEVED)
 
 
@@ -61,7 +64,7 @@ ROW_FAULTS = (
         # of several attempts one may have a cost and another none
         (
             f"(state = 'settled' AND cost_pusd IS NULL) <> {flagged('cost_unknown')}"
-            " AND (attempts <= 1 OR cost_pusd IS NULL)"
+            f" AND (attempts <= 1 OR cost_pusd IS NULL) AND NOT {flagged('request_price')}"
         ),
         "flag cost_unknown and its cost contradict each other",
     ),
@@ -69,7 +72,21 @@ ROW_FAULTS = (
         "state = 'settled' AND (cost_pusd IS NULL) <> (cost_source = 'none')",
         "it is settled with a cost that comes from nowhere, or with a source of no cost",
     ),
-    ("cost_source = 'reservation' AND flags IS NULL", "it was charged at its reservation, and no flag says why"),
+    (
+        # an estimate without any flag: its tokens were counted, and had no price any more
+        (
+            f"(cost_source = 'reservation' AND NOT ({_UNTOLD}))"
+            f" OR (cost_source = 'estimate' AND flags IS NOT NULL AND NOT ({_UNTOLD}))"
+        ),
+        "it was charged at its reservation, and no flag says why",
+    ),
+    (
+        (
+            f"attempts <= 1 AND NOT {flagged('request_price')} AND ((cost_source IN ('provider', 'generation', 'price')"
+            f" AND {flagged('usage_missing')}) OR (cost_source = 'generation' AND ({_INEXACT})))"
+        ),
+        "its source is one that tells the cost, but a flag says that nobody told it",
+    ),
     (
         # what it is known to have cost at least may be more than was held, or stand where nothing could be held
         (
@@ -110,6 +127,10 @@ ATTEMPT_FAULTS = (
     (
         f"r.state IN ('settled', 'released') AND a.unknown > 0 AND NOT {flagged('cost_unknown', 'r.')}",
         "it has ended, but an attempt has no cost",
+    ),
+    (
+        f"r.state = 'settled' AND a.count > 1 AND a.unknown = 0 AND {flagged('cost_unknown', 'r.')}",
+        "the cost of each attempt is known, but a flag says that one is not",
     ),
     (
         f"r.state IN ('settled', 'released') AND r.cost_pusd > 0 AND a.sources >> {_rank('r.cost_source')} <> 1",
