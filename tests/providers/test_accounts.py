@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,20 @@ async def test_what_is_being_asked_ends_when_all_ends(sim: Controls, rows: dict[
     heard = await waiting
     assert heard is not None
     assert heard.value is None
+
+
+async def test_days_are_kept_a_minute_and_then_forgotten(sim: Controls, rows: dict[str, ProviderRow]) -> None:
+    clock, row = HandClock(), rows["openrouter"]
+    await sim.reset()
+    day = date(2026, 10, 31)
+    accounts = Accounts(clock)
+    for key_hash in (None, None, "0" * 64):
+        heard = await accounts.activity(row, day, key_hash, 5.0)
+        assert heard is not None
+        assert heard.value == ()
+    assert len(await sim.requests("/activity")) == 2
+    clock.now_s += 200
+    await accounts.activity(row, day, None, 5.0)
+    assert len(accounts._entries) == 1
+    assert await accounts.activity(rows["plain"], day, None, 5.0) is None
+    await accounts.close()

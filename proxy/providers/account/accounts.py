@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final, Generic, TypeVar, cast
 
 from proxy.core.clock import Clock
@@ -12,6 +13,7 @@ from proxy.providers.account.source import (
     AccountError,
     AccountQuestion,
     AccountSource,
+    ActivityRow,
     KeyStatus,
     ListedKey,
 )
@@ -20,7 +22,12 @@ from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
 
 T = TypeVar("T")
-_KEPT_S: Final[dict[AccountQuestion, float]] = {"credits": 60.0, "key": 300.0, "keys": 300.0}
+_KEPT_S: Final[dict[AccountQuestion, float]] = {
+    "credits": 60.0,
+    "key": 300.0,
+    "keys": 300.0,
+    "activity": 60.0,
+}
 _FIRST_WAIT_S: Final = 20.0  # where there is nothing yet to show
 _PAUSE_S: Final = 60.0  # after a question that failed, unless the provider asks for longer
 _PAUSE_MAX_S: Final = 3600.0
@@ -40,7 +47,8 @@ class Heard(Generic[T]):
     is_old: bool = False
 
 
-_Place = tuple[str, str, AccountQuestion, Secret | None]  # provider, its address, the question, the key asked with
+_Place = tuple[str, str, AccountQuestion, Secret | None, str]
+"""A provider, its address, the question, the key that asks, and what of."""
 
 
 @dataclass(slots=True)
@@ -81,6 +89,18 @@ class Accounts:
             return None
         return await self._hear(provider, "key", key, wait_s, lambda source: source.key(secret))
 
+    async def activity(
+        self, provider: ProviderRow, day: date, key_hash: str | None, wait_s: float
+    ) -> Heard[tuple[ActivityRow, ...]] | None:
+        """Return what was charged on a day, as credits() does. A day is kept while somebody looks at it."""
+        now_s = self._clock.monotonic_s()
+        for place, entry in [*self._entries.items()]:  # a day has thousands of rows
+            if place[2] == "activity" and entry.asking is None and now_s >= entry.due_s + _KEPT_S["activity"]:
+                del self._entries[place]
+        of = f"{day.isoformat()} {key_hash or ''}"
+        key = provider.management_key
+        return await self._hear(provider, "activity", key, wait_s, lambda source: source.activity(day, key_hash), of=of)
+
     def last_credits(self, provider: ProviderRow) -> Heard[AccountCredits] | None:
         """Return the credits as they were heard last, without asking; None: they were not."""
         entry = self._entries.get(_place(provider, "credits", provider.management_key))
@@ -109,11 +129,13 @@ class Accounts:
         key: Key | None,
         wait_s: float,
         asked: Callable[[AccountSource], Awaitable[T]],
+        *,
+        of: str = "",
     ) -> Heard[T] | None:
         source = self.source(provider)
         if source is None or question not in source.questions:
             return None
-        entry = self._entry(_place(provider, question, key))
+        entry = self._entry(_place(provider, question, key, of))
         if entry.asking is None and self._clock.monotonic_s() >= entry.due_s:
             entry.asking = asyncio.create_task(self._ask(entry, _KEPT_S[question], lambda: asked(source)))
         asking = entry.asking
@@ -149,5 +171,5 @@ class Accounts:
         entry.due_s = self._clock.monotonic_s() + kept_s
 
 
-def _place(provider: ProviderRow, question: AccountQuestion, key: Key | None) -> _Place:
-    return provider.name, provider.base_url, question, None if key is None else key.secret
+def _place(provider: ProviderRow, question: AccountQuestion, key: Key | None, of: str = "") -> _Place:
+    return provider.name, provider.base_url, question, None if key is None else key.secret, of

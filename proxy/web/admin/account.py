@@ -2,17 +2,15 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from hashlib import sha256
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
 from proxy.core.errors import CallerError
 from proxy.core.money import pusd_to_usd
-from proxy.core.secret import Secret
 from proxy.providers.account.accounts import Heard
 from proxy.providers.account.source import (
     AccountCredits,
@@ -25,7 +23,6 @@ from proxy.providers.account.source import (
     ListedKey,
     Spending,
 )
-from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
 from proxy.web.admin.moment import MomentText, moment_ms, moment_text
 from proxy.web.admin.route import AdminAnswer, AdminQuery, AdminRequest, AdminRoute
@@ -191,19 +188,17 @@ async def _show(request: AdminRequest) -> AdminAnswer:
 async def _list_keys(request: AdminRequest) -> AdminAnswer:
     account = _account(request)
     heard = await request.deps.services.accounts.keys(account.provider, _WAIT_S)
-    if heard is None:
-        await _asked(account.source.keys())  # says why not
-        raise AssertionError("a source that lists keys says so")
-    if heard.value is None:
-        raise _not_told(heard.problem)
-    names = {sha256(secret.reveal().encode()).hexdigest(): key.name for key, secret in _secrets(account.provider)}
-    entries = [_listed_key(key, names.get(key.hash)) for key in heard.value]
+    keys = await _listed(heard, account.source.keys)
+    names = {key.hash: key.name for key in account.provider.keys}
+    entries = [_listed_key(key, names.get(key.hash)) for key in keys]
     return AdminAnswer(*request.page.of(entries, lambda entry: (entry["name"], entry["hash"])))
 
 
 async def _list_activity(request: AdminRequest) -> AdminAnswer:
     query: ActivityFilter = request.query
-    rows = await _asked(_account(request).source.activity(query.date, query.key_hash))
+    account, accounts = _account(request), request.deps.services.accounts
+    heard = await accounts.activity(account.provider, query.date, query.key_hash, _ACTIVITY_WAIT_S)
+    rows = await _listed(heard, lambda: account.source.activity(query.date, query.key_hash))
     entries = [_activity(row) for row in rows]
     return AdminAnswer(*request.page.of(entries, lambda one: tuple(str(one[name]) for name in _ACTIVITY_ORDER)))
 
@@ -226,17 +221,9 @@ def _account(request: AdminRequest) -> _Account:
     raise CallerError(404, "not_found", f"There is no provider {name!r} that tells of its account. {others}")
 
 
-def _secrets(provider: ProviderRow) -> Iterator[tuple[Key, Secret]]:
-    """Yield the keys of a provider that anybody's requests may use, and what they are."""
-    return ((key, key.secret) for key in provider.keys if key.secret is not None)
-
-
 async def _entry(request: AdminRequest, account: _Account) -> dict[str, Any]:
     accounts, provider = request.deps.services.accounts, account.provider
-    keys = [
-        *(key for key, _ in _secrets(provider)),
-        *([] if provider.management_key is None else [provider.management_key]),
-    ]
+    keys = [key for key in (*provider.keys, provider.management_key) if key is not None and key.hash is not None]
     credits_, heard = await asyncio.gather(
         accounts.credits(provider, _WAIT_S),
         asyncio.gather(*(accounts.key(provider, key, _WAIT_S) for key in keys)),
@@ -352,14 +339,16 @@ def _amount(name: str, pusd: int | None) -> Mapping[str, Any]:
     return {f"{name}_usd": None if pusd is None else pusd_to_usd(pusd), f"{name}_pusd": pusd}
 
 
-async def _asked(answer: Awaitable[T]) -> T:
-    try:
-        async with asyncio.timeout(_ACTIVITY_WAIT_S):
-            return await answer
-    except TimeoutError:
-        raise CallerError(409, "account_not_told", _NOT_YET) from None
-    except AccountError as error:
-        raise _not_told(error) from None
+async def _listed(heard: Heard[tuple[T, ...]] | None, ask: Callable[[], Awaitable[tuple[T, ...]]]) -> tuple[T, ...]:
+    """Return what was heard; raises CallerError where nothing was. heard None: it cannot be asked for, ask says why."""
+    if heard is None:
+        try:
+            return await ask()
+        except AccountError as error:
+            raise _not_told(error) from None
+    if heard.value is None:
+        raise _not_told(heard.problem)
+    return heard.value
 
 
 def _not_told(error: AccountError | None) -> CallerError:
