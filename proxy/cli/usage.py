@@ -9,6 +9,7 @@ import click
 from proxy.cli.ledger_options import Source, check_users, open_source, range_ms, range_options
 
 if TYPE_CHECKING:
+    from proxy.storage.reconciliation import HistorySum
     from proxy.storage.spending import SpendingRow, SpendingSums, UnsettledSum, UsageSelection
 
 _FIGURES = ("requests", "errors", "input_tokens", "output_tokens")
@@ -28,6 +29,7 @@ _PARTS = ("cached_tokens", "reasoning_tokens")
 @click.option("--top", type=click.IntRange(1), help="The dearest so many; all others in one line.")
 @click.option("--columns", help="Comma-separated list of figures to show, in this order.")
 @click.option("--wide", is_flag=True, help="Show all figures.")
+@click.option("--with-history", is_flag=True, help="Show what providers charged before the first request here, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def usage(
@@ -42,16 +44,20 @@ def usage(
     columns: str | None,
     *,
     wide: bool,
+    with_history: bool,
     as_json: bool,
     as_csv: bool,
 ) -> None:
     """Show requests, tokens and cost. Works while the proxy runs, and when it does not."""
     from proxy.cli.usage_columns import read_columns  # noqa: PLC0415 - keeps --help quick
     from proxy.core.clock import SystemClock  # noqa: PLC0415
+    from proxy.storage.reconciliation import days_between  # noqa: PLC0415
     from proxy.storage.spending import UsageSelection  # noqa: PLC0415
 
     if as_json and as_csv:
         raise click.UsageError("Give --json or --csv.")
+    if with_history and as_csv:
+        raise click.UsageError("--with-history belongs to a table or --json: lines of CSV are the ledger's own.")
     if columns is not None and (wide or as_json or as_csv):
         raise click.UsageError("--columns are those of a table: leave --wide, --json and --csv out.")
     words = _words(by)
@@ -62,13 +68,41 @@ def usage(
     wanted = UsageSelection(words, since_ms, until_ms, user, source.rates)
     sums = _read(source, wanted)
     rest = source.reports.unsettled(since_ms=since_ms, until_ms=until_ms, user=user)
+    history = source.reports.provider_history(*days_between(since_ms, until_ms)) if with_history else None
     if as_json:
-        click.echo(json.dumps(_document(words, sums, top, rest, source), indent=2))
+        document = _document(words, sums, top, rest, source)
+        found = {} if history is None else {"history": [_history_entry(one) for one in history]}
+        click.echo(json.dumps({**document, **found}, indent=2))
     elif as_csv:
         _print_csv(words, sums, top, source)
     else:
         _print_table(wanted, sums, top, source, chosen, wide=wide)
+        if history is not None:
+            _print_history(history)
     _say_unsettled(rest)
+
+
+def _history_entry(one: "HistorySum") -> dict[str, object]:
+    from proxy.core.money import pusd_to_usd  # noqa: PLC0415 - keeps --help quick
+
+    return {**one._asdict(), "cost_usd": pusd_to_usd(one.cost_pusd)}
+
+
+def _print_history(history: "list[HistorySum]") -> None:
+    """Print what is in no sum of the ledger: the provider's word on the time before its first request."""
+    from proxy.cli.table import print_table  # noqa: PLC0415 - keeps --help quick
+    from proxy.core.money import pusd_to_usd  # noqa: PLC0415
+
+    if not history:
+        click.echo("Note: nothing is known of a time before the first request: see tollkeeper sync.", err=True)
+        return
+    click.echo("Note: charged before the first request here, by the providers' word, and in no sum above:", err=True)
+    click.echo()
+    names = ("requests", "input_tokens", "output_tokens")
+    rows = [(one.provider, one.model, *one[2:5], pusd_to_usd(one.cost_pusd)) for one in history]
+    total = ("total", "", None, None, None, pusd_to_usd(sum(one.cost_pusd for one in history)))
+    right = frozenset((*names, "cost_usd"))
+    print_table(("provider", "model", *names, "cost_usd"), rows, total=total, right=right)
 
 
 def _words(by: str) -> tuple[str, ...]:

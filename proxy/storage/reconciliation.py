@@ -5,6 +5,7 @@ Days are UTC's, as YYYY-MM-DD; amounts are pico-USD.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple, Protocol
 
 from proxy.policy.reconciliation.day_comparison import BilledCall, BookedApart, BookedRequest, DriftEntry
@@ -55,6 +56,16 @@ class HistorySum(NamedTuple):
     input_tokens: int | None
     output_tokens: int | None
     cost_pusd: int
+
+
+def days_between(since_ms: int | None, until_ms: int | None) -> tuple[str | None, str | None]:
+    """Return the first and the last day of UTC that a time reaches into; None: without an end."""
+    first = None if since_ms is None else day_of(since_ms)
+    return first, None if until_ms is None else day_of(until_ms - 1)
+
+
+def day_of(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,18 @@ def test_all_tables_add_up_to_what_usage_says(commands: Commands, kept: Path) ->
     assert Decimal(late[EVIL, "bill of x"]["amount_local"]) > Decimal(late[EVIL, "bill of x"]["amount_usd"]) * 9
 
 
+def test_late_costs_have_the_rates_of_their_days(commands: Commands, kept: Path) -> None:
+    late = json.loads(report(commands, kept, "--json"))["late_costs"]
+    with closing(sqlite3.connect(kept)) as db:
+        booked = db.execute("SELECT at_ms, amount_pusd, reason FROM adjustments").fetchall()
+    cut_ms = START_MS // HOUR_MS * HOUR_MS + DAY_MS
+    for each in late:
+        of_reason = [(at_ms, pusd) for at_ms, pusd, reason in booked if reason == each["reason"]]
+        amounts = [Decimal(pusd) * Decimal("9.8" if at_ms >= cut_ms else "10.5") for at_ms, pusd in of_reason]
+        assert Decimal(each["amount_local"]) == sum(amounts, Decimal(0)).scaleb(-12)
+    assert {at_ms >= cut_ms for at_ms, _, _ in booked} == {True, False}
+
+
 def test_the_bill_stands_beside_it_and_what_was_before_in_no_sum(commands: Commands, tmp_path: Path) -> None:
     path = tmp_path / "billed.db"
     with ledger(path) as db:
@@ -112,6 +124,11 @@ def test_the_bill_stands_beside_it_and_what_was_before_in_no_sum(commands: Comma
         ("old/model", 7, 5_000)
     ]
     assert document["total"]["cost_pusd"] == sums_of(path)
+    usage = commands.ok("usage", "--month", "2026-09", "--db", str(path), "--with-history")
+    assert usage.stdout.splitlines()[-1].split() == ["total", "-", "-", "-", "0.000000005"]
+    assert "in no sum above" in usage.stderr
+    shown = json.loads(commands.ok("usage", "--db", str(path), "--with-history", "--json").stdout)
+    assert (shown["history"][0]["cost_pusd"], shown["total"]["cost_pusd"]) == (5_000, sums_of(path))
     for form in ("text", "html"):
         text = commands.ok("report", "2026-09", "--db", str(path), "--format", form).stdout
         assert "Charged before the first request here" in text

@@ -37,4 +37,28 @@ MUTATIONS: Final = (
         (Patch("_Rows._add_end", "self.flagged.append(end)", "pass"),),
         (f"{_USAGE}what_is_in_doubt_is_counted_where_it_is_booked",),
     ),
+    Mutation(
+        "every-weekday-weighs-the-same",
+        "A month that began with a weekend foretells thrift.",
+        (Patch("Weekdays.weigh", "self.weights[weekday]", "self.weights[0]"),),
+        ("tests/policy/test_forecast.py::test_a_week_that_repeats_goes_on_nearly_as_it_was",),
+    ),
+    Mutation(
+        "names-as-html",
+        "A model or a user whose name is a script runs in the browser of who opens the report.",
+        (Patch("cli.report_html:_spending", "map(escape, shown)", "shown"),),
+        ("tests/cli/test_report.py::test_html_is_one_page_without_anything_that_runs_or_loads",),
+    ),
+    Mutation(
+        "names-as-formulas",
+        "A name that begins with = runs in the spreadsheet of who opens the report.",
+        (Patch("report_csv", "safe_cell(name)", "name"),),
+        ("tests/cli/test_report.py::test_csv_holds_every_table_and_no_formula",),
+    ),
+    Mutation(
+        "late-costs-without-their-rate",
+        "Costs that became known late stand in the report at the first rate there ever was.",
+        (Patch("sum_late", "local_amount(pusd, usd_rate)", "local_amount(pusd, wanted.rates[0].usd_rate)"),),
+        ("tests/cli/test_report.py::test_late_costs_have_the_rates_of_their_days",),
+    ),
 )

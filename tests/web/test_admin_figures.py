@@ -39,6 +39,28 @@ async def test_usage_is_what_the_command_line_says(stand: Stand) -> None:
     assert (await read(stand, "usage?until=2020-01-01T00:00:00Z"))["rows"] == []
 
 
+async def test_usage_takes_the_words_of_the_command_line(stand: Stand) -> None:
+    for n in range(3):
+        assert (await stand.chat({"max_tokens": 5 + n})).status == 200
+    await stand.settled(3)
+    whole = await read(stand, "usage?by=endpoint,month,key&since=today&with_history=true")
+    [row] = whole["rows"]
+    assert (row["key"]["endpoint"], row["key"]["key"]) == ("chat/completions", "openrouter/main")
+    assert (row["share"], row["requests"], whole["other"], whole["history"]) == ("1", 3, None, [])
+    assert (await read(stand, f"usage?month={row['key']['month']}&by=hour,status&top=1"))["total"] == whole["total"]
+    for query, param in (
+        ("by=colour", "by"),
+        ("since=soon", "since"),
+        ("since=today&until=yesterday", "until"),
+        ("month=2026", "month"),
+        ("month=2026-11&since=today", "month"),
+        ("top=0", "top"),
+    ):
+        answer = await stand.ask("GET", f"/admin/v1/usage?{query}", token=ADMIN_TOKEN)
+        error = answer.json()["error"]
+        assert (answer.status, error["code"], error["param"]) == (400, "invalid_query", param)
+
+
 async def test_a_request_under_way_is_a_reservation(stand: Stand) -> None:
     await stand.sim.behave("all", delay_ms=3000)
     client = await stand.begin_chat({"stream": True})

@@ -9,6 +9,7 @@ from proxy.core.errors import CallerError
 from proxy.core.money import pusd_to_usd
 from proxy.policy.exchange_rates import plain_text
 from proxy.policy.period import read_moment, read_month
+from proxy.storage.reconciliation import HistorySum, days_between
 from proxy.storage.spending import (
     USAGE_WORDS,
     SpendingRow,
@@ -48,6 +49,18 @@ class UsageRow(UsageFigures):
     key: dict[str, str]
 
 
+class ChargedBefore(BaseModel):
+    """What a provider charged for a model before the first request here, by its own word; null: not told."""
+
+    provider: str
+    model: str
+    requests: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: str
+    cost_pusd: int
+
+
 class UsageReport(BaseModel):
     """Sums by what was asked for, times in order, then the dearest first.
 
@@ -64,6 +77,7 @@ class UsageReport(BaseModel):
     open: int
     pending: int
     flagged: int = Field(description="Requests in the sums whose figures are in doubt: see flags of the ledger.")
+    history: list[ChargedBefore] | None = Field(description="In no sum; null where it was not asked for.")
 
 
 class UsageFilter(AdminQuery):
@@ -74,6 +88,7 @@ class UsageFilter(AdminQuery):
     since: str | None = Field(default=None, description=f"Requests that began at this time or later: {_MOMENT}.")
     until: str | None = Field(default=None, description="Requests that began before this time.")
     month: str | None = Field(default=None, description="In place of both: 2026-11, this-month, last-month.")
+    with_history: bool = Field(default=False, description="What was charged before the first request here, too.")
     top: int | None = Field(default=None, ge=1, le=100_000, description="The dearest so many; all others in other.")
 
 
@@ -85,12 +100,13 @@ async def _show(request: AdminRequest) -> AdminAnswer:
     since_ms, until_ms = _period(query, snapshot.zone, request.now_ms)
     currency = snapshot.settings.currency
 
-    def read() -> tuple[SpendingSums, UnsettledSum]:
+    def read() -> tuple[SpendingSums, UnsettledSum, list[HistorySum] | None]:
         rates = reports.rates(currency.code)
         rest = reports.unsettled(since_ms=since_ms, until_ms=until_ms, user=query.user)
-        return reports.usage(UsageSelection(words, since_ms, until_ms, query.user, rates), snapshot.zone), rest
+        history = reports.provider_history(*days_between(since_ms, until_ms)) if query.with_history else None
+        return reports.usage(UsageSelection(words, since_ms, until_ms, query.user, rates), snapshot.zone), rest, history
 
-    sums, rest = await request.read(read)
+    sums, rest, history = await request.read(read)
     rows, other = sums.top(query.top)
     report = {
         "by": words,
@@ -103,8 +119,13 @@ async def _show(request: AdminRequest) -> AdminAnswer:
         "open": rest.open,
         "pending": rest.pending,
         "flagged": rest.flagged,
+        "history": None if history is None else [_charged(one) for one in history],
     }
     return AdminAnswer(report)
+
+
+def _charged(one: HistorySum) -> dict[str, Any]:
+    return {**one._asdict(), "cost_usd": pusd_to_usd(one.cost_pusd)}
 
 
 def _words(by: str) -> tuple[str, ...]:
