@@ -54,6 +54,8 @@ KINDS: dict[str, Kind] = {
     "finish_reason": "text",
     "flags": "text",
     **dict.fromkeys(Counts._fields, "integer"),
+    "uncached_input_tokens": "integer",
+    "visible_output_tokens": "integer",
     "is_byok": "integer",
     "upstream_cost_pusd": "integer",
     "endpoint_id": "text",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.storage.labels import Labels
+from proxy.storage.performance import AnswerSums, sum_answers
 from proxy.storage.rows import HOUR_MS, id_floor
 from proxy.storage.sqlite.connect import connect_owner
 from proxy.storage.sqlite.labels import set_labels
@@ -82,14 +83,19 @@ def _roll_up(connection: sqlite3.Connection, columns: list[str], row: dict[str, 
     texts = ("user", "group_name", "model", "provider", "use_case", "groups_above", "other_models")
     given: dict[str, Any] = {name: row.get(name) or "" for name in texts}
     given["hour_ms"] = row["started_ms"] // HOUR_MS * HOUR_MS
+    names = ("status", "error", "streamed", "ttft_ms", "duration_ms", "output_tokens")
+    facts: Any = (*(row.get(name) for name in names), 0)
+    *answers, given["counts"] = sum_answers([facts])
     figures = [name for name in columns if name not in given]
     for name in figures:
         given[name] = row.get(name) or 0
+    given.update(zip(AnswerSums._fields, answers, strict=True))
     given["requests"], given["errors"] = 1, int(row["error"] is not None)
     given["flagged"] = int(row["flags"] not in (None, "downgraded"))
     connection.execute(
         f"INSERT INTO usage_hourly ({', '.join(columns)}) VALUES ({', '.join(':' + name for name in columns)})"  # noqa: S608 - names of columns
-        f" ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in figures)}",
+        f" ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in figures)},"
+        " counts = CAST(counts || excluded.counts AS BLOB)",
         given,
     )
 

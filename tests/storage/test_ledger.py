@@ -447,7 +447,7 @@ def test_the_column_follows_the_currency(path: Path, codes: tuple[str, ...]) -> 
             set_labels(connection, Labels("UTC", code, "1"), 0)
             columns = [row[1] for row in connection.execute("PRAGMA table_info(ai_usage_logs)")]
             assert columns.count(f"cost_{code.lower()}") == 1
-            assert len(columns) == len(set(columns)) == (11 if code == "USD" else 12)
+            assert len(columns) == len(set(columns)) == (12 if code == "USD" else 13)
 
 
 def test_a_new_rate_leaves_the_past_as_it_was(tmp_path: Path) -> None:

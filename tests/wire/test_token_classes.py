@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from proxy.core.counts import Counts
+from proxy.core.token_split import split_tokens
 from proxy.wire.token_classes import AMBIGUOUS, FELL, NONSENSE, PART, TOTAL
 from proxy.wire.usage import (
     CHAT,
@@ -441,3 +442,22 @@ def test_details_within_details_without_end(name: str) -> None:
     found = read_usage(orjson.loads(raw), raw)
     assert found is not None
     assert found[:2] == (7, 5)
+
+
+@pytest.mark.parametrize("name", [*SHAPES, *RULES])
+def test_each_token_is_in_one_class(name: str) -> None:
+    """Classes add up to what was counted in each provider's way, doubtful ones too."""
+    if name in SHAPES:
+        shape, usage = SHAPES[name][:2]
+        found = read(usage, shape)
+    else:
+        found = read(RULES[name][0])
+    split = split_tokens(
+        found.input_tokens or 0,
+        found.output_tokens or 0,
+        found.cached_tokens or 0,
+        found.reasoning_tokens or 0,
+        (found.extras or NO_EXTRAS).counts,
+    )
+    assert (sum(split[:5]), sum(split[5:])) == (found.input_tokens or 0, found.output_tokens or 0)
+    assert min(split) >= 0

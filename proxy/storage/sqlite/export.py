@@ -18,6 +18,14 @@ from proxy.storage.sqlite.usage import id_range
 
 COST = with_late("r.cost_pusd", "a.amount_pusd")
 
+_UNCACHED = (
+    "r.input_tokens - min(r.input_tokens, ifnull(r.cached_tokens, 0) + ifnull(r.cache_write_tokens, 0)"
+    " + ifnull(r.audio_input_tokens, 0) + ifnull(r.image_input_tokens, 0))"
+)
+_VISIBLE = (
+    "r.output_tokens - min(r.output_tokens, ifnull(r.reasoning_tokens, 0) + ifnull(r.audio_output_tokens, 0)"
+    " + ifnull(r.image_output_tokens, 0))"
+)
 # of the last attempt: the row knows that of the first
 _KEY_HASH = """(SELECT hash FROM key_hashes WHERE id = CASE WHEN r.attempts > 1
     THEN (SELECT key_id FROM attempt_rows WHERE request_id = r.id AND n = r.attempts) ELSE r.key_id END)"""
@@ -58,6 +66,8 @@ COLUMNS_SQL: dict[str, str] = {
     "finish_reason": "r.finish_reason",
     "flags": "r.flags",
     **{name: f"r.{name}" for name in Counts._fields},
+    "uncached_input_tokens": _UNCACHED,
+    "visible_output_tokens": _VISIBLE,
     "is_byok": "r.is_byok",
     "upstream_cost_pusd": "r.upstream_cost_pusd",
     "endpoint_id": "r.endpoint_id",

@@ -5,8 +5,10 @@ A new rate does not change what was before it.
 
 import sqlite3
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo
 
 from proxy.policy.exchange_rates import RateStep, join_steps
+from proxy.policy.zone_offsets import OffsetStep, offset_steps
 from proxy.storage.labels import Labels
 from proxy.storage.rows import HOUR_MS
 from proxy.storage.sqlite.migrations.migrate import make_views
@@ -52,4 +54,12 @@ def set_labels(connection: sqlite3.Connection, labels: Labels, now_ms: int) -> N
             "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, value)
         )
     note_rates(connection, labels.currency_code, labels.steps(), now_ms)
+    _note_offsets(connection, offset_steps(ZoneInfo(labels.timezone)))
     make_views(connection, labels.currency_code)
+
+
+def _note_offsets(connection: sqlite3.Connection, steps: Sequence[OffsetStep]) -> None:
+    """Store when the clocks of the zone change."""
+    if connection.execute("SELECT from_ms, offset_ms FROM zone_offsets ORDER BY from_ms").fetchall() != list(steps):
+        connection.execute("DELETE FROM zone_offsets")
+        connection.executemany("INSERT INTO zone_offsets VALUES (?, ?)", steps)

@@ -8,7 +8,8 @@ from proxy.storage.rows import HOUR_MS
 _SUMS = ("requests", "output_tokens", *AnswerSums._fields)
 _QUERY = f"""
 SELECT provider, model, cost_pusd, counts, {", ".join(_SUMS)} FROM usage_hourly
-WHERE hour_ms >= :since_ms AND hour_ms < :until_ms
+WHERE hour_ms >= max(:since_ms, (SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'performance_from_ms'))
+    AND hour_ms < :until_ms
     AND (:model IS NULL OR model GLOB :model OR provider || '/' || model GLOB :model)
 """  # noqa: S608 - constants of this file
 _FOREVER_MS = 1 << 62

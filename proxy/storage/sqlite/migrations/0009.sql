@@ -189,5 +189,11 @@ ALTER TABLE usage_hourly ADD COLUMN first_tokens INTEGER NOT NULL DEFAULT 0;    
 ALTER TABLE usage_hourly ADD COLUMN first_token_ms INTEGER NOT NULL DEFAULT 0;  -- that they took to it
 ALTER TABLE usage_hourly ADD COLUMN counts BLOB NOT NULL DEFAULT x'';
 INSERT INTO meta SELECT 'performance_from_ms', CAST(ifnull(max(hour_ms), -3600000) + 3600000 AS TEXT) FROM usage_hourly;
+-- how far a zone's clocks are ahead of UTC, and since when: of the zone that reports have days in (meta: timezone)
+CREATE TABLE zone_offsets (
+    from_ms INTEGER PRIMARY KEY,
+    offset_ms INTEGER NOT NULL
+) STRICT;
+INSERT INTO zone_offsets VALUES (0, 0);
 
 PRAGMA user_version = 9;

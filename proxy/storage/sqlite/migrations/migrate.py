@@ -18,6 +18,11 @@ SCHEMA_VERSION = len(STEPS)
 MIN_SQLITE = (3, 37, 0)  # STRICT tables
 
 
+_RATE_OF_BILL = """(SELECT CAST(usd_rate AS REAL) FROM rates
+    WHERE code = (SELECT value FROM meta WHERE name = 'currency_code') AND from_ms <= at_ms
+    ORDER BY from_ms DESC LIMIT 1)"""
+
+
 def _script(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
@@ -82,7 +87,8 @@ def make_views(connection: sqlite3.Connection, currency_code: str) -> None:
         raise LedgerError("currency.code: three letters, such as SEK.")
     code = currency_code.lower()
     local = "" if code == "usd" else f'cost_local AS "cost_{code}",'
-    for statement in _statements(_script("views.sql").replace("{local}", local)):
+    of_bill = "" if code == "usd" else f"sum(amount_pusd) / 1e12 * {_RATE_OF_BILL},"
+    for statement in _statements(_script("views.sql").replace("{local}", local).replace("{local_of_bill}", of_bill)):
         connection.execute(statement)
 
 
