@@ -120,6 +120,10 @@ ATTEMPT_FAULTS = (
         "its number of attempts is not that of its rows",
     ),
     (
+        "r.attempts = 1 AND a.count = 1 AND a.outcome = 'not_sent'",
+        "it counts an attempt that was not sent",
+    ),
+    (
         "r.state IN ('settled', 'released') AND a.cost <> ifnull(r.cost_pusd, 0)",
         "its cost is not the sum over its attempts",
     ),
