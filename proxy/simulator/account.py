@@ -14,9 +14,11 @@ import orjson
 
 from proxy.core.money import PUSD_PER_USD, pusd_to_usd, usd_to_pusd
 from proxy.simulator.books import Generation
+from proxy.simulator.budgets import SimulatedBudget
 
 MANAGEMENT_PREFIX = "sk-or-v1-management"
 _WORKSPACE = "00000000-0000-4000-8000-000000000001"
+_CREDITS_PUSD = 1000 * PUSD_PER_USD
 _KEPT_DAYS = 30  # /activity gives the last 30 completed days
 
 
@@ -100,26 +102,6 @@ class AccountKey:
                 body[f"{prefix}_{reset}"] = usd(self.used_pusd(now, reset, byok=byok))
         return body
 
-    def budgets(self, now: int) -> list[dict[str, Any]]:
-        """Return the layers that are checked: here its own limit alone."""
-        if self.limit_pusd is None:
-            return []
-        spent = self.counted_pusd(now)
-        resets_at = window_end(now, self.limit_reset)
-        return [
-            {
-                "scope": "key_limit",
-                "limit_usd": usd(self.limit_pusd),
-                "spend_usd": usd(spent),
-                "remaining_usd": usd(self.limit_pusd - spent),
-                "reset_interval": self.limit_reset,
-                "resets_at": None if resets_at is None else _iso(resets_at),
-                "include_byok": self.include_byok,
-                "guardrail_id": None,
-                "budget_id": None,
-            }
-        ]
-
     def shown(self, now: int) -> dict[str, Any]:
         return {
             "hash": self.hash,
@@ -159,9 +141,10 @@ class _Day:
 class SimulatedAccount:
     """Everything that OpenRouter tells about money outside of an answer."""
 
-    total_credits_pusd: int = 1000 * PUSD_PER_USD
+    total_credits_pusd: int = _CREDITS_PUSD
     keys: dict[str, AccountKey] = field(default_factory=dict)
     used_pusd: int = 0
+    budgets: tuple[SimulatedBudget, ...] = ()
     _days: dict[tuple[date, str, str, str, str], _Day] = field(default_factory=lambda: defaultdict(_Day))
 
     def key(self, secret: str, now: int) -> AccountKey:
@@ -208,6 +191,8 @@ class SimulatedAccount:
     def forget(self) -> None:
         """Start over: no keys, nothing used."""
         self.keys.clear()
+        self.budgets = ()
+        self.total_credits_pusd = _CREDITS_PUSD
         self._days.clear()
         self.used_pusd = 0
 
@@ -218,7 +203,9 @@ class SimulatedAccount:
 
     def key_info(self, secret: str, now: int) -> dict[str, Any]:
         key = self.key(secret, now)
-        budgets = key.budgets(now)
+        budgets = self.layers(key, now)
+        effective = min(budgets, key=lambda layer: layer["left_pusd"], default=None)
+        effective = next((layer for layer in budgets if layer["left_pusd"] <= 0), effective)
         management = secret.startswith(MANAGEMENT_PREFIX)
         return {
             "data": {
@@ -231,13 +218,25 @@ class SimulatedAccount:
                 "expires_at": key.expires_at,
                 "rate_limit": {"requests": -1, "interval": "10s", "note": "deprecated"},
                 "free_model_daily_requests": {"used": 0, "limit": 1000, "remaining": 1000},
-                "budgets": budgets,
-                "effective_budget": budgets[0] if budgets else None,
+                "budgets": [_layer_shown(layer) for layer in budgets],
+                "effective_budget": None if effective is None else _layer_shown(effective),
                 "organization_id": None,
                 "workspace_id": None,
                 "allowed_data_regions": ["global"],
             }
         }
+
+    def layers(self, key: AccountKey, now: int) -> list[dict[str, Any]]:
+        """Return every budget that is checked for a key, in that order; its own limit is the last."""
+        found = []
+        for budget in self.budgets:
+            keys = [key] if budget.is_of_a_key else list(self.keys.values())
+            spent = sum(one.used_pusd(now, budget.reset) for one in keys)
+            found.append(_layer(budget.scope, budget.limit_pusd, spent, budget.reset, now))
+        if key.limit_pusd is not None:
+            own = _layer("key_limit", key.limit_pusd, key.counted_pusd(now), key.limit_reset, now)
+            found.append(own | {"include_byok": key.include_byok})
+        return found
 
     def activity(self, now: int, only: str | None, key_sha256: str | None = None) -> dict[str, Any]:
         """Return the completed days, of one key or of all; raises KeyFieldError for a date that is not one of them."""
@@ -317,6 +316,33 @@ class SimulatedAccount:
 def endpoint_id(permaslug: str, provider: str) -> str:
     """Return the id of the endpoint that serves a model at a provider, the same in every list."""
     return str(uuid5(NAMESPACE_URL, f"{permaslug}@{provider}"))
+
+
+def _layer(scope: str, limit_pusd: int, spent_pusd: int, reset: str | None, now: int) -> dict[str, Any]:
+    return {
+        "scope": scope,
+        "limit_pusd": limit_pusd,
+        "spent_pusd": spent_pusd,
+        "left_pusd": limit_pusd - spent_pusd,
+        "reset": reset,
+        "resets_at": window_end(now, reset),
+        "include_byok": False,
+    }
+
+
+def _layer_shown(layer: dict[str, Any]) -> dict[str, Any]:
+    resets_at, is_guardrail = layer["resets_at"], layer["scope"] in ("member", "api_key")
+    return {
+        "scope": layer["scope"],
+        "limit_usd": usd(layer["limit_pusd"]),
+        "spend_usd": usd(layer["spent_pusd"]),
+        "remaining_usd": usd(layer["left_pusd"]),
+        "reset_interval": layer["reset"],
+        "resets_at": None if resets_at is None else _iso(resets_at),
+        "include_byok": layer["include_byok"],
+        "guardrail_id": _WORKSPACE if is_guardrail else None,
+        "budget_id": None,
+    }
 
 
 def generation_body(generation: Generation) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from proxy.simulator import past
 from proxy.simulator.account import SimulatedAccount
 from proxy.simulator.behaviour import NAMED_BEHAVIOURS, Behaviour, BehaviourError, Script
 from proxy.simulator.books import Books
+from proxy.simulator.budgets import BudgetFieldError, read_budgets
 from proxy.simulator.connection import Connection, Request, head_bytes
 from proxy.simulator.ids import Ids
 from proxy.simulator.prices import pricing_body
@@ -46,6 +47,7 @@ class Control:
             ("GET", "fields"): lambda _: Behaviour.model_json_schema()["properties"],
             ("POST", "reset"): self._reset,
             ("POST", "clock"): self._move_clock,
+            ("POST", "account"): self._set_account,
             ("GET", "requests"): lambda _: self._received.shown(),
             ("POST", "requests"): self._keep_requests,
             ("DELETE", "requests"): self._clear_requests,
@@ -105,6 +107,16 @@ class Control:
     def _move_clock(self, fields: dict[str, Any]) -> Any:
         self._stamp.advance(_numbers(fields, "advance_s").get("advance_s", 0))
         return {"now": self._stamp.now()}
+
+    def _set_account(self, fields: dict[str, Any]) -> Any:
+        numbers = _numbers({name: fields[name] for name in fields if name != "budgets"}, "total_credits_pusd")
+        try:
+            budgets = read_budgets(fields.get("budgets", []))
+        except BudgetFieldError as error:
+            raise _WrongError(400, str(error)) from None
+        self._account.budgets = budgets
+        self._account.total_credits_pusd = numbers.get("total_credits_pusd", self._account.total_credits_pusd)
+        return {}
 
     def _keep_requests(self, fields: dict[str, Any]) -> Any:
         if fields.get("keep", DEFAULT_KEPT) == "all":

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from proxy.core.money import PUSD_PER_USD
 from proxy.simulator.account import MANAGEMENT_PREFIX, SimulatedAccount
 from proxy.simulator.api import Api
+from proxy.simulator.budgets import SCOPES
 from proxy.simulator.faults import FAULTS, ProviderFault
 
 # OpenAI refuses what it does not know; the names are those of its own packages of November 2026.
@@ -103,10 +105,20 @@ def check_key(asked: SimulatedRequest, account: SimulatedAccount) -> None:
     key = account.keys[asked.key_sha256]
     if key.disabled:
         raise RefusedError(ProviderFault(401, "API key is disabled", {"error_type": "authentication"}))
+    for layer in account.layers(key, asked.now):
+        if layer["left_pusd"] <= 0 and layer["scope"] != "key_limit":
+            raise RefusedError(_spent_budget(layer))
     if key.remaining_pusd(asked.now) == 0:
         window = key.limit_reset or "total"
         text = f"Key limit exceeded ({window} limit). Manage it using https://openrouter.ai/settings/keys"
         raise RefusedError(ProviderFault(403, text, {"limit_source": "openrouter_key_limit"}))
+
+
+def _spent_budget(layer: dict[str, Any]) -> ProviderFault:
+    source = SCOPES[layer["scope"]]
+    whose = "Guardrail" if "guardrail" in source else "Workspace"
+    figures = {"limit_usd": layer["limit_pusd"] / PUSD_PER_USD, "spend_usd": layer["spent_pusd"] / PUSD_PER_USD}
+    return ProviderFault(403, f"{whose} budget exceeded", {"limit_source": source, "scope": layer["scope"], **figures})
 
 
 def check_body(asked: SimulatedRequest) -> None:

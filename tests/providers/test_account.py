@@ -229,3 +229,16 @@ async def test_a_query_that_takes_too_long_is_asked_in_halves(tmp_path: Path) ->
         found = await account.generation_costs(CREATED * 1000, CREATED * 1000 + 4000, None)
     assert (found.costs, found.is_truncated) == ({"gen-2": 5 * 10**11, "gen-3": 5 * 10**11}, False)
     assert [one["end"][-9:] for one in asked] == ["0:04.000Z", "0:02.000Z", "0:04.000Z"]
+
+
+async def test_a_spent_budget_shows_before_it_refuses(account: AccountSource, sim: Controls) -> None:
+    budget = {"scope": "workspace", "limit_pusd": 15_000_000, "reset": "weekly"}
+    await sim._ask("POST", "account", {"budgets": [budget]})
+    lefts = []
+    for _ in range(2):
+        await sim.chat(BODY, key=PROVIDER_KEY)
+        (layer,) = (await account.key(Secret(PROVIDER_KEY))).layers()
+        lefts.append(layer.left_pusd)
+    assert lefts == [4_950_000, -5_100_000]
+    assert (layer.scope, layer.resets, layer.resets_at) == ("workspace", "weekly", datetime(2026, 11, 2, tzinfo=UTC))
+    assert (await sim.chat(BODY, key=OTHER_KEY)).status == 403

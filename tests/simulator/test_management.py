@@ -184,3 +184,42 @@ async def test_messages_and_count_tokens(client: httpx.AsyncClient) -> None:
 async def test_unknown_paths_are_404(client: httpx.AsyncClient) -> None:
     for path in ("/", "/api/v1/nothing", "/openai/v1/nothing", "/api/v1/v1/models"):
         assert (await client.get(path)).status_code == 404
+
+
+# as above: the official package warns about rate_limit
+@pytest.mark.filterwarnings("ignore:.*DEPRECATED:DeprecationWarning")
+async def test_budgets_are_shown_in_their_order_and_refuse_once_they_are_spent(client: httpx.AsyncClient) -> None:
+    cost_pusd = 10_050_000
+    budgets = [
+        {"scope": "workspace", "limit_pusd": 10 * cost_pusd, "reset": "monthly"},
+        {"scope": "api_key", "limit_pusd": 2 * cost_pusd, "reset": "daily"},
+    ]
+    answer = await client.post("/_sim/account", json={"budgets": budgets, "total_credits_pusd": 5 * 10**12})
+    assert answer.status_code == 200, answer.text
+    assert (await client.post(CHAT, json=BODY)).json()["usage"]["cost"] == cost_pusd / 1e12
+    data = (await client.get("/api/v1/key")).json()
+    ops.GetCurrentKeyResponse.model_validate(data)
+    first, second = data["data"]["budgets"]
+    assert (first["scope"], first["spend_usd"], first["remaining_usd"]) == ("api_key", 1.005e-05, 1.005e-05)
+    assert (first["resets_at"], second["resets_at"]) == ("2026-11-02T00:00:00.000Z", "2026-12-01T00:00:00.000Z")
+    assert (second["scope"], data["data"]["effective_budget"]) == ("workspace", first)
+    await client.post(CHAT, json=BODY)
+    refused = await client.post(CHAT, json=BODY)
+    assert refused.status_code == 403
+    assert refused.json()["error"]["metadata"]["limit_source"] == "openrouter_guardrail_budget"
+    assert (await client.get("/api/v1/key")).status_code == 200
+    other = {"Authorization": "Bearer sk-or-v1-another"}
+    assert (await client.post(CHAT, json=BODY, headers=other)).status_code == 200
+    await client.post("/_sim/clock", json={"advance_s": DAY_S})
+    assert (await client.post(CHAT, json=BODY)).status_code == 200
+    await client.post("/_sim/reset", json={})
+    assert (await client.get("/api/v1/key")).json()["data"]["budgets"] == []
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [{"scope": "key_limit", "limit_pusd": 1}, {"scope": "member"}, {"scope": "member", "limit_pusd": 1, "reset": 5}],
+)
+async def test_a_budget_that_cannot_be_is_refused(client: httpx.AsyncClient, budget: dict[str, Any]) -> None:
+    answer = await client.post("/_sim/account", json={"budgets": [budget]})
+    assert (answer.status_code, "budgets: " in answer.json()["error"]) == (400, True)
