@@ -130,8 +130,9 @@ case "$*" in
     "-m venv"*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp "$0" "$3/bin/tollkeeper" ;;
 esac
 """
-    for name in ("scripts/setup", "scripts/clients", "scripts/demo", "scripts/bench"):
-        (root / name).write_text("#!/bin/bash\n")
+    for script in (ROOT / "scripts").iterdir():
+        if script.is_file() and script.name != "test":
+            (root / "scripts" / script.name).write_text("#!/bin/bash\n")
     for name in ("python", "ruff", "mypy", "lint-imports"):
         (root / ".venv" / "bin" / name).write_text(python)
     for path in root.rglob("*"):
