@@ -222,7 +222,7 @@ class _Script:
         self.month.final[user] += cost or 0
         model = self._model(at_ms)
         usual = {
-            "id": id_floor(at_ms) + self._ids,
+            "id": id_floor(at_ms + 10) + self._ids,
             "started_ms": at_ms + 10,
             "finished_ms": at_ms + 2_000,
             "day": day.isoformat(),
@@ -249,7 +249,7 @@ class _Script:
             "streamed": 0,
             "attempts": 1,
             "error": None,
-            "flags": None,
+            "flags": "usage_missing" if source in ("reservation", "estimate") else None,
             "is_byok": None,
             "upstream_cost_pusd": None,
         }

@@ -1,5 +1,6 @@
 """Thirty days against the simulator's bill over real sockets: every cent in its class, then all of it booked, once."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from proxy.policy.reconciliation.drift_class import BY_NAME
 from proxy.providers.account.source import AccountError
 from proxy.storage.audit import Actor
 from proxy.storage.reconciliation import ComparedDay
+from tests.cli.command_line import Commands
 from tests.reconciliation.month import ALL_WAYS, USERS, Month, month_before
 from tests.storage.made_rows import insert, ledger
 from tests.support.control import Controls
@@ -143,6 +145,8 @@ async def test_every_cent_is_in_its_class_and_then_booked(tmp_path: Path) -> Non
         assert found_classes(third.values()) == found_classes(second.values())
         assert play.adjustments() == done
         assert play.rows("SELECT * FROM requests ORDER BY id") == rows
+        checked = await asyncio.to_thread(Commands(tmp_path).run, "audit", "check")
+        assert checked.returncode == 0, checked.stdout
 
 
 async def test_a_bill_that_comes_in_pieces_late_and_not_at_all_is_the_same(tmp_path: Path) -> None:
