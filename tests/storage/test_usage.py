@@ -103,6 +103,20 @@ async def test_a_request_counts_under_each_of_its_tags_and_once_in_all(tmp_path:
         assert figures(SpendingRow.total(by_value.rows)) == figures(sums.total)
 
 
+def test_an_end_user_is_one_whom_a_service_named_first(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with ledger(path) as db:
+        fill(db, 60, step_ms=HOUR_MS)
+        db.execute("INSERT INTO users (name, created_ms, made_by) VALUES ('anna', 1, 'tok_1'), ('bob', 1, NULL)")
+    by_user = {row.key[0]: figures(row) for row in usage(path, "user").rows}
+    for since_ms in (None, START_MS - 5):
+        by_end_user = {row.key[0]: figures(row) for row in usage(path, "end_user", since_ms=since_ms).rows}
+        assert by_end_user.keys() == {"anna", ""}
+        assert by_end_user["anna"] == by_user["anna"] > (0,)
+    with_token = usage(path, "end_user", "token")
+    assert {row.key for row in with_token.rows} == {("anna", "tok_1"), ("", "tok_1")}
+
+
 def test_each_day_has_the_rate_that_it_had(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with ledger(path) as db:

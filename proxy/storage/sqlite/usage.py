@@ -205,7 +205,7 @@ def _figures(row: tuple[Any, ...]) -> Figures:
 
 def _is_any(row: tuple[Any, ...]) -> bool:
     """Return whether a row sums any request: without a key there is one also where there is nothing."""
-    return row[-1] is not None
+    return row[-FIGURES] is not None
 
 
 def sum_late(connection: sqlite3.Connection, wanted: UsageSelection) -> list[LateSum]:
