@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from proxy.app.rebuild import past_of
 from proxy.app.retire import RetiredProviders, close_all, is_kept
 from proxy.app.storage import Storage
-from proxy.config.overlay import Overlay, lay_over, stored_user
+from proxy.config.overlay import Overlay, UnreadableRow, lay_over, stored_user
 from proxy.config.schema import Settings
 from proxy.core.clock import Clock
 from proxy.jobs.exchange_rates import store_labels
@@ -68,6 +68,7 @@ class SnapshotBuilder:
         self.limiter: Limiter | None = None  # once the totals of quotas have been read at start
         self.missing_limits: tuple[MissingLimit, ...] = ()
         self._noted_keys: dict[int, KeyHash] = {}  # those that the ledger knows
+        self._told_unreadable: tuple[UnreadableRow, ...] = ()  # likewise
         self._told_unopened: frozenset[tuple[str, str, str]] = frozenset()  # keys whose problem is in the log
         self.limit_parts: tuple[LimitPart, ...] = ()  # of the spending: those that have limits
 
@@ -92,6 +93,7 @@ class SnapshotBuilder:
             if not is_built:  # close the connections of rows that never were in force
                 await close_all(row for row in providers.values() if not is_kept(row, self._providers))
         self._tell_unopened(rows.keys)
+        self._tell_unreadable(overlay.unreadable)
         self._pasts, self.limit_parts = pasts, people.limit_parts
         self.missing_limits = people.missing_limits
         return snapshot
@@ -115,6 +117,14 @@ class SnapshotBuilder:
         for provider, name, problem in sorted(found - self._told_unopened):
             log.error("key.unopened", extra={"provider": provider, "key": name, "problem": problem})
         self._told_unopened = found
+
+    def _tell_unreadable(self, rows: tuple[UnreadableRow, ...]) -> None:
+        """Log each row that cannot be read, once; all others hold all the same."""
+        for row in rows:
+            if row not in self._told_unreadable:
+                told = {"kind": row.kind, "row": row.name, "problem": row.problem, "remove": row.command}
+                log.error("row.unreadable", extra=told)
+        self._told_unreadable = rows
 
     def _snapshot_of(
         self,

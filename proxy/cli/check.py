@@ -80,7 +80,7 @@ def _lines(config_path: Path | None, *, offline: bool) -> Iterable[Line]:
     yield from _config(loaded)
     yield from _ledger(loaded.settings)
     yield from _gaps(loaded.settings)
-    yield from _sealed_keys(loaded.settings)
+    yield from _stored(loaded.settings)
     if offline:
         yield Line("providers", "ok", "not asked (--offline)")
     else:
@@ -167,14 +167,17 @@ def _gaps(settings: "Settings") -> Iterable[Line]:
         yield Line("limits" if gap.kind == "limits.missing" else "users", "warn", gap.text, gap.fix)
 
 
-def _sealed_keys(settings: "Settings") -> Iterable[Line]:
-    """Yield the keys of the database that cannot be used."""
+def _stored(settings: "Settings") -> Iterable[Line]:
+    """Yield the rows and keys of the database that cannot be used."""
     from proxy.cli.stored_rows import database_rows  # noqa: PLC0415 - keeps --help quick
+    from proxy.config.overlay import unreadable_rows  # noqa: PLC0415
 
     try:
         rows = database_rows(settings)
     except LedgerError:  # reported already
         return
+    for one in unreadable_rows(settings, rows.settings):
+        yield Line("stored", "warn", f"{one.text}. It holds for nobody else.", f"Set it anew, or: {one.command}")
     for row in rows.keys:
         place = f"key {row['name']} of {row['provider']}"
         if row["problem"] is not None:

@@ -57,6 +57,8 @@ def _lines(found: dict[str, Any], zone: ZoneInfo) -> Iterator[str]:
         yield from _field("Job", f"{name} does not run: {problem}")
     yield from _field("Ledger", _ledger(found["ledger"]))
     yield from _field("Problem", found["ledger"]["problem"])
+    for row in found["unreadable"]:
+        yield from _field("Unreadable", f"{row['kind']} {row['name']}: {row['problem']}; see {row['command']}")
     for stop in found["stops"]:
         yield from _field(_STOPPED[stop["effect"]], _stop(stop, zone))
     yield from _field(

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from proxy.config.model import ModelSettings
 from proxy.config.provider import Provider
 
@@ -16,7 +18,10 @@ def lay_models(file: Mapping[str, ModelSettings], rows: Iterable[Row]) -> Mappin
     """
     found: dict[str, tuple[ModelSettings, list[str]]] = {}
     for row in rows:
-        stored = ModelSettings.model_validate(row["settings"])
+        try:
+            stored = ModelSettings.model_validate(row["settings"])
+        except ValidationError:  # it may have disabled it
+            stored = ModelSettings(enabled=False)
         own = file.get(row["name"], ModelSettings())
         update = {
             name: getattr(stored, name)

@@ -19,7 +19,6 @@ from proxy.config.model_overlay import lay_models, switched_off
 from proxy.config.preferences import PreferenceSettings
 from proxy.config.provider import Provider
 from proxy.config.schema import AlertDestination, AlertRule, Alerts, Group, Limits, Settings, User
-from proxy.core.errors import ConfigError
 
 SettingPath = tuple[str | int, ...]
 Row = Mapping[str, Any]
@@ -33,6 +32,8 @@ OF_THE_FILE: Final = frozenset({"token_hash", "token_hashes", "tokens", "provide
 """Fields of a user that are no settings in the database: tokens and keys have tables of their own."""
 _INSTEAD_OF: Final = {"default_model": "default_preset", "default_preset": "default_model"}
 """Settings of which a block has one or the other."""
+_NOTHING: Final = Limits.model_validate({"cost": "$0/day"})
+"""The limits of what cannot be read: an unlimited bill is worse than a refusal that says why."""
 _KEPT: Final = 8192  # blocks that were read from rows; one is about a kilobyte
 
 
@@ -50,12 +51,27 @@ class StoredSettings(NamedTuple):
     alert_destinations: Sequence[Row] = ()
 
 
+class UnreadableRow(NamedTuple):
+    """A row of the database that this version, or the file of today, refuses; how it is removed is in command."""
+
+    kind: str
+    name: str
+    problem: str
+    command: str
+
+    @property
+    def text(self) -> str:
+        """Return what is wrong with it, in words."""
+        return f"{self.kind} {self.name}: {self.problem}".replace("  ", " ")
+
+
 class Overlay(NamedTuple):
     """The file's settings, those in force, and the paths of what the database decides in these."""
 
     file: Settings
     settings: Settings
     stored: frozenset[SettingPath]
+    unreadable: tuple[UnreadableRow, ...] = ()
 
     def source(self, path: SettingPath) -> str:
         """Return where a setting comes from, config or database."""
@@ -64,7 +80,11 @@ class Overlay(NamedTuple):
 
 
 def lay_over(file: Settings, stored: StoredSettings) -> Overlay:
-    """Return the settings of both. Raises ConfigError for a row that no check has passed."""
+    """Return the settings of both.
+
+    A row that cannot be read stops nobody but whom it is about: a user is disabled, a model or a provider switched off,
+    for a group and whatever else has limits nothing may be spent, and a rule or preferences are left out.
+    """
     paths: set[SettingPath] = set()
     update = {
         "users": _users(file, stored.users, paths),
@@ -78,7 +98,7 @@ def lay_over(file: Settings, stored: StoredSettings) -> Overlay:
     settings = file.model_copy(update=changed) if changed else file
     if stored.preferences:
         settings = settings.preferring({user: _preferences(one) for user, one in stored.preferences.items()})
-    return Overlay(file, settings, frozenset(paths))
+    return Overlay(file, settings, frozenset(paths), unreadable_rows(file, stored))
 
 
 def _users(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> Mapping[str, User]:
@@ -88,7 +108,7 @@ def _users(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> Mapp
         own = file.users.get(name)
         if own is not None:
             merged = merge(own, stored_user(row), ("users", name), paths)
-            if row["disabled"] and not own.disabled:
+            if (row["disabled"] or user_problem(row) is not None) and not own.disabled:
                 paths.add(("users", name, "disabled"))
                 merged = merged.model_copy(update={"disabled": True})
             found[name] = merged
@@ -121,7 +141,10 @@ def _models(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> Map
 
 
 def _preferences(document: Row) -> PreferenceSettings:
-    return _read_preferences(orjson.dumps(document))
+    try:
+        return _read_preferences(orjson.dumps(document))
+    except ValidationError:
+        return PreferenceSettings()
 
 
 @lru_cache(maxsize=_KEPT)
@@ -186,7 +209,7 @@ def _alerts(file: Settings, stored: StoredSettings, paths: set[SettingPath]) -> 
             destinations[row["name"]] = AlertDestination.model_validate({**row["settings"], **row["opened"]})
             paths.add(("alerts", "destinations", row["name"]))
     for row in stored.alert_rules:
-        if row["name"] not in file.alerts.rules:
+        if row["name"] not in file.alerts.rules and rule_problem(row, file) is None:
             rules[row["name"]] = AlertRule.model_validate(row["settings"])
             paths.add(("alerts", "rules", row["name"]))
     if not rules and not destinations:
@@ -234,33 +257,92 @@ def merge_limits(own: Limits, stored: Limits, at: SettingPath, paths: set[Settin
 
 
 def stored_user(row: Row) -> User:
-    """Return the settings of a row of users; raises ConfigError for one that no check has passed."""
-    user = _readable(f"user {row['name']}", _user, orjson.dumps(row["settings"]))
+    """Return the settings of a row of users; one that cannot be read is disabled."""
+    try:
+        user = _user(orjson.dumps(row["settings"]))
+    except ValidationError:
+        user = User(disabled=True, limits=_NOTHING)
     columns = {name: row[name] for name in OF_THE_ROW if row[name]}  # of any text: an older version checked no group
     return user.model_copy(update=columns) if columns else user
 
 
 def stored_group(row: Row) -> Group:
-    """Return the settings of a row of groups; raises ConfigError."""
-    return _readable(f"group {row['name']}", _group, orjson.dumps(row["settings"]))
+    """Return the settings of a row of groups; of one that cannot be read nothing may be spent."""
+    try:
+        return _group(orjson.dumps(row["settings"]))
+    except ValidationError:
+        return Group(limits=_NOTHING)
 
 
 def stored_limits(row: Row) -> Limits:
-    """Return the limits of a row of limits; raises ConfigError."""
-    whose = f"{row['scope']} {row['name']}".strip()
-    return _readable(f"limits of {whose}", _limits_in, orjson.dumps(row["settings"]))
-
-
-def _readable(what: str, read: Callable[[bytes], B], text: bytes) -> B:
+    """Return the limits of a row of limits; one that cannot be read lets nothing be spent."""
     try:
-        return read(text)
+        return _limits_in(orjson.dumps(row["settings"]))
+    except ValidationError:
+        return _NOTHING
+
+
+def user_problem(row: Row) -> str | None:
+    """Return why the settings of a user cannot be read; None: they can."""
+    return _problem_of(_user, row["settings"])
+
+
+def rule_problem(row: Row, file: Settings) -> str | None:
+    """Return why a rule of the database is not in use; None: it is, or the file has another of its name."""
+    problem = _problem_of(_rule, row["settings"])
+    if problem is None and (effect := _rule(orjson.dumps(row["settings"])).effect) is not None:
+        preset = effect.preset
+        problem = f"action: there is no preset {preset!r}" if preset and preset not in file.presets else None
+    return problem
+
+
+def unreadable_rows(file: Settings, stored: StoredSettings) -> tuple[UnreadableRow, ...]:
+    """Return the rows that cannot be read, and how each is removed."""
+    found: list[UnreadableRow] = []
+
+    def hold(kind: str, name: str, problem: str | None, command: str) -> None:
+        if problem is not None:
+            found.append(UnreadableRow(kind, name, problem, command))
+
+    for row in stored.users:
+        hold("user", row["name"], user_problem(row), f"tollkeeper users remove {row['name']}")
+    for row in stored.groups:
+        hold("group", row["name"], _problem_of(_group, row["settings"]), f"tollkeeper groups remove {row['name']}")
+    for row in stored.limits:
+        whose = f"{row['scope']} {row['name']}".strip()
+        option = {"all": "", "each_user": " --each-user"}.get(row["scope"], f" --use-case {row['name']}")
+        command = f"tollkeeper limits remove '$0/day'{option}"  # what holds in its place
+        hold("limits of", whose, _problem_of(_limits_in, row["settings"]), command)
+    for row in stored.models:
+        hold("model", row["name"], _problem_of(_model, row["settings"]), f"tollkeeper models remove {row['name']}")
+    for user, document in stored.preferences.items():
+        hold("preferences of", user, _problem_of(_read_preferences, document), "DELETE /v1/me/preferences, by the user")
+    for row in stored.alert_rules:
+        if row["name"] not in file.alerts.rules:
+            hold("alert rule", row["name"], rule_problem(row, file), f"tollkeeper alerts remove {row['name']}")
+    return tuple(found)
+
+
+def _problem_of(read: Callable[[bytes], Block], settings: Any) -> str | None:
+    try:
+        read(orjson.dumps(settings))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise ConfigError(
-            f"The database holds settings that cannot be read: {what}, {where}: {first['msg']}. They were written by"
-            " another version, or by hand: change or remove them with that version."
-        ) from None
+        return f"{where}: {first['msg']}" if where else str(first["msg"])
+    return None
+
+
+@lru_cache(maxsize=_KEPT)
+def _rule(text: bytes) -> AlertRule:
+    rule: AlertRule = AlertRule.model_validate(orjson.loads(text))
+    return rule
+
+
+@lru_cache(maxsize=_KEPT)
+def _model(text: bytes) -> ModelSettings:
+    model: ModelSettings = ModelSettings.model_validate(orjson.loads(text))
+    return model
 
 
 @lru_cache(maxsize=_KEPT)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from proxy.config.limit import Limit
+from proxy.config.overlay import stored_limits
 from proxy.config.schema import Limits
 from proxy.storage.audit import Actor
 from proxy.storage.groups import GroupStore
@@ -11,7 +12,6 @@ from proxy.storage.limits import (
     LimitPlace,
     LimitScope,
     LimitStore,
-    limits_of,
     with_limit,
     with_other_limit,
     without_limit,
@@ -58,10 +58,15 @@ def remove_limit(holders: LimitHolders, now_ms: int, actor: Actor, place: LimitP
 
 def _limits(holders: LimitHolders, scope: LimitScope) -> Limits:
     if scope.what == "user":
-        return limits_of(holders.users.find_user(scope.name)["settings"].get("limits") or {})
+        return _read(holders.users.find_user(scope.name)["settings"].get("limits"))
     if scope.what == "group":
-        return limits_of(_group_settings(holders, scope.name).get("limits") or {})
-    return limits_of(holders.limits.find_limits(scope))
+        return _read(_group_settings(holders, scope.name).get("limits"))
+    return _read(holders.limits.find_limits(scope))
+
+
+def _read(settings: Mapping[str, Any] | None) -> Limits:
+    """Return limits; of what cannot be read those that hold in its place, so that they can be removed."""
+    return stored_limits({"settings": settings or {}})
 
 
 def _put(holders: LimitHolders, now_ms: int, actor: Actor, scope: LimitScope, settings: Mapping[str, Any]) -> None:

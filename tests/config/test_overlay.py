@@ -7,7 +7,6 @@ import pytest
 from proxy.config.limit import written
 from proxy.config.overlay import StoredSettings, destination_problem, lay_over
 from proxy.config.schema import Limits, Settings
-from proxy.core.errors import ConfigError
 from proxy.core.secret import Secret
 
 HASH = "sha256:" + "0f" * 32
@@ -128,14 +127,19 @@ def test_groups_and_limits_of_nobody() -> None:
     assert file.use_case_limits.keys() == {"sms"}  # the file's settings are as they were
 
 
-def test_a_row_that_no_check_has_passed_is_refused() -> None:
+def test_a_row_that_no_check_has_passed_is_listed_and_lets_nothing_be_spent() -> None:
     for stored, named in (
         (StoredSettings([user("bo", models=5)]), "user bo, models"),
         (StoredSettings(groups=[{"name": "g", "settings": {"x": 1}}]), "group g, x"),
         (StoredSettings(limits=[{"scope": "all", "name": "", "settings": {"cost": "x"}}]), "limits of all, cost"),
     ):
-        with pytest.raises(ConfigError, match=named):
-            lay_over(settings_of(), stored)
+        overlay = lay_over(settings_of(), stored)
+        (row,) = overlay.unreadable
+        assert row.text.replace(": ", ", ").startswith(named), row.text
+        held = overlay.settings
+        limits = [held.limits, *(group.limits for group in held.groups.values())]
+        limits += [one.limits for name, one in held.users.items() if name == "bo" and one.disabled]
+        assert any("cost $0/day" in texts(one) for one in limits)
 
 
 def test_a_destination_that_passes_no_longer_stops_nobody() -> None:

@@ -124,9 +124,20 @@ async def _shown_rule(request: AdminRequest, name: str) -> AdminAnswer:
 async def _remove_rule(request: AdminRequest) -> AdminAnswer:
     name = request.path["name"]
     await check_stored(request, "rules", name)
-    found = await _show_rule(request)
+    is_read = name in alerts_of(request).rules
+    found = (await _show_rule(request)).data if is_read else await _unreadable_entry(request, name)
     await request.change("alert_rules.remove", {"name": name})
-    return AdminAnswer(found.data)
+    return AdminAnswer(found)
+
+
+async def _unreadable_entry(request: AdminRequest, name: str) -> dict[str, Any]:
+    """Return a rule that this version refuses, as its row is; raises MissingError."""
+    rows = (await request.read(request.deps.services.reports.directory)).alert_rules
+    row = next((row for row in rows if row["name"] == name), None)
+    if row is None:
+        raise no_rule(name)
+    at_rest = {"state": "disabled", "subjects": 0, "firing": 0, "silenced_until": None, "last_fired_at": None}
+    return {"name": name, "settings": row["settings"], "source": "database", "enabled": False, **at_rest}
 
 
 async def _list_silences(request: AdminRequest) -> AdminAnswer:

@@ -67,11 +67,20 @@ class FiringAlert(BaseModel):
     since_at: MomentText | None
 
 
+class UnreadableEntry(BaseModel):
+    """A row of the database that cannot be read. command: what removes it, or lists it."""
+
+    kind: str
+    name: str
+    problem: str
+    command: str
+
+
 class ProxyStatus(BaseModel):
     """How the proxy is doing. started_at null: none runs, and the figures are the ledger's.
 
     limits: those of everyone together, and up to 20 others of which 80 % or more are used or set aside. stops: what is
-    stopped now. alerts: what fires now.
+    stopped now. unreadable: rows of the database that hold in a stand-in's form only. alerts: what fires now.
     """
 
     version: str
@@ -92,6 +101,7 @@ class ProxyStatus(BaseModel):
     providers: dict[str, dict[str, Any]]
     refusals: list[RefusedSoFar]
     stops: list[StopEntry]
+    unreadable: list[UnreadableEntry]
     alerts: list[FiringAlert]
 
 
@@ -112,9 +122,15 @@ async def _show(request: AdminRequest) -> AdminAnswer:
             "providers": _providers(services),
             "stops": [stop_entry(stop, deps) for stop in services.stops.in_force()],
             "alerts": await _firing(request),
+            "unreadable": _unreadable(services),
             "refusals": await request.read(_refusals, services.reports, request.now_ms - _HOUR_MS),
         }
     )
+
+
+def _unreadable(services: Services) -> list[dict[str, str]]:
+    overlay = services.live.current.overlay
+    return [] if overlay is None else [row._asdict() for row in overlay.unreadable]
 
 
 def _state(deps: Deps) -> dict[str, Any]:
