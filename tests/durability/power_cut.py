@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Any, cast
 
 import apsw
 
 from proxy.core.errors import LedgerError
+from proxy.storage.performance import add_counts
 from proxy.storage.sqlite.connect import _prepare, connect_owner
 from proxy.storage.sqlite.writer import Writer
 from tests.storage.made_requests import ROLLUP, ROLLUP_OF_ROWS
@@ -124,6 +126,8 @@ def _live(folder: Path, files: dict[str, bytes], rows: State, rng: Random, synch
     with closing(loop), Recorder() as recorder:
         connection = apsw.Connection(str(path), vfs=recorder.name)
         connection.cursor_factory = Cursor
+        counts = cast(Any, add_counts)  # bytes go in and come out, as connect_owner() has it
+        connection.create_scalar_function("add_counts", counts, 2, deterministic=True)
         _prepare(connection, path)  # type: ignore[arg-type]  # apsw has all of sqlite3's surface that is used here
         if synchronous is not None:
             connection.execute(f"PRAGMA synchronous = {synchronous}")
@@ -207,12 +211,16 @@ def _read(connection: sqlite3.Connection) -> State:
         "SELECT request_id, outcome, generation_id FROM attempts ORDER BY request_id, n"
     ):
         attempts.setdefault(id_, []).append((outcome, generation_id))
+    late: dict[int, list[int]] = {}
+    for id_, amount_pusd in connection.execute("SELECT request_id, amount_pusd FROM adjustments ORDER BY id"):
+        late.setdefault(id_, []).append(amount_pusd)
     found: State = {}
     for id_, started_ms, user, state, reserved_pusd, cost_pusd, source in connection.execute(
         "SELECT id, started_ms, user, state, reserved_pusd, cost_pusd, cost_source FROM requests"
     ):
         tried = tuple(attempts.pop(id_, ()))
-        found[id_] = Request(started_ms, user, state, reserved_pusd, cost_pusd, source, tried)
-    for id_ in attempts:
-        found[id_] = Request(0, "", "an attempt without its request", 0, None, "", ())
+        booked = tuple(late.pop(id_, ()))
+        found[id_] = Request(started_ms, user, state, reserved_pusd, cost_pusd, source, tried, booked)
+    for id_ in (*attempts, *late):
+        found[id_] = Request(0, "", "an attempt or an adjustment without its request", 0, None, "", ())
     return found

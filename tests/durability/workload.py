@@ -1,11 +1,15 @@
 """Random groups of operations as requests make them, with a model of what each commit leaves; no I/O here."""
 
 import asyncio
+import sqlite3
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 
 from proxy.core.eager_task import InlineFuture
+from proxy.storage.adjustment import Correction
 from proxy.storage.rows import HOUR_MS, GenerationNote, NewAttempt, RequestIds, Reserved
+from proxy.storage.sqlite.adjustments import correct
 from proxy.storage.sqlite.writer import Operation, What
 from tests.storage.made_requests import START_MS, attempt_end, attempt_row, open_row, request_end
 
@@ -23,9 +27,14 @@ class Request:
     cost_pusd: int | None
     cost_source: str
     attempts: tuple[tuple[str, str | None], ...]  # outcome and generation id of each
+    late: tuple[int, ...] = ()  # what was booked on top after its end, in order
 
 
 State = dict[int, Request]
+
+
+def _book(connection: sqlite3.Connection, correction: Correction) -> object:
+    return correct(connection, (correction,), START_MS)
 
 
 class Workload:
@@ -41,8 +50,11 @@ class Workload:
     def group(self) -> list[Operation]:
         """Give what one transaction writes: at most one operation of a request that began before it."""
         rng = self._rng
+        ended = [id_ for id_, row in self.rows.items() if row.state in ("settled", "released")]
         touched = rng.sample(self._unfinished, min(len(self._unfinished), rng.choice((0, 1, 1, 2, 5))))
         whats = [self._go_on(id_) for id_ in touched]
+        if ended and rng.random() < 0.3:
+            whats.append(self._correct(rng.choice(ended)))
         whats += [self._open() for _ in range(rng.choice((0, 1, 1, 2, 6)) or not touched)]
         return [(what, InlineFuture(self._loop), None) for what in whats]
 
@@ -73,6 +85,15 @@ class Workload:
         self.rows[id_] = replace(row, reserved_pusd=reserved, attempts=(*ended, ("open", None)))
         before = attempt_end(id_, n, outcome="upstream_error", cost_pusd=0, cost_source="none")
         return NewAttempt(attempt_row(id_, n + 1), before, Reserved(reserved, None))
+
+    def _correct(self, id_: int) -> What:
+        """Book an ended request at what it cost after all, which it may be booked at already."""
+        row = self.rows[id_]
+        booked = (row.cost_pusd or 0) + sum(row.late)
+        actual = self._rng.choice((0, booked, self._rng.randrange(10**12)))
+        if actual != booked:
+            self.rows[id_] = replace(row, late=(*row.late, actual - booked))
+        return partial(_book, correction=Correction(id_, actual, "late look-up", "generation"))
 
     def _change_last(self, id_: int, row: Request, outcome: str, generation_id: str | None) -> None:
         self.rows[id_] = replace(row, attempts=(*row.attempts[:-1], (outcome, generation_id)))

@@ -137,6 +137,7 @@ FROM usage_hourly GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
 ROLLUP_OF_ROWS = """
 SELECT started_ms - started_ms % 3600000, user, ifnull(group_name, ''), ifnull(model, ''), ifnull(provider, ''),
     ifnull(use_case, ''), count(*), sum(error IS NOT NULL), sum(ifnull(input_tokens, 0)), sum(ifnull(output_tokens, 0)),
-    sum(ifnull(cached_tokens, 0)), sum(ifnull(reasoning_tokens, 0)), sum(ifnull(cost_pusd, 0))
+    sum(ifnull(cached_tokens, 0)), sum(ifnull(reasoning_tokens, 0)), sum(ifnull(cost_pusd, 0)
+        + ifnull((SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id), 0))
 FROM requests WHERE state IN ('settled', 'released') GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
 """

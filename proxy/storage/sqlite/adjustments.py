@@ -49,7 +49,7 @@ _REFERRED = "SELECT count(*), ifnull(sum(amount_pusd), 0) FROM adjustments WHERE
 _INSERT = f"""
 INSERT INTO adjustments (request_id, attempt, at_ms, ts_ms, day, booked_pusd, amount_pusd, reason, source, reference,
     charged_provider, charged_key, {_SOURCE})
-VALUES ({", ".join("?" * 19)})
+VALUES ({", ".join("?" * 19)}) RETURNING id
 """  # noqa: S608 - constants of this file
 
 _HOUR = f"SELECT cost_pusd FROM usage_hourly WHERE hour_ms = ? AND ({_SOURCE}) = (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
@@ -192,7 +192,8 @@ def _book(
             (None, None) if place.charged is None else (place.charged.provider, place.charged.key)
         )
         what = (place.request_id, place.attempt, place.at_ms, now_ms, place.day, booked_pusd, amount_pusd)
-        id_ = connection.execute(_INSERT, (*what, reason, source, place.reference, *charged, *place.spending)).lastrowid
+        values = (*what, reason, source, place.reference, *charged, *place.spending)
+        (id_,) = connection.execute(_INSERT, values).fetchone()
         connection.execute(_MOVE, (_hour_ms(place.at_ms), *place.spending, amount_pusd))
     return Booked(
         request_id=place.request_id,
