@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.mutations.mutation import Mutation, Patch
+from tests.mutations.mutation import Mutation, Patch, TextPatch
 
 _KINDS = "tests/quotas/test_kinds.py::test_"
 _SETTLING = "tests/quotas/test_settling.py::test_"
@@ -26,6 +26,33 @@ MUTATIONS: Final = (
         "A reload that is refused has changed the providers in force already.",
         (Patch("SnapshotBuilder.build", "is_built = False", "is_built = False\nself._providers = providers"),),
         (f"{_RELOAD}a_refused_reload_leaves_everything_in_force[schema]",),
+    ),
+    Mutation(
+        "a-histogram-counts-twice",
+        "An answer is counted twice in the histograms of a row of the roll-up that is there already.",
+        (
+            TextPatch(
+                "HOURLY",
+                "CAST(counts || excluded.counts AS BLOB)",
+                "CAST(counts || excluded.counts || excluded.counts AS BLOB)",
+            ),
+        ),
+        (
+            "tests/storage/test_performance.py::test_the_roll_up_holds_each_request_once",
+            "tests/web/test_model_stats.py::test_what_models_answered_is_counted",
+        ),
+    ),
+    Mutation(
+        "a-long-histogram-counts-twice",
+        "Once a histogram is long, each further answer is counted twice.",
+        (Patch("add_counts", "total.update(read_counts(more))", "total.update(read_counts(more + more))"),),
+        ("tests/storage/test_performance.py::test_added_counts_are_the_sum",),
+    ),
+    Mutation(
+        "an-own-key-is-not-remembered",
+        "A row says that no own key was used where the answer tells of one.",
+        (Patch("Recorder._row", "told.is_byok", "False"),),
+        ("tests/pipeline/test_who_was_paid.py::test_an_answer_tells_who_paid[/v1/chat/completions]",),
     ),
     Mutation(
         "one-bad-row-for-all",

@@ -11,14 +11,20 @@ import time
 from contextlib import closing
 from pathlib import Path
 from random import Random
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from proxy.core.errors import LedgerError
-from proxy.storage.sqlite.connect import connect_owner
+from proxy.storage.labels import Labels
+from proxy.storage.performance import PerformanceFilter
+from proxy.storage.rows import HOUR_MS
+from proxy.storage.sqlite.connect import connect_owner, open_reader
 from proxy.storage.sqlite.ledger import open_ledger
 from proxy.storage.sqlite.migrations.migrate import SCHEMA_VERSION, STEPS, _script, make_views, migrate
-from tests.storage.made_requests import START_MS, open_row
+from proxy.storage.sqlite.reports import SqliteReports
+from proxy.storage.sqlite.verify import ExpectedTotals, verify
+from tests.storage.made_requests import START_MS, open_row, read, request_end, running
 
 SHIPPED = [_script(name) for name in STEPS]
 NEXT = (
@@ -177,3 +183,51 @@ def test_a_migration_that_is_killed_is_whole_or_not_begun(tmp_path: Path) -> Non
             assert ("colour" in columns) == whole
             assert connection.execute("SELECT count(*) FROM requests").fetchone() == (20_000,)
     assert kills > 0
+
+
+_REQUEST_OF_8 = (
+    "INSERT INTO requests (id, started_ms, finished_ms, day, user, token_id, endpoint, requested_model, model,"
+    " provider, status, input_tokens, output_tokens, cached_tokens, reasoning_tokens, reserved_pusd, cost_pusd,"
+    " cost_source, state, duration_ms, streamed, attempts, target_provider, key, target_model, outcome,"
+    " upstream_status)"
+    " VALUES (?, ?, ?, '2026-09-21', 'anna', 't', 'chat/completions', 'm', 'm', 'p', 200, 3, 5, 0, 0, 900, ?, ?, ?, 9,"
+    " 0, 1, 'p', 'main', 'm', 'ok', 200)"
+)
+
+
+async def test_rows_of_version_8_are_kept_and_told_apart(tmp_path: Path) -> None:
+    """What nobody remembered is NULL; how they were answered is not counted, and one that ends later is sound."""
+    path = tmp_path / "ledger.db"
+    settled, pending, late = (START_MS + after_ms << 21 for after_ms in (0, 1, HOUR_MS))
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, path, SHIPPED[:8])
+        connection.execute(_REQUEST_OF_8, (settled, START_MS, START_MS + 9, 700, "provider", "settled"))
+        connection.execute(_REQUEST_OF_8, (pending, START_MS + 1, START_MS + 9, None, "none", "pending"))
+        connection.execute(
+            "INSERT INTO usage_hourly (hour_ms, user, group_name, model, provider, use_case, requests, errors,"
+            " input_tokens, output_tokens, cached_tokens, reasoning_tokens, uncounted_tokens, cost_pusd)"
+            " VALUES (?, 'anna', '', 'm', 'p', '', 1, 0, 3, 5, 0, 0, 0, 700)",
+            (START_MS - START_MS % HOUR_MS,),
+        )
+    async with running(path) as ledger:
+        [row] = await ledger.unfinished()
+        assert (row.id, row.streamed, row.attempts[0].is_byok, row.attempts[0].billed) == (pending, 0, None, None)
+        now = open_row(pending)._replace(started_ms=START_MS + 1)
+        await ledger.end(request_end(now, cached_tokens=0, reasoning_tokens=0))
+        new = open_row(late)._replace(started_ms=START_MS + HOUR_MS)
+        await ledger.open(new)
+        await ledger.end(request_end(new, is_byok=1, upstream_cost_pusd=500))
+        await ledger.set_labels(Labels("UTC", "USD", "1"), START_MS)
+    names = "is_byok, upstream_cost_pusd, key_hash, endpoint_id, permaslug"
+    unknown = (None,) * 5
+    assert read(path, f"SELECT {names} FROM usage ORDER BY request_id") == [  # noqa: S608 - names of columns
+        unknown,
+        unknown,
+        (1, 500, None, None, None),
+    ]
+    assert read(path, "SELECT requests, answered FROM model_performance_summary") == [(1, 1)]
+    [found] = SqliteReports(path).model_performance(PerformanceFilter())
+    assert (found.requests, found.errors, sum(found.histograms.latency)) == (1, 0, 1)
+    with closing(open_reader(path)) as connection:
+        totals = ExpectedTotals((), ZoneInfo("UTC"), None, 600, 600)
+        assert verify(connection, totals, START_MS).differences == []
