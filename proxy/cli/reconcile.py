@@ -45,15 +45,20 @@ def reconcile(
     with admin_client(settings, "tollkeeper reconcile") as api:
         days = list(api.pages("/reconciliations", query))
         rows = _rows(api, query) if explain else []
+        sources = list(api.pages("/reconciliations/sources"))
     if as_json:
         shown: dict[str, Any] = {"days": days, "classes": class_totals(days)}
         click.echo(json.dumps({**shown, "rows": rows} if explain else shown, indent=2))
     elif not days:
-        click.echo("No day of these was compared yet. Compare some: tollkeeper sync --from 2026-11-01", err=True)
+        todo = "Compare some: tollkeeper sync" if sources else "It takes providers.<name>.management_key."
+        click.echo(f"No day of these was compared yet. {todo}", err=True)
     else:
         print_classes(days)
         for row in rows:
             click.echo(f"{row['day']} {row['name']}: {row['text']}")
+    for source in sources:
+        if source["problem"] is not None:
+            click.echo(f"{source['provider']}: the last comparison failed: {source['problem']}", err=True)
     unexplained_pusd = sum(abs(day["unexplained_pusd"]) for day in days)
     if unexplained_pusd > settings.reconcile.unexplained_max_usd * _PUSD:
         sys.exit(UNEXPLAINED)

@@ -14,6 +14,7 @@ from proxy.policy.reconciliation.sums_comparison import BookedSum
 Level = Literal["calls", "models", "history"]
 """How fine a day was compared: call by call, by sums of models, or not at all: it was before the first request."""
 
+ENTRIES_KEPT_DAYS = 400  # how long single differences are kept; sums of classes stay
 ENTRIES_MAX = 500  # kept of one class of a day, the largest; the sums are of all
 SOURCE = "bill of "
 """What an adjustment that a comparison led to begins its source with; the name of the provider follows."""

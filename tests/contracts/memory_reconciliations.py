@@ -1,13 +1,14 @@
 """Comparisons with the bill in dictionaries, and a day of a store in memory as plainly as can be."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 
 from proxy.policy.reconciliation.day_comparison import BookedApart, BookedRequest, DriftEntry
 from proxy.policy.reconciliation.sums_comparison import BookedSum
 from proxy.storage.adjustment import AdjustmentRow
 from proxy.storage.reconciliation import (
+    ENTRIES_KEPT_DAYS,
     ENTRIES_MAX,
     SOURCE,
     WHOLE_ACCOUNT,
@@ -60,6 +61,10 @@ class MemoryReconciliations:
             own = [entry for entry in result.entries if entry.drift_class == name]
             kept += sorted(own, key=lambda one: -abs(one.amount_pusd))[:ENTRIES_MAX]
         self.entries[place] = kept
+        first = (date.fromisoformat(day.day) - timedelta(days=ENTRIES_KEPT_DAYS)).isoformat()
+        old = [other for other in self.entries if other[0] == day.provider and other[1] < first]
+        for other in old:
+            del self.entries[other]
         self.days[place] = _with_classes(day, class_sums(result.entries))
         for key_hash, sums in result.activity.items():
             self.activity[(*place, key_hash)] = list(sums)

@@ -641,6 +641,12 @@ async def test_a_comparison_takes_the_place_of_the_one_before(opened: OpenNew) -
         assert reports.activity_sums("openrouter", "2026-09-21") == {"2026-09-21": 8}
         assert not reports.compared_days("2026-09-20", "2026-09-30", "another")
 
+        await ledger.note_reconciliation(_result("2027-12-01", ("unknown", 4)))  # single differences go with time
+        assert [one.entry.amount_pusd for one in reports.drift_entries("2026-09-20", "2027-12-31", None, None, 10)] == [
+            4
+        ]
+        assert len(reports.compared_days("2026-09-20", "2027-12-31")) == 3
+
 
 async def test_a_matched_call_is_remembered(opened: OpenNew) -> None:
     async with opened() as (ledger, reports):

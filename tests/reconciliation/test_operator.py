@@ -83,6 +83,9 @@ async def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
         answer = await asked(play, "POST", "/account/sync", {"day": (today() - timedelta(days=1)).isoformat()})
         assert answer.json()["data"]["days"] == []
         assert "management key" in answer.json()["data"]["problems"][0]["problem"]
+        assert (await run(play, "reconcile")).stderr.count("the last comparison failed") == 1
+        sources = (await asked(play, "GET", "/reconciliations/sources")).json()["data"]
+        assert [(one["provider"], one["level"]) for one in sources] == [("openrouter", "calls")]
         late = await run(play, "sync", "--from", (today() - timedelta(days=40)).isoformat())
         assert late.returncode == 2
         assert "the provider tells of days from" in late.stderr
@@ -93,3 +96,5 @@ async def test_without_a_management_key_it_says_what_is_missing(tmp_path: Path) 
         body = {"day": today().isoformat()}
         answer = await ask(place.port, "POST", "/admin/v1/account/sync", body, token=ADMIN_TOKEN)
         assert (answer.status, answer.json()["error"]["code"]) == (409, "no_management_key")
+        told = await asyncio.to_thread(Commands(place.folder).run, "reconcile")
+        assert "management_key" in told.stderr

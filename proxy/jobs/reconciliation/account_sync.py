@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from proxy.jobs.reconciliation.bill_corrections import BillCorrections
 from proxy.jobs.reconciliation.call_origins import CallOrigins
@@ -89,6 +89,11 @@ class AccountSync:
             if reader is not None and (reader.bill.tells_calls or day is None or day < today):
                 found.append(row.name)
         return found
+
+    def level(self, provider: str) -> Literal["calls", "models"]:
+        """Return how fine the bill of one of providers() is."""
+        reader = self._reader(self._services.live.current.providers[provider])
+        return "calls" if reader is not None and reader.bill.tells_calls else "models"
 
     async def sync(self, provider: str, day: date) -> ComparedDay:
         """Compare a day and book what follows, if that is wanted; raises AccountError, and nothing is written then."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from proxy.policy.reconciliation.day_comparison import DriftEntry
 from proxy.storage.reconciliation import (
+    ENTRIES_KEPT_DAYS,
     ENTRIES_MAX,
     SOURCE,
     WHOLE_ACCOUNT,
@@ -68,6 +69,7 @@ def write_day(connection: sqlite3.Connection, result: DayResult) -> None:
         connection.executemany(_ADD_ACTIVITY, [(*place, key_hash, day.compared_ms, *each) for each in sums])
     for table in ("reconciliations", "drift_entries"):
         execute(f"DELETE FROM {table} WHERE provider = ? AND day = ?", place)  # noqa: S608 - names of this line
+    execute("DELETE FROM drift_entries WHERE provider = ? AND day < date(?, ?)", (*place, f"-{ENTRIES_KEPT_DAYS} days"))
     figures = day.level, day.booked_pusd, day.billed_pusd, day.calls, int(day.is_final), day.problem, day.compared_ms
     execute(_ADD_DAY, (*place, *figures))
     connection.executemany(_ADD_CLASS, [(*place, *each[:3]) for each in class_sums(result.entries)])

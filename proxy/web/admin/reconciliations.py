@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -107,6 +107,17 @@ class DriftRowFilter(AdminQuery):
     since: DayText = _FIRST
     until: DayText = Field(default=_LAST, description="The last day of UTC, such as 2026-11-30.")
     name: str | None = Field(default=None, description="Only one class.")
+
+
+class BillSource(BaseModel):
+    """A provider whose bill can be read. level: calls, or models where it tells sums alone, of days that are over.
+
+    problem: why the last try to read it failed; null: it did not.
+    """
+
+    provider: str
+    level: Literal["calls", "models"]
+    problem: str | None
 
 
 class SyncBody(AdminBody):
@@ -223,6 +234,14 @@ async def _key_names(request: AdminRequest, providers: Iterable[str]) -> dict[st
     return found
 
 
+async def _list_sources(request: AdminRequest) -> AdminAnswer:
+    sync = request.deps.sync
+    found = [
+        {"provider": name, "level": sync.level(name), "problem": sync.problems.get(name)} for name in sync.providers()
+    ]
+    return AdminAnswer(*request.page.of(found, lambda one: (str(one["provider"]),)))
+
+
 async def _sync(request: AdminRequest) -> AdminAnswer:
     body: SyncBody = request.body
     sync, day = request.deps.sync, date.fromisoformat(body.day)
@@ -267,6 +286,14 @@ ROUTES = (
         "List differences one by one, the largest of each class of a day",
         DriftRow,
         query=DriftRowFilter,
+        is_list=True,
+    ),
+    AdminRoute(
+        "GET",
+        "/reconciliations/sources",
+        _list_sources,
+        "List the providers whose bill can be read, and why the last try failed",
+        BillSource,
         is_list=True,
     ),
     AdminRoute("POST", "/account/sync", _sync, "Compare a day with the provider's bill now", SyncReport, body=SyncBody),
