@@ -164,11 +164,15 @@ async def ask_as_manager(sim: Controls, body: Any) -> Any:
 @pytest.mark.parametrize(
     ("fault", "kind", "says"),
     [
-        ({"error": "management-only"}, "refused", "may not read the credits of the account. Only a management key may"),
+        (
+            {"error": "management-only"},
+            "refused",
+            "may not ask for the credits of the account. Only a management key may",
+        ),
         ({"error": "user-not-found"}, "refused", "does not know the key management: it is wrong, expired or deleted"),
         ({"error": "guardrail-budget"}, "refused", "the key itself is good"),
         ({"error": "workspace-budget"}, "refused", "the key itself is good"),
-        ({"error": "key-limit"}, "refused", "the key itself is good"),
+        ({"error": "key-limit"}, "refused", "until it resets at 2026-12-01T00:00:00Z; the key itself is good"),
         ({"error": "credits-insufficient"}, "refused", "no credits left; the key itself is good"),
         ({"error": "request-timeout"}, "unavailable", "answers 408"),
         ({"error": "server-error"}, "unavailable", "Try again later"),

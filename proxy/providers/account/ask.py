@@ -23,10 +23,11 @@ _DEADLINES = Deadlines(connect_s=5, header_s=60, idle_s=30, total_s=120)  # a qu
 _BODY_MAX_BYTES = 64 << 20
 _SMALL_BYTES = 1 << 15  # a larger answer is parsed beside the event loop: it would hold requests up
 _SAID_MAX_CHARS = 300
+_MOMENT_MAX_CHARS = 32
 
 
 class Question(NamedTuple):
-    """One request. title: what it asks for, as in "may not read the credits"; needs: the kind of key that may."""
+    """One request. title: as in "may not ask for the credits"; needs: the kind of key that may."""
 
     path: str
     title: str
@@ -125,26 +126,35 @@ def _error_of_answer(provider: ProviderRow, key: Key, question: Question, answer
     if status == 429 and kind != "no_credits":
         wait = "Wait a minute" if wait_s is None else f"Wait {wait_s:.0f} s"
         return AccountError("limited", f"{told}. {wait}, then ask again.", status=status, retry_after_s=wait_s)
-    text = f"{told}. {_advice(key, question, status, kind)}"
+    text = f"{told}. {_advice(key, question, answer, kind)}"
     return AccountError("refused", text, status=status, is_bad_key=status == 401 and kind != "no_credits")
 
 
-def _advice(key: Key, question: Question, status: int, kind: str | None) -> str:
+def _advice(key: Key, question: Question, answer: _Answer, kind: str | None) -> str:
     """Return the sentence that says what the key cannot do, and what to do about it."""
+    status = answer.status
     if kind == "no_credits" or (status == 402 and kind is None):
         return "The account has no credits left; the key itself is good."
     if kind == "spent":
-        return "A limit of the account or of the key is reached, and ends when it resets; the key itself is good."
+        when = _resets(answer.error)
+        return f"A limit of the account or of the key is reached, until it resets{when}; the key itself is good."
     if status == 401:
         return f"It does not know the key {key.name}: it is wrong, expired or deleted."
     if status == 403:
         needs = "" if question.needs is None else f" {question.needs}"
-        return f"The key {key.name} may not read {question.title}.{needs}"
+        return f"The key {key.name} may not ask for {question.title}.{needs}"
     if status == 404:
         return f"It has nothing that tells {question.title}; is its base_url right?"
     if 300 <= status < 400:
         return "It sends elsewhere, and keys go to the configured address only: is its base_url right?"
     return f"It does not take the question for {question.title}."
+
+
+def _resets(error: Mapping[str, Any] | None) -> str:
+    """Return when a spent budget begins anew, as OpenRouter tells it; "" where it does not."""
+    metadata = (error or {}).get("metadata")
+    moment = metadata.get("resets_at") if isinstance(metadata, Mapping) else None
+    return f" at {fit_text(moment, _MOMENT_MAX_CHARS)}" if isinstance(moment, str) else ""
 
 
 def _said(answer: _Answer) -> str:
