@@ -1,5 +1,7 @@
 """Progress of long jobs, on stderr: a bar on a terminal, a line every few seconds elsewhere."""
 
+import contextlib
+import os
 import sys
 import threading
 import time
@@ -12,6 +14,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 _EVERY_S = 5.0
+
+
+def step_back() -> None:
+    """Let every other process of the machine go first, a proxy beside us above all. Where that is refused, go on."""
+    if hasattr(os, "nice"):
+        with contextlib.suppress(OSError):
+            os.nice(10)
 
 
 class Progress:
@@ -71,6 +80,6 @@ class Progress:
             click.echo(self._line(), err=True)
 
     def _line(self) -> str:
-        done = "" if self._done is None else f", {self._done:.0%}"
-        step = f" {self._step}" if self._step else ""
-        return f"{self._what}:{step}{done} after {time.monotonic() - self._began_s:.0f} s"
+        done = "" if self._done is None else f"{self._done:.0%}"
+        where = ", ".join(part for part in (self._step, done) if part)
+        return f"{self._what}: {where} after {time.monotonic() - self._began_s:.0f} s".replace(":  ", ": ")

@@ -70,7 +70,9 @@ def main() -> None:
             writer = csv.DictWriter(lines, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
-        if not any(rule.startswith("BillingCurrency") for rule in failed(venv, file)[0]):
+        if not any(
+            rule.startswith("BillingCurrency") for rule in failed(venv, file, "--filter-rules", "BillingCurrency")[0]
+        ):
             sys.exit("the validator finds nothing wrong with a currency called money")
     print(f"focus: {passed} rules of FOCUS 1.2 hold, and a file that breaks one is found")
 

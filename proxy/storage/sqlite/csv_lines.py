@@ -76,12 +76,14 @@ def _lines(
         f"SELECT CAST({_LineSql(span, rates).line(selection.columns)} AS BLOB) {source} ORDER BY r.id",
         values,
     ).fetchall()
-    data = b"\n".join(chain.from_iterable(found))
+    lines = list(chain.from_iterable(found))
+    data = b"\n".join(lines)
     expected = _Marks(len(found) * (len(selection.columns) - 1), 0)
     if "tags" in selection.columns and b'"' in data:
         commas, quotes = connection.execute(f"SELECT {_TAG_MARKS} {source}", values).fetchone()
         expected = _Marks(expected.commas + (commas or 0), quotes or 0)
-    if found and len(selection.columns) > 1 and _is_plain(data, len(found), expected):
+    is_whole = b"\n" not in b"".join(lines)  # quicker than to count them
+    if found and len(selection.columns) > 1 and is_whole and _is_plain(data, expected):
         return data + b"\n", len(found)
     rows = read_values(connection, selection, span.after, span.upto)
     return encode(rows), len(rows)
@@ -97,12 +99,11 @@ _TAG_MARKS = """sum(length(r.tags) - length(replace(r.tags, ',', ''))),
     sum(CASE WHEN instr(r.tags, '"') THEN 2 * (length(r.tags) - length(replace(r.tags, '"', ''))) + 2 END)"""
 
 
-def _is_plain(data: bytes, rows: int, expected: _Marks) -> bool:
+def _is_plain(data: bytes, expected: _Marks) -> bool:
     """Return whether no cell needs quotes or an apostrophe: there are no more marks than those between the cells."""
     return (
         data.count(b",") == expected.commas
         and (data.count(b'"') if expected.quotes else b'"' in data) == expected.quotes
-        and data.count(b"\n") == rows - 1
         and b"\r" not in data
         and not any(_begins_cell(data, bytes([sign])) for sign in _FORMULA if sign in data)
     )
