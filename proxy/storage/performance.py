@@ -57,7 +57,7 @@ def sum_answers(requests: Iterable[AnswerFacts]) -> tuple[int, int, int, int, in
     for status, error, streamed, ttft_ms, duration_ms, output_tokens, fell_back in requests:
         if status == GONE:
             cancelled += 1
-        elif error is None and duration_ms is not None:
+        elif error is None and duration_ms is not None and duration_ms >= 0:
             answered += 1
             fallbacks += fell_back
             latency_ms += duration_ms
@@ -68,7 +68,7 @@ def sum_answers(requests: Iterable[AnswerFacts]) -> tuple[int, int, int, int, in
                 first_ms += ttft_ms
                 places.append(FIRST_TOKEN + bucket_of(ttft_ms))
                 written_ms -= ttft_ms
-            if output_tokens and written_ms > 0:
+            if output_tokens is not None and output_tokens > 0 < written_ms:
                 speed = output_tokens * 100_000 // written_ms
                 places.append(SPEED + (SMALL[speed] if speed < _SMALL else bucket_of(speed)))
     counts = bytes(places)

@@ -22,7 +22,12 @@ from proxy.storage.performance import (
 from proxy.storage.sqlite.reports import SqliteReports
 from tests.storage.made_requests import START_MS, opened, read, request_end, running
 
-PLACE_LISTS = st.lists(st.lists(st.integers(0, PLACES - 1), max_size=600), max_size=12)
+PLACE_LISTS = st.lists(
+    st.builds(
+        lambda places, times: places * times, st.lists(st.integers(0, PLACES - 1)), st.sampled_from((1, 40, 300))
+    ),
+    max_size=12,
+)
 
 
 @given(PLACE_LISTS)
@@ -51,6 +56,7 @@ def test_what_a_request_adds() -> None:
         *(0, 1, 0, 0, 0, 0),
         b"",
     )
+    assert sum_answers([(200, None, 0, 1, -1, 5, 0), (200, None, 1, -5, 9, -5, 0)])[:-1] == (1, 0, 0, 9, 1, -5)
     assert sum_answers([(200, None, 0, None, None, 5, 0)]) == (0, 0, 0, 0, 0, 0, b"")
     places = list(sum_answers([(200, None, 1, 100, 1100, 50, 0)])[-1])
     assert [place // FIRST_TOKEN for place in places] == [0, 1, 2]
