@@ -1,6 +1,7 @@
 """tollkeeper report: a month for finance, by person, group, project and model, with what it will come to."""
 
 import stat
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,10 +60,10 @@ def report(
         raise click.UsageError("Give --json or --format.")
     form = "json" if as_json else form or _form_of(output)
     source = open_source(config_path, database)
-    question = _question(source, month, project, growth, _revenue(revenue, part, roi=roi), part)
     now_ms = SystemClock().now_ms()
-    if question.start_ms > now_ms:
-        raise click.BadParameter(f"{question.name} has not begun.", param_hint="MONTH")
+    question = _question(source, month, now_ms)
+    question = replace(question, project=_project(project), growth=_growth(growth))
+    question = replace(question, revenue_pusd=_revenue(revenue, part, roi=roi), part=_part(part, question.words))
     text = _rendered(_read(source, question, now_ms), source.currency_code, form, top)
     if output == "-":
         click.echo(text, nl=False)
@@ -96,28 +97,19 @@ def _revenue(text: str | None, part: str | None, *, roi: bool) -> int | None:
         raise click.BadParameter(str(error), param_hint="--revenue") from None
 
 
-def _question(
-    source: Source, month: str, project: str, growth: str, revenue_pusd: int | None, part: str | None
-) -> "MonthQuestion":
-    from proxy.core.clock import SystemClock  # noqa: PLC0415 - keeps --help quick
-    from proxy.policy.period import read_month  # noqa: PLC0415
+def _question(source: Source, month: str, now_ms: int) -> "MonthQuestion":
+    """Return which month is wanted; raises click.BadParameter."""
+    from proxy.policy.period import read_month  # noqa: PLC0415 - keeps --help quick
     from proxy.storage.finance import MonthQuestion, month_name  # noqa: PLC0415
 
     try:
-        start_ms, end_ms = read_month(month, source.zone, SystemClock().now_ms())
+        start_ms, end_ms = read_month(month, source.zone, now_ms)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="MONTH") from None
-    question = MonthQuestion(
-        month_name(start_ms, source.zone),
-        start_ms,
-        end_ms,
-        source.zone,
-        source.rates,
-        _project(project),
-        _growth(growth),
-        revenue_pusd,
-    )
-    return question if part is None else question.of_part(*_part(part, question.words))
+    name = month_name(start_ms, source.zone)
+    if start_ms > now_ms:
+        raise click.BadParameter(f"{name} has not begun.", param_hint="MONTH")
+    return MonthQuestion(name, start_ms, end_ms, source.zone, source.rates)
 
 
 def _project(text: str) -> str:
@@ -138,7 +130,9 @@ def _growth(text: str) -> Decimal:
         raise click.BadParameter(str(error), param_hint="--growth") from None
 
 
-def _part(text: str, words: tuple[str, ...]) -> tuple[str, str]:
+def _part(text: str | None, words: tuple[str, ...]) -> tuple[str, str] | None:
+    if text is None:
+        return None
     word, equals, value = text.partition("=")
     if not equals or word not in words:
         raise click.BadParameter(f"{text!r}: write one of {', '.join(words)}, = and its value.", param_hint="--cost-of")

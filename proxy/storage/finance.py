@@ -4,7 +4,7 @@ All tables are made of the same sums, so that each adds up to the same total, to
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -50,10 +50,6 @@ class MonthQuestion:
         first = datetime.fromtimestamp(self.start_ms / 1000, self.zone).date()
         last = datetime.fromtimestamp(self.end_ms / 1000, self.zone).date() - timedelta(days=1)
         return first.isoformat(), last.isoformat()
-
-    def of_part(self, word: str, value: str) -> "MonthQuestion":
-        """Return the same question with a revenue beside the cost of a part; word is one of words."""
-        return replace(self, part=(word, value))
 
 
 @dataclass(frozen=True, slots=True)

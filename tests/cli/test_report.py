@@ -234,7 +234,7 @@ def test_what_it_comes_to(kept: Path) -> None:
     young = read_month_report(reports, question, start_ms + HOUR_MS)
     assert young.outlook.forecast_pusd is not None
     assert young.outlook.rate_days > 5
-    part = MonthQuestion("2026-10", start_ms, end_ms, zone, revenue_pusd=10**16).of_part("user", "anna")
+    part = MonthQuestion("2026-10", start_ms, end_ms, zone, revenue_pusd=10**16, part=("user", "anna"))
     found = read_month_report(reports, part, end_ms)
     assert found.outlook.break_even is not None
     anna = sum(row.cost_pusd for row in found.people if row.key[0] == "anna")
