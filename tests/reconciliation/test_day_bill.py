@@ -39,7 +39,8 @@ class Source:
         self.problems: list[AccountError] = []
 
     async def activity(self, day: date, key_hash: str | None = None) -> tuple[ActivityRow, ...]:
-        assert key_hash in (None, KEY)
+        if key_hash not in (None, KEY):
+            raise AccountError("refused", "there is no such key", status=404)
         pusd = sum(cost for hour in self._calls.values() for cost in hour.values())
         return (ActivityRow(day, "a/m", "a/m-1", "e", "P", pusd, 0, self._requests, 1, 1, None, None),)
 
@@ -106,6 +107,18 @@ async def test_who_asks_to_wait_is_obeyed_and_the_rest_goes_on() -> None:
     bill = await reader(source, LATER_MS, waits).read(DAY, [KEY])
     assert waits == [42.0, 300.0, 15.0]
     assert [call.generation_id for call in bill.calls] == ["gen-a"]
+
+
+async def test_a_key_that_the_provider_has_forgotten_is_left_out() -> None:
+    source = Source({DAY_START_MS: {"gen-a": 7}})
+    bill = await reader(source, LATER_MS).read(DAY, [KEY], ["gone"])
+    assert bill.activity is not None
+    assert bill.activity.keys() == {"", KEY}
+    assert bill.is_complete
+    with pytest.raises(AccountError, match="no such key"):
+        await reader(source, LATER_MS).read(DAY, [KEY, "in use"])
+    today = await reader(source, DAY_START_MS + HOUR_MS).read(DAY, [KEY], ["gone"])
+    assert len(today.calls) == 1
 
 
 async def test_without_calls_the_sums_are_compared() -> None:

@@ -57,7 +57,7 @@ class _ProviderKeys(NamedTuple):
 
 @dataclass(slots=True)
 class _Reader:
-    """What asks one provider, as long as its row stays the same."""
+    """What asks one account at a provider."""
 
     row: ProviderRow
     bill: BillReader
@@ -117,22 +117,26 @@ class AccountSync:
         return {} if reader is None else await reader.bill.day_sums()
 
     def _reader(self, row: ProviderRow) -> _Reader | None:
-        source = self._services.accounts.source(row)
+        is_off = row.rules is not None and row.rules.off is not None  # a provider that is disabled is not asked
+        source = None if is_off else self._services.accounts.source(row)
         if source is None or "activity" not in source.questions:
             self._readers.pop(row.name, None)
             return None
         known = self._readers.get(row.name)
-        if known is None or known.row is not row:
+        if known is None or (known.row.base_url, known.row.management_key) != (row.base_url, row.management_key):
             known = self._readers[row.name] = _Reader(row, BillReader(source, self._services.clock, self._sleep))
+        elif known.row is not row:  # another configuration, the same account: what was read of it stays
+            known.row, known.bill.source = row, source
         return known
 
     async def _sync(self, reader: _Reader, day: date) -> ComparedDay:
         services, name = self._services, reader.row.name
         named = await asyncio.to_thread(services.reports.key_names, name)
         in_use = {key.hash: key for key in reader.row.keys if key.hash is not None}
-        names = named | {hash_: key.name for hash_, key in in_use.items()}
+        theirs = {hash_: key for hash_, key in named.items() if key != OWN}  # users' own keys have other accounts
+        names = theirs | {hash_: key.name for hash_, key in in_use.items()}
         keys = _ProviderKeys(names, in_use)
-        bill = await reader.bill.read(day, [*names])
+        bill = await reader.bill.read(day, [*in_use], [*(names.keys() - in_use.keys())])
         begun_ms = await asyncio.to_thread(services.reports.first_request_ms)
         if begun_ms is None or begun_ms >= start_ms(day) + _DAY_MS:
             return await self._import(name, day, bill)

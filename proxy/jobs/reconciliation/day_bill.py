@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from proxy.core.clock import Clock
 from proxy.policy.reconciliation.day_comparison import BilledCall
 from proxy.policy.reconciliation.sync_schedule import KEPT_DAYS, day_of, days_between, start_ms
-from proxy.providers.account.source import AccountError, AccountSource, ActivityRow
+from proxy.providers.account.source import AccountError, AccountSource, ActivityRow, ListedKey
 
 T = TypeVar("T")
 _HOUR_MS: Final = 3_600_000
@@ -58,19 +58,24 @@ class BillReader:
         """Return whether it tells of single calls, by key, today included; else of sums of days that are over."""
         return {"generation_costs", "keys"} <= self.source.questions
 
-    async def read(self, day: date, keys: Sequence[str]) -> DayBill:
-        """Return a day's bill for the keys with these hashes; raises AccountError where nothing can be had of it."""
+    async def read(self, day: date, in_use: Sequence[str], earlier: Sequence[str] = ()) -> DayBill:
+        """Return a day's bill for keys by their hashes; raises AccountError where nothing can be had of it.
+
+        earlier: keys that are no longer in use here, and that the provider may have forgotten.
+        """
         if not self.tells_calls:
             whole = await self._ask(lambda: self.source.activity(day))
             whole_pusd = sum(row.usage_pusd for row in whole)
             return DayBill((), {"": whole}, whole_pusd, 0, is_complete=False, has_calls=False)
         now_ms = self.clock.now_ms()
         day_ms = start_ms(day)
-        activity = None
+        activity, listed = None, tuple[ListedKey, ...]()
         if day_ms + _DAY_MS <= now_ms:
-            activity = {"": await self._ask(lambda: self.source.activity(day))}
-            for key in keys:
-                activity[key] = await self._ask(lambda key=key: self.source.activity(day, key))  # type: ignore[misc]
+            activity = await self._activity(day, in_use, earlier)
+            keys = [key for key in activity if key]
+        else:
+            listed = await self._ask(self.source.keys)
+            keys = [*in_use, *({key.hash for key in listed} & {*earlier})]
         self.hours = {place: found for place, found in self.hours.items() if day_of(place[0]) == day_of(now_ms)}
         calls: list[BilledCall] = []
         problem, has_calls = None, True
@@ -85,7 +90,10 @@ class BillReader:
             if error.kind != "refused" or activity is None:
                 raise
             problem, has_calls, calls = str(error), False, []
-        return await self._summed(calls, activity, keys, day_ms, problem, has_calls=has_calls)
+        if activity is None:
+            other_pusd = sum(key.used.day_pusd or 0 for key in listed if key.hash not in keys)
+            return DayBill(calls, None, None, other_pusd, is_complete=False, problem=problem, has_calls=has_calls)
+        return _summed(calls, activity, day_ms, problem, has_calls=has_calls)
 
     async def day_sums(self) -> dict[str, int]:
         """Return what the provider tells of the whole account now, by day; raises AccountError."""
@@ -96,27 +104,18 @@ class BillReader:
             found[day.isoformat()] = sum(row.usage_pusd for row in rows)
         return found
 
-    async def _summed(
-        self,
-        calls: list[BilledCall],
-        activity: Mapping[str, Sequence[ActivityRow]] | None,
-        keys: Sequence[str],
-        day_ms: int,
-        problem: str | None,
-        *,
-        has_calls: bool,
-    ) -> DayBill:
-        if activity is None:
-            listed = await self._ask(self.source.keys)
-            other_pusd = sum(key.used.day_pusd or 0 for key in listed if key.hash not in keys)
-            return DayBill(calls, None, None, other_pusd, is_complete=False, problem=problem, has_calls=has_calls)
-        sums = {key: sum(row.usage_pusd for row in rows) for key, rows in activity.items()}
-        own_pusd = sum(sums[key] for key in keys)
-        listed_pusd = sum(call.cost_pusd for call in calls if call.hour_ms < day_ms + _DAY_MS)
-        is_complete = has_calls and problem is None and listed_pusd == own_pusd
-        return DayBill(
-            calls, activity, sums[""], sums[""] - own_pusd, is_complete, problem=problem, has_calls=has_calls
-        )
+    async def _activity(
+        self, day: date, in_use: Sequence[str], earlier: Sequence[str]
+    ) -> dict[str, Sequence[ActivityRow]]:
+        """Return the sums of the whole account, and of each key that the provider knows."""
+        found: dict[str, Sequence[ActivityRow]] = {"": await self._ask(lambda: self.source.activity(day))}
+        for key in (*in_use, *earlier):
+            try:
+                found[key] = await self._ask(lambda key=key: self.source.activity(day, key))  # type: ignore[misc]
+            except AccountError as error:
+                if error.kind != "refused" or key in in_use:
+                    raise
+        return found
 
     async def _calls(
         self, day_ms: int, key: str, rows: Sequence[ActivityRow] | None, now_ms: int
@@ -160,3 +159,19 @@ def _call(id_: str, key: str, cost_pusd: int, from_ms: int, to_ms: int) -> Bille
         created_ms = from_ms
     hour_ms = max(from_ms, min(created_ms - created_ms % _HOUR_MS, to_ms - 1))
     return BilledCall(id_, key, cost_pusd, hour_ms - hour_ms % _HOUR_MS, created_ms)
+
+
+def _summed(
+    calls: list[BilledCall],
+    activity: Mapping[str, Sequence[ActivityRow]],
+    day_ms: int,
+    problem: str | None,
+    *,
+    has_calls: bool,
+) -> DayBill:
+    """Return the bill of a day that is over."""
+    sums = {key: sum(row.usage_pusd for row in rows) for key, rows in activity.items()}
+    own_pusd = sum(pusd for key, pusd in sums.items() if key)
+    listed_pusd = sum(call.cost_pusd for call in calls if call.hour_ms < day_ms + _DAY_MS)
+    is_complete = has_calls and problem is None and listed_pusd == own_pusd
+    return DayBill(calls, activity, sums[""], sums[""] - own_pusd, is_complete, problem=problem, has_calls=has_calls)
