@@ -5,7 +5,6 @@ possible is taken. An answer is read up to its first content (relay/buffered.py)
 another step could follow.
 """
 
-from proxy.core.latch import Latch
 from proxy.pipeline.admission.unknown_model import refused_there
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.errors import client_gone
@@ -14,6 +13,7 @@ from proxy.pipeline.relay.final_error import FinalError
 from proxy.pipeline.relay.open_answer import open_answer, relay_of
 from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.recorder import Recorder
+from proxy.pipeline.stops import TargetLatch
 from proxy.pipeline.upstream.amendment import amendment_after
 from proxy.pipeline.upstream.attempt_log import log_fallback
 from proxy.pipeline.upstream.failure_decision import AMENDED, decide_next
@@ -126,7 +126,8 @@ async def _go_on(context: RequestContext, hops: Hops, recorder: Recorder, servic
     if following is None:
         return None
     if following.wait_s > 0:
-        await context.wait_for(Latch(), following.wait_s)  # ended by time or by a client that goes
+        # ended by time, by a client that goes, or by a stop of the target that it is for
+        await context.wait_for(TargetLatch(following.place.target), following.wait_s)
     if context.gone:
         return None
     if services.stops.active:  # which may have ended the wait

@@ -55,6 +55,16 @@ class NewStop(NamedTuple):
     rule: str | None = None
 
 
+class TargetLatch(Latch):
+    """A wait until a target may be asked again."""
+
+    __slots__ = ("target",)
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self.target = target
+
+
 class Stops:
     """All stops in force. active: () while nothing is stopped, so that a request pays for one look at it."""
 
@@ -211,6 +221,12 @@ class Stops:
         self.in_force()
         return self._easing
 
+    def listed(self, context: RequestContext) -> set[str]:
+        """Return the presets that are stopped among the models that a body lists beside the one that it asks for."""
+        presets = context.snapshot.presets
+        others = {name for name in context.endpoint.others(context.body) if name in presets}
+        return {name for name in others if stop_of_preset(self._halting_now(), {name}) is not None}
+
     def concerns_all(self, stop: Stop, context: RequestContext) -> bool:
         """Return whether a stop concerns all that somebody asks, or the preset that the body names."""
         return self._of_request((stop,), context) is not None
@@ -269,10 +285,13 @@ class Stops:
         """Return whether a stop concerns a request, or the attempt that it is at."""
         if self._of_request((stop,), context) is not None:
             return True
-        attempt = context.attempt
-        if attempt is None or attempt.target.static is not None:
+        if isinstance(context.latch, TargetLatch):
+            target = context.latch.target
+        elif context.attempt is not None:
+            target = context.attempt.target
+        else:
             return False
-        return stop_of_target((stop,), attempt.target.provider, attempt.target.model) is not None
+        return target.static is None and stop_of_target((stop,), target.provider, target.model) is not None
 
     def _reach_out(self, stop: Stop) -> None:
         """End the waits of requests that a stop concerns, and where it cuts, whatever they do."""
@@ -309,11 +328,10 @@ def _asker_of(identities: Sequence[Identity], snapshot: Snapshot) -> Asker:
 
 
 def _presets(context: RequestContext) -> set[str]:
-    """Return the presets that a body names, once it is read: by model, in its list of others, or by its use case."""
+    """Return the presets that a body asks for, once it is read: by model, or by its use case."""
     if context.asked is None:
         return set()
-    body, presets = context.body, context.snapshot.presets
-    found = {name for name in (context.asked, *context.endpoint.others(body)) if name in presets}
+    found = {context.asked} & context.snapshot.presets.keys()
     use_case = context.tags.use_case
     if context.asked not in found and use_case is not None and use_case in context.snapshot.use_cases:
         found.add(context.snapshot.use_cases[use_case])

@@ -3,7 +3,7 @@
 No other part asks which endpoint it serves; all read these fields.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol
 
@@ -129,6 +129,15 @@ class Endpoint:
         if self.kind != "messages":
             return models
         return (*models, *(fallback["model"] for fallback in body.get("fallbacks") or ()))
+
+    def without_listed(self, body: dict[str, Any], names: Container[str]) -> dict[str, Any]:
+        """Return the body without some of the fallback models that it names."""
+        fields: dict[str, Any] = {}
+        if "models" in body:
+            fields["models"] = [model for model in body["models"] or () if model not in names]
+        if self.kind == "messages" and "fallbacks" in body:
+            fields["fallbacks"] = [one for one in body["fallbacks"] or () if one["model"] not in names]
+        return {**body, **fields}
 
     def without_others(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return the body without the fields that name fallback models, as far as they say nothing else."""

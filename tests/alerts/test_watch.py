@@ -147,6 +147,34 @@ async def test_providers_and_keys(at: Stand) -> None:
     ]  # fmt: skip
 
 
+async def test_further_attempts_fire(at: Stand) -> None:
+    rule = {"watch": "fallback_rate", "min_requests": 2, "at": "50%"}
+    watched = Watched(at, {"retried": rule})
+    assert await watched.told() == []
+    assert (await at.chat({"model": "fast"})).header("x-tollkeeper-provider") == "openrouter"
+    await at.sim.behave(f"model:{MODEL}", count=100, error="server-error")
+    for _ in range(2):
+        answer = await at.chat({"model": "fast", "max_tokens": 16})
+        assert answer.header("x-tollkeeper-provider") == "plain"
+    assert {*await watched.told()} == {"fired retried all", "fired retried plain"}
+    watched.clock.ahead_ms = 2 * HOUR_MS
+    assert "recovered retried all" in await watched.told()
+
+
+async def test_a_breaker_that_requests_have_opened_fires_until_one_closes_it(at: Stand) -> None:
+    watched = Watched(at, {"open": {"watch": "breaker_open", "scope": "openrouter*"}})
+    assert await watched.told() == []
+    await at.sim.behave("all", error="upstream-rate-limit", retry_after="60")
+    for name in ("anna", "bo"):  # what only one of them meets may be their own fault
+        await at.chat(token=token_of(name))
+    fired = await watched.told()
+    assert fired[:1] in (["fired open openrouter"], [f"fired open openrouter/{MODEL}"])
+    await at.sim.normal()
+    at.app.health.forget()  # the time that it is left alone for
+    assert (await at.chat()).status == 200
+    assert (await watched.told())[len(fired) :] == [line.replace("fired", "recovered") for line in fired]
+
+
 async def test_models_and_prices(at: Stand) -> None:
     watched = Watched(at, {"prices": {"watch": "price_moved", "at": "10%"}, "gone": {"watch": "model_gone"}})
     assert await watched.told() == []

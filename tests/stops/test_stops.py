@@ -78,7 +78,6 @@ CASES: dict[str, tuple[NewStop, dict[str, Any], dict[str, Any]]] = {  # the stop
     ),
     "preset": (NewStop("preset", "both"), {"body": {"model": "both"}}, {"body": {"model": "canned"}}),
     "preset of a use case": (NewStop("preset", "both"), {"headers": [("X-Tollkeeper-Use-Case", "mail")]}, {}),
-    "preset among others": (NewStop("preset", "both"), {"body": {"models": ["both"]}}, {}),
     "model": (NewStop("model", MODEL), {}, {"body": {"model": "openai/gpt-4o"}}),
     "pattern of models": (NewStop("model", "openai/*"), {}, {"body": {"model": "anthropic/claude-sonnet-4"}}),
     "model with its provider": (NewStop("model", f"openrouter/{MODEL}"), {}, {"body": {"model": PLAIN}}),
@@ -115,6 +114,17 @@ async def test_only_what_is_stopped_of_a_route_is_left_out(stand: Stand, stops: 
     assert (answer.status, answer.header("x-tollkeeper-provider")) == (200, "plain")
     canned = await stand.chat({"model": "canned"})
     assert (canned.status, b"Nobody is there." in canned.body) == (200, True)
+
+
+async def test_a_stopped_preset_among_others_is_passed_over(stand: Stand, stops: Stops) -> None:
+    stop = await stops.add(NewStop("preset", "both"), ROOT)
+    await stand.sim.behave("path:/api/v1/chat/completions", count=20, error="server-error")
+    answer = await stand.chat({"models": ["both"]})
+    assert (answer.status, answer.header("x-tollkeeper-provider")) == (500, "openrouter"), answer.body
+    await stops.end(stop, ROOT)
+    await stand.sim.behave("path:/api/v1/chat/completions", count=20, error="server-error")
+    answer = await stand.chat({"models": ["both"]})
+    assert (answer.status, answer.header("x-tollkeeper-provider")) == (200, "plain"), answer.body
 
 
 async def test_it_comes_after_authentication_and_before_all_else(stand: Stand, stops: Stops) -> None:
@@ -178,6 +188,24 @@ async def test_who_waits_for_the_next_try_is_refused_at_once(stand: Stand, stops
     assert len(await stand.sim.requests()) == 1
     [row] = await stand.settled()
     assert (row["state"], row["error"]) == ("released", "stopped")
+
+
+@pytest.mark.parametrize(
+    "wanted", [NewStop("provider", "openrouter"), NewStop("model", MODEL)], ids=lambda one: one.kind
+)
+async def test_a_stop_of_the_target_that_is_waited_for_ends_the_wait(
+    stand: Stand, stops: Stops, wanted: NewStop
+) -> None:
+    await stand.sim.behave("all", error="provider-error", retry_after="20")
+    services = stand.app.services
+    task = await waiting(
+        stand.chat, lambda: any(context.latch is not None for context in services.in_flight.contexts())
+    )
+    begun_s = services.clock.monotonic_s()
+    await stops.add(wanted, ROOT)
+    answer = await task
+    assert (answer.status, services.clock.monotonic_s() - begun_s < 15) == (503, True), answer.body
+    assert len(await stand.sim.requests()) == 1
 
 
 async def test_between_attempts_a_provider_that_is_stopped_is_passed_over(stand: Stand, stops: Stops) -> None:

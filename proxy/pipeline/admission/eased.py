@@ -4,7 +4,7 @@ Only while something is stopped does anybody come here. As of a limit that is sp
 outside of it come first, and only where none is left the effect itself.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from math import ceil
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from proxy.pipeline.admission.spent_limit import DOWNGRADED_HEADER, TURN_MOST_S,
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.errors import client_gone
 from proxy.pipeline.routing.auto import pick_models
+from proxy.pipeline.routing.route import plan_route
 from proxy.pipeline.routing.targets import AUTO
 from proxy.pipeline.services import Services
 from proxy.pipeline.stops import CODE
@@ -36,6 +37,9 @@ class Eased(NamedTuple):
 async def open_route(context: RequestContext, route: Route, services: Services) -> Route:
     """Return the route as what is stopped lets it go on; raises ApiError where it does not."""
     stops = services.stops
+    listed = stops.listed(context)
+    if listed:
+        route = _without_listed(context, listed, services)
     route = stops.open_route(context, route)
     concerning = _concerning(context, services)
     if not concerning:
@@ -51,6 +55,13 @@ async def open_route(context: RequestContext, route: Route, services: Services) 
     for stop in eased.slow:
         await _wait_for_turn(context, stop, services)
     return stops.open_route(context, route) if eased.slow else route
+
+
+def _without_listed(context: RequestContext, names: Container[str], services: Services) -> Route:
+    """Return the route anew without presets that the body lists to fall back on."""
+    body, snapshot = context.endpoint.without_listed(context.body, names), context.snapshot
+    route = plan_route(body, context.identity, snapshot.routes, context.tags.use_case, context.endpoint)
+    return pick_models(context, route, services) if route.targets[0] is AUTO else route
 
 
 def easing_for(identity: Identity, route: Route, context: RequestContext, services: Services) -> Eased:
