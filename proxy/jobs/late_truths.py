@@ -76,7 +76,9 @@ class LateTruths:
 
     async def _settle(self, correction: Correction, booked: Booked, actor: Actor | None) -> Booked:
         """Settle a request that waits for its cost, then correct what could not be settled so."""
-        is_settled = await self._pending.settle_at(correction.request_id, correction.actual_pusd)
+        is_settled = await self._pending.settle_at(
+            correction.request_id, correction.actual_pusd, is_bill=correction.is_bill
+        )
         (found,) = await self._correct((correction,), actor)
         if not is_settled:
             return found

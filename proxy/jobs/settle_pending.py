@@ -130,11 +130,12 @@ class SettlePending:
         found = await asyncio.gather(*(self._figure(row, attempt, share) for attempt, share in shared))
         await self._write(row, found)
 
-    async def settle_at(self, request_id: int, actual_pusd: int) -> bool:
+    async def settle_at(self, request_id: int, actual_pusd: int, *, is_bill: bool = False) -> bool:
         """Settle a request that waits for its cost at what others know of it; return whether it still waited.
 
         What attempts are known to have cost stays, and those that are not known get the rest, within their shares of
-        the reservation but for the last one. Nobody asks the provider any more.
+        the reservation but for the last one; is_bill: each of these also what the operator asks for a request on top.
+        Nobody asks the provider any more.
         """
         made_with, task = self._made_with.get(request_id, {}), self._tasks.get(request_id)
         if task is not None:
@@ -145,7 +146,8 @@ class SettlePending:
             rows = await self._ledger.unfinished(request_id)
             if not rows or rows[0].state != "pending":
                 return False
-            await self._write(rows[0], _figures_at(rows[0], actual_pusd))
+            prices = [self._own_price(rows[0], one) if is_bill else 0 for one in rows[0].attempts]
+            await self._write(rows[0], _figures_at(rows[0], actual_pusd, prices))
             is_settled = True
         finally:
             if task is not None and not is_settled:
@@ -209,6 +211,11 @@ class SettlePending:
             return LookupPlace((made,) if made.provider.dialect.has_generations else (), is_its_own=True)
         return place_by_name(self._live.current, attempt.provider, attempt.key, row.user, row.group_name)
 
+    def _own_price(self, row: UnfinishedRequest, attempt: UnfinishedAttempt) -> int:
+        """Return what the operator asks for a request that this attempt answered."""
+        where = self._where(row, attempt)
+        return where.request_pusd(attempt.model) if where.accesses else 0
+
     async def _ask(self, where: LookupPlace, generation_id: str) -> tuple[GenerationRecord | None, bool]:
         """Ask until the cost is known or time is up; also return whether every answer was a reliable 'unknown'."""
         deadline_s = self._clock.monotonic_s() + self._live.current.settings.ledger.lookup_timeout_s
@@ -238,8 +245,8 @@ class _Figure(NamedTuple):
     found: GenerationRecord | None
 
 
-def _figures_at(row: UnfinishedRequest, actual_pusd: int) -> list[_Figure]:
-    """Return what attempts cost where only the sum of a request is known."""
+def _figures_at(row: UnfinishedRequest, actual_pusd: int, prices: Sequence[int]) -> list[_Figure]:
+    """Return what attempts cost where only the sum of a request is known. prices: of the operator's own, of each."""
     shares = row.shares()
     is_known = [attempt.outcome != "open" and attempt.cost_pusd is not None for attempt in row.attempts]
     last = max((place for place, known in enumerate(is_known) if not known), default=None)
@@ -254,6 +261,7 @@ def _figures_at(row: UnfinishedRequest, actual_pusd: int) -> list[_Figure]:
         cost_pusd = max(0, left_pusd if place == last else min(left_pusd, share.cost_pusd or 0))
         left_pusd -= cost_pusd
         settlement = settle_looked_up(cost_pusd, flags, share.cost_pusd, exact=True)
+        settlement = with_request_price(settlement, prices[place], share.cost_pusd)
         end = end._replace(cost_pusd=settlement.cost_pusd, cost_source=settlement.cost_source)
         figures.append(_Figure(SettledAttempt(settlement, end), None))
     return figures

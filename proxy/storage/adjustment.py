@@ -19,7 +19,7 @@ How = Literal["adjusted", "settled", "unchanged", "open", "pending", "missing", 
 adjusted: the difference is booked. settled: the request waited for its cost, and has it now. unchanged: there is no
 difference. open, pending: the request has not ended, and nothing was booked. missing: no row and no adjustment knows
 the request, and the caller did not say where it belongs. refused: its hour of the roll-up holds less than was to be
-taken from it.
+taken from it, or it holds a price of the operator's own, which the provider's bill does not know.
 """
 
 
@@ -50,9 +50,10 @@ class RemovedRequest:
 class Correction:
     """What a request cost after all, over all of its attempts, in pico-USD.
 
-    Where the operator asks for a price of each request on top of the provider's (flag request_price), it holds that
-    too. reason and source are words for people: why it differs, and who says so. attempt: the number of the attempt
-    whose figure it was; None: the least certain one. removed: where the request belongs if its row is gone.
+    reason and source are words for people: why it differs, and who says so. attempt: the number of the attempt whose
+    figure it was; None: the least certain one. removed: where the request belongs if its row is gone. is_bill: the
+    figure is the provider's alone, without what the operator asks for each request on top of it: a row that has ended
+    and holds that price (flag request_price) stays as it is.
     """
 
     request_id: int
@@ -61,6 +62,7 @@ class Correction:
     source: str
     removed: RemovedRequest | None = None
     attempt: int | None = None
+    is_bill: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for what could never be booked."""

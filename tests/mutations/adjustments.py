@@ -91,4 +91,10 @@ MUTATIONS: Final = (
         (Patch("remove_rows", '("attempt_rows", "late_lookups")', '("attempt_rows", "late_lookups", "adjustments")'),),
         ("tests/storage/test_adjustments.py::test_a_request_that_retention_removed_is_corrected_on_its_hour",),
     ),
+    Mutation(
+        "bill-takes-the-own-price-away",
+        "The provider's bill is booked over a cost that holds what the operator asks for a request on top.",
+        (Patch("sqlite.adjustments:_correct", "wanted.is_bill and holds_own_price", "False"),),
+        (f"{_LIMITS}a_bill_leaves_the_price_that_the_operator_asks_on_top",),
+    ),
 )

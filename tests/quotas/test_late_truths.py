@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,6 +12,7 @@ from proxy.storage.spending import UsageSelection
 from tests.quotas.place import Place, cost, user
 from tests.quotas.test_key_limits import world
 from tests.support.book import book_of
+from tests.support.stand import MODEL
 
 Open = Callable[..., Awaitable[Place]]
 
@@ -159,3 +161,22 @@ async def test_what_belongs_to_no_request_counts_for_everyone_and_for_its_key(op
     sums = place.app.reports.usage(UsageSelection(("user",)), ZoneInfo("UTC"))
     spent = {row.key[0]: row.cost_pusd for row in sums.rows}
     assert spent == {"": 5 * 10**12}
+
+
+async def test_a_bill_leaves_the_price_that_the_operator_asks_on_top(opened: Open) -> None:
+    """It holds the provider's charge alone: a request that waits gets both, one that has ended keeps what it has."""
+    own_pusd = 2 * 10**9
+    place = await opened({"users": {"anna": user("anna")}, "models": {MODEL: {"request_price": "0.002"}}})
+    await place.charge(50)
+    assert (await place.chat()).status == 200
+    await place.sim.behave("next", usage="missing", generation_missing=True)
+    assert (await place.chat()).status == 200
+    settled, pending = place.rows()
+    assert (settled["cost_pusd"], settled["flags"]) == (50 + own_pusd, "request_price")
+    corrections = [replace(late(row, 60), is_bill=True) for row in (settled, pending)]
+    found = await place.app.late.correct(corrections)
+    assert [(one.how, one.actual_pusd) for one in found] == [("refused", 50 + own_pusd), ("settled", 60 + own_pusd)]
+    assert [row["cost_pusd"] for row in place.rows()] == [50 + own_pusd, 60 + own_pusd]
+    (whole,) = await place.app.late.correct([late(settled, 70 + own_pusd)])
+    assert (whole.how, whole.amount_pusd) == ("adjusted", 20)
+    assert book_of(place.app.services).audit() == []

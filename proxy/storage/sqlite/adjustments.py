@@ -27,7 +27,7 @@ from proxy.storage.sqlite.spending_source import ENDED_SOURCE
 _SOURCE = "user, group_name, model, provider, use_case, groups_above, other_models"  # as SpendingSource
 
 _REQUEST = f"""
-SELECT state, started_ms, day,
+SELECT state, started_ms, day, instr(' ' || ifnull(flags, '') || ' ', ' request_price ') > 0,
     ifnull(cost_pusd, 0) + ifnull((SELECT sum(amount_pusd) FROM adjustments WHERE request_id = requests.id), 0),
     {ENDED_SOURCE}
 FROM requests WHERE id = ?1
@@ -123,9 +123,11 @@ def _correct(connection: sqlite3.Connection, wanted: Correction, now_ms: int) ->
     row = connection.execute(_REQUEST, (wanted.request_id,)).fetchone()
     if row is None:
         return _correct_removed(connection, wanted, now_ms)
-    state, started_ms, day, booked_pusd, *source = row
+    state, started_ms, day, holds_own_price, booked_pusd, *source = row
     if state not in ("settled", "released"):
         return _nothing(wanted, state, booked_pusd)
+    if wanted.is_bill and holds_own_price:
+        return _nothing(wanted, "refused", booked_pusd)
     attempt, charged = _charged(connection, wanted)
     spending = SpendingSource._make(source)
     place = _AmountPlace(wanted.request_id, attempt, started_ms, day, spending, charged, None, is_on_hour=False)
