@@ -10,7 +10,7 @@ MUTATIONS: Final = (
     Mutation(
         "removed-rows-not-in-the-sums",
         "By token or key only rows that still exist are summed: after retention the total is too small.",
-        (Patch("storage.sqlite.usage:_add_hours", "any(rest)", "False"),),
+        (Patch("storage.sqlite.usage:_sum_rows", "any(rest)", "False"),),
         (f"{_USAGE}totals_are_the_same_by_any_word_also_after_rows_were_removed",),
     ),
     Mutation(

@@ -8,8 +8,10 @@ adjustment changes the roll-up in the transaction that writes it, and has the ke
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from math import gcd
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -25,7 +27,7 @@ Step = Callable[[float], None]  # gets how far a long look is, from 0 to 1
 Figures = tuple[tuple[str, ...], tuple[int, ...]]  # a key, then the figures of SpendingRow in order
 # Ids never fall behind the clock, but after a clock was set back they run ahead of it until it has caught up.
 _AHEAD_MS = 2 * 86_400_000
-_STEPS = 100  # pieces that a look at many rows is made in, so that it can say how far it is
+_STEPS = 100  # slices that many rows are read in, so that it can be said how far that is
 
 
 def id_range(connection: sqlite3.Connection, since_ms: int | None, until_ms: int | None) -> tuple[int, int]:
@@ -54,10 +56,12 @@ def sum_usage(
     queries = UsageQueries(wanted)
     sums = _Sums()
     bounds = _bounds(connection, wanted.since_ms, wanted.until_ms)
-    for piece in _pieces(bounds, wanted, zone):
-        _add_piece(connection, queries, piece, sums)
-        if step is not None:
-            step((piece.end_ms - bounds[0]) / (bounds[1] - bounds[0]))
+    pieces = list(_pieces(bounds, wanted, zone))
+    if wanted.needs_rows and pieces:
+        _sum_rows(connection, queries, pieces, sums, step)
+    elif not wanted.needs_rows:
+        for piece in pieces:
+            _add_piece(connection, queries, piece, sums)
     rows = sums.rows(wanted.by)
     times = [n for n, word in enumerate(wanted.by) if word in TIME_WORDS]
     rows.sort(key=lambda row: ([row.key[n] for n in times], -row.cost_pusd, row.key))
@@ -71,6 +75,11 @@ class _Piece(NamedTuple):
     start_ms: int
     end_ms: int
     usd_rate: str | None
+
+    @property
+    def whole_hours(self) -> tuple[int, int]:
+        """Return the first whole hour of UTC in it, and the end of the last; turned around where there is none."""
+        return -(-self.start_ms // HOUR_MS) * HOUR_MS, self.end_ms // HOUR_MS * HOUR_MS
 
     def local(self, figures: tuple[int, ...]) -> Decimal | None:
         return None if self.usd_rate is None else local_amount(figures[COST], self.usd_rate)
@@ -120,67 +129,91 @@ def _bounds(connection: sqlite3.Connection, since_ms: int | None, until_ms: int 
 
 def _pieces(bounds: tuple[int, int], wanted: UsageSelection, zone: ZoneInfo) -> Iterator[_Piece]:
     words = [word for word in wanted.by if word in TIME_WORDS]
-    step_ms = bounds[1] - bounds[0]
-    if wanted.needs_rows:
-        step_ms = max(HOUR_MS, step_ms // _STEPS // HOUR_MS * HOUR_MS)
     for labels, start_ms, end_ms in time_segments(*bounds, zone, words):
         named = dict(zip(words, labels, strict=True))
         for first_ms, last_ms, usd_rate in rate_spans(wanted.rates, start_ms, end_ms):
-            at_ms = first_ms
-            while at_ms < last_ms:
-                next_ms = min(last_ms, (at_ms + step_ms) // HOUR_MS * HOUR_MS if wanted.needs_rows else last_ms)
-                yield _Piece(named, at_ms, next_ms, usd_rate)
-                at_ms = next_ms
+            yield _Piece(named, first_ms, last_ms, usd_rate)
 
 
 def _add_piece(connection: sqlite3.Connection, queries: UsageQueries, piece: _Piece, sums: _Sums) -> None:
     """Add whole hours from the roll-up, and what is left of the piece from rows."""
-    first_ms = -(-piece.start_ms // HOUR_MS) * HOUR_MS
-    last_ms = piece.end_ms // HOUR_MS * HOUR_MS
+    first_ms, last_ms = piece.whole_hours
     if first_ms > last_ms:  # all within one hour
-        _add_rows(connection, queries, piece, piece.start_ms, piece.end_ms, sums)
-        return
-    if piece.start_ms < first_ms:
-        _add_rows(connection, queries, piece, piece.start_ms, first_ms, sums)
-    if first_ms < last_ms:
-        _add_hours(connection, queries, piece, first_ms, last_ms, sums)
-    if last_ms < piece.end_ms:
-        _add_rows(connection, queries, piece, last_ms, piece.end_ms, sums)
-
-
-def _add_rows(
-    connection: sqlite3.Connection, queries: UsageQueries, piece: _Piece, start_ms: int, end_ms: int, sums: _Sums
-) -> None:
-    for key, figures in _rows(connection, queries, queries.single, start_ms, end_ms):
-        sums.add(piece, key, figures)
-    if queries.is_repeated:
-        for _, figures in _rows(connection, queries, queries.plain, start_ms, end_ms):
-            sums.add_total(piece, figures)
-
-
-def _add_hours(
-    connection: sqlite3.Connection, queries: UsageQueries, piece: _Piece, start_ms: int, end_ms: int, sums: _Sums
-) -> None:
-    values = {**queries.values, "since": start_ms, "until": end_ms}
-    hours = dict(map(_figures, filter(_is_any, connection.execute(queries.hours, values))))
-    if queries.needs_rows:
-        left = {key: list(figures) for key, figures in hours.items()}
-        for key, figures in _rows(connection, queries, queries.single, start_ms, end_ms):
-            sums.add(piece, key, figures)
-            if not queries.is_repeated:
-                _subtract(left, queries.rolled_part(key), figures)
-        if queries.is_repeated:
-            for key, figures in _rows(connection, queries, queries.plain, start_ms, end_ms):
-                _subtract(left, key, figures)
-        for key, rest in left.items():
-            if any(rest):
-                sums.add(piece, queries.whole_key(key), tuple(rest))
+        edges = [(piece.start_ms, piece.end_ms)]
     else:
-        for key, figures in hours.items():
-            sums.add(piece, key, figures)
+        edges = [(piece.start_ms, first_ms), (last_ms, piece.end_ms)]
+    for key, counted in _hours(connection, queries, piece).items():
+        sums.add(piece, key, tuple(counted))
+    for start_ms, end_ms in edges:
+        if start_ms < end_ms:
+            first, last = id_range(connection, start_ms, end_ms)
+            values = {"since": start_ms, "until": end_ms, "first": first, "last": last}
+            for query in queries.single:
+                for key, figures in _read(connection, query, {**queries.values, **values}):
+                    sums.add(piece, key, figures)
+
+
+def _hours(connection: sqlite3.Connection, queries: UsageQueries, piece: _Piece) -> dict[tuple[str, ...], list[int]]:
+    """Return what the roll-up has of the whole hours of a piece."""
+    first_ms, last_ms = piece.whole_hours
+    if first_ms >= last_ms:
+        return {}
+    values = {**queries.values, "since": first_ms, "until": last_ms}
+    return {key: list(figures) for key, figures in _read(connection, queries.hours, values)}
+
+
+def _sum_rows(
+    connection: sqlite3.Connection, queries: UsageQueries, pieces: Sequence[_Piece], sums: _Sums, step: Step | None
+) -> None:
+    """Add all rows in one pass over their ids, each to the piece of its time, and what the roll-up has beyond them."""
+    starts = [piece.start_ms for piece in pieces]
+    quantum_ms = gcd(HOUR_MS, *starts[1:])  # no piece and no whole hour begins within one
+    left = [_hours(connection, queries, piece) for piece in pieces]
     if queries.is_repeated:
-        for figures in hours.values():
-            sums.add_total(piece, figures)
+        for piece, hours in zip(pieces, left, strict=True):
+            for counted in hours.values():
+                sums.add_total(piece, tuple(counted))
+    passes = [queries.single, *([queries.plain] if queries.is_repeated else [])]
+    for number, both in enumerate(passes):
+        is_last = number == len(passes) - 1  # it has each request once
+        for done, (at, *key), figures in _timed(connection, queries, both, pieces, quantum_ms):
+            at_ms = int(at) * quantum_ms
+            place = max(bisect_right(starts, at_ms) - 1, 0)
+            piece = pieces[place]
+            first_ms, last_ms = piece.whole_hours
+            if number == 0:
+                sums.add(piece, tuple(key), figures)
+            if is_last and first_ms <= at_ms < last_ms:
+                _subtract(left[place], tuple(key) if number else queries.rolled_part(tuple(key)), figures)
+            elif is_last and queries.is_repeated:
+                sums.add_total(piece, figures)
+            if step is not None:
+                step((number + done) / len(passes))
+    for piece, hours in zip(pieces, left, strict=True):
+        for rolled, rest in hours.items():
+            if any(rest):
+                sums.add(piece, queries.whole_key(rolled), tuple(rest))
+
+
+def _timed(
+    connection: sqlite3.Connection,
+    queries: UsageQueries,
+    both: tuple[str, str],
+    pieces: Sequence[_Piece],
+    quantum_ms: int,
+) -> Iterator[tuple[float, tuple[str, ...], tuple[int, ...]]]:
+    """Yield how far the pass is, a time with a key, and figures: of requests by slices of ids, then of adjustments."""
+    start_ms, end_ms = pieces[0].start_ms, pieces[-1].end_ms
+    first, last = id_range(connection, start_ms, end_ms)
+    values = {**queries.values, **queries.tags, "since": start_ms, "until": end_ms, "quantum": quantum_ms}
+    count = max(1, min(_STEPS, (last - first) // id_floor(HOUR_MS)))
+    for n in range(count):
+        bounds = [first + (last + 1 - first) * part // count for part in (n, n + 1)]
+        slice_ = {**values, "first": bounds[0], "last": bounds[1] - 1}
+        for key, figures in _read(connection, both[0], slice_):
+            yield (n + 1) / count, key, figures
+    for key, figures in _read(connection, both[1], values):
+        yield 1.0, key, figures
 
 
 def _subtract(left: dict[tuple[str, ...], list[int]], key: tuple[str, ...], figures: tuple[int, ...]) -> None:
@@ -189,18 +222,11 @@ def _subtract(left: dict[tuple[str, ...], list[int]], key: tuple[str, ...], figu
     left[key] = list(map(int.__sub__, known, figures))
 
 
-def _rows(
-    connection: sqlite3.Connection, queries: UsageQueries, both: tuple[str, str], start_ms: int, end_ms: int
-) -> Iterator[Figures]:
-    """Yield what requests and adjustments come to, by the two statements for them."""
-    first, last = id_range(connection, start_ms, end_ms)
-    values = {**queries.values, **queries.tags, "since": start_ms, "until": end_ms, "first": first, "last": last}
-    for query in both:
-        yield from map(_figures, filter(_is_any, connection.execute(query, values)))
-
-
-def _figures(row: tuple[Any, ...]) -> Figures:
-    return row[:-FIGURES], row[-FIGURES:]
+def _read(connection: sqlite3.Connection, query: str, values: Mapping[str, Any]) -> Iterator[Figures]:
+    """Yield keys and figures of a statement."""
+    for row in connection.execute(query, values):
+        if _is_any(row):
+            yield row[:-FIGURES], row[-FIGURES:]
 
 
 def _is_any(row: tuple[Any, ...]) -> bool:

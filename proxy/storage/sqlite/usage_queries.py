@@ -1,7 +1,8 @@
 """The statements that sum what was spent: whole hours from the roll-up, anything else from single rows.
 
 Bound in all of them: since, until, user; of rows first and last, the ids between which they lie. A statement has the
-words of its selection in order, but for those of time, then the figures of SpendingRow up to its counts.
+words of its selection in order, but for those of time, then the figures of SpendingRow up to its counts. Where rows
+have to be read, statements over them have their time first, in multiples of quantum (milliseconds).
 """
 
 from collections.abc import Mapping
@@ -74,8 +75,8 @@ class UsageQueries:
         self.needs_rows = wanted.needs_rows
         self.is_repeated = "tag" in words  # a request counts under each of its tags
         self.hours = _hours(self.rolled)
-        self.single = _requests(words), _adjustments(words)
-        self.plain = _requests(self.rolled), _adjustments(self.rolled)
+        self.single = _requests(words, wanted.needs_rows), _adjustments(words, wanted.needs_rows)
+        self.plain = _requests(self.rolled, wanted.needs_rows), _adjustments(self.rolled, wanted.needs_rows)
         self.values: dict[str, Any] = {"user": wanted.user}
         tags = [word.removeprefix(TAG) for word in words if word.startswith(TAG)]
         self.tags = {f"tag{n}": name for n, name in enumerate(tags)}
@@ -104,9 +105,9 @@ def _hours(words: list[str]) -> str:
     )
 
 
-def _requests(words: list[str]) -> str:
+def _requests(words: list[str], is_timed: bool) -> str:
     by_key = "key" in words
-    keys = [_key_of_row(word, words, _OF_ROW) for word in words]
+    keys = [*(["r.started_ms / :quantum"] if is_timed else []), *(_key_of_row(word, words, _OF_ROW) for word in words)]
     figures = ["1", "r.error IS NOT NULL", "ifnull(r.input_tokens, 0)", "ifnull(r.output_tokens, 0)"]
     figures += [_COST_OF_KEY if by_key else "ifnull(r.cost_pusd, 0)"]
     figures += [f"ifnull(r.{name}, 0)" for name in _PARTS]
@@ -124,8 +125,9 @@ def _requests(words: list[str]) -> str:
     )
 
 
-def _adjustments(words: list[str]) -> str:
-    keys = [_key_of_row(word, words, _OF_ROW_IF_KEPT | _OF_ADJUSTMENT) for word in words]
+def _adjustments(words: list[str], is_timed: bool) -> str:
+    columns = _OF_ROW_IF_KEPT | _OF_ADJUSTMENT
+    keys = [*(["a.at_ms / :quantum"] if is_timed else []), *(_key_of_row(word, words, columns) for word in words)]
     figures = ["sum(a.amount_pusd)" if n == COST else "sum(0)" for n in range(FIGURES)]
     return (
         f"SELECT {''.join(f'{key}, ' for key in keys)} {', '.join(figures)}"  # noqa: S608 - constants of this file
