@@ -155,7 +155,7 @@ class AccountSync:
         if bill.has_calls:
             ledger = await asyncio.to_thread(services.reports.ledger_day, question)
             if ledger.has_rows:
-                strangers = [call for call in bill.calls if call.generation_id in ledger.strangers]
+                strangers = await asyncio.to_thread(_strangers, bill, ledger)
                 told = await reader.origins.told(reader.bill.source, strangers, keys.in_use)
                 now_ms = services.clock.now_ms()
                 return _Look(await asyncio.to_thread(_compared, bill, ledger, told, day_ms, now_ms, begun_ms), "calls")
@@ -184,7 +184,7 @@ class AccountSync:
             look.level,
             comparison.booked_pusd,
             comparison.billed_pusd,
-            sum(call.hour_ms < end_ms for call in bill.calls),
+            await asyncio.to_thread(_count_before, bill.calls, end_ms),
             is_over and not is_awaited,
             bill.problem,
             self._services.clock.now_ms(),
@@ -229,6 +229,15 @@ def _compared(
             begun_ms=begun_ms,
         )
     )
+
+
+def _strangers(bill: DayBill, ledger: LedgerDay) -> list[BilledCall]:
+    """Return the calls that no row names."""
+    return [call for call in bill.calls if call.generation_id in ledger.strangers]
+
+
+def _count_before(calls: Sequence[BilledCall], end_ms: int) -> int:
+    return sum(call.hour_ms < end_ms for call in calls)
 
 
 def _billed_sums(bill: DayBill, keys: Iterable[str]) -> list[BilledSum]:

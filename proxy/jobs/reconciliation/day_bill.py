@@ -93,7 +93,7 @@ class BillReader:
         if activity is None:
             other_pusd = sum(key.used.day_pusd or 0 for key in listed if key.hash not in keys)
             return DayBill(calls, None, None, other_pusd, is_complete=False, problem=problem, has_calls=has_calls)
-        return _summed(calls, activity, day_ms, problem, has_calls=has_calls)
+        return await asyncio.to_thread(_summed, calls, activity, day_ms, problem, has_calls=has_calls)
 
     async def day_sums(self) -> dict[str, int]:
         """Return what the provider tells of the whole account now, by day; raises AccountError."""
@@ -135,8 +135,7 @@ class BillReader:
                 costs, is_truncated = answer.costs, is_truncated or answer.is_truncated
                 if to_ms == at_ms + _HOUR_MS and to_ms + _SETTLED_MS <= now_ms and day_of(at_ms) == day_of(now_ms):
                     self.hours[at_ms, key] = costs
-            for id_, cost_pusd in costs.items():
-                calls.setdefault(id_, _call(id_, key, cost_pusd, at_ms, to_ms))
+            calls = await asyncio.to_thread(_listed, costs, key, at_ms, to_ms) | calls
         return [*calls.values()], is_truncated
 
     async def _ask(self, question: Callable[[], Awaitable[T]]) -> T:
@@ -149,6 +148,11 @@ class BillReader:
                     raise
                 await self.sleep(min(max(wait_s, error.retry_after_s or 0.0), _WAIT_MAX_S))
         return await question()
+
+
+def _listed(costs: Mapping[str, int], key: str, from_ms: int, to_ms: int) -> dict[str, BilledCall]:
+    """Return the calls of a time by their ids: thousands, so it is work for a thread."""
+    return {id_: _call(id_, key, cost_pusd, from_ms, to_ms) for id_, cost_pusd in costs.items()}
 
 
 def _call(id_: str, key: str, cost_pusd: int, from_ms: int, to_ms: int) -> BilledCall:

@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import orjson
+
 from proxy.policy.reconciliation.day_comparison import BookedApart, BookedRequest
 from proxy.policy.reconciliation.sums_comparison import BookedSum
 from proxy.storage.reconciliation import DayQuestion, LedgerDay
@@ -21,6 +23,12 @@ _SKEW_MS: Final = 3_600_000  # ids go on where a clock steps back; the time that
 _BILLED = """
 CREATE TEMP TABLE billed (generation_id TEXT PRIMARY KEY, cost_pusd INTEGER NOT NULL, later INTEGER NOT NULL)
 WITHOUT ROWID
+"""
+# many rows in one statement, during which the interpreter is free; with a statement for each it would hardly be
+_LOADED: Final = 2_000
+_LOAD = """
+INSERT OR IGNORE INTO billed
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?)
 """
 _ADJUSTED = """
 CREATE TEMP TABLE adjusted AS
@@ -164,8 +172,10 @@ def _load(connection: sqlite3.Connection, question: DayQuestion, around: Mapping
     """Put the calls of the bill, and what was adjusted, where statements can join them."""
     end_ms = question.day_ms + _DAY_MS
     connection.execute(_BILLED)
-    calls = ((call.generation_id, call.cost_pusd, call.hour_ms >= end_ms) for call in question.calls)
-    connection.executemany("INSERT OR IGNORE INTO billed VALUES (?, ?, ?)", calls)
+    for at in range(0, len(question.calls), _LOADED):
+        part = question.calls[at : at + _LOADED]
+        rows = [(call.generation_id, call.cost_pusd, call.hour_ms >= end_ms) for call in part]
+        connection.execute(_LOAD, (orjson.dumps(rows).decode(),))
     connection.execute(_ADJUSTED, (around["from_id"], around["to_id"], question.provider))
     connection.execute("CREATE UNIQUE INDEX temp.adjusted_of ON adjusted (request_id)")
 
