@@ -245,7 +245,6 @@ HOURLY = _insert(
     + "".join(f", {name} = {name} + excluded.{name}" for name in AnswerSums._fields)  # none comes near
     + f", counts = CASE WHEN length(counts) + length(excluded.counts) < {SHORT_BYTES}"
     " THEN CAST(counts || excluded.counts AS BLOB) ELSE add_counts(counts, excluded.counts) END",
-    usual=({"cancelled": 0, "fallbacks": 0}, {"first_tokens": 0, "first_token_ms": 0}),
 )
 
 # one request (?1) or, where it is NULL, all: a range of ids, so that one is found without reading the table, and that a
