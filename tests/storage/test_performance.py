@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.core.histogram import BOUNDS, RELATIVE_ERROR
@@ -31,6 +31,7 @@ PLACE_LISTS = st.lists(
 
 
 @given(PLACE_LISTS)
+@example([[1] * 1000, [2] * 1000, [3]])  # longer than what is only appended
 def test_added_counts_are_the_sum(many: list[list[int]]) -> None:
     value, expected = b"", Counter[int]()
     for places in many:
