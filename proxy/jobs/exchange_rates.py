@@ -62,11 +62,11 @@ class ExchangeRates:
         if seen != self._seen:
             problem = await store_labels(self._ledger, settings, self._clock)
             self._seen = seen
-            self._tell(problem, "rates.unread")
+            self._tell(problem)
 
-    def _tell(self, problem: str | None, event: str) -> None:
+    def _tell(self, problem: str | None) -> None:
         if problem is not None and problem != self.problem:
-            log.warning(event, extra={"problem": problem})
+            log.warning("rates.unread", extra={"problem": problem})
         self.problem = problem
 
     def _is_old(self, path: Path) -> bool:
