@@ -456,6 +456,8 @@ class App:
 
     async def close(self) -> None:
         """Abort the requests still under way, settle them and close every part."""
+        if self._services is not None:
+            self._services.draining = True  # a socket that is closed here has not died
         for socket_server in self._sockets:
             socket_server.close()
         for server in self._servers:

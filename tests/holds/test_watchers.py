@@ -137,6 +137,20 @@ async def test_it_stops_by_itself(opened: Open, monkeypatch: pytest.MonkeyPatch)
     assert await place.sim.requests() == []
 
 
+async def test_what_is_closed_has_not_died(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(part_watch, "_EVERY_S", 0)
+    place = await opened(LIMITED)
+    await place.sim.behave(completion_tokens=30, pace_ms=50)
+    client = await place.begin_chat(stream=True)
+    await place.arrived(1)
+    await place.app.close()
+    await client.close()
+    assert not place.app.broken.is_set()
+    assert "proxy.broken" not in [record.getMessage() for record in caplog.records]
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_an_access_log_that_has_ended(
     opened: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
