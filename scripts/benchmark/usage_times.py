@@ -83,4 +83,4 @@ def main(requests: int = 10_000_000, folder: str | None = None) -> None:
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        main(*map(int, sys.argv[1:2]), *sys.argv[2:3])
+        main(int(next(iter(sys.argv[1:2]), "10_000_000")), next(iter(sys.argv[2:3]), None))

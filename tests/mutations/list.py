@@ -11,6 +11,7 @@ from tests.mutations import (
     adjustments,
     admin,
     alerts,
+    exports,
     failover,
     idempotency,
     identity,
@@ -46,6 +47,7 @@ MUTATIONS: Final = (
     *admin.MUTATIONS,
     *records.MUTATIONS,
     *reports.MUTATIONS,
+    *exports.MUTATIONS,
     *stops.MUTATIONS,
     *account.MUTATIONS,
 )

@@ -6,13 +6,13 @@ import json
 import random
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.storage.adjustment import Correction
@@ -168,6 +168,17 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, sqli
         yield path, connection
 
 
+def _with(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the example of rows in which nothing but one text needs care."""
+    return example([text, "m", None, None], None, 1, ("1",), COLUMNS, False)
+
+
+@_with("a,b")
+@_with('a"b')
+@_with("a\nb")
+@_with("=b")
+@_with("-b")
+@_with("ab")
 @settings(max_examples=80, deadline=None)
 @given(
     texts=st.lists(st.none() | TEXTS, min_size=4, max_size=4),
