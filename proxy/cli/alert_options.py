@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from proxy.cli.settings import loader
+from proxy.cli.reading_settings import reachable_config
 
 if TYPE_CHECKING:
     from proxy.cli.admin_client import AdminClient
@@ -28,7 +28,7 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
 def alerts_api(config_path: Path | None, purpose: str) -> Iterator[tuple["AdminClient", "Settings"]]:
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
 
-    loaded = loader(config_path, {})()
+    loaded = reachable_config(config_path)
     with admin_client(loaded.settings, f"tollkeeper alerts {purpose}", loaded) as api:
         yield api, loaded.settings
 

@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo
 import click
 
 from proxy.cli.audit_log import log
+from proxy.cli.reading_settings import reading_settings
 from proxy.cli.settings import config_option, loader
+from proxy.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from proxy.config.load import LoadedConfig
@@ -62,7 +64,10 @@ audit.add_command(log)
 
 
 def _check(database: Path | None, config_path: Path | None, *, as_json: bool) -> None:
-    loaded = None if database is not None else loader(config_path, {})()
+    try:
+        loaded = None if database is not None else loader(config_path, {})()
+    except ConfigError:  # the ledger of a proxy that runs can be read without what the file says
+        loaded, database = None, reading_settings(config_path).database
     path = database or (loaded.settings.database if loaded is not None else Path())
     findings = _audit(path, loaded)
     if as_json:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from proxy.cli.settings import config_option, loader
+from proxy.cli.reading_settings import reading_settings
+from proxy.cli.settings import config_option
 
 if TYPE_CHECKING:
     from proxy.config.schema import Settings
@@ -25,7 +26,7 @@ def backup(file: Path, config_path: Path | None, *, force: bool, as_json: bool) 
     from proxy.cli.progress import Progress  # noqa: PLC0415 - keeps --help quick
     from proxy.core.money import pusd_to_usd  # noqa: PLC0415
 
-    settings = loader(config_path, {})().settings
+    settings = reading_settings(config_path)
     with Progress("backup"):
         copied = _copy(settings, file.absolute(), force=force)
     if as_json:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from proxy.cli.settings import config_option, loader
+from proxy.cli.reading_settings import reading_settings
+from proxy.cli.settings import config_option
 
 if TYPE_CHECKING:
     from proxy.config.schema import Settings
@@ -45,7 +46,7 @@ def explain(
     from proxy.cli.running_proxy import ask_running  # noqa: PLC0415 - keeps --help quick
 
     body = _body(model, max_tokens, messages)
-    settings = loader(config_path, {})().settings
+    settings = reading_settings(config_path)
     found = ask_running(settings, "explain", {"user": user, "body": body}, timeout_s=_LONGEST_S)
     if found is None:
         found = _without_proxy(settings, user, body)

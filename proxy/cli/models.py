@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from proxy.cli.model_stats import stats
-from proxy.cli.settings import config_option, loader
+from proxy.cli.reading_settings import reachable_config
+from proxy.cli.settings import config_option
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _NEEDS = "What it must take, by commas: tools, vision, audio, files, json, structured, reasoning."
@@ -51,7 +52,7 @@ def list_(
     """List models with price, context, abilities, and whether they may be asked."""
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
 
-    loaded = loader(config_path, {})()
+    loaded = reachable_config(config_path)
     query = {"provider": provider, "user": user, "needs": needs, "max_price": max_price, "context": context}
     with admin_client(loaded.settings, "tollkeeper models list", loaded) as api:
         found = list(api.pages("/models", query))
@@ -122,7 +123,7 @@ def _lately(figures: dict[str, Any]) -> str | None:
 def _entry(name: str, config_path: Path | None) -> dict[str, Any]:
     from proxy.cli.admin_client import admin_client, resource_path  # noqa: PLC0415 - keeps --help quick
 
-    loaded = loader(config_path, {})()
+    loaded = reachable_config(config_path)
     with admin_client(loaded.settings, "tollkeeper models show", loaded) as api:
         entry: dict[str, Any] = api.get(resource_path("models", name))
     return entry
@@ -131,7 +132,7 @@ def _entry(name: str, config_path: Path | None) -> dict[str, Any]:
 def _changed(name: str, changes: dict[str, Any], config_path: Path | None) -> dict[str, Any]:
     from proxy.cli.admin_client import admin_client, resource_path  # noqa: PLC0415 - keeps --help quick
 
-    loaded = loader(config_path, {})()
+    loaded = reachable_config(config_path)
     with admin_client(loaded.settings, "tollkeeper models", loaded) as api:
         entry: dict[str, Any] = api.patch(resource_path("models", name), changes)
     return entry
@@ -200,7 +201,7 @@ def reset(name: str, config_path: Path | None) -> None:
     """Forget what was said of a name on the command line or over the API; the configuration stands."""
     from proxy.cli.admin_client import admin_client, resource_path  # noqa: PLC0415 - keeps --help quick
 
-    loaded = loader(config_path, {})()
+    loaded = reachable_config(config_path)
     with admin_client(loaded.settings, "tollkeeper models reset", loaded) as api:
         api.delete(resource_path("models", name))
     click.echo(f"{name} is as the configuration says.", err=True)
@@ -231,7 +232,7 @@ def recommend(
 
     asked: dict[str, Any] = {"needs": needs, "context": context, "max_price": max_price, "user": user}
     job = _job(messages)
-    loaded = loader(config_path, {})()
+    loaded = reachable_config(config_path)
     with admin_client(loaded.settings, "tollkeeper models recommend", loaded) as api:
         if job is None:
             found = api.get("/models/recommendations", asked)

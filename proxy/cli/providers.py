@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from proxy.cli.settings import config_option, loader
+from proxy.cli.reading_settings import reachable_config
+from proxy.cli.settings import config_option
 
 
 @click.group()
@@ -22,7 +23,7 @@ def list_(*, as_json: bool, config_path: Path | None) -> None:
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
     from proxy.cli.table import print_table  # noqa: PLC0415
 
-    loaded = loader(config_path, {})()
+    loaded = reachable_config(config_path)
     with admin_client(loaded.settings, "tollkeeper providers list", loaded) as api:
         found = list(api.pages("/providers"))
     if as_json:
@@ -39,7 +40,7 @@ def list_(*, as_json: bool, config_path: Path | None) -> None:
 def _switch(name: str, config_path: Path | None, *, enabled: bool) -> None:
     from proxy.cli.admin_client import admin_client, resource_path  # noqa: PLC0415 - keeps --help quick
 
-    loaded = loader(config_path, {})()
+    loaded = reachable_config(config_path)
     with admin_client(loaded.settings, "tollkeeper providers", loaded) as api:
         entry: dict[str, Any] = api.patch(resource_path("providers", name), {"enabled": enabled})
     state = "enabled" if entry["enabled"] else "disabled: its models are refused by name and left out of presets"

@@ -23,7 +23,7 @@ from proxy.cli.status import _lines
 from proxy.core.errors import ConfigError
 from tests.cli.command_line import ROOT
 from tests.support.installation import token_hash_of, token_of
-from tests.support.stand import Stand, stand
+from tests.support.stand import MODEL, Stand, stand
 
 SETTINGS: dict[str, Any] = {
     "limits": {"cost": "$50/month"},
@@ -290,6 +290,12 @@ _IN_AN_EMERGENCY = (
     ("keys", "list"),
     ("operators", "list"),
     ("audit", "log", "--verify"),
+    ("audit", "check"),
+    ("alerts", "list"),
+    ("alerts", "deliveries"),
+    ("models", "list"),
+    ("explain", MODEL),
+    ("usage",),
 )
 
 
@@ -352,7 +358,10 @@ async def test_status_tells_trouble_first_hand(day: Day, monkeypatch: pytest.Mon
         "jobs": {"retention": "it has ended by itself"},
         "draining": True,
         "alerts": [{"rule": "budgets", "subject": "user:anna", "since_at": at}],
-        "stops": [{"kind": "user", "subject": "bo", "reason": "a leak", "actor": "root", "ends_at": at}],
+        "stops": [
+            {"kind": "user", "subject": "bo", "reason": "a leak", "actor": "root", "ends_at": at}
+            | {"effect": "stop", "preset": None, "a_minute": None}
+        ],
     }
     plain = found["providers"]["plain"]
     plain["breaker"] |= {"state": "open", "failures_in_row": 5, "retry_in_s": 3.5}

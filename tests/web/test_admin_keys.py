@@ -41,7 +41,10 @@ async def used(stand: Stand, count: int = 1, **more: Any) -> set[str]:
     for _ in range(count):
         assert (await stand.chat(**more)).status == 200
     known = {hashlib.sha256(key.encode()).hexdigest(): key[-4:] for key in (PROVIDER_KEY, SPARE, THIRD)}
-    return {known[generation["key_sha256"]] for generation in (await stand.sim.books())["generations"].values()}
+    return {
+        known.get(generation["key_sha256"], "another")
+        for generation in (await stand.sim.books())["generations"].values()
+    }
 
 
 async def state_of(stand: Stand, id_: str) -> tuple[str, str]:
@@ -240,14 +243,28 @@ async def test_a_viewer_reads_and_a_user_may_nothing(stand: Stand) -> None:
         assert (await ask(stand, "POST", path, body, token=token_of("anna"))).status in (401, 403)
 
 
+async def test_the_same_key_is_not_added_twice(stand: Stand) -> None:
+    body = {"provider": "openrouter", "secret": f"{SPARE}-once", "test": False}
+    made = await done(stand, "POST", "keys", body)
+    again = await ask(stand, "POST", "keys", {**body, "name": "other"})
+    assert (again.status, again.json()["error"]["param"]) == (400, "secret")
+    assert f"the key {made['name']!r} of openrouter already" in again.json()["error"]["message"]
+    assert SPARE.encode() not in again.body
+    other = await done(stand, "POST", "keys", {**body, "name": "other", "user": "anna"})
+    assert other["user"] == "anna", "an own key may be one that all have"
+
+
 async def test_a_full_disk_changes_nothing_and_is_told(stand: Stand) -> None:
     ledger = sqlite_ledger(stand.app)
     body = {"provider": "openrouter", "secret": SPARE, "test": False}
-    await done(stand, "POST", "keys", body)
+    await done(stand, "POST", "keys", {**body, "secret": f"{SPARE}0"})
     pages = await ledger.change(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
     await ledger.change(lambda c: c.execute(f"PRAGMA max_page_count = {pages}").fetchone())
     count = 1
-    while (answer := await ask(stand, "POST", "keys", body)).status == 201:  # as long as there is room in its pages
+    while True:  # as long as there is room in its pages
+        answer = await ask(stand, "POST", "keys", {**body, "secret": f"{SPARE}{count}"})
+        if answer.status != 201:
+            break
         count += 1
     assert (answer.status, answer.json()["error"]["code"]) == (503, "ledger_unavailable")
     assert "nothing was changed" in answer.json()["error"]["message"]
@@ -255,7 +272,7 @@ async def test_a_full_disk_changes_nothing_and_is_told(stand: Stand) -> None:
     assert [each["state"] for each in listed if each["source"] == "database"] == ["in use"] * count
     await ledger.change(lambda c: c.execute("PRAGMA max_page_count = 1000000").fetchone())
     await done(stand, "POST", "keys", body)
-    assert await used(stand, 3) == {SPARE[-4:], PROVIDER_KEY[-4:]}
+    assert await used(stand, 3) == {"another", PROVIDER_KEY[-4:]}
 
 
 async def test_a_disk_that_cannot_hold_the_master_key_keeps_the_key_out(stand: Stand) -> None:

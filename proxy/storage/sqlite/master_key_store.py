@@ -33,7 +33,8 @@ class SqliteMasterKey:
             if counts := count_sealed_values(self._connection):
                 total = sum(count.values for count in counts)
                 raise UserError(
-                    f"{total} sealed values need the master key that sealed them, and no new one is made over them."
+                    f"{total} sealed {'value needs' if total == 1 else 'values need'} the master key that sealed them,"
+                    " and no new one is made over them."
                     " Bring it back: tollkeeper keys master import FILE. If it is lost, remove those values first:"
                     " tollkeeper keys list"
                 )

@@ -1,5 +1,6 @@
 """/admin/v1/keys: keys of providers, and those that users and groups brought. No answer ever holds one."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from proxy.providers.key import Key
 from proxy.providers.key_check import KeyCheck, check_key
 from proxy.providers.provider import ProviderRow
 from proxy.storage.provider_keys import key_id
+from proxy.storage.users import UserError
 from proxy.web.admin.etag import etag_of
 from proxy.web.admin.key_list import HeldKey, all_keys, entry, find_key, own_name
 from proxy.web.admin.moment import Moment, MomentText
@@ -151,11 +153,22 @@ async def _add(request: AdminRequest) -> AdminAnswer:
     for other in held:
         if other.path and (other.row["provider"], other.row["name"]) == (provider.name, name):
             raise _in_file(request, other)
+    _check_new(held, body)
     check = await _checked(request, provider, body.secret, body.management) if body.test else None
     fields = {"provider": provider.name, "name": name, "user": body.user, "group": body.group, "secret": body.secret}
     made = await request.change("keys.add", {**fields, "settings": _settings_in(body)})
     shown = await _shown(request, key_id(provider.name, name), check)
     return AdminAnswer({**shown, "master_key_made": made["master_key_made"]})
+
+
+def _check_new(held: Iterable[HeldKey], body: NewKey) -> None:
+    """Raise UserError where a provider has this very key already: its limits would be counted twice."""
+    for other in held:
+        row = other.row
+        is_same_use = (row["user"], row["group"], is_management(row)) == (body.user, body.group, body.management)
+        if is_same_use and row["provider"] == body.provider and row["secret"] == body.secret:
+            text = f"This is the key {row['name']!r} of {body.provider} already. Change that one: tollkeeper keys set"
+            raise UserError(f"{text} {body.provider} {row['name']}", "secret")
 
 
 async def _set(request: AdminRequest) -> AdminAnswer:
