@@ -246,3 +246,37 @@ async def test_a_spent_budget_shows_before_it_refuses(account: AccountSource, si
     assert lefts == [4_950_000, -5_100_000]
     assert (layer.scope, layer.resets, layer.resets_at) == ("workspace", "weekly", datetime(2026, 11, 2, tzinfo=UTC))
     assert (await sim.chat(BODY, key=OTHER_KEY)).status == 403
+
+
+async def test_odd_answers_are_read_as_far_as_they_make_sense(tmp_path: Path) -> None:
+    usual = {"usage": 1, "requests": 1, "prompt_tokens": 1, "completion_tokens": 1}
+    days = [
+        {**usual, "date": day, "model": "a/m\x1b[31m"} for day in ("2026-11-01", "2026-11-02 00:00:00", "2026-11-03")
+    ]
+    keys = [{"hash": f"{n:064}", "usage": 1, "expires_at": "9999-12-31T23:59:59-05:00"} for n in range(100)]
+    calls = [{"generation_id": "gen-\ud800", "total_usage": "0.5"}]
+    answers = {
+        "/activity": days,
+        "/keys": keys,  # the same page, whichever is asked for
+        "/analytics/query": {"data": calls, "metadata": {"truncated": False}},
+    }
+    asked: list[str] = []
+
+    async def play(peer: Peer) -> None:
+        while request := await peer.request():
+            path = request.split(b" ")[1].decode().partition("?")[0]
+            asked.append(path)
+            data = next(data for end, data in answers.items() if path.endswith(end))
+            await peer.send(plain(json.dumps({"data": data}).encode()))
+
+    async with serving(play) as server, account_of(tmp_path, Controls(server.url)) as account:
+        (row,) = await account.activity(date(2026, 11, 2))
+        assert (row.date, row.model) == (date(2026, 11, 2), "a/m\ufffd[31m")
+        listed = await account.keys()
+        assert (len(listed), listed[0].expires_at) == (100, None)
+        assert len(asked) == 3
+        found = await account.generation_costs(CREATED * 1000, CREATED * 1000 + 4000, None)
+        assert found.costs == {"gen-\ufffd": 5 * 10**11}
+        days[1]["requests"] = 2**63 - 1
+        with pytest.raises(AccountError, match=r"requests .* not a whole number"):
+            await account.activity(date(2026, 11, 2))

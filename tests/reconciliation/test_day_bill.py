@@ -1,6 +1,7 @@
 """One day of a bill, asked of a source that answers as it is told to."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -146,3 +147,25 @@ async def test_sums_of_all_days_are_told() -> None:
     sums = await reader(Source({1: {"gen-a": 7}}), now_ms).day_sums()
     assert len(sums) == 30
     assert sums[(date(2026, 11, 29) - timedelta(days=1)).isoformat()] == 7
+
+
+async def test_a_bill_that_no_ledger_could_hold_is_a_mistake() -> None:
+    source = Source({DAY_START_MS: {f"gen-{n}": 9 * 10**18 for n in range(3)}})
+    with pytest.raises(AccountError, match=r"2026-11-20 has \$27000000") as refused:
+        await reader(source, LATER_MS).read(DAY, [KEY])
+    assert refused.value.kind == "unreadable"
+
+
+async def test_a_sum_may_be_rounded_otherwise_than_its_parts() -> None:
+    for more, is_whole in ((2, True), (3, False)):
+
+        class Rounding(Source):
+            more: int
+
+            async def activity(self, day: date, key_hash: str | None = None) -> tuple[ActivityRow, ...]:
+                (row,) = await super().activity(day, key_hash)
+                return (replace(row, usage_pusd=row.usage_pusd + self.more),)
+
+        source = Rounding({DAY_START_MS: {"gen-a": 7}})
+        source.more = more
+        assert (await reader(source, LATER_MS).read(DAY, [KEY])).is_complete is is_whole

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from typing import Final, TypeVar
 
 from proxy.core.clock import Clock
+from proxy.core.money import pusd_to_usd
 from proxy.policy.reconciliation.day_comparison import BilledCall
 from proxy.policy.reconciliation.sync_schedule import KEPT_DAYS, day_of, days_between, start_ms
 from proxy.providers.account.source import AccountError, AccountSource, ActivityRow, ListedKey
@@ -23,6 +24,7 @@ _SETTLED_MS: Final = 2 * _HOUR_MS  # an hour that ended so long ago gets no new 
 _FEW_CALLS: Final = 5_000  # so many fit into one answer: the whole day is asked for at once
 _WAITS_S: Final = (2.0, 5.0, 15.0, 30.0, 60.0, 60.0, 60.0, 60.0)
 _WAIT_MAX_S: Final = 300.0
+_DAY_MAX_PUSD: Final = 10**18  # a million dollars: sums of many such days would not fit into the ledger's columns
 _CREATED: Final = re.compile(r"gen-(\d{10})-")  # an id begins with the second in which it was made
 
 
@@ -63,6 +65,15 @@ class BillReader:
 
         earlier: keys that are no longer in use here, and that the provider may have forgotten.
         """
+        bill = await self._read(day, in_use, earlier)
+        most_pusd = await asyncio.to_thread(_most, bill)
+        if most_pusd > _DAY_MAX_PUSD:
+            told = f"The bill of {self.source.provider} for {day} has ${pusd_to_usd(most_pusd)}"
+            text = f"{told}: so much is taken for a mistake, and nothing is compared with it. Ask the provider."
+            raise AccountError("unreadable", text)
+        return bill
+
+    async def _read(self, day: date, in_use: Sequence[str], earlier: Sequence[str]) -> DayBill:
         if not self.tells_calls:
             whole = await self._ask(lambda: self.source.activity(day))
             whole_pusd = sum(row.usage_pusd for row in whole)
@@ -155,6 +166,14 @@ def _listed(costs: Mapping[str, int], key: str, from_ms: int, to_ms: int) -> dic
     return {id_: _call(id_, key, cost_pusd, from_ms, to_ms) for id_, cost_pusd in costs.items()}
 
 
+def _most(bill: DayBill) -> int:
+    """Return the largest amount that a sum of anything on the bill could come to."""
+    sums = [
+        sum(abs(row.usage_pusd) + abs(row.byok_usage_pusd) for row in rows) for rows in (bill.activity or {}).values()
+    ]
+    return max([sum(abs(call.cost_pusd) for call in bill.calls), abs(bill.other_keys_pusd), *sums])
+
+
 def _call(id_: str, key: str, cost_pusd: int, from_ms: int, to_ms: int) -> BilledCall:
     """Return a call as it was listed; the second in which it was made is in its id, if it is one of the time."""
     found = _CREATED.match(id_)
@@ -177,5 +196,6 @@ def _summed(
     sums = {key: sum(row.usage_pusd for row in rows) for key, rows in activity.items()}
     own_pusd = sum(pusd for key, pusd in sums.items() if key)
     listed_pusd = sum(call.cost_pusd for call in calls if call.hour_ms < day_ms + _DAY_MS)
-    is_complete = has_calls and problem is None and listed_pusd == own_pusd
+    literals = len(calls) + sum(len(rows) for key, rows in activity.items() if key)  # each is rounded up to a pico-USD
+    is_complete = has_calls and problem is None and abs(listed_pusd - own_pusd) <= literals
     return DayBill(calls, activity, sums[""], sums[""] - own_pusd, is_complete, problem=problem, has_calls=has_calls)

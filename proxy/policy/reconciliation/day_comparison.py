@@ -4,7 +4,7 @@ An amount of a difference is what the bill has more than the ledger, in pico-USD
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple
 
 from proxy.policy.reconciliation.call_matching import EARLY_MS, UnclaimedCall, UnnamedRequest, match_calls
@@ -26,6 +26,7 @@ from proxy.policy.reconciliation.drift_class import (
 ROUNDING_PUSD: Final = 1_000  # of one call: a bill that tells nine places, and a sum of floats
 SHOWN_AFTER_MS: Final = 2 * 3_600_000  # a call that the bill does not show by then is not on it
 _WORKED_OUT: Final = frozenset({"estimate", "price", "none"})
+_NOT_TOLD: Final = _WORKED_OUT | {"reservation"}
 Origin = Literal["proxy", "other", ""]
 
 
@@ -139,6 +140,8 @@ class DayComparison:
 
 def compare_day(books: DayBooks) -> DayComparison:
     """Return every difference of a day in exactly one class. Nothing that adds up is left out: the rest is unknown."""
+    if books.is_complete and any(_is_missing(request, books) for request in books.requests):
+        books = replace(books, is_complete=False)
     claimed = {id_ for request in books.requests for id_ in request.generation_ids}
     apart = {one.reference: one for one in books.apart}
     free = [
@@ -160,6 +163,17 @@ def compare_day(books: DayBooks) -> DayComparison:
             entries += _of_stranger(call, apart.get(generation_id), is_doubtful=is_doubtful)
     entries += [_gone(one, books) for one in books.apart if one.reference not in books.billed and one.amount_pusd]
     return _with_rest(books, entries, matches.pairs)
+
+
+def _is_missing(request: BookedRequest, books: DayBooks) -> bool:
+    """Return whether a bill does not list what the provider itself told the cost of: such a bill is not complete."""
+    is_told = request.state == "settled" and request.source not in _NOT_TOLD and not request.is_own
+    return (
+        is_told
+        and request.unnamed == 0
+        and request.booked_pusd > request.upstream_pusd
+        and not any(id_ in books.billed or id_ in books.later for id_ in request.generation_ids)
+    )
 
 
 def _unnamed(requests: Iterable[BookedRequest]) -> list[UnnamedRequest]:
@@ -199,6 +213,8 @@ def _of_request(
         is_found = all(id_ in books.billed or id_ in books.later for id_ in ids) and request.unnamed == len(matched)
         name, is_sure = _class_of(request, left_pusd, books, is_found=is_found)
         actual_pusd = request.elsewhere_pusd + request.booked_pusd + left_pusd if is_sure and not is_doubtful else None
+        if actual_pusd is not None and actual_pusd < 0:  # no call is charged less than nothing: the bill is wrong
+            actual_pusd = None
         entries.append(_entry(name, request, left_pusd, ids, billed_pusd, actual_pusd))
     return entries
 
@@ -238,13 +254,14 @@ def _of_stranger(call: BilledCall, apart: BookedApart | None, *, is_doubtful: bo
             return []
         is_small = -ROUNDING_PUSD <= left_pusd <= ROUNDING_PUSD
         name = PRICE_ROUNDING if is_small else REFUNDED if left_pusd < 0 else RAISED
-        return [_of_call(name, call, left_pusd, apart.amount_pusd, call.cost_pusd)]
+        return [_of_call(name, call, left_pusd, apart.amount_pusd, call.cost_pusd if call.cost_pusd >= 0 else None)]
     if not call.cost_pusd:
         return []
     if call.origin == "":
         return [_of_call(UNKNOWN, call, call.cost_pusd, 0, None)]
     name = LOST_ROW if call.origin == "proxy" else OUTSIDE_CALL
-    return [_of_call(name, call, call.cost_pusd, 0, None if is_doubtful else call.cost_pusd)]
+    is_sure = call.cost_pusd > 0 and not is_doubtful
+    return [_of_call(name, call, call.cost_pusd, 0, call.cost_pusd if is_sure else None)]
 
 
 def _gone(one: BookedApart, books: DayBooks) -> DriftEntry:
@@ -267,7 +284,9 @@ def _with_rest(books: DayBooks, entries: list[DriftEntry], pairs: Mapping[str, i
         entries.append(_of_day(OTHER_KEY, books, books.other_keys_pusd, 0, books.other_keys_pusd))
     rest_pusd = billed_pusd - booked_pusd - sum(one.amount_pusd for one in entries)
     if rest_pusd:
-        entries.append(_of_day(UNKNOWN, books, rest_pusd, known_pusd, billed_pusd))
+        is_small = books.is_complete and -ROUNDING_PUSD <= rest_pusd <= ROUNDING_PUSD
+        name = PRICE_ROUNDING if is_small else UNKNOWN  # the provider adds up before it rounds
+        entries.append(_of_day(name, books, rest_pusd, known_pusd, billed_pusd))
     return DayComparison(booked_pusd, billed_pusd, tuple(entries), pairs)
 
 

@@ -8,9 +8,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from proxy.core.money import MoneyError, usd_to_pusd
+from proxy.core.text import fit_text
 from proxy.wire.amount import NumberText
 
 _CENTS_PLACES = 2
+_COUNT_END = 2**53  # beyond it JSON's own numbers are not exact; sums of a thousand such counts still fit a column
+_TEXT_MAX_CHARS = 512
 
 
 class AnswerPart(BaseModel):
@@ -64,13 +67,13 @@ def _count(value: Any) -> int:
         number = Decimal(literal)
     except InvalidOperation:
         raise ValueError("not a number") from None
-    if not number.is_finite() or number != number.to_integral_value() or abs(number) >= 2**63:
+    if not number.is_finite() or number != number.to_integral_value() or abs(number) >= _COUNT_END:
         raise ValueError("not a whole number")
     return int(number)
 
 
 def _text(value: Any) -> Any:
-    return None if isinstance(value, NumberText) or not isinstance(value, str) else value[:512]
+    return None if isinstance(value, NumberText) or not isinstance(value, str) else fit_text(value, _TEXT_MAX_CHARS)
 
 
 def _day(value: Any) -> date:
@@ -86,9 +89,9 @@ def _moment(value: Any) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(value)
-    except ValueError:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter: the last day of the year 9999, west of Greenwich
         return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 Pusd = Annotated[int, BeforeValidator(_money)]  # from USD

@@ -85,8 +85,9 @@ class OpenRouterAccount:
             path = f"/keys?include_disabled=true&include_expired=true&offset={page * _PAGE_KEYS}"
             question = Question(path, "the keys of the account", needs=self._needs)
             keys = (await self._ask(KeyListAnswer, question)).keys()
+            known = len(found)
             found |= {key.hash: key for key in keys}
-            if len(keys) < _PAGE_KEYS:
+            if len(keys) < _PAGE_KEYS or len(found) == known:  # a server may not know pages
                 break
         return tuple(found.values())
 
@@ -94,7 +95,8 @@ class OpenRouterAccount:
         """Return what was charged on one of the last 30 completed UTC days, by model and endpoint."""
         path = f"/activity?date={day.isoformat()}" + ("" if key_hash is None else f"&api_key_hash={key_hash}")
         question = Question(path, "the activity of a day", needs=self._needs)
-        return (await self._ask(ActivityAnswer, question)).rows()
+        rows = (await self._ask(ActivityAnswer, question)).rows()
+        return tuple(row for row in rows if row.date == day)  # a server may tell of all days, whichever is asked for
 
     async def generation_costs(self, start_ms: int, end_ms: int, key_hash: str | None) -> GenerationCosts:
         """Return what each generation from start to end (exclusive) was charged; the last 31 days can be asked for.
