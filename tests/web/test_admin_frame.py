@@ -11,7 +11,7 @@ from proxy.cli.admin_client import admin_client
 from proxy.config.load import load_file
 from proxy.storage.ledger import LedgerUnavailableError
 from tests.support.installation import ADMIN_TOKEN, settings, write_config
-from tests.support.raw import Answer
+from tests.support.raw import Answer, connect, request_bytes
 from tests.support.stand import Stand, sqlite_ledger
 
 USERS = "/admin/v1/users"
@@ -189,3 +189,26 @@ def test_a_command_asks_the_same_api_without_a_proxy(tmp_path: Path) -> None:
         with pytest.raises(click.ClickException, match="There is no user 'nobody'"):
             api.delete("/users/nobody")
         assert api.delete("/users/bo")["name"] == "bo"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([("Content-Type", "application/json; charset=utf-16")], 415),
+        ([("Content-Type", "application/json"), ("Content-Encoding", "gzip")], 415),
+        ([("Content-Type", "application/json; charset=UTF-8"), ("Content-Encoding", "identity")], 400),
+    ],
+)
+async def test_a_body_in_another_form_is_refused_by_its_headers(
+    stand: Stand, headers: list[tuple[str, str]], status: int
+) -> None:
+    async with await connect(stand.port) as client:
+        await client.send(request_bytes("POST", USERS, b"\x1f\x8b no JSON", token=ADMIN_TOKEN, headers=headers))
+        assert (await client.read_answer()).status == status
+
+
+async def test_a_body_that_says_it_is_too_large_is_not_waited_for(stand: Stand) -> None:
+    head = f"POST {USERS} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n"
+    async with await connect(stand.port) as client:
+        await client.send(f"{head}Content-Type: application/json\r\nContent-Length: 999999999\r\n\r\n".encode())
+        assert (await client.read_answer()).status == 413

@@ -15,6 +15,8 @@ from proxy.web.admin.route import AdminRoute, NoFields, NoFilters
 
 _BODY_MAX_BYTES = 1 << 20
 _BODY_TIMEOUT_S = 30.0
+_LENGTH_DIGITS = 18
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]+)", re.ASCII | re.IGNORECASE)
 _PARAMETERS_MAX = 100
 _TOLD_MAX = 5  # mistakes in one answer
 _VALUE_ERROR = "Value error, "
@@ -30,15 +32,31 @@ async def read_json(context: RequestContext, *, optional: bool = False) -> bytes
     is_json = headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/json"
     if not is_json and not optional:  # no form of a web page may reach this
         raise _not_json()
+    if not _is_plain(headers):
+        raise CallerError(415, "unsupported_content_type", "Send the body as UTF-8 without compression.", close=True)
+    length = headers.get("Content-Length", "")
+    if length.isascii() and length.isdigit() and (len(length) > _LENGTH_DIGITS or int(length) > _BODY_MAX_BYTES):
+        raise _too_large()  # none of it is waited for
     try:
         body = await context.downstream.read_body(_BODY_MAX_BYTES, _BODY_TIMEOUT_S)
     except BodyTooLargeError:
-        raise CallerError(413, "body_too_large", "The body is larger than 1 MiB.", close=True) from None
+        raise _too_large() from None
     except (BodyIncompleteError, TimeoutError):
         raise CallerError(400, "body_incomplete", "The body ended before it was complete.", close=True) from None
     if body and not is_json:
         raise _not_json()
     return body
+
+
+def _is_plain(headers: Mapping[str, str]) -> bool:
+    """Return whether a body is declared as neither compressed nor in another encoding than UTF-8."""
+    charset = _CHARSET.search(headers.get("Content-Type", ""))
+    is_utf8 = charset is None or charset[1].lower() in ("utf-8", "utf8", "us-ascii")
+    return is_utf8 and headers.get("Content-Encoding", "identity").strip().lower() in ("", "identity")
+
+
+def _too_large() -> CallerError:
+    return CallerError(413, "body_too_large", "The body is larger than 1 MiB.", close=True)
 
 
 def _not_json() -> CallerError:
