@@ -2,7 +2,7 @@
 
 import json
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import click
 
 from proxy.cli.reading_settings import reading_settings
 from proxy.cli.settings import config_option
-from proxy.cli.sync import day_of_text
+from proxy.cli.sync import day_of_text, in_order
 
 if TYPE_CHECKING:
     from proxy.cli.admin_client import AdminClient
@@ -21,7 +21,12 @@ _PUSD = 10**12
 
 
 @click.command()
-@click.option("--from", "first", metavar="DAY", help="The first day of UTC, such as 2026-11-01; default: 30 days ago.")
+@click.option(
+    "--from",
+    "first",
+    metavar="DAY",
+    help="The first day of UTC, such as 2026-11-01; default: 30 days before today, or --to.",
+)
 @click.option("--to", "last", metavar="DAY", help="The last one; default: today.")
 @click.option("--since", metavar="WHEN", help="In place of --from: today, yesterday, this-month, 7d, 2026-11.")
 @click.option("--explain", is_flag=True, help="Show the differences one by one, in sentences.")
@@ -41,7 +46,10 @@ def reconcile(
     if first is not None and since is not None:
         raise click.UsageError("Give --from or --since, not both.")
     settings = reading_settings(config_path)
-    query = {"since": _first(first, since), "until": _last(last)}
+    end = datetime.now(UTC).date() if last is None else day_of_text(last, "--to")
+    begin = _first(first, since, end)
+    in_order(begin, end, "--from" if since is None else "--since")
+    query = {"since": begin.isoformat(), "until": end.isoformat()}
     with admin_client(settings, "tollkeeper reconcile") as api:
         days = list(api.pages("/reconciliations", query))
         rows = _rows(api, query) if explain else []
@@ -68,20 +76,15 @@ def _rows(api: "AdminClient", query: dict[str, str]) -> list[dict[str, Any]]:
     return list(api.pages("/reconciliations/rows", query))
 
 
-def _first(first: str | None, since: str | None) -> str:
-    today = datetime.now(UTC).date()
+def _first(first: str | None, since: str | None, end: date) -> date:
     if first is not None:
-        return day_of_text(first, "--from").isoformat()
+        return day_of_text(first, "--from")
     if since is None:
-        return (today - timedelta(days=30)).isoformat()
+        return min(datetime.now(UTC).date(), end) - timedelta(days=30)
     from zoneinfo import ZoneInfo  # noqa: PLC0415 - keeps --help quick
 
     from proxy.cli.moments import moment_ms  # noqa: PLC0415
 
     now_ms = int(datetime.now(UTC).timestamp() * 1000)
     at_ms = moment_ms(since, ZoneInfo("UTC"), now_ms, option="--since")
-    return datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()
-
-
-def _last(last: str | None) -> str:
-    return (datetime.now(UTC).date() if last is None else day_of_text(last, "--to")).isoformat()
+    return datetime.fromtimestamp(at_ms / 1000, UTC).date()

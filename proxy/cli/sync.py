@@ -52,15 +52,21 @@ def _days(first: str | None, last: str | None) -> list[date]:
     today = datetime.now(UTC).date()
     end = today if last is None else day_of_text(last, "--to")
     begin = min(today - timedelta(days=1), end) if first is None else day_of_text(first, "--from")
-    if not begin <= end <= today:
-        raise click.BadParameter(
-            f"{begin} to {end}: the days must be in order, and not after today ({today}).", param_hint="--from"
-        )
+    for day, option in ((begin, "--from"), (end, "--to")):
+        if day > today:
+            raise click.BadParameter(f"{day} has not begun: in UTC it is {today}.", param_hint=option)
+    in_order(begin, end)
     if (today - begin).days > _KEPT_DAYS:
         earliest = today - timedelta(days=_KEPT_DAYS)
         text = f"{begin} is too long ago: the provider tells of days from {earliest} on."
         raise click.BadParameter(text, param_hint="--from")
     return [begin + timedelta(days=n) for n in range((end - begin).days + 1)]
+
+
+def in_order(first: date, last: date, option: str = "--from") -> None:
+    """Raise click.BadParameter where the first day comes after the last."""
+    if first > last:
+        raise click.BadParameter(f"{first} is after {last}, the day of --to.", param_hint=option)
 
 
 def day_of_text(text: str, option: str) -> date:

@@ -177,7 +177,7 @@ async def ask_as_manager(sim: Controls, body: Any) -> Any:
         ({"error": "request-timeout"}, "unavailable", "answers 408"),
         ({"error": "server-error"}, "unavailable", "Try again later"),
         ({"error": "free-per-minute"}, "limited", "then ask again"),
-        ({"body": "<html>"}, "unreadable", "is not JSON"),
+        ({"body": "<html>"}, "unreadable", "is not whole JSON"),
         ({"body": '{"data":{"total_credits":"much","total_usage":1}}'}, "unreadable", "data.total_credits"),
         ({"body": '{"data":[]}'}, "unreadable", "data"),
         ({"stop_at": "before_headers"}, "unavailable", "cannot be asked for the credits"),

@@ -16,14 +16,14 @@ HOUR_MS = 3_600_000
 
 
 class Clock:
-    def __init__(self, now_ms: int) -> None:
-        self.ms = now_ms
+    def __init__(self, now_ms: int, monotonic_s: float = 0.0) -> None:
+        self.ms, self.s = now_ms, monotonic_s
 
     def now_ms(self) -> int:
         return self.ms
 
     def monotonic_s(self) -> float:
-        return 0.0
+        return self.s
 
 
 class Source:
@@ -140,6 +140,19 @@ async def test_a_day_that_cannot_be_read_is_no_day() -> None:
     with pytest.raises(AccountError, match="down"):
         await reader(source, LATER_MS, waits).read(DAY, [KEY])
     assert len(waits) == 8
+
+
+async def test_who_has_asked_in_vain_does_not_wait_again_for_each_day() -> None:
+    source, waits = Source({DAY_START_MS + 5: {"gen-a": 7}}, 100_000), list[float]()
+    source.problems = [AccountError("limited", "too many")] * 11
+    month = reader(source, LATER_MS, waits)
+    for _ in range(2):
+        with pytest.raises(AccountError, match="too many"):
+            await month.read(DAY, [KEY])
+    assert (len(waits), len(source.problems)) == (8, 1)
+    month.clock = Clock(LATER_MS, 301.0)
+    assert len((await month.read(DAY, [KEY])).calls) == 1
+    assert len(waits) == 9
 
 
 async def test_sums_of_all_days_are_told() -> None:

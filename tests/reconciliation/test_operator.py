@@ -89,6 +89,17 @@ async def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
         late = await run(play, "sync", "--from", (today() - timedelta(days=40)).isoformat())
         assert late.returncode == 2
         assert "the provider tells of days from" in late.stderr
+        tomorrow = (today() + timedelta(days=1)).isoformat()
+        for command, first, last, said in (
+            ("sync", today(), tomorrow, f"--to: {tomorrow} has not begun"),
+            ("sync", tomorrow, today(), f"--from: {tomorrow} has not begun"),
+            ("sync", today(), today() - timedelta(days=1), f"--from: {today()} is after"),
+            ("reconcile", today(), today() - timedelta(days=1), f"--from: {today()} is after"),
+        ):
+            refused = await run(play, command, "--from", str(first), "--to", str(last))
+            assert (refused.returncode, refused.stdout) == (2, "")
+            assert said in refused.stderr
+        assert (await run(play, "reconcile", "--to", "2026-01-31")).returncode == 0
 
 
 async def test_without_a_management_key_it_says_what_is_missing(tmp_path: Path) -> None:

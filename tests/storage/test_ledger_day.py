@@ -148,3 +148,13 @@ async def test_where_retention_has_been_sums_are_compared(tmp_path: Path) -> Non
         found = compare_sums(_START_MS, sums, [BilledSum(("openai/gpt-5-mini",), 700_000)], 0)
         assert not found.entries
         assert reports.first_request_ms() == _START_MS  # by its hour
+
+
+async def test_a_call_of_midnight_whose_row_is_removed_is_not_lost(tmp_path: Path) -> None:
+    path, day_ms = tmp_path / "ledger.db", 86_400_000
+    async with booked(path) as ledger:
+        late_ms = _START_MS + day_ms - 3_000  # the bill has it on the next day
+        await ledger.remove_rows([await book(ledger, late_ms, random.Random(1), way="provider", cost_pusd=7)])
+        for days, has_rows in ((0, False), (1, False), (2, True)):
+            question = DayQuestion("openrouter", _START_MS + days * day_ms, (), _KEYS, "own")
+            assert (await asyncio.to_thread(SqliteReports(path).ledger_day, question)).has_rows is has_rows

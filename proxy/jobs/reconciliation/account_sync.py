@@ -98,8 +98,8 @@ class AccountSync:
     async def sync(self, provider: str, day: date) -> ComparedDay:
         """Compare a day and book what follows, if that is wanted; raises AccountError, and nothing is written then."""
         async with self._turn:
-            row = self._services.live.current.providers[provider]
-            reader = self._reader(row)
+            row = self._services.live.current.providers.get(provider)  # it may be gone since it was listed
+            reader = None if row is None else self._reader(row)
             if reader is None or provider not in self.providers(day):
                 text = f"{provider}: its bill can be read with a management key only, and by some when the day is over."
                 raise AccountError("refused", text)
@@ -113,7 +113,8 @@ class AccountSync:
 
     async def told_sums(self, provider: str) -> dict[str, int]:
         """Return what the provider tells of the account now, by day; raises AccountError."""
-        reader = self._reader(self._services.live.current.providers[provider])
+        row = self._services.live.current.providers.get(provider)
+        reader = None if row is None else self._reader(row)
         return {} if reader is None else await reader.bill.day_sums()
 
     def _reader(self, row: ProviderRow) -> _Reader | None:

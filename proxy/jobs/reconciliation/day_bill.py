@@ -24,6 +24,7 @@ _SETTLED_MS: Final = 2 * _HOUR_MS  # an hour that ended so long ago gets no new 
 _FEW_CALLS: Final = 5_000  # so many fit into one answer: the whole day is asked for at once
 _WAITS_S: Final = (2.0, 5.0, 15.0, 30.0, 60.0, 60.0, 60.0, 60.0)
 _WAIT_MAX_S: Final = 300.0
+_REST_S: Final = 300.0
 _DAY_MAX_PUSD: Final = 10**18  # a million dollars: sums of many such days would not fit into the ledger's columns
 _CREATED: Final = re.compile(r"gen-(\d{10})-")  # an id begins with the second in which it was made
 
@@ -48,12 +49,16 @@ class DayBill:
 
 @dataclass(slots=True)
 class BillReader:
-    """Asks one account. hours: calls of today's hours that are settled, so that they are asked for once."""
+    """Asks one account. hours: calls of today's hours that are settled, so that they are asked for once.
+
+    gave_up_s: when it was asked in vain until the last wait was over, by the clock's monotonic seconds.
+    """
 
     source: AccountSource
     clock: Clock
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     hours: dict[tuple[int, str], Mapping[str, int]] = field(default_factory=dict)
+    gave_up_s: float | None = None
 
     @property
     def tells_calls(self) -> bool:
@@ -150,15 +155,25 @@ class BillReader:
         return [*calls.values()], is_truncated
 
     async def _ask(self, question: Callable[[], Awaitable[T]]) -> T:
-        """Return the answer to a question, asked again for minutes where that may help; raises AccountError."""
-        for wait_s in _WAITS_S:
+        """Return the answer to a question, asked again for minutes where that may help; raises AccountError.
+
+        Where that has just been in vain it is asked once: a month of days must not wait minutes for each of them.
+        """
+        now_s = self.clock.monotonic_s()
+        is_tired = self.gave_up_s is not None and now_s - self.gave_up_s < _REST_S
+        waits_s = iter(() if is_tired else _WAITS_S)
+        while True:
             try:
                 return await question()
             except AccountError as error:
+                wait_s = next(waits_s, None)
                 if error.kind not in ("limited", "unavailable"):
                     raise
+                if wait_s is None:
+                    if not is_tired:  # else it would never be waited for again while somebody keeps asking
+                        self.gave_up_s = self.clock.monotonic_s()
+                    raise
                 await self.sleep(min(max(wait_s, error.retry_after_s or 0.0), _WAIT_MAX_S))
-        return await question()
 
 
 def _listed(costs: Mapping[str, int], key: str, from_ms: int, to_ms: int) -> dict[str, BilledCall]:

@@ -66,7 +66,8 @@ async def _asked_of(provider: ProviderRow, key: Key, question: Question, now_ms:
     is_small = len(answer.body) <= _SMALL_BYTES
     found = read_exactly(answer.body) if is_small else await asyncio.to_thread(read_exactly, answer.body)
     if not isinstance(found, dict | list):
-        raise AccountError("unreadable", f"{_asked(provider, question)} is not JSON.", status=answer.status)
+        text = f"{_asked(provider, question)} is not whole JSON: is its base_url right?"
+        raise AccountError("unreadable", text, status=answer.status)
     if isinstance(found, dict) and isinstance(found.get("error"), Mapping) and "data" not in found:  # under status 200
         error = error_of_body(answer.body) or {}
         raise _error_of_answer(provider, key, question, answer._replace(status=status_of(error) or 502, error=error))

@@ -140,7 +140,8 @@ def read_ledger_day(connection: sqlite3.Connection, question: DayQuestion) -> Le
         for reference, key, amount_pusd in connection.execute(_APART, (day_ms, day_ms + _DAY_MS, provider))
         if amount_pusd
     ]
-    has_rows = removed_before_ms(connection) <= day_ms
+    # a call of midnight whose row is gone would be taken for one that was lost, and be booked again
+    has_rows = removed_before_ms(connection) <= day_ms - _MARGIN_MS
     return LedgerDay(requests, before | of_others, strangers, apart, agreed_pusd, has_rows)
 
 
