@@ -140,6 +140,7 @@ class LedgerDay:
     apart: Sequence[BookedApart]
     agreed_pusd: int
     has_rows: bool = True
+    shared_keys: frozenset[str] = frozenset()
 
 
 def class_sums(entries: Iterable[DriftEntry]) -> list[ClassSum]:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.reconciliation.test_month import MANAGEMENT_KEY
-from tests.support.stand import stand
+from tests.support.installation import PROVIDER_KEY, settings, write_config
+from tests.support.stand import Stand, app_in_loop, models_known, simulator, stand
 
 _MORE: dict[str, Any] = {
     "providers": {"openrouter": {"management_key": MANAGEMENT_KEY}},
@@ -37,3 +38,26 @@ async def test_what_was_charged_in_full_is_booked_as_billed(tmp_path: Path) -> N
         [noted] = await place.rows("SELECT reason, source FROM adjustments")
         assert noted["reason"].startswith("reservation_charged: ")
         assert noted["source"] == "bill of openrouter"
+
+
+async def test_a_key_of_two_providers_books_no_request_twice(tmp_path: Path) -> None:
+    async with simulator() as sim:
+        entry = {"kind": "openrouter", "base_url": f"{sim.url}/api/v1", "api_key": PROVIDER_KEY}
+        second = {"providers": {**_MORE["providers"], "second": {**entry, "management_key": MANAGEMENT_KEY}}}
+        path = write_config(tmp_path, settings(sim.url, {**_MORE, **second}))
+        async with app_in_loop(path) as app:
+            place = Stand(tmp_path, app, sim)
+            await models_known(app)
+            await sim.reset(created=None)
+            assert (await place.chat({"max_tokens": 50})).status == 200  # the first one has used the key too
+            await sim.behave("next", stop_at="in_headers", stop_with="rst")
+            body = {"max_tokens": 300, "model": "second/openai/gpt-4o-mini"}
+            assert (await place.chat(body)).status == 502
+            await place.settled(2)
+            await asyncio.sleep(1.1)
+            for provider in ("openrouter", "second"):
+                await app.sync.sync(provider, datetime.now(UTC).date())
+            noted = await place.rows("SELECT source FROM adjustments")
+            assert [one["source"] for one in noted] == ["bill of second"]
+            [booked] = await place.rows("SELECT sum(cost_pusd) AS pusd FROM usage_hourly")
+            assert booked["pusd"] == (await sim.books())["total_pusd"]

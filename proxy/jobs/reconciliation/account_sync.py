@@ -228,6 +228,7 @@ def _compared(
             other_keys_pusd=bill.other_keys_pusd,
             is_complete=bill.is_complete,
             begun_ms=begun_ms,
+            shared_keys=ledger.shared_keys,
         )
     )
 

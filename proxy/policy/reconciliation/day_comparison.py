@@ -104,7 +104,8 @@ class DayBooks:
     account_pusd: the day's bill of the whole account, None: not known (yet); other_keys_pusd: what is known of it for
     keys that are not the proxy's. is_complete: the calls of the proxy's keys add up to what the bill says of these
     keys, so that what it does not list was not charged. begun_ms: when the first request began; calls before it are
-    history, and are never booked.
+    history, and are never booked. shared_keys: hashes of keys that other entries of the configuration have, or had: a
+    call of theirs may be a request of the other one.
     """
 
     day_ms: int
@@ -119,6 +120,7 @@ class DayBooks:
     other_keys_pusd: int = 0
     is_complete: bool = False
     begun_ms: int = 0
+    shared_keys: Collection[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,8 @@ def compare_day(books: DayBooks) -> DayComparison:
         if generation_id in books.earlier:
             entries.append(_of_call(OTHER_DAY, call, call.cost_pusd, 0, None))
         elif generation_id not in claimed and generation_id not in matches.pairs:
-            is_doubtful = generation_id in matches.doubtful_calls or call.created_ms < books.begun_ms - EARLY_MS
+            is_doubtful = generation_id in matches.doubtful_calls or call.key_hash in books.shared_keys
+            is_doubtful = is_doubtful or call.created_ms < books.begun_ms - EARLY_MS
             entries += _of_stranger(call, apart.get(generation_id), is_doubtful=is_doubtful)
     entries += [_gone(one, books) for one in books.apart if one.reference not in books.billed and one.amount_pusd]
     return _with_rest(books, entries, matches.pairs)

@@ -99,6 +99,7 @@ _APART = """
 SELECT reference, charged_key, sum(amount_pusd) FROM adjustments
 WHERE at_ms >= ?1 AND at_ms < ?2 AND request_id IS NULL AND charged_provider = ?3 GROUP BY 1, 2
 """
+_SHARED = "SELECT hash FROM key_hashes WHERE provider <> ?"
 _SUMS = """
 SELECT model, sum(cost_pusd) FROM usage_hourly WHERE hour_ms >= ?1 AND hour_ms < ?2 AND provider = ?3 GROUP BY 1
 """
@@ -142,7 +143,8 @@ def read_ledger_day(connection: sqlite3.Connection, question: DayQuestion) -> Le
     ]
     # a call of midnight whose row is gone would be taken for one that was lost, and be booked again
     has_rows = removed_before_ms(connection) <= day_ms - _MARGIN_MS
-    return LedgerDay(requests, before | of_others, strangers, apart, agreed_pusd, has_rows)
+    shared = frozenset(row[0] for row in connection.execute(_SHARED, (provider,)))
+    return LedgerDay(requests, before | of_others, strangers, apart, agreed_pusd, has_rows, shared)
 
 
 def read_ledger_sums(connection: sqlite3.Connection, provider: str, day_ms: int, own_key: str) -> list[BookedSum]:

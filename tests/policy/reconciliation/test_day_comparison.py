@@ -333,3 +333,9 @@ def test_what_a_sum_is_rounded_by_is_no_riddle() -> None:
     found = only(books([row()], call(), account_pusd=BIG + 3, is_complete=True))
     assert (found.drift_class, found.amount_pusd, found.actual_pusd) == (PRICE_ROUNDING, 3, None)
     assert only(books([row()], call(), account_pusd=BIG + 3)).drift_class == UNKNOWN
+
+
+def test_a_call_of_a_shared_key_may_be_a_request_elsewhere() -> None:
+    entry = only(books([], call(origin="proxy"), shared_keys={"k"}))
+    assert (entry.drift_class, entry.actual_pusd) == (LOST_ROW, None)
+    assert only(books([], call(origin="proxy"), shared_keys={"other"})).actual_pusd == BIG
