@@ -46,7 +46,8 @@ def test_a_call_counts_where_it_leads(instructions: Any) -> None:
 def test_limits_cost_more_than_none(instructions: Any, tmp_path: Path) -> None:
     said: list[str] = []
     found = instructions.measure(tmp_path, import_module("machine").two_cores(), said.append, requests=5)
-    assert said == ["counting instructions: plain", "counting instructions: limited"]
+    assert said == [f"counting instructions: {name}" for name in ("plain", "limited", "alerts")]
     plain, limited = found["no limits"], found["five limits"]
     assert plain.writer > 10_000
     assert 100_000 < plain.loop < limited.loop
+    assert 100_000 < found["no limits, alerts"].loop < limited.loop  # rules on requests cost less than five limits
