@@ -177,6 +177,11 @@ async def ask_as_manager(sim: Controls, body: Any) -> Any:
         ({"error": "request-timeout"}, "unavailable", "answers 408"),
         ({"error": "server-error"}, "unavailable", "Try again later"),
         ({"error": "free-per-minute"}, "limited", "then ask again"),
+        (
+            {"body": json.dumps({"error": {"code": 403, "message": f"not with {PROVIDER_KEY}"}})},
+            "refused",
+            "(not with [key])",
+        ),
         ({"body": "<html>"}, "unreadable", "is not whole JSON"),
         ({"body": '{"data":{"total_credits":"much","total_usage":1}}'}, "unreadable", "data.total_credits"),
         ({"body": '{"data":[]}'}, "unreadable", "data"),

@@ -91,10 +91,12 @@ async def _exchange(provider: ProviderRow, key: Key, question: Question, now_ms:
         response = await provider.transport.send(
             "GET" if body is None else "POST", provider.url(question.path), headers, body, _DEADLINES
         )
-        raw = redacted(await _read(provider, question, response), key.quoted_bytes)
+        raw = await _read(provider, question, response)
     except TransportError as error:
         text = f"{provider.name} cannot be asked for {question.title}: {error}. Try again later."
         raise AccountError("unavailable", text, was_sent=error.dispatched) from None
+    for one in (key, *provider.keys, provider.management_key):  # it may quote another key of the same account
+        raw = raw if one is None else redacted(raw, one.quoted_bytes)
     error_object = None if response.status == 200 else error_of_body(raw)
     wait_s = None if response.status == 200 else read_retry_after(response.header, error_object, now_ms)
     return _Answer(response.status, raw, wait_s, error_object)
