@@ -1,6 +1,8 @@
 """A finance report as one page of text, 80 columns where names and amounts allow it."""
 
 from collections.abc import Iterator
+from textwrap import wrap
+from typing import Final
 
 from proxy.cli.report_head import doubt_lines, head_lines
 from proxy.cli.report_outlook import break_even_lines, outlook_lines
@@ -17,6 +19,8 @@ from proxy.cli.report_tables import (
 from proxy.cli.table import plain_table, printable
 from proxy.storage.finance import MonthReport
 from proxy.storage.spending import SpendingRow
+
+_SENTENCE_COLUMNS: Final = 48
 
 
 def report_text(report: MonthReport, currency: str, top: int | None) -> str:
@@ -61,8 +65,16 @@ def _table(table: SpendingTable, report: MonthReport, currency: str) -> list[str
 def _further(section: ReportSection) -> list[str]:
     if not section.rows:
         return [section.note]
-    rows = [[printable(cell) for cell in row] for row in section.rows]
+    rows = [line for row in section.rows for line in _wrapped([printable(cell) for cell in row])]
     return [*plain_table([[*section.heads], *rows, [*section.total]], frozenset(section.heads[1:])), section.note]
+
+
+def _wrapped(cells: list[str]) -> Iterator[list[str]]:
+    """Yield the lines of a row whose first cell may be a sentence: the figures stand beside its last line."""
+    *first, last = wrap(cells[0], _SENTENCE_COLUMNS) or [""]
+    for line in first:
+        yield [line, *[""] * (len(cells) - 1)]
+    yield [last, *cells[1:]]
 
 
 def _pairs(pairs: Iterator[tuple[str, str]]) -> list[str]:

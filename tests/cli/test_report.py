@@ -34,6 +34,7 @@ from tests.cli.command_line import Commands
 from tests.storage.made_rows import START_MS, fill, insert, ledger, made
 
 DAY_MS = 24 * HOUR_MS
+LOST = "lost_row: The proxy made the call, but its ledger has no row of it."
 EVIL = "<script>alert('x')</script>&\"="
 ZONE = "America/New_York"
 
@@ -56,7 +57,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _lost() -> UnattachedCost:
     at_ms = START_MS // HOUR_MS * HOUR_MS
-    return UnattachedCost(at_ms, "2026-09-21", "openrouter", "m", "main", 5_000, "lost row", "bill of x", "gen-lost")
+    return UnattachedCost(at_ms, "2026-09-21", "openrouter", "m", "main", 5_000, LOST, "bill of x", "gen-lost")
 
 
 def report(commands: Commands, kept: Path, *arguments: str) -> str:
@@ -83,7 +84,7 @@ def test_all_tables_add_up_to_what_usage_says(commands: Commands, kept: Path) ->
             assert line["cost_pusd"] == str(total["cost_pusd"])
             assert line["cost_local"] == total["cost_local"]
     late = {(each["reason"], each["source"]): each for each in document["late_costs"]}
-    assert late["lost row", "bill of x"]["amount_pusd"] == 5_000
+    assert late[LOST, "bill of x"]["amount_pusd"] == 5_000
     assert late[EVIL, "bill of x"]["number"] == 20
     assert Decimal(late[EVIL, "bill of x"]["amount_local"]) > Decimal(late[EVIL, "bill of x"]["amount_usd"]) * 9
 
@@ -197,6 +198,9 @@ def test_text_is_a_page_that_adds_up(commands: Commands, kept: Path) -> None:
     assert f"Total: {totals.pop()} USD, " in text
     assert "rates of the days" in text
     assert "bill of x" in text
+    late = text[text.index("known late") : text.index("They are in all tables")].splitlines()
+    assert max(map(len, late)) <= 80
+    assert any(re.fullmatch(r"ledger has no row of it\. \(bill of x\) +1 +0\.000000005", line) for line in late)
 
 
 def test_a_file_is_written_whole_and_for_its_owner(commands: Commands, kept: Path) -> None:
