@@ -12,6 +12,7 @@ from decimal import Context, Decimal, InvalidOperation
 _TEN_DIGITS = Context(prec=10)  # of a rate by way of the euro; those that are published have six
 _DAY = re.compile(r"""<Cube\s+time=["'](\d{4}-\d\d-\d\d)["']\s*>""", re.ASCII)
 _RATE = re.compile(r"""<Cube\s+currency=["']([A-Z]{3})["']\s+rate=["']([0-9.]{1,20})["']\s*/>""", re.ASCII)
+_BOUNDS = Decimal("1e-9"), Decimal("1e9")
 _RATES_MAX = 100_000  # the whole history since 1999 is some 7,000 days
 
 
@@ -50,7 +51,7 @@ def _days_of_xml(text: str) -> Iterator[tuple[date, Mapping[str, Decimal]]]:
 
 
 def _days_of_csv(text: str) -> Iterator[tuple[date, Mapping[str, Decimal]]]:
-    lines = csv.reader(text.splitlines(), skipinitialspace=True)
+    lines = _lines(text)
     head = [name.strip() for name in next(lines, [])]
     if head[:1] != ["Date"]:
         return
@@ -59,6 +60,13 @@ def _days_of_csv(text: str) -> Iterator[tuple[date, Mapping[str, Decimal]]]:
             known = zip(head[1:], (cell.strip() for cell in line[1:]), strict=False)
             form = "%Y-%m-%d" if "-" in line[0] else "%d %B %Y"
             yield _date(line[0].strip(), form), {name: _rate(cell) for name, cell in known if cell not in ("", "N/A")}
+
+
+def _lines(text: str) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(text.splitlines(), skipinitialspace=True)
+    except csv.Error as error:
+        raise EcbRatesError(f"it cannot be read as CSV: {error}") from None
 
 
 def _date(text: str, form: str) -> date:
@@ -73,6 +81,6 @@ def _rate(text: str) -> Decimal:
         rate = Decimal(text)
     except InvalidOperation:
         raise EcbRatesError(f"{text[:20]!r} is not a rate") from None
-    if not rate.is_finite() or not 0 < rate <= 10**9:
+    if not rate.is_finite() or not _BOUNDS[0] <= rate <= _BOUNDS[1]:
         raise EcbRatesError(f"{text[:20]!r} is not a rate")
     return rate

@@ -50,6 +50,8 @@ def test_the_euro_itself_and_ten_digits() -> None:
         "Date,USD\n2026-11-27,-1\n",
         "Date,USD\n2026-11-27,NaN\n",
         "Date,USD\n2026-11-27,0\n",
+        "Date,USD\n2026-11-27,1e-400\n",
+        f'Date,USD\n2026-11-27,"{"1" * 200_000}"\n',
         "Day,USD\n2026-11-27,1\n",
         XML.replace("USD", "CHF"),
         XML.replace("2026-11-27", "2026-02-30"),
