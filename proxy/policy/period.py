@@ -43,9 +43,13 @@ def read_moment(text: str, zone: ZoneInfo, now_ms: int, *, ahead: bool = False) 
 def read_month(text: str, zone: ZoneInfo, now_ms: int) -> tuple[int, int]:
     """Return the first instant of a month and that of the next; raises ValueError that says what may be written."""
     name = text.strip().lower()
+    mistake = ValueError(f"{text!r} is not a month. Write 2026-11, this-month or last-month.")
     if name not in ("this-month", "last-month") and not _MONTH.fullmatch(name):
-        raise ValueError(f"{text!r} is not a month. Write 2026-11, this-month or last-month.")
-    start_ms = read_moment(name, zone, now_ms)
+        raise mistake
+    try:
+        start_ms = read_moment(name, zone, now_ms)
+    except ValueError:  # 2026-13
+        raise mistake from None
     first = datetime.fromtimestamp(start_ms / 1000, zone)
     following = (first.replace(day=28) + timedelta(days=7)).replace(day=1)
     return start_ms, round(following.timestamp() * 1000)
