@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("proxy.cli.demo", "demo", "Start a simulated provider and the proxy, to try things out."),
     "doctor": ("proxy.cli.doctor", "doctor", "Try every endpoint of the providers with every key."),
     "explain": ("proxy.cli.explain", "explain", "Show where a request would go and what it could cost at most."),
-    "export": ("proxy.cli.export", "export", "Write the ledger's rows as CSV or JSON lines."),
+    "export": ("proxy.cli.export", "export", "Write rows, sums or charges as CSV, JSON lines, Parquet or FOCUS."),
     "groups": ("proxy.cli.groups", "groups", "Add, list, change and remove groups of users."),
     "init": ("proxy.cli.init", "init", "Write a configuration, a first user and a token."),
     "keys": ("proxy.cli.keys", "keys", "Add, test, rotate and remove keys of providers, sealed in the database."),

@@ -66,7 +66,7 @@ def report(
     question = replace(question, revenue_pusd=_revenue(revenue, part, roi=roi), part=_part(part, question.words))
     text = _rendered(_read(source, question, now_ms), source.currency_code, form, top)
     if output == "-":
-        click.echo(text, nl=False)
+        click.echo(text, nl=False, color=True)  # as it is: else names in CSV would lose their colours
     else:
         _write(Path(output), text)
 

@@ -188,7 +188,7 @@ def _print_csv(words: tuple[str, ...], sums: "SpendingSums", top: int | None, so
         )
         for row in rows
     ]
-    click.echo(csv_lines([head, *lines]), nl=False)
+    click.echo(csv_lines([head, *lines]), nl=False, color=True)  # as they are: else names would lose their colours
 
 
 def _print_table(

@@ -36,6 +36,7 @@ from tests.storage.made_rows import START_MS, fill, insert, ledger, made
 DAY_MS = 24 * HOUR_MS
 LOST = "lost_row: The proxy made the call, but its ledger has no row of it."
 EVIL = "<script>alert('x')</script>&\"="
+COLOURED = "\x1b[31mred"
 ZONE = "America/New_York"
 
 
@@ -48,7 +49,20 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
         set_labels(db, Labels(ZONE, "SEK", "1", rates), 0)
         rows = fill(db, 400, step_ms=DAY_MS // 12)
         harm = made(9_999, START_MS + DAY_MS // 2, random.Random(3))
-        insert(db, [{**harm, "state": "settled", "cost_pusd": 7, "user": EVIL, "model": EVIL, "use_case": EVIL}])
+        insert(
+            db,
+            [
+                {
+                    **harm,
+                    "state": "settled",
+                    "cost_pusd": 7,
+                    "user": EVIL,
+                    "model": EVIL,
+                    "use_case": EVIL,
+                    "group_name": COLOURED,
+                }
+            ],
+        )
         settled = [row for row in rows if row["state"] == "settled" and row["cost_pusd"] is not None][:20]
         correct(db, [Correction(row["id"], row["cost_pusd"] * 2, EVIL, "bill of x") for row in settled], START_MS)
         book_unattached(db, [_lost()], START_MS)
@@ -154,6 +168,9 @@ def test_csv_holds_every_table_and_no_formula(commands: Commands, kept: Path) ->
         assert sum(int(line["cost_pusd"]) for line in lines if line["section"] == section) == total
     assert not [line for line in lines for cell in line.values() if cell and cell[0] in "=+@"]
     assert {line["currency"] for line in lines} == {"SEK"}
+    assert COLOURED in {line["name"] for line in lines if line["section"] == "group"}  # as it is, for it is a key
+    by_group = commands.ok("usage", "--by", "group", "--csv", "--db", str(kept)).stdout
+    assert COLOURED in {line["group"] for line in csv.DictReader(io.StringIO(by_group))}
 
 
 class _Page(HTMLParser):
