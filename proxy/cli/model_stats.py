@@ -1,6 +1,7 @@
 """tollkeeper models stats: how models answered."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -113,5 +114,7 @@ def _speed(tokens: float | None) -> str | None:
 
 
 def _usd(pusd: int | None) -> str | None:
-    """Return an amount with as many digits as say something: it is a mean."""
-    return None if pusd is None else f"{pusd / 1e12:.3g}" if pusd < 10**8 else f"{pusd / 1e12:.4f}"
+    """Return an amount with as many digits as say something, and no exponent: it is a mean."""
+    if pusd is None:
+        return None
+    return f"{Decimal(f'{pusd / 1e12:.3g}'):f}" if pusd < 10**8 else f"{pusd / 1e12:.4f}"

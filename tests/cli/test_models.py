@@ -94,7 +94,9 @@ def test_how_models_answered(configured: CommandLine) -> None:
                     "ttft_ms": 100,
                     "duration_ms": 1100 + 3000 * (n == 2),
                 }
-                await ledger.end(request_end(row, **told, output_tokens=80, cost_pusd=25 * 10**8))
+                await ledger.end(
+                    request_end(row, **told, output_tokens=80, cost_pusd=54_250_000 if n == 2 else 25 * 10**8)
+                )
 
     asyncio.run(answer())
     os.chdir(configured.folder)
@@ -104,7 +106,7 @@ def test_how_models_answered(configured: CommandLine) -> None:
     assert (quick[:3], slow[:2]) == (["openrouter/openai/gpt-5", "2", "100.0"], ["openrouter/local/slow", "1"])
     assert 0.9 < float(quick[3]) < 1.3
     assert 3.3 < float(slow[4]) < 5
-    assert (quick[7], quick[8]) == ("0.0025", "0.0")
+    assert (quick[7], quick[8], slow[7]) == ("0.0025", "0.0", "0.0000542")
     [found] = json.loads(run("models", "stats", "--since", "all", "--model", "*slow", "--json")[1])
     assert (found["answered"], found["errors"]) == (1, 0)
     assert run("models", "stats")[1:] == ("", "Nothing was asked in this time.\n")
