@@ -75,6 +75,8 @@ def export(
         chunks = summary_chunks(source, words, selection, form)
     else:
         chunks = _chunks(source, form, focus_version or "1.4", selection)
+        if form != "focus" and "cost_local" in chosen:
+            _say_older_currency(source)
     step_back()
     rows = 0
     with _opened(output) as file:
@@ -82,6 +84,16 @@ def export(
             file.write(chunk.data)
             rows += chunk.rows
     click.echo(f"{rows} rows", err=True)
+
+
+def _say_older_currency(source: "Source") -> None:
+    """Say in which currency cost_local is where no proxy has run with the configured one yet."""
+    kept = source.reports.labels().currency_code
+    if kept != source.currency_code:
+        click.echo(
+            f"Note: cost_local is in {kept}, as the ledger has it: tollkeeper serve takes {source.currency_code} up.",
+            err=True,
+        )
 
 
 def _check(form: str, focus_version: str | None, summary: str | None, columns: str | None, output: str) -> None:

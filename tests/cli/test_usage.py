@@ -71,6 +71,19 @@ def test_every_word_adds_up_to_the_same(filled: Commands) -> None:
     assert len(totals) == 1
 
 
+def test_an_export_says_which_currency_it_has(filled: Commands) -> None:
+    note = "Note: cost_local is in SEK, as the ledger has it: tollkeeper serve takes NOK up.\n"
+    assert "Note" not in filled.ok("export").stderr
+    config = filled.folder / "config.yaml"
+    config.write_text(config.read_text().replace("code: SEK", "code: NOK"))
+    assert note in filled.ok("export").stderr
+    assert (
+        "Note"
+        not in filled.ok("export", "--columns", "user,cost_usd").stderr
+        + filled.ok("export", "--summary", "user").stderr
+    )
+
+
 def test_the_dearest_and_all_others_in_one_line(filled: Commands) -> None:
     document = filled.read("usage", "--by", "model", "--top", "2")
     assert len(document["rows"]) == 2
