@@ -75,6 +75,9 @@ async def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
         for day in (today() + timedelta(days=1), today() - timedelta(days=31)):
             answer = await asked(play, "POST", "/account/sync", {"day": day.isoformat()})
             assert (answer.status, answer.json()["error"]["param"]) == (422, "day")
+        answer = await asked(play, "POST", "/account/sync", {"day": today().isoformat(), "provider": "nobody"})
+        assert (answer.status, answer.json()["error"]["param"]) == (422, "provider")
+        assert "There are: openrouter." in answer.json()["error"]["message"]
         answer = await asked(play, "POST", "/account/sync", {"day": "2026-13-01"})
         assert answer.status == 422
         answer = await asked(play, "GET", "/reconciliations/rows?name=weather")

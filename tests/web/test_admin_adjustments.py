@@ -67,7 +67,11 @@ async def test_what_cannot_be_booked_is_refused_and_says_why(stand: Stand) -> No
     whole = {"request_id": "req_0000000000000007", "actual_usd": "1", "reason": "r"}
     missing = await ask(stand, "POST", "/adjustments", whole, status=404)
     assert "There is no request req_0000000000000007" in missing["error"]["message"]
-    for wrong, said in ({"actual_usd": "-1"}, "actual_usd: not a finite"), ({"actual_usd": "a lot"}, "such as 0.0125"):
+    for wrong, said in (
+        ({"actual_usd": "-1"}, "actual_usd: not a finite"),
+        ({"actual_usd": "a lot"}, "such as 0.0125"),
+        ({"actual_usd": "100000.000000000001"}, "No request costs more than $100000"),
+    ):
         answer = await ask(stand, "POST", "/adjustments", {**whole, **wrong}, status=400)
         assert said in answer["error"]["message"]
     await stand.sim.behave("next", delay_ms=700)

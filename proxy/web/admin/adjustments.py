@@ -16,6 +16,7 @@ from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminReque
 
 _ID = r"^req_[0-9a-f]{16}$"
 _ID_MAX = 1 << 62
+_MOST_PUSD = 10**17  # more is a slip of the hand; a few of $9000000 make a sum that no column holds
 
 
 class AdjustmentEntry(BaseModel):
@@ -148,6 +149,9 @@ async def _book(request: AdminRequest) -> AdminAnswer:
         actual_pusd, _ = usd_to_pusd(body.actual_usd)
     except MoneyError as error:
         raise UserError(f"actual_usd: {error}. Write US dollars as decimal text, such as 0.0125.") from None
+    if actual_pusd > _MOST_PUSD:
+        most = f"No request costs more than ${pusd_to_usd(_MOST_PUSD)}"
+        raise UserError(f"actual_usd: {most}: nothing was booked. Write US dollars, such as 0.0125.")
     number = min(id_number(body.request_id) or 0, _ID_MAX)
     correction = Correction(number, actual_pusd, body.reason, request.actor.name)
     (booked,) = await request.deps.late.correct((correction,), request.actor)

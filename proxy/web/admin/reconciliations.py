@@ -245,7 +245,10 @@ async def _list_sources(request: AdminRequest) -> AdminAnswer:
 async def _sync(request: AdminRequest) -> AdminAnswer:
     body: SyncBody = request.body
     sync, day = request.deps.sync, date.fromisoformat(body.day)
-    known = sync.providers()
+    known, there = sync.providers(), request.deps.services.live.current.providers
+    if body.provider is not None and body.provider not in there:
+        text = f"provider: there is no provider {body.provider!r}. There are: {', '.join(there)}."
+        raise CallerError(422, "invalid_field", text, param="provider")
     wanted = known if body.provider is None else [name for name in known if name == body.provider]
     if not wanted:
         which = "any provider" if body.provider is None else body.provider
