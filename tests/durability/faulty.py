@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -102,6 +102,11 @@ class Surface:
                 with suppress(apsw.Error):
                     self._connection.wal_checkpoint()
         return rows
+
+    def create_function(
+        self, name: str, arguments: int, function: Callable[..., Any], *, deterministic: bool = False
+    ) -> None:
+        self._connection.create_scalar_function(name, function, arguments, deterministic=deterministic)
 
     @property
     def in_transaction(self) -> bool:

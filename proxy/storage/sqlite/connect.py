@@ -47,7 +47,6 @@ def connect_owner(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
             cached_statements=statements.STATEMENTS,
         )
         try:
-            connection.create_function("add_counts", 2, add_counts, deterministic=True)
             _prepare(connection, path)
         except BaseException:
             connection.close()
@@ -112,6 +111,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     execute("PRAGMA synchronous = FULL")  # NORMAL loses acknowledged rows in a power cut
     execute("PRAGMA fullfsync = ON")  # macOS: its plain fsync leaves the data in the drive's cache
     execute("PRAGMA foreign_keys = ON")
+    connection.create_function("add_counts", 2, add_counts, deterministic=True)
     migrate(connection, path)
     execute("INSERT OR IGNORE INTO meta VALUES ('ledger_id', lower(hex(randomblob(16))))")
     execute(_MARK_FILE)
