@@ -16,6 +16,7 @@ from proxy.policy.reconciliation.sync_schedule import (
     daily_days,
     day_of,
     hourly_days,
+    is_hour_over,
     last_daily_ms,
     past_days,
 )
@@ -25,7 +26,6 @@ from proxy.storage.ledger import LedgerUnavailableError
 log = logging.getLogger("tollkeeper.reconciliation")
 _FIRST_S: Final = 120.0  # not right after a start, which is busy enough
 _LOOK_S: Final = 60.0
-_HOUR_MS: Final = 3_600_000
 
 
 class SyncJob:
@@ -66,10 +66,10 @@ class SyncJob:
         known = await self._known(provider, now_ms)
         due = daily_days(now_ms, snapshot.zone, settings.daily_at, known)
         daily_ms = last_daily_ms(now_ms, snapshot.zone, settings.daily_at)
-        if self._daily_ms.get(provider, 0) < daily_ms:
+        if self._daily_ms.get(provider) != daily_ms:
             due += await self._changed(provider, known)
             self._daily_ms[provider] = daily_ms
-        if settings.hourly and now_ms - self._hourly_ms.get(provider, 0) >= _HOUR_MS:
+        if settings.hourly and is_hour_over(self._hourly_ms.get(provider), now_ms):
             due += hourly_days(now_ms, known)
             self._hourly_ms[provider] = now_ms  # a failure waits for the next hour too
         for day in sorted(set(due)):

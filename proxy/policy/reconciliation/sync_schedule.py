@@ -41,6 +41,11 @@ def last_daily_ms(now_ms: int, zone: ZoneInfo, at: time) -> int:
     return next(ms for ms in found if ms <= now_ms)
 
 
+def is_hour_over(last_ms: int | None, now_ms: int) -> bool:
+    """Return whether an hour has passed since a look; one that is ahead was made before the clock was set back."""
+    return last_ms is None or not 0 <= now_ms - last_ms < _HOUR_MS
+
+
 def hourly_days(now_ms: int, known: Mapping[date, DayState]) -> list[date]:
     """Return the days that are looked at each hour: those of which something is awaited, and today."""
     today = day_of(now_ms)

@@ -13,6 +13,7 @@ from proxy.policy.reconciliation.sync_schedule import (
     day_of,
     days_between,
     hourly_days,
+    is_hour_over,
     last_daily_ms,
     past_days,
     start_ms,
@@ -99,3 +100,11 @@ def _all_but(day: str, compared: str) -> dict[date, DayState]:
     now = datetime.fromisoformat(compared).astimezone(UTC).date()
     days = days_between(now - timedelta(days=40), now)
     return {each: state(compared) for each in days if each.isoformat() != day}
+
+
+def test_a_clock_that_was_ahead_holds_up_no_look() -> None:
+    now_ms = 1_790_000_000_000
+    assert is_hour_over(None, now_ms)
+    assert not is_hour_over(now_ms - 3_599_999, now_ms)
+    assert is_hour_over(now_ms - 3_600_000, now_ms)
+    assert is_hour_over(now_ms + 10 * 86_400_000, now_ms)
