@@ -281,6 +281,19 @@ def test_no_read_transaction_stays_open_between_slices(big: Path) -> None:
     reader.close()
 
 
+@pytest.mark.parametrize("since_ms", [None, 0])
+def test_progress_begins_with_the_first_row(big: Path, since_ms: int | None) -> None:
+    """Ids count from 1970: what is between then and the first row is no part of the way."""
+    reader = open_reader(big)
+    selection = Selection(("user",), since_ms)
+    for pieces in (list(csv_chunks(reader, selection, COUNT // 10))[1:], list(slices(reader, selection, COUNT // 10))):
+        done = [piece.done for piece in pieces]
+        assert done[0] < 0.2
+        assert 0.4 < done[len(done) // 2 - 1] < 0.6
+        assert done[-1] == 1
+    reader.close()
+
+
 def test_every_column_is_explained() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "export.md").read_text()
     explained = page.partition("## Columns")[2].partition("## Formats")[0]

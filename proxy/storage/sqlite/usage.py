@@ -38,7 +38,9 @@ def id_range(connection: sqlite3.Connection, since_ms: int | None, until_ms: int
     newest = connection.execute("SELECT id, started_ms FROM requests ORDER BY id DESC LIMIT 1").fetchone()
     if newest is None:
         return 0, -1
-    first = 0 if since_ms is None else id_floor(since_ms)
+    (first,) = connection.execute("SELECT min(id) FROM requests").fetchone()  # so that progress counts from there
+    if since_ms is not None:
+        first = max(first, id_floor(since_ms))
     last: int = newest[0]
     runs_ahead = last >= id_floor(newest[1] + _AHEAD_MS)
     if until_ms is not None and not runs_ahead:
