@@ -64,11 +64,14 @@ def report(
     question = _question(source, month, now_ms)
     question = replace(question, project=_project(project), growth=_growth(growth))
     question = replace(question, revenue_pusd=_revenue(revenue, part, roi=roi), part=_part(part, question.words))
-    text = _rendered(_read(source, question, now_ms), source.currency_code, form, top)
+    found = _read(source, question, now_ms)
+    text = _rendered(found, source.currency_code, form, top)
     if output == "-":
         click.echo(text, nl=False, color=True)  # as it is: else names in CSV would lose their colours
     else:
         _write(Path(output), text)
+    if part is not None and found.outlook.break_even is not None and not found.outlook.break_even.cost_pusd:
+        click.echo(f"Note: {part} cost nothing in that month: is it written as in the table?", err=True)
 
 
 def _form_of(output: str) -> str:

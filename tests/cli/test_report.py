@@ -205,6 +205,12 @@ def test_html_is_one_page_without_anything_that_runs_or_loads(commands: Commands
     assert page.tags.count("rect") > 5
 
 
+def test_a_part_that_cost_nothing_is_said_to(commands: Commands, kept: Path) -> None:
+    asked = ("report", "2026-09", "--db", str(kept), "--roi", "--revenue", "$500/month", "--cost-of")
+    assert "Note: user=nobody cost nothing" in commands.ok(*asked, "user=nobody").stderr
+    assert "Note" not in commands.ok(*asked, f"user={EVIL}").stderr
+
+
 def test_text_is_a_page_that_adds_up(commands: Commands, kept: Path) -> None:
     text = report(commands, kept, "--top", "2")
     assert "Spending in September 2026" in text
