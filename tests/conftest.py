@@ -5,12 +5,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.control import Controls
 from tests.support.sampling import pytest_collection_modifyitems
 from tests.support.stand import Stand
 from tests.support.stand import simulator as run_simulator
 from tests.support.stand import stand as run_stand
+
+# how long an example takes says how busy the machine is
+settings.register_profile("untimed", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 __all__ = ["pytest_collection_modifyitems"]  # leaves out what a sampled run does not take
 
