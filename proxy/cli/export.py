@@ -1,5 +1,6 @@
 """tollkeeper export: the rows of view `usage`, their sums, or charges as FOCUS has them, as a file."""
 
+import signal
 import stat
 import sys
 from collections.abc import Iterator
@@ -177,6 +178,7 @@ def _opened(output: str) -> Iterator[IO[bytes]]:
         return
     path = Path(output).resolve()
     half = path.with_name(f".{path.name}.half")
+    before = signal.signal(signal.SIGTERM, _end)  # else half a file would stay
     try:
         if path.exists() and not stat.S_ISREG(path.stat().st_mode):
             with path.open("wb") as file:
@@ -191,6 +193,11 @@ def _opened(output: str) -> Iterator[IO[bytes]]:
         raise SetupError(f"{output}: cannot be written ({error.strerror}).") from None
     finally:
         half.unlink(missing_ok=True)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, frame: object) -> None:  # noqa: ARG001 - signal's signature
+    sys.exit(128 + number)
 
 
 def _with_progress(pieces: "Iterator[Chunk]", output: str) -> "Iterator[Chunk]":

@@ -84,6 +84,28 @@ def test_an_export_says_which_currency_it_has(filled: Commands) -> None:
     )
 
 
+def test_an_export_that_is_ended_leaves_no_half_file(filled: Commands) -> None:
+    """It gets SIGTERM while half of the file is there, as from a service that is stopped."""
+    code = (
+        "import os, pathlib, signal\n"
+        "from proxy.storage.sqlite import reports\n"
+        "whole = reports.csv_chunks\n"
+        "def ended(*given):\n"
+        "    for chunk in whole(*given):\n"
+        "        yield chunk\n"
+        "        assert pathlib.Path('.x.csv.half').exists()\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "reports.csv_chunks = ended\n"
+        "from proxy.cli import main\n"
+        "main(['export', '-o', 'x.csv'])\n"
+    )
+    line = CommandLine(filled.folder)
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, check=False, cwd=filled.folder, env=line.environ, capture_output=True)
+    assert ran.returncode == 128 + 15, ran.stderr
+    assert not [*filled.folder.glob("*x.csv*")]
+
+
 def test_the_dearest_and_all_others_in_one_line(filled: Commands) -> None:
     document = filled.read("usage", "--by", "model", "--top", "2")
     assert len(document["rows"]) == 2
