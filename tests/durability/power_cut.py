@@ -15,17 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any, cast
-
-import apsw
 
 from proxy.core.errors import LedgerError
-from proxy.storage.performance import add_counts
 from proxy.storage.sqlite.connect import _prepare, connect_owner
 from proxy.storage.sqlite.writer import Writer
 from tests.storage.made_requests import ROLLUP, ROLLUP_OF_ROWS
 
-from .cursor import Cursor
+from .cursor import Connection, Cursor
 from .disk import Disk
 from .recorder import Acknowledged, Note, Recorder
 from .workload import Request, State, Workload
@@ -124,10 +120,8 @@ def _live(folder: Path, files: dict[str, bytes], rows: State, rng: Random, synch
     loop = asyncio.new_event_loop()  # the writer wants one; its thread is not started, so that nothing runs in it
     workload = Workload(rng, rows, loop)
     with closing(loop), Recorder() as recorder:
-        connection = apsw.Connection(str(path), vfs=recorder.name)
+        connection = Connection(str(path), vfs=recorder.name)
         connection.cursor_factory = Cursor
-        counts = cast(Any, add_counts)  # bytes go in and come out, as connect_owner() has it
-        connection.create_scalar_function("add_counts", counts, 2, deterministic=True)
         _prepare(connection, path)  # type: ignore[arg-type]  # apsw has all of sqlite3's surface that is used here
         if synchronous is not None:
             connection.execute(f"PRAGMA synchronous = {synchronous}")

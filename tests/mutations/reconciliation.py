@@ -35,7 +35,7 @@ MUTATIONS: Final = (
     Mutation(
         "booked-in-doubt",
         "A call that may be a request whose reservation is charged is booked apart too.",
-        (Patch("day_comparison:_of_stranger", "None if is_doubtful else call.cost_pusd", "call.cost_pusd"),),
+        (Patch("day_comparison:_of_stranger", "call.cost_pusd > 0 and not is_doubtful", "call.cost_pusd > 0"),),
         (f"{_DAY}doubt_books_nothing",),
     ),
     Mutation(

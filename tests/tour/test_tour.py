@@ -21,6 +21,7 @@ from tests.tour.terminal import COLUMNS, Terminal
 
 _TOKEN = re.compile(r"tk-\w+")
 _MODEL = "openai/gpt-4o-mini"
+_OFFICE_KEY = "sk-or-v1-" + "0ff1ce00" * 8
 _NEXT_KEY = "sk-or-v1-" + "0badcafe" * 8
 _CLIENTS, _REQUESTS = 8, 20  # that run while the key is rotated
 
@@ -62,8 +63,10 @@ async def test_an_operators_day(tmp_path: Path) -> None:
         stack.push_async_callback(simulator.close)
         terminal = Terminal(tmp_path)
         (tmp_path / "key").write_text(PROVIDER_KEY)
+        (tmp_path / "office-key").write_text(_OFFICE_KEY)
         (tmp_path / "next-key").write_text(_NEXT_KEY)
         (tmp_path / "key").chmod(0o600)
+        (tmp_path / "office-key").chmod(0o600)
         (tmp_path / "next-key").chmod(0o600)
         screen = await terminal.run("init", "--yes", "--key-file", "key", "--user-limit", "$5/day")
         assert "at most $5/day" in screen
@@ -109,7 +112,7 @@ async def _raise(day: _Day) -> None:
 
 async def _rotate_the_key_under_load(day: _Day) -> None:
     """The provider's key is put in place while requests run: none of them fails."""
-    await day.terminal.run("keys", "add", "openrouter", "--name", "office", "--key-file", "key")
+    await day.terminal.run("keys", "add", "openrouter", "--name", "office", "--key-file", "office-key")
     await day.terminal.run("keys", "disable", "openrouter", "main")
     statuses: list[int] = []
 
