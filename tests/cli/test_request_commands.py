@@ -74,7 +74,7 @@ def masked(text: str) -> str:
         (r"\d\d-\d\d \d\d:\d\d\b", "mm-dd hh:mm"),
         (r"\b\d\d:\d\d:\d\d\b", "hh:mm:ss"),
         (r"(less than )?\b\d+ ms|\b\d+\.\d\d s\b", "N ms"),
-        (r"in \d+ h \d+ min", "in N h"),
+        (r"in (\d+ h \d+ min|\d+ min \d+ s|\d+ s)", "in N h"),  # the last hour of a day too
     ):
         text = re.sub(pattern, mask, text)
     return text
