@@ -115,10 +115,7 @@ class StreamRelay(Relay):
         """Pass one piece on; False: there is something to wait for before the next."""
         meter, context, attempt_result = self.meter, self.context, self.attempt_result
         data = meter.feed(chunk)
-        may_go_on = True
-        if data:  # as forward()
-            self.tail = data if len(data) >= _TAIL_BYTES else self.tail[-_TAIL_BYTES:] + data
-            may_go_on = context.write(data)
+        may_go_on = self.forward(data) if data else True
         if attempt_result.first_byte_s is None:
             self._before_content()
         if context.gone and not attempt_result.aborted:

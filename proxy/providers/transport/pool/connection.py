@@ -208,9 +208,7 @@ class UpstreamConnection(asyncio.Protocol):
         answer.complete = True
         sent = not self._unsent and not transport.get_write_buffer_size()
         self._owner.freed(self, answer, reusable and sent and not transport.is_closing())
-        waiter, answer.waiter = answer.waiter, None
-        if waiter is not None and not waiter.is_done:  # as wake(); last, because it may send its next request at once
-            waiter.set_result(None)
+        answer.wake()  # last, because the waiter may send its next request at once
 
     def _refuse(self, answer: PooledResponse, error: Exception) -> None:
         if self._done:  # the answer is complete; only what follows is wrong

@@ -25,6 +25,7 @@ class PooledResponse:
         "_loop",
         "_start_s",
         "_transport",
+        "_waiter",
         "awaits_content",
         "complete",
         "deadlines",
@@ -39,7 +40,6 @@ class PooledResponse:
         "stopped",
         "take",
         "unread_bytes",
-        "waiter",
     )
 
     def __init__(
@@ -52,7 +52,7 @@ class PooledResponse:
         self._loop = loop
         self._transport = transport
         self._start_s = self._last_s = start_s
-        self.waiter: InlineFuture[None] | None = None
+        self._waiter: InlineFuture[None] | None = None
         self._failure: tuple[Kind, str] | None = None
         self.fault: Exception | None = None  # raised by take, to be raised in pump()
         self._inflater: Inflater | None = None
@@ -147,10 +147,10 @@ class PooledResponse:
         """
         if self._failure is not None:
             raise TransportError(*self._failure, dispatched=True)
-        if self.waiter is not None:
+        if self._waiter is not None:
             raise RuntimeError("two tasks read one answer")
         waiter: InlineFuture[None] = InlineFuture(self._loop)
-        self.waiter = waiter
+        self._waiter = waiter
         return waiter
 
     def abort(self) -> None:
@@ -176,9 +176,9 @@ class PooledResponse:
             self._inflater = Inflater(encoding)
 
     def wake(self) -> None:
-        waiter = self.waiter
+        waiter = self._waiter
         if waiter is not None:
-            self.waiter = None
+            self._waiter = None
             if not waiter.is_done:
                 waiter.set_result(None)
 
