@@ -44,15 +44,6 @@ async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand
         yield found
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def stops(stand: Stand) -> AsyncIterator[Stops]:
-    await stand.clear()
-    found = stand.app.services.stops
-    yield found
-    for stop in found.active:
-        await found.end(stop, ROOT)
-
-
 DOWNGRADED: dict[str, tuple[NewStop, dict[str, Any], dict[str, Any]]] = {  # the stop; whom it concerns, and whom not
     "all": (NewStop("all"), {}, {}),
     "user": (NewStop("user", "anna"), {}, {"token": token_of("bob")}),

@@ -45,15 +45,6 @@ async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand
         yield found
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def stops(stand: Stand) -> AsyncIterator[Stops]:
-    await stand.clear()
-    found = stand.app.services.stops
-    yield found
-    for stop in found.active:
-        await found.end(stop, ROOT)
-
-
 async def refused(stand: Stand, **more: Any) -> Answer:
     answer = await stand.chat(**more)
     assert answer.status == 503, answer.body
