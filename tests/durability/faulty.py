@@ -140,8 +140,15 @@ def _as_sqlite3() -> Iterator[None]:
     try:
         yield
     except (apsw.ConstraintError, apsw.MismatchError) as error:
-        raise sqlite3.IntegrityError(str(error) or type(error).__name__) from error
+        raise _same(error, sqlite3.IntegrityError) from error
     except (apsw.CorruptError, apsw.NotADBError) as error:
-        raise sqlite3.DatabaseError(str(error) or type(error).__name__) from error
+        raise _same(error, sqlite3.DatabaseError) from error
     except apsw.Error as error:
-        raise sqlite3.OperationalError(str(error) or type(error).__name__) from error
+        raise _same(error, sqlite3.OperationalError) from error
+
+
+def _same(error: apsw.Error, kind: type[sqlite3.Error]) -> sqlite3.Error:
+    """Return the error as sqlite3 raises it, with the result code of SQLite."""
+    found = kind(str(error) or type(error).__name__)
+    found.sqlite_errorcode = getattr(error, "extendedresult", sqlite3.SQLITE_MISUSE)  # apsw's own ones have none
+    return found

@@ -182,7 +182,9 @@ async def test_one_who_is_cut_while_the_disk_is_busy(
     await eventually(is_held)
     if refuses:
         fault = Fault(monkeypatch, Writer, "_apply")
-        fault.arm(sqlite3.OperationalError("disk I/O error"))
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+        fault.arm(error)
     for server in place.app._servers:
         for connection in list(getattr(server, "connections", ())):
             connection.cut()

@@ -57,7 +57,9 @@ from proxy.storage.sqlite.writer import Writer
 apply = Writer._apply
 def full(self, rows):
     if Path("break").exists():
-        raise sqlite3.OperationalError("database or disk is full")
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
     apply(self, rows)
 Writer._apply = full
 from proxy.cli import main

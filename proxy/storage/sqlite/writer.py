@@ -54,6 +54,23 @@ _GATHER_FROM = 4
 _GROUP_MAX = 1000  # operations in one transaction: beyond this the time of a commit grows with nothing gained
 
 
+_PRIMARY = 0xFF  # the part of a result code that says which kind of error it is
+_DISK_CODES = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
 _BROKEN = "the thread that writes the ledger has broken"
 
 
@@ -134,10 +151,14 @@ def _request_of(what: What) -> str | None:
 
 
 def _is_the_disk(error: Exception) -> bool:
-    """Return whether waiting may help: full, locked, read-only, broken, but not a row that the schema refuses."""
-    return isinstance(error, sqlite3.DatabaseError) and not isinstance(
-        error, sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError
-    )
+    """Return whether the file or what it lies on has refused, so that waiting may help.
+
+    All else is a fault of what was to be written, also a statement that SQLite cannot run: it fails alone.
+    """
+    if isinstance(error, MemoryError):
+        return True
+    code = getattr(error, "sqlite_errorcode", None) if isinstance(error, sqlite3.Error) else None
+    return code is not None and code & _PRIMARY in _DISK_CODES
 
 
 def _write_nothing_new(connection: sqlite3.Connection) -> None:
