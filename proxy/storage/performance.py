@@ -133,6 +133,11 @@ class Histograms(NamedTuple):
     speed: Sequence[int]
 
     @classmethod
+    def sum(cls, parts: "Sequence[Histograms]") -> "Histograms":
+        """Return all of some together."""
+        return cls(*([sum(places) for places in zip(*each, strict=True)] for each in zip(*parts, strict=True)))
+
+    @classmethod
     def of_counts(cls, many: Iterable[bytes]) -> "Histograms":
         """Return values of counts added up."""
         short, total = [], Counter[int]()
@@ -168,6 +173,19 @@ class ModelPerformance(NamedTuple):
     cost_pusd: int
     sums: AnswerSums
     histograms: Histograms
+
+    @classmethod
+    def sum(cls, provider: str, model: str, parts: "Sequence[ModelPerformance]") -> "ModelPerformance":
+        """Return all of some together, under other names."""
+        return cls(
+            provider,
+            model,
+            sum(one.requests for one in parts),
+            sum(one.output_tokens for one in parts),
+            sum(one.cost_pusd for one in parts),
+            AnswerSums(*map(sum, zip(*(one.sums for one in parts), strict=True))),
+            Histograms.sum([one.histograms for one in parts]),
+        )
 
     @property
     def errors(self) -> int:

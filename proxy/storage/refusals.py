@@ -1,6 +1,9 @@
 """Requests that were answered with an error and have no row of their own, as the ledger keeps them."""
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from proxy.policy.time_segments import TIME_WORDS
 
 NAME_CHARS_MAX: Final = 200
 """Of a name from outside: a model, a session."""
@@ -32,3 +35,28 @@ class RefusalRow(NamedTuple):
     limit_json: str | None
     duration_ms: int
     more: int = 0
+
+
+REFUSAL_WORDS: Final = (
+    *("user", "group", "token", "address", "endpoint", "requested_model", "use_case", "session"),
+    *("status", "error", "param", "fault", *TIME_WORDS),
+)
+"""What refusals are counted by."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalSelection:
+    """Which refusals are counted, and by which of REFUSAL_WORDS: those of requests in [since_ms, until_ms)."""
+
+    by: tuple[str, ...] = ()
+    since_ms: int | None = None
+    until_ms: int | None = None
+    user: str | None = None
+    error: str | None = None
+
+
+class RefusalSum(NamedTuple):
+    """How many requests were refused. key holds a text for each word, "" for none."""
+
+    key: tuple[str, ...]
+    requests: int

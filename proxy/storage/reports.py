@@ -32,7 +32,7 @@ from proxy.storage.removal import RemovalPlan
 from proxy.storage.request_reports import RequestReports
 from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import SealedReader
-from proxy.storage.spending import PeriodSpending, SpendingSums, UnsettledSum, UsageSelection
+from proxy.storage.spending import LateSum, PeriodSpending, SpendingSums, UnsettledSum, UsageSelection
 from proxy.storage.stops import StopReader
 from proxy.storage.users import UserReader
 
@@ -243,6 +243,10 @@ class Reports(
         self, wanted: UsageSelection, zone: ZoneInfo, step: Callable[[float], None] | None = None
     ) -> PeriodSpending:
         """Return what usage() returns, with what else a report of the same time shows, all as of one moment."""
+        ...
+
+    def late_sums(self, wanted: UsageSelection) -> list[LateSum]:
+        """Return the costs of a selection that became known late, by reason and source, the largest amounts first."""
         ...
 
     def unsettled(

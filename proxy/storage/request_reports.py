@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
+from zoneinfo import ZoneInfo
+
+from proxy.storage.refusals import RefusalSelection, RefusalSum
 
 REFUSED: Final = "refused"
 """The state of a request that has no row but a refusal."""
@@ -14,7 +17,7 @@ class RequestFilter:
 
     model: a pattern (* and ?) of the model that was asked for or that answered. provider: that answered or was asked
     first. status_from and status_below: [from, below) of the status that the client got. after_id: those with a greater
-    id. error: a code of docs/reference/errors.md.
+    id. error: a code of docs/reference/errors.md; text: a part of one, or of what a refusal said, in any case.
     """
 
     user: str | None = None
@@ -26,6 +29,8 @@ class RequestFilter:
     status_below: int | None = None
     state: str | None = None
     error: str | None = None
+    text: str | None = None
+    endpoint: str | None = None
     use_case: str | None = None
     session_id: str | None = None
     cost_min_pusd: int | None = None
@@ -177,6 +182,10 @@ class RequestReports(Protocol):
 
     def refusal_counts(self, since_ms: int) -> Sequence[RefusalCount]:
         """Count refusals since a time by status and code, the most frequent first."""
+        ...
+
+    def refusal_sums(self, wanted: RefusalSelection, zone: ZoneInfo) -> Sequence[RefusalSum]:
+        """Count refused requests of a selection: times of the zone in order, then the most frequent first."""
         ...
 
     def kept_since(self) -> KeptSince:

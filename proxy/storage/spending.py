@@ -1,6 +1,6 @@
 """What was spent, summed by words: which words there are, and the sums with their amounts in the local currency."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -169,19 +169,35 @@ def _ratio(part: int, whole: int) -> Decimal | None:
     return None if whole <= 0 else (Decimal(part) / whole).quantize(Decimal("0.000001"))
 
 
+MEASURES: Final[Mapping[str, Callable[[SpendingRow], int]]] = {
+    "cost": lambda row: row.cost_pusd,
+    "requests": lambda row: row.requests,
+    "errors": lambda row: row.errors,
+    "tokens": lambda row: row.tokens,
+}
+"""What rows can be sorted by, beside their names."""
+
+
 class SpendingSums(NamedTuple):
     """Sums by key, and that of all: less than the sum of the rows where a request counts in several, as by tag."""
 
     rows: list[SpendingRow]
     total: SpendingRow
 
-    def top(self, count: int | None) -> "tuple[list[SpendingRow], SpendingRow | None]":
-        """Return the dearest rows in the order in which they are, and the sum of all others, None without any."""
+    def top(self, count: int | None, measure: str = "cost") -> "tuple[list[SpendingRow], SpendingRow | None]":
+        """Return the rows with the most in the order in which they are, and the sum of all others, None without any."""
         if count is None or len(self.rows) <= count:
             return self.rows, None
-        dearest = {row.key for row in sorted(self.rows, key=lambda row: (-row.cost_pusd, row.key))[:count]}
-        kept = [row for row in self.rows if row.key in dearest]
-        return kept, SpendingRow.total([row for row in self.rows if row.key not in dearest], "other")
+        most = {row.key for row in self.sorted_by(measure).rows[:count]}
+        kept = [row for row in self.rows if row.key in most]
+        return kept, SpendingRow.total([row for row in self.rows if row.key not in most], "other")
+
+    def sorted_by(self, measure: str) -> "SpendingSums":
+        """Return the rows with the most of one of MEASURES first; by name: in the order of their keys."""
+        if measure == "name":
+            return self._replace(rows=sorted(self.rows, key=lambda row: row.key))
+        figure = MEASURES[measure]
+        return self._replace(rows=sorted(self.rows, key=lambda row: (-figure(row), row.key)))
 
 
 def _text(share: Decimal | None) -> str | None:

@@ -102,7 +102,7 @@ from proxy.storage.rows import (
     id_text,
 )
 from proxy.storage.sealed import MasterKeyState, Opened
-from proxy.storage.spending import TAG, PeriodSpending, SpendingRow, SpendingSums, UnsettledSum, UsageSelection
+from proxy.storage.spending import TAG, LateSum, PeriodSpending, SpendingRow, SpendingSums, UnsettledSum, UsageSelection
 from proxy.storage.stops import no_stop
 from proxy.storage.users import (
     MissingError,
@@ -970,10 +970,14 @@ class MemoryReports(MemoryUsers, MemoryRequests):
     def spending(
         self, wanted: UsageSelection, zone: ZoneInfo, step: Callable[[float], None] | None = None
     ) -> PeriodSpending:
-        """Return it without the reasons of late costs, which this ledger does not sum."""
         rest = self.unsettled(since_ms=wanted.since_ms, until_ms=wanted.until_ms, user=wanted.user)
         days = self.usage(replace(wanted, by=("day",)), zone)
-        return PeriodSpending(self.usage(wanted, zone, step), days, [], rest)
+        return PeriodSpending(self.usage(wanted, zone, step), days, self.late_sums(wanted), rest)
+
+    def late_sums(self, wanted: UsageSelection) -> list[LateSum]:
+        """Return none: this ledger does not sum the reasons of late costs."""
+        assert wanted.since_ms is None or wanted.since_ms >= 0
+        return []
 
     def _word(self, booked: Booked, word: str, zone: ZoneInfo) -> str:
         """Return what a request has for a word; of a key, and of all tags at once, this ledger does not know."""

@@ -1,12 +1,16 @@
 """Single requests of a store in memory, found without SQL."""
 
 import fnmatch
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 
-from proxy.storage.refusals import RefusalRow
+from proxy.policy.quota.window import window_bounds
+from proxy.policy.time_segments import TIME_WORDS, time_label
+from proxy.storage.refusals import RefusalRow, RefusalSelection, RefusalSum
 from proxy.storage.request_reports import (
     REFUSED,
     AttemptEntry,
@@ -58,11 +62,17 @@ def _is_like(pattern: str | None, *names: str | None) -> bool:
 
 def _is_wanted(wanted: RequestFilter, entry: RequestEntry, providers: Iterable[str | None], ids: set[Any]) -> bool:
     same = {"user": entry.user, "group": entry.group_name, "token_id": entry.token_id, "state": entry.state}
-    same |= {"error": entry.error, "use_case": entry.use_case, "session_id": entry.session_id}
+    same |= {
+        "error": entry.error,
+        "use_case": entry.use_case,
+        "session_id": entry.session_id,
+        "endpoint": entry.endpoint,
+    }
     status = -1 if entry.status is None else entry.status
     return (
         all(getattr(wanted, name) in (None, value) for name, value in same.items())
         and _is_like(wanted.model, entry.requested_model, entry.model)
+        and (wanted.text is None or wanted.text.lower() in f"{entry.error or ''} {entry.reason or ''}".lower())
         and (wanted.provider is None or wanted.provider in providers)
         and (wanted.status_from is None or wanted.status_from <= status)
         and (wanted.status_below is None or -1 < status < wanted.status_below)
@@ -128,9 +138,32 @@ class MemoryRequests:
         found = [RefusalCount(*key, count) for key, count in counts.items()]
         return sorted(found, key=lambda one: (-one.requests, one.status, one.error))
 
+    def refusal_sums(self, wanted: RefusalSelection, zone: ZoneInfo) -> list[RefusalSum]:
+        counts: Counter[tuple[str, ...]] = Counter()
+        for row in self._refused():
+            if (
+                (wanted.since_ms is None or row.started_ms >= wanted.since_ms)
+                and (wanted.until_ms is None or row.started_ms < wanted.until_ms)
+                and wanted.user in (None, row.user)
+                and wanted.error in (None, row.error)
+            ):
+                counts[tuple(_refusal_word(row, word, zone) for word in wanted.by)] += 1 + row.more
+        times = [n for n, word in enumerate(wanted.by) if word in TIME_WORDS]
+        found = [RefusalSum(key, number) for key, number in counts.items()]
+        return sorted(found, key=lambda one: ([one.key[n] for n in times], -one.requests, one.key))
+
     def kept_since(self) -> KeptSince:
         requests = [row.started_ms for row, *_ in self._booked()]
         return KeptSince(min(requests, default=None), min((row.started_ms for row in self._refused()), default=None))
 
     def size_bytes(self) -> int:
         return len(orjson.dumps([row for row, *_ in self._booked()], default=list))
+
+
+def _refusal_word(row: RefusalRow, word: str, zone: ZoneInfo) -> str:
+    if word in TIME_WORDS:
+        first_ms, next_ms = window_bounds(word, zone, row.started_ms)
+        assert next_ms is not None
+        return time_label(word, zone, first_ms, next_ms)
+    named = {"group": row.group_name, "token": row.token_id, "session": row.session_id, "status": str(row.status)}
+    return (named[word] if word in named else getattr(row, word)) or ""

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
 
-from proxy.storage.refusals import RefusalRow
+from proxy.storage.refusals import REFUSAL_WORDS, RefusalRow, RefusalSelection
 from proxy.storage.reports import Reports
 from proxy.storage.request_reports import AttemptEntry, AttemptFilter, RequestEntry, RequestFilter
 from proxy.storage.rows import HOUR_MS, OpenRow, id_floor, id_text
@@ -111,6 +112,8 @@ def drawn(kept: Kept, chance: random.Random) -> RequestFilter:
         "status_below": (300, 500),
         "state": ("open", "pending", "settled", "refused"),
         "error": (*CODES, "upstream_error"),
+        "text": ("QUOTA", "text.", "upstream"),
+        "endpoint": ("chat/completions", "embeddings"),
         "use_case": ("sms",),
         "cost_min_pusd": (1, 1000),
         "generation_id": ("gen-0", f"gen-{kept.rows[7].id}"),
@@ -223,5 +226,16 @@ def test_counts_of_refusals_and_how_far_back_they_go(kept: Kept) -> None:
     for since_ms in (0, START_MS + 6 * HOUR_MS):
         assert kept.sqlite.refusal_counts(since_ms) == kept.memory.refusal_counts(since_ms)
     assert sum(one.requests for one in kept.sqlite.refusal_counts(0)) == sum(1 + one.more for one in kept.refusals)
+    for wanted in (
+        RefusalSelection(),
+        *(RefusalSelection((word,)) for word in REFUSAL_WORDS),
+        RefusalSelection(("day", "user", "error"), START_MS + HOUR_MS + 1, START_MS + 9 * HOUR_MS),
+        RefusalSelection(("status",), user=kept.refusals[0].user),
+        RefusalSelection(("hour",), error=kept.refusals[0].error),
+        RefusalSelection(("month",), until_ms=0),
+        RefusalSelection((), until_ms=0),
+    ):
+        for zone in (ZoneInfo("UTC"), ZoneInfo("Asia/Kathmandu")):
+            assert kept.sqlite.refusal_sums(wanted, zone) == kept.memory.refusal_sums(wanted, zone), wanted
     assert kept.sqlite.kept_since() == kept.memory.kept_since()
     assert kept.sqlite.size_bytes() > 10_000

@@ -11,6 +11,8 @@ from tests.support.installation import ADMIN_TOKEN
 from tests.support.patience import eventually
 from tests.support.stand import MODEL, Stand
 
+SPARE = "google/gemini-2.5-flash"
+
 
 async def read(stand: Stand, path: str) -> Any:
     answer = await stand.ask("GET", f"/admin/v1/{path}", token=ADMIN_TOKEN)
@@ -55,10 +57,58 @@ async def test_usage_takes_the_words_of_the_command_line(stand: Stand) -> None:
         ("month=2026", "month"),
         ("month=2026-11&since=today", "month"),
         ("top=0", "top"),
+        ("sort=colour", "sort"),
     ):
         answer = await stand.ask("GET", f"/admin/v1/usage?{query}", token=ADMIN_TOKEN)
         error = answer.json()["error"]
         assert (answer.status, error["code"], error["param"]) == (400, "invalid_query", param)
+
+
+async def test_usage_is_read_of_a_part_and_sorted(stand: Stand) -> None:
+    for model, tags in ((MODEL, "a"), (SPARE, "a,b"), (SPARE, "")):
+        headers = [("x-tollkeeper-tags", ",".join(f"{tag}=1" for tag in tags.split(",")))] if tags else []
+        assert (await stand.chat({"model": model}, headers=headers)).status == 200
+    assert (await stand.chat({"messages": "none"})).status == 400
+    await stand.settled(3)
+    assert await stand.app.deps.write_refusals()
+    whole = await read(stand, "usage?by=model&since=today")
+    by_model = {row["key"]["model"]: row for row in whole["rows"]}
+    for query in (f"model={SPARE}", f"model={SPARE[:-3]}*&provider=openrouter&status=200"):
+        part = await read(stand, f"usage?by=day,user&{query}")
+        (row,) = part["rows"]
+        assert (row["key"]["user"], row["requests"], part["total"]["requests"]) == ("anna", 2, 2)
+        assert part["total"]["cost_pusd"] == row["cost_pusd"] == by_model[SPARE]["cost_pusd"]
+    tagged = await read(stand, f"usage?by=tag&model={SPARE}")
+    assert [tagged["total"]["requests"], len(tagged["rows"])] == [2, 3]
+    assert tagged["total"]["cost_pusd"] == by_model[SPARE]["cost_pusd"]
+    assert (await read(stand, "usage?model=none"))["rows"] == []
+    ordered = (await read(stand, "usage?by=model&sort=requests&top=1"))["rows"]
+    assert [row["key"]["model"] for row in ordered] == [SPARE]
+    named = (await read(stand, "usage?by=model&sort=name"))["rows"]
+    assert [row["key"]["model"] for row in named] == sorted([MODEL, SPARE])
+    people = await read(stand, "usage?by=user")
+    assert (people["refusals"], people["rows"][0]["refusals"], people["adjustments"]) == (1, 1, [])
+    assert (whole["rows"][0]["refusals"], whole["timezone"]) == (None, "UTC")
+
+
+async def test_refusals_are_counted(stand: Stand) -> None:
+    for token in (stand.token, stand.token, "tk-wrong"):
+        assert (await stand.chat({"messages": "none"}, token=token)).status in (400, 401)
+    assert await stand.app.deps.write_refusals()
+    found = await read(stand, "refusals?since=today&by=user,error")
+    assert found["requests"] == 3
+    assert {one["key"]["user"]: one["requests"] for one in found["rows"]} == {"anna": 2, "": 1}
+    (day,) = (await read(stand, "refusals?by=day&user=anna"))["rows"]
+    assert day["requests"] == 2
+    code = next(one["key"]["error"] for one in found["rows"] if one["key"]["user"] == "anna")
+    assert (await read(stand, f"refusals?error={code}&by=endpoint"))["rows"] == [
+        {"key": {"endpoint": "chat/completions"}, "requests": 2}
+    ]
+    listed = await read(stand, f"requests?state=refused&text={code[2:].upper()}&since=today")
+    assert [one["error"] for one in listed] == [code] * 2
+    for query, param in (("by=model", "by"), ("by=", "by"), ("since=soon", "since")):
+        answer = await stand.ask("GET", f"/admin/v1/refusals?{query}", token=ADMIN_TOKEN)
+        assert (answer.status, answer.json()["error"]["param"]) == (400, param)
 
 
 async def test_a_request_under_way_is_a_reservation(stand: Stand) -> None:

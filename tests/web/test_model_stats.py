@@ -49,6 +49,14 @@ async def test_what_models_answered_is_counted(tmp_path: Path) -> None:
                 wanted = exact[math.ceil(share * len(exact)) - 1]
                 assert abs(asked[measure][word] - wanted) <= max(BOUNDS[0], RELATIVE_ERROR * wanted)
         assert asked["tokens_a_second"]["p50"] > 0
+        all_of_them = (await stats(stand, "?by=all&histograms=true")).json()["data"]
+        (provider,) = (await stats(stand, "?by=provider")).json()["data"]
+        assert [all_of_them[0][name] for name in counted] == [asked[name] + spare[name] for name in counted]
+        assert (provider["provider"], provider["histograms"]) == ("openrouter", None)
+        assert provider["latency_ms"] == all_of_them[0]["latency_ms"]
+        buckets = all_of_them[0]["histograms"]["latency_ms"]
+        assert sum(one["number"] for one in buckets) == 5
+        assert buckets[-1]["at"] >= all_of_them[0]["latency_ms"]["p99"] >= all_of_them[0]["latency_ms"]["p90"]
         await sqlite_ledger(stand.app).change(lambda db: db.execute("DELETE FROM requests"))
         assert {one["model"]: one for one in (await stats(stand, "?since=1h&model=*gpt*")).json()["data"]} == {
             MODEL: asked

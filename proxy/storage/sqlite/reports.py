@@ -25,6 +25,7 @@ from proxy.storage.late_lookup import LateLookup
 from proxy.storage.master_keys import MasterKeys, keys_beside
 from proxy.storage.performance import ModelPerformance, PerformanceFilter
 from proxy.storage.reconciliation import ComparedDay, DayQuestion, HistorySum, LedgerDay, StoredEntry
+from proxy.storage.refusals import RefusalSelection, RefusalSum
 from proxy.storage.removal import RemovalPlan
 from proxy.storage.reports import (
     BackupResult,
@@ -50,7 +51,7 @@ from proxy.storage.request_reports import (
 )
 from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import MasterKeyState, Opened
-from proxy.storage.spending import PeriodSpending, SpendingSums, UnsettledSum, UsageSelection
+from proxy.storage.spending import LateSum, PeriodSpending, SpendingSums, UnsettledSum, UsageSelection
 from proxy.storage.sqlite import audit_log, ledger_day, own_usage, reconciliation, requests, startup_reads, usage
 from proxy.storage.sqlite.adjustments import list_adjustments
 from proxy.storage.sqlite.admin_posts import find_post
@@ -76,7 +77,7 @@ from proxy.storage.sqlite.operators import SqliteOperators
 from proxy.storage.sqlite.performance import read_performance
 from proxy.storage.sqlite.preferences import SqlitePreferences
 from proxy.storage.sqlite.provider_keys import read_opened_keys
-from proxy.storage.sqlite.refusals import surplus_refusal
+from proxy.storage.sqlite.refusals import sum_refusals, surplus_refusal
 from proxy.storage.sqlite.retention import find_removable, plan_removal, readable_rows
 from proxy.storage.sqlite.sealed_values import read_master_key_state, read_sealed_values
 from proxy.storage.sqlite.stops import SqliteStops
@@ -145,6 +146,10 @@ class SqliteReports:
                 usage.sum_late(connection, wanted),
                 usage.unsettled(connection, since_ms=since_ms, until_ms=until_ms, user=user),
             )
+
+    def late_sums(self, wanted: UsageSelection) -> list[LateSum]:
+        with self._snapshot() as connection:
+            return usage.sum_late(connection, wanted)
 
     def unsettled(
         self, *, since_ms: int | None = None, until_ms: int | None = None, user: str | None = None
@@ -321,6 +326,10 @@ class SqliteReports:
     def refusal_counts(self, since_ms: int) -> list[RefusalCount]:
         with self._reader() as connection:
             return requests.count_refusals(connection, since_ms)
+
+    def refusal_sums(self, wanted: RefusalSelection, zone: ZoneInfo) -> list[RefusalSum]:
+        with self._reader() as connection:
+            return sum_refusals(connection, wanted, zone)
 
     def kept_since(self) -> KeptSince:
         with self._snapshot() as connection:

@@ -78,6 +78,7 @@ _BOTH = {
     "status_from": "status >= :status_from",
     "status_below": "status < :status_below",
     "error": "error = :error",
+    "endpoint": "endpoint = :endpoint",
     "use_case": "use_case = :use_case",
     "session_id": "session_id = :session_id",
     "since_ms": "started_ms >= :since_ms",
@@ -87,11 +88,15 @@ _REQUESTS_ONLY = {
     "model": "(requested_model GLOB :model OR model GLOB :model)",
     "provider": "(provider = :provider OR target_provider = :provider)",
     "state": "state = :state",
+    "text": "instr(lower(error), lower(:text)) > 0",
     "cost_min_pusd": f"{_COST} >= :cost_min_pusd",
     "generation_id": "(generation_id = :generation_id OR EXISTS (SELECT 1 FROM attempt_rows"
     " WHERE request_id = requests.id AND attempt_rows.generation_id = :generation_id))",
 }
-_REFUSALS_ONLY = {"model": "requested_model GLOB :model"}
+_REFUSALS_ONLY = {
+    "model": "requested_model GLOB :model",
+    "text": "instr(lower(error || ' ' || ifnull(reason, '')), lower(:text)) > 0",
+}
 _NOT_OF_REFUSALS = ("provider", "cost_min_pusd", "generation_id")
 _OF_ATTEMPTS = {
     "request_id": "request_id = :request_id",

@@ -1,24 +1,41 @@
 """/admin/v1/models/stats: how models answered, from the roll-up by hour."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from proxy.core.errors import CallerError
+from proxy.core.histogram import BOUNDS
 from proxy.core.money import pusd_to_usd
-from proxy.policy.period import read_moment
 from proxy.storage.performance import ModelPerformance, PerformanceFilter
-from proxy.web.admin.route import AdminAnswer, AdminQuery, AdminRequest, AdminRoute
+from proxy.web.admin.period import PeriodFilter
+from proxy.web.admin.route import AdminAnswer, AdminRequest, AdminRoute
 
-_SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+_SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 
 class Percentiles(BaseModel):
-    """What half of the answers, 95 and 99 % of them do not exceed; read from a histogram, at most 19 % off."""
+    """What half of the answers, 90, 95 and 99 % do not exceed; read from a histogram, at most 19 % off."""
 
     p50: float
+    p90: float
     p95: float
     p99: float
+
+
+class HistogramBucket(BaseModel):
+    """How many answers were at most at, and above that of the bucket before. at null: above all others."""
+
+    at: float | None
+    number: int
+
+
+class ModelHistograms(BaseModel):
+    """What percentiles are read from; buckets that hold nothing are left out."""
+
+    latency_ms: list[HistogramBucket]
+    first_token_ms: list[HistogramBucket]
+    tokens_a_second: list[HistogramBucket]
 
 
 class ModelStats(BaseModel):
@@ -42,36 +59,33 @@ class ModelStats(BaseModel):
     tokens_a_second: Percentiles | None = Field(
         description="From the first token on; of a whole answer over all of it."
     )
+    histograms: ModelHistograms | None = Field(description="Null where they were not asked for.")
 
 
-class ModelStatsFilter(AdminQuery):
+class ModelStatsFilter(PeriodFilter):
     """Which requests, by the whole UTC hours in which they began."""
 
-    since: str | None = Field(None, description="ISO-8601, or such as 7d or today; its hour counts.")
-    until: str | None = Field(None, description="Requests that began before this time, by hours.")
+    by: Literal["model", "provider", "all"] = Field(
+        default="model", description="provider: all models of one together, and all: everything; names are empty then."
+    )
+    histograms: bool = Field(default=False, description="Show what percentiles are read from.")
     model: str | None = Field(None, description="A pattern of a model, or of provider/model, such as openai/*.")
 
 
 async def _list(request: AdminRequest) -> AdminAnswer:
     query: ModelStatsFilter = request.query
     zone = request.deps.services.live.current.zone
-    bounds: dict[str, int | None] = {}
-    for name, text in (("since", query.since), ("until", query.until)):
-        try:
-            bounds[name] = None if text is None else read_moment(text, zone, request.now_ms)
-        except ValueError as error:
-            raise _invalid(name, error) from None
-    wanted = PerformanceFilter(bounds["since"], bounds["until"], query.model)
+    wanted = PerformanceFilter(*query.bounds_ms(zone, request.now_ms), query.model)
     found = await request.read(request.deps.services.reports.model_performance, wanted)
-    page, cursor = request.page.of(found, lambda one: (one.provider, one.model))
-    return AdminAnswer(list(map(_stats, page)), cursor)
+    groups: dict[tuple[str, str], list[ModelPerformance]] = {}
+    for one in found:
+        groups.setdefault({"model": one[:2], "provider": (one.provider, ""), "all": ("", "")}[query.by], []).append(one)
+    sums = [ModelPerformance.sum(*names, group) for names, group in groups.items()]
+    page, cursor = request.page.of(sums, lambda one: (one.provider, one.model))
+    return AdminAnswer([_stats(one, histograms=query.histograms) for one in page], cursor)
 
 
-def _invalid(field: str, problem: object) -> CallerError:
-    return CallerError(400, "invalid_query", f"{field}: {str(problem).rstrip('.')}.", param=field)
-
-
-def _stats(one: ModelPerformance) -> dict[str, Any]:
+def _stats(one: ModelPerformance, *, histograms: bool) -> dict[str, Any]:
     each_pusd = one.cost_a_request_pusd
     return {
         "provider": one.provider,
@@ -88,7 +102,25 @@ def _stats(one: ModelPerformance) -> dict[str, Any]:
         "cost_a_request_usd": None if each_pusd is None else pusd_to_usd(each_pusd),
         "cost_a_request_pusd": each_pusd,
         **{name: _percentiles(one, name) for name in ("latency_ms", "first_token_ms", "tokens_a_second")},
+        "histograms": _histograms(one) if histograms else None,
     }
+
+
+def _histograms(one: ModelPerformance) -> dict[str, Any]:
+    return {
+        "latency_ms": _buckets(one.histograms.latency, 1),
+        "first_token_ms": _buckets(one.histograms.first_token, 1),
+        "tokens_a_second": _buckets(one.histograms.speed, 100),
+    }
+
+
+def _buckets(counts: Sequence[int], unit: int) -> list[dict[str, Any]]:
+    bounds = (*BOUNDS, None)
+    return [
+        {"at": None if bound is None else bound / unit, "number": number}
+        for bound, number in zip(bounds, counts, strict=True)
+        if number
+    ]
 
 
 def _percentiles(one: ModelPerformance, name: str) -> dict[str, float] | None:

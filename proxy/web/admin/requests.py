@@ -17,9 +17,10 @@ from proxy.web.admin.adjustments import AdjustmentEntry, adjustment_json
 from proxy.web.admin.attempts import AttemptRecord, Word, attempt_json
 from proxy.web.admin.earlier_use import earlier_use
 from proxy.web.admin.explanation import explain_request
-from proxy.web.admin.moment import Moment, MomentText, moment_ms, moment_text
+from proxy.web.admin.moment import MomentText, moment_text
 from proxy.web.admin.page import cursor_text, invalid_cursor
-from proxy.web.admin.route import AdminAnswer, AdminQuery, AdminRequest, AdminRoute
+from proxy.web.admin.period import PeriodFilter
+from proxy.web.admin.route import AdminAnswer, AdminRequest, AdminRoute
 
 _ID = r"^req_[0-9a-f]{16}$"
 _ID_MAX = 1 << 62
@@ -97,8 +98,8 @@ class RequestExplanation(BaseModel):
     text: str
 
 
-class RequestQuery(AdminQuery):
-    """Which requests, all of what is given; times are of their begin, [since, until)."""
+class RequestQuery(PeriodFilter):
+    """Which requests, all of what is given; times are of their begin."""
 
     user: Word = None
     group: Word = None
@@ -120,8 +121,8 @@ class RequestQuery(AdminQuery):
     session: Word = None
     generation: Word = Field(default=None, description="The provider's id of an answer.")
     min_cost_usd: Decimal | None = Field(default=None, ge=0, le=1_000_000, allow_inf_nan=False)
-    since: Moment | None = None
-    until: Moment | None = None
+    endpoint: Word = None
+    text: Word = Field(default=None, description="A part of the error's code, or of the text of a refusal.")
     after: str | None = Field(default=None, pattern=_ID, description="Only requests with greater ids.")
 
 
@@ -173,7 +174,8 @@ async def _list(request: AdminRequest) -> AdminAnswer:
     query: RequestQuery = request.query
     await check_user(request, query.user)
     reports = request.deps.services.reports
-    page = await request.read(reports.requests, _filter(query), _before(request), request.page.limit)
+    bounds = query.bounds_ms(request.deps.services.live.current.zone, request.now_ms)
+    page = await request.read(reports.requests, _filter(query, bounds), _before(request), request.page.limit)
     cursor = None if page.before_id is None else cursor_text((page.before_id,))
     return AdminAnswer(list(map(request_json, page.entries)), cursor)
 
@@ -188,7 +190,7 @@ def _before(request: AdminRequest) -> int | None:
             raise invalid_cursor()
 
 
-def _filter(query: RequestQuery) -> RequestFilter:
+def _filter(query: RequestQuery, bounds: tuple[int | None, int | None]) -> RequestFilter:
     status_from = status_below = None
     if query.status is not None:
         is_class = query.status.endswith("xx")
@@ -209,8 +211,10 @@ def _filter(query: RequestQuery) -> RequestFilter:
         session_id=query.session,
         cost_min_pusd=None if query.min_cost_usd is None else usd_to_pusd(str(query.min_cost_usd))[0],
         generation_id=query.generation,
-        since_ms=moment_ms(query.since),
-        until_ms=moment_ms(query.until),
+        endpoint=query.endpoint,
+        text=query.text,
+        since_ms=bounds[0],
+        until_ms=bounds[1],
         after_id=None if query.after is None else min(id_number(query.after) or 0, _ID_MAX),
     )
 

@@ -1,27 +1,31 @@
 """/admin/v1/usage: what was spent, by whom and on what; the same figures as tollkeeper usage."""
 
-from typing import Any
-from zoneinfo import ZoneInfo
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from proxy.core.errors import CallerError
 from proxy.core.money import pusd_to_usd
+from proxy.pipeline.snapshot import Snapshot
 from proxy.policy.exchange_rates import plain_text
-from proxy.policy.period import read_moment, read_month
 from proxy.storage.reconciliation import HistorySum, days_between
+from proxy.storage.refusals import REFUSAL_WORDS, RefusalSelection
+from proxy.storage.reports import Reports
 from proxy.storage.spending import (
     USAGE_WORDS,
+    LateSum,
     SpendingRow,
     SpendingSums,
     UnsettledSum,
     UsageSelection,
     read_usage_words,
 )
+from proxy.storage.usage_part import read_usage_part
 from proxy.web.admin.moment import MomentText, moment_text
-from proxy.web.admin.route import AdminAnswer, AdminQuery, AdminRequest, AdminRoute
+from proxy.web.admin.period import PeriodFilter, invalid_query
+from proxy.web.admin.route import AdminAnswer, AdminRequest, AdminRoute
 
-_MOMENT = "ISO-8601, or such as 7d, today, this-month, 2026-11; without an offset it is the configured zone"
+_WHERE = ("group", "model", "provider", "use_case", "end_user", "token", "endpoint", "status")
 
 
 class UsageFigures(BaseModel):
@@ -47,6 +51,18 @@ class UsageRow(UsageFigures):
     """Sums of one group of requests. key: a value for each word of by; empty text where a request has none."""
 
     key: dict[str, str]
+    refusals: int | None = Field(description="Refused requests of the same key; null where by has a word of none.")
+
+
+class LateCost(BaseModel):
+    """Costs of a reason and a source that became known late; they are in the sums."""
+
+    reason: str
+    source: str
+    number: int
+    amount_usd: str
+    amount_pusd: int
+    amount_local: str | None
 
 
 class ChargedBefore(BaseModel):
@@ -65,63 +81,128 @@ class UsageReport(BaseModel):
     """Sums by what was asked for, times in order, then the dearest first.
 
     open, pending: requests that are in no sum yet. By tag a request counts under each of its tags, once in total.
+    refusals, adjustments, open, pending and flagged are of the user and the time that were asked for.
     """
 
     by: list[str]
     since: MomentText | None
     until: MomentText | None
+    timezone: str = Field(description="In which days, weeks and months begin.")
     currency: str
     rows: list[UsageRow]
     other: UsageFigures | None = Field(description="All rows beyond top; null where there are none.")
     total: UsageFigures
+    refusals: int = Field(description="Requests that were refused, as far back as refusals are kept.")
+    adjustments: list[LateCost]
     open: int
     pending: int
     flagged: int = Field(description="Requests in the sums whose figures are in doubt: see flags of the ledger.")
     history: list[ChargedBefore] | None = Field(description="In no sum; null where it was not asked for.")
 
 
-class UsageFilter(AdminQuery):
+class UsageFilter(PeriodFilter):
     """Which requests, and by what they are summed."""
 
     by: str = Field(default="user", description=f"Words of {', '.join(USAGE_WORDS)}, tag:NAME, with commas between.")
     user: str | None = None
-    since: str | None = Field(default=None, description=f"Requests that began at this time or later: {_MOMENT}.")
-    until: str | None = Field(default=None, description="Requests that began before this time.")
-    month: str | None = Field(default=None, description="In place of both: 2026-11, this-month, last-month.")
+    group: str | None = Field(default=None, description="Empty text: requests of no group; the same of other words.")
+    model: str | None = Field(default=None, description="The model that answered; a pattern such as openai/*.")
+    provider: str | None = None
+    use_case: str | None = None
+    end_user: str | None = None
+    token: str | None = Field(default=None, description="The id of a token.")
+    endpoint: str | None = None
+    status: str | None = Field(default=None, description="The status that the client got, such as 200.")
     with_history: bool = Field(default=False, description="What was charged before the first request here, too.")
-    top: int | None = Field(default=None, ge=1, le=100_000, description="The dearest so many; all others in other.")
+    sort: Literal["cost", "requests", "errors", "tokens", "name"] | None = Field(
+        default=None, description="The most first, or by name; in place of times in order, then the dearest."
+    )
+    top: int | None = Field(
+        default=None, ge=1, le=100_000, description="The first so many by sort, or the dearest; all others in other."
+    )
+
+    @property
+    def where(self) -> dict[str, str]:
+        """Return the words that have to have a value."""
+        return {word: value for word in _WHERE if (value := getattr(self, word)) is not None}
+
+
+class _Found(NamedTuple):
+    sums: SpendingSums
+    rest: UnsettledSum
+    late: list[LateSum]
+    refusals: Mapping[tuple[str, ...], int] | None  # by key
+    refused: int
+    history: list[HistorySum] | None
 
 
 async def _show(request: AdminRequest) -> AdminAnswer:
     query: UsageFilter = request.query
-    services = request.deps.services
-    reports, snapshot = services.reports, services.live.current
-    words = _words(query.by)
-    since_ms, until_ms = _period(query, snapshot.zone, request.now_ms)
-    currency = snapshot.settings.currency
-
-    def read() -> tuple[SpendingSums, UnsettledSum, list[HistorySum] | None]:
-        rates = reports.rates(currency.code)
-        rest = reports.unsettled(since_ms=since_ms, until_ms=until_ms, user=query.user)
-        history = reports.provider_history(*days_between(since_ms, until_ms)) if query.with_history else None
-        return reports.usage(UsageSelection(words, since_ms, until_ms, query.user, rates), snapshot.zone), rest, history
-
-    sums, rest, history = await request.read(read)
-    rows, other = sums.top(query.top)
+    snapshot = request.deps.services.live.current
+    since_ms, until_ms = query.bounds_ms(snapshot.zone, request.now_ms)
+    words, currency = _words(query.by), snapshot.settings.currency.code
+    found = await request.read(_read, request.deps.services.reports, query, words, (since_ms, until_ms), snapshot)
+    sums = found.sums if query.sort is None else found.sums.sorted_by(query.sort)
+    rows, other = sums.top(query.top, query.sort or "cost")
     report = {
         "by": words,
         "since": moment_text(since_ms),
         "until": moment_text(until_ms),
-        "currency": currency.code,
-        "rows": [{"key": dict(zip(words, row.key, strict=True)), **_figures(row, sums.total)} for row in rows],
+        "timezone": snapshot.zone.key,
+        "currency": currency,
+        "rows": [
+            {
+                "key": dict(zip(words, row.key, strict=True)),
+                **_figures(row, sums.total),
+                "refusals": None if found.refusals is None else found.refusals.get(row.key, 0),
+            }
+            for row in rows
+        ],
         "other": None if other is None else _figures(other, sums.total),
         "total": _figures(sums.total, sums.total),
-        "open": rest.open,
-        "pending": rest.pending,
-        "flagged": rest.flagged,
-        "history": None if history is None else [_charged(one) for one in history],
+        "refusals": found.refused,
+        "adjustments": list(map(_late, found.late)),
+        "open": found.rest.open,
+        "pending": found.rest.pending,
+        "flagged": found.rest.flagged,
+        "history": None if found.history is None else [_charged(one) for one in found.history],
     }
     return AdminAnswer(report)
+
+
+def _read(
+    reports: Reports,
+    query: UsageFilter,
+    words: tuple[str, ...],
+    bounds: tuple[int | None, int | None],
+    snapshot: Snapshot,
+) -> _Found:
+    (since_ms, until_ms), user, where, zone = bounds, query.user, query.where, snapshot.zone
+    wanted = UsageSelection(words, since_ms, until_ms, user, reports.rates(snapshot.settings.currency.code))
+    refusals = reports.refusal_sums(RefusalSelection((), since_ms, until_ms, user), zone)
+    by_key = None
+    if set(words) <= set(REFUSAL_WORDS) and not where:
+        counted = reports.refusal_sums(RefusalSelection(words, since_ms, until_ms, user), zone)
+        by_key = {one.key: one.requests for one in counted}
+    return _Found(
+        read_usage_part(reports, wanted, where, zone),
+        reports.unsettled(since_ms=since_ms, until_ms=until_ms, user=user),
+        reports.late_sums(wanted),
+        by_key,
+        sum(one.requests for one in refusals),
+        reports.provider_history(*days_between(since_ms, until_ms)) if query.with_history else None,
+    )
+
+
+def _late(one: LateSum) -> dict[str, Any]:
+    return {
+        "reason": one.reason,
+        "source": one.source,
+        "number": one.number,
+        "amount_usd": pusd_to_usd(one.pusd),
+        "amount_pusd": one.pusd,
+        "amount_local": None if one.local is None else plain_text(one.local),
+    }
 
 
 def _charged(one: HistorySum) -> dict[str, Any]:
@@ -132,32 +213,7 @@ def _words(by: str) -> tuple[str, ...]:
     try:
         return read_usage_words(by)
     except ValueError as error:
-        raise _invalid("by", error) from None
-
-
-def _period(query: UsageFilter, zone: ZoneInfo, now_ms: int) -> tuple[int | None, int | None]:
-    """Return the bounds that a query asks for; raises CallerError 400."""
-    if query.month is not None:
-        if query.since is not None or query.until is not None:
-            raise _invalid("month", "send it, or since and until")
-        try:
-            return read_month(query.month, zone, now_ms)
-        except ValueError as error:
-            raise _invalid("month", error) from None
-    bounds: dict[str, int | None] = {"since": None, "until": None}
-    for name, text in (("since", query.since), ("until", query.until)):
-        try:
-            bounds[name] = None if text is None else read_moment(text, zone, now_ms)
-        except ValueError as error:
-            raise _invalid(name, error) from None
-    since_ms, until_ms = bounds["since"], bounds["until"]
-    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
-        raise _invalid("until", "it is not after since")
-    return since_ms, until_ms
-
-
-def _invalid(field: str, problem: object) -> CallerError:
-    return CallerError(400, "invalid_query", f"{field}: {str(problem).rstrip('.')}.", param=field)
+        raise invalid_query("by", error) from None
 
 
 def _figures(row: SpendingRow, total: SpendingRow) -> dict[str, Any]:

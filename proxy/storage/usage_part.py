@@ -1,0 +1,51 @@
+"""What was spent on a part of the requests: those with a given model, group, use case or any other word of usage."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from zoneinfo import ZoneInfo
+
+from proxy.policy.time_segments import TIME_WORDS
+from proxy.storage.reports import Reports
+from proxy.storage.spending import SpendingRow, SpendingSums, UsageSelection
+
+_PATTERNS = ("model", "requested_model")
+
+
+def read_usage_part(reports: Reports, wanted: UsageSelection, where: Mapping[str, str], zone: ZoneInfo) -> SpendingSums:
+    """Return the sums of the requests that have the values of where, in the order of Reports.usage().
+
+    where: a value for each word; of a model a pattern (* and ?). Without any it is all of the selection.
+    """
+    if not where:
+        return reports.usage(wanted, zone)
+    words = (*wanted.by, *(word for word in where if word not in wanted.by))
+    rows = _matching(reports.usage(replace(wanted, by=words), zone), words, where)
+    if "tag" not in words:
+        return _grouped(rows, wanted.by)
+    alone = tuple(where)  # a request counts once in the total, and under each of its tags
+    once = _matching(reports.usage(replace(wanted, by=alone), zone), alone, where)
+    return SpendingSums(_grouped(rows, wanted.by).rows, SpendingRow.total(once))
+
+
+def _matching(sums: SpendingSums, words: tuple[str, ...], where: Mapping[str, str]) -> list[SpendingRow]:
+    places = [(words.index(word), word in _PATTERNS, value) for word, value in where.items()]
+    return [
+        row
+        for row in sums.rows
+        if all(
+            fnmatchcase(row.key[place], value) if is_pattern else row.key[place] == value
+            for place, is_pattern, value in places
+        )
+    ]
+
+
+def _grouped(rows: list[SpendingRow], by: tuple[str, ...]) -> SpendingSums:
+    """Return sums by the first words of rows."""
+    groups: dict[tuple[str, ...], list[SpendingRow]] = {}
+    for row in rows:
+        groups.setdefault(row.key[: len(by)], []).append(row)
+    found = [SpendingRow.total(group).under(key) for key, group in groups.items()]
+    times = [n for n, word in enumerate(by) if word in TIME_WORDS]
+    found.sort(key=lambda row: ([row.key[n] for n in times], -row.cost_pusd, row.key))
+    return SpendingSums(found, SpendingRow.total(rows))
