@@ -17,6 +17,7 @@ from proxy.policy.change_pace import ChangePace
 from proxy.policy.wrong_tokens import WrongTokens
 from proxy.storage.admin_posts import PostClaim
 from proxy.storage.audit import Actor
+from proxy.web.dashboard.state import DashboardState
 from proxy.web.metrics.shared_rendering import SharedRendering
 from proxy.web.model_list import ModelListCache
 
@@ -56,3 +57,4 @@ class Deps:
     preference_pace: ChangePace = field(default_factory=ChangePace)  # by user
     wrong_tokens: WrongTokens = field(default_factory=WrongTokens)  # of the operator
     renderings: SharedRendering = field(default_factory=SharedRendering)  # of metrics
+    dashboard: DashboardState = field(default_factory=DashboardState)

@@ -1,0 +1,47 @@
+"""Parts of pages that many viewers read again at once: made once for all of them within a short time."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from proxy.core.clock import Clock
+
+_FRESH_S: Final = 1.0
+_KEPT_MAX: Final = 200
+
+FragmentKey = tuple[str, str]  # an address with its query, and who may see it: a role, or a user's name
+
+
+class FragmentCache:
+    """What was made within the last second, by address. One writer: the event loop."""
+
+    def __init__(self) -> None:
+        self._made: dict[FragmentKey, tuple[float, asyncio.Future[bytes]]] = {}
+
+    async def read(self, key: FragmentKey, clock: Clock, make: Callable[[], Awaitable[bytes]]) -> bytes:
+        """Return a fragment that is at most a second old; whoever asks while it is being made waits for the same."""
+        now_s = clock.monotonic_s()
+        found = self._made.get(key)
+        if found is None or now_s - found[0] > _FRESH_S or _has_failed(found[1]):
+            self._forget_old(now_s)
+            found = (now_s, asyncio.ensure_future(make()))
+            found[1].add_done_callback(_has_failed)  # else a failure that nobody waits for any more would be logged
+            self._made[key] = found
+        return await asyncio.shield(found[1])
+
+    def _forget_old(self, now_s: float) -> None:
+        if len(self._made) < _KEPT_MAX:
+            return
+        self._made = {key: each for key, each in self._made.items() if now_s - each[0] <= _FRESH_S}
+        while len(self._made) >= _KEPT_MAX:
+            del self._made[next(iter(self._made))]
+
+
+def _has_failed(made: "asyncio.Future[bytes]") -> bool:
+    return made.done() and (made.cancelled() or made.exception() is not None)
+
+
+def etag_of_bytes(content: bytes) -> str:
+    """Return the ETag of a fragment."""
+    return f'"{hashlib.sha256(content).hexdigest()[:24]}"'

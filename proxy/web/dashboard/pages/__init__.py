@@ -1,0 +1,1 @@
+"""One file for each subject of the dashboard; each ends with its VIEWS."""

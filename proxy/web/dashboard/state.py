@@ -1,0 +1,15 @@
+"""What the dashboard keeps in memory between requests."""
+
+from dataclasses import dataclass, field
+
+from proxy.web.dashboard.fragments import FragmentCache
+from proxy.web.dashboard.notes import SessionNotes
+
+
+@dataclass(slots=True)
+class DashboardState:
+    """The parts that pages share; a restart forgets all of it."""
+
+    fragments: FragmentCache = field(default_factory=FragmentCache)
+    notes: SessionNotes = field(default_factory=SessionNotes)
+    streams: int = 0  # pages that are told of changes

@@ -1,0 +1,49 @@
+"""The templates of the dashboard. Everything that is put into them is text, unless it is marked as HTML."""
+
+import asyncio
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from proxy.web.dashboard import figures
+from proxy.web.dashboard.static_files import static_address
+from proxy.web.dashboard.view import address_of, below
+
+
+@functools.cache
+def environment() -> Environment:
+    """Return the one environment; templates are compiled at their first use."""
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.globals.update(
+        static=static_address,
+        below=below,
+        address_of=address_of,
+        money=figures.money,
+        money_text=figures.money_text,
+        count=figures.count_text,
+        short_count=figures.short_count_text,
+        share=figures.share_text,
+        duration=figures.duration_text,
+        time_of=figures.time_element,
+    )
+    return made
+
+
+def render_now(template: str, values: Mapping[str, Any]) -> str:
+    """Return a template filled in."""
+    return environment().get_template(template).render(values)
+
+
+async def render(template: str, values: Mapping[str, Any]) -> str:
+    """Return a template filled in, made beside the event loop."""
+    return await asyncio.to_thread(render_now, template, values)
