@@ -60,6 +60,7 @@ from proxy.storage.admin_posts import PostClaim
 from proxy.storage.audit import PROXY, Actor
 from proxy.storage.ledger import Ledger, LedgerUnavailableError
 from proxy.storage.reports import Reports
+from proxy.web.dashboard.open_sessions import OpenSessions
 from proxy.web.deps import Deps
 from proxy.web.metrics.figures import shown_limits
 from proxy.web.routes import answer, answer_operator, answer_socket
@@ -128,6 +129,7 @@ class App:
         self.lookups: LateLookups
         self.sync: AccountSync
         self.holds: HoldWatch
+        self.sessions: OpenSessions
         self.deps: Deps  # of the handlers
         self.refusals: KeepRefusals
         self.outbox: AlertOutbox
@@ -226,6 +228,8 @@ class App:
         self.outbox = self._open_outbox(self.services)
         self.alerts = AlertWatch(self.services, database, self.outbox.wake, self._hear_requests)
         self.sync = AccountSync(self.services, BillCorrections(self.late, self.live))
+        self.sessions = OpenSessions(self.ledger, self.live, self._clock)
+        self.sessions.load(await asyncio.to_thread(self.reports.sessions))
         self.deps = self._make_deps()
 
     async def _serve(self, settings: Settings) -> None:
@@ -252,6 +256,7 @@ class App:
         self._runner.start("keep_refusals", self.refusals.run)
         self._runner.start("late_lookups", self.lookups.run)
         self._runner.start("sync_account", SyncJob(self.services, self.sync, lambda: self._clock.problem).run)
+        self._runner.start("tend_sessions", self.sessions.run)
         self._runner.start("exchange_rates", ExchangeRates(self.ledger, self.live, self._clock).run)
         self._stack.push_async_callback(self._runner.close)
 
@@ -340,6 +345,7 @@ class App:
             ownerless=lambda: self.holds.count,
             alerts=self.alerts,
             outbox=self.outbox,
+            sessions=self.sessions,
             limits=LimitReadings(self.services, shown_limits),
             write_refusals=self.refusals.flush,
             jobs=lambda: self._runner.problems,

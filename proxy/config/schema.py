@@ -209,6 +209,11 @@ class Server(Block):
         " With admin_token they are read from anywhere.",
         "They name providers, models and keys. Behind another server set token: all that it passes on comes from here.",
     )
+    dashboard: Flag = setting(
+        True,
+        "Serve pages for people: /dashboard for operators, where /admin/v1 is, and /me for each user.",
+        "Both ask for a token; nobody needs a page to be there who uses neither.",
+    )
     shutdown_timeout_s: Seconds = setting(
         120,
         "Longest wait for open requests after SIGTERM; what is left then is aborted and settled.",

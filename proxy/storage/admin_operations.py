@@ -18,6 +18,7 @@ from proxy.storage.operators import OperatorStore
 from proxy.storage.preferences import PreferenceStore
 from proxy.storage.provider_keys import ProviderKeyStore
 from proxy.storage.sealed import SealedStore
+from proxy.storage.sessions import SessionStore, read_session
 from proxy.storage.stops import StopStore, read_stop
 from proxy.storage.stored_settings import patched
 from proxy.storage.users import UserError, UserReader, UserStore
@@ -59,6 +60,9 @@ class Stores(Protocol):
 
     @property
     def stops(self) -> StopStore: ...
+
+    @property
+    def sessions(self) -> SessionStore: ...
 
     @property
     def audit(self) -> AuditStore: ...
@@ -272,6 +276,13 @@ CHANGES: Mapping[str, Change] = {
     # asked for by the part alone that puts stops in force
     "stops.add": lambda stores, now, who, f: stores.stops.add_stop(now, who, read_stop(f, now, who)),
     "stops.end": lambda stores, now, who, f: stores.stops.end_stop(now, who, _text(f, "id")),
+    # asked for by the part alone that knows who is logged in
+    "sessions.add": lambda stores, now, who, f: stores.sessions.add_session(
+        now, who, read_session(_object(f, "session")), _text(f, "cookie")
+    ),
+    "sessions.end": lambda stores, now, who, f: stores.sessions.end_session(
+        now, who, _text(f, "id"), _text(f, "reason")
+    ),
     # what happened that is no change of a row: the proxy itself notes it
     "audit.note": lambda stores, now, who, f: stores.audit.note(
         now, who, _text(f, "action"), _text(f, "subject"), f.get("before"), f.get("after")

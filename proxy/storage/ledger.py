@@ -166,6 +166,10 @@ class Ledger(Protocol):
         """Write what became of attempts whose cost may be told later; ends of requests note new ones themselves."""
         ...
 
+    async def note_sessions(self, seen: Mapping[str, int]) -> None:
+        """Write when sessions were used last, in ms since 1970, by their ids."""
+        ...
+
     async def note_reconciliation(self, result: DayResult) -> None:
         """Write what a comparison with the bill found, in place of what an earlier one has found of the day."""
         ...

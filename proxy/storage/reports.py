@@ -32,6 +32,7 @@ from proxy.storage.removal import RemovalPlan
 from proxy.storage.request_reports import RequestReports
 from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import SealedReader
+from proxy.storage.sessions import SessionReader
 from proxy.storage.spending import LateSum, PeriodSpending, SpendingSums, UnsettledSum, UsageSelection
 from proxy.storage.stops import StopReader
 from proxy.storage.users import UserReader
@@ -206,6 +207,7 @@ class Reports(
     OperatorReader,
     ConfigurationReader,
     RequestReports,
+    SessionReader,
     StopReader,
     SealedReader,
     AuditReader,

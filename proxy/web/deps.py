@@ -17,6 +17,8 @@ from proxy.policy.change_pace import ChangePace
 from proxy.policy.wrong_tokens import WrongTokens
 from proxy.storage.admin_posts import PostClaim
 from proxy.storage.audit import Actor
+from proxy.web.dashboard.codes import LoginCodes
+from proxy.web.dashboard.open_sessions import OpenSessions
 from proxy.web.dashboard.state import DashboardState
 from proxy.web.metrics.shared_rendering import SharedRendering
 from proxy.web.model_list import ModelListCache
@@ -48,6 +50,7 @@ class Deps:
     ownerless: Callable[[], int]  # holds without a running request, at the last look
     alerts: AlertWatch
     outbox: AlertOutbox
+    sessions: OpenSessions  # of people who look at pages
     limits: LimitReadings  # those that metrics show
     write_refusals: Callable[[], Awaitable[bool]]  # those that have not been written yet; returns whether all are
     started_ms: int | None = None  # when it began to listen; None: it does not, and a command asks in its own process
@@ -56,5 +59,6 @@ class Deps:
     posts: set[bytes] = field(default_factory=set)  # keys of POSTs to the operator's API that are under way
     preference_pace: ChangePace = field(default_factory=ChangePace)  # by user
     wrong_tokens: WrongTokens = field(default_factory=WrongTokens)  # of the operator
+    codes: LoginCodes = field(default_factory=LoginCodes)  # of the command line, for a browser
     renderings: SharedRendering = field(default_factory=SharedRendering)  # of metrics
     dashboard: DashboardState = field(default_factory=DashboardState)

@@ -20,6 +20,7 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.storage.audit import Actor
+from proxy.web.dashboard.open_sessions import OpenSessions
 from proxy.web.deps import Deps
 from proxy.web.inference import completions_of
 from proxy.web.server.serve_one import serve_one
@@ -182,6 +183,7 @@ def deps_of(services: Services) -> Deps:
         ownerless=lambda: 0,
         alerts=AlertWatch(services, Path("ledger.db"), lambda: None, lambda _: None),
         outbox=AlertOutbox(services),
+        sessions=OpenSessions(services.ledger, services.live, services.clock),
         limits=LimitReadings(services, lambda _snapshot, _reports: []),
         write_refusals=write_refusals,
     )

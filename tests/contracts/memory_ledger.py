@@ -102,6 +102,7 @@ from proxy.storage.rows import (
     id_text,
 )
 from proxy.storage.sealed import MasterKeyState, Opened
+from proxy.storage.sessions import StoredSessions
 from proxy.storage.spending import TAG, LateSum, PeriodSpending, SpendingRow, SpendingSums, UnsettledSum, UsageSelection
 from proxy.storage.stops import no_stop
 from proxy.storage.users import (
@@ -123,6 +124,7 @@ from tests.contracts.memory_operators import MemoryOperators
 from tests.contracts.memory_reconciliations import MemoryReconciliations, ledger_sums
 from tests.contracts.memory_requests import Booked as BookedRow
 from tests.contracts.memory_requests import MemoryRequests
+from tests.contracts.memory_sessions import MemorySessions
 
 _DAY_MS = 24 * HOUR_MS
 
@@ -214,6 +216,7 @@ class Store:
     operators: dict[str, dict[str, Any]] = field(default_factory=dict)
     operator_hashes: dict[str, str] = field(default_factory=dict)
     stops: dict[str, Stop] = field(default_factory=dict)
+    sessions: MemorySessions = field(default_factory=MemorySessions)
     audit: list[AuditRow] = field(default_factory=list)
     labels: Labels = field(default_factory=lambda: Labels("UTC", "USD", "1"))
     rates: dict[str, tuple[RateStep, ...]] = field(default_factory=dict)
@@ -615,6 +618,7 @@ class MemoryStores:
         self.operators = MemoryOperators(store.operators, store.operator_hashes)
         self.configurations = MemoryConfigurations(store.configurations)
         self.stops = MemoryStops(store.stops)
+        self.sessions = store.sessions
         self.audit = MemoryAuditLog(store.audit)
         self.keys = MemoryProviderKeys(store)
         self.preferences = MemoryPreferences(store)
@@ -830,6 +834,9 @@ class MemoryLedger:
             if note.next_ms is not None:
                 self.store.lookups[note[:2]] = tries + 1, note.next_ms
 
+    async def note_sessions(self, seen: Mapping[str, int]) -> None:
+        self.store.sessions.note(seen)
+
     async def note_reconciliation(self, result: DayResult) -> None:
         self.store.reconciliations.note(result)
 
@@ -881,6 +888,9 @@ class MemoryReports(MemoryUsers, MemoryRequests):
 
     def activity_sums(self, provider: str, since_day: str) -> dict[str, int]:
         return self._store.reconciliations.sums(provider, since_day)
+
+    def sessions(self) -> StoredSessions:
+        return self._store.sessions.sessions()
 
     def list_stops(self) -> list[Stop]:
         return MemoryStops(self._store.stops).list_stops()

@@ -24,6 +24,17 @@ RULE = {"name": "spent", "settings": {"watch": "limit_share"}}
 HOOK = {"name": "hook", "settings": {"kind": "webhook", "url": "https://example.org/" + CANARY}}
 DAILY = {"scope": "user", "name": "bo", "kind": "requests", "limit": "5/day"}
 CONFIGURATION = {"fingerprint": "f", "file": "config.yaml", "changes": ["first"], "text": "users: {}"}
+SESSION = {
+    "id": "ses_0",
+    "digest": CANARY,
+    "kind": "user",
+    "name": "bo",
+    "token": "tok_0",
+    "bound": CANARY,
+    "address": "127.0.0.1",
+    "browser": "Firefox",
+    "created_ms": 1,
+}
 # the first is a step of a rotation, whose begin and end are told; the second a copy of what configuration.reload tells
 NO_CHANGE = frozenset({"master_key.reseal", "configuration.keep"})
 Steps = tuple[tuple[str, Mapping[str, Any]], ...]
@@ -44,6 +55,8 @@ BEFORE_TOKENS: Steps = (
     ("operators.remove", {"name": "olga"}),
     ("stops.add", {"id": STOP, "kind": "user", "subject": "bo"}),
     ("stops.end", {"id": STOP}),
+    ("sessions.add", {"session": SESSION, "cookie": "tk_0"}),
+    ("sessions.end", {"id": "ses_0", "reason": "logged out"}),
     ("audit.note", {"action": "noted", "subject": "it"}),
     ("configuration.keep", CONFIGURATION),
     ("preferences.set", {"user": "bo", "settings": {"cheapest": True}}),

@@ -45,6 +45,7 @@ from proxy.storage.sqlite.lock import OwnerLock
 from proxy.storage.sqlite.reconciliation import write_day, write_pairs
 from proxy.storage.sqlite.refusals import add_refusals, remove_refusals
 from proxy.storage.sqlite.retention import remove_rows
+from proxy.storage.sqlite.sessions import note_sessions
 from proxy.storage.sqlite.stores import SqliteStores
 from proxy.storage.sqlite.unfinished import read_state, read_unfinished
 from proxy.storage.sqlite.users import SqliteUsers
@@ -192,6 +193,9 @@ class SqliteLedger:
 
     async def note_lookups(self, notes: Sequence[LookupNote]) -> None:
         await self.change(lambda connection: note_lookups(connection, notes))
+
+    async def note_sessions(self, seen: Mapping[str, int]) -> None:
+        await self.change(lambda connection: note_sessions(connection, seen))
 
     async def note_reconciliation(self, result: DayResult) -> None:
         await self.change(lambda connection: write_day(connection, result))

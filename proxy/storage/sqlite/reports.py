@@ -51,6 +51,7 @@ from proxy.storage.request_reports import (
 )
 from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import MasterKeyState, Opened
+from proxy.storage.sessions import StoredSessions
 from proxy.storage.spending import LateSum, PeriodSpending, SpendingSums, UnsettledSum, UsageSelection
 from proxy.storage.sqlite import audit_log, ledger_day, own_usage, reconciliation, requests, startup_reads, usage
 from proxy.storage.sqlite.adjustments import list_adjustments
@@ -80,6 +81,7 @@ from proxy.storage.sqlite.provider_keys import read_opened_keys
 from proxy.storage.sqlite.refusals import sum_refusals, surplus_refusal
 from proxy.storage.sqlite.retention import find_removable, plan_removal, readable_rows
 from proxy.storage.sqlite.sealed_values import read_master_key_state, read_sealed_values
+from proxy.storage.sqlite.sessions import SqliteSessions
 from proxy.storage.sqlite.stops import SqliteStops
 from proxy.storage.sqlite.unfinished import read_unfinished
 from proxy.storage.sqlite.users import SqliteUsers
@@ -250,6 +252,10 @@ class SqliteReports:
     def verify_audit(self, noted: AuditHead | None = None) -> AuditVerification:
         with self._snapshot() as connection:
             return audit_log.verify(connection, noted)
+
+    def sessions(self) -> StoredSessions:
+        with self._snapshot() as connection:
+            return SqliteSessions(connection).sessions()
 
     def list_stops(self) -> list[Stop]:
         with self._reader() as connection:

@@ -14,6 +14,7 @@ from proxy.storage.sqlite.operators import SqliteOperators
 from proxy.storage.sqlite.preferences import SqlitePreferences
 from proxy.storage.sqlite.provider_keys import SqliteProviderKeys
 from proxy.storage.sqlite.sealed_values import SqliteSealedStore
+from proxy.storage.sqlite.sessions import SqliteSessions
 from proxy.storage.sqlite.stops import SqliteStops
 from proxy.storage.sqlite.users import SqliteUsers
 
@@ -30,6 +31,7 @@ class SqliteStores:
         self.limits = SqliteLimits(connection)
         self.operators = SqliteOperators(connection)
         self.configurations = SqliteConfigurations(connection)
+        self.sessions = SqliteSessions(connection)
         self.stops = SqliteStops(connection)
         self.audit = SqliteAuditLog(connection)
         self.preferences = SqlitePreferences(connection)

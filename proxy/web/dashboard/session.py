@@ -1,18 +1,23 @@
 """Who looks at a page, as found by their cookie."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proxy.web.admin.route import Operator, Role
+from proxy.web.dashboard.form_keys import FormKeys
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A login: of an operator below /dashboard, of a user below /me. id: names it in lists, and opens nothing."""
+    """A login: of an operator below /dashboard, of a user below /me. id: names it in lists, and opens nothing.
+
+    forms: the keys of its forms.
+    """
 
     id: str
     name: str
     operator: Operator | None = None
     user: str | None = None
+    forms: FormKeys = field(default_factory=FormKeys)
 
     @property
     def role(self) -> Role:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from proxy.core.errors import LedgerError
 
-STEPS = ("0001.sql", "0002.sql", "0003.sql", "0004.sql", "0005.sql", "0006.sql", "0007.sql", "0008.sql", "0009.sql")
+STEPS = tuple(f"{number:04}.sql" for number in range(1, 11))
 SCHEMA_VERSION = len(STEPS)
 MIN_SQLITE = (3, 37, 0)  # STRICT tables
 
