@@ -116,12 +116,12 @@ def _question(source: Source, month: str, now_ms: int) -> "MonthQuestion":
 
 
 def _project(text: str) -> str:
-    from proxy.storage.finance import USE_CASE  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.spending import TAG, is_usage_word  # noqa: PLC0415
+    from proxy.storage.finance import read_project  # noqa: PLC0415 - keeps --help quick
 
-    if text != USE_CASE and not (text.startswith(TAG) and is_usage_word(text)):
-        raise click.BadParameter(f"{text!r}: write use_case, or tag: and a name.", param_hint="--project")
-    return text
+    try:
+        return read_project(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--project") from None
 
 
 def _growth(text: str) -> Decimal:
@@ -134,12 +134,12 @@ def _growth(text: str) -> Decimal:
 
 
 def _part(text: str | None, words: tuple[str, ...]) -> tuple[str, str] | None:
-    if text is None:
-        return None
-    word, equals, value = text.partition("=")
-    if not equals or word not in words:
-        raise click.BadParameter(f"{text!r}: write one of {', '.join(words)}, = and its value.", param_hint="--cost-of")
-    return word, value
+    from proxy.storage.finance import read_part  # noqa: PLC0415 - keeps --help quick
+
+    try:
+        return None if text is None else read_part(text, words)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--cost-of") from None
 
 
 def _read(source: Source, question: "MonthQuestion", now_ms: int) -> "MonthReport":

@@ -16,7 +16,7 @@ from proxy.policy.projection import BreakEven, Projection
 from proxy.policy.reconciliation.drift_class import DRIFT_CLASSES
 from proxy.storage.reconciliation import ClassSum, ComparedDay, HistorySum
 from proxy.storage.reports import Reports
-from proxy.storage.spending import LateSum, SpendingRow, UnsettledSum, UsageSelection
+from proxy.storage.spending import TAG, LateSum, SpendingRow, UnsettledSum, UsageSelection, is_usage_word
 from proxy.storage.spent_days import SpentDays, spent_by_day
 
 USE_CASE: Final = "use_case"
@@ -201,6 +201,21 @@ def _is_of_part(row: SpendingRow, question: MonthQuestion) -> bool:
         return True
     word, value = question.part
     return row.key[question.words.index(word)] == value
+
+
+def read_project(text: str) -> str:
+    """Return the word that says what a project is; raises ValueError that says what may be written."""
+    if text != USE_CASE and not (text.startswith(TAG) and is_usage_word(text)):
+        raise ValueError(f"{text!r}: write use_case, or tag: and a name.")
+    return text
+
+
+def read_part(text: str, words: Sequence[str]) -> tuple[str, str]:
+    """Return the word and the value of ``user=anna``; raises ValueError that says what may be written."""
+    word, equals, value = text.partition("=")
+    if not equals or word not in words:
+        raise ValueError(f"{text!r}: write one of {', '.join(words)}, = and its value.")
+    return word, value
 
 
 def month_name(start_ms: int, zone: ZoneInfo) -> str:

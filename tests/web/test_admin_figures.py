@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from datetime import datetime
 from typing import Any
 
 from click.testing import CliRunner
 
 from proxy.cli import tollkeeper
+from proxy.web.admin.report import MonthDocument, ProjectionDocument
 from tests.support.installation import ADMIN_TOKEN
 from tests.support.patience import eventually
 from tests.support.stand import MODEL, Stand
@@ -109,6 +111,45 @@ async def test_refusals_are_counted(stand: Stand) -> None:
     for query, param in (("by=model", "by"), ("by=", "by"), ("since=soon", "since")):
         answer = await stand.ask("GET", f"/admin/v1/refusals?{query}", token=ADMIN_TOKEN)
         assert (answer.status, answer.json()["error"]["param"]) == (400, param)
+
+
+async def test_a_month_is_what_the_command_line_says(stand: Stand) -> None:
+    for n in range(3):
+        assert (await stand.chat({"max_tokens": 5 + n})).status == 200
+    await stand.settled(3)
+    config = str(stand.folder / "config.yaml")
+    words = ["--growth", "5%/month", "--roi", "--revenue", "$10/month", "--cost-of", "user=anna"]
+    said = await asyncio.to_thread(CliRunner().invoke, tollkeeper, ["report", "--json", "-c", config, *words])
+    path = "growth=5%25/month&revenue=$10/month&cost_of=user%3Danna"
+    shown = await read(stand, f"report?{path}")
+    of_now = ("made_at", "forecast", "projection", "break_even")  # they go on while one looks
+    told = json.loads(said.stdout)
+    assert list(told) == list(shown)
+    assert {**told, **{name: shown[name] for name in of_now}} == shown
+    assert MonthDocument.model_validate(shown).model_dump(mode="json", by_alias=True) == shown
+    assert shown["total"]["cost_pusd"] == sum(one["cost_pusd"] for one in shown["people"]) > 0
+    ahead = await read(stand, f"projection?months=24&{path}")
+    assert ProjectionDocument.model_validate(ahead).model_dump(mode="json", by_alias=True) == ahead
+    assert len(ahead["months"]) == 24
+    assert ahead["months"][-1]["sum_pusd"] == sum(one["cost_pusd"] for one in ahead["months"])
+    assert abs(ahead["months"][0]["cost_pusd"] / ahead["month_pusd"] - 1.05) < 0.001
+    assert ahead["break_even"].keys() == shown["break_even"].keys()
+    following = datetime.fromisoformat(shown["until"])
+    assert ahead["months"][0]["month"] == f"{following:%Y-%m}"
+    assert ahead["months"][12]["month"] == f"{following.year + 1}-{following.month:02}"
+    for query, param in (
+        ("report?month=2999-01", "month"),
+        ("report?month=soon", "month"),
+        ("report?project=colour", "project"),
+        ("report?growth=fast", "growth"),
+        ("report?revenue=much", "revenue"),
+        ("report?revenue=$5/month&cost_of=anna", "cost_of"),
+        ("report?cost_of=user%3Danna", "cost_of"),
+        ("projection?months=13", "months"),
+        ("projection?growth=fast", "growth"),
+    ):
+        answer = await stand.ask("GET", f"/admin/v1/{query}", token=ADMIN_TOKEN)
+        assert (answer.status, answer.json()["error"]["param"]) == (400, param), query
 
 
 async def test_a_request_under_way_is_a_reservation(stand: Stand) -> None:

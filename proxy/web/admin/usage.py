@@ -161,11 +161,11 @@ async def _show(request: AdminRequest) -> AdminAnswer:
         "other": None if other is None else _figures(other, sums.total),
         "total": _figures(sums.total, sums.total),
         "refusals": found.refused,
-        "adjustments": list(map(_late, found.late)),
+        "adjustments": list(map(late_json, found.late)),
         "open": found.rest.open,
         "pending": found.rest.pending,
         "flagged": found.rest.flagged,
-        "history": None if found.history is None else [_charged(one) for one in found.history],
+        "history": None if found.history is None else [charged_json(one) for one in found.history],
     }
     return AdminAnswer(report)
 
@@ -194,7 +194,8 @@ def _read(
     )
 
 
-def _late(one: LateSum) -> dict[str, Any]:
+def late_json(one: LateSum) -> dict[str, Any]:
+    """Return late costs as the fields of LateCost."""
     return {
         "reason": one.reason,
         "source": one.source,
@@ -205,7 +206,8 @@ def _late(one: LateSum) -> dict[str, Any]:
     }
 
 
-def _charged(one: HistorySum) -> dict[str, Any]:
+def charged_json(one: HistorySum) -> dict[str, Any]:
+    """Return what was before the first request as the fields of ChargedBefore."""
     return {**one._asdict(), "cost_usd": pusd_to_usd(one.cost_pusd)}
 
 
