@@ -21,5 +21,9 @@ class Session:
 
     @property
     def role(self) -> Role:
-        """Return what may be done; a user changes what is their own."""
+        """Return what may be done; a user, and whoever logs in, changes what is their own."""
         return Role.ADMIN if self.operator is None else self.operator.role
+
+
+NOBODY = Session("", "")
+"""Who opens a page that needs no login, without one."""

@@ -44,6 +44,7 @@ class Redirect:
 
     path: str
     note: str = ""
+    cookie: str | None = None  # the value of a Set-Cookie header
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,7 @@ class View:
     role: Role | None = None
     audience: Audience = "operator"
     has_period: bool = False  # it is about the period of the address, which its head lets people choose
+    is_open: bool = False  # it needs no login: the session is NOBODY where there is none, and forms have no key
     is_fragment: bool = False  # it is read again and again: made once for all who see the same
 
     @property

@@ -1,0 +1,70 @@
+"""GET /dashboard/events: tell open pages that something has changed, so that they read their live parts again."""
+
+from typing import Final
+
+from proxy.core.errors import OwnError
+from proxy.core.latch import Latch
+from proxy.pipeline.services import Services
+from proxy.web.dashboard.door import is_tls
+from proxy.web.dashboard.response_headers import security_headers
+from proxy.web.dashboard.sessions import session_of
+from proxy.web.dashboard.view import DashboardRequest, View, Whole
+from proxy.wire.headers import STREAM_HEADERS
+from proxy.wire.sse import KEEP_ALIVE
+
+_LOOK_S: Final = 2.0
+_SILENCE_S: Final = 15.0
+_STREAMS_MAX: Final = 200
+_FIRST: Final = b"retry: 3000\n\n"
+_TICK: Final = b"event: tick\ndata: \n\n"
+_BYE: Final = b"event: bye\ndata: \n\n"
+Stamp = tuple[int, ...]
+
+
+def change_stamp(services: Services) -> Stamp:
+    """Return numbers that differ whenever something has happened that pages show."""
+    counters = services.counters
+    return (
+        sum(counters.ended().requests.values()),
+        sum(counters.refusals.values()),
+        sum(counters.adjustments.values()),
+        len(services.in_flight),
+        len(services.stops.in_force()),
+        id(services.live.current),
+    )
+
+
+async def _events(request: DashboardRequest) -> Whole:
+    """Stream a tick at each change, at most one in two seconds, until the browser goes or the login ends."""
+    state, context = request.deps.dashboard, request.context
+    if state.streams >= _STREAMS_MAX:
+        raise OwnError(503, "too_many_viewers", f"{_STREAMS_MAX} live pages are open. Close one.", retry_after_s=30)
+    state.streams += 1
+    try:
+        headers = {**security_headers(is_tls(context)), "Content-Type": "text/event-stream", **STREAM_HEADERS}
+        reply = context.begin(200, headers)
+        context.streams = True
+        context.write(_FIRST)
+        await _tick(request)
+    finally:
+        state.streams -= 1
+    return Whole(reply)
+
+
+async def _tick(request: DashboardRequest) -> None:
+    context, services = request.context, request.deps.services
+    stamp, silent_s = change_stamp(services), 0.0
+    while not context.gone:
+        await context.wait_for(Latch(), _LOOK_S)
+        if services.draining or session_of(context, request.deps, "operator") is None:
+            context.write(_BYE)
+            return
+        now, silent_s = change_stamp(services), silent_s + _LOOK_S
+        sent = _TICK if now != stamp else KEEP_ALIVE if silent_s >= _SILENCE_S else b""
+        if sent:
+            stamp, silent_s = now, 0.0
+            if not context.write(sent):
+                await context.drained()
+
+
+VIEWS = (View("GET", "/dashboard/events", _events, "Live"),)
