@@ -1,6 +1,7 @@
 """tollkeeper adjustments: costs that became known late; and to book what a bill says."""
 
 import json
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from proxy.cli.settings import config_option
 
 _HEAD = ("booked", "request", "user", "was_usd", "is_usd", "reason (source)")
 _WHOLE = frozenset({"booked", "request"})
+_PLAIN = 80  # columns where there is no terminal
 
 
 @click.group()
@@ -71,21 +73,26 @@ def list_(
 
 
 def _print(found: list[dict[str, Any]], zone: ZoneInfo) -> None:
-    from proxy.cli.moments import local  # noqa: PLC0415 - keeps --help quick
-    from proxy.cli.table import print_table  # noqa: PLC0415
+    from proxy.cli.table import plain_table, print_table, printable  # noqa: PLC0415 - keeps --help quick
 
-    rows = [
-        (
-            f"{local(one['booked_at'], zone):%m-%d %H:%M}",
-            one["request_id"] or one["reference"],
-            one["user"] or "-",
-            one["booked_usd"],
-            one["actual_usd"],
-            f"{one['reason']} ({one['source']})",
-        )
-        for one in found
-    ]
-    print_table(_HEAD, rows, right=frozenset({"was_usd", "is_usd"}), whole=_WHOLE)
+    right = frozenset({"was_usd", "is_usd"})
+    if sys.stdout.isatty():
+        rows = [(*_figures(one, zone, one["reference"]), f"{one['reason']} ({one['source']})") for one in found]
+        print_table(_HEAD, rows, right=right, whole=_WHOLE)
+        return
+    head, *lines = plain_table([_HEAD[:-1], *(tuple(map(printable, _figures(one, zone, "-"))) for one in found)], right)
+    click.echo(head)
+    for one, line in zip(found, lines, strict=True):
+        said = " ".join((*([one["reference"]] if one["reference"] else []), one["reason"], f"({one['source']})"))
+        click.echo(f"{line}\n{click.wrap_text(printable(said), _PLAIN - 1, '  ', '  ')}")
+
+
+def _figures(one: dict[str, Any], zone: ZoneInfo, reference: str | None) -> tuple[str, ...]:
+    """Return all of an adjustment but its reason. reference: what stands for the request where there is none."""
+    from proxy.cli.moments import local  # noqa: PLC0415 - keeps --help quick
+
+    when = f"{local(one['booked_at'], zone):%m-%d %H:%M}"
+    return when, one["request_id"] or reference or "-", one["user"] or "-", one["booked_usd"], one["actual_usd"]
 
 
 @adjustments.command("book")
@@ -100,7 +107,8 @@ def book(request_id: str, actual_usd: str, reason: str, *, as_json: bool, config
 
     settings = reading_settings(config_path)
     with admin_client(settings, f"tollkeeper adjustments book {request_id}") as api:
-        found = api.post("/adjustments", {"request_id": request_id, "actual_usd": actual_usd, "reason": reason})
+        actual = actual_usd.strip().removeprefix("$")  # as amounts are shown
+        found = api.post("/adjustments", {"request_id": request_id, "actual_usd": actual, "reason": reason})
     if as_json:
         click.echo(json.dumps(found, indent=2))
     elif found["how"] == "unchanged":

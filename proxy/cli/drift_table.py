@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-_MONEY = frozenset({"ledger", "bill", "difference", "open", "booked since", "number"})
+_MONEY = frozenset({"ledger", "bill", "stays", "drift", "difference", "booked since", "number"})
 
 
 def print_days(days: Sequence[Mapping[str, Any]]) -> None:
@@ -21,14 +21,13 @@ def print_days(days: Sequence[Mapping[str, Any]]) -> None:
             one["provider"],
             _usd(one["booked_pusd"]),
             _usd(one["billed_pusd"]),
-            "history" if one["level"] == "history" else _usd(one["drift_pusd"], signed=True),
-            "-" if one["level"] == "history" else _usd(one["open_pusd"], signed=True),
+            "history" if one["level"] == "history" else _usd(one["stays_pusd"], signed=True),
+            "-" if one["level"] == "history" else _usd(one["drift_pusd"], signed=True),
         )
         for one in days
     ]
-    print_table(
-        ("day", "provider", "ledger", "bill", "difference", "open"), rows, right=_MONEY, whole=frozenset({"day"})
-    )
+    headers = ("day", "provider", "ledger", "bill", "stays", "drift")
+    print_table(headers, rows, right=_MONEY, whole=frozenset({"day"}))
     for one in days:
         if one["problem"]:
             click.echo(f"{one['day']} {one['provider']} was not compared whole: {one['problem']}", err=True)
@@ -67,24 +66,28 @@ def print_classes(days: Sequence[Mapping[str, Any]]) -> None:
             each["number"],
             _usd(each["amount_pusd"], signed=True),
             _usd(each["adjusted_pusd"], signed=True),
-            "stays" if each["is_lasting"] else "-" if not each["amount_pusd"] else "open",
+            "stays" if each["is_lasting"] else "-" if not each["amount_pusd"] else "drift",
         )
         for each in totals
     ]
     compared = [one for one in days if one["level"] != "history"]
-    drift_pusd = sum(one["drift_pusd"] for one in compared)
+    difference_pusd, stays_pusd, drift_pusd, billed_pusd, booked_pusd = (
+        sum(one[f"{name}_pusd"] for one in compared) for name in ("difference", "stays", "drift", "billed", "booked")
+    )
     adjusted_pusd = sum(each["adjusted_pusd"] for each in totals)
     total = (
         "total",
         sum(each["number"] for each in totals),
-        _usd(drift_pusd, signed=True),
+        _usd(difference_pusd, signed=True),
         _usd(adjusted_pusd, signed=True),
         "",
     )
     headers = ("class", "number", "difference", "booked since", "state")
     print_table(headers, rows, total=total, right=_MONEY, whole=frozenset({"class"}))
-    billed_pusd, booked_pusd = (sum(one[name] for one in compared) for name in ("billed_pusd", "booked_pusd"))
-    click.echo(f"{len(compared)} days: the bill has {_usd(billed_pusd)}, the ledger {_usd(booked_pusd)}.", err=True)
+    both = f"the bill has {_usd(billed_pusd)}, the ledger {_usd(booked_pusd)}"
+    click.echo(f"{len(compared)} days: {both}.", err=True)
+    stays = f" {_usd(stays_pusd, signed=True)} of the difference stays, for both are right." if stays_pusd else ""
+    click.echo(f"Drift: {_usd(drift_pusd, signed=True)}.{stays}", err=True)
 
 
 def _usd(pusd: int, *, signed: bool = False) -> str:

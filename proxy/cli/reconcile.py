@@ -1,6 +1,7 @@
 """tollkeeper reconcile: the ledger beside the provider's bill, as it was compared last."""
 
 import json
+import shutil
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -63,13 +64,21 @@ def reconcile(
     else:
         print_classes(days)
         for row in rows:
-            click.echo(f"{row['day']} {row['name']}: {row['text']}")
+            _explain(row)
     for source in sources:
         if source["problem"] is not None:
             click.echo(f"{source['provider']}: the last comparison failed: {source['problem']}", err=True)
     unexplained_pusd = sum(abs(day["unexplained_pusd"]) for day in days)
     if unexplained_pusd > settings.reconcile.unexplained_max_usd * _PUSD:
         sys.exit(UNEXPLAINED)
+
+
+def _explain(row: dict[str, Any]) -> None:
+    from proxy.cli.table import printable  # noqa: PLC0415 - keeps --help quick
+
+    width = max(shutil.get_terminal_size().columns, 40)
+    click.echo(f"\n{row['day']} {row['name']}")
+    click.echo(click.wrap_text(printable(row["text"]), width - 1, "  ", "  "))
 
 
 def _rows(api: "AdminClient", query: dict[str, str]) -> list[dict[str, Any]]:

@@ -131,7 +131,8 @@ class DayQuestion:
 class LedgerDay:
     """What the ledger has of a day and a provider, beside the calls of the bill; see DayBooks for the fields.
 
-    has_rows: the requests are there one by one; else retention has removed some, and there are sums alone.
+    has_rows: the requests are there one by one; else retention has removed some, and there are sums alone. elsewhere:
+    calls that are requests of other entries of the configuration, which have a key of this one: of their days.
     """
 
     requests: Sequence[BookedRequest]
@@ -141,6 +142,7 @@ class LedgerDay:
     agreed_pusd: int
     has_rows: bool = True
     shared_keys: frozenset[str] = frozenset()
+    elsewhere: frozenset[str] = frozenset()
 
 
 def class_sums(entries: Iterable[DriftEntry]) -> list[ClassSum]:

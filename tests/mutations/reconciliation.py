@@ -95,4 +95,28 @@ MUTATIONS: Final = (
         ),
         ("tests/contracts/test_ledger.py::test_a_matched_call_is_remembered",),
     ),
+    Mutation(
+        "drift-too-cheap-booked",
+        "A bill that has next to nothing for many tokens is taken at its word: the money is spent twice.",
+        (
+            Patch(
+                "day_comparison:_is_too_cheap",
+                "return 2 * billed_pusd < min(listed_pusd, request.booked_pusd or listed_pusd)",
+                "return False",
+            ),
+        ),
+        (_DAY + "what_is_far_too_cheap_is_not_booked",),
+    ),
+    Mutation(
+        "drift-other-entry-counted",
+        "A call of a key that two entries have is on the bill of both of them.",
+        (
+            Patch(
+                "account_sync:_compared",
+                "elsewhere_pusd += call.cost_pusd",
+                "elsewhere_pusd += 0",
+            ),
+        ),
+        ("tests/reconciliation/test_real_requests.py::test_a_key_of_two_providers_books_no_request_twice",),
+    ),
 )

@@ -16,9 +16,9 @@ from proxy.jobs.reconciliation.bill_corrections import BillCorrections
 from proxy.policy.reconciliation.drift_class import BY_NAME
 from proxy.providers.account.source import AccountError
 from proxy.storage.audit import Actor
-from proxy.storage.reconciliation import ComparedDay
+from proxy.storage.reconciliation import ClassSum, ComparedDay
 from tests.cli.command_line import Commands
-from tests.reconciliation.month import ALL_WAYS, USERS, Month, month_before
+from tests.reconciliation.month import ALL_WAYS, KEY_HASH, USERS, Month, month_before
 from tests.storage.made_rows import insert, ledger
 from tests.support.control import Controls
 from tests.support.installation import settings, token_hash_of, token_of, write_config
@@ -110,6 +110,20 @@ def expected(month: Month) -> dict[str, dict[str, int]]:
     return {day: {name: pusd for name, pusd in month.classes[day].items() if pusd} for day in days}
 
 
+def check_classes(play: Played) -> None:
+    """Compare what was booked of each class, and what remains of it, with docs/concepts/reconciliation.md."""
+    month = play.month
+    kept = play.app.services.reports.compared_days(month.days[0].isoformat(), month.days[-1].isoformat())
+    assert [one.day for one in kept] == [day.isoformat() for day in month.days]
+    for found in kept:
+        classes = {each.drift_class: each for each in found.classes}
+        for name, each in BY_NAME.items():
+            pusd = month.classes[found.day][name] + month.later[found.day][name]
+            left, booked = (pusd, 0) if each.is_lasting else (0, 0 if name == "pending" else pusd)  # its own row ends
+            one = classes.get(name, ClassSum(name, 0, 0))
+            assert (one.amount_pusd, one.adjusted_pusd) == (left, booked), (found.day, name)
+
+
 def test_the_script_has_every_way() -> None:
     classes = {name for day in month_before(today()).classes.values() for name in day}
     assert classes == BY_NAME.keys() - {"unknown", "refunded", "raised"}
@@ -130,10 +144,18 @@ async def test_every_cent_is_in_its_class_and_then_booked(tmp_path: Path) -> Non
         for id_, charged in month.changes.items():
             await play.sim.charge(id_, charged)
         second = await play.sync()
+        check_classes(play)
         lasting = {name for name, each in BY_NAME.items() if each.is_lasting}
         assert {name for each in found_classes(second.values()).values() for name in each} <= lasting
         assert play.booked() == Counter({**month.final, "": month.apart})
         assert sum(play.booked().values()) == month.charged - month.other_keys + month.elsewhere
+        told = play.rows("SELECT key_hash, sum(usage_pusd + byok_usage_pusd) AS pusd FROM provider_activity GROUP BY 1")
+        bill = {one["key_hash"]: one["pusd"] for one in told}[KEY_HASH]
+        [own] = play.rows("SELECT sum(cost_pusd) AS pusd FROM requests WHERE key = 'own'")
+        [midnight] = play.rows("SELECT sum(amount_pusd) AS pusd FROM reconciliations WHERE class = 'other_day'")
+        assert (await play.used())["all"] == bill + own["pusd"] - midnight["pusd"]
+        [others] = play.rows("SELECT sum(cost_pusd) AS pusd FROM other_keys_usage")
+        assert others["pusd"] == month.other_keys
         assert await play.used() == {
             "all": sum(play.booked().values()),
             **{f"user:{name}": month.final[name] for name in USERS},

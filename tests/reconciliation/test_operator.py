@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from proxy.core.money import pusd_to_usd
 from tests.cli.command_line import Commands
 from tests.reconciliation.month import month_before
 from tests.reconciliation.test_month import Played, expected, played, today
@@ -37,14 +38,15 @@ async def test_an_operator_sees_why_they_differ(tmp_path: Path) -> None:
             day["day"]: {each["name"]: each["amount_pusd"] for each in day["classes"] if each["amount_pusd"]}
             for day in days
         } == expected(month)
-        assert all(day["drift_pusd"] == day["billed_pusd"] - day["booked_pusd"] for day in days)
+        assert all(day["difference_pusd"] == day["billed_pusd"] - day["booked_pusd"] for day in days)
+        assert all(day["difference_pusd"] == day["stays_pusd"] + day["drift_pusd"] for day in days)
 
         listed = (await asked(play, "GET", f"/reconciliations?since={first}&until={last}")).json()["data"]
         assert listed == days
         rows = (await asked(play, "GET", f"/reconciliations/rows?since={first}&limit=1000")).json()["data"]
         for day in days:
             of_day = [row["amount_pusd"] for row in rows if row["day"] == day["day"]]
-            assert sum(of_day) == day["drift_pusd"]
+            assert sum(of_day) == day["difference_pusd"]
         page = (await asked(play, "GET", f"/reconciliations/rows?since={first}&limit=3")).json()
         assert page["data"] == rows[:3]
         rest = (await asked(play, "GET", f"/reconciliations/rows?since={first}&cursor={page['next_cursor']}")).json()
@@ -53,8 +55,12 @@ async def test_an_operator_sees_why_they_differ(tmp_path: Path) -> None:
 
         shown = await run(play, "reconcile", "--from", first, "--explain")
         assert shown.returncode == 0
-        assert all(row["text"] in shown.stdout for row in rows)
-        assert all(len(line) <= 80 for line in shown.stdout.splitlines() if not line.startswith("20"))
+        told = " ".join(shown.stdout.split())
+        assert all(row["text"] in told for row in rows)
+        assert all(len(line) <= 80 for line in shown.stdout.splitlines())
+        drift = sum(each["amount_pusd"] for day in days for each in day["classes"] if not each["is_lasting"])
+        sign = "-" if drift < 0 else "+"
+        assert f"Drift: {sign}${pusd_to_usd(abs(drift))}." in shown.stderr
 
 
 async def test_unexplained_drift_is_exit_code_six(tmp_path: Path) -> None:

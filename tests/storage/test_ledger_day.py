@@ -92,7 +92,7 @@ def test_nothing_of_a_day_is_lost(tmp_path_factory: Any, seed: int) -> None:
         late = [row for row in read_rows(path, "SELECT * FROM adjustments") if _is_of(row["at_ms"], day_ms)]
         booked_pusd = sum(row["cost_pusd"] or 0 for row in rows) + sum(row["amount_pusd"] for row in late)
         assert found.booked_pusd == booked_pusd
-        assert sum(entry.amount_pusd for entry in found.entries) == found.drift_pusd
+        assert sum(entry.amount_pusd for entry in found.entries) == found.difference_pusd
         assert not [one for one in found.entries if one.request_id is None and one.generation_id is None]
         attempts = read_rows(path, "SELECT * FROM attempts ORDER BY request_id, n")
         check_requests(rows, late, attempts, day, {call.generation_id: call for call in calls}, day_ms)

@@ -50,11 +50,14 @@ async def test_a_person_books_what_a_bill_says(stand: Stand) -> None:
     shown = " ".join((await run(stand, "show", id_)).stdout.split())
     assert "first booked at $" in shown
     assert "to $0.000000000017, the bill of November (admin_token)" in shown
-    dearer = await run(stand, "adjustments", "book", id_, "--actual", "0.5", "--reason", "the bill, corrected")
+    dearer = await run(stand, "adjustments", "book", id_, "--actual", "$0.5", "--reason", "the bill, corrected")
     assert dearer.stderr == f"{id_} was booked at $0.000000000017, and is booked at $0.5 now.\n"
     listed = await run(stand, "adjustments", "list")
-    assert len(listed.stdout.splitlines()) == 3
-    assert "0.000000000017  the bill of November (admin_token)" in listed.stdout
+    head, *lines = listed.stdout.splitlines()
+    assert head.split() == ["booked", "request", "user", "was_usd", "is_usd"]
+    assert [line.split()[-1] for line in lines[::2]] == ["0.5", "0.000000000017"]
+    assert lines[3] == "  the bill of November (admin_token)"
+    assert all(len(line) <= 80 for line in lines)
     assert [one["actual_pusd"] for one in json.loads((await run(stand, "adjustments", "list", "--json")).stdout)] == [
         5 * 10**11,
         17,

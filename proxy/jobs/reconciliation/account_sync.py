@@ -7,7 +7,7 @@ off anywhere and done again, it comes to the same.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final, Literal, NamedTuple
 
@@ -158,8 +158,12 @@ class AccountSync:
             if ledger.has_rows:
                 strangers = await asyncio.to_thread(_strangers, bill, ledger)
                 told = await reader.origins.told(reader.bill.source, strangers, keys.in_use)
+                models = {request.model for request in ledger.requests}
+                prices = {model: services.model_lists.price(reader.row, model) for model in models}
+                known = {model: price for model, price in prices.items() if price is not None}
                 now_ms = services.clock.now_ms()
-                return _Look(await asyncio.to_thread(_compared, bill, ledger, told, day_ms, now_ms, begun_ms), "calls")
+                books = DayBooks(day_ms, now_ms, ledger.requests, {}, begun_ms=begun_ms, prices=known)
+                return _Look(await asyncio.to_thread(_compared, bill, ledger, told, books), "calls")
         booked = await asyncio.to_thread(services.reports.ledger_sums, name, day_ms, OWN)
         billed = _billed_sums(bill, keys.names)
         return _Look(compare_sums(day_ms, booked, billed, bill.other_keys_pusd), "models")
@@ -205,29 +209,30 @@ class _Look(NamedTuple):
     level: Level
 
 
-def _compared(
-    bill: DayBill, ledger: LedgerDay, told: Mapping[str, BilledCall], day_ms: int, now_ms: int, begun_ms: int
-) -> DayComparison:
-    """Compare a day call by call, with what is known of calls that no row names."""
+def _compared(bill: DayBill, ledger: LedgerDay, told: Mapping[str, BilledCall], books: DayBooks) -> DayComparison:
+    """Compare a day call by call, with what is known of calls that no row names. books: without the bill's side."""
     wanted = {id_ for request in ledger.requests for id_ in request.generation_ids}
     wanted |= ledger.earlier | ledger.strangers
-    calls = {call.generation_id: told.get(call.generation_id, call) for call in bill.calls}
-    end_ms = day_ms + _DAY_MS
+    end_ms = books.day_ms + _DAY_MS
+    calls, elsewhere_pusd = dict[str, BilledCall](), 0
+    for call in bill.calls:
+        if call.generation_id not in ledger.elsewhere:
+            calls[call.generation_id] = told.get(call.generation_id, call)
+        elif call.hour_ms < end_ms:
+            elsewhere_pusd += call.cost_pusd
     listed_pusd = sum(call.cost_pusd for call in calls.values() if call.hour_ms < end_ms)
+    whole_pusd = None if bill.account_pusd is None else bill.account_pusd - elsewhere_pusd
     return compare_day(
-        DayBooks(
-            day_ms=day_ms,
-            now_ms=now_ms,
-            requests=ledger.requests,
+        replace(
+            books,
             billed={id_: calls[id_] for id_ in wanted if id_ in calls and calls[id_].hour_ms < end_ms},
             later={id_: calls[id_] for id_ in wanted if id_ in calls and calls[id_].hour_ms >= end_ms},
             earlier=ledger.earlier,
             apart=ledger.apart,
             agreed_pusd=ledger.agreed_pusd,
-            account_pusd=listed_pusd + bill.other_keys_pusd if bill.account_pusd is None else bill.account_pusd,
+            account_pusd=listed_pusd + bill.other_keys_pusd if whole_pusd is None else whole_pusd,
             other_keys_pusd=bill.other_keys_pusd,
             is_complete=bill.is_complete,
-            begun_ms=begun_ms,
             shared_keys=ledger.shared_keys,
         )
     )

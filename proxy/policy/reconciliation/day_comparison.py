@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple
 
+from proxy.policy.pricing import Price, cost_from_usage_pusd
 from proxy.policy.reconciliation.call_matching import EARLY_MS, UnclaimedCall, UnnamedRequest, match_calls
 from proxy.policy.reconciliation.drift_class import (
+    BY_NAME,
     ESTIMATED,
     LOST_ROW,
     OTHER_DAY,
@@ -36,7 +38,7 @@ class BookedRequest(NamedTuple):
     generation_ids: of its attempts there, as far as they are known; unnamed: how many of these attempts have none.
     booked_pusd: what is booked for them, with adjustments; elsewhere_pusd: for its attempts at other providers.
     upstream_pusd: the part of it that somebody else bills, for the provider's key of ours. is_own: it went with a key
-    of the user's own, to an account that is not this one.
+    of the user's own, to an account that is not this one. Tokens: of these attempts, 0 where they are not known.
     """
 
     id: int
@@ -53,6 +55,9 @@ class BookedRequest(NamedTuple):
     source: str
     state: str
     is_own: bool
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
 
 
 class BilledCall(NamedTuple):
@@ -105,7 +110,7 @@ class DayBooks:
     keys that are not the proxy's. is_complete: the calls of the proxy's keys add up to what the bill says of these
     keys, so that what it does not list was not charged. begun_ms: when the first request began; calls before it are
     history, and are never booked. shared_keys: hashes of keys that other entries of the configuration have, or had: a
-    call of theirs may be a request of the other one.
+    call of theirs may be a request of the other one. prices: by model, as far as they are known.
     """
 
     day_ms: int
@@ -121,6 +126,7 @@ class DayBooks:
     is_complete: bool = False
     begun_ms: int = 0
     shared_keys: Collection[str] = frozenset()
+    prices: Mapping[str, Price] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +142,13 @@ class DayComparison:
     pairs: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def drift_pusd(self) -> int:
+    def difference_pusd(self) -> int:
         return self.billed_pusd - self.booked_pusd
+
+    @property
+    def drift_pusd(self) -> int:
+        """Return the part of the difference that is to be booked or explained: 0 once it is."""
+        return sum(one.amount_pusd for one in self.entries if not BY_NAME[one.drift_class].is_lasting)
 
 
 def compare_day(books: DayBooks) -> DayComparison:
@@ -218,8 +229,25 @@ def _of_request(
         actual_pusd = request.elsewhere_pusd + request.booked_pusd + left_pusd if is_sure and not is_doubtful else None
         if actual_pusd is not None and actual_pusd < 0:  # no call is charged less than nothing: the bill is wrong
             actual_pusd = None
+        if actual_pusd is not None and is_found and _is_too_cheap(request, billed_pusd, books.prices):
+            name, actual_pusd = UNKNOWN, None
         entries.append(_entry(name, request, left_pusd, ids, billed_pusd, actual_pusd))
     return entries
+
+
+def _is_too_cheap(request: BookedRequest, billed_pusd: int, prices: Mapping[str, Price]) -> bool:
+    """Return whether a bill has less than half of what the tokens of a request cost, and of what is booked for it.
+
+    Such a figure is rather a mistake than a price, and what is booked down on a mistake is spent twice.
+    """
+    price = prices.get(request.model)
+    if price is None or request.upstream_pusd or not request.input_tokens + request.output_tokens:
+        return False
+    if request.state != "pending" and billed_pusd >= request.booked_pusd:  # in doubt more is booked
+        return False
+    tokens = request.input_tokens, request.output_tokens, request.cached_tokens
+    listed_pusd = cost_from_usage_pusd(price, *tokens) - price.fee_pusd
+    return 2 * billed_pusd < min(listed_pusd, request.booked_pusd or listed_pusd)  # of a pending one nothing is booked
 
 
 def _class_of(request: BookedRequest, left_pusd: int, books: DayBooks, *, is_found: bool) -> tuple[str, bool]:

@@ -11,7 +11,8 @@ _HASH_CHARS: Final = 8
 
 def drift_sentence(entry: DriftEntry, request: str | None, key: str | None) -> str:
     """Return the sentences of a difference. request: its id as users see it; key: the name of the key, if known."""
-    return f"{_subject(entry, request, key)}: {_figures(entry)}. {BY_NAME[entry.drift_class].meaning} {_next(entry)}"
+    meaning = BY_NAME[entry.drift_class].meaning
+    return f"{_subject(entry, request, key)}: {_figures(entry)}. {meaning} {_next(entry, request)}"
 
 
 def _subject(entry: DriftEntry, request: str | None, key: str | None) -> str:
@@ -35,11 +36,17 @@ def _figures(entry: DriftEntry) -> str:
     return f"{amount}, the ledger has ${pusd_to_usd(entry.booked_pusd)} and the bill ${pusd_to_usd(entry.billed_pusd)}"
 
 
-def _next(entry: DriftEntry) -> str:
+def _next(entry: DriftEntry, request: str | None) -> str:
     each = BY_NAME[entry.drift_class]
     if entry.actual_pusd is not None:
         where = "" if each.remedy == "request" else " apart from all users"
         return f"With reconcile.apply: adjust it is booked at ${pusd_to_usd(entry.actual_pusd)}{where}."
+    if entry.drift_class == UNKNOWN and request is not None and entry.billed_pusd < entry.booked_pusd:
+        return (
+            "The bill has less than the provider had told, or than half of what the tokens cost, and is not taken at"
+            " its word. If it is right, book what the request cost in all:"
+            f" tollkeeper adjustments book {request} --actual USD --reason TEXT."
+        )
     if each.is_lasting:
         return "Nothing is to be booked."
     if entry.drift_class == UNKNOWN:

@@ -56,7 +56,8 @@ WHERE r.id >= :from_id AND r.id < :to_id AND r.started_ms >= :from_ms AND r.star
 _ROWS = """
 SELECT r.id, r.started_ms, r.finished_ms, r.user, r.key, (SELECT hash FROM key_hashes WHERE id = r.key_id),
     r.target_model, r.generation_id, ifnull(r.cost_pusd, 0), ifnull(a.here_pusd, 0), ifnull(a.all_pusd, 0),
-    CASE WHEN r.is_byok = 1 THEN ifnull(r.upstream_cost_pusd, 0) ELSE 0 END, r.cost_source, r.state
+    CASE WHEN r.is_byok = 1 THEN ifnull(r.upstream_cost_pusd, 0) ELSE 0 END, r.cost_source, r.state,
+    ifnull(r.input_tokens, 0), ifnull(r.output_tokens, 0), ifnull(r.cached_tokens, 0)
 FROM requests r LEFT JOIN adjusted a ON a.request_id = r.id
 WHERE r.id IN (SELECT value FROM json_each(?)) ORDER BY r.id
 """
@@ -64,6 +65,7 @@ _SEVERAL = """
 SELECT r.id, r.started_ms, r.finished_ms, r.user, t.key, (SELECT hash FROM key_hashes WHERE id = t.key_id),
     t.model, t.generation_id, ifnull(t.cost_pusd, 0), ifnull(a.here_pusd, 0), ifnull(a.all_pusd, 0),
     CASE WHEN t.is_byok = 1 THEN ifnull(t.upstream_cost_pusd, 0) ELSE 0 END, t.cost_source, r.state,
+    ifnull(t.input_tokens, 0), ifnull(t.output_tokens, 0), ifnull(t.cached_tokens, 0),
     (SELECT ifnull(sum(cost_pusd), 0) FROM attempt_rows WHERE request_id = r.id AND provider <> :provider),
     EXISTS (SELECT 1 FROM attempt_rows WHERE request_id = r.id AND provider <> :provider AND cost_pusd IS NULL)
 FROM attempt_rows t JOIN requests r ON r.id = t.request_id LEFT JOIN adjusted a ON a.request_id = r.id
@@ -100,6 +102,16 @@ SELECT reference, charged_key, sum(amount_pusd) FROM adjustments
 WHERE at_ms >= ?1 AND at_ms < ?2 AND request_id IS NULL AND charged_provider = ?3 GROUP BY 1, 2
 """
 _SHARED = "SELECT hash FROM key_hashes WHERE provider <> ?"
+_ELSEWHERE = f"""
+SELECT b.generation_id FROM requests r JOIN billed b ON b.generation_id = r.generation_id
+WHERE r.id >= :from_id AND r.id < :to_id AND r.target_provider <> :provider AND {_ALONE}
+UNION
+SELECT b.generation_id FROM attempt_rows t JOIN billed b ON b.generation_id = t.generation_id
+WHERE t.request_id >= :from_id AND t.request_id < :to_id AND t.provider <> :provider
+UNION
+SELECT b.generation_id FROM matched_calls m JOIN billed b ON b.generation_id = m.generation_id
+WHERE m.provider <> :provider
+"""  # noqa: S608 - constants of this file
 _SUMS = """
 SELECT model, sum(cost_pusd) FROM usage_hourly WHERE hour_ms >= ?1 AND hour_ms < ?2 AND provider = ?3 GROUP BY 1
 """
@@ -144,7 +156,11 @@ def read_ledger_day(connection: sqlite3.Connection, question: DayQuestion) -> Le
     # a call of midnight whose row is gone would be taken for one that was lost, and be booked again
     has_rows = removed_before_ms(connection) <= day_ms - _MARGIN_MS
     shared = frozenset(row[0] for row in connection.execute(_SHARED, (provider,)))
-    return LedgerDay(requests, before | of_others, strangers, apart, agreed_pusd, has_rows, shared)
+    elsewhere = frozenset[str]()
+    if not shared.isdisjoint(call.key_hash for call in question.calls):
+        elsewhere = frozenset(row[0] for row in connection.execute(_ELSEWHERE, around))
+    own_strangers = strangers - elsewhere
+    return LedgerDay(requests, before | of_others, own_strangers, apart, agreed_pusd, has_rows, shared, elsewhere)
 
 
 def read_ledger_sums(connection: sqlite3.Connection, provider: str, day_ms: int, own_key: str) -> list[BookedSum]:
@@ -190,7 +206,8 @@ def _named(connection: sqlite3.Connection, span: Mapping[str, Any]) -> frozenset
 
 def _alone(row: tuple[Any, ...], question: DayQuestion, matched: Mapping[int, str]) -> BookedRequest:
     """Return a request with one attempt."""
-    id_, started_ms, ended_ms, user, key, hash_, model, generation_id, cost, here, all_, upstream, source, state = row
+    id_, started_ms, ended_ms, user, key, hash_, model, generation_id, cost, here, all_, *rest = row
+    upstream, source, state, *tokens = rest
     generation_id = generation_id or matched.get(id_)
     return BookedRequest(
         id_,
@@ -207,6 +224,7 @@ def _alone(row: tuple[Any, ...], question: DayQuestion, matched: Mapping[int, st
         source,
         state,
         key == question.own_key,
+        *tokens,
     )
 
 
@@ -215,7 +233,7 @@ def _several(rows: Iterable[tuple[Any, ...]], question: DayQuestion, matched: Ma
     by_request: defaultdict[int, list[tuple[Any, ...]]] = defaultdict(list)
     for row in rows:
         by_request[row[0]].append(row)
-    return [_joined([_alone(row[:14], question, {}) for row in own], own, matched) for own in by_request.values()]
+    return [_joined([_alone(row[:17], question, {}) for row in own], own, matched) for own in by_request.values()]
 
 
 def _joined(parts: list[BookedRequest], rows: list[tuple[Any, ...]], matched: Mapping[int, str]) -> BookedRequest:
@@ -224,7 +242,7 @@ def _joined(parts: list[BookedRequest], rows: list[tuple[Any, ...]], matched: Ma
     While it is awaited nothing of it is booked, whatever single attempts are known to have cost; where what is awaited
     is another provider's figure, ours alone cannot end it, as though it were open.
     """
-    last, here_pusd, all_pusd, others_pusd, others_awaited = parts[-1], *rows[0][9:11], *rows[0][14:16]
+    last, here_pusd, all_pusd, others_pusd, others_awaited = parts[-1], *rows[0][9:11], *rows[0][17:19]
     is_awaited = last.state in ("open", "pending")
     cost_pusd = 0 if is_awaited else sum(row[8] for row in rows)
     sources = [row[12] for row in rows if row[8]] or [last.source]
@@ -233,6 +251,7 @@ def _joined(parts: list[BookedRequest], rows: list[tuple[Any, ...]], matched: Ma
     unnamed = sum(part.unnamed for part, row in zip(parts, rows, strict=True) if row[8] or row[12] != "none")
     if last.id in matched and unnamed:
         ids, unnamed = [*ids, matched[last.id]], unnamed - 1
+    is_one = len({part.model for part in parts}) == 1  # several models have several prices
     return last._replace(
         generation_ids=tuple(dict.fromkeys(ids)),
         unnamed=unnamed,
@@ -242,4 +261,7 @@ def _joined(parts: list[BookedRequest], rows: list[tuple[Any, ...]], matched: Ma
         source=source,
         state="open" if is_awaited and others_awaited else last.state,
         is_own=all(part.is_own for part in parts),
+        input_tokens=sum(part.input_tokens for part in parts) if is_one else 0,
+        output_tokens=sum(part.output_tokens for part in parts) if is_one else 0,
+        cached_tokens=sum(part.cached_tokens for part in parts),
     )

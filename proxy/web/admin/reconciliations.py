@@ -49,10 +49,11 @@ class DriftSum(BaseModel):
 
 
 class ReconciliationEntry(BaseModel):
-    """One day of one provider. drift: what the bill has more than the ledger; the classes add up to it.
+    """One day of one provider. difference: what the bill has more than the ledger; the classes add up to it.
 
-    open: what of it is to be booked or explained; unexplained: the part of that which nothing explains. level: calls
-    where it was compared call by call, models where by sums, history for a day before the first request.
+    stays: the part of it where both are right; drift: the rest, which is to be booked or explained, 0 once it is;
+    unexplained: the part of the drift that nothing explains. level: calls where it was compared call by call, models
+    where by sums, history for a day before the first request.
     """
 
     provider: str
@@ -62,10 +63,12 @@ class ReconciliationEntry(BaseModel):
     booked_pusd: int
     billed_usd: str
     billed_pusd: int
+    difference_usd: str
+    difference_pusd: int
+    stays_usd: str
+    stays_pusd: int
     drift_usd: str
     drift_pusd: int
-    open_usd: str
-    open_pusd: int
     unexplained_usd: str
     unexplained_pusd: int
     calls: int
@@ -149,14 +152,17 @@ def _shown(one: ComparedDay) -> dict[str, Any]:
         (each for each in one.classes if each.drift_class in BY_NAME), key=lambda each: _ORDER[each.drift_class]
     )
     is_compared = one.level != "history"
+    lasting_pusd = sum(pusd for name, pusd in amounts.items() if BY_NAME[name].is_lasting)
+    difference_pusd = one.billed_pusd - one.booked_pusd if is_compared else 0
     return {
         "provider": one.provider,
         "day": one.day,
         "level": one.level,
         **_money("booked", one.booked_pusd),
         **_money("billed", one.billed_pusd),
-        **_money("drift", one.billed_pusd - one.booked_pusd if is_compared else 0),
-        **_money("open", sum(pusd for name, pusd in amounts.items() if not BY_NAME[name].is_lasting)),
+        **_money("difference", difference_pusd),
+        **_money("stays", lasting_pusd),
+        **_money("drift", difference_pusd - lasting_pusd),
         **_money("unexplained", amounts.get(UNKNOWN, 0)),
         "calls": one.calls,
         "is_final": one.is_final,

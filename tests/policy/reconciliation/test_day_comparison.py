@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.policy.pricing import Price
 from proxy.policy.reconciliation.day_comparison import (
     SHOWN_AFTER_MS,
     BilledCall,
@@ -16,6 +17,7 @@ from proxy.policy.reconciliation.day_comparison import (
     compare_day,
 )
 from proxy.policy.reconciliation.drift_class import (
+    BY_NAME,
     DRIFT_CLASSES,
     ESTIMATED,
     LOST_ROW,
@@ -76,7 +78,8 @@ def books(requests: list[BookedRequest], *calls: BilledCall, **more: Any) -> Day
 def only(compared: DayBooks) -> DriftEntry:
     found = compare_day(compared)
     (entry,) = found.entries
-    assert entry.amount_pusd == found.drift_pusd
+    assert entry.amount_pusd == found.difference_pusd
+    assert found.drift_pusd == (0 if BY_NAME[entry.drift_class].is_lasting else entry.amount_pusd)
     return entry
 
 
@@ -188,6 +191,30 @@ def test_keys_of_others() -> None:
     byok = only(books([row(upstream_pusd=400, booked_pusd=450)], call(50)))
     assert (byok.drift_class, byok.amount_pusd, byok.actual_pusd) == (OWN_KEY, -400, None)
     assert only(books([], other_keys_pusd=5, account_pusd=5)).drift_class == OTHER_KEY
+
+
+_CHEAP = Price(10**12, 2 * 10**12)  # a dollar a million, two for output
+
+
+@pytest.mark.parametrize(
+    ("request_", "cost_pusd", "name"),
+    [
+        (row(source="price", input_tokens=300, output_tokens=100), 249_999_999, UNKNOWN),
+        (row(source="price", input_tokens=300, output_tokens=100), BIG // 2, ESTIMATED),
+        (row(input_tokens=300, output_tokens=100), 0, UNKNOWN),
+        (row(input_tokens=300, output_tokens=100), BIG * 2, RAISED),
+        (row(source="reservation", booked_pusd=9 * BIG, input_tokens=300, output_tokens=100), BIG, RESERVATION_CHARGED),
+        (row(source="reservation", booked_pusd=9 * BIG, input_tokens=300, output_tokens=100), 1, UNKNOWN),
+        (row(booked_pusd=40, input_tokens=300, output_tokens=100), 20, PRICE_ROUNDING),  # as cheap as it was told
+        (row(source="reservation", input_tokens=0, output_tokens=0), 1, RESERVATION_CHARGED),
+        (row(model="a/unpriced", input_tokens=300, output_tokens=100), 0, REFUNDED),
+        (row(state="pending", booked_pusd=0, input_tokens=300, output_tokens=100), 1, UNKNOWN),
+        (row(state="released", source="none", booked_pusd=0, input_tokens=300, output_tokens=100), 5000, ESTIMATED),
+    ],
+)
+def test_what_is_far_too_cheap_is_not_booked(request_: BookedRequest, cost_pusd: int, name: str) -> None:
+    entry = only(books([request_], call(cost_pusd), prices={"a/m": _CHEAP}))
+    assert (entry.drift_class, entry.actual_pusd) == (name, None if name == UNKNOWN else cost_pusd)
 
 
 def test_what_the_bill_has_beside_its_calls_is_unknown() -> None:

@@ -123,3 +123,17 @@ SELECT provider, day, model, permaslug, endpoint_id, provider_name, requests, pr
 FROM provider_activity
 WHERE key_hash = '' AND day < (SELECT ifnull(date(min(hour_ms) / 1000, 'unixepoch'), '9999') FROM usage_hourly
     WHERE requests > 0);
+
+-- What other keys of the same account were charged since, on days that were compared call by call: the whole account's
+-- sums without those of the keys here. It is in no limit, and in no report of this ledger.
+DROP VIEW IF EXISTS other_keys_usage;
+CREATE VIEW other_keys_usage AS
+SELECT provider, day, model, permaslug, endpoint_id, provider_name,
+    sum(CASE key_hash WHEN '' THEN requests ELSE -requests END) AS requests,
+    sum(CASE key_hash WHEN '' THEN usage_pusd ELSE -usage_pusd END) AS cost_pusd,
+    sum(CASE key_hash WHEN '' THEN usage_pusd ELSE -usage_pusd END) / 1e12 AS cost_usd,
+    sum(CASE key_hash WHEN '' THEN byok_usage_pusd ELSE -byok_usage_pusd END) AS upstream_cost_pusd
+FROM provider_activity a
+WHERE EXISTS (SELECT 1 FROM reconciled_days d WHERE d.provider = a.provider AND d.day = a.day AND d.level = 'calls')
+GROUP BY provider, day, model, permaslug, endpoint_id, provider_name
+HAVING sum(CASE key_hash WHEN '' THEN usage_pusd + byok_usage_pusd ELSE -usage_pusd - byok_usage_pusd END) <> 0;
