@@ -113,8 +113,8 @@ MUTATIONS: Final = (
         (
             Patch(
                 "account_sync:_compared",
-                "elsewhere_pusd += call.cost_pusd",
-                "elsewhere_pusd += 0",
+                "if call.generation_id not in ledger.elsewhere:",
+                "if call:",
             ),
         ),
         ("tests/reconciliation/test_real_requests.py::test_a_key_of_two_providers_books_no_request_twice",),

@@ -23,7 +23,7 @@ def test_what_nobody_explains_is_open_and_not_booked() -> None:
 
 
 def test_the_page_has_a_row_for_each_that_says_what_is_booked() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| .+ \| (.+) \| (.+) \|$", _PAGE.read_text(), re.M)
+    rows = re.findall(r"^\| `(\w+)` \| .+ \| (.+) \| (.+) \|$", _PAGE.read_text(), re.MULTILINE)
     assert [name for name, _, _ in rows] == [*BY_NAME]
     for name, done, remains in rows:
         each = BY_NAME[name]
