@@ -24,7 +24,7 @@ class GenerationRecord:
 
     That bill is upstream_cost_pusd, None without an own key: of others the record says nothing. endpoint_id and
     permaslug name the endpoint that answered, and the model, as the provider's account lists them. user_agent is the
-    program that asked.
+    program that asked, session_id what it said in the body.
     """
 
     cost_pusd: int
@@ -41,6 +41,7 @@ class GenerationRecord:
     endpoint_id: str | None = None
     permaslug: str | None = None
     user_agent: str | None = None
+    session_id: str | None = None
 
 
 class GenerationAccess(NamedTuple):
@@ -112,6 +113,7 @@ def read_generation(body: bytes, generation_id: str) -> GenerationRecord:
         endpoint_id=_text(answered.get("endpoint_id")),
         permaslug=_text(answered.get("model_permaslug")),
         user_agent=_text(data.get("user_agent")),
+        session_id=_text(data.get("session_id")),
     )
 
 

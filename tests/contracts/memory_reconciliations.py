@@ -168,6 +168,7 @@ class MemoryReconciliations:
                 "none" if end is None else end.cost_source,
                 one.state,
                 last.key == question.own_key,
+                session=one.row.session_id or "",
             )
         ]
 

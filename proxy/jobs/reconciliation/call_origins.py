@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from proxy.policy.reconciliation.day_comparison import BilledCall
+from proxy.policy.reconciliation.day_comparison import BilledCall, Origin
 from proxy.providers.account.source import AccountError, AccountSource
 from proxy.providers.key import Key
 
@@ -24,7 +24,9 @@ class CallOrigins:
     async def told(
         self, source: AccountSource, calls: Iterable[BilledCall], keys: Mapping[str, Key]
     ) -> dict[str, BilledCall]:
-        """Return calls with who made them and for which model, by generation id; as they were where nobody says.
+        """Return calls with who made them, for which model and session, by generation id.
+
+        They are as they were where nobody says.
 
         keys: those that are in use, by hash: only with the key of a call its record can be had.
         """
@@ -42,7 +44,7 @@ class CallOrigins:
         for id_, call in found.items():
             known = self.known.get(id_)
             if known is not None:
-                found[id_] = call._replace(origin=known.origin, model=known.model)
+                found[id_] = call._replace(origin=known.origin, model=known.model, session=known.session)
         while len(self.known) > _KEPT_MAX:
             self.known.pop(next(iter(self.known)))
         return found
@@ -57,4 +59,5 @@ async def _told(source: AccountSource, call: BilledCall, key: Key) -> BilledCall
     if record is None:
         return None
     is_ours = (record.user_agent or "").casefold().startswith(_PROXY)
-    return call._replace(origin="proxy" if is_ours else "other", model=record.model or "")
+    origin: Origin = "proxy" if is_ours else "other"
+    return call._replace(origin=origin, model=record.model or "", session=record.session_id or "")

@@ -12,22 +12,27 @@ _CROWD: Final = 200  # so many calls at a time are told apart by nothing that is
 
 
 class UnnamedRequest(NamedTuple):
-    """A request with an attempt whose generation id is not known. ended_ms None: nobody knows when it ended."""
+    """A request with an attempt whose generation id is not known. ended_ms None: nobody knows when it ended.
+
+    session "": it named none.
+    """
 
     id: int
     key_hash: str
     model: str
     started_ms: int
     ended_ms: int | None
+    session: str = ""
 
 
 class UnclaimedCall(NamedTuple):
-    """A call on the bill that no row of the ledger names. model "": not known."""
+    """A call on the bill that no row of the ledger names. model, session "": not known."""
 
     generation_id: str
     key_hash: str
     model: str
     created_ms: int
+    session: str = ""
 
 
 class CallMatches(NamedTuple):
@@ -40,6 +45,8 @@ class CallMatches(NamedTuple):
 
 def match_calls(requests: Iterable[UnnamedRequest], calls: Iterable[UnclaimedCall]) -> CallMatches:
     """Match calls with the requests that went out with the same key for the same model and were under way then.
+
+    Where call and request name a session, it is the same one.
 
     Where several compete, calls go to requests in the order of their times, for then the sum is right; but only where
     each call finds one, for else one of them was none of ours, and nobody knows which.
@@ -64,17 +71,22 @@ def match_calls(requests: Iterable[UnnamedRequest], calls: Iterable[UnclaimedCal
 
 
 def _partners(request: UnnamedRequest, calls: Sequence[UnclaimedCall]) -> Sequence[str]:
-    """Return the ids of the calls that a request may be, by time."""
+    """Return the ids of the calls that a request may be, by time, model and session.
+
+    A name may stand for another model, an alias or a router: then the session alone says that it is the same one.
+    """
     last_ms = request.started_ms + LONG_MS
     if request.ended_ms is not None:
         last_ms = min(last_ms, request.ended_ms)
     first = bisect_left(calls, request.started_ms - EARLY_MS, key=_created_ms)
     end = bisect_right(calls, last_ms + LATE_MS, key=_created_ms)
-    return [
-        call.generation_id
-        for call in calls[first:end]
-        if not call.model or not request.model or _same_model(request.model, call.model)
+    near = [
+        call for call in calls[first:end] if not call.session or not request.session or call.session == request.session
     ]
+    found = [
+        call for call in near if not call.model or not request.model or _same_model(request.model, call.model)
+    ] or [call for call in near if call.session and call.session == request.session]
+    return [call.generation_id for call in found]
 
 
 def _created_ms(call: UnclaimedCall) -> int:

@@ -58,10 +58,11 @@ class BookedRequest(NamedTuple):
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    session: str = ""
 
 
 class BilledCall(NamedTuple):
-    """A call on the bill. origin: who made it, as far as the provider says; model "": not known."""
+    """A call on the bill. origin: who made it, as far as the provider says; model, session "": not known."""
 
     generation_id: str
     key_hash: str
@@ -70,6 +71,7 @@ class BilledCall(NamedTuple):
     created_ms: int
     origin: Origin = ""
     model: str = ""
+    session: str = ""
 
 
 class BookedApart(NamedTuple):
@@ -192,7 +194,7 @@ def _is_missing(request: BookedRequest, books: DayBooks) -> bool:
 
 def _unnamed(requests: Iterable[BookedRequest]) -> list[UnnamedRequest]:
     return [
-        UnnamedRequest(one.id, one.key_hash, one.model, one.started_ms, one.ended_ms)
+        UnnamedRequest(one.id, one.key_hash, one.model, one.started_ms, one.ended_ms, one.session)
         for one in requests
         if one.unnamed == 1 and not one.is_own
     ]
@@ -200,7 +202,7 @@ def _unnamed(requests: Iterable[BookedRequest]) -> list[UnnamedRequest]:
 
 def _unclaimed(calls: Iterable[BilledCall], apart: Mapping[str, BookedApart]) -> list[UnclaimedCall]:
     return [
-        UnclaimedCall(one.generation_id, one.key_hash, one.model, one.created_ms)
+        UnclaimedCall(one.generation_id, one.key_hash, one.model, one.created_ms, one.session)
         for one in calls
         if one.origin != "other" and one.generation_id not in apart
     ]

@@ -40,7 +40,7 @@ FROM adjustments WHERE request_id >= ?1 AND request_id < ?2 GROUP BY 1
 _ALONE = "(r.attempts = 1 OR NOT EXISTS (SELECT 1 FROM attempt_rows WHERE request_id = r.id))"
 # a row and its call have the same figure; or neither has one
 _AGREED = """(
-    CASE WHEN b.generation_id IS NULL THEN ifnull(r.cost_pusd, 0) = 0
+    CASE WHEN b.generation_id IS NULL THEN r.cost_pusd IS 0  -- NULL: nobody knows what it cost
     ELSE b.later = 0 AND b.cost_pusd IS r.cost_pusd AND r.is_byok IS NOT 1 END
     AND (r.state = 'settled' OR r.state = 'released')
     AND NOT EXISTS (SELECT 1 FROM adjusted WHERE adjusted.request_id = r.id)
@@ -73,6 +73,9 @@ WHERE t.request_id >= :from_id AND t.request_id < :to_id AND t.provider = :provi
     AND r.started_ms >= :from_ms AND r.started_ms < :to_ms
 ORDER BY t.request_id, t.n
 """
+_SESSIONS = (
+    "SELECT id, session_id FROM requests WHERE id IN (SELECT value FROM json_each(?)) AND session_id IS NOT NULL"
+)
 _NAMED = """
 SELECT b.generation_id FROM requests r JOIN billed b ON b.generation_id = r.generation_id
 WHERE r.id >= :from_id AND r.id < :to_id AND r.started_ms >= :from_ms AND r.started_ms < :to_ms
@@ -139,6 +142,7 @@ def read_ledger_day(connection: sqlite3.Connection, question: DayQuestion) -> Le
     matched = {request_id: id_ for id_, request_id in connection.execute(_MATCHED, around)}
     requests = [_alone(row, question, matched) for row in connection.execute(_ROWS, (listed,))]
     requests += _several(connection.execute(_SEVERAL, day).fetchall(), question, matched)
+    requests = _with_sessions(connection, requests)
     before = _named(connection, _span(provider, day_ms - _MARGIN_MS, day_ms))
     after = _named(connection, _span(provider, day_ms + _DAY_MS, day_ms + _DAY_MS + _MARGIN_MS))
     own = {request.id for request in requests}
@@ -202,6 +206,13 @@ def _load(connection: sqlite3.Connection, question: DayQuestion, around: Mapping
 def _named(connection: sqlite3.Connection, span: Mapping[str, Any]) -> frozenset[str]:
     """Return the calls that requests of a time name."""
     return frozenset(row[0] for row in connection.execute(_NAMED, span))
+
+
+def _with_sessions(connection: sqlite3.Connection, requests: list[BookedRequest]) -> list[BookedRequest]:
+    """Return the requests, with their sessions where these help to find the calls that they are."""
+    unnamed = orjson.dumps([request.id for request in requests if request.unnamed]).decode()
+    sessions = dict(connection.execute(_SESSIONS, (unnamed,)).fetchall())
+    return [request._replace(session=sessions.get(request.id, "")) for request in requests]
 
 
 def _alone(row: tuple[Any, ...], question: DayQuestion, matched: Mapping[int, str]) -> BookedRequest:

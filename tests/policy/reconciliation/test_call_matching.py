@@ -9,13 +9,13 @@ _FAR_MS = 10**9
 
 
 def request(
-    id_: int, start_ms: int, end_ms: int | None = None, *, key: str = "k", model: str = "a/m"
+    id_: int, start_ms: int, end_ms: int | None = None, *, key: str = "k", model: str = "a/m", session: str = ""
 ) -> UnnamedRequest:
-    return UnnamedRequest(id_, key, model, start_ms + _FAR_MS, None if end_ms is None else end_ms + _FAR_MS)
+    return UnnamedRequest(id_, key, model, start_ms + _FAR_MS, None if end_ms is None else end_ms + _FAR_MS, session)
 
 
-def call(id_: str, at_ms: int, *, key: str = "k", model: str = "a/m") -> UnclaimedCall:
-    return UnclaimedCall(id_, key, model, at_ms + _FAR_MS)
+def call(id_: str, at_ms: int, *, key: str = "k", model: str = "a/m", session: str = "") -> UnclaimedCall:
+    return UnclaimedCall(id_, key, model, at_ms + _FAR_MS, session)
 
 
 def test_a_call_within_the_time_of_one_request_is_it() -> None:
@@ -38,6 +38,22 @@ def test_another_key_model_or_time_is_no_match() -> None:
     assert match_calls(own, [call("g", 1_000, model="a/m-2026-01-01")]).pairs == {"g": 1}
     assert match_calls(own, [call("g", -EARLY_MS)]).pairs == {"g": 1}
     assert match_calls(own, [call("g", 2_000 + LATE_MS)]).pairs == {"g": 1}
+
+
+def test_a_session_tells_those_apart_that_time_does_not() -> None:
+    own = [request(1, 0, 20_000, session="a"), request(2, 0, 20_000, session="b"), request(3, 0, 20_000)]
+    assert match_calls(own[:2], [call("g", 1_000, session="b"), call("h", 2_000, session="a")]).pairs == {
+        "g": 2,
+        "h": 1,
+    }
+    assert match_calls(own, [call("g", 1_000, session="b"), call("h", 2_000)]).pairs == {"g": 2, "h": 1}
+    assert match_calls(own[2:], [call("g", 1_000, session="b")]).pairs == {"g": 3}  # it may not have passed it on
+    assert match_calls(own[:2], [call("g", 1_000, model="a/router", session="b")]).pairs == {"g": 2}
+    named = match_calls(own[:1], [call("g", 1_000, session="a"), call("h", 1_000, model="a/router", session="a")])
+    assert named.pairs == {"g": 1}
+    strange = match_calls(own[:2], [call("g", 1_000, session="c")])
+    assert not strange.pairs
+    assert not strange.doubtful_calls
 
 
 def test_those_that_compete_go_in_the_order_of_their_times() -> None:
