@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import secrets
 import shlex
 import shutil
@@ -10,18 +9,24 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
+from proxy.cli.demo_config import DRAIN_S, GUEST_LIMIT, MARK, DemoKeys, demo_config
 from proxy.cli.private_file import write_private
 from proxy.core.errors import LedgerError, PortError, SetupError
-from proxy.core.user_token import is_well_formed, new_token, token_hash
+from proxy.core.user_token import is_well_formed, new_token
 
-_MARK = "# Made by tollkeeper demo"
-_USER = "demo"
-_GUEST = "guest"
-_GUEST_LIMIT = "$0.0009/day"  # a handful of short answers of the model in the hints, then comes the first refusal
-_DRAIN_S = 10
+if TYPE_CHECKING:
+    from proxy.app import App
+    from proxy.cli.demo_script import DemoWeeks
+
+_ABOUT_WEEKS = """
+Its ledger begins with five weeks of a family, a lab and a product. They are made up: people, requests and the bill
+(tollkeeper demo --empty --dir D starts without them). {} has the tokens of these people.
+"""
 
 
 @click.command()
@@ -34,39 +39,58 @@ _DRAIN_S = 10
     help="Folder of config.yaml, demo.env and the ledger; a second run uses them again.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the proxy: 8787, with --check a free one.")
+@click.option("--empty", is_flag=True, help="Begin without made-up users and weeks.")
+@click.option(
+    "--timezone",
+    "zone",
+    default="UTC",
+    show_default=True,
+    callback=lambda _context, _option, value: _checked_zone(value),
+    help="Where the days of a new ledger begin.",
+)
 @click.option("--check", is_flag=True, help="Make two calls with the openai package, compare the books, and end.")
-def demo(folder: Path, port: int | None, *, check: bool) -> None:
+def demo(folder: Path, port: int | None, zone: str, *, empty: bool, check: bool) -> None:
     """Start a simulated provider and the proxy; print how to call it; run until Ctrl-C.
 
-    It needs no key and no network: answers are made up, costs are those of a real price list.
+    It needs no key and no network: answers are made up, costs are those of a real price list. A new ledger begins with
+    five weeks of a family, a lab and a product that are made up as well; with --empty and --check without them.
     """
     from proxy.cli.serve import run_loop  # noqa: PLC0415 - brings aiohttp; keeps --help quick
     from proxy.cli.simulated import simulator  # noqa: PLC0415
 
     chosen = port if port is not None else 0 if check else 8787
     folder = folder.absolute()
+    options = DemoOptions(folder, chosen, zone, wants_weeks=not (empty or check), check=check)
     _make_folder(folder)
     _check_free(folder)
     keys = _keys(folder)
     with simulator() as url:
-        write_private(folder / "config.yaml", _config(url, chosen, keys))
-        sys.exit(run_loop(lambda: _run(folder, url, keys, check=check)))
+        sys.exit(run_loop(lambda: _run(options, url, keys)))
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    """The users' tokens and the operator's; kept in demo.env and guest.env, so that a second run has the same."""
+class DemoOptions:
+    """What was asked for on the command line; port 0: a free one."""
 
-    token: str
-    guest_token: str
-    admin_token: str
+    folder: Path
+    port: int
+    zone: str
+    wants_weeks: bool
+    check: bool
+
+
+def _checked_zone(name: str) -> str:
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise click.BadParameter(f"{name!r} is not a time zone; write one as Europe/Stockholm.") from None
 
 
 def _make_folder(folder: Path) -> None:
     config = folder / "config.yaml"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        foreign = config.exists() and not config.read_text(errors="replace").startswith(_MARK)
+        foreign = config.exists() and not config.read_text(errors="replace").startswith(MARK)
     except OSError as error:
         raise SetupError(f"{folder}: {error.strerror}. Choose another folder: tollkeeper demo --dir D") from None
     if foreign:
@@ -97,10 +121,10 @@ def _read_env(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
-def _keys(folder: Path) -> Keys:
+def _keys(folder: Path) -> DemoKeys:
     found, guest = _read_env(folder / "demo.env"), _read_env(folder / "guest.env")
     admin_token = found.get("TOLLKEEPER_ADMIN_TOKEN", "")
-    return Keys(
+    return DemoKeys(
         _token(found),
         _token(guest),
         admin_token if len(admin_token) >= 32 and admin_token.isalnum() else secrets.token_hex(24),
@@ -112,33 +136,24 @@ def _token(env: dict[str, str]) -> str:
     return token if is_well_formed(token) else new_token()
 
 
-def _config(url: str, port: int, keys: Keys) -> str:
-    # JSON strings are YAML strings
-    return f"""{_MARK}, anew at each start: copy it before you change it.
-server: {{host: 127.0.0.1, port: {port}, shutdown_timeout_s: {_DRAIN_S}}}
-database: ./tollkeeper.db
-admin_token: {json.dumps(keys.admin_token)}
-providers:
-  openrouter:                        # the simulator
-    base_url: {json.dumps(f"{url}/api/v1")}
-    api_key: sk-or-v1-demo
-presets:
-  fast: [openai/gpt-5-mini]
-users:
-  {_USER}: {{token_hash: "sha256:{token_hash(keys.token)}", limits: {{cost: $1/day, requests: 60/minute}}}}
-  {_GUEST}: {{token_hash: "sha256:{token_hash(keys.guest_token)}", limits: {{cost: {_GUEST_LIMIT}}}}}
-"""
-
-
-async def _run(folder: Path, url: str, keys: Keys, *, check: bool) -> int:
+async def _run(options: DemoOptions, url: str, keys: DemoKeys) -> int:
     from proxy.app import App  # noqa: PLC0415 - as above
     from proxy.app.collector import tune_collector  # noqa: PLC0415
+    from proxy.cli.demo_weeks import ask_now, tell_simulator, weeks_of  # noqa: PLC0415
     from proxy.cli.logs import set_up_logs  # noqa: PLC0415
     from proxy.config.load import LoadedConfig, load_file  # noqa: PLC0415
+
+    folder, check = options.folder, options.check
 
     def load() -> LoadedConfig:
         return load_file(folder / "config.yaml", {})  # settings of the environment are for the real proxy
 
+    kept = await weeks_of(options.folder, options.zone, wanted=options.wants_weeks)
+    if kept is not None:
+        await asyncio.to_thread(tell_simulator, url, kept.weeks)
+    zone = options.zone if kept is None else kept.file.zone
+    config = demo_config(url, options.port, keys, zone=zone, has_weeks=kept is not None)
+    write_private(folder / "config.yaml", config)
     loaded = load()
     output = set_up_logs("warning" if check else "info", "auto")
     stop = _stop_event()
@@ -156,15 +171,32 @@ async def _run(folder: Path, url: str, keys: Keys, *, check: bool) -> int:
             from proxy.cli.demo_check import check_demo  # noqa: PLC0415 - needs the openai package
 
             return await asyncio.to_thread(check_demo, base_url, keys.token, url, folder / "tollkeeper.db")
-        click.echo(_how_to_call(base_url, url, folder, keys))
+        if kept is not None:
+            output.set_level("error")  # of what comes now nobody has asked for anything
+            await asyncio.to_thread(ask_now, base_url, kept.file.tokens)
+            await _compare(app, kept.weeks)
+            output.set_level("info")
+        click.echo(_how_to_call(base_url, url, folder, keys, has_weeks=kept is not None))
         sys.stdout.flush()
         await stop.wait()
         click.echo("Stopping.", err=True)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(app.drain(), _DRAIN_S)
+            await asyncio.wait_for(app.drain(), DRAIN_S)
         return 0
     finally:
         await app.close()
+
+
+async def _compare(app: "App", weeks: "DemoWeeks") -> None:
+    """Compare the weeks with the simulator's bill now: the proxy itself would begin in two minutes."""
+    from proxy.providers.account.source import AccountError  # noqa: PLC0415 - as above
+
+    for day in weeks.billed_days():
+        try:
+            await app.sync.sync("openrouter", day)
+        except AccountError as error:
+            click.echo(f"The bill of {day} could not be compared: {error}", err=True)
+            return
 
 
 def _stop_event() -> asyncio.Event:
@@ -179,7 +211,7 @@ def _stop_event() -> asyncio.Event:
     return stop
 
 
-def _env(base_url: str, url: str, keys: Keys) -> str:
+def _env(base_url: str, url: str, keys: DemoKeys) -> str:
     return (
         f"OPENAI_BASE_URL={base_url}\n"
         f"OPENAI_API_KEY={keys.token}\n"
@@ -188,11 +220,12 @@ def _env(base_url: str, url: str, keys: Keys) -> str:
     )
 
 
-def _how_to_call(base_url: str, url: str, folder: Path, keys: Keys) -> str:
+def _how_to_call(base_url: str, url: str, folder: Path, keys: DemoKeys, *, has_weeks: bool) -> str:
     env = folder / "demo.env"
+    weeks = _ABOUT_WEEKS.format(folder / "weeks.json") if has_weeks else ""
     return f"""
 The proxy answers at {base_url}; behind it is a simulated provider ({url}). Nothing costs money.
-
+{weeks}
   curl {base_url}/chat/completions \\
     -H "Authorization: Bearer {keys.token}" -H "Content-Type: application/json" \\
     -d '{{"model": "openai/gpt-5-mini", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
@@ -203,7 +236,7 @@ The proxy answers at {base_url}; behind it is a simulated provider ({url}). Noth
       model="openai/gpt-5-mini", messages=[{{"role": "user", "content": "Hello!"}}])
   print(answer.choices[0].message.content, answer.usage.cost)
 
-  # the guest may spend {_GUEST_LIMIT}: after a few answers comes a refusal, which says why and until when
+  # the guest may spend {GUEST_LIMIT}: after a few answers comes a refusal, which says why and until when
   for n in 1 2 3 4 5 6 7 8; do curl -s {base_url}/chat/completions \\
     -H "Authorization: Bearer {keys.guest_token}" -H "Content-Type: application/json" \\
     -d '{{"model": "openai/gpt-5-mini", "messages": [{{"role": "user", "content": "Hello!"}}]}}'; echo; done

@@ -33,6 +33,8 @@ class PastGeneration(BaseModel):
     charged_pusd: int = Field(ge=0)
     upstream_pusd: int = Field(0, ge=0)
     user_agent: str | None = None
+    prompt_tokens: int = Field(10, ge=0)
+    completion_tokens: int = Field(10, ge=0)
     is_hidden: bool = False
 
 
@@ -66,13 +68,13 @@ def plant(books: Books, account: SimulatedAccount, stamp: Ids, fields: dict[str,
             one.model,
             one.provider,
             False,
-            10,
+            one.prompt_tokens,
             None,
             None,
             account.key(one.key, one.created).hash,
             one.created,
             stamp.monotonic_s(),
-            completion_tokens=10,
+            completion_tokens=one.completion_tokens,
             upstream_pusd=one.upstream_pusd,
             total_json=pusd_to_usd(one.charged_pusd - one.upstream_pusd),
             finish_reason="stop",

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
 
+from proxy.cli.demo_people import PEOPLE
 from tests.cli.command_line import CommandLine
 
 
@@ -55,7 +57,7 @@ def test_check(cli: CommandLine) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_until_told_to_stop(cli: CommandLine, number: signal.Signals) -> None:
     folder = cli.folder / "demo"
-    with cli.running("demo", "--port", "0", ready=lambda: ready(cli)) as process:
+    with cli.running("demo", "--empty", "--port", "0", ready=lambda: ready(cli)) as process:
         env = env_of(folder)
         assert set(env) == {"OPENAI_BASE_URL", "OPENAI_API_KEY", "TOLLKEEPER_ADMIN_TOKEN", "SIMULATOR_URL"}
         said = (cli.folder / "out.log").read_text()
@@ -98,9 +100,9 @@ def test_a_taken_port(cli: CommandLine) -> None:
 
 
 def test_two_demos_in_one_folder(cli: CommandLine) -> None:
-    with cli.running("demo", "--port", "0", ready=lambda: ready(cli)):
+    with cli.running("demo", "--empty", "--port", "0", ready=lambda: ready(cli)):
         before = (cli.folder / "demo" / "config.yaml").read_bytes()
-        ran = cli.run("demo", "--port", "0")
+        ran = cli.run("demo", "--empty", "--port", "0")
         assert ran.returncode == 4
         assert "is in use by" in ran.stderr
         assert f"The demo is already running at {env_of(cli.folder / 'demo')['OPENAI_BASE_URL']}" in ran.stderr
@@ -138,7 +140,7 @@ def test_without_the_openai_package_check_says_so(cli: CommandLine) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_the_simulator_ends_with_a_demo_that_was_killed(cli: CommandLine) -> None:
-    with cli.running("demo", "--port", "0", ready=lambda: ready(cli)) as process:
+    with cli.running("demo", "--empty", "--port", "0", ready=lambda: ready(cli)) as process:
         url = env_of(cli.folder / "demo")["SIMULATOR_URL"]
         assert is_answering(url)
         process.kill()
@@ -162,9 +164,49 @@ def test_env_file_is_one_that_shells_read(cli: CommandLine) -> None:
     assert ran.stdout.strip() == env_of(cli.folder / "a demo")["OPENAI_API_KEY"]
 
 
+def test_it_begins_with_weeks_that_both_books_agree_on(cli: CommandLine) -> None:
+    config = ("-c", "demo/config.yaml")
+
+    def figures(command: str) -> Any:
+        return json.loads(cli.ok(*command.split(), *config, "--json").stdout)
+
+    with cli.running("demo", "--port", "0", "--timezone", "Asia/Tokyo", ready=lambda: ready(cli)):
+        said = (cli.folder / "out.log").read_text()
+        assert "They are made up" in said
+        before = figures("usage --by user")
+        spent = {row["user"]: row["requests"] for row in before["rows"]}
+        assert {*spent} == {person.name for person in PEOPLE}
+        assert min(spent.values()) > 100
+        assert before["total"]["errors"] > 20
+        assert "Everything adds up." in cli.ok("audit", "check", *config).stdout
+        days = figures("reconcile")
+        assert {one["name"] for one in days["classes"] if one["amount_pusd"]} == {"outside_call", "pending"}, days
+        status = figures("status")
+        assert [stop["subject"] for stop in status["stops"]] == ["summaries"]
+        assert {alert["subject"].partition(" ")[0] for alert in status["alerts"]} == {"user:mia", "user:jonas"}
+        assert status["providers"]["groq"]["breaker"]["state"] == "open"
+        assert figures("adjustments list")
+        tokens = json.loads((cli.folder / "demo" / "weeks.json").read_text())["tokens"]
+        env = env_of(cli.folder / "demo")
+        assert knows_the_token({**env, "OPENAI_API_KEY": tokens["anna"]["token"]})
+        assert (cli.folder / "demo" / "weeks.json").stat().st_mode & 0o777 == 0o600
+    with cli.running("demo", "--port", "0", ready=lambda: ready(cli)):  # the same weeks, the same bill
+        again = figures("usage --by user")
+        assert {row["user"]: row["requests"] for row in again["rows"]}["anna"] >= spent["anna"]
+        assert "Asia/Tokyo" in (cli.folder / "demo" / "config.yaml").read_text()
+        assert {one["name"] for one in figures("reconcile")["classes"]} >= {"outside_call"}
+
+
+def test_a_zone_that_is_none(cli: CommandLine) -> None:
+    ran = cli.run("demo", "--timezone", "Middle/Earth")
+    assert ran.returncode == 2
+    assert "is not a time zone" in ran.stderr
+    assert not (cli.folder / "demo").exists()
+
+
 def test_its_answers_greet_and_its_hints_work_as_printed(cli: CommandLine) -> None:
     """Each hint is run by a shell; the guest meets a refusal, and the last command tells who spent what."""
-    with cli.running("demo", "--port", "0", ready=lambda: ready(cli)):
+    with cli.running("demo", "--empty", "--port", "0", ready=lambda: ready(cli)):
         said = (cli.folder / "out.log").read_text()
         first = said[said.index("  curl ") : said.index("  # your code")]
         greeting = shell(cli, first)
