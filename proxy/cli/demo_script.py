@@ -37,7 +37,7 @@ class DemoRequest(NamedTuple):
     end: RequestEnd
 
 
-class LateCost(NamedTuple):
+class ToldLater(NamedTuple):
     """A request that was charged at its reservation, and what it turned out to cost."""
 
     request_id: int
@@ -52,7 +52,7 @@ class DemoWeeks:
     end_ms: int
     requests: list[DemoRequest] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
-    late: list[LateCost] = field(default_factory=list)
+    late: list[ToldLater] = field(default_factory=list)
     looped_ms: int = 0  # when the job that ran away was stopped
 
     def billed_days(self) -> list[date]:
@@ -231,7 +231,7 @@ class _Script:
             ),
             charged_pusd=actual_pusd,
         )
-        self._weeks.late.append(LateCost(open_row.id, actual_pusd, end.finished_ms + 900_000))
+        self._weeks.late.append(ToldLater(open_row.id, actual_pusd, end.finished_ms + 900_000))
 
     def _last_moments(self) -> None:
         """Let one stream be hung up just now, of which the provider has not told the cost yet."""
