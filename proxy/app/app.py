@@ -22,7 +22,7 @@ from proxy.config.values import listen_at
 from proxy.core.clock import SystemClock
 from proxy.core.errors import LedgerError, SetupError
 from proxy.core.uid import user_name
-from proxy.jobs.alerts.limit_readings import LimitReadings
+from proxy.jobs.alerts.limit_readings import LimitReadings, every_limit
 from proxy.jobs.alerts.outbox import AlertOutbox
 from proxy.jobs.alerts.watch import AlertWatch
 from proxy.jobs.exchange_rates import ExchangeRates
@@ -347,6 +347,7 @@ class App:
             outbox=self.outbox,
             sessions=self.sessions,
             limits=LimitReadings(self.services, shown_limits),
+            every_limit=LimitReadings(self.services, every_limit),
             write_refusals=self.refusals.flush,
             jobs=lambda: self._runner.problems,
         )

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from proxy.core.clock import Clock
 from proxy.policy.model_list import ParsedModelList, flaws_text, read_model_list
-from proxy.policy.pricing import Price, PriceList, accept_refresh, find_price, with_fee
+from proxy.policy.pricing import Price, PriceList, PriceMove, accept_refresh, diff_price_lists, find_price, with_fee
 from proxy.policy.pricing.price_list import UNREADABLE
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.model_facts import UNKNOWN, ModelFacts, read_model_facts
@@ -30,6 +30,7 @@ log = logging.getLogger("tollkeeper.catalogue")
 _DEADLINES = Deadlines(connect_s=5, header_s=30, idle_s=30, total_s=60)
 _LIST_MAX_BYTES = 32 << 20  # OpenRouter's is 0.5 MB in 2026
 _UNKNOWN_REFRESH_S = 30.0  # a name the list lacks makes it refresh at once, but not more often than this
+_MOVES_KEPT_MS = 7 * 86_400_000
 _PRICED_MAX = 1000  # names match an operator's glob as callers please, and must not fill memory
 _NO_PRICES = PriceList({})
 
@@ -45,6 +46,14 @@ class ModelListing:
     tried_s: float | None = None
     problem: str | None = None  # why the latest list is not in force, or only in part
     flaws: tuple[str, ...] = ()  # what was left out of the list in force
+    moves: dict[str, "MovedPrices"] = field(default_factory=dict)  # by model, the last ones since the start
+
+
+class MovedPrices(NamedTuple):
+    """What of a model's prices a refresh has changed, and when (epoch ms)."""
+
+    at_ms: int
+    moves: tuple[PriceMove, ...]
 
 
 class ModelListsError(Exception):
@@ -111,6 +120,15 @@ class ModelLists:
         """Return whether a provider's list has a model by this very name."""
         listing = self._listings.get(provider)
         return listing is not None and model in listing.models
+
+    def moved_prices(self, now_ms: int) -> dict[tuple[str, str], MovedPrices]:
+        """Return the prices that moved in the last days, by provider and model."""
+        return {
+            (provider, model): moved
+            for provider, listing in self._listings.items()
+            for model, moved in listing.moves.items()
+            if moved.at_ms >= now_ms - _MOVES_KEPT_MS
+        }
 
     def names(self) -> list[str]:
         """List every model id of every list, for hints on misspelt names."""
@@ -187,6 +205,7 @@ class ModelLists:
                 log.warning("prices.refresh_failed", extra={"provider": provider.name, "problem": str(error)})
             listing.problem = str(error)
             return
+        _note_moves(listing, fresh, self._clock.now_ms())
         listing.prices, listing.models, listing.fetched_ms = fresh, models, self._clock.now_ms()
         listing.facts = {}
         self.price.cache_clear()
@@ -210,6 +229,17 @@ class ModelLists:
             os.replace(half, path)  # noqa: PTH105 - Path.replace is the same; os names the atomic call
         except OSError as error:
             log.warning("prices.unsaved", extra={"path": str(path), "problem": error.strerror})
+
+
+def _note_moves(listing: ModelListing, fresh: PriceList, now_ms: int) -> None:
+    """Keep what a list that is accepted changes in prices, and forget what is old; a list has each model once."""
+    if not listing.prices.entries:
+        return
+    moves: dict[str, list[PriceMove]] = {}
+    for move in diff_price_lists(listing.prices, fresh, 1):
+        moves.setdefault(move.model, []).append(move)
+    kept = {model: moved for model, moved in listing.moves.items() if moved.at_ms >= now_ms - _MOVES_KEPT_MS}
+    listing.moves = {**kept, **{model: MovedPrices(now_ms, tuple(found)) for model, found in moves.items()}}
 
 
 async def _fetch_lists(provider: ProviderRow, hear_date: Callable[[str | None], None]) -> Any:

@@ -52,6 +52,7 @@ class Deps:
     outbox: AlertOutbox
     sessions: OpenSessions  # of people who look at pages
     limits: LimitReadings  # those that metrics show
+    every_limit: LimitReadings
     write_refusals: Callable[[], Awaitable[bool]]  # those that have not been written yet; returns whether all are
     started_ms: int | None = None  # when it began to listen; None: it does not, and a command asks in its own process
     shelf: ModelListCache = field(default_factory=ModelListCache)

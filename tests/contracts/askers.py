@@ -185,6 +185,7 @@ def deps_of(services: Services) -> Deps:
         outbox=AlertOutbox(services),
         sessions=OpenSessions(services.ledger, services.live, services.clock),
         limits=LimitReadings(services, lambda _snapshot, _reports: []),
+        every_limit=LimitReadings(services, lambda _snapshot, _reports: []),
         write_refusals=write_refusals,
     )
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
+from proxy.jobs.retention import configured_quotas
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.policy.quota import LimitRow, Quota
@@ -54,3 +55,8 @@ class LimitReadings:
             await asyncio.sleep(0)
         self._rows, self._rows_ms, self._cost_s, self._snapshot = rows, now_ms, cost_s, snapshot
         self._until_ms = min((row.resets_at_ms for row in rows if row.resets_at_ms is not None), default=_NEVER_MS)
+
+
+def every_limit(snapshot: Snapshot, reports: Reports) -> list[Quota]:
+    """Return all limits of a configuration. Blocks; raises LedgerError."""
+    return list(configured_quotas(snapshot.settings, reports.list_users()))

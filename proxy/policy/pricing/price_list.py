@@ -101,7 +101,7 @@ def find_price(model_lists: PriceList, model: str) -> PriceMatch | None:
 
 @dataclass(frozen=True, slots=True)
 class PriceMove:
-    """One price that a refresh changed more than tenfold, in the unit that the name of the field ends with."""
+    """One price that a refresh changed, in the unit that the name of the field ends with."""
 
     model: str
     field: str
@@ -109,8 +109,8 @@ class PriceMove:
     after: int
 
 
-def diff_price_lists(old: PriceList, new: PriceList) -> list[PriceMove]:
-    """List the prices that moved more than tenfold, from or to 0 included, by model and field."""
+def diff_price_lists(old: PriceList, new: PriceList, fold: int = _TENFOLD) -> list[PriceMove]:
+    """List the prices that moved more than so many times, from or to 0 included, by model and field; 1: all."""
     moves = []
     for model in sorted(old.entries.keys() & new.entries.keys()):
         before, after = old.entries[model].price, new.entries[model].price
@@ -118,7 +118,7 @@ def diff_price_lists(old: PriceList, new: PriceList) -> list[PriceMove]:
             continue
         for name in RATE_FIELDS:
             was, now = getattr(before, name), getattr(after, name)
-            if was is not None and now is not None and (now > was * _TENFOLD or was > now * _TENFOLD):
+            if was is not None and now is not None and (now > was * fold or was > now * fold):
                 moves.append(PriceMove(model, name, was, now))
     return moves
 

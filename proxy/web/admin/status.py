@@ -1,6 +1,5 @@
 """/admin/v1/status: how the proxy is doing, on one screen."""
 
-import asyncio
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +10,6 @@ from pydantic import BaseModel
 from proxy import __version__
 from proxy.core.clock import iso_utc
 from proxy.core.money import pusd_to_usd
-from proxy.jobs.retention import configured_quotas
 from proxy.pipeline.services import Services
 from proxy.policy.quota import LimitRow
 from proxy.policy.quota.window import window_at
@@ -28,7 +26,6 @@ from proxy.web.provider_status import provider_json
 _HOUR_MS = 3_600_000
 _NEARLY_PERCENT = 80
 _NEARLY_MAX = 20  # limits of users and groups that are listed
-_AT_ONCE = 500  # limits asked in one turn of the loop
 
 
 class SpendingSoFar(BaseModel):
@@ -179,17 +176,11 @@ def _sums(reports: Reports, zone: Any, since_ms: int) -> Sequence[Any]:
 
 async def _limits(request: AdminRequest) -> tuple[list[dict[str, Any]], int]:
     """Return the limits worth a look, the fullest first, and how many there are."""
-    services = request.deps.services
-    users = await request.read(services.reports.list_users)
-    quotas = list(configured_quotas(services.live.current.settings, users))
-    rows: list[LimitRow] = []
-    for first in range(0, len(quotas), _AT_ONCE):
-        rows += await services.limiter.limits(quotas[first : first + _AT_ONCE], request.now_ms)
-        await asyncio.sleep(0)  # a turn of the loop: thousands of users have thousands of limits
+    rows = await request.deps.every_limit.rows(request.now_ms)
     everyone = [row for row in rows if row.scope == "all"]
     nearly = [row for row in rows if row.scope != "all" and percent_used(row) >= _NEARLY_PERCENT]
     shown = [*_fullest(everyone), *_fullest(nearly)[:_NEARLY_MAX]]
-    return [{**limit_json(row), "percent_used": percent_used(row)} for row in shown], len(quotas)
+    return [{**limit_json(row), "percent_used": percent_used(row)} for row in shown], len(rows)
 
 
 def _fullest(rows: Iterable[LimitRow]) -> list[LimitRow]:
