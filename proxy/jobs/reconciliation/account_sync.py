@@ -156,8 +156,8 @@ class AccountSync:
         if bill.has_calls:
             ledger = await asyncio.to_thread(services.reports.ledger_day, question)
             if ledger.has_rows:
-                strangers = await asyncio.to_thread(_strangers, bill, ledger)
-                told = await reader.origins.told(reader.bill.source, strangers, keys.in_use)
+                calls = await asyncio.to_thread(_untold, bill, ledger)
+                told = await reader.origins.told(reader.bill.source, calls, keys.in_use)
                 models = {request.model for request in ledger.requests}
                 prices = {model: services.model_lists.price(reader.row, model) for model in models}
                 known = {model: price for model, price in prices.items() if price is not None}
@@ -234,13 +234,16 @@ def _compared(bill: DayBill, ledger: LedgerDay, told: Mapping[str, BilledCall], 
             other_keys_pusd=bill.other_keys_pusd,
             is_complete=bill.is_complete,
             shared_keys=ledger.shared_keys,
+            has_upstream=bill.has_upstream,
         )
     )
 
 
-def _strangers(bill: DayBill, ledger: LedgerDay) -> list[BilledCall]:
-    """Return the calls that no row names."""
-    return [call for call in bill.calls if call.generation_id in ledger.strangers]
+def _untold(bill: DayBill, ledger: LedgerDay) -> list[BilledCall]:
+    """Return the calls that no row names, and those of which no row was told the cost."""
+    wanted = {id_ for request in ledger.requests if not request.is_told for id_ in request.generation_ids}
+    wanted |= ledger.strangers
+    return [call for call in bill.calls if call.generation_id in wanted]
 
 
 def _count_before(calls: Sequence[BilledCall], end_ms: int) -> int:

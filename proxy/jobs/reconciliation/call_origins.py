@@ -1,16 +1,19 @@
-"""Who made calls that no row of the ledger names: the provider's record of a call says which program it was."""
+"""What the provider's records say of calls of which no row knows enough: who made them, and who bills a part of them.
+
+A call that no row names may be another program's, and of a call whose cost nobody told somebody else may bill a part.
+"""
 
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from proxy.policy.reconciliation.day_comparison import BilledCall, Origin
 from proxy.providers.account.source import AccountError, AccountSource
 from proxy.providers.key import Key
 
 _AT_ONCE: Final = 4
-_ASKED_MAX: Final = 500  # of one day; a proxy that lost more rows than that has another problem
+_ASKED_MAX: Final = 5_000  # of one look; of more the next one asks
 _KEPT_MAX: Final = 20_000
 _PROXY: Final = "tollkeeper"  # how the proxy names itself to providers
 
@@ -24,7 +27,7 @@ class CallOrigins:
     async def told(
         self, source: AccountSource, calls: Iterable[BilledCall], keys: Mapping[str, Key]
     ) -> dict[str, BilledCall]:
-        """Return calls with who made them, for which model and session, by generation id.
+        """Return calls with what their records say, by generation id.
 
         They are as they were where nobody says.
 
@@ -44,7 +47,7 @@ class CallOrigins:
         for id_, call in found.items():
             known = self.known.get(id_)
             if known is not None:
-                found[id_] = call._replace(origin=known.origin, model=known.model, session=known.session)
+                found[id_] = call._replace(**_record_of(known))
         while len(self.known) > _KEPT_MAX:
             self.known.pop(next(iter(self.known)))
         return found
@@ -60,4 +63,14 @@ async def _told(source: AccountSource, call: BilledCall, key: Key) -> BilledCall
         return None
     is_ours = (record.user_agent or "").casefold().startswith(_PROXY)
     origin: Origin = "proxy" if is_ours else "other"
-    return call._replace(origin=origin, model=record.model or "", session=record.session_id or "")
+    return call._replace(
+        origin=origin,
+        model=record.model or "",
+        session=record.session_id or "",
+        upstream_pusd=record.upstream_cost_pusd or 0,
+    )
+
+
+def _record_of(call: BilledCall) -> dict[str, Any]:
+    """Return what the record of a call said of it; what it costs is the bill's to say."""
+    return {name: getattr(call, name) for name in ("origin", "model", "session", "upstream_pusd")}

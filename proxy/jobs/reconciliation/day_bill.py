@@ -35,7 +35,8 @@ class DayBill:
 
     activity: sums by hash of the key, "" for the whole account, which stands alone where keys are not told apart; None:
     the day is not over. account_pusd and
-    other_keys_pusd as in DayBooks. problem: what of it could not be had.
+    other_keys_pusd as in DayBooks. problem: what of it could not be had. has_upstream: others may bill a part of what
+    our keys were used for, as far as is known.
     """
 
     calls: Sequence[BilledCall]
@@ -45,6 +46,7 @@ class DayBill:
     is_complete: bool
     problem: str | None = None
     has_calls: bool = True
+    has_upstream: bool = True
 
 
 @dataclass(slots=True)
@@ -213,4 +215,14 @@ def _summed(
     listed_pusd = sum(call.cost_pusd for call in calls if call.hour_ms < day_ms + _DAY_MS)
     literals = len(calls) + sum(len(rows) for key, rows in activity.items() if key)  # each is rounded up to a pico-USD
     is_complete = has_calls and problem is None and abs(listed_pusd - own_pusd) <= literals
-    return DayBill(calls, activity, sums[""], sums[""] - own_pusd, is_complete, problem=problem, has_calls=has_calls)
+    has_upstream = any(row.byok_usage_pusd for key, rows in activity.items() if key for row in rows)
+    return DayBill(
+        calls,
+        activity,
+        sums[""],
+        sums[""] - own_pusd,
+        is_complete,
+        problem=problem,
+        has_calls=has_calls,
+        has_upstream=has_upstream,
+    )

@@ -60,9 +60,17 @@ class BookedRequest(NamedTuple):
     cached_tokens: int = 0
     session: str = ""
 
+    @property
+    def is_told(self) -> bool:
+        """Return whether the provider told what it cost."""
+        return self.source not in _NOT_TOLD
+
 
 class BilledCall(NamedTuple):
-    """A call on the bill. origin: who made it, as far as the provider says; model, session "": not known."""
+    """A call on the bill. origin: who made it, as far as the provider says; model, session "": not known.
+
+    upstream_pusd: what somebody else bills for it, for the provider's key of ours, on top of cost_pusd.
+    """
 
     generation_id: str
     key_hash: str
@@ -72,6 +80,7 @@ class BilledCall(NamedTuple):
     origin: Origin = ""
     model: str = ""
     session: str = ""
+    upstream_pusd: int = 0
 
 
 class BookedApart(NamedTuple):
@@ -112,7 +121,8 @@ class DayBooks:
     keys that are not the proxy's. is_complete: the calls of the proxy's keys add up to what the bill says of these
     keys, so that what it does not list was not charged. begun_ms: when the first request began; calls before it are
     history, and are never booked. shared_keys: hashes of keys that other entries of the configuration have, or had: a
-    call of theirs may be a request of the other one. prices: by model, as far as they are known.
+    call of theirs may be a request of the other one. prices: by model, as far as they are known. has_upstream: somebody
+    else may bill a part of a call, for the provider's key of ours, and the bill does not say of which.
     """
 
     day_ms: int
@@ -129,6 +139,7 @@ class DayBooks:
     begun_ms: int = 0
     shared_keys: Collection[str] = frozenset()
     prices: Mapping[str, Price] = field(default_factory=dict)
+    has_upstream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,16 +187,17 @@ def compare_day(books: DayBooks) -> DayComparison:
         elif generation_id not in claimed and generation_id not in matches.pairs:
             is_doubtful = generation_id in matches.doubtful_calls or call.key_hash in books.shared_keys
             is_doubtful = is_doubtful or call.created_ms < books.begun_ms - EARLY_MS
-            entries += _of_stranger(call, apart.get(generation_id), is_doubtful=is_doubtful)
+            is_whole = not books.has_upstream or call.origin != ""
+            entries += _of_stranger(call, apart.get(generation_id), is_doubtful=is_doubtful, is_whole=is_whole)
     entries += [_gone(one, books) for one in books.apart if one.reference not in books.billed and one.amount_pusd]
     return _with_rest(books, entries, matches.pairs)
 
 
 def _is_missing(request: BookedRequest, books: DayBooks) -> bool:
     """Return whether a bill does not list what the provider itself told the cost of: such a bill is not complete."""
-    is_told = request.state == "settled" and request.source not in _NOT_TOLD and not request.is_own
+    is_known = request.state == "settled" and request.is_told and not request.is_own
     return (
-        is_told
+        is_known
         and request.unnamed == 0
         and request.booked_pusd > request.upstream_pusd
         and not any(id_ in books.billed or id_ in books.later for id_ in request.generation_ids)
@@ -219,22 +231,37 @@ def _of_request(
     here_pusd = sum(books.billed[id_].cost_pusd for id_ in ids if id_ in books.billed)
     later_pusd = sum(books.later[id_].cost_pusd for id_ in ids if id_ in books.later)
     billed_pusd = here_pusd + later_pusd
+    upstream_pusd, is_whole = _upstream(request, ids, books)
     entries = []
     if later_pusd:
         entries.append(_entry(OTHER_DAY, request, -later_pusd, ids, billed_pusd))
-    if request.upstream_pusd:
-        entries.append(_entry(OWN_KEY, request, -request.upstream_pusd, ids, billed_pusd))
-    left_pusd = billed_pusd + request.upstream_pusd - request.booked_pusd
+    if upstream_pusd:
+        entries.append(_entry(OWN_KEY, request, -upstream_pusd, ids, billed_pusd))
+    left_pusd = billed_pusd + upstream_pusd - request.booked_pusd
     if left_pusd:
         is_found = all(id_ in books.billed or id_ in books.later for id_ in ids) and request.unnamed == len(matched)
         name, is_sure = _class_of(request, left_pusd, books, is_found=is_found)
+        is_sure = is_sure and (is_whole or left_pusd > 0)
         actual_pusd = request.elsewhere_pusd + request.booked_pusd + left_pusd if is_sure and not is_doubtful else None
         if actual_pusd is not None and actual_pusd < 0:  # no call is charged less than nothing: the bill is wrong
             actual_pusd = None
-        if actual_pusd is not None and is_found and _is_too_cheap(request, billed_pusd, books.prices):
+        if actual_pusd is not None and is_found and _is_too_cheap(request, billed_pusd + upstream_pusd, books.prices):
             name, actual_pusd = UNKNOWN, None
         entries.append(_entry(name, request, left_pusd, ids, billed_pusd, actual_pusd))
     return entries
+
+
+def _upstream(request: BookedRequest, ids: Sequence[str], books: DayBooks) -> tuple[int, bool]:
+    """Return what somebody else bills for a request, and whether that is known of all its calls.
+
+    A row knows it where the provider told its cost; else the provider's records of its calls may.
+    """
+    if request.is_told:
+        return request.upstream_pusd, True
+    calls = [books.billed.get(id_) or books.later.get(id_) for id_ in ids]
+    found = [call for call in calls if call is not None]
+    is_whole = not books.has_upstream or all(call.origin for call in found)
+    return max(request.upstream_pusd, sum(call.upstream_pusd for call in found)), is_whole
 
 
 def _is_too_cheap(request: BookedRequest, billed_pusd: int, prices: Mapping[str, Price]) -> bool:
@@ -276,25 +303,29 @@ def _class_of(request: BookedRequest, left_pusd: int, books: DayBooks, *, is_fou
     return UNKNOWN, False
 
 
-def _of_stranger(call: BilledCall, apart: BookedApart | None, *, is_doubtful: bool) -> list[DriftEntry]:
-    """Return the difference of a call that no row names, and that may have been booked apart.
+def _of_stranger(call: BilledCall, apart: BookedApart | None, *, is_doubtful: bool, is_whole: bool) -> list[DriftEntry]:
+    """Return the differences of a call that no row names, and that may have been booked apart.
 
     is_doubtful: it may be a request whose reservation is charged, so that it would be booked twice; or it is history.
+    is_whole: nobody else bills more of it than is known.
     """
+    whole_pusd = call.cost_pusd + call.upstream_pusd
+    upstream = [_of_call(OWN_KEY, call, -call.upstream_pusd, 0, None)] if call.upstream_pusd else []
     if apart is not None:
-        left_pusd = call.cost_pusd - apart.amount_pusd
+        left_pusd = whole_pusd - apart.amount_pusd
         if not left_pusd:
-            return []
+            return upstream
         is_small = -ROUNDING_PUSD <= left_pusd <= ROUNDING_PUSD
         name = PRICE_ROUNDING if is_small else REFUNDED if left_pusd < 0 else RAISED
-        return [_of_call(name, call, left_pusd, apart.amount_pusd, call.cost_pusd if call.cost_pusd >= 0 else None)]
-    if not call.cost_pusd:
+        is_sure = whole_pusd >= 0 and (is_whole or left_pusd > 0)
+        return [*upstream, _of_call(name, call, left_pusd, apart.amount_pusd, whole_pusd if is_sure else None)]
+    if not whole_pusd:
         return []
     if call.origin == "":
         return [_of_call(UNKNOWN, call, call.cost_pusd, 0, None)]
     name = LOST_ROW if call.origin == "proxy" else OUTSIDE_CALL
-    is_sure = call.cost_pusd > 0 and not is_doubtful
-    return [_of_call(name, call, call.cost_pusd, 0, call.cost_pusd if is_sure else None)]
+    is_sure = whole_pusd > 0 and not is_doubtful
+    return [*upstream, _of_call(name, call, whole_pusd, 0, whole_pusd if is_sure else None)]
 
 
 def _gone(one: BookedApart, books: DayBooks) -> DriftEntry:

@@ -1,5 +1,6 @@
 """A day of the ledger against a day of the bill: each difference is in one class, and the classes are all of it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -366,3 +367,43 @@ def test_a_call_of_a_shared_key_may_be_a_request_elsewhere() -> None:
     entry = only(books([], call(origin="proxy"), shared_keys={"k"}))
     assert (entry.drift_class, entry.actual_pusd) == (LOST_ROW, None)
     assert only(books([], call(origin="proxy"), shared_keys={"other"})).actual_pusd == BIG
+
+
+def test_what_somebody_else_bills_is_booked_with_it() -> None:
+    """The bill has OpenRouter's part alone; the record of the call has the other one."""
+    told = call(100, origin="proxy", upstream_pusd=BIG // 4)
+    for compared in (
+        books([row(source="reservation")], told, has_upstream=True),
+        books([row(source="reservation", generation_ids=(), unnamed=1)], told, has_upstream=True),
+    ):
+        found = compare_day(compared)
+        assert {one.drift_class: one.amount_pusd for one in found.entries} == {
+            OWN_KEY: -(BIG // 4),
+            RESERVATION_CHARGED: 100 + BIG // 4 - BIG,
+        }
+        assert [one.actual_pusd for one in found.entries] == [None, 100 + BIG // 4]
+        assert sum(one.amount_pusd for one in found.entries) == found.difference_pusd
+    again = compare_day(books([row(source="reservation", booked_pusd=100 + BIG // 4)], told, has_upstream=True))
+    assert [one.drift_class for one in again.entries] == [OWN_KEY]
+
+
+def test_nothing_is_booked_down_while_somebody_else_may_bill_a_part() -> None:
+    unheard = books([row(source="reservation")], call(100), has_upstream=True)
+    assert only(unheard).actual_pusd is None
+    assert only(replace(unheard, has_upstream=False)).actual_pusd == 100
+    more = books([row(source="reservation")], call(BIG + 5_000), has_upstream=True)
+    assert only(more).actual_pusd == BIG + 5_000
+    assert only(books([row()], call(BIG - 5_000), has_upstream=True)).actual_pusd == BIG - 5_000, "the row knows"
+
+
+def test_a_lost_row_is_booked_with_what_somebody_else_bills() -> None:
+    told = call(100, origin="proxy", upstream_pusd=40)
+    found = compare_day(books([], told, has_upstream=True))
+    assert [(one.drift_class, one.amount_pusd, one.actual_pusd) for one in found.entries] == [
+        (OWN_KEY, -40, None),
+        (LOST_ROW, 140, 140),
+    ]
+    booked = BookedApart("g", "k", 140)
+    assert [one.drift_class for one in compare_day(books([], told, apart=[booked])).entries] == [OWN_KEY]
+    unheard = books([], call(100), apart=[booked], has_upstream=True)
+    assert only(unheard).actual_pusd is None
