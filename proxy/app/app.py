@@ -25,6 +25,7 @@ from proxy.core.uid import user_name
 from proxy.jobs.alerts.limit_readings import LimitReadings, every_limit
 from proxy.jobs.alerts.outbox import AlertOutbox
 from proxy.jobs.alerts.watch import AlertWatch
+from proxy.jobs.daily_usage import DailyUsage
 from proxy.jobs.exchange_rates import ExchangeRates
 from proxy.jobs.hold_watch import HoldWatch
 from proxy.jobs.keep_refusals import KeepRefusals
@@ -253,6 +254,8 @@ class App:
         self._runner.start("watch_access_log", lambda: watch_parts(self._lines(), self._renew_access_log))
         retention = Retention(self.ledger, self.reports, self.live, self._clock, lambda: self._clock.problem)
         self._runner.start("retention", retention.run)
+        days = DailyUsage(self.ledger, self.reports, self.live, self._clock, lambda: self._clock.problem)
+        self._runner.start("sum_days", days.run)
         self._runner.start("keep_refusals", self.refusals.run)
         self._runner.start("late_lookups", self.lookups.run)
         self._runner.start("sync_account", SyncJob(self.services, self.sync, lambda: self._clock.problem).run)

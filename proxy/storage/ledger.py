@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from proxy.core.eager_task import InlineFuture
 from proxy.core.errors import TollkeeperError
+from proxy.policy.day_span import DaySpan
 from proxy.storage.adjustment import Booked, Correction, Tell, UnattachedCost
 from proxy.storage.admin_posts import PostClaim
 from proxy.storage.alerts import AlertNotes
@@ -123,6 +124,13 @@ class Ledger(Protocol):
 
     async def keep_answer(self, claim: PostClaim, now_ms: int, status: int | None, answer: bytes | None) -> None:
         """Write what a POST was answered; None where that is not to be kept."""
+        ...
+
+    async def sum_days(self, days: Sequence[DaySpan], count: int) -> bool:
+        """Add up the next rows, about so many, until sums of these days and no others are kept.
+
+        Returns False once it is so; a ledger that keeps none returns it at once. Reports are the same with and without.
+        """
         ...
 
     async def set_labels(self, labels: Labels, now_ms: int) -> None:

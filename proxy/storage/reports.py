@@ -14,6 +14,7 @@ from proxy.config.overlay import StoredSettings
 from proxy.core.counts import Counts
 from proxy.core.errors import SetupError
 from proxy.core.money import pusd_to_usd
+from proxy.policy.day_span import DaySpan
 from proxy.policy.exchange_rates import RateStep
 from proxy.policy.quota import FineRows, Models, Quota, SettledRow, is_counted
 from proxy.storage.adjustment import AdjustmentFilter, AdjustmentRow
@@ -349,6 +350,10 @@ class Reports(
 
     def alert_deliveries(self, state: str | None, before_id: int | None, count: int) -> list[StoredDelivery]:
         """Return deliveries in a state (None: all), the newest first, those before an id."""
+        ...
+
+    def past_days(self, zone: ZoneInfo, until_ms: int) -> list[DaySpan]:
+        """Return the days of a zone that were over at an instant and that have any usage, the last first."""
         ...
 
     def plan_removal(self, age_ms: int, now_ms: int, zone: ZoneInfo, quotas: Collection[Quota]) -> RemovalPlan:

@@ -22,6 +22,7 @@ from proxy.core.counts import NO_COUNTS
 from proxy.core.eager_task import InlineFuture
 from proxy.core.secret import Secret
 from proxy.core.user_token import new_token, token_hash
+from proxy.policy.day_span import DaySpan, day_span
 from proxy.policy.exchange_rates import RateStep, join_steps, local_amount, rate_at
 from proxy.policy.idempotency import EarlierRequest
 from proxy.policy.quota import FineRows, Quota, SettledRow, is_counted
@@ -795,6 +796,11 @@ class MemoryLedger:
         for row in rows:
             self.store.refusals.setdefault(row.id, row)
 
+    async def sum_days(self, days: Sequence[DaySpan], count: int) -> bool:
+        self._check()
+        del days, count  # sums are made anew from rows each time
+        return False
+
     async def remove_refusals(self, upto_id: int, count: int) -> int:
         self._check()
         gone = [id_ for id_ in sorted(self.store.refusals) if id_ <= upto_id][:count]
@@ -1202,6 +1208,11 @@ class MemoryReports(MemoryUsers, MemoryRequests):
         yield Chunk(head, 0, 0.0)
         for piece in self.export(selection):
             yield Chunk(encode(piece.rows), len(piece.rows), piece.done)
+
+    def past_days(self, zone: ZoneInfo, until_ms: int) -> list[DaySpan]:
+        hours = {booked.row.started_ms // HOUR_MS * HOUR_MS for booked in self._rows() if booked.has_ended}
+        days = {day for hour_ms in hours if (day := day_span(zone, hour_ms)).covers(hour_ms)}
+        return sorted((day for day in days if day.end_ms <= until_ms), reverse=True)
 
     def plan_removal(self, age_ms: int, now_ms: int, zone: ZoneInfo, quotas: Collection[Quota]) -> RemovalPlan:
         newest = max(self._store.requests, default=None)

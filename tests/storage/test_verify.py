@@ -18,6 +18,7 @@ from proxy.policy.quota import Quota
 from proxy.storage.adjustment import Correction, UnattachedCost
 from proxy.storage.sqlite.adjustments import book_unattached, correct
 from proxy.storage.sqlite.connect import open_reader
+from proxy.storage.sqlite.reports import SqliteReports
 from proxy.storage.sqlite.verify import (
     LISTED,
     ExpectedTotals,
@@ -58,6 +59,9 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         async with booked(path) as ledger:
             await book_many(ledger, COUNT)
             await ledger.change(_adjust)
+            days = SqliteReports(path).past_days(UTC, NOW_MS)
+            while await ledger.sum_days(days, 1000):
+                pass
 
     asyncio.run(fill())
     return path
@@ -247,6 +251,9 @@ PLANTED = {
         "UPDATE usage_hourly SET counts = CAST(counts || substr(counts, 1, 1) AS BLOB) WHERE length(counts) > 0",
         "performance"),
     "a histogram that cannot be read": ("UPDATE usage_hourly SET counts = x'ff0900ff'", "performance"),
+    "a day that counts twice": ("UPDATE usage_daily SET requests = 2 * requests WHERE facet = 3", "daily"),
+    "a day with what no hour has": ("UPDATE usage_daily SET use_case = 'x' WHERE facet = 1 AND use_case = ''", "daily"),
+    "a histogram of another day": ("UPDATE usage_daily SET counts = x'ff0900ff' WHERE facet = 2", "daily"),
     "another time of an answer": ("UPDATE requests SET duration_ms = duration_ms * 9 + 90 WHERE error IS NULL",
         "performance"),
     "a correction of nothing": ("UPDATE adjustments SET request_id = 7", "adjustment"),
@@ -446,11 +453,13 @@ def test_a_wal_of_something_else(copy: Path, content: bytes) -> None:
 def test_a_difference_says_where(copy: Path) -> None:
     change(copy, "UPDATE usage_hourly SET cost_pusd = cost_pusd + 1 WHERE user = 'bob' AND hour_ms % 7 = 0")
     found = audited(copy)
+    assert found.counts.keys() == {"rollup", "daily"}
+    hours = [difference for difference in found.differences if difference.check == "rollup"]
     assert all(
         isinstance(difference, LedgerDifference) and "cost_pusd is" in difference.text
         for difference in found.differences
     )
-    assert all("'bob'" in difference.where for difference in found.differences)
+    assert all("'bob'" in difference.where for difference in hours)
 
 
 # --- the page

@@ -23,6 +23,7 @@ from proxy.storage.rows import id_text
 from proxy.storage.spending_source import SpendingSource
 from proxy.storage.sqlite.audit_log import append_audit
 from proxy.storage.sqlite.spending_source import ENDED_SOURCE
+from proxy.storage.sqlite.usage_daily import add_to_days
 
 _SOURCE = "user, group_name, model, provider, use_case, groups_above, other_models"  # as SpendingSource
 
@@ -52,6 +53,7 @@ INSERT INTO adjustments (request_id, attempt, at_ms, ts_ms, day, booked_pusd, am
 VALUES ({", ".join("?" * 19)}) RETURNING id
 """  # noqa: S608 - constants of this file
 
+_MOVED = tuple(f"hour_ms, {_SOURCE}, cost_pusd".split(", "))
 _HOUR = f"SELECT cost_pusd FROM usage_hourly WHERE hour_ms = ? AND ({_SOURCE}) = (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 # a sum beyond 64 bits would be REAL, which the column refuses: it stays at the most
 _MOVE = f"""
@@ -196,7 +198,9 @@ def _book(
         what = (place.request_id, place.attempt, place.at_ms, now_ms, place.day, booked_pusd, amount_pusd)
         values = (*what, reason, source, place.reference, *charged, *place.spending)
         (id_,) = connection.execute(_INSERT, values).fetchone()
-        connection.execute(_MOVE, (_hour_ms(place.at_ms), *place.spending, amount_pusd))
+        moved = (_hour_ms(place.at_ms), *place.spending, amount_pusd)
+        connection.execute(_MOVE, moved)
+        add_to_days(connection, _MOVED, [moved])
     return Booked(
         request_id=place.request_id,
         how=how,

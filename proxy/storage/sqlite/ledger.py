@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from proxy.core.eager_task import InlineFuture
+from proxy.policy.day_span import DaySpan
 from proxy.storage.adjustment import Booked, Correction, Tell, UnattachedCost
 from proxy.storage.admin_operations import CHANGES
 from proxy.storage.admin_posts import PostClaim
@@ -48,6 +49,7 @@ from proxy.storage.sqlite.retention import remove_rows
 from proxy.storage.sqlite.sessions import note_sessions
 from proxy.storage.sqlite.stores import SqliteStores
 from proxy.storage.sqlite.unfinished import read_state, read_unfinished
+from proxy.storage.sqlite.usage_daily import sum_days
 from proxy.storage.sqlite.users import SqliteUsers
 from proxy.storage.sqlite.writer import Writer
 
@@ -148,6 +150,11 @@ class SqliteLedger:
 
     async def keep_answer(self, claim: PostClaim, now_ms: int, status: int | None, answer: bytes | None) -> None:
         await self.change(lambda connection: keep_answer(connection, claim, now_ms, status, answer))
+
+    async def sum_days(self, days: Sequence[DaySpan], count: int) -> bool:
+        until_ms = max((day.end_ms for day in days), default=0)
+        self._writer.days_until_ms = max(self._writer.days_until_ms, until_ms)  # before any of them is begun
+        return await self.change(lambda connection: sum_days(connection, days, count))
 
     async def set_labels(self, labels: Labels, now_ms: int) -> None:
         await self.change(lambda connection: set_labels(connection, labels, now_ms))

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from proxy.core.errors import LedgerError
+from proxy.policy.day_span import DaySpan
 from proxy.policy.exchange_rates import RateStep
 from proxy.policy.quota import FineRows, Quota
 from proxy.policy.reconciliation.sums_comparison import BookedSum
@@ -84,6 +85,7 @@ from proxy.storage.sqlite.sealed_values import read_master_key_state, read_seale
 from proxy.storage.sqlite.sessions import SqliteSessions
 from proxy.storage.sqlite.stops import SqliteStops
 from proxy.storage.sqlite.unfinished import read_unfinished
+from proxy.storage.sqlite.usage_daily import past_days
 from proxy.storage.sqlite.users import SqliteUsers
 
 
@@ -308,6 +310,10 @@ class SqliteReports:
     def alert_deliveries(self, state: str | None, before_id: int | None, count: int) -> list[StoredDelivery]:
         with self._snapshot() as connection:
             return list_deliveries(connection, state, before_id, count)
+
+    def past_days(self, zone: ZoneInfo, until_ms: int) -> list[DaySpan]:
+        with self._snapshot() as connection:
+            return past_days(connection, zone, until_ms)
 
     def plan_removal(self, age_ms: int, now_ms: int, zone: ZoneInfo, quotas: Collection[Quota]) -> RemovalPlan:
         with self._snapshot() as connection:

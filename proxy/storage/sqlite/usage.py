@@ -1,10 +1,11 @@
 """Read what was spent, beside the running proxy or without one: read-only, in one short transaction.
 
-The roll-up by the hour answers for whole hours; where a range, or a window of the configured zone, begins or ends
-within an hour, that hour is summed from its rows, so that every sum is exact. What the roll-up does not know (token,
-key, tag ...) is summed from rows; what it counts beyond them, because retention has removed rows, stands under an empty
-text: totals are the same by any word. Requests that are open or pending are in no sum: unsettled() counts them. An
-adjustment changes the roll-up in the transaction that writes it, and has the key that it counts under beside it.
+The roll-up answers for whole hours, by the day where the days of the range are summed; where a range, or a window of
+the configured zone, begins or ends within an hour, that hour is summed from its rows, so that every sum is exact. What
+the roll-up does not know (token, key, tag ...) is summed from rows; what it counts beyond them, because retention has
+removed rows, stands under an empty text: totals are the same by any word. Requests that are open or pending are in no
+sum: unsettled() counts them. An adjustment changes the roll-up in the transaction that writes it, and has the key that
+it counts under beside it.
 """
 
 import sqlite3
@@ -21,6 +22,7 @@ from proxy.policy.time_segments import TIME_WORDS, time_segments
 from proxy.storage.reports import LedgerCheck
 from proxy.storage.rows import DOUBTLESS, id_floor
 from proxy.storage.spending import LateSum, SpendingRow, SpendingSums, UnsettledSum, UsageSelection, sum_local
+from proxy.storage.sqlite.usage_daily import SummedHours, facet_of
 from proxy.storage.sqlite.usage_queries import COST, FIGURES, UsageQueries
 
 Step = Callable[[float], None]  # gets how far a long look is, from 0 to 1
@@ -59,11 +61,12 @@ def sum_usage(
     sums = _Sums()
     bounds = _bounds(connection, wanted.since_ms, wanted.until_ms)
     pieces = list(_pieces(bounds, wanted, zone))
+    rolled = _RolledHours(connection, queries)
     if wanted.needs_rows and pieces:
-        _sum_rows(connection, queries, pieces, sums, step)
+        _sum_rows(connection, rolled, pieces, sums, step)
     elif not wanted.needs_rows:
         for piece in pieces:
-            _add_piece(connection, queries, piece, sums)
+            _add_piece(connection, rolled, piece, sums)
     rows = sums.rows(wanted.by)
     times = [n for n, word in enumerate(wanted.by) if word in TIME_WORDS]
     rows.sort(key=lambda row: ([row.key[n] for n in times], -row.cost_pusd, row.key))
@@ -121,12 +124,16 @@ class _Sums:
 
 def _bounds(connection: sqlite3.Connection, since_ms: int | None, until_ms: int | None) -> tuple[int, int]:
     """Return the range, limited to what the roll-up covers."""
-    first, last = connection.execute("SELECT min(hour_ms), max(hour_ms) FROM usage_hourly").fetchone()
+    first, last = connection.execute(_FIRST_AND_LAST).fetchone()
     if first is None:
         return 0, 0
     start_ms = first if since_ms is None else max(since_ms, first)
     end_ms = last + HOUR_MS if until_ms is None else min(until_ms, last + HOUR_MS)
     return start_ms, end_ms
+
+
+# each by itself is the end of an index; both in one SELECT would read all rows
+_FIRST_AND_LAST = "SELECT (SELECT min(hour_ms) FROM usage_hourly), (SELECT max(hour_ms) FROM usage_hourly)"
 
 
 def _pieces(bounds: tuple[int, int], wanted: UsageSelection, zone: ZoneInfo) -> Iterator[_Piece]:
@@ -137,14 +144,15 @@ def _pieces(bounds: tuple[int, int], wanted: UsageSelection, zone: ZoneInfo) -> 
             yield _Piece(named, first_ms, last_ms, usd_rate)
 
 
-def _add_piece(connection: sqlite3.Connection, queries: UsageQueries, piece: _Piece, sums: _Sums) -> None:
+def _add_piece(connection: sqlite3.Connection, rolled: "_RolledHours", piece: _Piece, sums: _Sums) -> None:
     """Add whole hours from the roll-up, and what is left of the piece from rows."""
     first_ms, last_ms = piece.whole_hours
+    queries = rolled.queries
     if first_ms > last_ms:  # all within one hour
         edges = [(piece.start_ms, piece.end_ms)]
     else:
         edges = [(piece.start_ms, first_ms), (last_ms, piece.end_ms)]
-    for key, counted in _hours(connection, queries, piece).items():
+    for key, counted in rolled.read(piece).items():
         sums.add(piece, key, tuple(counted))
     for start_ms, end_ms in edges:
         if start_ms < end_ms:
@@ -155,22 +163,34 @@ def _add_piece(connection: sqlite3.Connection, queries: UsageQueries, piece: _Pi
                     sums.add(piece, key, figures)
 
 
-def _hours(connection: sqlite3.Connection, queries: UsageQueries, piece: _Piece) -> dict[tuple[str, ...], list[int]]:
-    """Return what the roll-up has of the whole hours of a piece."""
-    first_ms, last_ms = piece.whole_hours
-    if first_ms >= last_ms:
-        return {}
-    values = {**queries.values, "since": first_ms, "until": last_ms}
-    return {key: list(figures) for key, figures in _read(connection, queries.hours, values)}
+class _RolledHours:
+    """What the roll-up has of a selection."""
+
+    def __init__(self, connection: sqlite3.Connection, queries: UsageQueries) -> None:
+        self.queries = queries
+        self._connection = connection
+        self._summed = SummedHours(connection)
+
+    def read(self, piece: _Piece) -> dict[tuple[str, ...], list[int]]:
+        """Return the sums of the whole hours of a piece."""
+        parts, queries = self._summed.parts(*piece.whole_hours), self.queries
+        found: dict[tuple[str, ...], list[int]] = {}
+        for query, times in ((queries.days, parts.days), (queries.hours, parts.hours)):
+            if times is not None:
+                for key, figures in _read(self._connection, query, {**queries.values, "times": times}):
+                    known = found.get(key)
+                    found[key] = list(figures) if known is None else list(map(int.__add__, known, figures))
+        return found
 
 
 def _sum_rows(
-    connection: sqlite3.Connection, queries: UsageQueries, pieces: Sequence[_Piece], sums: _Sums, step: Step | None
+    connection: sqlite3.Connection, rolled: _RolledHours, pieces: Sequence[_Piece], sums: _Sums, step: Step | None
 ) -> None:
     """Add all rows in one pass over their ids, each to the piece of its time, and what the roll-up has beyond them."""
+    queries = rolled.queries
     starts = [piece.start_ms for piece in pieces]
     quantum_ms = gcd(HOUR_MS, *starts[1:])  # no piece and no whole hour begins within one
-    left = [_hours(connection, queries, piece) for piece in pieces]
+    left = [rolled.read(piece) for piece in pieces]
     if queries.is_repeated:
         for piece, hours in zip(pieces, left, strict=True):
             for counted in hours.values():
@@ -192,9 +212,9 @@ def _sum_rows(
             if step is not None:
                 step((number + done) / len(passes))
     for piece, hours in zip(pieces, left, strict=True):
-        for rolled, rest in hours.items():
+        for names, rest in hours.items():
             if any(rest):
-                sums.add(piece, queries.whole_key(rolled), tuple(rest))
+                sums.add(piece, queries.whole_key(names), tuple(rest))
 
 
 def _timed(
@@ -275,10 +295,9 @@ _UNFINISHED = (
     " AND (:since IS NULL OR started_ms >= :since) AND (:until IS NULL OR started_ms < :until)"
     " AND (:user IS NULL OR user = :user)"
 )
-_FLAGGED_HOURS = (
-    "SELECT ifnull(sum(flagged), 0) FROM usage_hourly WHERE hour_ms >= :since AND hour_ms < :until"
-    " AND (:user IS NULL OR user = :user)"
-)
+_FLAGGED = "SELECT ifnull(sum(flagged), 0) FROM {0} IN (SELECT value FROM json_each(:times)){1}"
+_FLAGGED_DAYS = "usage_daily WHERE facet = {0} AND day_ms"
+_FLAGGED_HOURS = "usage_hourly WHERE hour_ms"
 _FLAGGED_ROWS = (
     "SELECT count(*) FROM requests WHERE id >= :first AND id <= :last AND started_ms >= :since AND started_ms < :until"
     " AND (:user IS NULL OR user = :user) AND state IN ('settled', 'released') AND flags IS NOT NULL AND flags <> :but"
@@ -294,7 +313,13 @@ def _flagged(connection: sqlite3.Connection, since_ms: int | None, until_ms: int
     edges = [(start_ms, min(first_ms, end_ms)), (max(last_ms, start_ms), end_ms)]
     if first_ms > last_ms:  # all within one hour
         edges, first_ms = [(start_ms, end_ms)], last_ms
-    found: int = connection.execute(_FLAGGED_HOURS, {"since": first_ms, "until": last_ms, "user": user}).fetchone()[0]
+    found = 0
+    parts, names = SummedHours(connection).parts(first_ms, last_ms), () if user is None else ("user",)
+    days = _FLAGGED_DAYS.format(facet_of(names).number)
+    for source, times in ((days, parts.days), (_FLAGGED_HOURS, parts.hours)):
+        if times is not None:
+            query = _FLAGGED.format(source, "" if user is None else " AND user = :user")
+            found += connection.execute(query, {"times": times, "user": user}).fetchone()[0]
     for edge_ms, edge_end_ms in edges:
         if edge_ms < edge_end_ms:
             first, last = id_range(connection, edge_ms, edge_end_ms)

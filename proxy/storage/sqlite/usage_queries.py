@@ -1,8 +1,9 @@
-"""The statements that sum what was spent: whole hours from the roll-up, anything else from single rows.
+"""The statements that sum what was spent: whole days and hours from the roll-up, anything else from single rows.
 
-Bound in all of them: since, until, user; of rows first and last, the ids between which they lie. A statement has the
-words of its selection in order, but for those of time, then the figures of SpendingRow up to its counts. Where rows
-have to be read, statements over them have their time first, in multiples of quantum (milliseconds).
+Bound in all of them: user; over the roll-up times, a JSON list of days or hours; over rows since, until, and first and
+last, the ids between which they lie. A statement has the words of its selection in order, but for those of time, then
+the figures of SpendingRow up to its counts. Where rows have to be read, statements over them have their time first, in
+multiples of quantum (milliseconds).
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any
 from proxy.core.counts import Counts
 from proxy.policy.time_segments import TIME_WORDS
 from proxy.storage.spending import TAG, UsageSelection, is_of_rows
+from proxy.storage.sqlite.usage_daily import facet_of
 
 _PARTS = ("cached_tokens", "reasoning_tokens", *Counts._fields)
 FIGURES = 5 + len(_PARTS)
@@ -26,6 +28,8 @@ _ROLLED = {
     "use_case": "use_case",
     "end_user": _END_USER.format("user"),
 }
+_NAMES = {"group": "group_name", "end_user": "user"}  # of the roll-up, where the word is another one
+_TIMES = "SELECT value FROM json_each(:times)"
 _OF_ROW = {
     "user": "r.user",
     "group": "ifnull(r.group_name, '')",
@@ -74,7 +78,7 @@ class UsageQueries:
         self._count = len(words)
         self.needs_rows = wanted.needs_rows
         self.is_repeated = "tag" in words  # a request counts under each of its tags
-        self.hours = _hours(self.rolled)
+        self.days, self.hours = _rolled(self.rolled, is_of_user=wanted.user is not None)
         self.single = _requests(words, wanted.needs_rows), _adjustments(words, wanted.needs_rows)
         self.plain = _requests(self.rolled, wanted.needs_rows), _adjustments(self.rolled, wanted.needs_rows)
         self.values: dict[str, Any] = {"user": wanted.user}
@@ -93,16 +97,20 @@ class UsageQueries:
         return tuple(key)
 
 
-def _hours(words: list[str]) -> str:
+def _rolled(words: list[str], *, is_of_user: bool) -> tuple[str, str]:
+    """Return the statements over days and over hours."""
     keys = [_ROLLED[word] for word in words]
     # nearly all are 0: to compare takes half as long as to add
     parts = ", ".join(f"ifnull(sum({name}) FILTER (WHERE {name} <> 0), 0)" for name in _PARTS)
-    return (
-        f"SELECT {''.join(f'{key}, ' for key in keys)}"  # noqa: S608 - constants of this file
+    figures = (
+        f"SELECT {''.join(f'{key}, ' for key in keys)}"
         f" sum(requests), sum(errors), sum(input_tokens), sum(output_tokens), sum(cost_pusd), {parts}"
-        " FROM usage_hourly WHERE hour_ms >= :since AND hour_ms < :until AND (:user IS NULL OR user = :user)"
-        f"{_group(len(keys))}"
     )
+    facet = facet_of([*(_NAMES.get(word, word) for word in words), *(["user"] if is_of_user else [])])
+    # a list of times with a user is a list of places in the key: nobody else's rows are read
+    rest = f"IN ({_TIMES}){' AND user = :user' if is_of_user else ''}{_group(len(keys))}"
+    days = f"{figures} FROM usage_daily WHERE facet = {facet.number} AND day_ms {rest}"
+    return days, f"{figures} FROM usage_hourly WHERE hour_ms {rest}"
 
 
 def _requests(words: list[str], is_timed: bool) -> str:

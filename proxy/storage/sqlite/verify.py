@@ -35,6 +35,7 @@ from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.reports import SqliteReports
 from proxy.storage.sqlite.retention import removed_before_ms
 from proxy.storage.sqlite.spending_source import ENDED_SOURCE, HELD_SOURCE
+from proxy.storage.sqlite.verify_daily import compare_days
 from proxy.storage.sqlite.verify_faults import (
     ADJUSTMENT_FAULTS,
     ATTEMPT_FAULTS,
@@ -125,7 +126,7 @@ def verify(
     try:
         ledger = _Ledger(connection, removed_before_ms(connection))
         findings.removed_before_ms = ledger.removed_before_ms
-        checks = (_integrity, _rows, _attempts, _generations, _adjustments, _rollup, _performance, _users)
+        checks = (_integrity, _rows, _attempts, _generations, _adjustments, _rollup, _performance, _daily, _users)
         for n, check in enumerate(checks):
             step(n / (len(checks) + 1), check.__name__.strip("_"))
             for difference in _guarded(check, ledger):
@@ -314,7 +315,7 @@ def _removed(hour_ms: int, kept: _Figures | None, summed: _Figures | None, remov
     return summed[0] < kept[0] and all(part <= whole for part, whole in zip(summed, kept, strict=True))
 
 
-def _key_text(key: _Key) -> str:
+def _key_text(key: tuple[Any, ...]) -> str:
     return f"{iso_utc(key[0]) if 0 <= key[0] < _FOREVER_MS else key[0]} {' '.join(repr(text) for text in key[1:])}"
 
 
@@ -331,6 +332,12 @@ def _performance(ledger: _Ledger) -> Iterator[LedgerDifference]:
     """Yield the hours whose requests were answered in another way than the roll-up counts."""
     for key, text in compare_answers(ledger.connection):
         yield LedgerDifference("performance", _key_text(key), text)
+
+
+def _daily(ledger: _Ledger) -> Iterator[LedgerDifference]:
+    """Yield the days whose sums are not those of their hours."""
+    for key, text in compare_days(ledger.connection):
+        yield LedgerDifference("daily", _key_text(key), text)
 
 
 def _users(ledger: _Ledger) -> Iterator[LedgerDifference]:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -49,7 +49,7 @@ def compare_answers(connection: sqlite3.Connection) -> Iterator[tuple[AnswerKey,
         if there is None or there[0] != requests:
             continue
         expected = orjson.loads(there[1])
-        text = _difference(sums, expected[:-1], _readable(counts), bytes.fromhex(expected[-1]))
+        text = _difference(sums, expected[:-1], readable_counts([counts]), bytes.fromhex(expected[-1]))
         if text:
             yield key, text
 
@@ -65,12 +65,15 @@ def _difference(sums: tuple[int, ...], expected: list[int], counts: bytes | None
     return ", ".join(told)
 
 
-def _readable(counts: bytes) -> bytes | None:
-    """Return counts in the one form that all with the same sums have; None for what cannot be read."""
+def readable_counts(many: Iterable[bytes]) -> bytes | None:
+    """Return counts added up, in the one form that all with the same sums have; None for what cannot be read."""
+    total = Counter[int]()
     try:
-        return write_counts(+read_counts(counts))
+        for counts in many:
+            total.update(read_counts(counts))
     except IndexError:
         return None
+    return write_counts(+total)
 
 
 class _SummedAnswers:

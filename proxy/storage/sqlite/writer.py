@@ -41,7 +41,8 @@ from proxy.storage.rows import (
 )
 from proxy.storage.sqlite import statements
 from proxy.storage.sqlite.late_lookups import add_lookups
-from proxy.storage.sqlite.statements import BatchStatement
+from proxy.storage.sqlite.statements import BatchStatement, Row
+from proxy.storage.sqlite.usage_daily import add_to_days, days_until_ms
 
 log = logging.getLogger("tollkeeper.ledger")
 
@@ -185,6 +186,7 @@ class Writer:
         self._resolved: deque[tuple[list[Operation], Outcomes]] = deque()  # what the thread has done, for the loop
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._mark_id, self._newest_id = connection.execute(statements.MARKED).fetchone()
+        self.days_until_ms = days_until_ms(connection)  # no hour from then on is in a day that is summed
         self._unfinished = {row[0] for row in connection.execute(statements.UNFINISHED, (None,)).fetchall()}
         self._mark_due_s = 0.0
         self._last_count = 0  # operations that came for the last group
@@ -418,10 +420,12 @@ class Writer:
             uncounted = [(end.id, end.uncounted_tokens) for end in rows.several if end.state != "pending"]
             self._run_all(statements.UNCOUNTED, uncounted)
             add_lookups(self._connection, rows.several)
-        self._run_all(statements.HOURLY, hourly_rows(rows.finished))
+        hours = hourly_rows(rows.finished)
+        is_late = bool(hours) and min(hours)[0] < self.days_until_ms  # type: ignore[operator] # an hour comes first
+        self._add_hours(statements.HOURLY, hours, is_late=is_late)
         if rows.counted:
             self._run_all(statements.REQUEST_COUNTS, [(end.id, *(end.counts or ())) for end in rows.counted])
-            self._run_all(statements.HOURLY_COUNTS, hourly_counts(rows.finished))
+            self._add_hours(statements.HOURLY_COUNTS, hourly_counts(rows.finished), is_late=is_late)
         if rows.billed:
             self._run_all(statements.REQUEST_BILLED, [(end.id, *(end.billed or ())) for end in rows.billed])
         if rows.with_uncounted:
@@ -429,7 +433,13 @@ class Writer:
             self._run_all(statements.UNCOUNTED_PIECES_OF, pieces)
             self._run_all(statements.HOURLY_PIECES, hourly_pieces(rows.with_uncounted))
         if rows.flagged:
-            self._run_all(statements.HOURLY_FLAGGED, hourly_flagged(rows.flagged))
+            self._add_hours(statements.HOURLY_FLAGGED, hourly_flagged(rows.flagged), is_late=is_late)
+
+    def _add_hours(self, statement: BatchStatement, rows: Sequence[Row], *, is_late: bool) -> None:
+        """Add to the roll-up; is_late: some of the hours may be in a day that is summed."""
+        self._run_all(statement, rows)
+        if is_late:
+            add_to_days(self._connection, statement.names, rows)
 
     def _end_attempts(self, ends: list[AttemptEnd]) -> None:
         self._run_all(statements.ATTEMPT_END, ends)
