@@ -69,7 +69,7 @@ def _line(one: Share, scale: Scale, whole: Number, write: Writer) -> Markup:
         "svg",
         element("path", class_="track", d=f"M0 {_THICK:g}H{_LENGTH:g}"),
         element("rect", class_="fill", x=min(zero, end), y=0, width=abs(end - zero), height=_THICK),
-        class_="bar s-other" if one.is_other else "bar s1",
+        class_="rank-bar s-other" if one.is_other else "rank-bar s1",
         viewBox=f"0 0 {_LENGTH:g} {_THICK:g}",
         preserveAspectRatio="none",
         aria_hidden="true",

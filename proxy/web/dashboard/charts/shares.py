@@ -35,7 +35,7 @@ def shares(chart: Chart, parts: Sequence[Share], write: Writer, most: int = DRAW
     svg = element(
         "svg",
         element("desc", _description(ranked, whole, write), id=f"{chart.name}-text"),
-        element("circle", class_="ring empty", cx=_MIDDLE, cy=_MIDDLE, r=_RADIUS) if not drawn else None,
+        element("circle", class_="ring ring-empty", cx=_MIDDLE, cy=_MIDDLE, r=_RADIUS) if not drawn else None,
         *_ring(drawn, ring, write),
         element("text", write(whole), class_="whole", x=_MIDDLE, y=_MIDDLE, dy="0.35em", text_anchor="middle"),
         class_="ring-drawing",
