@@ -79,6 +79,7 @@ class UserFilter(AdminQuery):
     group: str | None = None
     source: Literal["config", "database"] | None = None
     disabled: bool | None = None
+    q: str | None = Field(default=None, description="A text that the name holds, whatever its case.")
 
 
 async def _entry(request: AdminRequest, people: People, name: str) -> dict[str, Any]:
@@ -128,6 +129,7 @@ async def _list(request: AdminRequest) -> AdminAnswer:
         for name in {*people.overlay.settings.users, *people.user_rows}
         if query.group in (None, people.group_of(name))
         and query.source in (None, CONFIG if name in people.overlay.file.users else DATABASE)
+        and (query.q is None or query.q.casefold() in name.casefold())
         and query.disabled in (None, people.user(name).disabled)
     ]
     page, cursor = request.page.of(names, lambda name: (name,))

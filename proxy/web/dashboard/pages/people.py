@@ -1,0 +1,118 @@
+"""People: groups and users with their limits, who spent most, and the form that adds a user."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from proxy.config.limit_text import split_limit
+from proxy.core.errors import CallerError
+from proxy.web.dashboard.limit_figures import limit_figures
+from proxy.web.dashboard.table import Column, Table
+from proxy.web.dashboard.view import DashboardRequest, Page, Redirect, View, below
+
+A_PAGE: Final = 50
+_DEAREST: Final = 10
+LIMIT_HINT: Final = "Such as $5/day, $50/month, tokens=1M/day or 60/minute."
+_SPENT: Final = (
+    Column("user", "User", link="link"),
+    Column("cost", "Spent", "money"),
+    Column("share", "Share", "share"),
+    Column("requests", "Requests", "count"),
+    Column("errors", "Errors", "count"),
+)
+
+
+async def _show(request: DashboardRequest) -> Page:
+    return await _page(request)
+
+
+async def _page(request: DashboardRequest, problem: CallerError | None = None) -> Page:
+    """Return all people; problem: why a user could not be added, with what was typed still in the form."""
+    query = {name: request.query.get(name) or None for name in ("q", "group", "cursor")}
+    users, cursor = await request.api.page("/users", {**query, "limit": A_PAGE})
+    groups = await request.api.all("/groups")
+    period = request.period
+    spent = await request.api.get(
+        "/usage", {"since": period.since, "until": period.until, "by": "user", "top": _DEAREST}
+    )
+    values = {
+        "users": [{**user, "figures": limit_figures(user["limits"])} for user in users],
+        "groups": [{**group, "figures": limit_figures(group["limits"])} for group in groups],
+        "query": query,
+        "next_page": request.address(cursor=cursor) if cursor else None,
+        "problem": None if problem is None else problem.message,
+        "given": request.form if problem else {},
+        "limit_hint": LIMIT_HINT,
+    }
+    return Page("people.html", values, (_dearest(spent),), status=200 if problem is None else problem.status)
+
+
+def _dearest(report: Mapping[str, Any]) -> Table:
+    """Return the table of who spent most in the period."""
+    rows = [
+        {
+            "user": row["key"]["user"],
+            "link": below("people", row["key"]["user"]),
+            "cost": row["cost_pusd"],
+            "share": None if row["share"] is None else float(row["share"]),
+            "requests": row["requests"],
+            "errors": row["errors"],
+        }
+        for row in report["rows"]
+    ]
+    return Table("spent", "Who spent most", _SPENT, rows, "Nobody has spent anything in this period.", "-cost")
+
+
+async def _add_user(request: DashboardRequest) -> Page | Redirect:
+    """Add a user; with a token, which the page of the user shows this once."""
+    form = request.form
+    name = form.get("name", "").strip()
+    body: dict[str, Any] = {"name": name, "settings": {}}
+    if form.get("group", "").strip():
+        body["group"] = form["group"].strip()
+    try:
+        if form.get("limit", "").strip():
+            kind, text = typed_limit(form["limit"])
+            body["settings"] = {"limits": {kind: text}}
+        if form.get("token") == "yes":
+            body["token"] = {}
+        made = await request.api.post("/users", body)
+    except CallerError as error:
+        return await _page(request, error)
+    if made["token"] is None:
+        return Redirect(below("people", name), f"{name} was added, without a token.")
+    return Page("token.html", {"made": made, "user": name, "base_url": base_url_of(request)}, title=f"Token of {name}")
+
+
+def typed_limit(text: str) -> tuple[str, str]:
+    """Return the kind and the rest of a limit that somebody typed; raises CallerError that says how to write it."""
+    try:
+        return split_limit(text)
+    except ValueError as error:
+        raise CallerError(422, "invalid_field", str(error), param="limit") from None
+
+
+def base_url_of(request: DashboardRequest) -> str:
+    """Return the base URL for clients, as this browser reaches the proxy."""
+    headers = request.context.downstream.request_headers.headers
+    scheme = "https" if headers.get("X-Forwarded-Proto", "").strip().lower() == "https" else "http"
+    return f"{scheme}://{headers.get('Host', 'localhost')}/v1"
+
+
+async def _add_group(request: DashboardRequest) -> Page | Redirect:
+    form = request.form
+    body: dict[str, Any] = {"name": form.get("group_name", "").strip(), "settings": {}}
+    try:
+        if form.get("limit", "").strip():
+            kind, text = typed_limit(form["limit"])
+            body["settings"] = {"limits": {kind: text}}
+        await request.api.post("/groups", body)
+    except CallerError as error:
+        return await _page(request, error)
+    return Redirect("/dashboard/people", f"Group {body['name']} was added.")
+
+
+VIEWS = (
+    View("GET", "/dashboard/people", _show, "People", has_period=True),
+    View("POST", "/dashboard/people", _add_user, "People", has_period=True),
+    View("POST", "/dashboard/groups", _add_group, "People", has_period=True),
+)
