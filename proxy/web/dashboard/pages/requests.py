@@ -1,0 +1,130 @@
+"""Requests: a list that goes on by itself, filtered by the address, refusals too."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from proxy.web.dashboard.table import Column, Table
+from proxy.web.dashboard.view import DashboardRequest, Fragment, Page, View, address_of, below
+
+_A_PAGE: Final = 50
+FILTERS: Final = {
+    "user": "User",
+    "group": "Group",
+    "model": "Model",
+    "provider": "Provider",
+    "status": "Status",
+    "state": "State",
+    "use_case": "Use case",
+    "session": "Session",
+    "text": "Error holds",
+    "min_cost_usd": "Costs at least (USD)",
+    "since": "Since",
+    "until": "Until",
+}
+HINTS: Final = {
+    "model": "openai/*",
+    "status": "429, 5xx, ok, error",
+    "since": "1h, today, 2026-11-01",
+    "min_cost_usd": "0.10",
+    "text": "quota",
+}
+STATES: Final = ("open", "pending", "settled", "released", "refused")
+_COLUMNS: Final = (
+    Column("started_at", "Begun", "time", link="link"),
+    Column("user", "User", link="user_link"),
+    Column("model", "Model"),
+    Column("provider", "Provider"),
+    Column("status", "Answer", "state"),
+    Column("cost_pusd", "Cost", "money"),
+    Column("tokens", "Tokens", "tokens"),
+    Column("ttft_ms", "First token", "duration"),
+    Column("duration_ms", "Took", "duration"),
+    Column("use_case", "Use case"),
+)
+
+
+async def _show(request: DashboardRequest) -> Page:
+    """Return the page; without a place in the list it follows what comes."""
+    filters = _filters(request)
+    table = await _table(request)
+    is_newest = "cursor" not in request.query
+    users = [row["key"]["user"] for row in (await _usual(request, "user"))]
+    models = [row["key"]["model"] for row in (await _usual(request, "model")) if row["key"]["model"]]
+    values = {
+        "filters": FILTERS,
+        "hints": HINTS,
+        "states": STATES,
+        "given": filters,
+        "users": users,
+        "models": models,
+        "live": address_of("/dashboard/requests/rows", filters) if is_newest else None,
+        "newest": address_of("/dashboard/requests", filters),
+    }
+    return Page("requests.html", values, (table,))
+
+
+async def _usual(request: DashboardRequest, word: str) -> list[Any]:
+    """Return who, or what, was asked for most in the last days: what a filter suggests."""
+    report = await request.api.get("/usage", {"by": word, "since": "7d", "top": 50, "sort": "requests"})
+    found: list[Any] = report["rows"]
+    return found
+
+
+async def _rows(request: DashboardRequest) -> Fragment:
+    return Fragment("requests_rows.html", tables=(await _table(request),))
+
+
+def _filters(request: DashboardRequest) -> Mapping[str, str]:
+    return {name: request.query[name].strip() for name in FILTERS if request.query.get(name, "").strip()}
+
+
+async def _table(request: DashboardRequest) -> Table:
+    query = _filters(request)
+    if request.wants_csv is not None:
+        entries, cursor = await request.api.all("/requests", query), None
+    else:
+        place = {"limit": _A_PAGE, "cursor": request.query.get("cursor") or None}
+        entries, cursor = await request.api.page("/requests", {**query, **place})
+    page = {name: value for name, value in request.query.items() if name in (*FILTERS, "cursor")}
+    older = None if cursor is None else address_of("/dashboard/requests", {**page, "cursor": cursor})
+    empty = (
+        "No request passes these filters."
+        if query
+        else "No request has come yet. Point a client here: the first page of the proxy shows how, with your token."
+    )
+    return Table(
+        "requests", "Requests", _COLUMNS, [_row(one) for one in entries], empty, is_paged_elsewhere=True, more=older
+    )
+
+
+def _row(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    tokens = (entry["input_tokens"] or 0) + (entry["output_tokens"] or 0)
+    return {
+        **entry,
+        "link": below("requests", entry["id"]),
+        "user_link": below("people", entry["user"]) if entry["user"] else None,
+        "model": entry["model"] or entry["requested_model"],
+        "status": answer_state(entry),
+        "tokens": tokens if entry["input_tokens"] is not None else None,
+    }
+
+
+def answer_state(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """Return how a request has ended, as a state: its kind and words."""
+    status, error = entry["status"], entry["error"]
+    if entry["state"] == "open":
+        return "off", "running"
+    words = f"{status} {error}" if error else str(status)
+    if entry["state"] == "refused":
+        return "warn", f"refused: {words}" + (f", and {entry['more']} alike" if entry["more"] else "")
+    if status is None or status >= 500:
+        return "bad", words
+    if status >= 300:
+        return "warn", words
+    return ("warn", f"{words}, cost pending") if entry["state"] == "pending" else ("ok", words)
+
+
+VIEWS = (
+    View("GET", "/dashboard/requests", _show, "Requests"),
+    View("GET", "/dashboard/requests/rows", _rows, "Requests", is_fragment=True),
+)
