@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from proxy.config.limit_text import split_limit
 from proxy.core.errors import CallerError
-from proxy.web.dashboard.limit_figures import limit_figures
+from proxy.web.dashboard.limit_gauges import limit_gauges
 from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, Redirect, View, below
 
@@ -35,8 +35,8 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
         "/usage", {"since": period.since, "until": period.until, "by": "user", "top": _DEAREST}
     )
     values = {
-        "users": [{**user, "figures": limit_figures(user["limits"])} for user in users],
-        "groups": [{**group, "figures": limit_figures(group["limits"])} for group in groups],
+        "users": [{**user, "figures": limit_gauges(user["limits"])} for user in users],
+        "groups": [{**group, "figures": limit_gauges(group["limits"])} for group in groups],
         "query": query,
         "next_page": request.address(cursor=cursor) if cursor else None,
         "problem": None if problem is None else problem.message,

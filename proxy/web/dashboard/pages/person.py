@@ -5,7 +5,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from proxy.core.errors import CallerError
-from proxy.web.dashboard.limit_figures import limit_figures
+from proxy.web.dashboard.limit_gauges import limit_gauges
 from proxy.web.dashboard.pages.people import LIMIT_HINT, base_url_of, typed_limit
 from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, Redirect, View, below
@@ -34,7 +34,7 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
     stops = [one for one in await api.all("/stops") if (one["kind"], one["subject"]) == ("user", name)]
     values = {
         "user": user,
-        "limits": limit_figures(user["limits"]),
+        "limits": limit_gauges(user["limits"]),
         "own": {entry["id"] for entry in await api.all("/limits", {"scope": "user", "name": name})},
         "tokens": await api.all("/tokens", {"user": name}),
         "groups": [group["name"] for group in await api.all("/groups")],

@@ -8,7 +8,7 @@ from proxy.web.dashboard.figures import NOTHING, money_text, short_count_text
 
 
 @dataclass(frozen=True, slots=True)
-class LimitFigures:
+class LimitGauge:
     """A limit of the operator's API. used, reserved, amount: pico-USD or counts; texts: the same for reading."""
 
     id: str
@@ -31,17 +31,17 @@ class LimitFigures:
         return (self.used + self.reserved) / self.amount if self.amount else 1.0
 
 
-def limit_figures(limits: Iterable[Mapping[str, Any]]) -> list[LimitFigures]:
+def limit_gauges(limits: Iterable[Mapping[str, Any]]) -> list[LimitGauge]:
     """Return limits of the operator's API as pages show them, in their order."""
     return [_shown(limit) for limit in limits]
 
 
-def _shown(limit: Mapping[str, Any]) -> LimitFigures:
+def _shown(limit: Mapping[str, Any]) -> LimitGauge:
     unit = "_pusd" if limit["amount_pusd"] is not None else ""
     amount, used, reserved, left = (limit[f"{name}{unit}"] for name in ("amount", "used", "reserved", "remaining"))
     text = money_text if unit else short_count_text
     words = str(limit["limit"]) if unit else f"{limit['kind']} {limit['limit']}"
-    return LimitFigures(
+    return LimitGauge(
         id=limit["id"],
         text=words,
         holder=_holder(limit),
