@@ -3,24 +3,16 @@
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from proxy.cli.account_figures import age_text, amount_text, credits_text, resets_text, scope_text
 from proxy.cli.reading_settings import reading_settings
 from proxy.cli.settings import config_option
 
 _LABEL = 12
-_SCOPES = {
-    "key_limit": "own limit",
-    "api_key": "key's guardrail",
-    "member": "member's guardrail",
-    "workspace": "workspace",
-    "workspace_default_key": "workspace, a key",
-    "workspace_default_member": "workspace, a member",
-}
 
 
 @click.command()
@@ -66,13 +58,13 @@ def _print(one: dict[str, Any]) -> None:
 
 def _head(one: dict[str, Any]) -> Iterator[str]:
     yield from _field("Provider", f"{one['provider']}, {one['base_url']}")
-    yield from _field("Credits", _credits(one))
+    yield from _field("Credits", credits_text(one))
     free = next((key["free_requests"] for key in one["keys"] if key["free_requests"] is not None), None)
     if free is not None:
         yield from _field("Free models", f"{free['left']} of {free['limit']} requests left today (UTC)")
     ages = [key["age_s"] for key in one["keys"] if key["age_s"] is not None]
     if ages:
-        yield from _field("Keys", f"as heard {_age(max(ages))}")
+        yield from _field("Keys", f"as heard {age_text(max(ages))}")
 
 
 def _field(name: str, text: str) -> Iterator[str]:
@@ -82,54 +74,12 @@ def _field(name: str, text: str) -> Iterator[str]:
     yield from click.wrap_text(printable(text), width - 1, f"{name:<{_LABEL}}", " " * _LABEL).splitlines()
 
 
-def _credits(one: dict[str, Any]) -> str:
-    credits_ = one["credits"]
-    if "key" not in one["questions"]:
-        return "not told by its API; what a day was charged is"
-    if credits_ is None:
-        return (
-            "not known: only a management key may read them. Make one at the provider and set it as"
-            f" providers.{one['provider']}.management_key"
-        )
-    problem = "" if credits_["problem"] is None else f" {credits_['problem']}"
-    if credits_["left_pusd"] is None:
-        return f"not known.{problem}"
-    bought, used, left = (_money(credits_[f"{name}_pusd"]) for name in ("bought", "used", "left"))
-    return f"{left} left of {bought}, {used} used; heard {_age(credits_['age_s'])}.{problem}"
-
-
 def _rows(key: dict[str, Any]) -> Iterator[tuple[str, str, str | None, str | None, str | None, str | None]]:
     name = key["name"]
     if key["spent"] is None:
         yield name, "not known", None, None, None, None
     elif not key["budgets"]:
-        yield name, "none", None, _money(key["spent"]["total_pusd"]), None, None
+        yield name, "none", None, amount_text(key["spent"]["total_pusd"]), None, None
     for budget in key["budgets"]:
-        amounts = (_money(budget[f"{part}_pusd"]) for part in ("limit", "spent", "left"))
-        yield (name, _SCOPES.get(budget["scope"], budget["scope"]), *amounts, _resets(budget))
-
-
-def _resets(budget: dict[str, Any]) -> str:
-    if budget["resets_at"] is None:
-        return budget["resets"] or "never"
-    moment = datetime.fromisoformat(budget["resets_at"]).astimezone(UTC)
-    return f"{moment:%m-%d %H:%M}Z"
-
-
-def _age(age_s: int) -> str:
-    from proxy.pipeline.admission.limit_errors import span  # noqa: PLC0415 - keeps --help quick
-
-    return "just now" if age_s < 1 else f"{span(age_s * 1000)} ago"
-
-
-def _money(pusd: int) -> str:
-    """Return an amount for people: to the cent, down, from one dollar on; smaller ones as they are."""
-    from proxy.core.money import PUSD_PER_USD, pusd_to_usd  # noqa: PLC0415 - keeps --help quick
-
-    cent = PUSD_PER_USD // 100
-    if abs(pusd) < PUSD_PER_USD:
-        text = pusd_to_usd(abs(pusd))
-    else:
-        cents = -(pusd // cent) if pusd < 0 else pusd // cent
-        text = f"{cents // 100}.{cents % 100:02}"
-    return f"{'-' if pusd < 0 else ''}${text}"
+        amounts = (amount_text(budget[f"{part}_pusd"]) for part in ("limit", "spent", "left"))
+        yield (name, scope_text(budget), *amounts, resets_text(budget))

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from proxy.cli.private_file import write_private
-from proxy.core.errors import SetupError
+from proxy.core.errors import LedgerError, SetupError
 from proxy.core.user_token import PREFIX
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._@+-]")
 @click.option("--user", help="Name of the first user; default: your name on this machine.")
 @click.option("--user-limit", metavar="LIMIT", help="What each user may spend, like '$5/day'; none: no limit.")
 @click.option("--total-limit", metavar="LIMIT", help="What all may spend together, like '$100/month'; none: no limit.")
+@click.option("--no-test", is_flag=True, help="Write it without asking OpenRouter what the key may do.")
 def init(
     folder: Path,
     key_file: str | None,
@@ -47,8 +48,11 @@ def init(
     *,
     yes: bool,
     force: bool,
+    no_test: bool,
 ) -> None:
     """Write config.yaml, make the ledger with a first user, and print their token.
+
+    Then it asks OpenRouter what the key may do, and says so; where OpenRouter cannot be reached, nothing fails.
 
     The key is never taken from an option: others could read it in the list of processes.
     """
@@ -74,6 +78,9 @@ def init(
                 (folder / file).unlink(missing_ok=True)
         raise
     _say(folder, name, key, limits, token)
+    if not no_test:
+        _say_key_report(folder)
+    _say_next(folder, key)
 
 
 def _check_free(folder: Path, *, force: bool) -> None:
@@ -268,6 +275,21 @@ def _say(folder: Path, name: str, key: _Key, limits: _Limits, token: dict[str, A
         err=True,
     )
     say_token(name, token)
+
+
+def _say_key_report(folder: Path) -> None:
+    from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - as above
+    from proxy.cli.key_report import say_key_report  # noqa: PLC0415
+
+    try:
+        with admin_client(_settings(folder), "tollkeeper init") as api:
+            say_key_report(api, "openrouter")
+    except LedgerError as error:  # all that was to be made is there
+        click.echo(f"OpenRouter was not asked what the key may do: {error}", err=True)
+
+
+def _say_next(folder: Path, key: _Key) -> None:
+    config = folder / "config.yaml"
     here = folder == Path.cwd()
     option = "" if here else f" -c '{config}'"
     kept = f"\n  ({_VARIABLE} must be set for it, as it is now)" if key.from_variable else ""
@@ -275,7 +297,6 @@ def _say(folder: Path, name: str, key: _Key, limits: _Limits, token: dict[str, A
         f"""
 Next:
   tollkeeper check{option}
-  tollkeeper doctor{option}    (what the key may do at the provider)
   tollkeeper serve{option}{kept}
   export OPENAI_BASE_URL=http://127.0.0.1:8787/v1 OPENAI_API_KEY=<the token above>""",
         err=True,

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from proxy.cli.key_report import say_key_report
 from proxy.cli.limit_option import limit_option, read_limits
 from proxy.cli.master_key import master
 from proxy.cli.reading_settings import reading_settings
@@ -94,11 +95,9 @@ def add(
     secret = read_secret(key_file, f"Key of {provider}", "--key-file")
     with admin_client(settings, "tollkeeper keys add") as api:
         made = api.post("/keys", {"provider": provider, "secret": secret, "test": not no_test, **owner, **fields})
-    if made["check"] is not None:
-        click.echo(f"{made['check']['said']}.", err=True)
-    whose = f", {user or group}'s own" if user or group else ""
-    click.echo(f"Key {made['name']} of {provider}{_hint(made)} was added{whose}, and is in use from now on.", err=True)
-    click.echo(f"What it may do there: tollkeeper doctor {provider}", err=True)
+        _say_added(made, owner)
+        if not no_test and user is None and group is None:  # another's account is no concern of the operator
+            say_key_report(api, provider, made["name"])
     if made["master_key_made"] is not None:
         click.echo(
             f"The master key was made, which seals it: {made['master_key_made']}. Without it no key can be opened; keep"
@@ -107,6 +106,15 @@ def add(
         )
     if as_json:
         click.echo(json.dumps(made))
+
+
+def _say_added(made: dict[str, Any], owner: dict[str, Any]) -> None:
+    if made["check"] is not None:
+        click.echo(f"{made['check']['said']}.", err=True)
+    whose = owner["user"] or owner["group"]
+    own = f", {whose}'s own" if whose else ""
+    name = f"Key {made['name']} of {made['provider']}{_hint(made)}"
+    click.echo(f"{name} was added{own}, and is in use from now on.", err=True)
 
 
 @keys.command("list")

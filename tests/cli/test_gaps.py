@@ -125,7 +125,7 @@ def test_check_compares_names_with_what_the_providers_list(configured: CommandLi
     ],
 )
 def test_init_writes_limits(cli: CommandLine, options: tuple[str, ...], user: str | None, total: str | None) -> None:
-    ran = cli.ok("init", "--yes", *options, OPENROUTER_API_KEY=KEY)
+    ran = cli.ok("init", "--no-test", "--yes", *options, OPENROUTER_API_KEY=KEY)
     settings = load_file(cli.folder / "config.yaml", {"OPENROUTER_API_KEY": KEY}).settings
     for limits, text in ((settings.defaults.limits, user), (settings.limits, total)):
         assert [f"${limit.amount // 10**12}/{limit.window}" for limit in limits.of("cost")] == ([text] if text else [])
@@ -133,7 +133,7 @@ def test_init_writes_limits(cli: CommandLine, options: tuple[str, ...], user: st
 
 
 def test_init_refuses_what_is_no_limit(cli: CommandLine) -> None:
-    ran = cli.run("init", "--yes", "--user-limit", "lots", OPENROUTER_API_KEY=KEY)
+    ran = cli.run("init", "--no-test", "--yes", "--user-limit", "lots", OPENROUTER_API_KEY=KEY)
     assert ran.returncode == 2
     assert "$5/day" in ran.stderr
     assert list(cli.folder.iterdir()) == []
@@ -142,7 +142,7 @@ def test_init_refuses_what_is_no_limit(cli: CommandLine) -> None:
 def test_init_asks_on_a_terminal(cli: CommandLine) -> None:
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "proxy", "init", "--key-file", _key_file(cli.folder)],
+        [sys.executable, "-m", "proxy", "init", "--no-test", "--key-file", _key_file(cli.folder)],
         cwd=cli.folder,
         env={**cli.environ, "TERM": "dumb"},
         stdin=slave,

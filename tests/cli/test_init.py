@@ -8,18 +8,20 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import openai
 import pytest
 
 from proxy.config.load import load_file
+from proxy.config.provider import BASE_URLS
 from proxy.core.user_token import is_well_formed
-from tests.cli.command_line import CommandLine
+from tests.cli.command_line import CommandLine, Commands
 
 KEY = "sk-or-v1-canary"
 
 
 def test_init_then_serve_then_the_openai_package(cli: CommandLine, simulator: str) -> None:
-    ran = cli.ok("init", "--yes", "--user", "ann", OPENROUTER_API_KEY=KEY)
+    ran = cli.ok("init", "--no-test", "--yes", "--user", "ann", OPENROUTER_API_KEY=KEY)
     token = ran.stdout.strip()
     assert is_well_formed(token)
     assert "tollkeeper serve" in ran.stderr
@@ -42,7 +44,7 @@ def test_init_then_serve_then_the_openai_package(cli: CommandLine, simulator: st
 
 
 def test_the_key_of_the_environment_stays_there(cli: CommandLine) -> None:
-    cli.ok("init", "--yes", OPENROUTER_API_KEY=KEY)
+    cli.ok("init", "--no-test", "--yes", OPENROUTER_API_KEY=KEY)
     for path in cli.folder.iterdir():
         assert KEY.encode() not in path.read_bytes(), path
     assert "api_key: ${OPENROUTER_API_KEY}" in (cli.folder / "config.yaml").read_text()
@@ -51,7 +53,7 @@ def test_the_key_of_the_environment_stays_there(cli: CommandLine) -> None:
 @pytest.mark.parametrize("option", ["-", "the key"])
 def test_a_key_from_a_file_or_stdin_is_kept_in_a_private_file(cli: CommandLine, option: str) -> None:
     (cli.folder / "the key").write_text(f"  {KEY}\n")
-    cli.ok("init", "--dir", "new", "--key-file", option, stdin=f"{KEY}\n" if option == "-" else "")
+    cli.ok("init", "--no-test", "--dir", "new", "--key-file", option, stdin=f"{KEY}\n" if option == "-" else "")
     folder = cli.folder / "new"
     assert (folder / "openrouter.key").read_text().strip() == KEY
     assert KEY not in (folder / "config.yaml").read_text()
@@ -62,7 +64,7 @@ def test_a_key_from_a_file_or_stdin_is_kept_in_a_private_file(cli: CommandLine, 
 
 
 def test_the_configuration_fits_one_screen_and_has_its_schema(cli: CommandLine) -> None:
-    cli.ok("init", OPENROUTER_API_KEY=KEY)
+    cli.ok("init", "--no-test", OPENROUTER_API_KEY=KEY)
     lines = (cli.folder / "config.yaml").read_text().splitlines()
     assert lines[0] == "# yaml-language-server: $schema=./config.schema.json"
     assert len(lines) <= 24
@@ -72,7 +74,7 @@ def test_the_configuration_fits_one_screen_and_has_its_schema(cli: CommandLine) 
 
 
 def test_check_mentions_an_older_name_of_a_setting(cli: CommandLine) -> None:
-    cli.ok("init", OPENROUTER_API_KEY=KEY)
+    cli.ok("init", "--no-test", OPENROUTER_API_KEY=KEY)
     config = cli.folder / "config.yaml"
     config.write_text(config.read_text().replace("port: 8787", "port: 8787, lane: true"))
     ran = cli.run("check", "--offline", OPENROUTER_API_KEY=KEY)
@@ -81,7 +83,7 @@ def test_check_mentions_an_older_name_of_a_setting(cli: CommandLine) -> None:
 
 
 def test_the_lines_that_are_comments_are_valid_too(cli: CommandLine) -> None:
-    cli.ok("init", OPENROUTER_API_KEY=KEY)
+    cli.ok("init", "--no-test", OPENROUTER_API_KEY=KEY)
     config = cli.folder / "config.yaml"
     text = config.read_text().replace("# presets", "presets").replace("# defaults", "defaults")
     config.write_text(text.replace("#   ", "  ").replace("# management", "management"))
@@ -91,13 +93,13 @@ def test_the_lines_that_are_comments_are_valid_too(cli: CommandLine) -> None:
 
 
 def test_nothing_is_overwritten_without_force(cli: CommandLine) -> None:
-    first = cli.ok("init", "--key-file", "-", stdin=KEY).stdout
+    first = cli.ok("init", "--no-test", "--key-file", "-", stdin=KEY).stdout
     before = {path.name: path.read_bytes() for path in cli.folder.iterdir()}
     ran = cli.run("init", "--key-file", "-", stdin="sk-or-v1-other")
     assert ran.returncode == 1
     assert "--force" in ran.stderr
     assert {path.name: path.read_bytes() for path in cli.folder.iterdir()} == before
-    second = cli.ok("init", "--force", "--key-file", "-", stdin="sk-or-v1-other").stdout
+    second = cli.ok("init", "--no-test", "--force", "--key-file", "-", stdin="sk-or-v1-other").stdout
     assert first != second
     assert (cli.folder / "openrouter.key").read_text().strip() == "sk-or-v1-other"
     assert len(cli.read("tokens", "list")) == 2  # the ledger, its user and the first token were kept
@@ -135,14 +137,41 @@ def test_a_failure_leaves_nothing_behind(cli: CommandLine) -> None:
     assert ran.returncode == 1
     assert "cannot be the name" in ran.stderr
     assert not (cli.folder / "config.yaml").exists()
-    cli.ok("init", "--user", "ann", OPENROUTER_API_KEY=KEY)
+    cli.ok("init", "--no-test", "--user", "ann", OPENROUTER_API_KEY=KEY)
+
+
+def test_it_says_what_the_key_may_do(cli: CommandLine, simulator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Commands(cli.folder)
+    good = (
+        "openrouter: it accepts the key main; no limit of its own",
+        "openrouter: Credits, the account's keys and its bill were not asked for",
+    )
+    for folder, url, said in (
+        ("good", simulator, good),
+        ("offline", "http://127.0.0.1:9", ("What the key may do, it says then: tollkeeper doctor openrouter",)),
+    ):
+        monkeypatch.setitem(BASE_URLS, "openrouter", f"{url}/api/v1")
+        ran = here.run("init", "--dir", folder, "--user", "ann", "--key-file", "-", stdin=KEY)
+        assert ran.returncode == 0
+        assert is_well_formed(ran.stdout.strip())
+        assert all(each in " ".join(ran.stderr.split()) for each in said)
+        assert "tollkeeper serve" in ran.stderr
+        assert all(len(line) <= 80 for line in ran.stderr.splitlines() if line.startswith("openrouter"))
+    httpx.post(f"{simulator}/_sim/behaviour", json={"for": "path:/key", "error": "user-not-found"}, trust_env=False)
+    monkeypatch.setitem(BASE_URLS, "openrouter", f"{simulator}/api/v1")
+    refused = here.run("init", "--dir", "refused", "--key-file", "-", stdin=KEY)
+    assert refused.returncode == 0
+    assert "It does not know the key main: it is wrong, expired or deleted." in " ".join(refused.stderr.split())
+    assert "accepts" not in refused.stderr
+    silent = here.run("init", "--force", "--dir", "refused", "--no-test", "--key-file", "-", stdin=KEY)
+    assert "know the key" not in silent.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_on_a_terminal_it_asks_and_does_not_show_the_key(cli: CommandLine) -> None:
     master, slave = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "proxy", "init"],
+        [sys.executable, "-m", "proxy", "init", "--no-test"],
         cwd=cli.folder,
         env={**cli.environ, "TERM": "dumb"},
         stdin=slave,

@@ -17,6 +17,8 @@ def test_a_key_from_a_file_is_asked_about_stored_listed_and_rotated(configured: 
     assert "openrouter accepts the key" in added.stderr
     assert f"Key key-2 of openrouter (…{SPARE[-4:]}) was added" in added.stderr
     assert "tollkeeper.db.master-key" in added.stderr
+    assert "openrouter: it accepts the key key-2; no limit of its own" in added.stderr
+    assert "the key main" not in added.stderr
     here = Commands(cli.folder)
     with cli.serving():
         (shown,) = [each for each in here.read("keys", "list") if each["source"] == "database"]

@@ -68,7 +68,7 @@ async def test_an_operators_day(tmp_path: Path) -> None:
         (tmp_path / "key").chmod(0o600)
         (tmp_path / "office-key").chmod(0o600)
         (tmp_path / "next-key").chmod(0o600)
-        screen = await terminal.run("init", "--yes", "--key-file", "key", "--user-limit", "$5/day")
+        screen = await terminal.run("init", "--no-test", "--yes", "--key-file", "key", "--user-limit", "$5/day")
         assert "at most $5/day" in screen
         _configure(tmp_path, simulator.url)
         day = _Day(terminal, await stack.enter_async_context(started(tmp_path, "serve")), Controls(simulator.url))
