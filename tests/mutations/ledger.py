@@ -115,6 +115,21 @@ MUTATIONS: Final = (
         (f"{_SETTLING}a_bill_above_the_worst_case",),
     ),
     Mutation(
+        "a-statement-for-the-disk",
+        "A statement that SQLite cannot run is held for a full disk, and tried for ever.",
+        (Patch("_DISK_CODES", "sqlite3.SQLITE_PERM", "sqlite3.SQLITE_ERROR"),),
+        (
+            "tests/storage/test_result_codes.py::test_only_what_the_disk_refuses_stops_others",
+            "tests/storage/test_result_codes.py::test_a_statement_that_cannot_run_fails_alone_and_at_once",
+        ),
+    ),
+    Mutation(
+        "a-full-disk-for-a-statement",
+        "The end of a request that a full disk refuses is dropped.",
+        (Patch("_DISK_CODES", "sqlite3.SQLITE_FULL", "sqlite3.SQLITE_PERM"),),
+        ("tests/storage/test_result_codes.py::test_only_what_the_disk_refuses_stops_others",),
+    ),
+    Mutation(
         "counters-lost-on-restart",
         "Counters live in memory and begin at zero after each deploy.",
         (

@@ -35,7 +35,7 @@ MUTATIONS: Final = (
     Mutation(
         "booked-in-doubt",
         "A call that may be a request whose reservation is charged is booked apart too.",
-        (Patch("day_comparison:_of_stranger", "call.cost_pusd > 0 and not is_doubtful", "call.cost_pusd > 0"),),
+        (Patch("day_comparison:_of_stranger", "whole_pusd > 0 and not is_doubtful", "whole_pusd > 0"),),
         (f"{_DAY}doubt_books_nothing",),
     ),
     Mutation(
@@ -50,11 +50,59 @@ MUTATIONS: Final = (
         (
             Patch(
                 "day_comparison:_of_request",
-                "left_pusd = billed_pusd + request.upstream_pusd - request.booked_pusd",
+                "left_pusd = billed_pusd + upstream_pusd - request.booked_pusd",
                 "left_pusd = billed_pusd - request.booked_pusd",
             ),
         ),
         (_MONTH,),
+    ),
+    Mutation(
+        "fee-for-the-whole",
+        "Of a call whose cost nobody told, what the provider behind the provider bills is left out.",
+        (
+            Patch(
+                "day_comparison:_upstream",
+                "max(request.upstream_pusd, sum(call.upstream_pusd for call in found))",
+                "request.upstream_pusd",
+            ),
+        ),
+        (f"{_DAY}what_somebody_else_bills_is_booked_with_it",),
+    ),
+    Mutation(
+        "booked-down-unheard",
+        "A request is booked at the fee alone while the record of its call can't be had.",
+        (
+            Patch(
+                "day_comparison:_upstream",
+                "not books.has_upstream or all(call.origin for call in found)",
+                "True",
+            ),
+        ),
+        (f"{_DAY}nothing_is_booked_down_while_somebody_else_may_bill_a_part",),
+    ),
+    Mutation(
+        "upstream-of-lost-rows",
+        "A call that no row names is booked at the fee alone.",
+        (Patch("day_comparison:_of_stranger", "call.cost_pusd + call.upstream_pusd", "call.cost_pusd"),),
+        (f"{_DAY}a_lost_row_is_booked_with_what_somebody_else_bills",),
+    ),
+    Mutation(
+        "anybody's-session",
+        "A call is taken for a request of another session, and one user is booked what another one spent.",
+        (
+            Patch(
+                "call_matching:_partners",
+                "not call.session or not request.session or call.session == request.session",
+                "True",
+            ),
+        ),
+        ("tests/policy/reconciliation/test_call_matching.py::test_a_session_tells_those_apart_that_time_does_not",),
+    ),
+    Mutation(
+        "unknown-cost-agrees",
+        "A request whose cost nobody knows agrees with any bill, and its call is held for a lost row.",
+        (TextPatch("ledger_day:_AGREED", "r.cost_pusd IS 0", "ifnull(r.cost_pusd, 0) = 0"),),
+        ("tests/storage/test_ledger_day.py::test_a_request_whose_cost_nobody_knows_may_be_a_call_of_the_bill",),
     ),
     Mutation(
         "apart-forgotten",

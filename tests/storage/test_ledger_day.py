@@ -14,6 +14,7 @@ from proxy.storage.adjustment import Correction, UnattachedCost
 from proxy.storage.reconciliation import DayQuestion, LedgerDay
 from proxy.storage.sqlite.reports import SqliteReports
 from tests.storage.booked_rows import SEVERAL, USERS, WAYS, book, booked
+from tests.storage.made_requests import opened, request_end, running
 from tests.support.stand import read_rows
 
 DAY_MS = 86_400_000
@@ -148,6 +149,22 @@ async def test_where_retention_has_been_sums_are_compared(tmp_path: Path) -> Non
         found = compare_sums(_START_MS, sums, [BilledSum(("openai/gpt-5-mini",), 700_000)], 0)
         assert not found.entries
         assert reports.first_request_ms() == _START_MS  # by its hour
+
+
+async def test_a_request_whose_cost_nobody_knows_may_be_a_call_of_the_bill(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    async with running(path) as ledger:
+        row = await opened(ledger, reserved_pusd=None, session_id="s-1")
+        await ledger.end(request_end(row, cost_pusd=None, cost_source="none", flags="cost_unknown crash"))
+        free = await opened(ledger, reserved_pusd=None)
+        await ledger.end(request_end(free, cost_pusd=0, cost_source="none", state="released"))
+        day_ms = row.started_ms // DAY_MS * DAY_MS
+        billed = BilledCall("gen-1", _KEYS["main"], 40, row.started_ms, row.started_ms)
+        question = DayQuestion("p", day_ms, (billed,), _KEYS, "own")
+        day = await asyncio.to_thread(SqliteReports(path).ledger_day, question)
+        [request] = day.requests
+        assert (request.id, request.unnamed, request.booked_pusd, request.session) == (row.id, 1, 0, "s-1")
+        assert day.strangers == {"gen-1"}
 
 
 async def test_a_call_of_midnight_whose_row_is_removed_is_not_lost(tmp_path: Path) -> None:
