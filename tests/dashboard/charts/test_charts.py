@@ -17,6 +17,7 @@ from proxy.web.dashboard.charts.bars import Share, bars
 from proxy.web.dashboard.charts.columns import columns
 from proxy.web.dashboard.charts.figure import Chart
 from proxy.web.dashboard.charts.histogram import ValueMark, histogram
+from proxy.web.dashboard.charts.limit_bar import limit_bar
 from proxy.web.dashboard.charts.lines import lines
 from proxy.web.dashboard.charts.projection import Level, ProjectedPoint, projection
 from proxy.web.dashboard.charts.series import NO_VALUE, Number, Series
@@ -187,6 +188,14 @@ def test_sparklines(values: list[Any]) -> None:
     held(sparkline("Requests", values, write))
 
 
+@given(TEXTS, VALUES, VALUES, VALUES)
+@settings(max_examples=30)
+def test_limit_bars(name: str, used: Any, reserved: Any, limit: Any) -> None:
+    root = held(limit_bar(name, used or 0, reserved or 0, limit or 0, write))
+    track, drawn, reserve = (float(each.attrib["width"]) for each in root.iter("rect"))
+    assert drawn + reserve <= track + 0.1
+
+
 @pytest.mark.parametrize("name", NASTY)
 def test_names_are_text(name: str) -> None:
     """A name is shown as it is, cut, with more of it in the title; it adds no element and no long text."""
@@ -285,6 +294,13 @@ def test_mistakes_of_pages_are_errors() -> None:
         columns(CHART, time_axis(1), [Series("a", [1])] * 3, str)
     with pytest.raises(ValueError, match="have 3 bounds, not 2"):
         histogram(CHART, [1, 2], [1, 1], str, str)
+
+
+def test_a_limit_in_words() -> None:
+    assert 'class="limit near"' in limit_bar("ann", 80, 5, 100, str)
+    spent = held(limit_bar("ann", 120, 0, 100, str))
+    assert spent.attrib["aria-label"] == "ann: 120 used, 20 more than the limit of 100"
+    assert held(limit_bar("ann", 20, 5, 100, str)).attrib["aria-label"] == ("ann: 20 used, 5 reserved, 75 of 100 left")
 
 
 def test_a_whole_sparkline() -> None:
