@@ -374,6 +374,7 @@ class App:
         self.port = bound_port(tcp)
         if settings.admin.listen is not None:
             await self._listen_for_operators(settings.admin.listen, head_timeout_s)
+        deps.pages_at = _pages_at(settings, self.admin_port or self.port)
         path = socket_path(settings.database)
         if path is not None:
             self._sockets.append(await listen_unix(socket_server, path))
@@ -480,6 +481,14 @@ class App:
         self.unwritten = await self.ledger.close()
         if self.unwritten:
             log.error("ledger.unwritten", extra={"requests": self.unwritten})
+
+
+def _pages_at(settings: Settings, port: int) -> str:
+    """Return where a browser on this machine finds the dashboard: at the operators' own listener, or at everybody's."""
+    listen = settings.admin.listen
+    host = settings.server.host if listen is None else listen_at(listen)[0]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what to ask where it listens everywhere
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 __all__ = ["App", "SetupError"]

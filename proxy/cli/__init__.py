@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "backup": ("proxy.cli.backup", "backup", "Copy the ledger, also while the proxy runs."),
     "check": ("proxy.cli.check", "check", "Check configuration, provider keys and ledger without serving."),
     "config": ("proxy.cli.config", "config", "Show the settings, their schema, or an example file."),
+    "dashboard": ("proxy.cli.dashboard", "dashboard", "Open the dashboard in a browser, logged in; list sessions."),
     "demo": ("proxy.cli.demo", "demo", "Start a simulated provider and the proxy, to try things out."),
     "doctor": ("proxy.cli.doctor", "doctor", "Try every endpoint of the providers with every key."),
     "explain": ("proxy.cli.explain", "explain", "Show where a request would go and what it could cost at most."),

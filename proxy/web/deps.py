@@ -55,6 +55,7 @@ class Deps:
     every_limit: LimitReadings
     write_refusals: Callable[[], Awaitable[bool]]  # those that have not been written yet; returns whether all are
     started_ms: int | None = None  # when it began to listen; None: it does not, and a command asks in its own process
+    pages_at: str | None = None  # where the dashboard is, as http://127.0.0.1:8787; None: it does not listen
     shelf: ModelListCache = field(default_factory=ModelListCache)
     changes: asyncio.Lock = field(default_factory=asyncio.Lock)  # held from the check of a state to its change
     posts: set[bytes] = field(default_factory=set)  # keys of POSTs to the operator's API that are under way

@@ -168,6 +168,8 @@ const answer = await client.chat.completions.create({{
 }});
 console.log(answer.choices[0].message.content);</pre>
 <h2>More</h2>
+<p><a href="/me">Your own page</a> shows what you have used and what is left; operators have
+<a href="/dashboard">the dashboard</a>.</p>
 <p>With your token: <code>GET {url}/models</code> lists what you may use,
 <code>GET {url}/me/limits</code> tells what is left. The operator runs <code>tollkeeper check</code>.</p>
 </body>

@@ -14,6 +14,7 @@ from proxy.web.admin.credentials import check_operator, check_origin, socket_ope
 from proxy.web.admin.documents import DOCUMENTS
 from proxy.web.admin.route import PREFIX
 from proxy.web.admin.routes import admin
+from proxy.web.dashboard.answer import answer_page, is_page
 from proxy.web.deps import Deps
 from proxy.web.explain import explain
 from proxy.web.exposure import check_reader
@@ -105,6 +106,8 @@ PATHS = (  # without the other prefixes
     "GET /v1/models/{id}",
     *(f"{method} {path}" for method, path in _OTHERS),
     f"{PREFIX}...",
+    "GET /dashboard",
+    "GET /me",
 )
 
 
@@ -126,6 +129,8 @@ async def answer(context: RequestContext, deps: Deps) -> Reply:
         if deps.services.live.current.settings.admin.listen is not None:
             raise CallerError(404, "unknown_url", "The operator's API is not at this address: see admin.listen.")
         return await _answer_operator(context, deps, path)
+    if is_page(path):
+        return await _page(context, deps, path, has_dashboard=deps.services.live.current.settings.admin.listen is None)
     if is_preflight(method, request.headers):
         return own_reply(context, 204, preflight_headers(request.headers, _allowed(path)))
     if method == "GET" and (encoded := _model_in(path)) is not None:
@@ -137,16 +142,26 @@ async def answer(context: RequestContext, deps: Deps) -> Reply:
 
 
 async def answer_operator(context: RequestContext, deps: Deps) -> Reply:
-    """Answer on the operator's own listener: /admin/v1, health and figures, nothing that spends."""
+    """Answer on the operator's own listener: /admin/v1, the dashboard, health and figures, nothing that spends."""
     path = canonical_path(context.downstream.path)
     if f"{path}/".startswith(PREFIX):
         return await _answer_operator(context, deps, path)
+    if is_page(path) and not path.startswith("/me"):
+        return await _page(context, deps, path)
     method = aiohttp_request(context).method
     check_origin(context)
     handler = ROUTES.get(("GET", path)) if path in _PROBES and method in ("GET", "HEAD") else None
     if handler is not None:
         return await handler(context, deps)
-    raise CallerError(404, "unknown_url", f"This address answers {PREFIX}..., /healthz, /readyz and /metrics.")
+    raise CallerError(
+        404, "unknown_url", f"This address answers {PREFIX}..., /dashboard, /healthz, /readyz and /metrics."
+    )
+
+
+async def _page(context: RequestContext, deps: Deps, path: str, *, has_dashboard: bool = True) -> Reply:
+    request = aiohttp_request(context)
+    query = request.raw_path.partition("?")[2]
+    return await answer_page(context, deps, request.method, path, query, has_dashboard=has_dashboard)
 
 
 async def _answer_operator(context: RequestContext, deps: Deps, path: str) -> Reply:

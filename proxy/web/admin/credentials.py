@@ -88,6 +88,12 @@ def _credential_of_a_browser(headers: Headers) -> str:
 
 
 def _operator_by(read: Callable[[Headers], str], context: RequestContext, deps: Deps) -> Operator:
+    check_open(deps)
+    return operator_of_token(read(context.downstream.request_headers.headers), context, deps)
+
+
+def check_open(deps: Deps) -> None:
+    """Raise CallerError while there is no operator's token."""
     snapshot = deps.services.live.current
     if snapshot.settings.admin_token is None and not snapshot.operators:
         raise CallerError(
@@ -97,14 +103,15 @@ def _operator_by(read: Callable[[Headers], str], context: RequestContext, deps: 
             " The command line works over its socket.",
             type_="permission_error",
         )
-    sent = read(context.downstream.request_headers.headers)
-    wrong, address = deps.wrong_tokens, address_of(aiohttp_request(context).transport)
-    wait_s = wrong.wait_s(address, context.started_s)
-    if wait_s > 0:
-        raise _too_many_tries(math.ceil(wait_s))
+
+
+def operator_of_token(sent: str, context: RequestContext, deps: Deps) -> Operator:
+    """Return whose token it is; raises CallerError as check_operator() does."""
+    snapshot, address = deps.services.live.current, address_of(aiohttp_request(context).transport)
+    check_pace(context, deps)
     operator = _operator_of(sent, snapshot, f"tcp {address}", context.clock.now_ms())
     if operator is not None:
-        wrong.right(address)
+        deps.wrong_tokens.right(address)
         return operator
     if snapshot.directory.find(token_hash(sent)) is not None:  # it is known, and so no guess
         raise CallerError(
@@ -113,15 +120,28 @@ def _operator_by(read: Callable[[Headers], str], context: RequestContext, deps: 
             "That is a user's token, which opens nothing here: send an operator's.",
             type_="permission_error",
         )
-    wrong.wrong(address, context.started_s)
-    log.warning("admin.wrong_token", extra={"address": address})
-    wait_s = wrong.wait_s(address, context.started_s)
     raise CallerError(
         401,
         "invalid_api_key",
         "That is not an operator's token (admin_token, or one of: tollkeeper operators list).",
-        retry_after_s=math.ceil(wait_s) if wait_s else None,
+        retry_after_s=note_wrong(context, deps),
     )
+
+
+def check_pace(context: RequestContext, deps: Deps) -> None:
+    """Raise CallerError 429 for an address that has to wait after wrong tokens: nothing from it is looked at."""
+    wait_s = deps.wrong_tokens.wait_s(address_of(aiohttp_request(context).transport), context.started_s)
+    if wait_s > 0:
+        raise _too_many_tries(math.ceil(wait_s))
+
+
+def note_wrong(context: RequestContext, deps: Deps) -> int | None:
+    """Count a wrong token of an address; return for how many seconds it has to wait now, None: not at all."""
+    wrong, address = deps.wrong_tokens, address_of(aiohttp_request(context).transport)
+    wrong.wrong(address, context.started_s)
+    log.warning("admin.wrong_token", extra={"address": address})
+    wait_s = wrong.wait_s(address, context.started_s)
+    return math.ceil(wait_s) if wait_s else None
 
 
 def _operator_of(sent: str, snapshot: Snapshot, source: str, now_ms: int) -> Operator | None:
@@ -149,7 +169,7 @@ def _too_many_tries(after_s: int) -> CallerError:
     return CallerError(
         429,
         "too_many_wrong_tokens",
-        f"Several wrong operator's tokens came from this address. Try again in {after_s} s; the command line on the"
+        f"Several wrong tokens came from this address. Try again in {after_s} s; the command line on the"
         " proxy's own machine works meanwhile.",
         type_="rate_limit_error",
         retry_after_s=after_s,

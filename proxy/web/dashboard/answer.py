@@ -35,6 +35,7 @@ from proxy.web.dashboard.view import (
     View,
     Whole,
     address_of,
+    is_own,
 )
 from proxy.web.dashboard.views import VIEWS
 from proxy.web.deps import Deps
@@ -46,10 +47,24 @@ FORM_KEY: Final = "form_key"
 _LOGINS: Final = {"operator": "/dashboard/login", "user": "/me/login"}
 
 
-async def answer_page(context: RequestContext, deps: Deps, method: str, path: str, query: str) -> Reply:
-    """Return the answer for an address below /dashboard or /me; path: canonical, query: as it was sent."""
+def is_page(path: str) -> bool:
+    """Return whether a canonical path is one of the dashboard's or of a user's own page."""
+    return path in ("/dashboard", "/me") or path.startswith(("/dashboard/", "/me/"))
+
+
+async def answer_page(
+    context: RequestContext, deps: Deps, method: str, path: str, query: str, *, has_dashboard: bool = True
+) -> Reply:
+    """Return the answer for an address below /dashboard or /me; path: canonical, query: as it was sent.
+
+    has_dashboard: operators' pages are at the address that was asked, not at another one.
+    """
     try:
         check_door(context, deps)
+        if not (has_dashboard or path.startswith(("/me", STATIC))):
+            raise CallerError(
+                404, "unknown_url", "The dashboard is not at this address: see admin.listen in the configuration."
+            )
         if path.startswith(STATIC):
             return _static(context, method, path)
         return await _viewed(context, deps, method, path, dict(parse_qsl(query, keep_blank_values=True)))
@@ -214,12 +229,6 @@ def _redirect(context: RequestContext, address: str, cookie: str | None = None) 
         raise CallerError(400, "invalid_target", "That is not an address of the dashboard.")
     headers = {**security_headers(is_tls(context)), "Location": address}
     return own_reply(context, 303, headers if cookie is None else {**headers, "Set-Cookie": cookie})
-
-
-def is_own(address: str) -> bool:
-    """Return whether an address is one of the dashboard: no browser reads another host into it."""
-    path = address.partition("?")[0]
-    return path in ("/dashboard", "/me") or (path.startswith(("/dashboard/", "/me/")) and "\\" not in path)
 
 
 async def _error_page(context: RequestContext, deps: Deps, path: str, error: ApiError) -> Reply:

@@ -91,6 +91,13 @@ class OpenSessions:
         holding = [session for session in self._open.values() if self._reason_to_end(session) is None]
         return sorted(holding, key=lambda session: (-session.seen_ms, session.row.id))
 
+    def named(self, id_: str) -> OpenSession:
+        """Return the session of an id; raises MissingError for one that does not hold."""
+        for session in self.all():
+            if session.row.id == id_:
+                return session
+        raise no_session(id_)
+
     async def begin(self, proof: Proof, actor: Actor, address: str, browser: str) -> tuple[str, OpenSession]:
         """Return the cookie of a new session; it is on disk. Raises LedgerUnavailableError."""
         now_ms, secret = self._clock.now_ms(), secrets.token_urlsafe(32)
@@ -120,11 +127,9 @@ class OpenSessions:
 
     async def end(self, id_: str, actor: Actor, reason: str) -> SessionRow:
         """End a session at once; raises MissingError for one that does not hold."""
-        for session in self.all():
-            if session.row.id == id_:
-                await self._end(session, actor, reason)
-                return session.row
-        raise no_session(id_)
+        session = self.named(id_)
+        await self._end(session, actor, reason)
+        return session.row
 
     async def _end(self, session: OpenSession, actor: Actor, reason: str) -> None:
         self._open.pop(session.row.digest, None)
@@ -138,7 +143,7 @@ class OpenSessions:
             try:
                 await self._ledger.operate("sessions.end", now_ms=self._clock.now_ms(), actor=actor, fields=fields)
             except LedgerUnavailableError as error:
-                log.debug("session.end_not_durable", extra={"session": id_, "problem": str(error)})
+                log.warning("session.end_not_durable", extra={"session": id_, "problem": str(error)})
                 return
             except MissingError:  # another try has removed it
                 pass

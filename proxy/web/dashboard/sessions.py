@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from proxy.pipeline.context import RequestContext
+from proxy.pipeline.values.identity import Identity
 from proxy.pipeline.values.request_headers import Headers
 from proxy.storage.audit import Actor
 from proxy.web.admin.route import Operator, Role
@@ -28,6 +29,23 @@ def session_of(context: RequestContext, deps: Deps, audience: Audience) -> Sessi
         return Session(row.id, row.name, user=row.name, forms=found.forms)
     actor = Actor(row.name, f"dashboard {address_of(aiohttp_request(context).transport)}")
     return Session(row.id, row.name, Operator(actor, role_of(found, deps)), forms=found.forms)
+
+
+def actor_of(session: Session, context: RequestContext) -> Actor:
+    """Return who changes something, for the audit trail."""
+    if session.operator is not None:
+        return session.operator.actor
+    return Actor(session.name, f"own page {address_of(aiohttp_request(context).transport)}")
+
+
+def identity_of(session: Session, deps: Deps) -> Identity:
+    """Return who the user of a session is under the configuration in force, with what they may use.
+
+    The session was found in the same step of the event loop, so its token is there.
+    """
+    row = deps.services.live.current.directory.find(deps.sessions.named(session.id).row.bound)
+    assert row is not None, "a session holds as long as its token"
+    return row.identity
 
 
 def role_of(session: OpenSession, deps: Deps) -> Role:

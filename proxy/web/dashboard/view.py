@@ -108,6 +108,12 @@ def address_of(path: str, query: Mapping[str, str | int | None]) -> str:
     return f"{path}?{urlencode(given)}" if given else path
 
 
+def is_own(address: str) -> bool:
+    """Return whether an address is one of the dashboard: no browser reads another host into it."""
+    path = address.partition("?")[0]
+    return path in ("/dashboard", "/me") or (path.startswith(("/dashboard/", "/me/")) and "\\" not in path)
+
+
 def below(*parts: str) -> str:
     """Return an address below /dashboard of names, which may hold anything.
 

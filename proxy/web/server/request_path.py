@@ -14,6 +14,7 @@ _WORDS = frozenset(  # of the paths there are, and of those that clients ask for
         *("remove", "disable", "enable", "rotate", "trust", "operators", "groups", "keys", "presets", "requests"),
         *("attempts", "connections", "reservations", "stops", "alerts", "audit", "configuration", "validate"),
         *("history", "docs", "openapi.json", "recommend", "registry"),
+        *("dashboard", "static", "login", "logout", "sessions", "people", "playground", "stop", "events"),
         *("rules", "destinations", "states", "deliveries", "silences", "tests", "retry"),
         *("v2", "engines", "images", "audio", "files", "batches", "moderations", "health", "tags", "favicon.ico"),
     }
