@@ -46,7 +46,7 @@ async def find_answer(
             await send_attempt(context, attempt, reservation, services)
         looks, opened = True, None
         if attempt.failure is None and (
-            (looks := hops.looks_at_answers) or may_refuse(attempt, reservation.route, services)
+            (looks := hops.looks_at_answers()) or may_refuse(attempt, reservation.route, services)
         ):
             opened = await open_answer(context, attempt, recorder.end)
             if context.stopped is not None:

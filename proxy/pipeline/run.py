@@ -14,6 +14,7 @@ from proxy.pipeline.failover import find_answer
 from proxy.pipeline.idempotency import idempotency
 from proxy.pipeline.identity.identify import identify, limit_to_models, limit_to_use_case
 from proxy.pipeline.identity.provision import provision
+from proxy.pipeline.plan import keep_plan, planned_hops
 from proxy.pipeline.request.body import body_at_hand, parse_request, receive_body
 from proxy.pipeline.routing.auto import pick_models
 from proxy.pipeline.routing.order import order_targets
@@ -60,6 +61,25 @@ async def run(context: RequestContext, services: Services) -> Reply:
 
 async def answer(context: RequestContext, services: Services) -> Reply:
     """Reserve, send, relay: from reserve() on all ends in one settlement, after success, failure, hang-up and cut."""
+    hops = planned_hops(context, services)
+    if hops is None:
+        hops = await _find_way(context, services)
+        keep_plan(context, hops, services)
+    try:
+        reservation = await reserve(context, hops.route, hops.place, services)
+    except CallerError as refusal:
+        hops, reservation = await _reserve_after_refusal(context, hops.route, refusal, services)
+    async with Recorder(context, reservation, services) as recorder:
+        try:
+            relay = await find_answer(context, hops, recorder, services)
+            return await relay.run()
+        finally:
+            context.on_gone = None  # a context that knows its relay is a circle, and the garbage collector's work
+            hops.leave()
+
+
+async def _find_way(context: RequestContext, services: Services) -> Hops:
+    """Return the way of a request at its first place; raises ApiError where it has none."""
     route = _route_of(context, services)
     if services.stops.active:
         route = await open_route(context, route, services)
@@ -73,18 +93,7 @@ async def answer(context: RequestContext, services: Services) -> Reply:
         route = order_targets(context, route, services)
     if context.identity.is_new:
         await provision(context, services)
-    hops = Hops(context, route, services)
-    try:
-        reservation = await reserve(context, route, hops.place, services)
-    except CallerError as refusal:
-        hops, reservation = await _reserve_after_refusal(context, route, refusal, services)
-    async with Recorder(context, reservation, services) as recorder:
-        try:
-            relay = await find_answer(context, hops, recorder, services)
-            return await relay.run()
-        finally:
-            context.on_gone = None  # a context that knows its relay is a circle, and the garbage collector's work
-            hops.leave()
+    return Hops(context, route, services)
 
 
 async def _reserve_after_refusal(

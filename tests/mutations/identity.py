@@ -12,6 +12,28 @@ _END_USERS = "tests/identity/test_end_users.py::test_"
 
 MUTATIONS: Final = (
     Mutation(
+        "plan-that-outlives-the-configuration",
+        "What was decided of a request holds for the next one of its connection under another configuration.",
+        (
+            Patch("planned_hops", "plan.snapshot is not context.snapshot", "False"),
+            Patch("planned_hops", "plan.identity is not context.identity", "False"),
+            Patch("planned_hops", "plan.generation != services.health.generation", "False"),
+        ),
+        ("tests/pipeline/test_plan.py::test_plans_change_nothing",),
+    ),
+    Mutation(
+        "plan-that-outlives-the-provider",
+        "A request goes where the one before it went, though the provider or its key is set aside since.",
+        (Patch("planned_hops", "plan.place.health.is_plain()", "True"),),
+        ("tests/pipeline/test_plan.py::test_plans_change_nothing",),
+    ),
+    Mutation(
+        "expired-token-of-a-kept-connection",
+        "A token that has expired goes on over connections that were open before.",
+        (Patch("pipeline.identity.identify:identify", "now_ms < found[2]", "True"),),
+        ("tests/pipeline/test_directory.py::test_a_kept_connection_ends_with_its_token",),
+    ),
+    Mutation(
         "database-users-without-limits",
         "Users made at run time get a token and no limits.",
         (

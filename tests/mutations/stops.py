@@ -16,7 +16,8 @@ MUTATIONS: Final = (
         "A stop is looked at when a request is about to be sent: by then it holds money, and has a row.",
         (
             Patch("pipeline.identity.identify:identify", "services.stops.active", "False"),
-            Patch("pipeline.run:answer", "services.stops.active", "False"),
+            Patch("_find_way", "services.stops.active", "False"),
+            Patch("planned_hops", "services.stops.active", "False"),
             Patch("admission.reserve:reserve", "services.stops.active", "False"),
         ),
         (f"{_STOPS}whom_a_stop_concerns[all]", f"{_STOPS}whom_a_stop_concerns[user]"),

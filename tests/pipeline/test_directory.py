@@ -1,6 +1,7 @@
 """Who is let in: the configuration and the database together."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from proxy.core.errors import CallerError
 from proxy.core.user_token import new_token, token_hash
 from proxy.pipeline.identity.authenticate import authenticate
 from proxy.pipeline.identity.directory import build_directory
+from proxy.pipeline.identity.identify import identify
 from proxy.pipeline.values.request_headers import RequestHeaders
 
 END = datetime(2027, 1, 1, tzinfo=UTC)
@@ -55,3 +57,30 @@ def test_a_user_who_is_disabled_in_the_configuration_is_refused_by_any_token() -
     with pytest.raises(CallerError) as caught:
         authenticate(sent(token), directory, 0)
     assert caught.value.status == 403
+
+
+@pytest.mark.parametrize("change", [{}, {"disabled": True}, {"trusted": True}])
+def test_a_kept_connection_ends_with_its_token(change: dict[str, Any]) -> None:
+    """What was found of a head is asked again for each request that it comes with."""
+    token = new_token()
+    users, tokens, hashes = database(token, expires_ms=END_MS)
+    directory = build_directory(Settings(), users, tokens, hashes)
+    services: Any = SimpleNamespace(
+        live=SimpleNamespace(current=SimpleNamespace(directory=directory)), stops=SimpleNamespace(active=())
+    )
+    context: Any = SimpleNamespace(downstream=SimpleNamespace(request_headers=sent(token)), started_ms=0)
+    for now_ms in (0, 1, END_MS - 1):
+        identify(context, services, now_ms)
+        assert context.user == "anna"
+    with pytest.raises(CallerError) as caught:
+        identify(context, services, END_MS)
+    assert caught.value.code == "token_expired"
+    identify(context, services, 0)
+    services.live.current.directory = build_directory(Settings(), users, [{**tokens[0], **change}], hashes)
+    if change.get("disabled"):
+        with pytest.raises(CallerError):
+            identify(context, services, 0)
+    else:
+        before, context.identity = context.identity, None
+        identify(context, services, 0)
+        assert context.identity is not before

@@ -10,6 +10,7 @@ from proxy.pipeline.values.request_headers import RequestHeaders
 
 _OPENROUTER_PREFIX = "sk-or-"
 _KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")  # clients of Anthropic, Azure and Google
+_NEVER_MS = 1 << 62
 _TOKEN_CHARS_MAX = 512  # no token is longer, and hashing a megabyte would be wasted
 
 
@@ -20,7 +21,7 @@ def authenticate(request_headers: RequestHeaders, directory: Directory, now_ms: 
         row = directory.find(hash_of_token(request_headers))
         if row is None:
             raise _unknown(credential(request_headers.headers))
-        request_headers.found = directory, row
+        request_headers.found = directory, row, _same_until_ms(row, directory)
     else:
         row = found[1]
     if row.disabled or row.user_disabled:
@@ -31,6 +32,13 @@ def authenticate(request_headers: RequestHeaders, directory: Directory, now_ms: 
     if row.trusted or directory.takes_jwt:
         return directory.end_user(request_headers.headers, row, now_ms)
     return row.identity
+
+
+def _same_until_ms(row: TokenRow, directory: Directory) -> int:
+    """Return until when a token stands for its row's identity, whatever else a request says; 0: it is asked anew."""
+    if row.disabled or row.user_disabled or row.trusted or directory.takes_jwt:
+        return 0
+    return _NEVER_MS if row.expires_ms is None else row.expires_ms
 
 
 def _expired(row: TokenRow, now_ms: int) -> CallerError:

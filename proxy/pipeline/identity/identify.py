@@ -22,7 +22,12 @@ def identify(context: RequestContext, services: Services, now_ms: int) -> None:
 
     Raises CallerError for nobody, and OwnError for somebody who is stopped.
     """
-    identity = authenticate(context.downstream.request_headers, services.live.current.directory, now_ms)
+    request_headers, directory = context.downstream.request_headers, services.live.current.directory
+    found = request_headers.found
+    if found is not None and found[0] is directory and now_ms < found[2]:
+        identity = found[1].identity  # as authenticate() has found for the request before
+    else:
+        identity = authenticate(request_headers, directory, now_ms)
     context.identity, context.user = identity, identity.user
     if identity.allowance.quotas:
         context.told = partial(limit_headers, identity.allowance, services.limiter, context.started_ms)

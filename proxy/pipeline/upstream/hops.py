@@ -57,10 +57,10 @@ class Hops:
     static answers of a preset come last.
     """
 
-    def __init__(self, context: RequestContext, route: Route, services: Services) -> None:
-        """Choose the first place; raises ProviderError where no target can be asked now."""
+    def __init__(self, context: RequestContext, route: Route, services: Services, place: Hop | None = None) -> None:
+        """Begin at place, else choose the first one; raises ProviderError where no target can be asked now."""
         self._context = context
-        self._route = route
+        self.route = route
         self._own_keys = context.identity.own_keys
         self._user = context.identity.user
         self._services = services
@@ -74,7 +74,7 @@ class Hops:
         self._line: ConcurrencyLimit | None = None  # where the attempt at hand has a place
         self.attempts: list[Attempt] = []
         self._amended = 0  # of the attempts: those that only took back a field of ours
-        self.place = self._first()
+        self.place = self._first() if place is None else place
 
     def _first(self) -> Hop:
         context = self._context
@@ -85,17 +85,16 @@ class Hops:
             )
         if place is None:
             if self._services.stops.active:
-                self._services.stops.open_route(context, self._route)
-            raise no_target_error(self._route, self._services.health, self._context)
+                self._services.stops.open_route(context, self.route)
+            raise no_target_error(self.route, self._services.health, self._context)
         return place
 
-    @property
     def looks_at_answers(self) -> bool:
         """Return whether an answer that fails before its content could be replaced, or other requests wait for it.
 
         A probe's first content lets other requests through, so it is watched for.
         """
-        place, route = self.place, self._route
+        place, route = self.place, self.route
         if route.checks is not None or (
             place.at + 1 < len(route.targets) if self._left is None else self._may_follow(self._left, place.at)
         ):
@@ -107,7 +106,7 @@ class Hops:
 
     def _may_follow(self, left: Mapping[int, FailedHop], here: int) -> bool:
         """Return whether there is another target to ask, for the first time or again."""
-        others = (at for at in range(len(self._route.targets)) if at != here)
+        others = (at for at in range(len(self.route.targets)) if at != here)
         return any(at not in left or left[at].again_s is not None for at in others)
 
     def begin(self, reservation: Reservation) -> Attempt:
@@ -126,7 +125,7 @@ class Hops:
         attempt.passes = health.enter(attempt.target.model, attempt.started_s)
         if attempt.passes is None:
             attempt.result.dispatched = False
-            told = no_target_error(self._route, self._services.health, self._context)
+            told = no_target_error(self.route, self._services.health, self._context)
             attempt.fail(Failure("connect", kind="resting"), told)
             return False
         if self._tries == 1:
@@ -176,7 +175,7 @@ class Hops:
         use, key = self._services.health.use, attempt.key
         if use.used_up((key,), self._services.clock.now_ms()):
             attempt.result.dispatched = False
-            told = no_target_error(self._route, self._services.health, self._context)
+            told = no_target_error(self.route, self._services.health, self._context)
             attempt.fail(Failure("connect", kind=USED_UP), told)
             return False
         attempt.key_held = use.begin(key, self._context.started_ms, self._reservation.amount_pusd or 0)
@@ -226,7 +225,7 @@ class Hops:
             if not attempt.is_noted:
                 health.inconclusive(attempt.target.model, passes)
         elif failure is not None:
-            decision = decision or decide_next(failure, self._context, self._route)
+            decision = decision or decide_next(failure, self._context, self.route)
             if decision.blame == "key" and attempt.key.name == OWN:  # nobody else has it
                 decision = decision._replace(counts=(), set_aside_s=None)
             log_failed(self._context, attempt, failure, decision)
@@ -242,7 +241,7 @@ class Hops:
 
     def _witness(self, failure: Failure) -> Witness | None:
         """Return whose request met a failure; None: nothing was sent, so the request cannot be at fault."""
-        return None if failure.where == "connect" else Witness(self._user, hash(dump_body(self._route.body)))
+        return None if failure.where == "connect" else Witness(self._user, hash(dump_body(self.route.body)))
 
     def set_failed(self, decision: Decision, failure: Failure) -> None:
         """Record that the current target has failed, and when it may be asked again."""
@@ -324,8 +323,8 @@ class Hops:
         return NextHop(place) if place is not None and is_reached else None
 
     def _canned_place(self) -> Hop | None:
-        at, clock = len(self._route.targets) - 1, self._services.clock
-        if self._route.targets[at].static is None:
+        at, clock = len(self.route.targets) - 1, self._services.clock
+        if self.route.targets[at].static is None:
             return None
         return self._place(at, clock.monotonic_s(), clock.now_ms())
 
@@ -338,7 +337,7 @@ class Hops:
 
     def _next_place(self, now_s: float, now_ms: int) -> Hop | None:
         """Return the first target not asked yet that can be asked now, with a key; static answers come last."""
-        for at, target in enumerate(self._route.targets):
+        for at, target in enumerate(self.route.targets):
             if target.static is None and at not in (self._left or ()):
                 place = self._place(at, now_s, now_ms)
                 if place is not None:
@@ -348,7 +347,7 @@ class Hops:
     def _last_resort(self) -> Hop | None:
         """Return a target whose keys are all suspended: with nothing else to ask, the provider itself knows best."""
         now_ms, now_s = self._services.clock.now_ms(), self._context.clock.monotonic_s()
-        for at, target in enumerate(self._route.targets):
+        for at, target in enumerate(self.route.targets):
             if at in (self._left or ()) or target.static is not None or self._is_stopped(target):
                 continue
             provider = self._snapshot.provider_of(target)
@@ -361,7 +360,7 @@ class Hops:
         return None
 
     def _place(self, at: int, now_s: float, now_ms: int) -> Hop | None:
-        target, snapshot = self._route.targets[at], self._snapshot
+        target, snapshot = self.route.targets[at], self._snapshot
         provider = snapshot.providers[target.provider] if target.static is None else snapshot.provider_of(target)
         health = self._services.health.of(provider)
         if health.rests_s(target.model, now_s) is not None:
@@ -385,7 +384,7 @@ class Hops:
             self._tries, self._tried_keys = left.tries + 1, left.tried_keys
         else:
             self._tries, self._tried_keys = left.tries, (*left.tried_keys, place.key_index)
-        now_s, route, reservation = self._context.clock.monotonic_s(), self._route, self._reservation
+        now_s, route, reservation = self._context.clock.monotonic_s(), self.route, self._reservation
         attempt = Attempt(  # in the order of the fields: by their names it would take longer
             len(self.attempts) + 1,
             place.target,
@@ -411,7 +410,7 @@ class Hops:
         deadlines = provider.deadlines
         if target.deadlines is not None or provider.model_deadlines:
             deadlines = deadlines_at(target, provider)
-        if len(self._route.targets) == 1 and self._route.deadline_s is None:
+        if len(self.route.targets) == 1 and self.route.deadline_s is None:
             return deadlines
         left_s = self._limit_s if not self.attempts else max(self._deadline_s - now_s, _LEFT_MIN_S)
         return capped(deadlines, left_s, streamed=self._reservation.streamed)

@@ -95,6 +95,10 @@ class ProviderHealth:
 
     # Before an attempt.
 
+    def is_plain(self) -> bool:
+        """Return whether each model may be asked now, with the one key that there is."""
+        return self.breaker.is_closed and not self.models and self.ring.is_free and not self._has_limits
+
     def rests_s(self, model: str, now_s: float) -> float | None:
         """Return how long the breakers still hold attempts back; None: they let one through. Takes no pass."""
         if self.breaker.is_closed and model not in self.models:
@@ -294,11 +298,13 @@ class Health:
         self._clock = clock
         self.use = KeyUse(ZoneInfo("UTC"))  # the configuration tells the zone
         self._providers: dict[str, ProviderHealth] = {}
+        self.generation = 0  # of the states: each configuration makes them anew
         self._others: dict[str, ProviderHealth] = {}  # static ones, and those of requests that outlived their row
 
     def configure(self, rows: Iterable[ProviderRow]) -> None:
         """Apply a configuration; the state of providers that are no longer in it is dropped."""
         before = self._providers
+        self.generation += 1
         self._others = {}
         self._providers = {
             row.name: before[row.name].under(row) if row.name in before else ProviderHealth(row, self._clock, self.use)
@@ -322,6 +328,7 @@ class Health:
 
     def forget(self) -> None:
         """Clear all state, as after a start without a ledger."""
+        self.generation += 1
         self._providers = {
             name: ProviderHealth(found.row, self._clock, self.use) for name, found in self._providers.items()
         }

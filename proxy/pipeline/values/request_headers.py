@@ -16,12 +16,13 @@ Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 class RequestHeaders:
     """Headers that do not change, and what was read from them, which depends on neither configuration nor time."""
 
-    __slots__ = ("cors", "found", "headers", "is_json", "passed", "sent", "tags", "token_hash", "upstream")
+    __slots__ = ("cors", "found", "headers", "is_json", "passed", "plan", "sent", "tags", "token_hash", "upstream")
 
     def __init__(self, headers: Headers) -> None:
         self.headers = headers
         self.token_hash: str | None = None  # as read by hash_of_token()
-        self.found: tuple[object, Any] | None = None  # the directory that was asked, and its row for the token
+        # the directory that was asked, its row for the token, and until when that alone says who asks
+        self.found: tuple[object, Any, int] | None = None
         self.passed: object | None = None  # the configuration under which Host and Origin may call
         self.cors: Mapping[str, str] | None = None  # what each answer tells the browser, under that configuration
         self.is_json = False  # the checks of request/body.py have passed
@@ -29,3 +30,4 @@ class RequestHeaders:
         self.tags: Tags | None = None
         # what went there last: to whom, with which key, whether a stream was asked for
         self.upstream: tuple[ProviderRow, Key, bool, SentHeaders] | None = None
+        self.plan: Any = None  # what was decided of the last plain request: pipeline/plan.py

@@ -1,0 +1,80 @@
+"""What was decided of a plain request, kept for the next one of its connection.
+
+A plain request asks for one model by the model's own name. Where such a request goes depends on its head, on the
+configuration and on the state of the provider alone, and a client sends the same head again and again: so what the
+steps of the first one found holds for the next, as long as nothing that they look at has changed.
+"""
+
+from dataclasses import dataclass
+from operator import attrgetter
+
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.services import Services
+from proxy.pipeline.snapshot import Snapshot
+from proxy.pipeline.upstream.hop import Hop
+from proxy.pipeline.upstream.hops import Hops
+from proxy.pipeline.values.identity import Identity
+from proxy.pipeline.values.route import Route, Target
+from proxy.wire.endpoint import Endpoint
+
+_fields = attrgetter(*Route.__slots__)
+
+
+@dataclass(slots=True, eq=False)
+class Plan:
+    """Where requests with one head go that ask for model, and under what: when any of that is another, it is over.
+
+    generation: of the states of providers, of which place has its own.
+    """
+
+    snapshot: Snapshot
+    identity: Identity
+    endpoint: Endpoint
+    generation: int
+    model: str
+    targets: tuple[Target, ...]
+    place: Hop
+
+
+def planned_hops(context: RequestContext, services: Services) -> Hops | None:
+    """Return the way of a request that its connection's plan holds for; None: it has to be found."""
+    plan, body = context.downstream.request_headers.plan, context.body
+    if (
+        plan is None
+        or plan.model != body["model"]
+        or plan.snapshot is not context.snapshot
+        or plan.identity is not context.identity
+        or plan.endpoint is not context.endpoint
+        or plan.generation != services.health.generation
+        or services.stops.active
+        or "models" in body
+        or "fallbacks" in body
+        or not plan.place.health.is_plain()
+    ):
+        return None
+    route = Route(plan.targets, body, plan.model, None, endpoint=plan.endpoint)
+    return Hops(context, route, services, plan.place)
+
+
+def keep_plan(context: RequestContext, hops: Hops, services: Services) -> None:
+    """Keep what was found for a request, if it is a plain one and the next would find the same."""
+    place, snapshot, identity, body = hops.place, context.snapshot, context.identity, context.body
+    model, target, allowance = body["model"], place.target, context.identity.allowance
+    plain = Route((target,), body, model, None, endpoint=context.endpoint)
+    if (
+        _fields(hops.route) == _fields(plain)
+        and snapshot.routes.targets.get(model) is target  # by its own name: auto picks anew each time
+        and target.is_plain
+        and target.static is None
+        and place.key_index == 0
+        and place.health.is_plain()
+        and allowance.preferences is None
+        and not allowance.model_quotas
+        and not identity.is_new
+        and not services.stops.active
+        and "models" not in body
+        and "fallbacks" not in body
+    ):
+        generation = services.health.generation
+        plan = Plan(snapshot, identity, context.endpoint, generation, model, hops.route.targets, place)
+        context.downstream.request_headers.plan = plan

@@ -1,0 +1,281 @@
+"""What is kept of a plain request says the same as finding it anew, whatever changes between two requests.
+
+Two installations go through the same story: over connections that are kept, which have plans, and over fresh ones,
+which have none. Answers, rows and what the provider received must be the same.
+"""
+
+import contextlib
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from proxy.pipeline import plan, run
+from proxy.pipeline.stops import NewStop
+from proxy.pipeline.upstream.hops import Hops
+from proxy.storage.audit import Actor
+from tests.support import sampling
+from tests.support.installation import settings, token_hash_of, token_of, write_config
+from tests.support.patience import eventually
+from tests.support.raw import Answer, Client, connect, request_bytes
+from tests.support.stand import CHAT, MESSAGES, MODEL, Stand, stand
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ROOT = Actor("root", "socket")
+OTHER = "openai/gpt-4o"
+PLAIN = "plain/gpt-4o-mini"
+STEPS = 70
+NAMES = ("anna", "bob")
+# what is another one in each request: numbers of requests and generations, and times
+MOVING = ("x-request-id", "x-generation-id", "x-upstream-request-id", "date", "cf-ray", "content-length", "retry-after")
+WAITS = re.compile(rb"[0-9]+ s\b")
+MOVING_COLUMNS = ("request_id", "ts", "generation_id", "ttft_ms", "duration_ms", "day")
+FAILURES = ("bad_key", "no_credit", "rate_limited", "overloaded", "broken")
+ONE_TRY = {"retry": {"attempts": 1}, "breaker": {"failures": 2, "cooldown_s": 600}}
+
+BODIES: list[dict[str, Any]] = [
+    {"model": MODEL},
+    {"model": PLAIN},
+    {"model": OTHER},
+    {"model": MODEL, "stream": True},
+    {"model": MODEL, "session_id": "s1", "user": "eva", "max_tokens": 40},
+    {"model": MODEL, "models": [OTHER]},
+    {"model": MODEL, "models": None},
+    {"model": "both"},
+    {"model": f"{MODEL}:online"},
+    {"model": "auto"},
+    {},
+    {"model": MODEL, "max_tokens": 0},
+    {"model": MODEL, "temperature": 1.2345678901234567890123},
+]
+HEADERS: list[list[tuple[str, str]]] = [
+    [],
+    [("X-Tollkeeper-Use-Case", "mail")],
+    [("X-Title", "other")],
+    [("X-Tollkeeper-Tags", "a=b")],
+]
+BOTH = {"targets": [MODEL, PLAIN]}
+CHANGES: list[dict[str, Any]] = [  # of the file
+    {},
+    {"users": {"anna": {"disabled": True}}},
+    {"users": {"anna": {"expires_at": "2020-01-01T00:00:00Z"}}},
+    {"users": {"anna": {"limits": {"cost": "$0.00001/day"}}, "bob": {"limits": {"requests": "2/day"}}}},
+    {"users": {"anna": {"limits": {"cost": "$5/day", "tokens": "100000/month"}, "max_tokens": 60}}},
+    {"users": {"anna": {"models": ["openai/gpt-4o"]}}},
+    {"users": {"anna": {"default_model": OTHER}, "bob": {"fallback": False}}},
+    {"users": {"anna": {"limits": [{"cost": "$1/day", "models": ["openai/*"]}]}}},
+    {"users": {"anna": {"token_hash": token_hash_of("eva")}}},
+    {"presets": {MODEL: {"targets": [PLAIN]}}},
+    {"presets": {"mail": BOTH}, "use_cases": {"mail": "mail"}},
+    {"models": {MODEL: {"enabled": False}}},
+    {"models": {f"openrouter/{MODEL}": {"request_price": "0.01"}}},
+    {"providers": {"openrouter": {"api_key": "sk-or-v1-" + "0badf00d" * 8}}},
+    {"providers": {"openrouter": {"max_concurrency": 1}}},
+    {
+        "providers": {
+            "openrouter": {
+                "api_key": None,
+                "keys": [{"name": letter, "api_key": "sk-or-v1-" + letter * 64} for letter in "ab"],
+            }
+        }
+    },
+    {"auto": {"models": [MODEL, OTHER]}},
+    {"defaults": {"parameters": {"temperature": 0.5}}},
+    {"routing": {"deadline_s": 30}},
+]
+
+
+def _settings(url: str, change: dict[str, Any]) -> dict[str, Any]:
+    base = settings(
+        url,
+        {
+            "providers": {"openrouter": ONE_TRY, "plain": ONE_TRY},
+            "users": {name: {"token_hash": token_hash_of(name)} for name in NAMES},
+            "presets": {"both": BOTH},
+        },
+    )
+    for block, more in change.items():
+        base[block] = _over(base.get(block, {}), more)
+    return base
+
+
+def _over(below: Any, more: Any) -> Any:
+    if not isinstance(more, dict) or not isinstance(below, dict):
+        return more
+    merged = {**below, **{name: _over(below.get(name, {}), value) for name, value in more.items()}}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+class Side:
+    """One installation, asked over kept connections or over fresh ones."""
+
+    def __init__(self, stand: Stand, *, keeps: bool) -> None:
+        self.stand = stand
+        self._kept: dict[tuple[str, int], Client] = {}
+        self._keeps = keeps
+
+    async def ask(self, name: str, headers: int, body: dict[str, Any]) -> Answer:
+        key = (name, headers)
+        client = self._kept.pop(key, None) or await connect(self.stand.port)
+        fields = {"messages": MESSAGES, **body}
+        await client.send(request_bytes("POST", CHAT, fields, token=token_of(name), headers=HEADERS[headers]))
+        answer = await client.read_answer()
+        if self._keeps and answer.header("Connection") != "close":
+            self._kept[key] = client
+        else:
+            await client.close()
+        return answer
+
+    async def close(self) -> None:
+        for client in self._kept.values():
+            await client.close()
+
+    async def configure(self, change: dict[str, Any]) -> str | None:
+        write_config(self.stand.folder, _settings(self.stand.sim.url, change))
+        return await self.stand.app.live.reload()
+
+
+def _shown(answer: Answer) -> tuple[Any, ...]:
+    headers = sorted((name.lower(), value) for name, value in answer.headers if name.lower() not in MOVING)
+    body = answer.body
+    for name in MOVING:
+        if value := answer.header(name):
+            body = body.replace(value.encode(), b"...")
+    return answer.status, headers, WAITS.sub(b"... s", body)
+
+
+Change = Callable[[Side], Awaitable[object]]
+
+
+def _steps(random: Random) -> list[Change]:
+    """Draw a story: mostly requests, and between them whatever may change where a request goes and who may ask."""
+    usual = random.choice(BODIES[:2])
+
+    def asks() -> Change:
+        if random.random() < 0.8:  # what is asked again and again
+            name, headers, body = NAMES[0], 0, usual
+        else:
+            name, headers, body = random.choice(NAMES), random.randrange(len(HEADERS)), random.choice(BODIES)
+        return lambda side: side.ask(name, headers, body)
+
+    def configures() -> Change:
+        change = random.choice(CHANGES)
+        return lambda side: side.configure(change)
+
+    def returns() -> Change:
+        return lambda side: side.configure({})
+
+    def behaves() -> Change:
+        model, failure = random.choice([MODEL, PLAIN.partition("/")[2]]), random.choice(FAILURES)
+        return lambda side: side.stand.sim.behave(f"model:{model}", failure=failure)
+
+    def recovers() -> Change:
+        async def recover(side: Side) -> None:
+            await side.stand.sim.normal()
+            side.stand.app.health.forget()
+
+        return recover
+
+    def stops() -> Change:
+        wanted = random.choice([NewStop("user", "anna"), NewStop("model", MODEL), NewStop("provider", "plain")])
+        return lambda side: side.stand.app.services.stops.add(wanted, ROOT)
+
+    def starts() -> Change:
+        async def start(side: Side) -> None:
+            for stop in side.stand.app.services.stops.in_force():
+                await side.stand.app.services.stops.end(stop, ROOT)
+
+        return start
+
+    def refreshes() -> Change:
+        async def refresh(side: Side) -> None:
+            for provider in side.stand.app.live.current.providers.values():
+                await side.stand.app.model_lists.refresh(provider)
+
+        return refresh
+
+    changes = [configures, returns, behaves, recovers, stops, starts, refreshes]
+    found: list[Change] = []
+    while len(found) < STEPS:
+        found += [asks() for _ in range(random.randint(2, 4))]
+        found.append(random.choices(changes, [20, 20, 5, 10, 4, 12, 3])[0]())
+    return found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sides(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Side, Side]]:
+    async with contextlib.AsyncExitStack() as stack:
+        found = []
+        for keeps in (True, False):
+            folder: Path = tmp_path_factory.mktemp("kept" if keeps else "fresh")
+            found.append(Side(await stack.enter_async_context(stand(folder)), keeps=keeps))
+        for side in found:
+            stack.push_async_callback(side.close)
+        yield found[0], found[1]
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each request that got so far had a plan that held, in the order in which they came."""
+    found: list[bool] = []
+    whole = plan.planned_hops
+
+    def noted(*asked: Any) -> Hops | None:
+        hops = whole(*asked)
+        found.append(hops is not None)
+        return hops
+
+    monkeypatch.setattr(run, "planned_hops", noted)
+    return found
+
+
+@pytest.mark.sampled(0.5)
+@pytest.mark.parametrize("seed", range(4))
+async def test_plans_change_nothing(sides: tuple[Side, Side], planned: list[bool], seed: int) -> None:
+    kept, fresh = sides
+    for side in sides:
+        await side.stand.clear()
+        assert await side.configure({}) is None
+    used = 0
+    for n, step in enumerate(_steps(Random(f"{sampling.seed(0)} {seed}"))):
+        found = []
+        for side in sides:
+            planned.clear()
+            outcome = await step(side)
+            if side is fresh:
+                assert True not in planned, "a fresh connection has a plan"
+            else:
+                used += True in planned
+            found.append(_shown(outcome) if isinstance(outcome, Answer) else isinstance(outcome, str))
+        assert found[0] == found[1], f"step {n}"
+    assert used
+    for side in sides:
+        await _quiet(side)
+    assert await _rows(kept) == await _rows(fresh)
+    assert await _received(kept) == await _received(fresh)
+    for side in sides:
+        for stop in side.stand.app.services.stops.in_force():
+            await side.stand.app.services.stops.end(stop, ROOT)
+
+
+async def _quiet(side: Side) -> None:
+    async def is_quiet() -> bool:
+        return not side.stand.app.services.in_flight and not side.stand.app.services.ledger.queued
+
+    await eventually(is_quiet)
+
+
+async def _rows(side: Side) -> list[dict[str, Any]]:
+    rows = await side.stand.rows()
+    return [{name: value for name, value in row.items() if name not in MOVING_COLUMNS} for row in rows]
+
+
+async def _received(side: Side) -> list[tuple[Any, ...]]:
+    """Return what came to the provider; but for its address, which is another one."""
+    came = await side.stand.sim.requests()
+    return [(one["path"], [pair for pair in one["headers"] if pair[0] != "Host"], one["body"]) for one in came]
