@@ -24,12 +24,12 @@ class InlineFuture(Generic[T]):
     """
 
     # slots, all set at once: a request makes three, and a value of the class is several times slower to read
-    __slots__ = ("_asyncio_future_blocking", "_callbacks", "_result", "error", "is_done", "loop", "step")
+    __slots__ = ("_asyncio_future_blocking", "_callbacks", "_result", "error", "is_done", "loop", "task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.is_done = False
-        self.step: Callable[[], None] | None = None  # what goes on at once
+        self.task: EagerTask[Any] | None = None  # what goes on at once
         self._asyncio_future_blocking = False  # the name by which asyncio.isfuture() and tasks know a future
         self._callbacks: list[tuple[Callable[[Any], object], Context | None]] | None = None  # a Stepper has none
         self.error: BaseException | None = None
@@ -46,10 +46,10 @@ class InlineFuture(Generic[T]):
             raise asyncio.InvalidStateError(_TWICE)
         self.is_done = True
         self._result = result
-        step = self.step
-        if step is not None:
-            self.step = None
-            step()
+        task = self.task
+        if task is not None:
+            self.task = None
+            task.step()
         if self._callbacks is not None:
             self._call_back(self._callbacks)
 
@@ -104,7 +104,8 @@ class InlineFuture(Generic[T]):
         # task or an EagerTask, raises the error in it
         if not self.is_done:
             self._asyncio_future_blocking = True
-            return cast(Generator[Any, None, None], iter((self,)))
+            waits: Any = iter((self,))
+            return waits  # type: ignore[no-any-return]
         if self.error is not None:
             raise self.error
         return _NOTHING_TO_WAIT_FOR
@@ -139,7 +140,7 @@ class EagerTask(Generic[T]):
                 return
             self._waits_for = future
             future._asyncio_future_blocking = False  # noqa: SLF001 - by this name tasks take a future over
-            future.step = self.step
+            future.task = self
 
     def cancel(self) -> None:
         """Raise CancelledError where the coroutine waits."""

@@ -12,6 +12,7 @@ from proxy.providers.key import Key
 from proxy.providers.openrouter_prices import parse_price_list
 from proxy.wire.endpoint import Endpoint
 
+_new_tuple = tuple.__new__  # read from its class it would take longer than the call
 # Providers whose generation, and bill, ends when a stream is closed: OpenRouter's documentation, streaming page, 2026.
 _CANCELLABLE = frozenset(
     name.casefold()
@@ -77,7 +78,7 @@ class OpenRouterDialect:
         if endpoint.asks_usage:
             usage = body.get("usage")
             prepared["usage"] = {**usage, "include": True} if isinstance(usage, dict) else {"include": True}
-        return tuple.__new__(PreparedBody, (prepared, False))  # what Prepared(…) comes to, without the call between
+        return _new_tuple(PreparedBody, (prepared, False))  # what Prepared(…) comes to, without the call between
 
     def headers(self, sent: Mapping[str, str]) -> Mapping[str, str]:
         """Return the headers that name this application, unless the client named its own."""

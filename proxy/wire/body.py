@@ -6,6 +6,7 @@ change on the way: a number that neither 64 bits nor a double can hold is sent a
 """
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final, Literal
 
@@ -26,6 +27,7 @@ MAX_MODELS: Final = 32
 MAX_MODEL_CHARS: Final = 256
 _MAX_NAME_CHARS: Final = 64
 _SPACE: Final = b" \t\r\n"
+_BACKSLASH: Final = ord("\\")
 _MARK: Final = b"\xef\xbb\xbf"
 _HALF_PAIR: Final = "a string holds half a surrogate pair (\\ud800 to \\udfff alone)"
 _CLEARER: Final = {  # orjson's own texts where they are cryptic
@@ -81,9 +83,8 @@ def parse_body(raw: bytes) -> dict[str, Any]:
     return body if written == raw or _differ_in_spaces(raw, written) else _parse_exactly(raw)
 
 
-def dump_body(body: dict[str, Any]) -> bytes:
-    """Write what parse_body gave, or a body of plain values, as compact UTF-8 JSON; keys keep their order."""
-    return orjson.dumps(body)
+dump_body: Final[Callable[[dict[str, Any]], bytes]] = orjson.dumps
+"""Write what parse_body gave, or a body of plain values, as compact UTF-8 JSON; keys keep their order."""
 
 
 def _load(raw: bytes) -> Any:
@@ -115,11 +116,12 @@ def _differ_in_spaces(raw: bytes, written: bytes) -> bool:
     Between quotes is either a string or what stands between two; escapes of quotes and backslashes, which would hide
     that, are replaced by bytes that no JSON text holds.
     """
-    if b"\\" in raw:
+    if _BACKSLASH in raw:  # one byte is found faster by its number
         raw = raw.replace(b"\\\\", b"\0").replace(b'\\"', b"\1")
         written = written.replace(b"\\\\", b"\0").replace(b'\\"', b"\1")
-    given, found = raw.split(b'"'), written.split(b'"')
-    return given[1::2] == found[1::2] and b'"'.join(given[::2]).translate(None, _SPACE) == b'"'.join(found[::2])
+    parts = raw.split(b'"')
+    parts[::2] = b'"'.join(parts[::2]).translate(None, _SPACE).split(b'"')
+    return b'"'.join(parts) == written
 
 
 def _parse_exactly(raw: bytes) -> dict[str, Any]:

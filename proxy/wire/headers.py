@@ -12,8 +12,9 @@ Names are compared in lower case. Left out on purpose on the way up:
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Final
+
+from proxy.core.name_cache import NameCache
 
 MAX_VALUE_BYTES: Final = 8192
 """As much as common servers take in one header line."""
@@ -97,7 +98,7 @@ def pick_response_headers(headers: Iterable[tuple[str, str]], secret: str = "") 
     """
     picked = []
     for name, value in headers:
-        lower = _response_name(name)
+        lower = _response_names[name]
         if lower is None:
             continue
         if secret and secret in value:
@@ -108,13 +109,15 @@ def pick_response_headers(headers: Iterable[tuple[str, str]], secret: str = "") 
     return picked
 
 
-@lru_cache(maxsize=256)
 def _response_name(name: str) -> str | None:
     """Return the name under which a provider's header is passed to the client; None for one that is not."""
     lower = name.lower()
     if lower == "x-request-id":
         return "x-upstream-request-id"
     return lower if _travels(lower, _RESPONSE_NAMES, _RESPONSE_PREFIXES, _RESPONSE_REFUSED) else None
+
+
+_response_names: Final = NameCache(_response_name)
 
 
 def _travels(lower: str, names: frozenset[str], prefixes: tuple[str, ...], refused: frozenset[str]) -> bool:

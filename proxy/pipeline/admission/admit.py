@@ -1,5 +1,6 @@
 """Fit a request into what its user may still spend, or refuse it. Check and hold are one step of the limiter."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from proxy.core.endpoint_kind import LEAST_TOKENS
@@ -32,6 +33,7 @@ from proxy.policy.pricing import (
 )
 from proxy.policy.quota import Amounts, LimitExceeded
 
+_new_tuple = tuple.__new__  # read from its class it would take longer than the call
 _LEAST_TOKENS_MAX = max(LEAST_TOKENS.values())
 _FITS_MAX = 64  # as many may be let in between check and hold, where a limiter asks another machine
 _TEMPLATE_TOKENS = 256  # as in policy/pricing/worst_case.py: what a provider adds to a prompt
@@ -91,21 +93,21 @@ async def admit(wanted: AdmissionRequest, limiter: Limiter, snapshot: Snapshot) 
         # others have taken meanwhile what it was fitted into: there may be room for less
 
 
-async def _hold(fitted: Admission, wanted: AdmissionRequest, limiter: Limiter) -> LimitExceeded | None:
+def _hold(fitted: Admission, wanted: AdmissionRequest, limiter: Limiter) -> Awaitable[LimitExceeded | None]:
     """Hold what was fitted; return the limit that has no room."""
     allowance, cost_pusd = wanted.allowance, fitted.amount_pusd
     if cost_pusd is not None and cost_pusd > MAX_PUSD:
         raise not_bookable(cost_pusd)
     likely_pusd, likely_tokens = _likely(wanted) if allowance.has_soft else (0, 0)
     pieces = fitted.pieces = wanted.facts.pieces
-    amounts = tuple.__new__(  # what Amounts(…) comes to, without the call between
+    amounts = _new_tuple(  # what Amounts(…) comes to, without the call between
         Amounts,
         (cost_pusd or 0, fitted.tokens or 0, 1, likely_pusd, likely_tokens, cost_pusd is not None, pieces.asked),
     )
     scopes = allowance.scopes if wanted.use_case is None else limiter.scopes_with(allowance.scopes, wanted.use_case)
     if wanted.places:
         scopes = limiter.with_models(scopes, wanted.places)
-    return await limiter.reserve(wanted.id, scopes, wanted.now_ms, amounts, allowance.quotas)
+    return limiter.reserve(wanted.id, scopes, wanted.now_ms, amounts, allowance.quotas)
 
 
 def _likely(wanted: AdmissionRequest) -> tuple[int, int]:

@@ -1,8 +1,7 @@
 """Make the relay of an answer: at once, or after it was read until it is sure to be one."""
 
-from functools import lru_cache
-
 from proxy.core.errors import ProviderError
+from proxy.core.name_cache import NameCache
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.relay.base import Finish, Relay
 from proxy.pipeline.relay.buffered import BufferedStream, BufferedWhole
@@ -63,10 +62,12 @@ def is_stream(attempt: Attempt, answer: UpstreamResponse) -> bool:
     """
     if not attempt.may_stream or answer.status in _NO_CONTENT:
         return False
-    content_type = _plain(answer.header("content-type") or "")
+    content_type = _plain_types[answer.header("content-type") or ""]
     return content_type == "text/event-stream" or (attempt.streamed and content_type != "application/json")
 
 
-@lru_cache(maxsize=64)
-def _plain(content_type: str) -> str:
+def _plain_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
+
+
+_plain_types = NameCache(_plain_type)

@@ -1,9 +1,10 @@
 """What the rows of an end hold: of one attempt, of what its usage counts, and tokens x price. Pure."""
 
 from collections.abc import Iterable
-from functools import lru_cache
+from typing import Final
 
 from proxy.core.counts import NO_COUNTS, Counts
+from proxy.core.name_cache import NameCache
 from proxy.core.text import fit_text
 from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.settlement import ASSUMED, CONTRADICTED, UNFINISHED, UNTOLD_LIFE, PricedUsage, Settlement
@@ -150,4 +151,4 @@ def short(text: str | None) -> str | None:
     return fit_text(text, _MODEL_CHARS_MAX)
 
 
-short_name = lru_cache(maxsize=256)(short)  # of a model or who serves it: few, and the same ones again and again
+short_names: Final = NameCache(short)  # of models and who serves them: few, and the same ones again and again

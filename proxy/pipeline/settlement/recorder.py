@@ -25,7 +25,7 @@ from proxy.pipeline.settlement.end_rows import (
     other_models,
     price_usage,
     short,
-    short_name,
+    short_names,
     uncounted_tokens,
     unsent_end,
     word,
@@ -56,6 +56,7 @@ from proxy.wire.usage import NO_USAGE, Usage
 
 log = logging.getLogger("tollkeeper.record")
 
+_new_tuple = tuple.__new__  # read from its class it would take longer than the call
 _UNSENT = Settlement("released", 0, "none", frozenset())
 _UNHEARD = AttemptResult()
 _REASONS = frozenset((None, "stop", "length", "tool_calls"))  # nearly every one
@@ -269,7 +270,8 @@ class Recorder:
         earlier = () if self._past is None else self._past.ended()
         if attempt is not None and not earlier:
             own_s = self._services.clock.monotonic_s() - self._heard_s + attempt.started_s - self._context.started_s
-        self._services.events.finished(RequestFinished(self.reservation.row, end, earlier, is_written, own_s))
+        event = _new_tuple(RequestFinished, (self.reservation.row, end, earlier, is_written, own_s))
+        self._services.events.finished(event)
 
     def _note_access(self, attempt: Attempt) -> None:
         """Keep what an attempt was sent with, for later look-ups."""
@@ -413,7 +415,7 @@ class Recorder:
         uncounted_pieces = NO_PIECES
         if (counts is not None or pieces is not NONE_ASKED) and settlement.state == "settled":
             uncounted_pieces = pieces.uncounted(counts)
-        model = short_name(attempt_result.model) or (attempt.target.model if attempt is not None else None)
+        model = short_names[attempt_result.model] or (attempt.target.model if attempt is not None else None)
         others = None
         if attempt is None:  # nothing was sent: it counts as what would have been asked
             others = f"{reservation.row.target_provider}/{reservation.row.target_model}"
@@ -447,7 +449,7 @@ class Recorder:
             " ".join(sorted(settlement.flags)) if settlement.flags else None,
             "not_sent" if attempt is None else attempt_result.error or "ok",
             attempt_result.status,
-            short_name(attempt_result.served_by),
+            short_names[attempt_result.served_by],
             others,
             told.is_byok,
             told.upstream_pusd,
@@ -464,4 +466,4 @@ class Recorder:
             identity.allowance.groups_above,
             None,
         )
-        return tuple.__new__(RequestEnd, outcome + columns)  # what RequestEnd(…) comes to, without the call between
+        return _new_tuple(RequestEnd, outcome + columns)  # what RequestEnd(…) comes to, without the call between

@@ -4,11 +4,11 @@ Framing is strict: anything ambiguous ends the connection.
 """
 
 import asyncio
-from functools import lru_cache
 from typing import Final, Protocol, cast
 
 import httptools
 
+from proxy.core.name_cache import NameCache
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.transport.base import Take
 from proxy.providers.transport.pool.response import PooledResponse
@@ -229,7 +229,7 @@ class UpstreamConnection(asyncio.Protocol):
             raise _BadHeadError
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head.append((_name(name), value.rstrip().decode("latin-1")))
+        self._head.append((_names[name], value.rstrip().decode("latin-1")))
 
     def on_headers_complete(self) -> None:
         answer = self._answer
@@ -285,9 +285,11 @@ class UpstreamConnection(asyncio.Protocol):
         raise _BadHeadError(why)
 
 
-@lru_cache(maxsize=256)
 def _name(name: bytes) -> str:
     return name.decode("latin-1").lower()
+
+
+_names = NameCache(_name)
 
 
 def _size(head: list[tuple[str, str]]) -> int:
