@@ -1,6 +1,10 @@
 """All addresses of the dashboard."""
 
 from proxy.web.dashboard.pages import (
+    alerts,
+    audit,
+    configuration,
+    keys,
     live,
     login,
     own,
@@ -16,6 +20,10 @@ from proxy.web.dashboard.view_table import ViewTable
 
 VIEWS = ViewTable(
     (
+        *alerts.VIEWS,
+        *audit.VIEWS,
+        *configuration.VIEWS,
+        *keys.VIEWS,
         *live.VIEWS,
         *login.VIEWS,
         *own.VIEWS,
