@@ -232,6 +232,7 @@ class App:
         self.sessions = OpenSessions(self.ledger, self.live, self._clock)
         self.sessions.load(await asyncio.to_thread(self.reports.sessions))
         self.deps = self._make_deps()
+        self._stack.push_async_callback(self.deps.dashboard.close)
 
     async def _serve(self, settings: Settings) -> None:
         self._follow(settings)

@@ -18,11 +18,11 @@ NOTHING = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
 
 
-def money_text(pusd: int | None) -> str:
+def money_text(pusd: float | None) -> str:
     """Return an amount for reading: $1,204.50, and below a dollar as many decimals as three figures take."""
     if pusd is None:
         return NOTHING
-    sign, usd = _MINUS if pusd < 0 else "", Decimal(abs(pusd)).scaleb(-12)
+    sign, usd = _MINUS if pusd < 0 else "", Decimal(abs(round(pusd))).scaleb(-12)
     if usd >= 1 or not usd:
         return f"{sign}${usd.quantize(_CENT):,}"
     places = max(2, _FIGURES - 1 - usd.adjusted())

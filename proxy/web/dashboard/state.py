@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from proxy.web.dashboard.fragments import FragmentCache
 from proxy.web.dashboard.notes import SessionNotes
+from proxy.web.dashboard.sync_run import SyncRun
 
 
 @dataclass(slots=True)
@@ -13,3 +14,9 @@ class DashboardState:
     fragments: FragmentCache = field(default_factory=FragmentCache)
     notes: SessionNotes = field(default_factory=SessionNotes)
     streams: int = 0  # pages that are told of changes
+    sync: SyncRun | None = None  # the last one that somebody has started by the button
+
+    async def close(self) -> None:
+        """End what runs by itself."""
+        if self.sync is not None:
+            await self.sync.close()

@@ -1,6 +1,7 @@
 """All addresses of the dashboard."""
 
 from proxy.web.dashboard.pages import (
+    account,
     alerts,
     audit,
     configuration,
@@ -20,6 +21,7 @@ from proxy.web.dashboard.view_table import ViewTable
 
 VIEWS = ViewTable(
     (
+        *account.VIEWS,
         *alerts.VIEWS,
         *audit.VIEWS,
         *configuration.VIEWS,

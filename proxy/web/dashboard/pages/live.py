@@ -4,11 +4,11 @@ from typing import Final
 
 from proxy.core.errors import OwnError
 from proxy.core.latch import Latch
-from proxy.pipeline.services import Services
 from proxy.web.dashboard.door import is_tls
 from proxy.web.dashboard.response_headers import security_headers
 from proxy.web.dashboard.sessions import session_of
 from proxy.web.dashboard.view import DashboardRequest, View, Whole
+from proxy.web.deps import Deps
 from proxy.wire.headers import STREAM_HEADERS
 from proxy.wire.sse import KEEP_ALIVE
 
@@ -21,8 +21,9 @@ _BYE: Final = b"event: bye\ndata: \n\n"
 Stamp = tuple[int, ...]
 
 
-def change_stamp(services: Services) -> Stamp:
+def change_stamp(deps: Deps) -> Stamp:
     """Return numbers that differ whenever something has happened that pages show."""
+    services, sync = deps.services, deps.dashboard.sync
     counters = services.counters
     return (
         sum(counters.ended().requests.values()),
@@ -31,6 +32,7 @@ def change_stamp(services: Services) -> Stamp:
         len(services.in_flight),
         len(services.stops.in_force()),
         id(services.live.current),
+        0 if sync is None else sync.done + sync.is_over,
     )
 
 
@@ -53,13 +55,13 @@ async def _events(request: DashboardRequest) -> Whole:
 
 async def _tick(request: DashboardRequest) -> None:
     context, services = request.context, request.deps.services
-    stamp, silent_s = change_stamp(services), 0.0
+    stamp, silent_s = change_stamp(request.deps), 0.0
     while not context.gone:
         await context.wait_for(Latch(), _LOOK_S)
         if services.draining or session_of(context, request.deps, "operator") is None:
             context.write(_BYE)
             return
-        now, silent_s = change_stamp(services), silent_s + _LOOK_S
+        now, silent_s = change_stamp(request.deps), silent_s + _LOOK_S
         sent = _TICK if now != stamp else KEEP_ALIVE if silent_s >= _SILENCE_S else b""
         if sent:
             stamp, silent_s = now, 0.0
