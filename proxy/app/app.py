@@ -19,7 +19,7 @@ from proxy.config.live import ConfigChange, LiveConfig
 from proxy.config.load import LoadedConfig
 from proxy.config.schema import Settings
 from proxy.config.values import listen_at
-from proxy.core.clock import SystemClock
+from proxy.core.clock import Clock, SystemClock
 from proxy.core.errors import LedgerError, SetupError
 from proxy.core.uid import user_name
 from proxy.jobs.alerts.limit_readings import LimitReadings, every_limit
@@ -99,18 +99,19 @@ class App:
         open_storage: OpenStorage = open_sqlite,
         limiter_over: Callable[[QuotaBook], Limiter] = MemoryLimiter,
         open_outbox: Callable[[Services], AlertOutbox] = AlertOutbox,
+        clock: Clock | None = None,
     ) -> None:
         """Keep what reads the configuration, where the access log goes (None: nowhere), and parts that may be replaced.
 
         dialects say how providers speak, open_storage opens the ledger, and limiter_over makes the limiter over the
-        totals that the ledger's rows give, open_outbox what delivers alerts.
+        totals that the ledger's rows give, open_outbox what delivers alerts. clock: this machine's, unless given.
         """
         self._dialects, self._open_storage, self._limiter_over = dialects, open_storage, limiter_over
         self._open_outbox = open_outbox
         self._output = output
         self._access: AccessLog | None = None
         self._told_gaps: tuple[MissingLimit, ...] = ()
-        self._clock = TrustedClock(SystemClock())
+        self._clock = TrustedClock(clock or SystemClock())
         self._stack = AsyncExitStack()
         self._servers: list[web.Server | FastPathServer] = []
         self._sockets: list[asyncio.Server] = []

@@ -153,6 +153,7 @@ class Behaviour(BaseModel):
     generation_other_id: bool = Field(False, description="/generation answers with another id inside")
 
     # --- the account
+    billed_at_end: bool = Field(False, description="The account counts it when it ends, not when it began")
     rows_max: int | None = Field(None, ge=0, description="/analytics/query answers no more rows than this")
 
     @model_validator(mode="after")

@@ -273,6 +273,8 @@ class Inference:
         if cancelled:
             generation.finish_reason = generation.native_finish_reason = None
         generation.visible_at_s = self._stamp.monotonic_s() + generation.lookup.generation_delay_ms / 1000
+        if generation.lookup.billed_at_end:
+            generation.billed = self._stamp.now()
         self._books.close(generation, bill.charged_pusd)
         self._account.charge(generation, permaslug)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from proxy.app import App
 from proxy.config.load import load_file
+from proxy.core.clock import Clock
 from proxy.simulator.server import Simulator
 from proxy.storage.sqlite.ledger import SqliteLedger
 from tests.support.control import SEED, Controls
@@ -107,9 +108,9 @@ def read_rows(database: Path, query: str) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def simulator() -> AsyncIterator[Controls]:
-    """Run a simulator in this loop."""
-    sim = Simulator(seed=SEED)
+async def simulator(clock: Clock | None = None) -> AsyncIterator[Controls]:
+    """Run a simulator in this loop; clock: this machine's, unless given."""
+    sim = Simulator(seed=SEED, clock=clock)
     await sim.start()
     try:
         yield Controls(sim.url)
