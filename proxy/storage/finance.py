@@ -142,6 +142,7 @@ def read_month_report(
     rows, total = found.sums.rows, found.sums.total
     until_ms = min(max(now_ms, question.start_ms), question.end_ms)
     days = spent_by_day(reports, question.zone, until_ms)
+    of_part = [row for row in rows if _is_of_part(row, question)]
     return MonthReport(
         question,
         now_ms,
@@ -153,10 +154,22 @@ def read_month_report(
         {row.key[0]: row.cost_pusd for row in found.days.rows},
         found.late,
         found.rest,
-        _outlook(question, rows, total, days, until_ms),
+        _outlook(question, SpendingRow.total(of_part), total, days, until_ms),
         BillSummary.of_days(reports.compared_days(*question.days)),
         reports.provider_history(*question.days),
     )
+
+
+def read_outlook(reports: Reports, question: MonthQuestion, now_ms: int) -> tuple[int, SpendingOutlook]:
+    """Read what a month has cost up to now, and what it comes to; much less than a report reads."""
+    part = question.part
+    by = () if part is None else (part[0],)
+    rows = reports.usage(UsageSelection(by, question.start_ms, question.end_ms), question.zone).rows
+    until_ms = min(max(now_ms, question.start_ms), question.end_ms)
+    days = spent_by_day(reports, question.zone, until_ms)
+    total = SpendingRow.total(rows)
+    of_part = rows if part is None else [row for row in rows if row.key[0] == part[1]]
+    return total.cost_pusd, _outlook(question, SpendingRow.total(of_part), total, days, until_ms)
 
 
 def _by(rows: Sequence[SpendingRow], *places: int) -> list[SpendingRow]:
@@ -169,7 +182,7 @@ def _by(rows: Sequence[SpendingRow], *places: int) -> list[SpendingRow]:
 
 
 def _outlook(
-    question: MonthQuestion, rows: Sequence[SpendingRow], total: SpendingRow, days: SpentDays, until_ms: int
+    question: MonthQuestion, part: SpendingRow, total: SpendingRow, days: SpentDays, until_ms: int
 ) -> SpendingOutlook:
     expected = None
     if until_ms < question.end_ms:
@@ -177,7 +190,6 @@ def _outlook(
     month_pusd = total.cost_pusd if expected is None else expected
     break_even = None
     if question.revenue_pusd is not None:
-        part = SpendingRow.total([row for row in rows if _is_of_part(row, question)])
         cost_pusd, requests = part.cost_pusd, part.requests
         if total.cost_pusd > 0:  # the part grows as all of it is expected to
             cost_pusd = cost_pusd * month_pusd // total.cost_pusd

@@ -192,6 +192,25 @@ class SpendingSums(NamedTuple):
         kept = [row for row in self.rows if row.key in most]
         return kept, SpendingRow.total([row for row in self.rows if row.key not in most], "other")
 
+    def series(self, by: Sequence[str], count: int) -> "tuple[list[SpendingRow], list[SpendingRow]]":
+        """Return the rows of the dearest so many keys apart from words of time, and the others summed for each time.
+
+        Those sums have "" for every word that is none of time.
+        """
+        places = [n for n, word in enumerate(by) if word not in TIME_WORDS]
+        names = {row.key: tuple(row.key[n] for n in places) for row in self.rows}
+        costs: dict[tuple[str, ...], int] = {}
+        for row in self.rows:
+            costs[names[row.key]] = costs.get(names[row.key], 0) + row.cost_pusd
+        dearest = set(sorted(costs, key=lambda name: (-costs[name], name))[:count])
+        others: dict[tuple[str, ...], list[SpendingRow]] = {}
+        for row in self.rows:
+            if names[row.key] not in dearest:
+                key = tuple("" if n in places else text for n, text in enumerate(row.key))
+                others.setdefault(key, []).append(row)
+        kept = [row for row in self.rows if names[row.key] in dearest]
+        return kept, [SpendingRow.total(rows).under(key) for key, rows in others.items()]
+
     def sorted_by(self, measure: str) -> "SpendingSums":
         """Return the rows with the most of one of MEASURES first; by name: in the order of their keys."""
         if measure == "name":

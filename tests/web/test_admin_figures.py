@@ -60,6 +60,7 @@ async def test_usage_takes_the_words_of_the_command_line(stand: Stand) -> None:
         ("month=2026-11&since=today", "month"),
         ("top=0", "top"),
         ("sort=colour", "sort"),
+        ("series=2&top=2", "series"),
     ):
         answer = await stand.ask("GET", f"/admin/v1/usage?{query}", token=ADMIN_TOKEN)
         error = answer.json()["error"]
@@ -88,6 +89,9 @@ async def test_usage_is_read_of_a_part_and_sorted(stand: Stand) -> None:
     assert [row["key"]["model"] for row in ordered] == [SPARE]
     named = (await read(stand, "usage?by=model&sort=name"))["rows"]
     assert [row["key"]["model"] for row in named] == sorted([MODEL, SPARE])
+    over_time = (await read(stand, "usage?by=day,model&series=1"))["rows"]
+    assert [(one["key"]["model"], one["is_other"]) for one in over_time] == [(SPARE, False), ("", True)]
+    assert sum(one["cost_pusd"] for one in over_time) == whole["total"]["cost_pusd"]
     people = await read(stand, "usage?by=user")
     assert (people["refusals"], people["rows"][0]["refusals"], people["adjustments"]) == (1, 1, [])
     assert (whole["rows"][0]["refusals"], whole["timezone"]) == (None, "UTC")

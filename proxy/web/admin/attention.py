@@ -4,6 +4,7 @@ import asyncio
 import shlex
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -156,7 +157,7 @@ async def _configuration(request: AdminRequest) -> list[Attention]:
 async def _stops(request: AdminRequest) -> list[Attention]:
     found = []
     for stop in request.deps.services.stops.in_force():
-        until = "" if stop.until_ms is None else f", until {moment_text(stop.until_ms)}"
+        until = "" if stop.until_ms is None else f", until {_at(request, stop.until_ms)}"
         reason = f": {stop.reason}" if stop.reason else "."
         what = {"stop": "stopped", "slow": "slowed", "downgrade": "downgraded"}[stop.effect]
         text = f"{stop.what[0].upper()}{stop.what[1:]} is {what} by {stop.actor}{until}{reason}"
@@ -187,7 +188,7 @@ async def _alerts(request: AdminRequest) -> list[Attention]:
             found.append(
                 Attention(
                     "alert",
-                    "warning",
+                    "notice" if rule.watch in _TOLD_HERE else "warning",
                     f"{name} {subject}".strip(),
                     text,
                     "Look at the rule, or silence it.",
@@ -197,6 +198,14 @@ async def _alerts(request: AdminRequest) -> list[Attention]:
                 )
             )
     return found
+
+
+_TOLD_HERE: Final = frozenset(  # what these rules watch is listed by itself
+    {
+        *("limit_share", "provider_down", "breaker_open", "key_bad", "credits_low", "provider_budget"),
+        *("drift", "price_moved", "disk_free"),
+    }
+)
 
 
 def _detail(rule: AlertRule, reading: Any) -> str:
@@ -216,7 +225,7 @@ async def _providers(request: AdminRequest) -> list[Attention]:
             )
             found.append(Attention("provider_down", "critical", name, text, *_doctor(name), path))
         for model, breaker in view.models.items():
-            if breaker.state != "closed":
+            if breaker.state != "closed" and view.breaker.state == "closed":
                 text = f"{model} at {name} has failed {breaker.failures_in_row} times in a row."
                 found.append(Attention("model_down", "warning", f"{name}/{model}", text, *_doctor(name), path))
         for key in view.keys:
@@ -224,7 +233,7 @@ async def _providers(request: AdminRequest) -> list[Attention]:
                 found.append(_key(name, key.name, "key_used_up", "has reached its own limit here", None))
             elif key.set_aside_until_ms is not None and key.reason in _KEY_WORDS:
                 kind, what = _KEY_WORDS[key.reason]
-                found.append(_key(name, key.name, kind, what, key.set_aside_until_ms))
+                found.append(_key(name, key.name, kind, what, _at(request, key.set_aside_until_ms)))
         problem = services.model_lists.listing(name).problem
         if problem is not None:
             text = f"The list of models of {name} is not in force as it is now: {problem}."
@@ -240,9 +249,9 @@ _KEY_WORDS: Final = {
 }
 
 
-def _key(provider: str, key: str, kind: str, what: str, until_ms: int | None) -> Attention:
+def _key(provider: str, key: str, kind: str, what: str, until: str | None) -> Attention:
     subject = f"{provider}/{key}"
-    tried = "" if until_ms is None else f" It is tried again by {moment_text(until_ms)} at the latest."
+    tried = "" if until is None else f" It is tried again by {until} at the latest."
     command = f"tollkeeper keys test {shlex.quote(provider)} {shlex.quote(key)}"
     text = f"The key {subject} {what}.{tried}"
     return Attention(kind, "critical", subject, text, "Test it, or add another one.", command, ("GET", "/keys"))
@@ -256,15 +265,15 @@ async def _limits(request: AdminRequest) -> list[Attention]:
     """Return limits that are spent or nearly so, the fullest first."""
     rows = [row for row in await request.deps.every_limit.rows(request.now_ms) if percent_used(row) >= _LIMIT_PERCENT]
     rows.sort(key=lambda row: (-percent_used(row), row.scope, row.kind, row.window))
-    return list(map(_limit, rows[:_LIMITS_MAX]))
+    return [_limit(request, row) for row in rows[:_LIMITS_MAX]]
 
 
-def _limit(row: LimitRow) -> Attention:
+def _limit(request: AdminRequest, row: LimitRow) -> Attention:
     is_money = BY_NAME[row.kind].unit == "money"
     used, limit = (money(amount) if is_money else f"{amount:,}" for amount in (row.used + row.reserved, row.limit))
     what, _, name = row.scope.partition(":")
     unit = "" if is_money else f" {row.kind}"
-    resets = "" if row.resets_at_ms is None else f" It resets at {moment_text(row.resets_at_ms)}."
+    resets = "" if row.resets_at_ms is None else f" It resets at {_at(request, row.resets_at_ms)}."
     whom = f"{what.replace('_', ' ')} {name}" if name else "everyone together"
     per = f" per {row.window}" if row.window not in ("", "total") else ""
     text = f"{used} of {limit}{unit}{per} is used or set aside by {whom}: {percent_used(row)} %.{resets}"
@@ -398,6 +407,12 @@ def _move(move: PriceMove) -> str:
     name, _, unit = move.field.rpartition("_")
     of = " for a million" if unit == "ausd" else ""  # 1e-18 USD a token are 1e-12 for a million
     return f"{name.replace('_', ' ')} ${pusd_to_usd(move.before)} -> ${pusd_to_usd(move.after)}{of}"
+
+
+def _at(request: AdminRequest, ms: int) -> str:
+    """Return a moment for people, in the configured zone."""
+    at = datetime.fromtimestamp(ms / 1000, request.deps.services.live.current.zone)
+    return f"{at:%Y-%m-%d %H:%M} {at.tzname()}"
 
 
 def _many(number: int, noun: str) -> str:

@@ -15,6 +15,7 @@ from proxy.storage.finance import (
     SpendingOutlook,
     month_name,
     read_month_report,
+    read_outlook,
     read_part,
     read_project,
 )
@@ -247,19 +248,38 @@ class ProjectionFilter(OutlookFilter):
 
 async def _show(request: AdminRequest) -> AdminAnswer:
     query: MonthFilter = request.query
-    report = await _read(request, query, query.month, query.project)
-    return AdminAnswer(month_json(report, request.deps.services.live.current.settings.currency.code))
+    question = _question(request, query, query.month, query.project)
+    reports, code = request.deps.services.reports, request.deps.services.live.current.settings.currency.code
+
+    def read() -> MonthReport:
+        return read_month_report(reports, replace(question, rates=reports.rates(code)), request.now_ms)
+
+    return AdminAnswer(month_json(await request.read(read), code))
 
 
 async def _project(request: AdminRequest) -> AdminAnswer:
     query: ProjectionFilter = request.query
-    return AdminAnswer(_projection_json(await _read(request, query, "this-month", USE_CASE), int(query.months)))
+    question = _question(request, query, "this-month", USE_CASE)
+    spent_pusd, outlook = await request.read(read_outlook, request.deps.services.reports, question, request.now_ms)
+    months = _months(question, outlook, int(query.months))
+    return AdminAnswer(
+        {
+            "month": question.name,
+            "timezone": question.zone.key,
+            "made_at": moment_text(request.now_ms),
+            **_amount("spent", spent_pusd),
+            **_pace(outlook),
+            "growth_per_month": plain_text(outlook.projection.growth - 1),
+            **_amount("month", outlook.projection.month_pusd),
+            "months": months,
+            "break_even": _break_even(question, outlook),
+        }
+    )
 
 
-async def _read(request: AdminRequest, query: OutlookFilter, month: str, project_word: str) -> MonthReport:
-    """Read a month; raises CallerError 400 that names the parameter that cannot be read."""
-    services, now_ms = request.deps.services, request.now_ms
-    snapshot, reports = services.live.current, services.reports
+def _question(request: AdminRequest, query: OutlookFilter, month: str, project_word: str) -> MonthQuestion:
+    """Return which month is wanted, and how; raises CallerError 400 that names the parameter that cannot be read."""
+    now_ms, snapshot = request.now_ms, request.deps.services.live.current
     start_ms, end_ms = month_ms(month, snapshot.zone, now_ms)
     if start_ms > now_ms:
         raise invalid_query("month", f"{month_name(start_ms, snapshot.zone)} has not begun")
@@ -277,12 +297,7 @@ async def _read(request: AdminRequest, query: OutlookFilter, month: str, project
         raise invalid_query(name, error) from None
     if question.part is not None and question.revenue_pusd is None:
         raise invalid_query("cost_of", "it belongs to revenue, such as revenue=$500/month")
-
-    def read() -> MonthReport:
-        rates = reports.rates(snapshot.settings.currency.code)
-        return read_month_report(reports, replace(question, rates=rates), now_ms)
-
-    return await request.read(read)
+    return question
 
 
 def month_json(report: MonthReport, currency: str) -> dict[str, Any]:
@@ -319,7 +334,7 @@ def month_json(report: MonthReport, currency: str) -> dict[str, Any]:
             **_amount("month", outlook.projection.month_pusd),
             "months": {str(months): _amount("cost", pusd) for months, pusd in outlook.projection.sums_pusd.items()},
         },
-        "break_even": _break_even(report),
+        "break_even": _break_even(question, outlook),
     }
 
 
@@ -345,8 +360,8 @@ def _bill(report: MonthReport) -> dict[str, Any] | None:
     }
 
 
-def _break_even(report: MonthReport) -> dict[str, Any] | None:
-    found, part = report.outlook.break_even, report.question.part
+def _break_even(question: MonthQuestion, outlook: SpendingOutlook) -> dict[str, Any] | None:
+    found, part = outlook.break_even, question.part
     if found is None:
         return None
     return {
@@ -384,8 +399,7 @@ def _pace(outlook: SpendingOutlook) -> dict[str, Any]:
     }
 
 
-def _projection_json(report: MonthReport, count: int) -> dict[str, Any]:
-    outlook, question = report.outlook, report.question
+def _months(question: MonthQuestion, outlook: SpendingOutlook, count: int) -> list[dict[str, Any]]:
     projection, months, sum_pusd = outlook.projection, [], 0
     for number, pusd in enumerate(project(projection.month_pusd, projection.growth, count), 1):
         sum_pusd += pusd
@@ -398,17 +412,7 @@ def _projection_json(report: MonthReport, count: int) -> dict[str, Any]:
                 **_amount("margin", margin_pusd),
             }
         )
-    return {
-        "month": question.name,
-        "timezone": question.zone.key,
-        "made_at": moment_text(report.made_ms),
-        **_amount("spent", report.total.cost_pusd),
-        **_pace(outlook),
-        "growth_per_month": plain_text(projection.growth - 1),
-        **_amount("month", projection.month_pusd),
-        "months": months,
-        "break_even": _break_even(report),
-    }
+    return months
 
 
 def _month_after(name: str, number: int) -> str:

@@ -78,6 +78,7 @@ class ProxyStatus(BaseModel):
 
     limits: those of everyone together, and up to 20 others of which 80 % or more are used or set aside. stops: what is
     stopped now. unreadable: rows of the database that hold in a stand-in's form only. alerts: what fires now.
+    providers: with the credits that were left when they were heard last, null where they were not.
     """
 
     version: str
@@ -195,13 +196,17 @@ def percent_used(row: LimitRow) -> int:
 def _providers(services: Services) -> dict[str, dict[str, Any]]:
     views = services.health.views()
     found = {}
-    for name in services.live.current.providers:
+    for name, provider in services.live.current.providers.items():
+        credits_ = services.accounts.last_credits(provider)
+        left_pusd = None if credits_ is None or credits_.value is None else credits_.value.left_pusd
         listing = services.model_lists.listing(name)
         found[name] = {
             **(provider_json(views[name]) if name in views else {}),
             "model_count": len(listing.models),
             "models_fetched_at": None if listing.fetched_ms is None else iso_utc(listing.fetched_ms),
             "models_problem": listing.problem,
+            "credits_left_pusd": left_pusd,
+            "credits_left_usd": None if left_pusd is None else pusd_to_usd(left_pusd),
         }
     return found
 

@@ -51,6 +51,7 @@ class UsageRow(UsageFigures):
     """Sums of one group of requests. key: a value for each word of by; empty text where a request has none."""
 
     key: dict[str, str]
+    is_other: bool = Field(description="All keys beyond series at a time; its words, but for those of time, are empty.")
     refusals: int | None = Field(description="Refused requests of the same key; null where by has a word of none.")
 
 
@@ -121,6 +122,14 @@ class UsageFilter(PeriodFilter):
         default=None, ge=1, le=100_000, description="The first so many by sort, or the dearest; all others in other."
     )
 
+    series: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="In place of top, for a chart over time: the dearest so many keys at all times, and the others"
+        " of each time in one row.",
+    )
+
     @property
     def where(self) -> dict[str, str]:
         """Return the words that have to have a value."""
@@ -140,10 +149,15 @@ async def _show(request: AdminRequest) -> AdminAnswer:
     query: UsageFilter = request.query
     snapshot = request.deps.services.live.current
     since_ms, until_ms = query.bounds_ms(snapshot.zone, request.now_ms)
+    if query.series is not None and query.top is not None:
+        raise invalid_query("series", "send it, or top")
     words, currency = _words(query.by), snapshot.settings.currency.code
     found = await request.read(_read, request.deps.services.reports, query, words, (since_ms, until_ms), snapshot)
     sums = found.sums if query.sort is None else found.sums.sorted_by(query.sort)
     rows, other = sums.top(query.top, query.sort or "cost")
+    rest: list[SpendingRow] = []
+    if query.series is not None:
+        rows, rest = sums.series(words, query.series)
     report = {
         "by": words,
         "since": moment_text(since_ms),
@@ -153,10 +167,12 @@ async def _show(request: AdminRequest) -> AdminAnswer:
         "rows": [
             {
                 "key": dict(zip(words, row.key, strict=True)),
+                "is_other": is_other,
                 **_figures(row, sums.total),
-                "refusals": None if found.refusals is None else found.refusals.get(row.key, 0),
+                "refusals": None if is_other or found.refusals is None else found.refusals.get(row.key, 0),
             }
-            for row in rows
+            for is_other, group in ((False, rows), (True, rest))
+            for row in group
         ],
         "other": None if other is None else _figures(other, sums.total),
         "total": _figures(sums.total, sums.total),
