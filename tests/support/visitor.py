@@ -52,7 +52,7 @@ class Visitor:
 
     async def form_key(self) -> str:
         """Return a key of the first page's forms; each page has one, for logging out."""
-        answer = await self.get(f"{self.home}/sessions" if self.home == "/dashboard" else self.home)
+        answer = await self.get(f"{self.home}/sessions" if self.home == "/dashboard" else f"{self.home}/logins")
         found = _KEY.search(answer.body.decode())
         assert found is not None, (answer.status, answer.body)
         return found[1]

@@ -11,7 +11,7 @@ class NavEntry(NamedTuple):
 
     def is_at(self, path: str) -> bool:
         """Return whether a page belongs to this entry."""
-        return path == self.path or (self.path != "/dashboard" and path.startswith(f"{self.path}/"))
+        return path == self.path or (self.path not in ("/dashboard", "/me") and path.startswith(f"{self.path}/"))
 
 
 OPERATOR: Final = (
@@ -29,5 +29,10 @@ OPERATOR: Final = (
     NavEntry("Configuration", "/dashboard/configuration"),
     NavEntry("Sessions", "/dashboard/sessions"),
 )
-USER: Final = (NavEntry("My use", "/me"), NavEntry("Playground", "/me/playground"))
+USER: Final = (
+    NavEntry("My use", "/me"),
+    NavEntry("Playground", "/me/playground"),
+    NavEntry("Preferences", "/me/settings"),
+    NavEntry("Logins", "/me/logins"),
+)
 STOP: Final = NavEntry("Stop", "/dashboard/stop")

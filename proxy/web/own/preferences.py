@@ -42,7 +42,7 @@ async def change_preferences(context: RequestContext, deps: Deps) -> Reply:
     """Set those that the body names; null leaves one to the operator."""
     identity, changes = _let_in(context, deps), await _document(context)
     async with deps.changes:
-        before = _own(deps, identity)
+        before = own_preferences(deps, identity.user)
         wanted = {name: value for name, value in {**before, **changes}.items() if value is not None}
         return await _set_now(context, deps, identity, wanted)
 
@@ -53,7 +53,7 @@ async def remove_preferences(context: RequestContext, deps: Deps) -> Reply:
     async with deps.changes:
         _check_unchanged(context, deps, identity)
         if identity.user in deps.services.live.current.settings.preferred:
-            await _change(context, deps, "preferences.remove", {"user": identity.user})
+            await _change(context, deps, _actor(identity), "preferences.remove", {"user": identity.user})
     return _reply(context, deps, identity)
 
 
@@ -62,6 +62,11 @@ def _let_in(context: RequestContext, deps: Deps) -> Identity:
     snapshot = deps.services.live.current
     context.snapshot = snapshot
     identity = identify(context, snapshot.directory)
+    _check_may_prefer(identity)
+    return identity
+
+
+def _check_may_prefer(identity: Identity) -> None:
     if not identity.allowance.may_prefer:
         raise CallerError(
             403,
@@ -70,7 +75,6 @@ def _let_in(context: RequestContext, deps: Deps) -> Identity:
             " under defaults.",
             type_="permission_error",
         )
-    return identity
 
 
 async def _document(context: RequestContext) -> dict[str, Any]:
@@ -107,6 +111,22 @@ async def _set(context: RequestContext, deps: Deps, identity: Identity, wanted: 
 async def _set_now(context: RequestContext, deps: Deps, identity: Identity, wanted: Mapping[str, Any]) -> Reply:
     """Set them under the lock of changes; raises CallerError for what this user may not prefer."""
     _check_unchanged(context, deps, identity)
+    await _store(context, deps, identity, wanted, _actor(identity))
+    return _reply(context, deps, identity)
+
+
+async def set_preferences(
+    context: RequestContext, deps: Deps, identity: Identity, wanted: Mapping[str, Any], actor: Actor
+) -> None:
+    """Set all that a user prefers; raises CallerError for what this user may not prefer."""
+    _check_may_prefer(identity)
+    async with deps.changes:
+        await _store(context, deps, identity, wanted, actor)
+
+
+async def _store(
+    context: RequestContext, deps: Deps, identity: Identity, wanted: Mapping[str, Any], actor: Actor
+) -> None:
     try:
         settings = read_preferences(wanted)
     except UserError as error:
@@ -114,8 +134,12 @@ async def _set_now(context: RequestContext, deps: Deps, identity: Identity, want
         raise CallerError(400, "invalid_value", text, param=text.partition(":")[0]) from None
     check_preferences(settings, identity, deps.services)
     if settings != deps.services.live.current.settings.preferred.get(identity.user):
-        await _change(context, deps, "preferences.set", {"user": identity.user, "settings": dict(wanted)})
-    return _reply(context, deps, identity)
+        fields = {"user": identity.user, "settings": dict(wanted)}
+        await _change(context, deps, actor, "preferences.set", fields)
+
+
+def _actor(identity: Identity) -> Actor:
+    return Actor(f"token {identity.token_id}", "request")
 
 
 def check_preferences(settings: PreferenceSettings, identity: Identity, services: Services) -> None:
@@ -144,13 +168,12 @@ def _check_model(model: str, param: str, identity: Identity, services: Services)
             raise CallerError(400, "invalid_value", error.message, param=param)
 
 
-async def _change(context: RequestContext, deps: Deps, operation: str, fields: Mapping[str, Any]) -> None:
+async def _change(context: RequestContext, deps: Deps, actor: Actor, operation: str, fields: Mapping[str, Any]) -> None:
     """Make a change under the lock of changes: all that is in force is built anew.
 
     Raises CallerError 429 for too many of them.
     """
-    identity = context.identity
-    wait_s = deps.preference_pace.wait_s(identity.user, context.started_s)
+    wait_s = deps.preference_pace.wait_s(fields["user"], context.started_s)
     if wait_s > 0:
         raise CallerError(
             429,
@@ -159,7 +182,6 @@ async def _change(context: RequestContext, deps: Deps, operation: str, fields: M
             type_="rate_limit_error",
             retry_after_s=math.ceil(wait_s),
         )
-    actor = Actor(f"token {identity.token_id}", "request")
     try:
         await deps.change(operation, now_ms=context.started_ms, actor=actor, fields=fields)
     except LedgerUnavailableError as error:
@@ -171,22 +193,22 @@ async def _change(context: RequestContext, deps: Deps, operation: str, fields: M
         ) from None
 
 
-def _own(deps: Deps, identity: Identity) -> dict[str, Any]:
-    """Return what the user has set, in the words of the document."""
-    found = deps.services.live.current.settings.preferred.get(identity.user)
+def own_preferences(deps: Deps, user: str) -> dict[str, Any]:
+    """Return what a user has set, in the words of the document."""
+    found = deps.services.live.current.settings.preferred.get(user)
     return {} if found is None else found.model_dump(mode="json", exclude_unset=True)
 
 
 def _check_unchanged(context: RequestContext, deps: Deps, identity: Identity) -> None:
     """Raise CallerError 412 where If-Match names another state than that in force."""
     expected = context.downstream.request_headers.headers.get("If-Match")
-    if expected is not None and not matches(expected, etag_of(_own(deps, identity))):
+    if expected is not None and not matches(expected, etag_of(own_preferences(deps, identity.user))):
         raise CallerError(412, "etag_mismatch", "Your preferences have changed since. Read them again, then retry.")
 
 
 def _reply(context: RequestContext, deps: Deps, identity: Identity) -> Reply:
     allowance = identify(context, deps.services.live.current.directory).allowance  # as it is now
-    own, preferences = _own(deps, identity), allowance.preferences
+    own, preferences = own_preferences(deps, identity.user), allowance.preferences
     in_force = {
         "default_model": None if preferences is None else preferences.model,
         "parameters": {} if preferences is None else dict(preferences.parameters),
