@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,24 +12,35 @@ from proxy.cli.account_figures import age_text, amount_text, credits_text, reset
 from proxy.cli.reading_settings import reading_settings
 from proxy.cli.settings import config_option
 
+if TYPE_CHECKING:
+    from proxy.cli.admin_client import AdminClient
+
 _LABEL = 12
 
 
 @click.command()
 @click.argument("provider", required=False)
+@click.option("--activity", is_flag=True, help="What was charged on days that are over, by day and model, instead.")
+@click.option("--days", type=click.IntRange(1, 30), default=7, show_default=True, help="So many, with --activity.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with exact amounts.")
 @config_option
-def account(provider: str | None, *, as_json: bool, config_path: Path | None) -> None:
+def account(provider: str | None, days: int, *, activity: bool, as_json: bool, config_path: Path | None) -> None:
     """Show credits, budgets and keys of the accounts at providers.
 
-    The figures are the provider's, and a minute or a few old at most; each says when it was heard. Credits are told to
-    a management key alone.
+    The figures are the provider's, and a minute or a few old at most; each says when it was heard. Credits, all keys of
+    the account and its activity are told to a management key alone.
     """
-    from proxy.cli.admin_client import admin_client, resource_path  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.account_activity import show_activity  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.admin_client import admin_client, resource_path  # noqa: PLC0415
 
     settings = reading_settings(config_path)
     with admin_client(settings, "tollkeeper account") as api:
+        if activity:
+            show_activity(api, provider, days, as_json=as_json)
+            return
         found = list(api.pages("/account")) if provider is None else [api.get(resource_path("account", provider))]
+        for one in found:
+            one["account_keys"] = _account_keys(api, one)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -54,6 +65,38 @@ def _print(one: dict[str, Any]) -> None:
     for key in one["keys"]:
         if key["problem"] is not None:
             click.echo(f"Key {key['name']}: {key['problem']}", err=True)
+    if one["account_keys"]:
+        click.echo("\nAll keys of the account")
+        heads = ("name", "hash", "used here", "limit", "spent", "month", "state")
+        listed = [_account_key(key) for key in one["account_keys"]]
+        print_table(heads, listed, right=frozenset({"limit", "spent", "month"}), whole=frozenset({"hash"}))
+
+
+def _account_keys(api: "AdminClient", one: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the keys that the account itself lists; None where it was not told."""
+    from proxy.cli.admin_client import resource_path  # noqa: PLC0415 - keeps --help quick
+
+    if "keys" not in one["questions"]:
+        return None
+    try:
+        return list(api.pages(resource_path("account", one["provider"], "keys")))
+    except click.ClickException as error:
+        click.echo(f"Keys of the account: {error.message}", err=True)
+        return None
+
+
+def _account_key(key: dict[str, Any]) -> tuple[str | None, ...]:
+    spent = key["spent"]
+    limit = None if key["limit_pusd"] is None else amount_text(key["limit_pusd"])
+    return (
+        key["name"] or key["label"],
+        f"{key['hash'][:8]}…",
+        key["used_here"],
+        f"{limit} {key['resets']}" if limit and key["resets"] else limit,
+        amount_text(spent["total_pusd"]),
+        None if spent["month_pusd"] is None else amount_text(spent["month_pusd"]),
+        "disabled" if key["is_disabled"] else "in use",
+    )
 
 
 def _head(one: dict[str, Any]) -> Iterator[str]:

@@ -323,6 +323,14 @@ class Provider(Block):
         " openrouter takes OPENROUTER_MANAGEMENT_KEY from the environment.",
     )
     management_key_file: FilePath | None = setting(None, "A file that holds the management key.", "As api_key_file.")
+    models_refresh_s: Seconds = setting(
+        600,
+        "How often its list of models and prices is read anew.",
+        "Until a price that has risen is read, too little is set aside for requests; and OpenRouter's list may itself"
+        " be five minutes old. It costs nothing to read.",
+        ge=60,
+        le=DAY_S,
+    )
     prices: dict[str, PriceSettings] = setting(
         {},
         "Prices by model name; * stands for any text, and the first match counts.",

@@ -6,24 +6,28 @@ from collections.abc import Callable
 from proxy.pipeline.snapshot import Live
 from proxy.providers.model_lists import ModelLists
 
-_EVERY_S = 600.0  # OpenRouter's own list may be cached for five minutes; prices move within days
 _AFTER_FAILURE_S = 15.0
-_LOOK_S = 5.0  # how soon a clock that stepped is compared with a provider's
+_LOOK_S = 5.0  # how soon a clock that stepped is compared with a provider's, and a new provider is asked
 
 
 async def refresh_models(model_lists: ModelLists, live: Live, clock_problem: Callable[[], str | None]) -> None:
-    """Run until cancelled. A failed fetch keeps the old list; the catalogue notes and logs why.
+    """Run until cancelled, each list at its own pace. A failed fetch keeps the old list; it is noted and logged why.
 
     A provider that is disabled is not asked. A clock step makes it fetch at once: the Date header of the answer
     shows the right time.
     """
+    now_s = asyncio.get_running_loop().time
+    due_s: dict[tuple[str, str], float] = {}  # by name and address
+    known = clock_problem()
     while True:
-        every = live.current.providers.values()
-        providers = [provider for provider in every if provider.rules is None or provider.rules.off is None]
-        await asyncio.gather(*(model_lists.refresh(provider) for provider in providers))
-        failed = any(model_lists.listing(provider.name).problem for provider in providers)
-        left_s = _AFTER_FAILURE_S if failed else _EVERY_S
-        known = clock_problem()
-        while left_s > 0 and clock_problem() == known:
-            await asyncio.sleep(min(_LOOK_S, left_s))
-            left_s -= _LOOK_S
+        every = {(one.name, one.base_url): one for one in live.current.providers.values()}
+        enabled = {place: one for place, one in every.items() if one.rules is None or one.rules.off is None}
+        asked = {place: one for place, one in enabled.items() if due_s.get(place, 0.0) <= now_s()}
+        await asyncio.gather(*(model_lists.refresh(provider) for provider in asked.values()))
+        due_s = {place: at_s for place, at_s in due_s.items() if place in enabled}
+        for place, provider in asked.items():
+            failed = model_lists.listing(provider.name).problem
+            due_s[place] = now_s() + (_AFTER_FAILURE_S if failed else provider.models_refresh_s)
+        await asyncio.sleep(_LOOK_S)
+        if clock_problem() != known:
+            known, due_s = clock_problem(), {}

@@ -81,6 +81,7 @@ def _build(
         max_concurrency=provider.max_concurrency,
         queue_timeout_s=float(provider.queue_timeout_s),
         queue_max=provider.queue_max,
+        models_refresh_s=float(provider.models_refresh_s),
         network=network,
         model_deadlines=tuple(
             (pattern, _overlaid(_deadlines(provider), own)) for pattern, own in provider.timeouts.items()

@@ -35,6 +35,7 @@ class ProviderRow:
     max_concurrency: int | None = None
     queue_timeout_s: float = 10.0
     queue_max: int = 100
+    models_refresh_s: float = 600.0
     network: Network = DIRECT
     model_deadlines: tuple[tuple[str, Deadlines], ...] = ()  # (glob of model names, deadlines), the first match wins
     parameters: tuple[

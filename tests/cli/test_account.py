@@ -1,6 +1,7 @@
 """tollkeeper account: one screen of 80 columns, JSON with exact amounts, without and with a management key."""
 
 import json
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +61,40 @@ def test_a_provider_that_says_no_is_told_in_words(configured: CommandLine, simul
     assert "not known. openrouter answers 401 (User not found). It does not know the key management" in words
     unknown = cli.run("account", "nobody")
     assert (unknown.returncode, "These do: openrouter" in unknown.stderr) == (1, True)
+
+
+def test_all_keys_of_the_account_and_its_days_are_shown(configured: CommandLine, simulator: str) -> None:
+    cli = Commands(configured.folder)
+    alone = cli.run("account", "--activity")
+    assert (alone.returncode, alone.stdout, "management_key" in alone.stderr) == (1, "", True)
+    managed(cli.folder)
+    made = post(f"{simulator}/api/v1/keys", {"name": "laptop", "limit": 50, "limit_reset": "monthly"})
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    created = int(datetime.combine(yesterday, time(9), UTC).timestamp())
+    call = {"created": created, "key": made["key"], "charged_pusd": 10**11}
+    calls = [
+        {**call, "id": f"gen-{created}-{n}", "provider": name} for n, name in enumerate(("OpenAI", "Azure", "Azure"))
+    ]
+    calls[2]["upstream_pusd"] = 5 * 10**10
+    post(f"{simulator}/_sim/past", {"generations": calls})
+    (account,) = cli.read("account")
+    assert [key["hash"] for key in account["account_keys"]] == [made["data"]["hash"]]
+    shown = cli.ok("account").stdout
+    (line,) = [line for line in shown.splitlines() if line.startswith("laptop")]
+    head = f"laptop {made['data']['hash'][:8]}… - $50.00 monthly $0.25"
+    assert " ".join(line.split()).startswith(head)
+    assert line.split()[-2:] == ["in", "use"]
+    days = cli.ok("account", "--activity", "--days", "2").stdout.splitlines()
+    assert [line.split() for line in days[1:]] == [
+        [yesterday.isoformat(), "openai/gpt-4o-mini", "$0.25", "$0.05", "3", "30", "30"]
+    ]
+    assert max(map(len, (*shown.splitlines(), *days))) <= 80
+    rows = cli.read("account", "openrouter", "--activity")
+    assert sorted((row["provider_name"], row["spent_pusd"]) for row in rows) == [
+        ("Azure", 15 * 10**10),
+        ("OpenAI", 10**11),
+    ]
+    post(f"{simulator}/_sim/behaviour", {"for": "path:/activity", "error": "management-only"})
+    failed = cli.run("account", "--activity")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.count("Only a management key may") == 1
