@@ -47,6 +47,18 @@ class Directory:
         row = self._rows.get(hash_)
         return row if row is not None and hmac.compare_digest(row.hash, hash_) else None
 
+    def users(self) -> set[str]:
+        """Return everybody who has a token, valid or not."""
+        return {row.identity.user for row in self._rows.values()}
+
+    def token_of(self, user: str, now_ms: int) -> TokenRow | None:
+        """Return a token of a user that lets in now; None where there is none."""
+        for row in self._rows.values():
+            is_open = not row.disabled and not row.user_disabled and (row.expires_ms is None or now_ms < row.expires_ms)
+            if row.identity.user == user and is_open:
+                return row
+        return None
+
     def end_user(self, headers: HeaderLookup, row: TokenRow, now_ms: int) -> Identity:
         """Return the end user whom the token names, or its owner if it names nobody; raises CallerError."""
         if self._people is None or self._naming is None:

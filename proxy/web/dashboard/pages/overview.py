@@ -16,7 +16,6 @@ from proxy.web.dashboard.charts.shares import shares
 from proxy.web.dashboard.charts.sparkline import sparkline
 from proxy.web.dashboard.charts.time_axis import TimeAxis
 from proxy.web.dashboard.figures import money_text, share_text, short_count_text
-from proxy.web.dashboard.pages.people import base_url_of
 from proxy.web.dashboard.table import Column, Row, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, View, address_of, below
 
@@ -91,7 +90,7 @@ async def _show(request: DashboardRequest) -> Page:
     values = {
         "status": status,
         "is_new": not (months["total"]["requests"] or spending.models["total"]["requests"]),
-        "base_url": base_url_of(request),
+        "base_url": _base_url(request),
         "total": spending.models["total"],
         "refused": spending.models["refusals"],
         "change": _change(request, spending, word),
@@ -130,6 +129,12 @@ def _axis(request: DashboardRequest, word: str) -> tuple[list[str], TimeAxis]:
     period, zone = request.period, request.zone
     pieces = list(time_segments(period.since_ms, period.until_ms, zone, (word,)))
     return [piece.labels[0] for piece in pieces], TimeAxis([piece.start_ms for piece in pieces], zone)
+
+
+def _base_url(request: DashboardRequest) -> str:
+    """Return where clients send their requests: as the browser has reached this page."""
+    host = request.context.downstream.request_headers.headers.get("Host", "127.0.0.1:8787")
+    return f"http://{host}/v1"
 
 
 def _before(rows: Sequence[Mapping[str, Any]], total: Mapping[str, Any], now_pusd: int) -> int | None:

@@ -1,0 +1,153 @@
+"""What an admin does by forms: people, limits, tokens, stops, and questions to models under a user's own limits."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+
+from proxy.web.dashboard.views import VIEWS
+from tests.support.installation import ADMIN_TOKEN
+from tests.support.stand import Stand
+from tests.support.stand import stand as run_stand
+from tests.support.visitor import Visitor
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+TOKEN = re.compile(r"tk-[0-9A-Za-z]{49}")
+MODEL = "openai/gpt-4o-mini"
+
+
+class Office(NamedTuple):
+    """One proxy, and its operator at the dashboard."""
+
+    stand: Stand
+    admin: Visitor
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
+    async with run_stand(tmp_path_factory.mktemp("office")) as stand:
+        admin = Visitor(stand.port)
+        assert (await admin.log_in(ADMIN_TOKEN)).status == 303
+        yield Office(stand, admin)
+
+
+async def _added(office: Office, name: str, **more: str) -> str:
+    """Add a user by the form; return the token that the next page shows."""
+    answer = await office.admin.post("/dashboard/people", {"name": name, "token": "yes", **more})
+    assert answer.status == 200, answer.body
+    return TOKEN.search(answer.body.decode())[0]  # type: ignore[index]  # the assertion is that it is there
+
+
+async def _api(office: Office, path: str) -> Any:
+    answer = await office.stand.ask("GET", f"/admin/v1{path}", token=ADMIN_TOKEN)
+    return answer.json()["data"] if answer.status == 200 else answer.status
+
+
+async def test_every_page_opens_on_an_empty_ledger_and_says_what_to_do(office: Office) -> None:
+    for view in VIEWS.views:
+        if view.method == "GET" and "{" not in view.path and view.audience == "operator" and "events" not in view.path:
+            answer = await office.admin.get(view.path)
+            assert answer.status in (200, 303), (view.path, answer.body)
+            assert b"style=" not in answer.body, view.path
+
+
+async def test_a_user_is_added_with_a_limit_and_a_token_that_works(office: Office) -> None:
+    token = await _added(office, "ann", limit="$5/day")
+    assert (await office.stand.chat(token=token)).status == 200
+    user = await _api(office, "/users/ann")
+    assert "$5/day" in [limit["limit"] for limit in user["limits"]]
+    page = (await office.admin.get("/dashboard/people/ann")).body.decode()
+    assert "$5.00" in page
+    assert token not in page  # it was shown once
+
+
+async def test_what_cannot_be_added_keeps_what_was_typed(office: Office) -> None:
+    for fields, words in (
+        ({"name": "no spaces here"}, "no spaces here"),
+        ({"name": "bo", "limit": "five dollars"}, "does not say of what"),
+        ({"name": "bo", "limit": "$5/fortnight"}, "window"),
+    ):
+        answer = await office.admin.post("/dashboard/people", fields)
+        assert answer.status in (400, 422)
+        assert words in answer.body.decode()
+        assert f'value="{fields["name"]}"' in answer.body.decode()
+    assert await _api(office, "/users/bo") == 404
+
+
+async def test_a_person_is_changed_disabled_and_given_another_token(office: Office) -> None:
+    first = await _added(office, "cleo")
+    assert (await office.admin.post("/dashboard/groups", {"group_name": "crew", "limit": "$9/day"})).status == 303
+    assert (await office.admin.post("/dashboard/people/cleo", {"group": "crew"})).status == 303
+    assert (await _api(office, "/users/cleo"))["group"] == "crew"
+    assert (await office.admin.post("/dashboard/people/cleo/limits", {"limit": "60/minute"})).status == 303
+    limits = [one for one in await _api(office, "/limits?scope=user") if one["name"] == "cleo"]
+    assert [one["kind"] for one in limits] == ["requests"]
+    assert (await office.admin.post("/dashboard/people/cleo/limits/remove", {"id": limits[0]["id"]})).status == 303
+    answer = await office.admin.post("/dashboard/people/cleo/tokens", {"token_name": "laptop"})
+    second = TOKEN.search(answer.body.decode())[0]  # type: ignore[index]
+    assert (await office.stand.chat(token=second)).status == 200
+    assert (await office.admin.post("/dashboard/people/cleo", {"disabled": "yes"})).status == 303
+    assert {(await office.stand.chat(token=token)).status for token in (first, second)} == {403}
+    assert (await office.admin.post("/dashboard/people/cleo", {"disabled": "no"})).status == 303
+    assert (await office.stand.chat(token=first)).status == 200
+
+
+async def test_a_stop_is_made_listed_on_every_page_and_ended(office: Office) -> None:
+    token = await _added(office, "dan")
+    refused = await office.admin.post("/dashboard/stop", {"kind": "user", "subject": "dam"})
+    assert refused.status == 404
+    assert b"so nothing was stopped" in refused.body
+    fields = {"kind": "user", "subject": "dan", "reason": "too much <b>", "lasts": "1h"}
+    assert (await office.admin.post("/dashboard/stop", fields)).status == 303
+    assert (await office.stand.chat(token=token)).status == 503
+    page = (await office.admin.get("/dashboard/stop")).body.decode()
+    assert "too much &lt;b&gt;" in page
+    assert "1 stopped" in (await office.admin.get("/dashboard/people")).body.decode()
+    stop_id = re.search(r"/dashboard/stop/([^/]+)/resume", page)[1]  # type: ignore[index]
+    assert (await office.admin.post(f"/dashboard/stop/{stop_id}/resume", {})).status == 303
+    assert (await office.stand.chat(token=token)).status == 200
+
+
+async def test_a_question_counts_for_the_user_whose_token_it_takes(office: Office) -> None:
+    await _added(office, "eva", limit="$1/day")
+    fields = {"prompt": "Hello!", "model1": MODEL, "model2": "openai/gpt-4o", "user": "eva"}
+    answer = await office.admin.post("/dashboard/playground", fields)
+    assert answer.status == 200
+    text = answer.body.decode()
+    assert text.count('class="card answer"') == 2
+    rows = await office.stand.rows("SELECT * FROM requests WHERE user = 'eva' ORDER BY id")
+    assert [(row["requested_model"], row["use_case"], row["state"]) for row in rows] == [
+        (MODEL, "playground", "settled"),
+        ("openai/gpt-4o", "playground", "settled"),
+    ]
+    spent = (await _api(office, "/users/eva"))["limits"][0]["used_pusd"]
+    assert spent == sum(row["cost_pusd"] for row in rows) > 0
+    vote = {"winner": MODEL, "shown": MODEL}
+    assert (
+        await office.admin.post("/dashboard/playground/votes", vote)
+    ).status == 422  # of one answer there is no better
+
+
+async def test_a_streamed_question_has_its_row_and_errors_are_json(office: Office) -> None:
+    token = await _added(office, "fay")
+    me = Visitor(office.stand.port, "/me")
+    assert (await me.log_in(token)).status == 303
+    answer = await me.post("/me/playground/stream", {"prompt": "Hello!", "model": MODEL})
+    assert answer.status == 200
+    assert answer.header("Content-Type") == "text/event-stream"
+    assert b"data: [DONE]" in answer.body
+    rows = await office.stand.rows("SELECT * FROM requests WHERE user = 'fay'")
+    assert [(row["streamed"], row["use_case"]) for row in rows] == [(1, "playground")]
+    refused = await me.post("/me/playground/stream", {"prompt": "Hello!", "model": "nobody/nothing-at-all"})
+    assert refused.status >= 400
+    assert refused.json()["error"]["message"]
+
+
+async def test_the_amount_of_a_limit_holds_at_the_playground_too(office: Office) -> None:
+    await _added(office, "gus", limit="$0.000000000001/day")
+    answer = await office.admin.post("/dashboard/playground", {"prompt": "Hello!", "model1": MODEL, "user": "gus"})
+    assert answer.status == 200
+    assert 'class="problem"' in answer.body.decode()
+    assert await office.stand.rows("SELECT * FROM requests WHERE user = 'gus'") == []
