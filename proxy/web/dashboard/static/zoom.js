@@ -106,6 +106,7 @@ class ZoomedChart {
       ...this.size(),
       tzDate: (seconds) => this.local(seconds),
       cursor: { drag: { x: true, y: false } },
+      scales: { y: { range: (_, min, max) => [Math.min(0, min ?? 0), (max || 1) * 1.05] } },
       axes: [{ ...axis, values: (_, splits, __, ___, step) => splits.map(this.moment(step)) }, { ...axis, size: 76, values: (_, splits) => splits.map(write) }],
       series: [
         { value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
