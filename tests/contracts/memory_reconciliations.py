@@ -145,7 +145,9 @@ class MemoryReconciliations:
         whole_pusd = 0 if end is None else (end.cost_pusd or 0)
         ids = [attempt.generation_id for attempt in attempts if attempt.generation_id is not None]
         unnamed = sum(
-            attempt.generation_id is None and one.state != "released" and (alone or bool(cost))
+            attempt.generation_id is None
+            and one.state != "released"
+            and (alone or bool(cost) or attempt.cost_pusd is None)
             for attempt, cost in zip(attempts, costs, strict=True)
         )
         for (provider, id_), request_id in self.pairs.items():

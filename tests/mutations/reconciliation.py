@@ -105,6 +105,18 @@ MUTATIONS: Final = (
         ("tests/storage/test_ledger_day.py::test_a_request_whose_cost_nobody_knows_may_be_a_call_of_the_bill",),
     ),
     Mutation(
+        "another-provider's-figure",
+        "What one provider's bill corrects is booked for another one's attempt, and taken back with each sync.",
+        (Patch("corrections_of", "attempt=entry.attempt", "attempt=None"),),
+        (f"{_DAY}a_figure_is_that_of_an_attempt_at_this_provider",),
+    ),
+    Mutation(
+        "unknown-attempt-agrees",
+        "An attempt of several whose cost nobody knows is no call of the bill, and its call is held for a lost row.",
+        (Patch("ledger_day:_joined", "row[8] or row[12] != 'none' or row[19]", "row[8] or row[12] != 'none'"),),
+        ("tests/storage/test_ledger_day.py::test_a_request_whose_cost_nobody_knows_may_be_a_call_of_the_bill",),
+    ),
+    Mutation(
         "apart-forgotten",
         "What was booked for no request is not read again: the next comparison books it once more.",
         (TextPatch("ledger_day:_APART", "request_id IS NULL", "request_id = 0"),),

@@ -14,7 +14,7 @@ from proxy.storage.adjustment import Correction, UnattachedCost
 from proxy.storage.reconciliation import DayQuestion, LedgerDay
 from proxy.storage.sqlite.reports import SqliteReports
 from tests.storage.booked_rows import SEVERAL, USERS, WAYS, book, booked
-from tests.storage.made_requests import opened, request_end, running
+from tests.storage.made_requests import attempt_end, attempt_row, opened, request_end, running
 from tests.support.stand import read_rows
 
 DAY_MS = 86_400_000
@@ -156,15 +156,46 @@ async def test_a_request_whose_cost_nobody_knows_may_be_a_call_of_the_bill(tmp_p
     async with running(path) as ledger:
         row = await opened(ledger, reserved_pusd=None, session_id="s-1")
         await ledger.end(request_end(row, cost_pusd=None, cost_source="none", flags="cost_unknown crash"))
+        several = await opened(ledger, reserved_pusd=None)
+        failed = attempt_end(several.id, 1, cost_pusd=0, cost_source="none")
+        await ledger.add_attempt(attempt_row(several.id, 2), failed)
+        lost = attempt_end(several.id, 2, cost_pusd=None, cost_source="none")
+        await ledger.end(
+            request_end(several, n=2, cost_pusd=None, cost_source="none", flags="cost_unknown", attempt_ends=(lost,))
+        )
         free = await opened(ledger, reserved_pusd=None)
         await ledger.end(request_end(free, cost_pusd=0, cost_source="none", state="released"))
         day_ms = row.started_ms // DAY_MS * DAY_MS
         billed = BilledCall("gen-1", _KEYS["main"], 40, row.started_ms, row.started_ms)
         question = DayQuestion("p", day_ms, (billed,), _KEYS, "own")
         day = await asyncio.to_thread(SqliteReports(path).ledger_day, question)
-        [request] = day.requests
-        assert (request.id, request.unnamed, request.booked_pusd, request.session) == (row.id, 1, 0, "s-1")
+        found = {one.id: (one.unnamed, one.booked_pusd, one.session) for one in day.requests}
+        assert found == {row.id: (1, 0, "s-1"), several.id: (1, 0, "")}
         assert day.strangers == {"gen-1"}
+
+
+async def test_what_one_provider_told_is_no_figure_of_another(tmp_path: Path) -> None:
+    """Of a request that two were asked for, each bill corrects its own part, and leaves what the other one said."""
+    path = tmp_path / "ledger.db"
+    async with running(path) as ledger:
+        row = await opened(ledger, reserved_pusd=200)
+        first = attempt_end(row.id, 1, cost_pusd=100, cost_source="reservation")._replace(generation_id=None)
+        await ledger.add_attempt(attempt_row(row.id, 2)._replace(provider="q"), first)
+        last = attempt_end(row.id, 2, cost_pusd=100, cost_source="reservation")._replace(generation_id=None)
+        end = request_end(row, n=2, cost_pusd=200, cost_source="reservation", provider="q", attempt_ends=(last,))
+        await ledger.end(end)
+        day_ms = row.started_ms // DAY_MS * DAY_MS
+
+        async def booked_at(provider: str) -> tuple[int, int, int | None]:
+            question = DayQuestion(provider, day_ms, (), _KEYS, "own")
+            [request] = (await asyncio.to_thread(SqliteReports(path).ledger_day, question)).requests
+            return request.booked_pusd, request.elsewhere_pusd, request.attempt
+
+        assert [await booked_at(provider) for provider in ("p", "q")] == [(100, 100, 1), (100, 100, 2)]
+        await ledger.correct([Correction(row.id, 130, "x: y", "bill of p", attempt=1)], 1)
+        assert [await booked_at(provider) for provider in ("p", "q")] == [(30, 100, 1), (100, 30, 2)]
+        await ledger.correct([Correction(row.id, 30, "x: y", "bill of q", attempt=2)], 1)
+        assert [await booked_at(provider) for provider in ("p", "q")] == [(30, 0, 1), (0, 30, 2)]
 
 
 async def test_a_call_of_midnight_whose_row_is_removed_is_not_lost(tmp_path: Path) -> None:

@@ -60,7 +60,14 @@ class BillCorrections:
 def corrections_of(provider: str, entries: Sequence[DriftEntry]) -> list[Correction]:
     """Return what requests are to be booked at; the reason begins with the name of the class."""
     return [
-        Correction(entry.request_id, entry.actual_pusd, _reason(entry), f"{SOURCE}{provider}", is_bill=True)
+        Correction(
+            entry.request_id,
+            entry.actual_pusd,
+            _reason(entry),
+            f"{SOURCE}{provider}",
+            attempt=entry.attempt,
+            is_bill=True,
+        )
         for entry in entries
         if entry.request_id is not None and entry.actual_pusd is not None
     ]

@@ -39,6 +39,7 @@ class BookedRequest(NamedTuple):
     booked_pusd: what is booked for them, with adjustments; elsewhere_pusd: for its attempts at other providers.
     upstream_pusd: the part of it that somebody else bills, for the provider's key of ours. is_own: it went with a key
     of the user's own, to an account that is not this one. Tokens: of these attempts, 0 where they are not known.
+    attempt: of several, the number of the least certain one there.
     """
 
     id: int
@@ -59,6 +60,7 @@ class BookedRequest(NamedTuple):
     output_tokens: int = 0
     cached_tokens: int = 0
     session: str = ""
+    attempt: int | None = None
 
     @property
     def is_told(self) -> bool:
@@ -95,7 +97,7 @@ class DriftEntry(NamedTuple):
     """One difference. request_id or generation_id, or neither: of the day as a whole.
 
     booked_pusd and billed_pusd: the figures of the request or call. actual_pusd: what the whole request should be
-    booked at, or the call apart; None: nothing is to be booked.
+    booked at, or the call apart; None: nothing is to be booked. attempt: as in BookedRequest.
     """
 
     drift_class: str
@@ -108,6 +110,7 @@ class DriftEntry(NamedTuple):
     booked_pusd: int
     billed_pusd: int
     actual_pusd: int | None = None
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +376,7 @@ def _entry(
         request.booked_pusd,
         billed_pusd,
         actual_pusd,
+        request.attempt,
     )
 
 

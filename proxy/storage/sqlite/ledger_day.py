@@ -67,7 +67,8 @@ SELECT r.id, r.started_ms, r.finished_ms, r.user, t.key, (SELECT hash FROM key_h
     CASE WHEN t.is_byok = 1 THEN ifnull(t.upstream_cost_pusd, 0) ELSE 0 END, t.cost_source, r.state,
     ifnull(t.input_tokens, 0), ifnull(t.output_tokens, 0), ifnull(t.cached_tokens, 0),
     (SELECT ifnull(sum(cost_pusd), 0) FROM attempt_rows WHERE request_id = r.id AND provider <> :provider),
-    EXISTS (SELECT 1 FROM attempt_rows WHERE request_id = r.id AND provider <> :provider AND cost_pusd IS NULL)
+    EXISTS (SELECT 1 FROM attempt_rows WHERE request_id = r.id AND provider <> :provider AND cost_pusd IS NULL),
+    t.cost_pusd IS NULL, t.n
 FROM attempt_rows t JOIN requests r ON r.id = t.request_id LEFT JOIN adjusted a ON a.request_id = r.id
 WHERE t.request_id >= :from_id AND t.request_id < :to_id AND t.provider = :provider
     AND r.started_ms >= :from_ms AND r.started_ms < :to_ms
@@ -259,9 +260,10 @@ def _joined(parts: list[BookedRequest], rows: list[tuple[Any, ...]], matched: Ma
     sources = [row[12] for row in rows if row[8]] or [last.source]
     source = next((name for name in ("reservation", "estimate", "price") if name in sources), sources[-1])
     ids = [id_ for part in parts for id_ in part.generation_ids]
-    unnamed = sum(part.unnamed for part, row in zip(parts, rows, strict=True) if row[8] or row[12] != "none")
+    unnamed = sum(part.unnamed for part, row in zip(parts, rows, strict=True) if row[8] or row[12] != "none" or row[19])
     if last.id in matched and unnamed:
         ids, unnamed = [*ids, matched[last.id]], unnamed - 1
+    attempt = max((row[20] for row in rows if row[12] == source), default=rows[-1][20])
     is_one = len({part.model for part in parts}) == 1  # several models have several prices
     return last._replace(
         generation_ids=tuple(dict.fromkeys(ids)),
@@ -275,4 +277,5 @@ def _joined(parts: list[BookedRequest], rows: list[tuple[Any, ...]], matched: Ma
         input_tokens=sum(part.input_tokens for part in parts) if is_one else 0,
         output_tokens=sum(part.output_tokens for part in parts) if is_one else 0,
         cached_tokens=sum(part.cached_tokens for part in parts),
+        attempt=attempt,
     )

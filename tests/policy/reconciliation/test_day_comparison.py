@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.jobs.reconciliation.bill_corrections import corrections_of
 from proxy.policy.pricing import Price
 from proxy.policy.reconciliation.day_comparison import (
     SHOWN_AFTER_MS,
@@ -407,3 +408,10 @@ def test_a_lost_row_is_booked_with_what_somebody_else_bills() -> None:
     assert [one.drift_class for one in compare_day(books([], told, apart=[booked])).entries] == [OWN_KEY]
     unheard = books([], call(100), apart=[booked], has_upstream=True)
     assert only(unheard).actual_pusd is None
+
+
+def test_a_figure_is_that_of_an_attempt_at_this_provider() -> None:
+    entry = only(books([row(source="reservation", attempt=1, elsewhere_pusd=40)], call(100)))
+    assert (entry.attempt, entry.actual_pusd) == (1, 140)
+    [wanted] = corrections_of("p", [entry])
+    assert (wanted.attempt, wanted.actual_pusd) == (1, 140)
