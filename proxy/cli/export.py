@@ -1,5 +1,6 @@
 """tollkeeper export: the rows of view `usage`, their sums, or charges as FOCUS has them, as a file."""
 
+import os
 import signal
 import stat
 import sys
@@ -113,7 +114,7 @@ def _chunks(source: "Source", form: str, focus_version: "FocusVersion", selectio
     reports = source.reports
     match form:
         case "csv":
-            return reports.export_csv(selection)
+            return reports.export_csv(selection, _cores())
         case "jsonl":
             from proxy.storage.export import jsonl_chunks  # noqa: PLC0415 - each format its own
 
@@ -126,6 +127,11 @@ def _chunks(source: "Source", form: str, focus_version: "FocusVersion", selectio
             from proxy.storage.focus import focus_chunks  # noqa: PLC0415 - as above
 
             return focus_chunks(reports.charges(_of_full_hours(selection)), focus_version)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _of_full_hours(selection: "Selection") -> "Selection":

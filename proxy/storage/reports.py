@@ -329,8 +329,11 @@ class Reports(
         """Yield the rows of a selection in the order of their ids, in slices that are looks of their own."""
         ...
 
-    def export_csv(self, selection: Selection) -> Iterator[Chunk]:
-        """Yield the same rows as CSV: the header, then chunks that are looks of their own."""
+    def export_csv(self, selection: Selection, processes: int = 1) -> Iterator[Chunk]:
+        """Yield the same rows as CSV: the header, then chunks that are looks of their own.
+
+        processes: how many may work on it at once, where there is much of it.
+        """
         ...
 
     def charges(self, selection: Selection) -> Iterator[ChargeSlice]:

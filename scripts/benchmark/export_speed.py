@@ -2,8 +2,9 @@
 
     PYTHONPATH=. .venv/bin/python scripts/benchmark/export_speed.py ROWS [FORMAT ...]
 
-Prints a line for each format: rows a second by the clock and by processor time, and the most memory in MB. On a machine
-that does other things the second figure is the one to compare; to /dev/null, so that no disk is measured.
+Prints a line for each format: rows a second by the clock and by processor time, and the most memory of one process in
+MB. On a machine that does other things the second figure is the one to compare; CSV is written by a process for each
+core. To /dev/null, so that no disk is measured.
 """
 
 import os

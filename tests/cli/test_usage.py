@@ -96,7 +96,8 @@ def test_an_export_that_is_ended_leaves_no_half_file(filled: Commands) -> None:
         "        assert pathlib.Path('.x.csv.half').exists()\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
         "reports.csv_chunks = ended\n"
-        "from proxy.cli import main\n"
+        "from proxy.cli import export, main\n"
+        "export._cores = lambda: 1\n"
         "main(['export', '-o', 'x.csv'])\n"
     )
     line = CommandLine(filled.folder)

@@ -17,7 +17,7 @@ from proxy.storage.sqlite.export import COLUMNS_SQL, COST, LATE_JOIN, read_value
 from proxy.storage.sqlite.labels import read_labels, read_rates
 from proxy.storage.sqlite.usage import id_range
 
-_SLICE_IDS = 5000  # 2 MB in memory, some ten milliseconds a transaction
+SLICE_IDS = 5000  # 2 MB in memory, some ten milliseconds a transaction
 _DAY_MS = 86_400_000
 _FORMULA = b"=+-@\t"
 
@@ -32,14 +32,34 @@ class _Span(NamedTuple):
     has_late: bool
 
 
-def csv_chunks(connection: sqlite3.Connection, selection: Selection, ids_at_once: int = _SLICE_IDS) -> Iterator[Chunk]:
+class IdSpan(NamedTuple):
+    """The rows with ids above after, up to upto."""
+
+    after: int
+    upto: int
+
+
+def csv_head(selection: Selection) -> Chunk:
+    """Return the first line."""
+    return Chunk(csv_encoder(selection.columns)[0], 0, 0.0)
+
+
+def csv_chunks(connection: sqlite3.Connection, selection: Selection, ids_at_once: int = SLICE_IDS) -> Iterator[Chunk]:
     """Write what was there when the first chunk was asked for; the first is the header. connection: of open_reader."""
-    head, encode = csv_encoder(selection.columns)
-    yield Chunk(head, 0, 0.0)
+    yield csv_head(selection)
     first, last = id_range(connection, selection.since_ms, selection.until_ms)
+    for _, chunk in csv_lines_of(connection, selection, IdSpan(first - 1, last), ids_at_once):
+        yield chunk
+
+
+def csv_lines_of(
+    connection: sqlite3.Connection, selection: Selection, ids: IdSpan, ids_at_once: int = SLICE_IDS
+) -> Iterator[tuple[int, Chunk]]:
+    """Write the selected rows of a span: yields up to which id, and the lines; done is of the span."""
+    encode = csv_encoder(selection.columns)[1]
     rates = read_rates(connection, read_labels(connection).currency_code) if "cost_local" in selection.columns else ()
     connection.create_function("local_text", 2, _local_text, deterministic=True)
-    after = start = first - 1
+    after, last = ids
     while after < last:
         connection.execute("BEGIN")  # what the slice is, and its rows, of one moment
         try:
@@ -50,7 +70,7 @@ def csv_chunks(connection: sqlite3.Connection, selection: Selection, ids_at_once
         finally:
             connection.execute("COMMIT")
         after = span.upto
-        yield Chunk(data, count, (after - start) / (last - start))
+        yield after, Chunk(data, count, (after - ids.after) / (last - ids.after))
 
 
 def _next_span(connection: sqlite3.Connection, after: int, last: int, count: int) -> _Span | None:

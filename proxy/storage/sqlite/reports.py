@@ -68,6 +68,7 @@ from proxy.storage.sqlite.backup import Progress, copy_ledger
 from proxy.storage.sqlite.configurations import SqliteConfigurations
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.csv_lines import csv_chunks
+from proxy.storage.sqlite.csv_processes import shared_csv_chunks
 from proxy.storage.sqlite.export import slices
 from proxy.storage.sqlite.focus import charge_slices
 from proxy.storage.sqlite.groups import SqliteGroups
@@ -291,9 +292,12 @@ class SqliteReports:
         with self._reader() as connection:
             yield from slices(connection, selection)
 
-    def export_csv(self, selection: Selection) -> Iterator[Chunk]:
+    def export_csv(self, selection: Selection, processes: int = 1) -> Iterator[Chunk]:
         with self._reader() as connection:
-            yield from csv_chunks(connection, selection)
+            if processes > 1:
+                yield from shared_csv_chunks(connection, self._path, selection, processes)
+            else:
+                yield from csv_chunks(connection, selection)
 
     def charges(self, selection: Selection) -> Iterator[ChargeSlice]:
         with self._reader() as connection:

@@ -1,0 +1,156 @@
+"""Write a long export as CSV in several processes: each takes every so-manieth part of the ids, and the order stays.
+
+It begins in this process, so that a short export waits for none to start. Each process reads on a connection of its
+own, a slice at a time, and tells its lines through a pipe; nobody gets further ahead than some megabytes.
+"""
+
+import contextlib
+import queue
+import sqlite3
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, Any, Final, NamedTuple
+
+import orjson
+
+from proxy.core.errors import LedgerError
+from proxy.storage.export import Chunk, Selection
+from proxy.storage.sqlite.csv_lines import SLICE_IDS, IdSpan, csv_head, csv_lines_of
+from proxy.storage.sqlite.usage import id_range
+
+_ALONE_S: Final = 0.5  # about what it takes to start the others
+_PARTS: Final = 500  # a part of ten million rows is some megabytes
+_AHEAD: Final = 8  # chunks of each process that wait for their turn
+HEAD: Final = struct.Struct("<QQ")  # of a chunk in the pipe: bytes and rows
+END: Final = (1 << 64) - 1  # in the place of the bytes: the part is done
+
+
+class CsvPart(NamedTuple):
+    """What one process is told: the file, what is selected, and the ids of its parts."""
+
+    path: Path
+    selection: Selection
+    parts: Sequence[IdSpan]
+
+    def write(self) -> bytes:
+        parts = [[*part] for part in self.parts]
+        return orjson.dumps({"path": str(self.path), "selection": asdict(self.selection), "parts": parts})
+
+    @classmethod
+    def read(cls, text: bytes) -> "CsvPart":
+        told = orjson.loads(text)
+        chosen: dict[str, Any] = {
+            name: tuple(one) if isinstance(one, list) else one for name, one in told["selection"].items()
+        }
+        return cls(Path(told["path"]), Selection(**chosen), [IdSpan(*each) for each in told["parts"]])
+
+
+def shared_csv_chunks(
+    connection: sqlite3.Connection,
+    path: Path,
+    selection: Selection,
+    processes: int,
+    alone_s: float = _ALONE_S,
+    ids_at_once: int = SLICE_IDS,
+) -> Iterator[Chunk]:
+    """Write what csv_chunks() would; begins alone, and shares what is left after alone_s seconds."""
+    yield csv_head(selection)
+    first, last = id_range(connection, selection.since_ms, selection.until_ms)
+    whole, began_s = last - first + 1, time.monotonic()
+    after = first - 1
+    for upto, chunk in csv_lines_of(connection, selection, IdSpan(after, last), ids_at_once):
+        yield chunk
+        after = upto
+        if time.monotonic() - began_s >= alone_s:
+            break
+    if after >= last:
+        return
+    parts = _cut(IdSpan(after, last))
+    with contextlib.ExitStack() as stack:
+        told = [CsvPart(path.absolute(), selection, parts[n::processes]) for n in range(processes)]
+        lines = [stack.enter_context(contextlib.closing(_CsvProcess(one))) for one in told]
+        for n, part in enumerate(parts):
+            for data, rows in lines[n % processes].chunks():
+                yield Chunk(data, rows, (part.upto - first + 1) / whole)
+
+
+def _cut(ids: IdSpan) -> list[IdSpan]:
+    """Return a span in parts of the same length, in order."""
+    length = ids.upto - ids.after
+    count = min(_PARTS, length)
+    ends = [ids.after + length * n // count for n in range(count + 1)]
+    return [IdSpan(*each) for each in pairwise(ends)]
+
+
+class _CsvProcess:
+    """One process, and the thread that takes up what it tells."""
+
+    def __init__(self, told: CsvPart) -> None:
+        self._path = told.path
+        command = [sys.executable, "-m", "proxy.storage.sqlite.csv_process"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - constants
+        self._queue: queue.Queue[tuple[bytes, int] | None] = queue.Queue(_AHEAD)
+        self._closed = False
+        self._thread = threading.Thread(target=self._take, name="export", daemon=True)
+        self._thread.start()
+        stdin = self._pipe(self._process.stdin)
+        with contextlib.suppress(BrokenPipeError):  # its end says so too
+            stdin.write(told.write())
+            stdin.close()
+
+    def chunks(self) -> Iterator[tuple[bytes, int]]:
+        """Yield lines and their number up to the end of a part; raises LedgerError where the process has failed."""
+        while True:
+            found = self._queue.get()
+            if found is None:
+                self._queue.put(None)
+                raise LedgerError(
+                    f"{self._path} cannot be read: a process of the export ended with {self._process.wait()}."
+                    " tollkeeper check tells more."
+                )
+            if found[1] == END:
+                return
+            yield found
+
+    def close(self) -> None:
+        self._closed = True
+        self._process.kill()
+        self._process.wait()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
+        self._thread.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                self._pipe(pipe).close()
+
+    def _take(self) -> None:
+        pipe = self._pipe(self._process.stdout)
+        while not self._closed:
+            head = pipe.read(HEAD.size)
+            if len(head) < HEAD.size:
+                break
+            size, rows = HEAD.unpack(head)
+            data = b"" if size == END else pipe.read(size)
+            if size != END and len(data) < size:
+                break
+            self._put((data, END if size == END else rows))
+        self._put(None)
+
+    def _put(self, what: tuple[bytes, int] | None) -> None:
+        while not self._closed:
+            with contextlib.suppress(queue.Full):
+                self._queue.put(what, timeout=0.2)
+                return
+
+    @staticmethod
+    def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+        assert pipe is not None
+        return pipe

@@ -1,0 +1,81 @@
+"""An export that several processes share is the same to the byte, and leaves none of them behind."""
+
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.core.errors import LedgerError
+from proxy.storage.adjustment import Correction
+from proxy.storage.export import Selection
+from proxy.storage.sqlite.adjustments import correct
+from proxy.storage.sqlite.connect import open_reader
+from proxy.storage.sqlite.csv_lines import IdSpan, csv_chunks
+from proxy.storage.sqlite.csv_processes import CsvPart, shared_csv_chunks
+from tests.storage.made_rows import START_MS, fill, ledger
+
+COUNT = 1500
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ledger") / "tollkeeper.db"
+    with ledger(path, zone="Europe/Stockholm", currency="SEK", rate="10.4217") as connection:
+        rows = fill(connection, COUNT)
+        for row in rows[5::400]:
+            correct(connection, [Correction(row["id"], 70_000_000, "late", "generation")], 1)
+    return path
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """Give every process that is started."""
+    found: list[subprocess.Popen[bytes]] = []
+
+    class Noted(subprocess.Popen[bytes]):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            found.append(self)
+
+    monkeypatch.setattr("proxy.storage.sqlite.csv_processes.subprocess.Popen", Noted)
+    return found
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [Selection(), Selection(("tags", "cost_local", "user"), users=("anna", "=cmd()"), since_ms=START_MS + 40_000)],
+)
+def test_it_is_the_same_file(made: Path, started: list[subprocess.Popen[bytes]], selection: Selection) -> None:
+    with closing(open_reader(made)) as reader:
+        alone = list(csv_chunks(reader, selection))
+        for alone_s in (60.0, 0.0):
+            shared = list(shared_csv_chunks(reader, made, selection, 2, alone_s, 90))
+            assert b"".join(one.data for one in shared) == b"".join(one.data for one in alone)
+            assert sum(one.rows for one in shared) == sum(one.rows for one in alone) > 100
+            assert [one.done for one in shared] == sorted(one.done for one in shared)
+    assert len(started) == 2
+    assert all(process.returncode is not None for process in started)
+
+
+def test_who_stops_reading_leaves_no_process(made: Path, started: list[subprocess.Popen[bytes]]) -> None:
+    with closing(open_reader(made)) as reader:
+        chunks = shared_csv_chunks(reader, made, Selection(("user",)), 2, 0.0, 90)
+        while not started:
+            next(chunks)
+        chunks.close()  # type: ignore[attr-defined]
+    assert [process.poll() is None for process in started] == [False, False]
+
+
+def test_a_process_that_fails_fails_the_export(made: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with closing(open_reader(made)) as reader, pytest.raises(LedgerError, match=r"ended with 4\. tollkeeper check"):
+        list(shared_csv_chunks(reader, tmp_path / "gone.db", Selection(), 2, 0.0, 90))
+    assert "there is no ledger" in capfd.readouterr().err
+
+
+def test_what_a_process_is_told() -> None:
+    told = CsvPart(
+        Path("/a b/c.db"), Selection(("user",), 5, None, ("bö,",), ("m*",)), [IdSpan(1, 2), IdSpan(2, 1 << 62)]
+    )
+    assert CsvPart.read(told.write()) == told
