@@ -15,7 +15,9 @@ _FOCUS: Final = """() => {
   const one = document.activeElement;
   if (!one || one === document.body) return null;
   const style = getComputedStyle(one), box = one.getBoundingClientRect();
-  const isRinged = (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0) || style.boxShadow !== "none";
+  const drawn = one.querySelector(":scope > .hit") && getComputedStyle(one.querySelector(":scope > .hit"));
+  const isRinged = (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0) || style.boxShadow !== "none"
+    || Boolean(drawn && drawn.stroke !== "none" && parseFloat(drawn.strokeWidth) > 0);  // a point of a chart
   const top = document.elementFromPoint(box.left + box.width / 2, box.top + Math.min(box.height / 2, 12));
   const isInView = box.bottom > 0 && box.top < innerHeight && box.width > 0;
   return {
