@@ -75,7 +75,7 @@ class UnattachedCost:
     """What a provider charged and no request accounts for: a row that was lost.
 
     It is booked under no user, at_ms and day as in RemovedRequest. reference makes it unique: the same one with another
-    amount books the difference.
+    amount books the difference, with the time, model and key that were booked first.
     """
 
     at_ms: int

@@ -70,9 +70,14 @@ class MemoryAdjustments:
         return booked
 
     def book_unattached(self, cost: UnattachedCost, now_ms: int) -> Booked:
-        earlier = [row.amount_pusd for row in self.rows if row.reference == cost.reference]
-        row = self._row(None, cost.at_ms, cost.day, sum(earlier), AdjustedKey(cost.provider, cost.key))
-        names = ("", "", cost.model, cost.provider, "", "", "")
+        known = [row for row in self.rows if row.reference == cost.reference]
+        earlier = [row.amount_pusd for row in known]
+        at_ms, day, model, key = cost.at_ms, cost.day, cost.model, cost.key
+        if known:
+            first = known[0]
+            at_ms, day, model, key = first.at_ms, first.day, first.model, first.charged_key or ""
+        row = self._row(None, at_ms, day, sum(earlier), AdjustedKey(cost.provider, key))
+        names = ("", "", model, cost.provider, "", "", "")
         booked = self._write(replace(row, reference=cost.reference), names, cost, now_ms)
         return replace(booked, is_new=not earlier and booked.amount_pusd > 0)
 

@@ -182,7 +182,7 @@ def ledger_sums(requests: Iterable[BookedRow], provider: str, day_ms: int) -> li
         end = one.end
         if end is not None and end.provider == provider and day_ms <= one.row.started_ms < day_ms + _DAY_MS:
             found[end.model or ""] = found.get(end.model or "", 0) + (end.cost_pusd or 0) + one.late_pusd
-    return [BookedSum(model, pusd) for model, pusd in found.items()]
+    return [BookedSum(model, pusd, requests=1) for model, pusd in found.items()]
 
 
 def _with_classes(day: ComparedDay, classes: Iterable[ClassSum]) -> ComparedDay:

@@ -173,10 +173,34 @@ MUTATIONS: Final = (
         (
             Patch(
                 "account_sync:_compared",
-                "if call.generation_id not in ledger.elsewhere:",
-                "if call:",
+                "call.generation_id not in ledger.elsewhere",
+                "call is not None",
             ),
         ),
         ("tests/reconciliation/test_real_requests.py::test_a_key_of_two_providers_books_no_request_twice",),
+    ),
+    Mutation(
+        "drift-sum-booked-twice",
+        "What may be there under another name of the model is booked again, for the sum of the day.",
+        (
+            Patch(
+                "sums_comparison:_is_too_much",
+                "entry.drift_class == UNKNOWN and entry.amount_pusd < 0",
+                "entry.amount_pusd is None",
+            ),
+        ),
+        ("tests/policy/reconciliation/test_sums_comparison.py::test_what_may_be_a_request_is_not_booked_by_sums",),
+    ),
+    Mutation(
+        "drift-taken-back-elsewhere",
+        "What is taken back is sought in another hour than the one where it was booked, and stays.",
+        (
+            Patch(
+                "sqlite.adjustments:_book_unattached",
+                "known or (cost.at_ms, cost.day, cost.model, cost.key)",
+                "(cost.at_ms, cost.day, cost.model, cost.key)",
+            ),
+        ),
+        ("tests/storage/test_adjustments.py::test_what_belongs_to_no_request_is_booked_once_by_its_reference",),
     ),
 )

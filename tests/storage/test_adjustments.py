@@ -154,6 +154,11 @@ async def test_what_belongs_to_no_request_is_booked_once_by_its_reference(tmp_pa
         dearer = UnattachedCost(START_MS, DAY, "openrouter", "x", "main", 90, "a lost row", "activity", "gen-9")
         (more,) = await ledger.book_unattached([dearer], NOW_MS)
         assert (more.amount_pusd, more.is_new) == (20, False)
+        gone = UnattachedCost(START_MS - 9 * 3_600_000, "", "openrouter", "", "", 30, "refunded", "activity", "gen-9")
+        (less,) = await ledger.book_unattached([gone], NOW_MS)  # who takes it back need not know where it was booked
+        assert (less.amount_pusd, less.at_ms, less.charged) == (-60, START_MS, AdjustedKey("openrouter", "main"))
+        (more,) = await ledger.book_unattached([dearer], NOW_MS)
+        assert (more.amount_pusd, more.is_new) == (60, False)
     reports = SqliteReports(path)
     assert spent(path) == {"": 90, "anna": 100}
     assert used(path) == {"all": {190}, "user:anna": {100}, "user:bob": {0}, "group:family": {100}}

@@ -6,7 +6,7 @@ off anywhere and done again, it comes to the same.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final, Literal, NamedTuple
@@ -16,6 +16,7 @@ from proxy.jobs.reconciliation.call_origins import CallOrigins
 from proxy.jobs.reconciliation.day_bill import BillReader, DayBill
 from proxy.pipeline.services import Services
 from proxy.policy.reconciliation.day_comparison import (
+    SHOWN_AFTER_MS,
     BilledCall,
     DayBooks,
     DayComparison,
@@ -166,7 +167,18 @@ class AccountSync:
                 return _Look(await asyncio.to_thread(_compared, bill, ledger, told, books), "calls")
         booked = await asyncio.to_thread(services.reports.ledger_sums, name, day_ms, OWN)
         billed = _billed_sums(bill, keys.names)
-        return _Look(compare_sums(day_ms, booked, billed, bill.other_keys_pusd), "models")
+        is_final = bill.activity is not None and begun_ms <= day_ms
+        is_final = is_final and day_ms + _DAY_MS + SHOWN_AFTER_MS <= services.clock.now_ms()
+        is_final = is_final and not await self._has_shared_key(reader.row, keys.names)
+        return _Look(compare_sums(day_ms, booked, billed, bill.other_keys_pusd, is_final=is_final), "models")
+
+    async def _has_shared_key(self, row: ProviderRow, hashes: Collection[str]) -> bool:
+        """Return whether another entry of the configuration has, or had, one of these keys."""
+        for name in self._services.live.current.providers.keys() - {row.name}:
+            others = await asyncio.to_thread(self._services.reports.key_names, name)
+            if not others.keys().isdisjoint(hashes):
+                return True
+        return False
 
     async def _import(self, name: str, day: date, bill: DayBill) -> ComparedDay:
         """Keep what the provider tells of a day before the first request: there is nothing to compare it with."""
@@ -255,8 +267,9 @@ def _billed_sums(bill: DayBill, keys: Iterable[str]) -> list[BilledSum]:
     if bill.activity is None:
         return [BilledSum(("",), sum(call.cost_pusd for call in bill.calls))]
     told = keys if bill.activity.keys() - {""} else ("",)
-    rows = [row for key in told for row in bill.activity.get(key, ())]
-    return [BilledSum((row.model, row.permaslug), row.usage_pusd) for row in rows]
+    return [
+        BilledSum((row.model, row.permaslug), row.usage_pusd, key) for key in told for row in bill.activity.get(key, ())
+    ]
 
 
 def _activity(bill: DayBill) -> dict[str, Sequence[ActivitySum]]:

@@ -5,6 +5,7 @@ from typing import Final
 from proxy.core.money import pusd_to_usd
 from proxy.policy.reconciliation.day_comparison import DriftEntry
 from proxy.policy.reconciliation.drift_class import BY_NAME, LOST_ROW, OTHER_KEY, UNKNOWN
+from proxy.policy.reconciliation.sums_comparison import SUM
 
 _HASH_CHARS: Final = 8
 
@@ -18,6 +19,8 @@ def drift_sentence(entry: DriftEntry, request: str | None, key: str | None) -> s
 def _subject(entry: DriftEntry, request: str | None, key: str | None) -> str:
     if request is not None:
         named = f"request {request}"
+    elif entry.generation_id is not None and entry.generation_id.startswith(SUM):
+        named = "the whole day of the model"
     elif entry.generation_id is not None:
         named = f"call {entry.generation_id}"
     else:

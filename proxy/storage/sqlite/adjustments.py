@@ -47,6 +47,9 @@ FROM adjustments WHERE request_id = ?1 ORDER BY id DESC LIMIT 1
 
 _REFERRED = "SELECT count(*), ifnull(sum(amount_pusd), 0) FROM adjustments WHERE reference = ?1"
 
+# where an amount of a reference was booked first, where all of it stays
+_REFERENCE = "SELECT at_ms, day, model, charged_key FROM adjustments WHERE reference = ?1 ORDER BY id LIMIT 1"
+
 _INSERT = f"""
 INSERT INTO adjustments (request_id, attempt, at_ms, ts_ms, day, booked_pusd, amount_pusd, reason, source, reference,
     charged_provider, charged_key, {_SOURCE})
@@ -165,9 +168,11 @@ def _correct_removed(connection: sqlite3.Connection, wanted: Correction, now_ms:
 
 def _book_unattached(connection: sqlite3.Connection, cost: UnattachedCost, now_ms: int) -> Booked:
     earlier, booked_pusd = connection.execute(_REFERRED, (cost.reference,)).fetchone()
-    spending = SpendingSource("", "", cost.model, cost.provider, "", "", "")
-    charged = AdjustedKey(cost.provider, cost.key)
-    place = _AmountPlace(None, None, cost.at_ms, cost.day, spending, charged, cost.reference, is_on_hour=True)
+    known = connection.execute(_REFERENCE, (cost.reference,)).fetchone()
+    at_ms, day, model, key = known or (cost.at_ms, cost.day, cost.model, cost.key)
+    spending = SpendingSource("", "", model, cost.provider, "", "", "")
+    charged = AdjustedKey(cost.provider, key)
+    place = _AmountPlace(None, None, at_ms, day, spending, charged, cost.reference, is_on_hour=True)
     return _book(connection, cost, place, booked_pusd, now_ms, is_new=not earlier)
 
 

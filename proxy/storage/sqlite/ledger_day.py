@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from proxy.policy.reconciliation.day_comparison import BookedApart, BookedRequest
-from proxy.policy.reconciliation.sums_comparison import BookedSum
+from proxy.policy.reconciliation.sums_comparison import SUM, BookedSum
 from proxy.storage.reconciliation import DayQuestion, LedgerDay
 from proxy.storage.rows import id_floor
 from proxy.storage.sqlite.retention import removed_before_ms
@@ -119,6 +119,19 @@ WHERE m.provider <> :provider
 _SUMS = """
 SELECT model, sum(cost_pusd) FROM usage_hourly WHERE hour_ms >= ?1 AND hour_ms < ?2 AND provider = ?3 GROUP BY 1
 """
+# who may have been billed on the day, wherever it went: ended, or still awaited
+_ASKED = """
+SELECT model, sum(requests) FROM (
+    SELECT model, requests FROM usage_hourly WHERE hour_ms >= :from_ms AND hour_ms < :to_ms AND requests > 0
+    UNION ALL
+    SELECT ifnull(model, target_model), 1 FROM requests
+    WHERE id >= :from_id AND id < :to_id AND state IN ('open', 'pending')
+) GROUP BY 1
+"""
+_SUMS_APART = f"""
+SELECT model, reference, sum(amount_pusd) FROM adjustments
+WHERE at_ms >= ?1 AND at_ms < ?2 AND charged_provider = ?3 AND reference LIKE '{SUM}%' GROUP BY 1, 2
+"""  # noqa: S608 - constants of this file
 _INEXACT = """
 SELECT ifnull(model, target_model), sum(CASE cost_source WHEN 'reservation' THEN cost_pusd ELSE 0 END),
     sum(CASE WHEN cost_source IN ('estimate', 'price') THEN cost_pusd ELSE 0 END),
@@ -175,9 +188,14 @@ def read_ledger_sums(connection: sqlite3.Connection, provider: str, day_ms: int,
         model: BookedSum(model, pusd) for model, pusd in connection.execute(_SUMS, (day_ms, day_ms + _DAY_MS, provider))
     }
     for model, *parts in connection.execute(_INEXACT, {**span, "own_key": own_key}):
-        found[model] = BookedSum(
-            model, found.get(model, BookedSum(model, 0)).booked_pusd, *(part or 0 for part in parts)
-        )
+        reservation, estimated, elsewhere, pending = (part or 0 for part in parts)
+        booked_pusd = found.get(model, BookedSum(model, 0)).booked_pusd
+        found[model] = BookedSum(model, booked_pusd, reservation, estimated, elsewhere, pending)
+    for model, requests in connection.execute(_ASKED, _span(provider, day_ms - _MARGIN_MS, day_ms + _DAY_MS)):
+        found[model] = found.get(model, BookedSum(model, 0))._replace(requests=requests)
+    for model, reference, pusd in connection.execute(_SUMS_APART, (day_ms, day_ms + _DAY_MS, provider)):
+        row = found.get(model, BookedSum(model, 0))
+        found[model] = row._replace(apart={**row.apart, reference: pusd})
     return [*found.values()]
 
 
