@@ -67,7 +67,7 @@ async def test_models(asked: Asked) -> None:
     assert 'id="first-token"' in page
     listed = rows(page, "list")
     every = (await asked.stand.ask("GET", "/admin/v1/models?limit=1000", token=ADMIN_TOKEN)).json()["data"]
-    assert [row[0] for row in listed] == sorted((one["name"] for one in every), key=str.casefold)[:50]
+    assert [row[0] for row in listed] == sorted((one["name"] for one in every), key=str.casefold)[:25]
 
 
 async def test_which_is_cheapest(asked: Asked) -> None:
@@ -77,8 +77,8 @@ async def test_which_is_cheapest(asked: Asked) -> None:
     with_price = [one for one in found if one["cost_pusd"] is not None]
     by_price = [one["name"] for one in sorted(with_price, key=lambda one: one["cost_pusd"])]
     shown = [row[0] for row in rows(page, "cheapest")]
-    assert shown[: len(by_price)] == by_price  # those without a price come last
-    assert len(shown) == len(found)
+    assert len(found) > len(shown) == 25  # the rest is on the next page
+    assert shown == by_price[:25]
     assert by_price
     assert 'name="need_tools" value="yes" checked' in page
 

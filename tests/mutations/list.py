@@ -11,6 +11,7 @@ from tests.mutations import (
     adjustments,
     admin,
     alerts,
+    charts,
     exports,
     failover,
     idempotency,
@@ -31,6 +32,7 @@ from tests.mutations import (
 
 MUTATIONS: Final = (
     *alerts.MUTATIONS,
+    *charts.MUTATIONS,
     *quotas.MUTATIONS,
     *prices.MUTATIONS,
     *settlement.MUTATIONS,

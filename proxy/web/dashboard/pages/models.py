@@ -23,6 +23,7 @@ from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, View, below
 
 _MOST_SPREADS: Final = 8
+_ROWS: Final = 25  # of each table: three of them are on a page
 _NEEDS: Final = {name: words for name, words in NEEDS.items() if name != "text"}  # every chat model writes text
 _STATS: Final = (
     Column("name", "Model", link="page"),
@@ -165,7 +166,7 @@ def _stats(stats: Sequence[Mapping[str, Any]], names: Mapping[tuple[str, str], s
         }
         for one in stats
     ]
-    return Table("stats", "How models answered", _STATS, rows, "No request in this period.", "-cost")
+    return Table("stats", "How models answered", _STATS, rows, "No request in this period.", "-cost", page_size=_ROWS)
 
 
 def _name(one: Mapping[str, Any], names: Mapping[tuple[str, str], str]) -> str:
@@ -186,7 +187,7 @@ def _percentile(one: Mapping[str, Any], figure: str, share: str) -> float | None
 def _list(entries: Sequence[Mapping[str, Any]]) -> Table:
     rows = [{"name": one["name"], "page": below("models", one["name"]), **_entry(one)} for one in entries]
     empty = "No model is listed yet: tollkeeper doctor tries the providers and says what is wrong."
-    return Table("list", "All models", _LIST, rows, empty, "name")
+    return Table("list", "All models", _LIST, rows, empty, "name", page_size=_ROWS)
 
 
 def _entry(one: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,7 +219,15 @@ def _ranked(models: Sequence[Mapping[str, Any]]) -> Table:
         }
         for one in models
     ]
-    return Table("cheapest", "What can do it, the cheapest first", _RANKED, rows, "None can do all of it.", "cost")
+    return Table(
+        "cheapest",
+        "What can do it, the cheapest first",
+        _RANKED,
+        rows,
+        "None can do all of it.",
+        "cost",
+        page_size=_ROWS,
+    )
 
 
 def state_of(one: Mapping[str, Any]) -> tuple[str, str]:

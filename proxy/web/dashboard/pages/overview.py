@@ -15,6 +15,7 @@ from proxy.web.dashboard.charts.series import Series, Writer
 from proxy.web.dashboard.charts.shares import shares
 from proxy.web.dashboard.charts.sparkline import sparkline
 from proxy.web.dashboard.charts.time_axis import TimeAxis
+from proxy.web.dashboard.charts.zoom import zoomable
 from proxy.web.dashboard.figures import money_text, share_text, short_count_text
 from proxy.web.dashboard.table import Column, Row, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, View, address_of, below
@@ -222,7 +223,13 @@ def _charts(
         for name, costs in _by_name(spending.models["rows"], word, "model").items()
     ]
     return {
-        "area": area(Chart("cost", f"Cost by {word} and model", note), axis, series, _money),
+        "area": zoomable(
+            area(Chart("cost", f"Cost by {word} and model", note), axis, series, _money),
+            axis,
+            series,
+            "usd",
+            stacked=True,
+        ),
         "models": shares(
             Chart("by-model", "By model", note), _shares(request, spending.models["rows"], "model"), _money
         ),
