@@ -11,6 +11,7 @@ One process, one uvloop, no framework. Answers have the same price, each has its
 
 import asyncio
 import json
+import os
 import re
 import sys
 import time
@@ -20,6 +21,7 @@ import uvloop
 
 JSON_MODEL = "bench/json"
 STREAM_MODEL = "bench/stream"
+MORE_MODELS = tuple(f"bench/model-{n}" for n in range(int(os.environ.get("BENCH_MODELS", "0"))))
 COST_USD = "0.000168"
 _USAGE = (
     '{"prompt_tokens":1200,"completion_tokens":80,"total_tokens":1280,"cost":' + COST_USD + ',"is_byok":false,'
@@ -168,7 +170,7 @@ def _look_up(target: str, counts: Counts) -> tuple[bytes, object]:
     if path == "/_bench/count":
         return b"200 OK", {"answers": counts.answers, "events": counts.events}
     if path.endswith("/models"):
-        return b"200 OK", {"data": [_model(JSON_MODEL), _model(STREAM_MODEL)]}
+        return b"200 OK", {"data": [_model(JSON_MODEL), _model(STREAM_MODEL), *map(_model, MORE_MODELS)]}
     if path.endswith("/generation"):
         generation_id = query.partition("id=")[2].partition("&")[0]
         return b"200 OK", {"data": _generation(generation_id)}

@@ -1,0 +1,205 @@
+"""The dashboard on a large ledger: how quickly each page comes, how large it is, and what viewers cost requests.
+
+    python dashboard_load.py [LEDGER] [SECONDS]
+
+LEDGER: a file that usage_times.py has made, of which a copy is used; without one a ledger of 10 million requests is
+made. A proxy with 2,000 users and 400 models runs on one core. Prints one JSON object: pages, each with first_byte_ms
+(the best of some, and the worst of them) and bytes; then request_p99_us and request_p50_us of 500 requests a second for
+SECONDS (10), in turns alone and beside 50 viewers, who each read their page again whenever something has changed.
+"""
+
+import asyncio
+import http.client
+import json
+import os
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from load import run_latency
+from machine import two_cores
+from made_ledger import make_ledger
+from systems import Tollkeeper, Upstream
+from upstream import JSON_MODEL
+
+_REQUESTS = 10_000_000
+_USERS, _MODELS = 2_000, 400
+_TIMES = 3
+_VIEWERS = 50
+_RATE = 500.0
+_CONNECTIONS = 64
+_TURNS = 3
+_ADMIN = "operator-" + "0123456789" * 4
+_PAGES = (
+    *("", "/people", "/people/user-7", "/requests", "/requests?user=user-7", "/models", "/routes", "/account", "/keys"),
+    *("/alerts", "/audit", "/configuration", "/sessions", "/stop", "/projection", "/playground", "/attention"),
+)
+_LIVE = re.compile(rb'data-live="([^"]+)"')
+
+
+class Proxy(Tollkeeper):
+    """A proxy on a ledger that is there, with many users and an operator's token."""
+
+    start_max_s = 120
+
+    def __init__(self, folder: Path, core: int, upstream_port: int) -> None:
+        super().__init__(folder, core, upstream_port)
+        users = "".join(
+            f'  user-{n}: {{token_hash: "sha256:{n:064x}", group: office, limits: {{cost: [$50/day, $500/month]}}}}\n'
+            for n in range(_USERS)
+        )
+        self.config.write_text(f"admin_token: {_ADMIN}\n{self.config.read_text()}{users}")
+        self.config.chmod(0o600)
+
+    def log_in(self) -> str:
+        """Return the cookie of an operator."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        origin = f"http://127.0.0.1:{self.port}"
+        form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": origin}
+        connection.request("POST", "/dashboard/login", urlencode({"token": _ADMIN}), form)
+        answer = connection.getresponse()
+        answer.read()
+        cookie = (answer.getheader("Set-Cookie") or "").partition(";")[0]
+        connection.close()
+        if not cookie:
+            raise SystemExit(f"the login was answered with {answer.status}")
+        return cookie
+
+
+def read_page(port: int, path: str, cookie: str) -> tuple[int, float, bytes]:
+    """Return the status of a page, the milliseconds to its first byte, and its body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection.connect()
+    began_s = time.perf_counter()
+    connection.request("GET", path, headers={"Cookie": cookie})
+    answer = connection.getresponse()
+    first_ms = (time.perf_counter() - began_s) * 1000
+    body = answer.read()
+    connection.close()
+    return answer.status, first_ms, body
+
+
+def measure_pages(port: int, cookie: str) -> dict[str, object]:
+    pages: dict[str, object] = {}
+    for path in _PAGES:
+        times, status, body = [], 0, b""
+        for _ in range(_TIMES):
+            status, first_ms, body = read_page(port, quote(f"/dashboard{path}", safe="/?=&"), cookie)
+            times.append(first_ms)
+        pages[path or "/"] = {
+            "status": status,
+            "first_byte_ms": [round(min(times), 1), round(max(times), 1)],
+            "bytes": len(body),
+        }
+    return pages
+
+
+class Viewer:
+    """A browser with a live page open: hears of changes, and reads its live part again."""
+
+    def __init__(self, port: int, cookie: str) -> None:
+        self._port, self._cookie = port, cookie
+        self._etag = ""
+        self.read = 0
+
+    async def watch(self, path: str) -> None:
+        """Follow the events until cancelled."""
+        reader, writer = await self._ask("/dashboard/events")
+        try:
+            while line := await reader.readline():
+                if line.strip() == b"event: tick":
+                    await self._refresh(path)
+        finally:
+            writer.close()
+
+    async def _ask(self, path: str, more: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\nCookie: {self._cookie}\r\n{more}\r\n"
+        writer.write(head.encode())
+        return reader, writer
+
+    async def _refresh(self, path: str) -> None:
+        more = f"If-None-Match: {self._etag}\r\n" if self._etag else ""
+        reader, writer = await self._ask(path, f"Connection: close\r\n{more}")
+        answer = await reader.read()
+        writer.close()
+        found = re.search(rb"\r\netag: ([^\r]+)", answer.partition(b"\r\n\r\n")[0], re.IGNORECASE)
+        self._etag = found[1].decode() if found else self._etag
+        self.read += 1
+
+
+async def measure_requests(port: int, token: str, seconds: float) -> list[float]:
+    outcome = await run_latency(port, token, _RATE, seconds, _CONNECTIONS, [JSON_MODEL])
+    if outcome.failed:
+        raise SystemExit(f"{outcome.failed} requests failed: {outcome.first_failure}")
+    return [delay for delays in outcome.delays_us.values() for delay in delays]
+
+
+async def measure_viewers(proxy: Proxy, cookie: str, seconds: float) -> dict[str, object]:
+    """Return percentiles of requests alone and beside viewers, in turns: a machine is not the same all the time."""
+    _, _, page = read_page(proxy.port, "/dashboard/requests", cookie)
+    found = _LIVE.search(page)
+    if found is None:
+        raise SystemExit("the page of requests has no live part")
+    live = found[1].decode().replace("&amp;", "&")
+    delays: dict[str, list[list[float]]] = {"alone": [], "beside": []}
+    read = 0
+    for _ in range(_TURNS):
+        delays["alone"].append(await measure_requests(proxy.port, proxy.token, seconds))
+        viewers = [Viewer(proxy.port, cookie) for _ in range(_VIEWERS)]
+        watching = [asyncio.ensure_future(viewer.watch(live)) for viewer in viewers]
+        await asyncio.sleep(1)
+        delays["beside"].append(await measure_requests(proxy.port, proxy.token, seconds))
+        for each in watching:
+            each.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+        read += sum(viewer.read for viewer in viewers)
+    figures: dict[str, object] = {"viewers": _VIEWERS, "parts_read": read}
+    for name, share in (("request_p50_us", 50), ("request_p99_us", 99)):
+        figures[name] = {
+            kind: [round(statistics.quantiles(turn, n=100)[share - 1]) for turn in turns]
+            for kind, turns in delays.items()
+        }
+    return figures
+
+
+@contextmanager
+def running(folder: Path, ledger: Path | None) -> Iterator[Proxy]:
+    proxy_core, other_core = two_cores()
+    os.environ["BENCH_MODELS"] = str(_MODELS)
+    upstream = Upstream(folder, other_core, events=10, interval_ms=10)
+    proxy = Proxy(folder / "proxy", proxy_core, upstream.port)
+    if ledger is None:
+        make_ledger(proxy.ledger, _REQUESTS)
+    else:
+        shutil.copyfile(ledger, proxy.ledger)
+    with ExitStack() as started:
+        for service in (upstream, proxy):
+            service.start()
+            started.callback(service.stop)
+        os.sched_setaffinity(0, {other_core})
+        proxy.ask()
+        yield proxy
+
+
+def main(ledger: str | None = None, seconds: str = "10") -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(Path(folder), None if ledger is None else Path(ledger)) as proxy,
+    ):
+        cookie = proxy.log_in()
+        found = {"pages": measure_pages(proxy.port, cookie)}
+        sys.stdout.write(json.dumps(found, indent=1) + "\n")
+        sys.stdout.flush()
+        sys.stdout.write(json.dumps(asyncio.run(measure_viewers(proxy, cookie, float(seconds)))) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
