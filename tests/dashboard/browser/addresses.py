@@ -11,10 +11,7 @@ from tests.dashboard.browser.demo_proxy import DemoProxy
 # what stands in the place of a parameter, by the path of a view; ids of the demo are looked up
 NAMES: Final[Mapping[str, Sequence[Mapping[str, str]]]] = {
     "/dashboard/people/{name}": [{"name": "lena"}, {"name": "demo"}],
-    "/dashboard/groups/{name}": [{"name": "family"}],
-    "/dashboard/people/groups/{name}": [{"name": "family"}],
     "/dashboard/models/{name}": [{"name": "anthropic/claude-sonnet-4.5"}],
-    "/dashboard/routes/{name}": [{"name": "clever"}],
 }
 
 
