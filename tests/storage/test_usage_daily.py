@@ -47,6 +47,9 @@ def told(path: Path, zone: ZoneInfo) -> list[Any]:
     found: list[Any] = [reports.usage(UsageSelection(**one), zone) for one in SELECTIONS]
     found += [reports.unsettled(user=user) for user in (None, "anna")]
     found += [reports.unsettled(since_ms=START_MS + DAY_MS + 5, until_ms=START_MS + 5 * DAY_MS)]
+    found += [reports.usage_by_model(user, START_MS + 3 * DAY_MS + 99) for user in ("anna", "nobody")]
+    found += [reports.spent_since("bob", [START_MS // HOUR_MS * HOUR_MS + n * DAY_MS for n in (0, 2, 20)])]
+    found += [reports.known_users(), [reports.has_user(name) for name in ("carl", "nobody", "")]]
     for start_ms, end_ms in ((None, None), (START_MS + 2 * DAY_MS, START_MS + 8 * DAY_MS + HOUR_MS)):
         found.append(reports.model_performance(PerformanceFilter(start_ms, end_ms)))
     return found

@@ -12,19 +12,21 @@ from collections.abc import Sequence
 from proxy.storage.reports import TOKEN_CLASSES, ModelUsage, OwnAttempt, OwnRequest
 from proxy.storage.rows import HOUR_MS, id_floor, id_number
 from proxy.storage.sqlite.adjustments import with_late
+from proxy.storage.sqlite.usage_daily import TIMES, rolled_sources
 
 _SUMMED = ("requests", *TOKEN_CLASSES, "cost_pusd")
-_BY_MODEL = f"""
-SELECT model, {", ".join(f"sum({name})" for name in _SUMMED)} FROM (
-    SELECT model, {", ".join(_SUMMED)} FROM usage_hourly WHERE user = ?1 AND hour_ms >= ?3
-    UNION ALL
-    SELECT ifnull(model, ''), 1, {", ".join(f"ifnull({name}, 0)" for name in _SUMMED[1:])}
-    FROM requests WHERE id >= ?4 AND id < ?5 AND user = ?1 AND started_ms >= ?2 AND started_ms < ?3
+_SUMS = ", ".join(f"sum({name})" for name in _SUMMED)
+_ROLLED = f"SELECT model, {_SUMS} FROM {{}} {TIMES} AND user = :user GROUP BY model"  # noqa: S608 - constants of this file
+_EDGE = f"""
+SELECT model, {_SUMS} FROM (
+    SELECT ifnull(model, '') AS model, 1 AS requests,
+        {", ".join(f"ifnull({name}, 0) AS {name}" for name in _SUMMED[1:])}
+    FROM requests WHERE id >= :first AND id < :last AND user = :user AND started_ms >= :since AND started_ms < :until
         AND state IN ('settled', 'released')
     UNION ALL
     SELECT model, {", ".join(["0"] * (len(_SUMMED) - 1))}, amount_pusd
-    FROM adjustments WHERE at_ms >= ?2 AND at_ms < ?3 AND user = ?1
-) GROUP BY model ORDER BY sum(cost_pusd) DESC, 1
+    FROM adjustments WHERE at_ms >= :since AND at_ms < :until AND user = :user
+) GROUP BY model
 """  # noqa: S608 - constants of this file
 _GENERATION_TIME = re.compile(r"gen-([0-9]{9,11})-")  # OpenRouter's ids: gen-<unix seconds>-<20 alphanumerics>
 _AROUND_MS = 24 * 3_600_000  # a clock that is off, a request that waited for its answer
@@ -50,9 +52,14 @@ def spent_since(connection: sqlite3.Connection, user: str, starts_ms: Sequence[i
 
     Counts what is settled; what is still open or looked up is in none of them.
     """
-    sums = ", ".join(f"ifnull(sum(cost_pusd) FILTER (WHERE hour_ms >= ?{n}), 0)" for n in range(2, len(starts_ms) + 2))
-    query = f"SELECT {sums} FROM usage_hourly WHERE user = ?1"  # noqa: S608 - numbers of parameters only
-    return list(connection.execute(query, (user, *starts_ms)).fetchone())
+    found = []
+    for start_ms in starts_ms:
+        pusd = 0
+        for source, times in rolled_sources(connection, ("user",), start_ms):
+            query = f"SELECT ifnull(sum(cost_pusd), 0) FROM {source} {TIMES} AND user = :user"  # noqa: S608 - constants
+            pusd += connection.execute(query, {"times": times, "user": user}).fetchone()[0]
+        found.append(pusd)
+    return found
 
 
 def spent_with(connection: sqlite3.Connection, user: str, key: str, starts_ms: Sequence[int]) -> list[int]:
@@ -77,11 +84,18 @@ def spent_with(connection: sqlite3.Connection, user: str, key: str, starts_ms: S
 def usage_by_model(connection: sqlite3.Connection, user: str, start_ms: int) -> list[ModelUsage]:
     """Return what a user's requests since start_ms cost, most expensive model first."""
     whole_ms = -(-start_ms // HOUR_MS) * HOUR_MS  # the first full hour of the roll-up
-    parameters = (user, start_ms, whole_ms, id_floor(start_ms), id_floor(whole_ms))
-    found = connection.execute(_BY_MODEL, parameters)
+    values = {"user": user, "since": start_ms, "until": whole_ms}
+    values |= {"first": id_floor(start_ms), "last": id_floor(whole_ms)}
+    rows = connection.execute(_EDGE, values).fetchall()
+    for source, times in rolled_sources(connection, ("user", "model"), whole_ms):
+        rows += connection.execute(_ROLLED.format(source), {"user": user, "times": times})
+    sums: dict[str, list[int]] = {}
+    for model, *figures in rows:
+        sums[model] = list(map(int.__add__, sums.get(model, [0] * len(figures)), figures))
+    found = sorted(sums.items(), key=lambda item: (-item[1][-1], item[0]))
     return [
         ModelUsage(model, requests, dict(zip(TOKEN_CLASSES, tokens, strict=True)), cost_pusd)
-        for model, requests, *tokens, cost_pusd in found
+        for model, (requests, *tokens, cost_pusd) in found
     ]
 
 

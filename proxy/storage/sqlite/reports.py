@@ -163,11 +163,11 @@ class SqliteReports:
             return usage.unsettled(connection, since_ms=since_ms, until_ms=until_ms, user=user)
 
     def usage_by_model(self, user: str, start_ms: int) -> list[ModelUsage]:
-        with self._reader() as connection:
+        with self._snapshot() as connection:
             return own_usage.usage_by_model(connection, user, start_ms)
 
     def spent_since(self, user: str, starts_ms: Sequence[int]) -> list[int]:
-        with self._reader() as connection:
+        with self._snapshot() as connection:
             return own_usage.spent_since(connection, user, starts_ms)
 
     def spent_with(self, user: str, key: str, starts_ms: Sequence[int]) -> list[int]:
@@ -281,7 +281,7 @@ class SqliteReports:
             return usage.has_user(connection, name)
 
     def known_users(self) -> list[str]:
-        with self._reader() as connection:
+        with self._snapshot() as connection:
             return usage.known_users(connection)
 
     def users_changed_ms(self) -> int | None:

@@ -22,7 +22,7 @@ from proxy.policy.time_segments import TIME_WORDS, time_segments
 from proxy.storage.reports import LedgerCheck
 from proxy.storage.rows import DOUBTLESS, id_floor
 from proxy.storage.spending import LateSum, SpendingRow, SpendingSums, UnsettledSum, UsageSelection, sum_local
-from proxy.storage.sqlite.usage_daily import SummedHours, facet_of
+from proxy.storage.sqlite.usage_daily import FIRST_AND_LAST, TIMES, SummedHours, facet_of, rolled_sources
 from proxy.storage.sqlite.usage_queries import COST, FIGURES, UsageQueries
 
 Step = Callable[[float], None]  # gets how far a long look is, from 0 to 1
@@ -124,16 +124,12 @@ class _Sums:
 
 def _bounds(connection: sqlite3.Connection, since_ms: int | None, until_ms: int | None) -> tuple[int, int]:
     """Return the range, limited to what the roll-up covers."""
-    first, last = connection.execute(_FIRST_AND_LAST).fetchone()
+    first, last = connection.execute(FIRST_AND_LAST).fetchone()
     if first is None:
         return 0, 0
     start_ms = first if since_ms is None else max(since_ms, first)
     end_ms = last + HOUR_MS if until_ms is None else min(until_ms, last + HOUR_MS)
     return start_ms, end_ms
-
-
-# each by itself is the end of an index; both in one SELECT would read all rows
-_FIRST_AND_LAST = "SELECT (SELECT min(hour_ms) FROM usage_hourly), (SELECT max(hour_ms) FROM usage_hourly)"
 
 
 def _pieces(bounds: tuple[int, int], wanted: UsageSelection, zone: ZoneInfo) -> Iterator[_Piece]:
@@ -328,22 +324,28 @@ def _flagged(connection: sqlite3.Connection, since_ms: int | None, until_ms: int
     return found
 
 
-_KNOWN = {
-    "users": "SELECT 1 FROM users WHERE name = ? LIMIT 1",
-    "hours": "SELECT 1 FROM usage_hourly WHERE user = ? LIMIT 1",
-    "requests": "SELECT 1 FROM requests WHERE state IN ('open', 'pending') AND user = ? LIMIT 1",
-}
+_USERS = "SELECT name FROM users"
+_USERS_UNFINISHED = f"SELECT user FROM requests WHERE state IN ('open', 'pending') AND id >= ({_UNFINISHED_FROM})"  # noqa: S608
 
 
 def has_user(connection: sqlite3.Connection, name: str) -> bool:
     """Return whether a user is in the database, or anything was ever booked or reserved for one."""
-    return any(connection.execute(query, (name,)).fetchone() for query in _KNOWN.values())
+    if connection.execute(f"{_USERS} WHERE name = ?", (name,)).fetchone():
+        return True
+    for source, times in rolled_sources(connection, ("user",)):
+        query = f"SELECT 1 FROM {source} {TIMES} AND user = :user LIMIT 1"  # noqa: S608 - constants
+        if connection.execute(query, {"times": times, "user": name}).fetchone():
+            return True
+    return connection.execute(f"{_USERS_UNFINISHED} AND user = ? LIMIT 1", (name,)).fetchone() is not None
 
 
 def known_users(connection: sqlite3.Connection) -> list[str]:
     """Return all such names."""
-    query = "SELECT name FROM users UNION SELECT user FROM usage_hourly UNION SELECT user FROM requests"
-    return [row[0] for row in connection.execute(query)]
+    found = {row[0] for query in (_USERS, _USERS_UNFINISHED) for row in connection.execute(query)}
+    for source, times in rolled_sources(connection, ("user",)):
+        query = f"SELECT DISTINCT user FROM {source} {TIMES}"  # noqa: S608 - constants
+        found.update(row[0] for row in connection.execute(query, {"times": times}))
+    return sorted(found)
 
 
 def users_changed_ms(connection: sqlite3.Connection) -> int | None:

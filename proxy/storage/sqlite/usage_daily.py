@@ -210,6 +210,28 @@ class SummedHours:
         )
 
 
+def rolled_sources(
+    connection: sqlite3.Connection, names: Collection[str], start_ms: int = 0, end_ms: int | None = None
+) -> list[tuple[str, str]]:
+    """Return what holds the sums of whole hours of UTC: what follows FROM, up to the times, and these as a JSON list.
+
+    names: the columns that are asked for. What is added is TIMES, and conditions; they are bound as times.
+    """
+    first_ms, last_ms = connection.execute(FIRST_AND_LAST).fetchone()
+    if first_ms is None:
+        return []
+    end_ms = last_ms + HOUR_MS if end_ms is None else min(end_ms, last_ms + HOUR_MS)
+    parts = SummedHours(connection).parts(max(-(-start_ms // HOUR_MS) * HOUR_MS, first_ms), end_ms)
+    days = f"usage_daily WHERE facet = {facet_of(names).number} AND day_ms"
+    found = ((days, parts.days), ("usage_hourly WHERE hour_ms", parts.hours))
+    return [(source, times) for source, times in found if times is not None]
+
+
+# each by itself is the end of an index; both in one SELECT would read all rows
+FIRST_AND_LAST: Final = "SELECT (SELECT min(hour_ms) FROM usage_hourly), (SELECT max(hour_ms) FROM usage_hourly)"
+TIMES: Final = "IN (SELECT value FROM json_each(:times))"
+
+
 class RangeParts(NamedTuple):
     """Starts of days and of hours (epoch ms), each as a JSON list; None: there are none."""
 
