@@ -343,6 +343,7 @@ class App:
             loaded=lambda: self.live.loaded,
             config_problem=lambda: self.live.problem,
             clock_problem=lambda: self._clock.problem,
+            missing_limits=lambda: self._snapshots.missing_limits,
             pending=lambda: self.pending.waiting,
             late=self.late,
             lookups=self.lookups,

@@ -10,7 +10,7 @@ place and a number (LEB128).
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from proxy.core.histogram import BUCKETS, SMALL, bucket_of, percentile
 
@@ -133,11 +133,6 @@ class Histograms(NamedTuple):
     speed: Sequence[int]
 
     @classmethod
-    def sum(cls, parts: "Sequence[Histograms]") -> "Histograms":
-        """Return all of some together."""
-        return cls(*([sum(places) for places in zip(*each, strict=True)] for each in zip(*parts, strict=True)))
-
-    @classmethod
     def of_counts(cls, many: Iterable[bytes]) -> "Histograms":
         """Return values of counts added up."""
         short, total = [], Counter[int]()
@@ -156,11 +151,17 @@ class PerformanceFilter:
     """Which requests, by the UTC hours in which they began; None: all.
 
     since_ms is in the first hour, until_ms ends the last one. model: a pattern (* and ?) of a model or provider/model.
+    by: what is summed together; names that this leaves out are empty.
     """
 
     since_ms: int | None = None
     until_ms: int | None = None
     model: str | None = None
+    by: Literal["model", "provider", "all"] = "model"
+
+    def names(self, provider: str, model: str) -> tuple[str, str]:
+        """Return under which provider and model an answer is summed."""
+        return ("" if self.by == "all" else provider), (model if self.by == "model" else "")
 
 
 class ModelPerformance(NamedTuple):
@@ -173,19 +174,6 @@ class ModelPerformance(NamedTuple):
     cost_pusd: int
     sums: AnswerSums
     histograms: Histograms
-
-    @classmethod
-    def sum(cls, provider: str, model: str, parts: "Sequence[ModelPerformance]") -> "ModelPerformance":
-        """Return all of some together, under other names."""
-        return cls(
-            provider,
-            model,
-            sum(one.requests for one in parts),
-            sum(one.output_tokens for one in parts),
-            sum(one.cost_pusd for one in parts),
-            AnswerSums(*map(sum, zip(*(one.sums for one in parts), strict=True))),
-            Histograms.sum([one.histograms for one in parts]),
-        )
 
     @property
     def errors(self) -> int:

@@ -21,6 +21,8 @@ ROLLED_WORDS: Final = (
 ROW_WORDS: Final = ("token", "key", "tag", "endpoint", "status", "requested_model", "session")  # single rows do
 TAG: Final = "tag:"  # and the name of one
 USAGE_WORDS: Final = (*ROLLED_WORDS, *ROW_WORDS, *TIME_WORDS)
+OTHERS: Final = "\x00others"
+"""The value of a word that stands for all that are not kept apart."""
 _TAG_MAX_CHARS = 100
 
 
@@ -56,7 +58,8 @@ def sum_local(amounts: Iterable[Decimal | None]) -> Decimal | None:
 class UsageSelection:
     """Which requests are summed, and by what: those that began in [since_ms, until_ms), by words of USAGE_WORDS.
 
-    rates: what the currency that cost_local is in costs over time, as Reports.rates() returns it.
+    rates: what the currency that cost_local is in costs over time, as Reports.rates() returns it. kept: a word of by
+    and the values of it that are kept apart; all others together have the value OTHERS.
     """
 
     by: tuple[str, ...]
@@ -64,6 +67,7 @@ class UsageSelection:
     until_ms: int | None = None
     user: str | None = None
     rates: Sequence[RateStep] = ()
+    kept: tuple[str, tuple[str, ...]] | None = None
 
     @property
     def needs_rows(self) -> bool:
@@ -191,25 +195,6 @@ class SpendingSums(NamedTuple):
         most = {row.key for row in self.sorted_by(measure).rows[:count]}
         kept = [row for row in self.rows if row.key in most]
         return kept, SpendingRow.total([row for row in self.rows if row.key not in most], "other")
-
-    def series(self, by: Sequence[str], count: int) -> "tuple[list[SpendingRow], list[SpendingRow]]":
-        """Return the rows of the dearest so many keys apart from words of time, and the others summed for each time.
-
-        Those sums have "" for every word that is none of time.
-        """
-        places = [n for n, word in enumerate(by) if word not in TIME_WORDS]
-        names = {row.key: tuple(row.key[n] for n in places) for row in self.rows}
-        costs: dict[tuple[str, ...], int] = {}
-        for row in self.rows:
-            costs[names[row.key]] = costs.get(names[row.key], 0) + row.cost_pusd
-        dearest = set(sorted(costs, key=lambda name: (-costs[name], name))[:count])
-        others: dict[tuple[str, ...], list[SpendingRow]] = {}
-        for row in self.rows:
-            if names[row.key] not in dearest:
-                key = tuple("" if n in places else text for n, text in enumerate(row.key))
-                others.setdefault(key, []).append(row)
-        kept = [row for row in self.rows if names[row.key] in dearest]
-        return kept, [SpendingRow.total(rows).under(key) for key, rows in others.items()]
 
     def sorted_by(self, measure: str) -> "SpendingSums":
         """Return the rows with the most of one of MEASURES first; by name: in the order of their keys."""

@@ -12,6 +12,7 @@ from proxy.jobs.alerts.watch import AlertWatch
 from proxy.jobs.late_lookups import LateLookups
 from proxy.jobs.late_truths import LateTruths
 from proxy.jobs.reconciliation.account_sync import AccountSync
+from proxy.pipeline.admission.missing_limits import MissingLimit
 from proxy.pipeline.services import Services
 from proxy.policy.change_pace import ChangePace
 from proxy.policy.wrong_tokens import WrongTokens
@@ -42,6 +43,7 @@ class Deps:
     loaded: Callable[[], LoadedConfig]  # the file in force
     config_problem: Callable[[], str | None]
     clock_problem: Callable[[], str | None]
+    missing_limits: Callable[[], tuple[MissingLimit, ...]]  # of the configuration in force
     pending: Callable[[], int]
     late: LateTruths
     lookups: LateLookups

@@ -175,6 +175,7 @@ def deps_of(services: Services) -> Deps:
         loaded=loaded,
         config_problem=lambda: None,
         clock_problem=lambda: None,
+        missing_limits=lambda: (),
         pending=lambda: 0,
         late=late,
         lookups=LateLookups(services.ledger, services.reports, services.live, services.clock, late, lambda: None),

@@ -104,7 +104,16 @@ from proxy.storage.rows import (
 )
 from proxy.storage.sealed import MasterKeyState, Opened
 from proxy.storage.sessions import StoredSessions
-from proxy.storage.spending import TAG, LateSum, PeriodSpending, SpendingRow, SpendingSums, UnsettledSum, UsageSelection
+from proxy.storage.spending import (
+    OTHERS,
+    TAG,
+    LateSum,
+    PeriodSpending,
+    SpendingRow,
+    SpendingSums,
+    UnsettledSum,
+    UsageSelection,
+)
 from proxy.storage.stops import no_stop
 from proxy.storage.users import (
     MissingError,
@@ -975,7 +984,10 @@ class MemoryReports(MemoryUsers, MemoryRequests):
         groups: defaultdict[tuple[str, ...], list[Booked]] = defaultdict(list)
         ended = [each for each in self._rows(wanted.since_ms, wanted.until_ms, wanted.user) if each.has_ended]
         for booked in ended:
-            groups[tuple(self._word(booked, word, zone) for word in wanted.by)].append(booked)
+            texts = {word: self._word(booked, word, zone) for word in wanted.by}
+            if wanted.kept is not None and texts[wanted.kept[0]] not in wanted.kept[1]:
+                texts[wanted.kept[0]] = OTHERS
+            groups[tuple(texts.values())].append(booked)
         rows = [_spending(key, group, wanted.rates) for key, group in groups.items()]
         times = [n for n, word in enumerate(wanted.by) if word in TIME_WORDS]
         rows.sort(key=lambda row: ([row.key[n] for n in times], -row.cost_pusd, row.key))
@@ -1246,7 +1258,7 @@ class MemoryReports(MemoryUsers, MemoryRequests):
                 provider, model = booked.end.provider or "", booked.end.model or ""
                 names = (model, f"{provider}/{model}")
                 if wanted.model is None or any(fnmatch.fnmatchcase(name, wanted.model) for name in names):
-                    by_model[provider, model].append(booked)
+                    by_model[wanted.names(provider, model)].append(booked)
         found = []
         for key, those in sorted(by_model.items()):
             ends = [booked.end for booked in those if booked.end is not None]

@@ -16,6 +16,7 @@ from proxy.policy.alerts.alert_message import AlertMessage
 from proxy.policy.alerts.alert_state import AlertState
 from proxy.policy.quota import NOT_KNOWN, Quota
 from proxy.policy.reconciliation.day_comparison import BilledCall, DriftEntry
+from proxy.policy.time_segments import TIME_WORDS
 from proxy.storage.adjustment import Booked, Correction
 from proxy.storage.alerts import AlertNote, AlertNotes, DeliveryNote, SampleNote, StateNote
 from proxy.storage.audit import Actor
@@ -26,7 +27,7 @@ from proxy.storage.reconciliation import WHOLE_ACCOUNT, ActivitySum, ComparedDay
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.reports import BackupError, LimitPart
 from proxy.storage.rows import HOUR_MS, KeyHashes, OpenRow, Reserved, id_text
-from proxy.storage.spending import UsageSelection
+from proxy.storage.spending import OTHERS, UsageSelection
 from proxy.storage.sqlite.ledger import open_ledger
 from proxy.storage.sqlite.reports import SqliteReports
 from proxy.storage.users import MissingError, TooManyUsersError, UserError
@@ -378,6 +379,22 @@ async def test_sums_are_those_of_the_rows(opened: OpenNew) -> None:
             sums = reports.usage(UsageSelection(by), UTC)
             assert [(*row.key, row.requests, row.cost_pusd) for row in sums.rows] == wanted
             assert sums.total.cost_pusd == 1110
+        for by, number in (
+            (("day", "user"), 1),
+            (("model",), 1),
+            (("endpoint", "month"), 1),
+            (("requested_model",), 0),
+        ):
+            whole = reports.usage(UsageSelection(by), UTC)
+            word = next(word for word in by if word not in TIME_WORDS)
+            names = whole.sorted_by("cost").rows
+            dearest = tuple(dict.fromkeys(row.key[by.index(word)] for row in names))[:number]
+            folded = reports.usage(UsageSelection(by, kept=(word, dearest)), UTC)
+            assert folded.total.cost_pusd == whole.total.cost_pusd
+            assert {row.key[by.index(word)] for row in folded.rows} <= {*dearest, OTHERS}
+            assert [row for row in folded.rows if OTHERS not in row.key] == [
+                row for row in whole.rows if row.key[by.index(word)] in dearest
+            ]
         rest = reports.unsettled()
         assert (rest.open, rest.pending, rest.flagged) == (1, 0, 1)
         assert [(one.model, one.requests, one.cost_pusd) for one in reports.usage_by_model("anna", 0)] == [

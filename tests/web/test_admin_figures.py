@@ -61,6 +61,7 @@ async def test_usage_takes_the_words_of_the_command_line(stand: Stand) -> None:
         ("top=0", "top"),
         ("sort=colour", "sort"),
         ("series=2&top=2", "series"),
+        ("by=day,user,model&series=2", "series"),
     ):
         answer = await stand.ask("GET", f"/admin/v1/usage?{query}", token=ADMIN_TOKEN)
         error = answer.json()["error"]

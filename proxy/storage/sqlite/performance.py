@@ -26,10 +26,11 @@ def read_performance(connection: sqlite3.Connection, wanted: PerformanceFilter) 
     sums: dict[tuple[str, str], list[int]] = {}
     counts: dict[tuple[str, str], list[bytes]] = {}
     for provider, model, cost_pusd, places, *figures in _read(connection, wanted):
-        total = sums.setdefault((provider, model), [0] * (len(figures) + 1))
+        names = wanted.names(provider, model)
+        total = sums.setdefault(names, [0] * (len(figures) + 1))
         for n, figure in enumerate((cost_pusd, *figures)):
             total[n] += figure
-        counts.setdefault((provider, model), []).append(places)
+        counts.setdefault(names, []).append(places)
     found = []
     for key, (cost_pusd, requests, output_tokens, *answers) in sorted(sums.items()):
         histograms = Histograms.of_counts(counts[key])

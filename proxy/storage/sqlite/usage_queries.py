@@ -9,9 +9,11 @@ multiples of quantum (milliseconds).
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from proxy.core.counts import Counts
 from proxy.policy.time_segments import TIME_WORDS
-from proxy.storage.spending import TAG, UsageSelection, is_of_rows
+from proxy.storage.spending import OTHERS, TAG, UsageSelection, is_of_rows
 from proxy.storage.sqlite.usage_daily import facet_of
 
 _PARTS = ("cached_tokens", "reasoning_tokens", *Counts._fields)
@@ -65,6 +67,7 @@ _OF_ADJUSTMENT = {
 }
 
 
+_OTHERS = f"CAST(x'{OTHERS.encode().hex()}' AS TEXT)"
 _OF_ROW_IF_KEPT = {word: f"ifnull({column}, '')" for word, column in _OF_ROW.items()}
 
 
@@ -78,10 +81,12 @@ class UsageQueries:
         self._count = len(words)
         self.needs_rows = wanted.needs_rows
         self.is_repeated = "tag" in words  # a request counts under each of its tags
-        self.days, self.hours = _rolled(self.rolled, is_of_user=wanted.user is not None)
-        self.single = _requests(words, wanted.needs_rows), _adjustments(words, wanted.needs_rows)
-        self.plain = _requests(self.rolled, wanted.needs_rows), _adjustments(self.rolled, wanted.needs_rows)
-        self.values: dict[str, Any] = {"user": wanted.user}
+        kept, names = wanted.kept or (None, ())
+        self.days, self.hours = _rolled(self.rolled, kept, is_of_user=wanted.user is not None)
+        timed = wanted.needs_rows
+        self.single = _requests(words, kept, timed), _adjustments(words, kept, timed)
+        self.plain = _requests(self.rolled, kept, timed), _adjustments(self.rolled, kept, timed)
+        self.values: dict[str, Any] = {"user": wanted.user, "kept": orjson.dumps(names).decode()}
         tags = [word.removeprefix(TAG) for word in words if word.startswith(TAG)]
         self.tags = {f"tag{n}": name for n, name in enumerate(tags)}
 
@@ -97,9 +102,9 @@ class UsageQueries:
         return tuple(key)
 
 
-def _rolled(words: list[str], *, is_of_user: bool) -> tuple[str, str]:
+def _rolled(words: list[str], kept: str | None, *, is_of_user: bool) -> tuple[str, str]:
     """Return the statements over days and over hours."""
-    keys = [_ROLLED[word] for word in words]
+    keys = [_kept(_ROLLED[word]) if word == kept else _ROLLED[word] for word in words]
     # nearly all are 0: to compare takes half as long as to add
     parts = ", ".join(f"ifnull(sum({name}) FILTER (WHERE {name} <> 0), 0)" for name in _PARTS)
     figures = (
@@ -113,9 +118,15 @@ def _rolled(words: list[str], *, is_of_user: bool) -> tuple[str, str]:
     return days, f"{figures} FROM usage_hourly WHERE hour_ms {rest}"
 
 
-def _requests(words: list[str], is_timed: bool) -> str:
+def _kept(column: str) -> str:
+    """Return a column whose values are kept apart only where they are among those of the selection."""
+    return f"CASE WHEN {column} IN (SELECT value FROM json_each(:kept)) THEN {column} ELSE {_OTHERS} END"  # noqa: S608 - constants
+
+
+def _requests(words: list[str], kept: str | None, is_timed: bool) -> str:
     by_key = "key" in words
-    keys = [*(["r.started_ms / :quantum"] if is_timed else []), *(_key_of_row(word, words, _OF_ROW) for word in words)]
+    columns = _OF_ROW if kept is None else {**_OF_ROW, kept: _kept(_OF_ROW[kept])}
+    keys = [*(["r.started_ms / :quantum"] if is_timed else []), *(_key_of_row(word, words, columns) for word in words)]
     figures = ["1", "r.error IS NOT NULL", "ifnull(r.input_tokens, 0)", "ifnull(r.output_tokens, 0)"]
     figures += [_COST_OF_KEY if by_key else "ifnull(r.cost_pusd, 0)"]
     figures += [f"ifnull(r.{name}, 0)" for name in _PARTS]
@@ -133,8 +144,10 @@ def _requests(words: list[str], is_timed: bool) -> str:
     )
 
 
-def _adjustments(words: list[str], is_timed: bool) -> str:
+def _adjustments(words: list[str], kept: str | None, is_timed: bool) -> str:
     columns = _OF_ROW_IF_KEPT | _OF_ADJUSTMENT
+    if kept is not None:
+        columns = {**columns, kept: _kept(columns[kept])}
     keys = [*(["a.at_ms / :quantum"] if is_timed else []), *(_key_of_row(word, words, columns) for word in words)]
     figures = ["sum(a.amount_pusd)" if n == COST else "sum(0)" for n in range(FIGURES)]
     return (

@@ -15,7 +15,6 @@ from proxy.core.limit_kinds import BY_NAME
 from proxy.core.money import PUSD_PER_USD, pusd_to_usd, usd_to_pusd
 from proxy.jobs.alerts import account_measures, machine_measures
 from proxy.pipeline.admission.limit_errors import money
-from proxy.pipeline.admission.missing_limits import find_missing_limits
 from proxy.policy.alerts.measures import limit_subject
 from proxy.policy.pricing import PriceMove
 from proxy.policy.quota import LimitRow
@@ -143,12 +142,10 @@ async def _configuration(request: AdminRequest) -> list[Attention]:
     for row in snapshot.overlay.unreadable:
         text = f"{row.kind} {row.name} in the database cannot be read: {row.problem}"
         found.append(Attention("row_unreadable", "warning", f"{row.kind} {row.name}", text, "Remove it.", row.command))
-    reports = deps.services.reports
-    users, tokens = await request.read(lambda: (reports.list_users(), reports.list_tokens()))
-    if not users and not snapshot.settings.users:
+    if not snapshot.settings.users and not await request.read(deps.services.reports.list_users):
         text, command = "There is no user yet, so nobody can ask anything.", "tollkeeper users add NAME"
         found.append(Attention("no_user", "notice", "", text, "Add one.", command, ("POST", "/users")))
-    for gap in find_missing_limits(snapshot.overlay, users, tokens):
+    for gap in deps.missing_limits():
         kind = gap.kind.replace(".", "_")
         found.append(Attention(kind, "notice", "", gap.text, gap.fix, "tollkeeper limits add", ("POST", "/limits")))
     return found

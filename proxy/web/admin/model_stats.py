@@ -75,13 +75,9 @@ class ModelStatsFilter(PeriodFilter):
 async def _list(request: AdminRequest) -> AdminAnswer:
     query: ModelStatsFilter = request.query
     zone = request.deps.services.live.current.zone
-    wanted = PerformanceFilter(*query.bounds_ms(zone, request.now_ms), query.model)
+    wanted = PerformanceFilter(*query.bounds_ms(zone, request.now_ms), query.model, query.by)
     found = await request.read(request.deps.services.reports.model_performance, wanted)
-    groups: dict[tuple[str, str], list[ModelPerformance]] = {}
-    for one in found:
-        groups.setdefault({"model": one[:2], "provider": (one.provider, ""), "all": ("", "")}[query.by], []).append(one)
-    sums = [ModelPerformance.sum(*names, group) for names, group in groups.items()]
-    page, cursor = request.page.of(sums, lambda one: (one.provider, one.model))
+    page, cursor = request.page.of(found, lambda one: (one.provider, one.model))
     return AdminAnswer([_stats(one, histograms=query.histograms) for one in page], cursor)
 
 

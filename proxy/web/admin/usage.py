@@ -12,6 +12,7 @@ from proxy.storage.reconciliation import HistorySum, days_between
 from proxy.storage.refusals import REFUSAL_WORDS, RefusalSelection
 from proxy.storage.reports import Reports
 from proxy.storage.spending import (
+    OTHERS,
     USAGE_WORDS,
     LateSum,
     SpendingRow,
@@ -21,6 +22,7 @@ from proxy.storage.spending import (
     read_usage_words,
 )
 from proxy.storage.usage_part import read_usage_part
+from proxy.storage.usage_series import read_usage_series, series_word
 from proxy.web.admin.moment import MomentText, moment_text
 from proxy.web.admin.period import PeriodFilter, invalid_query
 from proxy.web.admin.route import AdminAnswer, AdminRequest, AdminRoute
@@ -126,8 +128,8 @@ class UsageFilter(PeriodFilter):
         default=None,
         ge=1,
         le=1000,
-        description="In place of top, for a chart over time: the dearest so many keys at all times, and the others"
-        " of each time in one row.",
+        description="For a chart over time, with one word beside those of time in by: the so many that cost the most in"
+        " all, and all others of each time in one row.",
     )
 
     @property
@@ -138,6 +140,7 @@ class UsageFilter(PeriodFilter):
 
 class _Found(NamedTuple):
     sums: SpendingSums
+    others: list[SpendingRow]  # beyond the series
     rest: UnsettledSum
     late: list[LateSum]
     refusals: Mapping[tuple[str, ...], int] | None  # by key
@@ -149,15 +152,15 @@ async def _show(request: AdminRequest) -> AdminAnswer:
     query: UsageFilter = request.query
     snapshot = request.deps.services.live.current
     since_ms, until_ms = query.bounds_ms(snapshot.zone, request.now_ms)
-    if query.series is not None and query.top is not None:
-        raise invalid_query("series", "send it, or top")
     words, currency = _words(query.by), snapshot.settings.currency.code
+    if query.series is not None:
+        if query.top is not None or query.where:
+            raise invalid_query("series", "send it, or top, or words that have to have a value")
+        if series_word(words) is None:
+            raise invalid_query("series", "by needs one word, such as model, beside those of time")
     found = await request.read(_read, request.deps.services.reports, query, words, (since_ms, until_ms), snapshot)
     sums = found.sums if query.sort is None else found.sums.sorted_by(query.sort)
     rows, other = sums.top(query.top, query.sort or "cost")
-    rest: list[SpendingRow] = []
-    if query.series is not None:
-        rows, rest = sums.series(words, query.series)
     report = {
         "by": words,
         "since": moment_text(since_ms),
@@ -166,12 +169,12 @@ async def _show(request: AdminRequest) -> AdminAnswer:
         "currency": currency,
         "rows": [
             {
-                "key": dict(zip(words, row.key, strict=True)),
+                "key": {word: "" if text == OTHERS else text for word, text in zip(words, row.key, strict=True)},
                 "is_other": is_other,
                 **_figures(row, sums.total),
                 "refusals": None if is_other or found.refusals is None else found.refusals.get(row.key, 0),
             }
-            for is_other, group in ((False, rows), (True, rest))
+            for is_other, group in ((False, rows), (True, found.others))
             for row in group
         ],
         "other": None if other is None else _figures(other, sums.total),
@@ -200,8 +203,15 @@ def _read(
     if set(words) <= set(REFUSAL_WORDS) and not where:
         counted = reports.refusal_sums(RefusalSelection(words, since_ms, until_ms, user), zone)
         by_key = {one.key: one.requests for one in counted}
+    others: list[SpendingRow] = []
+    if query.series is None:
+        sums = read_usage_part(reports, wanted, where, zone)
+    else:
+        rows, others, total = read_usage_series(reports, wanted, query.series, zone)
+        sums = SpendingSums(rows, total)
     return _Found(
-        read_usage_part(reports, wanted, where, zone),
+        sums,
+        others,
         reports.unsettled(since_ms=since_ms, until_ms=until_ms, user=user),
         reports.late_sums(wanted),
         by_key,
