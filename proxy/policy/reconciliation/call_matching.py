@@ -1,7 +1,7 @@
 """Which call on the bill is which request that never learnt its generation id: a client that hung up before it came."""
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -12,9 +12,9 @@ _CROWD: Final = 200  # so many calls at a time are told apart by nothing that is
 
 
 class UnnamedRequest(NamedTuple):
-    """A request with an attempt whose generation id is not known. ended_ms None: nobody knows when it ended.
+    """A request with attempts whose generation ids are not known. ended_ms None: nobody knows when it ended.
 
-    session "": it named none.
+    session "": it named none. calls: how many such attempts there are.
     """
 
     id: int
@@ -23,6 +23,7 @@ class UnnamedRequest(NamedTuple):
     started_ms: int
     ended_ms: int | None
     session: str = ""
+    calls: int = 1
 
 
 class UnclaimedCall(NamedTuple):
@@ -124,12 +125,12 @@ def _groups(partners: Mapping[int, Sequence[str]]) -> Iterator[dict[str, list[in
 def _in_order(wanted: Mapping[str, Sequence[int]], by_id: Mapping[int, UnnamedRequest]) -> dict[str, int] | None:
     """Return a request for each call: the one that ends first of those that are left; None where one call gets none."""
     found: dict[str, int] = {}
-    taken = set[int]()
+    taken = Counter[int]()
     for generation_id, ids in wanted.items():
-        free = [by_id[id_] for id_ in ids if id_ not in taken]
+        free = [by_id[id_] for id_ in ids if taken[id_] < by_id[id_].calls]
         if not free:
             return None
         first = min(free, key=lambda one: (one.ended_ms or one.started_ms + LONG_MS, one.id))
         found[generation_id] = first.id
-        taken.add(first.id)
+        taken[first.id] += 1
     return found

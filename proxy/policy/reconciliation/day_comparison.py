@@ -3,6 +3,7 @@
 An amount of a difference is what the bill has more than the ledger, in pico-USD; of all of them it is the whole drift.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple
@@ -179,11 +180,12 @@ def compare_day(books: DayBooks) -> DayComparison:
         if call.generation_id not in claimed and call.generation_id not in books.earlier
     ]
     matches = match_calls(_unnamed(books.requests), _unclaimed(free, apart))
-    matched = {request_id: generation_id for generation_id, request_id in matches.pairs.items()}
+    matched: defaultdict[int, list[str]] = defaultdict(list)
+    for generation_id, request_id in matches.pairs.items():
+        matched[request_id].append(generation_id)
     entries: list[DriftEntry] = []
     for request in books.requests:
-        own = (matched[request.id],) if request.id in matched else ()
-        entries += _of_request(request, books, own, is_doubtful=request.id in matches.doubtful_requests)
+        entries += _of_request(request, books, matched[request.id], is_doubtful=request.id in matches.doubtful_requests)
     for generation_id, call in books.billed.items():
         if generation_id in books.earlier:
             entries.append(_of_call(OTHER_DAY, call, call.cost_pusd, 0, None))
@@ -209,9 +211,9 @@ def _is_missing(request: BookedRequest, books: DayBooks) -> bool:
 
 def _unnamed(requests: Iterable[BookedRequest]) -> list[UnnamedRequest]:
     return [
-        UnnamedRequest(one.id, one.key_hash, one.model, one.started_ms, one.ended_ms, one.session)
+        UnnamedRequest(one.id, one.key_hash, one.model, one.started_ms, one.ended_ms, one.session, one.unnamed)
         for one in requests
-        if one.unnamed == 1 and not one.is_own
+        if one.unnamed and not one.is_own
     ]
 
 

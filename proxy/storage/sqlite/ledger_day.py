@@ -6,7 +6,7 @@ it runs, neither the interpreter nor the writer waits for it.
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -153,14 +153,16 @@ def read_ledger_day(connection: sqlite3.Connection, question: DayQuestion) -> Le
     around = _span(provider, day_ms - _MARGIN_MS, day_ms + _DAY_MS + _MARGIN_MS)
     _load(connection, question, around)
     found, agreed_pusd, listed = connection.execute(_OVERVIEW, day).fetchone()
-    matched = {request_id: id_ for id_, request_id in connection.execute(_MATCHED, around)}
+    matched: defaultdict[int, list[str]] = defaultdict(list)
+    for id_, request_id in connection.execute(_MATCHED, around):
+        matched[request_id].append(id_)
     requests = [_alone(row, question, matched) for row in connection.execute(_ROWS, (listed,))]
     requests += _several(connection.execute(_SEVERAL, day).fetchall(), question, matched)
     requests = _with_sessions(connection, requests)
     before = _named(connection, _span(provider, day_ms - _MARGIN_MS, day_ms))
     after = _named(connection, _span(provider, day_ms + _DAY_MS, day_ms + _DAY_MS + _MARGIN_MS))
     own = {request.id for request in requests}
-    of_others = {id_ for request_id, id_ in matched.items() if request_id not in own}
+    of_others = {id_ for request_id, ids in matched.items() if request_id not in own for id_ in ids}
     found += connection.execute(_SEVERAL_NAMED, day).fetchone()[0]
     strangers = frozenset[str]()
     if found + len(before) + len(after) < len(question.calls):
@@ -234,11 +236,11 @@ def _with_sessions(connection: sqlite3.Connection, requests: list[BookedRequest]
     return [request._replace(session=sessions.get(request.id, "")) for request in requests]
 
 
-def _alone(row: tuple[Any, ...], question: DayQuestion, matched: Mapping[int, str]) -> BookedRequest:
+def _alone(row: tuple[Any, ...], question: DayQuestion, matched: Mapping[int, Sequence[str]]) -> BookedRequest:
     """Return a request with one attempt."""
     id_, started_ms, ended_ms, user, key, hash_, model, generation_id, cost, here, all_, *rest = row
     upstream, source, state, *tokens = rest
-    generation_id = generation_id or matched.get(id_)
+    generation_id = generation_id or next(iter(matched.get(id_, ())), None)
     return BookedRequest(
         id_,
         started_ms,
@@ -258,7 +260,9 @@ def _alone(row: tuple[Any, ...], question: DayQuestion, matched: Mapping[int, st
     )
 
 
-def _several(rows: Iterable[tuple[Any, ...]], question: DayQuestion, matched: Mapping[int, str]) -> list[BookedRequest]:
+def _several(
+    rows: Iterable[tuple[Any, ...]], question: DayQuestion, matched: Mapping[int, Sequence[str]]
+) -> list[BookedRequest]:
     """Return requests with several attempts, each as far as it went to this provider."""
     by_request: defaultdict[int, list[tuple[Any, ...]]] = defaultdict(list)
     for row in rows:
@@ -266,7 +270,9 @@ def _several(rows: Iterable[tuple[Any, ...]], question: DayQuestion, matched: Ma
     return [_joined([_alone(row[:17], question, {}) for row in own], own, matched) for own in by_request.values()]
 
 
-def _joined(parts: list[BookedRequest], rows: list[tuple[Any, ...]], matched: Mapping[int, str]) -> BookedRequest:
+def _joined(
+    parts: list[BookedRequest], rows: list[tuple[Any, ...]], matched: Mapping[int, Sequence[str]]
+) -> BookedRequest:
     """Return one request of its attempts: as sure as the least sure of them that has cost anything.
 
     While it is awaited nothing of it is booked, whatever single attempts are known to have cost; where what is awaited
@@ -279,8 +285,8 @@ def _joined(parts: list[BookedRequest], rows: list[tuple[Any, ...]], matched: Ma
     source = next((name for name in ("reservation", "estimate", "price") if name in sources), sources[-1])
     ids = [id_ for part in parts for id_ in part.generation_ids]
     unnamed = sum(part.unnamed for part, row in zip(parts, rows, strict=True) if row[8] or row[12] != "none" or row[19])
-    if last.id in matched and unnamed:
-        ids, unnamed = [*ids, matched[last.id]], unnamed - 1
+    called = matched.get(last.id, ())[:unnamed]
+    ids, unnamed = [*ids, *called], unnamed - len(called)
     attempt = max((row[20] for row in rows if row[12] == source), default=rows[-1][20])
     is_one = len({part.model for part in parts}) == 1  # several models have several prices
     return last._replace(

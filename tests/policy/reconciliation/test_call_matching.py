@@ -56,6 +56,16 @@ def test_a_session_tells_those_apart_that_time_does_not() -> None:
     assert not strange.doubtful_calls
 
 
+def test_a_request_of_several_attempts_may_be_several_calls() -> None:
+    own = [request(1, 0, 20_000, session="a")._replace(calls=2), request(2, 0, 20_000, session="b")]
+    both = [call("g", 1_000, session="a"), call("h", 2_000, session="a")]
+    assert match_calls(own, both).pairs == {"g": 1, "h": 1}
+    assert match_calls(own, both[1:]).pairs == {"h": 1}
+    many = match_calls(own, [*both, call("i", 3_000, session="a")])
+    assert not many.pairs
+    assert many.doubtful_requests == {1}
+
+
 def test_those_that_compete_go_in_the_order_of_their_times() -> None:
     own = [request(1, 0, 20_000), request(2, 4_000, 30_000), request(3, 8_000, 40_000)]
     found = match_calls(own, [call("z", 1_000), call("y", 6_000)])

@@ -410,6 +410,16 @@ def test_a_lost_row_is_booked_with_what_somebody_else_bills() -> None:
     assert only(unheard).actual_pusd is None
 
 
+def test_of_several_attempts_some_may_be_no_call() -> None:
+    request = row(source="reservation", generation_ids=(), unnamed=2)
+    entry = only(books([request], call(40, origin="proxy")))
+    assert (entry.drift_class, entry.actual_pusd) == (RESERVATION_CHARGED, None)
+    entry = only(books([request], call(40, origin="proxy"), is_complete=True))
+    assert (entry.drift_class, entry.actual_pusd) == (RESERVATION_CHARGED, 40)
+    entry = only(books([request], call(40, origin="proxy"), call(2, generation_id="h", origin="proxy")))
+    assert (entry.drift_class, entry.actual_pusd) == (RESERVATION_CHARGED, 42)
+
+
 def test_a_figure_is_that_of_an_attempt_at_this_provider() -> None:
     entry = only(books([row(source="reservation", attempt=1, elsewhere_pusd=40)], call(100)))
     assert (entry.attempt, entry.actual_pusd) == (1, 140)
