@@ -119,6 +119,15 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """A stop by the operator for_s after the request of this number was begun. fields: of POST /admin/v1/stops."""
+
+    at_request: int
+    for_s: float
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     seed: int
     asks: tuple[Ask, ...]
@@ -127,15 +136,36 @@ class Plan:
     chains: Mapping[str, tuple[str, ...]]  # preset -> targets
     limits: tuple[Limit, ...] = ()
     checks_starts: bool = False  # after each kill: the totals of the new run against the rows
+    stops: tuple[Stop, ...] = ()
 
 
-def draw(seed: int, requests: int, kills: int, limits: tuple[Limit, ...] = (), *, checks_starts: bool = False) -> Plan:
+def draw(
+    seed: int,
+    requests: int,
+    kills: int,
+    limits: tuple[Limit, ...] = (),
+    *,
+    checks_starts: bool = False,
+    stops: int = 0,
+) -> Plan:
     """Give the plan of a storm; the same for the same arguments."""
     rng = Random(seed)
     scripted = dict(_scripted_model(rng, number) for number in range(max(20, min(requests // 10, 600))))
     chains = _chains(rng)
     asks = tuple(_ask(rng, seed, n, scripted, tuple(chains)) for n in range(requests))
-    return Plan(seed, asks, _kills(rng, requests, kills), scripted, chains, limits, checks_starts)
+    return Plan(
+        seed, asks, _kills(rng, requests, kills), scripted, chains, limits, checks_starts, _stops(rng, requests, stops)
+    )
+
+
+def _stops(rng: Random, requests: int, stops: int) -> tuple[Stop, ...]:
+    """Draw stops: of one user's requests, and of all with those under way cut off."""
+    found = []
+    for number in range(stops):
+        user = {"kind": "user", "subject": rng.choice(USERS)}
+        at_request = int(requests / stops * (number + rng.uniform(0.1, 0.9)))
+        found.append(Stop(at_request, rng.uniform(0.05, 0.4), {"kind": "all", "cut": True} if number % 2 else user))
+    return tuple(found)
 
 
 def _kills(rng: Random, requests: int, kills: int) -> tuple[Kill, ...]:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
@@ -21,7 +22,8 @@ from .draw import DEAR, LIMITED, OPENROUTER_PROVIDERS, PLAIN_PROVIDER, USERS, Pl
 from .limits import GROUPS, ZONE, configured
 
 ROOT = Path(__file__).resolve().parents[2]
-PROVIDER_KEY = "sk-or-v1-canarykey00000000000000000000000000000000000000000000000000"
+PROVIDER_KEYS = {name: f"sk-or-v1-canarykey{name:0>6}{'0' * 40}" for name in OPENROUTER_PROVIDERS}
+MANAGEMENT_KEY = f"sk-or-v1-management-canarykey{'0' * 30}"
 PLAIN_KEY = "sk-canarykey000000000000000000000000"
 # Named behaviours whose charge is not tokens x list price, or whose prompt is longer than what was sent.
 _CHARGED_OTHERWISE = ("sim/cost-*", "sim/byok*", "sim/cache*", "sim/long-context")
@@ -31,6 +33,17 @@ _STOP_S = 60.0
 
 class ProcessError(Exception):
     """A process did not start, or ended as it should not have."""
+
+
+def _variable(provider: str) -> str:
+    return f"STORM_KEY_{provider.upper()}"
+
+
+_SECRETS = {
+    "STORM_PLAIN_KEY": PLAIN_KEY,
+    "STORM_MANAGEMENT_KEY": MANAGEMENT_KEY,
+    **{_variable(name): key for name, key in PROVIDER_KEYS.items()},
+}
 
 
 def free_port() -> int:
@@ -43,10 +56,13 @@ def free_port() -> int:
 OPERATOR_TOKEN = "operator-of-the-storm-" + "0123456789" * 4
 
 
-def http_json(url: str, fields: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> Any:
-    """Ask one of our processes; POST where fields are given. Raises OSError when there is no 200."""
+def http_json(
+    url: str, fields: Mapping[str, Any] | None = None, headers: dict[str, str] | None = None, method: str | None = None
+) -> Any:
+    """Ask one of our processes; POST where fields are given and nothing else is said. Raises OSError without a 2xx."""
     data = None if fields is None else orjson.dumps(fields)
-    request = Request(url, data=data, headers={"Content-Type": "application/json", **(headers or {})})  # noqa: S310  loopback
+    headers = {"Content-Type": "application/json", **(headers or {})}
+    request = Request(url, data=data, headers=headers, method=method)  # noqa: S310  loopback
     with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:
         return orjson.loads(answer.read())
 
@@ -93,6 +109,18 @@ class SimulatorProcess:
         """Let it tell from now on what each generation cost, also those that it kept to itself."""
         http_json(f"{self.url}/_sim/generations/tell", {})
 
+    def advance(self, seconds: int) -> None:
+        """Move its clock forward."""
+        http_json(f"{self.url}/_sim/clock", {"advance_s": seconds})
+
+    def plant(self, generations: list[dict[str, Any]]) -> None:
+        """Write generations into its books that no request of the storm made."""
+        http_json(f"{self.url}/_sim/past", {"generations": generations})
+
+    def change_charge(self, generation_id: str, charged_pusd: int) -> None:
+        """Charge another amount for a generation than it told."""
+        http_json(f"{self.url}/_sim/charge", {"id": generation_id, "charged_pusd": charged_pusd})
+
     def books(self) -> dict[str, Any]:
         books: dict[str, Any] = http_json(f"{self.url}/_sim/books")
         return books
@@ -115,6 +143,7 @@ class ProxyProcess:
         self._log = self.log_path.open("ab")
         self._process: subprocess.Popen[str] | None = None
         self.run = 0
+        self.ahead_s = 0  # by how much the clocks of the runs from now on are ahead of this machine's
 
     @property
     def ledger_path(self) -> Path:
@@ -123,13 +152,25 @@ class ProxyProcess:
     def spawn(self) -> None:
         """Start it; wait_ready() waits until it takes requests."""
         self.run += 1
+        program = ["-m", "tests.storm.later", str(self.ahead_s)] if self.ahead_s else ["-m", "proxy"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "proxy", "serve", "-c", str(self._folder / "config.yaml")],
+            [sys.executable, *program, "serve", "-c", str(self._folder / "config.yaml")],
             stdout=self._log,
             stderr=self._log,
             text=True,
             cwd=self._folder,
-            env=_environment(STORM_KEY=PROVIDER_KEY, STORM_PLAIN_KEY=PLAIN_KEY),
+            env=_environment(**_SECRETS),
+        )
+
+    def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command as the operator does beside the proxy."""
+        return subprocess.run(
+            [sys.executable, "-m", "proxy", *arguments, "-c", str(self._folder / "config.yaml")],
+            capture_output=True,
+            text=True,
+            cwd=self._folder,
+            env=_environment(**_SECRETS),
+            check=False,
         )
 
     def ready(self) -> bool:
@@ -181,7 +222,8 @@ def write_config(folder: Path, plan: Plan, simulator_url: str, port: int, lookup
         name: {
             "kind": "openrouter",
             "base_url": f"{simulator_url}/api/v1",
-            "api_key": "${STORM_KEY}",
+            "api_key": f"${{{_variable(name)}}}",
+            "management_key": "${STORM_MANAGEMENT_KEY}",
             "on_disconnect": name,
             "prices": _prices(plan),
             **common,
@@ -200,6 +242,7 @@ def write_config(folder: Path, plan: Plan, simulator_url: str, port: int, lookup
         "database": str(folder / "ledger.db"),
         "admin_token": OPERATOR_TOKEN,
         "ledger": {"lookup_timeout_s": lookup_timeout_s},
+        "reconcile": {"apply": "adjust", "hourly": False},  # it is compared when the storm is over
         "log": {"level": "debug", "format": "json"},
         "providers": providers,
         "presets": {name: {"targets": list(targets), "use_case": name} for name, targets in plan.chains.items()},

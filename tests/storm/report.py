@@ -63,7 +63,7 @@ def page(old: str, ran: list[Ran]) -> str:
         "# Storm",
         "",
         (
-            "Written by `scripts/storm --report`. What is done and what must hold: [storm.md](../storm.md)."
+            "Written by `scripts/storm --report`. What is done and what must hold: [storm.md](../trust/storm.md)."
             " A seed draws the same again; which packet meets which kill it does not."
         ),
         "",

@@ -4,21 +4,26 @@ import asyncio
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
 
 from proxy.storage.sqlite.backup import copy_ledger
 
+from .bill import Closing, Operator
 from .client import Client, NotUpError, Seen
+from .closed_books import REQUEST_CLASSES, read_all
 from .compare import Difference, compare
+from .counted import ended_rows, pending_rows, request_differences
 from .draw import ANSWER_CANARY, PROMPT_CANARY, Ask, Plan
-from .late import LateTruths, book_late_truths
 from .limits import Filled, fullest
 from .processes import (
+    MANAGEMENT_KEY,
     OPERATOR_TOKEN,
     PLAIN_KEY,
-    PROVIDER_KEY,
+    PROVIDER_KEYS,
     ProcessError,
     ProxyProcess,
     SimulatorProcess,
@@ -68,6 +73,9 @@ class _Field:
     begun: int = 0
     done: int = 0
     kills: int = 0
+    stops: int = 0
+    ended: frozenset[int] = frozenset()  # rows that an earlier run had ended, or all but their cost
+    pending: frozenset[int] = frozenset()
     refused: int = 0
     starts_checked: int = 0
     differences: list[Difference] = field(default_factory=list)  # found before the end
@@ -98,6 +106,8 @@ async def storm(plan: Plan, folder: Path, *, clients: int, lookup_timeout_s: int
         books = await _closed_books(simulator)
         say(ground.done, "comparing")
         ground.differences += await _limits_at_rest(ground)
+        texts = request_differences(port, proxy.ledger_path, ground.ended, ground.pending)
+        ground.differences += [Difference("-", text) for text in texts]
         copy_ledger(proxy.ledger_path, folder / SETTLED, force=True)
         with LedgerView(folder / SETTLED) as ledger:
             differences = [*ground.differences, *compare(plan, books, ledger, ground.seen)]
@@ -105,11 +115,10 @@ async def storm(plan: Plan, folder: Path, *, clients: int, lookup_timeout_s: int
             facts = _facts(ground, books, ledger, waited_s)
             filled = fullest(plan.limits, ledger.requests, books.charged())
         say(ground.done, "booking what became known later")
-        late = await book_late_truths(proxy, simulator, books, kills=not plan.checks_starts)
-        differences += [Difference("-", text) for text in late.differences]
+        closed = await Operator(proxy, simulator, plan).close_books(tokens, books)
+        differences += [Difference("-", text) for text in closed.differences]
         differences += await _limits_at_rest(ground)
-        with LedgerView(proxy.ledger_path) as ledger:
-            facts |= _late_facts(late, ledger)
+        facts |= _closing_facts(closed, proxy.ledger_path)
         exit_code = proxy.stop()
         if exit_code != 0:
             differences.append(Difference("-", f"SIGTERM: the proxy ended with exit code {exit_code}"))
@@ -140,6 +149,7 @@ async def _blow(ground: _Field, clients: int) -> None:
         waiting.put_nowait(ask)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_kill(ground))
+        tasks.create_task(_stop_now_and_then(ground))
         for _ in range(clients):
             tasks.create_task(_client(ground, waiting))
 
@@ -181,11 +191,42 @@ async def _kill(ground: _Field) -> None:
         ground.up.clear()
         ground.proxy.kill()
         ground.kills += 1
+        ground.ended = ended_rows(ground.proxy.ledger_path)
+        ground.pending = pending_rows(ground.proxy.ledger_path)
         ground.proxy.spawn()
         await asyncio.to_thread(ground.proxy.wait_ready)
         if ground.plan.checks_starts:
             await _check_start(ground)
         ground.up.set()
+
+
+async def _stop_now_and_then(ground: _Field) -> None:
+    """Stop everything, or one user's requests also while they are answered, and let go on after a moment."""
+    for stop in ground.plan.stops:
+        async with ground.started:
+            await ground.started.wait_for(lambda at=stop.at_request: ground.begun > at)  # type: ignore[misc]
+        await _admin(ground, "POST", "/stops", stop.fields)
+        await asyncio.sleep(stop.for_s)
+        for made in await _admin(ground, "GET", "/stops", None):
+            await _admin(ground, "DELETE", f"/stops/{made['id']}", None)
+        ground.stops += 1
+
+
+async def _admin(ground: _Field, method: str, path: str, fields: Mapping[str, Any] | None) -> Any:
+    """Ask the operator's API, again where the proxy is killed meanwhile; what was done before counts as done."""
+    headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}", "Idempotency-Key": f"stop-{ground.stops}"}
+    for _ in range(_TRIES):
+        await ground.up.wait()
+        try:
+            url = f"http://127.0.0.1:{ground.proxy.port}/admin/v1{path}"
+            return (await asyncio.to_thread(http_json, url, fields, headers, method))["data"]
+        except HTTPError as error:
+            if error.code in (404, 409):  # it was done, and its answer lost with the proxy
+                return None
+            raise ProcessError(f"{method} {path}: {error.code} {error.read()!r}") from None
+        except OSError:
+            await asyncio.sleep(0.05)
+    raise ProcessError(f"{method} {path}: nobody answers")
 
 
 async def _check_start(ground: _Field) -> None:
@@ -218,7 +259,7 @@ async def _limits_at_rest(ground: _Field) -> list[Difference]:
     proxy, limits = ground.proxy, ground.plan.limits
     await asyncio.sleep(_REST_S)
     texts = still_reserved(proxy.port, ground.tokens, limits)
-    texts += await disagreements(proxy.port, ground.tokens, limits, proxy.ledger_path)
+    texts += await disagreements(proxy.port, ground.tokens, limits, proxy.ledger_path, proxy.ahead_s)
     ownerless = http_json(f"http://127.0.0.1:{proxy.port}/readyz?verbose")["holds_without_owner"]
     if ownerless or "hold.without_owner" in proxy.log_path.read_text(errors="replace"):
         texts.append(f"{ownerless} holds without an owner; the log tells of those that were ended")
@@ -238,7 +279,8 @@ async def _closed_books(simulator: SimulatorProcess) -> Books:
 def _leaks(folder: Path, proxy: ProxyProcess, tokens: dict[str, str]) -> list[Difference]:
     """Look for secrets, prompts and answers in all that the proxy wrote."""
     canaries = {
-        "the provider's key": PROVIDER_KEY,
+        "the management key": MANAGEMENT_KEY,
+        **{f"the key of {name}": key for name, key in PROVIDER_KEYS.items()},
         "the plain provider's key": PLAIN_KEY,
         "the operator's token": OPERATOR_TOKEN,
         "a prompt": PROMPT_CANARY,
@@ -275,11 +317,20 @@ def _classes(seen: list[Seen]) -> Counter[str]:
     return counter
 
 
-def _late_facts(late: LateTruths, ledger: LedgerView) -> dict[str, int]:
+def _closing_facts(closed: Closing, path: Path) -> dict[str, int]:
+    ((booked_pusd,),) = read_all(path, "SELECT sum(cost_pusd) FROM usage_hourly")
     return {
-        "attempts charged in full that the provider told later": late.told,
-        "requests corrected by the bill: no id came, or two readings": late.billed,
-        "booked in the ledger in the end (pico-USD)": ledger.total_pusd,
+        "attempts charged in full that the provider told later": closed.told,
+        "requests that the bill corrected": sum(
+            number for name, (number, _) in closed.classes.items() if name in REQUEST_CLASSES
+        ),
+        "calls without a request that were booked for nobody": sum(
+            number for name, (number, _) in closed.classes.items() if name in ("outside_call", "lost_row")
+        ),
+        "requests corrected by hand: of the provider without a bill": closed.by_hand,
+        "requests corrected by hand: billed far below the price": closed.too_cheap,
+        "charged in the books in the end (pico-USD)": closed.charged_pusd,
+        "booked in the ledger in the end (pico-USD)": booked_pusd,
     }
 
 
@@ -292,6 +343,7 @@ def _facts(ground: _Field, books: Books, ledger: LedgerView, waited_s: float) ->
         "rows in the ledger": len(ledger.rows),
         "attempts in the ledger": len(ledger.attempts),
         "kills of the proxy": ground.kills,
+        **({"stops, and goings on": ground.stops} if plan.stops else {}),
         **({"starts whose totals were held against the rows": ground.starts_checked} if plan.checks_starts else {}),
         "connections refused meanwhile": ground.refused,
         "charged in the books (pico-USD)": books.total_pusd,

@@ -51,11 +51,16 @@ def rows_say(connection: sqlite3.Connection, limit: Limit, now_ms: int) -> Total
     return found._replace(used=found.used + late_pusd)
 
 
-async def disagreements(port: int, tokens: dict[str, str], limits: Sequence[Limit], ledger: Path) -> list[str]:
-    """Ask until limits and rows say the same of every limit; give what they still say differently in the end."""
+async def disagreements(
+    port: int, tokens: dict[str, str], limits: Sequence[Limit], ledger: Path, ahead_s: int = 0
+) -> list[str]:
+    """Ask until limits and rows say the same of every limit; give what they still say differently in the end.
+
+    ahead_s: by how much the proxy's clock is ahead of this one.
+    """
     deadline_s = time.monotonic() + _AGREE_S
     while True:
-        found = await asyncio.to_thread(_look, port, tokens, limits, ledger)
+        found = await asyncio.to_thread(_look, port, tokens, limits, ledger, ahead_s)
         if not found or time.monotonic() > deadline_s:
             return found
         await asyncio.sleep(0.05)
@@ -63,14 +68,15 @@ async def disagreements(port: int, tokens: dict[str, str], limits: Sequence[Limi
 
 def still_reserved(port: int, tokens: dict[str, str], limits: Sequence[Limit]) -> list[str]:
     """Say which limits still have something set aside."""
-    told = _told(port, tokens, limits)
+    told = told_limits(port, tokens, limits)
     return [f"{limit}: {totals.reserved} still set aside" for limit, totals in told.items() if totals.reserved]
 
 
-def _look(port: int, tokens: dict[str, str], limits: Sequence[Limit], ledger: Path) -> list[str]:
+def _look(port: int, tokens: dict[str, str], limits: Sequence[Limit], ledger: Path, ahead_s: int) -> list[str]:
+    now_ms = time.time_ns() // 1_000_000 + ahead_s * 1000
     with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
-        told = _told(port, tokens, limits)
-        summed = {limit: rows_say(connection, limit, time.time_ns() // 1_000_000) for limit in limits}
+        told = told_limits(port, tokens, limits)
+        summed = {limit: rows_say(connection, limit, now_ms) for limit in limits}
     return [
         f"{limit} ({ZONE}): GET /v1/me/limits says {told.get(limit)}, the rows {summed[limit]}"
         for limit in limits
@@ -78,7 +84,7 @@ def _look(port: int, tokens: dict[str, str], limits: Sequence[Limit], ledger: Pa
     ]
 
 
-def _told(port: int, tokens: dict[str, str], limits: Sequence[Limit]) -> dict[Limit, Totals]:
+def told_limits(port: int, tokens: dict[str, str], limits: Sequence[Limit]) -> dict[Limit, Totals]:
     """Give GET /v1/me/limits of all users together."""
     found: dict[Limit, Totals] = {}
     for token in tokens.values():
