@@ -14,7 +14,7 @@ from proxy.web.admin.credentials import check_operator, check_origin, socket_ope
 from proxy.web.admin.documents import DOCUMENTS
 from proxy.web.admin.route import PREFIX
 from proxy.web.admin.routes import admin
-from proxy.web.dashboard.answer import answer_page, is_page
+from proxy.web.dashboard.page_address import answer_at, is_page
 from proxy.web.deps import Deps
 from proxy.web.explain import explain
 from proxy.web.exposure import check_reader
@@ -161,7 +161,7 @@ async def answer_operator(context: RequestContext, deps: Deps) -> Reply:
 async def _page(context: RequestContext, deps: Deps, path: str, *, has_dashboard: bool = True) -> Reply:
     request = aiohttp_request(context)
     query = request.raw_path.partition("?")[2]
-    return await answer_page(context, deps, request.method, path, query, has_dashboard=has_dashboard)
+    return await answer_at(context, deps, request.method, path, query, has_dashboard=has_dashboard)
 
 
 async def _answer_operator(context: RequestContext, deps: Deps, path: str) -> Reply:

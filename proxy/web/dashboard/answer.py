@@ -47,11 +47,6 @@ FORM_KEY: Final = "form_key"
 _LOGINS: Final = {"operator": "/dashboard/login", "user": "/me/login"}
 
 
-def is_page(path: str) -> bool:
-    """Return whether a canonical path is one of the dashboard's or of a user's own page."""
-    return path in ("/dashboard", "/me") or path.startswith(("/dashboard/", "/me/"))
-
-
 async def answer_page(
     context: RequestContext, deps: Deps, method: str, path: str, query: str, *, has_dashboard: bool = True
 ) -> Reply:
