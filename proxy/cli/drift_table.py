@@ -90,6 +90,28 @@ def print_classes(days: Sequence[Mapping[str, Any]]) -> None:
     click.echo(f"Drift: {_usd(drift_pusd, signed=True)}.{stays}", err=True)
 
 
+def print_keys(keys: Sequence[Mapping[str, Any]]) -> None:
+    """Print what providers have counted for each key, beside the ledger."""
+    from proxy.cli.table import print_table  # noqa: PLC0415 - keeps --help quick
+
+    if not keys:
+        click.echo("No provider tells what it has counted for a key; OpenRouter does.", err=True)
+        return
+    rows = [
+        (
+            f"{one['provider']} {one['key']}",
+            one["window"],
+            _usd(one["billed_pusd"]),
+            _usd(one["booked_pusd"]),
+            _usd(one["known_pusd"], signed=True),
+            _usd(one["left_pusd"], signed=True),
+        )
+        for one in keys
+    ]
+    headers = ("key", "window", "provider", "ledger", "known", "left")
+    print_table(headers, rows, right=frozenset({"provider", "ledger", "known", "left"}), whole=frozenset({"window"}))
+
+
 def _usd(pusd: int, *, signed: bool = False) -> str:
     from proxy.core.money import pusd_to_usd  # noqa: PLC0415 - keeps --help quick
 

@@ -31,10 +31,20 @@ _PUSD = 10**12
 @click.option("--to", "last", metavar="DAY", help="The last one; default: today.")
 @click.option("--since", metavar="WHEN", help="In place of --from: today, yesterday, this-month, 7d, 2026-11.")
 @click.option("--explain", is_flag=True, help="Show the differences one by one, in sentences.")
+@click.option(
+    "--keys", is_flag=True, help="Show what the provider has counted for each key too, today, this week and month."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option
 def reconcile(
-    first: str | None, last: str | None, since: str | None, *, explain: bool, as_json: bool, config_path: Path | None
+    first: str | None,
+    last: str | None,
+    since: str | None,
+    *,
+    explain: bool,
+    keys: bool,
+    as_json: bool,
+    config_path: Path | None,
 ) -> None:
     """Show the ledger beside the provider's bill: each difference in a class, and the sums of classes.
 
@@ -42,7 +52,7 @@ def reconcile(
     reconcile.unexplained_max_usd is explained by nothing.
     """
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
-    from proxy.cli.drift_table import class_totals, print_classes  # noqa: PLC0415
+    from proxy.cli.drift_table import class_totals, print_classes, print_keys  # noqa: PLC0415
 
     if first is not None and since is not None:
         raise click.UsageError("Give --from or --since, not both.")
@@ -55,9 +65,11 @@ def reconcile(
         days = list(api.pages("/reconciliations", query))
         rows = _rows(api, query) if explain else []
         sources = list(api.pages("/reconciliations/sources"))
+        of_keys = list(api.pages("/reconciliations/keys")) if keys else []
     if as_json:
         shown: dict[str, Any] = {"days": days, "classes": class_totals(days)}
-        click.echo(json.dumps({**shown, "rows": rows} if explain else shown, indent=2))
+        shown |= {"rows": rows} if explain else {}
+        click.echo(json.dumps({**shown, "keys": of_keys} if keys else shown, indent=2))
     elif not days:
         todo = "Compare some: tollkeeper sync" if sources else "It takes providers.<name>.management_key."
         click.echo(f"No day of these was compared yet. {todo}", err=True)
@@ -65,6 +77,9 @@ def reconcile(
         print_classes(days)
         for row in rows:
             _explain(row)
+    if keys and not as_json:
+        click.echo()
+        print_keys(of_keys)
     for source in sources:
         if source["problem"] is not None:
             click.echo(f"{source['provider']}: the last comparison failed: {source['problem']}", err=True)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple, Protocol
 
 from proxy.policy.reconciliation.day_comparison import BilledCall, BookedApart, BookedRequest, DriftEntry
+from proxy.policy.reconciliation.key_comparison import KeyDay
 from proxy.policy.reconciliation.sums_comparison import BookedSum
 
 Level = Literal["calls", "models", "history"]
@@ -127,6 +128,16 @@ class DayQuestion:
     own_key: str
 
 
+class KeyQuestion(NamedTuple):
+    """Which days of a provider's key are wanted, by the name of the key here and its hash; [since_ms, until_ms)."""
+
+    provider: str
+    key: str
+    key_hash: str
+    since_ms: int
+    until_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerDay:
     """What the ledger has of a day and a provider, beside the calls of the bill; see DayBooks for the fields.
@@ -164,6 +175,10 @@ class ReconciliationReader(Protocol):
 
     def ledger_sums(self, provider: str, day_ms: int, own_key: str) -> list[BookedSum]:
         """Return what the roll-up has of a day, by model, and how much of it is not exact as far as rows tell."""
+        ...
+
+    def key_days(self, question: KeyQuestion) -> list[KeyDay]:
+        """Return what the ledger has of a key, by day of UTC, and what comparisons have found of it, as KeyDay says."""
         ...
 
     def key_names(self, provider: str) -> dict[str, str]:

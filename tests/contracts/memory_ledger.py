@@ -8,7 +8,7 @@ import asyncio
 import fnmatch
 import hashlib
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -27,6 +27,7 @@ from proxy.policy.exchange_rates import RateStep, join_steps, local_amount, rate
 from proxy.policy.idempotency import EarlierRequest
 from proxy.policy.quota import FineRows, Quota, SettledRow, is_counted
 from proxy.policy.quota.window import window_bounds
+from proxy.policy.reconciliation.key_comparison import KeyDay
 from proxy.policy.reconciliation.sums_comparison import BookedSum
 from proxy.policy.sealing.master_ring import MasterRing
 from proxy.policy.sealing.place import Place
@@ -67,7 +68,16 @@ from proxy.storage.performance import (
 )
 from proxy.storage.preferences import no_preferences, read_preferences
 from proxy.storage.provider_keys import SealedHashes, place_of
-from proxy.storage.reconciliation import ComparedDay, DayQuestion, DayResult, HistorySum, LedgerDay, StoredEntry
+from proxy.storage.reconciliation import (
+    ComparedDay,
+    DayQuestion,
+    DayResult,
+    HistorySum,
+    KeyQuestion,
+    LedgerDay,
+    StoredEntry,
+    day_of,
+)
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.removal import RemovalPlan, removable
 from proxy.storage.reports import (
@@ -880,6 +890,17 @@ class MemoryReports(MemoryUsers, MemoryRequests):
     def ledger_sums(self, provider: str, day_ms: int, own_key: str) -> list[BookedSum]:
         assert own_key
         return ledger_sums(self._store.requests.values(), provider, day_ms)
+
+    def key_days(self, question: KeyQuestion) -> list[KeyDay]:
+        sums = Counter[str]()
+        for started_ms, pusd in self.key_use(question.provider, question.key, question.since_ms):
+            if started_ms < question.until_ms:
+                sums[day_of(started_ms)] += pusd
+        for row in self._store.adjustments.rows:
+            of_key = (row.charged_provider, row.charged_key) == (question.provider, question.key)
+            if of_key and question.since_ms <= row.at_ms < question.until_ms:
+                sums[day_of(row.at_ms)] += row.amount_pusd
+        return [KeyDay(day, pusd, 0) for day, pusd in sorted(sums.items())]
 
     def key_names(self, provider: str) -> dict[str, str]:
         assert provider

@@ -9,8 +9,8 @@ from typing import Any
 from proxy.core.money import pusd_to_usd
 from tests.cli.command_line import Commands
 from tests.reconciliation.month import month_before
-from tests.reconciliation.test_month import Played, expected, played, today
-from tests.support.installation import ADMIN_TOKEN
+from tests.reconciliation.test_month import MORE, Played, expected, played, today
+from tests.support.installation import ADMIN_TOKEN, PROVIDER_KEY
 from tests.support.raw import Answer, ask
 from tests.support.stand import stand
 
@@ -118,3 +118,32 @@ async def test_without_a_management_key_it_says_what_is_missing(tmp_path: Path) 
         assert (answer.status, answer.json()["error"]["code"]) == (409, "no_management_key")
         told = await asyncio.to_thread(Commands(place.folder).run, "reconcile")
         assert "management_key" in told.stderr
+
+
+async def test_what_a_key_has_counted_stands_beside_the_ledger(tmp_path: Path) -> None:
+    async with stand(tmp_path, MORE) as place:
+        await place.sim.reset(created=None)
+        assert (await place.chat()).status == 200
+        await place.sim.behave("next", byok=True)
+        assert (await place.chat()).status == 200
+        [row, _] = await place.settled(2)
+        cost = row["cost_pusd"]
+        outside = {"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "content": "Say something."}]}
+        assert (await place.sim.chat(outside, key=PROVIDER_KEY)).status == 200
+        answer = await ask(place.port, "GET", "/admin/v1/reconciliations/keys", token=ADMIN_TOKEN)
+        found = {one["window"]: one for one in answer.json()["data"]}
+        assert found.keys() == {"day", "week", "month"}
+        books = await place.sim.books()
+        billed = sum(one["charged_pusd"] - one["upstream_pusd"] for one in books["generations"].values())
+        for one in found.values():
+            assert (one["booked_pusd"], one["billed_pusd"], one["known_pusd"]) == (cost, billed, 0)
+            assert one["left_pusd"] == billed - cost > 0
+
+        await asyncio.sleep(1.1)
+        await place.app.sync.sync("openrouter", today())  # and now a comparison knows of it
+        answer = await ask(place.port, "GET", "/admin/v1/reconciliations/keys?provider=openrouter", token=ADMIN_TOKEN)
+        assert {(one["known_pusd"], one["left_pusd"]) for one in answer.json()["data"]} == {(billed - cost, 0)}
+        shown = await asyncio.to_thread(Commands(place.folder).run, "reconcile", "--keys")
+        lines = [line.split() for line in shown.stdout.splitlines() if line.startswith("openrouter main")]
+        assert [line[2] for line in lines] == ["day", "month", "week"]
+        assert [line[-1] for line in lines] == ["$0"] * 3

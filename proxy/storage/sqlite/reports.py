@@ -12,6 +12,7 @@ from proxy.core.errors import LedgerError
 from proxy.policy.day_span import DaySpan
 from proxy.policy.exchange_rates import RateStep
 from proxy.policy.quota import FineRows, Quota
+from proxy.policy.reconciliation.key_comparison import KeyDay
 from proxy.policy.reconciliation.sums_comparison import BookedSum
 from proxy.policy.sealing.place import Place
 from proxy.policy.stop import Stop
@@ -25,7 +26,7 @@ from proxy.storage.labels import Labels
 from proxy.storage.late_lookup import LateLookup
 from proxy.storage.master_keys import MasterKeys, keys_beside
 from proxy.storage.performance import ModelPerformance, PerformanceFilter
-from proxy.storage.reconciliation import ComparedDay, DayQuestion, HistorySum, LedgerDay, StoredEntry
+from proxy.storage.reconciliation import ComparedDay, DayQuestion, HistorySum, KeyQuestion, LedgerDay, StoredEntry
 from proxy.storage.refusals import RefusalSelection, RefusalSum
 from proxy.storage.removal import RemovalPlan
 from proxy.storage.reports import (
@@ -72,6 +73,7 @@ from proxy.storage.sqlite.csv_processes import shared_csv_chunks
 from proxy.storage.sqlite.export import slices
 from proxy.storage.sqlite.focus import charge_slices
 from proxy.storage.sqlite.groups import SqliteGroups
+from proxy.storage.sqlite.key_days import read_key_days
 from proxy.storage.sqlite.labels import read_labels, read_rates
 from proxy.storage.sqlite.late_lookups import read_lookups
 from proxy.storage.sqlite.limits import SqliteLimits
@@ -369,6 +371,10 @@ class SqliteReports:
     def ledger_sums(self, provider: str, day_ms: int, own_key: str) -> list[BookedSum]:
         with self._snapshot() as connection:
             return ledger_day.read_ledger_sums(connection, provider, day_ms, own_key)
+
+    def key_days(self, question: KeyQuestion) -> list[KeyDay]:
+        with self._snapshot() as connection:
+            return read_key_days(connection, question)
 
     def key_names(self, provider: str) -> dict[str, str]:
         with self._reader() as connection:

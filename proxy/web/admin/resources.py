@@ -13,6 +13,7 @@ from proxy.web.admin import (
     connections,
     doctor,
     groups,
+    key_drift,
     keys,
     limits,
     master_key,
@@ -67,6 +68,7 @@ TABLE = ResourceTable(
         *account.ROUTES,
         *doctor.ROUTES,
         *reconciliations.ROUTES,
+        *key_drift.ROUTES,
         *configuration.ROUTES,
     )
 )
