@@ -22,19 +22,19 @@ MUTATIONS: Final = (
     Mutation(
         "a-point-for-several-with-the-value-of-one",
         "Of neighbours that are drawn as one only the largest counts.",
-        (Patch("joined", "join(found)", "max(found)"),),
+        (Patch("charts.series:joined", "join(found)", "max(found)"),),
         (f"{_CHARTS}::test_many_points_are_joined",),
     ),
     Mutation(
         "a-name-that-is-markup",
         "The name of a model becomes a part of the page.",
-        (Patch("_plain", "escape(_NOT_XML", "Markup(_NOT_XML"),),
+        (Patch("charts.element:_plain", "escape(text)", "Markup(text)"),),
         (f"{_CHARTS}::test_names_are_text[<script>alert(1)</script>]",),
     ),
     Mutation(
         "a-limit-that-is-passed-and-looks-fine",
         "A bar beyond its limit says how much is left of it.",
-        (Patch("limit_bar", "if used > limit:", "if False:"),),
+        (Patch("charts.limit_bar:limit_bar", "used > limit", "False"),),
         (f"{_CHARTS}::test_a_limit_in_words",),
     ),
 )

@@ -44,4 +44,5 @@ def _plain(value: object) -> str:
         return value
     if isinstance(value, int | float):
         return number(value)
-    return escape(_NOT_XML.sub("\N{REPLACEMENT CHARACTER}", str(value)))
+    text = _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", str(value))
+    return escape(text)
