@@ -19,7 +19,9 @@ from pathlib import Path
 
 from made_ledger import make_ledger
 
-from proxy.policy.reconciliation.day_comparison import BilledCall, DayBooks, DayComparison, compare_day
+from proxy.jobs.reconciliation.account_sync import compare_bill
+from proxy.jobs.reconciliation.day_bill import DayBill
+from proxy.policy.reconciliation.day_comparison import BilledCall, DayBooks, DayComparison
 from proxy.policy.reconciliation.sync_schedule import start_ms
 from proxy.providers.key import OWN
 from proxy.storage.reconciliation import ComparedDay, DayQuestion, DayResult, class_sums
@@ -50,25 +52,10 @@ def bill_of(path: Path, day_ms: int) -> list[BilledCall]:
 
 def compare(reports: SqliteReports, day_ms: int, calls: list[BilledCall]) -> DayComparison:
     """Compare one day as the proxy does."""
-    day = reports.ledger_day(DayQuestion("openrouter", day_ms, calls, {"main": _KEY}, OWN))
-    wanted = {id_ for request in day.requests for id_ in request.generation_ids} | day.strangers | day.earlier
-    end_ms = day_ms + _DAY_MS
-    listed_pusd = sum(call.cost_pusd for call in calls if call.hour_ms < end_ms)
-    found = {call.generation_id: call for call in calls if call.generation_id in wanted}
-    return compare_day(
-        DayBooks(
-            day_ms=day_ms,
-            now_ms=time.time_ns() // 1_000_000,
-            requests=day.requests,
-            billed={id_: call for id_, call in found.items() if call.hour_ms < end_ms},
-            later={id_: call for id_, call in found.items() if call.hour_ms >= end_ms},
-            earlier=day.earlier,
-            apart=day.apart,
-            agreed_pusd=day.agreed_pusd,
-            account_pusd=listed_pusd,
-            is_complete=True,
-        )
-    )
+    ledger = reports.ledger_day(DayQuestion("openrouter", day_ms, calls, {"main": _KEY}, OWN))
+    bill = DayBill(calls, {}, None, 0, is_complete=True)
+    books = DayBooks(day_ms, time.time_ns() // 1_000_000, ledger.requests, {})
+    return compare_bill(bill, ledger, {}, books)
 
 
 async def lateness(until: asyncio.Event) -> dict[str, float]:

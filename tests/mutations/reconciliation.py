@@ -172,7 +172,7 @@ MUTATIONS: Final = (
         "A call of a key that two entries have is on the bill of both of them.",
         (
             Patch(
-                "account_sync:_compared",
+                "account_sync:compare_bill",
                 "call.generation_id not in ledger.elsewhere",
                 "call is not None",
             ),

@@ -1,6 +1,6 @@
 """A key that two entries of the configuration have: each call is of one of them alone, also once the day is over."""
 
-from proxy.jobs.reconciliation.account_sync import _compared
+from proxy.jobs.reconciliation.account_sync import compare_bill
 from proxy.jobs.reconciliation.day_bill import DayBill
 from proxy.policy.reconciliation.day_comparison import BilledCall, DayBooks
 from proxy.storage.reconciliation import LedgerDay
@@ -15,5 +15,5 @@ def test_a_call_of_the_other_entry_is_on_its_bill_alone() -> None:
     )
     for account_pusd, activity in ((None, None), (570, {})):
         bill = DayBill(calls, activity, account_pusd, 0, is_complete=True)
-        found = _compared(bill, ledger, {}, DayBooks(DAY_MS, DAY_MS + 9 * 86_400_000, (), {}))
+        found = compare_bill(bill, ledger, {}, DayBooks(DAY_MS, DAY_MS + 9 * 86_400_000, (), {}))
         assert (found.billed_pusd, found.booked_pusd, found.entries) == (500, 500, ())

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final, Literal, NamedTuple
 
+from proxy.core.paced import paced
 from proxy.jobs.reconciliation.bill_corrections import BillCorrections
 from proxy.jobs.reconciliation.call_origins import CallOrigins
 from proxy.jobs.reconciliation.day_bill import BillReader, DayBill
@@ -164,7 +165,7 @@ class AccountSync:
                 known = {model: price for model, price in prices.items() if price is not None}
                 now_ms = services.clock.now_ms()
                 books = DayBooks(day_ms, now_ms, ledger.requests, {}, begun_ms=begun_ms, prices=known)
-                return _Look(await asyncio.to_thread(_compared, bill, ledger, told, books), "calls")
+                return _Look(await asyncio.to_thread(compare_bill, bill, ledger, told, books), "calls")
         booked = await asyncio.to_thread(services.reports.ledger_sums, name, day_ms, OWN)
         billed = _billed_sums(bill, keys.names)
         is_final = bill.activity is not None and begun_ms <= day_ms
@@ -221,18 +222,18 @@ class _Look(NamedTuple):
     level: Level
 
 
-def _compared(bill: DayBill, ledger: LedgerDay, told: Mapping[str, BilledCall], books: DayBooks) -> DayComparison:
+def compare_bill(bill: DayBill, ledger: LedgerDay, told: Mapping[str, BilledCall], books: DayBooks) -> DayComparison:
     """Compare a day call by call, with what is known of calls that no row names. books: without the bill's side."""
     wanted = {id_ for request in ledger.requests for id_ in request.generation_ids}
     wanted |= ledger.earlier | ledger.strangers
     end_ms = books.day_ms + _DAY_MS
     calls, elsewhere_pusd = dict[str, BilledCall](), 0
-    for call in bill.calls:
+    for call in paced(bill.calls):
         if call.generation_id not in ledger.elsewhere:
             calls[call.generation_id] = told.get(call.generation_id, call)
         elif call.hour_ms < end_ms:
             elsewhere_pusd += call.cost_pusd
-    listed_pusd = sum(call.cost_pusd for call in calls.values() if call.hour_ms < end_ms)
+    listed_pusd = sum(call.cost_pusd for call in paced(calls.values()) if call.hour_ms < end_ms)
     whole_pusd = None if bill.account_pusd is None else bill.account_pusd - elsewhere_pusd
     return compare_day(
         replace(
@@ -255,11 +256,11 @@ def _untold(bill: DayBill, ledger: LedgerDay) -> list[BilledCall]:
     """Return the calls that no row names, and those of which no row was told the cost."""
     wanted = {id_ for request in ledger.requests if not request.is_told for id_ in request.generation_ids}
     wanted |= ledger.strangers
-    return [call for call in bill.calls if call.generation_id in wanted]
+    return [call for call in paced(bill.calls) if call.generation_id in wanted]
 
 
 def _count_before(calls: Sequence[BilledCall], end_ms: int) -> int:
-    return sum(call.hour_ms < end_ms for call in calls)
+    return sum(call.hour_ms < end_ms for call in paced(calls))
 
 
 def _billed_sums(bill: DayBill, keys: Iterable[str]) -> list[BilledSum]:

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from proxy.core.clock import Clock
 from proxy.core.money import pusd_to_usd
+from proxy.core.paced import paced
 from proxy.policy.reconciliation.day_comparison import BilledCall
 from proxy.policy.reconciliation.sync_schedule import KEPT_DAYS, day_of, days_between, start_ms
 from proxy.providers.account.source import AccountError, AccountSource, ActivityRow, ListedKey
@@ -153,7 +154,7 @@ class BillReader:
                 costs, is_truncated = answer.costs, is_truncated or answer.is_truncated
                 if to_ms == at_ms + _HOUR_MS and to_ms + _SETTLED_MS <= now_ms and day_of(at_ms) == day_of(now_ms):
                     self.hours[at_ms, key] = costs
-            calls = await asyncio.to_thread(_listed, costs, key, at_ms, to_ms) | calls
+            await asyncio.to_thread(_list_calls, calls, costs, key, at_ms, to_ms)
         return [*calls.values()], is_truncated
 
     async def _ask(self, question: Callable[[], Awaitable[T]]) -> T:
@@ -178,9 +179,11 @@ class BillReader:
                 await self.sleep(min(max(wait_s, error.retry_after_s or 0.0), _WAIT_MAX_S))
 
 
-def _listed(costs: Mapping[str, int], key: str, from_ms: int, to_ms: int) -> dict[str, BilledCall]:
-    """Return the calls of a time by their ids: thousands, so it is work for a thread."""
-    return {id_: _call(id_, key, cost_pusd, from_ms, to_ms) for id_, cost_pusd in costs.items()}
+def _list_calls(calls: dict[str, BilledCall], costs: Mapping[str, int], key: str, from_ms: int, to_ms: int) -> None:
+    """Add the calls of a time that are not listed yet, by their ids: thousands, so it is work for a thread."""
+    for id_, cost_pusd in paced(costs.items()):
+        if id_ not in calls:
+            calls[id_] = _call(id_, key, cost_pusd, from_ms, to_ms)
 
 
 def _most(bill: DayBill) -> int:
@@ -188,7 +191,7 @@ def _most(bill: DayBill) -> int:
     sums = [
         sum(abs(row.usage_pusd) + abs(row.byok_usage_pusd) for row in rows) for rows in (bill.activity or {}).values()
     ]
-    return max([sum(abs(call.cost_pusd) for call in bill.calls), abs(bill.other_keys_pusd), *sums])
+    return max([sum(abs(call.cost_pusd) for call in paced(bill.calls)), abs(bill.other_keys_pusd), *sums])
 
 
 def _call(id_: str, key: str, cost_pusd: int, from_ms: int, to_ms: int) -> BilledCall:
@@ -212,7 +215,7 @@ def _summed(
     """Return the bill of a day that is over."""
     sums = {key: sum(row.usage_pusd for row in rows) for key, rows in activity.items()}
     own_pusd = sum(pusd for key, pusd in sums.items() if key)
-    listed_pusd = sum(call.cost_pusd for call in calls if call.hour_ms < day_ms + _DAY_MS)
+    listed_pusd = sum(call.cost_pusd for call in paced(calls) if call.hour_ms < day_ms + _DAY_MS)
     literals = len(calls) + sum(len(rows) for key, rows in activity.items() if key)  # each is rounded up to a pico-USD
     is_complete = has_calls and problem is None and abs(listed_pusd - own_pusd) <= literals
     has_upstream = any(row.byok_usage_pusd for key, rows in activity.items() if key for row in rows)

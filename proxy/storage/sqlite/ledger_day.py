@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from proxy.core.paced import paced
 from proxy.policy.reconciliation.day_comparison import BookedApart, BookedRequest
 from proxy.policy.reconciliation.sums_comparison import SUM, BookedSum
 from proxy.storage.reconciliation import DayQuestion, LedgerDay
@@ -177,7 +178,7 @@ def read_ledger_day(connection: sqlite3.Connection, question: DayQuestion) -> Le
     has_rows = removed_before_ms(connection) <= day_ms - _MARGIN_MS
     shared = frozenset(row[0] for row in connection.execute(_SHARED, (provider,)))
     elsewhere = frozenset[str]()
-    if not shared.isdisjoint(call.key_hash for call in question.calls):
+    if shared and not shared.isdisjoint(call.key_hash for call in paced(question.calls)):
         elsewhere = frozenset(row[0] for row in connection.execute(_ELSEWHERE, around))
     own_strangers = strangers - elsewhere
     return LedgerDay(requests, before | of_others, own_strangers, apart, agreed_pusd, has_rows, shared, elsewhere)
