@@ -62,6 +62,7 @@ class Deps:
     changes: asyncio.Lock = field(default_factory=asyncio.Lock)  # held from the check of a state to its change
     posts: set[bytes] = field(default_factory=set)  # keys of POSTs to the operator's API that are under way
     preference_pace: ChangePace = field(default_factory=ChangePace)  # by user
+    login_pace: ChangePace = field(default_factory=ChangePace)  # by who logs in to the pages
     wrong_tokens: WrongTokens = field(default_factory=WrongTokens)  # of the operator
     codes: LoginCodes = field(default_factory=LoginCodes)  # of the command line, for a browser
     renderings: SharedRendering = field(default_factory=SharedRendering)  # of metrics

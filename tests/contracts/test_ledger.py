@@ -27,6 +27,7 @@ from proxy.storage.reconciliation import WHOLE_ACCOUNT, ActivitySum, ComparedDay
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.reports import BackupError, LimitPart
 from proxy.storage.rows import HOUR_MS, KeyHashes, OpenRow, Reserved, id_text
+from proxy.storage.sessions import StoredSessions
 from proxy.storage.spending import OTHERS, UsageSelection
 from proxy.storage.sqlite.ledger import open_ledger
 from proxy.storage.sqlite.reports import SqliteReports
@@ -332,6 +333,43 @@ async def test_models_providers_and_preferences_change_by_name(opened: OpenNew) 
         await change("preferences.remove", user="of-the-file")
         rows = reports.directory()
         assert (rows.models, rows.providers, rows.preferences) == ([], [], {})
+
+
+async def test_sessions_are_kept_until_they_end(opened: OpenNew) -> None:
+    session = {
+        "id": "ses_1",
+        "digest": "d1",
+        "kind": "operator",
+        "name": "olga",
+        "token": "",
+        "bound": "b",
+        "address": "127.0.0.1",
+        "browser": "Firefox",
+        "created_ms": 5,
+    }
+
+    async with opened() as (ledger, reports):
+        assert reports.sessions() == StoredSessions(None, ())
+
+        async def add(cookie: str, **changed: object) -> object:
+            fields = {"session": {**session, **changed}, "cookie": cookie}
+            return await ledger.operate("sessions.add", now_ms=5, actor=ROOT, fields=fields)
+
+        assert await add("tk_first") == "tk_first"
+        assert await add("tk_second", id="ses_2", digest="d2", created_ms=4) == "tk_first"  # one name, for good
+        for changed in ({"kind": "guest"}, {"name": 3}, {"created_ms": "5"}):
+            with pytest.raises(UserError):
+                await add("tk", id="ses_3", digest="d3", **changed)
+        await ledger.note_sessions({"ses_1": 9, "ses_2": 1, "ses_gone": 7})
+    async with opened() as (ledger, reports):
+        stored = reports.sessions()
+        assert stored.cookie == "tk_first"
+        assert [(row.id, row.digest, row.seen_ms) for row in stored.rows] == [("ses_2", "d2", 4), ("ses_1", "d1", 9)]
+        fields = {"id": "ses_1", "reason": "logged out"}
+        assert (await ledger.operate("sessions.end", now_ms=9, actor=ROOT, fields=fields)).name == "olga"
+        with pytest.raises(MissingError):
+            await ledger.operate("sessions.end", now_ms=9, actor=ROOT, fields=fields)
+        assert [row.id for row in reports.sessions().rows] == ["ses_2"]
 
 
 async def test_stops_are_kept_until_they_end(opened: OpenNew) -> None:

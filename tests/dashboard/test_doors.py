@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from proxy.core.user_token import new_token
+from proxy.policy.change_pace import ChangePace
 from proxy.web.admin.route import Role
 from proxy.web.dashboard.view import View
 from proxy.web.dashboard.views import VIEWS
@@ -192,6 +193,7 @@ async def test_other_sites_embed_nothing_and_may_link_here(people: People) -> No
 )
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_login_leads_to_our_own_pages_only(people: People, wanted: str, led: str) -> None:
+    people.stand.app.deps.login_pace = ChangePace()
     visitor = Visitor(people.stand.port)
     answer = await visitor.send("/dashboard/login", {"token": ADMIN_TOKEN, "next": wanted})
     assert (answer.status, answer.header("Location")) == (303, led)
@@ -270,6 +272,16 @@ async def test_wrong_tokens_are_paced_and_say_what_is_wrong(stand: Stand) -> Non
     assert _told(waits) == (429, "too_many_wrong_tokens")
     assert waits.header("Retry-After") == "1"
     assert (await visitor.send("/dashboard/login", {"code": "x"})).status == 429
+
+
+async def test_nobody_fills_the_audit_trail_with_logins(stand: Stand) -> None:
+    user = Visitor(stand.port, "/me")
+    answers = [await user.log_in(stand.token) for _ in range(11)]
+    assert [answer.status for answer in answers] == [303] * 10 + [429]
+    assert _told(answers[-1]) == (429, "too_many_logins")
+    assert int(answers[-1].header("Retry-After") or 0) > 0
+    assert (await stand.rows("SELECT count(*) AS n FROM audit WHERE action = 'sessions.add'"))[0]["n"] == 10
+    assert (await Visitor(stand.port).log_in(ADMIN_TOKEN)).status == 303
 
 
 async def test_what_ends_a_token_ends_its_sessions(stand: Stand) -> None:

@@ -1,5 +1,7 @@
 """Let somebody in: what they sent becomes a proof, and the proof a session."""
 
+import math
+
 from multidict import CIMultiDict
 
 from proxy.core.errors import CallerError
@@ -70,7 +72,19 @@ def _check_given(token: str) -> None:
 
 
 async def let_in(context: RequestContext, deps: Deps, audience: Audience, proof: Proof) -> str:
-    """Begin a session; return the Set-Cookie header that opens it. Raises OwnError where it cannot be written."""
+    """Begin a session; return the Set-Cookie header that opens it.
+
+    Raises CallerError 429 for whoever does so time and again, and OwnError where it cannot be written.
+    """
+    wait_s = deps.login_pace.wait_s(f"{proof.kind} {proof.name}", context.started_s)
+    if wait_s > 0:  # each login is a row, and an entry in the audit trail
+        raise CallerError(
+            429,
+            "too_many_logins",
+            f"You log in too often. Try again in {math.ceil(wait_s)} s.",
+            type_="rate_limit_error",
+            retry_after_s=math.ceil(wait_s),
+        )
     address = address_of(aiohttp_request(context).transport)
     browser = context.downstream.request_headers.headers.get("User-Agent", "")
     actor = Actor(proof.name, f"{'own page' if audience == 'user' else 'dashboard'} {address}")

@@ -93,10 +93,10 @@ class OpenSessions:
 
     def named(self, id_: str) -> OpenSession:
         """Return the session of an id; raises MissingError for one that does not hold."""
-        for session in self.all():
-            if session.row.id == id_:
-                return session
-        raise no_session(id_)
+        found = next((session for session in self._open.values() if session.row.id == id_), None)
+        if found is None or self._reason_to_end(found) is not None:
+            raise no_session(id_)
+        return found
 
     async def begin(self, proof: Proof, actor: Actor, address: str, browser: str) -> tuple[str, OpenSession]:
         """Return the cookie of a new session; it is on disk. Raises LedgerUnavailableError."""

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from proxy.core.errors import CallerError
+from proxy.web.dashboard.browser_name import browser_name
 from proxy.web.dashboard.form_keys import new_form_key
 from proxy.web.dashboard.open_sessions import OpenSession
 from proxy.web.dashboard.sessions import actor_of
@@ -47,7 +48,7 @@ def _row(request: DashboardRequest, one: OpenSession) -> dict[str, Any]:
     row = one.row
     key = new_form_key(request.session)
     return {
-        "browser": row.browser or "no name",
+        "browser": browser_name(row.browser),
         "address": row.address,
         "token": row.token,
         "since": row.created_ms,

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from proxy.web.admin.route import Role
+from proxy.web.dashboard.browser_name import browser_name
 from proxy.web.dashboard.form_keys import new_form_key
 from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, Redirect, View
@@ -49,6 +50,7 @@ def _row(request: DashboardRequest, entry: Mapping[str, Any], *, is_admin: bool)
         **entry,
         "audience": "the dashboard" if entry["audience"] == "operator" else "their own page",
         "login": _LOGINS[entry["login"]] + (f" {entry['token']}" if entry["token"] else ""),
+        "browser": browser_name(entry["browser"]),
         "state": ("ok", "this one") if is_own else ("off", "open"),
     }
     if is_admin:
