@@ -45,5 +45,5 @@ class DailyUsage:
             steps += 1
             await asyncio.sleep(pause_s)
         if steps:
-            log.info("daily_usage.summed", extra={"days": len(days), "steps": steps})
+            log.info("usage.summed", extra={"days": len(days), "steps": steps})
         return steps
