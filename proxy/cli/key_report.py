@@ -27,7 +27,7 @@ def say_key_report(api: "AdminClient", provider: str, key: str | None = None) ->
     if asked and all(one["status"] is None for one in asked):
         _say(f"{asked[0]['said']} What the key may do, it says then: tollkeeper doctor {provider}")
         return
-    for line in _lines(mine, _account(api, provider)):
+    for line in _lines(mine, _account(api, provider), key):
         _say(f"{provider}: {line}")
 
 
@@ -42,13 +42,14 @@ def _account(api: "AdminClient", provider: str) -> dict[str, Any]:
     return found
 
 
-def _lines(tries: list[dict[str, Any]], account: dict[str, Any]) -> Iterator[str]:
+def _lines(tries: list[dict[str, Any]], account: dict[str, Any], key: str | None) -> Iterator[str]:
     from proxy.cli.account_figures import budget_text, credits_text  # noqa: PLC0415 - keeps --help quick
 
     failed = [one for one in tries if one["is_good"] is False]
     budgets = {one["name"]: one for one in account["keys"] if one["spent"] is not None}
     for name in dict.fromkeys(one["key"] for one in tries if one["is_good"]):
-        if any(one["key"] == name and one["status"] == 401 for one in failed):  # its list of models is for everybody
+        is_refused = any(one["key"] == name and one["status"] == 401 for one in failed)  # lists are for everybody
+        if is_refused or key not in (None, name):
             continue
         layers = budgets[name]["budgets"] if name in budgets else []
         limits = [budget_text(layer) for layer in layers]

@@ -19,6 +19,11 @@ def test_a_key_from_a_file_is_asked_about_stored_listed_and_rotated(configured: 
     assert "tollkeeper.db.master-key" in added.stderr
     assert "openrouter: it accepts the key key-2; no limit of its own" in added.stderr
     assert "the key main" not in added.stderr
+    (cli.folder / "management.key").write_text(f"sk-or-v1-management-{'0' * 40}\n")
+    told = cli.ok("keys", "add", "openrouter", "--management", "--key-file", "management.key").stderr
+    assert "openrouter: it accepts the key management" in told
+    assert "openrouter: credits: $1000.00 left of $1000.00" in told
+    cli.ok("keys", "remove", "openrouter", "management")
     here = Commands(cli.folder)
     with cli.serving():
         (shown,) = [each for each in here.read("keys", "list") if each["source"] == "database"]

@@ -76,6 +76,7 @@ def booked(path: Path) -> dict[str, Any]:
     queries = {
         "hours": "SELECT user, hour_ms, sum(cost_pusd) FROM usage_hourly GROUP BY 1, 2 ORDER BY 1, 2",
         "adjustments": "SELECT request_id, reference, sum(amount_pusd) FROM adjustments GROUP BY 1, 2 ORDER BY 1, 2",
+        "settled": "SELECT replace(state, 'released', 'settled'), count(*) FROM requests GROUP BY 1",
         "twice": "SELECT request_id, reference FROM adjustments GROUP BY 1, 2 HAVING count(*) > 1",
         "classes": "SELECT day, class, amount_pusd, number FROM reconciliations ORDER BY 1, 2",
         "days": "SELECT day, booked_pusd, billed_pusd, is_final FROM reconciled_days ORDER BY 1",

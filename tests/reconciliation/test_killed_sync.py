@@ -46,7 +46,9 @@ async def test_killed_at_any_write_it_comes_to_the_same(tmp_path: Path) -> None:
         states = await asyncio.to_thread(ran, folder, points)
     del whole["writes"]
     assert first == whole  # a second sync changes nothing
-    assert whole["adjustments"]
+    kinds = {(request_id is None, reference is None) for request_id, reference, _ in whole["adjustments"]}
+    assert kinds == {(True, False), (False, True)}  # of requests, and of calls without one
+    assert whole["settled"] == [["settled", len(month.rows)]]  # those that waited for their cost too
     assert not whole["twice"]
     for point, state in states.items():
         del state["writes"]

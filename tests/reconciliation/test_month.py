@@ -143,6 +143,10 @@ async def test_every_cent_is_in_its_class_and_then_booked(tmp_path: Path) -> Non
         await play.let_adjust()
         for id_, charged in month.changes.items():
             await play.sim.charge(id_, charged)
+        # the same days at once, by two that know nothing of each other
+        await asyncio.gather(
+            play.sync(month.days[3:9]), *(play.app.sync.sync("openrouter", day) for day in month.days[6:12])
+        )
         second = await play.sync()
         check_classes(play)
         lasting = {name for name, each in BY_NAME.items() if each.is_lasting}

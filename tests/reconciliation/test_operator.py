@@ -145,5 +145,5 @@ async def test_what_a_key_has_counted_stands_beside_the_ledger(tmp_path: Path) -
         assert {(one["known_pusd"], one["left_pusd"]) for one in answer.json()["data"]} == {(billed - cost, 0)}
         shown = await asyncio.to_thread(Commands(place.folder).run, "reconcile", "--keys")
         lines = [line.split() for line in shown.stdout.splitlines() if line.startswith("openrouter main")]
-        assert [line[2] for line in lines] == ["day", "month", "week"]
+        assert [line[2] for line in lines] == ["day", "week", "month"]
         assert [line[-1] for line in lines] == ["$0"] * 3

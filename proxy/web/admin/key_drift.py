@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from proxy.core.money import pusd_to_usd
-from proxy.policy.reconciliation.key_comparison import KeyDrift, KeyWindow, compare_key, first_day
+from proxy.policy.reconciliation.key_comparison import KEY_WINDOWS, KeyDrift, KeyWindow, compare_key, first_day
 from proxy.policy.reconciliation.sync_schedule import day_of, start_ms
 from proxy.providers.account.accounts import Heard
 from proxy.providers.account.source import KeyStatus
@@ -53,7 +53,8 @@ async def _list(request: AdminRequest) -> AdminAnswer:
     keys = [(row, key) for row in rows if query.provider in (None, row.name) for key in row.keys]
     found = await asyncio.gather(*(_of_key(request, row, key) for row, key in keys))
     entries = [entry for own in found for entry in own]
-    return AdminAnswer(*request.page.of(entries, lambda one: (one["provider"], one["key"], one["window"])))
+    place = {window: n for n, window in enumerate(KEY_WINDOWS)}
+    return AdminAnswer(*request.page.of(entries, lambda one: (one["provider"], one["key"], place[one["window"]])))
 
 
 async def _of_key(request: AdminRequest, row: ProviderRow, key: Key) -> list[dict[str, Any]]:
