@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
@@ -186,6 +187,9 @@ async def test_other_sites_embed_nothing_and_may_link_here(people: People) -> No
         ("/dashboard/../../x", "/dashboard/../../x"),
         ("/dashboard\\@elsewhere.example", "/dashboard"),
         ("/dashboardx", "/dashboard"),
+        ("/dashboard/x\nSet-Cookie: a=b", "/dashboard"),
+        ("/dashboard?q=\r\nSet-Cookie: a=b", "/dashboard"),
+        ("/dashboard/ü", "/dashboard"),
         ("/me", "/dashboard"),
         ("/dashboard/login?next=/dashboard/login", "/dashboard"),
         ("/dashboard/" + "x" * 5000, "/dashboard"),
@@ -197,6 +201,10 @@ async def test_a_login_leads_to_our_own_pages_only(people: People, wanted: str, 
     visitor = Visitor(people.stand.port)
     answer = await visitor.send("/dashboard/login", {"token": ADMIN_TOKEN, "next": wanted})
     assert (answer.status, answer.header("Location")) == (303, led)
+    visitor.keep(answer)
+    answer = await visitor.get(f"/dashboard/login?next={quote(wanted, safe='')}")  # who is logged in already
+    if len(wanted) < 1000:
+        assert (answer.status, answer.header("Location"), answer.header("Set-Cookie")) == (303, led, None)
 
 
 @pytest.mark.asyncio(loop_scope="module")

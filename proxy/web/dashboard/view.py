@@ -109,9 +109,11 @@ def address_of(path: str, query: Mapping[str, str | int | None]) -> str:
 
 
 def is_own(address: str) -> bool:
-    """Return whether an address is one of the dashboard: no browser reads another host into it."""
+    """Return whether an address is one of the dashboard: no browser reads another host, or a header, into it."""
+    if not all("!" <= char <= "~" and char != "\\" for char in address):
+        return False
     path = address.partition("?")[0]
-    return path in ("/dashboard", "/me") or (path.startswith(("/dashboard/", "/me/")) and "\\" not in path)
+    return path in ("/dashboard", "/me") or path.startswith(("/dashboard/", "/me/"))
 
 
 def below(*parts: str) -> str:
