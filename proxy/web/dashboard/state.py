@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from proxy.web.dashboard.answer_cache import AnswerCache
 from proxy.web.dashboard.fragments import FragmentCache
 from proxy.web.dashboard.notes import SessionNotes
 from proxy.web.dashboard.sync_run import SyncRun
@@ -11,6 +12,7 @@ from proxy.web.dashboard.sync_run import SyncRun
 class DashboardState:
     """The parts that pages share; a restart forgets all of it."""
 
+    answers: AnswerCache = field(default_factory=AnswerCache)
     fragments: FragmentCache = field(default_factory=FragmentCache)
     notes: SessionNotes = field(default_factory=SessionNotes)
     streams: int = 0  # pages that are told of changes
@@ -18,5 +20,6 @@ class DashboardState:
 
     async def close(self) -> None:
         """End what runs by itself."""
+        await self.answers.close()
         if self.sync is not None:
             await self.sync.close()

@@ -17,6 +17,7 @@ from proxy.web.dashboard.charts.sparkline import sparkline
 from proxy.web.dashboard.charts.time_axis import TimeAxis
 from proxy.web.dashboard.charts.zoom import zoomable
 from proxy.web.dashboard.figures import money_text, share_text, short_count_text
+from proxy.web.dashboard.pages.people import base_url_of
 from proxy.web.dashboard.table import Column, Row, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, View, address_of, below
 
@@ -25,6 +26,7 @@ _TOP: Final = 5
 _ATTENTION: Final = 4  # that are shown; the others have a page
 _LIMITS: Final = 6
 _BEGINNING: Final = 4  # a period is compared with one before that was used in its first quarter
+_LARGE_BYTES: Final = 50_000_000
 _NONE: Final = "(none)"
 _OTHER: Final = "other"
 _PAGES: Final = {  # where a person goes on from what needs a look
@@ -64,44 +66,38 @@ class _Spending:
     before: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class _Outlook:
+    """What is ahead, sums of yesterday and today and of the last month and this one, and how models answered."""
+
+    ahead: Mapping[str, Any]
+    days: Mapping[str, Any]
+    months: Mapping[str, Any]
+    stats: Sequence[Mapping[str, Any]]
+
+
 async def _show(request: DashboardRequest) -> Page:
     if request.wants_csv is not None:
         return await _whole_tables(request)
-    api, period = request.api, request.period
-    word = "hour" if period.word == "24h" else "day"
-    within = {"since": period.since, "until": period.until}
-    spending = _Spending(
-        *await asyncio.gather(
-            api.get("/usage", {"by": f"{word},model", "series": _SERIES, **within}),
-            api.get("/usage", {"by": f"{word},user", "series": _SERIES, **within}),
-            api.get("/usage", {"by": "use_case", "top": _SERIES, **within}),
-            api.get("/usage", {"by": "provider", "top": _SERIES, **within}),
-            api.get("/usage", {"by": word, "since": period.before, "until": period.since}),
-        )
-    )
-    status, ahead, days, months, stats, attention = await asyncio.gather(
-        api.get("/status"),
-        api.get("/projection", {"months": 12}),
-        api.get("/usage", {"by": "day", "since": "yesterday"}),
-        api.get("/usage", {"by": "month", "since": "last-month"}),
-        api.get("/models/stats", {"by": "all", **within}),
-        api.all("/attention", most=1000),
+    word = "hour" if request.period.word == "24h" else "day"
+    (spending, outlook), status, attention = await asyncio.gather(
+        _sums(request, word), request.api.get("/status"), request.api.all("/attention", most=1000)
     )
     labels, axis = _axis(request, word)
     values = {
         "status": status,
-        "is_new": not (months["total"]["requests"] or spending.models["total"]["requests"]),
-        "base_url": _base_url(request),
+        "is_new": not (outlook.months["total"]["requests"] or spending.models["total"]["requests"]),
+        "base_url": base_url_of(request),
         "total": spending.models["total"],
         "refused": spending.models["refusals"],
         "change": _change(request, spending, word),
         "sparks": _sparks(spending.models["rows"], labels, word),
-        "yesterday_pusd": _before(days["rows"], days["total"], status["today"]["cost_pusd"]),
-        "last_month_pusd": _before(months["rows"], months["total"], status["this_month"]["cost_pusd"]),
-        "forecast": ahead["forecast"],
-        "run_rate": ahead["run_rate"],
+        "yesterday_pusd": _before(outlook.days, status["today"]),
+        "last_month_pusd": _before(outlook.months, status["this_month"]),
+        "forecast": outlook.ahead["forecast"],
+        "run_rate": outlook.ahead["run_rate"],
         "everyone": _everyone(status["limits"]),
-        "latency": stats[0] if stats else None,
+        "latency": outlook.stats[0] if outlook.stats else None,
         "credits_pusd": _credits(status["providers"]),
         "attention": [_attention(one) for one in attention[:_ATTENTION]],
         "attention_count": len(attention),
@@ -110,6 +106,34 @@ async def _show(request: DashboardRequest) -> Page:
         "limit_count": status["limit_count"],
     }
     return Page("overview.html", values, _tables(request, spending, labels, word))
+
+
+async def _sums(request: DashboardRequest, word: str) -> tuple[_Spending, _Outlook]:
+    """Return the sums of the period, by far the most of the work: those of a large ledger are kept for a while."""
+    services = request.deps.services
+    if await asyncio.to_thread(services.reports.size_bytes) < _LARGE_BYTES:
+        return await _read_sums(request, word)
+    answers = request.deps.dashboard.answers
+    return await answers.read(request.period.word, services.clock, lambda: _read_sums(request, word))
+
+
+async def _read_sums(request: DashboardRequest, word: str) -> tuple[_Spending, _Outlook]:
+    api, period = request.api, request.period
+    within = {"since": period.since, "until": period.until}
+    spending = asyncio.gather(
+        api.get("/usage", {"by": f"{word},model", "series": _SERIES, **within}),
+        api.get("/usage", {"by": f"{word},user", "series": _SERIES, **within}),
+        api.get("/usage", {"by": "use_case", "top": _SERIES, **within}),
+        api.get("/usage", {"by": "provider", "top": _SERIES, **within}),
+        api.get("/usage", {"by": word, "since": period.before, "until": period.since}),
+    )
+    outlook = asyncio.gather(
+        api.get("/projection", {"months": 12}),
+        api.get("/usage", {"by": "day", "since": "yesterday"}),
+        api.get("/usage", {"by": "month", "since": "last-month"}),
+        api.get("/models/stats", {"by": "all", **within}),
+    )
+    return _Spending(*await spending), _Outlook(*await outlook)
 
 
 async def _whole_tables(request: DashboardRequest) -> Page:
@@ -132,16 +156,15 @@ def _axis(request: DashboardRequest, word: str) -> tuple[list[str], TimeAxis]:
     return [piece.labels[0] for piece in pieces], TimeAxis([piece.start_ms for piece in pieces], zone)
 
 
-def _base_url(request: DashboardRequest) -> str:
-    """Return where clients send their requests: as the browser has reached this page."""
-    host = request.context.downstream.request_headers.headers.get("Host", "127.0.0.1:8787")
-    return f"http://{host}/v1"
+def _before(two: Mapping[str, Any], now: Mapping[str, Any]) -> int | None:
+    """Return what the day or the month before the one that runs came to; None where nothing is known of it.
 
-
-def _before(rows: Sequence[Mapping[str, Any]], total: Mapping[str, Any], now_pusd: int) -> int | None:
-    """Return what the day or the month before the one that runs came to; None where nothing is known of it."""
-    before_pusd: int = total["cost_pusd"] - now_pusd
-    return before_pusd if rows and before_pusd > 0 else None
+    two: sums of both, times in order; now: of the one that runs, by the status.
+    """
+    rows = two["rows"]
+    is_over = len(rows) > 1 or (rows and now["requests"] == 0)
+    before_pusd: int = rows[0]["cost_pusd"] if is_over else 0
+    return before_pusd if before_pusd > 0 else None
 
 
 def _change(request: DashboardRequest, spending: _Spending, word: str) -> str | None:
