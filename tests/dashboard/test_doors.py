@@ -47,7 +47,8 @@ class People(NamedTuple):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def people(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[People]:
-    async with run_stand(tmp_path_factory.mktemp("doors")) as stand:
+    server = {"origins": ["https://app.example.com"]}  # whose pages may call the API, and nothing here
+    async with run_stand(tmp_path_factory.mktemp("doors"), {"server": server}) as stand:
         yield await _people(stand)
 
 
@@ -99,6 +100,7 @@ async def test_what_may_not_be_changed_is_not(people: People, view: View) -> Non
     whole = {**fields, "form_key": key}
     for name, value in (
         ("Origin", "https://elsewhere.example"),
+        ("Origin", "https://app.example.com"),
         ("Origin", "http://127.0.0.1:1"),
         ("Origin", "null"),
         ("Sec-Fetch-Site", "cross-site"),

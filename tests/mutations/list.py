@@ -12,6 +12,7 @@ from tests.mutations import (
     admin,
     alerts,
     charts,
+    doors,
     exports,
     failover,
     idempotency,
@@ -33,6 +34,7 @@ from tests.mutations import (
 MUTATIONS: Final = (
     *alerts.MUTATIONS,
     *charts.MUTATIONS,
+    *doors.MUTATIONS,
     *quotas.MUTATIONS,
     *prices.MUTATIONS,
     *settlement.MUTATIONS,
