@@ -96,6 +96,9 @@ async def test_one_model(asked: Asked) -> None:
     page = await asked.page(f"{path}?period=24h")
     assert f"<h1>{MODEL}</h1>" in page
     assert 'id="latency"' in page
+    assert rows(page, "people") == []  # they are read where somebody asks
+    assert 'people=yes#people"' in page
+    page = await asked.page(f"{path}?period=24h&people=yes")
     assert [row[0] for row in rows(page, "people")] == ["anna"]
     csv = await asked.admin.get(f"{path}?period=24h&csv=people")
     assert csv.header("Content-Type") == "text/csv; charset=utf-8"

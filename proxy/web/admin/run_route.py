@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from pydantic import BaseModel
@@ -126,7 +126,7 @@ def _reply(context: RequestContext, table: ResourceTable, route: AdminRoute, ans
     if route.is_list:
         shown["next_cursor"] = answer.next_cursor
     elif route.method == "GET":
-        headers["ETag"] = etag = _etag(answer)
+        headers["ETag"] = etag = answer.etag or etag_of(data)
         known = context.downstream.request_headers.headers.get("If-None-Match")
         if known is not None and matches(known, etag):
             return json_reply(context, b"", 304, headers=headers)
@@ -144,8 +144,13 @@ def _etag(answer: AdminAnswer) -> str:
     return answer.etag or etag_of(plain(answer.data))
 
 
+_WRITTEN: Final = frozenset({str, int, float, bool, type(None)})
+
+
 def plain(data: Any) -> Any:
     """Return data as orjson can write it: models become dictionaries."""
+    if type(data) is dict:  # nearly everything; to ask whether it is a Mapping takes longer than all the rest
+        return {name: value if type(value) in _WRITTEN else plain(value) for name, value in data.items()}
     if isinstance(data, BaseModel):
         return data.model_dump(mode="json")
     if isinstance(data, Mapping):

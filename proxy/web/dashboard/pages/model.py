@@ -43,7 +43,9 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
     word = "hour" if period.word == "24h" else "day"
     model = _exactly(figures["model"] if figures else name)
     spent = await request.api.get("/usage", {"by": word, "model": model, **within})
-    people = await request.api.get("/usage", {"by": "user", "model": model, **within})
+    people = None
+    if request.query.get("people") or request.wants_csv == "people":  # of millions of requests that takes seconds
+        people = (await request.api.get("/usage", {"by": "user", "model": model, **within}))["rows"]
     values = {
         "entry": entry,
         "figures": figures,
@@ -57,12 +59,13 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
         "cost_chart": _cost_chart(request, spent["rows"], word),
         "latency_chart": None if stats is None else _latency_chart(request, stats),
         "here": below("models", name),
+        "people_link": None if people is not None else f"{request.address(people='yes')}#people",
         "requests_link": address_of("/dashboard/requests", {"model": name}),
         "stop_link": address_of("/dashboard/stop", {"kind": "model", "subject": name}),
         "problem": None if problem is None else problem.message,
     }
     status = 200 if problem is None else problem.status
-    return Page("model.html", values, (_people(people["rows"]),), status=status, title=name)
+    return Page("model.html", values, (_people(people or []),), status=status, title=name)
 
 
 def _exactly(model: str) -> str:

@@ -1,5 +1,6 @@
 """Models: how they answered and what they cost in a period, which is cheapest for a job, and all that may be asked."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -62,9 +63,10 @@ _RANKED: Final = (
 
 
 async def _show(request: DashboardRequest) -> Page:
-    entries = await request.api.all("/models")
     period = {"since": request.period.since, "until": request.period.until}
-    stats = await request.api.all("/models/stats", period)
+    entries, stats, cost_chart = await asyncio.gather(
+        request.api.all("/models"), request.api.all("/models/stats", period), _cost_chart(request)
+    )
     names = {(one["figures"]["provider"], one["figures"]["model"]): one["name"] for one in entries if one["figures"]}
     asked = {name: request.query.get(name, "").strip() for name in ("context", "max_price", "user")}
     needs = [name for name in _NEEDS if request.query.get(f"need_{name}")]
@@ -77,7 +79,7 @@ async def _show(request: DashboardRequest) -> Page:
         "asked": asked,
         "found": found,
         "problem": problem,
-        "cost_chart": await _cost_chart(request),
+        "cost_chart": cost_chart,
         "first_tokens": _spreads(request, stats, names),
         "has_stats": bool(stats),
         "first_request": _first_request(request, entries),
