@@ -479,3 +479,60 @@ def test_choices_that_tell_their_own_usage_one_after_the_other() -> None:
     alone.feed(said + ends(0, 4) + ends(0, 10) + DONE)
     assert alone.usage is not None
     assert (alone.usage[:2], alone.usage.doubts) == ((7, 10), frozenset())
+
+
+WORDS = st.sampled_from(
+    [
+        "usage",
+        "error",
+        "[DONE]",
+        "data: [DONE]",
+        "data:",
+        '"',
+        '"usage"',
+        "\\",
+        "\n",
+        "\r",
+        "\n\ndata: [DONE]\n\n",
+        ":",
+        "é",
+    ]
+)
+SAID = st.one_of(
+    st.lists(WORDS, max_size=4).map(" ".join).map(lambda text: say(f"{text}.")),
+    st.sampled_from(
+        [
+            say("b", obfuscation="zz"),
+            say("c") + say("d"),
+            PROCESSING,
+            PROCESSING + say("e"),
+            say("x" * 3000),
+            USAGE_C,
+            STOP,
+        ]
+    ),
+    # what no JSON is, with the ends of one that is
+    st.binary(max_size=30).map(lambda text: say("@").replace(b"@", text)),
+    st.just(say("@").replace(b'@"', b'"')[:-1]),
+)
+
+
+@given(st.lists(SAID, max_size=12), st.sampled_from([120, 10_000]))
+def test_an_event_that_is_known_by_its_ends_is_read_as_any_other(said: list[bytes], max_event_bytes: int) -> None:
+    known, read = (StreamMeter(max_event_bytes=max_event_bytes) for _ in range(2))
+    read._shapes_left = 0
+    told = [name for name in StreamMeter.__slots__ if not name.startswith("_")] + ["least_tokens", "held", "finished"]
+    for chunk in [say("a"), say("b"), *said, DONE]:
+        assert known.feed(chunk) == read.feed(chunk)
+        assert [getattr(known, name) for name in told] == [getattr(read, name) for name in told]
+    assert known.finish() == read.finish()
+    assert [getattr(known, name) for name in told] == [getattr(read, name) for name in told]
+
+
+def test_events_that_differ_in_their_text_alone_are_known_by_their_ends() -> None:
+    meter = StreamMeter()
+    for text in ("", "a", "b"):
+        meter.feed(say(text))
+    assert meter._before
+    assert say("c").startswith(meter._before)
+    assert say("c").endswith(meter._behind)
