@@ -51,10 +51,15 @@ def usd_to_pusd(text: str) -> tuple[int, bool]:
     return pusd, pusd == exact
 
 
+def usd_text(pusd: int) -> str:
+    """Return what pusd_to_usd() does, of an amount that hardly comes again."""
+    if pusd < 0:
+        return f"-{usd_text(-pusd)}"
+    digits = f"{pusd:013}"
+    return f"{digits[:-12]}.{digits[-12:]}".rstrip("0").rstrip(".")
+
+
 @lru_cache(maxsize=1024)  # the same cost is written for the client, and again for the log
 def pusd_to_usd(pusd: int) -> str:
     """Return the exact decimal text in USD, without exponent or trailing zeros: 168000000 -> '0.000168'."""
-    if pusd < 0:
-        return f"-{pusd_to_usd(-pusd)}"
-    digits = f"{pusd:013}"
-    return f"{digits[:-12]}.{digits[-12:]}".rstrip("0").rstrip(".")
+    return usd_text(pusd)

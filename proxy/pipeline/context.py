@@ -55,6 +55,7 @@ class RequestContext:
         "told",
         "user",
         "waits_since_s",
+        "written_bytes",
     )
 
     snapshot: Snapshot  # the configuration that it began with
@@ -81,6 +82,7 @@ class RequestContext:
         self.asked: str | None = None  # the requested model, known once the body is read
         self.is_logged = False  # its line of the access log is queued
         self.claim: IdempotencyClaim | None = None  # of a request with an Idempotency-Key
+        self.written_bytes = 0  # of the body as it is written again; 0: not known
         self.waits_since_s = 0.0  # since when its stream shows no sign of life and could; 0: none may be put in
         self.begin_stream: Callable[[], object] | None = None  # sends the head of a buffered answer
         self.on_gone: Callable[[], None] | None = None

@@ -52,7 +52,7 @@ def planned_hops(context: RequestContext, services: Services) -> Hops | None:
         or not plan.place.health.is_plain()
     ):
         return None
-    route = Route(plan.targets, body, plan.model, None, endpoint=plan.endpoint)
+    route = Route(plan.targets, body, plan.model, None, None, "ordered", None, None, None, None, False, plan.endpoint)
     return Hops(context, route, services, plan.place)
 
 

@@ -60,6 +60,7 @@ class Snapshot:
     # read for each request, where a field of a pydantic model would cost as much as a call
     routes: RouteTable = field(init=False)
     body_max_bytes: int = field(init=False)
+    may_lower: bool = field(init=False)  # max_tokens, to what a limit still pays for
     settlement_timeout_s: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,6 +69,7 @@ class Snapshot:
         targets = TargetsByName(settings.providers, rules, has_auto=bool(settings.auto.models))
         object.__setattr__(self, "routes", RouteTable(self.presets, targets, self.use_cases))
         object.__setattr__(self, "body_max_bytes", settings.server.body_max_bytes)
+        object.__setattr__(self, "may_lower", settings.quotas.on_over_budget == "clamp")
         object.__setattr__(self, "settlement_timeout_s", settings.ledger.settlement_timeout_s)
 
     def provider_of(self, target: Target) -> ProviderRow:

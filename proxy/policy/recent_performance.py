@@ -19,7 +19,7 @@ class RecentPerformance:
         self.latency_ms: float | None = None
         self.witnesses = Witnesses()
 
-    def note(self, *, failed: bool, latency_ms: float | None) -> None:
+    def note(self, failed: bool, latency_ms: float | None) -> None:
         """Count one attempt; latency_ms None where no content came."""
         self.attempts += 1
         error, rate, latency = 1.0 if failed else 0.0, self.error_rate, self.latency_ms

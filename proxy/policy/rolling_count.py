@@ -21,7 +21,7 @@ class RollingCount:
         self.all = 0
         self.marked = 0
 
-    def add(self, now_s: float, *, marked: bool = False) -> None:
+    def add(self, now_s: float, marked: bool = False) -> None:
         """Count one; marked tells whether it is one of the second count too."""
         if now_s >= self._until_s:
             self.move(now_s)

@@ -41,8 +41,8 @@ MUTATIONS: Final = (
         (
             Patch(
                 "QuotaBook.check_and_reserve",
-                "self._reserve(request_id, scopes, now_ms, (cost_pusd, tokens, requests, pieces), running=True)",
-                "self._reserve(request_id, scopes, now_ms, Amounts(0, 0).taken, running=True)",
+                "self._reserve(request_id, scopes, now_ms, (cost_pusd, tokens, requests, pieces), True)",
+                "self._reserve(request_id, scopes, now_ms, Amounts(0, 0).taken, True)",
             ),
         ),
         (_BURST,),
@@ -97,11 +97,11 @@ MUTATIONS: Final = (
         (
             Patch(
                 "QuotaBook.check_and_reserve",
-                "return self._reserve(request_id, scopes, now_ms, (cost_pusd, tokens, requests, pieces), running=True)",
+                "return self._reserve(request_id, scopes, now_ms, (cost_pusd, tokens, requests, pieces), True)",
                 "left = self.headroom_pusd(quotas, now_ms)\n"
                 "if left is not None and left >= 100 * amounts.cost_pusd:\n"
                 "    cost_pusd = 0\n"
-                "return self._reserve(request_id, scopes, now_ms, (cost_pusd, tokens, requests, pieces), running=True)",
+                "return self._reserve(request_id, scopes, now_ms, (cost_pusd, tokens, requests, pieces), True)",
             ),
         ),
         (_BURST,),

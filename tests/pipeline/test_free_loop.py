@@ -71,12 +71,12 @@ async def test_the_watch_works(stand: Stand, monkeypatch: pytest.MonkeyPatch) ->
     import time
 
     import proxy.pipeline.request.body as step
-    from proxy.wire.body import parse_body
+    from proxy.wire.body import parse_sized
 
     def slow(raw: bytes) -> object:
         time.sleep(0.001)
-        return parse_body(raw)
+        return parse_sized(raw)
 
     slow.__code__ = slow.__code__.replace(co_filename=step.__file__)
-    monkeypatch.setattr(step, "parse_body", slow)
+    monkeypatch.setattr(step, "parse_sized", slow)
     assert (await stand.chat()).status == 500

@@ -142,14 +142,20 @@ def _unlimited(wanted: AdmissionRequest) -> Admission | None:
         return Admission(0, 0 if allowance.has_tokens else None, None, lowered=False)
     if allowance.max_tokens is None and not allowance.has_hard_cost and not allowance.has_hard_tokens:
         tokens = _tokens(wanted, None) if allowance.has_tokens else None
-        return Admission(_worst_case(wanted, None), tokens, None, lowered=False)
+        return Admission(_worst_case(wanted, None), tokens, None, False)
     return None
 
 
 async def _fit(wanted: AdmissionRequest, limiter: Limiter, snapshot: Snapshot) -> Admission | AdmissionRefused:
     allowance = wanted.allowance
     natural = _natural_tokens(wanted)
-    cap = await _cap(wanted, natural, limiter, may_lower=snapshot.settings.quotas.on_over_budget == "clamp")
+    cap = None
+    if wanted.facts.generates:  # embeddings have no answer that could be shorter
+        cap = _own_cap(wanted, natural)
+        if wanted.allowance.has_hard_tokens and (natural is None or snapshot.may_lower):
+            cap = await _token_cap(wanted, natural, cap, limiter)
+        if cap is not None and natural is not None and cap >= natural:
+            cap = None
     if wanted.prices is not None and allowance.has_hard_cost:
         return await _fit_budget(wanted, cap, limiter, snapshot)
     send = cap
@@ -164,11 +170,10 @@ async def _fit_budget(
 ) -> Admission | AdmissionRefused:
     """Lower max_tokens until the worst case fits into the tightest hard cost limit."""
     assert wanted.prices is not None
-    may_lower = snapshot.settings.quotas.on_over_budget == "clamp"
     left = await limiter.headroom_pusd(wanted.allowance.quotas, wanted.now_ms)
     assert left is not None
     try:
-        found = clamp_output_tokens(wanted.prices, wanted.facts, left, cap_tokens=cap, may_lower=may_lower)
+        found = clamp_output_tokens(wanted.prices, wanted.facts, left, cap, snapshot.may_lower)
     except UnboundedError as error:
         raise not_bounded(str(error)) from None
     if isinstance(found, ClampedOutput):
@@ -218,17 +223,12 @@ def _natural_tokens(wanted: AdmissionRequest) -> int | None:
     return max(known) if known and len(known) == len(limits) else None
 
 
-async def _cap(wanted: AdmissionRequest, natural: int | None, limiter: Limiter, *, may_lower: bool) -> int | None:
-    """Return the longest answer that the user's max_tokens and hard token limits allow; None: any length.
+async def _token_cap(wanted: AdmissionRequest, natural: int | None, cap: int | None, limiter: Limiter) -> int | None:
+    """Return the longest answer that hard token limits and cap allow; None: any length.
 
     As with money, one request takes at most half of the tokens that are left, and is not cut below 256: where not even
     that fits the reservation refuses, and names the limit.
     """
-    if not wanted.facts.generates:
-        return None  # embeddings have no answer that could be shorter
-    cap = _own_cap(wanted, natural)
-    if not wanted.allowance.has_hard_tokens or (natural is not None and not may_lower):
-        return cap if cap is None or natural is None or cap < natural else None
     known = [tokens for tokens in (natural, cap) if tokens is not None]
     floor = min([floor_tokens(wanted.facts), *known])
     for row in await limiter.limits(wanted.allowance.quotas, wanted.now_ms):
@@ -236,7 +236,7 @@ async def _cap(wanted: AdmissionRequest, natural: int | None, limiter: Limiter, 
             room = (row.remaining - _input_tokens(wanted)) // wanted.facts.choices
             most = max(room // 2, floor)
             cap = most if cap is None else min(cap, most)
-    return cap if cap is None or natural is None or cap < natural else None
+    return cap
 
 
 def _own_cap(wanted: AdmissionRequest, natural: int | None) -> int | None:

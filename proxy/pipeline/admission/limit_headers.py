@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import Final
 
 from proxy.core.clock import iso_utc
 from proxy.core.limit_kinds import COST
-from proxy.core.money import pusd_to_usd
+from proxy.core.money import usd_text
+from proxy.core.name_cache import NameCache
 from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.values.allowance import Allowance
@@ -53,11 +55,11 @@ def limit_headers(allowance: Allowance, limiter: Limiter, now_ms: int) -> dict[s
         if quota.models or (above is not None and quota.scope.startswith("group:")):
             named.append(_name(quota))
         if place == COST:
-            headers["x-tollkeeper-budget-remaining-usd"] = pusd_to_usd(left)
+            headers["x-tollkeeper-budget-remaining-usd"] = usd_text(left)
             if resets_at_ms is not None:
-                headers["x-tollkeeper-budget-resets-at"] = _utc(resets_at_ms)
+                headers["x-tollkeeper-budget-resets-at"] = _utc[resets_at_ms]
         else:
-            of_limit, of_rest, of_reset = header_names(quota.kind)
+            of_limit, of_rest, of_reset = _names_of[quota.kind]
             headers[of_limit] = str(amount)
             headers[of_rest] = str(left)
             if resets_at_ms is not None:
@@ -74,13 +76,13 @@ def _name(quota: Quota) -> str:
     return text.encode("ascii", "replace").decode()
 
 
-@lru_cache
 def header_names(kind: str) -> tuple[str, ...]:
     """Return the names of the headers of a kind that is a count: its limit, what remains of it, when it resets."""
     return tuple(f"x-ratelimit-{side}-{kind}" for side in ("limit", "remaining", "reset"))
 
 
-_utc = lru_cache(maxsize=64)(iso_utc)  # ends of windows: few, and often the same
+_names_of: Final = NameCache(header_names)
+_utc: Final = NameCache(iso_utc, most=64)  # ends of windows: few, and often the same
 
 
 def go_duration(ms: int) -> str:

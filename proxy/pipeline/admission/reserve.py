@@ -65,7 +65,7 @@ async def reserve(
     is_made = False
     try:
         streamed = route.body.get("stream") is True
-        row = _row(context, route, first, admission, streamed=streamed)
+        row = _row(context, route, first, admission, streamed)
         if admission.max_tokens is not None:
             route = route.within(admission.max_tokens)
         if route.asked is not None and route.writes_maximum:
@@ -116,7 +116,9 @@ def _wanted(
     if prices and (allowance.has_hard_cost or allowance.has_hard_tokens) and route.writes_maximum:
         prices = _held_for(context, route, prices, services)
     if allowance.has_hard_cost or allowance.has_tokens:
-        size_bytes = len(dump_body(route.body))  # bytes as sent: every token covers at least one
+        # bytes as sent: every token covers at least one
+        size_bytes = context.written_bytes if route.body is context.body else 0
+        size_bytes = size_bytes or len(dump_body(route.body))
     targets = route.targets
     body = route.body
     for target in targets:
@@ -276,7 +278,7 @@ def _priced(route: Route, snapshot: Snapshot) -> list[tuple[ProviderRow, str]]:
     return [(snapshot.providers[provider], model) for provider, model in asked]
 
 
-def _row(context: RequestContext, route: Route, first: Hop, admission: Admission, *, streamed: bool) -> OpenRow:
+def _row(context: RequestContext, route: Route, first: Hop, admission: Admission, streamed: bool) -> OpenRow:
     identity, tags = context.identity, context.tags
     columns = (  # in the order of the fields of OpenRow
         context.id,

@@ -9,7 +9,7 @@ from proxy.pipeline.request.headers import pick_headers
 from proxy.pipeline.request.tags import read_tags
 from proxy.pipeline.routing.preferences import default_model
 from proxy.pipeline.values.request_headers import Headers
-from proxy.wire.body import BodyError, parse_body
+from proxy.wire.body import BodyError, parse_sized
 
 _JSON_TYPES = frozenset(
     {
@@ -75,14 +75,15 @@ async def receive_body(context: RequestContext) -> bytes:
 def parse_request(context: RequestContext, raw: bytes) -> None:
     """Parse what the request asks: body, checked for its endpoint, tags and headers; raises CallerError."""
     try:
-        body = parse_body(raw)
+        body, written_bytes = parse_sized(raw)
     except BodyError as error:
         raise _refused(error) from None
     try:
         context.endpoint.check(body)
     except BodyError as error:
-        body = _with_default_model(context, body, error)
+        body, written_bytes = _with_default_model(context, body, error), 0
     context.body, context.size_bytes, context.asked = body, len(raw), body["model"]
+    context.written_bytes = written_bytes
     request_headers = context.downstream.request_headers
     if request_headers.sent is None:
         pick_headers(request_headers)

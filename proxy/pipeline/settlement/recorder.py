@@ -167,7 +167,7 @@ class Recorder:
             )
             await written
         except LedgerUnavailableError as problem:  # nothing is written any more; the next start finds the row open
-            self._publish(is_written=False)
+            self._publish(problem)
             log.error("settlement.unwritten", extra={"request_id": self._context.request_id, "problem": str(problem)})
         return settlement
 
@@ -241,7 +241,7 @@ class Recorder:
     def _written(self, error: Exception | None) -> None:
         """Finish once the end is on disk, or can never get there; called by the ledger whether anybody waits or not."""
         self._end_hold(error)  # first: nothing that hears of the end may come between the row and the hold
-        self._publish(is_written=error is None)
+        self._publish(error)
 
     def _end_hold(self, error: Exception | None) -> None:
         """Count the end that is on disk; drop the hold of a request whose row was refused."""
@@ -261,8 +261,8 @@ class Recorder:
                     self._note_access(self.attempt)
                 self._services.look_up_later(id_, self._made_with)
 
-    def _publish(self, *, is_written: bool) -> None:
-        """Publish the request's end, once."""
+    def _publish(self, lost: Exception | None) -> None:
+        """Publish the request's end, once; lost: why it is not on disk."""
         end, self._end = self._end, None
         if end is None:
             return
@@ -270,7 +270,7 @@ class Recorder:
         earlier = () if self._past is None else self._past.ended()
         if attempt is not None and not earlier:
             own_s = self._services.clock.monotonic_s() - self._heard_s + attempt.started_s - self._context.started_s
-        event = _new_tuple(RequestFinished, (self.reservation.row, end, earlier, is_written, own_s))
+        event = _new_tuple(RequestFinished, (self.reservation.row, end, earlier, lost is None, own_s))
         self._services.events.finished(event)
 
     def _note_access(self, attempt: Attempt) -> None:

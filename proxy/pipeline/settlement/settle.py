@@ -51,7 +51,7 @@ def settle(
         cost = usage.cost_pusd
         if cost is not None and terms.reports_cost:
             if cost or not _doubtful_zero(usage, price_usage):
-                return _settled(cost, "provider", flags, reserved_pusd, exact=usage.cost_exact)
+                return _settled(cost, "provider", flags, reserved_pusd, usage.cost_exact)
             flags |= {DOUBTFUL}
         if usage.cost_problem is not None and (terms.reports_cost or terms.has_generations):
             flags |= {DOUBTFUL}
@@ -155,9 +155,7 @@ def settle_looked_up(cost_pusd: int, flags: set[str], reserved_pusd: int | None,
     return _settled(cost_pusd, "generation", frozenset(flags - INEXACT), reserved_pusd, exact=exact)
 
 
-def _settled(
-    cost_pusd: int, source: str, flags: frozenset[str], reserved_pusd: int | None, *, exact: bool
-) -> Settlement:
+def _settled(cost_pusd: int, source: str, flags: frozenset[str], reserved_pusd: int | None, exact: bool) -> Settlement:
     if not exact:
         flags |= {ROUNDED}
     if reserved_pusd is not None and cost_pusd > reserved_pusd:

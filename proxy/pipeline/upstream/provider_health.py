@@ -177,7 +177,7 @@ class ProviderHealth:
         latency_ms = None if first_byte_s is None else (first_byte_s - attempt.started_s) * 1000
         recent = self._recent.get(model) or self.recent(model)
         recent.witnesses.served(user, now_s)
-        recent.note(failed=False, latency_ms=latency_ms)
+        recent.note(False, latency_ms)
 
     def failed(
         self,

@@ -46,7 +46,7 @@ async def send_attempt(context: RequestContext, attempt: Attempt, reservation: R
             attempt.fail(Failure("connect", kind=NOT_OFFERED), error)
             return
     url = provider.base_url + dialect.path(endpoint, target.model, streamed=attempt.streamed)
-    headers = upstream_headers(context.downstream.request_headers, provider, attempt.key, streamed=attempt.streamed)
+    headers = upstream_headers(context.downstream.request_headers, provider, attempt.key, attempt.streamed)
     attempt_result.dispatched = True  # from here on nobody knows, unless the transport does
     try:
         answer: UpstreamResponse = await provider.transport.send(
@@ -109,9 +109,7 @@ def generation_id_of(body: bytes) -> str | None:
     return found if found is not None and is_generation_id(found) else None
 
 
-def upstream_headers(
-    request_headers: RequestHeaders, provider: ProviderRow, key: Key, *, streamed: bool
-) -> SentHeaders:
+def upstream_headers(request_headers: RequestHeaders, provider: ProviderRow, key: Key, streamed: bool) -> SentHeaders:
     """Return the headers for a provider; those of the last request if they are the same."""
     last = request_headers.upstream
     if last is not None and last[0] is provider and last[1] is key and last[2] is streamed:

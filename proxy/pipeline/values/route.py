@@ -82,7 +82,12 @@ class Route:
         return True
 
     def within(self, max_tokens: int) -> "Route":
-        """Return the route with the longest answer that a limit allows written into its body."""
+        """Return the route with the longest answer that a limit allows written into its body.
+
+        It is this very one where the client wrote just that, and every target gets what the client wrote.
+        """
+        if self.asked is None and self._is_bound_by(max_tokens):
+            return self
         return Route(
             self.targets,
             self.endpoint.with_maximum(self.body, max_tokens),
@@ -97,6 +102,22 @@ class Route:
             self.check_moves_on,
             self.endpoint,
         )
+
+    def _is_bound_by(self, max_tokens: int) -> bool:
+        """Return whether the body names this bound of the answer alone, and goes to all targets as it is."""
+        is_named = False
+        for name in self.endpoint.maximum:
+            bound = self.body.get(name)
+            if bound is not None:
+                if bound.__class__ is not int or bound != max_tokens:
+                    return False
+                is_named = True
+        if not is_named:
+            return False
+        for target in self.targets:  # noqa: SIM110 - all() would take three times as long
+            if not target.is_plain:
+                return False
+        return True
 
     def with_maxima(self, maxima: Mapping[tuple[str, str], int | None]) -> "Route":
         """Return the route with the bound of the answer as each target takes it."""

@@ -198,7 +198,6 @@ def clamp_output_tokens(
     prices: Sequence[Price],
     facts: BodyFacts,
     headroom_pusd: int,
-    *,
     cap_tokens: int | None = None,
     may_lower: bool = True,
 ) -> ClampedOutput | UnaffordableOutput:
@@ -214,7 +213,7 @@ def clamp_output_tokens(
     all_terms = [_terms(price, facts) for price in prices]
     if not all_terms:
         raise PriceError("a route without targets has no price")
-    natural = _natural_tokens(all_terms, facts.max_output_tokens, is_capped=cap_tokens is not None)
+    natural = _natural_tokens(all_terms, facts.max_output_tokens, cap_tokens is not None)
     wanted = cap_tokens if natural is None else natural if cap_tokens is None else min(natural, cap_tokens)
     if wanted is None:
         reserve = max(fixed_pusd for fixed_pusd, _, _ in all_terms)
@@ -226,7 +225,7 @@ def clamp_output_tokens(
     half = headroom_pusd // 2
     wanted_pusd = _bound_at(all_terms, wanted)
     if wanted_pusd <= half:  # nearly always: all of it fits
-        return ClampedOutput(wanted, wanted_pusd, lowered=natural is None or wanted < natural)
+        return ClampedOutput(wanted, wanted_pusd, natural is None or wanted < natural)
     floor = min(floor_tokens(facts), wanted) if may_lower else wanted
     fits = _affordable(all_terms, headroom_pusd, wanted)
     if fits < floor:
@@ -235,7 +234,7 @@ def clamp_output_tokens(
     return ClampedOutput(chosen, _bound_at(all_terms, chosen), lowered=natural is None or chosen < natural)
 
 
-def _natural_tokens(all_terms: Sequence[_Terms], asked: int | None, *, is_capped: bool) -> int | None:
+def _natural_tokens(all_terms: Sequence[_Terms], asked: int | None, is_capped: bool) -> int | None:
     """Return the output length before any lowering.
 
     None: none is named, and no target charges for it or a cap bounds it where the list does not.

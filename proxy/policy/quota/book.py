@@ -104,9 +104,9 @@ class QuotaBook:
             raise ValueError("a reservation is not below 0")
         if now_ms >= self._fold_due_ms:
             self._fold(now_ms)
-        if quotas and (refusals := self._windows(quotas, now_ms).refusals(amounts, new=True)):
+        if quotas and (refusals := self._windows(quotas, now_ms).refusals(amounts, True)):
             return first_refusal(refusals)
-        return self._reserve(request_id, scopes, now_ms, (cost_pusd, tokens, requests, pieces), running=True)
+        return self._reserve(request_id, scopes, now_ms, (cost_pusd, tokens, requests, pieces), True)
 
     def refused(self, now_ms: int, amounts: Amounts, quotas: Sequence[Quota]) -> LimitExceeded | None:
         """Return which limit would refuse a request, if any; nothing is changed."""
@@ -198,12 +198,12 @@ class QuotaBook:
 
     # What limits say
 
-    def headroom_pusd(self, quotas: Sequence[Quota], now_ms: int, *, ignore_reserved: bool = False) -> int | None:
+    def headroom_pusd(self, quotas: Sequence[Quota], now_ms: int, ignore_reserved: bool = False) -> int | None:
         """Return what the tightest hard cost limit leaves, at least 0; None without one.
 
         ignore_reserved gives what would be left if all open requests came to nothing.
         """
-        return self._windows(quotas, now_ms).headroom_pusd(ignore_reserved=ignore_reserved)
+        return self._windows(quotas, now_ms).headroom_pusd(ignore_reserved)
 
     def limits_view(self, quotas: Sequence[Quota], now_ms: int) -> list[LimitRow]:
         """Return a row for each quota, in their fixed order."""
@@ -417,7 +417,7 @@ class QuotaBook:
         return held
 
     def _reserve(
-        self, request_id: object, scopes: tuple[str, ...], started_ms: int, amounts: Taken, *, running: bool
+        self, request_id: object, scopes: tuple[str, ...], started_ms: int, amounts: Taken, running: bool
     ) -> Hold:
         all_totals = self._totals_for(scopes)
         held = Hold(request_id, all_totals, started_ms, amounts, running)

@@ -178,6 +178,7 @@ class Writer:
         self._queue: queue.SimpleQueue[list[Operation] | None] = queue.SimpleQueue()
         self._queue_max = queue_max
         self._incoming: list[Operation] = []
+        self._at_turn = self._hand_over  # made once, as two of each request ask for it
         self._waiting = 0  # submitted and not yet resolved operations
         self._kept: list[Operation] = []
         self._finished = False  # of the loop: no more is accepted
@@ -215,7 +216,7 @@ class Writer:
         self._waiting += 1
         incoming = self._incoming
         if not incoming:
-            self._loop.call_soon(self._hand_over)
+            self._loop.call_soon(self._at_turn)
         incoming.append((what, waiter, call_done))
         return waiter
 

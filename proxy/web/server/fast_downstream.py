@@ -60,12 +60,12 @@ class FastDownstream:
             raise BodyTooLargeError
         return self.body
 
-    def whole(self, status: int, headers: Mapping[str, str], body: bytes, now_ms: int, *, close: bool = False) -> Reply:
+    def whole(self, status: int, headers: Mapping[str, str], body: bytes, now_ms: int, close: bool = False) -> Reply:
         if self.request_headers.cors is not None:
             headers = {**headers, **self.request_headers.cors}
         if close:
             headers = {**headers, "Connection": "close"}
-        return RawResponse(whole_bytes(status, headers, body, now_ms), close=close)
+        return RawResponse(whole_bytes(status, headers, body, now_ms), close)
 
     def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         transport = self._connection.transport

@@ -82,14 +82,15 @@ class Head:
     def again(self, data: bytes) -> tuple[int, int] | None:
         """Return where the body of a request with the same head starts, and its length; None for another head."""
         before, after = self._before, self._after
-        if not before or not data.startswith(before):
-            return None
         start = len(before)
+        if not start or data[:start] != before:  # a slice is made and compared sooner than startswith() is called
+            return None
         end = data.find(b"\r", start, start + _LENGTH_DIGITS_MAX + 1)
         digits = data[start:end]
-        if end < 0 or not digits.isdigit() or not data.startswith(after, end):
+        body = end + len(after)
+        if end < 0 or not digits.isdigit() or data[end:body] != after:
             return None
-        return end + len(after), int(digits)
+        return body, int(digits)
 
 
 def read_head(head: bytes) -> tuple[CIMultiDict[str], int] | None:

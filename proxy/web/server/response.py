@@ -23,7 +23,7 @@ def http_date(second: int) -> str:
     return formatdate(second, usegmt=True)
 
 
-def whole_bytes(status: int, headers: Mapping[str, str], body: bytes, now_ms: int, *, is_head: bool = False) -> bytes:
+def whole_bytes(status: int, headers: Mapping[str, str], body: bytes, now_ms: int, is_head: bool = False) -> bytes:
     """Return an answer as it is written, without its body to a HEAD.
 
     The reason phrase is our own: the provider's is never copied.
@@ -64,7 +64,7 @@ class RawResponse:
 
     __slots__ = ("_request", "close", "data")
 
-    def __init__(self, data: bytes, *, close: bool = False) -> None:
+    def __init__(self, data: bytes, close: bool = False) -> None:
         self.data = data
         self.close = close
         self._request: web.BaseRequest | None = None
