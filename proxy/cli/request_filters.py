@@ -22,6 +22,13 @@ _FILTERS = (
     click.option("--use-case", help="Only this use case's."),
     click.option("--session", help="Only this session's."),
     click.option("--min-cost", help="That cost at least so much in USD, such as 0.01."),
+    click.option(
+        "--charged-in-full",
+        is_flag=True,
+        flag_value="true",
+        default=None,
+        help="Whose whole reservation is charged, for no id came.",
+    ),
 )
 _PERIOD = (
     click.option("--since", help="Begun since: today, yesterday, this-month, 2h, 7d, 2026-11-01T08:00."),

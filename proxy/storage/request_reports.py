@@ -18,6 +18,7 @@ class RequestFilter:
     model: a pattern (* and ?) of the model that was asked for or that answered. provider: that answered or was asked
     first. status_from and status_below: [from, below) of the status that the client got. after_id: those with a greater
     id. error: a code of docs/reference/errors.md; text: a part of one, or of what a refusal said, in any case.
+    charged_in_full: True for those whose reservation is charged, for no id of their answer came; not corrected ones.
     """
 
     user: str | None = None
@@ -38,6 +39,7 @@ class RequestFilter:
     since_ms: int | None = None
     until_ms: int | None = None
     after_id: int | None = None
+    charged_in_full: bool | None = None
 
 
 class RequestEntry(NamedTuple):

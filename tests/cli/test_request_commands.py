@@ -200,6 +200,7 @@ async def test_requests_by_filters(day: Day) -> None:
         (("--status", "4xx", "--error", "invalid_api_key"), ["wrong"]),
         (("--model", "fast", "--since", "today"), ["fallback"]),
         (("--min-cost", "$1"), []),
+        (("--charged-in-full",), []),
         (("--since", "2h", "--limit", "1"), ["wrong"]),
         (("--until", "yesterday"), []),
     ):

@@ -108,6 +108,8 @@ async def test_all_are_listed_newest_first(day: Day) -> None:
         ("error=insufficient_quota", ["over"]),
         ("group=family&status=2xx", ["fallback", "streamed", "plain"]),
         ("min_cost_usd=1", []),
+        ("charged_in_full=true", []),
+        ("charged_in_full=false&status=2xx", ["fallback", "streamed", "plain"]),
         ("state=pending", []),
         ("since=2999-01-01T00:00:00Z", []),
         ("until=2020-01-01T00:00:00Z", []),

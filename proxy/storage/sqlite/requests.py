@@ -90,6 +90,10 @@ _REQUESTS_ONLY = {
     "state": "state = :state",
     "text": "instr(lower(error), lower(:text)) > 0",
     "cost_min_pusd": f"{_COST} >= :cost_min_pusd",
+    "charged_in_full": ":charged_in_full = (state = 'settled' AND cost_source = 'reservation'"
+    " AND ifnull(cost_pusd, 0) > 0 AND late.request_id IS NULL AND (generation_id IS NULL OR EXISTS"
+    " (SELECT 1 FROM attempt_rows WHERE request_id = requests.id AND attempt_rows.cost_source = 'reservation'"
+    " AND attempt_rows.generation_id IS NULL)))",
     "generation_id": "(generation_id = :generation_id OR EXISTS (SELECT 1 FROM attempt_rows"
     " WHERE request_id = requests.id AND attempt_rows.generation_id = :generation_id))",
 }
@@ -97,7 +101,7 @@ _REFUSALS_ONLY = {
     "model": "requested_model GLOB :model",
     "text": "instr(lower(error || ' ' || ifnull(reason, '')), lower(:text)) > 0",
 }
-_NOT_OF_REFUSALS = ("provider", "cost_min_pusd", "generation_id")
+_NOT_OF_REFUSALS = ("provider", "cost_min_pusd", "generation_id", "charged_in_full")
 _OF_ATTEMPTS = {
     "request_id": "request_id = :request_id",
     "provider": "provider = :provider",

@@ -121,6 +121,10 @@ class RequestQuery(PeriodFilter):
     session: Word = None
     generation: Word = Field(default=None, description="The provider's id of an answer.")
     min_cost_usd: Decimal | None = Field(default=None, ge=0, le=1_000_000, allow_inf_nan=False)
+    charged_in_full: bool | None = Field(
+        default=None,
+        description="true: whose whole reservation is charged, for no id of their answer came; false: all others.",
+    )
     endpoint: Word = None
     text: Word = Field(default=None, description="A part of the error's code, or of the text of a refusal.")
     after: str | None = Field(default=None, pattern=_ID, description="Only requests with greater ids.")
@@ -211,6 +215,7 @@ def _filter(query: RequestQuery, bounds: tuple[int | None, int | None]) -> Reque
         session_id=query.session,
         cost_min_pusd=None if query.min_cost_usd is None else usd_to_pusd(str(query.min_cost_usd))[0],
         generation_id=query.generation,
+        charged_in_full=query.charged_in_full,
         endpoint=query.endpoint,
         text=query.text,
         since_ms=bounds[0],
