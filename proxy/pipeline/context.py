@@ -80,7 +80,7 @@ class RequestContext:
         self.told: Callable[[], dict[str, str]] = dict  # headers that every answer to this user carries
         self.user: str | None = None  # known after authentication
         self.asked: str | None = None  # the requested model, known once the body is read
-        self.is_logged = False  # its line of the access log is queued
+        self.is_logged = False  # its end is decided, and its line of the access log comes with it
         self.claim: IdempotencyClaim | None = None  # of a request with an Idempotency-Key
         self.written_bytes = 0  # of the body as it is written again; 0: not known
         self.waits_since_s = 0.0  # since when its stream shows no sign of life and could; 0: none may be put in
@@ -114,8 +114,11 @@ class RequestContext:
             self.when_gone(None)
 
     def stop(self, error: ApiError) -> None:
-        """Cut it off, whatever it does: what a provider sends is read no further, and the answer ends with error."""
-        if self.stopped is not None:
+        """Cut it off, whatever it does: what a provider sends is read no further, and the answer ends with error.
+
+        One whose end is being written is left to it: its last bytes come when that is on disk, and nothing spends more.
+        """
+        if self.stopped is not None or self.is_logged:
             return
         self.stopped = error
         if self.attempt is not None:

@@ -12,6 +12,12 @@ _BEFORE = "if services.stops.active:\n    services.stops.check(context)"
 
 MUTATIONS: Final = (
     Mutation(
+        "cut-before-the-commit",
+        "A stop ends an answer whose end is being written, so that a client has it before it is on disk.",
+        (Patch("RequestContext.stop", "self.stopped is not None or self.is_logged", "self.stopped is not None"),),
+        ("tests/stops/test_stops.py::test_an_answer_whose_end_is_being_written_is_not_cut[True]",),
+    ),
+    Mutation(
         "stopped-after-the-reservation",
         "A stop is looked at when a request is about to be sent: by then it holds money, and has a row.",
         (

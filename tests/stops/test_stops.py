@@ -228,6 +228,32 @@ async def test_what_is_stopped_while_its_row_is_written_is_not_sent(stand: Stand
     assert await stand.sim.requests() == []
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_whose_end_is_being_written_is_not_cut(stand: Stand, stops: Stops, *, stream: bool) -> None:
+    """The last bytes wait for the disk, whoever stops what meanwhile."""
+    services = stand.app.services
+
+    async def is_sent() -> bool:
+        return bool(await stand.sim.requests())
+
+    await stand.sim.behave("next", error="context-length", delay_ms=200)
+    task = await waiting(lambda: stand.chat({"stream": stream}), lambda: bool(services.limiter.open_ids()))
+    await eventually(is_sent)
+    with closing(sqlite3.connect(stand.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # the disk takes its time
+        await waiting(lambda: task, lambda: bool(services.ledger.queued))
+        adding = asyncio.ensure_future(stops.add(NewStop("all", cut=True), ROOT))
+        await waiting(lambda: adding, lambda: bool(stops.active))
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        other.execute("ROLLBACK")
+    answer = await task
+    await adding
+    [row] = await stand.settled()
+    assert (answer.status, row["state"]) == (400, "released")
+    assert answer.json()["error"]["code"] == 400, "the provider's own"
+
+
 async def test_who_would_join_an_answer_is_refused(stand: Stand, stops: Stops) -> None:
     await stand.sim.behave("all", **HANGS)
     services, headers = stand.app.services, [("Idempotency-Key", "one")]
