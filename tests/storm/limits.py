@@ -105,7 +105,9 @@ def counted(row: Row, kind: Kind) -> int:
         return int(row["cost_pusd"] or 0)
     tokens = int(row["input_tokens"] or 0) + int(row["output_tokens"] or 0)
     nobody_counted = row["input_tokens"] is None and row["output_tokens"] is None
-    if nobody_counted and row["state"] == "settled":
+    if row["uncounted_tokens"] is not None:  # of several attempts, those that nobody counted
+        tokens += int(row["uncounted_tokens"])
+    elif nobody_counted and row["state"] == "settled":
         tokens = int(row["reserved_tokens"] or 0)
     return tokens
 

@@ -17,8 +17,9 @@ _SUM = {
     "requests": ("1", "1"),
     "tokens": (
         (
-            "ifnull(input_tokens, 0) + ifnull(output_tokens, 0) + CASE WHEN state = 'settled' AND input_tokens IS NULL"
-            " AND output_tokens IS NULL THEN ifnull(reserved_tokens, 0) ELSE 0 END"
+            "ifnull(input_tokens, 0) + ifnull(output_tokens, 0) + CASE WHEN uncounted_tokens NOT NULL"
+            " THEN uncounted_tokens WHEN state = 'settled' AND input_tokens IS NULL AND output_tokens IS NULL"
+            " THEN ifnull(reserved_tokens, 0) ELSE 0 END"
         ),
         "reserved_tokens",
     ),
