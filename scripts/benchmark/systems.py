@@ -85,12 +85,12 @@ class Ledgered:
 
 
 class Service:
-    """A process on one core that answers HTTP on a loopback port; its output goes to a file."""
+    """A process on a core, or on some (0-1), that answers HTTP on a loopback port; its output goes to a file."""
 
     name = "service"
     start_max_s = _START_S
 
-    def __init__(self, folder: Path, core: int) -> None:
+    def __init__(self, folder: Path, core: int | str) -> None:
         self.folder = folder
         self.port = free_port()
         self._core = core
@@ -165,7 +165,7 @@ class Upstream(Service):
     name = "direct"
     first_path = "/_bench/count"
 
-    def __init__(self, folder: Path, core: int, *, events: int, interval_ms: int) -> None:
+    def __init__(self, folder: Path, core: int | str, *, events: int, interval_ms: int) -> None:
         super().__init__(folder, core)
         self._pace = [str(events), str(interval_ms)]
 
@@ -186,7 +186,7 @@ class Nginx(Service):
     name = "nginx"
     first_path = "/v1/models"
 
-    def __init__(self, folder: Path, core: int, upstream_port: int) -> None:
+    def __init__(self, folder: Path, core: int | str, upstream_port: int) -> None:
         super().__init__(folder, core)
         self._conf = folder / "nginx.conf"
         # Started by root, its worker would change to a user of its own, who may not look into this folder.
@@ -203,7 +203,7 @@ class AiohttpRelay(Service):
     name = "aiohttp"
     first_path = "/v1/models"
 
-    def __init__(self, folder: Path, core: int, upstream_port: int) -> None:
+    def __init__(self, folder: Path, core: int | str, upstream_port: int) -> None:
         super().__init__(folder, core)
         self._upstream = f"http://127.0.0.1:{upstream_port}/api/v1/"
 
@@ -216,7 +216,7 @@ class Tollkeeper(Service):
     name = "tollkeeper"
     first_path = "/healthz"
 
-    def __init__(self, folder: Path, core: int, upstream_port: int) -> None:
+    def __init__(self, folder: Path, core: int | str, upstream_port: int) -> None:
         super().__init__(folder, core)
         folder.mkdir(exist_ok=True)
         self.token = new_token()  # of a user without any limit
