@@ -58,8 +58,7 @@ def export(
 
     Dates of --format focus are days of UTC, as its charge periods are.
     """
-    from proxy.cli.progress import step_back  # noqa: PLC0415 - keeps --help quick
-    from proxy.cli.usage_summary import read_summary_words, summary_chunks  # noqa: PLC0415
+    from proxy.cli.usage_summary import read_summary_words, summary_chunks  # noqa: PLC0415 - keeps --help quick
     from proxy.core.clock import SystemClock  # noqa: PLC0415
     from proxy.storage.export import Selection  # noqa: PLC0415
 
@@ -79,7 +78,6 @@ def export(
         chunks = _chunks(source, form, focus_version or "1.4", selection)
         if form != "focus" and "cost_local" in chosen:
             _say_older_currency(source)
-    step_back()
     rows = 0
     with _opened(output) as file:
         for chunk in _with_progress(chunks, output):

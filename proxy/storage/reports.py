@@ -243,9 +243,16 @@ class Reports(
         ...
 
     def spending(
-        self, wanted: UsageSelection, zone: ZoneInfo, step: Callable[[float], None] | None = None
+        self,
+        wanted: UsageSelection,
+        zone: ZoneInfo,
+        step: Callable[[float], None] | None = None,
+        tables: Sequence[tuple[str, ...]] = (),
     ) -> PeriodSpending:
-        """Return what usage() returns, with what else a report of the same time shows, all as of one moment."""
+        """Return what usage() returns, with what else a report of the same time shows, all as of one moment.
+
+        tables: words by which the same requests are summed too.
+        """
         ...
 
     def late_sums(self, wanted: UsageSelection) -> list[LateSum]:

@@ -228,9 +228,13 @@ class LateSum(NamedTuple):
 
 
 class PeriodSpending(NamedTuple):
-    """All that was spent in a time: by the words that were asked for, and by day; late costs are in both."""
+    """All that was spent in a time: by the words that were asked for, and by day; late costs are in both.
+
+    tables: by the words of further tables, in order.
+    """
 
     sums: SpendingSums
     days: SpendingSums
     late: list[LateSum]
     rest: UnsettledSum
+    tables: Sequence[SpendingSums] = ()

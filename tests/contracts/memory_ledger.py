@@ -1017,11 +1017,16 @@ class MemoryReports(MemoryUsers, MemoryRequests):
         return SpendingSums(rows, _spending(("total",), ended, wanted.rates))
 
     def spending(
-        self, wanted: UsageSelection, zone: ZoneInfo, step: Callable[[float], None] | None = None
+        self,
+        wanted: UsageSelection,
+        zone: ZoneInfo,
+        step: Callable[[float], None] | None = None,
+        tables: Sequence[tuple[str, ...]] = (),
     ) -> PeriodSpending:
         rest = self.unsettled(since_ms=wanted.since_ms, until_ms=wanted.until_ms, user=wanted.user)
         days = self.usage(replace(wanted, by=("day",)), zone)
-        return PeriodSpending(self.usage(wanted, zone, step), days, self.late_sums(wanted), rest)
+        more = [self.usage(replace(wanted, by=words), zone) for words in tables]
+        return PeriodSpending(self.usage(wanted, zone, step), days, self.late_sums(wanted), rest, more)
 
     def late_sums(self, wanted: UsageSelection) -> list[LateSum]:
         """Return none: this ledger does not sum the reasons of late costs."""

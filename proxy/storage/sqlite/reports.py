@@ -143,7 +143,11 @@ class SqliteReports:
             return usage.sum_usage(connection, wanted, zone, step)
 
     def spending(
-        self, wanted: UsageSelection, zone: ZoneInfo, step: Callable[[float], None] | None = None
+        self,
+        wanted: UsageSelection,
+        zone: ZoneInfo,
+        step: Callable[[float], None] | None = None,
+        tables: Sequence[tuple[str, ...]] = (),
     ) -> PeriodSpending:
         since_ms, until_ms, user = wanted.since_ms, wanted.until_ms, wanted.user
         with self._snapshot() as connection:
@@ -152,6 +156,7 @@ class SqliteReports:
                 usage.sum_usage(connection, replace(wanted, by=("day",)), zone),
                 usage.sum_late(connection, wanted),
                 usage.unsettled(connection, since_ms=since_ms, until_ms=until_ms, user=user),
+                [usage.sum_usage(connection, replace(wanted, by=words), zone) for words in tables],
             )
 
     def late_sums(self, wanted: UsageSelection) -> list[LateSum]:
