@@ -149,11 +149,14 @@ async def test_what_happens_over_days_is_on_the_bill_and_booked(tmp_path: Path) 
         async with days.proxy() as place:
             assert (await place.chat()).status == 200
             await place.settled(7)
-            await days.look(place, 2)
-            found = await days.look(place, 3)
+            for day in (2, 3, 4):
+                found = await days.look(place, day)
+                await check(days, place, found)
+                assert (await place.chat()).status == 200
+            found = await days.look(place, 5)
             await check(days, place, found)
             before = await place.rows("SELECT * FROM adjustments ORDER BY id")
-            await days.look(place, 4)  # the same once more
+            await days.look(place, 6)  # the same once more
             assert await place.rows("SELECT * FROM adjustments ORDER BY id") == before
 
 
