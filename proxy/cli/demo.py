@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +23,11 @@ from proxy.core.user_token import is_well_formed, new_token
 if TYPE_CHECKING:
     from proxy.app import App
     from proxy.cli.demo_script import DemoWeeks
+    from proxy.cli.logs import Output
+    from proxy.pipeline.access_log import Ended, Line
 
 _ABOUT_WEEKS = """
-Its ledger begins with five weeks of a family, a lab and a product. They are made up: people, requests and the bill
+Its ledger begins with nine weeks of a family, a lab and a product. They are made up: people, requests and the bill
 (tollkeeper demo --empty --dir D starts without them). {} has the tokens of these people.
 """
 
@@ -53,7 +56,7 @@ def demo(folder: Path, port: int | None, zone: str, *, empty: bool, check: bool)
     """Start a simulated provider and the proxy; print how to call it; run until Ctrl-C.
 
     It needs no key and no network: answers are made up, costs are those of a real price list. A new ledger begins with
-    five weeks of a family, a lab and a product that are made up as well; with --empty and --check without them.
+    nine weeks of a family, a lab and a product that are made up as well; with --empty and --check without them.
     """
     from proxy.cli.serve import run_loop  # noqa: PLC0415 - brings aiohttp; keeps --help quick
     from proxy.cli.simulated import simulator  # noqa: PLC0415
@@ -77,6 +80,21 @@ class DemoOptions:
     zone: str
     wants_weeks: bool
     check: bool
+
+
+class _LaterLines:
+    """The log of requests, silent until somebody can have made one."""
+
+    def __init__(self, output: "Output") -> None:
+        self._output = output
+        self.is_open = False
+
+    def write(self, entries: "Sequence[Ended | Line]") -> None:
+        if self.is_open:
+            self._output.write(entries)
+
+    def set_level(self, level: str) -> None:
+        self._output.set_level(level)
 
 
 def _checked_zone(name: str) -> str:
@@ -157,7 +175,8 @@ async def _run(options: DemoOptions, url: str, keys: DemoKeys) -> int:
     loaded = load()
     output = set_up_logs("warning" if check else "info", "auto")
     stop = _stop_event()
-    app = App(load, None if check else output)
+    lines = _LaterLines(output)
+    app = App(load, None if check else lines)
     try:
         await app.start(loaded)
     except PortError as error:
@@ -176,6 +195,7 @@ async def _run(options: DemoOptions, url: str, keys: DemoKeys) -> int:
             await asyncio.to_thread(ask_now, base_url, kept.file.tokens)
             await _compare(app, kept.weeks)
             output.set_level("info")
+        lines.is_open = True
         click.echo(_how_to_call(base_url, url, folder, keys, has_weeks=kept is not None))
         sys.stdout.flush()
         await stop.wait()
@@ -243,6 +263,9 @@ The proxy answers at {base_url}; behind it is a simulated provider ({url}). Noth
 
   # who spent what
   {_command()} usage --by user,model -c {shlex.quote(str(folder / "config.yaml"))}
+
+  # the same in your browser, with what needs a look and a page for each user
+  {_command()} dashboard -c {shlex.quote(str(folder / "config.yaml"))}
 
 In a browser: {base_url.removesuffix("/v1")}/
 Ctrl-C ends it.

@@ -12,7 +12,7 @@ GUEST_LIMIT: Final = "$0.0009/day"  # a handful of short answers of the model in
 DRAIN_S: Final = 10
 _USER: Final = "demo"
 _GUEST: Final = "guest"
-_TOP: Final = """limits: {cost: $160/month}
+_TOP: Final = """limits: {cost: $100/month}
 alerts:
   rules:
     budgets: {watch: limit_share, at: [80%, 100%]}

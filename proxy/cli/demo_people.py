@@ -15,10 +15,10 @@ PRESETS: Final[Mapping[str, tuple[str, ...]]] = {
 PROVIDER_KEYS: Final[Mapping[str, str]] = {"openrouter": "sk-or-v1-demo", "direct": "sk-demo", "groq": "gsk_demo"}
 
 GROUPS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "family": {"limits": {"cost": "$12/month"}},
-    "lab": {"limits": {"cost": "$90/month"}},
-    "students": {"parent": "lab", "limits": {"cost": "$30/month"}},
-    "product": {"limits": {"cost": "$50/month", "requests": "600/minute"}},
+    "family": {"limits": {"cost": "$9/month"}},
+    "lab": {"limits": {"cost": "$60/month"}},
+    "students": {"parent": "lab", "limits": {"cost": "$22/month"}},
+    "product": {"limits": {"cost": "$36/month", "requests": "600/minute"}},
 }
 
 
@@ -56,8 +56,8 @@ PEOPLE: Final = (
         "family",
         {"limits": {"cost": "$3/day"}, "preferences": True},
         (
-            Habit("fast", 9, (300, 6_000), (200, 1_200), "chat", (6, 22), 1.4),
-            Habit("clever", 3, (2_000, 20_000), (400, 2_500), "letters", (17, 23), 1.5),
+            Habit("fast", 6, (300, 6_000), (200, 1_200), "chat", (6, 22), 1.4),
+            Habit("clever", 2, (2_000, 20_000), (400, 2_500), "letters", (17, 23), 1.5),
         ),
     ),
     Person(
@@ -65,23 +65,23 @@ PEOPLE: Final = (
         "family",
         {"limits": {"cost": "$3/day"}},
         (
-            Habit("openai/gpt-4o", 4, (500, 5_000), (200, 1_000), "recipes", (16, 22), 1.8),
-            Habit("home", 5, (200, 3_000), (100, 800), "chat", (18, 23), 1.2),
+            Habit("openai/gpt-4o", 2, (500, 5_000), (200, 1_000), "recipes", (16, 22), 1.8),
+            Habit("home", 3, (200, 3_000), (100, 800), "chat", (18, 23), 1.2),
         ),
     ),
     Person(
         "mia",
         "family",
         {"models": ["fast", "home"], "max_tokens": 2_000, "limits": {"cost": "$1/day"}},
-        (Habit("fast", 14, (400, 9_000), (200, 1_500), "homework", (13, 20), 0.7),),
+        (Habit("fast", 9, (400, 9_000), (200, 1_500), "homework", (13, 20), 0.7),),
     ),
     Person(
         "dr-okafor",
         "lab",
         {"limits": {"cost": "$30/day"}},
         (
-            Habit("anthropic/claude-opus-5", 4, (8_000, 60_000), (800, 4_000), "papers", (7, 19), 0.2),
-            Habit("clever", 6, (3_000, 40_000), (500, 3_000), "reviews", (8, 18), 0.3),
+            Habit("anthropic/claude-opus-5", 2, (8_000, 60_000), (800, 4_000), "papers", (7, 19), 0.2),
+            Habit("clever", 4, (3_000, 40_000), (500, 3_000), "reviews", (8, 18), 0.3),
         ),
     ),
     Person(
@@ -89,15 +89,15 @@ PEOPLE: Final = (
         "students",
         {"limits": {"cost": "$8/day"}},
         (
-            Habit("clever", 11, (2_000, 30_000), (400, 2_500), "code", (9, 21), 0.4, tags='{"project": "thesis"}'),
-            Habit("deepseek/deepseek-v3.2", 8, (1_000, 20_000), (300, 2_000), "notes", (9, 22), 0.6),
+            Habit("clever", 7, (2_000, 30_000), (400, 2_500), "code", (9, 21), 0.4, tags='{"project": "thesis"}'),
+            Habit("deepseek/deepseek-v3.2", 5, (1_000, 20_000), (300, 2_000), "notes", (9, 22), 0.6),
         ),
     ),
     Person(
         "jonas",
         "students",
         {"limits": {"cost": "$8/day"}},
-        (Habit("openai/gpt-5", 10, (2_000, 25_000), (500, 3_500), "code", (10, 23), 0.5),),
+        (Habit("openai/gpt-5", 6, (2_000, 25_000), (500, 3_500), "code", (10, 23), 0.5),),
     ),
     Person(
         "evals",
@@ -117,8 +117,8 @@ PEOPLE: Final = (
         "product",
         {"limits": {"cost": "$20/day"}},
         (
-            Habit("quick", 26, (300, 2_500), (40, 250), "search", (5, 23), 0.8, 0.0, '{"site": "shop"}', 0.12),
-            Habit("shop", 18, (800, 5_000), (60, 400), "tagging", (0, 24), 0.9, 0.0, '{"site": "shop"}', 0.08),
+            Habit("quick", 16, (300, 2_500), (40, 250), "search", (5, 23), 0.8, 0.0, '{"site": "shop"}', 0.07),
+            Habit("shop", 11, (800, 5_000), (60, 400), "tagging", (0, 24), 0.9, 0.0, '{"site": "shop"}', 0.05),
         ),
     ),
     Person(
@@ -126,14 +126,14 @@ PEOPLE: Final = (
         "product",
         {"limits": {"cost": "$40/day"}},
         (
-            Habit("anthropic/claude-haiku-4.5", 32, (3_000, 22_000), (150, 900), "support", (6, 22), 0.6, growth=0.15),
-            Habit("clever", 5, (6_000, 45_000), (300, 1_500), "escalations", (8, 20), 0.4, growth=0.1),
+            Habit("anthropic/claude-haiku-4.5", 20, (3_000, 22_000), (150, 900), "support", (6, 22), 0.6, growth=0.09),
+            Habit("clever", 3, (6_000, 45_000), (300, 1_500), "escalations", (8, 20), 0.4, growth=0.06),
         ),
     ),
     Person(
         "summaries",
         "product",
         {"limits": {"cost": "$30/day"}},
-        (Habit("google/gemini-2.5-flash", 15, (10_000, 90_000), (300, 1_500), "summary", (2, 5), 0.9, 0.0),),
+        (Habit("google/gemini-2.5-flash", 9, (10_000, 90_000), (300, 1_500), "summary", (2, 5), 0.9, 0.0),),
     ),
 )

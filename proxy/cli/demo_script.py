@@ -18,7 +18,7 @@ from proxy.policy.reconciliation.sync_schedule import day_of, past_days
 from proxy.simulator.prices import AUSD_PER_PUSD, DemoModels, Model, Tokens, input_ausd, output_ausd
 from proxy.storage.rows import AttemptEnd, AttemptRow, NewAttempt, OpenRow, RequestEnd, RequestIds
 
-WEEKS: Final = 5
+WEEKS: Final = 9  # last month and the thirty days before the last ones are whole
 DAY_MS: Final = 86_400_000
 _HOUR_MS: Final = 3_600_000
 _OPENROUTER: Final = "openrouter"
