@@ -43,6 +43,8 @@ def stats(
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
 
     settings = reading_settings(config_path)
+    if not settings.database.exists():  # to ask would make one
+        raise click.ClickException(f"{settings.database}: there is no ledger yet. The proxy makes it when it starts.")
     query = {"since": None if since == "all" else since, "until": until, "model": model}
     with admin_client(settings, "tollkeeper models stats") as api:
         found = sorted(api.pages("/models/stats", query), key=lambda one: _key(one, sort))

@@ -20,7 +20,8 @@ def head_lines(report: MonthReport, currency: str) -> Iterator[str]:
     local = (
         f", {rounded(total.cost_local)} {currency} at the rates of the days" if has_currency(report, currency) else ""
     )
-    yield f"Total: {usd(total.cost_pusd)} USD{local}. {total.requests} requests, {total.tokens} tokens."
+    requests = f"{total.requests} request{'' if total.requests == 1 else 's'}"
+    yield f"Total: {usd(total.cost_pusd)} USD{local}. {requests}, {total.tokens} tokens."
 
 
 def doubt_lines(report: MonthReport) -> Iterator[str]:

@@ -1,9 +1,10 @@
-"""A finance report as one page of text, 80 columns where names and amounts allow it."""
+"""A finance report as one page of text, 80 columns where amounts allow it."""
 
 from collections.abc import Iterator
 from textwrap import wrap
 from typing import Final
 
+from proxy.cli.layout import as_table
 from proxy.cli.report_head import doubt_lines, head_lines
 from proxy.cli.report_outlook import break_even_lines, outlook_lines
 from proxy.cli.report_tables import (
@@ -21,13 +22,14 @@ from proxy.storage.finance import MonthReport
 from proxy.storage.spending import SpendingRow
 
 _SENTENCE_COLUMNS: Final = 48
+_PAGE_COLUMNS: Final = 80
 
 
 def report_text(report: MonthReport, currency: str, top: int | None) -> str:
     """Return the page; local amounts are rounded to the cent, those in USD are exact."""
     lines: list[str] = []
     title, *rest = head_lines(report, currency)
-    lines += [title, "=" * len(title), "", *rest]
+    lines += [title, "=" * len(title), "", *(part for line in rest for part in wrap(line, _PAGE_COLUMNS))]
     for table in spending_tables(report, top):
         lines += ["", *_section(table.title), *_table(table, report, currency)]
     for section in further_sections(report):
@@ -36,7 +38,7 @@ def report_text(report: MonthReport, currency: str, top: int | None) -> str:
     if report.outlook.break_even is not None:
         lines += ["", *_section("Return on the cost"), *_pairs(break_even_lines(report))]
     if doubts := [*doubt_lines(report)]:
-        lines += ["", *doubts]
+        lines += ["", *(part for line in doubts for part in wrap(line, _PAGE_COLUMNS))]
     return "\n".join(lines) + "\n"
 
 
@@ -59,7 +61,9 @@ def _table(table: SpendingTable, report: MonthReport, currency: str) -> list[str
     if table.other is not None:
         rows.append(cells(list(table.other.key), table.other))
     total = cells(["total", *[""] * (len(table.heads) - 1)], report.total)
-    return plain_table([[*table.heads, *figures], *rows, total], frozenset(figures))
+    lines = [[*table.heads, *figures], *rows, total]
+    is_figure = [name in figures for name in lines[0]]  # amounts stay whole, names are broken
+    return as_table(lines, is_figure, is_figure, _PAGE_COLUMNS) or plain_table(lines, frozenset(figures))
 
 
 def _further(section: ReportSection) -> list[str]:

@@ -80,6 +80,9 @@ def usage(
         if history is not None:
             _print_history(history)
     _say_unsettled(rest)
+    if source.currency_code.upper() != "USD" and sums.total.cost_local is None:
+        code = source.currency_code
+        click.echo(f"Note: what 1 USD cost in {code} is not known for all of this time: see currency.", err=True)
 
 
 def _history_entry(one: "HistorySum") -> dict[str, object]:

@@ -110,3 +110,11 @@ def test_how_models_answered(configured: CommandLine) -> None:
     [found] = json.loads(run("models", "stats", "--since", "all", "--model", "*slow", "--json")[1])
     assert (found["answered"], found["errors"]) == (1, 0)
     assert run("models", "stats")[1:] == ("", "Nothing was asked in this time.\n")
+
+
+def test_asking_how_models_answered_makes_no_ledger(configured: CommandLine) -> None:
+    os.chdir(configured.folder)
+    code, shown, said = run("models", "stats")
+    assert (code, shown) == (1, "")
+    assert "there is no ledger yet" in said
+    assert not (configured.folder / "tollkeeper.db").exists()

@@ -223,7 +223,19 @@ def test_text_is_a_page_that_adds_up(commands: Commands, kept: Path) -> None:
     assert "bill of x" in text
     late = text[text.index("known late") : text.index("They are in all tables")].splitlines()
     assert max(map(len, late)) <= 80
+    people = text[text.index("By person") : text.index("By group")].splitlines()
+    assert max(map(len, people)) <= 80
     assert any(re.fullmatch(r"ledger has no row of it\. \(bill of x\) +1 +0\.000000005", line) for line in late)
+
+
+def test_long_names_are_broken_and_amounts_are_not(commands: Commands) -> None:
+    path, name = commands.folder / "long.db", "x" * 90
+    with ledger(path, zone=ZONE) as db:
+        set_labels(db, Labels(ZONE, "SEK", "1", (RateStep(0, "10.5"),)), 0)
+        insert(db, [{**made(1, START_MS, random.Random(1)), "user": name, "group_name": f"of {name}", "model": name}])
+    text = report(commands, path)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "".join(line.split("  ")[0] for line in text.splitlines() if "xxx" in line).count("x") >= 90
 
 
 def test_a_file_is_written_whole_and_for_its_owner(commands: Commands, kept: Path) -> None:

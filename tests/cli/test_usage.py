@@ -177,3 +177,14 @@ def test_a_broken_file_keeps_nobody_from_the_figures_of_a_running_proxy(cli: Com
 def test_mistakes(filled: Commands, arguments: tuple[str, ...], text: str) -> None:
     ran = filled.run("usage", *arguments)
     assert (ran.returncode, text in ran.stderr) == (2, True), ran.stderr
+
+
+def test_a_currency_without_a_rate_is_said(commands: Commands, tmp_path: Path) -> None:
+    path = tmp_path / "tollkeeper.db"
+    with ledger(path, currency="SEK", rate="10.5") as connection:
+        fill(connection, 5, step_ms=600_000)
+    with (commands.folder / "config.yaml").open("a") as config:
+        config.write("currency: {code: NOK, ecb_file: gone.xml}\n")
+    shutil.copy(path, commands.folder / "tollkeeper.db")
+    ran = commands.ok("usage", "--columns", "cost_local")
+    assert "Note: what 1 USD cost in NOK is not known for all of this time" in ran.stderr
