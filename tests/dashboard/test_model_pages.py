@@ -173,3 +173,23 @@ async def test_a_pace_that_comes_to_too_much_is_a_callers_mistake(asked: Asked) 
         assert (answer.status, answer.json()["error"]["param"]) == (400, "growth")
     page = await asked.page("/dashboard/projection?growth=900%25/month")
     assert "9.2 million USD" in page.partition('class="problem"')[2]
+
+
+async def _requests(asked: Asked) -> list[str]:
+    """Return how many requests the page of models shows, and that of the model."""
+    listed = rows(await asked.page("/dashboard/models?period=7d"), "stats")[0][3]
+    page = await asked.page(f"/dashboard/models/{quote(MODEL, safe='')}?period=7d")
+    return [listed, page.partition(">Requests</div>")[2].partition('value">')[2].partition("<")[0]]
+
+
+async def test_sums_of_a_large_ledger_are_kept_for_a_while(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = len(await asked.stand.rows())
+    assert await _requests(asked) == [str(count)] * 2
+    assert (await asked.stand.chat()).status == 200
+    await asked.stand.settled(count + 1)
+    assert await _requests(asked) == [str(count + 1)] * 2  # a small one is read for each look
+    monkeypatch.setattr("proxy.web.dashboard.large_sums._LARGE_BYTES", 0)
+    assert await _requests(asked) == [str(count + 1)] * 2
+    assert (await asked.stand.chat()).status == 200
+    await asked.stand.settled(count + 2)
+    assert await _requests(asked) == [str(count + 1)] * 2

@@ -15,6 +15,7 @@ from proxy.web.dashboard.charts.histogram import ValueMark, histogram
 from proxy.web.dashboard.charts.series import Series
 from proxy.web.dashboard.charts.time_axis import TimeAxis
 from proxy.web.dashboard.figures import count_text, duration_text
+from proxy.web.dashboard.large_sums import read_sums
 from proxy.web.dashboard.pages.models import abilities_text, state_of, usd_as_pusd, write_money, write_ms
 from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, Redirect, View, address_of, below
@@ -39,10 +40,14 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
     name, period = request.path["name"], request.period
     entry = await request.api.get(f"/models/{quote(name, safe='')}")
     figures, within = entry["figures"], {"since": period.since, "until": period.until}
-    stats = None if figures is None else await _stats(request, figures, within)
     word = "hour" if period.word == "24h" else "day"
     model = _exactly(figures["model"] if figures else name)
-    spent = await request.api.get("/usage", {"by": word, "model": model, **within})
+
+    async def read() -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
+        stats = None if figures is None else await _stats(request, figures, within)
+        return stats, await request.api.get("/usage", {"by": word, "model": model, **within})
+
+    stats, spent = await read_sums(request, f"model {name}", read)
     people = None
     if request.query.get("people") or request.wants_csv == "people":  # of millions of requests that takes seconds
         people = (await request.api.get("/usage", {"by": "user", "model": model, **within}))["rows"]

@@ -19,6 +19,7 @@ from proxy.web.dashboard.charts.series import DRAWN, OTHER, Number, Series
 from proxy.web.dashboard.charts.time_axis import TimeAxis
 from proxy.web.dashboard.charts.zoom import zoomable
 from proxy.web.dashboard.figures import duration_text, money_text
+from proxy.web.dashboard.large_sums import read_sums
 from proxy.web.dashboard.pages.people import base_url_of
 from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, View, below
@@ -63,9 +64,8 @@ _RANKED: Final = (
 
 
 async def _show(request: DashboardRequest) -> Page:
-    period = {"since": request.period.since, "until": request.period.until}
-    entries, stats, cost_chart = await asyncio.gather(
-        request.api.all("/models"), request.api.all("/models/stats", period), _cost_chart(request)
+    entries, (stats, spent) = await asyncio.gather(
+        request.api.all("/models"), read_sums(request, "models", lambda: _read_sums(request))
     )
     names = {(one["figures"]["provider"], one["figures"]["model"]): one["name"] for one in entries if one["figures"]}
     asked = {name: request.query.get(name, "").strip() for name in ("context", "max_price", "user")}
@@ -79,7 +79,7 @@ async def _show(request: DashboardRequest) -> Page:
         "asked": asked,
         "found": found,
         "problem": problem,
-        "cost_chart": cost_chart,
+        "cost_chart": _cost_chart(request, spent),
         "first_tokens": _spreads(request, stats, names),
         "has_stats": bool(stats),
         "first_request": _first_request(request, entries),
@@ -107,12 +107,22 @@ async def _recommended(
         return None, error.message
 
 
-async def _cost_chart(request: DashboardRequest) -> Markup:
-    period, zone = request.period, request.zone
-    word = "hour" if period.word == "24h" else "day"
-    wanted: Query = {"by": f"{word},model", "series": DRAWN - 1, "since": period.since, "until": period.until}
+async def _read_sums(request: DashboardRequest) -> tuple[list[Any], Mapping[str, Any]]:
+    """Return how models answered in the period, and what the dearest cost in each day or hour of it."""
+    within = {"since": request.period.since, "until": request.period.until}
+    spent: Query = {"by": f"{_step(request)},model", "series": DRAWN - 1, **within}
+    stats, report = await asyncio.gather(request.api.all("/models/stats", within), request.api.get("/usage", spent))
+    return stats, report
+
+
+def _step(request: DashboardRequest) -> str:
+    return "hour" if request.period.word == "24h" else "day"
+
+
+def _cost_chart(request: DashboardRequest, report: Mapping[str, Any]) -> Markup:
+    period, zone, word = request.period, request.zone, _step(request)
     costs: dict[str | None, dict[str, int]] = {}  # None: all others together
-    for row in (await request.api.get("/usage", wanted))["rows"]:
+    for row in report["rows"]:
         costs.setdefault(None if row["is_other"] else row["key"]["model"], {})[row["key"][word]] = row["cost_pusd"]
     pieces = list(time_segments(period.since_ms, period.until_ms, zone, (word,)))
     axis = TimeAxis([piece.start_ms for piece in pieces], zone)

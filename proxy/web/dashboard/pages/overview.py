@@ -17,6 +17,7 @@ from proxy.web.dashboard.charts.sparkline import sparkline
 from proxy.web.dashboard.charts.time_axis import TimeAxis
 from proxy.web.dashboard.charts.zoom import zoomable
 from proxy.web.dashboard.figures import money_text, share_text, short_count_text
+from proxy.web.dashboard.large_sums import read_sums
 from proxy.web.dashboard.pages.people import base_url_of
 from proxy.web.dashboard.table import Column, Row, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, View, address_of, below
@@ -26,7 +27,6 @@ _TOP: Final = 5
 _ATTENTION: Final = 4  # that are shown; the others have a page
 _LIMITS: Final = 6
 _BEGINNING: Final = 4  # a period is compared with one before that was used in its first quarter
-_LARGE_BYTES: Final = 50_000_000
 _NONE: Final = "(none)"
 _OTHER: Final = "other"
 _PAGES: Final = {  # where a person goes on from what needs a look
@@ -110,11 +110,7 @@ async def _show(request: DashboardRequest) -> Page:
 
 async def _sums(request: DashboardRequest, word: str) -> tuple[_Spending, _Outlook]:
     """Return the sums of the period, by far the most of the work: those of a large ledger are kept for a while."""
-    services = request.deps.services
-    if await asyncio.to_thread(services.reports.size_bytes) < _LARGE_BYTES:
-        return await _read_sums(request, word)
-    answers = request.deps.dashboard.answers
-    return await answers.read(request.period.word, services.clock, lambda: _read_sums(request, word))
+    return await read_sums(request, "overview", lambda: _read_sums(request, word))
 
 
 async def _read_sums(request: DashboardRequest, word: str) -> tuple[_Spending, _Outlook]:
