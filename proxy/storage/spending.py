@@ -59,7 +59,8 @@ class UsageSelection:
     """Which requests are summed, and by what: those that began in [since_ms, until_ms), by words of USAGE_WORDS.
 
     rates: what the currency that cost_local is in costs over time, as Reports.rates() returns it. kept: a word of by
-    and the values of it that are kept apart; all others together have the value OTHERS.
+    and the values of it that are kept apart; all others together have the value OTHERS. only: words of ROLLED_WORDS and
+    the value that a request has to have of each.
     """
 
     by: tuple[str, ...]
@@ -68,6 +69,7 @@ class UsageSelection:
     user: str | None = None
     rates: Sequence[RateStep] = ()
     kept: tuple[str, tuple[str, ...]] | None = None
+    only: tuple[tuple[str, str], ...] = ()
 
     @property
     def needs_rows(self) -> bool:

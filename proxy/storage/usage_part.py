@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from proxy.policy.time_segments import TIME_WORDS
 from proxy.storage.reports import Reports
-from proxy.storage.spending import SpendingRow, SpendingSums, UsageSelection
+from proxy.storage.spending import ROLLED_WORDS, SpendingRow, SpendingSums, UsageSelection
 
 _PATTERNS = ("model", "requested_model")
 
@@ -17,6 +17,9 @@ def read_usage_part(reports: Reports, wanted: UsageSelection, where: Mapping[str
 
     where: a value for each word; of a model a pattern (* and ?). Without any it is all of the selection.
     """
+    exact = {word: value for word, value in where.items() if _is_exact(word, value)}
+    wanted = replace(wanted, only=tuple(exact.items()))
+    where = {word: value for word, value in where.items() if word not in exact}
     if not where:
         return reports.usage(wanted, zone)
     words = (*wanted.by, *(word for word in where if word not in wanted.by))
@@ -26,6 +29,11 @@ def read_usage_part(reports: Reports, wanted: UsageSelection, where: Mapping[str
     alone = tuple(where)  # a request counts once in the total, and under each of its tags
     once = _matching(reports.usage(replace(wanted, by=alone), zone), alone, where)
     return SpendingSums(_grouped(rows, wanted.by).rows, SpendingRow.total(once))
+
+
+def _is_exact(word: str, value: str) -> bool:
+    """Return whether the roll-up itself can tell who has the value: it reads these alone."""
+    return word in ROLLED_WORDS and not (word in _PATTERNS and any(sign in value for sign in "*?["))
 
 
 def _matching(sums: SpendingSums, words: tuple[str, ...], where: Mapping[str, str]) -> list[SpendingRow]:

@@ -1003,7 +1003,11 @@ class MemoryReports(MemoryUsers, MemoryRequests):
         self, wanted: UsageSelection, zone: ZoneInfo, step: Callable[[float], None] | None = None
     ) -> SpendingSums:
         groups: defaultdict[tuple[str, ...], list[Booked]] = defaultdict(list)
-        ended = [each for each in self._rows(wanted.since_ms, wanted.until_ms, wanted.user) if each.has_ended]
+        ended = [
+            each
+            for each in self._rows(wanted.since_ms, wanted.until_ms, wanted.user)
+            if each.has_ended and all(self._word(each, word, zone) == value for word, value in wanted.only)
+        ]
         for booked in ended:
             texts = {word: self._word(booked, word, zone) for word in wanted.by}
             if wanted.kept is not None and texts[wanted.kept[0]] not in wanted.kept[1]:

@@ -37,6 +37,8 @@ SELECTIONS: tuple[dict[str, Any], ...] = (
     {"by": ("model",), "user": "anna"},
     {"by": ("day",), "user": "bob", "since_ms": START_MS + 3 * DAY_MS + 7 * HOUR_MS},
     {"by": ("user", "day"), "since_ms": START_MS + DAY_MS + 1_234_567, "until_ms": START_MS + 9 * DAY_MS - 1},
+    {"by": ("user", "day"), "only": (("model", "openai/gpt-5-mini"), ("group", ""))},
+    {"by": ("token", "model"), "only": (("use_case", "sms"),)},
     {"by": ("token", "user")},
 )
 

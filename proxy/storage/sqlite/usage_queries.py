@@ -81,12 +81,22 @@ class UsageQueries:
         self._count = len(words)
         self.needs_rows = wanted.needs_rows
         self.is_repeated = "tag" in words  # a request counts under each of its tags
-        kept, names = wanted.kept or (None, ())
-        self.days, self.hours = _rolled(self.rolled, kept, is_of_user=wanted.user is not None)
-        timed = wanted.needs_rows
-        self.single = _requests(words, kept, timed), _adjustments(words, kept, timed)
-        self.plain = _requests(self.rolled, kept, timed), _adjustments(self.rolled, kept, timed)
-        self.values: dict[str, Any] = {"user": wanted.user, "kept": orjson.dumps(names).decode()}
+        kept, kept_names = wanted.kept or (None, ())
+        only = [word for word, _ in wanted.only]
+        self.days, self.hours = _rolled(self.rolled, kept, only, is_of_user=wanted.user is not None)
+        columns: list[dict[str, str]] = [_OF_ROW, _OF_ROW_IF_KEPT | _OF_ADJUSTMENT]
+        conditions = [_only(only, each) for each in columns]
+        if kept is not None:
+            columns = [{**each, kept: _kept(each[kept])} for each in columns]
+        self.single, self.plain = (
+            (
+                _requests(names, columns[0], conditions[0], is_timed=wanted.needs_rows),
+                _adjustments(names, columns[1], conditions[1], is_timed=wanted.needs_rows),
+            )
+            for names in (words, self.rolled)
+        )
+        self.values: dict[str, Any] = {"user": wanted.user, "kept": orjson.dumps(kept_names).decode()}
+        self.values |= {f"only{n}": value for n, (_, value) in enumerate(wanted.only)}
         tags = [word.removeprefix(TAG) for word in words if word.startswith(TAG)]
         self.tags = {f"tag{n}": name for n, name in enumerate(tags)}
 
@@ -102,7 +112,7 @@ class UsageQueries:
         return tuple(key)
 
 
-def _rolled(words: list[str], kept: str | None, *, is_of_user: bool) -> tuple[str, str]:
+def _rolled(words: list[str], kept: str | None, only: list[str], *, is_of_user: bool) -> tuple[str, str]:
     """Return the statements over days and over hours."""
     keys = [_kept(_ROLLED[word]) if word == kept else _ROLLED[word] for word in words]
     # nearly all are 0: to compare takes half as long as to add
@@ -111,11 +121,16 @@ def _rolled(words: list[str], kept: str | None, *, is_of_user: bool) -> tuple[st
         f"SELECT {''.join(f'{key}, ' for key in keys)}"
         f" sum(requests), sum(errors), sum(input_tokens), sum(output_tokens), sum(cost_pusd), {parts}"
     )
-    facet = facet_of([*(_NAMES.get(word, word) for word in words), *(["user"] if is_of_user else [])])
+    facet = facet_of([*(_NAMES.get(word, word) for word in (*words, *only)), *(["user"] if is_of_user else [])])
     # a list of times with a user is a list of places in the key: nobody else's rows are read
-    rest = f"IN ({_TIMES}){' AND user = :user' if is_of_user else ''}{_group(len(keys))}"
+    rest = f"IN ({_TIMES}){' AND user = :user' if is_of_user else ''}{_only(only, _ROLLED)}{_group(len(keys))}"
     days = f"{figures} FROM usage_daily WHERE facet = {facet.number} AND day_ms {rest}"
     return days, f"{figures} FROM usage_hourly WHERE hour_ms {rest}"
+
+
+def _only(words: list[str], columns: Mapping[str, str]) -> str:
+    """Return the conditions that words have the values of the selection."""
+    return "".join(f" AND {columns[word]} = :only{n}" for n, word in enumerate(words))
 
 
 def _kept(column: str) -> str:
@@ -123,9 +138,8 @@ def _kept(column: str) -> str:
     return f"CASE WHEN {column} IN (SELECT value FROM json_each(:kept)) THEN {column} ELSE {_OTHERS} END"  # noqa: S608 - constants
 
 
-def _requests(words: list[str], kept: str | None, is_timed: bool) -> str:
+def _requests(words: list[str], columns: Mapping[str, str], condition: str, *, is_timed: bool) -> str:
     by_key = "key" in words
-    columns = _OF_ROW if kept is None else {**_OF_ROW, kept: _kept(_OF_ROW[kept])}
     keys = [*(["r.started_ms / :quantum"] if is_timed else []), *(_key_of_row(word, words, columns) for word in words)]
     figures = ["1", "r.error IS NOT NULL", "ifnull(r.input_tokens, 0)", "ifnull(r.output_tokens, 0)"]
     figures += [_COST_OF_KEY if by_key else "ifnull(r.cost_pusd, 0)"]
@@ -140,21 +154,18 @@ def _requests(words: list[str], kept: str | None, is_timed: bool) -> str:
         f" FROM requests r{' LEFT JOIN attempt_rows w ON w.request_id = r.id' if by_key else ''}{_tags(words)}"
         " WHERE r.id >= :first AND r.id <= :last AND r.started_ms >= :since AND r.started_ms < :until"
         " AND (:user IS NULL OR r.user = :user) AND r.state IN ('settled', 'released')"
-        f"{_group(len(keys))}"
+        f"{condition}{_group(len(keys))}"
     )
 
 
-def _adjustments(words: list[str], kept: str | None, is_timed: bool) -> str:
-    columns = _OF_ROW_IF_KEPT | _OF_ADJUSTMENT
-    if kept is not None:
-        columns = {**columns, kept: _kept(columns[kept])}
+def _adjustments(words: list[str], columns: Mapping[str, str], condition: str, *, is_timed: bool) -> str:
     keys = [*(["a.at_ms / :quantum"] if is_timed else []), *(_key_of_row(word, words, columns) for word in words)]
     figures = ["sum(a.amount_pusd)" if n == COST else "sum(0)" for n in range(FIGURES)]
     return (
         f"SELECT {''.join(f'{key}, ' for key in keys)} {', '.join(figures)}"  # noqa: S608 - constants of this file
         f" FROM adjustments a LEFT JOIN requests r ON r.id = a.request_id{_tags(words)}"
         " WHERE a.at_ms >= :since AND a.at_ms < :until AND (:user IS NULL OR a.user = :user)"
-        f"{_group(len(keys))}"
+        f"{condition}{_group(len(keys))}"
     )
 
 
