@@ -131,6 +131,8 @@ def _say_ready(app: App, loaded: LoadedConfig, took_s: float) -> None:
     ]
     if settings.admin.listen is not None:
         lines.insert(3, f"  Operator    http://{settings.admin.listen}/admin/v1")
+    if settings.server.dashboard:
+        lines.insert(-1, f"  Dashboard   {app.deps.pages_at}/dashboard (tollkeeper dashboard opens it logged in)")
     if app.taken_up:
         lines.append(f"              {_count(app.taken_up, 'request')} of the last run being settled")
     lines += [

@@ -30,6 +30,8 @@ def print_welcome(settings: "Settings", user: Mapping[str, Any]) -> None:
         f"  {' '.join(filter(None, may))}".rstrip(),
         f'  What is left: curl -H "Authorization: Bearer <the token>" {url}/me/limits',
     ]
+    if settings.server.dashboard:
+        lines.append(f"  The same in a browser, with the token: {url.removesuffix('/v1')}/me")
     click.echo("\n" + "\n".join(line for line in lines if line.strip() or not line), err=True)
     if not settings.server.hosts and is_loopback(settings.server.host):
         click.echo(
