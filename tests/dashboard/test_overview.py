@@ -69,8 +69,12 @@ async def test_the_figures_are_those_of_the_ledger(place: tuple[Stand, Visitor])
             cost = money_text(sum(row["cost_pusd"] for row in rows if row["model"] == model))
             assert f"{model} {cost}" in text
         assert "of $100.00" in text
-        assert 'href="/dashboard/people/bo"' in html
+        assert f'href="/dashboard/people/bo{period}"' in html
+        assert f'href="/dashboard/models/openai%2Fgpt-4o-mini{period}"' in html
         assert "style=" not in html
+        (requests,) = set(re.findall(r'href="(/dashboard/requests\?use_case=sms[^"]*)"', html))
+        listed = await visitor.get(requests.replace("&amp;", "&"))
+        assert (listed.status, listed.body.decode().count('href="/dashboard/requests/req_')) == (200, 4)
     assert len(html.encode()) < 120_000
 
 

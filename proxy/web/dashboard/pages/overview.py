@@ -296,12 +296,13 @@ def _ranked(request: DashboardRequest, sums: Mapping[str, Any], kind: str) -> li
 
 
 def _link(request: DashboardRequest, kind: str, name: str | None) -> str | None:
-    """Return the page of a person, or the requests of a model, a provider or a use case in the period."""
+    """Return the page of a person or a model, or the requests of a provider or a use case in the period."""
     if not name:
         return None
-    if kind == "user":
-        return below("people", name)
-    return address_of("/dashboard/requests", {kind: name, "period": request.query.get("period")})
+    pages = {"user": "people", "model": "models"}
+    if kind in pages:
+        return address_of(below(pages[kind], name), {"period": request.query.get("period")})
+    return address_of("/dashboard/requests", {kind: name, "since": request.period.since, "until": request.period.until})
 
 
 def _tables(request: DashboardRequest, spending: _Spending, labels: Sequence[str], word: str) -> tuple[Table, Table]:
