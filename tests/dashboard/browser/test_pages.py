@@ -69,6 +69,32 @@ async def test_the_way_past_the_menu(open_page: OpenPage) -> None:
     assert await window.run("() => document.activeElement.id") == "main"
 
 
+async def test_the_projection_on_paper(open_page: OpenPage) -> None:
+    """Nothing to press, nothing cut off at the width of a sheet, dark letters on white, tables whole."""
+    window = await open_page(scheme="dark", width=720)  # A4 with margins
+    await window.go("/dashboard/projection")
+    await window.page.emulate_media(media="print", color_scheme="light")
+    assert not [text for text in await wrong_with(window) if "sideways" in text]
+    seen = await window.run(
+        """() => ({
+          pressed: [...document.querySelectorAll("button, nav a, form")].filter((one) => one.checkVisibility()).length,
+          paper: getComputedStyle(document.body).backgroundColor,
+          ink: getComputedStyle(document.querySelector("h1")).color,
+          cut: [...document.querySelectorAll(".scroll")]
+            .filter((one) => getComputedStyle(one).overflowX !== "visible").length,
+          rows: document.querySelectorAll("tbody tr").length,
+        })"""
+    )
+    assert seen["rows"] >= 12
+    assert {name: seen[name] for name in ("pressed", "paper", "ink", "cut")} == {
+        "pressed": 0,
+        "paper": "rgb(255, 255, 255)",
+        "ink": "rgb(0, 0, 0)",
+        "cut": 0,
+    }
+    assert (await window.page.pdf()).startswith(b"%PDF")
+
+
 async def test_each_page_has_an_address() -> None:
     assert len([*pages()]) > 3
 
