@@ -8,8 +8,10 @@ import pytest
 
 from proxy.web.dashboard.charts.palette import COLOURS, OTHER_CLASS, series_class
 
-CSS: Final = (Path(__file__).parents[3] / "proxy/web/dashboard/static/charts.css").read_text()
-GROUNDS: Final = {"light": "#ffffff", "dark": "#181b21", "print": "#ffffff"}
+STATIC: Final = Path(__file__).parents[3] / "proxy/web/dashboard/static"
+CSS: Final = (STATIC / "charts.css").read_text()
+CARDS: Final = re.findall(r"--card: (#[0-9a-f]{3,6});", (STATIC / "dashboard.css").read_text())
+GROUNDS: Final = dict(zip(("light", "dark", "print"), (f"#{card[1:]:f<6}" for card in CARDS), strict=True))
 
 
 def colours() -> dict[str, dict[str, str]]:
@@ -59,6 +61,13 @@ def test_no_two_series_look_alike() -> None:
 @pytest.mark.parametrize("media", ["forced-colors: active", "prefers-contrast: more", "prefers-color-scheme: dark"])
 def test_people_who_asked_for_it_are_heard(media: str) -> None:
     assert f"@media ({media})" in CSS
+
+
+def test_charts_stand_on_cards() -> None:
+    """The grounds above are those of the pages: a card in light and in dark, and paper."""
+    assert GROUNDS["light"] == GROUNDS["print"] == "#ffffff"
+    assert luminance(GROUNDS["dark"]) < 0.05
+    assert "--chart-ground: var(--card);" in CSS
 
 
 def test_the_contrast_is_reckoned_as_the_guidelines_do() -> None:

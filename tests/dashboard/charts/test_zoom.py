@@ -3,9 +3,12 @@
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
+from zipfile import ZipFile
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
@@ -14,7 +17,8 @@ from proxy.web.dashboard.charts.series import Series
 from proxy.web.dashboard.charts.time_axis import TimeAxis
 from proxy.web.dashboard.charts.zoom import zoomable
 
-STATIC: Final = Path(__file__).parents[3] / "proxy/web/dashboard/static"
+ROOT: Final = Path(__file__).parents[3]
+STATIC: Final = ROOT / "proxy/web/dashboard/static"
 NOTICE: Final = (STATIC / "NOTICE.txt").read_text()
 SCRIPTS_BYTES: Final = 60 * 1024
 ZOOMED_PAGE: Final = ("dashboard.js", "charts.js", "uPlot.js", "zoom.js")  # what a page with a zoom loads
@@ -65,6 +69,16 @@ def test_the_library_is_the_one_that_was_published() -> None:
     assert "Copyright (c) 2022 Leon Sorokin" in NOTICE
     assert "uPlot 1.6.32" in NOTICE
     assert "v1.6.32" in (STATIC / "uPlot.js").read_text()[:200]
+
+
+def test_the_wheel_has_them(tmp_path: Path) -> None:
+    """What is installed has the pages' files, the library and its licence among them, as they are here."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with ZipFile(wheel) as files:
+        for path in STATIC.iterdir():
+            assert files.read(path.relative_to(ROOT).as_posix()) == path.read_bytes(), path.name
 
 
 def test_scripts_are_small() -> None:
