@@ -72,6 +72,16 @@ async def test_a_session_ends_when_nobody_uses_it() -> None:
     assert parts.stored == 0
 
 
+async def test_what_a_page_does_by_itself_is_no_use() -> None:
+    parts = Parts()
+    secret = await parts.log_in()
+    for _ in range(3):
+        parts.clock.ms += IDLE_MS // 3
+        found = parts.sessions.find([secret], is_users=False, is_use=False)
+    assert found is None
+    assert not parts.is_in(secret)
+
+
 async def test_and_after_a_week_whoever_uses_it() -> None:
     parts = Parts()
     secret, end_ms = await parts.log_in(), parts.clock.ms + LIFE_MS

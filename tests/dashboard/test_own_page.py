@@ -15,6 +15,7 @@ from tests.support.stand import stand as run_stand
 from tests.support.visitor import Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+DEAR = "anthropic/claude-sonnet-4.5"
 PAGES = tuple(
     view.path for view in VIEWS.views if view.audience == "user" and view.method == "GET" and not view.is_open
 )
@@ -81,6 +82,17 @@ async def test_nothing_of_others_is_shown(own: OwnPages, path: str) -> None:
         assert b"xaver" not in shown
         assert b"case-of-" not in shown.replace(b"case-of-carla", b"")
         assert ADMIN_TOKEN.encode() not in answer.body
+
+
+async def test_a_user_is_offered_what_they_may_use(own: OwnPages) -> None:
+    assert f'"{DEAR}"' in await own.text("/me/playground")
+    body = {"name": "narrow", "settings": {"models": [MODEL]}, "token": {}}
+    token = (await own.api("POST", "/users", body))["token"]
+    narrow = Visitor(own.stand.port, "/me")
+    await narrow.log_in(token)
+    page = (await narrow.get("/me/playground")).body.decode()
+    assert f'"{MODEL}"' in page
+    assert f'"{DEAR}"' not in page
 
 
 async def test_nobody_ends_the_login_of_another(own: OwnPages) -> None:

@@ -69,7 +69,9 @@ async def answer_page(
 
 async def _viewed(context: RequestContext, deps: Deps, method: str, path: str, query: Mapping[str, str]) -> Reply:
     view, parameters = _find(method, path)
-    session = session_of(context, deps, view.audience) or (NOBODY if view.is_open else None)
+    session = session_of(context, deps, view.audience, is_use=not view.is_fragment) or (
+        NOBODY if view.is_open else None
+    )
     if session is None:
         if view.method == "POST":
             raise CallerError(401, "login_needed", "Your login has ended, and nothing was changed. Log in again.")

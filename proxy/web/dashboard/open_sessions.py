@@ -75,14 +75,18 @@ class OpenSessions:
         self.cookie = stored.cookie or self.cookie
         self._open = {row.digest: OpenSession(row, row.seen_ms) for row in stored.rows}
 
-    def find(self, secrets_sent: Iterable[str], *, is_users: bool) -> OpenSession | None:
-        """Return the session of a user, or of an operator, that one of the cookies opens, and note that it is used."""
+    def find(self, secrets_sent: Iterable[str], *, is_users: bool, is_use: bool = True) -> OpenSession | None:
+        """Return the session of a user, or of an operator, that one of the cookies opens; is_use: note that it is used.
+
+        What a page does by itself is no use: a window that was left open would stay logged in.
+        """
         for secret in [sent for sent in secrets_sent if _SECRET.fullmatch(sent)][:_TRIED_MAX]:
             session = self._open.get(token_hash(secret))
             if session is None or session.is_users is not is_users:
                 continue
             if self._reason_to_end(session, secret) is None:
-                session.seen_ms = max(session.seen_ms, self._clock.now_ms())
+                if is_use:
+                    session.seen_ms = max(session.seen_ms, self._clock.now_ms())
                 return session
         return None
 

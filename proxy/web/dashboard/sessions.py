@@ -17,11 +17,14 @@ from proxy.web.server.peer import address_of
 Audience = Literal["operator", "user"]
 
 
-def session_of(context: RequestContext, deps: Deps, audience: Audience) -> Session | None:
-    """Return who is logged in; None for nobody. A user's session opens no operator's page, nor the other way round."""
+def session_of(context: RequestContext, deps: Deps, audience: Audience, *, is_use: bool = True) -> Session | None:
+    """Return who is logged in; None for nobody. A user's session opens no operator's page, nor the other way round.
+
+    is_use: a person asks, and no page by itself.
+    """
     headers = context.downstream.request_headers.headers
     sent = cookie_values(headers, deps.sessions.cookie)
-    found = deps.sessions.find(sent, is_users=audience == "user")
+    found = deps.sessions.find(sent, is_users=audience == "user", is_use=is_use)
     if found is None:
         return None
     row = found.row

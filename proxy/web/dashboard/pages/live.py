@@ -58,7 +58,7 @@ async def _tick(request: DashboardRequest) -> None:
     stamp, silent_s = change_stamp(request.deps), 0.0
     while not context.gone:
         await context.wait_for(Latch(), _LOOK_S)
-        if services.draining or session_of(context, request.deps, "operator") is None:
+        if services.draining or session_of(context, request.deps, "operator", is_use=False) is None:
             context.write(_BYE)
             return
         now, silent_s = change_stamp(request.deps), silent_s + _LOOK_S

@@ -13,7 +13,7 @@ from proxy.storage.ledger import LedgerUnavailableError
 from proxy.web.admin.run_route import unwritten
 from proxy.web.dashboard.form_keys import new_form_key
 from proxy.web.dashboard.pages.people import base_url_of
-from proxy.web.dashboard.sessions import actor_of
+from proxy.web.dashboard.sessions import actor_of, identity_of
 from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.trial import Trial, TrialAnswer, ask_all, stream_trial
 from proxy.web.dashboard.view import DashboardRequest, Page, Redirect, View, Whole
@@ -76,14 +76,17 @@ async def _page(
 
 
 def _models(request: DashboardRequest) -> Sequence[str]:
-    """Return what may be asked for, by what the models' page lists; presets first."""
+    """Return what may be asked for, by what the models' page lists; presets first. A user sees what they may use."""
     services = request.deps.services
     snapshot = services.live.current
     first, *others = [*snapshot.providers] or [""]
     names = [*snapshot.settings.presets]
     names += sorted(services.model_lists.listing(first).models) if first else []
     names += [f"{name}/{model}" for name in others for model in sorted(services.model_lists.listing(name).models)]
-    return names
+    if request.session.user is None:
+        return names
+    allowance = identity_of(request.session, request.deps).allowance
+    return [name for name in names if allowance.allows(name)]
 
 
 async def _with_cost(request: DashboardRequest, answer: TrialAnswer) -> Mapping[str, Any]:
