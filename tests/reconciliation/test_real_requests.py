@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.reconciliation.test_month import MANAGEMENT_KEY
 from tests.support.installation import PROVIDER_KEY, settings, write_config
-from tests.support.stand import Stand, app_in_loop, models_known, simulator, stand
+from tests.support.stand import MESSAGES, MODEL, Stand, app_in_loop, models_known, simulator, stand
 
 _MORE: dict[str, Any] = {
     "providers": {"openrouter": {"management_key": MANAGEMENT_KEY}},
@@ -67,3 +67,14 @@ async def test_a_key_of_two_providers_books_no_request_twice(tmp_path: Path) -> 
             assert [one["source"] for one in noted] == ["bill of second"]
             [booked] = await place.rows("SELECT sum(cost_pusd) AS pusd FROM usage_hourly")
             assert booked["pusd"] == (await sim.books())["total_pusd"]
+
+            # another program uses the key: it is booked for one of the two, once
+            assert (await sim.chat({"model": MODEL, "messages": MESSAGES}, key=PROVIDER_KEY)).status == 200
+            await asyncio.sleep(1.1)
+            for provider in ("second", "openrouter", "second"):
+                found = await app.sync.sync(provider, datetime.now(UTC).date())
+                assert {each.drift_class for each in found.classes if each.amount_pusd} == set()
+            [booked] = await place.rows("SELECT sum(cost_pusd) AS pusd FROM usage_hourly")
+            assert booked["pusd"] == (await sim.books())["total_pusd"]
+            apart = await place.rows("SELECT source FROM adjustments WHERE request_id IS NULL")
+            assert [one["source"] for one in apart] == ["bill of second"]

@@ -6,7 +6,7 @@ off anywhere and done again, it comes to the same.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final, Literal, NamedTuple
@@ -170,16 +170,14 @@ class AccountSync:
         billed = _billed_sums(bill, keys.names)
         is_final = bill.activity is not None and begun_ms <= day_ms
         is_final = is_final and day_ms + _DAY_MS + SHOWN_AFTER_MS <= services.clock.now_ms()
-        is_final = is_final and not await self._has_shared_key(reader.row, keys.names)
+        is_final = is_final and not self._has_shared_key(reader.row)
         return _Look(compare_sums(day_ms, booked, billed, bill.other_keys_pusd, is_final=is_final), "models")
 
-    async def _has_shared_key(self, row: ProviderRow, hashes: Collection[str]) -> bool:
-        """Return whether another entry of the configuration has, or had, one of these keys."""
-        for name in self._services.live.current.providers.keys() - {row.name}:
-            others = await asyncio.to_thread(self._services.reports.key_names, name)
-            if not others.keys().isdisjoint(hashes):
-                return True
-        return False
+    def _has_shared_key(self, row: ProviderRow) -> bool:
+        """Return whether another entry of the configuration has a key of this one."""
+        others = [one for one in self._services.live.current.providers.values() if one.name != row.name]
+        theirs = {key.hash for one in others for key in one.keys}
+        return any(key.hash is not None and key.hash in theirs for key in row.keys)
 
     async def _import(self, name: str, day: date, bill: DayBill) -> ComparedDay:
         """Keep what the provider tells of a day before the first request: there is nothing to compare it with."""

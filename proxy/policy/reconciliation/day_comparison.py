@@ -124,9 +124,10 @@ class DayBooks:
     account_pusd: the day's bill of the whole account, None: not known (yet); other_keys_pusd: what is known of it for
     keys that are not the proxy's. is_complete: the calls of the proxy's keys add up to what the bill says of these
     keys, so that what it does not list was not charged. begun_ms: when the first request began; calls before it are
-    history, and are never booked. shared_keys: hashes of keys that other entries of the configuration have, or had: a
-    call of theirs may be a request of the other one. prices: by model, as far as they are known. has_upstream: somebody
-    else may bill a part of a call, for the provider's key of ours, and the bill does not say of which.
+    history, and are never booked. shared_keys: hashes of keys with which another entry of the configuration made
+    requests around the day that do not know their calls: a call of theirs may be one of these. prices: by model, as far
+    as they are known. has_upstream: somebody else may bill a part of a call, for the provider's key of ours, and the
+    bill does not say of which.
     """
 
     day_ms: int

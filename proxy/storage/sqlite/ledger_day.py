@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.core.paced import paced
 from proxy.policy.reconciliation.day_comparison import BookedApart, BookedRequest
 from proxy.policy.reconciliation.sums_comparison import SUM, BookedSum
 from proxy.storage.reconciliation import DayQuestion, LedgerDay
@@ -106,7 +105,6 @@ _APART = """
 SELECT reference, charged_key, sum(amount_pusd) FROM adjustments
 WHERE at_ms >= ?1 AND at_ms < ?2 AND request_id IS NULL AND charged_provider = ?3 GROUP BY 1, 2
 """
-_SHARED = "SELECT hash FROM key_hashes WHERE provider <> ?"
 _ELSEWHERE = f"""
 SELECT b.generation_id FROM requests r JOIN billed b ON b.generation_id = r.generation_id
 WHERE r.id >= :from_id AND r.id < :to_id AND r.target_provider <> :provider AND {_ALONE}
@@ -116,6 +114,22 @@ WHERE t.request_id >= :from_id AND t.request_id < :to_id AND t.provider <> :prov
 UNION
 SELECT b.generation_id FROM matched_calls m JOIN billed b ON b.generation_id = m.generation_id
 WHERE m.provider <> :provider
+UNION
+SELECT b.generation_id FROM adjustments a JOIN billed b ON b.generation_id = a.reference
+WHERE a.charged_provider <> :provider
+"""  # noqa: S608 - constants of this file
+# a request of another entry that does not know its call, and of which nobody has found it yet
+_UNNAMED_ELSEWHERE = f"""
+SELECT k.hash FROM requests r
+    JOIN key_hashes k ON k.id = r.key_id OR (r.key_id IS NULL AND k.provider = r.target_provider)
+WHERE r.id >= :from_id AND r.id < :to_id AND r.target_provider <> :provider AND r.generation_id IS NULL
+    AND r.state <> 'released' AND {_ALONE} AND NOT EXISTS (SELECT 1 FROM matched_calls WHERE request_id = r.id)
+UNION
+SELECT k.hash FROM attempt_rows t
+    JOIN key_hashes k ON k.id = t.key_id OR (t.key_id IS NULL AND k.provider = t.provider)
+WHERE t.request_id >= :from_id AND t.request_id < :to_id AND t.provider <> :provider AND t.generation_id IS NULL
+    AND (t.cost_pusd > 0 OR t.cost_source <> 'none')
+    AND NOT EXISTS (SELECT 1 FROM matched_calls WHERE request_id = t.request_id)
 """  # noqa: S608 - constants of this file
 _SUMS = """
 SELECT model, sum(cost_pusd) FROM usage_hourly WHERE hour_ms >= ?1 AND hour_ms < ?2 AND provider = ?3 GROUP BY 1
@@ -176,12 +190,12 @@ def read_ledger_day(connection: sqlite3.Connection, question: DayQuestion) -> Le
     ]
     # a call of midnight whose row is gone would be taken for one that was lost, and be booked again
     has_rows = removed_before_ms(connection) <= day_ms - _MARGIN_MS
-    shared = frozenset(row[0] for row in connection.execute(_SHARED, (provider,)))
-    elsewhere = frozenset[str]()
-    if shared and not shared.isdisjoint(call.key_hash for call in paced(question.calls)):
+    elsewhere, doubtful = frozenset[str](), frozenset[str]()
+    if found + len(before) + len(after) < len(question.calls):
         elsewhere = frozenset(row[0] for row in connection.execute(_ELSEWHERE, around))
+        doubtful = frozenset(row[0] for row in connection.execute(_UNNAMED_ELSEWHERE, around))
     own_strangers = strangers - elsewhere
-    return LedgerDay(requests, before | of_others, own_strangers, apart, agreed_pusd, has_rows, shared, elsewhere)
+    return LedgerDay(requests, before | of_others, own_strangers, apart, agreed_pusd, has_rows, doubtful, elsewhere)
 
 
 def read_ledger_sums(connection: sqlite3.Connection, provider: str, day_ms: int, own_key: str) -> list[BookedSum]:
