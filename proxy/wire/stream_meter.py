@@ -8,7 +8,7 @@ from proxy.wire.error import error_of_event, error_of_message
 from proxy.wire.parsed_answer import choices_of, error_code, error_type, read_message, says_nothing, text_of
 from proxy.wire.redact import NOTHING, ErrorScreen
 from proxy.wire.sse import EventSplitter, begun_line, data_spans, find_done, split_events
-from proxy.wire.text_size import LARGE_BYTES, bytes_of_text, least_streamed_tokens
+from proxy.wire.text_size import LARGE_BYTES, bytes_of_text, holds_text_alone, least_streamed_tokens
 from proxy.wire.token_classes import AMBIGUOUS, choice_of_usage
 from proxy.wire.usage import Usage, later, read_usage, with_cost, with_doubt
 from proxy.wire.usage_filter import without_usage
@@ -18,7 +18,7 @@ MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 
 _SHAPES_MAX: Final = 4  # a provider whose events differ in more than their text is not asked again and again
 _CONTENT: Final = b'"content":"'
-_QUOTE, _LF, _CR, _COLON = b'"\n\r:'
+_COLON: Final = ord(":")
 
 
 class StreamMeter:
@@ -54,17 +54,19 @@ class StreamMeter:
     __slots__ = (
         "_before",
         "_behind",
+        "_between",
+        "_colons",
         "_cut_cr",
         "_events",
         "_held",
         "_hide_usage",
         "_holds",
+        "_is_plain",
         "_is_told",
         "_line",
         "_max_event_bytes",
         "_nothing_begun",
         "_of_choices",
-        "_plain_max_bytes",
         "_read_done",
         "_shapes_left",
         "_speaking",
@@ -107,7 +109,9 @@ class StreamMeter:
         self._nothing_begun = False  # content was seen, and the last chunk ended with an event
         # what stands around the text of an event that says nothing else; b"": none is known
         self._before = self._behind = b""
-        self._plain_max_bytes = min(LARGE_BYTES, max_event_bytes)  # of an event that is known by its ends
+        self._between = b""  # of two such events
+        self._colons = 0  # of one
+        self._is_plain = False  # it holds no picture, sound or source
         self._shapes_left = _SHAPES_MAX  # how often it may still be read
         self.generation_id: str | None = None
         self.model: str | None = None
@@ -160,11 +164,12 @@ class StreamMeter:
             and self._nothing_begun
             and chunk[: len(before)] == before
             and chunk[-len(behind) :] == behind
-            and len(before) + len(behind) <= len(chunk) <= self._plain_max_bytes
+            and len(before) + len(behind) <= len(chunk) <= self._max_event_bytes
         ):
-            text = chunk[len(before) : -len(behind)]  # a byte is found by its number faster than by a scan for words
-            if not (_QUOTE in text or _LF in text or _CR in text or _COLON in text):
-                self.data_lines += 1
+            is_one = len(chunk) <= LARGE_BYTES and _COLON not in chunk[len(before) : -len(behind)]
+            events = 1 if is_one else self._known_events(chunk)
+            if events:
+                self.data_lines += events
                 self.told_bytes += len(chunk)
                 return chunk
         # find costs half as much as `in`; nearly every chunk of a stream takes this path.
@@ -183,8 +188,8 @@ class StreamMeter:
                 self.told_bytes += bytes_of_text(chunk)
             elif lines:
                 self.told_bytes += len(chunk)
-                if lines == 1 and self._shapes_left:
-                    self._note_shape(chunk)
+            if self._shapes_left:
+                self._note_shape(chunk[: chunk.find(b"\n\n") + 2])
             return chunk
         given = self._feed_hiding(chunk) if self._hide_usage else self._feed_passing(chunk)
         if self.screen is not None:
@@ -203,14 +208,24 @@ class StreamMeter:
     def _note_shape(self, event: bytes) -> None:
         """Keep what stands around the text of a silent event: the next ones mostly differ in the text alone.
 
-        An event with the same ends is as silent, whatever text without a quote or the end of a line stands between:
-        there it is a part of the same string.
+        An event with the same ends is as silent, whatever stands between them without a colon: neither a field nor a
+        line of data can begin there, even where it ends the string or the event that it stands in.
         """
         self._shapes_left -= 1
         at = event.find(_CONTENT)
-        if at >= 0:
+        if at >= 0 and event.count(b"data:") == 1:
             at += len(_CONTENT)
             self._before, self._behind = event[:at], event[event.find(b'"', at) :]
+            self._between = self._behind + self._before
+            self._colons = self._between.count(b":")
+            self._is_plain = holds_text_alone(event)
+
+    def _known_events(self, chunk: bytes) -> int:
+        """Return of how many events a chunk with the ends of the known one is, if all are as silent; else 0."""
+        if len(chunk) > LARGE_BYTES and not self._is_plain:  # a large one is looked at closely
+            return 0
+        events = chunk.count(self._between) + 1
+        return events if chunk.count(b":") == events * self._colons else 0  # no text has any
 
     def finish(self) -> bytes:
         """Read a last event that no empty line ended, at the end of the body; return what hiding kept back."""

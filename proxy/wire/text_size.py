@@ -59,11 +59,13 @@ def bytes_of_text(events: bytes) -> int:
 
     Events of a few bytes are not parsed.
     """
-    if len(events) > LARGE_BYTES:
-        is_text = _TEXTS.search(events) is not None and not any(events.find(name) >= 0 for name in _OTHERS)
-    else:
-        is_text = events.find(b"data:") >= 0
+    is_text = holds_text_alone(events) if len(events) > LARGE_BYTES else events.find(b"data:") >= 0
     return len(events) if is_text else 0
+
+
+def holds_text_alone(events: bytes) -> bool:
+    """Return whether events hold text, and no pictures, sounds and sources beside it."""
+    return _TEXTS.search(events) is not None and not any(events.find(name) >= 0 for name in _OTHERS)
 
 
 def _texts(message: dict[str, Any]) -> Iterator[str]:

@@ -12,6 +12,12 @@ _FINALITY = "tests/faults/test_finality.py::test_"
 
 MUTATIONS: Final = (
     Mutation(
+        "a-text-that-ends-its-event",
+        "An event is known by its ends, whatever stands between them: a usage, an error, or the end of the stream.",
+        (Patch("StreamMeter.feed", "_COLON not in chunk[len(before):-len(behind)]", "True"),),
+        ("tests/wire/test_stream_meter.py::test_an_event_that_is_known_by_its_ends_is_read_as_any_other",),
+    ),
+    Mutation(
         "first-usage-wins",
         "Usage of the first chunk, a preview, is booked.",
         (

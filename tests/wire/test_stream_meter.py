@@ -498,6 +498,16 @@ WORDS = st.sampled_from(
         "é",
     ]
 )
+RAW = st.sampled_from(  # what ends the string, or the event, that it stands in
+    [
+        b"\n\ndata: [DONE]\n\n",
+        b"\r\rdata: [DONE]\r\r",
+        b'","refusal":null}}],"usage":{"prompt_tokens":1,"completion_tokens":2},"x":[{"y":{"z":"',
+        b'"}}],"error":{"code":502},"x":[{"delta":{"z":"',
+        b"data:",
+        b"\\",
+    ]
+)
 SAID = st.one_of(
     st.lists(WORDS, max_size=4).map(" ".join).map(lambda text: say(f"{text}.")),
     st.sampled_from(
@@ -512,7 +522,10 @@ SAID = st.one_of(
         ]
     ),
     # what no JSON is, with the ends of one that is
-    st.binary(max_size=30).map(lambda text: say("@").replace(b"@", text)),
+    st.lists(st.one_of(RAW, st.binary(max_size=30)), min_size=1, max_size=3).map(
+        lambda texts: b"".join(say("@").replace(b"@", text) for text in texts)
+    ),
+    st.integers(1, 20).map(lambda n: b"".join(say("x" * 20 * i) for i in range(n))),
     st.just(say("@").replace(b'@"', b'"')[:-1]),
 )
 
