@@ -17,7 +17,7 @@ from proxy.web.dashboard.view import View
 from proxy.web.dashboard.views import VIEWS
 from proxy.web.routes import ROUTES
 from tests.support.installation import ADMIN_TOKEN
-from tests.support.raw import Answer, ask, exchange, request_bytes
+from tests.support.raw import Answer, ask, connect, exchange, request_bytes
 from tests.support.stand import Stand
 from tests.support.stand import stand as run_stand
 from tests.support.visitor import FORM, Visitor
@@ -264,6 +264,13 @@ async def test_odd_requests_get_a_page(people: People) -> None:
     answer = await exchange(people.stand.port, data, head_only=True)
     assert answer.status == 200
     assert int(answer.header("Content-Length") or 0) > 1000
+    data = request_bytes("HEAD", "/dashboard/events", headers=[("Cookie", people.admin.cookie)])
+    async with await connect(people.stand.port) as client:  # no event follows, and the connection goes on
+        await client.send(data)
+        answer = await client.read_answer(head_only=True)
+        assert (answer.status, answer.content_type) == (200, "text/event-stream")
+        await client.send(request_bytes("GET", "/healthz"))
+        assert (await client.read_answer()).status == 200
 
 
 async def test_wrong_tokens_are_paced_and_say_what_is_wrong(stand: Stand) -> None:

@@ -9,6 +9,8 @@ from proxy.web.dashboard.response_headers import security_headers
 from proxy.web.dashboard.sessions import session_of
 from proxy.web.dashboard.view import DashboardRequest, View, Whole
 from proxy.web.deps import Deps
+from proxy.web.json_reply import own_reply
+from proxy.web.server.aiohttp_downstream import aiohttp_request
 from proxy.wire.headers import STREAM_HEADERS
 from proxy.wire.sse import KEEP_ALIVE
 
@@ -39,11 +41,13 @@ def change_stamp(deps: Deps) -> Stamp:
 async def _events(request: DashboardRequest) -> Whole:
     """Stream a tick at each change, at most one in two seconds, until the browser goes or the login ends."""
     state, context = request.deps.dashboard, request.context
+    headers = {**security_headers(is_tls(context)), "Content-Type": "text/event-stream", **STREAM_HEADERS}
+    if aiohttp_request(context).method == "HEAD":
+        return Whole(own_reply(context, 200, headers))
     if state.streams >= _STREAMS_MAX:
         raise OwnError(503, "too_many_viewers", f"{_STREAMS_MAX} live pages are open. Close one.", retry_after_s=30)
     state.streams += 1
     try:
-        headers = {**security_headers(is_tls(context)), "Content-Type": "text/event-stream", **STREAM_HEADERS}
         reply = context.begin(200, headers)
         context.streams = True
         context.write(_FIRST)
