@@ -13,8 +13,8 @@ from tests.support.sampling import drawn
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 _SHARES: dict[tuple[Scheme, int], float] = {
-    ("light", 1440): 0.5,
-    ("dark", 360): 0.4,
+    ("light", 1440): 0.35,
+    ("dark", 360): 0.25,
     ("light", 360): 0.1,
     ("dark", 1440): 0.1,
 }
