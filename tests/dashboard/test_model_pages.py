@@ -154,6 +154,7 @@ async def test_a_projection_that_cannot_be_read(asked: Asked, query: str, words:
 async def test_any_growth_is_drawn(asked: Asked, growth: str) -> None:
     page = await asked.page(f"/dashboard/projection?growth={growth}&months=36")
     assert 'class="problem"' not in page
+    assert ("less<" in page, "% more<" in page) == (growth.startswith("-"), growth.startswith("4"))
     assert "nan" not in page.partition('id="by-month"')[2].partition("</figure>")[0].lower()
 
 

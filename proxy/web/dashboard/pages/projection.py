@@ -45,7 +45,7 @@ async def _show(request: DashboardRequest) -> Page:
         "spans": SPANS,
         "problem": problem,
         "found": found,
-        "growth": share_text(growth) if growth >= 0 else f"-{share_text(-growth)}",
+        "growth": f"{share_text(abs(growth))} {'more' if growth > 0 else 'less'}",
         "sums": {number: found["months"][int(number) - 1]["sum_pusd"] for number in SPANS},
         "break_even": found["break_even"],
         "month_chart": _month_chart(found, flat, double, count),
