@@ -73,7 +73,7 @@ class Section:
 
 def _mixed(setting: Setting, say: Say) -> Result:
     kills = 3 if setting.short else max(1, setting.size // 700)
-    stops = 2 if setting.short else kills
+    stops = 2 if setting.short else max(2, kills // 4)  # while all is stopped, a request takes no time at all
     return _blow(draw(setting.seed, setting.size, kills, some_limited(setting.size), stops=stops), setting, say)
 
 
@@ -305,11 +305,11 @@ SECTIONS = (
         14_000,
         600,
         "Seven users, three of them with tight limits, and a limit for all that ends before the storm; a SIGKILL of"
-        " the proxy each 700 requests, and a stop by the operator as often. The simulator's books, the ledger and what"
-        " clients saw must agree request by request; no window may hold more than its limit; a second after the last"
-        " cost is known nothing may be set aside. Then the provider tells the costs that it kept to itself, and its"
-        " bill is compared on the day and on the next one, with a SIGKILL among it: in the end what is booked is what"
-        " was charged, to the pico-dollar.",
+        " the proxy each 700 requests, and now and then a stop by the operator. The simulator's books, the ledger and"
+        " what clients saw must agree request by request; no window may hold more than its limit; a second after the"
+        " last cost is known nothing may be set aside. Then the provider tells the costs that it kept to itself, and"
+        " its bill is compared on the day and on the next one, with a SIGKILL among it: in the end what is booked is"
+        " what was charged, to the pico-dollar.",
         _mixed,
     ),
     Section(

@@ -17,7 +17,7 @@ from .views import LedgerView
 pytestmark = pytest.mark.slow
 
 SEED = 20_261_121
-REQUESTS = 500
+REQUESTS = 400
 KILLS = 3
 STOPS = 2
 
