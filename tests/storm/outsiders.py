@@ -42,12 +42,12 @@ def happen(simulator: SimulatorProcess, seed: int, books: Books, ledger: LedgerV
 
 
 def _calls(rng: Random, books: Books) -> Iterator[tuple[str, tuple[dict[str, Any], str]]]:
-    moments = [generation["created"] for generation in books.generations.values()]
+    moments = sorted(generation["created"] for generation in books.generations.values())
     numbers = count()
     for name, user_agent in (("outside_call", "curl/8.5"), ("lost_row", "tollkeeper/0.1"), ("other_key", "curl/8.5")):
         for key in [OTHER_KEY] if name == "other_key" else [PROVIDER_KEYS[each] for each in OPENROUTER_PROVIDERS]:
             for _ in range(_OF_EACH):
-                created = rng.randint(min(moments) + 1, max(moments))
+                created = rng.choice(moments)
                 id_ = f"gen-{created}-outsider{next(numbers):012}"
                 fields = {
                     "id": id_,
