@@ -9,12 +9,18 @@ from proxy.storage.rows import HOUR_MS
 from proxy.storage.sqlite.usage_daily import BY_MODEL, SummedHours
 
 _SUMS = ("requests", "output_tokens", *AnswerSums._fields)
-_QUERY = """
-SELECT provider, model, cost_pusd, counts, {} FROM {} IN (SELECT value FROM json_each(:times))
-    AND (:model IS NULL OR model GLOB :model OR provider || '/' || model GLOB :model)
-"""
-_DAYS = _QUERY.format(", ".join(_SUMS), f"usage_daily WHERE facet = {BY_MODEL.number} AND day_ms")
-_HOURS = _QUERY.format(", ".join(_SUMS), "usage_hourly WHERE hour_ms")
+_IS_SUMMED = "counts >= x'ff'"  # their first byte: such counts cannot be joined by writing one behind the other
+_QUERY = f"""
+SELECT provider, model, sum(cost_pusd),
+    group_concat(CASE WHEN {_IS_SUMMED} THEN '' ELSE hex(counts) END, ''), sum({_IS_SUMMED}),
+    {", ".join(f"sum({name})" for name in _SUMS)}
+FROM {{0}} GROUP BY 1, 2
+"""  # noqa: S608 - constants of this file
+_SUMMED = f"SELECT provider, model, counts FROM {{0}} AND {_IS_SUMMED}"  # noqa: S608 - as above
+_WHERE = """IN (SELECT value FROM json_each(:times))
+    AND (:model IS NULL OR model GLOB :model OR provider || '/' || model GLOB :model)"""
+_DAYS = f"usage_daily WHERE facet = {BY_MODEL.number} AND day_ms {_WHERE}"
+_HOURS = f"usage_hourly WHERE hour_ms {_WHERE}"
 _BOUNDS = """
 SELECT max((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'performance_from_ms'),
     ifnull((SELECT min(hour_ms) FROM usage_hourly), 0)), (SELECT max(hour_ms) FROM usage_hourly)
@@ -25,12 +31,18 @@ def read_performance(connection: sqlite3.Connection, wanted: PerformanceFilter) 
     """Return how each model answered in the hours of a period, by provider and model in order."""
     sums: dict[tuple[str, str], list[int]] = {}
     counts: dict[tuple[str, str], list[bytes]] = {}
-    for provider, model, cost_pusd, places, *figures in _read(connection, wanted):
-        names = wanted.names(provider, model)
-        total = sums.setdefault(names, [0] * (len(figures) + 1))
-        for n, figure in enumerate((cost_pusd, *figures)):
-            total[n] += figure
-        counts.setdefault(names, []).append(places)
+    for source, values in _sources(connection, wanted):
+        has_summed = 0
+        for provider, model, cost_pusd, short, summed, *figures in connection.execute(_QUERY.format(source), values):
+            names = wanted.names(provider, model)
+            total = sums.setdefault(names, [0] * (len(figures) + 1))
+            for n, figure in enumerate((cost_pusd, *figures)):
+                total[n] += figure
+            counts.setdefault(names, []).append(bytes.fromhex(short))
+            has_summed += summed
+        if has_summed:
+            for provider, model, places in connection.execute(_SUMMED.format(source), values):
+                counts[wanted.names(provider, model)].append(places)
     found = []
     for key, (cost_pusd, requests, output_tokens, *answers) in sorted(sums.items()):
         histograms = Histograms.of_counts(counts[key])
@@ -38,8 +50,8 @@ def read_performance(connection: sqlite3.Connection, wanted: PerformanceFilter) 
     return found
 
 
-def _read(connection: sqlite3.Connection, wanted: PerformanceFilter) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of the roll-up of a period: of days, and of the hours that are in none."""
+def _sources(connection: sqlite3.Connection, wanted: PerformanceFilter) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield where the roll-up of a period is read from, as SQL with values: days, and the hours that are in none."""
     start_ms, last_ms = connection.execute(_BOUNDS).fetchone()
     if last_ms is None:
         return
@@ -49,6 +61,6 @@ def _read(connection: sqlite3.Connection, wanted: PerformanceFilter) -> Iterator
     if wanted.until_ms is not None:
         end_ms = min(end_ms, -(-wanted.until_ms // HOUR_MS) * HOUR_MS)
     parts = SummedHours(connection).parts(start_ms, end_ms)
-    for query, times in ((_DAYS, parts.days), (_HOURS, parts.hours)):
+    for source, times in ((_DAYS, parts.days), (_HOURS, parts.hours)):
         if times is not None:
-            yield from connection.execute(query, {"times": times, "model": wanted.model})
+            yield source, {"times": times, "model": wanted.model}
