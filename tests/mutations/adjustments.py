@@ -5,6 +5,7 @@ from typing import Final
 from tests.mutations.mutation import Mutation, Patch, TextPatch
 
 _SUMS = "tests/storage/test_adjustments.py::test_the_last_truth_counts_in_every_sum"
+_DAYS = "tests/storage/test_usage_daily.py::test_reports_are_the_same_with_days_and_without"
 _LIMITS = "tests/quotas/test_late_truths.py::test_"
 _LOOKUPS = "tests/quotas/test_late_lookups.py::test_"
 
@@ -15,10 +16,28 @@ MUTATIONS: Final = (
         (
             Patch(
                 "sqlite.adjustments:_book",
-                "connection.execute(_MOVE, (_hour_ms(place.at_ms), *place.spending, amount_pusd))",
+                "connection.execute(_MOVE, moved)",
             ),
         ),
         (_SUMS,),
+    ),
+    Mutation(
+        "late-cost-not-in-its-day",
+        "A late cost moves its hour, and the day that is summed of it stays as it was.",
+        (Patch("sqlite.adjustments:_book", "add_to_days(connection, _MOVED, [moved])"),),
+        (_DAYS,),
+    ),
+    Mutation(
+        "late-end-not-in-its-day",
+        "A request ends after its day has been summed, and reports of days never hear of it.",
+        (Patch("Writer._add_hours", "add_to_days(self._connection, statement.names, rows)", "pass"),),
+        (_DAYS,),
+    ),
+    Mutation(
+        "late-end-twice-in-its-day",
+        "A request ends while its day is being summed: it is added, and its hour is taken again.",
+        (Patch("add_to_days", "done is None or tuple(key) <= tuple(orjson.loads(done))", "True"),),
+        (_DAYS,),
     ),
     Mutation(
         "late-cost-counted-twice",

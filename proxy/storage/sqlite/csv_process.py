@@ -8,7 +8,7 @@ from contextlib import closing
 from proxy.core.errors import LedgerError
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.csv_lines import csv_lines_of
-from proxy.storage.sqlite.csv_processes import END, HEAD, CsvPart
+from proxy.storage.sqlite.csv_processes import HEAD, PART_END, CsvPart
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
                 for _, chunk in csv_lines_of(connection, told.selection, part):
                     pipe.write(HEAD.pack(len(chunk.data), chunk.rows))
                     pipe.write(chunk.data)
-                pipe.write(HEAD.pack(END, 0))
+                pipe.write(HEAD.pack(PART_END, 0))
         pipe.flush()
     except BrokenPipeError:  # who asked has gone
         return 1

@@ -29,7 +29,7 @@ _ALONE_S: Final = 0.5  # about what it takes to start the others
 _PARTS: Final = 500  # a part of ten million rows is some megabytes
 _AHEAD: Final = 8  # chunks of each process that wait for their turn
 HEAD: Final = struct.Struct("<QQ")  # of a chunk in the pipe: bytes and rows
-END: Final = (1 << 64) - 1  # in the place of the bytes: the part is done
+PART_END: Final = (1 << 64) - 1  # in the place of the bytes: the part is done
 
 
 class CsvPart(NamedTuple):
@@ -72,7 +72,7 @@ def shared_csv_chunks(
             break
     if after >= last:
         return
-    parts = _cut(IdSpan(after, last))
+    parts = _in_parts(IdSpan(after, last))
     with contextlib.ExitStack() as stack:
         told = [CsvPart(path.absolute(), selection, parts[n::processes]) for n in range(processes)]
         lines = [stack.enter_context(contextlib.closing(_CsvProcess(one))) for one in told]
@@ -81,7 +81,7 @@ def shared_csv_chunks(
                 yield Chunk(data, rows, (part.upto - first + 1) / whole)
 
 
-def _cut(ids: IdSpan) -> list[IdSpan]:
+def _in_parts(ids: IdSpan) -> list[IdSpan]:
     """Return a span in parts of the same length, in order."""
     length = ids.upto - ids.after
     count = min(_PARTS, length)
@@ -115,7 +115,7 @@ class _CsvProcess:
                     f"{self._path} cannot be read: a process of the export ended with {self._process.wait()}."
                     " tollkeeper check tells more."
                 )
-            if found[1] == END:
+            if found[1] == PART_END:
                 return
             yield found
 
@@ -138,10 +138,10 @@ class _CsvProcess:
             if len(head) < HEAD.size:
                 break
             size, rows = HEAD.unpack(head)
-            data = b"" if size == END else pipe.read(size)
-            if size != END and len(data) < size:
+            data = b"" if size == PART_END else pipe.read(size)
+            if size != PART_END and len(data) < size:
                 break
-            self._put((data, END if size == END else rows))
+            self._put((data, PART_END if size == PART_END else rows))
         self._put(None)
 
     def _put(self, what: tuple[bytes, int] | None) -> None:
