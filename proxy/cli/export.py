@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _ENDINGS = {".csv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 _HOUR_MS = 3_600_000
+_PAGE = 1000
 
 
 @click.command()
@@ -84,6 +85,8 @@ def export(
             file.write(chunk.data)
             rows += chunk.rows
     click.echo(f"{rows} rows", err=True)
+    if words is None and form != "focus":
+        _say_rowless(source, selection)
 
 
 def _say_older_currency(source: "Source") -> None:
@@ -94,6 +97,24 @@ def _say_older_currency(source: "Source") -> None:
             f"Note: cost_local is in {kept}, as the ledger has it: tollkeeper serve takes {source.currency_code} up.",
             err=True,
         )
+
+
+def _say_rowless(source: "Source", selection: "Selection") -> None:
+    """Say what was charged in the time and belongs to no row: only the provider's bill knows of these calls."""
+    from proxy.core.money import pusd_to_usd  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.adjustment import AdjustmentFilter  # noqa: PLC0415
+
+    if selection.users or selection.models:
+        return  # they belong to nobody
+    since_ms, until_ms = selection.since_ms or 0, selection.until_ms
+    total_pusd, before_id = 0, None
+    while page := source.reports.adjustments(AdjustmentFilter(is_unattached=True), before_id, _PAGE):
+        of_time = [one for one in page if one.at_ms >= since_ms and (until_ms is None or one.at_ms < until_ms)]
+        total_pusd += sum(one.amount_pusd for one in of_time)
+        before_id = page[-1].id
+    if total_pusd:
+        text = f"{pusd_to_usd(total_pusd)} USD that only the bill knows of belong to no row"
+        click.echo(f"Note: {text}: they are in --summary, --format focus, usage and report.", err=True)
 
 
 def _check(form: str, focus_version: str | None, summary: str | None, columns: str | None, output: str) -> None:

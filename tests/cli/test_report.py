@@ -228,6 +228,15 @@ def test_text_is_a_page_that_adds_up(commands: Commands, kept: Path) -> None:
     assert any(re.fullmatch(r"ledger has no row of it\. \(bill of x\) +1 +0\.000000005", line) for line in late)
 
 
+def test_an_export_says_what_belongs_to_no_row(commands: Commands, kept: Path) -> None:
+    ran = commands.ok("export", "--db", str(kept), "--columns", "cost_pusd")
+    assert "Note: 0.000000005 USD that only the bill knows of belong to no row" in ran.stderr
+    exported = sum(int(line) for line in ran.stdout.splitlines()[1:] if line != '""')
+    assert exported + 5_000 == commands.read("usage", "--db", str(kept))["total"]["cost_pusd"]
+    for more in (("--summary", "user"), ("--format", "focus"), ("--user", EVIL), ("--until", "2026-09-01")):
+        assert "belong to no row" not in commands.ok("export", "--db", str(kept), *more).stderr
+
+
 def test_long_names_are_broken_and_amounts_are_not(commands: Commands) -> None:
     path, name = commands.folder / "long.db", "x" * 90
     with ledger(path, zone=ZONE) as db:
