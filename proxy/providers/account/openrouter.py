@@ -116,7 +116,7 @@ class OpenRouterAccount:
                     raise
                 left += halves
                 continue
-            found = answer.costs()
+            found = await asyncio.to_thread(answer.costs)  # of thousands of calls
             costs |= found
             if answer.is_truncated and found:
                 left += halves
