@@ -107,7 +107,7 @@ MUTATIONS: Final = (
     Mutation(
         "another-provider's-figure",
         "What one provider's bill corrects is booked for another one's attempt, and taken back with each sync.",
-        (Patch("corrections_of", "attempt=entry.attempt", "attempt=None"),),
+        (Patch("corrections_of", "entry.attempt", "None"),),
         (f"{_DAY}a_figure_is_that_of_an_attempt_at_this_provider",),
     ),
     Mutation(
