@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from proxy.web.dashboard.large_sums import read_sums
 from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Fragment, Page, View, address_of, below
 
@@ -65,9 +66,13 @@ async def _show(request: DashboardRequest) -> Page:
 
 async def _usual(request: DashboardRequest, word: str) -> list[Any]:
     """Return who, or what, was asked for most in the last days: what a filter suggests."""
-    report = await request.api.get("/usage", {"by": word, "since": "7d", "top": 50, "sort": "requests"})
-    found: list[Any] = report["rows"]
-    return found
+
+    async def read() -> list[Any]:
+        report = await request.api.get("/usage", {"by": word, "since": "7d", "top": 50, "sort": "requests"})
+        found: list[Any] = report["rows"]
+        return found
+
+    return await read_sums(request, f"requests by {word}", read)
 
 
 async def _rows(request: DashboardRequest) -> Fragment:
