@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from decimal import Decimal
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -34,8 +35,8 @@ COUNT = 150
 STEP_MS = 600_000
 
 
-def usage(path: Path, *by: str, **more: Any) -> SpendingSums:
-    return SqliteReports(path).usage(UsageSelection(by, **more), UTC)
+def usage(path: Path, *by: str, zone: ZoneInfo = UTC, **more: Any) -> SpendingSums:
+    return SqliteReports(path).usage(UsageSelection(by, **more), zone)
 
 
 def figures(row: SpendingRow) -> tuple[int, ...]:
@@ -60,6 +61,33 @@ async def test_totals_are_the_same_by_any_word_also_after_rows_were_removed(tmp_
             untold = [row for row in usage(path, "token").rows if row.key == ("",)]
             assert sum(row.requests for row in untold) == removed
     assert removed > 30
+
+
+@pytest.mark.parametrize("name", ["Asia/Kathmandu", "Australia/Lord_Howe"])
+async def test_days_that_begin_within_an_hour_keep_what_was_removed(tmp_path: Path, name: str) -> None:
+    path, zone = tmp_path / "ledger.db", ZoneInfo(name)
+    async with booked(path) as ledger:
+        await book_many(ledger, COUNT, step_ms=1_234_567)
+        reports = SqliteReports(path)
+        whole, flagged = figures(usage(path).total), reports.unsettled().flagged
+        with closing(sqlite3.connect(path)) as db:
+            ids = [row[0] for row in db.execute("SELECT id FROM requests WHERE state <> 'open' ORDER BY id LIMIT 60")]
+        late = [Correction(id_, 77_777, "late", "generation") for id_ in ids[::3]]
+        await ledger.correct(late, START_MS)
+        whole = figures(usage(path).total)
+        removed = await ledger.change(lambda db: remove_rows(db, ids[::2]))  # some of an hour, too
+        assert removed > 20
+        for by in (("day",), ("hour",), ("day", "token"), ("hour", "user"), ("day", "tag"), ("month", "key")):
+            sums = usage(path, *by, zone=zone)
+            assert figures(sums.total) == whole, by
+            assert figures(SpendingRow.total(sums.rows)) == whole, by
+        cuts = [START_MS // HOUR_MS * HOUR_MS + n * 2_345_678 for n in range(30)]
+        ranges = [*pairwise([None, *cuts, None])]
+        for word in ("user", "token", "tag"):
+            parts = [usage(path, word, since_ms=since_ms, until_ms=until_ms).total for since_ms, until_ms in ranges]
+            assert figures(SpendingRow.total(parts)) == whole, word
+        found = [reports.unsettled(since_ms=since_ms, until_ms=until_ms).flagged for since_ms, until_ms in ranges]
+        assert sum(found) == flagged > 0
 
 
 async def test_each_key_has_what_its_attempts_cost(tmp_path: Path) -> None:

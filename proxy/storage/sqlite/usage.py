@@ -3,7 +3,8 @@
 The roll-up answers for whole hours, by the day where the days of the range are summed; where a range, or a window of
 the configured zone, begins or ends within an hour, that hour is summed from its rows, so that every sum is exact. What
 the roll-up does not know (token, key, tag ...) is summed from rows; what it counts beyond them, because retention has
-removed rows, stands under an empty text: totals are the same by any word. Requests that are open or pending are in no
+removed rows, stands under an empty text, and at the beginning of its hour where that is cut: totals are the same by any
+word, in any zone. Requests that are open or pending are in no
 sum: unsettled() counts them. An adjustment changes the roll-up in the transaction that writes it, and has the key that
 it counts under beside it.
 """
@@ -22,6 +23,7 @@ from proxy.policy.time_segments import TIME_WORDS, time_segments
 from proxy.storage.reports import LedgerCheck
 from proxy.storage.rows import DOUBTLESS, id_floor
 from proxy.storage.spending import LateSum, SpendingRow, SpendingSums, UnsettledSum, UsageSelection, sum_local
+from proxy.storage.sqlite.retention import removed_before_ms
 from proxy.storage.sqlite.usage_daily import FIRST_AND_LAST, TIMES, SummedHours, facet_of, rolled_sources
 from proxy.storage.sqlite.usage_queries import COST, FIGURES, UsageQueries
 
@@ -157,6 +159,8 @@ def _add_piece(connection: sqlite3.Connection, rolled: "_RolledHours", piece: _P
             for query in queries.single:
                 for key, figures in _read(connection, query, {**queries.values, **values}):
                     sums.add(piece, key, figures)
+    for names, rest in rolled.beyond_rows(piece).items():
+        sums.add(piece, names, rest)
 
 
 class _RolledHours:
@@ -166,6 +170,7 @@ class _RolledHours:
         self.queries = queries
         self._connection = connection
         self._summed = SummedHours(connection)
+        self._removed_before_ms = removed_before_ms(connection)
 
     def read(self, piece: _Piece) -> dict[tuple[str, ...], list[int]]:
         """Return the sums of the whole hours of a piece."""
@@ -177,6 +182,30 @@ class _RolledHours:
                     known = found.get(key)
                     found[key] = list(figures) if known is None else list(map(int.__add__, known, figures))
         return found
+
+    def beyond_rows(self, piece: _Piece) -> dict[tuple[str, ...], tuple[int, ...]]:
+        """Return what the roll-up counts in the hour that a piece ends within and rows no longer tell the time of.
+
+        It goes to the piece that has the beginning of the hour, so that it is in one of them.
+        """
+        hour_ms = piece.end_ms // HOUR_MS * HOUR_MS
+        if not _is_cut(piece.start_ms, piece.end_ms, self._removed_before_ms):
+            return {}
+        connection, queries = self._connection, self.queries
+        values = {**queries.values, "times": f"[{hour_ms}]"}
+        left = {key: list(figures) for key, figures in _read(connection, queries.hours, values)}
+        first, last = id_range(connection, hour_ms, hour_ms + HOUR_MS)
+        values |= {"since": hour_ms, "until": hour_ms + HOUR_MS, "first": first, "last": last, "quantum": HOUR_MS}
+        for query in queries.plain:
+            for key, figures in _read(connection, query, values):
+                _subtract(left, key[1:] if queries.needs_rows else key, figures)
+        return {key: tuple(rest) for key, rest in left.items() if any(rest)}
+
+
+def _is_cut(start_ms: int, end_ms: int, removed_before_ms: int) -> bool:
+    """Return whether a range has the beginning but not the end of an hour from which rows may have been removed."""
+    hour_ms = end_ms // HOUR_MS * HOUR_MS
+    return start_ms <= hour_ms < min(end_ms, removed_before_ms)
 
 
 def _sum_rows(
@@ -211,6 +240,10 @@ def _sum_rows(
         for names, rest in hours.items():
             if any(rest):
                 sums.add(piece, queries.whole_key(names), tuple(rest))
+        for names, beyond in rolled.beyond_rows(piece).items():
+            sums.add(piece, queries.whole_key(names), beyond)
+            if queries.is_repeated:
+                sums.add_total(piece, beyond)
 
 
 def _timed(
@@ -316,11 +349,18 @@ def _flagged(connection: sqlite3.Connection, since_ms: int | None, until_ms: int
         if times is not None:
             query = _FLAGGED.format(source, "" if user is None else " AND user = :user")
             found += connection.execute(query, {"times": times, "user": user}).fetchone()[0]
-    for edge_ms, edge_end_ms in edges:
-        if edge_ms < edge_end_ms:
-            first, last = id_range(connection, edge_ms, edge_end_ms)
-            values = {"first": first, "last": last, "since": edge_ms, "until": edge_end_ms, "user": user}
-            found += connection.execute(_FLAGGED_ROWS, {**values, "but": DOUBTLESS}).fetchone()[0]
+    found += sum(_flagged_rows(connection, *edge, user) for edge in edges if edge[0] < edge[1])
+    if _is_cut(start_ms, end_ms, removed_before_ms(connection)):  # as the sums themselves, what rows no longer tell
+        query = _FLAGGED.format(_FLAGGED_HOURS, "" if user is None else " AND user = :user")
+        found += connection.execute(query, {"times": f"[{last_ms}]", "user": user}).fetchone()[0]
+        found -= _flagged_rows(connection, last_ms, last_ms + HOUR_MS, user)
+    return found
+
+
+def _flagged_rows(connection: sqlite3.Connection, start_ms: int, end_ms: int, user: str | None) -> int:
+    first, last = id_range(connection, start_ms, end_ms)
+    values = {"since": start_ms, "until": end_ms, "first": first, "last": last, "user": user, "but": DOUBTLESS}
+    found: int = connection.execute(_FLAGGED_ROWS, values).fetchone()[0]
     return found
 
 
