@@ -51,6 +51,9 @@ async def test_every_page_opens_on_an_empty_ledger_and_says_what_to_do(office: O
             answer = await office.admin.get(view.path)
             assert answer.status in (200, 303), (view.path, answer.body)
             assert b"style=" not in answer.body, view.path
+    assert (
+        b"Ledger and bill are the same" not in (await office.admin.get("/dashboard/account")).body
+    )  # nothing was read
 
 
 async def test_a_user_is_added_with_a_limit_and_a_token_that_works(office: Office) -> None:
@@ -76,9 +79,39 @@ async def test_what_cannot_be_added_keeps_what_was_typed(office: Office) -> None
     assert await _api(office, "/users/bo") == 404
 
 
+async def test_a_form_that_failed_is_shown_on_its_page(office: Office) -> None:
+    """What was typed stands there, in this form alone, and no link leads to the address of the form."""
+    await _added(office, "hal")
+    for address, page, fields in (
+        ("/dashboard/groups", "/dashboard/people", {"group_name": "crew two", "group_limit": "$8/day"}),
+        ("/dashboard/people/hal/limits", "/dashboard/people/hal", {"limit": "eight dollars"}),
+        ("/dashboard/people/hal/tokens", "/dashboard/people/hal", {"token_name": "x" * 65}),
+        ("/dashboard/keys/key_none", "/dashboard/keys", {"do": "test"}),
+    ):
+        answer = await office.admin.post(address, fields)
+        text = answer.body.decode()
+        assert answer.status in (400, 404, 422), address
+        for name, value in fields.items():
+            assert text.count(f'value="{value}"') == 1 or name == "do", (address, name)
+        links = {link.partition("?")[0].partition("#")[0] for link in re.findall(r'href="([^"]+)"', text)}
+        assert address not in links
+        assert page in links or address.startswith("/dashboard/keys"), address
+        for link in links:
+            if link.startswith("/dashboard"):
+                assert (await office.admin.get(link)).status in (200, 303), link
+
+
+async def test_a_persons_page_has_the_limits_shared_with_others(office: Office) -> None:
+    await office.admin.post("/dashboard/groups", {"group_name": "choir", "group_limit": "$77/month"})
+    await _added(office, "ida", group="choir", limit="$3/day")
+    text = (await office.admin.get("/dashboard/people/ida")).body.decode()
+    assert "Shared by group choir: $77/month" in text
+    assert "$3/day" in text
+
+
 async def test_a_person_is_changed_disabled_and_given_another_token(office: Office) -> None:
     first = await _added(office, "cleo")
-    assert (await office.admin.post("/dashboard/groups", {"group_name": "crew", "limit": "$9/day"})).status == 303
+    assert (await office.admin.post("/dashboard/groups", {"group_name": "crew", "group_limit": "$9/day"})).status == 303
     assert (await office.admin.post("/dashboard/people/cleo", {"group": "crew"})).status == 303
     assert (await _api(office, "/users/cleo"))["group"] == "crew"
     assert (await office.admin.post("/dashboard/people/cleo/limits", {"limit": "60/minute"})).status == 303
@@ -99,12 +132,21 @@ async def test_a_stop_is_made_listed_on_every_page_and_ended(office: Office) -> 
     refused = await office.admin.post("/dashboard/stop", {"kind": "user", "subject": "dam"})
     assert refused.status == 404
     assert b"so nothing was stopped" in refused.body
+    unclear = await office.admin.post("/dashboard/stop", {"kind": "all", "subject": "dan", "cut": "yes"})
+    assert unclear.status == 422  # a name, with Everything left chosen
+    assert b"Nothing was stopped" in unclear.body
+    assert b'value="dan"' in unclear.body
+    assert b'value="yes" checked' in unclear.body
+    assert await _api(office, "/stops") == []
     fields = {"kind": "user", "subject": "dan", "reason": "too much <b>", "lasts": "1h"}
     assert (await office.admin.post("/dashboard/stop", fields)).status == 303
     assert (await office.stand.chat(token=token)).status == 503
     page = (await office.admin.get("/dashboard/stop")).body.decode()
     assert "too much &lt;b&gt;" in page
-    assert "1 stopped" in (await office.admin.get("/dashboard/people")).body.decode()
+    people = (await office.admin.get("/dashboard/people")).body.decode()
+    assert "1 stopped" in people
+    row = people[people.index('<td><a href="/dashboard/people/dan">') :]
+    assert "stopped" in row[: row.index("</tr>")]
     stop_id = re.search(r"/dashboard/stop/([^/]+)/resume", page)[1]  # type: ignore[index]
     assert (await office.admin.post(f"/dashboard/stop/{stop_id}/resume", {})).status == 303
     assert (await office.stand.chat(token=token)).status == 200

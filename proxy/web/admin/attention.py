@@ -147,7 +147,9 @@ async def _configuration(request: AdminRequest) -> list[Attention]:
         found.append(Attention("no_user", "notice", "", text, "Add one.", command, ("POST", "/users")))
     for gap in deps.missing_limits():
         kind = gap.kind.replace(".", "_")
-        found.append(Attention(kind, "notice", "", gap.text, gap.fix, "tollkeeper limits add", ("POST", "/limits")))
+        found.append(
+            Attention(kind, "notice", "", gap.text, gap.fix, "tollkeeper limits add '$100/month'", ("POST", "/limits"))
+        )
     return found
 
 

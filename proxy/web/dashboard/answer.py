@@ -92,7 +92,7 @@ async def _viewed(context: RequestContext, deps: Deps, method: str, path: str, q
         form_lists=form,
         session=session,
         api=AdminCalls(deps, session.operator or _reader_of(session)),
-        address_path=path,
+        address_path=_page_path(view, path),
         now_ms=context.clock.now_ms(),
         deps=deps,
         context=context,
@@ -115,6 +115,16 @@ def _find(method: str, path: str) -> tuple[View, Mapping[str, str]]:
             405, "method_not_allowed", f"This address accepts {allowed}.", headers={"Allow": allowed}, close=True
         )
     return view, parameters
+
+
+def _page_path(view: View, path: str) -> str:
+    """Return the address of the page that is shown: for a form, which has none of its own, the page it stands on."""
+    if view.method == "GET":
+        return path
+    page = view.page or path
+    while (found := VIEWS.find(page)) is None or "GET" not in found[0]:
+        page = page.rpartition("/")[0]
+    return page
 
 
 def _reader_of(session: Session) -> Operator:

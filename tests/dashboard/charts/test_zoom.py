@@ -57,6 +57,7 @@ def test_series_have_the_look_of_the_drawing() -> None:
 def test_there_is_no_zoom_where_it_does_not_help() -> None:
     assert zoomable(DRAWING, axis(2), [Series("a", [1, 2])], "ms", stacked=False) is DRAWING
     assert zoomable(DRAWING, axis(4001), [Series("a", [1] * 4001)], "ms", stacked=False) is DRAWING
+    assert zoomable(DRAWING, axis(3), [], "usd", stacked=True) is DRAWING  # which says that there is nothing
     assert zoomable(DRAWING, axis(0), [], "ms", stacked=True) is DRAWING
 
 

@@ -26,7 +26,7 @@ def zoomable(chart: Markup, axis: TimeAxis, series: Sequence[Series], unit: Unit
     """
     drawn = top_series(series) if stacked else series[:DRAWN]
     points = len(axis.starts_ms)
-    if points < 3 or points * len(drawn) > MOST_VALUES:
+    if points < 3 or not drawn or points * len(drawn) > MOST_VALUES:
         return chart
     values = {
         "unit": unit,

@@ -78,7 +78,8 @@ async def _page(request: DashboardRequest, problem: ApiError | None = None) -> P
         "problem": None if problem is None else problem.message,
         "chart": _chart(days, f"{period.title}, days of UTC as providers count them"),
         "totals": {
-            name: sum(day[f"{name}_pusd"] for day in days) for name in ("booked", "billed", "drift", "unexplained")
+            name: sum(day[f"{name}_pusd"] for day in days) if days else None
+            for name in ("booked", "billed", "drift", "unexplained")
         },
         "run": request.deps.dashboard.sync,
         "wanted": wanted,
@@ -144,7 +145,8 @@ def _classes(request: DashboardRequest, days: Sequence[Mapping[str, Any]]) -> Ta
             for name in ("number", "amount_pusd", "adjusted_pusd"):
                 row[name] += one[name]
             row["link"] = request.address(**{"class": one["name"]}) + "#differences"
-    return Table("classes", "Differences by class", _CLASSES, [*sums.values()], "Ledger and bill are the same.")
+    empty = "Ledger and bill are the same." if days else "Nothing was compared in this period."
+    return Table("classes", "Differences by class", _CLASSES, [*sums.values()], empty)
 
 
 def _differences(rows: Sequence[Mapping[str, Any]], wanted: str | None) -> Table:

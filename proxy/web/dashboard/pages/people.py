@@ -29,7 +29,7 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
     """Return all people; problem: why a user could not be added, with what was typed still in the form."""
     query = {name: request.query.get(name) or None for name in ("q", "group", "cursor")}
     users, cursor = await request.api.page("/users", {**query, "limit": A_PAGE})
-    groups = await request.api.all("/groups")
+    groups, stops = await request.api.all("/groups"), await request.api.all("/stops")
     period = request.period
     spent = await request.api.get(
         "/usage", {"since": period.since, "until": period.until, "by": "user", "top": _DEAREST}
@@ -37,6 +37,7 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
     values = {
         "users": [{**user, "figures": limit_gauges(user["limits"])} for user in users],
         "groups": [{**group, "figures": limit_gauges(group["limits"])} for group in groups],
+        "stopped": {stop["subject"] for stop in stops if stop["kind"] == "user" and stop["effect"] == "stop"},
         "query": query,
         "next_page": request.address(cursor=cursor) if cursor else None,
         "problem": None if problem is None else problem.message,
@@ -102,8 +103,8 @@ async def _add_group(request: DashboardRequest) -> Page | Redirect:
     form = request.form
     body: dict[str, Any] = {"name": form.get("group_name", "").strip(), "settings": {}}
     try:
-        if form.get("limit", "").strip():
-            kind, text = typed_limit(form["limit"])
+        if form.get("group_limit", "").strip():
+            kind, text = typed_limit(form["group_limit"])
             body["settings"] = {"limits": {kind: text}}
         await request.api.post("/groups", body)
     except CallerError as error:
@@ -114,5 +115,5 @@ async def _add_group(request: DashboardRequest) -> Page | Redirect:
 VIEWS = (
     View("GET", "/dashboard/people", _show, "People", has_period=True),
     View("POST", "/dashboard/people", _add_user, "People", has_period=True),
-    View("POST", "/dashboard/groups", _add_group, "People", has_period=True),
+    View("POST", "/dashboard/groups", _add_group, "People", has_period=True, page="/dashboard/people"),
 )

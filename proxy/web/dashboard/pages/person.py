@@ -11,7 +11,7 @@ from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, Redirect, View, below
 
 _MODELS: Final = (
-    Column("model", "Model"),
+    Column("model", "Model", link="link"),
     Column("cost", "Spent", "money"),
     Column("share", "Share", "share"),
     Column("requests", "Requests", "count"),
@@ -35,6 +35,8 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
     values = {
         "user": user,
         "limits": limit_gauges(user["limits"]),
+        "shared": limit_gauges(await _shared_limits(request, user["group"])),
+        "given": request.form if problem else {},
         "own": {entry["id"] for entry in await api.all("/limits", {"scope": "user", "name": name})},
         "tokens": await api.all("/tokens", {"user": name}),
         "groups": [group["name"] for group in await api.all("/groups")],
@@ -51,11 +53,24 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
     return Page("person.html", values, (_models(report),), status=status, title=name)
 
 
+async def _shared_limits(request: DashboardRequest, group: str | None) -> list[Mapping[str, Any]]:
+    """Return the limits that a member of a group shares with others: of the group, of those above it, of everyone."""
+    found: list[Mapping[str, Any]] = []
+    names: set[str] = set()
+    while group is not None and group not in names:
+        names.add(group)
+        entry = await request.api.get(f"/groups/{_in_path(group)}")
+        found.extend(entry["limits"])
+        group = entry["settings"].get("parent")
+    return [*found, *await request.api.all("/limits", {"scope": "all"})]
+
+
 def _models(report: Mapping[str, Any]) -> Table:
     rows = [
         {
             **row,
             "model": row["key"]["model"] or "no model answered",
+            "link": below("models", row["key"]["model"]) if row["key"]["model"] else None,
             "cost": row["cost_pusd"],
             "share": None if row["share"] is None else float(row["share"]),
         }

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from proxy.core.errors import CallerError
+from proxy.providers.key import NO_KEY
 from proxy.web.dashboard.figures import duration_text
 from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, View
@@ -91,6 +92,8 @@ def _keys(connections: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _key_state(key: Mapping[str, Any]) -> tuple[str, str]:
+    if key["name"] == NO_KEY.facts.name:
+        return "off", "no key"
     if key["set_aside_until"] is not None:
         return "bad", "suspended"
     if not key["valid"]:

@@ -21,6 +21,7 @@ _KINDS: Final = {
     "provider": "A provider",
 }
 assert set(_KINDS) == set(KINDS), "the form offers every kind"
+_TYPED: Final = ("kind", "subject", "reason", "effect", "lasts", "preset", "cut")
 _EFFECTS: Final = {"stop": "Refuse requests", "slow": "Slow them down", "downgrade": "Send them to a preset"}
 
 
@@ -39,12 +40,16 @@ async def _page(request: DashboardRequest, problem: str | None = None, status: i
         "lasts": _LASTS,
         "presets": presets,
         "problem": problem,
-        "given": {name: given.get(name, "") for name in ("kind", "subject", "reason", "effect", "lasts", "preset")},
+        "given": {name: given.get(name, "") for name in _TYPED},
     }
     return Page("stop.html", values, status=status)
 
 
 async def _stop(request: DashboardRequest) -> Page | Redirect:
+    subject = request.form.get("subject", "").strip()
+    if subject and request.form.get("kind") == "all":  # whoever typed a name means less than everything
+        text = f'Nothing was stopped: choose what "{subject}" is, or leave the name empty to stop everything.'
+        return await _page(request, text, 422)
     try:
         made = await request.api.post("/stops", _fields(request))
     except CallerError as error:  # a mistyped name above all: what was typed stays in the form
@@ -60,7 +65,7 @@ def _fields(request: DashboardRequest) -> Mapping[str, Any]:
     fields: dict[str, Any] = {"kind": form.get("kind", "")}
     fields["cut"] = form.get("cut") == "yes"
     fields["effect"] = form.get("effect") or "stop"
-    if form.get("kind") != "all" and form.get("subject", "").strip():
+    if form.get("subject", "").strip():
         fields["subject"] = form["subject"].strip()
     if form.get("reason", "").strip():
         fields["reason"] = form["reason"].strip()
