@@ -194,3 +194,7 @@ async def test_sums_of_a_large_ledger_are_kept_for_a_while(asked: Asked, monkeyp
     assert (await asked.stand.chat()).status == 200
     await asked.stand.settled(count + 2)
     assert await _requests(asked) == [str(count + 1)] * 2
+    model = f"/dashboard/models/{quote(MODEL, safe='')}"
+    for path in ("/dashboard/models", model, "/dashboard"):
+        assert "Sums as they were at" not in await asked.page(f"{path}?period=month")
+        assert "Sums as they were at" in await asked.page(f"{path}?period=month")

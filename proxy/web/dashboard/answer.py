@@ -174,6 +174,7 @@ def _frame(request: DashboardRequest, view: View) -> Mapping[str, Any]:
         "stop_entry": nav.STOP if session.operator else None,
         "stops_in_force": len(deps.services.stops.in_force()) if session.operator else 0,
         "note": deps.dashboard.notes.take(session.id),
+        "kept_from": None,
         "form_key": lambda: _form_key_field(session),
     }
 

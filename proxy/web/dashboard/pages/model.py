@@ -47,12 +47,14 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
         stats = None if figures is None else await _stats(request, figures, within)
         return stats, await request.api.get("/usage", {"by": word, "model": model, **within})
 
-    stats, spent = await read_sums(request, f"model {name}", read)
+    sums = await read_sums(request, f"model {name}", read)
+    stats, spent = sums.value
     people = None
     if request.query.get("people") or request.wants_csv == "people":  # of millions of requests that takes seconds
         people = (await request.api.get("/usage", {"by": "user", "model": model, **within}))["rows"]
     values = {
         "entry": entry,
+        "kept_from": sums.kept_from,
         "figures": figures,
         "state": state_of(entry),
         "price_pusd": usd_as_pusd(figures["usd_per_million_tokens"])

@@ -64,9 +64,10 @@ _RANKED: Final = (
 
 
 async def _show(request: DashboardRequest) -> Page:
-    entries, (stats, spent) = await asyncio.gather(
+    entries, sums = await asyncio.gather(
         request.api.all("/models"), read_sums(request, "models", lambda: _read_sums(request))
     )
+    stats, spent = sums.value
     names = {(one["figures"]["provider"], one["figures"]["model"]): one["name"] for one in entries if one["figures"]}
     asked = {name: request.query.get(name, "").strip() for name in ("context", "max_price", "user")}
     needs = [name for name in _NEEDS if request.query.get(f"need_{name}")]
@@ -74,6 +75,7 @@ async def _show(request: DashboardRequest) -> Page:
     if needs or any(asked.values()) or request.query.get("find"):
         found, problem = await _recommended(request, needs, asked)
     values = {
+        "kept_from": sums.kept_from,
         "needs": _NEEDS,
         "chosen": needs,
         "asked": asked,

@@ -17,7 +17,7 @@ from proxy.web.dashboard.charts.sparkline import sparkline
 from proxy.web.dashboard.charts.time_axis import TimeAxis
 from proxy.web.dashboard.charts.zoom import zoomable
 from proxy.web.dashboard.figures import money_text, share_text, short_count_text
-from proxy.web.dashboard.large_sums import read_sums
+from proxy.web.dashboard.large_sums import PeriodSums, read_sums
 from proxy.web.dashboard.pages.people import base_url_of
 from proxy.web.dashboard.table import Column, Row, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, View, address_of, below
@@ -80,12 +80,14 @@ async def _show(request: DashboardRequest) -> Page:
     if request.wants_csv is not None:
         return await _whole_tables(request)
     word = "hour" if request.period.word == "24h" else "day"
-    (spending, outlook), status, attention = await asyncio.gather(
+    sums, status, attention = await asyncio.gather(
         _sums(request, word), request.api.get("/status"), request.api.all("/attention", most=1000)
     )
+    spending, outlook = sums.value
     labels, axis = _axis(request, word)
     values = {
         "status": status,
+        "kept_from": sums.kept_from,
         "is_new": not (outlook.months["total"]["requests"] or spending.models["total"]["requests"]),
         "base_url": base_url_of(request),
         "total": spending.models["total"],
@@ -108,7 +110,7 @@ async def _show(request: DashboardRequest) -> Page:
     return Page("overview.html", values, _tables(request, spending, labels, word))
 
 
-async def _sums(request: DashboardRequest, word: str) -> tuple[_Spending, _Outlook]:
+async def _sums(request: DashboardRequest, word: str) -> PeriodSums[tuple[_Spending, _Outlook]]:
     """Return the sums of the period, by far the most of the work: those of a large ledger are kept for a while."""
     return await read_sums(request, "overview", lambda: _read_sums(request, word))
 

@@ -72,7 +72,7 @@ async def _usual(request: DashboardRequest, word: str) -> list[Any]:
         found: list[Any] = report["rows"]
         return found
 
-    return await read_sums(request, f"requests by {word}", read)
+    return (await read_sums(request, f"requests by {word}", read)).value
 
 
 async def _rows(request: DashboardRequest) -> Fragment:
