@@ -34,9 +34,15 @@ def effective(loaded: LoadedConfig) -> Iterator[tuple[str, Any, str]]:
         yield written(path), value, origin(loaded, path)
 
 
-def in_force(loaded: LoadedConfig, overlay: Overlay) -> Iterator[tuple[str, Any, str]]:
-    """Yield (setting, value, source) as effective() does, with what the database lays over the file."""
-    for path, value in _leaves(overlay.settings, ()):
+def in_force(loaded: LoadedConfig, overlay: Overlay, *, has_users: bool = True) -> Iterator[tuple[str, Any, str]]:
+    """Yield (setting, value, source) as effective() does, with what the database lays over the file.
+
+    has_users: with what users have of their own, who may be thousands.
+    """
+    settings = overlay.settings if has_users else overlay.settings.model_copy(update={"users": {}})
+    for path, value in _leaves(settings, ()):
+        if path == ("users",) and not has_users:
+            continue
         is_stored = path != () and overlay.source(path) == DATABASE
         yield written(path), value, DATABASE if is_stored else origin(loaded, path)
 

@@ -193,3 +193,17 @@ async def test_the_amount_of_a_limit_holds_at_the_playground_too(office: Office)
     assert answer.status == 200
     assert 'class="problem"' in answer.body.decode()
     assert await office.stand.rows("SELECT * FROM requests WHERE user = 'gus'") == []
+
+
+async def test_the_configuration_is_shown_without_what_thousands_of_users_have(office: Office) -> None:
+    await _added(office, "zoe", limit="$7/day")
+    names, all_names = [
+        {one["setting"] for one in (await _api(office, f"/configuration?users={word}"))["settings"]}
+        for word in ("false", "true")
+    ]
+    assert names < all_names
+    assert {name for name in all_names - names if not name.startswith("users")} == set()
+    assert not any(name.startswith("users") for name in names)
+    page = (await office.admin.get("/dashboard/configuration")).body.decode()
+    assert "users.zoe" not in page
+    assert "users.zoe" in (await office.admin.get("/dashboard/configuration?users=yes&settings.q=zoe")).body.decode()

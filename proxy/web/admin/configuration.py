@@ -45,6 +45,7 @@ class SettingFilter(AdminQuery):
 
     below: str | None = Field(default=None, description="Only settings that begin with this, such as users.bo.")
     source: SourceKind | None = None
+    users: bool = Field(default=True, description="With what users have of their own.")
 
 
 class ConfigurationText(AdminBody):
@@ -102,7 +103,7 @@ async def _show(request: AdminRequest) -> AdminAnswer:
     deps = request.deps
     loaded, snapshot = deps.loaded(), deps.services.live.current
     overlay = snapshot.overlay or Overlay(loaded.settings, loaded.settings, frozenset())
-    found = await request.read(lambda: [_setting(*each) for each in in_force(loaded, overlay)])
+    found = await request.read(lambda: [_setting(*each) for each in in_force(loaded, overlay, has_users=query.users)])
     settings = [
         each
         for each in found

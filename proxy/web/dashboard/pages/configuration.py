@@ -28,7 +28,8 @@ async def _show(request: DashboardRequest) -> Page:
 async def _page(request: DashboardRequest, problem: ApiError | None = None) -> Page:
     """Return the settings in force; problem: why the file was not taken just now."""
     source = request.query.get("source") if request.query.get("source") in _SOURCES else None
-    entry = await request.api.get("/configuration", {"source": source})
+    has_users = request.query.get("users") == "yes"
+    entry = await request.api.get("/configuration", {"source": source, "users": has_users})
     past, _ = await request.api.page("/configuration/history", {"limit": _PAST_SHOWN})
     values = {
         "entry": entry,
@@ -36,6 +37,7 @@ async def _page(request: DashboardRequest, problem: ApiError | None = None) -> P
         "problem": entry["problem"] if problem is None else problem.message,
         "sources": _SOURCES,
         "source": source,
+        "has_users": has_users,
     }
     return Page("configuration.html", values, (_settings(entry["settings"]),), status=200 if problem is None else 422)
 
