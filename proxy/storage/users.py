@@ -13,6 +13,7 @@ from proxy.storage.audit import Actor
 from proxy.storage.stored_settings import SettingsError, check_user_settings
 
 _NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
+_STEPS = (".", "..")  # in an address they are no name: it would lead elsewhere
 USER_FIELDS = ("group", "disabled", "settings")  # of a user that can be changed
 TOKEN_FIELDS = ("disabled", "expires_ms", "trusted")
 
@@ -102,11 +103,12 @@ class UserStore(UserReader, Protocol):
 
 def check_name(name: str, what: str) -> None:
     """Raise UserError for what cannot be a name; what: user, group, token."""
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or name in _STEPS:
         article = "an" if what[0] in "aeio" else "a"  # a user, as it is spoken
-        raise UserError(
-            f"{name!r} cannot be the name of {article} {what}: 1 to 64 letters, digits, and . _ @ + - only."
+        rule = (
+            "1 to 64 letters, digits, and . _ @ + - only" if name not in _STEPS else "in an address it leads elsewhere"
         )
+        raise UserError(f"{name!r} cannot be the name of {article} {what}: {rule}.")
 
 
 def check_settings(value: Any) -> None:

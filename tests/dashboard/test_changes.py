@@ -66,6 +66,14 @@ async def test_a_user_is_added_with_a_limit_and_a_token_that_works(office: Offic
     assert token not in page  # it was shown once
 
 
+async def test_a_user_may_be_added_without_a_token(office: Office) -> None:
+    answer = await office.admin.post("/dashboard/people", {"name": "jo@example.org"})
+    assert (answer.status, answer.header("Location")) == (303, "/dashboard/people/jo%40example.org")
+    assert b"was added, without a token" in (await office.admin.get("/dashboard/people/jo%40example.org")).body
+    for name in (".", ".."):  # no browser can ask for the page of one
+        assert (await office.admin.post("/dashboard/people", {"name": name})).status == 400, name
+
+
 async def test_what_cannot_be_added_keeps_what_was_typed(office: Office) -> None:
     for fields, words in (
         ({"name": "no spaces here"}, "no spaces here"),
@@ -148,7 +156,15 @@ async def test_a_stop_is_made_listed_on_every_page_and_ended(office: Office) -> 
     row = people[people.index('<td><a href="/dashboard/people/dan">') :]
     assert "stopped" in row[: row.index("</tr>")]
     stop_id = re.search(r"/dashboard/stop/([^/]+)/resume", page)[1]  # type: ignore[index]
+    assert (await office.admin.post("/dashboard/stop", {"kind": "user", "subject": "dan"})).status == 303
+    for words in ("another one, which holds on", "has ended already"):  # a second stop; then another tab was first
+        assert (await office.admin.post(f"/dashboard/stop/{stop_id}/resume", {})).status == 303
+        page = (await office.admin.get("/dashboard/stop")).body.decode()
+        assert words in page
+    assert (await office.stand.chat(token=token)).status == 503
+    stop_id = re.search(r"/dashboard/stop/([^/]+)/resume", page)[1]  # type: ignore[index]
     assert (await office.admin.post(f"/dashboard/stop/{stop_id}/resume", {})).status == 303
+    assert "User dan goes on." in (await office.admin.get("/dashboard/stop")).body.decode()
     assert (await office.stand.chat(token=token)).status == 200
 
 

@@ -79,7 +79,7 @@ async def _add_user(request: DashboardRequest) -> Page | Redirect:
         made = await request.api.post("/users", body)
     except CallerError as error:
         return await _page(request, error)
-    if made["token"] is None:
+    if "token" not in body:
         return Redirect(below("people", name), f"{name} was added, without a token.")
     return Page("token.html", {"made": made, "user": name, "base_url": base_url_of(request)}, title=f"Token of {name}")
 

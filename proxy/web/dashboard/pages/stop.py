@@ -10,6 +10,7 @@ from proxy.web.dashboard.figures import read_at
 from proxy.web.dashboard.view import DashboardRequest, Page, Redirect, View
 
 _LASTS: Final = {"": "Until it is resumed", "1h": "1 hour", "24h": "24 hours", "7d": "7 days"}
+_GONE: Final = 404
 _HOURS: Final = {"1h": 1, "24h": 24, "7d": 168}
 _KINDS: Final = {
     "all": "Everything",
@@ -54,9 +55,8 @@ async def _stop(request: DashboardRequest) -> Page | Redirect:
         made = await request.api.post("/stops", _fields(request))
     except CallerError as error:  # a mistyped name above all: what was typed stays in the form
         return await _page(request, error.message, error.status)
-    what = "Everything" if made["kind"] == "all" else f"{made['kind'].capitalize()} {made['subject']}"
     words = {"stop": "stopped", "slow": "slowed down", "downgrade": "sent to another preset"}
-    return Redirect("/dashboard/stop", f"{what} is {words[made['effect']]} now.")
+    return Redirect("/dashboard/stop", f"{_capital(_named(made))} is {words[made['effect']]} now.")
 
 
 def _fields(request: DashboardRequest) -> Mapping[str, Any]:
@@ -77,9 +77,28 @@ def _fields(request: DashboardRequest) -> Mapping[str, Any]:
 
 
 async def _resume(request: DashboardRequest) -> Redirect:
-    ended = await request.api.delete(f"/stops/{request.path['id']}")
-    what = "Everything" if ended["kind"] == "all" else f"{ended['kind'].capitalize()} {ended['subject']}"
-    return Redirect("/dashboard/stop", f"{what} goes on.")
+    """End a stop; the note says so where another one of the same holds on."""
+    try:
+        ended = await request.api.delete(f"/stops/{request.path['id']}")
+    except CallerError as error:
+        if error.status != _GONE:
+            raise
+        return Redirect("/dashboard/stop", "That stop has ended already.")
+    of = ("kind", "subject")
+    others = [
+        one for one in await request.api.all("/stops") if [one[name] for name in of] == [ended[name] for name in of]
+    ]
+    if others:
+        return Redirect("/dashboard/stop", f"That stop has ended; {_named(ended)} has another one, which holds on.")
+    return Redirect("/dashboard/stop", f"{_capital(_named(ended))} goes on.")
+
+
+def _named(stop: Mapping[str, Any]) -> str:
+    return "everything" if stop["kind"] == "all" else f"{stop['kind']} {stop['subject']}"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 VIEWS = (
