@@ -12,12 +12,13 @@ class KeyDay(NamedTuple):
     """A day of a key. day: of UTC, as YYYY-MM-DD.
 
     booked_pusd: what the ledger has of it that this account bills. known_pusd: what the comparison of the day has found
-    that the bill has more.
+    that the bill has more. is_whole: the rows of the day are all there.
     """
 
     day: str
     booked_pusd: int
     known_pusd: int
+    is_whole: bool = True
 
 
 class KeyDrift(NamedTuple):
@@ -53,7 +54,7 @@ def first_day(today: date) -> date:
 
 
 def compare_key(counted: Mapping[KeyWindow, int], days: Iterable[KeyDay], today: date) -> list[KeyDrift]:
-    """Return the windows that the provider has counted. days: from first_day() on."""
+    """Return the windows that the provider has counted and of which all rows are there. days: from first_day() on."""
     every = [*days]
     found = []
     for window in KEY_WINDOWS:
@@ -61,6 +62,8 @@ def compare_key(counted: Mapping[KeyWindow, int], days: Iterable[KeyDay], today:
             continue
         since = window_start(window, today).isoformat()
         own = [one for one in every if one.day >= since]
+        if not all(one.is_whole for one in own):
+            continue
         booked_pusd, known_pusd = sum(one.booked_pusd for one in own), sum(one.known_pusd for one in own)
         found.append(KeyDrift(window, since, booked_pusd, counted[window], known_pusd))
     return found
