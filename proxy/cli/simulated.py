@@ -10,8 +10,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from proxy.core.child_python import child_command, child_environ
 from proxy.core.errors import SetupError
 
 _READY = "simulator ready "  # what its ready line begins with; the address follows
@@ -21,16 +21,12 @@ _END_S = 5.0
 @contextmanager
 def simulator() -> Iterator[str]:
     """Run the simulator on a free port; give its address. It is gone when the block ends."""
-    import proxy  # noqa: PLC0415 - for where it lies, so that the child finds the same package from any folder
-
-    home = str(Path(proxy.__file__).parents[1])
-    paths = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
-    child = subprocess.Popen(
-        [sys.executable, "-m", "proxy.cli.simulated", "--friendly"],  # friendly words, none chosen to break parsers
+    child = subprocess.Popen(  # noqa: S603 - constants
+        child_command("proxy.cli.simulated", "--friendly"),  # friendly words, none chosen to break parsers
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": paths},
+        env=child_environ(),
         start_new_session=True,  # Ctrl-C is for the parent, which ends open requests before it ends this
     )
     try:

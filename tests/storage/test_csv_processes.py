@@ -47,7 +47,15 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
     "selection",
     [Selection(), Selection(("tags", "cost_local", "user"), users=("anna", "=cmd()"), since_ms=START_MS + 40_000)],
 )
-def test_it_is_the_same_file(made: Path, started: list[subprocess.Popen[bytes]], selection: Selection) -> None:
+def test_it_is_the_same_file(
+    made: Path,
+    started: list[subprocess.Popen[bytes]],
+    selection: Selection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "struct.py").write_text("raise SystemExit('imported from the folder')")
+    monkeypatch.chdir(tmp_path)
     with closing(open_reader(made)) as reader:
         alone = list(csv_chunks(reader, selection))
         for alone_s in (60.0, 0.0):

@@ -9,7 +9,6 @@ import queue
 import sqlite3
 import struct
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from typing import IO, Any, Final, NamedTuple
 
 import orjson
 
+from proxy.core.child_python import child_command, child_environ
 from proxy.core.errors import LedgerError
 from proxy.storage.export import Chunk, Selection
 from proxy.storage.sqlite.csv_lines import SLICE_IDS, IdSpan, csv_head, csv_lines_of
@@ -94,8 +94,12 @@ class _CsvProcess:
 
     def __init__(self, told: CsvPart) -> None:
         self._path = told.path
-        command = [sys.executable, "-m", "proxy.storage.sqlite.csv_process"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - constants
+        self._process = subprocess.Popen(  # noqa: S603 - constants
+            child_command("proxy.storage.sqlite.csv_process"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=child_environ(),
+        )
         self._queue: queue.Queue[tuple[bytes, int] | None] = queue.Queue(_AHEAD)
         self._closed = False
         self._thread = threading.Thread(target=self._take, name="export", daemon=True)
