@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import pytest
 import pytest_asyncio
@@ -107,6 +108,16 @@ async def test_a_form_that_failed_is_shown_on_its_page(office: Office) -> None:
         for link in links:
             if link.startswith("/dashboard"):
                 assert (await office.admin.get(link)).status in (200, 303), link
+
+
+async def test_a_filter_that_is_not_understood_stays_in_its_form(office: Office) -> None:
+    for name, value in (("status", "abc"), ("since", "some day"), ("user", "nobody&lt;b&gt;")):
+        typed = value.replace("&lt;", "<").replace("&gt;", ">")
+        answer = await office.admin.get(f"/dashboard/requests?{urlencode({name: typed})}")
+        text = answer.body.decode()
+        assert (answer.status, text.count(f'name="{name}" value="{value}"')) == (400, 1)
+        assert 'role="alert"' in text
+        assert "data-live" not in text  # nothing is read again and again that can not be answered
 
 
 async def test_a_persons_page_has_the_limits_shared_with_others(office: Office) -> None:

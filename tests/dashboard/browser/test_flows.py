@@ -99,6 +99,24 @@ async def test_ask_where_a_request_would_go(hand: str, open_page: OpenPage) -> N
     assert not await window.faults()
 
 
+async def test_ask_a_model_and_take_the_program(hand: str, open_page: OpenPage) -> None:
+    window = await open_page()
+    use = _hand(hand, window)
+    await window.go("/dashboard/playground")
+    await use.write("Prompt", "What's new?")
+    await use.write("Model 1", "openai/gpt-5-mini")
+    await use.press("Ask")
+    await window.page.wait_for_selector(".answer >> text=first token after")
+    curl, python = (await window.page.locator("section[aria-labelledby=code] pre").all_inner_texts())[:2]
+    assert 'model="openai/gpt-5-mini"' in python
+    assert '"What\'s new?"' in python
+    assert """"content":"What'"'"'s new?\"""" in curl
+    assert not await window.faults()
+    await window.page.fill("#model1", " ")
+    await use.press("Ask")  # of no model: the page says so, where a script alone would do nothing
+    await window.page.wait_for_selector(".problem:has-text('Choose a model')")
+
+
 async def test_read_the_file_again(hand: str, open_page: OpenPage) -> None:
     window = await open_page()
     use = _hand(hand, window)

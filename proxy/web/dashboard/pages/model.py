@@ -54,6 +54,7 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
         people = (await request.api.get("/usage", {"by": "user", "model": model, **within}))["rows"]
     values = {
         "entry": entry,
+        "typed": None if problem is None else request.form.get("request_price"),
         "kept_from": sums.kept_from,
         "figures": figures,
         "state": state_of(entry),

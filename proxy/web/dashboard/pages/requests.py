@@ -1,8 +1,9 @@
 """Requests: a list that goes on by itself, filtered by the address, refusals too."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from proxy.core.errors import CallerError
 from proxy.web.dashboard.large_sums import read_sums
 from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Fragment, Page, View, address_of, below
@@ -46,8 +47,13 @@ _COLUMNS: Final = (
 
 async def _show(request: DashboardRequest) -> Page:
     """Return the page; without a place in the list it follows what comes."""
-    filters = _filters(request)
-    table = await _table(request)
+    filters, problem = _filters(request), None
+    try:
+        table = await _table(request)
+    except CallerError as error:  # a filter that is not understood: what was typed stays in the form
+        if request.wants_csv is not None:
+            raise
+        table, problem = _table_of([], None, "Nothing was looked for."), error
     is_newest = "cursor" not in request.query
     users = [row["key"]["user"] for row in (await _usual(request, "user"))]
     models = [row["key"]["model"] for row in (await _usual(request, "model")) if row["key"]["model"]]
@@ -56,12 +62,13 @@ async def _show(request: DashboardRequest) -> Page:
         "hints": HINTS,
         "states": STATES,
         "given": filters,
+        "problem": None if problem is None else problem.message,
         "users": users,
         "models": models,
-        "live": address_of("/dashboard/requests/rows", filters) if is_newest else None,
+        "live": address_of("/dashboard/requests/rows", filters) if is_newest and problem is None else None,
         "newest": address_of("/dashboard/requests", filters),
     }
-    return Page("requests.html", values, (table,))
+    return Page("requests.html", values, (table,), status=200 if problem is None else problem.status)
 
 
 async def _usual(request: DashboardRequest, word: str) -> list[Any]:
@@ -97,9 +104,12 @@ async def _table(request: DashboardRequest) -> Table:
         if query
         else "No request has come yet. Point a client here: the first page of the proxy shows how, with your token."
     )
-    return Table(
-        "requests", "Requests", _COLUMNS, [_row(one) for one in entries], empty, is_paged_elsewhere=True, more=older
-    )
+    return _table_of(entries, older, empty)
+
+
+def _table_of(entries: Sequence[Mapping[str, Any]], older: str | None, empty: str) -> Table:
+    rows = [_row(one) for one in entries]
+    return Table("requests", "Requests", _COLUMNS, rows, empty, is_paged_elsewhere=True, more=older)
 
 
 def _row(entry: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -87,14 +87,24 @@ function offerVote(models) {
   vote.hidden = false;
 }
 
+// Writes what was asked into the programs below, which the page made for the model MODEL and the prompt Hello!
+const programs = [...document.querySelectorAll("section[aria-labelledby=code] pre")].map((pre) => [pre, pre.textContent]);
+function showCode(model, prompt) {
+  for (const [pre, made] of programs) {
+    const quoted = (text) => made.startsWith("curl") ? JSON.stringify(text).replaceAll("'", `'"'"'`) : JSON.stringify(text);
+    pre.textContent = made.replace('"MODEL"', () => quoted(model)).replace('"Hello!"', () => quoted(prompt));
+  }
+}
+
 if (form) {
   const keys = form.dataset.keys.split(" ");
   form.addEventListener("submit", async (event) => {
     const data = new FormData(form);
     const models = [...new Set(["model1", "model2", "model3", "model4"].map((slot) => data.get(slot).trim()).filter(Boolean))];
-    if (keys.length < models.length) return;  // the keys of this page are spent: the form goes the long way
+    if (!models.length || keys.length < models.length) return;  // the page says what is missing; or the keys of this page are spent: the form goes the long way
     event.preventDefault();
     answers.textContent = "";
+    showCode(models[0], data.get("prompt"));
     if (vote) vote.hidden = true;
     const fields = { prompt: data.get("prompt"), system: data.get("system"), max_tokens: data.get("max_tokens") };
     if (data.get("user")) fields.user = data.get("user");
