@@ -123,6 +123,10 @@ async def test_a_filter_that_is_not_understood_stays_in_its_form(office: Office)
 async def test_a_persons_page_has_the_limits_shared_with_others(office: Office) -> None:
     await office.admin.post("/dashboard/groups", {"group_name": "choir", "group_limit": "$77/month"})
     await _added(office, "ida", group="choir", limit="$3/day")
+    users = (await office.admin.get("/dashboard/people?csv=users")).body.decode()
+    assert 'ida,choir,active,"$3/day ($0.00 used, $3.00 left)",1' in users
+    groups = (await office.admin.get("/dashboard/people?csv=groups")).body.decode()
+    assert 'choir,,1,"$77/month ($0.00 used, $77.00 left)"' in groups
     text = (await office.admin.get("/dashboard/people/ida")).body.decode()
     assert "Shared by group choir: $77/month" in text
     assert "$3/day" in text
@@ -144,6 +148,14 @@ async def test_a_person_is_changed_disabled_and_given_another_token(office: Offi
     assert {(await office.stand.chat(token=token)).status for token in (first, second)} == {403}
     assert (await office.admin.post("/dashboard/people/cleo", {"disabled": "no"})).status == 303
     assert (await office.stand.chat(token=first)).status == 200
+    limit = {"limits": {"cost": "$2/day"}}
+    for group, more in (("crew", limit), (None, limit)):
+        body = {"group": group, "settings": more}
+        assert (await office.stand.ask("PATCH", "/admin/v1/users/cleo", body, token=ADMIN_TOKEN)).status == 200
+    page = (await office.admin.get("/dashboard/audit?subject=cleo&action=users.set")).body.decode()
+    newest = page[page.index("<tbody>") : page.index("</tr>", page.index("<tbody>"))]
+    assert newest.count("crew") == 1
+    assert "$2/day" not in newest  # it is as it was before
 
 
 async def test_a_stop_is_made_listed_on_every_page_and_ended(office: Office) -> None:

@@ -42,7 +42,7 @@ async def _show(request: DashboardRequest) -> Page:
         "audit",
         "Changes",
         _COLUMNS,
-        [_row(entry) for entry in entries],
+        [_row(entry, is_whole=request.wants_csv is not None) for entry in entries],
         "No change passes these filters." if given else "Nothing has been changed yet.",
         is_paged_elsewhere=True,
         more=more,
@@ -52,8 +52,13 @@ async def _show(request: DashboardRequest) -> Page:
     return Page("audit.html", values, (table,))
 
 
-def _row(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**entry, "before": _text(entry["before"]), "after": _text(entry["after"])}
+def _row(entry: Mapping[str, Any], *, is_whole: bool) -> Mapping[str, Any]:
+    """Return an entry as it is shown: of what was there before and after only the part that differs, unless whole."""
+    before, after = entry["before"], entry["after"]
+    if before is not None and after is not None and not is_whole:
+        same = {name for name in before if name in after and before[name] == after[name]}
+        before, after = ({name: state[name] for name in state if name not in same} for state in (before, after))
+    return {**entry, "before": _text(before), "after": _text(after)}
 
 
 def _text(state: Mapping[str, Any] | None) -> str | None:

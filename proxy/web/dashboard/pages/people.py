@@ -1,6 +1,6 @@
 """People: groups and users with their limits, who spent most, and the form that adds a user."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from proxy.config.limit_text import split_limit
@@ -12,6 +12,19 @@ from proxy.web.dashboard.view import DashboardRequest, Page, Redirect, View, bel
 A_PAGE: Final = 50
 _DEAREST: Final = 10
 LIMIT_HINT: Final = "Such as $5/day, $50/month, tokens=1M/day or 60/minute."
+_USERS: Final = (
+    Column("name", "User"),
+    Column("group", "Group"),
+    Column("state", "State"),
+    Column("limits", "Limits"),
+    Column("tokens", "Tokens", "count"),
+)
+_GROUPS: Final = (
+    Column("name", "Group"),
+    Column("parent", "Part of"),
+    Column("members", "Members", "count"),
+    Column("limits", "Limits"),
+)
 _SPENT: Final = (
     Column("user", "User", link="link"),
     Column("cost", "Spent", "money"),
@@ -28,23 +41,28 @@ async def _show(request: DashboardRequest) -> Page:
 async def _page(request: DashboardRequest, problem: CallerError | None = None) -> Page:
     """Return all people; problem: why a user could not be added, with what was typed still in the form."""
     query = {name: request.query.get(name) or None for name in ("q", "group", "cursor")}
-    users, cursor = await request.api.page("/users", {**query, "limit": A_PAGE})
+    if request.wants_csv == "users":
+        users, cursor = await request.api.all("/users", {**query, "cursor": None}), None
+    else:
+        users, cursor = await request.api.page("/users", {**query, "limit": A_PAGE})
     groups, stops = await request.api.all("/groups"), await request.api.all("/stops")
     period = request.period
     spent = await request.api.get(
         "/usage", {"since": period.since, "until": period.until, "by": "user", "top": _DEAREST}
     )
+    stopped = {stop["subject"] for stop in stops if stop["kind"] == "user" and stop["effect"] == "stop"}
     values = {
         "users": [{**user, "figures": limit_gauges(user["limits"])} for user in users],
         "groups": [{**group, "figures": limit_gauges(group["limits"])} for group in groups],
-        "stopped": {stop["subject"] for stop in stops if stop["kind"] == "user" and stop["effect"] == "stop"},
+        "stopped": stopped,
         "query": query,
         "next_page": request.address(cursor=cursor) if cursor else None,
         "problem": None if problem is None else problem.message,
         "given": request.form if problem else {},
         "limit_hint": LIMIT_HINT,
     }
-    return Page("people.html", values, (_dearest(spent),), status=200 if problem is None else problem.status)
+    tables = (_dearest(spent), _users(users, stopped), _groups(groups))
+    return Page("people.html", values, tables, status=200 if problem is None else problem.status)
 
 
 def _dearest(report: Mapping[str, Any]) -> Table:
@@ -61,6 +79,40 @@ def _dearest(report: Mapping[str, Any]) -> Table:
         for row in report["rows"]
     ]
     return Table("spent", "Who spent most", _SPENT, rows, "Nobody has spent anything in this period.", "-cost")
+
+
+def _users(users: Sequence[Mapping[str, Any]], stopped: Collection[str]) -> Table:
+    """Return all users as the CSV has them; the page shows them with bars."""
+    rows = [{**user, "state": _state(user, stopped), "limits": _limit_words(user["limits"])} for user in users]
+    return Table("users", "Users", _USERS, rows, "", is_paged_elsewhere=True)
+
+
+def _state(user: Mapping[str, Any], stopped: Collection[str]) -> str:
+    if user["name"] in stopped:
+        return "stopped"
+    return "disabled" if user["disabled"] else "expired" if user["expired"] else "active"
+
+
+def _groups(groups: Sequence[Mapping[str, Any]]) -> Table:
+    """Return all groups as the CSV has them."""
+    rows = [
+        {
+            "name": group["name"],
+            "parent": group["settings"].get("parent"),
+            "members": len(group["members"]),
+            "limits": _limit_words(group["limits"]),
+        }
+        for group in groups
+    ]
+    return Table("groups", "Groups", _GROUPS, rows, "", is_paged_elsewhere=True)
+
+
+def _limit_words(limits: Iterable[Mapping[str, Any]]) -> str:
+    """Return limits on one line: $8/day ($0.50 used, $7.50 left), requests 60/minute (0 used, 60 left)."""
+    return ", ".join(
+        f"{one.text} ({one.used_text} used, {one.left_text} left)" if one.is_known else one.text
+        for one in limit_gauges(limits)
+    )
 
 
 async def _add_user(request: DashboardRequest) -> Page | Redirect:
