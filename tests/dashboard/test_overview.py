@@ -8,8 +8,11 @@ import pytest
 import pytest_asyncio
 
 from proxy.web.dashboard.figures import money_text
-from tests.support.installation import ADMIN_TOKEN, token_hash_of, token_of
-from tests.support.stand import MODEL, Stand
+from tests.support.installation import ADMIN_TOKEN, settings, token_hash_of, token_of, write_config
+from tests.support.moved_clock import MovedClock
+from tests.support.patience import eventually
+from tests.support.raw import ask
+from tests.support.stand import MODEL, Stand, app_in_loop, simulator
 from tests.support.stand import stand as run_stand
 from tests.support.visitor import Visitor
 
@@ -76,6 +79,40 @@ async def test_the_figures_are_those_of_the_ledger(place: tuple[Stand, Visitor])
         listed = await visitor.get(requests.replace("&amp;", "&"))
         assert (listed.status, listed.body.decode().count('href="/dashboard/requests/req_')) == (200, 4)
     assert len(html.encode()) < 120_000
+
+
+async def test_credits_of_one_account_are_left_once_and_tell_their_age(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    clock, folder = MovedClock(1_800_000_000_000), tmp_path_factory.mktemp("credits")
+    async with simulator() as sim:
+        entry = {
+            "kind": "openrouter",
+            "base_url": f"{sim.url}/api/v1",
+            "management_key": "sk-or-v1-management-" + "0" * 40,
+        }
+        again = {**entry, "api_key": "sk-or-v1-" + "6" * 64}
+        path = write_config(folder, settings(sim.url, {"providers": {"openrouter": entry, "again": again}}))
+        async with app_in_loop(path, clock=clock) as app:
+            visitor = Visitor(app.port)
+            assert (await visitor.log_in(ADMIN_TOKEN)).status == 303
+
+            async def shown() -> str | None:
+                found = re.search(
+                    r"Credits left (\S+) (at the providers|as heard [^<]* ago)", words(await page(visitor))
+                )
+                answer = await ask(app.port, "GET", "/admin/v1/status", token=ADMIN_TOKEN)
+                told = answer.json()["data"]["providers"]
+                if found is None or None in {told[name]["credits_left_pusd"] for name in ("openrouter", "again")}:
+                    return None
+                assert {told[name]["credits_of"] for name in ("openrouter", "again")} == {"openrouter"}
+                assert found[1] == money_text(told["openrouter"]["credits_left_pusd"])
+                return found[2]
+
+            assert await eventually(shown) == "at the providers"
+            await sim.behave("path:/api/v1/credits", error="server-error")
+            clock.move_to(clock.now_ms() + 3 * 3_600_000)
+            assert await shown() == "as heard 3 h ago"
 
 
 async def test_what_needs_a_look_leads_to_its_page(place: tuple[Stand, Visitor]) -> None:

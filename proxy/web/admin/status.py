@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from proxy import __version__
 from proxy.core.clock import iso_utc
 from proxy.core.money import pusd_to_usd
+from proxy.core.secret import Secret
 from proxy.pipeline.services import Services
 from proxy.policy.quota import LimitRow
 from proxy.policy.quota.window import window_at
@@ -78,7 +79,8 @@ class ProxyStatus(BaseModel):
 
     limits: those of everyone together, and up to 20 others of which 80 % or more are used or set aside. stops: what is
     stopped now. unreadable: rows of the database that hold in a stand-in's form only. alerts: what fires now.
-    providers: with the credits that were left when they were heard last, null where they were not.
+    providers: with the credits that were left when they were heard last, null where they were not. credits_of: the
+    first provider with the same account: what is left there is left once.
     """
 
     version: str
@@ -195,11 +197,12 @@ def percent_used(row: LimitRow) -> int:
 
 def _providers(services: Services) -> dict[str, dict[str, Any]]:
     views = services.health.views()
-    found = {}
+    found, accounts = {}, dict[tuple[str, Secret], str]()
     for name, provider in services.live.current.providers.items():
         credits_ = services.accounts.last_credits(provider)
         left_pusd = None if credits_ is None or credits_.value is None else credits_.value.left_pusd
-        listing = services.model_lists.listing(name)
+        listing, key = services.model_lists.listing(name), provider.management_key
+        secret = None if key is None else key.secret
         found[name] = {
             **(provider_json(views[name]) if name in views else {}),
             "model_count": len(listing.models),
@@ -207,6 +210,8 @@ def _providers(services: Services) -> dict[str, dict[str, Any]]:
             "models_problem": listing.problem,
             "credits_left_pusd": left_pusd,
             "credits_left_usd": None if left_pusd is None else pusd_to_usd(left_pusd),
+            "credits_heard_at": None if credits_ is None else moment_text(credits_.heard_ms),
+            "credits_of": name if secret is None else accounts.setdefault((provider.base_url, secret), name),
         }
     return found
 

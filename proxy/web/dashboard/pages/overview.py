@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from markupsafe import Markup
 
@@ -16,7 +16,7 @@ from proxy.web.dashboard.charts.shares import shares
 from proxy.web.dashboard.charts.sparkline import sparkline
 from proxy.web.dashboard.charts.time_axis import TimeAxis
 from proxy.web.dashboard.charts.zoom import zoomable
-from proxy.web.dashboard.figures import money_text, share_text, short_count_text
+from proxy.web.dashboard.figures import money_text, read_at, share_text, short_count_text
 from proxy.web.dashboard.large_sums import PeriodSums, read_sums
 from proxy.web.dashboard.pages.people import base_url_of
 from proxy.web.dashboard.table import Column, Row, Table
@@ -25,6 +25,7 @@ from proxy.web.dashboard.view import DashboardRequest, Page, View, address_of, b
 _SERIES: Final = 6  # that are drawn, and all others as one
 _TOP: Final = 5
 _ATTENTION: Final = 4  # that are shown; the others have a page
+_OLD_MS: Final = 300_000  # credits are asked for by the minute while anybody looks
 _LIMITS: Final = 6
 _BEGINNING: Final = 4  # a period is compared with one before that was used in its first quarter
 _NONE: Final = "(none)"
@@ -100,7 +101,7 @@ async def _show(request: DashboardRequest) -> Page:
         "run_rate": outlook.ahead["run_rate"],
         "everyone": _everyone(status["limits"]),
         "latency": outlook.stats[0] if outlook.stats else None,
-        "credits_pusd": _credits(status["providers"]),
+        "credits": _credits(status["providers"], request.now_ms),
         "attention": [_attention(one) for one in attention[:_ATTENTION]],
         "attention_count": len(attention),
         "charts": _charts(request, spending, labels, axis, word),
@@ -209,9 +210,22 @@ def _everyone(limits: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any
     }
 
 
-def _credits(providers: Mapping[str, Mapping[str, Any]]) -> int | None:
-    left = [one["credits_left_pusd"] for one in providers.values() if one["credits_left_pusd"] is not None]
-    return sum(left) if left else None
+class _CreditsLeft(NamedTuple):
+    """What is left at all accounts together; age_ms: of the oldest figure, None where all are of these minutes."""
+
+    pusd: int
+    age_ms: int | None
+
+
+def _credits(providers: Mapping[str, Mapping[str, Any]], now_ms: int) -> _CreditsLeft | None:
+    told = {name: one for name, one in providers.items() if one["credits_left_pusd"] is not None}
+    if not told:
+        return None
+    # of an account that several providers have it is left once, by what was heard of it last
+    latest = {one["credits_of"]: one for one in sorted(told.values(), key=lambda one: str(one["credits_heard_at"]))}
+    oldest_ms = min(round(read_at(one["credits_heard_at"]).timestamp() * 1000) for one in latest.values())
+    age_ms = now_ms - oldest_ms
+    return _CreditsLeft(sum(one["credits_left_pusd"] for one in latest.values()), age_ms if age_ms > _OLD_MS else None)
 
 
 def _attention(one: Mapping[str, Any]) -> dict[str, Any]:
