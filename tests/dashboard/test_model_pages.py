@@ -198,3 +198,12 @@ async def test_sums_of_a_large_ledger_are_kept_for_a_while(asked: Asked, monkeyp
     for path in ("/dashboard/models", model, "/dashboard"):
         assert "Sums as they were at" not in await asked.page(f"{path}?period=month")
         assert "Sums as they were at" in await asked.page(f"{path}?period=month")
+
+
+async def test_a_model_on_no_list_leads_to_its_requests(asked: Asked) -> None:
+    """Links are made of the ledger's names, which no list need have any longer."""
+    name = "we/ird?x#y%41"
+    assert (await asked.stand.chat({"model": name})).status >= 400
+    answer = await asked.admin.get(f"/dashboard/models/{quote(name, safe='')}")
+    assert answer.status == 303
+    assert "we/ird" in await asked.page(answer.header("Location") or "")

@@ -20,6 +20,7 @@ from proxy.web.dashboard.pages.models import abilities_text, state_of, usd_as_pu
 from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, Redirect, View, address_of, below
 
+_NOT_FOUND: Final = 404
 _PEOPLE: Final = (
     Column("user", "Who", link="page"),
     Column("cost", "Spent", "money"),
@@ -31,8 +32,29 @@ _PEOPLE: Final = (
 )
 
 
-async def _show(request: DashboardRequest) -> Page:
-    return await _page(request)
+async def _show(request: DashboardRequest) -> Page | Redirect:
+    try:
+        return await _page(request)
+    except CallerError as error:
+        if error.status != _NOT_FOUND:
+            raise
+        return Redirect(await _elsewhere(request, error))
+
+
+async def _elsewhere(request: DashboardRequest, error: CallerError) -> str:
+    """Return where a model is found that the ledger names as its provider does: its page, else its requests.
+
+    Raises the error where nobody has asked for it.
+    """
+    name = request.path["name"]
+    entries = await request.api.all("/models")
+    pages = [entry["name"] for entry in entries if entry["figures"] and entry["figures"]["model"] == name]
+    if len(pages) == 1:
+        return address_of(below("models", pages[0]), request.query)
+    asked, _ = await request.api.page("/requests", {"model": _exactly(name), "limit": 1})
+    if not asked:
+        raise error
+    return address_of("/dashboard/requests", {"model": _exactly(name)})
 
 
 async def _page(request: DashboardRequest, problem: CallerError | None = None) -> Page:

@@ -86,10 +86,12 @@ async def _show(request: DashboardRequest) -> Page:
     )
     spending, outlook = sums.value
     labels, axis = _axis(request, word)
+    is_new = not (outlook.months["total"]["requests"] or spending.models["total"]["requests"])
     values = {
         "status": status,
         "kept_from": sums.kept_from,
-        "is_new": not (outlook.months["total"]["requests"] or spending.models["total"]["requests"]),
+        "is_new": is_new,
+        "begun": await _begun(request) if is_new else {},
         "base_url": base_url_of(request),
         "total": spending.models["total"],
         "refused": spending.models["refusals"],
@@ -109,6 +111,12 @@ async def _show(request: DashboardRequest) -> Page:
         "limit_count": status["limit_count"],
     }
     return Page("overview.html", values, _tables(request, spending, labels, word))
+
+
+async def _begun(request: DashboardRequest) -> Mapping[str, bool]:
+    """Return which of the first steps are done: a model can be asked, somebody has a token."""
+    keys, tokens = await request.api.all("/keys"), request.deps.services.live.current.directory.users()
+    return {"key": any(not key["disabled"] and not key["management"] for key in keys), "user": bool(tokens)}
 
 
 async def _sums(request: DashboardRequest, word: str) -> PeriodSums[tuple[_Spending, _Outlook]]:
