@@ -34,5 +34,10 @@ def read_usage_series(reports: Reports, wanted: UsageSelection, count: int, zone
     kept = tuple(row.key[0] for row in names[:count])
     sums: SpendingSums = reports.usage(replace(wanted, kept=(word, kept)), zone)
     place = wanted.by.index(word)
-    rows = [row for row in sums.rows if row.key[place] != OTHERS]
-    return UsageSeries(rows, [row for row in sums.rows if row.key[place] == OTHERS], sums.total)
+    rows, others = [], dict[tuple[str, ...], list[SpendingRow]]()
+    for row in sums.rows:
+        if row.key[place] in kept:
+            rows.append(row)
+        else:  # among them what retention has removed, which no word of single rows has a value for
+            others.setdefault((*row.key[:place], OTHERS, *row.key[place + 1 :]), []).append(row)
+    return UsageSeries(rows, [SpendingRow.total(group).under(key) for key, group in others.items()], sums.total)

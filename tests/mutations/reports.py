@@ -75,9 +75,33 @@ MUTATIONS: Final = (
         (f"{_FIGURES}usage_is_read_of_a_part_and_sorted",),
     ),
     Mutation(
+        "half-hours-that-were-removed",
+        "Where days begin within an hour, what retention has removed of these hours is in no day.",
+        (Patch("storage.sqlite.usage:_RolledHours.beyond_rows", "any(rest)", "False"),),
+        ("tests/storage/test_usage.py::test_days_that_begin_within_an_hour_keep_what_was_removed",),
+    ),
+    Mutation(
+        "keys-without-their-removed-rows",
+        "What a key has counted is held against the rows that retention has left, and the rest is drift.",
+        (Patch("compare_key", "not all(one.is_whole for one in own)", "False"),),
+        ("tests/storage/test_key_days.py::test_a_key_has_its_own_days_as_far_as_there_are_rows",),
+    ),
+    Mutation(
+        "yesterday-kept-as-today",
+        "After midnight the dashboard goes on to show the sums of the day before as those of this one.",
+        (Patch("read_sums", 'f"{name} {period.word} {period.since_ms} {day} {zone.key}"', 'f"{name} {period.word}"'),),
+        ("tests/dashboard/test_large_sums.py::test_sums_are_kept_for_their_day_and_zone",),
+    ),
+    Mutation(
         "others-not-in-the-series",
         "A chart shows the dearest models, and nothing of what all others cost together.",
-        (Patch("read_usage_series", "[row for row in sums.rows if row.key[place] == OTHERS]", "[]"),),
+        (
+            Patch(
+                "read_usage_series",
+                "[SpendingRow.total(group).under(key) for key, group in others.items()]",
+                "[]",
+            ),
+        ),
         (f"{_FIGURES}usage_is_read_of_a_part_and_sorted",),
     ),
     Mutation(

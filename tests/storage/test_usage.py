@@ -16,6 +16,7 @@ from proxy.policy.exchange_rates import RateStep
 from proxy.policy.quota.window import HOUR_MS
 from proxy.storage.adjustment import Correction
 from proxy.storage.spending import (
+    OTHERS,
     USAGE_WORDS,
     SpendingRow,
     SpendingSums,
@@ -27,6 +28,7 @@ from proxy.storage.sqlite.adjustments import correct
 from proxy.storage.sqlite.migrations import migrate
 from proxy.storage.sqlite.reports import SqliteReports
 from proxy.storage.sqlite.retention import remove_rows
+from proxy.storage.usage_series import read_usage_series
 from tests.storage.booked_rows import DAY_MS, START_MS, USERS, book, book_many, booked
 from tests.storage.made_rows import fill, ledger
 
@@ -229,3 +231,21 @@ def test_the_dearest_and_the_rest(tmp_path: Path) -> None:
 def test_what_is_no_list_of_words(text: str) -> None:
     with pytest.raises(ValueError, match=r"write some of user, .* tag:NAME"):
         read_usage_words(text)
+
+
+async def test_what_was_removed_is_among_the_others_of_a_chart(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    chance = random.Random(5)
+    async with booked(path) as ledger:
+        ids = [await book(ledger, START_MS + n * HOUR_MS, chance, cost_pusd=100 + n) for n in range(30)]
+        await ledger.change(lambda db: remove_rows(db, ids[:4]))
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE requests SET token_id = 'tok' || (id IN (SELECT id FROM requests ORDER BY id LIMIT 16))")
+        db.commit()
+    found = read_usage_series(SqliteReports(path), UsageSelection(("day", "token")), 1, UTC)
+    (name,) = {row.key[1] for row in found.rows}
+    assert name.startswith("tok")
+    days = [row.key[0] for row in found.others]
+    assert len(days) == len(set(days)) > 1
+    assert {row.key[1] for row in found.others} == {OTHERS}
+    assert figures(SpendingRow.total([*found.rows, *found.others])) == figures(usage(path).total)
