@@ -18,12 +18,18 @@ class LimitGauge:
     reserved: int
     amount: int
     used_text: str
+    reserved_text: str  # "" where nothing is set aside for what runs
     left_text: str
-    amount_text: str
     resets_at: str | None
     is_known: bool  # a limit for each user has no figures of its own
     is_stored: bool  # in the database, so that it can be changed here
     note: str
+
+    @property
+    def words(self) -> str:
+        """Return how much is used, set aside and left: $1.20 used, $0.05 set aside, $3.75 left."""
+        held = f", {self.reserved_text} set aside" if self.reserved_text else ""
+        return f"{self.used_text} used{held}, {self.left_text} left"
 
     @property
     def share(self) -> float:
@@ -48,9 +54,9 @@ def _shown(limit: Mapping[str, Any]) -> LimitGauge:
         used=used or 0,
         reserved=reserved or 0,
         amount=amount or 0,
-        used_text=NOTHING if used is None else text(used + (reserved or 0)),
+        used_text=NOTHING if used is None else text(used),
+        reserved_text=text(reserved) if reserved else "",
         left_text=NOTHING if left is None else text(left),
-        amount_text=text(amount),
         resets_at=limit["resets_at"],
         is_known=used is not None,
         is_stored=limit["source"] == "database",

@@ -109,10 +109,7 @@ def _groups(groups: Sequence[Mapping[str, Any]]) -> Table:
 
 def _limit_words(limits: Iterable[Mapping[str, Any]]) -> str:
     """Return limits on one line: $8/day ($0.50 used, $7.50 left), requests 60/minute (0 used, 60 left)."""
-    return ", ".join(
-        f"{one.text} ({one.used_text} used, {one.left_text} left)" if one.is_known else one.text
-        for one in limit_gauges(limits)
-    )
+    return ", ".join(f"{one.text} ({one.words})" if one.is_known else one.text for one in limit_gauges(limits))
 
 
 async def _add_user(request: DashboardRequest) -> Page | Redirect:
