@@ -38,6 +38,7 @@ async def _added(office: Office, name: str, **more: str) -> str:
     """Add a user by the form; return the token that the next page shows."""
     answer = await office.admin.post("/dashboard/people", {"name": name, "token": "yes", **more})
     assert answer.status == 200, answer.body
+    assert b"?period=" not in answer.body  # a token is of no period, and a link away would lose it
     return TOKEN.search(answer.body.decode())[0]  # type: ignore[index]  # the assertion is that it is there
 
 
