@@ -121,6 +121,18 @@ async def test_a_filter_that_is_not_understood_stays_in_its_form(office: Office)
         assert "data-live" not in text  # nothing is read again and again that can not be answered
 
 
+async def test_a_key_that_is_refused_keeps_what_it_is_for(office: Office) -> None:
+    """Else a key for the account alone would be stored, at the second try, as one for requests."""
+    fields = {"provider": "nowhere", "secret": "sk-typed-once", "name": "bills", "management": "yes"}
+    answer = await office.admin.post("/dashboard/keys", fields)
+    text = answer.body.decode()
+    assert 400 <= answer.status < 500
+    assert 'name="management" value="yes" checked' in text
+    assert 'name="test" value="yes">' in text
+    assert 'value="bills"' in text
+    assert "sk-typed-once" not in text
+
+
 async def test_a_persons_page_has_the_limits_shared_with_others(office: Office) -> None:
     await office.admin.post("/dashboard/groups", {"group_name": "choir", "group_limit": "$77/month"})
     await _added(office, "ida", group="choir", limit="$3/day")

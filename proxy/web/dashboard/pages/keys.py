@@ -33,7 +33,8 @@ async def _page(request: DashboardRequest, problem: ApiError | None = None) -> P
         "keys_listed": [{**key, "shown_state": (_STATES.get(key["state"], "warn"), key["state"])} for key in keys],
         "providers": [provider["name"] for provider in await request.api.all("/providers")],
         "problem": None if problem is None else problem.message,
-        "given": {name: typed.get(name, "") for name in ("provider", "name", "user", "group")},
+        "given": {name: typed.get(name, "") for name in ("provider", "name", "user", "group", "test", "management")},
+        "is_first": "secret" not in typed,  # the form as it is before anybody has sent it
     }
     return Page("keys.html", values, status=200 if problem is None else problem.status)
 
