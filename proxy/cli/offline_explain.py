@@ -49,6 +49,7 @@ class _OfflineRequest:
     body: dict[str, Any]
     size_bytes: int
     endpoint: Endpoint = CHAT
+    written_bytes: int = 0  # not known
 
 
 @dataclass(frozen=True, slots=True)

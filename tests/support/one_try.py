@@ -35,6 +35,7 @@ OWN_RULES: Mapping[str, str] = {  # files that write rules of their own, for the
     "tests/streams/test_keys.py": "many failures of one provider, which must not rest meanwhile",
     "tests/holds/test_fuzz.py": "thousands of broken answers of one provider, which must not rest meanwhile",
     "tests/holds/test_reload.py": "a reload with other rules",
+    "tests/pipeline/test_plan.py": "breakers open within a story of a few requests, with plans and without",
     "tests/cli/test_request_commands.py": "no rules: a breaker's state in an answer that is shown as a screen",
 }
 
