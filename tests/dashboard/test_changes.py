@@ -1,5 +1,6 @@
 """What an admin does by forms: people, limits, tokens, stops, and questions to models under a user's own limits."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ import pytest_asyncio
 
 from proxy.web.dashboard.views import VIEWS
 from tests.support.installation import ADMIN_TOKEN
+from tests.support.patience import eventually
 from tests.support.stand import Stand
 from tests.support.stand import stand as run_stand
 from tests.support.visitor import Visitor
@@ -259,3 +261,23 @@ async def test_the_configuration_is_shown_without_what_thousands_of_users_have(o
     page = (await office.admin.get("/dashboard/configuration")).body.decode()
     assert "users.zoe" not in page
     assert "users.zoe" in (await office.admin.get("/dashboard/configuration?users=yes&settings.q=zoe")).body.decode()
+
+
+async def test_a_stop_that_cuts_ends_a_question_too(office: Office) -> None:
+    await _added(office, "una", limit="$5/day")
+    await office.stand.sim.behave("all", stop_at="before_headers", stop_with="hang")
+    fields = {"prompt": "Hello!", "model1": MODEL, "user": "una"}
+    key = await office.admin.form_key()
+    asked = asyncio.ensure_future(office.admin.send("/dashboard/playground", {**fields, "form_key": key}))
+
+    async def runs() -> bool:
+        return len(office.stand.app.services.limiter.open_ids()) == 1
+
+    await eventually(runs)
+    stop = {"kind": "user", "subject": "una", "cut": "yes"}
+    assert (await office.admin.post("/dashboard/stop", stop)).status == 303
+    answer = await asked
+    assert answer.status == 200
+    assert "stopped by the operator" in answer.body.decode()
+    rows = await office.stand.rows("SELECT status, error FROM requests WHERE user = 'una'")
+    assert [(row["status"], row["error"]) for row in rows] == [(503, "stopped")]

@@ -19,6 +19,7 @@ from proxy.wire.endpoint import CHAT
 
 USE_CASE: Final = "playground"
 _PATH: Final = "/v1/chat/completions"
+_LOOK_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,6 @@ class TrialDownstream:
     """The way back to the browser of a page for the answer to a request that the browser did not write itself."""
 
     def __init__(self, outer: Downstream, headers: Mapping[str, str], body: bytes) -> None:
-        self._outer = outer
         self.path = _PATH
         self.address = outer.address
         self.request_headers = RequestHeaders(CIMultiDict(headers))
@@ -85,6 +85,21 @@ class TrialDownstream:
         return body
 
 
+class TrialCollector(CollectingDownstream):
+    """A whole answer in memory for a page. It goes to a provider, so the operator's stop must reach it where it waits.
+
+    Made by the task that asks.
+    """
+
+    def __init__(self, trial: Trial) -> None:
+        super().__init__(_PATH, trial.headers(), trial.body(stream=False))
+        self._task = asyncio.current_task()
+
+    def interrupt(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
 async def stream_trial(request: DashboardRequest, trial: Trial) -> Reply:
     """Return the answer as a stream to the browser that waits for it, errors included."""
     downstream = TrialDownstream(request.context.downstream, trial.headers(), trial.body(stream=True))
@@ -98,7 +113,7 @@ async def ask_all(request: DashboardRequest, trials: list[Trial]) -> list[TrialA
 
 async def _ask(request: DashboardRequest, trial: Trial) -> TrialAnswer:
     clock = request.deps.services.clock
-    downstream = CollectingDownstream(_PATH, trial.headers(), trial.body(stream=False))
+    downstream = TrialCollector(trial)
     began_s = clock.monotonic_s()
     await _run(request, downstream, trial)
     duration_ms = round((clock.monotonic_s() - began_s) * 1000)
@@ -138,9 +153,6 @@ async def _follow(outer: RequestContext, inner: RequestContext) -> None:
     while not outer.gone:  # noqa: ASYNC110 - a context has room for one listener, and these are several
         await asyncio.sleep(_LOOK_S)
     inner.set_gone()
-
-
-_LOOK_S: Final = 0.1
 
 
 def _at(value: Any, *path: str | int) -> Any:
