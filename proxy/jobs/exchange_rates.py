@@ -7,24 +7,21 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-
-import aiohttp
 
 from proxy.config.schema import Currency, Settings
 from proxy.core.clock import Clock
 from proxy.pipeline.snapshot import Live
 from proxy.storage.labels import labels_of
 from proxy.storage.ledger import Ledger
-from proxy.wire.ecb_rates import EcbRatesError, read_usd_rates
+from proxy.wire.ecb_rates import EcbRatesError
 
 log = logging.getLogger("tollkeeper.rates")
 
 _LOOK_S = 60.0
 _FETCH_AGE_S = 6 * 3600.0  # the ECB publishes once on a working day, about 16:00 of Frankfurt
 _AFTER_FAILURE_S = 600.0
-_TIMEOUT_S = 60.0
-_ANSWER_MAX_BYTES = 32 * 2**20
 
 
 async def store_labels(ledger: Ledger, settings: Settings, clock: Clock) -> str | None:
@@ -75,40 +72,20 @@ class ExchangeRates:
 
     async def _fetch(self, currency: Currency, url: str, path: Path) -> None:
         """Replace the file by what the URL answers, if that has rates of the currency."""
+        download = await asyncio.to_thread(_load_download)
         try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                data = await _get(url)
-            days = await asyncio.to_thread(_keep, path, data, currency.code)
-        except (aiohttp.ClientError, OSError, EcbRatesError, UnicodeDecodeError) as error:
+            days = await download(url, path, currency.code)
+        except EcbRatesError as error:
             self._not_before_s = time.monotonic() + _AFTER_FAILURE_S
-            reason = f"no answer within {_TIMEOUT_S:g} s" if isinstance(error, TimeoutError) else str(error)
-            log.warning("rates.fetch_failed", extra={"url": url, "problem": reason})
+            log.warning("rates.fetch_failed", extra={"url": url, "problem": str(error)})
             return
         log.info("rates.fetched", extra={"url": url, "days": days})
 
 
-async def _get(url: str) -> bytes:
-    async with aiohttp.ClientSession() as session, session.get(url, headers={"User-Agent": "Tollkeeper"}) as answer:
-        if answer.status != 200:
-            raise EcbRatesError(f"it answered {answer.status}")
-        data = bytearray()
-        async for piece in answer.content.iter_any():
-            data += piece
-            if len(data) > _ANSWER_MAX_BYTES:
-                raise EcbRatesError(f"the answer is larger than {_ANSWER_MAX_BYTES >> 20} MiB")
-        return bytes(data)
+def _load_download() -> Callable[[str, Path, str], Awaitable[int]]:
+    from proxy.jobs.rates_download import download_rates  # noqa: PLC0415 - aiohttp's client: 13 MB, which few need
 
-
-def _keep(path: Path, data: bytes, code: str) -> int:
-    """Write the file, whole or not at all; return of how many days it has rates."""
-    days = len(read_usd_rates(data.decode(), code))
-    half = path.with_name(f".{path.name}.half")
-    try:
-        half.write_bytes(data)
-        half.replace(path)
-    finally:
-        half.unlink(missing_ok=True)
-    return days
+    return download_rates
 
 
 def _state_of(path: Path) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from proxy.providers.deadlines import Deadlines
 from proxy.providers.key import MANAGEMENT, NO_KEY, Key, key_scope
 from proxy.providers.kinds import DIALECTS, Dialects, dialect_of
 from proxy.providers.provider import ProviderRow
-from proxy.providers.transport.base import AiohttpTransport, Transport
+from proxy.providers.transport.base import Transport
 from proxy.providers.transport.network import DIRECT, Network, ProxyServer
 
 
@@ -183,6 +183,8 @@ def make_transport(base_url: str, network: Network = DIRECT) -> Transport:
     except ModuleNotFoundError as error:
         if error.name != "httptools":
             raise
+        from proxy.providers.transport.aiohttp_transport import AiohttpTransport  # noqa: PLC0415 - 13 MB and 0.1 s
+
         return AiohttpTransport(base_url, network)
     return PooledTransport(base_url, network)
 

@@ -10,7 +10,6 @@ import pytest
 
 from proxy.app import App
 from proxy.jobs.alerts.outbox import AlertOutbox, senders
-from proxy.jobs.alerts.webhook import WebhookSender
 from proxy.pipeline.services import Services
 from proxy.storage.audit import Actor
 from proxy.storage.ledger import LedgerUnavailableError
@@ -26,7 +25,7 @@ ROOT = Actor("root", "socket")
 
 def quick(services: Services) -> AlertOutbox:
     """Return an outbox that tries three times within a moment."""
-    return AlertOutbox(services, senders(WebhookSender()), (0.01, 0.01))
+    return AlertOutbox(services, senders(), (0.01, 0.01))
 
 
 def hook(at: Receiver, **more: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import uvloop
 
-from proxy.providers.transport.base import AiohttpTransport
+from proxy.providers.transport.aiohttp_transport import AiohttpTransport
 from proxy.providers.transport.network import DIRECT, Network
 from proxy.providers.transport.pool.pool import PooledTransport
 from tests.providers.scripted import always, plain, serving

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.providers.build import make_transport
-from proxy.providers.transport.base import AiohttpTransport
+from proxy.providers.transport.aiohttp_transport import AiohttpTransport
 from proxy.providers.transport.pool import pool
 from proxy.providers.transport.pool.addresses import Addresses, connect
 from proxy.providers.transport.pool.origin import Origin

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 from proxy.providers import build
-from proxy.providers.transport.base import AiohttpTransport
+from proxy.providers.transport.aiohttp_transport import AiohttpTransport
 from proxy.providers.transport.pool.pool import PooledTransport
 from tests.faults.place import Place, body_of, place
 from tests.faults.raw_upstream import Pause, Step, Turn

@@ -14,9 +14,6 @@ from functools import partial
 
 from proxy.config.alerts import LOG, AlertDestination
 from proxy.core.errors import LedgerError
-from proxy.jobs.alerts.command import run_command
-from proxy.jobs.alerts.mail import send_mail
-from proxy.jobs.alerts.webhook import WebhookSender
 from proxy.pipeline.services import Services
 from proxy.policy.alerts.alert_message import AlertMessage
 from proxy.policy.alerts.retry_schedule import RETRY_DELAYS_S, SendResult, next_attempt_ms
@@ -35,9 +32,13 @@ _EVENTS = {"fired": "alert.fired", "recovered": "alert.recovered", "test": "aler
 Send = Callable[[AlertDestination, StoredDelivery], Awaitable[SendResult]]
 
 
-def senders(webhook: WebhookSender) -> Mapping[str, Send]:
-    """Return how each kind of destination is reached."""
-    posted = dict.fromkeys(("webhook", "slack", "mattermost", "discord"), webhook.send)
+def senders() -> Mapping[str, Send]:
+    """Return how each kind of destination is reached; for a thread, as it may import for a tenth of a second."""
+    from proxy.jobs.alerts.command import run_command  # noqa: PLC0415 - 14 MB, for those who are alerted
+    from proxy.jobs.alerts.mail import send_mail  # noqa: PLC0415
+    from proxy.jobs.alerts.webhook import WebhookSender  # noqa: PLC0415
+
+    posted = dict.fromkeys(("webhook", "slack", "mattermost", "discord"), WebhookSender().send)
     return {**posted, "email": send_mail, "command": run_command}
 
 
@@ -52,7 +53,7 @@ class AlertOutbox:
     ) -> None:
         """Keep the parts; send_by: how each kind is reached, delays_s: the schedule of further attempts."""
         self._services = services
-        self._send_by = senders(WebhookSender()) if send_by is None else send_by
+        self._send_by = send_by
         self._delays_s = delays_s
         self._woken = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -133,6 +134,8 @@ class AlertOutbox:
 
     async def send(self, destination: AlertDestination, delivery: StoredDelivery) -> SendResult:
         """Make one attempt, and note nothing of it."""
+        if self._send_by is None:
+            self._send_by = await asyncio.to_thread(senders)
         return await self._send_by[destination.kind](destination, delivery)
 
     async def try_out(self, name: str, message: AlertMessage) -> SendResult:
