@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import frames
@@ -34,7 +35,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--instructions",
         action="store_true",
-        help="count the instructions of a JSON request by valgrind instead: half a minute, and no noise to speak of",
+        help="count the instructions of a JSON request and of a chunk by valgrind instead: minutes, without noise",
     )
     parser.add_argument(
         "--frames",
@@ -79,17 +80,19 @@ def measure(plan: Plan, parent: Path, console: Console) -> Figures:
 
 
 def count(parent: Path, console: Console) -> int:
-    """Print the instructions of a request."""
+    """Print the instructions of a request, and of one chunk more of a stream."""
     instructions.require_valgrind()
     with tempfile.TemporaryDirectory(prefix="tollkeeper-bench-", dir=parent) as folder:
-        found = instructions.measure(
-            Path(folder), two_cores(), lambda what: console.print(f"bench: {what}", highlight=False)
-        )
+        say = partial(console.print, highlight=False)
+        found = instructions.measure(Path(folder), two_cores(), say)
+        chunks = instructions.measure_chunks(Path(folder), two_cores(), say)
     table = Table(title=f"Instructions a JSON request; commit {describe()['commit']}")
     for column in ("", "event loop", "other threads", "together"):
         table.add_column(column, justify="left" if not column else "right")
     for name, one in found.items():
         table.add_row(name, f"{one.loop:,}", f"{one.writer:,}", f"{one.loop + one.writer:,}")
+    for name, each in chunks.items():
+        table.add_row(name, f"{each:,}", "", f"{each:,}")
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     return 0
 

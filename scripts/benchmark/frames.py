@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from machine import BenchError
 from systems import Tollkeeper, Upstream
-from upstream import JSON_MODEL, STREAM_MODEL
+from upstream import JSON_MODEL, STREAM_MODEL, paced_model
 
 import proxy
 from proxy.app import App
@@ -62,7 +62,10 @@ class Way(NamedTuple):
 
 
 async def ways(folder: Path) -> dict[str, Way]:
-    """Return the ways of a plain JSON request, of a stream, and of JSON for a user with five limits."""
+    """Return the ways of a plain JSON request, of JSON for a user with five limits, and of streams.
+
+    A stream's events come each by itself, or together, as from a fast model: then all but the ends are in one read.
+    """
     upstream = Upstream(folder, 0, events=_EVENTS, interval_ms=1)
     upstream.start()
     try:
@@ -70,10 +73,11 @@ async def ways(folder: Path) -> dict[str, Way]:
         app = App(lambda: load_file(ours.config, {}))
         await app.start(load_file(ours.config, {}))
         try:
-            ask = _Asker(app.port)
+            ask, together = _Asker(app.port), paced_model(_EVENTS, _EVENTS)
             return {
                 "plain JSON": await ask.way(ours.token, {**_CHAT, "model": JSON_MODEL}),
                 "streamed": await ask.way(ours.token, {**_CHAT, "model": STREAM_MODEL, "stream": True}),
+                "streamed together": await ask.way(ours.token, {**_CHAT, "model": together, "stream": True}),
                 "five limits": await ask.way(ours.limited_token, {**_CHAT, "model": JSON_MODEL}),
             }
         finally:

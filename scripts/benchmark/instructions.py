@@ -17,11 +17,14 @@ from typing import NamedTuple
 
 from machine import BenchError
 from systems import Tollkeeper, Upstream
-from upstream import JSON_MODEL
+from upstream import JSON_MODEL, paced_model
 
 _CONNECTIONS = 16
 _WARM_UP = 40  # requests a connection: CPython has specialised its byte code by then
 _REQUESTS = 100  # a connection
+_INTERVAL_MS = 4  # between two reads of a stream: much more than callgrind takes for one, so that none has two
+_STREAMS = 2  # of each length, and as many before them
+KINDS = {"a chunk, alone": (200, 1), "a chunk, 20 in a read": (2000, 20)}  # events, and how many of them together
 _NUMBERS = itertools.count()
 _HELLO = "Hello, how are you today? " * 75
 _RULES = {watch: {"watch": watch} for watch in ("error_rate", "latency_p95", "fallback_rate", "repeats", "limit_share")}
@@ -39,6 +42,7 @@ class Counted(Tollkeeper):
     """Tollkeeper inside callgrind, which counts once it is told to."""
 
     start_max_s = 240  # callgrind takes fifty times as long, and the count does not depend on it
+    _dumps = 0
 
     @property
     def profile(self) -> Path:
@@ -50,9 +54,16 @@ class Counted(Tollkeeper):
 
     def count(self, on: str) -> None:
         """Begin or end counting: "on" or "off"."""
-        ran = subprocess.run(
-            ["callgrind_control", "-i", on, str(self.pid)], capture_output=True, text=True, check=False
-        )
+        self._control("-i", on)
+
+    def dump(self) -> Path:
+        """Write what was counted since the last dump; return the beginning of the files' names, one a thread."""
+        self._control("-d")
+        self._dumps += 1
+        return self.profile.with_name(f"{self.profile.name}.{self._dumps}")
+
+    def _control(self, *what: str) -> None:
+        ran = subprocess.run(["callgrind_control", *what, str(self.pid)], capture_output=True, text=True, check=False)
         if ran.returncode != 0:
             raise BenchError(f"callgrind_control failed with {ran.returncode}:\n{ran.stderr or ran.stdout}")
 
@@ -75,6 +86,50 @@ def measure(
         "five limits": _measured(folder / "limited", cores, say, requests, limited=True),
         "no limits, alerts": _measured(folder / "alerts", cores, say, requests, rules=_RULES),
     }
+
+
+def measure_chunks(
+    folder: Path, cores: tuple[int, int], say: Callable[[str], None], kinds: Mapping[str, tuple[int, int]] = KINDS
+) -> dict[str, int]:
+    """Return the event loop's instructions for each event more of a stream, for those that come alone or together.
+
+    A stream of twice as many events is held against one of so many: what both ends of a stream take is in neither.
+    """
+    folder = folder / "chunks"
+    folder.mkdir()
+    upstream = Upstream(folder, cores[1], events=1, interval_ms=_INTERVAL_MS)
+    upstream.start()
+    ours = Counted(folder / "ours", cores[0], upstream.port)
+    found: dict[str, int] = {}
+    try:
+        ours.start()
+        for kind, (events, together) in kinds.items():
+            say(f"counting instructions: {kind}")
+            once, twice = (_of_stream(ours, paced_model(many, together)) for many in (events, 2 * events))
+            found[kind] = (twice - once) // (events * _STREAMS)
+    finally:
+        try:
+            ours.stop()
+        finally:
+            upstream.stop()
+    return found
+
+
+def _of_stream(ours: Counted, model: str) -> int:
+    """Return the event loop's instructions for some streams of a model."""
+    chat = {"model": model, "stream": True, "messages": [{"role": "user", "content": _HELLO}], "max_tokens": 400}
+
+    def ask() -> None:
+        for _ in range(_STREAMS):
+            answered = ours.ask(chat)
+            if not answered.endswith(b"data: [DONE]\n\n"):
+                raise BenchError(f"a stream ended with {answered[-300:]!r}")
+
+    ask()
+    ours.count("on")
+    ask()
+    ours.count("off")
+    return _totals(ours.dump())[0]
 
 
 def _measured(
@@ -105,12 +160,17 @@ def _measured(
             ours.stop()  # it writes its profiles now
         finally:
             upstream.stop()
-    files = sorted(ours.profile.parent.glob(f"{ours.profile.name}-*"))
-    totals = [total(file.read_text().splitlines()) for file in files]
-    if not totals:
-        raise BenchError(f"callgrind left no profile in {ours.profile.parent}")
+    totals = _totals(ours.profile)
     each = requests * _CONNECTIONS
     return Instructions(totals[0] // each, sum(totals[1:]) // each)
+
+
+def _totals(profile: Path) -> list[int]:
+    """Return the instructions by thread, the event loop's first."""
+    files = sorted(profile.parent.glob(f"{profile.name}-*"))
+    if not files:
+        raise BenchError(f"callgrind left no profile in {profile.parent}")
+    return [total(file.read_text().splitlines()) for file in files]
 
 
 def total(profile: Iterable[str]) -> int:

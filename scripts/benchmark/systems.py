@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _START_S = 20  # far beyond any sane start; a machine that is busy must not fail
 _STOP_S = 30
 _LOOK_EVERY_S = 0.001  # the resolution of the measured start
 _UPSTREAM_KEY = "sk-or-v1-bench"
+_CHAT = {"model": JSON_MODEL, "messages": [{"role": "user", "content": "Hej"}], "max_tokens": 80}
 JSON_ROUTE, STREAM_ROUTE = (
     "json-route",
     "stream-route",
@@ -241,10 +243,9 @@ class Tollkeeper(Service):
     def command(self) -> list[str]:
         return [sys.executable, "-m", "proxy", "serve", "-c", str(self.config)]
 
-    def ask(self) -> None:
-        """Have one chat request answered, or say why not."""
+    def ask(self, chat: Mapping[str, object] = _CHAT) -> bytes:
+        """Have one chat request answered, or say why not; return the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        chat = {"model": JSON_MODEL, "messages": [{"role": "user", "content": "Hej"}], "max_tokens": 80}
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         try:
             connection.request("POST", "/v1/chat/completions", json.dumps(chat), headers)
@@ -252,6 +253,7 @@ class Tollkeeper(Service):
             body = answer.read()
             if answer.status != http.HTTPStatus.OK:
                 raise BenchError(f"tollkeeper answered {answer.status} to a chat request: {body[:500]!r}")
+            return body
         finally:
             connection.close()
 

@@ -4,7 +4,8 @@ One process, one uvloop, no framework. Answers have the same price, each has its
 
     python upstream.py PORT EVENTS INTERVAL_MS
 
-    POST …/chat/completions        1 KB of JSON, or with "stream": true EVENTS paced events of about 250 bytes
+    POST …/chat/completions        1 KB of JSON, or with "stream": true EVENTS paced events of about 250 bytes;
+                                   a model paced_model(EVENTS, TOGETHER) sends so many, TOGETHER of them at a time
     GET  …/models, …/generation?id=, …/key, …/credits
     GET  /_bench/count             {"answers": N, "events": M} since the start
 """
@@ -22,6 +23,7 @@ import uvloop
 JSON_MODEL = "bench/json"
 STREAM_MODEL = "bench/stream"
 MORE_MODELS = tuple(f"bench/model-{n}" for n in range(int(os.environ.get("BENCH_MODELS", "0"))))
+PACES = ((20, 20), (200, 1), (400, 1), (2000, 20), (4000, 20))  # events of a stream, and how many of them come at once
 COST_USD = "0.000168"
 _USAGE = (
     '{"prompt_tokens":1200,"completion_tokens":80,"total_tokens":1280,"cost":' + COST_USD + ',"is_byok":false,'
@@ -63,6 +65,11 @@ _EVENT_BEFORE_NS = (
 _NS_CHARS = 19
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _IS_STREAM = re.compile(rb'"stream" ?: ?true')
+_PACED = re.compile(rb'"bench/stream-(\d+)x(\d+)"')
+
+
+def paced_model(events: int, together: int) -> str:
+    return f"bench/stream-{events}x{together}"
 
 
 def _chunk(payload: bytes) -> bytes:
@@ -84,12 +91,15 @@ class Counts:
 class Stream:
     """One paced answer; its events keep to the times laid down at its start, whatever delays one of them."""
 
-    def __init__(self, transport: asyncio.Transport, counts: Counts, events: int, interval_s: float) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, counts: Counts, events: int, interval_s: float, together: int = 1
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._counts = counts
         self._left = events
         self._interval_s = interval_s
+        self._together = together
         generation_id = counts.next_id()
         body = b'data: {"id":"' + generation_id + _EVENT_BEFORE_NS.encode()
         self._event_head = b"%x\r\n%b" % (len(body) + _NS_CHARS + 4, body)
@@ -107,9 +117,9 @@ class Stream:
         if not self._left:
             self._transport.write(self._end)
             return
-        self._left -= 1
-        self._counts.events += 1
-        self._transport.write(self._event_head + b'%019d"}\n\n\r\n' % time.monotonic_ns())
+        self._left -= self._together
+        self._counts.events += self._together
+        self._transport.write((self._event_head + b'%019d"}\n\n\r\n' % time.monotonic_ns()) * self._together)
         self._due += self._interval_s
         self._timer = self._loop.call_at(self._due, self._send)
 
@@ -151,7 +161,9 @@ class Connection(asyncio.Protocol):
         target = request[: request.find(b" HTTP/")]
         if target.startswith(b"POST ") and target.endswith(b"/chat/completions"):
             if _IS_STREAM.search(request):
-                self._stream = Stream(self._transport, self._counts, *self._pace)
+                paced = _PACED.search(request)
+                events, together = (self._pace[0], 1) if paced is None else map(int, paced.groups())
+                self._stream = Stream(self._transport, self._counts, events, self._pace[1], together)
             else:
                 generation_id = self._counts.next_id()
                 self._transport.write(b"".join((_JSON_HEAD, generation_id, _JSON_MIDDLE, generation_id, _JSON_END)))
@@ -170,7 +182,8 @@ def _look_up(target: str, counts: Counts) -> tuple[bytes, object]:
     if path == "/_bench/count":
         return b"200 OK", {"answers": counts.answers, "events": counts.events}
     if path.endswith("/models"):
-        return b"200 OK", {"data": [_model(JSON_MODEL), _model(STREAM_MODEL), *map(_model, MORE_MODELS)]}
+        names = (JSON_MODEL, STREAM_MODEL, *(paced_model(*pace) for pace in PACES), *MORE_MODELS)
+        return b"200 OK", {"data": [_model(name) for name in names]}
     if path.endswith("/generation"):
         generation_id = query.partition("id=")[2].partition("&")[0]
         return b"200 OK", {"data": _generation(generation_id)}

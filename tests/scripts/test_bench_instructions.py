@@ -51,3 +51,14 @@ def test_limits_cost_more_than_none(instructions: Any, tmp_path: Path) -> None:
     assert plain.writer > 10_000
     assert 100_000 < plain.loop < limited.loop
     assert 100_000 < found["no limits, alerts"].loop < limited.loop  # rules on requests cost less than five limits
+
+
+@pytest.mark.sampled(0.4, "long")
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="apt-get install valgrind")
+def test_a_chunk_costs_less_in_company(instructions: Any, tmp_path: Path) -> None:
+    said: list[str] = []
+    found = instructions.measure_chunks(tmp_path, import_module("machine").two_cores(), said.append)
+    assert said == [f"counting instructions: {kind}" for kind in found]
+    alone, together = found.values()
+    assert 2 * together < alone < 100_000
