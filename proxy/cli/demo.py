@@ -157,6 +157,7 @@ def _token(env: dict[str, str]) -> str:
 async def _run(options: DemoOptions, url: str, keys: DemoKeys) -> int:
     from proxy.app import App  # noqa: PLC0415 - as above
     from proxy.app.collector import tune_collector  # noqa: PLC0415
+    from proxy.app.switch_interval import shorten_switch_interval  # noqa: PLC0415
     from proxy.cli.demo_weeks import ask_now, tell_simulator, weeks_of  # noqa: PLC0415
     from proxy.cli.logs import set_up_logs  # noqa: PLC0415
     from proxy.config.load import LoadedConfig, load_file  # noqa: PLC0415
@@ -183,6 +184,7 @@ async def _run(options: DemoOptions, url: str, keys: DemoKeys) -> int:
         raise PortError(str(error).replace("tollkeeper serve", "tollkeeper demo")) from None
     try:
         tune_collector()
+        shorten_switch_interval()
         base_url = f"http://127.0.0.1:{app.port}/v1"
         write_private(folder / "demo.env", _env(base_url, url, keys))
         write_private(folder / "guest.env", f"OPENAI_BASE_URL={base_url}\nOPENAI_API_KEY={keys.guest_token}\n")

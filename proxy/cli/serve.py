@@ -12,6 +12,7 @@ import click
 from proxy import __version__
 from proxy.app import App
 from proxy.app.collector import tune_collector
+from proxy.app.switch_interval import shorten_switch_interval
 from proxy.cli.control_client import actor
 from proxy.cli.logs import Output, set_up_logs
 from proxy.cli.settings import config_option, loader
@@ -59,6 +60,7 @@ async def _serve(load: Callable[[], LoadedConfig], loaded: LoadedConfig, output:
     app = App(load, output)
     await app.start(loaded)
     tune_collector()
+    shorten_switch_interval()
     _on_signals(app, stop, cut)
     if loaded.path is None and len(app.live.current.directory) == 0:
         await _first_token(app)
