@@ -1,12 +1,13 @@
 """What requests feel of a long look at the ledger: their latency alone, and beside reports, an export and the bill.
 
-    PYTHONPATH=. python scripts/benchmark/beside.py FOLDER [REQUESTS] [ROUNDS] [USERS] [MODELS]
+    PYTHONPATH=. python scripts/benchmark/beside.py FOLDER [REQUESTS] [ROUNDS] [USERS] [MODELS] [JOB …]
 
 Makes a ledger of REQUESTS (10,000,000) over 90 days in FOLDER, unless it is there, and starts a proxy on it, a provider
-and an account whose bill has all of its rows. Then, ROUNDS (5) times and in an order by chance, RATE requests a second
-for some seconds alone and beside each job, which begins again as soon as it has ended. Nothing is pinned to a core.
-Prints one JSON object by job: how often it ended, p50 and p99 in ms beside it (the median of the rounds), and the ratio
-of its p99 to that of the rounds alone, each to the one right before it. Run it on a machine that does nothing else.
+and an account whose bill has all of its rows. Then, for the JOBs that are named or for all, ROUNDS (5) times and in an
+order by chance, RATE requests a second for some seconds alone and beside each job, which begins again as soon as it has
+ended. Nothing is pinned to a core. Prints one JSON object by job: how often it ended, p50 and p99 in ms beside it (the
+median of the rounds), and the ratio of its p99 to that of the rounds alone, each to the one right before it. Run it on
+a machine that does nothing else.
 """
 
 import json
@@ -27,6 +28,7 @@ from systems import Service, Tollkeeper, Upstream
 _ROOT = Path(__file__).resolve().parents[2]
 _HERE = Path(__file__).parent
 _RATE, _SECONDS, _CONNECTIONS = 150, 8, 200
+_NUMBERS = (10_000_000, 5, 50, 5)  # requests, rounds, users, models
 _MODEL = "live/bench/json"
 _CONFIG = """
 server: {{host: 127.0.0.1, port: {port}}}
@@ -150,7 +152,8 @@ def measure(proxy: Tollkeeper, runs: Runs, job: Job | None) -> tuple[float, floa
     return delays_us[len(delays_us) // 2] / 1000, delays_us[len(delays_us) * 99 // 100] / 1000
 
 
-def main(folder: str, requests: int = 10_000_000, rounds: int = 5, users: int = 50, models: int = 5) -> None:
+def main(folder: str, numbers: list[int], only: list[str]) -> None:
+    requests, rounds, users, models = [*numbers, *_NUMBERS[len(numbers) :]]
     place = Path(folder).resolve()
     place.mkdir(exist_ok=True)
     upstream = Upstream(place, _ANY, events=1, interval_ms=1)
@@ -159,7 +162,8 @@ def main(folder: str, requests: int = 10_000_000, rounds: int = 5, users: int = 
     if not proxy.ledger.exists():
         make_ledger(proxy.ledger, requests, users, models)
     services: list[Service] = [upstream, account, proxy]
-    known, alone, chance = jobs(), Job(()), random.Random()
+    known = {name: job for name, job in jobs().items() if name in only or not only}
+    alone, chance = Job(()), random.Random()
     try:
         for service in services:
             service.start()
@@ -190,4 +194,5 @@ def told(job: Job) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
+    numbers = [int(word) for word in sys.argv[2:] if word.isdecimal()]
+    main(sys.argv[1], numbers, [word for word in sys.argv[2:] if not word.isdecimal()])
