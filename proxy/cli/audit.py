@@ -78,12 +78,11 @@ def _check(database: Path | None, config_path: Path | None, *, as_json: bool) ->
 
 
 def _audit(path: Path, loaded: "LoadedConfig | None") -> "LedgerFindings":
-    from proxy.cli.progress import Progress, step_back  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.progress import Progress  # noqa: PLC0415 - keeps --help quick
     from proxy.cli.running_proxy import is_running  # noqa: PLC0415
     from proxy.core.clock import SystemClock  # noqa: PLC0415
     from proxy.storage.sqlite.verify import verify_file  # noqa: PLC0415
 
-    step_back()
     is_owned = loaded is not None and is_running(loaded.settings)
     with Progress("audit") as progress:
         return verify_file(

@@ -53,13 +53,10 @@ def open_source(config_path: Path | None, database: Path | None) -> Source:
     """Return the ledger of the configuration, or that of a file by name; raises LedgerError where it cannot be read.
 
     A configuration with a mistake keeps nobody from the figures of a proxy that runs: its ledger has noted zone and
-    currency, as a copy has. Whoever reads the file lets a proxy beside it go first.
+    currency, as a copy has.
     """
-    from proxy.cli.progress import step_back  # noqa: PLC0415 - keeps --help quick
-    from proxy.storage.labels import labels_of  # noqa: PLC0415
+    from proxy.storage.labels import labels_of  # noqa: PLC0415 - keeps --help quick
     from proxy.storage.sqlite.reports import open_reports  # noqa: PLC0415
-
-    step_back()
 
     if database is not None:
         return _noted(open_reports(database))

@@ -1,7 +1,5 @@
 """Progress of long jobs, on stderr: a bar on a terminal, a line every few seconds elsewhere."""
 
-import contextlib
-import os
 import sys
 import threading
 import time
@@ -14,14 +12,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 _EVERY_S = 5.0
-_NICE = 10
-
-
-def step_back() -> None:
-    """Let every other process of the machine go first, a proxy beside us above all. Where that is refused, go on."""
-    if hasattr(os, "nice"):
-        with contextlib.suppress(OSError):
-            os.nice(max(0, _NICE - os.nice(0)))
 
 
 class Progress:
