@@ -9,8 +9,6 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo
 
-from aiohttp import web
-
 from proxy import __version__
 from proxy.app.rebuild import rebuilt_book
 from proxy.app.snapshot_builder import SnapshotBuilder
@@ -63,10 +61,9 @@ from proxy.storage.ledger import Ledger, LedgerUnavailableError
 from proxy.storage.reports import Reports
 from proxy.web.dashboard.open_sessions import OpenSessions
 from proxy.web.deps import Deps
+from proxy.web.http_servers import HttpServers
 from proxy.web.metrics.figures import shown_limits
-from proxy.web.routes import answer, answer_operator, answer_socket
-from proxy.web.server.aiohttp_server import UserServer, make_server
-from proxy.web.server.host_check import check_framing, check_operator_request, check_request
+from proxy.web.server.on_demand_server import OnDemandServer
 from proxy.web.server.sockets import bound_port, listen_tcp, listen_unix, socket_path
 
 if TYPE_CHECKING:
@@ -113,7 +110,7 @@ class App:
         self._told_gaps: tuple[MissingLimit, ...] = ()
         self._clock = TrustedClock(clock or SystemClock())
         self._stack = AsyncExitStack()
-        self._servers: list[web.Server | FastPathServer] = []
+        self._servers: list[OnDemandServer | FastPathServer] = []
         self._sockets: list[asyncio.Server] = []
         self._runner = JobRunner()
         self.broken = asyncio.Event()  # a part has died that nothing restarts
@@ -361,41 +358,34 @@ class App:
     async def _listen(self, settings: Settings) -> None:
         deps = self.deps
         deps.started_ms = self._clock.now_ms()
-        head_timeout_s = float(settings.server.head_timeout_s)
-        users_server = make_server(
-            deps, answer, self.ledger.ids, self._clock, check=check_request, head_timeout_s=head_timeout_s
-        )
-        socket_server = make_server(
-            deps, answer_socket, self.ledger.ids, self._clock, check=check_framing, head_timeout_s=head_timeout_s
-        )
+        servers = HttpServers(deps, self.ledger.ids, self._clock, float(settings.server.head_timeout_s))
+        users_server, socket_server = servers.for_users(), servers.for_socket()
         self._servers = [users_server, socket_server]
         lane = self._lane(settings, deps, users_server) if settings.server.fast_path else None
-        if lane is not None:
+        if lane is None:
+            await users_server.load()  # it answers all requests
+        else:
             self._servers.insert(0, lane)
         tcp = await listen_tcp(lane or users_server, settings.server.host, settings.server.port)
         self._sockets.append(tcp)
         self.port = bound_port(tcp)
         if settings.admin.listen is not None:
-            await self._listen_for_operators(settings.admin.listen, head_timeout_s)
+            await self._listen_for_operators(settings.admin.listen, servers.for_operators())
         deps.pages_at = _pages_at(settings, self.admin_port or self.port)
         path = socket_path(settings.database)
         if path is not None:
             self._sockets.append(await listen_unix(socket_server, path))
             self._stack.callback(path.unlink, missing_ok=True)
 
-    async def _listen_for_operators(self, address: str, head_timeout_s: float) -> None:
+    async def _listen_for_operators(self, address: str, server: OnDemandServer) -> None:
         """Open the listener of admin.listen."""
         host, port = listen_at(address)
-        check, clock = check_operator_request, self._clock
-        server = make_server(
-            self.deps, answer_operator, self.ledger.ids, clock, check=check, head_timeout_s=head_timeout_s
-        )
         self._servers.append(server)
         opened = await listen_tcp(server, host, port, f"set admin.listen to {host} and port")
         self._sockets.append(opened)
         self.admin_port = bound_port(opened)
 
-    def _lane(self, settings: Settings, deps: Deps, users_server: UserServer) -> "FastPathServer | None":
+    def _lane(self, settings: Settings, deps: Deps, users_server: OnDemandServer) -> "FastPathServer | None":
         try:
             from proxy.web.server.fast_path import FastPathServer  # noqa: PLC0415 - httptools may be missing
         except ModuleNotFoundError as error:

@@ -16,7 +16,8 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from proxy.cli.control_client import Connect, actor, answer_error, find_door
+from proxy.cli.actor import actor
+from proxy.cli.control_client import Connect, answer_error, find_door
 from proxy.core.errors import LedgerError
 
 if TYPE_CHECKING:

@@ -5,12 +5,9 @@ A running proxy is reached by the socket beside the ledger; the file's mode is t
 whoever has it writes.
 """
 
-import getpass
 import http.client
 import json
-import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from proxy.cli.actor import actor
 from proxy.core.clock import SystemClock
 from proxy.core.errors import LedgerError
-from proxy.core.uid import user_name
 
 if TYPE_CHECKING:
     from proxy.config.schema import Settings
@@ -33,11 +30,6 @@ _ANSWER_S = 30.0  # the ledger's disk may be slow; no answer at all is an error
 
 Do = Callable[[str, Mapping[str, Any]], Any]
 Connect = Callable[[], http.client.HTTPConnection]
-
-
-def actor() -> str:
-    """Return the name for the audit log: the system's user who runs this command."""
-    return getpass.getuser() if sys.platform == "win32" else user_name(os.getuid())
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def init(
 
     The key is never taken from an option: others could read it in the list of processes.
     """
-    from proxy.cli.control_client import actor  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.actor import actor  # noqa: PLC0415 - keeps --help quick
 
     folder = folder.absolute()
     _check_free(folder, force=force)

@@ -13,7 +13,7 @@ from proxy import __version__
 from proxy.app import App
 from proxy.app.collector import tune_collector
 from proxy.app.switch_interval import shorten_switch_interval
-from proxy.cli.control_client import actor
+from proxy.cli.actor import actor
 from proxy.cli.logs import Output, set_up_logs
 from proxy.cli.settings import config_option, loader
 from proxy.config.load import LoadedConfig

@@ -1,19 +1,21 @@
 """/healthz: the loop is alive. /readyz: may traffic be sent here."""
 
+from urllib.parse import parse_qs
+
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.providers.provider import ProviderRow
 from proxy.web.deps import Deps
 from proxy.web.json_reply import json_reply
 from proxy.web.provider_status import provider_json
-from proxy.web.server.aiohttp_downstream import aiohttp_request
 
 _FLAWS_MAX = 20
 
 
 def is_verbose(context: RequestContext) -> bool:
     """Return whether providers, keys and lists are wanted too: ?verbose, with or without a value."""
-    return "verbose" in aiohttp_request(context).query
+    query = context.downstream.path.partition("?")[2]
+    return bool(query) and "verbose" in parse_qs(query, keep_blank_values=True)
 
 
 def _proxy_of(row: ProviderRow | None) -> str | None:

@@ -73,15 +73,18 @@ def clean_environment(folder: Path, more: Mapping[str, str] | None = None) -> di
 
 @asynccontextmanager
 async def started(
-    folder: Path, *arguments: str, environ: Mapping[str, str] | None = None, name: str = "serve"
+    folder: Path,
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+    name: str = "serve",
+    program: tuple[str, ...] = ("-m", "proxy"),
 ) -> AsyncIterator[Process]:
-    """Start `python -m proxy <arguments>` in folder; it is killed at the end if it still runs."""
+    """Start `python <program> <arguments>` in folder; it is killed at the end if it still runs."""
     stderr = folder / f"{name}.stderr"
     with stderr.open("wb") as log:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-m",
-            "proxy",
+            *program,
             *arguments,
             cwd=folder,
             env=clean_environment(folder, environ),

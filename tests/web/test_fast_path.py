@@ -59,7 +59,12 @@ REQUESTS: dict[str, tuple[bytes, list[int], bool]] = {
     "stream": (chat(stream=True), [200], True),
     "refused": (request_bytes("POST", CHAT, b"{", token=token_of("anna")), [400], True),
     "nobody": (request_bytes("POST", CHAT, GOOD), [401], True),
-    "other path": (request_bytes("GET", "/healthz"), [200], False),
+    "other path": (request_bytes("GET", "/v1/me/limits", token=token_of("anna")), [200], False),
+    "alive": (request_bytes("GET", "/healthz"), [200], True),
+    "ready": (request_bytes("GET", "/readyz"), [200], True),
+    "ready, in full": (request_bytes("GET", "/readyz?verbose"), [200], False),
+    "alive, by another name": (b"GET /healthz HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n", [421], False),
+    "alive, with a body": (b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}", [200], False),
     "chunks": (headed(b"Transfer-Encoding: chunked", body=_CHUNKED), [200], False),
     "length in capitals": (headed(_SIZE.upper()), [200], True),
     "odd white space": (headed(b"X-Title:\t a title \t", _SIZE.replace(b": ", b":   ")), [200], True),
@@ -149,7 +154,7 @@ async def _none_is_late(stand: Stand) -> bool:
 async def test_a_connection_changes_over(stand: Stand) -> None:
     """In the lane, then to aiohttp with another path, and on there."""
     async with await connect(stand.port) as client:
-        for data in (chat(), chat(stream=True), request_bytes("GET", "/healthz"), chat(), chat(stream=True)):
+        for data in (chat(), chat(stream=True), request_bytes("GET", "/healthz?"), chat(), chat(stream=True)):
             await client.send(data)
             got = await client.read_answer()
             assert (got.status, got.end) == (200, "complete")

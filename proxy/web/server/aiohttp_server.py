@@ -21,13 +21,11 @@ from proxy.storage.rows import RequestIds
 from proxy.web.deps import Deps
 from proxy.web.errors import error_headers
 from proxy.web.server.aiohttp_downstream import AiohttpDownstream
-from proxy.web.server.serve_one import HEAD_MAX_BYTES, HEADERS_MAX, Check, Handler, serve_one
+from proxy.web.server.serve_one import HEAD_MAX_BYTES, HEADERS_MAX, KEEPALIVE_S, Check, Handler, serve_one
 from proxy.web.server.unread_answers import UnreadAnswers
 from proxy.wire.endpoint import ERROR_BODIES
 
 log = logging.getLogger("tollkeeper.web")
-
-KEEPALIVE_S = 75.0  # longer than the 60 s of common load balancers, so that they close first
 
 
 class UserConnection(web.RequestHandler):

@@ -1,4 +1,4 @@
-"""The fast path for the most frequent request: a chat completion, sent as nearly every client sends it.
+"""The fast path for the most frequent requests: a chat completion, sent as nearly every client sends it, and probes.
 
 A plain protocol takes the connection, llhttp reads the head, and the same pipeline as everywhere answers: without
 aiohttp's objects and without a task. Anything else, from another path to a head in two pieces, goes to aiohttp's server
@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import cast
 
 import httptools
@@ -25,12 +25,21 @@ from proxy.pipeline.run import run
 from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.storage.rows import RequestIds
 from proxy.web.deps import Deps
-from proxy.web.server.aiohttp_server import KEEPALIVE_S, UserConnection
+from proxy.web.health import healthz, readyz
 from proxy.web.server.body_timeouts import BodyTimeouts
 from proxy.web.server.fast_downstream import FastDownstream
 from proxy.web.server.host_check import check_plain_head
+from proxy.web.server.on_demand_server import OnDemandServer
 from proxy.web.server.response import RawResponse
-from proxy.web.server.serve_one import HEAD_MAX_BYTES, HEADERS_MAX, pass_head, reply_to_error
+from proxy.web.server.serve_one import (
+    HEAD_MAX_BYTES,
+    HEADERS_MAX,
+    KEEPALIVE_S,
+    Handler,
+    pass_head,
+    reply_to_error,
+    serve_one,
+)
 from proxy.web.server.unread_answers import UnreadAnswers
 from proxy.wire.endpoint import OPENROUTER_CHAT
 
@@ -42,6 +51,7 @@ _BODY_MAX_BYTES = 256 << 10  # what is buffered before authentication; larger bo
 _BEHIND_MAX_BYTES = 64 << 10  # reading pauses when this much arrives before the last request is answered
 _LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)\r\n", re.IGNORECASE)
 _LENGTH_DIGITS_MAX = 9
+_PROBES: Mapping[bytes, Handler] = {b"GET /healthz HTTP/1.1": healthz, b"GET /readyz HTTP/1.1": readyz}
 _ODD_HEADERS = ("Transfer-Encoding", "Upgrade", "Expect")
 
 
@@ -98,6 +108,28 @@ def read_head(head: bytes) -> tuple[CIMultiDict[str], int] | None:
 
     head ends with its first empty line, and begins with one of the request lines of this file.
     """
+    headers = _plain_headers(head)
+    lengths = () if headers is None else headers.getall("Content-Length", ())
+    if (
+        headers is None
+        or len(lengths) != 1
+        or not lengths[0].isdigit()
+        or not 0 < len(lengths[0]) <= _LENGTH_DIGITS_MAX
+    ):
+        return None
+    return headers, int(lengths[0])
+
+
+def read_probe(data: bytes) -> tuple[Handler, CIMultiDict[str]] | None:
+    """Return what answers a probe, and its headers; None for everything else."""
+    handler = _PROBES.get(data[: data.find(b"\r\n")])
+    if handler is None or not 0 < data.find(b"\r\n\r\n") == len(data) - 4 <= HEAD_MAX_BYTES:
+        return None
+    headers = _plain_headers(data)
+    return None if headers is None or "Content-Length" in headers else (handler, headers)
+
+
+def _plain_headers(head: bytes) -> CIMultiDict[str] | None:
     if not head.isascii():
         return None
     found = _HeadReader()
@@ -111,10 +143,7 @@ def read_head(head: bytes) -> tuple[CIMultiDict[str], int] | None:
     headers = CIMultiDict(found.headers)
     if any(name in headers for name in _ODD_HEADERS) or headers.get("Connection", "keep-alive").lower() != "keep-alive":
         return None
-    lengths = headers.getall("Content-Length", ())
-    if len(lengths) != 1 or not lengths[0].isdigit() or not 0 < len(lengths[0]) <= _LENGTH_DIGITS_MAX:
-        return None
-    return headers, int(lengths[0])
+    return headers
 
 
 class FastPath(asyncio.Protocol):
@@ -216,7 +245,8 @@ class FastPath(asyncio.Protocol):
         if read is None:
             read = self._read_head(data)
         if read is None:
-            self._hand_over(data)
+            if not self._probe(data):
+                self._hand_over(data)
             return
         end, length_bytes = read
         missing_bytes = end + length_bytes - len(data)
@@ -239,6 +269,22 @@ class FastPath(asyncio.Protocol):
             return None
         self._head = Head(head, found[0])
         return end, found[1]
+
+    def _probe(self, data: bytes) -> bool:
+        """Answer whether the proxy lives, or is ready, if that is what is asked: a monitor needs no aiohttp."""
+        probe = read_probe(data)
+        if probe is None:
+            return False
+        server, head = self._server, Head(data, probe[1])
+        self._head = head
+        now_ms = server.clock.now_ms()
+        client = self._client
+        client.request_headers, client.body = head.request_headers, b""
+        context = self._context = RequestContext(client, server.ids.next(now_ms), server.clock, now_ms)
+        answering = serve_one(context, server.deps, check_plain_head, probe[0])
+        task = self._task = EagerTask(self._loop, answering, self._answered)
+        task.step()
+        return True
 
     def _more_body(self, data: bytes) -> None:
         self._got += data
@@ -394,7 +440,7 @@ class FastPathServer:
         deps: Deps,
         ids: RequestIds,
         clock: Clock,
-        web_server: Callable[[], UserConnection],
+        web_server: OnDemandServer,
         *,
         head_timeout_s: float,
         loop: asyncio.AbstractEventLoop,

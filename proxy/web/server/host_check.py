@@ -1,83 +1,31 @@
-"""Checks of every request before its path is read: protocol version, target, Host, Origin.
+"""Checks of every request before its path is read: Host and Origin.
 
 A web page that points its own name at 127.0.0.1 reaches a local server; the Host and Origin lists stop it.
 """
 
-from aiohttp import HttpVersion10, HttpVersion11
-
-from proxy.config.values import listen_at
 from proxy.core.errors import CallerError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.policy.host import Hosts
 from proxy.policy.origin import is_same
-from proxy.web.server.aiohttp_downstream import aiohttp_request
 from proxy.web.server.cors import VARIES, origin_headers
 
 _SHOWN_CHARS = 100
 
 
-def check_request(context: RequestContext, snapshot: Snapshot) -> None:
-    """Raise CallerError for a request over TCP that nobody who means well sends."""
-    check_framing(context, snapshot)
-    _check_line(context)
-    _check_names(context.downstream.request_headers, snapshot)
-
-
-def check_operator_request(context: RequestContext, snapshot: Snapshot) -> None:
-    """Do the same for a request to the operator's own listener, which web pages of no other origin may call."""
-    check_framing(context, snapshot)
-    _check_line(context)
-    headers = context.downstream.request_headers.headers
-    listen = snapshot.settings.admin.listen
-    assert listen is not None, "there is such a listener"
-    _checked_host(headers.getall("Host", []), Hosts(listen_at(listen)[0], snapshot.settings.server.hosts))
-
-
-def _check_line(context: RequestContext) -> None:
-    request = aiohttp_request(context)
-    if request.version not in (HttpVersion11, HttpVersion10):
-        raise CallerError(505, "http_version_not_supported", "Speak HTTP/1.1.", close=True)
-    if not request.raw_path.startswith("/"):
-        raise CallerError(400, "invalid_target", "The request line must hold a path, such as /v1/models.", close=True)
-
-
-def check_framing(context: RequestContext, _snapshot: Snapshot) -> None:
-    """Raise CallerError for a body whose end another server might find elsewhere (RFC 9112, 6.1 and 6.3).
-
-    Requests over the Unix socket, which no web page can reach, need no more.
-    """
-    request = aiohttp_request(context)
-    codings = request.headers.getall("Transfer-Encoding", ())
-    if not codings:
-        return
-    if request.version == HttpVersion10:
-        raise CallerError(400, "bad_request", "HTTP/1.0 has no Transfer-Encoding. Send a Content-Length.", close=True)
-    if "Content-Length" in request.headers:
-        raise CallerError(400, "bad_request", "Send Content-Length or Transfer-Encoding, not both.", close=True)
-    if len(codings) > 1 or codings[0].strip(" \t").lower() != "chunked":
-        raise CallerError(
-            501,
-            "unsupported_transfer_encoding",
-            "The only Transfer-Encoding accepted here is chunked. Send the body uncompressed.",
-            should_retry=False,
-            close=True,
-        )
-
-
 def check_plain_head(context: RequestContext, snapshot: Snapshot) -> None:
-    """Do the same for a head that is known to be of the plainest shape; its next request passes under this snapshot."""
+    """Check a head that is known to be of the plainest shape; its next request passes under this snapshot."""
     request_headers = context.downstream.request_headers
-    _check_names(request_headers, snapshot)
+    check_names(request_headers, snapshot)
     request_headers.passed = snapshot
 
 
-def _check_names(request_headers: RequestHeaders, snapshot: Snapshot) -> None:
+def check_names(request_headers: RequestHeaders, snapshot: Snapshot) -> None:
     """Raise CallerError for a Host or an Origin that may not call here; note what answers tell the browser."""
     request_headers.cors = None
     headers = request_headers.headers
-    host = _checked_host(headers.getall("Host", []), snapshot.hosts)
+    host = checked_host(headers.getall("Host", []), snapshot.hosts)
     origins = headers.getall("Origin", ())
     if not origins:
         request_headers.cors = VARIES if snapshot.origins else None
@@ -99,7 +47,8 @@ def _shown(origins: list[str]) -> str:
     return f'the origin "{origin}"' if plain else "this origin"
 
 
-def _checked_host(values: list[str], allowed: Hosts) -> str:
+def checked_host(values: list[str], allowed: Hosts) -> str:
+    """Return the Host of a request; raises CallerError if it is none of these."""
     if len(values) == 1 and allowed.allows(host_name(values[0])):
         return values[0]
     raise CallerError(

@@ -8,8 +8,10 @@ import functools
 from collections.abc import Mapping
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
-from aiohttp import web
+if TYPE_CHECKING:  # the fast path answers without aiohttp
+    from aiohttp import web
 
 _STATUS_LINES: Mapping[int, str] = {each.value: f"HTTP/1.1 {each.value} {each.phrase}" for each in HTTPStatus}
 UNSENT_MAX_BYTES = 1 << 16  # with more unsent than this the writer waits for the client
@@ -78,7 +80,7 @@ class RawResponse:
         """Return the status, as long as the answer is not written."""
         return int(self.data[9:12])
 
-    async def prepare(self, request: web.BaseRequest) -> None:
+    async def prepare(self, request: "web.BaseRequest") -> None:
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client closed the connection")
@@ -101,12 +103,12 @@ class BegunResponse:
 
     __slots__ = ("_chunked", "_request", "keep_alive")
 
-    def __init__(self, request: web.BaseRequest, *, chunked: bool, keep_alive: bool) -> None:
+    def __init__(self, request: "web.BaseRequest", *, chunked: bool, keep_alive: bool) -> None:
         self._request: web.BaseRequest | None = request
         self._chunked = chunked
         self.keep_alive = keep_alive
 
-    async def prepare(self, request: web.BaseRequest) -> None:
+    async def prepare(self, request: "web.BaseRequest") -> None:
         """Do nothing: the head is out."""
 
     async def write_eof(self) -> None:

@@ -19,6 +19,7 @@ log = logging.getLogger("tollkeeper.web")
 
 HEAD_MAX_BYTES = 8190  # one header line, as nginx and Apache take
 HEADERS_MAX = 100
+KEEPALIVE_S = 75.0  # longer than the 60 s of common load balancers, so that they close first
 
 Handler = Callable[[RequestContext, Deps], Awaitable[Reply]]
 Check = Callable[[RequestContext, Snapshot], None]

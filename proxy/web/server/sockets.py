@@ -9,12 +9,8 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from proxy.core.errors import PortError
-
-if TYPE_CHECKING:  # the command line asks for socket_path only, and need not wait for aiohttp
-    from aiohttp import web
 
 _BACKLOG = 4096  # aiohttp's 128 loses connections of a burst of 500 for seconds
 _UNIX_PATH_MAX_BYTES = 100  # sun_path holds 108 on Linux, 104 on macOS
@@ -50,7 +46,7 @@ async def listen_tcp(
         raise PortError(_explain(host, port, error, other)) from None
 
 
-async def listen_unix(server: "web.Server", path: Path) -> asyncio.Server:
+async def listen_unix(server: Callable[[], asyncio.BaseProtocol], path: Path) -> asyncio.Server:
     """Listen for the owner of the ledger only. The caller holds the ledger's lock, so an old file is a dead one."""
     path.unlink(missing_ok=True)  # noqa: ASYNC240 - once, before anything is served
     old_mask = os.umask(0o177)
