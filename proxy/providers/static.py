@@ -16,6 +16,7 @@ from proxy.providers.provider import ProviderRow
 from proxy.providers.transport.base import ConnectionCounts, Take, TransportError, read_to
 from proxy.wire.body import wants_usage
 from proxy.wire.endpoint import Endpoint
+from proxy.wire.headers import pick_response_headers
 
 NAME = "static"
 _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
@@ -42,6 +43,9 @@ class StaticResponse:
 
     def header(self, name: str) -> str | None:
         return dict(self.headers).get(name)
+
+    def passed(self, secret: str) -> dict[str, str]:
+        return dict(pick_response_headers(self.headers, secret))
 
     def is_at_hand(self) -> bool:
         return True

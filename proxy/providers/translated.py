@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from proxy.providers.dialect import TranslationError, Translator
 from proxy.providers.transport.base import Take, UpstreamResponse
 from proxy.providers.transport.errors import TransportError
+from proxy.wire.headers import pick_response_headers
 
 _WHOLE_MAX_BYTES = 64 << 20
 _JSON, _EVENTS = ("content-type", "application/json"), ("content-type", "text/event-stream")
@@ -35,6 +36,9 @@ class TranslatedResponse:
 
     def header(self, name: str) -> str | None:
         return next((value for each, value in self.headers if each.lower() == name), None)
+
+    def passed(self, secret: str) -> dict[str, str]:
+        return dict(pick_response_headers(self.headers, secret))
 
     def is_at_hand(self) -> bool:
         return self._answer.is_at_hand()

@@ -109,7 +109,7 @@ def pick_response_headers(headers: Iterable[tuple[str, str]], secret: str = "") 
     return picked
 
 
-def _response_name(name: str) -> str | None:
+def passed_name(name: str) -> str | None:
     """Return the name under which a provider's header is passed to the client; None for one that is not."""
     lower = name.lower()
     if lower == "x-request-id":
@@ -117,7 +117,7 @@ def _response_name(name: str) -> str | None:
     return lower if _travels(lower, _RESPONSE_NAMES, _RESPONSE_PREFIXES, _RESPONSE_REFUSED) else None
 
 
-_response_names: Final = NameCache(_response_name)
+_response_names: Final = NameCache(passed_name)
 
 
 def _travels(lower: str, names: frozenset[str], prefixes: tuple[str, ...], refused: frozenset[str]) -> bool:

@@ -5,19 +5,17 @@ from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.route import Target
 from proxy.providers.transport.base import UpstreamResponse
 from proxy.providers.transport.inflate import ENCODINGS
-from proxy.wire.headers import pick_response_headers
 
 
 def response_headers(context: RequestContext, attempt: Attempt) -> dict[str, str]:
     """Return the headers for the answer of an attempt, or for the error that the provider gave in its place."""
-    answer, target, headers = attempt.answer, attempt.target, {}
-    source, encoding = _source(context, target), None
+    answer, target = attempt.answer, attempt.target
+    source, headers = _source(context, target), dict[str, str]()
     if answer is not None:
-        picked = pick_response_headers(answer.headers, attempt.key.quoted)
-        headers = {name: value for name, value in picked}  # noqa: C416 - dict() takes longer
+        headers = answer.passed(attempt.key.quoted)
         encoding = answer.header("content-encoding")
-    if encoding and encoding.strip().lower() not in ENCODINGS:  # those the transport has undone
-        headers["content-encoding"] = encoding
+        if encoding and encoding.strip().lower() not in ENCODINGS:  # those the transport has undone
+            headers["content-encoding"] = encoding
     if context.told is not dict:  # nearly always
         headers.update(context.told())
     if attempt.told_max_tokens is not None:
@@ -31,7 +29,7 @@ def response_headers(context: RequestContext, attempt: Attempt) -> dict[str, str
 
 def free_headers(context: RequestContext, answer: UpstreamResponse, target: Target, quoted: str) -> dict[str, str]:
     """Return the headers for an answer that costs nothing. quoted: the key as an answer could quote it."""
-    return {**dict(pick_response_headers(answer.headers, quoted)), **_source(context, target)}
+    return {**answer.passed(quoted), **_source(context, target)}
 
 
 def _source(context: RequestContext, target: Target) -> dict[str, str]:

@@ -45,11 +45,19 @@ class UpstreamResponse(Protocol):
     """An answer whose headers have arrived. awaits_content: first_token_s still applies, as no content has come."""
 
     status: int
-    headers: Sequence[tuple[str, str]]
     awaits_content: bool
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """Return the headers in their order, names in lower case."""
+        ...
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header; its name in lower case."""
+        ...
+
+    def passed(self, secret: str) -> dict[str, str]:
+        """Return the headers that a client gets, without those that quote the secret (wire/headers.py)."""
         ...
 
     def is_at_hand(self) -> bool:

@@ -11,11 +11,13 @@ import httptools
 from proxy.core.name_cache import NameCache
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.transport.base import Take
+from proxy.providers.transport.pool.known_head import KnownHead, known_head
 from proxy.providers.transport.pool.response import PooledResponse
 
 # The answer is paid for, so an odd head is no reason to lose it; these only bound the memory.
 _HEAD_MAX_BYTES = 256 << 10  # also the most that may come without a byte of body: chunk sizes, extensions, trailers
 _HEADERS_MAX = 1000
+_HEADS_MAX = 4  # patterns that one connection makes: a provider whose heads all differ costs no more
 _INTERIM_MAX = 8  # answers with a 1xx status before the real one
 _UNREAD_MAX_BYTES = 256 << 10  # reading pauses above this; the reader takes all there is, and reading goes on
 WRITE_BYTES: Final = (
@@ -54,11 +56,13 @@ class UpstreamConnection(asyncio.Protocol):
         "_head",
         "_interim",
         "_keep",
+        "_known",
         "_loop",
         "_new_bytes",
         "_owner",
         "_parser",
         "_refusal",
+        "_unlearnt",
         "_unsent",
         "_until_close",
         "idle_since_s",
@@ -80,6 +84,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._unsent = False
         self._choked = False
         self._refusal = ""
+        self._known: KnownHead | None = None  # of the last answer that was plain enough
+        self._unlearnt = _HEADS_MAX
         self.transport: asyncio.Transport | None = None
         self.idle_since_s = 0.0
 
@@ -140,9 +146,16 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if answer.failed:
             return
+        had_head = answer.status != 0
+        is_first = not self._bare_bytes and not had_head  # nothing of the answer has come yet
+        if is_first and self._known is not None:
+            whole = self._known.read(data)
+            if whole is not None:
+                answer.set_whole(self._known, whole)
+                self._end(answer, True)
+                return
         answer.fed = True
         before_bytes = answer.unread_bytes
-        had_head = answer.status != 0
         self._new_bytes = len(data)
         try:
             self._parser.feed_data(data)
@@ -150,6 +163,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._refuse(answer, error)
             return
         if self._done:
+            if is_first and self._keep and self._unlearnt:
+                self._learn(answer, data)
             self._end(answer, self._keep)
         elif answer.unread_bytes == before_bytes:
             self._bare_bytes += len(data)
@@ -165,6 +180,11 @@ class UpstreamConnection(asyncio.Protocol):
             if answer.unread_bytes > _UNREAD_MAX_BYTES and not answer.paused:
                 answer.pause()
             answer.wake()
+
+    def _learn(self, answer: PooledResponse, data: bytes) -> None:
+        """Keep the pattern of a whole answer's head for the next ones."""
+        self._unlearnt -= 1
+        self._known = known_head(data, answer.headers) or self._known
 
     def eof_received(self) -> None:
         if self._answer is None:
@@ -246,11 +266,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._keep = self._parser.should_keep_alive()
         if not self._keep:
             self._until_close = self._ends_with_connection(status, head)
-        answer.status, answer.headers = status, head
-        header = answer.header = {name: value for name, value in reversed(head)}.get  # noqa: C416 - dict() takes longer
-        encoding = header("content-encoding")
-        if encoding is not None:
-            answer.inflate(encoding)
+        answer.set_head(status, head)
 
     def on_body(self, data: bytes) -> None:
         answer = self._answer

@@ -9,6 +9,8 @@ from proxy.core.eager_task import InlineFuture
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.transport.base import NO_CONTENT, Kind, Take, TransportError, read_to
 from proxy.providers.transport.inflate import ENCODINGS, Inflater
+from proxy.providers.transport.pool.known_head import KnownHead, WholeAnswer
+from proxy.wire.headers import pick_response_headers
 
 
 class PooledResponse:
@@ -20,12 +22,15 @@ class PooledResponse:
 
     __slots__ = (
         "_failure",
+        "_headers",
         "_inflater",
+        "_known",
         "_last_s",
         "_loop",
         "_start_s",
         "_transport",
         "_waiter",
+        "_whole",
         "awaits_content",
         "complete",
         "deadlines",
@@ -33,7 +38,6 @@ class PooledResponse:
         "fault",
         "fed",
         "header",
-        "headers",
         "paused",
         "pieces",
         "status",
@@ -45,8 +49,10 @@ class PooledResponse:
     def __init__(
         self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, start_s: float, deadlines: Deadlines
     ) -> None:
-        self.headers: Sequence[tuple[str, str]]  # once the head is here; names in lower case
-        self.header: Callable[[str], str | None]  # likewise: the value of a header by its name
+        self._headers: Sequence[tuple[str, str]]  # once the head is here, unless it was a known one
+        self._whole: WholeAnswer | None = None  # what came by a known head
+        self._known: KnownHead
+        self.header: Callable[[str], str | None]  # once the head is here: the value of a header by its name
         self.pieces: list[bytes] = []
         self.deadlines = deadlines
         self._loop = loop
@@ -64,6 +70,17 @@ class PooledResponse:
         self.stopped = False  # take wants no more for now
 
     # The reader's side.
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """Return the headers once the head is here; names in lower case."""
+        return self._headers if self._whole is None else [*zip(self._known.names, self._whole.values, strict=True)]
+
+    def passed(self, secret: str) -> dict[str, str]:
+        whole = self._whole
+        if whole is not None and (not secret or secret not in whole.text):
+            return self._known.passed(whole.values)
+        return dict(pick_response_headers(self.headers, secret))
 
     def is_at_hand(self) -> bool:
         """Return whether anything but padding came in the same read as the head."""
@@ -168,6 +185,20 @@ class PooledResponse:
             self._transport.resume_reading()
 
     # The connection's side.
+
+    def set_head(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
+        """Set what llhttp has read."""
+        self.status, self._headers = status, headers
+        header = self.header = {name: value for name, value in reversed(headers)}.get  # noqa: C416 - dict() takes longer
+        encoding = header("content-encoding")
+        if encoding is not None:
+            self.inflate(encoding)
+
+    def set_whole(self, known: KnownHead, whole: WholeAnswer) -> None:
+        """Set all of an answer that came in one piece."""
+        self.status, self._known, self._whole = 200, known, whole
+        self.header = known.by_name(whole.values).get
+        self.pieces = [whole.body]
 
     def inflate(self, encoding: str) -> None:
         """Undo a content encoding, where it is one that can be undone."""
